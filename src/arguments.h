@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.h
+ *		Values for an endpoint's parameters, checked before anything is sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_ARGUMENTS_H
+#define CHPG_ARGUMENTS_H
+
+#include "endpoints.h"
+
+/*
+ * A value for each parameter of an endpoint, in its order: text in the
+ * database's encoding, in the form that the API takes, or NULL.
+ */
+typedef struct ChpgArguments
+{
+	const char *values[CHPG_MAX_PARAMETERS];
+} ChpgArguments;
+
+/*
+ * Set a parameter from an SQL value of the type that its kind says (text,
+ * timestamptz or bigint).  Errors: 22023.
+ */
+extern void chpg_set_argument(ChpgArguments *arguments,
+							  const ChpgEndpoint *endpoint,
+							  const ChpgParameter *parameter, Datum value);
+
+/* Check what concerns several parameters.  Errors: 22023. */
+extern void chpg_check_arguments(const ChpgArguments *arguments,
+								 const ChpgEndpoint *endpoint);
+
+/*
+ * Check what a caller gave to name a service: an id or a name.  Errors: 22023.
+ * chpg_is_service_id() tells whether the API takes it as an id.
+ */
+extern void chpg_check_service(const char *service);
+extern bool chpg_is_service_id(const char *service);
+
+#endif							/* CHPG_ARGUMENTS_H */

@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.h
+ *		Calls of the API: from an endpoint and arguments to a parsed answer.
+ *
+ * A call sends its request as often as the rules for retries allow and ends
+ * with a document or with a failure, which chpg_call_report() turns into an
+ * error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_CLIENT_H
+#define CHPG_CLIENT_H
+
+#include "compat.h"
+#include "nodes/pg_list.h"
+#include "question.h"
+
+typedef struct ChpgCall ChpgCall;
+
+/*
+ * A call that belongs to the current memory context.  What the question points
+ * to must outlive it.  Sends nothing yet.
+ */
+extern ChpgCall *chpg_call_create(const ChpgQuestion *question);
+extern void chpg_call_end(ChpgCall *call);
+
+/*
+ * Send and receive for these calls until one of them ends, and return it.
+ * Earlier ones come first where they compete.
+ */
+extern ChpgCall *chpg_calls_wait(List *calls);
+
+/* The answer of a call that has ended, or NULL if it failed. */
+extern ChpgJson *chpg_call_document(const ChpgCall *call);
+
+/* Did the API answer that it does not know what was asked for? */
+extern bool chpg_call_not_found(const ChpgCall *call);
+
+/* Throw the error of a failed call. */
+pg_noreturn extern void chpg_call_report(const ChpgCall *call);
+
+/* Push the call's CONTEXT on the error stack while its answer is decoded. */
+extern void chpg_call_push_context(ChpgCall *call,
+								   ErrorContextCallback *callback);
+
+/* Create, wait for, and report a single call; its document if it succeeds. */
+extern ChpgJson *chpg_call_perform(const ChpgQuestion *question,
+								   ChpgCall **call);
+
+#endif							/* CHPG_CLIENT_H */

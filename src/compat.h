@@ -1,0 +1,99 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		What differs between the versions of PostgreSQL and libcurl.
+ *
+ * The only file that looks at PG_VERSION_NUM or LIBCURL_VERSION_NUM.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_COMPAT_H
+#define CHPG_COMPAT_H
+
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_server.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/resowner.h"
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+#if PG_VERSION_NUM < 150000
+#error "chpg requires PostgreSQL 15 or later"
+#endif
+
+/*
+ * CURLOPT_QUICK_EXIT arrived in 7.87.0; without it a canceled statement waits
+ * for a name server that does not answer.
+ */
+#if defined(LIBCURL_VERSION_NUM) && LIBCURL_VERSION_NUM < 0x075700
+#error "chpg requires libcurl 7.87.0 or later"
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define CHPG_MODULE_MAGIC PG_MODULE_MAGIC
+#define pg_noreturn __attribute__((noreturn))
+#else
+#define CHPG_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "chpg", .version = CHPG_VERSION)
+#endif
+
+/* A set that lives for one wait; the caller frees it. */
+static inline WaitEventSet *
+chpg_create_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(CurrentResourceOwner, nevents);
+#else
+	return CreateWaitEventSet(CurrentMemoryContext, nevents);
+#endif
+}
+
+/* What pg_stat_activity shows while we wait; before 17 just "Extension". */
+static inline uint32
+chpg_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+static inline bool
+chpg_has_server_usage(Oid serverid, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, userid,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(serverid, userid,
+									  ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+chpg_has_wrapper_usage(Oid wrapperid, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignDataWrapperRelationId, wrapperid, userid,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_data_wrapper_aclcheck(wrapperid, userid,
+											ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+chpg_owns_server(Oid serverid, Oid userid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ForeignServerRelationId, serverid, userid);
+#else
+	return pg_foreign_server_ownercheck(serverid, userid);
+#endif
+}
+
+#endif							/* CHPG_COMPAT_H */

@@ -1,0 +1,397 @@
+/*-------------------------------------------------------------------------
+ *
+ * connect.c
+ *		Setting up and giving up a connection: chpg_connect(),
+ *		chpg_disconnect().
+ *
+ * chpg_connect() is called with a secret as a literal.  From the moment it
+ * runs, the text of the statement is kept out of the log and out of
+ * pg_stat_activity, and the secret goes to the catalog as a parse node, not
+ * as the text of another statement.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/defrem.h"
+#include "compat.h"
+#include "connection.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "http.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "pgstat.h"
+#include "services.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#define CONNECT_TEXT "SELECT * FROM chpg_connect(...)"
+
+/* The arguments of chpg_connect(); the last two may be NULL. */
+typedef struct ConnectArguments
+{
+	char	   *key_id;
+	char	   *key_secret;
+	char	   *server;
+	char	   *organization_id;
+	char	   *api_url;
+} ConnectArguments;
+
+PG_FUNCTION_INFO_V1(chpg_connect);
+PG_FUNCTION_INFO_V1(chpg_disconnect);
+
+/*
+ * Hiding the statement
+ */
+
+static void
+hide_statement_callback(void *arg)
+{
+	errhidestmt(true);
+}
+
+/*
+ * For the rest of the statement.  The callback hides it from messages of this
+ * function; the new text, from those of commit and of a cancel in between.
+ */
+static void
+hide_statement(ErrorContextCallback *callback)
+{
+	callback->callback = hide_statement_callback;
+	callback->arg = NULL;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+
+	debug_query_string = CONNECT_TEXT;
+	pgstat_report_activity(STATE_RUNNING, CONNECT_TEXT);
+}
+
+/*
+ * chpg_connect
+ */
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int i, const char *option)
+{
+	char	   *value;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	value = text_to_cstring(PG_GETARG_TEXT_PP(i));
+	if (option != NULL)
+		chpg_check_option(option, value);
+	return value;
+}
+
+static void
+read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
+{
+	arguments->key_id = text_argument(fcinfo, 0, "key_id");
+	arguments->key_secret = text_argument(fcinfo, 1, "key_secret");
+	arguments->server = text_argument(fcinfo, 2, NULL);
+	arguments->organization_id = text_argument(fcinfo, 3, "organization_id");
+	arguments->api_url = text_argument(fcinfo, 4, "api_url");
+	for (int i = 0; i < 3; i++)
+	{
+		static const char *const names[] = {"key_id", "key_secret", "server"};
+
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", names[i])));
+	}
+	if (*arguments->server == '\0' ||
+		strlen(arguments->server) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\": \"%s\"", "server",
+						arguments->server),
+				 errhint("Give a name of 1 to %d bytes.", NAMEDATALEN - 1)));
+}
+
+static List *
+set_option(List *options, const char *name, char *value)
+{
+	ListCell   *lc;
+
+	if (value == NULL)
+		return options;
+	foreach(lc, options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		if (strcmp(option->defname, name) == 0)
+			options = foreach_delete_current(options, lc);
+	}
+	return lappend(options,
+				   makeDefElem(pstrdup(name), (Node *) makeString(value), -1));
+}
+
+/* As CREATE and ALTER want it: say whether an option is there already. */
+static DefElem *
+option_change(List *present, const char *name, char *value)
+{
+	DefElem    *change = makeDefElem(pstrdup(name),
+									 (Node *) makeString(value), -1);
+
+	change->defaction = chpg_get_option(present, name) != NULL ?
+		DEFELEM_SET : DEFELEM_ADD;
+	return change;
+}
+
+/*
+ * Whoever may neither use the server nor create it must not make this database
+ * send requests.
+ */
+static void
+check_permission(const ForeignServer *server, const ConnectArguments *arguments)
+{
+	const char *present;
+
+	if (server == NULL)
+	{
+		ForeignDataWrapper *wrapper = GetForeignDataWrapperByName(CHPG_WRAPPER_NAME,
+																  false);
+
+		if (!chpg_has_wrapper_usage(wrapper->fdwid, GetUserId()))
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FDW, wrapper->fdwname);
+		return;
+	}
+	if (chpg_owns_server(server->serverid, GetUserId()))
+		return;
+	present = chpg_get_option(server->options, "api_url");
+	if (arguments->api_url != NULL &&
+		strcmp(arguments->api_url, present ? present : CHPG_DEFAULT_URL) != 0)
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER,
+					   server->servername);
+}
+
+/* Ask the API, with the new key, whose it is. */
+static ChpgOrganization *
+find_organization(const ConnectArguments *arguments, List *server_options)
+{
+	ChpgConnection *connection = chpg_connection_create(arguments->server,
+														server_options);
+	List	   *organizations;
+	ListCell   *lc;
+
+	connection->key_id = arguments->key_id;
+	connection->key_secret = arguments->key_secret;
+	organizations = chpg_list_organizations(connection);
+	foreach(lc, organizations)
+	{
+		ChpgOrganization *organization = (ChpgOrganization *) lfirst(lc);
+
+		if (arguments->organization_id == NULL ?
+			list_length(organizations) == 1 :
+			pg_strcasecmp(arguments->organization_id, organization->id) == 0)
+			return organization;
+	}
+	if (arguments->organization_id != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("key \"%s\" does not belong to organization \"%s\"",
+						arguments->key_id, arguments->organization_id)));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("key \"%s\" belongs to %d organizations instead of one",
+					arguments->key_id, list_length(organizations)),
+			 errhint("Name one in the argument \"organization_id\".")));
+	return NULL;				/* keep compiler quiet */
+}
+
+static void
+check_same_organization(const ForeignServer *server,
+						const ChpgOrganization *organization)
+{
+	const char *present = chpg_get_option(server->options, "organization_id");
+
+	if (present == NULL || pg_strcasecmp(present, organization->id) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("server \"%s\" belongs to another organization",
+					server->servername),
+			 errdetail("It belongs to %s, the key to %s.",
+					   present, organization->id),
+			 errhint("Give the new connection a name of its own: chpg_connect(..., server => 'NAME').")));
+}
+
+static void
+create_server(const ConnectArguments *arguments, List *options)
+{
+	CreateForeignServerStmt *stmt = makeNode(CreateForeignServerStmt);
+
+	stmt->servername = arguments->server;
+	stmt->fdwname = CHPG_WRAPPER_NAME;
+	stmt->options = options;
+	(void) CreateForeignServer(stmt);
+	CommandCounterIncrement();
+}
+
+/* Record what the API said, so that no session has to ask again. */
+static void
+update_server(const ForeignServer *server, const ConnectArguments *arguments,
+			  const ChpgOrganization *organization)
+{
+	AlterForeignServerStmt *stmt = makeNode(AlterForeignServerStmt);
+
+	if (chpg_get_option(server->options, "organization_id") == NULL)
+		stmt->options = lappend(stmt->options,
+								option_change(NIL, "organization_id",
+											  organization->id));
+	if (arguments->api_url != NULL)
+		stmt->options = lappend(stmt->options,
+								option_change(server->options, "api_url",
+											  arguments->api_url));
+	if (stmt->options == NIL)
+		return;
+	stmt->servername = server->servername;
+	(void) AlterForeignServer(stmt);
+	CommandCounterIncrement();
+}
+
+static RoleSpec *
+current_role(void)
+{
+	RoleSpec   *role = makeNode(RoleSpec);
+
+	role->roletype = ROLESPEC_CURRENT_USER;
+	role->location = -1;
+	return role;
+}
+
+static List *
+key_options(const ConnectArguments *arguments, List *present, bool alter)
+{
+	List	   *options = list_make2(option_change(present, "key_id",
+												   arguments->key_id),
+									 option_change(present, "key_secret",
+												   arguments->key_secret));
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		if (!alter)
+			((DefElem *) lfirst(lc))->defaction = DEFELEM_UNSPEC;
+	}
+	return options;
+}
+
+static void
+set_mapping(const ConnectArguments *arguments)
+{
+	Oid			serverid = GetForeignServerByName(arguments->server,
+												  false)->serverid;
+
+	if (SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+							  ObjectIdGetDatum(GetUserId()),
+							  ObjectIdGetDatum(serverid)))
+	{
+		AlterUserMappingStmt *stmt = makeNode(AlterUserMappingStmt);
+
+		stmt->user = current_role();
+		stmt->servername = arguments->server;
+		stmt->options = key_options(arguments,
+									GetUserMapping(GetUserId(), serverid)->options,
+									true);
+		(void) AlterUserMapping(stmt);
+	}
+	else
+	{
+		CreateUserMappingStmt *stmt = makeNode(CreateUserMappingStmt);
+
+		stmt->user = current_role();
+		stmt->servername = arguments->server;
+		stmt->options = key_options(arguments, NIL, false);
+		(void) CreateUserMapping(stmt);
+	}
+	CommandCounterIncrement();
+}
+
+static Datum
+connection_row(FunctionCallInfo fcinfo, const ConnectArguments *arguments,
+			   const ChpgOrganization *organization)
+{
+	TupleDesc	tupdesc;
+	char	   *fields[3];
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	fields[0] = arguments->server;
+	fields[1] = organization->id;
+	fields[2] = organization->name;
+	return HeapTupleGetDatum(BuildTupleFromCStrings(TupleDescGetAttInMetadata(tupdesc),
+													fields));
+}
+
+static Datum
+connect_internal(FunctionCallInfo fcinfo)
+{
+	ConnectArguments arguments;
+	ForeignServer *server;
+	ChpgOrganization *organization;
+	List	   *options;
+
+	PreventCommandIfReadOnly("chpg_connect()");
+	read_arguments(fcinfo, &arguments);
+	server = GetForeignServerByName(arguments.server, true);
+	if (server != NULL)
+		server = chpg_connection_server(arguments.server);
+	check_permission(server, &arguments);
+
+	options = set_option(server ? list_copy(server->options) : NIL,
+						 "api_url", arguments.api_url);
+	organization = find_organization(&arguments, options);
+	if (server == NULL)
+		create_server(&arguments,
+					  set_option(options, "organization_id", organization->id));
+	else
+	{
+		check_same_organization(server, organization);
+		if (chpg_owns_server(server->serverid, GetUserId()))
+			update_server(server, &arguments, organization);
+	}
+	set_mapping(&arguments);
+	return connection_row(fcinfo, &arguments, organization);
+}
+
+/*
+ * chpg_connect(key_id, key_secret, server, organization_id, api_url)
+ */
+Datum
+chpg_connect(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback callback;
+	Datum		result;
+
+	hide_statement(&callback);
+	result = connect_internal(fcinfo);
+	error_context_stack = callback.previous;
+	return result;
+}
+
+/*
+ * chpg_disconnect(server)
+ */
+Datum
+chpg_disconnect(PG_FUNCTION_ARGS)
+{
+	DropUserMappingStmt *stmt = makeNode(DropUserMappingStmt);
+	ForeignServer *server;
+
+	PreventCommandIfReadOnly("chpg_disconnect()");
+	server = chpg_connection_server(PG_ARGISNULL(0) ? NULL :
+									text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	stmt->user = current_role();
+	stmt->servername = server->servername;
+	stmt->missing_ok = false;
+	(void) RemoveUserMapping(stmt);
+	CommandCounterIncrement();
+	chpg_http_disconnect();
+	PG_RETURN_VOID();
+}

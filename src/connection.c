@@ -1,0 +1,497 @@
+/*-------------------------------------------------------------------------
+ *
+ * connection.c
+ *		Which API, organization and key a call uses.
+ *
+ * Secrets stand in user mappings only: everybody can read a server's options.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/reloptions.h"
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "compat.h"
+#include "connection.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "settings.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#define DEFAULT_RATE_LIMIT	"10/10s"
+
+/* Longer than any value in use, and short enough for an error message. */
+#define MAX_OPTION_LENGTH	1024
+
+typedef struct Option
+{
+	const char *name;
+	Oid			catalog;		/* whose objects take it */
+	void		(*check) (const char *name, const char *value);
+} Option;
+
+static void check_api_url(const char *name, const char *value);
+static void check_ca_file(const char *name, const char *value);
+static void check_key(const char *name, const char *value);
+static void check_organization_id(const char *name, const char *value);
+static void check_proxy(const char *name, const char *value);
+static void check_rate_limit(const char *name, const char *value);
+
+static const Option options[] = {
+	{"api_url", ForeignServerRelationId, check_api_url},
+	{"ca_file", ForeignServerRelationId, check_ca_file},
+	{"organization_id", ForeignServerRelationId, check_organization_id},
+	{"proxy", ForeignServerRelationId, check_proxy},
+	{"rate_limit", ForeignServerRelationId, check_rate_limit},
+	{"key_id", UserMappingRelationId, check_key},
+	{"key_secret", UserMappingRelationId, check_key},
+	{NULL}
+};
+
+PG_FUNCTION_INFO_V1(chpg_validator);
+
+/*
+ * Values of options
+ */
+
+/* For values that may be shown; a key's are not. */
+static void
+refuse_value(const char *name, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+			 errhint("%s", hint)));
+}
+
+/* The host part of a URL that is checked already; palloc'd. */
+static char *
+url_host(const char *url)
+{
+	const char *host = strstr(url, "://") + 3;
+	size_t		length;
+
+	if (*host == '[')
+		length = strcspn(host, "]") + 1;
+	else
+		length = strcspn(host, ":/");
+	return pnstrdup(host, length);
+}
+
+static bool
+is_loopback(const char *host)
+{
+	return pg_strcasecmp(host, "localhost") == 0 ||
+		strcmp(host, "[::1]") == 0 ||
+		(strncmp(host, "127.", 4) == 0 &&
+		 host[strspn(host, "0123456789.")] == '\0');
+}
+
+/* scheme://host[:port][/path], with nothing that could hold a secret. */
+static bool
+is_plain_url(const char *url)
+{
+	const char *p = strstr(url, "://");
+	int			port = 0;
+
+	if (p == NULL)
+		return false;
+	p += 3;
+	if (*p == '[')
+	{
+		p++;
+		p += strspn(p, "0123456789abcdefABCDEF:.");
+		if (*p++ != ']')
+			return false;
+	}
+	else
+	{
+		size_t		length = strspn(p, "abcdefghijklmnopqrstuvwxyz"
+									"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+
+		if (length == 0)
+			return false;
+		p += length;
+	}
+	if (*p == ':')
+	{
+		for (p++; isdigit((unsigned char) *p) && port <= 65535; p++)
+			port = port * 10 + (*p - '0');
+		if (port < 1 || port > 65535)
+			return false;
+	}
+	if (*p == '/')
+		p += strspn(p, "abcdefghijklmnopqrstuvwxyz"
+					"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~/");
+	return *p == '\0';
+}
+
+static void
+check_api_url(const char *name, const char *value)
+{
+	if (is_plain_url(value) &&
+		(strncmp(value, "https://", 8) == 0 ||
+		 (strncmp(value, "http://", 7) == 0 && is_loopback(url_host(value)))))
+		return;
+	refuse_value(name, value,
+				 "Give a URL such as " CHPG_DEFAULT_URL ". It must be https, or http to a loopback address, without user name, query or fragment.");
+}
+
+static void
+check_ca_file(const char *name, const char *value)
+{
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", name),
+				 errdetail("Only roles with privileges of the \"%s\" role may name files of the server's machine.",
+						   "pg_read_server_files")));
+	if (!is_absolute_path(value))
+		refuse_value(name, value,
+					 "Give the absolute path of a PEM file on the server's machine.");
+}
+
+static void
+check_key(const char *name, const char *value)
+{
+	bool		is_id = strcmp(name, "key_id") == 0;
+
+	for (const char *p = value; *p != '\0'; p++)
+	{
+		/* A colon ends the user name of HTTP Basic authentication. */
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7F ||
+			(is_id && *p == ':'))
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+					 errmsg("invalid value for option \"%s\"", name),
+					 errdetail("It contains a space, a control character or another character that a key never has."),
+					 errhint("Copy the key once more from the console of ClickHouse Cloud.")));
+	}
+}
+
+static void
+check_organization_id(const char *name, const char *value)
+{
+	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	bool		valid = strlen(value) == strlen(pattern);
+
+	for (int i = 0; valid && pattern[i] != '\0'; i++)
+		valid = pattern[i] == '-' ? value[i] == '-' :
+			isxdigit((unsigned char) value[i]) != 0;
+	if (!valid)
+		refuse_value(name, value,
+					 "Give the organization's id, a UUID, or leave the option out: the API tells it.");
+}
+
+static void
+check_proxy(const char *name, const char *value)
+{
+	if (!is_plain_url(value) ||
+		(strncmp(value, "http://", 7) != 0 &&
+		 strncmp(value, "https://", 8) != 0))
+		refuse_value(name, value,
+					 "Give a URL such as http://proxy.example.com:3128, without user name and password, since everybody can read it.");
+}
+
+/* "10/10s" or "unlimited"; requests is 0 for the latter. */
+static bool
+parse_rate_limit(const char *value, int *requests, double *window)
+{
+	char	   *end;
+	long		number;
+
+	*requests = 0;
+	*window = 0;
+	if (strcmp(value, "unlimited") == 0)
+		return true;
+	if (!isdigit((unsigned char) *value))
+		return false;
+	number = strtol(value, &end, 10);
+	if (number < 1 || number > 1000000 || *end != '/' ||
+		!isdigit((unsigned char) end[1]))
+		return false;
+	*window = strtod(end + 1, &end);
+	if (*window <= 0 || *window > 86400 || strcmp(end, "s") != 0)
+		return false;
+	*requests = (int) number;
+	return true;
+}
+
+static void
+check_rate_limit(const char *name, const char *value)
+{
+	int			requests;
+	double		window;
+
+	if (!parse_rate_limit(value, &requests, &window))
+		refuse_value(name, value,
+					 "Give the requests that a key may make in so many seconds, such as 10/10s, or unlimited.");
+}
+
+void
+chpg_check_option(const char *name, const char *value)
+{
+	const Option *option = options;
+
+	while (strcmp(option->name, name) != 0)
+		option++;
+	if (*value == '\0' || strlen(value) > MAX_OPTION_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errdetail("It must have 1 to %d characters.",
+						   MAX_OPTION_LENGTH)));
+	option->check(name, value);
+}
+
+/*
+ * The validator of the foreign-data wrapper
+ */
+
+/* What the same kind of object could take instead. */
+static char *
+valid_options(Oid catalog)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (const Option *option = options; option->name != NULL; option++)
+	{
+		if (option->catalog == catalog)
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+							 option->name);
+	}
+	return names.data;
+}
+
+static void
+check_known(const char *name, Oid catalog)
+{
+	char	   *valid = valid_options(catalog);
+
+	for (const Option *option = options; option->name != NULL; option++)
+	{
+		if (option->catalog == catalog && strcmp(option->name, name) == 0)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 *valid != '\0' ?
+			 errhint("Valid options in this context are: %s", valid) :
+			 errhint("There are no valid options in this context.")));
+}
+
+Datum
+chpg_validator(PG_FUNCTION_ARGS)
+{
+	List	   *given = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	char	   *api_url = chpg_get_option(given, "api_url");
+	ListCell   *lc;
+
+	foreach(lc, given)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		check_known(option->defname, catalog);
+		chpg_check_option(option->defname, defGetString(option));
+	}
+	if (chpg_get_option(given, "proxy") != NULL &&
+		api_url != NULL && strncmp(api_url, "http:", 5) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("option \"proxy\" cannot be used with an http \"api_url\""),
+				 errdetail("The proxy would see the key.")));
+	PG_RETURN_VOID();
+}
+
+/*
+ * Servers
+ */
+
+char *
+chpg_get_option(List *given, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, given)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		if (strcmp(option->defname, name) == 0)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+/* Names of the servers of our wrapper that the current user may use. */
+static List *
+usable_servers(void)
+{
+	ForeignDataWrapper *wrapper = GetForeignDataWrapperByName(CHPG_WRAPPER_NAME,
+															  false);
+	Relation	catalog = table_open(ForeignServerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL,
+										  0, NULL);
+	HeapTuple	tuple;
+	List	   *names = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_foreign_server server = (Form_pg_foreign_server) GETSTRUCT(tuple);
+
+		if (server->srvfdw == wrapper->fdwid &&
+			chpg_has_server_usage(server->oid, GetUserId()))
+			names = lappend(names, pstrdup(NameStr(server->srvname)));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return names;
+}
+
+static char *
+only_server(void)
+{
+	List	   *names = usable_servers();
+	StringInfoData list;
+	ListCell   *lc;
+
+	if (list_length(names) == 1)
+		return (char *) linitial(names);
+	if (names == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no chpg server that role \"%s\" may use",
+						GetUserNameFromId(GetUserId(), false)),
+				 errhint("Set one up with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET'), or ask its owner for USAGE on it.")));
+
+	initStringInfo(&list);
+	foreach(lc, names)
+		appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "",
+						 (char *) lfirst(lc));
+	ereport(ERROR,
+			(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+			 errmsg("there are several chpg servers to choose from"),
+			 errdetail("They are: %s.", list.data),
+			 errhint("Name one in the argument \"server\" or in the setting \"chpg.server\".")));
+	return NULL;				/* keep compiler quiet */
+}
+
+ForeignServer *
+chpg_connection_server(const char *name)
+{
+	ForeignServer *server;
+
+	if (name == NULL && chpg_server != NULL && chpg_server[0] != '\0')
+		name = chpg_server;
+	if (name == NULL)
+		name = only_server();
+	server = GetForeignServerByName(name, true);
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", name),
+				 errhint("Set it up with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s).",
+						 quote_literal_cstr(name))));
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname,
+			   CHPG_WRAPPER_NAME) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a chpg server", name)));
+	if (!chpg_has_server_usage(server->serverid, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
+					   server->servername);
+	return server;
+}
+
+/*
+ * Connections
+ */
+
+/* Users write the base with or without "/v1" and a trailing slash. */
+static char *
+normalize_url(const char *url)
+{
+	char	   *base = pstrdup(url);
+	size_t		length = strlen(base);
+
+	while (length > 0 && base[length - 1] == '/')
+		base[--length] = '\0';
+	if (length > 3 && strcmp(base + length - 3, "/v1") == 0)
+		base[length -= 3] = '\0';
+	while (length > 0 && base[length - 1] == '/')
+		base[--length] = '\0';
+	return base;
+}
+
+ChpgConnection *
+chpg_connection_create(const char *server, List *given)
+{
+	ChpgConnection *connection = palloc0(sizeof(ChpgConnection));
+	char	   *api_url = chpg_get_option(given, "api_url");
+	char	   *rate_limit = chpg_get_option(given, "rate_limit");
+
+	connection->server = pstrdup(server);
+	connection->api_url = normalize_url(api_url ? api_url : CHPG_DEFAULT_URL);
+	connection->organization_id = chpg_get_option(given, "organization_id");
+	connection->ca_file = chpg_get_option(given, "ca_file");
+	connection->proxy = chpg_get_option(given, "proxy");
+	(void) parse_rate_limit(rate_limit ? rate_limit : DEFAULT_RATE_LIMIT,
+							&connection->rate_requests,
+							&connection->rate_window);
+	return connection;
+}
+
+void
+chpg_connection_set_key(ChpgConnection *connection, List *given)
+{
+	connection->key_id = chpg_get_option(given, "key_id");
+	connection->key_secret = chpg_get_option(given, "key_secret");
+	if (connection->key_id == NULL || connection->key_secret == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("user mapping for server \"%s\" lacks option \"%s\"",
+						connection->server,
+						connection->key_id == NULL ? "key_id" : "key_secret"),
+				 errhint("Use ALTER USER MAPPING ... OPTIONS (ADD ...).")));
+}
+
+static bool
+has_mapping(Oid serverid)
+{
+	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+								 ObjectIdGetDatum(GetUserId()),
+								 ObjectIdGetDatum(serverid)) ||
+		SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+							  ObjectIdGetDatum(InvalidOid),
+							  ObjectIdGetDatum(serverid));
+}
+
+ChpgConnection *
+chpg_connection_get(const char *name)
+{
+	ForeignServer *server = chpg_connection_server(name);
+	ChpgConnection *connection = chpg_connection_create(server->servername,
+														server->options);
+
+	if (!has_mapping(server->serverid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\" has no key for server \"%s\"",
+						GetUserNameFromId(GetUserId(), false),
+						server->servername),
+				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
+						 quote_literal_cstr(server->servername))));
+	chpg_connection_set_key(connection,
+							GetUserMapping(GetUserId(), server->serverid)->options);
+	return connection;
+}

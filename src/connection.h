@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * connection.h
+ *		Which API, organization and key a call uses.
+ *
+ * They are the options of a server and of the current user's mapping for it.
+ * Both are looked up for each call, so that a change acts at once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_CONNECTION_H
+#define CHPG_CONNECTION_H
+
+#include "foreign/foreign.h"
+
+#define CHPG_WRAPPER_NAME	"chpg"
+#define CHPG_DEFAULT_URL	"https://api.clickhouse.cloud"
+
+typedef struct ChpgConnection
+{
+	char	   *server;			/* name of the server */
+	char	   *api_url;		/* without a trailing slash or "/v1" */
+	char	   *organization_id;	/* NULL until discovered */
+	char	   *ca_file;		/* NULL: the system's CAs */
+	char	   *proxy;			/* NULL: none */
+	char	   *key_id;
+	char	   *key_secret;
+	int			rate_requests;	/* that many requests ... */
+	double		rate_window;	/* ... in so many seconds; 0 is unlimited */
+} ChpgConnection;
+
+/*
+ * The connection for the current user, by the server's name, or, given NULL,
+ * by chpg.server, or the only server that the user may use.  Nothing is sent.
+ * Errors: 42704 (no such server or mapping), 42501 (no USAGE), 42P08 (several
+ * servers).
+ */
+extern ChpgConnection *chpg_connection_get(const char *server);
+
+/* The server that chpg_connection_get() would use. */
+extern ForeignServer *chpg_connection_server(const char *server);
+
+/* A connection with the options of a server, to which a key is added. */
+extern ChpgConnection *chpg_connection_create(const char *server, List *options);
+extern void chpg_connection_set_key(ChpgConnection *connection, List *options);
+
+/* The value of an option, or NULL. */
+extern char *chpg_get_option(List *options, const char *name);
+
+/* Check a value as CREATE SERVER and CREATE USER MAPPING do. */
+extern void chpg_check_option(const char *name, const char *value);
+
+#endif							/* CHPG_CONNECTION_H */

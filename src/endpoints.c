@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoints.c
+ *		The table of the API's operations: pure data.
+ *
+ * The facts are those of ClickHouse Cloud's OpenAPI document.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "endpoints.h"
+
+static const ChpgAttribute no_exceptions[] = {
+	{NULL}
+};
+
+static const ChpgAttribute service_attributes[] = {
+	{"tags", NULL, true},
+	{NULL}
+};
+
+static const ChpgAttribute pattern_attributes[] = {
+	{"query_id", NULL, false, true},
+	{NULL}
+};
+
+static const ChpgAttribute execution_attributes[] = {
+	{"query_id", NULL, false, true},
+	{"executed_at", "timestamp"},
+	{NULL}
+};
+
+static const ChpgSortField pattern_sort_fields[] = {
+	{"total_duration", "total_duration_us"},
+	{"avg_duration", "avg_duration_us"},
+	{"max_duration", "max_duration_us"},
+	{"p50_duration", "p50_duration_us"},
+	{"p95_duration", "p95_duration_us"},
+	{"p99_duration", "p99_duration_us"},
+	{"call_count", "call_count"},
+	{"error_count", "error_count"},
+	{"total_rows", "total_rows"},
+	{"total_blks_read", "total_shared_blks_read"},
+	{"total_shared_blks_hit", "total_shared_blks_hit"},
+	{"total_cpu_time", "total_cpu_time_us"},
+	{"total_wal_bytes", "total_wal_bytes"},
+	{NULL}
+};
+
+static const char *const pattern_identity[] = {
+	"queryId", "dbName", "dbUser", "dbOperation", "app", NULL
+};
+
+#define ORGANIZATION	"/v1/organizations/{organization_id}"
+#define SERVICE			ORGANIZATION "/postgres/{service_id}"
+#define VIEW_SERVICES	"control-plane:postgres-service:view"
+
+/* What one pattern is asked by, whether for its sum or its executions. */
+#define PATTERN_PARAMETERS \
+	{ \
+		{"query_id", NULL, CHPG_NUMBER, true}, \
+		{"db_name", "db_name", CHPG_ANY_TEXT, true}, \
+		{"db_user", "db_user", CHPG_ANY_TEXT, true}, \
+		{"db_operation", "db_operation", CHPG_ANY_TEXT, true}, \
+		{"app", "app", CHPG_ANY_TEXT, false}, \
+		{"executed_at", "timestamp", CHPG_TIME, false} \
+	}
+
+const ChpgEndpoint chpg_endpoints[] = {
+	[CHPG_LIST_ORGANIZATIONS] = {
+		.method = "GET",
+		.path = "/v1/organizations",
+		.rows = "result[]",
+		.purpose = "list the organizations of the key",
+		.attributes = no_exceptions
+	},
+	[CHPG_LIST_SERVICES] = {
+		.method = "GET",
+		.path = ORGANIZATION "/postgres",
+		.rows = "result[]",
+		.purpose = "list the services",
+		.permission = VIEW_SERVICES,
+		.attributes = service_attributes
+	},
+	[CHPG_GET_SERVICE] = {
+		.method = "GET",
+		.path = SERVICE,
+		.rows = "result",
+		.purpose = "read",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "id",
+		.attributes = service_attributes
+	},
+	[CHPG_LIST_SLOW_PATTERNS] = {
+		.method = "GET",
+		.path = SERVICE "/slowQueryPatterns",
+		.rows = "result[]",
+		.purpose = "read the slow query patterns of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.page_size = 500,
+		.parameters = {
+			{"from_date", "from_date", CHPG_WINDOW_START, true},
+			{"to_date", "to_date", CHPG_WINDOW_END, true},
+			{"db_name", "db_name", CHPG_ANY_TEXT, false},
+			{"db_user", "db_user", CHPG_ANY_TEXT, false},
+			{"db_operation", "db_operation", CHPG_ANY_TEXT, false},
+			{"app", "app", CHPG_ANY_TEXT, false},
+			{"sort_by", "sort_by", CHPG_SORT_FIELD, false},
+			{"sort_order", "sort_order", CHPG_SORT_ORDER, false}
+		},
+		.attributes = pattern_attributes,
+		.sort_fields = pattern_sort_fields,
+		.identity = pattern_identity
+	},
+	[CHPG_GET_SLOW_PATTERN] = {
+		.method = "GET",
+		.path = SERVICE "/slowQueryPatterns/{query_id}",
+		.rows = "result.aggregate?",
+		.purpose = "read a slow query pattern of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = PATTERN_PARAMETERS,
+		.attributes = pattern_attributes
+	},
+	[CHPG_LIST_SLOW_PATTERN_EXECUTIONS] = {
+		.method = "GET",
+		.path = SERVICE "/slowQueryPatterns/{query_id}",
+		.rows = "result.recentExecutions[]",
+		.purpose = "read the executions of a slow query pattern of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = PATTERN_PARAMETERS,
+		.attributes = execution_attributes
+	},
+};
+
+bool
+chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint)
+{
+	return strstr(endpoint->path, "{service_id}") != NULL;
+}

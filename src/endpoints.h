@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoints.h
+ *		The table of the API's operations.
+ *
+ * To add an operation is to add a row here and a declaration in SQL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_ENDPOINTS_H
+#define CHPG_ENDPOINTS_H
+
+#include "decode.h"
+
+#define CHPG_MAX_PARAMETERS 10
+
+typedef enum ChpgOperation
+{
+	CHPG_LIST_ORGANIZATIONS,
+	CHPG_LIST_SERVICES,
+	CHPG_GET_SERVICE,
+	CHPG_LIST_SLOW_PATTERNS,
+	CHPG_GET_SLOW_PATTERN,
+	CHPG_LIST_SLOW_PATTERN_EXECUTIONS
+} ChpgOperation;
+
+/* What values a parameter takes. */
+typedef enum ChpgParameterKind
+{
+	CHPG_ANY_TEXT,
+	CHPG_WINDOW_START,			/* timestamptz; inclusive */
+	CHPG_WINDOW_END,			/* timestamptz; exclusive */
+	CHPG_TIME,					/* timestamptz */
+	CHPG_NUMBER,				/* bigint */
+	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
+	CHPG_SORT_ORDER				/* asc, desc */
+} ChpgParameterKind;
+
+typedef struct ChpgParameter
+{
+	const char *name;			/* as an argument, and as a column */
+	const char *key;			/* in the query; NULL: it stands in the path */
+	ChpgParameterKind kind;
+	bool		required;
+} ChpgParameter;
+
+/* A field that the API sorts by, and the attribute that shows it. */
+typedef struct ChpgSortField
+{
+	const char *key;
+	const char *attribute;
+} ChpgSortField;
+
+typedef struct ChpgEndpoint
+{
+	const char *method;
+	const char *path;			/* below the API's base, with
+								 * {organization_id}, {service_id} and names
+								 * of parameters */
+	const char *rows;			/* where the rows are; see decode.h */
+	const char *purpose;		/* what it does: completes "could not ..." */
+	const char *permission;		/* that the key's role must grant, or NULL */
+	const char *service_attribute;	/* the attribute that is the service's id */
+	bool		fleet;			/* all services may be read at once */
+	int			page_size;		/* the most rows of one answer; 0: not paged */
+	ChpgParameter parameters[CHPG_MAX_PARAMETERS];	/* up to a NULL name */
+	const ChpgAttribute *attributes;	/* exceptions, up to a NULL name */
+	const ChpgSortField *sort_fields;	/* up to a NULL key */
+	const char *const *identity;	/* keys that tell the rows of several
+									 * pages apart, up to NULL */
+} ChpgEndpoint;
+
+extern const ChpgEndpoint chpg_endpoints[];
+
+/* Does each request concern one service? */
+extern bool chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint);
+
+#endif							/* CHPG_ENDPOINTS_H */

@@ -1,0 +1,701 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.c
+ *		HTTP transfers that a backend can wait for.
+ *
+ * One libcurl multi handle per backend keeps connections and TLS sessions
+ * between statements.  We wait for its sockets, the process latch and the
+ * earliest deadline in one WaitEventSet, so that everything that can interrupt
+ * a backend interrupts a transfer as well.  (curl_easy_perform() with a
+ * progress callback does not: the backend would absorb no signal barriers, and
+ * DROP DATABASE elsewhere would hang.)
+ *
+ * libcurl's callbacks must not throw, or libcurl considers itself inside the
+ * callback for ever and refuses to free anything.  They therefore only write
+ * to malloc'd memory and leave a note for the loop.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+#include <signal.h>
+
+#include "compat.h"
+#include "http.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+/* Connections kept open between requests, and for how many seconds. */
+#define MAX_IDLE_CONNECTIONS	16L
+#define MAX_IDLE_TIME			60L
+
+/* All headers of a response together; libcurl keeps them in memory. */
+#define MAX_HEADER_SIZE			(256 * 1024)
+
+/* Socket events taken from the kernel at once; more come in the next turn. */
+#define MAX_EVENTS				32
+
+struct ChpgTransfer
+{
+	CURL	   *easy;
+	struct curl_slist *headers;
+	bool		attached;		/* part of the multi handle */
+	bool		reserved;		/* counted as an external file descriptor */
+	bool		done;
+	ChpgHttpResponse response;
+	char	   *body;			/* malloc'd */
+	size_t		length;
+	size_t		allocated;
+	size_t		max_size;
+	size_t		header_size;
+	bool		too_large;
+	bool		out_of_memory;
+	char		error[CURL_ERROR_SIZE];
+	MemoryContext context;
+	MemoryContextCallback callback;
+};
+
+typedef struct WatchedSocket
+{
+	curl_socket_t fd;
+	int			what;			/* CURL_POLL_IN and so on */
+} WatchedSocket;
+
+static CURLM *multi = NULL;
+static bool multi_broken = false;	/* libcurl reported an internal error */
+static int	active_transfers = 0;
+
+/* Where libcurl wants to be woken: malloc'd, since callbacks keep it. */
+static WatchedSocket *sockets = NULL;
+static int	num_sockets = 0;
+static int	max_sockets = 0;
+static int64 timer = CHPG_HTTP_FOREVER;
+
+int64
+chpg_http_now(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+/*
+ * Callbacks of libcurl
+ */
+
+static bool
+append_body(ChpgTransfer *transfer, const char *data, size_t length)
+{
+	size_t		needed = transfer->length + length + 1;
+
+	if (needed > transfer->allocated)
+	{
+		size_t		allocate = Max(transfer->allocated * 2, needed);
+		char	   *body = realloc(transfer->body, allocate);
+
+		if (body == NULL)
+			return false;
+		transfer->body = body;
+		transfer->allocated = allocate;
+	}
+	memcpy(transfer->body + transfer->length, data, length);
+	transfer->length += length;
+	transfer->body[transfer->length] = '\0';
+	return true;
+}
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+	size_t		length = size * count;
+
+	if (length > transfer->max_size - transfer->length)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+	if (!append_body(transfer, data, length))
+	{
+		transfer->out_of_memory = true;
+		return 0;
+	}
+	return length;
+}
+
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+
+	transfer->header_size += size * count;
+	if (transfer->header_size > MAX_HEADER_SIZE)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+	return size * count;
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	int			i;
+
+	for (i = 0; i < num_sockets; i++)
+	{
+		if (sockets[i].fd == fd)
+			break;
+	}
+	if (what == CURL_POLL_REMOVE)
+	{
+		if (i < num_sockets)
+			sockets[i] = sockets[--num_sockets];
+		return 0;
+	}
+	if (i == max_sockets)
+	{
+		int			allocate = Max(max_sockets * 2, 16);
+		WatchedSocket *larger = realloc(sockets,
+										allocate * sizeof(WatchedSocket));
+
+		if (larger == NULL)
+			return -1;
+		sockets = larger;
+		max_sockets = allocate;
+	}
+	if (i == num_sockets)
+		num_sockets++;
+	sockets[i].fd = fd;
+	sockets[i].what = what;
+	return 0;
+}
+
+/* Keep the absolute time: a wake-up for another reason must not restart it. */
+static int
+on_timer(CURLM *handle, long timeout_ms, void *arg)
+{
+	if (timeout_ms < 0)
+		timer = CHPG_HTTP_FOREVER;
+	else
+		timer = chpg_http_now() + (int64) timeout_ms * 1000;
+	return 0;
+}
+
+/*
+ * The multi handle
+ */
+
+/*
+ * libcurl starts threads to resolve names.  They inherit our signal mask, and
+ * signals must be handled by the main thread only.
+ */
+static void
+block_signals(sigset_t *save)
+{
+	sigprocmask(SIG_SETMASK, &BlockSig, save);
+}
+
+static void
+restore_signals(const sigset_t *save)
+{
+	sigprocmask(SIG_SETMASK, save, NULL);
+}
+
+static void
+discard_multi(void)
+{
+	sigset_t	save;
+
+	block_signals(&save);
+	(void) curl_multi_cleanup(multi);
+	restore_signals(&save);
+	multi = NULL;
+	multi_broken = false;
+	num_sockets = 0;
+	timer = CHPG_HTTP_FOREVER;
+}
+
+static void
+check_library(void)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	if ((info->features & CURL_VERSION_ASYNCHDNS) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("libcurl on this machine cannot resolve names asynchronously"),
+				 errdetail("A statement could not be canceled while it resolves a name."),
+				 errhint("Install a libcurl that was built with a threaded resolver or c-ares.")));
+}
+
+static void
+create_multi(void)
+{
+	static bool initialized = false;
+	CURLMcode	rc;
+
+	if (!initialized)
+	{
+		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYSTEM_ERROR),
+					 errmsg("could not initialize libcurl")));
+		initialized = true;
+	}
+	check_library();
+
+	multi = curl_multi_init();
+	if (multi == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	rc = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+							   MAX_IDLE_CONNECTIONS);
+	if (rc != CURLM_OK)
+	{
+		discard_multi();
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not initialize libcurl: %s",
+						curl_multi_strerror(rc))));
+	}
+}
+
+/*
+ * Transfers
+ */
+
+/* Also the memory context's callback: must cope with any state, and not throw. */
+static void
+release_transfer(void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+	sigset_t	save;
+
+	block_signals(&save);
+	if (transfer->attached)
+		(void) curl_multi_remove_handle(multi, transfer->easy);
+	curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->headers);
+	restore_signals(&save);
+	free(transfer->body);
+	if (transfer->reserved)
+		ReleaseExternalFD();
+	if (transfer->attached)
+		active_transfers--;
+	transfer->easy = NULL;
+	transfer->headers = NULL;
+	transfer->body = NULL;
+	transfer->reserved = false;
+	transfer->attached = false;
+}
+
+static void
+check_option(CURLcode rc)
+{
+	if (rc == CURLE_OK)
+		return;
+	ereport(ERROR,
+			(errcode(rc == CURLE_OUT_OF_MEMORY ?
+					 ERRCODE_OUT_OF_MEMORY : ERRCODE_SYSTEM_ERROR),
+			 errmsg("could not prepare a request: %s",
+					curl_easy_strerror(rc)),
+			 rc == CURLE_UNKNOWN_OPTION ?
+			 errhint("The libcurl of this machine is older than the one chpg was built with.") : 0));
+}
+
+static void
+append_header(ChpgTransfer *transfer, const char *header)
+{
+	struct curl_slist *headers = curl_slist_append(transfer->headers, header);
+
+	if (headers == NULL)
+		check_option(CURLE_OUT_OF_MEMORY);
+	transfer->headers = headers;
+}
+
+static void
+set_security_options(CURL *easy, const ChpgHttpRequest *request)
+{
+	bool		tls = strncmp(request->url, "https:", 6) == 0;
+
+	check_option(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
+								  tls ? "https" : "http"));
+	check_option(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
+	check_option(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
+	check_option(curl_easy_setopt(easy, CURLOPT_SSLVERSION,
+								  (long) CURL_SSLVERSION_TLSv1_2));
+	if (request->ca_file != NULL)
+	{
+		check_option(curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file));
+		check_option(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
+	}
+
+	/* An empty proxy makes libcurl ignore the environment's. */
+	check_option(curl_easy_setopt(easy, CURLOPT_PROXY,
+								  request->proxy ? request->proxy : ""));
+	check_option(curl_easy_setopt(easy, CURLOPT_NOPROXY, ""));
+	check_option(curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC));
+	check_option(curl_easy_setopt(easy, CURLOPT_USERNAME, request->user));
+	check_option(curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password));
+}
+
+static void
+set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
+{
+	check_option(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+								  (long) request->connect_timeout));
+	check_option(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+								  (long) request->timeout));
+	check_option(curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_TIME));
+	check_option(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+								  (long) CURL_HTTP_VERSION_2TLS));
+	check_option(curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, ""));
+	check_option(curl_easy_setopt(easy, CURLOPT_USERAGENT,
+								  "chpg/" CHPG_VERSION " PostgreSQL/" PG_MAJORVERSION));
+	if (request->fresh)
+	{
+		check_option(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
+		check_option(curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L));
+	}
+	else
+	{
+		/* Rather share an HTTP/2 connection than open another. */
+		check_option(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L));
+	}
+}
+
+static void
+set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
+{
+	CURL	   *easy = transfer->easy;
+
+	check_option(curl_easy_setopt(easy, CURLOPT_URL, request->url));
+	check_option(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
+	append_header(transfer, "Accept: application/json");
+	if (request->body != NULL)
+	{
+		append_header(transfer, "Content-Type: application/json");
+		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS,
+									  request->body));
+	}
+	check_option(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers));
+	check_option(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error));
+	check_option(curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer));
+	check_option(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
+	check_option(curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer));
+	check_option(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
+	check_option(curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer));
+}
+
+/* Add to the multi handle, which only notes that there is something to do. */
+static void
+attach(ChpgTransfer *transfer)
+{
+	sigset_t	save;
+	CURLMcode	rc;
+
+	block_signals(&save);
+	rc = curl_multi_add_handle(multi, transfer->easy);
+	restore_signals(&save);
+	if (rc != CURLM_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not start a request: %s",
+						curl_multi_strerror(rc))));
+	transfer->attached = true;
+	active_transfers++;
+}
+
+ChpgTransfer *
+chpg_http_start(MemoryContext context, const ChpgHttpRequest *request)
+{
+	ChpgTransfer *transfer;
+	MemoryContext own;
+
+	if (multi_broken && active_transfers == 0)
+		discard_multi();
+	if (multi == NULL)
+		create_multi();
+
+	own = AllocSetContextCreate(context, "chpg transfer",
+								ALLOCSET_SMALL_SIZES);
+	transfer = MemoryContextAllocZero(own, sizeof(ChpgTransfer));
+	transfer->context = own;
+	transfer->max_size = request->max_size;
+
+	/* Arm the clean-up before anything is acquired. */
+	transfer->callback.func = release_transfer;
+	transfer->callback.arg = transfer;
+	MemoryContextRegisterResetCallback(own, &transfer->callback);
+
+	transfer->reserved = AcquireExternalFD();
+	if (!transfer->reserved)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not open a connection to the API: %m"),
+				 errhint("Too many files are open; lower \"chpg.max_concurrency\" or raise \"max_files_per_process\".")));
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
+		check_option(CURLE_OUT_OF_MEMORY);
+	set_security_options(transfer->easy, request);
+	set_transfer_options(transfer->easy, request);
+	set_request(transfer, request);
+	attach(transfer);
+	return transfer;
+}
+
+void
+chpg_http_end(ChpgTransfer *transfer)
+{
+	MemoryContextDelete(transfer->context);
+}
+
+/* Was any of the request handed to a connection that was ready for it? */
+static bool
+was_sent(CURL *easy)
+{
+	curl_off_t	pretransfer = 0;
+
+	(void) curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+	return pretransfer > 0;
+}
+
+static ChpgHttpOutcome
+classify(ChpgTransfer *transfer, CURLcode rc)
+{
+	if (transfer->too_large)
+		return CHPG_HTTP_TOO_LARGE;
+	if (transfer->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
+		return CHPG_HTTP_FAILED;
+	switch (rc)
+	{
+		case CURLE_OK:
+			return CHPG_HTTP_ANSWERED;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+			return CHPG_HTTP_UNTRUSTED;
+		default:
+			break;
+	}
+	if (!was_sent(transfer->easy))
+		return CHPG_HTTP_NOT_CONNECTED;
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		return CHPG_HTTP_TIMED_OUT;
+	return CHPG_HTTP_BROKEN;
+}
+
+static void
+finish(ChpgTransfer *transfer, CURLcode rc)
+{
+	ChpgHttpResponse *response = &transfer->response;
+	long		status = 0;
+	curl_off_t	retry_after = 0;
+
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	response->outcome = classify(transfer, rc);
+	response->status = (int) status;
+	response->retry_after = (int64) retry_after;
+	response->body = transfer->body ? transfer->body : "";
+	response->length = transfer->length;
+	if (rc != CURLE_OK)
+	{
+		if (transfer->error[0] == '\0')
+			strlcpy(transfer->error, curl_easy_strerror(rc),
+					sizeof(transfer->error));
+
+		/* It may quote the peer, whose encoding nobody knows. */
+		for (char *p = transfer->error; *p != '\0'; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+		response->error = transfer->error;
+	}
+	transfer->done = true;
+}
+
+/* Note which transfers have ended; returns whether any has. */
+static bool
+collect_finished(void)
+{
+	CURLMsg    *message;
+	int			left;
+	bool		any = false;
+
+	while ((message = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		char	   *transfer = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		(void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
+								 &transfer);
+		finish((ChpgTransfer *) transfer, message->data.result);
+		any = true;
+	}
+	return any;
+}
+
+/* Let libcurl work on a socket, or on what its timer was set for. */
+static void
+advance(curl_socket_t fd, int events)
+{
+	sigset_t	save;
+	int			running;
+	CURLMcode	rc;
+
+	block_signals(&save);
+	rc = curl_multi_socket_action(multi, fd, events, &running);
+	restore_signals(&save);
+	if (rc != CURLM_OK)
+	{
+		multi_broken = true;
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not continue a request: %s",
+						curl_multi_strerror(rc))));
+	}
+}
+
+static void
+watch(WaitEventSet *set)
+{
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < num_sockets; i++)
+	{
+		uint32		events = 0;
+
+		if (sockets[i].what & CURL_POLL_IN)
+			events |= WL_SOCKET_READABLE;
+		if (sockets[i].what & CURL_POLL_OUT)
+			events |= WL_SOCKET_WRITEABLE;
+		if (events != 0)
+			AddWaitEventToSet(set, events, sockets[i].fd, NULL, NULL);
+	}
+}
+
+/* Milliseconds from now, rounded up so that the deadline has passed then. */
+static long
+wait_time(int64 deadline)
+{
+	int64		now;
+
+	if (deadline == CHPG_HTTP_FOREVER)
+		return -1;
+	now = chpg_http_now();
+	if (deadline <= now)
+		return 0;
+	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
+}
+
+/* Sleep until something happens; the events that are socket events. */
+static int
+wait_for_events(int64 deadline, WaitEvent *events)
+{
+	static uint32 wait_event = 0;
+	WaitEventSet *set;
+	volatile int n = 0;
+
+	if (wait_event == 0)
+		wait_event = chpg_wait_event("ChpgRequest");
+
+	/* Before 17 nothing else would close the set's file descriptor. */
+	set = chpg_create_wait_event_set(num_sockets + 2);
+	PG_TRY();
+	{
+		watch(set);
+		n = WaitEventSetWait(set, wait_time(deadline), events, MAX_EVENTS,
+							 wait_event);
+	}
+	PG_FINALLY();
+	{
+		FreeWaitEventSet(set);
+	}
+	PG_END_TRY();
+	return n;
+}
+
+static void
+handle_event(const WaitEvent *event)
+{
+	int			what = 0;
+
+	if (event->events & WL_LATCH_SET)
+	{
+		ResetLatch(MyLatch);
+		return;
+	}
+	if (event->events & WL_SOCKET_READABLE)
+		what |= CURL_CSELECT_IN;
+	if (event->events & WL_SOCKET_WRITEABLE)
+		what |= CURL_CSELECT_OUT;
+	if (what != 0)
+		advance(event->fd, what);
+}
+
+void
+chpg_http_wait(int64 until)
+{
+	WaitEvent	events[MAX_EVENTS];
+
+	for (;;)
+	{
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		n = wait_for_events(Min(timer, until), events);
+		for (int i = 0; i < n; i++)
+			handle_event(&events[i]);
+		if (timer <= chpg_http_now())
+		{
+			timer = CHPG_HTTP_FOREVER;
+			advance(CURL_SOCKET_TIMEOUT, 0);
+		}
+		if (multi != NULL && collect_finished())
+			return;
+		if (until <= chpg_http_now())
+			return;
+	}
+}
+
+const ChpgHttpResponse *
+chpg_http_response(ChpgTransfer *transfer)
+{
+	return transfer->done ? &transfer->response : NULL;
+}
+
+const char *
+chpg_http_header(ChpgTransfer *transfer, const char *name)
+{
+	struct curl_header *header;
+
+	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
+						 &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+void
+chpg_http_disconnect(void)
+{
+	if (multi != NULL && active_transfers == 0)
+		discard_multi();
+}

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.h
+ *		HTTP transfers that a backend can wait for.
+ *
+ * A transfer is one request and its response.  Any number of them run at
+ * once; they advance only while chpg_http_wait() waits, which is also where
+ * query cancel, statement_timeout, termination and recovery conflicts act.
+ *
+ * Times are microseconds of the monotonic clock that chpg_http_now() reads.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_HTTP_H
+#define CHPG_HTTP_H
+
+#define CHPG_HTTP_FOREVER	PG_INT64_MAX
+
+typedef struct ChpgTransfer ChpgTransfer;
+
+typedef struct ChpgHttpRequest
+{
+	const char *method;			/* "GET", "POST", ... */
+	const char *url;			/* https, or http */
+	const char *body;			/* JSON, or NULL */
+	const char *user;			/* for HTTP Basic */
+	const char *password;
+	const char *ca_file;		/* CAs to trust instead of the system's, or
+								 * NULL */
+	const char *proxy;			/* URL, or NULL */
+	bool		fresh;			/* use a connection of its own: libcurl sends
+								 * a request again when a kept connection
+								 * turns out to be closed */
+	int			connect_timeout;	/* milliseconds */
+	int			timeout;		/* milliseconds, for the whole transfer */
+	size_t		max_size;		/* bytes of body, decompressed */
+} ChpgHttpRequest;
+
+typedef enum ChpgHttpOutcome
+{
+	CHPG_HTTP_ANSWERED,			/* a whole response, whatever its status */
+	CHPG_HTTP_NOT_CONNECTED,	/* nothing of the request was sent */
+	CHPG_HTTP_UNTRUSTED,		/* the same, since the peer's certificate is
+								 * not valid */
+	CHPG_HTTP_BROKEN,			/* sent, but no whole response came */
+	CHPG_HTTP_TIMED_OUT,		/* sent, but no whole response came in time */
+	CHPG_HTTP_TOO_LARGE,		/* the response is over max_size */
+	CHPG_HTTP_FAILED			/* a failure on this side, such as memory */
+} ChpgHttpOutcome;
+
+typedef struct ChpgHttpResponse
+{
+	ChpgHttpOutcome outcome;
+	int			status;			/* HTTP status, or 0 */
+	int64		retry_after;	/* seconds that Retry-After asks for, or 0 */
+	const char *body;			/* NUL-terminated; belongs to the transfer */
+	size_t		length;
+	const char *error;			/* libcurl's words, unless answered */
+} ChpgHttpResponse;
+
+extern int64 chpg_http_now(void);
+
+/*
+ * Start a transfer that belongs to the given memory context: resetting the
+ * context ends it.  Strings of the request need not outlive the call.
+ */
+extern ChpgTransfer *chpg_http_start(MemoryContext context,
+									 const ChpgHttpRequest *request);
+extern void chpg_http_end(ChpgTransfer *transfer);
+
+/* Let all transfers advance until one of them ends, or until the given time. */
+extern void chpg_http_wait(int64 until);
+
+/* The response, or NULL while the transfer is under way. */
+extern const ChpgHttpResponse *chpg_http_response(ChpgTransfer *transfer);
+
+/* A response header's value, or NULL; belongs to the transfer. */
+extern const char *chpg_http_header(ChpgTransfer *transfer, const char *name);
+
+/* Close the connections kept for later requests. */
+extern void chpg_http_disconnect(void);
+
+#endif							/* CHPG_HTTP_H */

@@ -1,0 +1,414 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.c
+ *		Parsed JSON documents from a source that is not trusted.
+ *
+ * json-c does the parsing.  It would silently alter some documents (integers
+ * that do not fit become the largest that does, \u0000 ends a key) and turns
+ * others into a thousand times their size in memory, so a scan in front of it
+ * refuses the former and bounds the latter.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <json-c/json.h>
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "json.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+/* Deeper than any answer of the API; json-c recurses while it frees. */
+#define MAX_DEPTH		32
+
+/* json-c needs up to 800 bytes for each. */
+#define MAX_NODES		500000
+
+/* Bytes converted to the database's encoding at once. */
+#define CONVERSION_CHUNK	8192
+
+#define REPLACEMENT_UTF8	"\xEF\xBF\xBD"	/* U+FFFD */
+
+struct ChpgJson
+{
+	struct json_tokener *tokener;
+	struct json_object *root;
+	MemoryContext context;
+	MemoryContextCallback callback;
+};
+
+static void
+release_document(void *arg)
+{
+	ChpgJson   *document = (ChpgJson *) arg;
+
+	if (document->tokener != NULL)
+		json_tokener_free(document->tokener);
+	json_object_put(document->root);
+	document->tokener = NULL;
+	document->root = NULL;
+}
+
+/*
+ * Replacing what cannot be represented
+ */
+
+/* One bad query text must not hide a fleet; but do say it, once. */
+static void
+warn_replaced(void)
+{
+	static TimestampTz warned_at = 0;
+
+	if (warned_at == GetCurrentStatementStartTimestamp())
+		return;
+	warned_at = GetCurrentStatementStartTimestamp();
+	ereport(WARNING,
+			(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+			 errmsg("characters that cannot be stored were replaced"),
+			 errdetail("An answer of the API contains bytes that are not UTF-8, \\u0000, or characters that the encoding \"%s\" of this database lacks.",
+					   GetDatabaseEncodingName())));
+}
+
+/* Length of the valid UTF-8 character at p, or 0. */
+static int
+utf8_length(const char *p, const char *end)
+{
+	int			length;
+
+	if (*p == '\0')
+		return 0;
+	length = pg_utf_mblen((const unsigned char *) p);
+	if (length > end - p || !pg_utf8_islegal((const unsigned char *) p, length))
+		return 0;
+	return length;
+}
+
+static char *
+repair_utf8(const char *data, size_t *length)
+{
+	StringInfoData repaired;
+	const char *end = data + *length;
+
+	initStringInfo(&repaired);
+	for (const char *p = data; p < end;)
+	{
+		int			n = utf8_length(p, end);
+
+		if (n == 0)
+		{
+			appendStringInfoString(&repaired, REPLACEMENT_UTF8);
+			p++;
+		}
+		else
+		{
+			appendBinaryStringInfo(&repaired, p, n);
+			p += n;
+		}
+	}
+	warn_replaced();
+	*length = repaired.len;
+	return repaired.data;
+}
+
+/* Convert valid UTF-8 without NUL, replacing what the encoding lacks. */
+static char *
+convert_utf8(const char *text, size_t length)
+{
+	Oid			conversion = FindDefaultConversionProc(PG_UTF8,
+													   GetDatabaseEncoding());
+	StringInfoData result;
+	unsigned char *buffer;
+
+	if (!OidIsValid(conversion))
+		return pg_any_to_server(text, (int) length, PG_UTF8);
+
+	initStringInfo(&result);
+	buffer = palloc(CONVERSION_CHUNK * MAX_CONVERSION_GROWTH + 1);
+	while (length > 0)
+	{
+		int			chunk = Min(length, CONVERSION_CHUNK);
+		int			done;
+
+		while (chunk < length && (text[chunk] & 0xC0) == 0x80)
+			chunk--;			/* not in the middle of a character */
+		done = pg_do_encoding_conversion_buf(conversion, PG_UTF8,
+											 GetDatabaseEncoding(),
+											 (unsigned char *) unconstify(char *, text),
+											 chunk, buffer,
+											 CONVERSION_CHUNK * MAX_CONVERSION_GROWTH + 1,
+											 true);
+		appendStringInfoString(&result, (char *) buffer);
+		if (done < chunk)
+		{
+			appendStringInfoChar(&result, '?');
+			warn_replaced();
+			done += Min(pg_utf_mblen((const unsigned char *) text + done),
+						chunk - done);
+		}
+		text += done;
+		length -= done;
+	}
+	pfree(buffer);
+	return result.data;
+}
+
+static char *
+utf8_to_server(const char *text, size_t length)
+{
+	if (memchr(text, '\0', length) != NULL)
+		text = repair_utf8(text, &length);
+	if (GetDatabaseEncoding() == PG_UTF8 ||
+		GetDatabaseEncoding() == PG_SQL_ASCII)
+		return pnstrdup(text, length);
+	return convert_utf8(text, length);
+}
+
+/*
+ * The guard in front of the parser
+ */
+
+/* Does json-c hold this integer literal, or would it saturate? */
+static bool
+integer_fits(const char *literal, const char *end)
+{
+	char		digits[24];
+	size_t		length = end - literal;
+
+	if (length >= sizeof(digits))
+		return false;
+	memcpy(digits, literal, length);
+	digits[length] = '\0';
+	errno = 0;
+	if (literal[0] == '-')
+		(void) strtoll(digits, NULL, 10);
+	else
+		(void) strtoull(digits, NULL, 10);
+	return errno == 0;
+}
+
+static const char *
+skip_number(const char *p, const char **problem)
+{
+	const char *start = p;
+
+	p += strspn(p, "-0123456789");
+	if (*p != '.' && *p != 'e' && *p != 'E' && !integer_fits(start, p))
+		*problem = "an integer is out of range";
+	return p + strspn(p, "+-.eE0123456789");
+}
+
+static const char *
+skip_string(const char *p, const char **problem)
+{
+	bool		has_nul = false;
+
+	for (p++; *p != '"' && *p != '\0'; p++)
+	{
+		if (*p != '\\')
+			continue;
+		if (strncmp(p + 1, "u0000", 5) == 0)
+			has_nul = true;
+		if (p[1] != '\0')
+			p++;
+	}
+	if (*p == '"')
+		p++;
+	if (has_nul && p[strspn(p, " \t\r\n")] == ':')
+		*problem = "a key contains \\u0000";
+	return p;
+}
+
+/*
+ * Look at every token once.  Anything that is not JSON is left for json-c to
+ * report.
+ */
+static ChpgJsonResult
+check_document(const char *data, const char **problem)
+{
+	int			nodes = 0;
+
+	*problem = NULL;
+	for (const char *p = data; *p != '\0' && *problem == NULL;)
+	{
+		if (*p == '"')
+			p = skip_string(p, problem);
+		else if (*p == '-' || (*p >= '0' && *p <= '9'))
+			p = skip_number(p, problem);
+		else
+		{
+			if ((*p == ',' || *p == '{' || *p == '[') && ++nodes > MAX_NODES)
+			{
+				*problem = psprintf("more than %d values", MAX_NODES);
+				return CHPG_JSON_TOO_LARGE;
+			}
+			p++;
+		}
+	}
+	return *problem == NULL ? CHPG_JSON_OK : CHPG_JSON_MALFORMED;
+}
+
+ChpgJsonResult
+chpg_json_parse(MemoryContext context, const char *data, size_t length,
+				ChpgJson **result, const char **problem)
+{
+	MemoryContext own = AllocSetContextCreate(context, "chpg document",
+											  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(own);
+	ChpgJson   *document = palloc0(sizeof(ChpgJson));
+	ChpgJsonResult rc;
+
+	document->context = own;
+	document->callback.func = release_document;
+	document->callback.arg = document;
+	MemoryContextRegisterResetCallback(own, &document->callback);
+
+	if (!pg_verify_mbstr(PG_UTF8, data, (int) length, true))
+		data = repair_utf8(data, &length);
+	rc = check_document(data, problem);
+	if (rc == CHPG_JSON_OK)
+	{
+		document->tokener = json_tokener_new_ex(MAX_DEPTH);
+		if (document->tokener == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
+		json_tokener_set_flags(document->tokener, JSON_TOKENER_STRICT);
+
+		/* With its NUL, or a bare scalar would "need more data". */
+		document->root = json_tokener_parse_ex(document->tokener, data,
+											   (int) length + 1);
+		if (json_tokener_get_error(document->tokener) != json_tokener_success)
+		{
+			*problem = psprintf("%s at byte %zu",
+								json_tokener_error_desc(json_tokener_get_error(document->tokener)),
+								json_tokener_get_parse_end(document->tokener));
+			rc = CHPG_JSON_MALFORMED;
+		}
+	}
+	MemoryContextSwitchTo(caller);
+	*result = document;
+	return rc;
+}
+
+void
+chpg_json_free(ChpgJson *document)
+{
+	MemoryContextDelete(document->context);
+}
+
+/*
+ * Looking at a document
+ */
+
+ChpgJsonNode *
+chpg_json_root(ChpgJson *document)
+{
+	return document->root;
+}
+
+ChpgJsonKind
+chpg_json_kind(ChpgJsonNode *node)
+{
+	switch (json_object_get_type(node))
+	{
+		case json_type_null:
+			return CHPG_JSON_NULL;
+		case json_type_boolean:
+			return CHPG_JSON_BOOLEAN;
+		case json_type_int:
+			return CHPG_JSON_INTEGER;
+		case json_type_double:
+			return CHPG_JSON_FRACTION;
+		case json_type_string:
+			return CHPG_JSON_STRING;
+		case json_type_array:
+			return CHPG_JSON_ARRAY;
+		case json_type_object:
+			return CHPG_JSON_OBJECT;
+	}
+	pg_unreachable();
+}
+
+ChpgJsonNode *
+chpg_json_get(ChpgJsonNode *node, const char *key)
+{
+	ChpgJsonNode *member = NULL;
+
+	if (json_object_is_type(node, json_type_object))
+		(void) json_object_object_get_ex(node, key, &member);
+	return member;
+}
+
+int
+chpg_json_length(ChpgJsonNode *array)
+{
+	return (int) json_object_array_length(array);
+}
+
+ChpgJsonNode *
+chpg_json_element(ChpgJsonNode *array, int i)
+{
+	return json_object_array_get_idx(array, i);
+}
+
+char *
+chpg_json_text(ChpgJsonNode *node)
+{
+	if (json_object_is_type(node, json_type_string))
+		return utf8_to_server(json_object_get_string(node),
+							  json_object_get_string_len(node));
+	return chpg_json_serialize(node);
+}
+
+/* jsonb cannot hold \u0000: replace the escape, but not an escaped backslash. */
+static void
+replace_nul_escapes(char *json)
+{
+	char	   *to = strchr(json, '\\');
+
+	if (to == NULL)
+		return;
+	for (const char *from = to; *from != '\0';)
+	{
+		if (strncmp(from, "\\u0000", 6) == 0)
+		{
+			if (GetDatabaseEncoding() == PG_UTF8)
+			{
+				memcpy(to, REPLACEMENT_UTF8, 3);
+				to += 3;
+			}
+			else
+				*to++ = '?';
+			from += 6;
+			warn_replaced();
+			continue;
+		}
+		if (*from == '\\')
+			*to++ = *from++;
+		*to++ = *from++;
+	}
+	*to = '\0';
+}
+
+char *
+chpg_json_serialize(ChpgJsonNode *node)
+{
+	const char *json;
+	size_t		length;
+	char	   *text;
+
+	json = json_object_to_json_string_length(node,
+											 JSON_C_TO_STRING_PLAIN |
+											 JSON_C_TO_STRING_NOSLASHESCAPE,
+											 &length);
+	if (json == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	text = utf8_to_server(json, length);
+	replace_nul_escapes(text);
+	return text;
+}

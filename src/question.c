@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * question.c
+ *		What is asked of the API, and the URL that asks it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "question.h"
+
+/* Percent-encode all but RFC 3986's unreserved characters. */
+static void
+append_encoded(StringInfo url, const char *text)
+{
+	const char *utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
+
+	for (const char *p = utf8; *p != '\0'; p++)
+	{
+		if (isalnum((unsigned char) *p) || strchr("-._~", *p) != NULL)
+			appendStringInfoChar(url, *p);
+		else
+			appendStringInfo(url, "%%%02X", (unsigned char) *p);
+	}
+}
+
+/* The value of {name} in an endpoint's path. */
+static const char *
+path_value(const ChpgQuestion *question, const char *name, size_t length)
+{
+	const ChpgParameter *parameters = question->endpoint->parameters;
+
+	if (strncmp(name, "organization_id", length) == 0)
+		return question->connection->organization_id;
+	if (strncmp(name, "service_id", length) == 0)
+		return question->service_id;
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].key == NULL &&
+			strncmp(parameters[i].name, name, length) == 0)
+			return question->arguments->values[i];
+	}
+	return NULL;
+}
+
+char *
+chpg_build_path(const ChpgQuestion *question)
+{
+	StringInfoData path;
+
+	initStringInfo(&path);
+	for (const char *p = question->endpoint->path; *p != '\0'; p++)
+	{
+		size_t		length;
+		const char *value;
+
+		if (*p != '{')
+		{
+			appendStringInfoChar(&path, *p);
+			continue;
+		}
+		length = strcspn(++p, "}");
+		value = path_value(question, p, length);
+		if (value == NULL || *value == '\0')
+			elog(ERROR, "no value for \"%.*s\" in the path \"%s\"",
+				 (int) length, p, question->endpoint->path);
+		append_encoded(&path, value);
+		p += length;
+	}
+	return path.data;
+}
+
+static void
+append_query(StringInfo url, const char *key, const char *value)
+{
+	appendStringInfo(url, "%c%s=", strchr(url->data, '?') ? '&' : '?', key);
+	append_encoded(url, value);
+}
+
+char *
+chpg_build_url(const ChpgQuestion *question, const char *path)
+{
+	const ChpgParameter *parameters = question->endpoint->parameters;
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s%s", question->connection->api_url, path);
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].key != NULL &&
+			question->arguments->values[i] != NULL)
+			append_query(&url, parameters[i].key,
+						 question->arguments->values[i]);
+	}
+	if (question->limit > 0)
+	{
+		append_query(&url, "limit", psprintf("%d", question->limit));
+		append_query(&url, "offset",
+					 psprintf(INT64_FORMAT, question->offset));
+	}
+	return url.data;
+}

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *		The configuration parameters chpg.*, their units, ranges and defaults.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "settings.h"
+#include "utils/guc.h"
+
+int			chpg_connect_timeout = 10000;
+int			chpg_max_concurrency = 8;
+int			chpg_max_response_size = 64 * 1024;
+int			chpg_max_retries = 3;
+int			chpg_max_wait = 60000;
+int			chpg_request_timeout = 30000;
+char	   *chpg_server = NULL;
+
+void
+chpg_define_settings(void)
+{
+	DefineCustomIntVariable("chpg.connect_timeout",
+							"Sets the maximum time to wait for a connection to the API.",
+							"Covers name resolution, TCP and TLS.",
+							&chpg_connect_timeout,
+							10000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.max_concurrency",
+							"Sets the maximum number of requests that one call has under way at once.",
+							NULL,
+							&chpg_max_concurrency,
+							8, 1, 64,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.max_response_size",
+							"Sets the maximum size of an answer of the API, after decompression.",
+							NULL,
+							&chpg_max_response_size,
+							64 * 1024, 1, 512 * 1024,
+							PGC_USERSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.max_retries",
+							"Sets how many times a request is sent again after a transient failure.",
+							"Only requests that change nothing, or that certainly were not carried out, are sent again.",
+							&chpg_max_retries,
+							3, 0, 10,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.max_wait",
+							"Sets the maximum time that a request may wait before it is sent again.",
+							"Counts from the first attempt. A call that would have to wait longer for the API's rate limit fails at once.",
+							&chpg_max_wait,
+							60000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.request_timeout",
+							"Sets the maximum time for one attempt at a request.",
+							NULL,
+							&chpg_request_timeout,
+							30000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomStringVariable("chpg.server",
+							   "Sets the server to use when a call names none.",
+							   NULL,
+							   &chpg_server,
+							   "",
+							   PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("chpg");
+}

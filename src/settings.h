@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		The configuration parameters chpg.*.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_SETTINGS_H
+#define CHPG_SETTINGS_H
+
+extern int	chpg_connect_timeout;	/* milliseconds */
+extern int	chpg_max_concurrency;	/* requests under way in one call */
+extern int	chpg_max_response_size; /* kilobytes, decompressed */
+extern int	chpg_max_retries;	/* attempts after the first */
+extern int	chpg_max_wait;		/* milliseconds */
+extern int	chpg_request_timeout;	/* milliseconds, per attempt */
+extern char *chpg_server;		/* server to use when none is named, or "" */
+
+extern void chpg_define_settings(void);
+
+#endif							/* CHPG_SETTINGS_H */
