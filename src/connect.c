@@ -148,9 +148,9 @@ option_change(List *present, const char *name, char *value)
  * send requests.
  */
 static void
-check_permission(const ForeignServer *server, const ConnectArguments *arguments)
+check_permission(const ForeignServer *server, const ChpgConnection *wanted)
 {
-	const char *present;
+	ChpgConnection *present;
 
 	if (server == NULL)
 	{
@@ -163,25 +163,20 @@ check_permission(const ForeignServer *server, const ConnectArguments *arguments)
 	}
 	if (chpg_owns_server(server->serverid, GetUserId()))
 		return;
-	present = chpg_get_option(server->options, "api_url");
-	if (arguments->api_url != NULL &&
-		strcmp(arguments->api_url, present ? present : CHPG_DEFAULT_URL) != 0)
+	present = chpg_connection_create(server->servername, server->options);
+	if (strcmp(wanted->api_url, present->api_url) != 0)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER,
 					   server->servername);
 }
 
 /* Ask the API, with the new key, whose it is. */
 static ChpgOrganization *
-find_organization(const ConnectArguments *arguments, List *server_options)
+find_organization(const ConnectArguments *arguments,
+				  const ChpgConnection *connection)
 {
-	ChpgConnection *connection = chpg_connection_create(arguments->server,
-														server_options);
-	List	   *organizations;
+	List	   *organizations = chpg_list_organizations(connection);
 	ListCell   *lc;
 
-	connection->key_id = arguments->key_id;
-	connection->key_secret = arguments->key_secret;
-	organizations = chpg_list_organizations(connection);
 	foreach(lc, organizations)
 	{
 		ChpgOrganization *organization = (ChpgOrganization *) lfirst(lc);
@@ -334,6 +329,7 @@ connect_internal(FunctionCallInfo fcinfo)
 {
 	ConnectArguments arguments;
 	ForeignServer *server;
+	ChpgConnection *connection;
 	ChpgOrganization *organization;
 	List	   *options;
 
@@ -342,11 +338,13 @@ connect_internal(FunctionCallInfo fcinfo)
 	server = GetForeignServerByName(arguments.server, true);
 	if (server != NULL)
 		server = chpg_connection_server(arguments.server);
-	check_permission(server, &arguments);
-
 	options = set_option(server ? list_copy(server->options) : NIL,
 						 "api_url", arguments.api_url);
-	organization = find_organization(&arguments, options);
+	connection = chpg_connection_create(arguments.server, options);
+	connection->key_id = arguments.key_id;
+	connection->key_secret = arguments.key_secret;
+	check_permission(server, connection);
+	organization = find_organization(&arguments, connection);
 	if (server == NULL)
 		create_server(&arguments,
 					  set_option(options, "organization_id", organization->id));

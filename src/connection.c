@@ -62,13 +62,15 @@ PG_FUNCTION_INFO_V1(chpg_validator);
  * Values of options
  */
 
-/* For values that may be shown; a key's are not. */
+/* For values that may be shown: not a key's, nor URLs with a password. */
 static void
 refuse_value(const char *name, const char *value, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+			 strchr(value, '@') == NULL ?
+			 errmsg("invalid value for option \"%s\": \"%s\"", name, value) :
+			 errmsg("invalid value for option \"%s\"", name),
 			 errhint("%s", hint)));
 }
 

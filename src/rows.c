@@ -329,27 +329,38 @@ start_page(ChpgStream *stream, Source *source)
 	stream->current = source;
 }
 
+static bool
+is_full(const Source *source)
+{
+	return source->limit > 0 && source->page_rows >= source->limit;
+}
+
+/* An API that repeats itself would never come to an end. */
+static void
+check_progress(const Source *source)
+{
+	if (is_full(source) && source->new_rows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
+						source->page)));
+}
+
 /* A page that is not full is the last. */
 static void
 finish_page(ChpgStream *stream)
 {
 	Source	   *source = stream->current;
 	int64		max_rows = stream->wanted.max_rows;
-	bool		full = source->limit > 0 && source->page_rows >= source->limit;
-	MemoryContext caller;
 
-	if (full && source->new_rows == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
-						source->page)));
 	stream->current = NULL;
 	chpg_call_end(source->call);
 	source->call = NULL;
-	if (full && (max_rows == 0 || source->total_rows < max_rows))
+	if (is_full(source) && (max_rows == 0 || source->total_rows < max_rows))
 	{
+		MemoryContext caller = MemoryContextSwitchTo(stream->context);
+
 		source->offset += source->page_rows;
-		caller = MemoryContextSwitchTo(stream->context);
 		stream->waiting = lcons(source, stream->waiting);
 		MemoryContextSwitchTo(caller);
 	}
@@ -369,8 +380,10 @@ read_page(ChpgStream *stream, Datum *values, bool *nulls)
 	chpg_call_push_context(stream->current->call, &callback);
 	found = next_of_page(stream, stream->current, values, nulls);
 	if (!found)
-		finish_page(stream);
+		check_progress(stream->current);
 	error_context_stack = callback.previous;
+	if (!found)
+		finish_page(stream);
 	return found;
 }
 

@@ -1,0 +1,69 @@
+-- Services and slow query patterns
+CREATE EXTENSION chpg;
+\getenv url CHPG_EMULATOR_URL
+\! emulator/ctl reset
+SELECT server, organization_name FROM chpg_connect('demoKeyId', 'demoKeySecret', api_url => :'url');
+
+SELECT name, created_at IS NOT NULL AS created FROM chpg_organizations();
+
+-- Tags are an object
+SELECT name, state, provider, region, size, ha_type, is_primary, tags FROM chpg_services;
+SELECT name FROM chpg_services() WHERE tags ->> 'Environment' = 'production' ORDER BY 1;
+
+-- One service by id and by name; the list has no host names
+SELECT id, name, username, hostname LIKE name || '-%' AS has_host, password, connection_string
+FROM chpg_service('pg7myrd1j06p3gx4zrm2ze8qz6');
+SELECT a = b AS same FROM chpg_service('orders') a, chpg_service('pg7myrd1j06p3gx4zrm2ze8qz6') b;
+
+-- Patterns of the fleet: every service but those being made or deleted
+\! emulator/ctl reset '{"services": 4, "patterns": 5, "overrides": {"billing": {"state": "creating"}, "sessions": {"state": "deleting"}}}'
+SELECT s.name, count(*)
+FROM chpg_slow_patterns(now() - interval '1 day', now()) p JOIN chpg_services s ON s.id = p.service_id
+GROUP BY 1 ORDER BY 1;
+\! emulator/ctl requests slowQueryPatterns | grep -c .
+
+-- What is asked by is what comes back, and reaches the API as it is
+\! emulator/ctl reset '{"services": 1}'
+SELECT DISTINCT db_name, db_operation
+FROM chpg_slow_patterns(now() - interval '1 day', now(), service => 'orders', db_name => 'sales', db_operation => 'SELECT');
+SELECT count(*) FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders', db_user => 'nobody & co/50%#?=+ü');
+
+-- The API's names and the attributes' names sort alike
+SELECT string_agg(query_id::text, ',') = (
+	SELECT string_agg(query_id::text, ',')
+	FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders', sort_by => 'p99_duration', max_rows => 3)) AS same
+FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders', sort_by => 'p99_duration_us', sort_order => 'DESC', max_rows => 3);
+SELECT count(*), min(call_count) > 0 AS called
+FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders', sort_by => 'call_count', sort_order => 'asc', max_rows => 7);
+
+-- Quirks of numbers: fractions, text, missing
+SELECT count(*) > 0 AS some, bool_and(call_count IS NOT NULL) AS counted, count(*) FILTER (WHERE query_id < 0) > 0 AS negative
+FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders');
+
+-- One pattern, its executions, and patterns that there are not
+SELECT p = s AS same
+FROM (SELECT * FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders', max_rows => 1)) p,
+	LATERAL chpg_slow_pattern(p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation) s;
+SELECT count(*) > 1 AS several, bool_and(executed_at BETWEEN now() - interval '1 day' AND now()) AS recent,
+	count(DISTINCT (e.service_id, e.query_id, e.db_name, e.db_user, e.db_operation)) AS patterns
+FROM (SELECT * FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders', max_rows => 1)) p,
+	LATERAL chpg_slow_pattern_executions(p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation) e;
+SELECT count(*) FROM chpg_slow_pattern('orders', 12345, 'sales', 'nobody', 'SELECT');
+SELECT count(*) FROM chpg_slow_pattern_executions('orders', 12345, 'sales', 'nobody', 'SELECT');
+
+-- NULL from a row makes no rows and costs nothing
+\! emulator/ctl clear
+SELECT count(*) FROM (VALUES (NULL::text), (NULL)) v(id), LATERAL chpg_service(v.id);
+\! emulator/ctl count
+
+-- A window in the future is empty
+SELECT count(*) FROM chpg_slow_patterns(now() + interval '1 day', now() + interval '2 days', 'orders');
+
+-- Names that several services have, or none
+\! emulator/ctl reset '{"services": 2, "overrides": {"billing": {"name": "orders", "id": "pgaaaaaaaaaaaaaaaaaaaaaaaa"}}}'
+SELECT id FROM chpg_service('orders');
+SELECT name FROM chpg_service('pgaaaaaaaaaaaaaaaaaaaaaaaa');
+SELECT name FROM chpg_service('ordres');
+
+SET client_min_messages = warning;
+DROP EXTENSION chpg CASCADE;

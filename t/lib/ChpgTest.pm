@@ -1,0 +1,152 @@
+# What the TAP tests share: an emulator of the API, a cluster that talks to it,
+# and ways to say what a statement should cost and how it should fail.
+package ChpgTest;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Temp;
+use HTTP::Tiny;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(
+  $KEY_ID $KEY_SECRET $DAY
+  start_emulator start_node connect_sql
+  reset_emulator fault clear_faults journal request_count connections
+  fails_with costs wait_until notices
+);
+
+our $KEY_ID = 'demoKeyId';
+our $KEY_SECRET = 'demoKeySecret';
+
+# The arguments of chpg_slow_patterns() for the last day.
+our $DAY = "now() - interval '1 day', now()";
+
+my $ROOT = dirname(dirname(dirname(abs_path(__FILE__))));
+my $LIMIT = $PostgreSQL::Test::Utils::timeout_default // 180;
+my %running;
+
+# Start an emulator that ends with this test; its base URL.
+sub start_emulator
+{
+	my (@options) = @_;
+	my $directory = File::Temp->newdir;
+	my $port_file = "$directory/port";
+	my $pid = fork // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		exec "$ROOT/emulator/chpg-emulator", '--port', 0, '--port-file',
+		  $port_file, '--parent', getppid(), @options
+		  or die "could not start the emulator: $!";
+	}
+	wait_until(sub { -s $port_file }, 'the emulator listens');
+	my $scheme = grep({ $_ eq '--tls-cert' } @options) ? 'https' : 'http';
+	my $url = "$scheme://127.0.0.1:" . (slurp_file($port_file) =~ s/\s+//gr);
+	$running{$url} = $pid;
+	return $url;
+}
+
+# A started cluster without chpg, with these lines in its configuration.
+sub start_node
+{
+	my ($name, @configuration) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', join("\n", @configuration, ''));
+	$node->start;
+	return $node;
+}
+
+# SQL that creates the extension and connects it to the emulator.
+sub connect_sql
+{
+	my ($url) = @_;
+	return "CREATE EXTENSION chpg;"
+	  . " SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url');";
+}
+
+# The emulator's control routes
+sub control
+{
+	my ($url, $method, $route, $content) = @_;
+	my $answer = HTTP::Tiny->new(verify_SSL => 0)->request(
+		$method,
+		"$url/_emulator/$route",
+		defined $content ? { content => encode_json($content) } : {});
+
+	die "emulator: $answer->{status} $answer->{content}" if !$answer->{success};
+	return $answer->{content};
+}
+
+sub reset_emulator { my ($url, %options) = @_; return control($url, 'POST', 'reset', \%options) }
+sub fault { my ($url, %fault) = @_; return control($url, 'POST', 'faults', \%fault) }
+sub clear_faults { my ($url) = @_; return control($url, 'DELETE', 'faults') }
+sub journal { my ($url) = @_; return decode_json(control($url, 'GET', 'journal')) }
+sub request_count { my ($url) = @_; return scalar @{ journal($url)->{requests} } }
+sub connections { my ($url) = @_; return journal($url)->{connections} }
+
+# The statement succeeds and costs this many requests; what it printed.
+sub costs
+{
+	my ($node, $url, $sql, $expected, $name, %psql) = @_;
+	my ($status, $out, $err);
+
+	control($url, 'DELETE', 'journal');
+	($status, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 1, %psql);
+	is($status, 0, "$name: succeeds") or diag($err);
+	is(request_count($url), $expected, "$name: $expected requests");
+	return $out;
+}
+
+# The statement fails with this SQLSTATE and a message that matches; all that
+# psql printed of the error, at verbosity "verbose".
+sub fails_with
+{
+	my ($node, $sql, $state, $message, $name, %psql) = @_;
+	my ($status, $out, $err) =
+	  $node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+		on_error_stop => 1, %psql);
+
+	like($err, qr/(?:ERROR|FATAL):  \Q$state\E: /, "$name: SQLSTATE $state");
+	like($err, $message, "$name: message");
+	return $err;
+}
+
+# What a statement says on the side: notices and warnings.
+sub notices
+{
+	my ($node, $sql, %psql) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $sql, %psql);
+	return $err;
+}
+
+# Wait for a condition, not for a time.
+sub wait_until
+{
+	my ($condition, $what) = @_;
+	my $deadline = time + $LIMIT;
+
+	while (!$condition->())
+	{
+		die "timed out waiting until $what" if time > $deadline;
+		usleep(2_000);
+	}
+	return;
+}
+
+END
+{
+	local $?;
+	kill 'TERM', values %running if %running;
+}
+
+1;
