@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "arguments.h"
+#include "connection.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -186,14 +187,5 @@ chpg_is_service_id(const char *service)
 
 	if (length == 26 && strncmp(service, "pg", 2) == 0)
 		return strspn(service, "abcdefghijklmnopqrstuvwxyz0123456789") == 26;
-	if (length != 36)
-		return false;
-	for (int i = 0; i < 36; i++)
-	{
-		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? service[i] != '-' : !isxdigit((unsigned char) service[i]))
-			return false;
-	}
-	return true;
+	return chpg_is_uuid(service);
 }

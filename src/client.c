@@ -218,6 +218,8 @@ failure_of_outcome(const ChpgCall *call, ChpgHttpOutcome outcome)
 			return call->write ? FAILURE_UNKNOWN : FAILURE_BROKEN;
 		case CHPG_HTTP_TIMED_OUT:
 			return call->write ? FAILURE_UNKNOWN : FAILURE_TIMED_OUT;
+		case CHPG_HTTP_MALFORMED:
+			return call->write ? FAILURE_UNKNOWN : FAILURE_MALFORMED;
 		case CHPG_HTTP_TOO_LARGE:
 			return call->write ? FAILURE_UNKNOWN : FAILURE_TOO_LARGE;
 		case CHPG_HTTP_FAILED:

@@ -179,16 +179,22 @@ check_key(const char *name, const char *value)
 	}
 }
 
+bool
+chpg_is_uuid(const char *text)
+{
+	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	bool		valid = strlen(text) == strlen(pattern);
+
+	for (int i = 0; valid && pattern[i] != '\0'; i++)
+		valid = pattern[i] == '-' ? text[i] == '-' :
+			isxdigit((unsigned char) text[i]) != 0;
+	return valid;
+}
+
 static void
 check_organization_id(const char *name, const char *value)
 {
-	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	bool		valid = strlen(value) == strlen(pattern);
-
-	for (int i = 0; valid && pattern[i] != '\0'; i++)
-		valid = pattern[i] == '-' ? value[i] == '-' :
-			isxdigit((unsigned char) value[i]) != 0;
-	if (!valid)
+	if (!chpg_is_uuid(value))
 		refuse_value(name, value,
 					 "Give the organization's id, a UUID, or leave the option out: the API tells it.");
 }

@@ -308,6 +308,12 @@ tags_to_json(ChpgJsonNode *list)
 }
 
 static bool
+is_integer_type(Oid type)
+{
+	return type == INT8OID || type == INT4OID;
+}
+
+static bool
 is_integer_text(const char *text)
 {
 	const char *digits = text + (*text == '-');
@@ -319,11 +325,18 @@ is_integer_text(const char *text)
 static char *
 round_number(const Column *column, const char *text)
 {
-	Datum		number = DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-											 ObjectIdGetDatum(InvalidOid),
-											 Int32GetDatum(-1));
-	Datum		rounded = DirectFunctionCall1(numeric_int8, number);
+	Datum		number;
+	Datum		rounded;
 
+	/* numeric's input takes words, too. */
+	if (text[strspn(text, "+-.0123456789eE")] != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("\"%s\" is not a number", text)));
+	number = DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+								 ObjectIdGetDatum(InvalidOid),
+								 Int32GetDatum(-1));
+	rounded = DirectFunctionCall1(numeric_int8, number);
 	if (column->integral &&
 		!DatumGetBool(DirectFunctionCall2(numeric_eq, number,
 										  DirectFunctionCall1(int8_numeric, rounded))))
@@ -379,7 +392,7 @@ input_text(const Column *column, ChpgJsonNode *value)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: a value of %zu characters where a number, a time or the like is due",
 						strlen(text))));
-	if (column->type == INT8OID && !is_integer_text(text))
+	if (is_integer_type(column->type) && !is_integer_text(text))
 		return round_number(column, text);
 	if (column->type == TIMESTAMPTZOID)
 		return check_time(value, text);

@@ -490,6 +490,10 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_ISSUER_ERROR:
 			return CHPG_HTTP_UNTRUSTED;
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_WEIRD_SERVER_REPLY:
+		case CURLE_BAD_CONTENT_ENCODING:
+			return CHPG_HTTP_MALFORMED;
 		default:
 			break;
 	}

@@ -44,6 +44,7 @@ typedef enum ChpgHttpOutcome
 								 * not valid */
 	CHPG_HTTP_BROKEN,			/* sent, but no whole response came */
 	CHPG_HTTP_TIMED_OUT,		/* sent, but no whole response came in time */
+	CHPG_HTTP_MALFORMED,		/* sent, but what came is not HTTP */
 	CHPG_HTTP_TOO_LARGE,		/* the response is over max_size */
 	CHPG_HTTP_FAILED			/* a failure on this side, such as memory */
 } ChpgHttpOutcome;

@@ -221,6 +221,23 @@ skip_string(const char *p, const char **problem)
 	return p;
 }
 
+/* json-c takes NaN and Infinity as well, even in its strict mode. */
+static const char *
+skip_word(const char *p, const char **problem)
+{
+	static const char *const words[] = {"true", "false", "null"};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		size_t		length = strlen(words[i]);
+
+		if (strncmp(p, words[i], length) == 0)
+			return p + length;
+	}
+	*problem = "an unknown word";
+	return p;
+}
+
 /*
  * Look at every token once.  Anything that is not JSON is left for json-c to
  * report.
@@ -237,6 +254,8 @@ check_document(const char *data, const char **problem)
 			p = skip_string(p, problem);
 		else if (*p == '-' || (*p >= '0' && *p <= '9'))
 			p = skip_number(p, problem);
+		else if (isalpha((unsigned char) *p))
+			p = skip_word(p, problem);
 		else
 		{
 			if ((*p == ',' || *p == '{' || *p == '[') && ++nodes > MAX_NODES)

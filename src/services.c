@@ -85,11 +85,10 @@ read_organization(ChpgJsonNode *object)
 
 	organization->id = get_string(object, "id");
 	organization->name = get_string(object, "name");
-	if (organization->id == NULL)
+	if (organization->id == NULL || !chpg_is_uuid(organization->id))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: an organization has no id")));
-	chpg_check_option("organization_id", organization->id);
+				 errmsg("malformed answer from the API: an organization has no usable id")));
 	return organization;
 }
 
