@@ -200,18 +200,53 @@ skip_number(const char *p, const char **problem)
 	return p + strspn(p, "+-.eE0123456789");
 }
 
+/* The UTF-16 unit of an escape such as \ud83d, or -1 if it is another. */
+static int
+escaped_unit(const char *p)
+{
+	int			unit = 0;
+
+	if (p[0] != '\\' || p[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		if (!isxdigit((unsigned char) p[i]))
+			return -1;
+		unit = unit * 16 + (isdigit((unsigned char) p[i]) ? p[i] - '0' :
+							(p[i] | 0x20) - 'a' + 10);
+	}
+	return unit;
+}
+
+/*
+ * Skip an escape.  json-c replaces half a surrogate pair without a word.
+ */
+static const char *
+skip_escape(const char *p, bool *has_nul)
+{
+	int			unit = escaped_unit(p);
+
+	if (unit == 0)
+		*has_nul = true;
+	if (unit < 0xD800 || unit > 0xDFFF)
+		return p[1] != '\0' ? p + 2 : p + 1;
+	if (unit <= 0xDBFF && (escaped_unit(p + 6) & 0xFC00) == 0xDC00)
+		return p + 12;
+	warn_replaced();
+	return p + 6;
+}
+
 static const char *
 skip_string(const char *p, const char **problem)
 {
 	bool		has_nul = false;
 
-	for (p++; *p != '"' && *p != '\0'; p++)
+	p++;
+	while (*p != '"' && *p != '\0')
 	{
-		if (*p != '\\')
-			continue;
-		if (strncmp(p + 1, "u0000", 5) == 0)
-			has_nul = true;
-		if (p[1] != '\0')
+		if (*p == '\\')
+			p = skip_escape(p, &has_nul);
+		else
 			p++;
 	}
 	if (*p == '"')
