@@ -30,6 +30,8 @@
 /* Bytes converted to the database's encoding at once. */
 #define CONVERSION_CHUNK	8192
 
+#define WHITE_SPACE			" \t\r\n"
+
 #define REPLACEMENT_UTF8	"\xEF\xBF\xBD"	/* U+FFFD */
 
 struct ChpgJson
@@ -251,7 +253,7 @@ skip_string(const char *p, const char **problem)
 	}
 	if (*p == '"')
 		p++;
-	if (has_nul && p[strspn(p, " \t\r\n")] == ':')
+	if (has_nul && p[strspn(p, WHITE_SPACE)] == ':')
 		*problem = "a key contains \\u0000";
 	return p;
 }
@@ -273,35 +275,87 @@ skip_word(const char *p, const char **problem)
 	return p;
 }
 
+/* What stands between strings, numbers and words; previous is what was last. */
+static void
+check_punctuation(char c, char previous, const char **problem)
+{
+	if (strchr("{}[]:,", c) == NULL)
+		*problem = "an unexpected character";
+	else if ((c == '}' || c == ']') && previous == ',')
+		*problem = "a comma before the end of a list or an object";
+}
+
 /*
- * Look at every token once.  Anything that is not JSON is left for json-c to
- * report.
+ * Look at every token once.  json-c's own strict mode is not used: what it
+ * refuses differs between versions, and 0.18 refuses all that is not ASCII.
  */
 static ChpgJsonResult
 check_document(const char *data, const char **problem)
 {
+	char		previous = '\0';
 	int			nodes = 0;
 
 	*problem = NULL;
 	for (const char *p = data; *p != '\0' && *problem == NULL;)
 	{
-		if (*p == '"')
+		char		c = *p;
+
+		if (strchr(WHITE_SPACE, c) != NULL)
+		{
+			p++;
+			continue;
+		}
+		if (c == '"')
 			p = skip_string(p, problem);
-		else if (*p == '-' || (*p >= '0' && *p <= '9'))
+		else if (c == '-' || isdigit((unsigned char) c))
 			p = skip_number(p, problem);
-		else if (isalpha((unsigned char) *p))
+		else if (isalpha((unsigned char) c))
 			p = skip_word(p, problem);
 		else
 		{
-			if ((*p == ',' || *p == '{' || *p == '[') && ++nodes > MAX_NODES)
+			check_punctuation(c, previous, problem);
+			if ((c == ',' || c == '{' || c == '[') && ++nodes > MAX_NODES)
 			{
 				*problem = psprintf("more than %d values", MAX_NODES);
 				return CHPG_JSON_TOO_LARGE;
 			}
 			p++;
 		}
+		previous = c;
 	}
 	return *problem == NULL ? CHPG_JSON_OK : CHPG_JSON_MALFORMED;
+}
+
+/* Let json-c parse the whole text. */
+static ChpgJsonResult
+parse_document(ChpgJson *document, const char *data, size_t length,
+			   const char **problem)
+{
+	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
+	size_t		end;
+
+	document->tokener = tokener;
+	if (tokener == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+
+	/* With its NUL, or a bare scalar would "need more data". */
+	document->root = json_tokener_parse_ex(tokener, data, (int) length + 1);
+	end = json_tokener_get_parse_end(tokener);
+	if (json_tokener_get_error(tokener) != json_tokener_success)
+	{
+		*problem = psprintf("%s at byte %zu",
+							json_tokener_error_desc(json_tokener_get_error(tokener)),
+							end);
+		return CHPG_JSON_MALFORMED;
+	}
+	if (end < length && end + strspn(data + end, WHITE_SPACE) < length)
+	{
+		*problem = psprintf("something follows it at byte %zu", end);
+		return CHPG_JSON_MALFORMED;
+	}
+	return CHPG_JSON_OK;
 }
 
 ChpgJsonResult
@@ -323,25 +377,7 @@ chpg_json_parse(MemoryContext context, const char *data, size_t length,
 		data = repair_utf8(data, &length);
 	rc = check_document(data, problem);
 	if (rc == CHPG_JSON_OK)
-	{
-		document->tokener = json_tokener_new_ex(MAX_DEPTH);
-		if (document->tokener == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory")));
-		json_tokener_set_flags(document->tokener, JSON_TOKENER_STRICT);
-
-		/* With its NUL, or a bare scalar would "need more data". */
-		document->root = json_tokener_parse_ex(document->tokener, data,
-											   (int) length + 1);
-		if (json_tokener_get_error(document->tokener) != json_tokener_success)
-		{
-			*problem = psprintf("%s at byte %zu",
-								json_tokener_error_desc(json_tokener_get_error(document->tokener)),
-								json_tokener_get_parse_end(document->tokener));
-			rc = CHPG_JSON_MALFORMED;
-		}
-	}
+		rc = parse_document(document, data, length, problem);
 	MemoryContextSwitchTo(caller);
 	*result = document;
 	return rc;
