@@ -465,14 +465,20 @@ chpg_http_end(ChpgTransfer *transfer)
 	MemoryContextDelete(transfer->context);
 }
 
-/* Was any of the request handed to a connection that was ready for it? */
+/*
+ * Was any of the request handed to a connection that was ready for it?  Newer
+ * versions of libcurl set the time for failures before that, too, and older
+ * ones count what was sent to a proxy; no version does both.
+ */
 static bool
 was_sent(CURL *easy)
 {
 	curl_off_t	pretransfer = 0;
+	long		request_size = 0;
 
 	(void) curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	return pretransfer > 0;
+	(void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return pretransfer > 0 && request_size > 0;
 }
 
 static ChpgHttpOutcome
