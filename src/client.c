@@ -261,6 +261,18 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	}
 }
 
+/* An answer that the API itself does not give. */
+static const char *
+describe_other(const ChpgCall *call, const ChpgHttpResponse *response)
+{
+	char	   *location = chpg_http_header(call->transfer, "Location");
+
+	if (location != NULL && response->status < 400)
+		return psprintf("It redirects to \"%s\".",
+						quote_remote_text(call, location));
+	return response->length > 0 ? "The answer is not JSON." : NULL;
+}
+
 /* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
 static void
 read_answer(ChpgCall *call, const ChpgHttpResponse *response)
@@ -276,7 +288,7 @@ read_answer(ChpgCall *call, const ChpgHttpResponse *response)
 		read_json(call, ok, document);
 	else if (!ok)
 		fail(call, failure_of_status(response->status),
-			 response->length > 0 ? "The answer is not JSON." : NULL);
+			 describe_other(call, response));
 	else
 		fail(call, rc == CHPG_JSON_TOO_LARGE ?
 			 FAILURE_TOO_LARGE : FAILURE_MALFORMED,
@@ -297,9 +309,12 @@ reset_time(ChpgTransfer *transfer, const ChpgHttpResponse *response)
 		double		seconds = strtod(reset, &end);
 
 		if (end != reset && isfinite(seconds) && seconds >= 0)
-			return Max(seconds, (double) response->retry_after);
+			return Min(Max(seconds, (double) response->retry_after),
+					   SECS_PER_DAY);
 	}
-	return response->retry_after > 0 ? response->retry_after : DEFAULT_RESET;
+	if (response->retry_after > 0)
+		return Min(response->retry_after, SECS_PER_DAY);
+	return DEFAULT_RESET;
 }
 
 static bool
@@ -339,8 +354,7 @@ consider_retry(ChpgCall *call, double retry_after)
 	{
 		/* Jitter here would only let others in first. */
 		delay = call->wait * USECS_PER_SEC;
-		chpg_budget_block(call->question.connection,
-						  now + (int64) Min(delay, (double) SECS_PER_DAY * USECS_PER_SEC));
+		chpg_budget_block(call->question.connection, now + (int64) delay);
 	}
 	if (!is_transient(call) || call->attempts > chpg_max_retries ||
 		now - call->started + delay > (double) chpg_max_wait * 1000)
@@ -571,6 +585,15 @@ static const FailureText failure_texts[] = {
 };
 
 static const char *
+failure_reason(const ChpgCall *call)
+{
+	if (call->failure == FAILURE_NOT_FOUND &&
+		!chpg_endpoint_is_per_service(call->question.endpoint))
+		return "the API does not know the organization";
+	return failure_texts[call->failure].reason;
+}
+
+static const char *
 failure_hint(const ChpgCall *call)
 {
 	const ChpgEndpoint *endpoint = call->question.endpoint;
@@ -653,7 +676,7 @@ chpg_call_report(const ChpgCall *call)
 	ereport(ERROR,
 			(errcode(text->sqlstate),
 			 errmsg("could not %s%s: %s", endpoint->purpose,
-					describe_service(&call->question), text->reason),
+					describe_service(&call->question), failure_reason(call)),
 			 errdetail_internal("%s", describe_attempts(call)),
 			 hint != NULL ? errhint("%s", hint) : 0,
 			 errcontext("request %s %s", endpoint->method, call->path)));

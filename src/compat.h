@@ -32,6 +32,11 @@
 #error "chpg requires libcurl 7.87.0 or later"
 #endif
 
+/* Named in 8.6.0 only. */
+#if defined(LIBCURL_VERSION_NUM) && LIBCURL_VERSION_NUM < 0x080600
+#define CURLE_TOO_LARGE		((CURLcode) 100)
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define CHPG_MODULE_MAGIC PG_MODULE_MAGIC
 #define pg_noreturn __attribute__((noreturn))

@@ -484,7 +484,9 @@ was_sent(CURL *easy)
 static ChpgHttpOutcome
 classify(ChpgTransfer *transfer, CURLcode rc)
 {
-	if (transfer->too_large)
+	/* Old versions of libcurl report a long header as lack of memory. */
+	if (transfer->too_large || rc == CURLE_TOO_LARGE ||
+		(rc == CURLE_OUT_OF_MEMORY && transfer->header_size > 0))
 		return CHPG_HTTP_TOO_LARGE;
 	if (transfer->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
 		return CHPG_HTTP_FAILED;
@@ -510,6 +512,23 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 	return CHPG_HTTP_BROKEN;
 }
 
+/*
+ * Text of a peer's, whose encoding nobody knows, or about it.
+ */
+static void
+clean_text(char *text)
+{
+	size_t		length = strlen(text);
+
+	if (length > 0 && text[length - 1] == '.')
+		text[length - 1] = '\0';
+	for (char *p = text; *p != '\0'; p++)
+	{
+		if (IS_HIGHBIT_SET(*p))
+			*p = '?';
+	}
+}
+
 static void
 finish(ChpgTransfer *transfer, CURLcode rc)
 {
@@ -529,13 +548,7 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 		if (transfer->error[0] == '\0')
 			strlcpy(transfer->error, curl_easy_strerror(rc),
 					sizeof(transfer->error));
-
-		/* It may quote the peer, whose encoding nobody knows. */
-		for (char *p = transfer->error; *p != '\0'; p++)
-		{
-			if (IS_HIGHBIT_SET(*p))
-				*p = '?';
-		}
+		clean_text(transfer->error);
 		response->error = transfer->error;
 	}
 	transfer->done = true;
@@ -692,15 +705,18 @@ chpg_http_response(ChpgTransfer *transfer)
 	return transfer->done ? &transfer->response : NULL;
 }
 
-const char *
+char *
 chpg_http_header(ChpgTransfer *transfer, const char *name)
 {
 	struct curl_header *header;
+	char	   *value;
 
 	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
 						 &header) != CURLHE_OK)
 		return NULL;
-	return header->value;
+	value = pstrdup(header->value);
+	clean_text(value);
+	return value;
 }
 
 void

@@ -75,8 +75,8 @@ extern void chpg_http_wait(int64 until);
 /* The response, or NULL while the transfer is under way. */
 extern const ChpgHttpResponse *chpg_http_response(ChpgTransfer *transfer);
 
-/* A response header's value, or NULL; belongs to the transfer. */
-extern const char *chpg_http_header(ChpgTransfer *transfer, const char *name);
+/* A response header's value, in ASCII and palloc'd, or NULL. */
+extern char *chpg_http_header(ChpgTransfer *transfer, const char *name);
 
 /* Close the connections kept for later requests. */
 extern void chpg_http_disconnect(void);
