@@ -10,7 +10,7 @@
 
 #include "connection.h"
 
-/* The earliest time, on the clock of chpg_http_now(); in the past if free. */
+/* The earliest time, on the clock of chpg_now(); in the past if free. */
 extern int64 chpg_budget_next(const ChpgConnection *connection);
 
 /* The API refused a request (429): nobody should ask again before then. */

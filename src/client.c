@@ -21,6 +21,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "settings.h"
+#include "sockets.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -102,7 +103,7 @@ chpg_call_create(const ChpgQuestion *question)
 	call->path = chpg_build_path(question);
 	call->url = chpg_build_url(question, call->path);
 	call->write = strcmp(question->endpoint->method, "GET") != 0;
-	call->started = chpg_http_now();
+	call->started = chpg_now();
 	MemoryContextSwitchTo(caller);
 	return call;
 }
@@ -347,7 +348,7 @@ backoff(const ChpgCall *call)
 static void
 consider_retry(ChpgCall *call, double retry_after)
 {
-	int64		now = chpg_http_now();
+	int64		now = chpg_now();
 	double		delay = Max(backoff(call), retry_after * USECS_PER_SEC);
 
 	if (call->failure == FAILURE_RATE_LIMIT)
@@ -407,7 +408,7 @@ write_interrupted_callback(void *arg)
 static int64
 send_due(List *calls)
 {
-	int64		next = CHPG_HTTP_FOREVER;
+	int64		next = CHPG_FOREVER;
 	ListCell   *lc;
 
 	foreach(lc, calls)
@@ -420,7 +421,7 @@ send_due(List *calls)
 			continue;
 		due = Max(call->not_before,
 				  chpg_budget_next(call->question.connection));
-		now = chpg_http_now();
+		now = chpg_now();
 		if (due <= now)
 			send_request(call);
 		else if (due - call->started > (int64) chpg_max_wait * 1000)

@@ -25,7 +25,7 @@
 #include "http.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
+#include "sockets.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -59,30 +59,12 @@ struct ChpgTransfer
 	MemoryContextCallback callback;
 };
 
-typedef struct WatchedSocket
-{
-	curl_socket_t fd;
-	int			what;			/* CURL_POLL_IN and so on */
-} WatchedSocket;
-
 static CURLM *multi = NULL;
 static bool multi_broken = false;	/* libcurl reported an internal error */
 static int	active_transfers = 0;
 
-/* Where libcurl wants to be woken: malloc'd, since callbacks keep it. */
-static WatchedSocket *sockets = NULL;
-static int	num_sockets = 0;
-static int	max_sockets = 0;
-static int64 timer = CHPG_HTTP_FOREVER;
-
-int64
-chpg_http_now(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
-}
+/* When libcurl wants to be called at the latest. */
+static int64 timer = CHPG_FOREVER;
 
 /*
  * Callbacks of libcurl
@@ -145,35 +127,13 @@ on_header(char *data, size_t size, size_t count, void *arg)
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
-	int			i;
-
-	for (i = 0; i < num_sockets; i++)
-	{
-		if (sockets[i].fd == fd)
-			break;
-	}
 	if (what == CURL_POLL_REMOVE)
 	{
-		if (i < num_sockets)
-			sockets[i] = sockets[--num_sockets];
+		chpg_unwatch_socket(fd);
 		return 0;
 	}
-	if (i == max_sockets)
-	{
-		int			allocate = Max(max_sockets * 2, 16);
-		WatchedSocket *larger = realloc(sockets,
-										allocate * sizeof(WatchedSocket));
-
-		if (larger == NULL)
-			return -1;
-		sockets = larger;
-		max_sockets = allocate;
-	}
-	if (i == num_sockets)
-		num_sockets++;
-	sockets[i].fd = fd;
-	sockets[i].what = what;
-	return 0;
+	return chpg_watch_socket(fd, (what & CURL_POLL_IN) != 0,
+							 (what & CURL_POLL_OUT) != 0) ? 0 : -1;
 }
 
 /* Keep the absolute time: a wake-up for another reason must not restart it. */
@@ -181,9 +141,9 @@ static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	if (timeout_ms < 0)
-		timer = CHPG_HTTP_FOREVER;
+		timer = CHPG_FOREVER;
 	else
-		timer = chpg_http_now() + (int64) timeout_ms * 1000;
+		timer = chpg_now() + (int64) timeout_ms * 1000;
 	return 0;
 }
 
@@ -217,8 +177,8 @@ discard_multi(void)
 	restore_signals(&save);
 	multi = NULL;
 	multi_broken = false;
-	num_sockets = 0;
-	timer = CHPG_HTTP_FOREVER;
+	chpg_unwatch_all_sockets();
+	timer = CHPG_FOREVER;
 }
 
 static void
@@ -597,104 +557,29 @@ advance(curl_socket_t fd, int events)
 	}
 }
 
-static void
-watch(WaitEventSet *set)
-{
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	for (int i = 0; i < num_sockets; i++)
-	{
-		uint32		events = 0;
-
-		if (sockets[i].what & CURL_POLL_IN)
-			events |= WL_SOCKET_READABLE;
-		if (sockets[i].what & CURL_POLL_OUT)
-			events |= WL_SOCKET_WRITEABLE;
-		if (events != 0)
-			AddWaitEventToSet(set, events, sockets[i].fd, NULL, NULL);
-	}
-}
-
-/* Milliseconds from now, rounded up so that the deadline has passed then. */
-static long
-wait_time(int64 deadline)
-{
-	int64		now;
-
-	if (deadline == CHPG_HTTP_FOREVER)
-		return -1;
-	now = chpg_http_now();
-	if (deadline <= now)
-		return 0;
-	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
-}
-
-/* Sleep until something happens; the events that are socket events. */
-static int
-wait_for_events(int64 deadline, WaitEvent *events)
-{
-	static uint32 wait_event = 0;
-	WaitEventSet *set;
-	volatile int n = 0;
-
-	if (wait_event == 0)
-		wait_event = chpg_wait_event("ChpgRequest");
-
-	/* Before 17 nothing else would close the set's file descriptor. */
-	set = chpg_create_wait_event_set(num_sockets + 2);
-	PG_TRY();
-	{
-		watch(set);
-		n = WaitEventSetWait(set, wait_time(deadline), events, MAX_EVENTS,
-							 wait_event);
-	}
-	PG_FINALLY();
-	{
-		FreeWaitEventSet(set);
-	}
-	PG_END_TRY();
-	return n;
-}
-
-static void
-handle_event(const WaitEvent *event)
-{
-	int			what = 0;
-
-	if (event->events & WL_LATCH_SET)
-	{
-		ResetLatch(MyLatch);
-		return;
-	}
-	if (event->events & WL_SOCKET_READABLE)
-		what |= CURL_CSELECT_IN;
-	if (event->events & WL_SOCKET_WRITEABLE)
-		what |= CURL_CSELECT_OUT;
-	if (what != 0)
-		advance(event->fd, what);
-}
-
 void
 chpg_http_wait(int64 until)
 {
-	WaitEvent	events[MAX_EVENTS];
+	ChpgSocketEvent events[MAX_EVENTS];
 
 	for (;;)
 	{
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
-		n = wait_for_events(Min(timer, until), events);
+		n = chpg_wait_for_sockets(Min(timer, until), events, MAX_EVENTS);
 		for (int i = 0; i < n; i++)
-			handle_event(&events[i]);
-		if (timer <= chpg_http_now())
+			advance(events[i].fd,
+					(events[i].readable ? CURL_CSELECT_IN : 0) |
+					(events[i].writeable ? CURL_CSELECT_OUT : 0));
+		if (timer <= chpg_now())
 		{
-			timer = CHPG_HTTP_FOREVER;
+			timer = CHPG_FOREVER;
 			advance(CURL_SOCKET_TIMEOUT, 0);
 		}
 		if (multi != NULL && collect_finished())
 			return;
-		if (until <= chpg_http_now())
+		if (until <= chpg_now())
 			return;
 	}
 }

@@ -7,14 +7,12 @@
  * once; they advance only while chpg_http_wait() waits, which is also where
  * query cancel, statement_timeout, termination and recovery conflicts act.
  *
- * Times are microseconds of the monotonic clock that chpg_http_now() reads.
+ * Times are those of sockets.h.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_HTTP_H
 #define CHPG_HTTP_H
-
-#define CHPG_HTTP_FOREVER	PG_INT64_MAX
 
 typedef struct ChpgTransfer ChpgTransfer;
 
@@ -58,8 +56,6 @@ typedef struct ChpgHttpResponse
 	size_t		length;
 	const char *error;			/* libcurl's words, unless answered */
 } ChpgHttpResponse;
-
-extern int64 chpg_http_now(void);
 
 /*
  * Start a transfer that belongs to the given memory context: resetting the

@@ -1,0 +1,166 @@
+/*-------------------------------------------------------------------------
+ *
+ * sockets.c
+ *		Waiting for sockets, the process latch and a deadline at once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "compat.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "sockets.h"
+
+/* Events taken from the kernel at once; more come in the next turn. */
+#define MAX_WAIT_EVENTS		34
+
+typedef struct WatchedSocket
+{
+	pgsocket	fd;
+	uint32		events;			/* WL_SOCKET_READABLE and so on */
+} WatchedSocket;
+
+/* malloc'd: see sockets.h. */
+static WatchedSocket *sockets = NULL;
+static int	num_sockets = 0;
+static int	max_sockets = 0;
+
+int64
+chpg_now(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+static int
+find_socket(pgsocket fd)
+{
+	int			i = 0;
+
+	while (i < num_sockets && sockets[i].fd != fd)
+		i++;
+	return i;
+}
+
+static bool
+make_room(void)
+{
+	int			allocate = Max(max_sockets * 2, 16);
+	WatchedSocket *larger = realloc(sockets, allocate * sizeof(WatchedSocket));
+
+	if (larger == NULL)
+		return false;
+	sockets = larger;
+	max_sockets = allocate;
+	return true;
+}
+
+bool
+chpg_watch_socket(pgsocket fd, bool readable, bool writeable)
+{
+	int			i = find_socket(fd);
+
+	if (i == max_sockets && !make_room())
+		return false;
+	if (i == num_sockets)
+		num_sockets++;
+	sockets[i].fd = fd;
+	sockets[i].events = (readable ? WL_SOCKET_READABLE : 0) |
+		(writeable ? WL_SOCKET_WRITEABLE : 0);
+	return true;
+}
+
+void
+chpg_unwatch_socket(pgsocket fd)
+{
+	int			i = find_socket(fd);
+
+	if (i < num_sockets)
+		sockets[i] = sockets[--num_sockets];
+}
+
+void
+chpg_unwatch_all_sockets(void)
+{
+	num_sockets = 0;
+}
+
+static void
+fill_set(WaitEventSet *set)
+{
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < num_sockets; i++)
+	{
+		if (sockets[i].events != 0)
+			AddWaitEventToSet(set, sockets[i].events, sockets[i].fd, NULL,
+							  NULL);
+	}
+}
+
+/* Milliseconds from now, rounded up so that the deadline has passed then. */
+static long
+wait_time(int64 deadline)
+{
+	int64		now;
+
+	if (deadline == CHPG_FOREVER)
+		return -1;
+	now = chpg_now();
+	if (deadline <= now)
+		return 0;
+	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
+}
+
+static int
+wait_for_events(int64 deadline, WaitEvent *events, int max_events)
+{
+	static uint32 wait_event = 0;
+	WaitEventSet *set;
+	volatile int n = 0;
+
+	if (wait_event == 0)
+		wait_event = chpg_wait_event("ChpgRequest");
+
+	/* Before 17 nothing else would close the set's file descriptor. */
+	set = chpg_create_wait_event_set(num_sockets + 2);
+	PG_TRY();
+	{
+		fill_set(set);
+		n = WaitEventSetWait(set, wait_time(deadline), events, max_events,
+							 wait_event);
+	}
+	PG_FINALLY();
+	{
+		FreeWaitEventSet(set);
+	}
+	PG_END_TRY();
+	return n;
+}
+
+int
+chpg_wait_for_sockets(int64 deadline, ChpgSocketEvent *events, int max_events)
+{
+	WaitEvent	occurred[MAX_WAIT_EVENTS];
+	int			n = wait_for_events(deadline, occurred,
+									Min(max_events, MAX_WAIT_EVENTS));
+	int			num_events = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (occurred[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		if ((occurred[i].events & WL_SOCKET_MASK) == 0)
+			continue;
+		events[num_events].fd = occurred[i].fd;
+		events[num_events].readable = (occurred[i].events & WL_SOCKET_READABLE) != 0;
+		events[num_events].writeable = (occurred[i].events & WL_SOCKET_WRITEABLE) != 0;
+		num_events++;
+	}
+	return num_events;
+}

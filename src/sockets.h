@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * sockets.h
+ *		Waiting for sockets, the process latch and a deadline at once.
+ *
+ * Times are microseconds of a monotonic clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_SOCKETS_H
+#define CHPG_SOCKETS_H
+
+#define CHPG_FOREVER	PG_INT64_MAX
+
+typedef struct ChpgSocketEvent
+{
+	pgsocket	fd;
+	bool		readable;
+	bool		writeable;
+} ChpgSocketEvent;
+
+extern int64 chpg_now(void);
+
+/*
+ * Which sockets to wait for, and for what.  Never throw, and allocate nothing
+ * in a memory context, so that callbacks of libraries may call them.  Watching
+ * fails, with false, if there is no memory.
+ */
+extern bool chpg_watch_socket(pgsocket fd, bool readable, bool writeable);
+extern void chpg_unwatch_socket(pgsocket fd);
+extern void chpg_unwatch_all_sockets(void);
+
+/*
+ * Sleep until a socket is ready, the latch is set, or the deadline is there;
+ * returns the number of events.  The caller checks for interrupts.
+ */
+extern int	chpg_wait_for_sockets(int64 deadline, ChpgSocketEvent *events,
+								  int max_events);
+
+#endif							/* CHPG_SOCKETS_H */
