@@ -1,0 +1,94 @@
+# Builds and installs the extension with PGXS:
+#
+#   make && sudo make install       for the PostgreSQL of PG_CONFIG (pg_config)
+#   make test                       installs what is missing, then runs every test beside the system
+#   make demo                       the same, then shows chpg at work
+#   make indent                     lays the C code out as PostgreSQL's is
+
+EXTENSION = chpg
+MODULE_big = chpg
+
+# The control file is the one place that has the version.
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" chpg.control)
+
+OBJS = \
+	src/arguments.o \
+	src/budget.o \
+	src/chpg.o \
+	src/client.o \
+	src/connect.o \
+	src/connection.o \
+	src/decode.o \
+	src/endpoints.o \
+	src/functions.o \
+	src/http.o \
+	src/json.o \
+	src/question.o \
+	src/rows.o \
+	src/services.o \
+	src/settings.o \
+	src/sockets.o
+
+# In the order in which they are joined into the extension's script
+SQL_FILES = \
+	sql/guard.sql \
+	sql/connection.sql \
+	sql/reading.sql
+
+DATA_built = chpg--$(EXTVERSION).sql
+
+PKG_CONFIG ?= pkg-config
+PG_CPPFLAGS = -DCHPG_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libcurl json-c)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcurl json-c)
+
+# The last ones are for PostgreSQL's own headers and macros.
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter \
+	-Wno-sign-compare -Wno-missing-field-initializers
+
+# PostgreSQL was built by gcc, and hands its flags and attributes on.
+ifneq (,$(findstring clang,$(CC)))
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-attributes \
+	-Wno-ignored-optimization-argument
+endif
+
+# sql-tests/sql/NAME.sql should print expected/NAME.out; CHPG_EMULATOR_URL says where the API is.
+# pg_regress would rather take scripts from the output directory's sql/, so that is not the root.
+REGRESS = $(sort $(basename $(notdir $(wildcard sql-tests/sql/*.sql))))
+REGRESS_OPTS = --inputdir=sql-tests --outputdir=regress
+REGRESS_PREP = regress/expected
+EXTRA_CLEAN = regress
+
+TAP_TESTS = 1
+PROVE_TESTS = $(sort $(wildcard t/*.pl emulator/t/*.t))
+
+# An object is built anew when a header that it included has changed.
+override autodepend = yes
+
+# test, demo and indent come first on a new machine, where there is no pg_config yet.
+ifneq (,$(filter-out test demo indent,$(or $(MAKECMDGOALS),all)))
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq (,$(PGXS))
+$(error $(PG_CONFIG) does not work: install PostgreSQL's server headers, or set PG_CONFIG)
+endif
+include $(PGXS)
+endif
+
+chpg--$(EXTVERSION).sql: $(SQL_FILES) chpg.control
+	cat $(SQL_FILES) >$@
+
+# Up to PostgreSQL 15 it looks for what is expected there, too.
+regress/expected:
+	mkdir -p regress
+	ln -s ../expected $@
+
+.PHONY: test demo indent
+
+test:
+	@dev/test
+
+demo:
+	@demo/demo
+
+indent:
+	@dev/indent

@@ -1,0 +1,252 @@
+# The emulator: its state, and the way of a request through it.
+package Emulator;
+
+use strict;
+use warnings;
+
+use Mojo::IOLoop;
+use Mojo::JSON qw(decode_json encode_json);
+use Emulator::Api;
+use Emulator::Api::Insights;
+use Emulator::Api::Organizations;
+use Emulator::Api::Services;
+use Emulator::Clock qw(parse_time);
+use Emulator::Control;
+use Emulator::Faults;
+use Emulator::Fleet;
+use Emulator::Journal;
+use Emulator::Limiter;
+use Emulator::Random;
+use Emulator::Wire;
+
+# What a reset can set, and how it is when neither the reset nor the command
+# line says.
+my %DEFAULTS = (
+	services => 6,
+	patterns => 60,
+	seed => 1,
+	organizations => 1,
+	rate_limit => undef,
+	key_id => 'demoKeyId',
+	key_secret => 'demoKeySecret',
+	keys => {},
+	now => undef,
+	overrides => {});
+
+my $GARBAGE_BYTES = 2048;
+
+sub new
+{
+	my ($class, %options) = @_;
+	my $self = bless {
+		options => { %DEFAULTS, %options },
+		journal => Emulator::Journal->new,
+		faults => Emulator::Faults->new
+	}, $class;
+	$self->reset({});
+	return $self;
+}
+
+# Starts anew: with the options of the start, changed by the given ones.  Dies
+# of a text, and leaves everything as it was, when they make no sense.
+sub reset
+{
+	my ($self, $changes) = @_;
+	my %options = (%{ $self->{options} }, _checked($changes));
+	my $limiter =
+	  defined $options{rate_limit}
+	  ? Emulator::Limiter->new($options{rate_limit})
+	  : undef;
+	my $clock = Emulator::Clock->new(_epoch($options{now}));
+	my $fleet = Emulator::Fleet->new(
+		base => $clock->now,
+		map { $_ => $options{$_} }
+		  qw(seed services patterns organizations overrides));
+
+	@$self{qw(limiter clock fleet)} = ($limiter, $clock, $fleet);
+	$self->{keys} =
+	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
+	$self->{key_id} = $options{key_id};
+	$self->{faults}->clear;
+	$self->{journal}->clear;
+	return;
+}
+
+# Answers the request of a transaction, now or later.
+sub handle
+{
+	my ($self, $tx) = @_;
+	my $request = _request($tx);
+	return Emulator::Wire::send_whole($tx,
+		Emulator::Control::answer($self, $request))
+	  if $request->{path} =~ m{\A/_emulator(?:/|\z)};
+
+	$request->{headers}{authorization} =
+	  'Basic ' . Emulator::Api::credentials($self, $request)
+	  if defined $request->{authorization};
+	my $entry = $self->{journal}->arrived($request);
+	my $refusal = $self->_over_limit($request);
+	return $self->_send($tx, $entry, $refusal) if $refusal;
+
+	my $fault = $self->{faults}->meet($request)
+	  or return $self->_send($tx, $entry,
+		Emulator::Api::answer($self, $request));
+	$entry->{fault} = $fault->{id};
+	my $serve = sub { $self->_serve_faulty($tx, $entry, $request, $fault) };
+	my $latency = $fault->{latency_ms} // 0;
+	Mojo::IOLoop->timer($latency / 1000 => $serve);
+	return;
+}
+
+sub _send
+{
+	my ($self, $tx, $entry, $answer) = @_;
+	$self->{journal}->answered($entry, $answer->{status});
+	Emulator::Wire::send_whole($tx, $answer);
+	return;
+}
+
+sub _serve_faulty
+{
+	my ($self, $tx, $entry, $request, $fault) = @_;
+	return if $fault->{hang};
+	return Emulator::Wire::hang_up($tx) if $fault->{close};
+	return Emulator::Wire::reset_connection($tx)
+	  if ($fault->{reset} // '') eq 'before';
+	my $answer = $self->_faulty_answer($request, $fault);
+	$self->{journal}->answered($entry, $answer->{status});
+	Emulator::Wire::send_faulty($tx, $answer, $fault);
+	return;
+}
+
+sub _faulty_answer
+{
+	my ($self, $request, $fault) = @_;
+	my $answer =
+		$fault->{redirect} ? _redirection($fault->{redirect})
+	  : $fault->{garbage}  ? { status => 200, body => _garbage() }
+	  : $fault->{oversize_bytes}
+	  ? { status => 200, body => $self->_some_row($request) }
+	  : defined $fault->{body} ? { status => 200, body => $fault->{body} }
+	  : $fault->{status} && !$fault->{patch}
+	  ? Emulator::Api::failure($fault->{status}, 'injected fault')
+	  : Emulator::Api::answer($self, $request);
+
+	$answer->{status} = $fault->{status} if $fault->{status};
+	$answer->{content_type} = $fault->{content_type}
+	  if $fault->{content_type};
+	$answer->{headers} =
+	  { %{ $answer->{headers} // {} }, %{ $fault->{headers} // {} } };
+	$answer->{body} =
+	  Emulator::Faults::patched($answer->{body}, $fault->{patch})
+	  if $fault->{patch};
+	return $answer;
+}
+
+sub _redirection
+{
+	my ($url) = @_;
+	return {
+		status => 302,
+		content_type => 'text/html',
+		headers => { Location => $url },
+		body => '<html><body>302 Found</body></html>'
+	};
+}
+
+# No JSON and no UTF-8 either
+sub _garbage
+{
+	my $random = Emulator::Random->new('garbage');
+	return "\xff\xfe" . join '',
+	  map { chr $random->between(0, 255) } 3 .. $GARBAGE_BYTES;
+}
+
+# What an oversized answer consists of: the first row of the real one, unless
+# that is an object or large itself.
+sub _some_row
+{
+	my ($self, $request) = @_;
+	my $answer = Emulator::Api::answer($self, $request);
+	my $result = decode_json($answer->{body})->{result};
+	my $row = ref $result eq 'ARRAY' ? $result->[0] : undef;
+	my $json = defined $row ? encode_json($row) : '';
+	return $json ne '' && length $json < 2000 ? $json : '{"id":"filler"}';
+}
+
+# The answer to a request beyond the limit of its key, or undef
+sub _over_limit
+{
+	my ($self, $request) = @_;
+	my ($key) = Emulator::Api::key_of($request->{authorization});
+	return undef if !$self->{limiter} || !defined $key;
+	my $seconds = $self->{limiter}->refuse($key);
+	return undef if !defined $seconds;
+	return Emulator::Api::failure(
+		429,
+		'rate limit exceeded',
+		'X-RateLimit-Reset' => sprintf('%.3f', $seconds + 0.0005));
+}
+
+# What the rooms need to know of a request.  The key is kept apart from the
+# headers, which go to the journal.
+sub _request
+{
+	my ($tx) = @_;
+	my $req = $tx->req;
+	my $raw_query = $req->url->query->to_string;
+	my $headers = $req->headers->to_hash;
+	my %headers = map { lc $_ => $headers->{$_} } keys %$headers;
+	return {
+		method => $req->method,
+		path => $req->url->path->to_string,
+		raw_query => $raw_query,
+		query_pairs => [ @{ $req->url->query->pairs } ],
+		query => $req->url->query->to_hash,
+		authorization => delete $headers{authorization},
+		headers => \%headers,
+		body => _body($req->body),
+		connection => $tx->connection
+	};
+}
+
+# Decoded when it is JSON, else as it came; undef without a body
+sub _body
+{
+	my ($text) = @_;
+	return undef if $text eq '';
+	return eval { decode_json($text) } // $text;
+}
+
+sub _checked
+{
+	my ($changes) = @_;
+	die "the options of a reset are a JSON object\n"
+	  if ref $changes ne 'HASH';
+	for my $name (sort keys %$changes)
+	{
+		die "reset has no \"$name\"; it has "
+		  . join(', ', sort keys %DEFAULTS) . "\n"
+		  if !exists $DEFAULTS{$name};
+		my $value = $changes->{$name};
+		die "$name: not a count\n"
+		  if $name =~ /\A(?:services|patterns|organizations)\z/
+		  && ($value // '') !~ /\A\d{1,5}\z/a;
+		die "$name: not an object\n"
+		  if ref $DEFAULTS{$name} && ref $value ne 'HASH';
+		die "$name: not a string\n"
+		  if $name =~ /\A(?:seed|key_id|key_secret)\z/
+		  && (!defined $value || ref $value);
+	}
+	return %$changes;
+}
+
+sub _epoch
+{
+	my ($now) = @_;
+	return undef if !defined $now;
+	return parse_time($now)
+	  // die "now: not of the form 2026-05-29T10:00:00.000Z\n";
+}
+
+1;

@@ -1,0 +1,210 @@
+# What all operations of the API share: its routes, the envelope of answers and
+# errors, the key, and the checks of identifiers and parameters.
+package Emulator::Api;
+
+use strict;
+use warnings;
+
+use Exporter   qw(import);
+use Mojo::JSON qw(encode_json);
+use Mojo::Util qw(b64_decode url_unescape);
+use Emulator::Random;
+
+our @EXPORT_OK = qw(success failure refuse organization service parameters
+  integer one_of anything);
+
+my $UUID = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
+
+my %ERROR_CODE = (
+	400 => 'BAD_REQUEST',
+	401 => 'UNAUTHORIZED',
+	403 => 'FORBIDDEN',
+	404 => 'NOT_FOUND',
+	409 => 'CONFLICT',
+	429 => 'TOO_MANY_REQUESTS',
+	500 => 'INTERNAL_ERROR',
+	502 => 'BAD_GATEWAY',
+	503 => 'SERVICE_UNAVAILABLE',
+	504 => 'GATEWAY_TIMEOUT');
+
+my @routes;
+
+# A file of routes announces each as method, path with {names}, and handler; a
+# handler gets the call and returns an answer, or dies of one (see refuse).
+sub route
+{
+	my ($method, $path, $handler) = @_;
+	my @names = $path =~ /\{(\w+)\}/g;
+	my $regex = join '([^/]+)', map { quotemeta } split /\{\w+\}/, $path, -1;
+	push @routes, [ $method, qr/\A$regex\z/, \@names, $handler ];
+	return;
+}
+
+# Answers a request: { method, path, query_pairs, headers, body, … }.
+sub answer
+{
+	my ($emulator, $request) = @_;
+	my $answer = eval { _handle($emulator, $request) };
+	return $answer if $answer;
+	my $error = $@;
+	return $error if ref $error eq 'HASH';
+	warn $error;
+	return failure(500, 'the emulator failed');
+}
+
+sub _handle
+{
+	my ($emulator, $request) = @_;
+	refuse(401, 'invalid credentials')
+	  if credentials($emulator, $request) ne 'ok';
+	for my $route (@routes)
+	{
+		my ($method, $regex, $names, $handler) = @$route;
+		next if $method ne $request->{method};
+		my @values = $request->{path} =~ $regex or next;
+		my %call = (emulator => $emulator, request => $request);
+		@call{@$names} = map { url_unescape($_) } @values;
+		return $handler->(\%call);
+	}
+	refuse(404);
+}
+
+# The key of a Basic Authorization header: ('id', 'secret'), or nothing
+sub key_of
+{
+	my ($authorization) = @_;
+	return if ($authorization // '') !~ /\ABasic +(\S+)\z/i;
+	return if b64_decode($1) !~ /\A([^:]*):(.*)\z/s;
+	return ($1, $2);
+}
+
+# 'ok', 'wrong', or '' without an Authorization header
+sub credentials
+{
+	my ($emulator, $request) = @_;
+	return '' if !defined $request->{authorization};
+	my ($id, $secret) = key_of($request->{authorization});
+	return 'wrong' if !defined $id;
+	my $wanted = $emulator->{keys}{$id};
+	return defined $wanted && $wanted eq $secret ? 'ok' : 'wrong';
+}
+
+# A result that is JSON already.  "status" is how the envelope writes 200:
+# some routes say 200.0.
+sub success
+{
+	my ($result, $status) = @_;
+	$status //= '200';
+	my $id = request_id();
+	return {
+		status => 200,
+		body => qq({"result":$result,"requestId":"$id","status":$status})
+	};
+}
+
+# The text follows the code of the status; an error without a text is bare.
+sub failure
+{
+	my ($status, $text, %headers) = @_;
+	my $code = $ERROR_CODE{$status} // "HTTP_$status";
+	return {
+		status => $status,
+		headers => \%headers,
+		body => encode_json(
+			{
+				status => $status,
+				error => defined $text ? "$code: $text" : $code,
+				requestId => request_id()
+			})
+	};
+}
+
+sub refuse
+{
+	die failure(@_);
+}
+
+my $request_ids = Emulator::Random->new('request', $$, time);
+
+sub request_id
+{
+	return $request_ids->uuid;
+}
+
+# The organization of a call; a wrong one gets a bare error.
+sub organization
+{
+	my ($call) = @_;
+	my $id = $call->{organization};
+	refuse(404)
+	  if !grep { $_ eq $id } $call->{emulator}{fleet}->organization_ids;
+	return $id;
+}
+
+# The service of a call
+sub service
+{
+	my ($call) = @_;
+	my $organization = organization($call);
+	my $id = $call->{service};
+	my $service = $call->{emulator}{fleet}->service($organization, $id);
+	return $service if $service;
+	refuse(400, "Invalid service id <string:$id>")
+	  if $id !~ /\A(?:$UUID|pg[a-z0-9]{24})\z/;
+	refuse(404, $id);
+}
+
+# The query parameters of a call, checked.  "known" has a check for each
+# parameter, which dies of a text; "required" lists some of them.
+sub parameters
+{
+	my ($call, $known, @required) = @_;
+	my @pairs = @{ $call->{request}{query_pairs} };
+	my %value;
+	while (my ($name, $text) = splice @pairs, 0, 2)
+	{
+		my $check = $known->{$name}
+		  or refuse(400, "unknown query parameter '$name'");
+		refuse(400, "query parameter '$name' is given twice")
+		  if exists $value{$name};
+		$value{$name} = $check->($name, $text);
+	}
+	for my $name (@required)
+	{
+		refuse(400, "query parameter '$name' is required")
+		  if !defined $value{$name};
+	}
+	return \%value;
+}
+
+# Checks for parameters()
+sub integer
+{
+	my ($low, $high) = @_;
+	return sub {
+		my ($name, $text) = @_;
+		refuse(400, "$name '$text' is not an integer")
+		  if $text !~ /\A-?\d{1,15}\z/a;
+		refuse(400, "$name $text is out of range")
+		  if $text < $low || defined $high && $text > $high;
+		return $text;
+	};
+}
+
+sub one_of
+{
+	my (@choices) = @_;
+	return sub {
+		my ($name, $text) = @_;
+		return $text if grep { $_ eq $text } @choices;
+		refuse(400, "$name '$text' is none of " . join ', ', @choices);
+	};
+}
+
+sub anything
+{
+	my ($name, $text) = @_;
+	return $text;
+}
+
+1;

@@ -1,0 +1,134 @@
+# Routes below /_emulator: what tests set and read.  They need no key, and
+# neither journal, limit nor faults touch them.
+package Emulator::Control;
+
+use strict;
+use warnings;
+
+use Mojo::JSON qw(encode_json true);
+
+my %ROUTES = (
+	'POST reset' => \&reset_all,
+	'GET info' => \&info,
+	'GET journal' => \&journal,
+	'DELETE journal' => \&clear_journal,
+	'GET requests' => \&requests,
+	'GET count' => \&count,
+	'GET connections' => \&connections,
+	'GET faults' => \&faults,
+	'POST faults' => \&add_fault,
+	'DELETE faults' => \&clear_faults);
+
+# Handlers return what to answer: data, or a string for plain text; they die of
+# a text when the request makes no sense.
+sub answer
+{
+	my ($emulator, $request) = @_;
+	my $name = $request->{path} =~ s{\A/_emulator/?}{}r;
+	my $handler = $ROUTES{"$request->{method} $name"}
+	  or return _json(404, { error => 'the emulator has no such route' });
+	my $result = eval { $handler->($emulator, $request) };
+	return _json(400, { error => $@ =~ s/\n\z//r }) if !defined $result;
+	return _json(200, $result) if ref $result;
+	return { status => 200, content_type => 'text/plain', body => $result };
+}
+
+sub reset_all
+{
+	my ($emulator, $request) = @_;
+	$emulator->reset($request->{body} // {});
+	return info($emulator);
+}
+
+sub info
+{
+	my ($emulator) = @_;
+	my $fleet = $emulator->{fleet};
+	my @organization_ids = $fleet->organization_ids;
+	return {
+		key_id => $emulator->{key_id},
+		organization_id => $organization_ids[0],
+		organization_ids => \@organization_ids,
+		services => [
+			map {
+				my $fields = $_->{fields};
+				+{ map { $_ => $fields->{$_} } qw(id name state) }
+			} $fleet->services
+		]
+	};
+}
+
+sub journal
+{
+	my ($emulator, $request) = @_;
+	my $journal = $emulator->{journal};
+	return {
+		requests => [ $journal->requests(_path_regex($request)) ],
+		connections => $journal->connections
+	};
+}
+
+sub clear_journal
+{
+	my ($emulator) = @_;
+	$emulator->{journal}->clear;
+	return { ok => true };
+}
+
+# One line per request
+sub requests
+{
+	my ($emulator, $request) = @_;
+	return join '', map {
+		my $query = $_->{raw_query} eq '' ? '' : "?$_->{raw_query}";
+		my $status = $_->{status} // '-';
+		"$_->{method} $_->{path}$query $status\n"
+	} $emulator->{journal}->requests(_path_regex($request));
+}
+
+sub count
+{
+	my ($emulator, $request) = @_;
+	return $emulator->{journal}->requests(_path_regex($request)) . "\n";
+}
+
+sub connections
+{
+	my ($emulator) = @_;
+	return $emulator->{journal}->connections . "\n";
+}
+
+sub faults
+{
+	my ($emulator) = @_;
+	return { faults => [ $emulator->{faults}->list ] };
+}
+
+sub add_fault
+{
+	my ($emulator, $request) = @_;
+	return { id => $emulator->{faults}->add($request->{body}) };
+}
+
+sub clear_faults
+{
+	my ($emulator) = @_;
+	$emulator->{faults}->clear;
+	return { ok => true };
+}
+
+sub _path_regex
+{
+	my ($request) = @_;
+	my $path = $request->{query}{path};
+	return undef if !defined $path;
+	return eval { qr/$path/ } // die "path: not a regular expression\n";
+}
+
+sub _json
+{
+	my ($status, $data) = @_;
+	return { status => $status, body => encode_json($data) . "\n" };
+}
+
+1;

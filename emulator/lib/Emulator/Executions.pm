@@ -1,0 +1,167 @@
+# The recent executions of one pattern: about ten, spread over the day before
+# the emulator's data was made, newest first.
+package Emulator::Executions;
+
+use strict;
+use warnings;
+
+use Emulator::Clock qw(format_time);
+use Emulator::Random;
+use Emulator::Row qw(json_row json_text json_fraction json_quoted);
+
+my @TIME_FORMS = ('.mmmZ', 'Z', '.mmm+00:00', '+00:00');
+
+my @ERRORS = (
+	[ '57014', 'canceling statement due to statement timeout' ],
+	[ '40P01', 'deadlock detected' ],
+	[
+		'23505',
+		'duplicate key value violates unique constraint "orders_pkey"'
+	],
+	[ '42P01', 'relation "order_archive" does not exist' ],
+	[ '22P02', 'invalid input syntax for type integer: "n/a"' ]);
+
+# PostgreSQL's ERROR
+my $ERROR_LEVEL = 21;
+
+# Returns [ epoch, JSON ] pairs.  "base" is the newest time possible.
+sub executions
+{
+	my ($seed, $service, $pattern, $base) = @_;
+	my $random =
+	  Emulator::Random->new($seed, $service, 'executions',
+		$pattern->{number});
+	my $time = int($base) - $random->between(5, 900);
+	my @executions;
+	for my $number (0 .. $random->between(8, 11))
+	{
+		my ($epoch, $form) = _moment($time, $number, $random);
+		push @executions,
+		  [
+			$epoch,
+			_render($pattern, $number, format_time($epoch, $form), $random)
+		  ];
+		$time -= $random->between(60, 14_000 / 2);
+	}
+	return @executions;
+}
+
+# Only a form with milliseconds can tell a time that has some.
+sub _moment
+{
+	my ($time, $number, $random) = @_;
+	my $form = $TIME_FORMS[ $number % @TIME_FORMS ];
+	$time += $random->between(1, 999) / 1000 if $form =~ /mmm/;
+	return ($time, $form);
+}
+
+sub _render
+{
+	my ($pattern, $number, $timestamp, $random) = @_;
+	my $failed = $pattern->{errorCount}
+	  && ( $pattern->{errorCount} == $pattern->{callCount}
+		|| $number % 6 == 1);
+	return json_row(
+		timestamp => json_text($timestamp),
+		# Some executions do not say which pattern they belong to.
+		($number % 5 == 3 ? () : _identity($pattern)),
+		pid => json_text($random->between(900, 60_000)),
+		_duration_and_rows($pattern, $number, $failed, $random),
+		_blocks($pattern, $random),
+		_jit($pattern, $random),
+		($failed ? _error($random) : ()),
+		serverRole => json_text('primary'),
+		($number % 4 == 2 ? _trace($random) : ()));
+}
+
+sub _identity
+{
+	my ($pattern) = @_;
+	return
+	  map { $_ => json_text($pattern->{$_}) }
+	  qw(queryId dbName dbUser dbOperation app queryText);
+}
+
+sub _duration_and_rows
+{
+	my ($pattern, $number, $failed, $random) = @_;
+	my $micros = $pattern->{avgDurationUs} * $random->log_between(0.3, 5);
+	my $literal = $number % 3 == 0 ? int $micros : json_fraction($micros);
+	$literal = json_quoted($literal) if $number % 7 == 4;
+	my $user = int($micros * (0.2 + 0.6 * $random->fraction));
+	return (
+		durationUs => $literal,
+		rows => $failed
+		? 0
+		: int($pattern->{totalRows} / $pattern->{callCount}),
+		cpuUserTimeUs => $user,
+		cpuSysTimeUs => json_fraction($user * 0.0271));
+}
+
+sub _blocks
+{
+	my ($pattern, $random) = @_;
+	my $calls = $pattern->{callCount};
+	my $hit = int($pattern->{totalSharedBlksHit} /
+		  $calls * $random->log_between(0.5, 2));
+	my $read = int($pattern->{totalSharedBlksRead} /
+		  $calls * $random->log_between(0.5, 2));
+	my $wal =
+	  int($pattern->{totalWalBytes} / $calls * $random->log_between(0.5, 2));
+	my $spilled =
+	  $pattern->{avgDurationUs} > 500_000 ? $random->between(0, 4000) : 0;
+	my $written = $wal ? $random->between(1, 9) : 0;
+	return (
+		sharedBlksHit => $hit,
+		sharedBlksRead => $read,
+		sharedBlksWritten => 0,
+		sharedBlksDirtied => $written,
+		sharedBlkReadTimeUs => json_fraction($read * 83.25),
+		sharedBlkWriteTimeUs => 0,
+		(map { ("localBlks$_" => 0) } qw(Hit Read Written Dirtied)),
+		tempBlksRead => $spilled,
+		tempBlksWritten => $spilled,
+		tempBlkReadTimeUs => json_fraction($spilled * 21.75),
+		tempBlkWriteTimeUs => json_fraction($spilled * 34.5),
+		walRecords => $written,
+		walBytes => $wal,
+		walFpi => $wal > 8192 ? 1 : 0);
+}
+
+# Only what runs long is compiled, and only big scans get workers.
+sub _jit
+{
+	my ($pattern, $random) = @_;
+	my $long = $pattern->{avgDurationUs} > 500_000;
+	my $functions = $long ? $random->between(4, 60) : 0;
+	my $planned = $long ? 2 : 0;
+	return (
+		jitFunctions => $functions,
+		jitGenerationTimeUs => json_fraction($functions * 61.125),
+		jitInliningTimeUs => 0,
+		jitOptimizationTimeUs => json_fraction($functions * 402.5),
+		jitEmissionTimeUs => json_fraction($functions * 511.75),
+		jitDeformTimeUs => json_fraction($functions * 12.5),
+		parallelWorkersPlanned => $planned,
+		parallelWorkersLaunched => $planned && $random->between(1, $planned));
+}
+
+sub _error
+{
+	my ($random) = @_;
+	my ($sqlstate, $message) = @{ $random->pick(@ERRORS) };
+	return (
+		errMessage => json_text($message),
+		errSqlstate => json_text($sqlstate),
+		errElevel => $ERROR_LEVEL);
+}
+
+sub _trace
+{
+	my ($random) = @_;
+	return (
+		traceId => json_text($random->hex_digits(32)),
+		spanId => json_text($random->hex_digits(16)));
+}
+
+1;

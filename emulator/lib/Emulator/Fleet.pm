@@ -1,0 +1,263 @@
+# The organization and its services, made from the seed and the overrides of a
+# reset; their patterns are made when first asked for.
+package Emulator::Fleet;
+
+use strict;
+use warnings;
+
+use Mojo::JSON      qw(encode_json true false);
+use Emulator::Clock qw(format_time);
+use Emulator::Executions;
+use Emulator::Patterns;
+use Emulator::Random;
+
+# What only the answer for a single service has
+my @SINGLE_ONLY = qw(hostname username connectionString password);
+
+# name, form of the id, provider, region, size, storage, version, HA
+my @NAMED = map { [split] } split /\n/, <<'END';
+orders     pg    aws  us-west-2     r8gd.large            118  18  sync
+billing    uuid  aws  us-east-1     m8gd.xlarge           237  17  async
+analytics  pg    aws  us-west-2     r8gd.4xlarge          950  18  none
+sessions   uuid  gcp  us-central1   c4a-highmem-4-lssd    375  17  none
+inventory  pg    gcp  europe-west4  c4a-standard-8-lssd   750  18  async
+search     uuid  aws  eu-central-1  i7ie.large           1250  17  none
+END
+
+# What is unlike others; undef is a field that is missing.
+my %ODD = (
+	analytics => { isPrimary => false },
+	sessions => { tags => [] },
+	inventory => { isPrimary => undef, tags => undef },
+	search => { state => 'stopped' });
+
+my @REGIONS = (
+	[ 'aws', 'us-east-2' ],
+	[ 'aws', 'eu-west-1' ],
+	[ 'aws', 'ap-southeast-1' ],
+	[ 'gcp', 'us-east1' ],
+	[ 'gcp', 'asia-northeast1' ]);
+my %SIZES = (
+	aws => [qw(r8gd.medium m6id.large i8g.2xlarge r6gd.xlarge)],
+	gcp => [qw(c4a-standard-4-lssd c4a-highmem-16-lssd)]);
+my @TEAMS = qw(payments platform growth data logistics);
+
+# The id of the vendor's guide
+my $ORDERS_ID = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+
+# options: seed, services, patterns, organizations, overrides (by name), and
+# base, the epoch before which all recorded times lie.
+sub new
+{
+	my ($class, %options) = @_;
+	my $self = bless { %options, patterns_of => {} }, $class;
+	$self->{organizations} =
+	  [ $self->_organizations($options{organizations}) ];
+	$self->{list} =
+	  [ map { $self->_service($_) } 0 .. $options{services} - 1 ];
+	$self->_override($options{overrides});
+	$self->{by_id} = { map { $_->{fields}{id} => $_ } @{ $self->{list} } };
+	return $self;
+}
+
+sub organization_ids
+{
+	my ($self) = @_;
+	return map { $_->{id} } @{ $self->{organizations} };
+}
+
+sub organizations_json
+{
+	my ($self) = @_;
+	return $self->{organizations_json} //=
+	  encode_json($self->{organizations});
+}
+
+# The services belong to the first organization, others have none.
+sub list_json
+{
+	my ($self, $organization) = @_;
+	return '[]' if $organization ne ($self->organization_ids)[0];
+	return $self->{list_json} //=
+	  encode_json([ map { _list_item($_) } @{ $self->{list} } ]);
+}
+
+# undef when the organization has no such service
+sub service
+{
+	my ($self, $organization, $id) = @_;
+	return undef if $organization ne ($self->organization_ids)[0];
+	return $self->{by_id}{$id};
+}
+
+sub services
+{
+	my ($self) = @_;
+	return @{ $self->{list} };
+}
+
+sub service_json
+{
+	my ($self, $service) = @_;
+	return $service->{json} //= encode_json($service->{fields});
+}
+
+sub patterns
+{
+	my ($self, $service) = @_;
+	return $self->{patterns_of}{ $service->{number} } //=
+	  Emulator::Patterns->new(
+		$self->{seed}, $service->{name},
+		$service->{number}, $self->{patterns});
+}
+
+# [ epoch, JSON ] pairs, newest first
+sub executions
+{
+	my ($self, $service, @patterns) = @_;
+	my @all = map {
+		Emulator::Executions::executions($self->{seed}, $service->{name}, $_,
+			$self->{base})
+	} @patterns;
+	@all = sort { $b->[0] <=> $a->[0] } @all;
+	splice @all, 10 if @all > 10;
+	return @all;
+}
+
+sub _organizations
+{
+	my ($self, $count) = @_;
+	my @names = ('Acme Analytics', map { "Acme Division $_" } 2 .. $count);
+	return map { $self->_organization($names[$_], $_) } 0 .. $count - 1;
+}
+
+sub _organization
+{
+	my ($self, $name, $number) = @_;
+	my $random =
+	  Emulator::Random->new($self->{seed}, 'organization', $number);
+	return {
+		id => $random->uuid,
+		name => $name,
+		createdAt => '2025-11-04T09:12:45.120Z',
+		privateEndpoints => [],
+		byocConfig => [],
+		enableCoreDumps => true
+	};
+}
+
+# { number, name, fields, storage_listed }: the name is the one the data was
+# made for, whatever an override calls the service.
+sub _service
+{
+	my ($self, $number) = @_;
+	my $random = Emulator::Random->new($self->{seed}, 'service', $number);
+	my ($name, $id_form, $provider, $region, $size, $storage, $version, $ha)
+	  = @{ $NAMED[$number] // _further($number, $random) };
+	my $id = _service_id($name, $id_form, $random);
+	my %fields = (
+		id => $id,
+		name => $name,
+		provider => $provider,
+		region => $region,
+		postgresVersion => $version,
+		size => $size,
+		storageSize => 0 + $storage,
+		haType => $ha,
+		tags => _tags($random),
+		isPrimary => true,
+		state => 'running',
+		createdAt => _created($number),
+		username => 'postgres',
+		hostname => _hostname($name, $id, $region, $provider, $random),
+		%{ $ODD{$name} // {} });
+	delete @fields{ grep { !defined $fields{$_} } keys %fields };
+	return {
+		number => $number,
+		name => $name,
+		fields => \%fields,
+		storage_listed => $number % 2 == 0
+	};
+}
+
+sub _further
+{
+	my ($number, $random) = @_;
+	my ($provider, $region) = @{ $random->pick(@REGIONS) };
+	return [
+		sprintf('svc-%03d', $number + 1),
+		$random->pick(qw(uuid pg)),
+		$provider,
+		$region,
+		$random->pick(@{ $SIZES{$provider} }),
+		$random->pick(59, 118, 237, 474),
+		$random->pick(qw(17 18)),
+		$random->pick(qw(none none async sync))
+	];
+}
+
+sub _service_id
+{
+	my ($name, $form, $random) = @_;
+	return $ORDERS_ID if $name eq 'orders';
+	return $random->uuid if $form eq 'uuid';
+	return 'pg' . join '', map { $random->pick('a' .. 'z', 0 .. 9) } 1 .. 24;
+}
+
+sub _tags
+{
+	my ($random) = @_;
+	return [
+		{
+			key => 'Environment',
+			value => $random->pick(qw(production production staging))
+		},
+		{ key => 'team', value => $random->pick(@TEAMS) }
+	];
+}
+
+sub _created
+{
+	my ($number) = @_;
+	# 2026-03-26T20:51:16.384Z, and a day per service
+	my $epoch = 1774558276.384 + $number * 86_417;
+	return format_time($epoch, $number % 4 == 3 ? '.mmm+00:00' : '.mmmZ');
+}
+
+sub _hostname
+{
+	my ($name, $id, $region, $provider, $random) = @_;
+	return sprintf '%s-%s.%s.c0.%s.%s.pg.clickhouse.cloud', $name,
+	  $random->hex_digits(8), $id, $region, $provider;
+}
+
+# Merges the overrides into the services they name; null removes a field.
+sub _override
+{
+	my ($self, $overrides) = @_;
+	my %service = map { $_->{name} => $_ } @{ $self->{list} };
+	for my $name (sort keys %$overrides)
+	{
+		my $service = $service{$name}
+		  or die "overrides: there is no service \"$name\"\n";
+		my $wanted = $overrides->{$name};
+		die "overrides: \"$name\" needs an object\n" if ref $wanted ne 'HASH';
+		$service->{storage_listed} = 1 if exists $wanted->{storageSize};
+		my $fields = $service->{fields};
+		%$fields = (%$fields, %$wanted);
+		delete @$fields{ grep { !defined $fields->{$_} } keys %$fields };
+		die "overrides: \"$name\" needs an id\n" if !defined $fields->{id};
+	}
+	return;
+}
+
+sub _list_item
+{
+	my ($service) = @_;
+	my %item = %{ $service->{fields} };
+	delete @item{@SINGLE_ONLY};
+	delete $item{storageSize} if !$service->{storage_listed};
+	return \%item;
+}
+
+1;

@@ -1,0 +1,224 @@
+# How an answer goes over the wire: whole, or as a fault wants it.
+package Emulator::Wire;
+
+use strict;
+use warnings;
+
+use Compress::Raw::Zlib qw(Z_OK WANT_GZIP);
+use Mojo::IOLoop;
+use Mojo::Util qw(gzip);
+use Socket     qw(SOL_SOCKET SO_LINGER);
+
+# How much of an oversized answer is made at a time
+my $BLOCK = 65536;
+
+# A client can read what was sent before a reset only when the reset does not
+# overtake it.
+my $RESET_DELAY = 0.05;
+
+# Answers in one piece.
+sub send_whole
+{
+	my ($tx, $answer) = @_;
+	_head($tx, $answer);
+	$tx->res->headers->content_length(length $answer->{body});
+	$tx->res->body($answer->{body});
+	$tx->resume;
+	return;
+}
+
+# Answers as the fault wants it.
+sub send_faulty
+{
+	my ($tx, $answer, $fault) = @_;
+	_head($tx, $answer);
+	$tx->res->headers->content_encoding('gzip') if $fault->{encoding};
+	my $source =
+	  $fault->{oversize_bytes}
+	  ? _oversized($fault, $answer->{body})
+	  : _from_string($fault, $answer->{body});
+	my ($length, $next) = @$source;
+	$tx->res->headers->content_length($length)
+	  if defined $length && !$fault->{chunked};
+
+	my $limit = $fault->{truncate};
+	$limit = defined $length ? int($length / 2) : 1024
+	  if ($fault->{reset} // '') eq 'mid';
+	my $chunked = !defined $length || $fault->{chunked};
+	my $plan = {
+		next => defined $limit ? _limited($next, $limit) : $next,
+		write => $chunked ? 'write_chunk' : 'write',
+		pause => ($fault->{drip_ms} // 0) / 1000,
+		end => defined $fault->{truncate} ? \&hang_up
+		: $fault->{reset} ? \&reset_connection
+		:                   undef
+	};
+	# The head goes first, whatever becomes of the body.
+	_write($tx, $plan, undef, sub { _stream($tx, $plan) });
+	return;
+}
+
+# Closes the connection with what has been sent.
+sub hang_up
+{
+	my ($tx) = @_;
+	my $stream = Mojo::IOLoop->stream($tx->connection) or return;
+	$stream->close;
+	return;
+}
+
+# Closes the connection with a RST: without lingering, and without TLS's
+# farewell.
+sub reset_connection
+{
+	my ($tx) = @_;
+	my $stream = Mojo::IOLoop->stream($tx->connection) or return;
+	my $handle = $stream->handle;
+	setsockopt $handle, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0);
+	# The stream lets go of the handle, which we still hold.
+	$stream->close;
+	$handle->isa('IO::Socket::SSL')
+	  ? $handle->close(SSL_no_shutdown => 1)
+	  : $handle->close;
+	return;
+}
+
+sub _head
+{
+	my ($tx, $answer) = @_;
+	my $res = $tx->res;
+	$res->code($answer->{status});
+	$res->headers->content_type($answer->{content_type}
+		  // 'application/json');
+	my $headers = $answer->{headers} // {};
+	$res->headers->header($_ => $headers->{$_}) for sort keys %$headers;
+	return;
+}
+
+# Sends what $plan->{next} gives until it gives no more, piece by piece as the
+# client takes it.
+sub _stream
+{
+	my ($tx, $plan) = @_;
+	# The client may be gone, and a new transaction have its connection.
+	return if $tx->is_finished;
+	my $piece = $plan->{next}->();
+	return _end($tx, $plan) if !defined $piece;
+	my $further = sub { _stream($tx, $plan) };
+	my $pause = $plan->{pause};
+	_write($tx, $plan, $piece,
+		$pause ? sub { Mojo::IOLoop->timer($pause => $further) } : $further);
+	return;
+}
+
+sub _write
+{
+	my ($tx, $plan, $piece, $sent) = @_;
+	my $write = $plan->{write};
+	$tx->res->content->$write($piece => $sent);
+	$tx->resume;
+	return;
+}
+
+# All is sent: end the connection, if the fault says so, or the answer, which
+# ends by itself when its length was announced.
+sub _end
+{
+	my ($tx, $plan) = @_;
+	if (my $end = $plan->{end})
+	{
+		Mojo::IOLoop->timer($RESET_DELAY => sub { $end->($tx) });
+	}
+	elsif ($plan->{write} eq 'write_chunk')
+	{
+		_write($tx, $plan, '');
+	}
+	return;
+}
+
+# Sources: [ length or undef, sub that returns the next piece or undef ].
+sub _from_string
+{
+	my ($fault, $body) = @_;
+	$body = gzip($body) if $fault->{encoding};
+	my $size = $fault->{drip_ms} ? 1 : length $body;
+	my $offset = 0;
+	return [
+		length $body,
+		sub {
+			return undef if $offset >= length $body;
+			my $piece = substr $body, $offset, $size;
+			$offset += $size;
+			return $piece;
+		}
+	];
+}
+
+# The first of the real rows again and again, up to exactly the wanted size,
+# which white space makes up.
+sub _oversized
+{
+	my ($fault, $row) = @_;
+	my $head =
+	  '{"requestId":"00000000-0000-4000-8000-000000000000","status":200,"result":[';
+	my $tail = "$row]}";
+	my $left = $fault->{oversize_bytes} - length($head) - length($tail);
+	my $again = "$row,";
+	my $many = $again x (1 + int($BLOCK / length $again));
+	my @pieces = ($head);
+	my $next = sub {
+		return shift @pieces if @pieces;
+		return undef if !defined $left;
+		my $block =
+			$left >= length $many  ? $many
+		  : $left >= length $again ? $again x int($left / length $again)
+		  :                          (' ' x $left) . $tail;
+		$left -= length $block;
+		undef $left if $left < 0;
+		return $block;
+	};
+	return [ undef, _compressed($next) ] if $fault->{encoding};
+	return [ $fault->{oversize_bytes}, $next ];
+}
+
+sub _compressed
+{
+	my ($next) = @_;
+	my ($deflate, $status) = Compress::Raw::Zlib::Deflate->new(
+		-WindowBits => WANT_GZIP,
+		-AppendOutput => 1);
+	die "deflate: $status\n" if $status != Z_OK;
+	return sub {
+		return undef if !$deflate;
+		my $output = '';
+		# An empty piece would end the answer.
+		while ($output eq '')
+		{
+			my $piece = $next->();
+			if (defined $piece)
+			{
+				$deflate->deflate($piece, $output);
+				next;
+			}
+			$deflate->flush($output);
+			undef $deflate;
+			last;
+		}
+		return $output;
+	};
+}
+
+sub _limited
+{
+	my ($next, $limit) = @_;
+	return sub {
+		return undef if $limit <= 0;
+		my $piece = $next->();
+		return undef if !defined $piece;
+		$piece = substr $piece, 0, $limit;
+		$limit -= length $piece;
+		return $piece;
+	};
+}
+
+1;

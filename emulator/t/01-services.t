@@ -1,0 +1,56 @@
+# Organizations and services: what a client reads, and the oddities it meets.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use Test::More;
+use TestEmulator;
+
+my $emulator = start_emulator();
+
+my $organizations = $emulator->get('/v1/organizations');
+is($organizations->{status}, 200, 'organizations');
+is($organizations->{headers}{'content-type'},
+	'application/json', 'content type');
+like($organizations->{json}{requestId}, qr/^[0-9a-f-]{36}$/, 'request id');
+my ($organization) = @{ $organizations->{json}{result} };
+is($organization->{name}, 'Acme Analytics', 'name of the organization');
+is_deeply(
+	[ sort keys %$organization ],
+	[qw(byocConfig createdAt enableCoreDumps id name privateEndpoints)],
+	'all documented fields');
+
+my $list = $emulator->get($emulator->postgres)->{json}{result};
+is_deeply([ map { $_->{name} } @$list ],
+	[qw(orders billing analytics sessions inventory search)], 'names');
+is($list->[0]{id}, $TestEmulator::ORDERS, 'the documented id');
+my $uuid = qr/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+is(scalar(grep { $_->{id} =~ $uuid } @$list), 3, 'half of the ids are UUIDs');
+is(scalar(grep { $_->{id} =~ /^pg[a-z0-9]{24}$/ } @$list), 3, 'half are not');
+ok(!(grep { exists $_->{hostname} || exists $_->{username} } @$list),
+	'list items have fewer fields');
+is(scalar(grep { exists $_->{storageSize} } @$list),
+	3, 'storage size on some');
+is(scalar(grep { !exists $_->{isPrimary} } @$list),
+	1, 'one without isPrimary');
+is(scalar(grep { !exists $_->{tags} } @$list), 1, 'one without tags');
+is(scalar(grep { defined $_->{isPrimary} && !$_->{isPrimary} } @$list),
+	1, 'one replica');
+is(scalar(grep { $_->{createdAt} =~ /\+00:00$/ } @$list),
+	1, 'a time with +00:00');
+
+my $answer = $emulator->get($emulator->postgres($list->[0]{id}));
+like($answer->{content}, qr/"status":200\.0\}$/, 'status 200.0');
+my $service = $answer->{json}{result};
+like($service->{hostname}, qr/^orders-.*\Q$list->[0]{id}\E/, 'host name');
+is($service->{username}, 'postgres', 'user name');
+ok(!exists $service->{password} && !exists $service->{connectionString},
+	'no password');
+
+my $other = start_emulator('--seed', 2, '--services', 9);
+my $others = $other->get($other->postgres)->{json}{result};
+is($others->[8]{name}, 'svc-009', 'further services have made-up names');
+isnt($other->{organization}, $emulator->{organization}, 'the seed decides');
+
+done_testing();

@@ -1,0 +1,83 @@
+# The process: how it starts and ends, TLS, and many clients at once.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use File::Temp qw(tempdir);
+use Test::More;
+use Time::HiRes qw(sleep time);
+use TestEmulator;
+
+my $directory = tempdir(CLEANUP => 1);
+
+subtest 'port file and SIGTERM' => sub {
+	my $emulator = start_emulator('--port-file', "$directory/port");
+	open my $file, '<', "$directory/port" or die $!;
+	is(<$file>, $emulator->port . "\n", 'port file');
+	for my $signal (qw(TERM INT))
+	{
+		my $other = start_emulator();
+		kill $signal, $other->{pid};
+		waitpid $other->{pid}, 0;
+		is($?, 0, "$signal ends it");
+	}
+	my $again = fork // die $!;
+	exec $^X, $TestEmulator::PROGRAM, '--port', $emulator->port, '--verbose'
+	  or die $!
+	  if !$again && open STDERR, '>', "$directory/log";
+	waitpid $again, 0;
+	isnt($?, 0, 'a port in use');
+};
+
+subtest 'parent' => sub {
+	my $parent = fork // die $!;
+	exec 'sleep', 60 if !$parent;
+	my $emulator = start_emulator('--parent', $parent);
+	kill 'KILL', $parent;
+	my $before = time;
+	is(readline $emulator->{output}, undef, 'ends with its parent');
+	cmp_ok(time - $before, '<', 5, 'soon');
+	waitpid $parent, 0;
+};
+
+subtest 'many clients' => sub {
+	my $emulator = start_emulator();
+	$emulator->fault(latency_ms => 300);
+	my $before = time;
+	my @sockets = map { $emulator->socket('/v1/organizations') } 1 .. 64;
+	my @answers = map { sysread $_, my $bytes, 65536; $bytes } @sockets;
+	is(scalar(grep { m{^HTTP/1.1 200} } @answers), 64, '64 answers');
+	cmp_ok(time - $before, '<', 2, 'at once');
+	is($emulator->control('GET', 'connections'), 64, '64 connections');
+};
+
+subtest 'keep-alive' => sub {
+	my $emulator = start_emulator();
+	$emulator->get('/v1/organizations') for 1 .. 250;
+	is($emulator->control('GET', 'connections'), 1, 'one connection');
+};
+
+subtest 'TLS' => sub {
+	plan skip_all => 'no IO::Socket::SSL'
+	  if !eval { require IO::Socket::SSL; require IO::Socket::SSL::Utils; 1 };
+	my ($certificate, $key) = IO::Socket::SSL::Utils::CERT_create(
+		subject => { commonName => '127.0.0.1' },
+		subjectAltNames => [ [ IP => '127.0.0.1' ] ],
+		purpose => 'server');
+	IO::Socket::SSL::Utils::PEM_cert2file($certificate, "$directory/cert");
+	IO::Socket::SSL::Utils::PEM_key2file($key, "$directory/key");
+	my $emulator = start_emulator('--tls-cert', "$directory/cert",
+		'--tls-key', "$directory/key");
+	like($emulator->{url}, qr/^https:/, 'https');
+	is($emulator->get('/v1/organizations')->{status}, 200, 'answers');
+	$emulator->fault(reset => 'before');
+	is($emulator->get('/v1/organizations')->{status}, 599, 'reset');
+	$emulator->fault(truncate => 50);
+	like($emulator->get('/v1/organizations')->{content}, qr/./, 'truncated');
+	$emulator->fault(reset => 'mid');
+	is($emulator->get('/v1/organizations')->{status},
+		599, 'reset in the middle');
+};
+
+done_testing();
