@@ -11,6 +11,7 @@ use File::Basename qw(dirname);
 use File::Temp;
 use HTTP::Tiny;
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,6 +22,8 @@ our @EXPORT = qw(
   start_emulator start_node connect_sql
   reset_emulator fault clear_faults journal request_count connections
   fails_with costs wait_until notices
+  open_session in_session begin_in_session await_in_session
+  start_process
 );
 
 our $KEY_ID = 'demoKeyId';
@@ -141,6 +144,68 @@ sub wait_until
 		usleep(2_000);
 	}
 	return;
+}
+
+# A psql session that stays, and tells errors with their SQLSTATE
+sub open_session
+{
+	my ($node, %psql) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0, %psql);
+
+	in_session($session, '\set VERBOSITY verbose');
+	return $session;
+}
+
+# Run a statement in a session; what it printed.  Its errors and notices are in
+# $session->{stderr}.
+sub in_session
+{
+	my ($session, $sql) = @_;
+
+	$session->{stderr} = '';
+	return scalar $session->query($sql);
+}
+
+# Begin a statement in a session, and do not wait for its end.
+sub begin_in_session
+{
+	my ($session, $sql) = @_;
+
+	$session->{stderr} = '';
+	$session->{timeout}->start;
+	$session->{stdin} .= "$sql;\n";
+	$session->{run}->pump_nb while length $session->{stdin};
+	return;
+}
+
+# Wait until a session has said this on the side, such as an error.
+sub await_in_session
+{
+	my ($session, $message) = @_;
+
+	while ($session->{stderr} !~ $message)
+	{
+		die "the session said: $session->{stderr}"
+		  if $session->{timeout}->is_expired || !$session->{run}->pumpable;
+		$session->{run}->pump;
+	}
+	return;
+}
+
+# Run this in a process that ends with this test; its id
+sub start_process
+{
+	my ($run) = @_;
+	my $pid = fork // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		$SIG{TERM} = 'DEFAULT';
+		eval { $run->() };
+		POSIX::_exit(1);
+	}
+	$running{"process $pid"} = $pid;
+	return $pid;
 }
 
 END
