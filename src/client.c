@@ -162,9 +162,9 @@ quote_remote_text(const ChpgCall *call, char *text)
 	int			encoding = GetDatabaseEncoding() == PG_SQL_ASCII ?
 		PG_UTF8 : GetDatabaseEncoding();
 
-	(void) pg_b64_encode((const void *) plain, strlen(plain), encoded, size);
 	text = replace_all(text, connection->key_secret, "***");
-	text = replace_all(text, encoded, "***");
+	if (pg_b64_encode((const void *) plain, strlen(plain), encoded, size) > 0)
+		text = replace_all(text, encoded, "***");
 	text[pg_encoding_mbcliplen(encoding, text, strlen(text),
 							   MAX_REMOTE_TEXT)] = '\0';
 	for (char *p = text; *p != '\0'; p++)
