@@ -37,6 +37,20 @@
 #define CURLE_TOO_LARGE		((CURLcode) 100)
 #endif
 
+/*
+ * Since 8.20.0, names are resolved by threads of the multi handle, which its
+ * clean-up would wait for.
+ */
+#ifdef LIBCURL_VERSION_NUM
+static inline void
+chpg_set_multi_quick_exit(CURLM *multi)
+{
+#if LIBCURL_VERSION_NUM >= 0x081400
+	(void) curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
+}
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define CHPG_MODULE_MAGIC PG_MODULE_MAGIC
 #define pg_noreturn __attribute__((noreturn))

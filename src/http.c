@@ -60,7 +60,7 @@ struct ChpgTransfer
 };
 
 static CURLM *multi = NULL;
-static bool multi_broken = false;	/* libcurl reported an internal error */
+static bool multi_broken = false;	/* replace it once nothing uses it */
 static int	active_transfers = 0;
 
 /* When libcurl wants to be called at the latest. */
@@ -221,6 +221,7 @@ create_multi(void)
 	if (rc == CURLM_OK)
 		rc = curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
 							   MAX_IDLE_CONNECTIONS);
+	chpg_set_multi_quick_exit(multi);
 	if (rc != CURLM_OK)
 	{
 		discard_multi();
@@ -235,6 +236,22 @@ create_multi(void)
  * Transfers
  */
 
+/*
+ * Was any of the request handed to a connection that was ready for it?  Newer
+ * versions of libcurl set the time for failures before that, too, and older
+ * ones count what was sent to a proxy; no version does both.
+ */
+static bool
+was_sent(CURL *easy)
+{
+	curl_off_t	pretransfer = 0;
+	long		request_size = 0;
+
+	(void) curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+	(void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+	return pretransfer > 0 && request_size > 0;
+}
+
 /* Also the memory context's callback: must cope with any state, and not throw. */
 static void
 release_transfer(void *arg)
@@ -244,7 +261,15 @@ release_transfer(void *arg)
 
 	block_signals(&save);
 	if (transfer->attached)
+	{
+		/*
+		 * A name look-up that is given up goes on in a thread, and new
+		 * versions of libcurl have few threads for each multi handle.
+		 */
+		if (!transfer->done && !was_sent(transfer->easy))
+			multi_broken = true;
 		(void) curl_multi_remove_handle(multi, transfer->easy);
+	}
 	curl_easy_cleanup(transfer->easy);
 	curl_slist_free_all(transfer->headers);
 	restore_signals(&save);
@@ -423,22 +448,6 @@ void
 chpg_http_end(ChpgTransfer *transfer)
 {
 	MemoryContextDelete(transfer->context);
-}
-
-/*
- * Was any of the request handed to a connection that was ready for it?  Newer
- * versions of libcurl set the time for failures before that, too, and older
- * ones count what was sent to a proxy; no version does both.
- */
-static bool
-was_sent(CURL *easy)
-{
-	curl_off_t	pretransfer = 0;
-	long		request_size = 0;
-
-	(void) curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	(void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
-	return pretransfer > 0 && request_size > 0;
 }
 
 static ChpgHttpOutcome
