@@ -4,10 +4,9 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use POSIX qw(strftime);
 use Test::More;
 use TestEmulator;
-use Emulator::Clock qw(parse_time format_time);
+use Emulator::Clock qw(format_time);
 
 my $emulator = start_emulator();
 my $base = $emulator->postgres($TestEmulator::ORDERS, 'slowQueryPatterns');
@@ -50,7 +49,8 @@ subtest 'numbers come in all shapes' => sub {
 	cmp_ok(scalar(grep { !exists $_->{app} } @all),
 		'>', 0, 'some without app');
 	my %fields = map {
-		map { $_ => 1 } keys %$_
+		map { $_ => 1 }
+		  keys %$_
 	} @all;
 	is(scalar keys %fields, 19, 'nineteen fields');
 };
@@ -118,7 +118,8 @@ subtest 'one pattern' => sub {
 	my @executions = @{ $result->{recentExecutions} };
 	cmp_ok(scalar @executions, '>', 7, 'about ten executions');
 	my %fields = map {
-		map { $_ => 1 } keys %$_
+		map { $_ => 1 }
+		  keys %$_
 	} @executions;
 	is(scalar keys %fields, 38 + 2, 'all fields but those of errors');
 	is((grep { !exists $_->{queryId} } @executions) > 0,

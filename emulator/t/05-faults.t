@@ -6,7 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use IO::Select;
 use IO::Uncompress::Gunzip qw(gunzip);
-use JSON::PP               qw(decode_json encode_json);
+use JSON::PP               qw(decode_json);
 use MIME::Base64           qw(encode_base64);
 use Test::More;
 use Time::HiRes qw(time);

@@ -7,6 +7,7 @@ use warnings;
 
 use Exporter qw(import);
 use FindBin;
+use lib "$FindBin::RealBin/../lib";
 use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP     qw(decode_json encode_json);

@@ -152,6 +152,7 @@ sub open_session
 	my ($node, %psql) = @_;
 	my $session = $node->background_psql('postgres', on_error_stop => 0, %psql);
 
+	$session->set_query_timer_restart;
 	in_session($session, '\set VERBOSITY verbose');
 	return $session;
 }
