@@ -157,14 +157,15 @@ quote_remote_text(const ChpgCall *call, char *text)
 								 connection->key_secret);
 	int			size = pg_b64_enc_len(strlen(plain));
 	char	   *encoded = palloc0(size + 1);
-
-	/* In an SQL_ASCII database, the API's texts stay in UTF-8. */
-	int			encoding = GetDatabaseEncoding() == PG_SQL_ASCII ?
-		PG_UTF8 : GetDatabaseEncoding();
+	int			encoding = GetDatabaseEncoding();
 
 	text = replace_all(text, connection->key_secret, "***");
 	if (pg_b64_encode((const void *) plain, strlen(plain), encoded, size) > 0)
 		text = replace_all(text, encoded, "***");
+
+	/* In an SQL_ASCII database, the API's texts stay in UTF-8. */
+	if (encoding == PG_SQL_ASCII)
+		encoding = PG_UTF8;
 	text[pg_encoding_mbcliplen(encoding, text, strlen(text),
 							   MAX_REMOTE_TEXT)] = '\0';
 	for (char *p = text; *p != '\0'; p++)
