@@ -17,7 +17,7 @@ $node->init;
 $node->start;
 my $version = $node->safe_psql('postgres',
 	"SELECT default_version FROM pg_available_extensions WHERE name = 'pg_cron'");
-plan skip_all => 'pg_cron is not installed' if $version eq '';
+die 'pg_cron is not installed' if $version eq '';
 
 $node->append_conf('postgresql.conf', <<'CONFIGURATION');
 shared_preload_libraries = 'pg_cron'
