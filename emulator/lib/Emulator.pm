@@ -7,7 +7,9 @@ use warnings;
 use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json);
 use Emulator::Api;
+use Emulator::Api::Config;
 use Emulator::Api::Insights;
+use Emulator::Api::Lifecycle;
 use Emulator::Api::Organizations;
 use Emulator::Api::Services;
 use Emulator::Clock qw(parse_time);
@@ -15,6 +17,7 @@ use Emulator::Control;
 use Emulator::Faults;
 use Emulator::Fleet;
 use Emulator::Journal;
+use Emulator::Lifecycle;
 use Emulator::Limiter;
 use Emulator::Random;
 use Emulator::Wire;
@@ -31,6 +34,10 @@ my %DEFAULTS = (
 	key_secret => 'demoKeySecret',
 	keys => {},
 	now => undef,
+	transition_polls => 2,
+	apply_polls => 2,
+	backup_polls => 0,
+	max_services => undef,
 	overrides => {});
 
 my $GARBAGE_BYTES = 2048;
@@ -63,7 +70,14 @@ sub reset
 		map { $_ => $options{$_} }
 		  qw(seed services patterns organizations overrides));
 
-	@$self{qw(limiter clock fleet)} = ($limiter, $clock, $fleet);
+	my $lifecycle = Emulator::Lifecycle->new(
+		fleet => $fleet,
+		clock => $clock,
+		map { $_ => $options{$_} }
+		  qw(seed transition_polls apply_polls backup_polls max_services));
+
+	@$self{qw(limiter clock fleet lifecycle)} =
+	  ($limiter, $clock, $fleet, $lifecycle);
 	$self->{keys} =
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
@@ -92,6 +106,9 @@ sub handle
 	  or return $self->_send($tx, $entry,
 		Emulator::Api::answer($self, $request));
 	$entry->{fault} = $fault->{id};
+	# The operation happens, whatever becomes of its answer.
+	$request->{answer} = Emulator::Api::answer($self, $request)
+	  if $fault->{carry_out};
 	my $serve = sub { $self->_serve_faulty($tx, $entry, $request, $fault) };
 	my $latency = $fault->{latency_ms} // 0;
 	Mojo::IOLoop->timer($latency / 1000 => $serve);
@@ -109,7 +126,8 @@ sub _send
 sub _serve_faulty
 {
 	my ($self, $tx, $entry, $request, $fault) = @_;
-	return if $fault->{hang};
+	# A client that has left in the meantime gets nothing done.
+	return if $fault->{hang} || !Mojo::IOLoop->stream($tx->connection);
 	return Emulator::Wire::hang_up($tx) if $fault->{close};
 	return Emulator::Wire::reset_connection($tx)
 	  if ($fault->{reset} // '') eq 'before';
@@ -130,7 +148,7 @@ sub _faulty_answer
 	  : defined $fault->{body} ? { status => 200, body => $fault->{body} }
 	  : $fault->{status} && !$fault->{patch}
 	  ? Emulator::Api::failure($fault->{status}, 'injected fault')
-	  : Emulator::Api::answer($self, $request);
+	  : $self->_real_answer($request);
 
 	$answer->{status} = $fault->{status} if $fault->{status};
 	$answer->{content_type} = $fault->{content_type}
@@ -167,11 +185,21 @@ sub _garbage
 sub _some_row
 {
 	my ($self, $request) = @_;
-	my $answer = Emulator::Api::answer($self, $request);
+	my $filler = '{"id":"filler"}';
+	return $filler if $request->{method} ne 'GET';
+	my $answer = $self->_real_answer($request);
 	my $result = decode_json($answer->{body})->{result};
 	my $row = ref $result eq 'ARRAY' ? $result->[0] : undef;
 	my $json = defined $row ? encode_json($row) : '';
-	return $json ne '' && length $json < 2000 ? $json : '{"id":"filler"}';
+	return $json ne '' && length $json < 2000 ? $json : $filler;
+}
+
+# The operation's own answer: of a fault that has carried it out, or else of
+# now
+sub _real_answer
+{
+	my ($self, $request) = @_;
+	return $request->{answer} // Emulator::Api::answer($self, $request);
 }
 
 # The answer to a request beyond the limit of its key, or undef
@@ -206,6 +234,7 @@ sub _request
 		authorization => delete $headers{authorization},
 		headers => \%headers,
 		body => _body($req->body),
+		json => scalar eval { decode_json($req->body) },
 		connection => $tx->connection
 	};
 }
@@ -230,8 +259,11 @@ sub _checked
 		  if !exists $DEFAULTS{$name};
 		my $value = $changes->{$name};
 		die "$name: not a count\n"
-		  if $name =~ /\A(?:services|patterns|organizations)\z/
+		  if $name =~ /\A(?:services|patterns|organizations|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
+		die "max_services: not a count\n"
+		  if $name eq 'max_services'
+		  && ($value // 0) !~ /\A\d{1,5}\z/a;
 		die "$name: not an object\n"
 		  if ref $DEFAULTS{$name} && ref $value ne 'HASH';
 		die "$name: not a string\n"

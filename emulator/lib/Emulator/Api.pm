@@ -10,8 +10,8 @@ use Mojo::JSON qw(encode_json);
 use Mojo::Util qw(b64_decode url_unescape);
 use Emulator::Random;
 
-our @EXPORT_OK = qw(success failure refuse organization service parameters
-  integer one_of anything);
+our @EXPORT_OK = qw(success acknowledged failure refuse organization service
+  parameters integer one_of anything);
 
 my $UUID = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
@@ -100,6 +100,13 @@ sub success
 		status => 200,
 		body => qq({"result":$result,"requestId":"$id","status":$status})
 	};
+}
+
+# Success without a result
+sub acknowledged
+{
+	my $id = request_id();
+	return { status => 200, body => qq({"requestId":"$id","status":200}) };
 }
 
 # The text follows the code of the status; an error without a text is bare.

@@ -5,7 +5,9 @@ package Emulator::Control;
 use strict;
 use warnings;
 
+use Encode     qw(decode_utf8);
 use Mojo::JSON qw(encode_json true);
+use Mojo::Util qw(url_unescape);
 
 my %ROUTES = (
 	'POST reset' => \&reset_all,
@@ -17,7 +19,8 @@ my %ROUTES = (
 	'GET connections' => \&connections,
 	'GET faults' => \&faults,
 	'POST faults' => \&add_fault,
-	'DELETE faults' => \&clear_faults);
+	'DELETE faults' => \&clear_faults,
+	'POST services' => \&set_service);
 
 # Handlers return what to answer: data, or a string for plain text; they die of
 # a text when the request makes no sense.
@@ -25,6 +28,8 @@ sub answer
 {
 	my ($emulator, $request) = @_;
 	my $name = $request->{path} =~ s{\A/_emulator/?}{}r;
+	$request->{service} = decode_utf8(url_unescape($1))
+	  if $name =~ s{\Aservices\K/(.+)}{};
 	my $handler = $ROUTES{"$request->{method} $name"}
 	  or return _json(404, { error => 'the emulator has no such route' });
 	my $result = eval { $handler->($emulator, $request) };
@@ -115,6 +120,22 @@ sub clear_faults
 	my ($emulator) = @_;
 	$emulator->{faults}->clear;
 	return { ok => true };
+}
+
+# Merges the body into the service with this id or name.
+sub set_service
+{
+	my ($emulator, $request) = @_;
+	my $wanted = $request->{service} // '';
+	my @services = $emulator->{fleet}->services;
+	my @found = grep { $_->{fields}{id} eq $wanted } @services;
+	@found = grep { $_->{fields}{name} eq $wanted } @services if !@found;
+	die "there is no service \"$wanted\"\n" if !@found;
+	die "several services are called \"$wanted\"\n" if @found > 1;
+	die "a service is changed by a JSON object\n"
+	  if ref $request->{body} ne 'HASH';
+	$emulator->{lifecycle}->merge($found[0], $request->{body});
+	return $found[0]{fields};
 }
 
 sub _path_regex

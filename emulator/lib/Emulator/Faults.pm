@@ -34,6 +34,7 @@ my %FIELDS = (
 	reset => \&_moment,
 	close => \&_flag,
 	hang => \&_flag,
+	carry_out => \&_flag,
 	redirect => \&_string);
 
 my @ACTIONS = qw(latency_ms status headers content_type body body_base64

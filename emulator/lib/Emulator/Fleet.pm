@@ -55,6 +55,7 @@ sub new
 	  [ $self->_organizations($options{organizations}) ];
 	$self->{list} =
 	  [ map { $self->_service($_) } 0 .. $options{services} - 1 ];
+	$self->{next_number} = $options{services};
 	$self->_override($options{overrides});
 	$self->{by_id} = { map { $_->{fields}{id} => $_ } @{ $self->{list} } };
 	return $self;
@@ -94,6 +95,64 @@ sub services
 {
 	my ($self) = @_;
 	return @{ $self->{list} };
+}
+
+sub by_id
+{
+	my ($self, $id) = @_;
+	return $self->{by_id}{$id};
+}
+
+# Takes in a service with these fields, to which an id and a host name come.
+# No statement has run there yet.
+sub add
+{
+	my ($self, $fields) = @_;
+	my $number = $self->{next_number}++;
+	my $name = $fields->{name};
+	my $id = _service_id(
+		'',
+		$number % 2 ? 'uuid' : 'pg',
+		Emulator::Random->new($self->{seed}, 'added', $number));
+	my $hostname = $self->hostname($name, $id, @$fields{qw(region provider)});
+	my $service = {
+		number => $number,
+		name => $name,
+		fields => { %$fields, id => $id, hostname => $hostname },
+		storage_listed => $number % 2 == 0
+	};
+	$self->{patterns_of}{$number} =
+	  Emulator::Patterns->new($self->{seed}, $name, $number, 0);
+	push @{ $self->{list} }, $service;
+	$self->changed($service);
+	return $service;
+}
+
+sub remove
+{
+	my ($self, $service) = @_;
+	$self->{list} = [ grep { $_ != $service } @{ $self->{list} } ];
+	$self->changed($service);
+	return;
+}
+
+# To be told of every change to the fields of a service
+sub changed
+{
+	my ($self, $service) = @_;
+	delete $service->{json};
+	delete $self->{list_json};
+	$self->{by_id} = { map { $_->{fields}{id} => $_ } @{ $self->{list} } };
+	return;
+}
+
+# The host name that a service gets with a name
+sub hostname
+{
+	my ($self, $name, $id, $region, $provider) = @_;
+	my $random = Emulator::Random->new($self->{seed}, 'host', $name, $id);
+	my $label = lc $name =~ s/[^A-Za-z0-9]+/-/gr;
+	return _hostname($label, $id, $region, $provider, $random);
 }
 
 sub service_json

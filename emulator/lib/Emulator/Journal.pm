@@ -34,6 +34,7 @@ sub arrived
 		query => $request->{query},
 		headers => $request->{headers},
 		body => $request->{body},
+		json => $request->{json},
 		connection => $self->_connection_name($request->{connection}),
 		status => undef,
 		answered_at => undef,

@@ -23,7 +23,10 @@ sub get
 	my ($call) = @_;
 	my $service = service($call);
 	parameters($call, {});
-	return success($call->{emulator}{fleet}->service_json($service), '200.0');
+	my $emulator = $call->{emulator};
+	my $answer = success($emulator->{fleet}->service_json($service), '200.0');
+	$emulator->{lifecycle}->polled($service);
+	return $answer;
 }
 
 1;

@@ -1,0 +1,247 @@
+# Routes: operations that make, change and end services.
+package Emulator::Api::Lifecycle;
+
+use strict;
+use warnings;
+
+use Mojo::JSON qw(encode_json);
+use Emulator::Api
+  qw(success acknowledged refuse organization service parameters);
+use Emulator::Body
+  qw(body string matching integer_value one_of_these tags settings);
+use Emulator::Certificates;
+use Emulator::Clock qw(parse_time);
+use Emulator::Lifecycle;
+
+my $BASE = '/v1/organizations/{organization}/postgres';
+my $SERVICE = "$BASE/{service}";
+Emulator::Api::route(POST => $BASE, \&create);
+Emulator::Api::route(PATCH => $SERVICE, \&update);
+Emulator::Api::route(DELETE => $SERVICE, \&remove);
+Emulator::Api::route(PATCH => "$SERVICE/state", \&command);
+Emulator::Api::route(PATCH => "$SERVICE/password", \&set_password);
+Emulator::Api::route(POST => "$SERVICE/readReplica", \&replicate);
+Emulator::Api::route(POST => "$SERVICE/restoredService", \&restore);
+Emulator::Api::route(GET => "$SERVICE/caCertificates", \&certificates);
+
+my $REPLICA = 'Read replicas cannot be modified directly!'
+  . ' Please modify the parent database instead.';
+my $NO_BACKUP = 'Parent server is not ready for read replicas.'
+  . ' There are no backups, yet.';
+
+my $NAME = string(1, 50);
+my $SIZE = matching(
+	qr/\A(?:[a-z]+\d+[a-z]*\.(?:medium|large|\d{0,2}xlarge)
+		|[a-z]+\d+[a-z]*-[a-z]+-\d+(?:-lssd)?)\z/ax,
+	'known size');
+my $HA_TYPE = one_of_these(qw(none async sync));
+
+# What all operations that make a service take
+my %NEW = (
+	name => $NAME,
+	tags => tags(empty_values => 1),
+	pgConfig => settings(),
+	pgBouncerConfig => settings());
+
+my %CREATE = (
+	%NEW,
+	provider => one_of_these(qw(aws gcp)),
+	region => matching(qr/\A[a-z]+(?:-[a-z]+)+-?\d+\z/a, 'known region'),
+	size => $SIZE,
+	storageSize => integer_value(1),
+	postgresVersion => one_of_these(qw(18 17)),
+	haType => $HA_TYPE);
+
+my %RESTORE = (%NEW, restoreTarget => \&rfc3339);
+
+my %UPDATE =
+  (name => $NAME, size => $SIZE, haType => $HA_TYPE, tags => tags());
+
+my @PASSWORD_NEEDS = (
+	[ 'a lowercase letter', qr/[a-z]/ ],
+	[ 'an uppercase letter', qr/[A-Z]/ ],
+	[ 'a digit', qr/[0-9]/ ]);
+
+my %COMMANDS = (
+	restart => \&restart,
+	promote => \&promote,
+	switchover => \&switch_over);
+
+sub create
+{
+	my ($call) = @_;
+	my $organization = organization($call);
+	parameters($call, {});
+	my $wanted = body($call, \%CREATE, qw(name provider region size));
+	# The services belong to the first organization, others may have none.
+	my ($first) = $call->{emulator}{fleet}->organization_ids;
+	refuse(409, 'Conflict') if $organization ne $first;
+	return _made($call, sub { $_[0]->create($wanted) });
+}
+
+sub replicate
+{
+	my ($call) = @_;
+	my $parent = _writable($call);
+	my $wanted = body($call, \%NEW, 'name');
+	refuse(400, $REPLICA) if Emulator::Lifecycle::is_replica($parent);
+	refuse(400, $NO_BACKUP)
+	  if !$call->{emulator}{lifecycle}->has_backup($parent);
+	return _made($call, sub { $_[0]->replicate($parent, $wanted) });
+}
+
+sub restore
+{
+	my ($call) = @_;
+	my $origin = _writable($call);
+	my $wanted = body($call, \%RESTORE, qw(name restoreTarget));
+	my $target = delete $wanted->{restoreTarget};
+	refuse(400, 'request body.restoreTarget is in the future.')
+	  if $target > $call->{emulator}{clock}->now;
+	return _made($call, sub { $_[0]->restore($origin, $wanted) });
+}
+
+# A PATCH without tags clears them.  Of a read replica not even the body
+# matters.
+sub update
+{
+	my ($call) = @_;
+	my $service = _writable($call);
+	refuse(400, $REPLICA) if Emulator::Lifecycle::is_replica($service);
+	my $wanted = body($call, \%UPDATE);
+	$wanted->{tags} //= [];
+	my $answer = $call->{emulator}{lifecycle}->update($service, $wanted);
+	return success(encode_json($answer));
+}
+
+sub remove
+{
+	my ($call) = @_;
+	my $service = _writable($call);
+	my $lifecycle = $call->{emulator}{lifecycle};
+	refuse(400, 'Postgres service has read replicas, delete them first.')
+	  if $lifecycle->replicas($service);
+	$lifecycle->remove($service);
+	return acknowledged();
+}
+
+sub command
+{
+	my ($call) = @_;
+	my $service = _writable($call);
+	my $wanted =
+	  body($call, { command => one_of_these(qw(restart promote switchover)) },
+		'command');
+	my $command = $COMMANDS{ $wanted->{command} };
+	return $command->($call->{emulator}{lifecycle}, $service);
+}
+
+# An acknowledgement: the service as it was
+sub restart
+{
+	my ($lifecycle, $service) = @_;
+	my $answer = success(encode_json($service->{fields}));
+	$lifecycle->restart($service);
+	return $answer;
+}
+
+sub promote
+{
+	my ($lifecycle, $service) = @_;
+	refuse(400, 'Postgres service is not a read replica.')
+	  if !Emulator::Lifecycle::is_replica($service);
+	my %fields = %{ $service->{fields} };
+	delete $fields{isPrimary};
+	$lifecycle->promote($service);
+	return success(encode_json(\%fields));
+}
+
+sub switch_over
+{
+	my ($lifecycle, $service) = @_;
+	$lifecycle->switch_over($service);
+	return acknowledged();
+}
+
+# A password that came with the request does not come back.
+sub set_password
+{
+	my ($call) = @_;
+	my $service = _writable($call);
+	refuse(400, $REPLICA) if Emulator::Lifecycle::is_replica($service);
+	my $wanted = body($call, { password => \&password });
+	return acknowledged() if exists $wanted->{password};
+	my $password = $call->{emulator}{lifecycle}->new_password;
+	my $connection =
+	  Emulator::Lifecycle::connection_string($service, $password);
+	return success(
+		encode_json(
+			{ password => $password, connectionString => $connection }));
+}
+
+sub certificates
+{
+	my ($call) = @_;
+	my $service = service($call);
+	parameters($call, {});
+	refuse(404, $call->{service}) if $service->{fields}{state} eq 'creating';
+	return {
+		status => 200,
+		content_type => 'application/x-pem-file',
+		headers => {
+			'Content-Disposition' =>
+			  'attachment; filename="postgres-ca-certificate.pem"'
+		},
+		body => Emulator::Certificates::bundle()
+	};
+}
+
+# Checks for body()
+sub password
+{
+	my ($place, $value) = @_;
+	string(12, 1024)->($place, $value);
+	for my $need (@PASSWORD_NEEDS)
+	{
+		my ($what, $regex) = @$need;
+		refuse(400, "$place needs $what.") if $value !~ $regex;
+	}
+	return $value;
+}
+
+# Returns the epoch.
+sub rfc3339
+{
+	my ($place, $value) = @_;
+	string(1, 40)->($place, $value);
+	my ($time, $fraction, $sign, $hours, $minutes) =
+	  uc($value) =~ /\A(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?
+		(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))\z/ax;
+	my $epoch = defined $time ? parse_time("$time.000Z") : undef;
+	refuse(400, "$place is no RFC 3339 time.") if !defined $epoch;
+	my $ahead = 3600 * ($hours // 0) + 60 * ($minutes // 0);
+	$ahead = -$ahead if ($sign // '') eq '-';
+	return $epoch + ($fraction // 0) - $ahead;
+}
+
+# The service of a call that changes something: with one that is being deleted
+# nothing can be done any more.
+sub _writable
+{
+	my ($call) = @_;
+	my $service = service($call);
+	parameters($call, {});
+	refuse(404, $call->{service}) if $service->{fields}{state} eq 'deleting';
+	return $service;
+}
+
+# Answers with a new service, if there may be one more.
+sub _made
+{
+	my ($call, $make) = @_;
+	my $lifecycle = $call->{emulator}{lifecycle};
+	refuse(409, 'Conflict') if $lifecycle->quota_reached;
+	return success(encode_json($make->($lifecycle)));
+}
+
+1;

@@ -1,0 +1,286 @@
+# What becomes of services: operations that change them, and the states they go
+# through meanwhile.  Time passes with the requests that read a service, so that
+# tests need not wait.
+package Emulator::Lifecycle;
+
+use strict;
+use warnings;
+
+use Mojo::JSON      qw(true false);
+use Emulator::Clock qw(format_time);
+use Emulator::Random;
+
+# fleet, clock and seed; transition_polls: how many reads of a service find it
+# in a state before the next one; apply_polls: how many find the old values
+# after a change; backup_polls: how many read replicas a service refuses
+# before it has a backup; max_services: the quota, or undef.
+sub new
+{
+	my ($class, %options) = @_;
+	return bless { %options, passwords => 0 }, $class;
+}
+
+# Called after each read of a service: what waited for it happens now.
+sub polled
+{
+	my ($self, $service) = @_;
+	my @waiting = @{ $service->{waiting} // [] };
+	$_->{polls}-- for @waiting;
+	$service->{waiting} = [ grep { $_->{polls} > 0 } @waiting ];
+	$_->{change}->($self, $service) for grep { $_->{polls} <= 0 } @waiting;
+	return;
+}
+
+sub quota_reached
+{
+	my ($self) = @_;
+	my $quota = $self->{max_services};
+	my $count = () = $self->{fleet}->services;
+	return defined $quota && $count >= $quota;
+}
+
+# These make a service and return it as the answer shows it.
+sub create
+{
+	my ($self, $wanted) = @_;
+	my %fields = (
+		postgresVersion => '17',
+		storageSize => 118,
+		haType => 'none',
+		isPrimary => true,
+		%$wanted);
+	return $self->_new_service(\%fields, 'password', qw(creating running));
+}
+
+# A replica has the password of its parent.
+sub replicate
+{
+	my ($self, $parent, $wanted) = @_;
+	my %fields = (
+		_inherited($parent, qw(size storageSize)),
+		haType => 'none',
+		isPrimary => false,
+		%$wanted);
+	my $answer = $self->_new_service(\%fields, '', qw(creating running));
+	$self->{fleet}->by_id($answer->{id})->{parent} = $parent->{number};
+	return $answer;
+}
+
+sub restore
+{
+	my ($self, $origin, $wanted) = @_;
+	my %fields = (
+		_inherited($origin, qw(size storageSize haType)),
+		isPrimary => true,
+		%$wanted);
+	return $self->_new_service(\%fields, 'password',
+		qw(creating restoring_backup finalizing_restore running));
+}
+
+# Whether a service has a backup by now; each time that it has none counts.
+sub has_backup
+{
+	my ($self, $service) = @_;
+	return 0 if $service->{fields}{state} eq 'creating';
+	return ++$service->{backup_asked} > $self->{backup_polls};
+}
+
+# Queues a change, and returns the service as it will be.
+sub update
+{
+	my ($self, $service, $wanted) = @_;
+	my %change = %$wanted;
+	my $fields = $service->{fields};
+	$change{hostname} =
+	  $self->{fleet}
+	  ->hostname($change{name}, @$fields{qw(id region provider)})
+	  if defined $change{name} && $change{name} ne $fields->{name};
+	my @queued = map { $_->{fields} // {} } @{ $service->{waiting} // [] };
+	my %answer = map { %$_ } $fields, @queued, \%change;
+	$self->_later(
+		$service,
+		{
+			polls => $self->{apply_polls},
+			fields => \%change,
+			change => sub { $_[0]->_set($_[1], \%change) }
+		});
+	return \%answer;
+}
+
+sub replicas
+{
+	my ($self, $service) = @_;
+	return
+	  grep { defined $_->{parent} && $_->{parent} == $service->{number} }
+	  $self->{fleet}->services;
+}
+
+# Ends a service, at once only when no read is to find it.
+sub remove
+{
+	my ($self, $service) = @_;
+	return $self->_go_through($service, 'deleting', undef);
+}
+
+sub restart
+{
+	my ($self, $service) = @_;
+	delete $service->{restart_needed};
+	return $self->_go_through($service, qw(restarting running));
+}
+
+# Without a standby there is nothing to switch to, and nothing happens.
+sub switch_over
+{
+	my ($self, $service) = @_;
+	return if ($service->{fields}{haType} // 'none') eq 'none';
+	return $self->_go_through($service, qw(restarting running));
+}
+
+# Makes a replica a primary, which reads show later.
+sub promote
+{
+	my ($self, $service) = @_;
+	$self->_later(
+		$service,
+		{
+			polls => $self->{transition_polls},
+			change => sub {
+				my ($self, $service) = @_;
+				delete $service->{parent};
+				$self->_set($service, { isPrimary => true });
+			}
+		});
+	return;
+}
+
+sub is_replica
+{
+	my ($service) = @_;
+	my $primary = $service->{fields}{isPrimary};
+	return defined $primary && !$primary;
+}
+
+# A password that none before was
+sub new_password
+{
+	my ($self) = @_;
+	my $random =
+	  Emulator::Random->new($self->{seed}, 'password', ++$self->{passwords});
+	my @letters = ('a' .. 'z', 'A' .. 'Z', 0 .. 9, '-', '_');
+	return join '',
+	  $random->shuffle(
+		$random->pick('a' .. 'z'),
+		$random->pick('A' .. 'Z'),
+		$random->pick(0 .. 9),
+		map { $random->pick(@letters) } 4 .. 20);
+}
+
+sub connection_string
+{
+	my ($service, $password) = @_;
+	return sprintf
+	  'postgres://postgres:%s@%s:5432/postgres?channel_binding=require',
+	  $password, $service->{fields}{hostname} // '';
+}
+
+# Merges fields into a service, null removing one.  A state that is set so
+# stays.  Dies of a text when that makes no sense.
+sub merge
+{
+	my ($self, $service, $fields) = @_;
+	for my $name (qw(id name state))
+	{
+		die "a service needs its $name\n"
+		  if exists $fields->{$name} && !defined $fields->{$name};
+	}
+	_stay($service) if exists $fields->{state};
+	$self->_set($service, $fields);
+	return;
+}
+
+# What a new service has from another; missing fields stay missing.
+sub _inherited
+{
+	my ($service, @names) = @_;
+	my $fields = $service->{fields};
+	return
+	  map  { $_ => $fields->{$_} }
+	  grep { exists $fields->{$_} } qw(provider region postgresVersion),
+	  @names;
+}
+
+# The answer lacks the time of creation, and has the password if one is made.
+sub _new_service
+{
+	my ($self, $fields, $credentials, @states) = @_;
+	my %config =
+	  map { $_ => delete $fields->{$_} // {} } qw(pgConfig pgBouncerConfig);
+	my $service = $self->{fleet}->add(
+		{
+			tags => [],
+			%$fields,
+			state => $states[0],
+			username => 'postgres'
+		});
+	$service->{config} = \%config;
+	my %answer = %{ $service->{fields} };
+	if ($credentials)
+	{
+		$answer{password} = $self->new_password;
+		$answer{connectionString} =
+		  connection_string($service, $answer{password});
+	}
+	$self->_set($service, { createdAt => format_time($self->{clock}->now) });
+	$self->_go_through($service, @states);
+	return \%answer;
+}
+
+# Sends a service through states, of which undef is its end.
+sub _go_through
+{
+	my ($self, $service, $state, @further) = @_;
+	_stay($service);
+	return $self->{fleet}->remove($service) if !defined $state;
+	$self->_set($service, { state => $state });
+	return if !@further;
+	$self->_later(
+		$service,
+		{
+			polls => $self->{transition_polls},
+			of_state => 1,
+			change => sub { $_[0]->_go_through($_[1], @further) }
+		});
+	return;
+}
+
+# The service keeps its state.
+sub _stay
+{
+	my ($service) = @_;
+	$service->{waiting} =
+	  [ grep { !$_->{of_state} } @{ $service->{waiting} // [] } ];
+	return;
+}
+
+# A change is { polls, change, … }; the service is passed to it, for it to keep
+# none.
+sub _later
+{
+	my ($self, $service, $change) = @_;
+	return $change->{change}->($self, $service) if $change->{polls} <= 0;
+	push @{ $service->{waiting} }, $change;
+	return;
+}
+
+sub _set
+{
+	my ($self, $service, $wanted) = @_;
+	my $fields = $service->{fields};
+	%$fields = (%$fields, %$wanted);
+	delete @$fields{ grep { !defined $fields->{$_} } keys %$fields };
+	$self->{fleet}->changed($service);
+	return;
+}
+
+1;

@@ -1,0 +1,653 @@
+# Operations that make, change and end services.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use IO::Select;
+use JSON::PP qw(decode_json encode_json);
+use Socket   qw(IPPROTO_TCP TCP_NODELAY);
+use Test::More;
+use TestEmulator;
+
+my $emulator = start_emulator();
+$ENV{CHPG_EMULATOR_URL} = $emulator->{url};
+my $list = $emulator->postgres;
+my $orders = $emulator->postgres($TestEmulator::ORDERS);
+my %new = (
+	name => 'my postgres',
+	provider => 'aws',
+	region => 'us-west-2',
+	size => 'r8gd.large');
+my $REPLICA = 'BAD_REQUEST: Read replicas cannot be modified directly!'
+  . ' Please modify the parent database instead.';
+my $NO_BACKUP = 'BAD_REQUEST: Parent server is not ready for read replicas.'
+  . ' There are no backups, yet.';
+
+# The answer to a request with a JSON body, of data or of text
+sub ask
+{
+	my ($method, $path, $body, %headers) = @_;
+	my $content = ref $body ? encode_json($body) : $body;
+	# The body follows the head at once, not when the head is acknowledged.
+	my $connection = $emulator->{http}{handle};
+	setsockopt $connection->{fh}, IPPROTO_TCP, TCP_NODELAY, 1
+	  if $connection && $connection->{fh};
+	my $answer = $emulator->{http}->request(
+		$method,
+		"$emulator->{url}$path",
+		{
+			headers => {
+				Authorization => $TestEmulator::AUTHORIZATION,
+				'Content-Type' => 'application/json',
+				%headers
+			},
+			defined $content ? (content => $content) : ()
+		});
+	$answer->{json} = eval { decode_json($answer->{content}) };
+	return $answer;
+}
+
+# The result of a request that succeeds
+sub result
+{
+	my ($method, $path, $body) = @_;
+	my $answer = ask($method, $path, $body);
+	is($answer->{status}, 200, "$method $path")
+	  or diag($answer->{content});
+	return $answer->{json}{result};
+}
+
+sub refused
+{
+	my ($method, $path, $body, $status, $error) = @_;
+	my $answer = ask($method, $path, $body);
+	my $shown = ref $body ? encode_json($body) : $body // 'nothing';
+	is($answer->{status}, $status, "$status: $method $shown");
+	ref $error
+	  ? like($answer->{json}{error}, $error, 'error')
+	  : is($answer->{json}{error}, $error, 'error');
+	return;
+}
+
+# What a read finds: the value of a field, read after read
+sub reads
+{
+	my ($path, $field, $count) = @_;
+	return [ map { $emulator->get($path)->{json}{result}{$field} }
+		  1 .. $count ];
+}
+
+sub created
+{
+	my (%more) = @_;
+	my $service = result('POST', $list, { %new, %more });
+	return ($service, $emulator->postgres($service->{id}));
+}
+
+sub names
+{
+	return [ map { $_->{name} } @{ $emulator->get($list)->{json}{result} } ];
+}
+
+subtest 'create' => sub {
+	my ($service, $path) = created();
+	like($service->{id}, qr/^pg[a-z0-9]{24}$/, 'id');
+	like($service->{password}, qr/^[\w-]{20}$/, 'password');
+	is($service->{username}, 'postgres', 'user name');
+	like($service->{hostname}, qr/^my-postgres-\w{8}\.\Q$service->{id}\E\./,
+		'host name');
+	is( $service->{connectionString},
+		"postgres://postgres:$service->{password}\@$service->{hostname}"
+		  . ':5432/postgres?channel_binding=require',
+		'connection string');
+	ok($service->{isPrimary}, 'a primary');
+	is($service->{state}, 'creating', 'creating');
+	is_deeply($service->{tags}, [], 'no tags');
+	is("@$service{qw(haType postgresVersion)}", 'none 17', 'defaults');
+	ok(!exists $service->{createdAt}, 'no time of creation');
+
+	is_deeply(names()->[-1], 'my postgres', 'listed');
+	is_deeply(
+		reads($path, 'state', 3),
+		[qw(creating creating running)],
+		'then it runs');
+	my $read = $emulator->get($path)->{json}{result};
+	ok(exists $read->{createdAt}, 'now with the time of creation');
+	ok(!exists $read->{password} && !exists $read->{connectionString},
+		'the password is shown once');
+	my $day =
+	  'from_date=2026-01-01T00:00:00.000Z&to_date=2099-01-01T00:00:00.000Z';
+	is_deeply($emulator->get("$path/slowQueryPatterns?$day")->{json}{result},
+		[], 'nothing has run there');
+
+	my ($other) = created(
+		haType => 'sync',
+		postgresVersion => '18',
+		storageSize => 237,
+		tags => [ { key => 'a', value => '' }, { key => 'b' } ]);
+	isnt($other->{id}, $service->{id}, 'a second one of the same name');
+	isnt($other->{password}, $service->{password}, 'with its own password');
+	is("@$other{qw(haType postgresVersion storageSize)}",
+		'sync 18 237', 'options');
+	is_deeply($other->{tags}, [ { key => 'a', value => '' }, { key => 'b' } ],
+		'tags');
+	created(
+		provider => 'gcp',
+		region => 'europe-west4',
+		size => 'c4a-standard-8-lssd');
+
+	$emulator->reset(transition_polls => 0);
+	(undef, $path) = created();
+	is_deeply(reads($path, 'state', 1), ['running'], 'at once');
+	$emulator->reset(transition_polls => 4);
+	($service, $path) = created();
+	is_deeply(reads($path, 'state', 5),
+		[ ('creating') x 4, 'running' ], 'later');
+};
+
+subtest 'create: what is refused' => sub {
+	$emulator->reset;
+	for my $name (sort keys %new)
+	{
+		my %body = %new;
+		delete $body{$name};
+		refused('POST', $list, \%body, 400,
+			"BAD_REQUEST: request body.$name is required.");
+		refused('POST', $list, { %new, $name => 1 },
+			400, "BAD_REQUEST: request body.$name is a string.");
+		refused('POST', $list, { %new, $name => undef }, 400, qr/string/);
+	}
+	refused('POST', $list, { %new, @$_[ 0, 1 ] }, 400, $_->[2])
+	  for [
+		tags => { a => 'b' },
+		'BAD_REQUEST: request body.tags is an array.'
+	  ],
+	  [ tags => ['a'], qr/tags\[0\] is an object/ ],
+	  [ tags => [ { value => 'b' } ], qr/key is required/ ],
+	  [ tags => [ { key => '' } ], qr/characters/ ],
+	  [ tags => [ { key => 'a b' } ], qr/characters/ ],
+	  [ tags => [ { key => 'chc_a' } ], qr/reserved/ ],
+	  [ tags => [ { key => 'a', x => 1 } ], qr/validated: x/ ],
+	  [ tags => [ ({ key => 'a' }) x 51 ], qr/at most 50/ ],
+	  [ name => '', qr/characters/ ], [ name => 'x' x 51, qr/characters/ ],
+	  [ provider => 'x', qr/none of/ ], [ region => 'x', qr/region/ ],
+	  [ size => 'x', qr/size/ ], [ size => 'r8gd.enormous', qr/size/ ],
+	  [ haType => 'x', qr/none of/ ], [ postgresVersion => 18, qr/string/ ],
+	  [ storageSize => '118', qr/number/ ],
+	  [ storageSize => 1.5, qr/integer/ ], [ storageSize => 0, qr/at least/ ],
+	  [ pgConfig => {}, qr/pgConfig is an object with/ ],
+	  [ pgBouncerConfig => {}, qr/pgBouncerConfig is an object with/ ],
+	  [ pgConfig => [], qr/object/ ], [ pgConfig => { a => [] }, qr/string/ ],
+	  [ pgConfig => { work_mem => undef }, qr/string/ ],
+	  [ x => 1, q(BAD_REQUEST: request body property can't be validated: x) ];
+	refused('POST', $list, '[]', 400, qr/object/);
+	refused('POST', $list, '{', 400, qr/object/);
+	refused('POST', $list, undef, 400, qr/object/);
+	refused('POST', "$list?x=1", \%new, 400, qr/'x'/);
+	my $answer = ask('POST', $list, \%new, 'Content-Type' => 'text/plain');
+	is($answer->{status}, 400, 'content type');
+	is(scalar @{ names() }, 6, 'nothing was made');
+
+	$emulator->reset(max_services => 7);
+	created();
+	refused('POST', $list, {}, 400, qr/required/);
+	my $quota = ask('POST', $list, \%new);
+	is( "$quota->{status} $quota->{json}{error}",
+		'409 CONFLICT: Conflict',
+		'quota');
+	refused('POST', "$orders/readReplica", { name => 'r' },
+		409, 'CONFLICT: Conflict');
+	$emulator->reset(organizations => 2);
+	my $second =
+	  $emulator->get('/v1/organizations')->{json}{result}[1]{id};
+	refused('POST', "/v1/organizations/$second/postgres",
+		\%new, 409, 'CONFLICT: Conflict');
+};
+
+subtest 'update' => sub {
+	$emulator->reset;
+	my $before = $emulator->get($orders)->{json}{result};
+	my $tags = [ { key => 'a', value => 'b' } ];
+	my $answer = result('PATCH', $orders,
+		{ size => 'r8gd.xlarge', haType => 'none', tags => $tags });
+	is( "@$answer{qw(size haType state)}",
+		'r8gd.xlarge none running',
+		'the answer has the new values');
+	is_deeply($answer->{tags}, $tags, 'tags');
+	ok(!exists $answer->{password}, 'and no password');
+	is_deeply($emulator->get($orders)->{json}{result},
+		$before, 'reads have the old ones, and find it running')
+	  for 1 .. 2;
+	my $after = $emulator->get($orders)->{json}{result};
+	is("@$after{qw(size haType state)}", 'r8gd.xlarge none running', 'later');
+	is_deeply($after->{tags}, $tags, 'tags later');
+	is_deeply($emulator->get($list)->{json}{result}[0]{tags},
+		$tags, 'in the list, too');
+
+	$emulator->reset(apply_polls => 0);
+	is_deeply(result('PATCH', $orders, { size => 'r8gd.xlarge' })->{tags},
+		[], 'a PATCH without tags clears them');
+	is_deeply(reads($orders, 'tags', 1), [ [] ], 'at once');
+	my $named = result('PATCH', $orders, { name => 'new name' });
+	like($named->{hostname}, qr/^new-name-/, 'a new host name');
+	is($emulator->get($orders)->{json}{result}{hostname},
+		$named->{hostname}, 'which stays');
+
+	$emulator->reset(apply_polls => 1);
+	result('PATCH', $orders, { size => 'r8gd.xlarge', tags => $tags });
+	$answer = result('PATCH', $orders, { haType => 'none', tags => $tags });
+	is("@$answer{qw(size haType)}", 'r8gd.xlarge none', 'changes queue up');
+	is_deeply(reads($orders, 'haType', 2), [qw(sync none)], 'and happen');
+
+	refused('PATCH', $orders, $_->[0], 400, $_->[1])
+	  for [ { tags => [ { key => 'a', value => '' } ] }, qr/value/ ],
+	  [ { tags => 'a' }, 'BAD_REQUEST: request body.tags is an array.' ],
+	  [ { region => 'us-east-1' }, qr/validated: region/ ],
+	  [ { size => 1 }, qr/size is a string/ ],
+	  [ { size => undef }, qr/size is a string/ ],
+	  [ [], qr/object/ ];
+	my $analytics = $emulator->get($list)->{json}{result}[2]{id};
+	refused('PATCH', $emulator->postgres($analytics), $_, 400, $REPLICA)
+	  for { }
+	, { size => 'r8gd.xlarge' }, { x => 1 };
+};
+
+subtest 'delete' => sub {
+	$emulator->reset;
+	my $answer = ask('DELETE', $orders);
+	is($answer->{status}, 200, 'accepted');
+	is_deeply([ sort keys %{ $answer->{json} } ],
+		[qw(requestId status)], 'no result');
+	is_deeply(reads($orders, 'state', 2), [qw(deleting deleting)],
+		'deleting');
+	refused('GET', $orders, undef, 404, "NOT_FOUND: $TestEmulator::ORDERS");
+	refused('DELETE', $orders, undef, 404,
+		"NOT_FOUND: $TestEmulator::ORDERS");
+	ok(!(grep { $_ eq 'orders' } @{ names() }), 'not listed');
+
+	$emulator->reset;
+	ask('DELETE', $orders);
+	refused('PATCH', $orders, {}, 404, qr/^NOT_FOUND: /);
+	refused('DELETE', $orders, undef, 404, qr/^NOT_FOUND: /);
+
+	$emulator->reset(transition_polls => 0);
+	my $replica =
+	  result('POST', "$orders/readReplica", { name => 'r' })->{id};
+	refused('DELETE', $orders, undef, 400, qr/^BAD_REQUEST: .*replica/);
+	is(scalar @{ names() }, 7, 'it stays');
+	is(ask('DELETE', $emulator->postgres($replica))->{status},
+		200, 'the replica goes');
+	is(ask('DELETE', $orders)->{status}, 200, 'then the parent');
+	is(scalar @{ names() }, 5, 'both are gone');
+	refused('DELETE', $emulator->postgres('xyz'), undef, 400, qr/Invalid/);
+};
+
+subtest 'state' => sub {
+	$emulator->reset;
+	my $state = "$orders/state";
+	is(result('PATCH', $state, { command => 'restart' })->{id},
+		$TestEmulator::ORDERS, 'restart');
+	is_deeply(reads($orders, 'state', 3),
+		[qw(restarting restarting running)], 'restarts');
+	my $answer = ask('PATCH', $state, { command => 'switchover' });
+	is($answer->{status}, 200, 'switchover with a standby');
+	ok(!exists $answer->{json}{result}, 'no result');
+	is_deeply(
+		reads($orders, 'state', 3),
+		[qw(restarting restarting running)],
+		'restarts, too');
+	$emulator->control('POST', 'services/orders', { haType => 'none' });
+	is(ask('PATCH', $state, { command => 'switchover' })->{status},
+		200, 'switchover without standby');
+	is_deeply(reads($orders, 'state', 1), ['running'], 'does nothing');
+	refused('PATCH', $state, { command => 'promote' }, 400, qr/replica/);
+
+	my $replica =
+	  result('POST', "$orders/readReplica", { name => 'r' })->{id};
+	my $path = $emulator->postgres($replica);
+	reads($path, 'state', 2);
+	my $promoted = result('PATCH', "$path/state", { command => 'promote' });
+	is($promoted->{id}, $replica, 'promote');
+	ok(!exists $promoted->{isPrimary}, 'says nothing of isPrimary');
+	is_deeply(
+		[ map { $_ ? 1 : 0 } @{ reads($path, 'isPrimary', 3) } ],
+		[ 0, 0, 1 ],
+		'a primary, later');
+	ok($emulator->get($orders)->{json}{result}{isPrimary},
+		'the old one stays one');
+	is(ask('DELETE', $orders)->{status}, 200, 'they are apart');
+
+	refused('PATCH', "$path/state", $_->[0], 400, $_->[1])
+	  for [ {}, qr/command is required/ ],
+	  [ { command => 'stop' }, qr/none of/ ],
+	  [ { command => 1 }, qr/string/ ],
+	  [ { command => 'restart', x => 1 }, qr/validated: x/ ];
+};
+
+subtest 'password' => sub {
+	$emulator->reset;
+	my $path = "$orders/password";
+	my $first = result('PATCH', $path, {})->{password};
+	my $second = result('PATCH', $path, {});
+	for my $password ($first, $second->{password})
+	{
+		like($password, $_, 'a good password')
+		  for qr/^.{20}$/, qr/[a-z]/, qr/[A-Z]/, qr/\d/;
+	}
+	isnt($first, $second->{password}, 'always a new one');
+	like(
+		$second->{connectionString},
+		qr/:\Q$second->{password}\E\@orders-/,
+		'with connection string');
+	my $answer = ask('PATCH', $path, { password => 'Correct-horse-1' });
+	is($answer->{status}, 200, 'a given one');
+	unlike($answer->{content}, qr/result|horse/, 'does not come back');
+	refused('PATCH', $path, { password => $_->[0] }, 400, $_->[1])
+	  for [ 'Short1', qr/characters/ ], [ 'Aa1' x 342, qr/characters/ ],
+	  [ 'UPPERCASE-1234', qr/lowercase/ ],
+	  [ 'lowercase-1234', qr/uppercase/ ],
+	  [ 'Without-Digits', qr/digit/ ], [ 123456789012, qr/string/ ],
+	  [ undef, qr/string/ ];
+	refused('PATCH', $path, { pass => 1 }, 400, qr/validated: pass/);
+	my $analytics = $emulator->get($list)->{json}{result}[2]{id};
+	refused('PATCH', $emulator->postgres($analytics, 'password'),
+		{}, 400, $REPLICA);
+
+	my $journal =
+	  $emulator->control('GET', 'journal?path=password')->{requests};
+	is_deeply($journal->[0]{json}, {}, 'an empty body in the journal');
+	is_deeply(
+		$journal->[2]{json},
+		{ password => 'Correct-horse-1' },
+		'a given one in the journal');
+	ask('PATCH', $path, '"x');
+	my $last = $emulator->control('GET', 'journal')->{requests}[-1];
+	is($last->{json}, undef, 'no JSON');
+	is($last->{body}, '"x', 'but a body');
+};
+
+subtest 'read replica' => sub {
+	$emulator->reset(backup_polls => 2);
+	my $path = "$orders/readReplica";
+	refused('POST', $path, {}, 400, qr/name is required/);
+	refused('POST', $path, { name => 'r' }, 400, $NO_BACKUP) for 1 .. 2;
+	my $replica = result('POST', $path,
+		{ name => 'r', pgConfig => { work_mem => '8MB' } });
+	is( "@$replica{qw(name state provider region size postgresVersion)}",
+		'r creating aws us-west-2 r8gd.large 18',
+		'made like its parent');
+	ok(defined $replica->{isPrimary} && !$replica->{isPrimary}, 'no primary');
+	ok(!exists $replica->{password}, 'with the password of its parent');
+	ok(!(grep { /parent/i } keys %$replica), 'and nothing on who that is');
+	my $own = $emulator->postgres($replica->{id});
+	is_deeply(
+		reads($own, 'state', 3),
+		[qw(creating creating running)],
+		'then it runs');
+	is($emulator->get("$own/config")->{json}{result}{pgConfig}{work_mem},
+		'8MB', 'configuration');
+	refused('PATCH', $own, {}, 400, $REPLICA);
+	refused('POST', "$own/readReplica", { name => 'r' }, 400, $REPLICA);
+	refused('POST', $path, { name => 'r', size => 'r8gd.large' },
+		400, qr/validated: size/);
+	refused('POST', $path, { name => 'r', pgConfig => {} }, 400, qr/object/);
+
+	$emulator->reset;
+	my (undef, $young) = created();
+	refused('POST', "$young/readReplica", { name => 'r' }, 400, $NO_BACKUP);
+};
+
+subtest 'restore' => sub {
+	$emulator->reset;
+	my $path = "$orders/restoredService";
+	my %wanted = (name => 'copy', restoreTarget => '2026-03-31T18:17:37Z');
+	my $copy = result('POST', $path, \%wanted);
+	is( "@$copy{qw(name state size haType)}",
+		'copy creating r8gd.large sync',
+		'like the original');
+	ok($copy->{isPrimary}, 'a primary');
+	like($copy->{password}, qr/^.{20}$/, 'with a password');
+	is_deeply(
+		reads($emulator->postgres($copy->{id}), 'state', 7),
+		[
+			(   map { ($_, $_) }
+				  qw(creating restoring_backup finalizing_restore)),
+			'running'
+		],
+		'then it runs');
+	is(ask('DELETE', $orders)->{status}, 200, 'independent');
+	$emulator->reset(now => '2026-06-01T12:00:00.000Z');
+	result('POST', $path, { %wanted, restoreTarget => $_ })
+	  for '2026-06-01T12:00:00Z', '2026-06-01T13:59:00.123+02:00',
+	  '2026-06-01T10:00:00-02:00';
+	refused('POST', $path, { %wanted, restoreTarget => $_ }, 400, qr/future/)
+	  for '2026-06-01T12:00:01Z', '2026-06-01T10:00:01-02:00';
+	refused('POST', $path, { %wanted, restoreTarget => $_ }, 400, qr/3339/)
+	  for 'yesterday', '2026-06-01', '2026-06-01T12:00:00',
+	  '2026-02-30T12:00:00Z', '2026-06-01 12:00:00Z';
+	refused('POST', $path, { name => 'x' }, 400, qr/restoreTarget is requ/);
+	refused('POST', $path, { %wanted, restoreTarget => 1 }, 400, qr/string/);
+};
+
+subtest 'configuration' => sub {
+	$emulator->reset;
+	my $path = "$orders/config";
+	my $none = { pgConfig => {}, pgBouncerConfig => {} };
+	is_deeply(result('GET', $path), $none, 'nothing set');
+	my $answer = result(
+		'POST', $path,
+		{
+			pgConfig => {
+				work_mem => '64MB',
+				random_page_cost => 1.1,
+				'pg_stat.track' => 'all',
+				jit => JSON::PP::false
+			},
+			pgBouncerConfig => { default_pool_size => 16 }
+		});
+	my $now = {
+		pgConfig => {
+			work_mem => '64MB',
+			random_page_cost => '1.1',
+			'pg_stat.track' => 'all',
+			jit => 'off'
+		},
+		pgBouncerConfig => { default_pool_size => '16' }
+	};
+	is_deeply($answer, $now, 'values are strings');
+	is_deeply(result('GET', $path), $now, 'and stay');
+	like($emulator->get($path)->{content},
+		qr/"random_page_cost":"1\.1"/, 'quoted');
+
+	$answer = result(
+		'PATCH', $path,
+		{
+			pgConfig => { max_connections => 500, work_mem => undef },
+			pgBouncerConfig => {}
+		});
+	is( $answer->{message},
+		'These changes take effect after a restart: max_connections',
+		'a restart is needed');
+	delete $now->{pgConfig}{work_mem};
+	$now->{pgConfig}{max_connections} = '500';
+	is_deeply(result('GET', $path),
+		$now, 'null removes, {} leaves alone, the rest is merged');
+	$answer = result('PATCH', $path,
+		{ pgConfig => { shared_buffers => '1GB' }, pgBouncerConfig => {} });
+	like(
+		$answer->{message},
+		qr/max_connections, shared_buffers$/,
+		'all that waits');
+	ask('PATCH', "$orders/state", { command => 'restart' });
+	$answer = result('PATCH', $path,
+		{ pgConfig => { shared_buffers => '1GB' }, pgBouncerConfig => {} });
+	ok(!exists $answer->{message}, 'until the restart');
+	is_deeply(
+		result(
+			'POST', $path,
+			{ pgConfig => {}, pgBouncerConfig => { a => 'b' } }),
+		{
+			pgConfig => {},
+			pgBouncerConfig => { a => 'b' },
+			message => 'These changes take effect after a restart: '
+			  . 'max_connections, shared_buffers'
+		},
+		'an empty section clears it');
+
+	for my $method (qw(POST PATCH))
+	{
+		refused($method, $path, $_->[0], 400, $_->[1])
+		  for [ {}, qr/^BAD_REQUEST: .*pgConfig.*'undefined'/ ],
+		  [ { pgConfig => { a => 1 } }, qr/pgBouncerConfig.*'undefined'/ ],
+		  [ { pgBouncerConfig => {} }, qr/pgConfig.*'undefined'/ ],
+		  [ { %$none, pgConfig => { a => {} } }, qr/string or a number/ ],
+		  [ { %$none, pgConfig => { a => [] } }, qr/string or a number/ ],
+		  [ { %$none, pgConfig => [] }, qr/pgConfig is an object/ ],
+		  [ { %$none, pgConfig => { 'a b' => 1 } }, qr/validated: a b/ ],
+		  [ { %$none, pgConfig => { max_connections => 'x' } }, qr/integer/ ],
+		  [ { %$none, x => {} }, qr/validated: x/ ];
+	}
+	refused('POST', $path, { %$none, pgConfig => { a => undef } },
+		400, qr/string/);
+	my (undef, $own) = created(pgConfig => { max_connections => 50 });
+	is_deeply(
+		result('GET', "$own/config"),
+		{ pgConfig => { max_connections => '50' }, pgBouncerConfig => {} },
+		'set with create');
+};
+
+subtest 'certificates' => sub {
+	$emulator->reset;
+	my $answer = $emulator->get("$orders/caCertificates");
+	is($answer->{headers}{'content-type'},
+		'application/x-pem-file', 'content type');
+	like($answer->{headers}{'content-disposition'}, qr/\.pem/, 'file name');
+	my @certificates = $answer->{content} =~
+	  /-----BEGIN CERTIFICATE-----\n[\w+\/=\n]+-----END CERTIFICATE-----\n/g;
+	is(scalar @certificates, 2, 'a bundle');
+	is(join('', @certificates), $answer->{content}, 'and nothing else');
+	my ($service, $young) = created();
+	refused('GET', "$young/caCertificates", undef, 404,
+		"NOT_FOUND: $service->{id}");
+	reads($young, 'state', 2);
+	is($emulator->get("$young/caCertificates")->{status}, 200, 'later');
+};
+
+subtest 'set' => sub {
+	$emulator->reset;
+	my ($service, $path) = created(name => "caf\x{e9} 1/2");
+	$emulator->control('POST', "services/$service->{id}",
+		{ state => 'unavailable', hostname => undef, new => { a => 1 } });
+	is_deeply(
+		reads($path, 'state', 4),
+		[ ('unavailable') x 4 ],
+		'a state that is set stays');
+	my $read = $emulator->get($path)->{json}{result};
+	ok(!exists $read->{hostname}, 'null removes');
+	is_deeply($read->{new}, { a => 1 }, 'a new field');
+	$emulator->control('POST', 'services/caf%C3%A9%201%2F2',
+		{ state => 'stopped' });
+	is_deeply(reads($path, 'state', 1), ['stopped'], 'by name');
+	is( system($^X, "$FindBin::RealBin/../ctl", 'set',
+			"caf\xc3\xa9 1/2",
+			'{"state":"running","id":"x-1"}'),
+		0, 'ctl');
+	is_deeply(reads($emulator->postgres('x-1'), 'state', 1),
+		['running'], 'by ctl');
+	is($emulator->get($list)->{json}{result}[6]{state},
+		'running', 'in the list');
+	created(name => 'orders');
+
+	for my $bad (
+		[ 'nix', '{}', qr/no service/ ],
+		[ 'orders', '{}', qr/several/ ],
+		[ 'billing', '[]', qr/JSON object/ ],
+		[ 'billing', '{"state":null}', qr/needs its state/ ])
+	{
+		my ($name, $body, $error) = @$bad;
+		my $answer =
+		  $emulator->{http}->post("$emulator->{url}/_emulator/services/$name",
+			{ content => $body });
+		is($answer->{status}, 400, "set $name $body");
+		like($answer->{content}, $error, 'says why');
+	}
+	for
+	  my $option (qw(transition_polls apply_polls backup_polls max_services))
+	{
+		my $answer = $emulator->{http}->post(
+			"$emulator->{url}/_emulator/reset",
+			{ content => qq({"$option":-1}) });
+		is($answer->{status}, 400, "$option is a count");
+	}
+};
+
+# Sends a write on a connection of its own, and waits for its end.
+sub lost
+{
+	my $socket = IO::Socket::INET->new("127.0.0.1:" . $emulator->port) or die;
+	my $body = encode_json(\%new);
+	print $socket "POST $list HTTP/1.1\r\nHost: x\r\n"
+	  . "Authorization: $TestEmulator::AUTHORIZATION\r\n"
+	  . "Content-Type: application/json\r\n"
+	  . 'Content-Length: '
+	  . length($body)
+	  . "\r\n\r\n$body";
+	$socket->flush;
+	IO::Select->new($socket)->can_read(0.2);
+	return;
+}
+
+subtest 'lost answers' => sub {
+	my $count = 6;
+	$emulator->reset;
+	for my $fault (
+		{ close => \1 },
+		{ reset => 'before' },
+		{ hang => \1 },
+		{ latency_ms => 400 },
+		{ status => 502, body => '<html>', content_type => 'text/html' },
+		{ status => 500 },
+		{ garbage => \1 },
+		{ oversize_bytes => 5000 },
+		{ redirect => 'http://127.0.0.1:1/' })
+	{
+		my $shown = join ' ', sort keys %$fault;
+		$emulator->fault(method => 'POST', %$fault);
+		lost();
+		is(scalar @{ names() }, $count, "$shown: not carried out");
+		$emulator->fault(method => 'POST', %$fault, carry_out => \1);
+		lost();
+		is(scalar @{ names() }, ++$count, "$shown: carried out");
+	}
+	select undef, undef, undef, 0.5;
+	is(scalar @{ names() }, $count, 'nothing follows');
+
+	$emulator->fault(
+		status => 502,
+		body => '<html>',
+		carry_out => \1,
+		method => 'DELETE');
+	my $answer = ask('DELETE', $orders);
+	is("$answer->{status} $answer->{content}", '502 <html>', 'an HTML error');
+	is_deeply(reads($orders, 'state', 1), ['deleting'], 'but deleted');
+
+	$emulator->fault(
+		latency_ms => 100,
+		carry_out => \1,
+		method => 'POST');
+	my $service = result('POST', $list, \%new);
+	is($service->{state}, 'creating', 'a late answer is the real one');
+	is(scalar @{ names() }, ++$count, 'carried out once');
+	$emulator->fault(status => 201, patch => { x => 1 }, carry_out => \1);
+	$answer = ask('POST', $list, \%new);
+	is("$answer->{status} $answer->{json}{x}", '201 1', 'a patched answer');
+	$emulator->control('DELETE', 'faults');
+	is(scalar @{ names() }, ++$count, 'carried out once');
+	my $alone = $emulator->{http}->post(
+		"$emulator->{url}/_emulator/faults",
+		{ content => '{"carry_out":true}' });
+	is($alone->{status}, 400, 'carry_out alone is no fault');
+};
+
+done_testing();
