@@ -16,24 +16,32 @@ OBJS = \
 	src/budget.o \
 	src/chpg.o \
 	src/client.o \
+	src/config.o \
 	src/connect.o \
 	src/connection.o \
 	src/decode.o \
 	src/endpoints.o \
 	src/functions.o \
 	src/http.o \
+	src/invocation.o \
 	src/json.o \
+	src/lifecycle.o \
 	src/question.o \
+	src/quote.o \
+	src/request.o \
 	src/rows.o \
+	src/secrecy.o \
 	src/services.o \
 	src/settings.o \
-	src/sockets.o
+	src/sockets.o \
+	src/wait.o
 
 # In the order in which they are joined into the extension's script
 SQL_FILES = \
 	sql/guard.sql \
 	sql/connection.sql \
-	sql/reading.sql
+	sql/reading.sql \
+	sql/lifecycle.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
 

@@ -13,10 +13,16 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /* More than any name that PostgreSQL itself takes. */
 #define MAX_TEXT_LENGTH		256
+
+/* The API's limits for tags. */
+#define MAX_TAGS			50
+#define MAX_TAG_KEY			128
+#define MAX_TAG_VALUE		256
 
 /* The API's limit for the name of a service. */
 #define MAX_SERVICE_LENGTH	50
@@ -99,6 +105,197 @@ sort_order_argument(const ChpgParameter *parameter, const char *value)
 	return "desc";
 }
 
+static char *
+name_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *string = text_argument(parameter, value);
+
+	if (*string == '\0' || pg_mbstrlen(string) > MAX_SERVICE_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", parameter->name),
+				 errdetail("Names of services have 1 to %d characters.",
+						   MAX_SERVICE_LENGTH)));
+	return string;
+}
+
+/* The API's rules; the password itself is not shown. */
+static char *
+password_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *string = TextDatumGetCString(value);
+	size_t		length = pg_mbstrlen(string);
+
+	if (length < 12 || length > 1024 ||
+		strpbrk(string, "abcdefghijklmnopqrstuvwxyz") == NULL ||
+		strpbrk(string, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL ||
+		strpbrk(string, "0123456789") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", parameter->name),
+				 errdetail("A password has 12 to 1024 characters, with a lower-case letter, an upper-case letter and a digit."),
+				 errhint("Leave it out to have one made.")));
+	(void) pg_server_to_any(string, strlen(string), PG_UTF8);
+	return string;
+}
+
+/*
+ * Objects in JSON
+ */
+
+static char *
+jsonb_text(const JsonbValue *value)
+{
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* Each entry of an object; returns how many there are, or -1 if it is none. */
+static int
+each_entry(const ChpgParameter *parameter, Datum json,
+		   void (*check) (const ChpgParameter *parameter, const char *key,
+						  const JsonbValue *value))
+{
+	Jsonb	   *object = DatumGetJsonbP(json);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	char	   *key = NULL;
+	int			entries = 0;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		return -1;
+	it = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = jsonb_text(&item);
+		else if (token == WJB_VALUE)
+		{
+			check(parameter, key, &item);
+			entries++;
+		}
+	}
+	return entries;
+}
+
+static bool
+is_tag_text(const char *string, size_t max_length)
+{
+	size_t		length = strlen(string);
+
+	return length >= 1 && length <= max_length &&
+		strspn(string, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			   "0123456789._-") == length;
+}
+
+static void
+check_tag(const ChpgParameter *parameter, const char *key,
+		  const JsonbValue *value)
+{
+	if (strncmp(key, "chc_", 4) == 0)
+		refuse(parameter, key, "Keys that begin with chc_ are reserved.");
+	if (!is_tag_text(key, MAX_TAG_KEY))
+		refuse(parameter, key,
+			   "A key has 1 to 128 letters, digits, dots, underscores and dashes.");
+	if (value->type != jbvString || !is_tag_text(jsonb_text(value), MAX_TAG_VALUE))
+		refuse(parameter, key,
+			   "The value of this tag must be a text of 1 to 256 letters, digits, dots, underscores and dashes.");
+}
+
+static char *
+tags_argument(const ChpgParameter *parameter, Datum value)
+{
+	int			tags = each_entry(parameter, value, check_tag);
+
+	if (tags < 0)
+		refuse(parameter, "not an object", "Give an object such as {\"team\": \"data\"}.");
+	if (tags > MAX_TAGS)
+		refuse(parameter, psprintf("%d tags", tags),
+			   "A service has at most 50 tags.");
+	return chpg_tags_to_list(value);
+}
+
+static void
+check_setting(const ChpgParameter *parameter, const char *name,
+			  const JsonbValue *value)
+{
+	if (*name == '\0' || strlen(name) > MAX_TEXT_LENGTH)
+		refuse(parameter, name, "A setting needs a name.");
+	if (value->type == jbvNull && parameter->kind != CHPG_CHANGED_CONFIG)
+		refuse(parameter, name, "Leave a setting out instead of giving null.");
+	if (value->type == jbvBinary)
+		refuse(parameter, name,
+			   "The value of this setting must be a text, a number or a boolean.");
+}
+
+static char *
+config_argument(const ChpgParameter *parameter, Datum value)
+{
+	int			settings = each_entry(parameter, value, check_setting);
+	Jsonb	   *json = DatumGetJsonbP(value);
+
+	if (settings < 0)
+		refuse(parameter, "not an object",
+			   "Give an object such as {\"max_connections\": 200}.");
+	if (settings == 0 && parameter->kind != CHPG_WHOLE_CONFIG)
+		refuse(parameter, "{}", "Name a setting, or leave the argument out.");
+	return JsonbToCString(NULL, &json->root, VARSIZE(json));
+}
+
+static void
+push_text(JsonbParseState **state, JsonbIteratorToken token, const char *string)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, string);
+	value.val.string.len = strlen(string);
+	(void) pushJsonbValue(state, token, &value);
+}
+
+char *
+chpg_tags_to_list(Datum tags)
+{
+	Jsonb	   *object = DatumGetJsonbP(tags);
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	Jsonb	   *list;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+			push_text(&state, WJB_KEY, "key");
+			push_text(&state, WJB_VALUE, jsonb_text(&item));
+		}
+		else if (token == WJB_VALUE)
+		{
+			push_text(&state, WJB_KEY, "value");
+			(void) pushJsonbValue(&state, WJB_VALUE, &item);
+			(void) pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+		}
+	}
+	list = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return JsonbToCString(NULL, &list->root, VARSIZE(list));
+}
+
+const char **
+chpg_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
+			  const char *name)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+	{
+		if (strcmp(endpoint->parameters[i].name, name) == 0)
+			return &arguments->values[i];
+	}
+	elog(ERROR, "endpoint has no parameter \"%s\"", name);
+	return NULL;				/* keep compiler quiet */
+}
+
 void
 chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 				  const ChpgParameter *parameter, Datum value)
@@ -125,6 +322,20 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 		case CHPG_SORT_ORDER:
 			text = sort_order_argument(parameter,
 									   text_argument(parameter, value));
+			break;
+		case CHPG_NAME:
+			text = name_argument(parameter, value);
+			break;
+		case CHPG_PASSWORD:
+			text = password_argument(parameter, value);
+			break;
+		case CHPG_TAGS:
+			text = tags_argument(parameter, value);
+			break;
+		case CHPG_NEW_CONFIG:
+		case CHPG_CHANGED_CONFIG:
+		case CHPG_WHOLE_CONFIG:
+			text = config_argument(parameter, value);
 			break;
 	}
 	arguments->values[parameter - endpoint->parameters] = text;

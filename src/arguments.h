@@ -21,7 +21,7 @@ typedef struct ChpgArguments
 
 /*
  * Set a parameter from an SQL value of the type that its kind says (text,
- * timestamptz or bigint).  Errors: 22023.
+ * timestamptz, bigint or jsonb).  Errors: 22023.
  */
 extern void chpg_set_argument(ChpgArguments *arguments,
 							  const ChpgEndpoint *endpoint,
@@ -30,6 +30,14 @@ extern void chpg_set_argument(ChpgArguments *arguments,
 /* Check what concerns several parameters.  Errors: 22023. */
 extern void chpg_check_arguments(const ChpgArguments *arguments,
 								 const ChpgEndpoint *endpoint);
+
+/* The form of the API, [{"key": k, "value": v}, ...], of tags as an object. */
+extern char *chpg_tags_to_list(Datum tags);
+
+/* The value of the endpoint's parameter, or NULL. */
+extern const char **chpg_argument(ChpgArguments *arguments,
+								  const ChpgEndpoint *endpoint,
+								  const char *name);
 
 /*
  * Check what a caller gave to name a service: an id or a name.  Errors: 22023.

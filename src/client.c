@@ -13,17 +13,13 @@
 #include <math.h>
 
 #include "budget.h"
-#include "catalog/pg_collation.h"
 #include "client.h"
-#include "common/base64.h"
 #include "common/pg_prng.h"
 #include "http.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
+#include "quote.h"
 #include "settings.h"
 #include "sockets.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -32,9 +28,6 @@
 
 /* Where the API names no time after a 429: its whole window. */
 #define DEFAULT_RESET		10.0
-
-/* Bytes of the API's own words that are shown. */
-#define MAX_REMOTE_TEXT		500
 
 typedef enum CallState
 {
@@ -69,6 +62,7 @@ struct ChpgCall
 	MemoryContext context;
 	char	   *url;
 	char	   *path;			/* for messages */
+	const char *body;
 	bool		write;
 	CallState	state;
 	ChpgTransfer *transfer;		/* NULL between attempts */
@@ -76,6 +70,7 @@ struct ChpgCall
 	int64		not_before;		/* when the next attempt is due */
 	int			attempts;
 	ChpgJson   *document;
+	char	   *text;			/* of an answer that is no JSON */
 
 	/* of the last attempt */
 	Failure		failure;
@@ -102,7 +97,8 @@ chpg_call_create(const ChpgQuestion *question)
 	call->question = *question;
 	call->path = chpg_build_path(question);
 	call->url = chpg_build_url(question, call->path);
-	call->write = strcmp(question->endpoint->method, "GET") != 0;
+	call->body = chpg_build_body(question, false);
+	call->write = chpg_is_write(question->endpoint);
 	call->started = chpg_now();
 	MemoryContextSwitchTo(caller);
 	return call;
@@ -121,6 +117,7 @@ send_request(ChpgCall *call)
 	ChpgHttpRequest request = {
 		.method = call->question.endpoint->method,
 		.url = call->url,
+		.body = call->body,
 		.user = connection->key_id,
 		.password = connection->key_secret,
 		.ca_file = connection->ca_file,
@@ -135,47 +132,6 @@ send_request(ChpgCall *call)
 	call->transfer = chpg_http_start(call->context, &request);
 }
 
-static char *
-replace_all(const char *string, const char *from, const char *to)
-{
-	return text_to_cstring(DatumGetTextPP(DirectFunctionCall3Coll(replace_text,
-																  C_COLLATION_OID,
-																  CStringGetTextDatum(string),
-																  CStringGetTextDatum(from),
-																  CStringGetTextDatum(to))));
-}
-
-/*
- * What others say is shown clipped, on one line, and without the key, should
- * a proxy echo the request.
- */
-static char *
-quote_remote_text(const ChpgCall *call, char *text)
-{
-	const ChpgConnection *connection = call->question.connection;
-	char	   *plain = psprintf("%s:%s", connection->key_id,
-								 connection->key_secret);
-	int			size = pg_b64_enc_len(strlen(plain));
-	char	   *encoded = palloc0(size + 1);
-	int			encoding = GetDatabaseEncoding();
-
-	text = replace_all(text, connection->key_secret, "***");
-	if (pg_b64_encode((const void *) plain, strlen(plain), encoded, size) > 0)
-		text = replace_all(text, encoded, "***");
-
-	/* In an SQL_ASCII database, the API's texts stay in UTF-8. */
-	if (encoding == PG_SQL_ASCII)
-		encoding = PG_UTF8;
-	text[pg_encoding_mbcliplen(encoding, text, strlen(text),
-							   MAX_REMOTE_TEXT)] = '\0';
-	for (char *p = text; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < ' ' || *p == 0x7F)
-			*p = ' ';
-	}
-	return text;
-}
-
 /* A string member of the envelope, or NULL. */
 static char *
 remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
@@ -184,7 +140,7 @@ remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
 
 	if (chpg_json_kind(node) != CHPG_JSON_STRING)
 		return NULL;
-	return quote_remote_text(call, chpg_json_text(node));
+	return chpg_quote_remote(&call->question, chpg_json_text(node));
 }
 
 static Failure
@@ -210,6 +166,13 @@ failure_of_status(int status)
 	return FAILURE_MALFORMED;
 }
 
+/* A write with an answer that nobody understands was carried out or not. */
+static Failure
+malformed(const ChpgCall *call)
+{
+	return call->write ? FAILURE_UNKNOWN : FAILURE_MALFORMED;
+}
+
 static Failure
 failure_of_outcome(const ChpgCall *call, ChpgHttpOutcome outcome)
 {
@@ -226,7 +189,7 @@ failure_of_outcome(const ChpgCall *call, ChpgHttpOutcome outcome)
 		case CHPG_HTTP_TIMED_OUT:
 			return call->write ? FAILURE_UNKNOWN : FAILURE_TIMED_OUT;
 		case CHPG_HTTP_MALFORMED:
-			return call->write ? FAILURE_UNKNOWN : FAILURE_MALFORMED;
+			return malformed(call);
 		case CHPG_HTTP_TOO_LARGE:
 			return call->write ? FAILURE_UNKNOWN : FAILURE_TOO_LARGE;
 		case CHPG_HTTP_FAILED:
@@ -253,13 +216,14 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 		error = psprintf("The API says: \"%s\".", error);
 	if (!ok)
 		fail(call, failure_of_status(call->status), error);
-	else if (chpg_json_get(chpg_json_root(document), "result") == NULL)
-		fail(call, FAILURE_MALFORMED,
+	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
+			 !call->question.endpoint->acknowledges)
+		fail(call, malformed(call),
 			 error ? error : "The answer has no \"result\".");
 	else
 	{
-		call->state = CALL_SUCCEEDED;
 		call->document = document;
+		call->state = CALL_SUCCEEDED;
 	}
 }
 
@@ -271,8 +235,17 @@ describe_other(const ChpgCall *call, const ChpgHttpResponse *response)
 
 	if (location != NULL && response->status < 400)
 		return psprintf("It redirects to \"%s\".",
-						quote_remote_text(call, location));
+						chpg_quote_remote(&call->question, location));
 	return response->length > 0 ? "The answer is not JSON." : NULL;
+}
+
+/* From a proxy: it does not tell what the API did with a write. */
+static void
+read_other(ChpgCall *call, const ChpgHttpResponse *response)
+{
+	fail(call, call->write && response->status >= 500 ?
+		 FAILURE_UNKNOWN : failure_of_status(response->status),
+		 describe_other(call, response));
 }
 
 /* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
@@ -284,16 +257,21 @@ read_answer(ChpgCall *call, const ChpgHttpResponse *response)
 	const char *problem;
 	ChpgJsonResult rc;
 
+	if (ok && call->question.endpoint->rows == NULL)
+	{
+		call->text = chpg_json_convert(response->body, response->length);
+		call->state = CALL_SUCCEEDED;
+		return;
+	}
 	rc = chpg_json_parse(call->context, response->body, response->length,
 						 &document, &problem);
 	if (rc == CHPG_JSON_OK)
 		read_json(call, ok, document);
 	else if (!ok)
-		fail(call, failure_of_status(response->status),
-			 describe_other(call, response));
+		read_other(call, response);
 	else
-		fail(call, rc == CHPG_JSON_TOO_LARGE ?
-			 FAILURE_TOO_LARGE : FAILURE_MALFORMED,
+		fail(call, rc == CHPG_JSON_TOO_LARGE && !call->write ?
+			 FAILURE_TOO_LARGE : malformed(call),
 			 psprintf("The answer is not usable as JSON: %s.", problem));
 	if (call->document == NULL)
 		chpg_json_free(document);
@@ -377,7 +355,7 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 		read_answer(call, response);
 	else
 		fail(call, failure_of_outcome(call, response->outcome),
-			 psprintf("%s.", quote_remote_text(call, pstrdup(response->error))));
+			 psprintf("%s.", chpg_quote_remote(&call->question, pstrdup(response->error))));
 	if (call->state == CALL_FAILED)
 	{
 		if (call->failure == FAILURE_RATE_LIMIT)
@@ -476,6 +454,45 @@ ChpgJson *
 chpg_call_document(const ChpgCall *call)
 {
 	return call->document;
+}
+
+const char *
+chpg_call_text(const ChpgCall *call)
+{
+	return call->text;
+}
+
+const char *
+chpg_call_request_id(const ChpgCall *call)
+{
+	return call->request_id;
+}
+
+int
+chpg_call_status(const ChpgCall *call)
+{
+	return call->status;
+}
+
+bool
+chpg_call_failed(const ChpgCall *call)
+{
+	return call->state == CALL_FAILED;
+}
+
+bool
+chpg_call_is_final(const ChpgCall *call)
+{
+	return call->failure == FAILURE_KEY ||
+		call->failure == FAILURE_PERMISSION ||
+		call->failure == FAILURE_NOT_FOUND;
+}
+
+bool
+chpg_call_refused_with(const ChpgCall *call, const char *words)
+{
+	return call->state == CALL_FAILED && call->failure == FAILURE_REFUSED &&
+		call->detail != NULL && strstr(call->detail, words) != NULL;
 }
 
 bool
@@ -654,7 +671,8 @@ call_context_callback(void *arg)
 {
 	ChpgCall   *call = (ChpgCall *) arg;
 
-	errcontext("request %s %s%s", call->question.endpoint->method, call->path,
+	errcontext("request %s %s%s%s", call->question.endpoint->method, call->path,
+			   call->write ? ", which was carried out" : "",
 			   call->question.service_name == NULL ? "" :
 			   psprintf(" for service \"%s\"", call->question.service_name));
 }

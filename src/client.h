@@ -34,6 +34,19 @@ extern ChpgCall *chpg_calls_wait(List *calls);
 /* The answer of a call that has ended, or NULL if it failed. */
 extern ChpgJson *chpg_call_document(const ChpgCall *call);
 
+/* The answer that is no JSON, the HTTP status, and the id of the request. */
+extern const char *chpg_call_text(const ChpgCall *call);
+extern int	chpg_call_status(const ChpgCall *call);
+extern const char *chpg_call_request_id(const ChpgCall *call);
+
+extern bool chpg_call_failed(const ChpgCall *call);
+
+/* Would it fail as well another time (401, 403, 404)? */
+extern bool chpg_call_is_final(const ChpgCall *call);
+
+/* Did the API refuse it (400) with these words? */
+extern bool chpg_call_refused_with(const ChpgCall *call, const char *words);
+
 /* Did the API answer that it does not know what was asked for? */
 extern bool chpg_call_not_found(const ChpgCall *call);
 

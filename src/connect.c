@@ -23,13 +23,10 @@
 #include "http.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "pgstat.h"
+#include "secrecy.h"
 #include "services.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
-
-#define CONNECT_TEXT "SELECT * FROM chpg_connect(...)"
 
 /* The arguments of chpg_connect(); the last two may be NULL. */
 typedef struct ConnectArguments
@@ -43,32 +40,6 @@ typedef struct ConnectArguments
 
 PG_FUNCTION_INFO_V1(chpg_connect);
 PG_FUNCTION_INFO_V1(chpg_disconnect);
-
-/*
- * Hiding the statement
- */
-
-static void
-hide_statement_callback(void *arg)
-{
-	errhidestmt(true);
-}
-
-/*
- * For the rest of the statement.  The callback hides it from messages of this
- * function; the new text, from those of commit and of a cancel in between.
- */
-static void
-hide_statement(ErrorContextCallback *callback)
-{
-	callback->callback = hide_statement_callback;
-	callback->arg = NULL;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
-
-	debug_query_string = CONNECT_TEXT;
-	pgstat_report_activity(STATE_RUNNING, CONNECT_TEXT);
-}
 
 /*
  * chpg_connect
@@ -367,7 +338,7 @@ chpg_connect(PG_FUNCTION_ARGS)
 	ErrorContextCallback callback;
 	Datum		result;
 
-	hide_statement(&callback);
+	chpg_hide_statement(&callback, "SELECT * FROM chpg_connect(...)");
 	result = connect_internal(fcinfo);
 	error_context_stack = callback.previous;
 	return result;

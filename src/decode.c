@@ -21,14 +21,27 @@
 /* Input functions quote what they refuse, so keep it short, unless text. */
 #define MAX_SCALAR_LENGTH	100
 
+/* Keys that one step may have. */
+#define MAX_SECTIONS		2
+
+typedef enum StepKind
+{
+	STEP_OBJECT,				/* "key" */
+	STEP_OPTIONAL,				/* "key?" */
+	STEP_LIST,					/* "key[]" */
+	STEP_ENTRIES				/* "key{}" or "key|key{}" */
+} StepKind;
+
 /* One step of the path, and where in the document it stands. */
 typedef struct Step
 {
-	const char *key;
-	bool		list;			/* "key[]" */
-	bool		optional;		/* "key?" */
+	StepKind	kind;
+	const char *keys[MAX_SECTIONS];
+	int			num_keys;
+	int			section;		/* which key */
 	ChpgJsonNode *node;			/* the key's value */
 	int			index;			/* of the current element of a list */
+	ChpgJsonEntry *entry;		/* the current one */
 	ChpgJsonNode *object;		/* the current object */
 } Step;
 
@@ -39,6 +52,7 @@ typedef struct Column
 	bool		dropped;
 	bool		tags;
 	bool		integral;
+	const char *const *words;
 	Oid			type;
 	int32		typmod;
 	Oid			ioparam;
@@ -61,22 +75,51 @@ struct ChpgDecoder
  * Creating a decoder
  */
 
+/* Cut the mark of its kind off a step. */
+static StepKind
+step_kind(char *step)
+{
+	static const struct
+	{
+		const char *mark;
+		StepKind	kind;
+	}			marks[] = {
+		{"[]", STEP_LIST}, {"{}", STEP_ENTRIES}, {"?", STEP_OPTIONAL}
+	};
+	size_t		length = strlen(step);
+
+	for (int i = 0; i < lengthof(marks); i++)
+	{
+		size_t		mark = strlen(marks[i].mark);
+
+		if (length > mark && strcmp(step + length - mark, marks[i].mark) == 0)
+		{
+			step[length - mark] = '\0';
+			return marks[i].kind;
+		}
+	}
+	return STEP_OBJECT;
+}
+
 static void
 parse_path(ChpgDecoder *decoder, const char *path)
 {
 	char	   *save = NULL;
+	char	   *save_key = NULL;
 
-	for (char *key = strtok_r(pstrdup(path), ".", &save); key != NULL;
-		 key = strtok_r(NULL, ".", &save))
+	for (char *part = strtok_r(pstrdup(path), ".", &save); part != NULL;
+		 part = strtok_r(NULL, ".", &save))
 	{
 		Step	   *step = &decoder->steps[decoder->num_steps++];
-		size_t		length = strlen(key);
 
 		Assert(decoder->num_steps <= MAX_STEPS);
-		step->list = length > 2 && strcmp(key + length - 2, "[]") == 0;
-		step->optional = key[length - 1] == '?';
-		key[length - (step->list ? 2 : step->optional ? 1 : 0)] = '\0';
-		step->key = key;
+		step->kind = step_kind(part);
+		for (char *key = strtok_r(part, "|", &save_key); key != NULL;
+			 key = strtok_r(NULL, "|", &save_key))
+		{
+			Assert(step->num_keys < MAX_SECTIONS);
+			step->keys[step->num_keys++] = key;
+		}
 	}
 }
 
@@ -120,6 +163,7 @@ describe_column(Column *column, Form_pg_attribute attribute,
 			column->key = pstrdup(exceptions->key);
 		column->tags = exceptions->tags;
 		column->integral = exceptions->integral;
+		column->words = exceptions->words;
 	}
 	if (column->key == NULL)
 		column->key = camel_case(column->name);
@@ -169,7 +213,7 @@ refuse_shape(const Step *step, const char *expected)
 	ereport(ERROR,
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
 			 errmsg("malformed answer from the API: \"%s\" is not %s",
-					step->key, expected)));
+					step->keys[step->section], expected)));
 }
 
 /* Stand on an element of a list. */
@@ -184,22 +228,48 @@ enter_element(Step *step)
 	return true;
 }
 
+/* Stand on the first entry of this section, or of one after it. */
+static bool
+enter_section(Step *step, ChpgJsonNode *parent)
+{
+	for (; step->section < step->num_keys; step->section++)
+	{
+		step->node = chpg_json_get(parent, step->keys[step->section]);
+		if (step->node == NULL)
+			continue;
+		if (chpg_json_kind(step->node) != CHPG_JSON_OBJECT)
+			refuse_shape(step, "an object");
+		step->entry = chpg_json_next(step->node, NULL);
+		if (step->entry != NULL)
+			return true;
+	}
+	return false;
+}
+
+static ChpgJsonNode *
+parent_object(ChpgDecoder *decoder, int i)
+{
+	return i > 0 ? decoder->steps[i - 1].object : decoder->root;
+}
+
 /* Stand on the first element of a step; false if it has none. */
 static bool
 enter_step(ChpgDecoder *decoder, int i)
 {
 	Step	   *step = &decoder->steps[i];
 
-	step->node = chpg_json_get(i > 0 ? decoder->steps[i - 1].object :
-							   decoder->root, step->key);
+	step->section = 0;
 	step->index = 0;
-	if (step->list)
+	if (step->kind == STEP_ENTRIES)
+		return enter_section(step, parent_object(decoder, i));
+	step->node = chpg_json_get(parent_object(decoder, i), step->keys[0]);
+	if (step->kind == STEP_LIST)
 	{
 		if (chpg_json_kind(step->node) != CHPG_JSON_ARRAY)
 			refuse_shape(step, "a list");
 		return enter_element(step);
 	}
-	if (step->optional && step->node == NULL)
+	if (step->kind == STEP_OPTIONAL && step->node == NULL)
 		return false;
 	if (chpg_json_kind(step->node) != CHPG_JSON_OBJECT)
 		refuse_shape(step, "an object");
@@ -208,12 +278,22 @@ enter_step(ChpgDecoder *decoder, int i)
 }
 
 static bool
-advance_step(Step *step)
+advance_step(ChpgDecoder *decoder, int i)
 {
-	if (!step->list)
+	Step	   *step = &decoder->steps[i];
+
+	if (step->kind == STEP_LIST)
+	{
+		step->index++;
+		return enter_element(step);
+	}
+	if (step->kind != STEP_ENTRIES)
 		return false;
-	step->index++;
-	return enter_element(step);
+	step->entry = chpg_json_next(step->node, step->entry);
+	if (step->entry != NULL)
+		return true;
+	step->section++;
+	return enter_section(step, parent_object(decoder, i));
 }
 
 void
@@ -221,6 +301,8 @@ chpg_decoder_start(ChpgDecoder *decoder, ChpgJson *document)
 {
 	decoder->root = chpg_json_root(document);
 	decoder->started = false;
+	for (int i = 0; i < decoder->num_steps; i++)
+		decoder->steps[i].object = NULL;
 }
 
 bool
@@ -230,7 +312,7 @@ chpg_decoder_next(ChpgDecoder *decoder)
 	int			i = decoder->started ? last : 0;
 	bool		found;
 
-	found = decoder->started ? advance_step(&decoder->steps[i]) :
+	found = decoder->started ? advance_step(decoder, i) :
 		enter_step(decoder, i);
 	decoder->started = true;
 	while (!found || i < last)
@@ -240,7 +322,7 @@ chpg_decoder_next(ChpgDecoder *decoder)
 		else if (i == 0)
 			return false;
 		else
-			found = advance_step(&decoder->steps[--i]);
+			found = advance_step(decoder, --i);
 	}
 	return true;
 }
@@ -271,8 +353,8 @@ find_value(ChpgDecoder *decoder, const char *key)
 }
 
 /* [{"key": k, "value": v}, ...] -> {k: v, ...} */
-static char *
-tags_to_json(ChpgJsonNode *list)
+char *
+chpg_tags_to_object(ChpgJsonNode *list)
 {
 	StringInfoData json;
 
@@ -376,7 +458,7 @@ input_text(const Column *column, ChpgJsonNode *value)
 	char	   *text;
 
 	if (column->tags)
-		return tags_to_json(value);
+		return chpg_tags_to_object(value);
 	if (column->type == JSONBOID)
 		return chpg_json_serialize(value);
 	if (chpg_json_kind(value) >= CHPG_JSON_ARRAY)
@@ -399,6 +481,36 @@ input_text(const Column *column, ChpgJsonNode *value)
 	return text;
 }
 
+/* What is shown instead of the API's word. */
+static char *
+shown_word(const Column *column, char *text)
+{
+	for (int i = 0; column->words != NULL && column->words[i] != NULL; i += 2)
+	{
+		if (strcmp(column->words[i], text) == 0)
+			return pstrdup(column->words[i + 1]);
+	}
+	return text;
+}
+
+/* The text of a column in the current row, or NULL. */
+static char *
+column_text(ChpgDecoder *decoder, const Column *column)
+{
+	const Step *last = &decoder->steps[decoder->num_steps - 1];
+	ChpgJsonNode *value;
+
+	if (strcmp(column->key, "@section") == 0)
+		return shown_word(column, pstrdup(last->keys[last->section]));
+	if (strcmp(column->key, "@key") == 0)
+		return chpg_json_entry_key(last->entry);
+	if (strcmp(column->key, "@value") == 0)
+		value = chpg_json_entry_value(last->entry);
+	else
+		value = find_value(decoder, column->key);
+	return value != NULL ? input_text(column, value) : column->fallback;
+}
+
 static void
 conversion_error_callback(void *arg)
 {
@@ -419,7 +531,6 @@ chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls)
 	for (int i = 0; i < decoder->num_columns; i++)
 	{
 		Column	   *column = &decoder->columns[i];
-		ChpgJsonNode *value;
 		char	   *text;
 
 		values[i] = (Datum) 0;
@@ -427,8 +538,7 @@ chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls)
 		if (column->dropped)
 			continue;
 		name = column->name;
-		value = find_value(decoder, column->key);
-		text = value != NULL ? input_text(column, value) : column->fallback;
+		text = column_text(decoder, column);
 		if (text == NULL)
 			continue;
 		values[i] = InputFunctionCall(&column->input, text, column->ioparam,

@@ -6,7 +6,9 @@
  * Where the rows are is said by a path from the document's root: keys joined
  * by dots, each "key[]" a list whose elements are walked through.  "key?" is
  * an object that may be missing, which makes no row.  "result.metrics[].series[]"
- * gives a row for each series of each metric.
+ * gives a row for each series of each metric.  "a|b{}" gives a row for each
+ * entry of the objects a and b, of which either may be missing; "@section" is
+ * then a or b, "@key" and "@value" are the entry's.
  *
  * What a row consists of is said by a tuple descriptor: each attribute is
  * looked up by its name, turned from snake_case to camelCase, in the innermost
@@ -27,6 +29,8 @@ typedef struct ChpgAttribute
 	const char *key;			/* NULL: as usual */
 	bool		tags;			/* from [{"key": k, "value": v}] to {k: v} */
 	bool		integral;		/* a fraction is an error, not rounded */
+	const char *const *words;	/* pairs up to NULL: what the API says, and
+								 * what is shown instead */
 } ChpgAttribute;
 
 typedef struct ChpgDecoder ChpgDecoder;
@@ -48,7 +52,12 @@ extern void chpg_decoder_start(ChpgDecoder *decoder, ChpgJson *document);
  * that the path says, and those of the attributes' input functions.
  */
 extern bool chpg_decoder_next(ChpgDecoder *decoder);
+
+/* Where there is no row, this gives the defaults. */
 extern void chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls);
+
+/* Tags as the API sends them as the JSON of one object. */
+extern char *chpg_tags_to_object(ChpgJsonNode *list);
 
 /* A member of the current row's object, or NULL. */
 extern ChpgJsonNode *chpg_decoder_get(ChpgDecoder *decoder, const char *key);

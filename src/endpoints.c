@@ -55,6 +55,7 @@ static const char *const pattern_identity[] = {
 #define ORGANIZATION	"/v1/organizations/{organization_id}"
 #define SERVICE			ORGANIZATION "/postgres/{service_id}"
 #define VIEW_SERVICES	"control-plane:postgres-service:view"
+#define MANAGE_SERVICES	"control-plane:postgres-service:manage"
 
 /* What one pattern is asked by, whether for its sum or its executions. */
 #define PATTERN_PARAMETERS \
@@ -66,6 +67,33 @@ static const char *const pattern_identity[] = {
 		{"app", "app", CHPG_ANY_TEXT, false}, \
 		{"executed_at", "timestamp", CHPG_TIME, false} \
 	}
+
+/* The API's names of the sections are not those of the programs. */
+static const char *const config_components[] = {
+	"pgConfig", "postgres", "pgBouncerConfig", "pgbouncer", NULL
+};
+
+static const ChpgAttribute config_attributes[] = {
+	{"component", "@section", .words = config_components},
+	{"name", "@key"},
+	{"value", "@value"},
+	{NULL}
+};
+
+#define CONFIG_ROWS		"result.pgConfig|pgBouncerConfig{}"
+
+/* The API wants both sections in every body. */
+#define CONFIG_PARAMETERS(kind) \
+	{ \
+		{"pg_config", "pgConfig", kind, false}, \
+		{"pgbouncer_config", "pgBouncerConfig", kind, false} \
+	}
+
+/* What a new service may be given, however it is made. */
+#define NEW_SERVICE_PARAMETERS \
+	{"tags", "tags", CHPG_TAGS, false}, \
+	{"pg_config", "pgConfig", CHPG_NEW_CONFIG, false}, \
+	{"pgbouncer_config", "pgBouncerConfig", CHPG_NEW_CONFIG, false}
 
 const ChpgEndpoint chpg_endpoints[] = {
 	[CHPG_LIST_ORGANIZATIONS] = {
@@ -135,7 +163,142 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.parameters = PATTERN_PARAMETERS,
 		.attributes = execution_attributes
 	},
+	[CHPG_CREATE_SERVICE] = {
+		.method = "POST",
+		.path = ORGANIZATION "/postgres",
+		.rows = "result",
+		.purpose = "create a service",
+		.permission = "control-plane:organization:create-service",
+		.parameters = {
+			{"name", "name", CHPG_NAME, true},
+			{"provider", "provider", CHPG_ANY_TEXT, true},
+			{"region", "region", CHPG_ANY_TEXT, true},
+			{"size", "size", CHPG_ANY_TEXT, true},
+			{"storage_size", "storageSize", CHPG_NUMBER, false},
+			{"postgres_version", "postgresVersion", CHPG_ANY_TEXT, false},
+			{"ha_type", "haType", CHPG_ANY_TEXT, false},
+			NEW_SERVICE_PARAMETERS
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_UPDATE_SERVICE] = {
+		.method = "PATCH",
+		.path = SERVICE,
+		.rows = "result",
+		.purpose = "update",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "id",
+		.parameters = {
+			{"name", "name", CHPG_NAME, false},
+			{"size", "size", CHPG_ANY_TEXT, false},
+			{"ha_type", "haType", CHPG_ANY_TEXT, false},
+			{"tags", "tags", CHPG_TAGS, false}
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_DELETE_SERVICE] = {
+		.method = "DELETE",
+		.path = SERVICE,
+		.rows = "result",
+		.purpose = "delete",
+		.permission = MANAGE_SERVICES,
+		.acknowledges = true,
+		.attributes = no_exceptions
+	},
+	[CHPG_COMMAND_SERVICE] = {
+		.method = "PATCH",
+		.path = SERVICE "/state",
+		.rows = "result?",
+		.purpose = "change the state of",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "id",
+		.acknowledges = true,
+		.parameters = {
+			{"command", "command", CHPG_ANY_TEXT, true}
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_SET_PASSWORD] = {
+		.method = "PATCH",
+		.path = SERVICE "/password",
+		.rows = "result?",
+		.purpose = "set the password of",
+		.permission = MANAGE_SERVICES,
+		.acknowledges = true,
+		.parameters = {
+			{"password", "password", CHPG_PASSWORD, false}
+		},
+		.attributes = no_exceptions
+	},
+	[CHPG_CREATE_READ_REPLICA] = {
+		.method = "POST",
+		.path = SERVICE "/readReplica",
+		.rows = "result",
+		.purpose = "create a read replica of",
+		.permission = "control-plane:organization:create-service",
+		.parameters = {
+			{"name", "name", CHPG_NAME, true},
+			NEW_SERVICE_PARAMETERS
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_RESTORE_SERVICE] = {
+		.method = "POST",
+		.path = SERVICE "/restoredService",
+		.rows = "result",
+		.purpose = "restore",
+		.permission = "control-plane:organization:create-service",
+		.parameters = {
+			{"name", "name", CHPG_NAME, true},
+			{"restore_target", "restoreTarget", CHPG_TIME, true},
+			NEW_SERVICE_PARAMETERS
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_GET_CONFIG] = {
+		.method = "GET",
+		.path = SERVICE "/config",
+		.rows = CONFIG_ROWS,
+		.purpose = "read the configuration of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.attributes = config_attributes
+	},
+	[CHPG_PATCH_CONFIG] = {
+		.method = "PATCH",
+		.path = SERVICE "/config",
+		.rows = CONFIG_ROWS,
+		.purpose = "change the configuration of",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = CONFIG_PARAMETERS(CHPG_CHANGED_CONFIG),
+		.attributes = config_attributes
+	},
+	[CHPG_REPLACE_CONFIG] = {
+		.method = "POST",
+		.path = SERVICE "/config",
+		.rows = CONFIG_ROWS,
+		.purpose = "replace the configuration of",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = CONFIG_PARAMETERS(CHPG_WHOLE_CONFIG),
+		.attributes = config_attributes
+	},
+	[CHPG_GET_CA_CERTIFICATES] = {
+		.method = "GET",
+		.path = SERVICE "/caCertificates",
+		.purpose = "read the CA certificates of",
+		.permission = VIEW_SERVICES,
+		.attributes = no_exceptions
+	},
 };
+
+bool
+chpg_is_write(const ChpgEndpoint *endpoint)
+{
+	return strcmp(endpoint->method, "GET") != 0;
+}
 
 bool
 chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint)

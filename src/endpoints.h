@@ -21,7 +21,18 @@ typedef enum ChpgOperation
 	CHPG_GET_SERVICE,
 	CHPG_LIST_SLOW_PATTERNS,
 	CHPG_GET_SLOW_PATTERN,
-	CHPG_LIST_SLOW_PATTERN_EXECUTIONS
+	CHPG_LIST_SLOW_PATTERN_EXECUTIONS,
+	CHPG_CREATE_SERVICE,
+	CHPG_UPDATE_SERVICE,
+	CHPG_DELETE_SERVICE,
+	CHPG_COMMAND_SERVICE,
+	CHPG_SET_PASSWORD,
+	CHPG_CREATE_READ_REPLICA,
+	CHPG_RESTORE_SERVICE,
+	CHPG_GET_CONFIG,
+	CHPG_PATCH_CONFIG,
+	CHPG_REPLACE_CONFIG,
+	CHPG_GET_CA_CERTIFICATES
 } ChpgOperation;
 
 /* What values a parameter takes. */
@@ -33,13 +44,20 @@ typedef enum ChpgParameterKind
 	CHPG_TIME,					/* timestamptz */
 	CHPG_NUMBER,				/* bigint */
 	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
-	CHPG_SORT_ORDER				/* asc, desc */
+	CHPG_SORT_ORDER,			/* asc, desc */
+	CHPG_NAME,					/* text of a service's name's length */
+	CHPG_PASSWORD,				/* text that the API takes as a password */
+	CHPG_TAGS,					/* jsonb, an object of texts */
+	CHPG_NEW_CONFIG,			/* jsonb, settings: an object of plain values */
+	CHPG_CHANGED_CONFIG,		/* the same, or null for what is unset */
+	CHPG_WHOLE_CONFIG			/* the same, not null, but perhaps empty */
 } ChpgParameterKind;
 
 typedef struct ChpgParameter
 {
 	const char *name;			/* as an argument, and as a column */
-	const char *key;			/* in the query; NULL: it stands in the path */
+	const char *key;			/* in the query, or in the body of a write;
+								 * NULL: it stands in the path */
 	ChpgParameterKind kind;
 	bool		required;
 } ChpgParameter;
@@ -57,11 +75,13 @@ typedef struct ChpgEndpoint
 	const char *path;			/* below the API's base, with
 								 * {organization_id}, {service_id} and names
 								 * of parameters */
-	const char *rows;			/* where the rows are; see decode.h */
+	const char *rows;			/* where the rows are, see decode.h; NULL: the
+								 * answer is no JSON but text */
 	const char *purpose;		/* what it does: completes "could not ..." */
 	const char *permission;		/* that the key's role must grant, or NULL */
 	const char *service_attribute;	/* the attribute that is the service's id */
 	bool		fleet;			/* all services may be read at once */
+	bool		acknowledges;	/* the answer may come without a result */
 	int			page_size;		/* the most rows of one answer; 0: not paged */
 	ChpgParameter parameters[CHPG_MAX_PARAMETERS];	/* up to a NULL name */
 	const ChpgAttribute *attributes;	/* exceptions, up to a NULL name */
@@ -71,6 +91,9 @@ typedef struct ChpgEndpoint
 } ChpgEndpoint;
 
 extern const ChpgEndpoint chpg_endpoints[];
+
+/* Does it change something? */
+extern bool chpg_is_write(const ChpgEndpoint *endpoint);
 
 /* Does each request concern one service? */
 extern bool chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint);

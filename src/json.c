@@ -326,6 +326,29 @@ check_document(const char *data, const char **problem)
 	return *problem == NULL ? CHPG_JSON_OK : CHPG_JSON_MALFORMED;
 }
 
+/* A document without a root, whose clean-up is armed. */
+static ChpgJson *
+allocate_document(MemoryContext context)
+{
+	MemoryContext own = AllocSetContextCreate(context, "chpg document",
+											  ALLOCSET_SMALL_SIZES);
+	ChpgJson   *document = MemoryContextAllocZero(own, sizeof(ChpgJson));
+
+	document->context = own;
+	document->callback.func = release_document;
+	document->callback.arg = document;
+	MemoryContextRegisterResetCallback(own, &document->callback);
+	return document;
+}
+
+static void
+report_out_of_memory(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory")));
+}
+
 /* Let json-c parse the whole text. */
 static ChpgJsonResult
 parse_document(ChpgJson *document, const char *data, size_t length,
@@ -336,9 +359,7 @@ parse_document(ChpgJson *document, const char *data, size_t length,
 
 	document->tokener = tokener;
 	if (tokener == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
+		report_out_of_memory();
 
 	/* With its NUL, or a bare scalar would "need more data". */
 	document->root = json_tokener_parse_ex(tokener, data, (int) length + 1);
@@ -362,16 +383,9 @@ ChpgJsonResult
 chpg_json_parse(MemoryContext context, const char *data, size_t length,
 				ChpgJson **result, const char **problem)
 {
-	MemoryContext own = AllocSetContextCreate(context, "chpg document",
-											  ALLOCSET_SMALL_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(own);
-	ChpgJson   *document = palloc0(sizeof(ChpgJson));
+	ChpgJson   *document = allocate_document(context);
+	MemoryContext caller = MemoryContextSwitchTo(document->context);
 	ChpgJsonResult rc;
-
-	document->context = own;
-	document->callback.func = release_document;
-	document->callback.arg = document;
-	MemoryContextRegisterResetCallback(own, &document->callback);
 
 	if (!pg_verify_mbstr(PG_UTF8, data, (int) length, true))
 		data = repair_utf8(data, &length);
@@ -444,6 +458,28 @@ chpg_json_element(ChpgJsonNode *array, int i)
 	return json_object_array_get_idx(array, i);
 }
 
+ChpgJsonEntry *
+chpg_json_next(ChpgJsonNode *object, ChpgJsonEntry *previous)
+{
+	if (previous != NULL)
+		return lh_entry_next(previous);
+	return lh_table_head(json_object_get_object(object));
+}
+
+char *
+chpg_json_entry_key(ChpgJsonEntry *entry)
+{
+	const char *key = (const char *) lh_entry_k(entry);
+
+	return utf8_to_server(key, strlen(key));
+}
+
+ChpgJsonNode *
+chpg_json_entry_value(ChpgJsonEntry *entry)
+{
+	return (ChpgJsonNode *) lh_entry_v(entry);
+}
+
 char *
 chpg_json_text(ChpgJsonNode *node)
 {
@@ -495,10 +531,78 @@ chpg_json_serialize(ChpgJsonNode *node)
 											 JSON_C_TO_STRING_NOSLASHESCAPE,
 											 &length);
 	if (json == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
+		report_out_of_memory();
 	text = utf8_to_server(json, length);
 	replace_nul_escapes(text);
 	return text;
+}
+
+char *
+chpg_json_convert(const char *utf8, size_t length)
+{
+	if (!pg_verify_mbstr(PG_UTF8, utf8, (int) length, true))
+		utf8 = repair_utf8(utf8, &length);
+	return utf8_to_server(utf8, length);
+}
+
+/*
+ * Building a document
+ */
+
+ChpgJson *
+chpg_json_create(MemoryContext context)
+{
+	ChpgJson   *document = allocate_document(context);
+
+	document->root = json_object_new_object();
+	if (document->root == NULL)
+		report_out_of_memory();
+	return document;
+}
+
+/* Takes over the reference to the value. */
+static void
+set_member(ChpgJson *document, const char *key, struct json_object *value)
+{
+	if (value == NULL ||
+		json_object_object_add(document->root, key, value) != 0)
+	{
+		json_object_put(value);
+		report_out_of_memory();
+	}
+}
+
+void
+chpg_json_set_text(ChpgJson *document, const char *key, const char *text)
+{
+	const char *utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
+
+	set_member(document, key, json_object_new_string(utf8));
+}
+
+void
+chpg_json_set_json(ChpgJson *document, const char *key, const char *json)
+{
+	const char *utf8 = pg_server_to_any(json, strlen(json), PG_UTF8);
+	ChpgJson   *value;
+	const char *problem;
+
+	if (chpg_json_parse(document->context, utf8, strlen(utf8), &value,
+						&problem) != CHPG_JSON_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value for \"%s\" cannot be sent: %s", key, problem)));
+	set_member(document, key, json_object_get(value->root));
+}
+
+const char *
+chpg_json_print(ChpgJson *document)
+{
+	const char *json = json_object_to_json_string_ext(document->root,
+													  JSON_C_TO_STRING_PLAIN |
+													  JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	if (json == NULL)
+		report_out_of_memory();
+	return json;
 }

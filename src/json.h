@@ -46,6 +46,13 @@ extern ChpgJsonNode *chpg_json_get(ChpgJsonNode *node, const char *key);
 extern int	chpg_json_length(ChpgJsonNode *array);
 extern ChpgJsonNode *chpg_json_element(ChpgJsonNode *array, int i);
 
+/* The entry of an object after the given one, or the first; NULL at the end. */
+typedef struct lh_entry ChpgJsonEntry;
+extern ChpgJsonEntry *chpg_json_next(ChpgJsonNode *object,
+									 ChpgJsonEntry *previous);
+extern char *chpg_json_entry_key(ChpgJsonEntry *entry);
+extern ChpgJsonNode *chpg_json_entry_value(ChpgJsonEntry *entry);
+
 /*
  * The text of a scalar, or the JSON of any node, in the database's encoding.
  * What the encoding, or a text, cannot hold is replaced, with one warning per
@@ -53,5 +60,20 @@ extern ChpgJsonNode *chpg_json_element(ChpgJsonNode *array, int i);
  */
 extern char *chpg_json_text(ChpgJsonNode *node);
 extern char *chpg_json_serialize(ChpgJsonNode *node);
+
+/* Any text of the API, in the same way. */
+extern char *chpg_json_convert(const char *utf8, size_t length);
+
+/*
+ * Building a document: an object whose members are set one by one, from text in
+ * the database's encoding.  chpg_json_set_json() takes JSON; error 22023 if it
+ * is not usable.  chpg_json_print() gives UTF-8.
+ */
+extern ChpgJson *chpg_json_create(MemoryContext context);
+extern void chpg_json_set_text(ChpgJson *document, const char *key,
+							   const char *text);
+extern void chpg_json_set_json(ChpgJson *document, const char *key,
+							   const char *json);
+extern const char *chpg_json_print(ChpgJson *document);
 
 #endif							/* CHPG_JSON_H */

@@ -12,8 +12,8 @@
 #include "question.h"
 
 /* Percent-encode all but RFC 3986's unreserved characters. */
-static void
-append_encoded(StringInfo url, const char *text)
+void
+chpg_append_encoded(StringInfo url, const char *text)
 {
 	const char *utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
 
@@ -50,6 +50,8 @@ chpg_build_path(const ChpgQuestion *question)
 {
 	StringInfoData path;
 
+	if (question->path != NULL)
+		return pstrdup(question->path);
 	initStringInfo(&path);
 	for (const char *p = question->endpoint->path; *p != '\0'; p++)
 	{
@@ -66,7 +68,7 @@ chpg_build_path(const ChpgQuestion *question)
 		if (value == NULL || *value == '\0')
 			elog(ERROR, "no value for \"%.*s\" in the path \"%s\"",
 				 (int) length, p, question->endpoint->path);
-		append_encoded(&path, value);
+		chpg_append_encoded(&path, value);
 		p += length;
 	}
 	return path.data;
@@ -76,7 +78,7 @@ static void
 append_query(StringInfo url, const char *key, const char *value)
 {
 	appendStringInfo(url, "%c%s=", strchr(url->data, '?') ? '&' : '?', key);
-	append_encoded(url, value);
+	chpg_append_encoded(url, value);
 }
 
 char *
@@ -86,10 +88,11 @@ chpg_build_url(const ChpgQuestion *question, const char *path)
 	StringInfoData url;
 
 	initStringInfo(&url);
-	appendStringInfo(&url, "%s%s", question->connection->api_url, path);
+	appendStringInfo(&url, "%s%s%s", question->connection->api_url, path,
+					 question->query ? question->query : "");
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		if (parameters[i].key != NULL &&
+		if (parameters[i].key != NULL && !chpg_is_write(question->endpoint) &&
 			question->arguments->values[i] != NULL)
 			append_query(&url, parameters[i].key,
 						 question->arguments->values[i]);
@@ -101,4 +104,49 @@ chpg_build_url(const ChpgQuestion *question, const char *path)
 					 psprintf(INT64_FORMAT, question->offset));
 	}
 	return url.data;
+}
+
+static void
+add_member(ChpgJson *body, const ChpgParameter *parameter, const char *value,
+		   bool masked)
+{
+	switch (parameter->kind)
+	{
+		case CHPG_NUMBER:
+		case CHPG_TAGS:
+		case CHPG_NEW_CONFIG:
+		case CHPG_CHANGED_CONFIG:
+		case CHPG_WHOLE_CONFIG:
+			chpg_json_set_json(body, parameter->key, value);
+			break;
+		case CHPG_PASSWORD:
+			chpg_json_set_text(body, parameter->key, masked ? "***" : value);
+			break;
+		default:
+			chpg_json_set_text(body, parameter->key, value);
+			break;
+	}
+}
+
+const char *
+chpg_build_body(const ChpgQuestion *question, bool masked)
+{
+	const ChpgParameter *parameters = question->endpoint->parameters;
+	ChpgJson   *body = NULL;
+
+	if (question->body != NULL)
+		return masked ? "{...}" : question->body;
+	if (!chpg_is_write(question->endpoint))
+		return NULL;
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].key == NULL)
+			continue;
+		if (body == NULL)
+			body = chpg_json_create(CurrentMemoryContext);
+		if (question->arguments->values[i] != NULL)
+			add_member(body, &parameters[i], question->arguments->values[i],
+					   masked);
+	}
+	return body != NULL ? chpg_json_print(body) : NULL;
 }

@@ -10,6 +10,7 @@
 
 #include "arguments.h"
 #include "connection.h"
+#include "lib/stringinfo.h"
 
 typedef struct ChpgQuestion
 {
@@ -20,13 +21,24 @@ typedef struct ChpgQuestion
 	const char *service_name;	/* for messages, or NULL */
 	int64		offset;			/* of a page; with limit */
 	int			limit;			/* rows wanted; 0: not sent */
+	const char *path;			/* NULL: the endpoint's */
+	const char *query;			/* with its "?", encoded; NULL: made of the
+								 * arguments */
+	const char *body;			/* JSON; NULL: made of the arguments */
 } ChpgQuestion;
+
+/*
+ * The body of a write: its parameters as one JSON object, in UTF-8; NULL for
+ * one that has none.  Masked, what is secret is left out, to be shown.
+ */
+extern const char *chpg_build_body(const ChpgQuestion *question, bool masked);
 
 /*
  * The path, and the URL of which it is a part.  Values are percent-encoded;
  * neither holds a secret.
  */
 extern char *chpg_build_path(const ChpgQuestion *question);
+extern void chpg_append_encoded(StringInfo url, const char *text);
 extern char *chpg_build_url(const ChpgQuestion *question, const char *path);
 
 #endif							/* CHPG_QUESTION_H */

@@ -13,6 +13,7 @@
 #include "utils/guc.h"
 
 int			chpg_connect_timeout = 10000;
+bool		chpg_dry_run = false;
 int			chpg_max_concurrency = 8;
 int			chpg_max_response_size = 64 * 1024;
 int			chpg_max_retries = 3;
@@ -30,6 +31,14 @@ chpg_define_settings(void)
 							10000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("chpg.dry_run",
+							 "Shows the changes that functions would make instead of making them.",
+							 "Requests that only read are sent.",
+							 &chpg_dry_run,
+							 false,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_concurrency",
 							"Sets the maximum number of requests that one call has under way at once.",

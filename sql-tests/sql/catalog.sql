@@ -22,8 +22,9 @@ WHERE d.refclassid = 'pg_extension'::regclass
   AND d.deptype = 'e'
   AND col_description(c.oid, a.attnum) IS NULL;
 
--- Reading functions read, and say what they cost
-SELECT proname, provolatile, proparallel, proretset, proisstrict, procost, prorows
+-- Reading functions read, and say what they cost; writing ones are not for everybody
+SELECT proname, provolatile, proparallel, proretset, proisstrict, procost, prorows,
+	has_function_privilege('public', oid, 'EXECUTE') AS for_all
 FROM pg_proc WHERE proname LIKE 'chpg%' ORDER BY 1;
 
 -- Optional arguments come last, and the server after all others

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * invocation.h
+ *		What a function of ours was called with.
+ *
+ * Arguments are told apart by their names in the SQL declaration: those of an
+ * endpoint's parameters, "service", "max_rows", "server", and whatever else the
+ * function itself looks for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_INVOCATION_H
+#define CHPG_INVOCATION_H
+
+#include "arguments.h"
+#include "compat.h"
+#include "connection.h"
+#include "fmgr.h"
+
+typedef struct ChpgInvocation
+{
+	FunctionCallInfo fcinfo;
+	char	  **names;			/* of the arguments */
+	const ChpgEndpoint *endpoint;
+	ChpgConnection *connection;
+	ChpgArguments arguments;
+	const char *service;		/* id or name, or NULL */
+	int64		max_rows;		/* 0: all */
+	bool		complete;		/* no required argument is NULL */
+} ChpgInvocation;
+
+/*
+ * Read and check all arguments, and find the connection; sends nothing.  A
+ * required argument that is NULL is error 22004 if the user wrote it so, else
+ * the invocation is not complete.
+ */
+extern void chpg_read_invocation(FunctionCallInfo fcinfo,
+								 const ChpgEndpoint *endpoint,
+								 ChpgInvocation *invocation);
+
+/* The place of an argument that is not NULL, or -1. */
+extern int	chpg_find_argument(const ChpgInvocation *invocation,
+							   const char *name);
+
+/* Error 22004: an argument that is needed is NULL. */
+pg_noreturn extern void chpg_refuse_null(const char *name);
+
+#endif							/* CHPG_INVOCATION_H */

@@ -1,0 +1,554 @@
+/*-------------------------------------------------------------------------
+ *
+ * lifecycle.c
+ *		The functions that change services.
+ *
+ * They act at once, outside of the transaction, and are never sent twice
+ * unless the first attempt certainly did nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "client.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "http.h"
+#include "invocation.h"
+#include "lifecycle.h"
+#include "miscadmin.h"
+#include "secrecy.h"
+#include "services.h"
+#include "settings.h"
+#include "sockets.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* Seconds between attempts while the API says "not ready": first and last. */
+#define FIRST_RETRY			1
+#define LAST_RETRY			20
+
+PG_FUNCTION_INFO_V1(chpg_ca_certificates);
+PG_FUNCTION_INFO_V1(chpg_create_read_replica);
+PG_FUNCTION_INFO_V1(chpg_create_service);
+PG_FUNCTION_INFO_V1(chpg_delete_service);
+PG_FUNCTION_INFO_V1(chpg_promote_service);
+PG_FUNCTION_INFO_V1(chpg_remove_tags);
+PG_FUNCTION_INFO_V1(chpg_restart_service);
+PG_FUNCTION_INFO_V1(chpg_restore_service);
+PG_FUNCTION_INFO_V1(chpg_set_password);
+PG_FUNCTION_INFO_V1(chpg_set_tags);
+PG_FUNCTION_INFO_V1(chpg_switchover_service);
+PG_FUNCTION_INFO_V1(chpg_update_service);
+
+/*
+ * Preparing
+ */
+
+void
+chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
+					 ChpgPrepared *prepared)
+{
+	const ChpgEndpoint *endpoint = &chpg_endpoints[operation];
+	ChpgInvocation *invocation = &prepared->invocation;
+
+	if (chpg_is_write(endpoint))
+		PreventCommandIfReadOnly(psprintf("%s()",
+										  get_func_name(fcinfo->flinfo->fn_oid)));
+	chpg_read_invocation(fcinfo, endpoint, invocation);
+	if (!invocation->complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a required argument is null")));
+	memset(&prepared->question, 0, sizeof(ChpgQuestion));
+	prepared->question.connection = invocation->connection;
+	prepared->question.endpoint = endpoint;
+	prepared->question.arguments = &invocation->arguments;
+}
+
+/* What costs requests: which organization, and which service. */
+void
+chpg_locate_service(ChpgPrepared *prepared)
+{
+	ChpgInvocation *invocation = &prepared->invocation;
+	ChpgService *service;
+
+	chpg_discover_organization(invocation->connection);
+	if (!chpg_endpoint_is_per_service(invocation->endpoint))
+		return;
+	service = linitial(chpg_find_services(invocation->connection,
+										  invocation->service));
+	prepared->question.service_id = service->id;
+	prepared->question.service_name = service->name;
+}
+
+/* The same question of another endpoint, without arguments. */
+static ChpgQuestion
+related_question(const ChpgPrepared *prepared, ChpgOperation operation)
+{
+	static const ChpgArguments none = {{NULL}};
+	ChpgQuestion question = prepared->question;
+
+	question.endpoint = &chpg_endpoints[operation];
+	question.arguments = &none;
+	return question;
+}
+
+/* What the API says of the service now; NULL where it says nothing of it. */
+ChpgJsonNode *
+chpg_read_now(const ChpgPrepared *prepared, ChpgOperation operation, const char *key)
+{
+	ChpgQuestion question = related_question(prepared, operation);
+	ChpgCall   *call;
+	ChpgJson   *document = chpg_call_perform(&question, &call);
+
+	return chpg_json_get(chpg_json_get(chpg_json_root(document), "result"), key);
+}
+
+static char *
+read_text_now(const ChpgPrepared *prepared, const char *key)
+{
+	ChpgJsonNode *node = chpg_read_now(prepared, CHPG_GET_SERVICE, key);
+
+	return chpg_json_kind(node) == CHPG_JSON_STRING ?
+		chpg_json_text(node) : NULL;
+}
+
+const char **
+chpg_prepared_argument(ChpgPrepared *prepared, const char *name)
+{
+	return chpg_argument(&prepared->invocation.arguments,
+						 prepared->question.endpoint, name);
+}
+
+/*
+ * Sending
+ */
+
+/* The one line that says who did what. */
+static void
+log_write(const ChpgQuestion *question, const ChpgCall *call)
+{
+	const char *request_id = chpg_call_request_id(call);
+
+	ereport(LOG,
+			(errmsg("chpg: role \"%s\" sent %s %s",
+					GetUserNameFromId(GetUserId(), false),
+					question->endpoint->method, chpg_build_path(question)),
+			 errdetail_log("Purpose: %s%s%s; request id %s.",
+						   question->endpoint->purpose,
+						   question->service_name ? " " : "",
+						   question->service_name ? question->service_name : "",
+						   request_id ? request_id : "none"),
+			 errhidestmt(true)));
+}
+
+ChpgCall *
+chpg_send_write(const ChpgQuestion *question)
+{
+	ChpgCall   *call;
+
+	if (chpg_dry_run)
+	{
+		const char *body = chpg_build_body(question, true);
+
+		ereport(NOTICE,
+				(errmsg("would send %s %s%s%s", question->endpoint->method,
+						chpg_build_path(question), body ? " " : "",
+						body ? chpg_json_convert(body, strlen(body)) : "")));
+		return NULL;
+	}
+	(void) chpg_call_perform(question, &call);
+	log_write(question, call);
+	return call;
+}
+
+/* The row of an answer, or of what is known without one. */
+static Datum
+answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+		   ChpgCall *call)
+{
+	const ChpgEndpoint *endpoint = question->endpoint;
+	ErrorContextCallback callback;
+	ChpgDecoder *decoder;
+	TupleDesc	tupdesc;
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	tupdesc = BlessTupleDesc(tupdesc);
+	values = palloc(tupdesc->natts * sizeof(Datum));
+	nulls = palloc(tupdesc->natts * sizeof(bool));
+	chpg_call_push_context(call, &callback);
+	decoder = chpg_decoder_create(tupdesc, endpoint->rows, endpoint->attributes);
+	if (endpoint->service_attribute != NULL)
+		chpg_decoder_set_default(decoder, endpoint->service_attribute,
+								 question->service_id);
+	chpg_decoder_start(decoder, chpg_call_document(call));
+	(void) chpg_decoder_next(decoder);
+	chpg_decoder_row(decoder, values, nulls);
+	error_context_stack = callback.previous;
+	return HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls));
+}
+
+/* Send, and return the row that the API answers; NULL in a dry run. */
+static Datum
+send_for_row(FunctionCallInfo fcinfo, const ChpgQuestion *question)
+{
+	ChpgCall   *call = chpg_send_write(question);
+
+	if (call == NULL)
+		PG_RETURN_NULL();
+	return answer_row(fcinfo, question, call);
+}
+
+/*
+ * Services
+ */
+
+/*
+ * chpg_create_service(name, provider, region, size, ...)
+ */
+Datum
+chpg_create_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	chpg_begin_operation(fcinfo, CHPG_CREATE_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	return send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_restore_service(service, name, restore_target, ...)
+ */
+Datum
+chpg_restore_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	return send_for_row(fcinfo, &prepared.question);
+}
+
+/* Before its first backup, a service cannot have a replica. */
+static bool
+is_not_ready(const ChpgCall *call)
+{
+	return chpg_call_refused_with(call, "not ready for read replicas") ||
+		chpg_call_refused_with(call, "no backups");
+}
+
+static void
+wait_seconds(double seconds)
+{
+	int64		until = chpg_now() + (int64) (seconds * USECS_PER_SEC);
+
+	while (chpg_now() < until)
+		chpg_http_wait(until);
+}
+
+/* Ask until the API is ready, or the time is over. */
+static ChpgCall *
+send_until_ready(const ChpgQuestion *question, double seconds)
+{
+	int64		deadline = chpg_now() + (int64) (seconds * USECS_PER_SEC);
+	int			delay = FIRST_RETRY;
+
+	for (;;)
+	{
+		ChpgCall   *call = chpg_call_create(question);
+
+		(void) chpg_calls_wait(list_make1(call));
+		if (!chpg_call_failed(call))
+		{
+			log_write(question, call);
+			return call;
+		}
+		if (!is_not_ready(call) ||
+			chpg_now() + delay * USECS_PER_SEC > deadline)
+			chpg_call_report(call);
+		chpg_call_end(call);
+		wait_seconds(delay);
+		delay = Min(delay * 2, LAST_RETRY);
+	}
+}
+
+double
+chpg_interval_argument(const ChpgInvocation *invocation, const char *name)
+{
+	int			i = chpg_find_argument(invocation, name);
+	FunctionCallInfo fcinfo = invocation->fcinfo;
+	double		seconds;
+
+	if (i < 0)
+		return 0;
+	seconds = DatumGetFloat8(DirectFunctionCall2(interval_part,
+												 CStringGetTextDatum("epoch"),
+												 PG_GETARG_DATUM(i)));
+	if (seconds < 0 || seconds > MAX_WAIT_SECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", name),
+				 errhint("Give an interval between 0 and 30 days.")));
+	return seconds;
+}
+
+/*
+ * chpg_create_read_replica(service, name, ..., retry_for)
+ */
+Datum
+chpg_create_read_replica(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+	double		retry_for;
+
+	chpg_begin_operation(fcinfo, CHPG_CREATE_READ_REPLICA, &prepared);
+	retry_for = chpg_interval_argument(&prepared.invocation, "retry_for");
+	chpg_locate_service(&prepared);
+	if (chpg_dry_run)
+		return send_for_row(fcinfo, &prepared.question);
+	call = send_until_ready(&prepared.question, retry_for);
+	return answer_row(fcinfo, &prepared.question, call);
+}
+
+/*
+ * A PATCH without tags removes them, whatever merge-patch says, so each one
+ * has them.  Returns the present ones as an object.
+ */
+static Datum
+read_tags(const ChpgPrepared *prepared)
+{
+	ChpgJsonNode *tags = chpg_read_now(prepared, CHPG_GET_SERVICE, "tags");
+
+	if (tags == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the API does not tell the tags of service \"%s\"",
+						prepared->question.service_id),
+				 errdetail("A change that does not name them would remove them."),
+				 errhint("Give all tags in the argument \"tags\" of chpg_update_service().")));
+	return DirectFunctionCall1(jsonb_in,
+							   CStringGetDatum(chpg_tags_to_object(tags)));
+}
+
+/*
+ * chpg_update_service(service, name, size, ha_type, tags)
+ */
+Datum
+chpg_update_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	const char **tags;
+
+	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	tags = chpg_prepared_argument(&prepared, "tags");
+	if (*tags == NULL && *chpg_prepared_argument(&prepared, "name") == NULL &&
+		*chpg_prepared_argument(&prepared, "size") == NULL &&
+		*chpg_prepared_argument(&prepared, "ha_type") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is nothing to change"),
+				 errhint("Give at least one of name, size, ha_type and tags.")));
+	chpg_locate_service(&prepared);
+	if (*tags == NULL)
+		*tags = chpg_tags_to_list(read_tags(&prepared));
+	return send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_set_tags(service, tags)
+ */
+Datum
+chpg_set_tags(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	Datum		tags;
+	int			i;
+
+	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	i = chpg_find_argument(&prepared.invocation, "tags");
+	if (i < 0)
+		chpg_refuse_null("tags");
+	chpg_locate_service(&prepared);
+	tags = DirectFunctionCall2(jsonb_concat, read_tags(&prepared),
+							   PG_GETARG_DATUM(i));
+	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
+	return send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_remove_tags(service, keys)
+ */
+Datum
+chpg_remove_tags(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	Datum		tags;
+	int			i;
+
+	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	i = chpg_find_argument(&prepared.invocation, "keys");
+	if (i < 0)
+		chpg_refuse_null("keys");
+	chpg_locate_service(&prepared);
+	tags = DirectFunctionCall2(jsonb_delete_array, read_tags(&prepared),
+							   PG_GETARG_DATUM(i));
+	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
+	return send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_delete_service(service, confirm_name)
+ */
+Datum
+chpg_delete_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+	const char *name;
+	const char *request_id;
+	int			i;
+
+	chpg_begin_operation(fcinfo, CHPG_DELETE_SERVICE, &prepared);
+	i = chpg_find_argument(&prepared.invocation, "confirm_name");
+	if (i < 0)
+		chpg_refuse_null("confirm_name");
+	chpg_locate_service(&prepared);
+	name = read_text_now(&prepared, "name");
+	if (name == NULL ||
+		strcmp(name, TextDatumGetCString(PG_GETARG_DATUM(i))) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not the name of service \"%s\"",
+						TextDatumGetCString(PG_GETARG_DATUM(i)),
+						prepared.question.service_id),
+				 errdetail("Its name is \"%s\".", name ? name : ""),
+				 errhint("Deleting removes the service with all its data. Confirm it by its present name.")));
+	prepared.question.service_name = name;
+	call = chpg_send_write(&prepared.question);
+	request_id = call != NULL ? chpg_call_request_id(call) : NULL;
+	if (request_id == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(request_id));
+}
+
+/*
+ * Commands
+ */
+
+static Datum
+send_command(FunctionCallInfo fcinfo, ChpgPrepared *prepared,
+			 const char *command)
+{
+	*chpg_prepared_argument(prepared, "command") = command;
+	return send_for_row(fcinfo, &prepared->question);
+}
+
+/*
+ * chpg_restart_service(service)
+ */
+Datum
+chpg_restart_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	return send_command(fcinfo, &prepared, "restart");
+}
+
+/*
+ * chpg_promote_service(service)
+ */
+Datum
+chpg_promote_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	return send_command(fcinfo, &prepared, "promote");
+}
+
+/*
+ * chpg_switchover_service(service)
+ */
+Datum
+chpg_switchover_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	const char *ha_type;
+
+	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	ha_type = read_text_now(&prepared, "haType");
+	if (ha_type == NULL || *ha_type == '\0' || strcmp(ha_type, "none") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("service \"%s\" has no standby to switch over to",
+						prepared.invocation.service),
+				 errdetail("The API would accept the command and do nothing."),
+				 errhint("Give it one first: chpg_update_service(..., ha_type => 'async').")));
+	return send_command(fcinfo, &prepared, "switchover");
+}
+
+/* The password in force, if the API made it. */
+static Datum
+set_password(FunctionCallInfo fcinfo)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+	ChpgJsonNode *password;
+
+	chpg_begin_operation(fcinfo, CHPG_SET_PASSWORD, &prepared);
+	chpg_locate_service(&prepared);
+	call = chpg_send_write(&prepared.question);
+	if (call == NULL || *chpg_prepared_argument(&prepared, "password") != NULL)
+		PG_RETURN_NULL();
+	password = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
+										   "result"), "password");
+	if (chpg_json_kind(password) != CHPG_JSON_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+				 errmsg("the API made a new password and did not tell it"),
+				 errhint("Set one: chpg_set_password(service, 'PASSWORD').")));
+	PG_RETURN_TEXT_P(cstring_to_text(chpg_json_text(password)));
+}
+
+/*
+ * chpg_set_password(service, password)
+ */
+Datum
+chpg_set_password(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback callback;
+	Datum		result;
+
+	chpg_hide_statement(&callback, "SELECT chpg_set_password(...)");
+	result = set_password(fcinfo);
+	error_context_stack = callback.previous;
+	return result;
+}
+
+/*
+ * chpg_ca_certificates(service)
+ */
+Datum
+chpg_ca_certificates(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+
+	chpg_begin_operation(fcinfo, CHPG_GET_CA_CERTIFICATES, &prepared);
+	chpg_locate_service(&prepared);
+	(void) chpg_call_perform(&prepared.question, &call);
+	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));
+}

@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * lifecycle.h
+ *		Operations on a single service, or on what makes services.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_LIFECYCLE_H
+#define CHPG_LIFECYCLE_H
+
+#include "client.h"
+#include "invocation.h"
+
+#define MAX_WAIT_SECONDS	(30.0 * 86400)
+
+/* An operation whose arguments are known to be good. */
+typedef struct ChpgPrepared
+{
+	ChpgInvocation invocation;
+	ChpgQuestion question;
+} ChpgPrepared;
+
+/*
+ * Check all that can be checked without a request.  Errors: 25006 for a write
+ * in a read-only transaction, 22004, 22023.
+ */
+extern void chpg_begin_operation(FunctionCallInfo fcinfo,
+								 ChpgOperation operation,
+								 ChpgPrepared *prepared);
+
+/* Find the service that it concerns.  1 request if it is named. */
+extern void chpg_locate_service(ChpgPrepared *prepared);
+
+/* The value of a parameter, to be read or set; NULL: not given. */
+extern const char **chpg_prepared_argument(ChpgPrepared *prepared,
+										   const char *name);
+
+/*
+ * Read, by an operation without arguments, a member of the result for the
+ * service as it is now; NULL where the API does not tell it.
+ */
+extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
+								   ChpgOperation operation, const char *key);
+
+/*
+ * Send a change and log it; the call, which succeeded, or NULL after showing
+ * it, if chpg.dry_run is on.
+ */
+extern ChpgCall *chpg_send_write(const ChpgQuestion *question);
+
+/* An interval argument in seconds; 0 if it is NULL. */
+extern double chpg_interval_argument(const ChpgInvocation *invocation,
+									 const char *name);
+
+#endif							/* CHPG_LIFECYCLE_H */

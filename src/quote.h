@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * quote.h
+ *		Words of others, made fit to be shown.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_QUOTE_H
+#define CHPG_QUOTE_H
+
+#include "question.h"
+
+/*
+ * A text from outside, in the database's encoding, for a message: clipped, on
+ * one line, and without the secrets of the question that it answers.
+ */
+extern char *chpg_quote_remote(const ChpgQuestion *question, char *text);
+
+#endif							/* CHPG_QUOTE_H */

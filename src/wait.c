@@ -1,0 +1,292 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.c
+ *		Waiting for a service to become what it should.
+ *
+ * A change is queued: for a while the API shows "running" with the old values.
+ * So it has to show the state and the values wanted several times in a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "http.h"
+#include "sockets.h"
+#include "lifecycle.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+/* Polls in a row that must agree. */
+#define POLLS_NEEDED		3
+
+/* Failures of the API in a row that are overlooked. */
+#define FAILURES_TOLERATED	5
+
+#define STATE_DELETED		"deleted"
+
+typedef struct Wait
+{
+	ChpgPrepared prepared;
+	TupleDesc	tupdesc;
+	const char *state;			/* wanted */
+	Datum		expected;		/* jsonb, or 0 */
+	double		poll_interval;	/* seconds */
+	int64		started;		/* on the clock of chpg_now() */
+	int64		deadline;
+	char	   *last_state;		/* that was reported */
+	int			agreed;			/* polls in a row */
+	int			failures;		/* in a row */
+	MemoryContext context;		/* of what outlives a poll */
+	MemoryContext poll_context;
+} Wait;
+
+PG_FUNCTION_INFO_V1(chpg_wait);
+PG_FUNCTION_INFO_V1(chpg_wait_until);
+
+static void
+begin_wait(FunctionCallInfo fcinfo, Wait *wait)
+{
+	ChpgInvocation *invocation = &wait->prepared.invocation;
+	double		timeout;
+	int			i;
+
+	memset(wait, 0, sizeof(Wait));
+	wait->context = CurrentMemoryContext;
+	wait->poll_context = AllocSetContextCreate(CurrentMemoryContext, "chpg poll",
+											   ALLOCSET_DEFAULT_SIZES);
+	chpg_begin_operation(fcinfo, CHPG_GET_SERVICE, &wait->prepared);
+	i = chpg_find_argument(invocation, "state");
+	if (i < 0)
+		chpg_refuse_null("state");
+	wait->state = TextDatumGetCString(PG_GETARG_DATUM(i));
+	i = chpg_find_argument(invocation, "expected");
+	wait->expected = i < 0 ? (Datum) 0 : PG_GETARG_DATUM(i);
+	if (i >= 0 && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(wait->expected)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", "expected"),
+				 errhint("Give an object such as {\"size\": \"r8gd.large\"}.")));
+	wait->poll_interval = chpg_interval_argument(invocation, "poll_interval");
+	timeout = chpg_interval_argument(invocation, "timeout");
+	if (timeout <= 0 || wait->poll_interval <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout and poll_interval must be positive")));
+	wait->started = chpg_now();
+	wait->deadline = wait->started + (int64) (timeout * USECS_PER_SEC);
+	chpg_locate_service(&wait->prepared);
+}
+
+static void
+report_state(Wait *wait, const char *state)
+{
+	if (wait->last_state != NULL && strcmp(wait->last_state, state) == 0)
+		return;
+	wait->last_state = MemoryContextStrdup(wait->context, state);
+	ereport(NOTICE,
+			(errmsg("service \"%s\" is %s after %.0f s",
+					wait->prepared.invocation.service, state,
+					(double) (chpg_now() - wait->started) / USECS_PER_SEC)));
+}
+
+static HeapTuple
+decode_answer(Wait *wait, ChpgCall *call)
+{
+	const ChpgEndpoint *endpoint = wait->prepared.question.endpoint;
+	Datum	   *values = palloc(wait->tupdesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(wait->tupdesc->natts * sizeof(bool));
+	ErrorContextCallback callback;
+	ChpgDecoder *decoder;
+
+	chpg_call_push_context(call, &callback);
+	decoder = chpg_decoder_create(wait->tupdesc, endpoint->rows,
+								  endpoint->attributes);
+	chpg_decoder_set_default(decoder, endpoint->service_attribute,
+							 wait->prepared.question.service_id);
+	chpg_decoder_start(decoder, chpg_call_document(call));
+	(void) chpg_decoder_next(decoder);
+	chpg_decoder_row(decoder, values, nulls);
+	error_context_stack = callback.previous;
+	return heap_form_tuple(wait->tupdesc, values, nulls);
+}
+
+/* Does the row have all that is expected? */
+static bool
+is_as_expected(const Wait *wait, HeapTuple tuple)
+{
+	Datum		row;
+
+	if (wait->expected == (Datum) 0)
+		return true;
+	row = DirectFunctionCall1(jsonb_in,
+							  CStringGetDatum(TextDatumGetCString(DirectFunctionCall1(row_to_json,
+																					  HeapTupleGetDatum(tuple)))));
+	return DatumGetBool(DirectFunctionCall2(jsonb_contains, row,
+											wait->expected));
+}
+
+static const char *
+answered_state(const ChpgCall *call)
+{
+	ChpgJsonNode *state = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
+													  "result"), "state");
+
+	return chpg_json_kind(state) == CHPG_JSON_STRING ?
+		chpg_json_text(state) : "in an unknown state";
+}
+
+/* A failed poll: the end, or nothing that has to be said. */
+static bool
+handle_failed_poll(Wait *wait, const ChpgCall *call)
+{
+	if (chpg_call_not_found(call) && strcmp(wait->state, STATE_DELETED) == 0)
+	{
+		report_state(wait, STATE_DELETED);
+		return true;
+	}
+	if (chpg_call_is_final(call) || ++wait->failures > FAILURES_TOLERATED)
+		chpg_call_report(call);
+	wait->agreed = 0;
+	return false;
+}
+
+/* Ask once; true when the waiting is over, with the row if there is one. */
+static bool
+poll_once(Wait *wait, HeapTuple *row)
+{
+	ChpgCall   *call = chpg_call_create(&wait->prepared.question);
+	const char *state;
+	HeapTuple	tuple;
+
+	(void) chpg_calls_wait(list_make1(call));
+	if (chpg_call_failed(call))
+		return handle_failed_poll(wait, call);
+	wait->failures = 0;
+	state = answered_state(call);
+	report_state(wait, state);
+	if (strcmp(state, wait->state) != 0)
+	{
+		wait->agreed = 0;
+		return false;
+	}
+	tuple = decode_answer(wait, call);
+	wait->agreed = is_as_expected(wait, tuple) ? wait->agreed + 1 : 0;
+	if (wait->agreed < POLLS_NEEDED)
+		return false;
+	MemoryContextSwitchTo(wait->context);
+	*row = heap_copytuple(tuple);
+	return true;
+}
+
+static void
+sleep_between_polls(const Wait *wait)
+{
+	int64		pause = (int64) (wait->poll_interval * USECS_PER_SEC);
+	int64		until = chpg_now() + pause;
+
+	if (until > wait->deadline)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("service \"%s\" did not become %s in time",
+						wait->prepared.invocation.service, wait->state),
+				 errdetail("Its state is %s, and it has been %s in %d of %d polls with the values expected.",
+						   wait->last_state ? wait->last_state : "unknown",
+						   wait->state, wait->agreed, POLLS_NEEDED),
+				 errhint("Wait again, or raise \"timeout\".")));
+	while (chpg_now() < until)
+		chpg_http_wait(until);
+}
+
+/* Poll until the service is what it should be; NULL once it is deleted. */
+static HeapTuple
+wait_for_service(Wait *wait, void (*between) (void))
+{
+	HeapTuple	row = NULL;
+
+	for (;;)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(wait->poll_context);
+		bool		over = poll_once(wait, &row);
+
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(wait->poll_context);
+		if (over)
+			return row;
+		between();
+		sleep_between_polls(wait);
+	}
+}
+
+static void
+do_nothing(void)
+{
+}
+
+/*
+ * chpg_wait(service, state, timeout, poll_interval, expected)
+ */
+Datum
+chpg_wait(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Wait		wait;
+	HeapTuple	row;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
+	begin_wait(fcinfo, &wait);
+	wait.tupdesc = rsinfo->setDesc;
+	row = wait_for_service(&wait, do_nothing);
+	if (row != NULL)
+		tuplestore_puttuple(rsinfo->setResult, row);
+	return (Datum) 0;
+}
+
+/* A procedure returns no rows, but expects of them. */
+static TupleDesc
+service_row_type(Oid function)
+{
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+									   CStringGetDatum("chpg_service_detail_row"),
+									   ObjectIdGetDatum(get_func_namespace(function)));
+
+	if (!OidIsValid(type))
+		elog(ERROR, "type chpg_service_detail_row does not exist");
+	return lookup_rowtype_tupdesc_copy(type, -1);
+}
+
+/*
+ * CALL chpg_wait_until(service, state, timeout, poll_interval, expected)
+ *
+ * Ends its transaction before each pause, so that no snapshot keeps VACUUM
+ * from removing rows meanwhile.
+ */
+Datum
+chpg_wait_until(PG_FUNCTION_ARGS)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+	Wait		wait;
+
+	if (!IsA(context, CallContext) || context->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("chpg_wait_until() cannot run inside a transaction block"),
+				 errhint("Call it on its own, or use chpg_wait().")));
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	begin_wait(fcinfo, &wait);
+	wait.tupdesc = service_row_type(fcinfo->flinfo->fn_oid);
+	(void) wait_for_service(&wait, SPI_commit);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
