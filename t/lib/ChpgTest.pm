@@ -20,7 +20,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   $KEY_ID $KEY_SECRET $DAY
   start_emulator start_node connect_sql
-  reset_emulator fault clear_faults journal request_count connections
+  reset_emulator fault clear_faults clear_journal journal request_count connections
   fails_with costs wait_until notices
   open_session in_session begin_in_session await_in_session
   start_process
@@ -92,6 +92,7 @@ sub control
 
 sub reset_emulator { my ($url, %options) = @_; return control($url, 'POST', 'reset', \%options) }
 sub fault { my ($url, %fault) = @_; return control($url, 'POST', 'faults', \%fault) }
+sub clear_journal { my ($url) = @_; return control($url, 'DELETE', 'journal') }
 sub clear_faults { my ($url) = @_; return control($url, 'DELETE', 'faults') }
 sub journal { my ($url) = @_; return decode_json(control($url, 'GET', 'journal')) }
 sub request_count { my ($url) = @_; return scalar @{ journal($url)->{requests} } }
