@@ -65,18 +65,20 @@ CREATE VIEW chpg_services AS
 	SELECT * FROM @extschema@.chpg_services();
 
 COMMENT ON VIEW chpg_services IS 'The services of the organization that the setting chpg.server, or the only server, stands for, read with the caller''s key. 1 request.';
-COMMENT ON COLUMN chpg_services.id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_services.name IS 'Name of the service.';
-COMMENT ON COLUMN chpg_services.state IS 'What the service is doing, such as running, creating, restarting, stopped, deleting.';
-COMMENT ON COLUMN chpg_services.provider IS 'Cloud provider, such as aws.';
-COMMENT ON COLUMN chpg_services.region IS 'Region of the provider.';
-COMMENT ON COLUMN chpg_services.postgres_version IS 'Major version of PostgreSQL.';
-COMMENT ON COLUMN chpg_services.size IS 'Size of the virtual machine.';
-COMMENT ON COLUMN chpg_services.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
-COMMENT ON COLUMN chpg_services.ha_type IS 'Standbys for high availability: none, async or sync.';
-COMMENT ON COLUMN chpg_services.is_primary IS 'False for a read replica.';
-COMMENT ON COLUMN chpg_services.tags IS 'Tags as one object: tags->>team.';
-COMMENT ON COLUMN chpg_services.created_at IS 'When the service was created.';
+DO $$
+DECLARE
+	attribute record;
+BEGIN
+	FOR attribute IN
+		SELECT attname, col_description(attrelid, attnum) AS description
+		FROM pg_attribute
+		WHERE attrelid = '@extschema@.chpg_service_row'::regclass AND attnum > 0
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN @extschema@.chpg_services.%I IS %L',
+			attribute.attname, attribute.description);
+	END LOOP;
+END
+$$;
 
 GRANT SELECT ON chpg_services TO PUBLIC;
 

@@ -167,23 +167,16 @@ chpg_send_write(const ChpgQuestion *question)
 	return call;
 }
 
-/* The row of an answer, or of what is known without one. */
-static Datum
-answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
-		   ChpgCall *call)
+HeapTuple
+chpg_answer_tuple(const ChpgQuestion *question, ChpgCall *call,
+				  TupleDesc tupdesc)
 {
 	const ChpgEndpoint *endpoint = question->endpoint;
+	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
 	ErrorContextCallback callback;
 	ChpgDecoder *decoder;
-	TupleDesc	tupdesc;
-	Datum	   *values;
-	bool	   *nulls;
 
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	tupdesc = BlessTupleDesc(tupdesc);
-	values = palloc(tupdesc->natts * sizeof(Datum));
-	nulls = palloc(tupdesc->natts * sizeof(bool));
 	chpg_call_push_context(call, &callback);
 	decoder = chpg_decoder_create(tupdesc, endpoint->rows, endpoint->attributes);
 	if (endpoint->service_attribute != NULL)
@@ -193,7 +186,19 @@ answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
 	(void) chpg_decoder_next(decoder);
 	chpg_decoder_row(decoder, values, nulls);
 	error_context_stack = callback.previous;
-	return HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls));
+	return heap_form_tuple(tupdesc, values, nulls);
+}
+
+static Datum
+answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+		   ChpgCall *call)
+{
+	TupleDesc	tupdesc;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(chpg_answer_tuple(question, call,
+											   BlessTupleDesc(tupdesc)));
 }
 
 /* Send, and return the row that the API answers; NULL in a dry run. */
@@ -363,25 +368,31 @@ chpg_update_service(PG_FUNCTION_ARGS)
 	return send_for_row(fcinfo, &prepared.question);
 }
 
-/*
- * chpg_set_tags(service, tags)
- */
-Datum
-chpg_set_tags(PG_FUNCTION_ARGS)
+/* Send the present tags, changed by an argument. */
+static Datum
+change_tags(FunctionCallInfo fcinfo, const char *name, PGFunction change)
 {
 	ChpgPrepared prepared;
 	Datum		tags;
 	int			i;
 
 	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
-	i = chpg_find_argument(&prepared.invocation, "tags");
+	i = chpg_find_argument(&prepared.invocation, name);
 	if (i < 0)
-		chpg_refuse_null("tags");
+		chpg_refuse_null(name);
 	chpg_locate_service(&prepared);
-	tags = DirectFunctionCall2(jsonb_concat, read_tags(&prepared),
-							   PG_GETARG_DATUM(i));
+	tags = DirectFunctionCall2(change, read_tags(&prepared), PG_GETARG_DATUM(i));
 	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
 	return send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_set_tags(service, tags)
+ */
+Datum
+chpg_set_tags(PG_FUNCTION_ARGS)
+{
+	return change_tags(fcinfo, "tags", jsonb_concat);
 }
 
 /*
@@ -390,19 +401,7 @@ chpg_set_tags(PG_FUNCTION_ARGS)
 Datum
 chpg_remove_tags(PG_FUNCTION_ARGS)
 {
-	ChpgPrepared prepared;
-	Datum		tags;
-	int			i;
-
-	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
-	i = chpg_find_argument(&prepared.invocation, "keys");
-	if (i < 0)
-		chpg_refuse_null("keys");
-	chpg_locate_service(&prepared);
-	tags = DirectFunctionCall2(jsonb_delete_array, read_tags(&prepared),
-							   PG_GETARG_DATUM(i));
-	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
-	return send_for_row(fcinfo, &prepared.question);
+	return change_tags(fcinfo, "keys", jsonb_delete_array);
 }
 
 /*

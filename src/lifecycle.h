@@ -8,6 +8,8 @@
 #ifndef CHPG_LIFECYCLE_H
 #define CHPG_LIFECYCLE_H
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
 #include "client.h"
 #include "invocation.h"
 
@@ -47,6 +49,10 @@ extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
  * it, if chpg.dry_run is on.
  */
 extern ChpgCall *chpg_send_write(const ChpgQuestion *question);
+
+/* The row of an answer; where it has none, what is known without one. */
+extern HeapTuple chpg_answer_tuple(const ChpgQuestion *question,
+								   ChpgCall *call, TupleDesc tupdesc);
 
 /* An interval argument in seconds; 0 if it is NULL. */
 extern double chpg_interval_argument(const ChpgInvocation *invocation,

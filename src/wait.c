@@ -16,9 +16,9 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "http.h"
-#include "sockets.h"
 #include "lifecycle.h"
 #include "nodes/parsenodes.h"
+#include "sockets.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -101,27 +101,6 @@ report_state(Wait *wait, const char *state)
 					(double) (chpg_now() - wait->started) / USECS_PER_SEC)));
 }
 
-static HeapTuple
-decode_answer(Wait *wait, ChpgCall *call)
-{
-	const ChpgEndpoint *endpoint = wait->prepared.question.endpoint;
-	Datum	   *values = palloc(wait->tupdesc->natts * sizeof(Datum));
-	bool	   *nulls = palloc(wait->tupdesc->natts * sizeof(bool));
-	ErrorContextCallback callback;
-	ChpgDecoder *decoder;
-
-	chpg_call_push_context(call, &callback);
-	decoder = chpg_decoder_create(wait->tupdesc, endpoint->rows,
-								  endpoint->attributes);
-	chpg_decoder_set_default(decoder, endpoint->service_attribute,
-							 wait->prepared.question.service_id);
-	chpg_decoder_start(decoder, chpg_call_document(call));
-	(void) chpg_decoder_next(decoder);
-	chpg_decoder_row(decoder, values, nulls);
-	error_context_stack = callback.previous;
-	return heap_form_tuple(wait->tupdesc, values, nulls);
-}
-
 /* Does the row have all that is expected? */
 static bool
 is_as_expected(const Wait *wait, HeapTuple tuple)
@@ -181,7 +160,7 @@ poll_once(Wait *wait, HeapTuple *row)
 		wait->agreed = 0;
 		return false;
 	}
-	tuple = decode_answer(wait, call);
+	tuple = chpg_answer_tuple(&wait->prepared.question, call, wait->tupdesc);
 	wait->agreed = is_as_expected(wait, tuple) ? wait->agreed + 1 : 0;
 	if (wait->agreed < POLLS_NEEDED)
 		return false;
