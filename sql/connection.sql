@@ -46,4 +46,4 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_disconnect';
 
 COMMENT ON FUNCTION chpg_disconnect(text) IS
-'Drops the caller''s user mapping, and with it the key, and closes this session''s connections to the API. Sends no request. The server stays: DROP SERVER removes it.';
+'Drops the caller''s user mapping, and with it the key, and closes the connections of this backend to the API. Sends no request. The server stays: DROP SERVER removes it.';

@@ -227,25 +227,18 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	}
 }
 
-/* An answer that the API itself does not give. */
-static const char *
-describe_other(const ChpgCall *call, const ChpgHttpResponse *response)
-{
-	char	   *location = chpg_http_header(call->transfer, "Location");
-
-	if (location != NULL && response->status < 400)
-		return psprintf("It redirects to \"%s\".",
-						chpg_quote_remote(&call->question, location));
-	return response->length > 0 ? "The answer is not JSON." : NULL;
-}
-
 /* From a proxy: it does not tell what the API did with a write. */
 static void
 read_other(ChpgCall *call, const ChpgHttpResponse *response)
 {
+	char	   *location = chpg_http_header(call->transfer, "Location");
+	const char *detail = response->length > 0 ? "The answer is not JSON." : NULL;
+
+	if (location != NULL && response->status < 400)
+		detail = psprintf("It redirects to \"%s\".",
+						  chpg_quote_remote(&call->question, location));
 	fail(call, call->write && response->status >= 500 ?
-		 FAILURE_UNKNOWN : failure_of_status(response->status),
-		 describe_other(call, response));
+		 FAILURE_UNKNOWN : failure_of_status(response->status), detail);
 }
 
 /* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */

@@ -443,12 +443,32 @@ chpg_delete_service(PG_FUNCTION_ARGS)
  * Commands
  */
 
-static Datum
-send_command(FunctionCallInfo fcinfo, ChpgPrepared *prepared,
-			 const char *command)
+/* The API would take a switchover without a standby, and do nothing. */
+static void
+check_standby(const ChpgPrepared *prepared)
 {
-	*chpg_prepared_argument(prepared, "command") = command;
-	return send_for_row(fcinfo, &prepared->question);
+	const char *ha_type = read_text_now(prepared, "haType");
+
+	if (ha_type == NULL || *ha_type == '\0' || strcmp(ha_type, "none") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("service \"%s\" has no standby to switch over to",
+						prepared->invocation.service),
+				 errhint("Give it one first: chpg_update_service(..., ha_type => 'async').")));
+}
+
+static Datum
+command_service(FunctionCallInfo fcinfo, const char *command,
+				bool needs_standby)
+{
+	ChpgPrepared prepared;
+
+	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	if (needs_standby)
+		check_standby(&prepared);
+	*chpg_prepared_argument(&prepared, "command") = command;
+	return send_for_row(fcinfo, &prepared.question);
 }
 
 /*
@@ -457,11 +477,7 @@ send_command(FunctionCallInfo fcinfo, ChpgPrepared *prepared,
 Datum
 chpg_restart_service(PG_FUNCTION_ARGS)
 {
-	ChpgPrepared prepared;
-
-	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
-	chpg_locate_service(&prepared);
-	return send_command(fcinfo, &prepared, "restart");
+	return command_service(fcinfo, "restart", false);
 }
 
 /*
@@ -470,11 +486,7 @@ chpg_restart_service(PG_FUNCTION_ARGS)
 Datum
 chpg_promote_service(PG_FUNCTION_ARGS)
 {
-	ChpgPrepared prepared;
-
-	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
-	chpg_locate_service(&prepared);
-	return send_command(fcinfo, &prepared, "promote");
+	return command_service(fcinfo, "promote", false);
 }
 
 /*
@@ -483,20 +495,7 @@ chpg_promote_service(PG_FUNCTION_ARGS)
 Datum
 chpg_switchover_service(PG_FUNCTION_ARGS)
 {
-	ChpgPrepared prepared;
-	const char *ha_type;
-
-	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
-	chpg_locate_service(&prepared);
-	ha_type = read_text_now(&prepared, "haType");
-	if (ha_type == NULL || *ha_type == '\0' || strcmp(ha_type, "none") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("service \"%s\" has no standby to switch over to",
-						prepared.invocation.service),
-				 errdetail("The API would accept the command and do nothing."),
-				 errhint("Give it one first: chpg_update_service(..., ha_type => 'async').")));
-	return send_command(fcinfo, &prepared, "switchover");
+	return command_service(fcinfo, "switchover", true);
 }
 
 /* The password in force, if the API made it. */

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use ChpgTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
@@ -52,5 +53,11 @@ costs($node, $url, "SELECT FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06
 is(costs($node, $url, "SELECT count(*) FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06p3gx4zrm2ze8qz6', max_rows => 501)",
 		2, 'max_rows just over a page'),
 	501, 'no more rows than asked for');
+
+# The version stands in the control file; the package's description repeats it.
+my ($version) = slurp_file("$FindBin::RealBin/../chpg.control") =~ /^default_version = '(.*)'$/m;
+is_deeply(
+	[ slurp_file("$FindBin::RealBin/../META.json") =~ /"version": "(\d+\.\d+\.\d+)"/g ],
+	[ $version, $version, '1.0.0' ], 'META.json has the version of the extension, and of its own form');
 
 done_testing();
