@@ -45,10 +45,20 @@ typedef struct Step
 	ChpgJsonNode *object;		/* the current object */
 } Step;
 
+/* Where a column's value is; all but the first are of a step of entries. */
+typedef enum ColumnSource
+{
+	SOURCE_MEMBER,				/* a member of an object */
+	SOURCE_SECTION,				/* "@section" */
+	SOURCE_KEY,					/* "@key" */
+	SOURCE_VALUE				/* "@value" */
+} ColumnSource;
+
 typedef struct Column
 {
 	const char *name;
 	char	   *key;
+	ColumnSource source;
 	bool		dropped;
 	bool		tags;
 	bool		integral;
@@ -167,6 +177,12 @@ describe_column(Column *column, Form_pg_attribute attribute,
 	}
 	if (column->key == NULL)
 		column->key = camel_case(column->name);
+	else if (strcmp(column->key, "@section") == 0)
+		column->source = SOURCE_SECTION;
+	else if (strcmp(column->key, "@key") == 0)
+		column->source = SOURCE_KEY;
+	else if (strcmp(column->key, "@value") == 0)
+		column->source = SOURCE_VALUE;
 }
 
 ChpgDecoder *
@@ -498,16 +514,21 @@ static char *
 column_text(ChpgDecoder *decoder, const Column *column)
 {
 	const Step *last = &decoder->steps[decoder->num_steps - 1];
-	ChpgJsonNode *value;
+	ChpgJsonNode *value = NULL;
 
-	if (strcmp(column->key, "@section") == 0)
-		return shown_word(column, pstrdup(last->keys[last->section]));
-	if (strcmp(column->key, "@key") == 0)
-		return chpg_json_entry_key(last->entry);
-	if (strcmp(column->key, "@value") == 0)
-		value = chpg_json_entry_value(last->entry);
-	else
-		value = find_value(decoder, column->key);
+	switch (column->source)
+	{
+		case SOURCE_MEMBER:
+			value = find_value(decoder, column->key);
+			break;
+		case SOURCE_SECTION:
+			return shown_word(column, pstrdup(last->keys[last->section]));
+		case SOURCE_KEY:
+			return chpg_json_entry_key(last->entry);
+		case SOURCE_VALUE:
+			value = chpg_json_entry_value(last->entry);
+			break;
+	}
 	return value != NULL ? input_text(column, value) : column->fallback;
 }
 
