@@ -146,7 +146,7 @@ read_section(const ChpgPrepared *prepared, const char *key)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: \"%s\" is not %s",
 						key, "an object")));
-	return section != NULL ? chpg_json_serialize(section) : "{}";
+	return section != NULL ? chpg_json_serialize_exactly(section) : "{}";
 }
 
 /*

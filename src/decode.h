@@ -47,13 +47,16 @@ extern void chpg_decoder_set_default(ChpgDecoder *decoder,
 extern void chpg_decoder_start(ChpgDecoder *decoder, ChpgJson *document);
 
 /*
- * Move to the next row; false if there is none.  Decoding it allocates in the
- * current memory context.  Errors: 08P01 if the document is not of the shape
- * that the path says, and those of the attributes' input functions.
+ * Move to the next row; false if there is none.  Error 08P01 if the document is
+ * not of the shape that the path says.
  */
 extern bool chpg_decoder_next(ChpgDecoder *decoder);
 
-/* Where there is no row, this gives the defaults. */
+/*
+ * Decode the current row, or where there is none, give the defaults.  Allocates
+ * in the current memory context.  Errors: those of the attributes' input
+ * functions, and 08P01.
+ */
 extern void chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls);
 
 /* Tags as the API sends them as the JSON of one object. */

@@ -519,21 +519,44 @@ replace_nul_escapes(char *json)
 	*to = '\0';
 }
 
-char *
-chpg_json_serialize(ChpgJsonNode *node)
+static const char *
+print_node(ChpgJsonNode *node, size_t *length)
 {
 	const char *json;
-	size_t		length;
-	char	   *text;
 
 	json = json_object_to_json_string_length(node,
 											 JSON_C_TO_STRING_PLAIN |
 											 JSON_C_TO_STRING_NOSLASHESCAPE,
-											 &length);
+											 length);
 	if (json == NULL)
 		report_out_of_memory();
-	text = utf8_to_server(json, length);
+	return json;
+}
+
+char *
+chpg_json_serialize(ChpgJsonNode *node)
+{
+	size_t		length;
+	const char *json = print_node(node, &length);
+	char	   *text = utf8_to_server(json, length);
+
 	replace_nul_escapes(text);
+	return text;
+}
+
+char *
+chpg_json_serialize_exactly(ChpgJsonNode *node)
+{
+	size_t		length;
+	const char *json = print_node(node, &length);
+	char	   *text = chpg_json_serialize(node);
+
+	if (strcmp(pg_server_to_any(text, strlen(text), PG_UTF8), json) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("a value of the API has characters that the encoding \"%s\" of this database lacks",
+						GetDatabaseEncodingName()),
+				 errdetail("It would have to be sent back as it is.")));
 	return text;
 }
 

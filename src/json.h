@@ -61,6 +61,9 @@ extern ChpgJsonNode *chpg_json_entry_value(ChpgJsonEntry *entry);
 extern char *chpg_json_text(ChpgJsonNode *node);
 extern char *chpg_json_serialize(ChpgJsonNode *node);
 
+/* The JSON of a node that is to be sent back: error 22P05 if that replaces. */
+extern char *chpg_json_serialize_exactly(ChpgJsonNode *node);
+
 /* Any text of the API, in the same way. */
 extern char *chpg_json_convert(const char *utf8, size_t length);
 

@@ -145,6 +145,15 @@ is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.work_mem=1GB', 'keeps the other');
 is(value("SELECT count(DISTINCT service_id) FROM chpg_config()"), 1, 'the settings of the fleet');
 
+# A setting that this database cannot hold is not sent back mutilated.
+$node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
+$node->safe_psql('latin', connect_sql($url));
+value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"application_name": "\\u2603"}')});
+clear_journal($url);
+fails_with($node, qq{\\connect latin\nSELECT chpg_replace_config('$ORDERS', pgbouncer_config => '{"default_pool_size": "17"}')},
+	'22P05', qr/the encoding "LATIN1" of this database lacks/, 'a section that cannot be kept');
+is_deeply(sent(), ['GET config'], 'nothing is replaced then');
+
 # Certificates, connection parameters, any request
 like(value("SELECT chpg_ca_certificates('$ORDERS')"), qr/^-----BEGIN CERTIFICATE-----/, 'certificates');
 like(value("SELECT uri FROM chpg_connection_info('$ORDERS')"),
