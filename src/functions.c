@@ -38,7 +38,7 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 
 	InitMaterializedSRF(fcinfo, 0);
 	chpg_read_invocation(fcinfo, endpoint, &invocation);
-	if (!invocation.complete)
+	if (invocation.null_argument != NULL)
 		return;
 
 	wanted.connection = invocation.connection;

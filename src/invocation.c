@@ -70,7 +70,7 @@ handle_null(ChpgInvocation *invocation, int i)
 {
 	if (get_fn_expr_arg_stable(invocation->fcinfo->flinfo, i))
 		chpg_refuse_null(invocation->names[i]);
-	invocation->complete = false;
+	invocation->null_argument = invocation->names[i];
 }
 
 static void
@@ -110,7 +110,6 @@ chpg_read_invocation(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint,
 	invocation->fcinfo = fcinfo;
 	invocation->endpoint = endpoint;
 	invocation->names = argument_names(fcinfo->flinfo->fn_oid, fcinfo->nargs);
-	invocation->complete = true;
 	for (int i = 0; i < fcinfo->nargs; i++)
 	{
 		if (!PG_ARGISNULL(i))

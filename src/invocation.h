@@ -26,13 +26,13 @@ typedef struct ChpgInvocation
 	ChpgArguments arguments;
 	const char *service;		/* id or name, or NULL */
 	int64		max_rows;		/* 0: all */
-	bool		complete;		/* no required argument is NULL */
+	const char *null_argument;	/* one that is required and NULL, or NULL */
 } ChpgInvocation;
 
 /*
  * Read and check all arguments, and find the connection; sends nothing.  A
  * required argument that is NULL is error 22004 if the user wrote it so, else
- * the invocation is not complete.
+ * it is noted.
  */
 extern void chpg_read_invocation(FunctionCallInfo fcinfo,
 								 const ChpgEndpoint *endpoint,

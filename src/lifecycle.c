@@ -11,7 +11,9 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "client.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "http.h"
@@ -31,6 +33,10 @@
 /* Seconds between attempts while the API says "not ready": first and last. */
 #define FIRST_RETRY			1
 #define LAST_RETRY			20
+
+/* What this backend created last, and in which statement. */
+static uint64 last_creation = 0;
+static TimestampTz last_creation_at = 0;
 
 PG_FUNCTION_INFO_V1(chpg_ca_certificates);
 PG_FUNCTION_INFO_V1(chpg_create_read_replica);
@@ -60,10 +66,8 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 		PreventCommandIfReadOnly(psprintf("%s()",
 										  get_func_name(fcinfo->flinfo->fn_oid)));
 	chpg_read_invocation(fcinfo, endpoint, invocation);
-	if (!invocation->complete)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("a required argument is null")));
+	if (invocation->null_argument != NULL)
+		chpg_refuse_null(invocation->null_argument);
 	memset(&prepared->question, 0, sizeof(ChpgQuestion));
 	prepared->question.connection = invocation->connection;
 	prepared->question.endpoint = endpoint;
@@ -147,6 +151,44 @@ log_write(const ChpgQuestion *question, const ChpgCall *call)
 			 errhidestmt(true)));
 }
 
+/* Tells changes apart: what was sent where. */
+static uint64
+identify_write(const ChpgQuestion *question)
+{
+	const char *body = chpg_build_body(question, false);
+	char	   *text = psprintf("%s %s %s", question->endpoint->method,
+								chpg_build_path(question), body ? body : "");
+
+	return hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+}
+
+/*
+ * (chpg_create_service(...)).* calls the function once for each column, and
+ * each call would make a service.
+ */
+static void
+check_not_repeated(const ChpgQuestion *question)
+{
+	if (!question->endpoint->creates || last_creation == 0 ||
+		last_creation_at != GetCurrentStatementStartTimestamp() ||
+		last_creation != identify_write(question))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this statement has already sent the same request, and a service was created"),
+			 errdetail("A function written as (function(...)).* is called once for each column."),
+			 errhint("Use SELECT * FROM function(...). The service that was created is in chpg_services; chpg_set_password() gives it a password.")));
+}
+
+static void
+note_creation(const ChpgQuestion *question)
+{
+	if (!question->endpoint->creates)
+		return;
+	last_creation = identify_write(question);
+	last_creation_at = GetCurrentStatementStartTimestamp();
+}
+
 ChpgCall *
 chpg_send_write(const ChpgQuestion *question)
 {
@@ -162,7 +204,9 @@ chpg_send_write(const ChpgQuestion *question)
 						body ? chpg_json_convert(body, strlen(body)) : "")));
 		return NULL;
 	}
+	check_not_repeated(question);
 	(void) chpg_call_perform(question, &call);
+	note_creation(question);
 	log_write(question, call);
 	return call;
 }
@@ -266,6 +310,7 @@ send_until_ready(const ChpgQuestion *question, double seconds)
 	int64		deadline = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 	int			delay = FIRST_RETRY;
 
+	check_not_repeated(question);
 	for (;;)
 	{
 		ChpgCall   *call = chpg_call_create(question);
@@ -273,6 +318,7 @@ send_until_ready(const ChpgQuestion *question, double seconds)
 		(void) chpg_calls_wait(list_make1(call));
 		if (!chpg_call_failed(call))
 		{
+			note_creation(question);
 			log_write(question, call);
 			return call;
 		}

@@ -199,6 +199,12 @@ fault($url, path => 'postgres$', method => 'POST', status => 429, headers => { '
 	body => '{"status":429,"error":"TOO_MANY_REQUESTS"}');
 costs($node, $url, "SELECT chpg_create_service('later', 'aws', 'us-west-2', 'r8gd.large')", 2, 'a write after a 429');
 
+# (function(...)).* calls a function once for each column
+clear_journal($url);
+fails_with($node, "SELECT (chpg_create_service('columns', 'aws', 'us-west-2', 'r8gd.large')).*",
+	'55000', qr/has already sent the same request.*SELECT \* FROM/s, 'a function for each column');
+is_deeply(sent(), ['POST postgres'], 'makes one service');
+
 # Quotas and conflicts
 reset_emulator($url, max_services => 6);
 fails_with($node, "SELECT chpg_create_service('one too many', 'aws', 'us-west-2', 'r8gd.large')", '55006',
