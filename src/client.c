@@ -144,9 +144,12 @@ remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
 }
 
 static Failure
-failure_of_status(int status)
+failure_of_answer(const ChpgCall *call)
 {
-	switch (status)
+	/* Something stopped in the middle, here or there. */
+	if (call->write && (call->status >= 500 || call->status == 408))
+		return FAILURE_UNKNOWN;
+	switch (call->status)
 	{
 		case 401:
 			return FAILURE_KEY;
@@ -159,9 +162,9 @@ failure_of_status(int status)
 		case 429:
 			return FAILURE_RATE_LIMIT;
 	}
-	if (status >= 500)
+	if (call->status >= 500)
 		return FAILURE_API;
-	if (status >= 400)
+	if (call->status >= 400)
 		return FAILURE_REFUSED;
 	return FAILURE_MALFORMED;
 }
@@ -215,7 +218,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	if (error != NULL)
 		error = psprintf("The API says: \"%s\".", error);
 	if (!ok)
-		fail(call, failure_of_status(call->status), error);
+		fail(call, failure_of_answer(call), error);
 	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
 			 !call->question.endpoint->acknowledges)
 		fail(call, malformed(call),
@@ -227,7 +230,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	}
 }
 
-/* From a proxy: it does not tell what the API did with a write. */
+/* From a proxy, as a rule. */
 static void
 read_other(ChpgCall *call, const ChpgHttpResponse *response)
 {
@@ -237,8 +240,7 @@ read_other(ChpgCall *call, const ChpgHttpResponse *response)
 	if (location != NULL && response->status < 400)
 		detail = psprintf("It redirects to \"%s\".",
 						  chpg_quote_remote(&call->question, location));
-	fail(call, call->write && response->status >= 500 ?
-		 FAILURE_UNKNOWN : failure_of_status(response->status), detail);
+	fail(call, failure_of_answer(call), detail);
 }
 
 /* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
@@ -325,8 +327,7 @@ consider_retry(ChpgCall *call, double retry_after)
 
 	if (call->failure == FAILURE_RATE_LIMIT)
 	{
-		/* Jitter here would only let others in first. */
-		delay = call->wait * USECS_PER_SEC;
+		delay = Max(delay, call->wait * USECS_PER_SEC);
 		chpg_budget_block(call->question.connection, now + (int64) delay);
 	}
 	if (!is_transient(call) || call->attempts > chpg_max_retries ||
@@ -474,6 +475,12 @@ chpg_call_failed(const ChpgCall *call)
 }
 
 bool
+chpg_call_is_ambiguous(const ChpgCall *call)
+{
+	return call->failure == FAILURE_UNKNOWN;
+}
+
+bool
 chpg_call_is_final(const ChpgCall *call)
 {
 	return call->failure == FAILURE_KEY ||
@@ -599,7 +606,7 @@ static const FailureText failure_texts[] = {
 static const char *
 failure_reason(const ChpgCall *call)
 {
-	if (call->failure == FAILURE_NOT_FOUND &&
+	if (call->failure == FAILURE_NOT_FOUND && call->question.path == NULL &&
 		!chpg_endpoint_is_per_service(call->question.endpoint))
 		return "the API does not know the organization";
 	return failure_texts[call->failure].reason;
@@ -614,6 +621,8 @@ failure_hint(const ChpgCall *call)
 		return psprintf("The role of key \"%s\" needs the permission %s.",
 						call->question.connection->key_id,
 						endpoint->permission);
+	if (call->failure == FAILURE_NOT_FOUND && call->question.path != NULL)
+		return "Check the argument \"path\".";
 	if (call->failure == FAILURE_NOT_FOUND &&
 		chpg_endpoint_is_per_service(endpoint))
 		return "SELECT * FROM chpg_services shows the services that exist.";

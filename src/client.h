@@ -41,6 +41,9 @@ extern const char *chpg_call_request_id(const ChpgCall *call);
 
 extern bool chpg_call_failed(const ChpgCall *call);
 
+/* Is it a failed write that may have been carried out? */
+extern bool chpg_call_is_ambiguous(const ChpgCall *call);
+
 /* Would it fail as well another time (401, 403, 404)? */
 extern bool chpg_call_is_final(const ChpgCall *call);
 

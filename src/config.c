@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lifecycle.h"
+#include "quote.h"
 
 PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);
@@ -77,7 +78,9 @@ report_config_change(ChpgPrepared *prepared, const ChpgCall *call)
 	ChpgJsonNode *message = chpg_json_get(result, "message");
 
 	if (chpg_json_kind(message) == CHPG_JSON_STRING)
-		ereport(NOTICE, (errmsg("%s", chpg_json_text(message))));
+		ereport(NOTICE,
+				(errmsg("%s", chpg_quote_remote(&prepared->question,
+												chpg_json_text(message)))));
 	warn_dropped(result, "pgConfig", *chpg_prepared_argument(prepared, "pg_config"));
 	warn_dropped(result, "pgBouncerConfig",
 				 *chpg_prepared_argument(prepared, "pgbouncer_config"));

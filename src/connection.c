@@ -298,12 +298,24 @@ check_known(const char *name, Oid catalog)
 			 errhint("There are no valid options in this context.")));
 }
 
+static void
+check_combination(List *given)
+{
+	const char *api_url = chpg_get_option(given, "api_url");
+
+	if (chpg_get_option(given, "proxy") != NULL &&
+		api_url != NULL && strncmp(api_url, "http:", 5) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("option \"proxy\" cannot be used with an http \"api_url\""),
+				 errdetail("The proxy would see the key.")));
+}
+
 Datum
 chpg_validator(PG_FUNCTION_ARGS)
 {
 	List	   *given = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
-	char	   *api_url = chpg_get_option(given, "api_url");
 	ListCell   *lc;
 
 	foreach(lc, given)
@@ -313,12 +325,7 @@ chpg_validator(PG_FUNCTION_ARGS)
 		check_known(option->defname, catalog);
 		chpg_check_option(option->defname, defGetString(option));
 	}
-	if (chpg_get_option(given, "proxy") != NULL &&
-		api_url != NULL && strncmp(api_url, "http:", 5) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("option \"proxy\" cannot be used with an http \"api_url\""),
-				 errdetail("The proxy would see the key.")));
+	check_combination(given);
 	PG_RETURN_VOID();
 }
 
@@ -448,6 +455,7 @@ chpg_connection_create(const char *server, List *given)
 	char	   *api_url = chpg_get_option(given, "api_url");
 	char	   *rate_limit = chpg_get_option(given, "rate_limit");
 
+	check_combination(given);	/* they need not come from a catalog */
 	connection->server = pstrdup(server);
 	connection->api_url = normalize_url(api_url ? api_url : CHPG_DEFAULT_URL);
 	connection->organization_id = chpg_get_option(given, "organization_id");

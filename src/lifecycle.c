@@ -20,6 +20,7 @@
 #include "invocation.h"
 #include "lifecycle.h"
 #include "miscadmin.h"
+#include "quote.h"
 #include "secrecy.h"
 #include "services.h"
 #include "settings.h"
@@ -87,7 +88,7 @@ chpg_locate_service(ChpgPrepared *prepared)
 	service = linitial(chpg_find_services(invocation->connection,
 										  invocation->service));
 	prepared->question.service_id = service->id;
-	prepared->question.service_name = service->name;
+	prepared->question.service_name = service->shown_name;
 }
 
 /* The same question of another endpoint, without arguments. */
@@ -133,22 +134,54 @@ chpg_prepared_argument(ChpgPrepared *prepared, const char *name)
  * Sending
  */
 
-/* The one line that says who did what. */
+static const char *
+describe_outcome(const ChpgCall *call)
+{
+	if (call == NULL)
+		return "interrupted, perhaps carried out";
+	if (!chpg_call_failed(call))
+		return "accepted";
+	return chpg_call_is_ambiguous(call) ? "perhaps carried out" : "failed";
+}
+
+/* The one line that says who did what; without a call, it was interrupted. */
 static void
 log_write(const ChpgQuestion *question, const ChpgCall *call)
 {
-	const char *request_id = chpg_call_request_id(call);
+	const char *request_id = call ? chpg_call_request_id(call) : NULL;
 
 	ereport(LOG,
 			(errmsg("chpg: role \"%s\" sent %s %s",
 					GetUserNameFromId(GetUserId(), false),
 					question->endpoint->method, chpg_build_path(question)),
-			 errdetail_log("Purpose: %s%s%s; request id %s.",
+			 errdetail_log("Purpose: %s%s%s; %s; request id %s.",
 						   question->endpoint->purpose,
 						   question->service_name ? " " : "",
 						   question->service_name ? question->service_name : "",
-						   request_id ? request_id : "none"),
-			 errhidestmt(true)));
+						   describe_outcome(call),
+						   request_id ? request_id : "unknown"),
+			 errhidestmt(true),
+			 errhidecontext(true)));
+}
+
+/* Send a change, and log it whatever becomes of it. */
+static ChpgCall *
+attempt_write(const ChpgQuestion *question)
+{
+	ChpgCall   *call = chpg_call_create(question);
+
+	PG_TRY();
+	{
+		(void) chpg_calls_wait(list_make1(call));
+	}
+	PG_CATCH();
+	{
+		log_write(question, NULL);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	log_write(question, call);
+	return call;
 }
 
 /* Tells changes apart: what was sent where. */
@@ -205,9 +238,10 @@ chpg_send_write(const ChpgQuestion *question)
 		return NULL;
 	}
 	check_not_repeated(question);
-	(void) chpg_call_perform(question, &call);
+	call = attempt_write(question);
+	if (chpg_call_failed(call))
+		chpg_call_report(call);
 	note_creation(question);
-	log_write(question, call);
 	return call;
 }
 
@@ -313,13 +347,11 @@ send_until_ready(const ChpgQuestion *question, double seconds)
 	check_not_repeated(question);
 	for (;;)
 	{
-		ChpgCall   *call = chpg_call_create(question);
+		ChpgCall   *call = attempt_write(question);
 
-		(void) chpg_calls_wait(list_make1(call));
 		if (!chpg_call_failed(call))
 		{
 			note_creation(question);
-			log_write(question, call);
 			return call;
 		}
 		if (!is_not_ready(call) ||
@@ -475,9 +507,10 @@ chpg_delete_service(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" is not the name of service \"%s\"",
 						TextDatumGetCString(PG_GETARG_DATUM(i)),
 						prepared.question.service_id),
-				 errdetail("Its name is \"%s\".", name ? name : ""),
+				 errdetail("Its name is \"%s\".",
+						   name ? chpg_clean_remote(pstrdup(name)) : ""),
 				 errhint("Deleting removes the service with all its data. Confirm it by its present name.")));
-	prepared.question.service_name = name;
+	prepared.question.service_name = chpg_clean_remote(pstrdup(name));
 	call = chpg_send_write(&prepared.question);
 	request_id = call != NULL ? chpg_call_request_id(call) : NULL;
 	if (request_id == NULL)

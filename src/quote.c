@@ -58,12 +58,9 @@ mask_passwords(const ChpgQuestion *question, char *text)
 }
 
 char *
-chpg_quote_remote(const ChpgQuestion *question, char *text)
+chpg_clean_remote(char *text)
 {
 	int			encoding = GetDatabaseEncoding();
-
-	text = mask_key(question->connection, text);
-	text = mask_passwords(question, text);
 
 	/* In an SQL_ASCII database, the API's texts stay in UTF-8. */
 	if (encoding == PG_SQL_ASCII)
@@ -76,4 +73,11 @@ chpg_quote_remote(const ChpgQuestion *question, char *text)
 			*p = ' ';
 	}
 	return text;
+}
+
+char *
+chpg_quote_remote(const ChpgQuestion *question, char *text)
+{
+	text = mask_key(question->connection, text);
+	return chpg_clean_remote(mask_passwords(question, text));
 }

@@ -16,4 +16,7 @@
  */
 extern char *chpg_quote_remote(const ChpgQuestion *question, char *text);
 
+/* The same for what holds no secrets, such as a name.  Changes the text. */
+extern char *chpg_clean_remote(char *text);
+
 #endif							/* CHPG_QUOTE_H */

@@ -170,6 +170,7 @@ send_request(FunctionCallInfo fcinfo)
 	question.arguments = &invocation.arguments;
 	question.path = text_argument(&invocation, "path");
 	check_path(question.path);
+	endpoint.path = question.path;
 	question.body = jsonb_argument(&invocation, "body");
 	if (question.body != NULL && !chpg_is_write(&endpoint))
 		ereport(ERROR,

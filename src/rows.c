@@ -160,7 +160,7 @@ ask_for_page(ChpgStream *stream, Source *source)
 	if (source->service != NULL)
 	{
 		question.service_id = source->service->id;
-		question.service_name = source->service->name;
+		question.service_name = source->service->shown_name;
 	}
 	source->limit = page_limit(stream, source);
 	source->page++;

@@ -15,6 +15,7 @@ static void
 hide_statement_callback(void *arg)
 {
 	errhidestmt(true);
+	errhidecontext(true);		/* of PL/pgSQL, with the calling statement */
 }
 
 /*

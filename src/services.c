@@ -10,6 +10,7 @@
 #include "arguments.h"
 #include "client.h"
 #include "lib/stringinfo.h"
+#include "quote.h"
 #include "services.h"
 #include "utils/memutils.h"
 
@@ -171,11 +172,13 @@ read_service(ChpgJsonNode *object)
 
 	service->id = get_string(object, "id");
 	service->name = get_string(object, "name");
+	if (service->name != NULL)
+		service->shown_name = chpg_clean_remote(pstrdup(service->name));
 	if (service->id == NULL || !is_usable_id(service->id))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: service \"%s\" has no usable id",
-						service->name ? service->name : "")));
+						service->shown_name ? service->shown_name : "")));
 	return service;
 }
 
@@ -209,7 +212,7 @@ list_names(List *services, bool ids)
 		}
 		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
 						 ids || service->name == NULL ?
-						 service->id : service->name);
+						 service->id : service->shown_name);
 	}
 	return names.data;
 }

@@ -15,6 +15,7 @@ typedef struct ChpgService
 {
 	char	   *id;
 	char	   *name;			/* NULL if not known */
+	char	   *shown_name;		/* the same, fit for messages */
 } ChpgService;
 
 typedef struct ChpgOrganization

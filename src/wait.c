@@ -18,6 +18,7 @@
 #include "http.h"
 #include "lifecycle.h"
 #include "nodes/parsenodes.h"
+#include "quote.h"
 #include "sockets.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -123,7 +124,7 @@ answered_state(const ChpgCall *call)
 													  "result"), "state");
 
 	return chpg_json_kind(state) == CHPG_JSON_STRING ?
-		chpg_json_text(state) : "in an unknown state";
+		chpg_clean_remote(chpg_json_text(state)) : "in an unknown state";
 }
 
 /* A failed poll: the end, or nothing that has to be said. */

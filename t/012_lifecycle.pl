@@ -138,6 +138,9 @@ like(notices($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connectio
 	qr/NOTICE:  .*restart/, 'what waits for a restart is said');
 is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.max_connections=200 postgres.work_mem=64MB', 'a patch leaves the rest alone');
+fault($url, path => 'config$', patch => { 'result.message' => "restart\nLOG:  forged, $KEY_SECRET" }, times => 1);
+like(notices($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": 200}')}),
+	qr/NOTICE:  restart LOG:  forged, \*\*\*$/, 'on one line, without secrets');
 is(value(qq{$config FROM chpg_patch_config('$ORDERS', '{"work_mem": null}')}),
 	'pgbouncer.default_pool_size=16 postgres.max_connections=200', 'null unsets');
 costs($node, $url, qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, 2, 'one section replaced');
@@ -160,6 +163,8 @@ like(value("SELECT uri FROM chpg_connection_info('$ORDERS')"),
 	qr{^postgres://postgres\@orders-\S+:5432/postgres\?sslmode=verify-full$}, 'connection parameters');
 is(value("SELECT status, jsonb_array_length(result) FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres')"),
 	'200|6', 'any request');
+fails_with($node, "SELECT * FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres/pg0000000000000000000000ab')",
+	'42704', qr/the API does not know it.*NOT_FOUND/s, 'any request for what there is not');
 
 # A dry run reads, shows, and changes nothing
 clear_journal($url);
@@ -173,6 +178,7 @@ ok(!grep({ $_->{method} ne 'GET' } @{ journal($url)->{requests} }), 'and sends o
 for my $case (
 	[ 'a connection closed without an answer', close => JSON::PP::true ],
 	[ 'a connection that breaks', reset => 'before' ],
+	[ 'a gateway that gives up', status => 504 ],
 	[ 'an HTML 502', status => 502, body => '<html>Bad Gateway</html>', content_type => 'text/html' ],
 	[ 'an answer that is no JSON', status => 200, body => 'OK' ])
 {
@@ -194,10 +200,12 @@ my $err = fails_with($node,
 like($err, qr{CONTEXT:  request POST \S+, which may have been carried out}, 'says what may have happened');
 clear_faults($url);
 
-# A 429 is no reason to give up: nothing was carried out
-fault($url, path => 'postgres$', method => 'POST', status => 429, headers => { 'X-RateLimit-Reset' => '0.1' }, times => 1,
+# A 429 is no reason to give up: nothing was carried out.  Whatever it says, the
+# next attempt takes its time.
+fault($url, path => 'postgres$', method => 'POST', status => 429, headers => { 'X-RateLimit-Reset' => '0' }, times => 1,
 	body => '{"status":429,"error":"TOO_MANY_REQUESTS"}');
 costs($node, $url, "SELECT chpg_create_service('later', 'aws', 'us-west-2', 'r8gd.large')", 2, 'a write after a 429');
+cmp_ok(journal($url)->{requests}[1]{at} - journal($url)->{requests}[0]{at}, '>', 0.1, 'not at once');
 
 # (function(...)).* calls a function once for each column
 clear_journal($url);

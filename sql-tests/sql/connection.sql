@@ -74,6 +74,11 @@ ALTER SERVER second OPTIONS (SET organization_id '00000000-0000-4000-8000-000000
 SELECT * FROM chpg_connect('demoKeyId', 'demoKeySecret', 'second', organization_id => 'not a uuid');
 SELECT * FROM chpg_connect('demoKeyId', 'demoKeySecret', 'second', organization_id => '00000000-0000-4000-8000-000000000000');
 
+-- No key in clear through a proxy
+CREATE SERVER proxied FOREIGN DATA WRAPPER chpg OPTIONS (proxy 'http://127.0.0.1:9');
+SELECT * FROM chpg_connect('demoKeyId', 'demoKeySecret', 'proxied', api_url => :'url');
+DROP SERVER proxied;
+
 -- Arguments
 SELECT * FROM chpg_connect(NULL, 'x');
 SELECT * FROM chpg_connect('x', NULL);
