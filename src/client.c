@@ -128,6 +128,9 @@ send_request(ChpgCall *call)
 		.max_size = (size_t) chpg_max_response_size * 1024
 	};
 
+	if (call->question.deadline > 0)
+		request.timeout = Max(Min(request.timeout,
+								  (call->question.deadline - chpg_now()) / 1000), 1);
 	call->attempts++;
 	call->transfer = chpg_http_start(call->context, &request);
 }
@@ -254,6 +257,14 @@ read_answer(ChpgCall *call, const ChpgHttpResponse *response)
 
 	if (ok && call->question.endpoint->rows == NULL)
 	{
+		const char *start = call->question.endpoint->text_start;
+
+		if (strncmp(response->body, start, strlen(start)) != 0)
+		{
+			fail(call, FAILURE_MALFORMED,
+				 psprintf("The answer does not begin with \"%s\".", start));
+			return;
+		}
 		call->text = chpg_json_convert(response->body, response->length);
 		call->state = CALL_SUCCEEDED;
 		return;
@@ -330,7 +341,8 @@ consider_retry(ChpgCall *call, double retry_after)
 		delay = Max(delay, call->wait * USECS_PER_SEC);
 		chpg_budget_block(call->question.connection, now + (int64) delay);
 	}
-	if (!is_transient(call) || call->attempts > chpg_max_retries ||
+	if (!is_transient(call) || call->question.once ||
+		call->attempts > chpg_max_retries ||
 		now - call->started + delay > (double) chpg_max_wait * 1000)
 		return;
 	call->not_before = now + (int64) delay;
@@ -481,11 +493,9 @@ chpg_call_is_ambiguous(const ChpgCall *call)
 }
 
 bool
-chpg_call_is_final(const ChpgCall *call)
+chpg_call_is_transient(const ChpgCall *call)
 {
-	return call->failure == FAILURE_KEY ||
-		call->failure == FAILURE_PERMISSION ||
-		call->failure == FAILURE_NOT_FOUND;
+	return call->state == CALL_FAILED && is_transient(call);
 }
 
 bool

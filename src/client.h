@@ -44,8 +44,8 @@ extern bool chpg_call_failed(const ChpgCall *call);
 /* Is it a failed write that may have been carried out? */
 extern bool chpg_call_is_ambiguous(const ChpgCall *call);
 
-/* Would it fail as well another time (401, 403, 404)? */
-extern bool chpg_call_is_final(const ChpgCall *call);
+/* Did it fail in a way that may be over another time? */
+extern bool chpg_call_is_transient(const ChpgCall *call);
 
 /* Did the API refuse it (400) with these words? */
 extern bool chpg_call_refused_with(const ChpgCall *call, const char *words);

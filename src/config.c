@@ -139,17 +139,25 @@ chpg_patch_config(PG_FUNCTION_ARGS)
 	return send_config_change(fcinfo, &prepared);
 }
 
+/* A section that the API does not tell would be cleared. */
 static const char *
 read_section(const ChpgPrepared *prepared, const char *key)
 {
 	ChpgJsonNode *section = chpg_read_now(prepared, CHPG_GET_CONFIG, key);
 
-	if (section != NULL && chpg_json_kind(section) != CHPG_JSON_OBJECT)
+	if (section == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the API does not tell \"%s\" of service \"%s\"",
+						key, prepared->question.service_id),
+				 errdetail("Replacing the other section would remove its settings."),
+				 errhint("Give both pg_config and pgbouncer_config.")));
+	if (chpg_json_kind(section) != CHPG_JSON_OBJECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: \"%s\" is not %s",
 						key, "an object")));
-	return section != NULL ? chpg_json_serialize_exactly(section) : "{}";
+	return chpg_json_serialize_exactly(section);
 }
 
 /*

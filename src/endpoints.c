@@ -291,6 +291,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 	[CHPG_GET_CA_CERTIFICATES] = {
 		.method = "GET",
 		.path = SERVICE "/caCertificates",
+		.text_start = "-----BEGIN CERTIFICATE-----",
 		.purpose = "read the CA certificates of",
 		.permission = VIEW_SERVICES,
 		.attributes = no_exceptions

@@ -371,7 +371,7 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_URL, request->url));
 	check_option(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
 	check_option(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
-	append_header(transfer, "Accept: application/json");
+	append_header(transfer, "Accept: application/json, */*;q=0.5");
 	if (request->body != NULL)
 	{
 		append_header(transfer, "Content-Type: application/json");

@@ -25,6 +25,8 @@ typedef struct ChpgQuestion
 	const char *query;			/* with its "?", encoded; NULL: made of the
 								 * arguments */
 	const char *body;			/* JSON; NULL: made of the arguments */
+	bool		once;			/* make no second attempt */
+	int64		deadline;		/* of all attempts, as chpg_now(); 0: none */
 } ChpgQuestion;
 
 /*

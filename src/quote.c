@@ -9,13 +9,18 @@
 
 #include "catalog/pg_collation.h"
 #include "common/base64.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "quote.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 
 /* Bytes of others' words that are shown. */
 #define MAX_REMOTE_TEXT		500
+
+/* Shorter texts in a body say too little, and stand everywhere. */
+#define MIN_SECRET_LENGTH	4
 
 static char *
 replace_all(const char *string, const char *from, const char *to)
@@ -27,7 +32,20 @@ replace_all(const char *string, const char *from, const char *to)
 																  CStringGetTextDatum(to))));
 }
 
-/* The key, as it is and as it is sent: a proxy may echo the request. */
+/* As it is, and as it stands in JSON. */
+static char *
+mask_secret(const char *secret, char *text)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	escape_json(&json, secret);
+	json.data[json.len - 1] = '\0'; /* without its quotes */
+	text = replace_all(text, secret, "***");
+	return replace_all(text, json.data + 1, "***");
+}
+
+/* The key, also as it is sent: a proxy may echo the request. */
 static char *
 mask_key(const ChpgConnection *connection, char *text)
 {
@@ -36,7 +54,7 @@ mask_key(const ChpgConnection *connection, char *text)
 	int			size = pg_b64_enc_len(strlen(plain));
 	char	   *encoded = palloc0(size + 1);
 
-	text = replace_all(text, connection->key_secret, "***");
+	text = mask_secret(connection->key_secret, text);
 	if (pg_b64_encode((const void *) plain, strlen(plain), encoded, size) > 0)
 		text = replace_all(text, encoded, "***");
 	return text;
@@ -52,8 +70,48 @@ mask_passwords(const ChpgQuestion *question, char *text)
 	{
 		if (parameters[i].kind == CHPG_PASSWORD &&
 			question->arguments->values[i] != NULL)
-			text = replace_all(text, question->arguments->values[i], "***");
+			text = mask_secret(question->arguments->values[i], text);
 	}
+	return text;
+}
+
+/* Every text in a body of which nobody knows what it is. */
+static char *
+mask_values(ChpgJsonNode *node, char *text)
+{
+	ChpgJsonEntry *entry = NULL;
+
+	switch (chpg_json_kind(node))
+	{
+		case CHPG_JSON_STRING:
+			if (strlen(chpg_json_text(node)) >= MIN_SECRET_LENGTH)
+				text = mask_secret(chpg_json_text(node), text);
+			break;
+		case CHPG_JSON_ARRAY:
+			for (int i = 0; i < chpg_json_length(node); i++)
+				text = mask_values(chpg_json_element(node, i), text);
+			break;
+		case CHPG_JSON_OBJECT:
+			while ((entry = chpg_json_next(node, entry)) != NULL)
+				text = mask_values(chpg_json_entry_value(entry), text);
+			break;
+		default:
+			break;
+	}
+	return text;
+}
+
+static char *
+mask_body(const char *body, char *text)
+{
+	ChpgJson   *document;
+	const char *problem;
+
+	if (chpg_json_parse(CurrentMemoryContext, body, strlen(body), &document,
+						&problem) != CHPG_JSON_OK)
+		return pstrdup("(not shown)");
+	text = mask_values(chpg_json_root(document), text);
+	chpg_json_free(document);
 	return text;
 }
 
@@ -79,5 +137,8 @@ char *
 chpg_quote_remote(const ChpgQuestion *question, char *text)
 {
 	text = mask_key(question->connection, text);
-	return chpg_clean_remote(mask_passwords(question, text));
+	text = mask_passwords(question, text);
+	if (question->body != NULL)
+		text = mask_body(question->body, text);
+	return chpg_clean_remote(text);
 }

@@ -56,14 +56,58 @@ typedef struct Wait
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
 
+static bool
+has_attribute(TupleDesc tupdesc, const char *name, size_t length)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		const char *attribute = NameStr(TupleDescAttr(tupdesc, i)->attname);
+
+		if (strlen(attribute) == length &&
+			strncmp(attribute, name, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What no row can have would never come true. */
 static void
-begin_wait(FunctionCallInfo fcinfo, Wait *wait)
+check_expected(const Wait *wait)
+{
+	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+
+	if (!JB_ROOT_IS_OBJECT(expected))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", "expected"),
+				 errhint("Give an object such as {\"size\": \"r8gd.large\"}.")));
+	it = JsonbIteratorInit(&expected->root);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY &&
+			!has_attribute(wait->tupdesc, item.val.string.val,
+						   item.val.string.len))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value for \"%s\": a service has no attribute \"%s\"",
+							"expected", pnstrdup(item.val.string.val,
+												 item.val.string.len)),
+					 errhint("\\d chpg_service_detail_row lists the attributes.")));
+	}
+}
+
+static void
+begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 {
 	ChpgInvocation *invocation = &wait->prepared.invocation;
 	double		timeout;
 	int			i;
 
 	memset(wait, 0, sizeof(Wait));
+	wait->tupdesc = tupdesc;
 	wait->context = CurrentMemoryContext;
 	wait->poll_context = AllocSetContextCreate(CurrentMemoryContext, "chpg poll",
 											   ALLOCSET_DEFAULT_SIZES);
@@ -74,11 +118,8 @@ begin_wait(FunctionCallInfo fcinfo, Wait *wait)
 	wait->state = TextDatumGetCString(PG_GETARG_DATUM(i));
 	i = chpg_find_argument(invocation, "expected");
 	wait->expected = i < 0 ? (Datum) 0 : PG_GETARG_DATUM(i);
-	if (i >= 0 && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(wait->expected)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"%s\"", "expected"),
-				 errhint("Give an object such as {\"size\": \"r8gd.large\"}.")));
+	if (i >= 0)
+		check_expected(wait);
 	wait->poll_interval = chpg_interval_argument(invocation, "poll_interval");
 	timeout = chpg_interval_argument(invocation, "timeout");
 	if (timeout <= 0 || wait->poll_interval <= 0)
@@ -88,6 +129,10 @@ begin_wait(FunctionCallInfo fcinfo, Wait *wait)
 	wait->started = chpg_now();
 	wait->deadline = wait->started + (int64) (timeout * USECS_PER_SEC);
 	chpg_locate_service(&wait->prepared);
+
+	/* The next poll is the second attempt. */
+	wait->prepared.question.once = true;
+	wait->prepared.question.deadline = wait->deadline;
 }
 
 static void
@@ -136,7 +181,7 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 		report_state(wait, STATE_DELETED);
 		return true;
 	}
-	if (chpg_call_is_final(call) || ++wait->failures > FAILURES_TOLERATED)
+	if (!chpg_call_is_transient(call) || ++wait->failures > FAILURES_TOLERATED)
 		chpg_call_report(call);
 	wait->agreed = 0;
 	return false;
@@ -225,8 +270,7 @@ chpg_wait(PG_FUNCTION_ARGS)
 	HeapTuple	row;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
-	begin_wait(fcinfo, &wait);
-	wait.tupdesc = rsinfo->setDesc;
+	begin_wait(fcinfo, rsinfo->setDesc, &wait);
 	row = wait_for_service(&wait, do_nothing);
 	if (row != NULL)
 		tuplestore_puttuple(rsinfo->setResult, row);
@@ -264,8 +308,7 @@ chpg_wait_until(PG_FUNCTION_ARGS)
 				 errmsg("chpg_wait_until() cannot run inside a transaction block"),
 				 errhint("Call it on its own, or use chpg_wait().")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	begin_wait(fcinfo, &wait);
-	wait.tupdesc = service_row_type(fcinfo->flinfo->fn_oid);
+	begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait);
 	(void) wait_for_service(&wait, SPI_commit);
 	SPI_finish();
 	PG_RETURN_VOID();

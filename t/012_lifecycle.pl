@@ -148,6 +148,13 @@ is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.work_mem=1GB', 'keeps the other');
 is(value("SELECT count(DISTINCT service_id) FROM chpg_config()"), 1, 'the settings of the fleet');
 
+# A section that the API does not tell is not cleared.
+fault($url, path => 'config$', method => 'GET', patch => { 'result.pgBouncerConfig' => undef }, times => 1);
+clear_journal($url);
+fails_with($node, qq{SELECT chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, '55000',
+	qr/the API does not tell "pgBouncerConfig"/, 'a section that is not known');
+is_deeply(sent(), ['GET config'], 'nothing is replaced');
+
 # A setting that this database cannot hold is not sent back mutilated.
 $node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
 $node->safe_psql('latin', connect_sql($url));
@@ -163,6 +170,18 @@ like(value("SELECT uri FROM chpg_connection_info('$ORDERS')"),
 	qr{^postgres://postgres\@orders-\S+:5432/postgres\?sslmode=verify-full$}, 'connection parameters');
 is(value("SELECT status, jsonb_array_length(result) FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres')"),
 	'200|6', 'any request');
+fault($url, path => 'password$', status => 400,
+	body => encode_json({ status => 400, error => 'bad: <string:hunter2"secret> and hunter2\\"secret' }));
+unlike(
+	fails_with($node,
+		"SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/password',"
+		  . q{ body => jsonb_build_object('password', 'hunter2"secret'))},
+		'22023', qr/bad: <string:\*\*\*> and \*\*\*/, 'any request whose body is echoed'),
+	qr/hunter2/, 'shows nothing of it');
+clear_faults($url);
+fault($url, path => 'caCertificates$', status => 200, body => '<html>login</html>', content_type => 'text/html');
+fails_with($node, "SELECT chpg_ca_certificates('$ORDERS')", '08P01', qr/does not begin with "-----BEGIN/, 'a login page is no certificate');
+clear_faults($url);
 fails_with($node, "SELECT * FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres/pg0000000000000000000000ab')",
 	'42704', qr/the API does not know it.*NOT_FOUND/s, 'any request for what there is not');
 
@@ -230,6 +249,14 @@ fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 
 clear_faults($url);
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms')",
 	'57014', qr/did not become stopped in time/, 'a wait that takes too long');
+fault($url, path => "$ORDERS\$", hang => JSON::PP::true);
+clear_journal($url);
+my $begin = time;
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')",
+	'57014', qr/did not become running in time/, 'a wait for an API that hangs');
+cmp_ok(time - $begin, '<', 5, 'ends in time');
+is(request_count($url), 1, 'with one request for each poll');
+clear_faults($url);
 like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')"),
 	qr/NOTICE:  service "$ORDERS" is running after 0 s/, 'waiting without a snapshot');
 fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '2D000', qr/inside a transaction block/, 'not in a transaction');
@@ -260,6 +287,7 @@ for my $case (
 	[ "chpg_replace_config('$ORDERS', '{\"a\": null}')", '22023' ],
 	[ "chpg_wait('$ORDERS', timeout => '0')", '22023' ],
 	[ "chpg_wait('$ORDERS', expected => '[]')", '22023' ],
+	[ "chpg_wait('$ORDERS', expected => '{\"Size\": \"x\"}')", '22023' ],
 	[ q{chpg_request('HEAD', '/v1/organizations')}, '22023' ],
 	[ q{chpg_request('GET', '/v2/organizations')}, '22023' ],
 	[ q{chpg_request('GET', '/v1/../etc')}, '22023' ],
