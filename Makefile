@@ -34,6 +34,7 @@ OBJS = \
 	src/services.o \
 	src/settings.o \
 	src/sockets.o \
+	src/tags.o \
 	src/wait.o
 
 # In the order in which they are joined into the extension's script

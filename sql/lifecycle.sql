@@ -49,7 +49,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_set_tags';
 
 COMMENT ON FUNCTION chpg_set_tags(text, jsonb, text) IS
-'Adds tags to a service, or changes their values; other tags stay. tags is an object. 2 requests, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Adds tags to a service, or changes their values; other tags stay. tags is an object. A change that another session has queued is not seen until it is applied: wait for it with chpg_wait. 2 requests, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION chpg_set_tags(text, jsonb, text) FROM PUBLIC;
 
@@ -62,7 +62,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_remove_tags';
 
 COMMENT ON FUNCTION chpg_remove_tags(text, text[], text) IS
-'Removes the tags with these keys from a service; other tags stay. 2 requests, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Removes the tags with these keys from a service; other tags stay. A change that another session has queued is not seen until it is applied: wait for it with chpg_wait. 2 requests, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION chpg_remove_tags(text, text[], text) FROM PUBLIC;
 
@@ -272,7 +272,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_request';
 
 COMMENT ON FUNCTION chpg_request(text, text, jsonb, jsonb, text) IS
-'Sends any request to the API: path begins with /v1/, and {organization_id} in it stands for the servers. query is an object of texts. 1 request. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Sends any request that the API answers in JSON: path begins with /v1/, and {organization_id} in it stands for the servers. query is an object of texts. 1 request. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION chpg_request(text, text, jsonb, jsonb, text) FROM PUBLIC;
 

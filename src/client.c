@@ -29,6 +29,9 @@
 /* Where the API names no time after a 429: its whole window. */
 #define DEFAULT_RESET		10.0
 
+/* A longer time is none, but a date, say. */
+#define MAX_RESET			3600
+
 typedef enum CallState
 {
 	CALL_RUNNING,
@@ -69,6 +72,7 @@ struct ChpgCall
 	int64		started;		/* when the first attempt was due */
 	int64		not_before;		/* when the next attempt is due */
 	int			attempts;
+	int			rate_limited;	/* attempts that only the budget refused */
 	ChpgJson   *document;
 	char	   *text;			/* of an answer that is no JSON */
 
@@ -294,12 +298,11 @@ reset_time(ChpgTransfer *transfer, const ChpgHttpResponse *response)
 		char	   *end;
 		double		seconds = strtod(reset, &end);
 
-		if (end != reset && isfinite(seconds) && seconds >= 0)
-			return Min(Max(seconds, (double) response->retry_after),
-					   SECS_PER_DAY);
+		if (end != reset && seconds >= 0 && seconds <= MAX_RESET)
+			return Max(seconds, (double) Min(response->retry_after, MAX_RESET));
 	}
 	if (response->retry_after > 0)
-		return Min(response->retry_after, SECS_PER_DAY);
+		return Min(response->retry_after, MAX_RESET);
 	return DEFAULT_RESET;
 }
 
@@ -324,7 +327,7 @@ is_transient(const ChpgCall *call)
 static double
 backoff(const ChpgCall *call)
 {
-	double		delay = (double) FIRST_DELAY * (1 << (call->attempts - 1));
+	double		delay = (double) FIRST_DELAY * (1 << Min(call->attempts - 1, 6));
 
 	return delay * (0.5 + pg_prng_double(&pg_global_prng_state) / 2);
 }
@@ -338,11 +341,12 @@ consider_retry(ChpgCall *call, double retry_after)
 
 	if (call->failure == FAILURE_RATE_LIMIT)
 	{
+		call->rate_limited++;
 		delay = Max(delay, call->wait * USECS_PER_SEC);
 		chpg_budget_block(call->question.connection, now + (int64) delay);
 	}
-	if (!is_transient(call) || call->question.once ||
-		call->attempts > chpg_max_retries ||
+	if (!is_transient(call) || call->question.once || chpg_max_retries == 0 ||
+		call->attempts - call->rate_limited > chpg_max_retries ||
 		now - call->started + delay > (double) chpg_max_wait * 1000)
 		return;
 	call->not_before = now + (int64) delay;
@@ -564,7 +568,7 @@ static const FailureText failure_texts[] = {
 	[FAILURE_RATE_LIMIT] = {
 		ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 		"the key's request budget is used up",
-		"Others may use the same key. Try again later, or raise \"chpg.max_wait\" or \"chpg.max_retries\"."
+		"Others may use the same key. Try again later, or raise \"chpg.max_wait\"."
 	},
 	[FAILURE_API] = {
 		ERRCODE_SYSTEM_ERROR,

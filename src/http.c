@@ -378,6 +378,12 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS,
 									  request->body));
 	}
+	else if (strncmp(request->method, "P", 1) == 0)
+	{
+		/* POST, PUT and PATCH say that their body is empty. */
+		check_option(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L));
+		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, ""));
+	}
 	check_option(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers));
 	check_option(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error));
 	check_option(curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer));

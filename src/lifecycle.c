@@ -44,11 +44,9 @@ PG_FUNCTION_INFO_V1(chpg_create_read_replica);
 PG_FUNCTION_INFO_V1(chpg_create_service);
 PG_FUNCTION_INFO_V1(chpg_delete_service);
 PG_FUNCTION_INFO_V1(chpg_promote_service);
-PG_FUNCTION_INFO_V1(chpg_remove_tags);
 PG_FUNCTION_INFO_V1(chpg_restart_service);
 PG_FUNCTION_INFO_V1(chpg_restore_service);
 PG_FUNCTION_INFO_V1(chpg_set_password);
-PG_FUNCTION_INFO_V1(chpg_set_tags);
 PG_FUNCTION_INFO_V1(chpg_switchover_service);
 PG_FUNCTION_INFO_V1(chpg_update_service);
 
@@ -149,11 +147,15 @@ static void
 log_write(const ChpgQuestion *question, const ChpgCall *call)
 {
 	const char *request_id = call ? chpg_call_request_id(call) : NULL;
+	const char *body = chpg_build_body(question, true);
 
 	ereport(LOG,
-			(errmsg("chpg: role \"%s\" sent %s %s",
+			(errmsg("chpg: role \"%s\" (session of \"%s\") sent %s %s%s%s",
 					GetUserNameFromId(GetUserId(), false),
-					question->endpoint->method, chpg_build_path(question)),
+					GetUserNameFromId(GetSessionUserId(), false),
+					question->endpoint->method, chpg_build_path(question),
+					body ? " " : "",
+					body ? chpg_json_convert(body, strlen(body)) : ""),
 			 errdetail_log("Purpose: %s%s%s; %s; request id %s.",
 						   question->endpoint->purpose,
 						   question->service_name ? " " : "",
@@ -180,7 +182,11 @@ attempt_write(const ChpgQuestion *question)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+
+	/* A cancel that arrives now must not hide that it was carried out. */
+	HOLD_INTERRUPTS();
 	log_write(question, call);
+	RESUME_INTERRUPTS();
 	return call;
 }
 
@@ -279,9 +285,8 @@ answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
 											   BlessTupleDesc(tupdesc)));
 }
 
-/* Send, and return the row that the API answers; NULL in a dry run. */
-static Datum
-send_for_row(FunctionCallInfo fcinfo, const ChpgQuestion *question)
+Datum
+chpg_send_for_row(FunctionCallInfo fcinfo, const ChpgQuestion *question)
 {
 	ChpgCall   *call = chpg_send_write(question);
 
@@ -304,7 +309,7 @@ chpg_create_service(PG_FUNCTION_ARGS)
 
 	chpg_begin_operation(fcinfo, CHPG_CREATE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
-	return send_for_row(fcinfo, &prepared.question);
+	return chpg_send_for_row(fcinfo, &prepared.question);
 }
 
 /*
@@ -317,7 +322,7 @@ chpg_restore_service(PG_FUNCTION_ARGS)
 
 	chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
-	return send_for_row(fcinfo, &prepared.question);
+	return chpg_send_for_row(fcinfo, &prepared.question);
 }
 
 /* Before its first backup, a service cannot have a replica. */
@@ -397,29 +402,9 @@ chpg_create_read_replica(PG_FUNCTION_ARGS)
 	retry_for = chpg_interval_argument(&prepared.invocation, "retry_for");
 	chpg_locate_service(&prepared);
 	if (chpg_dry_run)
-		return send_for_row(fcinfo, &prepared.question);
+		return chpg_send_for_row(fcinfo, &prepared.question);
 	call = send_until_ready(&prepared.question, retry_for);
 	return answer_row(fcinfo, &prepared.question, call);
-}
-
-/*
- * A PATCH without tags removes them, whatever merge-patch says, so each one
- * has them.  Returns the present ones as an object.
- */
-static Datum
-read_tags(const ChpgPrepared *prepared)
-{
-	ChpgJsonNode *tags = chpg_read_now(prepared, CHPG_GET_SERVICE, "tags");
-
-	if (tags == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the API does not tell the tags of service \"%s\"",
-						prepared->question.service_id),
-				 errdetail("A change that does not name them would remove them."),
-				 errhint("Give all tags in the argument \"tags\" of chpg_update_service().")));
-	return DirectFunctionCall1(jsonb_in,
-							   CStringGetDatum(chpg_tags_to_object(tags)));
 }
 
 /*
@@ -442,44 +427,8 @@ chpg_update_service(PG_FUNCTION_ARGS)
 				 errhint("Give at least one of name, size, ha_type and tags.")));
 	chpg_locate_service(&prepared);
 	if (*tags == NULL)
-		*tags = chpg_tags_to_list(read_tags(&prepared));
-	return send_for_row(fcinfo, &prepared.question);
-}
-
-/* Send the present tags, changed by an argument. */
-static Datum
-change_tags(FunctionCallInfo fcinfo, const char *name, PGFunction change)
-{
-	ChpgPrepared prepared;
-	Datum		tags;
-	int			i;
-
-	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
-	i = chpg_find_argument(&prepared.invocation, name);
-	if (i < 0)
-		chpg_refuse_null(name);
-	chpg_locate_service(&prepared);
-	tags = DirectFunctionCall2(change, read_tags(&prepared), PG_GETARG_DATUM(i));
-	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
-	return send_for_row(fcinfo, &prepared.question);
-}
-
-/*
- * chpg_set_tags(service, tags)
- */
-Datum
-chpg_set_tags(PG_FUNCTION_ARGS)
-{
-	return change_tags(fcinfo, "tags", jsonb_concat);
-}
-
-/*
- * chpg_remove_tags(service, keys)
- */
-Datum
-chpg_remove_tags(PG_FUNCTION_ARGS)
-{
-	return change_tags(fcinfo, "keys", jsonb_delete_array);
+		*tags = chpg_tags_to_list(chpg_read_tags(&prepared));
+	return chpg_send_tags(fcinfo, &prepared);
 }
 
 /*
@@ -547,7 +496,7 @@ command_service(FunctionCallInfo fcinfo, const char *command,
 	if (needs_standby)
 		check_standby(&prepared);
 	*chpg_prepared_argument(&prepared, "command") = command;
-	return send_for_row(fcinfo, &prepared.question);
+	return chpg_send_for_row(fcinfo, &prepared.question);
 }
 
 /*

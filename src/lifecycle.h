@@ -50,9 +50,25 @@ extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
  */
 extern ChpgCall *chpg_send_write(const ChpgQuestion *question);
 
+/* Send a change, and return the row of its answer; NULL in a dry run. */
+extern Datum chpg_send_for_row(FunctionCallInfo fcinfo,
+							   const ChpgQuestion *question);
+
 /* The row of an answer; where it has none, what is known without one. */
 extern HeapTuple chpg_answer_tuple(const ChpgQuestion *question,
 								   ChpgCall *call, TupleDesc tupdesc);
+
+/* in tags.c */
+
+/*
+ * The tags of the service as an object in jsonb, with the changes that this
+ * backend has sent but the API does not show yet.  1 request.  Error 55000 if
+ * the API does not tell them.
+ */
+extern Datum chpg_read_tags(const ChpgPrepared *prepared);
+
+/* Send a change that names the tags, and remember them. */
+extern Datum chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared);
 
 /* An interval argument in seconds; 0 if it is NULL. */
 extern double chpg_interval_argument(const ChpgInvocation *invocation,

@@ -61,12 +61,12 @@ static const char *
 fill_organization(const char *path, const ChpgConnection *connection)
 {
 	static const char name[] = "{organization_id}";
-	const char *found = strstr(path, name);
+	const char *found;
 
-	if (found == NULL)
-		return path;
-	return psprintf("%.*s%s%s", (int) (found - path), path,
-					connection->organization_id, found + strlen(name));
+	while ((found = strstr(path, name)) != NULL)
+		path = psprintf("%.*s%s%s", (int) (found - path), path,
+						connection->organization_id, found + strlen(name));
+	return path;
 }
 
 /* An object's entries as a query string. */

@@ -58,7 +58,7 @@ chpg_define_settings(void)
 
 	DefineCustomIntVariable("chpg.max_retries",
 							"Sets how many times a request is sent again after a transient failure.",
-							"Only requests that change nothing, or that certainly were not carried out, are sent again.",
+							"Only requests that change nothing, or that certainly were not carried out, are sent again. Refusals for the rate limit do not count, unless this is 0.",
 							&chpg_max_retries,
 							3, 0, 10,
 							PGC_USERSET, 0,

@@ -90,6 +90,14 @@ fails_with($node, "SELECT chpg_update_service('$ORDERS', size => 'x')", '55000',
 	qr/the API does not tell the tags/, 'tags that are not known');
 is_deeply(sent(), ["GET $ORDERS"], 'nothing is changed then');
 
+# Changes that are still queued are not taken back by the next.
+reset_emulator($url, apply_polls => 4);
+my $queued = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}');
+	SELECT FROM chpg_remove_tags('$ORDERS', '{a}'); SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.xlarge')});
+like($queued, qr/NOTICE:  the API does not show yet the tags sent 0 s ago/, 'a change on a queued one says so');
+is(value("SELECT tags->>'a' IS NULL, tags->>'b', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
+	't|2|production', 'and keeps it');
+
 # Commands
 reset_emulator($url);
 is(value("SELECT id FROM chpg_restart_service('$ORDERS')"), $ORDERS, 'restart');

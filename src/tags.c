@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * tags.c
+ *		Changing some tags of a service, and keeping the others.
+ *
+ * A PATCH replaces all tags, so a change of some is made of those that the API
+ * shows.  But a change is queued, and until it is applied the API shows the
+ * tags before it: made of those, the next change would take it back.  So we
+ * remember for a while what was sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "lifecycle.h"
+#include "quote.h"
+#include "sockets.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* How long a change may be queued, in microseconds. */
+#define QUEUE_TIME			(10 * 60 * USECS_PER_SEC)
+
+typedef struct SentTags
+{
+	char	   *service_id;
+	char	   *tags;			/* an object in JSON */
+	int64		sent_at;
+} SentTags;
+
+/* Of each service that this backend has changed. */
+static List *sent_tags = NIL;
+
+PG_FUNCTION_INFO_V1(chpg_remove_tags);
+PG_FUNCTION_INFO_V1(chpg_set_tags);
+
+static SentTags *
+find_sent_tags(const char *service_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, sent_tags)
+	{
+		SentTags   *sent = (SentTags *) lfirst(lc);
+
+		if (strcmp(sent->service_id, service_id) == 0)
+			return sent;
+	}
+	return NULL;
+}
+
+static Datum
+tags_from_text(const char *object)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(object));
+}
+
+/* Remember tags in the form in which they are sent. */
+static void
+remember_tags(const char *service_id, const char *list)
+{
+	ChpgJson   *document = chpg_json_create(CurrentMemoryContext);
+	SentTags   *sent = find_sent_tags(service_id);
+	MemoryContext caller;
+	char	   *object;
+
+	chpg_json_set_json(document, "tags", list);
+	object = chpg_tags_to_object(chpg_json_get(chpg_json_root(document), "tags"));
+	chpg_json_free(document);
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	if (sent == NULL)
+	{
+		sent = palloc0(sizeof(SentTags));
+		sent->service_id = pstrdup(service_id);
+		sent_tags = lappend(sent_tags, sent);
+	}
+	if (sent->tags != NULL)
+		pfree(sent->tags);
+	sent->tags = pstrdup(object);
+	sent->sent_at = chpg_now();
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * A PATCH without tags removes them, whatever merge-patch says, so each one
+ * has them.  Returns the present ones as an object.
+ */
+static Datum
+read_shown_tags(const ChpgPrepared *prepared)
+{
+	ChpgJsonNode *tags = chpg_read_now(prepared, CHPG_GET_SERVICE, "tags");
+
+	if (tags == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the API does not tell the tags of service \"%s\"",
+						prepared->question.service_id),
+				 errdetail("A change that does not name them would remove them."),
+				 errhint("Give all tags in the argument \"tags\" of chpg_update_service().")));
+	return DirectFunctionCall1(jsonb_in,
+							   CStringGetDatum(chpg_tags_to_object(tags)));
+}
+
+Datum
+chpg_read_tags(const ChpgPrepared *prepared)
+{
+	Datum		shown = read_shown_tags(prepared);
+	SentTags   *sent = find_sent_tags(prepared->question.service_id);
+	Datum		tags;
+
+	if (sent == NULL || chpg_now() - sent->sent_at > QUEUE_TIME)
+		return shown;
+	tags = tags_from_text(sent->tags);
+	if (DatumGetBool(DirectFunctionCall2(jsonb_eq, shown, tags)))
+		return shown;
+	ereport(NOTICE,
+			(errmsg("the API does not show yet the tags sent %.0f s ago",
+					(double) (chpg_now() - sent->sent_at) / USECS_PER_SEC),
+			 errdetail("This change is made of those sent.")));
+	return tags;
+}
+
+Datum
+chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
+{
+	Datum		row = chpg_send_for_row(fcinfo, &prepared->question);
+
+	if (!fcinfo->isnull)
+		remember_tags(prepared->question.service_id,
+					  *chpg_prepared_argument(prepared, "tags"));
+	return row;
+}
+
+/* Send the present tags, changed by an argument. */
+static Datum
+change_tags(FunctionCallInfo fcinfo, const char *name, PGFunction change)
+{
+	ChpgPrepared prepared;
+	Datum		tags;
+	int			i;
+
+	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	i = chpg_find_argument(&prepared.invocation, name);
+	if (i < 0)
+		chpg_refuse_null(name);
+	chpg_locate_service(&prepared);
+	tags = DirectFunctionCall2(change, chpg_read_tags(&prepared), PG_GETARG_DATUM(i));
+	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
+	return chpg_send_tags(fcinfo, &prepared);
+}
+
+/*
+ * chpg_set_tags(service, tags)
+ */
+Datum
+chpg_set_tags(PG_FUNCTION_ARGS)
+{
+	return change_tags(fcinfo, "tags", jsonb_concat);
+}
+
+/*
+ * chpg_remove_tags(service, keys)
+ */
+Datum
+chpg_remove_tags(PG_FUNCTION_ARGS)
+{
+	return change_tags(fcinfo, "keys", jsonb_delete_array);
+}
