@@ -16,7 +16,7 @@ CREATE FUNCTION chpg_create_service(
 	pgbouncer_config jsonb DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_create_service';
 
 COMMENT ON FUNCTION chpg_create_service(text, text, text, text, bigint, text, text, jsonb, jsonb, jsonb, text) IS
@@ -32,7 +32,7 @@ CREATE FUNCTION chpg_update_service(
 	tags jsonb DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_update_service';
 
 COMMENT ON FUNCTION chpg_update_service(text, text, text, text, jsonb, text) IS
@@ -45,7 +45,7 @@ CREATE FUNCTION chpg_set_tags(
 	tags jsonb,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_set_tags';
 
 COMMENT ON FUNCTION chpg_set_tags(text, jsonb, text) IS
@@ -58,7 +58,7 @@ CREATE FUNCTION chpg_remove_tags(
 	keys text[],
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_remove_tags';
 
 COMMENT ON FUNCTION chpg_remove_tags(text, text[], text) IS
@@ -71,7 +71,7 @@ CREATE FUNCTION chpg_delete_service(
 	confirm_name text,
 	server text DEFAULT NULL)
 RETURNS text
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_delete_service';
 
 COMMENT ON FUNCTION chpg_delete_service(text, text, text) IS
@@ -83,7 +83,7 @@ CREATE FUNCTION chpg_restart_service(
 	service text,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_restart_service';
 
 COMMENT ON FUNCTION chpg_restart_service(text, text) IS
@@ -95,7 +95,7 @@ CREATE FUNCTION chpg_promote_service(
 	service text,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_promote_service';
 
 COMMENT ON FUNCTION chpg_promote_service(text, text) IS
@@ -107,7 +107,7 @@ CREATE FUNCTION chpg_switchover_service(
 	service text,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_switchover_service';
 
 COMMENT ON FUNCTION chpg_switchover_service(text, text) IS
@@ -120,7 +120,7 @@ CREATE FUNCTION chpg_set_password(
 	password text DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS text
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_set_password';
 
 COMMENT ON FUNCTION chpg_set_password(text, text, text) IS
@@ -137,7 +137,7 @@ CREATE FUNCTION chpg_create_read_replica(
 	retry_for interval DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_create_read_replica';
 
 COMMENT ON FUNCTION chpg_create_read_replica(text, text, jsonb, jsonb, jsonb, interval, text) IS
@@ -154,7 +154,7 @@ CREATE FUNCTION chpg_restore_service(
 	pgbouncer_config jsonb DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS chpg_service_detail_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_restore_service';
 
 COMMENT ON FUNCTION chpg_restore_service(text, text, timestamptz, jsonb, jsonb, jsonb, text) IS
@@ -217,7 +217,7 @@ CREATE FUNCTION chpg_ca_certificates(
 	service text,
 	server text DEFAULT NULL)
 RETURNS text
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_ca_certificates';
 
 COMMENT ON FUNCTION chpg_ca_certificates(text, text) IS
@@ -268,11 +268,11 @@ CREATE FUNCTION chpg_request(
 	body jsonb DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS chpg_response_row
-LANGUAGE C VOLATILE PARALLEL UNSAFE 
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_request';
 
 COMMENT ON FUNCTION chpg_request(text, text, jsonb, jsonb, text) IS
-'Sends any request that the API answers in JSON: path begins with /v1/, and {organization_id} in it stands for the servers. query is an object of texts. 1 request. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Sends any request that the API answers in JSON: path begins with /v1/, and {organization_id} in it stands for the server''s. query is an object of texts. 1 request. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION chpg_request(text, text, jsonb, jsonb, text) FROM PUBLIC;
 

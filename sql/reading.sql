@@ -50,7 +50,7 @@ COMMENT ON COLUMN chpg_service_row.size IS 'Size of the virtual machine.';
 COMMENT ON COLUMN chpg_service_row.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
 COMMENT ON COLUMN chpg_service_row.ha_type IS 'Standbys for high availability: none, async or sync.';
 COMMENT ON COLUMN chpg_service_row.is_primary IS 'False for a read replica.';
-COMMENT ON COLUMN chpg_service_row.tags IS 'Tags as one object: tags->>team.';
+COMMENT ON COLUMN chpg_service_row.tags IS 'Tags as one object: tags->>''team''.';
 COMMENT ON COLUMN chpg_service_row.created_at IS 'When the service was created.';
 
 CREATE FUNCTION chpg_services(server text DEFAULT NULL)
@@ -112,7 +112,7 @@ COMMENT ON COLUMN chpg_service_detail_row.size IS 'Size of the virtual machine.'
 COMMENT ON COLUMN chpg_service_detail_row.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
 COMMENT ON COLUMN chpg_service_detail_row.ha_type IS 'Standbys for high availability: none, async or sync.';
 COMMENT ON COLUMN chpg_service_detail_row.is_primary IS 'False for a read replica.';
-COMMENT ON COLUMN chpg_service_detail_row.tags IS 'Tags as one object: tags->>team.';
+COMMENT ON COLUMN chpg_service_detail_row.tags IS 'Tags as one object: tags->>''team''.';
 COMMENT ON COLUMN chpg_service_detail_row.created_at IS 'When the service was created.';
 COMMENT ON COLUMN chpg_service_detail_row.hostname IS 'Host name to connect to.';
 COMMENT ON COLUMN chpg_service_detail_row.username IS 'Name of the superuser.';
@@ -154,7 +154,7 @@ CREATE TYPE chpg_slow_pattern_row AS (
 
 COMMENT ON TYPE chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
 COMMENT ON COLUMN chpg_slow_pattern_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_slow_pattern_row.query_id IS 'Hash of the normalized query, PostgreSQLs own: joins with pg_stat_statements.queryid. 0 groups what has none.';
+COMMENT ON COLUMN chpg_slow_pattern_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
 COMMENT ON COLUMN chpg_slow_pattern_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
 COMMENT ON COLUMN chpg_slow_pattern_row.db_name IS 'Database.';
 COMMENT ON COLUMN chpg_slow_pattern_row.db_user IS 'Database user.';
@@ -259,7 +259,7 @@ CREATE TYPE chpg_slow_pattern_execution_row AS (
 COMMENT ON TYPE chpg_slow_pattern_execution_row IS 'One execution of a slow query pattern.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.executed_at IS 'When the execution was recorded.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_id IS 'Hash of the normalized query, PostgreSQLs own.';
+COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_name IS 'Database.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_user IS 'Database user.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';

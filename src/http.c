@@ -464,7 +464,7 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 		(rc == CURLE_OUT_OF_MEMORY && transfer->header_size > 0))
 		return CHPG_HTTP_TOO_LARGE;
 	if (transfer->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
-		return CHPG_HTTP_FAILED;
+		return was_sent(transfer->easy) ? CHPG_HTTP_BROKEN : CHPG_HTTP_FAILED;
 	switch (rc)
 	{
 		case CURLE_OK:

@@ -117,8 +117,10 @@ read_text_now(const ChpgPrepared *prepared, const char *key)
 {
 	ChpgJsonNode *node = chpg_read_now(prepared, CHPG_GET_SERVICE, key);
 
-	return chpg_json_kind(node) == CHPG_JSON_STRING ?
-		chpg_json_text(node) : NULL;
+	if (chpg_json_kind(node) != CHPG_JSON_STRING)
+		return NULL;
+	(void) chpg_json_serialize_exactly(node);	/* it decides something */
+	return chpg_json_text(node);
 }
 
 const char **

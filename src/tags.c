@@ -100,8 +100,8 @@ read_shown_tags(const ChpgPrepared *prepared)
 						prepared->question.service_id),
 				 errdetail("A change that does not name them would remove them."),
 				 errhint("Give all tags in the argument \"tags\" of chpg_update_service().")));
-	return DirectFunctionCall1(jsonb_in,
-							   CStringGetDatum(chpg_tags_to_object(tags)));
+	(void) chpg_json_serialize_exactly(tags);
+	return tags_from_text(chpg_tags_to_object(tags));
 }
 
 Datum
