@@ -343,7 +343,8 @@ consider_retry(ChpgCall *call, double retry_after)
 	{
 		call->rate_limited++;
 		delay = Max(delay, call->wait * USECS_PER_SEC);
-		chpg_budget_block(call->question.connection, now + (int64) delay);
+		chpg_budget_block(call->question.connection,
+						  now + (int64) (call->wait * USECS_PER_SEC));
 	}
 	if (!is_transient(call) || call->question.once || chpg_max_retries == 0 ||
 		call->attempts - call->rate_limited > chpg_max_retries ||

@@ -381,6 +381,7 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	else if (strncmp(request->method, "P", 1) == 0)
 	{
 		/* POST, PUT and PATCH say that their body is empty. */
+		append_header(transfer, "Content-Type: application/json");
 		check_option(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L));
 		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, ""));
 	}

@@ -68,6 +68,7 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 	if (invocation->null_argument != NULL)
 		chpg_refuse_null(invocation->null_argument);
 	memset(&prepared->question, 0, sizeof(ChpgQuestion));
+	prepared->shown_tags = NULL;
 	prepared->question.connection = invocation->connection;
 	prepared->question.endpoint = endpoint;
 	prepared->question.arguments = &invocation->arguments;
@@ -172,6 +173,7 @@ log_write(const ChpgQuestion *question, const ChpgCall *call)
 static ChpgCall *
 attempt_write(const ChpgQuestion *question)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	ChpgCall   *call = chpg_call_create(question);
 
 	PG_TRY();
@@ -180,6 +182,7 @@ attempt_write(const ChpgQuestion *question)
 	}
 	PG_CATCH();
 	{
+		MemoryContextSwitchTo(caller);
 		log_write(question, NULL);
 		PG_RE_THROW();
 	}
@@ -224,9 +227,7 @@ check_not_repeated(const ChpgQuestion *question)
 static void
 note_creation(const ChpgQuestion *question)
 {
-	if (!question->endpoint->creates)
-		return;
-	last_creation = identify_write(question);
+	last_creation = question->endpoint->creates ? identify_write(question) : 0;
 	last_creation_at = GetCurrentStatementStartTimestamp();
 }
 
@@ -275,9 +276,9 @@ chpg_answer_tuple(const ChpgQuestion *question, ChpgCall *call,
 	return heap_form_tuple(tupdesc, values, nulls);
 }
 
-static Datum
-answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
-		   ChpgCall *call)
+Datum
+chpg_answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+				ChpgCall *call)
 {
 	TupleDesc	tupdesc;
 
@@ -294,7 +295,7 @@ chpg_send_for_row(FunctionCallInfo fcinfo, const ChpgQuestion *question)
 
 	if (call == NULL)
 		PG_RETURN_NULL();
-	return answer_row(fcinfo, question, call);
+	return chpg_answer_row(fcinfo, question, call);
 }
 
 /*
@@ -406,7 +407,7 @@ chpg_create_read_replica(PG_FUNCTION_ARGS)
 	if (chpg_dry_run)
 		return chpg_send_for_row(fcinfo, &prepared.question);
 	call = send_until_ready(&prepared.question, retry_for);
-	return answer_row(fcinfo, &prepared.question, call);
+	return chpg_answer_row(fcinfo, &prepared.question, call);
 }
 
 /*

@@ -20,6 +20,7 @@ typedef struct ChpgPrepared
 {
 	ChpgInvocation invocation;
 	ChpgQuestion question;
+	char	   *shown_tags;		/* by the API; NULL if not read */
 } ChpgPrepared;
 
 /*
@@ -55,6 +56,8 @@ extern Datum chpg_send_for_row(FunctionCallInfo fcinfo,
 							   const ChpgQuestion *question);
 
 /* The row of an answer; where it has none, what is known without one. */
+extern Datum chpg_answer_row(FunctionCallInfo fcinfo,
+							 const ChpgQuestion *question, ChpgCall *call);
 extern HeapTuple chpg_answer_tuple(const ChpgQuestion *question,
 								   ChpgCall *call, TupleDesc tupdesc);
 
@@ -65,7 +68,7 @@ extern HeapTuple chpg_answer_tuple(const ChpgQuestion *question,
  * backend has sent but the API does not show yet.  1 request.  Error 55000 if
  * the API does not tell them.
  */
-extern Datum chpg_read_tags(const ChpgPrepared *prepared);
+extern Datum chpg_read_tags(ChpgPrepared *prepared);
 
 /* Send a change that names the tags, and remember them. */
 extern Datum chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared);

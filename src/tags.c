@@ -24,10 +24,13 @@
 /* How long a change may be queued, in microseconds. */
 #define QUEUE_TIME			(10 * 60 * USECS_PER_SEC)
 
+/* Tags are objects in JSON, in the form that jsonb prints. */
 typedef struct SentTags
 {
+	MemoryContext context;		/* of all this */
 	char	   *service_id;
-	char	   *tags;			/* an object in JSON */
+	char	   *tags;			/* sent last */
+	List	   *earlier;		/* shown or sent before; NIL: not known */
 	int64		sent_at;
 } SentTags;
 
@@ -58,30 +61,83 @@ tags_from_text(const char *object)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(object));
 }
 
-/* Remember tags in the form in which they are sent. */
-static void
-remember_tags(const char *service_id, const char *list)
+static char *
+tags_to_text(Datum tags)
+{
+	Jsonb	   *object = DatumGetJsonbP(tags);
+
+	return JsonbToCString(NULL, &object->root, VARSIZE(object));
+}
+
+/* From the form in which they are sent. */
+static char *
+list_to_text(const char *list)
 {
 	ChpgJson   *document = chpg_json_create(CurrentMemoryContext);
-	SentTags   *sent = find_sent_tags(service_id);
-	MemoryContext caller;
-	char	   *object;
+	Datum		tags;
 
 	chpg_json_set_json(document, "tags", list);
-	object = chpg_tags_to_object(chpg_json_get(chpg_json_root(document), "tags"));
+	tags = tags_from_text(chpg_tags_to_object(chpg_json_get(chpg_json_root(document),
+															"tags")));
 	chpg_json_free(document);
-	caller = MemoryContextSwitchTo(TopMemoryContext);
-	if (sent == NULL)
-	{
-		sent = palloc0(sizeof(SentTags));
-		sent->service_id = pstrdup(service_id);
-		sent_tags = lappend(sent_tags, sent);
-	}
-	if (sent->tags != NULL)
-		pfree(sent->tags);
-	sent->tags = pstrdup(object);
+	return tags_to_text(tags);
+}
+
+static void
+forget_tags(SentTags *sent)
+{
+	sent_tags = list_delete_ptr(sent_tags, sent);
+	MemoryContextDelete(sent->context);
+}
+
+static void
+remember_tags(const ChpgPrepared *prepared, const char *list)
+{
+	const char *service_id = prepared->question.service_id;
+	char	   *tags = list_to_text(list);
+	SentTags   *former = find_sent_tags(service_id);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "chpg sent tags",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	SentTags   *sent = palloc0(sizeof(SentTags));
+	ListCell   *lc;
+
+	sent->context = context;
+	sent->service_id = pstrdup(service_id);
+	sent->tags = pstrdup(tags);
 	sent->sent_at = chpg_now();
+	if (former != NULL)
+	{
+		/* The former may still be queued as well. */
+		foreach(lc, former->earlier)
+			sent->earlier = lappend(sent->earlier, pstrdup(lfirst(lc)));
+		sent->earlier = lappend(sent->earlier, pstrdup(former->tags));
+	}
+	if (prepared->shown_tags != NULL)
+		sent->earlier = lappend(sent->earlier, pstrdup(prepared->shown_tags));
+	MemoryContextSwitchTo(TopMemoryContext);
+	sent_tags = lappend(sent_tags, sent);
 	MemoryContextSwitchTo(caller);
+	if (former != NULL)
+		forget_tags(former);
+}
+
+/* Is what the API shows just what was there before the change? */
+static bool
+is_queued(const SentTags *sent, const char *shown)
+{
+	ListCell   *lc;
+
+	if (strcmp(shown, sent->tags) == 0 ||
+		chpg_now() - sent->sent_at > QUEUE_TIME)
+		return false;
+	foreach(lc, sent->earlier)
+	{
+		if (strcmp(shown, (char *) lfirst(lc)) == 0)
+			return true;
+	}
+	return sent->earlier == NIL;
 }
 
 /*
@@ -105,33 +161,36 @@ read_shown_tags(const ChpgPrepared *prepared)
 }
 
 Datum
-chpg_read_tags(const ChpgPrepared *prepared)
+chpg_read_tags(ChpgPrepared *prepared)
 {
 	Datum		shown = read_shown_tags(prepared);
 	SentTags   *sent = find_sent_tags(prepared->question.service_id);
-	Datum		tags;
 
-	if (sent == NULL || chpg_now() - sent->sent_at > QUEUE_TIME)
+	prepared->shown_tags = tags_to_text(shown);
+	if (sent == NULL)
 		return shown;
-	tags = tags_from_text(sent->tags);
-	if (DatumGetBool(DirectFunctionCall2(jsonb_eq, shown, tags)))
+	if (!is_queued(sent, prepared->shown_tags))
+	{
+		/* It has been applied, or somebody else has changed them since. */
+		forget_tags(sent);
 		return shown;
+	}
 	ereport(NOTICE,
 			(errmsg("the API does not show yet the tags sent %.0f s ago",
 					(double) (chpg_now() - sent->sent_at) / USECS_PER_SEC),
 			 errdetail("This change is made of those sent.")));
-	return tags;
+	return tags_from_text(sent->tags);
 }
 
 Datum
 chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 {
-	Datum		row = chpg_send_for_row(fcinfo, &prepared->question);
+	ChpgCall   *call = chpg_send_write(&prepared->question);
 
-	if (!fcinfo->isnull)
-		remember_tags(prepared->question.service_id,
-					  *chpg_prepared_argument(prepared, "tags"));
-	return row;
+	if (call == NULL)
+		PG_RETURN_NULL();
+	remember_tags(prepared, *chpg_prepared_argument(prepared, "tags"));
+	return chpg_answer_row(fcinfo, &prepared->question, call);
 }
 
 /* Send the present tags, changed by an argument. */

@@ -13,6 +13,7 @@ use Test::More;
 
 my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $url = start_emulator();
+$ENV{CHPG_EMULATOR_URL} = $url;
 my $node = start_node('main');
 
 $node->safe_psql('postgres', connect_sql($url));
@@ -97,6 +98,14 @@ my $queued = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}'
 like($queued, qr/NOTICE:  the API does not show yet the tags sent 0 s ago/, 'a change on a queued one says so');
 is(value("SELECT tags->>'a' IS NULL, tags->>'b', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
 	't|2|production', 'and keeps it');
+
+# But what somebody else has changed since is kept.
+reset_emulator($url);
+value(qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}');
+	SELECT FROM chpg_wait('$ORDERS', poll_interval => '1 ms', expected => '{"tags": {"a": "1"}}');
+	\\! $FindBin::RealBin/../emulator/ctl set orders '{"tags": [{"key": "other", "value": "hand"}]}'
+	SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
+is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ], 'the change of another is kept');
 
 # Commands
 reset_emulator($url);
