@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "settings.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 int			chpg_connect_timeout = 10000;
@@ -21,9 +22,28 @@ int			chpg_max_wait = 60000;
 int			chpg_request_timeout = 30000;
 char	   *chpg_server = NULL;
 
+/*
+ * Until the library is loaded, SET takes any value; one that is no boolean
+ * would then be dropped, and the change that was to be shown would be made.
+ */
+static void
+check_dry_run(void)
+{
+	const char *value = GetConfigOption("chpg.dry_run", true, false);
+	bool		parsed;
+
+	if (value != NULL && !parse_bool(value, &parsed))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" requires a Boolean value",
+						"chpg.dry_run")));
+}
+
 void
 chpg_define_settings(void)
 {
+	check_dry_run();
+
 	DefineCustomIntVariable("chpg.connect_timeout",
 							"Sets the maximum time to wait for a connection to the API.",
 							"Covers name resolution, TCP and TLS.",

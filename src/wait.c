@@ -226,9 +226,9 @@ sleep_between_polls(const Wait *wait)
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("service \"%s\" did not become %s in time",
 						wait->prepared.invocation.service, wait->state),
-				 errdetail("Its state is %s, and it has been %s in %d of %d polls with the values expected.",
+				 errdetail("Its state is %s; polls in a row that found all as it should be: %d of the %d needed.",
 						   wait->last_state ? wait->last_state : "unknown",
-						   wait->state, wait->agreed, POLLS_NEEDED),
+						   wait->agreed, POLLS_NEEDED),
 				 errhint("Wait again, or raise \"timeout\".")));
 	while (chpg_now() < until)
 		chpg_http_wait(until);

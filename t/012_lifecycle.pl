@@ -210,6 +210,12 @@ like($shown, qr{NOTICE:  would send PATCH /v1/organizations/\S+/postgres/$ORDERS
 like($shown, qr{/password \{"password":"\*\*\*"\}}, 'but no password');
 ok(!grep({ $_->{method} ne 'GET' } @{ journal($url)->{requests} }), 'and sends only reads');
 
+# A dry run that is misspelt before the library is loaded makes no change.
+clear_journal($url);
+fails_with($node, "SET chpg.dry_run = 'yep'; SELECT chpg_restart_service('$ORDERS')", '22023',
+	qr/parameter "chpg.dry_run" requires a Boolean value/, 'a dry run that is misspelt');
+is(request_count($url), 0, 'sends nothing');
+
 # A write is sent once, whatever happens to its answer
 for my $case (
 	[ 'a connection closed without an answer', close => JSON::PP::true ],
