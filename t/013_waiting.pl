@@ -146,7 +146,8 @@ for my $case (
 }
 clear_faults($url);
 $node->safe_psql('postgres', "SET chpg.dry_run = on; SELECT chpg_set_password('$ORDERS', '$PASSWORD')");
-$node->safe_psql('postgres', "DO \$\$ BEGIN PERFORM chpg_set_password('$ORDERS', '$PASSWORD'); END \$\$");
+# PostgreSQL logs, at debug3, its search for the function, with what calls it.
+$node->safe_psql('postgres', "SET log_min_messages = info; DO \$\$ BEGIN PERFORM chpg_set_password('$ORDERS', '$PASSWORD'); END \$\$");
 my $made = $node->safe_psql('postgres', "SELECT chpg_set_password('$ORDERS')");
 my $created = $node->safe_psql('postgres', q{SELECT password FROM chpg_create_service('new', 'aws', 'us-west-2', 'r8gd.large')});
 my $log = slurp_file($node->logfile);
