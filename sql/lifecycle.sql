@@ -141,7 +141,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_create_read_replica';
 
 COMMENT ON FUNCTION chpg_create_read_replica(text, text, jsonb, jsonb, jsonb, interval, text) IS
-'Creates a read replica of a service. Until the first backup of the service, the API refuses: retry_for says how long to try again. 1 request for each attempt, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Creates a read replica of a service. Until the first backup of the service, the API refuses: retry_for says how long to try again; the statement holds its snapshot meanwhile. 1 request for each attempt, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Refusals apart, sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION chpg_create_read_replica(text, text, jsonb, jsonb, jsonb, interval, text) FROM PUBLIC;
 
@@ -195,7 +195,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_patch_config';
 
 COMMENT ON FUNCTION chpg_patch_config(text, jsonb, jsonb, text) IS
-'Changes settings of a service and returns all of them after the change. The settings are an object: {"max_connections": 200}; null removes one; others stay. What waits for a restart comes as a NOTICE. 1 request, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Changes settings of a service and returns all of them after the change. The settings are an object: {"max_connections": 200}; null removes one; others stay. What waits for a restart comes as a NOTICE. 1 request, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns no rows.';
 
 REVOKE EXECUTE ON FUNCTION chpg_patch_config(text, jsonb, jsonb, text) FROM PUBLIC;
 
@@ -209,7 +209,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_replace_config';
 
 COMMENT ON FUNCTION chpg_replace_config(text, jsonb, jsonb, text) IS
-'Replaces all settings of PostgreSQL, of PgBouncer, or of both, and returns all of them after the change. A section that is left out stays; an empty object removes all settings of a section. What waits for a restart comes as a NOTICE. 2 requests (1 with both sections), 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Replaces all settings of PostgreSQL, of PgBouncer, or of both, and returns all of them after the change. A section that is left out stays; an empty object removes all settings of a section. What waits for a restart comes as a NOTICE. 2 requests (1 with both sections), 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns no rows.';
 
 REVOKE EXECUTE ON FUNCTION chpg_replace_config(text, jsonb, jsonb, text) FROM PUBLIC;
 
@@ -235,7 +235,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_wait';
 
 COMMENT ON FUNCTION chpg_wait(text, text, interval, interval, jsonb, text) IS
-'Waits until a service has this state, and the values of expected (an object of attributes of the row, such as {"size": "r8gd.large"}), in three polls in a row, and returns it. Waiting for the state deleted ends with no row once the API does not know the service; give its id, since a deleted name is not found. A NOTICE reports each change of state. 1 request for each poll. Errors: 57014 it took longer than timeout; what the API answers with 401, 403 or 404. Holds a snapshot all the time, which keeps VACUUM from its work: in scripts, CALL chpg_wait_until.';
+'Waits until a service has this state, and the values of expected (an object of attributes of the row, such as {"size": "r8gd.large"}), in three polls in a row, and returns it. Waiting for the state deleted ends with no row once the API does not know the service; give its id, since a deleted name is not found. A NOTICE reports each change of state. 1 request for each poll, 1 more if service is a name. Errors: 57014 it took longer than timeout; what the API answers with 401, 403 or 404. Holds a snapshot all the time, which keeps VACUUM from its work: in scripts, CALL chpg_wait_until.';
 
 CREATE PROCEDURE chpg_wait_until(
 	service text,
@@ -248,7 +248,7 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_wait_until';
 
 COMMENT ON PROCEDURE chpg_wait_until(text, text, interval, interval, jsonb, text) IS
-'Waits as chpg_wait does, but ends its transaction before each pause, so that it holds no snapshot. Not inside a transaction block.';
+'Waits as chpg_wait does, but ends its transaction before each pause, so that it holds no snapshot. 1 request for each poll, 1 more if service is a name. Not inside a transaction block.';
 
 CREATE TYPE chpg_response_row AS (
 	status integer,
@@ -272,7 +272,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_request';
 
 COMMENT ON FUNCTION chpg_request(text, text, jsonb, jsonb, text) IS
-'Sends any request that the API answers in JSON: path begins with /v1/, and {organization_id} in it stands for the server''s. query is an object of texts. 1 request. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Sends any request that the API answers in JSON: path begins with /v1/, and {organization_id} in it stands for the server''s. query is an object of texts. 1 request. Anything but GET acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION chpg_request(text, text, jsonb, jsonb, text) FROM PUBLIC;
 
@@ -300,7 +300,9 @@ RETURNS SETOF chpg_connection_info_row
 LANGUAGE SQL STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 BEGIN ATOMIC
 	SELECT s.hostname, 5432, 'postgres', s.username, 'verify-full',
-		'postgres://' || s.username || '@' || s.hostname || ':5432/postgres?sslmode=verify-full'
+		'postgres://' ||
+			replace(replace(replace(replace(s.username, '%', '%25'), '@', '%40'), ':', '%3A'), '/', '%2F') ||
+			'@' || s.hostname || ':5432/postgres?sslmode=verify-full'
 	FROM chpg_service(chpg_connection_info.service, chpg_connection_info.server) s;
 END;
 

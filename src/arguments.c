@@ -338,6 +338,13 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 			text = config_argument(parameter, value);
 			break;
 	}
+	if (chpg_is_write(endpoint))
+	{
+		if (parameter->kind == CHPG_NUMBER && DatumGetInt64(value) < 1)
+			refuse(parameter, text, "Give a positive number.");
+		if (parameter->kind == CHPG_ANY_TEXT && *text == '\0')
+			refuse(parameter, text, "Give a value, or leave an optional one out.");
+	}
 	arguments->values[parameter - endpoint->parameters] = text;
 }
 

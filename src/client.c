@@ -80,6 +80,7 @@ struct ChpgCall
 	Failure		failure;
 	int			status;			/* HTTP status, or 0 */
 	const char *detail;			/* a sentence, or NULL */
+	bool		by_api;			/* the API itself says that it failed */
 	char	   *request_id;
 	double		wait;			/* seconds the rate limit asks for */
 };
@@ -222,6 +223,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	const char *error = remote_string(call, document, "error");
 
 	call->request_id = remote_string(call, document, "requestId");
+	call->by_api = error != NULL;
 	if (error != NULL)
 		error = psprintf("The API says: \"%s\".", error);
 	if (!ok)
@@ -362,6 +364,7 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 
 	call->status = response->status;
 	call->request_id = NULL;
+	call->by_api = false;
 	if (response->outcome == CHPG_HTTP_ANSWERED)
 		read_answer(call, response);
 	else
@@ -414,7 +417,8 @@ send_due(List *calls)
 		now = chpg_now();
 		if (due <= now)
 			send_request(call);
-		else if (due - call->started > (int64) chpg_max_wait * 1000)
+		else if (due - call->started > (int64) chpg_max_wait * 1000 ||
+				 (call->question.deadline > 0 && due > call->question.deadline))
 		{
 			call->wait = (double) (due - now) / USECS_PER_SEC;
 			fail(call, FAILURE_RATE_LIMIT, NULL);
@@ -492,6 +496,18 @@ chpg_call_failed(const ChpgCall *call)
 }
 
 bool
+chpg_call_in_flight(const ChpgCall *call)
+{
+	return call->transfer != NULL;
+}
+
+bool
+chpg_call_is_rate_limited(const ChpgCall *call)
+{
+	return call->state == CALL_FAILED && call->failure == FAILURE_RATE_LIMIT;
+}
+
+bool
 chpg_call_is_ambiguous(const ChpgCall *call)
 {
 	return call->failure == FAILURE_UNKNOWN;
@@ -513,7 +529,8 @@ chpg_call_refused_with(const ChpgCall *call, const char *words)
 bool
 chpg_call_not_found(const ChpgCall *call)
 {
-	return call->state == CALL_FAILED && call->failure == FAILURE_NOT_FOUND;
+	return call->state == CALL_FAILED && call->failure == FAILURE_NOT_FOUND &&
+		call->by_api;
 }
 
 ChpgJson *

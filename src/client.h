@@ -41,6 +41,12 @@ extern const char *chpg_call_request_id(const ChpgCall *call);
 
 extern bool chpg_call_failed(const ChpgCall *call);
 
+/* Has a request been sent that has no answer yet? */
+extern bool chpg_call_in_flight(const ChpgCall *call);
+
+/* Did only the rate limit stand in its way? */
+extern bool chpg_call_is_rate_limited(const ChpgCall *call);
+
 /* Is it a failed write that may have been carried out? */
 extern bool chpg_call_is_ambiguous(const ChpgCall *call);
 
@@ -50,7 +56,7 @@ extern bool chpg_call_is_transient(const ChpgCall *call);
 /* Did the API refuse it (400) with these words? */
 extern bool chpg_call_refused_with(const ChpgCall *call, const char *words);
 
-/* Did the API answer that it does not know what was asked for? */
+/* Did the API, not something in front of it, answer that it does not know what was asked for? */
 extern bool chpg_call_not_found(const ChpgCall *call);
 
 /* Throw the error of a failed call. */

@@ -91,7 +91,7 @@ begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
 					ChpgPrepared *prepared)
 {
 	InitMaterializedSRF(fcinfo, 0);
-	chpg_begin_operation(fcinfo, operation, prepared);
+	(void) chpg_begin_operation(fcinfo, operation, prepared);
 	if (*chpg_prepared_argument(prepared, "pg_config") == NULL &&
 		*chpg_prepared_argument(prepared, "pgbouncer_config") == NULL)
 		ereport(ERROR,

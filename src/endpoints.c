@@ -169,7 +169,6 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result",
 		.purpose = "create a service",
 		.permission = "control-plane:organization:create-service",
-		.creates = true,
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			{"provider", "provider", CHPG_ANY_TEXT, true},
@@ -237,7 +236,6 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result",
 		.purpose = "create a read replica of",
 		.permission = "control-plane:organization:create-service",
-		.creates = true,
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			NEW_SERVICE_PARAMETERS
@@ -250,7 +248,6 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result",
 		.purpose = "restore",
 		.permission = "control-plane:organization:create-service",
-		.creates = true,
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			{"restore_target", "restoreTarget", CHPG_TIME, true},

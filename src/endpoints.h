@@ -83,7 +83,6 @@ typedef struct ChpgEndpoint
 	bool		fleet;			/* all services may be read at once */
 	bool		acknowledges;	/* the answer may come without a result */
 	const char *text_start;		/* what a text begins with, if rows is NULL */
-	bool		creates;		/* each request makes another service */
 	int			page_size;		/* the most rows of one answer; 0: not paged */
 	ChpgParameter parameters[CHPG_MAX_PARAMETERS];	/* up to a NULL name */
 	const ChpgAttribute *attributes;	/* exceptions, up to a NULL name */

@@ -35,9 +35,9 @@
 #define FIRST_RETRY			1
 #define LAST_RETRY			20
 
-/* What this backend created last, and in which statement. */
-static uint64 last_creation = 0;
-static TimestampTz last_creation_at = 0;
+/* What this backend changed last, and in which statement. */
+static uint64 last_write = 0;
+static TimestampTz last_write_at = 0;
 
 PG_FUNCTION_INFO_V1(chpg_ca_certificates);
 PG_FUNCTION_INFO_V1(chpg_create_read_replica);
@@ -54,7 +54,7 @@ PG_FUNCTION_INFO_V1(chpg_update_service);
  * Preparing
  */
 
-void
+bool
 chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 					 ChpgPrepared *prepared)
 {
@@ -66,12 +66,20 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 										  get_func_name(fcinfo->flinfo->fn_oid)));
 	chpg_read_invocation(fcinfo, endpoint, invocation);
 	if (invocation->null_argument != NULL)
+	{
+		if (!chpg_is_write(endpoint))
+			return false;
 		chpg_refuse_null(invocation->null_argument);
+	}
 	memset(&prepared->question, 0, sizeof(ChpgQuestion));
 	prepared->shown_tags = NULL;
 	prepared->question.connection = invocation->connection;
 	prepared->question.endpoint = endpoint;
 	prepared->question.arguments = &invocation->arguments;
+
+	/* What cannot be sent is refused now, before anything is read. */
+	(void) chpg_build_body(&prepared->question, false);
+	return true;
 }
 
 /* What costs requests: which organization, and which service. */
@@ -174,7 +182,7 @@ static ChpgCall *
 attempt_write(const ChpgQuestion *question)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ChpgCall   *call = chpg_call_create(question);
+	ChpgCall   *volatile call = chpg_call_create(question);
 
 	PG_TRY();
 	{
@@ -183,7 +191,8 @@ attempt_write(const ChpgQuestion *question)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
-		log_write(question, NULL);
+		if (chpg_call_in_flight(call))
+			log_write(question, NULL);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -208,27 +217,26 @@ identify_write(const ChpgQuestion *question)
 
 /*
  * (chpg_create_service(...)).* calls the function once for each column, and
- * each call would make a service.
+ * each call would make a service; sixteen restarts are no better.
  */
 static void
 check_not_repeated(const ChpgQuestion *question)
 {
-	if (!question->endpoint->creates || last_creation == 0 ||
-		last_creation_at != GetCurrentStatementStartTimestamp() ||
-		last_creation != identify_write(question))
+	if (last_write_at != GetCurrentStatementStartTimestamp() ||
+		last_write != identify_write(question))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("this statement has already sent the same request, and a service was created"),
+			 errmsg("this statement has already sent the same request, and it was accepted"),
 			 errdetail("A function written as (function(...)).* is called once for each column."),
-			 errhint("Use SELECT * FROM function(...). The service that was created is in chpg_services; chpg_set_password() gives it a password.")));
+			 errhint("Use SELECT * FROM function(...). What was done is done: a service that was created is in chpg_services, and chpg_set_password() gives it a password.")));
 }
 
 static void
-note_creation(const ChpgQuestion *question)
+note_write(const ChpgQuestion *question)
 {
-	last_creation = question->endpoint->creates ? identify_write(question) : 0;
-	last_creation_at = GetCurrentStatementStartTimestamp();
+	last_write = identify_write(question);
+	last_write_at = GetCurrentStatementStartTimestamp();
 }
 
 ChpgCall *
@@ -250,7 +258,7 @@ chpg_send_write(const ChpgQuestion *question)
 	call = attempt_write(question);
 	if (chpg_call_failed(call))
 		chpg_call_report(call);
-	note_creation(question);
+	note_write(question);
 	return call;
 }
 
@@ -310,7 +318,7 @@ chpg_create_service(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
 
-	chpg_begin_operation(fcinfo, CHPG_CREATE_SERVICE, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_CREATE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
 	return chpg_send_for_row(fcinfo, &prepared.question);
 }
@@ -323,7 +331,7 @@ chpg_restore_service(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
 
-	chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
 	return chpg_send_for_row(fcinfo, &prepared.question);
 }
@@ -359,7 +367,7 @@ send_until_ready(const ChpgQuestion *question, double seconds)
 
 		if (!chpg_call_failed(call))
 		{
-			note_creation(question);
+			note_write(question);
 			return call;
 		}
 		if (!is_not_ready(call) ||
@@ -401,7 +409,7 @@ chpg_create_read_replica(PG_FUNCTION_ARGS)
 	ChpgCall   *call;
 	double		retry_for;
 
-	chpg_begin_operation(fcinfo, CHPG_CREATE_READ_REPLICA, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_CREATE_READ_REPLICA, &prepared);
 	retry_for = chpg_interval_argument(&prepared.invocation, "retry_for");
 	chpg_locate_service(&prepared);
 	if (chpg_dry_run)
@@ -419,7 +427,7 @@ chpg_update_service(PG_FUNCTION_ARGS)
 	ChpgPrepared prepared;
 	const char **tags;
 
-	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
 	tags = chpg_prepared_argument(&prepared, "tags");
 	if (*tags == NULL && *chpg_prepared_argument(&prepared, "name") == NULL &&
 		*chpg_prepared_argument(&prepared, "size") == NULL &&
@@ -446,7 +454,7 @@ chpg_delete_service(PG_FUNCTION_ARGS)
 	const char *request_id;
 	int			i;
 
-	chpg_begin_operation(fcinfo, CHPG_DELETE_SERVICE, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_DELETE_SERVICE, &prepared);
 	i = chpg_find_argument(&prepared.invocation, "confirm_name");
 	if (i < 0)
 		chpg_refuse_null("confirm_name");
@@ -480,7 +488,13 @@ check_standby(const ChpgPrepared *prepared)
 {
 	const char *ha_type = read_text_now(prepared, "haType");
 
-	if (ha_type == NULL || *ha_type == '\0' || strcmp(ha_type, "none") == 0)
+	if (ha_type == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the API does not tell whether service \"%s\" has a standby",
+						prepared->invocation.service),
+				 errdetail("Without one it would accept the switchover and do nothing.")));
+	if (*ha_type == '\0' || strcmp(ha_type, "none") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("service \"%s\" has no standby to switch over to",
@@ -494,7 +508,7 @@ command_service(FunctionCallInfo fcinfo, const char *command,
 {
 	ChpgPrepared prepared;
 
-	chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
 	if (needs_standby)
 		check_standby(&prepared);
@@ -537,7 +551,7 @@ set_password(FunctionCallInfo fcinfo)
 	ChpgCall   *call;
 	ChpgJsonNode *password;
 
-	chpg_begin_operation(fcinfo, CHPG_SET_PASSWORD, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_SET_PASSWORD, &prepared);
 	chpg_locate_service(&prepared);
 	call = chpg_send_write(&prepared.question);
 	if (call == NULL || *chpg_prepared_argument(&prepared, "password") != NULL)
@@ -576,7 +590,8 @@ chpg_ca_certificates(PG_FUNCTION_ARGS)
 	ChpgPrepared prepared;
 	ChpgCall   *call;
 
-	chpg_begin_operation(fcinfo, CHPG_GET_CA_CERTIFICATES, &prepared);
+	if (!chpg_begin_operation(fcinfo, CHPG_GET_CA_CERTIFICATES, &prepared))
+		PG_RETURN_NULL();
 	chpg_locate_service(&prepared);
 	(void) chpg_call_perform(&prepared.question, &call);
 	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));

@@ -24,10 +24,11 @@ typedef struct ChpgPrepared
 } ChpgPrepared;
 
 /*
- * Check all that can be checked without a request.  Errors: 25006 for a write
- * in a read-only transaction, 22004, 22023.
+ * Check all that can be checked without a request.  False for a read whose
+ * required argument is NULL in a row.  Errors: 25006 for a write in a read-only
+ * transaction, 22004, 22023.
  */
-extern void chpg_begin_operation(FunctionCallInfo fcinfo,
+extern bool chpg_begin_operation(FunctionCallInfo fcinfo,
 								 ChpgOperation operation,
 								 ChpgPrepared *prepared);
 

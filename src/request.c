@@ -130,21 +130,26 @@ text_argument(const ChpgInvocation *invocation, const char *name)
 }
 
 static Datum
-result_row(FunctionCallInfo fcinfo, const ChpgCall *call)
+result_row(FunctionCallInfo fcinfo, ChpgCall *call)
 {
 	ChpgJsonNode *result = chpg_json_get(chpg_json_root(chpg_call_document(call)),
 										 "result");
 	const char *request_id = chpg_call_request_id(call);
 	TupleDesc	tupdesc;
+	ErrorContextCallback callback;
 	char	   *fields[3];
+	Datum		row;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	fields[0] = psprintf("%d", chpg_call_status(call));
 	fields[1] = request_id ? pstrdup(request_id) : NULL;
 	fields[2] = result ? chpg_json_serialize(result) : NULL;
-	return HeapTupleGetDatum(BuildTupleFromCStrings(TupleDescGetAttInMetadata(tupdesc),
-													fields));
+	chpg_call_push_context(call, &callback);
+	row = HeapTupleGetDatum(BuildTupleFromCStrings(TupleDescGetAttInMetadata(tupdesc),
+												   fields));
+	error_context_stack = callback.previous;
+	return row;
 }
 
 static Datum

@@ -16,6 +16,7 @@
 #include "lifecycle.h"
 #include "quote.h"
 #include "sockets.h"
+#include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -30,7 +31,8 @@ typedef struct SentTags
 	MemoryContext context;		/* of all this */
 	char	   *service_id;
 	char	   *tags;			/* sent last */
-	List	   *earlier;		/* shown or sent before; NIL: not known */
+	List	   *earlier;		/* shown or sent before */
+	bool		complete;		/* nothing else was there before */
 	int64		sent_at;
 } SentTags;
 
@@ -114,6 +116,8 @@ remember_tags(const ChpgPrepared *prepared, const char *list)
 			sent->earlier = lappend(sent->earlier, pstrdup(lfirst(lc)));
 		sent->earlier = lappend(sent->earlier, pstrdup(former->tags));
 	}
+	sent->complete = prepared->shown_tags != NULL ||
+		(former != NULL && former->complete);
 	if (prepared->shown_tags != NULL)
 		sent->earlier = lappend(sent->earlier, pstrdup(prepared->shown_tags));
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -137,7 +141,15 @@ is_queued(const SentTags *sent, const char *shown)
 		if (strcmp(shown, (char *) lfirst(lc)) == 0)
 			return true;
 	}
-	return sent->earlier == NIL;
+	if (!sent->complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("the tags sent to service \"%s\" %.0f s ago and those that the API shows differ",
+						sent->service_id,
+						(double) (chpg_now() - sent->sent_at) / USECS_PER_SEC),
+				 errdetail("Either they are not applied yet, or somebody else has changed them since."),
+				 errhint("Wait with chpg_wait(..., expected => ...), or give all tags to chpg_update_service().")));
+	return false;
 }
 
 /*
@@ -193,20 +205,48 @@ chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 	return chpg_answer_row(fcinfo, &prepared->question, call);
 }
 
+static void
+refuse_argument(const char *name, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\"", name),
+			 errhint("%s", hint)));
+}
+
+static void
+check_tags(const char *name, Datum value)
+{
+	if (JB_ROOT_COUNT(DatumGetJsonbP(value)) == 0)
+		refuse_argument(name, "Name a tag; chpg_update_service() can remove all.");
+}
+
+static void
+check_keys(const char *name, Datum value)
+{
+	ArrayType  *keys = DatumGetArrayTypeP(value);
+
+	if (ARR_NDIM(keys) != 1 || array_contains_nulls(keys))
+		refuse_argument(name, "Give a list of keys, such as '{team}', without nulls.");
+}
+
 /* Send the present tags, changed by an argument. */
 static Datum
-change_tags(FunctionCallInfo fcinfo, const char *name, PGFunction change)
+change_tags(FunctionCallInfo fcinfo, const char *name,
+			void (*check) (const char *name, Datum value), PGFunction change)
 {
 	ChpgPrepared prepared;
 	Datum		tags;
 	int			i;
 
-	chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	(void) chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
 	i = chpg_find_argument(&prepared.invocation, name);
 	if (i < 0)
 		chpg_refuse_null(name);
+	check(name, PG_GETARG_DATUM(i));
 	chpg_locate_service(&prepared);
-	tags = DirectFunctionCall2(change, chpg_read_tags(&prepared), PG_GETARG_DATUM(i));
+	tags = DirectFunctionCall2(change, chpg_read_tags(&prepared),
+							   PG_GETARG_DATUM(i));
 	*chpg_prepared_argument(&prepared, "tags") = chpg_tags_to_list(tags);
 	return chpg_send_tags(fcinfo, &prepared);
 }
@@ -217,7 +257,7 @@ change_tags(FunctionCallInfo fcinfo, const char *name, PGFunction change)
 Datum
 chpg_set_tags(PG_FUNCTION_ARGS)
 {
-	return change_tags(fcinfo, "tags", jsonb_concat);
+	return change_tags(fcinfo, "tags", check_tags, jsonb_concat);
 }
 
 /*
@@ -226,5 +266,5 @@ chpg_set_tags(PG_FUNCTION_ARGS)
 Datum
 chpg_remove_tags(PG_FUNCTION_ARGS)
 {
-	return change_tags(fcinfo, "keys", jsonb_delete_array);
+	return change_tags(fcinfo, "keys", check_keys, jsonb_delete_array);
 }

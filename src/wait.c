@@ -99,7 +99,8 @@ check_expected(const Wait *wait)
 	}
 }
 
-static void
+/* False if there is nothing to wait for: see chpg_begin_operation(). */
+static bool
 begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 {
 	ChpgInvocation *invocation = &wait->prepared.invocation;
@@ -111,7 +112,8 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	wait->context = CurrentMemoryContext;
 	wait->poll_context = AllocSetContextCreate(CurrentMemoryContext, "chpg poll",
 											   ALLOCSET_DEFAULT_SIZES);
-	chpg_begin_operation(fcinfo, CHPG_GET_SERVICE, &wait->prepared);
+	if (!chpg_begin_operation(fcinfo, CHPG_GET_SERVICE, &wait->prepared))
+		return false;
 	i = chpg_find_argument(invocation, "state");
 	if (i < 0)
 		chpg_refuse_null("state");
@@ -133,6 +135,7 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	/* The next poll is the second attempt. */
 	wait->prepared.question.once = true;
 	wait->prepared.question.deadline = wait->deadline;
+	return true;
 }
 
 static void
@@ -178,9 +181,12 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 {
 	if (chpg_call_not_found(call) && strcmp(wait->state, STATE_DELETED) == 0)
 	{
+		wait->failures = 0;
 		report_state(wait, STATE_DELETED);
-		return true;
+		return ++wait->agreed >= POLLS_NEEDED;
 	}
+	if (chpg_call_is_rate_limited(call))
+		return false;			/* the timeout bounds it */
 	if (!chpg_call_is_transient(call) || ++wait->failures > FAILURES_TOLERATED)
 		chpg_call_report(call);
 	wait->agreed = 0;
@@ -270,7 +276,8 @@ chpg_wait(PG_FUNCTION_ARGS)
 	HeapTuple	row;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
-	begin_wait(fcinfo, rsinfo->setDesc, &wait);
+	if (!begin_wait(fcinfo, rsinfo->setDesc, &wait))
+		return (Datum) 0;
 	row = wait_for_service(&wait, do_nothing);
 	if (row != NULL)
 		tuplestore_puttuple(rsinfo->setResult, row);
@@ -308,7 +315,8 @@ chpg_wait_until(PG_FUNCTION_ARGS)
 				 errmsg("chpg_wait_until() cannot run inside a transaction block"),
 				 errhint("Call it on its own, or use chpg_wait().")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait);
+	if (!begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait))
+		chpg_refuse_null("service");
 	(void) wait_for_service(&wait, SPI_commit);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -64,6 +64,9 @@ is(value("SELECT count(*) FROM chpg_wait('$ORDERS', poll_interval => '10 ms')"),
 value(q{SELECT chpg_create_service('short', 'aws', 'us-west-2', 'r8gd.large')});
 my $short = value(q{SELECT id FROM chpg_services WHERE name = 'short'});
 value("SELECT chpg_delete_service('$short', 'short')");
+fault($url, path => "$short\$", status => 404, body => '<html>no such route</html>', content_type => 'text/html', times => 1);
+fails_with($node, "SELECT * FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')", '42704',
+	qr/The answer is not JSON/, 'a 404 that is not of the API is no deletion');
 is(value("SELECT count(*) FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')"),
 	0, 'a deleted service has no row');
 
@@ -106,6 +109,11 @@ value(qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}');
 	\\! $FindBin::RealBin/../emulator/ctl set orders '{"tags": [{"key": "other", "value": "hand"}]}'
 	SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
 is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ], 'the change of another is kept');
+
+# After all tags were replaced, what differs is either queued or another's: ask.
+reset_emulator($url);
+my $both = notices($node, qq{SELECT FROM chpg_update_service('$ORDERS', tags => '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
+like($both, qr/ERROR:  the tags sent to service "$ORDERS" 0 s ago and those that the API shows differ/, 'neither is lost');
 
 # Commands
 reset_emulator($url);
@@ -254,6 +262,18 @@ clear_journal($url);
 fails_with($node, "SELECT (chpg_create_service('columns', 'aws', 'us-west-2', 'r8gd.large')).*",
 	'55000', qr/has already sent the same request.*SELECT \* FROM/s, 'a function for each column');
 is_deeply(sent(), ['POST postgres'], 'makes one service');
+clear_journal($url);
+fails_with($node, "SELECT (chpg_restart_service('$ORDERS')).*", '55000', qr/has already sent/, 'a command for each column');
+is_deeply(sent(), ['PATCH state'], 'is sent once');
+fails_with($node, q{SELECT (chpg_request('POST', '/v1/organizations/{organization_id}/postgres',
+	body => '{"name": "twice", "provider": "aws", "region": "us-west-2", "size": "r8gd.large"}')).*},
+	'55000', qr/has already sent/, 'any request for each column');
+is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'makes one service, too');
+
+# The end of a write whose answer nobody can convert
+fault($url, path => 'state$', carry_out => JSON::PP::true, status => 200, body => '{"result": {"n": 1e400000}}', times => 1);
+like(fails_with($node, "SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/state', body => '{\"command\": \"restart\"}')",
+	'22003', qr/overflow/, 'an answer that cannot be converted'), qr/which was carried out/, 'says that it was carried out');
 
 # Quotas and conflicts
 reset_emulator($url, max_services => 6);
@@ -272,6 +292,12 @@ fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 
 clear_faults($url);
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms')",
 	'57014', qr/did not become stopped in time/, 'a wait that takes too long');
+fault($url, path => "$ORDERS\$", status => 429, headers => { 'X-RateLimit-Reset' => '20' }, body => '{"error": "TOO_MANY_REQUESTS"}');
+my $begun = time;
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')", '57014', qr/in time/, 'a wait for the budget');
+cmp_ok(time - $begun, '<', 5, 'ends in time, too');
+clear_faults($url);
+is(value("SELECT count(*) FROM (VALUES ('$ORDERS'), (NULL)) v(id), LATERAL chpg_wait(v.id, poll_interval => '1 ms')"), 1, 'NULL from a row: no row');
 fault($url, path => "$ORDERS\$", hang => JSON::PP::true);
 clear_journal($url);
 my $begin = time;
@@ -309,6 +335,13 @@ for my $case (
 	[ "chpg_patch_config('$ORDERS', '{}')", '22023' ],
 	[ "chpg_replace_config('$ORDERS', '{\"a\": null}')", '22023' ],
 	[ "chpg_wait('$ORDERS', timeout => '0')", '22023' ],
+	[ q{chpg_create_service('x', '', 'us-west-2', 'x')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', storage_size => 0)}, '22023' ],
+	[ q{chpg_set_tags('orders', '{}')}, '22023' ],
+	[ q{chpg_remove_tags('orders', '{}')}, '22023' ],
+	[ q{chpg_remove_tags('orders', ARRAY[NULL::text])}, '22023' ],
+	[ q{chpg_remove_tags('orders', '{{a,b},{c,d}}')}, '22023' ],
+	[ q{chpg_patch_config('orders', '{"x": 99999999999999999999999}')}, '22023' ],
 	[ "chpg_wait('$ORDERS', expected => '[]')", '22023' ],
 	[ "chpg_wait('$ORDERS', expected => '{\"Size\": \"x\"}')", '22023' ],
 	[ q{chpg_request('HEAD', '/v1/organizations')}, '22023' ],
