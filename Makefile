@@ -12,8 +12,11 @@ MODULE_big = chpg
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" chpg.control)
 
 OBJS = \
+	src/answer.o \
 	src/arguments.o \
+	src/borrow.o \
 	src/budget.o \
+	src/cache.o \
 	src/chpg.o \
 	src/client.o \
 	src/config.o \
@@ -21,11 +24,13 @@ OBJS = \
 	src/connection.o \
 	src/decode.o \
 	src/endpoints.o \
+	src/failure.o \
 	src/functions.o \
 	src/http.o \
 	src/invocation.o \
 	src/json.o \
 	src/lifecycle.o \
+	src/memo.o \
 	src/question.o \
 	src/quote.o \
 	src/request.o \
@@ -33,7 +38,9 @@ OBJS = \
 	src/secrecy.o \
 	src/services.o \
 	src/settings.o \
+	src/shared.o \
 	src/sockets.o \
+	src/stats.o \
 	src/tags.o \
 	src/wait.o
 
@@ -42,7 +49,8 @@ SQL_FILES = \
 	sql/guard.sql \
 	sql/connection.sql \
 	sql/reading.sql \
-	sql/lifecycle.sql
+	sql/lifecycle.sql \
+	sql/usage.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
 

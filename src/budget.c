@@ -3,74 +3,491 @@
  * budget.c
  *		When the next request with a key may be sent.
  *
- * The API allows a key so many requests in so much time, and refuses what is
- * over.  After such a refusal this backend sends nothing more with that key
- * until the API's own reset.
+ * Nobody can know when a request arrives at the API; but it has arrived by the
+ * time at which the answer begins.  So a slot of the log is taken from the
+ * grant until the window's length after that: two requests in one slot never
+ * arrive within one window.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "budget.h"
-#include "nodes/pg_list.h"
-#include "utils/memutils.h"
+#include "miscadmin.h"
+#include "shared.h"
+#include "sockets.h"
 
-typedef struct KeyBudget
+/* What a request that was given up on its way may need to arrive. */
+#define TRAVEL_TIME		INT64CONST(250000)
+
+/* For the count of recent requests where nothing limits them. */
+#define DEFAULT_WINDOW	(10 * USECS_PER_SEC)
+
+/*
+ * The log
+ */
+
+static bool
+is_travelling(const ChpgSlot *slot)
 {
-	char	   *api_url;
-	char	   *key_id;
-	int64		blocked_until;
-} KeyBudget;
+	return slot->owner != CHPG_NOBODY;
+}
 
-/* The keys that were refused, for the life of the backend. */
-static List *budgets = NIL;
-
-static KeyBudget *
-find_budget(const ChpgConnection *connection)
+/* Its owner did not come back to send it. */
+static bool
+is_forfeit(const ChpgSlot *slot, int64 now)
 {
-	ListCell   *lc;
+	return is_travelling(slot) && slot->away != 0 && !slot->sent &&
+		slot->away + CHPG_AWAY_GRACE <= now;
+}
 
-	foreach(lc, budgets)
+/*
+ * When a slot is free of a window, where a request that travels arrives at the
+ * given time.
+ */
+static int64
+slot_end(const ChpgSlot *slot, int64 window, int64 now, int64 arrival)
+{
+	if (slot->serial == 0 || is_forfeit(slot, now))
+		return 0;
+	if (!is_travelling(slot))
+		return slot->arrived + window;
+	if (slot->away != 0 && !slot->sent)
+		return slot->away + CHPG_AWAY_GRACE;
+	return arrival == CHPG_FOREVER ? CHPG_FOREVER : arrival + window;
+}
+
+static int
+compare_times(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
+}
+
+/* The times at which the slots that are taken end, in order; their number. */
+static int
+slot_ends(const ChpgKey *key, int64 window, int64 now, int64 arrival, int64 *ends)
+{
+	int			n = 0;
+
+	for (int i = 0; i < CHPG_MAX_RATE; i++)
 	{
-		KeyBudget  *budget = (KeyBudget *) lfirst(lc);
+		int64		end = slot_end(&key->slots[i], window, now, arrival);
 
-		if (strcmp(budget->key_id, connection->key_id) == 0 &&
-			strcmp(budget->api_url, connection->api_url) == 0)
-			return budget;
+		if (end > now)
+			ends[n++] = end;
 	}
-	return NULL;
+	qsort(ends, n, sizeof(int64), compare_times);
+	return n;
+}
+
+/*
+ * Limits
+ */
+
+static bool
+in_use(const ChpgLimit *limit, int64 now)
+{
+	return limit->requests > 0 && limit->used + limit->window > now;
+}
+
+static ChpgLimit
+own_limit(const ChpgConnection *connection, int64 now)
+{
+	ChpgLimit	limit = {
+		.database = MyDatabaseId,
+		.server = connection->server_id,
+		.requests = connection->rate_requests,
+		.window = (int64) (connection->rate_window * USECS_PER_SEC),
+		.used = now
+	};
+
+	return limit;
+}
+
+/* Remember a server's limit for the others who use the key. */
+static void
+note_limit(ChpgKey *key, const ChpgLimit *own)
+{
+	ChpgLimit  *place = &key->limits[0];
+
+	if (!OidIsValid(own->server))
+		return;					/* it is only being tried out */
+
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+	{
+		ChpgLimit  *limit = &key->limits[i];
+
+		if (limit->database == own->database && limit->server == own->server)
+		{
+			place = limit;
+			break;
+		}
+		if (limit->used < place->used)
+			place = limit;
+	}
+	*place = *own;
+}
+
+/* When a limit lets a request through, as far as that is known. */
+static int64
+next_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 now)
+{
+	int64		ends[CHPG_MAX_RATE];
+	int			n;
+
+	if (!in_use(limit, now))
+		return now;
+	n = slot_ends(key, limit->window, now, CHPG_FOREVER, ends);
+	return n < limit->requests ? now : ends[n - limit->requests];
+}
+
+static int64
+next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
+{
+	int64		next = Max(key->blocked_until, next_by_limit(key, own, now));
+
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+		next = Max(next, next_by_limit(key, &key->limits[i], now));
+	return next;
+}
+
+/*
+ * Tickets
+ */
+
+/* The backend that is to be served next, or nobody. */
+static int
+first_waiter(const ChpgShared *shared, int key)
+{
+	int			first = CHPG_NOBODY;
+
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *waiter = &shared->waiters[i];
+
+		if (waiter->waiting && waiter->key == key &&
+			(first == CHPG_NOBODY ||
+			 waiter->ticket < shared->waiters[first].ticket))
+			first = i;
+	}
+	return first;
+}
+
+/* Something changed that the next one may have waited for. */
+static void
+wake_first(const ChpgShared *shared, int key)
+{
+	int			first = first_waiter(shared, key);
+
+	if (first != CHPG_NOBODY && first != chpg_process_number())
+		chpg_wake(first);
+}
+
+static void
+queue_up(ChpgShared *shared, int key)
+{
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->ticket == 0 || waiter->key != key)
+	{
+		waiter->ticket = ++shared->last_serial;
+		waiter->key = key;
+	}
+	waiter->waiting = true;
+}
+
+/*
+ * Grants
+ */
+
+/*
+ * Requests without a limit are in the log, too: others may have one.  The slot
+ * to use is the one that was free for the longest time.
+ */
+static void
+fill_slot(ChpgShared *shared, ChpgKey *key, int64 now, ChpgGrant *grant)
+{
+	int64		oldest = CHPG_FOREVER;
+	ChpgSlot   *slot;
+
+	grant->slot = -1;
+	grant->serial = ++shared->last_serial;
+	for (int i = 0; i < CHPG_MAX_RATE && oldest > 0; i++)
+	{
+		int64		end = slot_end(&key->slots[i], 0, now, CHPG_FOREVER);
+
+		if (end < oldest)
+		{
+			oldest = end;
+			grant->slot = i;
+		}
+	}
+	if (grant->slot < 0)
+		return;
+	slot = &key->slots[grant->slot];
+	memset(slot, 0, sizeof(ChpgSlot));
+	slot->serial = grant->serial;
+	slot->owner = chpg_process_number();
 }
 
 int64
-chpg_budget_next(const ChpgConnection *connection)
+chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant)
 {
-	KeyBudget  *budget = find_budget(connection);
+	ChpgShared *shared = chpg_shared_get();
+	int64		now = chpg_now();
+	ChpgLimit	own = own_limit(connection, now);
+	int64		due = 0;
 
-	return budget != NULL ? budget->blocked_until : 0;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	grant->key = chpg_key_enter(shared, connection);
+	if (grant->key >= 0)
+	{
+		ChpgKey    *key = &shared->keys[grant->key];
+		ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+		int			first;
+
+		note_limit(key, &own);
+		queue_up(shared, grant->key);
+		due = next_time(key, &own, now);
+		first = first_waiter(shared, grant->key);
+		if (first != chpg_process_number())
+			due = CHPG_FOREVER;
+		else if (due <= now)
+		{
+			fill_slot(shared, key, now, grant);
+			memset(waiter, 0, sizeof(ChpgWaiter));
+			due = 0;
+			wake_first(shared, grant->key);
+		}
+	}
+	LWLockRelease(&shared->lock);
+	if (grant->key < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many API keys are in use at once"),
+				 errdetail("The budget has room for %d.", CHPG_MAX_KEYS),
+				 errhint("Try again later.")));
+	return due;
+}
+
+void
+chpg_budget_leave(void)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (!waiter->waiting)
+		return;					/* nobody else sets it */
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	waiter->waiting = false;
+	wake_first(shared, waiter->key);
+	LWLockRelease(&shared->lock);
+}
+
+/* The slot of a grant, unless it was given to another request since. */
+static ChpgSlot *
+granted_slot(ChpgShared *shared, const ChpgGrant *grant)
+{
+	ChpgSlot   *slot;
+
+	if (grant->serial == 0 || grant->slot < 0)
+		return NULL;
+	slot = &shared->keys[grant->key].slots[grant->slot];
+	return slot->serial == grant->serial ? slot : NULL;
+}
+
+void
+chpg_budget_arrived(ChpgGrant *grant, int64 when)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->owner = CHPG_NOBODY;
+		slot->arrived = when;
+		wake_first(shared, grant->key);
+	}
+	LWLockRelease(&shared->lock);
+	grant->serial = 0;
+}
+
+void
+chpg_budget_return(ChpgGrant *grant)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->serial = 0;
+		wake_first(shared, grant->key);
+	}
+	LWLockRelease(&shared->lock);
+	grant->serial = 0;
+}
+
+void
+chpg_budget_pause(const ChpgGrant *grant, bool sent)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->away = chpg_now();
+		slot->sent = sent;
+		if (sent)
+		{
+			/* If the owner never comes back, this is when it had arrived. */
+			slot->owner = CHPG_NOBODY;
+			slot->arrived = slot->away + TRAVEL_TIME;
+		}
+		wake_first(shared, grant->key);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+bool
+chpg_budget_resume(const ChpgGrant *grant)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	if (grant->serial == 0 || grant->slot < 0)
+		return true;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->owner = chpg_process_number();
+		slot->away = 0;
+	}
+	LWLockRelease(&shared->lock);
+	return slot != NULL;
 }
 
 void
 chpg_budget_block(const ChpgConnection *connection, int64 until)
 {
-	KeyBudget  *budget = find_budget(connection);
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
 
-	if (budget == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-		budget = palloc0(sizeof(KeyBudget));
-		budget->api_url = pstrdup(connection->api_url);
-		budget->key_id = pstrdup(connection->key_id);
-		budgets = lappend(budgets, budget);
-		MemoryContextSwitchTo(caller);
-	}
-	budget->blocked_until = Max(budget->blocked_until, until);
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+		shared->keys[number].blocked_until =
+			Max(shared->keys[number].blocked_until, until);
+	LWLockRelease(&shared->lock);
 }
 
-double
-chpg_budget_duration(const ChpgConnection *connection, int requests)
+/*
+ * Looking ahead
+ */
+
+static int
+count_waiting(const ChpgShared *shared, int key, bool others)
 {
-	if (connection->rate_requests == 0 || requests < 1)
-		return 0;
-	return (requests - 1) / connection->rate_requests * connection->rate_window;
+	int			n = 0;
+
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		if (shared->waiters[i].waiting && shared->waiters[i].key == key &&
+			!(others && i == chpg_process_number()))
+			n++;
+	}
+	return n;
+}
+
+/*
+ * Each slot can be used once in a window: the limit's slots, in the order in
+ * which they get free, over and over.
+ */
+static int64
+estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int requests,
+				  int64 now, int *available)
+{
+	int64		ends[CHPG_MAX_RATE];
+	int			n = slot_ends(key, limit->window, now, now, ends);
+	int			excess = Max(n - limit->requests, 0);	/* from a looser limit */
+	int			free = Max(limit->requests - n, 0);
+	int			turn = (requests - 1) % limit->requests;
+	int64		rounds = (requests - 1) / limit->requests;
+	int64		start = turn < free ? now : ends[excess + turn - free];
+
+	*available = Min(*available, free);
+	return Max(start, key->blocked_until) + rounds * limit->window;
+}
+
+int64
+chpg_budget_estimate(const ChpgConnection *connection, int requests, int *available)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int64		now = chpg_now();
+	ChpgLimit	own = own_limit(connection, now);
+	int64		done = now;
+	int			number;
+
+	*available = PG_INT32_MAX;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+	{
+		ChpgKey    *key = &shared->keys[number];
+
+		note_limit(key, &own);
+		done = Max(done, key->blocked_until);
+		requests += count_waiting(shared, number, true);
+		if (in_use(&own, now))
+			done = Max(done, estimate_by_limit(key, &own, requests, now, available));
+		for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+		{
+			if (in_use(&key->limits[i], now))
+				done = Max(done,
+						   estimate_by_limit(key, &key->limits[i], requests,
+											 now, available));
+		}
+		if (key->blocked_until > now)
+			*available = 0;
+	}
+	LWLockRelease(&shared->lock);
+	return done;
+}
+
+void
+chpg_budget_state(int number, ChpgBudgetState *state)
+{
+	ChpgShared *shared = chpg_shared_get();
+	const ChpgKey *key = &shared->keys[number];
+	int64		now = chpg_now();
+	int64		ends[CHPG_MAX_RATE];
+
+	memset(state, 0, sizeof(ChpgBudgetState));
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+	{
+		const ChpgLimit *limit = &key->limits[i];
+
+		if (limit->requests > 0 &&
+			(state->requests == 0 ||
+			 (double) limit->requests / limit->window <
+			 (double) state->requests / state->window))
+		{
+			state->requests = limit->requests;
+			state->window = limit->window;
+		}
+	}
+	state->used = slot_ends(key, state->window > 0 ? state->window : DEFAULT_WINDOW,
+							now, now, ends);
+	if (key->blocked_until > now)
+		state->blocked_until = key->blocked_until;
+	state->waiting = count_waiting(shared, number, false);
 }

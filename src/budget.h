@@ -3,6 +3,13 @@
  * budget.h
  *		When the next request with a key may be sent.
  *
+ * A key has a log of its requests: one may be sent when fewer than so many
+ * others may have arrived at the API within the window before it.  All
+ * backends share the log.  Whoever cannot send takes a ticket; each backend
+ * has one at most, and they are served in order.
+ *
+ * Times are those of sockets.h.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_BUDGET_H
@@ -10,14 +17,58 @@
 
 #include "connection.h"
 
-/* The earliest time, on the clock of chpg_now(); in the past if free. */
-extern int64 chpg_budget_next(const ChpgConnection *connection);
+/* A request's place in the log. */
+typedef struct ChpgGrant
+{
+	int			key;
+	int			slot;			/* -1: the log is full, as no limit can fill
+								 * it */
+	uint64		serial;			/* 0: none */
+} ChpgGrant;
 
-/* The API refused a request (429): nobody should ask again before then. */
+/*
+ * Take a place for a request, if that is possible now: returns 0 then, or else
+ * when to try again; CHPG_FOREVER is when the latch is set.  Until then the
+ * backend has a ticket.  Error 53400 if too many keys are in use.
+ */
+extern int64 chpg_budget_take(const ChpgConnection *connection,
+							  ChpgGrant *grant);
+
+/* Give the ticket back, since this backend does not wait any more. */
+extern void chpg_budget_leave(void);
+
+/* The request of a grant had arrived by that time, or was never sent. */
+extern void chpg_budget_arrived(ChpgGrant *grant, int64 when);
+extern void chpg_budget_return(ChpgGrant *grant);
+
+/*
+ * The backend turns to something else while the request travels.  One that was
+ * not sent soon loses its place to others: chpg_budget_resume() then says
+ * false.
+ */
+extern void chpg_budget_pause(const ChpgGrant *grant, bool sent);
+extern bool chpg_budget_resume(const ChpgGrant *grant);
+
+/* The API refused a request (429): nobody may ask again before then. */
 extern void chpg_budget_block(const ChpgConnection *connection, int64 until);
 
-/* Seconds that so many requests take at least, by the rate limit. */
-extern double chpg_budget_duration(const ChpgConnection *connection,
-								   int requests);
+/*
+ * When the last of so many requests could be sent, if nobody else asks more
+ * than waits now; and how many could be sent at once, PG_INT32_MAX if all.
+ */
+extern int64 chpg_budget_estimate(const ChpgConnection *connection,
+								  int requests, int *available);
+
+/* The state of a key; what is not in use is 0. */
+typedef struct ChpgBudgetState
+{
+	int			requests;		/* the strictest limit in use */
+	int64		window;
+	int			used;
+	int64		blocked_until;
+	int			waiting;		/* backends */
+} ChpgBudgetState;
+
+extern void chpg_budget_state(int key, ChpgBudgetState *state);
 
 #endif							/* CHPG_BUDGET_H */

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "settings.h"
+#include "shared.h"
 
 CHPG_MODULE_MAGIC;
 
@@ -17,10 +18,11 @@ void		_PG_init(void);
 
 /*
  * The postmaster may load us, and libcurl's handles do not survive a fork:
- * everything but the settings waits for the first request.
+ * everything but settings and shared memory waits for the first request.
  */
 void
 _PG_init(void)
 {
 	chpg_define_settings();
+	chpg_shared_prepare();
 }

@@ -1,26 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * client.c
- *		Calls of the API: from an endpoint and arguments to a parsed answer.
+ *		Calls of the API: when their requests are sent, and sent again.
  *
- * The only place that knows the API's envelope, when a request may be sent
- * again, and which SQLSTATE an outcome has.
+ * While chpg_calls_wait() waits, the calls have what others wait for, too: a
+ * ticket and slots of the key's budget, and flights.  When it does not wait any
+ * more, they keep that for a moment only, so that a cursor that nobody reads
+ * from holds nobody up.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "budget.h"
-#include "client.h"
+#include "call.h"
 #include "common/pg_prng.h"
-#include "http.h"
-#include "lib/stringinfo.h"
+#include "memo.h"
 #include "quote.h"
 #include "settings.h"
-#include "sockets.h"
+#include "shared.h"
+#include "stats.h"
+#include "storage/ipc.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 /* Microseconds before the second attempt; doubled for each further one. */
@@ -32,62 +33,67 @@
 /* A longer time is none, but a date, say. */
 #define MAX_RESET			3600
 
-typedef enum CallState
-{
-	CALL_RUNNING,
-	CALL_SUCCEEDED,
-	CALL_FAILED
-} CallState;
-
-/* The ways in which a call can fail, told apart by what the user can do. */
-typedef enum Failure
-{
-	FAILURE_REFUSED,			/* 400, 422 and other 4xx */
-	FAILURE_KEY,				/* 401 */
-	FAILURE_PERMISSION,			/* 403 */
-	FAILURE_NOT_FOUND,			/* 404 */
-	FAILURE_CONFLICT,			/* 409 */
-	FAILURE_RATE_LIMIT,			/* 429 */
-	FAILURE_API,				/* 5xx */
-	FAILURE_MALFORMED,			/* 3xx, or not what the API answers */
-	FAILURE_NOT_CONNECTED,
-	FAILURE_UNTRUSTED,
-	FAILURE_BROKEN,
-	FAILURE_TIMED_OUT,
-	FAILURE_UNKNOWN,			/* a write that may have been carried out */
-	FAILURE_TOO_LARGE,
-	FAILURE_LOCAL
-} Failure;
-
-struct ChpgCall
-{
-	ChpgQuestion question;
-	MemoryContext context;
-	char	   *url;
-	char	   *path;			/* for messages */
-	const char *body;
-	bool		write;
-	CallState	state;
-	ChpgTransfer *transfer;		/* NULL between attempts */
-	int64		started;		/* when the first attempt was due */
-	int64		not_before;		/* when the next attempt is due */
-	int			attempts;
-	int			rate_limited;	/* attempts that only the budget refused */
-	ChpgJson   *document;
-	char	   *text;			/* of an answer that is no JSON */
-
-	/* of the last attempt */
-	Failure		failure;
-	int			status;			/* HTTP status, or 0 */
-	const char *detail;			/* a sentence, or NULL */
-	bool		by_api;			/* the API itself says that it failed */
-	char	   *request_id;
-	double		wait;			/* seconds the rate limit asks for */
-};
+/* All calls of this backend. */
+static dlist_head all_calls = DLIST_STATIC_INIT(all_calls);
 
 /*
  * The life of a call
  */
+
+/* Give back what others wait for; also the memory context's callback. */
+static void
+release_call(void *arg)
+{
+	ChpgCall   *call = (ChpgCall *) arg;
+	dlist_iter	iter;
+
+	if (call->grant.serial != 0 && !call->sent)
+		chpg_budget_return(&call->grant);
+	call->grant.serial = 0;
+	chpg_call_leave_flight(call, false);
+	if (call->node.next == NULL)
+		return;
+	dlist_delete(&call->node);
+	memset(&call->node, 0, sizeof(call->node));
+	dlist_foreach(iter, &all_calls)
+	{
+		ChpgCall   *other = dlist_container(ChpgCall, node, iter.cur);
+
+		if (other->leader == call)
+			other->leader = NULL;
+	}
+}
+
+/* However the backend ends. */
+static void
+release_all_calls(int code, Datum arg)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &all_calls)
+	{
+		ChpgCall   *call = dlist_container(ChpgCall, node, iter.cur);
+
+		chpg_call_pause(call);
+		release_call(call);
+	}
+	chpg_budget_leave();
+}
+
+static void
+register_call(ChpgCall *call)
+{
+	static bool prepared = false;
+
+	(void) chpg_shared_get();
+	if (!prepared)
+		before_shmem_exit(release_all_calls, (Datum) 0);
+	prepared = true;
+	call->callback.func = release_call;
+	call->callback.arg = call;
+	MemoryContextRegisterResetCallback(call->context, &call->callback);
+	dlist_push_tail(&all_calls, &call->node);
+}
 
 ChpgCall *
 chpg_call_create(const ChpgQuestion *question)
@@ -105,6 +111,7 @@ chpg_call_create(const ChpgQuestion *question)
 	call->body = chpg_build_body(question, false);
 	call->write = chpg_is_write(question->endpoint);
 	call->started = chpg_now();
+	register_call(call);
 	MemoryContextSwitchTo(caller);
 	return call;
 }
@@ -113,6 +120,22 @@ void
 chpg_call_end(ChpgCall *call)
 {
 	MemoryContextDelete(call->context);
+}
+
+static void
+count_request(ChpgCall *call)
+{
+	ChpgCounters counters = {0};
+
+	counters.values[CHPG_REQUESTS] = 1;
+	counters.values[CHPG_RETRIES] = call->attempts > 1;
+	if (call->queued != 0)
+	{
+		counters.values[CHPG_WAITS] = 1;
+		counters.values[CHPG_WAIT_TIME] = chpg_now() - call->queued;
+		call->queued = 0;
+	}
+	chpg_count(call->question.connection, call->question.endpoint, &counters);
 }
 
 static void
@@ -136,157 +159,60 @@ send_request(ChpgCall *call)
 	if (call->question.deadline > 0)
 		request.timeout = Max(Min(request.timeout,
 								  (call->question.deadline - chpg_now()) / 1000), 1);
-	call->attempts++;
+	if (call->write)
+		chpg_key_changed(connection);
 	call->transfer = chpg_http_start(call->context, &request);
+	call->attempts++;
+	call->sent = false;
+	count_request(call);
 }
 
-/* A string member of the envelope, or NULL. */
-static char *
-remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
+/* Only what was really sent is a request. */
+static void
+withdraw_request(ChpgCall *call)
 {
-	ChpgJsonNode *node = chpg_json_get(chpg_json_root(document), key);
+	ChpgCounters counters = {0};
 
-	if (chpg_json_kind(node) != CHPG_JSON_STRING)
-		return NULL;
-	return chpg_quote_remote(&call->question, chpg_json_text(node));
+	chpg_http_end(call->transfer);
+	call->transfer = NULL;
+	counters.values[CHPG_REQUESTS] = -1;
+	counters.values[CHPG_RETRIES] = -(call->attempts > 1);
+	chpg_count(call->question.connection, call->question.endpoint, &counters);
+	call->attempts--;
+	call->queued = chpg_now();
 }
 
-static Failure
-failure_of_answer(const ChpgCall *call)
+/*
+ * While nobody waits for the call
+ */
+
+void
+chpg_call_pause(ChpgCall *call)
 {
-	/* Something stopped in the middle, here or there. */
-	if (call->write && (call->status >= 500 || call->status == 408))
-		return FAILURE_UNKNOWN;
-	switch (call->status)
+	if (call->transfer != NULL)
 	{
-		case 401:
-			return FAILURE_KEY;
-		case 403:
-			return FAILURE_PERMISSION;
-		case 404:
-			return FAILURE_NOT_FOUND;
-		case 409:
-			return FAILURE_CONFLICT;
-		case 429:
-			return FAILURE_RATE_LIMIT;
+		call->sent = chpg_http_sent(call->transfer);
+		if (call->sent && call->write)
+			chpg_key_changed(call->question.connection);
 	}
-	if (call->status >= 500)
-		return FAILURE_API;
-	if (call->status >= 400)
-		return FAILURE_REFUSED;
-	return FAILURE_MALFORMED;
+	if (call->grant.serial != 0)
+		chpg_budget_pause(&call->grant, call->sent);
+	if (call->flight.serial != 0 && !call->follows)
+		chpg_flight_pause(&call->flight);
 }
 
-/* A write with an answer that nobody understands was carried out or not. */
-static Failure
-malformed(const ChpgCall *call)
+/* What others took in the meantime has to be had anew. */
+void
+chpg_call_resume(ChpgCall *call)
 {
-	return call->write ? FAILURE_UNKNOWN : FAILURE_MALFORMED;
-}
-
-static Failure
-failure_of_outcome(const ChpgCall *call, ChpgHttpOutcome outcome)
-{
-	switch (outcome)
-	{
-		case CHPG_HTTP_ANSWERED:
-			break;
-		case CHPG_HTTP_NOT_CONNECTED:
-			return FAILURE_NOT_CONNECTED;
-		case CHPG_HTTP_UNTRUSTED:
-			return FAILURE_UNTRUSTED;
-		case CHPG_HTTP_BROKEN:
-			return call->write ? FAILURE_UNKNOWN : FAILURE_BROKEN;
-		case CHPG_HTTP_TIMED_OUT:
-			return call->write ? FAILURE_UNKNOWN : FAILURE_TIMED_OUT;
-		case CHPG_HTTP_MALFORMED:
-			return malformed(call);
-		case CHPG_HTTP_TOO_LARGE:
-			return call->write ? FAILURE_UNKNOWN : FAILURE_TOO_LARGE;
-		case CHPG_HTTP_FAILED:
-			return FAILURE_LOCAL;
-	}
-	return FAILURE_MALFORMED;
-}
-
-static void
-fail(ChpgCall *call, Failure failure, const char *detail)
-{
-	call->state = CALL_FAILED;
-	call->failure = failure;
-	call->detail = detail;
-}
-
-static void
-read_json(ChpgCall *call, bool ok, ChpgJson *document)
-{
-	const char *error = remote_string(call, document, "error");
-
-	call->request_id = remote_string(call, document, "requestId");
-	call->by_api = error != NULL;
-	if (error != NULL)
-		error = psprintf("The API says: \"%s\".", error);
-	if (!ok)
-		fail(call, failure_of_answer(call), error);
-	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
-			 !call->question.endpoint->acknowledges)
-		fail(call, malformed(call),
-			 error ? error : "The answer has no \"result\".");
-	else
-	{
-		call->document = document;
-		call->state = CALL_SUCCEEDED;
-	}
-}
-
-/* From a proxy, as a rule. */
-static void
-read_other(ChpgCall *call, const ChpgHttpResponse *response)
-{
-	char	   *location = chpg_http_header(call->transfer, "Location");
-	const char *detail = response->length > 0 ? "The answer is not JSON." : NULL;
-
-	if (location != NULL && response->status < 400)
-		detail = psprintf("It redirects to \"%s\".",
-						  chpg_quote_remote(&call->question, location));
-	fail(call, failure_of_answer(call), detail);
-}
-
-/* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
-static void
-read_answer(ChpgCall *call, const ChpgHttpResponse *response)
-{
-	bool		ok = response->status >= 200 && response->status <= 299;
-	ChpgJson   *document;
-	const char *problem;
-	ChpgJsonResult rc;
-
-	if (ok && call->question.endpoint->rows == NULL)
-	{
-		const char *start = call->question.endpoint->text_start;
-
-		if (strncmp(response->body, start, strlen(start)) != 0)
-		{
-			fail(call, FAILURE_MALFORMED,
-				 psprintf("The answer does not begin with \"%s\".", start));
-			return;
-		}
-		call->text = chpg_json_convert(response->body, response->length);
-		call->state = CALL_SUCCEEDED;
+	if (call->flight.serial != 0 && !call->follows &&
+		!chpg_flight_resume(&call->flight))
+		call->flight.serial = 0;
+	if (call->grant.serial == 0 || chpg_budget_resume(&call->grant))
 		return;
-	}
-	rc = chpg_json_parse(call->context, response->body, response->length,
-						 &document, &problem);
-	if (rc == CHPG_JSON_OK)
-		read_json(call, ok, document);
-	else if (!ok)
-		read_other(call, response);
-	else
-		fail(call, rc == CHPG_JSON_TOO_LARGE && !call->write ?
-			 FAILURE_TOO_LARGE : malformed(call),
-			 psprintf("The answer is not usable as JSON: %s.", problem));
-	if (call->document == NULL)
-		chpg_json_free(document);
+	call->grant.serial = 0;
+	if (call->transfer != NULL && !call->sent)
+		withdraw_request(call);
 }
 
 /* Seconds until the API takes requests again, by its own word. */
@@ -356,30 +282,90 @@ consider_retry(ChpgCall *call, double retry_after)
 	call->state = CALL_RUNNING;
 }
 
+static void
+count_outcome(ChpgCall *call, const ChpgHttpResponse *response)
+{
+	ChpgCounters counters = {0};
+	int64	   *values = counters.values;
+
+	if (response->outcome == CHPG_HTTP_MALFORMED)
+		values[CHPG_FAILED] = 1;
+	else if (response->outcome != CHPG_HTTP_ANSWERED)
+		values[CHPG_BROKEN] = 1;
+	else if (response->status == 429)
+		values[CHPG_RATE_LIMITED] = 1;
+	else if (response->status >= 400 && response->status < 500)
+		values[CHPG_REFUSED] = 1;
+	else if (response->status >= 200 && response->status < 300)
+		values[CHPG_SUCCEEDED] = 1;
+	else
+		values[CHPG_FAILED] = 1;
+	values[CHPG_BYTES_RECEIVED] = response->wire_size;
+	values[CHPG_BYTES_DECODED] = response->length;
+	values[CHPG_CONNECTIONS_OPENED] = response->connections;
+	chpg_count(call->question.connection, call->question.endpoint, &counters);
+}
+
+/* A request that was not sent takes nothing of the budget. */
+static void
+settle_budget(ChpgCall *call)
+{
+	int64		began = chpg_http_began(call->transfer);
+
+	if (call->grant.serial == 0)
+		return;
+	if (began != 0)
+		chpg_budget_arrived(&call->grant, began);
+	else if (chpg_http_response(call->transfer) == NULL)
+		return;
+	else if (chpg_http_sent(call->transfer))
+		chpg_budget_arrived(&call->grant, chpg_now());
+	else
+		chpg_budget_return(&call->grant);
+}
+
 /* Take what a transfer that has ended brought. */
 static void
 settle(ChpgCall *call, const ChpgHttpResponse *response)
 {
 	MemoryContext caller = MemoryContextSwitchTo(call->context);
+	bool		answered = response->outcome == CHPG_HTTP_ANSWERED;
+	ChpgAnswer	answer = {
+		.status = response->status,
+		.body = unconstify(char *, response->body),
+		.length = response->length
+	};
 
-	call->status = response->status;
-	call->request_id = NULL;
-	call->by_api = false;
-	if (response->outcome == CHPG_HTTP_ANSWERED)
-		read_answer(call, response);
+	count_outcome(call, response);
+	if (call->write)
+		chpg_key_changed(call->question.connection);
+	if (answered)
+		chpg_call_read(call, &answer);
 	else
-		fail(call, failure_of_outcome(call, response->outcome),
-			 psprintf("%s.", chpg_quote_remote(&call->question, pstrdup(response->error))));
+	{
+		call->status = response->status;
+		call->request_id = NULL;
+		call->by_api = false;
+		chpg_call_fail(call, chpg_failure_of_outcome(call, response->outcome),
+					   psprintf("%s.", chpg_quote_remote(&call->question,
+														 pstrdup(response->error))));
+	}
 	if (call->state == CALL_FAILED)
 	{
 		if (call->failure == FAILURE_RATE_LIMIT)
 			call->wait = reset_time(call->transfer, response);
 		consider_retry(call, (double) response->retry_after);
 	}
+	if (call->state != CALL_RUNNING)
+		chpg_call_share(call, answered ? &answer : NULL);
 	chpg_http_end(call->transfer);
 	call->transfer = NULL;
 	MemoryContextSwitchTo(caller);
 }
+
+/*
+ * Waiting
+ */
 
 /* What an interrupted write may have done must be said. */
 static void
@@ -397,37 +383,145 @@ write_interrupted_callback(void *arg)
 	}
 }
 
-/* Send what is due; returns when to look again. */
+/* The call whose request is sent: another's, if that asks the same. */
+static ChpgCall *
+sender(ChpgCall *call)
+{
+	return call->leader != NULL ? call->leader : call;
+}
+
+/* When a call that waits so long already has to have its turn. */
 static int64
-send_due(List *calls)
+time_limit(int64 waited, const char **setting)
+{
+	int64		now = chpg_now();
+	int64		limit = now + (int64) chpg_max_wait * 1000 - waited;
+
+	*setting = "chpg.max_wait";
+	if (get_timeout_active(STATEMENT_TIMEOUT))
+	{
+		int64		rest = get_timeout_finish_time(STATEMENT_TIMEOUT) -
+		GetCurrentTimestamp();
+
+		if (now + rest < limit)
+		{
+			limit = now + rest;
+			*setting = "statement_timeout";
+		}
+	}
+	return limit;
+}
+
+/*
+ * Can a call still have its turn in time?  Once it waits, it is only turned
+ * away when the time is over: until then, others may give up.
+ */
+static bool
+has_time(ChpgCall *call, int64 due)
+{
+	int64		now = chpg_now();
+	const char *setting;
+	int64		limit = time_limit(now - call->started, &setting);
+	int			available = 0;
+
+	if (call->question.deadline > 0)
+		limit = Min(limit, call->question.deadline);
+	if (due == CHPG_FOREVER)
+		due = call->queued != 0 ? now :
+			chpg_budget_estimate(call->question.connection, 1, &available);
+	if (due <= limit)
+		return true;
+	call->wait = (double) (due - now) / USECS_PER_SEC;
+	chpg_call_fail(call, FAILURE_RATE_LIMIT, chpg_describe_budget(1, available, due));
+	call->hint = psprintf("Try again later, or raise \"%s\".", setting);
+	return false;
+}
+
+/* Send a request, or say when to try again. */
+static int64
+try_to_send(ChpgCall *call)
+{
+	int64		due = chpg_budget_take(call->question.connection, &call->grant);
+
+	if (due == 0)
+	{
+		send_request(call);
+		return 0;
+	}
+	if (!has_time(call, due))
+		chpg_call_leave_flight(call, false);
+	else if (call->queued == 0)
+		call->queued = chpg_now();
+	return Min(due, call->started + (int64) chpg_max_wait * 1000 + 1);
+}
+
+/*
+ * Send what is due; returns when to look again.  Who cannot send has the
+ * backend's ticket, and those after him wait for it.
+ */
+static int64
+send_due(List *calls, ChpgWaitReason *reason)
 {
 	int64		next = CHPG_FOREVER;
+	bool		queued = false;
+	bool		travelling = false;
+	bool		following = false;
 	ListCell   *lc;
 
 	foreach(lc, calls)
 	{
-		ChpgCall   *call = (ChpgCall *) lfirst(lc);
-		int64		due;
-		int64		now;
+		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+		MemoryContext caller = MemoryContextSwitchTo(call->context);
+		int64		due = 0;
 
-		if (call->state != CALL_RUNNING || call->transfer != NULL)
-			continue;
-		due = Max(call->not_before,
-				  chpg_budget_next(call->question.connection));
-		now = chpg_now();
-		if (due <= now)
-			send_request(call);
-		else if (due - call->started > (int64) chpg_max_wait * 1000 ||
-				 (call->question.deadline > 0 && due > call->question.deadline))
+		if (call->state == CALL_RUNNING && call->transfer == NULL &&
+			!call->looked_up)
+			chpg_call_look_up(call);
+		if (call->state == CALL_RUNNING && call->transfer == NULL &&
+			call->leader == NULL && !call->follows)
 		{
-			call->wait = (double) (due - now) / USECS_PER_SEC;
-			fail(call, FAILURE_RATE_LIMIT, NULL);
-			return now;
+			if (call->not_before > chpg_now())
+				due = call->not_before;
+			else if (!queued)
+			{
+				due = try_to_send(call);
+				queued = due != 0 && call->state == CALL_RUNNING;
+			}
 		}
-		else
+		if (call->state != CALL_RUNNING || call->leader != NULL)
+			due = chpg_now();	/* it has ended, or another is to be sent */
+		if (due != 0)
 			next = Min(next, due);
+		if (call->follows)
+			next = Min(next, call->look_again);
+		travelling |= call->transfer != NULL;
+		following |= call->follows;
+		MemoryContextSwitchTo(caller);
 	}
+	if (!queued)
+		chpg_budget_leave();
+	*reason = travelling ? CHPG_WAIT_REQUEST : queued ? CHPG_WAIT_BUDGET :
+		following ? CHPG_WAIT_SHARED : CHPG_WAIT_PAUSE;
 	return next;
+}
+
+/* See what has become of a call's request, or of another's that it waits for. */
+static void
+look_after(ChpgCall *call)
+{
+	const ChpgHttpResponse *response;
+
+	if (call->state != CALL_RUNNING)
+		return;
+	if (call->transfer != NULL)
+	{
+		settle_budget(call);
+		response = chpg_http_response(call->transfer);
+		if (response != NULL)
+			settle(call, response);
+	}
+	else if (call->follows)
+		chpg_call_follow(call);
 }
 
 static ChpgCall *
@@ -438,32 +532,161 @@ find_ended(List *calls)
 	foreach(lc, calls)
 	{
 		ChpgCall   *call = (ChpgCall *) lfirst(lc);
-		const ChpgHttpResponse *response;
 
-		if (call->transfer != NULL &&
-			(response = chpg_http_response(call->transfer)) != NULL)
-			settle(call, response);
+		look_after(sender(call));
+		if (call->leader != NULL && call->leader->state != CALL_RUNNING)
+		{
+			/* Its answer can be found now; after a failure, ask oneself. */
+			call->leader = NULL;
+			call->looked_up = false;
+		}
 		if (call->state != CALL_RUNNING)
 			return call;
 	}
 	return NULL;
 }
 
+static void
+for_each_sender(List *calls, void (*act) (ChpgCall *call))
+{
+	ListCell   *lc;
+
+	foreach(lc, calls)
+	{
+		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+
+		if (call->state == CALL_RUNNING)
+			act(call);
+	}
+}
+
+static ChpgCall *
+wait_for_any(List *calls)
+{
+	ChpgCall   *ended;
+
+	while ((ended = find_ended(calls)) == NULL)
+	{
+		ChpgWaitReason reason;
+		int64		next = send_due(calls, &reason);
+
+		if (next > chpg_now())
+			chpg_http_wait(next, reason);
+	}
+	return ended;
+}
+
 ChpgCall *
 chpg_calls_wait(List *calls)
 {
 	ErrorContextCallback callback;
-	ChpgCall   *ended;
+	ChpgCall   *volatile ended = NULL;
 
 	callback.callback = write_interrupted_callback;
 	callback.arg = calls;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	while ((ended = find_ended(calls)) == NULL)
-		chpg_http_wait(send_due(calls));
+	for_each_sender(calls, chpg_call_resume);
+	PG_TRY();
+	{
+		ended = wait_for_any(calls);
+	}
+	PG_FINALLY();
+	{
+		for_each_sender(calls, chpg_call_pause);
+		chpg_budget_leave();
+	}
+	PG_END_TRY();
 	error_context_stack = callback.previous;
 	return ended;
 }
+
+ChpgCall *
+chpg_find_call(const ChpgCall *call,
+			   bool (*fits) (const ChpgCall *call, const ChpgCall *other))
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &all_calls)
+	{
+		ChpgCall   *other = dlist_container(ChpgCall, node, iter.cur);
+
+		if (fits(call, other))
+			return other;
+	}
+	return NULL;
+}
+
+/*
+ * Looking ahead
+ */
+
+bool
+chpg_is_answered(const ChpgQuestion *question)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "chpg question",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	const ChpgConnection *connection = question->connection;
+	uint64		generation = chpg_key_generation(connection);
+	ChpgReadId	id;
+	bool		answered;
+
+	chpg_read_id(connection, chpg_build_url(question, chpg_build_path(question)), &id);
+	answered = !connection->fresh &&
+		((connection->memo != NULL &&
+		  chpg_memo_has(connection->memo, &id, generation)) ||
+		 chpg_cache_has(&id, generation, (int64) chpg_cache_ttl * 1000));
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return answered;
+}
+
+static bool
+fits_budget(const ChpgConnection *connection, int requests, int64 waited,
+			int64 *done, int *available, const char **setting)
+{
+	int64		limit = time_limit(waited, setting);
+
+	*done = chpg_now();
+	*available = 0;
+	if (requests > 0)
+		*done = chpg_budget_estimate(connection, requests, available);
+	return *done <= limit;
+}
+
+bool
+chpg_budget_suffices(const ChpgConnection *connection, int requests,
+					 int64 waited, double *seconds)
+{
+	const char *setting;
+	int			available;
+	int64		done;
+	bool		fits = fits_budget(connection, requests, waited, &done,
+								   &available, &setting);
+
+	*seconds = (double) (done - chpg_now()) / USECS_PER_SEC;
+	return fits;
+}
+
+void
+chpg_require_budget(const ChpgQuestion *question, int requests, int64 waited,
+					double *seconds)
+{
+	const char *setting;
+	int			available;
+	int64		done;
+
+	if (!fits_budget(question->connection, requests, waited, &done, &available,
+					 &setting))
+		chpg_report_no_time(question, requests, available, done, setting);
+	*seconds = (double) (done - chpg_now()) / USECS_PER_SEC;
+}
+
+/*
+ * What has become of a call
+ */
 
 ChpgJson *
 chpg_call_document(const ChpgCall *call)
@@ -543,195 +766,4 @@ chpg_call_perform(const ChpgQuestion *question, ChpgCall **result)
 		chpg_call_report(call);
 	*result = call;
 	return call->document;
-}
-
-/*
- * Errors
- */
-
-typedef struct FailureText
-{
-	int			sqlstate;
-	const char *reason;			/* ends the primary message */
-	const char *hint;			/* or NULL */
-} FailureText;
-
-/* The one place that gives outcomes their SQLSTATE. */
-static const FailureText failure_texts[] = {
-	[FAILURE_REFUSED] = {
-		ERRCODE_INVALID_PARAMETER_VALUE,
-		"the API refused the request",
-		NULL
-	},
-	[FAILURE_KEY] = {
-		ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-		"the API did not accept the key",
-		"Check that the key is not revoked or expired, and set it with chpg_connect() or ALTER USER MAPPING."
-	},
-	[FAILURE_PERMISSION] = {
-		ERRCODE_INSUFFICIENT_PRIVILEGE,
-		"the key does not have the permission",
-		NULL
-	},
-	[FAILURE_NOT_FOUND] = {
-		ERRCODE_UNDEFINED_OBJECT,
-		"the API does not know it",
-		"Check the server's options organization_id and api_url."
-	},
-	[FAILURE_CONFLICT] = {
-		ERRCODE_OBJECT_IN_USE,
-		"the API reports a conflict",
-		"Another change may be under way, or a quota reached. Try again later."
-	},
-	[FAILURE_RATE_LIMIT] = {
-		ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-		"the key's request budget is used up",
-		"Others may use the same key. Try again later, or raise \"chpg.max_wait\"."
-	},
-	[FAILURE_API] = {
-		ERRCODE_SYSTEM_ERROR,
-		"the API failed",
-		"Try again later."
-	},
-	[FAILURE_MALFORMED] = {
-		ERRCODE_PROTOCOL_VIOLATION,
-		"the answer is not what the API sends",
-		"Check the server's option api_url, and what stands between: a proxy or a login page may have answered."
-	},
-	[FAILURE_NOT_CONNECTED] = {
-		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-		"no connection to the API",
-		"Check the server's options api_url and proxy, and that this machine may reach that address."
-	},
-	[FAILURE_UNTRUSTED] = {
-		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-		"the certificate of the API's host is not valid",
-		"Check the server's option api_url; a private CA is named in its option ca_file."
-	},
-	[FAILURE_BROKEN] = {
-		ERRCODE_CONNECTION_FAILURE,
-		"the connection broke before the answer was complete",
-		"Try again later."
-	},
-	[FAILURE_TIMED_OUT] = {
-		ERRCODE_CONNECTION_FAILURE,
-		"the API did not answer in time",
-		"Try again later, or raise \"chpg.request_timeout\"."
-	},
-	[FAILURE_UNKNOWN] = {
-		ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN,
-		"no complete answer came, and the request may have been carried out",
-		"Look at the present state before you try again."
-	},
-	[FAILURE_TOO_LARGE] = {
-		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-		"the answer is too large",
-		"Ask for less, such as a shorter window, or raise \"chpg.max_response_size\"."
-	},
-	[FAILURE_LOCAL] = {
-		ERRCODE_SYSTEM_ERROR,
-		"the request failed on this side",
-		NULL
-	},
-};
-
-static const char *
-failure_reason(const ChpgCall *call)
-{
-	if (call->failure == FAILURE_NOT_FOUND && call->question.path == NULL &&
-		!chpg_endpoint_is_per_service(call->question.endpoint))
-		return "the API does not know the organization";
-	return failure_texts[call->failure].reason;
-}
-
-static const char *
-failure_hint(const ChpgCall *call)
-{
-	const ChpgEndpoint *endpoint = call->question.endpoint;
-
-	if (call->failure == FAILURE_PERMISSION && endpoint->permission != NULL)
-		return psprintf("The role of key \"%s\" needs the permission %s.",
-						call->question.connection->key_id,
-						endpoint->permission);
-	if (call->failure == FAILURE_NOT_FOUND && call->question.path != NULL)
-		return "Check the argument \"path\".";
-	if (call->failure == FAILURE_NOT_FOUND &&
-		chpg_endpoint_is_per_service(endpoint))
-		return "SELECT * FROM chpg_services shows the services that exist.";
-	return failure_texts[call->failure].hint;
-}
-
-static char *
-describe_service(const ChpgQuestion *question)
-{
-	if (question->service_id == NULL)
-		return "";
-	if (question->service_name == NULL ||
-		strcmp(question->service_name, question->service_id) == 0)
-		return psprintf(" service \"%s\"", question->service_id);
-	return psprintf(" service \"%s\" (%s)", question->service_name,
-					question->service_id);
-}
-
-/* What is known of the last attempt, as sentences. */
-static char *
-describe_attempts(const ChpgCall *call)
-{
-	StringInfoData detail;
-
-	initStringInfo(&detail);
-	if (call->detail != NULL)
-		appendStringInfo(&detail, "%s ", call->detail);
-	if (call->failure == FAILURE_RATE_LIMIT)
-		appendStringInfo(&detail, "The budget resets in %.1f s. ", call->wait);
-	if (call->attempts == 0)
-	{
-		appendStringInfoString(&detail, "Nothing was sent.");
-		return detail.data;
-	}
-	if (call->status != 0)
-		appendStringInfo(&detail, "HTTP status %d", call->status);
-	else
-		appendStringInfoString(&detail, "No HTTP status");
-	if (call->request_id != NULL)
-		appendStringInfo(&detail, ", request id %s", call->request_id);
-	appendStringInfo(&detail, ", %d %s.", call->attempts,
-					 call->attempts == 1 ? "attempt" : "attempts");
-	return detail.data;
-}
-
-static void
-call_context_callback(void *arg)
-{
-	ChpgCall   *call = (ChpgCall *) arg;
-
-	errcontext("request %s %s%s%s", call->question.endpoint->method, call->path,
-			   call->write ? ", which was carried out" : "",
-			   call->question.service_name == NULL ? "" :
-			   psprintf(" for service \"%s\"", call->question.service_name));
-}
-
-void
-chpg_call_push_context(ChpgCall *call, ErrorContextCallback *callback)
-{
-	callback->callback = call_context_callback;
-	callback->arg = call;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
-}
-
-void
-chpg_call_report(const ChpgCall *call)
-{
-	const ChpgEndpoint *endpoint = call->question.endpoint;
-	const FailureText *text = &failure_texts[call->failure];
-	const char *hint = failure_hint(call);
-
-	ereport(ERROR,
-			(errcode(text->sqlstate),
-			 errmsg("could not %s%s: %s", endpoint->purpose,
-					describe_service(&call->question), failure_reason(call)),
-			 errdetail_internal("%s", describe_attempts(call)),
-			 hint != NULL ? errhint("%s", hint) : 0,
-			 errcontext("request %s %s", endpoint->method, call->path)));
 }

@@ -59,12 +59,32 @@ extern bool chpg_call_refused_with(const ChpgCall *call, const char *words);
 /* Did the API, not something in front of it, answer that it does not know what was asked for? */
 extern bool chpg_call_not_found(const ChpgCall *call);
 
+/* Did it fail for this service, and might not for another? */
+extern bool chpg_call_concerns_service(const ChpgCall *call);
+
+/* Show the failure of a call as a warning. */
+extern void chpg_call_warn(const ChpgCall *call);
+
 /* Throw the error of a failed call. */
 pg_noreturn extern void chpg_call_report(const ChpgCall *call);
 
 /* Push the call's CONTEXT on the error stack while its answer is decoded. */
 extern void chpg_call_push_context(ChpgCall *call,
 								   ErrorContextCallback *callback);
+
+/* Would it cost no request? */
+extern bool chpg_is_answered(const ChpgQuestion *question);
+
+/*
+ * Can so many more requests be sent in time (chpg.max_wait, statement_timeout)
+ * by a statement that has waited for so many microseconds?  *seconds is how
+ * long they take.  The second throws error 53400, which says what would be
+ * needed.
+ */
+extern bool chpg_budget_suffices(const ChpgConnection *connection,
+								 int requests, int64 waited, double *seconds);
+extern void chpg_require_budget(const ChpgQuestion *question, int requests,
+								int64 waited, double *seconds);
 
 /* Create, wait for, and report a single call; its document if it succeeds. */
 extern ChpgJson *chpg_call_perform(const ChpgQuestion *question,

@@ -16,6 +16,9 @@
 #include "utils/acl.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+#endif
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
@@ -78,6 +81,19 @@ chpg_wait_event(const char *name)
 	return WaitEventExtensionNew(name);
 #else
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* Memory that all backends share, without preloading; NULL before 17. */
+static inline void *
+chpg_named_segment(const char *name, Size size, void (*initialize) (void *place))
+{
+#if PG_VERSION_NUM >= 170000
+	bool		found;
+
+	return GetNamedDSMSegment(name, size, initialize, &found);
+#else
+	return NULL;
 #endif
 }
 

@@ -314,6 +314,8 @@ connect_internal(FunctionCallInfo fcinfo)
 	connection = chpg_connection_create(arguments.server, options);
 	connection->key_id = arguments.key_id;
 	connection->key_secret = arguments.key_secret;
+	connection->server_id = server ? server->serverid : InvalidOid;
+	connection->fresh = true;
 	check_permission(server, connection);
 	organization = find_organization(&arguments, connection);
 	if (server == NULL)

@@ -223,7 +223,7 @@ parse_rate_limit(const char *value, int *requests, double *window)
 	if (!isdigit((unsigned char) *value))
 		return false;
 	number = strtol(value, &end, 10);
-	if (number < 1 || number > 1000000 || *end != '/' ||
+	if (number < 1 || number > CHPG_MAX_RATE || *end != '/' ||
 		!isdigit((unsigned char) end[1]))
 		return false;
 	*window = strtod(end + 1, &end);
@@ -241,7 +241,7 @@ check_rate_limit(const char *name, const char *value)
 
 	if (!parse_rate_limit(value, &requests, &window))
 		refuse_value(name, value,
-					 "Give the requests that a key may make in so many seconds, such as 10/10s, or unlimited.");
+					 "Give the requests that a key may make in so many seconds, at most 1000, such as 10/10s, or unlimited.");
 }
 
 void
@@ -507,7 +507,31 @@ chpg_connection_get(const char *name)
 						server->servername),
 				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
 						 quote_literal_cstr(server->servername))));
+	connection->server_id = server->serverid;
 	chpg_connection_set_key(connection,
 							GetUserMapping(GetUserId(), server->serverid)->options);
 	return connection;
+}
+
+List *
+chpg_connection_list(void)
+{
+	List	   *connections = NIL;
+	ListCell   *lc;
+
+	foreach(lc, usable_servers())
+	{
+		ForeignServer *server = GetForeignServerByName(lfirst(lc), false);
+		List	   *key;
+
+		if (!has_mapping(server->serverid))
+			continue;
+		key = GetUserMapping(GetUserId(), server->serverid)->options;
+		if (chpg_get_option(key, "key_id") == NULL ||
+			chpg_get_option(key, "key_secret") == NULL)
+			continue;
+		connections = lappend(connections,
+							  chpg_connection_get(server->servername));
+	}
+	return connections;
 }

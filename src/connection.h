@@ -16,9 +16,15 @@
 #define CHPG_WRAPPER_NAME	"chpg"
 #define CHPG_DEFAULT_URL	"https://api.clickhouse.cloud"
 
+/* The most requests in a window that a rate limit can name. */
+#define CHPG_MAX_RATE		1000
+
+struct ChpgMemo;
+
 typedef struct ChpgConnection
 {
 	char	   *server;			/* name of the server */
+	Oid			server_id;		/* invalid if it is not made yet */
 	char	   *api_url;		/* without a trailing slash or "/v1" */
 	char	   *organization_id;	/* NULL until discovered */
 	char	   *ca_file;		/* NULL: the system's CAs */
@@ -27,6 +33,9 @@ typedef struct ChpgConnection
 	char	   *key_secret;
 	int			rate_requests;	/* that many requests ... */
 	double		rate_window;	/* ... in so many seconds; 0 is unlimited */
+	bool		fresh;			/* ask anew, whatever has been answered */
+	struct ChpgMemo *memo;		/* what this execution of a statement was
+								 * answered, or NULL */
 } ChpgConnection;
 
 /*
@@ -43,6 +52,9 @@ extern ForeignServer *chpg_connection_server(const char *server);
 /* A connection with the options of a server, to which a key is added. */
 extern ChpgConnection *chpg_connection_create(const char *server, List *options);
 extern void chpg_connection_set_key(ChpgConnection *connection, List *options);
+
+/* The connections, with their keys, of all servers that the user may use. */
+extern List *chpg_connection_list(void);
 
 /* The value of an option, or NULL. */
 extern char *chpg_get_option(List *options, const char *name);

@@ -306,3 +306,12 @@ chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint)
 {
 	return strstr(endpoint->path, "{service_id}") != NULL;
 }
+
+int
+chpg_operation_number(const ChpgEndpoint *endpoint)
+{
+	if (endpoint < chpg_endpoints ||
+		endpoint >= chpg_endpoints + CHPG_NUM_OPERATIONS)
+		return CHPG_NUM_OPERATIONS;
+	return (int) (endpoint - chpg_endpoints);
+}

@@ -32,7 +32,8 @@ typedef enum ChpgOperation
 	CHPG_GET_CONFIG,
 	CHPG_PATCH_CONFIG,
 	CHPG_REPLACE_CONFIG,
-	CHPG_GET_CA_CERTIFICATES
+	CHPG_GET_CA_CERTIFICATES,
+	CHPG_NUM_OPERATIONS
 } ChpgOperation;
 
 /* What values a parameter takes. */
@@ -92,6 +93,9 @@ typedef struct ChpgEndpoint
 } ChpgEndpoint;
 
 extern const ChpgEndpoint chpg_endpoints[];
+
+/* Its place in the table; CHPG_NUM_OPERATIONS for one that is not there. */
+extern int	chpg_operation_number(const ChpgEndpoint *endpoint);
 
 /* Does it change something? */
 extern bool chpg_is_write(const ChpgEndpoint *endpoint);

@@ -12,6 +12,8 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "invocation.h"
+#include "memo.h"
+#include "nodes/execnodes.h"
 #include "rows.h"
 #include "utils/memutils.h"
 
@@ -42,6 +44,9 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 		return;
 
 	wanted.connection = invocation.connection;
+	if (rsinfo->econtext->ecxt_estate != NULL)
+		wanted.connection->memo =
+			chpg_memo_get(rsinfo->econtext->ecxt_estate->es_query_cxt);
 	wanted.arguments = invocation.arguments;
 	wanted.service = invocation.service;
 	wanted.max_rows = invocation.max_rows;

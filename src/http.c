@@ -52,6 +52,7 @@ struct ChpgTransfer
 	size_t		allocated;
 	size_t		max_size;
 	size_t		header_size;
+	int64		began;			/* when the answer began, or 0 */
 	bool		too_large;
 	bool		out_of_memory;
 	char		error[CURL_ERROR_SIZE];
@@ -65,6 +66,9 @@ static int	active_transfers = 0;
 
 /* When libcurl wants to be called at the latest. */
 static int64 timer = CHPG_FOREVER;
+
+/* An answer has begun since the last look. */
+static bool answer_began = false;
 
 /*
  * Callbacks of libcurl
@@ -115,6 +119,11 @@ on_header(char *data, size_t size, size_t count, void *arg)
 {
 	ChpgTransfer *transfer = (ChpgTransfer *) arg;
 
+	if (transfer->began == 0)
+	{
+		transfer->began = chpg_now();
+		answer_began = true;
+	}
 	transfer->header_size += size * count;
 	if (transfer->header_size > MAX_HEADER_SIZE)
 	{
@@ -331,6 +340,7 @@ set_security_options(CURL *easy, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_PROXY,
 								  request->proxy ? request->proxy : ""));
 	check_option(curl_easy_setopt(easy, CURLOPT_NOPROXY, ""));
+	check_option(curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	check_option(curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC));
 	check_option(curl_easy_setopt(easy, CURLOPT_USERNAME, request->user));
 	check_option(curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password));
@@ -511,9 +521,17 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	ChpgHttpResponse *response = &transfer->response;
 	long		status = 0;
 	curl_off_t	retry_after = 0;
+	curl_off_t	body_size = 0;
+	long		header_size = 0;
+	long		connections = 0;
 
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_size);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &header_size);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
+	response->wire_size = body_size + header_size;
+	response->connections = (int) connections;
 	response->outcome = classify(transfer, rc);
 	response->status = (int) status;
 	response->retry_after = (int64) retry_after;
@@ -574,16 +592,19 @@ advance(curl_socket_t fd, int events)
 }
 
 void
-chpg_http_wait(int64 until)
+chpg_http_wait(int64 until, ChpgWaitReason reason)
 {
 	ChpgSocketEvent events[MAX_EVENTS];
+	bool		latch_set = false;
 
+	answer_began = false;
 	for (;;)
 	{
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
-		n = chpg_wait_for_sockets(Min(timer, until), events, MAX_EVENTS);
+		n = chpg_wait_for_sockets(Min(timer, until), reason, events, MAX_EVENTS,
+								  &latch_set);
 		for (int i = 0; i < n; i++)
 			advance(events[i].fd,
 					(events[i].readable ? CURL_CSELECT_IN : 0) |
@@ -595,9 +616,21 @@ chpg_http_wait(int64 until)
 		}
 		if (multi != NULL && collect_finished())
 			return;
-		if (until <= chpg_now())
+		if (answer_began || latch_set || until <= chpg_now())
 			return;
 	}
+}
+
+bool
+chpg_http_sent(ChpgTransfer *transfer)
+{
+	return was_sent(transfer->easy);
+}
+
+int64
+chpg_http_began(const ChpgTransfer *transfer)
+{
+	return transfer->began;
 }
 
 const ChpgHttpResponse *

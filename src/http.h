@@ -14,6 +14,8 @@
 #ifndef CHPG_HTTP_H
 #define CHPG_HTTP_H
 
+#include "sockets.h"
+
 typedef struct ChpgTransfer ChpgTransfer;
 
 typedef struct ChpgHttpRequest
@@ -55,6 +57,9 @@ typedef struct ChpgHttpResponse
 	const char *body;			/* NUL-terminated; belongs to the transfer */
 	size_t		length;
 	const char *error;			/* libcurl's words, unless answered */
+	int64		wire_size;		/* bytes received: headers, and the body as it
+								 * travels */
+	int			connections;	/* that were opened for it */
 } ChpgHttpResponse;
 
 /*
@@ -65,8 +70,15 @@ extern ChpgTransfer *chpg_http_start(MemoryContext context,
 									 const ChpgHttpRequest *request);
 extern void chpg_http_end(ChpgTransfer *transfer);
 
-/* Let all transfers advance until one of them ends, or until the given time. */
-extern void chpg_http_wait(int64 until);
+/*
+ * Let all transfers advance until an answer begins or ends, the latch is set,
+ * or the given time is there.
+ */
+extern void chpg_http_wait(int64 until, ChpgWaitReason reason);
+
+/* Was any of the request sent, and when did the answer begin, or 0? */
+extern bool chpg_http_sent(ChpgTransfer *transfer);
+extern int64 chpg_http_began(const ChpgTransfer *transfer);
 
 /* The response, or NULL while the transfer is under way. */
 extern const ChpgHttpResponse *chpg_http_response(ChpgTransfer *transfer);

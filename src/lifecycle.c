@@ -77,6 +77,9 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 	prepared->question.endpoint = endpoint;
 	prepared->question.arguments = &invocation->arguments;
 
+	/* What a change builds on must be the present. */
+	invocation->connection->fresh = chpg_is_write(endpoint);
+
 	/* What cannot be sent is refused now, before anything is read. */
 	(void) chpg_build_body(&prepared->question, false);
 	return true;
@@ -350,7 +353,7 @@ wait_seconds(double seconds)
 	int64		until = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 
 	while (chpg_now() < until)
-		chpg_http_wait(until);
+		chpg_http_wait(until, CHPG_WAIT_PAUSE);
 }
 
 /* Ask until the API is ready, or the time is over. */

@@ -11,15 +11,18 @@
  */
 #include "postgres.h"
 
-#include "budget.h"
 #include "client.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "rows.h"
 #include "services.h"
 #include "settings.h"
+#include "sockets.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+
+/* A duration that is worth a NOTICE beforehand. */
+#define NOTICE_SECONDS	1.0
 
 /* Identifies a row among the pages of a service. */
 typedef struct RowIdentity
@@ -53,11 +56,13 @@ struct ChpgStream
 	ChpgRequestedRows wanted;
 	ChpgDecoder *decoder;
 	bool		started;
+	bool		announced;		/* that it takes long */
 	int			num_sources;
 	List	   *waiting;		/* sources whose next page is not asked for */
 	List	   *active;			/* sources with a call under way */
 	Source	   *current;		/* whose answer is being decoded */
-	int			num_missing;	/* services that vanished */
+	int64		waited;			/* microseconds, for all answers together */
+	int			num_missing;	/* services that vanished, or failed */
 	ChpgCall   *missing;		/* the call that found the first of them */
 };
 
@@ -90,20 +95,6 @@ chpg_stream_end(ChpgStream *stream)
 	MemoryContextDelete(stream->context);
 }
 
-/* A fleet can take minutes: say so before. */
-static void
-announce_duration(const ChpgStream *stream)
-{
-	const ChpgConnection *connection = stream->wanted.connection;
-	int			requests = stream->num_sources + 1;
-	double		seconds = chpg_budget_duration(connection, requests);
-
-	if (seconds > 0)
-		ereport(NOTICE,
-				(errmsg("reading %d services takes at least %d requests, and so about %.0f s at %d requests in %g s",
-						stream->num_sources, requests, seconds,
-						connection->rate_requests, connection->rate_window)));
-}
 
 static void
 add_source(ChpgStream *stream, ChpgService *service)
@@ -132,8 +123,6 @@ find_sources(ChpgStream *stream)
 	services = chpg_find_services(wanted->connection, wanted->service);
 	foreach(lc, services)
 		add_source(stream, (ChpgService *) lfirst(lc));
-	if (wanted->service == NULL)
-		announce_duration(stream);
 }
 
 /* Rows to ask for in a source's next page; 0 where there are no pages. */
@@ -147,14 +136,16 @@ page_limit(const ChpgStream *stream, const Source *source)
 	return limit;
 }
 
-static void
-ask_for_page(ChpgStream *stream, Source *source)
+/* The question for a source's next page. */
+static ChpgQuestion
+next_question(const ChpgStream *stream, const Source *source)
 {
 	ChpgQuestion question = {
 		.connection = stream->wanted.connection,
 		.endpoint = stream->wanted.endpoint,
 		.arguments = &stream->wanted.arguments,
-		.offset = source->offset
+		.offset = source->offset,
+		.limit = page_limit(stream, source)
 	};
 
 	if (source->service != NULL)
@@ -162,11 +153,73 @@ ask_for_page(ChpgStream *stream, Source *source)
 		question.service_id = source->service->id;
 		question.service_name = source->service->shown_name;
 	}
-	source->limit = page_limit(stream, source);
+	return question;
+}
+
+/*
+ * How many of the requests known so far have to be sent, for what is not
+ * answered already.  The last one's question is for messages.
+ */
+static int
+count_requests(const ChpgStream *stream, ChpgQuestion *question)
+{
+	int			requests = 0;
+	ListCell   *lc;
+
+	foreach(lc, stream->waiting)
+	{
+		ChpgQuestion next = next_question(stream, (Source *) lfirst(lc));
+
+		if (chpg_is_answered(&next))
+			continue;
+		*question = next;
+		requests++;
+	}
+	foreach(lc, stream->active)
+	{
+		const ChpgCall *call = ((Source *) lfirst(lc))->call;
+
+		if (!chpg_call_failed(call) && chpg_call_document(call) == NULL &&
+			!chpg_call_in_flight(call))
+			requests++;
+	}
+	return requests;
+}
+
+/*
+ * Whenever more requests turn out to be needed: an error if they cannot be
+ * sent in time, and a word to the user if they take long.
+ */
+static void
+check_budget(ChpgStream *stream)
+{
+	const ChpgConnection *connection = stream->wanted.connection;
+	ChpgQuestion question = next_question(stream, linitial(stream->waiting));
+	int			known = list_length(stream->waiting) + list_length(stream->active);
+	int			requests;
+	double		seconds;
+
+	if (chpg_budget_suffices(connection, known, stream->waited, &seconds) &&
+		(seconds < NOTICE_SECONDS || stream->announced))
+		return;
+	requests = count_requests(stream, &question);
+	chpg_require_budget(&question, requests, stream->waited, &seconds);
+	if (seconds >= NOTICE_SECONDS && !stream->announced)
+		ereport(NOTICE,
+				(errmsg("%d more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
+						requests, connection->key_id, seconds)));
+	stream->announced = true;
+}
+
+static void
+ask_for_page(ChpgStream *stream, Source *source)
+{
+	ChpgQuestion question = next_question(stream, source);
+
+	source->limit = question.limit;
 	source->page++;
 	source->page_rows = 0;
 	source->new_rows = 0;
-	question.limit = source->limit;
 	source->call = chpg_call_create(&question);
 	stream->active = lappend(stream->active, source);
 }
@@ -192,6 +245,7 @@ static Source *
 wait_for_source(ChpgStream *stream)
 {
 	List	   *calls = NIL;
+	int64		started = chpg_now();
 	ChpgCall   *ended;
 	ListCell   *lc;
 	Source	   *source = NULL;
@@ -199,6 +253,7 @@ wait_for_source(ChpgStream *stream)
 	foreach(lc, stream->active)
 		calls = lappend(calls, ((Source *) lfirst(lc))->call);
 	ended = chpg_calls_wait(calls);
+	stream->waited += chpg_now() - started;
 	list_free(calls);
 	foreach(lc, stream->active)
 	{
@@ -211,14 +266,20 @@ wait_for_source(ChpgStream *stream)
 }
 
 /*
- * A service of the list may be gone by the time it is asked.  That all of them
- * are is not believed: see check_missing().
+ * A service of the list may be gone by the time it is asked, and the user may
+ * do without the rows of one that fails.  That all of them are gone, or fail,
+ * is an error: see check_missing().
  */
 static void
 handle_failure(ChpgStream *stream, Source *source)
 {
-	if (stream->wanted.service != NULL || source->service == NULL ||
+	bool		in_fleet = stream->wanted.service == NULL && source->service != NULL;
+
+	if (in_fleet && chpg_on_service_error == CHPG_SERVICE_WARNING &&
+		chpg_call_concerns_service(source->call) &&
 		!chpg_call_not_found(source->call))
+		chpg_call_warn(source->call);
+	else if (!in_fleet || !chpg_call_not_found(source->call))
 		chpg_call_report(source->call);
 	if (stream->num_missing++ == 0)
 		stream->missing = source->call;
@@ -362,6 +423,7 @@ finish_page(ChpgStream *stream)
 
 		source->offset += source->page_rows;
 		stream->waiting = lcons(source, stream->waiting);
+		check_budget(stream);
 		MemoryContextSwitchTo(caller);
 	}
 	else if (source->seen != NULL)
@@ -396,6 +458,8 @@ chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
 	{
 		caller = MemoryContextSwitchTo(stream->context);
 		find_sources(stream);
+		if (stream->num_sources > 1)
+			check_budget(stream);
 		stream->started = true;
 		MemoryContextSwitchTo(caller);
 	}

@@ -13,14 +13,23 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+int			chpg_cache_size = 32 * 1024;
+int			chpg_cache_ttl = 10000;
 int			chpg_connect_timeout = 10000;
 bool		chpg_dry_run = false;
 int			chpg_max_concurrency = 8;
 int			chpg_max_response_size = 64 * 1024;
 int			chpg_max_retries = 3;
 int			chpg_max_wait = 60000;
+int			chpg_on_service_error = CHPG_SERVICE_ERROR;
 int			chpg_request_timeout = 30000;
 char	   *chpg_server = NULL;
+
+static const struct config_enum_entry on_service_error_options[] = {
+	{"error", CHPG_SERVICE_ERROR, false},
+	{"warning", CHPG_SERVICE_WARNING, false},
+	{NULL, 0, false}
+};
 
 /*
  * Until the library is loaded, SET takes any value; one that is no boolean
@@ -43,6 +52,22 @@ void
 chpg_define_settings(void)
 {
 	check_dry_run();
+
+	DefineCustomIntVariable("chpg.cache_size",
+							"Sets the size of the memory for answers of the API, which all backends share.",
+							"Read once, by the first backend that has an answer to keep. 0 is none, and less than 1 MB is 1 MB.",
+							&chpg_cache_size,
+							32 * 1024, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.cache_ttl",
+							"Sets how old an answer of the API may be that is given again.",
+							"0 means that each statement asks anew, even while another session asks the same.",
+							&chpg_cache_ttl,
+							10000, 0, 24 * 60 * 60 * 1000,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.connect_timeout",
 							"Sets the maximum time to wait for a connection to the API.",
@@ -85,12 +110,20 @@ chpg_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_wait",
-							"Sets the maximum time that a request may wait before it is sent again.",
-							"Counts from the first attempt. A call that would have to wait longer for the API's rate limit fails at once.",
+							"Sets the maximum time that a call may wait for the request budget and between attempts.",
+							"A call that would have to wait longer for the budget fails at once.",
 							&chpg_max_wait,
 							60000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("chpg.on_service_error",
+							 "Sets what becomes of a fleet's rows when one of its services cannot be read.",
+							 "With warning, the rows of the other services come, and a warning for each that failed.",
+							 &chpg_on_service_error,
+							 CHPG_SERVICE_ERROR, on_service_error_options,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.request_timeout",
 							"Sets the maximum time for one attempt at a request.",

@@ -8,12 +8,21 @@
 #ifndef CHPG_SETTINGS_H
 #define CHPG_SETTINGS_H
 
+typedef enum ChpgOnServiceError
+{
+	CHPG_SERVICE_ERROR,
+	CHPG_SERVICE_WARNING
+} ChpgOnServiceError;
+
+extern int	chpg_cache_size;	/* kilobytes, of all backends together */
+extern int	chpg_cache_ttl;		/* milliseconds */
 extern int	chpg_connect_timeout;	/* milliseconds */
 extern bool chpg_dry_run;		/* show changes instead of sending them */
 extern int	chpg_max_concurrency;	/* requests under way in one call */
 extern int	chpg_max_response_size; /* kilobytes, decompressed */
 extern int	chpg_max_retries;	/* attempts after the first */
 extern int	chpg_max_wait;		/* milliseconds */
+extern int	chpg_on_service_error;	/* ChpgOnServiceError */
 extern int	chpg_request_timeout;	/* milliseconds, per attempt */
 extern char *chpg_server;		/* server to use when none is named, or "" */
 

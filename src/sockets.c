@@ -119,15 +119,28 @@ wait_time(int64 deadline)
 	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
 }
 
-static int
-wait_for_events(int64 deadline, WaitEvent *events, int max_events)
+static uint32
+wait_event(ChpgWaitReason reason)
 {
-	static uint32 wait_event = 0;
+	static const char *const names[CHPG_NUM_WAIT_REASONS] = {
+		[CHPG_WAIT_REQUEST] = "ChpgRequest",
+		[CHPG_WAIT_BUDGET] = "ChpgBudget",
+		[CHPG_WAIT_SHARED] = "ChpgSharedAnswer",
+		[CHPG_WAIT_PAUSE] = "ChpgPause"
+	};
+	static uint32 wait_events[CHPG_NUM_WAIT_REASONS];
+
+	if (wait_events[reason] == 0)
+		wait_events[reason] = chpg_wait_event(names[reason]);
+	return wait_events[reason];
+}
+
+static int
+wait_for_events(int64 deadline, ChpgWaitReason reason, WaitEvent *events, int max_events)
+{
+	uint32		event = wait_event(reason);
 	WaitEventSet *set;
 	volatile int n = 0;
-
-	if (wait_event == 0)
-		wait_event = chpg_wait_event("ChpgRequest");
 
 	/* Before 17 nothing else would close the set's file descriptor. */
 	set = chpg_create_wait_event_set(num_sockets + 2);
@@ -135,7 +148,7 @@ wait_for_events(int64 deadline, WaitEvent *events, int max_events)
 	{
 		fill_set(set);
 		n = WaitEventSetWait(set, wait_time(deadline), events, max_events,
-							 wait_event);
+							 event);
 	}
 	PG_FINALLY();
 	{
@@ -146,17 +159,22 @@ wait_for_events(int64 deadline, WaitEvent *events, int max_events)
 }
 
 int
-chpg_wait_for_sockets(int64 deadline, ChpgSocketEvent *events, int max_events)
+chpg_wait_for_sockets(int64 deadline, ChpgWaitReason reason,
+					  ChpgSocketEvent *events, int max_events, bool *latch_set)
 {
 	WaitEvent	occurred[MAX_WAIT_EVENTS];
-	int			n = wait_for_events(deadline, occurred,
+	int			n = wait_for_events(deadline, reason, occurred,
 									Min(max_events, MAX_WAIT_EVENTS));
 	int			num_events = 0;
 
+	*latch_set = false;
 	for (int i = 0; i < n; i++)
 	{
 		if (occurred[i].events & WL_LATCH_SET)
+		{
 			ResetLatch(MyLatch);
+			*latch_set = true;
+		}
 		if ((occurred[i].events & WL_SOCKET_MASK) == 0)
 			continue;
 		events[num_events].fd = occurred[i].fd;

@@ -19,6 +19,7 @@
 #include "lifecycle.h"
 #include "nodes/parsenodes.h"
 #include "quote.h"
+#include "shared.h"
 #include "sockets.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -114,6 +115,7 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 											   ALLOCSET_DEFAULT_SIZES);
 	if (!chpg_begin_operation(fcinfo, CHPG_GET_SERVICE, &wait->prepared))
 		return false;
+	invocation->connection->fresh = true;
 	i = chpg_find_argument(invocation, "state");
 	if (i < 0)
 		chpg_refuse_null("state");
@@ -144,6 +146,9 @@ report_state(Wait *wait, const char *state)
 	if (wait->last_state != NULL && strcmp(wait->last_state, state) == 0)
 		return;
 	wait->last_state = MemoryContextStrdup(wait->context, state);
+
+	/* What others were answered is outdated. */
+	chpg_key_changed(wait->prepared.invocation.connection);
 	ereport(NOTICE,
 			(errmsg("service \"%s\" is %s after %.0f s",
 					wait->prepared.invocation.service, state,
@@ -237,7 +242,7 @@ sleep_between_polls(const Wait *wait)
 						   wait->agreed, POLLS_NEEDED),
 				 errhint("Wait again, or raise \"timeout\".")));
 	while (chpg_now() < until)
-		chpg_http_wait(until);
+		chpg_http_wait(until, CHPG_WAIT_PAUSE);
 }
 
 /* Poll until the service is what it should be; NULL once it is deleted. */

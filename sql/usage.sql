@@ -1,0 +1,113 @@
+/*
+ * Usage: the request budget, and what has been asked, of all backends.
+ */
+
+CREATE TYPE chpg_budget_row AS (
+	server text,
+	key_id text,
+	rate_limit text,
+	used integer,
+	free integer,
+	blocked_until timestamptz,
+	waiting integer,
+	shared boolean
+);
+
+COMMENT ON TYPE chpg_budget_row IS 'The request budget of an API key.';
+COMMENT ON COLUMN chpg_budget_row.server IS 'Server that used the key last.';
+COMMENT ON COLUMN chpg_budget_row.key_id IS 'Id of the API key.';
+COMMENT ON COLUMN chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited.';
+COMMENT ON COLUMN chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
+COMMENT ON COLUMN chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
+COMMENT ON COLUMN chpg_budget_row.blocked_until IS 'When the API takes requests again, after it refused one (429); null if it did not.';
+COMMENT ON COLUMN chpg_budget_row.waiting IS 'Backends that wait for their turn.';
+COMMENT ON COLUMN chpg_budget_row.shared IS 'Whether all backends keep the budget together; else it is that of this backend only.';
+
+CREATE FUNCTION chpg_budget()
+RETURNS SETOF chpg_budget_row
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'chpg_budget';
+
+COMMENT ON FUNCTION chpg_budget() IS
+'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+
+CREATE VIEW chpg_budget AS SELECT * FROM chpg_budget();
+
+COMMENT ON VIEW chpg_budget IS
+'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+
+GRANT SELECT ON chpg_budget TO PUBLIC;
+
+CREATE TYPE chpg_stats_row AS (
+	key_id text,
+	operation text,
+	requests bigint,
+	succeeded bigint,
+	refused bigint,
+	rate_limited bigint,
+	failed bigint,
+	broken bigint,
+	retries bigint,
+	waits bigint,
+	wait_time_us bigint,
+	bytes_received bigint,
+	bytes_decoded bigint,
+	cache_hits bigint,
+	shared_flights bigint,
+	connections_opened bigint,
+	stats_reset timestamptz,
+	shared boolean
+);
+
+COMMENT ON TYPE chpg_stats_row IS 'What an operation of the API has cost with a key.';
+COMMENT ON COLUMN chpg_stats_row.key_id IS 'Id of the API key.';
+COMMENT ON COLUMN chpg_stats_row.operation IS 'Method and path of the operation; chpg_request() for what that function sent.';
+COMMENT ON COLUMN chpg_stats_row.requests IS 'Requests sent.';
+COMMENT ON COLUMN chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';
+COMMENT ON COLUMN chpg_stats_row.refused IS 'Of them, refused by the API (4xx, except 429).';
+COMMENT ON COLUMN chpg_stats_row.rate_limited IS 'Of them, refused for the rate limit (429).';
+COMMENT ON COLUMN chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
+COMMENT ON COLUMN chpg_stats_row.broken IS 'Of them, without a complete answer: no connection, broken, timed out, too large.';
+COMMENT ON COLUMN chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
+COMMENT ON COLUMN chpg_stats_row.waits IS 'Requests that waited for the budget.';
+COMMENT ON COLUMN chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';
+COMMENT ON COLUMN chpg_stats_row.bytes_received IS 'Bytes of headers and bodies received, compressed as they travel.';
+COMMENT ON COLUMN chpg_stats_row.bytes_decoded IS 'Bytes of the bodies, decompressed.';
+COMMENT ON COLUMN chpg_stats_row.cache_hits IS 'Reads answered by an earlier answer, without a request.';
+COMMENT ON COLUMN chpg_stats_row.shared_flights IS 'Reads answered by another backend''s request.';
+COMMENT ON COLUMN chpg_stats_row.connections_opened IS 'Connections opened to the API.';
+COMMENT ON COLUMN chpg_stats_row.stats_reset IS 'When counting began.';
+COMMENT ON COLUMN chpg_stats_row.shared IS 'Whether all backends count together; else these are the numbers of this backend only.';
+
+CREATE FUNCTION chpg_stats()
+RETURNS SETOF chpg_stats_row
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'chpg_stats';
+
+COMMENT ON FUNCTION chpg_stats() IS
+'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+
+CREATE VIEW chpg_stats AS SELECT * FROM chpg_stats();
+
+COMMENT ON VIEW chpg_stats IS
+'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+
+GRANT SELECT ON chpg_stats TO PUBLIC;
+
+CREATE FUNCTION chpg_stats_reset()
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'chpg_stats_reset';
+
+COMMENT ON FUNCTION chpg_stats_reset() IS 'Counts anew in chpg_stats, for all keys.';
+
+REVOKE EXECUTE ON FUNCTION chpg_stats_reset() FROM PUBLIC;
+
+CREATE FUNCTION chpg_cache_reset()
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'chpg_cache_reset';
+
+COMMENT ON FUNCTION chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew.';
+
+REVOKE EXECUTE ON FUNCTION chpg_cache_reset() FROM PUBLIC;

@@ -1,0 +1,161 @@
+/*-------------------------------------------------------------------------
+ *
+ * borrow.c
+ *		Answers to others' requests: earlier ones of the same execution of a
+ *		statement, or those of other backends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "call.h"
+#include "memo.h"
+#include "settings.h"
+#include "shared.h"
+#include "stats.h"
+
+static bool
+is_shareable(const ChpgCall *call)
+{
+	return !call->write && !call->question.connection->fresh;
+}
+
+/* Does this call, of the same execution, ask the same? */
+static bool
+asks_the_same(const ChpgCall *call, const ChpgCall *other)
+{
+	return other != call && other->state == CALL_RUNNING &&
+		other->looked_up && other->leader == NULL && is_shareable(other) &&
+		other->question.connection->memo == call->question.connection->memo &&
+		other->generation == call->generation &&
+		memcmp(&other->id, &call->id, sizeof(ChpgReadId)) == 0;
+}
+
+static void
+count_borrowed(const ChpgCall *call, ChpgCounter counter)
+{
+	ChpgCounters counters = {0};
+
+	counters.values[counter] = 1;
+	chpg_count(call->question.connection, call->question.endpoint, &counters);
+}
+
+/* End the call with an answer that somebody else got. */
+static void
+take(ChpgCall *call, ChpgAnswer *answer, ChpgCounter counter)
+{
+	ChpgMemo   *memo = call->question.connection->memo;
+
+	call->borrowed = true;
+	chpg_call_read(call, answer);
+	count_borrowed(call, counter);
+	if (call->state == CALL_SUCCEEDED && memo != NULL &&
+		!chpg_memo_has(memo, &call->id, call->generation))
+		chpg_memo_store(memo, &call->id, call->generation, answer);
+	pfree(answer->body);
+}
+
+static bool
+look_into_memo(ChpgCall *call)
+{
+	ChpgMemo   *memo = call->question.connection->memo;
+	ChpgAnswer	answer;
+
+	if (memo == NULL)
+		return false;
+	if (chpg_memo_find(memo, &call->id, call->generation, &answer))
+		take(call, &answer, CHPG_CACHE_HITS);
+	else
+		call->leader = chpg_find_call(call, asks_the_same);
+	if (call->leader != NULL)
+		chpg_call_resume(call->leader);
+	return call->state != CALL_RUNNING || call->leader != NULL;
+}
+
+void
+chpg_call_look_up(ChpgCall *call)
+{
+	ChpgAnswer	answer;
+
+	call->looked_up = true;
+	if (!is_shareable(call))
+		return;
+	chpg_read_id(call->question.connection, call->url, &call->id);
+	call->generation = chpg_key_generation(call->question.connection);
+	if (look_into_memo(call))
+		return;
+	switch (chpg_cache_find(&call->id, call->generation,
+							(int64) chpg_cache_ttl * 1000, &answer,
+							&call->flight))
+	{
+		case CHPG_CACHE_ANSWER:
+			take(call, &answer, CHPG_CACHE_HITS);
+			break;
+		case CHPG_CACHE_FOLLOW:
+			call->follows = true;
+			call->look_again = chpg_now();
+			break;
+		case CHPG_CACHE_OWN:
+		case CHPG_CACHE_MISS:
+			break;
+	}
+}
+
+void
+chpg_call_follow(ChpgCall *call)
+{
+	MemoryContext caller = MemoryContextSwitchTo(call->context);
+	ChpgAnswer	answer;
+
+	switch (chpg_cache_follow(&call->flight, &answer, &call->look_again))
+	{
+		case CHPG_CACHE_FOLLOW:
+			break;
+		case CHPG_CACHE_ANSWER:
+			call->follows = false;
+			take(call, &answer, CHPG_SHARED_FLIGHTS);
+			break;
+		case CHPG_CACHE_OWN:
+		case CHPG_CACHE_MISS:
+			call->follows = false;
+			break;
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+void
+chpg_call_leave_flight(ChpgCall *call, bool broken)
+{
+	if (call->flight.serial == 0)
+		return;
+	if (call->follows)
+		chpg_cache_unfollow(&call->flight);
+	else
+		chpg_flight_give_up(&call->flight, broken);
+	call->follows = false;
+}
+
+/* Is it nothing that only this backend's settings and user made of it? */
+static bool
+concerns_all(Failure failure)
+{
+	return failure == FAILURE_NOT_CONNECTED ||
+		failure == FAILURE_UNTRUSTED || failure == FAILURE_BROKEN ||
+		failure == FAILURE_MALFORMED;
+}
+
+void
+chpg_call_share(ChpgCall *call, const ChpgAnswer *answer)
+{
+	ChpgMemo   *memo = call->question.connection->memo;
+	bool		succeeded = call->state == CALL_SUCCEEDED;
+
+	if (!is_shareable(call))
+		return;
+	if (succeeded && memo != NULL)
+		chpg_memo_store(memo, &call->id, call->generation, answer);
+	if (answer != NULL && chpg_cache_ttl > 0)
+		chpg_cache_publish(&call->id, call->generation, &call->flight, answer,
+						   succeeded);
+	chpg_call_leave_flight(call, concerns_all(call->failure));
+}

@@ -1,0 +1,719 @@
+/*-------------------------------------------------------------------------
+ *
+ * cache.c
+ *		Answers already paid for, shared by all backends.
+ *
+ * Everything is in one segment of shared memory of a fixed size, which the
+ * first backend that has something to keep makes.  PostgreSQL's allocator (DSA)
+ * gives out what follows the tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "cache.h"
+#include "common/cryptohash.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "settings.h"
+#include "shared.h"
+#include "sockets.h"
+#include "storage/dsm.h"
+#include "utils/dsa.h"
+#include "utils/memutils.h"
+
+#define NUM_BUCKETS		1024
+#define MAX_ENTRIES		4096
+#define MAX_FLIGHTS		256
+
+/* The tables and something to keep fit into this. */
+#define MIN_CACHE_SIZE	(1024 * 1024)
+
+#define NOTHING			(-1)
+
+/* A body, and how many entries and flights have it. */
+typedef struct Body
+{
+	int			uses;
+	size_t		length;
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+} Body;
+
+typedef struct Entry
+{
+	ChpgReadId	id;
+	bool		used;
+	int			next;			/* in its bucket */
+	uint64		generation;
+	int64		stored;
+	pg_atomic_uint64 last_use;
+	int			status;
+	dsa_pointer body;
+} Entry;
+
+typedef enum FlightState
+{
+	FLIGHT_NONE,
+	FLIGHT_UNDER_WAY,
+	FLIGHT_ANSWERED,
+	FLIGHT_BROKEN
+} FlightState;
+
+typedef struct Flight
+{
+	ChpgReadId	id;
+	FlightState state;
+	uint64		serial;
+	uint64		generation;
+	int			owner;			/* a process, or nobody */
+	int64		away;			/* since when the owner does not wait, or 0 */
+	int			followers;
+	int			status;
+	dsa_pointer body;
+} Flight;
+
+typedef struct Cache
+{
+	LWLock		lock;
+	uint64		last_serial;
+	int			num_processes;
+	int			buckets[NUM_BUCKETS];
+	Entry		entries[MAX_ENTRIES];
+	Flight		flights[MAX_FLIGHTS];
+	int			following[FLEXIBLE_ARRAY_MEMBER];	/* flights that a process
+													 * follows */
+} Cache;
+
+static Cache *cache = NULL;
+static dsa_area * area = NULL;
+static bool unavailable = false;
+
+/*
+ * Setting up
+ */
+
+static Size
+tables_size(void)
+{
+	return MAXALIGN(offsetof(Cache, following) + MaxBackends * sizeof(int));
+}
+
+static void
+initialize(dsm_segment * segment, Size size)
+{
+	int			tranche = chpg_shared_get()->tranche;
+
+	cache = dsm_segment_address(segment);
+	memset(cache, 0, tables_size());
+	LWLockInitialize(&cache->lock, tranche);
+	cache->num_processes = MaxBackends;
+	for (int i = 0; i < NUM_BUCKETS; i++)
+		cache->buckets[i] = NOTHING;
+	for (int i = 0; i < MAX_ENTRIES; i++)
+		pg_atomic_init_u64(&cache->entries[i].last_use, 0);
+	area = dsa_create_in_place((char *) cache + tables_size(),
+							   size - tables_size(), tranche, segment);
+
+	/* So it never asks for more memory, which could fail. */
+	dsa_set_size_limit(area, size - tables_size());
+}
+
+static void
+attach(dsm_segment * segment)
+{
+	cache = dsm_segment_address(segment);
+	area = dsa_attach_in_place((char *) cache + tables_size(), segment);
+}
+
+/* Make a segment, and make it everybody's unless there is one by now. */
+static dsm_segment *
+create_segment(ChpgShared *shared)
+{
+	Size		size = Max((Size) chpg_cache_size * 1024, MIN_CACHE_SIZE);
+	dsm_segment *segment = dsm_create(size, 0);
+	dsm_handle	present;
+
+	initialize(segment, size);
+	if (shared->is_shared)
+		dsm_pin_segment(segment);
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	present = shared->cache;
+	if (present == 0)
+		shared->cache = dsm_segment_handle(segment);
+	LWLockRelease(&shared->lock);
+	if (present == 0)
+		return segment;
+
+	dsm_unpin_segment(dsm_segment_handle(segment));
+	dsm_detach(segment);
+	segment = dsm_attach(present);
+	attach(segment);
+	return segment;
+}
+
+static void
+open_cache(void)
+{
+	ChpgShared *shared = chpg_shared_get();
+	dsm_segment *segment;
+	dsm_handle	handle;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	handle = shared->cache;
+	LWLockRelease(&shared->lock);
+	if (handle == 0)
+		segment = create_segment(shared);
+	else
+	{
+		segment = dsm_attach(handle);
+		attach(segment);
+	}
+	dsm_pin_mapping(segment);
+	dsa_pin_mapping(area);
+}
+
+/* No memory for it is no reason to fail. */
+static void
+try_to_open(void)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	PG_TRY();
+	{
+		open_cache();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		cache = NULL;
+		unavailable = true;
+		ereport(LOG,
+				(errmsg("chpg keeps no answers in this backend: %s",
+						error->message),
+				 errhint("Make room for shared memory, or lower \"chpg.cache_size\".")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+is_open(void)
+{
+	if (cache == NULL && !unavailable && chpg_cache_size > 0)
+		try_to_open();
+	return cache != NULL;
+}
+
+/*
+ * Bodies; with the lock held exclusively
+ */
+
+static void
+release_body(dsa_pointer * pointer)
+{
+	Body	   *body;
+
+	if (!DsaPointerIsValid(*pointer))
+		return;
+	body = dsa_get_address(area, *pointer);
+	if (--body->uses == 0)
+		dsa_free(area, *pointer);
+	*pointer = InvalidDsaPointer;
+}
+
+/* Fill in the answer; false if there is no memory for it. */
+static bool
+copy_answer(int status, dsa_pointer pointer, ChpgAnswer *answer)
+{
+	const Body *body = dsa_get_address(area, pointer);
+
+	answer->status = status;
+	answer->length = body->length;
+	answer->body = palloc_extended(body->length + 1,
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	if (answer->body == NULL)
+		return false;
+	memcpy(answer->body, body->data, body->length);
+	answer->body[body->length] = '\0';
+	return true;
+}
+
+/*
+ * Entries
+ */
+
+static int *
+bucket_of(const ChpgReadId *id)
+{
+	uint32		hash;
+
+	memcpy(&hash, id->digest, sizeof(hash));
+	return &cache->buckets[hash % NUM_BUCKETS];
+}
+
+static bool
+is_same(const ChpgReadId *a, const ChpgReadId *b)
+{
+	return memcmp(a, b, sizeof(ChpgReadId)) == 0;
+}
+
+static Entry *
+find_entry(const ChpgReadId *id)
+{
+	for (int i = *bucket_of(id); i != NOTHING; i = cache->entries[i].next)
+	{
+		if (is_same(&cache->entries[i].id, id))
+			return &cache->entries[i];
+	}
+	return NULL;
+}
+
+static void
+remove_entry(Entry *entry)
+{
+	int			number = entry - cache->entries;
+	int		   *link = bucket_of(&entry->id);
+
+	while (*link != number)
+		link = &cache->entries[*link].next;
+	*link = entry->next;
+	release_body(&entry->body);
+	entry->used = false;
+}
+
+/* Make room by removing what was not used for the longest time. */
+static bool
+remove_oldest(void)
+{
+	Entry	   *oldest = NULL;
+
+	for (int i = 0; i < MAX_ENTRIES; i++)
+	{
+		Entry	   *entry = &cache->entries[i];
+
+		if (entry->used &&
+			(oldest == NULL || pg_atomic_read_u64(&entry->last_use) <
+			 pg_atomic_read_u64(&oldest->last_use)))
+			oldest = entry;
+	}
+	if (oldest == NULL)
+		return false;
+	remove_entry(oldest);
+	return true;
+}
+
+static Entry *
+free_entry(void)
+{
+	for (;;)
+	{
+		for (int i = 0; i < MAX_ENTRIES; i++)
+		{
+			if (!cache->entries[i].used)
+				return &cache->entries[i];
+		}
+		(void) remove_oldest();
+	}
+}
+
+static dsa_pointer
+put_body(const ChpgAnswer *answer)
+{
+	Size		size = offsetof(Body, data) + answer->length;
+	dsa_pointer pointer;
+	Body	   *body;
+
+	do
+	{
+		pointer = dsa_allocate_extended(area, size,
+										DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
+	} while (!DsaPointerIsValid(pointer) && remove_oldest());
+	if (!DsaPointerIsValid(pointer))
+		return pointer;
+	body = dsa_get_address(area, pointer);
+	body->uses = 0;
+	body->length = answer->length;
+	memcpy(body->data, answer->body, answer->length);
+	return pointer;
+}
+
+static dsa_pointer
+share_body(dsa_pointer pointer)
+{
+	((Body *) dsa_get_address(area, pointer))->uses++;
+	return pointer;
+}
+
+static void
+put_entry(const ChpgReadId *id, uint64 generation, int status, dsa_pointer body)
+{
+	Entry	   *entry = find_entry(id);
+	int		   *bucket = bucket_of(id);
+	int64		now = chpg_now();
+
+	if (entry != NULL)
+		remove_entry(entry);
+	entry = free_entry();
+	entry->id = *id;
+	entry->used = true;
+	entry->generation = generation;
+	entry->stored = now;
+	pg_atomic_write_u64(&entry->last_use, now);
+	entry->status = status;
+	entry->body = share_body(body);
+	entry->next = *bucket;
+	*bucket = entry - cache->entries;
+}
+
+static bool
+is_current(const Entry *entry, uint64 generation, int64 max_age)
+{
+	return entry != NULL && entry->generation == generation &&
+		entry->stored + max_age > chpg_now();
+}
+
+/*
+ * Flights; with the lock held exclusively
+ */
+
+/* Let all look who follow anything: there are few, and they look quickly. */
+static void
+wake_followers(void)
+{
+	for (int i = 0; i < cache->num_processes; i++)
+	{
+		if (cache->following[i] > 0 && i != chpg_process_number())
+			chpg_wake(i);
+	}
+}
+
+static Flight *
+find_flight(const ChpgReadId *id, uint64 generation)
+{
+	for (int i = 0; i < MAX_FLIGHTS; i++)
+	{
+		Flight	   *flight = &cache->flights[i];
+
+		if (flight->state == FLIGHT_UNDER_WAY &&
+			flight->generation == generation && is_same(&flight->id, id))
+			return flight;
+	}
+	return NULL;
+}
+
+static Flight *
+new_flight(const ChpgReadId *id, uint64 generation)
+{
+	for (int i = 0; i < MAX_FLIGHTS; i++)
+	{
+		Flight	   *flight = &cache->flights[i];
+
+		if (flight->state != FLIGHT_NONE)
+			continue;
+		memset(flight, 0, sizeof(Flight));
+		flight->id = *id;
+		flight->state = FLIGHT_UNDER_WAY;
+		flight->serial = ++cache->last_serial;
+		flight->generation = generation;
+		flight->owner = chpg_process_number();
+		return flight;
+	}
+	return NULL;
+}
+
+static void
+refer_to(ChpgFlight *reference, const Flight *flight)
+{
+	reference->number = flight - cache->flights;
+	reference->serial = flight->serial;
+}
+
+/* NULL if the flight that is referred to has ended. */
+static Flight *
+look_up(const ChpgFlight *reference)
+{
+	Flight	   *flight;
+
+	if (reference->serial == 0)
+		return NULL;
+	flight = &cache->flights[reference->number];
+	return flight->serial == reference->serial ? flight : NULL;
+}
+
+static Flight *
+look_up_own(const ChpgFlight *reference)
+{
+	Flight	   *flight = look_up(reference);
+
+	if (flight == NULL || flight->owner != chpg_process_number())
+		return NULL;
+	return flight;
+}
+
+/* Nobody needs it any more. */
+static void
+forget_if_unused(Flight *flight)
+{
+	if (flight->followers > 0 ||
+		(flight->state == FLIGHT_UNDER_WAY && flight->owner != CHPG_NOBODY))
+		return;
+	release_body(&flight->body);
+	memset(flight, 0, sizeof(Flight));
+}
+
+static void
+stop_following(ChpgFlight *reference)
+{
+	Flight	   *flight = look_up(reference);
+
+	cache->following[chpg_process_number()]--;
+	reference->serial = 0;
+	if (flight != NULL)
+	{
+		flight->followers--;
+		forget_if_unused(flight);
+	}
+}
+
+static bool
+may_be_taken(const Flight *flight)
+{
+	return flight->owner == CHPG_NOBODY ||
+		(flight->away != 0 && flight->away + CHPG_AWAY_GRACE <= chpg_now());
+}
+
+/*
+ * What callers do
+ */
+
+void
+chpg_read_id(const ChpgConnection *connection, const char *url, ChpgReadId *id)
+{
+	const char *parts[] = {url, connection->api_url, connection->key_id,
+	connection->key_secret, connection->ca_file, connection->proxy};
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0;
+
+	/* With the NUL at its end, each part is told apart from the next. */
+	for (int i = 0; ok && i < lengthof(parts); i++)
+	{
+		const char *part = parts[i] ? parts[i] : "";
+
+		ok = pg_cryptohash_update(context, (const uint8 *) part,
+								  strlen(part) + 1) >= 0;
+	}
+	ok = ok && pg_cryptohash_final(context, id->digest, sizeof(id->digest)) >= 0;
+	if (context != NULL)
+		pg_cryptohash_free(context);
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not compute SHA-256 of a request")));
+}
+
+/* With the lock held, at least shared. */
+static bool
+take_answer(const ChpgReadId *id, uint64 generation, int64 max_age, ChpgAnswer *answer)
+{
+	Entry	   *entry = find_entry(id);
+
+	if (!is_current(entry, generation, max_age) ||
+		!copy_answer(entry->status, entry->body, answer))
+		return false;
+	pg_atomic_write_u64(&entry->last_use, chpg_now());
+	return true;
+}
+
+ChpgCacheResult
+chpg_cache_find(const ChpgReadId *id, uint64 generation, int64 max_age,
+				ChpgAnswer *answer, ChpgFlight *reference)
+{
+	ChpgCacheResult result = CHPG_CACHE_MISS;
+	Flight	   *flight;
+	bool		found;
+
+	if (generation == 0 || max_age <= 0 || !is_open())
+		return CHPG_CACHE_MISS;
+	LWLockAcquire(&cache->lock, LW_SHARED);
+	found = take_answer(id, generation, max_age, answer);
+	LWLockRelease(&cache->lock);
+	if (found)
+		return CHPG_CACHE_ANSWER;
+
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	if (take_answer(id, generation, max_age, answer))
+		result = CHPG_CACHE_ANSWER;
+	else if ((flight = find_flight(id, generation)) != NULL)
+	{
+		flight->followers++;
+		cache->following[chpg_process_number()]++;
+		refer_to(reference, flight);
+		result = CHPG_CACHE_FOLLOW;
+	}
+	else if ((flight = new_flight(id, generation)) != NULL)
+	{
+		refer_to(reference, flight);
+		result = CHPG_CACHE_OWN;
+	}
+	LWLockRelease(&cache->lock);
+	return result;
+}
+
+bool
+chpg_cache_has(const ChpgReadId *id, uint64 generation, int64 max_age)
+{
+	bool		found;
+
+	if (generation == 0 || max_age <= 0 || !is_open())
+		return false;
+	LWLockAcquire(&cache->lock, LW_SHARED);
+	found = is_current(find_entry(id), generation, max_age);
+	LWLockRelease(&cache->lock);
+	return found;
+}
+
+static ChpgCacheResult
+follow(Flight *flight, ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
+{
+	ChpgCacheResult result = CHPG_CACHE_MISS;
+
+	*next = CHPG_FOREVER;
+	if (flight->state == FLIGHT_UNDER_WAY)
+	{
+		if (!may_be_taken(flight))
+		{
+			if (flight->away != 0)
+				*next = flight->away + CHPG_AWAY_GRACE;
+			return CHPG_CACHE_FOLLOW;
+		}
+		flight->owner = chpg_process_number();
+		flight->away = 0;
+		flight->followers--;
+		cache->following[chpg_process_number()]--;
+		return CHPG_CACHE_OWN;
+	}
+	if (flight->state == FLIGHT_ANSWERED &&
+		copy_answer(flight->status, flight->body, answer))
+		result = CHPG_CACHE_ANSWER;
+	stop_following(reference);
+	return result;
+}
+
+ChpgCacheResult
+chpg_cache_follow(ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
+{
+	ChpgCacheResult result;
+
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	result = follow(look_up(reference), reference, answer, next);
+	LWLockRelease(&cache->lock);
+	return result;
+}
+
+void
+chpg_cache_unfollow(ChpgFlight *reference)
+{
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	stop_following(reference);
+	LWLockRelease(&cache->lock);
+}
+
+void
+chpg_flight_give_up(ChpgFlight *reference, bool broken)
+{
+	Flight	   *flight;
+
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	flight = look_up_own(reference);
+	if (flight != NULL)
+	{
+		flight->owner = CHPG_NOBODY;
+		if (broken)
+			flight->state = FLIGHT_BROKEN;
+		forget_if_unused(flight);
+		wake_followers();
+	}
+	LWLockRelease(&cache->lock);
+	reference->serial = 0;
+}
+
+void
+chpg_flight_pause(const ChpgFlight *reference)
+{
+	Flight	   *flight;
+
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	flight = look_up_own(reference);
+	if (flight != NULL)
+	{
+		flight->away = chpg_now();
+		wake_followers();
+	}
+	LWLockRelease(&cache->lock);
+}
+
+bool
+chpg_flight_resume(const ChpgFlight *reference)
+{
+	Flight	   *flight;
+
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	flight = look_up_own(reference);
+	if (flight != NULL)
+		flight->away = 0;
+	LWLockRelease(&cache->lock);
+	return flight != NULL;
+}
+
+void
+chpg_cache_publish(const ChpgReadId *id, uint64 generation,
+				   ChpgFlight *reference, const ChpgAnswer *answer, bool keep)
+{
+	Flight	   *flight;
+	dsa_pointer body = InvalidDsaPointer;
+
+	if (generation == 0 || !is_open())
+		return;
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	flight = look_up_own(reference);
+	if (keep || (flight != NULL && flight->followers > 0))
+		body = put_body(answer);
+	if (DsaPointerIsValid(body))
+	{
+		body = share_body(body);
+		if (keep)
+			put_entry(id, generation, answer->status, body);
+	}
+	if (flight != NULL)
+	{
+		flight->state = DsaPointerIsValid(body) ? FLIGHT_ANSWERED : FLIGHT_BROKEN;
+		flight->owner = CHPG_NOBODY;
+		flight->status = answer->status;
+		if (DsaPointerIsValid(body))
+			flight->body = share_body(body);
+		forget_if_unused(flight);
+		wake_followers();
+	}
+	release_body(&body);
+	LWLockRelease(&cache->lock);
+	reference->serial = 0;
+}
+
+void
+chpg_cache_clear(void)
+{
+	if (!is_open())
+		return;
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_ENTRIES; i++)
+	{
+		if (cache->entries[i].used)
+			remove_entry(&cache->entries[i]);
+	}
+	LWLockRelease(&cache->lock);
+}

@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * cache.h
+ *		Answers already paid for, shared by all backends.
+ *
+ * What is kept are whole successful answers, as they came.  Beside them there
+ * are flights: reads that are under way, whose answer others wait for.  Whoever
+ * owns a flight must be waiting for it; when he turns to something else for
+ * longer, one of those who follow takes it over.
+ *
+ * Times are those of sockets.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_CACHE_H
+#define CHPG_CACHE_H
+
+#include "connection.h"
+#include "common/sha2.h"
+
+/* A read: what exactly is asked, and with which key and secret. */
+typedef struct ChpgReadId
+{
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+} ChpgReadId;
+
+/* A flight that a call owns or follows. */
+typedef struct ChpgFlight
+{
+	int			number;
+	uint64		serial;			/* 0: none */
+} ChpgFlight;
+
+typedef enum ChpgCacheResult
+{
+	CHPG_CACHE_MISS,			/* nobody asks, and no flight was made */
+	CHPG_CACHE_ANSWER,			/* here it is */
+	CHPG_CACHE_OWN,				/* ask, and tell the others of the flight */
+	CHPG_CACHE_FOLLOW			/* somebody else asks: wait for the latch */
+} ChpgCacheResult;
+
+/* An answer; the body is palloc'd and NUL-terminated. */
+typedef struct ChpgAnswer
+{
+	int			status;			/* HTTP */
+	char	   *body;
+	size_t		length;
+} ChpgAnswer;
+
+extern void chpg_read_id(const ChpgConnection *connection, const char *url,
+						 ChpgReadId *id);
+
+/*
+ * Look for an answer of that generation, at most max_age microseconds old, or
+ * somebody who asks for it.  Otherwise there is a flight, which is the
+ * caller's.
+ */
+extern ChpgCacheResult chpg_cache_find(const ChpgReadId *id, uint64 generation,
+									   int64 max_age, ChpgAnswer *answer,
+									   ChpgFlight *flight);
+
+/* Only look; does not count as a use. */
+extern bool chpg_cache_has(const ChpgReadId *id, uint64 generation,
+						   int64 max_age);
+
+/*
+ * What has become of a flight that is followed: CHPG_CACHE_MISS if everybody
+ * has to ask for himself.  *next is when to look again at the latest.
+ */
+extern ChpgCacheResult chpg_cache_follow(ChpgFlight *flight,
+										 ChpgAnswer *answer, int64 *next);
+extern void chpg_cache_unfollow(ChpgFlight *flight);
+
+/*
+ * The end of an own flight: handed over to one of those who follow, or, with
+ * broken, to each of them.
+ */
+extern void chpg_flight_give_up(ChpgFlight *flight, bool broken);
+
+/* The owner turns to something else, and comes back: false if it is lost. */
+extern void chpg_flight_pause(const ChpgFlight *flight);
+extern bool chpg_flight_resume(const ChpgFlight *flight);
+
+/*
+ * Give the API's answer to all who follow, and end the flight; keep it for
+ * others if it is a success.
+ */
+extern void chpg_cache_publish(const ChpgReadId *id, uint64 generation,
+							   ChpgFlight *flight, const ChpgAnswer *answer,
+							   bool keep);
+
+extern void chpg_cache_clear(void);
+
+#endif							/* CHPG_CACHE_H */

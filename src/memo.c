@@ -1,0 +1,161 @@
+/*-------------------------------------------------------------------------
+ *
+ * memo.c
+ *		What one execution of a statement has been answered.
+ *
+ * Bodies stay in memory up to work_mem, and go to a temporary file beyond.  The
+ * file belongs to the memory context, not to a transaction, so that there is
+ * one way for it to end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "memo.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/fd.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+typedef struct MemoEntry
+{
+	ChpgReadId	id;				/* hash key */
+	uint64		generation;
+	int			status;
+	size_t		length;
+	char	   *body;			/* NULL: in the file */
+	off_t		offset;
+} MemoEntry;
+
+struct ChpgMemo
+{
+	MemoryContext context;		/* of the execution */
+	HTAB	   *entries;		/* MemoEntry */
+	size_t		size;			/* of the bodies in memory */
+	File		file;			/* 0 until it is needed */
+	off_t		file_size;
+	MemoryContextCallback callback;
+};
+
+/* The memos of the executions under way, in memory that outlives them. */
+static List *memos = NIL;
+
+static void
+release_memo(void *arg)
+{
+	ChpgMemo   *memo = (ChpgMemo *) arg;
+
+	if (memo->file > 0)
+		FileClose(memo->file);
+	memos = list_delete_ptr(memos, memo);
+}
+
+ChpgMemo *
+chpg_memo_get(MemoryContext query_context)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(ChpgReadId),
+		.entrysize = sizeof(MemoEntry),
+		.hcxt = query_context
+	};
+	MemoryContext caller;
+	ChpgMemo   *memo;
+	ListCell   *lc;
+
+	foreach(lc, memos)
+	{
+		memo = (ChpgMemo *) lfirst(lc);
+		if (memo->context == query_context)
+			return memo;
+	}
+	memo = MemoryContextAllocZero(query_context, sizeof(ChpgMemo));
+	memo->context = query_context;
+	memo->entries = hash_create("chpg memo", 64, &control,
+								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	memos = lappend(memos, memo);
+	MemoryContextSwitchTo(caller);
+	memo->callback.func = release_memo;
+	memo->callback.arg = memo;
+	MemoryContextRegisterResetCallback(query_context, &memo->callback);
+	return memo;
+}
+
+static void
+write_body(ChpgMemo *memo, MemoEntry *entry, const ChpgAnswer *answer)
+{
+	if (memo->file <= 0)
+		memo->file = OpenTemporaryFile(true);
+	entry->offset = memo->file_size;
+	if (FileWrite(memo->file, answer->body, answer->length, entry->offset,
+				  WAIT_EVENT_BUFFILE_WRITE) != answer->length)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write to file \"%s\": %m",
+						FilePathName(memo->file))));
+	memo->file_size += answer->length;
+}
+
+void
+chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
+				const ChpgAnswer *answer)
+{
+	MemoEntry	stored = {
+		.id = *id,
+		.generation = generation,
+		.status = answer->status,
+		.length = answer->length
+	};
+	MemoEntry  *entry;
+
+	if (memo->size + answer->length <= (size_t) work_mem * 1024)
+	{
+		stored.body = MemoryContextAllocHuge(memo->context, answer->length + 1);
+		memcpy(stored.body, answer->body, answer->length);
+		memo->size += answer->length;
+	}
+	else
+		write_body(memo, &stored, answer);
+	entry = hash_search(memo->entries, id, HASH_ENTER, NULL);
+	*entry = stored;
+}
+
+static MemoEntry *
+find_entry(ChpgMemo *memo, const ChpgReadId *id, uint64 generation)
+{
+	MemoEntry  *entry = hash_search(memo->entries, id, HASH_FIND, NULL);
+
+	return entry != NULL && entry->generation == generation ? entry : NULL;
+}
+
+bool
+chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
+			   ChpgAnswer *answer)
+{
+	MemoEntry  *entry = find_entry(memo, id, generation);
+
+	if (entry == NULL)
+		return false;
+	answer->status = entry->status;
+	answer->length = entry->length;
+	answer->body = MemoryContextAllocHuge(CurrentMemoryContext,
+										  entry->length + 1);
+	if (entry->body != NULL)
+		memcpy(answer->body, entry->body, entry->length);
+	else if (FileRead(memo->file, answer->body, entry->length, entry->offset,
+					  WAIT_EVENT_BUFFILE_READ) != entry->length)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read file \"%s\": %m",
+						FilePathName(memo->file))));
+	answer->body[answer->length] = '\0';
+	return true;
+}
+
+bool
+chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id, uint64 generation)
+{
+	return find_entry(memo, id, generation) != NULL;
+}

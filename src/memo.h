@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * memo.h
+ *		What one execution of a statement has been answered.
+ *
+ * However often a statement asks the same read, it is asked once, and all of
+ * the statement sees the same answer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_MEMO_H
+#define CHPG_MEMO_H
+
+#include "cache.h"
+
+typedef struct ChpgMemo ChpgMemo;
+
+/*
+ * The memo of the execution that this memory context belongs to, and with
+ * which it ends.
+ */
+extern ChpgMemo *chpg_memo_get(MemoryContext query_context);
+
+/* Keep an answer; find one, with its body in the current memory context. */
+extern void chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id,
+							uint64 generation, const ChpgAnswer *answer);
+extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
+						   uint64 generation, ChpgAnswer *answer);
+
+/* Only look. */
+extern bool chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id,
+						  uint64 generation);
+
+#endif							/* CHPG_MEMO_H */

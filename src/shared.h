@@ -1,0 +1,134 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *		What the backends know together: keys, and who waits for them.
+ *
+ * It is in shared memory from PostgreSQL 17 on, and before that if the library
+ * is in shared_preload_libraries.  Otherwise each backend has its own, and the
+ * same code works on it.
+ *
+ * Nothing may throw while the lock is held: what cleans up after an error takes
+ * it again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_SHARED_H
+#define CHPG_SHARED_H
+
+#include "connection.h"
+#include "endpoints.h"
+#include "storage/dsm_impl.h"
+#include "storage/lwlock.h"
+
+#define CHPG_MAX_KEYS		32
+#define CHPG_MAX_LIMITS		4
+#define CHPG_NOBODY			(-1)
+
+/* For this long (microseconds) a backend that does not wait keeps its place. */
+#define CHPG_AWAY_GRACE		INT64CONST(100000)
+
+/* What is counted, for each key and operation. */
+typedef enum ChpgCounter
+{
+	CHPG_REQUESTS,
+	CHPG_SUCCEEDED,
+	CHPG_REFUSED,				/* 4xx, but not 429 */
+	CHPG_RATE_LIMITED,			/* 429 */
+	CHPG_FAILED,				/* 3xx, 5xx, and what is no HTTP */
+	CHPG_BROKEN,				/* no complete answer */
+	CHPG_RETRIES,
+	CHPG_WAITS,
+	CHPG_WAIT_TIME,				/* microseconds */
+	CHPG_BYTES_RECEIVED,		/* headers and bodies, as they travel */
+	CHPG_BYTES_DECODED,
+	CHPG_CACHE_HITS,
+	CHPG_SHARED_FLIGHTS,
+	CHPG_CONNECTIONS_OPENED,
+	CHPG_NUM_COUNTERS
+} ChpgCounter;
+
+typedef struct ChpgCounters
+{
+	int64		values[CHPG_NUM_COUNTERS];
+} ChpgCounters;
+
+/* The rate limit of a server, which all who share its key keep while it is in use. */
+typedef struct ChpgLimit
+{
+	Oid			database;
+	Oid			server;
+	int			requests;		/* 0: not in use */
+	int64		window;			/* microseconds */
+	int64		used;			/* when it was used last */
+} ChpgLimit;
+
+/* A request in the log of a key. */
+typedef struct ChpgSlot
+{
+	uint64		serial;			/* 0: free */
+	int			owner;			/* backend whose request travels, or nobody */
+	bool		sent;			/* while the owner is away: was it sent? */
+	int64		away;			/* since when its owner does not wait, or 0 */
+	int64		arrived;		/* if it does not travel: when it had arrived */
+} ChpgSlot;
+
+typedef struct ChpgKey
+{
+	uint64		hash[2];		/* of the API's URL and the key's id; 0: free */
+	char		key_id[64];		/* clipped, to be shown */
+	char		server[NAMEDATALEN];	/* that used it last */
+	int64		used;			/* when it was used last */
+	uint64		generation;		/* raised by each change */
+	int64		blocked_until;	/* the API's word in a 429 */
+	ChpgLimit	limits[CHPG_MAX_LIMITS];
+	ChpgSlot	slots[CHPG_MAX_RATE];
+	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1]; /* the last: any other */
+} ChpgKey;
+
+/* A backend that waits for the budget. */
+typedef struct ChpgWaiter
+{
+	uint64		ticket;			/* 0: none; served in order */
+	int			key;
+	bool		waiting;
+} ChpgWaiter;
+
+typedef struct ChpgShared
+{
+	LWLock		lock;
+	int			tranche;
+	bool		is_shared;
+	dsm_handle	cache;			/* 0 until there is one */
+	uint64		last_serial;	/* of slots, tickets and generations */
+	TimestampTz stats_reset;
+	int			num_waiters;
+	ChpgKey		keys[CHPG_MAX_KEYS];
+	ChpgWaiter	waiters[FLEXIBLE_ARRAY_MEMBER]; /* by process number */
+} ChpgShared;
+
+/* Ask for shared memory, if the postmaster loads the library. */
+extern void chpg_shared_prepare(void);
+
+/* The memory, found or made by the first call of a backend. */
+extern ChpgShared *chpg_shared_get(void);
+
+/* The number of this backend, and how to wake another. */
+extern int	chpg_process_number(void);
+extern void chpg_wake(int process);
+
+/*
+ * The place of a connection's key, with the lock held exclusively; -1 if all
+ * places are in use.  chpg_key_find() makes none, and needs a shared lock only.
+ */
+extern int	chpg_key_find(ChpgShared *shared, const ChpgConnection *connection);
+extern int	chpg_key_enter(ChpgShared *shared,
+						   const ChpgConnection *connection);
+
+/*
+ * Answers that were asked for under an earlier generation are outdated.  A
+ * change raises it.
+ */
+extern uint64 chpg_key_generation(const ChpgConnection *connection);
+extern void chpg_key_changed(const ChpgConnection *connection);
+
+#endif							/* CHPG_SHARED_H */

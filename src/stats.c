@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.c
+ *		Counting what calls cost, and showing it and the budgets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "budget.h"
+#include "cache.h"
+#include "catalog/pg_authid.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "sockets.h"
+#include "stats.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* The columns of chpg_stats around the counters. */
+#define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
+#define BUDGET_COLUMNS		8
+
+void
+chpg_count(const ChpgConnection *connection, const ChpgEndpoint *endpoint,
+		   const ChpgCounters *counters)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+	{
+		ChpgCounters *sum = &shared->keys[number].counters[chpg_operation_number(endpoint)];
+
+		for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
+			sum->values[i] += counters->values[i];
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * Which keys the current user may see
+ */
+
+static bool
+sees_all(void)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+}
+
+/* The user's own keys, or all, as a list of their places. */
+static List *
+visible_keys(ChpgShared *shared)
+{
+	List	   *connections = sees_all() ? NIL : chpg_connection_list();
+	bool		visible[CHPG_MAX_KEYS];
+	List	   *keys = NIL;
+	ListCell   *lc;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+		visible[i] = sees_all() && shared->keys[i].hash[0] != 0;
+	foreach(lc, connections)
+	{
+		int			i = chpg_key_find(shared, lfirst(lc));
+
+		if (i >= 0)
+			visible[i] = true;
+	}
+	LWLockRelease(&shared->lock);
+
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		if (visible[i])
+			keys = lappend_int(keys, i);
+	}
+	return keys;
+}
+
+/*
+ * chpg_stats()
+ */
+
+static char *
+describe_operation(int operation)
+{
+	if (operation == CHPG_NUM_OPERATIONS)
+		return "chpg_request()";
+	return psprintf("%s %s", chpg_endpoints[operation].method,
+					chpg_endpoints[operation].path);
+}
+
+static void
+put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id,
+			 int operation, const ChpgCounters *counters)
+{
+	Datum		values[STATS_COLUMNS];
+	bool		nulls[STATS_COLUMNS] = {0};
+	int			n = 0;
+
+	values[n++] = CStringGetTextDatum(key_id);
+	values[n++] = CStringGetTextDatum(describe_operation(operation));
+	for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
+		values[n++] = Int64GetDatum(counters->values[i]);
+	values[n++] = TimestampTzGetDatum(shared->stats_reset);
+	values[n++] = BoolGetDatum(shared->is_shared);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, int number)
+{
+	static const ChpgCounters none = {{0}};
+	ChpgKey    *key = &shared->keys[number];
+	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1];
+	char		key_id[sizeof(key->key_id)];
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	memcpy(counters, key->counters, sizeof(counters));
+	memcpy(key_id, key->key_id, sizeof(key_id));
+	LWLockRelease(&shared->lock);
+
+	for (int i = 0; i <= CHPG_NUM_OPERATIONS; i++)
+	{
+		if (memcmp(&counters[i], &none, sizeof(none)) != 0)
+			put_counters(rsinfo, shared, key_id, i, &counters[i]);
+	}
+}
+
+PG_FUNCTION_INFO_V1(chpg_stats);
+
+Datum
+chpg_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgShared *shared = chpg_shared_get();
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, visible_keys(shared))
+		put_key_stats(rsinfo, shared, lfirst_int(lc));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(chpg_stats_reset);
+
+Datum
+chpg_stats_reset(PG_FUNCTION_ARGS)
+{
+	ChpgShared *shared = chpg_shared_get();
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+		memset(shared->keys[i].counters, 0, sizeof(shared->keys[i].counters));
+	shared->stats_reset = GetCurrentTimestamp();
+	LWLockRelease(&shared->lock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * chpg_budget()
+ */
+
+static TimestampTz
+wall_time(int64 time)
+{
+	return GetCurrentTimestamp() + (time - chpg_now());
+}
+
+static void
+put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, int number)
+{
+	const ChpgKey *key = &shared->keys[number];
+	char		key_id[sizeof(key->key_id)];
+	char		server[NAMEDATALEN];
+	Datum		values[BUDGET_COLUMNS];
+	bool		nulls[BUDGET_COLUMNS] = {0};
+	ChpgBudgetState state;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	chpg_budget_state(number, &state);
+	memcpy(key_id, key->key_id, sizeof(key_id));
+	memcpy(server, key->server, sizeof(server));
+	LWLockRelease(&shared->lock);
+
+	values[0] = CStringGetTextDatum(server);
+	values[1] = CStringGetTextDatum(key_id);
+	values[2] = CStringGetTextDatum(state.requests == 0 ? "unlimited" :
+									psprintf("%d/%gs", state.requests,
+											 (double) state.window / USECS_PER_SEC));
+	values[3] = Int32GetDatum(state.used);
+	values[4] = Int32GetDatum(Max(state.requests - state.used, 0));
+	nulls[4] = state.requests == 0;
+	values[5] = TimestampTzGetDatum(wall_time(state.blocked_until));
+	nulls[5] = state.blocked_until == 0;
+	values[6] = Int32GetDatum(state.waiting);
+	values[7] = BoolGetDatum(shared->is_shared);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(chpg_budget);
+
+Datum
+chpg_budget(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgShared *shared = chpg_shared_get();
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, visible_keys(shared))
+		put_budget(rsinfo, shared, lfirst_int(lc));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(chpg_cache_reset);
+
+Datum
+chpg_cache_reset(PG_FUNCTION_ARGS)
+{
+	chpg_cache_clear();
+	PG_RETURN_VOID();
+}

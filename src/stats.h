@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.h
+ *		Counting what calls cost.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_STATS_H
+#define CHPG_STATS_H
+
+#include "shared.h"
+
+/* Add to the counters of a key and an operation. */
+extern void chpg_count(const ChpgConnection *connection,
+					   const ChpgEndpoint *endpoint,
+					   const ChpgCounters *counters);
+
+#endif							/* CHPG_STATS_H */
