@@ -14,6 +14,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" chpg.control
 OBJS = \
 	src/answer.o \
 	src/arguments.o \
+	src/attempt.o \
 	src/borrow.o \
 	src/budget.o \
 	src/cache.o \

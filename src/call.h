@@ -90,14 +90,23 @@ struct ChpgCall
 
 /* client.c */
 
-/* Nobody waits for the call for a while: others may need what it has. */
-extern void chpg_call_pause(ChpgCall *call);
-extern void chpg_call_resume(ChpgCall *call);
-
 /* The first of this backend's calls with which the given one fits, or NULL. */
 extern ChpgCall *chpg_find_call(const ChpgCall *call,
 								bool (*fits) (const ChpgCall *call,
 											  const ChpgCall *other));
+
+/* attempt.c */
+
+/* Send the request of a call that has its turn, and see what comes of it. */
+extern void chpg_call_send(ChpgCall *call);
+extern void chpg_call_look_after(ChpgCall *call);
+
+/*
+ * Nobody waits for the call for a while: others may need what it has.  After
+ * that, what they took has to be had anew.
+ */
+extern void chpg_call_pause(ChpgCall *call);
+extern void chpg_call_resume(ChpgCall *call);
 
 /* answer.c */
 
