@@ -16,6 +16,7 @@
 #define CHPG_SHARED_H
 
 #include "connection.h"
+#include "datatype/timestamp.h"
 #include "endpoints.h"
 #include "storage/dsm_impl.h"
 #include "storage/lwlock.h"

@@ -10,6 +10,8 @@
 #ifndef CHPG_SOCKETS_H
 #define CHPG_SOCKETS_H
 
+#include "datatype/timestamp.h"
+
 #define CHPG_FOREVER	PG_INT64_MAX
 
 typedef struct ChpgSocketEvent
