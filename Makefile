@@ -32,6 +32,7 @@ OBJS = \
 	src/json.o \
 	src/lifecycle.o \
 	src/memo.o \
+	src/prometheus.o \
 	src/question.o \
 	src/quote.o \
 	src/request.o \

@@ -1,0 +1,143 @@
+/*-------------------------------------------------------------------------
+ *
+ * prometheus.h
+ *		Samples out of Prometheus' text format, version 0.0.4.
+ *
+ * Nothing of PostgreSQL is needed.  The text stays the caller's, and so is all
+ * memory; what is returned are views of either.  Usage:
+ *
+ *		if (chpg_prometheus_scan(&parser, data, length, &needed) &&
+ *			chpg_prometheus_start(&parser, palloc(needed)))
+ *			while (chpg_prometheus_next(&parser, &sample))
+ *				...
+ *		if (parser.error.reason != NULL)
+ *			...
+ *
+ * What is not quite that version:
+ *
+ * - Lines may come in any order: HELP and TYPE hold for the whole text.  A
+ *	 second one for the same name is an error.  Errors of these lines are found
+ *	 first, whatever stands above them.
+ * - Lines may end in \r\n, the last one in nothing; blanks may stand between
+ *	 tokens and at either end of a line.
+ * - Names may be quoted, as Prometheus 3 does: {"my.metric", "my.label"="x"}.
+ * - A text with a line "# EOF" is OpenMetrics: its timestamps are seconds,
+ *	 with or without a fraction, and only empty lines may follow.  Exemplars
+ *	 are checked and dropped in any text, "# UNIT" is a comment.
+ * - A sample belongs to the family of its name, or else to the one without
+ *	 its suffix if that is of a type that has such samples: x_bucket to the
+ *	 histogram x, x_total to the counter x.
+ * - The values of le and quantile are text, as those of other labels.  Two
+ *	 samples with the same labels are two samples.
+ * - Numbers are what Go's ParseFloat takes, without hexadecimal ones and
+ *	 underscores, in at most 1,100 characters (any double, written out).  One
+ *	 too large for a double is an error; one too small is rounded.  They are
+ *	 correctly rounded if strtod() does so, as glibc's, and if LC_NUMERIC is
+ *	 "C", as in a backend; in a locale with another decimal point they are
+ *	 errors, not other numbers.
+ * - Bytes from 0x80 are taken as they come, in comments and between quotes:
+ *	 whether they are UTF-8 is left to the caller.  A NUL is an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_PROMETHEUS_H
+#define CHPG_PROMETHEUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Labels of a sample; more are an error. */
+#define CHPG_MAX_LABELS		64
+
+/* HELP and TYPE lines of a text; more are an error. */
+#define CHPG_MAX_FAMILY_LINES	65536
+
+/* A view, without a NUL at its end */
+typedef struct ChpgText
+{
+	const char *data;
+	size_t		length;
+} ChpgText;
+
+typedef enum ChpgMetricType
+{
+	CHPG_METRIC_UNTYPED,		/* also if there is no TYPE */
+	CHPG_METRIC_COUNTER,
+	CHPG_METRIC_GAUGE,
+	CHPG_METRIC_HISTOGRAM,
+	CHPG_METRIC_SUMMARY,
+	CHPG_METRIC_GAUGEHISTOGRAM, /* this and the next ones: OpenMetrics only */
+	CHPG_METRIC_STATESET,
+	CHPG_METRIC_INFO
+} ChpgMetricType;
+
+typedef struct ChpgLabel
+{
+	ChpgText	name;
+	ChpgText	value;
+} ChpgLabel;
+
+/* Its views hold until the next sample is asked for, help until the end. */
+typedef struct ChpgSample
+{
+	ChpgText	name;
+	ChpgMetricType type;
+	ChpgText	help;			/* data is NULL if there is none */
+	ChpgLabel	labels[CHPG_MAX_LABELS];
+	int			label_count;
+	double		value;
+	bool		has_timestamp;
+	int64_t		timestamp;		/* milliseconds since 1970 */
+} ChpgSample;
+
+typedef struct ChpgPrometheusError
+{
+	const char *reason;			/* a phrase; NULL if there is no error */
+	size_t		line;			/* from 1 */
+	ChpgText	text;			/* of the line, its beginning if it is long */
+} ChpgPrometheusError;
+
+typedef struct ChpgFamily ChpgFamily;
+
+typedef struct ChpgPrometheus
+{
+	ChpgPrometheusError error;
+
+	/* The rest is the parser's own. */
+	const char *data;
+	const char *limit;			/* the text's end */
+	const char *rest;			/* what follows the current line */
+	const char *line;			/* the current line */
+	const char *end;			/* its end */
+	const char *at;				/* what is to be read next in it */
+	size_t		line_number;
+	bool		is_openmetrics;
+
+	ChpgFamily *families;		/* sorted by name */
+	size_t		family_count;
+	size_t		family_lines;
+	char	   *scratch;		/* as large as the longest line */
+	char	   *unescaped;		/* where the next unescaped text goes */
+} ChpgPrometheus;
+
+/*
+ * Look the text over and say how many bytes of memory parsing it takes: at most
+ * twice its length, and 4 MB.
+ */
+extern bool chpg_prometheus_scan(ChpgPrometheus *parser, const char *data,
+								 size_t length, size_t *needed);
+
+/*
+ * Read the HELP and TYPE lines into the memory, which is aligned for any type
+ * and outlives the parser.  Without memory (NULL), that is the error.
+ */
+extern bool chpg_prometheus_start(ChpgPrometheus *parser, void *memory);
+
+/* The next sample in order of the text; false at its end and after an error. */
+extern bool chpg_prometheus_next(ChpgPrometheus *parser, ChpgSample *sample);
+
+/* The word of a TYPE line; "untyped" also for OpenMetrics' "unknown" */
+extern const char *chpg_metric_type_name(ChpgMetricType type);
+
+#endif							/* CHPG_PROMETHEUS_H */
