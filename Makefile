@@ -26,6 +26,7 @@ OBJS = \
 	src/decode.o \
 	src/endpoints.o \
 	src/failure.o \
+	src/exposition.o \
 	src/functions.o \
 	src/http.o \
 	src/invocation.o \
