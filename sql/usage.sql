@@ -60,7 +60,7 @@ CREATE TYPE chpg_stats_row AS (
 );
 
 COMMENT ON TYPE chpg_stats_row IS 'What an operation of the API has cost with a key.';
-COMMENT ON COLUMN chpg_stats_row.key_id IS 'Id of the API key.';
+COMMENT ON COLUMN chpg_stats_row.key_id IS 'Id of the API key; null for all those together that were not used for a long time, when others needed their place.';
 COMMENT ON COLUMN chpg_stats_row.operation IS 'Method and path of the operation; chpg_request() for what that function sent.';
 COMMENT ON COLUMN chpg_stats_row.requests IS 'Requests sent.';
 COMMENT ON COLUMN chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';

@@ -72,6 +72,19 @@ look_into_memo(ChpgCall *call)
 	return call->state != CALL_RUNNING || call->leader != NULL;
 }
 
+/* The other backend may have more time than this one. */
+static int64
+patience(const ChpgCall *call)
+{
+	int64		now = chpg_now();
+	int64		wait = Min((int64) chpg_request_timeout * 1000,
+						   call->started + (int64) chpg_max_wait * 1000 - now);
+
+	if (call->question.deadline > 0)
+		wait = Min(wait, call->question.deadline - now);
+	return wait;
+}
+
 void
 chpg_call_look_up(ChpgCall *call)
 {
@@ -94,6 +107,7 @@ chpg_call_look_up(ChpgCall *call)
 		case CHPG_CACHE_FOLLOW:
 			call->follows = true;
 			call->look_again = chpg_now();
+			call->patience = call->look_again + patience(call);
 			break;
 		case CHPG_CACHE_OWN:
 		case CHPG_CACHE_MISS:
@@ -110,6 +124,9 @@ chpg_call_follow(ChpgCall *call)
 	switch (chpg_cache_follow(&call->flight, &answer, &call->look_again))
 	{
 		case CHPG_CACHE_FOLLOW:
+			call->look_again = Min(call->look_again, call->patience);
+			if (call->patience <= chpg_now())
+				chpg_call_leave_flight(call, false);
 			break;
 		case CHPG_CACHE_ANSWER:
 			call->follows = false;

@@ -20,6 +20,9 @@
 /* What a request that was given up on its way may need to arrive. */
 #define TRAVEL_TIME		INT64CONST(250000)
 
+/* For so long, the limit of a server that is not used any more is kept. */
+#define LIMIT_MEMORY	(60 * USECS_PER_SEC)
+
 /* For the count of recent requests where nothing limits them. */
 #define DEFAULT_WINDOW	(10 * USECS_PER_SEC)
 
@@ -90,7 +93,8 @@ slot_ends(const ChpgKey *key, int64 window, int64 now, int64 arrival, int64 *end
 static bool
 in_use(const ChpgLimit *limit, int64 now)
 {
-	return limit->requests > 0 && limit->used + limit->window > now;
+	return limit->requests > 0 &&
+		limit->used + Min(limit->window, LIMIT_MEMORY) > now;
 }
 
 static ChpgLimit
@@ -187,11 +191,12 @@ wake_first(const ChpgShared *shared, int key)
 }
 
 static void
-queue_up(ChpgShared *shared, int key)
+queue_up(ChpgShared *shared, int key, int64 now)
 {
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
-	if (waiter->ticket == 0 || waiter->key != key)
+	if (waiter->ticket == 0 || waiter->key != key ||
+		(!waiter->waiting && waiter->left + CHPG_AWAY_GRACE < now))
 	{
 		waiter->ticket = ++shared->last_serial;
 		waiter->key = key;
@@ -239,7 +244,7 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant)
 	ChpgShared *shared = chpg_shared_get();
 	int64		now = chpg_now();
 	ChpgLimit	own = own_limit(connection, now);
-	int64		due = 0;
+	int64		due = now + CHPG_AWAY_GRACE;	/* if there is no place */
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	grant->key = chpg_key_enter(shared, connection);
@@ -249,14 +254,14 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant)
 		ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 		int			first;
 
-		note_limit(key, &own);
-		queue_up(shared, grant->key);
+		queue_up(shared, grant->key, now);
 		due = next_time(key, &own, now);
 		first = first_waiter(shared, grant->key);
 		if (first != chpg_process_number())
 			due = CHPG_FOREVER;
 		else if (due <= now)
 		{
+			note_limit(key, &own);
 			fill_slot(shared, key, now, grant);
 			memset(waiter, 0, sizeof(ChpgWaiter));
 			due = 0;
@@ -264,25 +269,22 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant)
 		}
 	}
 	LWLockRelease(&shared->lock);
-	if (grant->key < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("too many API keys are in use at once"),
-				 errdetail("The budget has room for %d.", CHPG_MAX_KEYS),
-				 errhint("Try again later.")));
 	return due;
 }
 
 void
-chpg_budget_leave(void)
+chpg_budget_leave(bool for_a_moment)
 {
 	ChpgShared *shared = chpg_shared_get();
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
-	if (!waiter->waiting)
+	if (waiter->ticket == 0)
 		return;					/* nobody else sets it */
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	waiter->waiting = false;
+	waiter->left = chpg_now();
+	if (!for_a_moment)
+		waiter->ticket = 0;
 	wake_first(shared, waiter->key);
 	LWLockRelease(&shared->lock);
 }
@@ -444,7 +446,6 @@ chpg_budget_estimate(const ChpgConnection *connection, int requests, int *availa
 	{
 		ChpgKey    *key = &shared->keys[number];
 
-		note_limit(key, &own);
 		done = Max(done, key->blocked_until);
 		requests += count_waiting(shared, number, true);
 		if (in_use(&own, now))
@@ -469,6 +470,8 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	ChpgShared *shared = chpg_shared_get();
 	const ChpgKey *key = &shared->keys[number];
 	int64		now = chpg_now();
+	const ChpgLimit *latest = &key->limits[0];
+	const ChpgLimit *strictest = NULL;
 	int64		ends[CHPG_MAX_RATE];
 
 	memset(state, 0, sizeof(ChpgBudgetState));
@@ -476,15 +479,18 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	{
 		const ChpgLimit *limit = &key->limits[i];
 
-		if (limit->requests > 0 &&
-			(state->requests == 0 ||
+		if (in_use(limit, now) &&
+			(strictest == NULL ||
 			 (double) limit->requests / limit->window <
-			 (double) state->requests / state->window))
-		{
-			state->requests = limit->requests;
-			state->window = limit->window;
-		}
+			 (double) strictest->requests / strictest->window))
+			strictest = limit;
+		if (limit->used > latest->used)
+			latest = limit;
 	}
+	if (strictest == NULL)
+		strictest = latest;
+	state->requests = strictest->requests;
+	state->window = strictest->window;
 	state->used = slot_ends(key, state->window > 0 ? state->window : DEFAULT_WINDOW,
 							now, now, ends);
 	if (key->blocked_until > now)

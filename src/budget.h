@@ -29,13 +29,16 @@ typedef struct ChpgGrant
 /*
  * Take a place for a request, if that is possible now: returns 0 then, or else
  * when to try again; CHPG_FOREVER is when the latch is set.  Until then the
- * backend has a ticket.  Error 53400 if too many keys are in use.
+ * backend has a ticket.
  */
 extern int64 chpg_budget_take(const ChpgConnection *connection,
 							  ChpgGrant *grant);
 
-/* Give the ticket back, since this backend does not wait any more. */
-extern void chpg_budget_leave(void);
+/*
+ * This backend does not wait any more; if it is back in a moment it keeps its
+ * ticket.
+ */
+extern void chpg_budget_leave(bool for_a_moment);
 
 /* The request of a grant had arrived by that time, or was never sent. */
 extern void chpg_budget_arrived(ChpgGrant *grant, int64 when);

@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "cache.h"
-#include "common/cryptohash.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -22,6 +21,7 @@
 #include "storage/dsm.h"
 #include "utils/dsa.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #define NUM_BUCKETS		1024
 #define MAX_ENTRIES		4096
@@ -29,6 +29,9 @@
 
 /* The tables and something to keep fit into this. */
 #define MIN_CACHE_SIZE	(1024 * 1024)
+
+/* Each backend by itself has as much at most. */
+#define MAX_PRIVATE_SIZE	(4 * 1024 * 1024)
 
 #define NOTHING			(-1)
 
@@ -86,7 +89,7 @@ typedef struct Cache
 } Cache;
 
 static Cache *cache = NULL;
-static dsa_area * area = NULL;
+static dsa_area *area = NULL;
 static bool unavailable = false;
 
 /*
@@ -100,11 +103,11 @@ tables_size(void)
 }
 
 static void
-initialize(dsm_segment * segment, Size size)
+initialize(void *place, Size size, dsm_segment *segment)
 {
 	int			tranche = chpg_shared_get()->tranche;
 
-	cache = dsm_segment_address(segment);
+	cache = place;
 	memset(cache, 0, tables_size());
 	LWLockInitialize(&cache->lock, tranche);
 	cache->num_processes = MaxBackends;
@@ -120,92 +123,106 @@ initialize(dsm_segment * segment, Size size)
 }
 
 static void
-attach(dsm_segment * segment)
+attach(dsm_segment *segment)
 {
 	cache = dsm_segment_address(segment);
 	area = dsa_attach_in_place((char *) cache + tables_size(), segment);
 }
 
-/* Make a segment, and make it everybody's unless there is one by now. */
+/* NULL if there is no memory for it, which is no reason to fail. */
 static dsm_segment *
-create_segment(ChpgShared *shared)
+try_to_create(ChpgShared *shared, Size size)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	dsm_segment *volatile segment = NULL;
+
+	PG_TRY();
+	{
+		segment = dsm_create(size, 0);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* It holds no lock when it fails. */
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (!shared->cache_failed)
+			ereport(LOG,
+					(errmsg("chpg keeps no answers: %s", error->message),
+					 errhint("Make room for shared memory, or lower \"chpg.cache_size\".")));
+		FreeErrorData(error);
+		shared->cache_failed = true;
+	}
+	PG_END_TRY();
+	return segment;
+}
+
+/* Make a segment, and make it everybody's unless there is one by now. */
+static void
+create_cache(ChpgShared *shared)
 {
 	Size		size = Max((Size) chpg_cache_size * 1024, MIN_CACHE_SIZE);
-	dsm_segment *segment = dsm_create(size, 0);
+	dsm_segment *segment = try_to_create(shared, size);
 	dsm_handle	present;
 
-	initialize(segment, size);
-	if (shared->is_shared)
-		dsm_pin_segment(segment);
+	if (segment == NULL)
+		return;
+	initialize(dsm_segment_address(segment), size, segment);
+	dsm_pin_segment(segment);
+	dsa_pin(area);
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	present = shared->cache;
 	if (present == 0)
 		shared->cache = dsm_segment_handle(segment);
 	LWLockRelease(&shared->lock);
 	if (present == 0)
-		return segment;
+		return;
 
 	dsm_unpin_segment(dsm_segment_handle(segment));
 	dsm_detach(segment);
-	segment = dsm_attach(present);
-	attach(segment);
-	return segment;
+	attach(dsm_attach(present));
 }
 
+static void
+create_private(void)
+{
+	Size		size = Max(Min((Size) chpg_cache_size * 1024, MAX_PRIVATE_SIZE),
+						   MIN_CACHE_SIZE);
+
+	initialize(palloc(size), size, NULL);
+}
+
+/* The mapping belongs to no transaction. */
 static void
 open_cache(void)
 {
 	ChpgShared *shared = chpg_shared_get();
-	dsm_segment *segment;
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	ResourceOwner owner = CurrentResourceOwner;
 	dsm_handle	handle;
 
+	CurrentResourceOwner = NULL;
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	handle = shared->cache;
 	LWLockRelease(&shared->lock);
-	if (handle == 0)
-		segment = create_segment(shared);
+	if (!shared->is_shared)
+		create_private();
+	else if (handle == 0)
+		create_cache(shared);
 	else
-	{
-		segment = dsm_attach(handle);
-		attach(segment);
-	}
-	dsm_pin_mapping(segment);
-	dsa_pin_mapping(area);
-}
-
-/* No memory for it is no reason to fail. */
-static void
-try_to_open(void)
-{
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-	PG_TRY();
-	{
-		open_cache();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		cache = NULL;
-		unavailable = true;
-		ereport(LOG,
-				(errmsg("chpg keeps no answers in this backend: %s",
-						error->message),
-				 errhint("Make room for shared memory, or lower \"chpg.cache_size\".")));
-	}
-	PG_END_TRY();
+		attach(dsm_attach(handle));
+	CurrentResourceOwner = owner;
 	MemoryContextSwitchTo(caller);
+	unavailable = cache == NULL;
 }
 
 static bool
 is_open(void)
 {
 	if (cache == NULL && !unavailable && chpg_cache_size > 0)
-		try_to_open();
+		open_cache();
 	return cache != NULL;
 }
 
@@ -214,7 +231,7 @@ is_open(void)
  */
 
 static void
-release_body(dsa_pointer * pointer)
+release_body(dsa_pointer *pointer)
 {
 	Body	   *body;
 
@@ -494,26 +511,10 @@ may_be_taken(const Flight *flight)
 void
 chpg_read_id(const ChpgConnection *connection, const char *url, ChpgReadId *id)
 {
-	const char *parts[] = {url, connection->api_url, connection->key_id,
-	connection->key_secret, connection->ca_file, connection->proxy};
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0;
+	const char *texts[] = {url, connection->key_id, connection->key_secret,
+	connection->ca_file, connection->proxy};
 
-	/* With the NUL at its end, each part is told apart from the next. */
-	for (int i = 0; ok && i < lengthof(parts); i++)
-	{
-		const char *part = parts[i] ? parts[i] : "";
-
-		ok = pg_cryptohash_update(context, (const uint8 *) part,
-								  strlen(part) + 1) >= 0;
-	}
-	ok = ok && pg_cryptohash_final(context, id->digest, sizeof(id->digest)) >= 0;
-	if (context != NULL)
-		pg_cryptohash_free(context);
-	if (!ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYSTEM_ERROR),
-				 errmsg("could not compute SHA-256 of a request")));
+	chpg_digest(texts, lengthof(texts), id->digest);
 }
 
 /* With the lock held, at least shared. */

@@ -69,6 +69,7 @@ struct ChpgCall
 	uint64		generation;
 	ChpgFlight	flight;
 	bool		follows;		/* the flight is another backend's */
+	int64		patience;		/* until when it does at most */
 	int64		look_again;		/* at that flight, at the latest */
 	ChpgCall   *leader;			/* another call of the same execution that
 								 * asks the same, or NULL */

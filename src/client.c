@@ -65,7 +65,7 @@ release_all_calls(int code, Datum arg)
 		chpg_call_pause(call);
 		release_call(call);
 	}
-	chpg_budget_leave();
+	chpg_budget_leave(false);
 }
 
 static void
@@ -199,7 +199,10 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call, false);
 	else if (call->queued == 0)
 		call->queued = chpg_now();
-	return Min(due, call->started + (int64) chpg_max_wait * 1000 + 1);
+	due = Min(due, call->started + (int64) chpg_max_wait * 1000 + 1);
+	if (call->question.deadline > 0)
+		due = Min(due, call->question.deadline + 1);
+	return due;
 }
 
 /*
@@ -246,7 +249,7 @@ send_due(List *calls, ChpgWaitReason *reason)
 		MemoryContextSwitchTo(caller);
 	}
 	if (!queued)
-		chpg_budget_leave();
+		chpg_budget_leave(false);
 	*reason = travelling ? CHPG_WAIT_REQUEST : queued ? CHPG_WAIT_BUDGET :
 		following ? CHPG_WAIT_SHARED : CHPG_WAIT_PAUSE;
 	return next;
@@ -334,7 +337,7 @@ chpg_calls_wait(List *calls)
 	PG_FINALLY();
 	{
 		for_each_sender(calls, chpg_call_pause);
-		chpg_budget_leave();
+		chpg_budget_leave(ended != NULL);
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;

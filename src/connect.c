@@ -312,8 +312,7 @@ connect_internal(FunctionCallInfo fcinfo)
 	options = set_option(server ? list_copy(server->options) : NIL,
 						 "api_url", arguments.api_url);
 	connection = chpg_connection_create(arguments.server, options);
-	connection->key_id = arguments.key_id;
-	connection->key_secret = arguments.key_secret;
+	chpg_connection_set_key(connection, arguments.key_id, arguments.key_secret);
 	connection->server_id = server ? server->serverid : InvalidOid;
 	connection->fresh = true;
 	check_permission(server, connection);

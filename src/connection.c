@@ -16,6 +16,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
+#include "common/cryptohash.h"
 #include "compat.h"
 #include "connection.h"
 #include "fmgr.h"
@@ -241,7 +242,7 @@ check_rate_limit(const char *name, const char *value)
 
 	if (!parse_rate_limit(value, &requests, &window))
 		refuse_value(name, value,
-					 "Give the requests that a key may make in so many seconds, at most 1000, such as 10/10s, or unlimited.");
+					 "Give the requests that a key may make in so many seconds, at most 256, such as 10/10s, or unlimited.");
 }
 
 void
@@ -468,17 +469,54 @@ chpg_connection_create(const char *server, List *given)
 }
 
 void
-chpg_connection_set_key(ChpgConnection *connection, List *given)
+chpg_digest(const char *const *texts, int count, uint8 * digest)
 {
-	connection->key_id = chpg_get_option(given, "key_id");
-	connection->key_secret = chpg_get_option(given, "key_secret");
-	if (connection->key_id == NULL || connection->key_secret == NULL)
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0;
+
+	/* With the NUL at its end, each text is told apart from the next. */
+	for (int i = 0; ok && i < count; i++)
+	{
+		const char *text = texts[i] ? texts[i] : "";
+
+		ok = pg_cryptohash_update(context, (const uint8 *) text,
+								  strlen(text) + 1) >= 0;
+	}
+	ok = ok && pg_cryptohash_final(context, digest, PG_SHA256_DIGEST_LENGTH) >= 0;
+	if (context != NULL)
+		pg_cryptohash_free(context);
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not compute SHA-256")));
+}
+
+/* Who has a wrong secret for a key has nothing to do with those who use it. */
+void
+chpg_connection_set_key(ChpgConnection *connection, char *key_id,
+						char *key_secret)
+{
+	const char *identity[] = {connection->api_url, key_id, key_secret};
+
+	connection->key_id = key_id;
+	connection->key_secret = key_secret;
+	chpg_digest(identity, lengthof(identity), connection->identity);
+}
+
+static void
+set_mapped_key(ChpgConnection *connection, List *given)
+{
+	char	   *key_id = chpg_get_option(given, "key_id");
+	char	   *key_secret = chpg_get_option(given, "key_secret");
+
+	if (key_id == NULL || key_secret == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("user mapping for server \"%s\" lacks option \"%s\"",
 						connection->server,
-						connection->key_id == NULL ? "key_id" : "key_secret"),
+						key_id == NULL ? "key_id" : "key_secret"),
 				 errhint("Use ALTER USER MAPPING ... OPTIONS (ADD ...).")));
+	chpg_connection_set_key(connection, key_id, key_secret);
 }
 
 static bool
@@ -508,8 +546,8 @@ chpg_connection_get(const char *name)
 				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
 						 quote_literal_cstr(server->servername))));
 	connection->server_id = server->serverid;
-	chpg_connection_set_key(connection,
-							GetUserMapping(GetUserId(), server->serverid)->options);
+	set_mapped_key(connection,
+				   GetUserMapping(GetUserId(), server->serverid)->options);
 	return connection;
 }
 

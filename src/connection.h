@@ -11,13 +11,14 @@
 #ifndef CHPG_CONNECTION_H
 #define CHPG_CONNECTION_H
 
+#include "common/sha2.h"
 #include "foreign/foreign.h"
 
 #define CHPG_WRAPPER_NAME	"chpg"
 #define CHPG_DEFAULT_URL	"https://api.clickhouse.cloud"
 
 /* The most requests in a window that a rate limit can name. */
-#define CHPG_MAX_RATE		1000
+#define CHPG_MAX_RATE		256
 
 struct ChpgMemo;
 
@@ -33,6 +34,7 @@ typedef struct ChpgConnection
 	char	   *key_secret;
 	int			rate_requests;	/* that many requests ... */
 	double		rate_window;	/* ... in so many seconds; 0 is unlimited */
+	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of API, key and secret */
 	bool		fresh;			/* ask anew, whatever has been answered */
 	struct ChpgMemo *memo;		/* what this execution of a statement was
 								 * answered, or NULL */
@@ -51,7 +53,11 @@ extern ForeignServer *chpg_connection_server(const char *server);
 
 /* A connection with the options of a server, to which a key is added. */
 extern ChpgConnection *chpg_connection_create(const char *server, List *options);
-extern void chpg_connection_set_key(ChpgConnection *connection, List *options);
+extern void chpg_connection_set_key(ChpgConnection *connection, char *key_id,
+									char *key_secret);
+
+/* SHA-256 of texts, of which each may be NULL. */
+extern void chpg_digest(const char *const *texts, int count, uint8 * digest);
 
 /* The connections, with their keys, of all servers that the user may use. */
 extern List *chpg_connection_list(void);

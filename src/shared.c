@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "shared.h"
@@ -98,7 +97,6 @@ create_private(void)
 	shared->is_shared = false;
 	ereport(LOG,
 			(errmsg("chpg keeps the request budget and the cache of this backend only"),
-			 errdetail("Other backends that use the same key know nothing of its requests."),
 			 errhint("Add chpg to \"shared_preload_libraries\".")));
 	return shared;
 }
@@ -134,54 +132,28 @@ chpg_wake(int process)
  * Keys
  */
 
-static void
-hash_connection(const ChpgConnection *connection, uint64 hash[2])
-{
-	const unsigned char *url = (const unsigned char *) connection->api_url;
-	const unsigned char *id = (const unsigned char *) connection->key_id;
-
-	for (int i = 0; i < 2; i++)
-		hash[i] = hash_combine64(hash_bytes_extended(url, strlen((const char *) url), i + 1),
-								 hash_bytes_extended(id, strlen((const char *) id), i + 1));
-	if (hash[0] == 0)
-		hash[0] = 1;
-}
-
-static int
-find_hash(const ChpgShared *shared, const uint64 hash[2])
+int
+chpg_key_find(ChpgShared *shared, const ChpgConnection *connection)
 {
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
-		if (shared->keys[i].hash[0] == hash[0] &&
-			shared->keys[i].hash[1] == hash[1])
+		if (shared->keys[i].in_use &&
+			memcmp(shared->keys[i].identity, connection->identity,
+				   sizeof(connection->identity)) == 0)
 			return i;
 	}
 	return -1;
 }
 
-int
-chpg_key_find(ChpgShared *shared, const ChpgConnection *connection)
-{
-	uint64		hash[2];
-
-	hash_connection(connection, hash);
-	return find_hash(shared, hash);
-}
-
-/* Does nothing that happens now depend on it? */
+/* Does nobody use it just now? */
 static bool
-is_idle(const ChpgShared *shared, int number, int64 now)
+is_idle(const ChpgShared *shared, int number)
 {
-	const ChpgKey *key = &shared->keys[number];
-	int64		window = 0;
-
-	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-		window = Max(window, key->limits[i].window);
 	for (int i = 0; i < CHPG_MAX_RATE; i++)
 	{
-		if (key->slots[i].serial != 0 &&
-			(key->slots[i].owner != CHPG_NOBODY ||
-			 key->slots[i].arrived + window > now))
+		const ChpgSlot *slot = &shared->keys[number].slots[i];
+
+		if (slot->serial != 0 && slot->owner != CHPG_NOBODY)
 			return false;
 	}
 	for (int i = 0; i < shared->num_waiters; i++)
@@ -189,50 +161,56 @@ is_idle(const ChpgShared *shared, int number, int64 now)
 		if (shared->waiters[i].waiting && shared->waiters[i].key == number)
 			return false;
 	}
-	return key->blocked_until <= now;
+	return true;
 }
 
 /* A free place, or that of the key that was not used for the longest time. */
 static int
-find_place(const ChpgShared *shared, int64 now)
+find_place(const ChpgShared *shared)
 {
 	int			place = -1;
 
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
-		if (shared->keys[i].hash[0] == 0)
+		if (!shared->keys[i].in_use)
 			return i;
 		if ((place < 0 || shared->keys[i].used < shared->keys[place].used) &&
-			is_idle(shared, i, now))
+			is_idle(shared, i))
 			place = i;
 	}
 	return place;
 }
 
+/* Give a place to a key; what the former one cost stays counted. */
+static void
+occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
+{
+	for (int i = 0; i <= CHPG_NUM_OPERATIONS; i++)
+	{
+		for (int j = 0; j < CHPG_NUM_COUNTERS; j++)
+			shared->others[i].values[j] += key->counters[i].values[j];
+	}
+	memset(key, 0, sizeof(ChpgKey));
+	key->in_use = true;
+	memcpy(key->identity, connection->identity, sizeof(key->identity));
+	strlcpy(key->key_id, connection->key_id, sizeof(key->key_id));
+	key->generation = ++shared->last_serial;
+}
+
 int
 chpg_key_enter(ChpgShared *shared, const ChpgConnection *connection)
 {
-	int64		now = chpg_now();
-	uint64		hash[2];
-	int			number;
-	ChpgKey    *key;
+	int			number = chpg_key_find(shared, connection);
 
-	hash_connection(connection, hash);
-	number = find_hash(shared, hash);
 	if (number < 0)
 	{
-		number = find_place(shared, now);
+		number = find_place(shared);
 		if (number < 0)
 			return -1;
-		key = &shared->keys[number];
-		memset(key, 0, sizeof(ChpgKey));
-		memcpy(key->hash, hash, sizeof(key->hash));
-		strlcpy(key->key_id, connection->key_id, sizeof(key->key_id));
-		key->generation = ++shared->last_serial;
+		occupy(shared, &shared->keys[number], connection);
 	}
-	key = &shared->keys[number];
-	key->used = now;
-	strlcpy(key->server, connection->server, sizeof(key->server));
+	shared->keys[number].used = chpg_now();
+	strlcpy(shared->keys[number].server, connection->server, NAMEDATALEN);
 	return number;
 }
 

@@ -21,9 +21,10 @@
 #include "storage/dsm_impl.h"
 #include "storage/lwlock.h"
 
-#define CHPG_MAX_KEYS		32
+#define CHPG_MAX_KEYS		128
 #define CHPG_MAX_LIMITS		4
 #define CHPG_NOBODY			(-1)
+#define CHPG_SHOWN_KEY_LENGTH	64
 
 /* For this long (microseconds) a backend that does not wait keeps its place. */
 #define CHPG_AWAY_GRACE		INT64CONST(100000)
@@ -75,8 +76,9 @@ typedef struct ChpgSlot
 
 typedef struct ChpgKey
 {
-	uint64		hash[2];		/* of the API's URL and the key's id; 0: free */
-	char		key_id[64];		/* clipped, to be shown */
+	bool		in_use;
+	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of its connections */
+	char		key_id[CHPG_SHOWN_KEY_LENGTH];	/* clipped */
 	char		server[NAMEDATALEN];	/* that used it last */
 	int64		used;			/* when it was used last */
 	uint64		generation;		/* raised by each change */
@@ -92,6 +94,7 @@ typedef struct ChpgWaiter
 	uint64		ticket;			/* 0: none; served in order */
 	int			key;
 	bool		waiting;
+	int64		left;			/* when it stopped waiting, with its ticket */
 } ChpgWaiter;
 
 typedef struct ChpgShared
@@ -100,10 +103,13 @@ typedef struct ChpgShared
 	int			tranche;
 	bool		is_shared;
 	dsm_handle	cache;			/* 0 until there is one */
+	bool		cache_failed;	/* it was said that there is none */
 	uint64		last_serial;	/* of slots, tickets and generations */
 	TimestampTz stats_reset;
 	int			num_waiters;
 	ChpgKey		keys[CHPG_MAX_KEYS];
+	ChpgCounters others[CHPG_NUM_OPERATIONS + 1];	/* of keys that had to
+													 * give way */
 	ChpgWaiter	waiters[FLEXIBLE_ARRAY_MEMBER]; /* by process number */
 } ChpgShared;
 
@@ -119,7 +125,7 @@ extern void chpg_wake(int process);
 
 /*
  * The place of a connection's key, with the lock held exclusively; -1 if all
- * places are in use.  chpg_key_find() makes none, and needs a shared lock only.
+ * places are needed now.  chpg_key_find() makes none, and needs a shared lock only.
  */
 extern int	chpg_key_find(ChpgShared *shared, const ChpgConnection *connection);
 extern int	chpg_key_enter(ChpgShared *shared,

@@ -64,7 +64,7 @@ visible_keys(ChpgShared *shared)
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
-		visible[i] = sees_all() && shared->keys[i].hash[0] != 0;
+		visible[i] = sees_all() && shared->keys[i].in_use;
 	foreach(lc, connections)
 	{
 		int			i = chpg_key_find(shared, lfirst(lc));
@@ -103,7 +103,8 @@ put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id
 	bool		nulls[STATS_COLUMNS] = {0};
 	int			n = 0;
 
-	values[n++] = CStringGetTextDatum(key_id);
+	nulls[n] = key_id == NULL;
+	values[n++] = key_id ? CStringGetTextDatum(key_id) : (Datum) 0;
 	values[n++] = CStringGetTextDatum(describe_operation(operation));
 	for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
 		values[n++] = Int64GetDatum(counters->values[i]);
@@ -112,23 +113,25 @@ put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* A row for each operation that was used; without an id, of several keys. */
 static void
-put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, int number)
+put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, const char *shared_id,
+			  const ChpgCounters *shared_counters)
 {
 	static const ChpgCounters none = {{0}};
-	ChpgKey    *key = &shared->keys[number];
 	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1];
-	char		key_id[sizeof(key->key_id)];
+	char		key_id[CHPG_SHOWN_KEY_LENGTH];
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	memcpy(counters, key->counters, sizeof(counters));
-	memcpy(key_id, key->key_id, sizeof(key_id));
+	memcpy(counters, shared_counters, sizeof(counters));
+	if (shared_id != NULL)
+		memcpy(key_id, shared_id, sizeof(key_id));
 	LWLockRelease(&shared->lock);
 
 	for (int i = 0; i <= CHPG_NUM_OPERATIONS; i++)
 	{
 		if (memcmp(&counters[i], &none, sizeof(none)) != 0)
-			put_counters(rsinfo, shared, key_id, i, &counters[i]);
+			put_counters(rsinfo, shared, shared_id ? key_id : NULL, i, &counters[i]);
 	}
 }
 
@@ -143,7 +146,13 @@ chpg_stats(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, visible_keys(shared))
-		put_key_stats(rsinfo, shared, lfirst_int(lc));
+	{
+		const ChpgKey *key = &shared->keys[lfirst_int(lc)];
+
+		put_key_stats(rsinfo, shared, key->key_id, key->counters);
+	}
+	if (sees_all())
+		put_key_stats(rsinfo, shared, NULL, shared->others);
 	return (Datum) 0;
 }
 
@@ -157,6 +166,7 @@ chpg_stats_reset(PG_FUNCTION_ARGS)
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 		memset(shared->keys[i].counters, 0, sizeof(shared->keys[i].counters));
+	memset(shared->others, 0, sizeof(shared->others));
 	shared->stats_reset = GetCurrentTimestamp();
 	LWLockRelease(&shared->lock);
 	PG_RETURN_VOID();
