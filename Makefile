@@ -25,14 +25,15 @@ OBJS = \
 	src/connection.o \
 	src/decode.o \
 	src/endpoints.o \
-	src/failure.o \
 	src/exposition.o \
+	src/failure.o \
 	src/functions.o \
 	src/http.o \
 	src/invocation.o \
 	src/json.o \
 	src/lifecycle.o \
 	src/memo.o \
+	src/monitoring.o \
 	src/prometheus.o \
 	src/question.o \
 	src/quote.o \
@@ -45,7 +46,8 @@ OBJS = \
 	src/sockets.o \
 	src/stats.o \
 	src/tags.o \
-	src/wait.o
+	src/wait.o \
+	src/window.o
 
 # In the order in which they are joined into the extension's script
 SQL_FILES = \
@@ -53,6 +55,7 @@ SQL_FILES = \
 	sql/connection.sql \
 	sql/reading.sql \
 	sql/lifecycle.sql \
+	sql/monitoring.sql \
 	sql/usage.sql
 
 DATA_built = chpg--$(EXTVERSION).sql

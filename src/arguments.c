@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "arguments.h"
 #include "connection.h"
 #include "lib/stringinfo.h"
@@ -18,6 +20,9 @@
 
 /* More than any name that PostgreSQL itself takes. */
 #define MAX_TEXT_LENGTH		256
+
+/* Seconds; the longest window that the API takes. */
+#define MAX_BUCKET			(31 * SECS_PER_DAY)
 
 /* The API's limits for tags. */
 #define MAX_TAGS			50
@@ -52,7 +57,32 @@ text_argument(const ChpgParameter *parameter, Datum value)
 	return string;
 }
 
+/* Milliseconds since 1970, cut. */
+static int64
+to_milliseconds(TimestampTz time)
+{
+	int64		since_2000 = time / 1000 - (time % 1000 < 0);
+
+	return since_2000 + MILLISECONDS_TO_2000;
+}
+
 /* The API takes milliseconds, and UTC only. */
+char *
+chpg_time_text(int64 milliseconds)
+{
+	TimestampTz time = (milliseconds - MILLISECONDS_TO_2000) * 1000;
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+					tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec / 1000);
+}
+
 static char *
 time_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -67,9 +97,33 @@ time_argument(const ChpgParameter *parameter, Datum value)
 		tm.tm_year < 1 || tm.tm_year > 9999)
 		refuse(parameter, timestamptz_to_str(time),
 			   "Give a time between the years 1 and 9999.");
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-					tm.tm_year, tm.tm_mon, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec / 1000);
+	return chpg_time_text(to_milliseconds(time));
+}
+
+/* Whole seconds. */
+static int64
+bucket_argument(const ChpgParameter *parameter, Datum value)
+{
+	const		Interval *interval = DatumGetIntervalP(value);
+	double		seconds = rint(interval->day * (double) SECS_PER_DAY +
+							   (double) interval->time / USECS_PER_SEC);
+
+	if (interval->month != 0 || seconds < 1 || seconds > MAX_BUCKET)
+		refuse(parameter,
+			   DatumGetCString(DirectFunctionCall1(interval_out, value)),
+			   "Give an interval between 1 second and 31 days, without months.");
+	return (int64) seconds;
+}
+
+/* As the API writes it. */
+static char *
+severity_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *severity = text_argument(parameter, value);
+
+	for (char *p = severity; *p != '\0'; p++)
+		*p = pg_ascii_toupper((unsigned char) *p);
+	return severity;
 }
 
 static const char *
@@ -308,9 +362,22 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 			text = text_argument(parameter, value);
 			break;
 		case CHPG_WINDOW_START:
+			text = time_argument(parameter, value);
+			arguments->start = to_milliseconds(DatumGetTimestampTz(value));
+			break;
 		case CHPG_WINDOW_END:
+			text = time_argument(parameter, value);
+			arguments->end = to_milliseconds(DatumGetTimestampTz(value));
+			break;
 		case CHPG_TIME:
 			text = time_argument(parameter, value);
+			break;
+		case CHPG_BUCKET:
+			arguments->bucket = bucket_argument(parameter, value);
+			text = psprintf(INT64_FORMAT, arguments->bucket);
+			break;
+		case CHPG_SEVERITY:
+			text = severity_argument(parameter, value);
 			break;
 		case CHPG_NUMBER:
 			text = psprintf(INT64_FORMAT, DatumGetInt64(value));

@@ -17,6 +17,11 @@
 typedef struct ChpgArguments
 {
 	const char *values[CHPG_MAX_PARAMETERS];
+
+	/* a window, in milliseconds since 1970, and its buckets in seconds */
+	int64		start;
+	int64		end;
+	int64		bucket;			/* 0: none is given */
 } ChpgArguments;
 
 /*
@@ -26,6 +31,12 @@ typedef struct ChpgArguments
 extern void chpg_set_argument(ChpgArguments *arguments,
 							  const ChpgEndpoint *endpoint,
 							  const ChpgParameter *parameter, Datum value);
+
+/* Milliseconds from 1970 to PostgreSQL's own epoch. */
+#define MILLISECONDS_TO_2000	INT64CONST(946684800000)
+
+/* The form that the API takes of a time in milliseconds since 1970. */
+extern char *chpg_time_text(int64 time);
 
 /* Check what concerns several parameters.  Errors: 22023. */
 extern void chpg_check_arguments(const ChpgArguments *arguments,

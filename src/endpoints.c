@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "endpoints.h"
 
 static const ChpgAttribute no_exceptions[] = {
@@ -31,6 +32,12 @@ static const ChpgAttribute execution_attributes[] = {
 	{NULL}
 };
 
+static const ChpgAttribute metric_attributes[] = {
+	{"metric", "key"},
+	{"series", "label"},
+	{NULL}
+};
+
 static const ChpgSortField pattern_sort_fields[] = {
 	{"total_duration", "total_duration_us"},
 	{"avg_duration", "avg_duration_us"},
@@ -50,6 +57,10 @@ static const ChpgSortField pattern_sort_fields[] = {
 
 static const char *const pattern_identity[] = {
 	"queryId", "dbName", "dbUser", "dbOperation", "app", NULL
+};
+
+static const char *const log_identity[] = {
+	"timestamp", "severity", "body", NULL
 };
 
 #define ORGANIZATION	"/v1/organizations/{organization_id}"
@@ -292,6 +303,61 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the CA certificates of",
 		.permission = VIEW_SERVICES,
 		.attributes = no_exceptions
+	},
+	[CHPG_GET_ALL_PROMETHEUS] = {
+		.method = "GET",
+		.path = ORGANIZATION "/postgres/prometheus",
+		.text_start = "",
+		.purpose = "read the Prometheus metrics of the organization",
+		.permission = "control-plane:organization:view",
+		.attributes = no_exceptions
+	},
+	[CHPG_GET_PROMETHEUS] = {
+		.method = "GET",
+		.path = SERVICE "/prometheus",
+		.text_start = "",
+		.purpose = "read the Prometheus metrics of",
+		.permission = VIEW_SERVICES,
+		.fleet = true,
+		.attributes = no_exceptions
+	},
+	[CHPG_GET_METRICS] = {
+		.method = "GET",
+		.path = SERVICE "/metrics",
+		.rows = "result.metrics[].series[].dataPoints[]",
+		.purpose = "read the metrics of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.max_window = 31 * SECS_PER_DAY,
+		.max_points = 250,
+		.parameters = {
+			{"from_date", "from_date", CHPG_WINDOW_START, true},
+			{"to_date", "to_date", CHPG_WINDOW_END, true},
+			{"bucket", "bucket_size_seconds", CHPG_BUCKET, false}
+		},
+		.attributes = metric_attributes
+	},
+	[CHPG_LIST_LOGS] = {
+		.method = "GET",
+		.path = SERVICE "/logs",
+		.rows = "result[]",
+		.purpose = "read the logs of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.page_size = 2000,
+		.max_window = 30 * SECS_PER_DAY,
+		.by_time = true,
+		.parameters = {
+			{"from_date", "from_date", CHPG_WINDOW_START, true},
+			{"to_date", "to_date", CHPG_WINDOW_END, true},
+			{"severity", "severity", CHPG_SEVERITY, false},
+			{"body_contains", "body_contains", CHPG_ANY_TEXT, false},
+			{"sort_order", "sort_order", CHPG_SORT_ORDER, false}
+		},
+		.attributes = no_exceptions,
+		.identity = log_identity
 	},
 };
 

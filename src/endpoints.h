@@ -33,6 +33,10 @@ typedef enum ChpgOperation
 	CHPG_PATCH_CONFIG,
 	CHPG_REPLACE_CONFIG,
 	CHPG_GET_CA_CERTIFICATES,
+	CHPG_GET_ALL_PROMETHEUS,
+	CHPG_GET_PROMETHEUS,
+	CHPG_GET_METRICS,
+	CHPG_LIST_LOGS,
 	CHPG_NUM_OPERATIONS
 } ChpgOperation;
 
@@ -43,9 +47,11 @@ typedef enum ChpgParameterKind
 	CHPG_WINDOW_START,			/* timestamptz; inclusive */
 	CHPG_WINDOW_END,			/* timestamptz; exclusive */
 	CHPG_TIME,					/* timestamptz */
+	CHPG_BUCKET,				/* interval; sent in seconds */
 	CHPG_NUMBER,				/* bigint */
 	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
 	CHPG_SORT_ORDER,			/* asc, desc */
+	CHPG_SEVERITY,				/* text; sent in capitals */
 	CHPG_NAME,					/* text of a service's name's length */
 	CHPG_PASSWORD,				/* text that the API takes as a password */
 	CHPG_TAGS,					/* jsonb, an object of texts */
@@ -85,6 +91,10 @@ typedef struct ChpgEndpoint
 	bool		acknowledges;	/* the answer may come without a result */
 	const char *text_start;		/* what a text begins with, if rows is NULL */
 	int			page_size;		/* the most rows of one answer; 0: not paged */
+	int			max_window;		/* seconds that one request covers; 0: any */
+	int			max_points;		/* buckets that one request covers; 0: any */
+	bool		by_time;		/* rows are in order of time, may be equal,
+								 * and include the end of the window */
 	ChpgParameter parameters[CHPG_MAX_PARAMETERS];	/* up to a NULL name */
 	const ChpgAttribute *attributes;	/* exceptions, up to a NULL name */
 	const ChpgSortField *sort_fields;	/* up to a NULL key */

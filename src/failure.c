@@ -130,7 +130,8 @@ static char *
 describe_service(const ChpgQuestion *question)
 {
 	if (question->service_id == NULL)
-		return "";
+		return chpg_endpoint_is_per_service(question->endpoint) ?
+			" the services" : "";
 	if (question->service_name == NULL ||
 		strcmp(question->service_name, question->service_id) == 0)
 		return psprintf(" service \"%s\"", question->service_id);

@@ -12,8 +12,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "invocation.h"
-#include "memo.h"
-#include "nodes/execnodes.h"
 #include "rows.h"
 #include "utils/memutils.h"
 
@@ -43,10 +41,8 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 	if (invocation.null_argument != NULL)
 		return;
 
+	chpg_use_memo(&invocation);
 	wanted.connection = invocation.connection;
-	if (rsinfo->econtext->ecxt_estate != NULL)
-		wanted.connection->memo =
-			chpg_memo_get(rsinfo->econtext->ecxt_estate->es_query_cxt);
 	wanted.arguments = invocation.arguments;
 	wanted.service = invocation.service;
 	wanted.max_rows = invocation.max_rows;
@@ -73,6 +69,8 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 }
 
 CHPG_READER(chpg_config, CHPG_GET_CONFIG)
+CHPG_READER(chpg_logs, CHPG_LIST_LOGS)
+CHPG_READER(chpg_metrics, CHPG_GET_METRICS)
 CHPG_READER(chpg_organizations, CHPG_LIST_ORGANIZATIONS)
 CHPG_READER(chpg_service, CHPG_GET_SERVICE)
 CHPG_READER(chpg_services, CHPG_LIST_SERVICES)

@@ -10,6 +10,8 @@
 #include "catalog/pg_proc.h"
 #include "funcapi.h"
 #include "invocation.h"
+#include "memo.h"
+#include "nodes/execnodes.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
@@ -120,6 +122,16 @@ chpg_read_invocation(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint,
 	}
 	chpg_check_arguments(&invocation->arguments, endpoint);
 	invocation->connection = chpg_connection_get(server);
+}
+
+void
+chpg_use_memo(ChpgInvocation *invocation)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) invocation->fcinfo->resultinfo;
+	EState	   *estate = rsinfo->econtext->ecxt_estate;
+
+	if (estate != NULL)
+		invocation->connection->memo = chpg_memo_get(estate->es_query_cxt);
 }
 
 int

@@ -38,6 +38,9 @@ extern void chpg_read_invocation(FunctionCallInfo fcinfo,
 								 const ChpgEndpoint *endpoint,
 								 ChpgInvocation *invocation);
 
+/* Let a function that returns a set share answers with all of its statement. */
+extern void chpg_use_memo(ChpgInvocation *invocation);
+
 /* The place of an argument that is not NULL, or -1. */
 extern int	chpg_find_argument(const ChpgInvocation *invocation,
 							   const char *name);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "client.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -20,9 +21,14 @@
 #include "sockets.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "window.h"
 
 /* A duration that is worth a NOTICE beforehand. */
 #define NOTICE_SECONDS	1.0
+
+/* As many requests are worth looking whether they are answered already. */
+#define MAX_LOOKED_UP	1000
 
 /* Identifies a row among the pages of a service. */
 typedef struct RowIdentity
@@ -36,16 +42,27 @@ typedef struct SeenRow
 	int			page;			/* on which it was first seen */
 } SeenRow;
 
-/* What is read of one service, or of the organization. */
-typedef struct Source
+/* What is read: a service, or the organization. */
+typedef struct Target
 {
 	ChpgService *service;		/* NULL if it concerns no service */
+	bool		failed;
+} Target;
+
+/* A part of what is read of a target, page by page. */
+typedef struct Source
+{
+	Target	   *target;
+	int64		slice;			/* of the window */
+	ChpgArguments *arguments;	/* for that slice */
 	ChpgCall   *call;			/* for the page under way */
 	int			page;
 	int			limit;			/* rows asked for in this page; 0: no pages */
 	int64		offset;			/* of this page */
 	int			page_rows;		/* rows that this page had */
 	int			new_rows;		/* of them, not on earlier pages */
+	RowIdentity rows_hash;		/* of all rows of the page, if they may repeat */
+	RowIdentity last_hash;		/* of the page before */
 	int64		total_rows;		/* rows returned */
 	HTAB	   *seen;			/* SeenRow, if there may be several pages */
 } Source;
@@ -57,13 +74,18 @@ struct ChpgStream
 	ChpgDecoder *decoder;
 	bool		started;
 	bool		announced;		/* that it takes long */
-	int			num_sources;
+	List	   *targets;
+	ChpgWindow	window;
+	int			next_target;	/* whose sources are not made yet, ... */
+	int64		next_slice;		/* ... from this slice on */
+	bool		backwards;		/* the last slice comes first */
+	int			time_attribute; /* by which rows are cut, or -1 */
 	List	   *waiting;		/* sources whose next page is not asked for */
 	List	   *active;			/* sources with a call under way */
 	Source	   *current;		/* whose answer is being decoded */
 	int64		waited;			/* microseconds, for all answers together */
-	int			num_missing;	/* services that vanished, or failed */
-	ChpgCall   *missing;		/* the call that found the first of them */
+	int			num_failed;		/* services that vanished, or failed */
+	ChpgCall   *failed;			/* the call that found the first of them */
 };
 
 ChpgStream *
@@ -97,32 +119,129 @@ chpg_stream_end(ChpgStream *stream)
 
 
 static void
-add_source(ChpgStream *stream, ChpgService *service)
+add_target(ChpgStream *stream, ChpgService *service)
 {
-	Source	   *source = palloc0(sizeof(Source));
+	Target	   *target = palloc0(sizeof(Target));
 
-	source->service = service;
-	stream->waiting = lappend(stream->waiting, source);
-	stream->num_sources++;
+	target->service = service;
+	stream->targets = lappend(stream->targets, target);
 }
 
 static void
-find_sources(ChpgStream *stream)
+find_targets(ChpgStream *stream)
 {
 	ChpgRequestedRows *wanted = &stream->wanted;
-	List	   *services;
 	ListCell   *lc;
 
 	if (strstr(wanted->endpoint->path, "{organization_id}") != NULL)
 		chpg_discover_organization(wanted->connection);
 	if (!chpg_endpoint_is_per_service(wanted->endpoint))
 	{
-		add_source(stream, NULL);
+		add_target(stream, NULL);
 		return;
 	}
-	services = chpg_find_services(wanted->connection, wanted->service);
-	foreach(lc, services)
-		add_source(stream, (ChpgService *) lfirst(lc));
+	foreach(lc, chpg_find_services(wanted->connection, wanted->service))
+		add_target(stream, (ChpgService *) lfirst(lc));
+}
+
+/*
+ * Lines that arrive meanwhile make pages shift, unless the oldest come first.
+ * If only the newest are wanted, what arrives from now on is not waited for.
+ */
+static void
+choose_order(ChpgStream *stream)
+{
+	ChpgRequestedRows *wanted = &stream->wanted;
+	const char **order = chpg_argument(&wanted->arguments, wanted->endpoint,
+									   "sort_order");
+	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
+
+	if (wanted->max_rows == 0)
+		*order = "asc";
+	else if (*order == NULL)
+		*order = "desc";
+	stream->backwards = strcmp(*order, "desc") == 0;
+	if (stream->backwards && wanted->arguments.start < now)
+		chpg_end_window(wanted->endpoint, &wanted->arguments, now);
+}
+
+static int
+find_attribute(TupleDesc tupdesc, const char *name)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+
+		if (attribute->atttypid == TIMESTAMPTZOID &&
+			strcmp(NameStr(attribute->attname), name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * What there is to ask
+ */
+
+/* Slices that the same source still has before it. */
+static int64
+slices_left(const ChpgStream *stream, const Source *source)
+{
+	if (!stream->wanted.endpoint->by_time)
+		return 0;
+	return stream->backwards ? source->slice :
+		stream->window.count - 1 - source->slice;
+}
+
+static void
+enter_slice(ChpgStream *stream, Source *source, int64 slice)
+{
+	source->slice = slice;
+	source->offset = 0;
+	source->arguments = chpg_slice_arguments(stream->wanted.endpoint,
+											 &stream->wanted.arguments,
+											 &stream->window, slice);
+}
+
+/*
+ * A source for what is not asked for yet, or NULL.  Where rows are in order of
+ * time, one source goes through all slices; else each has its own.
+ */
+static Source *
+make_source(ChpgStream *stream)
+{
+	Source	   *source;
+	int64		slice = stream->next_slice;
+
+	while (stream->next_target < list_length(stream->targets) &&
+		   ((Target *) list_nth(stream->targets, stream->next_target))->failed)
+	{
+		stream->next_target++;
+		slice = stream->next_slice = 0;
+	}
+	if (stream->next_target == list_length(stream->targets))
+		return NULL;
+	source = palloc0(sizeof(Source));
+	source->target = list_nth(stream->targets, stream->next_target);
+	if (stream->wanted.endpoint->by_time)
+		slice = stream->backwards ? stream->window.count - 1 : 0;
+	if (stream->wanted.endpoint->by_time ||
+		++stream->next_slice == stream->window.count)
+	{
+		stream->next_target++;
+		stream->next_slice = 0;
+	}
+	enter_slice(stream, source, slice);
+	return source;
+}
+
+static void
+free_source(Source *source)
+{
+	if (source->seen != NULL)
+		hash_destroy(source->seen);
+	pfree(source->arguments);
+	pfree(source);
 }
 
 /* Rows to ask for in a source's next page; 0 where there are no pages. */
@@ -143,47 +262,54 @@ next_question(const ChpgStream *stream, const Source *source)
 	ChpgQuestion question = {
 		.connection = stream->wanted.connection,
 		.endpoint = stream->wanted.endpoint,
-		.arguments = &stream->wanted.arguments,
+		.arguments = source->arguments,
 		.offset = source->offset,
 		.limit = page_limit(stream, source)
 	};
 
-	if (source->service != NULL)
+	if (source->target->service != NULL)
 	{
-		question.service_id = source->service->id;
-		question.service_name = source->service->shown_name;
+		question.service_id = source->target->service->id;
+		question.service_name = source->target->service->shown_name;
 	}
 	return question;
 }
 
-/*
- * How many of the requests known so far have to be sent, for what is not
- * answered already.  The last one's question is for messages.
- */
-static int
-count_requests(const ChpgStream *stream, ChpgQuestion *question)
+/* How many requests are known to be needed that are not under way. */
+static int64
+known_requests(const ChpgStream *stream)
 {
-	int			requests = 0;
+	int64		requests = (list_length(stream->targets) - stream->next_target) *
+	stream->window.count - stream->next_slice;
 	ListCell   *lc;
 
 	foreach(lc, stream->waiting)
-	{
-		ChpgQuestion next = next_question(stream, (Source *) lfirst(lc));
-
-		if (chpg_is_answered(&next))
-			continue;
-		*question = next;
-		requests++;
-	}
+		requests += 1 + slices_left(stream, (Source *) lfirst(lc));
 	foreach(lc, stream->active)
 	{
-		const ChpgCall *call = ((Source *) lfirst(lc))->call;
+		Source	   *source = (Source *) lfirst(lc);
 
-		if (!chpg_call_failed(call) && chpg_call_document(call) == NULL &&
-			!chpg_call_in_flight(call))
-			requests++;
+		requests += !chpg_call_in_flight(source->call) + slices_left(stream, source);
 	}
 	return requests;
+}
+
+/* How many first pages that are not asked for yet are answered already. */
+static int
+count_answered(const ChpgStream *stream)
+{
+	ChpgStream	ahead = *stream;
+	Source	   *source;
+	int			answered = 0;
+
+	while ((source = make_source(&ahead)) != NULL)
+	{
+		ChpgQuestion question = next_question(stream, source);
+
+		answered += chpg_is_answered(&question);
+		free_source(source);
+	}
+	return answered;
 }
 
 /*
@@ -194,19 +320,30 @@ static void
 check_budget(ChpgStream *stream)
 {
 	const ChpgConnection *connection = stream->wanted.connection;
-	ChpgQuestion question = next_question(stream, linitial(stream->waiting));
-	int			known = list_length(stream->waiting) + list_length(stream->active);
-	int			requests;
+	ChpgQuestion question = {
+		.connection = connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = &stream->wanted.arguments
+	};
+	int64		requests = known_requests(stream);
 	double		seconds;
 
-	if (chpg_budget_suffices(connection, known, stream->waited, &seconds) &&
+	if (chpg_budget_suffices(connection, requests, stream->waited, &seconds) &&
 		(seconds < NOTICE_SECONDS || stream->announced))
 		return;
-	requests = count_requests(stream, &question);
+	if (requests <= MAX_LOOKED_UP)
+		requests -= count_answered(stream);
+	if (list_length(stream->targets) == 1 && stream->wanted.service != NULL)
+	{
+		ChpgService *service = ((Target *) linitial(stream->targets))->service;
+
+		question.service_id = service->id;
+		question.service_name = service->shown_name;
+	}
 	chpg_require_budget(&question, requests, stream->waited, &seconds);
 	if (seconds >= NOTICE_SECONDS && !stream->announced)
 		ereport(NOTICE,
-				(errmsg("%d more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
+				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
 						requests, connection->key_id, seconds)));
 	stream->announced = true;
 }
@@ -220,6 +357,8 @@ ask_for_page(ChpgStream *stream, Source *source)
 	source->page++;
 	source->page_rows = 0;
 	source->new_rows = 0;
+	source->last_hash = source->rows_hash;
+	memset(&source->rows_hash, 0, sizeof(RowIdentity));
 	source->call = chpg_call_create(&question);
 	stream->active = lappend(stream->active, source);
 }
@@ -229,12 +368,17 @@ fill_pipe(ChpgStream *stream)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->context);
 
-	while (stream->waiting != NIL &&
-		   list_length(stream->active) < chpg_max_concurrency)
+	while (list_length(stream->active) < chpg_max_concurrency)
 	{
-		Source	   *source = (Source *) linitial(stream->waiting);
+		Source	   *source;
 
-		stream->waiting = list_delete_first(stream->waiting);
+		if (stream->waiting != NIL)
+		{
+			source = (Source *) linitial(stream->waiting);
+			stream->waiting = list_delete_first(stream->waiting);
+		}
+		else if ((source = make_source(stream)) == NULL)
+			break;
 		ask_for_page(stream, source);
 	}
 	MemoryContextSwitchTo(caller);
@@ -268,31 +412,41 @@ wait_for_source(ChpgStream *stream)
 /*
  * A service of the list may be gone by the time it is asked, and the user may
  * do without the rows of one that fails.  That all of them are gone, or fail,
- * is an error: see check_missing().
+ * is an error: see check_failed().
  */
 static void
 handle_failure(ChpgStream *stream, Source *source)
 {
-	bool		in_fleet = stream->wanted.service == NULL && source->service != NULL;
+	bool		in_fleet = stream->wanted.service == NULL &&
+	source->target->service != NULL;
+	bool		gone = in_fleet && chpg_call_not_found(source->call);
 
-	if (in_fleet && chpg_on_service_error == CHPG_SERVICE_WARNING &&
-		chpg_call_concerns_service(source->call) &&
-		!chpg_call_not_found(source->call))
-		chpg_call_warn(source->call);
-	else if (!in_fleet || !chpg_call_not_found(source->call))
+	if (!gone &&
+		!(in_fleet && chpg_on_service_error == CHPG_SERVICE_WARNING &&
+		  chpg_call_concerns_service(source->call)))
 		chpg_call_report(source->call);
-	if (stream->num_missing++ == 0)
-		stream->missing = source->call;
+	if (!source->target->failed)
+	{
+		source->target->failed = true;
+		stream->num_failed++;
+		if (!gone)
+			chpg_call_warn(source->call);
+	}
+	if (stream->failed == NULL)
+		stream->failed = source->call;
 	else
+	{
 		chpg_call_end(source->call);
-	source->call = NULL;
+		free_source(source);
+	}
 }
 
 static void
-check_missing(const ChpgStream *stream)
+check_failed(const ChpgStream *stream)
 {
-	if (stream->num_missing > 0 && stream->num_missing == stream->num_sources)
-		chpg_call_report(stream->missing);
+	if (stream->num_failed > 0 &&
+		stream->num_failed == list_length(stream->targets))
+		chpg_call_report(stream->failed);
 }
 
 /*
@@ -322,6 +476,17 @@ identify_row(const ChpgStream *stream)
 	return identity;
 }
 
+/* Rows that may be equal only tell whether the whole page is. */
+static void
+add_to_hash(ChpgStream *stream, Source *source)
+{
+	RowIdentity identity = identify_row(stream);
+
+	for (int i = 0; i < 2; i++)
+		source->rows_hash.hash[i] = hash_combine64(source->rows_hash.hash[i],
+												   identity.hash[i]);
+}
+
 static void
 create_seen(ChpgStream *stream, Source *source)
 {
@@ -343,6 +508,11 @@ is_repeated(ChpgStream *stream, Source *source)
 	SeenRow    *seen;
 	bool		found;
 
+	if (stream->wanted.endpoint->by_time)
+	{
+		add_to_hash(stream, source);
+		return false;
+	}
 	if (source->seen == NULL)
 	{
 		/* Less than a page wanted: there will be no other. */
@@ -358,6 +528,21 @@ is_repeated(ChpgStream *stream, Source *source)
 	return seen->page < source->page;
 }
 
+/*
+ * A window does not include its end, but where rows are in order of time the
+ * API's does.
+ */
+static bool
+is_beyond_end(const ChpgStream *stream, const Source *source,
+			  const Datum *values, const bool *nulls)
+{
+	int			i = stream->time_attribute;
+
+	return i >= 0 && !nulls[i] &&
+		DatumGetTimestampTz(values[i]) >=
+		(source->arguments->end - MILLISECONDS_TO_2000) * 1000;
+}
+
 /* The next row of the page being decoded; false at its end. */
 static bool
 next_of_page(ChpgStream *stream, Source *source, Datum *values, bool *nulls)
@@ -371,8 +556,10 @@ next_of_page(ChpgStream *stream, Source *source, Datum *values, bool *nulls)
 		if (is_repeated(stream, source))
 			continue;
 		source->new_rows++;
-		source->total_rows++;
 		chpg_decoder_row(stream->decoder, values, nulls);
+		if (is_beyond_end(stream, source, values, nulls))
+			continue;
+		source->total_rows++;
 		return true;
 	}
 	return false;
@@ -385,7 +572,7 @@ start_page(ChpgStream *stream, Source *source)
 
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
-								 source->service->id);
+								 source->target->service->id);
 	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
 	stream->current = source;
 }
@@ -400,37 +587,45 @@ is_full(const Source *source)
 static void
 check_progress(const Source *source)
 {
-	if (is_full(source) && source->new_rows == 0)
+	bool		same = source->page > 1 &&
+	memcmp(&source->rows_hash, &source->last_hash, sizeof(RowIdentity)) == 0 &&
+	source->rows_hash.hash[0] != 0;
+
+	if (is_full(source) && (source->new_rows == 0 || same))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
 						source->page)));
 }
 
-/* A page that is not full is the last. */
+/* A page that is not full is the last of its slice. */
 static void
 finish_page(ChpgStream *stream)
 {
 	Source	   *source = stream->current;
 	int64		max_rows = stream->wanted.max_rows;
+	bool		enough = max_rows > 0 && source->total_rows >= max_rows;
+	MemoryContext caller;
 
 	stream->current = NULL;
 	chpg_call_end(source->call);
 	source->call = NULL;
-	if (is_full(source) && (max_rows == 0 || source->total_rows < max_rows))
+	if (enough || (!is_full(source) && slices_left(stream, source) == 0))
 	{
-		MemoryContext caller = MemoryContextSwitchTo(stream->context);
-
+		free_source(source);
+		return;
+	}
+	caller = MemoryContextSwitchTo(stream->context);
+	if (is_full(source))
 		source->offset += source->page_rows;
-		stream->waiting = lcons(source, stream->waiting);
-		check_budget(stream);
-		MemoryContextSwitchTo(caller);
-	}
-	else if (source->seen != NULL)
+	else
 	{
-		hash_destroy(source->seen);
-		source->seen = NULL;
+		pfree(source->arguments);
+		enter_slice(stream, source, source->slice + (stream->backwards ? -1 : 1));
 	}
+	stream->waiting = lcons(source, stream->waiting);
+	check_budget(stream);
+	MemoryContextSwitchTo(caller);
 }
 
 static bool
@@ -449,6 +644,24 @@ read_page(ChpgStream *stream, Datum *values, bool *nulls)
 	return found;
 }
 
+static void
+start(ChpgStream *stream)
+{
+	ChpgRequestedRows *wanted = &stream->wanted;
+
+	stream->started = true;
+	stream->time_attribute = -1;
+	if (wanted->endpoint->by_time)
+	{
+		choose_order(stream);
+		stream->time_attribute = find_attribute(wanted->tupdesc, "timestamp");
+	}
+	chpg_cut_window(wanted->endpoint, &wanted->arguments, &stream->window);
+	find_targets(stream);
+	if (known_requests(stream) > 1)
+		check_budget(stream);
+}
+
 bool
 chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
 {
@@ -457,10 +670,7 @@ chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
 	if (!stream->started)
 	{
 		caller = MemoryContextSwitchTo(stream->context);
-		find_sources(stream);
-		if (stream->num_sources > 1)
-			check_budget(stream);
-		stream->started = true;
+		start(stream);
 		MemoryContextSwitchTo(caller);
 	}
 	for (;;)
@@ -479,6 +689,6 @@ chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
 		else
 			start_page(stream, source);
 	}
-	check_missing(stream);
+	check_failed(stream);
 	return false;
 }
