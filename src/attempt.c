@@ -25,19 +25,20 @@
 /* A longer time is none, but a date, say. */
 #define MAX_RESET			3600
 
+/* A request counts once it is sent. */
 static void
 count_request(ChpgCall *call)
 {
 	ChpgCounters counters = {0};
 
+	if (call->counted || !chpg_http_sent(call->transfer))
+		return;
+	call->counted = true;
 	counters.values[CHPG_REQUESTS] = 1;
 	counters.values[CHPG_RETRIES] = call->attempts > 1;
-	if (call->queued != 0)
-	{
-		counters.values[CHPG_WAITS] = 1;
-		counters.values[CHPG_WAIT_TIME] = chpg_now() - call->queued;
-		call->queued = 0;
-	}
+	counters.values[CHPG_WAITS] = call->queue_time > 0;
+	counters.values[CHPG_WAIT_TIME] = call->queue_time;
+	call->queue_time = 0;
 	chpg_count(call->question.connection, call->question.endpoint, &counters);
 }
 
@@ -67,20 +68,17 @@ chpg_call_send(ChpgCall *call)
 	call->transfer = chpg_http_start(call->context, &request);
 	call->attempts++;
 	call->sent = false;
-	count_request(call);
+	call->counted = false;
+	if (call->queued != 0)
+		call->queue_time += chpg_now() - call->queued;
+	call->queued = 0;
 }
 
-/* Only what was really sent is a request. */
 static void
 withdraw_request(ChpgCall *call)
 {
-	ChpgCounters counters = {0};
-
 	chpg_http_end(call->transfer);
 	call->transfer = NULL;
-	counters.values[CHPG_REQUESTS] = -1;
-	counters.values[CHPG_RETRIES] = -(call->attempts > 1);
-	chpg_count(call->question.connection, call->question.endpoint, &counters);
 	call->attempts--;
 	call->queued = chpg_now();
 }
@@ -95,6 +93,7 @@ chpg_call_pause(ChpgCall *call)
 	if (call->transfer != NULL)
 	{
 		call->sent = chpg_http_sent(call->transfer);
+		count_request(call);
 		if (call->sent && call->write)
 			chpg_key_changed(call->question.connection);
 	}
@@ -224,7 +223,10 @@ settle_budget(ChpgCall *call)
 	else if (chpg_http_response(call->transfer) == NULL)
 		return;
 	else if (chpg_http_sent(call->transfer))
-		chpg_budget_arrived(&call->grant, chpg_now());
+	{
+		chpg_budget_pause(&call->grant, true);
+		call->grant.serial = 0;
+	}
 	else
 		chpg_budget_return(&call->grant);
 }
@@ -274,6 +276,7 @@ chpg_call_look_after(ChpgCall *call)
 	const ChpgHttpResponse *response;
 
 	settle_budget(call);
+	count_request(call);
 	response = chpg_http_response(call->transfer);
 	if (response != NULL)
 		settle(call, response);

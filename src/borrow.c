@@ -126,7 +126,7 @@ chpg_call_follow(ChpgCall *call)
 		case CHPG_CACHE_FOLLOW:
 			call->look_again = Min(call->look_again, call->patience);
 			if (call->patience <= chpg_now())
-				chpg_call_leave_flight(call, false);
+				chpg_call_leave_flight(call);
 			break;
 		case CHPG_CACHE_ANSWER:
 			call->follows = false;
@@ -141,26 +141,21 @@ chpg_call_follow(ChpgCall *call)
 }
 
 void
-chpg_call_leave_flight(ChpgCall *call, bool broken)
+chpg_call_leave_flight(ChpgCall *call)
 {
 	if (call->flight.serial == 0)
 		return;
 	if (call->follows)
 		chpg_cache_unfollow(&call->flight);
 	else
-		chpg_flight_give_up(&call->flight, broken);
+		chpg_flight_hand_over(&call->flight);
 	call->follows = false;
 }
 
-/* Is it nothing that only this backend's settings and user made of it? */
-static bool
-concerns_all(Failure failure)
-{
-	return failure == FAILURE_NOT_CONNECTED ||
-		failure == FAILURE_UNTRUSTED || failure == FAILURE_BROKEN ||
-		failure == FAILURE_MALFORMED;
-}
-
+/*
+ * The API's verdict concerns all who ask.  Whether a passing failure is the end
+ * depends on the settings of each: one of them tries again.
+ */
 void
 chpg_call_share(ChpgCall *call, const ChpgAnswer *answer)
 {
@@ -171,8 +166,8 @@ chpg_call_share(ChpgCall *call, const ChpgAnswer *answer)
 		return;
 	if (succeeded && memo != NULL)
 		chpg_memo_store(memo, &call->id, call->generation, answer);
-	if (answer != NULL && chpg_cache_ttl > 0)
+	if (answer != NULL && chpg_cache_ttl > 0 && !chpg_call_is_transient(call))
 		chpg_cache_publish(&call->id, call->generation, &call->flight, answer,
 						   succeeded);
-	chpg_call_leave_flight(call, concerns_all(call->failure));
+	chpg_call_leave_flight(call);
 }

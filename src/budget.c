@@ -493,7 +493,11 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	state->window = strictest->window;
 	state->used = slot_ends(key, state->window > 0 ? state->window : DEFAULT_WINDOW,
 							now, now, ends);
+	state->available = Max(state->requests - state->used, 0);
 	if (key->blocked_until > now)
+	{
 		state->blocked_until = key->blocked_until;
+		state->available = 0;
+	}
 	state->waiting = count_waiting(shared, number, false);
 }

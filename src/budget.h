@@ -62,12 +62,13 @@ extern void chpg_budget_block(const ChpgConnection *connection, int64 until);
 extern int64 chpg_budget_estimate(const ChpgConnection *connection,
 								  int requests, int *available);
 
-/* The state of a key; what is not in use is 0. */
+/* The state of a key, with the lock held; what is not in use is 0. */
 typedef struct ChpgBudgetState
 {
 	int			requests;		/* the strictest limit in use */
 	int64		window;
 	int			used;
+	int			available;
 	int64		blocked_until;
 	int			waiting;		/* backends */
 } ChpgBudgetState;

@@ -72,6 +72,7 @@ typedef struct Flight
 	int			owner;			/* a process, or nobody */
 	int64		away;			/* since when the owner does not wait, or 0 */
 	int			followers;
+	bool		outdated;		/* the cache was cleared meanwhile */
 	int			status;
 	dsa_pointer body;
 } Flight;
@@ -81,6 +82,8 @@ typedef struct Cache
 	LWLock		lock;
 	uint64		last_serial;
 	int			num_processes;
+	Size		largest;		/* bodies over this are not kept: others would
+								 * have to go */
 	int			buckets[NUM_BUCKETS];
 	Entry		entries[MAX_ENTRIES];
 	Flight		flights[MAX_FLIGHTS];
@@ -111,6 +114,7 @@ initialize(void *place, Size size, dsm_segment *segment)
 	memset(cache, 0, tables_size());
 	LWLockInitialize(&cache->lock, tranche);
 	cache->num_processes = MaxBackends;
+	cache->largest = (size - tables_size()) / 4;
 	for (int i = 0; i < NUM_BUCKETS; i++)
 		cache->buckets[i] = NOTHING;
 	for (int i = 0; i < MAX_ENTRIES; i++)
@@ -345,6 +349,8 @@ put_body(const ChpgAnswer *answer)
 	dsa_pointer pointer;
 	Body	   *body;
 
+	if (size > cache->largest)
+		return InvalidDsaPointer;
 	do
 	{
 		pointer = dsa_allocate_extended(area, size,
@@ -373,6 +379,8 @@ put_entry(const ChpgReadId *id, uint64 generation, int status, dsa_pointer body)
 	int		   *bucket = bucket_of(id);
 	int64		now = chpg_now();
 
+	if (entry != NULL && entry->generation > generation)
+		return;					/* a later one was faster */
 	if (entry != NULL)
 		remove_entry(entry);
 	entry = free_entry();
@@ -416,7 +424,7 @@ find_flight(const ChpgReadId *id, uint64 generation)
 	{
 		Flight	   *flight = &cache->flights[i];
 
-		if (flight->state == FLIGHT_UNDER_WAY &&
+		if (flight->state == FLIGHT_UNDER_WAY && !flight->outdated &&
 			flight->generation == generation && is_same(&flight->id, id))
 			return flight;
 	}
@@ -625,7 +633,7 @@ chpg_cache_unfollow(ChpgFlight *reference)
 }
 
 void
-chpg_flight_give_up(ChpgFlight *reference, bool broken)
+chpg_flight_hand_over(ChpgFlight *reference)
 {
 	Flight	   *flight;
 
@@ -634,8 +642,6 @@ chpg_flight_give_up(ChpgFlight *reference, bool broken)
 	if (flight != NULL)
 	{
 		flight->owner = CHPG_NOBODY;
-		if (broken)
-			flight->state = FLIGHT_BROKEN;
 		forget_if_unused(flight);
 		wake_followers();
 	}
@@ -682,6 +688,7 @@ chpg_cache_publish(const ChpgReadId *id, uint64 generation,
 		return;
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
 	flight = look_up_own(reference);
+	keep = keep && (flight == NULL || !flight->outdated);
 	if (keep || (flight != NULL && flight->followers > 0))
 		body = put_body(answer);
 	if (DsaPointerIsValid(body))
@@ -716,5 +723,7 @@ chpg_cache_clear(void)
 		if (cache->entries[i].used)
 			remove_entry(&cache->entries[i]);
 	}
+	for (int i = 0; i < MAX_FLIGHTS; i++)
+		cache->flights[i].outdated = true;
 	LWLockRelease(&cache->lock);
 }

@@ -71,11 +71,8 @@ extern ChpgCacheResult chpg_cache_follow(ChpgFlight *flight,
 										 ChpgAnswer *answer, int64 *next);
 extern void chpg_cache_unfollow(ChpgFlight *flight);
 
-/*
- * The end of an own flight: handed over to one of those who follow, or, with
- * broken, to each of them.
- */
-extern void chpg_flight_give_up(ChpgFlight *flight, bool broken);
+/* Leave an own flight to one of those who follow. */
+extern void chpg_flight_hand_over(ChpgFlight *flight);
 
 /* The owner turns to something else, and comes back: false if it is lost. */
 extern void chpg_flight_pause(const ChpgFlight *flight);

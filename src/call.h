@@ -60,6 +60,8 @@ struct ChpgCall
 	int64		started;		/* when the first attempt was due */
 	int64		not_before;		/* when the next attempt is due */
 	int64		queued;			/* since when it waits for the budget, or 0 */
+	int64		queue_time;		/* how long it has, for this attempt */
+	bool		counted;		/* this attempt, as a request */
 	int			attempts;
 	int			rate_limited;	/* attempts that only the budget refused */
 
@@ -128,7 +130,7 @@ extern void chpg_call_follow(ChpgCall *call);
 
 /* Tell the others what a request brought: NULL if that is no answer. */
 extern void chpg_call_share(ChpgCall *call, const ChpgAnswer *answer);
-extern void chpg_call_leave_flight(ChpgCall *call, bool broken);
+extern void chpg_call_leave_flight(ChpgCall *call);
 
 /* failure.c */
 

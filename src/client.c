@@ -38,7 +38,7 @@ release_call(void *arg)
 	if (call->grant.serial != 0 && !call->sent)
 		chpg_budget_return(&call->grant);
 	call->grant.serial = 0;
-	chpg_call_leave_flight(call, false);
+	chpg_call_leave_flight(call);
 	if (call->node.next == NULL)
 		return;
 	dlist_delete(&call->node);
@@ -196,7 +196,7 @@ try_to_send(ChpgCall *call)
 		return 0;
 	}
 	if (!has_time(call, due))
-		chpg_call_leave_flight(call, false);
+		chpg_call_leave_flight(call);
 	else if (call->queued == 0)
 		call->queued = chpg_now();
 	due = Min(due, call->started + (int64) chpg_max_wait * 1000 + 1);

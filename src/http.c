@@ -52,6 +52,7 @@ struct ChpgTransfer
 	size_t		allocated;
 	size_t		max_size;
 	size_t		header_size;
+	bool		sent;			/* the request was, or is about to be */
 	int64		began;			/* when the answer began, or 0 */
 	bool		too_large;
 	bool		out_of_memory;
@@ -131,6 +132,22 @@ on_header(char *data, size_t size, size_t count, void *arg)
 		return 0;
 	}
 	return size * count;
+}
+
+/*
+ * A connection is ready for the request.  When a kept one turns out to be
+ * closed, libcurl would send it again by itself: whether it may is not its
+ * business.
+ */
+static int
+on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+
+	if (transfer->sent)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->sent = true;
+	return CURL_PREREQFUNC_OK;
 }
 
 static int
@@ -245,22 +262,6 @@ create_multi(void)
  * Transfers
  */
 
-/*
- * Was any of the request handed to a connection that was ready for it?  Newer
- * versions of libcurl set the time for failures before that, too, and older
- * ones count what was sent to a proxy; no version does both.
- */
-static bool
-was_sent(CURL *easy)
-{
-	curl_off_t	pretransfer = 0;
-	long		request_size = 0;
-
-	(void) curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
-	(void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
-	return pretransfer > 0 && request_size > 0;
-}
-
 /* Also the memory context's callback: must cope with any state, and not throw. */
 static void
 release_transfer(void *arg)
@@ -275,7 +276,7 @@ release_transfer(void *arg)
 		 * A name look-up that is given up goes on in a thread, and new
 		 * versions of libcurl have few threads for each multi handle.
 		 */
-		if (!transfer->done && !was_sent(transfer->easy))
+		if (!transfer->done && !transfer->sent)
 			multi_broken = true;
 		(void) curl_multi_remove_handle(multi, transfer->easy);
 	}
@@ -402,6 +403,8 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer));
 	check_option(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
 	check_option(curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer));
+	check_option(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send));
+	check_option(curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer));
 }
 
 /* Add to the multi handle, which only notes that there is something to do. */
@@ -475,7 +478,7 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 		(rc == CURLE_OUT_OF_MEMORY && transfer->header_size > 0))
 		return CHPG_HTTP_TOO_LARGE;
 	if (transfer->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
-		return was_sent(transfer->easy) ? CHPG_HTTP_BROKEN : CHPG_HTTP_FAILED;
+		return transfer->sent ? CHPG_HTTP_BROKEN : CHPG_HTTP_FAILED;
 	switch (rc)
 	{
 		case CURLE_OK:
@@ -491,7 +494,7 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 		default:
 			break;
 	}
-	if (!was_sent(transfer->easy))
+	if (!transfer->sent)
 		return CHPG_HTTP_NOT_CONNECTED;
 	if (rc == CURLE_OPERATION_TIMEDOUT)
 		return CHPG_HTTP_TIMED_OUT;
@@ -622,9 +625,9 @@ chpg_http_wait(int64 until, ChpgWaitReason reason)
 }
 
 bool
-chpg_http_sent(ChpgTransfer *transfer)
+chpg_http_sent(const ChpgTransfer *transfer)
 {
-	return was_sent(transfer->easy);
+	return transfer->sent;
 }
 
 int64

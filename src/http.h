@@ -28,9 +28,8 @@ typedef struct ChpgHttpRequest
 	const char *ca_file;		/* CAs to trust instead of the system's, or
 								 * NULL */
 	const char *proxy;			/* URL, or NULL */
-	bool		fresh;			/* use a connection of its own: libcurl sends
-								 * a request again when a kept connection
-								 * turns out to be closed */
+	bool		fresh;			/* use a connection of its own, since a kept
+								 * one may turn out to be closed */
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds, for the whole transfer */
 	size_t		max_size;		/* bytes of body, decompressed */
@@ -77,7 +76,7 @@ extern void chpg_http_end(ChpgTransfer *transfer);
 extern void chpg_http_wait(int64 until, ChpgWaitReason reason);
 
 /* Was any of the request sent, and when did the answer begin, or 0? */
-extern bool chpg_http_sent(ChpgTransfer *transfer);
+extern bool chpg_http_sent(const ChpgTransfer *transfer);
 extern int64 chpg_http_began(const ChpgTransfer *transfer);
 
 /* The response, or NULL while the transfer is under way. */

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/fd.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -116,8 +117,11 @@ chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
 		memcpy(stored.body, answer->body, answer->length);
 		memo->size += answer->length;
 	}
-	else
+	else if (temp_file_limit < 0 ||
+			 memo->file_size + answer->length <= (size_t) temp_file_limit * 1024)
 		write_body(memo, &stored, answer);
+	else
+		return;					/* rather ask again than fail */
 	entry = hash_search(memo->entries, id, HASH_ENTER, NULL);
 	*entry = stored;
 }

@@ -22,7 +22,7 @@
 #include "storage/lwlock.h"
 
 #define CHPG_MAX_KEYS		128
-#define CHPG_MAX_LIMITS		4
+#define CHPG_MAX_LIMITS		16
 #define CHPG_NOBODY			(-1)
 #define CHPG_SHOWN_KEY_LENGTH	64
 

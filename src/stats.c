@@ -47,24 +47,31 @@ chpg_count(const ChpgConnection *connection, const ChpgEndpoint *endpoint,
  * Which keys the current user may see
  */
 
+typedef struct VisibleKey
+{
+	char		key_id[CHPG_SHOWN_KEY_LENGTH];
+	char		server[NAMEDATALEN];
+	ChpgBudgetState budget;
+	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1];
+} VisibleKey;
+
 static bool
 sees_all(void)
 {
 	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
 }
 
-/* The user's own keys, or all, as a list of their places. */
+/* Copies of the user's own keys, or of all. */
 static List *
 visible_keys(ChpgShared *shared)
 {
 	List	   *connections = sees_all() ? NIL : chpg_connection_list();
-	bool		visible[CHPG_MAX_KEYS];
+	bool		visible[CHPG_MAX_KEYS] = {0};
+	VisibleKey *copies = palloc(CHPG_MAX_KEYS * sizeof(VisibleKey));
 	List	   *keys = NIL;
 	ListCell   *lc;
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	for (int i = 0; i < CHPG_MAX_KEYS; i++)
-		visible[i] = sees_all() && shared->keys[i].in_use;
 	foreach(lc, connections)
 	{
 		int			i = chpg_key_find(shared, lfirst(lc));
@@ -72,12 +79,24 @@ visible_keys(ChpgShared *shared)
 		if (i >= 0)
 			visible[i] = true;
 	}
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		const ChpgKey *key = &shared->keys[i];
+
+		visible[i] |= sees_all() && key->in_use;
+		if (!visible[i])
+			continue;
+		memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));
+		memcpy(copies[i].server, key->server, sizeof(key->server));
+		memcpy(copies[i].counters, key->counters, sizeof(key->counters));
+		chpg_budget_state(i, &copies[i].budget);
+	}
 	LWLockRelease(&shared->lock);
 
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
 		if (visible[i])
-			keys = lappend_int(keys, i);
+			keys = lappend(keys, &copies[i]);
 	}
 	return keys;
 }
@@ -115,24 +134,27 @@ put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id
 
 /* A row for each operation that was used; without an id, of several keys. */
 static void
-put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, const char *shared_id,
-			  const ChpgCounters *shared_counters)
+put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, const char *key_id,
+			  const ChpgCounters *counters)
 {
 	static const ChpgCounters none = {{0}};
-	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1];
-	char		key_id[CHPG_SHOWN_KEY_LENGTH];
-
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	memcpy(counters, shared_counters, sizeof(counters));
-	if (shared_id != NULL)
-		memcpy(key_id, shared_id, sizeof(key_id));
-	LWLockRelease(&shared->lock);
 
 	for (int i = 0; i <= CHPG_NUM_OPERATIONS; i++)
 	{
 		if (memcmp(&counters[i], &none, sizeof(none)) != 0)
-			put_counters(rsinfo, shared, shared_id ? key_id : NULL, i, &counters[i]);
+			put_counters(rsinfo, shared, key_id, i, &counters[i]);
 	}
+}
+
+static ChpgCounters *
+copy_others(ChpgShared *shared)
+{
+	ChpgCounters *others = palloc(sizeof(shared->others));
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	memcpy(others, shared->others, sizeof(shared->others));
+	LWLockRelease(&shared->lock);
+	return others;
 }
 
 PG_FUNCTION_INFO_V1(chpg_stats);
@@ -147,12 +169,12 @@ chpg_stats(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, visible_keys(shared))
 	{
-		const ChpgKey *key = &shared->keys[lfirst_int(lc)];
+		const VisibleKey *key = lfirst(lc);
 
 		put_key_stats(rsinfo, shared, key->key_id, key->counters);
 	}
 	if (sees_all())
-		put_key_stats(rsinfo, shared, NULL, shared->others);
+		put_key_stats(rsinfo, shared, NULL, copy_others(shared));
 	return (Datum) 0;
 }
 
@@ -183,32 +205,23 @@ wall_time(int64 time)
 }
 
 static void
-put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, int number)
+put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, const VisibleKey *key)
 {
-	const ChpgKey *key = &shared->keys[number];
-	char		key_id[sizeof(key->key_id)];
-	char		server[NAMEDATALEN];
+	const ChpgBudgetState *state = &key->budget;
 	Datum		values[BUDGET_COLUMNS];
 	bool		nulls[BUDGET_COLUMNS] = {0};
-	ChpgBudgetState state;
 
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	chpg_budget_state(number, &state);
-	memcpy(key_id, key->key_id, sizeof(key_id));
-	memcpy(server, key->server, sizeof(server));
-	LWLockRelease(&shared->lock);
-
-	values[0] = CStringGetTextDatum(server);
-	values[1] = CStringGetTextDatum(key_id);
-	values[2] = CStringGetTextDatum(state.requests == 0 ? "unlimited" :
-									psprintf("%d/%gs", state.requests,
-											 (double) state.window / USECS_PER_SEC));
-	values[3] = Int32GetDatum(state.used);
-	values[4] = Int32GetDatum(Max(state.requests - state.used, 0));
-	nulls[4] = state.requests == 0;
-	values[5] = TimestampTzGetDatum(wall_time(state.blocked_until));
-	nulls[5] = state.blocked_until == 0;
-	values[6] = Int32GetDatum(state.waiting);
+	values[0] = CStringGetTextDatum(key->server);
+	values[1] = CStringGetTextDatum(key->key_id);
+	values[2] = CStringGetTextDatum(state->requests == 0 ? "unlimited" :
+									psprintf("%d/%gs", state->requests,
+											 (double) state->window / USECS_PER_SEC));
+	values[3] = Int32GetDatum(state->used);
+	values[4] = Int32GetDatum(state->available);
+	nulls[4] = state->requests == 0;
+	values[5] = TimestampTzGetDatum(wall_time(state->blocked_until));
+	nulls[5] = state->blocked_until == 0;
+	values[6] = Int32GetDatum(state->waiting);
 	values[7] = BoolGetDatum(shared->is_shared);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
@@ -224,7 +237,7 @@ chpg_budget(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, visible_keys(shared))
-		put_budget(rsinfo, shared, lfirst_int(lc));
+		put_budget(rsinfo, shared, lfirst(lc));
 	return (Datum) 0;
 }
 

@@ -97,7 +97,7 @@ foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
 		"pg_stat_activity after a call with $secret");
 	$printed .= in_session($session, '\errverbose');
 }
-like($printed, qr/LOCATION:  chpg_call_report/, 'errors were asked for in full');
+like($printed, qr/LOCATION:  report, failure\.c/, 'errors were asked for in full');
 $session->quit;
 
 # Readers with a key that is not accepted any more

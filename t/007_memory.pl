@@ -20,7 +20,6 @@ my $url = start_emulator();
 my $node = start_node('main', 'autovacuum = off');
 
 $node->safe_psql('postgres', connect_sql($url));
-$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')});
 
 # Each service but the first two has a fault of its own.
 my ($well, $also_well, $odd, $garbled, $refused, $stuck) =

@@ -57,24 +57,33 @@ sub start_emulator
 	return $url;
 }
 
-# A started cluster without chpg, with these lines in its configuration.
+# A started cluster without chpg, with these lines in its configuration.  Its
+# backends share the budget, which before 17 needs preloading, and each statement
+# asks the API anew.
 sub start_node
 {
 	my ($name, @configuration) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+	my @usual = ('chpg.cache_ttl = 0');
 
+	push @usual, "shared_preload_libraries = 'chpg'"
+	  if $node->pg_version < 17;
 	$node->init;
-	$node->append_conf('postgresql.conf', join("\n", @configuration, ''));
+	$node->append_conf('postgresql.conf',
+		join("\n", @usual, @configuration, ''));
 	$node->start;
 	return $node;
 }
 
-# SQL that creates the extension and connects it to the emulator.
+# SQL that creates the extension and connects it to the emulator, without a
+# limit unless one is given.
 sub connect_sql
 {
-	my ($url) = @_;
+	my ($url, $rate_limit) = @_;
+	$rate_limit //= 'unlimited';
 	return "CREATE EXTENSION chpg;"
-	  . " SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url');";
+	  . " SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url');"
+	  . " ALTER SERVER chpg OPTIONS (ADD rate_limit '$rate_limit');";
 }
 
 # The emulator's control routes
