@@ -326,6 +326,7 @@ for my $status (400, 401, 403, 404, 409, 422, 302)
 fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed answer is not tried again', "$RETRIES; $LIST");
 
 # A reset that is too far away is not waited for, and spares the next request
+use_new_key();
 my $err = fault_fails({ status => 429, headers => { 'X-RateLimit-Reset' => '3600' } },
 	'53400', qr/The budget resets in 3600\.0 s\. HTTP status 429/,
 	'a reset beyond chpg.max_wait', "$RETRIES; SET chpg.max_wait = '1s'; $LIST");
@@ -345,7 +346,8 @@ only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '3600' }, times =>
 	like($notices, qr/could be sent in 3[56]\d\d\.\d s, at \d.* Nothing was sent\./, 'the second of them sends nothing');
 	is(request_count($url) - $before, 1, 'and indeed there was one request');
 }
-use_new_key();
+reset_emulator($url);
+$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$KEY_ID')");
 
 # Fleets
 clear_faults($url);

@@ -4,6 +4,7 @@ SET ROLE regress_chpg;
 CREATE EXTENSION chpg;
 \getenv url CHPG_EMULATOR_URL
 \! emulator/ctl reset
+SET chpg.cache_ttl = 0;
 
 -- Every option is checked
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (hostname 'x');
@@ -19,6 +20,7 @@ CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'file:///etc/passwd')
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (organization_id '../organizations');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '10');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '0/10s');
+CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '257/10s');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (ca_file 'ca.pem');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (proxy 'socks5://localhost');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (proxy 'http://user:password@localhost:3128');
