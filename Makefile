@@ -56,7 +56,8 @@ SQL_FILES = \
 	sql/reading.sql \
 	sql/lifecycle.sql \
 	sql/monitoring.sql \
-	sql/usage.sql
+	sql/usage.sql \
+	sql/views.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
 

@@ -96,7 +96,7 @@ BEGIN ATOMIC
 		(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total'))::bigint,
 		(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total'))::bigint,
 		(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))::bigint
-	FROM chpg_prometheus(NULL, chpg_health.server)
+	FROM @extschema@.chpg_prometheus(NULL, chpg_health.server)
 	WHERE service_id IS NOT NULL
 	GROUP BY service_id;
 END;
@@ -104,7 +104,8 @@ END;
 COMMENT ON FUNCTION chpg_health(text) IS
 'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';
 
-CREATE VIEW chpg_health AS SELECT * FROM chpg_health();
+CREATE VIEW chpg_health AS
+	SELECT * FROM @extschema@.chpg_health();
 
 COMMENT ON VIEW chpg_health IS
 'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';

@@ -65,21 +65,6 @@ CREATE VIEW chpg_services AS
 	SELECT * FROM @extschema@.chpg_services();
 
 COMMENT ON VIEW chpg_services IS 'The services of the organization that the setting chpg.server, or the only server, stands for, read with the caller''s key. 1 request.';
-DO $$
-DECLARE
-	attribute record;
-BEGIN
-	FOR attribute IN
-		SELECT attname, col_description(attrelid, attnum) AS description
-		FROM pg_attribute
-		WHERE attrelid = '@extschema@.chpg_service_row'::regclass AND attnum > 0
-	LOOP
-		EXECUTE format('COMMENT ON COLUMN @extschema@.chpg_services.%I IS %L',
-			attribute.attname, attribute.description);
-	END LOOP;
-END
-$$;
-
 GRANT SELECT ON chpg_services TO PUBLIC;
 
 CREATE TYPE chpg_service_detail_row AS (

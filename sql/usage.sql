@@ -31,7 +31,8 @@ AS 'MODULE_PATHNAME', 'chpg_budget';
 COMMENT ON FUNCTION chpg_budget() IS
 'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
-CREATE VIEW chpg_budget AS SELECT * FROM chpg_budget();
+CREATE VIEW chpg_budget AS
+	SELECT * FROM @extschema@.chpg_budget();
 
 COMMENT ON VIEW chpg_budget IS
 'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
@@ -87,7 +88,8 @@ AS 'MODULE_PATHNAME', 'chpg_stats';
 COMMENT ON FUNCTION chpg_stats() IS
 'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
-CREATE VIEW chpg_stats AS SELECT * FROM chpg_stats();
+CREATE VIEW chpg_stats AS
+	SELECT * FROM @extschema@.chpg_stats();
 
 COMMENT ON VIEW chpg_stats IS
 'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
