@@ -141,7 +141,8 @@ install_chpg() {
     make_in_tree install >"$work/log/install.log"
 }
 
-# A cluster that only its user can reach: no TCP, and the socket is in the workshop.
+# A cluster that only its user can reach: no TCP, and the socket is in the workshop. The arguments
+# are further lines of its configuration.
 start_cluster() {
     "${as_user[@]}" initdb -D data -U postgres -A trust -E UTF8 --no-locale -N \
         >log/initdb.log
@@ -149,6 +150,7 @@ start_cluster() {
 fsync = off
 listen_addresses = ''
 unix_socket_directories = '$work/sockets'
+$(printf '%s\n' "$@")
 END
     "${as_user[@]}" pg_ctl -D data -l log/server.log -w -s start || {
         cat log/server.log >&2

@@ -1,0 +1,33 @@
+-- What every point needs, in the database that is measured.
+CREATE EXTENSION chpg;
+
+-- The rows of an answer, as one takes them out of it without chpg. It is inlined: a name for a
+-- part of the peer's queries, no function call.
+CREATE FUNCTION rows_of(service_id text, body text) RETURNS SETOF chpg_slow_pattern_row
+LANGUAGE sql STABLE AS $$
+	SELECT service_id, r."queryId", r."queryText", r."dbName", r."dbUser", r."dbOperation", r.app,
+		r."callCount"::bigint, r."errorCount"::bigint,
+		r."totalDurationUs", r."avgDurationUs", r."maxDurationUs",
+		r."p50DurationUs", r."p95DurationUs", r."p99DurationUs",
+		r."totalRows"::bigint, r."totalSharedBlksRead"::bigint, r."totalSharedBlksHit"::bigint,
+		r."totalCpuTimeUs", r."totalWalBytes"::bigint
+	FROM jsonb_to_recordset(body::jsonb -> 'result') AS r (
+		"queryId" bigint, "queryText" text, "dbName" text, "dbUser" text, "dbOperation" text,
+		app text, "callCount" numeric, "errorCount" numeric,
+		"totalDurationUs" double precision, "avgDurationUs" double precision,
+		"maxDurationUs" double precision, "p50DurationUs" double precision,
+		"p95DurationUs" double precision, "p99DurationUs" double precision,
+		"totalRows" numeric, "totalSharedBlksRead" numeric, "totalSharedBlksHit" numeric,
+		"totalCpuTimeUs" double precision, "totalWalBytes" numeric)
+$$;
+
+-- What contestants read goes here to be compared.
+CREATE UNLOGGED TABLE rows_chpg OF chpg_slow_pattern_row;
+CREATE UNLOGGED TABLE rows_peer OF chpg_slow_pattern_row;
+
+-- The most a backend has had of memory, in kB, and what it has of its own now
+CREATE FUNCTION memory(OUT peak bigint, OUT own bigint) LANGUAGE sql VOLATILE AS $$
+	SELECT substring(status FROM 'VmHWM:\s+(\d+)')::bigint,
+		substring(status FROM 'RssAnon:\s+(\d+)')::bigint
+	FROM pg_read_file('/proc/self/status') AS status
+$$;
