@@ -22,17 +22,17 @@
 #include <string.h>
 #include <time.h>
 
-typedef enum Kind
+typedef enum BareKind
 {
 	TEXT,
 	COUNT,
 	MEASURE
-} Kind;
+} BareKind;
 
 static const struct
 {
 	const char *key;
-	Kind		kind;
+	BareKind	kind;
 }			fields[] = {
 	{"queryId", COUNT}, {"queryText", TEXT}, {"dbName", TEXT},
 	{"dbUser", TEXT}, {"dbOperation", TEXT}, {"app", TEXT},
@@ -46,24 +46,24 @@ static const struct
 
 #define NUM_FIELDS (sizeof(fields) / sizeof(fields[0]))
 
-typedef struct Value
+typedef struct BareValue
 {
 	bool		null;
 	char	   *text;
 	int64_t		count;
 	double		measure;
-} Value;
+} BareValue;
 
-typedef Value Row[NUM_FIELDS];
+typedef BareValue BareRow[NUM_FIELDS];
 
-typedef struct Page
+typedef struct BarePage
 {
 	char	   *body;
 	size_t		length;
 	size_t		capacity;
-	Row		   *rows;
+	BareRow    *rows;
 	size_t		num_rows;
-} Page;
+} BarePage;
 
 static void
 fail(const char *format,...)
@@ -81,7 +81,7 @@ fail(const char *format,...)
 static size_t
 receive(char *data, size_t size, size_t count, void *argument)
 {
-	Page	   *page = argument;
+	BarePage   *page = argument;
 
 	count *= size;
 	if (page->length + count > page->capacity)
@@ -97,10 +97,10 @@ receive(char *data, size_t size, size_t count, void *argument)
 }
 
 /* The API sends numbers as such or as strings, and counters as 12.0, too. */
-static Value
-convert(json_object *node, Kind kind)
+static BareValue
+convert(json_object *node, BareKind kind)
 {
-	Value		value = {.null = node == NULL};
+	BareValue	value = {.null = node == NULL};
 
 	if (node == NULL)
 		return value;
@@ -120,7 +120,7 @@ convert(json_object *node, Kind kind)
 }
 
 static void
-parse(Page *page)
+parse(BarePage *page)
 {
 	json_tokener *tokener = json_tokener_new();
 	json_object *root = json_tokener_parse_ex(tokener, page->body, page->length);
@@ -129,7 +129,7 @@ parse(Page *page)
 	if (!json_object_object_get_ex(root, "result", &result))
 		fail("no result in %zu bytes", page->length);
 	page->num_rows = json_object_array_length(result);
-	page->rows = malloc(page->num_rows * sizeof(Row));
+	page->rows = malloc(page->num_rows * sizeof(BareRow));
 	for (size_t i = 0; i < page->num_rows; i++)
 	{
 		json_object *row = json_object_array_get_idx(result, i);
@@ -159,14 +159,14 @@ print_text(const char *text)
 }
 
 static void
-print_rows(const char *id, const Page *page)
+print_rows(const char *id, const BarePage *page)
 {
 	for (size_t i = 0; i < page->num_rows; i++)
 	{
 		fputs(id, stdout);
 		for (size_t j = 0; j < NUM_FIELDS; j++)
 		{
-			const Value *value = &page->rows[i][j];
+			const BareValue *value = &page->rows[i][j];
 
 			putchar('\t');
 			if (value->null)
@@ -183,7 +183,7 @@ print_rows(const char *id, const Page *page)
 }
 
 static void
-release(Page *page)
+release(BarePage *page)
 {
 	for (size_t i = 0; i < page->num_rows; i++)
 	{
@@ -207,7 +207,7 @@ int
 main(int argc, char **argv)
 {
 	CURL	   *curl = curl_easy_init();
-	Page		page = {0};
+	BarePage	page = {0};
 	bool		print = false;
 	double		start = 0;
 	int			first = 1;

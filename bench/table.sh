@@ -42,12 +42,15 @@ compare() {
                 }
                 return (values[int((count + 1) / 2)] + values[int(count / 2) + 1]) / 2
             }
+            function shown(value) {
+                return sprintf(value < 100 ? "%.3g" : "%.0f", value) (unit == "" ? "" : " " unit)
+            }
             { left[NR] = $1; right[NR] = $2; ratio[NR] = $1 / $2 }
             END {
                 m = median(ratio, NR)
                 verdict = wanted == "" ? "" : m <= wanted ? "ok" : "FAILED"
-                printf "%s\t%s\t%.4g %s\t%.4g %s\t%.3f\t%.3f to %.3f\t%s\t%s\n", point, what,
-                    median(left, NR), unit, median(right, NR), unit,
+                printf "%s\t%s\t%s\t%s\t%.3f\t%.3f to %.3f\t%s\t%s\n", point, what,
+                    shown(median(left, NR)), shown(median(right, NR)),
                     m, ratio[1], ratio[NR], wanted == "" ? "" : "<= " wanted, verdict
             }' >>"$work/lines"
 }

@@ -17,19 +17,19 @@ point_b() {
 }
 
 b_fleet() {
-    local name=fleet_${services}_$latency round times=$rounds contestants=(chpg) contestant
+    local fleet=fleet_${services}_$latency round times=$rounds contestants=(chpg) contestant
     local url="$replay/fleet.services-$services.latency-$latency.gzip"
     local peer_most='' ideal_most=''
 
     # A minute and more for one round
     [ "$services" -lt 1000 ] || times=1
     [ "$peer" = no ] || contestants+=(peer)
-    add_server "$name" "$url" unlimited
+    add_server "$fleet" "$url" unlimited
     for ((round = 0; round < times; round++)); do
         for contestant in $(rotated "$round" "${contestants[@]}"); do
-            measure "b.$name.$contestant" "b_$contestant"
+            measure "b.$fleet.$contestant" "b_$contestant"
         done
-        measure "b.$name.ideal" echo $(((1 + (services + 7) / 8) * latency))
+        measure "b.$fleet.ideal" echo $(((1 + (services + 7) / 8) * latency))
     done
 
     if [ "$services" -eq 100 ] && [ "$latency" -eq 100 ]; then
@@ -37,17 +37,17 @@ b_fleet() {
         ideal_most=1.15
     fi
     compare b "$services services, $latency ms, chpg / pgsql-http" ms \
-        "b.$name.chpg" "b.$name.peer" "$peer_most"
+        "b.$fleet.chpg" "b.$fleet.peer" "$peer_most"
     compare b "$services services, $latency ms, chpg / ideal" ms \
-        "b.$name.chpg" "b.$name.ideal" "$ideal_most"
+        "b.$fleet.chpg" "b.$fleet.ideal" "$ideal_most"
 }
 
 # Both are warm: they have asked for a list before.
 b_chpg() {
     {
-        echo "SELECT count(*) FROM chpg_services('$name');"
+        echo "SELECT count(*) FROM chpg_services('$fleet');"
         echo "$TIMED"
-        counting "$(chpg_fleet "$name")"
+        counting "$(chpg_fleet "$fleet")"
     } | mean_ms
 }
 

@@ -21,7 +21,7 @@ point_e() {
         compare e "$what, peak, 10k / 1k rows" MB e.$contestant.10000 e.$contestant.1000
         compare e "$what, peak, 100k / 10k rows" MB e.$contestant.100000 e.$contestant.10000 1.25
         compare e "$what, peak, 100k rows, chpg / pgsql-http" MB e.$contestant.100000 e.peer.100000
-        compare e "$what, left of 100k / of 10k rows" MB e.$contestant.100000.own e.$contestant.10000.own
+        compare e "$what, own memory after 100k / 10k rows" MB e.$contestant.100000.own e.$contestant.10000.own
     done
 }
 
