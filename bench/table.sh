@@ -28,7 +28,7 @@ compare() {
 
     for name in "$measured" "$against"; do
         if [ ! -s "$work/samples/$name" ]; then
-            line "$point" "$what" - - - - "${wanted:+<= $wanted}" "FAILED: no $name here"
+            line "$point" "$what" - - - - "${wanted:+<= $wanted}" "FAILED: nothing for $name"
             return
         fi
     done
@@ -65,7 +65,7 @@ expect() {
     line "$point" "$what" "$value$unit" - - - "<= $most$unit" "$verdict"
 }
 
-# equal POINT WHAT: whether rows_chpg and rows_peer have the same rows, and any
+# equal POINT WHAT: do rows_chpg and rows_peer have the same rows, and any?
 equal() {
     local count differences verdict=FAILED
     count=$(psql -q -At -c 'SELECT count(*) FROM rows_chpg')

@@ -12,7 +12,7 @@ point_b() {
         done
         b_linear
     done
-    fill "$(chpg_fleet fleet_100_20)" "$(peer_fleet "$replay/fleet.services-100")"
+    [ "$peer" = no ] || fill "$(chpg_fleet fleet_100_20)" "$(peer_fleet "$replay/fleet.services-100")"
     equal b "rows of chpg and pgsql-http, 100 services"
 }
 
