@@ -143,6 +143,7 @@ install_chpg() {
 
 # A cluster that only its user can reach: no TCP, and the socket is in the workshop. The arguments
 # are further lines of its configuration.
+# shellcheck disable=SC2120
 start_cluster() {
     "${as_user[@]}" initdb -D data -U postgres -A trust -E UTF8 --no-locale -N \
         >log/initdb.log
