@@ -509,27 +509,47 @@ shown_word(const Column *column, char *text)
 	return text;
 }
 
+/*
+ * Most values are plain numbers, and the way through text and the type's input
+ * function takes a quarter of all the time that a page takes.
+ */
+static bool
+is_plain_number(const Column *column, ChpgJsonNode *value, Datum *datum)
+{
+	double		number;
+	int64		integer;
+
+	if (column->type == FLOAT8OID && chpg_json_is_double(value, &number))
+		*datum = Float8GetDatum(number);
+	else if (column->type == INT8OID && chpg_json_is_bigint(value, &integer))
+		*datum = Int64GetDatum(integer);
+	else
+		return false;
+	return true;
+}
+
+/* What the document says of a column in the current row, or NULL. */
+static ChpgJsonNode *
+column_node(ChpgDecoder *decoder, const Column *column)
+{
+	if (column->source == SOURCE_MEMBER)
+		return find_value(decoder, column->key);
+	if (column->source == SOURCE_VALUE)
+		return chpg_json_entry_value(decoder->steps[decoder->num_steps - 1].entry);
+	return NULL;
+}
+
 /* The text of a column in the current row, or NULL. */
 static char *
-column_text(ChpgDecoder *decoder, const Column *column)
+column_text(ChpgDecoder *decoder, const Column *column, ChpgJsonNode *node)
 {
 	const Step *last = &decoder->steps[decoder->num_steps - 1];
-	ChpgJsonNode *value = NULL;
 
-	switch (column->source)
-	{
-		case SOURCE_MEMBER:
-			value = find_value(decoder, column->key);
-			break;
-		case SOURCE_SECTION:
-			return shown_word(column, pstrdup(last->keys[last->section]));
-		case SOURCE_KEY:
-			return chpg_json_entry_key(last->entry);
-		case SOURCE_VALUE:
-			value = chpg_json_entry_value(last->entry);
-			break;
-	}
-	return value != NULL ? input_text(column, value) : column->fallback;
+	if (column->source == SOURCE_SECTION)
+		return shown_word(column, pstrdup(last->keys[last->section]));
+	if (column->source == SOURCE_KEY)
+		return chpg_json_entry_key(last->entry);
+	return node != NULL ? input_text(column, node) : column->fallback;
 }
 
 static void
@@ -552,6 +572,7 @@ chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls)
 	for (int i = 0; i < decoder->num_columns; i++)
 	{
 		Column	   *column = &decoder->columns[i];
+		ChpgJsonNode *node;
 		char	   *text;
 
 		values[i] = (Datum) 0;
@@ -559,12 +580,16 @@ chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls)
 		if (column->dropped)
 			continue;
 		name = column->name;
-		text = column_text(decoder, column);
-		if (text == NULL)
+		node = column_node(decoder, column);
+		nulls[i] = false;
+		if (node != NULL && is_plain_number(column, node, &values[i]))
+			continue;
+		text = column_text(decoder, column, node);
+		nulls[i] = text == NULL;
+		if (nulls[i])
 			continue;
 		values[i] = InputFunctionCall(&column->input, text, column->ioparam,
 									  column->typmod);
-		nulls[i] = false;
 	}
 	error_context_stack = callback.previous;
 }

@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include <json-c/json.h>
 
 #include "access/xact.h"
@@ -29,6 +31,9 @@
 
 /* Bytes converted to the database's encoding at once. */
 #define CONVERSION_CHUNK	8192
+
+/* An integer of as many characters fits into 64 bits. */
+#define SAFE_DIGITS		18
 
 #define WHITE_SPACE			" \t\r\n"
 
@@ -196,10 +201,13 @@ skip_number(const char *p, const char **problem)
 {
 	const char *start = p;
 
-	p += strspn(p, "-0123456789");
-	if (*p != '.' && *p != 'e' && *p != 'E' && !integer_fits(start, p))
+	while (*p == '-' || isdigit((unsigned char) *p))
+		p++;
+	if (*p == '.' || *p == 'e' || *p == 'E')
+		return p + strspn(p, "+-.eE0123456789");
+	if (p - start > SAFE_DIGITS && !integer_fits(start, p))
 		*problem = "an integer is out of range";
-	return p + strspn(p, "+-.eE0123456789");
+	return p;
 }
 
 /* The UTF-16 unit of an escape such as \ud83d, or -1 if it is another. */
@@ -242,8 +250,11 @@ static const char *
 skip_string(const char *p, const char **problem)
 {
 	bool		has_nul = false;
+	const char *end = strchr(++p, '"');
 
-	p++;
+	/* Few have escapes. */
+	if (end != NULL && memchr(p, '\\', end - p) == NULL)
+		return end + 1;
 	while (*p != '"' && *p != '\0')
 	{
 		if (*p == '\\')
@@ -279,10 +290,22 @@ skip_word(const char *p, const char **problem)
 static void
 check_punctuation(char c, char previous, const char **problem)
 {
-	if (strchr("{}[]:,", c) == NULL)
-		*problem = "an unexpected character";
-	else if ((c == '}' || c == ']') && previous == ',')
-		*problem = "a comma before the end of a list or an object";
+	switch (c)
+	{
+		case '{':
+		case '[':
+		case ':':
+		case ',':
+			break;
+		case '}':
+		case ']':
+			if (previous == ',')
+				*problem = "a comma before the end of a list or an object";
+			break;
+		default:
+			*problem = "an unexpected character";
+			break;
+	}
 }
 
 /*
@@ -300,7 +323,7 @@ check_document(const char *data, const char **problem)
 	{
 		char		c = *p;
 
-		if (strchr(WHITE_SPACE, c) != NULL)
+		if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
 		{
 			p++;
 			continue;
@@ -434,6 +457,31 @@ chpg_json_kind(ChpgJsonNode *node)
 			return CHPG_JSON_OBJECT;
 	}
 	pg_unreachable();
+}
+
+bool
+chpg_json_is_bigint(ChpgJsonNode *node, int64 *value)
+{
+	if (!json_object_is_type(node, json_type_int))
+		return false;
+	*value = json_object_get_int64(node);
+	return *value < PG_INT64_MAX;	/* what saturates is not */
+}
+
+bool
+chpg_json_is_double(ChpgJsonNode *node, double *value)
+{
+	int64		integer;
+
+	if (chpg_json_is_bigint(node, &integer))
+	{
+		*value = (double) integer;
+		return true;
+	}
+	if (!json_object_is_type(node, json_type_double))
+		return false;
+	*value = json_object_get_double(node);
+	return isnormal(*value);
 }
 
 ChpgJsonNode *

@@ -41,6 +41,13 @@ extern ChpgJsonNode *chpg_json_root(ChpgJson *document);
 
 extern ChpgJsonKind chpg_json_kind(ChpgJsonNode *node);
 
+/*
+ * Is it a number that the type holds without more ado?  Then its text would give
+ * the same value.
+ */
+extern bool chpg_json_is_bigint(ChpgJsonNode *node, int64 *value);
+extern bool chpg_json_is_double(ChpgJsonNode *node, double *value);
+
 /* A member of an object; NULL if it is missing, null, or node no object. */
 extern ChpgJsonNode *chpg_json_get(ChpgJsonNode *node, const char *key);
 extern int	chpg_json_length(ChpgJsonNode *array);
