@@ -20,7 +20,7 @@
 /* What a request that was given up on its way may need to arrive. */
 #define TRAVEL_TIME		INT64CONST(250000)
 
-/* For so long, the limit of a server that is not used any more is kept. */
+/* For so long at most, the limit of a server that is not used any more is kept. */
 #define LIMIT_MEMORY	(60 * USECS_PER_SEC)
 
 /* For the count of recent requests where nothing limits them. */
@@ -94,7 +94,7 @@ static bool
 in_use(const ChpgLimit *limit, int64 now)
 {
 	return limit->requests > 0 &&
-		limit->used + Min(limit->window, LIMIT_MEMORY) > now;
+		limit->used + Min(Max(limit->window, DEFAULT_WINDOW), LIMIT_MEMORY) > now;
 }
 
 static ChpgLimit

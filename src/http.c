@@ -542,7 +542,10 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	response->length = transfer->length;
 	if (rc != CURLE_OK)
 	{
-		if (transfer->error[0] == '\0')
+		if (rc == CURLE_ABORTED_BY_CALLBACK)
+			strlcpy(transfer->error, "The connection was closed without an answer",
+					sizeof(transfer->error));
+		else if (transfer->error[0] == '\0')
 			strlcpy(transfer->error, curl_easy_strerror(rc),
 					sizeof(transfer->error));
 		clean_text(transfer->error);

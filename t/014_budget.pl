@@ -1,0 +1,229 @@
+# The request budget of a key, which all backends share: never over the limit, in
+# turns, and refused beforehand where the time does not suffice.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use JSON::PP;
+use List::Util qw(max);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+
+my $url = start_emulator();
+my $node = start_node('main', "chpg.server = 'chpg'");
+
+$node->safe_psql('postgres', connect_sql($url));
+
+# The most requests that arrived within so many seconds
+sub max_arrivals
+{
+	my ($seconds) = @_;
+	my @times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
+
+	return max map { my $start = $_; scalar grep { $_ >= $start && $_ < $start + $seconds } @times } @times;
+}
+
+sub statuses
+{
+	my %count;
+	$count{ $_->{status} // 'none' }++ for @{ journal($url)->{requests} };
+	return \%count;
+}
+
+# From the first arrival to the last
+sub duration
+{
+	my @times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
+	return $times[-1] - $times[0];
+}
+
+# Start with a key that nobody has used, which the API and we allow so much.
+my $keys = 0;
+
+sub limit
+{
+	my ($ours, %emulator) = @_;
+	my $id = 'budgetKey' . ++$keys;
+
+	reset_emulator($url, keys => { $id => $KEY_SECRET }, %emulator);
+	$node->safe_psql('postgres',
+		"ALTER SERVER chpg OPTIONS (SET rate_limit '$ours'); ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
+	return $id;
+}
+
+sub budget
+{
+	my ($columns, $id) = @_;
+	return $node->safe_psql('postgres', "SELECT $columns FROM chpg_budget WHERE key_id = '$id'");
+}
+
+# Four backends want 120 requests, the first of which take their time to connect
+# and to be answered.
+my $id = limit('10/1s', rate_limit => '10/1s', services => 29, patterns => 3);
+fault($url, times => 6, latency_ms => 300);
+my @sessions = map { open_session($node) } 1 .. 4;
+for my $i (0 .. 3)
+{
+	begin_in_session($sessions[$i], "SELECT 'rows', count(*) FROM chpg_slow_patterns('2026-11-20 0$i:00Z', '2026-11-20 12:00Z')");
+}
+wait_until(sub { request_count($url) == 120 && !grep { !defined $_->{status} } @{ journal($url)->{requests} } },
+	'all requests have come');
+is_deeply(statuses(), { 200 => 120 }, 'four backends: no request is refused');
+cmp_ok(max_arrivals(1), '<=', 10, 'four backends: never more than 10 requests in a second');
+note(sprintf 'four backends: %.3f times the least possible time', duration() / 11);
+cmp_ok(duration(), '<', 11 * 1.25, 'four backends: about as fast as the limit allows');
+is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'four backends: all rows are there') for @sessions;
+
+# The same with backends that are canceled, terminated, and that fail.
+$id = limit('10/1s', rate_limit => '10/1s', services => 29, patterns => 3);
+my @busy = map { open_session($node) } 1 .. 6;
+my @pids = map { in_session($_, 'SELECT pg_backend_pid()') } @busy;
+fault($url, path => 'slowQueryPatterns', skip => 20, times => 2, status => 500);
+fault($url, path => 'slowQueryPatterns', skip => 30, times => 2, reset => 'before');
+for my $i (0 .. 5)
+{
+	begin_in_session($busy[$i], "SELECT 'rows', count(*) FROM chpg_slow_patterns('2026-11-20 0$i:00Z', '2026-11-20 12:00Z')");
+}
+for my $i (0 .. 3)
+{
+	wait_until(sub { request_count($url) >= 20 * ($i + 1) }, 'requests come');
+	$node->safe_psql('postgres', ($i % 2 ? 'SELECT pg_terminate_backend(' : 'SELECT pg_cancel_backend(') . "$pids[$i])");
+}
+wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid IN (" . join(',', @pids) . ") AND state = 'active'") == 0 },
+	'all are done');
+cmp_ok(request_count($url), '>', 100, 'with cancels: requests went on');
+cmp_ok(max_arrivals(1), '<=', 10, 'with cancels: never more than 10 requests in a second');
+ok(!statuses()->{429}, 'with cancels: no request is refused');
+is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'with cancels: all rows of the others are there') for @busy[ 4, 5 ];
+wait_until(sub { budget('used, waiting', $id) eq '0|0' }, 'nothing is left behind');
+costs($node, $url, 'SELECT FROM chpg_services', 1, 'and the next call is answered');
+$_->quit for @busy[ 0, 2, 4, 5 ];
+
+# A single call gets in between a fleet's.
+$id = limit('5/1s', services => 40, patterns => 3);
+begin_in_session($sessions[0], "SELECT 'rows', count(*) FROM chpg_slow_patterns('2026-11-20 00:00Z', '2026-11-20 12:00Z')");
+wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+my $before = request_count($url);
+$node->safe_psql('postgres', 'SELECT FROM chpg_services');
+cmp_ok(request_count($url) - $before, '<=', 10, 'a single call does not wait for the fleet to end');
+is($node->safe_psql('postgres', "SELECT wait_event_type || ' ' || replace(wait_event, 'Extension', 'ChpgBudget') FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'"),
+	'Extension ChpgBudget', 'pg_stat_activity shows what the fleet waits for');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'");
+await_in_session($sessions[0], qr/ERROR:  57014/);
+is(budget('waiting', $id), '0', 'a cancel ends the waiting');
+
+# What cannot end in time is refused before it costs anything.
+$id = limit('10/10s', services => 30);
+clear_journal($url);
+my $error = fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400',
+	qr/could not read the slow query patterns of the services: the key's request budget does not allow it in time/, 'a fleet without the time');
+like($error, qr/DETAIL:  30 requests are needed, and 9 can be sent now; the last could be sent in (?:29\.\d|30\.0) s, at \d{4}-/, 'says what it needs');
+like($error, qr/HINT:  Ask for less, or raise "chpg\.max_wait"\./, 'says what bounds it');
+is(request_count($url), 1, 'costs the list of services only');
+like(fails_with($node, "SET statement_timeout = '3s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time to end'),
+	qr/HINT:  Ask for less, or raise "statement_timeout"\./, 'says that statement_timeout bounds it');
+costs($node, $url, "SELECT FROM chpg_service('$SERVICE')", 1, 'a call that is in time') for 1 .. 8;
+like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", '53400', qr/budget is used up/, 'a call without a free request'),
+	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d\.\d s, at .* Nothing was sent\./, 'says when it could be sent');
+is(request_count($url), 1, 'sends nothing');
+
+# Pages are known one by one.
+limit('2/2s', services => 1, patterns => 1500);
+clear_journal($url);
+fails_with($node, "SET chpg.max_wait = '1s'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE')", '53400', qr/in time/, 'a third page without the time');
+is(request_count($url), 2, 'is refused when it becomes known');
+
+# A 429 seen by one holds for all.
+$id = limit('unlimited');
+fault($url, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '2' });
+begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
+wait_until(sub { budget('blocked_until IS NOT NULL', $id) eq 't' }, 'the key is blocked');
+is(budget("blocked_until BETWEEN now() + interval '500 ms' AND now() + interval '2 s'", $id), 't', 'the budget shows until when');
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+my @times = map { $_->{at} } @{ journal($url)->{requests} };
+cmp_ok($times[1] - $times[0], '>=', 2, 'nobody asks before the reset');
+wait_until(sub { request_count($url) == 3 }, 'both have asked');
+is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chpg_stats WHERE key_id = '$id'"), '1|1', 'the statistics have the refusal');
+
+# Two servers with one key: the stricter limit holds for both. A change acts at
+# once.
+$id = limit('unlimited');
+my $organization = decode_json(ChpgTest::control($url, 'GET', 'info'))->{organization_id};
+$node->safe_psql('postgres',
+	"CREATE SERVER strict FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '3/1s');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER strict OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
+clear_journal($url);
+$node->safe_psql('postgres', q{SELECT FROM chpg_services('strict'); SELECT FROM chpg_services('chpg')} . '; SELECT FROM chpg_services(\'chpg\')' x 5);
+cmp_ok(max_arrivals(1), '<=', 3, 'the stricter limit of a key holds');
+$node->safe_psql('postgres', q{ALTER SERVER strict OPTIONS (SET rate_limit 'unlimited'); SELECT FROM chpg_services('strict')});
+my $started = time;
+$node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg');} x 20);
+cmp_ok(time - $started, '<', 3, 'without a limit nobody waits');
+is(budget('rate_limit, free', $id), 'unlimited|', 'the budget shows that there is no limit');
+
+# Somebody who knows the id of a key, but not its secret, has nothing to do with it.
+$node->safe_psql('postgres',
+	"CREATE ROLE stranger LOGIN; CREATE ROLE monitor LOGIN IN ROLE pg_monitor;"
+	  . "CREATE SERVER poison FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '1/3600s');"
+	  . "GRANT USAGE ON FOREIGN SERVER poison TO stranger;"
+	  . "CREATE USER MAPPING FOR stranger SERVER poison OPTIONS (key_id '$id', key_secret 'wrong')");
+my @stranger = (extra_params => [ '-U', 'stranger' ]);
+fails_with($node, 'SELECT * FROM chpg_services(\'poison\')', '28000', qr/did not accept the key/, 'a wrong secret', @stranger);
+$started = time;
+costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'a call beside a stranger');
+cmp_ok(time - $started, '<', 3, 'is not throttled by him');
+is($node->safe_psql('postgres', 'SELECT server FROM chpg_budget', @stranger), 'poison', 'a role sees its own budget only');
+is($node->safe_psql('postgres', "SELECT sum(refused) || ' of ' || sum(requests) FROM chpg_stats", @stranger), '1 of 1', 'and its own statistics');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget', extra_params => [ '-U', 'monitor' ]), '>', 5, 'a monitor sees all');
+fails_with($node, "SELECT $_()", '42501', qr/permission denied/, "$_ by a stranger", @stranger) for 'chpg_stats_reset', 'chpg_cache_reset';
+
+# What is counted
+$id = limit('unlimited');
+fault($url, path => 'postgres$', times => 1, encoding => 'gzip');
+$node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg')});
+clear_faults($url);
+fault($url, path => 'postgres$', times => 1, status => 503);
+$node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg')});
+fault($url, path => 'postgres$', times => 1, status => 403);
+$node->psql('postgres', q{SELECT FROM chpg_services('chpg')});
+fault($url, path => 'postgres$', times => 1, reset => 'before');
+$node->psql('postgres', q{SELECT FROM chpg_services('chpg')});
+is( $node->safe_psql('postgres',
+		"SELECT operation, requests, succeeded, refused, rate_limited, failed, broken, retries, waits, bytes_received < bytes_decoded * 3, connections_opened >= 4 FROM chpg_stats WHERE key_id = '$id'"),
+	'GET /v1/organizations/{organization_id}/postgres|6|3|1|0|1|1|2|0|t|t', 'each outcome is counted');
+$node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats'), 0, 'counting can begin anew');
+
+# A kept connection that closes makes nobody send twice for one place.
+my ($kept) = @sessions;
+limit('3/20s');
+in_session($kept, q{SET chpg.max_retries = 0; SELECT FROM chpg_services('chpg')});
+fault($url, close => JSON::PP::true);
+in_session($kept, q{SELECT FROM chpg_services('chpg')}) for 1, 2;
+is(request_count($url), 3, 'a connection that was closed: one request each');
+
+# After a crash the first request works.
+clear_faults($url);
+$id = limit('unlimited');
+fault($url, hang => JSON::PP::true, times => 1);
+my $victim = open_session($node);
+my $pid = in_session($victim, 'SELECT pg_backend_pid()');
+begin_in_session($victim, q{SELECT FROM chpg_services('chpg')});
+wait_until(sub { request_count($url) == 1 }, 'its request is under way');
+$_->quit for @sessions;
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+kill 'KILL', $pid;
+wait_until(sub { ($node->psql('postgres', 'SELECT 1'))[0] != 0 || slurp_file($node->logfile) =~ /all server processes terminated; reinitializing/ }, 'the server restarts');
+$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'the first request after a crash');
+is(budget('waiting', $id), 0, 'nothing is left of before');
+
+done_testing();
