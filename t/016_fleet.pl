@@ -1,0 +1,93 @@
+# Reading a whole fleet: several services at a time, and what becomes of the
+# others when one fails.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use List::Util qw(max);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $WINDOW = "'2026-11-20 00:00Z', '2026-11-20 12:00Z'";
+my $FLEET = "SELECT count(DISTINCT service_id) FROM chpg_slow_patterns($WINDOW)";
+my $WARN = "\\set VERBOSITY verbose\nSET chpg.on_service_error = warning;";
+
+my $url = start_emulator();
+my $node = start_node('main', "chpg.server = 'chpg'", 'chpg.max_retries = 0');
+
+$node->safe_psql('postgres', connect_sql($url));
+my %id = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT name, id FROM chpg_services');
+
+# All further requests meet this fault, and no other.
+sub only_fault
+{
+	my (%fault) = @_;
+	clear_faults($url);
+	fault($url, %fault);
+	return;
+}
+
+# The most requests that were under way at once
+sub most_at_once
+{
+	my @patterns = grep { $_->{path} =~ /slowQueryPatterns$/ } @{ journal($url)->{requests} };
+
+	return max map { my $now = $_->{at}; scalar grep { $_->{at} <= $now && $now < $_->{answered_at} } @patterns } @patterns;
+}
+
+# A service that fails is an error, or a warning.
+only_fault(status => 500, path => "/$id{billing}/");
+fails_with($node, $FLEET, '58000', qr/of service "billing" \($id{billing}\): the API failed/, 'a fleet in which one service fails');
+my ($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
+is($rows, 5, 'with warnings: the rows of the others come');
+like($warnings, qr/WARNING:  58000: could not read the slow query patterns of service "billing" .*DETAIL:  .*HTTP status 500/s, 'with warnings: it is told');
+is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: once');
+only_fault(status => 404, path => "/$id{billing}/");
+($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
+is("$rows$warnings", 5, 'a service that has vanished is none to warn of');
+only_fault(body => 'nonsense', path => "/$id{billing}/");
+($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
+is($rows, 5, 'nonsense is a failure, too');
+only_fault(status => 500, path => 'slowQueryPatterns');
+fails_with($node, "$WARN $FLEET", '58000', qr/ERROR:  58000: could not read the slow query patterns of service/, 'a fleet that fails as a whole');
+only_fault(status => 401, path => "/$id{billing}/");
+fails_with($node, "$WARN $FLEET", '28000', qr/did not accept the key/, 'a key that is not accepted');
+only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '0.1' }, path => "/$id{billing}/");
+fails_with($node, "$WARN $FLEET", '53400', qr/budget is used up/, 'a budget that is used up');
+clear_faults($url);
+fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr/HINT:  Available values: error, warning/, 'another reaction');
+
+# So many at a time
+reset_emulator($url, services => 24, patterns => 3);
+fault($url, path => 'slowQueryPatterns', latency_ms => 100);
+is(costs($node, $url, $FLEET, 25, 'a fleet'), 24, 'all are there');
+is(most_at_once(), 8, 'eight at a time');
+$node->safe_psql('postgres', "SET chpg.max_concurrency = 3; $FLEET");
+clear_journal($url);
+$node->safe_psql('postgres', "SET chpg.max_concurrency = 1; $FLEET");
+is(most_at_once(), 1, 'one at a time, if that is wanted');
+
+# Memory: what is in flight, not what the fleet has
+sub peak
+{
+	my ($services) = @_;
+	my $session = open_session($node);
+	my $pid;
+
+	reset_emulator($url, services => $services, patterns => 500);
+	$pid = in_session($session, "SELECT pg_backend_pid()");
+	in_session($session, "SET work_mem = '1MB'; $FLEET");
+	my ($kilobytes) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
+	$session->quit;
+	return $kilobytes;
+}
+
+my ($few, $many) = (peak(10), peak(60));
+note("peak memory for 10 services: $few kB, for 60: $many kB");
+cmp_ok($many, '<', $few + 4096, 'six times the services take about as much memory');
+
+done_testing();
