@@ -10,6 +10,7 @@ use Emulator::Api;
 use Emulator::Api::Config;
 use Emulator::Api::Insights;
 use Emulator::Api::Lifecycle;
+use Emulator::Api::Monitoring;
 use Emulator::Api::Organizations;
 use Emulator::Api::Services;
 use Emulator::Clock qw(parse_time);
@@ -19,6 +20,7 @@ use Emulator::Fleet;
 use Emulator::Journal;
 use Emulator::Lifecycle;
 use Emulator::Limiter;
+use Emulator::Logs;
 use Emulator::Random;
 use Emulator::Wire;
 
@@ -38,6 +40,7 @@ my %DEFAULTS = (
 	apply_polls => 2,
 	backup_polls => 0,
 	max_services => undef,
+	log_lines_per_hour => 60,
 	overrides => {});
 
 my $GARBAGE_BYTES = 2048;
@@ -76,8 +79,12 @@ sub reset
 		map { $_ => $options{$_} }
 		  qw(seed transition_polls apply_polls backup_polls max_services));
 
-	@$self{qw(limiter clock fleet lifecycle)} =
-	  ($limiter, $clock, $fleet, $lifecycle);
+	my $logs = Emulator::Logs->new(
+		seed => $options{seed},
+		lines_per_hour => $options{log_lines_per_hour});
+
+	@$self{qw(limiter clock fleet lifecycle logs)} =
+	  ($limiter, $clock, $fleet, $lifecycle, $logs);
 	$self->{keys} =
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
@@ -85,6 +92,8 @@ sub reset
 	$self->{journal}->clear;
 	return;
 }
+
+sub logs { my ($self) = @_; return $self->{logs} }
 
 # Answers the request of a transaction, now or later.
 sub handle
@@ -259,7 +268,7 @@ sub _checked
 		  if !exists $DEFAULTS{$name};
 		my $value = $changes->{$name};
 		die "$name: not a count\n"
-		  if $name =~ /\A(?:services|patterns|organizations|\w+_polls)\z/
+		  if $name =~ /\A(?:services|patterns|organizations|log_lines_per_hour|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
 		die "max_services: not a count\n"
 		  if $name eq 'max_services'
