@@ -325,6 +325,20 @@ for my $status (400, 401, 403, 404, 409, 422, 302)
 }
 fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed answer is not tried again', "$RETRIES; $LIST");
 
+# The other readers
+my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+
+for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_text()) t', "chpg_metrics($DAY, '$ORDERS')", "chpg_logs($DAY, '$ORDERS')")
+{
+	fault_fails({ status => 403 }, '42501', qr/HINT:  .*needs the permission control-plane:/, "$reader without the permission", "SELECT * FROM $reader");
+	fault_fails({ status => 404 }, '42704', qr/the API does not know/, "$reader of what is unknown", "SELECT * FROM $reader");
+	fault_fails({ status => 503, body => $HTML, content_type => 'text/html' }, '58000', qr/The answer is not JSON/, "$reader of an API that is down", "SELECT * FROM $reader");
+	fault_fails({ body => $HTML, content_type => 'text/html' }, '08P01', qr/(?:not what the API sends|malformed answer)/, "$reader from a login page", "SELECT * FROM $reader");
+	fault_fails({ truncate => 10 }, '08006', qr/the connection broke/, "$reader cut off", "SELECT * FROM $reader");
+	fault_fails({ oversize_bytes => 100_000, encoding => 'gzip' }, '54000', qr/the answer is too large/, "$reader with a bomb",
+		"SET chpg.max_response_size = '64kB'; SELECT * FROM $reader");
+}
+
 # A reset that is too far away is not waited for, and spares the next request
 use_new_key();
 my $err = fault_fails({ status => 429, headers => { 'X-RateLimit-Reset' => '3600' } },

@@ -60,6 +60,22 @@ my %trickle = (
 	fault => { drip_ms => 500 },
 	reached => $single{reached});
 
+my %scrape = (
+	name => 'the metrics of all services',
+	sql => "SELECT FROM chpg_prometheus(server => 'emulator')",
+	fault => { hang => JSON::PP::true },
+	reached => $single{reached});
+my %window = (
+	name => 'a window of many requests',
+	sql => "SELECT FROM chpg_metrics(now() - interval '10 days', now(), '$SERVICE', '1 minute', 'emulator')",
+	fault => { path => 'metrics', skip => 3, hang => JSON::PP::true },
+	reached => sub { request_count($url) == 3 + 8 });
+my %lines = (
+	name => 'log lines that trickle in',
+	sql => "SELECT FROM chpg_logs(now() - interval '1 hour', now(), '$SERVICE', server => 'emulator')",
+	fault => { drip_ms => 500 },
+	reached => $single{reached});
+
 foreach my $wait (\%single, \%fleet, \%look_up)
 {
 	cancels($wait);
@@ -67,7 +83,7 @@ foreach my $wait (\%single, \%fleet, \%look_up)
 	terminates($wait);
 	lets_others_work($wait);
 }
-cancels($_) foreach (\%pause, \%trickle);
+cancels($_) foreach (\%pause, \%trickle, \%scrape, \%window, \%lines);
 disconnects_after(\%look_up);
 ends_with_the_postmaster(\%single);
 

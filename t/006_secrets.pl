@@ -105,6 +105,8 @@ reset_emulator($url, key_secret => 'newKeySecret');
 foreach my $reader (
 	'chpg_organizations()', 'chpg_services()', 'chpg_services', "chpg_service('$SERVICE')",
 	"chpg_slow_patterns($DAY)",
+	'chpg_prometheus()', "chpg_prometheus('$SERVICE')", 'chpg_health', '(SELECT chpg_prometheus_text()) t',
+	"chpg_metrics($DAY)", "chpg_logs($DAY)",
 	"chpg_slow_pattern('$SERVICE', 1, 'a', 'b', 'SELECT')",
 	"chpg_slow_pattern_executions('$SERVICE', 1, 'a', 'b', 'SELECT')")
 {

@@ -27,7 +27,9 @@ my ($well, $also_well, $odd, $garbled, $refused, $stuck) =
 fault($url, path => "$odd\$", patch => { 'result.createdAt' => 'yesterday or so' });
 fault($url, path => "$garbled\$", garbage => JSON::PP::true);
 fault($url, path => "$garbled/slow", truncate => 200);
+fault($url, path => "$garbled/prometheus", body => "a 1\nb{c 2\n");
 fault($url, path => "$refused\$", status => 400);
+fault($url, path => "$refused/logs", status => 500);
 fault($url, path => "$refused/slow", status => 500);
 fault($url, path => "$stuck\$", hang => JSON::PP::true);
 
@@ -47,7 +49,12 @@ my @calls = (
 	[ "chpg_slow_patterns($DAY, '$garbled')", '08006' ],
 	[ "chpg_service('$refused')", '22023' ],
 	[ "chpg_slow_patterns($DAY, '$refused')", '58000' ],
-	[ "chpg_slow_patterns($DAY)", '58000|08006' ]);
+	[ "chpg_slow_patterns($DAY)", '58000|08006' ],
+	[ "chpg_prometheus('$well')", '00000' ],
+	[ "chpg_prometheus('$garbled')", '08P01' ],
+	[ "chpg_metrics(now() - interval '10 minutes', now(), '$well', '1 minute')", '00000' ],
+	[ "chpg_logs(now() - interval '1 hour', now(), '$well', max_rows => 7)", '00000' ],
+	[ "chpg_logs(now() - interval '1 hour', now(), '$refused')", '58000' ]);
 
 $node->safe_psql('postgres',
 	'ALTER DATABASE postgres SET chpg.max_retries = 0;'

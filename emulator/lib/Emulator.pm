@@ -197,7 +197,7 @@ sub _some_row
 	my $filler = '{"id":"filler"}';
 	return $filler if $request->{method} ne 'GET';
 	my $answer = $self->_real_answer($request);
-	my $result = decode_json($answer->{body})->{result};
+	my $result = eval { decode_json($answer->{body})->{result} };
 	my $row = ref $result eq 'ARRAY' ? $result->[0] : undef;
 	my $json = defined $row ? encode_json($row) : '';
 	return $json ne '' && length $json < 2000 ? $json : $filler;
