@@ -25,6 +25,12 @@ $$;
 CREATE UNLOGGED TABLE rows_chpg OF chpg_slow_pattern_row;
 CREATE UNLOGGED TABLE rows_peer OF chpg_slow_pattern_row;
 
+-- CPU time of the backend, in milliseconds
+CREATE FUNCTION cpu_ms() RETURNS double precision LANGUAGE sql VOLATILE AS $$
+	SELECT (field[12]::double precision + field[13]::double precision) * 10
+	FROM string_to_array(regexp_replace(pg_read_file('/proc/self/stat'), '^.*\) ', ''), ' ') AS field
+$$;
+
 -- The most a backend has had of memory, in kB, and what it has of its own now
 CREATE FUNCTION memory(OUT peak bigint, OUT own bigint) LANGUAGE sql VOLATILE AS $$
 	SELECT substring(status FROM 'VmHWM:\s+(\d+)')::bigint,
