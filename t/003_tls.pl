@@ -158,7 +158,7 @@ $node->safe_psql('postgres', 'CREATE EXTENSION chpg');
 # A server with these options, and a key for it
 sub add_server
 {
-	my ($name, %options) = @_;
+	my ($name, %options) = (@_, rate_limit => 'unlimited');
 	my $list = join ', ', map { "$_ '$options{$_}'" } sort keys %options;
 
 	$node->safe_psql('postgres',
@@ -266,7 +266,7 @@ my $http2 = start_nghttpx($plain, 'good', $log);
 
 reset_emulator($plain, services => 25, patterns => 3);
 fault($plain, path => 'slowQueryPatterns', latency_ms => 300);
-add_server('http2', api_url => $http2, ca_file => $ca, rate_limit => 'unlimited');
+add_server('http2', api_url => $http2, ca_file => $ca);
 is(costs($node, $plain, "SELECT count(*), count(DISTINCT service_id) FROM chpg_slow_patterns($DAY, server => 'http2')",
 		27, 'a fleet over HTTP/2'),
 	'75|25', 'a fleet over HTTP/2: rows');

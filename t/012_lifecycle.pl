@@ -292,7 +292,7 @@ fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 
 clear_faults($url);
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms')",
 	'57014', qr/did not become stopped in time/, 'a wait that takes too long');
-fault($url, path => "$ORDERS\$", status => 429, headers => { 'X-RateLimit-Reset' => '20' }, body => '{"error": "TOO_MANY_REQUESTS"}');
+fault($url, path => "$ORDERS\$", status => 429, headers => { 'X-RateLimit-Reset' => '6' }, body => '{"error": "TOO_MANY_REQUESTS"}');
 my $begun = time;
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')", '57014', qr/in time/, 'a wait for the budget');
 cmp_ok(time - $begun, '<', 5, 'ends in time, too');
