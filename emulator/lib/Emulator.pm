@@ -34,7 +34,7 @@ my %DEFAULTS = (
 	rate_limit => undef,
 	key_id => 'demoKeyId',
 	key_secret => 'demoKeySecret',
-	keys => {},
+	keys => { map { $_ => 'demoKeySecret' } qw(secondKeyId thirdKeyId) },
 	now => undef,
 	transition_polls => 2,
 	apply_polls => 2,

@@ -2,7 +2,7 @@
 CREATE EXTENSION chpg;
 \getenv url CHPG_EMULATOR_URL
 \! emulator/ctl reset
-SELECT server, organization_name FROM chpg_connect('demoKeyId', 'demoKeySecret', api_url => :'url');
+SELECT server, organization_name FROM chpg_connect('secondKeyId', 'demoKeySecret', api_url => :'url');
 -- Each statement here is to ask the API anew, and at once
 SET chpg.cache_ttl = 0;
 ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited');

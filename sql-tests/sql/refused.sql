@@ -3,7 +3,7 @@ CREATE EXTENSION chpg;
 SET timezone = 'UTC';
 \getenv url CHPG_EMULATOR_URL
 \! emulator/ctl reset
-SELECT server FROM chpg_connect('demoKeyId', 'demoKeySecret', api_url => :'url');
+SELECT server FROM chpg_connect('thirdKeyId', 'demoKeySecret', api_url => :'url');
 \! emulator/ctl clear
 
 -- Windows
