@@ -28,10 +28,8 @@ connect_by_hand('emulator', $url);
 connect_by_hand('nowhere', 'https://api.hang.invalid');
 
 my $monitor = open_session($node);
-my $wait_event =
-  in_session($monitor, 'SHOW server_version_num') >= 170000
-  ? 'Extension|ChpgRequest'
-  : 'Extension|Extension';
+my $named = in_session($monitor, 'SHOW server_version_num') >= 170000;
+my $wait_event = $named ? 'Extension|ChpgRequest' : 'Extension|Extension';
 
 # Ways to wait: the statement, the fault that it meets, and how to tell that it
 # has come to where it waits.
@@ -53,6 +51,7 @@ my %pause = (
 	name => 'a pause before another attempt',
 	sql => $single{sql},
 	fault => { status => 503, headers => { 'Retry-After' => '50' } },
+	event => $named ? 'Extension|ChpgPause' : $wait_event,
 	reached => sub { defined journal($url)->{requests}[0]{answered_at} });
 my %trickle = (
 	name => 'an answer that trickles in',
@@ -189,7 +188,7 @@ sub lets_others_work
 	at_once("a database is dropped during $wait->{name}", 5, @times);
 	is(in_session($monitor, "SELECT count(*) FROM pg_database WHERE datname LIKE 'elsewhere%'"),
 		0, "$wait->{name}: the databases are gone");
-	is(wait_of($pid), $wait_event, "$wait->{name}: it still waits, and pg_stat_activity says so");
+	is(wait_of($pid), $wait->{event} // $wait_event, "$wait->{name}: it still waits, and pg_stat_activity says so");
 
 	in_session($monitor, "SELECT pg_cancel_backend($pid)");
 	await_in_session($session, qr/ERROR:  57014/);
@@ -240,7 +239,7 @@ sub start_waiting
 	arm($wait);
 	begin_in_session($session, $wait->{sql});
 	wait_until(
-		sub { $wait->{reached}->() && wait_of($pid) eq $wait_event },
+		sub { $wait->{reached}->() && wait_of($pid) eq ($wait->{event} // $wait_event) },
 		"$wait->{name} waits");
 	return;
 }

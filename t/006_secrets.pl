@@ -52,6 +52,8 @@ foreach my $protocol (sort keys %protocols)
 {
 	# Successes: the first creates, the second changes
 	connects($protocol, "$protocol, a new mapping");
+	$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')})
+	  if $protocol eq (sort keys %protocols)[0];
 	connects($protocol, "$protocol, another key");
 
 	# Refusals

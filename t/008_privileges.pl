@@ -23,6 +23,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 my $organization = organization_of($url);
 
 $node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', 'chpg.cache_ttl = 0');
 $node->start;
 $node->safe_psql('postgres',
 	'CREATE EXTENSION chpg;'

@@ -24,6 +24,7 @@ my $TWO_MEGABYTES = 2048;    # in kB
 my $url = start_emulator();
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', 'chpg.cache_ttl = 0');
 $node->append_conf('postgresql.conf', "log_statement = none\nlog_min_messages = debug5\nlog_min_error_statement = debug2\n");
 $node->start;
 $node->safe_psql('postgres', connect_sql($url));
