@@ -180,20 +180,24 @@ compare_families(const void *a, const void *b)
 		(first->line_number < second->line_number);
 }
 
-/* The second line of a family tells what the first one does not. */
+/*
+ * The second line of a family tells what the first one does not, or the same:
+ * texts of several services may simply be joined.
+ */
 static const char *
 merge_family(ChpgFamily *family, const ChpgFamily *more)
 {
 	if (more->has_type)
 	{
-		if (family->has_type)
+		if (family->has_type && family->type != more->type)
 			return "second TYPE for the same metric";
 		family->has_type = true;
 		family->type = more->type;
 	}
 	else
 	{
-		if (family->help.data != NULL)
+		if (family->help.data != NULL &&
+			compare_texts(family->help, more->help) != 0)
 			return "second HELP for the same metric";
 		family->help = more->help;
 	}

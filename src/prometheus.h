@@ -16,7 +16,7 @@
  * What is not quite that version:
  *
  * - Lines may come in any order: HELP and TYPE hold for the whole text.  A
- *	 second one for the same name is an error.  Errors of these lines are found
+ *	 second one for the same name is an error if it says something else.  Errors of these lines are found
  *	 first, whatever stands above them.
  * - Lines may end in \r\n, the last one in nothing; blanks may stand between
  *	 tokens and at either end of a line.

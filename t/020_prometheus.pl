@@ -187,6 +187,14 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 		'helps'
 	],
 	[
+		"# HELP x a\n# TYPE x gauge\nx{i=\"1\"} 1\n# HELP x a\n# TYPE x gauge\nx{i=\"2\"} 2",
+		[
+			[ 'x', 'gauge', 'a', [ [ 'i', '1' ] ], '1', undef ],
+			[ 'x', 'gauge', 'a', [ [ 'i', '2' ] ], '2', undef ]
+		],
+		'texts that were joined'
+	],
+	[
 		"# TYPE x histogram\n# TYPE x_count gauge\n# TYPE y gauge\n# HELP z the z\nx_count 1\nx_sum 2\nx_total 3\ny_sum 4\nz_sum 5\nx 6\n_sum 7",
 		[
 			[ 'x_count', 'gauge', undef, [], '1', undef ],
@@ -301,7 +309,7 @@ for (
 	[ '# TYPE x gauge y', 1, 'unexpected text after the metric type' ],
 	[ '# HELP x a\\b', 1, 'invalid escape sequence' ],
 	[ '# HELP x a\\', 1, 'invalid escape sequence' ],
-	[ "# TYPE x gauge\nx 1\n# TYPE y gauge\n# TYPE x gauge\n", 4, 'second TYPE for the same metric', '# TYPE x gauge' ],
+	[ "# TYPE x gauge\nx 1\n# TYPE y gauge\n# TYPE x counter\n", 4, 'second TYPE for the same metric', '# TYPE x counter' ],
 	[ "# HELP x a\n# TYPE x gauge\n# HELP \"x\" b", 3, 'second HELP for the same metric', '# HELP "x" b' ],
 	[ "# EOF\n\nx 1", 3, 'text after # EOF', 'x 1' ],
 	[ "# EOF\n# EOF", 2, 'text after # EOF', '# EOF' ],
