@@ -13,23 +13,19 @@ point_d() {
     id=$(tree/emulator/ctl info | jq -r '.services[0].id')
     add_server dashboard "$CHPG_EMULATOR_URL" unlimited
     for ((round = 0; round < rounds; round++)); do
-        measure d.page d_requests "$(d_window "$(chpg_page dashboard "$id")")"
+        measure d.page d_requests "$(chpg_page dashboard "$id")"
         measure d.page.least echo 1
-        measure d.fleet d_requests "$(d_window "$(chpg_fleet dashboard)")"
+        measure d.fleet d_requests "$(chpg_fleet dashboard)"
         measure d.fleet.least echo 7
     done
     compare d "$D_BACKENDS backends, a page: requests / the least" "" d.page d.page.least 1
     compare d "$D_BACKENDS backends, 6 services: requests / the least" "" d.fleet d.fleet.least 1
 }
 
-# A window of its own for each round
-d_window() {
-    echo "${1//$FROM/$(date -u -d "-1 day -$round seconds" +%Y-%m-%dT%H:%M:%S.000Z)}"
-}
-
 d_requests() {
     local start i pids=() pid
 
+    psql -q -At -v ON_ERROR_STOP=1 -c 'SELECT chpg_cache_reset()' >>log/d.log
     tree/emulator/ctl clear
     start=$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%S.%NZ)
     for ((i = 0; i < D_BACKENDS; i++)); do
