@@ -10,21 +10,23 @@ use POSIX      qw(ceil);
 use Emulator::Random;
 
 my $DAY = 86400;
+my $TURN = 6.283185;
 
-# key, name, unit, description, labels of the series, lowest, highest
-my @METRICS = (
-	[ 'cpu_usage', 'CPU usage', '%', 'CPU time by mode.', [qw(user system)], 1, 60 ],
-	[ 'load_average', 'Load average', undef, 'Load of the last minute.', ['1m'], 0.1, 12 ],
-	[ 'memory_usage', 'Memory usage', '%', 'Memory in use.', [qw(used cached)], 10, 90 ],
-	[ 'disk_usage', 'Disk usage', '%', 'Storage in use.', ['data'], 5, 95 ],
-	[ 'disk_io', 'Disk I/O', 'IOPS', 'Operations of the disks.', [qw(Reads Writes)], 1, 4000 ],
-	[ 'network_traffic', 'Network traffic', 'bytes/s', 'Bytes on the network.', [qw(Received Sent)], 1e3, 1e8 ],
-	[ 'connection_count', 'Connections', 'count', 'Connections by state.', [qw(active idle)], 1, 200 ],
-	[ 'cache_hit_ratio', 'Cache hit ratio', '%', 'Blocks found in the buffer cache.', ['hit'], 80, 100 ],
-	[ 'operation_throughput', 'Operations', 'ops/s', 'Rows changed.', [qw(insert update)], 1, 1e4 ],
-	[ 'deadlocks', 'Deadlocks', 'count', 'Deadlocks in the bucket.', ['sales'], 0.1, 3 ],
-	[ 'database_size', 'Database size', 'bytes', 'Size by database.', [qw(sales postgres)], 8e6, 4e11 ],
-	[ 'transactions', 'Transactions', 'tx/s', 'Transactions.', [qw(commit rollback)], 0.1, 5e3 ]);
+# key, unit, labels of the series, lowest, highest, name: description
+my @METRICS = map { [ split ' ', $_, 6 ] } split /\n/, <<'END';
+cpu_usage             %        user,system     1    60    CPU usage: CPU time by mode.
+load_average          -        1m              0.1  12    Load average: Load of the last minute.
+memory_usage          %        used,cached     10   90    Memory usage: Memory in use.
+disk_usage            %        data            5    95    Disk usage: Storage in use.
+disk_io               IOPS     Reads,Writes    1    4000  Disk I/O: Operations of the disks.
+network_traffic       bytes/s  Received,Sent   1e3  1e8   Network traffic: Bytes on the network.
+connection_count      count    active,idle     1    200   Connections: Connections by state.
+cache_hit_ratio       %        hit             80   100   Cache hit ratio: Blocks found in the buffer cache.
+operation_throughput  ops/s    insert,update   1    1e4   Operations: Rows changed.
+deadlocks             count    sales           0.1  3     Deadlocks: Deadlocks in the bucket.
+database_size         bytes    sales,postgres  8e6  4e11  Database size: Size by database.
+transactions          tx/s     commit,rollback 0.1  5e3   Transactions: Transactions.
+END
 
 # Values that come as text, or as integers
 my %FORM = (
@@ -33,41 +35,64 @@ my %FORM = (
 	deadlocks => '%d',
 	database_size => '"%d"');
 
+# The numbers of the buckets that begin in a window without its end: of the
+# first one, and of the one after the last
+sub buckets
+{
+	my ($from, $to, $bucket) = @_;
+	return (ceil($from / $bucket), ceil($to / $bucket));
+}
+
 sub json
 {
 	my ($seed, $service, $from, $to, $bucket) = @_;
-	my $first = ceil($from / $bucket) * $bucket;
-	my @times;
-	for (my $time = $first; $time < $to; $time += $bucket)
-	{
-		push @times, $time;
-	}
-	return '{"metrics":[' . join(',', map { _metric($seed, $service, $_, \@times) } @METRICS) . ']}';
+	my ($first, $end) = buckets($from, $to, $bucket);
+	my @times = map { $_ * $bucket } $first .. $end - 1;
+	my @metrics = map { _metric($seed, $service, $_, \@times) } @METRICS;
+	return '{"metrics":[' . join(',', @metrics) . ']}';
 }
 
 sub _metric
 {
 	my ($seed, $service, $metric, $times) = @_;
-	my ($key, $name, $unit, $description, $labels) = @$metric;
-	my $head = encode_json({ key => $key, name => $name, unit => $unit, description => $description });
+	my ($key, $unit, $labels, undef, undef, $text) = @$metric;
+	my ($name, $description) = split /: /, $text;
+	my $head = encode_json(
+		{
+			key => $key,
+			name => $name,
+			unit => $unit eq '-' ? undef : $unit,
+			description => $description
+		});
 	$head =~ s/\}\z//;
-	return "$head,\"series\":["
-	  . join(',', map { _series($seed, $service, $metric, $_, $times) } @$labels) . ']}';
+	my @series =
+	  map { _series($seed, $service, $metric, $_, $times) } split /,/,
+	  $labels;
+	return "$head,\"series\":[" . join(',', @series) . ']}';
 }
 
 sub _series
 {
 	my ($seed, $service, $metric, $label, $times) = @_;
-	my ($key, undef, undef, undef, undef, $low, $high) = @$metric;
-	my $random = Emulator::Random->new($seed, 'series', $service->{number}, $key, $label);
+	my ($key, $unit, undef, $low, $high) = @$metric;
+	my $random =
+	  Emulator::Random->new($seed, 'series', $service->{number}, $key,
+		$label);
 	my $middle = $random->log_between($low, $high);
-	my $phase = $random->fraction * 6.283;
+	my $phase = $random->fraction * $TURN;
 	my $form = '{"timestamp":%d,"value":' . ($FORM{$key} // '%.3f') . '}';
-	my @points = map {
-		my $swing = 0.3 * sin($_ / $DAY * 6.283185 + $phase) + 0.1 * sin($_ * 12.9898 + $phase);
-		sprintf $form, $_, $middle * (1 + $swing)
-	} @$times;
-	return sprintf '{"label":"%s","dataPoints":[%s]}', $label, join ',', @points;
+	my @points;
+	for my $time (@$times)
+	{
+		my $value =
+		  $middle *
+		  (1 + 0.3 * sin($time / $DAY * $TURN + $phase) +
+			  0.1 * sin($time * 12.9898 + $phase));
+		$value = 100 if $unit eq '%' && $value > 100;
+		push @points, sprintf $form, $time, $value;
+	}
+	return sprintf '{"label":"%s","dataPoints":[%s]}', $label, join ',',
+	  @points;
 }
 
 1;

@@ -27,7 +27,8 @@ my $MAX_LOGS_WINDOW = 30 * 86400;
 # What a window without a bucket size gets: the first that is not too many
 my @BUCKETS = (60, 300, 900, 3600, 10800);
 
-my %WINDOW = map { $_ => \&Emulator::Api::Insights::timestamp } qw(from_date to_date);
+my %WINDOW =
+  map { $_ => \&Emulator::Api::Insights::timestamp } qw(from_date to_date);
 my %METRICS_PARAMETERS = (%WINDOW, bucket_size_seconds => integer(1));
 my %LOGS_PARAMETERS = (
 	%WINDOW,
@@ -43,8 +44,11 @@ sub prometheus_of_all
 	my $organization = organization($call);
 	parameters($call, {});
 	my $fleet = $call->{emulator}{fleet};
-	my @services = $organization eq ($fleet->organization_ids)[0] ? $fleet->services : ();
-	@services = grep { $_->{fields}{state} !~ /\A(?:creating|deleting)\z/ } @services;
+	my @services =
+	  $organization eq ($fleet->organization_ids)[0] ? $fleet->services : ();
+	@services =
+	  grep { ($_->{fields}{state} // '') !~ /\A(?:creating|deleting)\z/ }
+	  @services;
 	splice @services, $MAX_SERVICES if @services > $MAX_SERVICES;
 	return _text($call, $organization, @services);
 }
@@ -64,8 +68,9 @@ sub _text
 	return {
 		status => 200,
 		content_type => 'text/plain; charset=UTF-8',
-		body => Emulator::Exposition::text($emulator->{fleet}{seed},
-			$emulator->{clock}->now, $organization, @services)
+		body => Emulator::Exposition::text(
+			$emulator->{fleet}{seed}, $emulator->{clock}->now,
+			$organization, @services)
 	};
 }
 
@@ -74,15 +79,24 @@ sub metrics
 	my ($call) = @_;
 	my $service = service($call);
 	my $given = _window($call, \%METRICS_PARAMETERS, $MAX_METRICS_WINDOW);
-	my $length = $given->{to_date} - $given->{from_date};
+	my @window = @$given{qw(from_date to_date)};
+	refuse(400, 'from_date must be before to_date')
+	  if $window[0] == $window[1];
 	my $bucket = $given->{bucket_size_seconds}
-	  // (grep { $length / $_ <= $MAX_POINTS } @BUCKETS)[0];
-	refuse(400, "more than $MAX_POINTS data points; use a larger bucket_size_seconds")
-	  if $length / $bucket > $MAX_POINTS;
+	  // (grep { _points(@window, $_) <= $MAX_POINTS } @BUCKETS)[0];
+	refuse(400,
+		"more than $MAX_POINTS data points; use a larger bucket_size_seconds")
+	  if _points(@window, $bucket) > $MAX_POINTS;
 	return success(
 		Emulator::Series::json(
-			$call->{emulator}{fleet}{seed}, $service,
-			@$given{qw(from_date to_date)}, $bucket));
+			$call->{emulator}{fleet}{seed},
+			$service, @window, $bucket));
+}
+
+sub _points
+{
+	my ($first, $end) = Emulator::Series::buckets(@_);
+	return $end - $first;
 }
 
 sub logs
@@ -90,7 +104,8 @@ sub logs
 	my ($call) = @_;
 	my $service = service($call);
 	my $given = _window($call, \%LOGS_PARAMETERS, $MAX_LOGS_WINDOW);
-	my @lines = $call->{emulator}->logs->lines($service, @$given{qw(from_date to_date)});
+	my @lines = $call->{emulator}
+	  ->logs->lines($service, @$given{qw(from_date to_date)});
 	@lines = grep { $_->{severity} eq $given->{severity} } @lines
 	  if defined $given->{severity};
 	@lines = grep { index($_->{body}, $given->{body_contains}) >= 0 } @lines
@@ -99,15 +114,17 @@ sub logs
 	my $offset = $given->{offset} // 0;
 	my $last = $offset + ($given->{limit} // 50) - 1;
 	$last = $#lines if $last > $#lines;
-	return success('[' . join(',', map { $_->{json} } @lines[ $offset .. $last ]) . ']');
+	return success(
+		'[' . join(',', map { $_->{json} } @lines[ $offset .. $last ]) . ']');
 }
 
+# A window may be a single millisecond, since logs include its end.
 sub _window
 {
 	my ($call, $known, $longest) = @_;
 	my $given = parameters($call, $known, qw(from_date to_date));
 	my $length = $given->{to_date} - $given->{from_date};
-	refuse(400, 'from_date must be before to_date') if $length <= 0;
+	refuse(400, 'from_date must not be after to_date') if $length < 0;
 	refuse(400, 'the window is longer than ' . $longest / 86400 . ' days')
 	  if $length > $longest;
 	return $given;
