@@ -268,8 +268,12 @@ sub _checked
 		  if !exists $DEFAULTS{$name};
 		my $value = $changes->{$name};
 		die "$name: not a count\n"
-		  if $name =~ /\A(?:services|patterns|organizations|log_lines_per_hour|\w+_polls)\z/
+		  if $name =~
+		  /\A(?:services|patterns|organizations|log_lines_per_hour|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
+		die "log_lines_per_hour: fewer than $Emulator::Logs::FEWEST\n"
+		  if $name eq 'log_lines_per_hour'
+		  && $value < $Emulator::Logs::FEWEST;
 		die "max_services: not a count\n"
 		  if $name eq 'max_services'
 		  && ($value // 0) !~ /\A\d{1,5}\z/a;

@@ -1,26 +1,47 @@
-# Log lines, made hour by hour. Some come in the same millisecond, and some twice.
+# Log lines, made hour by hour. Each hour begins with a line, and has three in
+# one millisecond, two of which are equal.
 package Emulator::Logs;
 
 use strict;
 use warnings;
 
 use Mojo::JSON      qw(encode_json);
+use Mojo::Util      qw(decode);
 use Emulator::Clock qw(format_time);
 use Emulator::Random;
 
 our @SEVERITIES = qw(DEBUG LOG INFO NOTICE WARNING ERROR FATAL PANIC);
 
-my @LINES = (
-	[ 'LOG', 'checkpoint complete: wrote %d buffers' ],
-	[ 'LOG', 'connection authorized: user=app database=sales pid=%d' ],
-	[ 'LOG', 'automatic vacuum of table "sales.public.orders": index scans: %d' ],
-	[ 'WARNING', 'there is already a transaction in progress (%d)' ],
-	[ 'ERROR', 'duplicate key value violates unique constraint "orders_%d_key"' ],
-	[ 'ERROR', 'deadlock detected while process %d waited for ShareLock' ],
-	[ 'ERROR', "invalid input syntax for type integer: \"Stra\x{df}e %d\"" ],
-	[ 'FATAL', 'password authentication failed for user "guest%d"' ]);
+# The lines that an hour cannot do without
+our $FEWEST = 4;
 
-# options: seed, and lines in each hour (at least 4)
+my $HOUR = 3600;
+
+# Share, severity, and body with a number in it
+my @FORMS = map { [ split ' ', decode('UTF-8', $_), 3 ] } split /\n/, <<'END';
+24 LOG     checkpoint complete: wrote %d buffers; 0 WAL file(s) added, 0 removed, 1 recycled
+24 LOG     connection authorized: user=app database=sales application_name=orders-api pid=%d
+16 LOG     duration: %d ms  execute <unnamed>: SELECT * FROM orders WHERE customer_id = $1
+12 LOG     automatic vacuum of table "sales.public.orders": index scans: 1, tuples removed: %d
+4  DEBUG   snapshot of %d running transaction ids
+4  INFO    analyzing "public.orders": scanned %d pages
+6  NOTICE  table "staging_%d" does not exist, skipping
+10 WARNING there is already a transaction in progress (%d)
+12 ERROR   duplicate key value violates unique constraint "orders_%d_key"
+8  ERROR   deadlock detected while process %d waited for ShareLock
+8  ERROR   invalid input syntax for type integer: "Straße %d"
+6  ERROR   relation "café_%d" does not exist at character 15
+8  FATAL   password authentication failed for user "guest%d"
+1  PANIC   could not write to file "pg_wal/xlogtemp.%d": No space left on device
+END
+
+# A form as often as its share says
+my @WEIGHTED = map {
+	my ($share, $severity, $body) = @$_;
+	([ $severity, $body ]) x $share
+} @FORMS;
+
+# options: seed, and lines in each hour
 sub new
 {
 	my ($class, %options) = @_;
@@ -31,38 +52,82 @@ sub new
 sub lines
 {
 	my ($self, $service, $from, $to) = @_;
+	my @hours = int($from / $HOUR) .. int($to / $HOUR);
 	return grep { $_->{at} >= $from && $_->{at} <= $to }
-	  map { @{ $self->_hour($service, $_) } } int($from / 3600) .. int($to / 3600);
+	  map { @{ $self->_hour($service, $_) } } @hours;
 }
 
 sub _hour
 {
 	my ($self, $service, $hour) = @_;
-	return $self->{hours}{"$service->{number} $hour"} //= do {
-		my $random = Emulator::Random->new($self->{seed}, 'logs', $service->{number}, $hour);
-		my $same = $random->between(1, 3_599_999);
-		my @milliseconds = (0, $same, $same, $same,
-			map { $random->between(1, 3_599_999) } 5 .. $self->{lines_per_hour});
-		my @lines = map { _line($random, $hour * 3600 + $_ / 1000) } sort { $a <=> $b } @milliseconds;
-		my @twins = grep { $lines[$_]{at} == $lines[ $_ - 1 ]{at} } 1 .. $#lines;
-		$lines[ $twins[0] ] = { %{ $lines[ $twins[0] - 1 ] } };
-		\@lines;
-	};
+	my $number = $service->{number};
+	return $self->{hours}{"$number $hour"} //= _made($self->{lines_per_hour},
+		$hour, Emulator::Random->new($self->{seed}, 'logs', $number, $hour));
+}
+
+# The lines of an hour. No others share a millisecond, so that the three of
+# them are what they are said to be.
+sub _made
+{
+	my ($count, $hour, $random) = @_;
+	my %taken = (0 => 1);
+	while (keys %taken < $count - 2)
+	{
+		$taken{ $random->between(1, 3_599_999) } = 1;
+	}
+	my @milliseconds = sort { $a <=> $b } keys %taken;
+	my $shared = $milliseconds[ $random->between(1, $#milliseconds) ];
+	my @lines;
+	for my $millisecond (@milliseconds)
+	{
+		my $at = $hour * $HOUR + $millisecond / 1000;
+		my $line = _line($random, $at);
+		push @lines, $line;
+		push @lines, $line, _other($random, $at, $line)
+		  if $millisecond == $shared;
+	}
+	return \@lines;
+}
+
+# A line of the same time that is not the same
+sub _other
+{
+	my ($random, $at, $line) = @_;
+	my $other;
+	do
+	{
+		$other = _line($random, $at);
+	} while ($other->{json} eq $line->{json});
+	return $other;
 }
 
 sub _line
 {
 	my ($random, $at) = @_;
-	my ($severity, $form) = @{ $random->pick(@LINES) };
+	my ($severity, $form) = @{ $random->pick(@WEIGHTED) };
 	my $body = sprintf $form, $random->between(1, 99999);
-	$body = qq({"message":"$severity","detail":{"pid":) . $random->between(1, 99999) . '}}'
-	  if $random->chance(0.05);
-	return {
-		at => $at,
+	$body = _structured($random, $severity, $body) if $random->chance(0.05);
+	my %line = (
+		timestamp => format_time($at),
 		severity => $severity,
-		body => $body,
-		json => encode_json({ timestamp => format_time($at), severity => $severity, body => $body })
-	};
+		body => $body);
+	return { %line, at => $at, json => encode_json(\%line) };
+}
+
+# As the server's jsonlog writes it; characters, as all bodies
+sub _structured
+{
+	my ($random, $severity, $message) = @_;
+	return decode(
+		'UTF-8',
+		encode_json(
+			{
+				error_severity => $severity,
+				message => $message,
+				pid => $random->between(100, 99999),
+				dbname => $random->pick(qw(sales reports postgres)),
+				backend_type => 'client backend'
+			}));
 }
 
 1;
