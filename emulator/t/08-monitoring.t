@@ -1,11 +1,15 @@
-# Monitoring: exposition text, time series and logs.
+# Monitoring: Prometheus metrics, time series and logs.
 use strict;
 use warnings;
+use utf8;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use JSON::PP qw(decode_json);
 use Test::More;
 use TestEmulator;
+
+my $NOW = '2026-06-30T12:00:30.000Z';
 
 my $emulator = start_emulator();
 my $orders = $TestEmulator::ORDERS;
@@ -13,50 +17,368 @@ my $orders = $TestEmulator::ORDERS;
 sub get
 {
 	my ($path, $query) = @_;
-	return $emulator->get($emulator->postgres($orders, $path) . ($query ? "?$query" : ''));
+	return $emulator->get(
+		$emulator->postgres($orders, $path) . ($query ? "?$query" : ''));
 }
 
+# The query of a window; times are "DD HH:MM:SS[.mmm]" of June
 sub window
 {
-	my ($from, $to) = @_;
-	return "from_date=2026-06-$from.000Z&to_date=2026-06-$to.000Z";
+	my ($from, $to, @more) = @_;
+	my ($first, $last) = map {
+		my ($day, $time) = split / /;
+		$time .= '.000' if $time !~ /\./;
+		"2026-06-${day}T${time}Z"
+	} $from, $to;
+	return join '&', "from_date=$first", "to_date=$last", @more;
 }
 
-subtest 'Prometheus' => sub {
+# The samples of a text: name with labels, and value
+sub samples
+{
+	my ($text) = @_;
+	return map { /\A(.*\}) (\S+)\z/ } grep { !/\A#/ } split /\n/, $text;
+}
+
+sub series
+{
+	my (@query) = @_;
+	my $answer = get('metrics', window(@query));
+	is($answer->{status}, 200, "answered: @query");
+	return { map { $_->{key} => $_ } @{ $answer->{json}{result}{metrics} } };
+}
+
+# The points of one series, as "time value"
+sub points
+{
+	my ($metrics, $key) = @_;
+	return [ map { "$_->{timestamp} $_->{value}" }
+		  @{ $metrics->{$key}{series}[0]{dataPoints} } ];
+}
+
+sub logs
+{
+	my (@query) = @_;
+	my $answer = get('logs', window(@query));
+	is($answer->{status}, 200, "answered: @query");
+	return @{ $answer->{json}{result} };
+}
+
+sub refused
+{
+	my ($path, $query, $why) = @_;
+	my $answer = get($path, $query);
+	is($answer->{status}, 400, "$path?$query");
+	like($answer->{json}{error}, qr/\ABAD_REQUEST: .*$why/, '... says why');
+	return;
+}
+
+subtest 'Prometheus: a service' => sub {
+	$emulator->reset(now => $NOW);
 	my $answer = get('prometheus');
-	is($answer->{status}, 200, 'a service');
-	like($answer->{headers}{'content-type'}, qr{^text/plain}, 'is text');
-	my @lines = split /\n/, $answer->{content};
-	my %seen;
-	is(scalar(grep { /^# TYPE (\S+)/ && $seen{$1}++ } @lines), 0, 'a family is told of once');
-	is(scalar(grep { !/^#/ && !/^\w+\{clickhouse_org="[-0-9a-f]+",postgres_service="$orders",postgres_service_name="orders"(?:,\w+="[^"]*")*\} \S+$/ } @lines),
-		0, 'each sample has the labels');
+	is($answer->{status}, 200, 'answered');
+	like($answer->{headers}{'content-type'}, qr{\Atext/plain}, 'as text');
+
+	my $text = $answer->{content};
+	my %times;
+	$times{$_}++ for $text =~ /^# ((?:HELP|TYPE) \S+)/mg;
+	is(keys %times, 44, 'HELP and TYPE of 22 families');
+	is_deeply([ grep { $times{$_} > 1 } keys %times ],
+		[], '... once for each');
+
+	my %sample = samples($text);
+	cmp_ok(keys %sample, '>=', 50, 'some 60 series, all different');
+	my $common = qq(clickhouse_org="$emulator->{organization}",)
+	  . qq(postgres_service="$orders",postgres_service_name="orders");
+	is_deeply([ grep { !/\A\w+\{\Q$common\E[,}]/ } keys %sample ],
+		[], 'all with the labels');
+	is( $sample{
+				"PostgresServiceInfo{$common,"
+			  . 'postgres_status="running",postgres_version="18"}'
+		},
+		1,
+		'status and version');
+	is(get('prometheus')->{content}, $text, 'the same again');
+};
+
+subtest 'Prometheus: counters' => sub {
+	my @text;
+	for my $time (qw(12:00:30 12:00:59 12:01:00))
+	{
+		$emulator->reset(now => "2026-06-30T$time.000Z");
+		push @text, get('prometheus')->{content};
+	}
+	is($text[1], $text[0], 'stand still within a minute');
+	my %before = samples($text[0]);
+	my %after = samples($text[2]);
+	is_deeply([ sort keys %after ], [ sort keys %before ], 'stay there');
+	my @changed = grep { $after{$_} != $before{$_} } keys %after;
+	cmp_ok(@changed, '>', 20, 'grow with the next one');
+	is_deeply([ grep { !/_Total\{/ || $after{$_} < $before{$_} } @changed ],
+		[], '... and they alone');
+
+	$emulator->reset(now => '2024-01-01T00:00:00.000Z');
+	%before = samples(get('prometheus')->{content});
+	is_deeply([ grep { $_ < 0 } values %before ], [], 'are never negative');
+};
+
+subtest 'Prometheus: labels are escaped' => sub {
+	$emulator->reset(
+		overrides => {
+			orders => { name => qq(a"b\\c\nd), state => 'x"y' },
+			billing => { postgresVersion => undef }
+		});
+	my $text =
+	  $emulator->get($emulator->postgres('prometheus'))->{content};
+	like($text, qr/postgres_service_name="a\\"b\\\\c\\nd",/, 'a name');
+	like($text, qr/postgres_status="x\\"y",/, 'a state');
+	like($text, qr/="billing",.*postgres_version=""\} 1$/m, 'nothing');
+};
+
+subtest 'Prometheus: an organization' => sub {
+	for my $case ([ 6, 6 ], [ 100, 100 ], [ 101, 100 ])
+	{
+		my ($services, $told) = @$case;
+		$emulator->reset(services => $services);
+		my $text =
+		  $emulator->get($emulator->postgres('prometheus'))->{content};
+		my @names = $text =~ /^PostgresServiceInfo\{.*_name="([^"]*)"/mg;
+		is(@names, $told, "$told of $services services");
+		is($names[0], 'orders', '... the first ones');
+		is(() = $text =~ /^# TYPE /mg, 22, '... families once');
+	}
+	$emulator->reset(organizations => 2);
+	my $other = $emulator->control('GET', 'info')->{organization_ids}[1];
+	my $answer =
+	  $emulator->get("/v1/organizations/$other/postgres/prometheus");
+	unlike($answer->{content}, qr/^[^#]/m, 'no services, no samples');
 };
 
 subtest 'time series' => sub {
-	my $answer = get('metrics', window('01T00:00:00', '01T01:00:00') . '&bucket_size_seconds=60');
-	is(scalar @{ $answer->{json}{result}{metrics} }, 12, 'twelve metrics');
-	my $points = $answer->{json}{result}{metrics}[0]{series}[0]{dataPoints};
-	is(scalar @$points, 60, 'a point a minute');
-	my ($part) = get('metrics', window('01T00:30:00', '01T00:31:00') . '&bucket_size_seconds=60')->{json}{result}{metrics}[0]{series}[0]{dataPoints}[0];
-	is_deeply($part, $points->[30], 'the same in another window');
-	is(get('metrics', window('01T00:00:00', '02T00:00:00') . '&bucket_size_seconds=60')->{status}, 400, 'too many points');
-	is(get('metrics', window('01T00:00:00', '02T00:00:00'))->{status}, 200, 'a bucket by the window');
-	is(get('metrics', window('02T00:00:00', '01T00:00:00'))->{status}, 400, 'an empty window');
+	$emulator->reset(now => $NOW);
+	my $metrics =
+	  series('01 00:00:00', '01 01:00:00', 'bucket_size_seconds=60');
+	is_deeply(
+		[ sort keys %$metrics ],
+		[
+			qw(cache_hit_ratio connection_count cpu_usage
+			  database_size deadlocks disk_io disk_usage load_average
+			  memory_usage network_traffic operation_throughput transactions)
+		],
+		'the metrics');
+	is($metrics->{load_average}{unit}, undef, 'a unit may be null');
+	is($metrics->{cpu_usage}{unit}, '%', '... or not');
+	my $points = points($metrics, 'cpu_usage');
+	is(@$points, 60, 'a point each minute');
+	like($points->[0], qr/\A1780272000 /, 'the start belongs to the window');
+	like($points->[-1], qr/\A1780275540 /, 'the end does not');
+
+	my $inner =
+	  series('01 00:00:30', '01 00:05:30', 'bucket_size_seconds=60');
+	is_deeply(
+		points($inner, 'cpu_usage'),
+		[ @$points[ 1 .. 5 ] ],
+		'multiples of the bucket only');
+
+	for my $key (sort keys %$metrics)
+	{
+		my @cuts = ('01 00:00:00', '01 00:17:21.500', '01 01:00:00');
+		my @parts =
+		  map { @{ points($_, $key) } }
+		  map { series(@cuts[ $_, $_ + 1 ], 'bucket_size_seconds=60') } 0, 1;
+		is_deeply(\@parts, points($metrics, $key), "$key: cuts");
+	}
+	my $month = series('01 00:00:00', '30 00:00:00');
+	my @percent = map { $_->{value} }
+	  map  { @{ $_->{dataPoints} } }
+	  map  { @{ $_->{series} } }
+	  grep { ($_->{unit} // '') eq '%' } values %$month;
+	is_deeply([ grep { $_ < 0 || $_ > 100 } @percent ],
+		[], 'percentages are some');
+};
+
+subtest 'time series: buckets' => sub {
+	my $short = window('01 00:00:00', '01 04:10:00');
+	is(get('metrics', "$short&bucket_size_seconds=60")->{status},
+		200, '250 points');
+	refused('metrics',
+		window('01 00:00:00', '01 04:10:00.001', 'bucket_size_seconds=60'),
+		'data points');
+	is( get('metrics',
+			window(
+				'01 00:00:00.001', '01 04:10:30', 'bucket_size_seconds=60')
+		)->{status},
+		200,
+		'250 points in a longer window');
+
+	for my $case (
+		[ '01 04:10:00', 60 ],
+		[ '01 04:10:01', 300 ],
+		[ '01 20:50:01', 900 ],
+		[ '03 14:30:01', 3600 ],
+		[ '11 10:00:01', 10800 ])
+	{
+		my ($to, $bucket) = @$case;
+		my $points = points(series('01 00:00:00', $to), 'load_average');
+		my ($first, $second) = map { (split / /)[0] } @$points;
+		is($second - $first, $bucket, "to $to: $bucket seconds");
+	}
 };
 
 subtest 'logs' => sub {
-	my $answer = get('logs', window('01T00:00:00', '01T02:00:00') . '&limit=2000&sort_order=asc');
-	my @lines = @{ $answer->{json}{result} };
-	is(scalar @lines, 121, 'sixty an hour, and the one at the end');
-	is($lines[0]{timestamp}, '2026-06-01T00:00:00.000Z', 'the start belongs to it');
-	is($lines[-1]{timestamp}, '2026-06-01T02:00:00.000Z', 'and so does the end');
-	my %count;
-	$count{"$_->{timestamp} $_->{body}"}++ for @lines;
-	is(scalar(grep { $_ > 1 } values %count), 2, 'an hour has a line twice');
-	is(scalar @{ get('logs', window('01T00:00:00', '01T02:00:00'))->{json}{result} }, 50, 'fifty by default');
-	is(get('logs', window('01T00:00:00', '01T02:00:00') . '&severity=error')->{status}, 400, 'a severity that is none');
-	is(get('logs', 'from_date=2026-05-01T00:00:00.000Z&to_date=2026-06-01T00:00:00.000Z')->{status}, 400, 'more than thirty days');
+	my @window = ('01 00:00:00', '01 02:00:00');
+	my @lines = logs(@window, 'limit=2000', 'sort_order=asc');
+	is(@lines, 121, 'sixty an hour, and the one at the end');
+	is($lines[0]{timestamp}, '2026-06-01T00:00:00.000Z', 'the start');
+	is($lines[-1]{timestamp}, '2026-06-01T02:00:00.000Z', 'the end');
+	is_deeply(
+		[ sort keys %{ $lines[0] } ],
+		[qw(body severity timestamp)],
+		'what a line has');
+	is_deeply(
+		[ map { $_->{timestamp} } @lines ],
+		[ sort map { $_->{timestamp} } @lines ],
+		'in order');
+	is_deeply(
+		[ logs(@window, 'limit=2000') ],
+		[ reverse @lines ],
+		'newest first, unless asked otherwise');
+	is_deeply(
+		[ logs(('01 01:00:00') x 2) ],
+		[ grep { $_->{timestamp} =~ /T01:00:00\.000/ } @lines ],
+		'a single millisecond');
+
+	is(scalar(() = logs(@window)), 50, 'fifty by default');
+	my @pages =
+	  map { logs(@window, 'sort_order=asc', 'limit=40', "offset=$_") } 0, 40,
+	  80, 120, 160;
+	is_deeply(\@pages, \@lines, 'pages');
+
+	is_deeply(
+		[
+			logs(
+				'01 00:00:00', '01 00:59:59.999',
+				'sort_order=asc', 'limit=2000'),
+			logs(
+				'01 01:00:00', '01 02:00:00', 'sort_order=asc', 'limit=2000')
+		],
+		\@lines,
+		'any cut of a window');
+};
+
+subtest 'logs: every hour' => sub {
+	for my $per_hour (4, 60)
+	{
+		$emulator->reset(log_lines_per_hour => $per_hour);
+		my @lines = logs(
+			'02 00:00:00', '02 23:59:59.999',
+			'limit=2000', 'sort_order=asc');
+		is(@lines, 24 * $per_hour, "has $per_hour lines");
+		my (%at, %hours);
+		push @{ $at{ $_->{timestamp} } }, "$_->{severity} $_->{body}"
+		  for @lines;
+		for my $time (keys %at)
+		{
+			my ($hour) = $time =~ /T(\d\d)/;
+			my %different = map { $_ => 1 } @{ $at{$time} };
+			$hours{$hour}{ @{ $at{$time} } . ' of which ' .
+				  keys %different }++;
+			$hours{$hour}{start}++ if $time =~ /:00:00\.000Z\z/;
+		}
+		is_deeply([ grep { ($hours{$_}{start} // 0) != 1 } keys %hours ],
+			[], '... one of them at its start');
+		is_deeply(
+			[ grep { ($hours{$_}{'3 of which 2'} // 0) != 1 } keys %hours ],
+			[], '... three in a millisecond, two of them equal');
+	}
+};
+
+subtest 'logs: filters' => sub {
+	$emulator->reset(log_lines_per_hour => 60);
+	my @window = ('03 00:00:00', '04 09:00:00', 'limit=2000');
+	my @lines = logs(@window);
+	for my $severity (qw(DEBUG LOG INFO NOTICE WARNING ERROR FATAL PANIC))
+	{
+		my @wanted = grep { $_->{severity} eq $severity } @lines;
+		cmp_ok(@wanted, '>', 0, "there is $severity");
+		is_deeply([ logs(@window, "severity=$severity") ],
+			\@wanted, '... alone');
+	}
+	my @wanted = grep { $_->{body} =~ /deadlock detected/ } @lines;
+	cmp_ok(@wanted, '>', 0, 'there are deadlocks');
+	is_deeply([ logs(@window, 'body_contains=deadlock%20detected') ],
+		\@wanted, '... alone');
+	is_deeply([ logs(@window, 'body_contains=Deadlock%20detected') ],
+		[], '... and case matters');
+	@wanted = grep { $_->{body} =~ /Straße/ } @lines;
+	cmp_ok(@wanted, '>', 0, 'there are other than ASCII characters');
+	is_deeply([ logs(@window, 'body_contains=Stra%C3%9Fe') ],
+		\@wanted, '... alone');
+
+	my @structured = grep { $_->{body} =~ /\A\{/ } @lines;
+	my $share = @structured / @lines;
+	ok($share > 0.02 && $share < 0.1, 'one in twenty is structured');
+	utf8::encode(my $body = $structured[0]{body});
+	is( decode_json($body)->{error_severity},
+		$structured[0]{severity},
+		'... as JSON');
+};
+
+subtest 'one seed, one answer' => sub {
+	my @asked = (
+		['prometheus'],
+		[ 'metrics', window('01 00:00:00', '02 00:00:00') ],
+		[ 'logs', window('01 00:00:00', '02 00:00:00') ]);
+	my $answers = sub {
+		my (%options) = @_;
+		$emulator->reset(now => $NOW, %options);
+		return [ map { get(@$_)->{content} =~ s/"requestId":"[^"]*"//r }
+			  @asked ];
+	};
+	my $first = $answers->(seed => 1);
+	is_deeply($answers->(seed => 1, services => 3), $first, 'the same');
+	my $second = $answers->(seed => 2);
+	isnt($second->[$_], $first->[$_], "$asked[$_][0] of another seed")
+	  for 0 .. 2;
+};
+
+subtest 'refusals' => sub {
+	$emulator->reset(now => $NOW);
+	my $from = 'from_date=2026-06-01T00:00:00.000Z';
+	my $to = 'to_date=2026-06-02T00:00:00.000Z';
+
+	refused('prometheus', 'from_date=x', 'unknown');
+	for my $path (qw(metrics logs))
+	{
+		refused($path, $from, "'to_date' is required");
+		refused($path, $to, "'from_date' is required");
+		refused($path, "$from&$from&$to", 'twice');
+		refused($path, "$from&$to&app=x", 'unknown');
+		refused($path, "$from&to_date=2026-06-02T00:00:00Z",
+			"'2026-06-02T00:00:00Z'");
+		refused($path, window('02 00:00:00', '01 00:00:00'), 'after');
+	}
+	refused('metrics', window(('01 00:00:00') x 2), 'before');
+	refused('metrics', "$from&$to&bucket_size_seconds=$_", '')
+	  for qw(0 -60 1.5 minute);
+	refused('metrics', "$from&to_date=2026-07-02T00:00:00.001Z", '31 days');
+	refused('logs', "$from&to_date=2026-07-01T00:00:00.001Z", '30 days');
+	refused('logs', "$from&$to&$_", '')
+	  for qw(severity=error severity=TRACE sort_order=down limit=0
+	  limit=2001 limit=x offset=-1);
+
+	for my $path (qw(prometheus metrics logs))
+	{
+		my $unknown = $emulator->postgres('pg' . 'x' x 24, $path);
+		is($emulator->get("$unknown?$from&$to")->{status},
+			404, "$path: no such service");
+		my $malformed = $emulator->postgres('orders', $path);
+		is($emulator->get("$malformed?$from&$to")->{status},
+			400, "$path: no id");
+	}
+	ok(!eval { $emulator->reset(log_lines_per_hour => 3) },
+		'too few lines an hour');
+	like($@, qr/log_lines_per_hour: fewer than 4/, '... says why');
 };
 
 done_testing();
