@@ -8,6 +8,8 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use ChpgTest;
+use HTTP::Tiny;
+use IO::Socket::INET;
 use JSON::PP;
 use List::Util qw(max);
 use PostgreSQL::Test::Utils;
@@ -62,6 +64,12 @@ sub budget
 {
 	my ($columns, $id) = @_;
 	return $node->safe_psql('postgres', "SELECT $columns FROM chpg_budget WHERE key_id = '$id'");
+}
+
+sub active_pid
+{
+	my ($query) = @_;
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '$query' AND state = 'active' AND pid <> pg_backend_pid()");
 }
 
 # Four backends want 120 requests, the first of which take their time to connect
@@ -119,6 +127,56 @@ $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activit
 await_in_session($sessions[0], qr/ERROR:  57014/);
 is(budget('waiting', $id), '0', 'a cancel ends the waiting');
 
+# Turns are in the order of arrival; who goes holds nobody up.
+my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
+$id = limit('1/0.5s');
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+my @queue = map { open_session($node) } 1 .. 5;
+for my $i (1 .. 5)
+{
+	begin_in_session($queue[ $i - 1 ], sprintf $EXECUTIONS, $i);
+	wait_until(sub { budget('waiting', $id) eq $i }, 'another one waits');
+}
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . active_pid('%executions%, 2, %') . ')');
+wait_until(sub { request_count($url) == 5 }, 'the others had their turns');
+is(join(' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} }),
+	'1 3 4 5', 'turns are in the order of arrival');
+cmp_ok(duration(), '<', 4 * 0.5 + 0.4, 'the turn of one who was terminated is not lost');
+like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'who waited got his answer') for 0, 2, 3, 4;
+is($node->safe_psql('postgres', "SELECT sum(waits), sum(wait_time_us) BETWEEN 4e6 AND 7e6 FROM chpg_stats WHERE key_id = '$id'"), '4|t', 'the waits are counted');
+
+# Who was refused keeps no place.
+$id = limit('1/1s');
+fault($url, latency_ms => 700, times => 1);
+begin_in_session($queue[0], 'SELECT FROM chpg_organizations()');
+wait_until(sub { request_count($url) == 1 }, 'a request is under way');
+begin_in_session($queue[2], "SET statement_timeout = '300ms'; SELECT FROM chpg_service('$SERVICE')");
+await_in_session($queue[2], qr/ERROR:  53400/);
+begin_in_session($queue[3], sprintf $EXECUTIONS, 3);
+wait_until(sub { budget('waiting', $id) eq '1' }, 'another one waits');
+begin_in_session($queue[2], "RESET statement_timeout; SELECT FROM chpg_service('$SERVICE')");
+wait_until(sub { budget('waiting', $id) eq '2' }, 'he is back');
+wait_until(sub { request_count($url) == 3 }, 'both had their turns');
+like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'who comes back stands behind');
+in_session($queue[$_], 'SELECT') for 0, 2, 3;
+$_->quit for @queue[ 0, 2, 3, 4 ];
+
+# A wake-up that concerns something else changes nothing.
+$id = limit('2/0.5s', services => 7, patterns => 3);
+begin_in_session($sessions[2], "SELECT 'rows', count(*) FROM chpg_slow_patterns('2026-11-20 00:00Z', '2026-11-20 12:00Z')");
+wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_reload_conf()'); request_count($url) == 8 }, 'all requests have come');
+is(in_session($sessions[2], "SELECT 'done'"), "rows|21\ndone", 'with reloads: all rows are there');
+cmp_ok(max_arrivals(0.5), '<=', 2, 'with reloads: never more than 2 requests in half a second');
+cmp_ok(duration(), '<', 3 * 0.5 * 1.25, 'with reloads: as fast as before');
+
+# The same key is used elsewhere: the API refuses, all rows come nevertheless.
+$id = limit('10/1s', rate_limit => '10/1s', services => 19, patterns => 3);
+(my $elsewhere = $url) =~ s{//}{//$id:$KEY_SECRET@};
+HTTP::Tiny->new->get("$elsewhere/v1/organizations") for 1 .. 5;
+clear_journal($url);
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('2026-11-20 00:00Z', '2026-11-20 12:00Z')"), 57, 'a key that is used elsewhere, too: all rows are there');
+cmp_ok(statuses()->{429} // 0, '<=', 8, 'no more than were under way are refused');
+
 # What cannot end in time is refused before it costs anything.
 $id = limit('10/10s', services => 30);
 clear_journal($url);
@@ -133,6 +191,31 @@ costs($node, $url, "SELECT FROM chpg_service('$SERVICE')", 1, 'a call that is in
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", '53400', qr/budget is used up/, 'a call without a free request'),
 	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d\.\d s, at .* Nothing was sent\./, 'says when it could be sent');
 is(request_count($url), 1, 'sends nothing');
+
+# What is said is true: with a little less time a fleet is refused, with a little
+# more it ends.
+for my $margin (-300, 300)
+{
+	$id = limit('5/0.5s', services => 20, patterns => 3);
+	my ($seconds) = fails_with($node, "SET chpg.max_wait = '100ms'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time') =~ /could be sent in (\S+) s/;
+	wait_until(sub { budget('used', $id) eq '0' }, 'the window is over');
+	clear_journal($url);
+	$node->psql('postgres', sprintf("SET chpg.max_wait = '%dms'; SELECT count(*) FROM chpg_slow_patterns($DAY)", $seconds * 1000 + $margin));
+	is(request_count($url), $margin < 0 ? 1 : 21, "with $margin ms to spare");
+}
+
+# A change that has no turn is not sent, and that is what is said.
+$id = limit('1/30s');
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+clear_journal($url);
+unlike(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_restart_service('$SERVICE')", '53400', qr/budget is used up/, 'a change without a turn'),
+	qr/carried out/, 'was certainly not carried out');
+begin_in_session($sessions[2], "SELECT FROM chpg_restart_service('$SERVICE')");
+wait_until(sub { budget('waiting', $id) eq '1' }, 'a change waits for its turn');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%restart%') . ')');
+await_in_session($sessions[2], qr/ERROR:  57014/);
+unlike($sessions[2]->{stderr}, qr/carried out/, 'nor was one that was canceled before its turn');
+is(request_count($url), 0, 'nothing was sent');
 
 # Pages are known one by one.
 limit('2/2s', services => 1, patterns => 1500);
@@ -151,6 +234,42 @@ my @times = map { $_->{at} } @{ journal($url)->{requests} };
 cmp_ok($times[1] - $times[0], '>=', 2, 'nobody asks before the reset');
 wait_until(sub { request_count($url) == 3 }, 'both have asked');
 is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chpg_stats WHERE key_id = '$id'"), '1|1', 'the statistics have the refusal');
+
+# A reset that is too far away is not waited for.
+$id = limit('10/1s');
+fault($url, status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '30' });
+fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'a refusal for long');
+like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'another session'),
+	qr/1 request is needed, and 0 can be sent now; the last could be sent in (?:29\.\d|30\.0) s/, 'knows until when');
+is(request_count($url), 1, 'and asks nothing');
+is(budget('free', $id), 0, 'no request is free');
+
+# All databases together
+$id = limit('3/1s');
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', "CREATE EXTENSION chpg; CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '3/1s');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
+$node->safe_psql($_, q{SET chpg.cache_ttl = '10s'; SELECT FROM chpg_organizations()}) for 'postgres', 'other';
+is(request_count($url), 1, 'databases share answers');
+$node->safe_psql('other', 'SELECT FROM chpg_organizations();' x 3);
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations();' x 3);
+is(request_count($url), 7, 'two databases ask');
+cmp_ok(max_arrivals(1), '<=', 3, 'and share the budget');
+
+# What was never sent takes nothing: nobody accepts this connection.
+my $hole = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
+my @backlog = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $hole->sockport, Blocking => 0) } 1 .. 3;
+my $HOLE = q{SELECT FROM chpg_services('hole')};
+$node->safe_psql('postgres',
+	"CREATE SERVER hole FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'http://127.0.0.1:" . $hole->sockport . "', organization_id 'f001cfed-390b-4897-9d38-697e646612d2', rate_limit '1/60s');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER hole OPTIONS (key_id 'holeKey', key_secret 'x')");
+fails_with($node, "SET chpg.connect_timeout = '200ms'; SET chpg.max_retries = 0; SET chpg.max_wait = '1s'; $HOLE", '08001', qr/no connection/, 'no connection') for 1 .. 3;
+is(budget('used', 'holeKey'), 0, 'takes nothing of the budget');
+begin_in_session($sessions[2], $HOLE);
+wait_until(sub { budget('used', 'holeKey') eq '1' }, 'one connects');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%hole%') . ')');
+await_in_session($sessions[2], qr/ERROR:  57014/);
+is(budget('used, waiting', 'holeKey'), '0|0', 'nor does one who is canceled before he is connected');
 
 # Two servers with one key: the stricter limit holds for both. A change acts at
 # once.
@@ -183,6 +302,13 @@ is($node->safe_psql('postgres', 'SELECT server FROM chpg_budget', @stranger), 'p
 is($node->safe_psql('postgres', "SELECT sum(refused) || ' of ' || sum(requests) FROM chpg_stats", @stranger), '1 of 1', 'and its own statistics');
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget', extra_params => [ '-U', 'monitor' ]), '>', 5, 'a monitor sees all');
 fails_with($node, "SELECT $_()", '42501', qr/permission denied/, "$_ by a stranger", @stranger) for 'chpg_stats_reset', 'chpg_cache_reset';
+
+# Who has no key sees none; a mapping for PUBLIC is of those who may use the server.
+$node->safe_psql('postgres', 'CREATE ROLE keyless LOGIN; CREATE ROLE public_user LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO public_user;'
+	  . "CREATE USER MAPPING FOR PUBLIC SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
+is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM chpg_budget), (SELECT count(*) FROM chpg_stats)', extra_params => [ '-U', 'keyless' ]), '0|0', 'without a key nothing is seen');
+is($node->safe_psql('postgres', 'SELECT DISTINCT key_id FROM chpg_stats', extra_params => [ '-U', 'public_user' ]), $id, 'with that of PUBLIC only its numbers');
+$node->safe_psql('postgres', 'DROP USER MAPPING FOR PUBLIC SERVER chpg');
 
 # What is counted
 $id = limit('unlimited');
@@ -225,5 +351,14 @@ wait_until(sub { ($node->psql('postgres', 'SELECT 1'))[0] != 0 || slurp_file($no
 $node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
 costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'the first request after a crash');
 is(budget('waiting', $id), 0, 'nothing is left of before');
+
+# A shutdown does not wait for turns.
+limit('1/30s');
+my $waiter = open_session($node);
+begin_in_session($waiter, 'SELECT FROM chpg_organizations(); SELECT FROM chpg_organizations()');
+wait_until(sub { $node->safe_psql('postgres', "SELECT sum(waiting) FROM chpg_budget") eq '1' }, 'one waits');
+$started = time;
+$node->restart;
+cmp_ok(time - $started, '<', 5, 'a restart does not wait for those who wait');
 
 done_testing();

@@ -104,6 +104,10 @@ ChpgTest::control($url, 'POST', 'services/orders', { state => 'running' });
 in_session($sessions[1], "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')");
 is(in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$SERVICE'"), 'running', 'what chpg_wait saw, all see');
 
+begin_anew();
+$node->safe_psql('postgres', "$CACHED $LIST");
+costs($node, $url, "$CACHED SET chpg.dry_run = on; $TAG; SET chpg.dry_run = off; $LIST", 1, 'a change that is only shown leaves answers valid');
+
 # Keys: an answer belongs to who knows the secret.
 $node->safe_psql('postgres',
 	"CREATE ROLE guesser LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO guesser;"
@@ -112,6 +116,10 @@ $node->safe_psql('postgres', "$CACHED $LIST");
 fails_with($node, "$CACHED $LIST", '28000', qr/did not accept the key/, 'a wrong secret', extra_params => [ '-U', 'guesser' ]);
 fails_with($node, "$CACHED SELECT * FROM chpg_connect('$KEY_ID', 'guessed', server => 'chpg')", '28000', qr/did not accept/, 'chpg_connect');
 
+fails_with($node, "$CACHED $LIST; ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_secret 'wrong'); $LIST",
+	'28000', qr/did not accept the key/, 'a secret that changes within a session');
+$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_secret '$KEY_SECRET')");
+
 # One execution of a statement
 my %ONCE = (
 	'a self-join' => [ 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1 ],
@@ -119,6 +127,11 @@ my %ONCE = (
 	'repeated arguments' => [ "SELECT count(*) FROM (VALUES ('$SERVICE'), ('$SERVICE')) v(id), LATERAL chpg_service(v.id)", 1 ],
 	'a union' => [ 'TABLE chpg_services UNION ALL TABLE chpg_services', 1 ],
 	'results side by side' => [ "SELECT chpg_service('$SERVICE'), chpg_service('$SERVICE')", 1 ],
+	'a correlated subquery' => [ 'SELECT (SELECT count(*) FROM chpg_services() WHERE i > 0) FROM generate_series(1, 5) i', 1 ],
+	'common table expressions' => [ 'WITH a AS MATERIALIZED (TABLE chpg_services), b AS MATERIALIZED (TABLE chpg_services) SELECT FROM a, b', 1 ],
+	'a cursor' => [ 'BEGIN; DECLARE c CURSOR FOR SELECT chpg_services() UNION ALL SELECT chpg_services(); FETCH 1 FROM c; FETCH ALL FROM c; COMMIT', 1 ],
+	'services by name' => [ "SELECT FROM chpg_slow_patterns($WINDOW, 'orders') a, chpg_slow_patterns($WINDOW, 'orders') b", 2 ],
+	'a change in between' => [ "SELECT (SELECT count(*) FROM chpg_services()), (SELECT count(*) FROM chpg_set_tags('$SERVICE', '{\"team\": \"data\"}')), (SELECT count(*) FROM chpg_services())", 4 ],
 	'a loop' => [ 'DO $$ BEGIN FOR i IN 1..3 LOOP PERFORM * FROM chpg_services(); END LOOP; END $$', 3 ],
 	'executions of a prepared statement' => [ "PREPARE p AS $LIST; EXECUTE p; EXECUTE p", 2 ]);
 begin_anew();
@@ -164,6 +177,48 @@ my $started = time;
 is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '300ms'; $LIST"), 6, 'one with less time asks by himself');
 cmp_ok(time - $started, '<', 2.5, 'in his own time');
 in_session($sessions[0], '\echo');
+
+# Who wants no old answers does not wait for others' either.
+begin_anew();
+fault($url, latency_ms => 1500, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+$started = time;
+$node->safe_psql('postgres', "SET chpg.cache_ttl = 0; $LIST");
+cmp_ok(time - $started, '<', 1, 'one without a cache does not wait');
+in_session($sessions[0], '\echo');
+is(request_count($url), 2, 'but asks');
+
+# A statement that goes on after its fleet failed holds no flight.
+begin_anew();
+my $billing = $node->safe_psql('postgres', "$CACHED SELECT id FROM chpg_services() WHERE name = 'billing'");
+fault($url, path => "/$billing/", status => 403, latency_ms => 500, times => 1);
+fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 5);
+clear_journal($url);
+in_session($sessions[2], 'SELECT pg_advisory_lock(1)');
+begin_in_session($sessions[0], "DO \$\$ BEGIN BEGIN PERFORM FROM chpg_slow_patterns($WINDOW); EXCEPTION WHEN insufficient_privilege THEN NULL; END; PERFORM pg_advisory_xact_lock(1); END \$\$");
+wait_until(sub { request_count($url) == 6 }, 'a fleet is under way');
+is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW, '$SERVICE')"), 60, 'what a failed fleet has left is asked by who waits for it');
+is($node->safe_psql('postgres', q{SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'}), 'Lock', 'while the statement goes on');
+in_session($sessions[2], 'SELECT pg_advisory_unlock(1)');
+in_session($sessions[0], '\echo');
+
+# A cursor that nobody reads from holds nobody up.
+begin_anew(services => 4, patterns => 700);
+in_session($sessions[0], "BEGIN; DECLARE c CURSOR FOR SELECT chpg_slow_patterns($WINDOW); FETCH 1 FROM c");
+$started = time;
+is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW)"), 2800, 'beside an open cursor');
+cmp_ok(time - $started, '<', 3, 'others go on');
+is($node->safe_psql('postgres', 'SELECT max(waiting) FROM chpg_budget'), 0, 'it waits for nothing');
+in_session($sessions[0], 'ROLLBACK');
+
+# A fleet that all want costs one fleet, also where turns are few.
+begin_anew(patterns => 3);
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '4/0.5s')});
+my @fleets = all_ask("SELECT count(*) FROM chpg_slow_patterns($WINDOW)");
+is(shift @fleets, 7, 'one fleet for all, in turns');
+like($_, qr/^18$/m, 'all rows are there') for @fleets;
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
 # An error of the API goes to all; whether a passing one is the end, each decides.
 begin_anew();

@@ -8,9 +8,11 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use ChpgTest;
+use JSON::PP;
 use List::Util qw(max);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $WINDOW = "'2026-11-20 00:00Z', '2026-11-20 12:00Z'";
 my $FLEET = "SELECT count(DISTINCT service_id) FROM chpg_slow_patterns($WINDOW)";
@@ -58,8 +60,40 @@ only_fault(status => 401, path => "/$id{billing}/");
 fails_with($node, "$WARN $FLEET", '28000', qr/did not accept the key/, 'a key that is not accepted');
 only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '0.1' }, path => "/$id{billing}/");
 fails_with($node, "$WARN $FLEET", '53400', qr/budget is used up/, 'a budget that is used up');
+only_fault(status => 500, path => "/$id{billing}/");
+fails_with($node, "$WARN SELECT FROM chpg_slow_patterns($WINDOW, 'billing')", '58000', qr/ERROR:  58000/, 'a service that was named is no fleet');
+only_fault(status => 403, path => 'slowQueryPatterns');
+fails_with($node, "$WARN $FLEET", '42501', qr/ERROR:  42501/, 'a key without the permission');
+only_fault(hang => JSON::PP::true, path => "/$id{billing}/");
+($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.request_timeout = '500ms'; $FLEET");
+is($rows, 5, 'with warnings: a service that does not answer');
+like($warnings, qr/WARNING:  08006: /, 'with warnings: is told of');
+only_fault(oversize_bytes => 1_500_000, path => "/$id{billing}/");
+($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.max_response_size = '1MB'; $FLEET");
+is($rows, 5, 'with warnings: a service that answers too much');
+like($warnings, qr/WARNING:  54000: /, 'with warnings: is told of');
+
+# A failure is told at once, whoever else has not answered yet.
+only_fault(status => 403, path => "/$id{billing}/");
+fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns');
+my $started = time;
+fails_with($node, $FLEET, '42501', qr/billing/, 'a fleet of which one fails and the others do not answer');
+cmp_ok(time - $started, '<', 5, 'does not wait for them');
 clear_faults($url);
 fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr/HINT:  Available values: error, warning/, 'another reaction');
+
+# What is known already needs no budget.
+$node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; $FLEET");
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '1/60s')});
+is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; $FLEET", 0, 'a fleet that is known'), 6, 'needs no budget');
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+
+# A page that fails does not take back those before.
+reset_emulator($url, services => 3, patterns => 700);
+fault($url, status => 500, path => "/$id{billing}/", query => 'offset=500');
+($status, $rows, $warnings) = $node->psql('postgres', "$WARN SELECT count(*) FROM chpg_slow_patterns($WINDOW)");
+is($rows, 700 + 500 + 700, 'with warnings: what came before a failure stays');
+is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: which is told once');
 
 # So many at a time
 reset_emulator($url, services => 24, patterns => 3);
