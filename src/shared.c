@@ -164,19 +164,50 @@ is_idle(const ChpgShared *shared, int number)
 	return true;
 }
 
-/* A free place, or that of the key that was not used for the longest time. */
+/* Until when what is known of a key's requests matters. */
+static int64
+matters_until(const ChpgKey *key)
+{
+	int64		window = 0;
+	int64		until = key->blocked_until;
+
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+		window = Max(window, key->limits[i].window);
+	for (int i = 0; i < CHPG_MAX_RATE; i++)
+	{
+		if (key->slots[i].serial != 0)
+			until = Max(until, key->slots[i].arrived + window);
+	}
+	return until;
+}
+
+/*
+ * A free place, or that of a key of which nothing need be remembered, if there
+ * is one; of several, that of the one that was not used for the longest time.
+ */
 static int
 find_place(const ChpgShared *shared)
 {
+	int64		now = chpg_now();
 	int			place = -1;
+	bool		place_matters = true;
 
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
-		if (!shared->keys[i].in_use)
+		const ChpgKey *key = &shared->keys[i];
+		bool		matters;
+
+		if (!key->in_use)
 			return i;
-		if ((place < 0 || shared->keys[i].used < shared->keys[place].used) &&
-			is_idle(shared, i))
+		if (!is_idle(shared, i))
+			continue;
+		matters = matters_until(key) > now;
+		if (place < 0 || (place_matters && !matters) ||
+			(place_matters == matters && key->used < shared->keys[place].used))
+		{
 			place = i;
+			place_matters = matters;
+		}
 	}
 	return place;
 }
