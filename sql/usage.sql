@@ -48,6 +48,7 @@ CREATE TYPE chpg_stats_row AS (
 	rate_limited bigint,
 	failed bigint,
 	broken bigint,
+	unsent bigint,
 	retries bigint,
 	waits bigint,
 	wait_time_us bigint,
@@ -68,7 +69,8 @@ COMMENT ON COLUMN chpg_stats_row.succeeded IS 'Of them, answered with success (2
 COMMENT ON COLUMN chpg_stats_row.refused IS 'Of them, refused by the API (4xx, except 429).';
 COMMENT ON COLUMN chpg_stats_row.rate_limited IS 'Of them, refused for the rate limit (429).';
 COMMENT ON COLUMN chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
-COMMENT ON COLUMN chpg_stats_row.broken IS 'Of them, without a complete answer: no connection, broken, timed out, too large.';
+COMMENT ON COLUMN chpg_stats_row.broken IS 'Of them, without a complete answer: broken, timed out, too large.';
+COMMENT ON COLUMN chpg_stats_row.unsent IS 'Attempts beside them that failed before anything was sent: no connection, or none that can be trusted.';
 COMMENT ON COLUMN chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
 COMMENT ON COLUMN chpg_stats_row.waits IS 'Requests that waited for the budget.';
 COMMENT ON COLUMN chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';

@@ -195,7 +195,7 @@ count_outcome(ChpgCall *call, const ChpgHttpResponse *response)
 	if (response->outcome == CHPG_HTTP_MALFORMED)
 		values[CHPG_FAILED] = 1;
 	else if (response->outcome != CHPG_HTTP_ANSWERED)
-		values[CHPG_BROKEN] = 1;
+		values[chpg_http_sent(call->transfer) ? CHPG_BROKEN : CHPG_UNSENT] = 1;
 	else if (response->status == 429)
 		values[CHPG_RATE_LIMITED] = 1;
 	else if (response->status >= 400 && response->status < 500)

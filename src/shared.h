@@ -38,6 +38,7 @@ typedef enum ChpgCounter
 	CHPG_RATE_LIMITED,			/* 429 */
 	CHPG_FAILED,				/* 3xx, 5xx, and what is no HTTP */
 	CHPG_BROKEN,				/* no complete answer */
+	CHPG_UNSENT,				/* no connection to send it by */
 	CHPG_RETRIES,
 	CHPG_WAITS,
 	CHPG_WAIT_TIME,				/* microseconds */
