@@ -76,12 +76,10 @@ look_into_memo(ChpgCall *call)
 static int64
 patience(const ChpgCall *call)
 {
-	int64		now = chpg_now();
-	int64		wait = Min((int64) chpg_request_timeout * 1000,
-						   call->started + (int64) chpg_max_wait * 1000 - now);
+	int64		wait = (int64) chpg_request_timeout * 1000;
 
 	if (call->question.deadline > 0)
-		wait = Min(wait, call->question.deadline - now);
+		wait = Min(wait, call->question.deadline - chpg_now());
 	return wait;
 }
 

@@ -57,7 +57,8 @@ struct ChpgCall
 	ChpgTransfer *transfer;		/* NULL between attempts */
 	ChpgGrant	grant;			/* its place in the key's budget */
 	bool		sent;			/* when it was left alone last */
-	int64		started;		/* when the first attempt was due */
+	int64		waited;			/* microseconds, with no request under way */
+	int64		waited_until;	/* up to when they are counted */
 	int64		not_before;		/* when the next attempt is due */
 	int64		queued;			/* since when it waits for the budget, or 0 */
 	int64		queue_time;		/* how long it has, for this attempt */

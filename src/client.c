@@ -98,7 +98,6 @@ chpg_call_create(const ChpgQuestion *question)
 	call->url = chpg_build_url(question, call->path);
 	call->body = chpg_build_body(question, false);
 	call->write = chpg_is_write(question->endpoint);
-	call->started = chpg_now();
 	register_call(call);
 	MemoryContextSwitchTo(caller);
 	return call;
@@ -137,7 +136,7 @@ sender(ChpgCall *call)
 	return call->leader != NULL ? call->leader : call;
 }
 
-/* When a call that waits so long already has to have its turn. */
+/* When a call that has waited so long already has to have its turn. */
 static int64
 time_limit(int64 waited, const char **setting)
 {
@@ -168,7 +167,7 @@ has_time(ChpgCall *call, int64 due)
 {
 	int64		now = chpg_now();
 	const char *setting;
-	int64		limit = time_limit(now - call->started, &setting);
+	int64		limit = time_limit(call->waited, &setting);
 	int			available = 0;
 
 	if (call->question.deadline > 0)
@@ -199,7 +198,7 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call);
 	else if (call->queued == 0)
 		call->queued = chpg_now();
-	due = Min(due, call->started + (int64) chpg_max_wait * 1000 + 1);
+	due = Min(due, chpg_now() + (int64) chpg_max_wait * 1000 - call->waited + 1);
 	if (call->question.deadline > 0)
 		due = Min(due, call->question.deadline + 1);
 	return due;
@@ -210,14 +209,14 @@ try_to_send(ChpgCall *call)
  * backend's ticket, and those after him wait for it.
  */
 static int64
-send_due(List *calls, ChpgWaitReason *reason)
+send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 {
 	int64		next = CHPG_FOREVER;
-	bool		queued = false;
 	bool		travelling = false;
 	bool		following = false;
 	ListCell   *lc;
 
+	*queued = false;
 	foreach(lc, calls)
 	{
 		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
@@ -232,10 +231,10 @@ send_due(List *calls, ChpgWaitReason *reason)
 		{
 			if (call->not_before > chpg_now())
 				due = call->not_before;
-			else if (!queued)
+			else if (!*queued)
 			{
 				due = try_to_send(call);
-				queued = due != 0 && call->state == CALL_RUNNING;
+				*queued = due != 0 && call->state == CALL_RUNNING;
 			}
 		}
 		if (call->state != CALL_RUNNING || call->leader != NULL)
@@ -248,9 +247,9 @@ send_due(List *calls, ChpgWaitReason *reason)
 		following |= call->follows;
 		MemoryContextSwitchTo(caller);
 	}
-	if (!queued)
+	if (!*queued)
 		chpg_budget_leave(false);
-	*reason = travelling ? CHPG_WAIT_REQUEST : queued ? CHPG_WAIT_BUDGET :
+	*reason = travelling ? CHPG_WAIT_REQUEST : *queued ? CHPG_WAIT_BUDGET :
 		following ? CHPG_WAIT_SHARED : CHPG_WAIT_PAUSE;
 	return next;
 }
@@ -303,24 +302,48 @@ for_each_sender(List *calls, void (*act) (ChpgCall *call))
 	}
 }
 
+/* Time has passed, in which some calls only waited for their turn. */
+static void
+count_wait(List *calls, int64 since, int64 until)
+{
+	ListCell   *lc;
+
+	foreach(lc, calls)
+	{
+		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+
+		if (call->state == CALL_RUNNING && call->transfer == NULL && !call->follows)
+			call->waited += until - Max(since, call->waited_until);
+		call->waited_until = until;
+	}
+}
+
 static ChpgCall *
-wait_for_any(List *calls)
+wait_for_any(List *calls, int64 *queue_time)
 {
 	ChpgCall   *ended;
 
 	while ((ended = find_ended(calls)) == NULL)
 	{
 		ChpgWaitReason reason;
-		int64		next = send_due(calls, &reason);
+		bool		queued;
+		int64		next = send_due(calls, &reason, &queued);
+		int64		since = chpg_now();
+		int64		until;
 
-		if (next > chpg_now())
-			chpg_http_wait(next, reason);
+		if (next <= since)
+			continue;
+		chpg_http_wait(next, reason);
+		until = chpg_now();
+		count_wait(calls, since, until);
+		if (queued)
+			*queue_time += until - since;
 	}
 	return ended;
 }
 
 ChpgCall *
-chpg_calls_wait(List *calls)
+chpg_calls_wait(List *calls, int64 *queue_time)
 {
 	ErrorContextCallback callback;
 	ChpgCall   *volatile ended = NULL;
@@ -332,7 +355,7 @@ chpg_calls_wait(List *calls)
 	for_each_sender(calls, chpg_call_resume);
 	PG_TRY();
 	{
-		ended = wait_for_any(calls);
+		ended = wait_for_any(calls, queue_time);
 	}
 	PG_FINALLY();
 	{
@@ -342,6 +365,14 @@ chpg_calls_wait(List *calls)
 	PG_END_TRY();
 	error_context_stack = callback.previous;
 	return ended;
+}
+
+void
+chpg_call_wait(ChpgCall *call)
+{
+	int64		queue_time = 0;
+
+	(void) chpg_calls_wait(list_make1(call), &queue_time);
 }
 
 ChpgCall *
@@ -498,7 +529,7 @@ chpg_call_perform(const ChpgQuestion *question, ChpgCall **result)
 {
 	ChpgCall   *call = chpg_call_create(question);
 
-	(void) chpg_calls_wait(list_make1(call));
+	chpg_call_wait(call);
 	if (call->state == CALL_FAILED)
 		chpg_call_report(call);
 	*result = call;

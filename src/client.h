@@ -27,9 +27,13 @@ extern void chpg_call_end(ChpgCall *call);
 
 /*
  * Send and receive for these calls until one of them ends, and return it.
- * Earlier ones come first where they compete.
+ * Earlier ones come first where they compete.  *queue_time grows by the
+ * microseconds for which one of them waited for the key's budget.
  */
-extern ChpgCall *chpg_calls_wait(List *calls);
+extern ChpgCall *chpg_calls_wait(List *calls, int64 *queue_time);
+
+/* The same for a single call. */
+extern void chpg_call_wait(ChpgCall *call);
 
 /* The answer of a call that has ended, or NULL if it failed. */
 extern ChpgJson *chpg_call_document(const ChpgCall *call);
@@ -77,7 +81,7 @@ extern bool chpg_is_answered(const ChpgQuestion *question);
 
 /*
  * Can so many more requests be sent in time (chpg.max_wait, statement_timeout)
- * by a statement that has waited for so many microseconds?  *seconds is how
+ * by a statement that has waited for the budget for so many microseconds?  *seconds is how
  * long they take.  The second throws error 53400, which says what would be
  * needed.
  */

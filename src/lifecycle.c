@@ -189,7 +189,7 @@ attempt_write(const ChpgQuestion *question)
 
 	PG_TRY();
 	{
-		(void) chpg_calls_wait(list_make1(call));
+		chpg_call_wait(call);
 	}
 	PG_CATCH();
 	{

@@ -83,7 +83,7 @@ struct ChpgStream
 	List	   *waiting;		/* sources whose next page is not asked for */
 	List	   *active;			/* sources with a call under way */
 	Source	   *current;		/* whose answer is being decoded */
-	int64		waited;			/* microseconds, for all answers together */
+	int64		waited;			/* microseconds, for the budget */
 	int			num_failed;		/* services that vanished, or failed */
 	ChpgCall   *failed;			/* the call that found the first of them */
 };
@@ -389,15 +389,13 @@ static Source *
 wait_for_source(ChpgStream *stream)
 {
 	List	   *calls = NIL;
-	int64		started = chpg_now();
 	ChpgCall   *ended;
 	ListCell   *lc;
 	Source	   *source = NULL;
 
 	foreach(lc, stream->active)
 		calls = lappend(calls, ((Source *) lfirst(lc))->call);
-	ended = chpg_calls_wait(calls);
-	stream->waited += chpg_now() - started;
+	ended = chpg_calls_wait(calls, &stream->waited);
 	list_free(calls);
 	foreach(lc, stream->active)
 	{

@@ -206,7 +206,7 @@ poll_once(Wait *wait, HeapTuple *row)
 	const char *state;
 	HeapTuple	tuple;
 
-	(void) chpg_calls_wait(list_make1(call));
+	chpg_call_wait(call);
 	if (chpg_call_failed(call))
 		return handle_failed_poll(wait, call);
 	wait->failures = 0;
