@@ -40,6 +40,7 @@ OBJS = \
 	src/request.o \
 	src/rows.o \
 	src/secrecy.o \
+	src/seen.o \
 	src/services.o \
 	src/settings.o \
 	src/shared.o \

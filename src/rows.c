@@ -16,10 +16,10 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "rows.h"
+#include "seen.h"
 #include "services.h"
 #include "settings.h"
 #include "sockets.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "window.h"
@@ -29,18 +29,6 @@
 
 /* As many requests are worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
-
-/* Identifies a row among the pages of a service. */
-typedef struct RowIdentity
-{
-	uint64		hash[2];
-} RowIdentity;
-
-typedef struct SeenRow
-{
-	RowIdentity identity;		/* hash key */
-	int			page;			/* on which it was first seen */
-} SeenRow;
 
 /* What is read: a service, or the organization. */
 typedef struct Target
@@ -59,12 +47,13 @@ typedef struct Source
 	int			page;
 	int			limit;			/* rows asked for in this page; 0: no pages */
 	int64		offset;			/* of this page */
-	int			page_rows;		/* rows that this page had */
-	int			new_rows;		/* of them, not on earlier pages */
-	RowIdentity rows_hash;		/* of all rows of the page, if they may repeat */
-	RowIdentity last_hash;		/* of the page before */
+	int			page_rows;		/* rows of this page so far */
+	uint64		page_hash;		/* of all rows of this page, or 0 */
+	uint64		last_hash;		/* of the page before */
 	int64		total_rows;		/* rows returned */
-	HTAB	   *seen;			/* SeenRow, if there may be several pages */
+	ChpgSeen   *seen;			/* rows, if there may be several pages */
+	bool	   *repeated;		/* for each row of this page, or NULL */
+	int			num_repeated;
 } Source;
 
 struct ChpgStream
@@ -239,7 +228,7 @@ static void
 free_source(Source *source)
 {
 	if (source->seen != NULL)
-		hash_destroy(source->seen);
+		chpg_seen_free(source->seen);
 	pfree(source->arguments);
 	pfree(source);
 }
@@ -356,9 +345,8 @@ ask_for_page(ChpgStream *stream, Source *source)
 	source->limit = question.limit;
 	source->page++;
 	source->page_rows = 0;
-	source->new_rows = 0;
-	source->last_hash = source->rows_hash;
-	memset(&source->rows_hash, 0, sizeof(RowIdentity));
+	source->last_hash = source->page_hash;
+	source->page_hash = 0;
 	source->call = chpg_call_create(&question);
 	stream->active = lappend(stream->active, source);
 }
@@ -451,79 +439,81 @@ check_failed(const ChpgStream *stream)
  * Pages of live data may overlap
  */
 
-static RowIdentity
+static uint64
 identify_row(const ChpgStream *stream)
 {
-	RowIdentity identity = {{1, 2}};
+	uint64		identity = 1;
 
 	for (const char *const *key = stream->wanted.endpoint->identity;
 		 *key != NULL; key++)
 	{
 		ChpgJsonNode *node = chpg_decoder_get(stream->decoder, *key);
 		char	   *text = node ? chpg_json_text(node) : NULL;
+		uint64		hash = 0;
 
-		for (int i = 0; i < 2; i++)
-			identity.hash[i] = hash_combine64(identity.hash[i],
-											  text == NULL ? 0 :
-											  hash_bytes_extended((unsigned char *) text,
-																  strlen(text),
-																  identity.hash[i]));
 		if (text != NULL)
+		{
+			hash = hash_bytes_extended((unsigned char *) text, strlen(text),
+									   identity);
 			pfree(text);
+		}
+		identity = hash_combine64(identity, hash);
 	}
 	return identity;
 }
 
-/* Rows that may be equal only tell whether the whole page is. */
-static void
-add_to_hash(ChpgStream *stream, Source *source)
+static uint64 *
+identify_rows(const ChpgStream *stream, int *num_rows)
 {
-	RowIdentity identity = identify_row(stream);
+	int			size = stream->wanted.endpoint->page_size;
+	uint64	   *identities = palloc(size * sizeof(uint64));
 
-	for (int i = 0; i < 2; i++)
-		source->rows_hash.hash[i] = hash_combine64(source->rows_hash.hash[i],
-												   identity.hash[i]);
+	*num_rows = 0;
+	while (chpg_decoder_next(stream->decoder))
+	{
+		if (*num_rows == size)
+		{
+			size *= 2;
+			identities = repalloc_huge(identities, size * sizeof(uint64));
+		}
+		identities[(*num_rows)++] = identify_row(stream);
+	}
+	return identities;
 }
 
+/* Find the rows of earlier pages, before the page is decoded. */
 static void
-create_seen(ChpgStream *stream, Source *source)
+look_through_page(ChpgStream *stream, Source *source)
 {
-	HASHCTL		control = {
-		.keysize = sizeof(RowIdentity),
-		.entrysize = sizeof(SeenRow),
-		.hcxt = stream->context
-	};
+	int64		max_rows = stream->wanted.max_rows;
+	bool		only_page = source->page == 1 && max_rows > 0 &&
+	source->limit >= max_rows;
+	MemoryContext caller;
+	uint64	   *identities;
+	int			num_rows;
 
-	source->seen = hash_create("chpg rows seen", 1024, &control,
-							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-/* Was the current row on an earlier page of its source? */
-static bool
-is_repeated(ChpgStream *stream, Source *source)
-{
-	RowIdentity identity;
-	SeenRow    *seen;
-	bool		found;
-
+	if (source->limit == 0 || only_page)
+		return;
+	caller = MemoryContextSwitchTo(stream->context);
+	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
+	identities = identify_rows(stream, &num_rows);
 	if (stream->wanted.endpoint->by_time)
 	{
-		add_to_hash(stream, source);
-		return false;
+		/* Rows that may be equal only tell whether the whole page is. */
+		for (int i = 0; i < num_rows; i++)
+			source->page_hash = hash_combine64(source->page_hash, identities[i]);
 	}
-	if (source->seen == NULL)
+	else
 	{
-		/* Less than a page wanted: there will be no other. */
-		if (source->limit == 0 ||
-			source->limit < stream->wanted.endpoint->page_size)
-			return false;
-		create_seen(stream, source);
+		if (source->seen == NULL)
+			source->seen = chpg_seen_create();
+		source->repeated = MemoryContextAllocHuge(stream->context,
+												  num_rows * sizeof(bool));
+		source->num_repeated = chpg_seen_page(source->seen, identities,
+											  num_rows, source->repeated);
 	}
-	identity = identify_row(stream);
-	seen = hash_search(source->seen, &identity, HASH_ENTER, &found);
-	if (!found)
-		seen->page = source->page;
-	return seen->page < source->page;
+	pfree(identities);
+	MemoryContextSwitchTo(caller);
 }
 
 /*
@@ -550,10 +540,12 @@ next_of_page(ChpgStream *stream, Source *source, Datum *values, bool *nulls)
 	while ((max_rows == 0 || source->total_rows < max_rows) &&
 		   chpg_decoder_next(stream->decoder))
 	{
+		bool		repeated = source->repeated != NULL &&
+		source->repeated[source->page_rows];
+
 		source->page_rows++;
-		if (is_repeated(stream, source))
+		if (repeated)
 			continue;
-		source->new_rows++;
 		chpg_decoder_row(stream->decoder, values, nulls);
 		if (is_beyond_end(stream, source, values, nulls))
 			continue;
@@ -567,12 +559,16 @@ static void
 start_page(ChpgStream *stream, Source *source)
 {
 	const ChpgEndpoint *endpoint = stream->wanted.endpoint;
+	ErrorContextCallback callback;
 
+	chpg_call_push_context(source->call, &callback);
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
 								 source->target->service->id);
+	look_through_page(stream, source);
 	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
 	stream->current = source;
+	error_context_stack = callback.previous;
 }
 
 static bool
@@ -585,11 +581,10 @@ is_full(const Source *source)
 static void
 check_progress(const Source *source)
 {
-	bool		same = source->page > 1 &&
-	memcmp(&source->rows_hash, &source->last_hash, sizeof(RowIdentity)) == 0 &&
-	source->rows_hash.hash[0] != 0;
+	bool		same = source->page > 1 && source->page_hash != 0 &&
+	source->page_hash == source->last_hash;
 
-	if (is_full(source) && (source->new_rows == 0 || same))
+	if (is_full(source) && (source->num_repeated == source->page_rows || same))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
@@ -608,6 +603,10 @@ finish_page(ChpgStream *stream)
 	stream->current = NULL;
 	chpg_call_end(source->call);
 	source->call = NULL;
+	if (source->repeated != NULL)
+		pfree(source->repeated);
+	source->repeated = NULL;
+	source->num_repeated = 0;
 	if (enough || (!is_full(source) && slices_left(stream, source) == 0))
 	{
 		free_source(source);
