@@ -79,6 +79,8 @@ withdraw_request(ChpgCall *call)
 {
 	chpg_http_end(call->transfer);
 	call->transfer = NULL;
+	if (call->grant.serial != 0)
+		chpg_budget_return(&call->grant);
 	call->attempts--;
 	call->queued = chpg_now();
 }
@@ -93,6 +95,7 @@ chpg_call_pause(ChpgCall *call)
 	if (call->transfer != NULL)
 	{
 		call->sent = chpg_http_sent(call->transfer);
+		(void) chpg_http_hold(call->transfer, true);
 		count_request(call);
 		if (call->sent && call->write)
 			chpg_key_changed(call->question.connection);
@@ -107,13 +110,17 @@ chpg_call_pause(ChpgCall *call)
 void
 chpg_call_resume(ChpgCall *call)
 {
+	bool		stopped;
+	bool		lost;
+
 	if (call->flight.serial != 0 && !call->follows &&
 		!chpg_flight_resume(&call->flight))
 		call->flight.serial = 0;
-	if (call->grant.serial == 0 || chpg_budget_resume(&call->grant))
-		return;
-	call->grant.serial = 0;
-	if (call->transfer != NULL && !call->sent)
+	stopped = call->transfer != NULL && chpg_http_hold(call->transfer, false);
+	lost = call->grant.serial != 0 && !chpg_budget_resume(&call->grant);
+	if (lost)
+		call->grant.serial = 0;
+	if (call->transfer != NULL && !call->sent && (stopped || lost))
 		withdraw_request(call);
 }
 

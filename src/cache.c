@@ -70,6 +70,7 @@ typedef struct Flight
 	uint64		serial;
 	uint64		generation;
 	int			owner;			/* a process, or nobody */
+	uint64		ownership;		/* which of its calls: its reference has it */
 	int64		away;			/* since when the owner does not wait, or 0 */
 	int			followers;
 	bool		outdated;		/* the cache was cleared meanwhile */
@@ -446,6 +447,7 @@ new_flight(const ChpgReadId *id, uint64 generation)
 		flight->serial = ++cache->last_serial;
 		flight->generation = generation;
 		flight->owner = chpg_process_number();
+		flight->ownership = flight->serial;
 		return flight;
 	}
 	return NULL;
@@ -456,6 +458,7 @@ refer_to(ChpgFlight *reference, const Flight *flight)
 {
 	reference->number = flight - cache->flights;
 	reference->serial = flight->serial;
+	reference->ownership = flight->ownership;
 }
 
 /* NULL if the flight that is referred to has ended. */
@@ -475,7 +478,8 @@ look_up_own(const ChpgFlight *reference)
 {
 	Flight	   *flight = look_up(reference);
 
-	if (flight == NULL || flight->owner != chpg_process_number())
+	if (flight == NULL || flight->owner != chpg_process_number() ||
+		flight->ownership != reference->ownership)
 		return NULL;
 	return flight;
 }
@@ -505,11 +509,13 @@ stop_following(ChpgFlight *reference)
 	}
 }
 
+/* A call of this process that nobody waits for will not go on before ours. */
 static bool
 may_be_taken(const Flight *flight)
 {
 	return flight->owner == CHPG_NOBODY ||
-		(flight->away != 0 && flight->away + CHPG_AWAY_GRACE <= chpg_now());
+		(flight->away != 0 && (flight->owner == chpg_process_number() ||
+							   flight->away + CHPG_AWAY_GRACE <= chpg_now()));
 }
 
 /*
@@ -601,6 +607,7 @@ follow(Flight *flight, ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
 			return CHPG_CACHE_FOLLOW;
 		}
 		flight->owner = chpg_process_number();
+		flight->ownership = reference->ownership = ++cache->last_serial;
 		flight->away = 0;
 		flight->followers--;
 		cache->following[chpg_process_number()]--;

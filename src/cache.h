@@ -29,6 +29,7 @@ typedef struct ChpgFlight
 {
 	int			number;
 	uint64		serial;			/* 0: none */
+	uint64		ownership;		/* the flight's, while it is our own */
 } ChpgFlight;
 
 typedef enum ChpgCacheResult

@@ -53,6 +53,8 @@ struct ChpgTransfer
 	size_t		max_size;
 	size_t		header_size;
 	bool		sent;			/* the request was, or is about to be */
+	bool		held;			/* it must not be sent now */
+	bool		stopped;		/* ... which ended the transfer */
 	int64		began;			/* when the answer began, or 0 */
 	bool		too_large;
 	bool		out_of_memory;
@@ -144,7 +146,8 @@ on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_p
 {
 	ChpgTransfer *transfer = (ChpgTransfer *) arg;
 
-	if (transfer->sent)
+	transfer->stopped = transfer->held;
+	if (transfer->sent || transfer->held)
 		return CURL_PREREQFUNC_ABORT;
 	transfer->sent = true;
 	return CURL_PREREQFUNC_OK;
@@ -631,6 +634,13 @@ bool
 chpg_http_sent(const ChpgTransfer *transfer)
 {
 	return transfer->sent;
+}
+
+bool
+chpg_http_hold(ChpgTransfer *transfer, bool held)
+{
+	transfer->held = held;
+	return transfer->stopped;
 }
 
 int64

@@ -75,6 +75,12 @@ extern void chpg_http_end(ChpgTransfer *transfer);
  */
 extern void chpg_http_wait(int64 until, ChpgWaitReason reason);
 
+/*
+ * Whether a request that was not sent yet may be, while nobody waits for it but
+ * for others.  True if that has ended the transfer, which is to be made anew.
+ */
+extern bool chpg_http_hold(ChpgTransfer *transfer, bool held);
+
 /* Was any of the request sent, and when did the answer begin, or 0? */
 extern bool chpg_http_sent(const ChpgTransfer *transfer);
 extern int64 chpg_http_began(const ChpgTransfer *transfer);
