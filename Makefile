@@ -27,6 +27,12 @@ OBJS = \
 	src/endpoints.o \
 	src/exposition.o \
 	src/failure.o \
+	src/fdw.o \
+	src/fdw_data.o \
+	src/fdw_import.o \
+	src/fdw_plan.o \
+	src/fdw_request.o \
+	src/fdw_scan.o \
 	src/functions.o \
 	src/http.o \
 	src/invocation.o \
@@ -38,6 +44,7 @@ OBJS = \
 	src/question.o \
 	src/quote.o \
 	src/request.o \
+	src/resources.o \
 	src/rows.o \
 	src/secrecy.o \
 	src/seen.o \
@@ -58,6 +65,7 @@ SQL_FILES = \
 	sql/lifecycle.sql \
 	sql/monitoring.sql \
 	sql/usage.sql \
+	sql/tables.sql \
 	sql/views.sql
 
 DATA_built = chpg--$(EXTVERSION).sql

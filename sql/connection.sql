@@ -9,9 +9,16 @@ LANGUAGE C STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'chpg_validator';
 
 COMMENT ON FUNCTION chpg_validator(text[], oid) IS
-'Checks the options of servers (api_url, ca_file, organization_id, proxy, rate_limit) and user mappings (key_id, key_secret) of the wrapper chpg.';
+'Checks the options of servers (api_url, ca_file, organization_id, proxy, rate_limit), user mappings (key_id, key_secret) and foreign tables (resource) of the wrapper chpg.';
 
-CREATE FOREIGN DATA WRAPPER chpg NO HANDLER VALIDATOR chpg_validator;
+CREATE FUNCTION chpg_handler()
+RETURNS fdw_handler
+LANGUAGE C STRICT
+AS 'MODULE_PATHNAME', 'chpg_handler';
+
+COMMENT ON FUNCTION chpg_handler() IS 'Reads foreign tables of the wrapper chpg.';
+
+CREATE FOREIGN DATA WRAPPER chpg HANDLER chpg_handler VALIDATOR chpg_validator;
 
 COMMENT ON FOREIGN DATA WRAPPER chpg IS
 'ClickHouse Cloud''s API. A server stands for an organization, a user mapping for a role''s API key.';

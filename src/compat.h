@@ -10,8 +10,13 @@
 #ifndef CHPG_COMPAT_H
 #define CHPG_COMPAT_H
 
+#include "access/stratnum.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/pathnode.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/resowner.h"
@@ -128,6 +133,48 @@ chpg_owns_server(Oid serverid, Oid userid)
 	return object_ownercheck(ForeignServerRelationId, serverid, userid);
 #else
 	return pg_foreign_server_ownercheck(serverid, userid);
+#endif
+}
+
+static inline bool
+chpg_is_descending(const PathKey * pathkey)
+{
+#if PG_VERSION_NUM >= 180000
+	return pathkey->pk_cmptype == COMPARE_GT;
+#else
+	return pathkey->pk_strategy == BTGreaterStrategyNumber;
+#endif
+}
+
+static inline ForeignPath *
+chpg_create_foreignscan_path(PlannerInfo * root, RelOptInfo * rel, double rows,
+							 Cost startup_cost, Cost total_cost, List *pathkeys,
+							 Relids required_outer, List *fdw_private)
+{
+	return create_foreignscan_path(root, rel, NULL, rows,
+#if PG_VERSION_NUM >= 180000
+								   0,
+#endif
+								   startup_cost, total_cost, pathkeys,
+								   required_outer, NULL,
+#if PG_VERSION_NUM >= 170000
+								   NIL,
+#endif
+								   fdw_private);
+}
+
+/* Whose key a scan uses: the owner's of the view that it is in, if there is one. */
+static inline Oid
+chpg_scan_user(const ScanState * scan)
+{
+	const		ForeignScan *plan = (const ForeignScan *) scan->ps.plan;
+#if PG_VERSION_NUM >= 160000
+	return OidIsValid(plan->checkAsUser) ? plan->checkAsUser : GetUserId();
+#else
+	int			rti = plan->scan.scanrelid;
+	const		RangeTblEntry *rte = exec_rt_fetch(rti, scan->ps.state);
+
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
 #endif
 }
 

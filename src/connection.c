@@ -14,6 +14,7 @@
 #include "access/reloptions.h"
 #include "access/table.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "common/cryptohash.h"
@@ -22,6 +23,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "resources.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -45,6 +47,7 @@ static void check_key(const char *name, const char *value);
 static void check_organization_id(const char *name, const char *value);
 static void check_proxy(const char *name, const char *value);
 static void check_rate_limit(const char *name, const char *value);
+static void check_resource(const char *name, const char *value);
 
 static const Option options[] = {
 	{"api_url", ForeignServerRelationId, check_api_url},
@@ -54,6 +57,7 @@ static const Option options[] = {
 	{"rate_limit", ForeignServerRelationId, check_rate_limit},
 	{"key_id", UserMappingRelationId, check_key},
 	{"key_secret", UserMappingRelationId, check_key},
+	{"resource", ForeignTableRelationId, check_resource},
 	{NULL}
 };
 
@@ -243,6 +247,14 @@ check_rate_limit(const char *name, const char *value)
 	if (!parse_rate_limit(value, &requests, &window))
 		refuse_value(name, value,
 					 "Give the requests that a key may make in so many seconds, at most 256, such as 10/10s, or unlimited.");
+}
+
+static void
+check_resource(const char *name, const char *value)
+{
+	if (chpg_find_resource(value) == NULL)
+		refuse_value(name, value,
+					 psprintf("Give one of: %s.", chpg_resource_names()));
 }
 
 void
@@ -520,10 +532,10 @@ set_mapped_key(ChpgConnection *connection, List *given)
 }
 
 static bool
-has_mapping(Oid serverid)
+has_mapping(Oid serverid, Oid userid)
 {
 	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-								 ObjectIdGetDatum(GetUserId()),
+								 ObjectIdGetDatum(userid),
 								 ObjectIdGetDatum(serverid)) ||
 		SearchSysCacheExists2(USERMAPPINGUSERSERVER,
 							  ObjectIdGetDatum(InvalidOid),
@@ -531,24 +543,29 @@ has_mapping(Oid serverid)
 }
 
 ChpgConnection *
-chpg_connection_get(const char *name)
+chpg_connection_for(const ForeignServer *server, Oid userid)
 {
-	ForeignServer *server = chpg_connection_server(name);
 	ChpgConnection *connection = chpg_connection_create(server->servername,
 														server->options);
 
-	if (!has_mapping(server->serverid))
+	if (!has_mapping(server->serverid, userid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" has no key for server \"%s\"",
-						GetUserNameFromId(GetUserId(), false),
+						GetUserNameFromId(userid, false),
 						server->servername),
 				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
 						 quote_literal_cstr(server->servername))));
 	connection->server_id = server->serverid;
 	set_mapped_key(connection,
-				   GetUserMapping(GetUserId(), server->serverid)->options);
+				   GetUserMapping(userid, server->serverid)->options);
 	return connection;
+}
+
+ChpgConnection *
+chpg_connection_get(const char *server)
+{
+	return chpg_connection_for(chpg_connection_server(server), GetUserId());
 }
 
 List *
@@ -562,7 +579,7 @@ chpg_connection_list(void)
 		ForeignServer *server = GetForeignServerByName(lfirst(lc), false);
 		List	   *key;
 
-		if (!has_mapping(server->serverid))
+		if (!has_mapping(server->serverid, GetUserId()))
 			continue;
 		key = GetUserMapping(GetUserId(), server->serverid)->options;
 		if (chpg_get_option(key, "key_id") == NULL ||

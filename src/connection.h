@@ -48,6 +48,9 @@ typedef struct ChpgConnection
  */
 extern ChpgConnection *chpg_connection_get(const char *server);
 
+/* The same for a role and a server that are known; USAGE is not asked for. */
+extern ChpgConnection *chpg_connection_for(const ForeignServer *server, Oid userid);
+
 /* The server that chpg_connection_get() would use. */
 extern ForeignServer *chpg_connection_server(const char *server);
 

@@ -14,6 +14,7 @@
 #include "funcapi.h"
 #include "invocation.h"
 #include "miscadmin.h"
+#include "monitoring.h"
 #include "prometheus.h"
 #include "quote.h"
 #include "services.h"
@@ -45,25 +46,35 @@ typedef struct Column
  */
 
 /* The exposition text of a service, or of all. */
-static ChpgCall *
-ask(ChpgInvocation *invocation, ChpgQuestion *question)
+static void
+make_question(ChpgConnection *connection, const ChpgService *service,
+			  ChpgQuestion *question)
 {
-	ChpgCall   *call;
+	static const ChpgArguments no_arguments;
 
 	memset(question, 0, sizeof(ChpgQuestion));
-	question->connection = invocation->connection;
+	question->connection = connection;
 	question->endpoint = &chpg_endpoints[CHPG_GET_ALL_PROMETHEUS];
-	question->arguments = &invocation->arguments;
-	chpg_discover_organization(invocation->connection);
-	if (invocation->service != NULL)
+	question->arguments = &no_arguments;
+	if (service != NULL)
 	{
-		ChpgService *service = linitial(chpg_find_services(invocation->connection,
-														   invocation->service));
-
-		question->endpoint = invocation->endpoint;
+		question->endpoint = &chpg_endpoints[CHPG_GET_PROMETHEUS];
 		question->service_id = service->id;
 		question->service_name = service->shown_name;
 	}
+}
+
+static ChpgCall *
+ask(ChpgInvocation *invocation, ChpgQuestion *question)
+{
+	ChpgService *service = NULL;
+	ChpgCall   *call;
+
+	chpg_discover_organization(invocation->connection);
+	if (invocation->service != NULL)
+		service = linitial(chpg_find_services(invocation->connection,
+											  invocation->service));
+	make_question(invocation->connection, service, question);
 	(void) chpg_call_perform(question, &call);
 	return call;
 }
@@ -204,15 +215,17 @@ match_columns(TupleDesc tupdesc)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
 
-		for (int j = 0; j < lengthof(columns); j++)
+		for (int j = 0; j < lengthof(columns) && !attribute->attisdropped; j++)
 		{
-			if (strcmp(NameStr(attribute->attname), columns[j].name) == 0 &&
-				attribute->atttypid == columns[j].type)
-				matched[i] = &columns[j];
+			if (strcmp(NameStr(attribute->attname), columns[j].name) != 0)
+				continue;
+			if (attribute->atttypid != columns[j].type)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATATYPE_MISMATCH),
+						 errmsg("column \"%s\" must be of type %s", columns[j].name,
+								format_type_be(columns[j].type))));
+			matched[i] = &columns[j];
 		}
-		if (matched[i] == NULL)
-			elog(ERROR, "chpg_prometheus does not know attribute \"%s\"",
-				 NameStr(attribute->attname));
 	}
 	return matched;
 }
@@ -323,9 +336,10 @@ read_samples(const ChpgQuestion *question, const char *text,
 /* Where samples go. */
 typedef struct Sink
 {
-	ReturnSetInfo *rsinfo;
+	Tuplestorestate *store;
+	TupleDesc	tupdesc;
 	const ChpgQuestion *question;
-	const Column **columns;		/* for each attribute */
+	const Column **columns;		/* for each attribute, or NULL */
 	Datum	   *values;
 	bool	   *nulls;
 	HTAB	   *ids;
@@ -336,10 +350,12 @@ static void
 put_sample(const ChpgSample *sample, void *arg)
 {
 	Sink	   *sink = (Sink *) arg;
-	TupleDesc	tupdesc = sink->rsinfo->setDesc;
 
-	for (int i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < sink->tupdesc->natts; i++)
 	{
+		sink->nulls[i] = true;
+		if (sink->columns[i] == NULL)
+			continue;
 		sink->nulls[i] = !sink->columns[i]->get(sample, &sink->values[i]);
 		if (sink->nulls[i] && sink->columns[i]->get == get_service_id &&
 			sink->question->service_id != NULL)
@@ -349,13 +365,65 @@ put_sample(const ChpgSample *sample, void *arg)
 		}
 	}
 	note_service(sink->ids, sample);
-	tuplestore_putvalues(sink->rsinfo->setResult, tupdesc, sink->values,
-						 sink->nulls);
+	tuplestore_putvalues(sink->store, sink->tupdesc, sink->values, sink->nulls);
 }
 
 static void
 ignore_sample(const ChpgSample *sample, void *arg)
 {
+}
+
+/* Store all samples of an answer, and end the call. */
+static void
+put_samples(ChpgCall *call, const ChpgQuestion *question, TupleDesc tupdesc,
+			Tuplestorestate * store)
+{
+	ErrorContextCallback callback;
+	Sink		sink = {
+		.store = store,
+		.tupdesc = tupdesc,
+		.question = question,
+		.columns = match_columns(tupdesc),
+		.values = palloc(tupdesc->natts * sizeof(Datum)),
+		.nulls = palloc(tupdesc->natts * sizeof(bool)),
+		.ids = create_ids()
+	};
+
+	chpg_call_push_context(call, &callback);
+	read_samples(question, chpg_call_text(call), put_sample, &sink);
+	error_context_stack = callback.previous;
+	chpg_call_end(call);
+	if (question->service_id == NULL)
+		check_complete(question->connection, sink.ids);
+}
+
+void
+chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
+					 TupleDesc tupdesc, Tuplestorestate * store)
+{
+	List	   *services = NIL;
+	ChpgQuestion question;
+	ChpgCall   *call;
+
+	chpg_discover_organization(connection);
+	if (service_id != NULL)
+	{
+		services = chpg_services_with_ids(connection,
+										  list_make1(unconstify(char *, service_id)));
+		if (services == NIL)
+			return;
+	}
+	make_question(connection, services ? linitial(services) : NULL, &question);
+	call = chpg_call_create(&question);
+	chpg_call_wait(call);
+	if (service_id != NULL && chpg_call_not_found(call))
+	{
+		(void) chpg_list_services(connection);	/* the organization is there */
+		return;
+	}
+	if (chpg_call_failed(call))
+		chpg_call_report(call);
+	put_samples(call, &question, tupdesc, store);
 }
 
 /*
@@ -365,26 +433,15 @@ Datum
 chpg_prometheus(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ErrorContextCallback callback;
 	ChpgInvocation invocation;
 	ChpgQuestion question;
-	Sink		sink = {.rsinfo = rsinfo, .question = &question};
 	ChpgCall   *call;
 
 	InitMaterializedSRF(fcinfo, 0);
 	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
 	chpg_use_memo(&invocation);
-	sink.columns = match_columns(rsinfo->setDesc);
-	sink.values = palloc(rsinfo->setDesc->natts * sizeof(Datum));
-	sink.nulls = palloc(rsinfo->setDesc->natts * sizeof(bool));
-	sink.ids = create_ids();
 	call = ask(&invocation, &question);
-	chpg_call_push_context(call, &callback);
-	read_samples(&question, chpg_call_text(call), put_sample, &sink);
-	error_context_stack = callback.previous;
-	chpg_call_end(call);
-	if (invocation.service == NULL)
-		check_complete(invocation.connection, sink.ids);
+	put_samples(call, &question, rsinfo->setDesc, rsinfo->setResult);
 	return (Datum) 0;
 }
 

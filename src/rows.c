@@ -34,6 +34,7 @@
 typedef struct Target
 {
 	ChpgService *service;		/* NULL if it concerns no service */
+	ChpgArguments *arguments;	/* for the whole window */
 	bool		failed;
 } Target;
 
@@ -84,18 +85,12 @@ chpg_stream_begin(const ChpgRequestedRows *wanted)
 												  "chpg stream",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	const ChpgEndpoint *endpoint = wanted->endpoint;
 	ChpgStream *stream = palloc0(sizeof(ChpgStream));
 
 	stream->context = context;
 	stream->wanted = *wanted;
-	stream->decoder = chpg_decoder_create(wanted->tupdesc, endpoint->rows,
-										  endpoint->attributes);
-
-	/* What a row is asked by, it is, even if the answer does not repeat it. */
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
-		chpg_decoder_set_default(stream->decoder, endpoint->parameters[i].name,
-								 wanted->arguments.values[i]);
+	stream->decoder = chpg_decoder_create(wanted->tupdesc, wanted->endpoint->rows,
+										  wanted->endpoint->attributes);
 	MemoryContextSwitchTo(caller);
 	return stream;
 }
@@ -106,14 +101,41 @@ chpg_stream_end(ChpgStream *stream)
 	MemoryContextDelete(stream->context);
 }
 
+int
+chpg_stream_targets(const ChpgStream *stream)
+{
+	return list_length(stream->targets);
+}
 
 static void
-add_target(ChpgStream *stream, ChpgService *service)
+add_target(ChpgStream *stream, ChpgService *service, ChpgArguments *arguments)
 {
 	Target	   *target = palloc0(sizeof(Target));
 
 	target->service = service;
+	target->arguments = arguments;
 	stream->targets = lappend(stream->targets, target);
+}
+
+static void
+add_targets(ChpgStream *stream, ChpgService *service)
+{
+	ListCell   *lc;
+
+	if (stream->wanted.alternatives == NIL)
+		add_target(stream, service, &stream->wanted.arguments);
+	foreach(lc, stream->wanted.alternatives)
+		add_target(stream, service, (ChpgArguments *) lfirst(lc));
+}
+
+static List *
+wanted_services(const ChpgRequestedRows *wanted)
+{
+	if (wanted->by_id)
+		return chpg_services_with_ids(wanted->connection, wanted->service_ids);
+	if (wanted->any_state)
+		return chpg_list_services(wanted->connection);
+	return chpg_find_services(wanted->connection, wanted->service);
 }
 
 static void
@@ -126,11 +148,11 @@ find_targets(ChpgStream *stream)
 		chpg_discover_organization(wanted->connection);
 	if (!chpg_endpoint_is_per_service(wanted->endpoint))
 	{
-		add_target(stream, NULL);
+		add_targets(stream, NULL);
 		return;
 	}
-	foreach(lc, chpg_find_services(wanted->connection, wanted->service))
-		add_target(stream, (ChpgService *) lfirst(lc));
+	foreach(lc, wanted_services(wanted))
+		add_targets(stream, (ChpgService *) lfirst(lc));
 }
 
 /*
@@ -144,11 +166,14 @@ choose_order(ChpgStream *stream)
 	const char **order = chpg_argument(&wanted->arguments, wanted->endpoint,
 									   "sort_order");
 	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
+	ListCell   *lc;
 
 	if (wanted->max_rows == 0)
 		*order = "asc";
 	else if (*order == NULL)
 		*order = "desc";
+	foreach(lc, wanted->alternatives)
+		* chpg_argument(lfirst(lc), wanted->endpoint, "sort_order") = *order;
 	stream->backwards = strcmp(*order, "desc") == 0;
 	if (stream->backwards && wanted->arguments.start < now)
 		chpg_end_window(wanted->endpoint, &wanted->arguments, now);
@@ -188,7 +213,7 @@ enter_slice(ChpgStream *stream, Source *source, int64 slice)
 	source->slice = slice;
 	source->offset = 0;
 	source->arguments = chpg_slice_arguments(stream->wanted.endpoint,
-											 &stream->wanted.arguments,
+											 source->target->arguments,
 											 &stream->window, slice);
 }
 
@@ -241,6 +266,8 @@ page_limit(const ChpgStream *stream, const Source *source)
 
 	if (limit > 0 && stream->wanted.max_rows > 0)
 		limit = Min(limit, stream->wanted.max_rows - source->total_rows);
+	if (limit > 0 && stream->wanted.first_page > 0 && source->page == 0)
+		limit = Min(limit, stream->wanted.first_page);
 	return limit;
 }
 
@@ -317,6 +344,8 @@ check_budget(ChpgStream *stream)
 	int64		requests = known_requests(stream);
 	double		seconds;
 
+	if (stream->wanted.first_page > 0)
+		requests = Min(requests, 1);	/* the others may never be needed */
 	if (chpg_budget_suffices(connection, requests, stream->waited, &seconds) &&
 		(seconds < NOTICE_SECONDS || stream->announced))
 		return;
@@ -355,8 +384,10 @@ static void
 fill_pipe(ChpgStream *stream)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->context);
+	int			concurrency = stream->wanted.concurrency > 0 ?
+	Min(stream->wanted.concurrency, chpg_max_concurrency) : chpg_max_concurrency;
 
-	while (list_length(stream->active) < chpg_max_concurrency)
+	while (list_length(stream->active) < concurrency)
 	{
 		Source	   *source;
 
@@ -427,12 +458,16 @@ handle_failure(ChpgStream *stream, Source *source)
 	}
 }
 
+/* What was asked for by id may not be there, but its organization must be. */
 static void
 check_failed(const ChpgStream *stream)
 {
-	if (stream->num_failed > 0 &&
-		stream->num_failed == list_length(stream->targets))
+	if (stream->num_failed == 0 ||
+		stream->num_failed < list_length(stream->targets))
+		return;
+	if (!stream->wanted.by_id || !chpg_call_not_found(stream->failed))
 		chpg_call_report(stream->failed);
+	(void) chpg_list_services(stream->wanted.connection);
 }
 
 /*
@@ -562,6 +597,11 @@ start_page(ChpgStream *stream, Source *source)
 	ErrorContextCallback callback;
 
 	chpg_call_push_context(source->call, &callback);
+
+	/* What a row is asked by, it is, even if the answer does not repeat it. */
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+		chpg_decoder_set_default(stream->decoder, endpoint->parameters[i].name,
+								 source->target->arguments->values[i]);
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
 								 source->target->service->id);

@@ -11,6 +11,7 @@
 #include "access/tupdesc.h"
 #include "arguments.h"
 #include "connection.h"
+#include "nodes/pg_list.h"
 
 /* What a statement wants to read. */
 typedef struct ChpgRequestedRows
@@ -20,7 +21,15 @@ typedef struct ChpgRequestedRows
 	ChpgArguments arguments;
 	const char *service;		/* id or name; NULL: all services, where the
 								 * endpoint concerns services */
+	bool		by_id;			/* instead, the services with these ids: one
+								 * that is not there has no rows */
+	List	   *service_ids;
+	bool		any_state;		/* of all services, those that come or go, too */
+	List	   *alternatives;	/* ChpgArguments for the same window, each of
+								 * which is asked for; NIL: the arguments */
 	int64		max_rows;		/* per service; 0: all */
+	int			first_page;		/* rows that are probably enough; 0: all */
+	int			concurrency;	/* 0: as the settings say */
 	TupleDesc	tupdesc;		/* of the rows */
 } ChpgRequestedRows;
 
@@ -37,6 +46,9 @@ extern ChpgStream *chpg_stream_begin(const ChpgRequestedRows *wanted);
  * A failed call is an error, so rows never end early.
  */
 extern bool chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls);
+
+/* How many services, or the like, it asks; 0 before the first row. */
+extern int	chpg_stream_targets(const ChpgStream *stream);
 
 extern void chpg_stream_end(ChpgStream *stream);
 

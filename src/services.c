@@ -236,6 +236,52 @@ match_services(List *services, const char *wanted)
 	return matches;
 }
 
+/* One of which no more is known. */
+static ChpgService *
+make_service(const char *id)
+{
+	ChpgService *service = palloc0(sizeof(ChpgService));
+
+	service->id = pstrdup(id);
+	return service;
+}
+
+List *
+chpg_list_services(const ChpgConnection *connection)
+{
+	return read_list(connection, CHPG_LIST_SERVICES, read_service);
+}
+
+List *
+chpg_services_with_ids(const ChpgConnection *connection, List *ids)
+{
+	List	   *all = NIL;
+	bool		listed = false;
+	List	   *services = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		const char *id = (const char *) lfirst(lc);
+		ListCell   *service;
+
+		if (chpg_is_service_id(id))
+		{
+			services = lappend(services, make_service(id));
+			continue;
+		}
+		if (!listed)
+			all = chpg_list_services(connection);
+		listed = true;
+		foreach(service, all)
+		{
+			if (strcmp(((ChpgService *) lfirst(service))->id, id) == 0)
+				services = lappend(services, lfirst(service));
+		}
+	}
+	return services;
+}
+
 List *
 chpg_find_services(const ChpgConnection *connection, const char *wanted)
 {
@@ -245,14 +291,9 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 	if (wanted == NULL)
 		return read_list(connection, CHPG_LIST_SERVICES, read_present_service);
 	if (chpg_is_service_id(wanted))
-	{
-		ChpgService *service = palloc0(sizeof(ChpgService));
+		return list_make1(make_service(wanted));
 
-		service->id = pstrdup(wanted);
-		return list_make1(service);
-	}
-
-	services = read_list(connection, CHPG_LIST_SERVICES, read_service);
+	services = chpg_list_services(connection);
 	matches = match_services(services, wanted);
 	if (matches == NIL)
 		ereport(ERROR,

@@ -41,4 +41,14 @@ extern void chpg_discover_organization(ChpgConnection *connection);
 extern List *chpg_find_services(const ChpgConnection *connection,
 								const char *service);
 
+/* All services, in any state.  One request. */
+extern List *chpg_list_services(const ChpgConnection *connection);
+
+/*
+ * The services with these ids: no request for what looks like one, whether
+ * there is such a service or not, and one to find all others, without an error
+ * for one that is not there.
+ */
+extern List *chpg_services_with_ids(const ChpgConnection *connection, List *ids);
+
 #endif							/* CHPG_SERVICES_H */

@@ -24,6 +24,14 @@
 #define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
 #define BUDGET_COLUMNS		8
 
+static ChpgCounters own;
+
+const ChpgCounters *
+chpg_own_counters(void)
+{
+	return &own;
+}
+
 void
 chpg_count(const ChpgConnection *connection, const ChpgEndpoint *endpoint,
 		   const ChpgCounters *counters)
@@ -31,6 +39,8 @@ chpg_count(const ChpgConnection *connection, const ChpgEndpoint *endpoint,
 	ChpgShared *shared = chpg_shared_get();
 	int			number;
 
+	for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
+		own.values[i] += counters->values[i];
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_enter(shared, connection);
 	if (number >= 0)

@@ -15,4 +15,7 @@ extern void chpg_count(const ChpgConnection *connection,
 					   const ChpgEndpoint *endpoint,
 					   const ChpgCounters *counters);
 
+/* What this backend has counted since its start, of everything together. */
+extern const ChpgCounters *chpg_own_counters(void);
+
 #endif							/* CHPG_STATS_H */

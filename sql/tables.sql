@@ -1,0 +1,52 @@
+/*
+ * Foreign tables: their columns and comments are those of the row types.
+ */
+
+CREATE FUNCTION chpg_table_columns(
+	foreign_table regclass,
+	OUT name text,
+	OUT description text)
+RETURNS SETOF record
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 20
+AS 'MODULE_PATHNAME', 'chpg_table_columns';
+
+COMMENT ON FUNCTION chpg_table_columns(regclass) IS
+'What a foreign table of the wrapper chpg (name is null) and its columns mean. Sends no request.';
+
+CREATE FUNCTION chpg_comment_tables(schema regnamespace)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	foreign_table record;
+	foreign_column record;
+	tables integer := 0;
+BEGIN
+	FOR foreign_table IN
+		SELECT t.ftrelid::regclass AS name
+		FROM pg_foreign_table t
+		JOIN pg_class c ON c.oid = t.ftrelid
+		JOIN pg_foreign_server s ON s.oid = t.ftserver
+		JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
+		WHERE c.relnamespace = schema
+	LOOP
+		FOR foreign_column IN
+			SELECT * FROM @extschema@.chpg_table_columns(foreign_table.name)
+		LOOP
+			IF foreign_column.name IS NULL THEN
+				EXECUTE format('COMMENT ON FOREIGN TABLE %s IS %L',
+					foreign_table.name, foreign_column.description);
+			ELSE
+				EXECUTE format('COMMENT ON COLUMN %s.%I IS %L',
+					foreign_table.name, foreign_column.name, foreign_column.description);
+			END IF;
+		END LOOP;
+		tables := tables + 1;
+	END LOOP;
+	RETURN tables;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_comment_tables(regnamespace) IS
+'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. The caller must own them. Sends no request.';

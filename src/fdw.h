@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw.h
+ *		The inside of foreign tables: what a plan says to its execution.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_FDW_H
+#define CHPG_FDW_H
+
+#include "foreign/fdwapi.h"
+#include "nodes/pathnodes.h"
+#include "resources.h"
+
+/* How a column is compared with a value that the API is told. */
+typedef enum ChpgComparison
+{
+	CHPG_EQUAL,
+	CHPG_EQUAL_ANY,				/* an element of an array */
+	CHPG_LESS,
+	CHPG_AT_MOST,
+	CHPG_AT_LEAST,
+	CHPG_GREATER
+} ChpgComparison;
+
+typedef struct ChpgCondition
+{
+	AttrNumber	column;
+	ChpgComparison comparison;
+	Expr	   *value;
+	int			qual;			/* its place among the plan's quals */
+} ChpgCondition;
+
+/*
+ * What a plan says.  In ForeignScan it is a list of nodes, and the values stand
+ * in fdw_exprs, so that the plan can be copied and kept.
+ */
+typedef struct ChpgScanPlan
+{
+	List	   *conditions;		/* ChpgCondition, values in fdw_exprs */
+	List	   *columns;		/* attribute numbers that are needed */
+	bool		list_only;		/* the list of services is enough */
+	int			first_page;		/* rows that are probably enough; 0: all */
+	int			concurrency;	/* 0: as the settings say */
+	int			pages;			/* expected for a service */
+	int			requests;		/* expected */
+	bool		rescanned;		/* may be read several times */
+	AttrNumber	sort_column;	/* rows come in its order; 0: in any */
+	bool		descending;
+	bool		nulls_first;
+} ChpgScanPlan;
+
+extern List *chpg_plan_to_list(const ChpgScanPlan *plan);
+extern ChpgScanPlan *chpg_plan_of_scan(const ForeignScan * scan);
+
+/* The resource of a foreign table. */
+extern const ChpgResource *chpg_table_resource(Oid table);
+
+/*
+ * What was seen of a resource: how many services it is read of, and rows of
+ * each, or what to expect as long as nothing was seen.
+ */
+extern void chpg_remember_size(Oid server, const ChpgResource *resource,
+							   int services, double rows);
+extern void chpg_expected_size(Oid server, const ChpgResource *resource,
+							   double *services, double *rows);
+
+/*
+ * The row type of a resource, with all its attributes; belongs to the current
+ * memory context.
+ */
+extern TupleDesc chpg_resource_rows(const ChpgResource *resource, Oid server);
+
+/* fdw_plan.c */
+extern void chpgGetForeignRelSize(PlannerInfo * root, RelOptInfo * rel, Oid table);
+extern void chpgGetForeignPaths(PlannerInfo * root, RelOptInfo * rel, Oid table);
+extern ForeignScan * chpgGetForeignPlan(PlannerInfo * root, RelOptInfo * rel,
+										Oid table, ForeignPath * path,
+										List *tlist, List *clauses,
+										Plan * outer_plan);
+
+/* fdw_import.c */
+extern List *chpgImportForeignSchema(ImportForeignSchemaStmt * stmt, Oid server);
+
+#endif							/* CHPG_FDW_H */

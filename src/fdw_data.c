@@ -1,0 +1,199 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_data.c
+ *		Foreign tables: what is known of them, and plans as lists of nodes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "connection.h"
+#include "fdw.h"
+#include "foreign/foreign.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+/* Services of an organization of which nothing was seen yet. */
+#define DEFAULT_SERVICES	20
+
+/*
+ * Tables
+ */
+
+const ChpgResource *
+chpg_table_resource(Oid table)
+{
+	const char *name = chpg_get_option(GetForeignTable(table)->options, "resource");
+	const ChpgResource *resource = name ? chpg_find_resource(name) : NULL;
+
+	if (resource == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("foreign table \"%s\" lacks option \"%s\"",
+						get_rel_name(table), "resource"),
+				 errhint("Use ALTER FOREIGN TABLE ... OPTIONS (ADD resource '...'), with one of: %s.",
+						 chpg_resource_names())));
+	return resource;
+}
+
+/* The types of rows are where the wrapper's handler is. */
+TupleDesc
+chpg_resource_rows(const ChpgResource *resource, Oid server)
+{
+	ForeignServer *foreign_server = GetForeignServer(server);
+	Oid			handler = GetForeignDataWrapper(foreign_server->fdwid)->fdwhandler;
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+									   CStringGetDatum(resource->row_type),
+									   ObjectIdGetDatum(get_func_namespace(handler)));
+
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"%s\" does not exist", resource->row_type)));
+	return lookup_rowtype_tupdesc_copy(type, -1);
+}
+
+/*
+ * Sizes
+ */
+
+typedef struct SizeKey
+{
+	Oid			server;
+	int			resource;
+} SizeKey;
+
+typedef struct TableSize
+{
+	SizeKey		key;
+	double		services;		/* 0: not seen yet */
+	double		rows;			/* of one service */
+} TableSize;
+
+static HTAB *sizes = NULL;
+
+static TableSize *
+find_size(Oid server, const ChpgResource *resource, bool enter)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(SizeKey),
+		.entrysize = sizeof(TableSize),
+		.hcxt = TopMemoryContext
+	};
+	SizeKey		key = {server, (int) (resource - chpg_resources)};
+	bool		found;
+	TableSize  *size;
+
+	if (sizes == NULL)
+		sizes = hash_create("chpg sizes", 32, &control,
+							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	size = hash_search(sizes, &key, enter ? HASH_ENTER : HASH_FIND, &found);
+	if (enter && !found)
+		size->services = size->rows = 0;
+	return size;
+}
+
+void
+chpg_remember_size(Oid server, const ChpgResource *resource, int services,
+				   double rows)
+{
+	TableSize  *size = find_size(server, resource, true);
+
+	size->rows = rows;
+	if (services > 0)
+		size->services = services;
+}
+
+/* All resources are read of about the same services. */
+void
+chpg_expected_size(Oid server, const ChpgResource *resource, double *services,
+				   double *rows)
+{
+	const TableSize *size = find_size(server, resource, false);
+	const TableSize *list = find_size(server, chpg_find_resource("services"), false);
+
+	*rows = size != NULL ? Max(size->rows, 1) : resource->rows;
+	*services = DEFAULT_SERVICES;
+	if (size != NULL && size->services > 0)
+		*services = size->services;
+	else if (list != NULL && list->rows > 0)
+		*services = list->rows;
+	if (!chpg_endpoint_is_per_service(&chpg_endpoints[resource->operation]))
+		*services = 1;
+}
+
+/*
+ * Plans
+ */
+
+/* The parts of a plan's list, in this order; numbers stand in lists of them. */
+enum PlanPart
+{
+	PLAN_CONDITIONS,			/* column, comparison and qual of each */
+	PLAN_COLUMNS,
+	PLAN_NUMBERS
+};
+
+List *
+chpg_plan_to_list(const ChpgScanPlan *plan)
+{
+	List	   *conditions = NIL;
+	List	   *numbers = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->conditions)
+	{
+		const ChpgCondition *condition = lfirst(lc);
+
+		conditions = lappend_int(conditions, condition->column);
+		conditions = lappend_int(conditions, condition->comparison);
+		conditions = lappend_int(conditions, condition->qual);
+	}
+	numbers = lappend_int(numbers, plan->list_only);
+	numbers = lappend_int(numbers, plan->first_page);
+	numbers = lappend_int(numbers, plan->concurrency);
+	numbers = lappend_int(numbers, plan->pages);
+	numbers = lappend_int(numbers, plan->requests);
+	numbers = lappend_int(numbers, plan->rescanned);
+	numbers = lappend_int(numbers, plan->sort_column);
+	numbers = lappend_int(numbers, plan->descending);
+	numbers = lappend_int(numbers, plan->nulls_first);
+	return list_make3(conditions, plan->columns, numbers);
+}
+
+ChpgScanPlan *
+chpg_plan_of_scan(const ForeignScan * scan)
+{
+	ChpgScanPlan *plan = palloc0(sizeof(ChpgScanPlan));
+	List	   *conditions = list_nth(scan->fdw_private, PLAN_CONDITIONS);
+	List	   *numbers = list_nth(scan->fdw_private, PLAN_NUMBERS);
+	int			i = 0;
+
+	for (int n = 0; n < list_length(conditions); n += 3)
+	{
+		ChpgCondition *condition = palloc0(sizeof(ChpgCondition));
+
+		condition->column = list_nth_int(conditions, n);
+		condition->comparison = list_nth_int(conditions, n + 1);
+		condition->qual = list_nth_int(conditions, n + 2);
+		plan->conditions = lappend(plan->conditions, condition);
+	}
+	plan->columns = list_nth(scan->fdw_private, PLAN_COLUMNS);
+	plan->list_only = list_nth_int(numbers, i++) != 0;
+	plan->first_page = list_nth_int(numbers, i++);
+	plan->concurrency = list_nth_int(numbers, i++);
+	plan->pages = list_nth_int(numbers, i++);
+	plan->requests = list_nth_int(numbers, i++);
+	plan->rescanned = list_nth_int(numbers, i++) != 0;
+	plan->sort_column = list_nth_int(numbers, i++);
+	plan->descending = list_nth_int(numbers, i++) != 0;
+	plan->nulls_first = list_nth_int(numbers, i++) != 0;
+	return plan;
+}

@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_import.c
+ *		Foreign tables: IMPORT FOREIGN SCHEMA, and the columns that tables have.
+ *
+ * Types and comments of columns are those of the row types, so that they stand
+ * in one place.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "compat.h"
+#include "fdw.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#define REMOTE_SCHEMA	"chpg"
+
+PG_FUNCTION_INFO_V1(chpg_table_columns);
+
+/* Do something with each column of a resource, in order. */
+static void
+each_column(const ChpgResource *resource, TupleDesc rows,
+			void (*act) (const ChpgResource *resource, const char *name, Oid type,
+						 const char *comment, void *arg),
+			void *arg)
+{
+	for (const char *const *name = resource->parameters; *name != NULL; name++)
+	{
+		const ChpgParameter *parameter = chpg_resource_parameter(resource, *name);
+
+		act(resource, *name, chpg_parameter_type(parameter),
+			chpg_parameter_comment(parameter), arg);
+	}
+	for (int i = 0; i < rows->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(rows, i);
+
+		if (!attribute->attisdropped &&
+			!chpg_is_listed(resource->hidden, NameStr(attribute->attname)))
+			act(resource, NameStr(attribute->attname), attribute->atttypid,
+				GetComment(attribute->attrelid, RelationRelationId, attribute->attnum),
+				arg);
+	}
+}
+
+/*
+ * IMPORT FOREIGN SCHEMA
+ */
+
+static void
+append_column(const ChpgResource *resource, const char *name, Oid type,
+			  const char *comment, void *arg)
+{
+	StringInfo	command = (StringInfo) arg;
+
+	appendStringInfo(command, "%s\n\t%s %s",
+					 command->data[command->len - 1] == '(' ? "" : ",",
+					 quote_identifier(name), format_type_be_qualified(type));
+}
+
+static char *
+create_table_command(const ImportForeignSchemaStmt * stmt, const ChpgResource *resource,
+					 Oid server)
+{
+	StringInfoData command;
+
+	initStringInfo(&command);
+	appendStringInfo(&command, "CREATE FOREIGN TABLE %s (",
+					 quote_qualified_identifier(stmt->local_schema, resource->name));
+	each_column(resource, chpg_resource_rows(resource, server), append_column, &command);
+	appendStringInfo(&command, "\n) SERVER %s OPTIONS (resource %s)",
+					 quote_identifier(stmt->server_name),
+					 quote_literal_cstr(resource->name));
+	return command.data;
+}
+
+List *
+chpgImportForeignSchema(ImportForeignSchemaStmt * stmt, Oid server)
+{
+	List	   *commands = NIL;
+
+	if (strcmp(stmt->remote_schema, REMOTE_SCHEMA) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
+				 errmsg("schema \"%s\" is not present on foreign server \"%s\"",
+						stmt->remote_schema, stmt->server_name),
+				 errhint("The only schema is \"%s\".", REMOTE_SCHEMA)));
+	if (stmt->options != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("invalid option \"%s\"",
+						((DefElem *) linitial(stmt->options))->defname),
+				 errhint("There are no valid options in this context.")));
+	for (const ChpgResource *resource = chpg_resources; resource->name != NULL;
+		 resource++)
+	{
+		if (IsImportableForeignTable(resource->name, stmt))
+			commands = lappend(commands,
+							   create_table_command(stmt, resource, server));
+	}
+	return commands;
+}
+
+/*
+ * chpg_table_columns(table)
+ */
+
+typedef struct ColumnSink
+{
+	ReturnSetInfo *rsinfo;
+	Oid			table;
+} ColumnSink;
+
+static void
+put_description(ColumnSink *sink, const char *name, const char *description)
+{
+	Datum		values[2] = {0};
+	bool		nulls[2] = {name == NULL, false};
+
+	if (name != NULL)
+		values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(description);
+	tuplestore_putvalues(sink->rsinfo->setResult, sink->rsinfo->setDesc, values, nulls);
+}
+
+/* Those that the table has. */
+static void
+put_column(const ChpgResource *resource, const char *name, Oid type,
+		   const char *comment, void *arg)
+{
+	ColumnSink *sink = (ColumnSink *) arg;
+
+	if (get_attnum(sink->table, name) != InvalidAttrNumber && comment != NULL)
+		put_description(sink, name, comment);
+}
+
+Datum
+chpg_table_columns(PG_FUNCTION_ARGS)
+{
+	ColumnSink	sink = {
+		.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
+		.table = PG_GETARG_OID(0)
+	};
+	const ChpgResource *resource = chpg_table_resource(sink.table);
+	TupleDesc	rows = chpg_resource_rows(resource,
+										  GetForeignTable(sink.table)->serverid);
+	char	   *comment = GetComment(rows->tdtypeid, TypeRelationId, 0);
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (comment != NULL)
+		put_description(&sink, NULL, comment);
+	each_column(resource, rows, put_column, &sink);
+	return (Datum) 0;
+}

@@ -1,0 +1,702 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_plan.c
+ *		Foreign tables: which conditions the API is told, and what that costs.
+ *
+ * What counts is how many requests a plan needs.  Nothing is asked while
+ * planning: what to expect is what was seen before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "fdw.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parse_coerce.h"
+#include "parser/parsetree.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+/* A request takes the time of a second of the budget. */
+#define REQUEST_COST		1000.0
+
+/* Where something must be known that is not, any other way is better. */
+#define IMPOSSIBLE_COST		1.0e10
+
+/* Values that an array is expected to have. */
+#define ARRAY_LENGTH		3
+
+/* What is known of a foreign table while a query is planned. */
+typedef struct TableInfo
+{
+	const ChpgResource *resource;
+	const ChpgEndpoint *endpoint;
+	double		services;
+	double		rows;			/* of one service */
+	List	   *columns;		/* attribute numbers that are needed */
+	bool		list_only;
+} TableInfo;
+
+/* What a way to read a table takes. */
+typedef struct Estimate
+{
+	bool		possible;		/* nothing that must be known is missing */
+	double		requests;
+	double		rows;
+	Cost		startup_cost;
+	Cost		total_cost;
+} Estimate;
+
+/*
+ * Conditions
+ */
+
+static const char *
+column_name(PlannerInfo * root, RelOptInfo * rel, AttrNumber column)
+{
+	return get_attname(planner_rt_fetch(rel->relid, root)->relid, column, false);
+}
+
+/* Can the API be told this? */
+static bool
+is_told(const ChpgResource *resource, const char *name, Oid type,
+		ChpgComparison comparison)
+{
+	const ChpgParameter *parameter = chpg_resource_parameter(resource, name);
+	bool		equal = comparison == CHPG_EQUAL;
+
+	if (chpg_is_service_column(resource, name))
+		return type == TEXTOID && (equal || comparison == CHPG_EQUAL_ANY);
+	if (resource->ranges && strcmp(name, "timestamp") == 0)
+		return type == TIMESTAMPTZOID && comparison != CHPG_EQUAL_ANY;
+	if (parameter == NULL || chpg_parameter_type(parameter) != type)
+		return false;
+	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
+		return equal;
+	return equal || comparison == CHPG_EQUAL_ANY;
+}
+
+static bool
+strategy_comparison(int strategy, ChpgComparison *comparison)
+{
+	switch (strategy)
+	{
+		case BTLessStrategyNumber:
+			*comparison = CHPG_LESS;
+			return true;
+		case BTLessEqualStrategyNumber:
+			*comparison = CHPG_AT_MOST;
+			return true;
+		case BTEqualStrategyNumber:
+			*comparison = CHPG_EQUAL;
+			return true;
+		case BTGreaterEqualStrategyNumber:
+			*comparison = CHPG_AT_LEAST;
+			return true;
+		case BTGreaterStrategyNumber:
+			*comparison = CHPG_GREATER;
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Is it known before the table is read, and the same for all its rows? */
+static bool
+is_value(PlannerInfo * root, RelOptInfo * rel, Node *node)
+{
+	return !bms_is_member(rel->relid, pull_varnos(root, node)) &&
+		!contain_volatile_functions(node) && !contain_subplans(node);
+}
+
+static bool
+is_column(RelOptInfo * rel, Node *node)
+{
+	return IsA(node, Var) && ((Var *) node)->varno == rel->relid &&
+		((Var *) node)->varattno > 0 && ((Var *) node)->varlevelsup == 0;
+}
+
+/* The API compares texts byte by byte. */
+static bool
+is_exact(Oid collation)
+{
+	return !OidIsValid(collation) || get_collation_isdeterministic(collation);
+}
+
+/* The parts of a comparison with one of the table's columns on the left. */
+static bool
+take_apart(PlannerInfo * root, RelOptInfo * rel, Expr * clause, Var * *column,
+		   Node **value, Oid *operator, bool *any)
+{
+	List	   *args;
+	Oid			collation;
+
+	*any = IsA(clause, ScalarArrayOpExpr);
+	if (*any)
+	{
+		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
+
+		if (!op->useOr)
+			return false;
+		args = op->args;
+		*operator = op->opno;
+		collation = op->inputcollid;
+	}
+	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
+	{
+		OpExpr	   *op = (OpExpr *) clause;
+
+		args = op->args;
+		*operator = op->opno;
+		collation = op->inputcollid;
+	}
+	else
+		return false;
+	*value = lsecond(args);
+	if (!is_column(rel, linitial(args)))
+	{
+		if (*any || !is_column(rel, *value))
+			return false;
+		*operator = get_commutator(*operator);
+		*value = linitial(args);
+		args = list_make1(lsecond(args));
+	}
+	*column = linitial(args);
+	return OidIsValid(*operator) && is_exact(collation) &&
+		is_value(root, rel, *value);
+}
+
+/* What the API can be told of a clause, or NULL. */
+static ChpgCondition *
+match_clause(PlannerInfo * root, RelOptInfo * rel, Expr * clause)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	ChpgCondition *condition;
+	ChpgComparison comparison;
+	Var		   *column;
+	Node	   *value;
+	Oid			operator;
+	Oid			type;
+	bool		any;
+
+	if (!take_apart(root, rel, clause, &column, &value, &operator, &any))
+		return NULL;
+	type = lookup_type_cache(column->vartype, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	if (!OidIsValid(type) ||
+		!strategy_comparison(get_op_opfamily_strategy(operator, type), &comparison) ||
+		(any && comparison != CHPG_EQUAL))
+		return NULL;
+	if (any)
+		comparison = CHPG_EQUAL_ANY;
+	if (!is_told(info->resource, column_name(root, rel, column->varattno),
+				 column->vartype, comparison))
+		return NULL;
+	type = any ? get_array_type(column->vartype) : column->vartype;
+	value = coerce_to_target_type(NULL, value, exprType(value), type, -1,
+								  COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (value == NULL)
+		return NULL;
+	condition = palloc0(sizeof(ChpgCondition));
+	condition->column = column->varattno;
+	condition->comparison = comparison;
+	condition->value = (Expr *) value;
+	return condition;
+}
+
+/* All that the API can be told of a list of RestrictInfos. */
+static List *
+match_clauses(PlannerInfo * root, RelOptInfo * rel, List *clauses)
+{
+	List	   *conditions = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		ChpgCondition *condition = match_clause(root, rel, rinfo->clause);
+
+		if (condition == NULL)
+			continue;
+		condition->qual = foreach_current_index(lc);
+		conditions = lappend(conditions, condition);
+	}
+	return conditions;
+}
+
+/*
+ * Estimates
+ */
+
+static double
+count_values(const ChpgCondition *condition)
+{
+	const		Const *array = (const Const *) condition->value;
+
+	if (condition->comparison == CHPG_EQUAL)
+		return 1;
+	if (IsA(condition->value, ArrayExpr))
+		return list_length(((ArrayExpr *) condition->value)->elements);
+	if (!IsA(array, Const) || array->constisnull)
+		return ARRAY_LENGTH;
+	return ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(array->constvalue)),
+						  ARR_DIMS(DatumGetArrayTypeP(array->constvalue)));
+}
+
+/* The condition on a column that names the fewest values, or NULL. */
+static const ChpgCondition *
+find_condition(PlannerInfo * root, RelOptInfo * rel, List *conditions,
+			   const char *name)
+{
+	const ChpgCondition *found = NULL;
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		const ChpgCondition *condition = lfirst(lc);
+
+		if (condition->comparison <= CHPG_EQUAL_ANY &&
+			strcmp(column_name(root, rel, condition->column), name) == 0 &&
+			(found == NULL || count_values(condition) < count_values(found)))
+			found = condition;
+	}
+	return found;
+}
+
+/* Are its required parameters known?  A window may come from elsewhere. */
+static bool
+is_possible(PlannerInfo * root, RelOptInfo * rel, List *conditions)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const ChpgParameter *parameters = info->endpoint->parameters;
+
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].required && !info->resource->ranges &&
+			find_condition(root, rel, conditions, parameters[i].name) == NULL &&
+			parameters[i].kind != CHPG_WINDOW_START &&
+			parameters[i].kind != CHPG_WINDOW_END)
+			return false;
+	}
+	return info->endpoint->fleet || info->list_only ||
+		info->resource->any_state ||
+		!chpg_endpoint_is_per_service(info->endpoint) ||
+		find_condition(root, rel, conditions, "service_id") != NULL;
+}
+
+static double
+count_services(PlannerInfo * root, RelOptInfo * rel, List *conditions)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const char *name = info->endpoint->service_attribute;
+	const ChpgCondition *condition;
+
+	if (!chpg_endpoint_is_per_service(info->endpoint))
+		return 1;
+	condition = find_condition(root, rel, conditions, name ? name : "service_id");
+	return condition != NULL ? Max(count_values(condition), 1) : info->services;
+}
+
+/* In how many variants each service is asked. */
+static double
+count_alternatives(PlannerInfo * root, RelOptInfo * rel, List *conditions)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const ChpgParameter *parameters = info->endpoint->parameters;
+	double		alternatives = 1;
+
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		const ChpgCondition *condition = find_condition(root, rel, conditions,
+														parameters[i].name);
+
+		if (condition != NULL && parameters[i].required)
+			alternatives *= Max(count_values(condition), 1);
+	}
+	return alternatives;
+}
+
+static double
+pages_of_service(const TableInfo *info)
+{
+	int			size = info->endpoint->page_size;
+
+	return size == 0 ? 1 : Max(ceil(info->rows / size), 1);
+}
+
+/* Does it choose what is read, rather than some of it? */
+static bool
+chooses_scope(PlannerInfo * root, RelOptInfo * rel, const ChpgCondition *condition)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const char *name = column_name(root, rel, condition->column);
+
+	return chpg_is_service_column(info->resource, name) ||
+		chpg_is_listed(info->resource->parameters, name) ||
+		(info->resource->ranges && strcmp(name, "timestamp") == 0);
+}
+
+static Selectivity
+remaining_selectivity(PlannerInfo * root, RelOptInfo * rel, List *clauses,
+					  List *conditions)
+{
+	List	   *remaining = list_copy(clauses);
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		ChpgCondition *condition = lfirst(lc);
+
+		if (chooses_scope(root, rel, condition))
+			remaining = list_delete_ptr(remaining,
+										list_nth(clauses, condition->qual));
+	}
+	return clauselist_selectivity(root, remaining, 0, JOIN_INNER, NULL);
+}
+
+static void
+make_estimate(PlannerInfo * root, RelOptInfo * rel, List *clauses, double limit,
+			  Estimate *estimate)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	List	   *conditions = match_clauses(root, rel, clauses);
+	double		services = count_services(root, rel, conditions);
+	bool		fleet = chpg_endpoint_is_per_service(info->endpoint) &&
+	services == info->services;
+	double		sources = services * count_alternatives(root, rel, conditions);
+	double		rows = sources * info->rows;
+
+	estimate->possible = is_possible(root, rel, conditions);
+	estimate->rows = clamp_row_est(rows * remaining_selectivity(root, rel, clauses,
+																conditions));
+	if (info->list_only)
+		estimate->requests = 1;
+	else if (info->endpoint->text_start != NULL)
+		estimate->requests = 1;
+	else if (limit > 0 && rows > 0)
+		estimate->requests = ceil(Min(limit / rows, 1) * sources *
+								  pages_of_service(info)) + fleet;
+	else
+		estimate->requests = sources * pages_of_service(info) + fleet;
+	estimate->startup_cost = REQUEST_COST;
+	estimate->total_cost = estimate->requests * REQUEST_COST + rows * cpu_tuple_cost;
+	if (!estimate->possible)
+	{
+		estimate->startup_cost += IMPOSSIBLE_COST;
+		estimate->total_cost += IMPOSSIBLE_COST;
+	}
+}
+
+/*
+ * Which columns are needed
+ */
+
+static List *
+needed_columns(RelOptInfo * rel, List *clauses, int num_columns)
+{
+	Bitmapset  *numbers = NULL;
+	List	   *columns = NIL;
+	ListCell   *lc;
+	bool		all;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &numbers);
+	foreach(lc, clauses)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, rel->relid,
+					   &numbers);
+	all = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, numbers);
+	for (int i = 1; i <= num_columns; i++)
+	{
+		if (all || bms_is_member(i - FirstLowInvalidHeapAttributeNumber, numbers))
+			columns = lappend_int(columns, i);
+	}
+	return columns;
+}
+
+static bool
+is_list_enough(PlannerInfo * root, RelOptInfo * rel, const TableInfo *info,
+			   List *columns)
+{
+	ListCell   *lc;
+
+	if (info->resource->listed == NULL)
+		return false;
+	foreach(lc, columns)
+	{
+		if (!chpg_is_listed(info->resource->listed,
+							column_name(root, rel, lfirst_int(lc))))
+			return false;
+	}
+	return true;
+}
+
+void
+chpgGetForeignRelSize(PlannerInfo * root, RelOptInfo * rel, Oid table)
+{
+	TableInfo  *info = palloc0(sizeof(TableInfo));
+	Estimate	estimate;
+
+	rel->fdw_private = info;
+	info->resource = chpg_table_resource(table);
+	info->endpoint = &chpg_endpoints[info->resource->operation];
+	chpg_expected_size(rel->serverid, info->resource, &info->services, &info->rows);
+	info->columns = needed_columns(rel, rel->baserestrictinfo, rel->max_attr);
+	info->list_only = is_list_enough(root, rel, info, info->columns);
+	make_estimate(root, rel, rel->baserestrictinfo, 0, &estimate);
+	rel->tuples = info->services * info->rows;
+	rel->rows = estimate.rows;
+}
+
+/*
+ * Paths
+ */
+
+/* How many rows are wanted, if the scan's rows are what the query gives; or 0. */
+static double
+wanted_rows(PlannerInfo * root)
+{
+	const		Query *query = root->parse;
+
+	if (root->limit_tuples <= 0 ||
+		bms_membership(root->all_baserels) != BMS_SINGLETON ||
+		query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs ||
+		query->groupClause != NIL || query->groupingSets != NIL ||
+		query->havingQual != NULL || query->distinctClause != NIL ||
+		query->setOperations != NULL || query->rowMarks != NIL)
+		return 0;
+	return root->limit_tuples;
+}
+
+/*
+ * The column by which the API can sort as the query wants, or 0: for one
+ * service, of which everything that is wanted fits into one page.
+ */
+static AttrNumber
+find_sort_column(PlannerInfo * root, RelOptInfo * rel, double limit)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	List	   *conditions = match_clauses(root, rel, rel->baserestrictinfo);
+	PathKey    *pathkey;
+	ListCell   *lc;
+
+	if (info->endpoint->sort_fields == NULL || limit > info->endpoint->page_size ||
+		list_length(root->query_pathkeys) != 1 ||
+		list_length(conditions) != list_length(rel->baserestrictinfo))
+		return 0;
+	foreach(lc, conditions)
+	{
+		if (((ChpgCondition *) lfirst(lc))->comparison != CHPG_EQUAL)
+			return 0;
+	}
+	if (find_condition(root, rel, conditions, info->endpoint->service_attribute) == NULL)
+		return 0;
+	pathkey = linitial(root->query_pathkeys);
+	foreach(lc, pathkey->pk_eclass->ec_members)
+	{
+		Var		   *column = (Var *) ((EquivalenceMember *) lfirst(lc))->em_expr;
+
+		if (!is_column(rel, (Node *) column) ||
+			(column->vartype != FLOAT8OID && column->vartype != INT8OID))
+			continue;
+		for (const ChpgSortField *field = info->endpoint->sort_fields;
+			 field->key != NULL; field++)
+		{
+			if (strcmp(field->attribute,
+					   column_name(root, rel, column->varattno)) == 0)
+				return column->varattno;
+		}
+	}
+	return 0;
+}
+
+static void
+add_scan_path(PlannerInfo * root, RelOptInfo * rel, const Estimate *estimate,
+			  double limit, AttrNumber sort_column, Relids required_outer)
+{
+	List	   *private = list_make2(makeInteger((int) Min(limit, PG_INT32_MAX)),
+									 makeInteger(sort_column));
+
+	add_path(rel, (Path *)
+			 chpg_create_foreignscan_path(root, rel, estimate->rows,
+										  estimate->startup_cost,
+										  estimate->total_cost,
+										  sort_column != 0 ? root->query_pathkeys : NIL,
+										  required_outer, private));
+}
+
+static bool
+is_member_of_column(PlannerInfo * root, RelOptInfo * rel, EquivalenceClass * ec,
+					EquivalenceMember * em, void *arg)
+{
+	return is_column(rel, (Node *) em->em_expr) &&
+		((Var *) em->em_expr)->varattno == *(AttrNumber *) arg;
+}
+
+/* Join clauses that tell the API something once the other side is known. */
+static List *
+find_join_clauses(PlannerInfo * root, RelOptInfo * rel)
+{
+	List	   *candidates = NIL;
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rel->joininfo)
+	{
+		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), rel))
+			candidates = lappend(candidates, lfirst(lc));
+	}
+	for (AttrNumber i = 1; rel->has_eclass_joins && i <= rel->max_attr; i++)
+		candidates = list_concat(candidates,
+								 generate_implied_equalities_for_column(root, rel,
+																		is_member_of_column, &i,
+																		rel->lateral_referencers));
+	foreach(lc, candidates)
+	{
+		if (match_clause(root, rel, lfirst_node(RestrictInfo, lc)->clause) != NULL)
+			found = lappend(found, lfirst(lc));
+	}
+	return found;
+}
+
+static List *
+add_parameterization(PlannerInfo * root, RelOptInfo * rel, List *ppis, Relids relids)
+{
+	Relids		outer = bms_del_member(bms_union(relids, rel->lateral_relids),
+									   rel->relid);
+
+	if (bms_is_empty(outer))
+		return ppis;
+	return list_append_unique_ptr(ppis, get_baserel_parampathinfo(root, rel, outer));
+}
+
+/* The ways to be told values by other tables: by one of them, or by all. */
+static List *
+find_parameterizations(PlannerInfo * root, RelOptInfo * rel)
+{
+	List	   *ppis = NIL;
+	Relids		all = NULL;
+	ListCell   *lc;
+
+	foreach(lc, find_join_clauses(root, rel))
+	{
+		Relids		relids = lfirst_node(RestrictInfo, lc)->clause_relids;
+
+		ppis = add_parameterization(root, rel, ppis, relids);
+		all = bms_union(all, relids);
+	}
+	return add_parameterization(root, rel, ppis, all);
+}
+
+/* Only where that takes fewer requests. */
+static void
+add_parameterized_paths(PlannerInfo * root, RelOptInfo * rel, const Estimate *base)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_parameterizations(root, rel))
+	{
+		ParamPathInfo *ppi = (ParamPathInfo *) lfirst(lc);
+		Estimate	estimate;
+
+		make_estimate(root, rel,
+					  list_concat_copy(rel->baserestrictinfo, ppi->ppi_clauses),
+					  0, &estimate);
+		if (!estimate.possible ||
+			(base->possible && estimate.requests >= base->requests))
+			continue;
+		ppi->ppi_rows = estimate.rows;
+		add_scan_path(root, rel, &estimate, 0, 0, ppi->ppi_req_outer);
+	}
+}
+
+void
+chpgGetForeignPaths(PlannerInfo * root, RelOptInfo * rel, Oid table)
+{
+	List	   *clauses = rel->baserestrictinfo;
+	double		limit = wanted_rows(root);
+	Estimate	all;
+	Estimate	first;
+	AttrNumber	sort_column;
+
+	/* What is left to be checked here takes an unknown number of rows. */
+	if (list_length(match_clauses(root, rel, clauses)) != list_length(clauses))
+		limit = 0;
+	make_estimate(root, rel, clauses, 0, &all);
+	make_estimate(root, rel, clauses, limit, &first);
+	first.rows = all.rows = rel->rows;
+	if (limit > 0 && root->query_pathkeys == NIL)
+		add_scan_path(root, rel, &first, limit, 0, rel->lateral_relids);
+	else
+		add_scan_path(root, rel, &all, 0, 0, rel->lateral_relids);
+	sort_column = limit > 0 ? find_sort_column(root, rel, limit) : 0;
+	if (sort_column != 0)
+		add_scan_path(root, rel, &first, limit, sort_column, rel->lateral_relids);
+	add_parameterized_paths(root, rel, &all);
+}
+
+/*
+ * Plans
+ */
+
+static void
+plan_order(const ForeignPath * path, ChpgScanPlan *plan)
+{
+	plan->sort_column = intVal(lsecond(path->fdw_private));
+	if (plan->sort_column != 0)
+	{
+		const		PathKey *pathkey = linitial(path->path.pathkeys);
+
+		plan->descending = chpg_is_descending(pathkey);
+		plan->nulls_first = pathkey->pk_nulls_first;
+	}
+}
+
+ForeignScan *
+chpgGetForeignPlan(PlannerInfo * root, RelOptInfo * rel, Oid table,
+				   ForeignPath * path, List *tlist, List *clauses, Plan * outer_plan)
+{
+	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	ChpgScanPlan plan = {0};
+	Estimate	estimate;
+	List	   *actual = NIL;
+	List	   *values = NIL;
+	double		limit = intVal(linitial(path->fdw_private));
+	ListCell   *lc;
+
+	/* Clauses that concern no row are checked by a Result node. */
+	foreach(lc, clauses)
+	{
+		if (!lfirst_node(RestrictInfo, lc)->pseudoconstant)
+			actual = lappend(actual, lfirst(lc));
+	}
+	plan.conditions = match_clauses(root, rel, actual);
+	foreach(lc, plan.conditions)
+		values = lappend(values, ((ChpgCondition *) lfirst(lc))->value);
+	make_estimate(root, rel, actual, limit, &estimate);
+	plan.columns = needed_columns(rel, actual, rel->max_attr);
+	plan.list_only = info->list_only;
+	plan.pages = (int) Min(pages_of_service(info), PG_INT32_MAX);
+	plan.requests = (int) Min(estimate.requests, PG_INT32_MAX);
+	plan.rescanned = root->parent_root != NULL ||
+		bms_membership(root->all_baserels) != BMS_SINGLETON;
+	plan.first_page = (int) limit;
+	if (limit > 0)
+		plan.concurrency = (int) Min(ceil(limit / Max(info->rows, 1)), PG_INT32_MAX);
+	plan_order(path, &plan);
+	return make_foreignscan(tlist, extract_actual_clauses(actual, false),
+							rel->relid, values, chpg_plan_to_list(&plan), NIL, NIL,
+							outer_plan);
+}

@@ -1,0 +1,604 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_request.c
+ *		What a scan of a foreign table asks for: from the values of its
+ *		conditions to services, a window and arguments.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "fdw_request.h"
+#include "memo.h"
+#include "settings.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* The severities that the API is known to take. */
+static const char *const severities[] = {
+	"DEBUG", "LOG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL", "PANIC", NULL
+};
+
+/* What a column can be, as far as conditions say; NULLs fit no row. */
+typedef struct Values
+{
+	bool		known;
+	int			count;
+	Datum	   *values;
+} Values;
+
+/* Times between which rows are wanted: from start up to but not including end. */
+typedef struct Range
+{
+	bool		has_start;
+	bool		has_end;
+	TimestampTz start;
+	TimestampTz end;
+} Range;
+
+typedef struct Known
+{
+	ChpgScan   *scan;
+	const ChpgEndpoint *endpoint;
+	Values	   *columns;		/* by attribute number - 1 */
+	Range		range;
+} Known;
+
+/*
+ * Values
+ */
+
+static void
+set_values(Values *values, Datum *found, int count)
+{
+	if (values->known && values->count <= count)
+		return;					/* whatever else it is: checked later */
+	values->known = true;
+	values->count = count;
+	values->values = found;
+}
+
+static void
+add_array(Values *values, Datum value, Oid type)
+{
+	ArrayType  *array = DatumGetArrayTypePCopy(value);
+	int16		length;
+	bool		by_value;
+	char		align;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	int			present = 0;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	deconstruct_array(array, type, length, by_value, align, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (!nulls[i])
+			elements[present++] = elements[i];
+	}
+	set_values(values, elements, present);
+}
+
+static void
+add_value(Values *values, Datum value, Oid type)
+{
+	Datum	   *single = palloc(sizeof(Datum));
+	int16		length;
+	bool		by_value;
+
+	get_typlenbyval(type, &length, &by_value);
+	*single = datumCopy(value, by_value, length);
+	set_values(values, single, 1);
+}
+
+/* The smallest time that is later, unless there is none. */
+static TimestampTz
+next_time(TimestampTz time)
+{
+	return TIMESTAMP_NOT_FINITE(time) ? time : time + 1;
+}
+
+static void
+add_start(Range *range, TimestampTz start)
+{
+	if (TIMESTAMP_IS_NOBEGIN(start))
+		return;
+	range->start = range->has_start ? Max(range->start, start) : start;
+	range->has_start = true;
+}
+
+static void
+add_end(Range *range, TimestampTz end)
+{
+	if (TIMESTAMP_IS_NOEND(end))
+		return;
+	range->end = range->has_end ? Min(range->end, end) : end;
+	range->has_end = true;
+}
+
+static void
+add_bound(Range *range, ChpgComparison comparison, TimestampTz time)
+{
+	switch (comparison)
+	{
+		case CHPG_EQUAL:
+			add_start(range, time);
+			add_end(range, next_time(time));
+			break;
+		case CHPG_LESS:
+			add_end(range, time);
+			break;
+		case CHPG_AT_MOST:
+			add_end(range, next_time(time));
+			break;
+		case CHPG_AT_LEAST:
+			add_start(range, time);
+			break;
+		case CHPG_GREATER:
+			add_start(range, next_time(time));
+			break;
+		case CHPG_EQUAL_ANY:
+			break;				/* the API is told no list of times */
+	}
+}
+
+static Form_pg_attribute
+column_of(const ChpgScan *scan, AttrNumber number)
+{
+	return TupleDescAttr(RelationGetDescr(scan->relation), number - 1);
+}
+
+static bool
+is_range_column(const ChpgScan *scan, AttrNumber number)
+{
+	return scan->resource->ranges &&
+		strcmp(NameStr(column_of(scan, number)->attname), "timestamp") == 0;
+}
+
+/* False if a condition is with a NULL: it fits no row. */
+static bool
+evaluate(Known *known, ForeignScanState * node)
+{
+	ListCell   *lc;
+	ListCell   *state;
+
+	forboth(lc, known->scan->plan->conditions, state, known->scan->values)
+	{
+		const ChpgCondition *condition = lfirst(lc);
+		Form_pg_attribute column = column_of(known->scan, condition->column);
+		Values	   *values = &known->columns[condition->column - 1];
+		bool		isnull;
+		Datum		value = ExecEvalExpr((ExprState *) lfirst(state),
+										 node->ss.ps.ps_ExprContext, &isnull);
+
+		if (isnull)
+			return false;
+		if (is_range_column(known->scan, condition->column))
+			add_bound(&known->range, condition->comparison, DatumGetTimestampTz(value));
+		else if (condition->comparison == CHPG_EQUAL_ANY)
+			add_array(values, value, column->atttypid);
+		else
+			add_value(values, value, column->atttypid);
+	}
+	for (int i = 0; i < known->scan->num_columns; i++)
+	{
+		if (known->columns[i].known && known->columns[i].count == 0)
+			return false;
+	}
+	return true;
+}
+
+static AttrNumber
+find_column(const ChpgScan *scan, const char *name)
+{
+	for (AttrNumber i = 1; i <= scan->num_columns; i++)
+	{
+		if (!column_of(scan, i)->attisdropped &&
+			strcmp(NameStr(column_of(scan, i)->attname), name) == 0)
+			return i;
+	}
+	return InvalidAttrNumber;
+}
+
+/* What is known of a parameter's column, or NULL. */
+static const Values *
+find_values(const Known *known, const char *name)
+{
+	AttrNumber	column = find_column(known->scan, name);
+
+	return column != InvalidAttrNumber && known->columns[column - 1].known ?
+		&known->columns[column - 1] : NULL;
+}
+
+static void
+refuse_missing(const Known *known, const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("foreign table \"%s\" needs to know \"%s\"",
+					RelationGetRelationName(known->scan->relation), name),
+			 errhint("Add a condition such as %s = ..., or join with a table that tells it.",
+					 quote_identifier(name))));
+}
+
+/*
+ * The window
+ */
+
+static void
+refuse_missing_window(const Known *known)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("foreign table \"%s\" needs to know \"from_date\" and \"to_date\"",
+					RelationGetRelationName(known->scan->relation)),
+			 known->scan->resource->ranges ?
+			 errhint("Add WHERE \"timestamp\" >= now() - interval '1 hour', or from_date = ... AND to_date = ..., or set chpg.default_window.") :
+			 errhint("Add WHERE from_date = now() - interval '1 day' AND to_date = now(), or set chpg.default_window.")));
+}
+
+/* Nothing is known of times to come: who wants all of them wants until now. */
+static void
+limit_range(Range *range)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	TimestampTz latest = now + USECS_PER_DAY;
+
+	if (!range->has_end)
+		add_end(range, now);
+	else if (range->end > latest)
+		range->end = latest;
+}
+
+/* The window that is named by the columns, a range, or the setting. */
+static void
+find_window(const Known *known, const Values *from, const Values *to, Range *window)
+{
+	*window = known->range;
+	if (from != NULL)
+		window->start = DatumGetTimestampTz(from->values[0]);
+	if (to != NULL)
+		window->end = DatumGetTimestampTz(to->values[0]);
+	window->has_start |= from != NULL;
+	window->has_end |= to != NULL;
+	if (!window->has_start && !window->has_end && chpg_default_window > 0)
+	{
+		window->end = GetCurrentTransactionStartTimestamp();
+		window->start = window->end - chpg_default_window * USECS_PER_SEC;
+		window->has_start = window->has_end = true;
+	}
+	if (!window->has_start || (!window->has_end && !known->scan->resource->ranges))
+		refuse_missing_window(known);
+	if (to == NULL)
+		limit_range(window);
+}
+
+/* The API takes milliseconds: what ends within one ends after it. */
+static TimestampTz
+round_up(TimestampTz time)
+{
+	TimestampTz rest = time % 1000;
+
+	return rest > 0 ? time + 1000 - rest : time - rest;
+}
+
+static void
+give_column(ChpgScan *scan, const char *name, TimestampTz value)
+{
+	AttrNumber	column = find_column(scan, name);
+
+	if (column == InvalidAttrNumber || column_of(scan, column)->atttypid != TIMESTAMPTZOID)
+		return;
+	scan->given[column - 1] = TimestampTzGetDatum(value);
+	scan->is_given[column - 1] = true;
+}
+
+static void
+set_time(Known *known, ChpgParameterKind kind, TimestampTz time)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && known->endpoint->parameters[i].name; i++)
+	{
+		if (known->endpoint->parameters[i].kind == kind)
+			chpg_set_argument(&known->scan->wanted.arguments, known->endpoint,
+							  &known->endpoint->parameters[i],
+							  TimestampTzGetDatum(time));
+	}
+}
+
+/*
+ * False if no row can be in it.  The points of a series depend on the window
+ * that is asked for; lines of a log do not, so that less can be asked.
+ */
+static bool
+set_window(Known *known)
+{
+	const Values *from = find_values(known, "from_date");
+	const Values *to = find_values(known, "to_date");
+	const Range *range = &known->range;
+	Range		window;
+
+	find_window(known, from, to, &window);
+	give_column(known->scan, "from_date", window.start);
+	give_column(known->scan, "to_date", window.end);
+	if ((from == NULL || to == NULL) && window.start >= window.end &&
+		known->scan->resource->ranges)
+		return false;
+	if (known->endpoint->by_time)
+	{
+		if (range->has_start)
+			window.start = Max(window.start, range->start);
+		if (range->has_end)
+			window.end = Min(window.end, range->end);
+		if (window.start >= window.end && (range->has_start || range->has_end))
+			return false;
+	}
+	set_time(known, CHPG_WINDOW_START, window.start);
+	set_time(known, CHPG_WINDOW_END, to != NULL && !known->endpoint->by_time ?
+			 window.end : round_up(window.end));
+	return true;
+}
+
+/*
+ * Other parameters
+ */
+
+/* Is the API told a value as it is? */
+static bool
+is_exact_value(const ChpgParameter *parameter, Datum value)
+{
+	if (parameter->kind == CHPG_SEVERITY)
+		return chpg_is_listed(severities, TextDatumGetCString(value));
+	if (parameter->kind == CHPG_TIME)
+		return DatumGetTimestampTz(value) % 1000 == 0;
+	return true;
+}
+
+/*
+ * Several values of what may be left out are worth as many requests only if
+ * reading without them takes more.
+ */
+static bool
+is_worth_telling(const ChpgScan *scan, const ChpgParameter *parameter,
+				 const Values *values)
+{
+	if (!parameter->required && parameter->kind != CHPG_BUCKET &&
+		values->count > Max(scan->plan->pages, 1))
+		return false;
+	for (int i = 0; i < values->count; i++)
+	{
+		if (!is_exact_value(parameter, values->values[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The arguments so far, each with each of the values. */
+static List *
+combine(const ChpgEndpoint *endpoint, int number, List *arguments, const Values *values)
+{
+	List	   *combined = NIL;
+	ListCell   *lc;
+
+	foreach(lc, arguments)
+	{
+		List	   *told = NIL;
+
+		for (int i = 0; i < values->count; i++)
+		{
+			ChpgArguments *variant = palloc(sizeof(ChpgArguments));
+			ListCell   *other;
+			bool		repeated = false;
+
+			*variant = *(ChpgArguments *) lfirst(lc);
+			chpg_set_argument(variant, endpoint, &endpoint->parameters[number],
+							  values->values[i]);
+			foreach(other, told)
+				repeated |= strcmp(lfirst(other), variant->values[number]) == 0;
+			if (repeated)
+				continue;
+			told = lappend(told, unconstify(char *, variant->values[number]));
+			combined = lappend(combined, variant);
+		}
+	}
+	return combined;
+}
+
+static void
+refuse_several(const Known *known, const ChpgParameter *parameter)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("foreign table \"%s\" needs to know one \"%s\"",
+					RelationGetRelationName(known->scan->relation), parameter->name),
+			 errhint("Ask for each value in a query of its own, and join them by UNION ALL.")));
+}
+
+/* Single values are the same in all variants. */
+static void
+set_parameters(Known *known)
+{
+	ChpgScan   *scan = known->scan;
+	const ChpgParameter *parameters = known->endpoint->parameters;
+	List	   *arguments = list_make1(&scan->wanted.arguments);
+	const Values *several[CHPG_MAX_PARAMETERS] = {0};
+
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		const Values *values = find_values(known, parameters[i].name);
+
+		if (parameters[i].kind == CHPG_WINDOW_START || parameters[i].kind == CHPG_WINDOW_END)
+			continue;
+		if (values == NULL && parameters[i].required)
+			refuse_missing(known, parameters[i].name);
+		if (values == NULL || !is_worth_telling(scan, &parameters[i], values))
+			continue;
+		if (values->count == 1)
+			chpg_set_argument(&scan->wanted.arguments, known->endpoint,
+							  &parameters[i], values->values[0]);
+		else if (parameters[i].kind == CHPG_BUCKET)
+			refuse_several(known, &parameters[i]);
+		else
+			several[i] = values;
+	}
+	for (int i = 0; i < CHPG_MAX_PARAMETERS; i++)
+	{
+		if (several[i] != NULL)
+			arguments = combine(known->endpoint, i, arguments, several[i]);
+	}
+	if (linitial(arguments) != &scan->wanted.arguments)
+		scan->wanted.alternatives = arguments;
+}
+
+static void
+set_order(Known *known)
+{
+	ChpgScan   *scan = known->scan;
+	const ChpgScanPlan *plan = scan->plan;
+
+	if (plan->sort_column == 0)
+		return;
+	*chpg_argument(&scan->wanted.arguments, known->endpoint, "sort_by") =
+		chpg_sort_key(known->endpoint, NameStr(column_of(scan, plan->sort_column)->attname));
+	*chpg_argument(&scan->wanted.arguments, known->endpoint, "sort_order") =
+		plan->descending ? "desc" : "asc";
+}
+
+/*
+ * Services
+ */
+
+static const Values *
+find_service_values(const Known *known)
+{
+	for (AttrNumber i = 1; i <= known->scan->num_columns; i++)
+	{
+		if (known->columns[i - 1].known &&
+			chpg_is_service_column(known->scan->resource,
+								   NameStr(column_of(known->scan, i)->attname)))
+			return &known->columns[i - 1];
+	}
+	return NULL;
+}
+
+static void
+set_services(Known *known, const Values *values)
+{
+	ChpgRequestedRows *wanted = &known->scan->wanted;
+
+	if (values == NULL)
+		return;
+	wanted->by_id = true;
+	for (int i = 0; i < values->count; i++)
+	{
+		char	   *id = TextDatumGetCString(values->values[i]);
+		ListCell   *lc;
+		bool		repeated = false;
+
+		foreach(lc, wanted->service_ids)
+			repeated |= strcmp(lfirst(lc), id) == 0;
+		if (!repeated)
+			wanted->service_ids = lappend(wanted->service_ids, id);
+	}
+}
+
+/*
+ * The whole
+ */
+
+/* A column that nothing stands in would be NULL for ever. */
+static void
+check_columns(const ChpgScan *scan)
+{
+	TupleDesc	rows = chpg_resource_rows(scan->resource,
+										  GetForeignTable(RelationGetRelid(scan->relation))->serverid);
+	ListCell   *lc;
+
+	foreach(lc, scan->plan->columns)
+	{
+		const char *name = NameStr(column_of(scan, lfirst_int(lc))->attname);
+		bool		found = chpg_is_listed(scan->resource->parameters, name);
+
+		if (column_of(scan, lfirst_int(lc))->attisdropped)
+			continue;
+		for (int i = 0; i < rows->natts; i++)
+			found |= strcmp(NameStr(TupleDescAttr(rows, i)->attname), name) == 0 &&
+				!chpg_is_listed(scan->resource->hidden, name);
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+					 errmsg("resource \"%s\" has no column \"%s\"",
+							scan->resource->name, name),
+					 errhint("See %s for its columns.", scan->resource->row_type)));
+	}
+}
+
+const char *
+chpg_sort_key(const ChpgEndpoint *endpoint, const char *column)
+{
+	for (const ChpgSortField *field = endpoint->sort_fields; field && field->key; field++)
+	{
+		if (strcmp(field->attribute, column) == 0)
+			return field->key;
+	}
+	return NULL;
+}
+
+static void
+init_request(ChpgScan *scan, ForeignScanState * node, const ChpgEndpoint *endpoint)
+{
+	ChpgRequestedRows *wanted = &scan->wanted;
+	Oid			table = RelationGetRelid(scan->relation);
+
+	scan->given = palloc0(scan->num_columns * sizeof(Datum));
+	scan->is_given = palloc0(scan->num_columns * sizeof(bool));
+	wanted->endpoint = endpoint;
+	wanted->connection = chpg_connection_for(GetForeignServer(GetForeignTable(table)->serverid),
+											 scan->user);
+	wanted->connection->memo = chpg_memo_get(node->ss.ps.state->es_query_cxt);
+	wanted->any_state = scan->resource->any_state;
+	wanted->first_page = scan->plan->first_page;
+	wanted->concurrency = scan->plan->concurrency;
+}
+
+bool
+chpg_scan_request(ChpgScan *scan, ForeignScanState * node, const char **prometheus_of)
+{
+	Known		known = {
+		.scan = scan,
+		.endpoint = &chpg_endpoints[scan->plan->list_only ? CHPG_LIST_SERVICES :
+									scan->resource->operation],
+		.columns = palloc0(scan->num_columns * sizeof(Values))
+	};
+	const Values *services;
+
+	check_columns(scan);
+	init_request(scan, node, known.endpoint);
+	if (!evaluate(&known, node))
+		return false;
+	services = find_service_values(&known);
+	if (scan->resource->operation == CHPG_GET_PROMETHEUS)
+	{
+		if (services != NULL && services->count == 1)
+			*prometheus_of = TextDatumGetCString(services->values[0]);
+		return true;
+	}
+	if (!scan->plan->list_only)
+		set_services(&known, services);
+	if (services == NULL && !known.endpoint->fleet && !scan->resource->any_state &&
+		chpg_endpoint_is_per_service(known.endpoint))
+		refuse_missing(&known, "service_id");
+	if (chpg_is_listed(scan->resource->parameters, "from_date") && !set_window(&known))
+		return false;
+	set_order(&known);
+	set_parameters(&known);
+	chpg_check_arguments(&scan->wanted.arguments, known.endpoint);
+	return true;
+}

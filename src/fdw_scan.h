@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_scan.h
+ *		Reading a foreign table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_FDW_SCAN_H
+#define CHPG_FDW_SCAN_H
+
+#include "fdw.h"
+#include "nodes/execnodes.h"
+#include "rows.h"
+#include "shared.h"
+#include "utils/sortsupport.h"
+#include "utils/tuplesort.h"
+#include "utils/tuplestore.h"
+
+typedef struct ChpgScan
+{
+	const ChpgScanPlan *plan;
+	const ChpgResource *resource;
+	Relation	relation;
+	List	   *values;			/* ExprState, of the plan's conditions */
+	Oid			user;			/* whose key is used */
+	bool		keep_rows;		/* for another scan of the same */
+	ChpgCounters spent;
+
+	/* from the first row on */
+	bool		started;
+	MemoryContext context;		/* of all below, until the values change */
+	ChpgRequestedRows wanted;
+	ChpgStream *stream;			/* NULL: there is nothing to ask, or its rows
+								 * are all in the store */
+	Datum	   *row;			/* as the stream gives it */
+	bool	   *row_nulls;
+	int			num_columns;	/* of the table; the row may have one more */
+	Datum	   *given;			/* what a column is in all rows, ... */
+	bool	   *is_given;		/* ... if it is */
+	int64		rows_read;
+
+	/* rows that are kept */
+	Tuplestorestate *store;
+	TupleTableSlot *stored;
+
+	/* rows in the API's order */
+	SortSupportData sort;
+	int64		verified;		/* rows in the store to be given first */
+	bool		all_read;
+	Tuplesortstate *sorted;		/* the others, or all */
+	bool		has_last;		/* the sort column of the last row given */
+	bool		last_null;
+	Datum		last;
+} ChpgScan;
+
+extern void chpg_scan_start(ChpgScan *scan, ForeignScanState * node);
+extern bool chpg_scan_next(ChpgScan *scan, TupleTableSlot * slot);
+extern void chpg_scan_again(ChpgScan *scan, bool other_values);
+extern void chpg_scan_end(ChpgScan *scan);
+
+/* The API's name of the field by which a column is sorted, or NULL. */
+extern const char *chpg_sort_key(const ChpgEndpoint *endpoint, const char *column);
+
+#endif							/* CHPG_FDW_SCAN_H */

@@ -1,0 +1,206 @@
+/*-------------------------------------------------------------------------
+ *
+ * resources.c
+ *		The table of what foreign tables show: pure data.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "resources.h"
+
+static const char *const none[] = {NULL};
+
+static const char *const window[] = {"from_date", "to_date", NULL};
+
+static const char *const window_and_bucket[] = {
+	"from_date", "to_date", "bucket", NULL
+};
+
+/* A table is read by many, and kept in copies. */
+static const char *const secrets[] = {"password", "connection_string", NULL};
+
+/* The list of services is not sure to tell storage_size and tags. */
+static const char *const listed_details[] = {
+	"id", "name", "state", "provider", "region", "postgres_version", "size",
+	"ha_type", "is_primary", "created_at", NULL
+};
+
+const ChpgResource chpg_resources[] = {
+	{
+		.name = "organizations",
+		.operation = CHPG_LIST_ORGANIZATIONS,
+		.row_type = "chpg_organization_row",
+		.parameters = none,
+		.hidden = none,
+		.rows = 1
+	},
+	{
+		.name = "services",
+		.operation = CHPG_LIST_SERVICES,
+		.row_type = "chpg_service_row",
+		.parameters = none,
+		.hidden = none,
+		.rows = 20
+	},
+	{
+		.name = "service_details",
+		.operation = CHPG_GET_SERVICE,
+		.row_type = "chpg_service_detail_row",
+		.parameters = none,
+		.hidden = secrets,
+		.listed = listed_details,
+		.any_state = true,
+		.rows = 1
+	},
+	{
+		.name = "slow_patterns",
+		.operation = CHPG_LIST_SLOW_PATTERNS,
+		.row_type = "chpg_slow_pattern_row",
+		.parameters = window,
+		.hidden = none,
+		.rows = 500
+	},
+	{
+		.name = "slow_pattern_executions",
+		.operation = CHPG_LIST_SLOW_PATTERN_EXECUTIONS,
+		.row_type = "chpg_slow_pattern_execution_row",
+		.parameters = none,
+		.hidden = none,
+		.rows = 10
+	},
+	{
+		.name = "metrics",
+		.operation = CHPG_GET_METRICS,
+		.row_type = "chpg_metric_row",
+		.parameters = window_and_bucket,
+		.hidden = none,
+		.ranges = true,
+		.rows = 5000
+	},
+	{
+		.name = "prometheus",
+		.operation = CHPG_GET_PROMETHEUS,
+		.row_type = "chpg_prometheus_row",
+		.parameters = none,
+		.hidden = none,
+		.rows = 50
+	},
+	{
+		.name = "config",
+		.operation = CHPG_GET_CONFIG,
+		.row_type = "chpg_config_row",
+		.parameters = none,
+		.hidden = none,
+		.rows = 10
+	},
+	{
+		.name = "logs",
+		.operation = CHPG_LIST_LOGS,
+		.row_type = "chpg_log_row",
+		.parameters = window,
+		.hidden = none,
+		.ranges = true,
+		.rows = 2000
+	},
+	{NULL}
+};
+
+const ChpgResource *
+chpg_find_resource(const char *name)
+{
+	for (const ChpgResource *resource = chpg_resources; resource->name != NULL;
+		 resource++)
+	{
+		if (strcmp(resource->name, name) == 0)
+			return resource;
+	}
+	return NULL;
+}
+
+char *
+chpg_resource_names(void)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (const ChpgResource *resource = chpg_resources; resource->name != NULL;
+		 resource++)
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 resource->name);
+	return names.data;
+}
+
+Oid
+chpg_parameter_type(const ChpgParameter *parameter)
+{
+	switch (parameter->kind)
+	{
+		case CHPG_WINDOW_START:
+		case CHPG_WINDOW_END:
+		case CHPG_TIME:
+			return TIMESTAMPTZOID;
+		case CHPG_BUCKET:
+			return INTERVALOID;
+		case CHPG_NUMBER:
+			return INT8OID;
+		default:
+			return TEXTOID;
+	}
+}
+
+const char *
+chpg_parameter_comment(const ChpgParameter *parameter)
+{
+	switch (parameter->kind)
+	{
+		case CHPG_WINDOW_START:
+			return "Start of the window, which it includes: give it as from_date = ...";
+		case CHPG_WINDOW_END:
+			return "End of the window, which it does not include: give it as to_date = ...";
+		case CHPG_BUCKET:
+			return "Time between two points: give it as bucket = ..., or leave it to the API.";
+		default:
+			return "What is asked for: give it as a condition.";
+	}
+}
+
+bool
+chpg_is_listed(const char *const *names, const char *name)
+{
+	for (; *names != NULL; names++)
+	{
+		if (strcmp(*names, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* How rows are sorted is said by ORDER BY. */
+const ChpgParameter *
+chpg_resource_parameter(const ChpgResource *resource, const char *column)
+{
+	const ChpgParameter *parameters = chpg_endpoints[resource->operation].parameters;
+
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (strcmp(parameters[i].name, column) == 0 &&
+			parameters[i].kind != CHPG_SORT_FIELD &&
+			parameters[i].kind != CHPG_SORT_ORDER)
+			return &parameters[i];
+	}
+	return NULL;
+}
+
+bool
+chpg_is_service_column(const ChpgResource *resource, const char *column)
+{
+	const ChpgEndpoint *endpoint = &chpg_endpoints[resource->operation];
+
+	if (!chpg_endpoint_is_per_service(endpoint))
+		return false;
+	return strcmp(column, endpoint->service_attribute ?
+				  endpoint->service_attribute : "service_id") == 0;
+}

@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * resources.h
+ *		What foreign tables show: an operation's rows, beside what they are
+ *		asked by.
+ *
+ * A table's columns are those of the row type, and before them the parameters
+ * that rows do not tell.  A table may have any of them, in any order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_RESOURCES_H
+#define CHPG_RESOURCES_H
+
+#include "endpoints.h"
+
+typedef struct ChpgResource
+{
+	const char *name;
+	ChpgOperation operation;
+	const char *row_type;
+	const char *const *parameters;	/* columns before those of the row, up to
+									 * NULL */
+	const char *const *hidden;	/* attributes of the row that are no columns,
+								 * up to NULL */
+	const char *const *listed;	/* columns for which the list of services is
+								 * enough, up to NULL; or NULL */
+	bool		any_state;		/* of services that come or go, too */
+	bool		ranges;			/* a window may be a range of "timestamp" */
+	double		rows;			/* of one service, as long as none were seen */
+} ChpgResource;
+
+extern const ChpgResource chpg_resources[]; /* up to a NULL name */
+
+/* NULL if there is none of that name. */
+extern const ChpgResource *chpg_find_resource(const char *name);
+
+/* All names, for messages. */
+extern char *chpg_resource_names(void);
+
+/* What a parameter's column is. */
+extern Oid	chpg_parameter_type(const ChpgParameter *parameter);
+extern const char *chpg_parameter_comment(const ChpgParameter *parameter);
+
+/* The parameter that a column stands for, or NULL. */
+extern const ChpgParameter *chpg_resource_parameter(const ChpgResource *resource,
+													const char *column);
+
+/* Is it the column that has the service's id? */
+extern bool chpg_is_service_column(const ChpgResource *resource, const char *column);
+
+/* Is a name in a list that ends with NULL? */
+extern bool chpg_is_listed(const char *const *names, const char *name);
+
+#endif							/* CHPG_RESOURCES_H */
