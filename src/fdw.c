@@ -13,7 +13,6 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
-#include "commands/explain.h"
 #include "compat.h"
 #include "fdw.h"
 #include "fdw_scan.h"
