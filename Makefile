@@ -30,6 +30,7 @@ OBJS = \
 	src/fdw.o \
 	src/fdw_data.o \
 	src/fdw_import.o \
+	src/fdw_match.o \
 	src/fdw_plan.o \
 	src/fdw_request.o \
 	src/fdw_scan.o \

@@ -140,7 +140,7 @@ chpg_owns_server(Oid serverid, Oid userid)
 }
 
 static inline bool
-chpg_is_descending(const PathKey * pathkey)
+chpg_is_descending(const PathKey *pathkey)
 {
 #if PG_VERSION_NUM >= 180000
 	return pathkey->pk_cmptype == COMPARE_GT;
@@ -150,7 +150,7 @@ chpg_is_descending(const PathKey * pathkey)
 }
 
 static inline ForeignPath *
-chpg_create_foreignscan_path(PlannerInfo * root, RelOptInfo * rel, double rows,
+chpg_create_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows,
 							 Cost startup_cost, Cost total_cost, List *pathkeys,
 							 Relids required_outer, List *fdw_private)
 {
@@ -168,14 +168,14 @@ chpg_create_foreignscan_path(PlannerInfo * root, RelOptInfo * rel, double rows,
 
 /* Whose key a scan uses: the owner's of the view that it is in, if there is one. */
 static inline Oid
-chpg_scan_user(const ScanState * scan)
+chpg_scan_user(const ScanState *scan)
 {
-	const		ForeignScan *plan = (const ForeignScan *) scan->ps.plan;
+	const ForeignScan *plan = (const ForeignScan *) scan->ps.plan;
 #if PG_VERSION_NUM >= 160000
 	return OidIsValid(plan->checkAsUser) ? plan->checkAsUser : GetUserId();
 #else
 	int			rti = plan->scan.scanrelid;
-	const		RangeTblEntry *rte = exec_rt_fetch(rti, scan->ps.state);
+	const RangeTblEntry *rte = exec_rt_fetch(rti, scan->ps.state);
 
 	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
 #endif

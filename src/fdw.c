@@ -37,7 +37,7 @@ add_difference(ChpgCounters *sum, const ChpgCounters *before)
 }
 
 static void
-begin_scan(ForeignScanState * node, int eflags)
+begin_scan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	ChpgScan   *scan;
@@ -57,7 +57,7 @@ begin_scan(ForeignScanState * node, int eflags)
 }
 
 static TupleTableSlot *
-iterate_scan(ForeignScanState * node)
+iterate_scan(ForeignScanState *node)
 {
 	ChpgScan   *scan = (ChpgScan *) node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
@@ -73,7 +73,7 @@ iterate_scan(ForeignScanState * node)
 }
 
 static void
-rescan(ForeignScanState * node)
+rescan(ForeignScanState *node)
 {
 	ChpgScan   *scan = (ChpgScan *) node->fdw_state;
 
@@ -82,7 +82,7 @@ rescan(ForeignScanState * node)
 }
 
 static void
-end_scan(ForeignScanState * node)
+end_scan(ForeignScanState *node)
 {
 	ChpgScan   *scan = (ChpgScan *) node->fdw_state;
 
@@ -170,7 +170,7 @@ request_templates(const ChpgScanPlan *plan, const ChpgResource *resource, Oid ta
 }
 
 static void
-explain_conditions(ForeignScanState * node, const ChpgScanPlan *plan, ExplainState * es)
+explain_conditions(ForeignScanState *node, const ChpgScanPlan *plan, ExplainState *es)
 {
 	List	   *context = set_deparse_context_plan(es->deparse_cxt,
 												   node->ss.ps.plan, NIL);
@@ -197,7 +197,7 @@ explain_conditions(ForeignScanState * node, const ChpgScanPlan *plan, ExplainSta
 }
 
 static void
-explain_scan(ForeignScanState * node, ExplainState * es)
+explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	static const struct
 	{

@@ -51,7 +51,7 @@ typedef struct ChpgScanPlan
 } ChpgScanPlan;
 
 extern List *chpg_plan_to_list(const ChpgScanPlan *plan);
-extern ChpgScanPlan *chpg_plan_of_scan(const ForeignScan * scan);
+extern ChpgScanPlan *chpg_plan_of_scan(const ForeignScan *scan);
 
 /* The resource of a foreign table. */
 extern const ChpgResource *chpg_table_resource(Oid table);
@@ -72,14 +72,14 @@ extern void chpg_expected_size(Oid server, const ChpgResource *resource,
 extern TupleDesc chpg_resource_rows(const ChpgResource *resource, Oid server);
 
 /* fdw_plan.c */
-extern void chpgGetForeignRelSize(PlannerInfo * root, RelOptInfo * rel, Oid table);
-extern void chpgGetForeignPaths(PlannerInfo * root, RelOptInfo * rel, Oid table);
-extern ForeignScan * chpgGetForeignPlan(PlannerInfo * root, RelOptInfo * rel,
-										Oid table, ForeignPath * path,
-										List *tlist, List *clauses,
-										Plan * outer_plan);
+extern void chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table);
+extern void chpgGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid table);
+extern ForeignScan *chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel,
+									   Oid table, ForeignPath *path,
+									   List *tlist, List *clauses,
+									   Plan *outer_plan);
 
 /* fdw_import.c */
-extern List *chpgImportForeignSchema(ImportForeignSchemaStmt * stmt, Oid server);
+extern List *chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server);
 
 #endif							/* CHPG_FDW_H */

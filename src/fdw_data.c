@@ -169,7 +169,7 @@ chpg_plan_to_list(const ChpgScanPlan *plan)
 }
 
 ChpgScanPlan *
-chpg_plan_of_scan(const ForeignScan * scan)
+chpg_plan_of_scan(const ForeignScan *scan)
 {
 	ChpgScanPlan *plan = palloc0(sizeof(ChpgScanPlan));
 	List	   *conditions = list_nth(scan->fdw_private, PLAN_CONDITIONS);

@@ -69,7 +69,7 @@ append_column(const ChpgResource *resource, const char *name, Oid type,
 }
 
 static char *
-create_table_command(const ImportForeignSchemaStmt * stmt, const ChpgResource *resource,
+create_table_command(const ImportForeignSchemaStmt *stmt, const ChpgResource *resource,
 					 Oid server)
 {
 	StringInfoData command;
@@ -85,7 +85,7 @@ create_table_command(const ImportForeignSchemaStmt * stmt, const ChpgResource *r
 }
 
 List *
-chpgImportForeignSchema(ImportForeignSchemaStmt * stmt, Oid server)
+chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
 {
 	List	   *commands = NIL;
 

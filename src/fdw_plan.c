@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fdw_plan.c
- *		Foreign tables: which conditions the API is told, and what that costs.
+ *		Foreign tables: what it costs to read them, and how that is planned.
  *
  * What counts is how many requests a plan needs.  Nothing is asked while
  * planning: what to expect is what was seen before.
@@ -12,25 +12,19 @@
 
 #include <math.h>
 
-#include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
-#include "fdw.h"
+#include "fdw_match.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
-#include "parser/parse_coerce.h"
-#include "parser/parsetree.h"
+#include "settings.h"
 #include "utils/array.h"
-#include "utils/lsyscache.h"
-#include "utils/typcache.h"
 
 /* A request takes the time of a second of the budget. */
 #define REQUEST_COST		1000.0
@@ -40,17 +34,6 @@
 
 /* Values that an array is expected to have. */
 #define ARRAY_LENGTH		3
-
-/* What is known of a foreign table while a query is planned. */
-typedef struct TableInfo
-{
-	const ChpgResource *resource;
-	const ChpgEndpoint *endpoint;
-	double		services;
-	double		rows;			/* of one service */
-	List	   *columns;		/* attribute numbers that are needed */
-	bool		list_only;
-} TableInfo;
 
 /* What a way to read a table takes. */
 typedef struct Estimate
@@ -63,189 +46,13 @@ typedef struct Estimate
 } Estimate;
 
 /*
- * Conditions
- */
-
-static const char *
-column_name(PlannerInfo * root, RelOptInfo * rel, AttrNumber column)
-{
-	return get_attname(planner_rt_fetch(rel->relid, root)->relid, column, false);
-}
-
-/* Can the API be told this? */
-static bool
-is_told(const ChpgResource *resource, const char *name, Oid type,
-		ChpgComparison comparison)
-{
-	const ChpgParameter *parameter = chpg_resource_parameter(resource, name);
-	bool		equal = comparison == CHPG_EQUAL;
-
-	if (chpg_is_service_column(resource, name))
-		return type == TEXTOID && (equal || comparison == CHPG_EQUAL_ANY);
-	if (resource->ranges && strcmp(name, "timestamp") == 0)
-		return type == TIMESTAMPTZOID && comparison != CHPG_EQUAL_ANY;
-	if (parameter == NULL || chpg_parameter_type(parameter) != type)
-		return false;
-	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
-		return equal;
-	return equal || comparison == CHPG_EQUAL_ANY;
-}
-
-static bool
-strategy_comparison(int strategy, ChpgComparison *comparison)
-{
-	switch (strategy)
-	{
-		case BTLessStrategyNumber:
-			*comparison = CHPG_LESS;
-			return true;
-		case BTLessEqualStrategyNumber:
-			*comparison = CHPG_AT_MOST;
-			return true;
-		case BTEqualStrategyNumber:
-			*comparison = CHPG_EQUAL;
-			return true;
-		case BTGreaterEqualStrategyNumber:
-			*comparison = CHPG_AT_LEAST;
-			return true;
-		case BTGreaterStrategyNumber:
-			*comparison = CHPG_GREATER;
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* Is it known before the table is read, and the same for all its rows? */
-static bool
-is_value(PlannerInfo * root, RelOptInfo * rel, Node *node)
-{
-	return !bms_is_member(rel->relid, pull_varnos(root, node)) &&
-		!contain_volatile_functions(node) && !contain_subplans(node);
-}
-
-static bool
-is_column(RelOptInfo * rel, Node *node)
-{
-	return IsA(node, Var) && ((Var *) node)->varno == rel->relid &&
-		((Var *) node)->varattno > 0 && ((Var *) node)->varlevelsup == 0;
-}
-
-/* The API compares texts byte by byte. */
-static bool
-is_exact(Oid collation)
-{
-	return !OidIsValid(collation) || get_collation_isdeterministic(collation);
-}
-
-/* The parts of a comparison with one of the table's columns on the left. */
-static bool
-take_apart(PlannerInfo * root, RelOptInfo * rel, Expr * clause, Var * *column,
-		   Node **value, Oid *operator, bool *any)
-{
-	List	   *args;
-	Oid			collation;
-
-	*any = IsA(clause, ScalarArrayOpExpr);
-	if (*any)
-	{
-		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
-
-		if (!op->useOr)
-			return false;
-		args = op->args;
-		*operator = op->opno;
-		collation = op->inputcollid;
-	}
-	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
-	{
-		OpExpr	   *op = (OpExpr *) clause;
-
-		args = op->args;
-		*operator = op->opno;
-		collation = op->inputcollid;
-	}
-	else
-		return false;
-	*value = lsecond(args);
-	if (!is_column(rel, linitial(args)))
-	{
-		if (*any || !is_column(rel, *value))
-			return false;
-		*operator = get_commutator(*operator);
-		*value = linitial(args);
-		args = list_make1(lsecond(args));
-	}
-	*column = linitial(args);
-	return OidIsValid(*operator) && is_exact(collation) &&
-		is_value(root, rel, *value);
-}
-
-/* What the API can be told of a clause, or NULL. */
-static ChpgCondition *
-match_clause(PlannerInfo * root, RelOptInfo * rel, Expr * clause)
-{
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
-	ChpgCondition *condition;
-	ChpgComparison comparison;
-	Var		   *column;
-	Node	   *value;
-	Oid			operator;
-	Oid			type;
-	bool		any;
-
-	if (!take_apart(root, rel, clause, &column, &value, &operator, &any))
-		return NULL;
-	type = lookup_type_cache(column->vartype, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-	if (!OidIsValid(type) ||
-		!strategy_comparison(get_op_opfamily_strategy(operator, type), &comparison) ||
-		(any && comparison != CHPG_EQUAL))
-		return NULL;
-	if (any)
-		comparison = CHPG_EQUAL_ANY;
-	if (!is_told(info->resource, column_name(root, rel, column->varattno),
-				 column->vartype, comparison))
-		return NULL;
-	type = any ? get_array_type(column->vartype) : column->vartype;
-	value = coerce_to_target_type(NULL, value, exprType(value), type, -1,
-								  COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
-	if (value == NULL)
-		return NULL;
-	condition = palloc0(sizeof(ChpgCondition));
-	condition->column = column->varattno;
-	condition->comparison = comparison;
-	condition->value = (Expr *) value;
-	return condition;
-}
-
-/* All that the API can be told of a list of RestrictInfos. */
-static List *
-match_clauses(PlannerInfo * root, RelOptInfo * rel, List *clauses)
-{
-	List	   *conditions = NIL;
-	ListCell   *lc;
-
-	foreach(lc, clauses)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		ChpgCondition *condition = match_clause(root, rel, rinfo->clause);
-
-		if (condition == NULL)
-			continue;
-		condition->qual = foreach_current_index(lc);
-		conditions = lappend(conditions, condition);
-	}
-	return conditions;
-}
-
-/*
  * Estimates
  */
 
 static double
 count_values(const ChpgCondition *condition)
 {
-	const		Const *array = (const Const *) condition->value;
+	const Const *array = (const Const *) condition->value;
 
 	if (condition->comparison == CHPG_EQUAL)
 		return 1;
@@ -259,7 +66,7 @@ count_values(const ChpgCondition *condition)
 
 /* The condition on a column that names the fewest values, or NULL. */
 static const ChpgCondition *
-find_condition(PlannerInfo * root, RelOptInfo * rel, List *conditions,
+find_condition(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 			   const char *name)
 {
 	const ChpgCondition *found = NULL;
@@ -270,26 +77,55 @@ find_condition(PlannerInfo * root, RelOptInfo * rel, List *conditions,
 		const ChpgCondition *condition = lfirst(lc);
 
 		if (condition->comparison <= CHPG_EQUAL_ANY &&
-			strcmp(column_name(root, rel, condition->column), name) == 0 &&
+			strcmp(chpg_column_name(root, rel, condition->column), name) == 0 &&
 			(found == NULL || count_values(condition) < count_values(found)))
 			found = condition;
 	}
 	return found;
 }
 
-/* Are its required parameters known?  A window may come from elsewhere. */
+/* Is there a lower bound of "timestamp", where that makes a window? */
 static bool
-is_possible(PlannerInfo * root, RelOptInfo * rel, List *conditions)
+has_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		const ChpgCondition *condition = lfirst(lc);
+
+		if (info->resource->ranges && condition->comparison != CHPG_LESS &&
+			condition->comparison != CHPG_AT_MOST &&
+			strcmp(chpg_column_name(root, rel, condition->column), "timestamp") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Is a required parameter known? */
+static bool
+is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
+		 const ChpgParameter *parameter)
+{
+	bool		in_window = parameter->kind == CHPG_WINDOW_START ||
+	parameter->kind == CHPG_WINDOW_END;
+
+	return find_condition(root, rel, conditions, parameter->name) != NULL ||
+		(in_window && (chpg_default_window > 0 || has_range(root, rel, conditions)));
+}
+
+/* Is all known that has to be? */
+static bool
+is_possible(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const ChpgParameter *parameters = info->endpoint->parameters;
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		if (parameters[i].required && !info->resource->ranges &&
-			find_condition(root, rel, conditions, parameters[i].name) == NULL &&
-			parameters[i].kind != CHPG_WINDOW_START &&
-			parameters[i].kind != CHPG_WINDOW_END)
+		if (parameters[i].required &&
+			!is_known(root, rel, conditions, &parameters[i]))
 			return false;
 	}
 	return info->endpoint->fleet || info->list_only ||
@@ -299,9 +135,9 @@ is_possible(PlannerInfo * root, RelOptInfo * rel, List *conditions)
 }
 
 static double
-count_services(PlannerInfo * root, RelOptInfo * rel, List *conditions)
+count_services(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const char *name = info->endpoint->service_attribute;
 	const ChpgCondition *condition;
 
@@ -313,9 +149,9 @@ count_services(PlannerInfo * root, RelOptInfo * rel, List *conditions)
 
 /* In how many variants each service is asked. */
 static double
-count_alternatives(PlannerInfo * root, RelOptInfo * rel, List *conditions)
+count_alternatives(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const ChpgParameter *parameters = info->endpoint->parameters;
 	double		alternatives = 1;
 
@@ -331,7 +167,7 @@ count_alternatives(PlannerInfo * root, RelOptInfo * rel, List *conditions)
 }
 
 static double
-pages_of_service(const TableInfo *info)
+pages_of_service(const ChpgTableInfo *info)
 {
 	int			size = info->endpoint->page_size;
 
@@ -340,10 +176,10 @@ pages_of_service(const TableInfo *info)
 
 /* Does it choose what is read, rather than some of it? */
 static bool
-chooses_scope(PlannerInfo * root, RelOptInfo * rel, const ChpgCondition *condition)
+chooses_scope(PlannerInfo *root, RelOptInfo *rel, const ChpgCondition *condition)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
-	const char *name = column_name(root, rel, condition->column);
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	const char *name = chpg_column_name(root, rel, condition->column);
 
 	return chpg_is_service_column(info->resource, name) ||
 		chpg_is_listed(info->resource->parameters, name) ||
@@ -351,7 +187,7 @@ chooses_scope(PlannerInfo * root, RelOptInfo * rel, const ChpgCondition *conditi
 }
 
 static Selectivity
-remaining_selectivity(PlannerInfo * root, RelOptInfo * rel, List *clauses,
+remaining_selectivity(PlannerInfo *root, RelOptInfo *rel, List *clauses,
 					  List *conditions)
 {
 	List	   *remaining = list_copy(clauses);
@@ -369,11 +205,11 @@ remaining_selectivity(PlannerInfo * root, RelOptInfo * rel, List *clauses,
 }
 
 static void
-make_estimate(PlannerInfo * root, RelOptInfo * rel, List *clauses, double limit,
+make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 			  Estimate *estimate)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
-	List	   *conditions = match_clauses(root, rel, clauses);
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	List	   *conditions = chpg_match_clauses(root, rel, clauses);
 	double		services = count_services(root, rel, conditions);
 	bool		fleet = chpg_endpoint_is_per_service(info->endpoint) &&
 	services == info->services;
@@ -406,7 +242,7 @@ make_estimate(PlannerInfo * root, RelOptInfo * rel, List *clauses, double limit,
  */
 
 static List *
-needed_columns(RelOptInfo * rel, List *clauses, int num_columns)
+needed_columns(RelOptInfo *rel, List *clauses, int num_columns)
 {
 	Bitmapset  *numbers = NULL;
 	List	   *columns = NIL;
@@ -427,7 +263,7 @@ needed_columns(RelOptInfo * rel, List *clauses, int num_columns)
 }
 
 static bool
-is_list_enough(PlannerInfo * root, RelOptInfo * rel, const TableInfo *info,
+is_list_enough(PlannerInfo *root, RelOptInfo *rel, const ChpgTableInfo *info,
 			   List *columns)
 {
 	ListCell   *lc;
@@ -437,16 +273,16 @@ is_list_enough(PlannerInfo * root, RelOptInfo * rel, const TableInfo *info,
 	foreach(lc, columns)
 	{
 		if (!chpg_is_listed(info->resource->listed,
-							column_name(root, rel, lfirst_int(lc))))
+							chpg_column_name(root, rel, lfirst_int(lc))))
 			return false;
 	}
 	return true;
 }
 
 void
-chpgGetForeignRelSize(PlannerInfo * root, RelOptInfo * rel, Oid table)
+chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
-	TableInfo  *info = palloc0(sizeof(TableInfo));
+	ChpgTableInfo *info = palloc0(sizeof(ChpgTableInfo));
 	Estimate	estimate;
 
 	rel->fdw_private = info;
@@ -466,9 +302,9 @@ chpgGetForeignRelSize(PlannerInfo * root, RelOptInfo * rel, Oid table)
 
 /* How many rows are wanted, if the scan's rows are what the query gives; or 0. */
 static double
-wanted_rows(PlannerInfo * root)
+wanted_rows(PlannerInfo *root)
 {
-	const		Query *query = root->parse;
+	const Query *query = root->parse;
 
 	if (root->limit_tuples <= 0 ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON ||
@@ -485,10 +321,10 @@ wanted_rows(PlannerInfo * root)
  * service, of which everything that is wanted fits into one page.
  */
 static AttrNumber
-find_sort_column(PlannerInfo * root, RelOptInfo * rel, double limit)
+find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
-	List	   *conditions = match_clauses(root, rel, rel->baserestrictinfo);
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	List	   *conditions = chpg_match_clauses(root, rel, rel->baserestrictinfo);
 	PathKey    *pathkey;
 	ListCell   *lc;
 
@@ -508,14 +344,14 @@ find_sort_column(PlannerInfo * root, RelOptInfo * rel, double limit)
 	{
 		Var		   *column = (Var *) ((EquivalenceMember *) lfirst(lc))->em_expr;
 
-		if (!is_column(rel, (Node *) column) ||
+		if (!chpg_is_column(rel, (Node *) column) ||
 			(column->vartype != FLOAT8OID && column->vartype != INT8OID))
 			continue;
 		for (const ChpgSortField *field = info->endpoint->sort_fields;
 			 field->key != NULL; field++)
 		{
 			if (strcmp(field->attribute,
-					   column_name(root, rel, column->varattno)) == 0)
+					   chpg_column_name(root, rel, column->varattno)) == 0)
 				return column->varattno;
 		}
 	}
@@ -523,7 +359,7 @@ find_sort_column(PlannerInfo * root, RelOptInfo * rel, double limit)
 }
 
 static void
-add_scan_path(PlannerInfo * root, RelOptInfo * rel, const Estimate *estimate,
+add_scan_path(PlannerInfo *root, RelOptInfo *rel, const Estimate *estimate,
 			  double limit, AttrNumber sort_column, Relids required_outer)
 {
 	List	   *private = list_make2(makeInteger((int) Min(limit, PG_INT32_MAX)),
@@ -538,16 +374,16 @@ add_scan_path(PlannerInfo * root, RelOptInfo * rel, const Estimate *estimate,
 }
 
 static bool
-is_member_of_column(PlannerInfo * root, RelOptInfo * rel, EquivalenceClass * ec,
-					EquivalenceMember * em, void *arg)
+is_member_of_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+					EquivalenceMember *em, void *arg)
 {
-	return is_column(rel, (Node *) em->em_expr) &&
+	return chpg_is_column(rel, (Node *) em->em_expr) &&
 		((Var *) em->em_expr)->varattno == *(AttrNumber *) arg;
 }
 
 /* Join clauses that tell the API something once the other side is known. */
 static List *
-find_join_clauses(PlannerInfo * root, RelOptInfo * rel)
+find_join_clauses(PlannerInfo *root, RelOptInfo *rel)
 {
 	List	   *candidates = NIL;
 	List	   *found = NIL;
@@ -565,14 +401,14 @@ find_join_clauses(PlannerInfo * root, RelOptInfo * rel)
 																		rel->lateral_referencers));
 	foreach(lc, candidates)
 	{
-		if (match_clause(root, rel, lfirst_node(RestrictInfo, lc)->clause) != NULL)
+		if (chpg_match_clause(root, rel, lfirst_node(RestrictInfo, lc)->clause) != NULL)
 			found = lappend(found, lfirst(lc));
 	}
 	return found;
 }
 
 static List *
-add_parameterization(PlannerInfo * root, RelOptInfo * rel, List *ppis, Relids relids)
+add_parameterization(PlannerInfo *root, RelOptInfo *rel, List *ppis, Relids relids)
 {
 	Relids		outer = bms_del_member(bms_union(relids, rel->lateral_relids),
 									   rel->relid);
@@ -584,7 +420,7 @@ add_parameterization(PlannerInfo * root, RelOptInfo * rel, List *ppis, Relids re
 
 /* The ways to be told values by other tables: by one of them, or by all. */
 static List *
-find_parameterizations(PlannerInfo * root, RelOptInfo * rel)
+find_parameterizations(PlannerInfo *root, RelOptInfo *rel)
 {
 	List	   *ppis = NIL;
 	Relids		all = NULL;
@@ -602,7 +438,7 @@ find_parameterizations(PlannerInfo * root, RelOptInfo * rel)
 
 /* Only where that takes fewer requests. */
 static void
-add_parameterized_paths(PlannerInfo * root, RelOptInfo * rel, const Estimate *base)
+add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel, const Estimate *base)
 {
 	ListCell   *lc;
 
@@ -623,7 +459,7 @@ add_parameterized_paths(PlannerInfo * root, RelOptInfo * rel, const Estimate *ba
 }
 
 void
-chpgGetForeignPaths(PlannerInfo * root, RelOptInfo * rel, Oid table)
+chpgGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
 	List	   *clauses = rel->baserestrictinfo;
 	double		limit = wanted_rows(root);
@@ -632,7 +468,7 @@ chpgGetForeignPaths(PlannerInfo * root, RelOptInfo * rel, Oid table)
 	AttrNumber	sort_column;
 
 	/* What is left to be checked here takes an unknown number of rows. */
-	if (list_length(match_clauses(root, rel, clauses)) != list_length(clauses))
+	if (list_length(chpg_match_clauses(root, rel, clauses)) != list_length(clauses))
 		limit = 0;
 	make_estimate(root, rel, clauses, 0, &all);
 	make_estimate(root, rel, clauses, limit, &first);
@@ -652,12 +488,12 @@ chpgGetForeignPaths(PlannerInfo * root, RelOptInfo * rel, Oid table)
  */
 
 static void
-plan_order(const ForeignPath * path, ChpgScanPlan *plan)
+plan_order(const ForeignPath *path, ChpgScanPlan *plan)
 {
 	plan->sort_column = intVal(lsecond(path->fdw_private));
 	if (plan->sort_column != 0)
 	{
-		const		PathKey *pathkey = linitial(path->path.pathkeys);
+		const PathKey *pathkey = linitial(path->path.pathkeys);
 
 		plan->descending = chpg_is_descending(pathkey);
 		plan->nulls_first = pathkey->pk_nulls_first;
@@ -665,10 +501,10 @@ plan_order(const ForeignPath * path, ChpgScanPlan *plan)
 }
 
 ForeignScan *
-chpgGetForeignPlan(PlannerInfo * root, RelOptInfo * rel, Oid table,
-				   ForeignPath * path, List *tlist, List *clauses, Plan * outer_plan)
+chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
+				   ForeignPath *path, List *tlist, List *clauses, Plan *outer_plan)
 {
-	const TableInfo *info = (TableInfo *) rel->fdw_private;
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	ChpgScanPlan plan = {0};
 	Estimate	estimate;
 	List	   *actual = NIL;
@@ -682,7 +518,7 @@ chpgGetForeignPlan(PlannerInfo * root, RelOptInfo * rel, Oid table,
 		if (!lfirst_node(RestrictInfo, lc)->pseudoconstant)
 			actual = lappend(actual, lfirst(lc));
 	}
-	plan.conditions = match_clauses(root, rel, actual);
+	plan.conditions = chpg_match_clauses(root, rel, actual);
 	foreach(lc, plan.conditions)
 		values = lappend(values, ((ChpgCondition *) lfirst(lc))->value);
 	make_estimate(root, rel, actual, limit, &estimate);

@@ -165,7 +165,7 @@ is_range_column(const ChpgScan *scan, AttrNumber number)
 
 /* False if a condition is with a NULL: it fits no row. */
 static bool
-evaluate(Known *known, ForeignScanState * node)
+evaluate(Known *known, ForeignScanState *node)
 {
 	ListCell   *lc;
 	ListCell   *state;
@@ -238,6 +238,9 @@ refuse_missing_window(const Known *known)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 known->scan->resource->ranges ?
+			 errmsg("foreign table \"%s\" needs to know \"from_date\", or a least \"timestamp\"",
+					RelationGetRelationName(known->scan->relation)) :
 			 errmsg("foreign table \"%s\" needs to know \"from_date\" and \"to_date\"",
 					RelationGetRelationName(known->scan->relation)),
 			 known->scan->resource->ranges ?
@@ -552,7 +555,7 @@ chpg_sort_key(const ChpgEndpoint *endpoint, const char *column)
 }
 
 static void
-init_request(ChpgScan *scan, ForeignScanState * node, const ChpgEndpoint *endpoint)
+init_request(ChpgScan *scan, ForeignScanState *node, const ChpgEndpoint *endpoint)
 {
 	ChpgRequestedRows *wanted = &scan->wanted;
 	Oid			table = RelationGetRelid(scan->relation);
@@ -569,7 +572,7 @@ init_request(ChpgScan *scan, ForeignScanState * node, const ChpgEndpoint *endpoi
 }
 
 bool
-chpg_scan_request(ChpgScan *scan, ForeignScanState * node, const char **prometheus_of)
+chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheus_of)
 {
 	Known		known = {
 		.scan = scan,

@@ -16,7 +16,7 @@
  * NULL.  Errors: HV002 if something that has to be known is not, and those of
  * values that cannot be right (22023).  Nothing is sent.
  */
-extern bool chpg_scan_request(ChpgScan *scan, ForeignScanState * node,
+extern bool chpg_scan_request(ChpgScan *scan, ForeignScanState *node,
 							  const char **prometheus_of);
 
 #endif							/* CHPG_FDW_REQUEST_H */

@@ -93,7 +93,7 @@ end_stream(ChpgScan *scan)
 
 /* The next row, in the caller's memory; what is known anyway is filled in. */
 static bool
-next_of_stream(ChpgScan *scan, TupleTableSlot * slot)
+next_of_stream(ChpgScan *scan, TupleTableSlot *slot)
 {
 	if (scan->stream == NULL)
 		return false;
@@ -114,7 +114,7 @@ next_of_stream(ChpgScan *scan, TupleTableSlot * slot)
 }
 
 static bool
-next_of_store(ChpgScan *scan, TupleTableSlot * slot)
+next_of_store(ChpgScan *scan, TupleTableSlot *slot)
 {
 	if (!tuplestore_gettupleslot(scan->store, true, false, scan->stored))
 		return false;
@@ -124,7 +124,7 @@ next_of_store(ChpgScan *scan, TupleTableSlot * slot)
 
 /* A row that is kept already, or the next, which is kept from now on. */
 static bool
-next_kept(ChpgScan *scan, TupleTableSlot * slot)
+next_kept(ChpgScan *scan, TupleTableSlot *slot)
 {
 	if (next_of_store(scan, slot))
 		return true;
@@ -160,7 +160,7 @@ prepare_order(ChpgScan *scan)
 
 /* Is this row in order after the last one? */
 static bool
-follows(ChpgScan *scan, TupleTableSlot * slot)
+follows(ChpgScan *scan, TupleTableSlot *slot)
 {
 	bool		isnull;
 	Datum		value = slot_getattr(slot, scan->plan->sort_column, &isnull);
@@ -191,7 +191,7 @@ begin_sort(ChpgScan *scan)
 
 /* Sort all that is still to come, and what was kept unless it was given. */
 static void
-sort_rest(ChpgScan *scan, TupleTableSlot * slot, bool kept_too)
+sort_rest(ChpgScan *scan, TupleTableSlot *slot, bool kept_too)
 {
 	MemoryContext row_context = AllocSetContextCreate(scan->context, "chpg row",
 													  ALLOCSET_DEFAULT_SIZES);
@@ -216,7 +216,7 @@ sort_rest(ChpgScan *scan, TupleTableSlot * slot, bool kept_too)
 }
 
 static void
-read_first_page(ChpgScan *scan, TupleTableSlot * slot)
+read_first_page(ChpgScan *scan, TupleTableSlot *slot)
 {
 	bool		in_order = true;
 	bool		null_seen = false;
@@ -238,7 +238,7 @@ read_first_page(ChpgScan *scan, TupleTableSlot * slot)
 }
 
 static bool
-next_of_sorted(ChpgScan *scan, TupleTableSlot * slot)
+next_of_sorted(ChpgScan *scan, TupleTableSlot *slot)
 {
 	if (!tuplesort_gettupleslot(scan->sorted, true, false, scan->stored, NULL))
 		return false;
@@ -247,7 +247,7 @@ next_of_sorted(ChpgScan *scan, TupleTableSlot * slot)
 }
 
 static bool
-next_in_order(ChpgScan *scan, TupleTableSlot * slot)
+next_in_order(ChpgScan *scan, TupleTableSlot *slot)
 {
 	if (!scan->all_read)
 	{
@@ -281,7 +281,7 @@ next_in_order(ChpgScan *scan, TupleTableSlot * slot)
  */
 
 void
-chpg_scan_start(ChpgScan *scan, ForeignScanState * node)
+chpg_scan_start(ChpgScan *scan, ForeignScanState *node)
 {
 	MemoryContext caller = MemoryContextSwitchTo(scan->context);
 	const char *prometheus_of = NULL;
@@ -307,7 +307,7 @@ chpg_scan_start(ChpgScan *scan, ForeignScanState * node)
 }
 
 bool
-chpg_scan_next(ChpgScan *scan, TupleTableSlot * slot)
+chpg_scan_next(ChpgScan *scan, TupleTableSlot *slot)
 {
 	if (scan->plan->sort_column != 0)
 		return scan->store != NULL && next_in_order(scan, slot);

@@ -53,8 +53,8 @@ typedef struct ChpgScan
 	Datum		last;
 } ChpgScan;
 
-extern void chpg_scan_start(ChpgScan *scan, ForeignScanState * node);
-extern bool chpg_scan_next(ChpgScan *scan, TupleTableSlot * slot);
+extern void chpg_scan_start(ChpgScan *scan, ForeignScanState *node);
+extern bool chpg_scan_next(ChpgScan *scan, TupleTableSlot *slot);
 extern void chpg_scan_again(ChpgScan *scan, bool other_values);
 extern void chpg_scan_end(ChpgScan *scan);
 

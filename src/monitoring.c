@@ -376,7 +376,7 @@ ignore_sample(const ChpgSample *sample, void *arg)
 /* Store all samples of an answer, and end the call. */
 static void
 put_samples(ChpgCall *call, const ChpgQuestion *question, TupleDesc tupdesc,
-			Tuplestorestate * store)
+			Tuplestorestate *store)
 {
 	ErrorContextCallback callback;
 	Sink		sink = {
@@ -399,7 +399,7 @@ put_samples(ChpgCall *call, const ChpgQuestion *question, TupleDesc tupdesc,
 
 void
 chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
-					 TupleDesc tupdesc, Tuplestorestate * store)
+					 TupleDesc tupdesc, Tuplestorestate *store)
 {
 	List	   *services = NIL;
 	ChpgQuestion question;

@@ -17,6 +17,6 @@
  * none.  One request, of which the errors are thrown.
  */
 extern void chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
-								 TupleDesc tupdesc, Tuplestorestate * store);
+								 TupleDesc tupdesc, Tuplestorestate *store);
 
 #endif							/* CHPG_MONITORING_H */

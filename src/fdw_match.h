@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_match.h
+ *		Which conditions on a foreign table the API can be told.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_FDW_MATCH_H
+#define CHPG_FDW_MATCH_H
+
+#include "fdw.h"
+
+/* What is known of a foreign table while a query is planned. */
+typedef struct ChpgTableInfo
+{
+	const ChpgResource *resource;
+	const ChpgEndpoint *endpoint;
+	double		services;
+	double		rows;			/* of one service */
+	List	   *columns;		/* attribute numbers that are needed */
+	bool		list_only;
+} ChpgTableInfo;
+
+/* What the API can be told of a clause, or NULL. */
+extern ChpgCondition *chpg_match_clause(PlannerInfo *root, RelOptInfo *rel,
+										Expr *clause);
+
+/* All that it can be told of a list of RestrictInfos. */
+extern List *chpg_match_clauses(PlannerInfo *root, RelOptInfo *rel, List *clauses);
+
+extern const char *chpg_column_name(PlannerInfo *root, RelOptInfo *rel,
+									AttrNumber column);
+
+/* Is it a column of the table, as it stands? */
+extern bool chpg_is_column(RelOptInfo *rel, Node *node);
+
+#endif							/* CHPG_FDW_MATCH_H */
