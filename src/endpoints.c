@@ -39,13 +39,13 @@ static const ChpgAttribute metric_attributes[] = {
 };
 
 static const ChpgSortField pattern_sort_fields[] = {
-	{"total_duration", "total_duration_us"},
-	{"avg_duration", "avg_duration_us"},
-	{"max_duration", "max_duration_us"},
-	{"p50_duration", "p50_duration_us"},
-	{"p95_duration", "p95_duration_us"},
-	{"p99_duration", "p99_duration_us"},
-	{"call_count", "call_count"},
+	{"total_duration", "total_duration_us", true},
+	{"avg_duration", "avg_duration_us", true},
+	{"max_duration", "max_duration_us", true},
+	{"p50_duration", "p50_duration_us", true},
+	{"p95_duration", "p95_duration_us", true},
+	{"p99_duration", "p99_duration_us", true},
+	{"call_count", "call_count", true},
 	{"error_count", "error_count"},
 	{"total_rows", "total_rows"},
 	{"total_blks_read", "total_shared_blks_read"},

@@ -74,6 +74,7 @@ typedef struct ChpgSortField
 {
 	const char *key;
 	const char *attribute;
+	bool		always;			/* every row has it */
 } ChpgSortField;
 
 typedef struct ChpgEndpoint

@@ -318,7 +318,8 @@ wanted_rows(PlannerInfo *root)
 
 /*
  * The column by which the API can sort as the query wants, or 0: for one
- * service, of which everything that is wanted fits into one page.
+ * service, of which everything that is wanted fits into one page.  Nulls that
+ * come first may be anywhere in the API's order.
  */
 static AttrNumber
 find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
@@ -351,7 +352,8 @@ find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
 			 field->key != NULL; field++)
 		{
 			if (strcmp(field->attribute,
-					   chpg_column_name(root, rel, column->varattno)) == 0)
+					   chpg_column_name(root, rel, column->varattno)) == 0 &&
+				(field->always || !pathkey->pk_nulls_first))
 				return column->varattno;
 		}
 	}
