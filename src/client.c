@@ -206,7 +206,8 @@ try_to_send(ChpgCall *call)
 
 /*
  * Send what is due; returns when to look again.  Who cannot send has the
- * backend's ticket, and those after him wait for it.
+ * backend's ticket, and those after him wait for it: they do not look whether
+ * somebody asks the same, since others would wait for them in turn.
  */
 static int64
 send_due(List *calls, ChpgWaitReason *reason, bool *queued)
@@ -224,7 +225,7 @@ send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 		int64		due = 0;
 
 		if (call->state == CALL_RUNNING && call->transfer == NULL &&
-			!call->looked_up)
+			!call->looked_up && !*queued)
 			chpg_call_look_up(call);
 		if (call->state == CALL_RUNNING && call->transfer == NULL &&
 			call->leader == NULL && !call->follows)

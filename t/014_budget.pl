@@ -127,6 +127,18 @@ $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activit
 await_in_session($sessions[0], qr/ERROR:  57014/);
 is(budget('waiting', $id), '0', 'a cancel ends the waiting');
 
+# Nor does one who asks what the fleet is going to ask.
+$id = limit('2/1s', services => 9, patterns => 3);
+my $last = $node->safe_psql('postgres', 'SELECT id FROM chpg_services LIMIT 1 OFFSET 7');
+begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', count(*) FROM chpg_slow_patterns('2026-11-20 00:00Z', '2026-11-20 12:00Z')");
+wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+$before = request_count($url);
+$node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_slow_patterns('2026-11-20 00:00Z', '2026-11-20 12:00Z', '$last')");
+cmp_ok(request_count($url) - $before, '<=', 3, 'who asks what the fleet asks later does not wait for it');
+is(in_session($sessions[0], '\echo'), "rows|27\n", 'the fleet has all its rows');
+in_session($sessions[0], 'SET chpg.cache_ttl = 0');
+is(scalar(grep { $_->{path} =~ /\Q$last\E/ } @{ journal($url)->{requests} }), 1, 'and asks for none of them twice');
+
 # Turns are in the order of arrival; who goes holds nobody up.
 my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
 $id = limit('1/0.5s');
