@@ -149,14 +149,19 @@ chpg_is_descending(const PathKey *pathkey)
 #endif
 }
 
+/* Where something must be known that is not, any plan without it is better. */
+#define CHPG_IMPOSSIBLE_COST	1.0e12
+#define CHPG_IMPOSSIBLE_NODES	1000
+
 static inline ForeignPath *
 chpg_create_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows,
-							 Cost startup_cost, Cost total_cost, List *pathkeys,
-							 Relids required_outer, List *fdw_private)
+							 Cost startup_cost, Cost total_cost, bool possible,
+							 List *pathkeys, Relids required_outer,
+							 List *fdw_private)
 {
 	return create_foreignscan_path(root, rel, NULL, rows,
 #if PG_VERSION_NUM >= 180000
-								   0,
+								   possible ? 0 : CHPG_IMPOSSIBLE_NODES,
 #endif
 								   startup_cost, total_cost, pathkeys,
 								   required_outer, NULL,

@@ -29,9 +29,6 @@
 /* A request takes the time of a second of the budget. */
 #define REQUEST_COST		1000.0
 
-/* Where something must be known that is not, any other way is better. */
-#define IMPOSSIBLE_COST		1.0e10
-
 /* Values that an array is expected to have. */
 #define ARRAY_LENGTH		3
 
@@ -232,8 +229,8 @@ make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 	estimate->total_cost = estimate->requests * REQUEST_COST + rows * cpu_tuple_cost;
 	if (!estimate->possible)
 	{
-		estimate->startup_cost += IMPOSSIBLE_COST;
-		estimate->total_cost += IMPOSSIBLE_COST;
+		estimate->startup_cost += CHPG_IMPOSSIBLE_COST;
+		estimate->total_cost += CHPG_IMPOSSIBLE_COST;
 	}
 }
 
@@ -370,7 +367,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, const Estimate *estimate,
 	add_path(rel, (Path *)
 			 chpg_create_foreignscan_path(root, rel, estimate->rows,
 										  estimate->startup_cost,
-										  estimate->total_cost,
+										  estimate->total_cost, estimate->possible,
 										  sort_column != 0 ? root->query_pathkeys : NIL,
 										  required_outer, private));
 }
