@@ -41,7 +41,8 @@ my %DEFAULTS = (
 	backup_polls => 0,
 	max_services => undef,
 	log_lines_per_hour => 60,
-	overrides => {});
+	overrides => {},
+	pattern_overrides => {});
 
 my $GARBAGE_BYTES = 2048;
 
@@ -71,7 +72,8 @@ sub reset
 	my $fleet = Emulator::Fleet->new(
 		base => $clock->now,
 		map { $_ => $options{$_} }
-		  qw(seed services patterns organizations overrides));
+		  qw(seed services patterns organizations overrides
+		  pattern_overrides));
 
 	my $lifecycle = Emulator::Lifecycle->new(
 		fleet => $fleet,

@@ -182,6 +182,39 @@ subtest 'two applications' => sub {
 		$two->{callCount}, 'calls of one');
 };
 
+subtest 'patterns with other values' => sub {
+	$emulator->reset(
+		pattern_overrides => {
+			orders => {
+				3 => { callCount => 7, p99DurationUs => undef },
+				4 => { callCount => undef, app => undef }
+			}
+		});
+	for my $order (qw(asc desc))
+	{
+		my @found = patterns("sort_by=p99_duration&sort_order=$order&limit=500");
+		is($found[-1]{callCount}, 7, "a null is last, $order");
+		ok(exists $found[-1]{p99DurationUs}, 'and a null in the answer');
+		ok((!grep { !defined $_->{p99DurationUs} } @found[ 0 .. 58 ]),
+			'the others have values');
+		@found = patterns("sort_by=total_cpu_time&sort_order=$order&limit=500");
+		my @places = grep { !exists $found[$_]{totalCpuTimeUs} } 0 .. 59;
+		is_deeply(\@places, [ 60 - @places .. 59 ],
+			"what is missing is last, $order");
+	}
+	is((patterns('sort_by=call_count&sort_order=asc&limit=500'))[-1]{app},
+		undef, 'no application');
+	for my $wrong (3, { x => {} }, { 3 => 3 }, { 3 => { nix => 1 } },
+		{ 3 => { callCount => 'many' } })
+	{
+		ok( !eval {
+				$emulator->reset(pattern_overrides => { orders => $wrong });
+			},
+			'refused');
+		like($@, qr/pattern_overrides: .*orders/, '... says why');
+	}
+};
+
 is_deeply(
 	$emulator->get("$base/17?$identity")->{json}{result},
 	{ recentExecutions => [] },

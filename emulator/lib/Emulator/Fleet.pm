@@ -45,8 +45,8 @@ my @TEAMS = qw(payments platform growth data logistics);
 # The id of the vendor's guide
 my $ORDERS_ID = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
-# options: seed, services, patterns, organizations, overrides (by name), and
-# base, the epoch before which all recorded times lie.
+# options: seed, services, patterns, organizations, overrides (by name),
+# pattern_overrides (by name and place), and base, the epoch before which all recorded times lie.
 sub new
 {
 	my ($class, %options) = @_;
@@ -57,6 +57,7 @@ sub new
 	  [ map { $self->_service($_) } 0 .. $options{services} - 1 ];
 	$self->{next_number} = $options{services};
 	$self->_override($options{overrides});
+	_check_pattern_overrides($options{pattern_overrides});
 	$self->{by_id} = { map { $_->{fields}{id} => $_ } @{ $self->{list} } };
 	return $self;
 }
@@ -166,8 +167,8 @@ sub patterns
 	my ($self, $service) = @_;
 	return $self->{patterns_of}{ $service->{number} } //=
 	  Emulator::Patterns->new(
-		$self->{seed}, $service->{name},
-		$service->{number}, $self->{patterns});
+		$self->{seed}, $service->{name}, $service->{number},
+		$self->{patterns}, $self->{pattern_overrides}{ $service->{name} });
 }
 
 # [ epoch, JSON ] pairs, newest first
@@ -175,7 +176,8 @@ sub executions
 {
 	my ($self, $service, @patterns) = @_;
 	my @all = map {
-		Emulator::Executions::executions($self->{seed}, $service->{name}, $_,
+		Emulator::Executions::executions($self->{seed}, $service->{name},
+			{ %$_, %{ $_->{measured} } },
 			$self->{base})
 	} @patterns;
 	@all = sort { $b->[0] <=> $a->[0] } @all;
@@ -306,6 +308,23 @@ sub _override
 		%$fields = (%$fields, %$wanted);
 		delete @$fields{ grep { !defined $fields->{$_} } keys %$fields };
 		die "overrides: \"$name\" needs an id\n" if !defined $fields->{id};
+	}
+	return;
+}
+
+sub _check_pattern_overrides
+{
+	my ($overrides) = @_;
+	for my $name (sort keys %$overrides)
+	{
+		my $by_place = $overrides->{$name};
+		die "pattern_overrides: \"$name\" needs an object\n"
+		  if ref $by_place ne 'HASH';
+		for my $place (sort keys %$by_place)
+		{
+			Emulator::Patterns::check_override("$name $place", $place,
+				$by_place->{$place});
+		}
 	}
 	return;
 }

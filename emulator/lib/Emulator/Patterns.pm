@@ -71,16 +71,35 @@ my %EXAMPLE = (
 
 sub new
 {
-	my ($class, $seed, $service, $index, $count) = @_;
+	my ($class, $seed, $service, $index, $count, $overrides) = @_;
 	my $self = bless {
 		seed => $seed,
 		service => $service,
+		overrides => $overrides // {},
 		sorted => {}
 	}, $class;
 	my $number = 0;
 	$self->{all} = [ map { $self->_pattern($_, $number++, $index) }
 		  $self->_statements($count) ];
 	return $self;
+}
+
+# Dies of a text if no pattern can have these fields.
+sub check_override
+{
+	my ($name, $place, $fields) = @_;
+	my %known = map { $_ => 1 } @FIELDS;
+	die "pattern_overrides: \"$name\" needs a place and an object\n"
+	  if $place !~ /\A\d+\z/a || ref $fields ne 'HASH';
+	for my $field (sort keys %$fields)
+	{
+		die "pattern_overrides: \"$name\" has no \"$field\"\n"
+		  if !$known{$field};
+		die "pattern_overrides: \"$name\": $field is no number\n"
+		  if !(grep { $_ eq $field } @IDENTITY)
+		  && ($fields->{$field} // 0) !~ /\A-?\d+(?:\.\d+)?\z/a;
+	}
+	return;
 }
 
 # Patterns that match the filters (field => value), sorted.
@@ -105,21 +124,22 @@ sub joined
 	my %joint = %{ $patterns[0] };
 	for my $other (@patterns[ 1 .. $#patterns ])
 	{
-		$joint{$_} += $other->{$_}
+		$joint{$_} += $other->{$_} // 0
 		  for @COUNTERS, qw(totalDurationUs totalCpuTimeUs);
 		for my $field (
 			qw(maxDurationUs p50DurationUs p95DurationUs p99DurationUs))
 		{
 			$joint{$field} = $other->{$field}
-			  if $other->{$field} > $joint{$field};
+			  if ($other->{$field} // 0) > ($joint{$field} // 0);
 		}
 	}
-	$joint{avgDurationUs} = $joint{totalDurationUs} / $joint{callCount};
+	$joint{avgDurationUs} = $joint{totalDurationUs} / ($joint{callCount} || 1);
 	$joint{json} = _render(\%joint, 0);
 	return \%joint;
 }
 
-# Ties are broken by the place in the fleet's order: pages never overlap.
+# Ties are broken by the place in the fleet's order: pages never overlap.  What
+# has no value comes last in either order.
 sub _sorted
 {
 	my ($self, $sort_by, $order) = @_;
@@ -127,7 +147,8 @@ sub _sorted
 	my $sign = $order eq 'asc' ? 1 : -1;
 	return $self->{sorted}{"$sort_by $order"} //= [
 		sort {
-				 $sign * ($a->{$field} <=> $b->{$field})
+				 !defined $a->{$field} <=> !defined $b->{$field}
+			  or $sign * (($a->{$field} // 0) <=> ($b->{$field} // 0))
 			  or $a->{number} <=> $b->{number}
 		} @{ $self->{all} }
 	];
@@ -185,6 +206,12 @@ sub _pattern
 	my $oddity = $number && $number + $index;
 	delete $pattern->{app}
 	  if $oddity % 13 == 6 && $pattern->{app} ne 'bin/monitor';
+	# Executions have values, whatever becomes of their sums.
+	$pattern->{measured} = { %$pattern{ @DURATIONS, @COUNTERS } };
+	$pattern->{totalWalBytes} = undef if $oddity % 11 == 8;
+	delete $pattern->{totalCpuTimeUs} if $oddity % 17 == 11;
+	my $override = $self->{overrides}{$number} // {};
+	@$pattern{ keys %$override } = values %$override;
 	$pattern->{json} = _render($pattern, $oddity);
 	return $pattern;
 }
@@ -255,12 +282,18 @@ sub _query_id
 }
 
 # The oddity, a number, decides what is unusual about a row; 0 is a row with
-# integers only, as the documentation has it.
+# integers only, as the documentation has it.  An undefined value is a null,
+# and what the pattern lacks is left out.
 sub _render
 {
 	my ($pattern, $oddity) = @_;
-	my %literal = map { $_ => json_text($pattern->{$_}) } @IDENTITY;
-	for my $field (@DURATIONS)
+	my %literal = map { $_ => json_text($pattern->{$_}) // 'null' }
+	  grep { exists $pattern->{$_} } @IDENTITY;
+	for my $field (grep { exists $pattern->{$_} } @DURATIONS, @COUNTERS)
+	{
+		$literal{$field} = 'null';
+	}
+	for my $field (grep { defined $pattern->{$_} } @DURATIONS)
 	{
 		$pattern->{$field} = int($pattern->{$field} + 0.5)
 		  if $oddity == 0 || $oddity % 7 == 3;
@@ -270,23 +303,14 @@ sub _render
 		  : json_fraction($pattern->{$field});
 		$literal{$field} = json_quoted($literal{$field}) if $oddity % 7 == 5;
 	}
-	for my $field (@COUNTERS)
+	for my $field (grep { defined $pattern->{$_} } @COUNTERS)
 	{
 		$literal{$field} = sprintf '%.0f', $pattern->{$field};
 		$literal{$field} = json_quoted($literal{$field}) if $oddity % 5 == 2;
 	}
-	_leave_out(\%literal, $oddity);
+	$literal{totalSharedBlksHit} .= '.0'
+	  if $oddity % 19 == 16 && $literal{totalSharedBlksHit} =~ /\A\d+\z/;
 	return json_row(map { $_ => $literal{$_} } @FIELDS);
-}
-
-sub _leave_out
-{
-	my ($literal, $oddity) = @_;
-	$literal->{totalWalBytes} = 'null' if $oddity % 11 == 8;
-	delete $literal->{totalCpuTimeUs} if $oddity % 17 == 11;
-	$literal->{totalSharedBlksHit} .= '.0'
-	  if $oddity % 19 == 16 && $literal->{totalSharedBlksHit} !~ /"/;
-	return;
 }
 
 1;
