@@ -47,7 +47,7 @@ my @SHAPES = (
 	(\&listing) x 8, (\&prepared_listing) x 2, (\&aggregate) x 3, (\&join_of_services) x 3,
 	(\&subquery) x 3, (\&window_function) x 2, (\&distinct) x 2, (\&lateral) x 3,
 	(\&set_operation) x 2, (\&self_join) x 2, (\&logs) x 4, (\&metrics) x 4, (\&executions) x 3, (\&small_table) x 3);
-my @queries = map { { number => $_, $SHAPES[ $_ % @SHAPES ]->($_) } } 1 .. $QUERIES;
+my @queries = map { { number => $_, planner => planner(), $SHAPES[ $_ % @SHAPES ]->($_) } } 1 .. $QUERIES;
 
 $node->safe_psql('postgres', slurp_functions());
 check('with answers that are kept', '1h', @queries);
@@ -55,7 +55,7 @@ check('asked anew each time', 0, grep { $_->{number} % 9 == 0 } @queries);
 
 # The queries are worth something only if most of them find something, and what
 # is wrong is found.
-my ($wrong) = differences('1h', { number => 0, sql => q{SELECT '{s}'} }, { number => 1, sql => 'SELECT 1/0, 1 FROM {s}.services' });
+my ($wrong) = differences('1h', { number => 0, planner => '', sql => q{SELECT '{s}'} }, { number => 1, planner => '', sql => 'SELECT 1/0, 1 FROM {s}.services' });
 like($wrong, qr/only here: \(here\)/, 'a wrong row is found');
 my ($filled) = $sql->(q{SELECT count(*) FROM seen WHERE rows > 0});
 cmp_ok($filled, '>', $QUERIES * 0.7, "most queries find something ($filled)");
@@ -76,7 +76,6 @@ sub plant
 			$fields{callCount} = int rand 40 if rand() < 0.6;
 			$fields{p99DurationUs} = 1000 * int rand 50 if rand() < 0.5;
 			$fields{ (qw(maxDurationUs errorCount totalRows totalSharedBlksRead))[ rand 4 ] } = undef if rand() < 0.03;
-			$fields{app} = undef if rand() < 0.05;
 			$planted{$service}{$place} = \%fields if %fields;
 		}
 	}
@@ -202,6 +201,7 @@ sub listing
 	my $limit = pick('', map { "LIMIT $_" } 1, 3, 10, 10, 25, 100, 499, 500, 501, 650, 'ALL', 0);
 	my $offset = pick('', '', '', map { "OFFSET $_" } 1, 5, 300, 690, 5000);
 
+	return (sql => "SELECT $columns $from ORDER BY $order FETCH FIRST " . pick(1, 10, 200, 600) . ' ROWS WITH TIES', sorted => [$field]) if rand() < 0.15;
 	return (sql => "SELECT $columns $from $limit $offset", whole => "SELECT $columns $from") if rand() < 0.15;
 	return (sql => "SELECT p.* $from ORDER BY $order, $UNTIED $limit $offset", exact => 1) if rand() < 0.25;
 	return (sql => "SELECT p.service_id, p.$field $from ORDER BY p.service_id, $order $limit $offset", sorted => [ 'service_id', $field ], whole => "SELECT p.service_id, p.$field $from") if rand() < 0.15;
@@ -209,7 +209,15 @@ sub listing
 	return (sql => "SELECT $columns $from ORDER BY $order $limit $offset", sorted => [$field], whole => "SELECT $columns $from");
 }
 
-# The same with parameters, in plans for all values or for these
+# What the planner may not do, so that all of its ways come up
+sub planner
+{
+	my @switches = map { "enable_$_" } qw(hashjoin mergejoin nestloop material memoize sort hashagg);
+
+	return rand() < 0.6 ? '' : join '', map { "SET $_ = off; " } some(pick(1, 1, 2), @switches);
+}
+
+# Lists with parameters, in plans for all values or for these
 sub prepared_listing
 {
 	my ($number) = @_;
@@ -336,6 +344,13 @@ sub lateral
 
 sub set_operation
 {
+	my $field = pick(@SORT_FIELDS);
+
+	if (rand() < 0.4)
+	{
+		my $both = join ' UNION ALL ', map { "SELECT p.query_id, p.$field, p.app FROM {s}.slow_patterns p WHERE " . pick(\&plain_conditions, \&conditions_of)->('p') } 1 .. pick(2, 3);
+		return (sql => "$both ORDER BY $field " . order($field) . ' LIMIT ' . pick(1, 5, 200, 600), sorted => [$field], whole => $both);
+	}
 	my @parts = map { my $where = conditions_of('p'); "SELECT p.query_id, p.db_name, p.app FROM {s}.slow_patterns p WHERE $where" } 1, 2;
 
 	return (sql => "($parts[0]) " . pick('UNION', 'UNION ALL', 'INTERSECT', 'INTERSECT ALL', 'EXCEPT', 'EXCEPT ALL') . " ($parts[1])");
@@ -495,11 +510,13 @@ sub differences
 {
 	my ($ttl, @queries) = @_;
 	my $literal = sub { my ($text) = @_; return defined $text ? '$q$' . $text . '$q$' : 'NULL' };
-	my $script = "SET chpg.cache_ttl = '$ttl';\nSET statement_timeout = '60s';\n";
+	my $settings = "SET chpg.cache_ttl = '$ttl'; SET statement_timeout = '60s';";
+	my $script = '';
 
 	for my $query (@queries)
 	{
 		$script .= ($query->{prepare} =~ s/\{s\}/$_/gr) . ";\n" for $query->{prepare} ? qw(cloud here) : ();
+		$script .= "RESET ALL; $settings $query->{planner}";
 		$script .= 'SET plan_cache_mode = ' . ($query->{plans} // 'auto') . ";\n";
 		$script .= sprintf "SELECT %d || ':' || difference(%d, %s, %s, '{%s}', %s);\n", ($query->{number}) x 2, $literal->($query->{sql}),
 		  $query->{exact} ? 'true' : 'false', join(',', @{ $query->{sorted} // [] }), $literal->($query->{whole});
@@ -516,6 +533,6 @@ sub check
 
 	is(scalar @answers, scalar @queries, "$how: " . @queries . ' queries were made');
 	ok(!@wrong, "$how: all give what they give here");
-	diag(join "\n", $queries[$_]{prepare} // (), "$queries[$_]{sql};", $answers[$_], '') for @wrong;
+	diag(join "\n", "$queries[$_]{planner}" . ($queries[$_]{prepare} // ''), "$queries[$_]{sql};", $answers[$_], '') for @wrong;
 	return;
 }
