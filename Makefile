@@ -67,6 +67,9 @@ SQL_FILES = \
 	sql/monitoring.sql \
 	sql/usage.sql \
 	sql/tables.sql \
+	sql/history.sql \
+	sql/history_views.sql \
+	sql/capture.sql \
 	sql/views.sql
 
 DATA_built = chpg--$(EXTVERSION).sql

@@ -1,0 +1,259 @@
+/*
+ * History: where it is kept.
+ *
+ * Its tables and views are ordinary ones in a schema of the user's choice, no
+ * members of the extension, so that pg_dump keeps them with all that they have.
+ */
+
+CREATE TABLE chpg_history_place (
+	schema_name name NOT NULL
+);
+
+CREATE UNIQUE INDEX ON chpg_history_place ((true));
+
+COMMENT ON TABLE chpg_history_place IS 'The schema that has the history, if there is one: see chpg_history_enable.';
+COMMENT ON COLUMN chpg_history_place.schema_name IS 'Name of the schema.';
+
+SELECT pg_catalog.pg_extension_config_dump('chpg_history_place', '');
+GRANT SELECT ON chpg_history_place TO PUBLIC;
+
+/* For functions with a search_path of their own, which ends with them. */
+CREATE FUNCTION chpg_history_enter()
+RETURNS name
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	place name;
+BEGIN
+	SELECT schema_name INTO place FROM @extschema@.chpg_history_place;
+	IF place IS NULL THEN
+		RAISE EXCEPTION 'there is no history'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'Begin one: SELECT chpg_history_enable(''fleet_history'').';
+	END IF;
+	PERFORM pg_catalog.set_config('search_path',
+		format('pg_catalog, %I, @extschema@, pg_temp', place), true);
+	RETURN place;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_enter() IS
+'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history.';
+
+CREATE FUNCTION chpg_history_create_tables()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	CREATE TABLE setting (
+		name text PRIMARY KEY,
+		value text NOT NULL,
+		description text NOT NULL
+	);
+	INSERT INTO setting VALUES
+		('settle', '5 minutes', 'A window is captured so long after its end at the earliest.'),
+		('recapture', '2', 'So many of the newest windows are captured again, for what came late.'),
+		('api_retention', '7 days', 'What the API keeps: 1 day on Basic, 7 days on Scale and Enterprise. Older windows that were not captured are lost.'),
+		('backfill', '1 day', 'So much is captured of the time before a service was first seen.'),
+		('keep_hour', '35 days', 'Windows of an hour are kept so long.'),
+		('keep_day', '400 days', 'Windows of a day are kept so long.'),
+		('max_patterns', '2000', 'Patterns of a window that are captured, those with the longest total duration. With more, the window is marked as truncated.'),
+		('max_error_patterns', '100', 'Patterns of a window that are captured for their errors, whatever their duration.'),
+		('metric_bucket', '5 minutes', 'Time between two points of metrics; off: no metrics are captured.'),
+		('reserve', '3', 'So many requests of the budget are left to others: a capture waits while fewer are free.');
+
+	CREATE TABLE service (
+		service_id text NOT NULL,
+		valid_from timestamptz NOT NULL,
+		valid_to timestamptz NOT NULL DEFAULT 'infinity',
+		noted_at timestamptz NOT NULL,
+		name text,
+		region text,
+		size text,
+		ha_type text,
+		postgres_version text,
+		tags jsonb,
+		PRIMARY KEY (service_id, valid_from)
+	);
+
+	CREATE TABLE query_text (
+		text_id bigint PRIMARY KEY,
+		query_text text NOT NULL,
+		first_seen timestamptz NOT NULL,
+		last_seen timestamptz NOT NULL
+	);
+
+	CREATE TABLE pattern_key (
+		pattern_key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+		query_id bigint NOT NULL,
+		db_name text NOT NULL,
+		db_user text NOT NULL,
+		db_operation text NOT NULL,
+		app text NOT NULL,
+		text_id bigint NOT NULL,
+		UNIQUE (query_id, db_name, db_user, db_operation, app, text_id)
+	);
+
+	CREATE TABLE capture (
+		service_id text NOT NULL,
+		grain text NOT NULL CHECK (grain IN ('hour', 'day')),
+		window_start timestamptz NOT NULL,
+		window_end timestamptz NOT NULL,
+		status text NOT NULL CHECK (status IN ('ok', 'error', 'lost')),
+		patterns integer,
+		truncated boolean NOT NULL DEFAULT false,
+		cutoff_us double precision,
+		error text,
+		attempts integer NOT NULL DEFAULT 0,
+		captured_at timestamptz,
+		PRIMARY KEY (service_id, grain, window_start)
+	);
+
+	CREATE TABLE pattern (
+		service_id text NOT NULL,
+		grain text NOT NULL,
+		window_start timestamptz NOT NULL,
+		pattern_key bigint NOT NULL,
+		call_count bigint,
+		error_count bigint,
+		total_duration_us double precision,
+		avg_duration_us double precision,
+		max_duration_us double precision,
+		p50_duration_us double precision,
+		p95_duration_us double precision,
+		p99_duration_us double precision,
+		total_rows bigint,
+		total_shared_blks_read bigint,
+		total_shared_blks_hit bigint,
+		total_cpu_time_us double precision,
+		total_wal_bytes bigint,
+		PRIMARY KEY (service_id, grain, window_start, pattern_key)
+	) PARTITION BY LIST (grain);
+	CREATE TABLE pattern_of_hour PARTITION OF pattern
+		FOR VALUES IN ('hour') PARTITION BY RANGE (window_start);
+	CREATE TABLE pattern_of_day PARTITION OF pattern
+		FOR VALUES IN ('day') PARTITION BY RANGE (window_start);
+	CREATE INDEX ON pattern (pattern_key, window_start);
+
+	CREATE TABLE metric_point (
+		service_id text NOT NULL,
+		metric text NOT NULL,
+		series text NOT NULL,
+		"time" timestamptz NOT NULL,
+		unit text,
+		value double precision,
+		PRIMARY KEY (service_id, metric, series, "time")
+	);
+	CREATE INDEX ON metric_point USING brin ("time");
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_create_tables() IS 'Makes the tables of the history in the first schema of search_path. For chpg_history_enable.';
+
+CREATE FUNCTION chpg_history_comment_tables()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	item record;
+BEGIN
+	COMMENT ON TABLE setting IS 'What captures do: change value by UPDATE.';
+	COMMENT ON TABLE service IS 'What a service was, and when: a row for each change of its name, size, tags and so on.';
+	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
+	COMMENT ON TABLE pattern_key IS 'What tells patterns apart; a pattern of another text is another one.';
+	COMMENT ON TABLE capture IS 'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
+	COMMENT ON TABLE pattern IS 'Slow query patterns of a window, replaced as a whole when it is captured again.';
+	COMMENT ON TABLE metric_point IS 'Points of the time series of services.';
+	FOR item IN
+		SELECT c.relname, a.attname, col_description(r.oid, r_a.attnum) AS description
+		FROM pg_attribute r_a
+		JOIN pg_class r ON r.oid = r_a.attrelid AND r.relname = 'chpg_slow_pattern_row'
+			AND r.relnamespace = '@extschema@'::regnamespace
+		JOIN pg_attribute a ON a.attname = r_a.attname AND a.attnum > 0
+		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = current_schema::regnamespace
+			AND c.relname IN ('pattern', 'pattern_key', 'query_text')
+		UNION ALL
+		VALUES ('pattern', 'grain', 'hour or day: length of the window, aligned to UTC.'),
+			('pattern', 'window_start', 'Start of the window, which it includes.'),
+			('pattern', 'pattern_key', 'Which pattern: see pattern_key.'),
+			('capture', 'truncated', 'Whether the window had more patterns than were captured.'),
+			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: what is missing took less.'),
+			('capture', 'error', 'Why the last attempt failed.'),
+			('capture', 'attempts', 'How many times it was tried.'),
+			('capture', 'captured_at', 'When it was captured, or tried, last.'),
+			('query_text', 'text_id', 'Hash of the text.'),
+			('service', 'valid_from', 'Since when it was so; -infinity for what it was when it was first seen.'),
+			('service', 'noted_at', 'When a capture saw it.'),
+			('service', 'valid_to', 'Until when it was so, or infinity.'),
+			('metric_point', 'time', 'Start of the bucket.')
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
+
+CREATE FUNCTION chpg_history_enable(schema name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place name;
+BEGIN
+	IF schema IS NULL THEN
+		RAISE EXCEPTION 'argument "schema" must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	IF strpos(schema, 'pg_') > 0 OR schema = 'information_schema' THEN
+		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = 'Metabase shows no columns of schemas whose name has "pg_" in it, or is that of a system schema.',
+				HINT = 'Take another name, such as "fleet_history".';
+	END IF;
+	SELECT schema_name INTO place FROM @extschema@.chpg_history_place;
+	IF place IS NOT NULL AND place <> schema THEN
+		RAISE EXCEPTION 'the history is in schema "%" already', place
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
+	END IF;
+	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
+		EXECUTE format('CREATE SCHEMA %I', schema);
+	END IF;
+	IF place IS NULL THEN
+		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
+	END IF;
+	PERFORM set_config('search_path', format('%I, pg_catalog, pg_temp', schema), true);
+	IF to_regclass(format('%I.capture', schema)) IS NULL THEN
+		PERFORM @extschema@.chpg_history_create_tables();
+	END IF;
+	PERFORM @extschema@.chpg_history_comment_tables();
+	PERFORM @extschema@.chpg_history_create_views();
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_enable(name) IS
+'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there. CALL chpg_capture() then fills it. Sends no request. Errors: 22023 a name that BI tools do not show, 55000 there is a history elsewhere.';
+
+REVOKE EXECUTE ON FUNCTION chpg_history_enable(name) FROM PUBLIC;
+
+CREATE FUNCTION chpg_history_disable()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place name;
+BEGIN
+	DELETE FROM @extschema@.chpg_history_place RETURNING schema_name INTO place;
+	IF place IS NOT NULL THEN
+		RAISE NOTICE 'the history stays in schema "%"', place
+			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE.', place);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_disable() IS
+'Ends the history, without removing what it has.';
+
+REVOKE EXECUTE ON FUNCTION chpg_history_disable() FROM PUBLIC;
