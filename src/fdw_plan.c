@@ -131,16 +131,19 @@ is_possible(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 		find_condition(root, rel, conditions, "service_id") != NULL;
 }
 
+/* How many services are asked, and whether they have to be listed for that. */
 static double
-count_services(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+count_services(PlannerInfo *root, RelOptInfo *rel, List *conditions, bool *listed)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const char *name = info->endpoint->service_attribute;
 	const ChpgCondition *condition;
 
+	*listed = false;
 	if (!chpg_endpoint_is_per_service(info->endpoint))
 		return 1;
 	condition = find_condition(root, rel, conditions, name ? name : "service_id");
+	*listed = condition == NULL;
 	return condition != NULL ? Max(count_values(condition), 1) : info->services;
 }
 
@@ -207,10 +210,9 @@ make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	List	   *conditions = chpg_match_clauses(root, rel, clauses);
-	double		services = count_services(root, rel, conditions);
-	bool		fleet = chpg_endpoint_is_per_service(info->endpoint) &&
-	services == info->services;
-	double		sources = services * count_alternatives(root, rel, conditions);
+	bool		listed;
+	double		sources = count_services(root, rel, conditions, &listed) *
+	count_alternatives(root, rel, conditions);
 	double		rows = sources * info->rows;
 
 	estimate->possible = is_possible(root, rel, conditions);
@@ -222,9 +224,9 @@ make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 		estimate->requests = 1;
 	else if (limit > 0 && rows > 0)
 		estimate->requests = ceil(Min(limit / rows, 1) * sources *
-								  pages_of_service(info)) + fleet;
+								  pages_of_service(info)) + listed;
 	else
-		estimate->requests = sources * pages_of_service(info) + fleet;
+		estimate->requests = sources * pages_of_service(info) + listed;
 	estimate->startup_cost = REQUEST_COST;
 	estimate->total_cost = estimate->requests * REQUEST_COST + rows * cpu_tuple_cost;
 	if (!estimate->possible)
