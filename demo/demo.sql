@@ -51,6 +51,16 @@ FROM chpg_slow_patterns(now() - interval '1 hour', now(), service => :'service',
 ORDER BY e.duration_us DESC
 LIMIT 10;
 
+-- The same as tables, for those who write conditions. One request: the API filters, sorts and cuts.
+CREATE SCHEMA cloud;
+IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud;
+SELECT id AS service_id FROM chpg_services WHERE name = :'service' \gset
+EXPLAIN (VERBOSE, COSTS OFF)
+SELECT query_text, p99_duration_us
+FROM cloud.slow_patterns
+WHERE from_date = now() - interval '1 day' AND to_date = now() AND service_id = :'service_id'
+ORDER BY p99_duration_us DESC LIMIT 3;
+
 -- All of it were rows like any others: join them, group them, keep them in a table.
 --   \df chpg_*          lists the functions, and \df+ says what each does
 --   \d chpg_services    shows what is known of a service
