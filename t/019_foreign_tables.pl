@@ -189,6 +189,7 @@ is(costs($node, $url, "BEGIN; DECLARE c CURSOR FOR $all; MOVE 100 IN c; SAVEPOIN
 fault($url, path => 'slowQueryPatterns', query => 'offset=500', hang => JSON::PP::true, times => 1);
 my $session = open_session($node);
 my $pid = in_session($session, 'SELECT pg_backend_pid()');
+clear_journal($url);
 begin_in_session($session, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW");
 wait_until(sub { grep { /offset=500/ } queries() }, 'the second page is asked for');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
