@@ -45,6 +45,9 @@ typedef struct ChpgScanPlan
 	int			pages;			/* expected for a service */
 	int			requests;		/* expected */
 	bool		rescanned;		/* may be read several times */
+	AttrNumber	unknown;		/* a parameter that the query compares, and
+								 * that is not known here; 0: none */
+	bool		no_default;		/* the query names a window elsewhere */
 	AttrNumber	sort_column;	/* rows come in its order; 0: in any */
 	bool		descending;
 	bool		nulls_first;

@@ -162,6 +162,8 @@ chpg_plan_to_list(const ChpgScanPlan *plan)
 	numbers = lappend_int(numbers, plan->pages);
 	numbers = lappend_int(numbers, plan->requests);
 	numbers = lappend_int(numbers, plan->rescanned);
+	numbers = lappend_int(numbers, plan->unknown);
+	numbers = lappend_int(numbers, plan->no_default);
 	numbers = lappend_int(numbers, plan->sort_column);
 	numbers = lappend_int(numbers, plan->descending);
 	numbers = lappend_int(numbers, plan->nulls_first);
@@ -192,6 +194,8 @@ chpg_plan_of_scan(const ForeignScan *scan)
 	plan->pages = list_nth_int(numbers, i++);
 	plan->requests = list_nth_int(numbers, i++);
 	plan->rescanned = list_nth_int(numbers, i++) != 0;
+	plan->unknown = list_nth_int(numbers, i++);
+	plan->no_default = list_nth_int(numbers, i++) != 0;
 	plan->sort_column = list_nth_int(numbers, i++);
 	plan->descending = list_nth_int(numbers, i++) != 0;
 	plan->nulls_first = list_nth_int(numbers, i++) != 0;

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "compat.h"
+#include "connection.h"
 #include "fdw.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
@@ -144,6 +145,25 @@ put_column(const ChpgResource *resource, const char *name, Oid type,
 		put_description(sink, name, comment);
 }
 
+/* Users may name any table. */
+static const ChpgResource *
+resource_of(Oid table)
+{
+	if (get_rel_relkind(table) == RELKIND_FOREIGN_TABLE)
+	{
+		ForeignServer *server = GetForeignServer(GetForeignTable(table)->serverid);
+
+		if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, CHPG_WRAPPER_NAME) == 0)
+			return chpg_table_resource(table);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a foreign table of the wrapper \"%s\"",
+					get_rel_name(table) ? get_rel_name(table) : psprintf("%u", table),
+					CHPG_WRAPPER_NAME)));
+	return NULL;				/* keep compiler quiet */
+}
+
 Datum
 chpg_table_columns(PG_FUNCTION_ARGS)
 {
@@ -151,7 +171,7 @@ chpg_table_columns(PG_FUNCTION_ARGS)
 		.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
 		.table = PG_GETARG_OID(0)
 	};
-	const ChpgResource *resource = chpg_table_resource(sink.table);
+	const ChpgResource *resource = resource_of(sink.table);
 	TupleDesc	rows = chpg_resource_rows(resource,
 										  GetForeignTable(sink.table)->serverid);
 	char	   *comment = GetComment(rows->tdtypeid, TypeRelationId, 0);

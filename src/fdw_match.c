@@ -8,11 +8,14 @@
 #include "postgres.h"
 
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "fdw_match.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
 #include "parser/parse_coerce.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
@@ -186,4 +189,88 @@ chpg_match_clauses(PlannerInfo *root, RelOptInfo *rel, List *clauses)
 		conditions = lappend(conditions, condition);
 	}
 	return conditions;
+}
+
+/*
+ * What the query compares
+ */
+
+static bool
+is_member_of_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+					EquivalenceMember *em, void *arg)
+{
+	return chpg_is_column(rel, (Node *) em->em_expr) &&
+		((Var *) em->em_expr)->varattno == *(AttrNumber *) arg;
+}
+
+List *
+chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel)
+{
+	List	   *candidates = NIL;
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rel->joininfo)
+	{
+		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), rel))
+			candidates = lappend(candidates, lfirst(lc));
+	}
+	for (AttrNumber i = 1; rel->has_eclass_joins && i <= rel->max_attr; i++)
+		candidates = list_concat(candidates,
+								 generate_implied_equalities_for_column(root, rel,
+																		is_member_of_column, &i,
+																		rel->lateral_referencers));
+	foreach(lc, candidates)
+	{
+		if (chpg_match_clause(root, rel, lfirst_node(RestrictInfo, lc)->clause) != NULL)
+			found = lappend(found, lfirst(lc));
+	}
+	return found;
+}
+
+/* Add the columns of a clause, unless it only asks whether they are null. */
+static Bitmapset *
+add_compared(RelOptInfo *rel, Bitmapset *columns, Node *clause)
+{
+	Bitmapset  *numbers = NULL;
+	int			number = -1;
+
+	if (!IsA(clause, NullTest))
+		pull_varattnos(clause, rel->relid, &numbers);
+	while ((number = bms_next_member(numbers, number)) >= 0)
+	{
+		if (number + FirstLowInvalidHeapAttributeNumber > 0)
+			columns = bms_add_member(columns, number + FirstLowInvalidHeapAttributeNumber);
+	}
+	return columns;
+}
+
+void
+chpg_find_compared(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
+{
+	ListCell   *lc;
+	ListCell   *member;
+
+	foreach(lc, list_concat_copy(rel->baserestrictinfo, rel->joininfo))
+		info->compared = add_compared(rel, info->compared,
+									  (Node *) lfirst_node(RestrictInfo, lc)->clause);
+	foreach(lc, root->eq_classes)
+	{
+		EquivalenceClass *ec = (EquivalenceClass *) lfirst(lc);
+
+		/* One with a single member is an order only. */
+		if (list_length(ec->ec_members) == 1 || !bms_is_member(rel->relid, ec->ec_relids))
+			continue;
+		foreach(member, ec->ec_members)
+			info->compared = add_compared(rel, info->compared,
+										  (Node *) ((EquivalenceMember *) lfirst(member))->em_expr);
+	}
+	foreach(lc, chpg_find_join_clauses(root, rel))
+	{
+		ChpgCondition *condition = chpg_match_clause(root, rel,
+													 lfirst_node(RestrictInfo, lc)->clause);
+
+		info->range_joined |= info->resource->ranges &&
+			strcmp(chpg_column_name(root, rel, condition->column), "timestamp") == 0;
+	}
 }

@@ -18,6 +18,8 @@ typedef struct ChpgTableInfo
 	double		services;
 	double		rows;			/* of one service */
 	List	   *columns;		/* attribute numbers that are needed */
+	Bitmapset  *compared;		/* attribute numbers in conditions */
+	bool		range_joined;	/* another table tells a range of time */
 	bool		list_only;
 } ChpgTableInfo;
 
@@ -30,6 +32,13 @@ extern List *chpg_match_clauses(PlannerInfo *root, RelOptInfo *rel, List *clause
 
 extern const char *chpg_column_name(PlannerInfo *root, RelOptInfo *rel,
 									AttrNumber column);
+
+/* Join clauses that tell the API something once the other side is known. */
+extern List *chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel);
+
+/* Fill in which columns the query compares, and whether a join tells a range. */
+extern void chpg_find_compared(PlannerInfo *root, RelOptInfo *rel,
+							   ChpgTableInfo *info);
 
 /* Is it a column of the table, as it stands? */
 extern bool chpg_is_column(RelOptInfo *rel, Node *node);

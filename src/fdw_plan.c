@@ -100,16 +100,39 @@ has_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 	return false;
 }
 
-/* Is a required parameter known? */
+/*
+ * Is a required parameter known?  The default window is for queries that name
+ * none.
+ */
 static bool
 is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 		 const ChpgParameter *parameter)
 {
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	bool		in_window = parameter->kind == CHPG_WINDOW_START ||
 	parameter->kind == CHPG_WINDOW_END;
 
 	return find_condition(root, rel, conditions, parameter->name) != NULL ||
-		(in_window && (chpg_default_window > 0 || has_range(root, rel, conditions)));
+		(in_window && (has_range(root, rel, conditions) ||
+					   (chpg_default_window > 0 && !info->range_joined)));
+}
+
+/* A parameter that is compared with something, and not known; 0: none. */
+static AttrNumber
+find_unknown(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	int			column = -1;
+
+	while ((column = bms_next_member(info->compared, column)) >= 0)
+	{
+		const char *name = chpg_column_name(root, rel, column);
+
+		if (chpg_is_listed(info->resource->parameters, name) &&
+			find_condition(root, rel, conditions, name) == NULL)
+			return column;
+	}
+	return InvalidAttrNumber;
 }
 
 /* Is all known that has to be? */
@@ -125,6 +148,8 @@ is_possible(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 			!is_known(root, rel, conditions, &parameters[i]))
 			return false;
 	}
+	if (find_unknown(root, rel, conditions) != InvalidAttrNumber)
+		return false;
 	return info->endpoint->fleet || info->list_only ||
 		info->resource->any_state ||
 		!chpg_endpoint_is_per_service(info->endpoint) ||
@@ -290,6 +315,7 @@ chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 	chpg_expected_size(rel->serverid, info->resource, &info->services, &info->rows);
 	info->columns = needed_columns(rel, rel->baserestrictinfo, rel->max_attr);
 	info->list_only = is_list_enough(root, rel, info, info->columns);
+	chpg_find_compared(root, rel, info);
 	make_estimate(root, rel, rel->baserestrictinfo, 0, &estimate);
 	rel->tuples = info->services * info->rows;
 	rel->rows = estimate.rows;
@@ -374,40 +400,6 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, const Estimate *estimate,
 										  required_outer, private));
 }
 
-static bool
-is_member_of_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
-					EquivalenceMember *em, void *arg)
-{
-	return chpg_is_column(rel, (Node *) em->em_expr) &&
-		((Var *) em->em_expr)->varattno == *(AttrNumber *) arg;
-}
-
-/* Join clauses that tell the API something once the other side is known. */
-static List *
-find_join_clauses(PlannerInfo *root, RelOptInfo *rel)
-{
-	List	   *candidates = NIL;
-	List	   *found = NIL;
-	ListCell   *lc;
-
-	foreach(lc, rel->joininfo)
-	{
-		if (join_clause_is_movable_to(lfirst_node(RestrictInfo, lc), rel))
-			candidates = lappend(candidates, lfirst(lc));
-	}
-	for (AttrNumber i = 1; rel->has_eclass_joins && i <= rel->max_attr; i++)
-		candidates = list_concat(candidates,
-								 generate_implied_equalities_for_column(root, rel,
-																		is_member_of_column, &i,
-																		rel->lateral_referencers));
-	foreach(lc, candidates)
-	{
-		if (chpg_match_clause(root, rel, lfirst_node(RestrictInfo, lc)->clause) != NULL)
-			found = lappend(found, lfirst(lc));
-	}
-	return found;
-}
-
 static List *
 add_parameterization(PlannerInfo *root, RelOptInfo *rel, List *ppis, Relids relids)
 {
@@ -427,7 +419,7 @@ find_parameterizations(PlannerInfo *root, RelOptInfo *rel)
 	Relids		all = NULL;
 	ListCell   *lc;
 
-	foreach(lc, find_join_clauses(root, rel))
+	foreach(lc, chpg_find_join_clauses(root, rel))
 	{
 		Relids		relids = lfirst_node(RestrictInfo, lc)->clause_relids;
 
@@ -529,6 +521,8 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	plan.requests = (int) Min(estimate.requests, PG_INT32_MAX);
 	plan.rescanned = root->parent_root != NULL ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON;
+	plan.unknown = find_unknown(root, rel, plan.conditions);
+	plan.no_default = info->range_joined;
 	plan.first_page = (int) limit;
 	if (limit > 0)
 		plan.concurrency = (int) Min(ceil(limit / Max(info->rows, 1)), PG_INT32_MAX);

@@ -239,7 +239,7 @@ refuse_missing_window(const Known *known)
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			 known->scan->resource->ranges ?
-			 errmsg("foreign table \"%s\" needs to know \"from_date\", or a least \"timestamp\"",
+			 errmsg("foreign table \"%s\" needs to know \"from_date\", or where \"timestamp\" begins",
 					RelationGetRelationName(known->scan->relation)) :
 			 errmsg("foreign table \"%s\" needs to know \"from_date\" and \"to_date\"",
 					RelationGetRelationName(known->scan->relation)),
@@ -272,7 +272,8 @@ find_window(const Known *known, const Values *from, const Values *to, Range *win
 		window->end = DatumGetTimestampTz(to->values[0]);
 	window->has_start |= from != NULL;
 	window->has_end |= to != NULL;
-	if (!window->has_start && !window->has_end && chpg_default_window > 0)
+	if (!window->has_start && !window->has_end && chpg_default_window > 0 &&
+		!known->scan->plan->no_default)
 	{
 		window->end = GetCurrentTransactionStartTimestamp();
 		window->start = window->end - chpg_default_window * USECS_PER_SEC;
@@ -364,6 +365,19 @@ is_exact_value(const ChpgParameter *parameter, Datum value)
 	return true;
 }
 
+/* The API takes whole seconds, and rows would not have what was asked for. */
+static void
+check_bucket(const ChpgParameter *parameter, Datum value)
+{
+	if (parameter->kind == CHPG_BUCKET &&
+		DatumGetIntervalP(value)->time % USECS_PER_SEC != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\": \"%s\"", parameter->name,
+						DatumGetCString(DirectFunctionCall1(interval_out, value))),
+				 errhint("Give whole seconds.")));
+}
+
 /*
  * Several values of what may be left out are worth as many requests only if
  * reading without them takes more.
@@ -443,6 +457,7 @@ set_parameters(Known *known)
 			refuse_missing(known, parameters[i].name);
 		if (values == NULL || !is_worth_telling(scan, &parameters[i], values))
 			continue;
+		check_bucket(&parameters[i], values->values[0]);
 		if (values->count == 1)
 			chpg_set_argument(&scan->wanted.arguments, known->endpoint,
 							  &parameters[i], values->values[0]);
@@ -586,6 +601,8 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 	init_request(scan, node, known.endpoint);
 	if (!evaluate(&known, node))
 		return false;
+	if (scan->plan->unknown != InvalidAttrNumber)
+		refuse_missing(&known, NameStr(column_of(scan, scan->plan->unknown)->attname));
 	services = find_service_values(&known);
 	if (scan->resource->operation == CHPG_GET_PROMETHEUS)
 	{

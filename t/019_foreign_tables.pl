@@ -129,6 +129,25 @@ $node->safe_psql('postgres', q{CREATE TABLE windows AS SELECT f, f + interval '6
 is(costs($node, $url, "SELECT count(*), count(DISTINCT p.from_date) FROM windows w JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 4, 'windows of a table'), '240|4', 'each is asked for');
 is($node->safe_psql('postgres', q{SELECT from_date, to_date FROM cloud.slow_patterns WHERE from_date = '2026-06-29 12:00:00.123456Z' AND to_date = '2026-06-30 12:00Z' LIMIT 1}), '2026-06-29 12:00:00.123456+00|2026-06-30 12:00:00+00', 'times come back as they were given');
 
+# The default window is for queries that name none, by a join neither.
+my $DEFAULT = q{SET chpg.default_window = '1d';};
+is($node->safe_psql('postgres', "$DEFAULT SELECT count(*) FROM windows w JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'"), 4 * 60, 'a join names the window, whatever the default');
+for my $case ([ logs => '' ], [ metrics => q{AND bucket = '1 hour'} ])
+{
+	my ($table, $more) = @$case;
+	my $join = qq{SELECT count(*) FROM windows w JOIN cloud.$table x ON x."timestamp" >= w.f AND x."timestamp" < w.t WHERE x.service_id = '$ORDERS' $more};
+	my $expected = $node->safe_psql('postgres', $join);
+	cmp_ok($expected, '>', 100, "$table in windows of a table");
+	is($node->safe_psql('postgres', "$DEFAULT $join"), $expected, "$table: whatever the default");
+}
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT bucket) FROM (VALUES (interval '1 hour'), ('6 hours')) v(b) JOIN cloud.metrics m ON m.bucket = v.b WHERE $WINDOW AND service_id = '$ORDERS'") =~ s/^\d+\|//r, 2, 'buckets of a join');
+fails_with($node, "$DEFAULT SELECT * FROM cloud.slow_patterns WHERE from_date > '2026-06-01'", 'HV002', qr/needs to know "from_date"/, 'a start that is compared otherwise');
+fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND (bucket = '1 hour' OR value > 0)", 'HV002', qr/needs to know "bucket"/, 'a bucket that is compared otherwise');
+fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND bucket = '59.7 seconds'", '22023', qr/invalid value for "bucket": "00:00:59.7"/, 'a bucket of no whole seconds');
+cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM cloud.metrics WHERE $WINDOW AND bucket IS NULL AND service_id = '$ORDERS'"), '>', 100, 'a bucket that is left to the API is null');
+fails_with($node, "SELECT chpg_table_columns('pg_class')", '42809', qr/"pg_class" is not a foreign table of the wrapper "chpg"/, 'columns of another table');
+clear_journal($url);
+
 # What must be known
 
 for my $table (qw(slow_patterns metrics logs))
@@ -139,7 +158,7 @@ for my $table (qw(slow_patterns metrics logs))
 }
 fails_with($node, 'SELECT * FROM cloud.slow_pattern_executions', 'HV002', qr/needs to know "service_id".*HINT:  Add a condition such as service_id = /s, 'executions of any pattern');
 fails_with($node, "SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002', qr/needs to know "query_id"/, 'executions of some patterns');
-fails_with($node, qq{SELECT * FROM cloud.metrics WHERE "timestamp" < now()}, 'HV002', qr/needs to know "from_date", or a least "timestamp"/, 'no start');
+fails_with($node, qq{SELECT * FROM cloud.metrics WHERE "timestamp" < now()}, 'HV002', qr/needs to know "from_date", or where "timestamp" begins/, 'no start');
 fails_with($node, q{SELECT * FROM cloud.slow_patterns WHERE from_date = '2026-06-30Z' AND to_date = '2026-06-29Z'}, '22023', qr/the window from .* is empty/, 'an empty window');
 fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND bucket IN ('1 minute', '1 hour')", 'HV002', qr/needs to know one "bucket"/, 'several buckets');
 is(request_count($url), 1, 'errors cost nothing');
