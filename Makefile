@@ -70,6 +70,7 @@ SQL_FILES = \
 	sql/history.sql \
 	sql/history_views.sql \
 	sql/capture.sql \
+	sql/compare.sql \
 	sql/views.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
