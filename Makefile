@@ -71,6 +71,7 @@ SQL_FILES = \
 	sql/history_views.sql \
 	sql/capture.sql \
 	sql/compare.sql \
+	sql/findings.sql \
 	sql/views.sql
 
 DATA_built = chpg--$(EXTVERSION).sql

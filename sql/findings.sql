@@ -1,0 +1,574 @@
+/*
+ * Findings: what is wrong, by rules over counters.  They recommend; nothing is
+ * ever changed.
+ */
+
+CREATE TABLE chpg_rule (
+	rule_id text NOT NULL,
+	rule_name text NOT NULL,
+	parameter text NOT NULL,
+	default_value double precision NOT NULL,
+	description text NOT NULL,
+	PRIMARY KEY (rule_id, parameter)
+);
+
+COMMENT ON TABLE chpg_rule IS 'The rules of chpg_findings and their thresholds; chpg_threshold has those that are to be others.';
+COMMENT ON COLUMN chpg_rule.rule_id IS 'Number of the rule.';
+COMMENT ON COLUMN chpg_rule.rule_name IS 'Name of the rule.';
+COMMENT ON COLUMN chpg_rule.parameter IS 'Name of the threshold.';
+COMMENT ON COLUMN chpg_rule.default_value IS 'The threshold, unless chpg_threshold has another.';
+COMMENT ON COLUMN chpg_rule.description IS 'What it is, with its unit.';
+GRANT SELECT ON chpg_rule TO PUBLIC;
+
+INSERT INTO chpg_rule VALUES
+	('CHPG100', 'material', 'total_s', 1, 'A pattern counts with so many seconds in all ...'),
+	('CHPG100', 'material', 'time_share', 0.01, '... and such a share of its service''s time ...'),
+	('CHPG100', 'material', 'active_executions', 0.05, '... or so many executions at a time.'),
+	('CHPG101', 'full_scan', 'blks_per_row', 20, 'Blocks for each row, or execution without one, from which it is INFO.'),
+	('CHPG101', 'full_scan', 'blks_per_call', 200, 'Blocks for each execution from which it is INFO.'),
+	('CHPG101', 'full_scan', 'warn_blks_per_row', 100, 'Blocks for each row from which it is WARN.'),
+	('CHPG101', 'full_scan', 'warn_blks_per_call', 1000, 'Blocks for each execution from which it is WARN.'),
+	('CHPG101', 'full_scan', 'error_blks_per_row', 1000, 'Blocks for each row from which it is ERROR.'),
+	('CHPG101', 'full_scan', 'error_blks_per_call', 10000, 'Blocks for each execution from which it is ERROR.'),
+	('CHPG101', 'full_scan', 'error_time_share', 0.2, 'Share of time from which it is ERROR.'),
+	('CHPG102', 'hot_loop', 'avg_us', 1000, 'Mean time up to which it is one, in microseconds.'),
+	('CHPG102', 'hot_loop', 'calls_per_h', 10000, 'Executions per hour.'),
+	('CHPG102', 'hot_loop', 'calls_per_s', 10, 'Executions per second.'),
+	('CHPG102', 'hot_loop', 'time_share', 0.05, 'Share of time.'),
+	('CHPG102', 'hot_loop', 'blks_per_call', 50, 'Blocks for each execution up to which it is one.'),
+	('CHPG102', 'hot_loop', 'error_time_share', 0.25, 'Share of time from which it is ERROR.'),
+	('CHPG201', 'slow_write', 'avg_us', 50000, 'Mean time, in microseconds.'),
+	('CHPG201', 'slow_write', 'time_share', 0.02, 'Share of time.'),
+	('CHPG201', 'slow_write', 'error_avg_us', 500000, 'Mean time from which it is ERROR, in microseconds ...'),
+	('CHPG201', 'slow_write', 'error_time_share', 0.1, '... and the share of time.'),
+	('CHPG202', 'wal_hog', 'wal_share', 0.3, 'Share of the service''s WAL.'),
+	('CHPG202', 'wal_hog', 'wal_bytes_per_h', 104857600, 'WAL per hour, in bytes.'),
+	('CHPG301', 'cache_thrash', 'hit_ratio', 0.95, 'Share of blocks found in the buffer cache below which it is WARN.'),
+	('CHPG301', 'cache_thrash', 'error_hit_ratio', 0.9, 'Share of blocks found in the buffer cache below which it is ERROR.'),
+	('CHPG301', 'cache_thrash', 'blks_per_h', 1000000, 'Blocks wanted per hour.'),
+	('CHPG401', 'error_rate', 'errors', 10, 'Errors.'),
+	('CHPG401', 'error_rate', 'error_ratio', 0.001, 'Errors of all executions from which it is WARN.'),
+	('CHPG401', 'error_rate', 'error_error_ratio', 0.05, 'Errors of all executions from which it is ERROR.'),
+	('CHPG402', 'error_spike', 'errors', 10, 'Errors.'),
+	('CHPG402', 'error_spike', 'z', 4, 'Standard deviations between the baseline''s share of errors and the period''s.'),
+	('CHPG402', 'error_spike', 'factor', 2, 'How many times the baseline''s share of errors.'),
+	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.'),
+	('CHPG501', 'p95_regression', 'error_time_share', 0.05, 'Time lost, of all time, from which it is ERROR.'),
+	('CHPG601', 'wait_bound', 'avg_us', 20000, 'Mean time, in microseconds.'),
+	('CHPG601', 'wait_bound', 'cpu_ratio', 0.2, 'Share of CPU in it up to which it waits.'),
+	('CHPG601', 'wait_bound', 'blks_per_call', 100, 'Blocks for each execution below which it waits.'),
+	('CHPG601', 'wait_bound', 'calls', 50, 'Executions.'),
+	('CHPG601', 'wait_bound', 'error_time_share', 0.2, 'Share of time from which it is ERROR.'),
+	('CHPG607', 'huge_result', 'rows_per_call', 10000, 'Rows for each execution from which it is INFO.'),
+	('CHPG607', 'huge_result', 'warn_rows_per_call', 100000, 'Rows for each execution from which it is WARN.'),
+	('CHPG701', 'storage', 'percent', 80, 'Storage in use from which it is WARN, in percent.'),
+	('CHPG701', 'storage', 'error_percent', 90, 'Storage in use from which it is ERROR, in percent.'),
+	('CHPG703', 'connections', 'ratio', 0.8, 'Connections of max_connections from which it is WARN.'),
+	('CHPG703', 'connections', 'error_ratio', 0.95, 'Connections of max_connections from which it is ERROR.'),
+	('CHPG706', 'config_drift', 'services', 3, 'Services with the same tag Environment from which one that differs is told of.'),
+	('CHPG801', 'data_quality', 'coverage', 1, 'Hours of the period that the history has, of all, below which it is told of.');
+
+CREATE TABLE chpg_threshold (
+	rule_id text NOT NULL,
+	parameter text NOT NULL,
+	value double precision NOT NULL,
+	PRIMARY KEY (rule_id, parameter)
+);
+
+COMMENT ON TABLE chpg_threshold IS 'Thresholds of rules that are to be others than those of chpg_rule.';
+COMMENT ON COLUMN chpg_threshold.rule_id IS 'Number of the rule.';
+COMMENT ON COLUMN chpg_threshold.parameter IS 'Name of the threshold.';
+COMMENT ON COLUMN chpg_threshold.value IS 'The threshold.';
+GRANT SELECT ON chpg_threshold TO PUBLIC;
+
+CREATE TABLE chpg_finding_mute (
+	cache_key text PRIMARY KEY,
+	reason text NOT NULL CHECK (reason IN ('false_positive', 'accepted_risk', 'wont_fix')),
+	note text,
+	muted_by name NOT NULL DEFAULT current_user,
+	muted_at timestamptz NOT NULL DEFAULT now(),
+	muted_until timestamptz NOT NULL DEFAULT 'infinity'
+);
+
+COMMENT ON TABLE chpg_finding_mute IS 'Findings that nobody wants to see: see chpg_mute.';
+COMMENT ON COLUMN chpg_finding_mute.cache_key IS 'Which finding.';
+COMMENT ON COLUMN chpg_finding_mute.reason IS 'false_positive, accepted_risk or wont_fix.';
+COMMENT ON COLUMN chpg_finding_mute.note IS 'Why, in words.';
+COMMENT ON COLUMN chpg_finding_mute.muted_by IS 'Who muted it.';
+COMMENT ON COLUMN chpg_finding_mute.muted_at IS 'When.';
+COMMENT ON COLUMN chpg_finding_mute.muted_until IS 'Until when.';
+GRANT SELECT ON chpg_finding_mute TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('chpg_threshold', '');
+SELECT pg_catalog.pg_extension_config_dump('chpg_finding_mute', '');
+
+CREATE FUNCTION chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
+RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	INSERT INTO chpg_finding_mute (cache_key, reason, note, muted_until)
+	VALUES (cache_key, reason, note, muted_until)
+	ON CONFLICT ON CONSTRAINT chpg_finding_mute_pkey DO UPDATE
+	SET reason = excluded.reason, note = excluded.note, muted_until = excluded.muted_until,
+		muted_by = excluded.muted_by, muted_at = excluded.muted_at;
+END;
+
+COMMENT ON FUNCTION chpg_mute(text, text, text, timestamptz) IS
+'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Error 23514: another reason.';
+
+CREATE FUNCTION chpg_unmute(cache_key text)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH removed AS (DELETE FROM chpg_finding_mute m WHERE m.cache_key = chpg_unmute.cache_key RETURNING 1)
+	SELECT EXISTS (SELECT FROM removed);
+END;
+
+COMMENT ON FUNCTION chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted.';
+
+REVOKE EXECUTE ON FUNCTION chpg_mute(text, text, text, timestamptz), chpg_unmute(text) FROM PUBLIC;
+
+CREATE FUNCTION chpg_limit(rule_id text, parameter text)
+RETURNS double precision
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(t.value, r.default_value)
+	FROM chpg_rule r
+	LEFT JOIN chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter
+	WHERE r.rule_id = 'CHPG' || chpg_limit.rule_id AND r.parameter = chpg_limit.parameter;
+END;
+
+COMMENT ON FUNCTION chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
+
+CREATE TYPE chpg_finding_row AS (
+	rule_id text,
+	level text,
+	title text,
+	service_id text,
+	symptom text,
+	evidence jsonb,
+	explanation text,
+	action text,
+	impact_us double precision,
+	confidence text,
+	tags text[],
+	cache_key text,
+	muted boolean
+);
+
+COMMENT ON TYPE chpg_finding_row IS 'Something that is wrong, or that a rule could not judge.';
+COMMENT ON COLUMN chpg_finding_row.rule_id IS 'Number of the rule: see chpg_rule.';
+COMMENT ON COLUMN chpg_finding_row.level IS 'ERROR, WARN, INFO, or SKIPPED where the rule could not judge.';
+COMMENT ON COLUMN chpg_finding_row.title IS 'What it is.';
+COMMENT ON COLUMN chpg_finding_row.service_id IS 'Id of the service; null where it concerns several.';
+COMMENT ON COLUMN chpg_finding_row.symptom IS 'What was seen.';
+COMMENT ON COLUMN chpg_finding_row.evidence IS 'The counters that decide, and which pattern, database, user or application it is.';
+COMMENT ON COLUMN chpg_finding_row.explanation IS 'What it means, with what the data cannot rule out.';
+COMMENT ON COLUMN chpg_finding_row.action IS 'What to do about it. Nothing is ever done by chpg.';
+COMMENT ON COLUMN chpg_finding_row.impact_us IS 'Time that it concerns, in microseconds; null where it is none.';
+COMMENT ON COLUMN chpg_finding_row.confidence IS 'high, medium or low.';
+COMMENT ON COLUMN chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
+COMMENT ON COLUMN chpg_finding_row.cache_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
+COMMENT ON COLUMN chpg_finding_row.muted IS 'Whether it is muted.';
+
+/* Patterns with what rules look at; those that do not count are left out. */
+CREATE FUNCTION chpg_pattern_facts(period tstzrange, service text, server text)
+RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
+	calls float8, total_us float8, avg_us float8, p95_hi_us float8, hours float8, time_share float8, active float8,
+	rows_per_call float8, blks_per_call float8, blks_per_row float8, hit_ratio float8, cpu_ratio float8,
+	nested boolean, wal_bytes float8, wal_share float8, aggregates boolean, pattern_key text)
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH counted AS (
+		SELECT p.*, extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours,
+			p.total_duration_us / nullif(sum(p.total_duration_us) OVER w, 0) AS time_share,
+			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_share,
+			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
+		FROM chpg_period_patterns(period, service, server) p
+		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app IS DISTINCT FROM 'bin/monitor'
+		WINDOW w AS (PARTITION BY p.service_id)
+	)
+	SELECT service_id, query_id, db_name, db_user, db_operation, coalesce(app, ''), call_count, total_duration_us,
+		avg_duration_us, p95_hi_us, hours, time_share, total_duration_us / 3.6e9 / hours,
+		total_rows::float8 / call_count, blks / call_count, blks / greatest(total_rows, call_count, 1),
+		total_shared_blks_hit / nullif(blks, 0), least(total_cpu_time_us / nullif(total_duration_us, 0), 1),
+		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
+		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M',
+		concat_ws(':', service_id, query_id, db_name, db_user, db_operation, app)
+	FROM counted
+	WHERE total_duration_us >= 1e6 * chpg_limit('100', 'total_s')
+		AND (time_share >= chpg_limit('100', 'time_share')
+			OR total_duration_us / 3.6e9 / hours >= chpg_limit('100', 'active_executions'));
+END;
+
+COMMENT ON FUNCTION chpg_pattern_facts(tstzrange, text, text) IS
+'The patterns of a period that take a noteworthy part of the time, with ratios; blocks for each row count an execution without rows as one. As chpg_period_patterns. For chpg_findings.';
+
+/* Each rule that holds for a pattern; the first in the order of place is its finding. */
+CREATE FUNCTION chpg_find_patterns(period tstzrange, service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH facts AS MATERIALIZED (
+		SELECT * FROM chpg_pattern_facts(period, service, server)
+	), found AS (
+		SELECT f.*, r.*
+		FROM facts f
+		CROSS JOIN LATERAL (VALUES
+			(1, 'CHPG601', 'wait_bound', 'Long executions that wait',
+				CASE WHEN NOT nested AND avg_us >= chpg_limit('601', 'avg_us') AND cpu_ratio <= chpg_limit('601', 'cpu_ratio')
+						AND blks_per_call < chpg_limit('601', 'blks_per_call') AND calls >= chpg_limit('601', 'calls')
+					THEN CASE WHEN time_share >= chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
+				format('%s ms for each execution, %s %% of them on CPU, %s blocks', round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
+				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. The counters do not tell which.',
+				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
+			(2, 'CHPG201', 'slow_write', 'Slow writes',
+				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= 5
+						AND avg_us >= chpg_limit('201', 'avg_us') AND time_share >= chpg_limit('201', 'time_share')
+					THEN CASE WHEN avg_us >= chpg_limit('201', 'error_avg_us') AND time_share >= chpg_limit('201', 'error_time_share')
+						THEN 'ERROR' ELSE 'WARN' END END,
+				format('%s ms, %s rows and %s kB of WAL for each execution', round(avg_us::numeric / 1000, 1), round(rows_per_call), round(wal_bytes / calls / 1024)),
+				CASE WHEN rows_per_call >= 1000 THEN 'Each execution writes many rows.'
+					ELSE 'Wide rows, many indexes, triggers, foreign keys, or the flush of WAL: the counters do not tell which.' END,
+				CASE WHEN rows_per_call >= 1000 THEN 'Write in parts that commit by themselves.'
+					ELSE 'EXPLAIN (ANALYZE, BUFFERS, WAL) shows triggers and WAL; count the table''s indexes.' END, 'medium'),
+			(3, 'CHPG101', 'full_scan', 'Reads far more blocks than it returns rows',
+				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= 5 AND rows_per_call < 100000
+						AND blks_per_row >= chpg_limit('101', 'blks_per_row') AND blks_per_call >= chpg_limit('101', 'blks_per_call')
+					THEN CASE WHEN aggregates THEN 'INFO'
+						WHEN blks_per_row >= chpg_limit('101', 'error_blks_per_row') AND blks_per_call >= chpg_limit('101', 'error_blks_per_call')
+							AND time_share >= chpg_limit('101', 'error_time_share') THEN 'ERROR'
+						WHEN blks_per_row >= chpg_limit('101', 'warn_blks_per_row') AND blks_per_call >= chpg_limit('101', 'warn_blks_per_call') THEN 'WARN'
+						ELSE 'INFO' END END,
+				format('%s blocks for each row, %s (%s MB) for each execution', round(blks_per_row), round(blks_per_call), round(blks_per_call / 128)),
+				CASE WHEN aggregates THEN 'An aggregate has to read what it sums up.'
+					ELSE 'An index is missing, or one that is there is not used: old statistics, another type, a function around the column, bloat.' END,
+				CASE WHEN aggregates THEN 'Keep the sums in a table or a materialized view.'
+					ELSE 'EXPLAIN (ANALYZE, BUFFERS); then CREATE INDEX CONCURRENTLY on what it filters by, or ANALYZE.' END,
+				CASE WHEN aggregates THEN 'low' ELSE 'medium' END),
+			(4, 'CHPG102', 'hot_loop', 'Very many short executions',
+				CASE WHEN avg_us <= chpg_limit('102', 'avg_us') AND calls >= chpg_limit('102', 'calls_per_h') * greatest(hours, 0.25)
+						AND calls / hours / 3600 >= chpg_limit('102', 'calls_per_s') AND time_share >= chpg_limit('102', 'time_share')
+						AND blks_per_call <= chpg_limit('102', 'blks_per_call')
+					THEN CASE WHEN time_share >= chpg_limit('102', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
+				format('%s executions per second of %s ms', round((calls / hours / 3600)::numeric, 1), round(avg_us::numeric / 1000, 3)),
+				'An application asks row by row (N+1), or polls. An index does not help. Fast statements may be sampled, so that there are more.',
+				'Find the loop by application and text; ask for many at once, = ANY($1), or keep what it asks for.',
+				CASE WHEN rows_per_call <= 2 THEN 'high' ELSE 'medium' END),
+			(5, 'CHPG202', 'wal_hog', 'Writes most of the WAL',
+				CASE WHEN wal_share >= chpg_limit('202', 'wal_share') AND wal_bytes >= hours * chpg_limit('202', 'wal_bytes_per_h') THEN 'WARN' END,
+				format('%s %% of the WAL, %s MB per hour', round(wal_share::numeric * 100), round(wal_bytes / hours / 1048576)),
+				'WAL delays replicas and fills storage. Full-page images, unused indexes or updates that are not HOT may be the cause.',
+				'Write in batches; drop indexes that nobody uses; a lower fillfactor lets updates be HOT.', 'high'),
+			(6, 'CHPG607', 'huge_result', 'Very many rows for each execution',
+				CASE WHEN db_operation = 'SELECT' AND calls >= 5 AND rows_per_call >= chpg_limit('607', 'rows_per_call')
+					THEN CASE WHEN rows_per_call >= chpg_limit('607', 'warn_rows_per_call') THEN 'WARN' ELSE 'INFO' END END,
+				format('%s rows for each execution', round(rows_per_call)),
+				'An export, or an application that reads more than it shows.',
+				'Read in pages or by a cursor, or aggregate in SQL.', 'high')
+		) r(place, rule_id, rule_name, title, level, symptom, explanation, action, confidence)
+		WHERE r.level IS NOT NULL
+	), ranked AS (
+		SELECT *, row_number() OVER (PARTITION BY pattern_key ORDER BY place) AS rank,
+			array_agg(rule_name) OVER (PARTITION BY pattern_key) AS names
+		FROM found
+	)
+	SELECT rule_id, level, title, service_id, symptom,
+		jsonb_build_object('query_id', query_id::text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
+			'calls', calls, 'avg_us', round(avg_us::numeric, 1), 'time_share', round(time_share::numeric, 4),
+			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
+			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3), 'wal_share', round(wal_share::numeric, 4)),
+		explanation, action, total_us, confidence, array_remove(names, rule_name), rule_id || ':' || pattern_key, false
+	FROM ranked
+	WHERE rank = 1;
+END;
+
+COMMENT ON FUNCTION chpg_find_patterns(tstzrange, text, text) IS
+'Findings of single patterns: wait bound, slow write, full scan, hot loop, WAL hog, huge result. As chpg_period_patterns. For chpg_findings.';
+
+/* Errors cannot be told from statements: they are recorded apart. */
+CREATE FUNCTION chpg_find_errors(period tstzrange, service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT 'CHPG401', CASE WHEN ratio >= chpg_limit('401', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+		'Many errors', service_id, format('%s errors, %s %% of %s executions', errors, round(ratio::numeric * 100, 2), calls + errors),
+		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', round(ratio::numeric, 5)),
+		'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
+		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
+		NULL::float8, 'medium', NULL::text[], concat_ws(':', 'CHPG401', service_id, db_name, db_user, app), false
+	FROM (
+		SELECT service_id, db_name, db_user, coalesce(app, '') AS app, sum(error_count)::float8 AS errors,
+			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
+			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
+		FROM chpg_period_patterns(period, service, server)
+		GROUP BY 1, 2, 3, 4
+	) e
+	WHERE errors >= chpg_limit('401', 'errors') AND ratio >= chpg_limit('401', 'error_ratio');
+END;
+
+COMMENT ON FUNCTION chpg_find_errors(tstzrange, text, text) IS
+'Findings of errors, for each database, user and application. As chpg_period_patterns. For chpg_findings.';
+
+/* Two shares, compared by the standard deviation of their difference. */
+CREATE FUNCTION chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH sums AS (
+		SELECT p.service_id, p.db_name, p.db_user, coalesce(p.app, '') AS app,
+			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a, coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
+			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
+			coalesce(sum(p.call_count) FILTER (WHERE NOT p.before AND p.query_id <> 0), 0)::float8 AS n_b
+		FROM (
+			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service) a
+			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service) b
+		) p
+		GROUP BY 1, 2, 3, 4
+	), shares AS (
+		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
+			(e_a + e_b + 1) / (e_a + n_a + e_b + n_b + 2) AS r
+		FROM sums
+	), scores AS (
+		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
+	)
+	SELECT 'CHPG402', CASE WHEN r_b >= chpg_limit('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+		'More errors than before', service_id,
+		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
+		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', e_b, 'baseline_errors', e_a, 'z', round(z::numeric, 1)),
+		'Something changed: a deployment, a schema, data, or a limit that was reached.',
+		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
+		NULL::float8, 'high', NULL::text[], concat_ws(':', 'CHPG402', service_id, db_name, db_user, app), false
+	FROM scores
+	WHERE e_b >= chpg_limit('402', 'errors') AND z >= chpg_limit('402', 'z') AND r_b >= chpg_limit('402', 'factor') * r_a;
+END;
+
+COMMENT ON FUNCTION chpg_find_error_spikes(tstzrange, tstzrange, text) IS
+'Findings of errors that are more than in the baseline. As chpg_period_patterns. For chpg_findings.';
+
+CREATE FUNCTION chpg_find_changes(baseline tstzrange, period tstzrange, service text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
+		CASE WHEN c.change = 'regressed' AND c.excess_s * c.avg_us * c.calls_per_h > 0
+				AND c.excess_s / nullif(c.calls_per_h * hours * c.avg_us / 1e6 / nullif(c.time_share, 0), 0) >= chpg_limit('501', 'error_time_share')
+			THEN 'ERROR' ELSE 'WARN' END,
+		CASE WHEN c.change = 'regressed' THEN 'Slower than before' ELSE 'New, and heavy' END, c.service_id,
+		CASE WHEN c.change = 'regressed'
+			THEN format('%s ms for each execution, after %s ms; %s s lost', round(c.avg_us::numeric / 1000, 1), round(c.baseline_avg_us::numeric / 1000, 1), round(c.excess_s))
+			ELSE format('%s executions per hour, %s %% of the time', round(c.calls_per_h), round(c.time_share::numeric * 100, 1)) END,
+		jsonb_build_object('query_id', c.query_id::text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
+			'change', c.change, 'baseline_avg_us', round(c.baseline_avg_us::numeric, 1), 'avg_us', round(c.avg_us::numeric, 1),
+			'hours_worse', c.hours_worse, 'cause', c.cause, 'excess_s', round(c.excess_s::numeric, 1)),
+		CASE WHEN c.change = 'new?' THEN 'The baseline was truncated: it may have been there, with less time.'
+			WHEN c.change = 'new' THEN 'A deployment, or a job that does not run every day.'
+			ELSE CASE c.cause WHEN 'more rows' THEN 'It returns more rows: the data grew, or a filter is gone.'
+				WHEN 'more blocks' THEN 'It reads more blocks for the same rows: another plan, more data, or bloat.'
+				WHEN 'colder cache' THEN 'More of its blocks come from storage: something else uses the cache.'
+				WHEN 'waiting' THEN 'It waits longer: locks, storage, or the client.'
+				WHEN 'computing' THEN 'It computes longer on the same blocks.'
+				ELSE 'No single counter explains it.' END END,
+		CASE WHEN c.change = 'regressed' THEN 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.'
+			ELSE 'Find out who runs it, by application and user, and whether that is meant to be.' END,
+		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
+		c.confidence, NULL::text[],
+		concat_ws(':', CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END, c.service_id, c.query_id, c.db_name, c.db_user, c.db_operation, c.app), false
+	FROM chpg_compare(baseline, period, service) c,
+		(SELECT extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours) h
+	WHERE c.change IN ('regressed', 'new', 'new?');
+END;
+
+COMMENT ON FUNCTION chpg_find_changes(tstzrange, tstzrange, text) IS
+'Findings of patterns that got slower, or are new. As chpg_compare. For chpg_findings.';
+
+CREATE FUNCTION chpg_find_cache(period tstzrange, service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT 'CHPG301', CASE WHEN ratio < chpg_limit('301', 'error_hit_ratio') THEN 'ERROR' ELSE 'WARN' END,
+		'The buffer cache is too small for what is read', service_id,
+		format('%s %% of blocks are found in the buffer cache, of %s per hour', round(ratio::numeric * 100, 1), round(blks / hours)),
+		jsonb_build_object('hit_ratio', round(ratio::numeric, 4), 'blks_per_h', round(blks / hours), 'readers', readers),
+		'The data that is used does not fit into memory, or scans push it out. The operating system''s cache is not seen.',
+		'Look at the patterns that read most first: a scan that needs not be is cheaper to mend than a bigger machine.',
+		NULL::float8, 'medium', NULL::text[], 'CHPG301:' || service_id, false
+	FROM (
+		SELECT service_id, sum(total_shared_blks_hit)::float8 / nullif(sum(total_shared_blks_hit) + sum(total_shared_blks_read), 0)::float8 AS ratio,
+			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
+			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
+		FROM chpg_period_patterns(period, service, server)
+		GROUP BY 1
+	) s, (SELECT extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours) h
+	WHERE ratio < chpg_limit('301', 'hit_ratio') AND blks >= hours * chpg_limit('301', 'blks_per_h');
+END;
+
+COMMENT ON FUNCTION chpg_find_cache(tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. As chpg_period_patterns. For chpg_findings.';
+
+/* As services are now, not in a period. */
+CREATE FUNCTION chpg_find_services(service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH health AS MATERIALIZED (
+		SELECT h.* FROM chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
+	), configured AS MATERIALIZED (
+		SELECT c.service_id, c.value::float8 AS max_connections
+		FROM chpg_config(service, server) c
+		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
+	)
+	SELECT 'CHPG701', CASE WHEN storage_used_percent >= chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
+		'Storage fills up', service_id, format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
+		jsonb_build_object('storage_used_percent', storage_used_percent, 'storage_limit_bytes', storage_limit_bytes),
+		'Data, WAL that a replica or a slot holds back, or temporary files.',
+		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
+		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
+	FROM health WHERE storage_used_percent >= chpg_limit('701', 'percent')
+	UNION ALL
+	SELECT 'CHPG703', CASE WHEN used >= chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
+		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
+		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
+		'Applications hold more connections than they use, or lack a pooler.',
+		'Connect through PgBouncer, or lower the applications'' pools.',
+		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
+	FROM (SELECT h.*, coalesce(h.active_connections, 0) + coalesce(h.idle_connections, 0) AS used FROM health h) u
+	JOIN configured USING (service_id)
+	WHERE used >= chpg_limit('703', 'ratio') * max_connections
+	UNION ALL
+	SELECT 'CHPG703', 'SKIPPED', 'Connections run out', h.service_id, 'max_connections is not known',
+		NULL, 'The API tells settings that were made only.', NULL, NULL::float8, NULL, NULL::text[], 'CHPG703:' || h.service_id, false
+	FROM health h WHERE NOT EXISTS (SELECT FROM configured c WHERE c.service_id = h.service_id);
+END;
+
+COMMENT ON FUNCTION chpg_find_services(text, text) IS
+'Findings of storage and connections, as they are now. 1 request for the metrics, and those of chpg_config. For chpg_findings.';
+
+/* Services of an environment are meant to be alike. */
+CREATE FUNCTION chpg_find_drift(server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH settings AS (
+		SELECT s.id AS service_id, s.name AS service, coalesce(s.tags->>'Environment', '') AS environment,
+			n.component, n.name, coalesce(c.value, '(not set)') AS value
+		FROM chpg_services(server) s
+		CROSS JOIN (SELECT DISTINCT component, name FROM chpg_config(server => server)) n
+		LEFT JOIN chpg_config(server => server) c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
+		WHERE s.state NOT IN ('creating', 'deleting')
+	), counted AS (
+		SELECT *, count(*) OVER (PARTITION BY environment, component, name) AS services,
+			count(*) OVER (PARTITION BY environment, component, name, value) AS alike
+		FROM settings
+	)
+	SELECT 'CHPG706', 'INFO', 'A setting that differs from the others''', service_id,
+		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
+		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
+		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
+		NULL::float8, 'medium', NULL::text[], concat_ws(':', 'CHPG706', service_id, component, name), false
+	FROM counted
+	WHERE services >= chpg_limit('706', 'services') AND alike * 2 < services;
+END;
+
+COMMENT ON FUNCTION chpg_find_drift(text) IS
+'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';
+
+CREATE FUNCTION chpg_find_quality(period tstzrange, service text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@.chpg_history_enter();
+	RETURN QUERY
+	SELECT 'CHPG801', 'INFO', 'The history is not complete', s.service_id,
+		format('%s of %s hours were captured, %s of them truncated', count(c.window_start), expected, count(*) FILTER (WHERE c.truncated)),
+		jsonb_build_object('captured', count(c.window_start), 'expected', expected, 'truncated', count(*) FILTER (WHERE c.truncated)),
+		'Captures failed, began later, or the API had the hours no longer. Sums are too low.',
+		'See the view coverage of the history.', NULL::float8, 'high', NULL::text[], 'CHPG801:' || s.service_id, false
+	FROM (SELECT DISTINCT s.service_id FROM service s WHERE chpg_find_quality.service IS NULL OR chpg_find_quality.service IN (s.service_id, s.name)) s
+	CROSS JOIN (SELECT floor(extract(epoch FROM upper(period) - lower(period)) / 3600)::bigint AS expected) e
+	LEFT JOIN capture c ON c.service_id = s.service_id AND c.grain = 'hour' AND c.status = 'ok'
+		AND c.window_start >= lower(period) AND c.window_end <= upper(period)
+	GROUP BY s.service_id, expected
+	HAVING count(c.window_start) < expected * chpg_limit('801', 'coverage') OR count(*) FILTER (WHERE c.truncated) > 0;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_find_quality(tstzrange, text) IS 'Findings of hours that the history lacks, or has in part. Sends no request. For chpg_findings. Error 55000: there is no history.';
+
+CREATE FUNCTION chpg_skipped(rule_ids text[], why text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, NULL::text, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
+		NULL::text[], r.rule_id, false
+	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
+END;
+
+COMMENT ON FUNCTION chpg_skipped(text[], text) IS 'Rows that say why rules could not judge. For chpg_findings.';
+
+CREATE FUNCTION chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange)
+RETURNS SETOF chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT * FROM @extschema@.chpg_find_patterns(period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@.chpg_find_errors(period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@.chpg_find_cache(period, service, server);
+	IF @extschema@.chpg_history_has(period) AND @extschema@.chpg_history_has(baseline) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_changes(baseline, period, service);
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_error_spikes(baseline, period, service);
+	ELSE
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}',
+			'There is no history of both the period and the baseline to compare.');
+	END IF;
+	IF @extschema@.chpg_history_has(period) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_quality(period, service);
+	END IF;
+	BEGIN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_services(service, server);
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
+	END;
+	BEGIN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_drift(server) d
+			WHERE service IS NULL OR d.service_id = service OR d.service_id IN (
+				SELECT s.id FROM @extschema@.chpg_services(server) s WHERE s.name = service);
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG706}', SQLERRM);
+	END;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_all_findings(tstzrange, text, text, tstzrange) IS 'The findings of all rules. For chpg_findings.';
+
+CREATE FUNCTION chpg_findings(
+	period tstzrange,
+	service text DEFAULT NULL,
+	baseline tstzrange DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	distance interval;
+BEGIN
+	PERFORM @extschema@.chpg_check_period('period', period);
+	IF baseline IS NULL THEN
+		distance := greatest(upper(period) - lower(period), interval '1 day');
+		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
+	END IF;
+	PERFORM @extschema@.chpg_check_period('baseline', baseline);
+	RETURN QUERY
+	SELECT f.rule_id, f.level, f.title, f.service_id, f.symptom, f.evidence, f.explanation, f.action, f.impact_us,
+		f.confidence, f.tags, f.cache_key,
+		EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = f.cache_key AND m.muted_until > now())
+	FROM @extschema@.chpg_all_findings(period, service, server, baseline) f
+	ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], f.level), f.impact_us DESC NULLS LAST, f.cache_key;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_findings(tstzrange, text, tstzrange, text) IS
+'What is wrong with a service, by id or name, or with all, in a period, the worst first: one row for each finding, and one for each rule that could not judge (SKIPPED). Patterns come from the history where it has the period, else from the API, as chpg_slow_patterns; what is compared is the baseline, the same hours of the day before unless given, of the history only. Storage, connections and settings are those of now: 1 request, and 2 for each service. Recommends only. Errors: 22004, 22023, those of chpg_slow_patterns.';
