@@ -34,6 +34,8 @@ my @ids = split /\n/, $sql->('SELECT id FROM here.services ORDER BY name COLLATE
 my %some = map { my $column = $_; ($column => [ split /\n/, $sql->("SELECT DISTINCT $column FROM here.slow_patterns WHERE $column IS NOT NULL AND $column !~ '''' ORDER BY 1") ]) } qw(db_name db_user db_operation app);
 my @query_ids = split /\n/, $sql->('SELECT query_id FROM here.slow_patterns GROUP BY 1 ORDER BY 1 LIMIT 40');
 
+my @known_ids = split /\n/, $sql->('SELECT DISTINCT query_id FROM keys ORDER BY 1');
+
 # What identifies a pattern, and how its rows are in an order without ties
 my @SORT_FIELDS = qw(total_duration_us avg_duration_us call_count error_count max_duration_us p50_duration_us p95_duration_us
   p99_duration_us total_rows total_shared_blks_read total_shared_blks_hit total_cpu_time_us total_wal_bytes);
@@ -47,7 +49,7 @@ my @SHAPES = (
 	(\&listing) x 8, (\&prepared_listing) x 2, (\&aggregate) x 3, (\&join_of_services) x 3,
 	(\&subquery) x 3, (\&window_function) x 2, (\&distinct) x 2, (\&lateral) x 3,
 	(\&set_operation) x 2, (\&self_join) x 2, (\&logs) x 4, (\&metrics) x 4, (\&executions) x 3, (\&small_table) x 3);
-my @queries = map { { number => $_, planner => planner(), $SHAPES[ $_ % @SHAPES ]->($_) } } 1 .. $QUERIES;
+my @queries = map { { number => $_, settings => settings_of_query(), $SHAPES[ $_ % @SHAPES ]->($_) } } 1 .. $QUERIES;
 
 $node->safe_psql('postgres', slurp_functions());
 check('with answers that are kept', '1h', @queries);
@@ -55,7 +57,7 @@ check('asked anew each time', 0, grep { $_->{number} % 9 == 0 } @queries);
 
 # The queries are worth something only if most of them find something, and what
 # is wrong is found.
-my ($wrong) = differences('1h', { number => 0, planner => '', sql => q{SELECT '{s}'} }, { number => 1, planner => '', sql => 'SELECT 1/0, 1 FROM {s}.services' });
+my ($wrong) = differences('1h', { number => 0, settings => '', sql => q{SELECT '{s}'} }, { number => 1, settings => '', sql => 'SELECT 1/0, 1 FROM {s}.services' });
 like($wrong, qr/only here: \(here\)/, 'a wrong row is found');
 my ($filled) = $sql->(q{SELECT count(*) FROM seen WHERE rows > 0});
 cmp_ok($filled, '>', $QUERIES * 0.7, "most queries find something ($filled)");
@@ -209,12 +211,16 @@ sub listing
 	return (sql => "SELECT $columns $from ORDER BY $order $limit $offset", sorted => [$field], whole => "SELECT $columns $from");
 }
 
-# What the planner may not do, so that all of its ways come up
-sub planner
+# Settings: what the planner may not do, so that all of its ways come up
+sub settings_of_query
 {
 	my @switches = map { "enable_$_" } qw(hashjoin mergejoin nestloop material memoize sort hashagg);
 
-	return rand() < 0.6 ? '' : join '', map { "SET $_ = off; " } some(pick(1, 1, 2), @switches);
+	# A window that no query here needs, since each names its own
+	my $window = rand() < 0.2 ? "SET chpg.default_window = '1h'; " : '';
+
+	return $window if rand() < 0.6;
+	return join '', $window, map { "SET $_ = off; " } some(pick(1, 1, 2), @switches);
 }
 
 # Lists with parameters, in plans for all values or for these
@@ -421,6 +427,7 @@ sub metrics
 sub executions
 {
 	my $columns = 'e.service_id, e.executed_at, e.query_id, e.app, e.duration_us, e.err_sqlstate';
+	my ($id, $name, $query) = ("e.service_id IN ('$ids[0]', '$ids[1]', 'nix')", "e.db_name = ANY ('{sales,postgres,billing,warehouse}')", 'e.query_id IN (' . join(', ', 1, some(2, @known_ids)) . ')');
 	my $joined = 'e.service_id = k.service_id AND e.query_id = k.query_id AND e.db_name = k.db_name AND e.db_user = k.db_user AND e.db_operation = k.db_operation';
 
 	return (
@@ -429,6 +436,8 @@ sub executions
 			"SELECT k.query_id, (SELECT count(*) FROM {s}.slow_pattern_executions e WHERE $joined) FROM keys k", "SELECT k.query_id, e.app FROM keys k LEFT JOIN {s}.slow_pattern_executions e ON $joined AND e.app = 'nix'",
 			"SELECT $columns FROM (SELECT * FROM keys ORDER BY query_id LIMIT 2) k JOIN {s}.slow_pattern_executions e ON $joined ORDER BY e.executed_at DESC, e.pid LIMIT 5",
 			"SELECT k.query_id FROM keys k WHERE EXISTS (SELECT FROM {s}.slow_pattern_executions e WHERE $joined AND e.err_sqlstate IS NOT NULL)",
+			"SELECT $columns FROM {s}.slow_pattern_executions e WHERE $id AND $query AND $name AND e.db_user IN ('orders_service', 'postgres') AND e.db_operation IN ('SELECT', 'UPDATE', 'INSERT')",
+			"SELECT $columns FROM keys k JOIN {s}.slow_pattern_executions e ON e.query_id = k.query_id AND e.db_user = k.db_user AND e.db_operation = k.db_operation WHERE $id AND $name AND e.duration_us > 5",
 			"SELECT $columns FROM keys k JOIN here.slow_pattern_executions l USING (service_id, query_id, db_name, db_user, db_operation) JOIN {s}.slow_pattern_executions e ON $joined AND e.executed_at = l.executed_at"));
 }
 
@@ -516,7 +525,7 @@ sub differences
 	for my $query (@queries)
 	{
 		$script .= ($query->{prepare} =~ s/\{s\}/$_/gr) . ";\n" for $query->{prepare} ? qw(cloud here) : ();
-		$script .= "RESET ALL; $settings $query->{planner}";
+		$script .= "RESET ALL; $settings $query->{settings}";
 		$script .= 'SET plan_cache_mode = ' . ($query->{plans} // 'auto') . ";\n";
 		$script .= sprintf "SELECT %d || ':' || difference(%d, %s, %s, '{%s}', %s);\n", ($query->{number}) x 2, $literal->($query->{sql}),
 		  $query->{exact} ? 'true' : 'false', join(',', @{ $query->{sorted} // [] }), $literal->($query->{whole});
@@ -533,6 +542,6 @@ sub check
 
 	is(scalar @answers, scalar @queries, "$how: " . @queries . ' queries were made');
 	ok(!@wrong, "$how: all give what they give here");
-	diag(join "\n", "$queries[$_]{planner}" . ($queries[$_]{prepare} // ''), "$queries[$_]{sql};", $answers[$_], '') for @wrong;
+	diag(join "\n", "$queries[$_]{settings}" . ($queries[$_]{prepare} // ''), "$queries[$_]{sql};", $answers[$_], '') for @wrong;
 	return;
 }
