@@ -421,6 +421,7 @@ sub metrics
 			"SELECT $columns FROM {s}.metrics m WHERE $where", "SELECT m.metric, m.series, count(*), max(m.value) FROM {s}.metrics m WHERE $where GROUP BY 1, 2",
 			"SELECT s.name, $columns FROM {s}.services s JOIN {s}.metrics m ON m.service_id = s.id WHERE $where AND s.name LIKE '%r%'",
 			"SELECT * FROM (SELECT m.metric, m.value, rank() OVER (PARTITION BY m.metric ORDER BY m.value DESC) AS n FROM {s}.metrics m WHERE $where) q WHERE n < 3",
+			"SELECT v.b, $columns FROM (VALUES (interval '1 hour'), ('60 minutes')) v(b) JOIN {s}.metrics m ON m.bucket = v.b WHERE $times",
 			"SELECT w.f, count(m.value) FROM windows w LEFT JOIN {s}.metrics m ON m.\"timestamp\" >= w.f AND m.\"timestamp\" < w.t AND m.bucket = '1 hour' GROUP BY 1"));
 }
 
