@@ -1,0 +1,163 @@
+# History: windows are captured once and for all, what fails is tried again, and
+# what cannot be had any more is marked.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0', 'restart_after_crash = on');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 2, patterns => 20);
+
+sub checksum
+{
+	my (%psql) = @_;
+	return $node->safe_psql($psql{dbname} // 'postgres', <<'SQL');
+SET search_path = kept;
+SELECT md5(string_agg(p::text, '' ORDER BY p::text)) FROM pattern p;
+SELECT md5(string_agg(m::text, '' ORDER BY m::text)) FROM metric_point m;
+SELECT md5(string_agg(k::text, '' ORDER BY k::text)) FROM pattern_key k;
+SELECT md5(string_agg(query_text, '' ORDER BY text_id)) FROM query_text;
+SELECT md5(string_agg(concat_ws(' ', service_id, grain, window_start, status, patterns, truncated), '' ORDER BY service_id, grain, window_start)) FROM capture;
+SQL
+}
+
+sub setting
+{
+	my ($name, $value) = @_;
+	return $node->safe_psql('postgres', "UPDATE kept.setting SET value = '$value' WHERE name = '$name'");
+}
+
+sub statuses
+{
+	return $node->safe_psql('postgres', q{SELECT string_agg(n, ' ' ORDER BY n) FROM (SELECT grain || ' ' || status || ' ' || count(*) AS n FROM kept.capture GROUP BY grain, status) c});
+}
+
+# Where it is
+
+fails_with($node, q{SELECT chpg_history_enable('my_pg_history')}, '22023', qr/invalid name for the schema of the history: "my_pg_history".*Metabase/s, 'a name that BI tools do not show');
+fails_with($node, 'SELECT chpg_history_enable(NULL)', '22004', qr/must not be null/, 'no name');
+fails_with($node, 'CALL chpg_capture()', '55000', qr/there is no history.*HINT:  Begin one/s, 'a capture without a history');
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('kept'); SELECT chpg_history_enable('kept')});
+fails_with($node, q{SELECT chpg_history_enable('elsewhere')}, '55000', qr/the history is in schema "kept" already/, 'another place');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attnum > 0 AND coalesce(col_description(c.oid, a.attnum), '') = ''}),
+	0, 'all columns of views have comments');
+is($node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE attname = 'time') FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attnum = 1}),
+	'7|7', 'and all views begin with time');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid WHERE d.deptype = 'e' AND c.relnamespace = 'kept'::regnamespace}), 0, 'nothing of it belongs to the extension');
+
+# Captures
+
+setting(backfill => '6 hours');
+$node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
+my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
+cmp_ok($windows, '>=', 8, 'hours of two services are due');
+costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs what was said, and the list');
+my $first = checksum();
+is($node->safe_psql('postgres', 'SELECT count(*) = 20 * ' . $windows . ' FROM kept.pattern'), 't', 'all patterns are there');
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is(checksum(), $first, 'capturing twice changes nothing');
+like($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ') FROM kept.capture}), qr/2/, 'though the newest are asked for again');
+
+# What came late
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern WHERE window_start = (SELECT max(window_start) FROM kept.capture)});
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is(checksum(), $first, 'a window is replaced as a whole');
+
+# What was missed, one at a time and the oldest first
+$node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'; DELETE FROM kept.pattern WHERE window_start < now() - interval '2 hours 30 minutes'});
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2)});
+is($node->safe_psql('postgres', q{SELECT count(*) = 2 AND max(window_start) < (SELECT min(window_start) FROM chpg_history_due('hour')) FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'}), 't', 'the oldest are first');
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is(checksum(), $first, 'what was missed is fetched');
+
+# What fails
+
+my ($one, $other) = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id');
+sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pattern, kept.metric_point') }
+
+forget();
+fault($url, path => "$one/slow", status => 500);
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture \d+ of \d+ windows.*DETAIL:  The first one: 58000: /s, 'a service that fails');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status || ' ' || (service_id = '$one'), ', ' ORDER BY status || ' ' || (service_id = '$one')) FROM kept.coverage"), 'error true, ok false', 'the other one is captured, and the failures are noted');
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends it');
+
+forget();
+fault($url, path => 'slowQueryPatterns', status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
+clear_journal($url);
+fails_with($node, q{SET chpg.max_wait = '50ms'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows.*53400/s, 'an API that refuses all');
+cmp_ok(request_count($url), '<=', 1 + 3 * 10, 'is not asked on and on');
+clear_faults($url);
+wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget WHERE blocked_until > now()') eq '0' }, 'the API takes requests again');
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends that, too');
+
+# A crash in the middle
+forget();
+fault($url, path => "$other/slow", hang => JSON::PP::true, times => 1);
+my $session = open_session($node);
+my $pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, q{CALL chpg_capture('hour')});
+wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event IN ('ChpgRequest', 'Extension')") eq '1' && request_count($url) > 1 }, 'a window is under way');
+kill 'KILL', $pid;
+wait_until(sub { my ($status) = $node->psql('postgres', 'SELECT 1'); $status == 0 && $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") eq '0' }, 'the server is there again');
+eval { $session->quit };
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next run captures what lacks');
+
+# Many patterns, and errors that took no time
+
+reset_emulator($url, services => 1, patterns => 501);
+$node->safe_psql('postgres', q{SELECT chpg_history_disable()}, on_error_stop => 0);
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('more'); UPDATE more.setting SET value = '2 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'});
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT patterns || ' ' || truncated || ' ' || (cutoff_us IS NULL), ',') FROM more.capture}), '501 false true', 'two pages');
+is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM more.pattern p JOIN more.pattern_key k USING (pattern_key) WHERE k.query_id = 0 AND p.error_count > 0}), 't', 'errors without a query');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM more.pattern_hour WHERE query_id = 0}), 0, 'which are no patterns');
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.error_hour}), '>', 0, 'but errors');
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '100' WHERE name = 'max_patterns'; TRUNCATE more.capture; CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT truncated || ' ' || (cutoff_us > 0), ',') FROM more.capture}), 'true true', 'a window that is cut says so');
+cmp_ok($node->safe_psql('postgres', q{SELECT min(patterns) FROM more.capture}), '>=', 100, 'and has the longest, and those with errors');
+
+# Services that come and go
+
+reset_emulator($url, services => 3, patterns => 501);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'new services are captured');
+reset_emulator($url, services => 1, patterns => 501);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE valid_to < 'infinity'), count(*) FROM more.service}), '2|3', 'those that are gone have an end');
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'and a past');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE service IS NULL}), 0, 'with their names');
+
+# What is lost, and what is too old
+
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '10 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'; CALL chpg_capture('hour')});
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE status = 'lost'}), '>=', 5, 'hours that the API has no longer are lost');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_history_due('hour') WHERE lost}), 0, 'and not due any more');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
+$node->safe_psql('postgres', q{SELECT chpg_history_enter(), chpg_history_partition('hour', now() - interval '100 days')});
+is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, 'pattern_of_hour_', 'a partition of long ago is dropped');
+
+# A dump has all of it, and goes on elsewhere
+
+my $kept = $node->safe_psql('postgres', 'SELECT md5(string_agg(p::text, $$$$ ORDER BY p::text)) FROM more.pattern p');
+my ($dump) = run_command([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', "$node->{_basedir}/dump.sql" ]);
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('copy'), '-f', "$node->{_basedir}/dump.sql" ], 'a dump is restored');
+is($node->safe_psql('copy', 'SELECT md5(string_agg(p::text, $$$$ ORDER BY p::text)) FROM more.pattern p'), $kept, 'with the whole history');
+is($node->safe_psql('copy', q{DELETE FROM more.capture WHERE status = 'ok'; CALL chpg_capture('hour'); SELECT count(*) > 0 FROM more.capture WHERE status = 'ok'}), 't', 'and captures go on');
+
+done_testing();
