@@ -1,0 +1,56 @@
+# pg_cron runs what the README schedules, more often than it says, and shows
+# that it succeeded, or failed.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = PostgreSQL::Test::Cluster->new('main');
+
+$node->init;
+$node->start;
+my $version = $node->safe_psql('postgres', "SELECT default_version FROM pg_available_extensions WHERE name = 'pg_cron'");
+die 'pg_cron is not installed' if $version eq '';
+$node->append_conf('postgresql.conf', <<'CONFIGURATION');
+shared_preload_libraries = 'chpg, pg_cron'
+cron.use_background_workers = on
+chpg.cache_ttl = 0
+chpg.max_retries = 0
+CONFIGURATION
+$node->restart;
+
+# Seconds are known since pg_cron 1.5; before, a minute is the shortest.
+my $schedule = $version =~ /^1\.[0-4]\b/ ? '* * * * *' : '1 second';
+
+my @jobs = slurp_file("$FindBin::RealBin/../README.md") =~ /^(SELECT cron\.schedule\('chpg [^\n]*\);)$/mg;
+is(scalar @jobs, 2, 'the README schedules captures and purges');
+s/, '[^']*', /, '$schedule', / foreach @jobs;
+
+reset_emulator($url, services => 2, patterns => 10);
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_cron;' . connect_sql($url)
+	  . "SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '2 hours' WHERE name = 'backfill'; @jobs");
+
+sub runs
+{
+	my ($job, $status) = @_;
+	return $node->safe_psql('postgres', "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname = '$job' AND status = '$status'");
+}
+
+wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture has succeeded');
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM kept.capture WHERE status = 'ok'}), '>=', 2, 'a capture by pg_cron has captured');
+wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge has succeeded');
+is(runs('chpg capture', 'failed'), 0, 'none has failed');
+
+fault($url, path => 'slowQueryPatterns', status => 500);
+wait_until(sub { runs('chpg capture', 'failed') > 0 }, 'a capture has failed');
+like($node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' LIMIT 1}), qr/could not capture \d+ of \d+ windows/, 'a failure is shown');
+
+done_testing();
