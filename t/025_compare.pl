@@ -1,0 +1,101 @@
+# Comparison: what changed is told, why, and nothing where nothing did.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off', 'fsync = off');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 2, patterns => 30);
+
+# Without a history, the API is asked for both windows.
+my $DAYS = q{tstzrange(now() - interval '2 days', now() - interval '1 day'), tstzrange(now() - interval '1 day', now())};
+my $id = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
+is(costs($node, $url, "SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare($DAYS, '$id')", 2, 'two windows of the API'), 'steady low', 'nothing has changed, as far as that tells');
+
+for my $case (
+	[ 'NULL', '22004', qr/argument "baseline" must not be null/ ],
+	[ q{'empty'}, '22023', qr/invalid value for "baseline": "empty"/ ],
+	[ q{'(,2026-01-01)'}, '22023', qr/invalid value for "baseline".*HINT:  Give a window/s ],
+	[ q{'[-infinity,2026-01-01)'}, '22023', qr/invalid value for "baseline"/ ])
+{
+	fails_with($node, "SELECT * FROM chpg_compare($case->[0], tstzrange(now() - interval '1 day', now()))", $case->[1], $case->[2], "a baseline of $case->[0]");
+}
+
+# A history that is made up: each hour has a factor of its own, and percentiles
+# are as inexact as those of that many executions, whose times are lognormal.
+$node->safe_psql('postgres', <<'SQL');
+SELECT chpg_history_enable('kept');
+CREATE FUNCTION normal() RETURNS float8 LANGUAGE sql VOLATILE AS 'SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())';
+CREATE FUNCTION make_key(name text, operation text DEFAULT 'SELECT') RETURNS bigint LANGUAGE sql VOLATILE AS $$
+	INSERT INTO kept.query_text SELECT hashtextextended(name, 0), name, now(), now() ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
+	VALUES (hashtextextended(name, 1), 'db', 'app', operation, 'app', hashtextextended(name, 0)) RETURNING pattern_key
+$$;
+DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public.chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+CREATE FUNCTION make_hours(service text, pattern_key bigint, first integer, last integer, calls integer, avg_us float8,
+	rows_per_call float8 DEFAULT 1, blks_per_call float8 DEFAULT 10, hit float8 DEFAULT 1, cpu float8 DEFAULT 0.5) RETURNS void LANGUAGE sql VOLATILE AS $$
+	INSERT INTO kept.capture SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', timestamptz '2026-05-10 01:00Z' + h * interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
+	FROM generate_series(first, last) h ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern
+	SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', pattern_key, calls, 0, calls * a, a, 20 * a,
+		0.6 * a, 3.1 * avg_us * f * exp(normal() * 2.1 / sqrt(calls)), 6 * a, calls * rows_per_call,
+		calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * a * cpu, 0
+	FROM generate_series(first, last) h,
+		LATERAL (SELECT exp(normal() * 0.15) AS f WHERE h IS NOT NULL) x,
+		LATERAL (SELECT avg_us * f * exp(normal() * 1.31 / sqrt(calls)) AS a) y
+$$;
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service');
+SELECT setseed(0.25);
+-- hours 0 to 47 are the baseline, 48 to 53 the period
+SELECT make_hours('s', make_key('background'), 0, 53, 1000, 50000);
+SELECT make_hours('s', make_key('steady'), 0, 53, 500, 20000);
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 100) FROM make_key('more rows') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 100) FROM make_key('more blocks') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 0.8) FROM make_key('colder cache') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 1, 0.166) FROM make_key('waiting') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 1, 0.83) FROM make_key('computing') k;
+SELECT make_hours('s', k, 0, 47, 500, 60000), make_hours('s', k, 48, 53, 500, 20000) FROM make_key('improved') k;
+SELECT make_hours('s', make_key('new'), 48, 53, 500, 60000);
+SELECT make_hours('s', make_key('gone'), 0, 47, 500, 60000);
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 5000, 20000) FROM make_key('surged') k;
+SELECT make_hours('s', k, 0, 47, 20, 20000), make_hours('s', k, 48, 53, 20, 60000) FROM make_key('rare') k;
+SELECT make_hours('s', k, 0, 47, 500, 2), make_hours('s', k, 48, 53, 500, 6) FROM make_key('immaterial') k;
+-- one hour of six is bad
+SELECT make_hours('s', k, 0, 52, 500, 20000), make_hours('s', k, 53, 53, 500, 200000) FROM make_key('one bad hour') k;
+SQL
+my $WINDOWS = q{'[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'};
+my %change = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT query_text || '=' || concat_ws(' ', change, cause) FROM chpg_compare($WINDOWS, 's')");
+is($change{$_}, "regressed $_", "$_: the cause is told") for 'more rows', 'more blocks', 'colder cache', 'waiting', 'computing';
+is($change{improved} =~ s/ .*//r, 'improved', 'improved');
+is($change{$_}, $_, $_) for qw(new gone surged);
+is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare';
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
+is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
+is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
+is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
+
+# No change, a hundred times over 500 patterns
+$node->safe_psql('postgres', <<'SQL');
+TRUNCATE kept.pattern, kept.capture;
+SELECT setseed(0.5);
+SELECT count(make_hours('seed' || s, k, 0, 26, 70 + 10 * (n % 50), 100000 * exp(2 * normal())))
+FROM generate_series(1, 100) s, (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p;
+ANALYZE kept.pattern;
+SQL
+my $changes = $node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE change = 'regressed'), count(*) FILTER (WHERE avg_us > 1.2 * baseline_avg_us AND excess_s > 5) FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-11 03:00Z)')});
+my ($patterns, $false, $naive) = split /\|/, $changes;
+is($patterns, 50_000, 'all patterns are compared');
+cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms");
+cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patterns ($false in 50,000)");
+
+done_testing();
