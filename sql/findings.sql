@@ -54,6 +54,7 @@ INSERT INTO chpg_rule VALUES
 	('CHPG402', 'error_spike', 'factor', 2, 'How many times the baseline''s share of errors.'),
 	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.'),
 	('CHPG501', 'p95_regression', 'error_time_share', 0.05, 'Time lost, of all time, from which it is ERROR.'),
+	('CHPG504', 'new_heavy', 'time_share', 0.01, 'Share of time.'),
 	('CHPG601', 'wait_bound', 'avg_us', 20000, 'Mean time, in microseconds.'),
 	('CHPG601', 'wait_bound', 'cpu_ratio', 0.2, 'Share of CPU in it up to which it waits.'),
 	('CHPG601', 'wait_bound', 'blks_per_call', 100, 'Blocks for each execution below which it waits.'),
@@ -376,7 +377,8 @@ BEGIN ATOMIC
 		concat_ws(':', CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END, c.service_id, c.query_id, c.db_name, c.db_user, c.db_operation, c.app), false
 	FROM chpg_compare(baseline, period, service) c,
 		(SELECT extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours) h
-	WHERE c.change IN ('regressed', 'new', 'new?');
+	WHERE c.change = 'regressed'
+		OR (c.change IN ('new', 'new?') AND c.time_share >= chpg_limit('504', 'time_share'));
 END;
 
 COMMENT ON FUNCTION chpg_find_changes(tstzrange, tstzrange, text) IS

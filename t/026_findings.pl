@@ -1,0 +1,118 @@
+# Findings: each planted problem is found by its rule, and what only looks like
+# one is not.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 6, patterns => 40);
+
+# Without a history: rules that need none judge, the others say so.
+my $YESTERDAY = q{tstzrange(now() - interval '1 day', now())};
+my %level = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT rule_id || '=' || string_agg(DISTINCT level, ' ' ORDER BY level) FROM chpg_findings($YESTERDAY) GROUP BY rule_id");
+is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
+like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'who skips says why');
+fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
+fault($url, path => 'prometheus$', status => 500);
+like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
+clear_faults($url);
+
+# A day and the day before, of 24 hours each
+$node->safe_psql('postgres', <<'SQL');
+SELECT chpg_history_enable('kept');
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service'), ('t', '-infinity', now(), 'thrash');
+DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public.chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+INSERT INTO kept.capture SELECT s, 'hour', h, h + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
+FROM generate_series(timestamptz '2026-05-10 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('s'), ('t')) v(s);
+
+CREATE FUNCTION plant(name text, operation text, calls float8, avg_us float8, rows_per_call float8, blks_per_call float8,
+	hit float8 DEFAULT 1, cpu float8 DEFAULT 0.9, wal_per_call float8 DEFAULT 0, app text DEFAULT 'web', days integer DEFAULT 2,
+	service text DEFAULT 's', errors float8 DEFAULT 0, query_id bigint DEFAULT NULL) RETURNS void LANGUAGE sql VOLATILE AS $$
+	INSERT INTO kept.query_text SELECT hashtextextended(name, 0), name, now(), now() ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
+	VALUES (coalesce(query_id, hashtextextended(name, 1)), 'db', 'u', operation, app, hashtextextended(name, 0)) ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern
+	SELECT service, 'hour', h, k.pattern_key, calls, errors, calls * avg_us, avg_us, 9 * avg_us, 0.7 * avg_us, 3 * avg_us, 6 * avg_us,
+		calls * rows_per_call, calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * avg_us * cpu, calls * wal_per_call
+	FROM generate_series(timestamptz '2026-05-12 00:00Z' - days * interval '1 day', '2026-05-11 23:00Z', '1 hour') h, kept.pattern_key k
+	WHERE k.text_id = hashtextextended(name, 0) AND k.app = plant.app
+$$;
+-- problems
+SELECT plant('SELECT full scan', 'SELECT', 2000, 400000, 1, 30000);
+SELECT plant('SELECT hot loop', 'SELECT', 4000000, 200, 1, 4);
+SELECT plant('INSERT slow write', 'INSERT', 500, 200000, 1, 300, 1, 0.5);
+SELECT plant('UPDATE wal hog', 'UPDATE', 20000, 4000, 1, 20, 1, 0.9, 100000);
+SELECT plant('UPDATE wait bound', 'UPDATE', 800, 300000, 1, 20, 1, 0.02);
+SELECT plant('SELECT huge result', 'SELECT', 100, 900000, 200000, 2000);
+SELECT plant('SELECT new heavy', 'SELECT', 1000, 100000, 10, 100, 1, 0.9, 0, 'web', 1);
+SELECT plant('SELECT regressed', 'SELECT', 1000, 40000, 10, 100);
+UPDATE kept.pattern p SET avg_duration_us = 3 * avg_duration_us, total_duration_us = 3 * total_duration_us, p95_duration_us = 3 * p95_duration_us, total_cpu_time_us = 3 * total_cpu_time_us
+FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT regressed' AND p.window_start >= '2026-05-11';
+SELECT plant('', 'UNKNOWN', 0, 0, 0, 0, 1, 0, 0, 'broken', 1, 's', 400, 0);
+SELECT plant('SELECT of broken', 'SELECT', 3000, 1000, 1, 5, 1, 0.9, 0, 'broken');
+SELECT plant('SELECT thrash', 'SELECT', 3000, 100000, 500, 5000, 0.8, 0.5, 0, 'web', 2, 't');
+-- what only looks like a problem
+SELECT plant('SELECT finds nothing', 'SELECT', 900000, 30, 0, 4);
+SELECT plant('SELECT probe', 'SELECT', 4000000, 200, 1, 4, 1, 0.9, 0, 'bin/monitor');
+SELECT plant('SELECT nested', 'SELECT', 1000, 200000, 1, 20, 1, 1.6);
+SELECT plant('SELECT busy and well', 'SELECT', 20000, 15000, 50, 60);
+SELECT plant('SELECT count(*) FROM t', 'SELECT', 500, 200000, 1, 40000);
+SQL
+my $DAY = q{'[2026-05-11 00:00Z,2026-05-12 00:00Z)'};
+sub found
+{
+	my ($name) = @_;
+	return $node->safe_psql('postgres', "SELECT string_agg(f.rule_id || ' ' || f.level, ', ' ORDER BY f.rule_id) FROM chpg_findings($DAY, 's') f JOIN kept.pattern_key k ON k.query_id::text = f.evidence->>'query_id' JOIN kept.query_text t USING (text_id) WHERE t.query_text = '$name'");
+}
+
+is(found($_->[0]), $_->[1], "$_->[0]: $_->[1]") for
+	[ 'SELECT full scan', 'CHPG101 ERROR' ], [ 'SELECT hot loop', 'CHPG102 ERROR' ],
+	[ 'INSERT slow write', 'CHPG201 WARN' ], [ 'UPDATE wal hog', 'CHPG202 WARN' ],
+	[ 'UPDATE wait bound', 'CHPG601 WARN' ], [ 'SELECT huge result', 'CHPG607 WARN' ],
+	[ 'SELECT new heavy', 'CHPG504 WARN' ], [ 'SELECT regressed', 'CHPG501 WARN' ];
+is(found($_), '', "$_: nothing") for 'SELECT finds nothing', 'SELECT probe', 'SELECT nested', 'SELECT busy and well';
+is(found('SELECT count(*) FROM t'), 'CHPG101 INFO', 'an aggregate has to read');
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'"), 'slow_write', 'a pattern has one finding, and tags for the others');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'errors'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
+is($node->safe_psql('postgres', "SELECT level || ' ' || (evidence->>'hit_ratio') FROM chpg_findings($DAY, 'thrash') WHERE rule_id = 'CHPG301'"), 'ERROR 0.8000', 'a cache that thrashes');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), 0, 'a history that is complete');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
+is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each says what it means, and what to do');
+
+# As services are now
+reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
+$node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => CASE s.name WHEN 'orders' THEN '{"max_connections": 3, "work_mem": "64MB"}' ELSE '{"max_connections": 500, "work_mem": "4MB"}' END::jsonb)});
+fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 93, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 82, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
+my $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
+like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
+like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
+clear_faults($url);
+
+# Thresholds and mutes
+$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
+is(found('SELECT hot loop'), '', 'a threshold that is changed changes what is found');
+$node->safe_psql('postgres', 'DELETE FROM chpg_threshold');
+is(found('SELECT hot loop'), 'CHPG102 ERROR', 'and back');
+my $key = $node->safe_psql('postgres', "SELECT cache_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
+$node->safe_psql('postgres', "SELECT chpg_mute('$key', 'accepted_risk', 'it is our queue')");
+is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) FILTER (WHERE NOT muted AND rule_id = 'CHPG102') FROM chpg_findings($DAY, 's')"), '1|0', 'a finding is muted');
+fails_with($node, "SELECT chpg_mute('$key', 'no reason')", '23514', qr/violates check constraint/, 'a reason that is none');
+is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE default_value IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
+
+done_testing();
