@@ -20,9 +20,6 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
-/* The rows of the sort column's neighbours do not change while they are read. */
-#define SORT_CHANGED_HINT "Run the query again, or without LIMIT."
-
 /*
  * Rows as they come
  */
@@ -272,7 +269,7 @@ next_in_order(ChpgScan *scan, TupleTableSlot *slot)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("rows of foreign table \"%s\" changed their order while they were read",
 						RelationGetRelationName(scan->relation)),
-				 errhint(SORT_CHANGED_HINT)));
+				 errhint("Run the query again, or without LIMIT.")));
 	return true;
 }
 
