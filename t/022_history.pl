@@ -37,9 +37,11 @@ sub setting
 	return $node->safe_psql('postgres', "UPDATE kept.setting SET value = '$value' WHERE name = '$name'");
 }
 
-sub statuses
+# What is captured changes at half past the hour now, and not while this runs.
+sub settle
 {
-	return $node->safe_psql('postgres', q{SELECT string_agg(n, ' ' ORDER BY n) FROM (SELECT grain || ' ' || status || ' ' || count(*) AS n FROM kept.capture GROUP BY grain, status) c});
+	my ($schema) = @_;
+	return $node->safe_psql('postgres', "UPDATE $schema.setting SET value = ((extract(minute FROM now())::integer + 30) % 60) || ' minutes' WHERE name = 'settle'");
 }
 
 # Where it is
@@ -57,6 +59,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class
 
 # Captures
 
+settle('kept');
 setting(backfill => '6 hours');
 $node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
 my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
@@ -122,6 +125,7 @@ is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next
 reset_emulator($url, services => 1, patterns => 501);
 $node->safe_psql('postgres', q{SELECT chpg_history_disable()}, on_error_stop => 0);
 $node->safe_psql('postgres', q{SELECT chpg_history_enable('more'); UPDATE more.setting SET value = '2 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'});
+settle('more');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT patterns || ' ' || truncated || ' ' || (cutoff_us IS NULL), ',') FROM more.capture}), '501 false true', 'two pages');
 is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM more.pattern p JOIN more.pattern_key k USING (pattern_key) WHERE k.query_id = 0 AND p.error_count > 0}), 't', 'errors without a query');
@@ -130,6 +134,31 @@ cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.error_hour}), '>
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '100' WHERE name = 'max_patterns'; TRUNCATE more.capture; CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT truncated || ' ' || (cutoff_us > 0), ',') FROM more.capture}), 'true true', 'a window that is cut says so');
 cmp_ok($node->safe_psql('postgres', q{SELECT min(patterns) FROM more.capture}), '>=', 100, 'and has the longest, and those with errors');
+
+# Days are asked of the API as such: their percentiles are its own.
+
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '3 days' WHERE name = 'backfill'});
+my ($days, $day_requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'day'});
+cmp_ok($days, '>=', 1, 'days are due');
+is($day_requests, 2 * $days, 'of two requests each, or more');
+costs($node, $url, q{CALL chpg_capture('day')}, 1 + 3 * $days, 'days of two pages, and their errors');
+is($node->safe_psql('postgres', <<'SQL'), join('|', $days, (500 * $days) x 2), 'all patterns of a day are as the API tells them');
+SELECT count(DISTINCT d."time"), count(*), count(*) FILTER (WHERE d.p95_duration_us = p.p95_duration_us AND d.call_count = p.call_count)
+FROM more.pattern_day d
+JOIN LATERAL chpg_slow_patterns(d."time", d."time" + interval '1 day', d.service_id) p
+	ON (p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, coalesce(p.app, '')) = (d.service_id, d.query_id, d.db_name, d.db_user, d.db_operation, d.app)
+SQL
+is($node->safe_psql('postgres', q{SELECT count(*), bool_and(p95_lo_us <= p95_hi_us AND patterns = 500) FROM more.service_day}), "$days|t", 'and make days of the service');
+
+# A capture leaves some of the budget to others.
+
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '4/1s'); UPDATE more.setting SET value = '4' WHERE name = 'reserve'; UPDATE more.setting SET value = '400' WHERE name = 'max_patterns'; DELETE FROM more.capture WHERE grain = 'hour'});
+clear_journal($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 3)});
+my @times = sort { $a <=> $b } map { $_->{at} } grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} };
+is(scalar @times, 6, 'three windows, of two requests each');
+cmp_ok($times[$_] - $times[ $_ - 1 ], '>', 0.9, 'a window begins when all of the budget is free') for 2, 4;
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '2 hours' WHERE name = 'backfill'});
 
 # Services that come and go
 
