@@ -269,20 +269,22 @@ COMMENT ON FUNCTION chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
 /* How many of the setting's requests are not free now. */
-CREATE FUNCTION chpg_capture_must_wait()
+CREATE FUNCTION chpg_capture_must_wait(server text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
-	RETURN EXISTS (SELECT FROM chpg_budget b WHERE b.waiting > 0
-		OR b.free < chpg_history_setting('reserve')::integer);
+	RETURN EXISTS (SELECT FROM chpg_budget b
+		WHERE b.server = coalesce(chpg_capture_must_wait.server, nullif(current_setting('chpg.server', true), ''), b.server)
+			AND (b.waiting > 0 OR b.free < least(chpg_history_setting('reserve')::integer,
+				substring(b.rate_limit FROM '^[0-9]+')::integer)));
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_must_wait() IS
-'Whether somebody waits for the budget of a key, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
+COMMENT ON FUNCTION chpg_capture_must_wait(text) IS
+'Whether somebody waits for the budget of the server''s key, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
 
 CREATE PROCEDURE chpg_capture(
 	grain text DEFAULT NULL,
@@ -301,12 +303,13 @@ DECLARE
 	waits integer;
 BEGIN
 	PERFORM @extschema@.chpg_capture_services(server);
+	PERFORM @extschema@.chpg_history_check_service(service);
 	COMMIT;
 	PERFORM @extschema@.chpg_capture_lost();
 	COMMIT;
 	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service) d WHERE NOT d.lost LIMIT max_windows LOOP
 		waits := 0;
-		WHILE waits < 600 AND @extschema@.chpg_capture_must_wait() LOOP
+		WHILE waits < 600 AND @extschema@.chpg_capture_must_wait(server) LOOP
 			COMMIT;
 			PERFORM pg_catalog.pg_sleep(0.1);
 			waits := waits + 1;

@@ -138,6 +138,7 @@ AS $$
 BEGIN
 	PERFORM @extschema@.chpg_check_period('period', period);
 	IF @extschema@.chpg_history_has(period) THEN
+		PERFORM @extschema@.chpg_history_check_service(service);
 		RETURN QUERY SELECT * FROM @extschema@.chpg_period_of_history(period, service);
 	ELSE
 		RETURN QUERY

@@ -40,6 +40,24 @@ $$;
 COMMENT ON FUNCTION chpg_history_enter() IS
 'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history.';
 
+CREATE FUNCTION chpg_history_check_service(service text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@.chpg_history_enter();
+	IF service IS NOT NULL AND NOT EXISTS (SELECT FROM service s
+			WHERE chpg_history_check_service.service IN (s.service_id, s.name)) THEN
+		RAISE EXCEPTION 'service "%" is not in the history', service
+			USING ERRCODE = 'undefined_object',
+				HINT = 'Give an id or a name that the table service of the history has.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_check_service(text) IS 'Error 42704 unless the history knows a service of that id or name; null is all of them.';
+
 CREATE FUNCTION chpg_history_create_tables()
 RETURNS void
 LANGUAGE plpgsql VOLATILE

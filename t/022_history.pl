@@ -59,6 +59,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class
 
 # Captures
 
+fails_with($node, q{CALL chpg_capture(service => 'no such')}, '42704', qr/service "no such" is not in the history/, 'a service that is not there');
 settle('kept');
 setting(backfill => '6 hours');
 $node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
@@ -159,6 +160,15 @@ my @times = sort { $a <=> $b } map { $_->{at} } grep { $_->{path} =~ /slowQueryP
 is(scalar @times, 6, 'three windows, of two requests each');
 cmp_ok($times[$_] - $times[ $_ - 1 ], '>', 0.9, 'a window begins when all of the budget is free') for 2, 4;
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '2 hours' WHERE name = 'backfill'});
+
+# Less than is to be left to others is left if there is no more, and other keys do not matter.
+
+$node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '1/60s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET'); SELECT count(*) FROM chpg_services('other')");
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/0.1s'); DELETE FROM more.capture WHERE grain = 'hour'});
+my $started = time;
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2, server => 'chpg')});
+cmp_ok(time - $started, '<', 20, 'a capture does not wait for what there never is');
+$node->safe_psql('postgres', q{DROP SERVER other CASCADE; ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
 # Services that come and go
 

@@ -87,6 +87,7 @@ is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_fin
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'errors'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
 is($node->safe_psql('postgres', "SELECT level || ' ' || (evidence->>'hit_ratio') FROM chpg_findings($DAY, 'thrash') WHERE rule_id = 'CHPG301'"), 'ERROR 0.8000', 'a cache that thrashes');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
+fails_with($node, "SELECT * FROM chpg_findings($DAY, 'no such')", '42704', qr/service "no such" is not in the history/, 'a service that is not there is not well');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), 0, 'a history that is complete');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
