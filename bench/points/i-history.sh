@@ -20,7 +20,8 @@ point_i() {
         "$(awk -v size="$size" 'BEGIN { printf "%.2f", size / 1073741824 }') GB" - - - "" ""
     line i "bytes of each, with its indexes" "$((size / rows)) B" - - - "" ""
     expect i "capturing an hour of a service, without the API's delays" "$(i_capture)" 250 ms
-    for query in hour_of_service day_of_service month_of_fleet top_of_week errors_of_week gaps_of_week; do
+    for query in hour_of_service day_of_service month_of_fleet top_of_week errors_of_week \
+        gaps_of_week patterns_of_day year_of_service cpu_of_day; do
         expect i "view: ${query//_/ }" "$(i_query "$query")" 1000 ms
     done
 }
@@ -58,6 +59,20 @@ JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, 
     (s.query_id, s.db_name, s.db_user, s.db_operation, coalesce(s.app, ''), hashtextextended(s.query_text, 0))
 CROSS JOIN hours h
 ORDER BY h.window_start, s.service_id, k.pattern_key;
+-- a day is like 24 hours
+INSERT INTO capture SELECT service_id, 'day', window_start, window_start + interval '1 day', 'ok', 200, false, NULL, NULL, 1, now()
+FROM capture WHERE extract(hour FROM window_start AT TIME ZONE 'UTC') = 0;
+SELECT chpg_history_partition('day', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
+INSERT INTO pattern
+SELECT service_id, 'day', window_start, pattern_key, 24 * call_count, 24 * error_count, 24 * total_duration_us, avg_duration_us,
+    max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us, 24 * total_rows,
+    24 * total_shared_blks_read, 24 * total_shared_blks_hit, 24 * total_cpu_time_us, 24 * total_wal_bytes
+FROM pattern WHERE grain = 'hour' AND extract(hour FROM window_start AT TIME ZONE 'UTC') = 0;
+-- metrics are kept as long as hours are: 35 days
+INSERT INTO metric_point
+SELECT s.service_id, m.metric, '', t, '%', 50
+FROM service s, (VALUES ('cpu_usage'), ('memory_usage'), ('disk_usage'), ('connection_count'), ('disk_io')) m(metric),
+    generate_series(now() - least(:days, 35) * interval '1 day', now(), interval '5 minutes') t;
 VACUUM ANALYZE;
 END
 }
@@ -80,6 +95,9 @@ i_statement() {
         month_of_fleet) echo "SELECT date_trunc('day', \"time\"), service, count(*), count(*) FILTER (WHERE status <> 'ok') FROM kept.coverage WHERE \"time\" >= now() - interval '30 days' GROUP BY 1, 2" ;;
         top_of_week) echo "SELECT query_hex, min(query), sum(total_duration_us), min(p95_duration_us), max(p95_duration_us) FROM kept.pattern_hour WHERE service = 'orders' AND \"time\" >= now() - interval '7 days' GROUP BY 1 ORDER BY 3 DESC LIMIT 20" ;;
         errors_of_week) echo "SELECT * FROM kept.error_hour WHERE service = 'orders' AND \"time\" >= now() - interval '7 days'" ;;
+        patterns_of_day) echo "SELECT query_hex, query, call_count, p95_duration_us FROM kept.pattern_day WHERE service = 'orders' AND \"time\" >= now() - interval '2 days' ORDER BY total_duration_us DESC" ;;
+        year_of_service) echo "SELECT \"time\", active_executions, error_count FROM kept.service_day WHERE service = 'orders' ORDER BY 1" ;;
+        cpu_of_day) echo "SELECT \"time\", service, value FROM kept.metric WHERE metric = 'cpu_usage' AND \"time\" >= now() - interval '1 day' ORDER BY 1" ;;
         gaps_of_week) echo "SELECT * FROM kept.coverage WHERE status <> 'ok' AND \"time\" >= now() - interval '7 days'" ;;
     esac
 }
