@@ -88,6 +88,7 @@ DECLARE
 	changed integer;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
+	PERFORM pg_advisory_xact_lock(hashtextextended('chpg_capture', 0));
 	CREATE TEMPORARY TABLE present ON COMMIT DROP AS
 		SELECT id AS service_id, name, region, size, ha_type, postgres_version, tags
 		FROM chpg_services(server) WHERE state NOT IN ('creating', 'deleting');
@@ -223,9 +224,7 @@ DECLARE
 	message text;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
-	IF NOT pg_try_advisory_xact_lock(hashtextextended(format('chpg_capture %s %s %s', service_id, grain, window_start), 0)) THEN
-		RETURN NULL;
-	END IF;
+	PERFORM pg_advisory_xact_lock(hashtextextended('chpg_capture', 0));
 	BEGIN
 		PERFORM chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		IF grain = 'hour' THEN
@@ -245,7 +244,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_capture_window(text, text, timestamptz, timestamptz, text) IS
-'Captures a window, unless somebody else is at it; returns why that failed, or null. 3 requests for an hour, 2 for a day, 1 more for each further 500 patterns. For chpg_capture.';
+'Captures a window, once no other is being captured; returns why that failed, or null. 3 requests for an hour, 2 for a day, 1 more for each further 500 patterns. For chpg_capture.';
 
 CREATE FUNCTION chpg_capture_lost()
 RETURNS bigint
@@ -268,7 +267,7 @@ $$;
 COMMENT ON FUNCTION chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
-/* How many of the setting's requests are not free now. */
+/* Where none is named, there is only one that the user may use. */
 CREATE FUNCTION chpg_capture_must_wait(server text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -277,7 +276,10 @@ AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN EXISTS (SELECT FROM chpg_budget b
-		WHERE b.server = coalesce(chpg_capture_must_wait.server, nullif(current_setting('chpg.server', true), ''), b.server)
+		WHERE b.server = coalesce(chpg_capture_must_wait.server, nullif(current_setting('chpg.server', true), ''),
+				(SELECT s.srvname FROM pg_foreign_server s
+					JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
+					WHERE has_server_privilege(s.oid, 'USAGE') LIMIT 1))
 			AND (b.waiting > 0 OR b.free < least(chpg_history_setting('reserve')::integer,
 				substring(b.rate_limit FROM '^[0-9]+')::integer)));
 END

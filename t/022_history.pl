@@ -125,7 +125,7 @@ is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next
 
 reset_emulator($url, services => 1, patterns => 501);
 $node->safe_psql('postgres', q{SELECT chpg_history_disable()}, on_error_stop => 0);
-$node->safe_psql('postgres', q{SELECT chpg_history_enable('more'); UPDATE more.setting SET value = '2 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'});
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('more'); UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'});
 settle('more');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT patterns || ' ' || truncated || ' ' || (cutoff_us IS NULL), ',') FROM more.capture}), '501 false true', 'two pages');
@@ -159,11 +159,11 @@ $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 3)});
 my @times = sort { $a <=> $b } map { $_->{at} } grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} };
 is(scalar @times, 6, 'three windows, of two requests each');
 cmp_ok($times[$_] - $times[ $_ - 1 ], '>', 0.9, 'a window begins when all of the budget is free') for 2, 4;
-$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '2 hours' WHERE name = 'backfill'});
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
 
 # Less than is to be left to others is left if there is no more, and other keys do not matter.
 
-$node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '1/60s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET'); SELECT count(*) FROM chpg_services('other')");
+$node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '2/60s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET'); SELECT count(*) FROM chpg_services('other')");
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/0.1s'); DELETE FROM more.capture WHERE grain = 'hour'});
 my $started = time;
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2, server => 'chpg')});

@@ -34,9 +34,14 @@ my @jobs = slurp_file("$FindBin::RealBin/../README.md") =~ /^(SELECT cron\.sched
 is(scalar @jobs, 2, 'the README schedules captures and purges');
 s/, '[^']*', /, '$schedule', / foreach @jobs;
 
-reset_emulator($url, services => 2, patterns => 10);
+# One more captures from an API that fails.
+my $failing = start_emulator();
+reset_emulator($_, services => 2, patterns => 10) foreach ($url, $failing);
+fault($failing, path => 'slowQueryPatterns', status => 500);
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_cron;' . connect_sql($url)
-	  . "SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '2 hours' WHERE name = 'backfill'; @jobs");
+	  . "ALTER DATABASE postgres SET chpg.server = 'chpg'; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET', 'failing', api_url => '$failing');"
+	  . "SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '4 hours' WHERE name = 'backfill'; @jobs"
+	  . "SELECT cron.schedule('failing', '$schedule', \$\$CALL chpg_capture(server => 'failing')\$\$)");
 
 sub runs
 {
@@ -47,10 +52,8 @@ sub runs
 wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture has succeeded');
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM kept.capture WHERE status = 'ok'}), '>=', 2, 'a capture by pg_cron has captured');
 wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge has succeeded');
-is(runs('chpg capture', 'failed'), 0, 'none has failed');
-
-fault($url, path => 'slowQueryPatterns', status => 500);
-wait_until(sub { runs('chpg capture', 'failed') > 0 }, 'a capture has failed');
+wait_until(sub { runs('failing', 'failed') > 0 }, 'a capture has failed');
 like($node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' LIMIT 1}), qr/could not capture \d+ of \d+ windows/, 'a failure is shown');
+is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed') . ' ' . runs('failing', 'succeeded'), '0 0 0', 'and nothing else has failed');
 
 done_testing();
