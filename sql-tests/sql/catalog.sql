@@ -8,10 +8,10 @@ WHERE refclassid = 'pg_extension'::regclass
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'chpg')
   AND deptype = 'e'
   AND obj_description(objid, classid::regclass::name) IS NULL
-  -- a view's and a row type's own types
+  -- a view's, a table's and a row type's own types
   AND NOT (classid = 'pg_type'::regclass AND
            EXISTS (SELECT FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid OR c.reltype = t.typelem
-                   WHERE t.oid = objid AND (c.relkind = 'v' OR t.typelem <> 0)));
+                   WHERE t.oid = objid AND (c.relkind IN ('v', 'r') OR t.typelem <> 0)));
 
 SELECT c.relname, a.attname AS without_comment
 FROM pg_depend d
