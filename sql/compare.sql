@@ -24,6 +24,24 @@ $$;
 
 COMMENT ON FUNCTION chpg_check_period(text, tstzrange) IS 'Error 22004 or 22023 unless it is a window that can be asked for. For the functions that compare.';
 
+CREATE FUNCTION chpg_check_periods(baseline tstzrange, period tstzrange)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@.chpg_check_period('baseline', baseline);
+	PERFORM @extschema@.chpg_check_period('period', period);
+	IF upper(baseline) > lower(period) THEN
+		RAISE EXCEPTION 'baseline "%" does not end before period "%" begins', baseline, period
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'Give two windows that do not overlap, the earlier one as baseline.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_check_periods(tstzrange, tstzrange) IS 'Error 22004 or 22023 unless these are two windows, one before the other. For the functions that compare.';
+
 CREATE TYPE chpg_period_pattern_row AS (
 	source text,
 	service_id text,
@@ -84,22 +102,43 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION chpg_history_has(period tstzrange)
-RETURNS boolean
+/*
+ * The hours of a period that the history has.  Who may not read the history has
+ * none, and asks the API.
+ */
+CREATE FUNCTION chpg_period_hours(period tstzrange, service text)
+RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT EXISTS (SELECT FROM @extschema@.chpg_history_place) THEN
-		RETURN false;
+	IF NOT EXISTS (SELECT FROM @extschema@.chpg_history_place h
+		WHERE CASE WHEN has_schema_privilege(h.schema_name, 'USAGE')
+			THEN has_table_privilege(format('%I.pattern', h.schema_name), 'SELECT') END) THEN
+		RETURN;
 	END IF;
 	PERFORM @extschema@.chpg_history_enter();
-	RETURN EXISTS (SELECT FROM capture c WHERE c.grain = 'hour' AND c.status = 'ok'
-		AND c.window_start >= lower(period) AND c.window_end <= upper(period));
+	RETURN QUERY
+	SELECT c.service_id, count(*), max(c.cutoff_us)
+	FROM capture c
+	WHERE c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= lower(period) AND c.window_end <= upper(period)
+		AND (service IS NULL OR c.service_id IN (SELECT s.service_id FROM service s
+			WHERE chpg_period_hours.service IN (s.service_id, s.name)))
+	GROUP BY c.service_id;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_has(tstzrange) IS 'Whether there is a history that has an hour of the period. Sends no request.';
+COMMENT ON FUNCTION chpg_period_hours(tstzrange, text) IS
+'For each service, the hours of the period that the history has, and the greatest cut-off of those that were truncated, in microseconds; no row where the API is to be asked. Sends no request. For the functions that compare.';
+
+CREATE FUNCTION chpg_history_has(period tstzrange, service text)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT EXISTS (SELECT FROM chpg_period_hours(period, service));
+END;
+
+COMMENT ON FUNCTION chpg_history_has(tstzrange, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
 
 CREATE FUNCTION chpg_period_of_history(period tstzrange, service text)
 RETURNS SETOF chpg_period_pattern_row
@@ -137,8 +176,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@.chpg_check_period('period', period);
-	IF @extschema@.chpg_history_has(period) THEN
-		PERFORM @extschema@.chpg_history_check_service(service);
+	IF @extschema@.chpg_history_has(period, service) THEN
 		RETURN QUERY SELECT * FROM @extschema@.chpg_period_of_history(period, service);
 	ELSE
 		RETURN QUERY
@@ -220,7 +258,7 @@ CREATE TYPE chpg_change_row AS (
 );
 
 COMMENT ON TYPE chpg_change_row IS 'What became of a pattern between two windows.';
-COMMENT ON COLUMN chpg_change_row.change IS 'new, new? (the baseline was truncated, so that it may only have been too short to be seen), gone, regressed, improved, surged (more executions, no slower), or steady.';
+COMMENT ON COLUMN chpg_change_row.change IS 'new, new? (the baseline was truncated, or lacks a quarter of its hours, so that it may only not have been seen), gone, regressed, improved, surged (more executions, no slower), steady, or unknown (the history has none of the service''s hours of one of the windows).';
 COMMENT ON COLUMN chpg_change_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
 COMMENT ON COLUMN chpg_change_row.db_name IS 'Database.';
@@ -228,8 +266,8 @@ COMMENT ON COLUMN chpg_change_row.db_user IS 'Database user.';
 COMMENT ON COLUMN chpg_change_row.db_operation IS 'Kind of statement.';
 COMMENT ON COLUMN chpg_change_row.app IS 'Application name of the session.';
 COMMENT ON COLUMN chpg_change_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
-COMMENT ON COLUMN chpg_change_row.baseline_calls_per_h IS 'Executions per hour in the baseline; null if there were none.';
-COMMENT ON COLUMN chpg_change_row.calls_per_h IS 'Executions per hour in the period; null if there were none.';
+COMMENT ON COLUMN chpg_change_row.baseline_calls_per_h IS 'Executions per hour of the baseline that was seen; null if there were none.';
+COMMENT ON COLUMN chpg_change_row.calls_per_h IS 'Executions per hour of the period that was seen; null if there were none.';
 COMMENT ON COLUMN chpg_change_row.baseline_avg_us IS 'Mean time of an execution in the baseline, in microseconds.';
 COMMENT ON COLUMN chpg_change_row.avg_us IS 'Mean time of an execution in the period, in microseconds.';
 COMMENT ON COLUMN chpg_change_row.baseline_p95_lo_us IS 'The baseline''s 95th percentile is not below it, in microseconds.';
@@ -289,25 +327,6 @@ END;
 
 COMMENT ON FUNCTION chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
 
-/* The least total duration seen in truncated hours, for each service. */
-CREATE FUNCTION chpg_history_cutoff(period tstzrange)
-RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@.chpg_history_enter();
-	RETURN QUERY
-	SELECT c.service_id, count(*), max(c.cutoff_us)
-	FROM capture c
-	WHERE c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= lower(period) AND c.window_end <= upper(period)
-	GROUP BY c.service_id;
-END
-$$;
-
-COMMENT ON FUNCTION chpg_history_cutoff(tstzrange) IS
-'For each service, the hours of the period that were captured, and the greatest cut-off of those that were truncated, in microseconds. Sends no request. For chpg_compare.';
-
 /*
  * Under no change, an hour of the period is above nine tenths of the baseline's
  * one time in ten; three of three are so one time in a thousand.  Without hours
@@ -324,23 +343,26 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	hours_a double precision;
-	hours_b double precision;
+	length_a double precision;
+	length_b double precision;
+	history_a boolean;
+	history_b boolean;
 	has_hours boolean;
 BEGIN
-	PERFORM @extschema@.chpg_check_period('baseline', baseline);
-	PERFORM @extschema@.chpg_check_period('period', period);
-	hours_a := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
-	hours_b := extract(epoch FROM upper(period) - lower(period)) / 3600;
-	has_hours := @extschema@.chpg_history_has(baseline) AND @extschema@.chpg_history_has(period);
+	PERFORM @extschema@.chpg_check_periods(baseline, period);
+	length_a := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
+	length_b := extract(epoch FROM upper(period) - lower(period)) / 3600;
+	history_a := @extschema@.chpg_history_has(baseline, service);
+	history_b := @extschema@.chpg_history_has(period, service);
+	has_hours := history_a AND history_b;
 	RETURN QUERY
 	WITH worse AS MATERIALIZED (
 		SELECT w.* FROM (SELECT WHERE has_hours) h,
 			@extschema@.chpg_worse_hours(baseline, period, service) w
-	), cutoff AS MATERIALIZED (
-		SELECT c.* FROM (SELECT WHERE has_hours) h, @extschema@.chpg_history_cutoff(baseline) c
 	), pairs AS (
-		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.baseline_hours, c.hours AS captured, c.cutoff_us,
+		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.baseline_hours, ha.hours AS captured, ha.cutoff_us,
+			CASE WHEN history_a THEN ha.hours ELSE length_a END AS hours_a,
+			CASE WHEN history_b THEN hb.hours ELSE length_b END AS hours_b,
 			(p.a).call_count AS n_a, (p.b).call_count AS n_b,
 			(p.a).avg_duration_us AS avg_a, (p.b).avg_duration_us AS avg_b,
 			(p.a).p95_est_us AS p95_a, (p.b).p95_est_us AS p95_b,
@@ -349,11 +371,13 @@ BEGIN
 			greatest(5, 0.01 * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
 		FROM @extschema@.chpg_pair_patterns(baseline, period, service, server) p
 		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
-		LEFT JOIN cutoff c USING (service_id)
+		LEFT JOIN @extschema@.chpg_period_hours(baseline, service) ha USING (service_id)
+		LEFT JOIN @extschema@.chpg_period_hours(period, service) hb USING (service_id)
 	), judged AS (
 		SELECT p.*, CASE
+			WHEN hours_a IS NULL OR hours_b IS NULL THEN 'unknown'
 			WHEN total_a IS NULL AND total_b >= 1e7 * hours_b AND share_b >= 0.01
-				THEN CASE WHEN cutoff_us > total_b / hours_b THEN 'new?' ELSE 'new' END
+				THEN CASE WHEN cutoff_us > total_b / hours_b OR hours_a < 0.75 * length_a THEN 'new?' ELSE 'new' END
 			WHEN total_b IS NULL AND share_a >= 0.01 AND coalesce(captured, 24) >= 24 THEN 'gone'
 			WHEN total_a IS NULL OR total_b IS NULL THEN 'steady'
 			WHEN has_hours AND excess_s >= material_s AND (
@@ -377,7 +401,7 @@ BEGIN
 		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, share_a, share_b, excess_s,
 		CASE WHEN change IN ('regressed', 'improved') THEN @extschema@.chpg_change_cause(a, b) END,
 		hours_p95 || '/' || hours,
-		CASE WHEN change = 'new?' OR NOT has_hours THEN 'low' WHEN baseline_hours < 24 OR captured < 24 THEN 'medium' ELSE 'high' END
+		CASE WHEN change IN ('new?', 'unknown') OR NOT has_hours THEN 'low' WHEN baseline_hours < 24 OR captured < 24 THEN 'medium' ELSE 'high' END
 	FROM judged
 	ORDER BY abs(coalesce(excess_s, total_b / 1e6, -total_a / 1e6)) DESC;
 END

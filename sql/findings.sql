@@ -73,7 +73,8 @@ CREATE TABLE chpg_threshold (
 	rule_id text NOT NULL,
 	parameter text NOT NULL,
 	value double precision NOT NULL,
-	PRIMARY KEY (rule_id, parameter)
+	PRIMARY KEY (rule_id, parameter),
+	FOREIGN KEY (rule_id, parameter) REFERENCES chpg_rule
 );
 
 COMMENT ON TABLE chpg_threshold IS 'Thresholds of rules that are to be others than those of chpg_rule.';
@@ -105,27 +106,41 @@ SELECT pg_catalog.pg_extension_config_dump('chpg_finding_mute', '');
 
 CREATE FUNCTION chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
 RETURNS void
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	INSERT INTO chpg_finding_mute (cache_key, reason, note, muted_until)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF cache_key IS NULL OR reason IS NULL OR muted_until IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null',
+			CASE WHEN cache_key IS NULL THEN 'cache_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_until)
 	VALUES (cache_key, reason, note, muted_until)
 	ON CONFLICT ON CONSTRAINT chpg_finding_mute_pkey DO UPDATE
 	SET reason = excluded.reason, note = excluded.note, muted_until = excluded.muted_until,
 		muted_by = excluded.muted_by, muted_at = excluded.muted_at;
-END;
+END
+$$;
 
 COMMENT ON FUNCTION chpg_mute(text, text, text, timestamptz) IS
-'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Error 23514: another reason.';
+'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Errors: 22004, 23514 another reason.';
 
 CREATE FUNCTION chpg_unmute(cache_key text)
 RETURNS boolean
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	WITH removed AS (DELETE FROM chpg_finding_mute m WHERE m.cache_key = chpg_unmute.cache_key RETURNING 1)
-	SELECT EXISTS (SELECT FROM removed);
-END;
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF cache_key IS NULL THEN
+		RAISE EXCEPTION 'argument "cache_key" must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = chpg_unmute.cache_key;
+	RETURN FOUND;
+END
+$$;
 
-COMMENT ON FUNCTION chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted.';
+COMMENT ON FUNCTION chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. Error 22004.';
 
 REVOKE EXECUTE ON FUNCTION chpg_mute(text, text, text, timestamptz), chpg_unmute(text) FROM PUBLIC;
 
@@ -181,11 +196,12 @@ RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH counted AS (
-		SELECT p.*, extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours,
+		SELECT p.*, coalesce(h.hours, extract(epoch FROM upper(period) - lower(period))::float8 / 3600) AS hours,
 			p.total_duration_us / nullif(sum(p.total_duration_us) OVER w, 0) AS time_share,
 			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_share,
 			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
 		FROM chpg_period_patterns(period, service, server) p
+		LEFT JOIN chpg_period_hours(period, service) h USING (service_id)
 		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app IS DISTINCT FROM 'bin/monitor'
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
@@ -195,7 +211,7 @@ BEGIN ATOMIC
 		total_shared_blks_hit / nullif(blks, 0), least(total_cpu_time_us / nullif(total_duration_us, 0), 1),
 		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M',
-		concat_ws(':', service_id, query_id, db_name, db_user, db_operation, app)
+		concat_ws(':', service_id, query_id, db_name, db_user, db_operation, coalesce(app, ''))
 	FROM counted
 	WHERE total_duration_us >= 1e6 * chpg_limit('100', 'total_s')
 		AND (time_share >= chpg_limit('100', 'time_share')
@@ -362,7 +378,7 @@ BEGIN ATOMIC
 		jsonb_build_object('query_id', c.query_id::text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
 			'change', c.change, 'baseline_avg_us', round(c.baseline_avg_us::numeric, 1), 'avg_us', round(c.avg_us::numeric, 1),
 			'hours_worse', c.hours_worse, 'cause', c.cause, 'excess_s', round(c.excess_s::numeric, 1)),
-		CASE WHEN c.change = 'new?' THEN 'The baseline was truncated: it may have been there, with less time.'
+		CASE WHEN c.change = 'new?' THEN 'The baseline was truncated, or lacks hours: it may have been there, unseen.'
 			WHEN c.change = 'new' THEN 'A deployment, or a job that does not run every day.'
 			ELSE CASE c.cause WHEN 'more rows' THEN 'It returns more rows: the data grew, or a filter is gone.'
 				WHEN 'more blocks' THEN 'It reads more blocks for the same rows: another plan, more data, or bloat.'
@@ -375,8 +391,8 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
 		c.confidence, NULL::text[],
 		concat_ws(':', CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END, c.service_id, c.query_id, c.db_name, c.db_user, c.db_operation, c.app), false
-	FROM chpg_compare(baseline, period, service) c,
-		(SELECT extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours) h
+	FROM chpg_compare(baseline, period, service) c
+	JOIN chpg_period_hours(period, service) h USING (service_id)
 	WHERE c.change = 'regressed'
 		OR (c.change IN ('new', 'new?') AND c.time_share >= chpg_limit('504', 'time_share'));
 END;
@@ -396,12 +412,14 @@ BEGIN ATOMIC
 		'Look at the patterns that read most first: a scan that needs not be is cheaper to mend than a bigger machine.',
 		NULL::float8, 'medium', NULL::text[], 'CHPG301:' || service_id, false
 	FROM (
-		SELECT service_id, sum(total_shared_blks_hit)::float8 / nullif(sum(total_shared_blks_hit) + sum(total_shared_blks_read), 0)::float8 AS ratio,
+		SELECT service_id, coalesce(max(h.hours), extract(epoch FROM upper(period) - lower(period))::float8 / 3600) AS hours,
+			sum(total_shared_blks_hit)::float8 / nullif(sum(total_shared_blks_hit) + sum(total_shared_blks_read), 0)::float8 AS ratio,
 			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
 			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
 		FROM chpg_period_patterns(period, service, server)
+		LEFT JOIN chpg_period_hours(period, service) h USING (service_id)
 		GROUP BY 1
-	) s, (SELECT extract(epoch FROM upper(period) - lower(period))::float8 / 3600 AS hours) h
+	) s
 	WHERE ratio < chpg_limit('301', 'hit_ratio') AND blks >= hours * chpg_limit('301', 'blks_per_h');
 END;
 
@@ -518,14 +536,14 @@ BEGIN
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_patterns(period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_errors(period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_cache(period, service, server);
-	IF @extschema@.chpg_history_has(period) AND @extschema@.chpg_history_has(baseline) THEN
+	IF @extschema@.chpg_history_has(period, service) AND @extschema@.chpg_history_has(baseline, service) THEN
 		RETURN QUERY SELECT * FROM @extschema@.chpg_find_changes(baseline, period, service);
 		RETURN QUERY SELECT * FROM @extschema@.chpg_find_error_spikes(baseline, period, service);
 	ELSE
 		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}',
-			'There is no history of both the period and the baseline to compare.');
+			'There is no history, that you may read, of both the period and the baseline to compare.');
 	END IF;
-	IF @extschema@.chpg_history_has(period) THEN
+	IF @extschema@.chpg_history_has(period, service) THEN
 		RETURN QUERY SELECT * FROM @extschema@.chpg_find_quality(period, service);
 	END IF;
 	BEGIN
@@ -545,6 +563,37 @@ $$;
 
 COMMENT ON FUNCTION chpg_all_findings(tstzrange, text, text, tstzrange) IS 'The findings of all rules. For chpg_findings.';
 
+/*
+ * A pattern has one finding.  What else was found of it, a rule over its counters
+ * or a change, becomes a tag and part of the evidence; but what is muted hides
+ * nothing.
+ */
+CREATE FUNCTION chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH found AS (
+		SELECT f.*, EXISTS (SELECT FROM chpg_finding_mute m WHERE m.cache_key = f.cache_key AND m.muted_until > now()) AS is_muted,
+			CASE WHEN f.evidence ? 'query_id' THEN substr(f.cache_key, length(f.rule_id) + 1) ELSE f.cache_key END AS subject,
+			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
+		FROM chpg_all_findings(period, service, server, baseline) f
+	), ranked AS (
+		SELECT *, row_number() OVER w AS place, lead(rule_name) OVER w AS other, lead(evidence) OVER w AS other_evidence
+		FROM found
+		WINDOW w AS (PARTITION BY service_id, subject, is_muted
+			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level), rule_id IN ('CHPG501', 'CHPG504'), rule_id)
+	)
+	SELECT rule_id, level, title, service_id, symptom,
+		CASE WHEN other IS NULL THEN evidence ELSE evidence || jsonb_build_object(other, other_evidence) END,
+		explanation, action, impact_us, confidence,
+		CASE WHEN other IS NULL THEN tags ELSE coalesce(tags, '{}') || other END, cache_key, is_muted
+	FROM ranked
+	WHERE place = 1;
+END;
+
+COMMENT ON FUNCTION chpg_primary_findings(tstzrange, text, text, tstzrange) IS
+'The findings of all rules, at most one for each pattern, besides a muted one. For chpg_findings.';
+
 CREATE FUNCTION chpg_findings(
 	period tstzrange,
 	service text DEFAULT NULL,
@@ -562,12 +611,9 @@ BEGIN
 		distance := greatest(upper(period) - lower(period), interval '1 day');
 		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	END IF;
-	PERFORM @extschema@.chpg_check_period('baseline', baseline);
+	PERFORM @extschema@.chpg_check_periods(baseline, period);
 	RETURN QUERY
-	SELECT f.rule_id, f.level, f.title, f.service_id, f.symptom, f.evidence, f.explanation, f.action, f.impact_us,
-		f.confidence, f.tags, f.cache_key,
-		EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = f.cache_key AND m.muted_until > now())
-	FROM @extschema@.chpg_all_findings(period, service, server, baseline) f
+	SELECT f.* FROM @extschema@.chpg_primary_findings(period, service, server, baseline) f
 	ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], f.level), f.impact_us DESC NULLS LAST, f.cache_key;
 END
 $$;

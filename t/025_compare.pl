@@ -30,6 +30,16 @@ for my $case (
 	fails_with($node, "SELECT * FROM chpg_compare($case->[0], tstzrange(now() - interval '1 day', now()))", $case->[1], $case->[2], "a baseline of $case->[0]");
 }
 
+my ($SATURDAY, $SUNDAY) = map { "[2026-05-$_ 00:00Z,2026-05-" . ($_ + 1) . ' 00:00Z)' } 9, 10;
+for my $case (
+	[ $SUNDAY, $SATURDAY, 'windows in the wrong order' ],
+	[ $SUNDAY, $SUNDAY, 'a window compared with itself' ],
+	[ '[2026-05-09 00:00Z,2026-05-10 00:00:00.001Z)', $SUNDAY, 'windows that overlap' ])
+{
+	fails_with($node, "SELECT * FROM chpg_compare('$case->[0]', '$case->[1]')", '22023',
+		qr/does not end before period .*HINT:  Give two windows/s, $case->[2]);
+}
+
 # A history that is made up: each hour has a factor of its own, and percentiles
 # are as inexact as those of that many executions, whose times are lognormal.
 $node->safe_psql('postgres', <<'SQL');
@@ -83,6 +93,37 @@ is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND base
 is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
 is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
+
+# What the history lacks is no change.
+$node->safe_psql('postgres', <<'SQL');
+TRUNCATE kept.pattern, kept.capture;
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('late', '-infinity', now(), 'late');
+SELECT setseed(0.125);
+-- of s, the last 6 hours of 24 were captured before; of late, none
+SELECT make_hours('s', k, 18, 47, 500, 20000), make_hours('late', k, 24, 47, 500, 20000)
+FROM (SELECT pattern_key AS k FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'steady') x;
+SELECT make_hours('s', k, 18, 23, 500, 60000), make_hours('s', k2, 24, 47, 500, 60000)
+FROM (SELECT min(pattern_key) FILTER (WHERE query_text = 'gone') AS k, min(pattern_key) FILTER (WHERE query_text = 'new') AS k2
+      FROM kept.pattern_key JOIN kept.query_text USING (text_id)) x;
+SQL
+my ($BEFORE, $AFTER) = ('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)');
+is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_h, calls_per_h FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
+	"late|steady|unknown|low||500\ns|gone|steady|medium|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
+	'rates are of the hours that were seen, and nothing is new or gone for want of hours');
+fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'a service that nobody knows');
+is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
+	't|t|t', 'is asked of the API');
+
+# Who may not read the history asks the API with a key of their own.
+$node->safe_psql('postgres', "CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; SET ROLE reader; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET')");
+is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'no right to the history'),
+	'api', 'the API is asked');
+$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON kept.pattern_hour TO reader');
+is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'a right to views of the history'),
+	'api', 'is none to its tables');
+$node->safe_psql('postgres', 'GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
+is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns('$AFTER', 's')", 0, 'a right to the history'),
+	'history', 'the history is read');
 
 # No change, a hundred times over 500 patterns
 $node->safe_psql('postgres', <<'SQL');

@@ -87,12 +87,21 @@ is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_fin
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'errors'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
 is($node->safe_psql('postgres', "SELECT level || ' ' || (evidence->>'hit_ratio') FROM chpg_findings($DAY, 'thrash') WHERE rule_id = 'CHPG301'"), 'ERROR 0.8000', 'a cache that thrashes');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
-fails_with($node, "SELECT * FROM chpg_findings($DAY, 'no such')", '42704', qr/service "no such" is not in the history/, 'a service that is not there is not well');
+fails_with($node, "SELECT * FROM chpg_findings($DAY, 'no such')", '42704', qr/service "no such" does not exist/, 'a service that is not there is not well');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), 0, 'a history that is complete');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
 is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each says what it means, and what to do');
+
+# A pattern that two rules find, and one of them muted
+$node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT plant('SELECT new full scan', 'SELECT', 1000, 200000, 1, 30000, 1, 0.9, 0, 'web', 1)});
+is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one finding');
+my $WHICH = q{evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT new full scan')};
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
+$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE $WHICH");
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'what is muted hides nothing else');
+$node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 
 # As services are now
 reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
@@ -112,6 +121,9 @@ is(found('SELECT hot loop'), 'CHPG102 ERROR', 'and back');
 my $key = $node->safe_psql('postgres', "SELECT cache_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
 $node->safe_psql('postgres', "SELECT chpg_mute('$key', 'accepted_risk', 'it is our queue')");
 is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) FILTER (WHERE NOT muted AND rule_id = 'CHPG102') FROM chpg_findings($DAY, 's')"), '1|0', 'a finding is muted');
+fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'cache_key' ], [ "'$key', NULL", 'reason' ];
+fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "cache_key" must not be null/, 'nothing to unmute');
+fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
 fails_with($node, "SELECT chpg_mute('$key', 'no reason')", '23514', qr/violates check constraint/, 'a reason that is none');
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE default_value IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
