@@ -126,6 +126,13 @@ fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "cache_key" m
 fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
 fails_with($node, "SELECT chpg_mute('$key', 'no reason')", '23514', qr/violates check constraint/, 'a reason that is none');
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
+# A dump has them.
+$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
+my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
+is($node->safe_psql('restored', q{SELECT chpg_limit('102', 'calls_per_s'), cache_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE default_value IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
 
 done_testing();
