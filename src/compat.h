@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/appendinfo.h"
 #include "optimizer/pathnode.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
@@ -146,6 +147,18 @@ chpg_is_descending(const PathKey *pathkey)
 	return pathkey->pk_cmptype == COMPARE_GT;
 #else
 	return pathkey->pk_strategy == BTGreaterStrategyNumber;
+#endif
+}
+
+/* What is said of a parent, or of what stands above it, said of its child. */
+static inline Node *
+chpg_translate_to_child(PlannerInfo *root, RelOptInfo *child, Node *node)
+{
+#if PG_VERSION_NUM >= 160000
+	return adjust_appendrel_attrs_multilevel(root, node, child, child->top_parent);
+#else
+	return adjust_appendrel_attrs_multilevel(root, node, child->relids,
+											 child->top_parent_relids);
 #endif
 }
 

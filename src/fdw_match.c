@@ -10,6 +10,7 @@
 #include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "fdw_match.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
@@ -27,7 +28,10 @@ chpg_column_name(PlannerInfo *root, RelOptInfo *rel, AttrNumber column)
 	return get_attname(planner_rt_fetch(rel->relid, root)->relid, column, false);
 }
 
-/* Can the API be told this? */
+/*
+ * Can the API be told this?  Lines of a log are the same in any window, also in
+ * the shortest; where points stand depends on it.
+ */
 static bool
 is_told(const ChpgResource *resource, const char *name, Oid type,
 		ChpgComparison comparison)
@@ -38,7 +42,8 @@ is_told(const ChpgResource *resource, const char *name, Oid type,
 	if (chpg_is_service_column(resource, name))
 		return type == TEXTOID && (equal || comparison == CHPG_EQUAL_ANY);
 	if (resource->ranges && strcmp(name, "timestamp") == 0)
-		return type == TIMESTAMPTZOID && comparison != CHPG_EQUAL_ANY;
+		return type == TIMESTAMPTZOID && comparison != CHPG_EQUAL_ANY &&
+			(!equal || chpg_endpoints[resource->operation].by_time);
 	if (parameter == NULL || chpg_parameter_type(parameter) != type)
 		return false;
 	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
@@ -245,26 +250,63 @@ add_compared(RelOptInfo *rel, Bitmapset *columns, Node *clause)
 	return columns;
 }
 
+/*
+ * An equivalence class knows what is said of a parent only, also where its
+ * members include those of children, which since 18 they do not.
+ */
+static Bitmapset *
+add_equivalent(PlannerInfo *root, RelOptInfo *rel, Bitmapset *columns,
+			   EquivalenceClass *ec)
+{
+	Relids		relids = rel->top_parent_relids ? rel->top_parent_relids : rel->relids;
+	ListCell   *lc;
+
+	/* One with a single member is an order only. */
+	if (list_length(ec->ec_members) == 1 || !bms_is_subset(relids, ec->ec_relids))
+		return columns;
+	foreach(lc, ec->ec_members)
+	{
+		EquivalenceMember *em = (EquivalenceMember *) lfirst(lc);
+		Node	   *compared = (Node *) em->em_expr;
+
+		if (em->em_is_child || !bms_overlap(relids, em->em_relids))
+			continue;
+		if (rel->top_parent_relids != NULL)
+			compared = chpg_translate_to_child(root, rel, compared);
+		columns = add_compared(rel, columns, compared);
+	}
+	return columns;
+}
+
+static void
+add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
+{
+	ListCell   *lc;
+
+	foreach(lc, info->columns)
+	{
+		const char *name = chpg_column_name(root, rel, lfirst_int(lc));
+		bool		joined;
+
+		if (!chpg_is_compared_outside(root, rel, name, &joined))
+			continue;
+		info->compared = bms_add_member(info->compared, lfirst_int(lc));
+		info->range_joined |= joined && info->resource->ranges &&
+			strcmp(name, "timestamp") == 0;
+	}
+}
+
 void
 chpg_find_compared(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
 {
 	ListCell   *lc;
-	ListCell   *member;
 
 	foreach(lc, list_concat_copy(rel->baserestrictinfo, rel->joininfo))
 		info->compared = add_compared(rel, info->compared,
 									  (Node *) lfirst_node(RestrictInfo, lc)->clause);
 	foreach(lc, root->eq_classes)
-	{
-		EquivalenceClass *ec = (EquivalenceClass *) lfirst(lc);
-
-		/* One with a single member is an order only. */
-		if (list_length(ec->ec_members) == 1 || !bms_is_member(rel->relid, ec->ec_relids))
-			continue;
-		foreach(member, ec->ec_members)
-			info->compared = add_compared(rel, info->compared,
-										  (Node *) ((EquivalenceMember *) lfirst(member))->em_expr);
-	}
+		info->compared = add_equivalent(root, rel, info->compared, lfirst(lc));
+	add_compared_outside(root, rel, info);
 	foreach(lc, chpg_find_join_clauses(root, rel))
 	{
 		ChpgCondition *condition = chpg_match_clause(root, rel,

@@ -40,6 +40,13 @@ extern List *chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel);
 extern void chpg_find_compared(PlannerInfo *root, RelOptInfo *rel,
 							   ChpgTableInfo *info);
 
+/*
+ * Is a column compared by queries around the sub-query that the table is in, and
+ * is that a join?  (fdw_outside.c)
+ */
+extern bool chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel,
+									 const char *column, bool *joined);
+
 /* Is it a column of the table, as it stands? */
 extern bool chpg_is_column(RelOptInfo *rel, Node *node);
 

@@ -25,6 +25,7 @@
 #include "optimizer/restrictinfo.h"
 #include "settings.h"
 #include "utils/array.h"
+#include "utils/typcache.h"
 
 /* A request takes the time of a second of the budget. */
 #define REQUEST_COST		1000.0
@@ -371,6 +372,8 @@ find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
 		Var		   *column = (Var *) ((EquivalenceMember *) lfirst(lc))->em_expr;
 
 		if (!chpg_is_column(rel, (Node *) column) ||
+			lookup_type_cache(column->vartype,
+							  TYPECACHE_BTREE_OPFAMILY)->btree_opf != pathkey->pk_opfamily ||
 			(column->vartype != FLOAT8OID && column->vartype != INT8OID))
 			continue;
 		for (const ChpgSortField *field = info->endpoint->sort_fields;

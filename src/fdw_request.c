@@ -9,10 +9,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fdw_request.h"
+#include "lib/qunique.h"
 #include "memo.h"
+#include "miscadmin.h"
 #include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -20,11 +23,15 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 /* The severities that the API is known to take. */
 static const char *const severities[] = {
 	"DEBUG", "LOG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL", "PANIC", NULL
 };
+
+/* Requests that lists of several parameters may come to, for each service. */
+#define MAX_VARIANTS	10000
 
 /* What a column can be, as far as conditions say; NULLs fit no row. */
 typedef struct Values
@@ -65,9 +72,18 @@ set_values(Values *values, Datum *found, int count)
 	values->values = found;
 }
 
+static int
+compare_values(const void *a, const void *b, void *comparison)
+{
+	return DatumGetInt32(FunctionCall2Coll((FmgrInfo *) comparison, C_COLLATION_OID,
+										   *(const Datum *) a, *(const Datum *) b));
+}
+
+/* What is listed twice is asked once. */
 static void
 add_array(Values *values, Datum value, Oid type)
 {
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
 	ArrayType  *array = DatumGetArrayTypePCopy(value);
 	int16		length;
 	bool		by_value;
@@ -84,6 +100,9 @@ add_array(Values *values, Datum value, Oid type)
 		if (!nulls[i])
 			elements[present++] = elements[i];
 	}
+	qsort_arg(elements, present, sizeof(Datum), compare_values, &entry->cmp_proc_finfo);
+	present = qunique_arg(elements, present, sizeof(Datum), compare_values,
+						  &entry->cmp_proc_finfo);
 	set_values(values, elements, present);
 }
 
@@ -225,7 +244,7 @@ refuse_missing(const Known *known, const char *name)
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			 errmsg("foreign table \"%s\" needs to know \"%s\"",
 					RelationGetRelationName(known->scan->relation), name),
-			 errhint("Add a condition such as %s = ..., or join with a table that tells it.",
+			 errhint("Add a condition such as %s = ... where the table is read, or join it with one that tells it.",
 					 quote_identifier(name))));
 }
 
@@ -291,6 +310,8 @@ round_up(TimestampTz time)
 {
 	TimestampTz rest = time % 1000;
 
+	if (TIMESTAMP_NOT_FINITE(time))
+		return time;			/* refused by who is told it */
 	return rest > 0 ? time + 1000 - rest : time - rest;
 }
 
@@ -397,31 +418,36 @@ is_worth_telling(const ChpgScan *scan, const ChpgParameter *parameter,
 	return true;
 }
 
+static void
+refuse_many(const Known *known)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("foreign table \"%s\" would have to be read with more than %d combinations of values",
+					RelationGetRelationName(known->scan->relation), MAX_VARIANTS),
+			 errhint("Give shorter lists of values.")));
+}
+
 /* The arguments so far, each with each of the values. */
 static List *
-combine(const ChpgEndpoint *endpoint, int number, List *arguments, const Values *values)
+combine(const Known *known, int number, List *arguments, const Values *values)
 {
 	List	   *combined = NIL;
 	ListCell   *lc;
 
+	if (values->count > MAX_VARIANTS / list_length(arguments))
+		refuse_many(known);
 	foreach(lc, arguments)
 	{
-		List	   *told = NIL;
-
 		for (int i = 0; i < values->count; i++)
 		{
 			ChpgArguments *variant = palloc(sizeof(ChpgArguments));
-			ListCell   *other;
-			bool		repeated = false;
 
+			CHECK_FOR_INTERRUPTS();
 			*variant = *(ChpgArguments *) lfirst(lc);
-			chpg_set_argument(variant, endpoint, &endpoint->parameters[number],
+			chpg_set_argument(variant, known->endpoint,
+							  &known->endpoint->parameters[number],
 							  values->values[i]);
-			foreach(other, told)
-				repeated |= strcmp(lfirst(other), variant->values[number]) == 0;
-			if (repeated)
-				continue;
-			told = lappend(told, unconstify(char *, variant->values[number]));
 			combined = lappend(combined, variant);
 		}
 	}
@@ -458,6 +484,7 @@ set_parameters(Known *known)
 		if (values == NULL || !is_worth_telling(scan, &parameters[i], values))
 			continue;
 		check_bucket(&parameters[i], values->values[0]);
+		scan->narrowed |= !parameters[i].required && parameters[i].kind != CHPG_BUCKET;
 		if (values->count == 1)
 			chpg_set_argument(&scan->wanted.arguments, known->endpoint,
 							  &parameters[i], values->values[0]);
@@ -469,7 +496,7 @@ set_parameters(Known *known)
 	for (int i = 0; i < CHPG_MAX_PARAMETERS; i++)
 	{
 		if (several[i] != NULL)
-			arguments = combine(known->endpoint, i, arguments, several[i]);
+			arguments = combine(known, i, arguments, several[i]);
 	}
 	if (linitial(arguments) != &scan->wanted.arguments)
 		scan->wanted.alternatives = arguments;
@@ -515,21 +542,32 @@ set_services(Known *known, const Values *values)
 		return;
 	wanted->by_id = true;
 	for (int i = 0; i < values->count; i++)
-	{
-		char	   *id = TextDatumGetCString(values->values[i]);
-		ListCell   *lc;
-		bool		repeated = false;
-
-		foreach(lc, wanted->service_ids)
-			repeated |= strcmp(lfirst(lc), id) == 0;
-		if (!repeated)
-			wanted->service_ids = lappend(wanted->service_ids, id);
-	}
+		wanted->service_ids = lappend(wanted->service_ids,
+									  TextDatumGetCString(values->values[i]));
 }
 
 /*
  * The whole
  */
+
+/* What has to be known, or is given back as it was told, cannot be of another type. */
+static void
+check_type(const ChpgScan *scan, Form_pg_attribute column)
+{
+	const ChpgParameter *parameter = chpg_resource_parameter(scan->resource,
+															 NameStr(column->attname));
+
+	if (parameter == NULL || column->atttypid == chpg_parameter_type(parameter) ||
+		!(parameter->required ||
+		  chpg_is_listed(scan->resource->parameters, parameter->name)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
+			 errmsg("column \"%s\" of foreign table \"%s\" must be of type %s, not %s",
+					parameter->name, RelationGetRelationName(scan->relation),
+					format_type_be(chpg_parameter_type(parameter)),
+					format_type_be(column->atttypid))));
+}
 
 /* A column that nothing stands in would be NULL for ever. */
 static void
@@ -555,6 +593,7 @@ check_columns(const ChpgScan *scan)
 					 errmsg("resource \"%s\" has no column \"%s\"",
 							scan->resource->name, name),
 					 errhint("See %s for its columns.", scan->resource->row_type)));
+		check_type(scan, column_of(scan, lfirst_int(lc)));
 	}
 }
 

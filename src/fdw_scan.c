@@ -78,7 +78,7 @@ end_stream(ChpgScan *scan)
 	int			variants = Max(list_length(scan->wanted.alternatives), 1);
 	bool		fleet = !scan->wanted.by_id && !scan->plan->list_only;
 
-	if (targets > 0)
+	if (targets > 0 && !scan->narrowed)
 		chpg_remember_size(GetForeignTable(RelationGetRelid(scan->relation))->serverid,
 						   scan->plan->list_only ? chpg_find_resource("services") :
 						   scan->resource,
@@ -339,6 +339,7 @@ chpg_scan_again(ChpgScan *scan, bool other_values)
 	MemoryContextReset(scan->context);
 	memset(&scan->wanted, 0, sizeof(ChpgRequestedRows));
 	scan->started = false;
+	scan->narrowed = false;
 	scan->rows_read = 0;
 	scan->all_read = false;
 	scan->verified = 0;

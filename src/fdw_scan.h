@@ -30,6 +30,7 @@ typedef struct ChpgScan
 	bool		started;
 	MemoryContext context;		/* of all below, until the values change */
 	ChpgRequestedRows wanted;
+	bool		narrowed;		/* to a part of the rows, by optional filters */
 	ChpgStream *stream;			/* NULL: there is nothing to ask, or its rows
 								 * are all in the store */
 	Datum	   *row;			/* as the stream gives it */

@@ -140,6 +140,41 @@ for my $case ([ logs => '' ], [ metrics => q{AND bucket = '1 hour'} ])
 	cmp_ok($expected, '>', 100, "$table in windows of a table");
 	is($node->safe_psql('postgres', "$DEFAULT $join"), $expected, "$table: whatever the default");
 }
+# Also by way of a parent, of whatever kind
+$node->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA children;
+IMPORT FOREIGN SCHEMA chpg LIMIT TO (slow_patterns, metrics) FROM SERVER chpg INTO children;
+CREATE TABLE partitioned (LIKE children.slow_patterns) PARTITION BY LIST (service_id);
+ALTER TABLE partitioned ATTACH PARTITION children.slow_patterns DEFAULT;
+CREATE TABLE parent (LIKE cloud.slow_patterns);
+ALTER FOREIGN TABLE cloud.slow_patterns INHERIT parent;
+CREATE VIEW both_kinds AS SELECT from_date, to_date, service_id FROM cloud.slow_patterns UNION ALL SELECT from_date, to_date, service_id FROM parent WHERE false;
+CREATE VIEW barrier WITH (security_barrier) AS SELECT * FROM cloud.slow_patterns;
+CREATE VIEW parts AS SELECT * FROM cloud.metrics WHERE metric < 'm' UNION ALL SELECT * FROM cloud.metrics WHERE metric >= 'm';
+SQL
+for my $parent (qw(partitioned parent both_kinds))
+{
+	my $join = "SELECT count(*) FROM windows w JOIN $parent p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'";
+
+	is($node->safe_psql('postgres', $join), 4 * 60, "$parent: a join names the window");
+	is($node->safe_psql('postgres', "$DEFAULT $join"), 4 * 60, "$parent: whatever the default");
+}
+
+# A sub-query that is planned apart is not told how it is joined, and does not
+# show another window instead.
+for my $apart ('barrier', '(SELECT * FROM cloud.slow_patterns OFFSET 0)', '(SELECT * FROM (SELECT * FROM cloud.slow_patterns LIMIT 9) q LIMIT 8)', '(SELECT * FROM cloud.slow_patterns UNION SELECT * FROM cloud.slow_patterns)')
+{
+	fails_with($node, "$DEFAULT SELECT FROM windows w JOIN $apart p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 'HV002', qr/"slow_patterns" needs to know "from_date"/, "$apart joined");
+}
+fails_with($node, "$DEFAULT WITH q AS MATERIALIZED (SELECT * FROM cloud.slow_patterns) SELECT FROM windows w JOIN q ON q.from_date = w.f AND q.to_date = w.t", 'HV002', qr/"slow_patterns" needs to know "from_date"/, 'WITH joined');
+fails_with($node, qq{$DEFAULT SELECT FROM windows w LEFT JOIN parts m ON m."timestamp" >= w.f AND m."timestamp" < w.t AND m.bucket = '1 hour'}, 'HV002', qr/"metrics" needs to know "from_date"/, 'a UNION joined by a range');
+is($node->safe_psql('postgres', "$DEFAULT SELECT count(*) FROM barrier p WHERE $WINDOW AND service_id = '$ORDERS'"), 60, 'constants are told, also there');
+is($node->safe_psql('postgres', "$DEFAULT SELECT count(*) > 100, min(m.to_date) = now() FROM parts m JOIN windows w ON m.value >= 0 WHERE service_id = '$ORDERS'"), 't|t', 'what names no window has the default one, also there');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM cloud.metrics m JOIN cloud.metrics n USING (service_id, metric, series, "timestamp") WHERE m.from_date = '2026-06-29 12:00Z' AND m.to_date = '2026-06-30 12:00Z' AND n.from_date = m.from_date AND n.to_date = m.to_date AND service_id = '$ORDERS'}),
+	$node->safe_psql('postgres', "SELECT count(*) FROM cloud.metrics WHERE $WINDOW AND service_id = '$ORDERS'"), 'points are joined within their windows');
+fails_with($node, qq{SELECT FROM cloud.metrics WHERE "timestamp" = '2026-06-29 12:00Z'}, 'HV002', qr/"metrics" needs to know "from_date"/, 'a point is no window');
+fails_with($node, "SELECT FROM cloud.logs WHERE from_date = '2026-06-29 12:00Z' AND to_date = 'infinity'", '22023', qr/invalid value for "to_date": "infinity"/, 'no end');
+is($node->safe_psql('postgres', "SELECT count(*) FROM (VALUES (interval '1 hour')) v(b), LATERAL (SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = ANY (ARRAY['$ORDERS', '$ORDERS'])) p"), 60, 'what is listed twice is read once');
 is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT bucket) FROM (VALUES (interval '1 hour'), ('6 hours')) v(b) JOIN cloud.metrics m ON m.bucket = v.b WHERE $WINDOW AND service_id = '$ORDERS'") =~ s/^\d+\|//r, 2, 'buckets of a join');
 fails_with($node, "$DEFAULT SELECT * FROM cloud.slow_patterns WHERE from_date > '2026-06-01'", 'HV002', qr/needs to know "from_date"/, 'a start that is compared otherwise');
 fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND (bucket = '1 hour' OR value > 0)", 'HV002', qr/needs to know "bucket"/, 'a bucket that is compared otherwise');
@@ -258,6 +293,10 @@ fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW", '580
 is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_service_error = warning; SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW"), 5, 'unless a warning is enough');
 anew();
 
+# Lists that come to too many requests
+fails_with($node, "SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND db_name = 'sales' AND db_user = 'u' AND db_operation = 'SELECT' AND query_id = ANY (ARRAY(SELECT generate_series(1, 200000)))", '54000', qr/more than 10000 combinations/, 'too many');
+anew();
+
 # Tables made by hand
 
 reset_emulator($url);
@@ -265,6 +304,9 @@ $node->safe_psql('postgres', q{CREATE FOREIGN TABLE by_hand (p99_duration_us rea
 is($node->safe_psql('postgres', "SET chpg.default_window = '1d'; SELECT count(*), count(query_id), bool_and(p99_duration_us >= 0) FROM by_hand WHERE service_id = '$ORDERS'"), '60|60|t', 'any columns in any order');
 is($node->safe_psql('postgres', "SET chpg.default_window = '1d'; SELECT query_id FROM by_hand WHERE query_id = -4748036479882663975 AND service_id = '$ORDERS'"), '-4748036479882663975', 'of other types');
 fails_with($node, "SET chpg.default_window = '1d'; SELECT * FROM by_hand", 'HV005', qr/resource "slow_patterns" has no column "wrong"/, 'a column that is unknown');
+$node->safe_psql('postgres', q{CREATE FOREIGN TABLE wrong_type (from_date timestamp, to_date timestamptz, service_id text) SERVER chpg OPTIONS (resource 'slow_patterns')});
+fails_with($node, "SET chpg.default_window = '1d'; SELECT from_date FROM wrong_type", 'HV004', qr/column "from_date" of foreign table "wrong_type" must be of type timestamp with time zone, not timestamp without time zone/, 'what is given back as it was told');
+is($node->safe_psql('postgres', "SET chpg.default_window = '1d'; SELECT count(service_id) FROM wrong_type WHERE service_id = '$ORDERS'"), 60, 'unless it is not wanted');
 fails_with($node, q{CREATE FOREIGN TABLE x (id text) SERVER chpg OPTIONS (resource 'nothing')}, 'HV024', qr/HINT:  Give one of: organizations, services/, 'an unknown resource');
 $node->safe_psql('postgres', 'CREATE FOREIGN TABLE x (id text) SERVER chpg');
 fails_with($node, 'SELECT * FROM x', 'HV00J', qr/foreign table "x" lacks option "resource"/, 'no resource');

@@ -53,6 +53,8 @@ my @queries = map { { number => $_, settings => settings_of_query(), $SHAPES[ $_
 
 $node->safe_psql('postgres', slurp_functions());
 check('with answers that are kept', '1h', @queries);
+make_family();
+check('by way of parents and views', '1h', map { { %$_, schema => 'family' } } @queries);
 check('asked anew each time', 0, grep { $_->{number} % 9 == 0 } @queries);
 
 # The queries are worth something only if most of them find something, and what
@@ -110,6 +112,31 @@ CREATE TABLE windows AS SELECT * FROM (VALUES ${\ join ', ', map { "(timestamptz
 CREATE TABLE wanted AS SELECT id AS service_id, n FROM here.services, generate_series(1, 5) n;
 CREATE TABLE seen (number integer, rows integer);
 ANALYZE;
+SQL
+}
+
+# The same names for what has such tables as children, or reads them
+sub make_family
+{
+	return $node->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA children;
+IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO children;
+CREATE SCHEMA family;
+CREATE TABLE family.services (LIKE children.services);
+ALTER FOREIGN TABLE children.services INHERIT family.services;
+CREATE TABLE family.slow_patterns (LIKE children.slow_patterns) PARTITION BY LIST (service_id);
+CREATE TABLE children.partition PARTITION OF family.slow_patterns DEFAULT PARTITION BY LIST (db_name);
+ALTER TABLE children.partition ATTACH PARTITION children.slow_patterns DEFAULT;
+CREATE TABLE family.logs (LIKE children.logs) PARTITION BY RANGE ("timestamp");
+ALTER TABLE family.logs ATTACH PARTITION children.logs DEFAULT;
+CREATE TABLE children.nothing (LIKE children.metrics);
+CREATE VIEW family.metrics AS SELECT * FROM children.nothing UNION ALL SELECT * FROM children.metrics;
+CREATE TABLE family.slow_pattern_executions (LIKE children.slow_pattern_executions);
+ALTER FOREIGN TABLE children.slow_pattern_executions INHERIT family.slow_pattern_executions;
+CREATE VIEW family.service_details WITH (security_barrier) AS SELECT * FROM children.service_details;
+CREATE VIEW family.organizations AS SELECT * FROM children.organizations;
+CREATE VIEW family.prometheus AS SELECT * FROM children.prometheus;
+CREATE VIEW family.config AS SELECT * FROM children.config;
 SQL
 }
 
@@ -483,7 +510,7 @@ $$;
 CREATE FUNCTION those(lines text[]) RETURNS text LANGUAGE sql
 AS $$ SELECT string_agg(left(line, 300), E'\n    ') FROM unnest(lines[1:5]) line $$;
 
-CREATE FUNCTION difference(number integer, query text, exact boolean, sorted text[], whole text) RETURNS text
+CREATE FUNCTION difference(number integer, schema text, query text, exact boolean, sorted text[], whole text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
 	cloud record;
@@ -492,7 +519,7 @@ DECLARE
 	missing text[];
 	surplus text[];
 BEGIN
-	cloud := rows_of(replace(query, '{s}', 'cloud'), sorted);
+	cloud := rows_of(replace(query, '{s}', schema), sorted);
 	here := rows_of(replace(query, '{s}', 'here'), sorted);
 	INSERT INTO seen VALUES (number, cardinality(here.rows));
 	complete := here.rows;
@@ -525,10 +552,12 @@ sub differences
 
 	for my $query (@queries)
 	{
-		$script .= ($query->{prepare} =~ s/\{s\}/$_/gr) . ";\n" for $query->{prepare} ? qw(cloud here) : ();
+		my $schema = $query->{schema} // 'cloud';
+
+		$script .= ($query->{prepare} =~ s/\{s\}/$_/gr) . ";\n" for $query->{prepare} ? ($schema, 'here') : ();
 		$script .= "RESET ALL; $settings $query->{settings}";
 		$script .= 'SET plan_cache_mode = ' . ($query->{plans} // 'auto') . ";\n";
-		$script .= sprintf "SELECT %d || ':' || difference(%d, %s, %s, '{%s}', %s);\n", ($query->{number}) x 2, $literal->($query->{sql}),
+		$script .= sprintf "SELECT %d || ':' || difference(%d, '$schema', %s, %s, '{%s}', %s);\n", ($query->{number}) x 2, $literal->($query->{sql}),
 		  $query->{exact} ? 'true' : 'false', join(',', @{ $query->{sorted} // [] }), $literal->($query->{whole});
 		$script .= "\\echo ---\n";
 	}
