@@ -110,10 +110,15 @@ next_of_stream(ChpgScan *scan, TupleTableSlot *slot)
 	return true;
 }
 
+/* Rows that are read back from a file live as long as their slot is not filled anew. */
 static bool
 next_of_store(ChpgScan *scan, TupleTableSlot *slot)
 {
-	if (!tuplestore_gettupleslot(scan->store, true, false, scan->stored))
+	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+	bool		found = tuplestore_gettupleslot(scan->store, true, false, scan->stored);
+
+	MemoryContextSwitchTo(caller);
+	if (!found)
 		return false;
 	ExecCopySlot(slot, scan->stored);
 	return true;

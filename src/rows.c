@@ -186,7 +186,7 @@ find_attribute(TupleDesc tupdesc, const char *name)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
 
-		if (attribute->atttypid == TIMESTAMPTZOID &&
+		if (!attribute->attisdropped && attribute->atttypid == TIMESTAMPTZOID &&
 			strcmp(NameStr(attribute->attname), name) == 0)
 			return i;
 	}

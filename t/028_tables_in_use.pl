@@ -264,6 +264,18 @@ in_session($session, 'COMMIT');
 is(join(' ', split /\n/, in_session($session, 'FETCH BACKWARD ALL FROM c')), join(' ', reverse @sorted), 'a sorted list backward');
 in_session($session, 'CLOSE c');
 
+# Rows that are read again from a file
+my $AGAIN = "SELECT w.n, count(*), count(l.body), max(l.body) FROM generate_series(1, 3) w(n), LATERAL (SELECT * FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS' OFFSET w.n - w.n) l GROUP BY 1 ORDER BY 1";
+is(sql("SET work_mem = '64kB'; $AGAIN"), sql($AGAIN), 'rows that do not fit into work_mem are read again');
+is(sql("SET work_mem = '64kB'; SELECT count(*), count(DISTINCT query_id) FROM (SELECT query_id FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY total_wal_bytes DESC NULLS LAST LIMIT 700 OFFSET 0) q, generate_series(1, 2)"),
+	sql("SELECT count(*), count(DISTINCT query_id) FROM (SELECT query_id FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY total_wal_bytes DESC NULLS LAST LIMIT 700 OFFSET 0) q, generate_series(1, 2)"), 'so are sorted ones');
+
+# The end of a window is not in it, whichever columns are read.
+my $last = sql(qq{SELECT max("timestamp") FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS'});
+my $UNTIL = "from_date = '$FROM' AND to_date = '$last' AND service_id = '$ORDERS'";
+is(sql("SELECT count(*) FROM cloud.logs WHERE $UNTIL"), sql(qq{SELECT count("timestamp") FROM cloud.logs WHERE $UNTIL}), 'with or without the time');
+is(sql("SELECT count(severity) FROM cloud.logs WHERE $UNTIL"), sql("SELECT count(*) FROM chpg_logs('$FROM', '$last', '$ORDERS')"), 'as by the function');
+
 # Cancelled in the middle of the second page
 my $pid = in_session($session, 'SELECT pg_backend_pid()');
 my $monitor = open_session($node);
