@@ -72,8 +72,14 @@ $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is(checksum(), $first, 'capturing twice changes nothing');
 like($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ') FROM kept.capture}), qr/2/, 'though the newest are asked for again');
 
-# What came late
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern WHERE window_start = (SELECT max(window_start) FROM kept.capture)});
+# What came late: the API says something else of the newest hours.
+my $again = $node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start) FROM (SELECT DISTINCT window_start FROM chpg_history_due('hour', 'orders')) d});
+is(scalar(() = $again =~ /:00\+00/g), 2, 'two hours are asked for again');
+reset_emulator($url, services => 2, patterns => 20, pattern_overrides => { orders => { 3 => { callCount => 777_777 } } });
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start), max(call_count) FROM kept.pattern WHERE call_count = 777777}), "$again|777777", 'late executions are added to them, and to no others');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern WHERE call_count = 777777});
+reset_emulator($url, services => 2, patterns => 20);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is(checksum(), $first, 'a window is replaced as a whole');
 
