@@ -492,6 +492,7 @@ END;
 COMMENT ON FUNCTION chpg_find_drift(text) IS
 'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';
 
+/* The last hour that is over may not have been captured yet. */
 CREATE FUNCTION chpg_find_quality(period tstzrange, service text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
@@ -501,12 +502,14 @@ BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
 	SELECT 'CHPG801', 'INFO', 'The history is not complete', s.service_id,
-		format('%s of %s hours were captured, %s of them truncated', count(c.window_start), expected, count(*) FILTER (WHERE c.truncated)),
+		format('%s of %s hours were captured, %s of them truncated', count(c.window_start), greatest(expected, count(c.window_start)), count(*) FILTER (WHERE c.truncated)),
 		jsonb_build_object('captured', count(c.window_start), 'expected', expected, 'truncated', count(*) FILTER (WHERE c.truncated)),
 		'Captures failed, began later, or the API had the hours no longer. Sums are too low.',
 		'See the view coverage of the history.', NULL::float8, 'high', NULL::text[], 'CHPG801:' || s.service_id, false
 	FROM (SELECT DISTINCT s.service_id FROM service s WHERE chpg_find_quality.service IS NULL OR chpg_find_quality.service IN (s.service_id, s.name)) s
-	CROSS JOIN (SELECT floor(extract(epoch FROM upper(period) - lower(period)) / 3600)::bigint AS expected) e
+	CROSS JOIN (SELECT count(*) AS expected
+		FROM generate_series(date_bin('1 hour', lower(period) + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00Z'),
+			least(upper(period), now() - chpg_history_setting('settle')::interval - interval '1 hour') - interval '1 hour', '1 hour')) e
 	LEFT JOIN capture c ON c.service_id = s.service_id AND c.grain = 'hour' AND c.status = 'ok'
 		AND c.window_start >= lower(period) AND c.window_end <= upper(period)
 	GROUP BY s.service_id, expected

@@ -94,6 +94,18 @@ is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WH
 is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each says what it means, and what to do');
 
+# Up to now: hours of which only a part is in the period are not missed, nor is the last one yet.
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('fresh', '-infinity', now(), 'fresh');
+INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
+SELECT 'fresh', 'hour', h, h + interval '1 hour', 'ok'
+FROM generate_series(date_trunc('hour', now()) - interval '26 hours', date_trunc('hour', now() - interval '65 minutes') - interval '1 hour', '1 hour') h;
+SQL
+my $LATE = q{SELECT symptom FROM chpg_findings(tstzrange(now() - interval '1 day', now()), 'fresh') WHERE rule_id = 'CHPG801'};
+is($node->safe_psql('postgres', $LATE), '', 'a history that is as complete as it can be');
+$node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE service_id = 'fresh' AND window_start = date_trunc('hour', now()) - interval '5 hours'});
+like($node->safe_psql('postgres', $LATE), qr/^2[12] of 2[123] hours were captured/, 'and one that is not');
+
 # A pattern that two rules find, and one of them muted
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT plant('SELECT new full scan', 'SELECT', 1000, 200000, 1, 30000, 1, 0.9, 0, 'web', 1)});
 is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one finding');
