@@ -69,8 +69,6 @@ chpg_call_send(ChpgCall *call)
 	call->attempts++;
 	call->sent = false;
 	call->counted = false;
-	if (call->queued != 0)
-		call->queue_time += chpg_now() - call->queued;
 	call->queued = 0;
 }
 

@@ -60,7 +60,7 @@ struct ChpgCall
 	int64		waited;			/* microseconds, with no request under way */
 	int64		waited_until;	/* up to when they are counted */
 	int64		not_before;		/* when the next attempt is due */
-	int64		queued;			/* since when it waits for the budget, or 0 */
+	int64		queued;			/* since when it is in the queue, or 0 */
 	int64		queue_time;		/* how long it has, for this attempt */
 	bool		counted;		/* this attempt, as a request */
 	int			attempts;

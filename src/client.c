@@ -314,7 +314,13 @@ count_wait(List *calls, int64 since, int64 until)
 		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
 
 		if (call->state == CALL_RUNNING && call->transfer == NULL && !call->follows)
-			call->waited += until - Max(since, call->waited_until);
+		{
+			int64		waited = until - Max(since, call->waited_until);
+
+			call->waited += waited;
+			if (call->queued != 0)
+				call->queue_time += waited;
+		}
 		call->waited_until = until;
 	}
 }
