@@ -65,6 +65,8 @@ iterate_scan(ForeignScanState *node)
 	bool		found;
 
 	ExecClearTuple(slot);
+	if (scan->again)
+		chpg_scan_again(scan, node);
 	if (!scan->started)
 		chpg_scan_start(scan, node);
 	found = chpg_scan_next(scan, slot);
@@ -77,8 +79,8 @@ rescan(ForeignScanState *node)
 {
 	ChpgScan   *scan = (ChpgScan *) node->fdw_state;
 
-	if (scan->started)
-		chpg_scan_again(scan, node->ss.ps.chgParam != NULL);
+	/* The values are there when the next row is wanted. */
+	scan->again = scan->started;
 }
 
 static void

@@ -47,7 +47,7 @@ typedef struct ChpgScanPlan
 	bool		rescanned;		/* may be read several times */
 	AttrNumber	unknown;		/* a parameter that the query compares, and
 								 * that is not known here; 0: none */
-	bool		no_default;		/* the query names a window elsewhere */
+	bool		no_default;		/* the query may name a window otherwise */
 	AttrNumber	sort_column;	/* rows come in its order; 0: in any */
 	bool		descending;
 	bool		nulls_first;

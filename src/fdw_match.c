@@ -42,8 +42,8 @@ is_told(const ChpgResource *resource, const char *name, Oid type,
 	if (chpg_is_service_column(resource, name))
 		return type == TEXTOID && (equal || comparison == CHPG_EQUAL_ANY);
 	if (resource->ranges && strcmp(name, "timestamp") == 0)
-		return type == TIMESTAMPTZOID && comparison != CHPG_EQUAL_ANY &&
-			(!equal || chpg_endpoints[resource->operation].by_time);
+		return type == TIMESTAMPTZOID &&
+			(comparison > CHPG_EQUAL_ANY || chpg_endpoints[resource->operation].by_time);
 	if (parameter == NULL || chpg_parameter_type(parameter) != type)
 		return false;
 	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
@@ -285,14 +285,9 @@ add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
 
 	foreach(lc, info->columns)
 	{
-		const char *name = chpg_column_name(root, rel, lfirst_int(lc));
-		bool		joined;
-
-		if (!chpg_is_compared_outside(root, rel, name, &joined))
-			continue;
-		info->compared = bms_add_member(info->compared, lfirst_int(lc));
-		info->range_joined |= joined && info->resource->ranges &&
-			strcmp(name, "timestamp") == 0;
+		if (chpg_is_compared_outside(root, rel,
+									 chpg_column_name(root, rel, lfirst_int(lc))))
+			info->compared = bms_add_member(info->compared, lfirst_int(lc));
 	}
 }
 
@@ -300,6 +295,7 @@ void
 chpg_find_compared(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
 {
 	ListCell   *lc;
+	int			column = -1;
 
 	foreach(lc, list_concat_copy(rel->baserestrictinfo, rel->joininfo))
 		info->compared = add_compared(rel, info->compared,
@@ -307,12 +303,7 @@ chpg_find_compared(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
 	foreach(lc, root->eq_classes)
 		info->compared = add_equivalent(root, rel, info->compared, lfirst(lc));
 	add_compared_outside(root, rel, info);
-	foreach(lc, chpg_find_join_clauses(root, rel))
-	{
-		ChpgCondition *condition = chpg_match_clause(root, rel,
-													 lfirst_node(RestrictInfo, lc)->clause);
-
-		info->range_joined |= info->resource->ranges &&
-			strcmp(chpg_column_name(root, rel, condition->column), "timestamp") == 0;
-	}
+	while ((column = bms_next_member(info->compared, column)) >= 0)
+		info->time_compared |= info->resource->ranges &&
+			strcmp(chpg_column_name(root, rel, column), "timestamp") == 0;
 }

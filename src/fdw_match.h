@@ -19,7 +19,7 @@ typedef struct ChpgTableInfo
 	double		rows;			/* of one service */
 	List	   *columns;		/* attribute numbers that are needed */
 	Bitmapset  *compared;		/* attribute numbers in conditions */
-	bool		range_joined;	/* another table tells a range of time */
+	bool		time_compared;	/* "timestamp", where that may be a window */
 	bool		list_only;
 } ChpgTableInfo;
 
@@ -36,16 +36,13 @@ extern const char *chpg_column_name(PlannerInfo *root, RelOptInfo *rel,
 /* Join clauses that tell the API something once the other side is known. */
 extern List *chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel);
 
-/* Fill in which columns the query compares, and whether a join tells a range. */
+/* Fill in which columns the query compares. */
 extern void chpg_find_compared(PlannerInfo *root, RelOptInfo *rel,
 							   ChpgTableInfo *info);
 
-/*
- * Is a column compared by queries around the sub-query that the table is in, and
- * is that a join?  (fdw_outside.c)
- */
+/* By queries around the sub-query that the table is in?  (fdw_outside.c) */
 extern bool chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel,
-									 const char *column, bool *joined);
+									 const char *column);
 
 /* Is it a column of the table, as it stands? */
 extern bool chpg_is_column(RelOptInfo *rel, Node *node);

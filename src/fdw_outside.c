@@ -3,9 +3,9 @@
  * fdw_outside.c
  *		Foreign tables: what is said of a sub-query's columns outside of it.
  *
- * A sub-query that is planned apart is told conditions with constants, but not
- * how its columns are joined.  Who names a window that way must not get the
- * default one.  Where it is not certain whose column is compared, it is taken
+ * A sub-query that is planned apart is told conditions with constants, if it may
+ * be, but not how its columns are joined.  Who names a window that way must not
+ * get the default one.  Where it is not certain whose column is compared, it is taken
  * for ours: the price is an error that asks for the window.
  *
  *-------------------------------------------------------------------------
@@ -24,7 +24,6 @@ typedef struct OutsideSearch
 	const		TargetEntry *entry; /* of the sub-query */
 	int			length;			/* of its target list */
 	bool		compared;
-	bool		joined;			/* compared with columns of others */
 } OutsideSearch;
 
 static int
@@ -63,17 +62,9 @@ is_sought(const OutsideSearch *search, Node *node)
 static bool
 search_conditions(Node *node, OutsideSearch *search)
 {
-	ListCell   *lc;
-
 	if (node == NULL || IsA(node, NullTest))
 		return false;
 	search->compared |= is_sought(search, node);
-	if (IsA(node, OpExpr))
-	{
-		foreach(lc, ((OpExpr *) node)->args)
-			search->joined |= is_sought(search, lfirst(lc)) &&
-			bms_membership(pull_varnos(search->outer, node)) == BMS_MULTIPLE;
-	}
 	return expression_tree_walker(node, search_conditions, search);
 }
 
@@ -115,8 +106,7 @@ find_outer_entry(const OutsideSearch *search)
 }
 
 bool
-chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel, const char *column,
-						 bool *joined)
+chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel, const char *column)
 {
 	OutsideSearch search = {.entry = find_entry(root, rel, column)};
 
@@ -127,6 +117,5 @@ chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel, const char *column,
 		(void) search_conditions((Node *) root->parse->jointree, &search);
 		search.entry = find_outer_entry(&search);
 	}
-	*joined = search.joined;
 	return search.compared;
 }

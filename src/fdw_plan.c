@@ -115,7 +115,7 @@ is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 
 	return find_condition(root, rel, conditions, parameter->name) != NULL ||
 		(in_window && (has_range(root, rel, conditions) ||
-					   (chpg_default_window > 0 && !info->range_joined)));
+					   (chpg_default_window > 0 && !info->time_compared)));
 }
 
 /* A parameter that is compared with something, and not known; 0: none. */
@@ -525,7 +525,7 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	plan.rescanned = root->parent_root != NULL ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON;
 	plan.unknown = find_unknown(root, rel, plan.conditions);
-	plan.no_default = info->range_joined;
+	plan.no_default = info->time_compared;
 	plan.first_page = (int) limit;
 	if (limit > 0)
 		plan.concurrency = (int) Min(ceil(limit / Max(info->rows, 1)), PG_INT32_MAX);

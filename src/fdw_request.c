@@ -16,6 +16,7 @@
 #include "lib/qunique.h"
 #include "memo.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -56,6 +57,7 @@ typedef struct Known
 	const ChpgEndpoint *endpoint;
 	Values	   *columns;		/* by attribute number - 1 */
 	Range		range;
+	bool		changing_service;	/* a join names one after the other */
 } Known;
 
 /*
@@ -165,8 +167,18 @@ add_bound(Range *range, ChpgComparison comparison, TimestampTz time)
 			add_start(range, next_time(time));
 			break;
 		case CHPG_EQUAL_ANY:
-			break;				/* the API is told no list of times */
+			break;				/* see add_times() */
 	}
+}
+
+/* The API is told no list of times, but between which of them rows are. */
+static void
+add_times(Range *range, const Values *times)
+{
+	if (times->count == 0)
+		return;
+	add_start(range, DatumGetTimestampTz(times->values[0]));
+	add_end(range, next_time(DatumGetTimestampTz(times->values[times->count - 1])));
 }
 
 static Form_pg_attribute
@@ -182,34 +194,88 @@ is_range_column(const ChpgScan *scan, AttrNumber number)
 		strcmp(NameStr(column_of(scan, number)->attname), "timestamp") == 0;
 }
 
-/* False if a condition is with a NULL: it fits no row. */
+/* Does it change from one reading of the table to the next? */
 static bool
-evaluate(Known *known, ForeignScanState *node)
+is_changing(const ExprState *value)
 {
-	ListCell   *lc;
-	ListCell   *state;
+	return IsA(value->expr, Param) && ((Param *) value->expr)->paramkind == PARAM_EXEC;
+}
 
-	forboth(lc, known->scan->plan->conditions, state, known->scan->values)
+/* False if a condition is with a NULL, or with no value: it fits no row. */
+static bool
+add_condition(Known *known, const ChpgCondition *condition, const ChpgTold *told)
+{
+	Form_pg_attribute column = column_of(known->scan, condition->column);
+	Values	   *values = &known->columns[condition->column - 1];
+	bool		any = condition->comparison == CHPG_EQUAL_ANY;
+
+	if (told->isnull)
+		return false;
+	if (any)
+		add_array(values, told->value, column->atttypid);
+	else if (!is_range_column(known->scan, condition->column))
+		add_value(values, told->value, column->atttypid);
+	else
+		add_bound(&known->range, condition->comparison, DatumGetTimestampTz(told->value));
+	if (any && is_range_column(known->scan, condition->column))
+		add_times(&known->range, values);
+	return !values->known || values->count > 0;
+}
+
+static void
+evaluate(const ChpgScan *scan, int number, ForeignScanState *node, ChpgTold *told)
+{
+	ExprState  *state = list_nth(scan->values, number);
+
+	told->value = ExecEvalExprSwitchContext(state, node->ss.ps.ps_ExprContext,
+											&told->isnull);
+}
+
+/* What the API is told is kept, to be compared with what it would be told next. */
+static bool
+add_conditions(Known *known, ForeignScanState *node)
+{
+	ChpgScan   *scan = known->scan;
+	bool		possible = true;
+	ListCell   *lc;
+
+	scan->told = palloc0(list_length(scan->values) * sizeof(ChpgTold));
+	foreach(lc, scan->plan->conditions)
 	{
 		const ChpgCondition *condition = lfirst(lc);
-		Form_pg_attribute column = column_of(known->scan, condition->column);
-		Values	   *values = &known->columns[condition->column - 1];
-		bool		isnull;
-		Datum		value = ExecEvalExpr((ExprState *) lfirst(state),
-										 node->ss.ps.ps_ExprContext, &isnull);
+		int			number = foreach_current_index(lc);
+		ChpgTold   *told = &scan->told[number];
+		ExprState  *state = list_nth(scan->values, number);
+		int16		length;
+		bool		by_value;
 
-		if (isnull)
-			return false;
-		if (is_range_column(known->scan, condition->column))
-			add_bound(&known->range, condition->comparison, DatumGetTimestampTz(value));
-		else if (condition->comparison == CHPG_EQUAL_ANY)
-			add_array(values, value, column->atttypid);
-		else
-			add_value(values, value, column->atttypid);
+		evaluate(scan, number, node, told);
+		get_typlenbyval(exprType((Node *) state->expr), &length, &by_value);
+		if (!told->isnull)
+			told->value = datumCopy(told->value, by_value, length);
+		known->changing_service |= is_changing(state) &&
+			chpg_is_service_column(scan->resource,
+								   NameStr(column_of(scan, condition->column)->attname));
+		possible &= add_condition(known, condition, told);
 	}
-	for (int i = 0; i < known->scan->num_columns; i++)
+	return possible;
+}
+
+bool
+chpg_scan_is_same(const ChpgScan *scan, ForeignScanState *node)
+{
+	for (int i = 0; i < list_length(scan->values); i++)
 	{
-		if (known->columns[i].known && known->columns[i].count == 0)
+		ExprState  *state = list_nth(scan->values, i);
+		const ChpgTold *told = &scan->told[i];
+		ChpgTold	now;
+		int16		length;
+		bool		by_value;
+
+		evaluate(scan, i, node, &now);
+		get_typlenbyval(exprType((Node *) state->expr), &length, &by_value);
+		if (now.isnull != told->isnull ||
+			(!now.isnull && !datumIsEqual(now.value, told->value, by_value, length)))
 			return false;
 	}
 	return true;
@@ -541,6 +607,7 @@ set_services(Known *known, const Values *values)
 	if (values == NULL)
 		return;
 	wanted->by_id = true;
+	wanted->one_of_many = known->changing_service;
 	for (int i = 0; i < values->count; i++)
 		wanted->service_ids = lappend(wanted->service_ids,
 									  TextDatumGetCString(values->values[i]));
@@ -550,23 +617,25 @@ set_services(Known *known, const Values *values)
  * The whole
  */
 
-/* What has to be known, or is given back as it was told, cannot be of another type. */
+/* What has to be known, or is given back as it was told, has to be of its type. */
 static void
 check_type(const ChpgScan *scan, Form_pg_attribute column)
 {
-	const ChpgParameter *parameter = chpg_resource_parameter(scan->resource,
-															 NameStr(column->attname));
+	const char *name = NameStr(column->attname);
+	const ChpgParameter *parameter = chpg_resource_parameter(scan->resource, name);
+	Oid			type = column->atttypid;
 
-	if (parameter == NULL || column->atttypid == chpg_parameter_type(parameter) ||
-		!(parameter->required ||
-		  chpg_is_listed(scan->resource->parameters, parameter->name)))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
-			 errmsg("column \"%s\" of foreign table \"%s\" must be of type %s, not %s",
-					parameter->name, RelationGetRelationName(scan->relation),
-					format_type_be(chpg_parameter_type(parameter)),
-					format_type_be(column->atttypid))));
+	if (scan->resource->ranges && strcmp(name, "timestamp") == 0)
+		type = TIMESTAMPTZOID;
+	else if (parameter != NULL &&
+			 (parameter->required || chpg_is_listed(scan->resource->parameters, name)))
+		type = chpg_parameter_type(parameter);
+	if (type != column->atttypid)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
+				 errmsg("column \"%s\" of foreign table \"%s\" must be of type %s, not %s",
+						name, RelationGetRelationName(scan->relation),
+						format_type_be(type), format_type_be(column->atttypid))));
 }
 
 /* A column that nothing stands in would be NULL for ever. */
@@ -638,7 +707,7 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 
 	check_columns(scan);
 	init_request(scan, node, known.endpoint);
-	if (!evaluate(&known, node))
+	if (!add_conditions(&known, node))
 		return false;
 	if (scan->plan->unknown != InvalidAttrNumber)
 		refuse_missing(&known, NameStr(column_of(scan, scan->plan->unknown)->attname));

@@ -19,4 +19,7 @@
 extern bool chpg_scan_request(ChpgScan *scan, ForeignScanState *node,
 							  const char **prometheus_of);
 
+/* Would the API be told the same as it was? */
+extern bool chpg_scan_is_same(const ChpgScan *scan, ForeignScanState *node);
+
 #endif							/* CHPG_FDW_REQUEST_H */

@@ -332,10 +332,13 @@ forget_rows(ChpgScan *scan)
 	scan->stream = NULL;
 }
 
+/* A join may ask for the same again and again. */
 void
-chpg_scan_again(ChpgScan *scan, bool other_values)
+chpg_scan_again(ChpgScan *scan, ForeignScanState *node)
 {
-	if (!other_values && scan->store != NULL && scan->plan->sort_column == 0)
+	scan->again = false;
+	if (scan->store != NULL && scan->plan->sort_column == 0 &&
+		chpg_scan_is_same(scan, node))
 	{
 		tuplestore_rescan(scan->store);
 		return;

@@ -16,6 +16,13 @@
 #include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
+/* The value of a condition that the API is told. */
+typedef struct ChpgTold
+{
+	Datum		value;
+	bool		isnull;
+} ChpgTold;
+
 typedef struct ChpgScan
 {
 	const ChpgScanPlan *plan;
@@ -28,6 +35,9 @@ typedef struct ChpgScan
 
 	/* from the first row on */
 	bool		started;
+	bool		again;			/* is to be read again, perhaps for other
+								 * values */
+	ChpgTold   *told;			/* in the order of the plan's conditions */
 	MemoryContext context;		/* of all below, until the values change */
 	ChpgRequestedRows wanted;
 	bool		narrowed;		/* to a part of the rows, by optional filters */
@@ -56,7 +66,7 @@ typedef struct ChpgScan
 
 extern void chpg_scan_start(ChpgScan *scan, ForeignScanState *node);
 extern bool chpg_scan_next(ChpgScan *scan, TupleTableSlot *slot);
-extern void chpg_scan_again(ChpgScan *scan, bool other_values);
+extern void chpg_scan_again(ChpgScan *scan, ForeignScanState *node);
 extern void chpg_scan_end(ChpgScan *scan);
 
 /* The API's name of the field by which a column is sorted, or NULL. */

@@ -463,7 +463,8 @@ static void
 check_failed(const ChpgStream *stream)
 {
 	if (stream->num_failed == 0 ||
-		stream->num_failed < list_length(stream->targets))
+		stream->num_failed < list_length(stream->targets) ||
+		(stream->wanted.one_of_many && !chpg_call_not_found(stream->failed)))
 		return;
 	if (!stream->wanted.by_id || !chpg_call_not_found(stream->failed))
 		chpg_call_report(stream->failed);

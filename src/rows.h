@@ -24,6 +24,8 @@ typedef struct ChpgRequestedRows
 	bool		by_id;			/* instead, the services with these ids: one
 								 * that is not there has no rows */
 	List	   *service_ids;
+	bool		one_of_many;	/* others are asked for after it: to leave out
+								 * one that fails leaves some */
 	bool		any_state;		/* of all services, those that come or go, too */
 	List	   *alternatives;	/* ChpgArguments for the same window, each of
 								 * which is asked for; NIL: the arguments */

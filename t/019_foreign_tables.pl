@@ -172,6 +172,11 @@ is($node->safe_psql('postgres', "$DEFAULT SELECT count(*) FROM barrier p WHERE $
 is($node->safe_psql('postgres', "$DEFAULT SELECT count(*) > 100, min(m.to_date) = now() FROM parts m JOIN windows w ON m.value >= 0 WHERE service_id = '$ORDERS'"), 't|t', 'what names no window has the default one, also there');
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM cloud.metrics m JOIN cloud.metrics n USING (service_id, metric, series, "timestamp") WHERE m.from_date = '2026-06-29 12:00Z' AND m.to_date = '2026-06-30 12:00Z' AND n.from_date = m.from_date AND n.to_date = m.to_date AND service_id = '$ORDERS'}),
 	$node->safe_psql('postgres', "SELECT count(*) FROM cloud.metrics WHERE $WINDOW AND service_id = '$ORDERS'"), 'points are joined within their windows');
+fails_with($node, "$DEFAULT SELECT FROM windows w JOIN (SELECT from_date, to_date, count(*) FROM cloud.slow_patterns GROUP BY 1, 2) p ON p.from_date = w.f AND p.to_date = w.t", 'HV002', qr/"slow_patterns" needs to know "from_date"/, 'groups joined');
+fails_with($node, "$DEFAULT SELECT FROM cloud.$_", 'HV002', qr/needs to know "from_date"/, "$_: a window in another form")
+  for q{logs WHERE "timestamp"::date = '2026-06-29'}, q{metrics WHERE date_trunc('day', "timestamp") = '2026-06-29'}, q{metrics m JOIN windows w ON m."timestamp" = w.f};
+my @lines = split /\n/, $node->safe_psql('postgres', qq{SELECT "timestamp" FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY 1 LIMIT 3});
+is(costs($node, $url, "$DEFAULT " . qq{SELECT count(*) >= 2 FROM cloud.logs WHERE "timestamp" IN ('$lines[0]', '$lines[2]') AND service_id = '$ORDERS'}, 1, 'points of a log'), 't', 'are a window');
 fails_with($node, qq{SELECT FROM cloud.metrics WHERE "timestamp" = '2026-06-29 12:00Z'}, 'HV002', qr/"metrics" needs to know "from_date"/, 'a point is no window');
 fails_with($node, "SELECT FROM cloud.logs WHERE from_date = '2026-06-29 12:00Z' AND to_date = 'infinity'", '22023', qr/invalid value for "to_date": "infinity"/, 'no end');
 is($node->safe_psql('postgres', "SELECT count(*) FROM (VALUES (interval '1 hour')) v(b), LATERAL (SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = ANY (ARRAY['$ORDERS', '$ORDERS'])) p"), 60, 'what is listed twice is read once');
@@ -291,6 +296,7 @@ anew();
 fault($url, path => "$ids[0]/slow", status => 500);
 fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW", '58000', qr/could not read the slow query patterns of/, 'one that fails fails all');
 is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_service_error = warning; SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW"), 5, 'unless a warning is enough');
+is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_service_error = warning; SET enable_hashjoin = off; SET enable_mergejoin = off; SELECT count(DISTINCT s.id), count(DISTINCT p.service_id) FROM (SELECT unnest('{" . join(',', @ids) . "}'::text[]) AS id, timestamptz '2026-06-29 12:00Z' AS f, timestamptz '2026-06-30 12:00Z' AS t) s LEFT JOIN cloud.slow_patterns p ON p.from_date = s.f AND p.to_date = s.t AND p.service_id = s.id"), '6|5', 'also if a join names them one by one');
 anew();
 
 # Lists that come to too many requests
@@ -306,6 +312,8 @@ is($node->safe_psql('postgres', "SET chpg.default_window = '1d'; SELECT query_id
 fails_with($node, "SET chpg.default_window = '1d'; SELECT * FROM by_hand", 'HV005', qr/resource "slow_patterns" has no column "wrong"/, 'a column that is unknown');
 $node->safe_psql('postgres', q{CREATE FOREIGN TABLE wrong_type (from_date timestamp, to_date timestamptz, service_id text) SERVER chpg OPTIONS (resource 'slow_patterns')});
 fails_with($node, "SET chpg.default_window = '1d'; SELECT from_date FROM wrong_type", 'HV004', qr/column "from_date" of foreign table "wrong_type" must be of type timestamp with time zone, not timestamp without time zone/, 'what is given back as it was told');
+$node->safe_psql('postgres', q{CREATE FOREIGN TABLE wrong_time ("timestamp" timestamp, service_id text) SERVER chpg OPTIONS (resource 'logs')});
+fails_with($node, q{SET chpg.default_window = '1d'; SELECT FROM wrong_time WHERE "timestamp" > '2026-06-29'}, 'HV004', qr/column "timestamp" of foreign table "wrong_time" must be of type timestamp with time zone/, 'what a window is told by');
 is($node->safe_psql('postgres', "SET chpg.default_window = '1d'; SELECT count(service_id) FROM wrong_type WHERE service_id = '$ORDERS'"), 60, 'unless it is not wanted');
 fails_with($node, q{CREATE FOREIGN TABLE x (id text) SERVER chpg OPTIONS (resource 'nothing')}, 'HV024', qr/HINT:  Give one of: organizations, services/, 'an unknown resource');
 $node->safe_psql('postgres', 'CREATE FOREIGN TABLE x (id text) SERVER chpg');
