@@ -20,6 +20,7 @@ CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT N
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();

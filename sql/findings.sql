@@ -31,12 +31,15 @@ INSERT INTO chpg_rule VALUES
 	('CHPG101', 'full_scan', 'error_blks_per_row', 1000, 'Blocks for each row from which it is ERROR.'),
 	('CHPG101', 'full_scan', 'error_blks_per_call', 10000, 'Blocks for each execution from which it is ERROR.'),
 	('CHPG101', 'full_scan', 'error_time_share', 0.2, 'Share of time from which it is ERROR.'),
+	('CHPG101', 'full_scan', 'calls', 5, 'Executions.'),
+	('CHPG101', 'full_scan', 'rows_per_call', 100000, 'Rows for each execution below which it is one.'),
 	('CHPG102', 'hot_loop', 'avg_us', 1000, 'Mean time up to which it is one, in microseconds.'),
 	('CHPG102', 'hot_loop', 'calls_per_h', 10000, 'Executions per hour.'),
 	('CHPG102', 'hot_loop', 'calls_per_s', 10, 'Executions per second.'),
 	('CHPG102', 'hot_loop', 'time_share', 0.05, 'Share of time.'),
 	('CHPG102', 'hot_loop', 'blks_per_call', 50, 'Blocks for each execution up to which it is one.'),
 	('CHPG102', 'hot_loop', 'error_time_share', 0.25, 'Share of time from which it is ERROR.'),
+	('CHPG201', 'slow_write', 'calls', 5, 'Executions.'),
 	('CHPG201', 'slow_write', 'avg_us', 50000, 'Mean time, in microseconds.'),
 	('CHPG201', 'slow_write', 'time_share', 0.02, 'Share of time.'),
 	('CHPG201', 'slow_write', 'error_avg_us', 500000, 'Mean time from which it is ERROR, in microseconds ...'),
@@ -208,7 +211,7 @@ BEGIN ATOMIC
 	SELECT service_id, query_id, db_name, db_user, db_operation, coalesce(app, ''), call_count, total_duration_us,
 		avg_duration_us, p95_hi_us, hours, time_share, total_duration_us / 3.6e9 / hours,
 		total_rows::float8 / call_count, blks / call_count, blks / greatest(total_rows, call_count, 1),
-		total_shared_blks_hit / nullif(blks, 0), least(total_cpu_time_us / nullif(total_duration_us, 0), 1),
+		total_shared_blks_hit / nullif(blks, 0), CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M',
 		concat_ws(':', service_id, query_id, db_name, db_user, db_operation, coalesce(app, ''))
@@ -221,7 +224,7 @@ END;
 COMMENT ON FUNCTION chpg_pattern_facts(tstzrange, text, text) IS
 'The patterns of a period that take a noteworthy part of the time, with ratios; blocks for each row count an execution without rows as one. As chpg_period_patterns. For chpg_findings.';
 
-/* Each rule that holds for a pattern; the first in the order of place is its finding. */
+/* Each rule that holds for a pattern. */
 CREATE FUNCTION chpg_find_patterns(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
@@ -232,15 +235,15 @@ BEGIN ATOMIC
 		SELECT f.*, r.*
 		FROM facts f
 		CROSS JOIN LATERAL (VALUES
-			(1, 'CHPG601', 'wait_bound', 'Long executions that wait',
+			('CHPG601', 'wait_bound', 'Long executions that wait',
 				CASE WHEN NOT nested AND avg_us >= chpg_limit('601', 'avg_us') AND cpu_ratio <= chpg_limit('601', 'cpu_ratio')
 						AND blks_per_call < chpg_limit('601', 'blks_per_call') AND calls >= chpg_limit('601', 'calls')
 					THEN CASE WHEN time_share >= chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks', round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
 				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. The counters do not tell which.',
 				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
-			(2, 'CHPG201', 'slow_write', 'Slow writes',
-				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= 5
+			('CHPG201', 'slow_write', 'Slow writes',
+				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= chpg_limit('201', 'calls')
 						AND avg_us >= chpg_limit('201', 'avg_us') AND time_share >= chpg_limit('201', 'time_share')
 					THEN CASE WHEN avg_us >= chpg_limit('201', 'error_avg_us') AND time_share >= chpg_limit('201', 'error_time_share')
 						THEN 'ERROR' ELSE 'WARN' END END,
@@ -249,8 +252,8 @@ BEGIN ATOMIC
 					ELSE 'Wide rows, many indexes, triggers, foreign keys, or the flush of WAL: the counters do not tell which.' END,
 				CASE WHEN rows_per_call >= 1000 THEN 'Write in parts that commit by themselves.'
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS, WAL) shows triggers and WAL; count the table''s indexes.' END, 'medium'),
-			(3, 'CHPG101', 'full_scan', 'Reads far more blocks than it returns rows',
-				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= 5 AND rows_per_call < 100000
+			('CHPG101', 'full_scan', 'Reads far more blocks than it returns rows',
+				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= chpg_limit('101', 'calls') AND coalesce(rows_per_call, 0) < chpg_limit('101', 'rows_per_call')
 						AND blks_per_row >= chpg_limit('101', 'blks_per_row') AND blks_per_call >= chpg_limit('101', 'blks_per_call')
 					THEN CASE WHEN aggregates THEN 'INFO'
 						WHEN blks_per_row >= chpg_limit('101', 'error_blks_per_row') AND blks_per_call >= chpg_limit('101', 'error_blks_per_call')
@@ -262,8 +265,8 @@ BEGIN ATOMIC
 					ELSE 'An index is missing, or one that is there is not used: old statistics, another type, a function around the column, bloat.' END,
 				CASE WHEN aggregates THEN 'Keep the sums in a table or a materialized view.'
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS); then CREATE INDEX CONCURRENTLY on what it filters by, or ANALYZE.' END,
-				CASE WHEN aggregates THEN 'low' ELSE 'medium' END),
-			(4, 'CHPG102', 'hot_loop', 'Very many short executions',
+				CASE WHEN aggregates OR rows_per_call IS NULL THEN 'low' ELSE 'medium' END),
+			('CHPG102', 'hot_loop', 'Very many short executions',
 				CASE WHEN avg_us <= chpg_limit('102', 'avg_us') AND calls >= chpg_limit('102', 'calls_per_h') * greatest(hours, 0.25)
 						AND calls / hours / 3600 >= chpg_limit('102', 'calls_per_s') AND time_share >= chpg_limit('102', 'time_share')
 						AND blks_per_call <= chpg_limit('102', 'blks_per_call')
@@ -272,32 +275,27 @@ BEGIN ATOMIC
 				'An application asks row by row (N+1), or polls. An index does not help. Fast statements may be sampled, so that there are more.',
 				'Find the loop by application and text; ask for many at once, = ANY($1), or keep what it asks for.',
 				CASE WHEN rows_per_call <= 2 THEN 'high' ELSE 'medium' END),
-			(5, 'CHPG202', 'wal_hog', 'Writes most of the WAL',
+			('CHPG202', 'wal_hog', 'Writes most of the WAL',
 				CASE WHEN wal_share >= chpg_limit('202', 'wal_share') AND wal_bytes >= hours * chpg_limit('202', 'wal_bytes_per_h') THEN 'WARN' END,
 				format('%s %% of the WAL, %s MB per hour', round(wal_share::numeric * 100), round(wal_bytes / hours / 1048576)),
 				'WAL delays replicas and fills storage. Full-page images, unused indexes or updates that are not HOT may be the cause.',
 				'Write in batches; drop indexes that nobody uses; a lower fillfactor lets updates be HOT.', 'high'),
-			(6, 'CHPG607', 'huge_result', 'Very many rows for each execution',
-				CASE WHEN db_operation = 'SELECT' AND calls >= 5 AND rows_per_call >= chpg_limit('607', 'rows_per_call')
+			('CHPG607', 'huge_result', 'Very many rows for each execution',
+				CASE WHEN db_operation = 'SELECT' AND rows_per_call >= chpg_limit('607', 'rows_per_call')
 					THEN CASE WHEN rows_per_call >= chpg_limit('607', 'warn_rows_per_call') THEN 'WARN' ELSE 'INFO' END END,
 				format('%s rows for each execution', round(rows_per_call)),
 				'An export, or an application that reads more than it shows.',
 				'Read in pages or by a cursor, or aggregate in SQL.', 'high')
-		) r(place, rule_id, rule_name, title, level, symptom, explanation, action, confidence)
+		) r(rule_id, rule_name, title, level, symptom, explanation, action, confidence)
 		WHERE r.level IS NOT NULL
-	), ranked AS (
-		SELECT *, row_number() OVER (PARTITION BY pattern_key ORDER BY place) AS rank,
-			array_agg(rule_name) OVER (PARTITION BY pattern_key) AS names
-		FROM found
 	)
 	SELECT rule_id, level, title, service_id, symptom,
 		jsonb_build_object('query_id', query_id::text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
 			'calls', calls, 'avg_us', round(avg_us::numeric, 1), 'time_share', round(time_share::numeric, 4),
 			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
 			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3), 'wal_share', round(wal_share::numeric, 4)),
-		explanation, action, total_us, confidence, array_remove(names, rule_name), rule_id || ':' || pattern_key, false
-	FROM ranked
-	WHERE rank = 1;
+		explanation, action, total_us, confidence, NULL::text[], rule_id || ':' || pattern_key, false
+	FROM found;
 END;
 
 COMMENT ON FUNCTION chpg_find_patterns(tstzrange, text, text) IS
@@ -567,9 +565,9 @@ $$;
 COMMENT ON FUNCTION chpg_all_findings(tstzrange, text, text, tstzrange) IS 'The findings of all rules. For chpg_findings.';
 
 /*
- * A pattern has one finding.  What else was found of it, a rule over its counters
- * or a change, becomes a tag and part of the evidence; but what is muted hides
- * nothing.
+ * A pattern has one finding, the worst.  What else was found of it, a rule over its
+ * counters or a change, becomes a tag, and part of the evidence where that differs;
+ * but what is muted hides nothing.
  */
 CREATE FUNCTION chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange)
 RETURNS SETOF chpg_finding_row
@@ -581,17 +579,21 @@ BEGIN ATOMIC
 			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
 		FROM chpg_all_findings(period, service, server, baseline) f
 	), ranked AS (
-		SELECT *, row_number() OVER w AS place, lead(rule_name) OVER w AS other, lead(evidence) OVER w AS other_evidence
+		SELECT *, row_number() OVER (PARTITION BY service_id, subject, is_muted
+			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level),
+				array_position(ARRAY['CHPG601', 'CHPG201', 'CHPG101', 'CHPG102', 'CHPG202', 'CHPG607', 'CHPG501', 'CHPG504'], rule_id)) AS place
 		FROM found
-		WINDOW w AS (PARTITION BY service_id, subject, is_muted
-			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level), rule_id IN ('CHPG501', 'CHPG504'), rule_id)
 	)
-	SELECT rule_id, level, title, service_id, symptom,
-		CASE WHEN other IS NULL THEN evidence ELSE evidence || jsonb_build_object(other, other_evidence) END,
-		explanation, action, impact_us, confidence,
-		CASE WHEN other IS NULL THEN tags ELSE coalesce(tags, '{}') || other END, cache_key, is_muted
-	FROM ranked
-	WHERE place = 1;
+	SELECT f.rule_id, f.level, f.title, f.service_id, f.symptom, f.evidence || coalesce(o.evidence, '{}'),
+		f.explanation, f.action, f.impact_us, f.confidence, o.names, f.cache_key, f.is_muted
+	FROM ranked f
+	LEFT JOIN LATERAL (
+		SELECT array_agg(r.rule_name ORDER BY r.place) AS names,
+			jsonb_object_agg(r.rule_name, r.evidence) FILTER (WHERE r.evidence <> f.evidence) AS evidence
+		FROM ranked r
+		WHERE r.place > 1 AND r.service_id IS NOT DISTINCT FROM f.service_id AND r.subject = f.subject AND r.is_muted = f.is_muted
+	) o ON true
+	WHERE f.place = 1;
 END;
 
 COMMENT ON FUNCTION chpg_primary_findings(tstzrange, text, text, tstzrange) IS
@@ -607,11 +609,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	distance interval;
+	distance interval;  -- in hours, whose length no time zone changes
 BEGIN
 	PERFORM @extschema@.chpg_check_period('period', period);
 	IF baseline IS NULL THEN
-		distance := greatest(upper(period) - lower(period), interval '1 day');
+		distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
 		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	END IF;
 	PERFORM @extschema@.chpg_check_periods(baseline, period);

@@ -91,6 +91,7 @@ BEGIN
 		ha_type text,
 		postgres_version text,
 		tags jsonb,
+		server text NOT NULL DEFAULT '',
 		PRIMARY KEY (service_id, valid_from)
 	);
 
@@ -202,6 +203,7 @@ BEGIN
 			('query_text', 'text_id', 'Hash of the text.'),
 			('service', 'valid_from', 'Since when it was so; -infinity for what it was when it was first seen.'),
 			('service', 'noted_at', 'When a capture saw it.'),
+			('service', 'server', 'Foreign server that it was captured by.'),
 			('service', 'valid_to', 'Until when it was so, or infinity.'),
 			('metric_point', 'time', 'Start of the bucket.')
 	LOOP

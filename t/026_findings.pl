@@ -104,7 +104,8 @@ SQL
 my $LATE = q{SELECT symptom FROM chpg_findings(tstzrange(now() - interval '1 day', now()), 'fresh') WHERE rule_id = 'CHPG801'};
 is($node->safe_psql('postgres', $LATE), '', 'a history that is as complete as it can be');
 $node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE service_id = 'fresh' AND window_start = date_trunc('hour', now()) - interval '5 hours'});
-like($node->safe_psql('postgres', $LATE), qr/^2[12] of 2[123] hours were captured/, 'and one that is not');
+my ($captured, $expected) = $node->safe_psql('postgres', $LATE) =~ /^(\d+) of (\d+) hours were captured/;
+is($expected - $captured, 1, 'and one that is not');
 
 # A pattern that two rules find, and one of them muted
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT plant('SELECT new full scan', 'SELECT', 1000, 200000, 1, 30000, 1, 0.9, 0, 'web', 1)});
