@@ -16,60 +16,88 @@ $$;
 
 COMMENT ON FUNCTION chpg_history_setting(text) IS 'A setting of the history. For functions that have called chpg_history_enter.';
 
-CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL)
+/* The server that a capture is made by, where none is named the only one that the user may use. */
+CREATE FUNCTION chpg_history_server(server text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(server, nullif(current_setting('chpg.server', true), ''),
+		(SELECT s.srvname FROM pg_foreign_server s
+		JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
+		WHERE has_server_privilege(s.oid, 'USAGE') ORDER BY s.srvname LIMIT 1))
+$$;
+
+COMMENT ON FUNCTION chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';
+
+/*
+ * Days are those of UTC, whatever the session's time zone is.  Who is gone cannot
+ * be asked any more.  What failed comes last, so that it holds up nothing else.
+ */
+CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
+DECLARE
+	retention interval;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	IF grain NOT IN ('hour', 'day') THEN
 		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give hour or day, or null for both.';
 	END IF;
+	retention := chpg_history_setting('api_retention');
 	RETURN QUERY
-	WITH present AS (
-		SELECT s.service_id, min(s.noted_at) - chpg_history_setting('backfill')::interval AS since
+	WITH known AS (
+		SELECT s.service_id, min(s.noted_at) - chpg_history_setting('backfill')::interval AS since, max(s.valid_to) AS until
 		FROM service s
-		WHERE chpg_history_due.service IS NULL OR s.service_id = chpg_history_due.service OR s.name = chpg_history_due.service
-		GROUP BY s.service_id HAVING max(s.valid_to) = 'infinity'
+		WHERE (chpg_history_due.service IS NULL OR chpg_history_due.service IN (s.service_id, s.name))
+			AND (chpg_history_due.server IS NULL OR s.server = chpg_history_due.server)
+		GROUP BY s.service_id
 	), grains AS (
-		SELECT g.grain, ('1 ' || g.grain)::interval AS length,
-			date_bin(('1 ' || g.grain)::interval, now() - chpg_history_setting('settle')::interval, '2000-01-01 00:00Z') AS newest_end
-		FROM (VALUES ('hour'), ('day')) g(grain)
-		WHERE chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain
+		SELECT g.grain, g.length, chpg_history_setting('keep_' || g.grain)::interval AS keep,
+			date_bin(g.length, now() - chpg_history_setting('settle')::interval, '2000-01-01 00:00Z') AS newest_end
+		FROM (VALUES ('hour', interval '1 hour'), ('day', interval '1 day')) g(grain, length)
+		WHERE (chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain) AND g.length < retention
 	)
-	SELECT p.service_id, g.grain, w, w + g.length,
-		w < now() - chpg_history_setting('api_retention')::interval
-	FROM present p
+	SELECT k.service_id, g.grain, w, w + g.length, k.until <> 'infinity' OR w < now() - retention
+	FROM known k
 	CROSS JOIN grains g
 	CROSS JOIN LATERAL generate_series(
-		date_bin(g.length, p.since + g.length - interval '1 microsecond', '2000-01-01 00:00Z'),
-		g.newest_end - g.length, g.length) w
-	LEFT JOIN capture c ON c.service_id = p.service_id AND c.grain = g.grain AND c.window_start = w
+		date_bin(g.length, greatest(k.since, now() - g.keep) + g.length - interval '1 microsecond', '2000-01-01 00:00Z'),
+		least(g.newest_end, k.until) - g.length, g.length) w
+	LEFT JOIN capture c ON c.service_id = k.service_id AND c.grain = g.grain AND c.window_start = w
 	WHERE c.status IS NULL OR c.status = 'error'
-		OR (c.status = 'ok' AND w >= g.newest_end - chpg_history_setting('recapture')::integer * g.length
-			AND c.captured_at < c.window_end + chpg_history_setting('recapture')::integer * g.length)
-	ORDER BY w, g.grain, p.service_id;
+		OR (c.status = 'ok' AND k.until = 'infinity'
+			AND w >= g.newest_end - chpg_history_setting('recapture')::integer * g.length
+			AND c.captured_at < g.newest_end + chpg_history_setting('settle')::interval)
+	ORDER BY c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_due(text, text) IS
-'The windows, of hours or days, that chpg_capture is going to capture, oldest first, and those that are lost, since the API has them no longer. Sends no request. Errors: 22023, 55000.';
+COMMENT ON FUNCTION chpg_history_due(text, text, text) IS
+'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first, those that failed before last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023, 55000.';
 
 CREATE FUNCTION chpg_history_cost()
 RETURNS TABLE (grain text, windows bigint, requests bigint, seconds double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	bucket text;
+	of_metrics integer := 0;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
+	bucket := chpg_history_setting('metric_bucket');
+	IF bucket <> 'off' THEN
+		of_metrics := ceil(3600 / extract(epoch FROM bucket::interval) / 250);
+	END IF;
 	RETURN QUERY
-	SELECT d.grain_due, count(*),
-		count(*) * CASE WHEN d.grain_due = 'hour' AND chpg_history_setting('metric_bucket') <> 'off' THEN 3 ELSE 2 END,
-		(count(*) * CASE WHEN d.grain_due = 'hour' AND chpg_history_setting('metric_bucket') <> 'off' THEN 3 ELSE 2 END)::float8
+	SELECT d.grain_due, count(*), sum(r.requests), sum(r.requests)::float8
 	FROM @extschema@.chpg_history_due() d
+	CROSS JOIN LATERAL (SELECT 2 + CASE d.grain_due WHEN 'hour' THEN of_metrics ELSE 0 END AS requests) r
 	WHERE NOT d.lost
 	GROUP BY d.grain_due
 	ORDER BY d.grain_due;
@@ -77,7 +105,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_cost() IS
-'What it takes to capture all that is due: windows, requests (with up to 500 patterns in a window), and seconds at ten requests in ten seconds. Sends no request.';
+'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at ten requests in ten seconds. Sends no request.';
 
 CREATE FUNCTION chpg_capture_services(server text)
 RETURNS integer
@@ -87,33 +115,35 @@ SET chpg.cache_ttl = 0
 AS $$
 DECLARE
 	changed integer;
+	asked text := @extschema@.chpg_history_server(server);
+	present @extschema@.chpg_service_row[];
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
-	PERFORM pg_advisory_xact_lock(hashtextextended('chpg_capture', 0));
-	CREATE TEMPORARY TABLE present ON COMMIT DROP AS
-		SELECT id AS service_id, name, region, size, ha_type, postgres_version, tags
-		FROM chpg_services(server) WHERE state NOT IN ('creating', 'deleting');
+	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
+	present := ARRAY(SELECT p FROM chpg_services(server) p WHERE p.state NOT IN ('creating', 'deleting'));
 	UPDATE service s SET valid_to = now()
-	WHERE s.valid_to = 'infinity' AND NOT EXISTS (
-		SELECT FROM present p WHERE (p.service_id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
+	WHERE s.valid_to = 'infinity' AND s.server = asked AND NOT EXISTS (
+		SELECT FROM unnest(present) p WHERE (p.id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
 			IS NOT DISTINCT FROM (s.service_id, s.name, s.region, s.size, s.ha_type, s.postgres_version, s.tags));
-	INSERT INTO service (service_id, valid_from, noted_at, name, region, size, ha_type, postgres_version, tags)
-	SELECT p.service_id, CASE WHEN EXISTS (SELECT FROM service s WHERE s.service_id = p.service_id)
-			THEN now() ELSE '-infinity' END, now(), p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags
-	FROM present p
-	WHERE NOT EXISTS (SELECT FROM service s WHERE s.service_id = p.service_id AND s.valid_to = 'infinity');
+	INSERT INTO service (service_id, valid_from, noted_at, name, region, size, ha_type, postgres_version, tags, server)
+	SELECT p.id, CASE WHEN EXISTS (SELECT FROM service s WHERE s.service_id = p.id)
+			THEN now() ELSE '-infinity' END, now(), p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags, asked
+	FROM unnest(present) p
+	WHERE NOT EXISTS (SELECT FROM service s WHERE s.service_id = p.id AND s.valid_to = 'infinity');
 	GET DIAGNOSTICS changed = ROW_COUNT;
-	DROP TABLE present;
 	RETURN changed;
 END
 $$;
 
 COMMENT ON FUNCTION chpg_capture_services(text) IS
-'Notes what the services are now; returns how many are new or have changed. 1 request. For chpg_capture.';
+'Notes what the services of a server are now; returns how many are new or have changed. 1 request. For chpg_capture.';
 
+/* Bounds are written, and read again, in one form whatever the session's is. */
 CREATE FUNCTION chpg_history_partition(grain text, at timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
 AS $$
 DECLARE
 	parent text := 'pattern_of_' || grain;
@@ -137,30 +167,33 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
 	most bigint := chpg_history_setting('max_patterns');
-	found bigint;
+	found @extschema@.chpg_slow_pattern_row[];
 	cutoff double precision;
 BEGIN
-	CREATE TEMPORARY TABLE found_pattern ON COMMIT DROP AS
-		SELECT * FROM chpg_slow_patterns(window_start, window_end, service_id, max_rows => most, server => server);
-	SELECT count(*), min(total_duration_us) INTO found, cutoff FROM found_pattern;
-	INSERT INTO found_pattern
-	SELECT e.*
-	FROM chpg_slow_patterns(window_start, window_end, service_id, sort_by => 'error_count',
-		max_rows => chpg_history_setting('max_error_patterns')::bigint, server => server) e
-	WHERE e.error_count > 0 AND NOT EXISTS (
-		SELECT FROM found_pattern f
-		WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
-			IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app));
+	-- one more than is kept tells whether there are more
+	found := ARRAY(SELECT f FROM chpg_slow_patterns(window_start, window_end, service_id, max_rows => most + 1, server => server) f);
+	IF cardinality(found) > most THEN
+		found := found[:most];
+		cutoff := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
+	END IF;
+	found := found || ARRAY(
+		SELECT e
+		FROM chpg_slow_patterns(window_start, window_end, service_id, sort_by => 'error_count',
+			max_rows => chpg_history_setting('max_error_patterns')::bigint, server => server) e
+		WHERE e.error_count > 0 AND NOT EXISTS (
+			SELECT FROM unnest(found) f
+			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
+				IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app)));
 
 	INSERT INTO query_text AS t
 	SELECT DISTINCT hashtextextended(coalesce(f.query_text, ''), 0), coalesce(f.query_text, ''), window_start, window_end
-	FROM found_pattern f
+	FROM unnest(found) f
 	ON CONFLICT (text_id) DO UPDATE
 	SET first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen);
 	INSERT INTO pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
 	SELECT DISTINCT coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
 		coalesce(f.db_operation, ''), coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0)
-	FROM found_pattern f
+	FROM unnest(found) f
 	ON CONFLICT DO NOTHING;
 
 	PERFORM chpg_history_partition(grain, window_start);
@@ -171,19 +204,17 @@ BEGIN
 		f.call_count, f.error_count, f.total_duration_us, f.avg_duration_us, f.max_duration_us,
 		f.p50_duration_us, f.p95_duration_us, f.p99_duration_us, f.total_rows, f.total_shared_blks_read,
 		f.total_shared_blks_hit, f.total_cpu_time_us, f.total_wal_bytes
-	FROM found_pattern f
+	FROM unnest(found) f
 	JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
 		(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
 			coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0))
 	ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST;
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us, attempts, captured_at)
-	SELECT chpg_capture_patterns.service_id, grain, window_start, window_end, 'ok', count(*), found >= most,
-		CASE WHEN found >= most THEN cutoff END, 1, now()
-	FROM found_pattern
+	VALUES (chpg_capture_patterns.service_id, grain, window_start, window_end, 'ok', cardinality(found), cutoff IS NOT NULL,
+		cutoff, 1, now())
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 	SET status = 'ok', patterns = excluded.patterns, truncated = excluded.truncated, cutoff_us = excluded.cutoff_us,
 		error = NULL, attempts = c.attempts + 1, captured_at = now();
-	DROP TABLE found_pattern;
 END
 $$;
 
@@ -213,8 +244,12 @@ $$;
 COMMENT ON FUNCTION chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
 'Keeps the points of a window''s time series. 1 request. For chpg_capture_window.';
 
-/* What fails leaves the window as it was, and a word why. */
-CREATE FUNCTION chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
+/*
+ * What fails leaves the window as it was, and a word why.  Who had to wait for
+ * another capture may find that it is done.
+ */
+CREATE FUNCTION chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
+	only_due boolean DEFAULT false)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -225,7 +260,11 @@ DECLARE
 	message text;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
-	PERFORM pg_advisory_xact_lock(hashtextextended('chpg_capture', 0));
+	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
+	IF only_due AND NOT EXISTS (SELECT FROM chpg_history_due(grain, service_id) d
+			WHERE d.window_start = chpg_capture_window.window_start AND NOT d.lost) THEN
+		RETURN NULL;
+	END IF;
 	BEGIN
 		PERFORM chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		IF grain = 'hour' THEN
@@ -244,8 +283,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_window(text, text, timestamptz, timestamptz, text) IS
-'Captures a window, once no other is being captured; returns why that failed, or null. 3 requests for an hour, 2 for a day, 1 more for each further 500 patterns. For chpg_capture.';
+COMMENT ON FUNCTION chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
+'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why that failed, or null. 3 requests for an hour, 2 for a day, 1 more for each further 500 patterns. For chpg_capture.';
 
 CREATE FUNCTION chpg_capture_lost()
 RETURNS bigint
@@ -268,7 +307,6 @@ $$;
 COMMENT ON FUNCTION chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
-/* Where none is named, there is only one that the user may use. */
 CREATE FUNCTION chpg_capture_must_wait(server text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -277,10 +315,7 @@ AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN EXISTS (SELECT FROM chpg_budget b
-		WHERE b.server = coalesce(chpg_capture_must_wait.server, nullif(current_setting('chpg.server', true), ''),
-				(SELECT s.srvname FROM pg_foreign_server s
-					JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
-					WHERE has_server_privilege(s.oid, 'USAGE') LIMIT 1))
+		WHERE b.server = chpg_history_server(chpg_capture_must_wait.server)
 			AND (b.waiting > 0 OR b.free < least(chpg_history_setting('reserve')::integer,
 				substring(b.rate_limit FROM '^[0-9]+')::integer)));
 END
@@ -300,8 +335,10 @@ DECLARE
 	due record;
 	failure text;
 	first_failure text;
+	failures jsonb := '{}';
 	tried integer := 0;
 	failed integer := 0;
+	skipped integer := 0;
 	refused integer := 0;
 	waits integer;
 BEGIN
@@ -310,32 +347,40 @@ BEGIN
 	COMMIT;
 	PERFORM @extschema@.chpg_capture_lost();
 	COMMIT;
-	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service) d WHERE NOT d.lost LIMIT max_windows LOOP
+	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@.chpg_history_server(server)) d
+			WHERE NOT d.lost LIMIT max_windows LOOP
+		-- a service that fails and fails is not asked for all that it lacks
+		IF (failures->>due.service_id)::integer >= 3 THEN
+			skipped := skipped + 1;
+			CONTINUE;
+		END IF;
 		waits := 0;
 		WHILE waits < 600 AND @extschema@.chpg_capture_must_wait(server) LOOP
 			COMMIT;
 			PERFORM pg_catalog.pg_sleep(0.1);
 			waits := waits + 1;
 		END LOOP;
-		failure := @extschema@.chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server);
+		failure := @extschema@.chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server, true);
 		COMMIT;
 		tried := tried + 1;
 		CONTINUE WHEN failure IS NULL;
 		failed := failed + 1;
 		first_failure := coalesce(first_failure, failure);
+		failures := pg_catalog.jsonb_set(failures, ARRAY[due.service_id], pg_catalog.to_jsonb(coalesce((failures->>due.service_id)::integer, 0) + 1));
 		refused := CASE WHEN failure LIKE '53400:%' THEN refused + 1 ELSE 0 END;
 		EXIT WHEN refused = 3;
 	END LOOP;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
-			USING ERRCODE = 'external_routine_exception', DETAIL = pg_catalog.format('The first one: %s.', first_failure),
+			USING ERRCODE = 'external_routine_exception', DETAIL = pg_catalog.format('The first one: %s.%s', first_failure,
+					CASE WHEN skipped > 0 THEN pg_catalog.format(' %s more of services that failed three times were left alone.', skipped) END),
 				HINT = 'The next run tries them again; see the view coverage of the history.';
 	END IF;
 END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services or of one (id or name), oldest first, each in a transaction of its own. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are. Must not be called within a transaction.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are. Must not be called within a transaction.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 
@@ -343,18 +388,22 @@ CREATE FUNCTION chpg_history_purge()
 RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
 AS $$
 DECLARE
 	place name := @extschema@.chpg_history_enter();
 	part record;
 BEGIN
+	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	FOR part IN
 		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
 			substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz AS upper
 		FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid
 		JOIN pg_class p ON p.oid = i.inhparent
-		WHERE p.relnamespace = place::regnamespace::oid AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
+		JOIN pg_namespace n ON n.oid = p.relnamespace
+		WHERE n.nspname = place AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
 	LOOP
 		CONTINUE WHEN part.upper > now() - chpg_history_setting('keep_' || part.grain)::interval;
 		EXECUTE format('DROP TABLE %I.%I', place, part.relname);
@@ -362,6 +411,7 @@ BEGIN
 	END LOOP;
 	DELETE FROM capture c WHERE c.window_end < now() - chpg_history_setting('keep_' || c.grain)::interval
 		AND NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start);
+	DELETE FROM service s WHERE s.valid_to < now() - greatest(chpg_history_setting('keep_hour')::interval, chpg_history_setting('keep_day')::interval);
 	DELETE FROM metric_point m WHERE m."time" < now() - chpg_history_setting('keep_hour')::interval;
 	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key);
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);

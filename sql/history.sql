@@ -17,6 +17,28 @@ COMMENT ON COLUMN chpg_history_place.schema_name IS 'Name of the schema.';
 SELECT pg_catalog.pg_extension_config_dump('chpg_history_place', '');
 GRANT SELECT ON chpg_history_place TO PUBLIC;
 
+/*
+ * Who has a schema decides what runs in it, and another one may have taken the
+ * name of one that was dropped.
+ */
+CREATE FUNCTION chpg_history_state()
+RETURNS TABLE (schema_name name, state text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT h.schema_name, CASE
+		WHEN n.oid IS NULL THEN 'does not exist'
+		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') THEN format('belongs to "%s"', pg_get_userbyid(n.nspowner))
+		WHEN to_regclass(format('%I.capture', h.schema_name)) IS NULL THEN 'has no history' END
+	FROM @extschema@.chpg_history_place h
+	CROSS JOIN pg_extension e
+	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name
+	WHERE e.extname = 'chpg';
+$$;
+
+COMMENT ON FUNCTION chpg_history_state() IS
+'The schema of the history, and why it cannot be used, or null; no row where there is no history.';
+
 /* For functions with a search_path of their own, which ends with them. */
 CREATE FUNCTION chpg_history_enter()
 RETURNS name
@@ -24,12 +46,17 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
 	place name;
+	state text;
 BEGIN
-	SELECT schema_name INTO place FROM @extschema@.chpg_history_place;
+	SELECT h.schema_name, h.state INTO place, state FROM @extschema@.chpg_history_state() h;
 	IF place IS NULL THEN
 		RAISE EXCEPTION 'there is no history'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Begin one: SELECT chpg_history_enable(''fleet_history'').';
+	ELSIF state IS NOT NULL THEN
+		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').';
 	END IF;
 	PERFORM pg_catalog.set_config('search_path',
 		format('pg_catalog, %I, @extschema@, pg_temp', place), true);
@@ -38,7 +65,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_enter() IS
-'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history.';
+'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
 
 CREATE FUNCTION chpg_history_check_service(service text)
 RETURNS void
@@ -70,8 +97,8 @@ BEGIN
 	);
 	INSERT INTO setting VALUES
 		('settle', '5 minutes', 'A window is captured so long after its end at the earliest.'),
-		('recapture', '2', 'So many of the newest windows are captured again, for what came late.'),
-		('api_retention', '7 days', 'What the API keeps: 1 day on Basic, 7 days on Scale and Enterprise. Older windows that were not captured are lost.'),
+		('recapture', '2', 'So many of the newest windows are captured once more whenever another one ends, for what came late.'),
+		('api_retention', '7 days', 'What the API keeps: 1 day on Basic, where it never has a whole day, so that hours only are captured; 7 days on Scale and Enterprise. Older windows that were not captured are lost.'),
 		('backfill', '1 day', 'So much is captured of the time before a service was first seen.'),
 		('keep_hour', '35 days', 'Windows of an hour are kept so long.'),
 		('keep_day', '400 days', 'Windows of a day are kept so long.'),
@@ -189,7 +216,7 @@ BEGIN
 		JOIN pg_class r ON r.oid = r_a.attrelid AND r.relname = 'chpg_slow_pattern_row'
 			AND r.relnamespace = '@extschema@'::regnamespace
 		JOIN pg_attribute a ON a.attname = r_a.attname AND a.attnum > 0
-		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = current_schema::regnamespace
+		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)
 			AND c.relname IN ('pattern', 'pattern_key', 'query_text')
 		UNION ALL
 		VALUES ('pattern', 'grain', 'hour or day: length of the window, aligned to UTC.'),
@@ -214,13 +241,15 @@ $$;
 
 COMMENT ON FUNCTION chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
 
-CREATE FUNCTION chpg_history_enable(schema name)
+/* What is there may be run by captures, and is removed with the history. */
+CREATE FUNCTION chpg_history_check_schema(schema name)
 RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	place name;
+	found pg_namespace;
+	problem text;
 BEGIN
 	IF schema IS NULL THEN
 		RAISE EXCEPTION 'argument "schema" must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -231,8 +260,38 @@ BEGIN
 				DETAIL = 'Metabase shows no columns of schemas whose name has "pg_" in it, or is that of a system schema.',
 				HINT = 'Take another name, such as "fleet_history".';
 	END IF;
-	SELECT schema_name INTO place FROM @extschema@.chpg_history_place;
-	IF place IS NOT NULL AND place <> schema THEN
+	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
+	problem := CASE
+		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
+			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
+		WHEN EXISTS (SELECT FROM aclexplode(found.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee <> found.nspowner) THEN
+			'Others may create objects in it.'
+		WHEN to_regclass(format('%I.capture', schema)) IS NULL
+				AND EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
+			'It has something else in it.' END;
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION 'schema "%" cannot have the history', schema
+			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
+				HINT = 'Name one that does not exist yet.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_check_schema(name) IS
+'Error 22004, 22023 or 55000 unless the schema is a new one, or the caller''s own and empty, or has a history. For chpg_history_enable.';
+
+CREATE FUNCTION chpg_history_enable(schema name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place name;
+	gone boolean;
+BEGIN
+	PERFORM @extschema@.chpg_history_check_schema(schema);
+	SELECT h.schema_name, h.state IS NOT NULL INTO place, gone FROM @extschema@.chpg_history_state() h;
+	IF place <> schema AND NOT gone THEN
 		RAISE EXCEPTION 'the history is in schema "%" already', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
@@ -240,7 +299,8 @@ BEGIN
 	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
 		EXECUTE format('CREATE SCHEMA %I', schema);
 	END IF;
-	IF place IS NULL THEN
+	IF place IS DISTINCT FROM schema THEN
+		DELETE FROM @extschema@.chpg_history_place;
 		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
 	END IF;
 	PERFORM set_config('search_path', format('%I, pg_catalog, pg_temp', schema), true);
@@ -253,7 +313,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_enable(name) IS
-'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there. CALL chpg_capture() then fills it. Sends no request. Errors: 22023 a name that BI tools do not show, 55000 there is a history elsewhere.';
+'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, 55000 there is a history elsewhere, or something else in the schema.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_enable(name) FROM PUBLIC;
 

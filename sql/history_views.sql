@@ -172,7 +172,7 @@ BEGIN
 			('p99_lo_us', 'The least 99th percentile of the patterns, in microseconds: that of all executions is not below it.'),
 			('p99_hi_us', 'The greatest 99th percentile of the patterns, in microseconds: that of all executions is not above it.')
 		) d(name, description) ON d.name = a.attname
-		WHERE c.relkind = 'v' AND c.relnamespace = current_schema::regnamespace
+		WHERE c.relkind = 'v' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)
 			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric', 'coverage')
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);

@@ -68,11 +68,18 @@ cmp_ok($windows, '>=', 8, 'hours of two services are due');
 costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs what was said, and the list');
 my $first = checksum();
 is($node->safe_psql('postgres', 'SELECT count(*) = 20 * ' . $windows . ' FROM kept.pattern'), 't', 'all patterns are there');
-$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+costs($node, $url, q{CALL chpg_capture('hour')}, 1, 'nothing is due any more');
 is(checksum(), $first, 'capturing twice changes nothing');
-like($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ') FROM kept.capture}), qr/2/, 'though the newest are asked for again');
+
+# When another hour has ended, the two before it are asked for again.
+sub later { return $node->safe_psql('postgres', q{UPDATE kept.capture SET captured_at = captured_at - interval '1 hour'}) }
+later();
+costs($node, $url, q{CALL chpg_capture('hour')}, 1 + 2 * 2 * 3, 'an hour later');
+is(checksum(), $first, 'and still nothing has changed');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM kept.capture}), '1 2', 'though the newest were asked for again');
 
 # What came late: the API says something else of the newest hours.
+later();
 my $again = $node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start) FROM (SELECT DISTINCT window_start FROM chpg_history_due('hour', 'orders')) d});
 is(scalar(() = $again =~ /:00\+00/g), 2, 'two hours are asked for again');
 reset_emulator($url, services => 2, patterns => 20, pattern_overrides => { orders => { 3 => { callCount => 777_777 } } });
@@ -80,6 +87,7 @@ $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start), max(call_count) FROM kept.pattern WHERE call_count = 777777}), "$again|777777", 'late executions are added to them, and to no others');
 $node->safe_psql('postgres', q{DELETE FROM kept.pattern WHERE call_count = 777777});
 reset_emulator($url, services => 2, patterns => 20);
+later();
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is(checksum(), $first, 'a window is replaced as a whole');
 
@@ -97,7 +105,9 @@ sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pa
 
 forget();
 fault($url, path => "$one/slow", status => 500);
-fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture \d+ of \d+ windows.*DETAIL:  The first one: 58000: /s, 'a service that fails');
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d+ windows.*DETAIL:  The first one: 58000: .* more of services that failed three times/s, 'a service that fails');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id <> '$one'"), 0, 'holds no other up');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT lag(c.attempts) OVER (ORDER BY d.ordinality) AS before, c.attempts FROM chpg_history_due('hour') WITH ORDINALITY d LEFT JOIN kept.capture c USING (service_id, window_start)) q WHERE before IS NOT NULL AND attempts IS NULL}), 0, 'and what failed comes last');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status || ' ' || (service_id = '$one'), ', ' ORDER BY status || ' ' || (service_id = '$one')) FROM kept.coverage"), 'error true, ok false', 'the other one is captured, and the failures are noted');
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
