@@ -1,0 +1,150 @@
+# History in surroundings that mean no good: other roles, other sessions, other
+# servers, other time zones.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 2, patterns => 5);
+
+sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
+
+# Schemas
+
+sub refuses
+{
+	my ($schema, $why) = @_;
+	return fails_with($node, "SELECT chpg_history_enable('$schema')", '55000', qr/schema "\Q$schema\E" cannot have the history.*$why/s, "schema $schema");
+}
+
+sql(q{CREATE ROLE mallory; GRANT CREATE ON DATABASE postgres TO mallory; SET ROLE mallory;
+	CREATE SCHEMA theirs; GRANT USAGE ON SCHEMA theirs TO PUBLIC;
+	CREATE FUNCTION theirs.format(text, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN 'x'; END $$;
+	CREATE FUNCTION theirs.format(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN 'x'; END $$});
+refuses('theirs', qr/DETAIL:  It belongs to "mallory"/);
+is(sql(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 'f', 'nothing of theirs has run');
+sql(q{CREATE SCHEMA open_to_others; GRANT CREATE ON SCHEMA open_to_others TO mallory; CREATE SCHEMA full_of_things; CREATE TABLE full_of_things.gift ()});
+refuses('open_to_others', qr/DETAIL:  Others may create objects in it/);
+refuses('full_of_things', qr/DETAIL:  It has something else in it/);
+refuses('public', qr/DETAIL:  It belongs to "pg_database_owner"/);
+
+for my $name ('Fleet', 'New Hist', 'fleet-history', 'say "hello"')
+{
+	my $quoted = sql("SELECT quote_ident('$name')");
+
+	sql("SELECT chpg_history_enable('$name'); CALL chpg_capture(max_windows => 1); SELECT chpg_history_purge()");
+	is(sql("SELECT count(*), count(obj_description(oid)) FROM pg_class WHERE relnamespace = '$quoted'::regnamespace AND relkind = 'v'"), '7|7', "a schema named $name has its views");
+	is(sql("SELECT count(*) FROM $quoted.coverage"), 1, "$name: and a capture");
+	sql('SELECT chpg_history_disable()');
+}
+
+# One that is renamed, dropped, or somebody else's now
+my $DAY = q{tstzrange(now() - interval '1 day', now())};
+sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1); ALTER SCHEMA kept RENAME TO moved});
+fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist.*HINT:  Name the schema that has it now/s, 'a schema that was renamed');
+sql(q{SELECT chpg_history_enable('moved'); SELECT * FROM chpg_history_cost()});
+is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is named anew, and has what it had');
+sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TABLE moved.capture ()');
+fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"/, 'a name that another role has taken');
+sql(q{DROP SCHEMA moved CASCADE; SELECT chpg_history_enable('kept')});
+
+# Tables of the user that are named as anything here
+sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE public.found_pattern AS SELECT 'another' AS what; CREATE TEMPORARY TABLE service (); CALL chpg_capture()});
+is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'they are left alone');
+cmp_ok(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'ok'}), '>', 2, 'and captures are made');
+
+# Time zones: days are those of UTC, and partitions begin with its months.
+sql(q{UPDATE kept.setting SET value = '300 days' WHERE name = 'backfill'});
+for my $zone ('Europe/Berlin', 'America/New_York', 'Asia/Kolkata')
+{
+	is( sql(qq{SET timezone = '$zone'; SET datestyle = 'SQL, DMY';
+		SELECT count(*) > 290, bool_and(window_start = date_trunc('day', window_start, 'UTC') AND window_end - window_start = interval '24 hours') FROM chpg_history_due('day')}),
+		't|t', "$zone: days are whole");
+	sql(qq{SET timezone = '$zone'; SET datestyle = 'SQL, DMY'; SELECT chpg_history_enter(); SELECT chpg_history_partition('hour', m) FROM generate_series(now() - interval '300 days', now() - interval '60 days', interval '1 month') m});
+}
+is( sql(q{SELECT count(*) > 7, bool_and(pg_get_expr(relpartbound, oid) ~ '^FOR VALUES FROM \(''....-..-01 00:00:00\+00''\) TO \(''....-..-01 00:00:00\+00''\)$') FROM pg_class WHERE relname LIKE 'pattern_of_hour_%'}),
+	't|t', 'partitions begin and end with months');
+like(sql(q{SET timezone = 'Asia/Kolkata'; SET datestyle = 'SQL, DMY'; SELECT count(*) FROM chpg_history_purge()}), qr/^[6-9]$/, 'and are dropped in any time zone');
+sql(q{UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
+
+# What retention dropped is not lost.
+sql(q{UPDATE kept.setting SET value = '2 hours' WHERE name = 'keep_hour'; DELETE FROM kept.pattern; SELECT chpg_history_purge(); CALL chpg_capture('hour')});
+is(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'lost' AND grain = 'hour' AND "time" > now() - interval '2 days'}), 0, 'no hour comes back as lost');
+sql(q{UPDATE kept.setting SET value = '35 days' WHERE name = 'keep_hour'; TRUNCATE kept.capture});
+
+# Where the API keeps a day, it never has a whole one.
+is(sql(q{UPDATE kept.setting SET value = '1 day' WHERE name = 'api_retention'; SELECT count(*) FILTER (WHERE grain_due = 'day'), count(*) FILTER (WHERE grain_due = 'hour') > 5 FROM chpg_history_due()}), '0|t', 'only hours are due');
+sql(q{UPDATE kept.setting SET value = '7 days' WHERE name = 'api_retention'});
+
+# What a capture costs
+is(sql(q{UPDATE kept.setting SET value = '10 seconds' WHERE name = 'metric_bucket'; SELECT requests / windows FROM chpg_history_cost() WHERE grain = 'hour'}), 4, 'short buckets take more requests');
+costs($node, $url, q{CALL chpg_capture('hour', max_windows => 1)}, 1 + 4, 'as they do');
+sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE kept.setting SET value = '5' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
+is(sql('SELECT patterns, truncated, cutoff_us IS NULL FROM kept.capture'), '5|f|t', 'a window with just as many patterns as are captured has all of them');
+sql(q{UPDATE kept.setting SET value = '4' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
+is(sql('SELECT truncated, cutoff_us = (SELECT min(total_duration_us) FROM kept.pattern JOIN kept.pattern_key USING (pattern_key) WHERE query_id <> 0 AND call_count > 0 AND window_start = c.window_start AND total_duration_us > 0 AND error_count = 0) IS NOT NULL FROM kept.capture c'), 't|t', 'with one more it has not');
+sql(q{UPDATE kept.setting SET value = '2000' WHERE name = 'max_patterns'; TRUNCATE kept.capture, kept.pattern});
+
+# Two captures at once: the second finds that the first has done it.
+my @sessions = map { open_session($node) } 1 .. 2;
+fault($url, path => 'slowQueryPatterns', latency_ms => 100);
+clear_journal($url);
+my $windows = sql(q{SELECT count(*) FROM chpg_history_due('hour')});
+clear_journal($url);
+begin_in_session($_, q{CALL chpg_capture('hour')}) for @sessions;
+is(in_session($_, 'SELECT 1') =~ s/\s//gr, 1, 'both end') for @sessions;
+is(scalar(grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} }), $windows * 2, 'each window is asked for once');
+clear_faults($url);
+
+# A purge waits for a capture under way, whose keys it would remove.
+sql('TRUNCATE kept.capture, kept.pattern');
+fault($url, path => 'slowQueryPatterns', query => 'sort_by', hang => JSON::PP::true, times => 1);
+clear_journal($url);
+my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
+begin_in_session($sessions[0], q{SET chpg.request_timeout = '3s'; CALL chpg_capture('hour', max_windows => 2)});
+wait_until(sub { request_count($url) >= 3 }, 'a capture is under way');
+begin_in_session($sessions[1], 'SELECT chpg_history_purge()');
+wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND $pid = ANY (pg_blocking_pids(pid))") eq '1' }, 'the purge waits for it');
+in_session($_, 'SELECT 1') for @sessions;
+is(sql('SELECT count(*) > 0, count(*) = count(k.pattern_key) FROM kept.pattern p LEFT JOIN kept.pattern_key k USING (pattern_key)'), 't|t', 'all patterns have their keys');
+clear_faults($url);
+
+# Who has no rights holds up nothing.
+sql('CREATE ROLE nobody');
+in_session($sessions[1], q{SET ROLE nobody; BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('chpg_capture', 0))});
+like(in_session($sessions[1], 'LOCK TABLE kept.setting IN SHARE UPDATE EXCLUSIVE MODE') . $sessions[1]{stderr}, qr/ERROR:  42501/, 'the lock wants rights');
+in_session($sessions[1], 'ROLLBACK');
+$_->quit for @sessions;
+
+# Two servers, each with services of its own
+my $other = start_emulator();
+reset_emulator($other, services => 4, patterns => 5, seed => 7);
+reset_emulator($url, services => 2, patterns => 5);
+sql("CREATE SERVER second FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$other', rate_limit 'unlimited'); CREATE USER MAPPING FOR CURRENT_USER SERVER second OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')");
+sql('TRUNCATE kept.capture, kept.pattern, kept.service');
+my @captures = map { "CALL chpg_capture('hour', server => '$_')" } qw(chpg second);
+$node->safe_psql('postgres', "$captures[0]; $captures[1]; $captures[0]; $captures[1]");
+is(sql(q{SELECT string_agg(server || ' ' || valid_to, ', ' ORDER BY server, service_id) FROM kept.service}),
+	sql(q{SELECT string_agg(s || ' infinity', ', ' ORDER BY s, id) FROM (SELECT 'chpg' AS s, id FROM chpg_services('chpg') UNION ALL SELECT 'second', id FROM chpg_services('second')) x WHERE s = 'chpg' OR id NOT IN (SELECT id FROM chpg_services('chpg'))}),
+	'none declares those of the other gone');
+
+# A service that is gone: what it was not asked for in time is lost.
+my $gone = sql('SELECT id FROM chpg_services(\'chpg\') ORDER BY id DESC LIMIT 1');
+sql("DELETE FROM kept.capture WHERE service_id = '$gone' AND window_start < now() - interval '2 hours'; UPDATE kept.service SET valid_to = date_trunc('hour', now()) WHERE service_id = '$gone'");
+my $lacking = sql("SELECT count(*) FROM chpg_history_due('hour', '$gone') WHERE lost");
+cmp_ok($lacking, '>', 2, 'what nobody can have any more');
+sql('SELECT chpg_capture_lost()');
+is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost'"), $lacking, 'is told');
+
+done_testing();
