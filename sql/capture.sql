@@ -121,6 +121,9 @@ BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	present := ARRAY(SELECT p FROM chpg_services(server) p WHERE p.state NOT IN ('creating', 'deleting'));
+	-- a server may be made anew under another name, and two may have the same services
+	UPDATE service s SET server = asked
+	WHERE s.valid_to = 'infinity' AND s.server <> asked AND s.service_id IN (SELECT p.id FROM unnest(present) p);
 	UPDATE service s SET valid_to = now()
 	WHERE s.valid_to = 'infinity' AND s.server = asked AND NOT EXISTS (
 		SELECT FROM unnest(present) p WHERE (p.id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)

@@ -36,7 +36,8 @@ s/, '[^']*', /, '$schedule', / foreach @jobs;
 
 # One more captures from an API that fails.
 my $failing = start_emulator();
-reset_emulator($_, services => 2, patterns => 10) foreach ($url, $failing);
+reset_emulator($url, services => 2, patterns => 10);
+reset_emulator($failing, services => 2, patterns => 10, seed => 7);
 fault($failing, path => 'slowQueryPatterns', status => 500);
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_cron;' . connect_sql($url)
 	  . "ALTER DATABASE postgres SET chpg.server = 'chpg'; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET', 'failing', api_url => '$failing');"
