@@ -103,71 +103,109 @@ END
 $$;
 
 /*
+ * The services that are meant.  A name is that of who has it now, or had it last;
+ * what it was before it had another one is its own, too.
+ */
+CREATE FUNCTION chpg_history_services(service text, server text)
+RETURNS TABLE (service_id text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@.chpg_history_enter();
+	RETURN QUERY
+	SELECT DISTINCT s.service_id
+	FROM service s
+	WHERE (chpg_history_services.server IS NULL OR s.server = chpg_history_services.server)
+		AND (chpg_history_services.service IS NULL OR s.service_id = chpg_history_services.service
+			OR s.service_id = (SELECT n.service_id FROM service n WHERE n.name = chpg_history_services.service
+				ORDER BY n.valid_to DESC, n.valid_from DESC LIMIT 1));
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_services(text, text) IS
+'The ids of the services of the history that have an id or a name, or all; of one server, or of all. Sends no request. For the functions that compare. Error 55000: there is no history.';
+
+/*
  * The hours of a period that the history has.  Who may not read the history has
  * none, and asks the API.
  */
-CREATE FUNCTION chpg_period_hours(period tstzrange, service text)
+CREATE FUNCTION chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT EXISTS (SELECT FROM @extschema@.chpg_history_place h
-		WHERE CASE WHEN has_schema_privilege(h.schema_name, 'USAGE')
-			THEN has_table_privilege(format('%I.pattern', h.schema_name), 'SELECT') END) THEN
+	IF NOT EXISTS (SELECT FROM @extschema@.chpg_history_state() h
+		WHERE CASE WHEN h.state IS NULL THEN (SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t), 'SELECT'))
+			FROM unnest('{capture,pattern,pattern_key,query_text,service,setting}'::text[]) t) END) THEN
 		RETURN;
 	END IF;
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
 	SELECT c.service_id, count(*), max(c.cutoff_us)
 	FROM capture c
+	JOIN chpg_history_services(chpg_period_hours.service, chpg_period_hours.server) s USING (service_id)
 	WHERE c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= lower(period) AND c.window_end <= upper(period)
-		AND (service IS NULL OR c.service_id IN (SELECT s.service_id FROM service s
-			WHERE chpg_period_hours.service IN (s.service_id, s.name)))
 	GROUP BY c.service_id;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_period_hours(tstzrange, text) IS
+COMMENT ON FUNCTION chpg_period_hours(tstzrange, text, text) IS
 'For each service, the hours of the period that the history has, and the greatest cut-off of those that were truncated, in microseconds; no row where the API is to be asked. Sends no request. For the functions that compare.';
 
-CREATE FUNCTION chpg_history_has(period tstzrange, service text)
+CREATE FUNCTION chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM chpg_period_hours(period, service));
+	SELECT EXISTS (SELECT FROM chpg_period_hours(period, service, server));
 END;
 
-COMMENT ON FUNCTION chpg_history_has(tstzrange, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
+COMMENT ON FUNCTION chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
 
-CREATE FUNCTION chpg_period_of_history(period tstzrange, service text)
+/*
+ * Counters that cannot be right are cut, so that their sum can be made; means are
+ * of the windows of which both parts are known.
+ */
+CREATE FUNCTION chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	most CONSTANT numeric := 9223372036854775807;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
+	WITH counted AS (
+		SELECT p.service_id, p.window_start, p.pattern_key, p.call_count, p.error_count,
+			least(p.total_duration_us, 1e18) AS total_us, least(p.total_cpu_time_us, 1e18) AS cpu_us, p.max_duration_us,
+			p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
+			p.total_shared_blks_hit, p.total_wal_bytes,
+			CASE WHEN p.total_duration_us IS NOT NULL THEN p.call_count END AS timed_calls,
+			CASE WHEN p.call_count IS NOT NULL THEN least(p.total_duration_us, 1e18) END AS counted_us,
+			least(p.p95_duration_us, 1e15) * p.call_count AS p95_weighted, least(p.p99_duration_us, 1e15) * p.call_count AS p99_weighted
+		FROM pattern p
+		JOIN chpg_history_services(chpg_period_of_history.service, chpg_period_of_history.server) s USING (service_id)
+		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period)
+	)
 	SELECT 'history', p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text),
-		count(DISTINCT p.window_start)::integer, sum(p.call_count)::bigint, sum(p.error_count)::bigint,
-		sum(p.total_duration_us), sum(p.total_duration_us) / nullif(sum(p.call_count), 0)::float8, max(p.max_duration_us),
+		count(DISTINCT p.window_start)::integer, least(sum(p.call_count), most)::bigint, least(sum(p.error_count), most)::bigint,
+		sum(p.total_us), sum(p.counted_us) / nullif(sum(p.timed_calls), 0)::float8, max(p.max_duration_us),
 		min(p.p50_duration_us), max(p.p50_duration_us), min(p.p95_duration_us), max(p.p95_duration_us),
-		sum(p.p95_duration_us * p.call_count) / nullif(sum(p.call_count), 0)::float8,
+		sum(p.p95_weighted) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8,
 		min(p.p99_duration_us), max(p.p99_duration_us),
-		sum(p.p99_duration_us * p.call_count) / nullif(sum(p.call_count), 0)::float8,
-		sum(p.total_rows)::bigint, sum(p.total_shared_blks_read)::bigint, sum(p.total_shared_blks_hit)::bigint,
-		sum(p.total_cpu_time_us), sum(p.total_wal_bytes)::bigint
-	FROM pattern p
+		sum(p.p99_weighted) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8,
+		least(sum(p.total_rows), most)::bigint, least(sum(p.total_shared_blks_read), most)::bigint, least(sum(p.total_shared_blks_hit), most)::bigint,
+		sum(p.cpu_us), least(sum(p.total_wal_bytes), most)::bigint
+	FROM counted p
 	JOIN pattern_key k USING (pattern_key)
 	JOIN query_text t USING (text_id)
-	WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period)
-		AND (service IS NULL OR p.service_id IN (SELECT s.service_id FROM service s
-			WHERE chpg_period_of_history.service IN (s.service_id, s.name)))
 	GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_period_of_history(tstzrange, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
+COMMENT ON FUNCTION chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
 
 CREATE FUNCTION chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
@@ -176,11 +214,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@.chpg_check_period('period', period);
-	IF @extschema@.chpg_history_has(period, service) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_period_of_history(period, service);
+	IF @extschema@.chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_period_of_history(period, service, server);
 	ELSE
 		RETURN QUERY
-		SELECT 'api', p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, p.query_text, 1,
+		SELECT 'api', p.service_id, p.query_id, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
+			coalesce(p.app, ''), p.query_text, 1,
 			p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us,
 			p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
 			p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
@@ -193,8 +232,11 @@ $$;
 COMMENT ON FUNCTION chpg_period_patterns(tstzrange, text, text) IS
 'The patterns of a service, by id or name, or of all, in a period: from the hours of the history that are within it, or where it has none, from the API, as chpg_slow_patterns. Errors: 22004, 22023, those of chpg_slow_patterns.';
 
-/* Whether the hours of a period are mostly worse than those of the baseline were. */
-CREATE FUNCTION chpg_worse_hours(baseline tstzrange, period tstzrange, service text)
+/*
+ * Whether the hours of a period are mostly worse than those of the baseline were.
+ * A pattern's hour is one, whatever number of texts it had in it.
+ */
+CREATE FUNCTION chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint)
 LANGUAGE plpgsql VOLATILE
@@ -204,33 +246,40 @@ AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
-	WITH measured AS (
-		SELECT p.*, k.query_id, k.db_name, k.db_user, k.db_operation, k.app,
-			p.window_start >= lower(baseline) AND p.window_start + interval '1 hour' <= upper(baseline) AS before,
-			p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period) AS after
-		FROM pattern p
+	WITH chosen AS (
+		SELECT p.*, true AS before FROM pattern p
+		WHERE p.window_start >= lower(baseline) AND p.window_start <= upper(baseline) - interval '1 hour'
+		UNION ALL
+		SELECT p.*, false FROM pattern p
+		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
+	), measured AS (
+		SELECT p.before, p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, p.window_start,
+			sum(least(p.p95_duration_us, 1e15) * p.call_count) / sum(p.call_count)::float8 AS p95_us,
+			sum(least(p.total_duration_us, 1e18)) / sum(p.call_count)::float8 AS avg_us
+		FROM chosen p
+		JOIN chpg_history_services(chpg_worse_hours.service, chpg_worse_hours.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)
-		WHERE p.grain = 'hour' AND p.call_count >= 20
-			AND p.window_start >= least(lower(baseline), lower(period))
-			AND p.window_start < greatest(upper(baseline), upper(period))
+		WHERE p.grain = 'hour' AND p.call_count > 0 AND p.total_duration_us IS NOT NULL AND p.p95_duration_us IS NOT NULL
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+		HAVING sum(p.call_count) >= chpg_limit('500', 'calls_of_hour')
 	), limits AS (
 		SELECT service_id, query_id, db_name, db_user, db_operation, app, count(*) AS hours,
-			percentile_disc(0.9) WITHIN GROUP (ORDER BY p95_duration_us) AS p95_us,
-			percentile_disc(0.9) WITHIN GROUP (ORDER BY avg_duration_us) AS avg_us
+			percentile_disc(0.9) WITHIN GROUP (ORDER BY p95_us) AS p95_us,
+			percentile_disc(0.9) WITHIN GROUP (ORDER BY avg_us) AS avg_us
 		FROM measured WHERE before GROUP BY 1, 2, 3, 4, 5, 6
 	)
 	SELECT m.service_id, m.query_id, m.db_name, m.db_user, m.db_operation, m.app, count(*),
-		count(*) FILTER (WHERE m.p95_duration_us > l.p95_us),
-		count(*) FILTER (WHERE m.avg_duration_us > l.avg_us), max(l.hours)
+		count(*) FILTER (WHERE m.p95_us > l.p95_us),
+		count(*) FILTER (WHERE m.avg_us > l.avg_us), max(l.hours)
 	FROM measured m
 	JOIN limits l USING (service_id, query_id, db_name, db_user, db_operation, app)
-	WHERE m.after
+	WHERE NOT m.before
 	GROUP BY 1, 2, 3, 4, 5, 6;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_worse_hours(tstzrange, tstzrange, text) IS
-'For each pattern with at least 20 executions in an hour: hours of the period, and those of them whose 95th percentile, or mean, is above nine tenths of the baseline''s. Sends no request. For chpg_compare. Error 55000: there is no history.';
+COMMENT ON FUNCTION chpg_worse_hours(tstzrange, tstzrange, text, text) IS
+'For each pattern with enough executions in an hour (CHPG500, calls_of_hour): hours of the period, and those of them whose 95th percentile, or mean, is above nine tenths of the baseline''s. Sends no request. For chpg_compare. Error 55000: there is no history.';
 
 CREATE TYPE chpg_change_row AS (
 	change text,
@@ -258,7 +307,7 @@ CREATE TYPE chpg_change_row AS (
 );
 
 COMMENT ON TYPE chpg_change_row IS 'What became of a pattern between two windows.';
-COMMENT ON COLUMN chpg_change_row.change IS 'new, new? (the baseline was truncated, or lacks a quarter of its hours, so that it may only not have been seen), gone, regressed, improved, surged (more executions, no slower), steady, or unknown (the history has none of the service''s hours of one of the windows).';
+COMMENT ON COLUMN chpg_change_row.change IS 'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or unknown (nothing at all is known of the service in one of the windows).';
 COMMENT ON COLUMN chpg_change_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
 COMMENT ON COLUMN chpg_change_row.db_name IS 'Database.';
@@ -277,9 +326,9 @@ COMMENT ON COLUMN chpg_change_row.p95_hi_us IS 'The period''s 95th percentile is
 COMMENT ON COLUMN chpg_change_row.baseline_time_share IS 'Share of the service''s time in the baseline, 0 to 1.';
 COMMENT ON COLUMN chpg_change_row.time_share IS 'Share of the service''s time in the period, 0 to 1.';
 COMMENT ON COLUMN chpg_change_row.excess_s IS 'Seconds lost in the period, compared with the baseline''s mean time; negative if they were won.';
-COMMENT ON COLUMN chpg_change_row.cause IS 'What the counters say of a change in time: more rows, more blocks, colder cache, waiting, computing, or mixed.';
+COMMENT ON COLUMN chpg_change_row.cause IS 'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) waiting, (less) computing, or mixed.';
 COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, of all; null without a history.';
-COMMENT ON COLUMN chpg_change_row.confidence IS 'high, medium (few hours to compare with) or low (no hours, or a truncated window).';
+COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
 /* Two windows, pattern by pattern, as counters for each execution. */
 CREATE FUNCTION chpg_pair_patterns(baseline tstzrange, period tstzrange, service text, server text)
@@ -302,13 +351,14 @@ END;
 
 COMMENT ON FUNCTION chpg_pair_patterns(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, without those of no query id. For chpg_compare.';
 
+/* From the faster to the slower one. */
 CREATE FUNCTION chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
-		WHEN rows_b >= 1.5 * rows_a AND rows_b - rows_a >= 10 THEN 'more rows'
-		WHEN blks_b >= 1.5 * blks_a AND blks_b - blks_a >= 20 THEN 'more blocks'
+		WHEN rows_b >= 1.5 * rows_a AND rows_b - rows_a >= 1 THEN 'more rows'
+		WHEN blks_b >= 1.5 * blks_a AND blks_b - blks_a >= 1 THEN 'more blocks'
 		WHEN hit_b < hit_a - 0.05 THEN 'colder cache'
 		WHEN avg_b > avg_a AND (avg_b - cpu_b) - (avg_a - cpu_a) >= 0.7 * (avg_b - avg_a) THEN 'waiting'
 		WHEN avg_b > avg_a AND cpu_b - cpu_a >= 0.7 * (avg_b - avg_a) THEN 'computing'
@@ -327,11 +377,123 @@ END;
 
 COMMENT ON FUNCTION chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
 
+CREATE FUNCTION chpg_improvement_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE cause WHEN 'more rows' THEN 'fewer rows' WHEN 'more blocks' THEN 'fewer blocks' WHEN 'colder cache' THEN 'warmer cache'
+		WHEN 'waiting' THEN 'less waiting' WHEN 'computing' THEN 'less computing' ELSE cause END
+	FROM (SELECT chpg_change_cause(b, a) AS cause) c;
+END;
+
+COMMENT ON FUNCTION chpg_improvement_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes less time than it did, as far as its counters tell. For chpg_compare.';
+
+/* Two windows, with what is known of each, and what counts. */
+CREATE FUNCTION chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text)
+RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
+	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
+	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint, hours_a float8, hours_b float8,
+	new_certain boolean, gone_certain boolean, truncated boolean, excess_s float8, material boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	length_a double precision := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
+	length_b double precision := extract(epoch FROM upper(period) - lower(period)) / 3600;
+	history_a boolean := @extschema@.chpg_history_has(baseline, service, server);
+	history_b boolean := @extschema@.chpg_history_has(period, service, server);
+BEGIN
+	RETURN QUERY
+	WITH worse AS MATERIALIZED (
+		SELECT w.* FROM (SELECT WHERE history_a AND history_b) h,
+			@extschema@.chpg_worse_hours(baseline, period, service, server) w
+	), pairs AS (
+		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.baseline_hours,
+			CASE WHEN history_a THEN ha.hours WHEN count((p.a).service_id) OVER of_service > 0 THEN length_a END AS hours_a,
+			CASE WHEN history_b THEN hb.hours WHEN count((p.b).service_id) OVER of_service > 0 THEN length_b END AS hours_b,
+			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
+			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) / 1e6 AS excess_s,
+			greatest(@extschema@.chpg_limit('500', 'excess_s'),
+				@extschema@.chpg_limit('500', 'excess_share') * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
+		FROM @extschema@.chpg_pair_patterns(baseline, period, service, server) p
+		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
+		LEFT JOIN @extschema@.chpg_period_hours(baseline, service, server) ha USING (service_id)
+		LEFT JOIN @extschema@.chpg_period_hours(period, service, server) hb USING (service_id)
+		WINDOW of_service AS (PARTITION BY p.service_id)
+	)
+	SELECT p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, p.query_text, p.a, p.b, p.share_a, p.share_b,
+		history_a AND history_b, p.hours, p.hours_p95, p.hours_avg, p.baseline_hours, p.hours_a, p.hours_b,
+		-- it was to be seen in the other window, by its length or by how often it runs
+		NOT coalesce(p.cutoff_a > (p.b).total_duration_us / p.hours_b, false) AND p.hours_a >= 0.75 * length_a
+			AND (p.hours_a >= 24 OR (history_b AND (p.b).buckets / p.hours_b * p.hours_a >= 3)),
+		NOT coalesce(p.cutoff_b > (p.a).total_duration_us / p.hours_a, false) AND p.hours_b >= 0.75 * length_b
+			AND (NOT history_a OR p.hours_a >= 24)
+			AND (p.hours_b >= 24 OR (history_a AND (p.a).buckets / p.hours_a * p.hours_b >= 3)),
+		p.cutoff_a IS NOT NULL OR p.cutoff_b IS NOT NULL,
+		p.excess_s, abs(p.excess_s) >= p.material_s
+	FROM pairs p;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, with what a judgement needs. As chpg_compare, which judges.';
+
 /*
  * Under no change, an hour of the period is above nine tenths of the baseline's
- * one time in ten; three of three are so one time in a thousand.  Without hours
- * to look at, only what is twice as slow counts.
+ * one time in ten; three of three are so one time in a thousand.  Where there are
+ * no such hours, only what is much slower counts, the more the fewer executions
+ * there are.  The numbers are in chpg_rule, under CHPG500.
  */
+CREATE FUNCTION chpg_judge_change(m record)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+	n_a CONSTANT double precision := (m.a).call_count;
+	n_b CONSTANT double precision := (m.b).call_count;
+	avg_a CONSTANT double precision := (m.a).avg_duration_us;
+	avg_b CONSTANT double precision := (m.b).avg_duration_us;
+	p95_a CONSTANT double precision := (m.a).p95_est_us;
+	p95_b CONSTANT double precision := (m.b).p95_est_us;
+	enough CONSTANT double precision := greatest(chpg_limit('500', 'hours'), ceil(chpg_limit('500', 'hours_ratio') * m.hours));
+	compared CONSTANT boolean := m.has_hours AND coalesce(m.hours, 0) >= chpg_limit('500', 'hours');
+	p95_rose boolean;
+BEGIN
+	IF m.hours_a IS NULL OR m.hours_b IS NULL THEN
+		RETURN 'unknown';
+	ELSIF m.a IS NULL THEN
+		RETURN CASE WHEN (m.b).total_duration_us >= 1e6 * chpg_limit('504', 'busy_s_per_h') * m.hours_b AND m.share_b >= chpg_limit('504', 'time_share')
+			THEN CASE WHEN m.new_certain THEN 'new' ELSE 'new?' END ELSE 'steady' END;
+	ELSIF m.b IS NULL THEN
+		RETURN CASE WHEN m.share_a >= chpg_limit('504', 'time_share')
+			THEN CASE WHEN m.gone_certain THEN 'gone' ELSE 'gone?' END ELSE 'steady' END;
+	END IF;
+	p95_rose := p95_b - p95_a >= chpg_limit('500', 'p95_gain_us');
+	IF m.material AND m.excess_s > 0 AND (
+		(compared AND p95_rose AND p95_b >= chpg_limit('500', 'p95_factor') * p95_a
+			AND least(n_a, n_b) >= chpg_limit('500', 'p95_calls') AND m.hours_p95 >= enough)
+		OR (compared AND avg_b >= chpg_limit('500', 'avg_factor') * avg_a
+			AND least(n_a, n_b) >= chpg_limit('500', 'avg_calls') AND m.hours_avg >= enough)
+		OR (m.has_hours AND NOT compared AND avg_b >= avg_a * CASE
+				WHEN least(n_a, n_b) >= chpg_limit('500', 'p95_calls') THEN chpg_limit('500', 'blind_factor')
+				WHEN least(n_a, n_b) >= chpg_limit('500', 'avg_calls') THEN 2 * chpg_limit('500', 'blind_factor') END)
+		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= chpg_limit('500', 'blind_calls')
+			AND avg_b >= chpg_limit('500', 'blind_factor') * avg_a AND p95_b >= chpg_limit('500', 'blind_factor') * p95_a)) THEN
+		RETURN 'regressed';
+	ELSIF n_b / m.hours_b >= chpg_limit('500', 'surge_factor') * n_a / m.hours_a AND n_b >= chpg_limit('500', 'surge_calls')
+		AND m.share_b - m.share_a >= chpg_limit('500', 'surge_share') AND avg_b < chpg_limit('500', 'avg_factor') * avg_a THEN
+		RETURN 'surged';
+	ELSIF m.material AND m.excess_s < 0 AND avg_b <= chpg_limit('500', 'improved_factor') * avg_a
+		AND least(n_a, n_b) >= chpg_limit('500', 'avg_calls') THEN
+		RETURN 'improved';
+	END IF;
+	RETURN 'steady';
+END
+$$;
+
+COMMENT ON FUNCTION chpg_judge_change(record) IS 'What a row of chpg_measure_changes means. For chpg_compare.';
+
 CREATE FUNCTION chpg_compare(
 	baseline tstzrange,
 	period tstzrange,
@@ -342,68 +504,26 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
-DECLARE
-	length_a double precision;
-	length_b double precision;
-	history_a boolean;
-	history_b boolean;
-	has_hours boolean;
 BEGIN
 	PERFORM @extschema@.chpg_check_periods(baseline, period);
-	length_a := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
-	length_b := extract(epoch FROM upper(period) - lower(period)) / 3600;
-	history_a := @extschema@.chpg_history_has(baseline, service);
-	history_b := @extschema@.chpg_history_has(period, service);
-	has_hours := history_a AND history_b;
 	RETURN QUERY
-	WITH worse AS MATERIALIZED (
-		SELECT w.* FROM (SELECT WHERE has_hours) h,
-			@extschema@.chpg_worse_hours(baseline, period, service) w
-	), pairs AS (
-		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.baseline_hours, ha.hours AS captured, ha.cutoff_us,
-			CASE WHEN history_a THEN ha.hours ELSE length_a END AS hours_a,
-			CASE WHEN history_b THEN hb.hours ELSE length_b END AS hours_b,
-			(p.a).call_count AS n_a, (p.b).call_count AS n_b,
-			(p.a).avg_duration_us AS avg_a, (p.b).avg_duration_us AS avg_b,
-			(p.a).p95_est_us AS p95_a, (p.b).p95_est_us AS p95_b,
-			(p.a).total_duration_us AS total_a, (p.b).total_duration_us AS total_b,
-			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) / 1e6 AS excess_s,
-			greatest(5, 0.01 * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
-		FROM @extschema@.chpg_pair_patterns(baseline, period, service, server) p
-		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
-		LEFT JOIN @extschema@.chpg_period_hours(baseline, service) ha USING (service_id)
-		LEFT JOIN @extschema@.chpg_period_hours(period, service) hb USING (service_id)
-	), judged AS (
-		SELECT p.*, CASE
-			WHEN hours_a IS NULL OR hours_b IS NULL THEN 'unknown'
-			WHEN total_a IS NULL AND total_b >= 1e7 * hours_b AND share_b >= 0.01
-				THEN CASE WHEN cutoff_us > total_b / hours_b OR hours_a < 0.75 * length_a THEN 'new?' ELSE 'new' END
-			WHEN total_b IS NULL AND share_a >= 0.01 AND coalesce(captured, 24) >= 24 THEN 'gone'
-			WHEN total_a IS NULL OR total_b IS NULL THEN 'steady'
-			WHEN has_hours AND excess_s >= material_s AND (
-					(p95_b >= 1.5 * p95_a AND p95_b - p95_a >= 5000 AND n_a >= 200 AND n_b >= 200
-						AND hours_p95 >= greatest(3, ceil(0.75 * hours)))
-					OR (avg_b >= 1.3 * avg_a AND n_a >= 50 AND n_b >= 50
-						AND hours_avg >= greatest(3, ceil(0.75 * hours))))
-				THEN 'regressed'
-			WHEN NOT has_hours AND excess_s >= material_s AND n_a >= 1000 AND n_b >= 1000
-					AND avg_b >= 2 * avg_a AND p95_b >= 2 * p95_a AND p95_b - p95_a >= 5000
-				THEN 'regressed'
-			WHEN n_b / hours_b >= 3 * n_a / hours_a AND n_b >= 1000 AND share_b - share_a >= 0.02 AND avg_b < 1.3 * avg_a
-				THEN 'surged'
-			WHEN avg_b <= 0.7 * avg_a AND n_a >= 50 AND n_b >= 50 AND -excess_s >= material_s THEN 'improved'
-			ELSE 'steady'
-		END AS change
-		FROM pairs p
-	)
 	SELECT change, service_id, query_id, db_name, db_user, db_operation, app, query_text,
-		n_a / hours_a, n_b / hours_b, avg_a, avg_b,
+		(a).call_count / hours_a, (b).call_count / hours_b, (a).avg_duration_us, (b).avg_duration_us,
 		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, share_a, share_b, excess_s,
-		CASE WHEN change IN ('regressed', 'improved') THEN @extschema@.chpg_change_cause(a, b) END,
+		CASE change WHEN 'regressed' THEN @extschema@.chpg_change_cause(a, b)
+			WHEN 'improved' THEN @extschema@.chpg_improvement_cause(a, b) END,
 		hours_p95 || '/' || hours,
-		CASE WHEN change IN ('new?', 'unknown') OR NOT has_hours THEN 'low' WHEN baseline_hours < 24 OR captured < 24 THEN 'medium' ELSE 'high' END
-	FROM judged
-	ORDER BY abs(coalesce(excess_s, total_b / 1e6, -total_a / 1e6)) DESC;
+		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
+			WHEN change = 'steady' AND a IS NOT NULL AND b IS NOT NULL AND coalesce(hours, 0) < 3 THEN 'low'
+			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated
+				OR (change IN ('regressed', 'improved') AND coalesce(hours, 0) < 3) THEN 'medium'
+			ELSE 'high' END
+	FROM (
+		SELECT m.*, @extschema@.chpg_judge_change(m) AS change
+		FROM @extschema@.chpg_measure_changes(baseline, period, service, server) m
+		OFFSET 0
+	) judged
+	ORDER BY abs(coalesce(excess_s, (b).total_duration_us / 1e6, -(a).total_duration_us / 1e6)) DESC;
 END
 $$;
 

@@ -29,6 +29,7 @@ AS $$
 	SELECT h.schema_name, CASE
 		WHEN n.oid IS NULL THEN 'does not exist'
 		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') THEN format('belongs to "%s"', pg_get_userbyid(n.nspowner))
+		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
 		WHEN to_regclass(format('%I.capture', h.schema_name)) IS NULL THEN 'has no history' END
 	FROM @extschema@.chpg_history_place h
 	CROSS JOIN pg_extension e

@@ -108,7 +108,7 @@ FROM (SELECT min(pattern_key) FILTER (WHERE query_text = 'gone') AS k, min(patte
 SQL
 my ($BEFORE, $AFTER) = ('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)');
 is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_h, calls_per_h FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
-	"late|steady|unknown|low||500\ns|gone|steady|medium|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
+	"late|steady|unknown|low||500\ns|gone|gone?|low|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
 	'rates are of the hours that were seen, and nothing is new or gone for want of hours');
 fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'a service that nobody knows');
 is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
@@ -129,6 +129,7 @@ is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period
 $node->safe_psql('postgres', <<'SQL');
 TRUNCATE kept.pattern, kept.capture;
 SELECT setseed(0.5);
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) SELECT 'seed' || s, '-infinity', now(), 'seed' || s FROM generate_series(1, 100) s;
 SELECT count(make_hours('seed' || s, k, 0, 26, 70 + 10 * (n % 50), 100000 * exp(2 * normal())))
 FROM generate_series(1, 100) s, (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p;
 ANALYZE kept.pattern;
