@@ -163,41 +163,54 @@ END;
 
 COMMENT ON FUNCTION chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
 
-/*
- * Counters that cannot be right are cut, so that their sum can be made; means are
- * of the windows of which both parts are known.
- */
+CREATE FUNCTION chpg_bounded(value numeric)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN value IS NOT NULL THEN least(value, 9223372036854775807)::bigint END;
+END;
+
+COMMENT ON FUNCTION chpg_bounded(numeric) IS 'The value as bigint, the greatest one if it is greater. For the functions that compare.';
+
+CREATE FUNCTION chpg_bounded(value double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN value IS NOT NULL THEN least(value, 1e18) END;
+END;
+
+COMMENT ON FUNCTION chpg_bounded(double precision) IS 'The value, 1e18 if it is greater, so that sums can be made. For the functions that compare.';
+
+/* Means are of the windows of which both parts are known. */
 CREATE FUNCTION chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	most CONSTANT numeric := 9223372036854775807;
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
 	WITH counted AS (
 		SELECT p.service_id, p.window_start, p.pattern_key, p.call_count, p.error_count,
-			least(p.total_duration_us, 1e18) AS total_us, least(p.total_cpu_time_us, 1e18) AS cpu_us, p.max_duration_us,
+			chpg_bounded(p.total_duration_us) AS total_us, chpg_bounded(p.total_cpu_time_us) AS cpu_us, p.max_duration_us,
 			p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
 			p.total_shared_blks_hit, p.total_wal_bytes,
 			CASE WHEN p.total_duration_us IS NOT NULL THEN p.call_count END AS timed_calls,
-			CASE WHEN p.call_count IS NOT NULL THEN least(p.total_duration_us, 1e18) END AS counted_us,
-			least(p.p95_duration_us, 1e15) * p.call_count AS p95_weighted, least(p.p99_duration_us, 1e15) * p.call_count AS p99_weighted
+			CASE WHEN p.call_count IS NOT NULL THEN chpg_bounded(p.total_duration_us) END AS counted_us,
+			chpg_bounded(p.p95_duration_us) * p.call_count AS p95_weighted, chpg_bounded(p.p99_duration_us) * p.call_count AS p99_weighted
 		FROM pattern p
 		JOIN chpg_history_services(chpg_period_of_history.service, chpg_period_of_history.server) s USING (service_id)
 		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period)
 	)
 	SELECT 'history', p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text),
-		count(DISTINCT p.window_start)::integer, least(sum(p.call_count), most)::bigint, least(sum(p.error_count), most)::bigint,
+		count(DISTINCT p.window_start)::integer, chpg_bounded(sum(p.call_count)), chpg_bounded(sum(p.error_count)),
 		sum(p.total_us), sum(p.counted_us) / nullif(sum(p.timed_calls), 0)::float8, max(p.max_duration_us),
 		min(p.p50_duration_us), max(p.p50_duration_us), min(p.p95_duration_us), max(p.p95_duration_us),
 		sum(p.p95_weighted) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8,
 		min(p.p99_duration_us), max(p.p99_duration_us),
 		sum(p.p99_weighted) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8,
-		least(sum(p.total_rows), most)::bigint, least(sum(p.total_shared_blks_read), most)::bigint, least(sum(p.total_shared_blks_hit), most)::bigint,
-		sum(p.cpu_us), least(sum(p.total_wal_bytes), most)::bigint
+		chpg_bounded(sum(p.total_rows)), chpg_bounded(sum(p.total_shared_blks_read)), chpg_bounded(sum(p.total_shared_blks_hit)),
+		sum(p.cpu_us), chpg_bounded(sum(p.total_wal_bytes))
 	FROM counted p
 	JOIN pattern_key k USING (pattern_key)
 	JOIN query_text t USING (text_id)
@@ -254,8 +267,8 @@ BEGIN
 		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
 	), measured AS (
 		SELECT p.before, p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, p.window_start,
-			sum(least(p.p95_duration_us, 1e15) * p.call_count) / sum(p.call_count)::float8 AS p95_us,
-			sum(least(p.total_duration_us, 1e18)) / sum(p.call_count)::float8 AS avg_us
+			sum(chpg_bounded(p.p95_duration_us) * p.call_count) / sum(p.call_count)::float8 AS p95_us,
+			sum(chpg_bounded(p.total_duration_us)) / sum(p.call_count)::float8 AS avg_us
 		FROM chosen p
 		JOIN chpg_history_services(chpg_worse_hours.service, chpg_worse_hours.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)

@@ -107,7 +107,7 @@ CREATE TABLE chpg_finding_mute (
 	cache_key text PRIMARY KEY,
 	reason text NOT NULL CHECK (reason IN ('false_positive', 'accepted_risk', 'wont_fix')),
 	note text,
-	muted_by name NOT NULL DEFAULT current_user,
+	muted_by name NOT NULL DEFAULT session_user,
 	muted_at timestamptz NOT NULL DEFAULT now(),
 	muted_until timestamptz NOT NULL DEFAULT 'infinity'
 );
@@ -124,9 +124,10 @@ GRANT SELECT ON chpg_finding_mute TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('chpg_threshold', '');
 SELECT pg_catalog.pg_extension_config_dump('chpg_finding_mute', '');
 
+/* Who may execute these need no rights on the table. */
 CREATE FUNCTION chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
 RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -135,8 +136,8 @@ BEGIN
 			CASE WHEN cache_key IS NULL THEN 'cache_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
 			USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_until)
-	VALUES (cache_key, reason, note, muted_until)
+	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_by, muted_until)
+	VALUES (cache_key, reason, note, session_user, muted_until)
 	ON CONFLICT ON CONSTRAINT chpg_finding_mute_pkey DO UPDATE
 	SET reason = excluded.reason, note = excluded.note, muted_until = excluded.muted_until,
 		muted_by = excluded.muted_by, muted_at = excluded.muted_at;
@@ -148,7 +149,7 @@ COMMENT ON FUNCTION chpg_mute(text, text, text, timestamptz) IS
 
 CREATE FUNCTION chpg_unmute(cache_key text)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -175,6 +176,15 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
+
+CREATE FUNCTION chpg_finding_key(VARIADIC parts text[])
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT to_jsonb(parts)::text;
+END;
+
+COMMENT ON FUNCTION chpg_finding_key(text[]) IS 'What names a finding, of parts that may have any character. For the rules.';
 
 CREATE TYPE chpg_finding_row AS (
 	rule_id text,
@@ -221,7 +231,7 @@ BEGIN ATOMIC
 			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_share,
 			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
 		FROM chpg_period_patterns(period, service, server) p
-		LEFT JOIN chpg_period_hours(period, service) h USING (service_id)
+		LEFT JOIN chpg_period_hours(period, service, server) h USING (service_id)
 		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app IS DISTINCT FROM 'bin/monitor'
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
@@ -231,7 +241,7 @@ BEGIN ATOMIC
 		total_shared_blks_hit / nullif(blks, 0), CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M',
-		concat_ws(':', service_id, query_id, db_name, db_user, db_operation, coalesce(app, ''))
+		chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, coalesce(app, ''))
 	FROM counted
 	WHERE total_duration_us >= 1e6 * chpg_limit('100', 'total_s')
 		AND (time_share >= chpg_limit('100', 'time_share')
@@ -328,7 +338,7 @@ BEGIN ATOMIC
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', round(ratio::numeric, 5)),
 		'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, 'medium', NULL::text[], concat_ws(':', 'CHPG401', service_id, db_name, db_user, app), false
+		NULL::float8, 'medium', NULL::text[], 'CHPG401:' || chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM (
 		SELECT service_id, db_name, db_user, coalesce(app, '') AS app, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
@@ -343,7 +353,7 @@ COMMENT ON FUNCTION chpg_find_errors(tstzrange, text, text) IS
 'Findings of errors, for each database, user and application. As chpg_period_patterns. For chpg_findings.';
 
 /* Two shares, compared by the standard deviation of their difference. */
-CREATE FUNCTION chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text)
+CREATE FUNCTION chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -353,9 +363,10 @@ BEGIN ATOMIC
 			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
 			coalesce(sum(p.call_count) FILTER (WHERE NOT p.before AND p.query_id <> 0), 0)::float8 AS n_b
 		FROM (
-			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service) a
-			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service) b
+			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service, server) a
+			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service, server) b
 		) p
+		WHERE p.service_id IN (SELECT h.service_id FROM chpg_period_hours(baseline, service, server) h)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -370,15 +381,15 @@ BEGIN ATOMIC
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', e_b, 'baseline_errors', e_a, 'z', round(z::numeric, 1)),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', NULL::text[], concat_ws(':', 'CHPG402', service_id, db_name, db_user, app), false
+		NULL::float8, 'high', NULL::text[], 'CHPG402:' || chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM scores
 	WHERE e_b >= chpg_limit('402', 'errors') AND z >= chpg_limit('402', 'z') AND r_b >= chpg_limit('402', 'factor') * r_a;
 END;
 
-COMMENT ON FUNCTION chpg_find_error_spikes(tstzrange, tstzrange, text) IS
+COMMENT ON FUNCTION chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
 'Findings of errors that are more than in the baseline. As chpg_period_patterns. For chpg_findings.';
 
-CREATE FUNCTION chpg_find_changes(baseline tstzrange, period tstzrange, service text)
+CREATE FUNCTION chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -405,14 +416,15 @@ BEGIN ATOMIC
 			ELSE 'Find out who runs it, by application and user, and whether that is meant to be.' END,
 		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
 		c.confidence, NULL::text[],
-		concat_ws(':', CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END, c.service_id, c.query_id, c.db_name, c.db_user, c.db_operation, c.app), false
-	FROM chpg_compare(baseline, period, service) c
-	JOIN chpg_period_hours(period, service) h USING (service_id)
+		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
+			|| ':' || chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
+	FROM chpg_compare(baseline, period, service, server) c
+	JOIN chpg_period_hours(period, service, server) h USING (service_id)
 	WHERE c.change = 'regressed'
 		OR (c.change IN ('new', 'new?') AND c.time_share >= chpg_limit('504', 'time_share'));
 END;
 
-COMMENT ON FUNCTION chpg_find_changes(tstzrange, tstzrange, text) IS
+COMMENT ON FUNCTION chpg_find_changes(tstzrange, tstzrange, text, text) IS
 'Findings of patterns that got slower, or are new. As chpg_compare. For chpg_findings.';
 
 CREATE FUNCTION chpg_find_cache(period tstzrange, service text, server text)
@@ -432,7 +444,7 @@ BEGIN ATOMIC
 			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
 			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
 		FROM chpg_period_patterns(period, service, server)
-		LEFT JOIN chpg_period_hours(period, service) h USING (service_id)
+		LEFT JOIN chpg_period_hours(period, service, server) h USING (service_id)
 		GROUP BY 1
 	) s
 	WHERE ratio < chpg_limit('301', 'hit_ratio') AND blks >= hours * chpg_limit('301', 'blks_per_h');
@@ -458,7 +470,7 @@ BEGIN ATOMIC
 		'Data, WAL that a replica or a slot holds back, or temporary files.',
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
-	FROM health WHERE storage_used_percent >= chpg_limit('701', 'percent')
+	FROM health WHERE storage_used_percent >= chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
 	UNION ALL
 	SELECT 'CHPG703', CASE WHEN used >= chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
 		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
@@ -471,8 +483,12 @@ BEGIN ATOMIC
 	WHERE used >= chpg_limit('703', 'ratio') * max_connections
 	UNION ALL
 	SELECT 'CHPG703', 'SKIPPED', 'Connections run out', h.service_id, 'max_connections is not known',
-		NULL, 'The API tells settings that were made only.', NULL, NULL::float8, NULL, NULL::text[], 'CHPG703:' || h.service_id, false
-	FROM health h WHERE NOT EXISTS (SELECT FROM configured c WHERE c.service_id = h.service_id);
+		NULL, 'The API tells settings that were made only.', NULL, NULL::float8, NULL, NULL::text[], 'CHPG703:skipped:' || h.service_id, false
+	FROM health h WHERE NOT EXISTS (SELECT FROM configured c WHERE c.service_id = h.service_id)
+	UNION ALL
+	SELECT 'CHPG701', 'SKIPPED', 'Storage fills up', h.service_id, 'The metrics do not tell how much is in use',
+		NULL, NULL, NULL, NULL::float8, NULL, NULL::text[], 'CHPG701:skipped:' || h.service_id, false
+	FROM health h WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN';
 END;
 
 COMMENT ON FUNCTION chpg_find_services(text, text) IS
@@ -483,12 +499,14 @@ CREATE FUNCTION chpg_find_drift(server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	WITH settings AS (
+	WITH config AS MATERIALIZED (
+		SELECT c.service_id, c.component, c.name, c.value FROM chpg_config(server => server) c
+	), settings AS (
 		SELECT s.id AS service_id, s.name AS service, coalesce(s.tags->>'Environment', '') AS environment,
 			n.component, n.name, coalesce(c.value, '(not set)') AS value
 		FROM chpg_services(server) s
-		CROSS JOIN (SELECT DISTINCT component, name FROM chpg_config(server => server)) n
-		LEFT JOIN chpg_config(server => server) c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
+		CROSS JOIN (SELECT DISTINCT component, name FROM config) n
+		LEFT JOIN config c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
 		WHERE s.state NOT IN ('creating', 'deleting')
 	), counted AS (
 		SELECT *, count(*) OVER (PARTITION BY environment, component, name) AS services,
@@ -499,7 +517,7 @@ BEGIN ATOMIC
 		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
-		NULL::float8, 'medium', NULL::text[], concat_ws(':', 'CHPG706', service_id, component, name), false
+		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || chpg_finding_key(service_id, component, name), false
 	FROM counted
 	WHERE services >= chpg_limit('706', 'services') AND alike * 2 < services;
 END;
@@ -507,8 +525,11 @@ END;
 COMMENT ON FUNCTION chpg_find_drift(text) IS
 'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';
 
-/* The last hour that is over may not have been captured yet. */
-CREATE FUNCTION chpg_find_quality(period tstzrange, service text)
+/*
+ * A service has hours while it is there, and since it was captured first; the last
+ * one that is over may not have been captured yet.
+ */
+CREATE FUNCTION chpg_find_quality(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -516,34 +537,99 @@ AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
-	SELECT 'CHPG801', 'INFO', 'The history is not complete', s.service_id,
-		format('%s of %s hours were captured, %s of them truncated', count(c.window_start), greatest(expected, count(c.window_start)), count(*) FILTER (WHERE c.truncated)),
-		jsonb_build_object('captured', count(c.window_start), 'expected', expected, 'truncated', count(*) FILTER (WHERE c.truncated)),
+	WITH lived AS (
+		SELECT s.service_id, max(s.valid_to) AS until,
+			least(min(s.noted_at) - chpg_history_setting('backfill')::interval,
+				(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
+		FROM service s
+		JOIN chpg_history_services(chpg_find_quality.service, chpg_find_quality.server) h USING (service_id)
+		GROUP BY s.service_id
+	), seen AS (
+		SELECT l.service_id, e.expected, count(c.window_start) AS captured, count(*) FILTER (WHERE c.truncated) AS truncated
+		FROM lived l
+		CROSS JOIN LATERAL (SELECT count(*) AS expected
+			FROM generate_series(date_bin('1 hour', greatest(lower(period), l.since) + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00Z'),
+				least(upper(period), l.until, now() - chpg_history_setting('settle')::interval - interval '1 hour') - interval '1 hour', '1 hour')) e
+		LEFT JOIN capture c ON c.service_id = l.service_id AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start >= lower(period) AND c.window_end <= upper(period)
+		GROUP BY l.service_id, e.expected
+	)
+	SELECT 'CHPG801', CASE WHEN captured = 0 THEN 'SKIPPED' ELSE 'INFO' END, 'The history is not complete', service_id,
+		format('%s of %s hours were captured, %s of them truncated', captured, greatest(expected, captured), truncated)
+			|| CASE WHEN captured = 0 THEN ': no rule could judge its patterns' ELSE '' END,
+		jsonb_build_object('captured', captured, 'expected', expected, 'truncated', truncated),
 		'Captures failed, began later, or the API had the hours no longer. Sums are too low.',
-		'See the view coverage of the history.', NULL::float8, 'high', NULL::text[], 'CHPG801:' || s.service_id, false
-	FROM (SELECT DISTINCT s.service_id FROM service s WHERE chpg_find_quality.service IS NULL OR chpg_find_quality.service IN (s.service_id, s.name)) s
-	CROSS JOIN (SELECT count(*) AS expected
-		FROM generate_series(date_bin('1 hour', lower(period) + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00Z'),
-			least(upper(period), now() - chpg_history_setting('settle')::interval - interval '1 hour') - interval '1 hour', '1 hour')) e
-	LEFT JOIN capture c ON c.service_id = s.service_id AND c.grain = 'hour' AND c.status = 'ok'
-		AND c.window_start >= lower(period) AND c.window_end <= upper(period)
-	GROUP BY s.service_id, expected
-	HAVING count(c.window_start) < expected * chpg_limit('801', 'coverage') OR count(*) FILTER (WHERE c.truncated) > 0;
+		CASE WHEN captured = 0 THEN 'chpg_findings of this service alone asks the API.' ELSE 'See the view coverage of the history.' END,
+		NULL::float8, 'high', NULL::text[], 'CHPG801:' || CASE WHEN captured = 0 THEN 'skipped:' ELSE '' END || service_id, false
+	FROM seen
+	WHERE captured < expected * chpg_limit('801', 'coverage') OR truncated > 0;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_find_quality(tstzrange, text) IS 'Findings of hours that the history lacks, or has in part. Sends no request. For chpg_findings. Error 55000: there is no history.';
+COMMENT ON FUNCTION chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; SKIPPED for a service of which it has none. Sends no request. For chpg_findings. Error 55000: there is no history.';
 
-CREATE FUNCTION chpg_skipped(rule_ids text[], why text)
+CREATE FUNCTION chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, NULL::text, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
-		NULL::text[], r.rule_id, false
+	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
+		NULL::text[], concat_ws(':', r.rule_id, 'skipped', chpg_skipped.service_id), false
 	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
 END;
 
-COMMENT ON FUNCTION chpg_skipped(text[], text) IS 'Rows that say why rules could not judge. For chpg_findings.';
+COMMENT ON FUNCTION chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
+
+/* Rules that compare, for the services that have hours of both windows. */
+CREATE FUNCTION chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT @extschema@.chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}',
+			'There is no history, that you may read, of the period to compare.');
+		RETURN;
+	END IF;
+	RETURN QUERY
+	SELECT s.*
+	FROM @extschema@.chpg_period_hours(period, service, server) h,
+		@extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}', 'The history has no hour of the baseline to compare with.', h.service_id) s
+	WHERE NOT EXISTS (SELECT FROM @extschema@.chpg_period_hours(baseline, service, server) b WHERE b.service_id = h.service_id);
+	IF @extschema@.chpg_history_has(baseline, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_changes(baseline, period, service, server);
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_error_spikes(baseline, period, service, server);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_find_differences(tstzrange, tstzrange, text, text) IS 'Findings of what is not as it was; SKIPPED where the history has no hours to compare. Sends no request. For chpg_findings.';
+
+/* Rules that ask how services are now: what the API does not answer, they skip. */
+CREATE FUNCTION chpg_find_present(service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	BEGIN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_services(service, server);
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
+	END;
+	IF service IS NOT NULL THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG706}', 'Settings are compared with those of the whole fleet: give no service.');
+		RETURN;
+	END IF;
+	BEGIN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_drift(server);
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG706}', SQLERRM);
+	END;
+END
+$$;
+
+COMMENT ON FUNCTION chpg_find_present(text, text) IS 'Findings of storage, connections and settings. As chpg_find_services and chpg_find_drift. For chpg_findings.';
 
 CREATE FUNCTION chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange)
 RETURNS SETOF chpg_finding_row
@@ -554,28 +640,11 @@ BEGIN
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_patterns(period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_errors(period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_cache(period, service, server);
-	IF @extschema@.chpg_history_has(period, service) AND @extschema@.chpg_history_has(baseline, service) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_changes(baseline, period, service);
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_error_spikes(baseline, period, service);
-	ELSE
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}',
-			'There is no history, that you may read, of both the period and the baseline to compare.');
+	RETURN QUERY SELECT * FROM @extschema@.chpg_find_differences(baseline, period, service, server);
+	IF @extschema@.chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_quality(period, service, server);
 	END IF;
-	IF @extschema@.chpg_history_has(period, service) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_quality(period, service);
-	END IF;
-	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_services(service, server);
-	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
-	END;
-	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_drift(server) d
-			WHERE service IS NULL OR d.service_id = service OR d.service_id IN (
-				SELECT s.id FROM @extschema@.chpg_services(server) s WHERE s.name = service);
-	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG706}', SQLERRM);
-	END;
+	RETURN QUERY SELECT * FROM @extschema@.chpg_find_present(service, server);
 END
 $$;
 
@@ -616,6 +685,7 @@ END;
 COMMENT ON FUNCTION chpg_primary_findings(tstzrange, text, text, tstzrange) IS
 'The findings of all rules, at most one for each pattern, besides a muted one. For chpg_findings.';
 
+/* Several rules look at the same answers. */
 CREATE FUNCTION chpg_findings(
 	period tstzrange,
 	service text DEFAULT NULL,
@@ -624,6 +694,7 @@ CREATE FUNCTION chpg_findings(
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET chpg.cache_ttl = '2min'
 AS $$
 DECLARE
 	distance interval;  -- in hours, whose length no time zone changes
@@ -641,4 +712,4 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_findings(tstzrange, text, tstzrange, text) IS
-'What is wrong with a service, by id or name, or with all, in a period, the worst first: one row for each finding, and one for each rule that could not judge (SKIPPED). Patterns come from the history where it has the period, else from the API, as chpg_slow_patterns; what is compared is the baseline, the same hours of the day before unless given, of the history only. Storage, connections and settings are those of now: 1 request, and 2 for each service. Recommends only. Errors: 22004, 22023, those of chpg_slow_patterns.';
+'What is wrong with a service, by id or name, or with all, in a period, the worst first: one row for each finding, and one for each rule that could not judge (SKIPPED). Patterns come from the history where it has the period, else from the API, as chpg_slow_patterns; what is compared is the baseline, the same hours of the day before unless given, of the history only. Storage, connections and settings are those of now: 1 request for the metrics, 1 for each service''s settings (which are compared for the whole fleet only), and 1 for the list; answers may be two minutes old, so that nothing is asked twice. Recommends only. Errors: 22004, 22023, those of chpg_slow_patterns.';

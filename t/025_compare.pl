@@ -91,6 +91,45 @@ is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
 is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
 is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
+
+# What is new or gone was to be seen, by its length or by how often it runs.
+sub change_of { my ($name, $windows) = @_; return $node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($windows, 's') WHERE query_text = '$name'") }
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 3, 3, 500, 2000000), make_hours('s', k, 27, 27, 500, 2000000) FROM make_key('nightly') k});
+is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
+is(change_of('nightly', q{'[2026-05-10 04:00Z,2026-05-10 06:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'}), 'new? low', 'two hours in which it need not have run');
+is(change_of('gone', $WINDOWS), 'gone high', 'what ran in each hour');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start >= '2026-05-12'});
+is(change_of('gone', $WINDOWS), 'gone? low', 'what a truncated period may hide');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL; UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start >= '2026-05-12 03:00Z'});
+is(change_of('gone', $WINDOWS), 'gone? low', 'what hours that are missing may hide');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
+
+# Few executions: only what is much slower counts.
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 3000000) FROM make_key('few but much slower') k;
+	SELECT make_hours('s', k, 0, 47, 15, 1000000), make_hours('s', k, 48, 53, 15, 1500000) FROM make_key('few and a bit slower') k});
+is(change_of('few but much slower', $WINDOWS), 'regressed medium', 'thirty times slower');
+is(change_of('few and a bit slower', $WINDOWS), 'steady low', 'who can tell');
+
+# An hour is one, whatever number of texts a pattern had in it.
+$node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
+$node->safe_psql('postgres', q{SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = 1});
+is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) FROM chpg_compare($WINDOWS, 's') WHERE query_id = (SELECT query_id FROM kept.pattern_key WHERE text_id = 1)"), '1|regressed|6/6', 'two texts of a pattern');
+
+# Counters that are not told
+$node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'steady' AND window_start < '2026-05-12';
+	UPDATE kept.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
+	UPDATE kept.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
+is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'a time that is not told does not make it new');
+is($node->safe_psql('postgres', "SELECT change, avg_us / baseline_avg_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are of what is told');
+is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters that cannot be right end it');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
+
+# What makes it faster
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
+is($node->safe_psql('postgres', "SELECT change, cause FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'with an index'"), 'improved|fewer blocks', 'an index');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 1000 WHERE rule_id = 'CHPG500' AND parameter LIKE '%factor' AND parameter NOT LIKE 'imp%'});
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_compare($WINDOWS, 's') WHERE change = 'regressed'"), 0, 'the numbers that judge can be changed');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = CASE parameter WHEN 'p95_factor' THEN 1.5 WHEN 'avg_factor' THEN 1.3 WHEN 'blind_factor' THEN 2 ELSE 3 END WHERE rule_id = 'CHPG500' AND default_value = 1000});
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
 is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
 
@@ -113,6 +152,16 @@ is( costs($node, $url, "SELECT service_id, query_text, change, confidence, basel
 fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'a service that nobody knows');
 is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
 	't|t|t', 'is asked of the API');
+
+# The API: a window that it has not any more says nothing, and nulls are alike.
+reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef } } });
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '1 day', now()), '$id')"), "\nunknown low", 'a baseline that the API has no longer');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is one');
+
+# A schema that is renamed is no history until it is named.
+$node->safe_psql('postgres', 'ALTER SCHEMA kept RENAME TO moved');
+is($node->safe_psql('postgres', "SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')"), 'api', 'the API is asked');
+$node->safe_psql('postgres', 'ALTER SCHEMA moved RENAME TO kept');
 
 # Who may not read the history asks the API with a key of their own.
 $node->safe_psql('postgres', "CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; SET ROLE reader; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET')");

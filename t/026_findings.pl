@@ -25,8 +25,18 @@ like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'who skips says why');
 fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
 fault($url, path => 'prometheus$', status => 500);
-like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
+like($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
 clear_faults($url);
+fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="pg7myrd1j06p3gx4zrm2ze8qz6",postgres_service_name="orders"} NaN\n));
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics do not tell how much is in use", 'what is not a number is not known');
+clear_faults($url);
+
+# What it costs: nothing is asked twice, also where answers are not kept.
+my $services = $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_findings($YESTERDAY)", 2 + 2 * $services, 'findings of the fleet: the list, the metrics, patterns and settings of each');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($YESTERDAY, 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE rule_id = 'CHPG706'", 3, 'findings of one: the metrics, its patterns and settings'), 'SKIPPED', 'what compares with the others says so');
 
 # A day and the day before, of 24 hours each
 $node->safe_psql('postgres', <<'SQL');
@@ -116,11 +126,69 @@ $node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM 
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'what is muted hides nothing else');
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 
+# What is muted hides no other rule, and the worst is told first.
+$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'");
+is(found('UPDATE wait bound'), 'CHPG201 WARN, CHPG601 WARN', 'a rule of the same pattern');
+$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE without index', 'UPDATE', 20000, 100000, 1, 30000)});
+is(found('UPDATE without index'), 'CHPG101 ERROR', 'an error is not hidden by a warning');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'UPDATE without index'});
+
+# What is not told is not known.
+$node->safe_psql('postgres', q{SELECT plant('SELECT without CPU', 'SELECT', 2000, 300000, NULL, 30000, 1, NULL), plant('SELECT exports', 'SELECT', 0.1, 90000000, 5000000, 2000)});
+is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_ratio', evidence->'rows_per_call' FROM chpg_findings($DAY, 's') f WHERE evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT without CPU')"), 'CHPG101|low|null|null', 'no CPU, no rows: a full scan all the same');
+$node->safe_psql('postgres', q{UPDATE kept.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
+	DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start <> '2026-05-11 03:00Z';
+	UPDATE kept.pattern p SET total_duration_us = 3e9, avg_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
+is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('SELECT without CPU', 'SELECT exports')});
+
+# Names that have the characters of keys
+$node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
+	INSERT INTO kept.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
+	FROM kept.pattern p JOIN kept.pattern_key k USING (pattern_key) JOIN kept.query_text t USING (text_id) JOIN kept.pattern_key n ON n.text_id = k.text_id AND n.db_name LIKE 'a%' WHERE t.query_text = 'SELECT colon' AND k.db_name = 'db'});
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT cache_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
+
+# Who cannot be judged is told, also beside others that can.
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, name) VALUES
+	('young', '-infinity', 'infinity', '2026-05-12', 'young'), ('empty', '-infinity', 'infinity', '2026-05-01', 'empty'),
+	('dead', '-infinity', '2026-05-05', '2026-05-01', 'dead'), ('unborn', '-infinity', 'infinity', '2026-06-01', 'unborn'),
+	('dying', '-infinity', '2026-05-11 06:00Z', '2026-05-01', 'dying');
+INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
+SELECT s, 'hour', h, h + interval '1 hour', 'ok' FROM generate_series(timestamptz '2026-05-11 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('young'), ('dying')) v(s)
+WHERE s = 'young' OR h < '2026-05-11 04:00Z';
+SQL
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY) WHERE service_id = 'young'"), 'CHPG402 SKIPPED, CHPG501 SKIPPED, CHPG504 SKIPPED', 'no baseline');
+is($node->safe_psql('postgres', "SELECT rule_id || ' ' || level || ' ' || symptom FROM chpg_findings($DAY) WHERE service_id = 'empty'"), 'CHPG801 SKIPPED 0 of 24 hours were captured, 0 of them truncated: no rule could judge its patterns', 'no hours');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE service_id IN ('dead', 'unborn')"), 0, 'who was not there lacks nothing');
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY) WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'who went had hours until then');
+$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY) WHERE level = 'SKIPPED'");
+$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('s', '2026-01-01', '2026-02-01', now(), 'thrash')});
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name is that of who has it now');
+$node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
+
+# A pattern that is new, and small
+$node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
+is($node->safe_psql('postgres', "SELECT time_share < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
+is(found('SELECT new and small'), '', 'is nothing');
+$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG504', 'time_share', 0.0001)});
+is(found('SELECT new and small'), 'CHPG504 WARN', 'unless the threshold says so');
+$node->safe_psql('postgres', q{TRUNCATE chpg_threshold; DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('SELECT new and small', 'SELECT colon')});
+
+# Time zones change no lengths.
+is($node->safe_psql('postgres', q{SET timezone = 'Europe/Berlin'; SELECT count(*) > 0 FROM chpg_findings('[2026-03-25 12:00+01,2026-04-01 12:00+02)')}), 't', 'a week with 167 hours');
+
 # As services are now
 reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
 $node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => CASE s.name WHEN 'orders' THEN '{"max_connections": 3, "work_mem": "64MB"}' ELSE '{"max_connections": 500, "work_mem": "4MB"}' END::jsonb)});
 fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 93, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 82, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
-my $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+$services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'what was muted when it could not judge is told');
 like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
 like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
@@ -139,8 +207,10 @@ fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "cache_key" m
 fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
 fails_with($node, "SELECT chpg_mute('$key', 'no reason')", '23514', qr/violates check constraint/, 'a reason that is none');
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
+$node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
+is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'who is granted it may mute');
 # A dump has them.
-$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
+$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
