@@ -631,12 +631,16 @@ $$;
 
 COMMENT ON FUNCTION chpg_find_present(text, text) IS 'Findings of storage, connections and settings. As chpg_find_services and chpg_find_drift. For chpg_findings.';
 
-CREATE FUNCTION chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange)
+CREATE FUNCTION chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF history_only AND NOT @extschema@.chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG801}', 'The history, as far as you may read it, has no hour of the period.');
+		RETURN;
+	END IF;
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_patterns(period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_errors(period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@.chpg_find_cache(period, service, server);
@@ -644,18 +648,20 @@ BEGIN
 	IF @extschema@.chpg_history_has(period, service, server) THEN
 		RETURN QUERY SELECT * FROM @extschema@.chpg_find_quality(period, service, server);
 	END IF;
-	RETURN QUERY SELECT * FROM @extschema@.chpg_find_present(service, server);
+	IF NOT history_only THEN
+		RETURN QUERY SELECT * FROM @extschema@.chpg_find_present(service, server);
+	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_all_findings(tstzrange, text, text, tstzrange) IS 'The findings of all rules. For chpg_findings.';
+COMMENT ON FUNCTION chpg_all_findings(tstzrange, text, text, tstzrange, boolean) IS 'The findings of all rules. For chpg_findings.';
 
 /*
  * A pattern has one finding, the worst.  What else was found of it, a rule over its
  * counters or a change, becomes a tag, and part of the evidence where that differs;
  * but what is muted hides nothing.
  */
-CREATE FUNCTION chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange)
+CREATE FUNCTION chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -663,7 +669,7 @@ BEGIN ATOMIC
 		SELECT f.*, EXISTS (SELECT FROM chpg_finding_mute m WHERE m.cache_key = f.cache_key AND m.muted_until > now()) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.cache_key, length(f.rule_id) + 1) ELSE f.cache_key END AS subject,
 			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
-		FROM chpg_all_findings(period, service, server, baseline) f
+		FROM chpg_all_findings(period, service, server, baseline, history_only) f
 	), ranked AS (
 		SELECT *, row_number() OVER (PARTITION BY service_id, subject, is_muted
 			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level),
@@ -682,7 +688,7 @@ BEGIN ATOMIC
 	WHERE f.place = 1;
 END;
 
-COMMENT ON FUNCTION chpg_primary_findings(tstzrange, text, text, tstzrange) IS
+COMMENT ON FUNCTION chpg_primary_findings(tstzrange, text, text, tstzrange, boolean) IS
 'The findings of all rules, at most one for each pattern, besides a muted one. For chpg_findings.';
 
 /* Several rules look at the same answers. */
@@ -690,7 +696,8 @@ CREATE FUNCTION chpg_findings(
 	period tstzrange,
 	service text DEFAULT NULL,
 	baseline tstzrange DEFAULT NULL,
-	server text DEFAULT NULL)
+	server text DEFAULT NULL,
+	history_only boolean DEFAULT false)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -706,10 +713,10 @@ BEGIN
 	END IF;
 	PERFORM @extschema@.chpg_check_periods(baseline, period);
 	RETURN QUERY
-	SELECT f.* FROM @extschema@.chpg_primary_findings(period, service, server, baseline) f
+	SELECT f.* FROM @extschema@.chpg_primary_findings(period, service, server, baseline, coalesce(history_only, false)) f
 	ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], f.level), f.impact_us DESC NULLS LAST, f.cache_key;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_findings(tstzrange, text, tstzrange, text) IS
-'What is wrong with a service, by id or name, or with all, in a period, the worst first: one row for each finding, and one for each rule that could not judge (SKIPPED). Patterns come from the history where it has the period, else from the API, as chpg_slow_patterns; what is compared is the baseline, the same hours of the day before unless given, of the history only. Storage, connections and settings are those of now: 1 request for the metrics, 1 for each service''s settings (which are compared for the whole fleet only), and 1 for the list; answers may be two minutes old, so that nothing is asked twice. Recommends only. Errors: 22004, 22023, those of chpg_slow_patterns.';
+COMMENT ON FUNCTION chpg_findings(tstzrange, text, tstzrange, text, boolean) IS
+'What is wrong with a service, by id or name, or with all, in a period, the worst first: one row for each finding, and one for each rule that could not judge (SKIPPED). Patterns come from the history where it has the period, else from the API, as chpg_slow_patterns; what is compared is the baseline, the same hours of the day before unless given, of the history only. Storage, connections and settings are those of now: 1 request for the metrics, 1 for each service''s settings (which are compared for the whole fleet only), and 1 for the list; answers may be two minutes old, so that nothing is asked twice; with history_only, nothing is asked, and what the history does not have is not judged. Recommends only. Errors: 22004, 22023, those of chpg_slow_patterns.';

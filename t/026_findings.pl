@@ -171,6 +171,10 @@ $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from,
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name is that of who has it now');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
 
+# Of the history only
+is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 't', history_only => true)", 0, 'findings that ask nothing'), 'CHPG801 SKIPPED', 'say what the history lacks');
+is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 't', history_only => true) WHERE rule_id < 'CHPG4'", 0, 'findings of the history'), 'CHPG301 ERROR', 'and find what is in it');
+
 # A pattern that is new, and small
 $node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
 is($node->safe_psql('postgres', "SELECT time_share < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
