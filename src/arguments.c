@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/detoast.h"
 #include "arguments.h"
 #include "connection.h"
 #include "lib/stringinfo.h"
@@ -42,6 +43,12 @@ refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 }
 
 /* Text that can be sent: short, and valid once it is UTF-8. */
+bool
+chpg_text_fits(Datum value)
+{
+	return toast_raw_datum_size(value) - VARHDRSZ <= MAX_TEXT_LENGTH;
+}
+
 static char *
 text_argument(const ChpgParameter *parameter, Datum value)
 {

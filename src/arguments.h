@@ -32,6 +32,9 @@ extern void chpg_set_argument(ChpgArguments *arguments,
 							  const ChpgEndpoint *endpoint,
 							  const ChpgParameter *parameter, Datum value);
 
+/* Is it short enough for a parameter that is any text? */
+extern bool chpg_text_fits(Datum value);
+
 /* Milliseconds from 1970 to PostgreSQL's own epoch. */
 #define MILLISECONDS_TO_2000	INT64CONST(946684800000)
 

@@ -445,6 +445,8 @@ set_window(Known *known)
 static bool
 is_exact_value(const ChpgParameter *parameter, Datum value)
 {
+	if (parameter->kind == CHPG_ANY_TEXT)
+		return chpg_text_fits(value);
 	if (parameter->kind == CHPG_SEVERITY)
 		return chpg_is_listed(severities, TextDatumGetCString(value));
 	if (parameter->kind == CHPG_TIME)
@@ -473,7 +475,9 @@ static bool
 is_worth_telling(const ChpgScan *scan, const ChpgParameter *parameter,
 				 const Values *values)
 {
-	if (!parameter->required && parameter->kind != CHPG_BUCKET &&
+	if (parameter->required)
+		return true;
+	if (parameter->kind != CHPG_BUCKET &&
 		values->count > Max(scan->plan->pages, 1))
 		return false;
 	for (int i = 0; i < values->count; i++)

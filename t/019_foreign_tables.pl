@@ -299,6 +299,10 @@ is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_se
 is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_service_error = warning; SET enable_hashjoin = off; SET enable_mergejoin = off; SELECT count(DISTINCT s.id), count(DISTINCT p.service_id) FROM (SELECT unnest('{" . join(',', @ids) . "}'::text[]) AS id, timestamptz '2026-06-29 12:00Z' AS f, timestamptz '2026-06-30 12:00Z' AS t) s LEFT JOIN cloud.slow_patterns p ON p.from_date = s.f AND p.to_date = s.t AND p.service_id = s.id"), scalar(@ids) . '|' . (@ids - 1), 'also if a join names them one by one');
 anew();
 
+# What is too long for the API is not told, and fits no row.
+is($node->safe_psql('postgres', "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = repeat('x', 300)"), 0, 'a value that is too long');
+anew();
+
 # Lists that come to too many requests
 fails_with($node, "SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND db_name = 'sales' AND db_user = 'u' AND db_operation = 'SELECT' AND query_id = ANY (ARRAY(SELECT generate_series(1, 200000)))", '54000', qr/more than 10000 combinations/, 'too many');
 anew();
