@@ -32,7 +32,7 @@ COMMENT ON FUNCTION chpg_history_server(text) IS 'The name of the foreign server
 
 /*
  * Days are those of UTC, whatever the session's time zone is.  Who is gone cannot
- * be asked any more.  What failed comes last, so that it holds up nothing else.
+ * be asked any more, but may be back: one answer may lack a service.  What failed comes last, so that it holds up nothing else.
  */
 CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
@@ -53,26 +53,28 @@ BEGIN
 	WITH known AS (
 		SELECT s.service_id, min(s.noted_at) - chpg_history_setting('backfill')::interval AS since, max(s.valid_to) AS until
 		FROM service s
-		WHERE (chpg_history_due.service IS NULL OR chpg_history_due.service IN (s.service_id, s.name))
-			AND (chpg_history_due.server IS NULL OR s.server = chpg_history_due.server)
+		WHERE chpg_history_due.service IS NULL OR s.service_id IN (SELECT h.service_id FROM chpg_history_services(chpg_history_due.service, NULL) h)
 		GROUP BY s.service_id
+		HAVING chpg_history_due.server IS NULL
+			OR (array_agg(s.server ORDER BY s.valid_to DESC, s.valid_from DESC))[1] = chpg_history_due.server
 	), grains AS (
 		SELECT g.grain, g.length, chpg_history_setting('keep_' || g.grain)::interval AS keep,
 			date_bin(g.length, now() - chpg_history_setting('settle')::interval, '2000-01-01 00:00Z') AS newest_end
 		FROM (VALUES ('hour', interval '1 hour'), ('day', interval '1 day')) g(grain, length)
 		WHERE (chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain) AND g.length < retention
 	)
-	SELECT k.service_id, g.grain, w, w + g.length, k.until <> 'infinity' OR w < now() - retention
+	SELECT k.service_id, g.grain, w, w + g.length, l.lost
 	FROM known k
 	CROSS JOIN grains g
 	CROSS JOIN LATERAL generate_series(
 		date_bin(g.length, greatest(k.since, now() - g.keep) + g.length - interval '1 microsecond', '2000-01-01 00:00Z'),
 		least(g.newest_end, k.until) - g.length, g.length) w
+	CROSS JOIN LATERAL (SELECT k.until < now() - interval '1 day' OR w < now() - retention AS lost) l
 	LEFT JOIN capture c ON c.service_id = k.service_id AND c.grain = g.grain AND c.window_start = w
-	WHERE c.status IS NULL OR c.status = 'error'
+	WHERE (l.lost OR k.until = 'infinity') AND (c.status IS NULL OR c.status = 'error'
 		OR (c.status = 'ok' AND k.until = 'infinity'
 			AND w >= g.newest_end - chpg_history_setting('recapture')::integer * g.length
-			AND c.captured_at < g.newest_end + chpg_history_setting('settle')::interval)
+			AND c.captured_at < g.newest_end + chpg_history_setting('settle')::interval))
 	ORDER BY c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
 END
 $$;
@@ -120,10 +122,11 @@ DECLARE
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
-	present := ARRAY(SELECT p FROM chpg_services(server) p WHERE p.state NOT IN ('creating', 'deleting'));
+	present := ARRAY(SELECT p FROM chpg_services(server) p WHERE coalesce(p.state, '') NOT IN ('creating', 'deleting'));
 	-- a server may be made anew under another name, and two may have the same services
 	UPDATE service s SET server = asked
-	WHERE s.valid_to = 'infinity' AND s.server <> asked AND s.service_id IN (SELECT p.id FROM unnest(present) p);
+	WHERE s.server <> asked AND (s.service_id IN (SELECT p.id FROM unnest(present) p)
+		OR NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server));
 	UPDATE service s SET valid_to = now()
 	WHERE s.valid_to = 'infinity' AND s.server = asked AND NOT EXISTS (
 		SELECT FROM unnest(present) p WHERE (p.id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
@@ -182,7 +185,7 @@ BEGIN
 	found := found || ARRAY(
 		SELECT e
 		FROM chpg_slow_patterns(window_start, window_end, service_id, sort_by => 'error_count',
-			max_rows => chpg_history_setting('max_error_patterns')::bigint, server => server) e
+			max_rows => greatest(chpg_history_setting('max_error_patterns')::bigint, 1), server => server) e
 		WHERE e.error_count > 0 AND NOT EXISTS (
 			SELECT FROM unnest(found) f
 			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
@@ -351,7 +354,8 @@ BEGIN
 	PERFORM @extschema@.chpg_capture_lost();
 	COMMIT;
 	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@.chpg_history_server(server)) d
-			WHERE NOT d.lost LIMIT max_windows LOOP
+			WHERE NOT d.lost LOOP
+		EXIT WHEN tried >= max_windows;
 		-- a service that fails and fails is not asked for all that it lacks
 		IF (failures->>due.service_id)::integer >= 3 THEN
 			skipped := skipped + 1;

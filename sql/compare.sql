@@ -119,7 +119,8 @@ BEGIN
 	WHERE (chpg_history_services.server IS NULL OR s.server = chpg_history_services.server)
 		AND (chpg_history_services.service IS NULL OR s.service_id = chpg_history_services.service
 			OR s.service_id = (SELECT n.service_id FROM service n WHERE n.name = chpg_history_services.service
-				ORDER BY n.valid_to DESC, n.valid_from DESC LIMIT 1));
+					AND (chpg_history_services.server IS NULL OR n.server = chpg_history_services.server)
+				ORDER BY n.valid_to DESC, n.server = chpg_history_server(NULL) DESC, n.valid_from DESC LIMIT 1));
 END
 $$;
 
@@ -181,7 +182,17 @@ END;
 
 COMMENT ON FUNCTION chpg_bounded(double precision) IS 'The value, 1e18 if it is greater, so that sums can be made. For the functions that compare.';
 
-/* Means are of the windows of which both parts are known. */
+/* Where a counter is not told in some windows, it is taken to be there as in the others. */
+CREATE FUNCTION chpg_extrapolated(total double precision, known numeric, of numeric)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN known = of THEN total ELSE total / nullif(known, 0)::float8 * of::float8 END;
+END;
+
+COMMENT ON FUNCTION chpg_extrapolated(double precision, numeric, numeric) IS
+'A sum over some executions, or windows, as it would be over all; null if it is known of none. For the functions that compare.';
+
 CREATE FUNCTION chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
@@ -190,31 +201,38 @@ AS $$
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
-	WITH counted AS (
-		SELECT p.service_id, p.window_start, p.pattern_key, p.call_count, p.error_count,
-			chpg_bounded(p.total_duration_us) AS total_us, chpg_bounded(p.total_cpu_time_us) AS cpu_us, p.max_duration_us,
-			p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
-			p.total_shared_blks_hit, p.total_wal_bytes,
-			CASE WHEN p.total_duration_us IS NOT NULL THEN p.call_count END AS timed_calls,
-			CASE WHEN p.call_count IS NOT NULL THEN chpg_bounded(p.total_duration_us) END AS counted_us,
-			chpg_bounded(p.p95_duration_us) * p.call_count AS p95_weighted, chpg_bounded(p.p99_duration_us) * p.call_count AS p99_weighted
+	WITH summed AS (
+		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
+			count(DISTINCT p.window_start)::integer AS buckets, count(*) AS windows, count(p.call_count) AS counted,
+			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
+			sum(chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
+			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
+			max(p.max_duration_us) AS max_us, min(p.p50_duration_us) AS p50_lo, max(p.p50_duration_us) AS p50_hi,
+			min(p.p95_duration_us) AS p95_lo, max(p.p95_duration_us) AS p95_hi, min(p.p99_duration_us) AS p99_lo, max(p.p99_duration_us) AS p99_hi,
+			sum(chpg_bounded(p.p95_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8 AS p95_us,
+			sum(chpg_bounded(p.p99_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8 AS p99_us,
+			sum(p.total_rows)::float8 AS rows, sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
+			sum(p.total_shared_blks_read)::float8 AS blks_read, sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
+			sum(p.total_shared_blks_hit)::float8 AS blks_hit, sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
+			sum(chpg_bounded(p.total_cpu_time_us)) AS cpu_us, sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
+			sum(p.total_wal_bytes)::float8 AS wal_bytes, sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
 		FROM pattern p
 		JOIN chpg_history_services(chpg_period_of_history.service, chpg_period_of_history.server) s USING (service_id)
+		JOIN pattern_key k USING (pattern_key)
+		JOIN query_text t USING (text_id)
 		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period)
+		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
-	SELECT 'history', p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text),
-		count(DISTINCT p.window_start)::integer, chpg_bounded(sum(p.call_count)), chpg_bounded(sum(p.error_count)),
-		sum(p.total_us), sum(p.counted_us) / nullif(sum(p.timed_calls), 0)::float8, max(p.max_duration_us),
-		min(p.p50_duration_us), max(p.p50_duration_us), min(p.p95_duration_us), max(p.p95_duration_us),
-		sum(p.p95_weighted) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8,
-		min(p.p99_duration_us), max(p.p99_duration_us),
-		sum(p.p99_weighted) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8,
-		chpg_bounded(sum(p.total_rows)), chpg_bounded(sum(p.total_shared_blks_read)), chpg_bounded(sum(p.total_shared_blks_hit)),
-		sum(p.cpu_us), chpg_bounded(sum(p.total_wal_bytes))
-	FROM counted p
-	JOIN pattern_key k USING (pattern_key)
-	JOIN query_text t USING (text_id)
-	GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app;
+	SELECT 'history', service_id, query_id, db_name, db_user, db_operation, app, query_text, buckets,
+		chpg_bounded(chpg_extrapolated(calls::float8, counted, windows)::numeric), chpg_bounded(errors),
+		chpg_extrapolated(chpg_extrapolated(total_us, timed, calls), counted, windows), total_us / nullif(timed, 0)::float8, max_us,
+		p50_lo, p50_hi, p95_lo, p95_hi, p95_us, p99_lo, p99_hi, p99_us,
+		chpg_bounded(chpg_extrapolated(chpg_extrapolated(rows, rows_of, calls), counted, windows)::numeric),
+		chpg_bounded(chpg_extrapolated(chpg_extrapolated(blks_read, read_of, calls), counted, windows)::numeric),
+		chpg_bounded(chpg_extrapolated(chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)::numeric),
+		chpg_extrapolated(chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows),
+		chpg_bounded(chpg_extrapolated(chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)::numeric)
+	FROM summed;
 END
 $$;
 
@@ -256,6 +274,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+	enough double precision := @extschema@.chpg_limit('500', 'calls_of_hour');
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	RETURN QUERY
@@ -267,14 +287,14 @@ BEGIN
 		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
 	), measured AS (
 		SELECT p.before, p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, p.window_start,
-			sum(chpg_bounded(p.p95_duration_us) * p.call_count) / sum(p.call_count)::float8 AS p95_us,
+			sum(chpg_bounded(p.p95_duration_us) * p.call_count) / sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL)::float8 AS p95_us,
 			sum(chpg_bounded(p.total_duration_us)) / sum(p.call_count)::float8 AS avg_us
 		FROM chosen p
 		JOIN chpg_history_services(chpg_worse_hours.service, chpg_worse_hours.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)
-		WHERE p.grain = 'hour' AND p.call_count > 0 AND p.total_duration_us IS NOT NULL AND p.p95_duration_us IS NOT NULL
+		WHERE p.grain = 'hour' AND p.call_count > 0 AND p.total_duration_us IS NOT NULL
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-		HAVING sum(p.call_count) >= chpg_limit('500', 'calls_of_hour')
+		HAVING sum(p.call_count) >= enough
 	), limits AS (
 		SELECT service_id, query_id, db_name, db_user, db_operation, app, count(*) AS hours,
 			percentile_disc(0.9) WITHIN GROUP (ORDER BY p95_us) AS p95_us,
@@ -380,10 +400,10 @@ BEGIN ATOMIC
 	FROM (SELECT
 		(a).avg_duration_us AS avg_a, (b).avg_duration_us AS avg_b,
 		(a).total_rows / nullif((a).call_count, 0)::float8 AS rows_a, (b).total_rows / nullif((b).call_count, 0)::float8 AS rows_b,
-		((a).total_shared_blks_read + (a).total_shared_blks_hit) / nullif((a).call_count, 0)::float8 AS blks_a,
-		((b).total_shared_blks_read + (b).total_shared_blks_hit) / nullif((b).call_count, 0)::float8 AS blks_b,
-		(a).total_shared_blks_hit / nullif((a).total_shared_blks_read + (a).total_shared_blks_hit, 0)::float8 AS hit_a,
-		(b).total_shared_blks_hit / nullif((b).total_shared_blks_read + (b).total_shared_blks_hit, 0)::float8 AS hit_b,
+		((a).total_shared_blks_read::float8 + (a).total_shared_blks_hit) / nullif((a).call_count, 0)::float8 AS blks_a,
+		((b).total_shared_blks_read::float8 + (b).total_shared_blks_hit) / nullif((b).call_count, 0)::float8 AS blks_b,
+		(a).total_shared_blks_hit / nullif((a).total_shared_blks_read::float8 + (a).total_shared_blks_hit, 0) AS hit_a,
+		(b).total_shared_blks_hit / nullif((b).total_shared_blks_read::float8 + (b).total_shared_blks_hit, 0) AS hit_b,
 		(a).total_cpu_time_us / nullif((a).call_count, 0) AS cpu_a, (b).total_cpu_time_us / nullif((b).call_count, 0) AS cpu_b
 	) counters;
 END;
@@ -457,7 +477,7 @@ COMMENT ON FUNCTION chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'T
  * no such hours, only what is much slower counts, the more the fewer executions
  * there are.  The numbers are in chpg_rule, under CHPG500.
  */
-CREATE FUNCTION chpg_judge_change(m record)
+CREATE FUNCTION chpg_judge_change(m record, numbers jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -469,43 +489,43 @@ DECLARE
 	avg_b CONSTANT double precision := (m.b).avg_duration_us;
 	p95_a CONSTANT double precision := (m.a).p95_est_us;
 	p95_b CONSTANT double precision := (m.b).p95_est_us;
-	enough CONSTANT double precision := greatest(chpg_limit('500', 'hours'), ceil(chpg_limit('500', 'hours_ratio') * m.hours));
-	compared CONSTANT boolean := m.has_hours AND coalesce(m.hours, 0) >= chpg_limit('500', 'hours');
+	enough CONSTANT double precision := greatest((numbers->>'500.hours')::float8, ceil((numbers->>'500.hours_ratio')::float8 * m.hours));
+	compared CONSTANT boolean := m.has_hours AND coalesce(m.hours, 0) >= (numbers->>'500.hours')::float8;
 	p95_rose boolean;
 BEGIN
 	IF m.hours_a IS NULL OR m.hours_b IS NULL THEN
 		RETURN 'unknown';
 	ELSIF m.a IS NULL THEN
-		RETURN CASE WHEN (m.b).total_duration_us >= 1e6 * chpg_limit('504', 'busy_s_per_h') * m.hours_b AND m.share_b >= chpg_limit('504', 'time_share')
+		RETURN CASE WHEN (m.b).total_duration_us >= 1e6 * (numbers->>'504.busy_s_per_h')::float8 * m.hours_b AND m.share_b >= (numbers->>'504.time_share')::float8
 			THEN CASE WHEN m.new_certain THEN 'new' ELSE 'new?' END ELSE 'steady' END;
 	ELSIF m.b IS NULL THEN
-		RETURN CASE WHEN m.share_a >= chpg_limit('504', 'time_share')
+		RETURN CASE WHEN m.share_a >= (numbers->>'504.time_share')::float8
 			THEN CASE WHEN m.gone_certain THEN 'gone' ELSE 'gone?' END ELSE 'steady' END;
 	END IF;
-	p95_rose := p95_b - p95_a >= chpg_limit('500', 'p95_gain_us');
+	p95_rose := p95_b - p95_a >= (numbers->>'500.p95_gain_us')::float8;
 	IF m.material AND m.excess_s > 0 AND (
-		(compared AND p95_rose AND p95_b >= chpg_limit('500', 'p95_factor') * p95_a
-			AND least(n_a, n_b) >= chpg_limit('500', 'p95_calls') AND m.hours_p95 >= enough)
-		OR (compared AND avg_b >= chpg_limit('500', 'avg_factor') * avg_a
-			AND least(n_a, n_b) >= chpg_limit('500', 'avg_calls') AND m.hours_avg >= enough)
+		(compared AND p95_rose AND p95_b >= (numbers->>'500.p95_factor')::float8 * p95_a
+			AND least(n_a, n_b) >= (numbers->>'500.p95_calls')::float8 AND m.hours_p95 >= enough)
+		OR (compared AND avg_b >= (numbers->>'500.avg_factor')::float8 * avg_a
+			AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 AND m.hours_avg >= enough)
 		OR (m.has_hours AND NOT compared AND avg_b >= avg_a * CASE
-				WHEN least(n_a, n_b) >= chpg_limit('500', 'p95_calls') THEN chpg_limit('500', 'blind_factor')
-				WHEN least(n_a, n_b) >= chpg_limit('500', 'avg_calls') THEN 2 * chpg_limit('500', 'blind_factor') END)
-		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= chpg_limit('500', 'blind_calls')
-			AND avg_b >= chpg_limit('500', 'blind_factor') * avg_a AND p95_b >= chpg_limit('500', 'blind_factor') * p95_a)) THEN
+				WHEN least(n_a, n_b) >= (numbers->>'500.p95_calls')::float8 THEN (numbers->>'500.blind_factor')::float8
+				WHEN least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 THEN 2 * (numbers->>'500.blind_factor')::float8 END)
+		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= (numbers->>'500.blind_calls')::float8
+			AND avg_b >= (numbers->>'500.blind_factor')::float8 * avg_a AND p95_b >= (numbers->>'500.blind_factor')::float8 * p95_a)) THEN
 		RETURN 'regressed';
-	ELSIF n_b / m.hours_b >= chpg_limit('500', 'surge_factor') * n_a / m.hours_a AND n_b >= chpg_limit('500', 'surge_calls')
-		AND m.share_b - m.share_a >= chpg_limit('500', 'surge_share') AND avg_b < chpg_limit('500', 'avg_factor') * avg_a THEN
+	ELSIF n_b / m.hours_b >= (numbers->>'500.surge_factor')::float8 * n_a / m.hours_a AND n_b >= (numbers->>'500.surge_calls')::float8
+		AND m.share_b - m.share_a >= (numbers->>'500.surge_share')::float8 AND avg_b < (numbers->>'500.avg_factor')::float8 * avg_a THEN
 		RETURN 'surged';
-	ELSIF m.material AND m.excess_s < 0 AND avg_b <= chpg_limit('500', 'improved_factor') * avg_a
-		AND least(n_a, n_b) >= chpg_limit('500', 'avg_calls') THEN
+	ELSIF m.material AND m.excess_s < 0 AND avg_b <= (numbers->>'500.improved_factor')::float8 * avg_a
+		AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 THEN
 		RETURN 'improved';
 	END IF;
 	RETURN 'steady';
 END
 $$;
 
-COMMENT ON FUNCTION chpg_judge_change(record) IS 'What a row of chpg_measure_changes means. For chpg_compare.';
+COMMENT ON FUNCTION chpg_judge_change(record, jsonb) IS 'What a row of chpg_measure_changes means, by the numbers of chpg_limits. For chpg_compare.';
 
 CREATE FUNCTION chpg_compare(
 	baseline tstzrange,
@@ -517,6 +537,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+	numbers jsonb := @extschema@.chpg_limits();
 BEGIN
 	PERFORM @extschema@.chpg_check_periods(baseline, period);
 	RETURN QUERY
@@ -527,12 +549,12 @@ BEGIN
 			WHEN 'improved' THEN @extschema@.chpg_improvement_cause(a, b) END,
 		hours_p95 || '/' || hours,
 		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
-			WHEN change = 'steady' AND a IS NOT NULL AND b IS NOT NULL AND coalesce(hours, 0) < 3 THEN 'low'
+			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND coalesce(hours, 0) < 3 THEN 'low'
 			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated
 				OR (change IN ('regressed', 'improved') AND coalesce(hours, 0) < 3) THEN 'medium'
 			ELSE 'high' END
 	FROM (
-		SELECT m.*, @extschema@.chpg_judge_change(m) AS change
+		SELECT m.*, @extschema@.chpg_judge_change(m, numbers) AS change
 		FROM @extschema@.chpg_measure_changes(baseline, period, service, server) m
 		OFFSET 0
 	) judged

@@ -177,6 +177,17 @@ END;
 
 COMMENT ON FUNCTION chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
 
+CREATE FUNCTION chpg_limits()
+RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT jsonb_object_agg(substr(r.rule_id, 5) || '.' || r.parameter, coalesce(t.value, r.default_value))
+	FROM chpg_rule r
+	LEFT JOIN chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter;
+END;
+
+COMMENT ON FUNCTION chpg_limits() IS 'All thresholds, by rule and parameter, such as 501.error_time_share. For the functions that compare.';
+
 CREATE FUNCTION chpg_finding_key(VARIADIC parts text[])
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

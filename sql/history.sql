@@ -17,6 +17,46 @@ COMMENT ON COLUMN chpg_history_place.schema_name IS 'Name of the schema.';
 SELECT pg_catalog.pg_extension_config_dump('chpg_history_place', '');
 GRANT SELECT ON chpg_history_place TO PUBLIC;
 
+CREATE FUNCTION chpg_history_is_in(schema name)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT bool_and(to_regclass(format('%I.%I', schema, t)) IS NOT NULL)
+	FROM unnest('{setting,service,query_text,pattern_key,capture,pattern,metric_point}'::text[]) t
+$$;
+
+COMMENT ON FUNCTION chpg_history_is_in(name) IS 'Whether a schema, which the caller may use, has the tables of a history.';
+
+/* What others make in a schema may be run by who uses it. */
+CREATE FUNCTION chpg_history_is_open(schema name)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
+		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
+$$;
+
+COMMENT ON FUNCTION chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
+
+/* Who owns the extension decides about the history, and who may be him. */
+CREATE FUNCTION chpg_history_is_foreign(schema name)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (
+		SELECT FROM pg_namespace n
+		JOIN pg_extension e ON e.extname = 'chpg'
+		CROSS JOIN LATERAL (
+			SELECT c.relowner AS owner FROM pg_class c WHERE c.relnamespace = n.oid
+			UNION ALL SELECT p.proowner FROM pg_proc p WHERE p.pronamespace = n.oid) o
+		WHERE n.nspname = schema AND NOT pg_has_role(o.owner, e.extowner, 'MEMBER'))
+$$;
+
+COMMENT ON FUNCTION chpg_history_is_foreign(name) IS 'Whether a schema has tables or functions of roles that are neither the extension''s owner nor superusers.';
+
 /*
  * Who has a schema decides what runs in it, and another one may have taken the
  * name of one that was dropped.
@@ -30,7 +70,9 @@ AS $$
 		WHEN n.oid IS NULL THEN 'does not exist'
 		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') THEN format('belongs to "%s"', pg_get_userbyid(n.nspowner))
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
-		WHEN to_regclass(format('%I.capture', h.schema_name)) IS NULL THEN 'has no history' END
+		WHEN @extschema@.chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
+		WHEN @extschema@.chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
+		WHEN NOT @extschema@.chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
 	FROM @extschema@.chpg_history_place h
 	CROSS JOIN pg_extension e
 	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name
@@ -57,7 +99,8 @@ BEGIN
 	ELSIF state IS NOT NULL THEN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').';
+				HINT = CASE WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
+					ELSE 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').' END;
 	END IF;
 	PERFORM pg_catalog.set_config('search_path',
 		format('pg_catalog, %I, @extschema@, pg_temp', place), true);
@@ -263,11 +306,12 @@ BEGIN
 	END IF;
 	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
 	problem := CASE
+		WHEN EXISTS (SELECT FROM @extschema@.chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
-		WHEN EXISTS (SELECT FROM aclexplode(found.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee <> found.nspowner) THEN
-			'Others may create objects in it.'
-		WHEN to_regclass(format('%I.capture', schema)) IS NULL
+		WHEN @extschema@.chpg_history_is_open(schema) THEN 'Others may create objects in it.'
+		WHEN @extschema@.chpg_history_is_foreign(schema) THEN 'It has objects of other roles.'
+		WHEN NOT @extschema@.chpg_history_is_in(schema)
 				AND EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
 			'It has something else in it.' END;
 	IF problem IS NOT NULL THEN
@@ -305,7 +349,7 @@ BEGIN
 		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
 	END IF;
 	PERFORM set_config('search_path', format('%I, pg_catalog, pg_temp', schema), true);
-	IF to_regclass(format('%I.capture', schema)) IS NULL THEN
+	IF NOT @extschema@.chpg_history_is_in(schema) THEN
 		PERFORM @extschema@.chpg_history_create_tables();
 	END IF;
 	PERFORM @extschema@.chpg_history_comment_tables();

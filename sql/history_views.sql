@@ -22,7 +22,7 @@ BEGIN
 			p.total_duration_us, p.avg_duration_us, p.max_duration_us,
 			p.p50_duration_us, p.p95_duration_us, p.p99_duration_us,
 			p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit,
-			p.total_shared_blks_hit::float8 / nullif(p.total_shared_blks_hit + p.total_shared_blks_read, 0) AS hit_ratio,
+			p.total_shared_blks_hit::float8 / nullif(p.total_shared_blks_hit::float8 + p.total_shared_blks_read, 0) AS hit_ratio,
 			p.total_cpu_time_us, p.total_wal_bytes,
 			p.total_duration_us / 1e6 / extract(epoch FROM interval '1 %1$s')::float8 AS active_executions
 		FROM pattern p
@@ -53,7 +53,7 @@ BEGIN
 			w.total_duration_us / nullif(w.call_count, 0) AS avg_duration_us,
 			w.p95_lo_us, w.p95_hi_us, w.p99_lo_us, w.p99_hi_us,
 			w.total_rows, w.total_shared_blks_read, w.total_shared_blks_hit,
-			w.total_shared_blks_hit::float8 / nullif(w.total_shared_blks_hit + w.total_shared_blks_read, 0) AS hit_ratio,
+			w.total_shared_blks_hit::float8 / nullif(w.total_shared_blks_hit::float8 + w.total_shared_blks_read, 0) AS hit_ratio,
 			w.total_cpu_time_us, w.total_wal_bytes,
 			w.total_duration_us / 1e6 / extract(epoch FROM interval '1 %1$s')::float8 AS active_executions
 		FROM capture c
@@ -61,18 +61,18 @@ BEGIN
 			AND c.window_start >= s.valid_from AND c.window_start < s.valid_to
 		LEFT JOIN LATERAL (
 			SELECT count(*) FILTER (WHERE k.query_id <> 0) AS patterns,
-				coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0)::bigint AS call_count,
-				coalesce(sum(p.error_count), 0)::bigint AS error_count,
+				least(coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 9223372036854775807)::bigint AS call_count,
+				least(coalesce(sum(p.error_count), 0), 9223372036854775807)::bigint AS error_count,
 				coalesce(sum(p.total_duration_us), 0) AS total_duration_us,
 				min(p.p95_duration_us) FILTER (WHERE k.query_id <> 0) AS p95_lo_us,
 				max(p.p95_duration_us) FILTER (WHERE k.query_id <> 0) AS p95_hi_us,
 				min(p.p99_duration_us) FILTER (WHERE k.query_id <> 0) AS p99_lo_us,
 				max(p.p99_duration_us) FILTER (WHERE k.query_id <> 0) AS p99_hi_us,
-				coalesce(sum(p.total_rows), 0)::bigint AS total_rows,
-				coalesce(sum(p.total_shared_blks_read), 0)::bigint AS total_shared_blks_read,
-				coalesce(sum(p.total_shared_blks_hit), 0)::bigint AS total_shared_blks_hit,
+				least(coalesce(sum(p.total_rows), 0), 9223372036854775807)::bigint AS total_rows,
+				least(coalesce(sum(p.total_shared_blks_read), 0), 9223372036854775807)::bigint AS total_shared_blks_read,
+				least(coalesce(sum(p.total_shared_blks_hit), 0), 9223372036854775807)::bigint AS total_shared_blks_hit,
 				coalesce(sum(p.total_cpu_time_us), 0) AS total_cpu_time_us,
-				coalesce(sum(p.total_wal_bytes), 0)::bigint AS total_wal_bytes
+				least(coalesce(sum(p.total_wal_bytes), 0), 9223372036854775807)::bigint AS total_wal_bytes
 			FROM pattern p
 			JOIN pattern_key k USING (pattern_key)
 			WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start
@@ -93,8 +93,8 @@ BEGIN
 	SELECT p.window_start AS "time", s.name AS service, p.service_id,
 		s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
 		k.db_name, k.db_user, k.app,
-		sum(p.error_count)::bigint AS error_count,
-		coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0)::bigint AS call_count,
+		least(sum(p.error_count), 9223372036854775807)::bigint AS error_count,
+		least(coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 9223372036854775807)::bigint AS call_count,
 		sum(p.error_count)::float8 / nullif(sum(p.error_count) + coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 0) AS error_ratio
 	FROM pattern p
 	JOIN pattern_key k USING (pattern_key)

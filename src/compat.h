@@ -164,14 +164,11 @@ chpg_translate_to_child(PlannerInfo *root, RelOptInfo *child, Node *node)
 
 /*
  * Where something must be known that is not, any plan without it is better, also
- * one with nodes that are disabled, by their cost before 18.
+ * one with nodes that are disabled: by their cost before 18, and by their number
+ * since, which an Append of a single path loses.
  */
-#if PG_VERSION_NUM >= 180000
-#define CHPG_IMPOSSIBLE_COST	0.0
-#define CHPG_IMPOSSIBLE_NODES	1000
-#else
 #define CHPG_IMPOSSIBLE_COST	1.0e12
-#endif
+#define CHPG_IMPOSSIBLE_NODES	1000
 
 static inline ForeignPath *
 chpg_create_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows,

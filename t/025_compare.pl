@@ -124,6 +124,20 @@ is($node->safe_psql('postgres', "SELECT change, avg_us / baseline_avg_us BETWEEN
 is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters that cannot be right end it');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
 
+cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_h / baseline_calls_per_h FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
+	SELECT make_hours('s', k, 0, 47, 3, 2000000), make_hours('s', k, 48, 53, 3, 6000000) FROM make_key('without CPU') k;
+	SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('absurd') k;
+	UPDATE kept.pattern p SET p95_duration_us = CASE t.query_text WHEN 'without percentiles' THEN NULL ELSE p95_duration_us END,
+		total_cpu_time_us = CASE t.query_text WHEN 'without CPU' THEN NULL ELSE total_cpu_time_us END,
+		total_shared_blks_read = CASE WHEN t.query_text = 'absurd' AND window_start = '2026-05-12 01:00Z' THEN 9223372036854775807 ELSE total_shared_blks_read END
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key});
+is(change_of('without percentiles', $WINDOWS) =~ s/ .*//r, 'regressed', 'a mean needs no percentiles');
+is(change_of('without CPU', $WINDOWS), 'steady low', 'a counter that lacks says nothing of how certain it is');
+is(change_of('absurd', $WINDOWS) =~ s/ .*//r, 'regressed', 'blocks beyond number');
+is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_hour') . $node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.service_hour'), 'tt', 'views bear them, too');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('absurd')});
+
 # What makes it faster
 $node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
 is($node->safe_psql('postgres', "SELECT change, cause FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'with an index'"), 'improved|fewer blocks', 'an index');

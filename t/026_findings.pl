@@ -144,6 +144,13 @@ is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
 $node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('SELECT without CPU', 'SELECT exports')});
 
+# What is told in some hours only is taken to be as in those.
+$node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000, 300000, 1500, 20000, 1, 0.95);
+	UPDATE kept.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT half known'});
+is(found('SELECT half known'), '', 'neither a wait nor a full scan');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT half known'});
+
 # Names that have the characters of keys
 $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
 	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';

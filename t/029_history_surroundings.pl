@@ -59,6 +59,21 @@ sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TA
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"/, 'a name that another role has taken');
 sql(q{DROP SCHEMA moved CASCADE; SELECT chpg_history_enable('kept')});
 
+# Rights that are given later, tables that are not there, another superuser
+sql('GRANT CREATE ON SCHEMA kept TO mallory');
+fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" may be written to by others.*HINT:  REVOKE CREATE/s, 'a schema that is open to others');
+sql('REVOKE CREATE ON SCHEMA kept FROM mallory; ALTER TABLE kept.setting RENAME TO sitting');
+fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "kept" lacks tables of the history/, 'a table that is not there');
+is(sql("SELECT count(*) > 0 FROM chpg_period_patterns($DAY)"), 't', 'the API is asked then');
+sql(q{ALTER TABLE kept.sitting RENAME TO setting; CREATE ROLE other_dba SUPERUSER; SET ROLE other_dba; SELECT chpg_history_enable('kept')});
+is(sql(q{SELECT count(*) FROM chpg_history_state() WHERE state IS NULL}), 1, 'another superuser may go on with it');
+sql(q{SET ROLE mallory; CREATE SCHEMA shared; CREATE FUNCTION shared.format(text, text) RETURNS text LANGUAGE sql AS 'SELECT 1'; RESET ROLE; ALTER SCHEMA shared OWNER TO CURRENT_USER});
+sql('CREATE SCHEMA mine; CREATE TABLE mine.capture ()');
+sql('SELECT chpg_history_disable()');
+refuses('mine', qr/DETAIL:  It has something else in it/);
+refuses('shared', qr/DETAIL:  It has objects of other roles/);
+sql(q{SELECT chpg_history_enable('kept')});
+
 # Tables of the user that are named as anything here
 sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE public.found_pattern AS SELECT 'another' AS what; CREATE TEMPORARY TABLE service (); CALL chpg_capture()});
 is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'they are left alone');
@@ -142,12 +157,40 @@ sql('ALTER SERVER second RENAME TO third');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', server => 'third')});
 is(sql(q{SELECT string_agg(DISTINCT server || ' ' || valid_to, ', ') FROM kept.service WHERE service_id <> } . "'$common'"), 'chpg infinity, third infinity', 'and a server that was renamed goes on with its own');
 
+# A name is that of the server's own service.
+is(sql("SELECT count(*) FROM (SELECT name FROM chpg_services('third') WHERE id <> '$common') s, chpg_history_services(s.name, 'third') h"), 3, 'names of a server');
+# What failed and is skipped counts for nothing.
+sql(q{TRUNCATE kept.capture, kept.pattern; UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'});
+my ($failing) = sql(q{SELECT id FROM chpg_services('chpg') ORDER BY id LIMIT 1});
+fault($url, path => "$failing/slow", status => 404);
+fails_with($node, q{CALL chpg_capture('hour', max_windows => 30, server => 'chpg')}, '38000', qr/could not capture 3 of 30 windows/, 'a service that fails takes three of what is captured');
+clear_faults($url);
+
+# One answer that lacks a service loses nothing.
+sql('TRUNCATE kept.capture, kept.pattern');
+my $due = sql(q{SELECT count(*) FROM chpg_history_due('hour', server => 'chpg') WHERE NOT lost});
+fault($url, path => 'postgres$', patch => { 'result.0' => { '$delete' => JSON::PP::true } }, times => 1);
+sql(q{CALL chpg_capture('hour', server => 'chpg')});
+sql(q{CALL chpg_capture('hour', server => 'chpg')});
+is(sql(q{SELECT count(*), count(*) FILTER (WHERE status = 'lost') FROM kept.capture}), "$due|0", 'its windows are captured when it is back');
+fault($url, path => 'postgres$', patch => { 'result.0.state' => undef }, times => 1);
+sql('TRUNCATE kept.capture, kept.pattern');
+sql(q{CALL chpg_capture('hour', server => 'chpg')});
+is(sql(q{SELECT count(*) FROM kept.capture}), $due, 'a service of no state is there');
+
+# A service that changed before its server got another name has its past still.
+sql(q{UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'; TRUNCATE kept.capture; UPDATE kept.service SET valid_to = now() - interval '1 hour', noted_at = now() - interval '2 days' WHERE service_id = '} . $failing . q{'; INSERT INTO kept.service (service_id, valid_from, noted_at, name, server) SELECT service_id, max(valid_to), now() - interval '1 hour', min(name), min(server) FROM kept.service WHERE service_id = '} . $failing . q{' GROUP BY 1});
+my $past = sql("SELECT count(*) FROM chpg_history_due('hour', '$failing')");
+sql(q{ALTER SERVER chpg RENAME TO first; CALL chpg_capture('hour', max_windows => 0, server => 'first')});
+is(sql("SELECT count(*) FROM chpg_history_due('hour', '$failing', 'first') WHERE NOT lost"), $past, 'all of it is due');
+sql(q{ALTER SERVER first RENAME TO chpg; CALL chpg_capture('hour', max_windows => 0, server => 'chpg')});
+
 # A service that is gone: what it was not asked for in time is lost.
 my $gone = sql('SELECT id FROM chpg_services(\'chpg\') ORDER BY id DESC LIMIT 1');
-sql("DELETE FROM kept.capture WHERE service_id = '$gone' AND window_start < now() - interval '2 hours'; UPDATE kept.service SET valid_to = date_trunc('hour', now()) WHERE service_id = '$gone'");
+sql("DELETE FROM kept.capture WHERE service_id = '$gone'; UPDATE kept.service SET valid_to = date_trunc('hour', now() - interval '25 hours') WHERE service_id = '$gone'");
 my $lacking = sql("SELECT count(*) FROM chpg_history_due('hour', '$gone') WHERE lost");
 cmp_ok($lacking, '>', 2, 'what nobody can have any more');
 sql('SELECT chpg_capture_lost()');
-is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost'"), $lacking, 'is told');
+is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost' AND grain = 'hour'"), $lacking, 'is told');
 
 done_testing();
