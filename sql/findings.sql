@@ -463,6 +463,17 @@ END;
 
 COMMENT ON FUNCTION chpg_find_cache(tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. As chpg_period_patterns. For chpg_findings.';
 
+CREATE FUNCTION chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
+		NULL::text[], concat_ws(':', r.rule_id, 'skipped', chpg_skipped.service_id), false
+	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
+END;
+
+COMMENT ON FUNCTION chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
+
 /* As services are now, not in a period. */
 CREATE FUNCTION chpg_find_services(service text, server text)
 RETURNS SETOF chpg_finding_row
@@ -499,7 +510,13 @@ BEGIN ATOMIC
 	UNION ALL
 	SELECT 'CHPG701', 'SKIPPED', 'Storage fills up', h.service_id, 'The metrics do not tell how much is in use',
 		NULL, NULL, NULL, NULL::float8, NULL, NULL::text[], 'CHPG701:skipped:' || h.service_id, false
-	FROM health h WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN';
+	FROM health h WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
+	UNION ALL
+	SELECT k.*
+	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
+		UNION ALL SELECT service WHERE service IS NOT NULL AND NOT EXISTS (SELECT FROM health)) s,
+		chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
+	WHERE NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
 COMMENT ON FUNCTION chpg_find_services(text, text) IS
@@ -578,17 +595,6 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; SKIPPED for a service of which it has none. Sends no request. For chpg_findings. Error 55000: there is no history.';
-
-CREATE FUNCTION chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
-RETURNS SETOF chpg_finding_row
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
-		NULL::text[], concat_ws(':', r.rule_id, 'skipped', chpg_skipped.service_id), false
-	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
-END;
-
-COMMENT ON FUNCTION chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
 
 /* Rules that compare, for the services that have hours of both windows. */
 CREATE FUNCTION chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
