@@ -250,20 +250,104 @@ add_compared(RelOptInfo *rel, Bitmapset *columns, Node *clause)
 	return columns;
 }
 
+bool
+chpg_is_time(Node *node)
+{
+	switch (exprType(node))
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+typedef struct ColumnSearch
+{
+	ChpgColumnTest test;
+	void	   *arg;
+} ColumnSearch;
+
+static bool
+search_column(Node *node, ColumnSearch *search)
+{
+	if (node == NULL)
+		return false;
+	return search->test(node, search->arg) ||
+		expression_tree_walker(node, search_column, search);
+}
+
+bool
+chpg_contains(Node *node, ChpgColumnTest test, void *arg)
+{
+	ColumnSearch search = {test, arg};
+
+	return search_column(node, &search);
+}
+
+static bool
+search_comparison(Node *node, ColumnSearch *search)
+{
+	List	   *args = NIL;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, OpExpr) && ((OpExpr *) node)->opresulttype == BOOLOID)
+		args = ((OpExpr *) node)->args;
+	else if (IsA(node, ScalarArrayOpExpr))
+		args = ((ScalarArrayOpExpr *) node)->args;
+	else if (IsA(node, RowCompareExpr))
+		args = list_concat_copy(((RowCompareExpr *) node)->largs,
+								((RowCompareExpr *) node)->rargs);
+	foreach(lc, args)
+	{
+		if (chpg_is_time(lfirst(lc)) && search_column(lfirst(lc), search))
+			return true;
+	}
+	return expression_tree_walker(node, search_comparison, search);
+}
+
+bool
+chpg_compares_time(Node *node, ChpgColumnTest test, void *arg)
+{
+	ColumnSearch search = {test, arg};
+
+	return search_comparison(node, &search);
+}
+
+/* The column of the table that a window may be a range of. */
+typedef struct TimeColumn
+{
+	RelOptInfo *rel;
+	AttrNumber	number;
+} TimeColumn;
+
+static bool
+is_time_column(Node *node, void *arg)
+{
+	const TimeColumn *column = arg;
+
+	return chpg_is_column(column->rel, node) &&
+		((Var *) node)->varattno == column->number;
+}
+
 /*
  * An equivalence class knows what is said of a parent only, also where its
  * members include those of children, which since 18 they do not.
  */
-static Bitmapset *
-add_equivalent(PlannerInfo *root, RelOptInfo *rel, Bitmapset *columns,
-			   EquivalenceClass *ec)
+static void
+add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
+			   EquivalenceClass *ec, TimeColumn *time)
 {
 	Relids		relids = rel->top_parent_relids ? rel->top_parent_relids : rel->relids;
 	ListCell   *lc;
 
 	/* One with a single member is an order only. */
 	if (list_length(ec->ec_members) == 1 || !bms_is_subset(relids, ec->ec_relids))
-		return columns;
+		return;
 	foreach(lc, ec->ec_members)
 	{
 		EquivalenceMember *em = (EquivalenceMember *) lfirst(lc);
@@ -273,37 +357,49 @@ add_equivalent(PlannerInfo *root, RelOptInfo *rel, Bitmapset *columns,
 			continue;
 		if (rel->top_parent_relids != NULL)
 			compared = chpg_translate_to_child(root, rel, compared);
-		columns = add_compared(rel, columns, compared);
+		info->compared = add_compared(rel, info->compared, compared);
+		info->time_compared |= chpg_is_time(compared) &&
+			chpg_contains(compared, is_time_column, time);
 	}
-	return columns;
 }
 
 static void
-add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
+add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
+					 AttrNumber time)
 {
 	ListCell   *lc;
 
 	foreach(lc, info->columns)
 	{
-		if (chpg_is_compared_outside(root, rel,
-									 chpg_column_name(root, rel, lfirst_int(lc))))
-			info->compared = bms_add_member(info->compared, lfirst_int(lc));
+		AttrNumber	column = lfirst_int(lc);
+		const char *name = chpg_column_name(root, rel, column);
+
+		if (!chpg_is_compared_outside(root, rel, name, column == time))
+			continue;
+		info->compared = bms_add_member(info->compared, column);
+		info->time_compared |= column == time;
 	}
 }
 
 void
 chpg_find_compared(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
 {
+	TimeColumn	time = {.rel = rel};
 	ListCell   *lc;
-	int			column = -1;
 
+	foreach(lc, info->resource->ranges ? info->columns : NIL)
+	{
+		if (strcmp(chpg_column_name(root, rel, lfirst_int(lc)), "timestamp") == 0)
+			time.number = lfirst_int(lc);
+	}
 	foreach(lc, list_concat_copy(rel->baserestrictinfo, rel->joininfo))
-		info->compared = add_compared(rel, info->compared,
-									  (Node *) lfirst_node(RestrictInfo, lc)->clause);
+	{
+		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+
+		info->compared = add_compared(rel, info->compared, clause);
+		info->time_compared |= chpg_compares_time(clause, is_time_column, &time);
+	}
 	foreach(lc, root->eq_classes)
-		info->compared = add_equivalent(root, rel, info->compared, lfirst(lc));
-	add_compared_outside(root, rel, info);
-	while ((column = bms_next_member(info->compared, column)) >= 0)
-		info->time_compared |= info->resource->ranges &&
-			strcmp(chpg_column_name(root, rel, column), "timestamp") == 0;
+		add_equivalent(root, rel, info, lfirst(lc), &time);
+	add_compared_outside(root, rel, info, time.number);
 }

@@ -14,9 +14,11 @@
 
 #include "fdw_match.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
 
 typedef struct OutsideSearch
 {
@@ -39,8 +41,9 @@ count_columns(List *targets)
 
 /* May it be the sub-query's column?  Those of a UNION go by their places. */
 static bool
-is_sought(const OutsideSearch *search, Node *node)
+is_sought(Node *node, void *arg)
 {
+	const OutsideSearch *search = arg;
 	Var		   *var = (Var *) node;
 	RangeTblEntry *rte;
 	TargetEntry *entry;
@@ -56,6 +59,7 @@ is_sought(const OutsideSearch *search, Node *node)
 		return false;
 	entry = get_tle_by_resno(rte->subquery->targetList, var->varattno);
 	return rte->subquery->setOperations != NULL ||
+		search->outer->parse->setOperations != NULL ||
 		strcmp(entry->resname, search->entry->resname) == 0;
 }
 
@@ -64,34 +68,46 @@ search_conditions(Node *node, OutsideSearch *search)
 {
 	if (node == NULL || IsA(node, NullTest))
 		return false;
-	search->compared |= is_sought(search, node);
+	search->compared |= is_sought(node, search);
 	return expression_tree_walker(node, search_conditions, search);
 }
 
-/* The query's column that is one of the table, as it stands, or NULL. */
-static const TargetEntry *
-find_entry(PlannerInfo *root, RelOptInfo *rel, const char *name)
+/* The table's column of this name; what was made of a time is still one. */
+typedef struct NamedColumn
 {
-	Relids		relids = rel->top_parent_relids ? rel->top_parent_relids : rel->relids;
-	ListCell   *lc;
+	PlannerInfo *root;
+	Relids		relids;
+	const char *name;
+} NamedColumn;
 
-	foreach(lc, root->parse->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, lc);
-		Var		   *var = (Var *) entry->expr;
+static bool
+is_named(Node *node, void *arg)
+{
+	const NamedColumn *column = arg;
+	Var		   *var = (Var *) node;
 
-		if (!entry->resjunk && IsA(var, Var) && var->varlevelsup == 0 &&
-			var->varattno > 0 && bms_is_member(var->varno, relids) &&
-			strcmp(get_rte_attribute_name(planner_rt_fetch(var->varno, root),
-										  var->varattno), name) == 0)
-			return entry;
-	}
-	return NULL;
+	return IsA(node, Var) && var->varlevelsup == 0 && var->varattno > 0 &&
+		bms_is_member(var->varno, column->relids) &&
+		strcmp(get_rte_attribute_name(planner_rt_fetch(var->varno, column->root),
+									  var->varattno), column->name) == 0;
+}
+
+static bool
+is_entry_of(const TargetEntry * entry, NamedColumn *column, bool as_time)
+{
+	Node	   *expr = (Node *) entry->expr;
+
+	if (entry->resjunk)
+		return false;
+	if (!as_time)
+		return is_named(expr, column);
+	return chpg_is_time(expr) && chpg_contains(expr, is_named, column) &&
+		!contain_agg_clause(expr) && !contain_windowfuncs(expr);
 }
 
 /* The outer query's column that is the one sought, as it stands, or NULL. */
 static const TargetEntry *
-find_outer_entry(const OutsideSearch *search)
+find_outer_entry(OutsideSearch *search)
 {
 	ListCell   *lc;
 
@@ -99,23 +115,51 @@ find_outer_entry(const OutsideSearch *search)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, lc);
 
-		if (!entry->resjunk && is_sought(search, (Node *) entry->expr))
+		if (!entry->resjunk && is_sought((Node *) entry->expr, search))
 			return entry;
 	}
 	return NULL;
 }
 
-bool
-chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel, const char *column)
+static bool
+is_entry_compared(PlannerInfo *root, const TargetEntry * entry, bool as_time)
 {
-	OutsideSearch search = {.entry = find_entry(root, rel, column)};
+	OutsideSearch search = {.entry = entry};
 
 	while (search.entry != NULL && root->parent_root != NULL)
 	{
+		Node	   *outer;
+
 		search.length = count_columns(root->parse->targetList);
 		search.outer = root = root->parent_root;
-		(void) search_conditions((Node *) root->parse->jointree, &search);
+		outer = (Node *) root->parse->jointree;
+		if (as_time)
+			search.compared |= chpg_compares_time(outer, is_sought, &search);
+		else
+			(void) search_conditions(outer, &search);
 		search.entry = find_outer_entry(&search);
 	}
 	return search.compared;
+}
+
+bool
+chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel, const char *column,
+						 bool as_time)
+{
+	NamedColumn named = {
+		.root = root,
+		.relids = rel->top_parent_relids ? rel->top_parent_relids : rel->relids,
+		.name = column
+	};
+	ListCell   *lc;
+
+	foreach(lc, root->parent_root != NULL ? root->parse->targetList : NIL)
+	{
+		const		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+		if (is_entry_of(entry, &named, as_time) &&
+			is_entry_compared(root, entry, as_time))
+			return true;
+	}
+	return false;
 }

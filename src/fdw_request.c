@@ -328,6 +328,8 @@ refuse_missing_window(const Known *known)
 					RelationGetRelationName(known->scan->relation)) :
 			 errmsg("foreign table \"%s\" needs to know \"from_date\" and \"to_date\"",
 					RelationGetRelationName(known->scan->relation)),
+			 chpg_default_window > 0 && known->scan->plan->no_default ?
+			 errhint("A comparison of \"timestamp\" may name a window, so that chpg.default_window is not used: add WHERE \"timestamp\" >= now() - interval '1 hour'.") :
 			 known->scan->resource->ranges ?
 			 errhint("Add WHERE \"timestamp\" >= now() - interval '1 hour', or from_date = ... AND to_date = ..., or set chpg.default_window.") :
 			 errhint("Add WHERE from_date = now() - interval '1 day' AND to_date = now(), or set chpg.default_window.")));

@@ -175,6 +175,11 @@ is($node->safe_psql('postgres', qq{SELECT count(*) FROM cloud.metrics m JOIN clo
 fails_with($node, "$DEFAULT SELECT FROM windows w JOIN (SELECT from_date, to_date, count(*) FROM cloud.slow_patterns GROUP BY 1, 2) p ON p.from_date = w.f AND p.to_date = w.t", 'HV002', qr/"slow_patterns" needs to know "from_date"/, 'groups joined');
 fails_with($node, "$DEFAULT SELECT FROM cloud.$_", 'HV002', qr/needs to know "from_date"/, "$_: a window in another form")
   for q{logs WHERE "timestamp"::date = '2026-06-29'}, q{metrics WHERE date_trunc('day', "timestamp") = '2026-06-29'}, q{metrics m JOIN windows w ON m."timestamp" = w.f};
+like(fails_with($node, qq{$DEFAULT SELECT FROM (SELECT date_trunc('hour', "timestamp") h, count(*) FROM cloud.logs GROUP BY 1) l JOIN windows w ON l.h = w.f}, 'HV002', qr/needs to know "from_date"/, 'hours joined'), qr/HINT:  A comparison of "timestamp" may name a window, so that chpg.default_window is not used/, 'and why the default is not used');
+fails_with($node, "$DEFAULT SELECT FROM (SELECT f, t, 1::bigint AS n FROM windows UNION SELECT from_date, to_date, query_id FROM cloud.slow_patterns) u JOIN windows w ON u.f = w.f AND u.t = w.t", 'HV002', qr/needs to know "from_date"/, 'a UNION whose columns have other names');
+is($node->safe_psql('postgres', "$DEFAULT SELECT count(*) >= 0 FROM cloud.logs WHERE $_"), 't', "no window: $_")
+  for q{extract(hour FROM "timestamp") BETWEEN 9 AND 17}, q{now() - "timestamp" > interval '5 minutes'};
+is($node->safe_psql('postgres', qq{$DEFAULT SELECT count(*) >= 0 FROM (SELECT *, lag("timestamp") OVER (ORDER BY "timestamp") AS p FROM cloud.logs) l WHERE "timestamp" - p > interval '5 minutes'}), 't', 'nor are distances');
 my @lines = split /\n/, $node->safe_psql('postgres', qq{SELECT "timestamp" FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY 1 LIMIT 3});
 is(costs($node, $url, "$DEFAULT " . qq{SELECT count(*) >= 2 FROM cloud.logs WHERE "timestamp" IN ('$lines[0]', '$lines[2]') AND service_id = '$ORDERS'}, 1, 'points of a log'), 't', 'are a window');
 fails_with($node, qq{SELECT FROM cloud.metrics WHERE "timestamp" = '2026-06-29 12:00Z'}, 'HV002', qr/"metrics" needs to know "from_date"/, 'a point is no window');
