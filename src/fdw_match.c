@@ -334,10 +334,19 @@ is_time_column(Node *node, void *arg)
 		((Var *) node)->varattno == column->number;
 }
 
-/*
- * An equivalence class knows what is said of a parent only, also where its
- * members include those of children, which since 18 they do not.
- */
+/* One with a single member is an order only; before 18, children are members, too. */
+static bool
+is_order(const EquivalenceClass *ec)
+{
+	int			members = 0;
+	ListCell   *lc;
+
+	foreach(lc, ec->ec_members)
+		members += !((EquivalenceMember *) lfirst(lc))->em_is_child;
+	return members == 1;
+}
+
+/* An equivalence class knows what is said of a parent only. */
 static void
 add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 			   EquivalenceClass *ec, TimeColumn *time)
@@ -345,8 +354,7 @@ add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 	Relids		relids = rel->top_parent_relids ? rel->top_parent_relids : rel->relids;
 	ListCell   *lc;
 
-	/* One with a single member is an order only. */
-	if (list_length(ec->ec_members) == 1 || !bms_is_subset(relids, ec->ec_relids))
+	if (is_order(ec) || !bms_is_subset(relids, ec->ec_relids))
 		return;
 	foreach(lc, ec->ec_members)
 	{

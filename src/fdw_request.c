@@ -171,14 +171,22 @@ add_bound(Range *range, ChpgComparison comparison, TimestampTz time)
 	}
 }
 
-/* The API is told no list of times, but between which of them rows are. */
-static void
+/* The API is told no list of times, but between which of them rows are, if any. */
+static bool
 add_times(Range *range, const Values *times)
 {
-	if (times->count == 0)
-		return;
-	add_start(range, DatumGetTimestampTz(times->values[0]));
-	add_end(range, next_time(DatumGetTimestampTz(times->values[times->count - 1])));
+	int			first = 0;
+	int			last = times->count - 1;
+
+	while (first <= last && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(times->values[first])))
+		first++;
+	while (first <= last && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(times->values[last])))
+		last--;
+	if (first > last)
+		return false;
+	add_start(range, DatumGetTimestampTz(times->values[first]));
+	add_end(range, next_time(DatumGetTimestampTz(times->values[last])));
+	return true;
 }
 
 static Form_pg_attribute
@@ -196,9 +204,13 @@ is_range_column(const ChpgScan *scan, AttrNumber number)
 
 /* Does it change from one reading of the table to the next? */
 static bool
-is_changing(const ExprState *value)
+is_changing(Node *node, void *unused)
 {
-	return IsA(value->expr, Param) && ((Param *) value->expr)->paramkind == PARAM_EXEC;
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXEC;
+	return expression_tree_walker(node, is_changing, unused);
 }
 
 /* False if a condition is with a NULL, or with no value: it fits no row. */
@@ -217,8 +229,9 @@ add_condition(Known *known, const ChpgCondition *condition, const ChpgTold *told
 		add_value(values, told->value, column->atttypid);
 	else
 		add_bound(&known->range, condition->comparison, DatumGetTimestampTz(told->value));
-	if (any && is_range_column(known->scan, condition->column))
-		add_times(&known->range, values);
+	if (any && is_range_column(known->scan, condition->column) &&
+		!add_times(&known->range, values))
+		return false;
 	return !values->known || values->count > 0;
 }
 
@@ -253,7 +266,7 @@ add_conditions(Known *known, ForeignScanState *node)
 		get_typlenbyval(exprType((Node *) state->expr), &length, &by_value);
 		if (!told->isnull)
 			told->value = datumCopy(told->value, by_value, length);
-		known->changing_service |= is_changing(state) &&
+		known->changing_service |= is_changing((Node *) state->expr, NULL) &&
 			chpg_is_service_column(scan->resource,
 								   NameStr(column_of(scan, condition->column)->attname));
 		possible &= add_condition(known, condition, told);
