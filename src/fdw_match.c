@@ -371,6 +371,7 @@ add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 	}
 }
 
+/* What is said there is not needed here, but may be why no window is named. */
 static void
 add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 					 AttrNumber time)
@@ -381,11 +382,13 @@ add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 	{
 		AttrNumber	column = lfirst_int(lc);
 		const char *name = chpg_column_name(root, rel, column);
+		const ChpgParameter *parameter = chpg_resource_parameter(info->resource, name);
 
-		if (!chpg_is_compared_outside(root, rel, name, column == time))
-			continue;
-		info->compared = bms_add_member(info->compared, column);
-		info->time_compared |= column == time;
+		if (column == time ||
+			(parameter != NULL && (parameter->kind == CHPG_WINDOW_START ||
+								   parameter->kind == CHPG_WINDOW_END)))
+			info->time_compared |= chpg_is_compared_outside(root, rel, name,
+															column == time);
 	}
 }
 

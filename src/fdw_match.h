@@ -19,7 +19,7 @@ typedef struct ChpgTableInfo
 	double		rows;			/* of one service */
 	List	   *columns;		/* attribute numbers that are needed */
 	Bitmapset  *compared;		/* attribute numbers in conditions */
-	bool		time_compared;	/* "timestamp", where that may be a window */
+	bool		time_compared;	/* so that the query may name a window */
 	bool		list_only;
 } ChpgTableInfo;
 

@@ -342,7 +342,8 @@ refuse_missing_window(const Known *known)
 			 errmsg("foreign table \"%s\" needs to know \"from_date\" and \"to_date\"",
 					RelationGetRelationName(known->scan->relation)),
 			 chpg_default_window > 0 && known->scan->plan->no_default ?
-			 errhint("A comparison of \"timestamp\" may name a window, so that chpg.default_window is not used: add WHERE \"timestamp\" >= now() - interval '1 hour'.") :
+			 errhint("The query may name a window in a way that the API cannot be told, so that chpg.default_window is not used: add WHERE %s where the table is read.",
+					 known->scan->resource->ranges ? "\"timestamp\" >= now() - interval '1 hour'" : "from_date = ... AND to_date = ...") :
 			 known->scan->resource->ranges ?
 			 errhint("Add WHERE \"timestamp\" >= now() - interval '1 hour', or from_date = ... AND to_date = ..., or set chpg.default_window.") :
 			 errhint("Add WHERE from_date = now() - interval '1 day' AND to_date = now(), or set chpg.default_window.")));
