@@ -12,6 +12,8 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "fdw_match.h"
+#include "fdw_outside.h"
+#include "fdw_times.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
@@ -248,74 +250,6 @@ add_compared(RelOptInfo *rel, Bitmapset *columns, Node *clause)
 			columns = bms_add_member(columns, number + FirstLowInvalidHeapAttributeNumber);
 	}
 	return columns;
-}
-
-bool
-chpg_is_time(Node *node)
-{
-	switch (exprType(node))
-	{
-		case TIMESTAMPTZOID:
-		case TIMESTAMPOID:
-		case DATEOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-typedef struct ColumnSearch
-{
-	ChpgColumnTest test;
-	void	   *arg;
-} ColumnSearch;
-
-static bool
-search_column(Node *node, ColumnSearch *search)
-{
-	if (node == NULL)
-		return false;
-	return search->test(node, search->arg) ||
-		expression_tree_walker(node, search_column, search);
-}
-
-bool
-chpg_contains(Node *node, ChpgColumnTest test, void *arg)
-{
-	ColumnSearch search = {test, arg};
-
-	return search_column(node, &search);
-}
-
-static bool
-search_comparison(Node *node, ColumnSearch *search)
-{
-	List	   *args = NIL;
-	ListCell   *lc;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, OpExpr) && ((OpExpr *) node)->opresulttype == BOOLOID)
-		args = ((OpExpr *) node)->args;
-	else if (IsA(node, ScalarArrayOpExpr))
-		args = ((ScalarArrayOpExpr *) node)->args;
-	else if (IsA(node, RowCompareExpr))
-		args = list_concat_copy(((RowCompareExpr *) node)->largs,
-								((RowCompareExpr *) node)->rargs);
-	foreach(lc, args)
-	{
-		if (chpg_is_time(lfirst(lc)) && search_column(lfirst(lc), search))
-			return true;
-	}
-	return expression_tree_walker(node, search_comparison, search);
-}
-
-bool
-chpg_compares_time(Node *node, ChpgColumnTest test, void *arg)
-{
-	ColumnSearch search = {test, arg};
-
-	return search_comparison(node, &search);
 }
 
 /* The column of the table that a window may be a range of. */

@@ -40,22 +40,6 @@ extern List *chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel);
 extern void chpg_find_compared(PlannerInfo *root, RelOptInfo *rel,
 							   ChpgTableInfo *info);
 
-/*
- * Comparisons of times, which may name a window: of what has a column in it,
- * and is a time still.  An hour of the day, or a distance, is none.
- */
-typedef bool (*ChpgColumnTest) (Node *node, void *arg);
-extern bool chpg_is_time(Node *node);
-extern bool chpg_contains(Node *node, ChpgColumnTest test, void *arg);
-extern bool chpg_compares_time(Node *node, ChpgColumnTest test, void *arg);
-
-/*
- * Is a column compared by queries around the sub-query that the table is in, as
- * a time if that is what matters?  (fdw_outside.c)
- */
-extern bool chpg_is_compared_outside(PlannerInfo *root, RelOptInfo *rel,
-									 const char *column, bool as_time);
-
 /* Is it a column of the table, as it stands? */
 extern bool chpg_is_column(RelOptInfo *rel, Node *node);
 

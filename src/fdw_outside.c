@@ -12,7 +12,8 @@
  */
 #include "postgres.h"
 
-#include "fdw_match.h"
+#include "fdw_outside.h"
+#include "fdw_times.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"

@@ -9,22 +9,19 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fdw_request.h"
-#include "lib/qunique.h"
+#include "fdw_values.h"
 #include "memo.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "settings.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/typcache.h"
 
 /* The severities that the API is known to take. */
 static const char *const severities[] = {
@@ -34,160 +31,14 @@ static const char *const severities[] = {
 /* Requests that lists of several parameters may come to, for each service. */
 #define MAX_VARIANTS	10000
 
-/* What a column can be, as far as conditions say; NULLs fit no row. */
-typedef struct Values
-{
-	bool		known;
-	int			count;
-	Datum	   *values;
-} Values;
-
-/* Times between which rows are wanted: from start up to but not including end. */
-typedef struct Range
-{
-	bool		has_start;
-	bool		has_end;
-	TimestampTz start;
-	TimestampTz end;
-} Range;
-
 typedef struct Known
 {
 	ChpgScan   *scan;
 	const ChpgEndpoint *endpoint;
-	Values	   *columns;		/* by attribute number - 1 */
-	Range		range;
+	ChpgValues *columns;		/* by attribute number - 1 */
+	ChpgRange	range;
 	bool		changing_service;	/* a join names one after the other */
 } Known;
-
-/*
- * Values
- */
-
-static void
-set_values(Values *values, Datum *found, int count)
-{
-	if (values->known && values->count <= count)
-		return;					/* whatever else it is: checked later */
-	values->known = true;
-	values->count = count;
-	values->values = found;
-}
-
-static int
-compare_values(const void *a, const void *b, void *comparison)
-{
-	return DatumGetInt32(FunctionCall2Coll((FmgrInfo *) comparison, C_COLLATION_OID,
-										   *(const Datum *) a, *(const Datum *) b));
-}
-
-/* What is listed twice is asked once. */
-static void
-add_array(Values *values, Datum value, Oid type)
-{
-	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
-	ArrayType  *array = DatumGetArrayTypePCopy(value);
-	int16		length;
-	bool		by_value;
-	char		align;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			count;
-	int			present = 0;
-
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	deconstruct_array(array, type, length, by_value, align, &elements, &nulls, &count);
-	for (int i = 0; i < count; i++)
-	{
-		if (!nulls[i])
-			elements[present++] = elements[i];
-	}
-	qsort_arg(elements, present, sizeof(Datum), compare_values, &entry->cmp_proc_finfo);
-	present = qunique_arg(elements, present, sizeof(Datum), compare_values,
-						  &entry->cmp_proc_finfo);
-	set_values(values, elements, present);
-}
-
-static void
-add_value(Values *values, Datum value, Oid type)
-{
-	Datum	   *single = palloc(sizeof(Datum));
-	int16		length;
-	bool		by_value;
-
-	get_typlenbyval(type, &length, &by_value);
-	*single = datumCopy(value, by_value, length);
-	set_values(values, single, 1);
-}
-
-/* The smallest time that is later, unless there is none. */
-static TimestampTz
-next_time(TimestampTz time)
-{
-	return TIMESTAMP_NOT_FINITE(time) ? time : time + 1;
-}
-
-static void
-add_start(Range *range, TimestampTz start)
-{
-	if (TIMESTAMP_IS_NOBEGIN(start))
-		return;
-	range->start = range->has_start ? Max(range->start, start) : start;
-	range->has_start = true;
-}
-
-static void
-add_end(Range *range, TimestampTz end)
-{
-	if (TIMESTAMP_IS_NOEND(end))
-		return;
-	range->end = range->has_end ? Min(range->end, end) : end;
-	range->has_end = true;
-}
-
-static void
-add_bound(Range *range, ChpgComparison comparison, TimestampTz time)
-{
-	switch (comparison)
-	{
-		case CHPG_EQUAL:
-			add_start(range, time);
-			add_end(range, next_time(time));
-			break;
-		case CHPG_LESS:
-			add_end(range, time);
-			break;
-		case CHPG_AT_MOST:
-			add_end(range, next_time(time));
-			break;
-		case CHPG_AT_LEAST:
-			add_start(range, time);
-			break;
-		case CHPG_GREATER:
-			add_start(range, next_time(time));
-			break;
-		case CHPG_EQUAL_ANY:
-			break;				/* see add_times() */
-	}
-}
-
-/* The API is told no list of times, but between which of them rows are, if any. */
-static bool
-add_times(Range *range, const Values *times)
-{
-	int			first = 0;
-	int			last = times->count - 1;
-
-	while (first <= last && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(times->values[first])))
-		first++;
-	while (first <= last && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(times->values[last])))
-		last--;
-	if (first > last)
-		return false;
-	add_start(range, DatumGetTimestampTz(times->values[first]));
-	add_end(range, next_time(DatumGetTimestampTz(times->values[last])));
-	return true;
-}
 
 static Form_pg_attribute
 column_of(const ChpgScan *scan, AttrNumber number)
@@ -215,22 +66,22 @@ is_changing(Node *node, void *unused)
 
 /* False if a condition is with a NULL, or with no value: it fits no row. */
 static bool
-add_condition(Known *known, const ChpgCondition *condition, const ChpgTold *told)
+add_condition(Known *known, const ChpgCondition *condition, ChpgTold *told)
 {
 	Form_pg_attribute column = column_of(known->scan, condition->column);
-	Values	   *values = &known->columns[condition->column - 1];
+	ChpgValues *values = &known->columns[condition->column - 1];
 	bool		any = condition->comparison == CHPG_EQUAL_ANY;
 
 	if (told->isnull)
 		return false;
 	if (any)
-		add_array(values, told->value, column->atttypid);
+		chpg_add_array(values, told->value, column->atttypid);
 	else if (!is_range_column(known->scan, condition->column))
-		add_value(values, told->value, column->atttypid);
+		chpg_set_values(values, &told->value, 1);
 	else
-		add_bound(&known->range, condition->comparison, DatumGetTimestampTz(told->value));
+		chpg_add_bound(&known->range, condition->comparison, DatumGetTimestampTz(told->value));
 	if (any && is_range_column(known->scan, condition->column) &&
-		!add_times(&known->range, values))
+		!chpg_add_times(&known->range, values))
 		return false;
 	return !values->known || values->count > 0;
 }
@@ -259,13 +110,11 @@ add_conditions(Known *known, ForeignScanState *node)
 		int			number = foreach_current_index(lc);
 		ChpgTold   *told = &scan->told[number];
 		ExprState  *state = list_nth(scan->values, number);
-		int16		length;
-		bool		by_value;
 
 		evaluate(scan, number, node, told);
-		get_typlenbyval(exprType((Node *) state->expr), &length, &by_value);
+		get_typlenbyval(exprType((Node *) state->expr), &told->length, &told->by_value);
 		if (!told->isnull)
-			told->value = datumCopy(told->value, by_value, length);
+			told->value = datumCopy(told->value, told->by_value, told->length);
 		known->changing_service |= is_changing((Node *) state->expr, NULL) &&
 			chpg_is_service_column(scan->resource,
 								   NameStr(column_of(scan, condition->column)->attname));
@@ -279,16 +128,13 @@ chpg_scan_is_same(const ChpgScan *scan, ForeignScanState *node)
 {
 	for (int i = 0; i < list_length(scan->values); i++)
 	{
-		ExprState  *state = list_nth(scan->values, i);
 		const ChpgTold *told = &scan->told[i];
 		ChpgTold	now;
-		int16		length;
-		bool		by_value;
 
 		evaluate(scan, i, node, &now);
-		get_typlenbyval(exprType((Node *) state->expr), &length, &by_value);
 		if (now.isnull != told->isnull ||
-			(!now.isnull && !datumIsEqual(now.value, told->value, by_value, length)))
+			(!now.isnull && !datumIsEqual(now.value, told->value, told->by_value,
+										  told->length)))
 			return false;
 	}
 	return true;
@@ -307,7 +153,7 @@ find_column(const ChpgScan *scan, const char *name)
 }
 
 /* What is known of a parameter's column, or NULL. */
-static const Values *
+static const ChpgValues *
 find_values(const Known *known, const char *name)
 {
 	AttrNumber	column = find_column(known->scan, name);
@@ -351,20 +197,20 @@ refuse_missing_window(const Known *known)
 
 /* Nothing is known of times to come: who wants all of them wants until now. */
 static void
-limit_range(Range *range)
+limit_range(ChpgRange *range)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TimestampTz latest = now + USECS_PER_DAY;
 
 	if (!range->has_end)
-		add_end(range, now);
+		chpg_add_end(range, now);
 	else if (range->end > latest)
 		range->end = latest;
 }
 
 /* The window that is named by the columns, a range, or the setting. */
 static void
-find_window(const Known *known, const Values *from, const Values *to, Range *window)
+find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
 {
 	*window = known->range;
 	if (from != NULL)
@@ -427,10 +273,10 @@ set_time(Known *known, ChpgParameterKind kind, TimestampTz time)
 static bool
 set_window(Known *known)
 {
-	const Values *from = find_values(known, "from_date");
-	const Values *to = find_values(known, "to_date");
-	const Range *range = &known->range;
-	Range		window;
+	const ChpgValues *from = find_values(known, "from_date");
+	const ChpgValues *to = find_values(known, "to_date");
+	const ChpgRange *range = &known->range;
+	ChpgRange	window;
 
 	find_window(known, from, to, &window);
 	give_column(known->scan, "from_date", window.start);
@@ -489,7 +335,7 @@ check_bucket(const ChpgParameter *parameter, Datum value)
  */
 static bool
 is_worth_telling(const ChpgScan *scan, const ChpgParameter *parameter,
-				 const Values *values)
+				 const ChpgValues *values)
 {
 	if (parameter->required)
 		return true;
@@ -516,7 +362,7 @@ refuse_many(const Known *known)
 
 /* The arguments so far, each with each of the values. */
 static List *
-combine(const Known *known, int number, List *arguments, const Values *values)
+combine(const Known *known, int number, List *arguments, const ChpgValues *values)
 {
 	List	   *combined = NIL;
 	ListCell   *lc;
@@ -557,11 +403,11 @@ set_parameters(Known *known)
 	ChpgScan   *scan = known->scan;
 	const ChpgParameter *parameters = known->endpoint->parameters;
 	List	   *arguments = list_make1(&scan->wanted.arguments);
-	const Values *several[CHPG_MAX_PARAMETERS] = {0};
+	const ChpgValues *several[CHPG_MAX_PARAMETERS] = {0};
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		const Values *values = find_values(known, parameters[i].name);
+		const ChpgValues *values = find_values(known, parameters[i].name);
 
 		if (parameters[i].kind == CHPG_WINDOW_START || parameters[i].kind == CHPG_WINDOW_END)
 			continue;
@@ -606,7 +452,7 @@ set_order(Known *known)
  * Services
  */
 
-static const Values *
+static const ChpgValues *
 find_service_values(const Known *known)
 {
 	for (AttrNumber i = 1; i <= known->scan->num_columns; i++)
@@ -620,7 +466,7 @@ find_service_values(const Known *known)
 }
 
 static void
-set_services(Known *known, const Values *values)
+set_services(Known *known, const ChpgValues *values)
 {
 	ChpgRequestedRows *wanted = &known->scan->wanted;
 
@@ -721,9 +567,9 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 		.scan = scan,
 		.endpoint = &chpg_endpoints[scan->plan->list_only ? CHPG_LIST_SERVICES :
 									scan->resource->operation],
-		.columns = palloc0(scan->num_columns * sizeof(Values))
+		.columns = palloc0(scan->num_columns * sizeof(ChpgValues))
 	};
-	const Values *services;
+	const ChpgValues *services;
 
 	check_columns(scan);
 	init_request(scan, node, known.endpoint);

@@ -21,6 +21,8 @@ typedef struct ChpgTold
 {
 	Datum		value;
 	bool		isnull;
+	bool		by_value;		/* how its type is stored */
+	int16		length;
 } ChpgTold;
 
 typedef struct ChpgScan
