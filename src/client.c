@@ -428,13 +428,12 @@ static bool
 fits_budget(const ChpgConnection *connection, int requests, int64 waited,
 			int64 *done, int *available, const char **setting)
 {
-	int64		limit = time_limit(waited, setting);
-
 	*done = chpg_now();
 	*available = 0;
 	if (requests > 0)
 		*done = chpg_budget_estimate(connection, requests, available);
-	return *done <= limit;
+	/* What is done now is done in time, also if no time is left. */
+	return *done <= time_limit(waited, setting);
 }
 
 bool

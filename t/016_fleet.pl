@@ -86,6 +86,7 @@ fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; $FLEET");
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '1/60s')});
 is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; $FLEET", 0, 'a fleet that is known'), 6, 'needs no budget');
+is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; LOAD 'chpg'; DO \$\$ BEGIN FOR i IN 1 .. 500 LOOP PERFORM FROM chpg_slow_patterns($WINDOW); END LOOP; END \$\$", 0, 'the same five hundred times'), '', 'nor the time between two looks at the clock');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
 # A page that fails does not take back those before.
