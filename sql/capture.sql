@@ -32,7 +32,8 @@ COMMENT ON FUNCTION chpg_history_server(text) IS 'The name of the foreign server
 
 /*
  * Days are those of UTC, whatever the session's time zone is.  Who is gone cannot
- * be asked any more, but may be back: one answer may lack a service.  What failed comes last, so that it holds up nothing else.
+ * be asked any more, but may be back: one answer may lack a service.  What failed
+ * comes last, so that it holds up nothing else.
  */
 CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)

@@ -370,11 +370,11 @@ RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH a AS (
-		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, coalesce(r.app, '') AS app, r.query_text,
+		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
 		FROM chpg_period_patterns(baseline, service, server) r WHERE r.query_id <> 0
 	), b AS (
-		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, coalesce(r.app, '') AS app, r.query_text,
+		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
 		FROM chpg_period_patterns(period, service, server) r WHERE r.query_id <> 0
 	)
@@ -436,6 +436,8 @@ DECLARE
 	length_b double precision := extract(epoch FROM upper(period) - lower(period)) / 3600;
 	history_a boolean := @extschema@.chpg_history_has(baseline, service, server);
 	history_b boolean := @extschema@.chpg_history_has(period, service, server);
+	least_s double precision := @extschema@.chpg_limit('500', 'excess_s');
+	least_share double precision := @extschema@.chpg_limit('500', 'excess_share');
 BEGIN
 	RETURN QUERY
 	WITH worse AS MATERIALIZED (
@@ -447,8 +449,7 @@ BEGIN
 			CASE WHEN history_b THEN hb.hours WHEN count((p.b).service_id) OVER of_service > 0 THEN length_b END AS hours_b,
 			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
 			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) / 1e6 AS excess_s,
-			greatest(@extschema@.chpg_limit('500', 'excess_s'),
-				@extschema@.chpg_limit('500', 'excess_share') * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
+			greatest(least_s, least_share * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
 		FROM @extschema@.chpg_pair_patterns(baseline, period, service, server) p
 		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
 		LEFT JOIN @extschema@.chpg_period_hours(baseline, service, server) ha USING (service_id)

@@ -243,16 +243,16 @@ BEGIN ATOMIC
 			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
 		FROM chpg_period_patterns(period, service, server) p
 		LEFT JOIN chpg_period_hours(period, service, server) h USING (service_id)
-		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app IS DISTINCT FROM 'bin/monitor'
+		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app <> 'bin/monitor'
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
-	SELECT service_id, query_id, db_name, db_user, db_operation, coalesce(app, ''), call_count, total_duration_us,
+	SELECT service_id, query_id, db_name, db_user, db_operation, app, call_count, total_duration_us,
 		avg_duration_us, p95_hi_us, hours, time_share, total_duration_us / 3.6e9 / hours,
 		total_rows::float8 / call_count, blks / call_count, blks / greatest(total_rows, call_count, 1),
 		total_shared_blks_hit / nullif(blks, 0), CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M',
-		chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, coalesce(app, ''))
+		chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
 	FROM counted
 	WHERE total_duration_us >= 1e6 * chpg_limit('100', 'total_s')
 		AND (time_share >= chpg_limit('100', 'time_share')
@@ -351,7 +351,7 @@ BEGIN ATOMIC
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
 		NULL::float8, 'medium', NULL::text[], 'CHPG401:' || chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM (
-		SELECT service_id, db_name, db_user, coalesce(app, '') AS app, sum(error_count)::float8 AS errors,
+		SELECT service_id, db_name, db_user, app, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
 		FROM chpg_period_patterns(period, service, server)
@@ -369,7 +369,7 @@ RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH sums AS (
-		SELECT p.service_id, p.db_name, p.db_user, coalesce(p.app, '') AS app,
+		SELECT p.service_id, p.db_name, p.db_user, p.app,
 			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a, coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
 			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
 			coalesce(sum(p.call_count) FILTER (WHERE NOT p.before AND p.query_id <> 0), 0)::float8 AS n_b

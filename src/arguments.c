@@ -42,19 +42,19 @@ refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* Text that can be sent: short, and valid once it is UTF-8. */
 bool
 chpg_text_fits(Datum value)
 {
 	return toast_raw_datum_size(value) - VARHDRSZ <= MAX_TEXT_LENGTH;
 }
 
+/* Text that can be sent: short, and valid once it is UTF-8. */
 static char *
 text_argument(const ChpgParameter *parameter, Datum value)
 {
 	char	   *string = TextDatumGetCString(value);
 
-	if (strlen(string) > MAX_TEXT_LENGTH)
+	if (!chpg_text_fits(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("value for \"%s\" is too long", parameter->name),

@@ -69,7 +69,7 @@ chpg_call_send(ChpgCall *call)
 	call->attempts++;
 	call->sent = false;
 	call->counted = false;
-	call->queued = 0;
+	call->queued = false;
 }
 
 static void
@@ -80,7 +80,7 @@ withdraw_request(ChpgCall *call)
 	if (call->grant.serial != 0)
 		chpg_budget_return(&call->grant);
 	call->attempts--;
-	call->queued = chpg_now();
+	call->queued = true;
 }
 
 /*

@@ -60,8 +60,8 @@ struct ChpgCall
 	int64		waited;			/* microseconds, with no request under way */
 	int64		waited_until;	/* up to when they are counted */
 	int64		not_before;		/* when the next attempt is due */
-	int64		queued;			/* since when it is in the queue, or 0 */
-	int64		queue_time;		/* how long it has, for this attempt */
+	bool		queued;			/* for the key's budget */
+	int64		queue_time;		/* how long it was, for this attempt */
 	bool		counted;		/* this attempt, as a request */
 	int			attempts;
 	int			rate_limited;	/* attempts that only the budget refused */

@@ -173,7 +173,7 @@ has_time(ChpgCall *call, int64 due)
 	if (call->question.deadline > 0)
 		limit = Min(limit, call->question.deadline);
 	if (due == CHPG_FOREVER)
-		due = call->queued != 0 ? now :
+		due = call->queued ? now :
 			chpg_budget_estimate(call->question.connection, 1, &available);
 	if (due <= limit)
 		return true;
@@ -196,8 +196,8 @@ try_to_send(ChpgCall *call)
 	}
 	if (!has_time(call, due))
 		chpg_call_leave_flight(call);
-	else if (call->queued == 0)
-		call->queued = chpg_now();
+	else
+		call->queued = true;
 	due = Min(due, chpg_now() + (int64) chpg_max_wait * 1000 - call->waited + 1);
 	if (call->question.deadline > 0)
 		due = Min(due, call->question.deadline + 1);
@@ -318,7 +318,7 @@ count_wait(List *calls, int64 since, int64 until)
 			int64		waited = until - Max(since, call->waited_until);
 
 			call->waited += waited;
-			if (call->queued != 0)
+			if (call->queued)
 				call->queue_time += waited;
 		}
 		call->waited_until = until;
