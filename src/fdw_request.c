@@ -34,6 +34,7 @@ static const char *const severities[] = {
 typedef struct Known
 {
 	ChpgScan   *scan;
+	ForeignScanState *node;
 	const ChpgEndpoint *endpoint;
 	ChpgValues *columns;		/* by attribute number - 1 */
 	ChpgRange	range;
@@ -162,38 +163,9 @@ find_values(const Known *known, const char *name)
 		&known->columns[column - 1] : NULL;
 }
 
-static void
-refuse_missing(const Known *known, const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("foreign table \"%s\" needs to know \"%s\"",
-					RelationGetRelationName(known->scan->relation), name),
-			 errhint("Add a condition such as %s = ... where the table is read, or join it with one that tells it.",
-					 quote_identifier(name))));
-}
-
 /*
  * The window
  */
-
-static void
-refuse_missing_window(const Known *known)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 known->scan->resource->ranges ?
-			 errmsg("foreign table \"%s\" needs to know \"from_date\", or where \"timestamp\" begins",
-					RelationGetRelationName(known->scan->relation)) :
-			 errmsg("foreign table \"%s\" needs to know \"from_date\" and \"to_date\"",
-					RelationGetRelationName(known->scan->relation)),
-			 chpg_default_window > 0 && known->scan->plan->no_default ?
-			 errhint("The query may name a window in a way that the API cannot be told, so that chpg.default_window is not used: add WHERE %s where the table is read.",
-					 known->scan->resource->ranges ? "\"timestamp\" >= now() - interval '1 hour'" : "from_date = ... AND to_date = ...") :
-			 known->scan->resource->ranges ?
-			 errhint("Add WHERE \"timestamp\" >= now() - interval '1 hour', or from_date = ... AND to_date = ..., or set chpg.default_window.") :
-			 errhint("Add WHERE from_date = now() - interval '1 day' AND to_date = now(), or set chpg.default_window.")));
-}
 
 /* Nothing is known of times to come: who wants all of them wants until now. */
 static void
@@ -227,7 +199,7 @@ find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, Ch
 		window->has_start = window->has_end = true;
 	}
 	if (!window->has_start || (!window->has_end && !known->scan->resource->ranges))
-		refuse_missing_window(known);
+		chpg_refuse_missing_window(known->node, window->has_start, window->has_end);
 	if (to == NULL)
 		limit_range(window);
 }
@@ -411,8 +383,6 @@ set_parameters(Known *known)
 
 		if (parameters[i].kind == CHPG_WINDOW_START || parameters[i].kind == CHPG_WINDOW_END)
 			continue;
-		if (values == NULL && parameters[i].required)
-			refuse_missing(known, parameters[i].name);
 		if (values == NULL || !is_worth_telling(scan, &parameters[i], values))
 			continue;
 		check_bucket(&parameters[i], values->values[0]);
@@ -482,6 +452,38 @@ set_services(Known *known, const ChpgValues *values)
 /*
  * The whole
  */
+
+/* All that is missing is said at once; the window is looked for later. */
+static void
+check_missing(const Known *known)
+{
+	const ChpgResource *resource = known->scan->resource;
+	List	   *missing = NIL;
+	ListCell   *lc;
+
+	foreach(lc, chpg_required_columns(resource))
+	{
+		if (find_values(known, lfirst(lc)) == NULL &&
+			!chpg_is_listed(resource->parameters, lfirst(lc)))
+			missing = lappend(missing, lfirst(lc));
+	}
+	if (missing != NIL)
+		chpg_refuse_missing(known->node, missing);
+}
+
+/* A column that no row tells is compared, and not told. */
+static void
+refuse_unknown(const Known *known, const char *name)
+{
+	bool		has_start = find_values(known, "from_date") != NULL || known->range.has_start;
+	bool		has_end = find_values(known, "to_date") != NULL || known->range.has_end;
+
+	if (chpg_resource_parameter(known->scan->resource, name)->kind == CHPG_BUCKET)
+		chpg_refuse_comparison(known->node, name);
+	if (!has_start || (!has_end && !known->scan->resource->ranges))
+		chpg_refuse_missing_window(known->node, has_start, has_end);
+	chpg_refuse_missing(known->node, list_make1(pstrdup(name)));
+}
 
 /* What has to be known, or is given back as it was told, has to be of its type. */
 static void
@@ -565,6 +567,7 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 {
 	Known		known = {
 		.scan = scan,
+		.node = node,
 		.endpoint = &chpg_endpoints[scan->plan->list_only ? CHPG_LIST_SERVICES :
 									scan->resource->operation],
 		.columns = palloc0(scan->num_columns * sizeof(ChpgValues))
@@ -576,7 +579,7 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 	if (!add_conditions(&known, node))
 		return false;
 	if (scan->plan->unknown != InvalidAttrNumber)
-		refuse_missing(&known, NameStr(column_of(scan, scan->plan->unknown)->attname));
+		refuse_unknown(&known, NameStr(column_of(scan, scan->plan->unknown)->attname));
 	services = find_service_values(&known);
 	if (scan->resource->operation == CHPG_GET_PROMETHEUS)
 	{
@@ -586,9 +589,7 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 	}
 	if (!scan->plan->list_only)
 		set_services(&known, services);
-	if (services == NULL && !known.endpoint->fleet && !scan->resource->any_state &&
-		chpg_endpoint_is_per_service(known.endpoint))
-		refuse_missing(&known, "service_id");
+	check_missing(&known);
 	if (chpg_is_listed(scan->resource->parameters, "from_date") && !set_window(&known))
 		return false;
 	set_order(&known);

@@ -69,6 +69,7 @@ const ChpgResource chpg_resources[] = {
 		.row_type = "chpg_slow_pattern_execution_row",
 		.parameters = none,
 		.hidden = none,
+		.told_by = "slow_patterns",
 		.rows = 10
 	},
 	{
@@ -192,6 +193,24 @@ chpg_resource_parameter(const ChpgResource *resource, const char *column)
 			return &parameters[i];
 	}
 	return NULL;
+}
+
+List *
+chpg_required_columns(const ChpgResource *resource)
+{
+	const ChpgEndpoint *endpoint = &chpg_endpoints[resource->operation];
+	const ChpgParameter *parameters = endpoint->parameters;
+	List	   *names = NIL;
+
+	if (chpg_endpoint_is_per_service(endpoint) && !endpoint->fleet &&
+		!resource->any_state)
+		names = lappend(names, pstrdup(endpoint->service_attribute));
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].required)
+			names = lappend(names, pstrdup(parameters[i].name));
+	}
+	return names;
 }
 
 bool

@@ -13,6 +13,7 @@
 #define CHPG_RESOURCES_H
 
 #include "endpoints.h"
+#include "nodes/pg_list.h"
 
 typedef struct ChpgResource
 {
@@ -25,6 +26,8 @@ typedef struct ChpgResource
 								 * up to NULL */
 	const char *const *listed;	/* columns for which the list of services is
 								 * enough, up to NULL; or NULL */
+	const char *told_by;		/* the resource whose rows tell what has to be
+								 * known, or NULL */
 	bool		any_state;		/* of services that come or go, too */
 	bool		ranges;			/* a window may be a range of "timestamp" */
 	double		rows;			/* of one service, as long as none were seen */
@@ -45,6 +48,9 @@ extern const char *chpg_parameter_comment(const ChpgParameter *parameter);
 /* The parameter that a column stands for, or NULL. */
 extern const ChpgParameter *chpg_resource_parameter(const ChpgResource *resource,
 													const char *column);
+
+/* The names of the columns that have to be known. */
+extern List *chpg_required_columns(const ChpgResource *resource);
 
 /* Is it the column that has the service's id? */
 extern bool chpg_is_service_column(const ChpgResource *resource, const char *column);

@@ -108,9 +108,46 @@ for my $case (
 	is(told(), $told, "$statement: what is asked");
 }
 
-# What must be known
-refuses("SELECT * FROM cloud.slow_patterns WHERE from_date = '$FROM'", 'HV002', qr/"to_date"/, 'no end');
-refuses("SELECT * FROM cloud.slow_patterns WHERE from_date >= '$FROM' AND to_date <= '$TO'", 'HV002', qr/"from_date"/, 'a range of windows');
+# What must be known: the error names all that is missing, and only that.
+for my $case (
+	[ '', '"from_date" and "to_date"', "from_date = now() - interval '1 day' AND to_date = now(), or SET chpg.default_window = '1d'" ],
+	[ "WHERE from_date = '$FROM'", '"to_date"', 'to_date = now()' ],
+	[ "WHERE to_date = '$TO'", '"from_date"', "from_date = now() - interval '1 day'" ])
+{
+	my ($where, $missing, $add) = @$case;
+
+	for my $setting ('0', $where ? '1d' : ())
+	{
+		refuses("SET chpg.default_window = '$setting'; SELECT FROM cloud.slow_patterns $where", 'HV002',
+			qr/"slow_patterns" needs to know $missing\nHINT:  Add WHERE \Q$add\E\.\n/, "half a window or none: $where, default $setting");
+	}
+}
+my @together = qw(service_id query_id db_name db_user db_operation);
+refuses('SELECT FROM cloud.slow_pattern_executions', 'HV002',
+	qr/needs to know "service_id", "query_id", "db_name", "db_user" and "db_operation"\nHINT:  Add conditions such as service_id = .*, or join it with slow_patterns USING \(${\ join ', ', @together}\), or call chpg_slow_pattern_executions\(\) in LATERAL\.$/m,
+	'executions of any pattern');
+
+# Who did compare it is shown what the API cannot be told.
+for my $case (
+	[ "from_date >= '$FROM' AND to_date <= '$TO'", 'needs to know "from_date" and "to_date"', '(from_date >= ', '(to_date <= ' ],
+	[ "from_date >= '$FROM' AND to_date = '$TO'", 'needs to know "from_date"', "(from_date >= '2026-06-29 00:00:00+00'::timestamp with time zone), only comparisons by = " ],
+	[ "($WINDOW) OR service_id = '$ORDERS'", 'needs to know "from_date" and "to_date"', "OR (service_id = '$ORDERS'::text)), only", 'joined by AND' ],
+	[ "from_date = clock_timestamp() AND to_date = '$TO'", 'needs to know "from_date"', '(from_date = clock_timestamp()), only', 'known beforehand' ],
+	[ "from_date > (SELECT to_timestamp(0)) AND to_date = '$TO'", 'needs to know "from_date"', '(from_date > ' ])
+{
+	my ($where, $message, @details) = @$case;
+	my $error = refuses("SELECT FROM cloud.slow_patterns WHERE $where", 'HV002', qr/$message\n/, $where);
+
+	like($error, qr/DETAIL:  The API cannot be told .*\Q$_\E/, "$where: $_") for @details;
+	unlike($error, qr/default_window/, "$where: no default");
+}
+refuses("SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002',
+	qr/needs to know "query_id", .*DETAIL:  The API cannot be told \(query_id > 5\), only/s, 'a range of patterns');
+refuses("SELECT FROM cloud.slow_patterns p JOIN (VALUES (now())) v(t) ON p.from_date > v.t OFFSET 0", 'HV002', qr/DETAIL:  The API cannot be told/, 'a constant joined');
+refuses("SELECT FROM cloud.slow_patterns p JOIN pg_stat_archiver a ON p.from_date > a.stats_reset", 'HV002', qr/DETAIL:  The API cannot be told what "from_date" is joined by, only/, 'a join by a range');
+refuses("SELECT FROM cloud.metrics WHERE $WINDOW AND bucket > '10 minutes'", 'HV002',
+	qr/"metrics" can only be told "bucket" by =\nDETAIL:  The API cannot be told \(bucket > '00:10:00'::interval\), only .*\nHINT:  .*or leave all conditions on it out: the API then chooses/, 'a range of buckets');
+refuses(qq{SELECT FROM cloud.logs WHERE "timestamp"::date = '2026-06-29'}, 'HV002', qr/DETAIL:  The API cannot be told \(\("timestamp"\)::date = '2026-06-29'::date\), only "from_date" and "to_date" by =, or "timestamp" by </, 'a day of a log');
 refuses(qq{SELECT * FROM cloud.logs WHERE "timestamp" < '$TO'}, 'HV002', qr/"timestamp"/, 'no beginning');
 refuses("SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1 AND db_name = 'sales' AND db_user = 'x'",
 	'HV002', qr/needs to know "db_operation".*HINT:  .*db_operation = /s, 'executions without an operation');
@@ -128,7 +165,6 @@ is(sql("SELECT timestamptz '$request->{query}{to_date}' - timestamptz '$request-
 costs($node, $url, "SET chpg.default_window = '1h'; SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS'", 1, 'a window that is named');
 ($request) = @{ journal($url)->{requests} };
 is($request->{query}{from_date}, '2026-06-29T00:00:00.000Z', 'counts more');
-refuses("SET chpg.default_window = '1h'; SELECT FROM cloud.slow_patterns WHERE from_date = '$FROM'", 'HV002', qr/"to_date"/, 'half a window');
 
 # EXPLAIN
 my $verbose = costs($node, $url, "EXPLAIN (VERBOSE) $EXAMPLE", 0, 'EXPLAIN (VERBOSE)');
@@ -186,7 +222,13 @@ is(sql("SELECT p99_duration_us, query_text, query_id, db_name, call_count, from_
 is(sql("SELECT count(*) FROM slow WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' AND query_id < 0"),
 	sql("SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' AND query_id < 0"), 'conditions on columns of other types');
 sql(q{CREATE FOREIGN TABLE no_window (service_id text, query_text text) SERVER chpg OPTIONS (resource 'slow_patterns')});
-refuses('SELECT * FROM no_window', 'HV002', qr/from_date/, 'a table without columns for the window');
+my ($advised) = refuses('SELECT * FROM no_window', 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE .*; then add WHERE from_date = .*, or SET chpg\.default_window = '1d'\.$/m, 'a table without columns for the window')
+  =~ /Use (ALTER .*);/;
+sql("BEGIN; $advised; SELECT count(*) FROM no_window WHERE $WINDOW AND service_id = '$ORDERS'; ROLLBACK");
+sql(q{CREATE FOREIGN TABLE no_time (value float8) SERVER chpg OPTIONS (resource 'metrics')});
+refuses('SELECT * FROM no_time', 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add WHERE "timestamp" >= now\(\) - interval '1 hour', or/, 'one whose window may be a range');
+sql(q{CREATE FOREIGN TABLE no_pattern (service_id text, duration_us float8) SERVER chpg OPTIONS (resource 'slow_pattern_executions')});
+refuses("SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'one that can name no pattern');
 costs($node, $url, "SET chpg.default_window = '1d'; SELECT * FROM no_window WHERE service_id = '$ORDERS'", 1, 'the same with a default window');
 sql(q{CREATE FOREIGN TABLE wrong_type (service_id text, value point) SERVER chpg OPTIONS (resource 'config')});
 sql(q{SELECT FROM chpg_patch_config('orders', '{"max_connections": 150}')});
