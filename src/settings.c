@@ -81,7 +81,7 @@ chpg_define_settings(void)
 
 	DefineCustomIntVariable("chpg.default_window",
 							"Sets the window, up to now, that a foreign table shows when a query names none.",
-							"0 is none: a query has to name a window.",
+							"Such as 1h or 30d. 0 is none: a query has to name a window.",
 							&chpg_default_window,
 							0, 0, 366 * SECS_PER_DAY,
 							PGC_USERSET, GUC_UNIT_S,

@@ -166,6 +166,10 @@ costs($node, $url, "SET chpg.default_window = '1h'; SELECT FROM cloud.slow_patte
 ($request) = @{ journal($url)->{requests} };
 is($request->{query}{from_date}, '2026-06-29T00:00:00.000Z', 'counts more');
 
+my ($setting) = fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/"logs" needs to know/, 'no window') =~ /, or (SET .*)\.$/m;
+costs($node, $url, "$setting; SELECT FROM cloud.logs WHERE service_id = '$ORDERS'", 1, 'the setting that the error advises');
+fails_with($node, "LOAD 'chpg'; SET chpg.default_window = '1 hour'", '22023', qr/HINT:  Valid units for this parameter are .*"h", and "d"/, 'an interval is not how settings are written');
+
 # EXPLAIN
 my $verbose = costs($node, $url, "EXPLAIN (VERBOSE) $EXAMPLE", 0, 'EXPLAIN (VERBOSE)');
 like($verbose, qr/Foreign Scan on cloud\.slow_patterns/, 'a foreign scan');
