@@ -414,6 +414,20 @@ only_server(void)
 	return NULL;				/* keep compiler quiet */
 }
 
+static void
+check_usage(const ForeignServer *server, Oid userid)
+{
+	if (chpg_has_server_usage(server->serverid, userid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for foreign server %s",
+					server->servername),
+			 errhint("Ask its owner for GRANT USAGE ON FOREIGN SERVER %s TO %s.",
+					 quote_identifier(server->servername),
+					 quote_identifier(GetUserNameFromId(userid, false)))));
+}
+
 ForeignServer *
 chpg_connection_server(const char *name)
 {
@@ -435,9 +449,7 @@ chpg_connection_server(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not a chpg server", name)));
-	if (!chpg_has_server_usage(server->serverid, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
-					   server->servername);
+	check_usage(server, GetUserId());
 	return server;
 }
 
@@ -549,6 +561,8 @@ chpg_connection_for(const ForeignServer *server, Oid userid)
 														server->options);
 
 	if (!has_mapping(server->serverid, userid))
+	{
+		check_usage(server, userid);	/* without it, there is no getting one */
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" has no key for server \"%s\"",
@@ -556,6 +570,7 @@ chpg_connection_for(const ForeignServer *server, Oid userid)
 						server->servername),
 				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
 						 quote_literal_cstr(server->servername))));
+	}
 	connection->server_id = server->serverid;
 	set_mapped_key(connection,
 				   GetUserMapping(userid, server->serverid)->options);

@@ -48,7 +48,10 @@ typedef struct ChpgConnection
  */
 extern ChpgConnection *chpg_connection_get(const char *server);
 
-/* The same for a role and a server that are known; USAGE is not asked for. */
+/*
+ * The same for a role and a server that are known; who has a key needs no USAGE,
+ * but cannot get one without it.
+ */
 extern ChpgConnection *chpg_connection_for(const ForeignServer *server, Oid userid);
 
 /* The server that chpg_connection_get() would use. */
