@@ -24,13 +24,18 @@ DECLARE
 	tables integer := 0;
 BEGIN
 	FOR foreign_table IN
-		SELECT t.ftrelid::regclass AS name
+		SELECT t.ftrelid::regclass AS name,
+			EXISTS (SELECT FROM pg_options_to_table(t.ftoptions) WHERE option_name = 'resource') AS has_resource
 		FROM pg_foreign_table t
 		JOIN pg_class c ON c.oid = t.ftrelid
 		JOIN pg_foreign_server s ON s.oid = t.ftserver
 		JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
 		WHERE c.relnamespace = schema
 	LOOP
+		IF NOT foreign_table.has_resource THEN
+			RAISE WARNING 'foreign table "%" lacks option "resource" and gets no comments', foreign_table.name;
+			CONTINUE;
+		END IF;
 		FOR foreign_column IN
 			SELECT * FROM @extschema@.chpg_table_columns(foreign_table.name)
 		LOOP
@@ -49,4 +54,4 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_comment_tables(regnamespace) IS
-'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. The caller must own them. Sends no request.';
+'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. One without the option resource is left out, with a warning. The caller must own them. Sends no request.';

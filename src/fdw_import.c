@@ -134,6 +134,20 @@ put_description(ColumnSink *sink, const char *name, const char *description)
 	tuplestore_putvalues(sink->rsinfo->setResult, sink->rsinfo->setDesc, values, nulls);
 }
 
+/* Does it have to be known?  The comments of parameters say it themselves. */
+static bool
+is_required(const ChpgResource *resource, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, chpg_required_columns(resource))
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return !chpg_is_listed(resource->parameters, name);
+	}
+	return false;
+}
+
 /* Those that the table has. */
 static void
 put_column(const ChpgResource *resource, const char *name, Oid type,
@@ -141,8 +155,38 @@ put_column(const ChpgResource *resource, const char *name, Oid type,
 {
 	ColumnSink *sink = (ColumnSink *) arg;
 
-	if (get_attnum(sink->table, name) != InvalidAttrNumber && comment != NULL)
-		put_description(sink, name, comment);
+	if (get_attnum(sink->table, name) == InvalidAttrNumber || comment == NULL)
+		return;
+	if (is_required(resource, name))
+		comment = psprintf("%s Has to be known: give it as %s = ..., or by a join.",
+						   comment, name);
+	put_description(sink, name, comment);
+}
+
+/* What the rows are, and what has to be known to read them. */
+static void
+put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
+{
+	StringInfoData needs;
+	List	   *names = chpg_required_columns(resource);
+	ListCell   *lc;
+
+	if (resource->ranges)
+		names = list_truncate(names, 1);	/* no end is until now */
+	initStringInfo(&needs);
+	appendStringInfoString(&needs, comment);
+	foreach(lc, names)
+		appendStringInfo(&needs, "%s %s", foreach_current_index(lc) == 0 ? " Needs" :
+						 lnext(names, lc) ? "," : " and", (char *) lfirst(lc));
+	if (names != NIL)
+		appendStringInfoString(&needs, ", by = or a join");
+	if (resource->ranges)
+		appendStringInfoString(&needs, ", or where \"timestamp\" begins");
+	if (chpg_is_listed(resource->parameters, "from_date"))
+		appendStringInfoString(&needs, ", unless chpg.default_window is set");
+	if (names != NIL)
+		appendStringInfoChar(&needs, '.');
+	put_description(sink, NULL, needs.data);
 }
 
 /* Users may name any table. */
@@ -178,7 +222,7 @@ chpg_table_columns(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (comment != NULL)
-		put_description(&sink, NULL, comment);
+		put_table(&sink, resource, comment);
 	each_column(resource, rows, put_column, &sink);
 	return (Datum) 0;
 }

@@ -54,6 +54,18 @@ is(costs($node, $url, q{SELECT chpg_comment_tables('cloud')}, 0, 'comments'), 9,
 is($node->safe_psql('postgres', q{SELECT count(*), min(length(coalesce(col_description(attrelid, attnum), ''))) > 0 FROM pg_attribute WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'cloud'::regnamespace) AND attnum > 0}) =~ s/^\d+//r,
 	'|t', 'and so do all columns');
 is($node->safe_psql('postgres', q{SELECT obj_description('cloud.prometheus'::regclass) = obj_description('chpg_prometheus_row'::regtype, 'pg_type')}), 't', 'the comment of a table is that of its rows');
+is($node->safe_psql('postgres', 'SELECT relname, substring(obj_description(oid) FROM $$Needs .*$$) FROM pg_class WHERE relnamespace = $$cloud$$::regnamespace AND obj_description(oid) ~ $$Needs$$ ORDER BY 1'), <<'COMMENTS' =~ s/\n\z//r, 'but for what has to be known');
+logs|Needs from_date, by = or a join, or where "timestamp" begins, unless chpg.default_window is set.
+metrics|Needs from_date, by = or a join, or where "timestamp" begins, unless chpg.default_window is set.
+slow_pattern_executions|Needs service_id, query_id, db_name, db_user and db_operation, by = or a join.
+slow_patterns|Needs from_date and to_date, by = or a join, unless chpg.default_window is set.
+COMMENTS
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'cloud.slow_pattern_executions'::regclass AND col_description(attrelid, attnum) LIKE '%. Has to be known: give it as ' || attname || ' = ..., or by a join.'}), 5, 'which its columns say, too');
+$node->safe_psql('postgres', q{CREATE SCHEMA mixed; CREATE FOREIGN TABLE mixed.a (id text) SERVER chpg; IMPORT FOREIGN SCHEMA chpg LIMIT TO (logs) FROM SERVER chpg INTO mixed; CREATE FOREIGN DATA WRAPPER other; CREATE SERVER other FOREIGN DATA WRAPPER other; CREATE FOREIGN TABLE mixed.b (id text) SERVER other; CREATE TABLE mixed.c (id text)});
+is(scalar(() = notices($node, q{SELECT chpg_comment_tables('mixed')}) =~ /WARNING/g), 1, 'one warning in a schema of all kinds of tables');
+is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'mixed'::regnamespace AND obj_description(oid) IS NOT NULL}), 'logs', 'those that can be read get comments');
+like(notices($node, q{SELECT chpg_comment_tables('mixed')}), qr/WARNING:  foreign table "mixed\.a" lacks option "resource" and gets no comments/, 'the others are named');
+$node->safe_psql('postgres', 'DROP SCHEMA mixed CASCADE; DROP FOREIGN DATA WRAPPER other CASCADE');
 $node->safe_psql('postgres', 'CREATE SCHEMA few; IMPORT FOREIGN SCHEMA chpg LIMIT TO (services, logs) FROM SERVER chpg INTO few; CREATE SCHEMA others; IMPORT FOREIGN SCHEMA chpg EXCEPT (services, logs) FROM SERVER chpg INTO others');
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE relnamespace = 'few'::regnamespace), count(*) FILTER (WHERE relnamespace = 'others'::regnamespace) FROM pg_class}), '2|7', 'LIMIT TO and EXCEPT');
 fails_with($node, 'IMPORT FOREIGN SCHEMA public FROM SERVER chpg INTO few', 'HV00Q', qr/schema "public" is not present on foreign server "chpg".*HINT:  The only schema is "chpg"/s, 'another schema');
