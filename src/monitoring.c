@@ -409,7 +409,8 @@ chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
 	if (service_id != NULL)
 	{
 		services = chpg_services_with_ids(connection,
-										  list_make1(unconstify(char *, service_id)));
+										  list_make1(unconstify(char *, service_id)),
+										  false);
 		if (services == NIL)
 			return;
 	}

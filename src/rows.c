@@ -132,7 +132,8 @@ static List *
 wanted_services(const ChpgRequestedRows *wanted)
 {
 	if (wanted->by_id)
-		return chpg_services_with_ids(wanted->connection, wanted->service_ids);
+		return chpg_services_with_ids(wanted->connection, wanted->service_ids,
+									  !wanted->one_of_many);
 	if (wanted->any_state)
 		return chpg_list_services(wanted->connection);
 	return chpg_find_services(wanted->connection, wanted->service);

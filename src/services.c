@@ -253,7 +253,7 @@ chpg_list_services(const ChpgConnection *connection)
 }
 
 List *
-chpg_services_with_ids(const ChpgConnection *connection, List *ids)
+chpg_services_with_ids(const ChpgConnection *connection, List *ids, bool notice_names)
 {
 	List	   *all = NIL;
 	bool		listed = false;
@@ -263,7 +263,7 @@ chpg_services_with_ids(const ChpgConnection *connection, List *ids)
 	foreach(lc, ids)
 	{
 		const char *id = (const char *) lfirst(lc);
-		ListCell   *service;
+		List	   *matches;
 
 		if (chpg_is_service_id(id))
 		{
@@ -273,11 +273,16 @@ chpg_services_with_ids(const ChpgConnection *connection, List *ids)
 		if (!listed)
 			all = chpg_list_services(connection);
 		listed = true;
-		foreach(service, all)
-		{
-			if (strcmp(((ChpgService *) lfirst(service))->id, id) == 0)
-				services = lappend(services, lfirst(service));
-		}
+		matches = match_services(all, id);
+		if (matches == NIL)
+			continue;
+		if (strcmp(((ChpgService *) linitial(matches))->id, id) == 0)
+			services = lappend(services, linitial(matches));
+		else if (notice_names)
+			ereport(NOTICE,
+					(errmsg("\"%s\" is the name of a service, not its id",
+							id),
+					 errhint("Compare with its id: %s.", list_names(matches, true))));
 	}
 	return services;
 }

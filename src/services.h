@@ -47,8 +47,9 @@ extern List *chpg_list_services(const ChpgConnection *connection);
 /*
  * The services with these ids: no request for what looks like one, whether
  * there is such a service or not, and one to find all others, without an error
- * for one that is not there.
+ * for one that is not there, but with a notice, if wanted, for what is a name.
  */
-extern List *chpg_services_with_ids(const ChpgConnection *connection, List *ids);
+extern List *chpg_services_with_ids(const ChpgConnection *connection, List *ids,
+									bool notice_names);
 
 #endif							/* CHPG_SERVICES_H */

@@ -116,6 +116,8 @@ my $in = join ', ', map { "'$_'" } @ids;
 is(costs($node, $url, "SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ($in)", 3, 'three services'), 3, 'are three');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('$ORDERS', '$ORDERS', NULL)", 1, 'the same twice'), 60, 'is read once');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = 'orders'", 1, 'a name is no id'), 0, 'and has no rows');
+like(notices($node, "SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('orders', 'nothing')"), qr/\A[^\n]*NOTICE:  "orders" is the name of a service, not its id\nHINT:  Compare with its id: $ORDERS\.\z/, 'of which a notice says why');
+is(notices($node, "SELECT v.name, p.query_id FROM (VALUES ('orders'), ('nothing')) v(name) LEFT JOIN LATERAL (SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = v.name LIMIT 1) p ON true"), '', 'unless a join asks for many');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = 'pg00000000000000000000000a'", 2, 'an unknown id'), 0, 'has no rows, once it is sure that the organization is there');
 is($node->safe_psql('postgres', "SELECT count(*) FROM cloud.prometheus WHERE service_id = 'pg00000000000000000000000a'"), 0, 'nor samples');
 
