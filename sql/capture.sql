@@ -331,6 +331,12 @@ $$;
 COMMENT ON FUNCTION chpg_capture_must_wait(text) IS
 'Whether somebody waits for the budget of the server''s key, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
 
+CREATE PROCEDURE _chpg_check_nonatomic(caller text, hint text)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'chpg_check_nonatomic';
+
+COMMENT ON PROCEDURE _chpg_check_nonatomic(text, text) IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
+
 CREATE PROCEDURE chpg_capture(
 	grain text DEFAULT NULL,
 	service text DEFAULT NULL,
@@ -349,6 +355,8 @@ DECLARE
 	refused integer := 0;
 	waits integer;
 BEGIN
+	CALL @extschema@._chpg_check_nonatomic('chpg_capture'::text,
+		'Call it on its own: psql -c "SET ..." -c "CALL chpg_capture()".'::text);
 	PERFORM @extschema@.chpg_capture_services(server);
 	PERFORM @extschema@.chpg_history_check_service(service);
 	COMMIT;
@@ -388,7 +396,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are. Must not be called within a transaction.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are; 25001, before anything is asked, inside a transaction block.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -56,6 +57,7 @@ typedef struct Wait
 
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
+PG_FUNCTION_INFO_V1(chpg_check_nonatomic);
 
 static bool
 has_attribute(TupleDesc tupdesc, const char *name, size_t length)
@@ -302,6 +304,32 @@ service_row_type(Oid function)
 	return lookup_rowtype_tupdesc_copy(type, -1);
 }
 
+/* May a procedure end its transaction? */
+static bool
+can_commit(FunctionCallInfo fcinfo)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	return IsA(context, CallContext) && !context->atomic && !IsSubTransaction();
+}
+
+/*
+ * CALL _chpg_check_nonatomic(caller, hint)
+ *
+ * For procedures in SQL, which know only once they end a transaction.
+ */
+Datum
+chpg_check_nonatomic(PG_FUNCTION_ARGS)
+{
+	if (!can_commit(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s() cannot run inside a transaction block",
+						text_to_cstring(PG_GETARG_TEXT_PP(0))),
+				 errhint("%s", text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+	PG_RETURN_VOID();
+}
+
 /*
  * CALL chpg_wait_until(service, state, timeout, poll_interval, expected)
  *
@@ -311,10 +339,9 @@ service_row_type(Oid function)
 Datum
 chpg_wait_until(PG_FUNCTION_ARGS)
 {
-	CallContext *context = (CallContext *) fcinfo->context;
 	Wait		wait;
 
-	if (!IsA(context, CallContext) || context->atomic)
+	if (!can_commit(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
 				 errmsg("chpg_wait_until() cannot run inside a transaction block"),

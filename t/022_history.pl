@@ -62,6 +62,19 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class
 fails_with($node, q{CALL chpg_capture(service => 'no such')}, '42704', qr/service "no such" is not in the history/, 'a service that is not there');
 settle('kept');
 setting(backfill => '6 hours');
+
+# Windows are captured in transactions of their own.
+my %blocks = (
+	'a transaction block' => 'BEGIN; CALL chpg_capture()',
+	'a function' => q{CREATE FUNCTION pg_temp.capture() RETURNS void LANGUAGE plpgsql AS 'BEGIN CALL chpg_capture(); END'; SELECT pg_temp.capture()},
+	'a block that handles errors' => q{DO 'BEGIN CALL chpg_capture(); EXCEPTION WHEN division_by_zero THEN NULL; END'},
+);
+clear_journal($url);
+fails_with($node, $blocks{$_}, '25001', qr/chpg_capture\(\) cannot run inside a transaction block\nHINT:  Call it on its own: psql -c/, "within $_") for sort keys %blocks;
+my (undef, $said) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SET work_mem = 10240; CALL chpg_capture()' ]);
+is($said, '', 'several statements in a string are a transaction, too');
+is(request_count($url), 0, 'and nothing is asked');
+costs($node, $url, q{DO 'BEGIN CALL chpg_capture(max_windows => 0); COMMIT; END'}, 1, 'within a block that may end transactions');
 $node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
 my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
 cmp_ok($windows, '>=', 8, 'hours of two services are due');
