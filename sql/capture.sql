@@ -7,14 +7,44 @@ RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-	found text;
+	found text := (SELECT s.value FROM setting s WHERE s.name = chpg_history_setting.name);
 BEGIN
-	SELECT s.value INTO STRICT found FROM setting s WHERE s.name = chpg_history_setting.name;
+	PERFORM @extschema@._chpg_history_check_setting(name, found);
 	RETURN found;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_setting(text) IS 'A setting of the history. For functions that have called chpg_history_enter.';
+COMMENT ON FUNCTION chpg_history_setting(text) IS
+'A setting of the history. For functions that have called chpg_history_enter. Errors: 22023 its value cannot be used, 55000 it is missing.';
+
+CREATE FUNCTION _chpg_history_settings()
+RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_hour interval,
+	keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval, reserve integer)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place name := @extschema@.chpg_history_enter();
+	found jsonb;
+BEGIN
+	PERFORM @extschema@._chpg_history_check_setting(name, s.value)
+	FROM @extschema@._chpg_history_defaults() d
+	FULL JOIN setting s USING (name);
+	found := (SELECT jsonb_object_agg(s.name, nullif(s.value, 'off')) FROM setting s);
+	IF (found->>'api_retention')::interval <= (found->>'settle')::interval + interval '1 hour' THEN
+		RAISE EXCEPTION 'invalid value for setting "api_retention" of the history: "%"', found->>'api_retention'
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = 'There is nothing to capture unless it is longer than an hour and the setting "settle" together.',
+				HINT = format('Such as: UPDATE %I.setting SET value = ''7 days'' WHERE name = ''api_retention''.', place);
+	END IF;
+	RETURN QUERY SELECT * FROM jsonb_to_record(found) r(settle interval, recapture integer, api_retention interval,
+		backfill interval, keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint,
+		metric_bucket interval, reserve integer);
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_settings() IS
+'All settings of the history; metric_bucket is null where it is off. Errors: 22023 a value cannot be used, or a name is unknown, 55000 a setting is missing.';
 
 /* The server that a capture is made by, where none is named the only one that the user may use. */
 CREATE FUNCTION chpg_history_server(server text)
@@ -42,27 +72,32 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 DECLARE
-	retention interval;
+	settings record;
+	ids text[];
 BEGIN
+	PERFORM @extschema@.chpg_history_check_service(service);
 	PERFORM @extschema@.chpg_history_enter();
 	IF grain NOT IN ('hour', 'day') THEN
 		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give hour or day, or null for both.';
 	END IF;
-	retention := chpg_history_setting('api_retention');
+	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
+	IF service IS NOT NULL THEN
+		ids := ARRAY(SELECT h.service_id FROM @extschema@.chpg_history_services(service, NULL) h);
+	END IF;
 	RETURN QUERY
 	WITH known AS (
-		SELECT s.service_id, min(s.noted_at) - chpg_history_setting('backfill')::interval AS since, max(s.valid_to) AS until
+		SELECT s.service_id, min(s.noted_at) - settings.backfill AS since, max(s.valid_to) AS until
 		FROM service s
-		WHERE chpg_history_due.service IS NULL OR s.service_id IN (SELECT h.service_id FROM chpg_history_services(chpg_history_due.service, NULL) h)
+		WHERE ids IS NULL OR s.service_id = ANY (ids)
 		GROUP BY s.service_id
 		HAVING chpg_history_due.server IS NULL
 			OR (array_agg(s.server ORDER BY s.valid_to DESC, s.valid_from DESC))[1] = chpg_history_due.server
 	), grains AS (
-		SELECT g.grain, g.length, chpg_history_setting('keep_' || g.grain)::interval AS keep,
-			date_bin(g.length, now() - chpg_history_setting('settle')::interval, '2000-01-01 00:00Z') AS newest_end
-		FROM (VALUES ('hour', interval '1 hour'), ('day', interval '1 day')) g(grain, length)
-		WHERE (chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain) AND g.length < retention
+		SELECT g.grain, g.length, g.keep,
+			date_bin(g.length, now() - settings.settle, '2000-01-01 00:00Z') AS newest_end
+		FROM (VALUES ('hour', interval '1 hour', settings.keep_hour), ('day', interval '1 day', settings.keep_day)) g(grain, length, keep)
+		WHERE (chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain) AND g.length < settings.api_retention
 	)
 	SELECT k.service_id, g.grain, w, w + g.length, l.lost
 	FROM known k
@@ -70,18 +105,19 @@ BEGIN
 	CROSS JOIN LATERAL generate_series(
 		date_bin(g.length, greatest(k.since, now() - g.keep) + g.length - interval '1 microsecond', '2000-01-01 00:00Z'),
 		least(g.newest_end, k.until) - g.length, g.length) w
-	CROSS JOIN LATERAL (SELECT k.until < now() - interval '1 day' OR w < now() - retention AS lost) l
+	CROSS JOIN LATERAL (SELECT k.until < now() - interval '1 day' OR w < now() - settings.api_retention AS lost) l
 	LEFT JOIN capture c ON c.service_id = k.service_id AND c.grain = g.grain AND c.window_start = w
+		AND (ids IS NULL OR c.service_id = ANY (ids))
 	WHERE (l.lost OR k.until = 'infinity') AND (c.status IS NULL OR c.status = 'error'
 		OR (c.status = 'ok' AND k.until = 'infinity'
-			AND w >= g.newest_end - chpg_history_setting('recapture')::integer * g.length
-			AND c.captured_at < g.newest_end + chpg_history_setting('settle')::interval))
+			AND w >= g.newest_end - settings.recapture * g.length
+			AND c.captured_at < g.newest_end + settings.settle))
 	ORDER BY c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
 END
 $$;
 
 COMMENT ON FUNCTION chpg_history_due(text, text, text) IS
-'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first, those that failed before last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023, 55000.';
+'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first, those that failed before last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023 a grain, or a setting of the history, cannot be used, 42704 no such service, 55000 there is no history.';
 
 CREATE FUNCTION chpg_history_cost()
 RETURNS TABLE (grain text, windows bigint, requests bigint, seconds double precision)
@@ -89,14 +125,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	bucket text;
-	of_metrics integer := 0;
+	of_metrics integer := (SELECT coalesce(ceil(3600 / extract(epoch FROM s.metric_bucket) / 250), 0) FROM @extschema@._chpg_history_settings() s);
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
-	bucket := chpg_history_setting('metric_bucket');
-	IF bucket <> 'off' THEN
-		of_metrics := ceil(3600 / extract(epoch FROM bucket::interval) / 250);
-	END IF;
 	RETURN QUERY
 	SELECT d.grain_due, count(*), sum(r.requests), sum(r.requests)::float8
 	FROM @extschema@.chpg_history_due() d
@@ -122,6 +152,7 @@ DECLARE
 	present @extschema@.chpg_service_row[];
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_settings();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	present := ARRAY(SELECT p FROM chpg_services(server) p WHERE coalesce(p.state, '') NOT IN ('creating', 'deleting'));
 	-- a server may be made anew under another name, and two may have the same services
@@ -173,7 +204,8 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	most bigint := chpg_history_setting('max_patterns');
+	most bigint := s.max_patterns FROM @extschema@._chpg_history_settings() s;
+	most_errors bigint := s.max_error_patterns FROM @extschema@._chpg_history_settings() s;
 	found @extschema@.chpg_slow_pattern_row[];
 	cutoff double precision;
 BEGIN
@@ -186,7 +218,7 @@ BEGIN
 	found := found || ARRAY(
 		SELECT e
 		FROM chpg_slow_patterns(window_start, window_end, service_id, sort_by => 'error_count',
-			max_rows => greatest(chpg_history_setting('max_error_patterns')::bigint, 1), server => server) e
+			max_rows => most_errors, server => server) e
 		WHERE e.error_count > 0 AND NOT EXISTS (
 			SELECT FROM unnest(found) f
 			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
@@ -233,15 +265,15 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	bucket text := chpg_history_setting('metric_bucket');
+	bucket interval := s.metric_bucket FROM @extschema@._chpg_history_settings() s;
 BEGIN
-	IF bucket = 'off' THEN
+	IF bucket IS NULL THEN
 		RETURN;
 	END IF;
 	INSERT INTO metric_point AS m (service_id, metric, series, "time", unit, value)
 	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
 		chpg_capture_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
-	FROM chpg_metrics(window_start, window_end, chpg_capture_metrics.service_id, bucket::interval, server => server) p
+	FROM chpg_metrics(window_start, window_end, chpg_capture_metrics.service_id, bucket, server => server) p
 	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
 	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp"
 	ON CONFLICT ON CONSTRAINT metric_point_pkey DO UPDATE SET unit = excluded.unit, value = excluded.value;
@@ -268,6 +300,8 @@ DECLARE
 BEGIN
 	PERFORM @extschema@.chpg_history_enter();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
+	-- what cannot be used is no window's failure
+	PERFORM @extschema@._chpg_history_settings();
 	IF only_due AND NOT EXISTS (SELECT FROM chpg_history_due(grain, service_id) d
 			WHERE d.window_start = chpg_capture_window.window_start AND NOT d.lost) THEN
 		RETURN NULL;
@@ -409,8 +443,10 @@ SET datestyle = 'ISO'
 AS $$
 DECLARE
 	place name := @extschema@.chpg_history_enter();
+	settings record;
 	part record;
 BEGIN
+	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	FOR part IN
 		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
@@ -421,20 +457,20 @@ BEGIN
 		JOIN pg_namespace n ON n.oid = p.relnamespace
 		WHERE n.nspname = place AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
 	LOOP
-		CONTINUE WHEN part.upper > now() - chpg_history_setting('keep_' || part.grain)::interval;
+		CONTINUE WHEN part.upper > now() - CASE part.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
 		EXECUTE format('DROP TABLE %I.%I', place, part.relname);
 		RETURN NEXT part.relname;
 	END LOOP;
-	DELETE FROM capture c WHERE c.window_end < now() - chpg_history_setting('keep_' || c.grain)::interval
+	DELETE FROM capture c WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
 		AND NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start);
-	DELETE FROM service s WHERE s.valid_to < now() - greatest(chpg_history_setting('keep_hour')::interval, chpg_history_setting('keep_day')::interval);
-	DELETE FROM metric_point m WHERE m."time" < now() - chpg_history_setting('keep_hour')::interval;
+	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day);
+	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
 	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key);
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
 END
 $$;
 
 COMMENT ON FUNCTION chpg_history_purge() IS
-'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Sends no request.';
+'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Sends no request. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_purge() FROM PUBLIC;

@@ -79,6 +79,49 @@ sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE publi
 is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'they are left alone');
 cmp_ok(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'ok'}), '>', 2, 'and captures are made');
 
+# Settings that cannot be used stop everything before anything is asked, or dropped.
+sub set_to { my ($name, $value) = @_; return sql("UPDATE kept.setting SET value = '$value' WHERE name = '$name'") }
+
+clear_journal($url);
+for my $unusable (
+	[ keep_hour => 'forever' ], [ keep_day => '-400 days' ], [ backfill => '7' ], [ backfill => '1 day 12' ], [ settle => '-5 minutes' ], [ keep_hour => 'infinity' ],
+	[ keep_hour => '30 minutes' ], [ keep_day => '1000000 years' ], [ api_retention => '1 hour' ], [ metric_bucket => '0.5 seconds' ], [ metric_bucket => '2 hours' ],
+	[ metric_bucket => 'on' ], [ reserve => 'banana' ], [ reserve => '-1' ], [ max_patterns => '0' ], [ max_patterns => '99999999999' ], [ recapture => '1.5' ])
+{
+	my ($name, $value) = @$unusable;
+	my $usual = sql("SELECT value FROM kept.setting WHERE name = '$name'");
+
+	set_to($name, $value);
+	for my $statement ('CALL chpg_capture()', 'SELECT * FROM chpg_history_cost()', 'SELECT * FROM chpg_history_due()', 'SELECT * FROM chpg_history_purge()')
+	{
+		fails_with($node, $statement, '22023', qr/invalid value for setting "$name" of the history: "\Q$value\E".*HINT:  Such as: UPDATE kept\.setting SET value = '[^']+' WHERE name = '$name'\./s, "$name = $value: $statement");
+	}
+	set_to($name, $usual);
+}
+fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT chpg_history_setting('backfill')}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It is to be an interval, with its unit,/, 'one setting');
+set_to(backfill => '1 day');
+sql(q{INSERT INTO kept.setting VALUES ('keep_hours', '1 day', 'mistyped')});
+fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours" of the history\nDETAIL:  There are settle, /, 'a name that is none');
+sql(q{DELETE FROM kept.setting WHERE name IN ('keep_hours', 'settle', 'reserve'); UPDATE kept.setting SET value = '36 days' WHERE name = 'keep_hour'});
+fails_with($node, 'CALL chpg_capture()', '55000', qr/setting "(settle|reserve)" of the history is missing\nHINT:  Put back .*SELECT chpg_history_enable\('kept'\)/, 'a setting that is not there');
+sql(q{SELECT chpg_history_enable('kept')});
+is(sql(q{SELECT string_agg(name || ' ' || value, ', ' ORDER BY name) FROM kept.setting WHERE name IN ('settle', 'reserve', 'keep_hour')}), 'keep_hour 36 days, reserve 3, settle 5 minutes', 'is put back, and the others are left as they are');
+set_to(keep_hour => '35 days');
+for my $usable ([ settle => '0 minutes' ], [ backfill => '1 mon 12:00' ], [ backfill => 'P2D' ], [ keep_day => '1.5 years' ], [ metric_bucket => '1 hour' ], [ metric_bucket => 'off' ])
+{
+	my ($name, $value) = @$usable;
+	my $usual = sql("SELECT value FROM kept.setting WHERE name = '$name'");
+
+	set_to($name, $value);
+	is(sql(q{SELECT count(*) >= 0 FROM chpg_history_due()}), 't', "$name = $value can be used");
+	set_to($name, $usual);
+}
+is(request_count($url), 0, 'nothing was asked');
+
+# What is due
+fails_with($node, q{SELECT * FROM chpg_history_due(service => 'ordres')}, '42704', qr/service "ordres" is not in the history/, 'a service that is mistyped is not one that lacks nothing');
+is(sql(q{SET track_functions = 'all'; BEGIN; TRUNCATE kept.capture; SELECT count(*) > 40 FROM chpg_history_due(); SELECT max(calls) FROM pg_stat_xact_user_functions WHERE funcname ~ 'setting'; ROLLBACK}), "t\n10", 'settings are read once, not for each window');
+
 # Time zones: days are those of UTC, and partitions begin with its months.
 sql(q{UPDATE kept.setting SET value = '300 days' WHERE name = 'backfill'});
 for my $zone ('Europe/Berlin', 'America/New_York', 'Asia/Kolkata')
