@@ -24,7 +24,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	place name := @extschema@.chpg_history_enter();
+	place name := @extschema@._chpg_history_enter();
 	found jsonb;
 BEGIN
 	PERFORM @extschema@._chpg_history_check_setting(name, s.value)
@@ -76,14 +76,14 @@ DECLARE
 	ids text[];
 BEGIN
 	PERFORM @extschema@.chpg_history_check_service(service);
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	IF grain NOT IN ('hour', 'day') THEN
 		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give hour or day, or null for both.';
 	END IF;
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	IF service IS NOT NULL THEN
-		ids := ARRAY(SELECT h.service_id FROM @extschema@.chpg_history_services(service, NULL) h);
+		ids := ARRAY(SELECT h.service_id FROM @extschema@.chpg_history_services(service, NULL::text) h);
 	END IF;
 	RETURN QUERY
 	WITH known AS (
@@ -129,7 +129,7 @@ DECLARE
 BEGIN
 	RETURN QUERY
 	SELECT d.grain_due, count(*), sum(r.requests), sum(r.requests)::float8
-	FROM @extschema@.chpg_history_due() d
+	FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
 	CROSS JOIN LATERAL (SELECT 2 + CASE d.grain_due WHEN 'hour' THEN of_metrics ELSE 0 END AS requests) r
 	WHERE NOT d.lost
 	GROUP BY d.grain_due
@@ -151,10 +151,10 @@ DECLARE
 	asked text := @extschema@.chpg_history_server(server);
 	present @extschema@.chpg_service_row[];
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	PERFORM @extschema@._chpg_history_settings();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
-	present := ARRAY(SELECT p FROM chpg_services(server) p WHERE coalesce(p.state, '') NOT IN ('creating', 'deleting'));
+	present := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p WHERE coalesce(p.state, '') NOT IN ('creating', 'deleting'));
 	-- a server may be made anew under another name, and two may have the same services
 	UPDATE service s SET server = asked
 	WHERE s.server <> asked AND (s.service_id IN (SELECT p.id FROM unnest(present) p)
@@ -184,21 +184,24 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 DECLARE
+	place name := @extschema@._chpg_history_enter();
 	parent text := 'pattern_of_' || grain;
 	month timestamptz := date_trunc('month', at, 'UTC');
 	child text := parent || '_' || to_char(month AT TIME ZONE 'UTC', 'YYYYMM');
 BEGIN
-	IF to_regclass(format('%I.%I', @extschema@.chpg_history_enter(), child)) IS NULL THEN
+	IF to_regclass(format('%I.%I', place, child)) IS NULL THEN
 		EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-			@extschema@.chpg_history_enter(), child, parent,
-			month, date_trunc('month', month + interval '40 days', 'UTC'));
+			place, child, parent, month, date_trunc('month', month + interval '40 days', 'UTC'));
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that have called chpg_history_enter.';
+COMMENT ON FUNCTION chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
 
-/* Patterns that have errors may have no duration, so that they come last. */
+/*
+ * Patterns that have errors may have no duration, so that they come last.  All
+ * arguments are given, with their types, so that no other function suits better.
+ */
 CREATE FUNCTION chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -210,15 +213,17 @@ DECLARE
 	cutoff double precision;
 BEGIN
 	-- one more than is kept tells whether there are more
-	found := ARRAY(SELECT f FROM chpg_slow_patterns(window_start, window_end, service_id, max_rows => most + 1, server => server) f);
+	found := ARRAY(SELECT f
+		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
+			NULL::text, NULL::text, most + 1, server) f);
 	IF cardinality(found) > most THEN
 		found := found[:most];
 		cutoff := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
 	END IF;
 	found := found || ARRAY(
 		SELECT e
-		FROM chpg_slow_patterns(window_start, window_end, service_id, sort_by => 'error_count',
-			max_rows => most_errors, server => server) e
+		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
+			'error_count'::text, NULL::text, most_errors, server) e
 		WHERE e.error_count > 0 AND NOT EXISTS (
 			SELECT FROM unnest(found) f
 			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
@@ -235,7 +240,7 @@ BEGIN
 	FROM unnest(found) f
 	ON CONFLICT DO NOTHING;
 
-	PERFORM chpg_history_partition(grain, window_start);
+	PERFORM @extschema@.chpg_history_partition(grain, window_start);
 	DELETE FROM pattern p WHERE p.service_id = chpg_capture_patterns.service_id
 		AND p.grain = chpg_capture_patterns.grain AND p.window_start = chpg_capture_patterns.window_start;
 	INSERT INTO pattern
@@ -273,7 +278,7 @@ BEGIN
 	INSERT INTO metric_point AS m (service_id, metric, series, "time", unit, value)
 	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
 		chpg_capture_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
-	FROM chpg_metrics(window_start, window_end, chpg_capture_metrics.service_id, bucket, server => server) p
+	FROM @extschema@.chpg_metrics(window_start, window_end, chpg_capture_metrics.service_id, bucket, server) p
 	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
 	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp"
 	ON CONFLICT ON CONSTRAINT metric_point_pkey DO UPDATE SET unit = excluded.unit, value = excluded.value;
@@ -298,18 +303,18 @@ DECLARE
 	state text;
 	message text;
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	-- what cannot be used is no window's failure
 	PERFORM @extschema@._chpg_history_settings();
-	IF only_due AND NOT EXISTS (SELECT FROM chpg_history_due(grain, service_id) d
+	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
 			WHERE d.window_start = chpg_capture_window.window_start AND NOT d.lost) THEN
 		RETURN NULL;
 	END IF;
 	BEGIN
-		PERFORM chpg_capture_patterns(service_id, grain, window_start, window_end, server);
+		PERFORM @extschema@.chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		IF grain = 'hour' THEN
-			PERFORM chpg_capture_metrics(service_id, window_start, window_end, server);
+			PERFORM @extschema@.chpg_capture_metrics(service_id, window_start, window_end, server);
 		END IF;
 		RETURN NULL;
 	EXCEPTION WHEN OTHERS THEN
@@ -335,10 +340,10 @@ AS $$
 DECLARE
 	marked bigint;
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status)
 	SELECT d.service_id, d.grain_due, d.window_start, d.window_end, 'lost'
-	FROM @extschema@.chpg_history_due() d WHERE d.lost
+	FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d WHERE d.lost
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE SET status = 'lost' WHERE c.status = 'error';
 	GET DIAGNOSTICS marked = ROW_COUNT;
 	RETURN marked;
@@ -354,10 +359,10 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
-	RETURN EXISTS (SELECT FROM chpg_budget b
-		WHERE b.server = chpg_history_server(chpg_capture_must_wait.server)
-			AND (b.waiting > 0 OR b.free < least(chpg_history_setting('reserve')::integer,
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN EXISTS (SELECT FROM @extschema@.chpg_budget b
+		WHERE b.server = @extschema@.chpg_history_server(chpg_capture_must_wait.server)
+			AND (b.waiting > 0 OR b.free < least(@extschema@.chpg_history_setting('reserve'::text)::integer,
 				substring(b.rate_limit FROM '^[0-9]+')::integer)));
 END
 $$;
@@ -442,7 +447,7 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 DECLARE
-	place name := @extschema@.chpg_history_enter();
+	place name := @extschema@._chpg_history_enter();
 	settings record;
 	part record;
 BEGIN

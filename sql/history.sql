@@ -82,8 +82,11 @@ $$;
 COMMENT ON FUNCTION chpg_history_state() IS
 'The schema of the history, and why it cannot be used, or null; no row where there is no history.';
 
-/* For functions with a search_path of their own, which ends with them. */
-CREATE FUNCTION chpg_history_enter()
+/*
+ * For functions with a search_path of their own, which ends with them.  Where
+ * others may create functions beside the extension's, theirs are not found.
+ */
+CREATE FUNCTION _chpg_history_enter()
 RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -103,13 +106,29 @@ BEGIN
 					ELSE 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').' END;
 	END IF;
 	PERFORM pg_catalog.set_config('search_path',
-		format('pg_catalog, %I, @extschema@, pg_temp', place), true);
+		pg_catalog.format('pg_catalog, %I, pg_temp', place::text), true);
+	RETURN place;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_enter() IS
+'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
+
+CREATE FUNCTION chpg_history_enter()
+RETURNS name
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	place name := @extschema@._chpg_history_enter();
+BEGIN
+	PERFORM pg_catalog.set_config('search_path',
+		pg_catalog.format('pg_catalog, %I, @extschema@, pg_temp', place::text), true);
 	RETURN place;
 END
 $$;
 
 COMMENT ON FUNCTION chpg_history_enter() IS
-'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
+'Sets search_path to the history and the extension, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
 
 CREATE FUNCTION chpg_history_check_service(service text)
 RETURNS void
@@ -117,7 +136,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	IF service IS NOT NULL AND NOT EXISTS (SELECT FROM service s
 			WHERE chpg_history_check_service.service IN (s.service_id, s.name)) THEN
 		RAISE EXCEPTION 'service "%" is not in the history', service

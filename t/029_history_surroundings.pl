@@ -74,6 +74,20 @@ refuses('mine', qr/DETAIL:  It has something else in it/);
 refuses('shared', qr/DETAIL:  It has objects of other roles/);
 sql(q{SELECT chpg_history_enable('kept')});
 
+# Functions of others beside the extension's, which suit a call better than what was meant
+sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
+	CREATE FUNCTION public.chpg_slow_patterns(from_date timestamptz, to_date timestamptz, service text, max_rows bigint, server text) RETURNS SETOF chpg_slow_pattern_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.chpg_metrics(from_date timestamptz, to_date timestamptz, service text, bucket interval, server varchar) RETURNS SETOF chpg_metric_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.chpg_history_due(only_lost boolean DEFAULT true) RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.chpg_history_setting(name name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.chpg_history_server(server varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.format(text, name, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.format(text, name, text, text, timestamptz, timestamptz) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$});
+sql(q{CALL chpg_capture(max_windows => 2); SELECT chpg_history_cost(); SELECT chpg_history_purge()});
+is(sql('SELECT count(*), count(error) FROM kept.capture'), '2|0', 'captures are made');
+sql(q{DROP OWNED BY mallory; GRANT CREATE ON DATABASE postgres TO mallory; TRUNCATE kept.capture, kept.pattern});
+
 # Tables of the user that are named as anything here
 sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE public.found_pattern AS SELECT 'another' AS what; CREATE TEMPORARY TABLE service (); CALL chpg_capture()});
 is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'they are left alone');
