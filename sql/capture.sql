@@ -46,6 +46,41 @@ $$;
 COMMENT ON FUNCTION _chpg_history_settings() IS
 'All settings of the history; metric_bucket is null where it is off. Errors: 22023 a value cannot be used, or a name is unknown, 55000 a setting is missing.';
 
+/* New partitions are made, and old ones dropped, by who owns the table. */
+CREATE FUNCTION _chpg_history_check_owner()
+RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	owner oid := (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = 'pattern'::pg_catalog.regclass);
+BEGIN
+	IF NOT pg_catalog.pg_has_role(owner, 'USAGE'::text) THEN
+		RAISE EXCEPTION 'permission denied for the history'
+			USING ERRCODE = 'insufficient_privilege',
+				DETAIL = pg_catalog.format('Captures and purges are run by role "%s", who owns the history.', pg_catalog.pg_get_userbyid(owner));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may. For functions that have called _chpg_history_enter.';
+
+CREATE FUNCTION _chpg_history_lock()
+RETURNS name
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	place name := @extschema@._chpg_history_enter();
+BEGIN
+	PERFORM @extschema@._chpg_history_check_owner();
+	PERFORM @extschema@._chpg_history_settings();
+	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
+	RETURN place;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_lock() IS
+'As _chpg_history_enter, for who changes the history: waits until nobody else does. Errors: 22023 a setting cannot be used, 42501 the caller is not who owns the history.';
+
 /* The server that a capture is made by, where none is named the only one that the user may use. */
 CREATE FUNCTION chpg_history_server(server text)
 RETURNS text
@@ -151,9 +186,7 @@ DECLARE
 	asked text := @extschema@.chpg_history_server(server);
 	present @extschema@.chpg_service_row[];
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_history_settings();
-	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_lock();
 	present := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p WHERE coalesce(p.state, '') NOT IN ('creating', 'deleting'));
 	-- a server may be made anew under another name, and two may have the same services
 	UPDATE service s SET server = asked
@@ -302,11 +335,10 @@ AS $$
 DECLARE
 	state text;
 	message text;
+	detail text;
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	-- what cannot be used is no window's failure
-	PERFORM @extschema@._chpg_history_settings();
+	PERFORM @extschema@._chpg_history_lock();
 	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
 			WHERE d.window_start = chpg_capture_window.window_start AND NOT d.lost) THEN
 		RETURN NULL;
@@ -318,14 +350,15 @@ BEGIN
 		END IF;
 		RETURN NULL;
 	EXCEPTION WHEN OTHERS THEN
-		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	END;
+	message := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'), 1000);
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
-	VALUES (service_id, grain, window_start, window_end, 'error', state || ': ' || message, 1, now())
+	VALUES (service_id, grain, window_start, window_end, 'error', message, 1, now())
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 	SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
 		attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END;
-	RETURN state || ': ' || message;
+	RETURN message;
 END
 $$;
 
@@ -427,7 +460,7 @@ BEGIN
 	END LOOP;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
-			USING ERRCODE = 'external_routine_exception', DETAIL = pg_catalog.format('The first one: %s.%s', first_failure,
+			USING ERRCODE = 'external_routine_exception', DETAIL = pg_catalog.format('The first one: %s.%s', pg_catalog.rtrim(first_failure, '.'),
 					CASE WHEN skipped > 0 THEN pg_catalog.format(' %s more of services that failed three times were left alone.', skipped) END),
 				HINT = 'The next run tries them again; see the view coverage of the history.';
 	END IF;
@@ -435,7 +468,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are; 25001, before anything is asked, inside a transaction block.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 
@@ -447,12 +480,11 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 DECLARE
-	place name := @extschema@._chpg_history_enter();
+	place name := @extschema@._chpg_history_lock();
 	settings record;
 	part record;
 BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
-	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
 	FOR part IN
 		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
 			substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz AS upper
@@ -476,6 +508,6 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_purge() IS
-'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Sends no request. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
+'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Sends no request. Errors: 22023 a setting of the history cannot be used, 42501 the caller does not own the history, 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_purge() FROM PUBLIC;

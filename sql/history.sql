@@ -103,6 +103,7 @@ BEGIN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = CASE WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
+					WHEN state LIKE 'is not open%' THEN pg_catalog.format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
 					ELSE 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').' END;
 	END IF;
 	PERFORM pg_catalog.set_config('search_path',
@@ -351,7 +352,7 @@ BEGIN
 			('pattern', 'pattern_key', 'Which pattern: see pattern_key.'),
 			('capture', 'truncated', 'Whether the window had more patterns than were captured.'),
 			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: what is missing took less.'),
-			('capture', 'error', 'Why the last attempt failed.'),
+			('capture', 'error', 'Why the last attempt failed: SQLSTATE, message, and what the API said, up to 1000 characters.'),
 			('capture', 'attempts', 'How many times it was tried.'),
 			('capture', 'captured_at', 'When it was captured, or tried, last.'),
 			('query_text', 'text_id', 'Hash of the text.'),

@@ -119,6 +119,7 @@ sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pa
 forget();
 fault($url, path => "$one/slow", status => 500);
 fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d+ windows.*DETAIL:  The first one: 58000: .* more of services that failed three times/s, 'a service that fails');
+like($node->safe_psql('postgres', q{SELECT error FROM kept.coverage WHERE status = 'error' LIMIT 1}), qr/^58000: could not read .*: the API failed\. The API says: .*HTTP status 500, request id \S+, 1 attempt\.$/, 'with what the API said of it');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id <> '$one'"), 0, 'holds no other up');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT lag(c.attempts) OVER (ORDER BY d.ordinality) AS before, c.attempts FROM chpg_history_due('hour') WITH ORDINALITY d LEFT JOIN kept.capture c USING (service_id, window_start)) q WHERE before IS NOT NULL AND attempts IS NULL}), 0, 'and what failed comes last');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status || ' ' || (service_id = '$one'), ', ' ORDER BY status || ' ' || (service_id = '$one')) FROM kept.coverage"), 'error true, ok false', 'the other one is captured, and the failures are noted');

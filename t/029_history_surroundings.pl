@@ -74,6 +74,21 @@ refuses('mine', qr/DETAIL:  It has something else in it/);
 refuses('shared', qr/DETAIL:  It has objects of other roles/);
 sql(q{SELECT chpg_history_enable('kept')});
 
+# Who may call what captures, but not write what they capture, is told who does before anything is asked.
+sql(q{CREATE ROLE stranger; GRANT EXECUTE ON PROCEDURE chpg_capture TO stranger; GRANT EXECUTE ON FUNCTION chpg_history_purge TO stranger; GRANT USAGE ON FOREIGN SERVER chpg TO stranger});
+sql(qq{CREATE USER MAPPING FOR stranger SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
+clear_journal($url);
+unlike(fails_with($node, 'SET ROLE stranger; CALL chpg_capture()', '55000', qr/schema "kept" is not open to you\nHINT:  Its owner opens it: GRANT USAGE ON SCHEMA kept TO stranger\./, 'a schema that is closed'), qr/chpg_history_disable/, 'is no reason to give up the history');
+sql('GRANT USAGE ON SCHEMA kept TO stranger');
+my $owner = sql('SELECT current_user');
+for my $rights ('SELECT', 'SELECT, INSERT, UPDATE, DELETE')
+{
+	sql("GRANT $rights ON ALL TABLES IN SCHEMA kept TO stranger");
+	fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by role "$owner", who owns the history\./, "$rights is not enough: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+}
+is(request_count($url), 0, 'nothing was asked');
+sql('DROP OWNED BY stranger; DROP ROLE stranger');
+
 # Functions of others beside the extension's, which suit a call better than what was meant
 sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
 	CREATE FUNCTION public.chpg_slow_patterns(from_date timestamptz, to_date timestamptz, service text, max_rows bigint, server text) RETURNS SETOF chpg_slow_pattern_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
