@@ -154,26 +154,73 @@ $$;
 COMMENT ON FUNCTION chpg_history_due(text, text, text) IS
 'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first, those that failed before last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023 a grain, or a setting of the history, cannot be used, 42704 no such service, 55000 there is no history.';
 
+CREATE FUNCTION _chpg_rate_limit(server text)
+RETURNS TABLE (requests integer, seconds double precision)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT split_part(l.rate_limit, '/', 1)::integer, rtrim(split_part(l.rate_limit, '/', 2), 's')::double precision
+	FROM (SELECT coalesce((SELECT o.option_value FROM pg_foreign_server s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) o
+				WHERE s.srvname = _chpg_rate_limit.server AND o.option_name = 'rate_limit'),
+			'10/10s') AS rate_limit) l
+	WHERE l.rate_limit <> 'unlimited'
+$$;
+
+COMMENT ON FUNCTION _chpg_rate_limit(text) IS 'How many requests a server''s key may send in how many seconds; no row if it is unlimited. Sends no request.';
+
+/*
+ * Where r requests make a window, another one begins while as many are free as the
+ * reserve says, so that floor((limit - reserve) / r) + 1 of them begin at once, then
+ * as many after each period of the limit.
+ */
+CREATE FUNCTION _chpg_history_plan(grain text, service text, server text, max_windows integer)
+RETURNS TABLE (grain_due text, windows bigint, requests bigint, seconds double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	settings record;
+	rate record;
+BEGIN
+	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
+	SELECT l.requests, l.seconds, least(settings.reserve, l.requests) AS reserve INTO rate
+	FROM @extschema@._chpg_rate_limit(@extschema@.chpg_history_server(server)) l;
+	RETURN QUERY
+	SELECT d.grain_due, count(*), sum(w.requests)::bigint,
+		coalesce(greatest(ceil(round(sum(w.periods), 6)) - 1, 0), 0)::double precision * coalesce(rate.seconds, 0)
+	FROM (SELECT a.grain_due FROM @extschema@.chpg_history_due(grain, service, server) a WHERE NOT a.lost LIMIT CASE WHEN max_windows < 0 THEN 0 ELSE max_windows END) d
+	JOIN (SELECT g.grain, g.requests, g.requests::numeric / least(rate.requests, g.requests * (floor((rate.requests - rate.reserve) / g.requests::numeric) + 1)) AS periods
+		FROM (VALUES ('day', 2), ('hour', 2 + coalesce(ceil(3600 / extract(epoch FROM settings.metric_bucket) / 250), 0))) g(grain, requests)) w
+		ON w.grain = d.grain_due
+	GROUP BY GROUPING SETS ((d.grain_due), ())
+	ORDER BY d.grain_due;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_plan(text, text, text, integer) IS
+'What the windows that are due take, as chpg_history_cost says, for each grain, and for all (null) together. Sends no request. For chpg_capture.';
+
 CREATE FUNCTION chpg_history_cost()
 RETURNS TABLE (grain text, windows bigint, requests bigint, seconds double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	of_metrics integer := (SELECT coalesce(ceil(3600 / extract(epoch FROM s.metric_bucket) / 250), 0) FROM @extschema@._chpg_history_settings() s);
+	owner oid;
 BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	owner := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'service'::regclass);
+	IF pg_has_role(owner, 'USAGE') AND current_setting('transaction_read_only') = 'off' AND NOT EXISTS (SELECT FROM service) THEN
+		PERFORM @extschema@.chpg_capture_services(NULL::text);
+	END IF;
 	RETURN QUERY
-	SELECT d.grain_due, count(*), sum(r.requests), sum(r.requests)::float8
-	FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
-	CROSS JOIN LATERAL (SELECT 2 + CASE d.grain_due WHEN 'hour' THEN of_metrics ELSE 0 END AS requests) r
-	WHERE NOT d.lost
-	GROUP BY d.grain_due
-	ORDER BY d.grain_due;
+	SELECT p.* FROM @extschema@._chpg_history_plan(NULL::text, NULL::text, NULL::text, NULL::integer) p
+	WHERE p.grain_due IS NOT NULL;
 END
 $$;
 
 COMMENT ON FUNCTION chpg_history_cost() IS
-'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at ten requests in ten seconds. Sends no request.';
+'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at the rate limit of the server that is used where none is named, of which the setting reserve leaves some to others. Sends no request, but 1 while the history knows no service yet, to note them, if the caller owns it. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
 
 CREATE FUNCTION chpg_capture_services(server text)
 RETURNS integer
@@ -409,6 +456,22 @@ AS 'MODULE_PATHNAME', 'chpg_check_nonatomic';
 
 COMMENT ON PROCEDURE _chpg_check_nonatomic(text, text) IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
 
+CREATE FUNCTION _chpg_tell_progress(told timestamptz, done bigint, windows bigint)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF clock_timestamp() < told + interval '1 minute' THEN
+		RETURN told;
+	END IF;
+	RAISE NOTICE '% of % windows are done', done, windows;
+	RETURN clock_timestamp();
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_tell_progress(timestamptz, bigint, bigint) IS 'Tells how much is done, unless it was told less than a minute ago; returns when it was told last. For chpg_capture.';
+
 CREATE PROCEDURE chpg_capture(
 	grain text DEFAULT NULL,
 	service text DEFAULT NULL,
@@ -426,6 +489,9 @@ DECLARE
 	skipped integer := 0;
 	refused integer := 0;
 	waits integer;
+	windows_left integer := 0;
+	plan record;
+	told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	CALL @extschema@._chpg_check_nonatomic('chpg_capture'::text,
 		'Call it on its own: psql -c "SET ..." -c "CALL chpg_capture()".'::text);
@@ -434,9 +500,19 @@ BEGIN
 	COMMIT;
 	PERFORM @extschema@.chpg_capture_lost();
 	COMMIT;
+	SELECT p.windows, p.requests, p.seconds INTO plan
+	FROM @extschema@._chpg_history_plan(grain, service, @extschema@.chpg_history_server(server), max_windows) p
+	WHERE p.grain_due IS NULL;
+	IF plan.seconds > 60 THEN
+		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', plan.windows, plan.requests, plan.seconds;
+	END IF;
 	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@.chpg_history_server(server)) d
 			WHERE NOT d.lost LOOP
-		EXIT WHEN tried >= max_windows;
+		IF tried >= max_windows THEN
+			windows_left := windows_left + 1;
+			CONTINUE;
+		END IF;
+		told := @extschema@._chpg_tell_progress(told, tried::bigint, plan.windows);
 		-- a service that fails and fails is not asked for all that it lacks
 		IF (failures->>due.service_id)::integer >= 3 THEN
 			skipped := skipped + 1;
@@ -458,6 +534,10 @@ BEGIN
 		refused := CASE WHEN failure LIKE '53400:%' THEN refused + 1 ELSE 0 END;
 		EXIT WHEN refused = 3;
 	END LOOP;
+	IF windows_left > 0 THEN
+		RAISE NOTICE '% windows are left to the next run', windows_left
+			USING HINT = pg_catalog.format('A run captures %s at most: see its argument "max_windows".', max_windows);
+	END IF;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
 			USING ERRCODE = 'external_routine_exception', DETAIL = pg_catalog.format('The first one: %s.%s', pg_catalog.rtrim(first_failure, '.'),
@@ -468,7 +548,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 

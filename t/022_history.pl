@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/lib";
 
 use ChpgTest;
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -75,7 +76,15 @@ my (undef, $said) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres')
 like($said, qr/chpg_capture\(\) cannot run inside a transaction block/, 'several statements in a string are a transaction, too');
 is(request_count($url), 0, 'and nothing is asked');
 costs($node, $url, q{DO 'BEGIN CALL chpg_capture(max_windows => 0); COMMIT; END'}, 1, 'within a block that may end transactions');
-$node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
+
+# What it takes is known before the first capture, and said by each that leaves something.
+$node->safe_psql('postgres', 'TRUNCATE kept.service');
+costs($node, $url, 'BEGIN READ ONLY; SELECT * FROM chpg_history_cost(); ROLLBACK', 0, 'who cannot note the services asks for none');
+like(costs($node, $url, 'SELECT * FROM chpg_history_cost()', 1, 'no service is known yet'), qr/^hour\|\d+\|\d+\|0$/, 'and they are noted first');
+costs($node, $url, 'SELECT * FROM chpg_history_cost()', 0, 'then nothing is asked');
+like(notices($node, 'CALL chpg_capture(max_windows => 0)'), qr/^psql:\S+ NOTICE:  \d+ windows are left to the next run\nHINT:  A run captures 0 at most: see its argument "max_windows"\.$/, 'what is left is said');
+is($node->safe_psql('postgres', q{SELECT told = _chpg_tell_progress(told, 3, 10) FROM (SELECT clock_timestamp() AS told) n}), 't', 'progress is not told');
+like(notices($node, q{SELECT _chpg_tell_progress(now() - interval '1 minute', 3, 10)}), qr/NOTICE:  3 of 10 windows are done$/, 'until a minute has passed');
 my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
 cmp_ok($windows, '>=', 8, 'hours of two services are due');
 costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs what was said, and the list');
@@ -190,6 +199,30 @@ my @times = sort { $a <=> $b } map { $_->{at} } grep { $_->{path} =~ /slowQueryP
 is(scalar @times, 6, 'three windows, of two requests each');
 cmp_ok($times[$_] - $times[ $_ - 1 ], '>', 0.9, 'a window begins when all of the budget is free') for 2, 4;
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
+
+# So many windows begin in each period as the limit and what is left to others let: here three.
+
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/2s'); UPDATE more.setting SET value = '1 day' WHERE name = 'backfill'; UPDATE more.setting SET value = '5 minutes' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '400' WHERE name = 'max_patterns'; DELETE FROM more.capture WHERE grain = 'hour'});
+my ($all, $seconds) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, seconds FROM chpg_history_cost() WHERE grain = 'hour'});
+is($seconds, 2 * POSIX::ceil($all / 3 - 1), 'a period for each three, but none for the first');
+wait_until(sub { $node->safe_psql('postgres', q{SELECT used FROM chpg_budget WHERE server = 'chpg'}) eq '0' }, 'all of the budget is free');
+clear_journal($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 13)});
+@times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
+cmp_ok($times[-1] - $times[0], '>', 0.9 * 8, '13 windows take four periods');
+cmp_ok($times[-1] - $times[0], '<', 1.5 * 8, 'and not many more');
+
+# A run that takes long says so when it begins.
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/60s'); DELETE FROM more.capture WHERE grain = 'hour'});
+$session = open_session($node);
+$pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, q{CALL chpg_capture('hour', max_windows => 7)});
+await_in_session($session, qr/NOTICE:  00000: capturing 7 windows takes 21 requests, and about 120 seconds/);
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+await_in_session($session, qr/ERROR:  57014: /);
+pass('a run that takes more than a minute says what it will take');
+$session->quit;
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
 
 # Less than is to be left to others is left if there is no more, and other keys do not matter.
 
