@@ -387,6 +387,11 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = 'Metabase shows no columns of schemas whose name has "pg_" in it, or is that of a system schema.',
 				HINT = 'Take another name, such as "fleet_history".';
+	ELSIF quote_ident(schema) <> schema THEN
+		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = 'Dashboards name its views without quotes.',
+				HINT = 'Take a name of lower-case letters, digits and underscores that is no key word, such as "fleet_history".';
 	END IF;
 	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
 	problem := CASE
@@ -443,7 +448,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_enable(name) IS
-'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, 55000 there is a history elsewhere, or something else in the schema.';
+'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 55000 there is a history elsewhere, or something else in the schema.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_enable(name) FROM PUBLIC;
 
@@ -456,7 +461,9 @@ DECLARE
 	place name;
 BEGIN
 	DELETE FROM @extschema@.chpg_history_place RETURNING schema_name INTO place;
-	IF place IS NOT NULL THEN
+	IF place IS NULL THEN
+		RAISE NOTICE 'there is no history, skipping';
+	ELSE
 		RAISE NOTICE 'the history stays in schema "%"', place
 			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE.', place);
 	END IF;
@@ -464,6 +471,6 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_disable() IS
-'Ends the history, without removing what it has.';
+'Ends the history, without removing what it has; a notice tells where that is, or that there is none.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_disable() FROM PUBLIC;

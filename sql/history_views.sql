@@ -139,7 +139,7 @@ BEGIN
 	COMMENT ON VIEW coverage IS 'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
 	FOR item IN
 		SELECT c.relname, a.attname, coalesce(
-			d.description,
+			of.description, d.description,
 			(SELECT col_description(r.attrelid, r.attnum) FROM pg_attribute r
 				WHERE r.attname = a.attname AND r.attrelid = (SELECT oid FROM pg_class
 					WHERE relname = 'chpg_slow_pattern_row' AND relnamespace = '@extschema@'::regnamespace)),
@@ -155,8 +155,8 @@ BEGIN
 			('service', 'Name that the service had then.'),
 			('region', 'Region of the service then.'),
 			('size', 'Size of the service''s virtual machine then.'),
-			('tag_environment', 'Tag Environment of the service then.'),
-			('tag_team', 'Tag team of the service then.'),
+			('tag_environment', 'Tag "Environment" of the service then; null where it had none.'),
+			('tag_team', 'Tag "team" of the service then; null where it had none.'),
 			('query_hex', 'query_id as 16 hexadecimal digits: tools that hold numbers as floating point round query_id.'),
 			('query', 'The first 120 characters of query_text, on one line.'),
 			('grain', 'hour or day.'),
@@ -166,12 +166,21 @@ BEGIN
 			('hit_ratio', 'Shared blocks found in the buffer cache, of all that were wanted; 0 to 1.'),
 			('active_executions', 'Executions under way at a time, on average: their duration by that of the window. Adds up.'),
 			('calls_per_s', 'Executions per second.'),
-			('error_ratio', 'Errors, of errors and executions together; 0 to 1.'),
+			('error_ratio', 'error_count of error_count and call_count together; 0 to 1.'),
 			('p95_lo_us', 'The least 95th percentile of the patterns, in microseconds: that of all executions is not below it.'),
 			('p95_hi_us', 'The greatest 95th percentile of the patterns, in microseconds: that of all executions is not above it.'),
 			('p99_lo_us', 'The least 99th percentile of the patterns, in microseconds: that of all executions is not below it.'),
 			('p99_hi_us', 'The greatest 99th percentile of the patterns, in microseconds: that of all executions is not above it.')
 		) d(name, description) ON d.name = a.attname
+		LEFT JOIN (VALUES
+			('pattern', 'query_id', 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. What has none is not here; its errors are in error_hour.'),
+			('pattern', 'call_count', 'Executions in the window that ended without an error.'),
+			('pattern', 'error_count', 'Executions in the window that raised an error; call_count does not have them.'),
+			('service', 'call_count', 'Executions in the window that ended without an error, of all its patterns.'),
+			('service', 'error_count', 'Executions in the window that raised an error, those without a query_id, too; call_count does not have them.'),
+			('error', 'call_count', 'Executions in the window that ended without an error.'),
+			('error', 'error_count', 'Executions in the window that raised an error, those without a query_id, too; call_count does not have them.')
+		) of(view, name, description) ON c.relname ^@ of.view AND of.name = a.attname
 		WHERE c.relkind = 'v' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)
 			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric', 'coverage')
 	LOOP

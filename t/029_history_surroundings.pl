@@ -39,15 +39,12 @@ refuses('open_to_others', qr/DETAIL:  Others may create objects in it/);
 refuses('full_of_things', qr/DETAIL:  It has something else in it/);
 refuses('public', qr/DETAIL:  It belongs to "pg_database_owner"/);
 
-for my $name ('Fleet', 'New Hist', 'fleet-history', 'say "hello"')
-{
-	my $quoted = sql("SELECT quote_ident('$name')");
-
-	sql("SELECT chpg_history_enable('$name'); CALL chpg_capture(max_windows => 1); SELECT chpg_history_purge()");
-	is(sql("SELECT count(*), count(obj_description(oid)) FROM pg_class WHERE relnamespace = '$quoted'::regnamespace AND relkind = 'v'"), '7|7', "a schema named $name has its views");
-	is(sql("SELECT count(*) FROM $quoted.coverage"), 1, "$name: and a capture");
-	sql('SELECT chpg_history_disable()');
-}
+# Dashboards name the schema without quotes.
+fails_with($node, "SELECT chpg_history_enable('$_')", '22023', qr/invalid name for the schema of the history: "\Q$_\E"\nDETAIL:  Dashboards .*HINT:  Take a name of lower-case letters/s, "a schema named $_")
+  for 'Fleet', 'New Hist', 'fleet-history', 'say "hello"', 'user', 'größe', '';
+is(notices($node, 'SELECT chpg_history_disable()'), 'psql:<stdin>:1: NOTICE:  there is no history, skipping', 'there is none to end');
+sql(q{SELECT chpg_history_enable('fleet_2')});
+like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history stays in schema "fleet_2"\nHINT:  To remove it: DROP SCHEMA fleet_2 CASCADE/, 'one that stays');
 
 # One that is renamed, dropped, or somebody else's now
 my $DAY = q{tstzrange(now() - interval '1 day', now())};
