@@ -168,19 +168,19 @@ CREATE FUNCTION chpg_bounded(value numeric)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN value IS NOT NULL THEN least(value, 9223372036854775807)::bigint END;
+	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 9223372036854775807), -9223372036854775807)::bigint END;
 END;
 
-COMMENT ON FUNCTION chpg_bounded(numeric) IS 'The value as bigint, the greatest one if it is greater. For the functions that compare.';
+COMMENT ON FUNCTION chpg_bounded(numeric) IS 'The value as bigint, or the nearest one that is. For the functions that compare.';
 
 CREATE FUNCTION chpg_bounded(value double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN value IS NOT NULL THEN least(value, 1e18) END;
+	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 1e18), -1e18) END;
 END;
 
-COMMENT ON FUNCTION chpg_bounded(double precision) IS 'The value, 1e18 if it is greater, so that sums can be made. For the functions that compare.';
+COMMENT ON FUNCTION chpg_bounded(double precision) IS 'The value, at most 1e18 and at least -1e18, so that sums can be made. For the functions that compare.';
 
 /* Where a counter is not told in some windows, it is taken to be there as in the others. */
 CREATE FUNCTION chpg_extrapolated(total double precision, known numeric, of numeric)
@@ -361,7 +361,7 @@ COMMENT ON COLUMN chpg_change_row.time_share IS 'Share of the service''s time in
 COMMENT ON COLUMN chpg_change_row.excess_s IS 'Seconds lost in the period, compared with the baseline''s mean time; negative if they were won.';
 COMMENT ON COLUMN chpg_change_row.cause IS 'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) waiting, (less) computing, or mixed.';
 COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, of all; null without a history.';
-COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
+COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or an improvement of too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
 /* Two windows, pattern by pattern, as counters for each execution. */
 CREATE FUNCTION chpg_pair_patterns(baseline tstzrange, period tstzrange, service text, server text)
@@ -474,9 +474,10 @@ COMMENT ON FUNCTION chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'T
 
 /*
  * Under no change, an hour of the period is above nine tenths of the baseline's
- * one time in ten; three of three are so one time in a thousand.  Where there are
- * no such hours, only what is much slower counts, the more the fewer executions
- * there are.  The numbers are in chpg_rule, under CHPG500.
+ * one time in ten; three of three are so one time in a thousand.  Of a few hours,
+ * nine tenths are the greatest one, and without a history there are none: only what
+ * is much slower counts then.  Too few executions for hours tell nothing: one long
+ * one would do.  The numbers are in chpg_rule, under CHPG500.
  */
 CREATE FUNCTION chpg_judge_change(m record, numbers jsonb)
 RETURNS text
@@ -492,6 +493,8 @@ DECLARE
 	p95_b CONSTANT double precision := (m.b).p95_est_us;
 	enough CONSTANT double precision := greatest((numbers->>'500.hours')::float8, ceil((numbers->>'500.hours_ratio')::float8 * m.hours));
 	compared CONSTANT boolean := m.has_hours AND coalesce(m.hours, 0) >= (numbers->>'500.hours')::float8;
+	least_factor CONSTANT double precision := CASE WHEN m.baseline_hours >= (numbers->>'500.baseline_hours')::float8 THEN 1
+		ELSE (numbers->>'500.blind_factor')::float8 END;
 	p95_rose boolean;
 BEGIN
 	IF m.hours_a IS NULL OR m.hours_b IS NULL THEN
@@ -505,13 +508,10 @@ BEGIN
 	END IF;
 	p95_rose := p95_b - p95_a >= (numbers->>'500.p95_gain_us')::float8;
 	IF m.material AND m.excess_s > 0 AND (
-		(compared AND p95_rose AND p95_b >= (numbers->>'500.p95_factor')::float8 * p95_a
+		(compared AND p95_rose AND p95_b >= greatest((numbers->>'500.p95_factor')::float8, least_factor) * p95_a
 			AND least(n_a, n_b) >= (numbers->>'500.p95_calls')::float8 AND m.hours_p95 >= enough)
-		OR (compared AND avg_b >= (numbers->>'500.avg_factor')::float8 * avg_a
+		OR (compared AND avg_b >= greatest((numbers->>'500.avg_factor')::float8, least_factor) * avg_a
 			AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 AND m.hours_avg >= enough)
-		OR (m.has_hours AND NOT compared AND avg_b >= avg_a * CASE
-				WHEN least(n_a, n_b) >= (numbers->>'500.p95_calls')::float8 THEN (numbers->>'500.blind_factor')::float8
-				WHEN least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 THEN 2 * (numbers->>'500.blind_factor')::float8 END)
 		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= (numbers->>'500.blind_calls')::float8
 			AND avg_b >= (numbers->>'500.blind_factor')::float8 * avg_a AND p95_b >= (numbers->>'500.blind_factor')::float8 * p95_a)) THEN
 		RETURN 'regressed';

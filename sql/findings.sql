@@ -66,7 +66,8 @@ INSERT INTO chpg_rule VALUES
 	('CHPG500', 'change', 'avg_calls', 50, '... with so many executions in both windows.'),
 	('CHPG500', 'change', 'excess_s', 5, 'Time lost, in seconds ...'),
 	('CHPG500', 'change', 'excess_share', 0.01, '... and its share of the service''s time.'),
-	('CHPG500', 'change', 'blind_factor', 2, 'How many times the baseline''s mean where no hours can be compared; twice that with few executions.'),
+	('CHPG500', 'change', 'baseline_hours', 10, 'Hours of the baseline below which blind_factor counts.'),
+	('CHPG500', 'change', 'blind_factor', 2, 'How many times the baseline''s mean, or 95th percentile, with a few hours of the baseline, or without a history.'),
 	('CHPG500', 'change', 'blind_calls', 1000, 'Executions in both windows, without a history.'),
 	('CHPG500', 'change', 'improved_factor', 0.7, 'The mean has improved up to so many times the baseline''s.'),
 	('CHPG500', 'change', 'surge_factor', 3, 'How many times the baseline''s executions per hour ...'),
@@ -233,7 +234,7 @@ CREATE FUNCTION chpg_pattern_facts(period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	calls float8, total_us float8, avg_us float8, p95_hi_us float8, hours float8, time_share float8, active float8,
 	rows_per_call float8, blks_per_call float8, blks_per_row float8, hit_ratio float8, cpu_ratio float8,
-	nested boolean, wal_bytes float8, wal_share float8, aggregates boolean, pattern_key text)
+	nested boolean, wal_bytes float8, wal_share float8, aggregates boolean, query_text text, pattern_key text)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH counted AS (
@@ -251,7 +252,7 @@ BEGIN ATOMIC
 		total_rows::float8 / call_count, blks / call_count, blks / greatest(total_rows, call_count, 1),
 		total_shared_blks_hit / nullif(blks, 0), CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
-		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M',
+		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M', query_text,
 		chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
 	FROM counted
 	WHERE total_duration_us >= 1e6 * chpg_limit('100', 'total_s')
@@ -328,7 +329,7 @@ BEGIN ATOMIC
 		WHERE r.level IS NOT NULL
 	)
 	SELECT rule_id, level, title, service_id, symptom,
-		jsonb_build_object('query_id', query_id::text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
+		jsonb_build_object('query_id', query_id::text, 'query_text', query_text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
 			'calls', calls, 'avg_us', round(avg_us::numeric, 1), 'time_share', round(time_share::numeric, 4),
 			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
 			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3), 'wal_share', round(wal_share::numeric, 4)),
@@ -412,7 +413,7 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed'
 			THEN format('%s ms for each execution, after %s ms; %s s lost', round(c.avg_us::numeric / 1000, 1), round(c.baseline_avg_us::numeric / 1000, 1), round(c.excess_s))
 			ELSE format('%s executions per hour, %s %% of the time', round(c.calls_per_h), round(c.time_share::numeric * 100, 1)) END,
-		jsonb_build_object('query_id', c.query_id::text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
+		jsonb_build_object('query_id', c.query_id::text, 'query_text', c.query_text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
 			'change', c.change, 'baseline_avg_us', round(c.baseline_avg_us::numeric, 1), 'avg_us', round(c.avg_us::numeric, 1),
 			'hours_worse', c.hours_worse, 'cause', c.cause, 'excess_s', round(c.excess_s::numeric, 1)),
 		CASE WHEN c.change = 'new?' THEN 'The baseline was truncated, or lacks hours: it may have been there, unseen.'

@@ -104,11 +104,24 @@ $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff
 is(change_of('gone', $WINDOWS), 'gone? low', 'what hours that are missing may hide');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
 
-# Few executions: only what is much slower counts.
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 3000000) FROM make_key('few but much slower') k;
-	SELECT make_hours('s', k, 0, 47, 15, 1000000), make_hours('s', k, 48, 53, 15, 1500000) FROM make_key('few and a bit slower') k});
-is(change_of('few but much slower', $WINDOWS), 'regressed medium', 'thirty times slower');
-is(change_of('few and a bit slower', $WINDOWS), 'steady low', 'who can tell');
+# Too few executions in an hour: one long one would be a change.
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
+	UPDATE kept.pattern p SET total_duration_us = total_duration_us + 6e7, avg_duration_us = (total_duration_us + 6e7) / 15, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
+is(change_of('one long execution', $WINDOWS), 'steady low', 'one execution of a minute');
+is($node->safe_psql('postgres', "SELECT avg_us > 5 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
+
+# A few hours of the baseline say little of what is usual: only what is much slower counts.
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k});
+is(change_of('slower by half', $WINDOWS), 'regressed high', 'beside two days');
+is(change_of('slower by half', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'steady medium', 'beside six hours');
+is(change_of('more rows', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'regressed medium', 'three times as slow as in six hours');
+
+# Times that cannot be
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
+	UPDATE kept.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'impossible'});
+like(change_of('impossible', $WINDOWS), qr/^\w+ \w+$/, 'are no error');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text IN ('impossible', 'slower by half', 'one long execution')});
 
 # An hour is one, whatever number of texts a pattern had in it.
 $node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
