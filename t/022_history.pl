@@ -150,6 +150,14 @@ wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget 
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends that, too');
 
+# What is kept of a failure is one line, and not too long.
+forget();
+$node->safe_psql('postgres', q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' USING DETAIL = repeat(E'long\n', 1000); END $$; CREATE TRIGGER refuse BEFORE INSERT ON kept.query_text FOR EACH ROW EXECUTE FUNCTION public.refuse()});
+fails_with($node, q{CALL chpg_capture('hour', max_windows => 1)}, '38000', qr/The first one: P0001: refused\. long long/, 'a window that cannot be kept');
+is($node->safe_psql('postgres', q{SELECT length(error), error ~ '^P0001: refused\. [long ]+$' FROM kept.coverage}), '1000|t', 'is told of in a line');
+$node->safe_psql('postgres', q{DROP FUNCTION public.refuse CASCADE});
+forget();
+
 # A crash in the middle
 forget();
 fault($url, path => "$other/slow", hang => JSON::PP::true, times => 1);
