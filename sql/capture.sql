@@ -220,7 +220,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_cost() IS
-'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at the rate limit of the server that is used where none is named, of which the setting reserve leaves some to others. Sends no request, but 1 while the history knows no service yet, to note them, if the caller owns it. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
+'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at the rate limit of the server that is used where none is named, of which the setting reserve leaves some to others; what answers take themselves comes on top. Sends no request, but 1 while the history knows no service yet, to note them, if the caller owns it. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
 
 CREATE FUNCTION chpg_capture_services(server text)
 RETURNS integer
