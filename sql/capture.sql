@@ -2,20 +2,20 @@
  * History: capturing what the API still has.
  */
 
-CREATE FUNCTION chpg_history_setting(name text)
+CREATE FUNCTION _chpg_history_setting(name text)
 RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-	found text := (SELECT s.value FROM setting s WHERE s.name = chpg_history_setting.name);
+	found text := (SELECT s.value FROM setting s WHERE s.name = _chpg_history_setting.name);
 BEGIN
 	PERFORM @extschema@._chpg_history_check_setting(name, found);
 	RETURN found;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_setting(text) IS
-'A setting of the history. For functions that have called chpg_history_enter. Errors: 22023 its value cannot be used, 55000 it is missing.';
+COMMENT ON FUNCTION _chpg_history_setting(text) IS
+'A setting of the history. For functions that have called _chpg_history_enter. Errors: 22023 its value cannot be used, 55000 it is missing.';
 
 CREATE FUNCTION _chpg_history_settings()
 RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_hour interval,
@@ -82,7 +82,7 @@ COMMENT ON FUNCTION _chpg_history_lock() IS
 'As _chpg_history_enter, for who changes the history: waits until nobody else does. Errors: 22023 a setting cannot be used, 42501 the caller is not who owns the history.';
 
 /* The server that a capture is made by, where none is named the only one that the user may use. */
-CREATE FUNCTION chpg_history_server(server text)
+CREATE FUNCTION _chpg_history_server(server text)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -93,7 +93,7 @@ AS $$
 		WHERE has_server_privilege(s.oid, 'USAGE') ORDER BY s.srvname LIMIT 1))
 $$;
 
-COMMENT ON FUNCTION chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';
+COMMENT ON FUNCTION _chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';
 
 /*
  * Days are those of UTC, whatever the session's time zone is.  Who is gone cannot
@@ -110,7 +110,7 @@ DECLARE
 	settings record;
 	ids text[];
 BEGIN
-	PERFORM @extschema@.chpg_history_check_service(service);
+	PERFORM @extschema@._chpg_history_check_service(service);
 	PERFORM @extschema@._chpg_history_enter();
 	IF grain NOT IN ('hour', 'day') THEN
 		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
@@ -118,7 +118,7 @@ BEGIN
 	END IF;
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	IF service IS NOT NULL THEN
-		ids := ARRAY(SELECT h.service_id FROM @extschema@.chpg_history_services(service, NULL::text) h);
+		ids := ARRAY(SELECT h.service_id FROM @extschema@._chpg_history_services(service, NULL::text) h);
 	END IF;
 	RETURN QUERY
 	WITH known AS (
@@ -184,7 +184,7 @@ DECLARE
 BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	SELECT l.requests, l.seconds, least(settings.reserve, l.requests) AS reserve INTO rate
-	FROM @extschema@._chpg_rate_limit(@extschema@.chpg_history_server(server)) l;
+	FROM @extschema@._chpg_rate_limit(@extschema@._chpg_history_server(server)) l;
 	RETURN QUERY
 	SELECT d.grain_due, count(*), sum(w.requests)::bigint,
 		coalesce(greatest(ceil(round(sum(w.periods), 6)) - 1, 0), 0)::double precision * coalesce(rate.seconds, 0)
@@ -211,7 +211,7 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	owner := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'service'::regclass);
 	IF pg_has_role(owner, 'USAGE') AND current_setting('transaction_read_only') = 'off' AND NOT EXISTS (SELECT FROM service) THEN
-		PERFORM @extschema@.chpg_capture_services(NULL::text);
+		PERFORM @extschema@._chpg_capture_services(NULL::text);
 	END IF;
 	RETURN QUERY
 	SELECT p.* FROM @extschema@._chpg_history_plan(NULL::text, NULL::text, NULL::text, NULL::integer) p
@@ -222,7 +222,7 @@ $$;
 COMMENT ON FUNCTION chpg_history_cost() IS
 'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at the rate limit of the server that is used where none is named, of which the setting reserve leaves some to others; what answers take themselves comes on top. Sends no request, but 1 while the history knows no service yet, to note them, if the caller owns it. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
 
-CREATE FUNCTION chpg_capture_services(server text)
+CREATE FUNCTION _chpg_capture_services(server text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -230,7 +230,7 @@ SET chpg.cache_ttl = 0
 AS $$
 DECLARE
 	changed integer;
-	asked text := @extschema@.chpg_history_server(server);
+	asked text := @extschema@._chpg_history_server(server);
 	present @extschema@.chpg_service_row[];
 BEGIN
 	PERFORM @extschema@._chpg_history_lock();
@@ -253,11 +253,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_services(text) IS
+COMMENT ON FUNCTION _chpg_capture_services(text) IS
 'Notes what the services of a server are now; returns how many are new or have changed. 1 request. For chpg_capture.';
 
 /* Bounds are written, and read again, in one form whatever the session's is. */
-CREATE FUNCTION chpg_history_partition(grain text, at timestamptz)
+CREATE FUNCTION _chpg_history_partition(grain text, at timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET timezone = 'UTC'
@@ -276,13 +276,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
+COMMENT ON FUNCTION _chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
 
 /*
  * Patterns that have errors may have no duration, so that they come last.  All
  * arguments are given, with their types, so that no other function suits better.
  */
-CREATE FUNCTION chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
+CREATE FUNCTION _chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -320,11 +320,11 @@ BEGIN
 	FROM unnest(found) f
 	ON CONFLICT DO NOTHING;
 
-	PERFORM @extschema@.chpg_history_partition(grain, window_start);
-	DELETE FROM pattern p WHERE p.service_id = chpg_capture_patterns.service_id
-		AND p.grain = chpg_capture_patterns.grain AND p.window_start = chpg_capture_patterns.window_start;
+	PERFORM @extschema@._chpg_history_partition(grain, window_start);
+	DELETE FROM pattern p WHERE p.service_id = _chpg_capture_patterns.service_id
+		AND p.grain = _chpg_capture_patterns.grain AND p.window_start = _chpg_capture_patterns.window_start;
 	INSERT INTO pattern
-	SELECT DISTINCT ON (k.pattern_key) chpg_capture_patterns.service_id, grain, window_start, k.pattern_key,
+	SELECT DISTINCT ON (k.pattern_key) _chpg_capture_patterns.service_id, grain, window_start, k.pattern_key,
 		f.call_count, f.error_count, f.total_duration_us, f.avg_duration_us, f.max_duration_us,
 		f.p50_duration_us, f.p95_duration_us, f.p99_duration_us, f.total_rows, f.total_shared_blks_read,
 		f.total_shared_blks_hit, f.total_cpu_time_us, f.total_wal_bytes
@@ -334,7 +334,7 @@ BEGIN
 			coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0))
 	ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST;
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us, attempts, captured_at)
-	VALUES (chpg_capture_patterns.service_id, grain, window_start, window_end, 'ok', cardinality(found), cutoff IS NOT NULL,
+	VALUES (_chpg_capture_patterns.service_id, grain, window_start, window_end, 'ok', cardinality(found), cutoff IS NOT NULL,
 		cutoff, 1, now())
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 	SET status = 'ok', patterns = excluded.patterns, truncated = excluded.truncated, cutoff_us = excluded.cutoff_us,
@@ -342,10 +342,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_patterns(text, text, timestamptz, timestamptz, text) IS
-'Replaces the patterns of a window. 2 requests, 1 more for each further 500 patterns. For chpg_capture_window.';
+COMMENT ON FUNCTION _chpg_capture_patterns(text, text, timestamptz, timestamptz, text) IS
+'Replaces the patterns of a window. 2 requests, 1 more for each further 500 patterns. For _chpg_capture_window.';
 
-CREATE FUNCTION chpg_capture_metrics(service_id text, window_start timestamptz, window_end timestamptz, server text)
+CREATE FUNCTION _chpg_capture_metrics(service_id text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -357,22 +357,22 @@ BEGIN
 	END IF;
 	INSERT INTO metric_point AS m (service_id, metric, series, "time", unit, value)
 	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
-		chpg_capture_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
-	FROM @extschema@.chpg_metrics(window_start, window_end, chpg_capture_metrics.service_id, bucket, server) p
+		_chpg_capture_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
+	FROM @extschema@.chpg_metrics(window_start, window_end, _chpg_capture_metrics.service_id, bucket, server) p
 	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
 	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp"
 	ON CONFLICT ON CONSTRAINT metric_point_pkey DO UPDATE SET unit = excluded.unit, value = excluded.value;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
-'Keeps the points of a window''s time series. 1 request. For chpg_capture_window.';
+COMMENT ON FUNCTION _chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
+'Keeps the points of a window''s time series. 1 request. For _chpg_capture_window.';
 
 /*
  * What fails leaves the window as it was, and a word why.  Who had to wait for
  * another capture may find that it is done.
  */
-CREATE FUNCTION chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
+CREATE FUNCTION _chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
 	only_due boolean DEFAULT false)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
@@ -387,13 +387,13 @@ BEGIN
 	-- what cannot be used is no window's failure
 	PERFORM @extschema@._chpg_history_lock();
 	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
-			WHERE d.window_start = chpg_capture_window.window_start AND NOT d.lost) THEN
+			WHERE d.window_start = _chpg_capture_window.window_start AND NOT d.lost) THEN
 		RETURN NULL;
 	END IF;
 	BEGIN
-		PERFORM @extschema@.chpg_capture_patterns(service_id, grain, window_start, window_end, server);
+		PERFORM @extschema@._chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		IF grain = 'hour' THEN
-			PERFORM @extschema@.chpg_capture_metrics(service_id, window_start, window_end, server);
+			PERFORM @extschema@._chpg_capture_metrics(service_id, window_start, window_end, server);
 		END IF;
 		RETURN NULL;
 	EXCEPTION WHEN OTHERS THEN
@@ -409,10 +409,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
+COMMENT ON FUNCTION _chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
 'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why that failed, or null. 3 requests for an hour, 2 for a day, 1 more for each further 500 patterns. For chpg_capture.';
 
-CREATE FUNCTION chpg_capture_lost()
+CREATE FUNCTION _chpg_capture_lost()
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -430,10 +430,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_lost() IS
+COMMENT ON FUNCTION _chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
-CREATE FUNCTION chpg_capture_must_wait(server text)
+CREATE FUNCTION _chpg_capture_must_wait(server text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -441,20 +441,20 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN EXISTS (SELECT FROM @extschema@.chpg_budget b
-		WHERE b.server = @extschema@.chpg_history_server(chpg_capture_must_wait.server)
-			AND (b.waiting > 0 OR b.free < least(@extschema@.chpg_history_setting('reserve'::text)::integer,
+		WHERE b.server = @extschema@._chpg_history_server(_chpg_capture_must_wait.server)
+			AND (b.waiting > 0 OR b.free < least(@extschema@._chpg_history_setting('reserve'::text)::integer,
 				substring(b.rate_limit FROM '^[0-9]+')::integer)));
 END
 $$;
 
-COMMENT ON FUNCTION chpg_capture_must_wait(text) IS
+COMMENT ON FUNCTION _chpg_capture_must_wait(text) IS
 'Whether somebody waits for the budget of the server''s key, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
 
-CREATE PROCEDURE _chpg_check_nonatomic(caller text, hint text)
+CREATE PROCEDURE _chpg_check_capture()
 LANGUAGE C
-AS 'MODULE_PATHNAME', 'chpg_check_nonatomic';
+AS 'MODULE_PATHNAME', 'chpg_check_capture';
 
-COMMENT ON PROCEDURE _chpg_check_nonatomic(text, text) IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
+COMMENT ON PROCEDURE _chpg_check_capture() IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
 
 CREATE FUNCTION _chpg_tell_progress(told timestamptz, done bigint, windows bigint)
 RETURNS timestamptz
@@ -493,20 +493,19 @@ DECLARE
 	plan record;
 	told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-	CALL @extschema@._chpg_check_nonatomic('chpg_capture'::text,
-		'Call it on its own: psql -c "SET ..." -c "CALL chpg_capture()".'::text);
-	PERFORM @extschema@.chpg_capture_services(server);
-	PERFORM @extschema@.chpg_history_check_service(service);
+	CALL @extschema@._chpg_check_capture();
+	PERFORM @extschema@._chpg_capture_services(server);
+	PERFORM @extschema@._chpg_history_check_service(service);
 	COMMIT;
-	PERFORM @extschema@.chpg_capture_lost();
+	PERFORM @extschema@._chpg_capture_lost();
 	COMMIT;
 	SELECT p.windows, p.requests, p.seconds INTO plan
-	FROM @extschema@._chpg_history_plan(grain, service, @extschema@.chpg_history_server(server), max_windows) p
+	FROM @extschema@._chpg_history_plan(grain, service, @extschema@._chpg_history_server(server), max_windows) p
 	WHERE p.grain_due IS NULL;
 	IF plan.seconds > 60 THEN
 		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', plan.windows, plan.requests, plan.seconds;
 	END IF;
-	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@.chpg_history_server(server)) d
+	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@._chpg_history_server(server)) d
 			WHERE NOT d.lost LOOP
 		IF tried >= max_windows THEN
 			windows_left := windows_left + 1;
@@ -519,12 +518,12 @@ BEGIN
 			CONTINUE;
 		END IF;
 		waits := 0;
-		WHILE waits < 600 AND @extschema@.chpg_capture_must_wait(server) LOOP
+		WHILE waits < 600 AND @extschema@._chpg_capture_must_wait(server) LOOP
 			COMMIT;
 			PERFORM pg_catalog.pg_sleep(0.1);
 			waits := waits + 1;
 		END LOOP;
-		failure := @extschema@.chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server, true);
+		failure := @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server, true);
 		COMMIT;
 		tried := tried + 1;
 		CONTINUE WHEN failure IS NULL;

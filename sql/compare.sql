@@ -4,7 +4,7 @@
  * Windows come from the history where it has them, else from the API.
  */
 
-CREATE FUNCTION chpg_check_period(name text, period tstzrange)
+CREATE FUNCTION _chpg_check_period(name text, period tstzrange)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -22,16 +22,16 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_check_period(text, tstzrange) IS 'Error 22004 or 22023 unless it is a window that can be asked for. For the functions that compare.';
+COMMENT ON FUNCTION _chpg_check_period(text, tstzrange) IS 'Error 22004 or 22023 unless it is a window that can be asked for. For the functions that compare.';
 
-CREATE FUNCTION chpg_check_periods(baseline tstzrange, period tstzrange)
+CREATE FUNCTION _chpg_check_periods(baseline tstzrange, period tstzrange)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_check_period('baseline', baseline);
-	PERFORM @extschema@.chpg_check_period('period', period);
+	PERFORM @extschema@._chpg_check_period('baseline', baseline);
+	PERFORM @extschema@._chpg_check_period('period', period);
 	IF upper(baseline) > lower(period) THEN
 		RAISE EXCEPTION 'baseline "%" does not end before period "%" begins', baseline, period
 			USING ERRCODE = 'invalid_parameter_value',
@@ -40,7 +40,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_check_periods(tstzrange, tstzrange) IS 'Error 22004 or 22023 unless these are two windows, one before the other. For the functions that compare.';
+COMMENT ON FUNCTION _chpg_check_periods(tstzrange, tstzrange) IS 'Error 22004 or 22023 unless these are two windows, one before the other. For the functions that compare.';
 
 CREATE TYPE chpg_period_pattern_row AS (
 	source text,
@@ -106,137 +106,137 @@ $$;
  * The services that are meant.  A name is that of who has it now, or had it last;
  * what it was before it had another one is its own, too.
  */
-CREATE FUNCTION chpg_history_services(service text, server text)
+CREATE FUNCTION _chpg_history_services(service text, server text)
 RETURNS TABLE (service_id text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	SELECT DISTINCT s.service_id
 	FROM service s
-	WHERE (chpg_history_services.server IS NULL OR s.server = chpg_history_services.server)
-		AND (chpg_history_services.service IS NULL OR s.service_id = chpg_history_services.service
-			OR s.service_id = (SELECT n.service_id FROM service n WHERE n.name = chpg_history_services.service
-					AND (chpg_history_services.server IS NULL OR n.server = chpg_history_services.server)
-				ORDER BY n.valid_to DESC, n.server = chpg_history_server(NULL) DESC, n.valid_from DESC LIMIT 1));
+	WHERE (_chpg_history_services.server IS NULL OR s.server = _chpg_history_services.server)
+		AND (_chpg_history_services.service IS NULL OR s.service_id = _chpg_history_services.service
+			OR s.service_id = (SELECT n.service_id FROM service n WHERE n.name = _chpg_history_services.service
+					AND (_chpg_history_services.server IS NULL OR n.server = _chpg_history_services.server)
+				ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL) DESC, n.valid_from DESC LIMIT 1));
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_services(text, text) IS
+COMMENT ON FUNCTION _chpg_history_services(text, text) IS
 'The ids of the services of the history that have an id or a name, or all; of one server, or of all. Sends no request. For the functions that compare. Error 55000: there is no history.';
 
 /*
  * The hours of a period that the history has.  Who may not read the history has
  * none, and asks the API.
  */
-CREATE FUNCTION chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION _chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT EXISTS (SELECT FROM @extschema@.chpg_history_state() h
+	IF NOT EXISTS (SELECT FROM @extschema@._chpg_history_state() h
 		WHERE CASE WHEN h.state IS NULL THEN (SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t), 'SELECT'))
 			FROM unnest('{capture,pattern,pattern_key,query_text,service,setting}'::text[]) t) END) THEN
 		RETURN;
 	END IF;
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	SELECT c.service_id, count(*), max(c.cutoff_us)
 	FROM capture c
-	JOIN chpg_history_services(chpg_period_hours.service, chpg_period_hours.server) s USING (service_id)
+	JOIN @extschema@._chpg_history_services(_chpg_period_hours.service, _chpg_period_hours.server) s USING (service_id)
 	WHERE c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= lower(period) AND c.window_end <= upper(period)
 	GROUP BY c.service_id;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_period_hours(tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_period_hours(tstzrange, text, text) IS
 'For each service, the hours of the period that the history has, and the greatest cut-off of those that were truncated, in microseconds; no row where the API is to be asked. Sends no request. For the functions that compare.';
 
-CREATE FUNCTION chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION _chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM chpg_period_hours(period, service, server));
+	SELECT EXISTS (SELECT FROM _chpg_period_hours(period, service, server));
 END;
 
-COMMENT ON FUNCTION chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
+COMMENT ON FUNCTION _chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
 
-CREATE FUNCTION chpg_bounded(value numeric)
+CREATE FUNCTION _chpg_bounded(value numeric)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 9223372036854775807), -9223372036854775807)::bigint END;
 END;
 
-COMMENT ON FUNCTION chpg_bounded(numeric) IS 'The value as bigint, or the nearest one that is. For the functions that compare.';
+COMMENT ON FUNCTION _chpg_bounded(numeric) IS 'The value as bigint, or the nearest one that is. For the functions that compare.';
 
-CREATE FUNCTION chpg_bounded(value double precision)
+CREATE FUNCTION _chpg_bounded(value double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 1e18), -1e18) END;
 END;
 
-COMMENT ON FUNCTION chpg_bounded(double precision) IS 'The value, at most 1e18 and at least -1e18, so that sums can be made. For the functions that compare.';
+COMMENT ON FUNCTION _chpg_bounded(double precision) IS 'The value, at most 1e18 and at least -1e18, so that sums can be made. For the functions that compare.';
 
 /* Where a counter is not told in some windows, it is taken to be there as in the others. */
-CREATE FUNCTION chpg_extrapolated(total double precision, known numeric, of numeric)
+CREATE FUNCTION _chpg_extrapolated(total double precision, known numeric, of numeric)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN known = of THEN total ELSE total / nullif(known, 0)::float8 * of::float8 END;
 END;
 
-COMMENT ON FUNCTION chpg_extrapolated(double precision, numeric, numeric) IS
+COMMENT ON FUNCTION _chpg_extrapolated(double precision, numeric, numeric) IS
 'A sum over some executions, or windows, as it would be over all; null if it is known of none. For the functions that compare.';
 
-CREATE FUNCTION chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION _chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH summed AS (
 		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
 			count(DISTINCT p.window_start)::integer AS buckets, count(*) AS windows, count(p.call_count) AS counted,
 			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
-			sum(chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
+			sum(@extschema@._chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
 			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
 			max(p.max_duration_us) AS max_us, min(p.p50_duration_us) AS p50_lo, max(p.p50_duration_us) AS p50_hi,
 			min(p.p95_duration_us) AS p95_lo, max(p.p95_duration_us) AS p95_hi, min(p.p99_duration_us) AS p99_lo, max(p.p99_duration_us) AS p99_hi,
-			sum(chpg_bounded(p.p95_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8 AS p95_us,
-			sum(chpg_bounded(p.p99_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8 AS p99_us,
+			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8 AS p95_us,
+			sum(@extschema@._chpg_bounded(p.p99_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8 AS p99_us,
 			sum(p.total_rows)::float8 AS rows, sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
 			sum(p.total_shared_blks_read)::float8 AS blks_read, sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
 			sum(p.total_shared_blks_hit)::float8 AS blks_hit, sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
-			sum(chpg_bounded(p.total_cpu_time_us)) AS cpu_us, sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
+			sum(@extschema@._chpg_bounded(p.total_cpu_time_us)) AS cpu_us, sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
 			sum(p.total_wal_bytes)::float8 AS wal_bytes, sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
 		FROM pattern p
-		JOIN chpg_history_services(chpg_period_of_history.service, chpg_period_of_history.server) s USING (service_id)
+		JOIN @extschema@._chpg_history_services(_chpg_period_of_history.service, _chpg_period_of_history.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)
 		JOIN query_text t USING (text_id)
 		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period)
 		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
 	SELECT 'history', service_id, query_id, db_name, db_user, db_operation, app, query_text, buckets,
-		chpg_bounded(chpg_extrapolated(calls::float8, counted, windows)::numeric), chpg_bounded(errors),
-		chpg_extrapolated(chpg_extrapolated(total_us, timed, calls), counted, windows), total_us / nullif(timed, 0)::float8, max_us,
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(calls::float8, counted, windows)::numeric), @extschema@._chpg_bounded(errors),
+		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows), total_us / nullif(timed, 0)::float8, max_us,
 		p50_lo, p50_hi, p95_lo, p95_hi, p95_us, p99_lo, p99_hi, p99_us,
-		chpg_bounded(chpg_extrapolated(chpg_extrapolated(rows, rows_of, calls), counted, windows)::numeric),
-		chpg_bounded(chpg_extrapolated(chpg_extrapolated(blks_read, read_of, calls), counted, windows)::numeric),
-		chpg_bounded(chpg_extrapolated(chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)::numeric),
-		chpg_extrapolated(chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows),
-		chpg_bounded(chpg_extrapolated(chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)::numeric)
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(rows, rows_of, calls), counted, windows)::numeric),
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(blks_read, read_of, calls), counted, windows)::numeric),
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)::numeric),
+		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows),
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)::numeric)
 	FROM summed;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
+COMMENT ON FUNCTION _chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
 
 CREATE FUNCTION chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
@@ -244,9 +244,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_check_period('period', period);
-	IF @extschema@.chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_period_of_history(period, service, server);
+	PERFORM @extschema@._chpg_check_period('period', period);
+	IF @extschema@._chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_history(period, service, server);
 	ELSE
 		RETURN QUERY
 		SELECT 'api', p.service_id, p.query_id, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
@@ -267,7 +267,7 @@ COMMENT ON FUNCTION chpg_period_patterns(tstzrange, text, text) IS
  * Whether the hours of a period are mostly worse than those of the baseline were.
  * A pattern's hour is one, whatever number of texts it had in it.
  */
-CREATE FUNCTION chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION _chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint)
 LANGUAGE plpgsql VOLATILE
@@ -275,9 +275,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	enough double precision := @extschema@.chpg_limit('500', 'calls_of_hour');
+	enough double precision := @extschema@._chpg_limit('500', 'calls_of_hour');
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH chosen AS (
 		SELECT p.*, true AS before FROM pattern p
@@ -287,10 +287,10 @@ BEGIN
 		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
 	), measured AS (
 		SELECT p.before, p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, p.window_start,
-			sum(chpg_bounded(p.p95_duration_us) * p.call_count) / sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL)::float8 AS p95_us,
-			sum(chpg_bounded(p.total_duration_us)) / sum(p.call_count)::float8 AS avg_us
+			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count) / sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL)::float8 AS p95_us,
+			sum(@extschema@._chpg_bounded(p.total_duration_us)) / sum(p.call_count)::float8 AS avg_us
 		FROM chosen p
-		JOIN chpg_history_services(chpg_worse_hours.service, chpg_worse_hours.server) s USING (service_id)
+		JOIN @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)
 		WHERE p.grain = 'hour' AND p.call_count > 0 AND p.total_duration_us IS NOT NULL
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
@@ -311,7 +311,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_worse_hours(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_worse_hours(tstzrange, tstzrange, text, text) IS
 'For each pattern with enough executions in an hour (CHPG500, calls_of_hour): hours of the period, and those of them whose 95th percentile, or mean, is above nine tenths of the baseline''s. Sends no request. For chpg_compare. Error 55000: there is no history.';
 
 CREATE TYPE chpg_change_row AS (
@@ -364,7 +364,7 @@ COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are w
 COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or an improvement of too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
 /* Two windows, pattern by pattern, as counters for each execution. */
-CREATE FUNCTION chpg_pair_patterns(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_pair_patterns(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8)
 LANGUAGE sql VOLATILE
@@ -382,10 +382,10 @@ BEGIN ATOMIC
 	FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app);
 END;
 
-COMMENT ON FUNCTION chpg_pair_patterns(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, without those of no query id. For chpg_compare.';
+COMMENT ON FUNCTION _chpg_pair_patterns(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, without those of no query id. For chpg_compare.';
 
 /* From the faster to the slower one. */
-CREATE FUNCTION chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
+CREATE FUNCTION _chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -408,21 +408,21 @@ BEGIN ATOMIC
 	) counters;
 END;
 
-COMMENT ON FUNCTION chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
+COMMENT ON FUNCTION _chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
 
-CREATE FUNCTION chpg_improvement_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
+CREATE FUNCTION _chpg_improvement_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE cause WHEN 'more rows' THEN 'fewer rows' WHEN 'more blocks' THEN 'fewer blocks' WHEN 'colder cache' THEN 'warmer cache'
 		WHEN 'waiting' THEN 'less waiting' WHEN 'computing' THEN 'less computing' ELSE cause END
-	FROM (SELECT chpg_change_cause(b, a) AS cause) c;
+	FROM (SELECT _chpg_change_cause(b, a) AS cause) c;
 END;
 
-COMMENT ON FUNCTION chpg_improvement_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes less time than it did, as far as its counters tell. For chpg_compare.';
+COMMENT ON FUNCTION _chpg_improvement_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes less time than it did, as far as its counters tell. For chpg_compare.';
 
 /* Two windows, with what is known of each, and what counts. */
-CREATE FUNCTION chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint, hours_a float8, hours_b float8,
@@ -434,15 +434,15 @@ AS $$
 DECLARE
 	length_a double precision := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
 	length_b double precision := extract(epoch FROM upper(period) - lower(period)) / 3600;
-	history_a boolean := @extschema@.chpg_history_has(baseline, service, server);
-	history_b boolean := @extschema@.chpg_history_has(period, service, server);
-	least_s double precision := @extschema@.chpg_limit('500', 'excess_s');
-	least_share double precision := @extschema@.chpg_limit('500', 'excess_share');
+	history_a boolean := @extschema@._chpg_history_has(baseline, service, server);
+	history_b boolean := @extschema@._chpg_history_has(period, service, server);
+	least_s double precision := @extschema@._chpg_limit('500', 'excess_s');
+	least_share double precision := @extschema@._chpg_limit('500', 'excess_share');
 BEGIN
 	RETURN QUERY
 	WITH worse AS MATERIALIZED (
 		SELECT w.* FROM (SELECT WHERE history_a AND history_b) h,
-			@extschema@.chpg_worse_hours(baseline, period, service, server) w
+			@extschema@._chpg_worse_hours(baseline, period, service, server) w
 	), pairs AS (
 		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.baseline_hours,
 			CASE WHEN history_a THEN ha.hours WHEN count((p.a).service_id) OVER of_service > 0 THEN length_a END AS hours_a,
@@ -450,10 +450,10 @@ BEGIN
 			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
 			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) / 1e6 AS excess_s,
 			greatest(least_s, least_share * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
-		FROM @extschema@.chpg_pair_patterns(baseline, period, service, server) p
+		FROM @extschema@._chpg_pair_patterns(baseline, period, service, server) p
 		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
-		LEFT JOIN @extschema@.chpg_period_hours(baseline, service, server) ha USING (service_id)
-		LEFT JOIN @extschema@.chpg_period_hours(period, service, server) hb USING (service_id)
+		LEFT JOIN @extschema@._chpg_period_hours(baseline, service, server) ha USING (service_id)
+		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) hb USING (service_id)
 		WINDOW of_service AS (PARTITION BY p.service_id)
 	)
 	SELECT p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, p.query_text, p.a, p.b, p.share_a, p.share_b,
@@ -470,7 +470,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, with what a judgement needs. As chpg_compare, which judges.';
+COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, with what a judgement needs. As chpg_compare, which judges.';
 
 /*
  * Under no change, an hour of the period is above nine tenths of the baseline's
@@ -479,7 +479,7 @@ COMMENT ON FUNCTION chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'T
  * is much slower counts then.  Too few executions for hours tell nothing: one long
  * one would do.  The numbers are in chpg_rule, under CHPG500.
  */
-CREATE FUNCTION chpg_judge_change(m record, numbers jsonb)
+CREATE FUNCTION _chpg_judge_change(m record, numbers jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -526,7 +526,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_judge_change(record, jsonb) IS 'What a row of chpg_measure_changes means, by the numbers of chpg_limits. For chpg_compare.';
+COMMENT ON FUNCTION _chpg_judge_change(record, jsonb) IS 'What a row of _chpg_measure_changes means, by the numbers of _chpg_limits. For chpg_compare.';
 
 CREATE FUNCTION chpg_compare(
 	baseline tstzrange,
@@ -539,15 +539,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	numbers jsonb := @extschema@.chpg_limits();
+	numbers jsonb := @extschema@._chpg_limits();
 BEGIN
-	PERFORM @extschema@.chpg_check_periods(baseline, period);
+	PERFORM @extschema@._chpg_check_periods(baseline, period);
 	RETURN QUERY
 	SELECT change, service_id, query_id, db_name, db_user, db_operation, app, query_text,
 		(a).call_count / hours_a, (b).call_count / hours_b, (a).avg_duration_us, (b).avg_duration_us,
 		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, share_a, share_b, excess_s,
-		CASE change WHEN 'regressed' THEN @extschema@.chpg_change_cause(a, b)
-			WHEN 'improved' THEN @extschema@.chpg_improvement_cause(a, b) END,
+		CASE change WHEN 'regressed' THEN @extschema@._chpg_change_cause(a, b)
+			WHEN 'improved' THEN @extschema@._chpg_improvement_cause(a, b) END,
 		hours_p95 || '/' || hours,
 		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
 			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND coalesce(hours, 0) < 3 THEN 'low'
@@ -555,11 +555,15 @@ BEGIN
 				OR (change IN ('regressed', 'improved') AND coalesce(hours, 0) < 3) THEN 'medium'
 			ELSE 'high' END
 	FROM (
-		SELECT m.*, @extschema@.chpg_judge_change(m, numbers) AS change
-		FROM @extschema@.chpg_measure_changes(baseline, period, service, server) m
+		SELECT m.*, @extschema@._chpg_judge_change(m, numbers) AS change
+		FROM @extschema@._chpg_measure_changes(baseline, period, service, server) m
 		OFFSET 0
 	) judged
 	ORDER BY abs(coalesce(excess_s, (b).total_duration_us / 1e6, -(a).total_duration_us / 1e6)) DESC;
+	IF NOT FOUND THEN
+		RAISE NOTICE 'no patterns are known of either window'
+			USING HINT = 'The history has what was captured, the API one to seven days.';
+	END IF;
 END
 $$;
 

@@ -136,6 +136,15 @@ BEGIN
 		RAISE EXCEPTION 'argument "%" must not be null',
 			CASE WHEN cache_key IS NULL THEN 'cache_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
 			USING ERRCODE = 'null_value_not_allowed';
+	ELSIF reason NOT IN ('false_positive', 'accepted_risk', 'wont_fix') THEN
+		RAISE EXCEPTION 'invalid value for "reason": "%"', reason
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give false_positive, accepted_risk or wont_fix.';
+	ELSIF cache_key !~ '^CHPG[0-9]{3}:' THEN
+		RAISE EXCEPTION 'invalid value for "cache_key": "%"', cache_key
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what chpg_findings has in its column cache_key.';
+	ELSIF muted_until <= now() THEN
+		RAISE EXCEPTION 'invalid value for "muted_until": "%"', muted_until
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time to come; chpg_unmute ends a muting.';
 	END IF;
 	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_by, muted_until)
 	VALUES (cache_key, reason, note, session_user, muted_until)
@@ -146,7 +155,7 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_mute(text, text, text, timestamptz) IS
-'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Errors: 22004, 23514 another reason.';
+'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Errors: 22004, 22023 another reason, what is no cache_key, or a time that is over.';
 
 CREATE FUNCTION chpg_unmute(cache_key text)
 RETURNS boolean
@@ -166,19 +175,19 @@ COMMENT ON FUNCTION chpg_unmute(text) IS 'Ends the muting of a finding; whether 
 
 REVOKE EXECUTE ON FUNCTION chpg_mute(text, text, text, timestamptz), chpg_unmute(text) FROM PUBLIC;
 
-CREATE FUNCTION chpg_limit(rule_id text, parameter text)
+CREATE FUNCTION _chpg_limit(rule_id text, parameter text)
 RETURNS double precision
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT coalesce(t.value, r.default_value)
 	FROM chpg_rule r
 	LEFT JOIN chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter
-	WHERE r.rule_id = 'CHPG' || chpg_limit.rule_id AND r.parameter = chpg_limit.parameter;
+	WHERE r.rule_id = 'CHPG' || _chpg_limit.rule_id AND r.parameter = _chpg_limit.parameter;
 END;
 
-COMMENT ON FUNCTION chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
+COMMENT ON FUNCTION _chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
 
-CREATE FUNCTION chpg_limits()
+CREATE FUNCTION _chpg_limits()
 RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -187,16 +196,16 @@ BEGIN ATOMIC
 	LEFT JOIN chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter;
 END;
 
-COMMENT ON FUNCTION chpg_limits() IS 'All thresholds, by rule and parameter, such as 501.error_time_share. For the functions that compare.';
+COMMENT ON FUNCTION _chpg_limits() IS 'All thresholds, by rule and parameter, such as 501.error_time_share. For the functions that compare.';
 
-CREATE FUNCTION chpg_finding_key(VARIADIC parts text[])
+CREATE FUNCTION _chpg_finding_key(VARIADIC parts text[])
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT to_jsonb(parts)::text;
 END;
 
-COMMENT ON FUNCTION chpg_finding_key(text[]) IS 'What names a finding, of parts that may have any character. For the rules.';
+COMMENT ON FUNCTION _chpg_finding_key(text[]) IS 'What names a finding, of parts that may have any character. For the rules.';
 
 CREATE TYPE chpg_finding_row AS (
 	rule_id text,
@@ -230,7 +239,7 @@ COMMENT ON COLUMN chpg_finding_row.cache_key IS 'Names the finding, as long as i
 COMMENT ON COLUMN chpg_finding_row.muted IS 'Whether it is muted.';
 
 /* Patterns with what rules look at; those that do not count are left out. */
-CREATE FUNCTION chpg_pattern_facts(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_pattern_facts(period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	calls float8, total_us float8, avg_us float8, p95_hi_us float8, hours float8, time_share float8, active float8,
 	rows_per_call float8, blks_per_call float8, blks_per_row float8, hit_ratio float8, cpu_ratio float8,
@@ -243,7 +252,7 @@ BEGIN ATOMIC
 			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_share,
 			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
 		FROM chpg_period_patterns(period, service, server) p
-		LEFT JOIN chpg_period_hours(period, service, server) h USING (service_id)
+		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
 		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app <> 'bin/monitor'
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
@@ -253,38 +262,38 @@ BEGIN ATOMIC
 		total_shared_blks_hit / nullif(blks, 0), CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M', query_text,
-		chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
+		_chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
 	FROM counted
-	WHERE total_duration_us >= 1e6 * chpg_limit('100', 'total_s')
-		AND (time_share >= chpg_limit('100', 'time_share')
-			OR total_duration_us / 3.6e9 / hours >= chpg_limit('100', 'active_executions'));
+	WHERE total_duration_us >= 1e6 * _chpg_limit('100', 'total_s')
+		AND (time_share >= _chpg_limit('100', 'time_share')
+			OR total_duration_us / 3.6e9 / hours >= _chpg_limit('100', 'active_executions'));
 END;
 
-COMMENT ON FUNCTION chpg_pattern_facts(tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_pattern_facts(tstzrange, text, text) IS
 'The patterns of a period that take a noteworthy part of the time, with ratios; blocks for each row count an execution without rows as one. As chpg_period_patterns. For chpg_findings.';
 
 /* Each rule that holds for a pattern. */
-CREATE FUNCTION chpg_find_patterns(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_patterns(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH facts AS MATERIALIZED (
-		SELECT * FROM chpg_pattern_facts(period, service, server)
+		SELECT * FROM _chpg_pattern_facts(period, service, server)
 	), found AS (
 		SELECT f.*, r.*
 		FROM facts f
 		CROSS JOIN LATERAL (VALUES
 			('CHPG601', 'wait_bound', 'Long executions that wait',
-				CASE WHEN NOT nested AND avg_us >= chpg_limit('601', 'avg_us') AND cpu_ratio <= chpg_limit('601', 'cpu_ratio')
-						AND blks_per_call < chpg_limit('601', 'blks_per_call') AND calls >= chpg_limit('601', 'calls')
-					THEN CASE WHEN time_share >= chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
+				CASE WHEN NOT nested AND avg_us >= _chpg_limit('601', 'avg_us') AND cpu_ratio <= _chpg_limit('601', 'cpu_ratio')
+						AND blks_per_call < _chpg_limit('601', 'blks_per_call') AND calls >= _chpg_limit('601', 'calls')
+					THEN CASE WHEN time_share >= _chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks', round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
 				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. The counters do not tell which.',
 				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
 			('CHPG201', 'slow_write', 'Slow writes',
-				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= chpg_limit('201', 'calls')
-						AND avg_us >= chpg_limit('201', 'avg_us') AND time_share >= chpg_limit('201', 'time_share')
-					THEN CASE WHEN avg_us >= chpg_limit('201', 'error_avg_us') AND time_share >= chpg_limit('201', 'error_time_share')
+				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= _chpg_limit('201', 'calls')
+						AND avg_us >= _chpg_limit('201', 'avg_us') AND time_share >= _chpg_limit('201', 'time_share')
+					THEN CASE WHEN avg_us >= _chpg_limit('201', 'error_avg_us') AND time_share >= _chpg_limit('201', 'error_time_share')
 						THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms, %s rows and %s kB of WAL for each execution', round(avg_us::numeric / 1000, 1), round(rows_per_call), round(wal_bytes / calls / 1024)),
 				CASE WHEN rows_per_call >= 1000 THEN 'Each execution writes many rows.'
@@ -292,12 +301,12 @@ BEGIN ATOMIC
 				CASE WHEN rows_per_call >= 1000 THEN 'Write in parts that commit by themselves.'
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS, WAL) shows triggers and WAL; count the table''s indexes.' END, 'medium'),
 			('CHPG101', 'full_scan', 'Reads far more blocks than it returns rows',
-				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= chpg_limit('101', 'calls') AND coalesce(rows_per_call, 0) < chpg_limit('101', 'rows_per_call')
-						AND blks_per_row >= chpg_limit('101', 'blks_per_row') AND blks_per_call >= chpg_limit('101', 'blks_per_call')
+				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= _chpg_limit('101', 'calls') AND coalesce(rows_per_call, 0) < _chpg_limit('101', 'rows_per_call')
+						AND blks_per_row >= _chpg_limit('101', 'blks_per_row') AND blks_per_call >= _chpg_limit('101', 'blks_per_call')
 					THEN CASE WHEN aggregates THEN 'INFO'
-						WHEN blks_per_row >= chpg_limit('101', 'error_blks_per_row') AND blks_per_call >= chpg_limit('101', 'error_blks_per_call')
-							AND time_share >= chpg_limit('101', 'error_time_share') THEN 'ERROR'
-						WHEN blks_per_row >= chpg_limit('101', 'warn_blks_per_row') AND blks_per_call >= chpg_limit('101', 'warn_blks_per_call') THEN 'WARN'
+						WHEN blks_per_row >= _chpg_limit('101', 'error_blks_per_row') AND blks_per_call >= _chpg_limit('101', 'error_blks_per_call')
+							AND time_share >= _chpg_limit('101', 'error_time_share') THEN 'ERROR'
+						WHEN blks_per_row >= _chpg_limit('101', 'warn_blks_per_row') AND blks_per_call >= _chpg_limit('101', 'warn_blks_per_call') THEN 'WARN'
 						ELSE 'INFO' END END,
 				format('%s blocks for each row, %s (%s MB) for each execution', round(blks_per_row), round(blks_per_call), round(blks_per_call / 128)),
 				CASE WHEN aggregates THEN 'An aggregate has to read what it sums up.'
@@ -306,22 +315,22 @@ BEGIN ATOMIC
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS); then CREATE INDEX CONCURRENTLY on what it filters by, or ANALYZE.' END,
 				CASE WHEN aggregates OR rows_per_call IS NULL THEN 'low' ELSE 'medium' END),
 			('CHPG102', 'hot_loop', 'Very many short executions',
-				CASE WHEN avg_us <= chpg_limit('102', 'avg_us') AND calls >= chpg_limit('102', 'calls_per_h') * greatest(hours, 0.25)
-						AND calls / hours / 3600 >= chpg_limit('102', 'calls_per_s') AND time_share >= chpg_limit('102', 'time_share')
-						AND blks_per_call <= chpg_limit('102', 'blks_per_call')
-					THEN CASE WHEN time_share >= chpg_limit('102', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
+				CASE WHEN avg_us <= _chpg_limit('102', 'avg_us') AND calls >= _chpg_limit('102', 'calls_per_h') * greatest(hours, 0.25)
+						AND calls / hours / 3600 >= _chpg_limit('102', 'calls_per_s') AND time_share >= _chpg_limit('102', 'time_share')
+						AND blks_per_call <= _chpg_limit('102', 'blks_per_call')
+					THEN CASE WHEN time_share >= _chpg_limit('102', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s executions per second of %s ms', round((calls / hours / 3600)::numeric, 1), round(avg_us::numeric / 1000, 3)),
 				'An application asks row by row (N+1), or polls. An index does not help. Fast statements may be sampled, so that there are more.',
 				'Find the loop by application and text; ask for many at once, = ANY($1), or keep what it asks for.',
 				CASE WHEN rows_per_call <= 2 THEN 'high' ELSE 'medium' END),
 			('CHPG202', 'wal_hog', 'Writes most of the WAL',
-				CASE WHEN wal_share >= chpg_limit('202', 'wal_share') AND wal_bytes >= hours * chpg_limit('202', 'wal_bytes_per_h') THEN 'WARN' END,
+				CASE WHEN wal_share >= _chpg_limit('202', 'wal_share') AND wal_bytes >= hours * _chpg_limit('202', 'wal_bytes_per_h') THEN 'WARN' END,
 				format('%s %% of the WAL, %s MB per hour', round(wal_share::numeric * 100), round(wal_bytes / hours / 1048576)),
 				'WAL delays replicas and fills storage. Full-page images, unused indexes or updates that are not HOT may be the cause.',
 				'Write in batches; drop indexes that nobody uses; a lower fillfactor lets updates be HOT.', 'high'),
 			('CHPG607', 'huge_result', 'Very many rows for each execution',
-				CASE WHEN db_operation = 'SELECT' AND rows_per_call >= chpg_limit('607', 'rows_per_call')
-					THEN CASE WHEN rows_per_call >= chpg_limit('607', 'warn_rows_per_call') THEN 'WARN' ELSE 'INFO' END END,
+				CASE WHEN db_operation = 'SELECT' AND rows_per_call >= _chpg_limit('607', 'rows_per_call')
+					THEN CASE WHEN rows_per_call >= _chpg_limit('607', 'warn_rows_per_call') THEN 'WARN' ELSE 'INFO' END END,
 				format('%s rows for each execution', round(rows_per_call)),
 				'An export, or an application that reads more than it shows.',
 				'Read in pages or by a cursor, or aggregate in SQL.', 'high')
@@ -337,20 +346,20 @@ BEGIN ATOMIC
 	FROM found;
 END;
 
-COMMENT ON FUNCTION chpg_find_patterns(tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_find_patterns(tstzrange, text, text) IS
 'Findings of single patterns: wait bound, slow write, full scan, hot loop, WAL hog, huge result. As chpg_period_patterns. For chpg_findings.';
 
 /* Errors cannot be told from statements: they are recorded apart. */
-CREATE FUNCTION chpg_find_errors(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_errors(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'CHPG401', CASE WHEN ratio >= chpg_limit('401', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG401', CASE WHEN ratio >= _chpg_limit('401', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'Many errors', service_id, format('%s errors, %s %% of %s executions', errors, round(ratio::numeric * 100, 2), calls + errors),
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', round(ratio::numeric, 5)),
 		'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG401:' || chpg_finding_key(service_id, db_name, db_user, app), false
+		NULL::float8, 'medium', NULL::text[], 'CHPG401:' || _chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM (
 		SELECT service_id, db_name, db_user, app, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
@@ -358,14 +367,14 @@ BEGIN ATOMIC
 		FROM chpg_period_patterns(period, service, server)
 		GROUP BY 1, 2, 3, 4
 	) e
-	WHERE errors >= chpg_limit('401', 'errors') AND ratio >= chpg_limit('401', 'error_ratio');
+	WHERE errors >= _chpg_limit('401', 'errors') AND ratio >= _chpg_limit('401', 'error_ratio');
 END;
 
-COMMENT ON FUNCTION chpg_find_errors(tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_find_errors(tstzrange, text, text) IS
 'Findings of errors, for each database, user and application. As chpg_period_patterns. For chpg_findings.';
 
 /* Two shares, compared by the standard deviation of their difference. */
-CREATE FUNCTION chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -378,7 +387,7 @@ BEGIN ATOMIC
 			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service, server) a
 			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service, server) b
 		) p
-		WHERE p.service_id IN (SELECT h.service_id FROM chpg_period_hours(baseline, service, server) h)
+		WHERE p.service_id IN (SELECT h.service_id FROM _chpg_period_hours(baseline, service, server) h)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -387,27 +396,27 @@ BEGIN ATOMIC
 	), scores AS (
 		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
 	)
-	SELECT 'CHPG402', CASE WHEN r_b >= chpg_limit('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG402', CASE WHEN r_b >= _chpg_limit('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'More errors than before', service_id,
 		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', e_b, 'baseline_errors', e_a, 'z', round(z::numeric, 1)),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', NULL::text[], 'CHPG402:' || chpg_finding_key(service_id, db_name, db_user, app), false
+		NULL::float8, 'high', NULL::text[], 'CHPG402:' || _chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM scores
-	WHERE e_b >= chpg_limit('402', 'errors') AND z >= chpg_limit('402', 'z') AND r_b >= chpg_limit('402', 'factor') * r_a;
+	WHERE e_b >= _chpg_limit('402', 'errors') AND z >= _chpg_limit('402', 'z') AND r_b >= _chpg_limit('402', 'factor') * r_a;
 END;
 
-COMMENT ON FUNCTION chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
 'Findings of errors that are more than in the baseline. As chpg_period_patterns. For chpg_findings.';
 
-CREATE FUNCTION chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
 		CASE WHEN c.change = 'regressed' AND c.excess_s * c.avg_us * c.calls_per_h > 0
-				AND c.excess_s / nullif(c.calls_per_h * hours * c.avg_us / 1e6 / nullif(c.time_share, 0), 0) >= chpg_limit('501', 'error_time_share')
+				AND c.excess_s / nullif(c.calls_per_h * hours * c.avg_us / 1e6 / nullif(c.time_share, 0), 0) >= _chpg_limit('501', 'error_time_share')
 			THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN c.change = 'regressed' THEN 'Slower than before' ELSE 'New, and heavy' END, c.service_id,
 		CASE WHEN c.change = 'regressed'
@@ -429,21 +438,21 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
 		c.confidence, NULL::text[],
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
-			|| ':' || chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
+			|| ':' || _chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
 	FROM chpg_compare(baseline, period, service, server) c
-	JOIN chpg_period_hours(period, service, server) h USING (service_id)
+	JOIN _chpg_period_hours(period, service, server) h USING (service_id)
 	WHERE c.change = 'regressed'
-		OR (c.change IN ('new', 'new?') AND c.time_share >= chpg_limit('504', 'time_share'));
+		OR (c.change IN ('new', 'new?') AND c.time_share >= _chpg_limit('504', 'time_share'));
 END;
 
-COMMENT ON FUNCTION chpg_find_changes(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION _chpg_find_changes(tstzrange, tstzrange, text, text) IS
 'Findings of patterns that got slower, or are new. As chpg_compare. For chpg_findings.';
 
-CREATE FUNCTION chpg_find_cache(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_cache(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'CHPG301', CASE WHEN ratio < chpg_limit('301', 'error_hit_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG301', CASE WHEN ratio < _chpg_limit('301', 'error_hit_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'The buffer cache is too small for what is read', service_id,
 		format('%s %% of blocks are found in the buffer cache, of %s per hour', round(ratio::numeric * 100, 1), round(blks / hours)),
 		jsonb_build_object('hit_ratio', round(ratio::numeric, 4), 'blks_per_h', round(blks / hours), 'readers', readers),
@@ -456,27 +465,27 @@ BEGIN ATOMIC
 			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
 			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
 		FROM chpg_period_patterns(period, service, server)
-		LEFT JOIN chpg_period_hours(period, service, server) h USING (service_id)
+		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
 		GROUP BY 1
 	) s
-	WHERE ratio < chpg_limit('301', 'hit_ratio') AND blks >= hours * chpg_limit('301', 'blks_per_h');
+	WHERE ratio < _chpg_limit('301', 'hit_ratio') AND blks >= hours * _chpg_limit('301', 'blks_per_h');
 END;
 
-COMMENT ON FUNCTION chpg_find_cache(tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. As chpg_period_patterns. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_cache(tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. As chpg_period_patterns. For chpg_findings.';
 
-CREATE FUNCTION chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
+CREATE FUNCTION _chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
-		NULL::text[], concat_ws(':', r.rule_id, 'skipped', chpg_skipped.service_id), false
+	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
+		NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
 	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
 END;
 
-COMMENT ON FUNCTION chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
 
 /* As services are now, not in a period. */
-CREATE FUNCTION chpg_find_services(service text, server text)
+CREATE FUNCTION _chpg_find_services(service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -487,15 +496,15 @@ BEGIN ATOMIC
 		FROM chpg_config(service, server) c
 		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
 	)
-	SELECT 'CHPG701', CASE WHEN storage_used_percent >= chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG701', CASE WHEN storage_used_percent >= _chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
 		'Storage fills up', service_id, format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
 		jsonb_build_object('storage_used_percent', storage_used_percent, 'storage_limit_bytes', storage_limit_bytes),
 		'Data, WAL that a replica or a slot holds back, or temporary files.',
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
-	FROM health WHERE storage_used_percent >= chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
+	FROM health WHERE storage_used_percent >= _chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
 	UNION ALL
-	SELECT 'CHPG703', CASE WHEN used >= chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG703', CASE WHEN used >= _chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
 		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
 		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
 		'Applications hold more connections than they use, or lack a pooler.',
@@ -503,7 +512,7 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
 	FROM (SELECT h.*, coalesce(h.active_connections, 0) + coalesce(h.idle_connections, 0) AS used FROM health h) u
 	JOIN configured USING (service_id)
-	WHERE used >= chpg_limit('703', 'ratio') * max_connections
+	WHERE used >= _chpg_limit('703', 'ratio') * max_connections
 	UNION ALL
 	SELECT 'CHPG703', 'SKIPPED', 'Connections run out', h.service_id, 'max_connections is not known',
 		NULL, 'The API tells settings that were made only.', NULL, NULL::float8, NULL, NULL::text[], 'CHPG703:skipped:' || h.service_id, false
@@ -516,15 +525,15 @@ BEGIN ATOMIC
 	SELECT k.*
 	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
 		UNION ALL SELECT service WHERE service IS NOT NULL AND NOT EXISTS (SELECT FROM health)) s,
-		chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
+		_chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
 	WHERE NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
-COMMENT ON FUNCTION chpg_find_services(text, text) IS
+COMMENT ON FUNCTION _chpg_find_services(text, text) IS
 'Findings of storage and connections, as they are now. 1 request for the metrics, and those of chpg_config. For chpg_findings.';
 
 /* Services of an environment are meant to be alike. */
-CREATE FUNCTION chpg_find_drift(server text)
+CREATE FUNCTION _chpg_find_drift(server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -546,39 +555,39 @@ BEGIN ATOMIC
 		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || chpg_finding_key(service_id, component, name), false
+		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || _chpg_finding_key(service_id, component, name), false
 	FROM counted
-	WHERE services >= chpg_limit('706', 'services') AND alike * 2 < services;
+	WHERE services >= _chpg_limit('706', 'services') AND alike * 2 < services;
 END;
 
-COMMENT ON FUNCTION chpg_find_drift(text) IS
+COMMENT ON FUNCTION _chpg_find_drift(text) IS
 'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';
 
 /*
  * A service has hours while it is there, and since it was captured first; the last
  * one that is over may not have been captured yet.
  */
-CREATE FUNCTION chpg_find_quality(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_quality(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_history_enter();
+	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH lived AS (
 		SELECT s.service_id, max(s.valid_to) AS until,
-			least(min(s.noted_at) - chpg_history_setting('backfill')::interval,
+			least(min(s.noted_at) - @extschema@._chpg_history_setting('backfill')::interval,
 				(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
 		FROM service s
-		JOIN chpg_history_services(chpg_find_quality.service, chpg_find_quality.server) h USING (service_id)
+		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server) h USING (service_id)
 		GROUP BY s.service_id
 	), seen AS (
 		SELECT l.service_id, e.expected, count(c.window_start) AS captured, count(*) FILTER (WHERE c.truncated) AS truncated
 		FROM lived l
 		CROSS JOIN LATERAL (SELECT count(*) AS expected
 			FROM generate_series(date_bin('1 hour', greatest(lower(period), l.since) + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00Z'),
-				least(upper(period), l.until, now() - chpg_history_setting('settle')::interval - interval '1 hour') - interval '1 hour', '1 hour')) e
+				least(upper(period), l.until, now() - @extschema@._chpg_history_setting('settle')::interval - interval '1 hour') - interval '1 hour', '1 hour')) e
 		LEFT JOIN capture c ON c.service_id = l.service_id AND c.grain = 'hour' AND c.status = 'ok'
 			AND c.window_start >= lower(period) AND c.window_end <= upper(period)
 		GROUP BY l.service_id, e.expected
@@ -591,95 +600,95 @@ BEGIN
 		CASE WHEN captured = 0 THEN 'chpg_findings of this service alone asks the API.' ELSE 'See the view coverage of the history.' END,
 		NULL::float8, 'high', NULL::text[], 'CHPG801:' || CASE WHEN captured = 0 THEN 'skipped:' ELSE '' END || service_id, false
 	FROM seen
-	WHERE captured < expected * chpg_limit('801', 'coverage') OR truncated > 0;
+	WHERE captured < expected * @extschema@._chpg_limit('801', 'coverage') OR truncated > 0;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; SKIPPED for a service of which it has none. Sends no request. For chpg_findings. Error 55000: there is no history.';
+COMMENT ON FUNCTION _chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; SKIPPED for a service of which it has none. Sends no request. For chpg_findings. Error 55000: there is no history.';
 
 /* Rules that compare, for the services that have hours of both windows. */
-CREATE FUNCTION chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT @extschema@.chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}',
+	IF NOT @extschema@._chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG402,CHPG501,CHPG504}',
 			'There is no history, that you may read, of the period to compare.');
 		RETURN;
 	END IF;
 	RETURN QUERY
 	SELECT s.*
-	FROM @extschema@.chpg_period_hours(period, service, server) h,
-		@extschema@.chpg_skipped('{CHPG402,CHPG501,CHPG504}', 'The history has no hour of the baseline to compare with.', h.service_id) s
-	WHERE NOT EXISTS (SELECT FROM @extschema@.chpg_period_hours(baseline, service, server) b WHERE b.service_id = h.service_id);
-	IF @extschema@.chpg_history_has(baseline, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_changes(baseline, period, service, server);
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_error_spikes(baseline, period, service, server);
+	FROM @extschema@._chpg_period_hours(period, service, server) h,
+		@extschema@._chpg_skipped('{CHPG402,CHPG501,CHPG504}', 'The history has no hour of the baseline to compare with.', h.service_id) s
+	WHERE NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server) b WHERE b.service_id = h.service_id);
+	IF @extschema@._chpg_history_has(baseline, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_changes(baseline, period, service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_error_spikes(baseline, period, service, server);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_find_differences(tstzrange, tstzrange, text, text) IS 'Findings of what is not as it was; SKIPPED where the history has no hours to compare. Sends no request. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_differences(tstzrange, tstzrange, text, text) IS 'Findings of what is not as it was; SKIPPED where the history has no hours to compare. Sends no request. For chpg_findings.';
 
 /* Rules that ask how services are now: what the API does not answer, they skip. */
-CREATE FUNCTION chpg_find_present(service text, server text)
+CREATE FUNCTION _chpg_find_present(service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_services(service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_services(service, server);
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
 	END;
 	IF service IS NOT NULL THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG706}', 'Settings are compared with those of the whole fleet: give no service.');
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}', 'Settings are compared with those of the whole fleet: give no service.');
 		RETURN;
 	END IF;
 	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_drift(server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(server);
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG706}', SQLERRM);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}', SQLERRM);
 	END;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_find_present(text, text) IS 'Findings of storage, connections and settings. As chpg_find_services and chpg_find_drift. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_present(text, text) IS 'Findings of storage, connections and settings. As _chpg_find_services and _chpg_find_drift. For chpg_findings.';
 
-CREATE FUNCTION chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
+CREATE FUNCTION _chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF history_only AND NOT @extschema@.chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_skipped('{CHPG801}', 'The history, as far as you may read it, has no hour of the period.');
+	IF history_only AND NOT @extschema@._chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG801}', 'The history, as far as you may read it, has no hour of the period.');
 		RETURN;
 	END IF;
-	RETURN QUERY SELECT * FROM @extschema@.chpg_find_patterns(period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@.chpg_find_errors(period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@.chpg_find_cache(period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@.chpg_find_differences(baseline, period, service, server);
-	IF @extschema@.chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_quality(period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_differences(baseline, period, service, server);
+	IF @extschema@._chpg_history_has(period, service, server) THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(period, service, server);
 	END IF;
 	IF NOT history_only THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_find_present(service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_present(service, server);
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION chpg_all_findings(tstzrange, text, text, tstzrange, boolean) IS 'The findings of all rules. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_all_findings(tstzrange, text, text, tstzrange, boolean) IS 'The findings of all rules. For chpg_findings.';
 
 /*
  * A pattern has one finding, the worst.  What else was found of it, a rule over its
  * counters or a change, becomes a tag, and part of the evidence where that differs;
  * but what is muted hides nothing.
  */
-CREATE FUNCTION chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
+CREATE FUNCTION _chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -687,7 +696,7 @@ BEGIN ATOMIC
 		SELECT f.*, EXISTS (SELECT FROM chpg_finding_mute m WHERE m.cache_key = f.cache_key AND m.muted_until > now()) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.cache_key, length(f.rule_id) + 1) ELSE f.cache_key END AS subject,
 			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
-		FROM chpg_all_findings(period, service, server, baseline, history_only) f
+		FROM _chpg_all_findings(period, service, server, baseline, history_only) f
 	), ranked AS (
 		SELECT *, row_number() OVER (PARTITION BY service_id, subject, is_muted
 			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level),
@@ -706,7 +715,7 @@ BEGIN ATOMIC
 	WHERE f.place = 1;
 END;
 
-COMMENT ON FUNCTION chpg_primary_findings(tstzrange, text, text, tstzrange, boolean) IS
+COMMENT ON FUNCTION _chpg_primary_findings(tstzrange, text, text, tstzrange, boolean) IS
 'The findings of all rules, at most one for each pattern, besides a muted one. For chpg_findings.';
 
 /* Several rules look at the same answers. */
@@ -724,14 +733,14 @@ AS $$
 DECLARE
 	distance interval;  -- in hours, whose length no time zone changes
 BEGIN
-	PERFORM @extschema@.chpg_check_period('period', period);
+	PERFORM @extschema@._chpg_check_period('period', period);
 	IF baseline IS NULL THEN
 		distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
 		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	END IF;
-	PERFORM @extschema@.chpg_check_periods(baseline, period);
+	PERFORM @extschema@._chpg_check_periods(baseline, period);
 	RETURN QUERY
-	SELECT f.* FROM @extschema@.chpg_primary_findings(period, service, server, baseline, coalesce(history_only, false)) f
+	SELECT f.* FROM @extschema@._chpg_primary_findings(period, service, server, baseline, coalesce(history_only, false)) f
 	ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], f.level), f.impact_us DESC NULLS LAST, f.cache_key;
 END
 $$;

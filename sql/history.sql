@@ -17,7 +17,7 @@ COMMENT ON COLUMN chpg_history_place.schema_name IS 'Name of the schema.';
 SELECT pg_catalog.pg_extension_config_dump('chpg_history_place', '');
 GRANT SELECT ON chpg_history_place TO PUBLIC;
 
-CREATE FUNCTION chpg_history_is_in(schema name)
+CREATE FUNCTION _chpg_history_is_in(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -26,10 +26,10 @@ AS $$
 	FROM unnest('{setting,service,query_text,pattern_key,capture,pattern,metric_point}'::text[]) t
 $$;
 
-COMMENT ON FUNCTION chpg_history_is_in(name) IS 'Whether a schema, which the caller may use, has the tables of a history.';
+COMMENT ON FUNCTION _chpg_history_is_in(name) IS 'Whether a schema, which the caller may use, has the tables of a history.';
 
 /* What others make in a schema may be run by who uses it. */
-CREATE FUNCTION chpg_history_is_open(schema name)
+CREATE FUNCTION _chpg_history_is_open(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -38,10 +38,10 @@ AS $$
 		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
 $$;
 
-COMMENT ON FUNCTION chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
+COMMENT ON FUNCTION _chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
 
 /* Who owns the extension decides about the history, and who may be him. */
-CREATE FUNCTION chpg_history_is_foreign(schema name)
+CREATE FUNCTION _chpg_history_is_foreign(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -55,13 +55,13 @@ AS $$
 		WHERE n.nspname = schema AND NOT pg_has_role(o.owner, e.extowner, 'MEMBER'))
 $$;
 
-COMMENT ON FUNCTION chpg_history_is_foreign(name) IS 'Whether a schema has tables or functions of roles that are neither the extension''s owner nor superusers.';
+COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tables or functions of roles that are neither the extension''s owner nor superusers.';
 
 /*
  * Who has a schema decides what runs in it, and another one may have taken the
  * name of one that was dropped.
  */
-CREATE FUNCTION chpg_history_state()
+CREATE FUNCTION _chpg_history_state()
 RETURNS TABLE (schema_name name, state text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -70,16 +70,16 @@ AS $$
 		WHEN n.oid IS NULL THEN 'does not exist'
 		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') THEN format('belongs to "%s"', pg_get_userbyid(n.nspowner))
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
-		WHEN @extschema@.chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
-		WHEN @extschema@.chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
-		WHEN NOT @extschema@.chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
+		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
+		WHEN @extschema@._chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
+		WHEN NOT @extschema@._chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
 	FROM @extschema@.chpg_history_place h
 	CROSS JOIN pg_extension e
 	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name
 	WHERE e.extname = 'chpg';
 $$;
 
-COMMENT ON FUNCTION chpg_history_state() IS
+COMMENT ON FUNCTION _chpg_history_state() IS
 'The schema of the history, and why it cannot be used, or null; no row where there is no history.';
 
 /*
@@ -94,7 +94,7 @@ DECLARE
 	place name;
 	state text;
 BEGIN
-	SELECT h.schema_name, h.state INTO place, state FROM @extschema@.chpg_history_state() h;
+	SELECT h.schema_name, h.state INTO place, state FROM @extschema@._chpg_history_state() h;
 	IF place IS NULL THEN
 		RAISE EXCEPTION 'there is no history'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -115,23 +115,7 @@ $$;
 COMMENT ON FUNCTION _chpg_history_enter() IS
 'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
 
-CREATE FUNCTION chpg_history_enter()
-RETURNS name
-LANGUAGE plpgsql VOLATILE
-AS $$
-DECLARE
-	place name := @extschema@._chpg_history_enter();
-BEGIN
-	PERFORM pg_catalog.set_config('search_path',
-		pg_catalog.format('pg_catalog, %I, @extschema@, pg_temp', place::text), true);
-	RETURN place;
-END
-$$;
-
-COMMENT ON FUNCTION chpg_history_enter() IS
-'Sets search_path to the history and the extension, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
-
-CREATE FUNCTION chpg_history_check_service(service text)
+CREATE FUNCTION _chpg_history_check_service(service text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -139,7 +123,7 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	IF service IS NOT NULL AND NOT EXISTS (SELECT FROM service s
-			WHERE chpg_history_check_service.service IN (s.service_id, s.name)) THEN
+			WHERE _chpg_history_check_service.service IN (s.service_id, s.name)) THEN
 		RAISE EXCEPTION 'service "%" is not in the history', service
 			USING ERRCODE = 'undefined_object',
 				HINT = 'Give an id or a name that the table service of the history has.';
@@ -147,7 +131,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_check_service(text) IS 'Error 42704 unless the history knows a service of that id or name; null is all of them.';
+COMMENT ON FUNCTION _chpg_history_check_service(text) IS 'Error 42704 unless the history knows a service of that id or name; null is all of them.';
 
 /* The settings of captures: what they are at first, and within which bounds they may be changed. */
 CREATE FUNCTION _chpg_history_defaults()
@@ -225,7 +209,7 @@ $$;
 COMMENT ON FUNCTION _chpg_history_check_setting(text, text) IS
 'Error 22023 unless there is a setting of that name, and this is a value for it; 55000 if it is null.';
 
-CREATE FUNCTION chpg_history_create_tables()
+CREATE FUNCTION _chpg_history_create_tables()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -322,9 +306,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_create_tables() IS 'Makes the tables of the history in the first schema of search_path. For chpg_history_enable.';
+COMMENT ON FUNCTION _chpg_history_create_tables() IS 'Makes the tables of the history in the first schema of search_path. For chpg_history_enable.';
 
-CREATE FUNCTION chpg_history_comment_tables()
+CREATE FUNCTION _chpg_history_comment_tables()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -367,10 +351,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
+COMMENT ON FUNCTION _chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
 
 /* What is there may be run by captures, and is removed with the history. */
-CREATE FUNCTION chpg_history_check_schema(schema name)
+CREATE FUNCTION _chpg_history_check_schema(schema name)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -395,12 +379,12 @@ BEGIN
 	END IF;
 	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
 	problem := CASE
-		WHEN EXISTS (SELECT FROM @extschema@.chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN NULL
+		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
-		WHEN @extschema@.chpg_history_is_open(schema) THEN 'Others may create objects in it.'
-		WHEN @extschema@.chpg_history_is_foreign(schema) THEN 'It has objects of other roles.'
-		WHEN NOT @extschema@.chpg_history_is_in(schema)
+		WHEN @extschema@._chpg_history_is_open(schema) THEN 'Others may create objects in it.'
+		WHEN @extschema@._chpg_history_is_foreign(schema) THEN 'It has objects of other roles.'
+		WHEN NOT @extschema@._chpg_history_is_in(schema)
 				AND EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
 			'It has something else in it.' END;
 	IF problem IS NOT NULL THEN
@@ -411,7 +395,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_check_schema(name) IS
+COMMENT ON FUNCTION _chpg_history_check_schema(name) IS
 'Error 22004, 22023 or 55000 unless the schema is a new one, or the caller''s own and empty, or has a history. For chpg_history_enable.';
 
 CREATE FUNCTION chpg_history_enable(schema name)
@@ -423,8 +407,8 @@ DECLARE
 	place name;
 	gone boolean;
 BEGIN
-	PERFORM @extschema@.chpg_history_check_schema(schema);
-	SELECT h.schema_name, h.state IS NOT NULL INTO place, gone FROM @extschema@.chpg_history_state() h;
+	PERFORM @extschema@._chpg_history_check_schema(schema);
+	SELECT h.schema_name, h.state IS NOT NULL INTO place, gone FROM @extschema@._chpg_history_state() h;
 	IF place <> schema AND NOT gone THEN
 		RAISE EXCEPTION 'the history is in schema "%" already', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -438,12 +422,12 @@ BEGIN
 		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
 	END IF;
 	PERFORM set_config('search_path', format('%I, pg_catalog, pg_temp', schema), true);
-	IF NOT @extschema@.chpg_history_is_in(schema) THEN
-		PERFORM @extschema@.chpg_history_create_tables();
+	IF NOT @extschema@._chpg_history_is_in(schema) THEN
+		PERFORM @extschema@._chpg_history_create_tables();
 	END IF;
 	INSERT INTO setting SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
-	PERFORM @extschema@.chpg_history_comment_tables();
-	PERFORM @extschema@.chpg_history_create_views();
+	PERFORM @extschema@._chpg_history_comment_tables();
+	PERFORM @extschema@._chpg_history_create_views();
 END
 $$;
 

@@ -6,7 +6,7 @@
  * joined, since they cannot be combined.
  */
 
-CREATE FUNCTION chpg_history_create_pattern_view(grain text)
+CREATE FUNCTION _chpg_history_create_pattern_view(grain text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -35,9 +35,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_create_pattern_view(text) IS 'For chpg_history_create_views.';
+COMMENT ON FUNCTION _chpg_history_create_pattern_view(text) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION chpg_history_create_service_view(grain text)
+CREATE FUNCTION _chpg_history_create_service_view(grain text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -82,9 +82,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_create_service_view(text) IS 'For chpg_history_create_views.';
+COMMENT ON FUNCTION _chpg_history_create_service_view(text) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION chpg_history_create_other_views()
+CREATE FUNCTION _chpg_history_create_other_views()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -121,9 +121,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_create_other_views() IS 'For chpg_history_create_views.';
+COMMENT ON FUNCTION _chpg_history_create_other_views() IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION chpg_history_comment_views()
+CREATE FUNCTION _chpg_history_comment_views()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -189,20 +189,20 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_comment_views() IS 'For chpg_history_create_views.';
+COMMENT ON FUNCTION _chpg_history_comment_views() IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION chpg_history_create_views()
+CREATE FUNCTION _chpg_history_create_views()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-	PERFORM @extschema@.chpg_history_create_pattern_view(grain),
-		@extschema@.chpg_history_create_service_view(grain)
+	PERFORM @extschema@._chpg_history_create_pattern_view(grain),
+		@extschema@._chpg_history_create_service_view(grain)
 	FROM (VALUES ('hour'), ('day')) g(grain);
-	PERFORM @extschema@.chpg_history_create_other_views();
-	PERFORM @extschema@.chpg_history_comment_views();
+	PERFORM @extschema@._chpg_history_create_other_views();
+	PERFORM @extschema@._chpg_history_comment_views();
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_create_views() IS
+COMMENT ON FUNCTION _chpg_history_create_views() IS
 'Makes the views of the history, or replaces them, in the first schema of search_path. For chpg_history_enable.';

@@ -57,7 +57,7 @@ typedef struct Wait
 
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
-PG_FUNCTION_INFO_V1(chpg_check_nonatomic);
+PG_FUNCTION_INFO_V1(chpg_check_capture);
 
 static bool
 has_attribute(TupleDesc tupdesc, const char *name, size_t length)
@@ -304,29 +304,30 @@ service_row_type(Oid function)
 	return lookup_rowtype_tupdesc_copy(type, -1);
 }
 
-/* May a procedure end its transaction? */
-static bool
-can_commit(FunctionCallInfo fcinfo)
+/* Error unless a procedure may end its transaction. */
+static void
+check_nonatomic(FunctionCallInfo fcinfo, const char *procedure, const char *hint)
 {
 	CallContext *context = (CallContext *) fcinfo->context;
 
-	return IsA(context, CallContext) && !context->atomic && !IsSubTransaction();
+	if (context == NULL || !IsA(context, CallContext) || context->atomic ||
+		IsSubTransaction())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s() cannot run inside a transaction block", procedure),
+				 errhint("%s", hint)));
 }
 
 /*
- * CALL _chpg_check_nonatomic(caller, hint)
+ * CALL _chpg_check_capture()
  *
- * For procedures in SQL, which know only once they end a transaction.
+ * A procedure in PL/pgSQL knows only once it ends a transaction.
  */
 Datum
-chpg_check_nonatomic(PG_FUNCTION_ARGS)
+chpg_check_capture(PG_FUNCTION_ARGS)
 {
-	if (!can_commit(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("%s() cannot run inside a transaction block",
-						text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				 errhint("%s", text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+	check_nonatomic(fcinfo, "chpg_capture",
+					"Call it on its own: psql -c \"SET ...\" -c \"CALL chpg_capture()\".");
 	PG_RETURN_VOID();
 }
 
@@ -341,11 +342,8 @@ chpg_wait_until(PG_FUNCTION_ARGS)
 {
 	Wait		wait;
 
-	if (!can_commit(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("chpg_wait_until() cannot run inside a transaction block"),
-				 errhint("Call it on its own, or use chpg_wait().")));
+	check_nonatomic(fcinfo, "chpg_wait_until",
+					"Call it on its own, or use chpg_wait().");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	if (!begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait))
 		chpg_refuse_null("service");

@@ -308,7 +308,7 @@ is(request_count($url), 1, 'with one request for each poll');
 clear_faults($url);
 like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')"),
 	qr/NOTICE:  service "$ORDERS" is running after 0 s/, 'waiting without a snapshot');
-fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '2D000', qr/inside a transaction block/, 'not in a transaction');
+fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');
 
 # What cannot be right costs nothing
 for my $case (

@@ -262,7 +262,7 @@ $node->safe_psql('postgres', q{UPDATE more.setting SET value = '10 hours' WHERE 
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE status = 'lost'}), '>=', 5, 'hours that the API has no longer are lost');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_history_due('hour') WHERE lost}), 0, 'and not due any more');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
-$node->safe_psql('postgres', q{SELECT chpg_history_enter(), chpg_history_partition('hour', now() - interval '100 days')});
+$node->safe_psql('postgres', q{SELECT _chpg_history_enter(), _chpg_history_partition('hour', now() - interval '100 days')});
 is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, 'pattern_of_hour_', 'a partition of long ago is dropped');
 
 # A dump has all of it, and goes on elsewhere

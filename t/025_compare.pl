@@ -50,7 +50,7 @@ CREATE FUNCTION make_key(name text, operation text DEFAULT 'SELECT') RETURNS big
 	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
 	VALUES (hashtextextended(name, 1), 'db', 'app', operation, 'app', hashtextextended(name, 0)) RETURNING pattern_key
 $$;
-DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public.chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
 CREATE FUNCTION make_hours(service text, pattern_key bigint, first integer, last integer, calls integer, avg_us float8,
 	rows_per_call float8 DEFAULT 1, blks_per_call float8 DEFAULT 10, hit float8 DEFAULT 1, cpu float8 DEFAULT 0.5) RETURNS void LANGUAGE sql VOLATILE AS $$
 	INSERT INTO kept.capture SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', timestamptz '2026-05-10 01:00Z' + h * interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
@@ -135,7 +135,7 @@ $node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NUL
 is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'a time that is not told does not make it new');
 is($node->safe_psql('postgres', "SELECT change, avg_us / baseline_avg_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are of what is told');
 is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters that cannot be right end it');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
+is($node->safe_psql('postgres', "SELECT count(*) FROM _chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
 
 cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_h / baseline_calls_per_h FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
 $node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
@@ -215,5 +215,10 @@ my ($patterns, $false, $naive) = split /\|/, $changes;
 is($patterns, 50_000, 'all patterns are compared');
 cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms");
 cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patterns ($false in 50,000)");
+
+# Windows of which nobody knows anything
+my ($status, $rows, $notice) = $node->psql('postgres', q{SELECT count(*) FROM chpg_compare('[2020-01-01 00:00Z,2020-01-02 00:00Z)', '[2020-01-02 00:00Z,2020-01-03 00:00Z)')});
+is($rows, 0, 'no rows');
+like($notice, qr/NOTICE:  no patterns are known of either window/, 'are told of');
 
 done_testing();

@@ -42,7 +42,7 @@ is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($
 $node->safe_psql('postgres', <<'SQL');
 SELECT chpg_history_enable('kept');
 INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service'), ('t', '-infinity', now(), 'thrash');
-DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public.chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
 INSERT INTO kept.capture SELECT s, 'hour', h, h + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
 FROM generate_series(timestamptz '2026-05-10 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('s'), ('t')) v(s);
 
@@ -217,16 +217,17 @@ is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) 
 fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'cache_key' ], [ "'$key', NULL", 'reason' ];
 fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "cache_key" must not be null/, 'nothing to unmute');
 fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
-fails_with($node, "SELECT chpg_mute('$key', 'no reason')", '23514', qr/violates check constraint/, 'a reason that is none');
+fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_->[1]": .*HINT:  Give/s, "what is no $_->[1]") for
+	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'cache_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
 $node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
 is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'who is granted it may mute');
 # A dump has them.
-$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
+$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
-is($node->safe_psql('restored', q{SELECT chpg_limit('102', 'calls_per_s'), cache_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+is($node->safe_psql('restored', q{SELECT _chpg_limit('102', 'calls_per_s'), cache_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
 
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE default_value IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
 

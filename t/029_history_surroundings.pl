@@ -63,7 +63,7 @@ sql('REVOKE CREATE ON SCHEMA kept FROM mallory; ALTER TABLE kept.setting RENAME 
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "kept" lacks tables of the history/, 'a table that is not there');
 is(sql("SELECT count(*) > 0 FROM chpg_period_patterns($DAY)"), 't', 'the API is asked then');
 sql(q{ALTER TABLE kept.sitting RENAME TO setting; CREATE ROLE other_dba SUPERUSER; SET ROLE other_dba; SELECT chpg_history_enable('kept')});
-is(sql(q{SELECT count(*) FROM chpg_history_state() WHERE state IS NULL}), 1, 'another superuser may go on with it');
+is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'another superuser may go on with it');
 sql(q{SET ROLE mallory; CREATE SCHEMA shared; CREATE FUNCTION shared.format(text, text) RETURNS text LANGUAGE sql AS 'SELECT 1'; RESET ROLE; ALTER SCHEMA shared OWNER TO CURRENT_USER});
 sql('CREATE SCHEMA mine; CREATE TABLE mine.capture ()');
 sql('SELECT chpg_history_disable()');
@@ -91,8 +91,8 @@ sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
 	CREATE FUNCTION public.chpg_slow_patterns(from_date timestamptz, to_date timestamptz, service text, max_rows bigint, server text) RETURNS SETOF chpg_slow_pattern_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.chpg_metrics(from_date timestamptz, to_date timestamptz, service text, bucket interval, server varchar) RETURNS SETOF chpg_metric_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.chpg_history_due(only_lost boolean DEFAULT true) RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
-	CREATE FUNCTION public.chpg_history_setting(name name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
-	CREATE FUNCTION public.chpg_history_server(server varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public._chpg_history_setting(name name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public._chpg_history_server(server varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.format(text, name, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.format(text, name, text, text, timestamptz, timestamptz) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$});
@@ -124,7 +124,7 @@ for my $unusable (
 	}
 	set_to($name, $usual);
 }
-fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT chpg_history_setting('backfill')}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It is to be an interval, with its unit,/, 'one setting');
+fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT _chpg_history_setting('backfill')}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It is to be an interval, with its unit,/, 'one setting');
 set_to(backfill => '1 day');
 sql(q{INSERT INTO kept.setting VALUES ('keep_hours', '1 day', 'mistyped')});
 fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours" of the history\nDETAIL:  There are settle, /, 'a name that is none');
@@ -155,7 +155,7 @@ for my $zone ('Europe/Berlin', 'America/New_York', 'Asia/Kolkata')
 	is( sql(qq{SET timezone = '$zone'; SET datestyle = 'SQL, DMY';
 		SELECT count(*) > 290, bool_and(window_start = date_trunc('day', window_start, 'UTC') AND window_end - window_start = interval '24 hours') FROM chpg_history_due('day')}),
 		't|t', "$zone: days are whole");
-	sql(qq{SET timezone = '$zone'; SET datestyle = 'SQL, DMY'; SELECT chpg_history_enter(); SELECT chpg_history_partition('hour', m) FROM generate_series(now() - interval '300 days', now() - interval '60 days', interval '1 month') m});
+	sql(qq{SET timezone = '$zone'; SET datestyle = 'SQL, DMY'; SELECT _chpg_history_enter(); SELECT _chpg_history_partition('hour', m) FROM generate_series(now() - interval '300 days', now() - interval '60 days', interval '1 month') m});
 }
 is( sql(q{SELECT count(*) > 7, bool_and(pg_get_expr(relpartbound, oid) ~ '^FOR VALUES FROM \(''....-..-01 00:00:00\+00''\) TO \(''....-..-01 00:00:00\+00''\)$') FROM pg_class WHERE relname LIKE 'pattern_of_hour_%'}),
 	't|t', 'partitions begin and end with months');
@@ -226,7 +226,7 @@ $node->safe_psql('postgres', q{CALL chpg_capture('hour', server => 'third')});
 is(sql(q{SELECT string_agg(DISTINCT server || ' ' || valid_to, ', ') FROM kept.service WHERE service_id <> } . "'$common'"), 'chpg infinity, third infinity', 'and a server that was renamed goes on with its own');
 
 # A name is that of the server's own service.
-is(sql("SELECT count(*) FROM (SELECT name FROM chpg_services('third') WHERE id <> '$common') s, chpg_history_services(s.name, 'third') h"), 3, 'names of a server');
+is(sql("SELECT count(*) FROM (SELECT name FROM chpg_services('third') WHERE id <> '$common') s, _chpg_history_services(s.name, 'third') h"), 3, 'names of a server');
 # What failed and is skipped counts for nothing.
 sql(q{TRUNCATE kept.capture, kept.pattern; UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'});
 my ($failing) = sql(q{SELECT id FROM chpg_services('chpg') ORDER BY id LIMIT 1});
@@ -258,7 +258,7 @@ my $gone = sql('SELECT id FROM chpg_services(\'chpg\') ORDER BY id DESC LIMIT 1'
 sql("DELETE FROM kept.capture WHERE service_id = '$gone'; UPDATE kept.service SET valid_to = date_trunc('hour', now() - interval '25 hours') WHERE service_id = '$gone'");
 my $lacking = sql("SELECT count(*) FROM chpg_history_due('hour', '$gone') WHERE lost");
 cmp_ok($lacking, '>', 2, 'what nobody can have any more');
-sql('SELECT chpg_capture_lost()');
+sql('SELECT _chpg_capture_lost()');
 is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost' AND grain = 'hour'"), $lacking, 'is told');
 
 done_testing();

@@ -31,7 +31,7 @@ i_make_history() {
     psql -q -v ON_ERROR_STOP=1 -v days="$I_DAYS" <<'END'
 SELECT chpg_history_enable('kept') \g /dev/null
 SET search_path = kept, public;
-SELECT chpg_capture_services('history') \g /dev/null
+SELECT _chpg_capture_services('history') \g /dev/null
 SET search_path = kept, public;
 UPDATE service SET noted_at = now() - :days * interval '1 day';
 CREATE TEMPORARY TABLE sample AS
@@ -47,7 +47,7 @@ CREATE TEMPORARY TABLE hours AS
 SELECT h AS window_start FROM generate_series(date_trunc('hour', now()) - :days * interval '1 day',
     date_trunc('hour', now()) - interval '1 hour', interval '1 hour') h;
 SET search_path = pg_catalog, kept, public;
-SELECT chpg_history_partition('hour', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
+SELECT _chpg_history_partition('hour', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
 INSERT INTO capture SELECT s.service_id, 'hour', h.window_start, h.window_start + interval '1 hour', 'ok', 200, false, NULL, NULL, 1, now()
 FROM hours h, service s;
 INSERT INTO pattern
@@ -62,7 +62,7 @@ ORDER BY h.window_start, s.service_id, k.pattern_key;
 -- a day is like 24 hours
 INSERT INTO capture SELECT service_id, 'day', window_start, window_start + interval '1 day', 'ok', 200, false, NULL, NULL, 1, now()
 FROM capture WHERE extract(hour FROM window_start AT TIME ZONE 'UTC') = 0;
-SELECT chpg_history_partition('day', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
+SELECT _chpg_history_partition('day', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
 INSERT INTO pattern
 SELECT service_id, 'day', window_start, pattern_key, 24 * call_count, 24 * error_count, 24 * total_duration_us, avg_duration_us,
     max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us, 24 * total_rows,
@@ -81,7 +81,7 @@ END
 i_capture() {
     psql -q -At -v ON_ERROR_STOP=1 <<END | sed -n '$p'
 SELECT clock_timestamp() AS began \gset
-SELECT count(chpg_capture_window(service_id, 'hour', date_trunc('hour', now()) - n * interval '1 hour',
+SELECT count(_chpg_capture_window(service_id, 'hour', date_trunc('hour', now()) - n * interval '1 hour',
     date_trunc('hour', now()) - (n - 1) * interval '1 hour', 'history'))
 FROM generate_series(1, $I_CAPTURES) n, (SELECT service_id FROM kept.service LIMIT 1) s \g /dev/null
 SELECT round(extract(epoch FROM clock_timestamp() - :'began') * 1000 / $I_CAPTURES);

@@ -25,11 +25,11 @@ WHERE d.refclassid = 'pg_extension'::regclass
 -- Reading functions read, and say what they cost; writing ones are not for everybody
 SELECT proname, provolatile, proparallel, proretset, proisstrict, procost, prorows,
 	has_function_privilege('public', oid, 'EXECUTE') AS for_all
-FROM pg_proc WHERE proname LIKE 'chpg%' ORDER BY 1;
+FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
 
 -- Optional arguments come last, and the server after all others
 SELECT proname, pg_get_function_arguments(oid)
-FROM pg_proc WHERE proname LIKE 'chpg%' ORDER BY 1;
+FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
 
 -- Rows are composite types; these are the API's fields
 SELECT c.relname, string_agg(attname || ' ' || format_type(atttypid, atttypmod), E'\n' ORDER BY attnum) AS attributes
