@@ -29,7 +29,7 @@ FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
 
 -- Optional arguments come last, and the server after all others
 SELECT proname, pg_get_function_arguments(oid)
-FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
+FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1, 2;
 
 -- Rows are composite types; these are the API's fields
 SELECT c.relname, string_agg(attname || ' ' || format_type(atttypid, atttypmod), E'\n' ORDER BY attnum) AS attributes
