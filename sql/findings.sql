@@ -484,6 +484,29 @@ END;
 
 COMMENT ON FUNCTION _chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
 
+CREATE FUNCTION _chpg_skip_patterns(why text, service_id text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT k.*
+	FROM _chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}', why, service_id) k;
+END;
+
+COMMENT ON FUNCTION _chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
+
+CREATE FUNCTION _chpg_find_unknown(server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT k.*
+	FROM chpg_services(server) s,
+		_chpg_skip_patterns('The history does not know the service yet; the API is asked for one that is named.', s.id) k
+	WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
+		AND NOT EXISTS (SELECT FROM _chpg_history_services(NULL, server) h WHERE h.service_id = s.id);
+END;
+
+COMMENT ON FUNCTION _chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
+
 /* As services are now, not in a period. */
 CREATE FUNCTION _chpg_find_services(service text, server text)
 RETURNS SETOF chpg_finding_row
@@ -592,19 +615,22 @@ BEGIN
 			AND c.window_start >= lower(period) AND c.window_end <= upper(period)
 		GROUP BY l.service_id, e.expected
 	)
-	SELECT 'CHPG801', CASE WHEN captured = 0 THEN 'SKIPPED' ELSE 'INFO' END, 'The history is not complete', service_id,
-		format('%s of %s hours were captured, %s of them truncated', captured, greatest(expected, captured), truncated)
-			|| CASE WHEN captured = 0 THEN ': no rule could judge its patterns' ELSE '' END,
+	SELECT 'CHPG801', 'INFO', 'The history is not complete', service_id,
+		format('%s of %s hours were captured, %s of them truncated', captured, greatest(expected, captured), truncated),
 		jsonb_build_object('captured', captured, 'expected', expected, 'truncated', truncated),
 		'Captures failed, began later, or the API had the hours no longer. Sums are too low.',
-		CASE WHEN captured = 0 THEN 'chpg_findings of this service alone asks the API.' ELSE 'See the view coverage of the history.' END,
-		NULL::float8, 'high', NULL::text[], 'CHPG801:' || CASE WHEN captured = 0 THEN 'skipped:' ELSE '' END || service_id, false
+		'See the view coverage of the history.',
+		NULL::float8, 'high', NULL::text[], 'CHPG801:' || service_id, false
 	FROM seen
-	WHERE captured < expected * @extschema@._chpg_limit('801', 'coverage') OR truncated > 0;
+	WHERE captured < expected * @extschema@._chpg_limit('801', 'coverage') OR truncated > 0
+	UNION ALL
+	SELECT k.*
+	FROM seen, @extschema@._chpg_skip_patterns('The history has no hour of the period; the API is asked for a service that is named.', seen.service_id) k
+	WHERE captured = 0 AND expected > 0;
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; SKIPPED for a service of which it has none. Sends no request. For chpg_findings. Error 55000: there is no history.';
+COMMENT ON FUNCTION _chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; for a service of which it has none, SKIPPED of the rules over patterns. Sends no request. For chpg_findings. Error 55000: there is no history.';
 
 /* Rules that compare, for the services that have hours of both windows. */
 CREATE FUNCTION _chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
@@ -633,7 +659,7 @@ $$;
 COMMENT ON FUNCTION _chpg_find_differences(tstzrange, tstzrange, text, text) IS 'Findings of what is not as it was; SKIPPED where the history has no hours to compare. Sends no request. For chpg_findings.';
 
 /* Rules that ask how services are now: what the API does not answer, they skip. */
-CREATE FUNCTION _chpg_find_present(service text, server text)
+CREATE FUNCTION _chpg_find_present(service text, server text, of_history boolean)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -641,6 +667,9 @@ AS $$
 BEGIN
 	BEGIN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_services(service, server);
+		IF service IS NULL AND of_history THEN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_unknown(server);
+		END IF;
 	EXCEPTION WHEN OTHERS THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
 	END;
@@ -656,7 +685,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_find_present(text, text) IS 'Findings of storage, connections and settings. As _chpg_find_services and _chpg_find_drift. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_present(text, text, boolean) IS 'Findings of storage, connections and settings; and of what the history, if it was looked at, does not know. As _chpg_find_services, _chpg_find_unknown and _chpg_find_drift. For chpg_findings.';
 
 CREATE FUNCTION _chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
 RETURNS SETOF chpg_finding_row
@@ -665,7 +694,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF history_only AND NOT @extschema@._chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG801}', 'The history, as far as you may read it, has no hour of the period.');
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skip_patterns('The history, as far as you may read it, has no hour of the period.', NULL::text);
 		RETURN;
 	END IF;
 	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(period, service, server);
@@ -676,7 +705,7 @@ BEGIN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(period, service, server);
 	END IF;
 	IF NOT history_only THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_present(service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_present(service, server, @extschema@._chpg_history_has(period, service, server));
 	END IF;
 END
 $$;
