@@ -238,6 +238,21 @@ $$;
 
 COMMENT ON FUNCTION _chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
 
+CREATE FUNCTION _chpg_period_of_api(period tstzrange, service text, server text)
+RETURNS SETOF chpg_period_pattern_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT 'api', p.service_id, p.query_id, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
+		coalesce(p.app, ''), p.query_text, 1,
+		p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us,
+		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
+		p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
+		p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
+	FROM chpg_slow_patterns(lower(period), upper(period), service, server => server) p;
+END;
+
+COMMENT ON FUNCTION _chpg_period_of_api(tstzrange, text, text) IS 'The patterns of a period that the API has. As chpg_slow_patterns. For chpg_period_patterns.';
+
 CREATE FUNCTION chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS SETOF chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
@@ -248,14 +263,7 @@ BEGIN
 	IF @extschema@._chpg_history_has(period, service, server) THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_history(period, service, server);
 	ELSE
-		RETURN QUERY
-		SELECT 'api', p.service_id, p.query_id, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
-			coalesce(p.app, ''), p.query_text, 1,
-			p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us,
-			p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
-			p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
-			p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
-		FROM @extschema@.chpg_slow_patterns(lower(period), upper(period), service, server => server) p;
+		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_api(period, service, server);
 	END IF;
 END
 $$;
@@ -364,7 +372,7 @@ COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are w
 COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or an improvement of too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
 /* Two windows, pattern by pattern, as counters for each execution. */
-CREATE FUNCTION _chpg_pair_patterns(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_pair_patterns(before chpg_period_pattern_row[], after chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8)
 LANGUAGE sql VOLATILE
@@ -372,17 +380,17 @@ BEGIN ATOMIC
 	WITH a AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM chpg_period_patterns(baseline, service, server) r WHERE r.query_id <> 0
+		FROM unnest(before) r WHERE r.query_id <> 0
 	), b AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM chpg_period_patterns(period, service, server) r WHERE r.query_id <> 0
+		FROM unnest(after) r WHERE r.query_id <> 0
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, coalesce(b.query_text, a.query_text), a.r, b.r, a.share, b.share
 	FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app);
 END;
 
-COMMENT ON FUNCTION _chpg_pair_patterns(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, without those of no query id. For chpg_compare.';
+COMMENT ON FUNCTION _chpg_pair_patterns(chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, without those of no query id. For chpg_compare.';
 
 /* From the faster to the slower one. */
 CREATE FUNCTION _chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
@@ -422,7 +430,8 @@ END;
 COMMENT ON FUNCTION _chpg_improvement_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes less time than it did, as far as its counters tell. For chpg_compare.';
 
 /* Two windows, with what is known of each, and what counts. */
-CREATE FUNCTION _chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text,
+	before chpg_period_pattern_row[], after chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint, hours_a float8, hours_b float8,
@@ -450,7 +459,7 @@ BEGIN
 			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
 			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) / 1e6 AS excess_s,
 			greatest(least_s, least_share * (p.b).total_duration_us / nullif(p.share_b, 0) / 1e6) AS material_s
-		FROM @extschema@._chpg_pair_patterns(baseline, period, service, server) p
+		FROM @extschema@._chpg_pair_patterns(before, after) p
 		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
 		LEFT JOIN @extschema@._chpg_period_hours(baseline, service, server) ha USING (service_id)
 		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) hb USING (service_id)
@@ -470,7 +479,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text) IS 'The patterns of two windows side by side, with what a judgement needs. As chpg_compare, which judges.';
+COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text, chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, with what a judgement needs. Sends no request. For chpg_compare, which judges.';
 
 /*
  * Under no change, an hour of the period is above nine tenths of the baseline's
@@ -540,8 +549,13 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	numbers jsonb := @extschema@._chpg_limits();
+	before @extschema@.chpg_period_pattern_row[];
+	after @extschema@.chpg_period_pattern_row[];
 BEGIN
 	PERFORM @extschema@._chpg_check_periods(baseline, period);
+	-- by themselves, so that no error of the API comes with the whole text of what follows
+	before := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(baseline, service, server) p);
+	after := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
 	RETURN QUERY
 	SELECT change, service_id, query_id, db_name, db_user, db_operation, app, query_text,
 		(a).call_count / hours_a, (b).call_count / hours_b, (a).avg_duration_us, (b).avg_duration_us,
@@ -556,7 +570,7 @@ BEGIN
 			ELSE 'high' END
 	FROM (
 		SELECT m.*, @extschema@._chpg_judge_change(m, numbers) AS change
-		FROM @extschema@._chpg_measure_changes(baseline, period, service, server) m
+		FROM @extschema@._chpg_measure_changes(baseline, period, service, server, before, after) m
 		OFFSET 0
 	) judged
 	ORDER BY abs(coalesce(excess_s, (b).total_duration_us / 1e6, -(a).total_duration_us / 1e6)) DESC;

@@ -216,6 +216,12 @@ is($patterns, 50_000, 'all patterns are compared');
 cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms");
 cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patterns ($false in 50,000)");
 
+# What the API asks for costs what it cost before, and an error is shorter than a page.
+my $UNKNOWN = q{'[2026-11-20 00:00Z,2026-11-20 06:00Z)', '[2026-11-20 06:00Z,2026-11-20 12:00Z)'};
+costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_compare($UNKNOWN, 'pg7myrd1j06p3gx4zrm2ze8qz6')", 2, 'two windows of the API');
+my $error = fails_with($node, "SELECT FROM chpg_compare($UNKNOWN, 'ordres')", '42704', qr/service "ordres" does not exist/, 'a service that is not there');
+cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is told in a few lines');
+
 # Windows of which nobody knows anything
 my ($status, $rows, $notice) = $node->psql('postgres', q{SELECT count(*) FROM chpg_compare('[2020-01-01 00:00Z,2020-01-02 00:00Z)', '[2020-01-02 00:00Z,2020-01-03 00:00Z)')});
 is($rows, 0, 'no rows');
