@@ -31,6 +31,7 @@ OBJS = \
 	src/fdw_data.o \
 	src/fdw_import.o \
 	src/fdw_match.o \
+	src/fdw_missing.o \
 	src/fdw_outside.o \
 	src/fdw_plan.o \
 	src/fdw_request.o \

@@ -169,17 +169,14 @@ put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
 {
 	StringInfoData needs;
 	List	   *names = chpg_required_columns(resource);
-	ListCell   *lc;
 
 	if (resource->ranges)
 		names = list_truncate(names, 1);	/* no end is until now */
 	initStringInfo(&needs);
 	appendStringInfoString(&needs, comment);
-	foreach(lc, names)
-		appendStringInfo(&needs, "%s %s", foreach_current_index(lc) == 0 ? " Needs" :
-						 lnext(names, lc) ? "," : " and", (char *) lfirst(lc));
 	if (names != NIL)
-		appendStringInfoString(&needs, ", by = or a join");
+		appendStringInfo(&needs, " Needs %s, by = or a join",
+						 chpg_join_names(names, "", "", ", ", " and "));
 	if (resource->ranges)
 		appendStringInfoString(&needs, ", or where \"timestamp\" begins");
 	if (chpg_is_listed(resource->parameters, "from_date"))

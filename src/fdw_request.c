@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fdw_request.h"
+#include "fdw_missing.h"
 #include "fdw_values.h"
 #include "memo.h"
 #include "miscadmin.h"

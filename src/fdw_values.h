@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fdw_values.h
- *		What a column can be, by all that is said of it, and the errors where
- *		that is not enough.
+ *		What a column can be, by all that is said of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +10,6 @@
 
 #include "datatype/timestamp.h"
 #include "fdw.h"
-#include "nodes/execnodes.h"
 
 /* What a column can be, as far as conditions say; NULLs fit no row. */
 typedef struct ChpgValues
@@ -47,20 +45,5 @@ extern void chpg_add_end(ChpgRange *range, TimestampTz end);
  * between which of them rows are.  False if none is a time.
  */
 extern bool chpg_add_times(ChpgRange *range, const ChpgValues *times);
-
-/*
- * Errors of a scan that is told too little (HV002).  They say what is missing,
- * which conditions on it the API cannot be told, and what to do.
- */
-
-/* Columns, by their names, are not known. */
-extern void chpg_refuse_missing(ForeignScanState *node, List *names);
-
-/* The window is known by half at most. */
-extern void chpg_refuse_missing_window(ForeignScanState *node, bool has_start,
-									   bool has_end);
-
-/* A column that may be left out is compared in a way that the API cannot be told. */
-extern void chpg_refuse_comparison(ForeignScanState *node, const char *name);
 
 #endif							/* CHPG_FDW_VALUES_H */

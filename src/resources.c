@@ -213,6 +213,23 @@ chpg_required_columns(const ChpgResource *resource)
 	return names;
 }
 
+char *
+chpg_join_names(List *names, const char *before, const char *after,
+				const char *between, const char *last)
+{
+	StringInfoData joined;
+	ListCell   *lc;
+
+	initStringInfo(&joined);
+	foreach(lc, names)
+	{
+		if (joined.len > 0)
+			appendStringInfoString(&joined, lnext(names, lc) ? between : last);
+		appendStringInfo(&joined, "%s%s%s", before, (char *) lfirst(lc), after);
+	}
+	return joined.data;
+}
+
 bool
 chpg_is_service_column(const ChpgResource *resource, const char *column)
 {

@@ -52,6 +52,10 @@ extern const ChpgParameter *chpg_resource_parameter(const ChpgResource *resource
 /* The names of the columns that have to be known. */
 extern List *chpg_required_columns(const ChpgResource *resource);
 
+/* Names, each with what comes before and after it, and what is between the last two. */
+extern char *chpg_join_names(List *names, const char *before, const char *after,
+							 const char *between, const char *last);
+
 /* Is it the column that has the service's id? */
 extern bool chpg_is_service_column(const ChpgResource *resource, const char *column);
 

@@ -1,0 +1,281 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_missing.c
+ *		Foreign tables: the errors of a scan that is told too little.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "fdw_missing.h"
+#include "lib/stringinfo.h"
+#include "optimizer/optimizer.h"
+#include "settings.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+/* What the messages are about. */
+typedef struct Lack
+{
+	ForeignScanState *node;
+	const ChpgScanPlan *plan;
+	const ChpgResource *resource;
+	Oid			table;
+	List	   *names;			/* of the columns that tell it */
+} Lack;
+
+static Lack
+make_lack(ForeignScanState *node, List *names)
+{
+	Lack		lack = {
+		.node = node,
+		.plan = chpg_plan_of_scan((ForeignScan *) node->ss.ps.plan),
+		.table = RelationGetRelid(node->ss.ss_currentRelation),
+		.names = names
+	};
+
+	lack.resource = chpg_table_resource(lack.table);
+	return lack;
+}
+
+static char *
+name_list(List *names)
+{
+	return chpg_join_names(names, "\"", "\"", ", ", " and ");
+}
+
+static bool
+has_column(const Lack *lack, const char *name)
+{
+	return get_attnum(lack->table, name) != InvalidAttrNumber;
+}
+
+/* "use ALTER FOREIGN TABLE ...; then ", for the columns that the table lacks. */
+static char *
+addition(const Lack *lack)
+{
+	StringInfoData command;
+	ListCell   *lc;
+
+	initStringInfo(&command);
+	foreach(lc, lack->names)
+	{
+		const char *name = lfirst(lc);
+		const ChpgParameter *parameter = chpg_resource_parameter(lack->resource, name);
+		Oid			type = TEXTOID;
+
+		if (has_column(lack, name))
+			continue;
+		if (parameter != NULL)
+			type = chpg_parameter_type(parameter);
+		else if (strcmp(name, "timestamp") == 0)
+			type = TIMESTAMPTZOID;
+		if (command.len == 0)
+			appendStringInfo(&command, "use ALTER FOREIGN TABLE %s",
+							 DatumGetCString(DirectFunctionCall1(regclassout,
+																 ObjectIdGetDatum(lack->table))));
+		else
+			appendStringInfoChar(&command, ',');
+		appendStringInfo(&command, " ADD COLUMN %s %s", quote_identifier(name),
+						 format_type_be(type));
+	}
+	if (command.len > 0)
+		appendStringInfoString(&command, "; then ");
+	return command.data;
+}
+
+static bool
+is_told(const ChpgScanPlan *plan, int qual)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->conditions)
+	{
+		if (((const ChpgCondition *) lfirst(lc))->qual == qual)
+			return true;
+	}
+	return false;
+}
+
+static bool
+concerns(const Lack *lack, Node *qual)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *lc;
+
+	pull_varattnos(qual, ((Scan *) lack->node->ss.ps.plan)->scanrelid, &columns);
+	foreach(lc, lack->names)
+	{
+		AttrNumber	column = get_attnum(lack->table, lfirst(lc));
+
+		if (column != InvalidAttrNumber &&
+			bms_is_member(column - FirstLowInvalidHeapAttributeNumber, columns))
+			return true;
+	}
+	return false;
+}
+
+/* The conditions that concern it and that the API is not told, or NULL. */
+static char *
+untold_conditions(const Lack *lack)
+{
+	PlannedStmt *statement = lack->node->ss.ps.state->es_plannedstmt;
+	Plan	   *plan = lack->node->ss.ps.plan;
+	Bitmapset  *relids = bms_make_singleton(((Scan *) plan)->scanrelid);
+	List	   *names = select_rtable_names_for_explain(statement->rtable, relids);
+	List	   *context = set_deparse_context_plan(deparse_context_for_plan_tree(statement, names),
+												   plan, NIL);
+	List	   *untold = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->qual)
+	{
+		if (!is_told(lack->plan, foreach_current_index(lc)) && concerns(lack, lfirst(lc)))
+			untold = lappend(untold, deparse_expression(lfirst(lc), context, false, false));
+	}
+	if (untold != NIL)
+		return chpg_join_names(untold, "", "", ", ", " and ");
+	if (lack->plan->unknown != InvalidAttrNumber)
+		return psprintf("what \"%s\" is joined by",
+						get_attname(lack->table, lack->plan->unknown, false));
+	return NULL;
+}
+
+/* Who compares what is said to be unknown wants to know why. */
+static int
+detail_untold(const Lack *lack, bool in_window)
+{
+	char	   *untold = untold_conditions(lack);
+
+	if (untold == NULL)
+		return 0;
+	if (in_window && lack->resource->ranges)
+		return errdetail("The API cannot be told %s, only \"from_date\" and \"to_date\" by =, or \"timestamp\" by <, <=, >= and >, each with a value that is known beforehand, joined by AND.",
+						 untold);
+	return errdetail("The API cannot be told %s, only comparisons by = with values that are known beforehand, joined by AND.",
+					 untold);
+}
+
+/* Advice as a sentence. */
+static int
+hint_advice(char *advice)
+{
+	advice[0] = pg_toupper((unsigned char) advice[0]);
+	return errhint("%s", advice);
+}
+
+/* What can be done where a row of another table tells it all. */
+static const char *
+sources(const ChpgResource *resource)
+{
+	if (resource->told_by == NULL)
+		return "join it with one that tells it";
+	return psprintf("join it with %s USING (%s), or call chpg_%s() in LATERAL",
+					resource->told_by,
+					chpg_join_names(chpg_required_columns(resource), "", "", ", ", ", "),
+					resource->name);
+}
+
+void
+chpg_refuse_missing(ForeignScanState *node, List *names)
+{
+	Lack		lack = make_lack(node, names);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("foreign table \"%s\" needs to know %s",
+					get_rel_name(lack.table), name_list(names)),
+			 detail_untold(&lack, false),
+			 hint_advice(psprintf("%sadd %s such as %s where the table is read, or %s.",
+								  addition(&lack),
+								  list_length(names) == 1 ? "a condition" : "conditions",
+								  chpg_join_names(names, "", " = ...", " AND ", " AND "),
+								  sources(lack.resource)))));
+}
+
+void
+chpg_refuse_comparison(ForeignScanState *node, const char *name)
+{
+	Lack		lack = make_lack(node, list_make1(pstrdup(name)));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("foreign table \"%s\" can only be told \"%s\" by =",
+					get_rel_name(lack.table), name),
+			 detail_untold(&lack, false),
+			 errhint("Add a condition such as %s = ..., or leave all conditions on it out: the API then chooses.",
+					 name)));
+}
+
+/* Conditions that name what is missing of the window. */
+static char *
+window_conditions(const Lack *lack)
+{
+	List	   *conditions = NIL;
+	ListCell   *lc;
+
+	foreach(lc, lack->names)
+	{
+		char	   *condition = lfirst(lc);
+
+		if (strcmp(condition, "timestamp") == 0)
+			condition = "\"timestamp\" >= now() - interval '1 hour'";
+		else if (strcmp(condition, "from_date") == 0)
+			condition = "from_date = now() - interval '1 day'";
+		else
+			condition = psprintf("%s = now()", condition);
+		conditions = lappend(conditions, condition);
+	}
+	return chpg_join_names(conditions, "", "", " AND ", " AND ");
+}
+
+/*
+ * The default window is for who names none, so that it is no advice for who
+ * names half of one, or may name it in some other way.
+ */
+static char *
+window_advice(const Lack *lack, bool none_named)
+{
+	bool		otherwise = lack->plan->no_default || lack->plan->unknown != InvalidAttrNumber;
+
+	return psprintf("%s%sadd WHERE %s%s%s.",
+					chpg_default_window > 0 && lack->plan->no_default ? "The query may name a window in a way that the API cannot be told, so that chpg.default_window is not used: " : "",
+					addition(lack), window_conditions(lack),
+					lack->plan->no_default ? " where the table is read" : "",
+					chpg_default_window == 0 && none_named && !otherwise ? ", or SET chpg.default_window = '1d'" : "");
+}
+
+/* Where the window may be a range, its start is enough. */
+void
+chpg_refuse_missing_window(ForeignScanState *node, bool has_start, bool has_end)
+{
+	Lack		lack = make_lack(node, NIL);
+	bool		ranges = lack.resource->ranges;
+	char	   *missing;
+
+	if (ranges)
+	{
+		bool		by_date = has_column(&lack, "from_date") && !has_column(&lack, "timestamp");
+
+		lack.names = list_make1(by_date ? "from_date" : "timestamp");
+		missing = pstrdup("\"from_date\", or where \"timestamp\" begins");
+	}
+	else
+	{
+		if (!has_start)
+			lack.names = lappend(lack.names, "from_date");
+		if (!has_end)
+			lack.names = lappend(lack.names, "to_date");
+		missing = name_list(lack.names);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("foreign table \"%s\" needs to know %s",
+					get_rel_name(lack.table), missing),
+			 detail_untold(&lack, true),
+			 hint_advice(window_advice(&lack, !has_start && !has_end))));
+}

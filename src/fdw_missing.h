@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw_missing.h
+ *		The errors of a scan that is told too little.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_FDW_MISSING_H
+#define CHPG_FDW_MISSING_H
+
+#include "fdw.h"
+#include "nodes/execnodes.h"
+
+/*
+ * They have HV002, and say what is missing,
+ * which conditions on it the API cannot be told, and what to do.
+ */
+
+/* Columns, by their names, are not known. */
+extern void chpg_refuse_missing(ForeignScanState *node, List *names);
+
+/* The window is known by half at most. */
+extern void chpg_refuse_missing_window(ForeignScanState *node, bool has_start,
+									   bool has_end);
+
+/* A column that may be left out is compared in a way that the API cannot be told. */
+extern void chpg_refuse_comparison(ForeignScanState *node, const char *name);
+
+#endif							/* CHPG_FDW_MISSING_H */
