@@ -287,23 +287,23 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	most bigint := s.max_patterns FROM @extschema@._chpg_history_settings() s;
-	most_errors bigint := s.max_error_patterns FROM @extschema@._chpg_history_settings() s;
+	settings record;
 	found @extschema@.chpg_slow_pattern_row[];
 	cutoff double precision;
 BEGIN
+	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	-- one more than is kept tells whether there are more
 	found := ARRAY(SELECT f
 		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
-			NULL::text, NULL::text, most + 1, server) f);
-	IF cardinality(found) > most THEN
-		found := found[:most];
+			NULL::text, NULL::text, settings.max_patterns + 1, server) f);
+	IF cardinality(found) > settings.max_patterns THEN
+		found := found[:settings.max_patterns];
 		cutoff := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
 	END IF;
 	found := found || ARRAY(
 		SELECT e
 		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
-			'error_count'::text, NULL::text, most_errors, server) e
+			'error_count'::text, NULL::text, settings.max_error_patterns, server) e
 		WHERE e.error_count > 0 AND NOT EXISTS (
 			SELECT FROM unnest(found) f
 			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
