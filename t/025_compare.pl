@@ -124,7 +124,7 @@ $node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 53, 500, 20000) FROM
 	UPDATE kept.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'impossible'});
 like(change_of('impossible', $WINDOWS), qr/^\w+ \w+$/, 'are no error');
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text IN ('impossible', 'slower by half', 'one long execution')});
+unplant($node, 'impossible', 'slower by half', 'one long execution');
 
 # An hour is one, whatever number of texts a pattern had in it.
 $node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
@@ -152,7 +152,7 @@ is(change_of('without percentiles', $WINDOWS) =~ s/ .*//r, 'regressed', 'a mean 
 is(change_of('without CPU', $WINDOWS), 'steady low', 'a counter that lacks says nothing of how certain it is');
 is(change_of('absurd', $WINDOWS) =~ s/ .*//r, 'regressed', 'blocks beyond number');
 is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_hour') . $node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.service_hour'), 'tt', 'views bear them, too');
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('absurd')});
+unplant($node, 'absurd');
 
 # What makes it faster
 $node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});

@@ -131,7 +131,7 @@ $node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM 
 is(found('UPDATE wait bound'), 'CHPG201 WARN, CHPG601 WARN', 'a rule of the same pattern');
 $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE without index', 'UPDATE', 20000, 100000, 1, 30000)});
 is(found('UPDATE without index'), 'CHPG101 ERROR', 'an error is not hidden by a warning');
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'UPDATE without index'});
+unplant($node, 'UPDATE without index');
 
 # What is not told is not known.
 $node->safe_psql('postgres', q{SELECT plant('SELECT without CPU', 'SELECT', 2000, 300000, NULL, 30000, 1, NULL), plant('SELECT exports', 'SELECT', 0.1, 90000000, 5000000, 2000)});
@@ -142,14 +142,14 @@ $node->safe_psql('postgres', q{UPDATE kept.pattern p SET call_count = 1, total_r
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
 is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('SELECT without CPU', 'SELECT exports')});
+unplant($node, 'SELECT without CPU', 'SELECT exports');
 
 # What is told in some hours only is taken to be as in those.
 $node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000, 300000, 1500, 20000, 1, 0.95);
 	UPDATE kept.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT half known'});
 is(found('SELECT half known'), '', 'neither a wait nor a full scan');
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT half known'});
+unplant($node, 'SELECT half known');
 
 # Names that have the characters of keys
 $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
@@ -194,7 +194,8 @@ is($node->safe_psql('postgres', "SELECT time_share < 0.01 FROM chpg_compare('[20
 is(found('SELECT new and small'), '', 'is nothing');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG504', 'time_share', 0.0001)});
 is(found('SELECT new and small'), 'CHPG504 WARN', 'unless the threshold says so');
-$node->safe_psql('postgres', q{TRUNCATE chpg_threshold; DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text IN ('SELECT new and small', 'SELECT colon')});
+$node->safe_psql('postgres', q{TRUNCATE chpg_threshold});
+unplant($node, 'SELECT new and small', 'SELECT colon');
 
 # Time zones change no lengths.
 is($node->safe_psql('postgres', q{SET timezone = 'Europe/Berlin'; SELECT count(*) > 0 FROM chpg_findings('[2026-03-25 12:00+01,2026-04-01 12:00+02)')}), 't', 'a week with 167 hours');

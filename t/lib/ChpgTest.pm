@@ -21,7 +21,7 @@ our @EXPORT = qw(
   $KEY_ID $KEY_SECRET $DAY
   start_emulator start_node connect_sql
   reset_emulator fault clear_faults clear_journal journal request_count connections
-  fails_with costs wait_until notices
+  fails_with costs unplant wait_until notices
   open_session in_session begin_in_session await_in_session
   start_process
 );
@@ -118,6 +118,15 @@ sub costs
 	is($status, 0, "$name: succeeds") or diag($err);
 	is(request_count($url), $expected, "$name: $expected requests");
 	return $out;
+}
+
+# Takes patterns out of the history in the schema "kept" again, by their texts.
+sub unplant
+{
+	my ($node, @texts) = @_;
+	my $list = join ', ', map { "'$_'" } @texts;
+
+	return $node->safe_psql('postgres', "DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text IN ($list)");
 }
 
 # The statement fails with this SQLSTATE and a message that matches; all that
