@@ -204,10 +204,10 @@ check('an added attribute that the API does not have',
 	  . 'SELECT count(*), count(name), count(unknown_thing) FROM chpg_services()',
 	1, '6|6|0');
 check('a dropped attribute, and one that came back',
-	'ALTER TYPE chpg_slow_pattern_row DROP ATTRIBUTE query_text; ALTER TYPE chpg_slow_pattern_row ADD ATTRIBUTE call_count_text text;'
-	  . 'ALTER TYPE chpg_slow_pattern_row ADD ATTRIBUTE query_text text;'
-	  . "SELECT count(*) > 0, count(*) = count(query_text), count(*) = count(db_name), count(call_count_text) FROM $PATTERNS",
-	1, 't|t|t|0');
+	'ALTER TYPE chpg_service_detail_row DROP ATTRIBUTE region; ALTER TYPE chpg_service_detail_row ADD ATTRIBUTE region_text text;'
+	  . 'ALTER TYPE chpg_service_detail_row ADD ATTRIBUTE region text;'
+	  . "SELECT name, region, hostname LIKE '%.%', region_text IS NULL FROM chpg_service('$SERVICE')",
+	1, 'orders|us-west-2|t|t');
 check('a prepared statement, and a type that changes',
 	"PREPARE s AS SELECT name FROM chpg_service('$SERVICE'); EXECUTE s;"
 	  . 'ALTER TYPE chpg_service_detail_row DROP ATTRIBUTE password; EXECUTE s',
