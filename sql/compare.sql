@@ -434,7 +434,7 @@ CREATE FUNCTION _chpg_measure_changes(baseline tstzrange, period tstzrange, serv
 	before chpg_period_pattern_row[], after chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
-	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint, hours_a float8, hours_b float8,
+	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint, compared boolean, hours_a float8, hours_b float8,
 	new_certain boolean, gone_certain boolean, truncated boolean, excess_s float8, material boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -447,6 +447,7 @@ DECLARE
 	history_b boolean := @extschema@._chpg_history_has(period, service, server);
 	least_s double precision := @extschema@._chpg_limit('500', 'excess_s');
 	least_share double precision := @extschema@._chpg_limit('500', 'excess_share');
+	least_hours double precision := @extschema@._chpg_limit('500', 'hours');
 BEGIN
 	RETURN QUERY
 	WITH worse AS MATERIALIZED (
@@ -466,7 +467,7 @@ BEGIN
 		WINDOW of_service AS (PARTITION BY p.service_id)
 	)
 	SELECT p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, p.query_text, p.a, p.b, p.share_a, p.share_b,
-		history_a AND history_b, p.hours, p.hours_p95, p.hours_avg, p.baseline_hours, p.hours_a, p.hours_b,
+		history_a AND history_b, p.hours, p.hours_p95, p.hours_avg, p.baseline_hours, coalesce(p.hours, 0) >= least_hours, p.hours_a, p.hours_b,
 		-- it was to be seen in the other window, by its length or by how often it runs
 		NOT coalesce(p.cutoff_a > (p.b).total_duration_us / p.hours_b, false) AND p.hours_a >= 0.75 * length_a
 			AND (p.hours_a >= 24 OR (history_b AND (p.b).buckets / p.hours_b * p.hours_a >= 3)),
@@ -501,7 +502,6 @@ DECLARE
 	p95_a CONSTANT double precision := (m.a).p95_est_us;
 	p95_b CONSTANT double precision := (m.b).p95_est_us;
 	enough CONSTANT double precision := greatest((numbers->>'500.hours')::float8, ceil((numbers->>'500.hours_ratio')::float8 * m.hours));
-	compared CONSTANT boolean := m.has_hours AND coalesce(m.hours, 0) >= (numbers->>'500.hours')::float8;
 	least_factor CONSTANT double precision := CASE WHEN m.baseline_hours >= (numbers->>'500.baseline_hours')::float8 THEN 1
 		ELSE (numbers->>'500.blind_factor')::float8 END;
 	p95_rose boolean;
@@ -517,9 +517,9 @@ BEGIN
 	END IF;
 	p95_rose := p95_b - p95_a >= (numbers->>'500.p95_gain_us')::float8;
 	IF m.material AND m.excess_s > 0 AND (
-		(compared AND p95_rose AND p95_b >= greatest((numbers->>'500.p95_factor')::float8, least_factor) * p95_a
+		(m.compared AND p95_rose AND p95_b >= greatest((numbers->>'500.p95_factor')::float8, least_factor) * p95_a
 			AND least(n_a, n_b) >= (numbers->>'500.p95_calls')::float8 AND m.hours_p95 >= enough)
-		OR (compared AND avg_b >= greatest((numbers->>'500.avg_factor')::float8, least_factor) * avg_a
+		OR (m.compared AND avg_b >= greatest((numbers->>'500.avg_factor')::float8, least_factor) * avg_a
 			AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 AND m.hours_avg >= enough)
 		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= (numbers->>'500.blind_calls')::float8
 			AND avg_b >= (numbers->>'500.blind_factor')::float8 * avg_a AND p95_b >= (numbers->>'500.blind_factor')::float8 * p95_a)) THEN
@@ -564,9 +564,9 @@ BEGIN
 			WHEN 'improved' THEN @extschema@._chpg_improvement_cause(a, b) END,
 		hours_p95 || '/' || hours,
 		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
-			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND coalesce(hours, 0) < 3 THEN 'low'
+			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND NOT compared THEN 'low'
 			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated
-				OR (change IN ('regressed', 'improved') AND coalesce(hours, 0) < 3) THEN 'medium'
+				OR (change IN ('regressed', 'improved') AND NOT compared) THEN 'medium'
 			ELSE 'high' END
 	FROM (
 		SELECT m.*, @extschema@._chpg_judge_change(m, numbers) AS change
