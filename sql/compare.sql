@@ -492,7 +492,7 @@ COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text, chpg
 CREATE FUNCTION _chpg_judge_change(m record, numbers jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, @extschema@, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	n_a CONSTANT double precision := (m.a).call_count;

@@ -49,13 +49,13 @@ AS $$
 	SELECT EXISTS (
 		SELECT FROM pg_namespace n
 		JOIN pg_extension e ON e.extname = 'chpg'
-		CROSS JOIN LATERAL (
-			SELECT c.relowner AS owner FROM pg_class c WHERE c.relnamespace = n.oid
-			UNION ALL SELECT p.proowner FROM pg_proc p WHERE p.pronamespace = n.oid) o
-		WHERE n.nspname = schema AND NOT pg_has_role(o.owner, e.extowner, 'MEMBER'))
+		JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+		JOIN pg_shdepend o ON o.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+			AND o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
+		WHERE n.nspname = schema AND NOT pg_has_role(o.refobjid, e.extowner, 'MEMBER'))
 $$;
 
-COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tables or functions of roles that are neither the extension''s owner nor superusers.';
+COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither the extension''s owner nor superusers.';
 
 /*
  * Who has a schema decides what runs in it, and another one may have taken the
@@ -141,7 +141,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
 		('settle', '5 minutes', 'interval', '0 seconds', '1 day', 'A window is captured so long after its end at the earliest.'),
-		('recapture', '2', 'integer', '0', '1000', 'So many of the newest windows are captured once more whenever another one ends, for what came late.'),
+		('recapture', '2', 'integer', '0', '1000', 'So many of the newest windows are captured whenever one ends: that one, and those before it once more, for what came late.'),
 		('api_retention', '7 days', 'interval', '1 hour', '100 years', 'What the API keeps: 1 day on Basic, where it never has a whole day, so that hours only are captured; 7 days on Scale and Enterprise. Older windows that were not captured are lost.'),
 		('backfill', '1 day', 'interval', '0 seconds', '100 years', 'So much is captured of the time before a service was first seen.'),
 		('keep_hour', '35 days', 'interval', '1 hour', '100 years', 'Windows of an hour are kept so long.'),
