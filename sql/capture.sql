@@ -440,15 +440,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	RETURN EXISTS (SELECT FROM @extschema@.chpg_budget b
-		WHERE b.server = @extschema@._chpg_history_server(_chpg_capture_must_wait.server)
-			AND (b.waiting > 0 OR b.free < least(@extschema@._chpg_history_setting('reserve'::text)::integer,
-				substring(b.rate_limit FROM '^[0-9]+')::integer)));
+	RETURN EXISTS (SELECT FROM @extschema@._chpg_own_budget(@extschema@._chpg_history_server(server)) b
+		WHERE b.waiting > 0 OR b.free < least(@extschema@._chpg_history_setting('reserve'::text)::integer,
+			substring(b.rate_limit FROM '^[0-9]+')::integer));
 END
 $$;
 
 COMMENT ON FUNCTION _chpg_capture_must_wait(text) IS
-'Whether somebody waits for the budget of the server''s key, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
+'Whether somebody waits for the budget of the caller''s key for the server, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
 
 CREATE PROCEDURE _chpg_check_capture()
 LANGUAGE C
@@ -502,7 +501,8 @@ BEGIN
 	SELECT p.windows, p.requests, p.seconds INTO plan
 	FROM @extschema@._chpg_history_plan(grain, service, @extschema@._chpg_history_server(server), max_windows) p
 	WHERE p.grain_due IS NULL;
-	IF plan.seconds > 60 THEN
+	-- with its type, so that no operator of another role suits better
+	IF plan.seconds > 60::double precision THEN
 		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', plan.windows, plan.requests, plan.seconds;
 	END IF;
 	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@._chpg_history_server(server)) d
@@ -547,7 +547,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve). Error 38000 at the end if a window could not be captured; the others are; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 

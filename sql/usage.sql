@@ -31,6 +31,14 @@ AS 'MODULE_PATHNAME', 'chpg_budget';
 COMMENT ON FUNCTION chpg_budget() IS
 'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
+CREATE FUNCTION _chpg_own_budget(server text)
+RETURNS SETOF chpg_budget_row
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'chpg_own_budget';
+
+COMMENT ON FUNCTION _chpg_own_budget(text) IS
+'The request budget of the key that the caller uses for a server, whichever server used it last; no row before its first request. Sends no request. For chpg_capture. Errors: those of a server, or a key, that is missing.';
+
 CREATE VIEW chpg_budget AS
 	SELECT * FROM @extschema@.chpg_budget();
 

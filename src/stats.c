@@ -71,6 +71,18 @@ sees_all(void)
 	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
 }
 
+/* The caller holds the lock. */
+static void
+copy_key(const ChpgShared *shared, int number, VisibleKey *copy)
+{
+	const ChpgKey *key = &shared->keys[number];
+
+	memcpy(copy->key_id, key->key_id, sizeof(key->key_id));
+	memcpy(copy->server, key->server, sizeof(key->server));
+	memcpy(copy->counters, key->counters, sizeof(key->counters));
+	chpg_budget_state(number, &copy->budget);
+}
+
 /* Copies of the user's own keys, or of all. */
 static List *
 visible_keys(ChpgShared *shared)
@@ -91,15 +103,9 @@ visible_keys(ChpgShared *shared)
 	}
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
-		const ChpgKey *key = &shared->keys[i];
-
-		visible[i] |= sees_all() && key->in_use;
-		if (!visible[i])
-			continue;
-		memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));
-		memcpy(copies[i].server, key->server, sizeof(key->server));
-		memcpy(copies[i].counters, key->counters, sizeof(key->counters));
-		chpg_budget_state(i, &copies[i].budget);
+		visible[i] |= sees_all() && shared->keys[i].in_use;
+		if (visible[i])
+			copy_key(shared, i, &copies[i]);
 	}
 	LWLockRelease(&shared->lock);
 
@@ -248,6 +254,36 @@ chpg_budget(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, visible_keys(shared))
 		put_budget(rsinfo, shared, lfirst(lc));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(chpg_own_budget);
+
+/*
+ * _chpg_own_budget(server)
+ *
+ * A key's row in chpg_budget names the server that used it last, so that who
+ * has to know whether he may go on cannot find his own there.
+ */
+Datum
+chpg_own_budget(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgShared *shared = chpg_shared_get();
+	ChpgConnection *connection;
+	VisibleKey	key;
+	int			number;
+
+	connection = chpg_connection_get(PG_ARGISNULL(0) ? NULL :
+									 text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	InitMaterializedSRF(fcinfo, 0);
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+		copy_key(shared, number, &key);
+	LWLockRelease(&shared->lock);
+	if (number >= 0)
+		put_budget(rsinfo, shared, &key);
 	return (Datum) 0;
 }
 

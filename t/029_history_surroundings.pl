@@ -30,6 +30,7 @@ sub refuses
 
 sql(q{CREATE ROLE mallory; GRANT CREATE ON DATABASE postgres TO mallory; SET ROLE mallory;
 	CREATE SCHEMA theirs; GRANT USAGE ON SCHEMA theirs TO PUBLIC;
+	CREATE FUNCTION theirs.taken(interval, int4) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION theirs.format(text, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN 'x'; END $$;
 	CREATE FUNCTION theirs.format(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE mallory SUPERUSER'; RETURN 'x'; END $$});
 refuses('theirs', qr/DETAIL:  It belongs to "mallory"/);
@@ -59,7 +60,9 @@ sql(q{DROP SCHEMA moved CASCADE; SELECT chpg_history_enable('kept')});
 # Rights that are given later, tables that are not there, another superuser
 sql('GRANT CREATE ON SCHEMA kept TO mallory');
 fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" may be written to by others.*HINT:  REVOKE CREATE/s, 'a schema that is open to others');
-sql('REVOKE CREATE ON SCHEMA kept FROM mallory; ALTER TABLE kept.setting RENAME TO sitting');
+sql(q{SET ROLE mallory; CREATE OPERATOR kept.* (LEFTARG = interval, RIGHTARG = int4, FUNCTION = theirs.taken); RESET ROLE; REVOKE CREATE ON SCHEMA kept FROM mallory});
+fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" has objects of other roles/, 'a schema in which an operator of another role is left');
+sql('DROP OPERATOR kept.* (interval, int4); ALTER TABLE kept.setting RENAME TO sitting');
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "kept" lacks tables of the history/, 'a table that is not there');
 is(sql("SELECT count(*) > 0 FROM chpg_period_patterns($DAY)"), 't', 'the API is asked then');
 sql(q{ALTER TABLE kept.sitting RENAME TO setting; CREATE ROLE other_dba SUPERUSER; SET ROLE other_dba; SELECT chpg_history_enable('kept')});
@@ -98,7 +101,25 @@ sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
 	CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$});
 sql(q{CALL chpg_capture(max_windows => 2); SELECT chpg_history_cost(); SELECT chpg_history_purge()});
 is(sql('SELECT count(*), count(error) FROM kept.capture'), '2|0', 'captures are made');
+# Operators, too: those that chpg_capture uses itself, and those of the functions that captures and comparisons call
+foreach my $types ('float8, int4', 'float8, int8', 'int4, interval')
+{
+	my ($left, $right) = split /, /, $types;
+	sql("SET ROLE mallory; CREATE FUNCTION public.taken($types) RETURNS boolean LANGUAGE plpgsql AS \$\$ BEGIN RAISE 'taken'; END \$\$;"
+		  . join ';', map { "CREATE OPERATOR public.$_ (LEFTARG = $left, RIGHTARG = $right, FUNCTION = public.taken)" } qw(> >= * /));
+}
+sql(qq{TRUNCATE kept.capture, kept.pattern; CALL chpg_capture(max_windows => 2); SELECT * FROM chpg_compare(tstzrange(now() - interval '3 hours', now() - interval '1 hour'), tstzrange(now() - interval '1 hour', now())); SELECT * FROM chpg_findings($DAY, history_only => true)});
+is(sql('SELECT count(*), count(error) FROM kept.capture'), '2|0', 'captures are made, windows compared');
 sql(q{DROP OWNED BY mallory; GRANT CREATE ON DATABASE postgres TO mallory; TRUNCATE kept.capture, kept.pattern});
+
+# A capture waits for its own key, not for another one of the same server.
+sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit '5/60s'); CREATE ROLE monitor; GRANT USAGE ON FOREIGN SERVER chpg TO monitor});
+sql(qq{CREATE USER MAPPING FOR monitor SERVER chpg OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')});
+sql('SET ROLE monitor; SET chpg.cache_ttl = 0;' . 'SELECT * FROM chpg_services();' x 4);
+is(sql(q{SELECT string_agg(server || ' ' || free, ', ') FROM chpg_budget WHERE key_id = 'secondKeyId'}), 'chpg 1', 'another role has used its key up');
+is(sql(q{SELECT _chpg_capture_must_wait('chpg')}), 'f', 'which is nothing to wait for');
+is(sql(q{SET ROLE monitor; SELECT free FROM _chpg_own_budget('chpg')}), 1, 'it sees its own budget');
+sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); DROP OWNED BY monitor; DROP USER MAPPING IF EXISTS FOR monitor SERVER chpg; DROP ROLE monitor});
 
 # Tables of the user that are named as anything here
 sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE public.found_pattern AS SELECT 'another' AS what; CREATE TEMPORARY TABLE service (); CALL chpg_capture()});
