@@ -355,18 +355,19 @@ BEGIN
 	IF bucket IS NULL THEN
 		RETURN;
 	END IF;
-	INSERT INTO metric_point AS m (service_id, metric, series, "time", unit, value)
+	DELETE FROM metric_point m WHERE m.service_id = _chpg_capture_metrics.service_id
+		AND m."time" >= window_start AND m."time" < window_end;
+	INSERT INTO metric_point (service_id, metric, series, "time", unit, value)
 	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
 		_chpg_capture_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
 	FROM @extschema@.chpg_metrics(window_start, window_end, _chpg_capture_metrics.service_id, bucket, server) p
 	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
-	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp"
-	ON CONFLICT ON CONSTRAINT metric_point_pkey DO UPDATE SET unit = excluded.unit, value = excluded.value;
+	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp";
 END
 $$;
 
 COMMENT ON FUNCTION _chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
-'Keeps the points of a window''s time series. 1 request. For _chpg_capture_window.';
+'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if metric_bucket is off. For _chpg_capture_window.';
 
 /*
  * What fails leaves the window as it was, and a word why.  Who had to wait for
@@ -410,7 +411,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
-'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why that failed, or null. 3 requests for an hour, 2 for a day, 1 more for each further 500 patterns. For chpg_capture.';
+'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why that failed, or null. 2 requests, and those of the metrics for an hour; 1 more for each further 500 patterns. For chpg_capture.';
 
 CREATE FUNCTION _chpg_capture_lost()
 RETURNS bigint
@@ -579,7 +580,8 @@ BEGIN
 	END LOOP;
 	DELETE FROM capture c WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
 		AND NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start);
-	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day);
+	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
+		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
 	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
 	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key);
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);

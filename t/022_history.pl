@@ -263,7 +263,11 @@ cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE s
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_history_due('hour') WHERE lost}), 0, 'and not due any more');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
 $node->safe_psql('postgres', q{SELECT _chpg_history_enter(), _chpg_history_partition('hour', now() - interval '100 days')});
+$node->safe_psql('postgres', q{INSERT INTO more.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('old', '-infinity', now() - interval '410 days', now(), 'old'); INSERT INTO more.capture (service_id, grain, window_start, window_end, status) VALUES ('old', 'day', now() - interval '420 days', now() - interval '399 days', 'ok')});
 is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, 'pattern_of_hour_', 'a partition of long ago is dropped');
+
+is($node->safe_psql('postgres', q{SELECT service FROM more.coverage WHERE service_id = 'old'}), 'old', 'what is kept keeps the name of its service');
+is($node->safe_psql('postgres', q{DELETE FROM more.capture WHERE service_id = 'old'; SELECT chpg_history_purge(); SELECT count(*) FROM more.service WHERE service_id = 'old'}), 0, 'which goes with the last of it');
 
 # A dump has all of it, and goes on elsewhere
 
