@@ -380,19 +380,22 @@ BEGIN ATOMIC
 	WITH a AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM unnest(before) r WHERE r.query_id <> 0
+		FROM unnest(before) r WHERE r.query_id <> 0 AND r.app <> 'bin/monitor'
 	), b AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM unnest(after) r WHERE r.query_id <> 0
+		FROM unnest(after) r WHERE r.query_id <> 0 AND r.app <> 'bin/monitor'
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, coalesce(b.query_text, a.query_text), a.r, b.r, a.share, b.share
 	FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app);
 END;
 
-COMMENT ON FUNCTION _chpg_pair_patterns(chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, without those of no query id. For chpg_compare.';
+COMMENT ON FUNCTION _chpg_pair_patterns(chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, without those of no query id and of the service''s own monitoring. For chpg_compare.';
 
-/* From the faster to the slower one. */
+/*
+ * From the faster to the slower one.  More CPU than time is that of the statements
+ * around it: nothing is known of its own then.
+ */
 CREATE FUNCTION _chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -412,7 +415,8 @@ BEGIN ATOMIC
 		((b).total_shared_blks_read::float8 + (b).total_shared_blks_hit) / nullif((b).call_count, 0)::float8 AS blks_b,
 		(a).total_shared_blks_hit / nullif((a).total_shared_blks_read::float8 + (a).total_shared_blks_hit, 0) AS hit_a,
 		(b).total_shared_blks_hit / nullif((b).total_shared_blks_read::float8 + (b).total_shared_blks_hit, 0) AS hit_b,
-		(a).total_cpu_time_us / nullif((a).call_count, 0) AS cpu_a, (b).total_cpu_time_us / nullif((b).call_count, 0) AS cpu_b
+		CASE WHEN (a).total_cpu_time_us <= 1.05 * (a).total_duration_us THEN (a).total_cpu_time_us / nullif((a).call_count, 0) END AS cpu_a,
+		CASE WHEN (b).total_cpu_time_us <= 1.05 * (b).total_duration_us THEN (b).total_cpu_time_us / nullif((b).call_count, 0) END AS cpu_b
 	) counters;
 END;
 

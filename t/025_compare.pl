@@ -79,18 +79,31 @@ SELECT make_hours('s', make_key('gone'), 0, 47, 500, 60000);
 SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 5000, 20000) FROM make_key('surged') k;
 SELECT make_hours('s', k, 0, 47, 20, 20000), make_hours('s', k, 48, 53, 20, 60000) FROM make_key('rare') k;
 SELECT make_hours('s', k, 0, 47, 500, 2), make_hours('s', k, 48, 53, 500, 6) FROM make_key('immaterial') k;
+-- only its slow executions got slower
+SELECT make_hours('s', make_key('slow tail'), 0, 53, 2000, 20000);
+UPDATE kept.pattern SET p95_duration_us = CASE WHEN late THEN 250000 ELSE 60000 END, avg_duration_us = CASE WHEN late THEN 24000 ELSE 20000 END, total_duration_us = 2000 * CASE WHEN late THEN 24000 ELSE 20000 END
+FROM (SELECT pattern_key AS key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'slow tail') k, (VALUES (true, timestamptz '2026-05-12 00:00Z', timestamptz 'infinity'), (false, '-infinity', '2026-05-12 00:00Z')) w(late, since, until)
+WHERE pattern_key = key AND window_start >= since AND window_start < until;
+-- counts the CPU of the statements around it
+SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 10, 1, 1.6), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 1, 1.6) FROM make_key('nested') k;
 -- one hour of six is bad
 SELECT make_hours('s', k, 0, 52, 500, 20000), make_hours('s', k, 53, 53, 500, 200000) FROM make_key('one bad hour') k;
 SQL
 my $WINDOWS = q{'[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'};
 my %change = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT query_text || '=' || concat_ws(' ', change, cause) FROM chpg_compare($WINDOWS, 's')");
 is($change{$_}, "regressed $_", "$_: the cause is told") for 'more rows', 'more blocks', 'colder cache', 'waiting', 'computing';
+is($change{nested}, 'regressed mixed', 'nested: the counters do not tell the cause');
+is($change{'slow tail'} =~ s/ .*//r, 'regressed', 'slow tail: the 95th percentile is enough');
 is($change{improved} =~ s/ .*//r, 'improved', 'improved');
 is($change{$_}, $_, $_) for qw(new gone surged);
 is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare';
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
 is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
 is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
+
+# What has no query id has time, but no executions.
+$node->safe_psql('postgres', q{INSERT INTO kept.pattern SELECT service_id, grain, window_start, (SELECT make_key('nothing')), 100, 0, 9e8 FROM kept.capture WHERE window_start = '2026-05-12 00:00Z'; UPDATE kept.pattern_key SET query_id = 0 WHERE query_id = hashtextextended('nothing', 1)});
+is($node->safe_psql('postgres', q{SELECT v.avg_duration_us = sum(p.total_duration_us) / sum(p.call_count) FROM kept.service_hour v JOIN kept.pattern_hour p USING ("time") WHERE v."time" = '2026-05-12 00:00Z' GROUP BY v.avg_duration_us}), 't', 'the mean time of a service is that of its statements');
 
 # What is new or gone was to be seen, by its length or by how often it runs.
 sub change_of { my ($name, $windows) = @_; return $node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($windows, 's') WHERE query_text = '$name'") }
@@ -184,7 +197,7 @@ is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone
 	't|t|t', 'is asked of the API');
 
 # The API: a window that it has not any more says nothing, and nulls are alike.
-reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef } } });
+reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef, app => 'web' } } });
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '1 day', now()), '$id')"), "\nunknown low", 'a baseline that the API has no longer');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is one');
 
