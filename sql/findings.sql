@@ -120,7 +120,6 @@ COMMENT ON COLUMN chpg_finding_mute.note IS 'Why, in words.';
 COMMENT ON COLUMN chpg_finding_mute.muted_by IS 'Who muted it.';
 COMMENT ON COLUMN chpg_finding_mute.muted_at IS 'When.';
 COMMENT ON COLUMN chpg_finding_mute.muted_until IS 'Until when.';
-GRANT SELECT ON chpg_finding_mute TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('chpg_threshold', '');
 SELECT pg_catalog.pg_extension_config_dump('chpg_finding_mute', '');
@@ -174,6 +173,17 @@ $$;
 COMMENT ON FUNCTION chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. Error 22004.';
 
 REVOKE EXECUTE ON FUNCTION chpg_mute(text, text, text, timestamptz), chpg_unmute(text) FROM PUBLIC;
+
+/* Mutes name databases and users; who sees a finding may know whether it is muted. */
+CREATE FUNCTION _chpg_is_muted(cache_key text)
+RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT EXISTS (SELECT FROM chpg_finding_mute m WHERE m.cache_key = _chpg_is_muted.cache_key AND m.muted_until > now());
+END;
+
+COMMENT ON FUNCTION _chpg_is_muted(text) IS 'Whether a finding is muted now. For chpg_findings.';
 
 CREATE FUNCTION _chpg_limit(rule_id text, parameter text)
 RETURNS double precision
@@ -241,9 +251,9 @@ COMMENT ON COLUMN chpg_finding_row.muted IS 'Whether it is muted.';
 /* Patterns with what rules look at; those that do not count are left out. */
 CREATE FUNCTION _chpg_pattern_facts(period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
-	calls float8, total_us float8, avg_us float8, p95_hi_us float8, hours float8, time_share float8, active float8,
-	rows_per_call float8, blks_per_call float8, blks_per_row float8, hit_ratio float8, cpu_ratio float8,
-	nested boolean, wal_bytes float8, wal_share float8, aggregates boolean, query_text text, pattern_key text)
+	calls float8, total_us float8, avg_us float8, hours float8, time_share float8,
+	rows_per_call float8, blks_per_call float8, blks_per_row float8, cpu_ratio float8,
+	wal_bytes float8, wal_share float8, aggregates boolean, query_text text, pattern_key text)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH counted AS (
@@ -257,11 +267,11 @@ BEGIN ATOMIC
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, call_count, total_duration_us,
-		avg_duration_us, p95_hi_us, hours, time_share, total_duration_us / 3.6e9 / hours,
+		avg_duration_us, hours, time_share,
 		total_rows::float8 / call_count, blks / call_count, blks / greatest(total_rows, call_count, 1),
-		total_shared_blks_hit / nullif(blks, 0), CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
-		coalesce(total_cpu_time_us > 1.05 * total_duration_us, false), coalesce(total_wal_bytes, 0), wal_share,
-		query_text ~* '\m(count|sum|avg|min|max|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M', query_text,
+		CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
+		coalesce(total_wal_bytes, 0), wal_share,
+		query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M', query_text,
 		_chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
 	FROM counted
 	WHERE total_duration_us >= 1e6 * _chpg_limit('100', 'total_s')
@@ -284,7 +294,7 @@ BEGIN ATOMIC
 		FROM facts f
 		CROSS JOIN LATERAL (VALUES
 			('CHPG601', 'wait_bound', 'Long executions that wait',
-				CASE WHEN NOT nested AND avg_us >= _chpg_limit('601', 'avg_us') AND cpu_ratio <= _chpg_limit('601', 'cpu_ratio')
+				CASE WHEN avg_us >= _chpg_limit('601', 'avg_us') AND cpu_ratio <= _chpg_limit('601', 'cpu_ratio')
 						AND blks_per_call < _chpg_limit('601', 'blks_per_call') AND calls >= _chpg_limit('601', 'calls')
 					THEN CASE WHEN time_share >= _chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks', round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
@@ -365,6 +375,7 @@ BEGIN ATOMIC
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
 		FROM chpg_period_patterns(period, service, server)
+		WHERE app <> 'bin/monitor'
 		GROUP BY 1, 2, 3, 4
 	) e
 	WHERE errors >= _chpg_limit('401', 'errors') AND ratio >= _chpg_limit('401', 'error_ratio');
@@ -387,7 +398,7 @@ BEGIN ATOMIC
 			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service, server) a
 			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service, server) b
 		) p
-		WHERE p.service_id IN (SELECT h.service_id FROM _chpg_period_hours(baseline, service, server) h)
+		WHERE p.app <> 'bin/monitor' AND p.service_id IN (SELECT h.service_id FROM _chpg_period_hours(baseline, service, server) h)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -420,10 +431,14 @@ BEGIN ATOMIC
 			THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN c.change = 'regressed' THEN 'Slower than before' ELSE 'New, and heavy' END, c.service_id,
 		CASE WHEN c.change = 'regressed'
-			THEN format('%s ms for each execution, after %s ms; %s s lost', round(c.avg_us::numeric / 1000, 1), round(c.baseline_avg_us::numeric / 1000, 1), round(c.excess_s))
+			THEN format('%s ms for each execution, after %s ms; 95th percentile up to %s ms, after %s ms; %s s lost',
+				round(c.avg_us::numeric / 1000, 1), round(c.baseline_avg_us::numeric / 1000, 1),
+				round(c.p95_hi_us::numeric / 1000, 1), round(c.baseline_p95_hi_us::numeric / 1000, 1), round(c.excess_s))
 			ELSE format('%s executions per hour, %s %% of the time', round(c.calls_per_h), round(c.time_share::numeric * 100, 1)) END,
 		jsonb_build_object('query_id', c.query_id::text, 'query_text', c.query_text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
 			'change', c.change, 'baseline_avg_us', round(c.baseline_avg_us::numeric, 1), 'avg_us', round(c.avg_us::numeric, 1),
+			'baseline_p95_lo_us', round(c.baseline_p95_lo_us::numeric, 1), 'baseline_p95_hi_us', round(c.baseline_p95_hi_us::numeric, 1),
+			'p95_lo_us', round(c.p95_lo_us::numeric, 1), 'p95_hi_us', round(c.p95_hi_us::numeric, 1),
 			'hours_worse', c.hours_worse, 'cause', c.cause, 'excess_s', round(c.excess_s::numeric, 1)),
 		CASE WHEN c.change = 'new?' THEN 'The baseline was truncated, or lacks hours: it may have been there, unseen.'
 			WHEN c.change = 'new' THEN 'A deployment, or a job that does not run every day.'
@@ -441,8 +456,7 @@ BEGIN ATOMIC
 			|| ':' || _chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
 	FROM chpg_compare(baseline, period, service, server) c
 	JOIN _chpg_period_hours(period, service, server) h USING (service_id)
-	WHERE c.change = 'regressed'
-		OR (c.change IN ('new', 'new?') AND c.time_share >= _chpg_limit('504', 'time_share'));
+	WHERE c.change IN ('regressed', 'new', 'new?');
 END;
 
 COMMENT ON FUNCTION _chpg_find_changes(tstzrange, tstzrange, text, text) IS
@@ -507,17 +521,27 @@ END;
 
 COMMENT ON FUNCTION _chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
 
+CREATE FUNCTION _chpg_skip_unmeasured(rule_id text, service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT k.*
+	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
+		UNION ALL SELECT service WHERE service IS NOT NULL) s,
+		_chpg_skipped(ARRAY[rule_id], 'The metrics do not tell of the service', s.id) k
+	WHERE NOT EXISTS (SELECT FROM chpg_health(server) h WHERE s.id IN (h.service_id, h.name));
+END;
+
+COMMENT ON FUNCTION _chpg_skip_unmeasured(text, text, text) IS
+'SKIPPED of a rule for services that have no metrics. 1 request for the metrics, 1 for the list if no service is given. For chpg_findings.';
+
 /* As services are now, not in a period. */
-CREATE FUNCTION _chpg_find_services(service text, server text)
+CREATE FUNCTION _chpg_find_storage(service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
 		SELECT h.* FROM chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
-	), configured AS MATERIALIZED (
-		SELECT c.service_id, c.value::float8 AS max_connections
-		FROM chpg_config(service, server) c
-		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
 	)
 	SELECT 'CHPG701', CASE WHEN storage_used_percent >= _chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
 		'Storage fills up', service_id, format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
@@ -527,33 +551,52 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
 	FROM health WHERE storage_used_percent >= _chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
 	UNION ALL
+	SELECT k.* FROM health h, _chpg_skipped('{CHPG701}', 'The metrics do not tell how much is in use', h.service_id) k
+	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
+	UNION ALL
+	SELECT k.* FROM _chpg_skip_unmeasured('CHPG701', service, server) k;
+END;
+
+COMMENT ON FUNCTION _chpg_find_storage(text, text) IS
+'Findings of storage, as it is now. As _chpg_skip_unmeasured. For chpg_findings.';
+
+/* A service whose settings cannot be had is no reason to say nothing of the others. */
+CREATE FUNCTION _chpg_find_connections(service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+SET chpg.on_service_error = 'warning'
+BEGIN ATOMIC
+	WITH health AS MATERIALIZED (
+		SELECT h.*, coalesce(h.active_connections + h.idle_connections, h.active_connections, h.idle_connections) AS used
+		FROM chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
+	), configured AS MATERIALIZED (
+		SELECT c.service_id, c.value::float8 AS max_connections
+		FROM chpg_config(service, server) c
+		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
+	)
 	SELECT 'CHPG703', CASE WHEN used >= _chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
 		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
 		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
 		'Applications hold more connections than they use, or lack a pooler.',
 		'Connect through PgBouncer, or lower the applications'' pools.',
 		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
-	FROM (SELECT h.*, coalesce(h.active_connections, 0) + coalesce(h.idle_connections, 0) AS used FROM health h) u
+	FROM health
 	JOIN configured USING (service_id)
 	WHERE used >= _chpg_limit('703', 'ratio') * max_connections
 	UNION ALL
-	SELECT 'CHPG703', 'SKIPPED', 'Connections run out', h.service_id, 'max_connections is not known',
-		NULL, 'The API tells settings that were made only.', NULL, NULL::float8, NULL, NULL::text[], 'CHPG703:skipped:' || h.service_id, false
-	FROM health h WHERE NOT EXISTS (SELECT FROM configured c WHERE c.service_id = h.service_id)
-	UNION ALL
-	SELECT 'CHPG701', 'SKIPPED', 'Storage fills up', h.service_id, 'The metrics do not tell how much is in use',
-		NULL, NULL, NULL, NULL::float8, NULL, NULL::text[], 'CHPG701:skipped:' || h.service_id, false
-	FROM health h WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
-	UNION ALL
 	SELECT k.*
-	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
-		UNION ALL SELECT service WHERE service IS NOT NULL AND NOT EXISTS (SELECT FROM health)) s,
-		_chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
-	WHERE NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
+	FROM health h
+	LEFT JOIN configured c USING (service_id)
+	CROSS JOIN LATERAL _chpg_skipped('{CHPG703}', CASE WHEN c.max_connections IS NULL
+		THEN 'max_connections is not known: the API tells settings that were made only, or could not be asked.'
+		ELSE 'The metrics do not tell how many connections there are' END, h.service_id) k
+	WHERE c.max_connections IS NULL OR h.used IS NULL
+	UNION ALL
+	SELECT k.* FROM _chpg_skip_unmeasured('CHPG703', service, server) k;
 END;
 
-COMMENT ON FUNCTION _chpg_find_services(text, text) IS
-'Findings of storage and connections, as they are now. 1 request for the metrics, and those of chpg_config. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_connections(text, text) IS
+'Findings of connections, as they are now. As _chpg_skip_unmeasured, and chpg_config. For chpg_findings.';
 
 /* Services of an environment are meant to be alike. */
 CREATE FUNCTION _chpg_find_drift(server text)
@@ -666,12 +709,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_services(service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(service, server);
 		IF service IS NULL AND of_history THEN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_unknown(server);
 		END IF;
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701}', SQLERRM);
+	END;
+	BEGIN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}', SQLERRM);
 	END;
 	IF service IS NOT NULL THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}', 'Settings are compared with those of the whole fleet: give no service.');
@@ -685,7 +733,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_find_present(text, text, boolean) IS 'Findings of storage, connections and settings; and of what the history, if it was looked at, does not know. As _chpg_find_services, _chpg_find_unknown and _chpg_find_drift. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_present(text, text, boolean) IS 'Findings of storage, connections and settings; and of what the history, if it was looked at, does not know. As _chpg_find_storage, _chpg_find_unknown, _chpg_find_connections and _chpg_find_drift. For chpg_findings.';
 
 CREATE FUNCTION _chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
 RETURNS SETOF chpg_finding_row
@@ -722,7 +770,7 @@ RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH found AS (
-		SELECT f.*, EXISTS (SELECT FROM chpg_finding_mute m WHERE m.cache_key = f.cache_key AND m.muted_until > now()) AS is_muted,
+		SELECT f.*, _chpg_is_muted(f.cache_key) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.cache_key, length(f.rule_id) + 1) ELSE f.cache_key END AS subject,
 			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
 		FROM _chpg_all_findings(period, service, server, baseline, history_only) f

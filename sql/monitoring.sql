@@ -76,6 +76,15 @@ COMMENT ON COLUMN chpg_health_row.deadlocks IS 'Deadlocks since the service''s s
 COMMENT ON COLUMN chpg_health_row.commits IS 'Transactions committed since the service''s start.';
 COMMENT ON COLUMN chpg_health_row.rollbacks IS 'Transactions rolled back since the service''s start.';
 
+CREATE FUNCTION _chpg_whole(value double precision)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN abs(value) < 9e18 THEN value::bigint END;
+END;
+
+COMMENT ON FUNCTION _chpg_whole(double precision) IS 'The value as bigint; null for NaN, and what is beyond it. For chpg_health.';
+
 CREATE FUNCTION chpg_health(server text DEFAULT NULL)
 RETURNS SETOF chpg_health_row
 LANGUAGE SQL STABLE PARALLEL RESTRICTED ROWS 20
@@ -85,17 +94,17 @@ BEGIN ATOMIC
 		max(labels->>'postgres_status') FILTER (WHERE metric = 'PostgresServiceInfo'),
 		max(labels->>'postgres_version') FILTER (WHERE metric = 'PostgresServiceInfo'),
 		max(value) FILTER (WHERE metric = 'PostgresServer_CPUCores'),
-		(max(value) FILTER (WHERE metric = 'PostgresServer_MemoryLimitBytes'))::bigint,
+		_chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_MemoryLimitBytes')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_MemoryUsedPercent'),
-		(max(value) FILTER (WHERE metric = 'PostgresServer_StorageLimitBytes'))::bigint,
+		_chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_StorageLimitBytes')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_FilesystemUsedPercent'),
-		(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' = 'active'))::bigint,
-		(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' LIKE 'idle%'))::bigint,
+		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' = 'active')),
+		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' LIKE 'idle%')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_CacheHitRatio'),
-		(sum(value) FILTER (WHERE metric = 'PostgresServer_DatabaseSizeBytes'))::bigint,
-		(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total'))::bigint,
-		(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total'))::bigint,
-		(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))::bigint
+		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_DatabaseSizeBytes')),
+		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total')),
+		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total')),
+		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))
 	FROM @extschema@.chpg_prometheus(NULL, chpg_health.server)
 	WHERE service_id IS NOT NULL
 	GROUP BY service_id;

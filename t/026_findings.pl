@@ -74,7 +74,9 @@ SELECT plant('SELECT of broken', 'SELECT', 3000, 1000, 1, 5, 1, 0.9, 0, 'broken'
 SELECT plant('SELECT thrash', 'SELECT', 3000, 100000, 500, 5000, 0.8, 0.5, 0, 'web', 2, 't');
 -- what only looks like a problem
 SELECT plant('SELECT finds nothing', 'SELECT', 900000, 30, 0, 4);
+-- the service's own monitoring, also when it is new
 SELECT plant('SELECT probe', 'SELECT', 4000000, 200, 1, 4, 1, 0.9, 0, 'bin/monitor');
+SELECT plant('SELECT new probe', 'SELECT', 1000, 2000000, 1, 4, 1, 0.9, 0, 'bin/monitor', 1);
 SELECT plant('SELECT nested', 'SELECT', 1000, 200000, 1, 20, 1, 1.6);
 SELECT plant('SELECT busy and well', 'SELECT', 20000, 15000, 50, 60);
 SELECT plant('SELECT count(*) FROM t', 'SELECT', 500, 200000, 1, 40000);
@@ -91,7 +93,7 @@ is(found($_->[0]), $_->[1], "$_->[0]: $_->[1]") for
 	[ 'INSERT slow write', 'CHPG201 WARN' ], [ 'UPDATE wal hog', 'CHPG202 WARN' ],
 	[ 'UPDATE wait bound', 'CHPG601 WARN' ], [ 'SELECT huge result', 'CHPG607 WARN' ],
 	[ 'SELECT new heavy', 'CHPG504 WARN' ], [ 'SELECT regressed', 'CHPG501 WARN' ];
-is(found($_), '', "$_: nothing") for 'SELECT finds nothing', 'SELECT probe', 'SELECT nested', 'SELECT busy and well';
+is(found($_), '', "$_: nothing") for 'SELECT finds nothing', 'SELECT probe', 'SELECT new probe', 'SELECT nested', 'SELECT busy and well';
 is(found('SELECT count(*) FROM t'), 'CHPG101 INFO', 'an aggregate has to read');
 is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'"), 'slow_write', 'a pattern has one finding, and tags for the others');
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'errors'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
@@ -210,6 +212,15 @@ $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'what was muted when it could not judge is told');
 like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
 like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
+my ($billing) = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name = 'billing'});
+fault($url, path => "$billing/config", status => 500);
+my $others = "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY)";
+is($node->safe_psql('postgres', "$others WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), "\nCHPG701 ERROR, CHPG701 WARN, CHPG703 ERROR", 'a service whose settings cannot be had hides nothing of the others');
+is($node->safe_psql('postgres', "$others WHERE rule_id = 'CHPG703' AND service_id = '$billing'"), "\nCHPG703 SKIPPED", 'and is not judged itself');
+clear_faults($url);
+fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="$billing",postgres_service_name="billing"} 95\nPostgresServer_ActiveConnections{postgres_service="$billing",postgres_service_name="billing",state="active"} NaN\n));
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(concat_ws(' ', rule_id, level, CASE level WHEN 'SKIPPED' THEN symptom END), ', ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 'billing') WHERE rule_id IN ('CHPG701', 'CHPG703')"),
+	"\nCHPG701 ERROR, CHPG703 SKIPPED The metrics do not tell how many connections there are", 'connections that nobody counts are no good news');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
 clear_faults($url);
 
@@ -228,6 +239,8 @@ fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_
 	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'cache_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
 $node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
+fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'mutes, which name databases and users, are not for everybody');
+$node->safe_psql('postgres', 'GRANT SELECT ON chpg_finding_mute TO dba');
 is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'who is granted it may mute');
 # A dump has them.
 $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
