@@ -71,23 +71,10 @@ sees_all(void)
 	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
 }
 
-/* The caller holds the lock. */
-static void
-copy_key(const ChpgShared *shared, int number, VisibleKey *copy)
-{
-	const ChpgKey *key = &shared->keys[number];
-
-	memcpy(copy->key_id, key->key_id, sizeof(key->key_id));
-	memcpy(copy->server, key->server, sizeof(key->server));
-	memcpy(copy->counters, key->counters, sizeof(key->counters));
-	chpg_budget_state(number, &copy->budget);
-}
-
-/* Copies of the user's own keys, or of all. */
+/* Copies of the keys of connections, or of all. */
 static List *
-visible_keys(ChpgShared *shared)
+copy_keys(ChpgShared *shared, List *connections, bool all)
 {
-	List	   *connections = sees_all() ? NIL : chpg_connection_list();
 	bool		visible[CHPG_MAX_KEYS] = {0};
 	VisibleKey *copies = palloc(CHPG_MAX_KEYS * sizeof(VisibleKey));
 	List	   *keys = NIL;
@@ -103,9 +90,15 @@ visible_keys(ChpgShared *shared)
 	}
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
-		visible[i] |= sees_all() && shared->keys[i].in_use;
-		if (visible[i])
-			copy_key(shared, i, &copies[i]);
+		const ChpgKey *key = &shared->keys[i];
+
+		visible[i] |= all && key->in_use;
+		if (!visible[i])
+			continue;
+		memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));
+		memcpy(copies[i].server, key->server, sizeof(key->server));
+		memcpy(copies[i].counters, key->counters, sizeof(key->counters));
+		chpg_budget_state(i, &copies[i].budget);
 	}
 	LWLockRelease(&shared->lock);
 
@@ -115,6 +108,13 @@ visible_keys(ChpgShared *shared)
 			keys = lappend(keys, &copies[i]);
 	}
 	return keys;
+}
+
+static List *
+visible_keys(ChpgShared *shared)
+{
+	return sees_all() ? copy_keys(shared, NIL, true) :
+		copy_keys(shared, chpg_connection_list(), false);
 }
 
 /*
@@ -271,19 +271,13 @@ chpg_own_budget(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ChpgShared *shared = chpg_shared_get();
 	ChpgConnection *connection;
-	VisibleKey	key;
-	int			number;
+	ListCell   *lc;
 
 	connection = chpg_connection_get(PG_ARGISNULL(0) ? NULL :
 									 text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	InitMaterializedSRF(fcinfo, 0);
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	number = chpg_key_find(shared, connection);
-	if (number >= 0)
-		copy_key(shared, number, &key);
-	LWLockRelease(&shared->lock);
-	if (number >= 0)
-		put_budget(rsinfo, shared, &key);
+	foreach(lc, copy_keys(shared, list_make1(connection), false))
+		put_budget(rsinfo, shared, lfirst(lc));
 	return (Datum) 0;
 }
 
