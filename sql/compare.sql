@@ -371,7 +371,16 @@ COMMENT ON COLUMN chpg_change_row.cause IS 'What the counters say of a change in
 COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, of all; null without a history.';
 COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or an improvement of too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
-/* Two windows, pattern by pattern, as counters for each execution. */
+CREATE FUNCTION _chpg_is_monitoring(app text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT app = 'bin/monitor';
+END;
+
+COMMENT ON FUNCTION _chpg_is_monitoring(text) IS 'Whether an application is the service''s own monitoring, which comparisons and rules leave out.';
+
+/* Two windows, pattern by pattern. */
 CREATE FUNCTION _chpg_pair_patterns(before chpg_period_pattern_row[], after chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8)
@@ -380,11 +389,11 @@ BEGIN ATOMIC
 	WITH a AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM unnest(before) r WHERE r.query_id <> 0 AND r.app <> 'bin/monitor'
+		FROM unnest(before) r WHERE r.query_id <> 0 AND NOT _chpg_is_monitoring(r.app)
 	), b AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM unnest(after) r WHERE r.query_id <> 0 AND r.app <> 'bin/monitor'
+		FROM unnest(after) r WHERE r.query_id <> 0 AND NOT _chpg_is_monitoring(r.app)
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, coalesce(b.query_text, a.query_text), a.r, b.r, a.share, b.share
 	FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app);
@@ -393,31 +402,35 @@ END;
 COMMENT ON FUNCTION _chpg_pair_patterns(chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, without those of no query id and of the service''s own monitoring. For chpg_compare.';
 
 /*
- * From the faster to the slower one.  More CPU than time is that of the statements
- * around it: nothing is known of its own then.
+ * More CPU than time is that of the statements around it: nothing is known of its
+ * own then.
  */
+CREATE FUNCTION _chpg_per_call(p chpg_period_pattern_row)
+RETURNS TABLE (avg_us float8, rows float8, blks float8, hit_ratio float8, cpu_us float8)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT (p).avg_duration_us, (p).total_rows / nullif((p).call_count, 0)::float8, blks / nullif((p).call_count, 0)::float8,
+		(p).total_shared_blks_hit / nullif(blks, 0),
+		CASE WHEN (p).total_cpu_time_us <= 1.05 * (p).total_duration_us THEN (p).total_cpu_time_us / nullif((p).call_count, 0) END
+	FROM (SELECT (p).total_shared_blks_read::float8 + (p).total_shared_blks_hit AS blks) b;
+END;
+
+COMMENT ON FUNCTION _chpg_per_call(chpg_period_pattern_row) IS 'The counters of a pattern for each execution: microseconds, rows, blocks, share of blocks found in the buffer cache. For _chpg_change_cause.';
+
+/* From the faster to the slower one. */
 CREATE FUNCTION _chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
-		WHEN rows_b >= 1.5 * rows_a AND rows_b - rows_a >= 1 THEN 'more rows'
-		WHEN blks_b >= 1.5 * blks_a AND blks_b - blks_a >= 1 THEN 'more blocks'
-		WHEN hit_b < hit_a - 0.05 THEN 'colder cache'
-		WHEN avg_b > avg_a AND (avg_b - cpu_b) - (avg_a - cpu_a) >= 0.7 * (avg_b - avg_a) THEN 'waiting'
-		WHEN avg_b > avg_a AND cpu_b - cpu_a >= 0.7 * (avg_b - avg_a) THEN 'computing'
+		WHEN y.rows >= 1.5 * x.rows AND y.rows - x.rows >= 1 THEN 'more rows'
+		WHEN y.blks >= 1.5 * x.blks AND y.blks - x.blks >= 1 THEN 'more blocks'
+		WHEN y.hit_ratio < x.hit_ratio - 0.05 THEN 'colder cache'
+		WHEN y.avg_us > x.avg_us AND (y.avg_us - y.cpu_us) - (x.avg_us - x.cpu_us) >= 0.7 * (y.avg_us - x.avg_us) THEN 'waiting'
+		WHEN y.avg_us > x.avg_us AND y.cpu_us - x.cpu_us >= 0.7 * (y.avg_us - x.avg_us) THEN 'computing'
 		ELSE 'mixed'
 	END
-	FROM (SELECT
-		(a).avg_duration_us AS avg_a, (b).avg_duration_us AS avg_b,
-		(a).total_rows / nullif((a).call_count, 0)::float8 AS rows_a, (b).total_rows / nullif((b).call_count, 0)::float8 AS rows_b,
-		((a).total_shared_blks_read::float8 + (a).total_shared_blks_hit) / nullif((a).call_count, 0)::float8 AS blks_a,
-		((b).total_shared_blks_read::float8 + (b).total_shared_blks_hit) / nullif((b).call_count, 0)::float8 AS blks_b,
-		(a).total_shared_blks_hit / nullif((a).total_shared_blks_read::float8 + (a).total_shared_blks_hit, 0) AS hit_a,
-		(b).total_shared_blks_hit / nullif((b).total_shared_blks_read::float8 + (b).total_shared_blks_hit, 0) AS hit_b,
-		CASE WHEN (a).total_cpu_time_us <= 1.05 * (a).total_duration_us THEN (a).total_cpu_time_us / nullif((a).call_count, 0) END AS cpu_a,
-		CASE WHEN (b).total_cpu_time_us <= 1.05 * (b).total_duration_us THEN (b).total_cpu_time_us / nullif((b).call_count, 0) END AS cpu_b
-	) counters;
+	FROM _chpg_per_call(a) x, _chpg_per_call(b) y;
 END;
 
 COMMENT ON FUNCTION _chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';

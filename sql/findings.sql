@@ -263,7 +263,7 @@ BEGIN ATOMIC
 			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
 		FROM chpg_period_patterns(period, service, server) p
 		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
-		WHERE p.query_id <> 0 AND p.call_count > 0 AND p.app <> 'bin/monitor'
+		WHERE p.query_id <> 0 AND p.call_count > 0 AND NOT _chpg_is_monitoring(p.app)
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, call_count, total_duration_us,
@@ -375,7 +375,7 @@ BEGIN ATOMIC
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
 		FROM chpg_period_patterns(period, service, server)
-		WHERE app <> 'bin/monitor'
+		WHERE NOT _chpg_is_monitoring(app)
 		GROUP BY 1, 2, 3, 4
 	) e
 	WHERE errors >= _chpg_limit('401', 'errors') AND ratio >= _chpg_limit('401', 'error_ratio');
@@ -398,7 +398,7 @@ BEGIN ATOMIC
 			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service, server) a
 			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service, server) b
 		) p
-		WHERE p.app <> 'bin/monitor' AND p.service_id IN (SELECT h.service_id FROM _chpg_period_hours(baseline, service, server) h)
+		WHERE NOT _chpg_is_monitoring(p.app) AND p.service_id IN (SELECT h.service_id FROM _chpg_period_hours(baseline, service, server) h)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -521,20 +521,6 @@ END;
 
 COMMENT ON FUNCTION _chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
 
-CREATE FUNCTION _chpg_skip_unmeasured(rule_id text, service text, server text)
-RETURNS SETOF chpg_finding_row
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	SELECT k.*
-	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
-		UNION ALL SELECT service WHERE service IS NOT NULL) s,
-		_chpg_skipped(ARRAY[rule_id], 'The metrics do not tell of the service', s.id) k
-	WHERE NOT EXISTS (SELECT FROM chpg_health(server) h WHERE s.id IN (h.service_id, h.name));
-END;
-
-COMMENT ON FUNCTION _chpg_skip_unmeasured(text, text, text) IS
-'SKIPPED of a rule for services that have no metrics. 1 request for the metrics, 1 for the list if no service is given. For chpg_findings.';
-
 /* As services are now, not in a period. */
 CREATE FUNCTION _chpg_find_storage(service text, server text)
 RETURNS SETOF chpg_finding_row
@@ -554,11 +540,15 @@ BEGIN ATOMIC
 	SELECT k.* FROM health h, _chpg_skipped('{CHPG701}', 'The metrics do not tell how much is in use', h.service_id) k
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
-	SELECT k.* FROM _chpg_skip_unmeasured('CHPG701', service, server) k;
+	SELECT k.*
+	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
+		UNION ALL SELECT service WHERE service IS NOT NULL AND NOT EXISTS (SELECT FROM health)) s,
+		_chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
+	WHERE NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
 COMMENT ON FUNCTION _chpg_find_storage(text, text) IS
-'Findings of storage, as it is now. As _chpg_skip_unmeasured. For chpg_findings.';
+'Findings of storage, as it is now; for services that have no metrics, SKIPPED of connections, too. 1 request for the metrics, 1 for the list if no service is given. For chpg_findings.';
 
 /* A service whose settings cannot be had is no reason to say nothing of the others. */
 CREATE FUNCTION _chpg_find_connections(service text, server text)
@@ -590,13 +580,11 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL _chpg_skipped('{CHPG703}', CASE WHEN c.max_connections IS NULL
 		THEN 'max_connections is not known: the API tells settings that were made only, or could not be asked.'
 		ELSE 'The metrics do not tell how many connections there are' END, h.service_id) k
-	WHERE c.max_connections IS NULL OR h.used IS NULL
-	UNION ALL
-	SELECT k.* FROM _chpg_skip_unmeasured('CHPG703', service, server) k;
+	WHERE c.max_connections IS NULL OR h.used IS NULL;
 END;
 
 COMMENT ON FUNCTION _chpg_find_connections(text, text) IS
-'Findings of connections, as they are now. As _chpg_skip_unmeasured, and chpg_config. For chpg_findings.';
+'Findings of connections, as they are now, of services that have metrics. 1 request for the metrics, and those of chpg_config. For chpg_findings.';
 
 /* Services of an environment are meant to be alike. */
 CREATE FUNCTION _chpg_find_drift(server text)
@@ -708,18 +696,19 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- where there are no metrics, they are not asked for again
 	BEGIN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(service, server);
 		IF service IS NULL AND of_history THEN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_unknown(server);
 		END IF;
+		BEGIN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
+		EXCEPTION WHEN OTHERS THEN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}', SQLERRM);
+		END;
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701}', SQLERRM);
-	END;
-	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
-	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}', SQLERRM);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
 	END;
 	IF service IS NOT NULL THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}', 'Settings are compared with those of the whole fleet: give no service.');

@@ -26,6 +26,10 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) 
 fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
 fault($url, path => 'prometheus$', status => 500);
 like($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+clear_journal($url);
+$node->safe_psql('postgres', "SET chpg.max_retries = 0; SELECT FROM chpg_findings($YESTERDAY)");
+is(scalar(grep { $_->{path} =~ /prometheus$/ } @{ journal($url)->{requests} }), 1, 'and is asked for its metrics once');
 clear_faults($url);
 fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="pg7myrd1j06p3gx4zrm2ze8qz6",postgres_service_name="orders"} NaN\n));
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics do not tell how much is in use", 'what is not a number is not known');
