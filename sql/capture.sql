@@ -143,7 +143,7 @@ BEGIN
 	CROSS JOIN LATERAL (SELECT k.until < now() - interval '1 day' OR w < now() - settings.api_retention AS lost) l
 	LEFT JOIN capture c ON c.service_id = k.service_id AND c.grain = g.grain AND c.window_start = w
 		AND (ids IS NULL OR c.service_id = ANY (ids))
-	WHERE (l.lost OR k.until = 'infinity') AND (c.status IS NULL OR c.status = 'error'
+	WHERE (l.lost OR k.until = 'infinity') AND (c.status IS NULL OR c.status = 'error' OR (c.status = 'lost' AND NOT l.lost)
 		OR (c.status = 'ok' AND k.until = 'infinity'
 			AND w >= g.newest_end - settings.recapture * g.length
 			AND c.captured_at < g.newest_end + settings.settle))
@@ -231,10 +231,17 @@ AS $$
 DECLARE
 	changed integer;
 	asked text := @extschema@._chpg_history_server(server);
+	listed @extschema@.chpg_service_row[];
 	present @extschema@.chpg_service_row[];
 BEGIN
 	PERFORM @extschema@._chpg_history_lock();
-	present := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p WHERE coalesce(p.state, '') NOT IN ('creating', 'deleting'));
+	listed := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p);
+	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
+		RAISE WARNING 'a service without an id is not captured';
+	END IF;
+	-- one bad entry is no reason to lose the others
+	present := ARRAY(SELECT DISTINCT ON (p.id) p FROM unnest(listed) p
+		WHERE p.id IS NOT NULL AND coalesce(p.state, '') NOT IN ('creating', 'deleting') ORDER BY p.id);
 	-- a server may be made anew under another name, and two may have the same services
 	UPDATE service s SET server = asked
 	WHERE s.server <> asked AND (s.service_id IN (SELECT p.id FROM unnest(present) p)
@@ -243,9 +250,18 @@ BEGIN
 	WHERE s.valid_to = 'infinity' AND s.server = asked AND NOT EXISTS (
 		SELECT FROM unnest(present) p WHERE (p.id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
 			IS NOT DISTINCT FROM (s.service_id, s.name, s.region, s.size, s.ha_type, s.postgres_version, s.tags));
+	-- a list that lacked it leaves no gap, unless it was away for a day
+	UPDATE service s SET valid_to = 'infinity'
+	FROM unnest(present) p
+	WHERE s.service_id = p.id AND s.valid_to > now() - interval '1 day'
+		AND NOT EXISTS (SELECT FROM service n WHERE n.service_id = s.service_id AND (n.valid_to, n.valid_from) > (s.valid_to, s.valid_from))
+		AND (p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
+			IS NOT DISTINCT FROM (s.name, s.region, s.size, s.ha_type, s.postgres_version, s.tags)
+		AND s.valid_to < 'infinity';
 	INSERT INTO service (service_id, valid_from, noted_at, name, region, size, ha_type, postgres_version, tags, server)
-	SELECT p.id, CASE WHEN EXISTS (SELECT FROM service s WHERE s.service_id = p.id)
-			THEN now() ELSE '-infinity' END, now(), p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags, asked
+	SELECT p.id, coalesce((SELECT CASE WHEN max(s.valid_to) > now() - interval '1 day' THEN max(s.valid_to)
+				WHEN count(*) > 0 THEN now() END FROM service s WHERE s.service_id = p.id), '-infinity'),
+		now(), p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags, asked
 	FROM unnest(present) p
 	WHERE NOT EXISTS (SELECT FROM service s WHERE s.service_id = p.id AND s.valid_to = 'infinity');
 	GET DIAGNOSTICS changed = ROW_COUNT;
@@ -254,7 +270,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _chpg_capture_services(text) IS
-'Notes what the services of a server are now; returns how many are new or have changed. 1 request. For chpg_capture.';
+'Notes what the services of a server are now, and warns of those without an id; returns how many are new or have changed. 1 request. For chpg_capture.';
 
 /* Bounds are written, and read again, in one form whatever the session's is. */
 CREATE FUNCTION _chpg_history_partition(grain text, at timestamptz)
@@ -325,9 +341,10 @@ BEGIN
 		AND p.grain = _chpg_capture_patterns.grain AND p.window_start = _chpg_capture_patterns.window_start;
 	INSERT INTO pattern
 	SELECT DISTINCT ON (k.pattern_key) _chpg_capture_patterns.service_id, grain, window_start, k.pattern_key,
-		f.call_count, f.error_count, f.total_duration_us, f.avg_duration_us, f.max_duration_us,
-		f.p50_duration_us, f.p95_duration_us, f.p99_duration_us, f.total_rows, f.total_shared_blks_read,
-		f.total_shared_blks_hit, f.total_cpu_time_us, f.total_wal_bytes
+		f.call_count, f.error_count, @extschema@._chpg_bounded(f.total_duration_us), @extschema@._chpg_bounded(f.avg_duration_us),
+		@extschema@._chpg_bounded(f.max_duration_us), @extschema@._chpg_bounded(f.p50_duration_us),
+		@extschema@._chpg_bounded(f.p95_duration_us), @extschema@._chpg_bounded(f.p99_duration_us), f.total_rows,
+		f.total_shared_blks_read, f.total_shared_blks_hit, @extschema@._chpg_bounded(f.total_cpu_time_us), f.total_wal_bytes
 	FROM unnest(found) f
 	JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
 		(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
@@ -370,8 +387,9 @@ COMMENT ON FUNCTION _chpg_capture_metrics(text, timestamptz, timestamptz, text) 
 'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if metric_bucket is off. For _chpg_capture_window.';
 
 /*
- * What fails leaves the window as it was, and a word why.  Who had to wait for
- * another capture may find that it is done.
+ * What fails leaves the window as it was, and a word why; so does what is canceled,
+ * or the next run would be held up by the same window.  Who had to wait for another
+ * capture may find that it is done.
  */
 CREATE FUNCTION _chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
 	only_due boolean DEFAULT false)
@@ -392,12 +410,13 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	BEGIN
-		PERFORM @extschema@._chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		IF grain = 'hour' THEN
 			PERFORM @extschema@._chpg_capture_metrics(service_id, window_start, window_end, server);
 		END IF;
+		-- last, since a new partition locks readers out until the transaction ends
+		PERFORM @extschema@._chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		RETURN NULL;
-	EXCEPTION WHEN OTHERS THEN
+	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	END;
 	message := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'), 1000);
@@ -488,6 +507,7 @@ DECLARE
 	failed integer := 0;
 	skipped integer := 0;
 	refused integer := 0;
+	canceled boolean := false;
 	waits integer;
 	windows_left integer := 0;
 	plan record;
@@ -532,7 +552,9 @@ BEGIN
 		first_failure := coalesce(first_failure, failure);
 		failures := pg_catalog.jsonb_set(failures, ARRAY[due.service_id], pg_catalog.to_jsonb(coalesce((failures->>due.service_id)::integer, 0) + 1));
 		refused := CASE WHEN failure LIKE '53400:%' THEN refused + 1 ELSE 0 END;
-		EXIT WHEN refused = 3;
+		-- whoever cancels, or a timeout, means the run, not a window
+		canceled := failure LIKE '57014:%';
+		EXIT WHEN canceled OR refused = 3;
 	END LOOP;
 	IF windows_left > 0 THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
@@ -540,15 +562,17 @@ BEGIN
 	END IF;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
-			USING ERRCODE = 'external_routine_exception', DETAIL = pg_catalog.format('The first one: %s.%s', pg_catalog.rtrim(first_failure, '.'),
-					CASE WHEN skipped > 0 THEN pg_catalog.format(' %s more of services that failed three times were left alone.', skipped) END),
+			USING ERRCODE = CASE WHEN canceled THEN 'query_canceled' ELSE 'external_routine_exception' END,
+				DETAIL = pg_catalog.format('The first one: %s.%s%s', pg_catalog.rtrim(first_failure, '.'),
+					CASE WHEN skipped > 0 THEN pg_catalog.format(' %s more of services that failed three times were left alone.', skipped) END,
+					CASE WHEN canceled THEN ' It was canceled, which ended the run.' END),
 				HINT = 'The next run tries them again; see the view coverage of the history.';
 	END IF;
 END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 

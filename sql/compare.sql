@@ -118,14 +118,26 @@ BEGIN
 	FROM service s
 	WHERE (_chpg_history_services.server IS NULL OR s.server = _chpg_history_services.server)
 		AND (_chpg_history_services.service IS NULL OR s.service_id = _chpg_history_services.service
-			OR s.service_id = (SELECT n.service_id FROM service n WHERE n.name = _chpg_history_services.service
+			OR (NOT EXISTS (SELECT FROM service i WHERE i.service_id = _chpg_history_services.service) AND s.service_id = (SELECT n.service_id FROM service n WHERE n.name = _chpg_history_services.service
 					AND (_chpg_history_services.server IS NULL OR n.server = _chpg_history_services.server)
-				ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL) DESC, n.valid_from DESC LIMIT 1));
+				ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL) DESC, n.valid_from DESC LIMIT 1)));
 END
 $$;
 
 COMMENT ON FUNCTION _chpg_history_services(text, text) IS
 'The ids of the services of the history that have an id or a name, or all; of one server, or of all. Sends no request. For the functions that compare. Error 55000: there is no history.';
+
+CREATE FUNCTION _chpg_history_is_readable()
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM @extschema@._chpg_history_state() h
+		WHERE CASE WHEN h.state IS NULL THEN (SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t), 'SELECT'))
+			FROM unnest('{capture,pattern,pattern_key,query_text,service,setting}'::text[]) t) END)
+$$;
+
+COMMENT ON FUNCTION _chpg_history_is_readable() IS 'Whether there is a history that the caller may read. For the functions that compare.';
 
 /*
  * The hours of a period that the history has.  Who may not read the history has
@@ -137,9 +149,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT EXISTS (SELECT FROM @extschema@._chpg_history_state() h
-		WHERE CASE WHEN h.state IS NULL THEN (SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t), 'SELECT'))
-			FROM unnest('{capture,pattern,pattern_key,query_text,service,setting}'::text[]) t) END) THEN
+	IF NOT @extschema@._chpg_history_is_readable() THEN
 		RETURN;
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
@@ -217,10 +227,11 @@ BEGIN
 			sum(@extschema@._chpg_bounded(p.total_cpu_time_us)) AS cpu_us, sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
 			sum(p.total_wal_bytes)::float8 AS wal_bytes, sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
 		FROM pattern p
-		JOIN @extschema@._chpg_history_services(_chpg_period_of_history.service, _chpg_period_of_history.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)
 		JOIN query_text t USING (text_id)
-		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start + interval '1 hour' <= upper(period)
+		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
+			AND p.service_id = ANY (ARRAY(SELECT s.service_id
+				FROM @extschema@._chpg_history_services(_chpg_period_of_history.service, _chpg_period_of_history.server) s))
 		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
 	SELECT 'history', service_id, query_id, db_name, db_user, db_operation, app, query_text, buckets,
@@ -244,10 +255,10 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT 'api', p.service_id, p.query_id, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
 		coalesce(p.app, ''), p.query_text, 1,
-		p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us,
+		p.call_count, p.error_count, _chpg_bounded(p.total_duration_us), _chpg_bounded(p.avg_duration_us), p.max_duration_us,
 		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
 		p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
-		p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
+		p.total_shared_blks_hit, _chpg_bounded(p.total_cpu_time_us), p.total_wal_bytes
 	FROM chpg_slow_patterns(lower(period), upper(period), service, server => server) p;
 END;
 
@@ -272,46 +283,51 @@ COMMENT ON FUNCTION chpg_period_patterns(tstzrange, text, text) IS
 'The patterns of a service, by id or name, or of all, in a period: from the hours of the history that are within it, or where it has none, from the API, as chpg_slow_patterns. Errors: 22004, 22023, those of chpg_slow_patterns.';
 
 /*
- * Whether the hours of a period are mostly worse than those of the baseline were.
+ * Whether the hours of a period are mostly worse, or better, than those of the baseline were.
  * A pattern's hour is one, whatever number of texts it had in it.
  */
 CREATE FUNCTION _chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
-	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint)
+	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	ids text[];
 	enough double precision := @extschema@._chpg_limit('500', 'calls_of_hour');
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	ids := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server) s);
 	RETURN QUERY
 	WITH chosen AS (
 		SELECT p.*, true AS before FROM pattern p
-		WHERE p.window_start >= lower(baseline) AND p.window_start <= upper(baseline) - interval '1 hour'
+		WHERE p.service_id = ANY (ids) AND p.grain = 'hour'
+			AND p.window_start >= lower(baseline) AND p.window_start <= upper(baseline) - interval '1 hour'
 		UNION ALL
 		SELECT p.*, false FROM pattern p
-		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
+		WHERE p.service_id = ANY (ids) AND p.grain = 'hour'
+			AND p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
 	), measured AS (
 		SELECT p.before, p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, p.window_start,
 			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count) / sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL)::float8 AS p95_us,
 			sum(@extschema@._chpg_bounded(p.total_duration_us)) / sum(p.call_count)::float8 AS avg_us
 		FROM chosen p
-		JOIN @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server) s USING (service_id)
 		JOIN pattern_key k USING (pattern_key)
-		WHERE p.grain = 'hour' AND p.call_count > 0 AND p.total_duration_us IS NOT NULL
+		WHERE p.call_count > 0 AND p.total_duration_us IS NOT NULL
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 		HAVING sum(p.call_count) >= enough
 	), limits AS (
 		SELECT service_id, query_id, db_name, db_user, db_operation, app, count(*) AS hours,
 			percentile_disc(0.9) WITHIN GROUP (ORDER BY p95_us) AS p95_us,
-			percentile_disc(0.9) WITHIN GROUP (ORDER BY avg_us) AS avg_us
+			percentile_disc(0.9) WITHIN GROUP (ORDER BY avg_us) AS avg_us,
+			percentile_disc(0.1) WITHIN GROUP (ORDER BY avg_us) AS best_us
 		FROM measured WHERE before GROUP BY 1, 2, 3, 4, 5, 6
 	)
 	SELECT m.service_id, m.query_id, m.db_name, m.db_user, m.db_operation, m.app, count(*),
 		count(*) FILTER (WHERE m.p95_us > l.p95_us),
-		count(*) FILTER (WHERE m.avg_us > l.avg_us), max(l.hours)
+		count(*) FILTER (WHERE m.avg_us > l.avg_us),
+		count(*) FILTER (WHERE m.avg_us < l.best_us), max(l.hours)
 	FROM measured m
 	JOIN limits l USING (service_id, query_id, db_name, db_user, db_operation, app)
 	WHERE NOT m.before
@@ -320,7 +336,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _chpg_worse_hours(tstzrange, tstzrange, text, text) IS
-'For each pattern with enough executions in an hour (CHPG500, calls_of_hour): hours of the period, and those of them whose 95th percentile, or mean, is above nine tenths of the baseline''s. Sends no request. For chpg_compare. Error 55000: there is no history.';
+'For each pattern with enough executions in an hour (CHPG500, calls_of_hour): hours of the period, and those of them whose 95th percentile, or mean, is above nine tenths of the baseline''s, or whose mean is below nine tenths of them. Sends no request. For chpg_compare. Error 55000: there is no history.';
 
 CREATE TYPE chpg_change_row AS (
 	change text,
@@ -368,8 +384,8 @@ COMMENT ON COLUMN chpg_change_row.baseline_time_share IS 'Share of the service''
 COMMENT ON COLUMN chpg_change_row.time_share IS 'Share of the service''s time in the period, 0 to 1.';
 COMMENT ON COLUMN chpg_change_row.excess_s IS 'Seconds lost in the period, compared with the baseline''s mean time; negative if they were won.';
 COMMENT ON COLUMN chpg_change_row.cause IS 'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) waiting, (less) computing, or mixed.';
-COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, of all; null without a history.';
-COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, a truncated window, or an improvement of too few executions to compare hours); low (no hours to compare, a change that may be none, or too few executions to tell).';
+COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, by mean or 95th percentile, whichever says more, of all; null without a history.';
+COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
 CREATE FUNCTION _chpg_is_monitoring(app text)
 RETURNS boolean
@@ -406,31 +422,36 @@ COMMENT ON FUNCTION _chpg_pair_patterns(chpg_period_pattern_row[], chpg_period_p
  * own then.
  */
 CREATE FUNCTION _chpg_per_call(p chpg_period_pattern_row)
-RETURNS TABLE (avg_us float8, rows float8, blks float8, hit_ratio float8, cpu_us float8)
+RETURNS TABLE (avg_us float8, rows float8, blks float8, reads float8, hit_ratio float8, cpu_us float8)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT (p).avg_duration_us, (p).total_rows / nullif((p).call_count, 0)::float8, blks / nullif((p).call_count, 0)::float8,
-		(p).total_shared_blks_hit / nullif(blks, 0),
+		(p).total_shared_blks_read / nullif((p).call_count, 0)::float8, (p).total_shared_blks_hit / nullif(blks, 0),
 		CASE WHEN (p).total_cpu_time_us <= 1.05 * (p).total_duration_us THEN (p).total_cpu_time_us / nullif((p).call_count, 0) END
 	FROM (SELECT (p).total_shared_blks_read::float8 + (p).total_shared_blks_hit AS blks) b;
 END;
 
-COMMENT ON FUNCTION _chpg_per_call(chpg_period_pattern_row) IS 'The counters of a pattern for each execution: microseconds, rows, blocks, share of blocks found in the buffer cache. For _chpg_change_cause.';
+COMMENT ON FUNCTION _chpg_per_call(chpg_period_pattern_row) IS 'The counters of a pattern for each execution: microseconds, rows, blocks, blocks read, share of blocks found in the buffer cache. For _chpg_change_cause.';
 
-/* From the faster to the slower one. */
+/*
+ * From the faster to the slower one.  Rows or blocks explain a wait only if they are
+ * so many that it takes no more than 10 ms, a read of a slow disk, for each.
+ */
 CREATE FUNCTION _chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
+		WHEN waited AND y.avg_us - x.avg_us > 1e4 * greatest(y.rows - x.rows, y.blks - x.blks, y.reads - x.reads) THEN 'waiting'
 		WHEN y.rows >= 1.5 * x.rows AND y.rows - x.rows >= 1 THEN 'more rows'
 		WHEN y.blks >= 1.5 * x.blks AND y.blks - x.blks >= 1 THEN 'more blocks'
-		WHEN y.hit_ratio < x.hit_ratio - 0.05 THEN 'colder cache'
-		WHEN y.avg_us > x.avg_us AND (y.avg_us - y.cpu_us) - (x.avg_us - x.cpu_us) >= 0.7 * (y.avg_us - x.avg_us) THEN 'waiting'
+		WHEN y.hit_ratio < x.hit_ratio - 0.05 AND y.reads - x.reads >= 1 THEN 'colder cache'
+		WHEN waited THEN 'waiting'
 		WHEN y.avg_us > x.avg_us AND y.cpu_us - x.cpu_us >= 0.7 * (y.avg_us - x.avg_us) THEN 'computing'
 		ELSE 'mixed'
 	END
-	FROM _chpg_per_call(a) x, _chpg_per_call(b) y;
+	FROM _chpg_per_call(a) x, _chpg_per_call(b) y,
+		LATERAL (SELECT y.avg_us > x.avg_us AND (y.avg_us - y.cpu_us) - (x.avg_us - x.cpu_us) >= 0.7 * (y.avg_us - x.avg_us) AS waited) w;
 END;
 
 COMMENT ON FUNCTION _chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
@@ -451,7 +472,7 @@ CREATE FUNCTION _chpg_measure_changes(baseline tstzrange, period tstzrange, serv
 	before chpg_period_pattern_row[], after chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
 	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
-	hours bigint, hours_p95 bigint, hours_avg bigint, baseline_hours bigint, compared boolean, hours_a float8, hours_b float8,
+	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint, compared boolean, hours_a float8, hours_b float8,
 	new_certain boolean, gone_certain boolean, truncated boolean, excess_s float8, material boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -471,7 +492,7 @@ BEGIN
 		SELECT w.* FROM (SELECT WHERE history_a AND history_b) h,
 			@extschema@._chpg_worse_hours(baseline, period, service, server) w
 	), pairs AS (
-		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.baseline_hours,
+		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours,
 			CASE WHEN history_a THEN ha.hours WHEN count((p.a).service_id) OVER of_service > 0 THEN length_a END AS hours_a,
 			CASE WHEN history_b THEN hb.hours WHEN count((p.b).service_id) OVER of_service > 0 THEN length_b END AS hours_b,
 			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
@@ -484,7 +505,7 @@ BEGIN
 		WINDOW of_service AS (PARTITION BY p.service_id)
 	)
 	SELECT p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, p.query_text, p.a, p.b, p.share_a, p.share_b,
-		history_a AND history_b, p.hours, p.hours_p95, p.hours_avg, p.baseline_hours, coalesce(p.hours, 0) >= least_hours, p.hours_a, p.hours_b,
+		history_a AND history_b, p.hours, p.hours_p95, p.hours_avg, p.hours_better, p.baseline_hours, coalesce(p.hours, 0) >= least_hours, p.hours_a, p.hours_b,
 		-- it was to be seen in the other window, by its length or by how often it runs
 		NOT coalesce(p.cutoff_a > (p.b).total_duration_us / p.hours_b, false) AND p.hours_a >= 0.75 * length_a
 			AND (p.hours_a >= 24 OR (history_b AND (p.b).buckets / p.hours_b * p.hours_a >= 3)),
@@ -503,7 +524,7 @@ COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text, chpg
  * Under no change, an hour of the period is above nine tenths of the baseline's
  * one time in ten; three of three are so one time in a thousand.  Of a few hours,
  * nine tenths are the greatest one, and without a history there are none: only what
- * is much slower counts then.  Too few executions for hours tell nothing: one long
+ * is much slower, or faster, counts then.  Too few executions for hours tell nothing: one long
  * one would do.  The numbers are in chpg_rule, under CHPG500.
  */
 CREATE FUNCTION _chpg_judge_change(m record, numbers jsonb)
@@ -529,7 +550,7 @@ BEGIN
 		RETURN CASE WHEN (m.b).total_duration_us >= 1e6 * (numbers->>'504.busy_s_per_h')::float8 * m.hours_b AND m.share_b >= (numbers->>'504.time_share')::float8
 			THEN CASE WHEN m.new_certain THEN 'new' ELSE 'new?' END ELSE 'steady' END;
 	ELSIF m.b IS NULL THEN
-		RETURN CASE WHEN m.share_a >= (numbers->>'504.time_share')::float8
+		RETURN CASE WHEN (m.a).total_duration_us >= 1e6 * (numbers->>'504.busy_s_per_h')::float8 * m.hours_a AND m.share_a >= (numbers->>'504.time_share')::float8
 			THEN CASE WHEN m.gone_certain THEN 'gone' ELSE 'gone?' END ELSE 'steady' END;
 	END IF;
 	p95_rose := p95_b - p95_a >= (numbers->>'500.p95_gain_us')::float8;
@@ -544,8 +565,10 @@ BEGIN
 	ELSIF n_b / m.hours_b >= (numbers->>'500.surge_factor')::float8 * n_a / m.hours_a AND n_b >= (numbers->>'500.surge_calls')::float8
 		AND m.share_b - m.share_a >= (numbers->>'500.surge_share')::float8 AND avg_b < (numbers->>'500.avg_factor')::float8 * avg_a THEN
 		RETURN 'surged';
-	ELSIF m.material AND m.excess_s < 0 AND avg_b <= (numbers->>'500.improved_factor')::float8 * avg_a
-		AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 THEN
+	ELSIF m.material AND m.excess_s < 0 AND avg_b <= (numbers->>'500.improved_factor')::float8 * avg_a AND (
+		(m.compared AND least_factor * avg_b <= avg_a AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 AND m.hours_better >= enough)
+		OR (NOT m.has_hours AND least(n_a, n_b) >= (numbers->>'500.blind_calls')::float8
+			AND (numbers->>'500.blind_factor')::float8 * avg_b <= avg_a)) THEN
 		RETURN 'improved';
 	END IF;
 	RETURN 'steady';
@@ -579,18 +602,17 @@ BEGIN
 		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, share_a, share_b, excess_s,
 		CASE change WHEN 'regressed' THEN @extschema@._chpg_change_cause(a, b)
 			WHEN 'improved' THEN @extschema@._chpg_improvement_cause(a, b) END,
-		hours_p95 || '/' || hours,
+		greatest(hours_p95, hours_avg) || '/' || hours,
 		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
 			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND NOT compared THEN 'low'
-			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated
-				OR (change IN ('regressed', 'improved') AND NOT compared) THEN 'medium'
+			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated THEN 'medium'
 			ELSE 'high' END
 	FROM (
 		SELECT m.*, @extschema@._chpg_judge_change(m, numbers) AS change
 		FROM @extschema@._chpg_measure_changes(baseline, period, service, server, before, after) m
 		OFFSET 0
 	) judged
-	ORDER BY abs(coalesce(excess_s, (b).total_duration_us / 1e6, -(a).total_duration_us / 1e6)) DESC;
+	ORDER BY abs(coalesce(excess_s, (b).total_duration_us / 1e6, -(a).total_duration_us / 1e6)) DESC NULLS LAST;
 	IF NOT FOUND THEN
 		RAISE NOTICE 'no patterns are known of either window'
 			USING HINT = 'The history has what was captured, the API one to seven days.';

@@ -57,7 +57,7 @@ INSERT INTO chpg_rule VALUES
 	('CHPG402', 'error_spike', 'factor', 2, 'How many times the baseline''s share of errors.'),
 	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.'),
 	('CHPG500', 'change', 'calls_of_hour', 20, 'Executions in an hour from which it is compared with others.'),
-	('CHPG500', 'change', 'hours', 3, 'So many hours have to be worse ...'),
+	('CHPG500', 'change', 'hours', 3, 'So many hours have to be worse, or better ...'),
 	('CHPG500', 'change', 'hours_ratio', 0.75, '... and such a share of those of the period.'),
 	('CHPG500', 'change', 'p95_factor', 1.5, 'How many times the baseline''s 95th percentile ...'),
 	('CHPG500', 'change', 'p95_gain_us', 5000, '... and how much above it, in microseconds ...'),
@@ -67,14 +67,14 @@ INSERT INTO chpg_rule VALUES
 	('CHPG500', 'change', 'excess_s', 5, 'Time lost, in seconds ...'),
 	('CHPG500', 'change', 'excess_share', 0.01, '... and its share of the service''s time.'),
 	('CHPG500', 'change', 'baseline_hours', 10, 'Hours of the baseline below which blind_factor counts.'),
-	('CHPG500', 'change', 'blind_factor', 2, 'How many times the baseline''s mean, or 95th percentile, with a few hours of the baseline, or without a history.'),
+	('CHPG500', 'change', 'blind_factor', 2, 'How many times slower, or faster, than the baseline''s mean, or 95th percentile, with a few hours of the baseline, or without a history.'),
 	('CHPG500', 'change', 'blind_calls', 1000, 'Executions in both windows, without a history.'),
 	('CHPG500', 'change', 'improved_factor', 0.7, 'The mean has improved up to so many times the baseline''s.'),
 	('CHPG500', 'change', 'surge_factor', 3, 'How many times the baseline''s executions per hour ...'),
 	('CHPG500', 'change', 'surge_calls', 1000, '... with so many of them ...'),
 	('CHPG500', 'change', 'surge_share', 0.02, '... and a share of time that grew so much.'),
 	('CHPG501', 'p95_regression', 'error_time_share', 0.05, 'Time lost, of all time, from which it is ERROR.'),
-	('CHPG504', 'new_heavy', 'time_share', 0.01, 'Share of time ...'),
+	('CHPG504', 'new_heavy', 'time_share', 0.01, 'Share of time from which a pattern is new, or gone ...'),
 	('CHPG504', 'new_heavy', 'busy_s_per_h', 10, '... and seconds per hour.'),
 	('CHPG601', 'wait_bound', 'avg_us', 20000, 'Mean time, in microseconds.'),
 	('CHPG601', 'wait_bound', 'cpu_ratio', 0.2, 'Share of CPU in it up to which it waits.'),
@@ -248,8 +248,63 @@ COMMENT ON COLUMN chpg_finding_row.tags IS 'Names of other rules that hold for t
 COMMENT ON COLUMN chpg_finding_row.cache_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
 COMMENT ON COLUMN chpg_finding_row.muted IS 'Whether it is muted.';
 
+CREATE FUNCTION _chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
+		NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
+	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
+END;
+
+COMMENT ON FUNCTION _chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
+
+CREATE FUNCTION _chpg_skip_patterns(why text, service_id text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT k.*
+	FROM _chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}', why, service_id) k;
+END;
+
+COMMENT ON FUNCTION _chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
+
+/*
+ * What rules over patterns look at, read once.  Without a history, a service that
+ * does not answer is no reason to say nothing of the others: who told no pattern is
+ * asked alone, which asks nothing anew unless it failed.
+ */
+CREATE FUNCTION _chpg_read_patterns(period tstzrange, service text, server text,
+	OUT patterns chpg_period_pattern_row[], OUT skipped chpg_finding_row[])
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET chpg.on_service_error = 'warning'
+AS $$
+DECLARE
+	alone text;
+BEGIN
+	patterns := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
+	IF service IS NOT NULL OR @extschema@._chpg_history_has(period, service, server) THEN
+		RETURN;
+	END IF;
+	FOR alone IN SELECT s.id FROM @extschema@.chpg_services(server) s
+			WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
+				AND s.id NOT IN (SELECT p.service_id FROM unnest(patterns) p WHERE p.service_id IS NOT NULL) LOOP
+		BEGIN
+			patterns := patterns || ARRAY(SELECT p FROM @extschema@._chpg_period_of_api(period, alone, server) p);
+		EXCEPTION WHEN OTHERS THEN
+			skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skip_patterns(SQLERRM, alone) k
+				WHERE k.rule_id NOT IN ('CHPG402', 'CHPG501', 'CHPG504'));
+		END;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_read_patterns(tstzrange, text, text) IS
+'The patterns of a period, as chpg_period_patterns, and for services of a fleet that do not tell theirs, SKIPPED of the rules over them. For chpg_findings.';
+
 /* Patterns with what rules look at; those that do not count are left out. */
-CREATE FUNCTION _chpg_pattern_facts(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_pattern_facts(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	calls float8, total_us float8, avg_us float8, hours float8, time_share float8,
 	rows_per_call float8, blks_per_call float8, blks_per_row float8, cpu_ratio float8,
@@ -260,8 +315,8 @@ BEGIN ATOMIC
 		SELECT p.*, coalesce(h.hours, extract(epoch FROM upper(period) - lower(period))::float8 / 3600) AS hours,
 			p.total_duration_us / nullif(sum(p.total_duration_us) OVER w, 0) AS time_share,
 			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_share,
-			coalesce(p.total_shared_blks_read, 0) + coalesce(p.total_shared_blks_hit, 0)::float8 AS blks
-		FROM chpg_period_patterns(period, service, server) p
+			p.total_shared_blks_read + p.total_shared_blks_hit::float8 AS blks
+		FROM unnest(patterns) p
 		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
 		WHERE p.query_id <> 0 AND p.call_count > 0 AND NOT _chpg_is_monitoring(p.app)
 		WINDOW w AS (PARTITION BY p.service_id)
@@ -279,16 +334,16 @@ BEGIN ATOMIC
 			OR total_duration_us / 3.6e9 / hours >= _chpg_limit('100', 'active_executions'));
 END;
 
-COMMENT ON FUNCTION _chpg_pattern_facts(tstzrange, text, text) IS
-'The patterns of a period that take a noteworthy part of the time, with ratios; blocks for each row count an execution without rows as one. As chpg_period_patterns. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_pattern_facts(chpg_period_pattern_row[], tstzrange, text, text) IS
+'Those patterns of a period that take a noteworthy part of the time, with ratios; blocks for each row count an execution without rows as one. Sends no request. For chpg_findings.';
 
 /* Each rule that holds for a pattern. */
-CREATE FUNCTION _chpg_find_patterns(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_patterns(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH facts AS MATERIALIZED (
-		SELECT * FROM _chpg_pattern_facts(period, service, server)
+		SELECT * FROM _chpg_pattern_facts(patterns, period, service, server)
 	), found AS (
 		SELECT f.*, r.*
 		FROM facts f
@@ -356,40 +411,80 @@ BEGIN ATOMIC
 	FROM found;
 END;
 
-COMMENT ON FUNCTION _chpg_find_patterns(tstzrange, text, text) IS
-'Findings of single patterns: wait bound, slow write, full scan, hot loop, WAL hog, huge result. As chpg_period_patterns. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_patterns(chpg_period_pattern_row[], tstzrange, text, text) IS
+'Findings of single patterns: wait bound, slow write, full scan, hot loop, WAL hog, huge result. Sends no request. For chpg_findings.';
 
-/* Errors cannot be told from statements: they are recorded apart. */
-CREATE FUNCTION _chpg_find_errors(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_uncounted(patterns chpg_period_pattern_row[])
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'CHPG401', CASE WHEN ratio >= _chpg_limit('401', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
-		'Many errors', service_id, format('%s errors, %s %% of %s executions', errors, round(ratio::numeric * 100, 2), calls + errors),
-		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', round(ratio::numeric, 5)),
-		'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
-		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG401:' || _chpg_finding_key(service_id, db_name, db_user, app), false
+	SELECT k.*
 	FROM (
-		SELECT service_id, db_name, db_user, app, sum(error_count)::float8 AS errors,
+		SELECT s.service_id, rule_id, string_agg(c.counter, ', ') AS counters
+		FROM (
+			SELECT p.service_id, count(p.call_count) AS calls, count(p.total_duration_us) AS times, count(p.error_count) AS errors,
+				count(p.total_rows) AS rows, count(p.total_shared_blks_read::float8 + p.total_shared_blks_hit) AS blks,
+				count(p.total_cpu_time_us) AS cpu, count(p.total_wal_bytes) AS wal
+			FROM unnest(patterns) p WHERE p.query_id <> 0 AND NOT _chpg_is_monitoring(p.app) GROUP BY 1
+		) s
+		CROSS JOIN LATERAL (VALUES
+			('executions', calls, '{CHPG101,CHPG102,CHPG201,CHPG202,CHPG401,CHPG601,CHPG607}'::text[]),
+			('durations', times, '{CHPG101,CHPG102,CHPG201,CHPG202,CHPG601,CHPG607}'),
+			('errors', errors, '{CHPG401}'),
+			('rows', rows, '{CHPG607}'),
+			('blocks', blks, '{CHPG101,CHPG102,CHPG301,CHPG601}'),
+			('CPU time', cpu, '{CHPG601}'),
+			('WAL', wal, '{CHPG202}')) c(counter, known, rule_ids)
+		CROSS JOIN LATERAL unnest(c.rule_ids) rule_id
+		WHERE c.known = 0
+		GROUP BY 1, 2
+	) u
+	CROSS JOIN LATERAL _chpg_skipped(ARRAY[u.rule_id], format('No pattern tells its %s', u.counters), u.service_id) k;
+END;
+
+COMMENT ON FUNCTION _chpg_find_uncounted(chpg_period_pattern_row[]) IS
+'SKIPPED of the rules that look at a counter, for services of which no pattern has it. Sends no request. For chpg_findings.';
+
+/*
+ * Errors cannot be told from statements: they are recorded apart.  A truncated
+ * window has all of them, but not all executions.
+ */
+CREATE FUNCTION _chpg_find_errors(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
+RETURNS SETOF chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT 'CHPG401', CASE WHEN ratio >= _chpg_limit('401', 'error_error_ratio') AND NOT truncated THEN 'ERROR' ELSE 'WARN' END,
+		'Many errors', service_id, format(CASE WHEN truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%' ELSE '%s errors, %s %% of %s executions' END, errors, round(ratio::numeric * 100, 2), calls + errors),
+		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', CASE WHEN NOT truncated THEN round(ratio::numeric, 5) END),
+		CASE WHEN truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
+			|| 'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
+		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
+		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[], 'CHPG401:' || _chpg_finding_key(service_id, db_name, db_user, app), false
+	FROM (
+		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
-		FROM chpg_period_patterns(period, service, server)
+		FROM unnest(patterns) p
+		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
 		WHERE NOT _chpg_is_monitoring(app)
 		GROUP BY 1, 2, 3, 4
 	) e
 	WHERE errors >= _chpg_limit('401', 'errors') AND ratio >= _chpg_limit('401', 'error_ratio');
 END;
 
-COMMENT ON FUNCTION _chpg_find_errors(tstzrange, text, text) IS
-'Findings of errors, for each database, user and application. As chpg_period_patterns. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_errors(chpg_period_pattern_row[], tstzrange, text, text) IS
+'Findings of errors, for each database, user and application. Sends no request. For chpg_findings.';
 
-/* Two shares, compared by the standard deviation of their difference. */
+/* Two shares, compared by the standard deviation of their difference, where all executions are known. */
 CREATE FUNCTION _chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	WITH sums AS (
+	WITH hours AS MATERIALIZED (
+		SELECT service_id, a.cutoff_us IS NOT NULL OR b.cutoff_us IS NOT NULL AS truncated
+		FROM _chpg_period_hours(baseline, service, server) a
+		JOIN _chpg_period_hours(period, service, server) b USING (service_id)
+	), sums AS (
 		SELECT p.service_id, p.db_name, p.db_user, p.app,
 			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a, coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
 			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
@@ -398,7 +493,7 @@ BEGIN ATOMIC
 			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service, server) a
 			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service, server) b
 		) p
-		WHERE NOT _chpg_is_monitoring(p.app) AND p.service_id IN (SELECT h.service_id FROM _chpg_period_hours(baseline, service, server) h)
+		WHERE NOT _chpg_is_monitoring(p.app) AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -415,15 +510,20 @@ BEGIN ATOMIC
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
 		NULL::float8, 'high', NULL::text[], 'CHPG402:' || _chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM scores
-	WHERE e_b >= _chpg_limit('402', 'errors') AND z >= _chpg_limit('402', 'z') AND r_b >= _chpg_limit('402', 'factor') * r_a;
+	WHERE e_b >= _chpg_limit('402', 'errors') AND z >= _chpg_limit('402', 'z') AND r_b >= _chpg_limit('402', 'factor') * r_a
+	UNION ALL
+	SELECT k.*
+	FROM hours h, _chpg_skipped('{CHPG402}', 'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.', h.service_id) k
+	WHERE h.truncated;
 END;
 
 COMMENT ON FUNCTION _chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
-'Findings of errors that are more than in the baseline. As chpg_period_patterns. For chpg_findings.';
+'Findings of errors that are more than in the baseline; SKIPPED where windows were truncated. As chpg_period_patterns. For chpg_findings.';
 
 CREATE FUNCTION _chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
+SET client_min_messages = warning
 BEGIN ATOMIC
 	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
 		CASE WHEN c.change = 'regressed' AND c.excess_s * c.avg_us * c.calls_per_h > 0
@@ -462,7 +562,7 @@ END;
 COMMENT ON FUNCTION _chpg_find_changes(tstzrange, tstzrange, text, text) IS
 'Findings of patterns that got slower, or are new. As chpg_compare. For chpg_findings.';
 
-CREATE FUNCTION _chpg_find_cache(period tstzrange, service text, server text)
+CREATE FUNCTION _chpg_find_cache(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -478,35 +578,14 @@ BEGIN ATOMIC
 			sum(total_shared_blks_hit)::float8 / nullif(sum(total_shared_blks_hit) + sum(total_shared_blks_read), 0)::float8 AS ratio,
 			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
 			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
-		FROM chpg_period_patterns(period, service, server)
+		FROM unnest(patterns) p
 		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
 		GROUP BY 1
 	) s
 	WHERE ratio < _chpg_limit('301', 'hit_ratio') AND blks >= hours * _chpg_limit('301', 'blks_per_h');
 END;
 
-COMMENT ON FUNCTION _chpg_find_cache(tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. As chpg_period_patterns. For chpg_findings.';
-
-CREATE FUNCTION _chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
-RETURNS SETOF chpg_finding_row
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
-		NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
-	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
-END;
-
-COMMENT ON FUNCTION _chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
-
-CREATE FUNCTION _chpg_skip_patterns(why text, service_id text)
-RETURNS SETOF chpg_finding_row
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT k.*
-	FROM _chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}', why, service_id) k;
-END;
-
-COMMENT ON FUNCTION _chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
+COMMENT ON FUNCTION _chpg_find_cache(chpg_period_pattern_row[], tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. Sends no request. For chpg_findings.';
 
 CREATE FUNCTION _chpg_find_unknown(server text)
 RETURNS SETOF chpg_finding_row
@@ -541,14 +620,14 @@ BEGIN ATOMIC
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
 	SELECT k.*
-	FROM (SELECT s.id FROM chpg_services(server) s WHERE service IS NULL
-		UNION ALL SELECT service WHERE service IS NOT NULL AND NOT EXISTS (SELECT FROM health)) s,
+	FROM (SELECT WHERE service IS NULL OR NOT EXISTS (SELECT FROM health)) unknown,
+		chpg_services(server) s,
 		_chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
-	WHERE NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
+	WHERE (service IS NULL OR service IN (s.id, s.name)) AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
 COMMENT ON FUNCTION _chpg_find_storage(text, text) IS
-'Findings of storage, as it is now; for services that have no metrics, SKIPPED of connections, too. 1 request for the metrics, 1 for the list if no service is given. For chpg_findings.';
+'Findings of storage, as it is now; for services that have no metrics, SKIPPED of connections, too. 1 request for the metrics, 1 for the list unless they tell of the service that is given. For chpg_findings.';
 
 /* A service whose settings cannot be had is no reason to say nothing of the others. */
 CREATE FUNCTION _chpg_find_connections(service text, server text)
@@ -594,12 +673,12 @@ BEGIN ATOMIC
 	WITH config AS MATERIALIZED (
 		SELECT c.service_id, c.component, c.name, c.value FROM chpg_config(server => server) c
 	), settings AS (
-		SELECT s.id AS service_id, s.name AS service, coalesce(s.tags->>'Environment', '') AS environment,
+		SELECT s.id AS service_id, s.name AS service, s.tags->>'Environment' AS environment,
 			n.component, n.name, coalesce(c.value, '(not set)') AS value
 		FROM chpg_services(server) s
 		CROSS JOIN (SELECT DISTINCT component, name FROM config) n
 		LEFT JOIN config c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
-		WHERE s.state NOT IN ('creating', 'deleting')
+		WHERE s.state NOT IN ('creating', 'deleting') AND s.tags ? 'Environment'
 	), counted AS (
 		SELECT *, count(*) OVER (PARTITION BY environment, component, name) AS services,
 			count(*) OVER (PARTITION BY environment, component, name, value) AS alike
@@ -611,7 +690,13 @@ BEGIN ATOMIC
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
 		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || _chpg_finding_key(service_id, component, name), false
 	FROM counted
-	WHERE services >= _chpg_limit('706', 'services') AND alike * 2 < services;
+	WHERE services >= _chpg_limit('706', 'services') AND alike * 2 < services
+	UNION ALL
+	SELECT k.*
+	FROM (SELECT count(*) AS services FROM chpg_services(server) s
+		WHERE s.state NOT IN ('creating', 'deleting') AND NOT coalesce(s.tags ? 'Environment', false)) u,
+		_chpg_skipped('{CHPG706}', format('Services without the tag Environment are compared with none: %s', u.services)) k
+	WHERE u.services > 0;
 END;
 
 COMMENT ON FUNCTION _chpg_find_drift(text) IS
@@ -625,6 +710,7 @@ CREATE FUNCTION _chpg_find_quality(period tstzrange, service text, server text)
 RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
@@ -729,14 +815,22 @@ RETURNS SETOF chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	found record;
 BEGIN
+	IF history_only AND @extschema@._chpg_history_is_readable() THEN
+		PERFORM @extschema@._chpg_history_check_service(service);
+	END IF;
 	IF history_only AND NOT @extschema@._chpg_history_has(period, service, server) THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skip_patterns('The history, as far as you may read it, has no hour of the period.', NULL::text);
 		RETURN;
 	END IF;
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(period, service, server);
+	SELECT r.patterns, r.skipped INTO found FROM @extschema@._chpg_read_patterns(period, service, server) r;
+	RETURN QUERY SELECT * FROM unnest(found.skipped);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_uncounted(found.patterns);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(found.patterns, period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(found.patterns, period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(found.patterns, period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@._chpg_find_differences(baseline, period, service, server);
 	IF @extschema@._chpg_history_has(period, service, server) THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(period, service, server);
@@ -764,20 +858,20 @@ BEGIN ATOMIC
 			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
 		FROM _chpg_all_findings(period, service, server, baseline, history_only) f
 	), ranked AS (
-		SELECT *, row_number() OVER (PARTITION BY service_id, subject, is_muted
-			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level),
-				array_position(ARRAY['CHPG601', 'CHPG201', 'CHPG101', 'CHPG102', 'CHPG202', 'CHPG607', 'CHPG501', 'CHPG504'], rule_id)) AS place
+		SELECT *, row_number() OVER w AS place, first_value(evidence) OVER w AS first_evidence
 		FROM found
+		WINDOW w AS (PARTITION BY service_id, subject, is_muted
+			ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level),
+				array_position(ARRAY['CHPG601', 'CHPG201', 'CHPG101', 'CHPG102', 'CHPG202', 'CHPG607', 'CHPG501', 'CHPG504'], rule_id))
+	), others AS (
+		SELECT coalesce(service_id, '') AS of_service, subject, is_muted, array_agg(rule_name ORDER BY place) AS names,
+			jsonb_object_agg(rule_name, evidence) FILTER (WHERE evidence <> first_evidence) AS evidence
+		FROM ranked WHERE place > 1 GROUP BY 1, 2, 3
 	)
 	SELECT f.rule_id, f.level, f.title, f.service_id, f.symptom, f.evidence || coalesce(o.evidence, '{}'),
 		f.explanation, f.action, f.impact_us, f.confidence, o.names, f.cache_key, f.is_muted
 	FROM ranked f
-	LEFT JOIN LATERAL (
-		SELECT array_agg(r.rule_name ORDER BY r.place) AS names,
-			jsonb_object_agg(r.rule_name, r.evidence) FILTER (WHERE r.evidence <> f.evidence) AS evidence
-		FROM ranked r
-		WHERE r.place > 1 AND r.service_id IS NOT DISTINCT FROM f.service_id AND r.subject = f.subject AND r.is_muted = f.is_muted
-	) o ON true
+	LEFT JOIN others o ON o.of_service = coalesce(f.service_id, '') AND o.subject = f.subject AND o.is_muted = f.is_muted
 	WHERE f.place = 1;
 END;
 

@@ -96,9 +96,11 @@ BEGIN
 		k.db_name, k.db_user, k.app,
 		least(sum(p.error_count), 9223372036854775807)::bigint AS error_count,
 		least(coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 9223372036854775807)::bigint AS call_count,
-		sum(p.error_count)::float8 / nullif(sum(p.error_count) + coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 0) AS error_ratio
+		CASE WHEN bool_or(c.truncated) THEN NULL
+			ELSE sum(p.error_count)::float8 / nullif(sum(p.error_count) + coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 0) END AS error_ratio
 	FROM pattern p
 	JOIN pattern_key k USING (pattern_key)
+	LEFT JOIN capture c ON c.service_id = p.service_id AND c.grain = p.grain AND c.window_start = p.window_start
 	LEFT JOIN service s ON s.service_id = p.service_id
 		AND p.window_start >= s.valid_from AND p.window_start < s.valid_to
 	WHERE p.grain = 'hour'
@@ -167,7 +169,7 @@ BEGIN
 			('hit_ratio', 'Shared blocks found in the buffer cache, of all that were wanted; 0 to 1.'),
 			('active_executions', 'Executions under way at a time, on average: their duration by that of the window. Adds up.'),
 			('calls_per_s', 'Executions per second.'),
-			('error_ratio', 'error_count of error_count and call_count together; 0 to 1.'),
+			('error_ratio', 'error_count of error_count and call_count together; 0 to 1. Null where the window is truncated, so that executions are missing.'),
 			('p95_lo_us', 'The least 95th percentile of the patterns, in microseconds: that of all executions is not below it.'),
 			('p95_hi_us', 'The greatest 95th percentile of the patterns, in microseconds: that of all executions is not above it.'),
 			('p99_lo_us', 'The least 99th percentile of the patterns, in microseconds: that of all executions is not below it.'),

@@ -158,6 +158,50 @@ is($node->safe_psql('postgres', q{SELECT length(error), error ~ '^P0001: refused
 $node->safe_psql('postgres', q{DROP FUNCTION public.refuse CASCADE});
 forget();
 
+# A timeout ends the run, but the window is noted, so that the next run begins with others.
+forget();
+fault($url, path => "$one/slow", hang => JSON::PP::true);
+my $RUN = q{SET statement_timeout = '1s'; CALL chpg_capture('hour')};
+my ($due) = $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'");
+for my $run (1 .. 20)
+{
+	my (undef, undef, $error) = $node->psql('postgres', q{\\set VERBOSITY verbose} . "\n$RUN");
+	like($error, qr/ERROR:  57014: could not capture 1 of \d+ windows\nDETAIL:  The first one: 57014: canceling statement due to statement timeout\. It was canceled, which ended the run\./, 'a timeout') if $run == 1;
+	last if $node->safe_psql('postgres', "SELECT count(*) FROM kept.capture WHERE status = 'ok' AND service_id = '$other'") == $due;
+}
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'"), 0, 'the other service loses nothing by it');
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'and the one that hung is captured when it answers');
+
+# Entries of the list that cannot be used
+for my $case ([ 'without an id', undef, qr/^psql:\S+ WARNING:  a service without an id is not captured$/m ], [ 'of the same id', $one, qr/^(?!.*WARNING)/ ])
+{
+	clear_faults($url);
+	fault($url, path => 'postgres$', body => encode_json({ result => [ map { { id => $_, name => 'a name' } } $one, $case->[1], $other ] }));
+	forget();
+	like(notices($node, q{CALL chpg_capture('hour')}), $case->[2], "a service $case->[0]");
+	is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'is no reason to lose the others');
+}
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+
+# A list that lacks a service leaves no gap in what it was, nor one that was changed meanwhile.
+sub versions { return $node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE valid_from IS DISTINCT FROM before AND before IS NOT NULL), max(valid_to) FROM (SELECT *, lag(valid_to) OVER (ORDER BY valid_from) AS before FROM kept.service WHERE service_id = '$other') v") }
+my $was = versions();
+my ($name) = $node->safe_psql('postgres', "SELECT name FROM chpg_services() WHERE id = '$other'");
+for my $region ('same', 'another')
+{
+	reset_emulator($url, services => 2, patterns => 20, overrides => { $name => { state => 'deleting' } });
+	$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+	like(versions(), qr/^\d\|0\|2/, 'a service that is not listed');
+	reset_emulator($url, services => 2, patterns => 20, $region eq 'same' ? () : (overrides => { $name => { region => 'elsewhere' } }));
+	$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+	is(versions(), $region eq 'same' ? $was : (split(/\|/, $was))[0] + 1 . '|0|infinity', "is listed again, $region");
+}
+reset_emulator($url, services => 2, patterns => 20);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+
 # A crash in the middle
 forget();
 fault($url, path => "$other/slow", hang => JSON::PP::true, times => 1);
@@ -261,6 +305,8 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE s
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '10 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'; CALL chpg_capture('hour')});
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE status = 'lost'}), '>=', 5, 'hours that the API has no longer are lost');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_history_due('hour') WHERE lost}), 0, 'and not due any more');
+is($node->safe_psql('postgres', q{UPDATE more.setting SET value = '7 days' WHERE name = 'api_retention'; SELECT count(*) FROM more.capture c WHERE status = 'lost' AND grain = 'hour' AND (service_id IN (SELECT service_id FROM more.service WHERE valid_to = 'infinity')) <> EXISTS (SELECT FROM chpg_history_due('hour') d WHERE (d.service_id, d.window_start, d.lost) = (c.service_id, c.window_start, false))}), 0, 'unless the API has them after all');
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
 $node->safe_psql('postgres', q{SELECT _chpg_history_enter(), _chpg_history_partition('hour', now() - interval '100 days')});
 $node->safe_psql('postgres', q{INSERT INTO more.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('old', '-infinity', now() - interval '410 days', now(), 'old'); INSERT INTO more.capture (service_id, grain, window_start, window_end, status) VALUES ('old', 'day', now() - interval '420 days', now() - interval '399 days', 'ok')});

@@ -89,14 +89,21 @@ SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 10, 1, 1.6), make_hours('s', k, 
 -- one hour of six is bad
 SELECT make_hours('s', k, 0, 52, 500, 20000), make_hours('s', k, 53, 53, 500, 200000) FROM make_key('one bad hour') k;
 SQL
+# one hour of the baseline was bad
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 46, 500, 20000), make_hours('s', k, 47, 47, 500, 2000000), make_hours('s', k, 48, 53, 500, 20000) FROM make_key('was bad once') k});
+# a row and a block more, and half a second of waiting
+$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 1), make_hours('s', k, 48, 53, 500, 500000, 2, 2, 0.5, 0.02) FROM make_key('waiting for a lock') k});
 my $WINDOWS = q{'[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'};
 my %change = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT query_text || '=' || concat_ws(' ', change, cause) FROM chpg_compare($WINDOWS, 's')");
 is($change{$_}, "regressed $_", "$_: the cause is told") for 'more rows', 'more blocks', 'colder cache', 'waiting', 'computing';
+is($change{'waiting for a lock'}, 'regressed waiting', 'waiting for a lock: not for the one block that it reads');
 is($change{nested}, 'regressed mixed', 'nested: the counters do not tell the cause');
 is($change{'slow tail'} =~ s/ .*//r, 'regressed', 'slow tail: the 95th percentile is enough');
 is($change{improved} =~ s/ .*//r, 'improved', 'improved');
 is($change{$_}, $_, $_) for qw(new gone surged);
-is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare';
+is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare', 'was bad once';
+is($node->safe_psql('postgres', "SELECT avg_us < 0.4 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'was bad once'"), 't', 'though the mean is less than half');
+unplant($node, 'was bad once', 'waiting for a lock');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
 is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
 is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
@@ -111,6 +118,9 @@ $node->safe_psql('postgres', q{SELECT make_hours('s', k, 3, 3, 500, 2000000), ma
 is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
 is(change_of('nightly', q{'[2026-05-10 04:00Z,2026-05-10 06:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'}), 'new? low', 'two hours in which it need not have run');
 is(change_of('gone', $WINDOWS), 'gone high', 'what ran in each hour');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 100 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
+is(change_of('gone', $WINDOWS) =~ s/ .*//r, 'steady', 'what takes half a minute an hour is not gone where that is little');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 10 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start >= '2026-05-12'});
 is(change_of('gone', $WINDOWS), 'gone? low', 'what a truncated period may hide');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL; UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start >= '2026-05-12 03:00Z'});

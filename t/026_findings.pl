@@ -35,6 +35,15 @@ fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_Filesystem
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics do not tell how much is in use", 'what is not a number is not known');
 clear_faults($url);
 
+# A service that does not answer hides nothing of the others.
+fault($url, path => 'pg7myrd1j06p3gx4zrm2ze8qz6/slow', status => 500);
+my %skipped = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT coalesce(service_id, 'all') || '=' || string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom !~ 'metrics|max_connections|tag' GROUP BY service_id");
+is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607', 'a service that does not answer is told');
+is($skipped{all}, 'CHPG402 CHPG501 CHPG504', 'beside what needs a history');
+like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT min(symptom) FROM chpg_findings($YESTERDAY) WHERE service_id = 'pg7myrd1j06p3gx4zrm2ze8qz6' AND rule_id = 'CHPG101'"), qr/^could not read .*: the API failed/, 'with why');
+cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the others are judged');
+clear_faults($url);
+
 # What it costs: nothing is asked twice, also where answers are not kept.
 my $services = $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()');
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
@@ -157,6 +166,24 @@ $node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000,
 is(found('SELECT half known'), '', 'neither a wait nor a full scan');
 unplant($node, 'SELECT half known');
 
+# Counters that nobody tells are neither good news nor bad.
+$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('u', '-infinity', now(), 'uncounted');
+	INSERT INTO kept.capture SELECT 'u', grain, window_start, window_end, status FROM kept.capture WHERE service_id = 't';
+	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
+	UPDATE kept.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"),
+	join(', ', map { "$_: No pattern tells its blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
+$node->safe_psql('postgres', q{UPDATE kept.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"), 'CHPG601: No pattern tells its CPU time', 'no CPU is not little');
+$node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; DELETE FROM kept.capture WHERE service_id = 'u'; DELETE FROM kept.pattern WHERE service_id = 'u'});
+
+# A truncated window has all errors, but not all executions.
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1000 WHERE service_id = 's' AND window_start = '2026-05-11 03:00Z'});
+is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, confidence, evidence->>'error_ratio'), ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE rule_id IN ('CHPG401', 'CHPG402')"), 'CHPG401 WARN low, CHPG402 SKIPPED', 'shares of errors are not known there');
+like($node->safe_psql('postgres', "SELECT symptom || explanation FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG401'"), qr/^9600 errors; more than 81600 executions, of which they are less than 11.76 %Windows were truncated/, 'which is said');
+is($node->safe_psql('postgres', q{SELECT count(*), count(error_ratio) FROM kept.error_hour WHERE service_id = 's' AND "time" BETWEEN '2026-05-11 03:00Z' AND '2026-05-11 04:00Z'}), '2|1', 'nor in the view of errors');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL});
+
 # Names that have the characters of keys
 $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
 	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
@@ -193,6 +220,7 @@ $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN 
 # Of the history only
 is(costs($node, $url, "SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 't', history_only => true) WHERE level = 'SKIPPED'", 0, 'findings that ask nothing'), $OF_PATTERNS, 'say what the history lacks');
 is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 't', history_only => true) WHERE rule_id < 'CHPG4'", 0, 'findings of the history'), 'CHPG301 ERROR', 'and find what is in it');
+fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => true)", '42704', qr/service "thrsh" is not in the history/, 'a name that the history does not know');
 
 # A pattern that is new, and small
 $node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
@@ -228,7 +256,11 @@ is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(co
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
 clear_faults($url);
 
+# Services are alike within an environment; who has none is compared with none.
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services without the tag Environment are compared with none: 1', 'services without the tag are told');
+
 # Thresholds and mutes
+$node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
 is(found('SELECT hot loop'), '', 'a threshold that is changed changes what is found');
 $node->safe_psql('postgres', 'DELETE FROM chpg_threshold');
