@@ -693,9 +693,11 @@ BEGIN ATOMIC
 	WHERE services >= _chpg_limit('706', 'services') AND alike * 2 < services
 	UNION ALL
 	SELECT k.*
-	FROM (SELECT count(*) AS services FROM chpg_services(server) s
-		WHERE s.state NOT IN ('creating', 'deleting') AND NOT coalesce(s.tags ? 'Environment', false)) u,
-		_chpg_skipped('{CHPG706}', format('Services without the tag Environment are compared with none: %s', u.services)) k
+	FROM (SELECT count(*) AS services
+		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
+			FROM chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
+		WHERE environment IS NULL OR alike < _chpg_limit('706', 'services')) u,
+		_chpg_skipped('{CHPG706}', format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services)) k
 	WHERE u.services > 0;
 END;
 

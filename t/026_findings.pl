@@ -257,7 +257,8 @@ is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', '
 clear_faults($url);
 
 # Services are alike within an environment; who has none is compared with none.
-is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services without the tag Environment are compared with none: 1', 'services without the tag are told');
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are told');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG706', 'services', 6); SELECT string_agg(level || right(symptom, 3), ',') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'; DELETE FROM chpg_threshold"), 'SKIPPED: 6', 'so are environments of too few');
 
 # Thresholds and mutes
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
