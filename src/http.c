@@ -322,13 +322,17 @@ append_header(ChpgTransfer *transfer, const char *header)
 	transfer->headers = headers;
 }
 
+static bool
+is_https(const ChpgHttpRequest *request)
+{
+	return strncmp(request->url, "https:", 6) == 0;
+}
+
 static void
 set_security_options(CURL *easy, const ChpgHttpRequest *request)
 {
-	bool		tls = strncmp(request->url, "https:", 6) == 0;
-
 	check_option(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
-								  tls ? "https" : "http"));
+								  is_https(request) ? "https" : "http"));
 	check_option(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
 	check_option(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
 	check_option(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
@@ -370,9 +374,13 @@ set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
 		check_option(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
 		check_option(curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L));
 	}
-	else
+	else if (is_https(request))
 	{
-		/* Rather share an HTTP/2 connection than open another. */
+		/*
+		 * Rather share an HTTP/2 connection than open another.  The TLS
+		 * handshake tells whether there is one; in plain HTTP all would wait
+		 * for the first answer.
+		 */
 		check_option(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L));
 	}
 }

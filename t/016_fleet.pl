@@ -73,6 +73,12 @@ only_fault(oversize_bytes => 1_500_000, path => "/$id{billing}/");
 is($rows, 5, 'with warnings: a service that answers too much');
 like($warnings, qr/WARNING:  54000: /, 'with warnings: is told of');
 
+# Where the list is known, the first answer of a new connection may be the one that never comes.
+$node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_services");
+only_fault(hang => JSON::PP::true, path => 'slowQueryPatterns', times => 1);
+($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.cache_ttl = '1min'; SET chpg.request_timeout = '2s'; $FLEET");
+is($rows, 5, 'the first service that is asked does not answer');
+
 # A failure is told at once, whoever else has not answered yet.
 only_fault(status => 403, path => "/$id{billing}/");
 fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns');
