@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
-my $WINDOW = "'2026-11-20 00:00Z', '2026-11-20 12:00Z'";
+my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'";
 my $LIST = 'SELECT count(*) FROM chpg_services()';
 my $CACHED = q{SET chpg.cache_ttl = '10s';};
 
@@ -67,7 +67,7 @@ wait_until(sub { in_session($sessions[0], $LIST); request_count($url) == 1 }, 'a
 in_session($sessions[0], $CACHED);
 begin_anew();
 is( costs($node, $url,
-		join('', map { "SELECT FROM chpg_slow_patterns('2026-11-20 00:00Z', '2026-11-20 12:00:00Z'::timestamptz + interval '$_ s', '$SERVICE', max_rows => 1);" } 1 .. 100),
+		join('', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00:00Z'::timestamptz + interval '$_ s', '$SERVICE', max_rows => 1);" } 1 .. 100),
 		100, 'a hundred questions'),
 	'', 'each is asked');
 
@@ -237,7 +237,7 @@ in_session($sessions[0], 'RESET chpg.max_retries');
 
 # The cache is bounded, and what was not used for long goes first.
 begin_anew(services => 1, patterns => 500);
-my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow_patterns('2026-11-20 00:00Z', timestamptz '2026-11-20 12:00Z' + interval '%d s', '$SERVICE', max_rows => 500) p";
+my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + interval '%d s', '$SERVICE', max_rows => 500) p";
 my $first = $node->safe_psql('postgres', $CACHED . sprintf $PAGE, 0);
 for my $i (1 .. 12)
 {

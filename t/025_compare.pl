@@ -90,9 +90,9 @@ SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 10, 1, 1.6), make_hours('s', k, 
 SELECT make_hours('s', k, 0, 52, 500, 20000), make_hours('s', k, 53, 53, 500, 200000) FROM make_key('one bad hour') k;
 SQL
 # one hour of the baseline was bad
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 46, 500, 20000), make_hours('s', k, 47, 47, 500, 2000000), make_hours('s', k, 48, 53, 500, 20000) FROM make_key('was bad once') k});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 46, 500, 20000), make_hours('s', k, 47, 47, 500, 2000000), make_hours('s', k, 48, 53, 500, 20000) FROM make_key('was bad once') k});
 # a row and a block more, and half a second of waiting
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 1), make_hours('s', k, 48, 53, 500, 500000, 2, 2, 0.5, 0.02) FROM make_key('waiting for a lock') k});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 1), make_hours('s', k, 48, 53, 500, 500000, 2, 2, 0.5, 0.02) FROM make_key('waiting for a lock') k});
 my $WINDOWS = q{'[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'};
 my %change = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT query_text || '=' || concat_ws(' ', change, cause) FROM chpg_compare($WINDOWS, 's')");
 is($change{$_}, "regressed $_", "$_: the cause is told") for 'more rows', 'more blocks', 'colder cache', 'waiting', 'computing';
@@ -114,7 +114,7 @@ is($node->safe_psql('postgres', q{SELECT v.avg_duration_us = sum(p.total_duratio
 
 # What is new or gone was to be seen, by its length or by how often it runs.
 sub change_of { my ($name, $windows) = @_; return $node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($windows, 's') WHERE query_text = '$name'") }
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 3, 3, 500, 2000000), make_hours('s', k, 27, 27, 500, 2000000) FROM make_key('nightly') k});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 3, 3, 500, 2000000), make_hours('s', k, 27, 27, 500, 2000000) FROM make_key('nightly') k});
 is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
 is(change_of('nightly', q{'[2026-05-10 04:00Z,2026-05-10 06:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'}), 'new? low', 'two hours in which it need not have run');
 is(change_of('gone', $WINDOWS), 'gone high', 'what ran in each hour');
@@ -128,13 +128,13 @@ is(change_of('gone', $WINDOWS), 'gone? low', 'what hours that are missing may hi
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
 
 # Too few executions in an hour: one long one would be a change.
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
 	UPDATE kept.pattern p SET total_duration_us = total_duration_us + 6e7, avg_duration_us = (total_duration_us + 6e7) / 15, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
 is(change_of('one long execution', $WINDOWS), 'steady low', 'one execution of a minute');
 is($node->safe_psql('postgres', "SELECT avg_us > 5 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
 
 # A few hours of the baseline say little of what is usual: only what is much slower counts.
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k;
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k;
 	UPDATE kept.pattern p SET avg_duration_us = us, total_duration_us = call_count * us, p95_duration_us = 3 * us
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id), (VALUES (20000, '[2026-05-01,2026-05-12 00:00Z)'::tstzrange), (32000, '[2026-05-12 00:00Z,)')) v(us, hours)
 	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'slower by half' AND p.window_start <@ v.hours});
@@ -143,7 +143,7 @@ is(change_of('slower by half', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026
 is(change_of('more rows', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'regressed medium', 'three times as slow as in six hours');
 
 # Times that cannot be
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
 	UPDATE kept.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'impossible'});
 like(change_of('impossible', $WINDOWS), qr/^\w+ \w+$/, 'are no error');
@@ -151,7 +151,7 @@ unplant($node, 'impossible', 'slower by half', 'one long execution');
 
 # An hour is one, whatever number of texts a pattern had in it.
 $node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
-$node->safe_psql('postgres', q{SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = 1});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = 1});
 is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) FROM chpg_compare($WINDOWS, 's') WHERE query_id = (SELECT query_id FROM kept.pattern_key WHERE text_id = 1)"), '1|regressed|6/6', 'two texts of a pattern');
 
 # Counters that are not told
@@ -164,7 +164,7 @@ is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters tha
 is($node->safe_psql('postgres', "SELECT count(*) FROM _chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
 
 cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_h / baseline_calls_per_h FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
 	SELECT make_hours('s', k, 0, 47, 3, 2000000), make_hours('s', k, 48, 53, 3, 6000000) FROM make_key('without CPU') k;
 	SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('absurd') k;
 	UPDATE kept.pattern p SET p95_duration_us = CASE t.query_text WHEN 'without percentiles' THEN NULL ELSE p95_duration_us END,
@@ -178,7 +178,7 @@ is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_h
 unplant($node, 'absurd');
 
 # What makes it faster
-$node->safe_psql('postgres', q{SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
 is($node->safe_psql('postgres', "SELECT change, cause FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'with an index'"), 'improved|fewer blocks', 'an index');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 1000 WHERE rule_id = 'CHPG500' AND parameter LIKE '%factor' AND parameter NOT LIKE 'imp%'});
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_compare($WINDOWS, 's') WHERE change = 'regressed'"), 0, 'the numbers that judge can be changed');
@@ -243,7 +243,7 @@ cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms"
 cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patterns ($false in 50,000)");
 
 # What the API asks for costs what it cost before, and an error is shorter than a page.
-my $UNKNOWN = q{'[2026-11-20 00:00Z,2026-11-20 06:00Z)', '[2026-11-20 06:00Z,2026-11-20 12:00Z)'};
+my $UNKNOWN = qq{'[$PAST_DATE 00:00Z,$PAST_DATE 06:00Z)', '[$PAST_DATE 06:00Z,$PAST_DATE 12:00Z)'};
 costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_compare($UNKNOWN, 'pg7myrd1j06p3gx4zrm2ze8qz6')", 2, 'two windows of the API');
 my $error = fails_with($node, "SELECT FROM chpg_compare($UNKNOWN, 'ordres')", '42704', qr/service "ordres" does not exist/, 'a service that is not there');
 cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is told in a few lines');

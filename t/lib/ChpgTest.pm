@@ -18,7 +18,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  $KEY_ID $KEY_SECRET $DAY
+  $KEY_ID $KEY_SECRET $DAY $PAST_DATE
   start_emulator start_node connect_sql
   reset_emulator fault clear_faults clear_journal journal request_count connections
   fails_with costs unplant wait_until notices
@@ -31,6 +31,10 @@ our $KEY_SECRET = 'demoKeySecret';
 
 # The arguments of chpg_slow_patterns() for the last day.
 our $DAY = "now() - interval '1 day', now()";
+
+# The day before yesterday, for windows that stay the same throughout a test: all of
+# it is past, and query insights still keep it.
+our $PAST_DATE = POSIX::strftime('%Y-%m-%d', gmtime(time - 2 * 86400));
 
 my $ROOT = dirname(dirname(dirname(abs_path(__FILE__))));
 my $LIMIT = $PostgreSQL::Test::Utils::timeout_default // 180;
