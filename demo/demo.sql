@@ -38,7 +38,8 @@ LIMIT 1
 SELECT *
 FROM chpg_slow_patterns(now() - interval '1 day', now(), service => :'service', max_rows => 1) \gx
 
-\echo -- Single executions of the five queries that took most of the last hour of :service.
+\echo -- The five queries that took most of the last hour of :service in all, and the slowest of
+\echo -- their recent executions (about ten each, of the last day).
 SELECT e.executed_at::timestamptz(0),
        left(regexp_replace(e.query_text, '\s+', ' ', 'g'), 32) AS query,
        round(e.duration_us / 1000) AS ms,

@@ -46,6 +46,7 @@ CREATE TYPE chpg_period_pattern_row AS (
 	source text,
 	service_id text,
 	query_id bigint,
+	query_hex text,
 	db_name text,
 	db_user text,
 	db_operation text,
@@ -234,7 +235,7 @@ BEGIN
 				FROM @extschema@._chpg_history_services(_chpg_period_of_history.service, _chpg_period_of_history.server) s))
 		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
-	SELECT 'history', service_id, query_id, db_name, db_user, db_operation, app, query_text, buckets,
+	SELECT 'history', service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app, query_text, buckets,
 		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(calls::float8, counted, windows)::numeric), @extschema@._chpg_bounded(errors),
 		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows), total_us / nullif(timed, 0)::float8, max_us,
 		p50_lo, p50_hi, p95_lo, p95_hi, p95_us, p99_lo, p99_hi, p99_us,
@@ -253,7 +254,7 @@ CREATE FUNCTION _chpg_period_of_api(period tstzrange, service text, server text)
 RETURNS SETOF chpg_period_pattern_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'api', p.service_id, p.query_id, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
+	SELECT 'api', p.service_id, p.query_id, p.query_hex, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
 		coalesce(p.app, ''), p.query_text, 1,
 		p.call_count, p.error_count, _chpg_bounded(p.total_duration_us), _chpg_bounded(p.avg_duration_us), p.max_duration_us,
 		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
@@ -342,6 +343,7 @@ CREATE TYPE chpg_change_row AS (
 	change text,
 	service_id text,
 	query_id bigint,
+	query_hex text,
 	db_name text,
 	db_user text,
 	db_operation text,
@@ -367,6 +369,7 @@ COMMENT ON TYPE chpg_change_row IS 'What became of a pattern between two windows
 COMMENT ON COLUMN chpg_change_row.change IS 'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or unknown (nothing at all is known of the service in one of the windows).';
 COMMENT ON COLUMN chpg_change_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
+COMMENT ON COLUMN chpg_change_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN chpg_change_row.db_name IS 'Database.';
 COMMENT ON COLUMN chpg_change_row.db_user IS 'Database user.';
 COMMENT ON COLUMN chpg_change_row.db_operation IS 'Kind of statement.';
@@ -597,7 +600,7 @@ BEGIN
 	before := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(baseline, service, server) p);
 	after := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
 	RETURN QUERY
-	SELECT change, service_id, query_id, db_name, db_user, db_operation, app, query_text,
+	SELECT change, service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app, query_text,
 		(a).call_count / hours_a, (b).call_count / hours_b, (a).avg_duration_us, (b).avg_duration_us,
 		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, share_a, share_b, excess_s,
 		CASE change WHEN 'regressed' THEN @extschema@._chpg_change_cause(a, b)

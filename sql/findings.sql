@@ -403,7 +403,7 @@ BEGIN ATOMIC
 		WHERE r.level IS NOT NULL
 	)
 	SELECT rule_id, level, title, service_id, symptom,
-		jsonb_build_object('query_id', query_id::text, 'query_text', query_text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
+		jsonb_build_object('query_id', query_id::text, 'query_hex', chpg_query_hex(query_id), 'query_text', query_text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
 			'calls', calls, 'avg_us', round(avg_us::numeric, 1), 'time_share', round(time_share::numeric, 4),
 			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
 			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3), 'wal_share', round(wal_share::numeric, 4)),
@@ -535,7 +535,7 @@ BEGIN ATOMIC
 				round(c.avg_us::numeric / 1000, 1), round(c.baseline_avg_us::numeric / 1000, 1),
 				round(c.p95_hi_us::numeric / 1000, 1), round(c.baseline_p95_hi_us::numeric / 1000, 1), round(c.excess_s))
 			ELSE format('%s executions per hour, %s %% of the time', round(c.calls_per_h), round(c.time_share::numeric * 100, 1)) END,
-		jsonb_build_object('query_id', c.query_id::text, 'query_text', c.query_text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
+		jsonb_build_object('query_id', c.query_id::text, 'query_hex', c.query_hex, 'query_text', c.query_text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
 			'change', c.change, 'baseline_avg_us', round(c.baseline_avg_us::numeric, 1), 'avg_us', round(c.avg_us::numeric, 1),
 			'baseline_p95_lo_us', round(c.baseline_p95_lo_us::numeric, 1), 'baseline_p95_hi_us', round(c.baseline_p95_hi_us::numeric, 1),
 			'p95_lo_us', round(c.p95_lo_us::numeric, 1), 'p95_hi_us', round(c.p95_hi_us::numeric, 1),

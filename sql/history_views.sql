@@ -15,7 +15,7 @@ BEGIN
 		CREATE OR REPLACE VIEW pattern_%1$s AS
 		SELECT p.window_start AS "time", s.name AS service, p.service_id, s.region, s.size,
 			s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
-			lpad(to_hex(k.query_id), 16, '0') AS query_hex, k.query_id,
+			@extschema@.chpg_query_hex(k.query_id) AS query_hex, k.query_id,
 			left(regexp_replace(t.query_text, '\s+', ' ', 'g'), 120) AS query, t.query_text,
 			k.db_name, k.db_user, k.db_operation, k.app,
 			p.call_count, p.error_count,
@@ -160,7 +160,6 @@ BEGIN
 			('size', 'Size of the service''s virtual machine then.'),
 			('tag_environment', 'Tag "Environment" of the service then; null where it had none.'),
 			('tag_team', 'Tag "team" of the service then; null where it had none.'),
-			('query_hex', 'query_id as 16 hexadecimal digits: tools that hold numbers as floating point round query_id.'),
 			('query', 'The first 120 characters of query_text, on one line.'),
 			('grain', 'hour or day.'),
 			('window_end', 'End of the window, which it does not include.'),

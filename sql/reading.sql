@@ -114,9 +114,27 @@ AS 'MODULE_PATHNAME', 'chpg_service';
 COMMENT ON FUNCTION chpg_service(text, text) IS
 'One service, by id or name, with its host name. 1 request, 1 more for a name. Errors: 42704 no such service, 42712 several services of that name.';
 
+/* For programs that hold numbers as double precision, and would round a query_id. */
+CREATE FUNCTION chpg_query_hex(query_id bigint)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN lpad(to_hex(query_id), 16, '0');
+
+COMMENT ON FUNCTION chpg_query_hex(bigint) IS
+'A query_id as the 16 hexadecimal digits of query_hex. Sends no request.';
+
+CREATE FUNCTION chpg_query_id(query_hex text)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE WHEN query_hex ~ '^[0123456789abcdefABCDEF]{16}$' THEN ('x' || query_hex)::bit(64)::bigint END;
+
+COMMENT ON FUNCTION chpg_query_id(text) IS
+'The query_id of a query_hex; null unless that is 16 hexadecimal digits. Sends no request.';
+
 CREATE TYPE chpg_slow_pattern_row AS (
 	service_id text,
 	query_id bigint,
+	query_hex text,
 	query_text text,
 	db_name text,
 	db_user text,
@@ -140,6 +158,7 @@ CREATE TYPE chpg_slow_pattern_row AS (
 COMMENT ON TYPE chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
 COMMENT ON COLUMN chpg_slow_pattern_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN chpg_slow_pattern_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
+COMMENT ON COLUMN chpg_slow_pattern_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN chpg_slow_pattern_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
 COMMENT ON COLUMN chpg_slow_pattern_row.db_name IS 'Database.';
 COMMENT ON COLUMN chpg_slow_pattern_row.db_user IS 'Database user.';
@@ -192,12 +211,13 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_slow_pattern';
 
 COMMENT ON FUNCTION chpg_slow_pattern(text, bigint, text, text, text, text, timestamptz, text) IS
-'The sum of a slow query pattern''s recent executions; no row if the API has none. The pattern is named by query_id, db_name, db_user and db_operation. 1 request, 1 more if service is a name.';
+'The sum of a slow query pattern''s recent executions; no row if the API has none. The pattern is named by query_id (or query_id => chpg_query_id(query_hex)), db_name, db_user and db_operation. 1 request, 1 more if service is a name.';
 
 CREATE TYPE chpg_slow_pattern_execution_row AS (
 	service_id text,
 	executed_at timestamptz,
 	query_id bigint,
+	query_hex text,
 	db_name text,
 	db_user text,
 	db_operation text,
@@ -245,6 +265,7 @@ COMMENT ON TYPE chpg_slow_pattern_execution_row IS 'One execution of a slow quer
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.executed_at IS 'When the execution was recorded.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
+COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_name IS 'Database.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_user IS 'Database user.';
 COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
@@ -301,4 +322,4 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_slow_pattern_executions';
 
 COMMENT ON FUNCTION chpg_slow_pattern_executions(text, bigint, text, text, text, text, timestamptz, text) IS
-'The recent executions of a slow query pattern, about ten of the last day, or the one recorded at executed_at. The pattern is named by query_id, db_name, db_user and db_operation. 1 request, 1 more if service is a name.';
+'The recent executions of a slow query pattern, about ten of the last day, or the one recorded at executed_at. The pattern is named by query_id (or query_id => chpg_query_id(query_hex)), db_name, db_user and db_operation. 1 request, 1 more if service is a name.';

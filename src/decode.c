@@ -62,6 +62,7 @@ typedef struct Column
 	bool		dropped;
 	bool		tags;
 	bool		integral;
+	bool		hex;
 	const char *const *words;
 	Oid			type;
 	int32		typmod;
@@ -173,6 +174,7 @@ describe_column(Column *column, Form_pg_attribute attribute,
 			column->key = pstrdup(exceptions->key);
 		column->tags = exceptions->tags;
 		column->integral = exceptions->integral;
+		column->hex = exceptions->hex;
 		column->words = exceptions->words;
 	}
 	if (column->key == NULL)
@@ -206,17 +208,22 @@ void
 chpg_decoder_set_default(ChpgDecoder *decoder, const char *attribute,
 						 const char *text)
 {
+	char	   *key = camel_case(attribute);
+
 	for (int i = 0; i < decoder->num_columns; i++)
 	{
 		Column	   *column = &decoder->columns[i];
 
-		if (column->dropped || strcmp(column->name, attribute) != 0)
+		if (column->dropped ||
+			(strcmp(column->name, attribute) != 0 &&
+			 !(column->hex && strcmp(column->key, key) == 0)))
 			continue;
 		if (column->fallback != NULL)
 			pfree(column->fallback);
 		column->fallback = text ?
 			MemoryContextStrdup(decoder->context, text) : NULL;
 	}
+	pfree(key);
 }
 
 /*
@@ -467,6 +474,15 @@ check_time(ChpgJsonNode *value, char *text)
 	return text;
 }
 
+/* A bigint as all its digits, for programs that would round the number. */
+static char *
+hexadecimal(const char *text)
+{
+	int64		number = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
+
+	return psprintf("%016" INT64_MODIFIER "x", number);
+}
+
 /* The text that the attribute's input function is given. */
 static char *
 input_text(const Column *column, ChpgJsonNode *value)
@@ -483,15 +499,17 @@ input_text(const Column *column, ChpgJsonNode *value)
 				 errmsg("malformed answer from the API: %s instead of a plain value",
 						chpg_json_kind(value) == CHPG_JSON_ARRAY ? "a list" : "an object")));
 	text = chpg_json_text(value);
-	if (column->type == TEXTOID)
+	if (column->type == TEXTOID && !column->hex)
 		return text;
 	if (strlen(text) > MAX_SCALAR_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: a value of %zu characters where a number, a time or the like is due",
 						strlen(text))));
-	if (is_integer_type(column->type) && !is_integer_text(text))
-		return round_number(column, text);
+	if ((is_integer_type(column->type) || column->hex) && !is_integer_text(text))
+		text = round_number(column, text);
+	if (column->hex)
+		return hexadecimal(text);
 	if (column->type == TIMESTAMPTZOID)
 		return check_time(value, text);
 	return text;
@@ -549,7 +567,10 @@ column_text(ChpgDecoder *decoder, const Column *column, ChpgJsonNode *node)
 		return shown_word(column, pstrdup(last->keys[last->section]));
 	if (column->source == SOURCE_KEY)
 		return chpg_json_entry_key(last->entry);
-	return node != NULL ? input_text(column, node) : column->fallback;
+	if (node != NULL)
+		return input_text(column, node);
+	return column->hex && column->fallback != NULL ?
+		hexadecimal(column->fallback) : column->fallback;
 }
 
 static void

@@ -29,6 +29,7 @@ typedef struct ChpgAttribute
 	const char *key;			/* NULL: as usual */
 	bool		tags;			/* from [{"key": k, "value": v}] to {k: v} */
 	bool		integral;		/* a fraction is an error, not rounded */
+	bool		hex;			/* a bigint as 16 hexadecimal digits */
 	const char *const *words;	/* pairs up to NULL: what the API says, and
 								 * what is shown instead */
 } ChpgAttribute;

@@ -22,12 +22,14 @@ static const ChpgAttribute service_attributes[] = {
 };
 
 static const ChpgAttribute pattern_attributes[] = {
-	{"query_id", NULL, false, true},
+	{"query_id", NULL, .integral = true},
+	{"query_hex", "queryId", .integral = true, .hex = true},
 	{NULL}
 };
 
 static const ChpgAttribute execution_attributes[] = {
-	{"query_id", NULL, false, true},
+	{"query_id", NULL, .integral = true},
+	{"query_hex", "queryId", .integral = true, .hex = true},
 	{"executed_at", "timestamp"},
 	{NULL}
 };

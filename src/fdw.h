@@ -74,6 +74,9 @@ extern void chpg_expected_size(Oid server, const ChpgResource *resource,
  */
 extern TupleDesc chpg_resource_rows(const ChpgResource *resource, Oid server);
 
+/* The SQL function chpg_query_id() of the server's extension, or InvalidOid. */
+extern Oid	chpg_query_id_function(Oid server);
+
 /* fdw_plan.c */
 extern void chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table);
 extern void chpgGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid table);

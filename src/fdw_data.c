@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "connection.h"
@@ -43,15 +44,32 @@ chpg_table_resource(Oid table)
 	return resource;
 }
 
-/* The types of rows are where the wrapper's handler is. */
+/* The extension's schema: that of the wrapper's handler. */
+static Oid
+schema_of_server(Oid server)
+{
+	ForeignServer *foreign_server = GetForeignServer(server);
+
+	return get_func_namespace(GetForeignDataWrapper(foreign_server->fdwid)->fdwhandler);
+}
+
+Oid
+chpg_query_id_function(Oid server)
+{
+	Oid			text = TEXTOID;
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum("chpg_query_id"),
+						   PointerGetDatum(buildoidvector(&text, 1)),
+						   ObjectIdGetDatum(schema_of_server(server)));
+}
+
 TupleDesc
 chpg_resource_rows(const ChpgResource *resource, Oid server)
 {
-	ForeignServer *foreign_server = GetForeignServer(server);
-	Oid			handler = GetForeignDataWrapper(foreign_server->fdwid)->fdwhandler;
 	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
 									   CStringGetDatum(resource->row_type),
-									   ObjectIdGetDatum(get_func_namespace(handler)));
+									   ObjectIdGetDatum(schema_of_server(server)));
 
 	if (!OidIsValid(type))
 		ereport(ERROR,

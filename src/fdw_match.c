@@ -9,11 +9,13 @@
 
 #include "access/stratnum.h"
 #include "access/sysattr.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "fdw_match.h"
 #include "fdw_outside.h"
 #include "fdw_times.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
@@ -143,6 +145,61 @@ take_apart(PlannerInfo *root, RelOptInfo *rel, Expr *clause, Var **column,
 		is_value(root, rel, *value);
 }
 
+/* The value of chpg_query_id() for a text, or for each element of an array. */
+static Node *
+query_id_of_hex(Oid function, Node *hex, bool any)
+{
+	ArrayCoerceExpr *each;
+	CaseTestExpr *element;
+
+	if (!any)
+		return (Node *) makeFuncExpr(function, INT8OID, list_make1(hex), InvalidOid,
+									 DEFAULT_COLLATION_OID, COERCE_EXPLICIT_CALL);
+	element = makeNode(CaseTestExpr);
+	element->typeId = TEXTOID;
+	element->typeMod = -1;
+	element->collation = DEFAULT_COLLATION_OID;
+	each = makeNode(ArrayCoerceExpr);
+	each->arg = (Expr *) hex;
+	each->elemexpr = (Expr *) query_id_of_hex(function, (Node *) element, false);
+	each->resulttype = INT8ARRAYOID;
+	each->resulttypmod = -1;
+	each->coerceformat = COERCE_EXPLICIT_CALL;
+	each->location = -1;
+	return (Node *) each;
+}
+
+/*
+ * Push a condition on "query_hex" down as one on "query_id".  A text that is not
+ * hexadecimal becomes NULL, which no row fits.  NULL if the table has no "query_id", or
+ * the extension's SQL is older than the library.
+ */
+static ChpgCondition *
+match_query_hex(PlannerInfo *root, RelOptInfo *rel, const Var *column, Node *value,
+				ChpgComparison comparison)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	Oid			table = planner_rt_fetch(rel->relid, root)->relid;
+	AttrNumber	query_id = get_attnum(table, "query_id");
+	bool		any = comparison == CHPG_EQUAL_ANY;
+	ChpgCondition *condition;
+	Oid			function;
+
+	if (strcmp(chpg_column_name(root, rel, column->varattno), "query_hex") != 0 ||
+		column->vartype != TEXTOID || query_id == InvalidAttrNumber ||
+		exprType(value) != (any ? TEXTARRAYOID : TEXTOID) ||
+		!is_told(info->resource, "query_id", get_atttype(table, query_id), comparison))
+		return NULL;
+	function = chpg_query_id_function(rel->serverid);
+	if (!OidIsValid(function))
+		return NULL;
+	condition = palloc0(sizeof(ChpgCondition));
+	condition->column = query_id;
+	condition->comparison = comparison;
+	condition->value = (Expr *) query_id_of_hex(function, value, any);
+	return condition;
+}
+
 ChpgCondition *
 chpg_match_clause(PlannerInfo *root, RelOptInfo *rel, Expr *clause)
 {
@@ -164,6 +221,9 @@ chpg_match_clause(PlannerInfo *root, RelOptInfo *rel, Expr *clause)
 		return NULL;
 	if (any)
 		comparison = CHPG_EQUAL_ANY;
+	condition = match_query_hex(root, rel, column, value, comparison);
+	if (condition != NULL)
+		return condition;
 	if (!is_told(info->resource, chpg_column_name(root, rel, column->varattno),
 				 column->vartype, comparison))
 		return NULL;

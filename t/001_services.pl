@@ -29,7 +29,7 @@ costs($node, $url, q{SELECT FROM chpg_service('pg7myrd1j06p3gx4zrm2ze8qz6')}, 1,
 costs($node, $url,
 	"SELECT e.* FROM chpg_slow_patterns(now() - interval '1 hour', now(), service => 'orders', max_rows => 5) p,"
 	  . " LATERAL chpg_slow_pattern_executions(p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation) e",
-	7, 'the executions of the five slowest patterns');
+	7, 'the executions of the five patterns with most time');
 
 # A fleet, and pages
 reset_emulator($url, services => 25, patterns => 3);

@@ -489,6 +489,9 @@ for my $reader (@READERS)
 		my ($name, $sql_type) = @$attribute;
 		my $kind = $KIND{$sql_type} // die "type $sql_type";
 
+		# shows the field of query_id
+		next if $name eq 'query_hex';
+
 		for my $mutation (sort keys %MUTATION)
 		{
 			my $state = $ALLOWED{$kind}{$mutation};

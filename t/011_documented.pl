@@ -53,7 +53,7 @@ rows_are("SELECT * FROM chpg_service('$SERVICE')",
 # Patterns
 serve('slow_patterns.json');
 rows_are("SELECT * FROM chpg_slow_patterns('2026-05-25 00:00Z', '2026-05-26 00:00Z', '$SERVICE')",
-	"$SERVICE|-4748036479882663975|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
+	"$SERVICE|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
 	  . '|sales|orders_service|SELECT|orders-api|84213|0|1012384556|12021|482915|9874|28431|41200'
 	  . '|842130|19284|48217734|938472113|0',
 	'a list of patterns');
@@ -65,15 +65,15 @@ is( journal($url)->{requests}[0]{query}{from_date} . ' '
 # One pattern; what its executions leave out is known from the question
 serve('slow_pattern.json');
 rows_are("SELECT * FROM chpg_slow_pattern($PATTERN)",
-	"$SERVICE|-4748036479882663975|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
+	"$SERVICE|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
 	  . '|sales|orders_service|SELECT||84213|||12021||||41200|||||',
 	'a pattern');
 rows_are(
-	'SELECT service_id, executed_at, query_id, db_name, db_user, db_operation, app, duration_us, "rows",'
+	'SELECT service_id, executed_at, query_id, query_hex, db_name, db_user, db_operation, app, duration_us, "rows",'
 	  . ' shared_blks_hit, shared_blks_read, temp_blks_written, cpu_user_time_us, cpu_sys_time_us,'
 	  . ' parallel_workers_planned, wal_bytes, server_role, pid, err_message'
 	  . " FROM chpg_slow_pattern_executions($PATTERN)",
-	"$SERVICE|2026-05-25 16:42:09+00|-4748036479882663975|sales|orders_service|SELECT||41200|10"
+	"$SERVICE|2026-05-25 16:42:09+00|-4748036479882663975|be1b95fa4bff67d9|sales|orders_service|SELECT||41200|10"
 	  . '|412|3|0|38211|1044|0|0|primary||',
 	'the executions of a pattern');
 like(journal($url)->{requests}[0]{path},
