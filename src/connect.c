@@ -6,8 +6,9 @@
  *
  * chpg_connect() is called with a secret as a literal.  From the moment it
  * runs, the text of the statement is kept out of the log and out of
- * pg_stat_activity, and the secret goes to the catalog as a parse node, not
- * as the text of another statement.
+ * pg_stat_activity.  Servers and user mappings change by utility statements,
+ * as event triggers and ProcessUtility hooks expect: their parse nodes have
+ * the secret, their texts do not.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,16 +16,17 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "commands/defrem.h"
 #include "compat.h"
 #include "connection.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "http.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "secrecy.h"
 #include "services.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
@@ -187,6 +189,61 @@ check_same_organization(const ForeignServer *server,
 			 errhint("Give the new connection a name of its own: chpg_connect(..., server => 'NAME').")));
 }
 
+/*
+ * Changes of the catalog
+ */
+
+/* Run a utility statement; hooks and event triggers see the given text of it. */
+static void
+run_utility(Node *stmt, const char *text)
+{
+	PlannedStmt *planned = makeNode(PlannedStmt);
+
+	planned->commandType = CMD_UTILITY;
+	planned->utilityStmt = stmt;
+	planned->stmt_location = -1;	/* the text has no other statement */
+	ProcessUtility(planned, text, false, PROCESS_UTILITY_QUERY, NULL, NULL,
+				   None_Receiver, NULL);
+	CommandCounterIncrement();
+}
+
+/* Append an OPTIONS clause, without the secret. */
+static void
+append_options(StringInfo text, List *options)
+{
+	const char *separator = " OPTIONS (";
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+		const char *action = option->defaction == DEFELEM_ADD ? "ADD " :
+		option->defaction == DEFELEM_SET ? "SET " : "";
+		const char *value = strcmp(option->defname, "key_secret") == 0 ?
+		"***" : strVal(option->arg);
+
+		appendStringInfo(text, "%s%s%s %s", separator, action,
+						 quote_identifier(option->defname),
+						 quote_literal_cstr(value));
+		separator = ", ";
+	}
+	if (options != NIL)
+		appendStringInfoChar(text, ')');
+}
+
+/* The text of a statement whose object and options are given. */
+static char *
+statement_text(const char *command, const char *server, const char *rest,
+			   List *options)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%s %s%s", command, quote_identifier(server), rest);
+	append_options(&text, options);
+	return text.data;
+}
+
 static void
 create_server(const ConnectArguments *arguments, List *options)
 {
@@ -195,8 +252,10 @@ create_server(const ConnectArguments *arguments, List *options)
 	stmt->servername = arguments->server;
 	stmt->fdwname = CHPG_WRAPPER_NAME;
 	stmt->options = options;
-	(void) CreateForeignServer(stmt);
-	CommandCounterIncrement();
+	run_utility((Node *) stmt,
+				statement_text("CREATE SERVER", stmt->servername,
+							   " FOREIGN DATA WRAPPER " CHPG_WRAPPER_NAME,
+							   options));
 }
 
 /* Record what the API said, so that no session has to ask again. */
@@ -217,8 +276,9 @@ update_server(const ForeignServer *server, const ConnectArguments *arguments,
 	if (stmt->options == NIL)
 		return;
 	stmt->servername = server->servername;
-	(void) AlterForeignServer(stmt);
-	CommandCounterIncrement();
+	run_utility((Node *) stmt,
+				statement_text("ALTER SERVER", stmt->servername, "",
+							   stmt->options));
 }
 
 static RoleSpec *
@@ -265,7 +325,9 @@ set_mapping(const ConnectArguments *arguments)
 		stmt->options = key_options(arguments,
 									GetUserMapping(GetUserId(), serverid)->options,
 									true);
-		(void) AlterUserMapping(stmt);
+		run_utility((Node *) stmt,
+					statement_text("ALTER USER MAPPING FOR CURRENT_USER SERVER",
+								   stmt->servername, "", stmt->options));
 	}
 	else
 	{
@@ -274,9 +336,10 @@ set_mapping(const ConnectArguments *arguments)
 		stmt->user = current_role();
 		stmt->servername = arguments->server;
 		stmt->options = key_options(arguments, NIL, false);
-		(void) CreateUserMapping(stmt);
+		run_utility((Node *) stmt,
+					statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
+								   stmt->servername, "", stmt->options));
 	}
-	CommandCounterIncrement();
 }
 
 static Datum
@@ -360,8 +423,9 @@ chpg_disconnect(PG_FUNCTION_ARGS)
 	stmt->user = current_role();
 	stmt->servername = server->servername;
 	stmt->missing_ok = false;
-	(void) RemoveUserMapping(stmt);
-	CommandCounterIncrement();
+	run_utility((Node *) stmt,
+				statement_text("DROP USER MAPPING FOR CURRENT_USER SERVER",
+							   stmt->servername, "", NIL));
 	chpg_http_disconnect();
 	PG_RETURN_VOID();
 }
