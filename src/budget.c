@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "budget.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "sockets.h"
@@ -415,23 +416,27 @@ count_waiting(const ChpgShared *shared, int key, bool others)
  * which they get free, over and over.
  */
 static int64
-estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int requests,
+estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 requests,
 				  int64 now, int *available)
 {
 	int64		ends[CHPG_MAX_RATE];
 	int			n = slot_ends(key, limit->window, now, now, ends);
 	int			excess = Max(n - limit->requests, 0);	/* from a looser limit */
 	int			free = Max(limit->requests - n, 0);
-	int			turn = (requests - 1) % limit->requests;
+	int			turn = (int) ((requests - 1) % limit->requests);
 	int64		rounds = (requests - 1) / limit->requests;
 	int64		start = turn < free ? now : ends[excess + turn - free];
+	int64		done;
 
 	*available = Min(*available, free);
-	return Max(start, key->blocked_until) + rounds * limit->window;
+	if (pg_mul_s64_overflow(rounds, limit->window, &done) ||
+		pg_add_s64_overflow(done, Max(start, key->blocked_until), &done))
+		return CHPG_FOREVER;
+	return done;
 }
 
 int64
-chpg_budget_estimate(const ChpgConnection *connection, int requests, int *available)
+chpg_budget_estimate(const ChpgConnection *connection, int64 requests, int *available)
 {
 	ChpgShared *shared = chpg_shared_get();
 	int64		now = chpg_now();

@@ -57,10 +57,11 @@ extern void chpg_budget_block(const ChpgConnection *connection, int64 until);
 
 /*
  * When the last of so many requests could be sent, if nobody else asks more
- * than waits now; and how many could be sent at once, PG_INT32_MAX if all.
+ * than waits now, CHPG_FOREVER if that is too far away; and how many could be
+ * sent at once, PG_INT32_MAX if all.
  */
 extern int64 chpg_budget_estimate(const ChpgConnection *connection,
-								  int requests, int *available);
+								  int64 requests, int *available);
 
 /* The state of a key, with the lock held; what is not in use is 0. */
 typedef struct ChpgBudgetState

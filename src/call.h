@@ -136,12 +136,12 @@ extern void chpg_call_leave_flight(ChpgCall *call);
 /* failure.c */
 
 /* A sentence on requests of which the last can be sent at that time. */
-extern const char *chpg_describe_budget(int requests, int available,
+extern const char *chpg_describe_budget(int64 requests, int available,
 										int64 done);
 
 /* Throw error 53400: it takes longer than the setting allows. */
 pg_noreturn extern void chpg_report_no_time(const ChpgQuestion *question,
-											int requests, int available,
+											int64 requests, int available,
 											int64 done, const char *setting);
 
 #endif							/* CHPG_CALL_H */

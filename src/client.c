@@ -425,7 +425,7 @@ chpg_is_answered(const ChpgQuestion *question)
 }
 
 static bool
-fits_budget(const ChpgConnection *connection, int requests, int64 waited,
+fits_budget(const ChpgConnection *connection, int64 requests, int64 waited,
 			int64 *done, int *available, const char **setting)
 {
 	*done = chpg_now();
@@ -437,7 +437,7 @@ fits_budget(const ChpgConnection *connection, int requests, int64 waited,
 }
 
 bool
-chpg_budget_suffices(const ChpgConnection *connection, int requests,
+chpg_budget_suffices(const ChpgConnection *connection, int64 requests,
 					 int64 waited, double *seconds)
 {
 	const char *setting;
@@ -451,7 +451,7 @@ chpg_budget_suffices(const ChpgConnection *connection, int requests,
 }
 
 void
-chpg_require_budget(const ChpgQuestion *question, int requests, int64 waited,
+chpg_require_budget(const ChpgQuestion *question, int64 requests, int64 waited,
 					double *seconds)
 {
 	const char *setting;

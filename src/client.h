@@ -86,8 +86,8 @@ extern bool chpg_is_answered(const ChpgQuestion *question);
  * needed.
  */
 extern bool chpg_budget_suffices(const ChpgConnection *connection,
-								 int requests, int64 waited, double *seconds);
-extern void chpg_require_budget(const ChpgQuestion *question, int requests,
+								 int64 requests, int64 waited, double *seconds);
+extern void chpg_require_budget(const ChpgQuestion *question, int64 requests,
 								int64 waited, double *seconds);
 
 /* Create, wait for, and report a single call; its document if it succeeds. */

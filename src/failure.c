@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "call.h"
+#include "common/int.h"
 #include "lib/stringinfo.h"
 #include "sockets.h"
 #include "utils/timestamp.h"
@@ -227,19 +228,21 @@ chpg_call_concerns_service(const ChpgCall *call)
 }
 
 const char *
-chpg_describe_budget(int requests, int available, int64 done)
+chpg_describe_budget(int64 requests, int available, int64 done)
 {
-	double		seconds = Max(done - chpg_now(), 0) / 1000000.0;
+	int64		wait = Max(done - chpg_now(), 0);
+	TimestampTz time;
 
-	return psprintf("%d %s needed, and %d can be sent now; the last could be sent in %.1f s, at %s.",
+	if (pg_add_s64_overflow(GetCurrentTimestamp(), wait, &time))
+		time = DT_NOEND;
+	return psprintf(INT64_FORMAT " %s needed, and " INT64_FORMAT " can be sent now; the last could be sent in %.1f s, at %s.",
 					requests, requests == 1 ? "request is" : "requests are",
-					Min(available, requests), seconds,
-					timestamptz_to_str(GetCurrentTimestamp() +
-									   (TimestampTz) (seconds * USECS_PER_SEC)));
+					Min(available, requests), (double) wait / USECS_PER_SEC,
+					timestamptz_to_str(time));
 }
 
 void
-chpg_report_no_time(const ChpgQuestion *question, int requests, int available,
+chpg_report_no_time(const ChpgQuestion *question, int64 requests, int available,
 					int64 done, const char *setting)
 {
 	const FailureText *text = &failure_texts[FAILURE_RATE_LIMIT];

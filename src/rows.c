@@ -367,6 +367,25 @@ check_budget(ChpgStream *stream)
 	stream->announced = true;
 }
 
+/*
+ * Refuse a window of so many slices that not even those of one target can be
+ * sent in time, before the list of services costs a request: error 53400.
+ */
+static void
+check_window(const ChpgStream *stream)
+{
+	ChpgQuestion question = {
+		.connection = stream->wanted.connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = &stream->wanted.arguments
+	};
+	double		seconds;
+
+	if (stream->window.count > MAX_LOOKED_UP && stream->wanted.first_page == 0)
+		chpg_require_budget(&question, stream->window.count, stream->waited,
+							&seconds);
+}
+
 static void
 ask_for_page(ChpgStream *stream, Source *source)
 {
@@ -696,6 +715,7 @@ start(ChpgStream *stream)
 		stream->time_attribute = find_attribute(wanted->tupdesc, "timestamp");
 	}
 	chpg_cut_window(wanted->endpoint, &wanted->arguments, &stream->window);
+	check_window(stream);
 	find_targets(stream);
 	if (known_requests(stream) > 1)
 		check_budget(stream);
