@@ -29,6 +29,7 @@ OBJS = \
 	src/failure.o \
 	src/fdw.o \
 	src/fdw_data.o \
+	src/fdw_deparse.o \
 	src/fdw_import.o \
 	src/fdw_match.o \
 	src/fdw_missing.o \

@@ -15,6 +15,7 @@
 #include "commands/defrem.h"
 #include "compat.h"
 #include "fdw.h"
+#include "fdw_deparse.h"
 #include "fdw_scan.h"
 #include "fmgr.h"
 #include "memo.h"
@@ -22,7 +23,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 
 PG_FUNCTION_INFO_V1(chpg_handler);
 
@@ -174,8 +174,7 @@ request_templates(const ChpgScanPlan *plan, const ChpgResource *resource, Oid ta
 static void
 explain_conditions(ForeignScanState *node, const ChpgScanPlan *plan, ExplainState *es)
 {
-	List	   *context = set_deparse_context_plan(es->deparse_cxt,
-												   node->ss.ps.plan, NIL);
+	List	   *texts = chpg_deparse_quals(node, es->pstmt, es->deparse_cxt);
 	List	   *told = NIL;
 	List	   *checked = NIL;
 	Bitmapset  *numbers = NULL;
@@ -183,14 +182,12 @@ explain_conditions(ForeignScanState *node, const ChpgScanPlan *plan, ExplainStat
 
 	foreach(lc, plan->conditions)
 		numbers = bms_add_member(numbers, ((ChpgCondition *) lfirst(lc))->qual);
-	foreach(lc, node->ss.ps.plan->qual)
+	foreach(lc, texts)
 	{
-		char	   *text = deparse_expression(lfirst(lc), context, false, false);
-
 		if (bms_is_member(foreach_current_index(lc), numbers))
-			told = lappend(told, text);
+			told = lappend(told, lfirst(lc));
 		else
-			checked = lappend(checked, text);
+			checked = lappend(checked, lfirst(lc));
 	}
 	if (told != NIL)
 		ExplainPropertyList("Pushed Conditions", told, es);

@@ -9,6 +9,7 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
+#include "fdw_deparse.h"
 #include "fdw_missing.h"
 #include "lib/stringinfo.h"
 #include "optimizer/optimizer.h"
@@ -124,18 +125,17 @@ static char *
 untold_conditions(const Lack *lack)
 {
 	PlannedStmt *statement = lack->node->ss.ps.state->es_plannedstmt;
-	Plan	   *plan = lack->node->ss.ps.plan;
-	Bitmapset  *relids = bms_make_singleton(((Scan *) plan)->scanrelid);
+	Bitmapset  *relids = bms_add_range(NULL, 1, list_length(statement->rtable));
 	List	   *names = select_rtable_names_for_explain(statement->rtable, relids);
-	List	   *context = set_deparse_context_plan(deparse_context_for_plan_tree(statement, names),
-												   plan, NIL);
+	List	   *texts = chpg_deparse_quals(lack->node, statement,
+										   deparse_context_for_plan_tree(statement, names));
 	List	   *untold = NIL;
 	ListCell   *lc;
 
-	foreach(lc, plan->qual)
+	foreach(lc, lack->node->ss.ps.plan->qual)
 	{
 		if (!is_told(lack->plan, foreach_current_index(lc)) && concerns(lack, lfirst(lc)))
-			untold = lappend(untold, deparse_expression(lfirst(lc), context, false, false));
+			untold = lappend(untold, list_nth(texts, foreach_current_index(lc)));
 	}
 	if (untold != NIL)
 		return chpg_join_names(untold, "", "", ", ", " and ");
