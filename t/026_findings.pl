@@ -23,6 +23,10 @@ my %level = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "S
 is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
 like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'who skips says why');
+
+# The README's example of findings with names of services has those of no single service, too.
+my ($with_names) = slurp_file("$FindBin::RealBin/../README.md") =~ /^(SELECT s\.name, f\.[^;]*chpg_findings\([^;]*);$/m;
+like($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM chpg_findings($YESTERDAY)), count(*) FILTER (WHERE name IS NULL) > 0, count(name) > 0 FROM ($with_names) f"), qr/^t\|t\|t$/, 'findings with the names of services are all findings');
 fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
 fault($url, path => 'prometheus$', status => 500);
 like($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
@@ -260,6 +264,21 @@ clear_faults($url);
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are told');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG706', 'services', 6); SELECT string_agg(level || right(symptom, 3), ',') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'; DELETE FROM chpg_threshold"), 'SKIPPED: 6', 'so are environments of too few');
 
+# Half of the services of an environment are no drift.
+reset_emulator($url, overrides => { analytics => { tags => undef }, map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
+$node->safe_psql('postgres', q{SELECT chpg_cache_reset(); SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => jsonb_build_object('max_connections', CASE s.name WHEN 'orders' THEN 300 ELSE 500 END, 'work_mem', CASE WHEN s.name IN ('orders', 'billing') THEN '64MB' ELSE '4MB' END)) WHERE s.name <> 'analytics'});
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT (evidence->>'name') || ' ' || symptom, ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'INFO'"), 'max_connections postgres max_connections is 300; 3 of 4 services of the environment have another value', 'a setting that two services of four have is no drift');
+
+# Twice as many errors are no spike where so few are chance.
+$node->safe_psql('postgres', q{SELECT plant('SELECT of calm', 'SELECT', 50, 1000, 1, 5, 1, 0.9, 0, 'calm');
+	UPDATE kept.pattern p SET error_count = 1 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id)
+	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT of calm'
+		AND (p.window_start < '2026-05-10 05:00Z' OR p.window_start BETWEEN '2026-05-11 00:00Z' AND '2026-05-11 11:00Z')});
+my $SPIKE = "SELECT concat_ws(' ', evidence->>'errors', evidence->>'baseline_errors', evidence->>'z') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG402' AND evidence->>'app' = 'calm'";
+is($node->safe_psql('postgres', $SPIKE), '', '12 errors after 5, of 1,200 executions each');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG402', 'z', 1); $SPIKE; DELETE FROM chpg_threshold"), '12 5 1.6', 'are one only where one standard deviation is enough');
+unplant($node, 'SELECT of calm');
+
 # Thresholds and mutes
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
@@ -275,6 +294,9 @@ fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec
 fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_->[1]": .*HINT:  Give/s, "what is no $_->[1]") for
 	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'cache_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
+my $MUTED = "SELECT muted FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'";
+is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix', muted_until => now() + interval '1 day'); $MUTED"), "\nt", 'muted until tomorrow');
+is($node->safe_psql('postgres', "UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second'; $MUTED"), 'f', 'and not muted any more when that is over');
 $node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
 fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'mutes, which name databases and users, are not for everybody');
 $node->safe_psql('postgres', 'GRANT SELECT ON chpg_finding_mute TO dba');
