@@ -35,7 +35,10 @@
 #define FIRST_RETRY			1
 #define LAST_RETRY			20
 
-/* What this backend changed last, and in which statement. */
+/*
+ * The latest change of the current transaction: a hash of it, and the start of the
+ * client's statement that sent it, or 0 if there is none.
+ */
 static uint64 last_write = 0;
 static TimestampTz last_write_at = 0;
 
@@ -219,8 +222,10 @@ identify_write(const ChpgQuestion *question)
 }
 
 /*
- * (chpg_create_service(...)).* calls the function once for each column, and
- * each call would make a service; sixteen restarts are no better.
+ * Refuse a change that equals the previous one of the same statement and transaction.
+ * (chpg_create_service(...)).* calls the function once for each column, and each call
+ * would make a service; sixteen restarts are no better.  The body of a DO block or of
+ * a procedure is one statement; each COMMIT or ROLLBACK in it begins a new transaction.
  */
 static void
 check_not_repeated(const ChpgQuestion *question)
@@ -231,8 +236,26 @@ check_not_repeated(const ChpgQuestion *question)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("this statement has already sent the same request, and it was accepted"),
-			 errdetail("A function written as (function(...)).* is called once for each column."),
-			 errhint("Use SELECT * FROM function(...). What was done is done: a service that was created is in chpg_services, and chpg_set_password() gives it a password.")));
+			 errdetail("A function written as (function(...)).* is called once for each column; a loop calls it each time round."),
+			 errhint("Use SELECT * FROM function(...); in a loop that means to repeat the request, COMMIT after each. What was done is done: a service that was created is in chpg_services, and chpg_set_password() gives it a password.")));
+}
+
+static void
+forget_write(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		last_write_at = 0;
+}
+
+/* Have the latest change forgotten at the end of its transaction. */
+static void
+watch_transactions(void)
+{
+	static bool watching = false;
+
+	if (!watching)
+		RegisterXactCallback(forget_write, NULL);
+	watching = true;
 }
 
 static void
@@ -258,6 +281,7 @@ chpg_send_write(const ChpgQuestion *question)
 		return NULL;
 	}
 	check_not_repeated(question);
+	watch_transactions();
 	call = attempt_write(question);
 	if (chpg_call_failed(call))
 		chpg_call_report(call);

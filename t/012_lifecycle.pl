@@ -270,6 +270,18 @@ fails_with($node, q{SELECT (chpg_request('POST', '/v1/organizations/{organizatio
 	'55000', qr/has already sent/, 'any request for each column');
 is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'makes one service, too');
 
+# A loop in one transaction is a statement that repeats itself; a COMMIT begins anew.
+clear_journal($url);
+fails_with($node, "DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); END LOOP; END \$\$",
+	'55000', qr/has already sent.*DETAIL: .* a loop calls it each time round\.\nHINT: .*COMMIT after each/s, 'a loop');
+is_deeply(sent(), ['PATCH state'], 'sends one request');
+for my $end ('COMMIT', 'ROLLBACK')
+{
+	clear_journal($url);
+	value("DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); $end; END LOOP; END \$\$");
+	is_deeply(sent(), [ ('PATCH state') x 2 ], "one for each transaction that a loop ends by $end");
+}
+
 # The end of a write whose answer nobody can convert
 fault($url, path => 'state$', carry_out => JSON::PP::true, status => 200, body => '{"result": {"n": 1e400000}}', times => 1);
 like(fails_with($node, "SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/state', body => '{\"command\": \"restart\"}')",
