@@ -11,12 +11,12 @@
 
 #include "access/detoast.h"
 #include "arguments.h"
+#include "compat.h"
 #include "connection.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /* More than any name that PostgreSQL itself takes. */
@@ -304,43 +304,44 @@ config_argument(const ChpgParameter *parameter, Datum value)
 }
 
 static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const char *string)
+push_text(JsonbInState *state, JsonbIteratorToken token, const char *string)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, string);
 	value.val.string.len = strlen(string);
-	(void) pushJsonbValue(state, token, &value);
+	chpg_push_jsonb(state, token, &value);
 }
 
 char *
 chpg_tags_to_list(Datum tags)
 {
 	Jsonb	   *object = DatumGetJsonbP(tags);
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbIterator *it = JsonbIteratorInit(&object->root);
 	JsonbIteratorToken token;
 	JsonbValue	item;
 	Jsonb	   *list;
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	chpg_push_jsonb(&state, WJB_BEGIN_ARRAY, NULL);
 	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
 		{
-			(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+			chpg_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 			push_text(&state, WJB_KEY, "key");
 			push_text(&state, WJB_VALUE, jsonb_text(&item));
 		}
 		else if (token == WJB_VALUE)
 		{
 			push_text(&state, WJB_KEY, "value");
-			(void) pushJsonbValue(&state, WJB_VALUE, &item);
-			(void) pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+			chpg_push_jsonb(&state, WJB_VALUE, &item);
+			chpg_push_jsonb(&state, WJB_END_OBJECT, NULL);
 		}
 	}
-	list = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	chpg_push_jsonb(&state, WJB_END_ARRAY, NULL);
+	list = JsonbValueToJsonb(state.result);
 	return JsonbToCString(NULL, &list->root, VARSIZE(list));
 }
 

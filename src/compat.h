@@ -20,7 +20,9 @@
 #include "optimizer/appendinfo.h"
 #include "optimizer/pathnode.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "utils/acl.h"
+#include "utils/jsonb.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 170000
@@ -93,16 +95,68 @@ chpg_wait_event(const char *name)
 #endif
 }
 
+#if PG_VERSION_NUM >= 190000
+static inline void
+chpg_initialize_segment(void *place, void *initialize)
+{
+	(*(void (**) (void *)) initialize) (place);
+}
+#endif
+
 /* Memory that all backends share, without preloading; NULL before 17. */
 static inline void *
 chpg_named_segment(const char *name, Size size, void (*initialize) (void *place))
 {
-#if PG_VERSION_NUM >= 170000
+#if PG_VERSION_NUM >= 190000
+	bool		found;
+
+	return GetNamedDSMSegment(name, size, chpg_initialize_segment, &found,
+							  &initialize);
+#elif PG_VERSION_NUM >= 170000
 	bool		found;
 
 	return GetNamedDSMSegment(name, size, initialize, &found);
 #else
 	return NULL;
+#endif
+}
+
+/* A new tranche; each backend that uses it registers its name, too. */
+static inline int
+chpg_new_lwlock_tranche(const char *name)
+{
+#if PG_VERSION_NUM >= 190000
+	return LWLockNewTrancheId(name);
+#else
+	return LWLockNewTrancheId();
+#endif
+}
+
+/* Since 19 all backends know the name that the tranche was made with. */
+static inline void
+chpg_register_lwlock_tranche(int tranche, const char *name)
+{
+#if PG_VERSION_NUM < 190000
+	LWLockRegisterTranche(tranche, name);
+#endif
+}
+
+/* As 19 has it: zeroed at first; "result" is set once the value is complete. */
+#if PG_VERSION_NUM < 190000
+typedef struct JsonbInState
+{
+	JsonbValue *result;
+	JsonbParseState *parseState;
+} JsonbInState;
+#endif
+
+static inline void
+chpg_push_jsonb(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(state, token, value);
+#else
+	state->result = pushJsonbValue(&state->parseState, token, value);
 #endif
 }
 

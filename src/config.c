@@ -15,6 +15,7 @@
 #include "funcapi.h"
 #include "lifecycle.h"
 #include "quote.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);

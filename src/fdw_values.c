@@ -12,6 +12,7 @@
 #include "lib/qunique.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 void

@@ -14,6 +14,7 @@
 #include "invocation.h"
 #include "rows.h"
 #include "utils/memutils.h"
+#include "utils/tuplestore.h"
 
 /* A reading function in C, for an operation. */
 #define CHPG_READER(name, operation) \

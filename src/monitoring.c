@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "client.h"
 #include "common/int.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "invocation.h"
@@ -20,9 +21,9 @@
 #include "services.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* The API tells of so many services at once, and says nothing of the others. */
 #define MAX_SERVICES	100
@@ -146,30 +147,29 @@ get_help(const ChpgSample *sample, Datum *value)
 }
 
 static void
-push_view(JsonbParseState **state, JsonbIteratorToken token, ChpgText view)
+push_view(JsonbInState *state, JsonbIteratorToken token, ChpgText view)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, view.data);
 	value.val.string.len = (int) view.length;
-	(void) pushJsonbValue(state, token, &value);
+	chpg_push_jsonb(state, token, &value);
 }
 
 static bool
 get_labels(const ChpgSample *sample, Datum *value)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	chpg_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < sample->label_count; i++)
 	{
 		push_view(&state, WJB_KEY, sample->labels[i].name);
 		push_view(&state, WJB_VALUE, sample->labels[i].value);
 	}
-	*value = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state,
-															 WJB_END_OBJECT,
-															 NULL)));
+	chpg_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	*value = JsonbPGetDatum(JsonbValueToJsonb(state.result));
 	return true;
 }
 

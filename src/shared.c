@@ -32,7 +32,7 @@ initialize(void *place)
 	ChpgShared *shared = (ChpgShared *) place;
 
 	memset(shared, 0, shared_size());
-	shared->tranche = LWLockNewTrancheId();
+	shared->tranche = chpg_new_lwlock_tranche("chpg");
 	LWLockInitialize(&shared->lock, shared->tranche);
 	shared->is_shared = true;
 	shared->stats_reset = GetCurrentTimestamp();
@@ -111,7 +111,7 @@ chpg_shared_get(void)
 	if (shared_memory == NULL)
 		shared_memory = create_private();
 	if (!registered)
-		LWLockRegisterTranche(shared_memory->tranche, "chpg");
+		chpg_register_lwlock_tranche(shared_memory->tranche, "chpg");
 	registered = true;
 	return shared_memory;
 }

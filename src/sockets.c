@@ -8,10 +8,11 @@
 #include "postgres.h"
 
 #include <limits.h>
+#include <time.h>
 
 #include "compat.h"
+#include "datatype/timestamp.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "sockets.h"
 
 /* Events taken from the kernel at once; more come in the next turn. */
@@ -28,13 +29,18 @@ static WatchedSocket *sockets = NULL;
 static int	num_sockets = 0;
 static int	max_sockets = 0;
 
+/*
+ * Microseconds of CLOCK_MONOTONIC.  Backends compare each other's times, so it
+ * is not instr_time, whose clock each session may choose since 19
+ * ("timing_clock_source").
+ */
 int64
 chpg_now(void)
 {
-	instr_time	now;
+	struct timespec now;
 
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
 }
 
 static int

@@ -19,6 +19,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* The columns of chpg_stats around the counters. */
 #define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
