@@ -17,8 +17,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 
 $node->init;
 $node->start;
-my $version = $node->safe_psql('postgres', "SELECT default_version FROM pg_available_extensions WHERE name = 'pg_cron'");
-die 'pg_cron is not installed' if $version eq '';
+my $version = needs_extension($node, 'pg_cron');
 $node->append_conf('postgresql.conf', <<'CONFIGURATION');
 shared_preload_libraries = 'chpg, pg_cron'
 cron.use_background_workers = on

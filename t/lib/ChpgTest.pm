@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   $KEY_ID $KEY_SECRET $DAY $PAST_DATE
-  start_emulator start_node connect_sql
+  start_emulator start_node needs_extension connect_sql
   reset_emulator fault clear_faults clear_journal journal request_count connections
   fails_with costs unplant wait_until notices
   open_session in_session begin_in_session await_in_session
@@ -77,6 +77,18 @@ sub start_node
 		join("\n", @usual, @configuration, ''));
 	$node->start;
 	return $node;
+}
+
+# The version of an extension that this test needs beside chpg.  Where Debian has no
+# package of it yet the test is not run, and dev/test's summary shows that.
+sub needs_extension
+{
+	my ($node, $name) = @_;
+	my $version = $node->safe_psql('postgres',
+		"SELECT default_version FROM pg_available_extensions WHERE name = '$name'");
+
+	plan(skip_all => "$name is not installed") if $version eq '';
+	return $version;
 }
 
 # SQL that creates the extension and connects it to the emulator, without a
