@@ -141,6 +141,17 @@ install_chpg() {
     make_in_tree install >"$work/log/install.log"
 }
 
+# Whatever starts from here on finds itself at this time, and time goes on as ever. What was built
+# before must not be younger, so this comes after.
+shift_clock() {
+    local at
+    at=$(date -d "$1" +%s) || die "not a time: $1"
+    "${as_user[@]}" cc -O2 -Wall -Wextra -shared -fPIC -o shifted_clock.so tree/dev/shifted_clock.c -ldl
+    export CHPG_CLOCK_SHIFT=$((at - $(date +%s)))
+    export LD_PRELOAD=$work/shifted_clock.so
+    say "the clock says $(date --iso-8601=seconds)"
+}
+
 # A cluster that only its user can reach: no TCP, and the socket is in the workshop. The arguments
 # are further lines of its configuration.
 # shellcheck disable=SC2120
