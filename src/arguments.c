@@ -11,6 +11,7 @@
 
 #include "access/detoast.h"
 #include "arguments.h"
+#include "ascii.h"
 #include "compat.h"
 #include "connection.h"
 #include "lib/stringinfo.h"
@@ -129,7 +130,7 @@ severity_argument(const ChpgParameter *parameter, Datum value)
 	char	   *severity = text_argument(parameter, value);
 
 	for (char *p = severity; *p != '\0'; p++)
-		*p = pg_ascii_toupper((unsigned char) *p);
+		*p = chpg_to_upper(*p);
 	return severity;
 }
 
@@ -159,9 +160,9 @@ sort_field_argument(const ChpgEndpoint *endpoint,
 static const char *
 sort_order_argument(const ChpgParameter *parameter, const char *value)
 {
-	if (pg_strcasecmp(value, "asc") == 0)
+	if (chpg_same_in_any_case(value, "asc"))
 		return "asc";
-	if (pg_strcasecmp(value, "desc") != 0)
+	if (!chpg_same_in_any_case(value, "desc"))
 		refuse(parameter, value, "Give asc or desc.");
 	return "desc";
 }

@@ -16,6 +16,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "ascii.h"
 #include "compat.h"
 #include "connection.h"
 #include "fmgr.h"
@@ -156,7 +157,7 @@ find_organization(const ConnectArguments *arguments,
 
 		if (arguments->organization_id == NULL ?
 			list_length(organizations) == 1 :
-			pg_strcasecmp(arguments->organization_id, organization->id) == 0)
+			chpg_same_in_any_case(arguments->organization_id, organization->id))
 			return organization;
 	}
 	if (arguments->organization_id != NULL)
@@ -178,7 +179,7 @@ check_same_organization(const ForeignServer *server,
 {
 	const char *present = chpg_get_option(server->options, "organization_id");
 
-	if (present == NULL || pg_strcasecmp(present, organization->id) == 0)
+	if (present == NULL || chpg_same_in_any_case(present, organization->id))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

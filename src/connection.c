@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "access/table.h"
+#include "ascii.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
@@ -96,7 +97,7 @@ url_host(const char *url)
 static bool
 is_loopback(const char *host)
 {
-	return pg_strcasecmp(host, "localhost") == 0 ||
+	return chpg_same_in_any_case(host, "localhost") ||
 		strcmp(host, "[::1]") == 0 ||
 		(strncmp(host, "127.", 4) == 0 &&
 		 host[strspn(host, "0123456789.")] == '\0');
@@ -130,7 +131,7 @@ is_plain_url(const char *url)
 	}
 	if (*p == ':')
 	{
-		for (p++; isdigit((unsigned char) *p) && port <= 65535; p++)
+		for (p++; chpg_is_digit(*p) && port <= 65535; p++)
 			port = port * 10 + (*p - '0');
 		if (port < 1 || port > 65535)
 			return false;
@@ -192,7 +193,7 @@ chpg_is_uuid(const char *text)
 
 	for (int i = 0; valid && pattern[i] != '\0'; i++)
 		valid = pattern[i] == '-' ? text[i] == '-' :
-			isxdigit((unsigned char) text[i]) != 0;
+			chpg_hex_value(text[i]) >= 0;
 	return valid;
 }
 
@@ -225,11 +226,11 @@ parse_rate_limit(const char *value, int *requests, double *window)
 	*window = 0;
 	if (strcmp(value, "unlimited") == 0)
 		return true;
-	if (!isdigit((unsigned char) *value))
+	if (!chpg_is_digit(*value))
 		return false;
 	number = strtol(value, &end, 10);
 	if (number < 1 || number > CHPG_MAX_RATE || *end != '/' ||
-		!isdigit((unsigned char) end[1]))
+		!chpg_is_digit(end[1]))
 		return false;
 	*window = strtod(end + 1, &end);
 	if (*window <= 0 || *window > 86400 || strcmp(end, "s") != 0)

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "ascii.h"
 #include "catalog/pg_type.h"
 #include "decode.h"
 #include "fmgr.h"
@@ -144,7 +145,7 @@ camel_case(const char *name)
 	for (const char *from = name; *from != '\0'; from++)
 	{
 		if (*from == '_' && from[1] != '\0')
-			*to++ = pg_toupper((unsigned char) *++from);
+			*to++ = chpg_to_upper(*++from);
 		else
 			*to++ = *from;
 	}

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
+
 /* The longest double, written out, has 1,077 digits. */
 #define MAX_NUMBER_LENGTH	1100
 
@@ -126,9 +128,7 @@ chpg_is_word_in_any_case(ChpgText word, const char *expected)
 		return false;
 	for (size_t i = 0; i < word.length; i++)
 	{
-		char		c = word.data[i];
-
-		if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != expected[i])
+		if (chpg_to_lower(word.data[i]) != expected[i])
 			return false;
 	}
 	return true;
@@ -185,18 +185,6 @@ chpg_read_quoted(ChpgPrometheus *parser, ChpgText *text)
 	return !has_escapes || chpg_unescape(parser, text);
 }
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
 bool
 chpg_read_name(ChpgPrometheus *parser, bool is_metric, ChpgText *name)
 {
@@ -207,7 +195,8 @@ chpg_read_name(ChpgPrometheus *parser, bool is_metric, ChpgText *name)
 
 	for (p = parser->at; p < parser->end; p++)
 	{
-		if (!is_letter(*p) && !(is_digit(*p) && p > parser->at) &&
+		if (!chpg_is_letter(*p) && *p != '_' &&
+			!(chpg_is_digit(*p) && p > parser->at) &&
 			!(is_metric && *p == ':'))
 			break;
 	}
@@ -238,7 +227,7 @@ skip_digits(const char **p)
 {
 	const char *start = *p;
 
-	while (is_digit(**p))
+	while (chpg_is_digit(**p))
 		(*p)++;
 	return *p - start;
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "ascii.h"
 #include "catalog/pg_type.h"
 #include "fdw_deparse.h"
 #include "fdw_missing.h"
@@ -164,7 +165,7 @@ detail_untold(const Lack *lack, bool in_window)
 static int
 hint_advice(char *advice)
 {
-	advice[0] = pg_toupper((unsigned char) advice[0]);
+	advice[0] = chpg_to_upper(advice[0]);
 	return errhint("%s", advice);
 }
 

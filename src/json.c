@@ -17,6 +17,7 @@
 #include <json-c/json.h>
 
 #include "access/xact.h"
+#include "ascii.h"
 #include "catalog/namespace.h"
 #include "json.h"
 #include "lib/stringinfo.h"
@@ -201,7 +202,7 @@ skip_number(const char *p, const char **problem)
 {
 	const char *start = p;
 
-	while (*p == '-' || isdigit((unsigned char) *p))
+	while (*p == '-' || chpg_is_digit(*p))
 		p++;
 	if (*p == '.' || *p == 'e' || *p == 'E')
 		return p + strspn(p, "+-.eE0123456789");
@@ -220,10 +221,11 @@ escaped_unit(const char *p)
 		return -1;
 	for (int i = 2; i < 6; i++)
 	{
-		if (!isxdigit((unsigned char) p[i]))
+		int			digit = chpg_hex_value(p[i]);
+
+		if (digit < 0)
 			return -1;
-		unit = unit * 16 + (isdigit((unsigned char) p[i]) ? p[i] - '0' :
-							(p[i] | 0x20) - 'a' + 10);
+		unit = unit * 16 + digit;
 	}
 	return unit;
 }
@@ -330,9 +332,9 @@ check_document(const char *data, const char **problem)
 		}
 		if (c == '"')
 			p = skip_string(p, problem);
-		else if (c == '-' || isdigit((unsigned char) c))
+		else if (c == '-' || chpg_is_digit(c))
 			p = skip_number(p, problem);
-		else if (isalpha((unsigned char) c))
+		else if (chpg_is_letter(c))
 			p = skip_word(p, problem);
 		else
 		{

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "ascii.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "question.h"
@@ -19,7 +20,7 @@ chpg_append_encoded(StringInfo url, const char *text)
 
 	for (const char *p = utf8; *p != '\0'; p++)
 	{
-		if (isalnum((unsigned char) *p) || strchr("-._~", *p) != NULL)
+		if (chpg_is_letter(*p) || chpg_is_digit(*p) || strchr("-._~", *p) != NULL)
 			appendStringInfoChar(url, *p);
 		else
 			appendStringInfo(url, "%%%02X", (unsigned char) *p);

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * ascii.h
+ *		Classes of characters that no locale changes.
+ *
+ * isalnum() and the like follow LC_CTYPE, and take bytes of UTF-8 for letters
+ * in a database with a single-byte encoding.  Bytes from outside are looked at
+ * with these functions only.  Nothing of PostgreSQL is needed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_ASCII_H
+#define CHPG_ASCII_H
+
+#include <stdbool.h>
+
+static inline bool
+chpg_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool
+chpg_is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static inline char
+chpg_to_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+static inline char
+chpg_to_upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
+}
+
+/* The value of a hexadecimal digit, or -1. */
+static inline int
+chpg_hex_value(char c)
+{
+	if (chpg_is_digit(c))
+		return c - '0';
+	c = chpg_to_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Are two texts the same, but for the case of ASCII letters? */
+static inline bool
+chpg_same_in_any_case(const char *a, const char *b)
+{
+	while (*a != '\0' && chpg_to_lower(*a) == chpg_to_lower(*b))
+	{
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+#endif							/* CHPG_ASCII_H */
