@@ -15,7 +15,7 @@ CREATE TYPE chpg_budget_row AS (
 
 COMMENT ON TYPE chpg_budget_row IS 'The request budget of an API key.';
 COMMENT ON COLUMN chpg_budget_row.server IS 'Server that used the key last.';
-COMMENT ON COLUMN chpg_budget_row.key_id IS 'Id of the API key.';
+COMMENT ON COLUMN chpg_budget_row.key_id IS 'Id of the API key; its first four characters only until the API has accepted the key.';
 COMMENT ON COLUMN chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited.';
 COMMENT ON COLUMN chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
 COMMENT ON COLUMN chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
@@ -70,7 +70,7 @@ CREATE TYPE chpg_stats_row AS (
 );
 
 COMMENT ON TYPE chpg_stats_row IS 'What an operation of the API has cost with a key.';
-COMMENT ON COLUMN chpg_stats_row.key_id IS 'Id of the API key; null for all those together that were not used for a long time, when others needed their place.';
+COMMENT ON COLUMN chpg_stats_row.key_id IS 'Id of the API key, its first four characters only until the API has accepted the key; null for all those together that were not used for a long time, when others needed their place.';
 COMMENT ON COLUMN chpg_stats_row.operation IS 'Method and path of the operation; chpg_request() for what that function sent.';
 COMMENT ON COLUMN chpg_stats_row.requests IS 'Requests sent.';
 COMMENT ON COLUMN chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';

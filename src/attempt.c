@@ -262,6 +262,8 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 					   psprintf("%s.", chpg_quote_remote(&call->question,
 														 pstrdup(response->error))));
 	}
+	if (call->state == CALL_SUCCEEDED)
+		chpg_key_accept(call->question.connection);
 	if (call->state == CALL_FAILED)
 	{
 		if (call->failure == FAILURE_RATE_LIMIT)

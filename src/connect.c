@@ -27,6 +27,7 @@
 #include "nodes/makefuncs.h"
 #include "secrecy.h"
 #include "services.h"
+#include "shared.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
@@ -164,11 +165,13 @@ find_organization(const ConnectArguments *arguments,
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("key \"%s\" does not belong to organization \"%s\"",
-						arguments->key_id, arguments->organization_id)));
+						chpg_key_shown_id(connection),
+						arguments->organization_id)));
 	ereport(ERROR,
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
 			 errmsg("key \"%s\" belongs to %d organizations instead of one",
-					arguments->key_id, list_length(organizations)),
+					chpg_key_shown_id(connection),
+					list_length(organizations)),
 			 errhint("Name one in the argument \"organization_id\".")));
 	return NULL;				/* keep compiler quiet */
 }

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "common/int.h"
 #include "lib/stringinfo.h"
+#include "shared.h"
 #include "sockets.h"
 #include "utils/timestamp.h"
 
@@ -117,7 +118,7 @@ failure_hint(const ChpgCall *call)
 		return call->hint;
 	if (call->failure == FAILURE_PERMISSION && endpoint->permission != NULL)
 		return psprintf("The role of key \"%s\" needs the permission %s.",
-						call->question.connection->key_id,
+						chpg_key_shown_id(call->question.connection),
 						endpoint->permission);
 	if (call->failure == FAILURE_NOT_FOUND && call->question.path != NULL)
 		return "Check the argument \"path\".";

@@ -12,6 +12,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "quote.h"
+#include "shared.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -45,7 +46,10 @@ mask_secret(const char *secret, char *text)
 	return replace_all(text, json.data + 1, "***");
 }
 
-/* The key, also as it is sent: a proxy may echo the request. */
+/*
+ * The key, also as it is sent: a proxy may echo the request.  The id, too, until
+ * the API has accepted it.
+ */
 static char *
 mask_key(const ChpgConnection *connection, char *text)
 {
@@ -55,6 +59,9 @@ mask_key(const ChpgConnection *connection, char *text)
 	char	   *encoded = palloc0(size + 1);
 
 	text = mask_secret(connection->key_secret, text);
+	if (strlen(connection->key_id) >= MIN_SECRET_LENGTH &&
+		strcmp(chpg_key_shown_id(connection), connection->key_id) != 0)
+		text = mask_secret(connection->key_id, text);
 	if (pg_b64_encode((const void *) plain, strlen(plain), encoded, size) > 0)
 		text = replace_all(text, encoded, "***");
 	return text;

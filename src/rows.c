@@ -19,6 +19,7 @@
 #include "seen.h"
 #include "services.h"
 #include "settings.h"
+#include "shared.h"
 #include "sockets.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -363,7 +364,7 @@ check_budget(ChpgStream *stream)
 	if (seconds >= NOTICE_SECONDS && !stream->announced)
 		ereport(NOTICE,
 				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
-						requests, connection->key_id, seconds)));
+						requests, chpg_key_shown_id(connection), seconds)));
 	stream->announced = true;
 }
 

@@ -12,6 +12,7 @@
 #include "lib/stringinfo.h"
 #include "quote.h"
 #include "services.h"
+#include "shared.h"
 #include "utils/memutils.h"
 
 /* Names that a message lists before it gives up. */
@@ -143,7 +144,8 @@ chpg_discover_organization(ChpgConnection *connection)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("key \"%s\" belongs to %d organizations instead of one",
-						connection->key_id, list_length(organizations)),
+						chpg_key_shown_id(connection),
+						list_length(organizations)),
 				 errhint("Name the organization: ALTER SERVER ... OPTIONS (ADD organization_id '...').")));
 	connection->organization_id =
 		((ChpgOrganization *) linitial(organizations))->id;

@@ -212,6 +212,13 @@ find_place(const ChpgShared *shared)
 	return place;
 }
 
+static void
+hide_key_id(const char *key_id, char shown[CHPG_SHOWN_KEY_LENGTH])
+{
+	snprintf(shown, CHPG_SHOWN_KEY_LENGTH, "%.*s...", CHPG_KEY_PREFIX_LENGTH,
+			 key_id);
+}
+
 /* Give a place to a key; what the former one cost stays counted. */
 static void
 occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
@@ -224,7 +231,7 @@ occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
 	memset(key, 0, sizeof(ChpgKey));
 	key->in_use = true;
 	memcpy(key->identity, connection->identity, sizeof(key->identity));
-	strlcpy(key->key_id, connection->key_id, sizeof(key->key_id));
+	hide_key_id(connection->key_id, key->key_id);
 	key->generation = ++shared->last_serial;
 }
 
@@ -243,6 +250,41 @@ chpg_key_enter(ChpgShared *shared, const ChpgConnection *connection)
 	shared->keys[number].used = chpg_now();
 	strlcpy(shared->keys[number].server, connection->server, NAMEDATALEN);
 	return number;
+}
+
+char *
+chpg_key_shown_id(const ChpgConnection *connection)
+{
+	ChpgShared *shared = chpg_shared_get();
+	char		shown[CHPG_SHOWN_KEY_LENGTH];
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+		memcpy(shown, shared->keys[number].key_id, sizeof(shown));
+	else
+		hide_key_id(connection->key_id, shown);
+	LWLockRelease(&shared->lock);
+	return pstrdup(shown);
+}
+
+void
+chpg_key_accept(const ChpgConnection *connection)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0 && !shared->keys[number].accepted)
+	{
+		ChpgKey    *key = &shared->keys[number];
+
+		key->accepted = true;
+		strlcpy(key->key_id, connection->key_id, sizeof(key->key_id));
+	}
+	LWLockRelease(&shared->lock);
 }
 
 uint64

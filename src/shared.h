@@ -26,6 +26,9 @@
 #define CHPG_NOBODY			(-1)
 #define CHPG_SHOWN_KEY_LENGTH	64
 
+/* Characters that are shown of the id of a key that the API has not accepted. */
+#define CHPG_KEY_PREFIX_LENGTH	4
+
 /* For this long (microseconds) a backend that does not wait keeps its place. */
 #define CHPG_AWAY_GRACE		INT64CONST(100000)
 
@@ -79,7 +82,8 @@ typedef struct ChpgKey
 {
 	bool		in_use;
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of its connections */
-	char		key_id[CHPG_SHOWN_KEY_LENGTH];	/* clipped */
+	bool		accepted;		/* by the API */
+	char		key_id[CHPG_SHOWN_KEY_LENGTH];	/* as it may be shown */
 	char		server[NAMEDATALEN];	/* that used it last */
 	int64		used;			/* when it was used last */
 	uint64		generation;		/* raised by each change */
@@ -131,6 +135,14 @@ extern void chpg_wake(int process);
 extern int	chpg_key_find(ChpgShared *shared, const ChpgConnection *connection);
 extern int	chpg_key_enter(ChpgShared *shared,
 						   const ChpgConnection *connection);
+
+/*
+ * The id of a connection's key as it may be shown: its beginning only until the
+ * API has accepted the key, since it may be a secret in the wrong place.
+ * chpg_key_accept() notes that it has.
+ */
+extern char *chpg_key_shown_id(const ChpgConnection *connection);
+extern void chpg_key_accept(const ChpgConnection *connection);
 
 /*
  * Answers that were asked for under an earlier generation are outdated.  A

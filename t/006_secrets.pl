@@ -102,6 +102,45 @@ foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
 like($printed, qr/LOCATION:  report, failure\.c/, 'errors were asked for in full');
 $session->quit;
 
+# Id and secret in each other's place: what was refused as an id is a secret.
+my $swapped = "SELECT * FROM chpg_connect('$KEY_SECRET', '$KEY_ID', api_url => '$url')";
+my %refusals = (
+	'the API did not accept the key' => undef,
+	'The API says: "no key \*\*\* here"' => { status => 401, body => qq({"status": 401, "error": "no key $KEY_SECRET here"}) },
+	'the API reports a conflict' => { status => 409, body => '{"status": 409, "error": "CONFLICT"}' },
+	q{the key's request budget is used up} => { status => 429, headers => { 'X-RateLimit-Reset' => '0.1' } });
+foreach my $protocol (sort keys %protocols)
+{
+	refused($protocol, $swapped, $refusals{$_}, qr/$_/, "$protocol, swapped, $_") foreach sort keys %refusals;
+}
+
+# In one session, since before 17 others do not know what it counts
+my $keys = q{SELECT string_agg(DISTINCT key_id, ' ' ORDER BY key_id) FROM};
+reset_emulator($url);
+$session = open_session($node);
+in_session($session, $swapped);
+foreach my $view ('chpg_budget', 'chpg_stats')
+{
+	is(in_session($session, "$keys $view WHERE key_id <> '$KEY_ID'"), 'demo...', "$view shows the beginning of a refused id");
+}
+is(in_session($session, q{SELECT min(refused) >= 1 FROM chpg_stats WHERE key_id = 'demo...'}), 't', 'and counts what it cost');
+in_session($session, connect_call($KEY_SECRET));
+foreach my $view ('chpg_budget', 'chpg_stats')
+{
+	is(in_session($session, "$keys $view"), "demo... $KEY_ID", "$view shows all of an accepted id");
+}
+
+# The same key of another address, which has not accepted it
+in_session($session, "ALTER SERVER chpg OPTIONS (SET api_url '" . ($url =~ s/127\.0\.0\.1/localhost/r) . q{')});
+foreach my $shown ('demo...', $KEY_ID)
+{
+	fault($url, path => 'postgres$', times => 1, status => 403);
+	in_session($session, 'SELECT FROM chpg_services');
+	like($session->{stderr}, qr/HINT:  The role of key "\Q$shown\E" needs the permission/, "messages show $shown");
+	in_session($session, 'SELECT FROM chpg_services');
+}
+$session->quit;
+
 # Readers with a key that is not accepted any more
 reset_emulator($url, key_secret => 'newKeySecret');
 foreach my $reader (
