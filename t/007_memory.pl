@@ -58,7 +58,7 @@ my @calls = (
 
 $node->safe_psql('postgres',
 	'ALTER DATABASE postgres SET chpg.max_retries = 0;'
-	  . 'CREATE TABLE calls (sql text, state text);'
+	  . 'CREATE TABLE calls (sql text, state text); CREATE TABLE ends (state text);'
 	  . join '', map { "INSERT INTO calls VALUES (\$\$SELECT * FROM $_->[0]\$\$, '$_->[1]');" } @calls);
 $node->safe_psql('postgres', <<"SQL");
 -- The calls that did not end as they should
@@ -92,6 +92,7 @@ SQL
 
 my $session = open_session($node);
 my $pid = in_session($session, 'SELECT pg_backend_pid()');
+my $monitor = open_session($node);
 
 in_session($session, 'SET client_min_messages = error');
 make_rounds($WARM_UP);
@@ -125,12 +126,22 @@ sub make_rounds
 	foreach (1 .. $rounds)
 	{
 		push @wrong, split /\n/, in_session($session, 'SELECT make_calls()');
-		my $end = in_session($session,
-			"SET statement_timeout = '30ms'; SELECT make_stuck_call(); RESET statement_timeout");
+		my $end = cancel_stuck_call();
 		push @wrong, "a stuck call: $end" if $end ne 'canceled';
 	}
 	is_deeply(\@wrong, [], "$rounds rounds end as they should");
 	return;
+}
+
+# Cancel it while it waits; what it returns
+sub cancel_stuck_call
+{
+	my $waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Extension' AND query LIKE '%stuck%'";
+
+	begin_in_session($session, 'INSERT INTO ends SELECT make_stuck_call()');
+	wait_until(sub { in_session($monitor, $waits) }, 'the call is stuck');
+	in_session($monitor, "SELECT pg_cancel_backend($pid)");
+	return in_session($session, 'DELETE FROM ends RETURNING state');
 }
 
 # What the backend has: memory in kB, and numbers of open files

@@ -5,8 +5,10 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use File::Temp qw(tempdir);
+use IO::Socket::SSL ();
+use IO::Socket::SSL::Utils ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 use TestEmulator;
 
 my $directory = tempdir(CLEANUP => 1);
@@ -37,19 +39,20 @@ subtest 'parent' => sub {
 	kill 'KILL', $parent;
 	my $before = time;
 	is(readline $emulator->{output}, undef, 'ends with its parent');
-	cmp_ok(time - $before, '<', 5, 'soon');
+	cmp_ok(time - $before, '<', 30, 'soon');
 	waitpid $parent, 0;
 };
 
 subtest 'many clients' => sub {
 	my $emulator = start_emulator();
-	$emulator->fault(latency_ms => 300);
+	my ($clients, $latency) = (64, 0.5);
+	$emulator->fault(latency_ms => $latency * 1000);
 	my $before = time;
-	my @sockets = map { $emulator->socket('/v1/organizations') } 1 .. 64;
+	my @sockets = map { $emulator->socket('/v1/organizations') } 1 .. $clients;
 	my @answers = map { sysread $_, my $bytes, 65536; $bytes } @sockets;
-	is(scalar(grep { m{^HTTP/1.1 200} } @answers), 64, '64 answers');
-	cmp_ok(time - $before, '<', 2, 'at once');
-	is($emulator->control('GET', 'connections'), 64, '64 connections');
+	is(scalar(grep { m{^HTTP/1.1 200} } @answers), $clients, 'as many answers');
+	cmp_ok(time - $before, '<', $clients * $latency / 2, 'not one after the other');
+	is($emulator->control('GET', 'connections'), $clients, 'as many connections');
 };
 
 subtest 'keep-alive' => sub {
@@ -59,8 +62,6 @@ subtest 'keep-alive' => sub {
 };
 
 subtest 'TLS' => sub {
-	plan skip_all => 'no IO::Socket::SSL'
-	  if !eval { require IO::Socket::SSL; require IO::Socket::SSL::Utils; 1 };
 	my ($certificate, $key) = IO::Socket::SSL::Utils::CERT_create(
 		subject => { commonName => '127.0.0.1' },
 		subjectAltNames => [ [ IP => '127.0.0.1' ] ],
