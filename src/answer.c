@@ -23,14 +23,24 @@ remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
 	return chpg_quote_remote(&call->question, chpg_json_text(node));
 }
 
+/*
+ * The failure that an HTTP status of 300 or more stands for.
+ *
+ * 408 says that the request did not arrive in time, but a proxy sends it also
+ * when the API behind it was slow: a write may have been carried out.  425
+ * certainly means that the request was not processed.
+ */
 static Failure
 failure_of_answer(const ChpgCall *call)
 {
-	/* Something stopped in the middle, here or there. */
 	if (call->write && (call->status >= 500 || call->status == 408))
 		return FAILURE_UNKNOWN;
 	switch (call->status)
 	{
+		case 408:
+			return FAILURE_API;
+		case 425:
+			return call->write ? FAILURE_REFUSED : FAILURE_API;
 		case 401:
 			return FAILURE_KEY;
 		case 403:
