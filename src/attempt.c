@@ -66,6 +66,7 @@ chpg_call_send(ChpgCall *call)
 	if (call->write)
 		chpg_key_changed(connection);
 	call->transfer = chpg_http_start(call->context, &request);
+	chpg_flight_sent(&call->flight, true);
 	call->attempts++;
 	call->sent = false;
 	call->counted = false;
@@ -79,6 +80,7 @@ withdraw_request(ChpgCall *call)
 	call->transfer = NULL;
 	if (call->grant.serial != 0)
 		chpg_budget_return(&call->grant);
+	chpg_flight_sent(&call->flight, false);
 	call->attempts--;
 	call->queued = true;
 }
@@ -272,6 +274,8 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 	}
 	if (call->state != CALL_RUNNING)
 		chpg_call_share(call, answered ? &answer : NULL);
+	else
+		chpg_flight_sent(&call->flight, false);
 	chpg_http_end(call->transfer);
 	call->transfer = NULL;
 	MemoryContextSwitchTo(caller);

@@ -72,15 +72,31 @@ look_into_memo(ChpgCall *call)
 	return call->state != CALL_RUNNING || call->leader != NULL;
 }
 
-/* The other backend may have more time than this one. */
+/*
+ * When to give up following.  The call may spend in this backend what it could
+ * spend if it were sent from here: chpg.max_wait until it is sent, and then
+ * chpg.request_timeout.  The other backend may have more time.
+ */
 static int64
-patience(const ChpgCall *call)
+follow_deadline(const ChpgCall *call)
 {
-	int64		wait = (int64) chpg_request_timeout * 1000;
+	int64		deadline;
 
+	if (call->flight_sent == 0)
+		deadline = chpg_now() + (int64) chpg_max_wait * 1000 - call->waited;
+	else
+		deadline = Max(call->flight_sent, call->follows_since) +
+			(int64) chpg_request_timeout * 1000;
 	if (call->question.deadline > 0)
-		wait = Min(wait, call->question.deadline - chpg_now());
-	return wait;
+		deadline = Min(deadline, call->question.deadline);
+	return deadline;
+}
+
+bool
+chpg_call_awaits_turn(const ChpgCall *call)
+{
+	return call->state == CALL_RUNNING && call->transfer == NULL &&
+		(!call->follows || call->flight_sent == 0);
 }
 
 void
@@ -104,8 +120,8 @@ chpg_call_look_up(ChpgCall *call)
 			break;
 		case CHPG_CACHE_FOLLOW:
 			call->follows = true;
-			call->look_again = chpg_now();
-			call->patience = call->look_again + patience(call);
+			call->follows_since = call->look_again = chpg_now();
+			call->flight_sent = 0;
 			break;
 		case CHPG_CACHE_OWN:
 		case CHPG_CACHE_MISS:
@@ -118,12 +134,15 @@ chpg_call_follow(ChpgCall *call)
 {
 	MemoryContext caller = MemoryContextSwitchTo(call->context);
 	ChpgAnswer	answer;
+	int64		deadline;
 
-	switch (chpg_cache_follow(&call->flight, &answer, &call->look_again))
+	switch (chpg_cache_follow(&call->flight, &answer, &call->look_again,
+							  &call->flight_sent))
 	{
 		case CHPG_CACHE_FOLLOW:
-			call->look_again = Min(call->look_again, call->patience);
-			if (call->patience <= chpg_now())
+			deadline = follow_deadline(call);
+			call->look_again = Min(call->look_again, deadline);
+			if (deadline <= chpg_now())
 				chpg_call_leave_flight(call);
 			break;
 		case CHPG_CACHE_ANSWER:
@@ -136,6 +155,24 @@ chpg_call_follow(ChpgCall *call)
 			break;
 	}
 	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * A call that owns a flight would be the one that brings the answer.  Of the
+ * others, one may have left a flight because the other backend's request took
+ * longer than chpg.request_timeout of this one.
+ */
+bool
+chpg_call_look_again(ChpgCall *call)
+{
+	ChpgAnswer	answer;
+
+	if (!is_shareable(call) || call->flight.serial != 0 ||
+		!chpg_cache_get(&call->id, call->generation,
+						(int64) chpg_cache_ttl * 1000, &answer))
+		return false;
+	take(call, &answer, CHPG_CACHE_HITS);
+	return true;
 }
 
 void

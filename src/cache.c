@@ -72,6 +72,7 @@ typedef struct Flight
 	int			owner;			/* a process, or nobody */
 	uint64		ownership;		/* which of its calls: its reference has it */
 	int64		away;			/* since when the owner does not wait, or 0 */
+	int64		sent;			/* since when its request travels, or 0 */
 	int			followers;
 	bool		outdated;		/* the cache was cleared meanwhile */
 	int			status;
@@ -544,22 +545,31 @@ take_answer(const ChpgReadId *id, uint64 generation, int64 max_age, ChpgAnswer *
 	return true;
 }
 
+bool
+chpg_cache_get(const ChpgReadId *id, uint64 generation, int64 max_age,
+			   ChpgAnswer *answer)
+{
+	bool		found;
+
+	if (generation == 0 || max_age <= 0 || !is_open())
+		return false;
+	LWLockAcquire(&cache->lock, LW_SHARED);
+	found = take_answer(id, generation, max_age, answer);
+	LWLockRelease(&cache->lock);
+	return found;
+}
+
 ChpgCacheResult
 chpg_cache_find(const ChpgReadId *id, uint64 generation, int64 max_age,
 				ChpgAnswer *answer, ChpgFlight *reference)
 {
 	ChpgCacheResult result = CHPG_CACHE_MISS;
 	Flight	   *flight;
-	bool		found;
 
 	if (generation == 0 || max_age <= 0 || !is_open())
 		return CHPG_CACHE_MISS;
-	LWLockAcquire(&cache->lock, LW_SHARED);
-	found = take_answer(id, generation, max_age, answer);
-	LWLockRelease(&cache->lock);
-	if (found)
+	if (chpg_cache_get(id, generation, max_age, answer))
 		return CHPG_CACHE_ANSWER;
-
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
 	if (take_answer(id, generation, max_age, answer))
 		result = CHPG_CACHE_ANSWER;
@@ -609,6 +619,7 @@ follow(Flight *flight, ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
 		flight->owner = chpg_process_number();
 		flight->ownership = reference->ownership = ++cache->last_serial;
 		flight->away = 0;
+		flight->sent = 0;
 		flight->followers--;
 		cache->following[chpg_process_number()]--;
 		return CHPG_CACHE_OWN;
@@ -621,12 +632,16 @@ follow(Flight *flight, ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
 }
 
 ChpgCacheResult
-chpg_cache_follow(ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
+chpg_cache_follow(ChpgFlight *reference, ChpgAnswer *answer, int64 *next,
+				  int64 *sent)
 {
 	ChpgCacheResult result;
+	Flight	   *flight;
 
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
-	result = follow(look_up(reference), reference, answer, next);
+	flight = look_up(reference);
+	*sent = flight->sent;
+	result = follow(flight, reference, answer, next);
 	LWLockRelease(&cache->lock);
 	return result;
 }
@@ -654,6 +669,23 @@ chpg_flight_hand_over(ChpgFlight *reference)
 	}
 	LWLockRelease(&cache->lock);
 	reference->serial = 0;
+}
+
+void
+chpg_flight_sent(const ChpgFlight *reference, bool sent)
+{
+	Flight	   *flight;
+
+	if (reference->serial == 0)
+		return;
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
+	flight = look_up_own(reference);
+	if (flight != NULL)
+	{
+		flight->sent = sent ? chpg_now() : 0;
+		wake_followers();
+	}
+	LWLockRelease(&cache->lock);
 }
 
 void

@@ -60,20 +60,29 @@ extern ChpgCacheResult chpg_cache_find(const ChpgReadId *id, uint64 generation,
 									   int64 max_age, ChpgAnswer *answer,
 									   ChpgFlight *flight);
 
+/* The same answer, for a call that neither follows nor makes a flight. */
+extern bool chpg_cache_get(const ChpgReadId *id, uint64 generation,
+						   int64 max_age, ChpgAnswer *answer);
+
 /* Only look; does not count as a use. */
 extern bool chpg_cache_has(const ChpgReadId *id, uint64 generation,
 						   int64 max_age);
 
 /*
  * What has become of a flight that is followed: CHPG_CACHE_MISS if everybody
- * has to ask for himself.  *next is when to look again at the latest.
+ * has to ask for himself.  *next is when to look again at the latest.  *sent is
+ * the time since which the owner's request travels, or 0 while the owner waits
+ * to send it.
  */
-extern ChpgCacheResult chpg_cache_follow(ChpgFlight *flight,
-										 ChpgAnswer *answer, int64 *next);
+extern ChpgCacheResult chpg_cache_follow(ChpgFlight *flight, ChpgAnswer *answer,
+										 int64 *next, int64 *sent);
 extern void chpg_cache_unfollow(ChpgFlight *flight);
 
 /* Leave an own flight to one of those who follow. */
 extern void chpg_flight_hand_over(ChpgFlight *flight);
+
+/* The owner's request is sent; or it has to be sent again, later. */
+extern void chpg_flight_sent(const ChpgFlight *flight, bool sent);
 
 /* The owner turns to something else, and comes back: false if it is lost. */
 extern void chpg_flight_pause(const ChpgFlight *flight);

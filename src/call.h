@@ -72,7 +72,9 @@ struct ChpgCall
 	uint64		generation;
 	ChpgFlight	flight;
 	bool		follows;		/* the flight is another backend's */
-	int64		patience;		/* until when it does at most */
+	int64		follows_since;
+	int64		flight_sent;	/* since when that backend's request travels;
+								 * 0 while it waits to be sent */
 	int64		look_again;		/* at that flight, at the latest */
 	ChpgCall   *leader;			/* another call of the same execution that
 								 * asks the same, or NULL */
@@ -128,6 +130,15 @@ extern Failure chpg_failure_of_outcome(const ChpgCall *call,
  */
 extern void chpg_call_look_up(ChpgCall *call);
 extern void chpg_call_follow(ChpgCall *call);
+
+/*
+ * End a call whose turn has come with an answer that was kept while it was
+ * queued; false if there is none.
+ */
+extern bool chpg_call_look_again(ChpgCall *call);
+
+/* Does the call wait until it, or the call that it follows, may be sent? */
+extern bool chpg_call_awaits_turn(const ChpgCall *call);
 
 /* Tell the others what a request brought: NULL if that is no answer. */
 extern void chpg_call_share(ChpgCall *call, const ChpgAnswer *answer);

@@ -191,7 +191,10 @@ try_to_send(ChpgCall *call)
 
 	if (due == 0)
 	{
-		chpg_call_send(call);
+		if (chpg_call_look_again(call))
+			chpg_budget_return(&call->grant);
+		else
+			chpg_call_send(call);
 		return 0;
 	}
 	if (!has_time(call, due))
@@ -313,7 +316,7 @@ count_wait(List *calls, int64 since, int64 until)
 	{
 		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
 
-		if (call->state == CALL_RUNNING && call->transfer == NULL && !call->follows)
+		if (chpg_call_awaits_turn(call))
 		{
 			int64		waited = until - Max(since, call->waited_until);
 

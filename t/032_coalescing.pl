@@ -1,0 +1,149 @@
+# Sessions that ask the same cost one request also when that request waits long for
+# its turn: who follows waits as long as it would wait by itself.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use ChpgTest;
+use JSON::PP;
+use Test::More;
+
+my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+my $LIST = 'SELECT count(*) FROM chpg_services()';
+my $CACHED = q{SET chpg.cache_ttl = '1 h';};
+
+# A request takes less than this, and a turn comes later.
+my $REQUEST_TIMEOUT = "SET chpg.request_timeout = '3s'";
+my $SLOW_LIMIT = '1/8s';
+
+my $url = start_emulator();
+my $node = start_node('main', "chpg.server = 'chpg'", "chpg.max_wait = '10 min'");
+$node->safe_psql('postgres', connect_sql($url));
+my $monitor = open_session($node);
+my @sessions = map { open_session($node) } 1 .. 8;
+my @busy = map { open_session($node) } 1 .. 12;
+in_session($_, "$CACHED $REQUEST_TIMEOUT; LOAD 'chpg'") for @sessions, @busy;
+
+# The requests for the list
+sub lists
+{
+	return scalar grep { $_->{path} =~ /postgres$/ } @{ journal($url)->{requests} };
+}
+
+# A statement that no other one asks for
+sub question
+{
+	my ($number) = @_;
+	return "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'::timestamptz + interval '$number s', '$SERVICE', max_rows => 1)";
+}
+
+# Nothing is known, and the key's requests are limited from now on.
+sub begin_anew
+{
+	my ($limit) = @_;
+	reset_emulator($url);
+	in_session($monitor, "ALTER SERVER chpg OPTIONS (SET rate_limit '$limit'); SELECT chpg_cache_reset()");
+	return;
+}
+
+# The next request has to wait for a whole window of the slow limit.
+my $asked = 0;
+sub use_up_budget
+{
+	begin_anew($SLOW_LIMIT);
+	in_session($monitor, question(++$asked));
+	return;
+}
+
+# So many sessions wait for their turn, and so many for another's answer.
+sub wait_for_waits
+{
+	my ($queued, $following) = @_;
+	wait_until(
+		sub {
+			in_session($monitor, 'SELECT waiting FROM chpg_budget') == $queued
+			  && in_session($monitor, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Extension'") == $queued + $following;
+		},
+		"$queued sessions are queued, and $following follow");
+	return;
+}
+
+# One asks, and the others ask the same.
+sub all_ask
+{
+	my ($sql, @all) = @_;
+	my ($leader, @followers) = @all;
+
+	begin_in_session($leader, $sql);
+	wait_for_waits(1, 0);
+	begin_in_session($_, $sql) for @followers;
+	wait_for_waits(1, scalar @followers);
+	return;
+}
+
+# What each session printed at last, errors included
+sub printed
+{
+	return map { in_session($_, '\echo') =~ s/\s+$//r . ($_->{stderr} =~ /(ERROR:  \w+)/ ? $1 : '') } @_;
+}
+
+# The first of them waits longer than a request may take.
+use_up_budget();
+all_ask($LIST, @sessions[ 0 .. 4 ]);
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'five sessions behind a slow limit have their answer');
+is(lists(), 1, 'by one request');
+
+# So it is behind many others.
+begin_anew('4/1s');
+for my $number (0 .. $#busy)
+{
+	begin_in_session($busy[$number], join ';', map { question(1000 + 10 * $number + $_) } 1 .. 3);
+}
+wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') >= 6 }, 'many sessions are queued');
+begin_in_session($_, $LIST) for @sessions;
+is_deeply([ printed(@sessions) ], [ (6) x 8 ], 'eight sessions behind twelve busy ones have their answer');
+is(lists(), 1, 'by one request');
+printed(@busy);
+
+# A leader that waits to be sent again is waited for, too.
+begin_anew('unlimited');
+fault($url, status => 503, headers => { 'Retry-After' => '6' }, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { lists() == 1 && defined journal($url)->{requests}[0]{status} }, 'a request has failed');
+begin_in_session($_, $LIST) for @sessions[ 1 .. 4 ];
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'sessions that follow one that asks again have their answer');
+is(lists(), 2, 'by the request that failed and another');
+
+# When the leader goes, one of the others takes its place.
+use_up_budget();
+my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
+all_ask($LIST, @sessions[ 0 .. 4 ]);
+in_session($monitor, "SELECT pg_cancel_backend($pid)");
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ 'ERROR:  57014', (6) x 4 ], 'a leader that is canceled while it is queued is the only one');
+is(lists(), 1, 'the others have one request');
+
+# Each waits no longer than it may, and then by itself.
+use_up_budget();
+all_ask($LIST, @sessions[ 0, 1 ]);
+fails_with($node, "$CACHED SET chpg.max_wait = '100ms'; $LIST", '53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'one with less time');
+is(lists(), 0, 'fails without a request');
+is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'which disturbs nobody');
+is(lists(), 1, 'who wait for one request');
+
+# Once the request is sent, it may take as long as one of its own.
+begin_anew('1/5s');
+fault($url, path => 'postgres$', latency_ms => 2500, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { lists() == 1 }, 'a request is under way');
+in_session($sessions[1], q{SET chpg.request_timeout = '300ms'});
+begin_in_session($sessions[1], $LIST);
+wait_for_waits(1, 1);
+is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'one that does not wait for a slow request, but for its turn, has the answer');
+is(lists(), 1, 'that is there by then');
+is(in_session($monitor, 'SELECT used FROM chpg_budget'), 0, 'and leaves its turn unused');
+$_->quit for $monitor, @sessions, @busy;
+
+done_testing();
