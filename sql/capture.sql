@@ -272,7 +272,11 @@ $$;
 COMMENT ON FUNCTION _chpg_capture_services(text) IS
 'Notes what the services of a server are now, and warns of those without an id; returns how many are new or have changed. 1 request. For chpg_capture.';
 
-/* Bounds are written, and read again, in one form whatever the session's is. */
+/*
+ * A partition is made apart, and then attached: that locks out neither readers of its
+ * parent nor those who write to it.  It belongs to the owner of its parent, whoever
+ * captures.  Bounds are written, and read again, in one form whatever the session's is.
+ */
 CREATE FUNCTION _chpg_history_partition(grain text, at timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -284,15 +288,36 @@ DECLARE
 	parent text := 'pattern_of_' || grain;
 	month timestamptz := date_trunc('month', at, 'UTC');
 	child text := parent || '_' || to_char(month AT TIME ZONE 'UTC', 'YYYYMM');
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.%I', place, parent)::regclass);
 BEGIN
-	IF to_regclass(format('%I.%I', place, child)) IS NULL THEN
-		EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-			place, child, parent, month, date_trunc('month', month + interval '40 days', 'UTC'));
+	IF to_regclass(format('%I.%I', place, child)) IS NOT NULL THEN
+		RETURN;
 	END IF;
+	EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL)', place, child, parent);
+	IF pg_get_userbyid(owner) <> current_user THEN
+		EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', place, child, pg_get_userbyid(owner));
+	END IF;
+	EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+		place, child, parent, month, date_trunc('month', month + interval '40 days', 'UTC'));
 END
 $$;
 
 COMMENT ON FUNCTION _chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
+
+CREATE FUNCTION _chpg_history_prepare()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_lock();
+	PERFORM @extschema@._chpg_history_partition(g.grain, m.at)
+	FROM (VALUES ('hour'), ('day')) g(grain),
+		(VALUES (now()), (date_trunc('month', now(), 'UTC') + interval '40 days')) m(at);
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_prepare() IS 'Makes the partitions for this month and the next one, unless they are there. For chpg_capture.';
 
 /*
  * Patterns that have errors may have no duration, so that they come last.  All
@@ -413,7 +438,6 @@ BEGIN
 		IF grain = 'hour' THEN
 			PERFORM @extschema@._chpg_capture_metrics(service_id, window_start, window_end, server);
 		END IF;
-		-- last, since a new partition locks readers out until the transaction ends
 		PERFORM @extschema@._chpg_capture_patterns(service_id, grain, window_start, window_end, server);
 		RETURN NULL;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -518,6 +542,7 @@ BEGIN
 	PERFORM @extschema@._chpg_history_check_service(service);
 	COMMIT;
 	PERFORM @extschema@._chpg_capture_lost();
+	PERFORM @extschema@._chpg_history_prepare();
 	COMMIT;
 	SELECT p.windows, p.requests, p.seconds INTO plan
 	FROM @extschema@._chpg_history_plan(grain, service, @extschema@._chpg_history_server(server), max_windows) p
@@ -576,6 +601,35 @@ COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 
+/*
+ * Dropping a partition locks its parent against all readers until the transaction
+ * ends.  While one of them is reading, the others would wait behind the purge: it waits
+ * for a tenth of a second at a time.
+ */
+CREATE FUNCTION _chpg_history_drop(place name, partitions name[])
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+	tables text := (SELECT string_agg(format('%I.%I', place, p), ', ') FROM unnest(partitions) p);
+BEGIN
+	FOR attempt IN 1 .. 10 LOOP
+		BEGIN
+			EXECUTE format('DROP TABLE %s', tables);
+			RETURN true;
+		EXCEPTION WHEN lock_not_available THEN
+			NULL;
+		END;
+		PERFORM pg_sleep(1);
+	END LOOP;
+	RETURN false;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_drop(name, name[]) IS 'Drops partitions, unless somebody keeps reading them, or their parents, for ten seconds; returns whether they were dropped. For chpg_history_purge.';
+
 CREATE FUNCTION chpg_history_purge()
 RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE
@@ -586,10 +640,16 @@ AS $$
 DECLARE
 	place name := @extschema@._chpg_history_lock();
 	settings record;
-	part record;
+	expired name[];
+	part name;
+	hours_from timestamptz;
+	days_from timestamptz;
 BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
-	FOR part IN
+	SELECT array_agg(e.relname ORDER BY e.upper, e.relname),
+		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'), coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
+	INTO expired, hours_from, days_from
+	FROM (
 		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
 			substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz AS upper
 		FROM pg_inherits i
@@ -597,22 +657,34 @@ BEGIN
 		JOIN pg_class p ON p.oid = i.inhparent
 		JOIN pg_namespace n ON n.oid = p.relnamespace
 		WHERE n.nspname = place AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
-	LOOP
-		CONTINUE WHEN part.upper > now() - CASE part.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
-		EXECUTE format('DROP TABLE %I.%I', place, part.relname);
-		RETURN NEXT part.relname;
-	END LOOP;
+	) e
+	WHERE e.upper <= now() - CASE e.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
 	DELETE FROM capture c WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
-		AND NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start);
+		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END OR NOT EXISTS (SELECT FROM pattern p
+			WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start));
 	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
 	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
-	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key);
+	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key
+		AND p.window_start >= CASE p.grain WHEN 'hour' THEN hours_from ELSE days_from END);
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
+	IF expired IS NULL THEN
+		RETURN;
+	END IF;
+	-- last, for the parents of what is dropped stay locked until the transaction ends
+	IF @extschema@._chpg_history_drop(place, expired) THEN
+		RETURN QUERY SELECT e::text FROM unnest(expired) e;
+		RETURN;
+	END IF;
+	FOREACH part IN ARRAY expired LOOP
+		EXECUTE format('DELETE FROM %I.%I', place, part);
+	END LOOP;
+	RAISE NOTICE 'partitions in use were emptied, not dropped: %', array_to_string(expired, ', ')
+		USING HINT = 'The next purge drops them.';
 END
 $$;
 
 COMMENT ON FUNCTION chpg_history_purge() IS
-'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Sends no request. Errors: 22023 a setting of the history cannot be used, 42501 the caller does not own the history, 55000 there is no history.';
+'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds are emptied, a NOTICE names them, and the next purge drops them. Sends no request. Errors: 22023 a setting of the history cannot be used, 42501 the caller does not own the history, 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_purge() FROM PUBLIC;
