@@ -479,9 +479,9 @@ check_time(ChpgJsonNode *value, char *text)
 static char *
 hexadecimal(const char *text)
 {
-	int64		number = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
+	uint64		number = (uint64) DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
 
-	return psprintf("%016" INT64_MODIFIER "x", number);
+	return psprintf("%08x%08x", (uint32) (number >> 32), (uint32) number);
 }
 
 /* The text that the attribute's input function is given. */
