@@ -149,6 +149,7 @@ shift_clock() {
     "${as_user[@]}" cc -O2 -Wall -Wextra -shared -fPIC -o shifted_clock.so tree/dev/shifted_clock.c -ldl
     export CHPG_CLOCK_SHIFT=$((at - $(date +%s)))
     export LD_PRELOAD=$work/shifted_clock.so
+    [ "$(date +%s)" -ge "$at" ] || die "the clock is not shifted"
     say "the clock says $(date --iso-8601=seconds)"
 }
 
