@@ -22,6 +22,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/jsonb.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
@@ -157,6 +158,20 @@ chpg_push_jsonb(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value
 	pushJsonbValue(state, token, value);
 #else
 	state->result = pushJsonbValue(&state->parseState, token, value);
+#endif
+}
+
+/* All settings, also those that no library has defined, in a palloc'd array. */
+static inline struct config_generic **
+chpg_list_settings(int *number)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(number);
+#else
+	Size		size = GetNumConfigOptions() * sizeof(struct config_generic *);
+
+	*number = GetNumConfigOptions();
+	return memcpy(palloc(size), get_guc_variables(), size);
 #endif
 }
 

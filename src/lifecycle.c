@@ -57,6 +57,13 @@ PG_FUNCTION_INFO_V1(chpg_update_service);
  * Preparing
  */
 
+void
+chpg_check_write_allowed(const char *function)
+{
+	PreventCommandIfReadOnly(psprintf("%s()", function));
+	chpg_check_dry_run_meant();
+}
+
 bool
 chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 					 ChpgPrepared *prepared)
@@ -65,8 +72,7 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 	ChpgInvocation *invocation = &prepared->invocation;
 
 	if (chpg_is_write(endpoint))
-		PreventCommandIfReadOnly(psprintf("%s()",
-										  get_func_name(fcinfo->flinfo->fn_oid)));
+		chpg_check_write_allowed(get_func_name(fcinfo->flinfo->fn_oid));
 	chpg_read_invocation(fcinfo, endpoint, invocation);
 	if (invocation->null_argument != NULL)
 	{

@@ -24,9 +24,15 @@ typedef struct ChpgPrepared
 } ChpgPrepared;
 
 /*
+ * Error unless changes are allowed now: 25006 in a read-only transaction, 22023
+ * if the session may have meant a dry run.
+ */
+extern void chpg_check_write_allowed(const char *function);
+
+/*
  * Check all that can be checked without a request.  False for a read whose
- * required argument is NULL in a row.  Errors: 25006 for a write in a read-only
- * transaction, 22004, 22023.
+ * required argument is NULL in a row.  Errors: those of
+ * chpg_check_write_allowed() for a write, 22004, 22023.
  */
 extern bool chpg_begin_operation(FunctionCallInfo fcinfo,
 								 ChpgOperation operation,

@@ -169,7 +169,7 @@ send_request(FunctionCallInfo fcinfo)
 	chpg_read_invocation(fcinfo, &endpoint, &invocation);
 	endpoint.method = check_method(text_argument(&invocation, "method"));
 	if (chpg_is_write(&endpoint))
-		PreventCommandIfReadOnly("chpg_request()");
+		chpg_check_write_allowed("chpg_request");
 	question.connection = invocation.connection;
 	question.endpoint = &endpoint;
 	question.arguments = &invocation.arguments;

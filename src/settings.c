@@ -10,9 +10,12 @@
 #include <limits.h>
 
 #include "datatype/timestamp.h"
+#include "compat.h"
+#include "lib/stringinfo.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 int			chpg_cache_size = 32 * 1024;
 int			chpg_cache_ttl = 10000;
@@ -32,6 +35,97 @@ static const struct config_enum_entry on_service_error_options[] = {
 	{"warning", CHPG_SERVICE_WARNING, false},
 	{NULL, 0, false}
 };
+
+#define SETTING_PREFIX		"chpg."
+
+/* Unknown settings that are named in an error. */
+#define MAX_NAMED_SETTINGS	5
+
+/* Settings of earlier versions, which ALTER ROLE or ALTER DATABASE may have left. */
+static const char *const removed_settings[] = {"chpg.default_window"};
+
+/*
+ * Names of settings chpg.* that were set before the library was loaded, and do
+ * not exist; NULL if there are none.  The postmaster's backends inherit them.
+ */
+static char *unknown_settings = NULL;
+
+static bool
+is_removed_setting(const char *name)
+{
+	for (int i = 0; i < lengthof(removed_settings); i++)
+	{
+		if (pg_strcasecmp(name, removed_settings[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One that no library has defined, and that has a value now. */
+static bool
+is_unknown_setting(const struct config_generic *setting)
+{
+	return (setting->flags & GUC_CUSTOM_PLACEHOLDER) != 0 &&
+		setting->source != PGC_S_DEFAULT &&
+		pg_strncasecmp(setting->name, SETTING_PREFIX,
+					   strlen(SETTING_PREFIX)) == 0 &&
+		!is_removed_setting(setting->name);
+}
+
+/* To be called once all that exist are defined. */
+static void
+note_unknown_settings(void)
+{
+	StringInfoData names;
+	int			number;
+	int			found = 0;
+	struct config_generic **settings = chpg_list_settings(&number);
+
+	initStringInfo(&names);
+	for (int i = 0; i < number; i++)
+	{
+		if (!is_unknown_setting(settings[i]))
+			continue;
+		if (found++ < MAX_NAMED_SETTINGS)
+			appendStringInfo(&names, "%s\"%s\"", found > 1 ? ", " : "",
+							 settings[i]->name);
+	}
+	if (found > MAX_NAMED_SETTINGS)
+		appendStringInfoString(&names, ", ...");
+	if (found > 0)
+		unknown_settings = MemoryContextStrdup(TopMemoryContext, names.data);
+	pfree(names.data);
+	pfree(settings);
+}
+
+/* Was it set for this session, and not for its role or database, say? */
+static bool
+is_set_in_session(const char *name)
+{
+	int			number;
+	struct config_generic **settings = chpg_list_settings(&number);
+	bool		result = false;
+
+	for (int i = 0; i < number && !result; i++)
+		result = strcmp(settings[i]->name, name) == 0 &&
+			settings[i]->source >= PGC_S_CLIENT;
+	pfree(settings);
+	return result;
+}
+
+void
+chpg_check_dry_run_meant(void)
+{
+	if (unknown_settings == NULL || chpg_dry_run ||
+		is_set_in_session("chpg.dry_run"))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("set \"chpg.dry_run\" before any change: this session set %s, which chpg does not have",
+					unknown_settings),
+			 errdetail("Nothing was sent. PostgreSQL takes any name until chpg is loaded."),
+			 errhint("SET chpg.dry_run = on shows changes, SET chpg.dry_run = off makes them.")));
+}
 
 /*
  * Until the library is loaded, SET takes any value; one that is no boolean
@@ -151,5 +245,6 @@ chpg_define_settings(void)
 							   PGC_USERSET, 0,
 							   NULL, NULL, NULL);
 
+	note_unknown_settings();
 	MarkGUCPrefixReserved("chpg");
 }

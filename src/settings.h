@@ -29,4 +29,10 @@ extern char *chpg_server;		/* server to use when none is named, or "" */
 
 extern void chpg_define_settings(void);
 
+/*
+ * Error 22023 if this session has set, before the library was loaded, a setting
+ * chpg.* that does not exist, and not chpg.dry_run: it may have meant that.
+ */
+extern void chpg_check_dry_run_meant(void);
+
 #endif							/* CHPG_SETTINGS_H */
