@@ -123,3 +123,13 @@ AS 'MODULE_PATHNAME', 'chpg_cache_reset';
 COMMENT ON FUNCTION chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew.';
 
 REVOKE EXECUTE ON FUNCTION chpg_cache_reset() FROM PUBLIC;
+
+CREATE FUNCTION chpg_budget_reset()
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'chpg_budget_reset';
+
+COMMENT ON FUNCTION chpg_budget_reset() IS
+'Ends the block of every key that the API has refused for its rate limit (429): requests are sent at once again. Requests sent still count against the rate limit.';
+
+REVOKE EXECUTE ON FUNCTION chpg_budget_reset() FROM PUBLIC;

@@ -22,8 +22,15 @@
 /* Where the API names no time after a 429: its whole window. */
 #define DEFAULT_RESET		10.0
 
-/* A longer time is none, but a date, say. */
-#define MAX_RESET			3600
+/*
+ * A 429 blocks a key for this many windows at most, and for MAX_BLOCK seconds:
+ * a date, say, or a fault of the API must not stop a key for long.
+ */
+#define MAX_BLOCK_WINDOWS	3
+#define MAX_BLOCK			3600.0
+
+/* A longer number is none that the API would send. */
+#define MAX_NUMBER_LENGTH	32
 
 /* A request counts once it is sent. */
 static void
@@ -124,23 +131,43 @@ chpg_call_resume(ChpgCall *call)
 		withdraw_request(call);
 }
 
-/* Seconds until the API takes requests again, by its own word. */
-static double
-reset_time(ChpgTransfer *transfer, const ChpgHttpResponse *response)
+/* Parse digits with at most one fraction, and nothing beside them. */
+static bool
+parse_seconds(const char *text, double *seconds)
 {
-	const char *reset = chpg_http_header(transfer, "X-RateLimit-Reset");
+	static const char digits[] = "0123456789";
+	size_t		length = strspn(text, digits);
+	char	   *end;
 
-	if (reset != NULL)
-	{
-		char	   *end;
-		double		seconds = strtod(reset, &end);
+	if (length == 0)
+		return false;
+	if (text[length] == '.')
+		length += 1 + strspn(text + length + 1, digits);
+	if (text[length] != '\0' || length > MAX_NUMBER_LENGTH)
+		return false;
+	*seconds = strtod(text, &end);
+	return *end == '\0';
+}
 
-		if (end != reset && seconds >= 0 && seconds <= MAX_RESET)
-			return Max(seconds, (double) Min(response->retry_after, MAX_RESET));
-	}
-	if (response->retry_after > 0)
-		return Min(response->retry_after, MAX_RESET);
-	return DEFAULT_RESET;
+/* The longest time, in seconds, for which a 429 may block a key. */
+static double
+max_block(const ChpgConnection *connection)
+{
+	return Min(MAX_BLOCK_WINDOWS * Max(connection->rate_window, DEFAULT_RESET),
+			   MAX_BLOCK);
+}
+
+/* Seconds until the API takes requests again, by the headers of its 429. */
+static double
+reset_time(const ChpgCall *call, const ChpgHttpResponse *response)
+{
+	const char *header = chpg_http_header(call->transfer, "X-RateLimit-Reset");
+	double		seconds;
+
+	if (header == NULL || !parse_seconds(header, &seconds))
+		seconds = response->retry_after > 0 ? 0 : DEFAULT_RESET;
+	seconds = Max(seconds, (double) response->retry_after);
+	return Min(seconds, max_block(call->question.connection));
 }
 
 bool
@@ -162,34 +189,51 @@ chpg_call_is_transient(const ChpgCall *call)
 	}
 }
 
-/* Grows with each attempt, and differs between backends. */
+/*
+ * Microseconds, which grow with each attempt that failed otherwise than by the
+ * rate limit, and differ between backends.
+ */
 static double
 backoff(const ChpgCall *call)
 {
-	double		delay = (double) FIRST_DELAY * (1 << Min(call->attempts - 1, 6));
+	int			failures = call->attempts - call->rate_limited;
+	double		delay = (double) FIRST_DELAY * (1 << Min(Max(failures - 1, 0), 6));
 
 	return delay * (0.5 + pg_prng_double(&pg_global_prng_state) / 2);
 }
 
-/* After a failed attempt: send again later, or leave it failed. */
+/*
+ * After a 429: the key is blocked, for all backends, and the call queues again.
+ * It fails when the API has refused it for longer than it may wait.
+ */
+static void
+queue_again(ChpgCall *call, double reset)
+{
+	int64		now = chpg_now();
+	int64		until = chpg_budget_block(call->question.connection, reset,
+										  max_block(call->question.connection));
+
+	call->wait = (double) (until - now) / USECS_PER_SEC;
+	call->rate_limited++;
+	if (call->refused_since == 0)
+		call->refused_since = now;
+	if (call->question.once || chpg_max_retries == 0 ||
+		until - call->refused_since > (int64) chpg_max_wait * 1000)
+		return;
+	call->state = CALL_RUNNING;
+}
+
+/* After another failed attempt: send again later, or leave it failed. */
 static void
 consider_retry(ChpgCall *call, double retry_after)
 {
-	int64		now = chpg_now();
 	double		delay = Max(backoff(call), retry_after * USECS_PER_SEC);
 
-	if (call->failure == FAILURE_RATE_LIMIT)
-	{
-		call->rate_limited++;
-		delay = Max(delay, call->wait * USECS_PER_SEC);
-		chpg_budget_block(call->question.connection,
-						  now + (int64) (call->wait * USECS_PER_SEC));
-	}
 	if (!chpg_call_is_transient(call) || call->question.once || chpg_max_retries == 0 ||
 		call->attempts - call->rate_limited > chpg_max_retries ||
 		call->waited + delay > (double) chpg_max_wait * 1000)
 		return;
-	call->not_before = now + (int64) delay;
+	call->not_before = chpg_now() + (int64) delay;
 	call->state = CALL_RUNNING;
 }
 
@@ -266,12 +310,12 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 	}
 	if (call->state == CALL_SUCCEEDED)
 		chpg_key_accept(call->question.connection);
-	if (call->state == CALL_FAILED)
-	{
-		if (call->failure == FAILURE_RATE_LIMIT)
-			call->wait = reset_time(call->transfer, response);
+	if (answered && response->status != 429)
+		chpg_budget_accepted(call->question.connection);
+	if (call->state == CALL_FAILED && call->failure == FAILURE_RATE_LIMIT)
+		queue_again(call, reset_time(call, response));
+	else if (call->state == CALL_FAILED)
 		consider_retry(call, (double) response->retry_after);
-	}
 	if (call->state != CALL_RUNNING)
 		chpg_call_share(call, answered ? &answer : NULL);
 	else

@@ -14,15 +14,20 @@
 
 #include "budget.h"
 #include "common/int.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "shared.h"
 #include "sockets.h"
+#include "utils/timestamp.h"
 
 /* What a request that was given up on its way may need to arrive. */
 #define TRAVEL_TIME		INT64CONST(250000)
 
 /* For so long at most, the limit of a server that is not used any more is kept. */
 #define LIMIT_MEMORY	(60 * USECS_PER_SEC)
+
+/* How often the time of a block doubles. */
+#define MAX_DOUBLINGS	6
 
 /* For the count of recent requests where nothing limits them. */
 #define DEFAULT_WINDOW	(10 * USECS_PER_SEC)
@@ -379,17 +384,85 @@ chpg_budget_resume(const ChpgGrant *grant)
 	return slot != NULL;
 }
 
-void
-chpg_budget_block(const ChpgConnection *connection, int64 until)
+/*
+ * Blocks
+ */
+
+/*
+ * For how many seconds a refusal blocks the key.  A single one does until the
+ * API's own reset.  Where it refuses again after that, others use the key, too:
+ * then the time doubles with each refusal in a row, less a part by chance, so
+ * that clusters that share a key do not ask in step.
+ */
+static double
+block_time(int refusals, double seconds, double max_seconds, double chance)
+{
+	double		more = seconds * ((1 << Min(refusals - 1, MAX_DOUBLINGS)) - 1);
+
+	return Min(seconds + more * (1 + chance) / 2, max_seconds);
+}
+
+int64
+chpg_budget_block(const ChpgConnection *connection, double seconds, double max_seconds)
 {
 	ChpgShared *shared = chpg_shared_get();
+	double		chance = pg_prng_double(&pg_global_prng_state);
+	int64		now = chpg_now();
+	int64		until = now + (int64) (seconds * USECS_PER_SEC);
+	bool		longer = true;
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_enter(shared, connection);
 	if (number >= 0)
-		shared->keys[number].blocked_until =
-			Max(shared->keys[number].blocked_until, until);
+	{
+		ChpgKey    *key = &shared->keys[number];
+
+		/* Requests that travelled together are refused together. */
+		if (key->blocked_until <= now)
+			key->refusals++;
+		until = now + (int64) (block_time(Max(key->refusals, 1), seconds,
+										  max_seconds, chance) * USECS_PER_SEC);
+		longer = until > key->blocked_until + USECS_PER_SEC;
+		key->blocked_until = Max(key->blocked_until, until);
+		until = key->blocked_until;
+	}
+	LWLockRelease(&shared->lock);
+	if (longer)
+		ereport(LOG,
+				(errmsg("the API's rate limit refused a request: key \"%s\" of server \"%s\" is blocked until %s",
+						chpg_key_shown_id(connection), connection->server,
+						timestamptz_to_str(GetCurrentTimestamp() + until - now))));
+	return until;
+}
+
+void
+chpg_budget_accepted(const ChpgConnection *connection)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+		shared->keys[number].refusals = 0;
+	LWLockRelease(&shared->lock);
+}
+
+void
+chpg_budget_unblock(void)
+{
+	ChpgShared *shared = chpg_shared_get();
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		if (shared->keys[i].blocked_until == 0)
+			continue;
+		shared->keys[i].blocked_until = 0;
+		shared->keys[i].refusals = 0;
+		wake_first(shared, i);
+	}
 	LWLockRelease(&shared->lock);
 }
 

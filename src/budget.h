@@ -52,8 +52,19 @@ extern void chpg_budget_return(ChpgGrant *grant);
 extern void chpg_budget_pause(const ChpgGrant *grant, bool sent);
 extern bool chpg_budget_resume(const ChpgGrant *grant);
 
-/* The API refused a request (429): nobody may ask again before then. */
-extern void chpg_budget_block(const ChpgConnection *connection, int64 until);
+/*
+ * The API refused a request (429): block the key for that many seconds, or, if
+ * it has refused others since it last took one, for up to max_seconds.  Returns
+ * when the block ends.  Log it.
+ */
+extern int64 chpg_budget_block(const ChpgConnection *connection, double seconds,
+							   double max_seconds);
+
+/* The API took a request. */
+extern void chpg_budget_accepted(const ChpgConnection *connection);
+
+/* End the blocks of all keys; their requests stay in the log. */
+extern void chpg_budget_unblock(void);
 
 /*
  * When the last of so many requests could be sent, if nobody else asks more

@@ -64,7 +64,8 @@ struct ChpgCall
 	int64		queue_time;		/* how long it was, for this attempt */
 	bool		counted;		/* this attempt, as a request */
 	int			attempts;
-	int			rate_limited;	/* attempts that only the budget refused */
+	int			rate_limited;	/* attempts that the API answered with 429 */
+	int64		refused_since;	/* when the first of them was, or 0 */
 
 	/* answers to others */
 	bool		looked_up;		/* whether somebody has the answer */

@@ -529,18 +529,39 @@ clean_text(char *text)
 	}
 }
 
+/*
+ * Seconds that Retry-After asks for: a whole number of them, or until an HTTP
+ * date.  Anything else asks for nothing.
+ */
+static int64
+retry_after(ChpgTransfer *transfer)
+{
+	struct curl_header *header;
+	curl_off_t	seconds = 0;
+	size_t		length;
+
+	if (curl_easy_header(transfer->easy, "Retry-After", 0, CURLH_HEADER, -1,
+						 &header) != CURLHE_OK)
+		return 0;
+	length = strlen(header->value);
+	if (strspn(header->value, "0123456789") != length &&
+		(length < 4 || strcmp(header->value + length - 4, " GMT") != 0 ||
+		 curl_getdate(header->value, NULL) == -1))
+		return 0;
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &seconds);
+	return (int64) seconds;
+}
+
 static void
 finish(ChpgTransfer *transfer, CURLcode rc)
 {
 	ChpgHttpResponse *response = &transfer->response;
 	long		status = 0;
-	curl_off_t	retry_after = 0;
 	curl_off_t	body_size = 0;
 	long		header_size = 0;
 	long		connections = 0;
 
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_size);
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &header_size);
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
@@ -548,7 +569,7 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	response->connections = (int) connections;
 	response->outcome = classify(transfer, rc);
 	response->status = (int) status;
-	response->retry_after = (int64) retry_after;
+	response->retry_after = retry_after(transfer);
 	response->body = transfer->body ? transfer->body : "";
 	response->length = transfer->length;
 	if (rc != CURLE_OK)

@@ -87,7 +87,9 @@ typedef struct ChpgKey
 	char		server[NAMEDATALEN];	/* that used it last */
 	int64		used;			/* when it was used last */
 	uint64		generation;		/* raised by each change */
-	int64		blocked_until;	/* the API's word in a 429 */
+	int64		blocked_until;	/* after a 429; 0: never, or reset */
+	int			refusals;		/* blocks in a row, since the API last took a
+								 * request */
 	ChpgLimit	limits[CHPG_MAX_LIMITS];
 	ChpgSlot	slots[CHPG_MAX_RATE];
 	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1]; /* the last: any other */

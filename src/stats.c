@@ -282,6 +282,15 @@ chpg_own_budget(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+PG_FUNCTION_INFO_V1(chpg_budget_reset);
+
+Datum
+chpg_budget_reset(PG_FUNCTION_ARGS)
+{
+	chpg_budget_unblock();
+	PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(chpg_cache_reset);
 
 Datum

@@ -73,8 +73,8 @@ sub active_pid
 }
 
 # Four backends want 120 requests, the first of which take their time to connect
-# and to be answered.
-my $id = limit('10/1s', rate_limit => '10/1s', services => 29, patterns => 3);
+# and to be answered.  The limit is slow beside what a busy machine adds.
+my $id = limit('20/4s', rate_limit => '20/4s', services => 29, patterns => 3);
 fault($url, times => 6, latency_ms => 300);
 my @sessions = map { open_session($node) } 1 .. 4;
 for my $i (0 .. 3)
@@ -84,9 +84,9 @@ for my $i (0 .. 3)
 wait_until(sub { request_count($url) == 120 && !grep { !defined $_->{status} } @{ journal($url)->{requests} } },
 	'all requests have come');
 is_deeply(statuses(), { 200 => 120 }, 'four backends: no request is refused');
-cmp_ok(max_arrivals(1), '<=', 10, 'four backends: never more than 10 requests in a second');
-note(sprintf 'four backends: %.3f times the least possible time', duration() / 11);
-cmp_ok(duration(), '<', 11 * 1.25, 'four backends: about as fast as the limit allows');
+cmp_ok(max_arrivals(4), '<=', 20, 'four backends: never more than 20 requests in 4 seconds');
+note(sprintf 'four backends: %.3f times the least possible time', duration() / 20);
+cmp_ok(duration(), '<', 20 * 1.5, 'four backends: about as fast as the limit allows');
 is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'four backends: all rows are there') for @sessions;
 
 # The same with backends that are canceled, terminated, and that fail.
@@ -115,12 +115,12 @@ costs($node, $url, 'SELECT FROM chpg_services', 1, 'and the next call is answere
 $_->quit for @busy[ 0, 2, 4, 5 ];
 
 # A single call gets in between a fleet's.
-$id = limit('5/1s', services => 40, patterns => 3);
+$id = limit('5/2s', services => 40, patterns => 3);
 begin_in_session($sessions[0], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
 wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
 my $before = request_count($url);
 $node->safe_psql('postgres', 'SELECT FROM chpg_services');
-cmp_ok(request_count($url) - $before, '<=', 10, 'a single call does not wait for the fleet to end');
+cmp_ok(request_count($url) - $before, '<=', 15, 'a single call does not wait for the fleet to end');
 is($node->safe_psql('postgres', "SELECT wait_event_type || ' ' || replace(wait_event, 'Extension', 'ChpgBudget') FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'"),
 	'Extension ChpgBudget', 'pg_stat_activity shows what the fleet waits for');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'");
@@ -128,7 +128,7 @@ await_in_session($sessions[0], qr/ERROR:  57014/);
 is(budget('waiting', $id), '0', 'a cancel ends the waiting');
 
 # Nor does one who asks what the fleet is going to ask.
-$id = limit('2/1s', services => 9, patterns => 3);
+$id = limit('2/3s', services => 9, patterns => 3);
 my $last = $node->safe_psql('postgres', 'SELECT id FROM chpg_services LIMIT 1 OFFSET 7');
 begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
 wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
@@ -139,23 +139,36 @@ is(in_session($sessions[0], '\echo'), "rows|27\n", 'the fleet has all its rows')
 in_session($sessions[0], 'SET chpg.cache_ttl = 0');
 is(scalar(grep { $_->{path} =~ /\Q$last\E/ } @{ journal($url)->{requests} }), 1, 'and asks for none of them twice');
 
-# Turns are in the order of arrival; who goes holds nobody up.
+# A key that the API has refused is blocked until its reset, or ours.
+sub block
+{
+	my ($id, %headers) = @_;
+
+	fault($url, times => 1, status => 429, headers => \%headers);
+	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
+	return budget("blocked_until BETWEEN now() + interval '1 s' AND now() + interval '30 s'", $id);
+}
+
+# Turns are in the order of arrival; one who goes holds nobody up.  The key is
+# blocked until all of them wait.
 my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
 $id = limit('1/0.5s');
-$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
 my @queue = map { open_session($node) } 1 .. 5;
 for my $i (1 .. 5)
 {
 	begin_in_session($queue[ $i - 1 ], sprintf $EXECUTIONS, $i);
 	wait_until(sub { budget('waiting', $id) eq $i }, 'another one waits');
 }
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . active_pid('%executions%, 2, %') . ')');
-wait_until(sub { request_count($url) == 5 }, 'the others had their turns');
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . active_pid("%executions%, $_, %") . ')') for 1, 3;
+wait_until(sub { budget('waiting', $id) eq 3 }, 'two of them are gone');
+$node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
+wait_until(sub { request_count($url) == 4 }, 'the others had their turns');
 is(join(' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} }),
-	'1 3 4 5', 'turns are in the order of arrival');
-cmp_ok(duration(), '<', 4 * 0.5 + 0.4, 'the turn of one who was terminated is not lost');
-like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'who waited got his answer') for 0, 2, 3, 4;
-is($node->safe_psql('postgres', "SELECT sum(waits), sum(wait_time_us) BETWEEN 4e6 AND 7e6 FROM chpg_stats WHERE key_id = '$id'"), '4|t', 'the waits are counted');
+	'2 4 5', 'turns are in the order of arrival');
+like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'one who waited got his answer') for 1, 3, 4;
+is($node->safe_psql('postgres', "SELECT sum(waits), sum(wait_time_us) >= 1.5e6 FROM chpg_stats WHERE key_id = '$id'"), '3|t', 'the waits are counted');
+@queue = map { open_session($node) } 1 .. 4;
 
 # A cursor that is idle waits for nothing.
 $id = limit('2/1s', services => 9, patterns => 3);
@@ -171,29 +184,29 @@ my $waited = $node->safe_psql('postgres', "SELECT sum(wait_time_us) / 1e6 FROM c
 cmp_ok($waited, '>', 1, 'it waited for the budget');
 cmp_ok($waited, '<=', $elapsed - $idle, 'but not while it was idle');
 
-# Who was refused keeps no place.
-$id = limit('1/1s');
-fault($url, latency_ms => 700, times => 1);
+# One who was refused keeps no place.
+$id = limit('1/4s');
+fault($url, latency_ms => 1500, times => 1);
 begin_in_session($queue[0], 'SELECT FROM chpg_organizations()');
 wait_until(sub { request_count($url) == 1 }, 'a request is under way');
-begin_in_session($queue[2], "SET statement_timeout = '300ms'; SELECT FROM chpg_service('$SERVICE')");
-await_in_session($queue[2], qr/ERROR:  53400/);
-begin_in_session($queue[3], sprintf $EXECUTIONS, 3);
+begin_in_session($queue[1], "SET statement_timeout = '3s'; SELECT FROM chpg_service('$SERVICE')");
+await_in_session($queue[1], qr/ERROR:  53400/);
+begin_in_session($queue[2], sprintf $EXECUTIONS, 3);
 wait_until(sub { budget('waiting', $id) eq '1' }, 'another one waits');
-begin_in_session($queue[2], "RESET statement_timeout; SELECT FROM chpg_service('$SERVICE')");
+begin_in_session($queue[1], "RESET statement_timeout; SELECT FROM chpg_service('$SERVICE')");
 wait_until(sub { budget('waiting', $id) eq '2' }, 'he is back');
 wait_until(sub { request_count($url) == 3 }, 'both had their turns');
-like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'who comes back stands behind');
-in_session($queue[$_], 'SELECT') for 0, 2, 3;
-$_->quit for @queue[ 0, 2, 3, 4 ];
+like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'one who comes back stands behind');
+in_session($_, 'SELECT') for @queue[ 0 .. 2 ];
+$_->quit for @queue;
 
 # A wake-up that concerns something else changes nothing.
-$id = limit('2/0.5s', services => 7, patterns => 3);
+$id = limit('2/2s', services => 7, patterns => 3);
 begin_in_session($sessions[2], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
 wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_reload_conf()'); request_count($url) == 8 }, 'all requests have come');
 is(in_session($sessions[2], "SELECT 'done'"), "rows|21\ndone", 'with reloads: all rows are there');
-cmp_ok(max_arrivals(0.5), '<=', 2, 'with reloads: never more than 2 requests in half a second');
-cmp_ok(duration(), '<', 3 * 0.5 * 1.25, 'with reloads: as fast as before');
+cmp_ok(max_arrivals(2), '<=', 2, 'with reloads: never more than 2 requests in 2 seconds');
+cmp_ok(duration(), '<', 3 * 2 * 1.5, 'with reloads: as fast as before');
 
 # The same key is used elsewhere: the API refuses, all rows come nevertheless.
 $id = limit('10/1s', rate_limit => '10/1s', services => 19, patterns => 3);
@@ -204,25 +217,25 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('$PAST_
 cmp_ok(statuses()->{429} // 0, '<=', 8, 'no more than were under way are refused');
 
 # What cannot end in time is refused before it costs anything.
-$id = limit('10/10s', services => 30);
+$id = limit('10/60s', services => 30);
 clear_journal($url);
 my $error = fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400',
 	qr/could not read the slow query patterns of the services: the key's request budget does not allow it in time/, 'a fleet without the time');
-like($error, qr/DETAIL:  30 requests are needed, and 9 can be sent now; the last could be sent in (?:29\.\d|30\.0) s, at \d{4}-/, 'says what it needs');
+like($error, qr/DETAIL:  30 requests are needed, and 9 can be sent now; the last could be sent in (?:1[67]\d\.\d|180\.0) s, at \d{4}-/, 'says what it needs');
 like($error, qr/HINT:  Ask for less, or raise "chpg\.max_wait"\./, 'says what bounds it');
 is(request_count($url), 1, 'costs the list of services only');
 like(fails_with($node, "SET statement_timeout = '3s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time to end'),
 	qr/HINT:  Ask for less, or raise "statement_timeout"\./, 'says that statement_timeout bounds it');
 costs($node, $url, "SELECT FROM chpg_service('$SERVICE')", 1, 'a call that is in time') for 1 .. 8;
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", '53400', qr/budget is used up/, 'a call without a free request'),
-	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d\.\d s, at .* Nothing was sent\./, 'says when it could be sent');
+	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\./, 'says when it could be sent');
 is(request_count($url), 1, 'sends nothing');
 
 # What is said is true: with a little less time a fleet is refused, with a little
 # more it ends.
-for my $margin (-300, 300)
+for my $margin (-1500, 1500)
 {
-	$id = limit('5/0.5s', services => 20, patterns => 3);
+	$id = limit('5/2s', services => 20, patterns => 3);
 	my ($seconds) = fails_with($node, "SET chpg.max_wait = '100ms'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time') =~ /could be sent in (\S+) s/;
 	wait_until(sub { budget('used', $id) eq '0' }, 'the window is over');
 	clear_journal($url);
@@ -260,13 +273,14 @@ for my $ours ('unlimited', '10/1s')
 
 # A 429 seen by one holds for all.
 $id = limit('unlimited');
-fault($url, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '2' });
+fault($url, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '5' });
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
 wait_until(sub { budget('blocked_until IS NOT NULL', $id) eq 't' }, 'the key is blocked');
-is(budget("blocked_until BETWEEN now() + interval '500 ms' AND now() + interval '2 s'", $id), 't', 'the budget shows until when');
+is(budget("blocked_until BETWEEN now() AND now() + interval '5 s'", $id), 't', 'the budget shows until when');
+like(slurp_file($node->logfile), qr/LOG:  the API's rate limit refused a request: key "\Q$id\E" of server "chpg" is blocked until \d{4}-/, 'the log says so');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 my @times = map { $_->{at} } @{ journal($url)->{requests} };
-cmp_ok($times[1] - $times[0], '>=', 2, 'nobody asks before the reset');
+cmp_ok($times[1] - $times[0], '>=', 5, 'nobody asks before the reset');
 wait_until(sub { request_count($url) == 3 }, 'both have asked');
 is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chpg_stats WHERE key_id = '$id'"), '1|1', 'the statistics have the refusal');
 
@@ -275,9 +289,58 @@ $id = limit('10/1s');
 fault($url, status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '30' });
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'a refusal for long');
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'another session'),
-	qr/1 request is needed, and 0 can be sent now; the last could be sent in (?:29\.\d|30\.0) s/, 'knows until when');
+	qr/1 request is needed, and 0 can be sent now; the last could be sent in (?:2\d\.\d|30\.0) s/, 'knows until when');
 is(request_count($url), 1, 'and asks nothing');
 is(budget('free', $id), 0, 'no request is free');
+
+# No block is for longer than a few windows, and only what is a number counts:
+# anything else stands for a window of 10 seconds.
+for my $case ([ '3000', 20 ], [ '99999999999999999999', 20 ], [ '1e3x', 0 ], [ '0x1F', 0 ], [ '1e3', 0 ], [ 'inf', 0 ], [ 'nan', 0 ], [ '-1', 0 ], [ '25 s', 0 ])
+{
+	my ($value, $least) = @$case;
+	my $most = $least + 10;
+
+	$id = limit('10/1s');
+	is(block($id, 'X-RateLimit-Reset' => $value), 't', "X-RateLimit-Reset: $value blocks for no longer than three windows");
+	is(budget("blocked_until > now() + interval '10 s'", $id), $most > 10 ? 't' : 'f', "X-RateLimit-Reset: $value: for about $most seconds");
+}
+for my $case ([ '3000', 't' ], [ '25', 't' ], [ '25x', 'f' ], [ '25 s', 'f' ], [ 'Thu, 01 Jan 2099 00:00:00 GMT', 't' ], [ 'Thu, 01 Jan 2099 00:00:00', 'f' ])
+{
+	my ($value, $long) = @$case;
+
+	$id = limit('10/1s');
+	is(block($id, 'Retry-After' => $value), 't', "Retry-After: $value blocks for no longer than three windows");
+	is(budget("blocked_until > now() + interval '10 s'", $id), $long, "Retry-After: $value: " . ($long eq 't' ? 'for longer than one' : 'for one'));
+}
+
+# A block can be ended, for those who wait, too; the log of requests stays.
+$id = limit('2/60s');
+is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
+begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
+wait_until(sub { budget('waiting', $id) eq '1' }, 'one waits for the end of the block');
+$node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
+like(in_session($sessions[1], "SELECT 'done'"), qr/rows\|6\ndone$/, 'chpg_budget_reset() lets it go on');
+is(budget('blocked_until IS NULL, used, free', $id), 't|2|0', 'the requests sent still count');
+fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'the rate limit holds after it');
+
+# Refused again and again: a block grows with the refusals in a row, and the next
+# request that the API takes ends that.
+$id = limit('10/1s');
+fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '2' });
+for my $bounds ([ 1.9, 2.9 ], [ 2.9, 4.9 ], [ 4.9, 9 ])
+{
+	my ($least, $most) = @$bounds;
+
+	wait_until(sub { budget('blocked_until IS NOT NULL', $id) ne 't' }, 'no block is left');
+	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
+	my $block = budget('extract(epoch FROM blocked_until)', $id) - journal($url)->{requests}[-1]{answered_at};
+	cmp_ok($block, '>', $least, "refused in a row: blocked for more than $least s");
+	cmp_ok($block, '<', $most, "and for less than $most s");
+}
+clear_faults($url);
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_organizations()'), 1, 'the API takes a request again');
+is(block($id, 'X-RateLimit-Reset' => 4), 't', 'it refuses another');
+is(budget("blocked_until <= now() + interval '4 s'", $id), 't', 'which blocks until its reset only');
 
 # All databases together
 $id = limit('3/1s');
@@ -317,9 +380,9 @@ clear_journal($url);
 $node->safe_psql('postgres', q{SELECT FROM chpg_services('strict'); SELECT FROM chpg_services('chpg')} . '; SELECT FROM chpg_services(\'chpg\')' x 5);
 cmp_ok(max_arrivals(1), '<=', 3, 'the stricter limit of a key holds');
 $node->safe_psql('postgres', q{ALTER SERVER strict OPTIONS (SET rate_limit 'unlimited'); SELECT FROM chpg_services('strict')});
-my $started = time;
+$node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
 $node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg');} x 20);
-cmp_ok(time - $started, '<', 3, 'without a limit nobody waits');
+is($node->safe_psql('postgres', "SELECT sum(requests), sum(waits) FROM chpg_stats WHERE key_id = '$id'"), '20|0', 'without a limit nobody waits');
 is(budget('rate_limit, free', $id), 'unlimited|', 'the budget shows that there is no limit');
 
 # Somebody who knows the id of a key, but not its secret, has nothing to do with it.
@@ -330,16 +393,14 @@ $node->safe_psql('postgres',
 	  . "CREATE USER MAPPING FOR stranger SERVER poison OPTIONS (key_id '$id', key_secret 'wrong')");
 my @stranger = (extra_params => [ '-U', 'stranger' ]);
 fails_with($node, 'SELECT * FROM chpg_services(\'poison\')', '28000', qr/did not accept the key/, 'a wrong secret', @stranger);
-$started = time;
-costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'a call beside a stranger');
-cmp_ok(time - $started, '<', 3, 'is not throttled by him');
+costs($node, $url, q{SET chpg.max_wait = 0; SELECT FROM chpg_services('chpg')}, 1, 'a call beside a stranger, who does not throttle it');
 is($node->safe_psql('postgres', 'SELECT server FROM chpg_budget', @stranger), 'poison', 'a role sees its own budget only');
 is($node->safe_psql('postgres', "SELECT sum(refused) || ' of ' || sum(requests) FROM chpg_stats", @stranger), '1 of 1', 'and its own statistics');
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget', extra_params => [ '-U', 'monitor' ]), '>', 5, 'a monitor sees all');
-fails_with($node, "SELECT $_()", '42501', qr/permission denied/, "$_ by a stranger", @stranger) for 'chpg_stats_reset', 'chpg_cache_reset';
+fails_with($node, "SELECT $_()", '42501', qr/permission denied/, "$_ by a stranger", @stranger) for 'chpg_stats_reset', 'chpg_cache_reset', 'chpg_budget_reset';
 
 # Many other keys do not make a key's requests forgotten.
-$id = limit('3/30s');
+$id = limit('3/300s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()') for 1 .. 3;
 $node->safe_psql('postgres', 'CREATE ROLE many LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO many');
 $node->psql('postgres',
@@ -405,8 +466,8 @@ limit('1/30s');
 my $waiter = open_session($node);
 begin_in_session($waiter, 'SELECT FROM chpg_organizations(); SELECT FROM chpg_organizations()');
 wait_until(sub { $node->safe_psql('postgres', "SELECT sum(waiting) FROM chpg_budget") eq '1' }, 'one waits');
-$started = time;
+my $started = time;
 $node->restart;
-cmp_ok(time - $started, '<', 5, 'a restart does not wait for those who wait');
+cmp_ok(time - $started, '<', 20, 'a restart does not wait for those who wait');
 
 done_testing();
