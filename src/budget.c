@@ -16,12 +16,16 @@
 #include "common/int.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "settings.h"
 #include "shared.h"
 #include "sockets.h"
 #include "utils/timestamp.h"
 
 /* What a request that was given up on its way may need to arrive. */
 #define TRAVEL_TIME		INT64CONST(250000)
+
+/* A backend that does not take its turn for this long is passed. */
+#define TURN_TIME		USECS_PER_SEC
 
 /* For so long at most, the limit of a server that is not used any more is kept. */
 #define LIMIT_MEMORY	(60 * USECS_PER_SEC)
@@ -63,6 +67,8 @@ slot_end(const ChpgSlot *slot, int64 window, int64 now, int64 arrival)
 		return slot->arrived + window;
 	if (slot->away != 0 && !slot->sent)
 		return slot->away + CHPG_AWAY_GRACE;
+	if (slot->expires <= now)
+		return slot->expires + window;
 	return arrival == CHPG_FOREVER ? CHPG_FOREVER : arrival + window;
 }
 
@@ -168,7 +174,7 @@ next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
  * Tickets
  */
 
-/* The backend that is to be served next, or nobody. */
+/* The backend with the first ticket of those that are not passed, or nobody. */
 static int
 first_waiter(const ChpgShared *shared, int key)
 {
@@ -178,7 +184,7 @@ first_waiter(const ChpgShared *shared, int key)
 	{
 		const ChpgWaiter *waiter = &shared->waiters[i];
 
-		if (waiter->waiting && waiter->key == key &&
+		if (waiter->waiting && !waiter->passed && waiter->key == key &&
 			(first == CHPG_NOBODY ||
 			 waiter->ticket < shared->waiters[first].ticket))
 			first = i;
@@ -196,8 +202,65 @@ wake_first(const ChpgShared *shared, int key)
 		chpg_wake(first);
 }
 
+/*
+ * The backend that is to be served next, if this one waits, too.  One that could
+ * have sent its request for a while and did not is stopped, by a signal, say, or
+ * swapped out: it is passed, and has its turn when it comes back.
+ */
+static int
+next_waiter(ChpgShared *shared, int key, int64 now)
+{
+	int			first;
+
+	while ((first = first_waiter(shared, key)) != chpg_process_number())
+	{
+		ChpgWaiter *waiter = &shared->waiters[first];
+
+		if (next_time(&shared->keys[key], &waiter->limit, now) > now)
+			waiter->called = 0;
+		else if (waiter->called == 0)
+		{
+			waiter->called = now;
+			chpg_wake(first);
+		}
+		else if (waiter->called + TURN_TIME <= now)
+		{
+			waiter->passed = true;
+			continue;
+		}
+		break;
+	}
+	return first;
+}
+
+/*
+ * When a backend that is not the first is to look whether the first, which may
+ * be stopped, takes its turn.  The second looks first, and each further one
+ * later, in case those before it are stopped, too.
+ */
+static int64
+next_look(const ChpgShared *shared, int key, int first, int64 now)
+{
+	const ChpgWaiter *head = &shared->waiters[first];
+	const ChpgWaiter *own = &shared->waiters[chpg_process_number()];
+	int64		look = head->called + TURN_TIME;
+	int			between = 0;
+
+	if (head->called == 0)
+		look = Min(next_time(&shared->keys[key], &head->limit, now),
+				   now + TURN_TIME);
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *waiter = &shared->waiters[i];
+
+		between += waiter->waiting && !waiter->passed && waiter->key == key &&
+			waiter->ticket > head->ticket && waiter->ticket < own->ticket;
+	}
+	return look + between * TURN_TIME;
+}
+
 static void
-queue_up(ChpgShared *shared, int key, int64 now)
+queue_up(ChpgShared *shared, int key, const ChpgLimit *own, int64 now)
 {
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
@@ -208,6 +271,9 @@ queue_up(ChpgShared *shared, int key, int64 now)
 		waiter->key = key;
 	}
 	waiter->waiting = true;
+	waiter->passed = false;
+	waiter->called = 0;
+	waiter->limit = *own;
 }
 
 /*
@@ -242,16 +308,18 @@ fill_slot(ChpgShared *shared, ChpgKey *key, int64 now, ChpgGrant *grant)
 	memset(slot, 0, sizeof(ChpgSlot));
 	slot->serial = grant->serial;
 	slot->owner = chpg_process_number();
+	slot->expires = now + (int64) chpg_request_timeout * 1000 + TRAVEL_TIME;
 }
 
 int64
-chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant)
+chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 {
 	ChpgShared *shared = chpg_shared_get();
 	int64		now = chpg_now();
 	ChpgLimit	own = own_limit(connection, now);
-	int64		due = now + CHPG_AWAY_GRACE;	/* if there is no place */
+	int64		look = now + CHPG_AWAY_GRACE;	/* if there is no place */
 
+	*due = look;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	grant->key = chpg_key_enter(shared, connection);
 	if (grant->key >= 0)
@@ -260,22 +328,26 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant)
 		ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 		int			first;
 
-		queue_up(shared, grant->key, now);
-		due = next_time(key, &own, now);
-		first = first_waiter(shared, grant->key);
+		queue_up(shared, grant->key, &own, now);
+		*due = next_time(key, &own, now);
+		look = Min(*due, now + TURN_TIME);
+		first = next_waiter(shared, grant->key, now);
 		if (first != chpg_process_number())
-			due = CHPG_FOREVER;
-		else if (due <= now)
+		{
+			*due = CHPG_FOREVER;
+			look = next_look(shared, grant->key, first, now);
+		}
+		else if (*due <= now)
 		{
 			note_limit(key, &own);
 			fill_slot(shared, key, now, grant);
 			memset(waiter, 0, sizeof(ChpgWaiter));
-			due = 0;
+			look = 0;
 			wake_first(shared, grant->key);
 		}
 	}
 	LWLockRelease(&shared->lock);
-	return due;
+	return look;
 }
 
 void

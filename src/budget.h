@@ -28,11 +28,12 @@ typedef struct ChpgGrant
 
 /*
  * Take a place for a request, if that is possible now: returns 0 then, or else
- * when to try again; CHPG_FOREVER is when the latch is set.  Until then the
- * backend has a ticket.
+ * when to try again at the latest, or when the latch is set.  Until then the
+ * backend has a ticket.  *due is when the request can be sent, or CHPG_FOREVER
+ * if that depends on others.  The grant's key is -1 if there is no place for it.
  */
 extern int64 chpg_budget_take(const ChpgConnection *connection,
-							  ChpgGrant *grant);
+							  ChpgGrant *grant, int64 *due);
 
 /*
  * This backend does not wait any more; if it is back in a moment it keeps its

@@ -178,7 +178,10 @@ has_time(ChpgCall *call, int64 due)
 	if (due <= limit)
 		return true;
 	call->wait = (double) (due - now) / USECS_PER_SEC;
-	chpg_call_fail(call, FAILURE_RATE_LIMIT, chpg_describe_budget(1, available, due));
+	chpg_call_fail(call, FAILURE_RATE_LIMIT, call->grant.key < 0 ?
+				   psprintf("%d other keys have sent requests that still count, and there is no place for one more.",
+							CHPG_MAX_KEYS) :
+				   chpg_describe_budget(1, available, due));
 	call->hint = psprintf("Try again later, or raise \"%s\".", setting);
 	return false;
 }
@@ -187,9 +190,11 @@ has_time(ChpgCall *call, int64 due)
 static int64
 try_to_send(ChpgCall *call)
 {
-	int64		due = chpg_budget_take(call->question.connection, &call->grant);
+	int64		due;
+	int64		look = chpg_budget_take(call->question.connection, &call->grant,
+										&due);
 
-	if (due == 0)
+	if (look == 0)
 	{
 		if (chpg_call_look_again(call))
 			chpg_budget_return(&call->grant);
@@ -201,10 +206,10 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call);
 	else
 		call->queued = true;
-	due = Min(due, chpg_now() + (int64) chpg_max_wait * 1000 - call->waited + 1);
+	look = Min(look, chpg_now() + (int64) chpg_max_wait * 1000 - call->waited + 1);
 	if (call->question.deadline > 0)
-		due = Min(due, call->question.deadline + 1);
-	return due;
+		look = Min(look, call->question.deadline + 1);
+	return look;
 }
 
 /*

@@ -182,32 +182,25 @@ matters_until(const ChpgKey *key)
 }
 
 /*
- * A free place, or that of a key of which nothing need be remembered, if there
- * is one; of several, that of the one that was not used for the longest time.
+ * A free place, or that of a key of which nothing need be remembered; of
+ * several, that of the one that was not used for the longest time.  -1 if there
+ * is none: what counts is never forgotten.
  */
 static int
 find_place(const ChpgShared *shared)
 {
 	int64		now = chpg_now();
 	int			place = -1;
-	bool		place_matters = true;
 
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
 		const ChpgKey *key = &shared->keys[i];
-		bool		matters;
 
 		if (!key->in_use)
 			return i;
-		if (!is_idle(shared, i))
-			continue;
-		matters = matters_until(key) > now;
-		if (place < 0 || (place_matters && !matters) ||
-			(place_matters == matters && key->used < shared->keys[place].used))
-		{
+		if ((place < 0 || key->used < shared->keys[place].used) &&
+			matters_until(key) <= now && is_idle(shared, i))
 			place = i;
-			place_matters = matters;
-		}
 	}
 	return place;
 }
@@ -291,13 +284,15 @@ uint64
 chpg_key_generation(const ChpgConnection *connection)
 {
 	ChpgShared *shared = chpg_shared_get();
-	uint64		generation = 0;
+	uint64		generation;
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_enter(shared, connection);
 	if (number >= 0)
 		generation = shared->keys[number].generation;
+	else
+		generation = ++shared->last_serial; /* what no other has */
 	LWLockRelease(&shared->lock);
 	return generation;
 }

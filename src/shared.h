@@ -76,6 +76,7 @@ typedef struct ChpgSlot
 	bool		sent;			/* while the owner is away: was it sent? */
 	int64		away;			/* since when its owner does not wait, or 0 */
 	int64		arrived;		/* if it does not travel: when it had arrived */
+	int64		expires;		/* when it had arrived at the latest */
 } ChpgSlot;
 
 typedef struct ChpgKey
@@ -101,7 +102,12 @@ typedef struct ChpgWaiter
 	uint64		ticket;			/* 0: none; served in order */
 	int			key;
 	bool		waiting;
+	bool		passed;			/* it did not take its turn; until it comes
+								 * back */
+	int64		called;			/* since when others see that it could have
+								 * taken it, or 0 */
 	int64		left;			/* when it stopped waiting, with its ticket */
+	ChpgLimit	limit;			/* of its server */
 } ChpgWaiter;
 
 typedef struct ChpgShared
@@ -132,7 +138,7 @@ extern void chpg_wake(int process);
 
 /*
  * The place of a connection's key, with the lock held exclusively; -1 if all
- * places are needed now.  chpg_key_find() makes none, and needs a shared lock only.
+ * places are of keys whose requests, or blocks, still count.  chpg_key_find() makes none, and needs a shared lock only.
  */
 extern int	chpg_key_find(ChpgShared *shared, const ChpgConnection *connection);
 extern int	chpg_key_enter(ChpgShared *shared,

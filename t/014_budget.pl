@@ -46,25 +46,8 @@ sub duration
 	return $times[-1] - $times[0];
 }
 
-# Start with a key that nobody has used, which the API and we allow so much.
-my $keys = 0;
-
-sub limit
-{
-	my ($ours, %emulator) = @_;
-	my $id = 'budgetKey' . ++$keys;
-
-	reset_emulator($url, keys => { $id => $KEY_SECRET }, %emulator);
-	$node->safe_psql('postgres',
-		"ALTER SERVER chpg OPTIONS (SET rate_limit '$ours'); ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
-	return $id;
-}
-
-sub budget
-{
-	my ($columns, $id) = @_;
-	return $node->safe_psql('postgres', "SELECT $columns FROM chpg_budget WHERE key_id = '$id'");
-}
+sub limit { return use_new_key($node, $url, @_) }
+sub budget { return key_budget($node, @_) }
 
 sub active_pid
 {
@@ -139,13 +122,12 @@ is(in_session($sessions[0], '\echo'), "rows|27\n", 'the fleet has all its rows')
 in_session($sessions[0], 'SET chpg.cache_ttl = 0');
 is(scalar(grep { $_->{path} =~ /\Q$last\E/ } @{ journal($url)->{requests} }), 1, 'and asks for none of them twice');
 
-# A key that the API has refused is blocked until its reset, or ours.
+# Is a key blocked, after a 429 with these headers, for no longer than it may be?
 sub block
 {
-	my ($id, %headers) = @_;
+	my ($id, @headers) = @_;
 
-	fault($url, times => 1, status => 429, headers => \%headers);
-	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
+	block_key($node, $url, @headers);
 	return budget("blocked_until BETWEEN now() + interval '1 s' AND now() + interval '30 s'", $id);
 }
 

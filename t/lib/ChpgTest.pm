@@ -22,6 +22,7 @@ our @EXPORT = qw(
   start_emulator start_node needs_extension connect_sql
   reset_emulator fault clear_faults clear_journal journal request_count connections
   fails_with costs unplant wait_until notices
+  use_new_key key_budget block_key
   open_session in_session begin_in_session await_in_session
   start_process
 );
@@ -157,6 +158,40 @@ sub fails_with
 	like($err, qr/(?:ERROR|FATAL):  \Q$state\E: /, "$name: SQLSTATE $state");
 	like($err, $message, "$name: message");
 	return $err;
+}
+
+# Let the server "chpg" use a key that nobody has used, with this rate limit, and
+# the emulator start anew with these options; the key's id.
+my $new_keys = 0;
+
+sub use_new_key
+{
+	my ($node, $url, $rate_limit, %emulator) = @_;
+	my $id = 'budgetKey' . ++$new_keys;
+
+	reset_emulator($url, keys => { $id => $KEY_SECRET }, %emulator);
+	$node->safe_psql('postgres',
+		"ALTER SERVER chpg OPTIONS (SET rate_limit '$rate_limit'); ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
+	return $id;
+}
+
+# Columns of a key's row in chpg_budget.
+sub key_budget
+{
+	my ($node, $columns, $id) = @_;
+	return $node->safe_psql('postgres', "SELECT $columns FROM chpg_budget WHERE key_id = '$id'");
+}
+
+# Make the API refuse a request (429) with these headers, so that the key that is
+# in use is blocked: by default for half a minute, or until chpg_budget_reset().
+sub block_key
+{
+	my ($node, $url, %headers) = @_;
+
+	%headers = ('X-RateLimit-Reset' => 30) if !%headers;
+	fault($url, times => 1, status => 429, headers => \%headers);
+	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
+	return;
 }
 
 # What a statement says on the side: notices and warnings.
