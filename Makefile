@@ -57,6 +57,7 @@ OBJS = \
 	src/services.o \
 	src/settings.o \
 	src/shared.o \
+	src/shared_file.o \
 	src/sockets.o \
 	src/stats.o \
 	src/tags.o \

@@ -23,11 +23,10 @@
 #define DEFAULT_RESET		10.0
 
 /*
- * A 429 blocks a key for this many windows at most, and for MAX_BLOCK seconds:
- * a date, say, or a fault of the API must not stop a key for long.
+ * A 429 blocks a key for this many windows at most: a date, say, or a fault of
+ * the API must not stop a key for long.
  */
 #define MAX_BLOCK_WINDOWS	3
-#define MAX_BLOCK			3600.0
 
 /* A longer number is none that the API would send. */
 #define MAX_NUMBER_LENGTH	32
@@ -154,7 +153,7 @@ static double
 max_block(const ChpgConnection *connection)
 {
 	return Min(MAX_BLOCK_WINDOWS * Max(connection->rate_window, DEFAULT_RESET),
-			   MAX_BLOCK);
+			   CHPG_MAX_BLOCK);
 }
 
 /* Seconds until the API takes requests again, by the headers of its 429. */

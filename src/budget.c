@@ -18,11 +18,9 @@
 #include "miscadmin.h"
 #include "settings.h"
 #include "shared.h"
+#include "shared_file.h"
 #include "sockets.h"
 #include "utils/timestamp.h"
-
-/* What a request that was given up on its way may need to arrive. */
-#define TRAVEL_TIME		INT64CONST(250000)
 
 /* A backend that does not take its turn for this long is passed. */
 #define TURN_TIME		USECS_PER_SEC
@@ -125,8 +123,9 @@ own_limit(const ChpgConnection *connection, int64 now)
 
 /* Remember a server's limit for the others who use the key. */
 static void
-note_limit(ChpgKey *key, const ChpgLimit *own)
+note_limit(ChpgShared *shared, int number, const ChpgLimit *own)
 {
+	ChpgKey    *key = &shared->keys[number];
 	ChpgLimit  *place = &key->limits[0];
 
 	if (!OidIsValid(own->server))
@@ -145,6 +144,11 @@ note_limit(ChpgKey *key, const ChpgLimit *own)
 			place = limit;
 	}
 	*place = *own;
+	if (own->window > key->window)
+	{
+		key->window = own->window;
+		chpg_file_save_key(shared, number);
+	}
 }
 
 /* When a limit lets a request through, as far as that is known. */
@@ -285,8 +289,9 @@ queue_up(ChpgShared *shared, int key, const ChpgLimit *own, int64 now)
  * to use is the one that was free for the longest time.
  */
 static void
-fill_slot(ChpgShared *shared, ChpgKey *key, int64 now, ChpgGrant *grant)
+fill_slot(ChpgShared *shared, int64 now, ChpgGrant *grant)
 {
+	ChpgKey    *key = &shared->keys[grant->key];
 	int64		oldest = CHPG_FOREVER;
 	ChpgSlot   *slot;
 
@@ -308,7 +313,8 @@ fill_slot(ChpgShared *shared, ChpgKey *key, int64 now, ChpgGrant *grant)
 	memset(slot, 0, sizeof(ChpgSlot));
 	slot->serial = grant->serial;
 	slot->owner = chpg_process_number();
-	slot->expires = now + (int64) chpg_request_timeout * 1000 + TRAVEL_TIME;
+	slot->expires = now + (int64) chpg_request_timeout * 1000 + CHPG_TRAVEL_TIME;
+	chpg_file_save_slot(shared, grant->key, grant->slot);
 }
 
 int64
@@ -339,8 +345,8 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 		}
 		else if (*due <= now)
 		{
-			note_limit(key, &own);
-			fill_slot(shared, key, now, grant);
+			note_limit(shared, grant->key, &own);
+			fill_slot(shared, now, grant);
 			memset(waiter, 0, sizeof(ChpgWaiter));
 			look = 0;
 			wake_first(shared, grant->key);
@@ -391,6 +397,7 @@ chpg_budget_arrived(ChpgGrant *grant, int64 when)
 	{
 		slot->owner = CHPG_NOBODY;
 		slot->arrived = when;
+		chpg_file_save_slot(shared, grant->key, grant->slot);
 		wake_first(shared, grant->key);
 	}
 	LWLockRelease(&shared->lock);
@@ -408,6 +415,7 @@ chpg_budget_return(ChpgGrant *grant)
 	if (slot != NULL)
 	{
 		slot->serial = 0;
+		chpg_file_save_slot(shared, grant->key, grant->slot);
 		wake_first(shared, grant->key);
 	}
 	LWLockRelease(&shared->lock);
@@ -430,7 +438,8 @@ chpg_budget_pause(const ChpgGrant *grant, bool sent)
 		{
 			/* If the owner never comes back, this is when it had arrived. */
 			slot->owner = CHPG_NOBODY;
-			slot->arrived = slot->away + TRAVEL_TIME;
+			slot->arrived = slot->away + CHPG_TRAVEL_TIME;
+			chpg_file_save_slot(shared, grant->key, grant->slot);
 		}
 		wake_first(shared, grant->key);
 	}
@@ -498,6 +507,7 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 		longer = until > key->blocked_until + USECS_PER_SEC;
 		key->blocked_until = Max(key->blocked_until, until);
 		until = key->blocked_until;
+		chpg_file_save_key(shared, number);
 	}
 	LWLockRelease(&shared->lock);
 	if (longer)
@@ -533,6 +543,7 @@ chpg_budget_unblock(void)
 			continue;
 		shared->keys[i].blocked_until = 0;
 		shared->keys[i].refusals = 0;
+		chpg_file_save_key(shared, i);
 		wake_first(shared, i);
 	}
 	LWLockRelease(&shared->lock);

@@ -22,9 +22,11 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/guc_tables.h"
 #include "utils/jsonb.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 170000
 #include "storage/dsm_registry.h"
@@ -173,6 +175,27 @@ chpg_list_settings(int *number)
 	*number = GetNumConfigOptions();
 	return memcpy(palloc(size), get_guc_variables(), size);
 #endif
+}
+
+/*
+ * When this server started, or started anew after a crash, which does not change
+ * the postmaster's start time.  Before 17, shared memory is made just then.
+ */
+static inline TimestampTz
+chpg_server_start(void)
+{
+#if PG_VERSION_NUM >= 170000
+	int			count = pgstat_fetch_stat_numbackends();
+
+	for (int i = 1; i <= count; i++)
+	{
+		const PgBackendStatus *status = &pgstat_get_local_beentry_by_index(i)->backendStatus;
+
+		if (status->st_backendType == B_CHECKPOINTER)
+			return status->st_proc_start_timestamp;
+	}
+#endif
+	return GetCurrentTimestamp();
 }
 
 static inline bool

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "miscadmin.h"
 #include "shared.h"
+#include "shared_file.h"
 #include "sockets.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
@@ -60,7 +61,10 @@ start_memory(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared_memory = ShmemInitStruct("chpg", shared_size(), &found);
 	if (!found)
+	{
 		initialize(shared_memory);
+		shared_memory->started = GetCurrentTimestamp();
+	}
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -101,6 +105,24 @@ create_private(void)
 	return shared;
 }
 
+/* Whoever comes first restores what the file knows from before the start. */
+static void
+restore(ChpgShared *shared)
+{
+	TimestampTz started = shared->restored ? 0 : chpg_server_start();
+
+	chpg_file_open();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (!shared->restored)
+	{
+		if (shared->started == 0)
+			shared->started = started;
+		chpg_file_restore(shared);
+	}
+	shared->restored = true;
+	LWLockRelease(&shared->lock);
+}
+
 ChpgShared *
 chpg_shared_get(void)
 {
@@ -111,8 +133,12 @@ chpg_shared_get(void)
 	if (shared_memory == NULL)
 		shared_memory = create_private();
 	if (!registered)
+	{
 		chpg_register_lwlock_tranche(shared_memory->tranche, "chpg");
-	registered = true;
+		registered = true;
+		if (shared_memory->is_shared)
+			restore(shared_memory);
+	}
 	return shared_memory;
 }
 
@@ -168,15 +194,12 @@ is_idle(const ChpgShared *shared, int number)
 static int64
 matters_until(const ChpgKey *key)
 {
-	int64		window = 0;
 	int64		until = key->blocked_until;
 
-	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-		window = Max(window, key->limits[i].window);
 	for (int i = 0; i < CHPG_MAX_RATE; i++)
 	{
 		if (key->slots[i].serial != 0)
-			until = Max(until, key->slots[i].arrived + window);
+			until = Max(until, key->slots[i].arrived + key->window);
 	}
 	return until;
 }
@@ -212,6 +235,15 @@ hide_key_id(const char *key_id, char shown[CHPG_SHOWN_KEY_LENGTH])
 			 key_id);
 }
 
+static void
+show_key_id(ChpgKey *key, const ChpgConnection *connection)
+{
+	if (key->accepted)
+		strlcpy(key->key_id, connection->key_id, sizeof(key->key_id));
+	else
+		hide_key_id(connection->key_id, key->key_id);
+}
+
 /* Give a place to a key; what the former one cost stays counted. */
 static void
 occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
@@ -224,8 +256,8 @@ occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
 	memset(key, 0, sizeof(ChpgKey));
 	key->in_use = true;
 	memcpy(key->identity, connection->identity, sizeof(key->identity));
-	hide_key_id(connection->key_id, key->key_id);
 	key->generation = ++shared->last_serial;
+	chpg_file_save_new_key(shared, key - shared->keys);
 }
 
 int
@@ -241,6 +273,8 @@ chpg_key_enter(ChpgShared *shared, const ChpgConnection *connection)
 		occupy(shared, &shared->keys[number], connection);
 	}
 	shared->keys[number].used = chpg_now();
+	if (shared->keys[number].key_id[0] == '\0')
+		show_key_id(&shared->keys[number], connection);
 	strlcpy(shared->keys[number].server, connection->server, NAMEDATALEN);
 	return number;
 }
@@ -254,8 +288,8 @@ chpg_key_shown_id(const ChpgConnection *connection)
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	number = chpg_key_find(shared, connection);
-	if (number >= 0)
-		memcpy(shown, shared->keys[number].key_id, sizeof(shown));
+	if (number >= 0 && shared->keys[number].accepted)
+		strlcpy(shown, connection->key_id, sizeof(shown));
 	else
 		hide_key_id(connection->key_id, shown);
 	LWLockRelease(&shared->lock);
@@ -275,7 +309,8 @@ chpg_key_accept(const ChpgConnection *connection)
 		ChpgKey    *key = &shared->keys[number];
 
 		key->accepted = true;
-		strlcpy(key->key_id, connection->key_id, sizeof(key->key_id));
+		show_key_id(key, connection);
+		chpg_file_save_key(shared, number);
 	}
 	LWLockRelease(&shared->lock);
 }

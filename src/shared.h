@@ -29,6 +29,12 @@
 /* Characters that are shown of the id of a key that the API has not accepted. */
 #define CHPG_KEY_PREFIX_LENGTH	4
 
+/* What a request that was given up on its way may need to arrive (microseconds). */
+#define CHPG_TRAVEL_TIME	INT64CONST(250000)
+
+/* The longest time, in seconds, for which a 429 may block a key. */
+#define CHPG_MAX_BLOCK		3600
+
 /* For this long (microseconds) a backend that does not wait keeps its place. */
 #define CHPG_AWAY_GRACE		INT64CONST(100000)
 
@@ -84,13 +90,16 @@ typedef struct ChpgKey
 	bool		in_use;
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of its connections */
 	bool		accepted;		/* by the API */
-	char		key_id[CHPG_SHOWN_KEY_LENGTH];	/* as it may be shown */
+	char		key_id[CHPG_SHOWN_KEY_LENGTH];	/* as it may be shown; empty
+												 * until it is used after a
+												 * restart */
 	char		server[NAMEDATALEN];	/* that used it last */
 	int64		used;			/* when it was used last */
 	uint64		generation;		/* raised by each change */
 	int64		blocked_until;	/* after a 429; 0: never, or reset */
 	int			refusals;		/* blocks in a row, since the API last took a
 								 * request */
+	int64		window;			/* the longest of its limits so far */
 	ChpgLimit	limits[CHPG_MAX_LIMITS];
 	ChpgSlot	slots[CHPG_MAX_RATE];
 	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1]; /* the last: any other */
@@ -115,6 +124,9 @@ typedef struct ChpgShared
 	LWLock		lock;
 	int			tranche;
 	bool		is_shared;
+	TimestampTz started;		/* the server: before that others had this
+								 * memory */
+	bool		restored;		/* what the file knows of that time */
 	dsm_handle	cache;			/* 0 until there is one */
 	bool		cache_failed;	/* it was said that there is none */
 	uint64		last_serial;	/* of slots, tickets and generations */

@@ -93,7 +93,7 @@ copy_keys(ChpgShared *shared, List *connections, bool all)
 	{
 		const ChpgKey *key = &shared->keys[i];
 
-		visible[i] |= all && key->in_use;
+		visible[i] |= all && key->in_use && key->key_id[0] != '\0';
 		if (!visible[i])
 			continue;
 		memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));

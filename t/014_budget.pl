@@ -145,11 +145,11 @@ for my $i (1 .. 5)
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . active_pid("%executions%, $_, %") . ')') for 1, 3;
 wait_until(sub { budget('waiting', $id) eq 3 }, 'two of them are gone');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
-wait_until(sub { request_count($url) == 4 }, 'the others had their turns');
+wait_until(sub { request_count($url) == 3 }, 'the others had their turns');
 is(join(' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} }),
 	'2 4 5', 'turns are in the order of arrival');
 like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'one who waited got his answer') for 1, 3, 4;
-is($node->safe_psql('postgres', "SELECT sum(waits), sum(wait_time_us) >= 1.5e6 FROM chpg_stats WHERE key_id = '$id'"), '3|t', 'the waits are counted');
+is($node->safe_psql('postgres', "SELECT waits, wait_time_us >= 1.5e6 FROM chpg_stats WHERE key_id = '$id' AND operation ~ 'slowQueryPatterns/'"), '3|t', 'the waits are counted');
 @queue = map { open_session($node) } 1 .. 4;
 
 # A cursor that is idle waits for nothing.
@@ -255,6 +255,8 @@ for my $ours ('unlimited', '10/1s')
 
 # A 429 seen by one holds for all.
 $id = limit('unlimited');
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+clear_journal($url);
 fault($url, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '5' });
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
 wait_until(sub { budget('blocked_until IS NOT NULL', $id) eq 't' }, 'the key is blocked');
@@ -268,6 +270,8 @@ is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chp
 
 # A reset that is too far away is not waited for.
 $id = limit('10/1s');
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+clear_journal($url);
 fault($url, status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '30' });
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'a refusal for long');
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'another session'),
@@ -296,18 +300,19 @@ for my $case ([ '3000', 't' ], [ '25', 't' ], [ '25x', 'f' ], [ '25 s', 'f' ], [
 }
 
 # A block can be ended, for those who wait, too; the log of requests stays.
-$id = limit('2/60s');
+$id = limit('3/60s');
 is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
 wait_until(sub { budget('waiting', $id) eq '1' }, 'one waits for the end of the block');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 like(in_session($sessions[1], "SELECT 'done'"), qr/rows\|6\ndone$/, 'chpg_budget_reset() lets it go on');
-is(budget('blocked_until IS NULL, used, free', $id), 't|2|0', 'the requests sent still count');
+is(budget('blocked_until IS NULL, used, free', $id), 't|3|0', 'the requests sent still count');
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'the rate limit holds after it');
 
 # Refused again and again: a block grows with the refusals in a row, and the next
 # request that the API takes ends that.
 $id = limit('10/1s');
+$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '2' });
 for my $bounds ([ 1.9, 2.9 ], [ 2.9, 4.9 ], [ 4.9, 9 ])
 {
@@ -344,12 +349,12 @@ $node->safe_psql('postgres',
 	"CREATE SERVER hole FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'http://127.0.0.1:" . $hole->sockport . "', organization_id 'f001cfed-390b-4897-9d38-697e646612d2', rate_limit '1/60s');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER hole OPTIONS (key_id 'holeKey', key_secret 'x')");
 fails_with($node, "SET chpg.connect_timeout = '200ms'; SET chpg.max_retries = 0; SET chpg.max_wait = '1s'; $HOLE", '08001', qr/no connection/, 'no connection') for 1 .. 3;
-is(budget('used', 'holeKey'), 0, 'takes nothing of the budget');
+is(budget('used', 'hole...'), 0, 'takes nothing of the budget');
 begin_in_session($sessions[2], $HOLE);
-wait_until(sub { budget('used', 'holeKey') eq '1' }, 'one connects');
+wait_until(sub { budget('used', 'hole...') eq '1' }, 'one connects');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%hole%') . ')');
 await_in_session($sessions[2], qr/ERROR:  57014/);
-is(budget('used, waiting', 'holeKey'), '0|0', 'nor does one who is canceled before he is connected');
+is(budget('used, waiting', 'hole...'), '0|0', 'nor does one who is canceled before he is connected');
 
 # Two servers with one key: the stricter limit holds for both. A change acts at
 # once.

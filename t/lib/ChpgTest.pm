@@ -182,15 +182,18 @@ sub key_budget
 	return $node->safe_psql('postgres', "SELECT $columns FROM chpg_budget WHERE key_id = '$id'");
 }
 
-# Make the API refuse a request (429) with these headers, so that the key that is
-# in use is blocked: by default for half a minute, or until chpg_budget_reset().
+# Make the API accept the key that is in use, and then refuse a request (429) with
+# these headers, so that it is blocked: by default for half a minute, or until
+# chpg_budget_reset().  The journal is empty then.
 sub block_key
 {
 	my ($node, $url, %headers) = @_;
 
 	%headers = ('X-RateLimit-Reset' => 30) if !%headers;
+	$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 	fault($url, times => 1, status => 429, headers => \%headers);
 	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
+	clear_journal($url);
 	return;
 }
 
