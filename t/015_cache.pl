@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'";
 my $LIST = 'SELECT count(*) FROM chpg_services()';
-my $CACHED = q{SET chpg.cache_ttl = '10s';};
+my $CACHED = q{SET chpg.cache_ttl = '10min';};
 
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'", "chpg.cache_size = '2MB'");
