@@ -61,7 +61,7 @@ my %some = client(300);
 is(join(' ', sort map { $_->[0] } @{ $some{table} }), 'config logs metrics organizations prometheus service_details services slow_pattern_executions slow_patterns', 'the tables');
 is(scalar(grep { ($_->[1] // '') eq '' } @{ $some{table} }), 0, 'all have comments');
 my %column = map { $_->[0] => $_ } @{ $some{column} };
-is(scalar keys %column, 22, 'the columns of slow_patterns');
+is(scalar keys %column, 23, 'the columns of slow_patterns');
 is_deeply([ @{ $column{$_->[0]} }[ 1, 2 ] ], [ @$_[ 1, 2 ] ], "the type of $_->[0]")
   for [ from_date => 93, 'timestamptz' ], [ query_id => -5, 'int8' ], [ query_text => 12, 'text' ], [ p99_duration_us => 8, 'float8' ];
 is(scalar(grep { ($_->[3] // '') eq '' } values %column), 0, 'all columns have comments');
