@@ -15,6 +15,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "port/pg_bitutils.h"
 #include "settings.h"
 #include "shared.h"
 #include "sockets.h"
@@ -32,6 +33,14 @@
 
 /* Each backend by itself has as much at most. */
 #define MAX_PRIVATE_SIZE	(4 * 1024 * 1024)
+
+/*
+ * DSA cuts pieces of up to 8 kB out of blocks of 64 kB, each for pieces of one
+ * size.  It knows some 30 sizes, and their blocks would not fit into a small
+ * cache: bodies take the powers of two among them.
+ */
+#define MIN_PIECE_SIZE	256
+#define MAX_PIECE_SIZE	8192
 
 #define NOTHING			(-1)
 
@@ -344,6 +353,31 @@ free_entry(void)
 	}
 }
 
+/*
+ * Memory for a body, at the expense of the oldest entries; invalid if flights
+ * have the rest.  DSA keeps one empty block for each size of pieces unless it
+ * is told to give it up.
+ */
+static dsa_pointer
+allocate_body(Size size)
+{
+	dsa_pointer pointer;
+	bool		removed = true;
+
+	if (size <= MAX_PIECE_SIZE)
+		size = Max(pg_nextpower2_size_t(size), MIN_PIECE_SIZE);
+	for (;;)
+	{
+		pointer = dsa_allocate_extended(area, size,
+										DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
+		if (DsaPointerIsValid(pointer) || !removed)
+			return pointer;
+		removed = remove_oldest();
+		dsa_trim(area);
+	}
+}
+
+/* Keep a copy of a body, which nothing refers to yet; invalid if that is not possible. */
 static dsa_pointer
 put_body(const ChpgAnswer *answer)
 {
@@ -353,11 +387,7 @@ put_body(const ChpgAnswer *answer)
 
 	if (size > cache->largest)
 		return InvalidDsaPointer;
-	do
-	{
-		pointer = dsa_allocate_extended(area, size,
-										DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
-	} while (!DsaPointerIsValid(pointer) && remove_oldest());
+	pointer = allocate_body(size);
 	if (!DsaPointerIsValid(pointer))
 		return pointer;
 	body = dsa_get_address(area, pointer);

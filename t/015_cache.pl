@@ -264,6 +264,19 @@ is(request_count($url), 2, 'also while a read is under way');
 in_session($sessions[0], '\echo');
 $_->quit for @sessions;
 
+# The least cache keeps answers of all sizes, however many there were before.
+$node->append_conf('postgresql.conf', q{chpg.cache_size = '1MB'});
+$node->restart;
+reset_emulator($url, patterns => 200);
+my $DIFFERENT = "PERFORM FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + i * interval '1 s', '$SERVICE', max_rows => 1 + i % 25)";
+my $SIZES = "$CACHED DO \$\$ BEGIN FOR i IN %d .. %d LOOP $DIFFERENT; END LOOP; END \$\$";
+costs($node, $url, sprintf($SIZES, 1, 800), 800, 'reads of 25 sizes');
+costs($node, $url, sprintf($SIZES, 781, 800), 0, 'the latest of them are kept');
+costs($node, $url, sprintf($SIZES, 801, 801) . sprintf("; $SIZES", 782, 801), 1, 'a further one takes the place of an old one');
+my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 11:0$_:00Z', '$SERVICE', max_rows => 180)" } 1 .. 3;
+costs($node, $url, "$CACHED $LARGE; $LARGE", 3, 'large ones take the place of all small ones');
+costs($node, $url, 'SELECT chpg_cache_reset();' . sprintf($SIZES, 1, 25) . sprintf("; $SIZES", 1, 25), 25, 'after chpg_cache_reset() each size is kept');
+
 # Without memory for it nothing is kept.
 $node->append_conf('postgresql.conf', 'chpg.cache_size = 0');
 $node->restart;
