@@ -72,7 +72,7 @@ chpg_call_send(ChpgCall *call)
 	if (call->write)
 		chpg_key_changed(connection);
 	call->transfer = chpg_http_start(call->context, &request);
-	chpg_flight_sent(&call->flight, true);
+	chpg_flight_sent(&call->flight);
 	call->attempts++;
 	call->sent = false;
 	call->counted = false;
@@ -86,7 +86,7 @@ withdraw_request(ChpgCall *call)
 	call->transfer = NULL;
 	if (call->grant.serial != 0)
 		chpg_budget_return(&call->grant);
-	chpg_flight_sent(&call->flight, false);
+	chpg_flight_waits(&call->flight, chpg_now());
 	call->attempts--;
 	call->queued = true;
 }
@@ -318,7 +318,7 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 	if (call->state != CALL_RUNNING)
 		chpg_call_share(call, answered ? &answer : NULL);
 	else
-		chpg_flight_sent(&call->flight, false);
+		chpg_flight_waits(&call->flight, Max(call->not_before, chpg_now()));
 	chpg_http_end(call->transfer);
 	call->transfer = NULL;
 	MemoryContextSwitchTo(caller);

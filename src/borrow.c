@@ -158,20 +158,21 @@ chpg_call_follow(ChpgCall *call)
 }
 
 /*
- * A call that owns a flight would be the one that brings the answer.  Of the
- * others, one may have left a flight because the other backend's request took
- * longer than chpg.request_timeout of this one.
+ * The call may have left a flight because the other backend's request took
+ * longer than chpg.request_timeout of this one, or lost its own because this
+ * backend was stopped.
  */
 bool
 chpg_call_look_again(ChpgCall *call)
 {
 	ChpgAnswer	answer;
 
-	if (!is_shareable(call) || call->flight.serial != 0 ||
+	if (!is_shareable(call) ||
 		!chpg_cache_get(&call->id, call->generation,
 						(int64) chpg_cache_ttl * 1000, &answer))
 		return false;
 	take(call, &answer, CHPG_CACHE_HITS);
+	chpg_call_leave_flight(call);
 	return true;
 }
 

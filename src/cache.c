@@ -42,6 +42,9 @@
 #define MIN_PIECE_SIZE	256
 #define MAX_PIECE_SIZE	8192
 
+/* An owner that is late for this long (microseconds) loses its flight. */
+#define LATE_GRACE		(10 * USECS_PER_SEC)
+
 #define NOTHING			(-1)
 
 /* A body, and how many entries and flights have it. */
@@ -82,6 +85,7 @@ typedef struct Flight
 	uint64		ownership;		/* which of its calls: its reference has it */
 	int64		away;			/* since when the owner does not wait, or 0 */
 	int64		sent;			/* since when its request travels, or 0 */
+	int64		look;			/* if it does not: when the owner looks next */
 	int			followers;
 	bool		outdated;		/* the cache was cleared meanwhile */
 	int			status;
@@ -479,6 +483,7 @@ new_flight(const ChpgReadId *id, uint64 generation)
 		flight->generation = generation;
 		flight->owner = chpg_process_number();
 		flight->ownership = flight->serial;
+		flight->look = chpg_now();
 		return flight;
 	}
 	return NULL;
@@ -544,9 +549,12 @@ stop_following(ChpgFlight *reference)
 static bool
 may_be_taken(const Flight *flight)
 {
+	int64		now = chpg_now();
+
 	return flight->owner == CHPG_NOBODY ||
 		(flight->away != 0 && (flight->owner == chpg_process_number() ||
-							   flight->away + CHPG_AWAY_GRACE <= chpg_now()));
+							   flight->away + CHPG_AWAY_GRACE <= now)) ||
+		(flight->sent == 0 && flight->look + LATE_GRACE <= now);
 }
 
 /*
@@ -644,12 +652,15 @@ follow(Flight *flight, ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
 		{
 			if (flight->away != 0)
 				*next = flight->away + CHPG_AWAY_GRACE;
+			else if (flight->sent == 0)
+				*next = flight->look + LATE_GRACE;
 			return CHPG_CACHE_FOLLOW;
 		}
 		flight->owner = chpg_process_number();
 		flight->ownership = reference->ownership = ++cache->last_serial;
 		flight->away = 0;
 		flight->sent = 0;
+		flight->look = chpg_now();
 		flight->followers--;
 		cache->following[chpg_process_number()]--;
 		return CHPG_CACHE_OWN;
@@ -701,8 +712,8 @@ chpg_flight_hand_over(ChpgFlight *reference)
 	reference->serial = 0;
 }
 
-void
-chpg_flight_sent(const ChpgFlight *reference, bool sent)
+static void
+note_progress(const ChpgFlight *reference, int64 sent, int64 look)
 {
 	Flight	   *flight;
 
@@ -712,10 +723,26 @@ chpg_flight_sent(const ChpgFlight *reference, bool sent)
 	flight = look_up_own(reference);
 	if (flight != NULL)
 	{
-		flight->sent = sent ? chpg_now() : 0;
-		wake_followers();
+		bool		news = (flight->sent != 0) != (sent != 0);
+
+		flight->sent = sent;
+		flight->look = look;
+		if (news)
+			wake_followers();
 	}
 	LWLockRelease(&cache->lock);
+}
+
+void
+chpg_flight_sent(const ChpgFlight *reference)
+{
+	note_progress(reference, chpg_now(), 0);
+}
+
+void
+chpg_flight_waits(const ChpgFlight *reference, int64 until)
+{
+	note_progress(reference, 0, until);
 }
 
 void

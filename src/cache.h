@@ -81,8 +81,12 @@ extern void chpg_cache_unfollow(ChpgFlight *flight);
 /* Leave an own flight to one of those who follow. */
 extern void chpg_flight_hand_over(ChpgFlight *flight);
 
-/* The owner's request is sent; or it has to be sent again, later. */
-extern void chpg_flight_sent(const ChpgFlight *flight, bool sent);
+/*
+ * The owner's request is sent; or it waits to be sent, and the owner says so
+ * again by the given time.  An owner that does not is stopped, by a signal, say.
+ */
+extern void chpg_flight_sent(const ChpgFlight *flight);
+extern void chpg_flight_waits(const ChpgFlight *flight, int64 until);
 
 /* The owner turns to something else, and comes back: false if it is lost. */
 extern void chpg_flight_pause(const ChpgFlight *flight);

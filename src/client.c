@@ -21,6 +21,9 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+/* How often a call that is queued says to those that follow it that it is there. */
+#define FLIGHT_BEAT		USECS_PER_SEC
+
 /* All calls of this backend. */
 static dlist_head all_calls = DLIST_STATIC_INIT(all_calls);
 
@@ -206,6 +209,11 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call);
 	else
 		call->queued = true;
+	if (call->flight.serial != 0)
+	{
+		look = Min(look, chpg_now() + FLIGHT_BEAT);
+		chpg_flight_waits(&call->flight, look);
+	}
 	look = Min(look, chpg_now() + (int64) chpg_max_wait * 1000 - call->waited + 1);
 	if (call->question.deadline > 0)
 		look = Min(look, call->question.deadline + 1);

@@ -262,6 +262,13 @@ wait_until(sub { request_count($url) == 1 }, 'a read is under way');
 $node->safe_psql('postgres', "$CACHED SELECT chpg_cache_reset(); $LIST");
 is(request_count($url), 2, 'also while a read is under way');
 in_session($sessions[0], '\echo');
+begin_anew();
+fault($url, latency_ms => 700, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'a read is under way');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+in_session($sessions[0], '\echo');
+costs($node, $url, "$CACHED $LIST", 1, 'whose answer is not kept');
 $_->quit for @sessions;
 
 # The least cache keeps answers of all sizes, however many there were before.

@@ -125,6 +125,15 @@ in_session($monitor, "SELECT pg_cancel_backend($pid)");
 is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ 'ERROR:  57014', (6) x 4 ], 'a leader that is canceled while it is queued is the only one');
 is(lists(), 1, 'the others have one request');
 
+# So it is when it is stopped, and comes back when all is over.
+use_up_budget();
+all_ask($LIST, @sessions[ 0 .. 4 ]);
+kill 'STOP', $pid;
+is_deeply([ printed(@sessions[ 1 .. 4 ]) ], [ (6) x 4 ], 'a leader that is stopped while it is queued holds up nobody');
+kill 'CONT', $pid;
+is_deeply([ printed($sessions[0]) ], [6], 'and has the answer of the others');
+is(lists(), 1, 'who have one request');
+
 # Each waits no longer than it may, and then by itself.
 use_up_budget();
 all_ask($LIST, @sessions[ 0, 1 ]);
