@@ -64,6 +64,24 @@ $$;
 
 COMMENT ON FUNCTION _chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may. For functions that have called _chpg_history_enter.';
 
+CREATE FUNCTION _chpg_history_check_primary(command text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF pg_is_in_recovery() THEN
+		RAISE EXCEPTION '% needs a primary', command
+			USING ERRCODE = 'read_only_sql_transaction', DETAIL = 'This server is a standby.',
+				HINT = 'Run it on the primary; the standby gets what it does there.';
+	ELSIF current_setting('transaction_read_only')::boolean THEN
+		RAISE EXCEPTION '% cannot run in a read-only transaction', command USING ERRCODE = 'read_only_sql_transaction';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_check_primary(text) IS 'Error 25006 on a standby, and in a read-only transaction. For chpg_capture and chpg_history_purge.';
+
 CREATE FUNCTION _chpg_history_lock()
 RETURNS name
 LANGUAGE plpgsql VOLATILE
@@ -97,8 +115,8 @@ COMMENT ON FUNCTION _chpg_history_server(text) IS 'The name of the foreign serve
 
 /*
  * Days are those of UTC, whatever the session's time zone is.  Who is gone cannot
- * be asked any more, but may be back: one answer may lack a service.  What failed
- * comes last, so that it holds up nothing else.
+ * be asked any more, but may be back: one answer may lack a service.  Services that
+ * failed come last, and of these the windows that failed, so that they hold up nothing else.
  */
 CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
@@ -147,12 +165,13 @@ BEGIN
 		OR (c.status = 'ok' AND k.until = 'infinity'
 			AND w >= g.newest_end - settings.recapture * g.length
 			AND c.captured_at < g.newest_end + settings.settle))
-	ORDER BY c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
+	ORDER BY coalesce(bool_or(c.status = 'error' AND NOT l.lost) OVER (PARTITION BY k.service_id), false),
+		c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
 END
 $$;
 
 COMMENT ON FUNCTION chpg_history_due(text, text, text) IS
-'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first, those that failed before last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023 a grain, or a setting of the history, cannot be used, 42704 no such service, 55000 there is no history.';
+'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first; those of services that failed come after all others, the windows that failed last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023 a grain, or a setting of the history, cannot be used, 42704 no such service, 55000 there is no history.';
 
 CREATE FUNCTION _chpg_rate_limit(server text)
 RETURNS TABLE (requests integer, seconds double precision)
@@ -411,14 +430,31 @@ $$;
 COMMENT ON FUNCTION _chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
 'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if metric_bucket is off. For _chpg_capture_window.';
 
+CREATE FUNCTION _chpg_failure(state text, message text, detail text, hint text, context text)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, ''),
+		'context', substring(context FROM '^request [^\n]+'));
+END;
+
+COMMENT ON FUNCTION _chpg_failure(text, text, text, text, text) IS 'An error that was caught, with the request that it was about, for _chpg_raise.';
+
+CREATE FUNCTION _chpg_raise(state text, message text, detail text, hint text, context text)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'chpg_raise';
+
+COMMENT ON FUNCTION _chpg_raise(text, text, text, text, text) IS
+'Raises an error that was caught; detail, hint and context may be null. Its CONTEXT does not name the functions that it came from. For chpg_capture.';
+
 /*
  * What fails leaves the window as it was, and a word why; so does what is canceled,
  * or the next run would be held up by the same window.  Who had to wait for another
  * capture may find that it is done.
  */
 CREATE FUNCTION _chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
-	only_due boolean DEFAULT false)
-RETURNS text
+	only_due boolean DEFAULT false, OUT failure text, OUT fatal jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.cache_ttl = 0
@@ -427,34 +463,41 @@ DECLARE
 	state text;
 	message text;
 	detail text;
+	hint text;
+	context text;
 BEGIN
-	-- what cannot be used is no window's failure
-	PERFORM @extschema@._chpg_history_lock();
-	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
-			WHERE d.window_start = _chpg_capture_window.window_start AND NOT d.lost) THEN
-		RETURN NULL;
-	END IF;
+	BEGIN
+		PERFORM @extschema@._chpg_history_lock();
+		IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
+				WHERE d.window_start = _chpg_capture_window.window_start AND NOT d.lost) THEN
+			RETURN;
+		END IF;
+	EXCEPTION WHEN query_canceled OR OTHERS THEN
+		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+			hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
+		fatal := @extschema@._chpg_failure(state, message, detail, hint, context);
+		RETURN;
+	END;
 	BEGIN
 		IF grain = 'hour' THEN
 			PERFORM @extschema@._chpg_capture_metrics(service_id, window_start, window_end, server);
 		END IF;
 		PERFORM @extschema@._chpg_capture_patterns(service_id, grain, window_start, window_end, server);
-		RETURN NULL;
+		RETURN;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	END;
-	message := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'), 1000);
+	failure := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'), 1000);
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
-	VALUES (service_id, grain, window_start, window_end, 'error', message, 1, now())
+	VALUES (service_id, grain, window_start, window_end, 'error', failure, 1, now())
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 	SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
 		attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END;
-	RETURN message;
 END
 $$;
 
 COMMENT ON FUNCTION _chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
-'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why that failed, or null. 2 requests, and those of the metrics for an hour; 1 more for each further 500 patterns. For chpg_capture.';
+'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why the window failed, or what is wrong with the history (fatal), or nulls. 2 requests, and those of the metrics for an hour; 1 more for each further 500 patterns. For chpg_capture.';
 
 CREATE FUNCTION _chpg_capture_lost()
 RETURNS bigint
@@ -477,6 +520,7 @@ $$;
 COMMENT ON FUNCTION _chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
+/* A history that cannot be used is no reason to wait: the window that follows says so. */
 CREATE FUNCTION _chpg_capture_must_wait(server text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -487,6 +531,8 @@ BEGIN
 	RETURN EXISTS (SELECT FROM @extschema@._chpg_own_budget(@extschema@._chpg_history_server(server)) b
 		WHERE b.waiting > 0 OR b.free < least(@extschema@._chpg_history_setting('reserve'::text)::integer,
 			substring(b.rate_limit FROM '^[0-9]+')::integer));
+EXCEPTION WHEN OTHERS THEN
+	RETURN false;
 END
 $$;
 
@@ -515,6 +561,55 @@ $$;
 
 COMMENT ON FUNCTION _chpg_tell_progress(timestamptz, bigint, bigint) IS 'Tells how much is done, unless it was told less than a minute ago; returns when it was told last. For chpg_capture.';
 
+/* What is due is a list, for what reads it ends transactions meanwhile. */
+CREATE FUNCTION _chpg_capture_begin(grain text, service text, server text, max_windows integer,
+	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT failure jsonb)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state text;
+	message text;
+	detail text;
+	hint text;
+	context text;
+BEGIN
+	PERFORM @extschema@._chpg_history_check_primary('a capture');
+	PERFORM @extschema@._chpg_capture_services(server);
+	PERFORM @extschema@._chpg_history_check_service(service);
+	PERFORM @extschema@._chpg_history_prepare();
+	PERFORM @extschema@._chpg_capture_lost();
+	SELECT p.windows, p.requests, p.seconds INTO windows, requests, seconds
+	FROM @extschema@._chpg_history_plan(grain, service, @extschema@._chpg_history_server(server), max_windows) p
+	WHERE p.grain_due IS NULL;
+	due := (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.ordinality)
+		FROM @extschema@.chpg_history_due(grain, service, @extschema@._chpg_history_server(server)) WITH ORDINALITY d
+		WHERE NOT d.lost);
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+		hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
+	failure := @extschema@._chpg_failure(state, message, detail, hint, context);
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_capture_begin(text, text, text, integer) IS
+'Notes the services and what is lost, makes partitions, and returns what is due and what it takes; or what is wrong, of which nothing is kept. 1 request. For chpg_capture.';
+
+CREATE PROCEDURE _chpg_capture_commit()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	COMMIT;
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+END
+$$;
+
+COMMENT ON PROCEDURE _chpg_capture_commit() IS 'Commits, and begins a transaction in which nothing of the caller''s search_path is found. For chpg_capture.';
+
+/*
+ * A procedure that commits can have no search_path of its own, and a local one ends
+ * with each transaction.  Types are looked up before the first statement runs.
+ */
 CREATE PROCEDURE chpg_capture(
 	grain text DEFAULT NULL,
 	service text DEFAULT NULL,
@@ -523,41 +618,36 @@ CREATE PROCEDURE chpg_capture(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-	due record;
-	failure text;
-	first_failure text;
-	failures jsonb := '{}';
+	callers_path pg_catalog.text := pg_catalog.current_setting('search_path');
+	run pg_catalog.record;
+	due pg_catalog.record;
+	outcome pg_catalog.record;
+	wrong pg_catalog.jsonb;
+	first_failure pg_catalog.text;
+	failures pg_catalog.jsonb := '{}';
 	tried integer := 0;
 	failed integer := 0;
 	skipped integer := 0;
-	refused integer := 0;
-	canceled boolean := false;
+	api_failures integer := 0;
+	ended pg_catalog.text;
 	waits integer;
 	windows_left integer := 0;
-	plan record;
-	told timestamptz := pg_catalog.clock_timestamp();
+	told pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	CALL @extschema@._chpg_check_capture();
-	PERFORM @extschema@._chpg_capture_services(server);
-	PERFORM @extschema@._chpg_history_check_service(service);
-	COMMIT;
-	PERFORM @extschema@._chpg_capture_lost();
-	PERFORM @extschema@._chpg_history_prepare();
-	COMMIT;
-	SELECT p.windows, p.requests, p.seconds INTO plan
-	FROM @extschema@._chpg_history_plan(grain, service, @extschema@._chpg_history_server(server), max_windows) p
-	WHERE p.grain_due IS NULL;
-	-- with its type, so that no operator of another role suits better
-	IF plan.seconds > 60::double precision THEN
-		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', plan.windows, plan.requests, plan.seconds;
+	SELECT * INTO run FROM @extschema@._chpg_capture_begin(grain, service, server, max_windows);
+	wrong := run.failure;
+	CALL @extschema@._chpg_capture_commit();
+	IF wrong IS NULL AND run.seconds > 60 THEN
+		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', run.windows, run.requests, run.seconds;
 	END IF;
-	FOR due IN SELECT * FROM @extschema@.chpg_history_due(grain, service, @extschema@._chpg_history_server(server)) d
-			WHERE NOT d.lost LOOP
-		IF tried >= max_windows THEN
+	FOR due IN SELECT d.* FROM jsonb_to_recordset(run.due) d(service_id text, grain_due text, window_start timestamptz, window_end timestamptz) LOOP
+		IF ended IS NOT NULL OR tried >= max_windows THEN
 			windows_left := windows_left + 1;
 			CONTINUE;
 		END IF;
-		told := @extschema@._chpg_tell_progress(told, tried::bigint, plan.windows);
+		told := @extschema@._chpg_tell_progress(told, tried::bigint, run.windows);
 		-- a service that fails and fails is not asked for all that it lacks
 		IF (failures->>due.service_id)::integer >= 3 THEN
 			skipped := skipped + 1;
@@ -565,39 +655,47 @@ BEGIN
 		END IF;
 		waits := 0;
 		WHILE waits < 600 AND @extschema@._chpg_capture_must_wait(server) LOOP
-			COMMIT;
-			PERFORM pg_catalog.pg_sleep(0.1);
+			CALL @extschema@._chpg_capture_commit();
+			PERFORM pg_sleep(0.1);
 			waits := waits + 1;
 		END LOOP;
-		failure := @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server, true);
-		COMMIT;
+		SELECT * INTO outcome FROM @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server, true);
+		wrong := outcome.fatal;
+		EXIT WHEN wrong IS NOT NULL;
+		CALL @extschema@._chpg_capture_commit();
 		tried := tried + 1;
-		CONTINUE WHEN failure IS NULL;
+		-- refused by the budget, or failed: the API as a whole, where that goes on
+		api_failures := CASE WHEN outcome.failure ~ '^(53400|58000|08...):' THEN api_failures + 1 ELSE 0 END;
+		CONTINUE WHEN outcome.failure IS NULL;
 		failed := failed + 1;
-		first_failure := coalesce(first_failure, failure);
-		failures := pg_catalog.jsonb_set(failures, ARRAY[due.service_id], pg_catalog.to_jsonb(coalesce((failures->>due.service_id)::integer, 0) + 1));
-		refused := CASE WHEN failure LIKE '53400:%' THEN refused + 1 ELSE 0 END;
+		first_failure := coalesce(first_failure, outcome.failure);
+		failures := jsonb_set(failures, ARRAY[due.service_id], to_jsonb(coalesce((failures->>due.service_id)::integer, 0) + 1));
 		-- whoever cancels, or a timeout, means the run, not a window
-		canceled := failure LIKE '57014:%';
-		EXIT WHEN canceled OR refused = 3;
+		ended := CASE WHEN outcome.failure LIKE '57014:%' THEN 'It was canceled, which ended the run.'
+			WHEN api_failures = 3 THEN 'The API failed for three windows in a row, which ended the run.' END;
 	END LOOP;
-	IF windows_left > 0 THEN
+	IF wrong IS NOT NULL THEN
+		PERFORM @extschema@._chpg_raise(wrong->>'state', wrong->>'message', wrong->>'detail', wrong->>'hint', wrong->>'context');
+	END IF;
+	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
-			USING HINT = pg_catalog.format('A run captures %s at most: see its argument "max_windows".', max_windows);
+			USING HINT = format('A run captures %s at most: see its argument "max_windows".', max_windows);
+	ELSIF windows_left > 0 THEN
+		RAISE NOTICE '% windows are left to the next run', windows_left;
 	END IF;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
-			USING ERRCODE = CASE WHEN canceled THEN 'query_canceled' ELSE 'external_routine_exception' END,
-				DETAIL = pg_catalog.format('The first one: %s.%s%s', pg_catalog.rtrim(first_failure, '.'),
-					CASE WHEN skipped > 0 THEN pg_catalog.format(' %s more of services that failed three times were left alone.', skipped) END,
-					CASE WHEN canceled THEN ' It was canceled, which ended the run.' END),
+			USING ERRCODE = CASE WHEN ended LIKE 'It was canceled%' THEN 'query_canceled' ELSE 'external_routine_exception' END,
+				DETAIL = concat_ws(' ', format('The first one: %s.', rtrim(first_failure, '.')),
+					CASE WHEN skipped > 0 THEN format('%s more of services that failed three times were left alone.', skipped) END, ended),
 				HINT = 'The next run tries them again; see the view coverage of the history.';
 	END IF;
+	PERFORM set_config('search_path', callers_path, true);
 END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 42501 for roles that do not own the history.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. Where the API fails for three windows in a row, the run ends, and what it did not ask for stays due. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 25006 on a standby, 42501 for roles that do not own the history.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 
@@ -638,13 +736,15 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 DECLARE
-	place name := @extschema@._chpg_history_lock();
+	place name;
 	settings record;
 	expired name[];
 	part name;
 	hours_from timestamptz;
 	days_from timestamptz;
 BEGIN
+	PERFORM @extschema@._chpg_history_check_primary('a purge');
+	place := @extschema@._chpg_history_lock();
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	SELECT array_agg(e.relname ORDER BY e.upper, e.relname),
 		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'), coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
@@ -685,6 +785,6 @@ END
 $$;
 
 COMMENT ON FUNCTION chpg_history_purge() IS
-'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds are emptied, a NOTICE names them, and the next purge drops them. Sends no request. Errors: 22023 a setting of the history cannot be used, 42501 the caller does not own the history, 55000 there is no history.';
+'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds are emptied, a NOTICE names them, and the next purge drops them. Sends no request. Errors: 22023 a setting of the history cannot be used, 25006 on a standby, 42501 the caller does not own the history, 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION chpg_history_purge() FROM PUBLIC;

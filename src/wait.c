@@ -59,6 +59,7 @@ typedef struct Wait
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
 PG_FUNCTION_INFO_V1(chpg_check_capture);
+PG_FUNCTION_INFO_V1(chpg_raise);
 
 static bool
 has_attribute(TupleDesc tupdesc, const char *name, size_t length)
@@ -329,6 +330,41 @@ chpg_check_capture(PG_FUNCTION_ARGS)
 {
 	check_nonatomic(fcinfo, "chpg_capture",
 					"Call it on its own: psql -c \"SET ...\" -c \"CALL chpg_capture()\".");
+	PG_RETURN_VOID();
+}
+
+/* The text of an argument, or NULL. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+/*
+ * _chpg_raise(state, message, detail, hint, context)
+ *
+ * Raise an error that PL/pgSQL caught.  Its RAISE takes no null for what an error
+ * lacks, and no CONTEXT.
+ */
+Datum
+chpg_raise(PG_FUNCTION_ARGS)
+{
+	char	   *state = text_argument(fcinfo, 0);
+	char	   *message = text_argument(fcinfo, 1);
+	char	   *detail = text_argument(fcinfo, 2);
+	char	   *hint = text_argument(fcinfo, 3);
+	char	   *context = text_argument(fcinfo, 4);
+	int			code = ERRCODE_INTERNAL_ERROR;
+
+	if (state != NULL && strlen(state) == 5 &&
+		strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
+		code = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg_internal("%s", message ? message : "unknown error"),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0,
+			 context ? errcontext("%s", context) : 0));
 	PG_RETURN_VOID();
 }
 

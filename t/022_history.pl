@@ -150,6 +150,34 @@ wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget 
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends that, too');
 
+# An API that does not answer at all ends the run after three windows; one of which
+# some services do not, the next run asks for the others first.
+sub due_of { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE NOT lost AND $condition") }
+
+reset_emulator($url, services => 6, patterns => 5);
+forget();
+$node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
+my $left = due_of('true');
+fault($url, path => 'metrics|slowQueryPatterns', hang => JSON::PP::true);
+clear_journal($url);
+# three times two seconds; the list has to be answered within these
+my $ended = fails_with($node, q{SET chpg.request_timeout = '2s'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows\nDETAIL:  The first one: 08006: .* The API failed for three windows in a row, which ended the run\./, 'an API that hangs');
+like($ended, qr/NOTICE:  00000: @{[ $left - 3 ]} windows are left to the next run\n(?!HINT)/, 'says what is left');
+is(request_count($url), 1 + 3, 'and is asked for three windows');
+is(due_of('true'), $left, 'all of which stay due');
+clear_faults($url);
+forget();
+my @failing = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id LIMIT 3');
+my ($FAILING) = map { "service_id IN ($_)" } join ', ', map { "'$_'" } @failing;
+fault($url, path => '(' . join('|', @failing) . ')/slow', status => 500);
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows/, 'three services that fail');
+cmp_ok(due_of("NOT $FAILING"), '>', 3, 'keep a run from the others');
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d\d+ windows/, 'the next run');
+is(due_of("NOT $FAILING"), 0, 'captures the others first');
+clear_faults($url);
+reset_emulator($url, services => 2, patterns => 20);
+$node->safe_psql('postgres', "CALL chpg_capture(max_windows => 0); DELETE FROM kept.service WHERE valid_to < 'infinity'");
+
 # What is kept of a failure is one line, and not too long.
 forget();
 $node->safe_psql('postgres', q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' USING DETAIL = repeat(E'long\n', 1000); END $$; CREATE TRIGGER refuse BEFORE INSERT ON kept.query_text FOR EACH ROW EXECUTE FUNCTION public.refuse()});
@@ -158,17 +186,21 @@ is($node->safe_psql('postgres', q{SELECT length(error), error ~ '^P0001: refused
 $node->safe_psql('postgres', q{DROP FUNCTION public.refuse CASCADE});
 forget();
 
-# A timeout ends the run, but the window is noted, so that the next run begins with others.
+# A cancel ends the run, but the window is noted, so that the next run begins with others.
 forget();
 fault($url, path => "$one/slow", hang => JSON::PP::true);
-my $RUN = q{SET statement_timeout = '1s'; CALL chpg_capture('hour')};
-my ($due) = $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'");
-for my $run (1 .. 20)
+my $runner = open_session($node);
+my $runner_pid = in_session($runner, 'SELECT pg_backend_pid()');
+for my $run (1 .. 2)
 {
-	my (undef, undef, $error) = $node->psql('postgres', q{\\set VERBOSITY verbose} . "\n$RUN");
-	like($error, qr/ERROR:  57014: could not capture 1 of \d+ windows\nDETAIL:  The first one: 57014: canceling statement due to statement timeout\. It was canceled, which ended the run\./, 'a timeout') if $run == 1;
-	last if $node->safe_psql('postgres', "SELECT count(*) FROM kept.capture WHERE status = 'ok' AND service_id = '$other'") == $due;
+	clear_journal($url);
+	begin_in_session($runner, q{CALL chpg_capture('hour')});
+	wait_until(sub { grep { $_->{path} =~ m{\Q$one\E/slow} } @{ journal($url)->{requests} } }, 'a window hangs');
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($runner_pid)");
+	await_in_session($runner, qr/ERROR:  57014: could not capture 1 of \d+ windows\nDETAIL:  The first one: 57014: canceling statement due to user request\. It was canceled, which ended the run\./);
+	pass("run $run ends with its cancel");
 }
+$runner->quit;
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'"), 0, 'the other service loses nothing by it');
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
@@ -266,7 +298,8 @@ clear_journal($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 13)});
 @times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
 cmp_ok($times[-1] - $times[0], '>', 0.9 * 8, '13 windows take four periods');
-cmp_ok($times[-1] - $times[0], '<', 1.5 * 8, 'and not many more');
+# a machine under load adds to that; a window a period would be 24 s
+cmp_ok($times[-1] - $times[0], '<', 2 * 8, 'and not many more');
 
 # A run that takes long says so when it begins.
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/60s'); DELETE FROM more.capture WHERE grain = 'hour'});
@@ -286,7 +319,8 @@ $node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTI
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/0.1s'); DELETE FROM more.capture WHERE grain = 'hour'});
 my $started = time;
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2, server => 'chpg')});
-cmp_ok(time - $started, '<', 20, 'a capture does not wait for what there never is');
+# else it would wait a minute for each
+cmp_ok(time - $started, '<', 100, 'a capture does not wait for what there never is');
 $node->safe_psql('postgres', q{DROP SERVER other CASCADE; ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
 # Services that come and go

@@ -7,11 +7,21 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
-my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', <<'CONFIGURATION');
+timezone = 'UTC'
+shared_preload_libraries = 'chpg'
+chpg.cache_ttl = 0
+chpg.max_retries = 0
+CONFIGURATION
+$node->start;
 
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
@@ -29,5 +39,91 @@ cmp_ok($patterns, '>', 0, 'another superuser captures');
 is(sql($OWNERS), $owner, 'and owns nothing of it');
 sql('DROP OWNED BY deputy');
 is(sql('SELECT count(*) FROM kept.pattern'), $patterns, 'no month goes with who captured it');
+
+
+# Whatever stands in the caller's search_path, before pg_catalog too, is not run by a
+# capture: operators, functions, and the types of its variables.
+sql(q{CREATE SCHEMA evil;
+	CREATE FUNCTION evil.taken() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION evil.of(int4, int4) RETURNS boolean LANGUAGE sql AS 'SELECT evil.taken()';
+	CREATE FUNCTION evil.of(float8, int4) RETURNS boolean LANGUAGE sql AS 'SELECT evil.taken()';
+	CREATE FUNCTION evil.of(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT evil.taken()';
+	CREATE FUNCTION evil.plus(int4, int4) RETURNS int4 LANGUAGE sql AS 'SELECT evil.taken()::int4';
+	CREATE FUNCTION evil.item(jsonb, text) RETURNS text LANGUAGE sql AS 'SELECT evil.taken()::text';
+	CREATE FUNCTION evil.pg_sleep(double precision) RETURNS void LANGUAGE sql AS 'SELECT evil.taken()';
+	CREATE FUNCTION evil.format(text, VARIADIC "any") RETURNS text LANGUAGE internal AS 'text_format';
+	CREATE OPERATOR evil.+ (LEFTARG = int4, RIGHTARG = int4, FUNCTION = evil.plus);
+	CREATE OPERATOR evil.->> (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = evil.item);
+	CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.taken());
+	CREATE DOMAIN evil.jsonb AS pg_catalog.jsonb CHECK (evil.taken());
+	CREATE DOMAIN evil.timestamptz AS pg_catalog.timestamptz CHECK (evil.taken());
+	CREATE DOMAIN evil.int4 AS pg_catalog.int4 CHECK (evil.taken())});
+foreach my $types ('pg_catalog.int4, pg_catalog.int4', 'float8, pg_catalog.int4', 'pg_catalog.text, pg_catalog.text')
+{
+	my ($left, $right) = split /, /, $types;
+	sql(join ';', map { "CREATE OPERATOR evil.$_ (LEFTARG = $left, RIGHTARG = $right, FUNCTION = evil.of)" } qw(> >= < = <> ~ ~~));
+}
+fails_with($node, 'SET search_path = evil, pg_catalog; SELECT 1 + 1', 'P0001', qr/taken/, 'an operator that stands before those of pg_catalog');
+# three windows, one of which fails, some that are left, and a wait for the budget
+my $EVIL = 'SET search_path = evil, pg_catalog';
+my ($id) = split /\n/, sql('SELECT id FROM chpg_services() ORDER BY id');
+sql(q{TRUNCATE kept.capture, kept.pattern; ALTER SERVER chpg OPTIONS (SET rate_limit '6/1s')});
+fault($url, path => "$id/slow", status => 500, times => 1);
+my $said = fails_with($node, "$EVIL; CALL public.chpg_capture(max_windows => 3)", '38000', qr/could not capture 1 of 3 windows/, 'a capture with that path');
+like($said, qr/NOTICE:  00000: \d+ windows are left to the next run/, 'runs nothing of it');
+clear_faults($url);
+is(sql(q{SELECT string_agg(status, ' ' ORDER BY status) FROM kept.capture}), 'error ok ok', 'and captures');
+sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+is(sql(q{SET search_path = kept, pg_catalog, public; CALL chpg_capture(max_windows => 0); SHOW search_path}), 'kept, pg_catalog, public', 'the path of the caller stays');
+is(notices($node, q{SET search_path = kept, pg_catalog, public; DO $$ BEGIN CALL chpg_capture(max_windows => 1); RAISE NOTICE 'path: %, rows: %', current_setting('search_path'), (SELECT count(*) > 0 FROM capture); END $$}) =~ s/.*path: //sr, 'kept, pg_catalog, public, rows: t', 'also within the block that called it');
+sql('DROP SCHEMA evil CASCADE');
+
+# An error of a capture names the request, and few functions.
+sub context_of { my ($error) = @_; return $error =~ /^CONTEXT:  (.*?)\n(?:LOCATION|\z)/ms ? [ split /\n/, $1 ] : [] }
+sub is_brief
+{
+	my ($statement, $state, $message, $name, $on) = @_;
+	my $context = context_of(fails_with($on // $node, $statement, $state, $message, $name));
+	cmp_ok(scalar(@$context), '<=', 3, "$name: a short CONTEXT") or diag(join "\n", @$context);
+	return $context;
+}
+fault($url, path => 'postgres$', status => 500);
+like(is_brief('CALL chpg_capture()', '58000', qr/could not list the services: the API failed.*DETAIL:  The API says/s, 'an API that fails')->[0], qr{^request GET /v1/}, 'with the request');
+clear_faults($url);
+is_brief('BEGIN; CALL chpg_capture()', '25001', qr/cannot run inside a transaction block/, 'a transaction block');
+is_brief(q{CALL chpg_capture(service => 'no such')}, '42704', qr/service "no such" is not in the history.*HINT/s, 'a service that is not there');
+is_brief(q{CALL chpg_capture('minute')}, '22023', qr/invalid value for "grain": "minute".*HINT/s, 'a grain that is none');
+is_brief(q{CALL chpg_capture(server => 'no such')}, '42704', qr/server "no such" does not exist/, 'a server that is not there');
+is_brief('SET default_transaction_read_only = on; CALL chpg_capture()', '25006', qr/a capture cannot run in a read-only transaction/, 'a read-only transaction');
+sql(q{UPDATE kept.setting SET value = 'banana' WHERE name = 'reserve'});
+is_brief('CALL chpg_capture()', '22023', qr/invalid value for setting "reserve".*DETAIL.*HINT/s, 'a setting that cannot be used');
+sql(q{UPDATE kept.setting SET value = '3' WHERE name = 'reserve'});
+sql(q{TRUNCATE kept.capture});
+fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 1);
+clear_journal($url);
+my $session = open_session($node);
+begin_in_session($session, q{SET chpg.request_timeout = '60s'; CALL chpg_capture('hour')});
+wait_until(sub { grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} } }, 'a window is asked for');
+sql(q{UPDATE kept.setting SET value = 'banana' WHERE name = 'reserve'});
+sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%CALL chpg_capture(%' AND pid <> pg_backend_pid()});
+await_in_session($session, qr/could not capture 1 of 1 windows/);
+cmp_ok(scalar(@{ context_of("$session->{stderr}\n") }), '<=', 3, 'a cancel: a short CONTEXT');
+$session->quit;
+sql(q{UPDATE kept.setting SET value = '3' WHERE name = 'reserve'});
+sql('SELECT chpg_history_disable()');
+is_brief('CALL chpg_capture()', '55000', qr/there is no history.*HINT/s, 'no history');
+sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture('hour')});
+
+# A standby reads the history; who captures or purges there learns where that is done.
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+clear_journal($url);
+is_brief('CALL chpg_capture()', '25006', qr/a capture needs a primary\nDETAIL:  This server is a standby\./, 'a capture on a standby', $standby);
+is_brief('SELECT chpg_history_purge()', '25006', qr/a purge needs a primary\n/, 'a purge on a standby', $standby);
+is(request_count($url), 0, 'nothing is asked for that');
+is($standby->safe_psql('postgres', 'SELECT count(*) > 0 FROM kept.pattern_hour'), 't', 'the history can be read there');
+$standby->stop;
 
 done_testing();
