@@ -41,6 +41,7 @@ OBJS = \
 	src/fdw_values.o \
 	src/functions.o \
 	src/http.o \
+	src/inflate.o \
 	src/invocation.o \
 	src/json.o \
 	src/lifecycle.o \
@@ -83,8 +84,8 @@ SQL_FILES = \
 DATA_built = chpg--$(EXTVERSION).sql
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -DCHPG_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libcurl json-c)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcurl json-c)
+PG_CPPFLAGS = -DCHPG_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libcurl json-c zlib)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcurl json-c zlib)
 
 # The last ones are for PostgreSQL's own headers and macros.
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter \

@@ -9,8 +9,12 @@
  */
 #include "postgres.h"
 
+#include "ascii.h"
 #include "call.h"
 #include "quote.h"
+
+/* The last line of OpenMetrics */
+#define OPENMETRICS_END	"# EOF"
 
 /* A string member of the envelope, or NULL. */
 static char *
@@ -136,6 +140,76 @@ read_other(ChpgCall *call, const ChpgAnswer *answer)
 	chpg_call_fail(call, failure_of_answer(call), detail);
 }
 
+/* Does a text end with this, but for blanks and line ends after it? */
+static bool
+ends_with(const ChpgAnswer *answer, const char *end)
+{
+	size_t		length = strlen(end);
+	size_t		total = answer->length;
+
+	while (end[length - 1] != '\n' && total > length &&
+		   memchr(" \t\r\n", answer->body[total - 1], 4) != NULL)
+		total--;
+	return total >= length &&
+		memcmp(answer->body + total - length, end, length) == 0;
+}
+
+/*
+ * A text may be cut, here or on the other side of a proxy, and still be one.
+ * Whether this one is whole: CHPG_HTTP_ANSWERED, or what it is to be taken for,
+ * and why.  JSON shows that by itself.
+ */
+ChpgHttpOutcome
+chpg_call_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has_end,
+					const char **problem)
+{
+	const ChpgEndpoint *endpoint = call->question.endpoint;
+	const char *type = chpg_http_header(call->transfer, "Content-Type");
+	bool		is_openmetrics = type != NULL &&
+	chpg_starts_with_in_any_case(type, "application/openmetrics-text");
+
+	if (endpoint->rows != NULL || answer->status != 200 ||
+		(*endpoint->text_start == '\0' && ends_with(answer, OPENMETRICS_END)))
+		return CHPG_HTTP_ANSWERED;
+	if (is_openmetrics)
+	{
+		*problem = "The answer does not end with \"" OPENMETRICS_END "\"";
+		return CHPG_HTTP_BROKEN;
+	}
+	if (!has_end)
+	{
+		*problem = "The answer does not say where it ends, so that a part of it would look like all of it";
+		return CHPG_HTTP_MALFORMED;
+	}
+	/* A page of HTML is refused for what it is. */
+	if (answer->length == 0 || ends_with(answer, endpoint->text_end) ||
+		*answer->body == '<')
+		return CHPG_HTTP_ANSWERED;
+	*problem = *endpoint->text_start == '\0' ?
+		"The answer ends within a line" :
+		psprintf("The answer does not end with \"%s\"", endpoint->text_end);
+	return CHPG_HTTP_BROKEN;
+}
+
+/* A text, as it is. */
+static void
+read_text(ChpgCall *call, const ChpgAnswer *answer)
+{
+	const char *start = call->question.endpoint->text_start;
+
+	if (answer->status != 200)
+		chpg_call_fail(call, FAILURE_MALFORMED,
+					   "Only an answer with HTTP status 200 has all of it.");
+	else if (strncmp(answer->body, start, strlen(start)) != 0)
+		chpg_call_fail(call, FAILURE_MALFORMED,
+					   psprintf("The answer does not begin with \"%s\".", start));
+	else
+	{
+		call->text = chpg_json_convert(answer->body, answer->length);
+		call->state = CALL_SUCCEEDED;
+	}
+}
+
 /* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
 void
 chpg_call_read(ChpgCall *call, const ChpgAnswer *answer)
@@ -150,16 +224,7 @@ chpg_call_read(ChpgCall *call, const ChpgAnswer *answer)
 	call->by_api = false;
 	if (ok && call->question.endpoint->rows == NULL)
 	{
-		const char *start = call->question.endpoint->text_start;
-
-		if (strncmp(answer->body, start, strlen(start)) != 0)
-		{
-			chpg_call_fail(call, FAILURE_MALFORMED,
-						   psprintf("The answer does not begin with \"%s\".", start));
-			return;
-		}
-		call->text = chpg_json_convert(answer->body, answer->length);
-		call->state = CALL_SUCCEEDED;
+		read_text(call, answer);
 		return;
 	}
 	rc = chpg_json_parse(call->context, answer->body, answer->length,

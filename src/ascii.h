@@ -60,4 +60,15 @@ chpg_same_in_any_case(const char *a, const char *b)
 	return *a == *b;
 }
 
+static inline bool
+chpg_starts_with_in_any_case(const char *text, const char *start)
+{
+	while (*start != '\0' && chpg_to_lower(*text) == chpg_to_lower(*start))
+	{
+		text++;
+		start++;
+	}
+	return *start == '\0';
+}
+
 #endif							/* CHPG_ASCII_H */

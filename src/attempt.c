@@ -237,14 +237,15 @@ consider_retry(ChpgCall *call, double retry_after)
 }
 
 static void
-count_outcome(ChpgCall *call, const ChpgHttpResponse *response)
+count_outcome(ChpgCall *call, const ChpgHttpResponse *response,
+			  ChpgHttpOutcome outcome)
 {
 	ChpgCounters counters = {0};
 	int64	   *values = counters.values;
 
-	if (response->outcome == CHPG_HTTP_MALFORMED)
+	if (outcome == CHPG_HTTP_MALFORMED)
 		values[CHPG_FAILED] = 1;
-	else if (response->outcome != CHPG_HTTP_ANSWERED)
+	else if (outcome != CHPG_HTTP_ANSWERED)
 		values[chpg_http_sent(call->transfer) ? CHPG_BROKEN : CHPG_UNSENT] = 1;
 	else if (response->status == 429)
 		values[CHPG_RATE_LIMITED] = 1;
@@ -286,14 +287,19 @@ static void
 settle(ChpgCall *call, const ChpgHttpResponse *response)
 {
 	MemoryContext caller = MemoryContextSwitchTo(call->context);
-	bool		answered = response->outcome == CHPG_HTTP_ANSWERED;
+	ChpgHttpOutcome outcome = response->outcome;
+	const char *problem = response->error;
+	bool		answered;
 	ChpgAnswer	answer = {
 		.status = response->status,
 		.body = unconstify(char *, response->body),
 		.length = response->length
 	};
 
-	count_outcome(call, response);
+	if (outcome == CHPG_HTTP_ANSWERED)
+		outcome = chpg_call_check_end(call, &answer, response->has_end, &problem);
+	answered = outcome == CHPG_HTTP_ANSWERED;
+	count_outcome(call, response, outcome);
 	if (call->write)
 		chpg_key_changed(call->question.connection);
 	if (answered)
@@ -303,9 +309,9 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 		call->status = response->status;
 		call->request_id = NULL;
 		call->by_api = false;
-		chpg_call_fail(call, chpg_failure_of_outcome(call, response->outcome),
+		chpg_call_fail(call, chpg_failure_of_outcome(call, outcome),
 					   psprintf("%s.", chpg_quote_remote(&call->question,
-														 pstrdup(response->error))));
+														 pstrdup(problem))));
 	}
 	if (call->state == CALL_SUCCEEDED)
 		chpg_key_accept(call->question.connection);

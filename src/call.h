@@ -120,6 +120,9 @@ extern void chpg_call_resume(ChpgCall *call);
 /* End the call, by an answer, or as failed; the detail is a sentence or NULL. */
 extern void chpg_call_read(ChpgCall *call, const ChpgAnswer *answer);
 extern void chpg_call_fail(ChpgCall *call, Failure failure, const char *detail);
+extern ChpgHttpOutcome chpg_call_check_end(const ChpgCall *call,
+										   const ChpgAnswer *answer, bool has_end,
+										   const char **problem);
 extern Failure chpg_failure_of_outcome(const ChpgCall *call,
 									   ChpgHttpOutcome outcome);
 

@@ -91,6 +91,7 @@ typedef struct ChpgEndpoint
 	bool		fleet;			/* all services may be read at once */
 	bool		acknowledges;	/* the answer may come without a result */
 	const char *text_start;		/* what a text begins with, if rows is NULL */
+	const char *text_end;		/* what it ends with, unless it is empty */
 	int			page_size;		/* the most rows of one answer; 0: not paged */
 	int			max_window;		/* seconds that one request covers; 0: any */
 	int			max_points;		/* buckets that one request covers; 0: any */

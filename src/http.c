@@ -21,8 +21,10 @@
 #include <curl/curl.h>
 #include <signal.h>
 
+#include "ascii.h"
 #include "compat.h"
 #include "http.h"
+#include "inflate.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "sockets.h"
@@ -52,12 +54,16 @@ struct ChpgTransfer
 	size_t		allocated;
 	size_t		max_size;
 	size_t		header_size;
+	bool		in_head;		/* of an answer whose headers have not ended */
+	ChpgInflate *inflate;		/* for a compressed body, once it begins */
+	bool		has_body;		/* it has begun */
 	bool		sent;			/* the request was, or is about to be */
 	bool		held;			/* it must not be sent now */
 	bool		stopped;		/* ... which ended the transfer */
 	int64		began;			/* when the answer began, or 0 */
 	bool		too_large;
 	bool		out_of_memory;
+	const char *malformed;		/* what is wrong with the answer, or NULL */
 	char		error[CURL_ERROR_SIZE];
 	MemoryContext context;
 	MemoryContextCallback callback;
@@ -98,23 +104,82 @@ append_body(ChpgTransfer *transfer, const char *data, size_t length)
 	return true;
 }
 
+/* Take some of the body, decompressed; false if there is too much of it. */
+static bool
+take_body(const char *data, size_t length, void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+
+	if (length > transfer->max_size - transfer->length)
+		transfer->too_large = true;
+	else if (!append_body(transfer, data, length))
+		transfer->out_of_memory = true;
+	return !transfer->too_large && !transfer->out_of_memory;
+}
+
+/* The value of a header of the answer, or NULL; belongs to libcurl. */
+static const char *
+header_value(const ChpgTransfer *transfer, const char *name)
+{
+	struct curl_header *header;
+
+	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
+						 &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+static ChpgCoding
+coding(const ChpgTransfer *transfer)
+{
+	return chpg_content_coding(header_value(transfer, "Content-Encoding"));
+}
+
+/* Look at how the body is coded before the first of it is taken. */
+static bool
+begin_body(ChpgTransfer *transfer)
+{
+	transfer->has_body = true;
+	switch (coding(transfer))
+	{
+		case CHPG_CODING_NONE:
+			break;
+		case CHPG_CODING_GZIP:
+		case CHPG_CODING_DEFLATE:
+			transfer->inflate = chpg_inflate_create(coding(transfer));
+			transfer->out_of_memory = transfer->inflate == NULL;
+			break;
+		case CHPG_CODING_UNKNOWN:
+			transfer->malformed = "The answer is compressed in an unknown way";
+			break;
+	}
+	return !transfer->out_of_memory && transfer->malformed == NULL;
+}
+
 static size_t
 on_body(char *data, size_t size, size_t count, void *arg)
 {
 	ChpgTransfer *transfer = (ChpgTransfer *) arg;
 	size_t		length = size * count;
 
-	if (length > transfer->max_size - transfer->length)
-	{
-		transfer->too_large = true;
+	if (!transfer->has_body && !begin_body(transfer))
 		return 0;
-	}
-	if (!append_body(transfer, data, length))
+	if (transfer->inflate == NULL)
+		return take_body(data, length, transfer) ? length : 0;
+	switch (chpg_inflate(transfer->inflate, data, length, take_body, transfer))
 	{
-		transfer->out_of_memory = true;
-		return 0;
+		case CHPG_INFLATE_OK:
+			return length;
+		case CHPG_INFLATE_MALFORMED:
+			transfer->malformed = "The compressed answer is damaged";
+			break;
+		case CHPG_INFLATE_NO_MEMORY:
+			transfer->out_of_memory = true;
+			break;
+		case CHPG_INFLATE_STOPPED:
+			break;				/* take_body() has noted why */
 	}
-	return length;
+	return 0;
 }
 
 static size_t
@@ -127,6 +192,10 @@ on_header(char *data, size_t size, size_t count, void *arg)
 		transfer->began = chpg_now();
 		answer_began = true;
 	}
+	if (size * count >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		transfer->in_head = true;
+	else if (size * count <= 2)
+		transfer->in_head = false;	/* the empty line */
 	transfer->header_size += size * count;
 	if (transfer->header_size > MAX_HEADER_SIZE)
 	{
@@ -287,6 +356,7 @@ release_transfer(void *arg)
 	curl_slist_free_all(transfer->headers);
 	restore_signals(&save);
 	free(transfer->body);
+	chpg_inflate_free(transfer->inflate);
 	if (transfer->reserved)
 		ReleaseExternalFD();
 	if (transfer->attached)
@@ -294,6 +364,7 @@ release_transfer(void *arg)
 	transfer->easy = NULL;
 	transfer->headers = NULL;
 	transfer->body = NULL;
+	transfer->inflate = NULL;
 	transfer->reserved = false;
 	transfer->attached = false;
 }
@@ -366,7 +437,6 @@ set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_TIME));
 	check_option(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
 								  (long) CURL_HTTP_VERSION_2TLS));
-	check_option(curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, ""));
 	check_option(curl_easy_setopt(easy, CURLOPT_USERAGENT,
 								  "chpg/" CHPG_VERSION " PostgreSQL/" PG_MAJORVERSION));
 	if (request->fresh)
@@ -394,6 +464,7 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
 	check_option(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
 	append_header(transfer, "Accept: application/json, */*;q=0.5");
+	append_header(transfer, "Accept-Encoding: " CHPG_CONTENT_CODINGS);
 	if (request->body != NULL)
 	{
 		append_header(transfer, "Content-Type: application/json");
@@ -490,6 +561,8 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 		return CHPG_HTTP_TOO_LARGE;
 	if (transfer->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
 		return transfer->sent ? CHPG_HTTP_BROKEN : CHPG_HTTP_FAILED;
+	if (transfer->malformed != NULL)
+		return CHPG_HTTP_MALFORMED;
 	switch (rc)
 	{
 		case CURLE_OK:
@@ -500,7 +573,6 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 			return CHPG_HTTP_UNTRUSTED;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_WEIRD_SERVER_REPLY:
-		case CURLE_BAD_CONTENT_ENCODING:
 			return CHPG_HTTP_MALFORMED;
 		default:
 			break;
@@ -534,27 +606,64 @@ clean_text(char *text)
  * date.  Anything else asks for nothing.
  */
 static int64
-retry_after(ChpgTransfer *transfer)
+retry_after(const ChpgTransfer *transfer)
 {
-	struct curl_header *header;
+	const char *value = header_value(transfer, "Retry-After");
 	curl_off_t	seconds = 0;
 	size_t		length;
 
-	if (curl_easy_header(transfer->easy, "Retry-After", 0, CURLH_HEADER, -1,
-						 &header) != CURLHE_OK)
+	if (value == NULL)
 		return 0;
-	length = strlen(header->value);
-	if (strspn(header->value, "0123456789") != length &&
-		(length < 4 || strcmp(header->value + length - 4, " GMT") != 0 ||
-		 curl_getdate(header->value, NULL) == -1))
+	length = strlen(value);
+	if (strspn(value, "0123456789") != length &&
+		(length < 4 || strcmp(value + length - 4, " GMT") != 0 ||
+		 curl_getdate(value, NULL) == -1))
 		return 0;
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &seconds);
 	return (int64) seconds;
 }
 
+/*
+ * libcurl takes some answers that end too early for whole ones.  What is missing
+ * of one that it has no complaint about, or NULL.
+ */
+static const char *
+missing_part(const ChpgTransfer *transfer, int status)
+{
+	if (transfer->in_head)
+		return "The connection was closed within the headers";
+	if (transfer->inflate != NULL ?
+		!chpg_inflate_ended(transfer->inflate) :
+		!transfer->has_body && status == 200 &&
+		coding(transfer) != CHPG_CODING_NONE)
+		return "The compressed answer lacks its end";
+	return NULL;
+}
+
+/*
+ * Did the answer say where it ends?  If not, it ends with the connection, and a
+ * part of it looks like a whole one.
+ */
+static bool
+has_end(const ChpgTransfer *transfer)
+{
+	curl_off_t	announced = -1;
+	long		version = 0;
+	const char *transfer_encoding = header_value(transfer, "Transfer-Encoding");
+
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+							 &announced);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	return announced >= 0 || version >= CURL_HTTP_VERSION_2_0 ||
+		transfer->inflate != NULL ||
+		(transfer_encoding != NULL &&
+		 chpg_same_in_any_case(transfer_encoding, "chunked"));
+}
+
 static void
 finish(ChpgTransfer *transfer, CURLcode rc)
 {
+	const char *problem = NULL;
 	ChpgHttpResponse *response = &transfer->response;
 	long		status = 0;
 	curl_off_t	body_size = 0;
@@ -568,15 +677,25 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	response->wire_size = body_size + header_size;
 	response->connections = (int) connections;
 	response->outcome = classify(transfer, rc);
+	response->has_end = has_end(transfer);
 	response->status = (int) status;
 	response->retry_after = retry_after(transfer);
 	response->body = transfer->body ? transfer->body : "";
 	response->length = transfer->length;
-	if (rc != CURLE_OK)
+	if (rc == CURLE_OK)
 	{
-		if (rc == CURLE_ABORTED_BY_CALLBACK)
-			strlcpy(transfer->error, "The connection was closed without an answer",
-					sizeof(transfer->error));
+		problem = missing_part(transfer, (int) status);
+		if (problem != NULL)
+			response->outcome = CHPG_HTTP_BROKEN;
+	}
+	else if (transfer->malformed != NULL)
+		problem = transfer->malformed;
+	else if (rc == CURLE_ABORTED_BY_CALLBACK)
+		problem = "The connection was closed without an answer";
+	if (rc != CURLE_OK || problem != NULL)
+	{
+		if (problem != NULL)
+			strlcpy(transfer->error, problem, sizeof(transfer->error));
 		else if (transfer->error[0] == '\0')
 			strlcpy(transfer->error, curl_easy_strerror(rc),
 					sizeof(transfer->error));
@@ -687,13 +806,12 @@ chpg_http_response(ChpgTransfer *transfer)
 char *
 chpg_http_header(ChpgTransfer *transfer, const char *name)
 {
-	struct curl_header *header;
+	const char *header = header_value(transfer, name);
 	char	   *value;
 
-	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
-						 &header) != CURLHE_OK)
+	if (header == NULL)
 		return NULL;
-	value = pstrdup(header->value);
+	value = pstrdup(header);
 	clean_text(value);
 	return value;
 }

@@ -52,6 +52,8 @@ typedef struct ChpgHttpResponse
 {
 	ChpgHttpOutcome outcome;
 	int			status;			/* HTTP status, or 0 */
+	bool		has_end;		/* it said where it ends, by a length or
+								 * otherwise */
 	int64		retry_after;	/* seconds that Retry-After asks for, or 0 */
 	const char *body;			/* NUL-terminated; belongs to the transfer */
 	size_t		length;

@@ -6,6 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use IO::Select;
 use IO::Uncompress::Gunzip qw(gunzip);
+use IO::Uncompress::Inflate qw(inflate);
 use JSON::PP               qw(decode_json);
 use MIME::Base64           qw(encode_base64);
 use Test::More;
@@ -132,6 +133,38 @@ subtest 'compression' => sub {
 	is($answer->{headers}{'content-encoding'}, 'gzip', 'header');
 	gunzip(\$answer->{content} => \my $text);
 	is(scalar @{ decode_json($text)->{result} }, 6, 'body');
+
+	$emulator->fault(encoding => 'deflate');
+	$answer = $emulator->get($list);
+	is($answer->{headers}{'content-encoding'}, 'deflate', 'deflate: header');
+	inflate(\$answer->{content} => \$text);
+	is(scalar @{ decode_json($text)->{result} }, 6, 'deflate: body');
+};
+
+subtest 'cut short' => sub {
+	$emulator->fault(body => "a 1\nb 2\n", cut => 5);
+	my $answer = $emulator->get($list);
+	is($answer->{content}, "a 1\nb", 'cut');
+	is($answer->{headers}{'content-length'}, 5, 'with the length of what is left');
+
+	$emulator->fault(encoding => 'gzip', cut => 40);
+	$answer = $emulator->get($list);
+	is(length $answer->{content}, 40, 'cut after compression');
+	is($answer->{headers}{'content-length'}, 40, 'with the length of that');
+
+	$emulator->fault(body => 'abc', close_delimited => \1);
+	my ($head, $body, $error) = raw($list);
+	unlike($head, qr/^(?:content-length|transfer-encoding)/im, 'no length');
+	like($head, qr/^connection: close\r/im, 'the connection is the end');
+	is("$body|$error", 'abc|', 'closed after the body');
+	$emulator->fault(body => 'abc', close_delimited => \1, truncate => 2);
+	($head, $body, $error) = raw($list);
+	is("$body|$error", 'ab|', 'closed within the body');
+
+	$emulator->fault(close_in_head => \1);
+	($head, $body, $error) = raw($list);
+	like($head, qr{\AHTTP/1\.1 200 OK\r\n.*\r\nContent-Le\z}s, 'amid the headers');
+	is("$body|$error", '|', 'closed there');
 };
 
 subtest 'oversize' => sub {
@@ -215,6 +248,8 @@ bad_fault('{"status":100}', qr/status/);
 bad_fault('{"oversize_bytes":1}', qr/at least/);
 bad_fault('{"encoding":"br"}', qr/gzip/);
 bad_fault('{"reset":"after"}', qr/before/);
+bad_fault('{"cut":5,"oversize_bytes":5000}', qr/exclude/);
+bad_fault('{"close_delimited":true,"chunked":true}', qr/exclude/);
 bad_fault('{"patch":{"a":1},"body":"x"}', qr/real answer/);
 bad_fault('{"latency_ms":"x"}', qr/latency_ms/);
 

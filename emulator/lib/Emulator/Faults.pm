@@ -29,6 +29,9 @@ my %FIELDS = (
 	oversize_bytes => \&_oversize,
 	chunked => \&_flag,
 	truncate => \&_count,
+	cut => \&_count,
+	close_delimited => \&_flag,
+	close_in_head => \&_flag,
 	garbage => \&_flag,
 	drip_ms => \&_number,
 	reset => \&_moment,
@@ -38,8 +41,8 @@ my %FIELDS = (
 	redirect => \&_string);
 
 my @ACTIONS = qw(latency_ms status headers content_type body body_base64
-  patch encoding oversize_bytes chunked truncate garbage drip_ms reset close
-  hang redirect);
+  patch encoding oversize_bytes chunked truncate cut close_delimited
+  close_in_head garbage drip_ms reset close hang redirect);
 
 # What decides alone what becomes of a request
 my @EXCLUSIVE =
@@ -173,6 +176,10 @@ sub _check_together
 	  if exists $fault->{truncate} && exists $fault->{reset};
 	die "\"oversize_bytes\" and \"drip_ms\" exclude each other\n"
 	  if exists $fault->{oversize_bytes} && exists $fault->{drip_ms};
+	die "\"oversize_bytes\" and \"cut\" exclude each other\n"
+	  if exists $fault->{oversize_bytes} && exists $fault->{cut};
+	die "\"close_delimited\" and \"chunked\" exclude each other\n"
+	  if exists $fault->{close_delimited} && exists $fault->{chunked};
 	return;
 }
 
@@ -232,7 +239,8 @@ sub _flag
 sub _encoding
 {
 	my ($name, $value) = @_;
-	die "$name: only \"gzip\"\n" if ($value // '') ne 'gzip';
+	die "$name: \"gzip\" or \"deflate\"\n"
+	  if ($value // '') !~ /\A(?:gzip|deflate)\z/;
 	return $value;
 }
 

@@ -4,10 +4,9 @@ package Emulator::Wire;
 use strict;
 use warnings;
 
-use Compress::Raw::Zlib qw(Z_OK WANT_GZIP);
+use Compress::Raw::Zlib qw(Z_OK MAX_WBITS WANT_GZIP);
 use Mojo::IOLoop;
-use Mojo::Util qw(gzip);
-use Socket     qw(SOL_SOCKET SO_LINGER);
+use Socket qw(SOL_SOCKET SO_LINGER);
 
 # How much of an oversized answer is made at a time
 my $BLOCK = 65536;
@@ -31,25 +30,29 @@ sub send_whole
 sub send_faulty
 {
 	my ($tx, $answer, $fault) = @_;
+	return _part_of_head($tx, $answer) if $fault->{close_in_head};
 	_head($tx, $answer);
-	$tx->res->headers->content_encoding('gzip') if $fault->{encoding};
+	$tx->res->headers->content_encoding($fault->{encoding})
+	  if $fault->{encoding};
 	my $source =
 	  $fault->{oversize_bytes}
 	  ? _oversized($fault, $answer->{body})
 	  : _from_string($fault, $answer->{body});
 	my ($length, $next) = @$source;
-	$tx->res->headers->content_length($length)
-	  if defined $length && !$fault->{chunked};
+	my $announced =
+	  defined $length && !$fault->{chunked} && !$fault->{close_delimited};
+	$tx->res->headers->content_length($length) if $announced;
+	$tx->res->headers->connection('close') if $fault->{close_delimited};
 
 	my $limit = $fault->{truncate};
 	$limit = defined $length ? int($length / 2) : 1024
 	  if ($fault->{reset} // '') eq 'mid';
-	my $chunked = !defined $length || $fault->{chunked};
 	my $plan = {
 		next => defined $limit ? _limited($next, $limit) : $next,
-		write => $chunked ? 'write_chunk' : 'write',
+		write => $announced || $fault->{close_delimited} ? 'write' : 'write_chunk',
 		pause => ($fault->{drip_ms} // 0) / 1000,
-		end => defined $fault->{truncate} ? \&hang_up
+		end => defined $fault->{truncate} || $fault->{close_delimited}
+		? \&hang_up
 		: $fault->{reset} ? \&reset_connection
 		:                   undef
 	};
@@ -80,6 +83,18 @@ sub reset_connection
 	$handle->isa('IO::Socket::SSL')
 	  ? $handle->close(SSL_no_shutdown => 1)
 	  : $handle->close;
+	return;
+}
+
+# The status line and some headers, then the end of the connection
+sub _part_of_head
+{
+	my ($tx, $answer) = @_;
+	my $stream = Mojo::IOLoop->stream($tx->connection) or return;
+	my $type = $answer->{content_type} // 'application/json';
+	$stream->write(
+		"HTTP/1.1 $answer->{status} OK\r\nContent-Type: $type\r\nContent-Le" =>
+		  sub { hang_up($tx) });
 	return;
 }
 
@@ -140,7 +155,16 @@ sub _end
 sub _from_string
 {
 	my ($fault, $body) = @_;
-	$body = gzip($body) if $fault->{encoding};
+	if ($fault->{encoding})
+	{
+		my $compressed = _compressed($fault->{encoding}, _once($body));
+		$body = '';
+		while (defined(my $piece = $compressed->()))
+		{
+			$body .= $piece;
+		}
+	}
+	$body = substr $body, 0, $fault->{cut} if defined $fault->{cut};
 	my $size = $fault->{drip_ms} ? 1 : length $body;
 	my $offset = 0;
 	return [
@@ -177,15 +201,24 @@ sub _oversized
 		undef $left if $left < 0;
 		return $block;
 	};
-	return [ undef, _compressed($next) ] if $fault->{encoding};
+	return [ undef, _compressed($fault->{encoding}, $next) ]
+	  if $fault->{encoding};
 	return [ $fault->{oversize_bytes}, $next ];
+}
+
+# A source of one piece
+sub _once
+{
+	my ($piece) = @_;
+	my @pieces = ($piece);
+	return sub { return shift @pieces };
 }
 
 sub _compressed
 {
-	my ($next) = @_;
+	my ($encoding, $next) = @_;
 	my ($deflate, $status) = Compress::Raw::Zlib::Deflate->new(
-		-WindowBits => WANT_GZIP,
+		-WindowBits => $encoding eq 'gzip' ? WANT_GZIP : MAX_WBITS,
 		-AppendOutput => 1);
 	die "deflate: $status\n" if $status != Z_OK;
 	return sub {
