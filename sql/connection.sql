@@ -45,7 +45,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_connect';
 
 COMMENT ON FUNCTION chpg_connect(text, text, text, text, text) IS
-'Checks an API key against the API, then creates or updates the server and the caller''s user mapping that hold it. Sends 1 request. Needs USAGE on the foreign-data wrapper chpg to create the server; with USAGE on an existing server, only the mapping changes. Errors: 28000 the key is not accepted, 42501 no USAGE, 55000 the server belongs to another organization. Keeps the secret out of the log and pg_stat_activity; rotate a key by calling it again.';
+'Checks an API key against the API, then creates or updates the server and the caller''s user mapping that hold it. Sends 1 request. Needs USAGE on the foreign-data wrapper chpg to create the server; with USAGE on an existing server, only the mapping changes. Errors: 28000 the key is not accepted, 42501 no USAGE, 55000 the server belongs to another organization. Keeps the secret out of the log and pg_stat_activity; rotate a key by calling it again: statements that wait for the request budget take the new key, too.';
 
 CREATE FUNCTION chpg_disconnect(server text DEFAULT NULL)
 RETURNS void

@@ -189,14 +189,34 @@ has_time(ChpgCall *call, int64 due)
 	return false;
 }
 
+/*
+ * The key may have been rotated since the statement began: the call then starts
+ * anew with the new one, which has a budget and answers of its own.
+ */
+static bool
+renew_key(ChpgCall *call)
+{
+	ChpgConnection *renewed = chpg_connection_renew(call->question.connection);
+
+	if (renewed == NULL)
+		return false;
+	chpg_call_leave_flight(call);
+	chpg_budget_leave(false);
+	call->question.connection = renewed;
+	call->looked_up = false;
+	return true;
+}
+
 /* Send a request, or say when to try again. */
 static int64
 try_to_send(ChpgCall *call)
 {
 	int64		due;
-	int64		look = chpg_budget_take(call->question.connection, &call->grant,
-										&due);
+	int64		look;
 
+	if (renew_key(call))
+		return chpg_now();
+	look = chpg_budget_take(call->question.connection, &call->grant, &due);
 	if (look == 0)
 	{
 		if (chpg_call_look_again(call))

@@ -27,6 +27,7 @@
 #include "resources.h"
 #include "settings.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -529,10 +530,10 @@ chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 }
 
 static void
-set_mapped_key(ChpgConnection *connection, List *given)
+set_mapped_key(ChpgConnection *connection, const UserMapping * mapping)
 {
-	char	   *key_id = chpg_get_option(given, "key_id");
-	char	   *key_secret = chpg_get_option(given, "key_secret");
+	char	   *key_id = chpg_get_option(mapping->options, "key_id");
+	char	   *key_secret = chpg_get_option(mapping->options, "key_secret");
 
 	if (key_id == NULL || key_secret == NULL)
 		ereport(ERROR,
@@ -541,6 +542,9 @@ set_mapped_key(ChpgConnection *connection, List *given)
 						connection->server,
 						key_id == NULL ? "key_id" : "key_secret"),
 				 errhint("Use ALTER USER MAPPING ... OPTIONS (ADD ...).")));
+	connection->server_id = mapping->serverid;
+	connection->user_id = mapping->userid;
+	connection->mapping_id = mapping->umid;
 	chpg_connection_set_key(connection, key_id, key_secret);
 }
 
@@ -572,10 +576,54 @@ chpg_connection_for(const ForeignServer *server, Oid userid)
 				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
 						 quote_literal_cstr(server->servername))));
 	}
-	connection->server_id = server->serverid;
-	set_mapped_key(connection,
-				   GetUserMapping(userid, server->serverid)->options);
+	set_mapped_key(connection, GetUserMapping(userid, server->serverid));
 	return connection;
+}
+
+/* Does a request go the same way to the same place? */
+static bool
+is_same_address(const ChpgConnection *a, const ChpgConnection *b)
+{
+	const char *options[][2] = {
+		{a->api_url, b->api_url},
+		{a->ca_file, b->ca_file},
+		{a->proxy, b->proxy}
+	};
+
+	for (int i = 0; i < lengthof(options); i++)
+	{
+		const char *left = options[i][0] ? options[i][0] : "";
+		const char *right = options[i][1] ? options[i][1] : "";
+
+		if (strcmp(left, right) != 0)
+			return false;
+	}
+	return true;
+}
+
+ChpgConnection *
+chpg_connection_renew(const ChpgConnection *connection)
+{
+	ForeignServer *server;
+	ChpgConnection *present;
+	ChpgConnection *renewed;
+
+	if (!OidIsValid(connection->mapping_id))
+		return NULL;
+	AcceptInvalidationMessages();
+	server = GetForeignServerExtended(connection->server_id, FSV_MISSING_OK);
+	if (server == NULL || !has_mapping(server->serverid, connection->user_id))
+		return NULL;
+	present = chpg_connection_for(server, connection->user_id);
+	if (present->mapping_id != connection->mapping_id ||
+		!is_same_address(present, connection) ||
+		memcmp(present->identity, connection->identity,
+			   sizeof(present->identity)) == 0)
+		return NULL;
+	renewed = palloc(sizeof(ChpgConnection));
+	*renewed = *connection;
+	chpg_connection_set_key(renewed, present->key_id, present->key_secret);
+	return renewed;
 }
 
 ChpgConnection *

@@ -26,6 +26,9 @@ typedef struct ChpgConnection
 {
 	char	   *server;			/* name of the server */
 	Oid			server_id;		/* invalid if it is not made yet */
+	Oid			user_id;		/* whose mapping has the key, and that
+								 * mapping; */
+	Oid			mapping_id;		/* invalid if the key is from none */
 	char	   *api_url;		/* without a trailing slash or "/v1" */
 	char	   *organization_id;	/* NULL until discovered */
 	char	   *ca_file;		/* NULL: the system's CAs */
@@ -53,6 +56,13 @@ extern ChpgConnection *chpg_connection_get(const char *server);
  * but cannot get one without it.
  */
 extern ChpgConnection *chpg_connection_for(const ForeignServer *server, Oid userid);
+
+/*
+ * The same connection with the key that its user mapping has now, palloc'd; NULL
+ * if the key is still the same, the mapping is gone, or the server's address is
+ * another: a key is sent only where it was meant to go.
+ */
+extern ChpgConnection *chpg_connection_renew(const ChpgConnection *connection);
 
 /* The server that chpg_connection_get() would use. */
 extern ForeignServer *chpg_connection_server(const char *server);
