@@ -28,12 +28,12 @@ OBJS = \
 	src/exposition.o \
 	src/failure.o \
 	src/fdw.o \
+	src/fdw_bounds.o \
 	src/fdw_data.o \
 	src/fdw_deparse.o \
 	src/fdw_import.o \
 	src/fdw_match.o \
 	src/fdw_missing.o \
-	src/fdw_outside.o \
 	src/fdw_plan.o \
 	src/fdw_request.o \
 	src/fdw_scan.o \

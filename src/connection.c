@@ -50,6 +50,7 @@ static void check_organization_id(const char *name, const char *value);
 static void check_proxy(const char *name, const char *value);
 static void check_rate_limit(const char *name, const char *value);
 static void check_resource(const char *name, const char *value);
+static void check_window(const char *name, const char *value);
 
 static const Option options[] = {
 	{"api_url", ForeignServerRelationId, check_api_url},
@@ -60,6 +61,7 @@ static const Option options[] = {
 	{"key_id", UserMappingRelationId, check_key},
 	{"key_secret", UserMappingRelationId, check_key},
 	{"resource", ForeignTableRelationId, check_resource},
+	{"window", ForeignTableRelationId, check_window},
 	{NULL}
 };
 
@@ -259,6 +261,14 @@ check_resource(const char *name, const char *value)
 					 psprintf("Give one of: %s.", chpg_resource_names()));
 }
 
+static void
+check_window(const char *name, const char *value)
+{
+	if (chpg_parse_window(value) == NULL)
+		refuse_value(name, value,
+					 "Give an interval of more than nothing and at most a year, such as 1 hour.");
+}
+
 void
 chpg_check_option(const char *name, const char *value)
 {
@@ -317,7 +327,15 @@ static void
 check_combination(List *given)
 {
 	const char *api_url = chpg_get_option(given, "api_url");
+	const char *name = chpg_get_option(given, "resource");
+	const ChpgResource *resource = name != NULL ? chpg_find_resource(name) : NULL;
 
+	if (chpg_get_option(given, "window") != NULL && resource != NULL &&
+		!chpg_has_window(resource))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("option \"window\" cannot be used with resource \"%s\"", name),
+				 errdetail("Its rows do not depend on a window of time.")));
 	if (chpg_get_option(given, "proxy") != NULL &&
 		api_url != NULL && strncmp(api_url, "http:", 5) == 0)
 		ereport(ERROR,

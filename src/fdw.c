@@ -49,6 +49,7 @@ begin_scan(ForeignScanState *node, int eflags)
 	scan->values = ExecInitExprList(plan->fdw_exprs, &node->ss.ps);
 	scan->relation = node->ss.ss_currentRelation;
 	scan->resource = chpg_table_resource(RelationGetRelid(scan->relation));
+	scan->window = chpg_table_window(RelationGetRelid(scan->relation));
 	scan->context = AllocSetContextCreate(CurrentMemoryContext, "chpg scan",
 										  ALLOCSET_DEFAULT_SIZES);
 	scan->user = chpg_scan_user(&node->ss);

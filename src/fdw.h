@@ -8,6 +8,7 @@
 #ifndef CHPG_FDW_H
 #define CHPG_FDW_H
 
+#include "datatype/timestamp.h"
 #include "foreign/fdwapi.h"
 #include "nodes/pathnodes.h"
 #include "resources.h"
@@ -23,11 +24,37 @@ typedef enum ChpgComparison
 	CHPG_GREATER
 } ChpgComparison;
 
+/* What an expression makes of a time before it is compared. */
+typedef enum ChpgTimeStepKind
+{
+	CHPG_NO_STEP,
+	CHPG_TO_CLOCK,				/* the clock in a time zone, or the session's */
+	CHPG_FROM_CLOCK,			/* the reverse */
+	CHPG_TRUNCATED,				/* to a unit: date_trunc(), or a date */
+	CHPG_ROUNDED,				/* by up to a second */
+	CHPG_SECONDS,				/* since 1970 */
+	CHPG_SUBTRACTED,			/* from another time */
+	CHPG_SINCE,					/* another time was subtracted */
+	CHPG_PLUS,					/* an interval */
+	CHPG_MINUS
+}			ChpgTimeStepKind;
+
+typedef struct ChpgTimeStep
+{
+	ChpgTimeStepKind kind;
+	bool		has_operand;
+	Expr	   *operand;		/* zone, unit, time or interval; in a plan it
+								 * stands in fdw_exprs */
+} ChpgTimeStep;
+
 typedef struct ChpgCondition
 {
 	AttrNumber	column;
 	ChpgComparison comparison;
 	Expr	   *value;
+	List	   *steps;			/* ChpgTimeStep, from the expression that is
+								 * compared to the column; NIL: the column
+								 * itself is */
 	int			qual;			/* its place among the plan's quals */
 } ChpgCondition;
 
@@ -37,7 +64,7 @@ typedef struct ChpgCondition
  */
 typedef struct ChpgScanPlan
 {
-	List	   *conditions;		/* ChpgCondition, values in fdw_exprs */
+	List	   *conditions;		/* ChpgCondition, see chpg_plan_values() */
 	List	   *columns;		/* attribute numbers that are needed */
 	bool		list_only;		/* the list of services is enough */
 	int			first_page;		/* rows that are probably enough; 0: all */
@@ -47,17 +74,25 @@ typedef struct ChpgScanPlan
 	bool		rescanned;		/* may be read several times */
 	AttrNumber	unknown;		/* a parameter that the query compares, and
 								 * that is not known here; 0: none */
-	bool		no_default;		/* the query may name a window otherwise */
 	AttrNumber	sort_column;	/* rows come in its order; 0: in any */
 	bool		descending;
 	bool		nulls_first;
 } ChpgScanPlan;
 
 extern List *chpg_plan_to_list(const ChpgScanPlan *plan);
+
+/* What fdw_exprs holds: the value of each condition, and what its steps need. */
+extern List *chpg_plan_values(const ChpgScanPlan *plan);
 extern ChpgScanPlan *chpg_plan_of_scan(const ForeignScan *scan);
 
 /* The resource of a foreign table. */
 extern const ChpgResource *chpg_table_resource(Oid table);
+
+/*
+ * The window of a table that always shows the latest rows: an interval up to now;
+ * or NULL.  Error: that of a text that is no interval.
+ */
+extern Interval * chpg_table_window(Oid table);
 
 /*
  * What was seen of a resource: how many services it is read of, and rows of
@@ -76,6 +111,10 @@ extern TupleDesc chpg_resource_rows(const ChpgResource *resource, Oid server);
 
 /* The SQL function chpg_query_id() of the server's extension, or InvalidOid. */
 extern Oid	chpg_query_id_function(Oid server);
+
+/* The schema that is imported, and what tables with a window begin with. */
+#define CHPG_REMOTE_SCHEMA	"chpg"
+#define CHPG_RECENT			"recent_"
 
 /* fdw_plan.c */
 extern void chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table);

@@ -44,6 +44,14 @@ chpg_table_resource(Oid table)
 	return resource;
 }
 
+Interval *
+chpg_table_window(Oid table)
+{
+	const char *window = chpg_get_option(GetForeignTable(table)->options, "window");
+
+	return window != NULL ? chpg_parse_window(window) : NULL;
+}
+
 /* The extension's schema: that of the wrapper's handler. */
 static Oid
 schema_of_server(Oid server)
@@ -154,10 +162,70 @@ chpg_expected_size(Oid server, const ChpgResource *resource, double *services,
 /* The parts of a plan's list, in this order; numbers stand in lists of them. */
 enum PlanPart
 {
-	PLAN_CONDITIONS,			/* column, comparison and qual of each */
+	PLAN_CONDITIONS,			/* a list of each */
 	PLAN_COLUMNS,
 	PLAN_NUMBERS
 };
+
+/* Its column, comparison and qual, and of each step the kind and the operand. */
+static List *
+condition_to_list(const ChpgCondition *condition)
+{
+	List	   *numbers = list_make3_int(condition->column, condition->comparison,
+										 condition->qual);
+	ListCell   *lc;
+
+	foreach(lc, condition->steps)
+	{
+		const ChpgTimeStep *step = lfirst(lc);
+
+		numbers = lappend_int(numbers, step->kind);
+		numbers = lappend_int(numbers, step->has_operand);
+	}
+	return numbers;
+}
+
+static ChpgCondition *
+condition_of_list(const List *numbers)
+{
+	ChpgCondition *condition = palloc0(sizeof(ChpgCondition));
+
+	condition->column = list_nth_int(numbers, 0);
+	condition->comparison = list_nth_int(numbers, 1);
+	condition->qual = list_nth_int(numbers, 2);
+	for (int n = 3; n < list_length(numbers); n += 2)
+	{
+		ChpgTimeStep *step = palloc0(sizeof(ChpgTimeStep));
+
+		step->kind = list_nth_int(numbers, n);
+		step->has_operand = list_nth_int(numbers, n + 1) != 0;
+		condition->steps = lappend(condition->steps, step);
+	}
+	return condition;
+}
+
+List *
+chpg_plan_values(const ChpgScanPlan *plan)
+{
+	List	   *values = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->conditions)
+	{
+		const ChpgCondition *condition = lfirst(lc);
+		ListCell   *cell;
+
+		values = lappend(values, condition->value);
+		foreach(cell, condition->steps)
+		{
+			const ChpgTimeStep *step = lfirst(cell);
+
+			if (step->has_operand)
+				values = lappend(values, step->operand);
+		}
+	}
+	return values;
+}
 
 List *
 chpg_plan_to_list(const ChpgScanPlan *plan)
@@ -167,13 +235,7 @@ chpg_plan_to_list(const ChpgScanPlan *plan)
 	ListCell   *lc;
 
 	foreach(lc, plan->conditions)
-	{
-		const ChpgCondition *condition = lfirst(lc);
-
-		conditions = lappend_int(conditions, condition->column);
-		conditions = lappend_int(conditions, condition->comparison);
-		conditions = lappend_int(conditions, condition->qual);
-	}
+		conditions = lappend(conditions, condition_to_list(lfirst(lc)));
 	numbers = lappend_int(numbers, plan->list_only);
 	numbers = lappend_int(numbers, plan->first_page);
 	numbers = lappend_int(numbers, plan->concurrency);
@@ -181,7 +243,6 @@ chpg_plan_to_list(const ChpgScanPlan *plan)
 	numbers = lappend_int(numbers, plan->requests);
 	numbers = lappend_int(numbers, plan->rescanned);
 	numbers = lappend_int(numbers, plan->unknown);
-	numbers = lappend_int(numbers, plan->no_default);
 	numbers = lappend_int(numbers, plan->sort_column);
 	numbers = lappend_int(numbers, plan->descending);
 	numbers = lappend_int(numbers, plan->nulls_first);
@@ -195,16 +256,10 @@ chpg_plan_of_scan(const ForeignScan *scan)
 	List	   *conditions = list_nth(scan->fdw_private, PLAN_CONDITIONS);
 	List	   *numbers = list_nth(scan->fdw_private, PLAN_NUMBERS);
 	int			i = 0;
+	ListCell   *lc;
 
-	for (int n = 0; n < list_length(conditions); n += 3)
-	{
-		ChpgCondition *condition = palloc0(sizeof(ChpgCondition));
-
-		condition->column = list_nth_int(conditions, n);
-		condition->comparison = list_nth_int(conditions, n + 1);
-		condition->qual = list_nth_int(conditions, n + 2);
-		plan->conditions = lappend(plan->conditions, condition);
-	}
+	foreach(lc, conditions)
+		plan->conditions = lappend(plan->conditions, condition_of_list(lfirst(lc)));
 	plan->columns = list_nth(scan->fdw_private, PLAN_COLUMNS);
 	plan->list_only = list_nth_int(numbers, i++) != 0;
 	plan->first_page = list_nth_int(numbers, i++);
@@ -213,7 +268,6 @@ chpg_plan_of_scan(const ForeignScan *scan)
 	plan->requests = list_nth_int(numbers, i++);
 	plan->rescanned = list_nth_int(numbers, i++) != 0;
 	plan->unknown = list_nth_int(numbers, i++);
-	plan->no_default = list_nth_int(numbers, i++) != 0;
 	plan->sort_column = list_nth_int(numbers, i++);
 	plan->descending = list_nth_int(numbers, i++) != 0;
 	plan->nulls_first = list_nth_int(numbers, i++) != 0;

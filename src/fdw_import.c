@@ -25,8 +25,6 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
-#define REMOTE_SCHEMA	"chpg"
-
 PG_FUNCTION_INFO_V1(chpg_table_columns);
 
 /* Do something with each column of a resource, in order. */
@@ -70,19 +68,24 @@ append_column(const ChpgResource *resource, const char *name, Oid type,
 					 quote_identifier(name), format_type_be_qualified(type));
 }
 
+/* The command for a resource, or for its rows in a window up to now. */
 static char *
 create_table_command(const ImportForeignSchemaStmt *stmt, const ChpgResource *resource,
-					 Oid server)
+					 const char *name, const char *window, Oid server)
 {
 	StringInfoData command;
 
 	initStringInfo(&command);
 	appendStringInfo(&command, "CREATE FOREIGN TABLE %s (",
-					 quote_qualified_identifier(stmt->local_schema, resource->name));
+					 quote_qualified_identifier(stmt->local_schema, name));
 	each_column(resource, chpg_resource_rows(resource, server), append_column, &command);
-	appendStringInfo(&command, "\n) SERVER %s OPTIONS (resource %s)",
+	appendStringInfo(&command, "\n) SERVER %s OPTIONS (resource %s",
 					 quote_identifier(stmt->server_name),
 					 quote_literal_cstr(resource->name));
+	if (window != NULL)
+		appendStringInfo(&command, ", %s %s", quote_identifier("window"),
+						 quote_literal_cstr(window));
+	appendStringInfoChar(&command, ')');
 	return command.data;
 }
 
@@ -90,25 +93,42 @@ List *
 chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
 {
 	List	   *commands = NIL;
+	const char *window;
+	ListCell   *lc;
 
-	if (strcmp(stmt->remote_schema, REMOTE_SCHEMA) != 0)
+	if (strcmp(stmt->remote_schema, CHPG_REMOTE_SCHEMA) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
 				 errmsg("schema \"%s\" is not present on foreign server \"%s\"",
 						stmt->remote_schema, stmt->server_name),
-				 errhint("The only schema is \"%s\".", REMOTE_SCHEMA)));
-	if (stmt->options != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"",
-						((DefElem *) linitial(stmt->options))->defname),
-				 errhint("There are no valid options in this context.")));
+				 errhint("The only schema is \"%s\".", CHPG_REMOTE_SCHEMA)));
+	foreach(lc, stmt->options)
+	{
+		const char *name = ((DefElem *) lfirst(lc))->defname;
+
+		if (strcmp(name, "window") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("invalid option \"%s\"", name),
+					 errhint("Valid options in this context are: %s", "window")));
+	}
+	window = chpg_get_option(stmt->options, "window");
+	if (window != NULL)
+		chpg_check_option("window", window);
 	for (const ChpgResource *resource = chpg_resources; resource->name != NULL;
 		 resource++)
 	{
+		char	   *recent = psprintf(CHPG_RECENT "%s", resource->name);
+
 		if (IsImportableForeignTable(resource->name, stmt))
 			commands = lappend(commands,
-							   create_table_command(stmt, resource, server));
+							   create_table_command(stmt, resource, resource->name,
+													NULL, server));
+		if (window != NULL && chpg_has_window(resource) &&
+			IsImportableForeignTable(recent, stmt))
+			commands = lappend(commands,
+							   create_table_command(stmt, resource, recent, window,
+													server));
 	}
 	return commands;
 }
@@ -164,6 +184,19 @@ put_column(const ChpgResource *resource, const char *name, Oid type,
 	put_description(sink, name, comment);
 }
 
+/* Which window the rows are of, or what names it. */
+static char *
+describe_window(Oid table, const ChpgResource *resource)
+{
+	const char *window = chpg_get_option(GetForeignTable(table)->options, "window");
+
+	if (window != NULL)
+		return psprintf(" Has the rows of the last %s, up to now.", window);
+	if (resource->ranges)
+		return " Needs a window: \"timestamp\" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.";
+	return " Needs a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....";
+}
+
 /* What the rows are, and what has to be known to read them. */
 static void
 put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
@@ -171,19 +204,13 @@ put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
 	StringInfoData needs;
 	List	   *names = chpg_required_columns(resource);
 
-	if (resource->ranges)
-		names = list_truncate(names, 1);	/* no end is until now */
 	initStringInfo(&needs);
 	appendStringInfoString(&needs, comment);
-	if (names != NIL)
-		appendStringInfo(&needs, " Needs %s, by = or a join",
+	if (chpg_has_window(resource))
+		appendStringInfoString(&needs, describe_window(sink->table, resource));
+	else if (names != NIL)
+		appendStringInfo(&needs, " Needs %s, by = or a join.",
 						 chpg_join_names(names, "", "", ", ", " and "));
-	if (resource->ranges)
-		appendStringInfoString(&needs, ", or where \"timestamp\" begins");
-	if (chpg_is_listed(resource->parameters, "from_date"))
-		appendStringInfoString(&needs, ", unless chpg.default_window is set");
-	if (names != NIL)
-		appendStringInfoChar(&needs, '.');
 	put_description(sink, NULL, needs.data);
 }
 

@@ -13,7 +13,6 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "fdw_match.h"
-#include "fdw_outside.h"
 #include "fdw_times.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -32,27 +31,51 @@ chpg_column_name(PlannerInfo *root, RelOptInfo *rel, AttrNumber column)
 	return get_attname(planner_rt_fetch(rel->relid, root)->relid, column, false);
 }
 
+/* Can a bound of the window be told by this comparison of its column? */
+static bool
+is_window_told(ChpgParameterKind kind, ChpgComparison comparison)
+{
+	switch (comparison)
+	{
+		case CHPG_EQUAL:
+		case CHPG_LESS:
+		case CHPG_AT_MOST:
+			return true;
+		case CHPG_AT_LEAST:
+		case CHPG_GREATER:
+			return kind == CHPG_WINDOW_START;
+		default:
+			return false;
+	}
+}
+
 /*
  * Can the API be told this?  Lines of a log are the same in any window, also in
  * the shortest; where points stand depends on it.
  */
 static bool
-is_told(const ChpgResource *resource, const char *name, Oid type,
+is_told(const ChpgTableInfo *info, const char *name, Oid type,
 		ChpgComparison comparison)
 {
+	const ChpgResource *resource = info->resource;
 	const ChpgParameter *parameter = chpg_resource_parameter(resource, name);
 	bool		equal = comparison == CHPG_EQUAL;
 
 	if (chpg_is_service_column(resource, name))
 		return type == TEXTOID && (equal || comparison == CHPG_EQUAL_ANY);
-	if (resource->ranges && strcmp(name, "timestamp") == 0)
-		return type == TIMESTAMPTZOID &&
-			(comparison > CHPG_EQUAL_ANY || chpg_endpoints[resource->operation].by_time);
 	if (parameter == NULL || chpg_parameter_type(parameter) != type)
 		return false;
 	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
-		return equal;
+		return !info->has_window && is_window_told(parameter->kind, comparison);
 	return equal || comparison == CHPG_EQUAL_ANY;
+}
+
+/* The same of the time, as it stands or by what an expression makes of it. */
+static bool
+is_time_told(const ChpgTableInfo *info, const ChpgCondition *condition)
+{
+	return condition->steps != NIL || condition->comparison > CHPG_EQUAL_ANY ||
+		chpg_endpoints[info->resource->operation].by_time;
 }
 
 static bool
@@ -80,21 +103,6 @@ strategy_comparison(int strategy, ChpgComparison *comparison)
 	}
 }
 
-/* Is it known before the table is read, and the same for all its rows? */
-static bool
-is_value(PlannerInfo *root, RelOptInfo *rel, Node *node)
-{
-	return !bms_is_member(rel->relid, pull_varnos(root, node)) &&
-		!contain_volatile_functions(node) && !contain_subplans(node);
-}
-
-bool
-chpg_is_column(RelOptInfo *rel, Node *node)
-{
-	return IsA(node, Var) && ((Var *) node)->varno == rel->relid &&
-		((Var *) node)->varattno > 0 && ((Var *) node)->varlevelsup == 0;
-}
-
 /* The API compares texts byte by byte. */
 static bool
 is_exact(Oid collation)
@@ -102,23 +110,31 @@ is_exact(Oid collation)
 	return !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
 
-/* The parts of a comparison with one of the table's columns on the left. */
+/* A comparison of something with a value */
+typedef struct Comparison
+{
+	Node	   *compared;
+	Node	   *value;
+	Oid			operator;
+	bool		any;			/* with any element of an array */
+} Comparison;
+
+/* The parts of a clause that compares with a value, which then is on the right. */
 static bool
-take_apart(PlannerInfo *root, RelOptInfo *rel, Expr *clause, Var **column,
-		   Node **value, Oid *operator, bool *any)
+take_apart(PlannerInfo *root, RelOptInfo *rel, Expr *clause, Comparison *parts)
 {
 	List	   *args;
 	Oid			collation;
 
-	*any = IsA(clause, ScalarArrayOpExpr);
-	if (*any)
+	parts->any = IsA(clause, ScalarArrayOpExpr);
+	if (parts->any)
 	{
 		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
 
 		if (!op->useOr)
 			return false;
 		args = op->args;
-		*operator = op->opno;
+		parts->operator = op->opno;
 		collation = op->inputcollid;
 	}
 	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
@@ -126,23 +142,21 @@ take_apart(PlannerInfo *root, RelOptInfo *rel, Expr *clause, Var **column,
 		OpExpr	   *op = (OpExpr *) clause;
 
 		args = op->args;
-		*operator = op->opno;
+		parts->operator = op->opno;
 		collation = op->inputcollid;
 	}
 	else
 		return false;
-	*value = lsecond(args);
-	if (!chpg_is_column(rel, linitial(args)))
+	parts->compared = linitial(args);
+	parts->value = lsecond(args);
+	if (!parts->any && !chpg_is_value(root, rel, parts->value))
 	{
-		if (*any || !chpg_is_column(rel, *value))
-			return false;
-		*operator = get_commutator(*operator);
-		*value = linitial(args);
-		args = list_make1(lsecond(args));
+		parts->operator = get_commutator(parts->operator);
+		parts->compared = lsecond(args);
+		parts->value = linitial(args);
 	}
-	*column = linitial(args);
-	return OidIsValid(*operator) && is_exact(collation) &&
-		is_value(root, rel, *value);
+	return OidIsValid(parts->operator) && is_exact(collation) &&
+		chpg_is_value(root, rel, parts->value);
 }
 
 /* The value of chpg_query_id() for a text, or for each element of an array. */
@@ -175,7 +189,7 @@ query_id_of_hex(Oid function, Node *hex, bool any)
  * the extension's SQL is older than the library.
  */
 static ChpgCondition *
-match_query_hex(PlannerInfo *root, RelOptInfo *rel, const Var *column, Node *value,
+match_query_hex(PlannerInfo *root, RelOptInfo *rel, Node *compared, Node *value,
 				ChpgComparison comparison)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
@@ -185,10 +199,11 @@ match_query_hex(PlannerInfo *root, RelOptInfo *rel, const Var *column, Node *val
 	ChpgCondition *condition;
 	Oid			function;
 
-	if (strcmp(chpg_column_name(root, rel, column->varattno), "query_hex") != 0 ||
-		column->vartype != TEXTOID || query_id == InvalidAttrNumber ||
+	if (!chpg_is_column(rel, compared) || exprType(compared) != TEXTOID ||
+		strcmp(chpg_column_name(root, rel, ((Var *) compared)->varattno), "query_hex") != 0 ||
+		query_id == InvalidAttrNumber ||
 		exprType(value) != (any ? TEXTARRAYOID : TEXTOID) ||
-		!is_told(info->resource, "query_id", get_atttype(table, query_id), comparison))
+		!is_told(info, "query_id", get_atttype(table, query_id), comparison))
 		return NULL;
 	function = chpg_query_id_function(rel->serverid);
 	if (!OidIsValid(function))
@@ -200,43 +215,72 @@ match_query_hex(PlannerInfo *root, RelOptInfo *rel, const Var *column, Node *val
 	return condition;
 }
 
+/* How an operator compares values of a type; false if it does not. */
+static bool
+find_comparison(const Comparison *parts, Oid type, ChpgComparison *comparison)
+{
+	Oid			family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+
+	if (!OidIsValid(family) ||
+		!strategy_comparison(get_op_opfamily_strategy(parts->operator, family),
+							 comparison) ||
+		(parts->any && *comparison != CHPG_EQUAL))
+		return false;
+	if (parts->any)
+		*comparison = CHPG_EQUAL_ANY;
+	return true;
+}
+
+/* The type that the value is wanted in, once the condition is told; or InvalidOid. */
+static Oid
+match_compared(PlannerInfo *root, RelOptInfo *rel, const Comparison *parts,
+			   ChpgCondition *condition)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	Oid			type = exprType(parts->compared);
+	Oid			value_type = exprType(parts->value);
+
+	if (parts->any)
+		value_type = get_base_element_type(value_type);
+	if (info->time != InvalidAttrNumber &&
+		chpg_match_time(root, rel, info->time, parts->compared, &condition->steps))
+	{
+		condition->column = info->time;
+		return is_time_told(info, condition) ?
+			chpg_bound_type(type, value_type, &condition->steps) : InvalidOid;
+	}
+	if (!chpg_is_column(rel, parts->compared))
+		return InvalidOid;
+	condition->column = ((Var *) parts->compared)->varattno;
+	return is_told(info, chpg_column_name(root, rel, condition->column), type,
+				   condition->comparison) ? type : InvalidOid;
+}
+
 ChpgCondition *
 chpg_match_clause(PlannerInfo *root, RelOptInfo *rel, Expr *clause)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
-	ChpgCondition *condition;
-	ChpgComparison comparison;
-	Var		   *column;
-	Node	   *value;
-	Oid			operator;
+	ChpgCondition *condition = palloc0(sizeof(ChpgCondition));
+	ChpgCondition *hexadecimal;
+	Comparison	parts;
 	Oid			type;
-	bool		any;
 
-	if (!take_apart(root, rel, clause, &column, &value, &operator, &any))
+	if (!take_apart(root, rel, clause, &parts) ||
+		!find_comparison(&parts, exprType(parts.compared), &condition->comparison))
 		return NULL;
-	type = lookup_type_cache(column->vartype, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
-	if (!OidIsValid(type) ||
-		!strategy_comparison(get_op_opfamily_strategy(operator, type), &comparison) ||
-		(any && comparison != CHPG_EQUAL))
+	hexadecimal = match_query_hex(root, rel, parts.compared, parts.value,
+								  condition->comparison);
+	if (hexadecimal != NULL)
+		return hexadecimal;
+	type = match_compared(root, rel, &parts, condition);
+	if (!OidIsValid(type))
 		return NULL;
-	if (any)
-		comparison = CHPG_EQUAL_ANY;
-	condition = match_query_hex(root, rel, column, value, comparison);
-	if (condition != NULL)
-		return condition;
-	if (!is_told(info->resource, chpg_column_name(root, rel, column->varattno),
-				 column->vartype, comparison))
-		return NULL;
-	type = any ? get_array_type(column->vartype) : column->vartype;
-	value = coerce_to_target_type(NULL, value, exprType(value), type, -1,
-								  COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
-	if (value == NULL)
-		return NULL;
-	condition = palloc0(sizeof(ChpgCondition));
-	condition->column = column->varattno;
-	condition->comparison = comparison;
-	condition->value = (Expr *) value;
-	return condition;
+	if (parts.any)
+		type = get_array_type(type);
+	condition->value = (Expr *) coerce_to_target_type(NULL, parts.value,
+													  exprType(parts.value), type, -1,
+													  COERCION_ASSIGNMENT,
+													  COERCE_IMPLICIT_CAST, -1);
+	return condition->value != NULL ? condition : NULL;
 }
 
 List *
@@ -266,8 +310,14 @@ static bool
 is_member_of_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 					EquivalenceMember *em, void *arg)
 {
-	return chpg_is_column(rel, (Node *) em->em_expr) &&
-		((Var *) em->em_expr)->varattno == *(AttrNumber *) arg;
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	AttrNumber	column = *(AttrNumber *) arg;
+	List	   *steps;
+
+	if (chpg_is_column(rel, (Node *) em->em_expr))
+		return ((Var *) em->em_expr)->varattno == column;
+	return column == info->time &&
+		chpg_match_time(root, rel, column, (Node *) em->em_expr, &steps);
 }
 
 List *
@@ -312,22 +362,6 @@ add_compared(RelOptInfo *rel, Bitmapset *columns, Node *clause)
 	return columns;
 }
 
-/* The column of the table that a window may be a range of. */
-typedef struct TimeColumn
-{
-	RelOptInfo *rel;
-	AttrNumber	number;
-} TimeColumn;
-
-static bool
-is_time_column(Node *node, void *arg)
-{
-	const TimeColumn *column = arg;
-
-	return chpg_is_column(column->rel, node) &&
-		((Var *) node)->varattno == column->number;
-}
-
 /* One with a single member is an order only; before 18, children are members, too. */
 static bool
 is_order(const EquivalenceClass *ec)
@@ -343,7 +377,7 @@ is_order(const EquivalenceClass *ec)
 /* An equivalence class knows what is said of a parent only. */
 static void
 add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
-			   EquivalenceClass *ec, TimeColumn *time)
+			   EquivalenceClass *ec)
 {
 	Relids		relids = rel->top_parent_relids ? rel->top_parent_relids : rel->relids;
 	ListCell   *lc;
@@ -360,51 +394,17 @@ add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 		if (rel->top_parent_relids != NULL)
 			compared = chpg_translate_to_child(root, rel, compared);
 		info->compared = add_compared(rel, info->compared, compared);
-		info->time_compared |= chpg_is_time(compared) &&
-			chpg_contains(compared, is_time_column, time);
-	}
-}
-
-/* What is said there is not needed here, but may be why no window is named. */
-static void
-add_compared_outside(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
-					 AttrNumber time)
-{
-	ListCell   *lc;
-
-	foreach(lc, info->columns)
-	{
-		AttrNumber	column = lfirst_int(lc);
-		const char *name = chpg_column_name(root, rel, column);
-		const ChpgParameter *parameter = chpg_resource_parameter(info->resource, name);
-
-		if (column == time ||
-			(parameter != NULL && (parameter->kind == CHPG_WINDOW_START ||
-								   parameter->kind == CHPG_WINDOW_END)))
-			info->time_compared |= chpg_is_compared_outside(root, rel, name,
-															column == time);
 	}
 }
 
 void
 chpg_find_compared(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info)
 {
-	TimeColumn	time = {.rel = rel};
 	ListCell   *lc;
 
-	foreach(lc, info->resource->ranges ? info->columns : NIL)
-	{
-		if (strcmp(chpg_column_name(root, rel, lfirst_int(lc)), "timestamp") == 0)
-			time.number = lfirst_int(lc);
-	}
 	foreach(lc, list_concat_copy(rel->baserestrictinfo, rel->joininfo))
-	{
-		Node	   *clause = (Node *) lfirst_node(RestrictInfo, lc)->clause;
-
-		info->compared = add_compared(rel, info->compared, clause);
-		info->time_compared |= chpg_compares_time(clause, is_time_column, &time);
-	}
+		info->compared = add_compared(rel, info->compared,
+									  (Node *) lfirst_node(RestrictInfo, lc)->clause);
 	foreach(lc, root->eq_classes)
-		add_equivalent(root, rel, info, lfirst(lc), &time);
-	add_compared_outside(root, rel, info, time.number);
+		add_equivalent(root, rel, info, lfirst(lc));
 }

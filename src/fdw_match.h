@@ -19,7 +19,9 @@ typedef struct ChpgTableInfo
 	double		rows;			/* of one service */
 	List	   *columns;		/* attribute numbers that are needed */
 	Bitmapset  *compared;		/* attribute numbers in conditions */
-	bool		time_compared;	/* so that the query may name a window */
+	bool		has_window;		/* of its own: the option "window" */
+	AttrNumber	time;			/* "timestamp", where it bounds what is read;
+								 * or 0 */
 	bool		list_only;
 } ChpgTableInfo;
 
@@ -39,8 +41,5 @@ extern List *chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel);
 /* Fill in which columns the query compares. */
 extern void chpg_find_compared(PlannerInfo *root, RelOptInfo *rel,
 							   ChpgTableInfo *info);
-
-/* Is it a column of the table, as it stands? */
-extern bool chpg_is_column(RelOptInfo *rel, Node *node);
 
 #endif							/* CHPG_FDW_MATCH_H */

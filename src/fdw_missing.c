@@ -12,9 +12,9 @@
 #include "catalog/pg_type.h"
 #include "fdw_deparse.h"
 #include "fdw_missing.h"
+#include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "optimizer/optimizer.h"
-#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -155,7 +155,10 @@ detail_untold(const Lack *lack, bool in_window)
 	if (untold == NULL)
 		return 0;
 	if (in_window && lack->resource->ranges)
-		return errdetail("The API cannot be told %s, only \"from_date\" and \"to_date\" by =, or \"timestamp\" by <, <=, >= and >, each with a value that is known beforehand, joined by AND.",
+		return errdetail("No bound follows from %s: give comparisons of \"timestamp\", or of \"from_date\" and \"to_date\", with values that are known beforehand, joined by AND.",
+						 untold);
+	if (in_window)
+		return errdetail("No bound follows from %s: give comparisons of \"from_date\" and \"to_date\" with values that are known beforehand, joined by AND.",
 						 untold);
 	return errdetail("The API cannot be told %s, only comparisons by = with values that are known beforehand, joined by AND.",
 					 untold);
@@ -212,71 +215,42 @@ chpg_refuse_comparison(ForeignScanState *node, const char *name)
 					 name)));
 }
 
-/* Conditions that name what is missing of the window. */
-static char *
-window_conditions(const Lack *lack)
+/* The condition that would do. */
+static const char *
+window_condition(const char *name)
 {
-	List	   *conditions = NIL;
-	ListCell   *lc;
-
-	foreach(lc, lack->names)
-	{
-		char	   *condition = lfirst(lc);
-
-		if (strcmp(condition, "timestamp") == 0)
-			condition = "\"timestamp\" >= now() - interval '1 hour'";
-		else if (strcmp(condition, "from_date") == 0)
-			condition = "from_date = now() - interval '1 day'";
-		else
-			condition = psprintf("%s = now()", condition);
-		conditions = lappend(conditions, condition);
-	}
-	return chpg_join_names(conditions, "", "", " AND ", " AND ");
+	if (strcmp(name, "timestamp") == 0)
+		return "\"timestamp\" >= now() - interval '1 hour'";
+	if (strcmp(name, "from_date") == 0)
+		return "from_date >= now() - interval '1 day'";
+	return "to_date = now()";
 }
 
-/*
- * The default window is for who names none, so that it is no advice for who
- * names half of one, or may name it in some other way.
- */
+/* The statement that makes a table which needs no condition. */
 static char *
-window_advice(const Lack *lack, bool none_named)
+import_command(const Lack *lack)
 {
-	bool		otherwise = lack->plan->no_default || lack->plan->unknown != InvalidAttrNumber;
-
-	return psprintf("%s%sadd WHERE %s%s%s.",
-					chpg_default_window > 0 && lack->plan->no_default ? "The query may name a window in a way that the API cannot be told, so that chpg.default_window is not used: " : "",
-					addition(lack), window_conditions(lack),
-					lack->plan->no_default ? " where the table is read" : "",
-					chpg_default_window == 0 && none_named && !otherwise ? ", or SET chpg.default_window = '1d'" : "");
+	return psprintf("IMPORT FOREIGN SCHEMA %s LIMIT TO (" CHPG_RECENT "%s) FROM SERVER %s INTO %s OPTIONS (window '1 day')",
+					CHPG_REMOTE_SCHEMA, lack->resource->name,
+					quote_identifier(GetForeignServer(GetForeignTable(lack->table)->serverid)->servername),
+					quote_identifier(get_namespace_name(get_rel_namespace(lack->table))));
 }
 
-/* Where the window may be a range, its start is enough. */
 void
-chpg_refuse_missing_window(ForeignScanState *node, bool has_start, bool has_end)
+chpg_refuse_missing_window(ForeignScanState *node, bool has_start)
 {
 	Lack		lack = make_lack(node, NIL);
-	bool		ranges = lack.resource->ranges;
-	char	   *missing;
+	const char *name = has_start ? "to_date" : "from_date";
 
-	if (ranges)
-	{
-		bool		by_date = has_column(&lack, "from_date") && !has_column(&lack, "timestamp");
-
-		lack.names = list_make1(by_date ? "from_date" : "timestamp");
-		missing = pstrdup("\"from_date\", or where \"timestamp\" begins");
-	}
-	else
-	{
-		if (!has_start)
-			lack.names = lappend(lack.names, "from_date");
-		if (!has_end)
-			lack.names = lappend(lack.names, "to_date");
-		missing = name_list(lack.names);
-	}
+	if (lack.resource->ranges && !has_start &&
+		(has_column(&lack, "timestamp") || !has_column(&lack, "from_date")))
+		name = "timestamp";
+	lack.names = list_make1(pstrdup(name));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("foreign table \"%s\" needs to know %s",
-					get_rel_name(lack.table), missing),
+			 errmsg("query on foreign table \"%s\" needs a condition such as %s",
+					get_rel_name(lack.table), window_condition(name)),
 			 detail_untold(&lack, true),
-			 hint_advice(window_advice(&lack, !has_start && !has_end))));
+			 hint_advice(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: %s.",
+								  addition(&lack), import_command(&lack)))));
 }

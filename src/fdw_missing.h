@@ -19,9 +19,8 @@
 /* Columns, by their names, are not known. */
 extern void chpg_refuse_missing(ForeignScanState *node, List *names);
 
-/* The window is known by half at most. */
-extern void chpg_refuse_missing_window(ForeignScanState *node, bool has_start,
-									   bool has_end);
+/* The window is not known, or only its start is. */
+extern void chpg_refuse_missing_window(ForeignScanState *node, bool has_start);
 
 /* A column that may be left out is compared in a way that the API cannot be told. */
 extern void chpg_refuse_comparison(ForeignScanState *node, const char *name);

@@ -15,7 +15,9 @@
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
+#include "fdw_bounds.h"
 #include "fdw_match.h"
+#include "fdw_times.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -23,8 +25,8 @@
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
-#include "settings.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
 /* A request takes the time of a second of the budget. */
@@ -82,7 +84,7 @@ find_condition(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 	return found;
 }
 
-/* Is there a lower bound of "timestamp", where that makes a window? */
+/* Is the start of the window known by a range of "timestamp" or "from_date"? */
 static bool
 has_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 {
@@ -93,18 +95,16 @@ has_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 	{
 		const ChpgCondition *condition = lfirst(lc);
 
-		if (info->resource->ranges && condition->comparison != CHPG_LESS &&
-			condition->comparison != CHPG_AT_MOST &&
-			strcmp(chpg_column_name(root, rel, condition->column), "timestamp") == 0)
+		if (condition->column == info->time && chpg_bounds_start(condition))
+			return true;
+		if (condition->comparison >= CHPG_AT_LEAST &&
+			strcmp(chpg_column_name(root, rel, condition->column), "from_date") == 0)
 			return true;
 	}
 	return false;
 }
 
-/*
- * Is a required parameter known?  The default window is for queries that name
- * none.
- */
+/* Is a parameter known? */
 static bool
 is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 		 const ChpgParameter *parameter)
@@ -114,8 +114,25 @@ is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 	parameter->kind == CHPG_WINDOW_END;
 
 	return find_condition(root, rel, conditions, parameter->name) != NULL ||
-		(in_window && (has_range(root, rel, conditions) ||
-					   (chpg_default_window > 0 && !info->time_compared)));
+		(in_window && (info->has_window || has_range(root, rel, conditions)));
+}
+
+/* Does a condition tell what a parameter is, or its bound, or the table itself? */
+static bool
+is_told(PlannerInfo *root, RelOptInfo *rel, List *conditions, const char *name)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	ListCell   *lc;
+
+	if (info->has_window && strcmp(name, "bucket") != 0)
+		return true;
+	foreach(lc, conditions)
+	{
+		if (strcmp(chpg_column_name(root, rel, ((ChpgCondition *) lfirst(lc))->column),
+				   name) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* A parameter that is compared with something, and not known; 0: none. */
@@ -130,7 +147,7 @@ find_unknown(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 		const char *name = chpg_column_name(root, rel, column);
 
 		if (chpg_is_listed(info->resource->parameters, name) &&
-			find_condition(root, rel, conditions, name) == NULL)
+			!is_told(root, rel, conditions, name))
 			return column;
 	}
 	return InvalidAttrNumber;
@@ -209,7 +226,7 @@ chooses_scope(PlannerInfo *root, RelOptInfo *rel, const ChpgCondition *condition
 
 	return chpg_is_service_column(info->resource, name) ||
 		chpg_is_listed(info->resource->parameters, name) ||
-		(info->resource->ranges && strcmp(name, "timestamp") == 0);
+		condition->column == info->time;
 }
 
 static Selectivity
@@ -304,6 +321,21 @@ is_list_enough(PlannerInfo *root, RelOptInfo *rel, const ChpgTableInfo *info,
 	return true;
 }
 
+/*
+ * The column whose bounds are those of what is read.  The points of a series
+ * depend on the window, so that one that is given cannot be made shorter.
+ */
+static AttrNumber
+find_time(const ChpgTableInfo *info, Oid table)
+{
+	AttrNumber	time = get_attnum(table, "timestamp");
+
+	if (!info->resource->ranges || (info->has_window && !info->endpoint->by_time) ||
+		time == InvalidAttrNumber || get_atttype(table, time) != TIMESTAMPTZOID)
+		return InvalidAttrNumber;
+	return time;
+}
+
 void
 chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
@@ -313,6 +345,8 @@ chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 	rel->fdw_private = info;
 	info->resource = chpg_table_resource(table);
 	info->endpoint = &chpg_endpoints[info->resource->operation];
+	info->has_window = chpg_table_window(table) != NULL;
+	info->time = find_time(info, table);
 	chpg_expected_size(rel->serverid, info->resource, &info->services, &info->rows);
 	info->columns = needed_columns(rel, rel->baserestrictinfo, rel->max_attr);
 	info->list_only = is_list_enough(root, rel, info, info->columns);
@@ -361,7 +395,11 @@ find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
 		return 0;
 	foreach(lc, conditions)
 	{
-		if (((ChpgCondition *) lfirst(lc))->comparison != CHPG_EQUAL)
+		const ChpgCondition *condition = lfirst(lc);
+
+		if (condition->comparison != CHPG_EQUAL &&
+			!chpg_is_listed(info->resource->parameters,
+							chpg_column_name(root, rel, condition->column)))
 			return 0;
 	}
 	if (find_condition(root, rel, conditions, info->endpoint->service_attribute) == NULL)
@@ -504,7 +542,6 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	ChpgScanPlan plan = {0};
 	Estimate	estimate;
 	List	   *actual = NIL;
-	List	   *values = NIL;
 	double		limit = intVal(linitial(path->fdw_private));
 	ListCell   *lc;
 
@@ -515,8 +552,6 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 			actual = lappend(actual, lfirst(lc));
 	}
 	plan.conditions = chpg_match_clauses(root, rel, actual);
-	foreach(lc, plan.conditions)
-		values = lappend(values, ((ChpgCondition *) lfirst(lc))->value);
 	make_estimate(root, rel, actual, limit, &estimate);
 	plan.columns = needed_columns(rel, actual, rel->max_attr);
 	plan.list_only = info->list_only;
@@ -525,12 +560,11 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	plan.rescanned = root->parent_root != NULL ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON;
 	plan.unknown = find_unknown(root, rel, plan.conditions);
-	plan.no_default = info->time_compared;
 	plan.first_page = (int) limit;
 	if (limit > 0)
 		plan.concurrency = (int) Min(ceil(limit / Max(info->rows, 1)), PG_INT32_MAX);
 	plan_order(path, &plan);
 	return make_foreignscan(tlist, extract_actual_clauses(actual, false),
-							rel->relid, values, chpg_plan_to_list(&plan), NIL, NIL,
-							outer_plan);
+							rel->relid, chpg_plan_values(&plan), chpg_plan_to_list(&plan),
+							NIL, NIL, outer_plan);
 }

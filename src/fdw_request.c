@@ -11,13 +11,12 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "fdw_request.h"
+#include "fdw_bounds.h"
 #include "fdw_missing.h"
-#include "fdw_values.h"
+#include "fdw_request.h"
 #include "memo.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -29,6 +28,9 @@ static const char *const severities[] = {
 	"DEBUG", "LOG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL", "PANIC", NULL
 };
 
+/* Values beside the one that a time is compared with */
+#define MAX_OPERANDS	16
+
 /* Requests that lists of several parameters may come to, for each service. */
 #define MAX_VARIANTS	10000
 
@@ -38,7 +40,9 @@ typedef struct Known
 	ForeignScanState *node;
 	const ChpgEndpoint *endpoint;
 	ChpgValues *columns;		/* by attribute number - 1 */
-	ChpgRange	range;
+	ChpgRange	range;			/* of "timestamp" */
+	ChpgRange	from;			/* of "from_date", where it is no single time */
+	ChpgRange	to;				/* of "to_date", the same */
 	bool		changing_service;	/* a join names one after the other */
 } Known;
 
@@ -66,9 +70,64 @@ is_changing(Node *node, void *unused)
 	return expression_tree_walker(node, is_changing, unused);
 }
 
+/* Add the bounds of a condition on the time; told are its value and operands. */
+static bool
+add_times(Known *known, const ChpgCondition *condition, const ChpgTold *told, Oid type)
+{
+	ChpgRange	bounds;
+	Datum		operands[MAX_OPERANDS];
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, condition->steps)
+	{
+		if (!((const ChpgTimeStep *) lfirst(lc))->has_operand)
+			continue;
+		if (count == MAX_OPERANDS)
+			return true;		/* checked on the rows alone */
+		count++;
+		if (told[count].isnull)
+			return false;
+		operands[count - 1] = told[count].value;
+	}
+	if (condition->comparison != CHPG_EQUAL_ANY)
+		bounds = chpg_bound_times(condition, told->value, type, operands);
+	else if (!chpg_bound_array(condition, told->value, get_element_type(type),
+							   operands, &bounds))
+		return false;
+	if (bounds.has_start)
+		chpg_add_start(&known->range, bounds.start);
+	if (bounds.has_end)
+		chpg_add_end(&known->range, bounds.end);
+	return true;
+}
+
+/*
+ * A comparison of a bound of the window, by which it lies within a range.  The
+ * window is the longest one that fits, and ends where its start may not be any
+ * more.  False if the column is none of these.
+ */
+static bool
+add_window(Known *known, const ChpgCondition *condition, TimestampTz time)
+{
+	const ChpgParameter *parameter = chpg_resource_parameter(known->scan->resource,
+															 NameStr(column_of(known->scan, condition->column)->attname));
+	bool		finite = !TIMESTAMP_NOT_FINITE(time);
+
+	if (parameter == NULL || condition->comparison <= CHPG_EQUAL_ANY)
+		return false;
+	if (parameter->kind == CHPG_WINDOW_END)
+		chpg_add_end(&known->to, time - (finite && condition->comparison == CHPG_LESS));
+	else if (condition->comparison < CHPG_AT_LEAST)
+		chpg_add_end(&known->from, time);
+	else
+		chpg_add_start(&known->from, time + (finite && condition->comparison == CHPG_GREATER));
+	return true;
+}
+
 /* False if a condition is with a NULL, or with no value: it fits no row. */
 static bool
-add_condition(Known *known, const ChpgCondition *condition, ChpgTold *told)
+add_condition(Known *known, const ChpgCondition *condition, ChpgTold *told, Oid type)
 {
 	Form_pg_attribute column = column_of(known->scan, condition->column);
 	ChpgValues *values = &known->columns[condition->column - 1];
@@ -76,12 +135,14 @@ add_condition(Known *known, const ChpgCondition *condition, ChpgTold *told)
 
 	if (told->isnull)
 		return false;
+	if (condition->steps != NIL)
+		return add_times(known, condition, told, type);
 	if (any)
 		chpg_add_array(values, told->value, column->atttypid);
-	else if (!is_range_column(known->scan, condition->column))
-		chpg_set_values(values, &told->value, 1);
-	else
+	else if (is_range_column(known->scan, condition->column))
 		chpg_add_bound(&known->range, condition->comparison, DatumGetTimestampTz(told->value));
+	else if (!add_window(known, condition, DatumGetTimestampTz(told->value)))
+		chpg_set_values(values, &told->value, 1);
 	if (any && is_range_column(known->scan, condition->column) &&
 		!chpg_add_times(&known->range, values))
 		return false;
@@ -97,30 +158,53 @@ evaluate(const ChpgScan *scan, int number, ForeignScanState *node, ChpgTold *tol
 											&told->isnull);
 }
 
+static Oid
+type_of_value(const ChpgScan *scan, int number)
+{
+	return exprType((Node *) ((ExprState *) list_nth(scan->values, number))->expr);
+}
+
+static int
+count_operands(const ChpgCondition *condition)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, condition->steps)
+		count += ((const ChpgTimeStep *) lfirst(lc))->has_operand;
+	return count;
+}
+
 /* What the API is told is kept, to be compared with what it would be told next. */
 static bool
 add_conditions(Known *known, ForeignScanState *node)
 {
 	ChpgScan   *scan = known->scan;
 	bool		possible = true;
+	int			number = 0;
 	ListCell   *lc;
 
 	scan->told = palloc0(list_length(scan->values) * sizeof(ChpgTold));
+	for (int i = 0; i < list_length(scan->values); i++)
+	{
+		ChpgTold   *told = &scan->told[i];
+
+		evaluate(scan, i, node, told);
+		get_typlenbyval(type_of_value(scan, i), &told->length, &told->by_value);
+		if (!told->isnull)
+			told->value = datumCopy(told->value, told->by_value, told->length);
+	}
 	foreach(lc, scan->plan->conditions)
 	{
 		const ChpgCondition *condition = lfirst(lc);
-		int			number = foreach_current_index(lc);
-		ChpgTold   *told = &scan->told[number];
 		ExprState  *state = list_nth(scan->values, number);
 
-		evaluate(scan, number, node, told);
-		get_typlenbyval(exprType((Node *) state->expr), &told->length, &told->by_value);
-		if (!told->isnull)
-			told->value = datumCopy(told->value, told->by_value, told->length);
 		known->changing_service |= is_changing((Node *) state->expr, NULL) &&
 			chpg_is_service_column(scan->resource,
 								   NameStr(column_of(scan, condition->column)->attname));
-		possible &= add_condition(known, condition, told);
+		possible &= add_condition(known, condition, &scan->told[number],
+								  type_of_value(scan, number));
+		number += 1 + count_operands(condition);
 	}
 	return possible;
 }
@@ -181,26 +265,43 @@ limit_range(ChpgRange *range)
 		range->end = latest;
 }
 
-/* The window that is named by the columns, a range, or the setting. */
+/* The window of the table itself */
+static void
+take_window(const Interval * length, ChpgRange *window)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	window->end = now;
+	window->start = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+															TimestampTzGetDatum(now),
+															IntervalPGetDatum(length)));
+	window->has_start = window->has_end = true;
+}
+
+/*
+ * The window that the columns name: each bound by a single time, or by a range of
+ * the bound, or by a range of the rows' times.
+ */
 static void
 find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
 {
+	bool		open = known->scan->resource->ranges || (from == NULL && known->from.has_start);
+
 	*window = known->range;
+	if (known->from.has_end)
+		chpg_add_end(window, known->from.end);
+	if (known->to.has_end)
+		window->end = known->to.end;
+	if (known->from.has_start)
+		window->start = known->from.start;
 	if (from != NULL)
 		window->start = DatumGetTimestampTz(from->values[0]);
 	if (to != NULL)
 		window->end = DatumGetTimestampTz(to->values[0]);
-	window->has_start |= from != NULL;
-	window->has_end |= to != NULL;
-	if (!window->has_start && !window->has_end && chpg_default_window > 0 &&
-		!known->scan->plan->no_default)
-	{
-		window->end = GetCurrentTransactionStartTimestamp();
-		window->start = window->end - chpg_default_window * USECS_PER_SEC;
-		window->has_start = window->has_end = true;
-	}
-	if (!window->has_start || (!window->has_end && !known->scan->resource->ranges))
-		chpg_refuse_missing_window(known->node, window->has_start, window->has_end);
+	window->has_start |= from != NULL || known->from.has_start;
+	window->has_end |= to != NULL || known->to.has_end;
+	if (!window->has_start || (!window->has_end && !open))
+		chpg_refuse_missing_window(known->node, window->has_start);
 	if (to == NULL)
 		limit_range(window);
 }
@@ -251,7 +352,10 @@ set_window(Known *known)
 	const ChpgRange *range = &known->range;
 	ChpgRange	window;
 
-	find_window(known, from, to, &window);
+	if (known->scan->window != NULL)
+		take_window(known->scan->window, &window);
+	else
+		find_window(known, from, to, &window);
 	give_column(known->scan, "from_date", window.start);
 	give_column(known->scan, "to_date", window.end);
 	if ((from == NULL || to == NULL) && window.start >= window.end &&
@@ -476,13 +580,12 @@ check_missing(const Known *known)
 static void
 refuse_unknown(const Known *known, const char *name)
 {
-	bool		has_start = find_values(known, "from_date") != NULL || known->range.has_start;
-	bool		has_end = find_values(known, "to_date") != NULL || known->range.has_end;
+	const ChpgParameter *parameter = chpg_resource_parameter(known->scan->resource, name);
 
-	if (chpg_resource_parameter(known->scan->resource, name)->kind == CHPG_BUCKET)
+	if (parameter->kind == CHPG_BUCKET)
 		chpg_refuse_comparison(known->node, name);
-	if (!has_start || (!has_end && !known->scan->resource->ranges))
-		chpg_refuse_missing_window(known->node, has_start, has_end);
+	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
+		chpg_refuse_missing_window(known->node, parameter->kind == CHPG_WINDOW_END);
 	chpg_refuse_missing(known->node, list_make1(pstrdup(name)));
 }
 

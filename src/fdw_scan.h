@@ -29,6 +29,7 @@ typedef struct ChpgScan
 {
 	const ChpgScanPlan *plan;
 	const ChpgResource *resource;
+	const		Interval *window;	/* of the table itself, or NULL */
 	Relation	relation;
 	List	   *values;			/* ExprState, of the plan's conditions */
 	Oid			user;			/* whose key is used */

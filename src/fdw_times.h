@@ -1,23 +1,33 @@
 /*-------------------------------------------------------------------------
  *
  * fdw_times.h
- *		Comparisons of times, which may name a window.
+ *		Expressions of a time column that bound it when they are compared.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_FDW_TIMES_H
 #define CHPG_FDW_TIMES_H
 
-#include "nodes/pg_list.h"
-#include "nodes/primnodes.h"
+#include "nodes/pathnodes.h"
+
+/* Is it known before the table is read, and the same for all its rows? */
+extern bool chpg_is_value(PlannerInfo *root, RelOptInfo *rel, Node *node);
+
+/* Is it a column of the table, as it stands? */
+extern bool chpg_is_column(RelOptInfo *rel, Node *node);
 
 /*
- * Comparisons of times, which may name a window: of what has a column in it,
- * and is a time still.  An hour of the day, or a distance, is none.
+ * Take an expression apart that is made of this column, of type timestamptz, and
+ * of values.  *steps is then what was made of the column: ChpgTimeStep, the
+ * outermost first.  False if nothing is known of the expression.
  */
-typedef bool (*ChpgColumnTest) (Node *node, void *arg);
-extern bool chpg_is_time(Node *node);
-extern bool chpg_contains(Node *node, ChpgColumnTest test, void *arg);
-extern bool chpg_compares_time(Node *node, ChpgColumnTest test, void *arg);
+extern bool chpg_match_time(PlannerInfo *root, RelOptInfo *rel, AttrNumber column,
+							Node *node, List **steps);
+
+/*
+ * The type in which a value that such an expression is compared with is wanted,
+ * or InvalidOid.  May add a step.
+ */
+extern Oid	chpg_bound_type(Oid expression, Oid value, List **steps);
 
 #endif							/* CHPG_FDW_TIMES_H */

@@ -66,8 +66,8 @@ next_time(TimestampTz time)
 	return TIMESTAMP_NOT_FINITE(time) ? time : time + 1;
 }
 
-static void
-add_start(ChpgRange *range, TimestampTz start)
+void
+chpg_add_start(ChpgRange *range, TimestampTz start)
 {
 	if (TIMESTAMP_IS_NOBEGIN(start))
 		return;
@@ -90,7 +90,7 @@ chpg_add_bound(ChpgRange *range, ChpgComparison comparison, TimestampTz time)
 	switch (comparison)
 	{
 		case CHPG_EQUAL:
-			add_start(range, time);
+			chpg_add_start(range, time);
 			chpg_add_end(range, next_time(time));
 			break;
 		case CHPG_LESS:
@@ -100,10 +100,10 @@ chpg_add_bound(ChpgRange *range, ChpgComparison comparison, TimestampTz time)
 			chpg_add_end(range, next_time(time));
 			break;
 		case CHPG_AT_LEAST:
-			add_start(range, time);
+			chpg_add_start(range, time);
 			break;
 		case CHPG_GREATER:
-			add_start(range, next_time(time));
+			chpg_add_start(range, next_time(time));
 			break;
 		case CHPG_EQUAL_ANY:
 			break;				/* see chpg_add_times() */
@@ -123,7 +123,7 @@ chpg_add_times(ChpgRange *range, const ChpgValues *times)
 		last--;
 	if (first > last)
 		return false;
-	add_start(range, DatumGetTimestampTz(times->values[first]));
+	chpg_add_start(range, DatumGetTimestampTz(times->values[first]));
 	chpg_add_end(range, next_time(DatumGetTimestampTz(times->values[last])));
 	return true;
 }

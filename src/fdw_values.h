@@ -37,6 +37,9 @@ extern void chpg_add_array(ChpgValues *values, Datum value, Oid type);
 extern void chpg_add_bound(ChpgRange *range, ChpgComparison comparison,
 						   TimestampTz time);
 
+/* From this time on, if it is one. */
+extern void chpg_add_start(ChpgRange *range, TimestampTz start);
+
 /* Before this time, if it is one. */
 extern void chpg_add_end(ChpgRange *range, TimestampTz end);
 

@@ -10,6 +10,11 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "resources.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+/* The longest window of a table; a year is 12 months. */
+#define MAX_WINDOW_DAYS	366
 
 static const char *const none[] = {NULL};
 
@@ -134,6 +139,26 @@ chpg_resource_names(void)
 	return names.data;
 }
 
+bool
+chpg_has_window(const ChpgResource *resource)
+{
+	return chpg_is_listed(resource->parameters, "from_date");
+}
+
+Interval *
+chpg_parse_window(const char *text)
+{
+	Interval   *window = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+															   CStringGetDatum(text),
+															   ObjectIdGetDatum(InvalidOid),
+															   Int32GetDatum(-1)));
+	double		days = window->month * 30.0 + window->day +
+	(double) window->time / USECS_PER_DAY;
+
+	return days > 0 && days <= MAX_WINDOW_DAYS && window->month >= 0 &&
+		window->day >= 0 && window->time >= 0 ? window : NULL;
+}
+
 Oid
 chpg_parameter_type(const ChpgParameter *parameter)
 {
@@ -158,9 +183,9 @@ chpg_parameter_comment(const ChpgParameter *parameter)
 	switch (parameter->kind)
 	{
 		case CHPG_WINDOW_START:
-			return "Start of the window, which it includes: give it as from_date = ...";
+			return "Start of the window, which it includes: give it as from_date = ... or from_date >= ...";
 		case CHPG_WINDOW_END:
-			return "End of the window, which it does not include: give it as to_date = ...";
+			return "End of the window, which it does not include: give it as to_date = ... or from_date < ...";
 		case CHPG_BUCKET:
 			return "Time between two points: give it as bucket = ..., or leave it to the API.";
 		default:

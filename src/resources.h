@@ -12,6 +12,7 @@
 #ifndef CHPG_RESOURCES_H
 #define CHPG_RESOURCES_H
 
+#include "datatype/timestamp.h"
 #include "endpoints.h"
 #include "nodes/pg_list.h"
 
@@ -40,6 +41,15 @@ extern const ChpgResource *chpg_find_resource(const char *name);
 
 /* All names, for messages. */
 extern char *chpg_resource_names(void);
+
+/* Are its rows those of a window of time? */
+extern bool chpg_has_window(const ChpgResource *resource);
+
+/*
+ * A window as an option gives it: an interval up to now; NULL if that is empty,
+ * or longer than a year.  Error: 22007 for a text that is no interval.
+ */
+extern Interval * chpg_parse_window(const char *text);
 
 /* What a parameter's column is. */
 extern Oid	chpg_parameter_type(const ChpgParameter *parameter);

@@ -9,7 +9,6 @@
 
 #include <limits.h>
 
-#include "datatype/timestamp.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "settings.h"
@@ -20,7 +19,6 @@
 int			chpg_cache_size = 32 * 1024;
 int			chpg_cache_ttl = 10000;
 int			chpg_connect_timeout = 10000;
-int			chpg_default_window = 0;
 bool		chpg_dry_run = false;
 int			chpg_max_concurrency = 8;
 int			chpg_max_response_size = 64 * 1024;
@@ -171,14 +169,6 @@ chpg_define_settings(void)
 							&chpg_connect_timeout,
 							10000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.default_window",
-							"Sets the window, up to now, that a foreign table shows when a query names none.",
-							"Such as 1h or 30d. 0 is none: a query has to name a window.",
-							&chpg_default_window,
-							0, 0, 366 * SECS_PER_DAY,
-							PGC_USERSET, GUC_UNIT_S,
 							NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("chpg.dry_run",

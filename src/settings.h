@@ -17,7 +17,6 @@ typedef enum ChpgOnServiceError
 extern int	chpg_cache_size;	/* kilobytes, of all backends together */
 extern int	chpg_cache_ttl;		/* milliseconds */
 extern int	chpg_connect_timeout;	/* milliseconds */
-extern int	chpg_default_window;	/* seconds, of foreign tables; 0: none */
 extern bool chpg_dry_run;		/* show changes instead of sending them */
 extern int	chpg_max_concurrency;	/* requests under way in one call */
 extern int	chpg_max_response_size; /* kilobytes, decompressed */

@@ -151,7 +151,8 @@ sub window_of
 	my ($from, $to) = @{ pick(@WINDOWS) };
 
 	return pick("$alias.from_date = '$from' AND $alias.to_date = '$to'", "'$from'::timestamptz = $alias.from_date AND '$to' = $alias.to_date",
-		"$alias.from_date = '$from' AND $alias.to_date = timestamptz '$from' + interval '12 hours'");
+		"$alias.from_date = '$from' AND $alias.to_date = timestamptz '$from' + interval '12 hours'",
+		"$alias.from_date >= '$from' AND $alias.from_date < '$to'", "$alias.from_date >= '$from' AND $alias.to_date <= '$to'");
 }
 
 sub service_of
@@ -243,11 +244,8 @@ sub settings_of_query
 {
 	my @switches = map { "enable_$_" } qw(hashjoin mergejoin nestloop material memoize sort hashagg);
 
-	# A window that no query here needs, since each names its own
-	my $window = rand() < 0.2 ? "SET chpg.default_window = '1h'; " : '';
-
-	return $window if rand() < 0.6;
-	return join '', $window, map { "SET $_ = off; " } some(pick(1, 1, 2), @switches);
+	return '' if rand() < 0.6;
+	return join '', map { "SET $_ = off; " } some(pick(1, 1, 2), @switches);
 }
 
 # Lists with parameters, in plans for all values or for these
@@ -404,8 +402,8 @@ sub self_join
 			"SELECT s.name, d.name, d.hostname FROM {s}.services s JOIN {s}.service_details d ON d.id = s.id WHERE s.name <> 'billing'"));
 }
 
-# A window that the columns or the times tell; a range is always within the day
-# that is known here.
+# A window that the columns or the times tell, as people and tools write it; a range
+# is always within the day that is known here.
 sub times_of
 {
 	my ($alias) = @_;
@@ -415,7 +413,14 @@ sub times_of
 	return pick(
 		"$alias.from_date = '$DAY_START' AND $alias.to_date = '$DAY_END'", "$alias.from_date = '$DAY_START' AND $alias.to_date = '$DAY_END' AND $alias.\"timestamp\" > '$from'",
 		"$alias.\"timestamp\" >= '$from' AND $alias.\"timestamp\" < '$to'", "$alias.\"timestamp\" > '$from' AND $alias.\"timestamp\" <= '$to'", "$alias.\"timestamp\" BETWEEN '$from' AND '$to'",
-		"'$from' < $alias.\"timestamp\" AND $alias.\"timestamp\" < '$to' AND $alias.\"timestamp\" >= '$DAY_START'", "$alias.\"timestamp\" BETWEEN '$to' AND '$from'");
+		"'$from' < $alias.\"timestamp\" AND $alias.\"timestamp\" < '$to' AND $alias.\"timestamp\" >= '$DAY_START'", "$alias.\"timestamp\" BETWEEN '$to' AND '$from'",
+		"CAST($alias.\"timestamp\" AS date) = '2026-06-29'", "date_trunc('hour', $alias.\"timestamp\") = date_trunc('hour', timestamptz '$from')",
+		"date_trunc('hour', $alias.\"timestamp\") >= '$from' AND date_trunc('minute', $alias.\"timestamp\") < '$to'",
+		"CAST($alias.\"timestamp\" AS timestamp) > timestamptz '$from' AT TIME ZONE 'UTC' AND ($alias.\"timestamp\" AT TIME ZONE 'Asia/Kolkata')::date = '2026-06-29'",
+		"extract(epoch FROM $alias.\"timestamp\") >= extract(epoch FROM timestamptz '$from') AND extract(epoch FROM $alias.\"timestamp\") < extract(epoch FROM timestamptz '$to')",
+		"timestamptz '$to' - $alias.\"timestamp\" BETWEEN interval '0' AND timestamptz '$to' - timestamptz '$from'",
+		"$alias.\"timestamp\" + interval '1 hour' > timestamptz '$from' + interval '1 hour' AND $alias.\"timestamp\" - timestamptz '$from' < interval '90 minutes' AND $alias.\"timestamp\"::date < '2026-06-30'",
+		"CAST($alias.\"timestamp\" AS date) IN ('2026-06-29', NULL) AND $alias.\"timestamp\" > '$from'");
 }
 
 sub logs
