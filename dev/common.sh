@@ -89,15 +89,16 @@ plain_environment() {
 }
 
 # PostgreSQL finds its files from where its programs are. So a copy of the programs among links to
-# everything else is an installation of its own, and what is installed there stays there.
+# everything else is an installation of its own, and what is installed there stays there. It is made
+# of Debian's, or of one that is laid out alike below CHPG_POSTGRES (see dev/sanitized).
 private_postgres() {
-    local dir
+    local dir from=${CHPG_POSTGRES:-}/usr
 
     for dir in lib/postgresql/"$major" share/postgresql/"$major" include/postgresql; do
         "${as_user[@]}" mkdir -p "pg/usr/${dir%/*}"
-        "${as_user[@]}" cp -as "/usr/$dir" "pg/usr/${dir%/*}/"
+        "${as_user[@]}" cp -as "$from/$dir" "pg/usr/${dir%/*}/"
     done
-    "${as_user[@]}" cp --remove-destination "/usr/lib/postgresql/$major/bin/"* "$bindir/"
+    "${as_user[@]}" cp --remove-destination "$from/lib/postgresql/$major/bin/"* "$bindir/"
 }
 
 close_workshop() {
