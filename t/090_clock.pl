@@ -34,6 +34,8 @@ $before = time;
 my $at = $node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())');
 happens_between($before - 0.001, $at, time, 'the server');
 
+is($node->safe_psql('postgres', 'SHOW timezone'), $ENV{TZ}, 'and its time zone') if $ENV{TZ};
+
 $before = time;
 $node->safe_psql('postgres', connect_sql($url) . 'SELECT FROM chpg_services');
 happens_between($before - 0.001, journal($url)->{requests}[-1]{at}, time, 'the emulator');
