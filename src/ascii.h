@@ -60,6 +60,19 @@ chpg_same_in_any_case(const char *a, const char *b)
 	return *a == *b;
 }
 
+/* Does a text begin with another, but for the case of ASCII letters? */
+static inline bool
+chpg_begins_in_any_case(const char *text, const char *beginning)
+{
+	while (*beginning != '\0' &&
+		   chpg_to_lower(*text) == chpg_to_lower(*beginning))
+	{
+		text++;
+		beginning++;
+	}
+	return *beginning == '\0';
+}
+
 static inline bool
 chpg_starts_with_in_any_case(const char *text, const char *start)
 {

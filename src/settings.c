@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "ascii.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "settings.h"
@@ -53,7 +54,7 @@ is_removed_setting(const char *name)
 {
 	for (int i = 0; i < lengthof(removed_settings); i++)
 	{
-		if (pg_strcasecmp(name, removed_settings[i]) == 0)
+		if (chpg_same_in_any_case(name, removed_settings[i]))
 			return true;
 	}
 	return false;
@@ -65,8 +66,7 @@ is_unknown_setting(const struct config_generic *setting)
 {
 	return (setting->flags & GUC_CUSTOM_PLACEHOLDER) != 0 &&
 		setting->source != PGC_S_DEFAULT &&
-		pg_strncasecmp(setting->name, SETTING_PREFIX,
-					   strlen(SETTING_PREFIX)) == 0 &&
+		chpg_begins_in_any_case(setting->name, SETTING_PREFIX) &&
 		!is_removed_setting(setting->name);
 }
 
