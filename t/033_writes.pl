@@ -18,7 +18,7 @@ my $CACHED = q{SET chpg.cache_ttl = '1 h';};
 my %LOST = (carry_out => JSON::PP::true, close => JSON::PP::true);
 
 my $url = start_emulator();
-my $node = start_node('main', "chpg.server = 'chpg'", "chpg.max_wait = '10 min'");
+my $node = start_node('main', "chpg.server = 'chpg'");
 $node->safe_psql('postgres', connect_sql($url));
 my ($reader, $writer) = map { open_session($node) } 1 .. 2;
 in_session($reader, "$CACHED LOAD 'chpg'");
