@@ -138,9 +138,12 @@ chpg_is_word_in_any_case(ChpgText word, const char *expected)
  * Texts and names
  */
 
-/* What is written is shorter than what is read. */
-bool
-chpg_unescape(ChpgPrometheus *parser, ChpgText *text)
+/*
+ * What is written is not longer than what is read.  Other escapes stay as they
+ * are, or make the line malformed.
+ */
+static bool
+unescape(ChpgPrometheus *parser, bool others_stay, ChpgText *text)
 {
 	const char *end = text->data + text->length;
 	char	   *out = parser->unescaped;
@@ -152,14 +155,23 @@ chpg_unescape(ChpgPrometheus *parser, ChpgText *text)
 			*out++ = *p;
 			continue;
 		}
-		if (++p == end || (*p != '\\' && *p != '"' && *p != 'n'))
+		if (p + 1 < end && (p[1] == '\\' || p[1] == '"' || p[1] == 'n'))
+			*out++ = *++p == 'n' ? '\n' : *p;
+		else if (others_stay)
+			*out++ = *p;
+		else
 			return chpg_fail_line(parser, "invalid escape sequence");
-		*out++ = *p == 'n' ? '\n' : *p;
 	}
 	text->data = parser->unescaped;
 	text->length = out - parser->unescaped;
 	parser->unescaped = out;
 	return true;
+}
+
+void
+chpg_unescape_help(ChpgPrometheus *parser, ChpgText *help)
+{
+	(void) unescape(parser, true, help);
 }
 
 bool
@@ -182,7 +194,7 @@ chpg_read_quoted(ChpgPrometheus *parser, ChpgText *text)
 	text->data = parser->at;
 	text->length = p - parser->at;
 	parser->at = p + 1;
-	return !has_escapes || chpg_unescape(parser, text);
+	return !has_escapes || unescape(parser, false, text);
 }
 
 bool

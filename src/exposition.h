@@ -42,7 +42,7 @@ extern bool chpg_is_word_in_any_case(ChpgText word, const char *expected);
  * Texts without their escapes, if they have any, go where parser->unescaped
  * points to.  Those of a line take no more room than the line.
  */
-extern bool chpg_unescape(ChpgPrometheus *parser, ChpgText *text);
+extern void chpg_unescape_help(ChpgPrometheus *parser, ChpgText *help);
 extern bool chpg_read_quoted(ChpgPrometheus *parser, ChpgText *text);
 
 /* A name, quoted or not; an empty one if there is none */

@@ -112,50 +112,59 @@ read_line_kind(ChpgPrometheus *parser)
 	return LINE_COMMENT;
 }
 
-static bool
-read_help(ChpgPrometheus *parser, ChpgText *help)
+static ChpgText
+read_help(ChpgPrometheus *parser)
 {
+	ChpgText	help;
+
 	chpg_peek_token(parser);
-	help->data = parser->at;
-	help->length = parser->end - parser->at;
-	return memchr(help->data, '\\', help->length) == NULL ||
-		chpg_unescape(parser, help);
+	help.data = parser->at;
+	help.length = parser->end - parser->at;
+	if (memchr(help.data, '\\', help.length) != NULL)
+		chpg_unescape_help(parser, &help);
+	return help;
 }
 
+/* False if there is none.  A type that nobody knows is one that is not known. */
 static bool
 read_type(ChpgPrometheus *parser, ChpgMetricType *type)
 {
 	ChpgText	word = chpg_read_word(parser);
 
-	if (word.length == 0)
-		return chpg_fail_line(parser, "missing metric type");
+	*type = CHPG_METRIC_UNTYPED;
 	for (size_t i = 0; i < lengthof(metric_types); i++)
 	{
-		if (!chpg_is_word_in_any_case(word, metric_types[i].name))
-			continue;
-		*type = metric_types[i].type;
-		return chpg_peek_token(parser) == '\0' ||
-			chpg_fail_line(parser, "unexpected text after the metric type");
+		if (chpg_is_word_in_any_case(word, metric_types[i].name) &&
+			chpg_peek_token(parser) == '\0')
+			*type = metric_types[i].type;
 	}
-	return chpg_fail_line(parser, "unknown metric type");
+	return word.length > 0;
 }
 
-static bool
+/*
+ * Note what a HELP or a TYPE line says.  One without a name, or without anything
+ * after it, is a comment: what is wrong with it harms no sample.
+ */
+static void
 read_family(ChpgPrometheus *parser, LineKind kind)
 {
-	ChpgFamily *family = &parser->families[parser->family_count++];
+	ChpgFamily *family = &parser->families[parser->family_count];
 
 	memset(family, 0, sizeof(*family));
 	family->line = parser->line;
 	family->line_number = parser->line_number;
-	if (chpg_peek_token(parser) == '\0')
-		return chpg_fail_line(parser, "missing metric name");
-	if (!chpg_read_metric_name(parser, '\0', &family->name))
-		return false;
+	if (chpg_peek_token(parser) == '\0' ||
+		!chpg_read_metric_name(parser, '\0', &family->name))
+	{
+		memset(&parser->error, 0, sizeof(parser->error));
+		return;
+	}
 	if (kind == LINE_HELP)
-		return read_help(parser, &family->help);
-	family->has_type = true;
-	return read_type(parser, &family->type);
+		family->help = read_help(parser);
+	else
+		family->has_type = read_type(parser, &family->type);
+	if (kind == LINE_HELP || family->has_type)
+		parser->family_count++;
 }
 
 /* Any order will do. */
@@ -181,27 +190,26 @@ compare_families(const void *a, const void *b)
 }
 
 /*
- * The second line of a family tells what the first one does not, or the same:
- * texts of several services may simply be joined.
+ * The second line of a family tells what the first one does not: texts of
+ * several services may simply be joined.  Of several helps, the first that says
+ * anything holds; two types are false if they differ.
  */
-static const char *
+static bool
 merge_family(ChpgFamily *family, const ChpgFamily *more)
 {
-	if (more->has_type)
+	if (!more->has_type)
 	{
-		if (family->has_type && family->type != more->type)
-			return "second TYPE for the same metric";
-		family->has_type = true;
+		if (family->help.length == 0)
+			family->help = more->help;
+		return true;
+	}
+	if (family->type != CHPG_METRIC_UNTYPED &&
+		more->type != CHPG_METRIC_UNTYPED && family->type != more->type)
+		return false;
+	if (family->type == CHPG_METRIC_UNTYPED)
 		family->type = more->type;
-	}
-	else
-	{
-		if (family->help.data != NULL &&
-			compare_texts(family->help, more->help) != 0)
-			return "second HELP for the same metric";
-		family->help = more->help;
-	}
-	return NULL;
+	family->has_type = true;
+	return true;
 }
 
 static bool
@@ -217,19 +225,17 @@ merge_families(ChpgPrometheus *parser)
 	{
 		ChpgFamily *family = &parser->families[parser->family_count - 1];
 		const ChpgFamily *more = &parser->families[i];
-		const char *problem;
 
 		if (compare_texts(family->name, more->name) != 0)
 		{
 			parser->families[parser->family_count++] = *more;
 			continue;
 		}
-		problem = merge_family(family, more);
-		if (problem != NULL)
+		if (!merge_family(family, more))
 		{
 			chpg_go_to_line(parser, more->line, more->line_number);
 			chpg_next_line(parser);
-			return chpg_fail_line(parser, problem);
+			return chpg_fail_line(parser, "second TYPE for the same metric");
 		}
 	}
 	return true;
@@ -469,9 +475,8 @@ chpg_prometheus_start(ChpgPrometheus *parser, void *memory)
 	{
 		LineKind	kind = read_line_kind(parser);
 
-		if ((kind == LINE_HELP || kind == LINE_TYPE) &&
-			!read_family(parser, kind))
-			return false;
+		if (kind == LINE_HELP || kind == LINE_TYPE)
+			read_family(parser, kind);
 	}
 	parser->scratch = parser->unescaped;
 	if (!merge_families(parser))

@@ -15,9 +15,12 @@
  *
  * What is not quite that version:
  *
- * - Lines may come in any order: HELP and TYPE hold for the whole text.  A
- *	 second one for the same name is an error if it says something else.  Errors of these lines are found
- *	 first, whatever stands above them.
+ * - Lines may come in any order: HELP and TYPE hold for the whole text.  They
+ *	 are never malformed, with one exception: a second, other TYPE for the same
+ *	 name, which is found first, whatever stands above it.  Of several HELP the
+ *	 first that is not empty holds.  An unknown type is "untyped", and a line
+ *	 without a valid name, or of TYPE without a type, is a comment.
+ * - In HELP, other escapes than those of the format stay as they are.
  * - Lines may end in \r\n, the last one in nothing; blanks may stand between
  *	 tokens and at either end of a line.
  * - Names may be quoted, as Prometheus 3 does: {"my.metric", "my.label"="x"}.

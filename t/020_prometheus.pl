@@ -194,6 +194,27 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 		],
 		'texts that were joined'
 	],
+	# What is wrong with HELP and TYPE harms no sample.
+	(
+		map { [ "$_\nx{a=\"b\"} 1\n$_", [ [ 'x', 'untyped', undef, [ [ 'a', 'b' ] ], '1', undef ] ], "harmless: $_" ] }
+		  '# HELP', '# TYPE', '#HELP ', "# TYPE\t", '# TYPE x', '# TYPE x ', '# TYPE x number', '# TYPE x gauge_histogram',
+		'# TYPE x gauge y', '# HELP 1x y', '# HELP x{} y', '# TYPE met-ric gauge', '# TYPE "x"y gauge',
+		'# TYPE "x gauge', '# HELP "x\\', '# TYPE "\\x" gauge', "# HELP m\x{C3}\x{A4}h a", '# HELP of nothing at all:', '# TYPE'
+	),
+	(
+		map { [ "# HELP x $_->[0]\nx 1", [ [ 'x', 'untyped', $_->[1], [], '1', undef ] ], "help: $_->[0]" ] }
+		  [ 'a\\b', 'a\\b' ], [ 'a\\', 'a\\' ], [ '\\\\', '\\' ], [ '\\\\n', '\\n' ], [ '\\\\\\n', "\\\n" ], [ 'l\\tp', 'l\\tp' ]
+	),
+	[
+		"# HELP x\n# HELP x a\n# TYPE x\n# TYPE x gauge\nx 1\n# HELP \"x\" b\n# TYPE x number\n# HELP x",
+		[ [ 'x', 'gauge', 'a', [], '1', undef ] ],
+		'the first help that says anything, and the type that is known'
+	],
+	[
+		"# TYPE x_total counter\n# TYPE y gauge_histogram\ny_bucket{le=\"1\"} 2\nx_total 3",
+		[ [ 'y_bucket', 'untyped', undef, [ [ 'le', '1' ] ], '2', undef ], [ 'x_total', 'counter', undef, [], '3', undef ] ],
+		'a type that nobody knows, beside another family'
+	],
 	[
 		"# TYPE x histogram\n# TYPE x_count gauge\n# TYPE y gauge\n# HELP z the z\nx_count 1\nx_sum 2\nx_total 3\ny_sum 4\nz_sum 5\nx 6\n_sum 7",
 		[
@@ -297,20 +318,7 @@ for (
 	[ 'x 1 # {"z"} 1', 1, 'second metric name' ],
 	[ 'x 1 # {} 1 z', 1, 'invalid timestamp' ],
 	[ 'x 1 # {} 1 2 # {} 1', 1, 'unexpected text after the sample' ],
-	[ '# HELP', 1, 'missing metric name' ],
-	[ '# TYPE ', 1, 'missing metric name' ],
-	[ '# HELP 1x y', 1, 'invalid metric name' ],
-	[ '# HELP x{} y', 1, 'invalid metric name' ],
-	[ '# TYPE met-ric gauge', 1, 'invalid metric name' ],
-	[ '# TYPE "x"y gauge', 1, 'invalid metric name' ],
-	[ '# TYPE "x gauge', 1, 'missing closing quote' ],
-	[ '# TYPE x', 1, 'missing metric type' ],
-	[ '# TYPE x number', 1, 'unknown metric type' ],
-	[ '# TYPE x gauge y', 1, 'unexpected text after the metric type' ],
-	[ '# HELP x a\\b', 1, 'invalid escape sequence' ],
-	[ '# HELP x a\\', 1, 'invalid escape sequence' ],
 	[ "# TYPE x gauge\nx 1\n# TYPE y gauge\n# TYPE x counter\n", 4, 'second TYPE for the same metric', '# TYPE x counter' ],
-	[ "# HELP x a\n# TYPE x gauge\n# HELP \"x\" b", 3, 'second HELP for the same metric', '# HELP "x" b' ],
 	[ "# EOF\n\nx 1", 3, 'text after # EOF', 'x 1' ],
 	[ "# EOF\n# EOF", 2, 'text after # EOF', '# EOF' ],
 	[ "x 1\n# a\0b", 2, 'NUL byte', "# a\0b" =~ s/\0.*//r ],
@@ -329,6 +337,11 @@ is_deeply(
 	[ parse("a 1\nb{ 2\nc 3") ],
 	[ '["a","untyped",null,[],"1",null]', 'error: line 2: invalid label name: b{ 2' ],
 	'an error is the end');
+
+is_deeply(
+	[ parse("# TYPE a\n# HELP\na 1\nb 1 2 3") ],
+	[ '["a","untyped",null,[],"1",null]', 'error: line 4: unexpected text after the sample: b 1 2 3' ],
+	'of a malformed sample, its own line');
 
 #
 # What another program writes, and how long it takes
