@@ -166,7 +166,7 @@ chpg_call_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has_end
 	const ChpgEndpoint *endpoint = call->question.endpoint;
 	const char *type = chpg_http_header(call->transfer, "Content-Type");
 	bool		is_openmetrics = type != NULL &&
-	chpg_starts_with_in_any_case(type, "application/openmetrics-text");
+	chpg_begins_in_any_case(type, "application/openmetrics-text");
 
 	if (endpoint->rows != NULL || answer->status != 200 ||
 		(*endpoint->text_start == '\0' && ends_with(answer, OPENMETRICS_END)))

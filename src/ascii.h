@@ -73,15 +73,4 @@ chpg_begins_in_any_case(const char *text, const char *beginning)
 	return *beginning == '\0';
 }
 
-static inline bool
-chpg_starts_with_in_any_case(const char *text, const char *start)
-{
-	while (*start != '\0' && chpg_to_lower(*text) == chpg_to_lower(*start))
-	{
-		text++;
-		start++;
-	}
-	return *start == '\0';
-}
-
 #endif							/* CHPG_ASCII_H */

@@ -15,6 +15,7 @@
 
 #include <math.h>
 
+#include "ascii.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fdw_bounds.h"
@@ -71,7 +72,7 @@ is_finite(int64 time)
 static const pg_tz *
 find_zone(const char *name)
 {
-	if (pg_strcasecmp(name, "UTC") == 0 || pg_strcasecmp(name, "GMT") == 0)
+	if (chpg_same_in_any_case(name, "UTC") || chpg_same_in_any_case(name, "GMT"))
 		return pg_tzset("GMT");
 	/* Others may be abbreviations, which go by rules of their own. */
 	return strchr(name, '/') != NULL ? pg_tzset(name) : NULL;

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "ascii.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fdw.h"
@@ -128,7 +129,7 @@ is_epoch(Node *node)
 	const Const *field = (const Const *) node;
 
 	return IsA(node, Const) && field->consttype == TEXTOID && !field->constisnull &&
-		pg_strcasecmp(TextDatumGetCString(field->constvalue), "epoch") == 0;
+		chpg_same_in_any_case(TextDatumGetCString(field->constvalue), "epoch");
 }
 
 /* Take a function's steps, if what they need are values. */
