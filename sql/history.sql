@@ -6,13 +6,15 @@
  */
 
 CREATE TABLE chpg_history_place (
-	schema_name name NOT NULL
+	schema_name name NOT NULL,
+	owner name
 );
 
 CREATE UNIQUE INDEX ON chpg_history_place ((true));
 
 COMMENT ON TABLE chpg_history_place IS 'The schema that has the history, if there is one: see chpg_history_enable.';
 COMMENT ON COLUMN chpg_history_place.schema_name IS 'Name of the schema.';
+COMMENT ON COLUMN chpg_history_place.owner IS 'Role that the history was begun for, where it is not that of who began it.';
 
 SELECT pg_catalog.pg_extension_config_dump('chpg_history_place', '');
 GRANT SELECT ON chpg_history_place TO PUBLIC;
@@ -40,7 +42,7 @@ $$;
 
 COMMENT ON FUNCTION _chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
 
-/* Who owns the extension decides about the history, and who may be him. */
+/* Whoever may be the extension's owner is trusted, and so is the owner of the schema, which is looked at before. */
 CREATE FUNCTION _chpg_history_is_foreign(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -52,14 +54,16 @@ AS $$
 		JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
 		JOIN pg_shdepend o ON o.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 			AND o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
-		WHERE n.nspname = schema AND NOT pg_has_role(o.refobjid, e.extowner, 'MEMBER'))
+		WHERE n.nspname = schema AND o.refobjid <> n.nspowner AND NOT pg_has_role(o.refobjid, e.extowner, 'MEMBER'))
 $$;
 
-COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither the extension''s owner nor superusers.';
+COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither its owner nor the extension''s, nor superusers.';
 
 /*
- * Who has a schema decides what runs in it, and another one may have taken the
- * name of one that was dropped.
+ * The owner of a schema decides what runs in it, and another role may have taken the
+ * name of one that was dropped.  A role that the history was begun for decides for
+ * itself, and for those who read what it has, but not for superusers and the
+ * extension's owner, with whose rights it would run.
  */
 CREATE FUNCTION _chpg_history_state()
 RETURNS TABLE (schema_name name, state text)
@@ -68,7 +72,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT h.schema_name, CASE
 		WHEN n.oid IS NULL THEN 'does not exist'
-		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') THEN format('belongs to "%s"', pg_get_userbyid(n.nspowner))
+		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') AND (pg_get_userbyid(n.nspowner) = h.owner) IS NOT TRUE THEN
+			format('belongs to "%s"', pg_get_userbyid(n.nspowner))
+		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') AND pg_has_role(e.extowner, 'MEMBER') THEN
+			format('belongs to "%s", which has fewer rights than you', h.owner)
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
 		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
 		WHEN @extschema@._chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
@@ -104,6 +111,7 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = CASE WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
 					WHEN state LIKE 'has objects%' THEN 'Drop what they have there, or make it the owner''s: ALTER ... OWNER TO.'
+					WHEN state LIKE '%fewer rights%' THEN pg_catalog.format('Become that role: SET ROLE %s.', (SELECT pg_catalog.quote_ident(h.owner) FROM @extschema@.chpg_history_place h))
 					WHEN state LIKE 'is not open%' THEN pg_catalog.format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
 					ELSE 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').' END;
 	END IF;
@@ -354,15 +362,11 @@ $$;
 
 COMMENT ON FUNCTION _chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
 
-/* What is there may be run by captures, and is removed with the history. */
-CREATE FUNCTION _chpg_history_check_schema(schema name)
+CREATE FUNCTION _chpg_history_check_name(schema name)
 RETURNS void
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	found pg_namespace;
-	problem text;
 BEGIN
 	IF schema IS NULL THEN
 		RAISE EXCEPTION 'argument "schema" must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -378,6 +382,21 @@ BEGIN
 				DETAIL = 'Dashboards name its views without quotes.',
 				HINT = 'Take a name of lower-case letters, digits and underscores that is no key word, such as "fleet_history".';
 	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_check_name(name) IS 'Error 22004 or 22023 unless a schema of that name can be read by BI tools and dashboards. For chpg_history_enable.';
+
+/* What is there may be run by captures, and is removed with the history. */
+CREATE FUNCTION _chpg_history_check_schema(schema name)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found pg_namespace;
+	problem text;
+BEGIN
 	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
 	problem := CASE
 		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN NULL
@@ -397,33 +416,17 @@ END
 $$;
 
 COMMENT ON FUNCTION _chpg_history_check_schema(name) IS
-'Error 22004, 22023 or 55000 unless the schema is a new one, or the caller''s own and empty, or has a history. For chpg_history_enable.';
+'Error 55000 unless the schema is a new one, or the caller''s own and empty, or has a history. For chpg_history_enable.';
 
-CREATE FUNCTION chpg_history_enable(schema name)
+/* Makes the tables and views that a schema lacks, and puts back settings. */
+CREATE FUNCTION _chpg_history_fill(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
 SET quote_all_identifiers = off
 AS $$
-DECLARE
-	place name;
-	gone boolean;
 BEGIN
-	PERFORM @extschema@._chpg_history_check_schema(schema);
-	SELECT h.schema_name, h.state IS NOT NULL INTO place, gone FROM @extschema@._chpg_history_state() h;
-	IF place <> schema AND NOT gone THEN
-		RAISE EXCEPTION 'the history is in schema "%" already', place
-			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
-	END IF;
-	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
-		EXECUTE format('CREATE SCHEMA %I', schema);
-	END IF;
-	IF place IS DISTINCT FROM schema THEN
-		DELETE FROM @extschema@.chpg_history_place;
-		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
-	END IF;
 	PERFORM set_config('search_path', format('%I, pg_catalog, pg_temp', schema), true);
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
 		PERFORM @extschema@._chpg_history_create_tables();
@@ -434,10 +437,90 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_enable(name) IS
-'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 55000 there is a history elsewhere, or something else in the schema.';
+COMMENT ON FUNCTION _chpg_history_fill(name) IS 'Makes what a schema lacks of a history. For chpg_history_enable.';
 
-REVOKE EXECUTE ON FUNCTION chpg_history_enable(name) FROM PUBLIC;
+/*
+ * A history for another role is made as a whole, and then given away: nothing that the
+ * role has made runs with the rights of the caller.  One that it has already is only
+ * named.
+ */
+CREATE FUNCTION _chpg_history_enable_for(schema name, owner name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = schema);
+	item record;
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
+		RAISE EXCEPTION 'role "%" does not exist', owner USING ERRCODE = 'undefined_object';
+	ELSIF found IS NOT NULL AND NOT (pg_get_userbyid(found) = owner AND @extschema@._chpg_history_is_in(schema)) THEN
+		RAISE EXCEPTION 'schema "%" cannot have the history', schema
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				DETAIL = format('It exists, and is no history of role "%s".', owner),
+				HINT = 'Name one that does not exist yet.';
+	END IF;
+	DELETE FROM @extschema@.chpg_history_place;
+	INSERT INTO @extschema@.chpg_history_place VALUES (schema, owner);
+	IF found IS NOT NULL THEN
+		RETURN;
+	END IF;
+	EXECUTE format('CREATE SCHEMA %I', schema);
+	PERFORM @extschema@._chpg_history_fill(schema);
+	EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, owner);
+	FOR item IN
+		SELECT c.relname, c.relkind FROM pg_class c
+		WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema) AND c.relkind IN ('r', 'p', 'v')
+	LOOP
+		EXECUTE format('ALTER %s %I.%I OWNER TO %I', CASE item.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, schema, item.relname, owner);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION _chpg_history_enable_for(name, name) IS
+'Makes a history in a new schema, which another role owns, or names the one that the role has. For chpg_history_enable.';
+
+CREATE FUNCTION chpg_history_enable(schema name, owner name DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place name;
+	state text;
+BEGIN
+	PERFORM @extschema@._chpg_history_check_name(schema);
+	SELECT h.schema_name, h.state INTO place, state FROM @extschema@._chpg_history_state() h;
+	IF place <> schema AND (state IS NULL OR state LIKE '%fewer rights%') THEN
+		RAISE EXCEPTION 'the history is in schema "%" already', place
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
+	ELSIF (place IS DISTINCT FROM schema OR owner <> current_user)
+			AND NOT has_table_privilege('@extschema@.chpg_history_place', 'INSERT') THEN
+		RAISE EXCEPTION 'permission denied to begin a history'
+			USING ERRCODE = 'insufficient_privilege',
+				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L).', schema, current_user);
+	ELSIF owner <> current_user THEN
+		PERFORM @extschema@._chpg_history_enable_for(schema, owner);
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_check_schema(schema);
+	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
+		EXECUTE format('CREATE SCHEMA %I', schema);
+	END IF;
+	IF place IS DISTINCT FROM schema THEN
+		DELETE FROM @extschema@.chpg_history_place;
+		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
+	END IF;
+	PERFORM @extschema@._chpg_history_fill(schema);
+END
+$$;
+
+COMMENT ON FUNCTION chpg_history_enable(name, name) IS
+'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
+
+REVOKE EXECUTE ON FUNCTION chpg_history_enable(name, name) FROM PUBLIC;
 
 CREATE FUNCTION chpg_history_disable()
 RETURNS void

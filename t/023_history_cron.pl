@@ -56,4 +56,16 @@ wait_until(sub { runs('failing', 'failed') > 0 }, 'a capture has failed');
 like($node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' LIMIT 1}), qr/could not capture \d+ of \d+ windows/, 'a failure is shown');
 is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed') . ' ' . runs('failing', 'succeeded'), '0 0 0', 'and nothing else has failed');
 
+# The same by a role that is no superuser, with the README's four statements
+my ($by_superuser, $by_role) = slurp_file("$FindBin::RealBin/../README.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3})-- as collector\n([^\n]*;)\n/m;
+$by_role =~ s/KEY_ID/$KEY_ID/;
+$by_role =~ s/KEY_SECRET/$KEY_SECRET/;
+$node->safe_psql('postgres', 'SELECT cron.unschedule(jobid) FROM cron.job; SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; GRANT USAGE ON SCHEMA cron TO collector;' . $by_superuser);
+$node->safe_psql('postgres', "$by_role; UPDATE fleet_history.setting SET value = '4 hours' WHERE name = 'backfill'; @jobs", extra_params => [ '-U', 'collector' ]);
+wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture of the role has succeeded');
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM fleet_history.capture WHERE status = 'ok'}), '>=', 2, 'a role that is no superuser captures');
+wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge of the role has succeeded');
+is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed'), '0 0', 'and purges');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT username, ' ') FROM cron.job_run_details JOIN cron.job USING (jobid, username)}), 'collector', 'with its own rights');
+
 done_testing();

@@ -114,6 +114,62 @@ sql('SELECT chpg_history_disable()');
 is_brief('CALL chpg_capture()', '55000', qr/there is no history.*HINT/s, 'no history');
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture('hour')});
 
+# A role that is no superuser owns a history, and runs it: four statements of the README.
+sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
+sub fails_as { my ($role, @rest) = @_; return fails_with($node, @rest, extra_params => [ '-U', $role ]) }
+
+my @four = slurp_file("$FindBin::RealBin/../README.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3})-- as collector\n([^\n]*;)\n/m;
+is(scalar(@four), 2, 'the README has the four statements');
+$four[1] =~ s/KEY_ID/$KEY_ID/;
+$four[1] =~ s/KEY_SECRET/$KEY_SECRET/;
+sql('CREATE ROLE collector LOGIN; SELECT chpg_history_disable()');
+sql($four[0]);
+as('collector', $four[1]);
+as('collector', q{UPDATE fleet_history.setting SET value = '3 hours' WHERE name = 'backfill'; SELECT * FROM chpg_history_cost(); CALL chpg_capture('hour')});
+my $OWNED = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace};
+is(sql($OWNED), 'collector', 'all of it is the role\'s own');
+cmp_ok(sql(q{SELECT count(*) FROM fleet_history.coverage WHERE status = 'ok'}), '>=', 4, 'which captures');
+is(as('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'reads what it has');
+as('collector', q{SELECT _chpg_history_partition('hour', now() - interval '100 days')});
+like(as('collector', 'SELECT chpg_history_purge()'), qr/^pattern_of_hour_\d{6}$/, 'and purges');
+fails_as('collector', q{SELECT chpg_history_enable('fleet_history')}, '42501', qr/permission denied for function chpg_history_enable/, 'beginning one is not its right');
+sql(q{GRANT EXECUTE ON FUNCTION chpg_history_enable TO collector; DELETE FROM fleet_history.setting WHERE name = 'reserve'});
+is(as('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless it is granted: to put back what lacks');
+fails_as('collector', q{SELECT chpg_history_enable('another')}, '55000', qr/the history is in schema "fleet_history" already/, 'elsewhere');
+fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for others');
+
+# A member of it captures for it.
+sql(q{CREATE ROLE helper LOGIN; GRANT collector TO helper; GRANT USAGE ON FOREIGN SERVER chpg TO helper});
+as('helper', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET')");
+sql('TRUNCATE fleet_history.capture; DROP TABLE ' . sql(q{SELECT string_agg(inhrelid::regclass::text, ', ') FROM pg_inherits WHERE inhparent = 'fleet_history.pattern_of_hour'::regclass}));
+as('helper', q{CALL chpg_capture('hour')});
+is(sql($OWNED), 'collector', 'a member makes partitions that are not its own');
+
+# Nothing that it may plant runs with the rights of a superuser, who becomes that role.
+sql(q{SET ROLE collector; CREATE FUNCTION fleet_history.taken(int4, interval) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken by %', current_user; END $$;
+	CREATE OPERATOR fleet_history.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = fleet_history.taken)});
+fails_as('collector', 'SELECT * FROM chpg_history_due()', 'P0001', qr/taken by collector/, 'its operators run with its own rights');
+fails_with($node, $_, '55000', qr/schema "fleet_history" belongs to "collector", which has fewer rights than you\nHINT:  Become that role: SET ROLE collector\./, "but not with a superuser's: $_")
+  for 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
+is(sql(q{SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))}), 'api', 'whose comparisons ask the API');
+sql(q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNCTION fleet_history.taken; SET ROLE collector; CALL chpg_capture('hour')});
+is(sql(q{SET ROLE collector; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))}), 'history', 'unless they are that role');
+
+# It is named again when it has another name; what others have is not.
+fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second one');
+sql(q{ALTER SCHEMA fleet_history RENAME TO moved; SELECT chpg_history_enable('moved', owner => 'collector')});
+is(as('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history of another name goes on');
+sql(q{SELECT chpg_history_disable(); CREATE ROLE mallory; CREATE SCHEMA theirs AUTHORIZATION mallory});
+fails_as('collector', q{SELECT chpg_history_enable('moved')}, '42501', qr/permission denied to begin a history\nHINT:  Let a superuser begin it for you: SELECT chpg_history_enable\('moved', owner => 'collector'\)/, 'one that was ended');
+fails_with($node, "SELECT chpg_history_enable('$_->[0]', owner => '$_->[1]')", $_->[2], $_->[3], "schema $_->[0] for $_->[1]") for
+	[ 'theirs', 'mallory', '55000', qr/schema "theirs" cannot have the history\nDETAIL:  It exists, and is no history of role "mallory"/ ],
+	[ 'theirs', 'collector', '55000', qr/schema "theirs" cannot have the history/ ],
+	[ 'new', 'nobody_at_all', '42704', qr/role "nobody_at_all" does not exist/ ],
+	[ 'New', 'collector', '22023', qr/invalid name/ ];
+sql(q{SELECT chpg_history_enable('moved', owner => 'collector'); DROP SCHEMA moved CASCADE; CREATE SCHEMA moved AUTHORIZATION mallory});
+fails_as('collector', 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"\n/, 'a name that another role has taken');
+sql(q{SELECT chpg_history_disable(); SELECT chpg_history_enable('kept')});
+
 # A standby reads the history; who captures or purges there learns where that is done.
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
