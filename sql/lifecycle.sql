@@ -235,7 +235,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_wait';
 
 COMMENT ON FUNCTION chpg_wait(text, text, interval, interval, jsonb, text) IS
-'Waits until a service has this state, and the values of expected (an object of attributes of the row, such as {"size": "r8gd.large"}), in three polls in a row, and returns it. Waiting for the state deleted ends with no row once the API does not know the service; give its id, since a deleted name is not found. A NOTICE reports each change of state. 1 request for each poll, 1 more if service is a name. Errors: 57014 it took longer than timeout; what the API answers with 401, 403 or 404. Holds a snapshot all the time, which keeps VACUUM from its work: in scripts, CALL chpg_wait_until.';
+'Waits until a service has this state, and the values of expected (an object of attributes of the row, such as {"size": "r8gd.large"}), in three polls in a row, and returns it. Waiting for the state deleted ends with no row once the API does not know the service; give its id, since a deleted name is not found. A NOTICE reports each change of state, and what is waited for. The last poll is at the timeout, and may take 2 seconds longer. 1 request for each poll, 1 more if service is a name. Errors: 57014 it took longer than timeout; what the API answers with 401, 403 or 404. Holds a snapshot all the time, which keeps VACUUM from its work: in scripts, CALL chpg_wait_until.';
 
 CREATE PROCEDURE chpg_wait_until(
 	service text,

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "http.h"
+#include "lib/stringinfo.h"
 #include "lifecycle.h"
 #include "nodes/parsenodes.h"
 #include "quote.h"
@@ -37,6 +38,12 @@
 
 /* Failures of the API in a row that are overlooked. */
 #define FAILURES_TOLERATED	5
+
+/* For the poll at the timeout, which is the last (microseconds). */
+#define LAST_POLL_TIME		(2 * USECS_PER_SEC)
+
+/* A poll that ended that close to the timeout was the last. */
+#define LEAST_PAUSE			INT64CONST(10000)
 
 #define STATE_DELETED		"deleted"
 
@@ -144,6 +151,25 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	return true;
 }
 
+/* What a service in this state still lacks, for a message. */
+static const char *
+describe_lack(const Wait *wait, const char *state)
+{
+	StringInfoData lack;
+
+	initStringInfo(&lack);
+	if (strcmp(state, wait->state) != 0)
+		appendStringInfo(&lack, ", waiting for %s", wait->state);
+	if (wait->expected != (Datum) 0)
+	{
+		Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+
+		appendStringInfoString(&lack, lack.len > 0 ? " with " : ", waiting for ");
+		(void) JsonbToCString(&lack, &expected->root, VARSIZE(expected));
+	}
+	return lack.data;
+}
+
 static void
 report_state(Wait *wait, const char *state)
 {
@@ -154,9 +180,10 @@ report_state(Wait *wait, const char *state)
 	/* What others were answered is outdated. */
 	chpg_key_changed(wait->prepared.invocation.connection);
 	ereport(NOTICE,
-			(errmsg("service \"%s\" is %s after %.0f s",
+			(errmsg("service \"%s\" is %s after %.0f s%s",
 					wait->prepared.invocation.service, state,
-					(double) (chpg_now() - wait->started) / USECS_PER_SEC)));
+					(double) (chpg_now() - wait->started) / USECS_PER_SEC,
+					describe_lack(wait, state))));
 }
 
 /* Does the row have all that is expected? */
@@ -230,13 +257,15 @@ poll_once(Wait *wait, HeapTuple *row)
 	return true;
 }
 
+/* Until the next poll; the last one is at the deadline, and has time of its own. */
 static void
-sleep_between_polls(const Wait *wait)
+sleep_between_polls(Wait *wait)
 {
 	int64		pause = (int64) (wait->poll_interval * USECS_PER_SEC);
-	int64		until = chpg_now() + pause;
+	int64		now = chpg_now();
+	int64		until = Min(now + pause, wait->deadline);
 
-	if (until > wait->deadline)
+	if (now >= wait->deadline - LEAST_PAUSE)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("service \"%s\" did not become %s in time",
@@ -245,6 +274,8 @@ sleep_between_polls(const Wait *wait)
 						   wait->last_state ? wait->last_state : "unknown",
 						   wait->agreed, POLLS_NEEDED),
 				 errhint("Wait again, or raise \"timeout\".")));
+	if (until == wait->deadline)
+		wait->prepared.question.deadline = until + LAST_POLL_TIME;
 	while (chpg_now() < until)
 		chpg_http_wait(until, CHPG_WAIT_PAUSE);
 }

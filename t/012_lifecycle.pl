@@ -319,7 +319,20 @@ cmp_ok(time - $begin, '<', 5, 'ends in time');
 is(request_count($url), 1, 'with one request for each poll');
 clear_faults($url);
 like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')"),
-	qr/NOTICE:  service "$ORDERS" is running after 0 s/, 'waiting without a snapshot');
+	qr/NOTICE:  service "$ORDERS" is running after \d+ s$/m, 'waiting without a snapshot');
+
+# What is waited for, and the last poll: at the timeout, whatever the interval
+clear_journal($url);
+my $said = fails_with($node, "CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', poll_interval => '1 hour')",
+	'57014', qr/did not become stopped in time/, 'a wait that is shorter than its interval');
+like($said, qr/NOTICE: .*service "$ORDERS" is running after \d+ s, waiting for stopped$/m, 'it says what it waits for');
+is(request_count($url), 2, 'it polls at its begin and at its end');
+like(notices($node, qq{CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', expected => '{"size": "x"}')}),
+	qr/, waiting for stopped with \{"size": "x"\}$/m, 'a state and values');
+like(notices($node, qq{CALL chpg_wait_until('$ORDERS', timeout => '3 s', expected => '{"size": "x"}')}),
+	qr/is running after \d+ s, waiting for \{"size": "x"\}$/m, 'values');
+is(value("SELECT state FROM chpg_wait('$ORDERS', timeout => '10 s', poll_interval => '6 s')"), 'running',
+	'three polls fit into less than two intervals');
 fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');
 
 # What cannot be right costs nothing
