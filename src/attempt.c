@@ -28,6 +28,9 @@
  */
 #define MAX_BLOCK_WINDOWS	3
 
+/* An API that refuses and names no time is not asked again at once. */
+#define LEAST_RESET			0.2
+
 /* A longer number is none that the API would send. */
 #define MAX_NUMBER_LENGTH	32
 
@@ -165,7 +168,7 @@ reset_time(const ChpgCall *call, const ChpgHttpResponse *response)
 
 	if (header == NULL || !parse_seconds(header, &seconds))
 		seconds = response->retry_after > 0 ? 0 : DEFAULT_RESET;
-	seconds = Max(seconds, (double) response->retry_after);
+	seconds = Max(Max(seconds, (double) response->retry_after), LEAST_RESET);
 	return Min(seconds, max_block(call->question.connection));
 }
 
