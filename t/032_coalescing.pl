@@ -17,7 +17,7 @@ my $CACHED = q{SET chpg.cache_ttl = '1 h';};
 
 # A request takes less than this, and a turn comes later.
 my $REQUEST_TIMEOUT = "SET chpg.request_timeout = '3s'";
-my $SLOW_LIMIT = '1/8s';
+my $LONGER = '3500 ms';
 
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'", "chpg.max_wait = '10 min'");
@@ -49,12 +49,20 @@ sub begin_anew
 	return;
 }
 
-# The next request has to wait for a whole window of the slow limit.
+# The key is blocked, for half a minute at most, until end_block().
 my $asked = 0;
-sub use_up_budget
+sub begin_block
 {
-	begin_anew($SLOW_LIMIT);
-	in_session($monitor, question(++$asked));
+	begin_anew('unlimited');
+	fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '30' }, times => 1);
+	in_session($monitor, 'SET chpg.max_retries = 0;' . question(++$asked));
+	like($monitor->{stderr}, qr/ERROR:  53400/, 'the key is blocked');
+	return;
+}
+
+sub end_block
+{
+	in_session($monitor, 'SELECT chpg_budget_reset()');
 	return;
 }
 
@@ -84,6 +92,15 @@ sub all_ask
 	return;
 }
 
+# All of them have waited for longer than a request may take.
+sub wait_longer
+{
+	wait_until(
+		sub { in_session($monitor, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query_start > clock_timestamp() - interval '$LONGER'") == 0 },
+		'all have waited for long');
+	return;
+}
+
 # What each session printed at last, errors included
 sub printed
 {
@@ -91,9 +108,11 @@ sub printed
 }
 
 # The first of them waits longer than a request may take.
-use_up_budget();
+begin_block();
 all_ask($LIST, @sessions[ 0 .. 4 ]);
-is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'five sessions behind a slow limit have their answer');
+wait_longer();
+end_block();
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'five sessions that wait long have their answer');
 is(lists(), 1, 'by one request');
 
 # So it is behind many others.
@@ -118,38 +137,43 @@ is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'sessions that follow o
 is(lists(), 2, 'by the request that failed and another');
 
 # When the leader goes, one of the others takes its place.
-use_up_budget();
+begin_block();
 my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
 all_ask($LIST, @sessions[ 0 .. 4 ]);
 in_session($monitor, "SELECT pg_cancel_backend($pid)");
+wait_for_waits(1, 3);
+end_block();
 is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ 'ERROR:  57014', (6) x 4 ], 'a leader that is canceled while it is queued is the only one');
 is(lists(), 1, 'the others have one request');
 
 # So it is when it is stopped, and comes back when all is over.
-use_up_budget();
+begin_block();
 all_ask($LIST, @sessions[ 0 .. 4 ]);
 kill 'STOP', $pid;
+end_block();
 is_deeply([ printed(@sessions[ 1 .. 4 ]) ], [ (6) x 4 ], 'a leader that is stopped while it is queued holds up nobody');
 kill 'CONT', $pid;
 is_deeply([ printed($sessions[0]) ], [6], 'and has the answer of the others');
 is(lists(), 1, 'who have one request');
 
 # Each waits no longer than it may, and then by itself.
-use_up_budget();
+begin_block();
 all_ask($LIST, @sessions[ 0, 1 ]);
 fails_with($node, "$CACHED SET chpg.max_wait = '100ms'; $LIST", '53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'one with less time');
 is(lists(), 0, 'fails without a request');
+end_block();
 is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'which disturbs nobody');
 is(lists(), 1, 'who wait for one request');
 
 # Once the request is sent, it may take as long as one of its own.
 begin_anew('1/5s');
-fault($url, path => 'postgres$', latency_ms => 2500, times => 1);
+in_session($sessions[0], q{SET chpg.request_timeout = '1 min'});
+in_session($sessions[1], q{SET chpg.request_timeout = '300ms'});
+fault($url, path => 'postgres$', latency_ms => 8000, times => 1);
 begin_in_session($sessions[0], $LIST);
 wait_until(sub { lists() == 1 }, 'a request is under way');
-in_session($sessions[1], q{SET chpg.request_timeout = '300ms'});
 begin_in_session($sessions[1], $LIST);
-wait_for_waits(1, 1);
+wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 }, 'one gives up following');
 is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'one that does not wait for a slow request, but for its turn, has the answer');
 is(lists(), 1, 'that is there by then');
 is(in_session($monitor, 'SELECT used FROM chpg_budget'), 0, 'and leaves its turn unused');
