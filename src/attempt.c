@@ -233,7 +233,7 @@ consider_retry(ChpgCall *call, double retry_after)
 
 	if (!chpg_call_is_transient(call) || call->question.once || chpg_max_retries == 0 ||
 		call->attempts - call->rate_limited > chpg_max_retries ||
-		call->waited + delay > (double) chpg_max_wait * 1000)
+		(call->admitted ? 0 : call->waited) + delay > (double) chpg_max_wait * 1000)
 		return;
 	call->not_before = chpg_now() + (int64) delay;
 	call->state = CALL_RUNNING;

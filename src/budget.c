@@ -25,6 +25,12 @@
 /* A backend that does not take its turn for this long is passed. */
 #define TURN_TIME		USECS_PER_SEC
 
+/*
+ * For this long, others reckon with the requests of a statement that does not
+ * wait for them: its rows are being read, or its cursor is idle.
+ */
+#define DEMAND_MEMORY	(2 * USECS_PER_SEC)
+
 /* For so long at most, the limit of a server that is not used any more is kept. */
 #define LIMIT_MEMORY	(60 * USECS_PER_SEC)
 
@@ -271,6 +277,8 @@ queue_up(ChpgShared *shared, int key, const ChpgLimit *own, int64 now)
 	if (waiter->ticket == 0 || waiter->key != key ||
 		(!waiter->waiting && waiter->left + CHPG_AWAY_GRACE < now))
 	{
+		if (waiter->key != key)
+			waiter->demand = 0;
 		waiter->ticket = ++shared->last_serial;
 		waiter->key = key;
 	}
@@ -347,7 +355,10 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 		{
 			note_limit(shared, grant->key, &own);
 			fill_slot(shared, now, grant);
-			memset(waiter, 0, sizeof(ChpgWaiter));
+			waiter->ticket = 0;
+			waiter->waiting = false;
+			if (waiter->demand > 0)
+				waiter->demand--;
 			look = 0;
 			wake_first(shared, grant->key);
 		}
@@ -553,18 +564,84 @@ chpg_budget_unblock(void)
  * Looking ahead
  */
 
+/* The backends that wait for a key's budget. */
 static int
-count_waiting(const ChpgShared *shared, int key, bool others)
+count_waiting(const ChpgShared *shared, int key)
 {
 	int			n = 0;
 
 	for (int i = 0; i < shared->num_waiters; i++)
-	{
-		if (shared->waiters[i].waiting && shared->waiters[i].key == key &&
-			!(others && i == chpg_process_number()))
-			n++;
-	}
+		n += shared->waiters[i].waiting && shared->waiters[i].key == key;
 	return n;
+}
+
+/* How many requests a backend is known to need. */
+static int64
+demand_of(const ChpgWaiter *waiter, int64 now)
+{
+	int64		demand = waiter->demand_until > now ? waiter->demand : 0;
+
+	return Max(demand, waiter->waiting ? 1 : 0);
+}
+
+/*
+ * How many requests of others come before the last of so many of this backend.
+ * Each backend has one ticket, so that they are served in turns.
+ */
+static int64
+requests_before(const ChpgShared *shared, int key, int64 requests, int64 now)
+{
+	int64		before = 0;
+
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *waiter = &shared->waiters[i];
+
+		if (waiter->key == key && i != chpg_process_number() && !waiter->passed)
+			before += Min(demand_of(waiter, now), requests);
+	}
+	return before;
+}
+
+static void
+set_demand(ChpgShared *shared, int key, int64 requests, int64 until)
+{
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->key != key)
+		waiter->ticket = 0;		/* it was for another key */
+	waiter->key = key;
+	waiter->demand = requests;
+	waiter->demand_until = until;
+}
+
+void
+chpg_budget_expect(const ChpgConnection *connection, int64 requests)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+		set_demand(shared, number, requests, CHPG_FOREVER);
+	LWLockRelease(&shared->lock);
+}
+
+void
+chpg_budget_rest(bool for_a_moment)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->demand == 0)
+		return;					/* nobody else sets it */
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (for_a_moment)
+		waiter->demand_until = Min(waiter->demand_until, chpg_now() + DEMAND_MEMORY);
+	else
+		waiter->demand = 0;
+	LWLockRelease(&shared->lock);
 }
 
 /*
@@ -591,8 +668,29 @@ estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 requests,
 	return done;
 }
 
+/* The same for all limits of a key, and its block. */
+static int64
+estimate(const ChpgKey *key, const ChpgLimit *own, int64 requests, int64 now,
+		 int *available)
+{
+	int64		done = Max(now, key->blocked_until);
+
+	if (in_use(own, now))
+		done = Max(done, estimate_by_limit(key, own, requests, now, available));
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+	{
+		if (in_use(&key->limits[i], now))
+			done = Max(done, estimate_by_limit(key, &key->limits[i], requests,
+											   now, available));
+	}
+	if (key->blocked_until > now)
+		*available = 0;
+	return done;
+}
+
 int64
-chpg_budget_estimate(const ChpgConnection *connection, int64 requests, int *available)
+chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
+					 int64 limit, int *available)
 {
 	ChpgShared *shared = chpg_shared_get();
 	int64		now = chpg_now();
@@ -605,21 +703,15 @@ chpg_budget_estimate(const ChpgConnection *connection, int64 requests, int *avai
 	number = chpg_key_enter(shared, connection);
 	if (number >= 0)
 	{
-		ChpgKey    *key = &shared->keys[number];
+		int64		position;
 
-		done = Max(done, key->blocked_until);
-		requests += count_waiting(shared, number, true);
-		if (in_use(&own, now))
-			done = Max(done, estimate_by_limit(key, &own, requests, now, available));
-		for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-		{
-			if (in_use(&key->limits[i], now))
-				done = Max(done,
-						   estimate_by_limit(key, &key->limits[i], requests,
-											 now, available));
-		}
-		if (key->blocked_until > now)
-			*available = 0;
+		if (pg_add_s64_overflow(requests,
+								requests_before(shared, number, requests, now),
+								&position))
+			position = PG_INT64_MAX;
+		done = estimate(&shared->keys[number], &own, position, now, available);
+		if (done <= limit)
+			set_demand(shared, number, requests, now + DEMAND_MEMORY);
 	}
 	LWLockRelease(&shared->lock);
 	return done;
@@ -660,5 +752,5 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 		state->blocked_until = key->blocked_until;
 		state->available = 0;
 	}
-	state->waiting = count_waiting(shared, number, false);
+	state->waiting = count_waiting(shared, number);
 }

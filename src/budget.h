@@ -68,12 +68,22 @@ extern void chpg_budget_accepted(const ChpgConnection *connection);
 extern void chpg_budget_unblock(void);
 
 /*
- * When the last of so many requests could be sent, if nobody else asks more
- * than waits now, CHPG_FOREVER if that is too far away; and how many could be
- * sent at once, PG_INT32_MAX if all.
+ * When the last of so many requests could be sent, if no other backend needs
+ * more than is known, CHPG_FOREVER if that is too far away; and how many could
+ * be sent at once, PG_INT32_MAX if all.  If that is not after the limit, others
+ * reckon with them from then on.
  */
 extern int64 chpg_budget_estimate(const ChpgConnection *connection,
-								  int64 requests, int *available);
+								  int64 requests, int64 limit, int *available);
+
+/*
+ * The backend waits for the first of so many requests that its statement is
+ * known to need, and others reckon with them.  When it waits no more, they do so
+ * for a moment, or not at all.
+ */
+extern void chpg_budget_expect(const ChpgConnection *connection,
+							   int64 requests);
+extern void chpg_budget_rest(bool for_a_moment);
 
 /* The state of a key, with the lock held; what is not in use is 0. */
 typedef struct ChpgBudgetState

@@ -61,6 +61,7 @@ struct ChpgCall
 	int64		waited_until;	/* up to when they are counted */
 	int64		not_before;		/* when the next attempt is due */
 	bool		queued;			/* for the key's budget */
+	bool		admitted;		/* chpg.max_wait does not end the waiting */
 	int64		queue_time;		/* how long it was, for this attempt */
 	bool		counted;		/* this attempt, as a request */
 	int			attempts;

@@ -69,6 +69,7 @@ release_all_calls(int code, Datum arg)
 		release_call(call);
 	}
 	chpg_budget_leave(false);
+	chpg_budget_rest(false);
 }
 
 static void
@@ -141,10 +142,11 @@ sender(ChpgCall *call)
 
 /* When a call that has waited so long already has to have its turn. */
 static int64
-time_limit(int64 waited, const char **setting)
+time_limit(int64 waited, bool admitted, const char **setting)
 {
 	int64		now = chpg_now();
-	int64		limit = now + (int64) chpg_max_wait * 1000 - waited;
+	int64		limit = admitted ? CHPG_FOREVER :
+	now + (int64) chpg_max_wait * 1000 - waited;
 
 	*setting = "chpg.max_wait";
 	if (get_timeout_active(STATEMENT_TIMEOUT))
@@ -161,6 +163,14 @@ time_limit(int64 waited, const char **setting)
 	return limit;
 }
 
+/* How long a statement has waited for the budget, by all its calls. */
+static int64
+statement_waited(const ChpgConnection *connection, int64 waited)
+{
+	return connection->memo == NULL ? waited :
+		Max(waited, *chpg_memo_waited(connection->memo));
+}
+
 /*
  * Can a call still have its turn in time?  Once it waits, it is only turned
  * away when the time is over: until then, others may give up.
@@ -170,14 +180,17 @@ has_time(ChpgCall *call, int64 due)
 {
 	int64		now = chpg_now();
 	const char *setting;
-	int64		limit = time_limit(call->waited, &setting);
+	int64		limit = time_limit(statement_waited(call->question.connection,
+													call->waited),
+								   call->admitted, &setting);
 	int			available = 0;
 
 	if (call->question.deadline > 0)
 		limit = Min(limit, call->question.deadline);
 	if (due == CHPG_FOREVER)
 		due = call->queued ? now :
-			chpg_budget_estimate(call->question.connection, 1, &available);
+			chpg_budget_estimate(call->question.connection, 1, PG_INT64_MIN,
+								 &available);
 	if (due <= limit)
 		return true;
 	call->wait = (double) (due - now) / USECS_PER_SEC;
@@ -207,6 +220,16 @@ renew_key(ChpgCall *call)
 	return true;
 }
 
+/* When chpg.max_wait ends a call's waiting. */
+static int64
+give_up_time(const ChpgCall *call)
+{
+	if (call->admitted)
+		return CHPG_FOREVER;
+	return chpg_now() + (int64) chpg_max_wait * 1000 + 1 -
+		statement_waited(call->question.connection, call->waited);
+}
+
 /* Send a request, or say when to try again. */
 static int64
 try_to_send(ChpgCall *call)
@@ -234,7 +257,7 @@ try_to_send(ChpgCall *call)
 		look = Min(look, chpg_now() + FLIGHT_BEAT);
 		chpg_flight_waits(&call->flight, look);
 	}
-	look = Min(look, chpg_now() + (int64) chpg_max_wait * 1000 - call->waited + 1);
+	look = Min(look, give_up_time(call));
 	if (call->question.deadline > 0)
 		look = Min(look, call->question.deadline + 1);
 	return look;
@@ -361,9 +384,18 @@ count_wait(List *calls, int64 since, int64 until)
 	}
 }
 
-static ChpgCall *
-wait_for_any(List *calls, int64 *queue_time)
+static void
+count_queue_time(const ChpgConnection *connection, ChpgQueueing * queueing, int64 time)
 {
+	queueing->waited += time;
+	if (connection->memo != NULL)
+		*chpg_memo_waited(connection->memo) += time;
+}
+
+static ChpgCall *
+wait_for_any(List *calls, ChpgQueueing * queueing)
+{
+	const ChpgConnection *connection = ((ChpgCall *) linitial(calls))->question.connection;
 	ChpgCall   *ended;
 
 	while ((ended = find_ended(calls)) == NULL)
@@ -380,13 +412,26 @@ wait_for_any(List *calls, int64 *queue_time)
 		until = chpg_now();
 		count_wait(calls, since, until);
 		if (queued)
-			*queue_time += until - since;
+			count_queue_time(connection, queueing, until - since);
 	}
 	return ended;
 }
 
+static void
+begin_waiting(List *calls, const ChpgQueueing * queueing)
+{
+	ListCell   *lc;
+
+	foreach(lc, calls)
+		((ChpgCall *) lfirst(lc))->admitted = queueing->admitted;
+	if (queueing->expected > 1)
+		chpg_budget_expect(((ChpgCall *) linitial(calls))->question.connection,
+						   queueing->expected);
+	for_each_sender(calls, chpg_call_resume);
+}
+
 ChpgCall *
-chpg_calls_wait(List *calls, int64 *queue_time)
+chpg_calls_wait(List *calls, ChpgQueueing * queueing)
 {
 	ErrorContextCallback callback;
 	ChpgCall   *volatile ended = NULL;
@@ -395,15 +440,16 @@ chpg_calls_wait(List *calls, int64 *queue_time)
 	callback.arg = calls;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	for_each_sender(calls, chpg_call_resume);
+	begin_waiting(calls, queueing);
 	PG_TRY();
 	{
-		ended = wait_for_any(calls, queue_time);
+		ended = wait_for_any(calls, queueing);
 	}
 	PG_FINALLY();
 	{
 		for_each_sender(calls, chpg_call_pause);
 		chpg_budget_leave(ended != NULL);
+		chpg_budget_rest(ended != NULL);
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;
@@ -413,9 +459,9 @@ chpg_calls_wait(List *calls, int64 *queue_time)
 void
 chpg_call_wait(ChpgCall *call)
 {
-	int64		queue_time = 0;
+	ChpgQueueing queueing = {.expected = 1};
 
-	(void) chpg_calls_wait(list_make1(call), &queue_time);
+	(void) chpg_calls_wait(list_make1(call), &queueing);
 }
 
 ChpgCall *
@@ -461,25 +507,30 @@ chpg_is_answered(const ChpgQuestion *question)
 }
 
 static bool
-fits_budget(const ChpgConnection *connection, int64 requests, int64 waited,
-			int64 *done, int *available, const char **setting)
+fits_budget(const ChpgConnection *connection, int64 requests,
+			const ChpgQueueing * queueing, int64 *done, int *available,
+			const char **setting)
 {
+	int64		limit = time_limit(statement_waited(connection, queueing->waited),
+								   queueing->admitted, setting);
+
+	/* What is done now is done in time, also if no time is left. */
 	*done = chpg_now();
+	limit = Max(limit, *done);
 	*available = 0;
 	if (requests > 0)
-		*done = chpg_budget_estimate(connection, requests, available);
-	/* What is done now is done in time, also if no time is left. */
-	return *done <= time_limit(waited, setting);
+		*done = chpg_budget_estimate(connection, requests, limit, available);
+	return *done <= limit;
 }
 
 bool
 chpg_budget_suffices(const ChpgConnection *connection, int64 requests,
-					 int64 waited, double *seconds)
+					 const ChpgQueueing * queueing, double *seconds)
 {
 	const char *setting;
 	int			available;
 	int64		done;
-	bool		fits = fits_budget(connection, requests, waited, &done,
+	bool		fits = fits_budget(connection, requests, queueing, &done,
 								   &available, &setting);
 
 	*seconds = (double) (done - chpg_now()) / USECS_PER_SEC;
@@ -487,14 +538,14 @@ chpg_budget_suffices(const ChpgConnection *connection, int64 requests,
 }
 
 void
-chpg_require_budget(const ChpgQuestion *question, int64 requests, int64 waited,
-					double *seconds)
+chpg_require_budget(const ChpgQuestion *question, int64 requests,
+					const ChpgQueueing * queueing, double *seconds)
 {
 	const char *setting;
 	int			available;
 	int64		done;
 
-	if (!fits_budget(question->connection, requests, waited, &done, &available,
+	if (!fits_budget(question->connection, requests, queueing, &done, &available,
 					 &setting))
 		chpg_report_no_time(question, requests, available, done, setting);
 	*seconds = (double) (done - chpg_now()) / USECS_PER_SEC;

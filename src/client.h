@@ -25,12 +25,20 @@ typedef struct ChpgCall ChpgCall;
 extern ChpgCall *chpg_call_create(const ChpgQuestion *question);
 extern void chpg_call_end(ChpgCall *call);
 
+/* How calls that belong together wait for the key's budget. */
+typedef struct ChpgQueueing
+{
+	int64		waited;			/* microseconds, so far */
+	int64		expected;		/* requests for them, and for those after them */
+	bool		admitted;		/* chpg.max_wait allows the time that all of
+								 * them were to take, and ends no waiting */
+}			ChpgQueueing;
+
 /*
  * Send and receive for these calls until one of them ends, and return it.
- * Earlier ones come first where they compete.  *queue_time grows by the
- * microseconds for which one of them waited for the key's budget.
+ * Earlier ones come first where they compete.
  */
-extern ChpgCall *chpg_calls_wait(List *calls, int64 *queue_time);
+extern ChpgCall *chpg_calls_wait(List *calls, ChpgQueueing * queueing);
 
 /* The same for a single call. */
 extern void chpg_call_wait(ChpgCall *call);
@@ -81,14 +89,14 @@ extern bool chpg_is_answered(const ChpgQuestion *question);
 
 /*
  * Can so many more requests be sent in time (chpg.max_wait, statement_timeout)
- * by a statement that has waited for the budget for so many microseconds?  *seconds is how
- * long they take.  The second throws error 53400, which says what would be
- * needed.
+ * by calls that have waited so far?  *seconds is how long they take.  The second
+ * throws error 53400, which says what would be needed.
  */
 extern bool chpg_budget_suffices(const ChpgConnection *connection,
-								 int64 requests, int64 waited, double *seconds);
+								 int64 requests, const ChpgQueueing * queueing,
+								 double *seconds);
 extern void chpg_require_budget(const ChpgQuestion *question, int64 requests,
-								int64 waited, double *seconds);
+								const ChpgQueueing * queueing, double *seconds);
 
 /* Create, wait for, and report a single call; its document if it succeeds. */
 extern ChpgJson *chpg_call_perform(const ChpgQuestion *question,

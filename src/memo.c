@@ -37,6 +37,7 @@ struct ChpgMemo
 	size_t		size;			/* of the bodies in memory */
 	File		file;			/* 0 until it is needed */
 	off_t		file_size;
+	int64		waited;			/* microseconds, for the budget */
 	MemoryContextCallback callback;
 };
 
@@ -156,6 +157,12 @@ chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
 						FilePathName(memo->file))));
 	answer->body[answer->length] = '\0';
 	return true;
+}
+
+int64 *
+chpg_memo_waited(ChpgMemo *memo)
+{
+	return &memo->waited;
 }
 
 bool

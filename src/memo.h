@@ -27,6 +27,12 @@ extern void chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id,
 extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
 						   uint64 generation, ChpgAnswer *answer);
 
+/*
+ * The microseconds for which the execution has waited for the budget, which its
+ * calls add to.
+ */
+extern int64 *chpg_memo_waited(ChpgMemo *memo);
+
 /* Only look. */
 extern bool chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id,
 						  uint64 generation);

@@ -28,6 +28,9 @@
 /* A duration that is worth a NOTICE beforehand. */
 #define NOTICE_SECONDS	1.0
 
+/* A delay of what was expected that is worth another. */
+#define NOTICE_DELAY	1.25
+
 /* As many requests are worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
 
@@ -74,7 +77,9 @@ struct ChpgStream
 	List	   *waiting;		/* sources whose next page is not asked for */
 	List	   *active;			/* sources with a call under way */
 	Source	   *current;		/* whose answer is being decoded */
-	int64		waited;			/* microseconds, for the budget */
+	ChpgQueueing queueing;
+	int64		admitted_at;	/* when it was found that all can be sent */
+	int64		expected_end;	/* when they will have been, as said last */
 	int			num_failed;		/* services that vanished, or failed */
 	ChpgCall   *failed;			/* the call that found the first of them */
 };
@@ -332,9 +337,10 @@ count_answered(const ChpgStream *stream)
 
 /*
  * Whenever more requests turn out to be needed: an error if they cannot be
- * sent in time, and a word to the user if they take long.
+ * sent in time, and a word to the user if they take long.  Returns how many
+ * seconds they take.
  */
-static void
+static double
 check_budget(ChpgStream *stream)
 {
 	const ChpgConnection *connection = stream->wanted.connection;
@@ -348,9 +354,9 @@ check_budget(ChpgStream *stream)
 
 	if (stream->wanted.first_page > 0)
 		requests = Min(requests, 1);	/* the others may never be needed */
-	if (chpg_budget_suffices(connection, requests, stream->waited, &seconds) &&
+	if (chpg_budget_suffices(connection, requests, &stream->queueing, &seconds) &&
 		(seconds < NOTICE_SECONDS || stream->announced))
-		return;
+		return seconds;
 	if (requests <= MAX_LOOKED_UP)
 		requests -= count_answered(stream);
 	if (list_length(stream->targets) == 1 && stream->wanted.service != NULL)
@@ -360,11 +366,54 @@ check_budget(ChpgStream *stream)
 		question.service_id = service->id;
 		question.service_name = service->shown_name;
 	}
-	chpg_require_budget(&question, requests, stream->waited, &seconds);
+	chpg_require_budget(&question, requests, &stream->queueing, &seconds);
 	if (seconds >= NOTICE_SECONDS && !stream->announced)
 		ereport(NOTICE,
 				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
 						requests, chpg_key_shown_id(connection), seconds)));
+	stream->announced = true;
+	return seconds;
+}
+
+/*
+ * What needs several requests from the beginning is admitted or refused as a
+ * whole: chpg.max_wait does not end it half way, when some are spent.
+ */
+static void
+admit(ChpgStream *stream)
+{
+	double		seconds = check_budget(stream);
+
+	if (stream->wanted.first_page > 0)
+		return;
+	stream->queueing.admitted = true;
+	stream->admitted_at = chpg_now();
+	stream->expected_end = stream->admitted_at + (int64) (seconds * USECS_PER_SEC);
+}
+
+/* Tell the user if others, or more pages, have made it take longer. */
+static void
+announce_delay(ChpgStream *stream)
+{
+	int64		requests = known_requests(stream);
+	double		expected = stream->expected_end - stream->admitted_at;
+	double		seconds;
+	int64		end;
+
+	if (!stream->queueing.admitted || requests == 0)
+		return;
+	(void) chpg_budget_suffices(stream->wanted.connection, requests,
+								&stream->queueing, &seconds);
+	end = chpg_now() + (int64) (seconds * USECS_PER_SEC);
+	if (seconds < NOTICE_SECONDS ||
+		end - stream->admitted_at <= expected * NOTICE_DELAY ||
+		end - stream->expected_end <= NOTICE_SECONDS * USECS_PER_SEC)
+		return;
+	ereport(NOTICE,
+			(errmsg("waiting for longer than expected: " INT64_FORMAT " more requests take about %.0f s",
+					requests, seconds),
+			 errdetail("Other sessions have come since, more requests turned out to be needed, or the API answers slowly.")));
+	stream->expected_end = end;
 	stream->announced = true;
 }
 
@@ -383,7 +432,7 @@ check_window(const ChpgStream *stream)
 	double		seconds;
 
 	if (stream->window.count > MAX_LOOKED_UP && stream->wanted.first_page == 0)
-		chpg_require_budget(&question, stream->window.count, stream->waited,
+		chpg_require_budget(&question, stream->window.count, &stream->queueing,
 							&seconds);
 }
 
@@ -435,7 +484,10 @@ wait_for_source(ChpgStream *stream)
 
 	foreach(lc, stream->active)
 		calls = lappend(calls, ((Source *) lfirst(lc))->call);
-	ended = chpg_calls_wait(calls, &stream->waited);
+	stream->queueing.expected = stream->wanted.first_page > 0 ?
+		list_length(calls) : known_requests(stream);
+	ended = chpg_calls_wait(calls, &stream->queueing);
+	announce_delay(stream);
 	list_free(calls);
 	foreach(lc, stream->active)
 	{
@@ -683,7 +735,7 @@ finish_page(ChpgStream *stream)
 		enter_slice(stream, source, source->slice + (stream->backwards ? -1 : 1));
 	}
 	stream->waiting = lcons(source, stream->waiting);
-	check_budget(stream);
+	(void) check_budget(stream);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -719,7 +771,7 @@ start(ChpgStream *stream)
 	check_window(stream);
 	find_targets(stream);
 	if (known_requests(stream) > 1)
-		check_budget(stream);
+		admit(stream);
 }
 
 bool

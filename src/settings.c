@@ -204,8 +204,8 @@ chpg_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_wait",
-							"Sets the maximum time that a call may wait for the request budget and between attempts.",
-							"A call that would have to wait longer for the budget fails at once.",
+							"Sets the maximum time that a statement may wait for the request budget, and a request between attempts.",
+							"A statement that would have to wait longer for the budget fails at once.",
 							&chpg_max_wait,
 							60000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS,

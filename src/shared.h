@@ -105,7 +105,7 @@ typedef struct ChpgKey
 	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1]; /* the last: any other */
 } ChpgKey;
 
-/* A backend that waits for the budget. */
+/* A backend that waits for the budget, or will do so again. */
 typedef struct ChpgWaiter
 {
 	uint64		ticket;			/* 0: none; served in order */
@@ -117,6 +117,9 @@ typedef struct ChpgWaiter
 								 * taken it, or 0 */
 	int64		left;			/* when it stopped waiting, with its ticket */
 	ChpgLimit	limit;			/* of its server */
+	int64		demand;			/* requests that its statement is known to
+								 * need and has not sent */
+	int64		demand_until;	/* when that is outdated */
 } ChpgWaiter;
 
 typedef struct ChpgShared

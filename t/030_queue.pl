@@ -11,6 +11,7 @@ use ChpgTest;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes;
 
 my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
@@ -88,6 +89,84 @@ stop_process($pids[0]);
 is(in_session($sessions[1], 'SELECT count(*) FROM chpg_organizations()'), 1, 'a stopped process does not keep its slot');
 continue_process($pids[0]);
 await_in_session($sessions[0], qr/ERROR:  08006/);
+
+# Fleets that compete.  Each session reads the patterns of all services in a window
+# of its own, by which the journal knows it.
+sub fleet_sql
+{
+	my ($i) = @_;
+	return sprintf "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:%02d:00Z', '$PAST_DATE 12:00Z')", $i;
+}
+
+# The times of a session's requests
+sub fleet_times
+{
+	my ($i) = @_;
+	my $start = sprintf '00:%02d:00', $i;
+
+	return map { $_->{at} } grep { ($_->{query}{from_date} // '') =~ /$start/ } @{ journal($url)->{requests} };
+}
+
+# How long a fleet takes beside others is known beforehand: each session has its
+# turns, as often as it needs them.
+$id = limit('5/2s', services => 20, patterns => 3);
+for my $i (0 .. 2)
+{
+	begin_in_session($sessions[$i], fleet_sql($i));
+	wait_until(sub { scalar(fleet_times($i)) > 0 }, 'the fleet is being read');
+}
+begin_in_session($sessions[3], "SET chpg.max_wait = '10s'; " . fleet_sql(3));
+await_in_session($sessions[3], qr/ERROR:  53400: .*in time/);
+is(scalar(fleet_times(3)), 0, 'a fleet beside three others is refused before it costs anything');
+begin_in_session($sessions[3], "RESET chpg.max_wait; " . fleet_sql(3));
+await_in_session($sessions[3], qr/NOTICE: .*lets through in about \d+ s/);
+my $told = Time::HiRes::time();
+my ($announced) = $sessions[3]{stderr} =~ /in about (\d+) s/;
+is((in_session($_, "SELECT 'done'") =~ /rows.*/sg)[0], "rows|60\ndone", 'a fleet among others has all its rows') for @sessions;
+my $took = (fleet_times(3))[-1] - $told;
+note(sprintf 'announced: %.0f s, took %.1f s', $announced, $took);
+cmp_ok($announced, '>', 15, 'those before it are counted with all that they need');
+cmp_ok($took, '<', $announced * 1.25, 'a fleet takes no longer than announced, by a quarter');
+cmp_ok($took, '>', $announced * 0.75, 'nor is it done much earlier');
+unlike($sessions[3]{stderr}, qr/longer than expected/, 'and nothing says that others came later');
+
+# Once it is admitted it ends, however long those who come later make it wait; it
+# says that they do.
+$id = limit('5/2s', services => 10, patterns => 3);
+begin_in_session($sessions[0], "SET chpg.max_wait = '5s'; " . fleet_sql(0));
+wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+begin_in_session($sessions[$_], fleet_sql($_)) for 1 .. 3;
+is(in_session($sessions[0], "SELECT 'done'"), "rows|30\ndone", 'a fleet that was admitted is not refused half way');
+like($sessions[0]{stderr}, qr/NOTICE:  \S+ waiting for longer than expected: \d+ more requests take about \d+ s/, 'and says that others make it wait');
+my @times = fleet_times(0);
+cmp_ok($times[-1] - $times[0], '>', 5, 'it waited for longer than chpg.max_wait');
+in_session($_, 'RESET chpg.max_wait') for @sessions;
+
+# Of many that begin at once, each is read as a whole or refused as a whole.
+my @crowd = map { open_session($node) } 1 .. 12;
+limit('5/2s', services => 10, patterns => 3);
+in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '11s'; SELECT FROM chpg_services") for @crowd;
+clear_journal($url);
+begin_in_session($crowd[$_], fleet_sql($_)) for 0 .. 11;
+my ($read, $half_way) = (0, 0);
+for my $i (0 .. 11)
+{
+	my $rows = in_session($crowd[$i], "SELECT 'done'");
+	my $whole = $rows =~ /rows\|30/;
+
+	$read += $whole;
+	$half_way += scalar(fleet_times($i)) != ($whole ? 10 : 0);
+}
+cmp_ok($read, '>=', 2, 'of twelve fleets at once those are read for which there is time');
+cmp_ok($read, '<', 12, 'and others are refused');
+is($half_way, 0, 'none of them half way');
+$_->quit for @crowd;
+
+# chpg.max_wait is for the statement, not for each of its calls.
+limit('1/1s');
+fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_series(1, 20) i, LATERAL chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')",
+	'53400', qr/budget is used up/, 'a statement whose calls wait for a second each');
+cmp_ok(request_count($url), '<=', 5, 'waits for no longer than chpg.max_wait');
 
 # There are places for 128 keys.  A key whose requests count keeps its place, one
 # without such requests makes way, and beyond that a new key is refused.
