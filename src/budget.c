@@ -175,6 +175,7 @@ next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
 {
 	int64		next = Max(key->blocked_until, next_by_limit(key, own, now));
 
+	next = Max(next, next_by_limit(key, &key->share, now));
 	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
 		next = Max(next, next_by_limit(key, &key->limits[i], now));
 	return next;
@@ -494,6 +495,38 @@ block_time(int refusals, double seconds, double max_seconds, double chance)
 	return Min(seconds + more * (1 + chance) / 2, max_seconds);
 }
 
+/*
+ * Others use the key, too: a refusal leaves three quarters of what was tried,
+ * and each window without one lets another request in, until it is the whole
+ * limit again.  So clusters that share a key find their parts of it.
+ */
+static void
+lower_share(ChpgKey *key, const ChpgLimit *own)
+{
+	bool		known = in_use(&key->share, own->used);
+
+	if (own->requests == 0)
+		return;
+	if (!known || key->share.requests > own->requests)
+		key->share = *own;
+	key->share.requests = Max(key->share.requests * 3 / 4, 1);
+	key->share.window = own->window;
+	key->share.used = own->used;
+}
+
+static void
+raise_share(ChpgKey *key, const ChpgLimit *own)
+{
+	ChpgLimit  *share = &key->share;
+
+	if (share->requests == 0 || share->used + share->window > own->used)
+		return;
+	share->requests++;
+	share->used = own->used;
+	if (share->requests >= own->requests)
+		share->requests = 0;	/* no others */
+}
+
 int64
 chpg_budget_block(const ChpgConnection *connection, double seconds, double max_seconds)
 {
@@ -501,6 +534,7 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 	double		chance = pg_prng_double(&pg_global_prng_state);
 	int64		now = chpg_now();
 	int64		until = now + (int64) (seconds * USECS_PER_SEC);
+	ChpgLimit	own = own_limit(connection, now);
 	bool		longer = true;
 	int			number;
 
@@ -512,7 +546,10 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 
 		/* Requests that travelled together are refused together. */
 		if (key->blocked_until <= now)
+		{
 			key->refusals++;
+			lower_share(key, &own);
+		}
 		until = now + (int64) (block_time(Max(key->refusals, 1), seconds,
 										  max_seconds, chance) * USECS_PER_SEC);
 		longer = until > key->blocked_until + USECS_PER_SEC;
@@ -533,12 +570,16 @@ void
 chpg_budget_accepted(const ChpgConnection *connection)
 {
 	ChpgShared *shared = chpg_shared_get();
+	ChpgLimit	own = own_limit(connection, chpg_now());
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_find(shared, connection);
 	if (number >= 0)
+	{
 		shared->keys[number].refusals = 0;
+		raise_share(&shared->keys[number], &own);
+	}
 	LWLockRelease(&shared->lock);
 }
 
@@ -554,6 +595,7 @@ chpg_budget_unblock(void)
 			continue;
 		shared->keys[i].blocked_until = 0;
 		shared->keys[i].refusals = 0;
+		shared->keys[i].share.requests = 0;
 		chpg_file_save_key(shared, i);
 		wake_first(shared, i);
 	}
@@ -677,6 +719,9 @@ estimate(const ChpgKey *key, const ChpgLimit *own, int64 requests, int64 now,
 
 	if (in_use(own, now))
 		done = Max(done, estimate_by_limit(key, own, requests, now, available));
+	if (in_use(&key->share, now))
+		done = Max(done, estimate_by_limit(key, &key->share, requests, now,
+										   available));
 	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
 	{
 		if (in_use(&key->limits[i], now))
@@ -747,6 +792,9 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	state->used = slot_ends(key, state->window > 0 ? state->window : DEFAULT_WINDOW,
 							now, now, ends);
 	state->available = Max(state->requests - state->used, 0);
+	if (in_use(&key->share, now))
+		state->available = Min(state->available,
+							   Max(key->share.requests - state->used, 0));
 	if (key->blocked_until > now)
 	{
 		state->blocked_until = key->blocked_until;

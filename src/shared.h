@@ -99,6 +99,8 @@ typedef struct ChpgKey
 	int64		blocked_until;	/* after a 429; 0: never, or reset */
 	int			refusals;		/* blocks in a row, since the API last took a
 								 * request */
+	ChpgLimit	share;			/* what others leave of the limit, by the
+								 * API's refusals */
 	int64		window;			/* the longest of its limits so far */
 	ChpgLimit	limits[CHPG_MAX_LIMITS];
 	ChpgSlot	slots[CHPG_MAX_RATE];

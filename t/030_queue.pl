@@ -1,5 +1,5 @@
-# The queue for a key's budget: nobody who is stopped stops others, and nothing
-# that still counts is forgotten.
+# The queue for a key's budget: a process that is stopped stops no other, a fleet is
+# admitted or refused as a whole, and nothing that still counts is forgotten.
 
 use strict;
 use warnings;
@@ -168,6 +168,26 @@ fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_serie
 	'53400', qr/budget is used up/, 'a statement whose calls wait for a second each');
 cmp_ok(request_count($url), '<=', 5, 'waits for no longer than chpg.max_wait');
 
+# Two clusters that share a key, each of which takes all of the limit for itself,
+# find their parts of it by the API's refusals.
+my $other = start_node('other', "chpg.server = 'chpg'");
+my @both = ($node, $other);
+$id = limit('10/4s', rate_limit => '10/4s', services => 19, patterns => 3);
+$other->safe_psql('postgres', connect_sql($url, '10/4s') . "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
+my @pairs = map { my $one = $_; map { open_session($one) } 1, 2 } @both;
+in_session($_, 'SELECT FROM chpg_organizations()') for @pairs;
+clear_journal($url);
+begin_in_session($pairs[$_], "SET chpg.max_wait = '2min'; " . fleet_sql($_)) for 0 .. 3;
+like(in_session($_, "SELECT 'done'"), qr/rows\|57\ndone/, 'two clusters with one key: all rows are there') for @pairs;
+@times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
+my $refused = grep { $_->{status} == 429 } @{ journal($url)->{requests} };
+my $elapsed = $times[-1] - $times[0];
+note(sprintf 'two clusters with one key: %d of %d requests refused, %.1f s', $refused, scalar(@times), $elapsed);
+cmp_ok($refused, '<', 80 * 0.5, 'two clusters with one key: few requests are refused');
+cmp_ok($elapsed, '<', 80 / 10 * 4 * 1.5, 'two clusters with one key: about as fast as the limit allows');
+$_->quit for @pairs;
+$other->stop;
+
 # There are places for 128 keys.  A key whose requests count keeps its place, one
 # without such requests makes way, and beyond that a new key is refused.
 $node->restart;
@@ -193,7 +213,7 @@ $node->safe_psql('postgres', q{ALTER SERVER many OPTIONS (SET rate_limit '5/3600
 my @errors = request_with_keys('', 3 .. 130) =~ /ERROR:  (\w+)/g;
 is_deeply(\@errors, [ ('28000') x 128 ], '128 keys with a limit');
 is(request_count($url), 130, 'have sent a request each');
-my $refused = request_with_keys("SET chpg.max_wait = '500ms';\n", 131);
+$refused = request_with_keys("SET chpg.max_wait = '500ms';\n", 131);
 like($refused, qr/ERROR:  53400: .* budget is used up/, 'one more is refused');
 like($refused, qr/DETAIL:  128 other keys have sent requests that still count, and there is no place for one more\. Nothing was sent\./, 'and learns why');
 is(request_count($url), 130, 'its request is not sent');
