@@ -62,7 +62,7 @@ from_wall(TimestampTz time)
 void
 chpg_file_open(void)
 {
-	file = BasicOpenFilePerm(FILE_NAME, O_RDWR | O_CREAT | PG_BINARY,
+	file = BasicOpenFilePerm(FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | PG_BINARY,
 							 pg_file_create_mode);
 	if (file < 0)
 	{
