@@ -34,18 +34,6 @@ sub only_fault
 	return;
 }
 
-# What the API says of a key's budget holds for all sessions that use it.
-my $keys = 0;
-
-sub use_new_key
-{
-	my $id = 'key' . ++$keys;
-
-	reset_emulator($url, keys => { $id => $KEY_SECRET });
-	$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
-	return;
-}
-
 # A statement meets this fault, fails like this, and costs one request.
 sub fault_fails
 {
@@ -341,17 +329,17 @@ for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_tex
 
 # A reset that is too far away is believed up to three windows, is not waited for,
 # and spares the next request
-use_new_key();
+use_new_key($node, $url, 'unlimited');
 my $err = fault_fails({ status => 429, headers => { 'X-RateLimit-Reset' => '3600' } },
 	'53400', qr/The budget resets in 30\.0 s\. HTTP status 429/,
 	'a reset beyond chpg.max_wait', "$RETRIES; SET chpg.max_wait = '1s'; $LIST");
 for my $reset ('1e300', '-5', 'soon', 'nan', 'inf')
 {
-	use_new_key();
+	use_new_key($node, $url, 'unlimited');
 	fault_fails({ status => 429, headers => { 'X-RateLimit-Reset' => $reset } },
 		'53400', qr/The budget resets in \d{1,9}\.\d s\./, "a reset in $reset seconds", "$RETRIES; SET chpg.max_wait = '1s'; $LIST");
 }
-use_new_key();
+use_new_key($node, $url, 'unlimited');
 only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '3600' }, times => 1);
 {
 	my $before = request_count($url);
