@@ -216,7 +216,7 @@ sql('TRUNCATE kept.capture, kept.pattern');
 fault($url, path => 'slowQueryPatterns', query => 'sort_by', hang => JSON::PP::true, times => 1);
 clear_journal($url);
 my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
-begin_in_session($sessions[0], q{SET chpg.request_timeout = '3s'; CALL chpg_capture('hour', max_windows => 2)});
+begin_in_session($sessions[0], q{SET chpg.request_timeout = '10s'; CALL chpg_capture('hour', max_windows => 2)});
 wait_until(sub { request_count($url) >= 3 }, 'a capture is under way');
 begin_in_session($sessions[1], 'SELECT chpg_history_purge()');
 wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND $pid = ANY (pg_blocking_pids(pid))") eq '1' }, 'the purge waits for it');
