@@ -142,6 +142,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.service_attribute = "service_id",
 		.fleet = true,
 		.page_size = 500,
+		.retention = 7,
 		.parameters = {
 			{"from_date", "from_date", CHPG_WINDOW_START, true},
 			{"to_date", "to_date", CHPG_WINDOW_END, true},

@@ -94,6 +94,8 @@ typedef struct ChpgEndpoint
 	const char *text_end;		/* what it ends with, unless it is empty */
 	int			page_size;		/* the most rows of one answer; 0: not paged */
 	int			max_window;		/* seconds that one request covers; 0: any */
+	int			retention;		/* days after which the API has forgotten
+								 * everything; 0: unknown */
 	int			max_points;		/* buckets that one request covers; 0: any */
 	bool		by_time;		/* rows are in order of time, may be equal,
 								 * and include the end of the window */

@@ -35,6 +35,7 @@ struct ChpgMemo
 	MemoryContext context;		/* of the execution */
 	HTAB	   *entries;		/* MemoEntry */
 	size_t		size;			/* of the bodies in memory */
+	int			said;			/* bits of ChpgWindowNotice */
 	File		file;			/* 0 until it is needed */
 	off_t		file_size;
 	int64		waited;			/* microseconds, for the budget */
@@ -83,6 +84,16 @@ chpg_memo_get(MemoryContext query_context)
 	memo->callback.arg = memo;
 	MemoryContextRegisterResetCallback(query_context, &memo->callback);
 	return memo;
+}
+
+bool
+chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice)
+{
+	bool		first = memo == NULL || (memo->said & (1 << notice)) == 0;
+
+	if (memo != NULL)
+		memo->said |= 1 << notice;
+	return first;
 }
 
 static void

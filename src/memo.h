@@ -33,6 +33,16 @@ extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
  */
 extern int64 *chpg_memo_waited(ChpgMemo *memo);
 
+/* What is said of a window once in an execution. */
+typedef enum ChpgWindowNotice
+{
+	CHPG_WINDOW_FORGOTTEN,
+	CHPG_WINDOW_IN_FUTURE
+} ChpgWindowNotice;
+
+/* Is it to be said for the first time?  Always true without a memo. */
+extern bool chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice);
+
 /* Only look. */
 extern bool chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id,
 						  uint64 generation);

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "client.h"
 #include "common/hashfn.h"
+#include "memo.h"
 #include "miscadmin.h"
 #include "rows.h"
 #include "seen.h"
@@ -30,6 +31,12 @@
 
 /* A delay of what was expected that is worth another. */
 #define NOTICE_DELAY	1.25
+
+/*
+ * Milliseconds that a window may begin too early without a word: "7 days ago" is
+ * an hour earlier where clocks change.
+ */
+#define RETENTION_SLACK	(SECS_PER_HOUR * INT64CONST(1000))
 
 /* As many requests are worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
@@ -755,6 +762,42 @@ read_page(ChpgStream *stream, Datum *values, bool *nulls)
 	return found;
 }
 
+static bool
+has_window(const ChpgRequestedRows *wanted)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && wanted->endpoint->parameters[i].name; i++)
+	{
+		if (wanted->endpoint->parameters[i].kind == CHPG_WINDOW_START)
+			return wanted->arguments.values[i] != NULL;
+	}
+	return false;
+}
+
+/*
+ * Say that a window has times of which the API has nothing any more, or nothing
+ * yet, by the clock of this server: its answer does not tell.
+ */
+static void
+check_times(const ChpgRequestedRows *wanted)
+{
+	ChpgMemo   *memo = wanted->connection->memo;
+	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
+	int64		kept = wanted->endpoint->retention * SECS_PER_DAY * INT64CONST(1000);
+
+	if (!has_window(wanted))
+		return;
+	if (wanted->arguments.start > now &&
+		chpg_memo_says_first(memo, CHPG_WINDOW_IN_FUTURE))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the window begins in the future")));
+	if (kept > 0 && wanted->arguments.start < now - kept - RETENTION_SLACK &&
+		chpg_memo_says_first(memo, CHPG_WINDOW_FORGOTTEN))
+		ereport(NOTICE,
+				(errmsg("the window begins before what the API keeps of query patterns, at most %d days",
+						wanted->endpoint->retention)));
+}
+
 static void
 start(ChpgStream *stream)
 {
@@ -762,6 +805,7 @@ start(ChpgStream *stream)
 
 	stream->started = true;
 	stream->time_attribute = -1;
+	check_times(wanted);
 	if (wanted->endpoint->by_time)
 	{
 		choose_order(stream);
