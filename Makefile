@@ -37,6 +37,7 @@ OBJS = \
 	src/fdw_plan.o \
 	src/fdw_request.o \
 	src/fdw_scan.o \
+	src/fdw_statistics.o \
 	src/fdw_times.o \
 	src/fdw_values.o \
 	src/functions.o \

@@ -273,7 +273,8 @@ for (1 .. 30)
 is("$moved_a $moved_b", '4800 4800', 'two cursors in turns have all their rows');
 in_session($session, 'COMMIT');
 my @arrivals = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
-is(scalar(grep { $_ >= 8 && $arrivals[$_] - $arrivals[ $_ - 8 ] < 1 } 0 .. $#arrivals), 0, 'and keep the budget');
+# Without a budget they would arrive within milliseconds; two processes measure the second.
+is(scalar(grep { $_ >= 8 && $arrivals[$_] - $arrivals[ $_ - 8 ] < 0.9 } 0 .. $#arrivals), 0, 'and keep the budget');
 is(scalar(grep { $_->{status} == 429 } @{ journal($url)->{requests} }), 0, 'no request is refused');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 $session->quit;
