@@ -17,7 +17,7 @@ my ($FROM, $TO) = ('2026-06-29 00:00Z', '2026-06-30 00:00Z');
 my $WINDOW = "from_date = '$FROM' AND to_date = '$TO'";
 
 my $url = start_emulator();
-my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
+my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0', "chpg.request_timeout = '5min'");
 
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z');
