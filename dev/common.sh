@@ -154,6 +154,11 @@ shift_clock() {
     say "the clock says $(date --iso-8601=seconds)"
 }
 
+# Before PostgreSQL 17, sessions share nothing unless the postmaster loads chpg.
+preloaded() {
+    [ "$major" -ge 17 ] || echo "shared_preload_libraries = 'chpg'"
+}
+
 # A cluster that only its user can reach: no TCP, and the socket is in the workshop. The arguments
 # are further lines of its configuration.
 # shellcheck disable=SC2120

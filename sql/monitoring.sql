@@ -182,4 +182,4 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 2000
 AS 'MODULE_PATHNAME', 'chpg_logs';
 
 COMMENT ON FUNCTION chpg_logs(timestamptz, timestamptz, text, text, text, text, bigint, text) IS
-'The log of a service, by id or name, or of all services, in a window that includes from_date and not to_date; of one severity, or with a text (case-sensitive) in it. max_rows takes the newest lines of each service, with sort_order asc the oldest; sort with ORDER BY. 1 request for each 2,000 lines and 30 days of a service, 1 more for a name or for all.';
+'The log of a service, by id or name, or of all services, in a window that includes from_date and not to_date; of one severity, or with a text (case-sensitive) in it. max_rows limits the lines of each service, not those of all together: it takes the newest, with sort_order asc the oldest; sort with ORDER BY. 1 request for each 2,000 lines and 30 days of a service, 1 more for a name or for all.';

@@ -195,7 +195,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
 
 COMMENT ON FUNCTION chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text, text, text, bigint, text) IS
-'The slow query patterns of a service, by id or name, or of all services (null), from from_date up to but not including to_date, both cut to milliseconds. db_name, db_user, db_operation and app filter by equality. max_rows limits the patterns of each service, to the first by sort_by (total_duration_us unless said; any counter or duration of the row) and sort_order (desc unless said). 1 request for each 500 patterns of a service, 1 more for a name or for all services. The API keeps 1 to 7 days. Errors: 22023 an argument is not usable, 42704 no such service; if a service fails, all does.';
+'The slow query patterns of a service, by id or name, or of all services (null), from from_date up to but not including to_date, both cut to milliseconds. db_name, db_user, db_operation and app filter by equality. max_rows limits the patterns of each service, not those of all together, to the first by sort_by (total_duration_us unless said; any counter or duration of the row) and sort_order (desc unless said). 1 request for each 500 patterns of a service, 1 more for a name or for all services. The API keeps 1 to 7 days. Errors: 22023 an argument is not usable, 42704 no such service; if a service fails, all does.';
 
 CREATE FUNCTION chpg_slow_pattern(
 	service text,

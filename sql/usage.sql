@@ -16,7 +16,7 @@ CREATE TYPE chpg_budget_row AS (
 COMMENT ON TYPE chpg_budget_row IS 'The request budget of an API key.';
 COMMENT ON COLUMN chpg_budget_row.server IS 'Server that used the key last.';
 COMMENT ON COLUMN chpg_budget_row.key_id IS 'Id of the API key; its first four characters only until the API has accepted the key.';
-COMMENT ON COLUMN chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited.';
+COMMENT ON COLUMN chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server has used it.';
 COMMENT ON COLUMN chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
 COMMENT ON COLUMN chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
 COMMENT ON COLUMN chpg_budget_row.blocked_until IS 'When the API takes requests again, after it refused one (429); null if it did not.';

@@ -763,6 +763,20 @@ chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
 }
 
 void
+chpg_budget_note_limit(const ChpgConnection *connection)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgLimit	own = own_limit(connection, chpg_now());
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+		note_limit(shared, number, &own);
+	LWLockRelease(&shared->lock);
+}
+
+void
 chpg_budget_state(int number, ChpgBudgetState *state)
 {
 	ChpgShared *shared = chpg_shared_get();
@@ -787,6 +801,7 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	}
 	if (strictest == NULL)
 		strictest = latest;
+	state->has_limit = OidIsValid(strictest->server);
 	state->requests = strictest->requests;
 	state->window = strictest->window;
 	state->used = slot_ends(key, state->window > 0 ? state->window : DEFAULT_WINDOW,

@@ -85,9 +85,13 @@ extern void chpg_budget_expect(const ChpgConnection *connection,
 							   int64 requests);
 extern void chpg_budget_rest(bool for_a_moment);
 
+/* Let others keep the limit of a server that was made after its first request. */
+extern void chpg_budget_note_limit(const ChpgConnection *connection);
+
 /* The state of a key, with the lock held; what is not in use is 0. */
 typedef struct ChpgBudgetState
 {
+	bool		has_limit;		/* false: no server has used the key yet */
 	int			requests;		/* the strictest limit in use */
 	int64		window;
 	int			used;

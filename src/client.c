@@ -77,7 +77,7 @@ register_call(ChpgCall *call)
 {
 	static bool prepared = false;
 
-	(void) chpg_shared_get();
+	chpg_shared_announce();
 	if (!prepared)
 		before_shmem_exit(release_all_calls, (Datum) 0);
 	prepared = true;

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "ascii.h"
+#include "budget.h"
 #include "compat.h"
 #include "connection.h"
 #include "fmgr.h"
@@ -385,8 +386,13 @@ connect_internal(FunctionCallInfo fcinfo)
 	check_permission(server, connection);
 	organization = find_organization(&arguments, connection);
 	if (server == NULL)
+	{
 		create_server(&arguments,
 					  set_option(options, "organization_id", organization->id));
+		connection->server_id = GetForeignServerByName(arguments.server,
+													   false)->serverid;
+		chpg_budget_note_limit(connection);
+	}
 	else
 	{
 		check_same_organization(server, organization);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "shared.h"
@@ -140,6 +141,22 @@ chpg_shared_get(void)
 			restore(shared_memory);
 	}
 	return shared_memory;
+}
+
+void
+chpg_shared_announce(void)
+{
+	static bool announced = false;
+
+	/* The leader of parallel workers speaks for them. */
+	if (announced || chpg_shared_get()->is_shared || !IsUnderPostmaster ||
+		IsParallelWorker())
+		return;
+	announced = true;
+	ereport(NOTICE,
+			(errmsg("sessions do not share chpg's request budget and cache: add chpg to \"shared_preload_libraries\""),
+			 errdetail("Each session may send as many requests as the API allows the key, and asks what others have been answered."),
+			 errhint("Before PostgreSQL 17, shared memory needs \"shared_preload_libraries\" in postgresql.conf, and a restart.")));
 }
 
 int

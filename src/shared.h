@@ -149,6 +149,9 @@ extern void chpg_shared_prepare(void);
 /* The memory, found or made by the first call of a backend. */
 extern ChpgShared *chpg_shared_get(void);
 
+/* Once, a NOTICE to a session whose budget and cache no other session shares. */
+extern void chpg_shared_announce(void);
+
 /* The number of this backend, and how to wake another. */
 extern int	chpg_process_number(void);
 extern void chpg_wake(int process);

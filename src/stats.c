@@ -233,6 +233,7 @@ put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, const VisibleKey *key)
 	values[2] = CStringGetTextDatum(state->requests == 0 ? "unlimited" :
 									psprintf("%d/%gs", state->requests,
 											 (double) state->window / USECS_PER_SEC));
+	nulls[2] = !state->has_limit;
 	values[3] = Int32GetDatum(state->used);
 	values[4] = Int32GetDatum(state->available);
 	nulls[4] = state->requests == 0;

@@ -33,9 +33,9 @@ $node->safe_psql('postgres',
 
 # The first call creates the server and a mapping, both the caller's own.
 accept_only('ownerKey');
-is( costs_as('owner', connect_as('ownerKey', api_url => $url), 1, 'the first call'),
-	"chpg|$organization|Acme Analytics",
-	'the first call tells the connection');
+is( costs_as('owner', connect_as('ownerKey', api_url => $url) . '; SELECT rate_limit FROM chpg_budget', 1, 'the first call'),
+	"chpg|$organization|Acme Analytics\n10/10s",
+	'the first call tells the connection, and its budget the limit');
 is( catalog(),
 	"chpg|{api_url=$url,organization_id=$organization}\n"
 	  . 'chpg|owner|{key_id=ownerKey,key_secret=ownerKeySecret}',
