@@ -45,6 +45,7 @@ OBJS = \
 	src/inflate.o \
 	src/invocation.o \
 	src/json.o \
+	src/json_reader.o \
 	src/lifecycle.o \
 	src/memo.o \
 	src/monitoring.o \

@@ -3,10 +3,7 @@
  * json.c
  *		Parsed JSON documents from a source that is not trusted.
  *
- * json-c does the parsing.  It would silently alter some documents (integers
- * that do not fit become the largest that does, \u0000 ends a key) and turns
- * others into a thousand times their size in memory, so a scan in front of it
- * refuses the former and bounds the latter.
+ * json_reader.c does the parsing, and knows nothing of PostgreSQL.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,15 +14,11 @@
 #include <json-c/json.h>
 
 #include "access/xact.h"
-#include "ascii.h"
 #include "catalog/namespace.h"
 #include "json.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
-
-/* Deeper than any answer of the API; json-c recurses while it frees. */
-#define MAX_DEPTH		32
 
 /* json-c needs up to 800 bytes for each. */
 #define MAX_NODES		500000
@@ -33,16 +26,10 @@
 /* Bytes converted to the database's encoding at once. */
 #define CONVERSION_CHUNK	8192
 
-/* An integer of as many characters fits into 64 bits. */
-#define SAFE_DIGITS		18
-
-#define WHITE_SPACE			" \t\r\n"
-
 #define REPLACEMENT_UTF8	"\xEF\xBF\xBD"	/* U+FFFD */
 
 struct ChpgJson
 {
-	struct json_tokener *tokener;
 	struct json_object *root;
 	MemoryContext context;
 	MemoryContextCallback callback;
@@ -53,10 +40,7 @@ release_document(void *arg)
 {
 	ChpgJson   *document = (ChpgJson *) arg;
 
-	if (document->tokener != NULL)
-		json_tokener_free(document->tokener);
 	json_object_put(document->root);
-	document->tokener = NULL;
 	document->root = NULL;
 }
 
@@ -175,181 +159,8 @@ utf8_to_server(const char *text, size_t length)
 }
 
 /*
- * The guard in front of the parser
+ * Documents
  */
-
-/* Does json-c hold this integer literal, or would it saturate? */
-static bool
-integer_fits(const char *literal, const char *end)
-{
-	char		digits[24];
-	size_t		length = end - literal;
-
-	if (length >= sizeof(digits))
-		return false;
-	memcpy(digits, literal, length);
-	digits[length] = '\0';
-	errno = 0;
-	if (literal[0] == '-')
-		(void) strtoll(digits, NULL, 10);
-	else
-		(void) strtoull(digits, NULL, 10);
-	return errno == 0;
-}
-
-static const char *
-skip_number(const char *p, const char **problem)
-{
-	const char *start = p;
-
-	while (*p == '-' || chpg_is_digit(*p))
-		p++;
-	if (*p == '.' || *p == 'e' || *p == 'E')
-		return p + strspn(p, "+-.eE0123456789");
-	if (p - start > SAFE_DIGITS && !integer_fits(start, p))
-		*problem = "an integer is out of range";
-	return p;
-}
-
-/* The UTF-16 unit of an escape such as \ud83d, or -1 if it is another. */
-static int
-escaped_unit(const char *p)
-{
-	int			unit = 0;
-
-	if (p[0] != '\\' || p[1] != 'u')
-		return -1;
-	for (int i = 2; i < 6; i++)
-	{
-		int			digit = chpg_hex_value(p[i]);
-
-		if (digit < 0)
-			return -1;
-		unit = unit * 16 + digit;
-	}
-	return unit;
-}
-
-/*
- * Skip an escape.  json-c replaces half a surrogate pair without a word.
- */
-static const char *
-skip_escape(const char *p, bool *has_nul)
-{
-	int			unit = escaped_unit(p);
-
-	if (unit == 0)
-		*has_nul = true;
-	if (unit < 0xD800 || unit > 0xDFFF)
-		return p[1] != '\0' ? p + 2 : p + 1;
-	if (unit <= 0xDBFF && (escaped_unit(p + 6) & 0xFC00) == 0xDC00)
-		return p + 12;
-	warn_replaced();
-	return p + 6;
-}
-
-static const char *
-skip_string(const char *p, const char **problem)
-{
-	bool		has_nul = false;
-	const char *end = strchr(++p, '"');
-
-	/* Few have escapes. */
-	if (end != NULL && memchr(p, '\\', end - p) == NULL)
-		return end + 1;
-	while (*p != '"' && *p != '\0')
-	{
-		if (*p == '\\')
-			p = skip_escape(p, &has_nul);
-		else
-			p++;
-	}
-	if (*p == '"')
-		p++;
-	if (has_nul && p[strspn(p, WHITE_SPACE)] == ':')
-		*problem = "a key contains \\u0000";
-	return p;
-}
-
-/* json-c takes NaN and Infinity as well, even in its strict mode. */
-static const char *
-skip_word(const char *p, const char **problem)
-{
-	static const char *const words[] = {"true", "false", "null"};
-
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		size_t		length = strlen(words[i]);
-
-		if (strncmp(p, words[i], length) == 0)
-			return p + length;
-	}
-	*problem = "an unknown word";
-	return p;
-}
-
-/* What stands between strings, numbers and words; previous is what was last. */
-static void
-check_punctuation(char c, char previous, const char **problem)
-{
-	switch (c)
-	{
-		case '{':
-		case '[':
-		case ':':
-		case ',':
-			break;
-		case '}':
-		case ']':
-			if (previous == ',')
-				*problem = "a comma before the end of a list or an object";
-			break;
-		default:
-			*problem = "an unexpected character";
-			break;
-	}
-}
-
-/*
- * Look at every token once.  json-c's own strict mode is not used: what it
- * refuses differs between versions, and 0.18 refuses all that is not ASCII.
- */
-static ChpgJsonResult
-check_document(const char *data, const char **problem)
-{
-	char		previous = '\0';
-	int			nodes = 0;
-
-	*problem = NULL;
-	for (const char *p = data; *p != '\0' && *problem == NULL;)
-	{
-		char		c = *p;
-
-		if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
-		{
-			p++;
-			continue;
-		}
-		if (c == '"')
-			p = skip_string(p, problem);
-		else if (c == '-' || chpg_is_digit(c))
-			p = skip_number(p, problem);
-		else if (chpg_is_letter(c))
-			p = skip_word(p, problem);
-		else
-		{
-			check_punctuation(c, previous, problem);
-			if ((c == ',' || c == '{' || c == '[') && ++nodes > MAX_NODES)
-			{
-				*problem = psprintf("more than %d values", MAX_NODES);
-				return CHPG_JSON_TOO_LARGE;
-			}
-			p++;
-		}
-		previous = c;
-	}
-	return *problem == NULL ? CHPG_JSON_OK : CHPG_JSON_MALFORMED;
-}
 
 /* A document without a root, whose clean-up is armed. */
 static ChpgJson *
@@ -374,49 +185,28 @@ report_out_of_memory(void)
 			 errmsg("out of memory")));
 }
 
-/* Let json-c parse the whole text. */
-static ChpgJsonResult
-parse_document(ChpgJson *document, const char *data, size_t length,
-			   const char **problem)
-{
-	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
-	size_t		end;
-
-	document->tokener = tokener;
-	if (tokener == NULL)
-		report_out_of_memory();
-
-	/* With its NUL, or a bare scalar would "need more data". */
-	document->root = json_tokener_parse_ex(tokener, data, (int) length + 1);
-	end = json_tokener_get_parse_end(tokener);
-	if (json_tokener_get_error(tokener) != json_tokener_success)
-	{
-		*problem = psprintf("%s at byte %zu",
-							json_tokener_error_desc(json_tokener_get_error(tokener)),
-							end);
-		return CHPG_JSON_MALFORMED;
-	}
-	if (end < length && end + strspn(data + end, WHITE_SPACE) < length)
-	{
-		*problem = psprintf("something follows it at byte %zu", end);
-		return CHPG_JSON_MALFORMED;
-	}
-	return CHPG_JSON_OK;
-}
-
 ChpgJsonResult
 chpg_json_parse(MemoryContext context, const char *data, size_t length,
 				ChpgJson **result, const char **problem)
 {
 	ChpgJson   *document = allocate_document(context);
 	MemoryContext caller = MemoryContextSwitchTo(document->context);
+	ChpgJsonProblem found;
 	ChpgJsonResult rc;
 
 	if (!pg_verify_mbstr(PG_UTF8, data, (int) length, true))
 		data = repair_utf8(data, &length);
-	rc = check_document(data, problem);
-	if (rc == CHPG_JSON_OK)
-		rc = parse_document(document, data, length, problem);
+	rc = chpg_json_read(data, length, MAX_NODES, &document->root, &found);
+	if (rc == CHPG_JSON_NO_MEMORY)
+		report_out_of_memory();
+	if (found.replaces)
+		warn_replaced();
+	if (rc == CHPG_JSON_TOO_LARGE)
+		*problem = psprintf("more than %d values", MAX_NODES);
+	else if (found.has_place)
+		*problem = psprintf("%s at byte %zu", found.reason, found.place);
+	else
+		*problem = found.reason;
 	MemoryContextSwitchTo(caller);
 	*result = document;
 	return rc;

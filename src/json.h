@@ -8,6 +8,8 @@
 #ifndef CHPG_JSON_H
 #define CHPG_JSON_H
 
+#include "json_reader.h"
+
 typedef struct ChpgJson ChpgJson;	/* a document, owned by a memory context */
 typedef struct json_object ChpgJsonNode;	/* borrowed from its document */
 
@@ -21,13 +23,6 @@ typedef enum ChpgJsonKind
 	CHPG_JSON_ARRAY,
 	CHPG_JSON_OBJECT
 } ChpgJsonKind;
-
-typedef enum ChpgJsonResult
-{
-	CHPG_JSON_OK,
-	CHPG_JSON_MALFORMED,
-	CHPG_JSON_TOO_LARGE
-} ChpgJsonResult;
 
 /*
  * Parse a NUL-terminated text.  The document is freed with the context.

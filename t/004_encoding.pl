@@ -339,4 +339,27 @@ is(request_count($url), $before, 'an argument that is not UTF-8: nothing is sent
 is($node->safe_psql($_, 'SELECT count(*) FROM x'), 0, "nothing was injected in $_") for @DATABASES;
 is($node->safe_psql($_, 'SELECT count(*) FROM chpg_services'), 6, "$_ reads on") for @DATABASES;
 
+# Integers that json-c would make the nearest that it holds, without a word
+my $ANY = q{SELECT chpg_request('GET', '/v1/organizations')};
+
+for my $literal ('-9223372036854775809', '18446744073709551616', '9' x 40, '-' . '9' x 40)
+{
+	for my $sql ("SELECT call_count FROM $PATTERNS", $ANY)
+	{
+		answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
+		like((ask('utf8', $sql))[1], qr/ERROR:  08P01: .*DETAIL:  The answer is not usable as JSON: an integer is out of range/s,
+			"integer $literal: $sql");
+	}
+}
+for my $literal ('1e', '1.5E+', '1.', '.5', '-', '--1', '-e5', '01', '-01.5', '+1', '1-2')
+{
+	answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
+	like((ask('utf8', $ANY))[1], qr/ERROR:  08P01: .*DETAIL:  The answer is not usable as JSON: /s, "no number: $literal");
+}
+for my $literal ('-9223372036854775808', '9223372036854775807', '18446744073709551615')
+{
+	answer(qq({"result":{"n":[$literal]}}));
+	like((ask('utf8', $ANY))[0], qr/\[$literal\]/, "integer $literal comes as it is");
+}
+
 done_testing();
