@@ -122,6 +122,7 @@ SQL
 is( costs($node, $url, q{SELECT count(DISTINCT "timestamp"), min("timestamp") FROM chpg_metrics('2026-05-01 00:00:30Z', '2026-05-01 10:00:30Z', 'pg7myrd1j06p3gx4zrm2ze8qz6', '1 minute') WHERE metric = 'cpu_usage'},
 		3, 'a window that does not begin with a bucket'),
 	'600|2026-05-01 00:01:00+00', 'all its buckets are there');
+costs($node, $url, "SELECT FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-01 08:20Z', '$SERVICE', '1 minute')", 2, 'two times 250 buckets');
 costs($node, $url, "SELECT FROM chpg_metrics($MONTH)", 1, 'a month without a bucket');
 is( costs($node, $url, q{SELECT count(DISTINCT "timestamp") FROM chpg_metrics('2026-01-01 00:00Z', '2026-05-01 00:00Z', 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE metric = 'cpu_usage'},
 		4, 'four months without a bucket'),

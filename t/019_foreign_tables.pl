@@ -295,6 +295,19 @@ clear_faults($url);
 fault($url, path => 'slowQueryPatterns', body => $body->(9, undef, 8));
 is($node->safe_psql('postgres', $sorted), "\n9\n8", 'nulls come where SQL has them');
 is($node->safe_psql('postgres', $sorted =~ s/DESC/DESC NULLS LAST/r), "9\n8\n", 'or is told to have them');
+clear_faults($url);
+fault($url, path => 'slowQueryPatterns', query => 'limit=5\b', body => $body->(1, 2, 3, 4, undef));
+fault($url, path => 'slowQueryPatterns', query => 'offset=5', body => encode_json({ result => [ { queryId => '11', callCount => 5 } ] }));
+is($node->safe_psql('postgres', $sorted =~ s/DESC/ASC/r), "1\n2\n3\n4\n5", 'also where the API has them before the last page');
+clear_faults($url);
+
+# Bounds at which there is a row
+my $POINTS = qq{SELECT min("timestamp") = '2026-06-29 11:00Z', max("timestamp") = '2026-06-29 12:00Z' FROM cloud.metrics WHERE service_id = '$service' AND bucket = '1 minute' AND};
+for my $case ([ '>=', '<=', 't|t' ], [ '>', '<=', 'f|t' ], [ '>=', '<', 't|f' ])
+{
+	my ($from, $to, $there) = @$case;
+	is($node->safe_psql('postgres', qq{$POINTS "timestamp" $from '2026-06-29 11:00Z' AND "timestamp" $to '2026-06-29 12:00Z'}), $there, "points $from and $to");
+}
 anew();
 
 # A service of the list that is gone, and one that fails
