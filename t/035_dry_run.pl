@@ -61,6 +61,14 @@ $node->safe_psql('postgres', 'ALTER ROLE operator SET session_preload_libraries 
 refuses($RESTART, qr/"chpg\.dryrun"/, 'ALTER ROLE, with session_preload_libraries', '', @operator);
 $node->safe_psql('postgres', 'ALTER ROLE operator RESET ALL');
 
+# A setting of an earlier version that was left for a role: one WARNING, and nothing is refused.
+$node->safe_psql('postgres', q{ALTER ROLE operator SET chpg.default_window = '1h'});
+clear_journal($url);
+my $warnings = notices($node, "SELECT FROM chpg_services; $RESTART", @operator);
+is(scalar(() = $warnings =~ /WARNING:  .*"chpg\.default_window"/g), 1, 'a removed setting: one WARNING');
+is(scalar(grep { $_->{path} =~ /state$/ } @{ journal($url)->{requests} }), 1, 'a removed setting: refuses nothing');
+$node->safe_psql('postgres', 'ALTER ROLE operator RESET ALL');
+
 # Once the session has decided, that holds.
 my $session = open_session($node);
 in_session($session, 'SET chpg.dryrun = on');
