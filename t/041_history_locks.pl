@@ -29,7 +29,7 @@ FROM (SELECT to_date(right(inhrelid::regclass::text, 6), 'YYYYMM') AS m FROM pg_
 SQL
 }
 
-sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
+sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
 is(months('hour'), '', 'a new history has no partitions');
 sql('CALL chpg_capture(max_windows => 0)');
 is(months($_), '0 1', "the first capture makes this month's and the next one's, for each $_") for 'hour', 'day';

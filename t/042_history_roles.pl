@@ -31,7 +31,7 @@ sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 # Partitions belong to the owner of the history, whoever captures.
 my $owner = sql('SELECT current_user');
 my $OWNERS = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'kept'::regnamespace};
-sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'; CREATE ROLE deputy SUPERUSER});
+sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'; CREATE ROLE deputy SUPERUSER});
 sql(qq{CREATE USER MAPPING FOR deputy SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
 sql(q{SET ROLE deputy; CALL chpg_capture('hour')});
 my $patterns = sql('SELECT count(*) FROM kept.pattern');
@@ -125,7 +125,7 @@ $four[1] =~ s/KEY_SECRET/$KEY_SECRET/;
 sql('CREATE ROLE collector LOGIN; SELECT chpg_history_disable()');
 sql($four[0]);
 as('collector', $four[1]);
-as('collector', q{UPDATE fleet_history.setting SET value = '3 hours' WHERE name = 'backfill'; SELECT * FROM chpg_history_cost(); CALL chpg_capture('hour')});
+as('collector', q{UPDATE fleet_history.setting SET value = '6 hours' WHERE name = 'backfill'; SELECT * FROM chpg_history_cost(); CALL chpg_capture('hour')});
 my $OWNED = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace};
 is(sql($OWNED), 'collector', 'all of it is the role\'s own');
 cmp_ok(sql(q{SELECT count(*) FROM fleet_history.coverage WHERE status = 'ok'}), '>=', 4, 'which captures');
