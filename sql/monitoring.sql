@@ -17,7 +17,7 @@ COMMENT ON TYPE chpg_prometheus_row IS 'A sample of Prometheus'' exposition form
 COMMENT ON COLUMN chpg_prometheus_row.service_id IS 'Id of the service: the label postgres_service.';
 COMMENT ON COLUMN chpg_prometheus_row.service_name IS 'Name of the service: the label postgres_service_name.';
 COMMENT ON COLUMN chpg_prometheus_row.metric IS 'Name of the metric, such as PostgresServer_CacheHitRatio.';
-COMMENT ON COLUMN chpg_prometheus_row.type IS 'counter, gauge, histogram, summary or untyped. A counter only grows, until the service restarts.';
+COMMENT ON COLUMN chpg_prometheus_row.type IS 'counter, gauge, histogram, summary, one of OpenMetrics'' others, or unknown. A counter only grows, until the service restarts.';
 COMMENT ON COLUMN chpg_prometheus_row.help IS 'What the metric measures.';
 COMMENT ON COLUMN chpg_prometheus_row.labels IS 'All labels: labels->>''mode''.';
 COMMENT ON COLUMN chpg_prometheus_row.value IS 'The value; the API measures once a minute.';

@@ -46,8 +46,8 @@ static const struct
 
 {
 	/* The first name of a type is the one that is shown. */
-	{"untyped", CHPG_METRIC_UNTYPED},
-	{"unknown", CHPG_METRIC_UNTYPED},
+	{"unknown", CHPG_METRIC_UNKNOWN},
+	{"untyped", CHPG_METRIC_UNKNOWN},
 	{"counter", CHPG_METRIC_COUNTER},
 	{"gauge", CHPG_METRIC_GAUGE},
 	{"histogram", CHPG_METRIC_HISTOGRAM},
@@ -131,7 +131,7 @@ read_type(ChpgPrometheus *parser, ChpgMetricType *type)
 {
 	ChpgText	word = chpg_read_word(parser);
 
-	*type = CHPG_METRIC_UNTYPED;
+	*type = CHPG_METRIC_UNKNOWN;
 	for (size_t i = 0; i < lengthof(metric_types); i++)
 	{
 		if (chpg_is_word_in_any_case(word, metric_types[i].name) &&
@@ -203,10 +203,10 @@ merge_family(ChpgFamily *family, const ChpgFamily *more)
 			family->help = more->help;
 		return true;
 	}
-	if (family->type != CHPG_METRIC_UNTYPED &&
-		more->type != CHPG_METRIC_UNTYPED && family->type != more->type)
+	if (family->type != CHPG_METRIC_UNKNOWN &&
+		more->type != CHPG_METRIC_UNKNOWN && family->type != more->type)
 		return false;
-	if (family->type == CHPG_METRIC_UNTYPED)
+	if (family->type == CHPG_METRIC_UNKNOWN)
 		family->type = more->type;
 	family->has_type = true;
 	return true;
@@ -502,7 +502,7 @@ chpg_prometheus_next(ChpgPrometheus *parser, ChpgSample *sample)
 	if (!read_sample(parser, sample))
 		return false;
 	family = find_family_of_sample(parser, sample->name);
-	sample->type = family ? family->type : CHPG_METRIC_UNTYPED;
+	sample->type = family ? family->type : CHPG_METRIC_UNKNOWN;
 	sample->help = family ? family->help : (ChpgText)
 	{
 		NULL, 0

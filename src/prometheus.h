@@ -18,7 +18,7 @@
  * - Lines may come in any order: HELP and TYPE hold for the whole text.  They
  *	 are never malformed, with one exception: a second, other TYPE for the same
  *	 name, which is found first, whatever stands above it.  Of several HELP the
- *	 first that is not empty holds.  An unknown type is "untyped", and a line
+ *	 first that is not empty holds.  A type that is none of these is "unknown", and a line
  *	 without a valid name, or of TYPE without a type, is a comment.
  * - In HELP, other escapes than those of the format stay as they are.
  * - Lines may end in \r\n, the last one in nothing; blanks may stand between
@@ -65,7 +65,7 @@ typedef struct ChpgText
 
 typedef enum ChpgMetricType
 {
-	CHPG_METRIC_UNTYPED,		/* also if there is no TYPE */
+	CHPG_METRIC_UNKNOWN,		/* also if there is no TYPE */
 	CHPG_METRIC_COUNTER,
 	CHPG_METRIC_GAUGE,
 	CHPG_METRIC_HISTOGRAM,
@@ -140,7 +140,7 @@ extern bool chpg_prometheus_start(ChpgPrometheus *parser, void *memory);
 /* The next sample in order of the text; false at its end and after an error. */
 extern bool chpg_prometheus_next(ChpgPrometheus *parser, ChpgSample *sample);
 
-/* The word of a TYPE line; "untyped" also for OpenMetrics' "unknown" */
+/* The word of a TYPE line, as OpenMetrics has it: "unknown" also for "untyped" */
 extern const char *chpg_metric_type_name(ChpgMetricType type);
 
 #endif							/* CHPG_PROMETHEUS_H */

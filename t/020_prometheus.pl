@@ -56,7 +56,7 @@ sub samples
 sub value_is
 {
 	my ($written, $value, $time) = @_;
-	is_deeply(samples("x $written\n"), [ [ 'x', 'untyped', undef, [], $value, $time ] ],
+	is_deeply(samples("x $written\n"), [ [ 'x', 'unknown', undef, [], $value, $time ] ],
 		"value: $written");
 	return;
 }
@@ -85,16 +85,16 @@ my $documented = [
 	[ @requests, [ [ 'method', 'post' ], [ 'code', '200' ] ], '1027', 1395066363000 ],
 	[ @requests, [ [ 'method', 'post' ], [ 'code', '400' ] ], '3', 1395066363000 ],
 	[
-		'msdos_file_access_time_seconds', 'untyped', undef,
+		'msdos_file_access_time_seconds', 'unknown', undef,
 		[
 			[ 'path', 'C:\\DIR\\FILE.TXT' ],
 			[ 'error', "Cannot find file:\n\"FILE.TXT\"" ]
 		],
 		'1458255915', undef
 	],
-	[ 'metric_without_timestamp_and_labels', 'untyped', undef, [], '12.470000000000001', undef ],
+	[ 'metric_without_timestamp_and_labels', 'unknown', undef, [], '12.470000000000001', undef ],
 	[
-		'something_weird', 'untyped', undef, [ [ 'problem', 'division by zero' ] ],
+		'something_weird', 'unknown', undef, [ [ 'problem', 'division by zero' ] ],
 		'inf', -3982045
 	],
 	bucket('0.05', '24054'),
@@ -139,7 +139,7 @@ is_deeply(
 		'foo_sum histogram 324789.29999999999 -',
 		'build_info info 1 -',
 		'feature stateset 1 -',
-		'nothing untyped -0 -',
+		'nothing unknown -0 -',
 		'queue_bucket gaugehistogram 3 -',
 		'queue_gcount gaugehistogram 3 -',
 		'queue_gsum gaugehistogram 2 -',
@@ -156,16 +156,16 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 	[
 		"x{} 1\n\t x { } 2 3 \nx{}3\n",
 		[
-			[ 'x', 'untyped', undef, [], '1', undef ], [ 'x', 'untyped', undef, [], '2', 3 ],
-			[ 'x', 'untyped', undef, [], '3', undef ]
+			[ 'x', 'unknown', undef, [], '1', undef ], [ 'x', 'unknown', undef, [], '2', 3 ],
+			[ 'x', 'unknown', undef, [], '3', undef ]
 		],
 		'no labels, and blanks'
 	],
 	[
 		"x{a=\"1\",}1\nx\t{ a = \"\" ,\tb=\"}\" , } 2",
 		[
-			[ 'x', 'untyped', undef, [ [ 'a', '1' ] ], '1', undef ],
-			[ 'x', 'untyped', undef, [ [ 'a', '' ], [ 'b', '}' ] ], '2', undef ]
+			[ 'x', 'unknown', undef, [ [ 'a', '1' ] ], '1', undef ],
+			[ 'x', 'unknown', undef, [ [ 'a', '' ], [ 'b', '}' ] ], '2', undef ]
 		],
 		'trailing commas, and blanks'
 	],
@@ -173,16 +173,16 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 		"# TYPE \"my.metric\" gauge\n# HELP \"my.metric\" it's \"mine\"\n{\"my.metric\", \"my.label\"=\"x\"} 1\n{y=\"z\",\"a\\\"b\"} 2",
 		[
 			[ 'my.metric', 'gauge', q{it's "mine"}, [ [ 'my.label', 'x' ] ], '1', undef ],
-			[ 'a"b', 'untyped', undef, [ [ 'y', 'z' ] ], '2', undef ]
+			[ 'a"b', 'unknown', undef, [ [ 'y', 'z' ] ], '2', undef ]
 		],
 		'quoted names'
 	],
 	[
 		"# HELP x \t\\\\a \\n \\\" b \nx 1\n# HELP y\ny 2\n#HELP z c\nz 3",
 		[
-			[ 'x', 'untyped', "\\a \n \" b ", [], '1', undef ],
-			[ 'y', 'untyped', '', [], '2', undef ],
-			[ 'z', 'untyped', 'c', [], '3', undef ]
+			[ 'x', 'unknown', "\\a \n \" b ", [], '1', undef ],
+			[ 'y', 'unknown', '', [], '2', undef ],
+			[ 'z', 'unknown', 'c', [], '3', undef ]
 		],
 		'helps'
 	],
@@ -196,13 +196,13 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 	],
 	# What is wrong with HELP and TYPE harms no sample.
 	(
-		map { [ "$_\nx{a=\"b\"} 1\n$_", [ [ 'x', 'untyped', undef, [ [ 'a', 'b' ] ], '1', undef ] ], "harmless: $_" ] }
+		map { [ "$_\nx{a=\"b\"} 1\n$_", [ [ 'x', 'unknown', undef, [ [ 'a', 'b' ] ], '1', undef ] ], "harmless: $_" ] }
 		  '# HELP', '# TYPE', '#HELP ', "# TYPE\t", '# TYPE x', '# TYPE x ', '# TYPE x number', '# TYPE x gauge_histogram',
 		'# TYPE x gauge y', '# HELP 1x y', '# HELP x{} y', '# TYPE met-ric gauge', '# TYPE "x"y gauge',
 		'# TYPE "x gauge', '# HELP "x\\', '# TYPE "\\x" gauge', "# HELP m\x{C3}\x{A4}h a", '# HELP of nothing at all:', '# TYPE'
 	),
 	(
-		map { [ "# HELP x $_->[0]\nx 1", [ [ 'x', 'untyped', $_->[1], [], '1', undef ] ], "help: $_->[0]" ] }
+		map { [ "# HELP x $_->[0]\nx 1", [ [ 'x', 'unknown', $_->[1], [], '1', undef ] ], "help: $_->[0]" ] }
 		  [ 'a\\b', 'a\\b' ], [ 'a\\', 'a\\' ], [ '\\\\', '\\' ], [ '\\\\n', '\\n' ], [ '\\\\\\n', "\\\n" ], [ 'l\\tp', 'l\\tp' ]
 	),
 	[
@@ -212,7 +212,7 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 	],
 	[
 		"# TYPE x_total counter\n# TYPE y gauge_histogram\ny_bucket{le=\"1\"} 2\nx_total 3",
-		[ [ 'y_bucket', 'untyped', undef, [ [ 'le', '1' ] ], '2', undef ], [ 'x_total', 'counter', undef, [], '3', undef ] ],
+		[ [ 'y_bucket', 'unknown', undef, [ [ 'le', '1' ] ], '2', undef ], [ 'x_total', 'counter', undef, [], '3', undef ] ],
 		'a type that nobody knows, beside another family'
 	],
 	[
@@ -220,22 +220,22 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 		[
 			[ 'x_count', 'gauge', undef, [], '1', undef ],
 			[ 'x_sum', 'histogram', undef, [], '2', undef ],
-			[ 'x_total', 'untyped', undef, [], '3', undef ],
-			[ 'y_sum', 'untyped', undef, [], '4', undef ],
-			[ 'z_sum', 'untyped', undef, [], '5', undef ],
+			[ 'x_total', 'unknown', undef, [], '3', undef ],
+			[ 'y_sum', 'unknown', undef, [], '4', undef ],
+			[ 'z_sum', 'unknown', undef, [], '5', undef ],
 			[ 'x', 'histogram', undef, [], '6', undef ],
-			[ '_sum', 'untyped', undef, [], '7', undef ]
+			[ '_sum', 'unknown', undef, [], '7', undef ]
 		],
 		'families by suffix'
 	],
 	[
 		'x{' . join(',', map { "l$_=\"$_\"" } 1 .. 64) . '} 1',
-		[ [ 'x', 'untyped', undef, [ map { [ "l$_", "$_" ] } 1 .. 64 ], '1', undef ] ],
+		[ [ 'x', 'unknown', undef, [ map { [ "l$_", "$_" ] } 1 .. 64 ], '1', undef ] ],
 		'as many labels as there may be'
 	],
 	[
 		"x 1 # {a=\"b\"} 2\nx 1 2 # {} 3 4.5",
-		[ [ 'x', 'untyped', undef, [], '1', undef ], [ 'x', 'untyped', undef, [], '1', 2 ] ],
+		[ [ 'x', 'unknown', undef, [], '1', undef ], [ 'x', 'unknown', undef, [], '1', 2 ] ],
 		'exemplars'
 	]);
 
@@ -335,12 +335,12 @@ for (
 
 is_deeply(
 	[ parse("a 1\nb{ 2\nc 3") ],
-	[ '["a","untyped",null,[],"1",null]', 'error: line 2: invalid label name: b{ 2' ],
+	[ '["a","unknown",null,[],"1",null]', 'error: line 2: invalid label name: b{ 2' ],
 	'an error is the end');
 
 is_deeply(
 	[ parse("# TYPE a\n# HELP\na 1\nb 1 2 3") ],
-	[ '["a","untyped",null,[],"1",null]', 'error: line 4: unexpected text after the sample: b 1 2 3' ],
+	[ '["a","unknown",null,[],"1",null]', 'error: line 4: unexpected text after the sample: b 1 2 3' ],
 	'of a malformed sample, its own line');
 
 #
