@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "memo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -35,7 +36,7 @@ struct ChpgMemo
 	MemoryContext context;		/* of the execution */
 	HTAB	   *entries;		/* MemoEntry */
 	size_t		size;			/* of the bodies in memory */
-	int			said;			/* bits of ChpgWindowNotice */
+	int			notices;		/* bits of ChpgWindowNotice, issued */
 	File		file;			/* 0 until it is needed */
 	off_t		file_size;
 	int64		waited;			/* microseconds, for the budget */
@@ -44,6 +45,13 @@ struct ChpgMemo
 
 /* The memos of the executions under way, in memory that outlives them. */
 static List *memos = NIL;
+
+/*
+ * Bits of ChpgWindowNotice that the client's present statement has issued, and
+ * the start of that statement.  A function may execute statements of its own.
+ */
+static int	statement_notices = 0;
+static TimestampTz statement_start = 0;
 
 static void
 release_memo(void *arg)
@@ -89,11 +97,17 @@ chpg_memo_get(MemoryContext query_context)
 bool
 chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice)
 {
-	bool		first = memo == NULL || (memo->said & (1 << notice)) == 0;
+	TimestampTz start = GetCurrentStatementStartTimestamp();
+	int			issued = memo != NULL ? memo->notices : 0;
 
+	if (statement_start != start)
+		statement_notices = 0;
+	statement_start = start;
+	issued |= statement_notices;
+	statement_notices |= 1 << notice;
 	if (memo != NULL)
-		memo->said |= 1 << notice;
-	return first;
+		memo->notices |= 1 << notice;
+	return (issued & (1 << notice)) == 0;
 }
 
 static void

@@ -33,14 +33,19 @@ extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
  */
 extern int64 *chpg_memo_waited(ChpgMemo *memo);
 
-/* What is said of a window once in an execution. */
+/* What is said of a window once in a statement of the client. */
 typedef enum ChpgWindowNotice
 {
 	CHPG_WINDOW_FORGOTTEN,
 	CHPG_WINDOW_IN_FUTURE
 } ChpgWindowNotice;
 
-/* Is it to be said for the first time?  Always true without a memo. */
+/*
+ * Has neither the execution, which may go on in later statements (a cursor), nor
+ * the client's present statement issued this notice yet?  Notes that it has.
+ * Statements that the client sends as one message count as one.  The memo may
+ * be NULL.
+ */
 extern bool chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice);
 
 /* Only look. */

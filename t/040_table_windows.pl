@@ -52,6 +52,10 @@ for my $case (
 	[ "SELECT count(*) FROM cloud.slow_patterns WHERE from_date >= $GONE AND service_id = '$ORDERS'", '1 0' ],
 	[ "SELECT count(*) FROM $WINDOWS JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t", '1 0' ],
 	[ "SELECT count(*) FROM cloud.slow_patterns a, chpg_slow_patterns($GONE, now(), 'orders') b WHERE a.from_date = $GONE AND a.to_date = now() AND a.query_id = b.query_id", '1 0' ],
+	# Statements that functions execute are not the client's; a cursor is read by several of the client's.
+	[ "SELECT count(*) FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '9 days', now() - interval '8 days'), 'orders')", '1 0' ],
+	[ "DO \$\$ BEGIN PERFORM FROM chpg_slow_patterns($GONE, now(), 'orders'); PERFORM FROM chpg_slow_patterns($GONE, now()); PERFORM FROM chpg_logs($FUTURE, $LATER, 'orders'); PERFORM FROM chpg_metrics($FUTURE, $LATER, 'orders'); END \$\$", '1 1' ],
+	[ "BEGIN; DECLARE c CURSOR FOR SELECT w.f FROM $WINDOWS, chpg_slow_patterns(w.f, w.t, 'orders'); FETCH 1 FROM c; FETCH ALL FROM c; COMMIT", '1 0' ],
 	[ "SELECT FROM cloud.slow_patterns WHERE from_date = $GONE AND to_date = now() AND service_id = NULL", '0 0' ],
 	[ "EXPLAIN SELECT FROM cloud.slow_patterns WHERE from_date = $GONE AND to_date = now()", '0 0' ],
 	[ "SELECT count(*) FROM chpg_logs(now() - interval '20 days', now() - interval '19 days 23 hours', 'orders')", '0 0' ],
