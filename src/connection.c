@@ -28,6 +28,7 @@
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -619,17 +620,14 @@ is_same_address(const ChpgConnection *a, const ChpgConnection *b)
 	return true;
 }
 
-ChpgConnection *
-chpg_connection_renew(const ChpgConnection *connection)
+/* The connection of the same mapping, if it now has another key; or NULL. */
+static ChpgConnection *
+find_renewed(const ChpgConnection *connection)
 {
-	ForeignServer *server;
+	ForeignServer *server = GetForeignServerExtended(connection->server_id,
+													 FSV_MISSING_OK);
 	ChpgConnection *present;
-	ChpgConnection *renewed;
 
-	if (!OidIsValid(connection->mapping_id))
-		return NULL;
-	AcceptInvalidationMessages();
-	server = GetForeignServerExtended(connection->server_id, FSV_MISSING_OK);
 	if (server == NULL || !has_mapping(server->serverid, connection->user_id))
 		return NULL;
 	present = chpg_connection_for(server, connection->user_id);
@@ -638,9 +636,33 @@ chpg_connection_renew(const ChpgConnection *connection)
 		memcmp(present->identity, connection->identity,
 			   sizeof(present->identity)) == 0)
 		return NULL;
-	renewed = palloc(sizeof(ChpgConnection));
-	*renewed = *connection;
-	chpg_connection_set_key(renewed, present->key_id, present->key_secret);
+	return present;
+}
+
+/* Looks at the catalog each time that a call may be sent, and keeps nothing of that. */
+ChpgConnection *
+chpg_connection_renew(const ChpgConnection *connection)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext scratch;
+	ChpgConnection *present;
+	ChpgConnection *renewed = NULL;
+
+	if (!OidIsValid(connection->mapping_id))
+		return NULL;
+	AcceptInvalidationMessages();
+	scratch = AllocSetContextCreate(caller, "chpg key", ALLOCSET_SMALL_SIZES);
+	MemoryContextSwitchTo(scratch);
+	present = find_renewed(connection);
+	MemoryContextSwitchTo(caller);
+	if (present != NULL)
+	{
+		renewed = palloc(sizeof(ChpgConnection));
+		*renewed = *connection;
+		chpg_connection_set_key(renewed, pstrdup(present->key_id),
+								pstrdup(present->key_secret));
+	}
+	MemoryContextDelete(scratch);
 	return renewed;
 }
 
