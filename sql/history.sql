@@ -62,8 +62,9 @@ COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tabl
 /*
  * The owner of a schema decides what runs in it, and another role may have taken the
  * name of one that was dropped.  A role that the history was begun for decides for
- * itself, and for those who read what it has, but not for superusers and the
- * extension's owner, with whose rights it would run.
+ * itself only: for whoever else it might plant code that runs with their rights.  A
+ * session that has become that role (SET ROLE) may return to its own, and so may that
+ * code.
  */
 CREATE FUNCTION _chpg_history_state()
 RETURNS TABLE (schema_name name, state text)
@@ -74,8 +75,8 @@ AS $$
 		WHEN n.oid IS NULL THEN 'does not exist'
 		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') AND (pg_get_userbyid(n.nspowner) = h.owner) IS NOT TRUE THEN
 			format('belongs to "%s"', pg_get_userbyid(n.nspowner))
-		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') AND pg_has_role(e.extowner, 'MEMBER') THEN
-			format('belongs to "%s", which has fewer rights than you', h.owner)
+		WHEN NOT pg_has_role(n.nspowner, current_user, 'MEMBER') OR NOT pg_has_role(n.nspowner, session_user, 'MEMBER') THEN
+			format('belongs to "%s", whose code would run with your rights', h.owner)
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
 		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
 		WHEN @extschema@._chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
@@ -111,7 +112,7 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = CASE WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
 					WHEN state LIKE 'has objects%' THEN 'Drop what they have there, or make it the owner''s: ALTER ... OWNER TO.'
-					WHEN state LIKE '%fewer rights%' THEN pg_catalog.format('Become that role: SET ROLE %s.', (SELECT pg_catalog.quote_ident(h.owner) FROM @extschema@.chpg_history_place h))
+					WHEN state LIKE '%your rights' THEN 'Connect as that role. Its tables and views can be read as any others.'
 					WHEN state LIKE 'is not open%' THEN pg_catalog.format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
 					ELSE 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').' END;
 	END IF;
@@ -492,7 +493,7 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_check_name(schema);
 	SELECT h.schema_name, h.state INTO place, state FROM @extschema@._chpg_history_state() h;
-	IF place <> schema AND (state IS NULL OR state LIKE '%fewer rights%') THEN
+	IF place <> schema AND (state IS NULL OR state LIKE '%your rights') THEN
 		RAISE EXCEPTION 'the history is in schema "%" already', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';

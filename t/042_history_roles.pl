@@ -138,22 +138,31 @@ is(as('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value F
 fails_as('collector', q{SELECT chpg_history_enable('another')}, '55000', qr/the history is in schema "fleet_history" already/, 'elsewhere');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for others');
 
-# A member of it captures for it.
+# A member of it does not: the role's code would run with the member's rights.
 sql(q{CREATE ROLE helper LOGIN; GRANT collector TO helper; GRANT USAGE ON FOREIGN SERVER chpg TO helper});
 as('helper', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET')");
-sql('TRUNCATE fleet_history.capture; DROP TABLE ' . sql(q{SELECT string_agg(inhrelid::regclass::text, ', ') FROM pg_inherits WHERE inhparent = 'fleet_history.pattern_of_hour'::regclass}));
-as('helper', q{CALL chpg_capture('hour')});
-is(sql($OWNED), 'collector', 'a member makes partitions that are not its own');
+my $OTHERS = qr/schema "fleet_history" belongs to "collector", whose code would run with your rights\nHINT:  Connect as that role\./;
+fails_as('helper', q{CALL chpg_capture('hour')}, '55000', $OTHERS, 'a member captures nothing');
+fails_as('helper', q{SET ROLE collector; CALL chpg_capture('hour')}, '55000', $OTHERS, 'nor in the name of the role');
 
-# Nothing that it may plant runs with the rights of a superuser, who becomes that role.
-sql(q{SET ROLE collector; CREATE FUNCTION fleet_history.taken(int4, interval) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken by %', current_user; END $$;
-	CREATE OPERATOR fleet_history.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = fleet_history.taken)});
-fails_as('collector', 'SELECT * FROM chpg_history_due()', 'P0001', qr/taken by collector/, 'its operators run with its own rights');
-fails_with($node, $_, '55000', qr/schema "fleet_history" belongs to "collector", which has fewer rights than you\nHINT:  Become that role: SET ROLE collector\./, "but not with a superuser's: $_")
-  for 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
-is(sql(q{SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))}), 'api', 'whose comparisons ask the API');
-sql(q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNCTION fleet_history.taken; SET ROLE collector; CALL chpg_capture('hour')});
-is(sql(q{SET ROLE collector; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))}), 'history', 'unless they are that role');
+# Nothing that it may plant runs with the rights of others, be it that they become that
+# role, or that they only compare, and may read what it has.
+as('collector', q{CREATE FUNCTION fleet_history.taken(int4, interval) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken by % of %', current_user, session_user; END $$;
+	CREATE OPERATOR fleet_history.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = fleet_history.taken);
+	CREATE FUNCTION fleet_history.spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'spy of % of %', current_user, session_user; END $$;
+	ALTER TABLE fleet_history.service RENAME TO service_kept;
+	CREATE VIEW fleet_history.service AS SELECT * FROM fleet_history.service_kept WHERE fleet_history.spy();
+	GRANT USAGE ON SCHEMA fleet_history TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA fleet_history TO PUBLIC});
+fails_as('collector', 'SELECT * FROM chpg_history_due()', 'P0001', qr/(?:taken by|spy of) collector of collector/, 'its operators run with its own rights');
+fails_with($node, $_, '55000', $OTHERS, "but not with a superuser's: $_")
+  for map { ($_, "SET ROLE collector; $_") } 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
+my $SOURCE = q{SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))};
+is(sql($SOURCE), 'api', 'whose comparisons ask the API');
+is(as('helper', $SOURCE), 'api', 'and so do those of a role that may read it');
+cmp_ok(as('helper', q{SELECT count(*) FROM chpg_findings(tstzrange(now() - interval '3 hours', now()))}), '>', 0, 'whose findings are those of the API, too');
+as('collector', q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNCTION fleet_history.taken; DROP VIEW fleet_history.service; ALTER TABLE fleet_history.service_kept RENAME TO service});
+as('collector', q{CALL chpg_capture('hour')});
+is(as('collector', $SOURCE), 'history', 'the role itself compares with it');
 
 # It is named again when it has another name; what others have is not.
 fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second one');
