@@ -362,6 +362,12 @@ add_compared(RelOptInfo *rel, Bitmapset *columns, Node *clause)
 	return columns;
 }
 
+bool
+chpg_compares(RelOptInfo *rel, Expr *clause, AttrNumber column)
+{
+	return bms_is_member(column, add_compared(rel, NULL, (Node *) clause));
+}
+
 /* One with a single member is an order only; before 18, children are members, too. */
 static bool
 is_order(const EquivalenceClass *ec)
@@ -394,6 +400,8 @@ add_equivalent(PlannerInfo *root, RelOptInfo *rel, ChpgTableInfo *info,
 		if (rel->top_parent_relids != NULL)
 			compared = chpg_translate_to_child(root, rel, compared);
 		info->compared = add_compared(rel, info->compared, compared);
+		if (!ec->ec_has_const)
+			info->joined = add_compared(rel, info->joined, compared);
 	}
 }
 

@@ -19,6 +19,7 @@ typedef struct ChpgTableInfo
 	double		rows;			/* of one service */
 	List	   *columns;		/* attribute numbers that are needed */
 	Bitmapset  *compared;		/* attribute numbers in conditions */
+	Bitmapset  *joined;			/* those that a join compares by = */
 	bool		has_window;		/* of its own: the option "window" */
 	AttrNumber	time;			/* "timestamp", where it bounds what is read;
 								 * or 0 */
@@ -38,7 +39,10 @@ extern const char *chpg_column_name(PlannerInfo *root, RelOptInfo *rel,
 /* Join clauses that tell the API something once the other side is known. */
 extern List *chpg_find_join_clauses(PlannerInfo *root, RelOptInfo *rel);
 
-/* Fill in which columns the query compares. */
+/* Does a clause compare the column, rather than ask whether it is null? */
+extern bool chpg_compares(RelOptInfo *rel, Expr *clause, AttrNumber column);
+
+/* Fill in which columns the query compares, and which it joins. */
 extern void chpg_find_compared(PlannerInfo *root, RelOptInfo *rel,
 							   ChpgTableInfo *info);
 

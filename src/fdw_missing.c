@@ -226,6 +226,20 @@ window_condition(const char *name)
 	return "to_date = now()";
 }
 
+void
+chpg_refuse_window_condition(ForeignScanState *node, const char *name)
+{
+	Lack		lack = make_lack(node, list_make1(pstrdup(name)));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("query on foreign table \"%s\" needs a condition such as %s = ...",
+					get_rel_name(lack.table), name),
+			 detail_untold(&lack, true),
+			 errhint("Give it in the place of the range, or leave the other condition on \"%s\" out.",
+					 name)));
+}
+
 /* The statement that makes a table which needs no condition. */
 static char *
 import_command(const Lack *lack)

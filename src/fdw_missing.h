@@ -25,4 +25,10 @@ extern void chpg_refuse_missing_window(ForeignScanState *node, bool has_start);
 /* A column that may be left out is compared in a way that the API cannot be told. */
 extern void chpg_refuse_comparison(ForeignScanState *node, const char *name);
 
+/*
+ * A bound of the window is known by a range, and compared with something else, too,
+ * from which no bound follows.
+ */
+extern void chpg_refuse_window_condition(ForeignScanState *node, const char *name);
+
 #endif							/* CHPG_FDW_MISSING_H */

@@ -32,6 +32,9 @@
 /* A request takes the time of a second of the budget. */
 #define REQUEST_COST		1000.0
 
+/* A scan by the values of the join is to be preferred, however many there are. */
+#define JOINED_RANGE_COST	(CHPG_IMPOSSIBLE_COST / 2)
+
 /* Values that an array is expected to have. */
 #define ARRAY_LENGTH		3
 
@@ -39,6 +42,8 @@
 typedef struct Estimate
 {
 	bool		possible;		/* nothing that must be known is missing */
+	bool		joined_range;	/* a bound of the window is joined, and known
+								 * by a range only */
 	double		requests;
 	double		rows;
 	Cost		startup_cost;
@@ -104,19 +109,6 @@ has_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 	return false;
 }
 
-/* Is a parameter known? */
-static bool
-is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
-		 const ChpgParameter *parameter)
-{
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
-	bool		in_window = parameter->kind == CHPG_WINDOW_START ||
-	parameter->kind == CHPG_WINDOW_END;
-
-	return find_condition(root, rel, conditions, parameter->name) != NULL ||
-		(in_window && (info->has_window || has_range(root, rel, conditions)));
-}
-
 /* Does a condition tell what a parameter is, or its bound, or the table itself? */
 static bool
 is_told(PlannerInfo *root, RelOptInfo *rel, List *conditions, const char *name)
@@ -135,9 +127,81 @@ is_told(PlannerInfo *root, RelOptInfo *rel, List *conditions, const char *name)
 	return false;
 }
 
-/* A parameter that is compared with something, and not known; 0: none. */
+/* Is a parameter known? */
+static bool
+is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
+		 const ChpgParameter *parameter)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	bool		in_window = parameter->kind == CHPG_WINDOW_START ||
+	parameter->kind == CHPG_WINDOW_END;
+
+	return find_condition(root, rel, conditions, parameter->name) != NULL ||
+		(in_window && (info->has_window || has_range(root, rel, conditions))) ||
+		(parameter->kind == CHPG_WINDOW_END &&
+		 is_told(root, rel, conditions, parameter->name));
+}
+
+/* Is the column a bound of a window that the query names, and named by no =? */
+static bool
+is_range_bound(PlannerInfo *root, RelOptInfo *rel, List *conditions, AttrNumber column)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	const char *name = chpg_column_name(root, rel, column);
+	const ChpgParameter *parameter = chpg_resource_parameter(info->resource, name);
+
+	return !info->has_window && parameter != NULL &&
+		(parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END) &&
+		find_condition(root, rel, conditions, name) == NULL;
+}
+
+/* Is a clause of the list one that is pushed down? */
+static bool
+is_pushed(List *conditions, int number)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		if (((const ChpgCondition *) lfirst(lc))->qual == number)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does a clause compare the column that is not pushed down?  Clauses of joins count
+ * that the scan could check, and that are left to the join.
+ */
+static bool
+has_unpushed(RelOptInfo *rel, List *clauses, List *conditions, AttrNumber column)
+{
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		if (!is_pushed(conditions, foreach_current_index(lc)) &&
+			chpg_compares(rel, lfirst_node(RestrictInfo, lc)->clause, column))
+			return true;
+	}
+	foreach(lc, rel->joininfo)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (!list_member_ptr(clauses, rinfo) && join_clause_is_movable_to(rinfo, rel) &&
+			chpg_compares(rel, rinfo->clause, column))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A parameter that is compared with something, and not known; 0: none.  A window
+ * that a range bounds has one start and one end: any other condition on them would
+ * be checked against these, and select nothing of what lies between.
+ */
 static AttrNumber
-find_unknown(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+find_unknown(PlannerInfo *root, RelOptInfo *rel, List *clauses, List *conditions)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	int			column = -1;
@@ -146,16 +210,38 @@ find_unknown(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 	{
 		const char *name = chpg_column_name(root, rel, column);
 
-		if (chpg_is_listed(info->resource->parameters, name) &&
-			!is_told(root, rel, conditions, name))
+		if (!chpg_is_listed(info->resource->parameters, name))
+			continue;
+		if (!is_told(root, rel, conditions, name) ||
+			(is_range_bound(root, rel, conditions, column) &&
+			 has_unpushed(rel, clauses, conditions, column)))
 			return column;
 	}
 	return InvalidAttrNumber;
 }
 
+/*
+ * Is a bound of the window joined by =, and known by a range only?  Then a scan that
+ * the join gives a value finds more rows.
+ */
+static bool
+has_joined_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+{
+	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
+	int			column = -1;
+
+	while ((column = bms_next_member(info->joined, column)) >= 0)
+	{
+		if (is_range_bound(root, rel, conditions, column) &&
+			is_told(root, rel, conditions, chpg_column_name(root, rel, column)))
+			return true;
+	}
+	return false;
+}
+
 /* Is all known that has to be? */
 static bool
-is_possible(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+is_possible(PlannerInfo *root, RelOptInfo *rel, List *clauses, List *conditions)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const ChpgParameter *parameters = info->endpoint->parameters;
@@ -166,7 +252,7 @@ is_possible(PlannerInfo *root, RelOptInfo *rel, List *conditions)
 			!is_known(root, rel, conditions, &parameters[i]))
 			return false;
 	}
-	if (find_unknown(root, rel, conditions) != InvalidAttrNumber)
+	if (find_unknown(root, rel, clauses, conditions) != InvalidAttrNumber)
 		return false;
 	return info->endpoint->fleet || info->list_only ||
 		info->resource->any_state ||
@@ -258,7 +344,8 @@ make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 	count_alternatives(root, rel, conditions);
 	double		rows = sources * info->rows;
 
-	estimate->possible = is_possible(root, rel, conditions);
+	estimate->possible = is_possible(root, rel, clauses, conditions);
+	estimate->joined_range = has_joined_range(root, rel, conditions);
 	estimate->rows = clamp_row_est(rows * remaining_selectivity(root, rel, clauses,
 																conditions));
 	if (info->list_only)
@@ -276,6 +363,11 @@ make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 	{
 		estimate->startup_cost += CHPG_IMPOSSIBLE_COST;
 		estimate->total_cost += CHPG_IMPOSSIBLE_COST;
+	}
+	else if (estimate->joined_range)
+	{
+		estimate->startup_cost += JOINED_RANGE_COST;
+		estimate->total_cost += JOINED_RANGE_COST;
 	}
 }
 
@@ -486,7 +578,8 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel, const Estimate *base
 					  list_concat_copy(rel->baserestrictinfo, ppi->ppi_clauses),
 					  0, &estimate);
 		if (!estimate.possible ||
-			(base->possible && estimate.requests >= base->requests))
+			(base->possible && !base->joined_range &&
+			 estimate.requests >= base->requests))
 			continue;
 		ppi->ppi_rows = estimate.rows;
 		add_scan_path(root, rel, &estimate, 0, 0, ppi->ppi_req_outer);
@@ -560,7 +653,7 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	plan.requests = (int) Min(estimate.requests, PG_INT32_MAX);
 	plan.rescanned = root->parent_root != NULL ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON;
-	plan.unknown = find_unknown(root, rel, plan.conditions);
+	plan.unknown = find_unknown(root, rel, actual, plan.conditions);
 	plan.first_page = (int) limit;
 	if (limit > 0)
 		plan.concurrency = (int) Min(ceil(limit / Max(info->rows, 1)), PG_INT32_MAX);

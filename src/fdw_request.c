@@ -584,6 +584,9 @@ refuse_unknown(const Known *known, const char *name)
 
 	if (parameter->kind == CHPG_BUCKET)
 		chpg_refuse_comparison(known->node, name);
+	if ((parameter->kind == CHPG_WINDOW_START && (known->from.has_start || known->from.has_end)) ||
+		(parameter->kind == CHPG_WINDOW_END && known->to.has_end))
+		chpg_refuse_window_condition(known->node, name);
 	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
 		chpg_refuse_missing_window(known->node, parameter->kind == CHPG_WINDOW_END);
 	chpg_refuse_missing(known->node, list_make1(pstrdup(name)));

@@ -145,6 +145,35 @@ for my $case (
 	is(costs($node, $url, "SELECT count(*), bool_and($condition) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND $condition", 1, $condition), '60|t', "$condition: its rows");
 	is(window(), $window, "$condition: its window");
 }
+
+# A range makes one window, whose bounds are the columns' only values: from other conditions
+# on them no bound follows, and they would select nothing.
+for my $case (
+	[ from_date => "from_date >= '$FROM' AND from_date < '$TO' AND from_date::date = '2026-06-29'" ],
+	[ from_date => "from_date >= '2026-06-28 00:00Z' AND from_date IN ('$FROM', '2026-06-28 12:00Z')" ],
+	[ from_date => "from_date >= '2026-06-28 00:00Z' AND (from_date = '$FROM' OR from_date = '2026-06-28 12:00Z')" ],
+	[ from_date => "from_date >= '$FROM' AND from_date < '$TO' AND from_date <> '$FROM'" ],
+	[ to_date => "from_date >= '$FROM' AND to_date <= '$TO' AND to_date::date = '2026-06-30'" ],
+	[ to_date => "from_date = '$FROM' AND to_date <= '$TO' AND to_date <> '$TO'" ])
+{
+	my ($column, $condition) = @$case;
+
+	clear_journal($url);
+	like(fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/query on foreign table "slow_patterns" needs a condition such as $column = \.\.\.$/m, $condition),
+		qr/DETAIL:  No bound follows from \(+$column\b.*\nHINT:  Give it in the place of the range/, "$condition: which condition");
+	is(request_count($url), 0, "$condition: no request");
+}
+is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date = '$FROM' AND to_date = '$TO' AND from_date::date = '2026-06-29' AND to_date <> from_date"), 60, 'single times can be compared with anything');
+is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM' AND from_date < '$TO' AND from_date IS NOT NULL AND to_date IS NOT NULL"), 60, 'that they are not null says nothing new');
+
+# Joined windows are read one by one, also within a range.
+sql("CREATE TABLE windows AS SELECT timestamptz '$FROM' + n * interval '1 hour' AS f, timestamptz '$FROM' + (n + 1) * interval '1 hour' AS t FROM generate_series(0, 3) n; ANALYZE windows");
+for my $joined ("p.from_date = w.f AND p.to_date = w.t AND p.from_date >= '$FROM' AND p.from_date < '$TO'", "p.from_date >= w.f AND p.from_date < w.t AND p.from_date >= '$FROM'", "p.from_date >= w.f AND p.to_date <= w.t AND p.from_date IS NOT NULL")
+{
+	is(sql("SELECT count(DISTINCT (w.f, p.from_date, p.to_date)) FILTER (WHERE p.from_date = w.f AND p.to_date = w.t) FROM windows w JOIN cloud.slow_patterns p ON $joined WHERE p.service_id = '$ORDERS'"), 4, "$joined: each window");
+}
+is(sql("SELECT count(*) > 0, count(DISTINCT a.from_date) FROM cloud.slow_patterns a JOIN cloud.slow_patterns b USING (from_date, service_id, query_id) WHERE a.from_date >= '$FROM' AND a.to_date <= '$TO' AND b.to_date <= '$TO' AND service_id = '$ORDERS'"), 't|1', 'a range of one table, and its bounds for the other');
+
 is(sql("SELECT DISTINCT from_date, to_date FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM' AND from_date < '$TO'"), '2026-06-29 00:00:00+00|2026-06-30 00:00:00+00', 'the window is [A, B)');
 is(sql("SELECT DISTINCT to_date = now() FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM'"), 't', 'without an end it is until now');
 my $ten = "SELECT p99_duration_us FROM cloud.slow_patterns WHERE from_date >= '$FROM' AND from_date < '$TO' AND service_id = '$ORDERS' ORDER BY 1 DESC LIMIT 10";
