@@ -21,6 +21,7 @@
 #include "lifecycle.h"
 #include "nodes/parsenodes.h"
 #include "quote.h"
+#include "resources.h"
 #include "shared.h"
 #include "sockets.h"
 #include "utils/builtins.h"
@@ -57,6 +58,8 @@ typedef struct Wait
 	int64		started;		/* on the clock of chpg_now() */
 	int64		deadline;
 	char	   *last_state;		/* that was reported */
+	char	   *found;			/* instead of what is expected, by the last
+								 * poll; or NULL */
 	int			agreed;			/* polls in a row */
 	int			failures;		/* in a row */
 	MemoryContext context;		/* of what outlives a poll */
@@ -151,6 +154,16 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	return true;
 }
 
+/* The values expected, for a message. */
+static const char *
+expected_text(const Wait *wait)
+{
+	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+
+	return chpg_clean_remote(JsonbToCString(NULL, &expected->root,
+											VARSIZE(expected)));
+}
+
 /* What a service in this state still lacks, for a message. */
 static const char *
 describe_lack(const Wait *wait, const char *state)
@@ -161,12 +174,9 @@ describe_lack(const Wait *wait, const char *state)
 	if (strcmp(state, wait->state) != 0)
 		appendStringInfo(&lack, ", waiting for %s", wait->state);
 	if (wait->expected != (Datum) 0)
-	{
-		Jsonb	   *expected = DatumGetJsonbP(wait->expected);
-
-		appendStringInfoString(&lack, lack.len > 0 ? " with " : ", waiting for ");
-		(void) JsonbToCString(&lack, &expected->root, VARSIZE(expected));
-	}
+		appendStringInfo(&lack, "%s%s",
+						 lack.len > 0 ? " with " : ", waiting for ",
+						 expected_text(wait));
 	return lack.data;
 }
 
@@ -186,9 +196,46 @@ report_state(Wait *wait, const char *state)
 					describe_lack(wait, state))));
 }
 
+/*
+ * Remember, for the message at the timeout, what a service's row has for each
+ * attribute that is expected otherwise; not what no table shows.
+ */
+static void
+note_found(Wait *wait, Jsonb *row)
+{
+	const ChpgResource *shown = chpg_find_resource("service_details");
+	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+	JsonbIterator *it = JsonbIteratorInit(&expected->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		JsonbValue *value;
+		Jsonb	   *found;
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(item.val.string.val, item.val.string.len);
+		value = getKeyJsonValueFromContainer(&row->root, name, strlen(name), NULL);
+		if (value == NULL || chpg_is_listed(shown->hidden, name))
+			continue;
+		found = JsonbValueToJsonb(value);
+		appendStringInfo(&text, "%s\"%s\": %s", text.len > 0 ? ", " : "{", name,
+						 JsonbToCString(NULL, &found->root, VARSIZE(found)));
+	}
+	if (text.len == 0)
+		return;
+	appendStringInfoChar(&text, '}');
+	wait->found = MemoryContextStrdup(wait->context, chpg_clean_remote(text.data));
+}
+
 /* Does the row have all that is expected? */
 static bool
-is_as_expected(const Wait *wait, HeapTuple tuple)
+is_as_expected(Wait *wait, HeapTuple tuple)
 {
 	Datum		row;
 
@@ -197,8 +244,19 @@ is_as_expected(const Wait *wait, HeapTuple tuple)
 	row = DirectFunctionCall1(jsonb_in,
 							  CStringGetDatum(TextDatumGetCString(DirectFunctionCall1(row_to_json,
 																					  HeapTupleGetDatum(tuple)))));
-	return DatumGetBool(DirectFunctionCall2(jsonb_contains, row,
-											wait->expected));
+	if (DatumGetBool(DirectFunctionCall2(jsonb_contains, row, wait->expected)))
+		return true;
+	note_found(wait, DatumGetJsonbP(row));
+	return false;
+}
+
+/* What the last poll found of a service may be another by the next. */
+static void
+forget_found(Wait *wait)
+{
+	if (wait->found != NULL)
+		pfree(wait->found);
+	wait->found = NULL;
 }
 
 static const char *
@@ -241,6 +299,7 @@ poll_once(Wait *wait, HeapTuple *row)
 	if (chpg_call_failed(call))
 		return handle_failed_poll(wait, call);
 	wait->failures = 0;
+	forget_found(wait);
 	state = answered_state(call);
 	report_state(wait, state);
 	if (strcmp(state, wait->state) != 0)
@@ -257,6 +316,28 @@ poll_once(Wait *wait, HeapTuple *row)
 	return true;
 }
 
+/* The end of a wait that has taken too long. */
+static void
+report_timeout(const Wait *wait)
+{
+	StringInfoData wanted;
+
+	initStringInfo(&wanted);
+	appendStringInfoString(&wanted, wait->state);
+	if (wait->expected != (Datum) 0)
+		appendStringInfo(&wanted, " with %s", expected_text(wait));
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("service \"%s\" did not become %s in time",
+					wait->prepared.invocation.service, wanted.data),
+			 errdetail("Its state is %s%s%s; polls in a row that found all as it should be: %d of the %d needed.",
+					   wait->last_state ? wait->last_state : "unknown",
+					   wait->found ? ", with " : "",
+					   wait->found ? wait->found : "",
+					   wait->agreed, POLLS_NEEDED),
+			 errhint("Wait again, or raise \"timeout\".")));
+}
+
 /* Until the next poll; the last one is at the deadline, and has time of its own. */
 static void
 sleep_between_polls(Wait *wait)
@@ -266,14 +347,7 @@ sleep_between_polls(Wait *wait)
 	int64		until = Min(now + pause, wait->deadline);
 
 	if (now >= wait->deadline - LEAST_PAUSE)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("service \"%s\" did not become %s in time",
-						wait->prepared.invocation.service, wait->state),
-				 errdetail("Its state is %s; polls in a row that found all as it should be: %d of the %d needed.",
-						   wait->last_state ? wait->last_state : "unknown",
-						   wait->agreed, POLLS_NEEDED),
-				 errhint("Wait again, or raise \"timeout\".")));
+		report_timeout(wait);
 	if (until == wait->deadline)
 		wait->prepared.question.deadline = until + LAST_POLL_TIME;
 	while (chpg_now() < until)

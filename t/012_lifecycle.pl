@@ -331,6 +331,17 @@ like(notices($node, qq{CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 
 	qr/, waiting for stopped with \{"size": "x"\}$/m, 'a state and values');
 like(notices($node, qq{CALL chpg_wait_until('$ORDERS', timeout => '3 s', expected => '{"size": "x"}')}),
 	qr/is running after \d+ s, waiting for \{"size": "x"\}$/m, 'values');
+
+# A timeout says what did not come, and what there was instead; but no password.
+$said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x", "tags": {"note": "c"}}')},
+	'57014', qr/service "$ORDERS" did not become running with \{"size": "x", "tags": \{"note": "c"\}\} in time/, 'a wait for values that do not come');
+like($said, qr/DETAIL:  Its state is running, with \{"size": "r8gd\.\w+", "tags": \{"\w+": .*\}\}; polls in a row .*: 0 of the 3 needed\.$/m, 'the values found');
+$said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x"}')},
+	'57014', qr/did not become stopped with \{"size": "x"\} in time/, 'a wait for a state and values');
+like($said, qr/DETAIL:  Its state is running; polls/, 'of which the state is missing');
+$said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"connection_string": "x"}')},
+	'57014', qr/did not become running with \{"connection_string": "x"\} in time/, 'a wait for what is not shown');
+like($said, qr/DETAIL:  Its state is running; polls/, 'does not show it');
 is(value("SELECT state FROM chpg_wait('$ORDERS', timeout => '10 s', poll_interval => '6 s')"), 'running',
 	'three polls fit into less than two intervals');
 fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');
