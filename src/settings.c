@@ -10,8 +10,10 @@
 #include <limits.h>
 
 #include "ascii.h"
+#include "commands/dbcommands.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -44,10 +46,20 @@ static const struct config_enum_entry on_service_error_options[] = {
 static const char *const removed_settings[] = {"chpg.default_window"};
 
 /*
- * Names of settings chpg.* that were set before the library was loaded, and do
- * not exist; NULL if there are none.  The postmaster's backends inherit them.
+ * Settings chpg.* that were set before the library was loaded, and do not exist:
+ * the first ones, and how many there are.  The postmaster's backends inherit them.
  */
-static char *unknown_settings = NULL;
+typedef struct UnknownSetting
+{
+	char	   *name;
+	GucSource	source;
+}			UnknownSetting;
+
+static UnknownSetting unknown_settings[MAX_NAMED_SETTINGS];
+static int	unknown_settings_count = 0;
+
+/* Were they noted by the postmaster, which loads the library once? */
+static bool noted_at_start = false;
 
 static bool
 is_removed_setting(const char *name)
@@ -74,26 +86,81 @@ is_unknown_setting(const struct config_generic *setting)
 static void
 note_unknown_settings(void)
 {
-	StringInfoData names;
 	int			number;
-	int			found = 0;
 	struct config_generic **settings = chpg_list_settings(&number);
 
-	initStringInfo(&names);
 	for (int i = 0; i < number; i++)
 	{
+		int			n = unknown_settings_count;
+
 		if (!is_unknown_setting(settings[i]))
 			continue;
-		if (found++ < MAX_NAMED_SETTINGS)
-			appendStringInfo(&names, "%s\"%s\"", found > 1 ? ", " : "",
-							 settings[i]->name);
+		unknown_settings_count++;
+		if (n >= MAX_NAMED_SETTINGS)
+			continue;
+		unknown_settings[n].name = MemoryContextStrdup(TopMemoryContext,
+													   settings[i]->name);
+		unknown_settings[n].source = settings[i]->source;
 	}
-	if (found > MAX_NAMED_SETTINGS)
-		appendStringInfoString(&names, ", ...");
-	if (found > 0)
-		unknown_settings = MemoryContextStrdup(TopMemoryContext, names.data);
-	pfree(names.data);
+	noted_at_start = process_shared_preload_libraries_in_progress;
 	pfree(settings);
+}
+
+/* Name the settings that do not exist, for a message. */
+static char *
+unknown_setting_names(void)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < Min(unknown_settings_count, MAX_NAMED_SETTINGS); i++)
+		appendStringInfo(&names, "%s\"%s\"", i > 0 ? ", " : "",
+						 unknown_settings[i].name);
+	if (unknown_settings_count > MAX_NAMED_SETTINGS)
+		appendStringInfoString(&names, ", ...");
+	return names.data;
+}
+
+/*
+ * Append to a hint how to remove a setting from where it outlasts the session.
+ * Once the library is loaded, PostgreSQL 15 to 18 refuse its name in RESET, too.
+ */
+static void
+append_removal(StringInfo hint, const UnknownSetting * setting)
+{
+	const char *reset = " In a session that has not called chpg yet: %s RESET %s.";
+	const char *name = quote_identifier(setting->name);
+
+	switch (setting->source)
+	{
+		case PGC_S_ENV_VAR:
+		case PGC_S_FILE:
+		case PGC_S_ARGV:
+			appendStringInfo(hint, " Remove %s from the server's configuration, and %s.",
+							 name, noted_at_start ? "restart the server" : "reload it");
+			break;
+		case PGC_S_GLOBAL:
+			appendStringInfo(hint, reset, "ALTER ROLE ALL", name);
+			break;
+		case PGC_S_DATABASE:
+			appendStringInfo(hint, reset,
+							 psprintf("ALTER DATABASE %s",
+									  quote_identifier(get_database_name(MyDatabaseId))),
+							 name);
+			break;
+		case PGC_S_USER:
+		case PGC_S_DATABASE_USER:
+			appendStringInfo(hint, reset,
+							 psprintf("ALTER ROLE %s%s%s",
+									  quote_identifier(GetUserNameFromId(GetSessionUserId(), false)),
+									  setting->source == PGC_S_USER ? "" : " IN DATABASE ",
+									  setting->source == PGC_S_USER ? "" :
+									  quote_identifier(get_database_name(MyDatabaseId))),
+							 name);
+			break;
+		default:
+			break;				/* it ends with the session */
+	}
 }
 
 /* Was it set for this session, and not for its role or database, say? */
@@ -114,15 +181,21 @@ is_set_in_session(const char *name)
 void
 chpg_check_dry_run_meant(void)
 {
-	if (unknown_settings == NULL || chpg_dry_run ||
+	StringInfoData hint;
+
+	if (unknown_settings_count == 0 || chpg_dry_run ||
 		is_set_in_session("chpg.dry_run"))
 		return;
+	initStringInfo(&hint);
+	appendStringInfoString(&hint, "SET chpg.dry_run = on shows changes, SET chpg.dry_run = off makes them.");
+	for (int i = 0; i < Min(unknown_settings_count, MAX_NAMED_SETTINGS); i++)
+		append_removal(&hint, &unknown_settings[i]);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("set \"chpg.dry_run\" before any change: this session set %s, which chpg does not have",
-					unknown_settings),
+			 errmsg("set \"chpg.dry_run\" before any change: this session has settings that chpg does not know: %s",
+					unknown_setting_names()),
 			 errdetail("Nothing was sent. PostgreSQL takes any name until chpg is loaded."),
-			 errhint("SET chpg.dry_run = on shows changes, SET chpg.dry_run = off makes them.")));
+			 errhint("%s", hint.data)));
 }
 
 /*

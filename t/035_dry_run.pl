@@ -51,12 +51,27 @@ foreach my $change (
 
 # The names, in the order of their spelling; several ways to set them
 refuses("SET chpg.dryrun = on; SET chpg.dry = on; $RESTART",
-	qr/this session set "chpg\.dry", "chpg\.dryrun", which/, 'two names');
+	qr/this session has settings that chpg does not know: "chpg\.dry", "chpg\.dryrun"\n.*\nHINT:  .* makes them\.$/m, 'two names');
 refuses("SET \"CHPG\".\"DryRun\" = on; $RESTART", qr/"CHPG\.DryRun"/, 'capitals');
 refuses("BEGIN; SET LOCAL chpg.dryrun = on; $RESTART", qr/"chpg\.dryrun"/, 'SET LOCAL');
 refuses("$RESTART", qr/"chpg\.dryrun"/, 'PGOPTIONS', '-c chpg.dryrun=on');
+
+# What outlasts the session is named with what removes it.
+foreach my $place ('ALTER ROLE ALL', 'ALTER DATABASE postgres', 'ALTER ROLE operator', 'ALTER ROLE operator IN DATABASE postgres')
+{
+	$node->safe_psql('postgres', "$place SET chpg.dryrun = on");
+	refuses($RESTART, qr/HINT:  .* In a session that has not called chpg yet: $place RESET "chpg\.dryrun"\.$/m, $place, '', @operator);
+	$node->safe_psql('postgres', qq($place RESET "chpg.dryrun"));
+	costs($node, $url, $RESTART, 1, "$place: removed", @operator);
+}
+$node->append_conf('postgresql.conf', 'chpg.dryrun = on');
+$node->reload;
+refuses($RESTART, qr/HINT:  .* Remove "chpg\.dryrun" from the server's configuration, and reload it\.$/m, 'in the configuration');
+$node->adjust_conf('postgresql.conf', 'chpg.dryrun', undef);
+$node->reload;
+costs($node, $url, $RESTART, 1, 'in the configuration: removed');
+
 $node->safe_psql('postgres', 'ALTER ROLE operator SET chpg.dryrun = on');
-refuses($RESTART, qr/"chpg\.dryrun"/, 'ALTER ROLE', '', @operator);
 $node->safe_psql('postgres', 'ALTER ROLE operator SET session_preload_libraries = chpg');
 refuses($RESTART, qr/"chpg\.dryrun"/, 'ALTER ROLE, with session_preload_libraries', '', @operator);
 $node->safe_psql('postgres', 'ALTER ROLE operator RESET ALL');
@@ -110,7 +125,8 @@ fails_with($node, "SELECT FROM chpg_budget; SET chpg.dryrun = on", '42602',
 # The postmaster loads the library after it has read its configuration.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'chpg'\nchpg.dryrun = on");
 $node->restart;
-refuses($RESTART, qr/"chpg\.dryrun"/, 'in the configuration, with shared_preload_libraries');
+refuses($RESTART, qr/HINT:  .* Remove "chpg\.dryrun" from the server's configuration, and restart the server\.$/m,
+	'in the configuration, with shared_preload_libraries');
 costs($node, $url, "SET chpg.dry_run = off; $RESTART", 1, 'and then off');
 
 # The statement fails and names what was set; nothing is sent.
