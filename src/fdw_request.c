@@ -340,8 +340,21 @@ set_time(Known *known, ChpgParameterKind kind, TimestampTz time)
 	}
 }
 
+/* No row is in the window: say so where that is because it begins in the future. */
+static bool
+has_no_rows(const Known *known, TimestampTz start)
+{
+	if (start > GetCurrentTimestamp() &&
+		chpg_memo_says_first(known->scan->wanted.connection->memo, CHPG_WINDOW_IN_FUTURE))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the window begins in the future")));
+	return false;
+}
+
 /*
- * False if no row can be in it.  The points of a series depend on the window
+ * False if no row can be in it: ranges may leave nothing, but where both ends are
+ * given by =, an empty window is an error.  The points of a series depend on the window
  * that is asked for; lines of a log do not, so that less can be asked.
  */
 static bool
@@ -358,9 +371,8 @@ set_window(Known *known)
 		find_window(known, from, to, &window);
 	give_column(known->scan, "from_date", window.start);
 	give_column(known->scan, "to_date", window.end);
-	if ((from == NULL || to == NULL) && window.start >= window.end &&
-		known->scan->resource->ranges)
-		return false;
+	if ((from == NULL || to == NULL) && window.start >= window.end)
+		return has_no_rows(known, window.start);
 	if (known->endpoint->by_time)
 	{
 		if (range->has_start)
@@ -368,7 +380,7 @@ set_window(Known *known)
 		if (range->has_end)
 			window.end = Min(window.end, range->end);
 		if (window.start >= window.end && (range->has_start || range->has_end))
-			return false;
+			return has_no_rows(known, window.start);
 	}
 	set_time(known, CHPG_WINDOW_START, window.start);
 	set_time(known, CHPG_WINDOW_END, to != NULL && !known->endpoint->by_time ?

@@ -67,6 +67,14 @@ for my $case (
 	[ "SELECT count(*) FROM chpg_metrics($FUTURE, $LATER, 'orders')", '0 1' ],
 	[ "SELECT count(*) FROM cloud.slow_patterns WHERE from_date = $FUTURE AND to_date = $LATER", '0 1' ],
 	[ "SELECT count(*) FROM cloud.logs WHERE \"timestamp\" > $FUTURE AND to_date = $LATER AND service_id = '$ORDERS'", '0 1' ],
+	[ "SELECT count(*) FROM cloud.slow_patterns WHERE from_date >= $FUTURE AND service_id = '$ORDERS'", '0 1' ],
+	[ "SELECT count(*) FROM cloud.slow_patterns WHERE from_date >= $FUTURE AND to_date <= $LATER AND service_id = '$ORDERS'", '0 1' ],
+	[ "SELECT count(*) FROM cloud.logs WHERE \"timestamp\" >= $FUTURE AND service_id = '$ORDERS'", '0 1' ],
+	[ "SELECT count(*) FROM cloud.logs WHERE \"timestamp\" >= now() + interval '5 years' AND \"timestamp\" < now() + interval '6 years'", '0 1' ],
+	[ "SELECT count(*) FROM cloud.logs WHERE \"timestamp\"::date = current_date + 7 AND service_id = '$ORDERS'", '0 1' ],
+	[ "SELECT count(*) FROM cloud.metrics WHERE \"timestamp\" >= $FUTURE", '0 1' ],
+	[ "SELECT count(*) FROM cloud.logs a, cloud.metrics b WHERE a.from_date = $FUTURE AND b.from_date >= $FUTURE", '0 1' ],
+	[ "SELECT count(*) FROM cloud.slow_patterns WHERE from_date >= $KEPT AND from_date < $KEPT", '0 0' ],
 	[ "SELECT count(*) FROM chpg_slow_patterns($GONE, now(), 'orders') a, chpg_slow_patterns($FUTURE, $LATER, 'orders') b", '1 1' ])
 {
 	my ($statement, $expected) = @$case;
@@ -74,6 +82,16 @@ for my $case (
 	is(said($statement), $expected, "$statement: what it says");
 }
 is(said("SET client_min_messages = error; SELECT count(*) FROM chpg_slow_patterns($GONE, now(), 'orders')"), '0 0', 'who does not want to hear it does not');
+
+# A range that leaves nothing selects nothing, as of any table; an empty window that is
+# given by = is an error.
+my ($A, $B) = (q{timestamptz '2026-06-29 00:00Z'}, q{timestamptz '2026-06-28 00:00Z'});
+for my $condition ("from_date >= $A AND from_date < $A", "from_date BETWEEN $A AND $A", "from_date >= $A AND from_date < $B", "from_date >= $A AND to_date = $B", "from_date = $A AND to_date <= $B", "from_date = $A AND from_date < $A")
+{
+	is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND $condition", 0, $condition), 0, "$condition: no rows");
+}
+fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date = $A AND to_date = $B", '22023', qr/the window from .* to .* is empty/, 'an empty window by =');
+is(costs($node, $url, "SELECT count(*), count(p.query_id) > 0 FROM (VALUES (now(), now()), (now() - interval '1 day', now())) w(f, t) LEFT JOIN cloud.slow_patterns p ON p.from_date >= w.f AND p.from_date < w.t AND p.service_id = '$ORDERS'", 1, 'an empty window of a join'), '61|t', 'an empty window of a join leaves the others');
 
 # Estimates, once a fleet was read: within a factor of three
 
