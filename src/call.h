@@ -73,6 +73,7 @@ struct ChpgCall
 	ChpgReadId	id;
 	uint64		generation;
 	ChpgFlight	flight;
+	int64		next_beat;		/* when to report to its followers again */
 	bool		follows;		/* the flight is another backend's */
 	int64		follows_since;
 	int64		flight_sent;	/* since when that backend's request travels;

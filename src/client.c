@@ -252,15 +252,32 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call);
 	else
 		call->queued = true;
-	if (call->flight.serial != 0)
-	{
-		look = Min(look, chpg_now() + FLIGHT_BEAT);
-		chpg_flight_waits(&call->flight, look);
-	}
 	look = Min(look, give_up_time(call));
 	if (call->question.deadline > 0)
 		look = Min(look, call->question.deadline + 1);
 	return look;
+}
+
+/*
+ * Report to the followers of a call's flight that the call still waits to be
+ * sent; returns when to report again.  Every call with followers does so, also
+ * behind another call of this backend: a flight of which nothing is reported
+ * is taken over.
+ */
+static int64
+beat_for_flight(ChpgCall *call)
+{
+	int64		now = chpg_now();
+
+	if (call->state != CALL_RUNNING || call->transfer != NULL ||
+		call->follows || call->flight.serial == 0)
+		return CHPG_FOREVER;
+	if (call->next_beat <= now)
+	{
+		call->next_beat = now + FLIGHT_BEAT;
+		chpg_flight_waits(&call->flight, call->next_beat);
+	}
+	return call->next_beat;
 }
 
 /*
@@ -303,6 +320,7 @@ send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 			next = Min(next, due);
 		if (call->follows)
 			next = Min(next, call->look_again);
+		next = Min(next, beat_for_flight(call));
 		travelling |= call->transfer != NULL;
 		following |= call->follows;
 		MemoryContextSwitchTo(caller);

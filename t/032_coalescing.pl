@@ -33,6 +33,13 @@ sub lists
 	return scalar grep { $_->{path} =~ /postgres$/ } @{ journal($url)->{requests} };
 }
 
+# The requests for a service's patterns that were answered with this status
+sub pattern_requests
+{
+	my ($status) = @_;
+	return scalar grep { $_->{path} =~ /slowQueryPatterns$/ && ($_->{status} // 0) == $status } @{ journal($url)->{requests} };
+}
+
 # A statement that no other one asks for
 sub question
 {
@@ -135,6 +142,20 @@ wait_until(sub { lists() == 1 && defined journal($url)->{requests}[0]{status} },
 begin_in_session($_, $LIST) for @sessions[ 1 .. 4 ];
 is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'sessions that follow one that asks again have their answer');
 is(lists(), 2, 'by the request that failed and another');
+
+# The calls of a fleet that are refused together wait one behind another, each with a
+# flight of its own.  The block is longer than the ten seconds after which a flight
+# is taken over whose owner does not report.
+begin_anew('unlimited');
+in_session($_, "SET chpg.request_timeout = '1 min'; SELECT FROM chpg_services()") for @sessions[ 0, 1 ];
+fault($url, path => 'slowQueryPatterns$', times => 6, status => 429, headers => { 'X-RateLimit-Reset' => 14 });
+my $fleet = "SELECT count(*) > 0 FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')";
+begin_in_session($sessions[0], $fleet);
+wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 && pattern_requests(429) == 6 }, 'all requests of a fleet are refused');
+begin_in_session($sessions[1], $fleet);
+is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 't', 't' ], 'sessions that read a fleet whose requests were refused together have its rows');
+is(pattern_requests(200), 6, 'by one request for each service');
+in_session($_, $REQUEST_TIMEOUT) for @sessions[ 0, 1 ];
 
 # When the leader goes, one of the others takes its place.
 begin_block();
