@@ -206,7 +206,8 @@ backoff(const ChpgCall *call)
 
 /*
  * After a 429: the key is blocked, for all backends, and the call queues again.
- * It fails when the API has refused it for longer than it may wait.
+ * It fails when the blocks of its own refusals add up to more than it may wait.
+ * Its time in the queue does not count here: others have their turns in it.
  */
 static void
 queue_again(ChpgCall *call, double reset)
@@ -217,10 +218,9 @@ queue_again(ChpgCall *call, double reset)
 
 	call->wait = (double) (until - now) / USECS_PER_SEC;
 	call->rate_limited++;
-	if (call->refused_since == 0)
-		call->refused_since = now;
+	call->blocked_us += until - now;
 	if (call->question.once || chpg_max_retries == 0 ||
-		until - call->refused_since > (int64) chpg_max_wait * 1000)
+		call->blocked_us > (int64) chpg_max_wait * 1000)
 		return;
 	call->state = CALL_RUNNING;
 }

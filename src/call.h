@@ -66,7 +66,7 @@ struct ChpgCall
 	bool		counted;		/* this attempt, as a request */
 	int			attempts;
 	int			rate_limited;	/* attempts that the API answered with 429 */
-	int64		refused_since;	/* when the first of them was, or 0 */
+	int64		blocked_us;		/* for how long they blocked the key */
 
 	/* answers to others */
 	bool		looked_up;		/* whether somebody has the answer */

@@ -142,6 +142,22 @@ my @times = fleet_times(0);
 cmp_ok($times[-1] - $times[0], '>', 5, 'it waited for longer than chpg.max_wait');
 in_session($_, 'RESET chpg.max_wait') for @sessions;
 
+# So it is when one of its calls is refused several times, and the API takes requests
+# of others in between.  Each of the three has a turn before the fleet's next one.
+$id = limit('1/0.5s', services => 3, patterns => 3);
+fault($url, path => "$SERVICE/slowQueryPatterns\$", times => 4, status => 429, headers => { 'X-RateLimit-Reset' => '0.2' });
+begin_in_session($sessions[0], "SET chpg.max_wait = '4s'; " . fleet_sql(0));
+wait_until(sub { scalar(fleet_times(0)) > 0 }, 'the fleet is being read');
+for my $i (1 .. 3)
+{
+	begin_in_session($sessions[$i], join '; ', map { sprintf $EXECUTIONS, 10 * $i + $_ } 1 .. 4);
+}
+is(in_session($sessions[0], "SELECT 'done'"), "rows|9\ndone", 'a fleet of which the API refuses a call again and again is not refused half way');
+my @refusals = map { $_->{at} } grep { ($_->{status} // 0) == 429 } @{ journal($url)->{requests} };
+is(scalar(@refusals), 4, 'it was refused four times');
+cmp_ok($refusals[-1] - $refusals[0], '>', 4, 'within more than chpg.max_wait');
+in_session($_, 'RESET chpg.max_wait') for @sessions;
+
 # Of many that begin at once, each is read as a whole or refused as a whole.
 my @crowd = map { open_session($node) } 1 .. 12;
 limit('5/2s', services => 10, patterns => 3);
