@@ -89,6 +89,7 @@ stop_process($pids[0]);
 is(in_session($sessions[1], 'SELECT count(*) FROM chpg_organizations()'), 1, 'a stopped process does not keep its slot');
 continue_process($pids[0]);
 await_in_session($sessions[0], qr/ERROR:  08006/);
+in_session($sessions[0], 'RESET chpg.request_timeout; RESET chpg.max_retries');
 
 # Fleets that compete.  Each session reads the patterns of all services in a window
 # of its own, by which the journal knows it.
