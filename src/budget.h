@@ -85,7 +85,10 @@ extern void chpg_budget_expect(const ChpgConnection *connection,
 							   int64 requests);
 extern void chpg_budget_rest(bool for_a_moment);
 
-/* Let others keep the limit of a server that was made after its first request. */
+/*
+ * Let others keep the limit of a server from now on: it was made after its first
+ * request, or its request waits for the limit.
+ */
 extern void chpg_budget_note_limit(const ChpgConnection *connection);
 
 /* The state of a key, with the lock held; what is not in use is 0. */

@@ -251,7 +251,11 @@ try_to_send(ChpgCall *call)
 	if (!has_time(call, due))
 		chpg_call_leave_flight(call);
 	else
+	{
+		/* A stricter limit that holds this call back holds back those behind it. */
+		chpg_budget_note_limit(call->question.connection);
 		call->queued = true;
+	}
 	look = Min(look, give_up_time(call));
 	if (call->question.deadline > 0)
 		look = Min(look, call->question.deadline + 1);

@@ -185,6 +185,22 @@ fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_serie
 	'53400', qr/budget is used up/, 'a statement whose calls wait for a second each');
 cmp_ok(request_count($url), '<=', 5, 'waits for no longer than chpg.max_wait');
 
+# A request that waits for a stricter limit of its own server holds back those that
+# come after it.  They are refused at once, and learn how long they would wait.
+my $organization = 'f001cfed-390b-4897-9d38-697e646612d2';
+$id = limit('10/10s');
+$node->safe_psql('postgres',
+	"CREATE SERVER strict FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '1/60s');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER strict OPTIONS (key_id '$id', key_secret '$KEY_SECRET'); SELECT FROM chpg_organizations()");
+begin_in_session($sessions[0], "SET chpg.max_wait = '10min'; SELECT FROM chpg_organizations('strict')");
+wait_until(sub { budget('waiting', $id) eq '1' }, 'a request waits for the limit of its own server');
+fails_with($node, "SET chpg.max_wait = '3s'; SELECT FROM chpg_services()", '53400', qr/the last could be sent in \d\d+\.\d s/, 'one that waits behind it');
+is(request_count($url), 1, 'neither is sent');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pids[0])");
+await_in_session($sessions[0], qr/ERROR:  57014/);
+in_session($sessions[0], 'RESET chpg.max_wait');
+$node->safe_psql('postgres', 'DROP SERVER strict CASCADE');
+
 # Two clusters that share a key, each of which takes all of the limit for itself,
 # find their parts of it by the API's refusals.
 my $other = start_node('other', "chpg.server = 'chpg'");
@@ -208,7 +224,6 @@ $other->stop;
 # There are places for 128 keys.  A key whose requests count keeps its place, one
 # without such requests makes way, and beyond that a new key is refused.
 $node->restart;
-my $organization = 'f001cfed-390b-4897-9d38-697e646612d2';
 limit('unlimited');
 $node->safe_psql('postgres',
 	"CREATE SERVER many FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited');"
