@@ -626,27 +626,78 @@ demand_of(const ChpgWaiter *waiter, int64 now)
 	return Max(demand, waiter->waiting ? 1 : 0);
 }
 
+/* Does another backend need requests with the key? */
+static bool
+competes(const ChpgShared *shared, int key, int backend, int64 now)
+{
+	const ChpgWaiter *waiter = &shared->waiters[backend];
+
+	return waiter->key == key && backend != chpg_process_number() &&
+		!waiter->passed && demand_of(waiter, now) > 0;
+}
+
+/* Are the requests of a waiter those with this id, which may be NULL? */
+static bool
+shares_demand(const ChpgWaiter *waiter, const ChpgReadId *id)
+{
+	return id != NULL && waiter->demand_is_shared &&
+		memcmp(&waiter->demand_id, id, sizeof(ChpgReadId)) == 0;
+}
+
 /*
- * How many requests of others come before the last of so many of this backend.
- * Each backend has one ticket, so that they are served in turns.
+ * How many requests of a backend come before the last of so many of this one,
+ * if they take turns.  Backends that share their requests have a turn each, but
+ * all of them together need only as much as the one that needs most.  They are
+ * counted with the first of them: the result is 0 for the others.
  */
 static int64
-requests_before(const ChpgShared *shared, int key, int64 requests, int64 now)
+requests_of(const ChpgShared *shared, int key, int backend, int64 requests,
+			int64 now)
+{
+	const ChpgWaiter *waiter = &shared->waiters[backend];
+	int64		needed = 0;
+	int64		turns = 0;
+
+	if (!waiter->demand_is_shared)
+		return Min(demand_of(waiter, now), requests);
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *other = &shared->waiters[i];
+
+		if (!competes(shared, key, i, now) ||
+			!shares_demand(other, &waiter->demand_id))
+			continue;
+		if (i < backend)
+			return 0;
+		needed = Max(needed, demand_of(other, now));
+		turns += Min(demand_of(other, now), requests);
+	}
+	return Min(needed, turns);
+}
+
+/*
+ * How many requests of others come before the last of so many of this backend,
+ * which have this id.  Each backend has one ticket, so that they are served in
+ * turns.  Those that share the requests have the answers to them, too.
+ */
+static int64
+requests_before(const ChpgShared *shared, int key, int64 requests,
+				const ChpgReadId *id, int64 now)
 {
 	int64		before = 0;
 
 	for (int i = 0; i < shared->num_waiters; i++)
 	{
-		const ChpgWaiter *waiter = &shared->waiters[i];
-
-		if (waiter->key == key && i != chpg_process_number() && !waiter->passed)
-			before += Min(demand_of(waiter, now), requests);
+		if (competes(shared, key, i, now) &&
+			!shares_demand(&shared->waiters[i], id))
+			before += requests_of(shared, key, i, requests, now);
 	}
 	return before;
 }
 
 static void
-set_demand(ChpgShared *shared, int key, int64 requests, int64 until)
+set_demand(ChpgShared *shared, int key, int64 requests, const ChpgReadId *id,
+		   int64 until)
 {
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
@@ -655,10 +706,14 @@ set_demand(ChpgShared *shared, int key, int64 requests, int64 until)
 	waiter->key = key;
 	waiter->demand = requests;
 	waiter->demand_until = until;
+	waiter->demand_is_shared = id != NULL;
+	if (id != NULL)
+		waiter->demand_id = *id;
 }
 
 void
-chpg_budget_expect(const ChpgConnection *connection, int64 requests)
+chpg_budget_expect(const ChpgConnection *connection, int64 requests,
+				   const ChpgReadId *id)
 {
 	ChpgShared *shared = chpg_shared_get();
 	int			number;
@@ -666,7 +721,7 @@ chpg_budget_expect(const ChpgConnection *connection, int64 requests)
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_enter(shared, connection);
 	if (number >= 0)
-		set_demand(shared, number, requests, CHPG_FOREVER);
+		set_demand(shared, number, requests, id, CHPG_FOREVER);
 	LWLockRelease(&shared->lock);
 }
 
@@ -735,7 +790,7 @@ estimate(const ChpgKey *key, const ChpgLimit *own, int64 requests, int64 now,
 
 int64
 chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
-					 int64 limit, int *available)
+					 const ChpgReadId *id, int64 limit, int *available)
 {
 	ChpgShared *shared = chpg_shared_get();
 	int64		now = chpg_now();
@@ -751,12 +806,12 @@ chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
 		int64		position;
 
 		if (pg_add_s64_overflow(requests,
-								requests_before(shared, number, requests, now),
+								requests_before(shared, number, requests, id, now),
 								&position))
 			position = PG_INT64_MAX;
 		done = estimate(&shared->keys[number], &own, position, now, available);
 		if (done <= limit)
-			set_demand(shared, number, requests, now + DEMAND_MEMORY);
+			set_demand(shared, number, requests, id, now + DEMAND_MEMORY);
 	}
 	LWLockRelease(&shared->lock);
 	return done;

@@ -15,6 +15,7 @@
 #ifndef CHPG_BUDGET_H
 #define CHPG_BUDGET_H
 
+#include "cache.h"
 #include "connection.h"
 
 /* A request's place in the log. */
@@ -72,9 +73,13 @@ extern void chpg_budget_unblock(void);
  * more than is known, CHPG_FOREVER if that is too far away; and how many could
  * be sent at once, PG_INT32_MAX if all.  If that is not after the limit, others
  * reckon with them from then on.
+ *
+ * Backends that need the same requests, by this id, share the answers, so that
+ * these requests count once; the id is NULL if no answers are shared.
  */
 extern int64 chpg_budget_estimate(const ChpgConnection *connection,
-								  int64 requests, int64 limit, int *available);
+								  int64 requests, const ChpgReadId *id,
+								  int64 limit, int *available);
 
 /*
  * The backend waits for the first of so many requests that its statement is
@@ -82,7 +87,7 @@ extern int64 chpg_budget_estimate(const ChpgConnection *connection,
  * for a moment, or not at all.
  */
 extern void chpg_budget_expect(const ChpgConnection *connection,
-							   int64 requests);
+							   int64 requests, const ChpgReadId *id);
 extern void chpg_budget_rest(bool for_a_moment);
 
 /*

@@ -630,12 +630,18 @@ chpg_cache_find(const ChpgReadId *id, uint64 generation, int64 max_age,
 bool
 chpg_cache_has(const ChpgReadId *id, uint64 generation, int64 max_age)
 {
+	const Flight *flight;
 	bool		found;
 
 	if (generation == 0 || max_age <= 0 || !is_open())
 		return false;
 	LWLockAcquire(&cache->lock, LW_SHARED);
 	found = is_current(find_entry(id), generation, max_age);
+	if (!found)
+	{
+		flight = find_flight(id, generation);
+		found = flight != NULL && flight->sent != 0;
+	}
 	LWLockRelease(&cache->lock);
 	return found;
 }

@@ -64,7 +64,10 @@ extern ChpgCacheResult chpg_cache_find(const ChpgReadId *id, uint64 generation,
 extern bool chpg_cache_get(const ChpgReadId *id, uint64 generation,
 						   int64 max_age, ChpgAnswer *answer);
 
-/* Only look; does not count as a use. */
+/*
+ * Is there an answer, or has a request for it been sent?  Only looks; does not
+ * count as a use.
+ */
 extern bool chpg_cache_has(const ChpgReadId *id, uint64 generation,
 						   int64 max_age);
 

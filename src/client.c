@@ -189,8 +189,8 @@ has_time(ChpgCall *call, int64 due)
 		limit = Min(limit, call->question.deadline);
 	if (due == CHPG_FOREVER)
 		due = call->queued ? now :
-			chpg_budget_estimate(call->question.connection, 1, PG_INT64_MIN,
-								 &available);
+			chpg_budget_estimate(call->question.connection, 1, NULL,
+								 PG_INT64_MIN, &available);
 	if (due <= limit)
 		return true;
 	call->wait = (double) (due - now) / USECS_PER_SEC;
@@ -448,7 +448,7 @@ begin_waiting(List *calls, const ChpgQueueing * queueing)
 		((ChpgCall *) lfirst(lc))->admitted = queueing->admitted;
 	if (queueing->expected > 1)
 		chpg_budget_expect(((ChpgCall *) linitial(calls))->question.connection,
-						   queueing->expected);
+						   queueing->expected, queueing->id);
 	for_each_sender(calls, chpg_call_resume);
 }
 
@@ -541,7 +541,8 @@ fits_budget(const ChpgConnection *connection, int64 requests,
 	limit = Max(limit, *done);
 	*available = 0;
 	if (requests > 0)
-		*done = chpg_budget_estimate(connection, requests, limit, available);
+		*done = chpg_budget_estimate(connection, requests, queueing->id, limit,
+									 available);
 	return *done <= limit;
 }
 

@@ -12,6 +12,7 @@
 #ifndef CHPG_CLIENT_H
 #define CHPG_CLIENT_H
 
+#include "cache.h"
 #include "compat.h"
 #include "nodes/pg_list.h"
 #include "question.h"
@@ -30,6 +31,8 @@ typedef struct ChpgQueueing
 {
 	int64		waited;			/* microseconds, so far */
 	int64		expected;		/* requests for them, and for those after them */
+	const ChpgReadId *id;		/* of all these requests; NULL if no answers
+								 * are shared with other backends */
 	bool		admitted;		/* chpg.max_wait allows the time that all of
 								 * them were to take, and ends no waiting */
 }			ChpgQueueing;

@@ -85,6 +85,7 @@ struct ChpgStream
 	List	   *active;			/* sources with a call under way */
 	Source	   *current;		/* whose answer is being decoded */
 	ChpgQueueing queueing;
+	ChpgReadId	id;				/* of all its requests */
 	int64		admitted_at;	/* when it was found that all can be sent */
 	int64		expected_end;	/* when they will have been, as said last */
 	int			num_failed;		/* services that vanished, or failed */
@@ -324,14 +325,27 @@ known_requests(const ChpgStream *stream)
 	return requests;
 }
 
-/* How many first pages that are not asked for yet are answered already. */
+/*
+ * How many of the requests that are known to be needed cost nothing, of those for
+ * first pages and for pages that are being asked for: they are answered, or others
+ * have sent them.
+ */
 static int
 count_answered(const ChpgStream *stream)
 {
 	ChpgStream	ahead = *stream;
 	Source	   *source;
+	ListCell   *lc;
 	int			answered = 0;
 
+	foreach(lc, stream->active)
+	{
+		ChpgQuestion question;
+
+		source = (Source *) lfirst(lc);
+		question = next_question(stream, source);
+		answered += !chpg_call_in_flight(source->call) && chpg_is_answered(&question);
+	}
 	while ((source = make_source(&ahead)) != NULL)
 	{
 		ChpgQuestion question = next_question(stream, source);
@@ -340,6 +354,38 @@ count_answered(const ChpgStream *stream)
 		free_source(source);
 	}
 	return answered;
+}
+
+/*
+ * Give all first pages an id, by which other backends see that they need the
+ * same requests, if they are to share the answers.
+ */
+static void
+identify_requests(ChpgStream *stream)
+{
+	const ChpgConnection *connection = stream->wanted.connection;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "chpg requests",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	ChpgStream	ahead = *stream;
+	Source	   *source;
+	StringInfoData urls;
+
+	initStringInfo(&urls);
+	appendStringInfo(&urls, UINT64_FORMAT " " INT64_FORMAT,
+					 chpg_key_generation(connection), stream->window.count);
+	while ((source = make_source(&ahead)) != NULL)
+	{
+		ChpgQuestion question = next_question(stream, source);
+
+		appendStringInfo(&urls, " %s",
+						 chpg_build_url(&question, chpg_build_path(&question)));
+	}
+	chpg_read_id(connection, urls.data, &stream->id);
+	stream->queueing.id = &stream->id;
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 }
 
 /*
@@ -398,29 +444,50 @@ admit(ChpgStream *stream)
 	stream->expected_end = stream->admitted_at + (int64) (seconds * USECS_PER_SEC);
 }
 
+/*
+ * Do so many requests take much longer than was expected?  *seconds is how long
+ * they take.
+ */
+static bool
+takes_longer(const ChpgStream *stream, int64 requests, double *seconds)
+{
+	double		expected = stream->expected_end - stream->admitted_at;
+	int64		end;
+
+	(void) chpg_budget_suffices(stream->wanted.connection, requests,
+								&stream->queueing, seconds);
+	end = chpg_now() + (int64) (*seconds * USECS_PER_SEC);
+	return *seconds >= NOTICE_SECONDS &&
+		end - stream->admitted_at > expected * NOTICE_DELAY &&
+		end - stream->expected_end > NOTICE_SECONDS * USECS_PER_SEC;
+}
+
 /* Tell the user if others, or more pages, have made it take longer. */
 static void
 announce_delay(ChpgStream *stream)
 {
 	int64		requests = known_requests(stream);
-	double		expected = stream->expected_end - stream->admitted_at;
 	double		seconds;
-	int64		end;
 
 	if (!stream->queueing.admitted || requests == 0)
 		return;
-	(void) chpg_budget_suffices(stream->wanted.connection, requests,
-								&stream->queueing, &seconds);
-	end = chpg_now() + (int64) (seconds * USECS_PER_SEC);
-	if (seconds < NOTICE_SECONDS ||
-		end - stream->admitted_at <= expected * NOTICE_DELAY ||
-		end - stream->expected_end <= NOTICE_SECONDS * USECS_PER_SEC)
+	if (!takes_longer(stream, requests, &seconds))
 		return;
+	if (requests <= MAX_LOOKED_UP)
+	{
+		int			answered = count_answered(stream);
+
+		/* If others have sent some meanwhile, the next look tells more. */
+		if (!takes_longer(stream, requests - answered, &seconds) ||
+			count_answered(stream) != answered)
+			return;
+		requests -= answered;
+	}
 	ereport(NOTICE,
 			(errmsg("waiting for longer than expected: " INT64_FORMAT " more requests take about %.0f s",
 					requests, seconds),
 			 errdetail("Other sessions have come since, more requests turned out to be needed, or the API answers slowly.")));
-	stream->expected_end = end;
+	stream->expected_end = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 	stream->announced = true;
 }
 
@@ -815,7 +882,12 @@ start(ChpgStream *stream)
 	check_window(stream);
 	find_targets(stream);
 	if (known_requests(stream) > 1)
+	{
+		if (known_requests(stream) <= MAX_LOOKED_UP && chpg_cache_ttl > 0 &&
+			chpg_cache_size > 0 && !wanted->connection->fresh)
+			identify_requests(stream);
 		admit(stream);
+	}
 }
 
 bool

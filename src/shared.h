@@ -15,6 +15,7 @@
 #ifndef CHPG_SHARED_H
 #define CHPG_SHARED_H
 
+#include "cache.h"
 #include "connection.h"
 #include "datatype/timestamp.h"
 #include "endpoints.h"
@@ -122,6 +123,8 @@ typedef struct ChpgWaiter
 	int64		demand;			/* requests that its statement is known to
 								 * need and has not sent */
 	int64		demand_until;	/* when that is outdated */
+	bool		demand_is_shared;	/* with all that have the same id */
+	ChpgReadId	demand_id;		/* of these requests */
 } ChpgWaiter;
 
 typedef struct ChpgShared

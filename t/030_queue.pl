@@ -179,6 +179,25 @@ cmp_ok($read, '<', 12, 'and others are refused');
 is($half_way, 0, 'none of them half way');
 $_->quit for @crowd;
 
+# One fleet that many read at once costs its requests once, and each session knows
+# that: the limit lets these eleven through in four seconds, but not those of six fleets.
+# The answers that there are when a session begins do not count as requests, either.
+$id = limit('5/2s', services => 11, patterns => 3);
+my @panels = map { open_session($node) } 1 .. 6;
+in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '6s'; SELECT FROM chpg_services") for @panels;
+clear_journal($url);
+begin_in_session($panels[0], fleet_sql(0));
+wait_until(
+	sub { $node->safe_psql('postgres', "SELECT sum(succeeded) FROM chpg_stats WHERE key_id = '$id'") eq '5' && budget('waiting', $id) eq '1' },
+	'the first has used the limit');
+begin_in_session($panels[$_], fleet_sql(0)) for 1 .. 5;
+for my $panel (@panels)
+{
+	is(in_session($panel, "SELECT 'done'"), "rows|33\ndone", 'the same fleet in six sessions: all rows are there');
+	unlike($panel->{stderr}, qr/longer than expected/, 'the same fleet in six sessions: the others do not make it wait');
+}
+is(request_count($url), 11, 'the same fleet in six sessions: each request is sent once');
+
 # chpg.max_wait is for the statement, not for each of its calls.
 limit('1/1s');
 fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_series(1, 20) i, LATERAL chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')",
