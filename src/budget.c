@@ -583,6 +583,18 @@ chpg_budget_accepted(const ChpgConnection *connection)
 	LWLockRelease(&shared->lock);
 }
 
+bool
+chpg_budget_is_blocked(int key)
+{
+	ChpgShared *shared = chpg_shared_get();
+	bool		blocked;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	blocked = shared->keys[key].blocked_until > chpg_now();
+	LWLockRelease(&shared->lock);
+	return blocked;
+}
+
 void
 chpg_budget_unblock(void)
 {

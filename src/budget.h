@@ -110,4 +110,7 @@ typedef struct ChpgBudgetState
 
 extern void chpg_budget_state(int key, ChpgBudgetState *state);
 
+/* Does a refusal by the API (429) block the key?  Takes the lock. */
+extern bool chpg_budget_is_blocked(int key);
+
 #endif							/* CHPG_BUDGET_H */

@@ -198,7 +198,9 @@ has_time(ChpgCall *call, int64 due)
 				   psprintf("%d other keys have sent requests that still count, and there is no place for one more.",
 							CHPG_MAX_KEYS) :
 				   chpg_describe_budget(1, available, due));
-	call->hint = psprintf("Try again later, or raise \"%s\".", setting);
+	call->hint = psprintf("Try again later, or raise \"%s\".%s", setting,
+						  call->grant.key >= 0 && chpg_budget_is_blocked(call->grant.key) ?
+						  " The API refused the key (429): SELECT chpg_budget_reset() ends the block." : "");
 	return false;
 }
 

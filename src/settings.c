@@ -53,7 +53,7 @@ typedef struct UnknownSetting
 {
 	char	   *name;
 	GucSource	source;
-}			UnknownSetting;
+} UnknownSetting;
 
 static UnknownSetting unknown_settings[MAX_NAMED_SETTINGS];
 static int	unknown_settings_count = 0;
@@ -126,7 +126,7 @@ unknown_setting_names(void)
  * Once the library is loaded, PostgreSQL 15 to 18 refuse its name in RESET, too.
  */
 static void
-append_removal(StringInfo hint, const UnknownSetting * setting)
+append_removal(StringInfo hint, const UnknownSetting *setting)
 {
 	const char *reset = " In a session that has not called chpg yet: %s RESET %s.";
 	const char *name = quote_identifier(setting->name);

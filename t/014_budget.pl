@@ -210,7 +210,7 @@ like(fails_with($node, "SET statement_timeout = '3s'; SELECT * FROM chpg_slow_pa
 	qr/HINT:  Ask for less, or raise "statement_timeout"\./, 'says that statement_timeout bounds it');
 costs($node, $url, "SELECT FROM chpg_service('$SERVICE')", 1, 'a call that is in time') for 1 .. 8;
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", '53400', qr/budget is used up/, 'a call without a free request'),
-	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\./, 'says when it could be sent');
+	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\.\nHINT:  Try again later, or raise "chpg\.max_wait"\.$/m, 'says when it could be sent');
 is(request_count($url), 1, 'sends nothing');
 
 # What is said is true: with a little less time a fleet is refused, with a little
@@ -275,7 +275,7 @@ clear_journal($url);
 fault($url, status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '30' });
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'a refusal for long');
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'another session'),
-	qr/1 request is needed, and 0 can be sent now; the last could be sent in (?:2\d\.\d|30\.0) s/, 'knows until when');
+	qr/1 request is needed, and 0 can be sent now; the last could be sent in (?:2\d\.\d|30\.0) s.*\nHINT:  .* raise "chpg\.max_wait"\. The API refused .*chpg_budget_reset\(\) ends the block\.$/m, 'knows until when, and what ends it');
 is(request_count($url), 1, 'and asks nothing');
 is(budget('free', $id), 0, 'no request is free');
 
