@@ -207,7 +207,7 @@ BEGIN
 	RETURN QUERY
 	SELECT d.grain_due, count(*), sum(w.requests)::bigint,
 		coalesce(greatest(ceil(round(sum(w.periods), 6)) - 1, 0), 0)::double precision * coalesce(rate.seconds, 0)
-	FROM (SELECT a.grain_due FROM @extschema@.chpg_history_due(grain, service, server) a WHERE NOT a.lost LIMIT CASE WHEN max_windows < 0 THEN 0 ELSE max_windows END) d
+	FROM (SELECT a.grain_due FROM @extschema@.chpg_history_due(grain, service, server) a WHERE NOT a.lost LIMIT max_windows) d
 	JOIN (SELECT g.grain, g.requests, g.requests::numeric / least(rate.requests, g.requests * (floor((rate.requests - rate.reserve) / g.requests::numeric) + 1)) AS periods
 		FROM (VALUES ('day', 2), ('hour', 2 + coalesce(ceil(3600 / extract(epoch FROM settings.metric_bucket) / 250), 0))) g(grain, requests)) w
 		ON w.grain = d.grain_due
@@ -636,6 +636,10 @@ DECLARE
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	CALL @extschema@._chpg_check_capture();
+	IF max_windows < 0 THEN
+		RAISE EXCEPTION 'invalid value for "max_windows": %', max_windows
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of windows to capture at most, or null for all.';
+	END IF;
 	SELECT * INTO run FROM @extschema@._chpg_capture_begin(grain, service, server, max_windows);
 	wrong := run.failure;
 	CALL @extschema@._chpg_capture_commit();
@@ -695,7 +699,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all), and tells how many are left; a service of which three windows fail is left to the next run. Where the API fails for three windows in a row, the run ends, and what it did not ask for stays due. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if a setting of the history cannot be used, 25001 inside a transaction block, 25006 on a standby, 42501 for roles that do not own the history.';
+'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all; 0: none, which only notes the services and what is lost), and tells how many are left; a service of which three windows fail is left to the next run. Where the API fails for three windows in a row, the run ends, and what it did not ask for stays due. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if max_windows is negative, or a setting of the history cannot be used, 25001 inside a transaction block, 25006 on a standby, 42501 for roles that do not own the history.';
 
 REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
 

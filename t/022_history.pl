@@ -87,6 +87,9 @@ costs($node, $url, 'BEGIN READ ONLY; SELECT * FROM chpg_history_cost(); ROLLBACK
 like(costs($node, $url, 'SELECT * FROM chpg_history_cost()', 1, 'no service is known yet'), qr/^hour\|\d+\|\d+\|0$/, 'and they are noted first');
 costs($node, $url, 'SELECT * FROM chpg_history_cost()', 0, 'then nothing is asked');
 like(notices($node, 'CALL chpg_capture(max_windows => 0)'), qr/^psql:\S+ NOTICE:  \d+ windows are left to the next run\nHINT:  A run captures 0 at most: see its argument "max_windows"\.$/, 'what is left is said');
+clear_journal($url);
+fails_with($node, 'CALL chpg_capture(max_windows => -1)', '22023', qr/invalid value for "max_windows": -1\nHINT:  Give the number/, 'less than none');
+is(request_count($url), 0, 'asks nothing');
 is($node->safe_psql('postgres', q{SELECT told = _chpg_tell_progress(told, 3, 10) FROM (SELECT clock_timestamp() AS told) n}), 't', 'progress is not told');
 like(notices($node, q{SELECT _chpg_tell_progress(now() - interval '1 minute', 3, 10)}), qr/NOTICE:  3 of 10 windows are done$/, 'until a minute has passed');
 my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
