@@ -9,7 +9,7 @@ LANGUAGE C STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'chpg_validator';
 
 COMMENT ON FUNCTION chpg_validator(text[], oid) IS
-'Checks the options of servers (api_url, ca_file, organization_id, proxy, rate_limit), user mappings (key_id, key_secret) and foreign tables (resource) of the wrapper chpg.';
+'Checks the options of servers (api_url, ca_file, organization_id, proxy, rate_limit), user mappings (key_id, key_secret) and foreign tables (resource, window) of the wrapper chpg.';
 
 CREATE FUNCTION chpg_handler()
 RETURNS fdw_handler

@@ -164,7 +164,7 @@ COMMENT ON COLUMN chpg_slow_pattern_row.db_name IS 'Database.';
 COMMENT ON COLUMN chpg_slow_pattern_row.db_user IS 'Database user.';
 COMMENT ON COLUMN chpg_slow_pattern_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
 COMMENT ON COLUMN chpg_slow_pattern_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN chpg_slow_pattern_row.call_count IS 'Executions in the window.';
+COMMENT ON COLUMN chpg_slow_pattern_row.call_count IS 'Executions in the window that ended without an error.';
 COMMENT ON COLUMN chpg_slow_pattern_row.error_count IS 'Executions that raised an error.';
 COMMENT ON COLUMN chpg_slow_pattern_row.total_duration_us IS 'Time of all executions, in microseconds.';
 COMMENT ON COLUMN chpg_slow_pattern_row.avg_duration_us IS 'Mean time of an execution, in microseconds.';

@@ -111,7 +111,7 @@ RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_stats_reset';
 
-COMMENT ON FUNCTION chpg_stats_reset() IS 'Counts anew in chpg_stats, for all keys.';
+COMMENT ON FUNCTION chpg_stats_reset() IS 'Counts anew in chpg_stats, for all keys. For superusers, unless granted.';
 
 REVOKE EXECUTE ON FUNCTION chpg_stats_reset() FROM PUBLIC;
 
@@ -120,7 +120,7 @@ RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_cache_reset';
 
-COMMENT ON FUNCTION chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew.';
+COMMENT ON FUNCTION chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew. For superusers, unless granted.';
 
 REVOKE EXECUTE ON FUNCTION chpg_cache_reset() FROM PUBLIC;
 
@@ -130,6 +130,6 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_budget_reset';
 
 COMMENT ON FUNCTION chpg_budget_reset() IS
-'Ends the block of every key that the API has refused for its rate limit (429): requests are sent at once again. Requests sent still count against the rate limit.';
+'Ends the block of every key that the API has refused for its rate limit (429): requests are sent at once again. Requests sent still count against the rate limit. For superusers, unless granted.';
 
 REVOKE EXECUTE ON FUNCTION chpg_budget_reset() FROM PUBLIC;
