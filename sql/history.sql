@@ -114,7 +114,8 @@ BEGIN
 					WHEN state LIKE 'has objects%' THEN 'Drop what they have there, or make it the owner''s: ALTER ... OWNER TO.'
 					WHEN state LIKE '%your rights' THEN 'Connect as that role. Its tables and views can be read as any others.'
 					WHEN state LIKE 'is not open%' THEN pg_catalog.format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
-					ELSE 'Name the schema that has it now, or a new one: SELECT chpg_history_disable(); SELECT chpg_history_enable(''fleet_history'').' END;
+					ELSE pg_catalog.format('Name the schema that has it now, or a new one: SELECT chpg_history_enable(''NEW_NAME''%s).',
+						(SELECT pg_catalog.format(', owner => %L', h.owner) FROM @extschema@.chpg_history_place h WHERE h.owner IS NOT NULL)) END;
 	END IF;
 	PERFORM pg_catalog.set_config('search_path',
 		pg_catalog.format('pg_catalog, %I, pg_temp', place::text), true);
@@ -411,7 +412,10 @@ BEGIN
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION 'schema "%" cannot have the history', schema
 			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
-				HINT = 'Name one that does not exist yet.';
+				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema) THEN
+						format('Name its owner, if it has the history of that role: SELECT chpg_history_enable(%L, owner => %L).',
+							schema, pg_get_userbyid(found.nspowner))
+					ELSE 'Name one that does not exist yet.' END;
 	END IF;
 END
 $$;
@@ -534,6 +538,9 @@ BEGIN
 	DELETE FROM @extschema@.chpg_history_place RETURNING schema_name INTO place;
 	IF place IS NULL THEN
 		RAISE NOTICE 'there is no history, skipping';
+	ELSIF to_regnamespace(quote_ident(place)) IS NULL THEN
+		RAISE NOTICE 'the history has ended, whose schema "%" does not exist', place
+			USING HINT = 'If the schema was renamed, that one still has the tables.';
 	ELSE
 		RAISE NOTICE 'the history stays in schema "%"', place
 			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE.', place);

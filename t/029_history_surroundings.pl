@@ -50,7 +50,8 @@ like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history st
 # One that is renamed, dropped, or somebody else's now
 my $DAY = q{tstzrange(now() - interval '1 day', now())};
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1); ALTER SCHEMA kept RENAME TO moved});
-fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist.*HINT:  Name the schema that has it now/s, 'a schema that was renamed');
+fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist\nHINT:  Name the schema that has it now, or a new one: SELECT chpg_history_enable\('NEW_NAME'\)\./, 'a schema that was renamed');
+like(notices($node, 'BEGIN; SELECT chpg_history_disable(); ROLLBACK'), qr/NOTICE:  the history has ended, whose schema "kept" does not exist\nHINT:  If the schema was renamed/, 'one whose schema is not there');
 sql(q{SELECT chpg_history_enable('moved'); SELECT * FROM chpg_history_cost()});
 is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is named anew, and has what it had');
 sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TABLE moved.capture ()');
