@@ -89,19 +89,12 @@ create_table_command(const ImportForeignSchemaStmt *stmt, const ChpgResource *re
 	return command.data;
 }
 
-List *
-chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
+/* The only option of an import is the window, once. */
+static void
+check_import_options(const ImportForeignSchemaStmt *stmt)
 {
-	List	   *commands = NIL;
-	const char *window;
 	ListCell   *lc;
 
-	if (strcmp(stmt->remote_schema, CHPG_REMOTE_SCHEMA) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
-				 errmsg("schema \"%s\" is not present on foreign server \"%s\"",
-						stmt->remote_schema, stmt->server_name),
-				 errhint("The only schema is \"%s\".", CHPG_REMOTE_SCHEMA)));
 	foreach(lc, stmt->options)
 	{
 		const char *name = ((DefElem *) lfirst(lc))->defname;
@@ -111,10 +104,54 @@ chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					 errmsg("invalid option \"%s\"", name),
 					 errhint("Valid options in this context are: %s", "window")));
+		if (foreach_current_index(lc) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("option \"%s\" provided more than once", name)));
 	}
+}
+
+/* LIMIT TO may name tables that there are with a window only. */
+static void
+refuse_recent(const ImportForeignSchemaStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->list_type != FDW_IMPORT_SCHEMA_LIMIT_TO)
+		return;
+	foreach(lc, stmt->table_list)
+	{
+		const char *name = ((RangeVar *) lfirst(lc))->relname;
+		const ChpgResource *resource = NULL;
+
+		if (strncmp(name, CHPG_RECENT, strlen(CHPG_RECENT)) == 0)
+			resource = chpg_find_resource(name + strlen(CHPG_RECENT));
+		if (resource != NULL && chpg_has_window(resource))
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+					 errmsg("importing \"%s\" needs the option \"%s\"", name, "window"),
+					 errhint("Add OPTIONS (window '1 day').")));
+	}
+}
+
+List *
+chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
+{
+	List	   *commands = NIL;
+	const char *window;
+
+	if (strcmp(stmt->remote_schema, CHPG_REMOTE_SCHEMA) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
+				 errmsg("schema \"%s\" is not present on foreign server \"%s\"",
+						stmt->remote_schema, stmt->server_name),
+				 errhint("The only schema is \"%s\".", CHPG_REMOTE_SCHEMA)));
+	check_import_options(stmt);
 	window = chpg_get_option(stmt->options, "window");
 	if (window != NULL)
 		chpg_check_option("window", window);
+	else
+		refuse_recent(stmt);
 	for (const ChpgResource *resource = chpg_resources; resource->name != NULL;
 		 resource++)
 	{

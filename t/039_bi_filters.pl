@@ -193,6 +193,10 @@ like(sql(q{SELECT obj_description('recent.logs'::regclass)}), qr/ Needs a window
 sql(q{CREATE SCHEMA few; IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_logs, services) FROM SERVER chpg INTO few OPTIONS (window '2 days')});
 is(sql(q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'few'::regnamespace}), 'recent_logs services', 'LIMIT TO names them, too');
 fails_with($node, q{IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO few OPTIONS (windows '1 hour')}, 'HV00D', qr/invalid option "windows"\nHINT:  Valid options in this context are: window$/m, 'another option of an import');
+fails_with($node, q{IMPORT FOREIGN SCHEMA chpg LIMIT TO (services, recent_logs) FROM SERVER chpg INTO few}, 'HV00J', qr/importing "recent_logs" needs the option "window"\nHINT:  Add OPTIONS \(window '1 day'\)\.$/m, 'a table with a window, and no window');
+fails_with($node, q{IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_logs) FROM SERVER chpg INTO few OPTIONS (window '1 hour', window '2 hours')}, '42601', qr/option "window" provided more than once$/m, 'two windows of an import');
+sql(q{CREATE SCHEMA none; IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_config, unknown) FROM SERVER chpg INTO none});
+is(sql(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'none'::regnamespace}), 0, 'tables that there are not are not imported, as from any server');
 for my $case ([ 'soon', '22007' ], [ '0', 'HV024' ], [ '-1 hour', 'HV024' ], [ '2 years', 'HV024' ])
 {
 	my ($window, $state) = @$case;
