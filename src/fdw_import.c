@@ -21,8 +21,10 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(chpg_table_columns);
@@ -192,6 +194,12 @@ put_description(ColumnSink *sink, const char *name, const char *description)
 	tuplestore_putvalues(sink->rsinfo->setResult, sink->rsinfo->setDesc, values, nulls);
 }
 
+static char *
+interval_text(Interval * interval)
+{
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+}
+
 /* Does it have to be known?  The comments of parameters say it themselves. */
 static bool
 is_required(const ChpgResource *resource, const char *name)
@@ -206,6 +214,22 @@ is_required(const ChpgResource *resource, const char *name)
 	return false;
 }
 
+/* What a bound of the window is where the table has a window of its own, or NULL. */
+static const char *
+describe_own_bound(Oid table, const ChpgResource *resource, const char *name)
+{
+	const ChpgParameter *parameter = chpg_resource_parameter(resource, name);
+
+	if (parameter == NULL || chpg_table_window(table) == NULL)
+		return NULL;
+	if (parameter->kind == CHPG_WINDOW_START)
+		return psprintf("Start of the table's window: now() - interval '%s' in each row. A condition on it narrows nothing.",
+						interval_text(chpg_table_window(table)));
+	if (parameter->kind == CHPG_WINDOW_END)
+		return "End of the table's window: now() in each row. A condition on it narrows nothing.";
+	return NULL;
+}
+
 /* Those that the table has. */
 static void
 put_column(const ChpgResource *resource, const char *name, Oid type,
@@ -215,7 +239,12 @@ put_column(const ChpgResource *resource, const char *name, Oid type,
 
 	if (get_attnum(sink->table, name) == InvalidAttrNumber || comment == NULL)
 		return;
-	if (is_required(resource, name))
+	if (describe_own_bound(sink->table, resource, name) != NULL)
+		comment = describe_own_bound(sink->table, resource, name);
+	else if (is_required(resource, name) && strcmp(name, "query_id") == 0)
+		comment = psprintf("%s Has to be known: give it as query_id = ... or query_hex = ..., or by a join.",
+						   comment);
+	else if (is_required(resource, name))
 		comment = psprintf("%s Has to be known: give it as %s = ..., or by a join.",
 						   comment, name);
 	put_description(sink, name, comment);
@@ -225,10 +254,11 @@ put_column(const ChpgResource *resource, const char *name, Oid type,
 static char *
 describe_window(Oid table, const ChpgResource *resource)
 {
-	const char *window = chpg_get_option(GetForeignTable(table)->options, "window");
+	Interval   *window = chpg_table_window(table);
 
 	if (window != NULL)
-		return psprintf(" Has the rows of the last %s, up to now.", window);
+		return psprintf(" Has the rows from now() - interval '%s' up to now().",
+						interval_text(window));
 	if (resource->ranges)
 		return " Needs a window: \"timestamp\" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.";
 	return " Needs a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....";
@@ -247,7 +277,7 @@ put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
 		appendStringInfoString(&needs, describe_window(sink->table, resource));
 	else if (names != NIL)
 		appendStringInfo(&needs, " Needs %s, by = or a join.",
-						 chpg_join_names(names, "", "", ", ", " and "));
+						 chpg_join_names(chpg_name_alternatives(names, ""), "", "", ", ", " and "));
 	put_description(sink, NULL, needs.data);
 }
 

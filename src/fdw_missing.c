@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "ascii.h"
 #include "catalog/pg_type.h"
 #include "fdw_deparse.h"
@@ -19,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/timestamp.h"
 
 /* What the messages are about. */
 typedef struct Lack
@@ -47,7 +49,7 @@ make_lack(ForeignScanState *node, List *names)
 static char *
 name_list(List *names)
 {
-	return chpg_join_names(names, "\"", "\"", ", ", " and ");
+	return chpg_join_names(chpg_name_alternatives(names, "\""), "\"", "\"", ", ", " and ");
 }
 
 static bool
@@ -215,15 +217,21 @@ chpg_refuse_comparison(ForeignScanState *node, const char *name)
 					 name)));
 }
 
-/* The condition that would do. */
+/* The condition that would do, relative to the window's end if that is in the past. */
 static const char *
-window_condition(const char *name)
+window_condition(const char *name, const ChpgRange *known)
 {
-	if (strcmp(name, "timestamp") == 0)
-		return "\"timestamp\" >= now() - interval '1 hour'";
-	if (strcmp(name, "from_date") == 0)
-		return "from_date >= now() - interval '1 day'";
-	return "to_date = now()";
+	const char *end = "now()";
+
+	if (strcmp(name, "to_date") == 0)
+		return "to_date = now()";
+	if (known->has_end && !TIMESTAMP_NOT_FINITE(known->end) &&
+		known->end < GetCurrentTransactionStartTimestamp())
+		end = psprintf("timestamptz '%s'",
+					   DatumGetCString(DirectFunctionCall1(timestamptz_out,
+														   TimestampTzGetDatum(known->end))));
+	return psprintf("%s >= %s - interval '%s'", quote_identifier(name), end,
+					strcmp(name, "timestamp") == 0 ? "1 hour" : "1 day");
 }
 
 void
@@ -240,31 +248,36 @@ chpg_refuse_window_condition(ForeignScanState *node, const char *name)
 					 name)));
 }
 
-/* The statement that makes a table which needs no condition. */
+/* The table that needs no condition, or the statement that makes it. */
 static char *
-import_command(const Lack *lack)
+recent_table(const Lack *lack)
 {
-	return psprintf("IMPORT FOREIGN SCHEMA %s LIMIT TO (" CHPG_RECENT "%s) FROM SERVER %s INTO %s OPTIONS (window '1 day')",
-					CHPG_REMOTE_SCHEMA, lack->resource->name,
+	Oid			schema = get_rel_namespace(lack->table);
+	char	   *name = psprintf(CHPG_RECENT "%s", lack->resource->name);
+
+	if (OidIsValid(get_relname_relid(name, schema)))
+		return quote_qualified_identifier(get_namespace_name(schema), name);
+	return psprintf("IMPORT FOREIGN SCHEMA %s LIMIT TO (%s) FROM SERVER %s INTO %s OPTIONS (window '1 day')",
+					CHPG_REMOTE_SCHEMA, name,
 					quote_identifier(GetForeignServer(GetForeignTable(lack->table)->serverid)->servername),
-					quote_identifier(get_namespace_name(get_rel_namespace(lack->table))));
+					quote_identifier(get_namespace_name(schema)));
 }
 
 void
-chpg_refuse_missing_window(ForeignScanState *node, bool has_start)
+chpg_refuse_missing_window(ForeignScanState *node, const ChpgRange *known)
 {
 	Lack		lack = make_lack(node, NIL);
-	const char *name = has_start ? "to_date" : "from_date";
+	const char *name = known->has_start ? "to_date" : "from_date";
 
-	if (lack.resource->ranges && !has_start &&
+	if (lack.resource->ranges && !known->has_start &&
 		(has_column(&lack, "timestamp") || !has_column(&lack, "from_date")))
 		name = "timestamp";
 	lack.names = list_make1(pstrdup(name));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			 errmsg("query on foreign table \"%s\" needs a condition such as %s",
-					get_rel_name(lack.table), window_condition(name)),
+					get_rel_name(lack.table), window_condition(name, known)),
 			 detail_untold(&lack, true),
 			 hint_advice(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: %s.",
-								  addition(&lack), import_command(&lack)))));
+								  addition(&lack), recent_table(&lack)))));
 }

@@ -9,6 +9,7 @@
 #define CHPG_FDW_MISSING_H
 
 #include "fdw.h"
+#include "fdw_values.h"
 #include "nodes/execnodes.h"
 
 /*
@@ -19,8 +20,11 @@
 /* Columns, by their names, are not known. */
 extern void chpg_refuse_missing(ForeignScanState *node, List *names);
 
-/* The window is not known, or only its start is. */
-extern void chpg_refuse_missing_window(ForeignScanState *node, bool has_start);
+/*
+ * The window is not known, or only its start is, or its end is: the advice is relative
+ * to that.
+ */
+extern void chpg_refuse_missing_window(ForeignScanState *node, const ChpgRange *known);
 
 /* A column that may be left out is compared in a way that the API cannot be told. */
 extern void chpg_refuse_comparison(ForeignScanState *node, const char *name);

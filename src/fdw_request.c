@@ -279,14 +279,12 @@ take_window(const Interval * length, ChpgRange *window)
 }
 
 /*
- * The window that the columns name: each bound by a single time, or by a range of
- * the bound, or by a range of the rows' times.
+ * The window that the columns name, as far as they do: each bound by a single time, or
+ * by a range of the bound, or by a range of the rows' times.
  */
 static void
-find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
+find_bounds(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
 {
-	bool		open = known->scan->resource->ranges || (from == NULL && known->from.has_start);
-
 	*window = known->range;
 	if (known->from.has_end)
 		chpg_add_end(window, known->from.end);
@@ -300,8 +298,17 @@ find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, Ch
 		window->end = DatumGetTimestampTz(to->values[0]);
 	window->has_start |= from != NULL || known->from.has_start;
 	window->has_end |= to != NULL || known->to.has_end;
+}
+
+/* The same as a whole */
+static void
+find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
+{
+	bool		open = known->scan->resource->ranges || (from == NULL && known->from.has_start);
+
+	find_bounds(known, from, to, window);
 	if (!window->has_start || (!window->has_end && !open))
-		chpg_refuse_missing_window(known->node, window->has_start);
+		chpg_refuse_missing_window(known->node, window);
 	if (to == NULL)
 		limit_range(window);
 }
@@ -593,6 +600,7 @@ static void
 refuse_unknown(const Known *known, const char *name)
 {
 	const ChpgParameter *parameter = chpg_resource_parameter(known->scan->resource, name);
+	ChpgRange	window;
 
 	if (parameter->kind == CHPG_BUCKET)
 		chpg_refuse_comparison(known->node, name);
@@ -600,7 +608,11 @@ refuse_unknown(const Known *known, const char *name)
 		(parameter->kind == CHPG_WINDOW_END && known->to.has_end))
 		chpg_refuse_window_condition(known->node, name);
 	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
-		chpg_refuse_missing_window(known->node, parameter->kind == CHPG_WINDOW_END);
+	{
+		find_bounds(known, find_values(known, "from_date"), find_values(known, "to_date"), &window);
+		window.has_start = parameter->kind == CHPG_WINDOW_END;
+		chpg_refuse_missing_window(known->node, &window);
+	}
 	chpg_refuse_missing(known->node, list_make1(pstrdup(name)));
 }
 

@@ -238,6 +238,23 @@ chpg_required_columns(const ChpgResource *resource)
 	return names;
 }
 
+List *
+chpg_name_alternatives(List *names, const char *quote)
+{
+	List	   *alternatives = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		char	   *name = lfirst(lc);
+
+		if (strcmp(name, "query_id") == 0)
+			name = psprintf("query_id%s or %squery_hex", quote, quote);
+		alternatives = lappend(alternatives, name);
+	}
+	return alternatives;
+}
+
 char *
 chpg_join_names(List *names, const char *before, const char *after,
 				const char *between, const char *last)

@@ -62,6 +62,12 @@ extern const ChpgParameter *chpg_resource_parameter(const ChpgResource *resource
 /* The names of the columns that have to be known. */
 extern List *chpg_required_columns(const ChpgResource *resource);
 
+/*
+ * The names of columns as messages have them, with the other column by which one can be
+ * known; the names are to be put between these quotes.
+ */
+extern List *chpg_name_alternatives(List *names, const char *quote);
+
 /* Names, each with what comes before and after it, and what is between the last two. */
 extern char *chpg_join_names(List *names, const char *before, const char *after,
 							 const char *between, const char *last);

@@ -57,10 +57,10 @@ is($node->safe_psql('postgres', q{SELECT obj_description('cloud.prometheus'::reg
 is($node->safe_psql('postgres', 'SELECT relname, substring(obj_description(oid) FROM $$Needs .*$$) FROM pg_class WHERE relnamespace = $$cloud$$::regnamespace AND obj_description(oid) ~ $$Needs$$ ORDER BY 1'), <<'COMMENTS' =~ s/\n\z//r, 'but for what has to be known');
 logs|Needs a window: "timestamp" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.
 metrics|Needs a window: "timestamp" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.
-slow_pattern_executions|Needs service_id, query_id, db_name, db_user and db_operation, by = or a join.
+slow_pattern_executions|Needs service_id, query_id or query_hex, db_name, db_user and db_operation, by = or a join.
 slow_patterns|Needs a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....
 COMMENTS
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'cloud.slow_pattern_executions'::regclass AND col_description(attrelid, attnum) LIKE '%. Has to be known: give it as ' || attname || ' = ..., or by a join.'}), 5, 'which its columns say, too');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'cloud.slow_pattern_executions'::regclass AND col_description(attrelid, attnum) LIKE '%. Has to be known: give it as ' || CASE attname WHEN 'query_id' THEN 'query_id = ... or query_hex' ELSE attname END || ' = ..., or by a join.'}), 5, 'which its columns say, too');
 $node->safe_psql('postgres', q{CREATE SCHEMA mixed; CREATE FOREIGN TABLE mixed.a (id text) SERVER chpg; IMPORT FOREIGN SCHEMA chpg LIMIT TO (logs) FROM SERVER chpg INTO mixed; CREATE FOREIGN DATA WRAPPER other; CREATE SERVER other FOREIGN DATA WRAPPER other; CREATE FOREIGN TABLE mixed.b (id text) SERVER other; CREATE TABLE mixed.c (id text)});
 is(scalar(() = notices($node, q{SELECT chpg_comment_tables('mixed')}) =~ /WARNING/g), 1, 'one warning in a schema of all kinds of tables');
 is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'mixed'::regnamespace AND obj_description(oid) IS NOT NULL}), 'logs', 'those that can be read get comments');

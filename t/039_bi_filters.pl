@@ -188,7 +188,10 @@ is(sql(q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE re
 my ($described) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', '\d+ recent.recent_logs' ]);
 like($described, qr/FDW options: \(resource 'logs', "window" '1 hour'\)/, '\d+ shows the window');
 sql(q{SELECT chpg_comment_tables('recent')});
-like(sql(q{SELECT obj_description('recent.recent_logs'::regclass)}), qr/ Has the rows of the last 1 hour, up to now\.$/, 'and so does the comment');
+like(sql(q{SELECT obj_description('recent.recent_logs'::regclass)}), qr/ Has the rows from now\(\) - interval '01:00:00' up to now\(\)\.$/, 'and so does the comment');
+is(sql(q{SELECT string_agg(col_description('recent.recent_logs'::regclass, attnum), ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'recent.recent_logs'::regclass AND attname IN ('from_date', 'to_date')}),
+	q{Start of the table's window: now() - interval '01:00:00' in each row. A condition on it narrows nothing. End of the table's window: now() in each row. A condition on it narrows nothing.}, 'and those of its bounds');
+like(sql(q{SELECT col_description('recent.logs'::regclass, 1)}), qr/give it as from_date = /, 'which other tables are to be given');
 like(sql(q{SELECT obj_description('recent.logs'::regclass)}), qr/ Needs a window: "timestamp" >= /, 'which says of other tables what they need');
 sql(q{CREATE SCHEMA few; IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_logs, services) FROM SERVER chpg INTO few OPTIONS (window '2 days')});
 is(sql(q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'few'::regnamespace}), 'recent_logs services', 'LIMIT TO names them, too');
@@ -245,12 +248,26 @@ for my $condition (
 	q{"timestamp"::date < '2026-06-29'}, q{now() - "timestamp" >= interval '1 hour'}, q{age("timestamp") < interval '1 day'}, q{"timestamp"::text > '2026'})
 {
 	clear_journal($url);
-	my $refused = fails_with($node, "SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/ERROR:  HV002: query on foreign table "logs" needs a condition such as "timestamp" >= now\(\) - interval '1 hour'\n/, $condition);
+	my $refused = fails_with($node, "SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/ERROR:  HV002: query on foreign table "logs" needs a condition such as "timestamp" >= (?:now\(\)|timestamptz '\d[^']*') - interval '1 hour'\n/, $condition);
 	like($refused, qr/HINT:  Add that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: IMPORT FOREIGN SCHEMA/, "$condition: what to do");
 	is(request_count($url), 0, "$condition: no request");
 }
 my ($advice) = fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/needs a condition such as "timestamp" >= /, 'no window') =~ /(IMPORT FOREIGN SCHEMA .*)\.$/m;
 cmp_ok(sql("$advice; SELECT count(*) FROM cloud.recent_logs WHERE service_id = '$ORDERS'"), '>', 1000, 'the table that the error advises');
+fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/HINT:  .*; a table of the latest rows needs none: cloud\.recent_logs\.$/m, 'once it is there, the error names it');
+
+# With an end in the past, the condition that the error advises is relative to it.
+for my $case (
+	[ 'slow_patterns', q{from_date < now() - interval '3 days'} ], [ 'slow_patterns', q{to_date = now() - interval '3 days'} ], [ 'logs', q{"timestamp" < now() - interval '3 days'} ],
+	[ 'logs', q{to_date <= now() - interval '3 days' AND from_date IS NOT NULL} ], [ 'metrics', q{"timestamp" < now() - interval '3 days' AND from_date <> now()} ])
+{
+	my ($table, $condition) = @$case;
+	my $query = "SELECT count(*) FROM cloud.$table WHERE service_id = '$ORDERS' AND $condition";
+	my ($added) = fails_with($node, $query, 'HV002', qr/needs a condition such as \S+ >= timestamptz '/, "an end in the past: $condition") =~ /needs a condition such as (.*)$/m;
+
+	cmp_ok(sql("$query AND $added"), '>', 10, "$condition AND $added: has rows") if $condition !~ /<>/;
+}
+fails_with($node, q{SELECT FROM cloud.slow_patterns WHERE from_date < now() + interval '3 days'}, 'HV002', qr/needs a condition such as from_date >= now\(\) - interval '1 day'$/m, 'an end to come bounds nothing');
 
 # Bounds are wide enough wherever clocks change: the same queries over copies of the
 # rows here give the same.
