@@ -254,7 +254,7 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call);
 	else
 	{
-		/* A stricter limit that holds this call back holds back those behind it. */
+		/* A stricter limit that delays this call delays those behind it. */
 		chpg_budget_note_limit(call->question.connection);
 		call->queued = true;
 	}
