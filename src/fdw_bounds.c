@@ -27,8 +27,11 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* No time zone is further from UTC than this. */
-#define MAX_OFFSET		(16 * USECS_PER_HOUR)
+/* No abbreviation of a time zone is further from UTC than this, ... */
+#define MAX_ABBREVIATED	(16 * USECS_PER_HOUR)
+
+/* ... and none of the zones that POSIX lets users make up. */
+#define MAX_OFFSET		(168 * USECS_PER_HOUR)
 
 /* How far around a time its time zone's offset is looked for. */
 #define OFFSET_RADIUS	(2 * USECS_PER_DAY)
@@ -78,16 +81,27 @@ find_zone(const char *name)
 	return strchr(name, '/') != NULL ? pg_tzset(name) : NULL;
 }
 
-/* Between which offsets from UTC, in microseconds, a clock is around a time. */
+/* How far from UTC may a text be that AT TIME ZONE takes? */
+static int64
+furthest_offset(const char *name)
+{
+	return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_/")] == '\0' ?
+		MAX_ABBREVIATED : MAX_OFFSET;
+}
+
+/*
+ * Between which offsets from UTC, in microseconds, a clock is around a time: the
+ * furthest there are, if that is not known.
+ */
 static void
-find_offsets(const pg_tz * zone, int64 time, int64 *least, int64 *most)
+find_offsets(const pg_tz * zone, int64 furthest, int64 time, int64 *least, int64 *most)
 {
 	pg_time_t	at;
 	pg_time_t	until;
 	bool		known = false;
 
-	*least = -MAX_OFFSET;
-	*most = MAX_OFFSET;
+	*least = -furthest;
+	*most = furthest;
 	if (zone == NULL || !is_finite(time) || !is_finite(time - OFFSET_RADIUS) ||
 		!is_finite(time + OFFSET_RADIUS))
 		return;
@@ -111,8 +125,8 @@ find_offsets(const pg_tz * zone, int64 time, int64 *least, int64 *most)
 			return;
 		at = change;
 	}
-	*least = -MAX_OFFSET;
-	*most = MAX_OFFSET;
+	*least = -furthest;
+	*most = furthest;
 }
 
 /* From the clock to times, or from times to the clock */
@@ -120,17 +134,18 @@ static void
 go_by_zone(ChpgRange *range, bool to_times, bool named, Datum name)
 {
 	const		pg_tz *zone = named ? find_zone(TextDatumGetCString(name)) : session_timezone;
+	int64		furthest = named ? furthest_offset(TextDatumGetCString(name)) : MAX_OFFSET;
 	int64		least;
 	int64		most;
 
 	if (range->has_start)
 	{
-		find_offsets(zone, range->start, &least, &most);
+		find_offsets(zone, furthest, range->start, &least, &most);
 		shift_bound(&range->has_start, &range->start, to_times ? -most : least);
 	}
 	if (range->has_end)
 	{
-		find_offsets(zone, range->end, &least, &most);
+		find_offsets(zone, furthest, range->end, &least, &most);
 		shift_bound(&range->has_end, &range->end, to_times ? -least : most);
 	}
 }

@@ -57,6 +57,17 @@ search_plans(List *plans, AncestorSearch *search)
 	return false;
 }
 
+/* Search what INSERT, UPDATE, DELETE and MERGE have. */
+static bool
+search_modification(ModifyTable * plan, AncestorSearch *search)
+{
+	return search_expression((Node *) plan->returningLists, search) ||
+		search_expression((Node *) plan->withCheckOptionLists, search) ||
+		search_expression((Node *) plan->onConflictSet, search) ||
+		search_expression(plan->onConflictWhere, search) ||
+		search_expression((Node *) plan->mergeActionLists, search);
+}
+
 /* Search what only some types of plan nodes have. */
 static bool
 search_members(Plan *plan, AncestorSearch *search)
@@ -102,8 +113,15 @@ search_members(Plan *plan, AncestorSearch *search)
 			expressions = ((ForeignScan *) plan)->fdw_exprs;
 			break;
 		case T_ModifyTable:
-			expressions = list_concat_copy(((ModifyTable *) plan)->returningLists,
-										   ((ModifyTable *) plan)->onConflictSet);
+			return search_modification((ModifyTable *) plan, search);
+		case T_WindowAgg:
+			expressions = list_make2(((WindowAgg *) plan)->startOffset,
+									 ((WindowAgg *) plan)->endOffset);
+			break;
+		case T_SampleScan:
+			return search_expression((Node *) ((SampleScan *) plan)->tablesample, search);
+		case T_TidScan:
+			expressions = ((TidScan *) plan)->tidquals;
 			break;
 		case T_Limit:
 			expressions = list_make2(((Limit *) plan)->limitOffset,
@@ -188,6 +206,7 @@ has_source(const AncestorSearch *search, int number)
 		if (IsA(node, SubPlan))
 		{
 			if (list_member_int(((SubPlan *) node)->parParam, number) ||
+				list_member_int(((SubPlan *) node)->paramIds, number) ||
 				list_member_int(((SubPlan *) node)->setParam, number))
 				return true;
 		}
@@ -207,8 +226,16 @@ replace_unknown(Node *node, AncestorSearch *search)
 {
 	Param	   *param = (Param *) node;
 
-	if (node == NULL || IsA(node, SubPlan))
+	if (node == NULL)
 		return node;
+	if (IsA(node, SubPlan))
+	{
+		/* It is itself the source of what its test compares with. */
+		search->ancestors = lcons(node, search->ancestors);
+		node = expression_tree_mutator(node, replace_unknown, search);
+		search->ancestors = list_delete_first(search->ancestors);
+		return node;
+	}
 	if (!IsA(node, Param) || param->paramkind != PARAM_EXEC ||
 		has_source(search, param->paramid))
 		return expression_tree_mutator(node, replace_unknown, search);

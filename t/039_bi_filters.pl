@@ -51,6 +51,22 @@ like(conditions('Pushed Conditions', "SELECT * FROM local l, LATERAL (SELECT * F
 like(conditions('Pushed Conditions', "SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = (SELECT max(service_id) FROM local)"), qr/\(service_id = (?:\$0|\(InitPlan 1\)\.col1|\(InitPlan \w+\)\.col1)\)/, 'a sub-query that is run once, as core prints it');
 like(sql("SET plan_cache_mode = force_generic_plan; PREPARE p(text) AS SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = \$1; EXPLAIN (VERBOSE) EXECUTE p('x')"), qr/Pushed Conditions: .*\(service_id = \$1\)/, 'a parameter of the statement has its number');
 
+# Sub-queries of what changes a table
+sql('CREATE TABLE target (service_id text PRIMARY KEY, n bigint, day timestamptz)');
+my $COUNTED = "SELECT count(*) FROM cloud.slow_patterns q WHERE q.service_id = t.service_id AND q.from_date = t.day AND q.to_date = t.day + interval '1 day'";
+for my $case (
+	[ 'a value of MERGE', "MERGE INTO target t USING local s ON s.service_id = t.service_id WHEN MATCHED THEN UPDATE SET n = ($COUNTED AND q.app <> s.service_id)", qr/s\.service_id/ ],
+	[ 'a condition of MERGE', "MERGE INTO target t USING local s ON s.service_id = t.service_id WHEN MATCHED AND 5 < ($COUNTED AND q.app <> s.service_id) THEN DELETE", qr/s\.service_id/ ],
+	[ 'ON CONFLICT', "INSERT INTO target AS t (service_id) SELECT service_id FROM local ON CONFLICT (service_id) DO UPDATE SET n = 1 WHERE t.n < ($COUNTED AND q.app <> t.service_id)", qr/t\.service_id/ ],
+	[ 'a test of a sub-query', "MERGE INTO target t USING local s ON s.service_id = t.service_id WHEN MATCHED THEN UPDATE SET n = ($COUNTED AND (q.app || s.service_id) NOT IN (SELECT name FROM local))", qr/SubPlan|s\.service_id/ ])
+{
+	my ($what, $statement, $named) = @$case;
+
+	like(conditions('Pushed Conditions', $statement), qr/\(service_id = t\.service_id\)|\(t\.service_id = service_id\)/, "$what: the conditions name the other table");
+	like(conditions('Local Conditions', $statement), $named, "$what: those that are checked here, too");
+	unlike(conditions('Pushed Conditions', $statement) . conditions('Local Conditions', $statement), qr/\$\d/, "$what: no number of a parameter");
+}
+
 # The error about a window that is not known, too
 my $error = fails_with($node, "$LOOP SELECT * FROM local l, LATERAL (SELECT * FROM cloud.slow_patterns p WHERE p.from_date <> l.day - p.max_duration_us * interval '1 second' AND p.to_date = l.day OFFSET 0) g", 'HV002', qr/"slow_patterns"/, 'a window of another table');
 like($error, qr/DETAIL:  .*from_date <> \(l\.day - /, 'a window of another table: its condition names the other table');
@@ -93,6 +109,8 @@ for my $case (
 	[ q{date_trunc('day', "timestamp" AT TIME ZONE 'Asia/Kolkata') = '2026-06-29'}, '2026-06-28T18:30 2026-06-29T18:30' ],
 	[ q{("timestamp" AT TIME ZONE 'UTC')::date = '2026-06-29'}, '2026-06-29T00:00 2026-06-30T00:00', 'Asia/Tokyo' ],
 	[ q{("timestamp" AT TIME ZONE 'CEST')::date = '2026-06-29'}, '2026-06-28T08:00 2026-06-30T16:00' ],
+	[ q{("timestamp" AT TIME ZONE 'FOO-100')::date = '2026-06-25'}, '2026-06-18T00:00 2026-07-03T00:00' ],
+	[ q{("timestamp" AT TIME ZONE '-100:00')::date = '2026-06-25'}, '2026-06-18T00:00 2026-07-03T00:00' ],
 	[ q{extract(epoch FROM "timestamp") >= 1782727200 AND extract(epoch FROM "timestamp") < 1782730800}, '2026-06-29T09:59:59.999 2026-06-29T11:00' ],
 	[ q{date_part('epoch', "timestamp")::bigint BETWEEN 1782727200 AND 1782730800}, '2026-06-29T09:59:58.999 2026-06-29T11:00:01.001' ],
 	[ q{timestamptz '2026-06-30Z' - "timestamp" <= interval '1 day' AND "timestamp" < '2026-06-30Z'}, '2026-06-29T00:00 2026-06-30T00:00' ],
