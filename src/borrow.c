@@ -74,16 +74,20 @@ look_into_memo(ChpgCall *call)
 
 /*
  * When to give up following.  The call may spend in this backend what it could
- * spend if it were sent from here: chpg.max_wait until it is sent, and then
- * chpg.request_timeout.  The other backend may have more time.
+ * spend if it were sent from here: what is left of the statement's chpg.max_wait
+ * until it is sent, unless the call was admitted, and then chpg.request_timeout.
+ * The other backend may have more time.
  */
 static int64
 follow_deadline(const ChpgCall *call)
 {
 	int64		deadline;
 
-	if (call->flight_sent == 0)
-		deadline = chpg_now() + (int64) chpg_max_wait * 1000 - call->waited;
+	if (call->flight_sent == 0 && call->admitted)
+		deadline = CHPG_FOREVER;
+	else if (call->flight_sent == 0)
+		deadline = chpg_now() + (int64) chpg_max_wait * 1000 -
+			chpg_statement_waited(call->question.connection, call->waited);
 	else
 		deadline = Max(call->flight_sent, call->follows_since) +
 			(int64) chpg_request_timeout * 1000;

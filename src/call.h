@@ -104,6 +104,12 @@ extern ChpgCall *chpg_find_call(const ChpgCall *call,
 								bool (*fits) (const ChpgCall *call,
 											  const ChpgCall *other));
 
+/*
+ * How long, in microseconds, a statement has waited for the budget by all its
+ * calls, of which one has waited for the given time.
+ */
+extern int64 chpg_statement_waited(const ChpgConnection *connection, int64 waited);
+
 /* attempt.c */
 
 /* Send the request of a call that has its turn, and see what comes of it. */

@@ -163,9 +163,8 @@ time_limit(int64 waited, bool admitted, const char **setting)
 	return limit;
 }
 
-/* How long a statement has waited for the budget, by all its calls. */
-static int64
-statement_waited(const ChpgConnection *connection, int64 waited)
+int64
+chpg_statement_waited(const ChpgConnection *connection, int64 waited)
 {
 	return connection->memo == NULL ? waited :
 		Max(waited, *chpg_memo_waited(connection->memo));
@@ -180,8 +179,8 @@ has_time(ChpgCall *call, int64 due)
 {
 	int64		now = chpg_now();
 	const char *setting;
-	int64		limit = time_limit(statement_waited(call->question.connection,
-													call->waited),
+	int64		limit = time_limit(chpg_statement_waited(call->question.connection,
+														 call->waited),
 								   call->admitted, &setting);
 	int			available = 0;
 
@@ -229,7 +228,7 @@ give_up_time(const ChpgCall *call)
 	if (call->admitted)
 		return CHPG_FOREVER;
 	return chpg_now() + (int64) chpg_max_wait * 1000 + 1 -
-		statement_waited(call->question.connection, call->waited);
+		chpg_statement_waited(call->question.connection, call->waited);
 }
 
 /* Send a request, or say when to try again. */
@@ -416,6 +415,22 @@ count_queue_time(const ChpgConnection *connection, ChpgQueueing * queueing, int6
 		*chpg_memo_waited(connection->memo) += time;
 }
 
+/* Does a call follow another backend's, which waits to be sent? */
+static bool
+follows_unsent(List *calls)
+{
+	ListCell   *lc;
+
+	foreach(lc, calls)
+	{
+		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+
+		if (call->follows && chpg_call_awaits_turn(call))
+			return true;
+	}
+	return false;
+}
+
 static ChpgCall *
 wait_for_any(List *calls, ChpgQueueing * queueing)
 {
@@ -435,7 +450,7 @@ wait_for_any(List *calls, ChpgQueueing * queueing)
 		chpg_http_wait(next, reason);
 		until = chpg_now();
 		count_wait(calls, since, until);
-		if (queued)
+		if (queued || follows_unsent(calls))
 			count_queue_time(connection, queueing, until - since);
 	}
 	return ended;
@@ -535,7 +550,7 @@ fits_budget(const ChpgConnection *connection, int64 requests,
 			const ChpgQueueing * queueing, int64 *done, int *available,
 			const char **setting)
 {
-	int64		limit = time_limit(statement_waited(connection, queueing->waited),
+	int64		limit = time_limit(chpg_statement_waited(connection, queueing->waited),
 								   queueing->admitted, setting);
 
 	/* What is done now is done in time, also if no time is left. */

@@ -186,6 +186,22 @@ end_block();
 is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'which disturbs nobody');
 is(lists(), 1, 'who wait for one request');
 
+# What a statement may wait is for all that it follows, too: each of these answers
+# comes within its time, but not the three of them.
+begin_anew('1/3s');
+my @questions = map { question(++$asked) } 0 .. 3;
+in_session($sessions[0], $questions[0]);
+for my $i (1 .. 3)
+{
+	begin_in_session($sessions[$i], $questions[$i]);
+	wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == $i }, 'another one waits');
+}
+fails_with($node, "$CACHED SET chpg.max_wait = '5s'; " . join(' UNION ALL ', @questions[ 1 .. 3 ]),
+	'53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'a statement that follows one after another');
+cmp_ok(pattern_requests(200), '<', 4, 'fails before the last of them is answered');
+in_session($_, 'SELECT') for @sessions[ 1 .. 3 ];
+is(pattern_requests(200), 4, 'and costs no request');
+
 # Once the request is sent, it may take as long as one of its own.
 begin_anew('1/5s');
 in_session($sessions[0], q{SET chpg.request_timeout = '1 min'});
