@@ -72,22 +72,33 @@ sees_all(void)
 	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
 }
 
-/* Copies of the keys of connections, or of all. */
+/*
+ * Copies of the keys of connections, or of all.  A key has no name after a
+ * restart until it is used: it is the connection's then.
+ */
 static List *
 copy_keys(ChpgShared *shared, List *connections, bool all)
 {
 	bool		visible[CHPG_MAX_KEYS] = {0};
 	VisibleKey *copies = palloc(CHPG_MAX_KEYS * sizeof(VisibleKey));
+	List	   *ids = NIL;
 	List	   *keys = NIL;
 	ListCell   *lc;
 
+	foreach(lc, connections)
+		ids = lappend(ids, chpg_key_shown_id(lfirst(lc)));
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	foreach(lc, connections)
 	{
-		int			i = chpg_key_find(shared, lfirst(lc));
+		const ChpgConnection *connection = lfirst(lc);
+		int			i = chpg_key_find(shared, connection);
 
-		if (i >= 0)
-			visible[i] = true;
+		if (i < 0)
+			continue;
+		visible[i] = true;
+		strlcpy(copies[i].key_id, list_nth(ids, foreach_current_index(lc)),
+				sizeof(copies[i].key_id));
+		strlcpy(copies[i].server, connection->server, sizeof(copies[i].server));
 	}
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
@@ -96,8 +107,11 @@ copy_keys(ChpgShared *shared, List *connections, bool all)
 		visible[i] |= all && key->in_use && key->key_id[0] != '\0';
 		if (!visible[i])
 			continue;
-		memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));
-		memcpy(copies[i].server, key->server, sizeof(key->server));
+		if (key->key_id[0] != '\0')
+		{
+			memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));
+			memcpy(copies[i].server, key->server, sizeof(key->server));
+		}
 		memcpy(copies[i].counters, key->counters, sizeof(key->counters));
 		chpg_budget_state(i, &copies[i].budget);
 	}

@@ -75,8 +75,12 @@ for my $way (sort keys %ways)
 
 # A block outlives the server, and its end, too.
 my $id = limit('10/10s');
+$node->safe_psql('postgres',
+	"CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; CREATE USER MAPPING FOR reader SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
 block_key($node, $url);
 $node->restart;
+is($node->safe_psql('postgres', 'SELECT server, key_id, blocked_until IS NOT NULL FROM chpg_budget', extra_params => [ '-U', 'reader' ]),
+	"chpg|$id|t", 'who has the key sees its block after a restart, before the key is used');
 fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, 'a key that is blocked');
 is(budget("blocked_until BETWEEN now() AND now() + interval '30 s'", $id), 't', 'a restart ends no block');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
