@@ -443,8 +443,8 @@ $_->quit for @sessions;
 $node->append_conf('postgresql.conf', 'restart_after_crash = on');
 $node->safe_psql('postgres', 'SELECT pg_reload_conf()');
 kill 'KILL', $pid;
-wait_until(sub { ($node->psql('postgres', 'SELECT 1'))[0] != 0 || slurp_file($node->logfile) =~ /all server processes terminated; reinitializing/ }, 'the server restarts');
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+wait_until(sub { if_up($node, 'SELECT 1') ne '1' || slurp_file($node->logfile) =~ /all server processes terminated; reinitializing/ }, 'the server restarts');
+wait_until(sub { if_up($node, 'SELECT 1') eq '1' }, 'the server is back');
 costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'the first request after a crash');
 is(budget('waiting', $id), 0, 'nothing is left of before');
 

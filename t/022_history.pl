@@ -245,7 +245,7 @@ my $pid = in_session($session, 'SELECT pg_backend_pid()');
 begin_in_session($session, q{CALL chpg_capture('hour')});
 wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event IN ('ChpgRequest', 'Extension')") eq '1' && request_count($url) > 1 }, 'a window is under way');
 kill 'KILL', $pid;
-wait_until(sub { my ($status) = $node->psql('postgres', 'SELECT 1'); $status == 0 && $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") eq '0' }, 'the server is there again');
+wait_until(sub { if_up($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") eq '0' }, 'the server is there again');
 eval { $session->quit };
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});

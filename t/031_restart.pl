@@ -25,8 +25,7 @@ sub budget { return key_budget($node, @_) }
 sub checkpointer
 {
 	my ($column) = @_;
-	my ($status, $out) = $node->psql('postgres', "SELECT $column FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
-	return $out;
+	return if_up($node, "SELECT $column FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
 }
 
 # Kill a backend, which restarts the server without its postmaster.

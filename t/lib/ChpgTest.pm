@@ -21,7 +21,7 @@ our @EXPORT = qw(
   $KEY_ID $KEY_SECRET $DAY $PAST_DATE
   start_emulator start_node needs_extension connect_sql
   reset_emulator fault clear_faults clear_journal journal request_count connections
-  fails_with costs unplant wait_until notices
+  fails_with costs unplant wait_until if_up notices
   use_new_key key_budget block_key
   open_session in_session begin_in_session await_in_session
   start_process
@@ -195,6 +195,15 @@ sub block_key
 	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
 	clear_journal($url);
 	return;
+}
+
+# What a query prints, or nothing while the server, which may be restarting, takes no
+# connections.  Its text is an argument of psql, which may end before it reads any input.
+sub if_up
+{
+	my ($node, $sql) = @_;
+	my ($out) = run_command([ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres'), '-c', $sql ]);
+	return $out;
 }
 
 # What a statement says on the side: notices and warnings.  Where the emulator's clock
