@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fdw_bounds.h"
+#include "miscadmin.h"
 #include "parser/scansup.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -377,6 +378,7 @@ chpg_bound_array(const ChpgCondition *condition, Datum array, Oid type,
 	{
 		ChpgRange	one = chpg_bound_times(condition, values.values[i], type, operands);
 
+		CHECK_FOR_INTERRUPTS();
 		sum.has_start &= one.has_start;
 		sum.has_end &= one.has_end;
 		sum.start = i > 0 ? Min(sum.start, one.start) : one.start;

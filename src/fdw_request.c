@@ -286,7 +286,8 @@ static void
 find_bounds(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
 {
 	*window = known->range;
-	if (known->from.has_end)
+	if (known->from.has_end && from == NULL &&
+		(known->from.has_start || !known->range.has_start))
 		chpg_add_end(window, known->from.end);
 	if (known->to.has_end)
 		window->end = known->to.end;

@@ -339,4 +339,9 @@ INSERT INTO seen_rows SELECT count(*) FROM copied l WHERE $_;/r } @conditions) i
 }
 cmp_ok(sql('SELECT count(*) FILTER (WHERE rows > 0) FROM seen_rows'), '>', 0.7 * $PER_CHANGE * @CHANGES, 'most of them select something');
 
+# An upper bound of from_date alone is no end of the window.
+my $LINES = qq{SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND "timestamp" >= '2026-06-28Z' AND "timestamp" < '2026-06-30Z'};
+cmp_ok(sql($LINES), '>', 500, 'lines of two days');
+is(sql("$LINES AND from_date <= '2026-06-29Z'"), sql($LINES), 'are all there with a condition on from_date that is true');
+
 done_testing();
