@@ -54,7 +54,12 @@ my @queries = map { { number => $_, settings => settings_of_query(), $SHAPES[ $_
 $node->safe_psql('postgres', slurp_functions());
 check('with answers that are kept', '1h', @queries);
 make_family();
-check('by way of parents and views', '1h', map { { %$_, schema => 'family' } } @queries);
+
+# From 18 on an Append of a single path forgets that the path is disabled, so that without
+# nested loops a join of a parent is planned without what it must know: an error.
+my $forgets = $node->pg_version >= 18;
+check('by way of parents and views', '1h',
+	map { { %$_, schema => 'family', settings => $forgets ? $_->{settings} =~ s/SET enable_nestloop = off; //r : $_->{settings} } } @queries);
 check('asked anew each time', 0, grep { $_->{number} % 9 == 0 } @queries);
 
 # The queries are worth something only if most of them find something, and what
