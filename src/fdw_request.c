@@ -352,11 +352,8 @@ set_time(Known *known, ChpgParameterKind kind, TimestampTz time)
 static bool
 has_no_rows(const Known *known, TimestampTz start)
 {
-	if (start > GetCurrentTimestamp() &&
-		chpg_memo_says_first(known->scan->wanted.connection->memo, CHPG_WINDOW_IN_FUTURE))
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the window begins in the future")));
+	if (start > GetCurrentTimestamp())
+		chpg_warn_of_future(known->scan->wanted.connection->memo);
 	return false;
 }
 

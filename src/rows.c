@@ -840,6 +840,15 @@ has_window(const ChpgRequestedRows *wanted)
 	return false;
 }
 
+void
+chpg_warn_of_future(ChpgMemo *memo)
+{
+	if (chpg_memo_says_first(memo, CHPG_WINDOW_IN_FUTURE))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the window begins in the future")));
+}
+
 /*
  * Say that a window has times of which the API has nothing any more, or nothing
  * yet, by the clock of this server: its answer does not tell.
@@ -853,11 +862,8 @@ check_times(const ChpgRequestedRows *wanted)
 
 	if (!has_window(wanted))
 		return;
-	if (wanted->arguments.start > now &&
-		chpg_memo_says_first(memo, CHPG_WINDOW_IN_FUTURE))
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the window begins in the future")));
+	if (wanted->arguments.start > now)
+		chpg_warn_of_future(memo);
 	if (kept > 0 && wanted->arguments.start < now - kept - RETENTION_SLACK &&
 		chpg_memo_says_first(memo, CHPG_WINDOW_FORGOTTEN))
 		ereport(NOTICE,

@@ -11,6 +11,7 @@
 #include "access/tupdesc.h"
 #include "arguments.h"
 #include "connection.h"
+#include "memo.h"
 #include "nodes/pg_list.h"
 
 /* What a statement wants to read. */
@@ -53,5 +54,8 @@ extern bool chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls);
 extern int	chpg_stream_targets(const ChpgStream *stream);
 
 extern void chpg_stream_end(ChpgStream *stream);
+
+/* Warn, once in a statement of the client, of a window that begins in the future. */
+extern void chpg_warn_of_future(ChpgMemo *memo);
 
 #endif							/* CHPG_ROWS_H */

@@ -262,7 +262,7 @@ $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 await_in_session($session, qr/ERROR:  57014/);
 is(in_session($session, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW"), 1200, 'after a cancel the next query is answered');
 anew(services => 8, patterns => 600);
-$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '8/1s')});
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '8/3s')});
 in_session($session, "BEGIN; DECLARE a CURSOR FOR $all; DECLARE b CURSOR FOR $all AND db_name <> 'x'");
 my ($moved_a, $moved_b) = (0, 0);
 for (1 .. 30)
@@ -273,8 +273,10 @@ for (1 .. 30)
 is("$moved_a $moved_b", '4800 4800', 'two cursors in turns have all their rows');
 in_session($session, 'COMMIT');
 my @arrivals = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
-# Without a budget they would arrive within milliseconds; two processes measure the second.
-is(scalar(grep { $_ >= 8 && $arrivals[$_] - $arrivals[ $_ - 8 ] < 0.9 } 0 .. $#arrivals), 0, 'and keep the budget');
+# Without a budget they would arrive within milliseconds.  While a session turns to the
+# other cursor, a request is taken to arrive within a quarter of a second: on a busy
+# machine the emulator may come to it a second later.
+is(scalar(grep { $_ >= 8 && $arrivals[$_] - $arrivals[ $_ - 8 ] < 2 } 0 .. $#arrivals), 0, 'and keep the budget');
 is(scalar(grep { $_->{status} == 429 } @{ journal($url)->{requests} }), 0, 'no request is refused');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 $session->quit;
