@@ -285,9 +285,15 @@ take_window(const Interval * length, ChpgRange *window)
 static void
 find_bounds(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
 {
+	/*
+	 * Where the rows' times are bounds, a condition on from_date alone is
+	 * none.
+	 */
+	bool		from_ends = known->from.has_start ||
+	!(from != NULL ? known->range.has_end : known->range.has_start);
+
 	*window = known->range;
-	if (known->from.has_end && from == NULL &&
-		(known->from.has_start || !known->range.has_start))
+	if (known->from.has_end && from_ends)
 		chpg_add_end(window, known->from.end);
 	if (known->to.has_end)
 		window->end = known->to.end;

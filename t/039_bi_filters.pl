@@ -343,5 +343,6 @@ cmp_ok(sql('SELECT count(*) FILTER (WHERE rows > 0) FROM seen_rows'), '>', 0.7 *
 my $LINES = qq{SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND "timestamp" >= '2026-06-28Z' AND "timestamp" < '2026-06-30Z'};
 cmp_ok(sql($LINES), '>', 500, 'lines of two days');
 is(sql("$LINES AND from_date <= '2026-06-29Z'"), sql($LINES), 'are all there with a condition on from_date that is true');
+is(sql("$LINES AND from_date = '2026-06-28Z' AND from_date <= '2026-06-28 12:00Z'"), sql($LINES), 'also beside one that names it');
 
 done_testing();
