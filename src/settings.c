@@ -17,6 +17,7 @@
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 int			chpg_cache_size = 32 * 1024;
