@@ -164,12 +164,12 @@ fails_with($node, 'SELECT 1 / 0 AS not_hidden', '22012', qr/division by zero/, '
 # Now look everywhere.
 my $statistics = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
 like($statistics, qr/chpg_connect\(\$1, \$2/, 'pg_stat_statements has the calls');
-keeps_secrets($statistics, 'pg_stat_statements');
-keeps_secrets($node->safe_psql('postgres', 'SELECT to_jsonb(a) FROM pg_stat_activity a'), 'pg_stat_activity');
-keeps_secrets($printed, 'what clients were told');
+keeps_secrets($statistics, 'pg_stat_statements', @forbidden);
+keeps_secrets($node->safe_psql('postgres', 'SELECT to_jsonb(a) FROM pg_stat_activity a'), 'pg_stat_activity', @forbidden);
+keeps_secrets($printed, 'what clients were told', @forbidden);
 keeps_secrets($node->safe_psql('postgres',
 		'SELECT to_jsonb(s) FROM pg_foreign_server s; SELECT to_jsonb(s) FROM pg_settings s'),
-	'what everybody can read in the catalog');
+	'what everybody can read in the catalog', @forbidden);
 
 $monitor->quit;
 $node->stop;
@@ -180,7 +180,7 @@ foreach my $kind ('log', 'csv', 'json')
 	like($log, qr/SELECT 1 \/ 0 AS not_hidden/, "the $kind log tells statements");
 	like($log, qr/the API did not accept the key.*canceling statement due to user request/s,
 		"the $kind log tells errors");
-	keeps_secrets($log, "the $kind log");
+	keeps_secrets($log, "the $kind log", @forbidden);
 }
 
 sub connects
@@ -225,7 +225,7 @@ sub interrupted
 		'the call waits');
 	is(in_session($monitor, "SELECT query FROM pg_stat_activity WHERE pid = $pid"),
 		'SELECT * FROM chpg_connect(...)', "$name: pg_stat_activity");
-	keeps_secrets(titles(), "$name: the titles of processes");
+	keeps_secrets(titles(), "$name: the titles of processes", @forbidden);
 	in_session($monitor, "SELECT $interrupt($pid)");
 	$run->finish;
 	like($told, $message, "$name: message");
@@ -272,15 +272,6 @@ sub titles
 
 	like($titles, qr/postgres: .* SELECT/, 'titles of processes can be seen');
 	return $titles;
-}
-
-sub keeps_secrets
-{
-	my ($text, $name) = @_;
-	my @found = grep { index($text, $_) >= 0 } @forbidden;
-
-	is_deeply(\@found, [], "$name: no secret");
-	return;
 }
 
 done_testing();

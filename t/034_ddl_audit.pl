@@ -96,14 +96,14 @@ my $logged = $node->safe_psql('postgres', 'SELECT * FROM ddl_log');
 is($node->safe_psql('postgres', q{SELECT DISTINCT query, activity FROM ddl_log WHERE tag ~ '^(CREATE|ALTER) (SERVER|USER MAPPING)'}),
 	'SELECT * FROM chpg_connect(...)|SELECT * FROM chpg_connect(...)',
 	'current_query() and pg_stat_activity have what chpg shows');
-keeps_secrets($logged, 'what an event trigger logs');
-keeps_secrets($printed, 'what clients were told');
-keeps_secrets($node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements'), 'pg_stat_statements');
+keeps_secrets($logged, 'what an event trigger logs', @forbidden);
+keeps_secrets($printed, 'what clients were told', @forbidden);
+keeps_secrets($node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements'), 'pg_stat_statements', @forbidden);
 $node->stop;
 my $log = slurp_file($node->logfile);
 like($log, qr/log_ddl: ddl_command_end CREATE USER MAPPING: SELECT \* FROM chpg_connect\(\.\.\.\)/,
 	'the server log has what the event trigger logs');
-keeps_secrets($log, 'the server log');
+keeps_secrets($log, 'the server log', @forbidden);
 
 # The statement succeeds, and this is what the event triggers log of it.
 sub changes
@@ -117,15 +117,6 @@ sub changes
 	$printed .= "$out\n$err\n";
 	is($node->safe_psql('postgres', "SELECT event, tag, object FROM ddl_log OFFSET $before"),
 		join("\n", @expected), "$name: event triggers fire");
-	return;
-}
-
-sub keeps_secrets
-{
-	my ($text, $name) = @_;
-	my @found = grep { index($text, $_) >= 0 } @forbidden;
-
-	is_deeply(\@found, [], "$name: no secret");
 	return;
 }
 

@@ -21,7 +21,7 @@ our @EXPORT = qw(
   $KEY_ID $KEY_SECRET $DAY $PAST_DATE
   start_emulator start_node needs_extension connect_sql
   reset_emulator fault clear_faults clear_journal journal request_count connections
-  fails_with costs unplant wait_until if_up notices
+  fails_with costs keeps_secrets unplant wait_until if_up notices
   use_new_key key_budget block_key
   open_session in_session begin_in_session await_in_session
   start_process
@@ -144,6 +144,17 @@ sub unplant
 	my $list = join ', ', map { "'$_'" } @texts;
 
 	return $node->safe_psql('postgres', "DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text IN ($list)");
+}
+
+# The text has none of the secrets.
+sub keeps_secrets
+{
+	my ($text, $name, @secrets) = @_;
+	die "$name: no secrets to look for" unless @secrets;
+	my @found = grep { index($text, $_) >= 0 } @secrets;
+
+	is_deeply(\@found, [], "$name: no secret");
+	return;
 }
 
 # The statement fails with this SQLSTATE and a message that matches; all that
