@@ -2,7 +2,7 @@
  * History: capturing what the API still has.
  */
 
-CREATE FUNCTION _chpg_history_setting(name text)
+CREATE FUNCTION @extschema@._chpg_history_setting(name text)
 RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
@@ -14,10 +14,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_setting(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_setting(text) IS
 'A setting of the history. For functions that have called _chpg_history_enter. Errors: 22023 its value cannot be used, 55000 it is missing.';
 
-CREATE FUNCTION _chpg_history_settings()
+CREATE FUNCTION @extschema@._chpg_history_settings()
 RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_hour interval,
 	keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval, reserve integer)
 LANGUAGE plpgsql VOLATILE
@@ -43,11 +43,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_settings() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_settings() IS
 'All settings of the history; metric_bucket is null where it is off. Errors: 22023 a value cannot be used, or a name is unknown, 55000 a setting is missing.';
 
 /* New partitions are made, and old ones dropped, by who owns the table. */
-CREATE FUNCTION _chpg_history_check_owner()
+CREATE FUNCTION @extschema@._chpg_history_check_owner()
 RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
@@ -62,9 +62,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may. For functions that have called _chpg_history_enter.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may. For functions that have called _chpg_history_enter.';
 
-CREATE FUNCTION _chpg_history_check_primary(command text)
+CREATE FUNCTION @extschema@._chpg_history_check_primary(command text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -80,9 +80,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_check_primary(text) IS 'Error 25006 on a standby, and in a read-only transaction. For chpg_capture and chpg_history_purge.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_primary(text) IS 'Error 25006 on a standby, and in a read-only transaction. For chpg_capture and chpg_history_purge.';
 
-CREATE FUNCTION _chpg_history_lock()
+CREATE FUNCTION @extschema@._chpg_history_lock()
 RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -96,11 +96,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_lock() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_lock() IS
 'As _chpg_history_enter, for who changes the history: waits until nobody else does. Errors: 22023 a setting cannot be used, 42501 the caller is not who owns the history.';
 
 /* The server that a capture is made by, where none is named the only one that the user may use. */
-CREATE FUNCTION _chpg_history_server(server text)
+CREATE FUNCTION @extschema@._chpg_history_server(server text)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -111,14 +111,14 @@ AS $$
 		WHERE has_server_privilege(s.oid, 'USAGE') ORDER BY s.srvname LIMIT 1))
 $$;
 
-COMMENT ON FUNCTION _chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';
+COMMENT ON FUNCTION @extschema@._chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';
 
 /*
  * Days are those of UTC, whatever the session's time zone is.  Who is gone cannot
  * be asked any more, but may be back: one answer may lack a service.  Services that
  * failed come last, and of these the windows that failed, so that they hold up nothing else.
  */
-CREATE FUNCTION chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@.chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -170,10 +170,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_due(text, text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_history_due(text, text, text) IS
 'The windows, of hours or days, of one service (id or name) or all, of one server or all, that chpg_capture is going to capture, oldest first; those of services that failed come after all others, the windows that failed last; and those that are lost, since the API has them, or the service, no longer. Sends no request. Errors: 22023 a grain, or a setting of the history, cannot be used, 42704 no such service, 55000 there is no history.';
 
-CREATE FUNCTION _chpg_rate_limit(server text)
+CREATE FUNCTION @extschema@._chpg_rate_limit(server text)
 RETURNS TABLE (requests integer, seconds double precision)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -185,14 +185,14 @@ AS $$
 	WHERE l.rate_limit <> 'unlimited'
 $$;
 
-COMMENT ON FUNCTION _chpg_rate_limit(text) IS 'How many requests a server''s key may send in how many seconds; no row if it is unlimited. Sends no request.';
+COMMENT ON FUNCTION @extschema@._chpg_rate_limit(text) IS 'How many requests a server''s key may send in how many seconds; no row if it is unlimited. Sends no request.';
 
 /*
  * Where r requests make a window, another one begins while as many are free as the
  * reserve says, so that floor((limit - reserve) / r) + 1 of them begin at once, then
  * as many after each period of the limit.
  */
-CREATE FUNCTION _chpg_history_plan(grain text, service text, server text, max_windows integer)
+CREATE FUNCTION @extschema@._chpg_history_plan(grain text, service text, server text, max_windows integer)
 RETURNS TABLE (grain_due text, windows bigint, requests bigint, seconds double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -216,10 +216,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_plan(text, text, text, integer) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_plan(text, text, text, integer) IS
 'What the windows that are due take, as chpg_history_cost says, for each grain, and for all (null) together. Sends no request. For chpg_capture.';
 
-CREATE FUNCTION chpg_history_cost()
+CREATE FUNCTION @extschema@.chpg_history_cost()
 RETURNS TABLE (grain text, windows bigint, requests bigint, seconds double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -238,10 +238,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_cost() IS
+COMMENT ON FUNCTION @extschema@.chpg_history_cost() IS
 'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at the rate limit of the server that is used where none is named, of which the setting reserve leaves some to others; what answers take themselves comes on top. Sends no request, but 1 while the history knows no service yet, to note them, if the caller owns it. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
 
-CREATE FUNCTION _chpg_capture_services(server text)
+CREATE FUNCTION @extschema@._chpg_capture_services(server text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -288,7 +288,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_services(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
 'Notes what the services of a server are now, and warns of those without an id; returns how many are new or have changed. 1 request. For chpg_capture.';
 
 /*
@@ -296,7 +296,7 @@ COMMENT ON FUNCTION _chpg_capture_services(text) IS
  * parent nor those who write to it.  It belongs to the owner of its parent, whoever
  * captures.  Bounds are written, and read again, in one form whatever the session's is.
  */
-CREATE FUNCTION _chpg_history_partition(grain text, at timestamptz)
+CREATE FUNCTION @extschema@._chpg_history_partition(grain text, at timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET timezone = 'UTC'
@@ -321,9 +321,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
+COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
 
-CREATE FUNCTION _chpg_history_prepare()
+CREATE FUNCTION @extschema@._chpg_history_prepare()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -336,13 +336,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_prepare() IS 'Makes the partitions for this month and the next one, unless they are there. For chpg_capture.';
+COMMENT ON FUNCTION @extschema@._chpg_history_prepare() IS 'Makes the partitions for this month and the next one, unless they are there. For chpg_capture.';
 
 /*
  * Patterns that have errors may have no duration, so that they come last.  All
  * arguments are given, with their types, so that no other function suits better.
  */
-CREATE FUNCTION _chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
+CREATE FUNCTION @extschema@._chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -403,10 +403,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_patterns(text, text, timestamptz, timestamptz, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_patterns(text, text, timestamptz, timestamptz, text) IS
 'Replaces the patterns of a window. 2 requests, 1 more for each further 500 patterns. For _chpg_capture_window.';
 
-CREATE FUNCTION _chpg_capture_metrics(service_id text, window_start timestamptz, window_end timestamptz, server text)
+CREATE FUNCTION @extschema@._chpg_capture_metrics(service_id text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -427,10 +427,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
 'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if metric_bucket is off. For _chpg_capture_window.';
 
-CREATE FUNCTION _chpg_failure(state text, message text, detail text, hint text, context text)
+CREATE FUNCTION @extschema@._chpg_failure(state text, message text, detail text, hint text, context text)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -438,14 +438,14 @@ BEGIN ATOMIC
 		'context', substring(context FROM '^request [^\n]+'));
 END;
 
-COMMENT ON FUNCTION _chpg_failure(text, text, text, text, text) IS 'An error that was caught, with the request that it was about, for _chpg_raise.';
+COMMENT ON FUNCTION @extschema@._chpg_failure(text, text, text, text, text) IS 'An error that was caught, with the request that it was about, for _chpg_raise.';
 
-CREATE FUNCTION _chpg_raise(state text, message text, detail text, hint text, context text)
+CREATE FUNCTION @extschema@._chpg_raise(state text, message text, detail text, hint text, context text)
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'chpg_raise';
 
-COMMENT ON FUNCTION _chpg_raise(text, text, text, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_raise(text, text, text, text, text) IS
 'Raises an error that was caught; detail, hint and context may be null. Its CONTEXT does not name the functions that it came from. For chpg_capture.';
 
 /*
@@ -453,7 +453,7 @@ COMMENT ON FUNCTION _chpg_raise(text, text, text, text, text) IS
  * or the next run would be held up by the same window.  Who had to wait for another
  * capture may find that it is done.
  */
-CREATE FUNCTION _chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
+CREATE FUNCTION @extschema@._chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
 	only_due boolean DEFAULT false, OUT failure text, OUT fatal jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -496,10 +496,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
 'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why the window failed, or what is wrong with the history (fatal), or nulls. 2 requests, and those of the metrics for an hour; 1 more for each further 500 patterns. For chpg_capture.';
 
-CREATE FUNCTION _chpg_capture_lost()
+CREATE FUNCTION @extschema@._chpg_capture_lost()
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -517,11 +517,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_lost() IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
 /* A history that cannot be used is no reason to wait: the window that follows says so. */
-CREATE FUNCTION _chpg_capture_must_wait(server text)
+CREATE FUNCTION @extschema@._chpg_capture_must_wait(server text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -536,16 +536,16 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_must_wait(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text) IS
 'Whether somebody waits for the budget of the caller''s key for the server, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
 
-CREATE PROCEDURE _chpg_check_capture()
+CREATE PROCEDURE @extschema@._chpg_check_capture()
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_check_capture';
 
-COMMENT ON PROCEDURE _chpg_check_capture() IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
+COMMENT ON PROCEDURE @extschema@._chpg_check_capture() IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
 
-CREATE FUNCTION _chpg_tell_progress(told timestamptz, done bigint, windows bigint)
+CREATE FUNCTION @extschema@._chpg_tell_progress(told timestamptz, done bigint, windows bigint)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -559,10 +559,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_tell_progress(timestamptz, bigint, bigint) IS 'Tells how much is done, unless it was told less than a minute ago; returns when it was told last. For chpg_capture.';
+COMMENT ON FUNCTION @extschema@._chpg_tell_progress(timestamptz, bigint, bigint) IS 'Tells how much is done, unless it was told less than a minute ago; returns when it was told last. For chpg_capture.';
 
 /* What is due is a list, for what reads it ends transactions meanwhile. */
-CREATE FUNCTION _chpg_capture_begin(grain text, service text, server text, max_windows integer,
+CREATE FUNCTION @extschema@._chpg_capture_begin(grain text, service text, server text, max_windows integer,
 	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT failure jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -592,10 +592,10 @@ EXCEPTION WHEN query_canceled OR OTHERS THEN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_capture_begin(text, text, text, integer) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_begin(text, text, text, integer) IS
 'Notes the services and what is lost, makes partitions, and returns what is due and what it takes; or what is wrong, of which nothing is kept. 1 request. For chpg_capture.';
 
-CREATE PROCEDURE _chpg_capture_commit()
+CREATE PROCEDURE @extschema@._chpg_capture_commit()
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -604,13 +604,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE _chpg_capture_commit() IS 'Commits, and begins a transaction in which nothing of the caller''s search_path is found. For chpg_capture.';
+COMMENT ON PROCEDURE @extschema@._chpg_capture_commit() IS 'Commits, and begins a transaction in which nothing of the caller''s search_path is found. For chpg_capture.';
 
 /*
  * A procedure that commits can have no search_path of its own, and a local one ends
  * with each transaction.  Types are looked up before the first statement runs.
  */
-CREATE PROCEDURE chpg_capture(
+CREATE PROCEDURE @extschema@.chpg_capture(
 	grain text DEFAULT NULL,
 	service text DEFAULT NULL,
 	max_windows integer DEFAULT 500,
@@ -698,17 +698,17 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE chpg_capture(text, text, integer, text) IS
+COMMENT ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) IS
 'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all; 0: none, which only notes the services and what is lost), and tells how many are left; a service of which three windows fail is left to the next run. Where the API fails for three windows in a row, the run ends, and what it did not ask for stays due. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if max_windows is negative, or a setting of the history cannot be used, 25001 inside a transaction block, 25006 on a standby, 42501 for roles that do not own the history.';
 
-REVOKE EXECUTE ON PROCEDURE chpg_capture(text, text, integer, text) FROM PUBLIC;
+REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) FROM PUBLIC;
 
 /*
  * Dropping a partition locks its parent against all readers until the transaction
  * ends.  While one of them is reading, the others would wait behind the purge: it waits
  * for a tenth of a second at a time.
  */
-CREATE FUNCTION _chpg_history_drop(place name, partitions name[])
+CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[])
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -730,9 +730,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_drop(name, name[]) IS 'Drops partitions, unless somebody keeps reading them, or their parents, for ten seconds; returns whether they were dropped. For chpg_history_purge.';
+COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS 'Drops partitions, unless somebody keeps reading them, or their parents, for ten seconds; returns whether they were dropped. For chpg_history_purge.';
 
-CREATE FUNCTION chpg_history_purge()
+CREATE FUNCTION @extschema@.chpg_history_purge()
 RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -788,7 +788,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_purge() IS
+COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
 'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds are emptied, a NOTICE names them, and the next purge drops them. Sends no request. Errors: 22023 a setting of the history cannot be used, 25006 on a standby, 42501 the caller does not own the history, 55000 there is no history.';
 
-REVOKE EXECUTE ON FUNCTION chpg_history_purge() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_purge() FROM PUBLIC;

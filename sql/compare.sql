@@ -4,7 +4,7 @@
  * Windows come from the history where it has them, else from the API.
  */
 
-CREATE FUNCTION _chpg_check_period(name text, period tstzrange)
+CREATE FUNCTION @extschema@._chpg_check_period(name text, period tstzrange)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -22,9 +22,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_check_period(text, tstzrange) IS 'Error 22004 or 22023 unless it is a window that can be asked for. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_check_period(text, tstzrange) IS 'Error 22004 or 22023 unless it is a window that can be asked for. For the functions that compare.';
 
-CREATE FUNCTION _chpg_check_periods(baseline tstzrange, period tstzrange)
+CREATE FUNCTION @extschema@._chpg_check_periods(baseline tstzrange, period tstzrange)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -40,9 +40,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_check_periods(tstzrange, tstzrange) IS 'Error 22004 or 22023 unless these are two windows, one before the other. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_check_periods(tstzrange, tstzrange) IS 'Error 22004 or 22023 unless these are two windows, one before the other. For the functions that compare.';
 
-CREATE TYPE chpg_period_pattern_row AS (
+CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 	source text,
 	service_id text,
 	query_id bigint,
@@ -73,17 +73,17 @@ CREATE TYPE chpg_period_pattern_row AS (
 	total_wal_bytes bigint
 );
 
-COMMENT ON TYPE chpg_period_pattern_row IS 'A normalized query and the sum of its executions in a period, which may join several windows.';
-COMMENT ON COLUMN chpg_period_pattern_row.source IS 'history, or api.';
-COMMENT ON COLUMN chpg_period_pattern_row.buckets IS 'Windows that were joined; 1 from the API.';
-COMMENT ON COLUMN chpg_period_pattern_row.p50_lo_us IS 'The median of all executions is not below it, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p50_hi_us IS 'The median of all executions is not above it, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p95_lo_us IS 'The 95th percentile of all executions is not below it, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p95_hi_us IS 'The 95th percentile of all executions is not above it, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p95_est_us IS 'Mean of the windows'' 95th percentiles, weighted by executions: an estimate, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p99_lo_us IS 'The 99th percentile of all executions is not below it, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p99_hi_us IS 'The 99th percentile of all executions is not above it, in microseconds.';
-COMMENT ON COLUMN chpg_period_pattern_row.p99_est_us IS 'Mean of the windows'' 99th percentiles, weighted by executions: an estimate, in microseconds.';
+COMMENT ON TYPE @extschema@.chpg_period_pattern_row IS 'A normalized query and the sum of its executions in a period, which may join several windows.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.source IS 'history, or api.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.buckets IS 'Windows that were joined; 1 from the API.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_lo_us IS 'The median of all executions is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_hi_us IS 'The median of all executions is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_lo_us IS 'The 95th percentile of all executions is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_hi_us IS 'The 95th percentile of all executions is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_est_us IS 'Mean of the windows'' 95th percentiles, weighted by executions: an estimate, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_lo_us IS 'The 99th percentile of all executions is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_hi_us IS 'The 99th percentile of all executions is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_est_us IS 'Mean of the windows'' 99th percentiles, weighted by executions: an estimate, in microseconds.';
 
 /* The other attributes mean what they do in the rows of the API. */
 DO $$
@@ -107,7 +107,7 @@ $$;
  * The services that are meant.  A name is that of who has it now, or had it last;
  * what it was before it had another one is its own, too.
  */
-CREATE FUNCTION _chpg_history_services(service text, server text)
+CREATE FUNCTION @extschema@._chpg_history_services(service text, server text)
 RETURNS TABLE (service_id text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -125,10 +125,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_services(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text) IS
 'The ids of the services of the history that have an id or a name, or all; of one server, or of all. Sends no request. For the functions that compare. Error 55000: there is no history.';
 
-CREATE FUNCTION _chpg_history_is_readable()
+CREATE FUNCTION @extschema@._chpg_history_is_readable()
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -138,13 +138,13 @@ AS $$
 			FROM unnest('{capture,pattern,pattern_key,query_text,service,setting}'::text[]) t) END)
 $$;
 
-COMMENT ON FUNCTION _chpg_history_is_readable() IS 'Whether there is a history that the caller may read. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_readable() IS 'Whether there is a history that the caller may read. For the functions that compare.';
 
 /*
  * The hours of a period that the history has.  Who may not read the history has
  * none, and asks the API.
  */
-CREATE FUNCTION _chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@._chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -163,49 +163,49 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_period_hours(tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_period_hours(tstzrange, text, text) IS
 'For each service, the hours of the period that the history has, and the greatest cut-off of those that were truncated, in microseconds; no row where the API is to be asked. Sends no request. For the functions that compare.';
 
-CREATE FUNCTION _chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@._chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM _chpg_period_hours(period, service, server));
+	SELECT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
 END;
 
-COMMENT ON FUNCTION _chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
+COMMENT ON FUNCTION @extschema@._chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
 
-CREATE FUNCTION _chpg_bounded(value numeric)
+CREATE FUNCTION @extschema@._chpg_bounded(value numeric)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 9223372036854775807), -9223372036854775807)::bigint END;
 END;
 
-COMMENT ON FUNCTION _chpg_bounded(numeric) IS 'The value as bigint, or the nearest one that is. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_bounded(numeric) IS 'The value as bigint, or the nearest one that is. For the functions that compare.';
 
-CREATE FUNCTION _chpg_bounded(value double precision)
+CREATE FUNCTION @extschema@._chpg_bounded(value double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 1e18), -1e18) END;
 END;
 
-COMMENT ON FUNCTION _chpg_bounded(double precision) IS 'The value, at most 1e18 and at least -1e18, so that sums can be made. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_bounded(double precision) IS 'The value, at most 1e18 and at least -1e18, so that sums can be made. For the functions that compare.';
 
 /* Where a counter is not told in some windows, it is taken to be there as in the others. */
-CREATE FUNCTION _chpg_extrapolated(total double precision, known numeric, of numeric)
+CREATE FUNCTION @extschema@._chpg_extrapolated(total double precision, known numeric, of numeric)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN known = of THEN total ELSE total / nullif(known, 0)::float8 * of::float8 END;
 END;
 
-COMMENT ON FUNCTION _chpg_extrapolated(double precision, numeric, numeric) IS
+COMMENT ON FUNCTION @extschema@._chpg_extrapolated(double precision, numeric, numeric) IS
 'A sum over some executions, or windows, as it would be over all; null if it is known of none. For the functions that compare.';
 
-CREATE FUNCTION _chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
-RETURNS SETOF chpg_period_pattern_row
+CREATE FUNCTION @extschema@._chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -248,25 +248,25 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
+COMMENT ON FUNCTION @extschema@._chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
 
-CREATE FUNCTION _chpg_period_of_api(period tstzrange, service text, server text)
-RETURNS SETOF chpg_period_pattern_row
+CREATE FUNCTION @extschema@._chpg_period_of_api(period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT 'api', p.service_id, p.query_id, p.query_hex, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
 		coalesce(p.app, ''), p.query_text, 1,
-		p.call_count, p.error_count, _chpg_bounded(p.total_duration_us), _chpg_bounded(p.avg_duration_us), p.max_duration_us,
+		p.call_count, p.error_count, @extschema@._chpg_bounded(p.total_duration_us), @extschema@._chpg_bounded(p.avg_duration_us), p.max_duration_us,
 		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
 		p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
-		p.total_shared_blks_hit, _chpg_bounded(p.total_cpu_time_us), p.total_wal_bytes
-	FROM chpg_slow_patterns(lower(period), upper(period), service, server => server) p;
+		p.total_shared_blks_hit, @extschema@._chpg_bounded(p.total_cpu_time_us), p.total_wal_bytes
+	FROM @extschema@.chpg_slow_patterns(lower(period), upper(period), service, server => server) p;
 END;
 
-COMMENT ON FUNCTION _chpg_period_of_api(tstzrange, text, text) IS 'The patterns of a period that the API has. As chpg_slow_patterns. For chpg_period_patterns.';
+COMMENT ON FUNCTION @extschema@._chpg_period_of_api(tstzrange, text, text) IS 'The patterns of a period that the API has. As chpg_slow_patterns. For chpg_period_patterns.';
 
-CREATE FUNCTION chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
-RETURNS SETOF chpg_period_pattern_row
+CREATE FUNCTION @extschema@.chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -280,14 +280,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_period_patterns(tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_period_patterns(tstzrange, text, text) IS
 'The patterns of a service, by id or name, or of all, in a period: from the hours of the history that are within it, or where it has none, from the API, as chpg_slow_patterns. Errors: 22004, 22023, those of chpg_slow_patterns.';
 
 /*
  * Whether the hours of a period are mostly worse, or better, than those of the baseline were.
  * A pattern's hour is one, whatever number of texts it had in it.
  */
-CREATE FUNCTION _chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@._chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint)
 LANGUAGE plpgsql VOLATILE
@@ -336,10 +336,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_worse_hours(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_worse_hours(tstzrange, tstzrange, text, text) IS
 'For each pattern with enough executions in an hour (CHPG500, calls_of_hour): hours of the period, and those of them whose 95th percentile, or mean, is above nine tenths of the baseline''s, or whose mean is below nine tenths of them. Sends no request. For chpg_compare. Error 55000: there is no history.';
 
-CREATE TYPE chpg_change_row AS (
+CREATE TYPE @extschema@.chpg_change_row AS (
 	change text,
 	service_id text,
 	query_id bigint,
@@ -365,66 +365,66 @@ CREATE TYPE chpg_change_row AS (
 	confidence text
 );
 
-COMMENT ON TYPE chpg_change_row IS 'What became of a pattern between two windows.';
-COMMENT ON COLUMN chpg_change_row.change IS 'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or unknown (nothing at all is known of the service in one of the windows).';
-COMMENT ON COLUMN chpg_change_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
-COMMENT ON COLUMN chpg_change_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
-COMMENT ON COLUMN chpg_change_row.db_name IS 'Database.';
-COMMENT ON COLUMN chpg_change_row.db_user IS 'Database user.';
-COMMENT ON COLUMN chpg_change_row.db_operation IS 'Kind of statement.';
-COMMENT ON COLUMN chpg_change_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN chpg_change_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
-COMMENT ON COLUMN chpg_change_row.baseline_calls_per_h IS 'Executions per hour of the baseline that was seen; null if there were none.';
-COMMENT ON COLUMN chpg_change_row.calls_per_h IS 'Executions per hour of the period that was seen; null if there were none.';
-COMMENT ON COLUMN chpg_change_row.baseline_avg_us IS 'Mean time of an execution in the baseline, in microseconds.';
-COMMENT ON COLUMN chpg_change_row.avg_us IS 'Mean time of an execution in the period, in microseconds.';
-COMMENT ON COLUMN chpg_change_row.baseline_p95_lo_us IS 'The baseline''s 95th percentile is not below it, in microseconds.';
-COMMENT ON COLUMN chpg_change_row.baseline_p95_hi_us IS 'The baseline''s 95th percentile is not above it, in microseconds.';
-COMMENT ON COLUMN chpg_change_row.p95_lo_us IS 'The period''s 95th percentile is not below it, in microseconds.';
-COMMENT ON COLUMN chpg_change_row.p95_hi_us IS 'The period''s 95th percentile is not above it, in microseconds.';
-COMMENT ON COLUMN chpg_change_row.baseline_time_share IS 'Share of the service''s time in the baseline, 0 to 1.';
-COMMENT ON COLUMN chpg_change_row.time_share IS 'Share of the service''s time in the period, 0 to 1.';
-COMMENT ON COLUMN chpg_change_row.excess_s IS 'Seconds lost in the period, compared with the baseline''s mean time; negative if they were won.';
-COMMENT ON COLUMN chpg_change_row.cause IS 'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) waiting, (less) computing, or mixed.';
-COMMENT ON COLUMN chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, by mean or 95th percentile, whichever says more, of all; null without a history.';
-COMMENT ON COLUMN chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, a change that may be none, or too few executions to tell).';
+COMMENT ON TYPE @extschema@.chpg_change_row IS 'What became of a pattern between two windows.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.change IS 'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or unknown (nothing at all is known of the service in one of the windows).';
+COMMENT ON COLUMN @extschema@.chpg_change_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.db_name IS 'Database.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.db_user IS 'Database user.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.db_operation IS 'Kind of statement.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.app IS 'Application name of the session.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_calls_per_h IS 'Executions per hour of the baseline that was seen; null if there were none.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.calls_per_h IS 'Executions per hour of the period that was seen; null if there were none.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_avg_us IS 'Mean time of an execution in the baseline, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.avg_us IS 'Mean time of an execution in the period, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_lo_us IS 'The baseline''s 95th percentile is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_hi_us IS 'The baseline''s 95th percentile is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.p95_lo_us IS 'The period''s 95th percentile is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.p95_hi_us IS 'The period''s 95th percentile is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_time_share IS 'Share of the service''s time in the baseline, 0 to 1.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.time_share IS 'Share of the service''s time in the period, 0 to 1.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.excess_s IS 'Seconds lost in the period, compared with the baseline''s mean time; negative if they were won.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.cause IS 'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) waiting, (less) computing, or mixed.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, by mean or 95th percentile, whichever says more, of all; null without a history.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, a change that may be none, or too few executions to tell).';
 
-CREATE FUNCTION _chpg_is_monitoring(app text)
+CREATE FUNCTION @extschema@._chpg_is_monitoring(app text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT app = 'bin/monitor';
 END;
 
-COMMENT ON FUNCTION _chpg_is_monitoring(text) IS 'Whether an application is the service''s own monitoring, which comparisons and rules leave out.';
+COMMENT ON FUNCTION @extschema@._chpg_is_monitoring(text) IS 'Whether an application is the service''s own monitoring, which comparisons and rules leave out.';
 
 /* Two windows, pattern by pattern. */
-CREATE FUNCTION _chpg_pair_patterns(before chpg_period_pattern_row[], after chpg_period_pattern_row[])
+CREATE FUNCTION @extschema@._chpg_pair_patterns(before @extschema@.chpg_period_pattern_row[], after @extschema@.chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
-	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8)
+	a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row, share_a float8, share_b float8)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH a AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM unnest(before) r WHERE r.query_id <> 0 AND NOT _chpg_is_monitoring(r.app)
+		FROM unnest(before) r WHERE r.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(r.app)
 	), b AS (
 		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
 			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS share
-		FROM unnest(after) r WHERE r.query_id <> 0 AND NOT _chpg_is_monitoring(r.app)
+		FROM unnest(after) r WHERE r.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(r.app)
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, coalesce(b.query_text, a.query_text), a.r, b.r, a.share, b.share
 	FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app);
 END;
 
-COMMENT ON FUNCTION _chpg_pair_patterns(chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, without those of no query id and of the service''s own monitoring. For chpg_compare.';
+COMMENT ON FUNCTION @extschema@._chpg_pair_patterns(@extschema@.chpg_period_pattern_row[], @extschema@.chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, without those of no query id and of the service''s own monitoring. For chpg_compare.';
 
 /*
  * More CPU than time is that of the statements around it: nothing is known of its
  * own then.
  */
-CREATE FUNCTION _chpg_per_call(p chpg_period_pattern_row)
+CREATE FUNCTION @extschema@._chpg_per_call(p @extschema@.chpg_period_pattern_row)
 RETURNS TABLE (avg_us float8, rows float8, blks float8, reads float8, hit_ratio float8, cpu_us float8)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -434,13 +434,13 @@ BEGIN ATOMIC
 	FROM (SELECT (p).total_shared_blks_read::float8 + (p).total_shared_blks_hit AS blks) b;
 END;
 
-COMMENT ON FUNCTION _chpg_per_call(chpg_period_pattern_row) IS 'The counters of a pattern for each execution: microseconds, rows, blocks, blocks read, share of blocks found in the buffer cache. For _chpg_change_cause.';
+COMMENT ON FUNCTION @extschema@._chpg_per_call(@extschema@.chpg_period_pattern_row) IS 'The counters of a pattern for each execution: microseconds, rows, blocks, blocks read, share of blocks found in the buffer cache. For _chpg_change_cause.';
 
 /*
  * From the faster to the slower one.  Rows or blocks explain a wait only if they are
  * so many that it takes no more than 10 ms, a read of a slow disk, for each.
  */
-CREATE FUNCTION _chpg_change_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
+CREATE FUNCTION @extschema@._chpg_change_cause(a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -453,28 +453,28 @@ BEGIN ATOMIC
 		WHEN y.avg_us > x.avg_us AND y.cpu_us - x.cpu_us >= 0.7 * (y.avg_us - x.avg_us) THEN 'computing'
 		ELSE 'mixed'
 	END
-	FROM _chpg_per_call(a) x, _chpg_per_call(b) y,
+	FROM @extschema@._chpg_per_call(a) x, @extschema@._chpg_per_call(b) y,
 		LATERAL (SELECT y.avg_us > x.avg_us AND (y.avg_us - y.cpu_us) - (x.avg_us - x.cpu_us) >= 0.7 * (y.avg_us - x.avg_us) AS waited) w;
 END;
 
-COMMENT ON FUNCTION _chpg_change_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
+COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_pattern_row, @extschema@.chpg_period_pattern_row) IS 'Why a pattern takes another time than it did, as far as its counters tell. For chpg_compare.';
 
-CREATE FUNCTION _chpg_improvement_cause(a chpg_period_pattern_row, b chpg_period_pattern_row)
+CREATE FUNCTION @extschema@._chpg_improvement_cause(a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE cause WHEN 'more rows' THEN 'fewer rows' WHEN 'more blocks' THEN 'fewer blocks' WHEN 'colder cache' THEN 'warmer cache'
 		WHEN 'waiting' THEN 'less waiting' WHEN 'computing' THEN 'less computing' ELSE cause END
-	FROM (SELECT _chpg_change_cause(b, a) AS cause) c;
+	FROM (SELECT @extschema@._chpg_change_cause(b, a) AS cause) c;
 END;
 
-COMMENT ON FUNCTION _chpg_improvement_cause(chpg_period_pattern_row, chpg_period_pattern_row) IS 'Why a pattern takes less time than it did, as far as its counters tell. For chpg_compare.';
+COMMENT ON FUNCTION @extschema@._chpg_improvement_cause(@extschema@.chpg_period_pattern_row, @extschema@.chpg_period_pattern_row) IS 'Why a pattern takes less time than it did, as far as its counters tell. For chpg_compare.';
 
 /* Two windows, with what is known of each, and what counts. */
-CREATE FUNCTION _chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text,
-	before chpg_period_pattern_row[], after chpg_period_pattern_row[])
+CREATE FUNCTION @extschema@._chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text,
+	before @extschema@.chpg_period_pattern_row[], after @extschema@.chpg_period_pattern_row[])
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
-	a chpg_period_pattern_row, b chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
+	a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row, share_a float8, share_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint, compared boolean, hours_a float8, hours_b float8,
 	new_certain boolean, gone_certain boolean, truncated boolean, excess_s float8, material boolean)
 LANGUAGE plpgsql VOLATILE
@@ -521,7 +521,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text, chpg_period_pattern_row[], chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, with what a judgement needs. Sends no request. For chpg_compare, which judges.';
+COMMENT ON FUNCTION @extschema@._chpg_measure_changes(tstzrange, tstzrange, text, text, @extschema@.chpg_period_pattern_row[], @extschema@.chpg_period_pattern_row[]) IS 'The patterns of two windows side by side, with what a judgement needs. Sends no request. For chpg_compare, which judges.';
 
 /*
  * Under no change, an hour of the period is above nine tenths of the baseline's
@@ -530,7 +530,7 @@ COMMENT ON FUNCTION _chpg_measure_changes(tstzrange, tstzrange, text, text, chpg
  * is much slower, or faster, counts then.  Too few executions for hours tell nothing: one long
  * one would do.  The numbers are in chpg_rule, under CHPG500.
  */
-CREATE FUNCTION _chpg_judge_change(m record, numbers jsonb)
+CREATE FUNCTION @extschema@._chpg_judge_change(m record, numbers jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -578,14 +578,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_judge_change(record, jsonb) IS 'What a row of _chpg_measure_changes means, by the numbers of _chpg_limits. For chpg_compare.';
+COMMENT ON FUNCTION @extschema@._chpg_judge_change(record, jsonb) IS 'What a row of _chpg_measure_changes means, by the numbers of _chpg_limits. For chpg_compare.';
 
-CREATE FUNCTION chpg_compare(
+CREATE FUNCTION @extschema@.chpg_compare(
 	baseline tstzrange,
 	period tstzrange,
 	service text DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_change_row
+RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -623,5 +623,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_compare(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_compare(tstzrange, tstzrange, text, text) IS
 'What became of the patterns of a service, by id or name, or of all, from the baseline to the period, what costs most first: from the hours of the history within both, or where it has none, from the API, as chpg_slow_patterns for each. Errors: 22004, 22023, those of chpg_slow_patterns.';

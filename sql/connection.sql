@@ -3,54 +3,54 @@
  * the API's address and keys.
  */
 
-CREATE FUNCTION chpg_validator(options text[], catalog oid)
+CREATE FUNCTION @extschema@.chpg_validator(options text[], catalog oid)
 RETURNS void
 LANGUAGE C STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'chpg_validator';
 
-COMMENT ON FUNCTION chpg_validator(text[], oid) IS
+COMMENT ON FUNCTION @extschema@.chpg_validator(text[], oid) IS
 'Checks the options of servers (api_url, ca_file, organization_id, proxy, rate_limit), user mappings (key_id, key_secret) and foreign tables (resource, window) of the wrapper chpg.';
 
-CREATE FUNCTION chpg_handler()
+CREATE FUNCTION @extschema@.chpg_handler()
 RETURNS fdw_handler
 LANGUAGE C STRICT
 AS 'MODULE_PATHNAME', 'chpg_handler';
 
-COMMENT ON FUNCTION chpg_handler() IS 'Reads foreign tables of the wrapper chpg.';
+COMMENT ON FUNCTION @extschema@.chpg_handler() IS 'Reads foreign tables of the wrapper chpg.';
 
-CREATE FOREIGN DATA WRAPPER chpg HANDLER chpg_handler VALIDATOR chpg_validator;
+CREATE FOREIGN DATA WRAPPER chpg HANDLER @extschema@.chpg_handler VALIDATOR @extschema@.chpg_validator;
 
 COMMENT ON FOREIGN DATA WRAPPER chpg IS
 'ClickHouse Cloud''s API. A server stands for an organization, a user mapping for a role''s API key.';
 
-CREATE TYPE chpg_connection_row AS (
+CREATE TYPE @extschema@.chpg_connection_row AS (
 	server text,
 	organization_id text,
 	organization_name text
 );
 
-COMMENT ON TYPE chpg_connection_row IS 'A connection to the API that has been set up.';
-COMMENT ON COLUMN chpg_connection_row.server IS 'Name of the server, for the argument "server" of other functions.';
-COMMENT ON COLUMN chpg_connection_row.organization_id IS 'Id of the organization that the key belongs to.';
-COMMENT ON COLUMN chpg_connection_row.organization_name IS 'Name of that organization.';
+COMMENT ON TYPE @extschema@.chpg_connection_row IS 'A connection to the API that has been set up.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.server IS 'Name of the server, for the argument "server" of other functions.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_id IS 'Id of the organization that the key belongs to.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_name IS 'Name of that organization.';
 
-CREATE FUNCTION chpg_connect(
+CREATE FUNCTION @extschema@.chpg_connect(
 	key_id text,
 	key_secret text,
 	server text DEFAULT 'chpg',
 	organization_id text DEFAULT NULL,
 	api_url text DEFAULT NULL)
-RETURNS chpg_connection_row
+RETURNS @extschema@.chpg_connection_row
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_connect';
 
-COMMENT ON FUNCTION chpg_connect(text, text, text, text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_connect(text, text, text, text, text) IS
 'Checks an API key against the API, then creates or updates the server and the caller''s user mapping that hold it. Sends 1 request. Needs USAGE on the foreign-data wrapper chpg to create the server; with USAGE on an existing server, only the mapping changes. Errors: 28000 the key is not accepted, 42501 no USAGE, 55000 the server belongs to another organization. Keeps the secret out of the log and pg_stat_activity; rotate a key by calling it again: statements that wait for the request budget take the new key, too.';
 
-CREATE FUNCTION chpg_disconnect(server text DEFAULT NULL)
+CREATE FUNCTION @extschema@.chpg_disconnect(server text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_disconnect';
 
-COMMENT ON FUNCTION chpg_disconnect(text) IS
+COMMENT ON FUNCTION @extschema@.chpg_disconnect(text) IS
 'Drops the caller''s user mapping, and with it the key, and closes the connections of this backend to the API. Sends no request. The server stays: DROP SERVER removes it.';

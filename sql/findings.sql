@@ -3,7 +3,7 @@
  * ever changed.
  */
 
-CREATE TABLE chpg_rule (
+CREATE TABLE @extschema@.chpg_rule (
 	rule_id text NOT NULL,
 	rule_name text NOT NULL,
 	parameter text NOT NULL,
@@ -12,15 +12,15 @@ CREATE TABLE chpg_rule (
 	PRIMARY KEY (rule_id, parameter)
 );
 
-COMMENT ON TABLE chpg_rule IS 'The rules of chpg_findings and their thresholds; chpg_threshold has those that are to be others.';
-COMMENT ON COLUMN chpg_rule.rule_id IS 'Number of the rule.';
-COMMENT ON COLUMN chpg_rule.rule_name IS 'Name of the rule.';
-COMMENT ON COLUMN chpg_rule.parameter IS 'Name of the threshold.';
-COMMENT ON COLUMN chpg_rule.default_value IS 'The threshold, unless chpg_threshold has another.';
-COMMENT ON COLUMN chpg_rule.description IS 'What it is, with its unit.';
-GRANT SELECT ON chpg_rule TO PUBLIC;
+COMMENT ON TABLE @extschema@.chpg_rule IS 'The rules of chpg_findings and their thresholds; chpg_threshold has those that are to be others.';
+COMMENT ON COLUMN @extschema@.chpg_rule.rule_id IS 'Number of the rule.';
+COMMENT ON COLUMN @extschema@.chpg_rule.rule_name IS 'Name of the rule.';
+COMMENT ON COLUMN @extschema@.chpg_rule.parameter IS 'Name of the threshold.';
+COMMENT ON COLUMN @extschema@.chpg_rule.default_value IS 'The threshold, unless chpg_threshold has another.';
+COMMENT ON COLUMN @extschema@.chpg_rule.description IS 'What it is, with its unit.';
+GRANT SELECT ON @extschema@.chpg_rule TO PUBLIC;
 
-INSERT INTO chpg_rule VALUES
+INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG100', 'material', 'total_s', 1, 'A pattern counts with so many seconds in all ...'),
 	('CHPG100', 'material', 'time_share', 0.01, '... and such a share of its service''s time ...'),
 	('CHPG100', 'material', 'active_executions', 0.05, '... or so many executions at a time.'),
@@ -90,21 +90,21 @@ INSERT INTO chpg_rule VALUES
 	('CHPG706', 'config_drift', 'services', 3, 'Services with the same tag Environment from which one that differs is told of.'),
 	('CHPG801', 'data_quality', 'coverage', 1, 'Hours of the period that the history has, of all, below which it is told of.');
 
-CREATE TABLE chpg_threshold (
+CREATE TABLE @extschema@.chpg_threshold (
 	rule_id text NOT NULL,
 	parameter text NOT NULL,
 	value double precision NOT NULL,
 	PRIMARY KEY (rule_id, parameter),
-	FOREIGN KEY (rule_id, parameter) REFERENCES chpg_rule
+	FOREIGN KEY (rule_id, parameter) REFERENCES @extschema@.chpg_rule
 );
 
-COMMENT ON TABLE chpg_threshold IS 'Thresholds of rules that are to be others than those of chpg_rule.';
-COMMENT ON COLUMN chpg_threshold.rule_id IS 'Number of the rule.';
-COMMENT ON COLUMN chpg_threshold.parameter IS 'Name of the threshold.';
-COMMENT ON COLUMN chpg_threshold.value IS 'The threshold.';
-GRANT SELECT ON chpg_threshold TO PUBLIC;
+COMMENT ON TABLE @extschema@.chpg_threshold IS 'Thresholds of rules that are to be others than those of chpg_rule.';
+COMMENT ON COLUMN @extschema@.chpg_threshold.rule_id IS 'Number of the rule.';
+COMMENT ON COLUMN @extschema@.chpg_threshold.parameter IS 'Name of the threshold.';
+COMMENT ON COLUMN @extschema@.chpg_threshold.value IS 'The threshold.';
+GRANT SELECT ON @extschema@.chpg_threshold TO PUBLIC;
 
-CREATE TABLE chpg_finding_mute (
+CREATE TABLE @extschema@.chpg_finding_mute (
 	cache_key text PRIMARY KEY,
 	reason text NOT NULL CHECK (reason IN ('false_positive', 'accepted_risk', 'wont_fix')),
 	note text,
@@ -113,19 +113,19 @@ CREATE TABLE chpg_finding_mute (
 	muted_until timestamptz NOT NULL DEFAULT 'infinity'
 );
 
-COMMENT ON TABLE chpg_finding_mute IS 'Findings that nobody wants to see: see chpg_mute.';
-COMMENT ON COLUMN chpg_finding_mute.cache_key IS 'Which finding.';
-COMMENT ON COLUMN chpg_finding_mute.reason IS 'false_positive, accepted_risk or wont_fix.';
-COMMENT ON COLUMN chpg_finding_mute.note IS 'Why, in words.';
-COMMENT ON COLUMN chpg_finding_mute.muted_by IS 'Who muted it.';
-COMMENT ON COLUMN chpg_finding_mute.muted_at IS 'When.';
-COMMENT ON COLUMN chpg_finding_mute.muted_until IS 'Until when.';
+COMMENT ON TABLE @extschema@.chpg_finding_mute IS 'Findings that nobody wants to see: see chpg_mute.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.cache_key IS 'Which finding.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.reason IS 'false_positive, accepted_risk or wont_fix.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.note IS 'Why, in words.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_by IS 'Who muted it.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_at IS 'When.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_until IS 'Until when.';
 
-SELECT pg_catalog.pg_extension_config_dump('chpg_threshold', '');
-SELECT pg_catalog.pg_extension_config_dump('chpg_finding_mute', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_threshold', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_finding_mute', '');
 
 /* Who may execute these need no rights on the table. */
-CREATE FUNCTION chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
+CREATE FUNCTION @extschema@.chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -153,10 +153,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_mute(text, text, text, timestamptz) IS
+COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz) IS
 'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Errors: 22004, 22023 another reason, what is no cache_key, or a time that is over.';
 
-CREATE FUNCTION chpg_unmute(cache_key text)
+CREATE FUNCTION @extschema@.chpg_unmute(cache_key text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -170,54 +170,54 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. Error 22004.';
+COMMENT ON FUNCTION @extschema@.chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. Error 22004.';
 
-REVOKE EXECUTE ON FUNCTION chpg_mute(text, text, text, timestamptz), chpg_unmute(text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz), @extschema@.chpg_unmute(text) FROM PUBLIC;
 
 /* Mutes name databases and users; who sees a finding may know whether it is muted. */
-CREATE FUNCTION _chpg_is_muted(cache_key text)
+CREATE FUNCTION @extschema@._chpg_is_muted(cache_key text)
 RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM chpg_finding_mute m WHERE m.cache_key = _chpg_is_muted.cache_key AND m.muted_until > now());
+	SELECT EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = _chpg_is_muted.cache_key AND m.muted_until > now());
 END;
 
-COMMENT ON FUNCTION _chpg_is_muted(text) IS 'Whether a finding is muted now. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_is_muted(text) IS 'Whether a finding is muted now. For chpg_findings.';
 
-CREATE FUNCTION _chpg_limit(rule_id text, parameter text)
+CREATE FUNCTION @extschema@._chpg_limit(rule_id text, parameter text)
 RETURNS double precision
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT coalesce(t.value, r.default_value)
-	FROM chpg_rule r
-	LEFT JOIN chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter
+	FROM @extschema@.chpg_rule r
+	LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter
 	WHERE r.rule_id = 'CHPG' || _chpg_limit.rule_id AND r.parameter = _chpg_limit.parameter;
 END;
 
-COMMENT ON FUNCTION _chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
+COMMENT ON FUNCTION @extschema@._chpg_limit(text, text) IS 'A threshold: that of chpg_threshold, or of chpg_rule. For the rules.';
 
-CREATE FUNCTION _chpg_limits()
+CREATE FUNCTION @extschema@._chpg_limits()
 RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT jsonb_object_agg(substr(r.rule_id, 5) || '.' || r.parameter, coalesce(t.value, r.default_value))
-	FROM chpg_rule r
-	LEFT JOIN chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter;
+	FROM @extschema@.chpg_rule r
+	LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter;
 END;
 
-COMMENT ON FUNCTION _chpg_limits() IS 'All thresholds, by rule and parameter, such as 501.error_time_share. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_limits() IS 'All thresholds, by rule and parameter, such as 501.error_time_share. For the functions that compare.';
 
-CREATE FUNCTION _chpg_finding_key(VARIADIC parts text[])
+CREATE FUNCTION @extschema@._chpg_finding_key(VARIADIC parts text[])
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT to_jsonb(parts)::text;
 END;
 
-COMMENT ON FUNCTION _chpg_finding_key(text[]) IS 'What names a finding, of parts that may have any character. For the rules.';
+COMMENT ON FUNCTION @extschema@._chpg_finding_key(text[]) IS 'What names a finding, of parts that may have any character. For the rules.';
 
-CREATE TYPE chpg_finding_row AS (
+CREATE TYPE @extschema@.chpg_finding_row AS (
 	rule_id text,
 	level text,
 	title text,
@@ -233,49 +233,49 @@ CREATE TYPE chpg_finding_row AS (
 	muted boolean
 );
 
-COMMENT ON TYPE chpg_finding_row IS 'Something that is wrong, or that a rule could not judge.';
-COMMENT ON COLUMN chpg_finding_row.rule_id IS 'Number of the rule: see chpg_rule.';
-COMMENT ON COLUMN chpg_finding_row.level IS 'ERROR, WARN, INFO, or SKIPPED where the rule could not judge.';
-COMMENT ON COLUMN chpg_finding_row.title IS 'What it is.';
-COMMENT ON COLUMN chpg_finding_row.service_id IS 'Id of the service; null where it concerns several.';
-COMMENT ON COLUMN chpg_finding_row.symptom IS 'What was seen.';
-COMMENT ON COLUMN chpg_finding_row.evidence IS 'The counters that decide, and which pattern, database, user or application it is.';
-COMMENT ON COLUMN chpg_finding_row.explanation IS 'What it means, with what the data cannot rule out.';
-COMMENT ON COLUMN chpg_finding_row.action IS 'What to do about it. Nothing is ever done by chpg.';
-COMMENT ON COLUMN chpg_finding_row.impact_us IS 'Time that it concerns, in microseconds; null where it is none.';
-COMMENT ON COLUMN chpg_finding_row.confidence IS 'high, medium or low.';
-COMMENT ON COLUMN chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
-COMMENT ON COLUMN chpg_finding_row.cache_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
-COMMENT ON COLUMN chpg_finding_row.muted IS 'Whether it is muted.';
+COMMENT ON TYPE @extschema@.chpg_finding_row IS 'Something that is wrong, or that a rule could not judge.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.rule_id IS 'Number of the rule: see chpg_rule.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.level IS 'ERROR, WARN, INFO, or SKIPPED where the rule could not judge.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.title IS 'What it is.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.service_id IS 'Id of the service; null where it concerns several.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.symptom IS 'What was seen.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.evidence IS 'The counters that decide, and which pattern, database, user or application it is.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.explanation IS 'What it means, with what the data cannot rule out.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.action IS 'What to do about it. Nothing is ever done by chpg.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.impact_us IS 'Time that it concerns, in microseconds; null where it is none.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.confidence IS 'high, medium or low.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.cache_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 
-CREATE FUNCTION _chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
 		NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
-	FROM chpg_rule r WHERE r.rule_id = ANY (rule_ids);
+	FROM @extschema@.chpg_rule r WHERE r.rule_id = ANY (rule_ids);
 END;
 
-COMMENT ON FUNCTION _chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
 
-CREATE FUNCTION _chpg_skip_patterns(why text, service_id text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_skip_patterns(why text, service_id text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT k.*
-	FROM _chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}', why, service_id) k;
+	FROM @extschema@._chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}', why, service_id) k;
 END;
 
-COMMENT ON FUNCTION _chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
 
 /*
  * What rules over patterns look at, read once.  Without a history, a service that
  * does not answer is no reason to say nothing of the others: who told no pattern is
  * asked alone, which asks nothing anew unless it failed.
  */
-CREATE FUNCTION _chpg_read_patterns(period tstzrange, service text, server text,
-	OUT patterns chpg_period_pattern_row[], OUT skipped chpg_finding_row[])
+CREATE FUNCTION @extschema@._chpg_read_patterns(period tstzrange, service text, server text,
+	OUT patterns @extschema@.chpg_period_pattern_row[], OUT skipped @extschema@.chpg_finding_row[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.on_service_error = 'warning'
@@ -300,11 +300,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_read_patterns(tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_read_patterns(tstzrange, text, text) IS
 'The patterns of a period, as chpg_period_patterns, and for services of a fleet that do not tell theirs, SKIPPED of the rules over them. For chpg_findings.';
 
 /* Patterns with what rules look at; those that do not count are left out. */
-CREATE FUNCTION _chpg_pattern_facts(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
+CREATE FUNCTION @extschema@._chpg_pattern_facts(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text, server text)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	calls float8, total_us float8, avg_us float8, hours float8, time_share float8,
 	rows_per_call float8, blks_per_call float8, blks_per_row float8, cpu_ratio float8,
@@ -317,8 +317,8 @@ BEGIN ATOMIC
 			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_share,
 			p.total_shared_blks_read + p.total_shared_blks_hit::float8 AS blks
 		FROM unnest(patterns) p
-		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
-		WHERE p.query_id <> 0 AND p.call_count > 0 AND NOT _chpg_is_monitoring(p.app)
+		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
+		WHERE p.query_id <> 0 AND p.call_count > 0 AND NOT @extschema@._chpg_is_monitoring(p.app)
 		WINDOW w AS (PARTITION BY p.service_id)
 	)
 	SELECT service_id, query_id, db_name, db_user, db_operation, app, call_count, total_duration_us,
@@ -327,38 +327,38 @@ BEGIN ATOMIC
 		CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M', query_text,
-		_chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
+		@extschema@._chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
 	FROM counted
-	WHERE total_duration_us >= 1e6 * _chpg_limit('100', 'total_s')
-		AND (time_share >= _chpg_limit('100', 'time_share')
-			OR total_duration_us / 3.6e9 / hours >= _chpg_limit('100', 'active_executions'));
+	WHERE total_duration_us >= 1e6 * @extschema@._chpg_limit('100', 'total_s')
+		AND (time_share >= @extschema@._chpg_limit('100', 'time_share')
+			OR total_duration_us / 3.6e9 / hours >= @extschema@._chpg_limit('100', 'active_executions'));
 END;
 
-COMMENT ON FUNCTION _chpg_pattern_facts(chpg_period_pattern_row[], tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_pattern_facts(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
 'Those patterns of a period that take a noteworthy part of the time, with ratios; blocks for each row count an execution without rows as one. Sends no request. For chpg_findings.';
 
 /* Each rule that holds for a pattern. */
-CREATE FUNCTION _chpg_find_patterns(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_patterns(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH facts AS MATERIALIZED (
-		SELECT * FROM _chpg_pattern_facts(patterns, period, service, server)
+		SELECT * FROM @extschema@._chpg_pattern_facts(patterns, period, service, server)
 	), found AS (
 		SELECT f.*, r.*
 		FROM facts f
 		CROSS JOIN LATERAL (VALUES
 			('CHPG601', 'wait_bound', 'Long executions that wait',
-				CASE WHEN avg_us >= _chpg_limit('601', 'avg_us') AND cpu_ratio <= _chpg_limit('601', 'cpu_ratio')
-						AND blks_per_call < _chpg_limit('601', 'blks_per_call') AND calls >= _chpg_limit('601', 'calls')
-					THEN CASE WHEN time_share >= _chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
+				CASE WHEN avg_us >= @extschema@._chpg_limit('601', 'avg_us') AND cpu_ratio <= @extschema@._chpg_limit('601', 'cpu_ratio')
+						AND blks_per_call < @extschema@._chpg_limit('601', 'blks_per_call') AND calls >= @extschema@._chpg_limit('601', 'calls')
+					THEN CASE WHEN time_share >= @extschema@._chpg_limit('601', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks', round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
 				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. The counters do not tell which.',
 				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
 			('CHPG201', 'slow_write', 'Slow writes',
-				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= _chpg_limit('201', 'calls')
-						AND avg_us >= _chpg_limit('201', 'avg_us') AND time_share >= _chpg_limit('201', 'time_share')
-					THEN CASE WHEN avg_us >= _chpg_limit('201', 'error_avg_us') AND time_share >= _chpg_limit('201', 'error_time_share')
+				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= @extschema@._chpg_limit('201', 'calls')
+						AND avg_us >= @extschema@._chpg_limit('201', 'avg_us') AND time_share >= @extschema@._chpg_limit('201', 'time_share')
+					THEN CASE WHEN avg_us >= @extschema@._chpg_limit('201', 'error_avg_us') AND time_share >= @extschema@._chpg_limit('201', 'error_time_share')
 						THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms, %s rows and %s kB of WAL for each execution', round(avg_us::numeric / 1000, 1), round(rows_per_call), round(wal_bytes / calls / 1024)),
 				CASE WHEN rows_per_call >= 1000 THEN 'Each execution writes many rows.'
@@ -366,12 +366,12 @@ BEGIN ATOMIC
 				CASE WHEN rows_per_call >= 1000 THEN 'Write in parts that commit by themselves.'
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS, WAL) shows triggers and WAL; count the table''s indexes.' END, 'medium'),
 			('CHPG101', 'full_scan', 'Reads far more blocks than it returns rows',
-				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= _chpg_limit('101', 'calls') AND coalesce(rows_per_call, 0) < _chpg_limit('101', 'rows_per_call')
-						AND blks_per_row >= _chpg_limit('101', 'blks_per_row') AND blks_per_call >= _chpg_limit('101', 'blks_per_call')
+				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE') AND calls >= @extschema@._chpg_limit('101', 'calls') AND coalesce(rows_per_call, 0) < @extschema@._chpg_limit('101', 'rows_per_call')
+						AND blks_per_row >= @extschema@._chpg_limit('101', 'blks_per_row') AND blks_per_call >= @extschema@._chpg_limit('101', 'blks_per_call')
 					THEN CASE WHEN aggregates THEN 'INFO'
-						WHEN blks_per_row >= _chpg_limit('101', 'error_blks_per_row') AND blks_per_call >= _chpg_limit('101', 'error_blks_per_call')
-							AND time_share >= _chpg_limit('101', 'error_time_share') THEN 'ERROR'
-						WHEN blks_per_row >= _chpg_limit('101', 'warn_blks_per_row') AND blks_per_call >= _chpg_limit('101', 'warn_blks_per_call') THEN 'WARN'
+						WHEN blks_per_row >= @extschema@._chpg_limit('101', 'error_blks_per_row') AND blks_per_call >= @extschema@._chpg_limit('101', 'error_blks_per_call')
+							AND time_share >= @extschema@._chpg_limit('101', 'error_time_share') THEN 'ERROR'
+						WHEN blks_per_row >= @extschema@._chpg_limit('101', 'warn_blks_per_row') AND blks_per_call >= @extschema@._chpg_limit('101', 'warn_blks_per_call') THEN 'WARN'
 						ELSE 'INFO' END END,
 				format('%s blocks for each row, %s (%s MB) for each execution', round(blks_per_row), round(blks_per_call), round(blks_per_call / 128)),
 				CASE WHEN aggregates THEN 'An aggregate has to read what it sums up.'
@@ -380,22 +380,22 @@ BEGIN ATOMIC
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS); then CREATE INDEX CONCURRENTLY on what it filters by, or ANALYZE.' END,
 				CASE WHEN aggregates OR rows_per_call IS NULL THEN 'low' ELSE 'medium' END),
 			('CHPG102', 'hot_loop', 'Very many short executions',
-				CASE WHEN avg_us <= _chpg_limit('102', 'avg_us') AND calls >= _chpg_limit('102', 'calls_per_h') * greatest(hours, 0.25)
-						AND calls / hours / 3600 >= _chpg_limit('102', 'calls_per_s') AND time_share >= _chpg_limit('102', 'time_share')
-						AND blks_per_call <= _chpg_limit('102', 'blks_per_call')
-					THEN CASE WHEN time_share >= _chpg_limit('102', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
+				CASE WHEN avg_us <= @extschema@._chpg_limit('102', 'avg_us') AND calls >= @extschema@._chpg_limit('102', 'calls_per_h') * greatest(hours, 0.25)
+						AND calls / hours / 3600 >= @extschema@._chpg_limit('102', 'calls_per_s') AND time_share >= @extschema@._chpg_limit('102', 'time_share')
+						AND blks_per_call <= @extschema@._chpg_limit('102', 'blks_per_call')
+					THEN CASE WHEN time_share >= @extschema@._chpg_limit('102', 'error_time_share') THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s executions per second of %s ms', round((calls / hours / 3600)::numeric, 1), round(avg_us::numeric / 1000, 3)),
 				'An application asks row by row (N+1), or polls. An index does not help. Fast statements may be sampled, so that there are more.',
 				'Find the loop by application and text; ask for many at once, = ANY($1), or keep what it asks for.',
 				CASE WHEN rows_per_call <= 2 THEN 'high' ELSE 'medium' END),
 			('CHPG202', 'wal_hog', 'Writes most of the WAL',
-				CASE WHEN wal_share >= _chpg_limit('202', 'wal_share') AND wal_bytes >= hours * _chpg_limit('202', 'wal_bytes_per_h') THEN 'WARN' END,
+				CASE WHEN wal_share >= @extschema@._chpg_limit('202', 'wal_share') AND wal_bytes >= hours * @extschema@._chpg_limit('202', 'wal_bytes_per_h') THEN 'WARN' END,
 				format('%s %% of the WAL, %s MB per hour', round(wal_share::numeric * 100), round(wal_bytes / hours / 1048576)),
 				'WAL delays replicas and fills storage. Full-page images, unused indexes or updates that are not HOT may be the cause.',
 				'Write in batches; drop indexes that nobody uses; a lower fillfactor lets updates be HOT.', 'high'),
 			('CHPG607', 'huge_result', 'Very many rows for each execution',
-				CASE WHEN db_operation = 'SELECT' AND rows_per_call >= _chpg_limit('607', 'rows_per_call')
-					THEN CASE WHEN rows_per_call >= _chpg_limit('607', 'warn_rows_per_call') THEN 'WARN' ELSE 'INFO' END END,
+				CASE WHEN db_operation = 'SELECT' AND rows_per_call >= @extschema@._chpg_limit('607', 'rows_per_call')
+					THEN CASE WHEN rows_per_call >= @extschema@._chpg_limit('607', 'warn_rows_per_call') THEN 'WARN' ELSE 'INFO' END END,
 				format('%s rows for each execution', round(rows_per_call)),
 				'An export, or an application that reads more than it shows.',
 				'Read in pages or by a cursor, or aggregate in SQL.', 'high')
@@ -403,7 +403,7 @@ BEGIN ATOMIC
 		WHERE r.level IS NOT NULL
 	)
 	SELECT rule_id, level, title, service_id, symptom,
-		jsonb_build_object('query_id', query_id::text, 'query_hex', chpg_query_hex(query_id), 'query_text', query_text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
+		jsonb_build_object('query_id', query_id::text, 'query_hex', @extschema@.chpg_query_hex(query_id), 'query_text', query_text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
 			'calls', calls, 'avg_us', round(avg_us::numeric, 1), 'time_share', round(time_share::numeric, 4),
 			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
 			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3), 'wal_share', round(wal_share::numeric, 4)),
@@ -411,11 +411,11 @@ BEGIN ATOMIC
 	FROM found;
 END;
 
-COMMENT ON FUNCTION _chpg_find_patterns(chpg_period_pattern_row[], tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_patterns(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
 'Findings of single patterns: wait bound, slow write, full scan, hot loop, WAL hog, huge result. Sends no request. For chpg_findings.';
 
-CREATE FUNCTION _chpg_find_uncounted(patterns chpg_period_pattern_row[])
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_uncounted(patterns @extschema@.chpg_period_pattern_row[])
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT k.*
@@ -425,7 +425,7 @@ BEGIN ATOMIC
 			SELECT p.service_id, count(p.call_count) AS calls, count(p.total_duration_us) AS times, count(p.error_count) AS errors,
 				count(p.total_rows) AS rows, count(p.total_shared_blks_read::float8 + p.total_shared_blks_hit) AS blks,
 				count(p.total_cpu_time_us) AS cpu, count(p.total_wal_bytes) AS wal
-			FROM unnest(patterns) p WHERE p.query_id <> 0 AND NOT _chpg_is_monitoring(p.app) GROUP BY 1
+			FROM unnest(patterns) p WHERE p.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(p.app) GROUP BY 1
 		) s
 		CROSS JOIN LATERAL (VALUES
 			('executions', calls, '{CHPG101,CHPG102,CHPG201,CHPG202,CHPG401,CHPG601,CHPG607}'::text[]),
@@ -439,61 +439,61 @@ BEGIN ATOMIC
 		WHERE c.known = 0
 		GROUP BY 1, 2
 	) u
-	CROSS JOIN LATERAL _chpg_skipped(ARRAY[u.rule_id], format('No pattern tells its %s', u.counters), u.service_id) k;
+	CROSS JOIN LATERAL @extschema@._chpg_skipped(ARRAY[u.rule_id], format('No pattern tells its %s', u.counters), u.service_id) k;
 END;
 
-COMMENT ON FUNCTION _chpg_find_uncounted(chpg_period_pattern_row[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_uncounted(@extschema@.chpg_period_pattern_row[]) IS
 'SKIPPED of the rules that look at a counter, for services of which no pattern has it. Sends no request. For chpg_findings.';
 
 /*
  * Errors cannot be told from statements: they are recorded apart.  A truncated
  * window has all of them, but not all executions.
  */
-CREATE FUNCTION _chpg_find_errors(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_errors(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'CHPG401', CASE WHEN ratio >= _chpg_limit('401', 'error_error_ratio') AND NOT truncated THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG401', CASE WHEN ratio >= @extschema@._chpg_limit('401', 'error_error_ratio') AND NOT truncated THEN 'ERROR' ELSE 'WARN' END,
 		'Many errors', service_id, format(CASE WHEN truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%' ELSE '%s errors, %s %% of %s executions' END, errors, round(ratio::numeric * 100, 2), calls + errors),
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', CASE WHEN NOT truncated THEN round(ratio::numeric, 5) END),
 		CASE WHEN truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
 			|| 'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[], 'CHPG401:' || _chpg_finding_key(service_id, db_name, db_user, app), false
+		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[], 'CHPG401:' || @extschema@._chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM (
 		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
 		FROM unnest(patterns) p
-		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
-		WHERE NOT _chpg_is_monitoring(app)
+		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
+		WHERE NOT @extschema@._chpg_is_monitoring(app)
 		GROUP BY 1, 2, 3, 4
 	) e
-	WHERE errors >= _chpg_limit('401', 'errors') AND ratio >= _chpg_limit('401', 'error_ratio');
+	WHERE errors >= @extschema@._chpg_limit('401', 'errors') AND ratio >= @extschema@._chpg_limit('401', 'error_ratio');
 END;
 
-COMMENT ON FUNCTION _chpg_find_errors(chpg_period_pattern_row[], tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_errors(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
 'Findings of errors, for each database, user and application. Sends no request. For chpg_findings.';
 
 /* Two shares, compared by the standard deviation of their difference, where all executions are known. */
-CREATE FUNCTION _chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH hours AS MATERIALIZED (
 		SELECT service_id, a.cutoff_us IS NOT NULL OR b.cutoff_us IS NOT NULL AS truncated
-		FROM _chpg_period_hours(baseline, service, server) a
-		JOIN _chpg_period_hours(period, service, server) b USING (service_id)
+		FROM @extschema@._chpg_period_hours(baseline, service, server) a
+		JOIN @extschema@._chpg_period_hours(period, service, server) b USING (service_id)
 	), sums AS (
 		SELECT p.service_id, p.db_name, p.db_user, p.app,
 			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a, coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
 			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
 			coalesce(sum(p.call_count) FILTER (WHERE NOT p.before AND p.query_id <> 0), 0)::float8 AS n_b
 		FROM (
-			SELECT a.*, true AS before FROM chpg_period_patterns(baseline, service, server) a
-			UNION ALL SELECT b.*, false FROM chpg_period_patterns(period, service, server) b
+			SELECT a.*, true AS before FROM @extschema@.chpg_period_patterns(baseline, service, server) a
+			UNION ALL SELECT b.*, false FROM @extschema@.chpg_period_patterns(period, service, server) b
 		) p
-		WHERE NOT _chpg_is_monitoring(p.app) AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
+		WHERE NOT @extschema@._chpg_is_monitoring(p.app) AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -502,32 +502,32 @@ BEGIN ATOMIC
 	), scores AS (
 		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
 	)
-	SELECT 'CHPG402', CASE WHEN r_b >= _chpg_limit('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG402', CASE WHEN r_b >= @extschema@._chpg_limit('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'More errors than before', service_id,
 		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', e_b, 'baseline_errors', e_a, 'z', round(z::numeric, 1)),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', NULL::text[], 'CHPG402:' || _chpg_finding_key(service_id, db_name, db_user, app), false
+		NULL::float8, 'high', NULL::text[], 'CHPG402:' || @extschema@._chpg_finding_key(service_id, db_name, db_user, app), false
 	FROM scores
-	WHERE e_b >= _chpg_limit('402', 'errors') AND z >= _chpg_limit('402', 'z') AND r_b >= _chpg_limit('402', 'factor') * r_a
+	WHERE e_b >= @extschema@._chpg_limit('402', 'errors') AND z >= @extschema@._chpg_limit('402', 'z') AND r_b >= @extschema@._chpg_limit('402', 'factor') * r_a
 	UNION ALL
 	SELECT k.*
-	FROM hours h, _chpg_skipped('{CHPG402}', 'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.', h.service_id) k
+	FROM hours h, @extschema@._chpg_skipped('{CHPG402}', 'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.', h.service_id) k
 	WHERE h.truncated;
 END;
 
-COMMENT ON FUNCTION _chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
 'Findings of errors that are more than in the baseline; SKIPPED where windows were truncated. As chpg_period_patterns. For chpg_findings.';
 
-CREATE FUNCTION _chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 SET client_min_messages = warning
 BEGIN ATOMIC
 	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
 		CASE WHEN c.change = 'regressed' AND c.excess_s * c.avg_us * c.calls_per_h > 0
-				AND c.excess_s / nullif(c.calls_per_h * hours * c.avg_us / 1e6 / nullif(c.time_share, 0), 0) >= _chpg_limit('501', 'error_time_share')
+				AND c.excess_s / nullif(c.calls_per_h * hours * c.avg_us / 1e6 / nullif(c.time_share, 0), 0) >= @extschema@._chpg_limit('501', 'error_time_share')
 			THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN c.change = 'regressed' THEN 'Slower than before' ELSE 'New, and heavy' END, c.service_id,
 		CASE WHEN c.change = 'regressed'
@@ -553,20 +553,20 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
 		c.confidence, NULL::text[],
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
-			|| ':' || _chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
-	FROM chpg_compare(baseline, period, service, server) c
-	JOIN _chpg_period_hours(period, service, server) h USING (service_id)
+			|| ':' || @extschema@._chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
+	FROM @extschema@.chpg_compare(baseline, period, service, server) c
+	JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
 	WHERE c.change IN ('regressed', 'new', 'new?');
 END;
 
-COMMENT ON FUNCTION _chpg_find_changes(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_changes(tstzrange, tstzrange, text, text) IS
 'Findings of patterns that got slower, or are new. As chpg_compare. For chpg_findings.';
 
-CREATE FUNCTION _chpg_find_cache(patterns chpg_period_pattern_row[], period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_cache(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'CHPG301', CASE WHEN ratio < _chpg_limit('301', 'error_hit_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG301', CASE WHEN ratio < @extschema@._chpg_limit('301', 'error_hit_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'The buffer cache is too small for what is read', service_id,
 		format('%s %% of blocks are found in the buffer cache, of %s per hour', round(ratio::numeric * 100, 1), round(blks / hours)),
 		jsonb_build_object('hit_ratio', round(ratio::numeric, 4), 'blks_per_h', round(blks / hours), 'readers', readers),
@@ -579,71 +579,71 @@ BEGIN ATOMIC
 			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
 			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
 		FROM unnest(patterns) p
-		LEFT JOIN _chpg_period_hours(period, service, server) h USING (service_id)
+		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
 		GROUP BY 1
 	) s
-	WHERE ratio < _chpg_limit('301', 'hit_ratio') AND blks >= hours * _chpg_limit('301', 'blks_per_h');
+	WHERE ratio < @extschema@._chpg_limit('301', 'hit_ratio') AND blks >= hours * @extschema@._chpg_limit('301', 'blks_per_h');
 END;
 
-COMMENT ON FUNCTION _chpg_find_cache(chpg_period_pattern_row[], tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. Sends no request. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_find_cache(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS 'Findings of services whose buffer cache does not hold what they read. Sends no request. For chpg_findings.';
 
-CREATE FUNCTION _chpg_find_unknown(server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_unknown(server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT k.*
-	FROM chpg_services(server) s,
-		_chpg_skip_patterns('The history does not know the service yet; the API is asked for one that is named.', s.id) k
+	FROM @extschema@.chpg_services(server) s,
+		@extschema@._chpg_skip_patterns('The history does not know the service yet; the API is asked for one that is named.', s.id) k
 	WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
-		AND NOT EXISTS (SELECT FROM _chpg_history_services(NULL, server) h WHERE h.service_id = s.id);
+		AND NOT EXISTS (SELECT FROM @extschema@._chpg_history_services(NULL, server) h WHERE h.service_id = s.id);
 END;
 
-COMMENT ON FUNCTION _chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
+COMMENT ON FUNCTION @extschema@._chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
 
 /* As services are now, not in a period. */
-CREATE FUNCTION _chpg_find_storage(service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_storage(service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
-		SELECT h.* FROM chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
+		SELECT h.* FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
 	)
-	SELECT 'CHPG701', CASE WHEN storage_used_percent >= _chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG701', CASE WHEN storage_used_percent >= @extschema@._chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
 		'Storage fills up', service_id, format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
 		jsonb_build_object('storage_used_percent', storage_used_percent, 'storage_limit_bytes', storage_limit_bytes),
 		'Data, WAL that a replica or a slot holds back, or temporary files.',
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
-	FROM health WHERE storage_used_percent >= _chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
+	FROM health WHERE storage_used_percent >= @extschema@._chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
 	UNION ALL
-	SELECT k.* FROM health h, _chpg_skipped('{CHPG701}', 'The metrics do not tell how much is in use', h.service_id) k
+	SELECT k.* FROM health h, @extschema@._chpg_skipped('{CHPG701}', 'The metrics do not tell how much is in use', h.service_id) k
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
 	SELECT k.*
 	FROM (SELECT WHERE service IS NULL OR NOT EXISTS (SELECT FROM health)) unknown,
-		chpg_services(server) s,
-		_chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
+		@extschema@.chpg_services(server) s,
+		@extschema@._chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
 	WHERE (service IS NULL OR service IN (s.id, s.name)) AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
-COMMENT ON FUNCTION _chpg_find_storage(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_storage(text, text) IS
 'Findings of storage, as it is now; for services that have no metrics, SKIPPED of connections, too. 1 request for the metrics, 1 for the list unless they tell of the service that is given. For chpg_findings.';
 
 /* A service whose settings cannot be had is no reason to say nothing of the others. */
-CREATE FUNCTION _chpg_find_connections(service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_connections(service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 SET chpg.on_service_error = 'warning'
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
 		SELECT h.*, coalesce(h.active_connections + h.idle_connections, h.active_connections, h.idle_connections) AS used
-		FROM chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
+		FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
 	), configured AS MATERIALIZED (
 		SELECT c.service_id, c.value::float8 AS max_connections
-		FROM chpg_config(service, server) c
+		FROM @extschema@.chpg_config(service, server) c
 		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
 	)
-	SELECT 'CHPG703', CASE WHEN used >= _chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG703', CASE WHEN used >= @extschema@._chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
 		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
 		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
 		'Applications hold more connections than they use, or lack a pooler.',
@@ -651,31 +651,31 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
 	FROM health
 	JOIN configured USING (service_id)
-	WHERE used >= _chpg_limit('703', 'ratio') * max_connections
+	WHERE used >= @extschema@._chpg_limit('703', 'ratio') * max_connections
 	UNION ALL
 	SELECT k.*
 	FROM health h
 	LEFT JOIN configured c USING (service_id)
-	CROSS JOIN LATERAL _chpg_skipped('{CHPG703}', CASE WHEN c.max_connections IS NULL
+	CROSS JOIN LATERAL @extschema@._chpg_skipped('{CHPG703}', CASE WHEN c.max_connections IS NULL
 		THEN 'max_connections is not known: the API tells settings that were made only, or could not be asked.'
 		ELSE 'The metrics do not tell how many connections there are' END, h.service_id) k
 	WHERE c.max_connections IS NULL OR h.used IS NULL;
 END;
 
-COMMENT ON FUNCTION _chpg_find_connections(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_connections(text, text) IS
 'Findings of connections, as they are now, of services that have metrics. 1 request for the metrics, and those of chpg_config. For chpg_findings.';
 
 /* Services of an environment are meant to be alike. */
-CREATE FUNCTION _chpg_find_drift(server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_drift(server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH config AS MATERIALIZED (
-		SELECT c.service_id, c.component, c.name, c.value FROM chpg_config(server => server) c
+		SELECT c.service_id, c.component, c.name, c.value FROM @extschema@.chpg_config(server => server) c
 	), settings AS (
 		SELECT s.id AS service_id, s.name AS service, s.tags->>'Environment' AS environment,
 			n.component, n.name, coalesce(c.value, '(not set)') AS value
-		FROM chpg_services(server) s
+		FROM @extschema@.chpg_services(server) s
 		CROSS JOIN (SELECT DISTINCT component, name FROM config) n
 		LEFT JOIN config c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
 		WHERE s.state NOT IN ('creating', 'deleting') AND s.tags ? 'Environment'
@@ -688,28 +688,28 @@ BEGIN ATOMIC
 		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || _chpg_finding_key(service_id, component, name), false
+		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || @extschema@._chpg_finding_key(service_id, component, name), false
 	FROM counted
-	WHERE services >= _chpg_limit('706', 'services') AND alike * 2 < services
+	WHERE services >= @extschema@._chpg_limit('706', 'services') AND alike * 2 < services
 	UNION ALL
 	SELECT k.*
 	FROM (SELECT count(*) AS services
 		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
-			FROM chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
-		WHERE environment IS NULL OR alike < _chpg_limit('706', 'services')) u,
-		_chpg_skipped('{CHPG706}', format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services)) k
+			FROM @extschema@.chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
+		WHERE environment IS NULL OR alike < @extschema@._chpg_limit('706', 'services')) u,
+		@extschema@._chpg_skipped('{CHPG706}', format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services)) k
 	WHERE u.services > 0;
 END;
 
-COMMENT ON FUNCTION _chpg_find_drift(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_drift(text) IS
 'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';
 
 /*
  * A service has hours while it is there, and since it was captured first; the last
  * one that is over may not have been captured yet.
  */
-CREATE FUNCTION _chpg_find_quality(period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_quality(period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
@@ -749,11 +749,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; for a service of which it has none, SKIPPED of the rules over patterns. Sends no request. For chpg_findings. Error 55000: there is no history.';
+COMMENT ON FUNCTION @extschema@._chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; for a service of which it has none, SKIPPED of the rules over patterns. Sends no request. For chpg_findings. Error 55000: there is no history.';
 
 /* Rules that compare, for the services that have hours of both windows. */
-CREATE FUNCTION _chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_differences(baseline tstzrange, period tstzrange, service text, server text)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -775,11 +775,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_find_differences(tstzrange, tstzrange, text, text) IS 'Findings of what is not as it was; SKIPPED where the history has no hours to compare. Sends no request. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_find_differences(tstzrange, tstzrange, text, text) IS 'Findings of what is not as it was; SKIPPED where the history has no hours to compare. Sends no request. For chpg_findings.';
 
 /* Rules that ask how services are now: what the API does not answer, they skip. */
-CREATE FUNCTION _chpg_find_present(service text, server text, of_history boolean)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_find_present(service text, server text, of_history boolean)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -810,10 +810,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_find_present(text, text, boolean) IS 'Findings of storage, connections and settings; and of what the history, if it was looked at, does not know. As _chpg_find_storage, _chpg_find_unknown, _chpg_find_connections and _chpg_find_drift. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_find_present(text, text, boolean) IS 'Findings of storage, connections and settings; and of what the history, if it was looked at, does not know. As _chpg_find_storage, _chpg_find_unknown, _chpg_find_connections and _chpg_find_drift. For chpg_findings.';
 
-CREATE FUNCTION _chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -843,22 +843,22 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_all_findings(tstzrange, text, text, tstzrange, boolean) IS 'The findings of all rules. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_all_findings(tstzrange, text, text, tstzrange, boolean) IS 'The findings of all rules. For chpg_findings.';
 
 /*
  * A pattern has one finding, the worst.  What else was found of it, a rule over its
  * counters or a change, becomes a tag, and part of the evidence where that differs;
  * but what is muted hides nothing.
  */
-CREATE FUNCTION _chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
-RETURNS SETOF chpg_finding_row
+CREATE FUNCTION @extschema@._chpg_primary_findings(period tstzrange, service text, server text, baseline tstzrange, history_only boolean)
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH found AS (
-		SELECT f.*, _chpg_is_muted(f.cache_key) AS is_muted,
+		SELECT f.*, @extschema@._chpg_is_muted(f.cache_key) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.cache_key, length(f.rule_id) + 1) ELSE f.cache_key END AS subject,
-			(SELECT max(r.rule_name) FROM chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
-		FROM _chpg_all_findings(period, service, server, baseline, history_only) f
+			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
+		FROM @extschema@._chpg_all_findings(period, service, server, baseline, history_only) f
 	), ranked AS (
 		SELECT *, row_number() OVER w AS place, first_value(evidence) OVER w AS first_evidence
 		FROM found
@@ -877,17 +877,17 @@ BEGIN ATOMIC
 	WHERE f.place = 1;
 END;
 
-COMMENT ON FUNCTION _chpg_primary_findings(tstzrange, text, text, tstzrange, boolean) IS
+COMMENT ON FUNCTION @extschema@._chpg_primary_findings(tstzrange, text, text, tstzrange, boolean) IS
 'The findings of all rules, at most one for each pattern, besides a muted one. For chpg_findings.';
 
 /* Several rules look at the same answers. */
-CREATE FUNCTION chpg_findings(
+CREATE FUNCTION @extschema@.chpg_findings(
 	period tstzrange,
 	service text DEFAULT NULL,
 	baseline tstzrange DEFAULT NULL,
 	server text DEFAULT NULL,
 	history_only boolean DEFAULT false)
-RETURNS SETOF chpg_finding_row
+RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.cache_ttl = '2min'
@@ -907,5 +907,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_findings(tstzrange, text, tstzrange, text, boolean) IS
+COMMENT ON FUNCTION @extschema@.chpg_findings(tstzrange, text, tstzrange, text, boolean) IS
 'What is wrong with a service, by id or name, or with all, in a period, the worst first: one row for each finding, and one for each rule that could not judge (SKIPPED), such as those over patterns of a service of the fleet that does not answer. Patterns come from the history where it has the period, else from the API, as chpg_slow_patterns; what is compared is the baseline, the same hours of the day before unless given, of the history only. Storage, connections and settings are those of now: 1 request for the metrics, 1 for each service''s settings (which are compared for the whole fleet only), and 1 for the list; answers may be two minutes old, so that nothing is asked twice; with history_only, nothing is asked, and what the history does not have is not judged. Recommends only. Errors: 22004, 22023, those of chpg_slow_patterns.';

@@ -5,21 +5,21 @@
  * members of the extension, so that pg_dump keeps them with all that they have.
  */
 
-CREATE TABLE chpg_history_place (
+CREATE TABLE @extschema@.chpg_history_place (
 	schema_name name NOT NULL,
 	owner name
 );
 
-CREATE UNIQUE INDEX ON chpg_history_place ((true));
+CREATE UNIQUE INDEX ON @extschema@.chpg_history_place ((true));
 
-COMMENT ON TABLE chpg_history_place IS 'The schema that has the history, if there is one: see chpg_history_enable.';
-COMMENT ON COLUMN chpg_history_place.schema_name IS 'Name of the schema.';
-COMMENT ON COLUMN chpg_history_place.owner IS 'Role that the history was begun for, where it is not that of who began it.';
+COMMENT ON TABLE @extschema@.chpg_history_place IS 'The schema that has the history, if there is one: see chpg_history_enable.';
+COMMENT ON COLUMN @extschema@.chpg_history_place.schema_name IS 'Name of the schema.';
+COMMENT ON COLUMN @extschema@.chpg_history_place.owner IS 'Role that the history was begun for, where it is not that of who began it.';
 
-SELECT pg_catalog.pg_extension_config_dump('chpg_history_place', '');
-GRANT SELECT ON chpg_history_place TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_history_place', '');
+GRANT SELECT ON @extschema@.chpg_history_place TO PUBLIC;
 
-CREATE FUNCTION _chpg_history_is_in(schema name)
+CREATE FUNCTION @extschema@._chpg_history_is_in(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -28,10 +28,10 @@ AS $$
 	FROM unnest('{setting,service,query_text,pattern_key,capture,pattern,metric_point}'::text[]) t
 $$;
 
-COMMENT ON FUNCTION _chpg_history_is_in(name) IS 'Whether a schema, which the caller may use, has the tables of a history.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS 'Whether a schema, which the caller may use, has the tables of a history.';
 
 /* What others make in a schema may be run by who uses it. */
-CREATE FUNCTION _chpg_history_is_open(schema name)
+CREATE FUNCTION @extschema@._chpg_history_is_open(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -40,10 +40,10 @@ AS $$
 		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
 $$;
 
-COMMENT ON FUNCTION _chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
 
 /* Whoever may be the extension's owner is trusted, and so is the owner of the schema, which is looked at before. */
-CREATE FUNCTION _chpg_history_is_foreign(schema name)
+CREATE FUNCTION @extschema@._chpg_history_is_foreign(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -57,7 +57,7 @@ AS $$
 		WHERE n.nspname = schema AND o.refobjid <> n.nspowner AND NOT pg_has_role(o.refobjid, e.extowner, 'MEMBER'))
 $$;
 
-COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither its owner nor the extension''s, nor superusers.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither its owner nor the extension''s, nor superusers.';
 
 /*
  * The owner of a schema decides what runs in it, and another role may have taken the
@@ -66,7 +66,7 @@ COMMENT ON FUNCTION _chpg_history_is_foreign(name) IS 'Whether a schema has tabl
  * session that has become that role (SET ROLE) may return to its own, and so may that
  * code.
  */
-CREATE FUNCTION _chpg_history_state()
+CREATE FUNCTION @extschema@._chpg_history_state()
 RETURNS TABLE (schema_name name, state text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -87,14 +87,14 @@ AS $$
 	WHERE e.extname = 'chpg';
 $$;
 
-COMMENT ON FUNCTION _chpg_history_state() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
 'The schema of the history, and why it cannot be used, or null; no row where there is no history.';
 
 /*
  * For functions with a search_path of their own, which ends with them.  Where
  * others may create functions beside the extension's, theirs are not found.
  */
-CREATE FUNCTION _chpg_history_enter()
+CREATE FUNCTION @extschema@._chpg_history_enter()
 RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -123,10 +123,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_enter() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_enter() IS
 'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
 
-CREATE FUNCTION _chpg_history_check_service(service text)
+CREATE FUNCTION @extschema@._chpg_history_check_service(service text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -142,10 +142,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_check_service(text) IS 'Error 42704 unless the history knows a service of that id or name; null is all of them.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_service(text) IS 'Error 42704 unless the history knows a service of that id or name; null is all of them.';
 
 /* The settings of captures: what they are at first, and within which bounds they may be changed. */
-CREATE FUNCTION _chpg_history_defaults()
+CREATE FUNCTION @extschema@._chpg_history_defaults()
 RETURNS TABLE (name text, value text, kind text, lowest text, highest text, description text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -163,11 +163,11 @@ AS $$
 		('reserve', '3', 'integer', '0', '1000000', 'So many requests of the budget are left to others: a capture waits while fewer are free.')
 $$;
 
-COMMENT ON FUNCTION _chpg_history_defaults() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_defaults() IS
 'The settings of a history: the value of each at first, an integer or an interval, the least and the greatest value that it may have, and what it does.';
 
 /* "7" would be 7 seconds. */
-CREATE FUNCTION _chpg_has_units(duration text)
+CREATE FUNCTION @extschema@._chpg_has_units(duration text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -175,9 +175,9 @@ AS $$
 	SELECT duration ~* '^\s*(\d+(\.\d+)?\s*[a-z]+\s*|\d+:\d\d(:\d\d(\.\d+)?)?\s*)+$' OR duration ~ '^P[0-9.YMWDTHS]+$'
 $$;
 
-COMMENT ON FUNCTION _chpg_has_units(text) IS 'Whether a text may be an interval, not negative, that says for each number what it counts.';
+COMMENT ON FUNCTION @extschema@._chpg_has_units(text) IS 'Whether a text may be an interval, not negative, that says for each number what it counts.';
 
-CREATE FUNCTION _chpg_history_check_setting(name text, value text)
+CREATE FUNCTION @extschema@._chpg_history_check_setting(name text, value text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -217,10 +217,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_check_setting(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_check_setting(text, text) IS
 'Error 22023 unless there is a setting of that name, and this is a value for it; 55000 if it is null.';
 
-CREATE FUNCTION _chpg_history_create_tables()
+CREATE FUNCTION @extschema@._chpg_history_create_tables()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -317,9 +317,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_create_tables() IS 'Makes the tables of the history in the first schema of search_path. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_tables() IS 'Makes the tables of the history in the first schema of search_path. For chpg_history_enable.';
 
-CREATE FUNCTION _chpg_history_comment_tables()
+CREATE FUNCTION @extschema@._chpg_history_comment_tables()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -362,9 +362,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
 
-CREATE FUNCTION _chpg_history_check_name(schema name)
+CREATE FUNCTION @extschema@._chpg_history_check_name(schema name)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -387,10 +387,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_check_name(name) IS 'Error 22004 or 22023 unless a schema of that name can be read by BI tools and dashboards. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_name(name) IS 'Error 22004 or 22023 unless a schema of that name can be read by BI tools and dashboards. For chpg_history_enable.';
 
 /* What is there may be run by captures, and is removed with the history. */
-CREATE FUNCTION _chpg_history_check_schema(schema name)
+CREATE FUNCTION @extschema@._chpg_history_check_schema(schema name)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -420,11 +420,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_check_schema(name) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_check_schema(name) IS
 'Error 55000 unless the schema is a new one, or the caller''s own and empty, or has a history. For chpg_history_enable.';
 
 /* Makes the tables and views that a schema lacks, and puts back settings. */
-CREATE FUNCTION _chpg_history_fill(schema name)
+CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -442,14 +442,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_fill(name) IS 'Makes what a schema lacks of a history. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_fill(name) IS 'Makes what a schema lacks of a history. For chpg_history_enable.';
 
 /*
  * A history for another role is made as a whole, and then given away: nothing that the
  * role has made runs with the rights of the caller.  One that it has already is only
  * named.
  */
-CREATE FUNCTION _chpg_history_enable_for(schema name, owner name)
+CREATE FUNCTION @extschema@._chpg_history_enable_for(schema name, owner name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -483,10 +483,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_enable_for(name, name) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_enable_for(name, name) IS
 'Makes a history in a new schema, which another role owns, or names the one that the role has. For chpg_history_enable.';
 
-CREATE FUNCTION chpg_history_enable(schema name, owner name DEFAULT NULL)
+CREATE FUNCTION @extschema@.chpg_history_enable(schema name, owner name DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -522,12 +522,12 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_enable(name, name) IS
+COMMENT ON FUNCTION @extschema@.chpg_history_enable(name, name) IS
 'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
 
-REVOKE EXECUTE ON FUNCTION chpg_history_enable(name, name) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(name, name) FROM PUBLIC;
 
-CREATE FUNCTION chpg_history_disable()
+CREATE FUNCTION @extschema@.chpg_history_disable()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -548,7 +548,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_history_disable() IS
+COMMENT ON FUNCTION @extschema@.chpg_history_disable() IS
 'Ends the history, without removing what it has; a notice tells where that is, or that there is none.';
 
-REVOKE EXECUTE ON FUNCTION chpg_history_disable() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_disable() FROM PUBLIC;

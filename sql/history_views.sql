@@ -6,7 +6,7 @@
  * joined, since they cannot be combined.
  */
 
-CREATE FUNCTION _chpg_history_create_pattern_view(grain text)
+CREATE FUNCTION @extschema@._chpg_history_create_pattern_view(grain text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -35,9 +35,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_create_pattern_view(text) IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_pattern_view(text) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION _chpg_history_create_service_view(grain text)
+CREATE FUNCTION @extschema@._chpg_history_create_service_view(grain text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -83,9 +83,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_create_service_view(text) IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_service_view(text) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION _chpg_history_create_other_views()
+CREATE FUNCTION @extschema@._chpg_history_create_other_views()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -124,9 +124,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_create_other_views() IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_other_views() IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION _chpg_history_comment_views()
+CREATE FUNCTION @extschema@._chpg_history_comment_views()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -191,9 +191,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_comment_views() IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_comment_views() IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION _chpg_history_create_views()
+CREATE FUNCTION @extschema@._chpg_history_create_views()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -206,5 +206,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _chpg_history_create_views() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_create_views() IS
 'Makes the views of the history, or replaces them, in the first schema of search_path. For chpg_history_enable.';

@@ -2,7 +2,7 @@
  * Monitoring: Prometheus metrics, time series and server logs.
  */
 
-CREATE TYPE chpg_prometheus_row AS (
+CREATE TYPE @extschema@.chpg_prometheus_row AS (
 	service_id text,
 	service_name text,
 	metric text,
@@ -13,33 +13,33 @@ CREATE TYPE chpg_prometheus_row AS (
 	"timestamp" timestamptz
 );
 
-COMMENT ON TYPE chpg_prometheus_row IS 'A sample of Prometheus'' exposition format.';
-COMMENT ON COLUMN chpg_prometheus_row.service_id IS 'Id of the service: the label postgres_service.';
-COMMENT ON COLUMN chpg_prometheus_row.service_name IS 'Name of the service: the label postgres_service_name.';
-COMMENT ON COLUMN chpg_prometheus_row.metric IS 'Name of the metric, such as PostgresServer_CacheHitRatio.';
-COMMENT ON COLUMN chpg_prometheus_row.type IS 'counter, gauge, histogram, summary, one of OpenMetrics'' others, or unknown. A counter only grows, until the service restarts.';
-COMMENT ON COLUMN chpg_prometheus_row.help IS 'What the metric measures.';
-COMMENT ON COLUMN chpg_prometheus_row.labels IS 'All labels: labels->>''mode''.';
-COMMENT ON COLUMN chpg_prometheus_row.value IS 'The value; the API measures once a minute.';
-COMMENT ON COLUMN chpg_prometheus_row."timestamp" IS 'When the value was taken; null where the API does not tell.';
+COMMENT ON TYPE @extschema@.chpg_prometheus_row IS 'A sample of Prometheus'' exposition format.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.service_id IS 'Id of the service: the label postgres_service.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.service_name IS 'Name of the service: the label postgres_service_name.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.metric IS 'Name of the metric, such as PostgresServer_CacheHitRatio.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.type IS 'counter, gauge, histogram, summary, one of OpenMetrics'' others, or unknown. A counter only grows, until the service restarts.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.help IS 'What the metric measures.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.labels IS 'All labels: labels->>''mode''.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.value IS 'The value; the API measures once a minute.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row."timestamp" IS 'When the value was taken; null where the API does not tell.';
 
-CREATE FUNCTION chpg_prometheus(service text DEFAULT NULL, server text DEFAULT NULL)
-RETURNS SETOF chpg_prometheus_row
+CREATE FUNCTION @extschema@.chpg_prometheus(service text DEFAULT NULL, server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_prometheus_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_prometheus';
 
-COMMENT ON FUNCTION chpg_prometheus(text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_prometheus(text, text) IS
 'The Prometheus metrics of a service, by id or name, or of all services, a row for each sample. 1 request, also for all; 1 more for a name, or for 100 services. Errors: 54000 over 100 services, of which the API tells only in part.';
 
-CREATE FUNCTION chpg_prometheus_text(service text DEFAULT NULL, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@.chpg_prometheus_text(service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS text
 LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100000
 AS 'MODULE_PATHNAME', 'chpg_prometheus_text';
 
-COMMENT ON FUNCTION chpg_prometheus_text(text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_prometheus_text(text, text) IS
 'The Prometheus metrics of a service, by id or name, or of all services (at most 100), as the text that the API answers, to be relayed. 1 request, 1 more for a name.';
 
-CREATE TYPE chpg_health_row AS (
+CREATE TYPE @extschema@.chpg_health_row AS (
 	service_id text,
 	name text,
 	status text,
@@ -58,35 +58,35 @@ CREATE TYPE chpg_health_row AS (
 	rollbacks bigint
 );
 
-COMMENT ON TYPE chpg_health_row IS 'How a service is, as its Prometheus metrics say.';
-COMMENT ON COLUMN chpg_health_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_health_row.name IS 'Name of the service.';
-COMMENT ON COLUMN chpg_health_row.status IS 'What the service is doing, such as running.';
-COMMENT ON COLUMN chpg_health_row.version IS 'Version of PostgreSQL.';
-COMMENT ON COLUMN chpg_health_row.cpu_cores IS 'CPU cores of the machine.';
-COMMENT ON COLUMN chpg_health_row.memory_limit_bytes IS 'Memory of the machine, in bytes.';
-COMMENT ON COLUMN chpg_health_row.memory_used_percent IS 'Memory in use, in percent.';
-COMMENT ON COLUMN chpg_health_row.storage_limit_bytes IS 'Size of the storage, in bytes.';
-COMMENT ON COLUMN chpg_health_row.storage_used_percent IS 'Storage in use, in percent.';
-COMMENT ON COLUMN chpg_health_row.active_connections IS 'Connections that run a statement.';
-COMMENT ON COLUMN chpg_health_row.idle_connections IS 'Connections that are idle, in a transaction or not.';
-COMMENT ON COLUMN chpg_health_row.cache_hit_ratio IS 'Share of blocks found in the buffer cache, as the API gives it.';
-COMMENT ON COLUMN chpg_health_row.database_bytes IS 'Size of all databases, in bytes.';
-COMMENT ON COLUMN chpg_health_row.deadlocks IS 'Deadlocks since the service''s start.';
-COMMENT ON COLUMN chpg_health_row.commits IS 'Transactions committed since the service''s start.';
-COMMENT ON COLUMN chpg_health_row.rollbacks IS 'Transactions rolled back since the service''s start.';
+COMMENT ON TYPE @extschema@.chpg_health_row IS 'How a service is, as its Prometheus metrics say.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.name IS 'Name of the service.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.status IS 'What the service is doing, such as running.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.version IS 'Version of PostgreSQL.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.cpu_cores IS 'CPU cores of the machine.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.memory_limit_bytes IS 'Memory of the machine, in bytes.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.memory_used_percent IS 'Memory in use, in percent.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.storage_limit_bytes IS 'Size of the storage, in bytes.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.storage_used_percent IS 'Storage in use, in percent.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.active_connections IS 'Connections that run a statement.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.idle_connections IS 'Connections that are idle, in a transaction or not.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.cache_hit_ratio IS 'Share of blocks found in the buffer cache, as the API gives it.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.database_bytes IS 'Size of all databases, in bytes.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.deadlocks IS 'Deadlocks since the service''s start.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.commits IS 'Transactions committed since the service''s start.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.rollbacks IS 'Transactions rolled back since the service''s start.';
 
-CREATE FUNCTION _chpg_whole(value double precision)
+CREATE FUNCTION @extschema@._chpg_whole(value double precision)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN abs(value) < 9e18 THEN value::bigint END;
 END;
 
-COMMENT ON FUNCTION _chpg_whole(double precision) IS 'The value as bigint; null for NaN, and what is beyond it. For chpg_health.';
+COMMENT ON FUNCTION @extschema@._chpg_whole(double precision) IS 'The value as bigint; null for NaN, and what is beyond it. For chpg_health.';
 
-CREATE FUNCTION chpg_health(server text DEFAULT NULL)
-RETURNS SETOF chpg_health_row
+CREATE FUNCTION @extschema@.chpg_health(server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_health_row
 LANGUAGE SQL STABLE PARALLEL RESTRICTED ROWS 20
 BEGIN ATOMIC
 	SELECT service_id,
@@ -94,34 +94,34 @@ BEGIN ATOMIC
 		max(labels->>'postgres_status') FILTER (WHERE metric = 'PostgresServiceInfo'),
 		max(labels->>'postgres_version') FILTER (WHERE metric = 'PostgresServiceInfo'),
 		max(value) FILTER (WHERE metric = 'PostgresServer_CPUCores'),
-		_chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_MemoryLimitBytes')),
+		@extschema@._chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_MemoryLimitBytes')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_MemoryUsedPercent'),
-		_chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_StorageLimitBytes')),
+		@extschema@._chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_StorageLimitBytes')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_FilesystemUsedPercent'),
-		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' = 'active')),
-		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' LIKE 'idle%')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' = 'active')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' LIKE 'idle%')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_CacheHitRatio'),
-		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_DatabaseSizeBytes')),
-		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total')),
-		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total')),
-		_chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_DatabaseSizeBytes')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))
 	FROM @extschema@.chpg_prometheus(NULL, chpg_health.server)
 	WHERE service_id IS NOT NULL
 	GROUP BY service_id;
 END;
 
-COMMENT ON FUNCTION chpg_health(text) IS
+COMMENT ON FUNCTION @extschema@.chpg_health(text) IS
 'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';
 
-CREATE VIEW chpg_health AS
+CREATE VIEW @extschema@.chpg_health AS
 	SELECT * FROM @extschema@.chpg_health();
 
-COMMENT ON VIEW chpg_health IS
+COMMENT ON VIEW @extschema@.chpg_health IS
 'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';
 
-GRANT SELECT ON chpg_health TO PUBLIC;
+GRANT SELECT ON @extschema@.chpg_health TO PUBLIC;
 
-CREATE TYPE chpg_metric_row AS (
+CREATE TYPE @extschema@.chpg_metric_row AS (
 	service_id text,
 	metric text,
 	name text,
@@ -132,43 +132,43 @@ CREATE TYPE chpg_metric_row AS (
 	value double precision
 );
 
-COMMENT ON TYPE chpg_metric_row IS 'A point of a time series.';
-COMMENT ON COLUMN chpg_metric_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_metric_row.metric IS 'The metric, such as cpu_usage, memory_usage, disk_usage, connection_count, transactions.';
-COMMENT ON COLUMN chpg_metric_row.name IS 'The metric''s name for people.';
-COMMENT ON COLUMN chpg_metric_row.unit IS 'Unit of the values, such as %, bytes/s, count; null where the API does not tell.';
-COMMENT ON COLUMN chpg_metric_row.description IS 'What the metric measures.';
-COMMENT ON COLUMN chpg_metric_row.series IS 'What tells the series of a metric apart, such as a CPU mode or a database.';
-COMMENT ON COLUMN chpg_metric_row."timestamp" IS 'Start of the bucket.';
-COMMENT ON COLUMN chpg_metric_row.value IS 'Value in the bucket.';
+COMMENT ON TYPE @extschema@.chpg_metric_row IS 'A point of a time series.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.metric IS 'The metric, such as cpu_usage, memory_usage, disk_usage, connection_count, transactions.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.name IS 'The metric''s name for people.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.unit IS 'Unit of the values, such as %, bytes/s, count; null where the API does not tell.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.description IS 'What the metric measures.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.series IS 'What tells the series of a metric apart, such as a CPU mode or a database.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row."timestamp" IS 'Start of the bucket.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.value IS 'Value in the bucket.';
 
-CREATE FUNCTION chpg_metrics(
+CREATE FUNCTION @extschema@.chpg_metrics(
 	from_date timestamptz,
 	to_date timestamptz,
 	service text DEFAULT NULL,
 	bucket interval DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_metric_row
+RETURNS SETOF @extschema@.chpg_metric_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 5000
 AS 'MODULE_PATHNAME', 'chpg_metrics';
 
-COMMENT ON FUNCTION chpg_metrics(timestamptz, timestamptz, text, interval, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, timestamptz, text, interval, text) IS
 'The time series of a service, by id or name, or of all services, in a window that includes from_date and not to_date: a row for each point. bucket is rounded to seconds; without it the API chooses one by the window, or chpg takes 3 hours for more than 31 days. A request covers 250 buckets and 31 days: a longer window is cut at multiples of the bucket, and costs as many requests for each service (31 days by the minute: 179), 1 more for a name or for all. Errors: 53400 the requests cannot be sent within chpg.max_wait.';
 
-CREATE TYPE chpg_log_row AS (
+CREATE TYPE @extschema@.chpg_log_row AS (
 	service_id text,
 	"timestamp" timestamptz,
 	severity text,
 	body text
 );
 
-COMMENT ON TYPE chpg_log_row IS 'A line of a service''s log.';
-COMMENT ON COLUMN chpg_log_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_log_row."timestamp" IS 'When it was logged.';
-COMMENT ON COLUMN chpg_log_row.severity IS 'DEBUG, LOG, INFO, NOTICE, WARNING, ERROR, FATAL or PANIC.';
-COMMENT ON COLUMN chpg_log_row.body IS 'The text; JSON where the line is structured.';
+COMMENT ON TYPE @extschema@.chpg_log_row IS 'A line of a service''s log.';
+COMMENT ON COLUMN @extschema@.chpg_log_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_log_row."timestamp" IS 'When it was logged.';
+COMMENT ON COLUMN @extschema@.chpg_log_row.severity IS 'DEBUG, LOG, INFO, NOTICE, WARNING, ERROR, FATAL or PANIC.';
+COMMENT ON COLUMN @extschema@.chpg_log_row.body IS 'The text; JSON where the line is structured.';
 
-CREATE FUNCTION chpg_logs(
+CREATE FUNCTION @extschema@.chpg_logs(
 	from_date timestamptz,
 	to_date timestamptz,
 	service text DEFAULT NULL,
@@ -177,9 +177,9 @@ CREATE FUNCTION chpg_logs(
 	sort_order text DEFAULT NULL,
 	max_rows bigint DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_log_row
+RETURNS SETOF @extschema@.chpg_log_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 2000
 AS 'MODULE_PATHNAME', 'chpg_logs';
 
-COMMENT ON FUNCTION chpg_logs(timestamptz, timestamptz, text, text, text, text, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, timestamptz, text, text, text, text, bigint, text) IS
 'The log of a service, by id or name, or of all services, in a window that includes from_date and not to_date; of one severity, or with a text (case-sensitive) in it. max_rows limits the lines of each service, not those of all together: it takes the newest, with sort_order asc the oldest; sort with ORDER BY. 1 request for each 2,000 lines and 30 days of a service, 1 more for a name or for all.';

@@ -5,26 +5,26 @@
  * is listed here is what comes back.
  */
 
-CREATE TYPE chpg_organization_row AS (
+CREATE TYPE @extschema@.chpg_organization_row AS (
 	id text,
 	name text,
 	created_at timestamptz
 );
 
-COMMENT ON TYPE chpg_organization_row IS 'An organization of ClickHouse Cloud.';
-COMMENT ON COLUMN chpg_organization_row.id IS 'Id of the organization.';
-COMMENT ON COLUMN chpg_organization_row.name IS 'Name of the organization.';
-COMMENT ON COLUMN chpg_organization_row.created_at IS 'When the organization was created.';
+COMMENT ON TYPE @extschema@.chpg_organization_row IS 'An organization of ClickHouse Cloud.';
+COMMENT ON COLUMN @extschema@.chpg_organization_row.id IS 'Id of the organization.';
+COMMENT ON COLUMN @extschema@.chpg_organization_row.name IS 'Name of the organization.';
+COMMENT ON COLUMN @extschema@.chpg_organization_row.created_at IS 'When the organization was created.';
 
-CREATE FUNCTION chpg_organizations(server text DEFAULT NULL)
-RETURNS SETOF chpg_organization_row
+CREATE FUNCTION @extschema@.chpg_organizations(server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_organization_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_organizations';
 
-COMMENT ON FUNCTION chpg_organizations(text) IS
+COMMENT ON FUNCTION @extschema@.chpg_organizations(text) IS
 'The organization of the caller''s API key. 1 request.';
 
-CREATE TYPE chpg_service_row AS (
+CREATE TYPE @extschema@.chpg_service_row AS (
 	id text,
 	name text,
 	state text,
@@ -39,35 +39,35 @@ CREATE TYPE chpg_service_row AS (
 	created_at timestamptz
 );
 
-COMMENT ON TYPE chpg_service_row IS 'A Managed Postgres service, as the list of services shows it.';
-COMMENT ON COLUMN chpg_service_row.id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_service_row.name IS 'Name of the service.';
-COMMENT ON COLUMN chpg_service_row.state IS 'What the service is doing, such as running, creating, restarting, stopped, deleting.';
-COMMENT ON COLUMN chpg_service_row.provider IS 'Cloud provider, such as aws.';
-COMMENT ON COLUMN chpg_service_row.region IS 'Region of the provider.';
-COMMENT ON COLUMN chpg_service_row.postgres_version IS 'Major version of PostgreSQL.';
-COMMENT ON COLUMN chpg_service_row.size IS 'Size of the virtual machine.';
-COMMENT ON COLUMN chpg_service_row.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
-COMMENT ON COLUMN chpg_service_row.ha_type IS 'Standbys for high availability: none, async or sync.';
-COMMENT ON COLUMN chpg_service_row.is_primary IS 'False for a read replica.';
-COMMENT ON COLUMN chpg_service_row.tags IS 'Tags as one object: tags->>''team''.';
-COMMENT ON COLUMN chpg_service_row.created_at IS 'When the service was created.';
+COMMENT ON TYPE @extschema@.chpg_service_row IS 'A Managed Postgres service, as the list of services shows it.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.name IS 'Name of the service.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.state IS 'What the service is doing, such as running, creating, restarting, stopped, deleting.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.provider IS 'Cloud provider, such as aws.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.region IS 'Region of the provider.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.postgres_version IS 'Major version of PostgreSQL.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.size IS 'Size of the virtual machine.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.ha_type IS 'Standbys for high availability: none, async or sync.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.is_primary IS 'False for a read replica.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.tags IS 'Tags as one object: tags->>''team''.';
+COMMENT ON COLUMN @extschema@.chpg_service_row.created_at IS 'When the service was created.';
 
-CREATE FUNCTION chpg_services(server text DEFAULT NULL)
-RETURNS SETOF chpg_service_row
+CREATE FUNCTION @extschema@.chpg_services(server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_service_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_services';
 
-COMMENT ON FUNCTION chpg_services(text) IS
+COMMENT ON FUNCTION @extschema@.chpg_services(text) IS
 'The organization''s services, in any state. 1 request.';
 
-CREATE VIEW chpg_services AS
+CREATE VIEW @extschema@.chpg_services AS
 	SELECT * FROM @extschema@.chpg_services();
 
-COMMENT ON VIEW chpg_services IS 'The services of the organization that the setting chpg.server, or the only server, stands for, read with the caller''s key. 1 request.';
-GRANT SELECT ON chpg_services TO PUBLIC;
+COMMENT ON VIEW @extschema@.chpg_services IS 'The services of the organization that the setting chpg.server, or the only server, stands for, read with the caller''s key. 1 request.';
+GRANT SELECT ON @extschema@.chpg_services TO PUBLIC;
 
-CREATE TYPE chpg_service_detail_row AS (
+CREATE TYPE @extschema@.chpg_service_detail_row AS (
 	id text,
 	name text,
 	state text,
@@ -86,52 +86,52 @@ CREATE TYPE chpg_service_detail_row AS (
 	connection_string text
 );
 
-COMMENT ON TYPE chpg_service_detail_row IS 'A Managed Postgres service with what is needed to connect to it.';
-COMMENT ON COLUMN chpg_service_detail_row.id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_service_detail_row.name IS 'Name of the service.';
-COMMENT ON COLUMN chpg_service_detail_row.state IS 'What the service is doing, such as running, creating, restarting, stopped, deleting.';
-COMMENT ON COLUMN chpg_service_detail_row.provider IS 'Cloud provider, such as aws.';
-COMMENT ON COLUMN chpg_service_detail_row.region IS 'Region of the provider.';
-COMMENT ON COLUMN chpg_service_detail_row.postgres_version IS 'Major version of PostgreSQL.';
-COMMENT ON COLUMN chpg_service_detail_row.size IS 'Size of the virtual machine.';
-COMMENT ON COLUMN chpg_service_detail_row.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
-COMMENT ON COLUMN chpg_service_detail_row.ha_type IS 'Standbys for high availability: none, async or sync.';
-COMMENT ON COLUMN chpg_service_detail_row.is_primary IS 'False for a read replica.';
-COMMENT ON COLUMN chpg_service_detail_row.tags IS 'Tags as one object: tags->>''team''.';
-COMMENT ON COLUMN chpg_service_detail_row.created_at IS 'When the service was created.';
-COMMENT ON COLUMN chpg_service_detail_row.hostname IS 'Host name to connect to.';
-COMMENT ON COLUMN chpg_service_detail_row.username IS 'Name of the superuser.';
-COMMENT ON COLUMN chpg_service_detail_row.password IS 'Password of the superuser; null except where the API tells it (older versions of it did in every answer).';
-COMMENT ON COLUMN chpg_service_detail_row.connection_string IS 'URI with user name and password; null like password.';
+COMMENT ON TYPE @extschema@.chpg_service_detail_row IS 'A Managed Postgres service with what is needed to connect to it.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.name IS 'Name of the service.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.state IS 'What the service is doing, such as running, creating, restarting, stopped, deleting.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.provider IS 'Cloud provider, such as aws.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.region IS 'Region of the provider.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.postgres_version IS 'Major version of PostgreSQL.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.size IS 'Size of the virtual machine.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.storage_size IS 'Size of the storage in GiB; null where the API does not tell.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.ha_type IS 'Standbys for high availability: none, async or sync.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.is_primary IS 'False for a read replica.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.tags IS 'Tags as one object: tags->>''team''.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.created_at IS 'When the service was created.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.hostname IS 'Host name to connect to.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.username IS 'Name of the superuser.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.password IS 'Password of the superuser; null except where the API tells it (older versions of it did in every answer).';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.connection_string IS 'URI with user name and password; null like password.';
 
-CREATE FUNCTION chpg_service(
+CREATE FUNCTION @extschema@.chpg_service(
 	service text,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_service_detail_row
+RETURNS SETOF @extschema@.chpg_service_detail_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_service';
 
-COMMENT ON FUNCTION chpg_service(text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_service(text, text) IS
 'One service, by id or name, with its host name. 1 request, 1 more for a name. Errors: 42704 no such service, 42712 several services of that name.';
 
 /* For programs that hold numbers as double precision, and would round a query_id. */
-CREATE FUNCTION chpg_query_hex(query_id bigint)
+CREATE FUNCTION @extschema@.chpg_query_hex(query_id bigint)
 RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN lpad(to_hex(query_id), 16, '0');
 
-COMMENT ON FUNCTION chpg_query_hex(bigint) IS
+COMMENT ON FUNCTION @extschema@.chpg_query_hex(bigint) IS
 'A query_id as the 16 hexadecimal digits of query_hex. Sends no request.';
 
-CREATE FUNCTION chpg_query_id(query_hex text)
+CREATE FUNCTION @extschema@.chpg_query_id(query_hex text)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN query_hex ~ '^[0123456789abcdefABCDEF]{16}$' THEN ('x' || query_hex)::bit(64)::bigint END;
 
-COMMENT ON FUNCTION chpg_query_id(text) IS
+COMMENT ON FUNCTION @extschema@.chpg_query_id(text) IS
 'The query_id of a query_hex; null unless that is 16 hexadecimal digits. Sends no request.';
 
-CREATE TYPE chpg_slow_pattern_row AS (
+CREATE TYPE @extschema@.chpg_slow_pattern_row AS (
 	service_id text,
 	query_id bigint,
 	query_hex text,
@@ -155,30 +155,30 @@ CREATE TYPE chpg_slow_pattern_row AS (
 	total_wal_bytes bigint
 );
 
-COMMENT ON TYPE chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
-COMMENT ON COLUMN chpg_slow_pattern_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_slow_pattern_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
-COMMENT ON COLUMN chpg_slow_pattern_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
-COMMENT ON COLUMN chpg_slow_pattern_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
-COMMENT ON COLUMN chpg_slow_pattern_row.db_name IS 'Database.';
-COMMENT ON COLUMN chpg_slow_pattern_row.db_user IS 'Database user.';
-COMMENT ON COLUMN chpg_slow_pattern_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
-COMMENT ON COLUMN chpg_slow_pattern_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN chpg_slow_pattern_row.call_count IS 'Executions in the window that ended without an error.';
-COMMENT ON COLUMN chpg_slow_pattern_row.error_count IS 'Executions that raised an error.';
-COMMENT ON COLUMN chpg_slow_pattern_row.total_duration_us IS 'Time of all executions, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_row.avg_duration_us IS 'Mean time of an execution, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_row.max_duration_us IS 'Longest execution, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_row.p50_duration_us IS 'Median time of an execution, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_row.p95_duration_us IS '95th percentile, in microseconds. Those of two windows cannot be combined.';
-COMMENT ON COLUMN chpg_slow_pattern_row.p99_duration_us IS '99th percentile, in microseconds. Those of two windows cannot be combined.';
-COMMENT ON COLUMN chpg_slow_pattern_row.total_rows IS 'Rows returned or affected.';
-COMMENT ON COLUMN chpg_slow_pattern_row.total_shared_blks_read IS 'Shared blocks read, not found in the buffer cache.';
-COMMENT ON COLUMN chpg_slow_pattern_row.total_shared_blks_hit IS 'Shared blocks found in the buffer cache.';
-COMMENT ON COLUMN chpg_slow_pattern_row.total_cpu_time_us IS 'CPU time, in microseconds; of a nested statement, since the outermost one began.';
-COMMENT ON COLUMN chpg_slow_pattern_row.total_wal_bytes IS 'WAL written, in bytes.';
+COMMENT ON TYPE @extschema@.chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.db_name IS 'Database.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.db_user IS 'Database user.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.app IS 'Application name of the session.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.call_count IS 'Executions in the window that ended without an error.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.error_count IS 'Executions that raised an error.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_duration_us IS 'Time of all executions, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.avg_duration_us IS 'Mean time of an execution, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.max_duration_us IS 'Longest execution, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p50_duration_us IS 'Median time of an execution, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p95_duration_us IS '95th percentile, in microseconds. Those of two windows cannot be combined.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p99_duration_us IS '99th percentile, in microseconds. Those of two windows cannot be combined.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_rows IS 'Rows returned or affected.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_shared_blks_read IS 'Shared blocks read, not found in the buffer cache.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_shared_blks_hit IS 'Shared blocks found in the buffer cache.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_cpu_time_us IS 'CPU time, in microseconds; of a nested statement, since the outermost one began.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_wal_bytes IS 'WAL written, in bytes.';
 
-CREATE FUNCTION chpg_slow_patterns(
+CREATE FUNCTION @extschema@.chpg_slow_patterns(
 	from_date timestamptz,
 	to_date timestamptz,
 	service text DEFAULT NULL,
@@ -190,14 +190,14 @@ CREATE FUNCTION chpg_slow_patterns(
 	sort_order text DEFAULT NULL,
 	max_rows bigint DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_slow_pattern_row
+RETURNS SETOF @extschema@.chpg_slow_pattern_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
 
-COMMENT ON FUNCTION chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text, text, text, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text, text, text, bigint, text) IS
 'The slow query patterns of a service, by id or name, or of all services (null), from from_date up to but not including to_date, both cut to milliseconds. db_name, db_user, db_operation and app filter by equality. max_rows limits the patterns of each service, not those of all together, to the first by sort_by (total_duration_us unless said; any counter or duration of the row) and sort_order (desc unless said). 1 request for each 500 patterns of a service, 1 more for a name or for all services. The API keeps 1 to 7 days. Errors: 22023 an argument is not usable, 42704 no such service; if a service fails, all does.';
 
-CREATE FUNCTION chpg_slow_pattern(
+CREATE FUNCTION @extschema@.chpg_slow_pattern(
 	service text,
 	query_id bigint,
 	db_name text,
@@ -206,14 +206,14 @@ CREATE FUNCTION chpg_slow_pattern(
 	app text DEFAULT NULL,
 	executed_at timestamptz DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_slow_pattern_row
+RETURNS SETOF @extschema@.chpg_slow_pattern_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_slow_pattern';
 
-COMMENT ON FUNCTION chpg_slow_pattern(text, bigint, text, text, text, text, timestamptz, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_slow_pattern(text, bigint, text, text, text, text, timestamptz, text) IS
 'The sum of a slow query pattern''s recent executions; no row if the API has none. The pattern is named by query_id (or query_id => chpg_query_id(query_hex)), db_name, db_user and db_operation. 1 request, 1 more if service is a name.';
 
-CREATE TYPE chpg_slow_pattern_execution_row AS (
+CREATE TYPE @extschema@.chpg_slow_pattern_execution_row AS (
 	service_id text,
 	executed_at timestamptz,
 	query_id bigint,
@@ -261,54 +261,54 @@ CREATE TYPE chpg_slow_pattern_execution_row AS (
 	span_id text
 );
 
-COMMENT ON TYPE chpg_slow_pattern_execution_row IS 'One execution of a slow query pattern.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.executed_at IS 'When the execution was recorded.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_name IS 'Database.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_user IS 'Database user.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.pid IS 'Process id of the backend.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.duration_us IS 'Time of the execution, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.rows IS 'Rows returned or affected.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.shared_blks_hit IS 'Shared blocks found in the buffer cache.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.shared_blks_read IS 'Shared blocks read.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.shared_blks_written IS 'Shared blocks written.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.shared_blks_dirtied IS 'Shared blocks dirtied.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.shared_blk_read_time_us IS 'Time spent reading shared blocks, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.shared_blk_write_time_us IS 'Time spent writing shared blocks, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.local_blks_hit IS 'Local blocks (of temporary tables) found in the buffers.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.local_blks_read IS 'Local blocks read.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.local_blks_written IS 'Local blocks written.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.local_blks_dirtied IS 'Local blocks dirtied.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.temp_blks_read IS 'Blocks of temporary files read.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.temp_blks_written IS 'Blocks of temporary files written.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.temp_blk_read_time_us IS 'Time spent reading temporary files, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.temp_blk_write_time_us IS 'Time spent writing temporary files, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.wal_records IS 'WAL records written.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.wal_bytes IS 'WAL written, in bytes.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.wal_fpi IS 'Full-page images written to WAL.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.cpu_user_time_us IS 'CPU time in user mode, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.cpu_sys_time_us IS 'CPU time in kernel mode, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.jit_functions IS 'Functions that were JIT-compiled.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.jit_generation_time_us IS 'Time to generate JIT code, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.jit_inlining_time_us IS 'Time to inline functions, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.jit_optimization_time_us IS 'Time to optimize JIT code, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.jit_emission_time_us IS 'Time to emit JIT code, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.jit_deform_time_us IS 'Time to JIT-compile tuple deforming, in microseconds.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.parallel_workers_planned IS 'Parallel workers planned.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.parallel_workers_launched IS 'Parallel workers launched.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.err_message IS 'Message of the error that ended the execution, if any.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.err_sqlstate IS 'SQLSTATE of that error.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.err_elevel IS 'Severity of that error, as PostgreSQL numbers them.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.server_role IS 'Role of the server that ran it, such as primary or standby.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.trace_id IS 'OpenTelemetry trace id.';
-COMMENT ON COLUMN chpg_slow_pattern_execution_row.span_id IS 'OpenTelemetry span id.';
+COMMENT ON TYPE @extschema@.chpg_slow_pattern_execution_row IS 'One execution of a slow query pattern.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.executed_at IS 'When the execution was recorded.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_name IS 'Database.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_user IS 'Database user.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.app IS 'Application name of the session.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.pid IS 'Process id of the backend.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.duration_us IS 'Time of the execution, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.rows IS 'Rows returned or affected.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_hit IS 'Shared blocks found in the buffer cache.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_read IS 'Shared blocks read.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_written IS 'Shared blocks written.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_dirtied IS 'Shared blocks dirtied.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blk_read_time_us IS 'Time spent reading shared blocks, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blk_write_time_us IS 'Time spent writing shared blocks, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_hit IS 'Local blocks (of temporary tables) found in the buffers.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_read IS 'Local blocks read.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_written IS 'Local blocks written.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_dirtied IS 'Local blocks dirtied.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blks_read IS 'Blocks of temporary files read.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blks_written IS 'Blocks of temporary files written.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blk_read_time_us IS 'Time spent reading temporary files, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blk_write_time_us IS 'Time spent writing temporary files, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.wal_records IS 'WAL records written.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.wal_bytes IS 'WAL written, in bytes.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.wal_fpi IS 'Full-page images written to WAL.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.cpu_user_time_us IS 'CPU time in user mode, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.cpu_sys_time_us IS 'CPU time in kernel mode, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_functions IS 'Functions that were JIT-compiled.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_generation_time_us IS 'Time to generate JIT code, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_inlining_time_us IS 'Time to inline functions, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_optimization_time_us IS 'Time to optimize JIT code, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_emission_time_us IS 'Time to emit JIT code, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_deform_time_us IS 'Time to JIT-compile tuple deforming, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.parallel_workers_planned IS 'Parallel workers planned.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.parallel_workers_launched IS 'Parallel workers launched.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_message IS 'Message of the error that ended the execution, if any.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_sqlstate IS 'SQLSTATE of that error.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_elevel IS 'Severity of that error, as PostgreSQL numbers them.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.server_role IS 'Role of the server that ran it, such as primary or standby.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.trace_id IS 'OpenTelemetry trace id.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.span_id IS 'OpenTelemetry span id.';
 
-CREATE FUNCTION chpg_slow_pattern_executions(
+CREATE FUNCTION @extschema@.chpg_slow_pattern_executions(
 	service text,
 	query_id bigint,
 	db_name text,
@@ -317,9 +317,9 @@ CREATE FUNCTION chpg_slow_pattern_executions(
 	app text DEFAULT NULL,
 	executed_at timestamptz DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS SETOF chpg_slow_pattern_execution_row
+RETURNS SETOF @extschema@.chpg_slow_pattern_execution_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_slow_pattern_executions';
 
-COMMENT ON FUNCTION chpg_slow_pattern_executions(text, bigint, text, text, text, text, timestamptz, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_slow_pattern_executions(text, bigint, text, text, text, text, timestamptz, text) IS
 'The recent executions of a slow query pattern, about ten of the last day, or the one recorded at executed_at. The pattern is named by query_id (or query_id => chpg_query_id(query_hex)), db_name, db_user and db_operation. 1 request, 1 more if service is a name.';

@@ -2,7 +2,7 @@
  * Foreign tables: their columns and comments are those of the row types.
  */
 
-CREATE FUNCTION chpg_table_columns(
+CREATE FUNCTION @extschema@.chpg_table_columns(
 	foreign_table regclass,
 	OUT name text,
 	OUT description text)
@@ -10,10 +10,10 @@ RETURNS SETOF record
 LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_table_columns';
 
-COMMENT ON FUNCTION chpg_table_columns(regclass) IS
+COMMENT ON FUNCTION @extschema@.chpg_table_columns(regclass) IS
 'What a foreign table of the wrapper chpg (name is null) and its columns mean. Sends no request.';
 
-CREATE FUNCTION chpg_comment_tables(schema regnamespace)
+CREATE FUNCTION @extschema@.chpg_comment_tables(schema regnamespace)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -53,5 +53,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION chpg_comment_tables(regnamespace) IS
+COMMENT ON FUNCTION @extschema@.chpg_comment_tables(regnamespace) IS
 'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. One without the option resource is left out, with a warning. The caller must own them. Sends no request.';

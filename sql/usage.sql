@@ -2,7 +2,7 @@
  * Usage: the request budget, and what has been asked, of all backends.
  */
 
-CREATE TYPE chpg_budget_row AS (
+CREATE TYPE @extschema@.chpg_budget_row AS (
 	server text,
 	key_id text,
 	rate_limit text,
@@ -13,41 +13,41 @@ CREATE TYPE chpg_budget_row AS (
 	shared boolean
 );
 
-COMMENT ON TYPE chpg_budget_row IS 'The request budget of an API key.';
-COMMENT ON COLUMN chpg_budget_row.server IS 'Server that used the key last.';
-COMMENT ON COLUMN chpg_budget_row.key_id IS 'Id of the API key; its first four characters only until the API has accepted the key.';
-COMMENT ON COLUMN chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server has used it.';
-COMMENT ON COLUMN chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
-COMMENT ON COLUMN chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
-COMMENT ON COLUMN chpg_budget_row.blocked_until IS 'When the API takes requests again, after it refused one (429); null if it did not.';
-COMMENT ON COLUMN chpg_budget_row.waiting IS 'Backends that wait for their turn.';
-COMMENT ON COLUMN chpg_budget_row.shared IS 'Whether all backends keep the budget together; else it is that of this backend only.';
+COMMENT ON TYPE @extschema@.chpg_budget_row IS 'The request budget of an API key.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.server IS 'Server that used the key last.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.key_id IS 'Id of the API key; its first four characters only until the API has accepted the key.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server has used it.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.blocked_until IS 'When the API takes requests again, after it refused one (429); null if it did not.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS 'Backends that wait for their turn.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.shared IS 'Whether all backends keep the budget together; else it is that of this backend only.';
 
-CREATE FUNCTION chpg_budget()
-RETURNS SETOF chpg_budget_row
+CREATE FUNCTION @extschema@.chpg_budget()
+RETURNS SETOF @extschema@.chpg_budget_row
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_budget';
 
-COMMENT ON FUNCTION chpg_budget() IS
+COMMENT ON FUNCTION @extschema@.chpg_budget() IS
 'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
-CREATE FUNCTION _chpg_own_budget(server text)
-RETURNS SETOF chpg_budget_row
+CREATE FUNCTION @extschema@._chpg_own_budget(server text)
+RETURNS SETOF @extschema@.chpg_budget_row
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_own_budget';
 
-COMMENT ON FUNCTION _chpg_own_budget(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_own_budget(text) IS
 'The request budget of the key that the caller uses for a server, whichever server used it last; no row before its first request. Sends no request. For chpg_capture. Errors: those of a server, or a key, that is missing.';
 
-CREATE VIEW chpg_budget AS
+CREATE VIEW @extschema@.chpg_budget AS
 	SELECT * FROM @extschema@.chpg_budget();
 
-COMMENT ON VIEW chpg_budget IS
+COMMENT ON VIEW @extschema@.chpg_budget IS
 'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
-GRANT SELECT ON chpg_budget TO PUBLIC;
+GRANT SELECT ON @extschema@.chpg_budget TO PUBLIC;
 
-CREATE TYPE chpg_stats_row AS (
+CREATE TYPE @extschema@.chpg_stats_row AS (
 	key_id text,
 	operation text,
 	requests bigint,
@@ -69,67 +69,67 @@ CREATE TYPE chpg_stats_row AS (
 	shared boolean
 );
 
-COMMENT ON TYPE chpg_stats_row IS 'What an operation of the API has cost with a key.';
-COMMENT ON COLUMN chpg_stats_row.key_id IS 'Id of the API key, its first four characters only until the API has accepted the key; null for all those together that were not used for a long time, when others needed their place.';
-COMMENT ON COLUMN chpg_stats_row.operation IS 'Method and path of the operation; chpg_request() for what that function sent.';
-COMMENT ON COLUMN chpg_stats_row.requests IS 'Requests sent.';
-COMMENT ON COLUMN chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';
-COMMENT ON COLUMN chpg_stats_row.refused IS 'Of them, refused by the API (4xx, except 429).';
-COMMENT ON COLUMN chpg_stats_row.rate_limited IS 'Of them, refused for the rate limit (429).';
-COMMENT ON COLUMN chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
-COMMENT ON COLUMN chpg_stats_row.broken IS 'Of them, without a complete answer: broken, timed out, too large.';
-COMMENT ON COLUMN chpg_stats_row.unsent IS 'Attempts beside them that failed before anything was sent: no connection, or none that can be trusted.';
-COMMENT ON COLUMN chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
-COMMENT ON COLUMN chpg_stats_row.waits IS 'Requests that waited for the budget.';
-COMMENT ON COLUMN chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';
-COMMENT ON COLUMN chpg_stats_row.bytes_received IS 'Bytes of headers and bodies received, compressed as they travel.';
-COMMENT ON COLUMN chpg_stats_row.bytes_decoded IS 'Bytes of the bodies, decompressed.';
-COMMENT ON COLUMN chpg_stats_row.cache_hits IS 'Reads answered by an earlier answer, without a request.';
-COMMENT ON COLUMN chpg_stats_row.shared_flights IS 'Reads answered by another backend''s request.';
-COMMENT ON COLUMN chpg_stats_row.connections_opened IS 'Connections opened to the API.';
-COMMENT ON COLUMN chpg_stats_row.stats_reset IS 'When counting began.';
-COMMENT ON COLUMN chpg_stats_row.shared IS 'Whether all backends count together; else these are the numbers of this backend only.';
+COMMENT ON TYPE @extschema@.chpg_stats_row IS 'What an operation of the API has cost with a key.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.key_id IS 'Id of the API key, its first four characters only until the API has accepted the key; null for all those together that were not used for a long time, when others needed their place.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.operation IS 'Method and path of the operation; chpg_request() for what that function sent.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.requests IS 'Requests sent.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.refused IS 'Of them, refused by the API (4xx, except 429).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.rate_limited IS 'Of them, refused for the rate limit (429).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.broken IS 'Of them, without a complete answer: broken, timed out, too large.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.unsent IS 'Attempts beside them that failed before anything was sent: no connection, or none that can be trusted.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.waits IS 'Requests that waited for the budget.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.bytes_received IS 'Bytes of headers and bodies received, compressed as they travel.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.bytes_decoded IS 'Bytes of the bodies, decompressed.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.cache_hits IS 'Reads answered by an earlier answer, without a request.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.shared_flights IS 'Reads answered by another backend''s request.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.connections_opened IS 'Connections opened to the API.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.stats_reset IS 'When counting began.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.shared IS 'Whether all backends count together; else these are the numbers of this backend only.';
 
-CREATE FUNCTION chpg_stats()
-RETURNS SETOF chpg_stats_row
+CREATE FUNCTION @extschema@.chpg_stats()
+RETURNS SETOF @extschema@.chpg_stats_row
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_stats';
 
-COMMENT ON FUNCTION chpg_stats() IS
+COMMENT ON FUNCTION @extschema@.chpg_stats() IS
 'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
-CREATE VIEW chpg_stats AS
+CREATE VIEW @extschema@.chpg_stats AS
 	SELECT * FROM @extschema@.chpg_stats();
 
-COMMENT ON VIEW chpg_stats IS
+COMMENT ON VIEW @extschema@.chpg_stats IS
 'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
 
-GRANT SELECT ON chpg_stats TO PUBLIC;
+GRANT SELECT ON @extschema@.chpg_stats TO PUBLIC;
 
-CREATE FUNCTION chpg_stats_reset()
+CREATE FUNCTION @extschema@.chpg_stats_reset()
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_stats_reset';
 
-COMMENT ON FUNCTION chpg_stats_reset() IS 'Counts anew in chpg_stats, for all keys. For superusers, unless granted.';
+COMMENT ON FUNCTION @extschema@.chpg_stats_reset() IS 'Counts anew in chpg_stats, for all keys. For superusers, unless granted.';
 
-REVOKE EXECUTE ON FUNCTION chpg_stats_reset() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_stats_reset() FROM PUBLIC;
 
-CREATE FUNCTION chpg_cache_reset()
+CREATE FUNCTION @extschema@.chpg_cache_reset()
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_cache_reset';
 
-COMMENT ON FUNCTION chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew. For superusers, unless granted.';
+COMMENT ON FUNCTION @extschema@.chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew. For superusers, unless granted.';
 
-REVOKE EXECUTE ON FUNCTION chpg_cache_reset() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_cache_reset() FROM PUBLIC;
 
-CREATE FUNCTION chpg_budget_reset()
+CREATE FUNCTION @extschema@.chpg_budget_reset()
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_budget_reset';
 
-COMMENT ON FUNCTION chpg_budget_reset() IS
+COMMENT ON FUNCTION @extschema@.chpg_budget_reset() IS
 'Ends the block of every key that the API has refused for its rate limit (429): requests are sent at once again. Requests sent still count against the rate limit. For superusers, unless granted.';
 
-REVOKE EXECUTE ON FUNCTION chpg_budget_reset() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_budget_reset() FROM PUBLIC;
