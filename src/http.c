@@ -57,6 +57,7 @@ struct ChpgTransfer
 	bool		in_head;		/* of an answer whose headers have not ended */
 	ChpgInflate *inflate;		/* for a compressed body, once it begins */
 	bool		has_body;		/* it has begun */
+	bool		unreadable;		/* an error's body, in an unknown coding */
 	bool		sent;			/* the request was, or is about to be */
 	bool		held;			/* it must not be sent now */
 	bool		stopped;		/* ... which ended the transfer */
@@ -135,10 +136,15 @@ coding(const ChpgTransfer *transfer)
 	return chpg_content_coding(header_value(transfer, "Content-Encoding"));
 }
 
-/* Look at how the body is coded before the first of it is taken. */
+/*
+ * Look at how the body is coded before the first of it is taken.  What an error
+ * means is known by its status, without its body.
+ */
 static bool
 begin_body(ChpgTransfer *transfer)
 {
+	long		status = 0;
+
 	transfer->has_body = true;
 	switch (coding(transfer))
 	{
@@ -150,7 +156,11 @@ begin_body(ChpgTransfer *transfer)
 			transfer->out_of_memory = transfer->inflate == NULL;
 			break;
 		case CHPG_CODING_UNKNOWN:
-			transfer->malformed = "The answer is compressed in an unknown way";
+			(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+			if (status >= 400)
+				transfer->unreadable = true;
+			else
+				transfer->malformed = "The answer is compressed in an unknown way";
 			break;
 	}
 	return !transfer->out_of_memory && transfer->malformed == NULL;
@@ -164,6 +174,8 @@ on_body(char *data, size_t size, size_t count, void *arg)
 
 	if (!transfer->has_body && !begin_body(transfer))
 		return 0;
+	if (transfer->unreadable)
+		return length;
 	if (transfer->inflate == NULL)
 		return take_body(data, length, transfer) ? length : 0;
 	switch (chpg_inflate(transfer->inflate, data, length, take_body, transfer))

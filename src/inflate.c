@@ -8,6 +8,7 @@
 #include "inflate.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <zlib.h>
 
 #include "ascii.h"
@@ -31,7 +32,8 @@ struct ChpgInflate
 ChpgCoding
 chpg_content_coding(const char *value)
 {
-	if (value == NULL || *value == '\0' ||
+	/* libcurl 7.88 leaves an empty value's line end in it. */
+	if (value == NULL || value[strspn(value, " \t\r\n")] == '\0' ||
 		chpg_same_in_any_case(value, "identity"))
 		return CHPG_CODING_NONE;
 	if (chpg_same_in_any_case(value, "gzip") ||
@@ -78,11 +80,20 @@ chpg_inflate(ChpgInflate *state, const char *data, size_t length,
 		return CHPG_INFLATE_NO_MEMORY;
 	stream->next_in = (Bytef *) data;
 	stream->avail_in = (uInt) length;
-	while (!state->ended)
+	for (;;)
 	{
 		int			rc;
 		size_t		produced;
 
+		if (state->ended)
+		{
+			if (stream->avail_in == 0)
+				break;
+			/* Only gzip's format lets another member follow. */
+			if (state->coding != CHPG_CODING_GZIP || inflateReset(stream) != Z_OK)
+				return CHPG_INFLATE_MALFORMED;
+			state->ended = false;
+		}
 		stream->next_out = (Bytef *) state->chunk;
 		stream->avail_out = CHUNK_SIZE;
 		rc = inflate(stream, Z_NO_FLUSH);
@@ -97,8 +108,7 @@ chpg_inflate(ChpgInflate *state, const char *data, size_t length,
 			return CHPG_INFLATE_STOPPED;
 		state->ended = rc == Z_STREAM_END;
 	}
-	/* Nothing may follow the end. */
-	return stream->avail_in == 0 ? CHPG_INFLATE_OK : CHPG_INFLATE_MALFORMED;
+	return CHPG_INFLATE_OK;
 }
 
 bool

@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/lib";
 
 use ChpgTest;
 use HTTP::Tiny;
+use IO::Compress::Gzip qw(gzip);
 use MIME::Base64 qw(encode_base64);
 use Test::More;
 
@@ -51,6 +52,13 @@ sub is_cut
 	return;
 }
 
+sub gzip_member
+{
+	my ($bytes) = @_;
+	gzip(\$bytes, \my $member) or die 'could not compress';
+	return $member;
+}
+
 # The length of what the emulator sends
 sub compressed_length
 {
@@ -84,6 +92,17 @@ is_whole($PEM =~ s/\n\z//r, $CERTIFICATES, length($PEM) - 1, 'certificates witho
 is_whole(pack('H*', '4b5430e44a5230e20200'), $METRICS, 2, 'deflate without a header',
 	headers => { 'Content-Encoding' => 'deflate' });
 
+# gzip's format is one or several members, one after the other.
+my $middle = index($TEXT, "\n", length($TEXT) / 2) + 1;
+my ($first, $second) = map { gzip_member($_) } substr($TEXT, 0, $middle), substr($TEXT, $middle);
+my @GZIP = (headers => { 'Content-Encoding' => 'gzip' });
+is_whole($first . $second, $METRICS, 200, 'two members of gzip', @GZIP);
+is_whole($first . $second, $METRICS, 200, 'two members of gzip, byte by byte', @GZIP, drip_ms => 1);
+is_cut($first . substr($second, 0, -1), $METRICS, '08006', qr/$BROKEN.*The compressed answer lacks its end/s,
+	'the second member of gzip cut', @GZIP);
+is_cut("${first}no member", $METRICS, '08P01', qr/The compressed answer is damaged/, 'something else after a member of gzip', @GZIP);
+is_whole($TEXT, $METRICS, 200, 'a coding without a name', headers => { 'Content-Encoding' => '' });
+
 # Compressed, and cut where a length or chunks say that this is all
 for my $encoding (qw(gzip deflate))
 {
@@ -108,6 +127,10 @@ is_cut($TEXT, $METRICS, '08006', qr/The compressed answer lacks its end/, 'gzip 
 is_cut($TEXT, $METRICS, '08P01', qr/The compressed answer is damaged/, 'gzip that is none',
 	headers => { 'Content-Encoding' => 'gzip' });
 is_cut($TEXT, $METRICS, '08P01', qr/compressed in an unknown way/, 'an unknown encoding',
+	headers => { 'Content-Encoding' => 'br' });
+
+# An error is known by its status, whatever its body is.
+is_cut($TEXT, $METRICS, '58000', qr/HTTP status 500/, 'an error in an unknown encoding', status => 500,
 	headers => { 'Content-Encoding' => 'br' });
 
 # Cut with the right length, as a proxy in front of a broken server does it
