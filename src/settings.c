@@ -9,16 +9,23 @@
 
 #include <limits.h>
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "ascii.h"
+#include "catalog/pg_db_role_setting.h"
 #include "commands/dbcommands.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "settings.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 int			chpg_cache_size = 32 * 1024;
 int			chpg_cache_ttl = 10000;
@@ -47,8 +54,9 @@ static const struct config_enum_entry on_service_error_options[] = {
 static const char *const removed_settings[] = {"chpg.default_window"};
 
 /*
- * Settings chpg.* that were set before the library was loaded, and do not exist:
- * the first ones, and how many there are.  The postmaster's backends inherit them.
+ * Settings chpg.* that do not exist, and were set before the library was loaded or
+ * in another case: the first ones, and how many there are.  The postmaster's
+ * backends inherit them.
  */
 typedef struct UnknownSetting
 {
@@ -83,6 +91,23 @@ is_unknown_setting(const struct config_generic *setting)
 		!is_removed_setting(setting->name);
 }
 
+static void
+note_unknown_setting(const char *name, GucSource source)
+{
+	int			n = unknown_settings_count;
+
+	for (int i = 0; i < Min(n, MAX_NAMED_SETTINGS); i++)
+	{
+		if (strcmp(unknown_settings[i].name, name) == 0)
+			return;
+	}
+	unknown_settings_count++;
+	if (n >= MAX_NAMED_SETTINGS)
+		return;
+	unknown_settings[n].name = MemoryContextStrdup(TopMemoryContext, name);
+	unknown_settings[n].source = source;
+}
+
 /* To be called once all that exist are defined. */
 static void
 note_unknown_settings(void)
@@ -92,19 +117,63 @@ note_unknown_settings(void)
 
 	for (int i = 0; i < number; i++)
 	{
-		int			n = unknown_settings_count;
-
-		if (!is_unknown_setting(settings[i]))
-			continue;
-		unknown_settings_count++;
-		if (n >= MAX_NAMED_SETTINGS)
-			continue;
-		unknown_settings[n].name = MemoryContextStrdup(TopMemoryContext,
-													   settings[i]->name);
-		unknown_settings[n].source = settings[i]->source;
+		if (is_unknown_setting(settings[i]))
+			note_unknown_setting(settings[i]->name, settings[i]->source);
 	}
-	noted_at_start = process_shared_preload_libraries_in_progress;
 	pfree(settings);
+}
+
+/* Note those of a list "name=value" that chpg would have, if they existed. */
+static void
+note_unknown_of_list(ArrayType *list, GucSource source)
+{
+	Datum	   *items;
+	int			count;
+
+	deconstruct_array(list, TEXTOID, -1, false, TYPALIGN_INT, &items, NULL,
+					  &count);
+	for (int i = 0; i < count; i++)
+	{
+		char	   *name = TextDatumGetCString(items[i]);
+
+		name[strcspn(name, "=")] = '\0';
+		if (chpg_begins_in_any_case(name, SETTING_PREFIX) &&
+			GetConfigOption(name, true, false) == NULL &&
+			!is_removed_setting(name))
+			note_unknown_setting(name, source);
+	}
+}
+
+/*
+ * Note the unknown settings that ALTER ROLE or ALTER DATABASE has stored for this
+ * session.  Where the postmaster has loaded the library, PostgreSQL leaves them out
+ * at login, with a WARNING that a job does not read.
+ */
+static void
+note_unknown_stored_settings(Oid database, Oid role, GucSource source)
+{
+	ScanKeyData keys[2];
+	Relation	relation = table_open(DbRoleSettingRelationId, AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_db_role_setting_setdatabase,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(database));
+	ScanKeyInit(&keys[1], Anum_pg_db_role_setting_setrole,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
+	scan = systable_beginscan(relation, DbRoleSettingDatidRolidIndexId, true,
+							  NULL, lengthof(keys), keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		list = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
+										RelationGetDescr(relation), &isnull);
+
+		if (!isnull)
+			note_unknown_of_list(DatumGetArrayTypeP(list), source);
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
 }
 
 /* Name the settings that do not exist, for a message. */
@@ -122,6 +191,28 @@ unknown_setting_names(void)
 	return names.data;
 }
 
+/* The ALTER statement that has stored a setting; NULL for one that is not stored. */
+static char *
+storing_statement(GucSource source)
+{
+	const char *role = quote_identifier(GetUserNameFromId(GetSessionUserId(), false));
+	const char *database = quote_identifier(get_database_name(MyDatabaseId));
+
+	switch (source)
+	{
+		case PGC_S_GLOBAL:
+			return "ALTER ROLE ALL";
+		case PGC_S_DATABASE:
+			return psprintf("ALTER DATABASE %s", database);
+		case PGC_S_USER:
+			return psprintf("ALTER ROLE %s", role);
+		case PGC_S_DATABASE_USER:
+			return psprintf("ALTER ROLE %s IN DATABASE %s", role, database);
+		default:
+			return NULL;
+	}
+}
+
 /*
  * Append to a hint how to remove a setting from where it outlasts the session.
  * Once the library is loaded, PostgreSQL 15 to 18 refuse its name in RESET, too.
@@ -129,39 +220,21 @@ unknown_setting_names(void)
 static void
 append_removal(StringInfo hint, const UnknownSetting *setting)
 {
-	const char *reset = " In a session that has not called chpg yet: %s RESET %s.";
 	const char *name = quote_identifier(setting->name);
+	const char *statement = storing_statement(setting->source);
 
-	switch (setting->source)
+	if (statement != NULL)
 	{
-		case PGC_S_ENV_VAR:
-		case PGC_S_FILE:
-		case PGC_S_ARGV:
-			appendStringInfo(hint, " Remove %s from the server's configuration, and %s.",
-							 name, noted_at_start ? "restart the server" : "reload it");
-			break;
-		case PGC_S_GLOBAL:
-			appendStringInfo(hint, reset, "ALTER ROLE ALL", name);
-			break;
-		case PGC_S_DATABASE:
-			appendStringInfo(hint, reset,
-							 psprintf("ALTER DATABASE %s",
-									  quote_identifier(get_database_name(MyDatabaseId))),
-							 name);
-			break;
-		case PGC_S_USER:
-		case PGC_S_DATABASE_USER:
-			appendStringInfo(hint, reset,
-							 psprintf("ALTER ROLE %s%s%s",
-									  quote_identifier(GetUserNameFromId(GetSessionUserId(), false)),
-									  setting->source == PGC_S_USER ? "" : " IN DATABASE ",
-									  setting->source == PGC_S_USER ? "" :
-									  quote_identifier(get_database_name(MyDatabaseId))),
-							 name);
-			break;
-		default:
-			break;				/* it ends with the session */
+		if (noted_at_start)
+			appendStringInfo(hint, " %s RESET ALL removes %s, and what else is stored there.",
+							 statement, name);
+		else
+			appendStringInfo(hint, " In a session that has not called chpg yet: %s RESET %s.",
+							 statement, name);
 	}
+	else if (setting->source >= PGC_S_ENV_VAR && setting->source < PGC_S_GLOBAL)
+		appendStringInfo(hint, " Remove %s from the server's configuration, and %s.",
+						 name, noted_at_start ? "restart the server" : "reload it");
 }
 
 /* Was it set for this session, and not for its role or database, say? */
@@ -184,6 +257,17 @@ chpg_check_dry_run_meant(void)
 {
 	StringInfoData hint;
 
+	/* The prefix is reserved in lower case only. */
+	note_unknown_settings();
+	if (noted_at_start)
+	{
+		Oid			user = GetSessionUserId();
+
+		note_unknown_stored_settings(MyDatabaseId, user, PGC_S_DATABASE_USER);
+		note_unknown_stored_settings(InvalidOid, user, PGC_S_USER);
+		note_unknown_stored_settings(MyDatabaseId, InvalidOid, PGC_S_DATABASE);
+		note_unknown_stored_settings(InvalidOid, InvalidOid, PGC_S_GLOBAL);
+	}
 	if (unknown_settings_count == 0 || chpg_dry_run ||
 		is_set_in_session("chpg.dry_run"))
 		return;
@@ -310,5 +394,6 @@ chpg_define_settings(void)
 							   NULL, NULL, NULL);
 
 	note_unknown_settings();
+	noted_at_start = process_shared_preload_libraries_in_progress;
 	MarkGUCPrefixReserved("chpg");
 }

@@ -122,12 +122,33 @@ fails_with($node, "SELECT FROM chpg_budget; SET chpg.dryrun = on", '42602',
 		'with session_preload_libraries');
 }
 
+# PostgreSQL reserves the prefix in lower case only.
+refuses("SELECT FROM chpg_budget; SELECT set_config('Chpg.dryrun', 'on', false); $RESTART",
+	qr/"Chpg\.dryrun"/, 'a capital once the library is loaded');
+
 # The postmaster loads the library after it has read its configuration.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'chpg'\nchpg.dryrun = on");
 $node->restart;
 refuses($RESTART, qr/HINT:  .* Remove "chpg\.dryrun" from the server's configuration, and restart the server\.$/m,
 	'in the configuration, with shared_preload_libraries');
 costs($node, $url, "SET chpg.dry_run = off; $RESTART", 1, 'and then off');
+$node->adjust_conf('postgresql.conf', 'chpg.dryrun', undef);
+$node->restart;
+
+# It leaves out what is stored for a role or database, with a WARNING.
+foreach my $place ('ALTER ROLE ALL', 'ALTER DATABASE postgres', 'ALTER ROLE operator', 'ALTER ROLE operator IN DATABASE postgres')
+{
+	# Only a server without the library stores such a name.
+	$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', undef);
+	$node->restart;
+	$node->safe_psql('postgres', "$place SET chpg.dryrun = on");
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'chpg'");
+	$node->restart;
+	refuses($RESTART, qr/HINT:  .* makes them\. $place RESET ALL removes "chpg\.dryrun", and what else is stored there\.$/m,
+		"$place, with shared_preload_libraries", '', @operator);
+	$node->safe_psql('postgres', "$place RESET ALL");
+	costs($node, $url, $RESTART, 1, "$place, with shared_preload_libraries: removed", @operator);
+}
 
 # The statement fails and names what was set; nothing is sent.
 sub refuses
