@@ -4,18 +4,21 @@
 
 CREATE FUNCTION @extschema@._chpg_history_setting(name text)
 RETURNS text
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	found text := (SELECT s.value FROM setting s WHERE s.name = _chpg_history_setting.name);
+	found text;
 BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	found := (SELECT s.value FROM setting s WHERE s.name = _chpg_history_setting.name);
 	PERFORM @extschema@._chpg_history_check_setting(name, found);
 	RETURN found;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_setting(text) IS
-'A setting of the history. For functions that have called _chpg_history_enter. Errors: 22023 its value cannot be used, 55000 it is missing.';
+'A setting of the history. Errors: 22023 its value cannot be used, 55000 it is missing.';
 
 CREATE FUNCTION @extschema@._chpg_history_settings()
 RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_hour interval,
@@ -49,20 +52,23 @@ COMMENT ON FUNCTION @extschema@._chpg_history_settings() IS
 /* New partitions are made, and old ones dropped, by who owns the table. */
 CREATE FUNCTION @extschema@._chpg_history_check_owner()
 RETURNS void
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	owner oid := (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = 'pattern'::pg_catalog.regclass);
+	owner oid;
 BEGIN
-	IF NOT pg_catalog.pg_has_role(owner, 'USAGE'::text) THEN
+	PERFORM @extschema@._chpg_history_enter();
+	owner := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'pattern'::regclass);
+	IF NOT pg_has_role(owner, 'USAGE'::text) THEN
 		RAISE EXCEPTION 'permission denied for the history'
 			USING ERRCODE = 'insufficient_privilege',
-				DETAIL = pg_catalog.format('Captures and purges are run by role "%s", who owns the history.', pg_catalog.pg_get_userbyid(owner));
+				DETAIL = format('Captures and purges are run by role "%s", who owns the history.', pg_get_userbyid(owner));
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may. For functions that have called _chpg_history_enter.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_primary(command text)
 RETURNS void
@@ -87,7 +93,7 @@ RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	place name := @extschema@._chpg_history_enter();
+	place pg_catalog.name := @extschema@._chpg_history_enter();
 BEGIN
 	PERFORM @extschema@._chpg_history_check_owner();
 	PERFORM @extschema@._chpg_history_settings();
@@ -299,6 +305,7 @@ COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
 CREATE FUNCTION @extschema@._chpg_history_partition(grain text, at timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
@@ -345,12 +352,14 @@ COMMENT ON FUNCTION @extschema@._chpg_history_prepare() IS 'Makes the partitions
 CREATE FUNCTION @extschema@._chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	settings record;
 	found @extschema@.chpg_slow_pattern_row[];
 	cutoff double precision;
 BEGIN
+	PERFORM @extschema@._chpg_history_enter();
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	-- one more than is kept tells whether there are more
 	found := ARRAY(SELECT f
@@ -409,10 +418,12 @@ COMMENT ON FUNCTION @extschema@._chpg_capture_patterns(text, text, timestamptz, 
 CREATE FUNCTION @extschema@._chpg_capture_metrics(service_id text, window_start timestamptz, window_end timestamptz, server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	bucket interval := s.metric_bucket FROM @extschema@._chpg_history_settings() s;
 BEGIN
+	PERFORM @extschema@._chpg_history_enter();
 	IF bucket IS NULL THEN
 		RETURN;
 	END IF;

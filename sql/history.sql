@@ -90,13 +90,10 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
 'The schema of the history, and why it cannot be used, or null; no row where there is no history.';
 
-/*
- * For functions with a search_path of their own, which ends with them.  Where
- * others may create functions beside the extension's, theirs are not found.
- */
-CREATE FUNCTION @extschema@._chpg_history_enter()
+CREATE FUNCTION @extschema@._chpg_history_check_place()
 RETURNS name
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	place name;
@@ -113,12 +110,30 @@ BEGIN
 				HINT = CASE WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
 					WHEN state LIKE 'has objects%' THEN 'Drop what they have there, or make it the owner''s: ALTER ... OWNER TO.'
 					WHEN state LIKE '%your rights' THEN 'Connect as that role. Its tables and views can be read as any others.'
-					WHEN state LIKE 'is not open%' THEN pg_catalog.format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
-					ELSE pg_catalog.format('Name the schema that has it now, or a new one: SELECT chpg_history_enable(''NEW_NAME''%s).',
-						(SELECT pg_catalog.format(', owner => %L', h.owner) FROM @extschema@.chpg_history_place h WHERE h.owner IS NOT NULL)) END;
+					WHEN state LIKE 'is not open%' THEN format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
+					ELSE format('Name the schema that has it now, or a new one: SELECT chpg_history_enable(''NEW_NAME''%s).',
+						(SELECT format(', owner => %L', h.owner) FROM @extschema@.chpg_history_place h WHERE h.owner IS NOT NULL)) END;
 	END IF;
+	RETURN place;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_check_place() IS
+'The schema of the history. Error 55000: there is no history, or it cannot be used.';
+
+/*
+ * For functions with a search_path of their own, which ends with them.  Where
+ * others may create functions beside the extension's, theirs are not found.
+ */
+CREATE FUNCTION @extschema@._chpg_history_enter()
+RETURNS name
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	place pg_catalog.name := @extschema@._chpg_history_check_place();
+BEGIN
 	PERFORM pg_catalog.set_config('search_path',
-		pg_catalog.format('pg_catalog, %I, pg_temp', place::text), true);
+		pg_catalog.format('pg_catalog, %I, pg_temp', place::pg_catalog.text), true);
 	RETURN place;
 END
 $$;
@@ -220,112 +235,117 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_check_setting(text, text) IS
 'Error 22023 unless there is a setting of that name, and this is a value for it; 55000 if it is null.';
 
-CREATE FUNCTION @extschema@._chpg_history_create_tables()
+CREATE FUNCTION @extschema@._chpg_history_create_tables(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	CREATE TABLE setting (
-		name text PRIMARY KEY,
-		value text NOT NULL,
-		description text NOT NULL
-	);
-	CREATE TABLE service (
-		service_id text NOT NULL,
-		valid_from timestamptz NOT NULL,
-		valid_to timestamptz NOT NULL DEFAULT 'infinity',
-		noted_at timestamptz NOT NULL,
-		name text,
-		region text,
-		size text,
-		ha_type text,
-		postgres_version text,
-		tags jsonb,
-		server text NOT NULL DEFAULT '',
-		PRIMARY KEY (service_id, valid_from)
-	);
+	EXECUTE format($tables$
+		CREATE TABLE %1$I.setting (
+			name text PRIMARY KEY,
+			value text NOT NULL,
+			description text NOT NULL
+		);
+		CREATE TABLE %1$I.service (
+			service_id text NOT NULL,
+			valid_from timestamptz NOT NULL,
+			valid_to timestamptz NOT NULL DEFAULT 'infinity',
+			noted_at timestamptz NOT NULL,
+			name text,
+			region text,
+			size text,
+			ha_type text,
+			postgres_version text,
+			tags jsonb,
+			server text NOT NULL DEFAULT '',
+			PRIMARY KEY (service_id, valid_from)
+		);
 
-	CREATE TABLE query_text (
-		text_id bigint PRIMARY KEY,
-		query_text text NOT NULL,
-		first_seen timestamptz NOT NULL,
-		last_seen timestamptz NOT NULL
-	);
+		CREATE TABLE %1$I.query_text (
+			text_id bigint PRIMARY KEY,
+			query_text text NOT NULL,
+			first_seen timestamptz NOT NULL,
+			last_seen timestamptz NOT NULL
+		);
 
-	CREATE TABLE pattern_key (
-		pattern_key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-		query_id bigint NOT NULL,
-		db_name text NOT NULL,
-		db_user text NOT NULL,
-		db_operation text NOT NULL,
-		app text NOT NULL,
-		text_id bigint NOT NULL,
-		UNIQUE (query_id, db_name, db_user, db_operation, app, text_id)
-	);
+		CREATE TABLE %1$I.pattern_key (
+			pattern_key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+			query_id bigint NOT NULL,
+			db_name text NOT NULL,
+			db_user text NOT NULL,
+			db_operation text NOT NULL,
+			app text NOT NULL,
+			text_id bigint NOT NULL,
+			UNIQUE (query_id, db_name, db_user, db_operation, app, text_id)
+		);
 
-	CREATE TABLE capture (
-		service_id text NOT NULL,
-		grain text NOT NULL CHECK (grain IN ('hour', 'day')),
-		window_start timestamptz NOT NULL,
-		window_end timestamptz NOT NULL,
-		status text NOT NULL CHECK (status IN ('ok', 'error', 'lost')),
-		patterns integer,
-		truncated boolean NOT NULL DEFAULT false,
-		cutoff_us double precision,
-		error text,
-		attempts integer NOT NULL DEFAULT 0,
-		captured_at timestamptz,
-		PRIMARY KEY (service_id, grain, window_start)
-	);
+		CREATE TABLE %1$I.capture (
+			service_id text NOT NULL,
+			grain text NOT NULL CHECK (grain IN ('hour', 'day')),
+			window_start timestamptz NOT NULL,
+			window_end timestamptz NOT NULL,
+			status text NOT NULL CHECK (status IN ('ok', 'error', 'lost')),
+			patterns integer,
+			truncated boolean NOT NULL DEFAULT false,
+			cutoff_us double precision,
+			error text,
+			attempts integer NOT NULL DEFAULT 0,
+			captured_at timestamptz,
+			PRIMARY KEY (service_id, grain, window_start)
+		);
 
-	CREATE TABLE pattern (
-		service_id text NOT NULL,
-		grain text NOT NULL,
-		window_start timestamptz NOT NULL,
-		pattern_key bigint NOT NULL,
-		call_count bigint,
-		error_count bigint,
-		total_duration_us double precision,
-		avg_duration_us double precision,
-		max_duration_us double precision,
-		p50_duration_us double precision,
-		p95_duration_us double precision,
-		p99_duration_us double precision,
-		total_rows bigint,
-		total_shared_blks_read bigint,
-		total_shared_blks_hit bigint,
-		total_cpu_time_us double precision,
-		total_wal_bytes bigint,
-		PRIMARY KEY (service_id, grain, window_start, pattern_key)
-	) PARTITION BY LIST (grain);
-	CREATE TABLE pattern_of_hour PARTITION OF pattern
-		FOR VALUES IN ('hour') PARTITION BY RANGE (window_start);
-	CREATE TABLE pattern_of_day PARTITION OF pattern
-		FOR VALUES IN ('day') PARTITION BY RANGE (window_start);
-	CREATE INDEX ON pattern (pattern_key, window_start);
+		CREATE TABLE %1$I.pattern (
+			service_id text NOT NULL,
+			grain text NOT NULL,
+			window_start timestamptz NOT NULL,
+			pattern_key bigint NOT NULL,
+			call_count bigint,
+			error_count bigint,
+			total_duration_us double precision,
+			avg_duration_us double precision,
+			max_duration_us double precision,
+			p50_duration_us double precision,
+			p95_duration_us double precision,
+			p99_duration_us double precision,
+			total_rows bigint,
+			total_shared_blks_read bigint,
+			total_shared_blks_hit bigint,
+			total_cpu_time_us double precision,
+			total_wal_bytes bigint,
+			PRIMARY KEY (service_id, grain, window_start, pattern_key)
+		) PARTITION BY LIST (grain);
+		CREATE TABLE %1$I.pattern_of_hour PARTITION OF %1$I.pattern
+			FOR VALUES IN ('hour') PARTITION BY RANGE (window_start);
+		CREATE TABLE %1$I.pattern_of_day PARTITION OF %1$I.pattern
+			FOR VALUES IN ('day') PARTITION BY RANGE (window_start);
+		CREATE INDEX ON %1$I.pattern (pattern_key, window_start);
 
-	CREATE TABLE metric_point (
-		service_id text NOT NULL,
-		metric text NOT NULL,
-		series text NOT NULL,
-		"time" timestamptz NOT NULL,
-		unit text,
-		value double precision,
-		PRIMARY KEY (service_id, metric, series, "time")
-	);
-	CREATE INDEX ON metric_point USING brin ("time");
+		CREATE TABLE %1$I.metric_point (
+			service_id text NOT NULL,
+			metric text NOT NULL,
+			series text NOT NULL,
+			"time" timestamptz NOT NULL,
+			unit text,
+			value double precision,
+			PRIMARY KEY (service_id, metric, series, "time")
+		);
+		CREATE INDEX ON %1$I.metric_point USING brin ("time");
+	$tables$, schema);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_tables() IS 'Makes the tables of the history in the first schema of search_path. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_tables(name) IS 'Makes the tables of the history in a schema. For chpg_history_enable.';
 
-CREATE FUNCTION @extschema@._chpg_history_comment_tables()
+CREATE FUNCTION @extschema@._chpg_history_comment_tables(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	item record;
 BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	COMMENT ON TABLE setting IS 'What captures do: change value by UPDATE.';
 	COMMENT ON TABLE service IS 'What a service was, and when: a row for each change of its name, size, tags and so on.';
 	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
@@ -339,7 +359,7 @@ BEGIN
 		JOIN pg_class r ON r.oid = r_a.attrelid AND r.relname = 'chpg_slow_pattern_row'
 			AND r.relnamespace = '@extschema@'::regnamespace
 		JOIN pg_attribute a ON a.attname = r_a.attname AND a.attnum > 0
-		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)
+		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = schema)
 			AND c.relname IN ('pattern', 'pattern_key', 'query_text')
 		UNION ALL
 		VALUES ('pattern', 'grain', 'hour or day: length of the window, aligned to UTC.'),
@@ -362,7 +382,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_comment_tables() IS 'Gives the tables of the history their comments. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_comment_tables(name) IS 'Gives the tables of the history their comments. For chpg_history_enable.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_name(schema name)
 RETURNS void
@@ -432,13 +452,13 @@ SET standard_conforming_strings = on
 SET quote_all_identifiers = off
 AS $$
 BEGIN
-	PERFORM set_config('search_path', format('%I, pg_catalog, pg_temp', schema), true);
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
-		PERFORM @extschema@._chpg_history_create_tables();
+		PERFORM @extschema@._chpg_history_create_tables(schema);
 	END IF;
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	INSERT INTO setting SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
-	PERFORM @extschema@._chpg_history_comment_tables();
-	PERFORM @extschema@._chpg_history_create_views();
+	PERFORM @extschema@._chpg_history_comment_tables(schema);
+	PERFORM @extschema@._chpg_history_create_views(schema);
 END
 $$;
 

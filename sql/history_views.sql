@@ -6,13 +6,15 @@
  * joined, since they cannot be combined.
  */
 
-CREATE FUNCTION @extschema@._chpg_history_create_pattern_view(grain text)
+CREATE FUNCTION @extschema@._chpg_history_create_pattern_view(schema name, grain text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	EXECUTE format($view$
-		CREATE OR REPLACE VIEW pattern_%1$s AS
+		CREATE OR REPLACE VIEW %2$I.pattern_%1$s AS
 		SELECT p.window_start AS "time", s.name AS service, p.service_id, s.region, s.size,
 			s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
 			@extschema@.chpg_query_hex(k.query_id) AS query_hex, k.query_id,
@@ -31,19 +33,21 @@ BEGIN
 		LEFT JOIN service s ON s.service_id = p.service_id
 			AND p.window_start >= s.valid_from AND p.window_start < s.valid_to
 		WHERE p.grain = %1$L AND k.query_id <> 0
-	$view$, grain);
+	$view$, grain, schema);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_pattern_view(text) IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_pattern_view(name, text) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION @extschema@._chpg_history_create_service_view(grain text)
+CREATE FUNCTION @extschema@._chpg_history_create_service_view(schema name, grain text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	EXECUTE format($view$
-		CREATE OR REPLACE VIEW service_%1$s AS
+		CREATE OR REPLACE VIEW %2$I.service_%1$s AS
 		SELECT c.window_start AS "time", s.name AS service, c.service_id, s.region, s.size,
 			s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
 			c.status, c.truncated,
@@ -79,60 +83,66 @@ BEGIN
 			WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start
 		) w ON c.status = 'ok'
 		WHERE c.grain = %1$L
-	$view$, grain);
+	$view$, grain, schema);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_service_view(text) IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_service_view(name, text) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION @extschema@._chpg_history_create_other_views()
+CREATE FUNCTION @extschema@._chpg_history_create_other_views(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	CREATE OR REPLACE VIEW error_hour AS
-	SELECT p.window_start AS "time", s.name AS service, p.service_id,
-		s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
-		k.db_name, k.db_user, k.app,
-		least(sum(p.error_count), 9223372036854775807)::bigint AS error_count,
-		least(coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 9223372036854775807)::bigint AS call_count,
-		CASE WHEN bool_or(c.truncated) THEN NULL
-			ELSE sum(p.error_count)::float8 / nullif(sum(p.error_count) + coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 0) END AS error_ratio
-	FROM pattern p
-	JOIN pattern_key k USING (pattern_key)
-	LEFT JOIN capture c ON c.service_id = p.service_id AND c.grain = p.grain AND c.window_start = p.window_start
-	LEFT JOIN service s ON s.service_id = p.service_id
-		AND p.window_start >= s.valid_from AND p.window_start < s.valid_to
-	WHERE p.grain = 'hour'
-	GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-	HAVING sum(p.error_count) > 0;
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
+	EXECUTE format($views$
+		CREATE OR REPLACE VIEW %1$I.error_hour AS
+		SELECT p.window_start AS "time", s.name AS service, p.service_id,
+			s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
+			k.db_name, k.db_user, k.app,
+			least(sum(p.error_count), 9223372036854775807)::bigint AS error_count,
+			least(coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 9223372036854775807)::bigint AS call_count,
+			CASE WHEN bool_or(c.truncated) THEN NULL
+				ELSE sum(p.error_count)::float8 / nullif(sum(p.error_count) + coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0), 0) END AS error_ratio
+		FROM pattern p
+		JOIN pattern_key k USING (pattern_key)
+		LEFT JOIN capture c ON c.service_id = p.service_id AND c.grain = p.grain AND c.window_start = p.window_start
+		LEFT JOIN service s ON s.service_id = p.service_id
+			AND p.window_start >= s.valid_from AND p.window_start < s.valid_to
+		WHERE p.grain = 'hour'
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+		HAVING sum(p.error_count) > 0;
 
-	CREATE OR REPLACE VIEW metric AS
-	SELECT m."time", s.name AS service, m.service_id,
-		s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
-		m.metric, m.series, m.unit, m.value
-	FROM metric_point m
-	LEFT JOIN service s ON s.service_id = m.service_id
-		AND m."time" >= s.valid_from AND m."time" < s.valid_to;
+		CREATE OR REPLACE VIEW %1$I.metric AS
+		SELECT m."time", s.name AS service, m.service_id,
+			s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,
+			m.metric, m.series, m.unit, m.value
+		FROM metric_point m
+		LEFT JOIN service s ON s.service_id = m.service_id
+			AND m."time" >= s.valid_from AND m."time" < s.valid_to;
 
-	CREATE OR REPLACE VIEW coverage AS
-	SELECT c.window_start AS "time", s.name AS service, c.service_id, c.grain, c.window_end,
-		c.status, c.patterns, c.truncated, c.cutoff_us, c.error, c.attempts, c.captured_at
-	FROM capture c
-	LEFT JOIN service s ON s.service_id = c.service_id
-		AND c.window_start >= s.valid_from AND c.window_start < s.valid_to;
+		CREATE OR REPLACE VIEW %1$I.coverage AS
+		SELECT c.window_start AS "time", s.name AS service, c.service_id, c.grain, c.window_end,
+			c.status, c.patterns, c.truncated, c.cutoff_us, c.error, c.attempts, c.captured_at
+		FROM capture c
+		LEFT JOIN service s ON s.service_id = c.service_id
+			AND c.window_start >= s.valid_from AND c.window_start < s.valid_to;
+	$views$, schema);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_other_views() IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_other_views(name) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION @extschema@._chpg_history_comment_views()
+CREATE FUNCTION @extschema@._chpg_history_comment_views(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	item record;
 BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS 'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
 	COMMENT ON VIEW service_hour IS 'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
@@ -183,7 +193,7 @@ BEGIN
 			('error', 'call_count', 'Executions in the window that ended without an error.'),
 			('error', 'error_count', 'Executions in the window that raised an error, those without a query_id, too; call_count does not have them.')
 		) of(view, name, description) ON c.relname ^@ of.view AND of.name = a.attname
-		WHERE c.relkind = 'v' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)
+		WHERE c.relkind = 'v' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = schema)
 			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric', 'coverage')
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
@@ -191,20 +201,21 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_comment_views() IS 'For _chpg_history_create_views.';
+COMMENT ON FUNCTION @extschema@._chpg_history_comment_views(name) IS 'For _chpg_history_create_views.';
 
-CREATE FUNCTION @extschema@._chpg_history_create_views()
+CREATE FUNCTION @extschema@._chpg_history_create_views(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_create_pattern_view(grain),
-		@extschema@._chpg_history_create_service_view(grain)
+	PERFORM @extschema@._chpg_history_create_pattern_view(schema, grain),
+		@extschema@._chpg_history_create_service_view(schema, grain)
 	FROM (VALUES ('hour'), ('day')) g(grain);
-	PERFORM @extschema@._chpg_history_create_other_views();
-	PERFORM @extschema@._chpg_history_comment_views();
+	PERFORM @extschema@._chpg_history_create_other_views(schema);
+	PERFORM @extschema@._chpg_history_comment_views(schema);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_views() IS
-'Makes the views of the history, or replaces them, in the first schema of search_path. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_views(name) IS
+'Makes the views of the history, or replaces them, in a schema. For chpg_history_enable.';

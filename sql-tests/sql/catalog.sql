@@ -27,6 +27,31 @@ SELECT proname, provolatile, proparallel, proretset, proisstrict, procost, proro
 	has_function_privilege('public', oid, 'EXECUTE') AS for_all
 FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
 
+-- Bodies find nothing by the caller's search_path: these set it themselves, first of all
+SELECT p.oid::regprocedure
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+WHERE p.proname ~ '^_?chpg' AND l.lanname <> 'c' AND p.prosqlbody IS NULL
+	AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
+ORDER BY p.proname;
+
+-- and what was looked up when they were created is PostgreSQL's or the extension's
+WITH member AS (
+	SELECT d.classid, d.objid FROM pg_depend d
+	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'chpg')
+	UNION ALL
+	SELECT 'pg_rewrite'::regclass, r.oid FROM pg_rewrite r JOIN pg_depend d ON d.objid = r.ev_class AND d.deptype = 'e'
+)
+SELECT pg_describe_object(d.classid, d.objid, d.objsubid), pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
+FROM member m JOIN pg_depend d USING (classid, objid)
+WHERE d.refclassid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass)
+	AND (d.refclassid, d.refobjid) NOT IN (SELECT classid, objid FROM member)
+	AND NOT EXISTS (SELECT FROM pg_type t JOIN member o ON o.objid IN (t.oid, t.typelem, t.typrelid)
+		WHERE d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+			OR d.refclassid = 'pg_class'::regclass AND t.typrelid = d.refobjid)
+	AND NOT EXISTS (SELECT FROM pg_language l WHERE d.refclassid = 'pg_language'::regclass AND l.oid = d.refobjid)
+ORDER BY 1, 2;
+
 -- Optional arguments come last, and the server after all others
 SELECT proname, pg_get_function_arguments(oid)
 FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1, 2;
