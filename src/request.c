@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "ascii.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -42,30 +43,48 @@ check_method(const char *method)
 	return NULL;				/* keep compiler quiet */
 }
 
+/* In a path, the server's organization */
+#define ORGANIZATION_ID		"{organization_id}"
+
+static bool
+has_path_characters(const char *path)
+{
+	while (*path != '\0')
+	{
+		if (strncmp(path, ORGANIZATION_ID, strlen(ORGANIZATION_ID)) == 0)
+			path += strlen(ORGANIZATION_ID);
+		else if (chpg_is_letter(*path) || chpg_is_digit(*path) ||
+				 strchr("/._~-", *path) != NULL)
+			path++;
+		else
+			return false;
+	}
+	return true;
+}
+
 /* Below /v1, and nowhere else. */
 static void
 check_path(const char *path)
 {
 	if (strncmp(path, "/v1/", 4) == 0 && strlen(path) <= 1024 &&
 		strstr(path, "/.") == NULL && strstr(path, "//") == NULL &&
-		path[strspn(path, "abcdefghijklmnopqrstuvwxyz"
-					"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._~-{}")] == '\0')
+		has_path_characters(path))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", "path", path),
-			 errhint("Give a path such as /v1/organizations/{organization_id}/services; {organization_id} stands for the server's.")));
+			 errhint("Give a path such as /v1/organizations/" ORGANIZATION_ID "/services; " ORGANIZATION_ID " stands for the server's.")));
 }
 
 static const char *
 fill_organization(const char *path, const ChpgConnection *connection)
 {
-	static const char name[] = "{organization_id}";
 	const char *found;
 
-	while ((found = strstr(path, name)) != NULL)
+	while ((found = strstr(path, ORGANIZATION_ID)) != NULL)
 		path = psprintf("%.*s%s%s", (int) (found - path), path,
-						connection->organization_id, found + strlen(name));
+						connection->organization_id,
+						found + strlen(ORGANIZATION_ID));
 	return path;
 }
 

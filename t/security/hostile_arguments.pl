@@ -1,0 +1,146 @@
+# Arguments, options and names that try to be more than values: further headers or
+# requests, other paths of the API, other statements.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use Test::More;
+
+my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+my $HOSTILE_NAME = q{a"; DROP TABLE precious; --'};
+
+my @HOSTILE = (
+	"x\r\nX-Injected: yes", "x\r\n\r\nGET /v1/evil HTTP/1.1", "x\nX-Injected: yes", 'x%0d%0aX-Injected: yes',
+	'../../../evil', '..%2f..%2fevil', '%2e%2e/evil', '/v1/evil', '//127.0.0.2/evil', 'http://127.0.0.2/evil',
+	'x&limit=1&service_id=y', 'x?limit=1', 'x#y', "x;y", '{organization_id}',
+	q{x'; DROP TABLE precious; --}, $HOSTILE_NAME, '$1', '%s%n', "x\x{7f}");
+
+my $url = start_emulator();
+my $node = start_node('main');
+
+$node->safe_psql('postgres', connect_sql($url));
+$node->safe_psql('postgres', 'CREATE TABLE precious ()');
+
+# Each text that a reading function takes, with each of these as its value: what is
+# sent are known paths with known headers, and the value is that of one parameter.
+my %VALUES = (
+	from_date => "now() - interval '1 hour'", to_date => 'now()', start_time => "now() - interval '1 hour'",
+	end_time => 'now()', service => "'$ORDERS'", query_id => '1', db_name => "'sales'", db_user => "'u'",
+	db_operation => "'SELECT'", sort_by => "'call_count'", sort_order => "'desc'", executed_at => 'now()',
+	period => "tstzrange(now() - interval '1 hour', now())", baseline => 'NULL', bucket => "interval '5 minutes'");
+my @calls = split /\n/, $node->safe_psql('postgres', <<'SQL');
+SELECT p.proname, array_to_string(p.proargnames[:p.pronargs], ','), n.name
+FROM pg_proc p
+CROSS JOIN LATERAL unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) n (name, type)
+WHERE p.proname LIKE 'chpg\_%' AND p.provolatile = 's' AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c')
+	AND n.type = 'text'::regtype AND n.name <> 'server'
+	AND NOT (p.proname = ANY ('{chpg_validator,chpg_table_columns}'))
+ORDER BY 1, 3
+SQL
+cmp_ok(scalar @calls, '>=', 15, 'there are texts to try');
+
+clear_journal($url);
+my $sent = 0;
+my %expected;
+for my $call (@calls)
+{
+	my ($function, $names, $hostile) = split /\|/, $call;
+	my @names = grep { $_ eq $hostile || ($VALUES{$_} // 'NULL') ne 'NULL' } split /,/, $names;
+
+	for my $value (@HOSTILE)
+	{
+		my $arguments = join ', ', map { "$_ => " . ($_ eq $hostile ? quoted($value) : $VALUES{$_}) } @names;
+		my ($status, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM $function($arguments)");
+
+		like($err, qr/^$|(?:ERROR|WARNING|NOTICE|HINT|DETAIL)/, "$function($hostile)");
+		$expected{$value} = 1;
+	}
+}
+my @requests = @{ journal($url)->{requests} };
+cmp_ok(scalar @requests, '>', 50, 'some of these are values as good as any, and are sent');
+my @strange = grep { $_->{path} !~ m{^/v1/organizations(?:/[0-9a-f-]{36}/postgres(?:/pg[a-z0-9]{24}(?:/[A-Za-z]+(?:/-?\d+)?)?|/prometheus)?)?$}
+	  || $_->{method} ne 'GET' } @requests;
+is_deeply([ map { "$_->{method} $_->{path}" } @strange ], [], 'no other path of the API');
+my %headers = map { $_ => 1 } map { keys %{ $_->{headers} } } @requests;
+is_deeply([ grep { !/^(?:accept|accept-encoding|authorization|host|user-agent|x-request-id)$/ } sort keys %headers ], [], 'no further header');
+my %values = map { $_ => 1 } map { ref $_ ? @$_ : $_ } map { values %{ $_->{query} } } @requests;
+is(scalar(grep { $values{$_} && /evil|Injected|DROP|&/ } keys %expected), scalar(grep { /evil|Injected|DROP|&/ && $values{$_} } @HOSTILE),
+	'a value that is sent is the value of one parameter');
+ok($values{'x&limit=1&service_id=y'}, 'such as one that looks like several');
+is_deeply([ grep { /^y$/ } map { $_->{query}{service_id} // () } @requests ], [], 'which it is not');
+
+# Any request, but below /v1 and in one piece
+for my $path ('/v1/..', '/v1/../_emulator/info', '/v1/./x', '/v1//x', '//127.0.0.2/v1/', 'v1/organizations', '/v1/x?limit=1',
+	'/v1/x#y', '/v1/%2e%2e/x', "/v1/x\r\nX-Injected: yes", '/v1/x y', '/v1/x\\y', '/v1/{other}', 'http://127.0.0.2/v1/x', '@127.0.0.2/v1/x', '')
+{
+	refuses("SELECT * FROM chpg_request('GET', " . quoted($path) . ')', '22023', "path $path");
+}
+refuses("SELECT * FROM chpg_request(" . quoted($_) . ", '/v1/organizations')", '22023', "method $_")
+  for 'get', 'CONNECT', 'TRACE', 'OPTIONS', "GET /v1/x HTTP/1.1\r\nX: ", 'GET ', '';
+clear_journal($url);
+fails_with($node, q{SELECT FROM chpg_request('GET', '/v1/organizations', '{"a&b=c": "d\r\nX: y&z"}')}, '22023', qr/./, 'a query of odd names');
+is_deeply(journal($url)->{requests}[0]{query}, { 'a&b=c' => "d\r\nX: y&z" }, 'stays one parameter');
+
+# Keys and options: what would end a header, a line or a user name
+for my $bad ("x\r\ny", "x\ny", "x\0y" =~ s/\0/\t/r, 'x:y', "x\x{7f}", '')
+{
+	my $value = quoted($bad);
+	refuses("SELECT chpg_connect($value, 's', 'other', api_url => '$url')", 'HV024|22023', "key_id $bad");
+	refuses("CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (organization_id $value)", 'HV024', "organization_id $bad");
+	refuses("ALTER SERVER chpg OPTIONS (ADD proxy $value)", 'HV024', "proxy $bad");
+}
+refuses("CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (organization_id " . quoted($_) . ')', 'HV024', "organization_id $_")
+  for '../x', 'x/y', 'x?y', '%2e%2e';
+
+# Names are names, wherever a statement is made of them.
+refuses('SELECT chpg_history_enable(' . quoted($HOSTILE_NAME) . ')', '22023', 'a history in a schema with such a name');
+$node->safe_psql('postgres', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', " . quoted($HOSTILE_NAME) . ", api_url => '$url')");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services(' . quoted($HOSTILE_NAME) . ')'), 6, 'a server with such a name');
+is($node->safe_psql('postgres', 'SET chpg.server = ' . quoted($HOSTILE_NAME) . '; SELECT count(*) FROM chpg_services'), 6, 'in the setting');
+$node->safe_psql('postgres', 'CREATE SCHEMA "x""y"; IMPORT FOREIGN SCHEMA chpg FROM SERVER ' . quoted_name($HOSTILE_NAME) . ' INTO "x""y"');
+is($node->safe_psql('postgres', q{SELECT chpg_comment_tables('"x""y"') > 5}), 't', 'foreign tables of it');
+$node->safe_psql('postgres', 'SELECT chpg_disconnect(' . quoted($HOSTILE_NAME) . ')');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM precious'), 0, 'nothing was dropped');
+
+# Lists of values whose combinations nobody could ask for: the API is not told them, or
+# the query is refused.
+my $list = "ANY (ARRAY(SELECT 'x' || i FROM generate_series(1, 5000) i))";
+$node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
+costs($node, $url, "SELECT FROM cloud.slow_patterns WHERE from_date = now() - interval '1 hour' AND to_date = now()"
+	  . " AND service_id = '$ORDERS' AND db_name = $list AND db_user = $list AND db_operation = $list", 1, '5,000 x 5,000 x 5,000');
+refuses("SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1"
+	  . " AND db_name = $list AND db_user = $list AND db_operation = $list", '54000', '5,000 x 5,000 x 5,000 executions');
+
+# The statement fails with this SQLSTATE, and nothing is sent.
+sub refuses
+{
+	my ($sql, $states, $name) = @_;
+	my ($status, $out, $err);
+
+	$name =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
+	clear_journal($url);
+	($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", on_error_stop => 1);
+	like($err, qr/ERROR:  (?:$states):/, "$name: refused");
+	is(request_count($url), 0, "$name: nothing is sent");
+	return;
+}
+
+# A literal in which psql finds nothing of its own
+sub quoted
+{
+	my ($value) = @_;
+	$value =~ s/([^A-Za-z0-9 ])/sprintf '\\u%04x', ord $1/ge;
+	return "E'$value'";
+}
+
+sub quoted_name
+{
+	my ($name) = @_;
+	return '"' . $name =~ s/"/""/gr . '"';
+}
+
+done_testing();
