@@ -65,7 +65,8 @@ OBJS = \
 	src/stats.o \
 	src/tags.o \
 	src/wait.o \
-	src/window.o
+	src/window.o \
+	src/write.o
 
 # In the order in which they are joined into the extension's script
 SQL_FILES = \

@@ -13,7 +13,6 @@
 #include "arguments.h"
 #include "ascii.h"
 #include "compat.h"
-#include "connection.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -474,6 +473,18 @@ chpg_check_service(const char *service)
 }
 
 /* A UUID, or "pg" and 24 lower-case letters and digits. */
+bool
+chpg_is_uuid(const char *text)
+{
+	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	bool		valid = strlen(text) == strlen(pattern);
+
+	for (int i = 0; valid && pattern[i] != '\0'; i++)
+		valid = pattern[i] == '-' ? text[i] == '-' :
+			chpg_hex_value(text[i]) >= 0;
+	return valid;
+}
+
 bool
 chpg_is_service_id(const char *service)
 {

@@ -60,4 +60,7 @@ extern const char **chpg_argument(ChpgArguments *arguments,
 extern void chpg_check_service(const char *service);
 extern bool chpg_is_service_id(const char *service);
 
+/* Is it of the form of an organization's, and of some services', id? */
+extern bool chpg_is_uuid(const char *text);
+
 #endif							/* CHPG_ARGUMENTS_H */

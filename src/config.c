@@ -13,9 +13,9 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lifecycle.h"
 #include "quote.h"
 #include "utils/tuplestore.h"
+#include "write.h"
 
 PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "access/table.h"
+#include "arguments.h"
 #include "ascii.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_table.h"
@@ -187,18 +188,6 @@ check_key(const char *name, const char *value)
 					 errdetail("It contains a space, a control character or another character that a key never has."),
 					 errhint("Copy the key once more from the console of ClickHouse Cloud.")));
 	}
-}
-
-bool
-chpg_is_uuid(const char *text)
-{
-	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	bool		valid = strlen(text) == strlen(pattern);
-
-	for (int i = 0; valid && pattern[i] != '\0'; i++)
-		valid = pattern[i] == '-' ? text[i] == '-' :
-			chpg_hex_value(text[i]) >= 0;
-	return valid;
 }
 
 static void

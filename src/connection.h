@@ -84,7 +84,4 @@ extern char *chpg_get_option(List *options, const char *name);
 /* Check a value as CREATE SERVER and CREATE USER MAPPING do. */
 extern void chpg_check_option(const char *name, const char *value);
 
-/* Is it of the form of an organization's, and of some services', id? */
-extern bool chpg_is_uuid(const char *text);
-
 #endif							/* CHPG_CONNECTION_H */

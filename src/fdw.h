@@ -103,8 +103,11 @@ extern void chpg_remember_size(Oid server, const ChpgResource *resource,
 extern void chpg_expected_size(Oid server, const ChpgResource *resource,
 							   double *services, double *rows);
 
-/* From now on, give the planner what was seen as statistics of the tables. */
-extern void chpg_offer_statistics(void);
+/*
+ * From now on, give the planner what was seen as statistics of the tables whose
+ * wrapper has this function.
+ */
+extern void chpg_offer_statistics(GetForeignRelSize_function function);
 
 /*
  * The row type of a resource, with all its attributes; belongs to the current

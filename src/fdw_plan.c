@@ -437,7 +437,7 @@ chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 	rel->fdw_private = info;
 	info->resource = chpg_table_resource(table);
 	info->endpoint = &chpg_endpoints[info->resource->operation];
-	chpg_offer_statistics();
+	chpg_offer_statistics(chpgGetForeignRelSize);
 	info->has_window = chpg_table_window(table) != NULL;
 	info->time = find_time(info, table);
 	chpg_expected_size(rel->serverid, info->resource, &info->services, &info->rows);

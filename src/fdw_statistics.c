@@ -26,12 +26,15 @@
 
 static get_relation_stats_hook_type previous_hook = NULL;
 
+/* By which our tables are known; NULL until statistics are offered. */
+static GetForeignRelSize_function our_function = NULL;
+
 static bool
 is_our_table(Oid table)
 {
 	Oid			server = GetForeignServerIdByRelId(table);
 
-	return GetFdwRoutineByServerId(server)->GetForeignRelSize == chpgGetForeignRelSize;
+	return GetFdwRoutineByServerId(server)->GetForeignRelSize == our_function;
 }
 
 /*
@@ -87,13 +90,11 @@ get_statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber column,
 }
 
 void
-chpg_offer_statistics(void)
+chpg_offer_statistics(GetForeignRelSize_function function)
 {
-	static bool offered = false;
-
-	if (offered)
+	if (our_function != NULL)
 		return;
+	our_function = function;
 	previous_hook = get_relation_stats_hook;
 	get_relation_stats_hook = get_statistics;
-	offered = true;
 }

@@ -13,7 +13,11 @@
 #include "memo.h"
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
+
+/* The longest interval that a function takes, in seconds */
+#define MAX_INTERVAL		(30.0 * 86400)
 
 /* Names of the arguments of the function being called. */
 static char **
@@ -145,4 +149,24 @@ chpg_find_argument(const ChpgInvocation *invocation, const char *name)
 			return PG_ARGISNULL(i) ? -1 : i;
 	}
 	return -1;
+}
+
+double
+chpg_interval_argument(const ChpgInvocation *invocation, const char *name)
+{
+	int			i = chpg_find_argument(invocation, name);
+	FunctionCallInfo fcinfo = invocation->fcinfo;
+	double		seconds;
+
+	if (i < 0)
+		return 0;
+	seconds = DatumGetFloat8(DirectFunctionCall2(interval_part,
+												 CStringGetTextDatum("epoch"),
+												 PG_GETARG_DATUM(i)));
+	if (seconds < 0 || seconds > MAX_INTERVAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", name),
+				 errhint("Give an interval between 0 and 30 days.")));
+	return seconds;
 }

@@ -48,4 +48,11 @@ extern int	chpg_find_argument(const ChpgInvocation *invocation,
 /* Error 22004: an argument that is needed is NULL. */
 pg_noreturn extern void chpg_refuse_null(const char *name);
 
+/*
+ * An interval argument in seconds; 0 if it is NULL.  Error 22023 unless it lies
+ * between 0 and 30 days.
+ */
+extern double chpg_interval_argument(const ChpgInvocation *invocation,
+									 const char *name);
+
 #endif							/* CHPG_INVOCATION_H */

@@ -12,13 +12,13 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "lifecycle.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "secrecy.h"
 #include "services.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "write.h"
 
 PG_FUNCTION_INFO_V1(chpg_request);
 

@@ -13,9 +13,9 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "lifecycle.h"
 #include "quote.h"
 #include "sockets.h"
+#include "tags.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"

@@ -18,7 +18,6 @@
 #include "funcapi.h"
 #include "http.h"
 #include "lib/stringinfo.h"
-#include "lifecycle.h"
 #include "nodes/parsenodes.h"
 #include "quote.h"
 #include "resources.h"
@@ -33,6 +32,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
+#include "write.h"
 
 /* Polls in a row that must agree. */
 #define POLLS_NEEDED		3

@@ -1,19 +1,18 @@
 /*-------------------------------------------------------------------------
  *
- * lifecycle.h
- *		Operations on a single service, or on what makes services.
+ * write.h
+ *		Operations on a single service, or on what makes services: prepared, sent,
+ *		logged.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef CHPG_LIFECYCLE_H
-#define CHPG_LIFECYCLE_H
+#ifndef CHPG_WRITE_H
+#define CHPG_WRITE_H
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "client.h"
 #include "invocation.h"
-
-#define MAX_WAIT_SECONDS	(30.0 * 86400)
 
 /* An operation whose arguments are known to be good. */
 typedef struct ChpgPrepared
@@ -58,6 +57,14 @@ extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
  */
 extern ChpgCall *chpg_send_write(const ChpgQuestion *question);
 
+/*
+ * The same, again and again while the API refuses it as not ready, for so many
+ * seconds at most.  Not in a dry run.
+ */
+extern ChpgCall *chpg_send_write_again(const ChpgQuestion *question,
+									   bool (*is_not_ready) (const ChpgCall *call),
+									   double seconds);
+
 /* Send a change, and return the row of its answer; NULL in a dry run. */
 extern Datum chpg_send_for_row(FunctionCallInfo fcinfo,
 							   const ChpgQuestion *question);
@@ -68,20 +75,4 @@ extern Datum chpg_answer_row(FunctionCallInfo fcinfo,
 extern HeapTuple chpg_answer_tuple(const ChpgQuestion *question,
 								   ChpgCall *call, TupleDesc tupdesc);
 
-/* in tags.c */
-
-/*
- * The tags of the service as an object in jsonb, with the changes that this
- * backend has sent but the API does not show yet.  1 request.  Error 55000 if
- * the API does not tell them.
- */
-extern Datum chpg_read_tags(ChpgPrepared *prepared);
-
-/* Send a change that names the tags, and remember them. */
-extern Datum chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared);
-
-/* An interval argument in seconds; 0 if it is NULL. */
-extern double chpg_interval_argument(const ChpgInvocation *invocation,
-									 const char *name);
-
-#endif							/* CHPG_LIFECYCLE_H */
+#endif							/* CHPG_WRITE_H */
