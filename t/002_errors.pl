@@ -209,12 +209,16 @@ for my $what (sort keys %MALFORMED)
 	my $err = fault_fails({ body => $MALFORMED{$what} }, '08P01', $NOT_THE_API, "$what as an answer");
 	like($err, qr{CONTEXT:  .*request GET /v1/}s, "$what as an answer: says of which request");
 }
+fault_fails({ body => $MALFORMED{'an error with status 200'} }, '08P01', qr/DETAIL:  The API says: "BAD_REQUEST: no"\./,
+	'an error with status 200 says which');
+fault_fails({ body => $MALFORMED{'an envelope without result'} }, '08P01', qr/DETAIL:  The answer has no "result"\./,
+	'an envelope without result says so');
 fault_fails({ garbage => JSON::PP::true }, '08P01', $NOT_THE_API, 'random bytes as an answer');
 fault_fails({ headers => { 'Content-Encoding' => 'gzip' } }, '08P01', $NOT_THE_API, 'an answer that is not compressed as it says');
 
 # The same for the functions whose rows are elsewhere in the answer
 my %ELSEWHERE = (
-	"chpg_service('$SERVICE')" => [ '{"result":[]}', '{"result":"x"}', '{"result":17}' ],
+	"chpg_service('$SERVICE')" => [ '{"status":200}', '{"result":[]}', '{"result":"x"}', '{"result":17}' ],
 	"chpg_slow_patterns($DAY, '$SERVICE')" => [ '{"result":{}}', '{"result":[null]}', '{"result":[{"queryId":{}}]}' ],
 	"chpg_slow_pattern($PATTERN)" => [ '{"result":[]}', '{"result":{"aggregate":[]}}', '{"result":{"aggregate":17}}' ],
 	"chpg_slow_pattern_executions($PATTERN)" =>
