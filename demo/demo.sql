@@ -3,7 +3,10 @@
 \pset footer off
 \pset null '-'
 -- ClickHouse Cloud's Managed Postgres services, as SQL.
-CREATE EXTENSION chpg;
+CREATE SCHEMA chpg;
+CREATE EXTENSION chpg SCHEMA chpg;
+ALTER DATABASE postgres SET search_path = "$user", public, chpg;
+SET search_path = "$user", public, chpg;
 
 -- An API key is checked, and kept for this role alone.
 SELECT *

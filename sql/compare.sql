@@ -121,7 +121,7 @@ BEGIN
 		AND (_chpg_history_services.service IS NULL OR s.service_id = _chpg_history_services.service
 			OR (NOT EXISTS (SELECT FROM service i WHERE i.service_id = _chpg_history_services.service) AND s.service_id = (SELECT n.service_id FROM service n WHERE n.name = _chpg_history_services.service
 					AND (_chpg_history_services.server IS NULL OR n.server = _chpg_history_services.server)
-				ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL) DESC, n.valid_from DESC LIMIT 1)));
+				ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL::text) DESC, n.valid_from DESC LIMIT 1)));
 END
 $$;
 
@@ -214,7 +214,7 @@ BEGIN
 	RETURN QUERY
 	WITH summed AS (
 		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
-			count(DISTINCT p.window_start)::integer AS buckets, count(*) AS windows, count(p.call_count) AS counted,
+			count(DISTINCT p.window_start)::integer AS buckets, count(*)::numeric AS windows, count(p.call_count)::numeric AS counted,
 			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
 			sum(@extschema@._chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
 			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
@@ -260,7 +260,8 @@ BEGIN ATOMIC
 		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
 		p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
 		p.total_shared_blks_hit, @extschema@._chpg_bounded(p.total_cpu_time_us), p.total_wal_bytes
-	FROM @extschema@.chpg_slow_patterns(lower(period), upper(period), service, server => server) p;
+	FROM @extschema@.chpg_slow_patterns(lower(period), upper(period), service, NULL::text, NULL::text, NULL::text, NULL::text,
+		NULL::text, NULL::text, NULL::bigint, server) p;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_period_of_api(tstzrange, text, text) IS 'The patterns of a period that the API has. As chpg_slow_patterns. For chpg_period_patterns.';

@@ -208,7 +208,7 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_limits() IS 'All thresholds, by rule and parameter, such as 501.error_time_share. For the functions that compare.';
 
-CREATE FUNCTION @extschema@._chpg_finding_key(VARIADIC parts text[])
+CREATE FUNCTION @extschema@._chpg_finding_key(parts text[])
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -248,7 +248,7 @@ COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS 'Names of other rules tha
 COMMENT ON COLUMN @extschema@.chpg_finding_row.cache_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 
-CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text DEFAULT NULL)
+CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -264,7 +264,7 @@ RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT k.*
-	FROM @extschema@._chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}', why, service_id) k;
+	FROM @extschema@._chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[], why, service_id) k;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
@@ -327,7 +327,7 @@ BEGIN ATOMIC
 		CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END,
 		coalesce(total_wal_bytes, 0), wal_share,
 		query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M', query_text,
-		@extschema@._chpg_finding_key(service_id, query_id::text, db_name, db_user, db_operation, app)
+		@extschema@._chpg_finding_key(ARRAY[service_id, query_id::text, db_name, db_user, db_operation, app])
 	FROM counted
 	WHERE total_duration_us >= 1e6 * @extschema@._chpg_limit('100', 'total_s')
 		AND (time_share >= @extschema@._chpg_limit('100', 'time_share')
@@ -459,7 +459,7 @@ BEGIN ATOMIC
 		CASE WHEN truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
 			|| 'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[], 'CHPG401:' || @extschema@._chpg_finding_key(service_id, db_name, db_user, app), false
+		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[], 'CHPG401:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
 	FROM (
 		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
@@ -508,12 +508,12 @@ BEGIN ATOMIC
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', e_b, 'baseline_errors', e_a, 'z', round(z::numeric, 1)),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', NULL::text[], 'CHPG402:' || @extschema@._chpg_finding_key(service_id, db_name, db_user, app), false
+		NULL::float8, 'high', NULL::text[], 'CHPG402:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
 	FROM scores
 	WHERE e_b >= @extschema@._chpg_limit('402', 'errors') AND z >= @extschema@._chpg_limit('402', 'z') AND r_b >= @extschema@._chpg_limit('402', 'factor') * r_a
 	UNION ALL
 	SELECT k.*
-	FROM hours h, @extschema@._chpg_skipped('{CHPG402}', 'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.', h.service_id) k
+	FROM hours h, @extschema@._chpg_skipped('{CHPG402}'::text[], 'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.', h.service_id) k
 	WHERE h.truncated;
 END;
 
@@ -553,7 +553,7 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
 		c.confidence, NULL::text[],
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
-			|| ':' || @extschema@._chpg_finding_key(c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app), false
+			|| ':' || @extschema@._chpg_finding_key(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app]), false
 	FROM @extschema@.chpg_compare(baseline, period, service, server) c
 	JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
 	WHERE c.change IN ('regressed', 'new', 'new?');
@@ -595,7 +595,7 @@ BEGIN ATOMIC
 	FROM @extschema@.chpg_services(server) s,
 		@extschema@._chpg_skip_patterns('The history does not know the service yet; the API is asked for one that is named.', s.id) k
 	WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
-		AND NOT EXISTS (SELECT FROM @extschema@._chpg_history_services(NULL, server) h WHERE h.service_id = s.id);
+		AND NOT EXISTS (SELECT FROM @extschema@._chpg_history_services(NULL::text, server) h WHERE h.service_id = s.id);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
@@ -616,13 +616,13 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
 	FROM health WHERE storage_used_percent >= @extschema@._chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
 	UNION ALL
-	SELECT k.* FROM health h, @extschema@._chpg_skipped('{CHPG701}', 'The metrics do not tell how much is in use', h.service_id) k
+	SELECT k.* FROM health h, @extschema@._chpg_skipped('{CHPG701}'::text[], 'The metrics do not tell how much is in use', h.service_id) k
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
 	SELECT k.*
 	FROM (SELECT WHERE service IS NULL OR NOT EXISTS (SELECT FROM health)) unknown,
 		@extschema@.chpg_services(server) s,
-		@extschema@._chpg_skipped('{CHPG701,CHPG703}', 'The metrics do not tell of the service', s.id) k
+		@extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], 'The metrics do not tell of the service', s.id) k
 	WHERE (service IS NULL OR service IN (s.id, s.name)) AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
@@ -656,7 +656,7 @@ BEGIN ATOMIC
 	SELECT k.*
 	FROM health h
 	LEFT JOIN configured c USING (service_id)
-	CROSS JOIN LATERAL @extschema@._chpg_skipped('{CHPG703}', CASE WHEN c.max_connections IS NULL
+	CROSS JOIN LATERAL @extschema@._chpg_skipped('{CHPG703}'::text[], CASE WHEN c.max_connections IS NULL
 		THEN 'max_connections is not known: the API tells settings that were made only, or could not be asked.'
 		ELSE 'The metrics do not tell how many connections there are' END, h.service_id) k
 	WHERE c.max_connections IS NULL OR h.used IS NULL;
@@ -671,7 +671,7 @@ RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH config AS MATERIALIZED (
-		SELECT c.service_id, c.component, c.name, c.value FROM @extschema@.chpg_config(server => server) c
+		SELECT c.service_id, c.component, c.name, c.value FROM @extschema@.chpg_config(NULL::text, server) c
 	), settings AS (
 		SELECT s.id AS service_id, s.name AS service, s.tags->>'Environment' AS environment,
 			n.component, n.name, coalesce(c.value, '(not set)') AS value
@@ -688,7 +688,7 @@ BEGIN ATOMIC
 		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || @extschema@._chpg_finding_key(service_id, component, name), false
+		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || @extschema@._chpg_finding_key(ARRAY[service_id, component, name]), false
 	FROM counted
 	WHERE services >= @extschema@._chpg_limit('706', 'services') AND alike * 2 < services
 	UNION ALL
@@ -697,7 +697,7 @@ BEGIN ATOMIC
 		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
 			FROM @extschema@.chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
 		WHERE environment IS NULL OR alike < @extschema@._chpg_limit('706', 'services')) u,
-		@extschema@._chpg_skipped('{CHPG706}', format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services)) k
+		@extschema@._chpg_skipped('{CHPG706}'::text[], format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services), NULL::text) k
 	WHERE u.services > 0;
 END;
 
@@ -759,14 +759,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NOT @extschema@._chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG402,CHPG501,CHPG504}',
-			'There is no history, that you may read, of the period to compare.');
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG402,CHPG501,CHPG504}'::text[],
+			'There is no history, that you may read, of the period to compare.', NULL::text);
 		RETURN;
 	END IF;
 	RETURN QUERY
 	SELECT s.*
 	FROM @extschema@._chpg_period_hours(period, service, server) h,
-		@extschema@._chpg_skipped('{CHPG402,CHPG501,CHPG504}', 'The history has no hour of the baseline to compare with.', h.service_id) s
+		@extschema@._chpg_skipped('{CHPG402,CHPG501,CHPG504}'::text[], 'The history has no hour of the baseline to compare with.', h.service_id) s
 	WHERE NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server) b WHERE b.service_id = h.service_id);
 	IF @extschema@._chpg_history_has(baseline, service, server) THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_changes(baseline, period, service, server);
@@ -793,19 +793,19 @@ BEGIN
 		BEGIN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
 		EXCEPTION WHEN OTHERS THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}', SQLERRM);
+			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}'::text[], SQLERRM, NULL::text);
 		END;
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}', SQLERRM);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], SQLERRM, NULL::text);
 	END;
 	IF service IS NOT NULL THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}', 'Settings are compared with those of the whole fleet: give no service.');
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[], 'Settings are compared with those of the whole fleet: give no service.', NULL::text);
 		RETURN;
 	END IF;
 	BEGIN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(server);
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}', SQLERRM);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[], SQLERRM, NULL::text);
 	END;
 END
 $$;

@@ -384,7 +384,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_comment_tables(name) IS 'Gives the tables of the history their comments. For chpg_history_enable.';
 
-CREATE FUNCTION @extschema@._chpg_history_check_name(schema name)
+CREATE FUNCTION @extschema@._chpg_history_check_name(schema text)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -393,7 +393,10 @@ BEGIN
 	IF schema IS NULL THEN
 		RAISE EXCEPTION 'argument "schema" must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	IF strpos(schema, 'pg_') > 0 OR schema = 'information_schema' THEN
+	IF octet_length(schema) > 63 THEN
+		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
+			USING ERRCODE = 'name_too_long', DETAIL = 'A name has at most 63 bytes.';
+	ELSIF strpos(schema, 'pg_') > 0 OR schema = 'information_schema' THEN
 		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = 'Metabase shows no columns of schemas whose name has "pg_" in it, or is that of a system schema.',
@@ -407,7 +410,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_check_name(name) IS 'Error 22004 or 22023 unless a schema of that name can be read by BI tools and dashboards. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_name(text) IS 'Error 22004, 22023 or 42622 unless a schema of that name can be read by BI tools and dashboards. For chpg_history_enable.';
 
 /* What is there may be run by captures, and is removed with the history. */
 CREATE FUNCTION @extschema@._chpg_history_check_schema(schema name)
@@ -469,7 +472,7 @@ COMMENT ON FUNCTION @extschema@._chpg_history_fill(name) IS 'Makes what a schema
  * role has made runs with the rights of the caller.  One that it has already is only
  * named.
  */
-CREATE FUNCTION @extschema@._chpg_history_enable_for(schema name, owner name)
+CREATE FUNCTION @extschema@._chpg_history_enable_for(schema name, owner text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -503,10 +506,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_enable_for(name, name) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_enable_for(name, text) IS
 'Makes a history in a new schema, which another role owns, or names the one that the role has. For chpg_history_enable.';
 
-CREATE FUNCTION @extschema@.chpg_history_enable(schema name, owner name DEFAULT NULL)
+CREATE FUNCTION @extschema@.chpg_history_enable(schema text, owner text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -527,10 +530,10 @@ BEGIN
 			USING ERRCODE = 'insufficient_privilege',
 				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L).', schema, current_user);
 	ELSIF owner <> current_user THEN
-		PERFORM @extschema@._chpg_history_enable_for(schema, owner);
+		PERFORM @extschema@._chpg_history_enable_for(schema::name, owner);
 		RETURN;
 	END IF;
-	PERFORM @extschema@._chpg_history_check_schema(schema);
+	PERFORM @extschema@._chpg_history_check_schema(schema::name);
 	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
 		EXECUTE format('CREATE SCHEMA %I', schema);
 	END IF;
@@ -538,14 +541,14 @@ BEGIN
 		DELETE FROM @extschema@.chpg_history_place;
 		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
 	END IF;
-	PERFORM @extschema@._chpg_history_fill(schema);
+	PERFORM @extschema@._chpg_history_fill(schema::name);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_history_enable(name, name) IS
-'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
+COMMENT ON FUNCTION @extschema@.chpg_history_enable(text, text) IS
+'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42622 one that is too long, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
 
-REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(name, name) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(text, text) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.chpg_history_disable()
 RETURNS void

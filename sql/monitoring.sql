@@ -105,7 +105,7 @@ BEGIN ATOMIC
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total')),
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total')),
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))
-	FROM @extschema@.chpg_prometheus(NULL, chpg_health.server)
+	FROM @extschema@.chpg_prometheus(NULL::text, chpg_health.server)
 	WHERE service_id IS NOT NULL
 	GROUP BY service_id;
 END;
@@ -114,7 +114,7 @@ COMMENT ON FUNCTION @extschema@.chpg_health(text) IS
 'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';
 
 CREATE VIEW @extschema@.chpg_health AS
-	SELECT * FROM @extschema@.chpg_health();
+	SELECT * FROM @extschema@.chpg_health(NULL::text);
 
 COMMENT ON VIEW @extschema@.chpg_health IS
 'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';

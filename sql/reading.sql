@@ -62,7 +62,7 @@ COMMENT ON FUNCTION @extschema@.chpg_services(text) IS
 'The organization''s services, in any state. 1 request.';
 
 CREATE VIEW @extschema@.chpg_services AS
-	SELECT * FROM @extschema@.chpg_services();
+	SELECT * FROM @extschema@.chpg_services(NULL::text);
 
 COMMENT ON VIEW @extschema@.chpg_services IS 'The services of the organization that the setting chpg.server, or the only server, stands for, read with the caller''s key. 1 request.';
 GRANT SELECT ON @extschema@.chpg_services TO PUBLIC;

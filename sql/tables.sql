@@ -3,26 +3,30 @@
  */
 
 CREATE FUNCTION @extschema@.chpg_table_columns(
-	foreign_table regclass,
+	foreign_table text,
 	OUT name text,
 	OUT description text)
 RETURNS SETOF record
 LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_table_columns';
 
-COMMENT ON FUNCTION @extschema@.chpg_table_columns(regclass) IS
-'What a foreign table of the wrapper chpg (name is null) and its columns mean. Sends no request.';
+COMMENT ON FUNCTION @extschema@.chpg_table_columns(text) IS
+'What a foreign table of the wrapper chpg (name is null) and its columns mean. The table is named as in SQL. Sends no request. Errors: 42P01 no such table, 42809 it is another kind of table.';
 
-CREATE FUNCTION @extschema@.chpg_comment_tables(schema regnamespace)
+CREATE FUNCTION @extschema@.chpg_comment_tables(schema text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	place regnamespace := to_regnamespace(schema);
 	foreign_table record;
 	foreign_column record;
 	tables integer := 0;
 BEGIN
+	IF place IS NULL THEN
+		RAISE EXCEPTION 'schema "%" does not exist', schema USING ERRCODE = 'invalid_schema_name';
+	END IF;
 	FOR foreign_table IN
 		SELECT t.ftrelid::regclass AS name,
 			EXISTS (SELECT FROM pg_options_to_table(t.ftoptions) WHERE option_name = 'resource') AS has_resource
@@ -30,14 +34,14 @@ BEGIN
 		JOIN pg_class c ON c.oid = t.ftrelid
 		JOIN pg_foreign_server s ON s.oid = t.ftserver
 		JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
-		WHERE c.relnamespace = schema
+		WHERE c.relnamespace = place
 	LOOP
 		IF NOT foreign_table.has_resource THEN
 			RAISE WARNING 'foreign table "%" lacks option "resource" and gets no comments', foreign_table.name;
 			CONTINUE;
 		END IF;
 		FOR foreign_column IN
-			SELECT * FROM @extschema@.chpg_table_columns(foreign_table.name)
+			SELECT * FROM @extschema@.chpg_table_columns(foreign_table.name::text)
 		LOOP
 			IF foreign_column.name IS NULL THEN
 				EXECUTE format('COMMENT ON FOREIGN TABLE %s IS %L',
@@ -53,5 +57,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_comment_tables(regnamespace) IS
-'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. One without the option resource is left out, with a warning. The caller must own them. Sends no request.';
+COMMENT ON FUNCTION @extschema@.chpg_comment_tables(text) IS
+'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. One without the option resource is left out, with a warning. The caller must own them. The schema is named as in SQL. Sends no request. Error 3F000: no such schema.';

@@ -173,7 +173,7 @@ chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
 }
 
 /*
- * chpg_table_columns(table)
+ * chpg_table_columns(foreign_table)
  */
 
 typedef struct ColumnSink
@@ -305,7 +305,8 @@ chpg_table_columns(PG_FUNCTION_ARGS)
 {
 	ColumnSink	sink = {
 		.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
-		.table = PG_GETARG_OID(0)
+		.table = DatumGetObjectId(DirectFunctionCall1(regclassin,
+													  CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0)))))
 	};
 	const ChpgResource *resource = resource_of(sink.table);
 	TupleDesc	rows = chpg_resource_rows(resource,
