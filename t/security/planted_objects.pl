@@ -353,6 +353,7 @@ for my $statement (@statements)
 	my ($first) = $statement =~ /(.{1,70})/;
 	my ($code, $out, $err) = $node->psql('postgres', "SET search_path = chpg, pg_catalog; SET chpg.on_service_error = 'warning'; $statement");
 	is($code, 0, "succeeds: $first") or diag($err);
+	isnt($out, '', "has rows: $first") if $statement =~ /services|slow_patterns|findings|compare|period_patterns|kept\.(?:pattern_hour|service_hour|metric|coverage)/ && $statement =~ /^SELECT/;
 }
 is(join("\n", fired()), '', 'none of what was planted is run');
 
