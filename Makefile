@@ -64,6 +64,8 @@ OBJS = \
 	src/sockets.o \
 	src/stats.o \
 	src/tags.o \
+	src/trust.o \
+	src/url.o \
 	src/wait.o \
 	src/window.o \
 	src/write.o

@@ -111,10 +111,7 @@ RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(server, nullif(current_setting('chpg.server', true), ''),
-		(SELECT s.srvname FROM pg_foreign_server s
-		JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
-		WHERE has_server_privilege(s.oid, 'USAGE') ORDER BY s.srvname LIMIT 1))
+	SELECT coalesce(server, nullif(current_setting('chpg.server', true), ''), @extschema@._chpg_own_server())
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';

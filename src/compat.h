@@ -11,6 +11,7 @@
 #define CHPG_COMPAT_H
 
 #include "access/stratnum.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "commands/explain.h"
@@ -229,6 +230,20 @@ chpg_owns_server(Oid serverid, Oid userid)
 	return object_ownercheck(ForeignServerRelationId, serverid, userid);
 #else
 	return pg_foreign_server_ownercheck(serverid, userid);
+#endif
+}
+
+/*
+ * Does a membership let the member use, or become, the role?  Since 16 there are
+ * others, such as who creates a role gets.
+ */
+static inline bool
+chpg_grant_is_usable(Form_pg_auth_members grant)
+{
+#if PG_VERSION_NUM >= 160000
+	return grant->inherit_option || grant->set_option;
+#else
+	return true;
 #endif
 }
 

@@ -30,6 +30,7 @@
 #include "services.h"
 #include "shared.h"
 #include "tcop/utility.h"
+#include "trust.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
@@ -66,8 +67,8 @@ text_argument(FunctionCallInfo fcinfo, int i, const char *option)
 static void
 read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
 {
-	arguments->key_id = text_argument(fcinfo, 0, "key_id");
-	arguments->key_secret = text_argument(fcinfo, 1, "key_secret");
+	arguments->key_id = text_argument(fcinfo, 0, NULL);
+	arguments->key_secret = text_argument(fcinfo, 1, NULL);
 	arguments->server = text_argument(fcinfo, 2, NULL);
 	arguments->organization_id = text_argument(fcinfo, 3, "organization_id");
 	arguments->api_url = text_argument(fcinfo, 4, "api_url");
@@ -80,6 +81,8 @@ read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("argument \"%s\" must not be null", names[i])));
 	}
+	chpg_check_key("key_id", arguments->key_id);
+	chpg_check_key("key_secret", arguments->key_secret);
 	if (*arguments->server == '\0' ||
 		strlen(arguments->server) >= NAMEDATALEN)
 		ereport(ERROR,
@@ -143,6 +146,47 @@ check_permission(const ForeignServer *server, const ChpgConnection *wanted)
 	if (strcmp(wanted->api_url, present->api_url) != 0)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER,
 					   server->servername);
+}
+
+/*
+ * Whoever owns the server decides where the key goes.  A server that a stranger
+ * made, and that has the name of the one that is meant, must not get it: the user
+ * names the address, and nothing else of the stranger's stands between.
+ */
+static void
+check_owner(const ForeignServer *server, const ConnectArguments *arguments,
+			const ChpgConnection *wanted)
+{
+	ChpgConnection *present;
+
+	if (server == NULL || chpg_trusts(GetUserId(), server->owner))
+		return;
+	present = chpg_connection_create(server->servername, server->options);
+	if (arguments->api_url != NULL && present->proxy == NULL &&
+		present->ca_file == NULL &&
+		strcmp(wanted->api_url, present->api_url) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("server \"%s\" belongs to role \"%s\" and leads to %s: the key was not sent",
+					server->servername,
+					GetUserNameFromId(server->owner, false),
+					chpg_describe_address(chpg_connection_address(present))),
+			 errdetail("That role is neither yours, nor a superuser's, and could have chosen this address to get keys of others."),
+			 present->proxy == NULL && present->ca_file == NULL ?
+			 errhint("If you know the address, name it: chpg_connect(..., server => %s, api_url => %s). Otherwise give your connection a name of its own: chpg_connect(..., server => 'NAME').",
+					 quote_literal_cstr(server->servername),
+					 quote_literal_cstr(present->api_url)) :
+			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME').")));
+}
+
+static void
+address_context_callback(void *arg)
+{
+	const ChpgConnection *connection = (const ChpgConnection *) arg;
+
+	errcontext("connection to %s",
+			   chpg_describe_address(chpg_connection_address(connection)));
 }
 
 /* Ask the API, with the new key, whose it is. */
@@ -297,12 +341,16 @@ current_role(void)
 }
 
 static List *
-key_options(const ConnectArguments *arguments, List *present, bool alter)
+key_options(const ChpgConnection *connection, List *present, bool alter)
 {
 	List	   *options = list_make2(option_change(present, "key_id",
-												   arguments->key_id),
+												   connection->key_id),
 									 option_change(present, "key_secret",
-												   arguments->key_secret));
+												   chpg_bind_secret(connection->server_id,
+																	GetUserId(),
+																	connection->key_id,
+																	connection->key_secret,
+																	chpg_connection_address(connection))));
 	ListCell   *lc;
 
 	foreach(lc, options)
@@ -314,10 +362,9 @@ key_options(const ConnectArguments *arguments, List *present, bool alter)
 }
 
 static void
-set_mapping(const ConnectArguments *arguments)
+set_mapping(const ChpgConnection *connection)
 {
-	Oid			serverid = GetForeignServerByName(arguments->server,
-												  false)->serverid;
+	Oid			serverid = connection->server_id;
 
 	if (SearchSysCacheExists2(USERMAPPINGUSERSERVER,
 							  ObjectIdGetDatum(GetUserId()),
@@ -326,8 +373,8 @@ set_mapping(const ConnectArguments *arguments)
 		AlterUserMappingStmt *stmt = makeNode(AlterUserMappingStmt);
 
 		stmt->user = current_role();
-		stmt->servername = arguments->server;
-		stmt->options = key_options(arguments,
+		stmt->servername = connection->server;
+		stmt->options = key_options(connection,
 									GetUserMapping(GetUserId(), serverid)->options,
 									true);
 		run_utility((Node *) stmt,
@@ -339,8 +386,8 @@ set_mapping(const ConnectArguments *arguments)
 		CreateUserMappingStmt *stmt = makeNode(CreateUserMappingStmt);
 
 		stmt->user = current_role();
-		stmt->servername = arguments->server;
-		stmt->options = key_options(arguments, NIL, false);
+		stmt->servername = connection->server;
+		stmt->options = key_options(connection, NIL, false);
 		run_utility((Node *) stmt,
 					statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
 								   stmt->servername, "", stmt->options));
@@ -349,16 +396,18 @@ set_mapping(const ConnectArguments *arguments)
 
 static Datum
 connection_row(FunctionCallInfo fcinfo, const ConnectArguments *arguments,
-			   const ChpgOrganization *organization)
+			   const ChpgOrganization *organization,
+			   const ChpgConnection *connection)
 {
 	TupleDesc	tupdesc;
-	char	   *fields[3];
+	char	   *fields[4];
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	fields[0] = arguments->server;
 	fields[1] = organization->id;
 	fields[2] = organization->name;
+	fields[3] = connection->api_url;
 	return HeapTupleGetDatum(BuildTupleFromCStrings(TupleDescGetAttInMetadata(tupdesc),
 													fields));
 }
@@ -370,6 +419,7 @@ connect_internal(FunctionCallInfo fcinfo)
 	ForeignServer *server;
 	ChpgConnection *connection;
 	ChpgOrganization *organization;
+	ErrorContextCallback callback;
 	List	   *options;
 
 	PreventCommandIfReadOnly("chpg_connect()");
@@ -383,8 +433,14 @@ connect_internal(FunctionCallInfo fcinfo)
 	chpg_connection_set_key(connection, arguments.key_id, arguments.key_secret);
 	connection->server_id = server ? server->serverid : InvalidOid;
 	connection->fresh = true;
+	check_owner(server, &arguments, connection);
 	check_permission(server, connection);
+	callback.callback = address_context_callback;
+	callback.arg = connection;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	organization = find_organization(&arguments, connection);
+	error_context_stack = callback.previous;
 	if (server == NULL)
 	{
 		create_server(&arguments,
@@ -399,8 +455,8 @@ connect_internal(FunctionCallInfo fcinfo)
 		if (chpg_owns_server(server->serverid, GetUserId()))
 			update_server(server, &arguments, organization);
 	}
-	set_mapping(&arguments);
-	return connection_row(fcinfo, &arguments, organization);
+	set_mapping(connection);
+	return connection_row(fcinfo, &arguments, organization, connection);
 }
 
 /*

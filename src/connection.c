@@ -27,6 +27,8 @@
 #include "miscadmin.h"
 #include "resources.h"
 #include "settings.h"
+#include "trust.h"
+#include "url.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -38,6 +40,9 @@
 /* Longer than any value in use, and short enough for an error message. */
 #define MAX_OPTION_LENGTH	1024
 
+/* A secret, with the values of the options that it is bound to. */
+#define MAX_SECRET_LENGTH	(5 * MAX_OPTION_LENGTH)
+
 typedef struct Option
 {
 	const char *name;
@@ -47,11 +52,11 @@ typedef struct Option
 
 static void check_api_url(const char *name, const char *value);
 static void check_ca_file(const char *name, const char *value);
-static void check_key(const char *name, const char *value);
 static void check_organization_id(const char *name, const char *value);
 static void check_proxy(const char *name, const char *value);
 static void check_rate_limit(const char *name, const char *value);
 static void check_resource(const char *name, const char *value);
+static void check_secret(const char *name, const char *value);
 static void check_window(const char *name, const char *value);
 
 static const Option options[] = {
@@ -60,18 +65,29 @@ static const Option options[] = {
 	{"organization_id", ForeignServerRelationId, check_organization_id},
 	{"proxy", ForeignServerRelationId, check_proxy},
 	{"rate_limit", ForeignServerRelationId, check_rate_limit},
-	{"key_id", UserMappingRelationId, check_key},
-	{"key_secret", UserMappingRelationId, check_key},
+	{"key_id", UserMappingRelationId, chpg_check_key},
+	{"key_secret", UserMappingRelationId, check_secret},
 	{"resource", ForeignTableRelationId, check_resource},
 	{"window", ForeignTableRelationId, check_window},
 	{NULL}
 };
 
+PG_FUNCTION_INFO_V1(chpg_own_server);
 PG_FUNCTION_INFO_V1(chpg_validator);
 
 /*
  * Values of options
  */
+
+static void
+check_length(const char *name, const char *value, int max_length)
+{
+	if (*value == '\0' || strlen(value) > max_length)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errdetail("It must have 1 to %d characters.", max_length)));
+}
 
 /* For values that may be shown: not a key's, nor URLs with a password. */
 static void
@@ -85,77 +101,12 @@ refuse_value(const char *name, const char *value, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* The host part of a URL that is checked already; palloc'd. */
-static char *
-url_host(const char *url)
-{
-	const char *host = strstr(url, "://") + 3;
-	size_t		length;
-
-	if (*host == '[')
-		length = strcspn(host, "]") + 1;
-	else
-		length = strcspn(host, ":/");
-	return pnstrdup(host, length);
-}
-
-static bool
-is_loopback(const char *host)
-{
-	return chpg_same_in_any_case(host, "localhost") ||
-		strcmp(host, "[::1]") == 0 ||
-		(strncmp(host, "127.", 4) == 0 &&
-		 host[strspn(host, "0123456789.")] == '\0');
-}
-
-/* scheme://host[:port][/path], with nothing that could hold a secret. */
-static bool
-is_plain_url(const char *url)
-{
-	const char *p = strstr(url, "://");
-	int			port = 0;
-
-	if (p == NULL)
-		return false;
-	p += 3;
-	if (*p == '[')
-	{
-		p++;
-		p += strspn(p, "0123456789abcdefABCDEF:.");
-		if (*p++ != ']')
-			return false;
-	}
-	else
-	{
-		size_t		length = strspn(p, "abcdefghijklmnopqrstuvwxyz"
-									"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
-
-		if (length == 0)
-			return false;
-		p += length;
-	}
-	if (*p == ':')
-	{
-		for (p++; chpg_is_digit(*p) && port <= 65535; p++)
-			port = port * 10 + (*p - '0');
-		if (port < 1 || port > 65535)
-			return false;
-	}
-	if (*p == '/')
-		p += strspn(p, "abcdefghijklmnopqrstuvwxyz"
-					"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~/");
-	return *p == '\0';
-}
-
 static void
 check_api_url(const char *name, const char *value)
 {
-	if (is_plain_url(value) &&
-		(strncmp(value, "https://", 8) == 0 ||
-		 (strncmp(value, "http://", 7) == 0 && is_loopback(url_host(value)))))
-		return;
-	refuse_value(name, value,
-				 "Give a URL such as " CHPG_DEFAULT_URL ". It must be https, or http to a loopback address, without user name, query or fragment.");
+	if (chpg_canonical_api_url(value) == NULL)
+		refuse_value(name, value,
+					 "Give a URL such as " CHPG_DEFAULT_URL ". It must be https, or http to localhost or a literal loopback address, without user name, query, fragment, or dots for a part of its path.");
 }
 
 static void
@@ -173,21 +124,39 @@ check_ca_file(const char *name, const char *value)
 }
 
 static void
-check_key(const char *name, const char *value)
+refuse_key(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("invalid value for option \"%s\"", name),
+			 errdetail("It contains a space, a control character or another character that a key never has."),
+			 errhint("Copy the key once more from the console of ClickHouse Cloud.")));
+}
+
+void
+chpg_check_key(const char *name, const char *value)
 {
 	bool		is_id = strcmp(name, "key_id") == 0;
 
+	check_length(name, value, MAX_OPTION_LENGTH);
 	for (const char *p = value; *p != '\0'; p++)
 	{
 		/* A colon ends the user name of HTTP Basic authentication. */
 		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7F ||
 			(is_id && *p == ':'))
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-					 errmsg("invalid value for option \"%s\"", name),
-					 errdetail("It contains a space, a control character or another character that a key never has."),
-					 errhint("Copy the key once more from the console of ClickHouse Cloud.")));
+			refuse_key(name);
 	}
+}
+
+/* The secret, and where it may go. */
+static void
+check_secret(const char *name, const char *value)
+{
+	ChpgSecret	secret;
+
+	if (!chpg_parse_secret(value, &secret))
+		refuse_key(name);
+	chpg_check_key(name, secret.secret);
 }
 
 static void
@@ -201,9 +170,7 @@ check_organization_id(const char *name, const char *value)
 static void
 check_proxy(const char *name, const char *value)
 {
-	if (!is_plain_url(value) ||
-		(strncmp(value, "http://", 7) != 0 &&
-		 strncmp(value, "https://", 8) != 0))
+	if (chpg_canonical_proxy(value) == NULL)
 		refuse_value(name, value,
 					 "Give a URL such as http://proxy.example.com:3128, without user name and password, since everybody can read it.");
 }
@@ -266,12 +233,8 @@ chpg_check_option(const char *name, const char *value)
 
 	while (strcmp(option->name, name) != 0)
 		option++;
-	if (*value == '\0' || strlen(value) > MAX_OPTION_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("invalid value for option \"%s\"", name),
-				 errdetail("It must have 1 to %d characters.",
-						   MAX_OPTION_LENGTH)));
+	check_length(name, value, option->check == check_secret ?
+				 MAX_SECRET_LENGTH : MAX_OPTION_LENGTH);
 	option->check(name, value);
 }
 
@@ -371,7 +334,44 @@ chpg_get_option(List *given, const char *name)
 	return NULL;
 }
 
-/* Names of the servers of our wrapper that the current user may use. */
+/* The role's mapping for a server, or, if it shall be its own only, NULL. */
+static UserMapping *
+find_mapping(Oid serverid, Oid userid, bool own)
+{
+	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+							   ObjectIdGetDatum(userid),
+							   ObjectIdGetDatum(serverid)) &&
+		(own || !SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+									   ObjectIdGetDatum(InvalidOid),
+									   ObjectIdGetDatum(serverid))))
+		return NULL;
+	return GetUserMapping(userid, serverid);
+}
+
+/*
+ * Has the role given a key of its own to a server?  A mapping for a server of
+ * somebody else's may be that owner's work, unless chpg_connect() sealed it.
+ */
+static bool
+has_own_key(const ForeignServer *server, Oid userid)
+{
+	UserMapping *mapping = find_mapping(server->serverid, userid, true);
+	const char *key_id;
+	const char *key_secret;
+	ChpgSecret	secret;
+
+	if (mapping == NULL)
+		return false;
+	if (chpg_trusts(userid, server->owner))
+		return true;
+	key_id = chpg_get_option(mapping->options, "key_id");
+	key_secret = chpg_get_option(mapping->options, "key_secret");
+	return key_id != NULL && key_secret != NULL &&
+		chpg_parse_secret(key_secret, &secret) &&
+		chpg_is_sealed(server->serverid, userid, key_id, &secret);
+}
+
+/* The servers of our wrapper that the current user may use. */
 static List *
 usable_servers(void)
 {
@@ -381,41 +381,91 @@ usable_servers(void)
 	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL,
 										  0, NULL);
 	HeapTuple	tuple;
-	List	   *names = NIL;
+	List	   *servers = NIL;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_foreign_server server = (Form_pg_foreign_server) GETSTRUCT(tuple);
+		Form_pg_foreign_server form = (Form_pg_foreign_server) GETSTRUCT(tuple);
+		ForeignServer *server;
 
-		if (server->srvfdw == wrapper->fdwid &&
-			chpg_has_server_usage(server->oid, GetUserId()))
-			names = lappend(names, pstrdup(NameStr(server->srvname)));
+		if (form->srvfdw != wrapper->fdwid ||
+			!chpg_has_server_usage(form->oid, GetUserId()))
+			continue;
+		server = GetForeignServerExtended(form->oid, FSV_MISSING_OK);
+		if (server != NULL)
+			servers = lappend(servers, server);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	return names;
+	return servers;
 }
 
-static char *
+static int
+compare_servers(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((ForeignServer *) lfirst(a))->servername,
+				  ((ForeignServer *) lfirst(b))->servername);
+}
+
+/*
+ * The servers that an unnamed call may mean, by name: the current user's own, and those
+ * that it gave a key of its own to.  Others are made and granted by anybody.
+ */
+static List *
+own_servers(void)
+{
+	List	   *servers = usable_servers();
+	ListCell   *lc;
+
+	foreach(lc, servers)
+	{
+		const ForeignServer *server = (ForeignServer *) lfirst(lc);
+
+		if (server->owner != GetUserId() && !has_own_key(server, GetUserId()))
+			servers = foreach_delete_current(servers, lc);
+	}
+	list_sort(servers, compare_servers);
+	return servers;
+}
+
+/*
+ * chpg_own_server(): the first of them by name, or NULL
+ */
+Datum
+chpg_own_server(PG_FUNCTION_ARGS)
+{
+	List	   *servers = own_servers();
+
+	if (servers == NIL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(((ForeignServer *) linitial(servers))->servername));
+}
+
+static ForeignServer *
 only_server(void)
 {
-	List	   *names = usable_servers();
+	List	   *servers = own_servers();
 	StringInfoData list;
 	ListCell   *lc;
 
-	if (list_length(names) == 1)
-		return (char *) linitial(names);
-	if (names == NIL)
+	if (list_length(servers) == 1)
+		return (ForeignServer *) linitial(servers);
+	if (servers == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 usable_servers() == NIL ?
 				 errmsg("there is no chpg server that role \"%s\" may use",
+						GetUserNameFromId(GetUserId(), false)) :
+				 errmsg("there is no chpg server that role \"%s\" owns or has given a key to",
 						GetUserNameFromId(GetUserId(), false)),
-				 errhint("Set one up with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET'), or ask its owner for USAGE on it.")));
+				 usable_servers() == NIL ?
+				 errhint("Set one up with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET'), or ask its owner for USAGE on it.") :
+				 errhint("Give a key with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => 'NAME'), or name a server of others in the argument \"server\" or in the setting \"chpg.server\".")));
 
 	initStringInfo(&list);
-	foreach(lc, names)
+	foreach(lc, servers)
 		appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "",
-						 (char *) lfirst(lc));
+						 ((ForeignServer *) lfirst(lc))->servername);
 	ereport(ERROR,
 			(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
 			 errmsg("there are several chpg servers to choose from"),
@@ -438,16 +488,11 @@ check_usage(const ForeignServer *server, Oid userid)
 					 quote_identifier(GetUserNameFromId(userid, false)))));
 }
 
-ForeignServer *
-chpg_connection_server(const char *name)
+static ForeignServer *
+named_server(const char *name)
 {
-	ForeignServer *server;
+	ForeignServer *server = GetForeignServerByName(name, true);
 
-	if (name == NULL && chpg_server != NULL && chpg_server[0] != '\0')
-		name = chpg_server;
-	if (name == NULL)
-		name = only_server();
-	server = GetForeignServerByName(name, true);
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -464,23 +509,55 @@ chpg_connection_server(const char *name)
 }
 
 /*
+ * In a function that runs as another role than its caller, the setting may be
+ * the caller's: it chooses only where that role went on its own.
+ */
+static void
+check_choice(const ForeignServer *server)
+{
+	Oid			userid;
+	int			context;
+
+	GetUserIdAndSecContext(&userid, &context);
+	if ((context & SECURITY_LOCAL_USERID_CHANGE) == 0 ||
+		has_own_key(server, userid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("setting \"chpg.server\" cannot choose server \"%s\" for role \"%s\" within a SECURITY DEFINER function",
+					server->servername, GetUserNameFromId(userid, false)),
+			 errdetail("The caller of the function may have set it, and the role has given that server no key of its own."),
+			 errhint("Let the function name the server in the argument \"server\".")));
+}
+
+ForeignServer *
+chpg_connection_server(const char *name)
+{
+	ForeignServer *server;
+
+	if (name != NULL)
+		return named_server(name);
+	if (chpg_server == NULL || chpg_server[0] == '\0')
+		return only_server();
+	server = named_server(chpg_server);
+	check_choice(server);
+	return server;
+}
+
+/*
  * Connections
  */
 
-/* Users write the base with or without "/v1" and a trailing slash. */
+/* A value that was checked when it was set, if by other rules. */
 static char *
-normalize_url(const char *url)
+canonical_option(const char *name, const char *value,
+				 char *(*canonical) (const char *url))
 {
-	char	   *base = pstrdup(url);
-	size_t		length = strlen(base);
-
-	while (length > 0 && base[length - 1] == '/')
-		base[--length] = '\0';
-	if (length > 3 && strcmp(base + length - 3, "/v1") == 0)
-		base[length -= 3] = '\0';
-	while (length > 0 && base[length - 1] == '/')
-		base[--length] = '\0';
-	return base;
+	if (value == NULL)
+		return NULL;
+	if (canonical(value) == NULL)
+		chpg_check_option(name, value); /* says what is wrong */
+	return canonical(value);
 }
 
 ChpgConnection *
@@ -492,10 +569,13 @@ chpg_connection_create(const char *server, List *given)
 
 	check_combination(given);	/* they need not come from a catalog */
 	connection->server = pstrdup(server);
-	connection->api_url = normalize_url(api_url ? api_url : CHPG_DEFAULT_URL);
+	connection->api_url = canonical_option("api_url",
+										   api_url ? api_url : CHPG_DEFAULT_URL,
+										   chpg_canonical_api_url);
 	connection->organization_id = chpg_get_option(given, "organization_id");
 	connection->ca_file = chpg_get_option(given, "ca_file");
-	connection->proxy = chpg_get_option(given, "proxy");
+	connection->proxy = canonical_option("proxy", chpg_get_option(given, "proxy"),
+										 chpg_canonical_proxy);
 	(void) parse_rate_limit(rate_limit ? rate_limit : DEFAULT_RATE_LIMIT,
 							&connection->rate_requests,
 							&connection->rate_window);
@@ -537,9 +617,13 @@ chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 	chpg_digest(identity, lengthof(identity), connection->identity);
 }
 
-static void
-set_mapped_key(ChpgConnection *connection, const UserMapping * mapping)
+/* The connection by a mapping; and where its key may go. */
+static ChpgConnection *
+mapped_connection(const ForeignServer *server, const UserMapping *mapping,
+				  ChpgSecret *secret)
 {
+	ChpgConnection *connection = chpg_connection_create(server->servername,
+														server->options);
 	char	   *key_id = chpg_get_option(mapping->options, "key_id");
 	char	   *key_secret = chpg_get_option(mapping->options, "key_secret");
 
@@ -550,30 +634,53 @@ set_mapped_key(ChpgConnection *connection, const UserMapping * mapping)
 						connection->server,
 						key_id == NULL ? "key_id" : "key_secret"),
 				 errhint("Use ALTER USER MAPPING ... OPTIONS (ADD ...).")));
+	if (!chpg_parse_secret(key_secret, secret))
+		refuse_key("key_secret");
 	connection->server_id = mapping->serverid;
 	connection->user_id = mapping->userid;
 	connection->mapping_id = mapping->umid;
-	chpg_connection_set_key(connection, key_id, key_secret);
+	chpg_connection_set_key(connection, key_id, secret->secret);
+	return connection;
 }
 
-static bool
-has_mapping(Oid serverid, Oid userid)
+ChpgAddress
+chpg_connection_address(const ChpgConnection *connection)
 {
-	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-								 ObjectIdGetDatum(userid),
-								 ObjectIdGetDatum(serverid)) ||
-		SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-							  ObjectIdGetDatum(InvalidOid),
-							  ObjectIdGetDatum(serverid));
+	return (ChpgAddress)
+	{
+		connection->api_url, connection->proxy,
+			connection->ca_file
+	};
+}
+
+/* The owner of the server may have led it elsewhere. */
+static void
+check_address(const ChpgConnection *connection, const ChpgSecret *secret)
+{
+	ChpgAddress address = chpg_connection_address(connection);
+
+	if (chpg_may_go(secret, address))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("server \"%s\" leads elsewhere than where its key was given for: the key must be given again",
+					connection->server),
+			 errdetail("The key was given for %s; the server leads to %s.",
+					   chpg_describe_address(secret->address),
+					   chpg_describe_address(address)),
+			 errhint("If that is meant, SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s, api_url => %s).",
+					 quote_literal_cstr(connection->server),
+					 quote_literal_cstr(connection->api_url))));
 }
 
 ChpgConnection *
 chpg_connection_for(const ForeignServer *server, Oid userid)
 {
-	ChpgConnection *connection = chpg_connection_create(server->servername,
-														server->options);
+	UserMapping *mapping = find_mapping(server->serverid, userid, false);
+	ChpgConnection *connection;
+	ChpgSecret	secret;
 
-	if (!has_mapping(server->serverid, userid))
+	if (mapping == NULL)
 	{
 		check_usage(server, userid);	/* without it, there is no getting one */
 		ereport(ERROR,
@@ -584,29 +691,9 @@ chpg_connection_for(const ForeignServer *server, Oid userid)
 				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
 						 quote_literal_cstr(server->servername))));
 	}
-	set_mapped_key(connection, GetUserMapping(userid, server->serverid));
+	connection = mapped_connection(server, mapping, &secret);
+	check_address(connection, &secret);
 	return connection;
-}
-
-/* Does a request go the same way to the same place? */
-static bool
-is_same_address(const ChpgConnection *a, const ChpgConnection *b)
-{
-	const char *options[][2] = {
-		{a->api_url, b->api_url},
-		{a->ca_file, b->ca_file},
-		{a->proxy, b->proxy}
-	};
-
-	for (int i = 0; i < lengthof(options); i++)
-	{
-		const char *left = options[i][0] ? options[i][0] : "";
-		const char *right = options[i][1] ? options[i][1] : "";
-
-		if (strcmp(left, right) != 0)
-			return false;
-	}
-	return true;
 }
 
 /* The connection of the same mapping, if it now has another key; or NULL. */
@@ -615,13 +702,19 @@ find_renewed(const ChpgConnection *connection)
 {
 	ForeignServer *server = GetForeignServerExtended(connection->server_id,
 													 FSV_MISSING_OK);
+	UserMapping *mapping;
 	ChpgConnection *present;
+	ChpgSecret	secret;
 
-	if (server == NULL || !has_mapping(server->serverid, connection->user_id))
+	mapping = server == NULL ? NULL :
+		find_mapping(server->serverid, connection->user_id, false);
+	if (mapping == NULL)
 		return NULL;
-	present = chpg_connection_for(server, connection->user_id);
+	present = mapped_connection(server, mapping, &secret);
 	if (present->mapping_id != connection->mapping_id ||
-		!is_same_address(present, connection) ||
+		!chpg_may_go(&secret, chpg_connection_address(present)) ||
+		!chpg_is_same_address(chpg_connection_address(present),
+							  chpg_connection_address(connection)) ||
 		memcmp(present->identity, connection->identity,
 			   sizeof(present->identity)) == 0)
 		return NULL;
@@ -669,17 +762,18 @@ chpg_connection_list(void)
 
 	foreach(lc, usable_servers())
 	{
-		ForeignServer *server = GetForeignServerByName(lfirst(lc), false);
-		List	   *key;
+		ForeignServer *server = (ForeignServer *) lfirst(lc);
+		UserMapping *mapping = find_mapping(server->serverid, GetUserId(), false);
+		ChpgConnection *connection;
+		ChpgSecret	secret;
 
-		if (!has_mapping(server->serverid, GetUserId()))
+		if (mapping == NULL ||
+			chpg_get_option(mapping->options, "key_id") == NULL ||
+			chpg_get_option(mapping->options, "key_secret") == NULL)
 			continue;
-		key = GetUserMapping(GetUserId(), server->serverid)->options;
-		if (chpg_get_option(key, "key_id") == NULL ||
-			chpg_get_option(key, "key_secret") == NULL)
-			continue;
-		connections = lappend(connections,
-							  chpg_connection_get(server->servername));
+		connection = mapped_connection(server, mapping, &secret);
+		if (chpg_may_go(&secret, chpg_connection_address(connection)))
+			connections = lappend(connections, connection);
 	}
 	return connections;
 }

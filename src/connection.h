@@ -13,6 +13,7 @@
 
 #include "common/sha2.h"
 #include "foreign/foreign.h"
+#include "trust.h"
 
 #define CHPG_WRAPPER_NAME	"chpg"
 #define CHPG_DEFAULT_URL	"https://api.clickhouse.cloud"
@@ -29,10 +30,10 @@ typedef struct ChpgConnection
 	Oid			user_id;		/* whose mapping has the key, and that
 								 * mapping; */
 	Oid			mapping_id;		/* invalid if the key is from none */
-	char	   *api_url;		/* without a trailing slash or "/v1" */
+	char	   *api_url;		/* canonical (url.h) */
 	char	   *organization_id;	/* NULL until discovered */
 	char	   *ca_file;		/* NULL: the system's CAs */
-	char	   *proxy;			/* NULL: none */
+	char	   *proxy;			/* canonical; NULL: none */
 	char	   *key_id;
 	char	   *key_secret;
 	int			rate_requests;	/* that many requests ... */
@@ -45,15 +46,18 @@ typedef struct ChpgConnection
 
 /*
  * The connection for the current user, by the server's name, or, given NULL,
- * by chpg.server, or the only server that the user may use.  Nothing is sent.
- * Errors: 42704 (no such server or mapping), 42501 (no USAGE), 42P08 (several
- * servers).
+ * by chpg.server, or the only server that the user owns or gave a key to.  In a
+ * function that runs as another role, chpg.server chooses only among servers that
+ * the role gave a key to.  Nothing is sent.
+ * Errors: 42704 (no such server or mapping), 42501 (no USAGE; chpg.server cannot
+ * choose it), 42P08 (several servers), 55000 (the key was given for another
+ * address).
  */
 extern ChpgConnection *chpg_connection_get(const char *server);
 
 /*
- * The same for a role and a server that are known; who has a key needs no USAGE,
- * but cannot get one without it.
+ * The same for a role and a server that are known.  A role that has a key needs
+ * no USAGE, but cannot get one without it.
  */
 extern ChpgConnection *chpg_connection_for(const ForeignServer *server, Oid userid);
 
@@ -63,6 +67,9 @@ extern ChpgConnection *chpg_connection_for(const ForeignServer *server, Oid user
  * another: a key is sent only where it was meant to go.
  */
 extern ChpgConnection *chpg_connection_renew(const ChpgConnection *connection);
+
+/* Where its requests go; shares the texts. */
+extern ChpgAddress chpg_connection_address(const ChpgConnection *connection);
 
 /* The server that chpg_connection_get() would use. */
 extern ForeignServer *chpg_connection_server(const char *server);
@@ -83,5 +90,8 @@ extern char *chpg_get_option(List *options, const char *name);
 
 /* Check a value as CREATE SERVER and CREATE USER MAPPING do. */
 extern void chpg_check_option(const char *name, const char *value);
+
+/* Check the id or the secret of a key as such, not bound to an address. */
+extern void chpg_check_key(const char *name, const char *value);
 
 #endif							/* CHPG_CONNECTION_H */

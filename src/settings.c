@@ -387,7 +387,7 @@ chpg_define_settings(void)
 
 	DefineCustomStringVariable("chpg.server",
 							   "Sets the server to use when a call names none.",
-							   NULL,
+							   "In a SECURITY DEFINER function, it chooses only among servers that the function's owner gave a key to.",
 							   &chpg_server,
 							   "",
 							   PGC_USERSET, 0,

@@ -74,7 +74,9 @@ SELECT count(*) FROM chpg_services('foreign_one');
 -- A server belongs to one organization
 ALTER SERVER second OPTIONS (SET organization_id '00000000-0000-4000-8000-000000000000');
 SELECT * FROM chpg_connect('demoKeyId', 'demoKeySecret', 'second', organization_id => 'not a uuid');
+\set SHOW_CONTEXT never
 SELECT * FROM chpg_connect('demoKeyId', 'demoKeySecret', 'second', organization_id => '00000000-0000-4000-8000-000000000000');
+\set SHOW_CONTEXT errors
 
 -- No key in clear through a proxy
 CREATE SERVER proxied FOREIGN DATA WRAPPER chpg OPTIONS (proxy 'http://127.0.0.1:9');

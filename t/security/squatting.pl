@@ -1,0 +1,166 @@
+# A role that may make servers makes one that others take for theirs: by its name,
+# by being the only one, or by a user mapping that it planted for its victim.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $LIST = 'SELECT count(*) FROM chpg_services';
+
+my $url = start_emulator();
+my $evil = start_emulator('--seed', 2);
+my $node = start_node('main');
+
+$node->safe_psql('postgres',
+	'CREATE EXTENSION chpg; CREATE ROLE dba LOGIN; CREATE ROLE bob LOGIN; CREATE ROLE eve LOGIN CREATEROLE;'
+	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO dba; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO eve WITH GRANT OPTION');
+
+# A server of the name that everybody uses.  A superuser owns it as it owns all, which
+# says nothing.
+as('eve', "CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER chpg TO PUBLIC");
+foreach my $victim ('postgres', 'dba')
+{
+	my $error = keeps_key($victim, connect_call(), "$victim and the server of another");
+	like($error, qr/server "chpg" belongs to role "eve" and leads to \Q$evil\E: the key was not sent/,
+		"$victim: the error names owner and address");
+	like($error, qr/HINT: .*chpg_connect\(\.\.\., server => 'chpg', api_url => '\Q$evil\E'\)/, "$victim: and how to do it if it is meant");
+	keeps_key($victim, connect_call(api_url => $url), "$victim and another address than that of the server");
+}
+
+# Anybody may make others members of a role of theirs.
+SKIP:
+{
+	skip 'no role may grant itself', 2 if $node->pg_version >= 16;
+	as('eve', 'GRANT eve TO dba');
+	keeps_key('dba', connect_call(), 'a membership that the stranger gave');
+	as('eve', 'REVOKE eve FROM dba');
+}
+as('eve',
+	'CREATE ROLE front; GRANT front TO eve; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO front;'
+	  . 'ALTER SERVER chpg OWNER TO front; GRANT front TO dba');
+keeps_key('dba', connect_call(), 'a role that the stranger made, and gave');
+as('eve', 'ALTER SERVER chpg OWNER TO eve');
+
+# Whoever makes a role is its member since 16, but may neither use nor become it.
+$node->safe_psql('postgres', 'ALTER ROLE dba CREATEROLE');
+as('dba', 'CREATE ROLE mallory LOGIN');
+$node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO mallory');
+as('mallory', "CREATE SERVER mallory FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER mallory TO dba");
+keeps_key('dba', connect_call(server => 'mallory'), 'the server of a role that the victim made');
+
+# An address that is right, by a way that is not: a proxy, and a CA that vouches for it
+my $proxy = $evil =~ s/127\.0\.0\.1/localhost/r;
+my $ca = $node->data_dir . '/ca.pem';
+$node->safe_psql('postgres', 'GRANT pg_read_server_files TO eve');
+as('eve', "CREATE SERVER proxied FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'https://127.0.0.1:1', proxy '$proxy');"
+	  . "CREATE SERVER vouched FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'https://127.0.0.1:1', ca_file '$ca'); GRANT USAGE ON FOREIGN SERVER proxied, vouched TO PUBLIC");
+my $before = connections($evil);
+foreach my $server ('proxied', 'vouched')
+{
+	keeps_key('dba', connect_call(server => $server, api_url => 'https://127.0.0.1:1'), "$server by the stranger");
+}
+is(connections($evil), $before, 'the proxy was not asked');
+
+# What is right stays possible: the address named, a superuser's server, a team's.
+reset_emulator($evil);
+is(as('dba', connect_call(api_url => "$evil/v1/") =~ s/\*/api_url/r), $evil, 'an address that is named, and told');
+is(request_count($evil), 1, 'the key went there');
+as('dba', q{SELECT chpg_disconnect('chpg')});
+$node->safe_psql('postgres',
+	'CREATE ROLE team; CREATE ROLE people; GRANT team TO people; GRANT people TO dba; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO team;'
+	  . "CREATE SERVER theirs FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url'); ALTER SERVER theirs OWNER TO team;"
+	  . "CREATE SERVER official FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url'); GRANT USAGE ON FOREIGN SERVER official TO dba");
+foreach my $server ('theirs', 'official')
+{
+	is(as('dba', connect_call(server => $server) =~ s/\*/api_url/r), $url, "$server needs no address");
+	as('dba', qq{SELECT chpg_disconnect('$server')});
+}
+
+# Errors name the address, too.
+my $failure = fails_with($node, connect_call(server => 'dead', api_url => 'http://127.0.0.1:1'), '08001', qr/no connection/,
+	'an address where nobody listens', extra_params => [ '-U', 'dba' ]);
+like($failure, qr{CONTEXT: .*^connection to http://127\.0\.0\.1:1$}ms, 'the error names the address');
+
+# Calls that name no server: the stranger's serves nobody, and stands in nobody's way.
+$node->safe_psql('postgres', connect_call(server => 'official'));
+as('dba', connect_call(server => 'mine', api_url => $url));
+as('eve', "CREATE SERVER aaa FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER aaa TO PUBLIC;"
+	  . "CREATE USER MAPPING FOR PUBLIC SERVER aaa OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
+unnamed('with a key for PUBLIC');
+as('eve', join ';', map { "CREATE USER MAPPING FOR $_ SERVER aaa OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')" } 'postgres', 'dba', 'bob');
+unnamed('with planted mappings');
+as('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$KEY_SECRET $evil seal=" . ('0' x 64) . "')" } 'postgres', 'dba', 'bob');
+unnamed('with a seal that is made up');
+
+# What was sealed for one is no other's seal, and not of another key.
+as('eve', connect_call(server => 'aaa'));
+my $sealed = as('eve', q{SELECT option_value FROM pg_user_mappings, pg_options_to_table(umoptions) WHERE usename = 'eve' AND srvname = 'aaa' AND option_name = 'key_secret'});
+like($sealed, qr/^\Q$KEY_SECRET $evil\E seal=[0-9a-f]{64}$/, 'a seal');
+as('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$sealed')" } 'postgres', 'dba', 'bob');
+unnamed('with a seal of the stranger\'s own');
+is(as('dba', 'SELECT _chpg_own_server()'), 'mine', 'a history is captured by one\'s own');
+
+# By name, all of that may be used.
+is(as('bob', q{SELECT count(*) FROM chpg_services('aaa')}), 6, 'a server that the call names');
+is(as('bob', "SET chpg.server = aaa; $LIST"), 6, 'a server that the role names');
+
+# A key that was given by chpg_connect() to the server of another counts as given,
+as('eve', 'DROP USER MAPPING FOR bob SERVER aaa');
+as('bob', connect_call(server => 'aaa', api_url => $evil));
+is(as('bob', $LIST), 6, 'a key of one\'s own');
+# until somebody else changes it.
+as('eve', q{ALTER USER MAPPING FOR bob SERVER aaa OPTIONS (SET key_id 'other')});
+fails_with($node, $LIST, '42704', qr/there is no chpg server that role "bob" owns or has given a key to/,
+	'a key that was changed', extra_params => [ '-U', 'bob' ]);
+
+# Neither does it keep anybody from giving up a key.
+as('dba', 'SELECT chpg_disconnect()');
+is($node->safe_psql('postgres', q{SELECT string_agg(srvname, ' ') FROM pg_user_mappings WHERE usename = 'dba'}), 'aaa', 'an unnamed disconnection');
+
+sub connect_call
+{
+	my (%arguments) = @_;
+	return "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET'"
+	  . join('', map { ", $_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+}
+
+sub as
+{
+	my ($role, $sql) = @_;
+	return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]);
+}
+
+# The statement fails, and nothing is sent to the stranger's API; the error.
+sub keeps_key
+{
+	my ($role, $sql, $name) = @_;
+	my $error;
+
+	reset_emulator($evil);
+	$error = fails_with($node, $sql, '42501', qr/the key was not sent/, $name, extra_params => [ '-U', $role ]);
+	is(request_count($evil), 0, "$name: nothing was sent");
+	return $error;
+}
+
+# Unnamed calls of those who have a server of their own, and of one who has none
+sub unnamed
+{
+	my ($name) = @_;
+
+	reset_emulator($url);
+	reset_emulator($evil);
+	is(as($_, $LIST), 6, "$name: $_ uses its own server") foreach 'postgres', 'dba';
+	is(request_count($url), 2, "$name: and that was asked");
+	fails_with($node, $LIST, '42704', qr/there is no chpg server that role "bob" owns or has given a key to/,
+		"$name: bob has none", extra_params => [ '-U', 'bob' ]);
+	is(request_count($evil), 0, "$name: the stranger's was not");
+	return;
+}
+
+done_testing();
