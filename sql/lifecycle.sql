@@ -124,7 +124,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_set_password';
 
 COMMENT ON FUNCTION @extschema@.chpg_set_password(text, text, text) IS
-'Sets the password of the superuser of a service. Returns the password that the API made, or null if one is given (12 to 1024 characters, with a lower-case letter, an upper-case letter and a digit). Keeps it out of the log and pg_stat_activity. Refused for read replicas. 1 request, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Sets the password of the superuser of a service. Returns the password that the API made, or null if one is given (12 to 1024 characters, with a lower-case letter, an upper-case letter and a digit). Keeps it out of the log and pg_stat_activity; a NOTICE says where it is kept if this is not called as a plain SELECT. Refused for read replicas. 1 request, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_set_password(text, text, text) FROM PUBLIC;
 

@@ -469,6 +469,7 @@ chpg_connect(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	chpg_hide_statement(&callback, "SELECT * FROM chpg_connect(...)");
+	chpg_warn_exposed("chpg_connect");
 	result = connect_internal(fcinfo);
 	error_context_stack = callback.previous;
 	return result;

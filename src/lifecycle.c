@@ -253,6 +253,7 @@ chpg_set_password(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	chpg_hide_statement(&callback, "SELECT chpg_set_password(...)");
+	chpg_warn_exposed("chpg_set_password");
 	result = set_password(fcinfo);
 	error_context_stack = callback.previous;
 	return result;

@@ -16,4 +16,11 @@
 extern void chpg_hide_statement(ErrorContextCallback *callback,
 								const char *text);
 
+/*
+ * A NOTICE if the function of this name, which hides its statement, was not
+ * called as a plain SELECT: the text of another statement is kept elsewhere.  To
+ * be called in the memory context that the function was called in.
+ */
+extern void chpg_warn_exposed(const char *function);
+
 #endif							/* CHPG_SECRECY_H */
