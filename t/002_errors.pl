@@ -232,6 +232,13 @@ for my $function (sort keys %ELSEWHERE)
 	  for @{ $ELSEWHERE{$function} };
 }
 
+# An organization that the API does not know is not a service that it does not know.
+add_server('elsewhere', $url);
+clear_faults($url);
+fails_with($node, "SELECT * FROM chpg_services('elsewhere')", '42704', qr/the API does not know the organization/, 'an unknown organization');
+fails_with($node, "SELECT * FROM chpg_service('pg0000000000000000000000ab', 'chpg')", '42704', qr/could not read service "pg0000000000000000000000ab": the API does not know it/,
+	'an unknown service');
+
 # A server whose organization has to be discovered
 $node->safe_psql('postgres',
 	"CREATE SERVER discovering FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url');"
