@@ -19,6 +19,7 @@ OBJS = \
 	src/budget.o \
 	src/cache.o \
 	src/chpg.o \
+	src/clean.o \
 	src/client.o \
 	src/config.o \
 	src/connect.o \

@@ -12,6 +12,7 @@
 #include "access/detoast.h"
 #include "arguments.h"
 #include "ascii.h"
+#include "clean.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -38,7 +39,8 @@ refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"", parameter->name, value),
+			 errmsg("invalid value for \"%s\": \"%s\"", parameter->name,
+					chpg_clean_remote(pstrdup(value))),
 			 errhint("%s", hint)));
 }
 
@@ -458,7 +460,7 @@ chpg_check_service(const char *service)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("service \"%s...\" is too long",
-						pnstrdup(service, pg_mbcliplen(service, strlen(service), MAX_SERVICE_LENGTH))),
+						chpg_clean_text(pnstrdup(service, pg_mbcliplen(service, strlen(service), MAX_SERVICE_LENGTH)))),
 				 errdetail("Names of services have at most %d characters.",
 						   MAX_SERVICE_LENGTH)));
 	for (const char *p = service; *p != '\0'; p++)
@@ -470,6 +472,12 @@ chpg_check_service(const char *service)
 							(unsigned char) *p),
 					 errhint("Give the id or the name of a service.")));
 	}
+	if (chpg_has_hidden(service))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("service contains characters that change how text is shown"),
+				 errdetail("The others are \"%s\".", chpg_clean_text(pstrdup(service))),
+				 errhint("Give the id of the service.")));
 }
 
 /* A UUID, or "pg" and 24 lower-case letters and digits. */

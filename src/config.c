@@ -65,7 +65,7 @@ warn_dropped(ChpgJsonNode *result, const char *section, const char *sent)
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
 					 errmsg("the API's answer does not show the setting \"%s\"",
-							name),
+							chpg_clean_remote(name)),
 					 errhint("Check it with chpg_config().")));
 	}
 	chpg_json_free(document);

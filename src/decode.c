@@ -9,6 +9,7 @@
 
 #include "ascii.h"
 #include "catalog/pg_type.h"
+#include "clean.h"
 #include "decode.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -507,6 +508,13 @@ input_text(const Column *column, ChpgJsonNode *value)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: a value of %zu characters where a number, a time or the like is due",
 						strlen(text))));
+
+	/* No number has any of these; errors of input functions repeat the text. */
+	if (chpg_has_hidden(text))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("malformed answer from the API: a value has characters of no number, time or the like: \"%s\"",
+						chpg_clean_remote(text))));
 	if ((is_integer_type(column->type) || column->hex) && !is_integer_text(text))
 		text = round_number(column, text);
 	if (column->hex)

@@ -142,7 +142,7 @@ chpg_delete_service(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" is not the name of service \"%s\"",
-						TextDatumGetCString(PG_GETARG_DATUM(i)),
+						chpg_clean_remote(TextDatumGetCString(PG_GETARG_DATUM(i))),
 						prepared.question.service_id),
 				 errdetail("Its name is \"%s\".",
 						   name ? chpg_clean_remote(pstrdup(name)) : ""),

@@ -10,15 +10,11 @@
 #include "catalog/pg_collation.h"
 #include "common/base64.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "quote.h"
 #include "shared.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-
-/* Bytes of others' words that are shown. */
-#define MAX_REMOTE_TEXT		500
 
 /* Shorter texts in a body say too little, and stand everywhere. */
 #define MIN_SECRET_LENGTH	4
@@ -119,24 +115,6 @@ mask_body(const char *body, char *text)
 		return pstrdup("(not shown)");
 	text = mask_values(chpg_json_root(document), text);
 	chpg_json_free(document);
-	return text;
-}
-
-char *
-chpg_clean_remote(char *text)
-{
-	int			encoding = GetDatabaseEncoding();
-
-	/* In an SQL_ASCII database, the API's texts stay in UTF-8. */
-	if (encoding == PG_SQL_ASCII)
-		encoding = PG_UTF8;
-	text[pg_encoding_mbcliplen(encoding, text, strlen(text),
-							   MAX_REMOTE_TEXT)] = '\0';
-	for (char *p = text; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p < ' ' || *p == 0x7F)
-			*p = ' ';
-	}
 	return text;
 }
 

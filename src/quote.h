@@ -8,6 +8,7 @@
 #ifndef CHPG_QUOTE_H
 #define CHPG_QUOTE_H
 
+#include "clean.h"
 #include "question.h"
 
 /*
@@ -15,8 +16,5 @@
  * one line, and without the secrets of the question that it answers.
  */
 extern char *chpg_quote_remote(const ChpgQuestion *question, char *text);
-
-/* The same for what holds no secrets, such as a name.  Changes the text. */
-extern char *chpg_clean_remote(char *text);
 
 #endif							/* CHPG_QUOTE_H */

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "ascii.h"
+#include "clean.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -38,7 +39,8 @@ check_method(const char *method)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"", "method", method),
+			 errmsg("invalid value for \"%s\": \"%s\"", "method",
+					chpg_clean_remote(pstrdup(method))),
 			 errhint("Give GET, POST, PUT, PATCH or DELETE.")));
 	return NULL;				/* keep compiler quiet */
 }
@@ -72,7 +74,8 @@ check_path(const char *path)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"", "path", path),
+			 errmsg("invalid value for \"%s\": \"%s\"", "path",
+					chpg_clean_remote(pstrdup(path))),
 			 errhint("Give a path such as /v1/organizations/" ORGANIZATION_ID "/services; " ORGANIZATION_ID " stands for the server's.")));
 }
 

@@ -283,7 +283,7 @@ chpg_services_with_ids(const ChpgConnection *connection, List *ids, bool notice_
 		else if (notice_names)
 			ereport(NOTICE,
 					(errmsg("\"%s\" is the name of a service, not its id",
-							id),
+							chpg_clean_remote(pstrdup(id))),
 					 errhint("Compare with its id: %s.", list_names(matches, true))));
 	}
 	return services;

@@ -108,8 +108,8 @@ check_expected(const Wait *wait)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("invalid value for \"%s\": a service has no attribute \"%s\"",
-							"expected", pnstrdup(item.val.string.val,
-												 item.val.string.len)),
+							"expected", chpg_clean_remote(pnstrdup(item.val.string.val,
+																   item.val.string.len))),
 					 errhint("\\d chpg_service_detail_row lists the attributes.")));
 	}
 }
@@ -172,7 +172,8 @@ describe_lack(const Wait *wait, const char *state)
 
 	initStringInfo(&lack);
 	if (strcmp(state, wait->state) != 0)
-		appendStringInfo(&lack, ", waiting for %s", wait->state);
+		appendStringInfo(&lack, ", waiting for %s",
+						 chpg_clean_remote(pstrdup(wait->state)));
 	if (wait->expected != (Datum) 0)
 		appendStringInfo(&lack, "%s%s",
 						 lack.len > 0 ? " with " : ", waiting for ",
@@ -323,7 +324,7 @@ report_timeout(const Wait *wait)
 	StringInfoData wanted;
 
 	initStringInfo(&wanted);
-	appendStringInfoString(&wanted, wait->state);
+	appendStringInfoString(&wanted, chpg_clean_remote(pstrdup(wait->state)));
 	if (wait->expected != (Datum) 0)
 		appendStringInfo(&wanted, " with %s", expected_text(wait));
 	ereport(ERROR,

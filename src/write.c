@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "clean.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "http.h"
@@ -148,7 +149,7 @@ log_write(const ChpgQuestion *question, const ChpgCall *call)
 					GetUserNameFromId(GetSessionUserId(), false),
 					question->endpoint->method, chpg_build_path(question),
 					body ? " " : "",
-					body ? chpg_json_convert(body, strlen(body)) : ""),
+					body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : ""),
 			 errdetail_log("Purpose: %s%s%s; %s; request id %s.",
 						   question->endpoint->purpose,
 						   question->service_name ? " " : "",
@@ -253,7 +254,7 @@ chpg_send_write(const ChpgQuestion *question)
 		ereport(NOTICE,
 				(errmsg("would send %s %s%s%s", question->endpoint->method,
 						chpg_build_path(question), body ? " " : "",
-						body ? chpg_json_convert(body, strlen(body)) : "")));
+						body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : "")));
 		return NULL;
 	}
 	check_not_repeated(question);
