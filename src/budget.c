@@ -37,9 +37,6 @@
 /* How often the time of a block doubles. */
 #define MAX_DOUBLINGS	6
 
-/* For the count of recent requests where nothing limits them. */
-#define DEFAULT_WINDOW	(10 * USECS_PER_SEC)
-
 /*
  * The log
  */
@@ -110,7 +107,7 @@ static bool
 in_use(const ChpgLimit *limit, int64 now)
 {
 	return limit->requests > 0 &&
-		limit->used + Min(Max(limit->window, DEFAULT_WINDOW), LIMIT_MEMORY) > now;
+		limit->used + Min(Max(limit->window, CHPG_DEFAULT_WINDOW), LIMIT_MEMORY) > now;
 }
 
 static ChpgLimit
@@ -871,7 +868,7 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	state->has_limit = OidIsValid(strictest->server);
 	state->requests = strictest->requests;
 	state->window = strictest->window;
-	state->used = slot_ends(key, state->window > 0 ? state->window : DEFAULT_WINDOW,
+	state->used = slot_ends(key, state->window > 0 ? state->window : CHPG_DEFAULT_WINDOW,
 							now, now, ends);
 	state->available = Max(state->requests - state->used, 0);
 	if (in_use(&key->share, now))

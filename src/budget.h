@@ -31,7 +31,8 @@ typedef struct ChpgGrant
  * Take a place for a request, if that is possible now: returns 0 then, or else
  * when to try again at the latest, or when the latch is set.  Until then the
  * backend has a ticket.  *due is when the request can be sent, or CHPG_FOREVER
- * if that depends on others.  The grant's key is -1 if there is no place for it.
+ * if that depends on others.  The grant's key is CHPG_NO_PLACE or
+ * CHPG_NO_ROLE_PLACE if there is no place for it.
  */
 extern int64 chpg_budget_take(const ChpgConnection *connection,
 							  ChpgGrant *grant, int64 *due);

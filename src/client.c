@@ -13,7 +13,9 @@
 #include "postgres.h"
 
 #include "call.h"
+#include "clean.h"
 #include "memo.h"
+#include "miscadmin.h"
 #include "settings.h"
 #include "shared.h"
 #include "storage/ipc.h"
@@ -170,6 +172,27 @@ chpg_statement_waited(const ChpgConnection *connection, int64 waited)
 		Max(waited, *chpg_memo_waited(connection->memo));
 }
 
+/* There is no place in shared memory for the log of the call's key. */
+static void
+fail_without_place(ChpgCall *call)
+{
+	Oid			owner = call->question.connection->owner_id;
+
+	if (call->grant.key == CHPG_NO_PLACE)
+	{
+		chpg_call_fail(call, FAILURE_RATE_LIMIT,
+					   psprintf("%d other keys have sent requests that still count, and there is no place for one more.",
+								CHPG_MAX_KEYS));
+		call->hint = "Try again when the windows of their rate limits are over, which chpg_budget shows to members of pg_monitor.";
+		return;
+	}
+	chpg_call_fail(call, FAILURE_RATE_LIMIT,
+				   psprintf("Role \"%s\" has %d other keys whose requests still count, and a role has no more places.",
+							chpg_clean_text(GetUserNameFromId(owner, false)),
+							CHPG_MAX_ROLE_KEYS));
+	call->hint = "Try again when the windows of their rate limits are over, or give the key to another role.";
+}
+
 /*
  * Can a call still have its turn in time?  Once it waits, it is only turned
  * away when the time is over: until then, others may give up.
@@ -193,12 +216,15 @@ has_time(ChpgCall *call, int64 due)
 	if (due <= limit)
 		return true;
 	call->wait = (double) (due - now) / USECS_PER_SEC;
-	chpg_call_fail(call, FAILURE_RATE_LIMIT, call->grant.key < 0 ?
-				   psprintf("%d other keys have sent requests that still count, and there is no place for one more.",
-							CHPG_MAX_KEYS) :
+	if (call->grant.key < 0)
+	{
+		fail_without_place(call);
+		return false;
+	}
+	chpg_call_fail(call, FAILURE_RATE_LIMIT,
 				   chpg_describe_budget(1, available, due));
 	call->hint = psprintf("Try again later, or raise \"%s\".%s", setting,
-						  call->grant.key >= 0 && chpg_budget_is_blocked(call->grant.key) ?
+						  chpg_budget_is_blocked(call->grant.key) ?
 						  " The API refused the key (429): SELECT chpg_budget_reset() ends the block." : "");
 	return false;
 }

@@ -560,6 +560,13 @@ canonical_option(const char *name, const char *value,
 	return canonical(value);
 }
 
+static void
+set_owner(ChpgConnection *connection, Oid role)
+{
+	connection->owner_id = role;
+	connection->unbounded = superuser_arg(role);
+}
+
 ChpgConnection *
 chpg_connection_create(const char *server, List *given)
 {
@@ -569,6 +576,7 @@ chpg_connection_create(const char *server, List *given)
 
 	check_combination(given);	/* they need not come from a catalog */
 	connection->server = pstrdup(server);
+	set_owner(connection, GetUserId());
 	connection->api_url = canonical_option("api_url",
 										   api_url ? api_url : CHPG_DEFAULT_URL,
 										   chpg_canonical_api_url);
@@ -617,6 +625,15 @@ chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 	chpg_digest(identity, lengthof(identity), connection->identity);
 }
 
+/* Is it the role's own mapping, or that of PUBLIC? */
+static bool
+is_own_mapping(const UserMapping *mapping)
+{
+	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+								 ObjectIdGetDatum(mapping->userid),
+								 ObjectIdGetDatum(mapping->serverid));
+}
+
 /* The connection by a mapping; and where its key may go. */
 static ChpgConnection *
 mapped_connection(const ForeignServer *server, const UserMapping *mapping,
@@ -639,6 +656,7 @@ mapped_connection(const ForeignServer *server, const UserMapping *mapping,
 	connection->server_id = mapping->serverid;
 	connection->user_id = mapping->userid;
 	connection->mapping_id = mapping->umid;
+	set_owner(connection, is_own_mapping(mapping) ? mapping->userid : server->owner);
 	chpg_connection_set_key(connection, key_id, secret->secret);
 	return connection;
 }

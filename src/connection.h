@@ -30,6 +30,10 @@ typedef struct ChpgConnection
 	Oid			user_id;		/* whose mapping has the key, and that
 								 * mapping; */
 	Oid			mapping_id;		/* invalid if the key is from none */
+	Oid			owner_id;		/* the role to whose places in shared memory
+								 * the key counts: that of the mapping, for
+								 * PUBLIC the owner of the server */
+	bool		unbounded;		/* is that role a superuser? */
 	char	   *api_url;		/* canonical (url.h) */
 	char	   *organization_id;	/* NULL until discovered */
 	char	   *ca_file;		/* NULL: the system's CAs */

@@ -207,42 +207,94 @@ is_idle(const ChpgShared *shared, int number)
 	return true;
 }
 
-/* Until when what is known of a key's requests matters. */
+/*
+ * Until when what is known of a key's requests matters.  The API's own window
+ * counts also where no server has a limit: the next one may.  Nobody else's
+ * requests depend on those with a key that the API does not accept, so that these
+ * are forgotten after that window however long that of the server is.
+ */
 static int64
 matters_until(const ChpgKey *key)
 {
+	int64		window = key->accepted ?
+	Max(key->window, CHPG_DEFAULT_WINDOW) : CHPG_DEFAULT_WINDOW;
 	int64		until = key->blocked_until;
 
 	for (int i = 0; i < CHPG_MAX_RATE; i++)
 	{
 		if (key->slots[i].serial != 0)
-			until = Max(until, key->slots[i].arrived + key->window);
+			until = Max(until, key->slots[i].arrived + window);
 	}
 	return until;
 }
 
+/* The places that a role has. */
+static int
+count_places(const ChpgShared *shared, Oid owner)
+{
+	int			count = 0;
+
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+		count += shared->keys[i].in_use && shared->keys[i].owner == owner;
+	return count;
+}
+
+/* Does one key make way before another, where nothing of both matters? */
+static bool
+goes_before(const ChpgKey *key, const ChpgKey *other)
+{
+	if (key->accepted != other->accepted)
+		return !key->accepted;
+	return key->used < other->used;
+}
+
 /*
- * A free place, or that of a key of which nothing need be remembered; of
- * several, that of the one that was not used for the longest time.  -1 if there
- * is none: what counts is never forgotten.
+ * The place of a key of which nothing need be remembered: of the role's own, or
+ * of those of the role that has the most places, more than the given number; or
+ * -1.  What counts is never forgotten.
  */
 static int
-find_place(const ChpgShared *shared)
+find_idle_place(const ChpgShared *shared, Oid owner, int others_above)
 {
 	int64		now = chpg_now();
+	int			most = 0;
 	int			place = -1;
 
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
 		const ChpgKey *key = &shared->keys[i];
+		int			places = key->owner == owner ? PG_INT32_MAX :
+		count_places(shared, key->owner);
 
-		if (!key->in_use)
-			return i;
-		if ((place < 0 || key->used < shared->keys[place].used) &&
-			matters_until(key) <= now && is_idle(shared, i))
+		if (places <= others_above || places < most ||
+			matters_until(key) > now || !is_idle(shared, i))
+			continue;
+		if (place < 0 || places > most ||
+			goes_before(key, &shared->keys[place]))
 			place = i;
+		most = places;
 	}
 	return place;
+}
+
+/* A place for a key that has none; negative if there is none for it. */
+static int
+find_place(const ChpgShared *shared, const ChpgConnection *connection)
+{
+	int			own = count_places(shared, connection->owner_id);
+	bool		is_full = !connection->unbounded && own >= CHPG_MAX_ROLE_KEYS;
+	int			place;
+
+	for (int i = 0; i < CHPG_MAX_KEYS && !is_full; i++)
+	{
+		if (!shared->keys[i].in_use)
+			return i;
+	}
+	place = find_idle_place(shared, connection->owner_id,
+							is_full ? CHPG_MAX_KEYS : own);
+	if (place >= 0)
+		return place;
+	return is_full ? CHPG_NO_ROLE_PLACE : CHPG_NO_PLACE;
 }
 
 static void
@@ -272,6 +324,7 @@ occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
 	}
 	memset(key, 0, sizeof(ChpgKey));
 	key->in_use = true;
+	key->owner = connection->owner_id;
 	memcpy(key->identity, connection->identity, sizeof(key->identity));
 	key->generation = ++shared->last_serial;
 	chpg_file_save_new_key(shared, key - shared->keys);
@@ -284,9 +337,9 @@ chpg_key_enter(ChpgShared *shared, const ChpgConnection *connection)
 
 	if (number < 0)
 	{
-		number = find_place(shared);
+		number = find_place(shared, connection);
 		if (number < 0)
-			return -1;
+			return number;
 		occupy(shared, &shared->keys[number], connection);
 	}
 	shared->keys[number].used = chpg_now();

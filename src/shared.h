@@ -3,6 +3,17 @@
  * shared.h
  *		What the backends know together: keys, and who waits for them.
  *
+ * Places for keys belong to roles: to the one whose user mapping has the key, or
+ * to the server's owner if that mapping is PUBLIC's.  A role has
+ * CHPG_MAX_ROLE_KEYS of them at most, superusers as many as there are: they could
+ * stop the server, and one of them may well connect many organizations.  A key of
+ * several roles is in one place, which is of the role that used it first.
+ *
+ * A key whose requests, or block, still count never makes way.  Another one makes
+ * way for a key of the same role, or, when all places are taken, of a role that
+ * has fewer; those that the API has not accepted come first, and then those that
+ * were not used for the longest time.
+ *
  * It is in shared memory from PostgreSQL 17 on, and before that if the library
  * is in shared_preload_libraries.  Otherwise each backend has its own, and the
  * same code works on it.
@@ -23,12 +34,23 @@
 #include "storage/lwlock.h"
 
 #define CHPG_MAX_KEYS		128
+
+/* Of these, keys of one role, unless it is a superuser. */
+#define CHPG_MAX_ROLE_KEYS	8
+
 #define CHPG_MAX_LIMITS		16
 #define CHPG_NOBODY			(-1)
 #define CHPG_SHOWN_KEY_LENGTH	64
 
+/* In the place of a key's number: all places, or those of its role, are taken. */
+#define CHPG_NO_PLACE		(-1)
+#define CHPG_NO_ROLE_PLACE	(-2)
+
 /* Characters that are shown of the id of a key that the API has not accepted. */
 #define CHPG_KEY_PREFIX_LENGTH	4
+
+/* The documented window of the API's own limit (microseconds). */
+#define CHPG_DEFAULT_WINDOW	INT64CONST(10000000)
 
 /* What a request that was given up on its way may need to arrive (microseconds). */
 #define CHPG_TRAVEL_TIME	INT64CONST(250000)
@@ -90,6 +112,7 @@ typedef struct ChpgKey
 {
 	bool		in_use;
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of its connections */
+	Oid			owner;			/* role to whose places it counts */
 	bool		accepted;		/* by the API */
 	char		key_id[CHPG_SHOWN_KEY_LENGTH];	/* as it may be shown; empty
 												 * until it is used after a
@@ -160,8 +183,9 @@ extern int	chpg_process_number(void);
 extern void chpg_wake(int process);
 
 /*
- * The place of a connection's key, with the lock held exclusively; -1 if all
- * places are of keys whose requests, or blocks, still count.  chpg_key_find() makes none, and needs a shared lock only.
+ * The place of a connection's key, with the lock held exclusively; CHPG_NO_PLACE or
+ * CHPG_NO_ROLE_PLACE, both negative, if there is none for it.  chpg_key_find() makes
+ * none, and needs a shared lock only.
  */
 extern int	chpg_key_find(ChpgShared *shared, const ChpgConnection *connection);
 extern int	chpg_key_enter(ChpgShared *shared,

@@ -22,14 +22,15 @@
 #define FILE_NAME	"pg_stat/chpg_budget"
 
 /* Changes with the layout of the file. */
-#define FILE_MAGIC	UINT64CONST(0x6368706762756401)
+#define FILE_MAGIC	UINT64CONST(0x6368706762756402)
 
 typedef struct FileKey
 {
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];
 	int64		window;			/* microseconds; the longest of its limits */
 	TimestampTz blocked_until;
-	int64		accepted;		/* by the API */
+	uint32		owner;			/* a role */
+	uint32		accepted;		/* by the API */
 } FileKey;
 
 /* A key and its slots: when the request had arrived, at the latest, or 0. */
@@ -89,6 +90,7 @@ file_key(const ChpgKey *key)
 	FileKey		saved = {
 		.window = key->window,
 		.blocked_until = to_wall(key->blocked_until),
+		.owner = key->owner,
 		.accepted = key->accepted
 	};
 
@@ -157,6 +159,7 @@ restore_key(ChpgShared *shared, ChpgKey *key, const FilePlace *place)
 	key->in_use = true;
 	memcpy(key->identity, place->key.identity, sizeof(key->identity));
 	key->window = place->key.window;
+	key->owner = place->key.owner;
 	key->accepted = place->key.accepted != 0;
 	key->generation = ++shared->last_serial;
 	if (place->key.blocked_until > now)

@@ -1,0 +1,109 @@
+# Shared memory has places for 128 keys.  A role that uses up what it can get takes
+# nothing from others: neither their rows, nor their cached answers, nor the log of
+# their requests.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use HTTP::Tiny;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main');
+my $organization = decode_json(HTTP::Tiny->new->get("$url/_emulator/info")->{content})->{organization_id};
+my @hostile = ('attacker', map { "hostile$_" } 1 .. 16);
+my %keys = map { ("key$_" => 'secret') } 'Victim', 'Other', 1 .. 400;
+
+reset_emulator($url, keys => \%keys);
+$node->safe_psql('postgres', 'CREATE EXTENSION chpg; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO PUBLIC;'
+	  . join ' ', map { "CREATE ROLE $_; SET ROLE $_; CREATE SERVER $_ FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited'); CREATE USER MAPPING FOR $_ SERVER $_ OPTIONS (key_id 'none', key_secret 'secret'); RESET ROLE;" } 'victim', 'other', @hostile);
+
+# Requests of a role with these keys, one after the other; what it is told, and
+# how many arrived.
+sub with_keys
+{
+	my ($role, $rate_limit, $settings, @numbers) = @_;
+	my ($status, $out, $err);
+
+	clear_journal($url);
+	($status, $out, $err) = $node->psql('postgres',
+		join('', "\\set VERBOSITY verbose\nSET ROLE $role; ALTER SERVER $role OPTIONS (SET rate_limit '$rate_limit'); $settings;\n",
+			map { "ALTER USER MAPPING FOR $role SERVER $role OPTIONS (SET key_id 'key$_');\n SELECT FROM chpg_services('$role');\n" } @numbers),
+		on_error_stop => 0);
+	return wantarray ? ($err, request_count($url)) : $err;
+}
+
+sub rows { my ($pattern) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE server ~ '^$pattern'") }
+
+my $READ = q{SET ROLE victim; SET chpg.cache_ttl = '1h'; SELECT count(*) FROM chpg_services('victim')};
+my $COUNTED = q{SELECT sum(requests) FROM chpg_stats WHERE key_id = 'keyVictim'};
+
+with_keys('victim', '10/0.5s', q{SET chpg.cache_ttl = '1h'}, 'Victim');
+is($node->safe_psql('postgres', $COUNTED), 1, 'a request of the victim');
+wait_until(sub { key_budget($node, 'used', 'keyVictim') eq '0' }, "the victim's request does not count any more");
+
+# 140 other keys, of which each eight may be tried within ten seconds.
+my ($err, $requests) = with_keys('attacker', 'unlimited', 'SET chpg.max_wait = 0', 1 .. 140);
+cmp_ok($requests, '>=', 8, 'another role tries 140 keys');
+is(key_budget($node, 'server', 'keyVictim'), 'victim', "the victim's row is still there");
+is($node->safe_psql('postgres', $COUNTED), 1, 'with what it counted');
+is(costs($node, $url, $READ, 0, "the victim's cached answer"), 6, 'is given again');
+cmp_ok(rows('attacker'), '<=', 8, 'the other role has eight places');
+
+# Its log
+with_keys('victim', '10/3600s', '', ('Victim') x 9);
+with_keys('attacker', 'unlimited', 'SET chpg.max_wait = 0', 141 .. 280);
+($err, $requests) = with_keys('victim', '10/3600s', 'SET chpg.max_wait = 0', ('Victim') x 2);
+is($requests, 0, 'ten requests still count, so that no other is sent');
+
+# Requests that count hold places, eight of them.
+$node->restart;
+($err, $requests) = with_keys('attacker', '1/3600s', q{SET chpg.max_wait = '300ms'}, 281 .. 289);
+is($requests, 8, 'keys whose requests count for an hour: eight');
+like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "attacker" has 8 other keys whose requests still count, and a role has no more places\. Nothing was sent\.\nHINT:  Try again when .*, or give the key to another role\./, 'the ninth is refused, and learns why');
+$node->restart;
+($err, $requests) = with_keys('attacker', '1/3600s', q{SET chpg.max_wait = '300ms'}, 289);
+like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "attacker" has 8 other keys/, 'also after a restart');
+($err, $requests) = with_keys('victim', '20/3600s', '', 'Victim');
+is("$err$requests", '1', 'which concerns no other role');
+
+# The key of a PUBLIC mapping is the server owner's.
+$node->safe_psql('postgres', "SET ROLE attacker; CREATE USER MAPPING FOR PUBLIC SERVER attacker OPTIONS (key_id 'key290', key_secret 'secret'); GRANT USAGE ON FOREIGN SERVER attacker TO other;");
+fails_with($node, "SET ROLE other; SET chpg.max_wait = '300ms'; SELECT FROM chpg_services('attacker')", '53400',
+	qr/DETAIL:  Role "attacker" has 8 other keys/, "a PUBLIC mapping's key counts to the owner of its server");
+is(rows('other'), 0, 'not to who uses it');
+
+# Keys that the API never accepted count to the role, and for ten seconds only.
+reset_emulator($url, keys => { %keys{'keyVictim', 'keyOther'} });
+($err, $requests) = with_keys('other', '1/3600s', q{SET chpg.max_wait = '300ms'}, 301 .. 309);
+is($requests, 8, 'eight keys that are not accepted');
+like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "other" has 8 other keys/, 'keep the ninth out');
+($err, $requests) = with_keys('other', '1/3600s', '', 'Other');
+is("$err$requests", '1', 'until they have been forgotten, which a right key waits for');
+
+# Of many roles together, none takes what counts of others; a newcomer is refused.
+reset_emulator($url, keys => \%keys);
+$node->stop;
+unlink $node->data_dir . '/pg_stat/chpg_budget';
+$node->start;
+with_keys('victim', '10/3600s', q{SET chpg.cache_ttl = '1h'}, 'Victim');
+my $arrived = 0;
+for my $i (1 .. 16)
+{
+	($err, $requests) = with_keys("hostile$i", '1/3600s', 'SET chpg.max_wait = 0', map { 8 * $i + $_ } 1 .. 8);
+	$arrived += $requests;
+}
+is($arrived, 127, '16 roles with eight keys each have all other places');
+like($err, qr/ERROR:  53400: .*\nDETAIL:  128 other keys have sent requests that still count, and there is no place for one more/, 'the last key is refused');
+like(with_keys('other', '10/10s', 'SET chpg.max_wait = 0', 'Other'), qr/ERROR:  53400: .*\nDETAIL:  128 other keys/, 'as is a newcomer');
+is(key_budget($node, 'used', 'keyVictim'), 1, "the victim's request counts");
+is(costs($node, $url, $READ, 0, "the victim's cached answer"), 6, 'is there');
+is(rows('hostile'), 127, 'nobody lost anything');
+
+done_testing();
