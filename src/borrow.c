@@ -207,7 +207,7 @@ chpg_call_share(ChpgCall *call, const ChpgAnswer *answer)
 	if (succeeded && memo != NULL)
 		chpg_memo_store(memo, &call->id, call->generation, answer);
 	if (answer != NULL && chpg_cache_ttl > 0 && !chpg_call_is_transient(call))
-		chpg_cache_publish(&call->id, call->generation, &call->flight, answer,
-						   succeeded);
+		chpg_cache_publish(&call->id, call->question.connection->owner_id,
+						   call->generation, &call->flight, answer, succeeded);
 	chpg_call_leave_flight(call);
 }

@@ -7,6 +7,13 @@
  * first backend that has something to keep makes.  PostgreSQL's allocator (DSA)
  * gives out what follows the tables.
  *
+ * When memory, or the table of entries, is full, an entry makes way: the oldest of
+ * the role that has the most beyond its share, where the one that wants to keep an
+ * answer has that already.  If none has, it gives up an entry of its own, and what
+ * does not fit then is not kept.  With N roles the share is 1/N of what is in use,
+ * and at least 1/(2 N) of all.  So no role can take the last from another, which
+ * loses entries only as more roles come.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,6 +35,9 @@
 #define MAX_ENTRIES		4096
 #define MAX_FLIGHTS		256
 
+/* Roles with a share; those that come when so many have one share the last. */
+#define MAX_SHARES		128
+
 /* The tables and something to keep fit into this. */
 #define MIN_CACHE_SIZE	(1024 * 1024)
 
@@ -41,6 +51,9 @@
  */
 #define MIN_PIECE_SIZE	256
 #define MAX_PIECE_SIZE	8192
+
+/* Larger bodies take whole pages of this size. */
+#define DSA_PAGE_SIZE	4096
 
 /* An owner that is late for this long (microseconds) loses its flight. */
 #define LATE_GRACE		(10 * USECS_PER_SEC)
@@ -64,8 +77,17 @@ typedef struct Entry
 	int64		stored;
 	pg_atomic_uint64 last_use;
 	int			status;
+	int			share;			/* of its role */
 	dsa_pointer body;
 } Entry;
+
+/* What a role has of the cache. */
+typedef struct Share
+{
+	Oid			role;
+	int			entries;		/* 0: not in use */
+	Size		bytes;			/* of their bodies */
+} Share;
 
 typedef enum FlightState
 {
@@ -97,10 +119,12 @@ typedef struct Cache
 	LWLock		lock;
 	uint64		last_serial;
 	int			num_processes;
+	Size		size;			/* for bodies */
 	Size		largest;		/* bodies over this are not kept: others would
 								 * have to go */
 	int			buckets[NUM_BUCKETS];
 	Entry		entries[MAX_ENTRIES];
+	Share		shares[MAX_SHARES];
 	Flight		flights[MAX_FLIGHTS];
 	int			following[FLEXIBLE_ARRAY_MEMBER];	/* flights that a process
 													 * follows */
@@ -129,7 +153,8 @@ initialize(void *place, Size size, dsm_segment *segment)
 	memset(cache, 0, tables_size());
 	LWLockInitialize(&cache->lock, tranche);
 	cache->num_processes = MaxBackends;
-	cache->largest = (size - tables_size()) / 4;
+	cache->size = size - tables_size();
+	cache->largest = cache->size / 4;
 	for (int i = 0; i < NUM_BUCKETS; i++)
 		cache->buckets[i] = NOTHING;
 	for (int i = 0; i < MAX_ENTRIES; i++)
@@ -309,11 +334,32 @@ find_entry(const ChpgReadId *id)
 	return NULL;
 }
 
+/* Bytes that DSA gives for so many. */
+static Size
+allocated_size(Size size)
+{
+	if (size <= MAX_PIECE_SIZE)
+		return Max(pg_nextpower2_size_t(size), MIN_PIECE_SIZE);
+	return TYPEALIGN(DSA_PAGE_SIZE, size);
+}
+
+/* Bytes that an entry takes of its role's share. */
+static Size
+entry_size(const Entry *entry)
+{
+	const Body *body = dsa_get_address(area, entry->body);
+
+	return allocated_size(offsetof(Body, data) + body->length);
+}
+
 static void
 remove_entry(Entry *entry)
 {
 	int			number = entry - cache->entries;
 	int		   *link = bucket_of(&entry->id);
+
+	cache->shares[entry->share].entries--;
+	cache->shares[entry->share].bytes -= entry_size(entry);
 
 	while (*link != number)
 		link = &cache->entries[*link].next;
@@ -322,9 +368,76 @@ remove_entry(Entry *entry)
 	entry->used = false;
 }
 
-/* Make room by removing what was not used for the longest time. */
-static bool
-remove_oldest(void)
+/* The number of a role's share, which it may just get. */
+static int
+share_of(Oid role)
+{
+	int			unused = MAX_SHARES - 1;
+
+	for (int i = MAX_SHARES - 1; i >= 0; i--)
+	{
+		if (cache->shares[i].entries == 0)
+			unused = i;
+		else if (cache->shares[i].role == role)
+			return i;
+	}
+	if (cache->shares[unused].entries == 0)
+	{
+		cache->shares[unused].role = role;
+		cache->shares[unused].bytes = 0;
+	}
+	return unused;
+}
+
+/* What a share has, with what it is about to have. */
+static Size
+used_of(int number, int wanting, Size size, bool table_is_full)
+{
+	const Share *share = &cache->shares[number];
+
+	if (table_is_full)
+		return share->entries + (number == wanting);
+	return (share->entries > 0 ? share->bytes : 0) + (number == wanting ? size : 0);
+}
+
+/*
+ * The share that is to give up an entry, so that the given one can have one more of
+ * that many bytes, or NOTHING if that is not to be.  The table of entries may
+ * be what is full, or else memory is.
+ */
+static int
+choose_share(int wanting, Size size, bool table_is_full)
+{
+	Size		total = 0;
+	int			count = 0;
+	int			chosen = NOTHING;
+	Size		most;
+
+	for (int i = 0; i < MAX_SHARES; i++)
+	{
+		total += used_of(i, wanting, size, table_is_full);
+		count += used_of(i, wanting, size, table_is_full) > 0;
+	}
+	most = Max(total / count,
+			   (table_is_full ? MAX_ENTRIES : cache->size) / 2 / count);
+	for (int i = 0; i < MAX_SHARES; i++)
+	{
+		Size		used = used_of(i, wanting, size, table_is_full);
+
+		if (cache->shares[i].entries > 0 && used > most)
+		{
+			most = used;
+			chosen = i;
+		}
+	}
+	if (chosen == NOTHING && cache->shares[wanting].entries > 0)
+		chosen = wanting;
+	return chosen;
+}
+
+/* Make room by removing what of a share was not used for the longest time. */
+static void
+remove_oldest(int share)
 {
 	Entry	   *oldest = NULL;
 
@@ -332,58 +445,62 @@ remove_oldest(void)
 	{
 		Entry	   *entry = &cache->entries[i];
 
-		if (entry->used &&
+		if (entry->used && entry->share == share &&
 			(oldest == NULL || pg_atomic_read_u64(&entry->last_use) <
 			 pg_atomic_read_u64(&oldest->last_use)))
 			oldest = entry;
 	}
-	if (oldest == NULL)
-		return false;
 	remove_entry(oldest);
-	return true;
 }
 
+/* An entry to use, or NULL if all are within the shares of others. */
 static Entry *
-free_entry(void)
+free_entry(int share)
 {
 	for (;;)
 	{
+		int			chosen;
+
 		for (int i = 0; i < MAX_ENTRIES; i++)
 		{
 			if (!cache->entries[i].used)
 				return &cache->entries[i];
 		}
-		(void) remove_oldest();
+		chosen = choose_share(share, 0, true);
+		if (chosen == NOTHING)
+			return NULL;
+		remove_oldest(chosen);
 	}
 }
 
 /*
- * Memory for a body, at the expense of the oldest entries; invalid if flights
- * have the rest.  DSA keeps one empty block for each size of pieces unless it
+ * Memory for a body, at the expense of entries that may go for the share; invalid
+ * if there are none.  DSA keeps one empty block for each size of pieces unless it
  * is told to give it up.
  */
 static dsa_pointer
-allocate_body(Size size)
+allocate_body(Size size, int share)
 {
-	dsa_pointer pointer;
-	bool		removed = true;
-
-	if (size <= MAX_PIECE_SIZE)
-		size = Max(pg_nextpower2_size_t(size), MIN_PIECE_SIZE);
+	size = allocated_size(size);
 	for (;;)
 	{
-		pointer = dsa_allocate_extended(area, size,
-										DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
-		if (DsaPointerIsValid(pointer) || !removed)
+		dsa_pointer pointer = dsa_allocate_extended(area, size,
+													DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
+		int			chosen;
+
+		if (DsaPointerIsValid(pointer))
 			return pointer;
-		removed = remove_oldest();
+		chosen = choose_share(share, size, false);
+		if (chosen == NOTHING)
+			return InvalidDsaPointer;
+		remove_oldest(chosen);
 		dsa_trim(area);
 	}
 }
 
 /* Keep a copy of a body, which nothing refers to yet; invalid if that is not possible. */
 static dsa_pointer
-put_body(const ChpgAnswer *answer)
+put_body(const ChpgAnswer *answer, int share)
 {
 	Size		size = offsetof(Body, data) + answer->length;
 	dsa_pointer pointer;
@@ -391,7 +508,7 @@ put_body(const ChpgAnswer *answer)
 
 	if (size > cache->largest)
 		return InvalidDsaPointer;
-	pointer = allocate_body(size);
+	pointer = allocate_body(size, share);
 	if (!DsaPointerIsValid(pointer))
 		return pointer;
 	body = dsa_get_address(area, pointer);
@@ -409,17 +526,22 @@ share_body(dsa_pointer pointer)
 }
 
 static void
-put_entry(const ChpgReadId *id, uint64 generation, int status, dsa_pointer body)
+put_entry(const ChpgReadId *id, Oid role, uint64 generation, int status,
+		  dsa_pointer body)
 {
 	Entry	   *entry = find_entry(id);
 	int		   *bucket = bucket_of(id);
 	int64		now = chpg_now();
+	int			share;
 
 	if (entry != NULL && entry->generation > generation)
 		return;					/* a later one was faster */
 	if (entry != NULL)
 		remove_entry(entry);
-	entry = free_entry();
+	share = share_of(role);
+	entry = free_entry(share);
+	if (entry == NULL)
+		return;
 	entry->id = *id;
 	entry->used = true;
 	entry->generation = generation;
@@ -427,6 +549,9 @@ put_entry(const ChpgReadId *id, uint64 generation, int status, dsa_pointer body)
 	pg_atomic_write_u64(&entry->last_use, now);
 	entry->status = status;
 	entry->body = share_body(body);
+	entry->share = share;
+	cache->shares[share].entries++;
+	cache->shares[share].bytes += entry_size(entry);
 	entry->next = *bucket;
 	*bucket = entry - cache->entries;
 }
@@ -780,7 +905,7 @@ chpg_flight_resume(const ChpgFlight *reference)
 }
 
 void
-chpg_cache_publish(const ChpgReadId *id, uint64 generation,
+chpg_cache_publish(const ChpgReadId *id, Oid role, uint64 generation,
 				   ChpgFlight *reference, const ChpgAnswer *answer, bool keep)
 {
 	Flight	   *flight;
@@ -792,12 +917,12 @@ chpg_cache_publish(const ChpgReadId *id, uint64 generation,
 	flight = look_up_own(reference);
 	keep = keep && (flight == NULL || !flight->outdated);
 	if (keep || (flight != NULL && flight->followers > 0))
-		body = put_body(answer);
+		body = put_body(answer, share_of(role));
 	if (DsaPointerIsValid(body))
 	{
 		body = share_body(body);
 		if (keep)
-			put_entry(id, generation, answer->status, body);
+			put_entry(id, role, generation, answer->status, body);
 	}
 	if (flight != NULL)
 	{

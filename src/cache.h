@@ -8,6 +8,10 @@
  * owns a flight must be waiting for it; when he turns to something else for
  * longer, one of those who follow takes it over.
  *
+ * Each role whose keys' answers are kept has a share of the cache, the same for
+ * all of them.  It may use what is free beyond that, but nothing that is within the
+ * share of another role makes way for it.
+ *
  * Times are those of sockets.h.
  *
  *-------------------------------------------------------------------------
@@ -97,9 +101,9 @@ extern bool chpg_flight_resume(const ChpgFlight *flight);
 
 /*
  * Give the API's answer to all who follow, and end the flight; keep it for
- * others if it is a success.
+ * others if it is a success, in the share of the role whose key it is.
  */
-extern void chpg_cache_publish(const ChpgReadId *id, uint64 generation,
+extern void chpg_cache_publish(const ChpgReadId *id, Oid role, uint64 generation,
 							   ChpgFlight *flight, const ChpgAnswer *answer,
 							   bool keep);
 
