@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "common/pg_prng.h"
+#include "memo.h"
 #include "quote.h"
 #include "settings.h"
 #include "shared.h"
@@ -76,7 +77,8 @@ chpg_call_send(ChpgCall *call)
 		chpg_key_changed(connection);
 	call->transfer = chpg_http_start(call->context, &request);
 	chpg_flight_sent(&call->flight);
-	call->attempts++;
+	if (call->attempts++ == 0)
+		++* chpg_statement_requests();
 	call->sent = false;
 	call->counted = false;
 	call->queued = false;
@@ -90,7 +92,8 @@ withdraw_request(ChpgCall *call)
 	if (call->grant.serial != 0)
 		chpg_budget_return(&call->grant);
 	chpg_flight_waits(&call->flight, chpg_now());
-	call->attempts--;
+	if (--call->attempts == 0)
+		--* chpg_statement_requests();
 	call->queued = true;
 }
 

@@ -38,6 +38,7 @@ typedef enum Failure
 	FAILURE_TIMED_OUT,
 	FAILURE_UNKNOWN,			/* a write that may have been carried out */
 	FAILURE_TOO_LARGE,
+	FAILURE_TOO_MANY,			/* requests of the statement */
 	FAILURE_LOCAL
 } Failure;
 

@@ -266,6 +266,13 @@ try_to_send(ChpgCall *call)
 
 	if (renew_key(call))
 		return chpg_now();
+	if (call->attempts == 0 && !chpg_may_send(1))
+	{
+		chpg_call_fail(call, FAILURE_TOO_MANY,
+					   psprintf("It has sent %d.", chpg_max_requests));
+		chpg_call_leave_flight(call);
+		return chpg_now();
+	}
 	look = chpg_budget_take(call->question.connection, &call->grant, &due);
 	if (look == 0)
 	{
@@ -548,6 +555,12 @@ chpg_find_call(const ChpgCall *call,
 /*
  * Looking ahead
  */
+
+bool
+chpg_may_send(int64 requests)
+{
+	return requests <= chpg_max_requests - *chpg_statement_requests();
+}
 
 bool
 chpg_is_answered(const ChpgQuestion *question)

@@ -101,6 +101,14 @@ extern bool chpg_budget_suffices(const ChpgConnection *connection,
 extern void chpg_require_budget(const ChpgQuestion *question, int64 requests,
 								const ChpgQueueing * queueing, double *seconds);
 
+/*
+ * May the statement send so many more requests (chpg.max_requests)?  The second
+ * throws error 54000: it needs that many.
+ */
+extern bool chpg_may_send(int64 requests);
+pg_noreturn extern void chpg_report_too_many(const ChpgQuestion *question,
+											 int64 requests);
+
 /* Create, wait for, and report a single call; its document if it succeeds. */
 extern ChpgJson *chpg_call_perform(const ChpgQuestion *question,
 								   ChpgCall **call);

@@ -10,9 +10,13 @@
 #include "call.h"
 #include "common/int.h"
 #include "lib/stringinfo.h"
+#include "settings.h"
 #include "shared.h"
 #include "sockets.h"
 #include "utils/timestamp.h"
+
+#define TOO_MANY_HINT \
+	"Ask for less: a shorter window, larger buckets, fewer services. Superusers may raise \"chpg.max_requests\"."
 
 typedef struct FailureText
 {
@@ -92,6 +96,11 @@ static const FailureText failure_texts[] = {
 		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 		"the answer is too large",
 		"Ask for less, such as a shorter window, or raise \"chpg.max_response_size\"."
+	},
+	[FAILURE_TOO_MANY] = {
+		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+		"the statement has sent as many requests as \"chpg.max_requests\" allows",
+		TOO_MANY_HINT
 	},
 	[FAILURE_LOCAL] = {
 		ERRCODE_SYSTEM_ERROR,
@@ -225,7 +234,8 @@ bool
 chpg_call_concerns_service(const ChpgCall *call)
 {
 	return call->failure != FAILURE_KEY &&
-		call->failure != FAILURE_RATE_LIMIT && call->failure != FAILURE_LOCAL;
+		call->failure != FAILURE_RATE_LIMIT &&
+		call->failure != FAILURE_TOO_MANY && call->failure != FAILURE_LOCAL;
 }
 
 const char *
@@ -254,4 +264,16 @@ chpg_report_no_time(const ChpgQuestion *question, int64 requests, int available,
 					question->endpoint->purpose, describe_service(question)),
 			 errdetail_internal("%s", chpg_describe_budget(requests, available, done)),
 			 errhint("Ask for less, or raise \"%s\".", setting)));
+}
+
+void
+chpg_report_too_many(const ChpgQuestion *question, int64 requests)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("could not %s%s: " INT64_FORMAT " requests are needed, of which \"chpg.max_requests\" allows %d",
+					question->endpoint->purpose, describe_service(question),
+					requests, chpg_max_requests),
+			 errdetail("Nothing was sent for them."),
+			 errhint(TOO_MANY_HINT)));
 }

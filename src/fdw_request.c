@@ -17,6 +17,7 @@
 #include "memo.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -570,6 +571,13 @@ set_services(Known *known, const ChpgValues *values)
 
 	if (values == NULL)
 		return;
+	if (values->count > chpg_max_requests)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("foreign table \"%s\" would have to be read for %d services, more than \"chpg.max_requests\" (%d)",
+						RelationGetRelationName(known->scan->relation),
+						values->count, chpg_max_requests),
+				 errhint("Give a shorter list. Superusers may raise \"chpg.max_requests\".")));
 	wanted->by_id = true;
 	wanted->one_of_many = known->changing_service;
 	for (int i = 0; i < values->count; i++)

@@ -10,6 +10,7 @@
 #include "catalog/pg_collation.h"
 #include "fdw_values.h"
 #include "lib/qunique.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -28,6 +29,7 @@ chpg_set_values(ChpgValues *values, Datum *found, int count)
 static int
 compare_values(const void *a, const void *b, void *comparison)
 {
+	CHECK_FOR_INTERRUPTS();
 	return DatumGetInt32(FunctionCall2Coll((FmgrInfo *) comparison, C_COLLATION_OID,
 										   *(const Datum *) a, *(const Datum *) b));
 }

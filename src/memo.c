@@ -47,10 +47,12 @@ struct ChpgMemo
 static List *memos = NIL;
 
 /*
- * Bits of ChpgWindowNotice that the client's present statement has issued, and
- * the start of that statement.  A function may execute statements of its own.
+ * Bits of ChpgWindowNotice that the client's present statement has issued, the
+ * requests that it has sent, and its start.  A function may execute statements of
+ * its own.
  */
 static int	statement_notices = 0;
+static int64 statement_requests = 0;
 static TimestampTz statement_start = 0;
 
 static void
@@ -94,15 +96,45 @@ chpg_memo_get(MemoryContext query_context)
 	return memo;
 }
 
+/* Begin anew if the client has sent another statement. */
+static void
+look_at_statement(void)
+{
+	TimestampTz start = GetCurrentStatementStartTimestamp();
+
+	if (statement_start == start)
+		return;
+	statement_start = start;
+	statement_notices = 0;
+	statement_requests = 0;
+}
+
+/* A procedure that commits may go on for long. */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		statement_requests = 0;
+}
+
+int64 *
+chpg_statement_requests(void)
+{
+	static bool watching = false;
+
+	if (!watching)
+		RegisterXactCallback(end_transaction, NULL);
+	watching = true;
+	look_at_statement();
+	return &statement_requests;
+}
+
 bool
 chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice)
 {
-	TimestampTz start = GetCurrentStatementStartTimestamp();
 	int			issued = memo != NULL ? memo->notices : 0;
 
-	if (statement_start != start)
-		statement_notices = 0;
-	statement_start = start;
+	look_at_statement();
 	issued |= statement_notices;
 	statement_notices |= 1 << notice;
 	if (memo != NULL)

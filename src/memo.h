@@ -33,6 +33,12 @@ extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
  */
 extern int64 *chpg_memo_waited(ChpgMemo *memo);
 
+/*
+ * The requests that the client's present statement has sent, in its present
+ * transaction, by all its executions together: a function's queries, say.
+ */
+extern int64 *chpg_statement_requests(void);
+
 /* What is said of a window once in a statement of the client. */
 typedef enum ChpgWindowNotice
 {

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "client.h"
 #include "common/hashfn.h"
+#include "common/int.h"
 #include "memo.h"
 #include "miscadmin.h"
 #include "rows.h"
@@ -154,11 +155,43 @@ wanted_services(const ChpgRequestedRows *wanted)
 }
 
 static void
+refuse_number(const ChpgStream *stream, int64 requests)
+{
+	ChpgQuestion question = {
+		.connection = stream->wanted.connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = &stream->wanted.arguments
+	};
+
+	chpg_report_too_many(&question, requests);
+}
+
+/*
+ * Refuse what takes more requests than a statement may send (error 54000), where
+ * that is known before any is sent: so many for each of these targets.
+ */
+static void
+check_number(const ChpgStream *stream, int64 targets)
+{
+	int64		each = stream->wanted.first_page > 0 ? 1 : stream->window.count;
+	int64		requests;
+
+	/* With a first page, what comes after it may never be needed. */
+	if (pg_mul_s64_overflow(targets, each, &requests))
+		requests = PG_INT64_MAX;
+	if (requests > chpg_max_requests)
+		refuse_number(stream, requests);
+}
+
+static void
 find_targets(ChpgStream *stream)
 {
 	ChpgRequestedRows *wanted = &stream->wanted;
+	int64		variants = Max(list_length(wanted->alternatives), 1);
+	List	   *services;
 	ListCell   *lc;
 
+	check_number(stream, variants);
 	if (strstr(wanted->endpoint->path, "{organization_id}") != NULL)
 		chpg_discover_organization(wanted->connection);
 	if (!chpg_endpoint_is_per_service(wanted->endpoint))
@@ -166,7 +199,9 @@ find_targets(ChpgStream *stream)
 		add_targets(stream, NULL);
 		return;
 	}
-	foreach(lc, wanted_services(wanted))
+	services = wanted_services(wanted);
+	check_number(stream, list_length(services) * variants);
+	foreach(lc, services)
 		add_targets(stream, (ChpgService *) lfirst(lc));
 }
 
@@ -356,6 +391,20 @@ count_answered(const ChpgStream *stream)
 	return answered;
 }
 
+/* The same once the targets are known, with what the statement has sent before. */
+static void
+check_rest(const ChpgStream *stream)
+{
+	int64		requests = known_requests(stream);
+
+	if (stream->wanted.first_page > 0 || chpg_may_send(requests))
+		return;
+	if (requests <= MAX_LOOKED_UP)
+		requests -= count_answered(stream);
+	if (!chpg_may_send(requests))
+		refuse_number(stream, requests + *chpg_statement_requests());
+}
+
 /*
  * Give all first pages an id, by which other backends see that they need the
  * same requests, if they are to share the answers.
@@ -505,6 +554,7 @@ check_window(const ChpgStream *stream)
 	};
 	double		seconds;
 
+	check_number(stream, 1);
 	if (stream->window.count > MAX_LOOKED_UP && stream->wanted.first_page == 0)
 		chpg_require_budget(&question, stream->window.count, &stream->queueing,
 							&seconds);
@@ -889,6 +939,7 @@ start(ChpgStream *stream)
 	find_targets(stream);
 	if (known_requests(stream) > 1)
 	{
+		check_rest(stream);
 		if (known_requests(stream) <= MAX_LOOKED_UP && chpg_cache_ttl > 0 &&
 			chpg_cache_size > 0 && !wanted->connection->fresh)
 			identify_requests(stream);

@@ -32,6 +32,7 @@ int			chpg_cache_ttl = 10000;
 int			chpg_connect_timeout = 10000;
 bool		chpg_dry_run = false;
 int			chpg_max_concurrency = 8;
+int			chpg_max_requests = 10000;
 int			chpg_max_response_size = 64 * 1024;
 int			chpg_max_retries = 3;
 int			chpg_max_wait = 60000;
@@ -315,9 +316,9 @@ chpg_define_settings(void)
 
 	DefineCustomIntVariable("chpg.cache_ttl",
 							"Sets how old an answer of the API may be that is given again.",
-							"0 means that each statement asks anew, even while another session asks the same.",
+							"0 means that each statement asks anew, even while another session asks the same. A key that was revoked is not noticed before that.",
 							&chpg_cache_ttl,
-							10000, 0, 24 * 60 * 60 * 1000,
+							10000, 0, 60 * 60 * 1000,
 							PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 
@@ -343,6 +344,14 @@ chpg_define_settings(void)
 							&chpg_max_concurrency,
 							8, 1, 64,
 							PGC_USERSET, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.max_requests",
+							"Sets the maximum number of requests that one statement may send.",
+							"A statement that is known to need more fails before it sends any. Requests that are sent again do not count, and a procedure that commits begins anew.",
+							&chpg_max_requests,
+							10000, 1, INT_MAX,
+							PGC_SUSET, 0,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_response_size",

@@ -19,6 +19,7 @@ extern int	chpg_cache_ttl;		/* milliseconds */
 extern int	chpg_connect_timeout;	/* milliseconds */
 extern bool chpg_dry_run;		/* show changes instead of sending them */
 extern int	chpg_max_concurrency;	/* requests under way in one call */
+extern int	chpg_max_requests;
 extern int	chpg_max_response_size; /* kilobytes, decompressed */
 extern int	chpg_max_retries;	/* attempts after the first */
 extern int	chpg_max_wait;		/* milliseconds */

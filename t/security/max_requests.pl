@@ -1,0 +1,85 @@
+# A statement has an upper bound of requests, whatever its rate limit, and so have lists
+# for which requests would be sent.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+
+my $url = start_emulator();
+my $node = start_node('main', "chpg.server = 'chpg'", "statement_timeout = '60s'", 'track_functions = none');
+
+$node->safe_psql('postgres', connect_sql($url) . 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud;'
+	  . "CREATE ROLE reader; GRANT USAGE ON FOREIGN SERVER chpg TO reader; CREATE USER MAPPING FOR reader SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET');"
+	  . 'GRANT USAGE ON SCHEMA cloud TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA cloud TO reader');
+
+# The statement is refused, after so many requests.
+sub refused
+{
+	my ($sql, $message, $requests, $name) = @_;
+
+	clear_journal($url);
+	fails_with($node, $sql, '54000', $message, $name);
+	cmp_ok(request_count($url), '<=', $requests, "$name: $requests requests at most");
+	return;
+}
+
+# What is known beforehand
+my $SECONDS = "SELECT count(*) FROM chpg_metrics('1896-01-01', '2026-01-01', '$SERVICE', '1 s')";
+refused("SET ROLE reader; $SECONDS",
+	qr/could not read the metrics of service "\w+"|could not [^\n]*: \d+ requests are needed, of which "chpg.max_requests" allows 10000\nDETAIL:  Nothing was sent for them\.\nHINT:  Ask for less: .* Superusers may raise "chpg.max_requests"/,
+	0, '130 years by the second');
+refused("SELECT count(*) FROM cloud.metrics WHERE service_id = '$SERVICE' AND from_date = '1896-01-01' AND to_date = '2026-01-01' AND bucket = '1 s'",
+	qr/"chpg.max_requests" allows 10000/, 0, 'the same of a table');
+refused("SET chpg.max_requests = 6; SELECT count(*) FROM chpg_slow_patterns($DAY)", qr/: 7 requests are needed, of which "chpg.max_requests" allows 6\n/, 1, 'a fleet with its list');
+costs($node, $url, "SET chpg.max_requests = 7; SELECT count(*) FROM chpg_slow_patterns($DAY)", 7, 'as many as it may send');
+refused("SET chpg.max_requests = 5; SET chpg.on_service_error = 'warning'; SELECT count(*) FROM chpg_slow_patterns($DAY)", qr/: 6 requests are needed/, 1, 'a fleet that may do without services');
+
+# What turns out on the way: pages, joins, loops
+reset_emulator($url, patterns => 3000);
+refused("SET chpg.max_requests = 3; SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE')",
+	qr/: the statement has sent as many requests as "chpg.max_requests" allows\nDETAIL:  It has sent 3\. /, 3, 'pages');
+refused("SET chpg.max_requests = 9; SET chpg.on_service_error = 'warning'; SELECT count(*) FROM chpg_slow_patterns($DAY)",
+	qr/: the statement has sent as many requests/, 9, 'pages of a fleet that may do without services');
+reset_emulator($url);
+my $LOOP = "PERFORM FROM chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')";
+refused("SET chpg.max_requests = 3; SELECT count(*) FROM generate_series(1, 9) i, LATERAL chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')",
+	qr/as many requests as "chpg.max_requests" allows/, 3, 'a join');
+refused("SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP $LOOP; END LOOP; END \$\$", qr/as many requests as/, 3, 'a loop');
+costs($node, $url, "SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP BEGIN $LOOP; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END \$\$", 3, 'a loop that catches errors');
+
+# Each statement begins anew, and each transaction of a procedure.
+costs($node, $url, join(';', 'SET chpg.max_requests = 3', map { "SELECT FROM chpg_services LIMIT $_" } 1 .. 5), 5, 'five statements');
+costs($node, $url, "SET chpg.max_requests = 1; DO \$\$ BEGIN FOR i IN 1 .. 5 LOOP $LOOP; COMMIT; END LOOP; END \$\$", 5, 'five transactions');
+fault($url, times => 2, status => 503);
+costs($node, $url, 'SET chpg.max_requests = 1; SELECT FROM chpg_services', 3, 'a request that is sent again');
+
+# It guards the server from its users.
+fails_with($node, "LOAD 'chpg'; SET ROLE reader; SET chpg.max_requests = 20000", '42501', qr/permission denied to set parameter "chpg.max_requests"/, 'an ordinary role cannot raise it');
+like(($node->psql('postgres', "SET ROLE reader; SET chpg.max_requests = 2147483647; SELECT FROM chpg_budget; SHOW chpg.max_requests", on_error_stop => 0))[1], qr/^10000$/m, 'nor before the library is loaded');
+
+# Lists
+sub peak_kb { my ($pid) = @_; return slurp_file("/proc/$pid/status") =~ /VmHWM:\s+(\d+)/ ? $1 : die }
+my $TABLE = "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = ANY (%s) AND from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 23:00Z'";
+my $IDS = q{ARRAY(SELECT 'pg' || lpad(i::text, 24, '0') FROM generate_series(1, %d) i)};
+my $session = open_session($node);
+my $pid = in_session($session, 'SELECT pg_backend_pid()');
+in_session($session, 'CREATE TEMP TABLE list AS SELECT ' . sprintf($IDS, 3_000_000) . ' AS ids; SELECT cardinality(ids) FROM list');
+my $before = peak_kb($pid);
+clear_journal($url);
+in_session($session, sprintf $TABLE, '(SELECT ids FROM list)::text[]');
+like($session->{stderr}, qr/ERROR:  54000: foreign table "slow_patterns" would have to be read for 3000000 services, more than "chpg.max_requests" \(10000\)\nHINT:  Give a shorter list/, 'three million ids are refused');
+is(request_count($url), 0, 'before anything is sent');
+my $more = (peak_kb($pid) - $before) / 1024;
+note(sprintf 'three million ids: %d MB more at the peak', $more);
+cmp_ok($more, '<', 300, 'and take little memory beyond their own');
+is(costs($node, $url, sprintf($TABLE, "ARRAY(SELECT '$SERVICE' FROM generate_series(1, 30000))"), 1, 'one id thirty thousand times'), 60, 'has its rows');
+
+done_testing();
