@@ -11,6 +11,33 @@
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+/* pg_shdepend does not have the objects of predefined roles, such as pg_database_owner. */
+CREATE FUNCTION @extschema@._chpg_schema_objects(schema oid)
+RETURNS TABLE (catalog oid, object oid, owner oid)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT d.classid, d.objid, CASE d.classid
+		WHEN 'pg_class'::regclass THEN (SELECT o.relowner FROM pg_class o WHERE o.oid = d.objid)
+		WHEN 'pg_proc'::regclass THEN (SELECT o.proowner FROM pg_proc o WHERE o.oid = d.objid)
+		WHEN 'pg_operator'::regclass THEN (SELECT o.oprowner FROM pg_operator o WHERE o.oid = d.objid)
+		WHEN 'pg_type'::regclass THEN (SELECT o.typowner FROM pg_type o WHERE o.oid = d.objid)
+		WHEN 'pg_opclass'::regclass THEN (SELECT o.opcowner FROM pg_opclass o WHERE o.oid = d.objid)
+		WHEN 'pg_opfamily'::regclass THEN (SELECT o.opfowner FROM pg_opfamily o WHERE o.oid = d.objid)
+		WHEN 'pg_collation'::regclass THEN (SELECT o.collowner FROM pg_collation o WHERE o.oid = d.objid)
+		WHEN 'pg_conversion'::regclass THEN (SELECT o.conowner FROM pg_conversion o WHERE o.oid = d.objid)
+		WHEN 'pg_statistic_ext'::regclass THEN (SELECT o.stxowner FROM pg_statistic_ext o WHERE o.oid = d.objid)
+		WHEN 'pg_ts_config'::regclass THEN (SELECT o.cfgowner FROM pg_ts_config o WHERE o.oid = d.objid)
+		WHEN 'pg_ts_dict'::regclass THEN (SELECT o.dictowner FROM pg_ts_dict o WHERE o.oid = d.objid)
+		WHEN 'pg_extension'::regclass THEN (SELECT o.extowner FROM pg_extension o WHERE o.oid = d.objid)
+		WHEN 'pg_default_acl'::regclass THEN (SELECT o.defaclrole FROM pg_default_acl o WHERE o.oid = d.objid) END
+	FROM pg_depend d
+	WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = schema
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_schema_objects(oid) IS
+'The objects in a schema, and their owners; null for kinds that have none. For the refusal of schemas that are not safe.';
+
 /*
  * Refuse a schema in which roles other than superusers have made something, or may do
  * so: superusers call what is in it by name.  A role that has the privileges of a
@@ -39,26 +66,12 @@ BEGIN
 		WHERE r.oid <> ALL (trusted) AND has_schema_privilege(r.oid, place, 'CREATE')
 		ORDER BY r.rolname LIMIT 1;
 	END IF;
-	-- pg_shdepend has no owners that are predefined roles
 	IF problem IS NULL THEN
-		SELECT format('Role "%s" has objects in it, such as %s.', pg_get_userbyid(o.owner), pg_describe_object(o.catalog, o.oid, 0))
+		SELECT format('Role "%s" has objects in it, such as %s.', pg_get_userbyid(o.owner), pg_describe_object(o.catalog, o.object, 0))
 		INTO problem
-		FROM (
-			SELECT tableoid AS catalog, oid, relowner AS owner FROM pg_class WHERE relnamespace = place
-			UNION ALL SELECT tableoid, oid, proowner FROM pg_proc WHERE pronamespace = place
-			UNION ALL SELECT tableoid, oid, oprowner FROM pg_operator WHERE oprnamespace = place
-			UNION ALL SELECT tableoid, oid, typowner FROM pg_type WHERE typnamespace = place
-			UNION ALL SELECT tableoid, oid, opcowner FROM pg_opclass WHERE opcnamespace = place
-			UNION ALL SELECT tableoid, oid, opfowner FROM pg_opfamily WHERE opfnamespace = place
-			UNION ALL SELECT tableoid, oid, collowner FROM pg_collation WHERE collnamespace = place
-			UNION ALL SELECT tableoid, oid, conowner FROM pg_conversion WHERE connamespace = place
-			UNION ALL SELECT tableoid, oid, stxowner FROM pg_statistic_ext WHERE stxnamespace = place
-			UNION ALL SELECT tableoid, oid, cfgowner FROM pg_ts_config WHERE cfgnamespace = place
-			UNION ALL SELECT tableoid, oid, dictowner FROM pg_ts_dict WHERE dictnamespace = place
-			UNION ALL SELECT tableoid, oid, extowner FROM pg_extension WHERE extnamespace = place
-		) o
+		FROM @extschema@._chpg_schema_objects(place::oid) o
 		WHERE o.owner <> ALL (trusted)
-		ORDER BY o.catalog = 'pg_type'::regclass, o.oid LIMIT 1;
+		ORDER BY o.catalog, o.object LIMIT 1;
 	END IF;
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION 'schema "%" is not safe for extension chpg', (SELECT n.nspname FROM pg_namespace n WHERE n.oid = place)

@@ -51,10 +51,8 @@ AS $$
 	SELECT EXISTS (
 		SELECT FROM pg_namespace n
 		JOIN pg_extension e ON e.extname = 'chpg'
-		JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
-		JOIN pg_shdepend o ON o.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-			AND o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
-		WHERE n.nspname = schema AND o.refobjid <> n.nspowner AND NOT pg_has_role(o.refobjid, e.extowner, 'MEMBER'))
+		CROSS JOIN LATERAL @extschema@._chpg_schema_objects(n.oid) o
+		WHERE n.nspname = schema AND o.owner <> n.nspowner AND NOT pg_has_role(o.owner, e.extowner, 'MEMBER'))
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither its owner nor the extension''s, nor superusers.';

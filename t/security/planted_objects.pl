@@ -66,8 +66,8 @@ my %KIND = (
 	'function p()' => 'CREATE PROCEDURE s.p() LANGUAGE sql BEGIN ATOMIC END',
 	'function a(integer)' => 'CREATE AGGREGATE s.a(int) (SFUNC = int4pl, STYPE = int)',
 	'operator <<<>>>(integer,integer)' => 'CREATE OPERATOR s.<<<>>> (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)',
-	'type d[]' => 'CREATE DOMAIN s.d AS text',
-	'type e[]' => "CREATE TYPE s.e AS ENUM ('x')",
+	'type d' => 'CREATE DOMAIN s.d AS text',
+	'type e' => "CREATE TYPE s.e AS ENUM ('x')",
 	'collation l' => 'CREATE COLLATION s.l FROM "C"',
 	'conversion c' => "CREATE CONVERSION s.c FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
 	'text search configuration g' => 'CREATE TEXT SEARCH CONFIGURATION s.g (COPY = simple)',
@@ -297,7 +297,7 @@ sql(q{
 			PERFORM pg_catalog.pg_advisory_unlock_shared(15);
 		END IF;
 	END $$;
-	CREATE EVENT TRIGGER pause ON ddl_command_start WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION public.pause()});
+	CREATE EVENT TRIGGER pause ON ddl_command_start WHEN TAG IN ('CREATE FOREIGN DATA WRAPPER') EXECUTE FUNCTION public.pause()});
 my $barrier = open_session($node);
 my $installing = open_session($node);
 in_session($barrier, 'SELECT pg_advisory_lock(15)');
