@@ -56,6 +56,7 @@ OBJS = \
 	src/request.o \
 	src/resources.o \
 	src/rows.o \
+	src/run_as.o \
 	src/secrecy.o \
 	src/seen.o \
 	src/services.o \
@@ -80,12 +81,14 @@ SQL_FILES = \
 	sql/monitoring.sql \
 	sql/usage.sql \
 	sql/tables.sql \
+	sql/history_state.sql \
 	sql/history.sql \
 	sql/history_views.sql \
 	sql/capture.sql \
 	sql/compare.sql \
 	sql/findings.sql \
-	sql/views.sql
+	sql/views.sql \
+	sql/privileges.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
 

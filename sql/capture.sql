@@ -49,26 +49,45 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_settings() IS
 'All settings of the history; metric_bucket is null where it is off. Errors: 22023 a value cannot be used, or a name is unknown, 55000 a setting is missing.';
 
-/* New partitions are made, and old ones dropped, by who owns the table. */
-CREATE FUNCTION @extschema@._chpg_history_check_owner()
-RETURNS void
+/*
+ * What the API answers is asked for by the caller, with the caller's key; what is done
+ * with the tables of the history is done by their owner.
+ */
+CREATE FUNCTION @extschema@._chpg_run_as(role oid, statement text, arguments record)
+RETURNS jsonb
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'chpg_run_as';
+
+COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text, record) IS
+'Runs a statement, in which $1, $2, ... are the fields of the row, as a role that the caller could become by SET ROLE, in a security-restricted operation with search_path pg_catalog; returns the one value of the one row that it returns. Error 42501 for other roles.';
+
+CREATE FUNCTION @extschema@._chpg_run_as(role oid, statement text)
+RETURNS jsonb
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'chpg_run_as';
+
+COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text) IS 'As _chpg_run_as with arguments, for a statement without.';
+
+CREATE FUNCTION @extschema@._chpg_history_owner()
+RETURNS oid
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	owner oid;
+	place name := @extschema@._chpg_history_enter();
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.pattern', place)::regclass);
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	owner := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'pattern'::regclass);
 	IF NOT pg_has_role(owner, 'USAGE'::text) THEN
 		RAISE EXCEPTION 'permission denied for the history'
 			USING ERRCODE = 'insufficient_privilege',
 				DETAIL = format('Captures and purges are run by role "%s", who owns the history.', pg_get_userbyid(owner));
 	END IF;
+	RETURN owner;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_check_owner() IS 'Error 42501 unless the caller may do what the owner of the history may.';
+COMMENT ON FUNCTION @extschema@._chpg_history_owner() IS
+'The owner of the tables of the history, for _chpg_run_as. Errors: 42501 unless the caller may do what the owner may, 55000 there is no history, or it cannot be used.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_primary(command text)
 RETURNS void
@@ -95,15 +114,17 @@ AS $$
 DECLARE
 	place pg_catalog.name := @extschema@._chpg_history_enter();
 BEGIN
-	PERFORM @extschema@._chpg_history_check_owner();
 	PERFORM @extschema@._chpg_history_settings();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
+	-- from here on nobody makes a trigger or a foreign key of these: what has been made until now is seen
+	LOCK TABLE setting, service, query_text, pattern_key, capture, pattern, metric_point IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
 	RETURN place;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_lock() IS
-'As _chpg_history_enter, for who changes the history: waits until nobody else does. Errors: 22023 a setting cannot be used, 42501 the caller is not who owns the history.';
+'As _chpg_history_enter, for the owner, who changes the history: waits until nobody else does. Errors: 22023 a setting cannot be used.';
 
 /* The server that a capture is made by, where none is named the only one that the user may use. */
 CREATE FUNCTION @extschema@._chpg_history_server(server text)
@@ -232,7 +253,8 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	owner := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'service'::regclass);
-	IF pg_has_role(owner, 'USAGE') AND current_setting('transaction_read_only') = 'off' AND NOT EXISTS (SELECT FROM service) THEN
+	IF pg_has_role(owner, 'USAGE') AND has_function_privilege('@extschema@._chpg_capture_services(text)', 'EXECUTE')
+			AND current_setting('transaction_read_only') = 'off' AND NOT EXISTS (SELECT FROM service) THEN
 		PERFORM @extschema@._chpg_capture_services(NULL::text);
 	END IF;
 	RETURN QUERY
@@ -244,23 +266,16 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_history_cost() IS
 'What it takes to capture all that is due: windows, requests (with less than 500 patterns in a window), and seconds at the rate limit of the server that is used where none is named, of which the setting reserve leaves some to others; what answers take themselves comes on top. Sends no request, but 1 while the history knows no service yet, to note them, if the caller owns it. Errors: 22023 a setting of the history cannot be used, 55000 there is no history.';
 
-CREATE FUNCTION @extschema@._chpg_capture_services(server text)
+CREATE FUNCTION @extschema@._chpg_note_services(listed @extschema@.chpg_service_row[], asked text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET chpg.cache_ttl = 0
 AS $$
 DECLARE
 	changed integer;
-	asked text := @extschema@._chpg_history_server(server);
-	listed @extschema@.chpg_service_row[];
 	present @extschema@.chpg_service_row[];
 BEGIN
-	PERFORM @extschema@._chpg_history_lock();
-	listed := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p);
-	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
-		RAISE WARNING 'a service without an id is not captured';
-	END IF;
+	PERFORM @extschema@._chpg_history_enter();
 	-- one bad entry is no reason to lose the others
 	present := ARRAY(SELECT DISTINCT ON (p.id) p FROM unnest(listed) p
 		WHERE p.id IS NOT NULL AND coalesce(p.state, '') NOT IN ('creating', 'deleting') ORDER BY p.id);
@@ -291,6 +306,30 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION @extschema@._chpg_note_services(@extschema@.chpg_service_row[], text) IS
+'Notes what the services of a server are, as it has listed them; returns how many are new or have changed. For _chpg_capture_services.';
+
+CREATE FUNCTION @extschema@._chpg_capture_services(server text)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET chpg.cache_ttl = 0
+AS $$
+DECLARE
+	owner oid := @extschema@._chpg_history_owner();
+	listed @extschema@.chpg_service_row[];
+BEGIN
+	-- what is wrong with the history is told before anything is asked
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_history_lock())'::text);
+	listed := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p);
+	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
+		RAISE WARNING 'a service without an id is not captured';
+	END IF;
+	RETURN @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_services($1, $2))'::text,
+		ROW(listed, @extschema@._chpg_history_server(server)))::integer;
+END
+$$;
+
 COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
 'Notes what the services of a server are now, and warns of those without an id; returns how many are new or have changed. 1 request. For chpg_capture.';
 
@@ -317,6 +356,7 @@ BEGIN
 		RETURN;
 	END IF;
 	EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL)', place, child, parent);
+	PERFORM @extschema@._chpg_history_close(format('%I.%I', place, child));
 	IF pg_get_userbyid(owner) <> current_user THEN
 		EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', place, child, pg_get_userbyid(owner));
 	END IF;
@@ -342,101 +382,134 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_prepare() IS 'Makes the partitions for this month and the next one, unless they are there. For chpg_capture.';
 
-/*
- * Patterns that have errors may have no duration, so that they come last.  All
- * arguments are given, with their types, so that no other function suits better.
- */
-CREATE FUNCTION @extschema@._chpg_capture_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text)
-RETURNS void
+CREATE FUNCTION @extschema@._chpg_note_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz,
+	patterns @extschema@.chpg_slow_pattern_row[], cutoff double precision)
+RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	settings record;
-	found @extschema@.chpg_slow_pattern_row[];
-	cutoff double precision;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
-	-- one more than is kept tells whether there are more
-	found := ARRAY(SELECT f
-		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
-			NULL::text, NULL::text, settings.max_patterns + 1, server) f);
-	IF cardinality(found) > settings.max_patterns THEN
-		found := found[:settings.max_patterns];
-		cutoff := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
-	END IF;
-	found := found || ARRAY(
-		SELECT e
-		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
-			'error_count'::text, NULL::text, settings.max_error_patterns, server) e
-		WHERE e.error_count > 0 AND NOT EXISTS (
-			SELECT FROM unnest(found) f
-			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
-				IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app)));
-
 	INSERT INTO query_text AS t
 	SELECT DISTINCT hashtextextended(coalesce(f.query_text, ''), 0), coalesce(f.query_text, ''), window_start, window_end
-	FROM unnest(found) f
+	FROM unnest(patterns) f
 	ON CONFLICT (text_id) DO UPDATE
 	SET first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen);
 	INSERT INTO pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
 	SELECT DISTINCT coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
 		coalesce(f.db_operation, ''), coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0)
-	FROM unnest(found) f
+	FROM unnest(patterns) f
 	ON CONFLICT DO NOTHING;
 
 	PERFORM @extschema@._chpg_history_partition(grain, window_start);
-	DELETE FROM pattern p WHERE p.service_id = _chpg_capture_patterns.service_id
-		AND p.grain = _chpg_capture_patterns.grain AND p.window_start = _chpg_capture_patterns.window_start;
+	DELETE FROM pattern p WHERE p.service_id = _chpg_note_patterns.service_id
+		AND p.grain = _chpg_note_patterns.grain AND p.window_start = _chpg_note_patterns.window_start;
 	INSERT INTO pattern
-	SELECT DISTINCT ON (k.pattern_key) _chpg_capture_patterns.service_id, grain, window_start, k.pattern_key,
+	SELECT DISTINCT ON (k.pattern_key) _chpg_note_patterns.service_id, grain, window_start, k.pattern_key,
 		f.call_count, f.error_count, @extschema@._chpg_bounded(f.total_duration_us), @extschema@._chpg_bounded(f.avg_duration_us),
 		@extschema@._chpg_bounded(f.max_duration_us), @extschema@._chpg_bounded(f.p50_duration_us),
 		@extschema@._chpg_bounded(f.p95_duration_us), @extschema@._chpg_bounded(f.p99_duration_us), f.total_rows,
 		f.total_shared_blks_read, f.total_shared_blks_hit, @extschema@._chpg_bounded(f.total_cpu_time_us), f.total_wal_bytes
-	FROM unnest(found) f
+	FROM unnest(patterns) f
 	JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
 		(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
 			coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0))
 	ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST;
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us, attempts, captured_at)
-	VALUES (_chpg_capture_patterns.service_id, grain, window_start, window_end, 'ok', cardinality(found), cutoff IS NOT NULL,
+	VALUES (_chpg_note_patterns.service_id, grain, window_start, window_end, 'ok', cardinality(patterns), cutoff IS NOT NULL,
 		cutoff, 1, now())
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 	SET status = 'ok', patterns = excluded.patterns, truncated = excluded.truncated, cutoff_us = excluded.cutoff_us,
 		error = NULL, attempts = c.attempts + 1, captured_at = now();
+	RETURN cardinality(patterns);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_capture_patterns(text, text, timestamptz, timestamptz, text) IS
-'Replaces the patterns of a window. 2 requests, 1 more for each further 500 patterns. For _chpg_capture_window.';
+COMMENT ON FUNCTION @extschema@._chpg_note_patterns(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[], double precision) IS
+'Replaces the patterns of a window by these; returns how many they are. For _chpg_capture_patterns.';
 
-CREATE FUNCTION @extschema@._chpg_capture_metrics(service_id text, window_start timestamptz, window_end timestamptz, server text)
+/*
+ * Patterns that have errors may have no duration, so that they come last.  All
+ * arguments are given, with their types, so that no other function suits better.
+ */
+CREATE FUNCTION @extschema@._chpg_capture_patterns(owner oid, service_id text, grain text, window_start timestamptz,
+	window_end timestamptz, server text, max_patterns bigint, max_error_patterns bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	bucket interval := s.metric_bucket FROM @extschema@._chpg_history_settings() s;
+	found @extschema@.chpg_slow_pattern_row[];
+	cutoff double precision;
+BEGIN
+	-- one more than is kept tells whether there are more
+	found := ARRAY(SELECT f
+		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
+			NULL::text, NULL::text, max_patterns + 1, server) f);
+	IF cardinality(found) > max_patterns THEN
+		found := found[:max_patterns];
+		cutoff := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
+	END IF;
+	found := found || ARRAY(
+		SELECT e
+		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
+			'error_count'::text, NULL::text, max_error_patterns, server) e
+		WHERE e.error_count > 0 AND NOT EXISTS (
+			SELECT FROM unnest(found) f
+			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
+				IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app)));
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_patterns($1, $2, $3, $4, $5, $6))'::text,
+		ROW(service_id, grain, window_start, window_end, found, cutoff));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_capture_patterns(oid, text, text, timestamptz, timestamptz, text, bigint, bigint) IS
+'Replaces the patterns of a window. 2 requests, 1 more for each further 500 patterns. For _chpg_capture_window.';
+
+CREATE FUNCTION @extschema@._chpg_note_metrics(service_id text, window_start timestamptz, window_end timestamptz,
+	points @extschema@.chpg_metric_row[])
+RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	DELETE FROM metric_point m WHERE m.service_id = _chpg_note_metrics.service_id
+		AND m."time" >= window_start AND m."time" < window_end;
+	INSERT INTO metric_point (service_id, metric, series, "time", unit, value)
+	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
+		_chpg_note_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
+	FROM unnest(points) p
+	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
+	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp";
+	RETURN cardinality(points);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_metrics(text, timestamptz, timestamptz, @extschema@.chpg_metric_row[]) IS
+'Replaces the points of a window''s time series by these; returns how many they are. For _chpg_capture_metrics.';
+
+CREATE FUNCTION @extschema@._chpg_capture_metrics(owner oid, service_id text, window_start timestamptz, window_end timestamptz,
+	server text, bucket interval)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	points @extschema@.chpg_metric_row[];
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	IF bucket IS NULL THEN
 		RETURN;
 	END IF;
-	DELETE FROM metric_point m WHERE m.service_id = _chpg_capture_metrics.service_id
-		AND m."time" >= window_start AND m."time" < window_end;
-	INSERT INTO metric_point (service_id, metric, series, "time", unit, value)
-	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
-		_chpg_capture_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
-	FROM @extschema@.chpg_metrics(window_start, window_end, _chpg_capture_metrics.service_id, bucket, server) p
-	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
-	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp";
+	points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start, window_end, service_id, bucket, server) p);
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_metrics($1, $2, $3, $4))'::text,
+		ROW(service_id, window_start, window_end, points));
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_capture_metrics(text, timestamptz, timestamptz, text) IS
-'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if metric_bucket is off. For _chpg_capture_window.';
+COMMENT ON FUNCTION @extschema@._chpg_capture_metrics(oid, text, timestamptz, timestamptz, text, interval) IS
+'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if bucket is null. For _chpg_capture_window.';
 
 CREATE FUNCTION @extschema@._chpg_failure(state text, message text, detail text, hint text, context text)
 RETURNS jsonb
@@ -456,6 +529,46 @@ AS 'MODULE_PATHNAME', 'chpg_raise';
 COMMENT ON FUNCTION @extschema@._chpg_raise(text, text, text, text, text) IS
 'Raises an error that was caught; detail, hint and context may be null. Its CONTEXT does not name the functions that it came from. For chpg_capture.';
 
+CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz, window_end timestamptz, failure text)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tried integer;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
+	VALUES (service_id, grain, window_start, window_end, 'error', failure, 1, now())
+	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
+	SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
+		attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END
+	RETURNING c.attempts INTO tried;
+	RETURN tried;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_failure(text, text, timestamptz, timestamptz, text) IS
+'Notes why a window could not be captured; returns how many times that was tried. For _chpg_capture_window.';
+
+CREATE FUNCTION @extschema@._chpg_begin_window(service_id text, grain text, window_start timestamptz, only_due boolean)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_lock();
+	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
+			WHERE d.window_start = _chpg_begin_window.window_start AND NOT d.lost) THEN
+		RETURN NULL;
+	END IF;
+	RETURN (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_begin_window(text, text, timestamptz, boolean) IS
+'Waits until nothing else changes the history; returns its settings, or null for a window that is not due any more, if only due ones are wanted. For _chpg_capture_window.';
+
 /*
  * What fails leaves the window as it was, and a word why; so does what is canceled,
  * or the next run would be held up by the same window.  Who had to wait for another
@@ -473,11 +586,14 @@ DECLARE
 	detail text;
 	hint text;
 	context text;
+	owner oid;
+	settings jsonb;
 BEGIN
 	BEGIN
-		PERFORM @extschema@._chpg_history_lock();
-		IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
-				WHERE d.window_start = _chpg_capture_window.window_start AND NOT d.lost) THEN
+		owner := @extschema@._chpg_history_owner();
+		settings := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_begin_window($1, $2, $3, $4)'::text,
+			ROW(service_id, grain, window_start, only_due));
+		IF settings IS NULL THEN
 			RETURN;
 		END IF;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -488,19 +604,18 @@ BEGIN
 	END;
 	BEGIN
 		IF grain = 'hour' THEN
-			PERFORM @extschema@._chpg_capture_metrics(service_id, window_start, window_end, server);
+			PERFORM @extschema@._chpg_capture_metrics(owner, service_id, window_start, window_end, server,
+				(settings->>'metric_bucket')::interval);
 		END IF;
-		PERFORM @extschema@._chpg_capture_patterns(service_id, grain, window_start, window_end, server);
+		PERFORM @extschema@._chpg_capture_patterns(owner, service_id, grain, window_start, window_end, server,
+			(settings->>'max_patterns')::bigint, (settings->>'max_error_patterns')::bigint);
 		RETURN;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	END;
 	failure := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'), 1000);
-	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
-	VALUES (service_id, grain, window_start, window_end, 'error', failure, 1, now())
-	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
-	SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
-		attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END;
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_failure($1, $2, $3, $4, $5))'::text,
+		ROW(service_id, grain, window_start, window_end, failure));
 END
 $$;
 
@@ -528,24 +643,23 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_capture_lost() IS
 'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
 
-/* A history that cannot be used is no reason to wait: the window that follows says so. */
-CREATE FUNCTION @extschema@._chpg_capture_must_wait(server text)
+/* A budget that cannot be looked at is no reason to wait: the window that follows says so. */
+CREATE FUNCTION @extschema@._chpg_capture_must_wait(server text, reserve integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
 	RETURN EXISTS (SELECT FROM @extschema@._chpg_own_budget(@extschema@._chpg_history_server(server)) b
-		WHERE b.waiting > 0 OR b.free < least(@extschema@._chpg_history_setting('reserve'::text)::integer,
+		WHERE b.waiting > 0 OR b.free < least(reserve,
 			substring(b.rate_limit FROM '^[0-9]+')::integer));
 EXCEPTION WHEN OTHERS THEN
 	RETURN false;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text) IS
-'Whether somebody waits for the budget of the caller''s key for the server, or less of it is free than the setting reserve says. Sends no request. For chpg_capture.';
+COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text, integer) IS
+'Whether somebody waits for the budget of the caller''s key for the server, or less of it is free than the reserve. Sends no request. For chpg_capture.';
 
 CREATE PROCEDURE @extschema@._chpg_check_capture()
 LANGUAGE C
@@ -569,13 +683,33 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_tell_progress(timestamptz, bigint, bigint) IS 'Tells how much is done, unless it was told less than a minute ago; returns when it was told last. For chpg_capture.';
 
+CREATE FUNCTION @extschema@._chpg_capture_schedule(grain text, service text, server text, max_windows integer)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_check_service(service);
+	PERFORM @extschema@._chpg_history_prepare();
+	PERFORM @extschema@._chpg_capture_lost();
+	RETURN (SELECT to_jsonb(p) FROM @extschema@._chpg_history_plan(grain, service, server, max_windows) p WHERE p.grain_due IS NULL)
+		|| jsonb_build_object('due', (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.ordinality), '[]')
+				FROM @extschema@.chpg_history_due(grain, service, server) WITH ORDINALITY d WHERE NOT d.lost),
+			'reserve', (SELECT s.reserve FROM @extschema@._chpg_history_settings() s));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_capture_schedule(text, text, text, integer) IS
+'Notes what is lost, makes partitions, and returns what is due, what it takes, and the setting reserve. For _chpg_capture_begin.';
+
 /* What is due is a list, for what reads it ends transactions meanwhile. */
 CREATE FUNCTION @extschema@._chpg_capture_begin(grain text, service text, server text, max_windows integer,
-	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT failure jsonb)
+	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT reserve integer, OUT failure jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	schedule jsonb;
 	state text;
 	message text;
 	detail text;
@@ -584,15 +718,14 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_check_primary('a capture');
 	PERFORM @extschema@._chpg_capture_services(server);
-	PERFORM @extschema@._chpg_history_check_service(service);
-	PERFORM @extschema@._chpg_history_prepare();
-	PERFORM @extschema@._chpg_capture_lost();
-	SELECT p.windows, p.requests, p.seconds INTO windows, requests, seconds
-	FROM @extschema@._chpg_history_plan(grain, service, @extschema@._chpg_history_server(server), max_windows) p
-	WHERE p.grain_due IS NULL;
-	due := (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.ordinality)
-		FROM @extschema@.chpg_history_due(grain, service, @extschema@._chpg_history_server(server)) WITH ORDINALITY d
-		WHERE NOT d.lost);
+	schedule := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT @extschema@._chpg_capture_schedule($1, $2, $3, $4)'::text,
+		ROW(grain, service, @extschema@._chpg_history_server(server), max_windows));
+	due := schedule->'due';
+	windows := schedule->>'windows';
+	requests := schedule->>'requests';
+	seconds := schedule->>'seconds';
+	reserve := schedule->>'reserve';
 EXCEPTION WHEN query_canceled OR OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
 		hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
@@ -666,7 +799,7 @@ BEGIN
 			CONTINUE;
 		END IF;
 		waits := 0;
-		WHILE waits < 600 AND @extschema@._chpg_capture_must_wait(server) LOOP
+		WHILE waits < 600 AND @extschema@._chpg_capture_must_wait(server, run.reserve) LOOP
 			CALL @extschema@._chpg_capture_commit();
 			PERFORM pg_sleep(0.1);
 			waits := waits + 1;
@@ -717,7 +850,7 @@ REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) 
  * for a tenth of a second at a time.
  */
 CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[])
-RETURNS boolean
+RETURNS name[]
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
@@ -728,35 +861,41 @@ BEGIN
 	FOR attempt IN 1 .. 10 LOOP
 		BEGIN
 			EXECUTE format('DROP TABLE %s', tables);
-			RETURN true;
+			RETURN partitions;
 		EXCEPTION WHEN lock_not_available THEN
 			NULL;
+		WHEN dependent_objects_still_exist THEN
+			-- somebody who may read it has made a view of it, or a column of its row type
+			RETURN CASE WHEN cardinality(partitions) > 1 THEN
+				ARRAY(SELECT d FROM unnest(partitions) p CROSS JOIN LATERAL unnest(@extschema@._chpg_history_drop(place, ARRAY[p])) d)
+				ELSE '{}' END;
 		END;
 		PERFORM pg_sleep(1);
 	END LOOP;
-	RETURN false;
+	RETURN '{}';
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS 'Drops partitions, unless somebody keeps reading them, or their parents, for ten seconds; returns whether they were dropped. For chpg_history_purge.';
+COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
+'Drops partitions, but those that something of others depends on, unless somebody keeps reading them, or their parents, for ten seconds; returns those that were dropped. For chpg_history_purge.';
 
-CREATE FUNCTION @extschema@.chpg_history_purge()
-RETURNS SETOF text
+CREATE FUNCTION @extschema@._chpg_history_expire()
+RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 DECLARE
-	place name;
+	place name := @extschema@._chpg_history_lock();
 	settings record;
 	expired name[];
+	dropped name[];
+	kept name[];
 	part name;
 	hours_from timestamptz;
 	days_from timestamptz;
 BEGIN
-	PERFORM @extschema@._chpg_history_check_primary('a purge');
-	place := @extschema@._chpg_history_lock();
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	SELECT array_agg(e.relname ORDER BY e.upper, e.relname),
 		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'), coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
@@ -781,22 +920,37 @@ BEGIN
 		AND p.window_start >= CASE p.grain WHEN 'hour' THEN hours_from ELSE days_from END);
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
 	IF expired IS NULL THEN
-		RETURN;
+		RETURN '[]';
 	END IF;
 	-- last, for the parents of what is dropped stay locked until the transaction ends
-	IF @extschema@._chpg_history_drop(place, expired) THEN
-		RETURN QUERY SELECT e::text FROM unnest(expired) e;
-		RETURN;
-	END IF;
-	FOREACH part IN ARRAY expired LOOP
+	dropped := @extschema@._chpg_history_drop(place, expired);
+	kept := ARRAY(SELECT e FROM unnest(expired) e WHERE e <> ALL (dropped));
+	FOREACH part IN ARRAY kept LOOP
 		EXECUTE format('DELETE FROM %I.%I', place, part);
 	END LOOP;
-	RAISE NOTICE 'partitions in use were emptied, not dropped: %', array_to_string(expired, ', ')
-		USING HINT = 'The next purge drops them.';
+	IF kept <> '{}' THEN
+		RAISE NOTICE 'partitions in use were emptied, not dropped: %', array_to_string(kept, ', ')
+			USING HINT = 'The next purge drops them, once no view or column of others depends on them.';
+	END IF;
+	RETURN to_jsonb(dropped);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_expire() IS 'Does what chpg_history_purge does; returns the names of what was dropped.';
+
+CREATE FUNCTION @extschema@.chpg_history_purge()
+RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_check_primary('a purge');
+	RETURN QUERY SELECT jsonb_array_elements_text(@extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT @extschema@._chpg_history_expire()'::text));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
-'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds are emptied, a NOTICE names them, and the next purge drops them. Sends no request. Errors: 22023 a setting of the history cannot be used, 25006 on a standby, 42501 the caller does not own the history, 55000 there is no history.';
+'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds, or that objects of others depend on, are emptied, a NOTICE names them, and the next purge drops them if it can. Sends no request. Errors: 22023 a setting of the history cannot be used, 25006 on a standby, 42501 the caller does not own the history, 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_purge() FROM PUBLIC;

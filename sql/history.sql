@@ -65,10 +65,11 @@ COMMENT ON FUNCTION @extschema@._chpg_history_is_foreign(name) IS 'Whether a sch
  * code.
  */
 CREATE FUNCTION @extschema@._chpg_history_state()
-RETURNS TABLE (schema_name name, state text)
-LANGUAGE sql STABLE
+RETURNS TABLE (schema_name name, state text, remedy text)
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
 	SELECT h.schema_name, CASE
 		WHEN n.oid IS NULL THEN 'does not exist'
 		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') AND (pg_get_userbyid(n.nspowner) = h.owner) IS NOT TRUE THEN
@@ -79,14 +80,22 @@ AS $$
 		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
 		WHEN @extschema@._chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
 		WHEN NOT @extschema@._chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
+	INTO schema_name, state
 	FROM @extschema@.chpg_history_place h
 	CROSS JOIN pg_extension e
 	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name
 	WHERE e.extname = 'chpg';
+	IF NOT FOUND THEN
+		RETURN;
+	ELSIF state IS NULL THEN
+		SELECT f.state, f.remedy INTO state, remedy FROM @extschema@._chpg_history_flaw(schema_name::text) f;
+	END IF;
+	RETURN NEXT;
+END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
-'The schema of the history, and why it cannot be used, or null; no row where there is no history.';
+'The schema of the history, and why it cannot be used, or null, with the statement that mends it, if it is known here; no row where there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_place()
 RETURNS name
@@ -96,8 +105,9 @@ AS $$
 DECLARE
 	place name;
 	state text;
+	remedy text;
 BEGIN
-	SELECT h.schema_name, h.state INTO place, state FROM @extschema@._chpg_history_state() h;
+	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
 	IF place IS NULL THEN
 		RAISE EXCEPTION 'there is no history'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -105,7 +115,8 @@ BEGIN
 	ELSIF state IS NOT NULL THEN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = CASE WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
+				HINT = CASE WHEN remedy IS NOT NULL THEN remedy || '.'
+					WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
 					WHEN state LIKE 'has objects%' THEN 'Drop what they have there, or make it the owner''s: ALTER ... OWNER TO.'
 					WHEN state LIKE '%your rights' THEN 'Connect as that role. Its tables and views can be read as any others.'
 					WHEN state LIKE 'is not open%' THEN format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
@@ -418,15 +429,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	found pg_namespace;
+	flaw record;
 	problem text;
 BEGIN
 	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
+	SELECT * INTO flaw FROM @extschema@._chpg_history_flaw(schema::text) WHERE @extschema@._chpg_history_is_in(schema);
 	problem := CASE
 		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
 		WHEN @extschema@._chpg_history_is_open(schema) THEN 'Others may create objects in it.'
 		WHEN @extschema@._chpg_history_is_foreign(schema) THEN 'It has objects of other roles.'
+		WHEN flaw.state IS NOT NULL THEN format('It %s.', flaw.state)
 		WHEN NOT @extschema@._chpg_history_is_in(schema)
 				AND EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
 			'It has something else in it.' END;
@@ -436,7 +450,7 @@ BEGIN
 				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema) THEN
 						format('Name its owner, if it has the history of that role: SELECT chpg_history_enable(%L, owner => %L).',
 							schema, pg_get_userbyid(found.nspowner))
-					ELSE 'Name one that does not exist yet.' END;
+					ELSE coalesce(flaw.remedy || '.', 'Name one that does not exist yet.') END;
 	END IF;
 END
 $$;
@@ -455,6 +469,7 @@ AS $$
 BEGIN
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
 		PERFORM @extschema@._chpg_history_create_tables(schema);
+		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, r.name)) FROM @extschema@._chpg_history_relations(schema::text) r;
 	END IF;
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	INSERT INTO setting SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
@@ -464,6 +479,53 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_fill(name) IS 'Makes what a schema lacks of a history. For chpg_history_enable.';
+
+/* What captures and purges call is not for everybody, but for who runs them. */
+CREATE FUNCTION @extschema@._chpg_history_entrust(role text, entrusted boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	routines text := (SELECT string_agg(p.oid::regprocedure::text, ', ')
+		FROM pg_extension e
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
+		JOIN pg_proc p ON p.oid = d.objid
+		WHERE e.extname = 'chpg' AND p.proname ^@ '_chpg' AND NOT has_function_privilege('public', p.oid, 'EXECUTE'));
+BEGIN
+	IF entrusted THEN
+		EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', routines, role);
+	ELSE
+		EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %I', routines, role);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_entrust(text, boolean) IS
+'Grants a role what captures and purges of its own history call, or revokes it. For chpg_history_enable and chpg_history_disable.';
+
+/* New schemas may be given away by default privileges, too. */
+CREATE FUNCTION @extschema@._chpg_history_create_schema(schema text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	other text;
+BEGIN
+	EXECUTE format('CREATE SCHEMA %I', schema);
+	FOR other IN
+		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+		FROM pg_namespace n
+		CROSS JOIN LATERAL aclexplode(n.nspacl) a
+		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+	LOOP
+		EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %s', schema, other);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_create_schema(text) IS 'Creates a schema in which nobody but its owner may create. For chpg_history_enable.';
 
 /*
  * A history for another role is made as a whole, and then given away: nothing that the
@@ -489,10 +551,11 @@ BEGIN
 	END IF;
 	DELETE FROM @extschema@.chpg_history_place;
 	INSERT INTO @extschema@.chpg_history_place VALUES (schema, owner);
+	PERFORM @extschema@._chpg_history_entrust(owner::text, true);
 	IF found IS NOT NULL THEN
 		RETURN;
 	END IF;
-	EXECUTE format('CREATE SCHEMA %I', schema);
+	PERFORM @extschema@._chpg_history_create_schema(schema::text);
 	PERFORM @extschema@._chpg_history_fill(schema);
 	EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, owner);
 	FOR item IN
@@ -515,10 +578,10 @@ AS $$
 DECLARE
 	place name;
 	state text;
+	remedy text;
 BEGIN
-	PERFORM @extschema@._chpg_history_check_name(schema);
-	SELECT h.schema_name, h.state INTO place, state FROM @extschema@._chpg_history_state() h;
-	IF place <> schema AND (state IS NULL OR state LIKE '%your rights') THEN
+	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
+	IF place <> schema AND (state IS NULL OR remedy IS NOT NULL OR state LIKE '%your rights') THEN
 		RAISE EXCEPTION 'the history is in schema "%" already', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
@@ -527,13 +590,15 @@ BEGIN
 		RAISE EXCEPTION 'permission denied to begin a history'
 			USING ERRCODE = 'insufficient_privilege',
 				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L).', schema, current_user);
-	ELSIF owner <> current_user THEN
+	END IF;
+	PERFORM @extschema@._chpg_history_check_name(schema);
+	IF owner <> current_user THEN
 		PERFORM @extschema@._chpg_history_enable_for(schema::name, owner);
 		RETURN;
 	END IF;
 	PERFORM @extschema@._chpg_history_check_schema(schema::name);
 	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
-		EXECUTE format('CREATE SCHEMA %I', schema);
+		PERFORM @extschema@._chpg_history_create_schema(schema::text);
 	END IF;
 	IF place IS DISTINCT FROM schema THEN
 		DELETE FROM @extschema@.chpg_history_place;
@@ -555,8 +620,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	place name;
+	owner name;
 BEGIN
-	DELETE FROM @extschema@.chpg_history_place RETURNING schema_name INTO place;
+	DELETE FROM @extschema@.chpg_history_place h RETURNING h.schema_name, h.owner INTO place, owner;
+	IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
+		PERFORM @extschema@._chpg_history_entrust(owner::text, false);
+	END IF;
 	IF place IS NULL THEN
 		RAISE NOTICE 'there is no history, skipping';
 	ELSIF to_regnamespace(quote_ident(place)) IS NULL THEN

@@ -247,6 +247,17 @@ chpg_grant_is_usable(Form_pg_auth_members grant)
 #endif
 }
 
+/* Whether a role may become another one, as SET ROLE has it. */
+static inline bool
+chpg_may_set_role(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(member, role);
+#else
+	return is_member_of_role(member, role);
+#endif
+}
+
 static inline bool
 chpg_is_descending(const PathKey *pathkey)
 {

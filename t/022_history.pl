@@ -183,10 +183,12 @@ $node->safe_psql('postgres', "CALL chpg_capture(max_windows => 0); DELETE FROM k
 
 # What is kept of a failure is one line, and not too long.
 forget();
-$node->safe_psql('postgres', q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' USING DETAIL = repeat(E'long\n', 1000); END $$; CREATE TRIGGER refuse BEFORE INSERT ON kept.query_text FOR EACH ROW EXECUTE FUNCTION public.refuse()});
-fails_with($node, q{CALL chpg_capture('hour', max_windows => 1)}, '38000', qr/The first one: P0001: refused\. long long/, 'a window that cannot be kept');
-is($node->safe_psql('postgres', q{SELECT length(error), error ~ '^P0001: refused\. [long ]+$' FROM kept.coverage}), '1000|t', 'is told of in a line');
-$node->safe_psql('postgres', q{DROP FUNCTION public.refuse CASCADE});
+fault($url, path => 'slowQueryPatterns', patch => { 'result.0.queryText' => "long\n" x 400 });
+$node->safe_psql('postgres', q{CREATE UNIQUE INDEX refuse ON kept.query_text (query_text); INSERT INTO kept.query_text VALUES (0, repeat(E'long\n', 400), now(), now())});
+fails_with($node, q{CALL chpg_capture('hour', max_windows => 1)}, '38000', qr/The first one: 23505: duplicate key value .* long long/, 'a window that cannot be kept');
+is($node->safe_psql('postgres', q{SELECT length(error), error ~ 'long long [long ]+$' FROM kept.coverage}), '1000|t', 'is told of in a line');
+$node->safe_psql('postgres', 'DROP INDEX kept.refuse');
+clear_faults($url);
 forget();
 
 # A cancel ends the run, but the window is noted, so that the next run begins with others.

@@ -1,0 +1,220 @@
+/*
+ * History: what its tables must not have.
+ *
+ * Captures, purges, comparisons and findings run over tables that others may have been
+ * given rights on, or have owned.  Whatever runs code there, or can be made to, is
+ * refused, as is the right to change what they have.
+ */
+
+/* The tables of a history, their partitions, and the sequence of pattern_key. */
+CREATE FUNCTION @extschema@._chpg_history_relations(schema text)
+RETURNS TABLE (id oid, name name, kind "char", expected boolean, parent name)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
+	known CONSTANT jsonb := '{"setting": "r", "service": "r", "query_text": "r", "pattern_key": "r", "capture": "r", "metric_point": "r",
+		"pattern": "p", "pattern_of_hour": "p", "pattern_of_day": "p"}';
+BEGIN
+	RETURN QUERY
+	WITH tables AS (
+		SELECT c.oid, c.relname, c.relkind, c.relkind::text = t.value AS is_expected
+		FROM jsonb_each_text(known) t
+		JOIN pg_class c ON c.relname = t.key::name AND c.relnamespace = place
+	)
+	SELECT t.oid, t.relname, t.relkind, t.is_expected, NULL::name FROM tables t
+	UNION ALL
+	SELECT c.oid, c.relname, c.relkind, c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('pattern_of_hour', 'pattern_of_day')
+			AND c.relname ~ '^pattern_of_(hour|day)_[0-9]{6}$', t.relname
+	FROM tables t
+	JOIN pg_inherits i ON i.inhparent = t.oid
+	JOIN pg_class c ON c.oid = i.inhrelid
+	WHERE NOT EXISTS (SELECT FROM tables k WHERE k.oid = c.oid)
+	UNION ALL
+	SELECT c.oid, c.relname, c.relkind, true, NULL::name
+	FROM tables t
+	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+	JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+	WHERE t.relname = 'pattern_key';
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_relations(text) IS
+'The tables of the history in a schema, their partitions and their sequence: whether each is what chpg made, and of what it is a child.';
+
+/*
+ * Defaults, constraints and indexes are compared with those that the tables are made
+ * with: see _chpg_history_create_tables.  A foreign key is a trigger of both tables.
+ */
+CREATE FUNCTION @extschema@._chpg_history_planted(schema text, ids oid[])
+RETURNS TABLE (state text, remedy text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	SELECT f.state, f.remedy
+	FROM (
+		SELECT 1, c.relname, CASE WHEN t.tgconstraint = 0 THEN format('has a trigger "%s" on table "%s"', t.tgname, c.relname)
+				ELSE format('has a constraint "%s" of table %s on table "%s"', k.conname, k.conrelid::regclass, c.relname) END,
+			CASE WHEN t.tgconstraint = 0 OR NOT t.tgisinternal THEN format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass)
+				ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname) END
+		FROM pg_trigger t
+		JOIN pg_class c ON c.oid = t.tgrelid
+		LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
+		WHERE t.tgrelid = ANY (ids)
+		UNION ALL
+		SELECT 2, c.relname, format('has a rule "%s" on table "%s"', w.rulename, c.relname), format('DROP RULE %I ON %s', w.rulename, c.oid::regclass)
+		FROM pg_rewrite w
+		JOIN pg_class c ON c.oid = w.ev_class
+		WHERE w.ev_class = ANY (ids)
+		UNION ALL
+		SELECT 3, c.relname, format('has row security on table "%s"', c.relname),
+			format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', c.oid::regclass)
+		FROM pg_class c
+		WHERE c.oid = ANY (ids) AND (c.relrowsecurity OR c.relforcerowsecurity)
+		UNION ALL
+		SELECT 4, c.relname, format('has a policy "%s" on table "%s"', p.polname, c.relname), format('DROP POLICY %I ON %s', p.polname, c.oid::regclass)
+		FROM pg_policy p
+		JOIN pg_class c ON c.oid = p.polrelid
+		WHERE p.polrelid = ANY (ids)
+		UNION ALL
+		SELECT 5, c.relname, format('has a constraint "%s" on table "%s"', k.conname, c.relname), format('ALTER TABLE %s DROP CONSTRAINT %I', c.oid::regclass, k.conname)
+		FROM pg_constraint k
+		JOIN pg_class c ON c.oid = k.conrelid
+		WHERE k.conrelid = ANY (ids) AND k.contype NOT IN ('p', 'u', 'n') AND (c.relname, pg_get_constraintdef(k.oid)) NOT IN (
+			('capture', 'CHECK ((grain = ANY (ARRAY[''hour''::text, ''day''::text])))'),
+			('capture', 'CHECK ((status = ANY (ARRAY[''ok''::text, ''error''::text, ''lost''::text])))'))
+		UNION ALL
+		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"', CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),
+			CASE a.attgenerated WHEN '' THEN format('ALTER TABLE %s ALTER %I DROP DEFAULT', c.oid::regclass, a.attname)
+				ELSE format('ALTER TABLE %s DROP COLUMN %I', c.oid::regclass, a.attname) END
+		FROM pg_attrdef d
+		JOIN pg_class c ON c.oid = d.adrelid
+		JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+		WHERE d.adrelid = ANY (ids) AND (a.attgenerated <> '' OR (c.relname, a.attname, pg_get_expr(d.adbin, d.adrelid)) NOT IN (
+			('service', 'valid_to', '''infinity''::timestamp with time zone'), ('service', 'server', '''''::text'),
+			('capture', 'truncated', 'false'), ('capture', 'attempts', '0')))
+		UNION ALL
+		SELECT 7, c.relname, format('has an index %s with an expression or a predicate', x.indexrelid::regclass),
+			format('DROP INDEX %s', x.indexrelid::regclass)
+		FROM pg_index x
+		JOIN pg_class c ON c.oid = x.indrelid
+		WHERE x.indrelid = ANY (ids) AND (x.indexprs IS NOT NULL OR x.indpred IS NOT NULL)
+		UNION ALL
+		SELECT 8, c.relname, format('has a column "%s" of table "%s" of the type %s', a.attname, c.relname, format_type(a.atttypid, NULL)),
+			format('ALTER TABLE %s DROP COLUMN %I, if it is none of chpg''s, or ALTER %2$I TYPE ...', c.oid::regclass, a.attname)
+		FROM pg_class c
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+		JOIN pg_type t ON t.oid = a.atttypid
+		WHERE c.oid = ANY (ids) AND NOT c.relispartition AND t.typnamespace <> 'pg_catalog'::regnamespace
+		UNION ALL
+		SELECT 9, o.identity, format('has the %s %s', o.type, o.identity), format('ALTER %s %s SET SCHEMA ...', upper(o.type), o.identity)
+		FROM pg_namespace n
+		JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+			AND d.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) o
+		WHERE n.nspname = _chpg_history_planted.schema
+	) f(place, name, state, remedy)
+	ORDER BY f.place, length(f.name::text), f.name, f.state
+	LIMIT 1;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_planted(text, oid[]) IS
+'What runs code, or may, over these tables of the history in a schema, and is not chpg''s: the first such thing, and the statement that removes it; no row if there is none.';
+
+/* Whoever is a member of the owner has its rights, whatever else was granted. */
+CREATE FUNCTION @extschema@._chpg_history_granted(schema text, ids oid[])
+RETURNS TABLE (state text, remedy text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	WITH granted AS (
+		SELECT c.relname, c.relkind, c.relowner, a.*
+		FROM pg_class c
+		CROSS JOIN LATERAL aclexplode(c.relacl) a
+		WHERE c.oid = ANY (ids) AND c.relacl IS NOT NULL
+		UNION ALL
+		SELECT c.relname, c.relkind, c.relowner, a.*
+		FROM pg_attribute t
+		JOIN pg_class c ON c.oid = t.attrelid
+		CROSS JOIN LATERAL aclexplode(t.attacl) a
+		WHERE t.attrelid = ANY (ids) AND t.attacl IS NOT NULL
+	)
+	SELECT format('grants %s on "%s"%s to %s', string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type), min(g.relname::text),
+			CASE WHEN count(DISTINCT g.relname) > 1 THEN ' and others' END, w.role),
+		format('REVOKE %s ON ALL %s IN SCHEMA %I FROM %s%s', string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type),
+			w.relations, schema, w.role, CASE WHEN bool_or(g.is_grantable) THEN ' CASCADE' END)
+	FROM granted g
+	CROSS JOIN LATERAL (SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS role,
+		CASE g.relkind WHEN 'S' THEN 'SEQUENCES' ELSE 'TABLES' END AS relations) w
+	WHERE g.grantee <> g.relowner AND g.privilege_type NOT IN ('SELECT', 'MAINTAIN')
+		AND (g.grantee = 0 OR NOT pg_has_role(g.grantee, g.relowner, 'MEMBER'))
+	GROUP BY w.relations, w.role
+	ORDER BY min((g.grantor <> g.relowner)::integer), w.relations DESC, w.role
+	LIMIT 1;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_granted(text, oid[]) IS
+'Which rights, other than to read, others than the owner and its members have on these tables of the history in a schema: those of the first such role, and the statement that revokes them; no row if there are none.';
+
+CREATE FUNCTION @extschema@._chpg_history_flaw(schema text)
+RETURNS TABLE (state text, remedy text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	ids oid[];
+BEGIN
+	SELECT array_agg(r.id), min(CASE WHEN r.expected THEN NULL
+			WHEN r.parent IS NULL THEN format('has "%s", which is no table that chpg made', r.name)
+			ELSE format('has %s, which is a child of table "%s"', r.id::regclass, r.parent) END),
+		min(CASE WHEN r.expected THEN NULL
+			WHEN r.parent IS NULL THEN 'Put the table back that had its name'
+			WHEN r.parent ^@ 'pattern' THEN format('ALTER TABLE %I.%I DETACH PARTITION %s', schema, r.parent, r.id::regclass)
+			ELSE format('ALTER TABLE %s NO INHERIT %I.%I', r.id::regclass, schema, r.parent) END)
+	INTO ids, state, remedy
+	FROM @extschema@._chpg_history_relations(schema) r;
+	IF state IS NOT NULL THEN
+		RETURN NEXT;
+		RETURN;
+	END IF;
+	RETURN QUERY SELECT * FROM @extschema@._chpg_history_planted(schema, ids);
+	IF NOT FOUND THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_history_granted(schema, ids);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_flaw(text) IS
+'Why the tables of the history in a schema are not safe to use, and the statement that mends it; no row if they are.';
+
+/* What default privileges have given away of a new table is taken back, but for reading. */
+CREATE FUNCTION @extschema@._chpg_history_close(relation text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	given record;
+BEGIN
+	FOR given IN
+		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role, c.relkind,
+			string_agg(a.privilege_type, ', ') AS privileges
+		FROM pg_class c
+		CROSS JOIN LATERAL aclexplode(c.relacl) a
+		WHERE c.oid = relation::regclass AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'
+		GROUP BY a.grantee, c.relkind
+	LOOP
+		EXECUTE format('REVOKE %s ON %s %s FROM %s CASCADE', given.privileges,
+			CASE given.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relation, given.role);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_close(text) IS 'Revokes all rights on a new table but those of its owner, and that of reading.';

@@ -1,0 +1,31 @@
+/*
+ * What PUBLIC may not execute: what captures, purges and the history's creation call.
+ * chpg_history_enable grants it to a role that a history is begun for.
+ */
+REVOKE EXECUTE ON ROUTINE
+	@extschema@._chpg_history_create_tables(name), @extschema@._chpg_history_comment_tables(name),
+	@extschema@._chpg_history_create_pattern_view(name, text),
+	@extschema@._chpg_history_create_service_view(name, text), @extschema@._chpg_history_create_other_views(name),
+	@extschema@._chpg_history_comment_views(name), @extschema@._chpg_history_create_views(name),
+	@extschema@._chpg_history_create_schema(text), @extschema@._chpg_history_check_name(text),
+	@extschema@._chpg_history_check_schema(name), @extschema@._chpg_history_fill(name),
+	@extschema@._chpg_history_enable_for(name, text), @extschema@._chpg_history_entrust(text, boolean),
+	@extschema@._chpg_history_close(text), @extschema@._chpg_run_as(oid, text, record),
+	@extschema@._chpg_run_as(oid, text), @extschema@._chpg_history_owner(),
+	@extschema@._chpg_history_check_primary(text), @extschema@._chpg_history_lock(),
+	@extschema@._chpg_note_services(@extschema@.chpg_service_row[], text), @extschema@._chpg_capture_services(text),
+	@extschema@._chpg_history_partition(text, timestamptz), @extschema@._chpg_history_prepare(),
+	@extschema@._chpg_note_patterns(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[], double precision),
+	@extschema@._chpg_capture_patterns(oid, text, text, timestamptz, timestamptz, text, bigint, bigint),
+	@extschema@._chpg_note_metrics(text, timestamptz, timestamptz, @extschema@.chpg_metric_row[]),
+	@extschema@._chpg_capture_metrics(oid, text, timestamptz, timestamptz, text, interval),
+	@extschema@._chpg_failure(text, text, text, text, text), @extschema@._chpg_raise(text, text, text, text, text),
+	@extschema@._chpg_note_failure(text, text, timestamptz, timestamptz, text),
+	@extschema@._chpg_begin_window(text, text, timestamptz, boolean),
+	@extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean),
+	@extschema@._chpg_capture_lost(), @extschema@._chpg_capture_must_wait(text, integer),
+	@extschema@._chpg_check_capture(), @extschema@._chpg_tell_progress(timestamptz, bigint, bigint),
+	@extschema@._chpg_capture_schedule(text, text, text, integer),
+	@extschema@._chpg_capture_begin(text, text, text, integer), @extschema@._chpg_capture_commit(),
+	@extschema@._chpg_history_drop(name, name[]), @extschema@._chpg_history_expire()
+FROM PUBLIC;

@@ -1,0 +1,248 @@
+# History: nothing that another role has planted runs when it is captured, purged or read,
+# or holds these up, and no right to plant it is left unseen.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 2, patterns => 5);
+
+sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
+sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
+
+# What mallory plants counts for whom it runs, in sequences, which no rollback sets back.
+sql(q{CREATE ROLE mallory LOGIN; CREATE SCHEMA attic AUTHORIZATION mallory; GRANT USAGE ON SCHEMA attic TO PUBLIC;
+	SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill';
+	GRANT USAGE ON SCHEMA kept TO mallory; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO mallory});
+as('mallory', q{
+	CREATE SEQUENCE attic.as_superuser; CREATE SEQUENCE attic.as_other; GRANT ALL ON ALL SEQUENCES IN SCHEMA attic TO PUBLIC;
+	CREATE FUNCTION attic.taken() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+		BEGIN RETURN nextval(CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN 'attic.as_superuser' ELSE 'attic.as_other' END) > 0; END $$;
+	CREATE FUNCTION attic.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM attic.taken(); RETURN coalesce(NEW, OLD); END $$;
+	CREATE FUNCTION attic.times(int4, interval) RETURNS interval LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM attic.taken(); RETURN $1::float8 * $2; END $$;
+	CREATE DOMAIN attic.checked AS text CHECK (attic.taken())});
+
+sub taken { return sql('SELECT (SELECT is_called FROM attic.as_superuser), (SELECT is_called FROM attic.as_other)') }
+sub forget { return sql(q{SELECT setval('attic.as_superuser', 1, false), setval('attic.as_other', 1, false); TRUNCATE kept.capture, kept.pattern}) }
+sub state { return sql('SELECT state FROM _chpg_history_state()') }
+
+my $CAPTURE = q{CALL chpg_capture('hour', max_windows => 1)};
+sql($CAPTURE);
+is(state(), '', 'a history that is as it was made can be used');
+
+# The statement is refused, nothing has run, and what the hint says mends it.
+sub is_refused
+{
+	my ($name, $what, $statement) = @_;
+	my $error = fails_with($node, $statement // $CAPTURE, '55000', qr/the history cannot be used: schema "kept" $what/, $name);
+
+	is(taken(), 'f|f', "$name: nothing of it runs");
+	my ($hint) = $error =~ /^HINT:  (.*)\.$/m;
+	$hint = '' if !defined $hint || $hint !~ /^(?:ALTER|DROP|REVOKE) / || $hint =~ /\.\.\./;
+	sql($hint) if $hint ne '';
+	return $hint;
+}
+
+# Rights that let others plant something, or change what is there
+
+sql('GRANT ALL ON ALL TABLES IN SCHEMA kept TO mallory');
+as('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.capture FOR EACH ROW EXECUTE FUNCTION attic.fires()');
+forget();
+is_refused('a trigger', qr/has a trigger "planted" on table "capture"/);
+my $REVOKE = is_refused('what let them make it', qr/grants DELETE, INSERT, REFERENCES, TRIGGER, TRUNCATE, UPDATE on "capture" and others to mallory/);
+like($REVOKE, qr/^REVOKE .* ON ALL TABLES IN SCHEMA kept FROM mallory$/, 'is revoked by one statement');
+is(state(), '', 'which is all');
+as('mallory', 'SELECT count(*) FROM kept.pattern');
+
+foreach my $right ('TRIGGER', 'REFERENCES', 'TRUNCATE', 'INSERT', 'UPDATE', 'DELETE', 'UPDATE (text_id)', 'REFERENCES (text_id)', 'INSERT (text_id)')
+{
+	my $word = $right =~ s/ .*//r;
+	sql("GRANT $right ON kept.query_text TO mallory");
+	is_refused($right, qr/grants $word on "query_text" to mallory/);
+	sql("GRANT $right ON kept.query_text TO PUBLIC");
+	is_refused("$right of PUBLIC", qr/grants $word on "query_text" to PUBLIC/);
+	is(state(), '', "no $right is left");
+}
+my $month = sql(q{SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'kept.pattern_of_hour'::regclass});
+sql("GRANT TRIGGER ON $month TO mallory");
+is_refused('a right on a month', qr/grants TRIGGER on "pattern_of_hour_\d+" to mallory/);
+sql(q{DO $$ BEGIN EXECUTE 'GRANT UPDATE ON SEQUENCE ' || pg_get_serial_sequence('kept.pattern_key', 'pattern_key') || ' TO mallory'; END $$});
+is_refused('a right on the sequence', qr/grants UPDATE on "pattern_key_pattern_key_seq" to mallory/);
+sql('CREATE ROLE middle; GRANT USAGE ON SCHEMA kept TO middle; GRANT INSERT ON kept.capture TO middle WITH GRANT OPTION; SET ROLE middle; GRANT INSERT ON kept.capture TO mallory');
+is_refused('a right that was handed on', qr/grants INSERT on "capture" to middle/);
+is(state(), '', 'is revoked with what it was handed on by');
+
+my $owner = sql('SELECT current_user');
+sql(qq{CREATE ROLE deputy; GRANT "$owner" TO deputy; GRANT INSERT ON kept.capture TO deputy});
+is(state(), '', 'members of the owner have its rights anyway');
+sql('DROP OWNED BY deputy; DROP ROLE deputy; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO PUBLIC');
+is(state(), '', 'reading is for whoever it is granted to');
+fails_with($node, "SELECT chpg_history_enable('another')", '55000', qr/the history is in schema "kept" already/, 'what is to be mended is no reason to begin another')
+  if sql('GRANT INSERT ON kept.capture TO mallory; SELECT 1');
+is_refused('a purge', qr/grants INSERT/, 'SELECT chpg_history_purge()');
+
+# A foreign key
+
+sql('GRANT REFERENCES ON kept.query_text TO mallory; GRANT ALL ON SCHEMA attic TO mallory');
+as('mallory', q{CREATE TABLE attic.holds (text_id bigint REFERENCES kept.query_text)});
+sql('REVOKE REFERENCES ON kept.query_text FROM mallory; INSERT INTO kept.query_text VALUES (1, $$old$$, now(), now()); INSERT INTO attic.holds VALUES (1)');
+like(is_refused('a foreign key', qr/has a constraint "holds_text_id_fkey" of table attic\.holds on table "query_text"/, 'SELECT chpg_history_purge()'), qr/^ALTER TABLE attic\.holds DROP CONSTRAINT/, 'goes by its own table');
+sql('SELECT chpg_history_purge()');
+is(sql('SELECT count(*) FROM kept.query_text WHERE text_id = 1'), 0, 'and the purge goes on');
+sql('CREATE TABLE public.target (a text PRIMARY KEY); ALTER TABLE kept.metric_point ADD CONSTRAINT outward FOREIGN KEY (metric) REFERENCES public.target NOT VALID');
+is_refused('a foreign key to another table', qr/has a constraint "outward"/);
+is(state(), '', 'goes, too');
+
+# Default privileges, those of schemas, sequences and tables
+
+sql('SELECT chpg_history_disable(); DROP SCHEMA kept CASCADE');
+sql("ALTER DEFAULT PRIVILEGES GRANT ALL ON $_ TO mallory") foreach 'TABLES', 'SEQUENCES', 'SCHEMAS';
+sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'; CALL chpg_capture(max_windows => 1)});
+is(sql(q{SELECT string_agg(DISTINCT a.privilege_type, ' ') FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind IN ('r', 'p', 'S') AND a.grantee = 'mallory'::regrole}),
+	'SELECT', 'default privileges give only reading of new tables and months');
+is(sql(q{SELECT count(*) > 4 FROM pg_class WHERE relnamespace = 'kept'::regnamespace AND relispartition}), 't', 'of which there are some');
+is(sql(q{SELECT has_schema_privilege('mallory', 'kept', 'CREATE'), has_schema_privilege('mallory', 'kept', 'USAGE')}), 'f|t', 'and use of the schema');
+is(state(), '', 'so that the history can be used');
+sql('ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM mallory; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM mallory; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM mallory');
+
+# What an owner may have left in tables that have another one now
+
+my @PLANTED = (
+	[ 'a rule', 'CREATE RULE planted AS ON INSERT TO kept.metric_point DO ALSO SELECT attic.taken()', qr/has a rule "planted" on table "metric_point"/ ],
+	[ 'row security', 'ALTER TABLE kept.service ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', qr/has row security on table "service"/ ],
+	[ 'a policy', 'CREATE POLICY planted ON kept.service USING (attic.taken())', qr/has a policy "planted" on table "service"/ ],
+	[ 'a default', 'ALTER TABLE kept.metric_point ADD extra boolean; ALTER TABLE kept.metric_point ALTER extra SET DEFAULT attic.taken()', qr/has a default of column "extra" of table "metric_point"/ ],
+	[ 'another default', q{ALTER TABLE kept.capture ALTER truncated SET DEFAULT attic.taken()}, qr/has a default of column "truncated" of table "capture"/ ],
+	[ 'a default of a month', 'ALTER TABLE kept.%MONTH% ALTER total_rows SET DEFAULT attic.taken()::int', qr/has a default of column "total_rows" of table "pattern_of_hour_\d+"/ ],
+	[ 'a check', 'ALTER TABLE kept.metric_point ADD CONSTRAINT planted CHECK (attic.taken()) NOT VALID', qr/has a constraint "planted" on table "metric_point"/ ],
+	[ 'a check of a month', 'ALTER TABLE kept.%MONTH% ADD CONSTRAINT planted CHECK (attic.taken()) NOT VALID', qr/has a constraint "planted" on table "pattern_of_hour_\d+"/ ],
+	[ 'a formula', 'TRUNCATE kept.metric_point; ALTER TABLE kept.metric_point ADD computed boolean GENERATED ALWAYS AS (attic.taken()) STORED', qr/has a formula of column "computed" of table "metric_point"/ ],
+	[ 'an index', 'TRUNCATE kept.metric_point; CREATE INDEX planted ON kept.metric_point ((attic.taken()))', qr/has an index kept\.planted with an expression/ ],
+	[ 'a partial index', 'TRUNCATE kept.metric_point; CREATE INDEX planted ON kept.metric_point (metric) WHERE attic.taken()', qr/has an index kept\.planted with an expression/ ],
+	[ 'a domain', 'TRUNCATE kept.metric_point; ALTER TABLE kept.metric_point ADD remark attic.checked', qr/has a column "remark" of table "metric_point" of the type attic\.checked/, 'ALTER TABLE kept.metric_point DROP remark' ],
+	[ 'a child', 'CREATE TABLE attic.child () INHERITS (kept.service); INSERT INTO attic.child SELECT * FROM kept.service LIMIT 1; UPDATE attic.child SET server = $$x$$; CREATE TRIGGER fires BEFORE UPDATE ON attic.child FOR EACH ROW EXECUTE FUNCTION attic.fires(); ALTER TABLE attic.child OWNER TO mallory',
+		qr/has attic\.child, which is a child of table "service"/ ],
+	[ 'a partition', q{CREATE TABLE attic.part (LIKE kept.pattern_of_hour INCLUDING ALL); CREATE TRIGGER fires BEFORE DELETE ON attic.part FOR EACH ROW EXECUTE FUNCTION attic.fires(); ALTER TABLE kept.pattern_of_hour ATTACH PARTITION attic.part FOR VALUES FROM ('2001-01-01') TO ('2002-01-01'); ALTER TABLE attic.part OWNER TO mallory},
+		qr/has attic\.part, which is a child of table "pattern_of_hour"/ ],
+	[ 'a function', 'CREATE FUNCTION kept.taken() RETURNS boolean LANGUAGE sql AS $$ SELECT attic.taken() $$', qr/has the function kept\.taken\(\)/, 'DROP FUNCTION kept.taken()' ],
+	[ 'an operator', 'CREATE OPERATOR kept.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = attic.times)', qr/has the operator kept\.\*\(integer,interval\)/, 'DROP OPERATOR kept.* (int4, interval)' ],
+	[ 'a view', 'ALTER TABLE kept.service RENAME TO service_kept; CREATE VIEW kept.service AS SELECT * FROM kept.service_kept WHERE attic.taken()', qr/has "service", which is no table that chpg made/, 'DROP VIEW kept.service; ALTER TABLE kept.service_kept RENAME TO service' ],
+	[ 'a view for a setting', 'ALTER TABLE kept.setting RENAME TO setting_kept; CREATE VIEW kept.setting AS SELECT * FROM kept.setting_kept WHERE attic.taken()', qr/has "setting", which is no table that chpg made/, 'DROP VIEW kept.setting; ALTER TABLE kept.setting_kept RENAME TO setting' ]);
+($month) = sql(q{SELECT max(relname) FROM pg_class WHERE relnamespace = 'kept'::regnamespace AND relname ~ '^pattern_of_hour_' AND relkind = 'r'});
+foreach my $attack (@PLANTED)
+{
+	my ($name, $plant, $what, $remedy) = @$attack;
+
+	sql($plant =~ s/%MONTH%/$month/gr);
+	forget();
+	is_refused($name, $what);
+	sql($remedy) if defined $remedy;
+	sql('ALTER TABLE kept.capture ALTER truncated SET DEFAULT false') if $name eq 'another default';
+	is(state(), '', "$name: the history can be used when that is done");
+	sql('DROP TABLE IF EXISTS attic.child, attic.part');
+}
+sql($CAPTURE);
+is(taken(), 'f|f', 'and nothing of it has run');
+
+# One that has something of this kind is not begun with, and comparisons do not use it.
+sql(q{SELECT chpg_history_disable(); CREATE POLICY planted ON kept.service USING (attic.taken())});
+fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/schema "kept" cannot have the history\nDETAIL:  It has a policy "planted" on table "service"\.\nHINT:  DROP POLICY planted ON kept\.service\./, 'one that has a policy');
+sql(q{DROP POLICY planted ON kept.service; SELECT chpg_history_enable('kept')});
+my $SOURCE = q{SELECT string_agg(DISTINCT source, ' ') FROM chpg_period_patterns(tstzrange(now() - interval '8 hours', now()))};
+is(sql("TRUNCATE kept.capture, kept.pattern; CALL chpg_capture('hour'); $SOURCE"), 'history', 'a comparison uses the history');
+sql('CREATE OPERATOR kept.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = attic.times)');
+is(sql($SOURCE), 'api', 'but not one with an operator that suits it better');
+sql('DROP OPERATOR kept.* (int4, interval)');
+
+# Who may read a month can make a view of it, or a column of its row type: it is emptied, the others go.
+
+sub plant_old
+{
+	my ($days) = @_;
+	return sql("SELECT _chpg_history_partition('hour', now() - interval '$days days'); INSERT INTO kept.pattern SELECT 'old', 'hour', now() - interval '$days days', $days");
+}
+plant_old($_) foreach 100, 200, 300;
+my @old = map { sql("SELECT tableoid::regclass FROM kept.pattern WHERE pattern_key = $_ AND service_id = 'old'") } 100, 200, 300;
+sql("GRANT SELECT ON $old[0], $old[1] TO mallory");
+as('mallory', "CREATE VIEW attic.holds_month AS SELECT * FROM $old[0]; CREATE TABLE attic.has_type (a $old[1])");
+my ($status, $out, $err) = $node->psql('postgres', 'SELECT chpg_history_purge()');
+is($status, 0, 'a purge goes on');
+is("kept.$out", $old[2], 'with the month that nothing depends on');
+my $emptied = join ', ', map { s/^kept\.//r } sort @old[ 0, 1 ];
+like($err, qr/NOTICE:  partitions in use were emptied, not dropped: \Q$emptied\E/, 'and says which are in use');
+is(sql(q{SELECT count(*) FROM kept.pattern WHERE service_id = 'old'}), 0, 'which are empty');
+as('mallory', 'DROP VIEW attic.holds_month; DROP TABLE attic.has_type');
+is(sql('SELECT count(*) FROM chpg_history_purge()'), 2, 'and go when nothing depends on them');
+
+# While a window is being captured nobody makes a trigger: what was there before was seen.
+
+forget();
+fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 1);
+clear_journal($url);
+my $capture = open_session($node);
+begin_in_session($capture, "SET chpg.request_timeout = '5s'; $CAPTURE");
+wait_until(sub { grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} } }, 'a window is asked for');
+sql('GRANT TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept TO mallory');
+fails_with($node, "SET lock_timeout = '100ms'; CREATE TRIGGER planted BEFORE INSERT ON kept.$_ FOR EACH ROW EXECUTE FUNCTION attic.fires()", '55P03', qr/lock timeout/,
+	"a trigger on $_, meanwhile", extra_params => [ '-U', 'mallory' ]) foreach 'capture', 'service', 'query_text', 'pattern_key', 'metric_point', $month;
+fails_with($node, q{SET lock_timeout = '100ms'; CREATE TABLE attic.again (text_id bigint REFERENCES kept.query_text)}, '55P03', qr/lock timeout/,
+	'a foreign key, meanwhile', extra_params => [ '-U', 'mallory' ]);
+await_in_session($capture, qr/ERROR:  55000: the history cannot be used: schema "kept" grants REFERENCES, TRIGGER/);
+$capture->quit;
+is(taken(), 'f|f', 'nothing has run');
+sql('REVOKE TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept FROM mallory');
+
+# And if something was there that nobody had looked for, it would run as the owner, who cannot be left for the caller.
+
+sql(q{CREATE ROLE collector LOGIN; SELECT chpg_history_disable(); SELECT chpg_history_enable('theirs', owner => 'collector'); GRANT USAGE ON SCHEMA attic TO collector});
+as('collector', q{CREATE TABLE theirs.seen (who name, tried text);
+	CREATE FUNCTION theirs.escapes() RETURNS trigger LANGUAGE plpgsql AS $$
+	DECLARE statement text;
+	BEGIN
+		PERFORM attic.taken();
+		FOREACH statement IN ARRAY ARRAY['RESET ROLE', 'SET ROLE NONE', 'RESET SESSION AUTHORIZATION', 'ALTER ROLE collector SUPERUSER', 'SET chpg.dry_run = on'] LOOP
+			BEGIN
+				EXECUTE statement;
+				INSERT INTO theirs.seen VALUES (current_user, statement);
+			EXCEPTION WHEN insufficient_privilege THEN
+				INSERT INTO theirs.seen VALUES (current_user, NULL);
+			END;
+		END LOOP;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER escapes BEFORE INSERT ON theirs.capture FOR EACH ROW EXECUTE FUNCTION theirs.escapes()});
+my $INNER = q{_chpg_run_as('collector'::regrole, 'WITH i AS (INSERT INTO theirs.capture (service_id, grain, window_start, window_end, status) VALUES ($1, ''hour'', now(), now(), ''ok'') RETURNING 1) SELECT to_jsonb(count(*)) FROM i', ROW('a'::text))};
+is(sql("SELECT $INNER, current_user = session_user; SHOW chpg.dry_run"), "1|t\noff", 'a write by a superuser, and the caller is the superuser again');
+is(sql('SELECT string_agg(DISTINCT who, $$ $$), string_agg(tried, $$ $$) FROM theirs.seen'), 'collector|SET chpg.dry_run = on', 'ran a trigger as the owner of the table, which did not get back to the superuser');
+is(taken(), 'f|t', 'nor called anything with its rights');
+sql('TRUNCATE theirs.capture, theirs.seen');
+is(sql(qq{DO \$\$ BEGIN PERFORM _chpg_run_as('collector'::regrole, 'SELECT to_jsonb(1 / 0)'); EXCEPTION WHEN division_by_zero THEN NULL; END \$\$; SELECT current_user = session_user}), 't', 'an error, too, restores the caller');
+fails_with($node, "SELECT _chpg_run_as('$owner'::regrole, 'SELECT to_jsonb(1)')", '42501', qr/permission denied to run as role "\Q$owner\E"/, 'the owner runs nothing as another role', extra_params => [ '-U', 'collector' ]);
+fails_with($node, "SELECT $_", '42501', qr/permission denied for function/, "others do not call $_", extra_params => [ '-U', 'mallory' ]) foreach $INNER,
+	q{_chpg_history_lock()}, q{_chpg_capture_services(NULL)}, q{_chpg_history_expire()}, q{_chpg_history_partition('hour', now())}, q{_chpg_history_create_tables('x')},
+	q{_chpg_note_failure('a', 'hour', now(), now(), 'x')}, q{_chpg_raise('P0001', 'x', NULL, NULL, NULL)}, q{_chpg_history_entrust('mallory', true)};
+
+# Its own captures and purges find it, and go on when it is gone.
+fails_with($node, 'SELECT chpg_history_purge()', '42501', qr/permission denied for function chpg_history_purge/, 'purging is granted', extra_params => [ '-U', 'collector' ]);
+sql(qq{GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO collector; GRANT USAGE ON FOREIGN SERVER chpg TO collector;
+	CREATE USER MAPPING FOR collector SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
+fails_with($node, $CAPTURE, '55000', qr/schema "theirs" has a trigger "escapes" on table "capture"\nHINT:  DROP TRIGGER escapes ON theirs\.capture\./, 'its own capture', extra_params => [ '-U', 'collector' ]);
+as('collector', 'DROP TRIGGER escapes ON theirs.capture; DROP FUNCTION theirs.escapes()');
+as('collector', "$CAPTURE; SELECT chpg_history_purge()");
+is(sql(q{SELECT count(*) FROM theirs.coverage WHERE status = 'ok'}), 1, 'captures and purges');
+sql('SELECT chpg_history_disable()');
+is(sql(q{SELECT count(*) FROM pg_proc WHERE proname ^@ '_chpg' AND has_function_privilege('collector', oid, 'EXECUTE') AND NOT has_function_privilege('public', oid, 'EXECUTE')}), 0,
+	'where its history ends, it keeps no right of that');
+
+done_testing();
