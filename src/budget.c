@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "budget.h"
+#include "clean.h"
 #include "common/int.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
@@ -558,7 +559,8 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 	if (longer)
 		ereport(LOG,
 				(errmsg("the API's rate limit refused a request: key \"%s\" of server \"%s\" is blocked until %s",
-						chpg_key_shown_id(connection), connection->server,
+						chpg_key_shown_id(connection),
+						chpg_clean_text(pstrdup(connection->server)),
 						timestamptz_to_str(GetCurrentTimestamp() + until - now))));
 	return until;
 }
