@@ -219,7 +219,7 @@ fails_with($node, 'DROP EXTENSION chpg', '2BP01', qr/server chpg depends on fore
 check('an extension that is created anew',
 	'SET client_min_messages = warning; SELECT count(*) FROM chpg_services; DROP EXTENSION chpg CASCADE;'
 	  . connect_sql($url) . 'SELECT count(*) FROM chpg_services; DROP EXTENSION chpg CASCADE',
-	3, "6\nchpg|" . organization() . "|Acme Analytics\n6");
+	3, "6\nchpg|" . organization() . "|Acme Analytics|$url\n6");
 
 # It may live in a schema that is not searched.
 $node->safe_psql('postgres',

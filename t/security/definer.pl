@@ -53,6 +53,7 @@ $node->safe_psql('postgres', 'ALTER ROLE eve RESET chpg.server');
 # Another function of the stranger's between: it runs as the stranger, and what it
 # calls as its own owner.
 as('eve', <<'SQL');
+SELECT FROM chpg_budget;	-- loads chpg: only then may a function have its settings
 CREATE FUNCTION steer() RETURNS text SECURITY DEFINER LANGUAGE plpgsql SET chpg.server = evil
   AS $$ BEGIN RETURN restart('orders'); END $$;
 SQL
@@ -70,6 +71,7 @@ is(writes($url), 1, 'that was asked');
 # and a caller's dry run is one, unless the function says otherwise.
 as('ops', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', 'staging', api_url => '$staging')");
 as('ops', <<'SQL');
+SELECT FROM chpg_budget;
 CREATE FUNCTION restart_prod(service text) RETURNS text SECURITY DEFINER LANGUAGE sql
   SET search_path = public, pg_temp SET chpg.server = 'prod' SET chpg.dry_run = off SET chpg.on_service_error = error
   AS $$ SELECT id FROM chpg_restart_service(service) $$;
