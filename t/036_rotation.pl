@@ -50,12 +50,13 @@ rotate();
 finishes('a fleet', 6);
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/10s')});
 
-# A new key that came with another address goes to that address only.
+# A new key that came with another address goes to that address only, also one that is
+# bound to none.
 queue_up(1, $LIST);
 reset_emulator($other_url, key_id => 'otherKey', key_secret => $KEY_SECRET);
 $node->safe_psql('postgres',
 	"ALTER SERVER chpg OPTIONS (SET api_url '$other_url');"
-	  . q{ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id 'otherKey')});
+	  . "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id 'otherKey', SET key_secret '$KEY_SECRET')");
 finishes('a read whose server got another address', 6);
 is_deeply([ map { $_->{headers}{authorization} } @{ journal($url)->{requests} } ], ['Basic ok'],
 	'it uses the old key at the old address');
