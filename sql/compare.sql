@@ -141,6 +141,32 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_is_readable() IS 'Whether there is a history that the caller may read. For the functions that compare.';
 
 /*
+ * That others own the history is as it should be; whatever else it is refused for is
+ * not, and would be seen only by the requests that the API gets instead.
+ */
+CREATE FUNCTION @extschema@._chpg_history_warn()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	message text;
+	hint text;
+BEGIN
+	IF EXISTS (SELECT FROM @extschema@._chpg_history_state() h
+			WHERE h.state NOT LIKE '%your rights' AND h.state NOT LIKE 'is not open%') THEN
+		PERFORM @extschema@._chpg_history_check_place();
+	END IF;
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+	RAISE WARNING '%', message USING HINT = hint;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_warn() IS
+'A WARNING if there is a history that is refused, other than for belonging to somebody else. For chpg_compare and chpg_findings.';
+
+/*
  * The hours of a period that the history has.  Who may not read the history has
  * none, and asks the API.
  */
@@ -597,6 +623,7 @@ DECLARE
 	after @extschema@.chpg_period_pattern_row[];
 BEGIN
 	PERFORM @extschema@._chpg_check_periods(baseline, period);
+	PERFORM @extschema@._chpg_history_warn();
 	-- by themselves, so that no error of the API comes with the whole text of what follows
 	before := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(baseline, service, server) p);
 	after := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);

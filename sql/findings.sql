@@ -991,6 +991,7 @@ BEGIN
 		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	END IF;
 	PERFORM @extschema@._chpg_check_periods(baseline, period);
+	PERFORM @extschema@._chpg_history_warn();
 	RETURN QUERY
 	SELECT f.* FROM @extschema@._chpg_primary_findings(period, service, server, baseline, coalesce(history_only, false)) f
 	ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], f.level), f.impact_us DESC NULLS LAST, f.cache_key;

@@ -60,6 +60,16 @@ sql('GRANT ALL ON ALL TABLES IN SCHEMA kept TO mallory');
 as('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.capture FOR EACH ROW EXECUTE FUNCTION attic.fires()');
 forget();
 is_refused('a trigger', qr/has a trigger "planted" on table "capture"/);
+{
+	my $period = q{tstzrange(now() - interval '1 hour', now())};
+	my $before = q{tstzrange(now() - interval '2 hours', now() - interval '1 hour')};
+	for my $call ("chpg_findings($period, history_only => true)", "chpg_findings($period)", "chpg_compare($before, $period)")
+	{
+		my ($status, undef, $said) = $node->psql('postgres', "SELECT count(*) FROM $call");
+		my @warnings = $said =~ /WARNING:  the history cannot be used: schema "kept" grants \S.* to mallory\nHINT:  REVOKE /g;
+		is($status . @warnings, '01', "$call does without the history, and says why, once") or diag($said);
+	}
+}
 my $REVOKE = is_refused('what let them make it', qr/grants DELETE, INSERT, REFERENCES, TRIGGER, TRUNCATE, UPDATE on "capture" and others to mallory/);
 like($REVOKE, qr/^REVOKE .* ON ALL TABLES IN SCHEMA kept FROM mallory$/, 'is revoked by one statement');
 is(state(), '', 'which is all');
