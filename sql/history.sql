@@ -553,6 +553,8 @@ BEGIN
 	INSERT INTO @extschema@.chpg_history_place VALUES (schema, owner);
 	PERFORM @extschema@._chpg_history_entrust(owner::text, true);
 	IF found IS NOT NULL THEN
+		-- the views that went with an extension that was dropped, for one
+		PERFORM @extschema@._chpg_run_as(found, 'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema));
 		RETURN;
 	END IF;
 	PERFORM @extschema@._chpg_history_create_schema(schema::text);
@@ -568,7 +570,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_enable_for(name, text) IS
-'Makes a history in a new schema, which another role owns, or names the one that the role has. For chpg_history_enable.';
+'Makes a history in a new schema, which another role owns, or names the one that the role has, and makes, as that role, what it lacks. For chpg_history_enable.';
 
 CREATE FUNCTION @extschema@.chpg_history_enable(schema text, owner text DEFAULT NULL)
 RETURNS void
@@ -609,7 +611,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_enable(text, text) IS
-'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42622 one that is too long, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
+'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings and views that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42622 one that is too long, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(text, text) FROM PUBLIC;
 
