@@ -137,7 +137,15 @@ check_permission(const ForeignServer *server, const ChpgConnection *wanted)
 																  false);
 
 		if (!chpg_has_wrapper_usage(wrapper->fdwid, GetUserId()))
-			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FDW, wrapper->fdwname);
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for foreign-data wrapper %s",
+							wrapper->fdwname),
+					 errdetail("There is no server \"%s\", and creating it needs that permission.",
+							   wanted->server),
+					 errhint("Name a server that you may use, or ask a superuser for GRANT USAGE ON FOREIGN DATA WRAPPER %s TO %s.",
+							 quote_identifier(wrapper->fdwname),
+							 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 		return;
 	}
 	if (chpg_owns_server(server->serverid, GetUserId()))

@@ -85,7 +85,7 @@ is(server_options('chpg'), "{api_url=$url,organization_id=$organization}", 'and 
 # Without USAGE nobody can make this database send requests.
 changes_nothing('stranger', connect_as('readerKey'), '42501', qr/foreign server chpg/, 0, 'no USAGE on the server');
 changes_nothing('stranger', connect_as('readerKey', server => 'mine', api_url => $url),
-	'42501', qr/foreign-data wrapper chpg/, 0, 'no USAGE on the wrapper');
+	'42501', qr/foreign-data wrapper chpg\nDETAIL:  There is no server "mine".*\nHINT:  .*GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO stranger/, 0, 'no USAGE on the wrapper');
 changes_nothing('stranger', 'SELECT FROM chpg_services(\'chpg\')', '42501', qr/foreign server chpg/, 0,
 	'reading without USAGE on the server');
 changes_nothing('stranger', 'SELECT FROM chpg_services', '42704',
