@@ -243,7 +243,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz) IS
-'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Forgets mutes whose time is over. Errors: 22001 a note of more than 1024 bytes, 22004, 22023 another reason, what is no cache_key, or a time that is over, 54000 the role has muted 1000 findings already.';
+'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Forgets mutes whose time is over. For superusers, unless granted. Errors: 22001 a note of more than 1024 bytes, 22004, 22023 another reason, what is no cache_key, or a time that is over, 54000 the role has muted 1000 findings already.';
 
 CREATE FUNCTION @extschema@.chpg_unmute(cache_key text)
 RETURNS boolean
@@ -259,7 +259,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. Error 22004.';
+COMMENT ON FUNCTION @extschema@.chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. For superusers, unless granted. Error 22004.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz), @extschema@.chpg_unmute(text),
 	@extschema@._chpg_is_finding_key(text), @extschema@._chpg_restore_mute() FROM PUBLIC;

@@ -25,6 +25,11 @@ sql("SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url'); GR
 is(sql("SELECT server FROM chpg_connect('$KEY_ID', '$KEY_SECRET'); SELECT count(*) > 0 FROM chpg_services", extra_params => [ '-U', 'reader' ]),
 	"chpg\nt", 'another role finds what the README installs');
 
+# A function that sets its own search_path names the schema, as the README's does.
+my ($lends) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^ *(CREATE FUNCTION restart_prod.*?)```/ms;
+$node->safe_psql('postgres', $lends);
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_proc WHERE proname = 'restart_prod'}), '1', 'so does a function that lends its key');
+
 is(sql(q{
 		SELECT string_agg(DISTINCT format_type(t, NULL), ', ' ORDER BY format_type(t, NULL))
 		FROM pg_proc p, unnest(p.proargtypes) t
