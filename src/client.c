@@ -190,7 +190,9 @@ fail_without_place(ChpgCall *call)
 				   psprintf("Role \"%s\" has %d other keys whose requests still count, and a role has no more places.",
 							chpg_clean_text(GetUserNameFromId(owner, false)),
 							CHPG_MAX_ROLE_KEYS));
-	call->hint = "Try again when the windows of their rate limits are over, or give the key to another role.";
+	call->hint = owner == GetUserId() ?
+		"Try again when the windows of their rate limits are over, or give the key to another role." :
+		"Try again when the windows of their rate limits are over, or give the server a key of your own with chpg_connect().";
 }
 
 /*

@@ -625,13 +625,15 @@ chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 	chpg_digest(identity, lengthof(identity), connection->identity);
 }
 
-/* Is it the role's own mapping, or that of PUBLIC? */
-static bool
-is_own_mapping(const UserMapping *mapping)
+/*
+ * To whose places in shared memory a key counts.  The owner of a server makes
+ * mappings for PUBLIC, and for others, who may come to use them unawares: those
+ * must not use up what these have.
+ */
+static Oid
+place_owner(const ForeignServer *server, const UserMapping *mapping)
 {
-	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-								 ObjectIdGetDatum(mapping->userid),
-								 ObjectIdGetDatum(mapping->serverid));
+	return has_own_key(server, mapping->userid) ? mapping->userid : server->owner;
 }
 
 /* The connection by a mapping; and where its key may go. */
@@ -656,7 +658,7 @@ mapped_connection(const ForeignServer *server, const UserMapping *mapping,
 	connection->server_id = mapping->serverid;
 	connection->user_id = mapping->userid;
 	connection->mapping_id = mapping->umid;
-	set_owner(connection, is_own_mapping(mapping) ? mapping->userid : server->owner);
+	set_owner(connection, place_owner(server, mapping));
 	chpg_connection_set_key(connection, key_id, secret->secret);
 	return connection;
 }

@@ -31,8 +31,8 @@ typedef struct ChpgConnection
 								 * mapping; */
 	Oid			mapping_id;		/* invalid if the key is from none */
 	Oid			owner_id;		/* the role to whose places in shared memory
-								 * the key counts: that of the mapping, for
-								 * PUBLIC the owner of the server */
+								 * the key counts: who gave it, or else the
+								 * owner of the server */
 	bool		unbounded;		/* is that role a superuser? */
 	char	   *api_url;		/* canonical (url.h) */
 	char	   *organization_id;	/* NULL until discovered */

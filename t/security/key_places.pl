@@ -79,6 +79,18 @@ fails_with($node, "SET ROLE other; SET chpg.max_wait = '300ms'; SELECT FROM chpg
 	qr/DETAIL:  Role "attacker" has 8 other keys/, "a PUBLIC mapping's key counts to the owner of its server");
 is(rows('other'), 0, 'not to who uses it');
 
+# So is one that the owner planted, until its role gives one.
+$node->safe_psql('postgres', "SET ROLE attacker; CREATE USER MAPPING FOR $_ SERVER attacker OPTIONS (key_id 'key291', key_secret 'secret')") foreach 'other', 'postgres';
+foreach my $role ('other', 'postgres')
+{
+	my $error = fails_with($node, "SET ROLE $role; SET chpg.max_wait = '300ms'; SELECT FROM chpg_services('attacker')", '53400',
+		qr/DETAIL:  Role "attacker" has 8 other keys/, "a key planted for $role counts to the owner of its server");
+	like($error, qr/HINT:  Try again when .*, or give the server a key of your own with chpg_connect\(\)\./, "$role: the way out");
+}
+$node->safe_psql('postgres', q{CREATE ROLE giver; SET ROLE attacker; ALTER SERVER attacker OPTIONS (SET rate_limit '10/3600s'); GRANT USAGE ON FOREIGN SERVER attacker TO giver});
+$node->safe_psql('postgres', "SET ROLE giver; SELECT FROM chpg_connect('key292', 'secret', 'attacker', api_url => '$url')");
+is($node->safe_psql('postgres', q{SET ROLE giver; SELECT count(*) FROM chpg_services('attacker')}), 6, 'a key that a role gave counts to that role');
+
 # Keys that the API never accepted count to the role, and for ten seconds only.
 reset_emulator($url, keys => { %keys{'keyVictim', 'keyOther'} });
 ($err, $requests) = with_keys('other', '1/3600s', q{SET chpg.max_wait = '300ms'}, 301 .. 309);
