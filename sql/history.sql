@@ -43,19 +43,20 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
 
 /* Whoever may be the extension's owner is trusted, and so is the owner of the schema, which is looked at before. */
-CREATE FUNCTION @extschema@._chpg_history_is_foreign(schema name)
-RETURNS boolean
+CREATE FUNCTION @extschema@._chpg_history_foreign(schema name)
+RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (
-		SELECT FROM pg_namespace n
-		JOIN pg_extension e ON e.extname = 'chpg'
-		CROSS JOIN LATERAL @extschema@._chpg_schema_objects(n.oid) o
-		WHERE n.nspname = schema AND o.owner <> n.nspowner AND NOT pg_has_role(o.owner, e.extowner, 'MEMBER'))
+	SELECT format('%s of "%s"', pg_describe_object(o.catalog, o.object, 0), pg_get_userbyid(o.owner))
+	FROM pg_namespace n
+	JOIN pg_extension e ON e.extname = 'chpg'
+	CROSS JOIN LATERAL @extschema@._chpg_schema_objects(n.oid) o
+	WHERE n.nspname = schema AND o.owner <> n.nspowner AND NOT pg_has_role(o.owner, e.extowner, 'MEMBER')
+	ORDER BY o.catalog, o.object LIMIT 1
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_is_foreign(name) IS 'Whether a schema has tables, functions, operators or whatever else of roles that are neither its owner nor the extension''s, nor superusers.';
+COMMENT ON FUNCTION @extschema@._chpg_history_foreign(name) IS 'A table, function, operator or whatever else in a schema of a role that is neither its owner nor the extension''s, nor a superuser; null if there is none.';
 
 /*
  * The owner of a schema decides what runs in it, and another role may have taken the
@@ -78,7 +79,7 @@ BEGIN
 			format('belongs to "%s", whose code would run with your rights', h.owner)
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
 		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
-		WHEN @extschema@._chpg_history_is_foreign(h.schema_name) THEN 'has objects of other roles'
+		WHEN @extschema@._chpg_history_foreign(h.schema_name) IS NOT NULL THEN 'has objects of other roles'
 		WHEN NOT @extschema@._chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
 	INTO schema_name, state
 	FROM @extschema@.chpg_history_place h
@@ -116,8 +117,12 @@ BEGIN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = CASE WHEN remedy IS NOT NULL THEN remedy || '.'
-					WHEN state LIKE 'may be%' THEN 'REVOKE CREATE on the schema from all but its owner.'
-					WHEN state LIKE 'has objects%' THEN 'Drop what they have there, or make it the owner''s: ALTER ... OWNER TO.'
+					WHEN state LIKE 'may be%' THEN (SELECT format('REVOKE CREATE ON SCHEMA %I FROM %s.', place,
+							string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', '))
+						FROM pg_namespace n, aclexplode(n.nspacl) a
+						WHERE n.nspname = place AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
+					WHEN state LIKE 'has objects%' THEN
+						format('Drop what they have there, such as %s, or make it the owner''s: ALTER ... OWNER TO.', @extschema@._chpg_history_foreign(place))
 					WHEN state LIKE '%your rights' THEN 'Connect as that role. Its tables and views can be read as any others.'
 					WHEN state LIKE 'is not open%' THEN format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
 					ELSE format('Name the schema that has it now, or a new one: SELECT chpg_history_enable(''NEW_NAME''%s).',
@@ -439,7 +444,8 @@ BEGIN
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
 		WHEN @extschema@._chpg_history_is_open(schema) THEN 'Others may create objects in it.'
-		WHEN @extschema@._chpg_history_is_foreign(schema) THEN 'It has objects of other roles.'
+		WHEN @extschema@._chpg_history_foreign(schema) IS NOT NULL THEN
+			format('It has objects of other roles, such as %s.', @extschema@._chpg_history_foreign(schema))
 		WHEN flaw.state IS NOT NULL THEN format('It %s.', flaw.state)
 		WHEN NOT @extschema@._chpg_history_is_in(schema)
 				AND EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
