@@ -182,9 +182,8 @@ check_owner(const ForeignServer *server, const ConnectArguments *arguments,
 					chpg_describe_address(chpg_connection_address(present))),
 			 errdetail("That role is neither yours, nor a superuser's, and could have chosen this address to get keys of others."),
 			 present->proxy == NULL && present->ca_file == NULL ?
-			 errhint("If you know the address, name it: chpg_connect(..., server => %s, api_url => %s). Otherwise give your connection a name of its own: chpg_connect(..., server => 'NAME').",
-					 quote_literal_cstr(server->servername),
-					 quote_literal_cstr(present->api_url)) :
+			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME'). Only if you know that this is the address of the API, write it yourself: chpg_connect(..., server => %s, api_url => 'https://...').",
+					 quote_literal_cstr(server->servername)) :
 			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME').")));
 }
 
