@@ -10,9 +10,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_auth_members.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_control.h"
 #include "catalog/pg_extension.h"
 #include "common/hmac.h"
@@ -231,9 +233,29 @@ extension_owner(void)
 	return owner;
 }
 
-/* Add the roles that the member was made a member of by itself or a superuser. */
+/*
+ * Does a role stand for its members only?  One that can log in is somebody, whose
+ * administrators are members, too; predefined roles stand for privileges.
+ */
+static bool
+is_group(Oid roleid)
+{
+	HeapTuple	tuple;
+	bool		can_login;
+
+	if (roleid < FirstNormalObjectId)
+		return false;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	return !can_login;
+}
+
+/* Add the groups that the member was made a member of by the user or a superuser. */
 static List *
-add_granted_roles(List *roles, Oid member, Oid userid)
+add_granted_groups(List *roles, Oid member, Oid userid)
 {
 	CatCList   *list = SearchSysCacheList1(AUTHMEMMEMROLE,
 										   ObjectIdGetDatum(member));
@@ -244,7 +266,7 @@ add_granted_roles(List *roles, Oid member, Oid userid)
 		(Form_pg_auth_members) GETSTRUCT(&list->members[i]->tuple);
 
 		if ((grant->grantor == userid || superuser_arg(grant->grantor)) &&
-			chpg_grant_is_usable(grant))
+			chpg_grant_is_usable(grant) && is_group(grant->roleid))
 			roles = list_append_unique_oid(roles, grant->roleid);
 	}
 	ReleaseSysCacheList(list);
@@ -260,6 +282,6 @@ chpg_trusts(Oid userid, Oid owner)
 		return true;
 	roles = list_make1_oid(userid);
 	for (int i = 0; i < list_length(roles); i++)
-		roles = add_granted_roles(roles, list_nth_oid(roles, i), userid);
+		roles = add_granted_groups(roles, list_nth_oid(roles, i), userid);
 	return list_member_oid(roles, owner);
 }

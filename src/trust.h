@@ -61,9 +61,10 @@ extern bool chpg_is_sealed(Oid serverid, Oid userid, const char *key_id,
 
 /*
  * Does a role trust what the owner of a server makes of it?  It does if that is
- * the role itself, a superuser, the owner of the extension, or a role that a
- * superuser, or the role itself, made it a member of.  Other memberships say
- * nothing: anybody may grant membership in a role of theirs to anybody.
+ * the role itself, a superuser, the owner of the extension, or a group, a role that
+ * cannot log in and is not predefined, that a superuser, or the role itself, made it a
+ * member of.  Other memberships say nothing: anybody may grant membership in a role
+ * of theirs to anybody, and who administers a role is its member.
  */
 extern bool chpg_trusts(Oid userid, Oid owner);
 

@@ -55,6 +55,19 @@ $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO mallor
 as('mallory', "CREATE SERVER mallory FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER mallory TO dba");
 keeps_key('dba', connect_call(server => 'mallory'), 'the server of a role that the victim made');
 
+# Privileges are shared with strangers, and who administers a role is its member.
+$node->safe_psql('postgres',
+	'GRANT pg_monitor TO dba, eve; CREATE ROLE tenant LOGIN; CREATE ROLE tenants; GRANT tenant TO dba; GRANT tenants TO tenant;'
+	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO tenant, tenants');
+as('eve', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO pg_monitor;'
+	  . "CREATE SERVER monitor FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER monitor TO PUBLIC; ALTER SERVER monitor OWNER TO pg_monitor");
+keeps_key('dba', connect_call(server => 'monitor'), 'the server of a predefined role');
+foreach my $owner ('tenant', 'tenants')
+{
+	as('tenant', "SET ROLE $owner; CREATE SERVER $owner FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER $owner TO PUBLIC");
+	keeps_key('dba', connect_call(server => $owner), "the server of $owner, by a role that the victim administers");
+}
+
 # An address that is right, by a way that is not: a proxy, and a CA that vouches for it
 my $proxy = $evil =~ s/127\.0\.0\.1/localhost/r;
 my $ca = $node->data_dir . '/ca.pem';
