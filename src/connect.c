@@ -87,8 +87,7 @@ read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
 		strlen(arguments->server) >= NAMEDATALEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"%s\": \"%s\"", "server",
-						arguments->server),
+				 errmsg("invalid value for \"%s\"", "server"),
 				 errhint("Give a name of 1 to %d bytes.", NAMEDATALEN - 1)));
 }
 

@@ -40,6 +40,9 @@
 /* Longer than any value in use, and short enough for an error message. */
 #define MAX_OPTION_LENGTH	1024
 
+/* Ids and secrets of keys are longer. */
+#define MIN_KEY_LENGTH		16
+
 /* A secret, with the values of the options that it is bound to. */
 #define MAX_SECRET_LENGTH	(5 * MAX_OPTION_LENGTH)
 
@@ -89,13 +92,24 @@ check_length(const char *name, const char *value, int max_length)
 				 errdetail("It must have 1 to %d characters.", max_length)));
 }
 
-/* For values that may be shown: not a key's, nor URLs with a password. */
+/* A word as long as keys are, of their characters, may be one in the wrong place. */
+static bool
+may_be_key(const char *value)
+{
+	const char *p = value;
+
+	while (chpg_is_letter(*p) || chpg_is_digit(*p))
+		p++;
+	return *p == '\0' && p - value >= MIN_KEY_LENGTH;
+}
+
+/* The value is shown, unless it may be a key or a URL with a password. */
 static void
 refuse_value(const char *name, const char *value, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			 strchr(value, '@') == NULL ?
+			 strchr(value, '@') == NULL && !may_be_key(value) ?
 			 errmsg("invalid value for option \"%s\": \"%s\"", name, value) :
 			 errmsg("invalid value for option \"%s\"", name),
 			 errhint("%s", hint)));

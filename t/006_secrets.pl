@@ -17,11 +17,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $WRONG_SECRET = 'wrongKeySecret';
+my $MISPLACED_SECRET = '4b1d' . 'misplacedKeySecret' x 2;
 my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $HANG = { hang => JSON::PP::true };
 
 # What must not show up: the secrets, and how they are sent
-my @forbidden = map { ($_, encode_base64("$KEY_ID:$_", '')) } ($KEY_SECRET, $WRONG_SECRET);
+my @forbidden = map { ($_, encode_base64("$KEY_ID:$_", '')) } ($KEY_SECRET, $WRONG_SECRET, $MISPLACED_SECRET);
 
 my $url = start_emulator();
 my $node = start_node(
@@ -158,6 +159,14 @@ foreach my $reader (
 	$printed .= $node->safe_psql('postgres', "EXPLAIN (VERBOSE) SELECT * FROM $reader");
 }
 reset_emulator($url);
+
+# A secret in the wrong place: the organization's, the server's (too long for one), the address's
+foreach my $arguments ("'chpg', '$MISPLACED_SECRET'", "'$MISPLACED_SECRET$MISPLACED_SECRET'", "api_url => '$MISPLACED_SECRET'")
+{
+	$node->psql('postgres', "SELECT * FROM chpg_connect('$KEY_ID', 'x', $arguments)", stderr => \my $told);
+	like($told, qr/ERROR:  invalid value for (option )?"\w+"$/m, 'a secret in the wrong place');
+	$printed .= $told;
+}
 
 # A statement that is not hidden, to know that the log would tell
 fails_with($node, 'SELECT 1 / 0 AS not_hidden', '22012', qr/division by zero/, 'a statement that is not hidden');
