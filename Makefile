@@ -50,6 +50,7 @@ OBJS = \
 	src/lifecycle.o \
 	src/memo.o \
 	src/monitoring.o \
+	src/planted.o \
 	src/prometheus.o \
 	src/question.o \
 	src/quote.o \

@@ -119,6 +119,8 @@ BEGIN
 	-- from here on nobody makes a trigger or a foreign key of these: what has been made until now is seen
 	LOCK TABLE setting, service, query_text, pattern_key, capture, pattern, metric_point IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code(t::regclass)
+	FROM unnest('{setting,service,query_text,pattern_key,capture,pattern,metric_point}'::text[]) t;
 	RETURN place;
 END
 $$;

@@ -158,6 +158,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	LOCK TABLE @extschema@.chpg_finding_mute IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
 	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_by, muted_at, muted_until)
 	VALUES (NEW.cache_key, NEW.reason, NEW.note, NEW.muted_by, NEW.muted_at, NEW.muted_until)
 	ON CONFLICT ON CONSTRAINT chpg_finding_mute_pkey DO NOTHING;
@@ -203,7 +205,10 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_is_finding_key(text) IS 'Whether a text may be the cache_key of a finding: a rule and what it is about, 2048 bytes at most. For chpg_mute.';
 
-/* Who may execute these need no rights on the table. */
+/*
+ * Who may execute these need no rights on the table.  Who has TRIGGER or REFERENCES
+ * on it, such as by GRANT ALL ON ALL TABLES, would run code as the extension's owner.
+ */
 CREATE FUNCTION @extschema@.chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -228,6 +233,7 @@ BEGIN
 			USING ERRCODE = 'string_data_right_truncation', HINT = 'Give at most 1024 bytes.';
 	END IF;
 	LOCK TABLE @extschema@.chpg_finding_mute IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
 	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.muted_until <= now();
 	IF (SELECT count(*) FROM @extschema@.chpg_finding_mute m
 			WHERE m.muted_by = session_user AND m.cache_key <> chpg_mute.cache_key) >= 1000 THEN
@@ -254,6 +260,8 @@ BEGIN
 	IF cache_key IS NULL THEN
 		RAISE EXCEPTION 'argument "cache_key" must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
+	LOCK TABLE @extschema@.chpg_finding_mute IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
 	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = chpg_unmute.cache_key;
 	RETURN FOUND;
 END

@@ -19,6 +19,20 @@ COMMENT ON COLUMN @extschema@.chpg_history_place.owner IS 'Role that the history
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_history_place', '');
 GRANT SELECT ON @extschema@.chpg_history_place TO PUBLIC;
 
+/* Who has TRIGGER on it, such as by GRANT ALL ON ALL TABLES, runs nothing of theirs as who begins a history. */
+CREATE FUNCTION @extschema@._chpg_history_lock_place()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	LOCK TABLE @extschema@.chpg_history_place IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_history_place'::regclass);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_lock_place() IS 'Lets nobody make a trigger of the table that names the history until the transaction ends; error 55000 if there is one. For those that change it.';
+
 CREATE FUNCTION @extschema@._chpg_history_is_in(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -402,6 +416,7 @@ CREATE FUNCTION @extschema@._chpg_history_check_name(schema text)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
 BEGIN
 	IF schema IS NULL THEN
@@ -555,6 +570,7 @@ BEGIN
 				DETAIL = format('It exists, and is no history of role "%s".', owner),
 				HINT = 'Name one that does not exist yet.';
 	END IF;
+	PERFORM @extschema@._chpg_history_lock_place();
 	DELETE FROM @extschema@.chpg_history_place;
 	INSERT INTO @extschema@.chpg_history_place VALUES (schema, owner);
 	PERFORM @extschema@._chpg_history_entrust(owner::text, true);
@@ -609,6 +625,7 @@ BEGIN
 		PERFORM @extschema@._chpg_history_create_schema(schema::text);
 	END IF;
 	IF place IS DISTINCT FROM schema THEN
+		PERFORM @extschema@._chpg_history_lock_place();
 		DELETE FROM @extschema@.chpg_history_place;
 		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
 	END IF;
@@ -630,6 +647,7 @@ DECLARE
 	place name;
 	owner name;
 BEGIN
+	PERFORM @extschema@._chpg_history_lock_place();
 	DELETE FROM @extschema@.chpg_history_place h RETURNING h.schema_name, h.owner INTO place, owner;
 	IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
 		PERFORM @extschema@._chpg_history_entrust(owner::text, false);

@@ -51,6 +51,7 @@ CREATE FUNCTION @extschema@._chpg_history_planted(schema text, ids oid[])
 RETURNS TABLE (state text, remedy text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
 BEGIN
 	RETURN QUERY
@@ -116,6 +117,27 @@ BEGIN
 			AND d.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
 		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) o
 		WHERE n.nspname = _chpg_history_planted.schema
+		UNION ALL
+		-- what can be computed of an expression is, when a query is planned
+		SELECT 10, c.relname, format('has statistics "%s" over an expression of table "%s"', s.stxname, c.relname),
+			format('DROP STATISTICS %s.%I', s.stxnamespace::regnamespace, s.stxname)
+		FROM pg_statistic_ext s
+		JOIN pg_class c ON c.oid = s.stxrelid
+		WHERE s.stxrelid = ANY (ids) AND s.stxexprs IS NOT NULL
+		UNION ALL
+		-- whose partition key is a check of this one
+		SELECT 11, c.relname, format('has table "%s", which is a child of %s', c.relname, i.inhparent::regclass),
+			format(CASE WHEN c.relispartition THEN 'ALTER TABLE %2$s DETACH PARTITION %1$s' ELSE 'ALTER TABLE %1$s NO INHERIT %2$s' END,
+				c.oid::regclass, i.inhparent::regclass)
+		FROM pg_inherits i
+		JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhrelid = ANY (ids) AND i.inhparent <> ALL (ids)
+		UNION ALL
+		SELECT 12, c.relname, format('has table "%s", which is partitioned by %s', c.relname, pg_get_partkeydef(c.oid)),
+			'End this history, and begin another: SELECT chpg_history_disable(); SELECT chpg_history_enable(''NEW_NAME'')'
+		FROM pg_class c
+		WHERE c.oid = ANY (ids) AND c.relkind = 'p'
+			AND pg_get_partkeydef(c.oid) <> CASE c.relname WHEN 'pattern' THEN 'LIST (grain)' ELSE 'RANGE (window_start)' END
 	) f(place, name, state, remedy)
 	ORDER BY f.place, length(f.name::text), f.name, f.state
 	LIMIT 1;
@@ -193,6 +215,15 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_flaw(text) IS
 'Why the tables of the history in a schema are not safe to use, and the statement that mends it; no row if they are.';
+
+/* What is made after a transaction's snapshot is found by none of its queries, but run. */
+CREATE FUNCTION @extschema@._chpg_refuse_code(relation regclass)
+RETURNS void
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'chpg_refuse_code';
+
+COMMENT ON FUNCTION @extschema@._chpg_refuse_code(regclass) IS
+'Error 55000 if a table, or one of its partitions, has a trigger, a foreign key or a rule now, whatever the transaction''s snapshot is. For those that have locked it, before they change it.';
 
 /* What default privileges have given away of a new table is taken back, but for reading. */
 CREATE FUNCTION @extschema@._chpg_history_close(relation text)

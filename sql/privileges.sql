@@ -13,6 +13,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_history_close(text), @extschema@._chpg_run_as(oid, text, record),
 	@extschema@._chpg_run_as(oid, text), @extschema@._chpg_history_owner(),
 	@extschema@._chpg_history_check_primary(text), @extschema@._chpg_history_lock(),
+	@extschema@._chpg_history_lock_place(), @extschema@._chpg_refuse_code(regclass),
 	@extschema@._chpg_note_services(@extschema@.chpg_service_row[], text), @extschema@._chpg_capture_services(text),
 	@extschema@._chpg_history_partition(text, timestamptz), @extschema@._chpg_history_prepare(),
 	@extschema@._chpg_note_patterns(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[], double precision),
@@ -29,3 +30,30 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_capture_begin(text, text, text, integer), @extschema@._chpg_capture_commit(),
 	@extschema@._chpg_history_drop(name, name[]), @extschema@._chpg_history_expire()
 FROM PUBLIC;
+
+/*
+ * Default privileges of who creates the extension are taken back: of tables and views
+ * all but reading, and what PUBLIC may not execute is for nobody else, either.
+ */
+SELECT @extschema@._chpg_history_close(c.oid::regclass::text)
+FROM pg_extension e
+JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
+JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
+WHERE e.extname = 'chpg';
+
+DO $$
+DECLARE
+	given record;
+BEGIN
+	FOR given IN
+		SELECT p.oid::regprocedure AS routine, a.grantee::regrole AS role
+		FROM pg_extension e
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
+		JOIN pg_proc p ON p.oid = d.objid
+		CROSS JOIN LATERAL aclexplode(p.proacl) a
+		WHERE e.extname = 'chpg' AND a.grantee NOT IN (0, p.proowner) AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+	LOOP
+		EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s CASCADE', given.routine, given.role);
+	END LOOP;
+END
+$$;

@@ -40,6 +40,7 @@ sub state { return sql('SELECT state FROM _chpg_history_state()') }
 my $CAPTURE = q{CALL chpg_capture('hour', max_windows => 1)};
 sql($CAPTURE);
 is(state(), '', 'a history that is as it was made can be used');
+is(sql(q{SET quote_all_identifiers = on; SELECT state FROM _chpg_history_state(); SELECT chpg_history_enable('kept')}), "\n", 'however names are shown');
 
 # The statement is refused, nothing has run, and what the hint says mends it.
 sub is_refused
@@ -140,6 +141,15 @@ my @PLANTED = (
 	[ 'a formula', 'TRUNCATE kept.metric_point; ALTER TABLE kept.metric_point ADD computed boolean GENERATED ALWAYS AS (attic.taken()) STORED', qr/has a formula of column "computed" of table "metric_point"/ ],
 	[ 'an index', 'TRUNCATE kept.metric_point; CREATE INDEX planted ON kept.metric_point ((attic.taken()))', qr/has an index kept\.planted with an expression/ ],
 	[ 'a partial index', 'TRUNCATE kept.metric_point; CREATE INDEX planted ON kept.metric_point (metric) WHERE attic.taken()', qr/has an index kept\.planted with an expression/ ],
+	[ 'statistics', q{CREATE STATISTICS kept.planted ON (metric || attic.taken()), (series || '') FROM kept.metric_point}, qr/has statistics "planted" over an expression of table "metric_point"/ ],
+	[ 'a parent', q{TRUNCATE kept.metric_point; CREATE TABLE attic.parent (LIKE kept.metric_point) PARTITION BY LIST ((metric || attic.taken())); ALTER TABLE attic.parent ATTACH PARTITION kept.metric_point DEFAULT; CREATE TABLE attic.part PARTITION OF attic.parent FOR VALUES IN ('x')},
+		qr/has table "metric_point", which is a child of attic\.parent/ ],
+	[ 'a domain of a parent', q{TRUNCATE kept.metric_point; ALTER TABLE kept.metric_point ADD remark attic.checked; CREATE TABLE attic.parent (LIKE kept.metric_point) PARTITION BY LIST (metric); ALTER TABLE attic.parent ATTACH PARTITION kept.metric_point DEFAULT},
+		qr/has table "metric_point", which is a child of attic\.parent/, 'ALTER TABLE kept.metric_point DROP remark' ],
+	[ 'an inherited parent', 'CREATE TABLE attic.parent (LIKE kept.service); ALTER TABLE kept.service INHERIT attic.parent', qr/has table "service", which is a child of attic\.parent/ ],
+	[ 'a partition key', q{ALTER TABLE kept.pattern DETACH PARTITION kept.pattern_of_hour; ALTER TABLE kept.pattern_of_hour RENAME TO hour_kept; ALTER TABLE kept.pattern DROP CONSTRAINT pattern_pkey;
+		CREATE TABLE kept.pattern_of_hour PARTITION OF kept.pattern FOR VALUES IN ('hour') PARTITION BY LIST ((service_id || attic.taken()))},
+		qr/has table "pattern_of_hour", which is partitioned by LIST/, q{DROP TABLE kept.pattern_of_hour; ALTER TABLE kept.hour_kept RENAME TO pattern_of_hour; ALTER TABLE kept.pattern ATTACH PARTITION kept.pattern_of_hour FOR VALUES IN ('hour'); ALTER TABLE kept.pattern ADD PRIMARY KEY (service_id, grain, window_start, pattern_key)} ],
 	[ 'a domain', 'TRUNCATE kept.metric_point; ALTER TABLE kept.metric_point ADD remark attic.checked', qr/has a column "remark" of table "metric_point" of the type attic\.checked/, 'ALTER TABLE kept.metric_point DROP remark' ],
 	[ 'a child', 'CREATE TABLE attic.child () INHERITS (kept.service); INSERT INTO attic.child SELECT * FROM kept.service LIMIT 1; UPDATE attic.child SET server = $$x$$; CREATE TRIGGER fires BEFORE UPDATE ON attic.child FOR EACH ROW EXECUTE FUNCTION attic.fires(); ALTER TABLE attic.child OWNER TO mallory',
 		qr/has attic\.child, which is a child of table "service"/ ],
@@ -160,7 +170,7 @@ foreach my $attack (@PLANTED)
 	sql($remedy) if defined $remedy;
 	sql('ALTER TABLE kept.capture ALTER truncated SET DEFAULT false') if $name eq 'another default';
 	is(state(), '', "$name: the history can be used when that is done");
-	sql('DROP TABLE IF EXISTS attic.child, attic.part');
+	sql('DROP TABLE IF EXISTS attic.child, attic.part, attic.parent');
 }
 sql($CAPTURE);
 is(taken(), 'f|f', 'and nothing of it has run');
@@ -212,6 +222,22 @@ await_in_session($capture, qr/ERROR:  55000: the history cannot be used: schema 
 $capture->quit;
 is(taken(), 'f|f', 'nothing has run');
 sql('REVOKE TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept FROM mallory');
+
+# A transaction that sees the catalogs as they were does not miss one, either.
+my $snapshot = open_session($node);
+in_session($snapshot, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_trigger');
+sql("GRANT TRIGGER ON kept.capture, kept.$month TO mallory");
+foreach my $table ('capture', $month)
+{
+	as('mallory', "CREATE TRIGGER planted BEFORE INSERT OR DELETE ON kept.$table FOR EACH ROW EXECUTE FUNCTION attic.fires()");
+	in_session($snapshot, 'SAVEPOINT s; SELECT chpg_history_purge()');
+	like($snapshot->{stderr}, qr/ERROR:  55000: table "$table" has a trigger "planted", which is not chpg's/, "a trigger of $table that was made after the snapshot");
+	in_session($snapshot, 'ROLLBACK TO s');
+	sql("DROP TRIGGER planted ON kept.$table");
+}
+$snapshot->quit;
+sql("REVOKE TRIGGER ON kept.capture, kept.$month FROM mallory");
+is(taken(), 'f|f', 'nor does it run');
 
 # And if something was there that nobody had looked for, it would run as the owner, who cannot be left for the caller.
 
