@@ -523,9 +523,19 @@ named_server(const char *name)
 }
 
 /*
- * In a function that runs as another role than its caller, the setting may be
- * the caller's: it chooses only where that role went on its own.
+ * Does the current user run what another one called?  REFRESH MATERIALIZED VIEW and
+ * other maintenance sets no SECURITY_LOCAL_USERID_CHANGE, also where the owner is
+ * not the caller.
  */
+static bool
+is_called_by_another(Oid userid, int context)
+{
+	return (context & SECURITY_LOCAL_USERID_CHANGE) != 0 ||
+		((context & SECURITY_RESTRICTED_OPERATION) != 0 &&
+		 userid != GetOuterUserId());
+}
+
+/* The setting may be the caller's: it chooses only where the role went on its own. */
 static void
 check_choice(const ForeignServer *server)
 {
@@ -533,15 +543,16 @@ check_choice(const ForeignServer *server)
 	int			context;
 
 	GetUserIdAndSecContext(&userid, &context);
-	if ((context & SECURITY_LOCAL_USERID_CHANGE) == 0 ||
-		has_own_key(server, userid))
+	if (!is_called_by_another(userid, context) || has_own_key(server, userid))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("setting \"chpg.server\" cannot choose server \"%s\" for role \"%s\" within a SECURITY DEFINER function",
-					server->servername, GetUserNameFromId(userid, false)),
-			 errdetail("The caller of the function may have set it, and the role has given that server no key of its own."),
-			 errhint("Let the function name the server in the argument \"server\".")));
+			 errmsg("setting \"chpg.server\" cannot choose server \"%s\" for role \"%s\" within %s",
+					server->servername, GetUserNameFromId(userid, false),
+					(context & SECURITY_LOCAL_USERID_CHANGE) != 0 ?
+					"a SECURITY DEFINER function" : "a command of another role"),
+			 errdetail("The caller may have set it, and the role has given that server no key of its own."),
+			 errhint("Name the server in the argument \"server\" there.")));
 }
 
 ForeignServer *

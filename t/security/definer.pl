@@ -89,6 +89,19 @@ as('eve', q{SET chpg.dry_run = on; SET chpg.server = prod; SELECT restart('order
 is(writes($url), 0, 'a dry run of the caller\'s');
 stays('', q{restart_evil('orders')}, 'a SET clause with the server of another');
 
+# Who refreshes a materialized view of another is such a caller; its owner is not.
+as('ops', 'SET chpg.server = prod; CREATE MATERIALIZED VIEW services AS SELECT * FROM chpg_services');
+$node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN; GRANT USAGE ON FOREIGN SERVER evil TO keeper; ' . ($node->pg_version >= 17 ? 'GRANT MAINTAIN ON services TO keeper' : 'ALTER ROLE keeper SUPERUSER'));
+reset_emulator($_) foreach $url, $staging, $evil;
+fails_with($node, 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services', '42501',
+	qr/setting "chpg\.server" cannot choose server "evil" for role "ops" within a command of another role/, 'a materialized view that another refreshes',
+	extra_params => [ '-U', 'keeper' ]);
+is(request_count($evil), 0, 'a materialized view that another refreshes: nothing was sent');
+$node->safe_psql('postgres', 'SET chpg.server = prod; REFRESH MATERIALIZED VIEW services', extra_params => [ '-U', 'keeper' ]);
+is(request_count($url), 1, 'unless the server is one of its owner');
+as('ops', 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services');
+is(request_count($evil), 2, 'or the owner refreshes it');
+
 # SET ROLE is no such function: who may become the owner may choose as the owner may.
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR ops SERVER evil');
 reset_emulator($evil);
