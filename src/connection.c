@@ -713,9 +713,8 @@ check_address(const ChpgConnection *connection, const ChpgSecret *secret)
 			 errdetail("The key was given for %s; the server leads to %s.",
 					   chpg_describe_address(secret->address),
 					   chpg_describe_address(address)),
-			 errhint("If that is meant, SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s, api_url => %s).",
-					 quote_literal_cstr(connection->server),
-					 quote_literal_cstr(connection->api_url))));
+			 errhint("Ask the owner of the server why. Only if you know that the new address is one of the API, write it yourself: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s, api_url => 'https://...').",
+					 quote_literal_cstr(connection->server))));
 }
 
 ChpgConnection *

@@ -43,7 +43,8 @@ foreach my $change (
 	{
 		my $error = keeps_key($sql, "$there, $sql");
 		like($error, qr/DETAIL:  The key was given for \Q$url\E; the server leads to $address\.\n/, "$there: the error names both");
-		like($error, qr/HINT: .*chpg_connect\('KEY_ID', 'KEY_SECRET', server => 'prod', api_url => '/, "$there: and what to do");
+		like($error, qr/HINT: .*chpg_connect\('KEY_ID', 'KEY_SECRET', server => 'prod', api_url => 'https:\/\/\.\.\.'\)/, "$there: and what to do");
+		unlike($error, qr/HINT: .*$address/, "$there: without the new address ready to be pasted");
 	}
 	is(as('bob', 'SELECT count(*) FROM chpg_budget'), 0, "$there: and what else looks at servers goes on");
 	as('eve', "ALTER SERVER prod OPTIONS ($back)");
