@@ -89,6 +89,32 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_owner() IS
 'The owner of the tables of the history, for _chpg_run_as. Errors: 42501 unless the caller may do what the owner may, 55000 there is no history, or it cannot be used.';
 
+/* A role with EXECUTE on the user's function alone would be told of an internal one. */
+CREATE FUNCTION @extschema@._chpg_history_check_entrusted()
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place name := (SELECT h.schema_name FROM @extschema@.chpg_history_place h);
+BEGIN
+	IF has_function_privilege('@extschema@._chpg_history_owner()', 'EXECUTE') THEN
+		RETURN;
+	ELSIF place IS NULL THEN
+		PERFORM @extschema@._chpg_history_check_place();
+	ELSE
+		RAISE EXCEPTION 'permission denied for the history'
+			USING ERRCODE = 'insufficient_privilege',
+				DETAIL = format('Captures and purges are run by the role that the history was begun for, or by superusers, not by role "%s".', current_user),
+				HINT = format('Connect as that role. If schema "%s" is a history of yours, a superuser names you: SELECT chpg_history_enable(%L, owner => %L).',
+					place, place, current_user);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_check_entrusted() IS
+'Errors: 42501 unless the caller may execute what captures and purges call, 55000 there is no history. For chpg_capture and chpg_history_purge.';
+
 CREATE FUNCTION @extschema@._chpg_history_check_primary(command text)
 RETURNS void
 LANGUAGE plpgsql STABLE
@@ -778,6 +804,7 @@ DECLARE
 	told pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM @extschema@._chpg_history_check_entrusted();
 	CALL @extschema@._chpg_check_capture();
 	IF max_windows < 0 THEN
 		RAISE EXCEPTION 'invalid value for "max_windows": %', max_windows
@@ -946,6 +973,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM @extschema@._chpg_history_check_entrusted();
 	PERFORM @extschema@._chpg_history_check_primary('a purge');
 	RETURN QUERY SELECT jsonb_array_elements_text(@extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 		'SELECT @extschema@._chpg_history_expire()'::text));

@@ -171,11 +171,15 @@ fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet
 fails_with($node, "SELECT chpg_history_enable('moved')", '55000', qr/DETAIL:  It belongs to "collector"\.\nHINT:  Name its owner, .*: SELECT chpg_history_enable\('moved', owner => 'collector'\)\.$/m, 'without its owner');
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(as('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history of another name goes on');
+sql('CREATE ROLE clerk LOGIN; GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO clerk');
+fails_as('clerk', $_, '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by the role .*, not by role "clerk"\.\nHINT:  .*SELECT chpg_history_enable\('moved', owner => 'clerk'\)/, "$_ by a role with EXECUTE alone")
+	for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 as('collector', q{DROP VIEW moved.pattern_day; DELETE FROM moved.setting WHERE name = 'reserve'});
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(sql(q{SELECT pg_get_userbyid(relowner), (SELECT count(*) FROM moved.setting WHERE name = 'reserve') FROM pg_class WHERE oid = 'moved.pattern_day'::regclass}),
 	'collector|1', 'what it lacks is put back, and belongs to its owner');
 sql(q{SELECT chpg_history_disable(); CREATE ROLE mallory; CREATE SCHEMA theirs AUTHORIZATION mallory});
+fails_as('clerk', 'CALL chpg_capture()', '55000', qr/there is no history\n/, 'by such a role where there is none');
 fails_as('collector', q{SELECT chpg_history_enable('moved')}, '42501', qr/permission denied to begin a history\nHINT:  Let a superuser begin it for you: SELECT chpg_history_enable\('moved', owner => 'collector'\)/, 'one that was ended');
 fails_with($node, "SELECT chpg_history_enable('$_->[0]', owner => '$_->[1]')", $_->[2], $_->[3], "schema $_->[0] for $_->[1]") for
 	[ 'theirs', 'mallory', '55000', qr/schema "theirs" cannot have the history\nDETAIL:  It exists, and is no history of role "mallory"/ ],
