@@ -158,7 +158,8 @@ check_permission(const ForeignServer *server, const ChpgConnection *wanted)
 /*
  * Whoever owns the server decides where the key goes.  A server that a stranger
  * made, and that has the name of the one that is meant, must not get it: the user
- * names the address, and nothing else of the stranger's stands between.
+ * names the address, and nothing else of the stranger's stands between; or a key of
+ * the user's went there before, which is to be rotated.
  */
 static void
 check_owner(const ForeignServer *server, const ConnectArguments *arguments,
@@ -169,9 +170,11 @@ check_owner(const ForeignServer *server, const ConnectArguments *arguments,
 	if (server == NULL || chpg_trusts(GetUserId(), server->owner))
 		return;
 	present = chpg_connection_create(server->servername, server->options);
-	if (arguments->api_url != NULL && present->proxy == NULL &&
-		present->ca_file == NULL &&
-		strcmp(wanted->api_url, present->api_url) == 0)
+	if (strcmp(wanted->api_url, present->api_url) == 0 &&
+		((arguments->api_url != NULL && present->proxy == NULL &&
+		  present->ca_file == NULL) ||
+		 chpg_connection_is_approved(server, GetUserId(),
+									 chpg_connection_address(present))))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -362,6 +362,23 @@ find_mapping(Oid serverid, Oid userid, bool own)
 	return GetUserMapping(userid, serverid);
 }
 
+/* The secret that the role gave to a server, if it did so by chpg_connect(). */
+static bool
+read_sealed(const ForeignServer *server, Oid userid, ChpgSecret *secret)
+{
+	UserMapping *mapping = find_mapping(server->serverid, userid, true);
+	const char *key_id;
+	const char *key_secret;
+
+	if (mapping == NULL)
+		return false;
+	key_id = chpg_get_option(mapping->options, "key_id");
+	key_secret = chpg_get_option(mapping->options, "key_secret");
+	return key_id != NULL && key_secret != NULL &&
+		chpg_parse_secret(key_secret, secret) &&
+		chpg_is_sealed(server->serverid, userid, key_id, secret);
+}
+
 /*
  * Has the role given a key of its own to a server?  A mapping for a server of
  * somebody else's may be that owner's work, unless chpg_connect() sealed it.
@@ -369,20 +386,21 @@ find_mapping(Oid serverid, Oid userid, bool own)
 static bool
 has_own_key(const ForeignServer *server, Oid userid)
 {
-	UserMapping *mapping = find_mapping(server->serverid, userid, true);
-	const char *key_id;
-	const char *key_secret;
 	ChpgSecret	secret;
 
-	if (mapping == NULL)
-		return false;
 	if (chpg_trusts(userid, server->owner))
-		return true;
-	key_id = chpg_get_option(mapping->options, "key_id");
-	key_secret = chpg_get_option(mapping->options, "key_secret");
-	return key_id != NULL && key_secret != NULL &&
-		chpg_parse_secret(key_secret, &secret) &&
-		chpg_is_sealed(server->serverid, userid, key_id, &secret);
+		return find_mapping(server->serverid, userid, true) != NULL;
+	return read_sealed(server, userid, &secret);
+}
+
+bool
+chpg_connection_is_approved(const ForeignServer *server, Oid userid,
+							ChpgAddress address)
+{
+	ChpgSecret	secret;
+
+	return read_sealed(server, userid, &secret) &&
+		chpg_is_same_address(secret.address, address);
 }
 
 /* The servers of our wrapper that the current user may use. */

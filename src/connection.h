@@ -75,6 +75,10 @@ extern ChpgConnection *chpg_connection_renew(const ChpgConnection *connection);
 /* Where its requests go; shares the texts. */
 extern ChpgAddress chpg_connection_address(const ChpgConnection *connection);
 
+/* Did chpg_connect(), called by the role, send a key to the server at that address? */
+extern bool chpg_connection_is_approved(const ForeignServer *server, Oid userid,
+										ChpgAddress address);
+
 /* The server that chpg_connection_get() would use. */
 extern ForeignServer *chpg_connection_server(const char *server);
 

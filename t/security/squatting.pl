@@ -128,10 +128,17 @@ is(as('bob', "SET chpg.server = aaa; $LIST"), 6, 'a server that the role names')
 as('eve', 'DROP USER MAPPING FOR bob SERVER aaa');
 as('bob', connect_call(server => 'aaa', api_url => $evil));
 is(as('bob', $LIST), 6, 'a key of one\'s own');
+# and is rotated without the address,
+is(as('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key for the same address');
+as('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil/other')");
+keeps_key('bob', connect_call(server => 'aaa'), 'another key after the address was changed');
+as('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil')");
+is(as('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key after it was changed back');
 # until somebody else changes it.
 as('eve', q{ALTER USER MAPPING FOR bob SERVER aaa OPTIONS (SET key_id 'other')});
 fails_with($node, $LIST, '42704', qr/there is no chpg server that role "bob" owns or has given a key to/,
 	'a key that was changed', extra_params => [ '-U', 'bob' ]);
+keeps_key('bob', connect_call(server => 'aaa'), 'another key after that');
 
 # Neither does it keep anybody from giving up a key.
 as('dba', 'SELECT chpg_disconnect()');
