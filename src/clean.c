@@ -88,8 +88,15 @@ static int
 next_character(int encoding, const char *p, const char *end, bool *hidden)
 {
 	const unsigned char *bytes = (const unsigned char *) p;
-	int			length = pg_encoding_mblen(encoding, p);
+	int			length;
 
+	/* Nearly all of them: a character by itself, and shown, in any encoding. */
+	if (*bytes >= ' ' && *bytes < 0x7F)
+	{
+		*hidden = false;
+		return 1;
+	}
+	length = pg_encoding_mblen(encoding, p);
 	if (length > end - p ||
 		(encoding == PG_UTF8 && !pg_utf8_islegal(bytes, length)))
 		length = 1;

@@ -596,11 +596,11 @@ static char *
 canonical_option(const char *name, const char *value,
 				 char *(*canonical) (const char *url))
 {
-	if (value == NULL)
-		return NULL;
-	if (canonical(value) == NULL)
+	char	   *url = value != NULL ? canonical(value) : NULL;
+
+	if (value != NULL && url == NULL)
 		chpg_check_option(name, value); /* says what is wrong */
-	return canonical(value);
+	return url;
 }
 
 static void
