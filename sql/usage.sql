@@ -14,8 +14,9 @@ CREATE TYPE @extschema@.chpg_budget_row AS (
 );
 
 COMMENT ON TYPE @extschema@.chpg_budget_row IS 'The request budget of an API key.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.server IS 'Server that used the key last.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.key_id IS 'Id of the API key; its first four characters only until the API has accepted the key.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.server IS 'Server that used the key last; null after a restart, until the key is used.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.key_id IS
+'Id of the API key, its first four characters only until the API has accepted the key; null after a restart, until the key is used. Who sees their own keys only always has both names.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server has used it.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';

@@ -850,6 +850,7 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	int64		now = chpg_now();
 	const ChpgLimit *latest = &key->limits[0];
 	const ChpgLimit *strictest = NULL;
+	int64		window;
 	int64		ends[CHPG_MAX_RATE];
 
 	memset(state, 0, sizeof(ChpgBudgetState));
@@ -870,7 +871,9 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	state->has_limit = OidIsValid(strictest->server);
 	state->requests = strictest->requests;
 	state->window = strictest->window;
-	state->used = slot_ends(key, state->window > 0 ? state->window : CHPG_DEFAULT_WINDOW,
+	/* After a restart, what the file knows is all that is known of the limits. */
+	window = state->has_limit ? state->window : key->window;
+	state->used = slot_ends(key, window > 0 ? window : CHPG_DEFAULT_WINDOW,
 							now, now, ends);
 	state->available = Max(state->requests - state->used, 0);
 	if (in_use(&key->share, now))

@@ -74,13 +74,13 @@ sees_all(void)
 
 /*
  * Copies of the keys of connections, or of all.  A key has no name after a
- * restart until it is used: it is the connection's then.
+ * restart until it is used: it is the connection's then, if there is one.
  */
 static List *
 copy_keys(ChpgShared *shared, List *connections, bool all)
 {
 	bool		visible[CHPG_MAX_KEYS] = {0};
-	VisibleKey *copies = palloc(CHPG_MAX_KEYS * sizeof(VisibleKey));
+	VisibleKey *copies = palloc0(CHPG_MAX_KEYS * sizeof(VisibleKey));
 	List	   *ids = NIL;
 	List	   *keys = NIL;
 	ListCell   *lc;
@@ -104,7 +104,7 @@ copy_keys(ChpgShared *shared, List *connections, bool all)
 	{
 		const ChpgKey *key = &shared->keys[i];
 
-		visible[i] |= all && key->in_use && key->key_id[0] != '\0';
+		visible[i] |= all && key->in_use;
 		if (!visible[i])
 			continue;
 		if (key->key_id[0] != '\0')
@@ -244,6 +244,7 @@ put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, const VisibleKey *key)
 
 	values[0] = CStringGetTextDatum(key->server);
 	values[1] = CStringGetTextDatum(key->key_id);
+	nulls[0] = nulls[1] = key->key_id[0] == '\0';
 	values[2] = CStringGetTextDatum(state->requests == 0 ? "unlimited" :
 									psprintf("%d/%gs", state->requests,
 											 (double) state->window / USECS_PER_SEC));

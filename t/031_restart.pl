@@ -22,6 +22,9 @@ $node->safe_psql('postgres', connect_sql($url));
 sub limit { return use_new_key($node, $url, @_) }
 sub budget { return key_budget($node, @_) }
 
+# Keys that are known of from before a restart, and not by name yet
+sub restored { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE key_id IS NULL AND server IS NULL AND $condition") }
+
 sub checkpointer
 {
 	my ($column) = @_;
@@ -64,6 +67,7 @@ for my $way (sort keys %ways)
 
 	$node->safe_psql('postgres', $REQUEST) for 1 .. 2;
 	$ways{$way}->();
+	is(restored('used = 2'), 1, "after $way: a monitor sees them before the key is used");
 	$node->safe_psql('postgres', $REQUEST);
 	is(budget('used, free', $id), '3|0', "after $way the requests before count");
 	fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, "after $way: no request over the limit");
@@ -80,6 +84,7 @@ block_key($node, $url);
 $node->restart;
 is($node->safe_psql('postgres', 'SELECT server, key_id, blocked_until IS NOT NULL FROM chpg_budget', extra_params => [ '-U', 'reader' ]),
 	"chpg|$id|t", 'who has the key sees its block after a restart, before the key is used');
+is(restored('blocked_until > now() AND free IS NULL'), 1, 'and so does a monitor');
 fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, 'a key that is blocked');
 is(budget("blocked_until BETWEEN now() AND now() + interval '30 s'", $id), 't', 'a restart ends no block');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
