@@ -385,6 +385,7 @@ count_answered(const ChpgStream *stream)
 	{
 		ChpgQuestion question = next_question(stream, source);
 
+		CHECK_FOR_INTERRUPTS();
 		answered += chpg_is_answered(&question);
 		free_source(source);
 	}
@@ -399,8 +400,7 @@ check_rest(const ChpgStream *stream)
 
 	if (stream->wanted.first_page > 0 || chpg_may_send(requests))
 		return;
-	if (requests <= MAX_LOOKED_UP)
-		requests -= count_answered(stream);
+	requests -= count_answered(stream);
 	if (!chpg_may_send(requests))
 		refuse_number(stream, requests + *chpg_statement_requests());
 }

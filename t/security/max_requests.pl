@@ -55,6 +55,10 @@ refused("SET chpg.max_requests = 3; SELECT count(*) FROM generate_series(1, 9) i
 refused("SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP $LOOP; END LOOP; END \$\$", qr/as many requests as/, 3, 'a loop');
 costs($node, $url, "SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP BEGIN $LOOP; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END \$\$", 3, 'a loop that catches errors');
 
+# What is answered costs nothing, however much it is.
+my $MANY = "(SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$SERVICE' AND query_id = ANY (ARRAY(SELECT generate_series(1, 1001))) AND db_name = 'sales' AND db_user = 'app' AND db_operation = 'SELECT')";
+costs($node, $url, "SET chpg.cache_ttl = '1h'; SET chpg.max_requests = 1500; SELECT $MANY, $MANY", 1001, 'the same thousand requests twice');
+
 # Each statement begins anew, and each transaction of a procedure.
 costs($node, $url, join(';', 'SET chpg.max_requests = 3', map { "SELECT FROM chpg_services LIMIT $_" } 1 .. 5), 5, 'five statements');
 costs($node, $url, "SET chpg.max_requests = 1; DO \$\$ BEGIN FOR i IN 1 .. 5 LOOP $LOOP; COMMIT; END LOOP; END \$\$", 5, 'five transactions');
