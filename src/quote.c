@@ -19,6 +19,9 @@
 /* Shorter texts in a body say too little, and stand everywhere. */
 #define MIN_SECRET_LENGTH	4
 
+/* Longer texts are not searched for secrets, which takes several times their size. */
+#define MAX_SEARCHED_LENGTH	65536
+
 static char *
 replace_all(const char *string, const char *from, const char *to)
 {
@@ -121,6 +124,8 @@ mask_body(const char *body, char *text)
 char *
 chpg_quote_remote(const ChpgQuestion *question, char *text)
 {
+	if (strlen(text) > MAX_SEARCHED_LENGTH)
+		return psprintf("(%zu bytes, not shown)", strlen(text));
 	text = mask_key(question->connection, text);
 	text = mask_passwords(question, text);
 	if (question->body != NULL)

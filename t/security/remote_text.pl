@@ -61,6 +61,10 @@ answer(400, { error => "BAD: ${HOSTILE}end", requestId => "id${HOSTILE}end" });
 says_clean('SELECT FROM chpg_services', qr/DETAIL:  The API says: "BAD: ( x)+end"\. HTTP status 400, request id id( x)+end, 1 attempt/, "the API's error");
 says_clean("SET chpg.on_service_error = 'warning'; SELECT FROM chpg_slow_patterns($DAY)", qr/ERROR:.*DETAIL:  The API says/s, 'an error of the list');
 
+# One that is much longer than anything that is shown is not even searched for secrets.
+answer(400, { error => 'x' x 70_000 });
+says_clean('SELECT FROM chpg_services', qr/DETAIL:  The API says: "\(70000 bytes, not shown\)"/, 'a very long error');
+
 # Of a fleet, as warnings
 answer(400, { error => $HOSTILE }, path => 'slowQueryPatterns', skip => 1);
 says_clean("SET chpg.on_service_error = 'warning'; SELECT FROM chpg_slow_patterns($DAY)", qr/WARNING:.*DETAIL:  The API says: "( x)+"/s, "a fleet's warnings");
