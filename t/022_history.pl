@@ -303,8 +303,8 @@ clear_journal($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 13)});
 @times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
 cmp_ok($times[-1] - $times[0], '>', 0.9 * 8, '13 windows take four periods');
-# a machine under load adds to that; a window a period would be 24 s
-cmp_ok($times[-1] - $times[0], '<', 2 * 8, 'and not many more');
+# a machine under load adds to that; a window a period would take twelve
+cmp_ok($times[-1] - $times[0], '<', 2 * 11, 'and not one for each window');
 
 # A run that takes long says so when it begins.
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/60s'); DELETE FROM more.capture WHERE grain = 'hour'});
