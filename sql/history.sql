@@ -6,7 +6,7 @@
  */
 
 CREATE TABLE @extschema@.chpg_history_place (
-	schema_name name NOT NULL,
+	schema_name name PRIMARY KEY,
 	owner name
 );
 
@@ -493,6 +493,8 @@ BEGIN
 		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, r.name)) FROM @extschema@._chpg_history_relations(schema::text) r;
 	END IF;
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
+	LOCK TABLE setting IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('setting'::regclass);
 	INSERT INTO setting SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
 	PERFORM @extschema@._chpg_history_comment_tables(schema);
 	PERFORM @extschema@._chpg_history_create_views(schema);

@@ -235,6 +235,12 @@ foreach my $table ('capture', $month)
 	in_session($snapshot, 'ROLLBACK TO s');
 	sql("DROP TRIGGER planted ON kept.$table");
 }
+sql('GRANT TRIGGER ON kept.setting TO mallory');
+as('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.setting FOR EACH ROW EXECUTE FUNCTION attic.fires()');
+in_session($snapshot, q{SAVEPOINT s; SELECT chpg_history_enable('kept')});
+like($snapshot->{stderr}, qr/ERROR:  55000: table "setting" has a trigger "planted", which is not chpg's/, 'nor when settings are put back');
+in_session($snapshot, 'ROLLBACK TO s');
+sql('DROP TRIGGER planted ON kept.setting; REVOKE TRIGGER ON kept.setting FROM mallory');
 $snapshot->quit;
 sql("REVOKE TRIGGER ON kept.capture, kept.$month FROM mallory");
 is(taken(), 'f|f', 'nor does it run');

@@ -72,7 +72,11 @@ as('app', "SELECT attic.plant('chpg_history_place')");
 fails_with($node, $_, '55000', qr/table "chpg_history_place" has a trigger "planted", which is not chpg's/, $_)
   foreach q{SELECT chpg_history_enable('kept')}, q{SELECT chpg_history_enable('kept', owner => 'app')}, 'SELECT chpg_history_disable()';
 sql('DROP TRIGGER planted ON chpg_history_place');
-sql(q{SELECT chpg_history_enable('kept'); SELECT chpg_history_disable()});
+
+# All of them can be published: what changes has a replica identity.
+sql(q{SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES});
+sql(qq{$MUTE; SELECT chpg_unmute('CHPG301:x'); SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3' WHERE name = 'recapture'; SELECT chpg_history_purge(); SELECT chpg_history_disable()});
+is(sql('SELECT count(*) FROM chpg_history_place'), 0, 'where all tables are published, a history begins and ends');
 
 is(sql('SELECT count(*) FROM ran'), 0, 'nothing of it has run');
 
