@@ -74,6 +74,8 @@ my %KIND = (
 	'text search dictionary y' => 'CREATE TEXT SEARCH DICTIONARY s.y (TEMPLATE = simple)',
 	'extension hstore' => 'CREATE EXTENSION hstore SCHEMA s',
 );
+# A trusted extension, which not every build has
+delete $KIND{'extension hstore'} if sql(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'hstore'}) == 0;
 for my $object (sort keys %KIND)
 {
 	my $schema = 'planted';
