@@ -173,7 +173,8 @@ forget();
 my @failing = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id LIMIT 3');
 my ($FAILING) = map { "service_id IN ($_)" } join ', ', map { "'$_'" } @failing;
 fault($url, path => '(' . join('|', @failing) . ')/slow', status => 500);
-fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows/, 'three services that fail');
+# a full hour that ends meanwhile makes further windows due, in between
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture [34] of [345] windows/, 'three services that fail');
 cmp_ok(due_of("NOT $FAILING"), '>', 3, 'keep a run from the others');
 fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d\d+ windows/, 'the next run');
 is(due_of("NOT $FAILING"), 0, 'captures the others first');
