@@ -871,7 +871,11 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	state->has_limit = OidIsValid(strictest->server);
 	state->requests = strictest->requests;
 	state->window = strictest->window;
-	/* After a restart, what the file knows is all that is known of the limits. */
+
+	/*
+	 * After a restart, what the file knows is all that is known of the
+	 * limits.
+	 */
 	window = state->has_limit ? state->window : key->window;
 	state->used = slot_ends(key, window > 0 ? window : CHPG_DEFAULT_WINDOW,
 							now, now, ends);
