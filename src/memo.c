@@ -48,11 +48,12 @@ static List *memos = NIL;
 
 /*
  * Bits of ChpgWindowNotice that the client's present statement has issued, the
- * requests that it has sent, and its start.  A function may execute statements of
+ * requests that it has sent, a hash of its latest change, and its start.  A function may execute statements of
  * its own.
  */
 static int	statement_notices = 0;
 static int64 statement_requests = 0;
+static uint64 statement_write = 0;
 static TimestampTz statement_start = 0;
 
 static void
@@ -107,18 +108,22 @@ look_at_statement(void)
 	statement_start = start;
 	statement_notices = 0;
 	statement_requests = 0;
+	statement_write = 0;
 }
 
 /* A procedure that commits may go on for long. */
 static void
 end_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		statement_requests = 0;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	statement_requests = 0;
+	statement_write = 0;
 }
 
-int64 *
-chpg_statement_requests(void)
+/* The same, and also where a transaction of the statement has ended. */
+static void
+look_at_transaction(void)
 {
 	static bool watching = false;
 
@@ -126,7 +131,20 @@ chpg_statement_requests(void)
 		RegisterXactCallback(end_transaction, NULL);
 	watching = true;
 	look_at_statement();
+}
+
+int64 *
+chpg_statement_requests(void)
+{
+	look_at_transaction();
 	return &statement_requests;
+}
+
+uint64 *
+chpg_statement_write(void)
+{
+	look_at_transaction();
+	return &statement_write;
 }
 
 bool

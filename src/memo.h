@@ -39,6 +39,9 @@ extern int64 *chpg_memo_waited(ChpgMemo *memo);
  */
 extern int64 *chpg_statement_requests(void);
 
+/* A hash of the latest change that it has sent in that transaction, or 0. */
+extern uint64 *chpg_statement_write(void);
+
 /* What is said of a window once in a statement of the client. */
 typedef enum ChpgWindowNotice
 {

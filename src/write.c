@@ -11,11 +11,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "clean.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "http.h"
+#include "memo.h"
 #include "miscadmin.h"
 #include "services.h"
 #include "settings.h"
@@ -27,13 +27,6 @@
 /* Seconds between attempts while the API says "not ready": first and last. */
 #define FIRST_RETRY			1
 #define LAST_RETRY			20
-
-/*
- * The latest change of the current transaction: a hash of it, and the start of the
- * client's statement that sent it, or 0 if there is none.
- */
-static uint64 last_write = 0;
-static TimestampTz last_write_at = 0;
 
 /*
  * Preparing
@@ -187,7 +180,7 @@ attempt_write(const ChpgQuestion *question)
 	return call;
 }
 
-/* Tells changes apart: what was sent where. */
+/* Tells changes apart: what was sent where. Not 0. */
 static uint64
 identify_write(const ChpgQuestion *question)
 {
@@ -195,7 +188,7 @@ identify_write(const ChpgQuestion *question)
 	char	   *text = psprintf("%s %s %s", question->endpoint->method,
 								chpg_build_path(question), body ? body : "");
 
-	return hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+	return Max(hash_bytes_extended((unsigned char *) text, strlen(text), 0), 1);
 }
 
 /*
@@ -207,39 +200,13 @@ identify_write(const ChpgQuestion *question)
 static void
 check_not_repeated(const ChpgQuestion *question)
 {
-	if (last_write_at != GetCurrentStatementStartTimestamp() ||
-		last_write != identify_write(question))
+	if (*chpg_statement_write() != identify_write(question))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("this statement has already sent the same request, and it was accepted"),
 			 errdetail("A function written as (function(...)).* is called once for each column; a loop calls it each time round."),
 			 errhint("Use SELECT * FROM function(...); in a loop that means to repeat the request, COMMIT after each. What was done is done: a service that was created is in chpg_services, and chpg_set_password() gives it a password.")));
-}
-
-static void
-forget_write(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		last_write_at = 0;
-}
-
-/* Have the latest change forgotten at the end of its transaction. */
-static void
-watch_transactions(void)
-{
-	static bool watching = false;
-
-	if (!watching)
-		RegisterXactCallback(forget_write, NULL);
-	watching = true;
-}
-
-static void
-note_write(const ChpgQuestion *question)
-{
-	last_write = identify_write(question);
-	last_write_at = GetCurrentStatementStartTimestamp();
 }
 
 ChpgCall *
@@ -258,11 +225,10 @@ chpg_send_write(const ChpgQuestion *question)
 		return NULL;
 	}
 	check_not_repeated(question);
-	watch_transactions();
 	call = attempt_write(question);
 	if (chpg_call_failed(call))
 		chpg_call_report(call);
-	note_write(question);
+	*chpg_statement_write() = identify_write(question);
 	return call;
 }
 
@@ -290,7 +256,7 @@ chpg_send_write_again(const ChpgQuestion *question,
 
 		if (!chpg_call_failed(call))
 		{
-			note_write(question);
+			*chpg_statement_write() = identify_write(question);
 			return call;
 		}
 		if (!is_not_ready(call) ||
