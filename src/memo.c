@@ -48,8 +48,8 @@ static List *memos = NIL;
 
 /*
  * Bits of ChpgWindowNotice that the client's present statement has issued, the
- * requests that it has sent, a hash of its latest change, and its start.  A function may execute statements of
- * its own.
+ * requests that it has sent, a hash of its latest change, and its start.  A
+ * function may execute statements of its own.
  */
 static int	statement_notices = 0;
 static int64 statement_requests = 0;

@@ -187,8 +187,9 @@ identify_write(const ChpgQuestion *question)
 	const char *body = chpg_build_body(question, false);
 	char	   *text = psprintf("%s %s %s", question->endpoint->method,
 								chpg_build_path(question), body ? body : "");
+	uint64		hash = hash_bytes_extended((unsigned char *) text, strlen(text), 0);
 
-	return Max(hash_bytes_extended((unsigned char *) text, strlen(text), 0), 1);
+	return hash != 0 ? hash : 1;
 }
 
 /*
