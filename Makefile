@@ -75,21 +75,21 @@ OBJS = \
 
 # In the order in which they are joined into the extension's script
 SQL_FILES = \
-	sql/guard.sql \
-	sql/connection.sql \
-	sql/reading.sql \
-	sql/lifecycle.sql \
-	sql/monitoring.sql \
-	sql/usage.sql \
-	sql/tables.sql \
-	sql/history_state.sql \
-	sql/history.sql \
-	sql/history_views.sql \
-	sql/capture.sql \
-	sql/compare.sql \
-	sql/findings.sql \
-	sql/views.sql \
-	sql/privileges.sql
+	sql/install/guard.sql \
+	sql/connection/connect.sql \
+	sql/reading/reading.sql \
+	sql/lifecycle/lifecycle.sql \
+	sql/monitoring/monitoring.sql \
+	sql/connection/usage.sql \
+	sql/tables/tables.sql \
+	sql/history/safety.sql \
+	sql/history/history.sql \
+	sql/history/views.sql \
+	sql/history/capture.sql \
+	sql/insight/compare.sql \
+	sql/insight/findings.sql \
+	sql/install/view_comments.sql \
+	sql/install/privileges.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
 
