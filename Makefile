@@ -11,67 +11,8 @@ MODULE_big = chpg
 # The control file is the one place that has the version.
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" chpg.control)
 
-OBJS = \
-	src/answer.o \
-	src/arguments.o \
-	src/attempt.o \
-	src/borrow.o \
-	src/budget.o \
-	src/cache.o \
-	src/chpg.o \
-	src/clean.o \
-	src/client.o \
-	src/config.o \
-	src/connect.o \
-	src/connection.o \
-	src/decode.o \
-	src/endpoints.o \
-	src/exposition.o \
-	src/failure.o \
-	src/fdw.o \
-	src/fdw_bounds.o \
-	src/fdw_data.o \
-	src/fdw_deparse.o \
-	src/fdw_import.o \
-	src/fdw_match.o \
-	src/fdw_missing.o \
-	src/fdw_plan.o \
-	src/fdw_request.o \
-	src/fdw_scan.o \
-	src/fdw_statistics.o \
-	src/fdw_times.o \
-	src/fdw_values.o \
-	src/functions.o \
-	src/http.o \
-	src/inflate.o \
-	src/invocation.o \
-	src/json.o \
-	src/json_reader.o \
-	src/lifecycle.o \
-	src/memo.o \
-	src/monitoring.o \
-	src/planted.o \
-	src/prometheus.o \
-	src/question.o \
-	src/quote.o \
-	src/request.o \
-	src/resources.o \
-	src/rows.o \
-	src/run_as.o \
-	src/secrecy.o \
-	src/seen.o \
-	src/services.o \
-	src/settings.o \
-	src/shared.o \
-	src/shared_file.o \
-	src/sockets.o \
-	src/stats.o \
-	src/tags.o \
-	src/trust.o \
-	src/url.o \
-	src/wait.o \
-	src/window.o \
-	src/write.o
+# The wings of src/; CONTRIBUTING has the picture.
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 # In the order in which they are joined into the extension's script
 SQL_FILES = \
@@ -94,7 +35,7 @@ SQL_FILES = \
 DATA_built = chpg--$(EXTVERSION).sql
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -DCHPG_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libcurl json-c zlib)
+PG_CPPFLAGS = -I$(srcdir)/src -DCHPG_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libcurl json-c zlib)
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcurl json-c zlib)
 
 # The last ones are for PostgreSQL's own headers and macros.

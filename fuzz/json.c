@@ -18,7 +18,7 @@
 
 #include <json-c/json.h>
 
-#include "../src/json_reader.h"
+#include "../src/protocol/json_reader.h"
 
 #define MAX_NODES	64
 

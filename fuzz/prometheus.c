@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/prometheus.h"
+#include "../src/protocol/prometheus.h"
 
 /* Bytes of a line that an error may show */
 #define MAX_ERROR_TEXT	200

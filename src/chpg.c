@@ -8,9 +8,9 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "engine/keys.h"
 #include "fmgr.h"
 #include "settings.h"
-#include "shared.h"
 
 CHPG_MODULE_MAGIC;
 

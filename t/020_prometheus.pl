@@ -21,7 +21,7 @@ chomp(my $compiler = $ENV{CC} // `pg_config --cc`);
 command_ok(
 	[
 		split(' ', $compiler), qw(-std=gnu99 -g -O2 -Wall -Wextra -Werror), '-o', $driver,
-		"$FindBin::RealBin/prometheus/driver.c", map { "$ROOT/src/$_.c" } qw(exposition prometheus)
+		"$FindBin::RealBin/prometheus/driver.c", "-I$ROOT/src", map { "$ROOT/src/protocol/$_.c" } qw(exposition prometheus)
 	],
 	'the parser builds alone, without a warning');
 

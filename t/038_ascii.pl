@@ -17,7 +17,7 @@ my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $ASKS_LOCALE = qr/\b(?:is(?:alnum|alpha|blank|cntrl|digit|graph|lower|print|punct|space|upper|xdigit)(?:_l)?
 	|to(?:lower|upper)(?:_l)?|isw[a-z]+|tow(?:lower|upper)|pg_(?:to(?:lower|upper)|strn?casecmp)
 	|strn?casecmp|strcoll|strxfrm|setlocale)\s*\(/x;
-my @files = glob "$FindBin::RealBin/../src/*.[ch]";
+my @files = glob "$FindBin::RealBin/../src/{,*/}*.[ch]";
 
 cmp_ok(scalar @files, '>', 50, 'the sources are there');
 for my $file (@files)

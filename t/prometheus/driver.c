@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * driver.c
- *		The parser of src/prometheus.c as a program, for the tests.
+ *		The parser of src/protocol/prometheus.c as a program, for the tests.
  *
  *	driver FILE...		prints the samples of each text
  *	driver --frames		the same for texts on standard input, each after a line
@@ -21,7 +21,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../src/prometheus.h"
+#include "../../src/protocol/prometheus.h"
 
 static void
 die(const char *what)

@@ -1,0 +1,892 @@
+/*-------------------------------------------------------------------------
+ *
+ * budget.c
+ *		When the next request with a key may be sent.
+ *
+ * Nobody can know when a request arrives at the API; but it has arrived by the
+ * time at which the answer begins.  So a slot of the log is taken from the
+ * grant until the window's length after that: two requests in one slot never
+ * arrive within one window.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+#include "common/pg_prng.h"
+#include "engine/budget.h"
+#include "engine/keys.h"
+#include "engine/keys_file.h"
+#include "miscadmin.h"
+#include "net/sockets.h"
+#include "protocol/remote_text.h"
+#include "settings.h"
+#include "utils/timestamp.h"
+
+/* A backend that does not take its turn for this long is passed. */
+#define TURN_TIME		USECS_PER_SEC
+
+/*
+ * For this long, others reckon with the requests of a statement that does not
+ * wait for them: its rows are being read, or its cursor is idle.
+ */
+#define DEMAND_MEMORY	(2 * USECS_PER_SEC)
+
+/* For so long at most, the limit of a server that is not used any more is kept. */
+#define LIMIT_MEMORY	(60 * USECS_PER_SEC)
+
+/* How often the time of a block doubles. */
+#define MAX_DOUBLINGS	6
+
+/*
+ * The log
+ */
+
+static bool
+is_travelling(const ChpgSlot *slot)
+{
+	return slot->owner != CHPG_NOBODY;
+}
+
+/* Its owner did not come back to send it. */
+static bool
+is_forfeit(const ChpgSlot *slot, int64 now)
+{
+	return is_travelling(slot) && slot->away != 0 && !slot->sent &&
+		slot->away + CHPG_AWAY_GRACE <= now;
+}
+
+/*
+ * When a slot is free of a window, where a request that travels arrives at the
+ * given time.
+ */
+static int64
+slot_end(const ChpgSlot *slot, int64 window, int64 now, int64 arrival)
+{
+	if (slot->serial == 0 || is_forfeit(slot, now))
+		return 0;
+	if (!is_travelling(slot))
+		return slot->arrived + window;
+	if (slot->away != 0 && !slot->sent)
+		return slot->away + CHPG_AWAY_GRACE;
+	if (slot->expires <= now)
+		return slot->expires + window;
+	return arrival == CHPG_FOREVER ? CHPG_FOREVER : arrival + window;
+}
+
+static int
+compare_times(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
+}
+
+/* The times at which the slots that are taken end, in order; their number. */
+static int
+slot_ends(const ChpgKey *key, int64 window, int64 now, int64 arrival, int64 *ends)
+{
+	int			n = 0;
+
+	for (int i = 0; i < CHPG_MAX_RATE; i++)
+	{
+		int64		end = slot_end(&key->slots[i], window, now, arrival);
+
+		if (end > now)
+			ends[n++] = end;
+	}
+	qsort(ends, n, sizeof(int64), compare_times);
+	return n;
+}
+
+/*
+ * Limits
+ */
+
+static bool
+in_use(const ChpgLimit *limit, int64 now)
+{
+	return limit->requests > 0 &&
+		limit->used + Min(Max(limit->window, CHPG_DEFAULT_WINDOW), LIMIT_MEMORY) > now;
+}
+
+static ChpgLimit
+own_limit(const ChpgConnection *connection, int64 now)
+{
+	ChpgLimit	limit = {
+		.database = MyDatabaseId,
+		.server = connection->server_id,
+		.requests = connection->rate_requests,
+		.window = (int64) (connection->rate_window * USECS_PER_SEC),
+		.used = now
+	};
+
+	return limit;
+}
+
+/* Remember a server's limit for the others who use the key. */
+static void
+note_limit(ChpgShared *shared, int number, const ChpgLimit *own)
+{
+	ChpgKey    *key = &shared->keys[number];
+	ChpgLimit  *place = &key->limits[0];
+
+	if (!OidIsValid(own->server))
+		return;					/* it is only being tried out */
+
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+	{
+		ChpgLimit  *limit = &key->limits[i];
+
+		if (limit->database == own->database && limit->server == own->server)
+		{
+			place = limit;
+			break;
+		}
+		if (limit->used < place->used)
+			place = limit;
+	}
+	*place = *own;
+	if (own->window > key->window)
+	{
+		key->window = own->window;
+		chpg_file_save_key(shared, number);
+	}
+}
+
+/* When a limit lets a request through, as far as that is known. */
+static int64
+next_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 now)
+{
+	int64		ends[CHPG_MAX_RATE];
+	int			n;
+
+	if (!in_use(limit, now))
+		return now;
+	n = slot_ends(key, limit->window, now, CHPG_FOREVER, ends);
+	return n < limit->requests ? now : ends[n - limit->requests];
+}
+
+static int64
+next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
+{
+	int64		next = Max(key->blocked_until, next_by_limit(key, own, now));
+
+	next = Max(next, next_by_limit(key, &key->share, now));
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+		next = Max(next, next_by_limit(key, &key->limits[i], now));
+	return next;
+}
+
+/*
+ * Tickets
+ */
+
+/* The backend with the first ticket of those that are not passed, or nobody. */
+static int
+first_waiter(const ChpgShared *shared, int key)
+{
+	int			first = CHPG_NOBODY;
+
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *waiter = &shared->waiters[i];
+
+		if (waiter->waiting && !waiter->passed && waiter->key == key &&
+			(first == CHPG_NOBODY ||
+			 waiter->ticket < shared->waiters[first].ticket))
+			first = i;
+	}
+	return first;
+}
+
+/* Something changed that the next one may have waited for. */
+static void
+wake_first(const ChpgShared *shared, int key)
+{
+	int			first = first_waiter(shared, key);
+
+	if (first != CHPG_NOBODY && first != chpg_process_number())
+		chpg_wake(first);
+}
+
+/*
+ * The backend that is to be served next, if this one waits, too.  One that could
+ * have sent its request for a while and did not is stopped, by a signal, say, or
+ * swapped out: it is passed, and has its turn when it comes back.
+ */
+static int
+next_waiter(ChpgShared *shared, int key, int64 now)
+{
+	int			first;
+
+	while ((first = first_waiter(shared, key)) != chpg_process_number())
+	{
+		ChpgWaiter *waiter = &shared->waiters[first];
+
+		if (next_time(&shared->keys[key], &waiter->limit, now) > now)
+			waiter->called = 0;
+		else if (waiter->called == 0)
+		{
+			waiter->called = now;
+			chpg_wake(first);
+		}
+		else if (waiter->called + TURN_TIME <= now)
+		{
+			waiter->passed = true;
+			continue;
+		}
+		break;
+	}
+	return first;
+}
+
+/*
+ * When a backend that is not the first is to look whether the first, which may
+ * be stopped, takes its turn.  The second looks first, and each further one
+ * later, in case those before it are stopped, too.
+ */
+static int64
+next_look(const ChpgShared *shared, int key, int first, int64 now)
+{
+	const ChpgWaiter *head = &shared->waiters[first];
+	const ChpgWaiter *own = &shared->waiters[chpg_process_number()];
+	int64		look = head->called + TURN_TIME;
+	int			between = 0;
+
+	if (head->called == 0)
+		look = Min(next_time(&shared->keys[key], &head->limit, now),
+				   now + TURN_TIME);
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *waiter = &shared->waiters[i];
+
+		between += waiter->waiting && !waiter->passed && waiter->key == key &&
+			waiter->ticket > head->ticket && waiter->ticket < own->ticket;
+	}
+	return look + between * TURN_TIME;
+}
+
+static void
+queue_up(ChpgShared *shared, int key, const ChpgLimit *own, int64 now)
+{
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->ticket == 0 || waiter->key != key ||
+		(!waiter->waiting && waiter->left + CHPG_AWAY_GRACE < now))
+	{
+		if (waiter->key != key)
+			waiter->demand = 0;
+		waiter->ticket = ++shared->last_serial;
+		waiter->key = key;
+	}
+	waiter->waiting = true;
+	waiter->passed = false;
+	waiter->called = 0;
+	waiter->limit = *own;
+}
+
+/*
+ * Grants
+ */
+
+/*
+ * Requests without a limit are in the log, too: others may have one.  The slot
+ * to use is the one that was free for the longest time.
+ */
+static void
+fill_slot(ChpgShared *shared, int64 now, ChpgGrant *grant)
+{
+	ChpgKey    *key = &shared->keys[grant->key];
+	int64		oldest = CHPG_FOREVER;
+	ChpgSlot   *slot;
+
+	grant->slot = -1;
+	grant->serial = ++shared->last_serial;
+	for (int i = 0; i < CHPG_MAX_RATE && oldest > 0; i++)
+	{
+		int64		end = slot_end(&key->slots[i], 0, now, CHPG_FOREVER);
+
+		if (end < oldest)
+		{
+			oldest = end;
+			grant->slot = i;
+		}
+	}
+	if (grant->slot < 0)
+		return;
+	slot = &key->slots[grant->slot];
+	memset(slot, 0, sizeof(ChpgSlot));
+	slot->serial = grant->serial;
+	slot->owner = chpg_process_number();
+	slot->expires = now + (int64) chpg_request_timeout * 1000 + CHPG_TRAVEL_TIME;
+	chpg_file_save_slot(shared, grant->key, grant->slot);
+}
+
+int64
+chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int64		now = chpg_now();
+	ChpgLimit	own = own_limit(connection, now);
+	int64		look = now + CHPG_AWAY_GRACE;	/* if there is no place */
+
+	*due = look;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	grant->key = chpg_key_enter(shared, connection);
+	if (grant->key >= 0)
+	{
+		ChpgKey    *key = &shared->keys[grant->key];
+		ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+		int			first;
+
+		queue_up(shared, grant->key, &own, now);
+		*due = next_time(key, &own, now);
+		look = Min(*due, now + TURN_TIME);
+		first = next_waiter(shared, grant->key, now);
+		if (first != chpg_process_number())
+		{
+			*due = CHPG_FOREVER;
+			look = next_look(shared, grant->key, first, now);
+		}
+		else if (*due <= now)
+		{
+			note_limit(shared, grant->key, &own);
+			fill_slot(shared, now, grant);
+			waiter->ticket = 0;
+			waiter->waiting = false;
+			if (waiter->demand > 0)
+				waiter->demand--;
+			look = 0;
+			wake_first(shared, grant->key);
+		}
+	}
+	LWLockRelease(&shared->lock);
+	return look;
+}
+
+void
+chpg_budget_leave(bool for_a_moment)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->ticket == 0)
+		return;					/* nobody else sets it */
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	waiter->waiting = false;
+	waiter->left = chpg_now();
+	if (!for_a_moment)
+		waiter->ticket = 0;
+	wake_first(shared, waiter->key);
+	LWLockRelease(&shared->lock);
+}
+
+/* The slot of a grant, unless it was given to another request since. */
+static ChpgSlot *
+granted_slot(ChpgShared *shared, const ChpgGrant *grant)
+{
+	ChpgSlot   *slot;
+
+	if (grant->serial == 0 || grant->slot < 0)
+		return NULL;
+	slot = &shared->keys[grant->key].slots[grant->slot];
+	return slot->serial == grant->serial ? slot : NULL;
+}
+
+void
+chpg_budget_arrived(ChpgGrant *grant, int64 when)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->owner = CHPG_NOBODY;
+		slot->arrived = when;
+		chpg_file_save_slot(shared, grant->key, grant->slot);
+		wake_first(shared, grant->key);
+	}
+	LWLockRelease(&shared->lock);
+	grant->serial = 0;
+}
+
+void
+chpg_budget_return(ChpgGrant *grant)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->serial = 0;
+		chpg_file_save_slot(shared, grant->key, grant->slot);
+		wake_first(shared, grant->key);
+	}
+	LWLockRelease(&shared->lock);
+	grant->serial = 0;
+}
+
+void
+chpg_budget_pause(const ChpgGrant *grant, bool sent)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->away = chpg_now();
+		slot->sent = sent;
+		if (sent)
+		{
+			/* If the owner never comes back, this is when it had arrived. */
+			slot->owner = CHPG_NOBODY;
+			slot->arrived = slot->away + CHPG_TRAVEL_TIME;
+			chpg_file_save_slot(shared, grant->key, grant->slot);
+		}
+		wake_first(shared, grant->key);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+bool
+chpg_budget_resume(const ChpgGrant *grant)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgSlot   *slot;
+
+	if (grant->serial == 0 || grant->slot < 0)
+		return true;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = granted_slot(shared, grant);
+	if (slot != NULL)
+	{
+		slot->owner = chpg_process_number();
+		slot->away = 0;
+	}
+	LWLockRelease(&shared->lock);
+	return slot != NULL;
+}
+
+/*
+ * Blocks
+ */
+
+/*
+ * For how many seconds a refusal blocks the key.  A single one does until the
+ * API's own reset.  Where it refuses again after that, others use the key, too:
+ * then the time doubles with each refusal in a row, less a part by chance, so
+ * that clusters that share a key do not ask in step.
+ */
+static double
+block_time(int refusals, double seconds, double max_seconds, double chance)
+{
+	double		more = seconds * ((1 << Min(refusals - 1, MAX_DOUBLINGS)) - 1);
+
+	return Min(seconds + more * (1 + chance) / 2, max_seconds);
+}
+
+/*
+ * Others use the key, too: a refusal leaves three quarters of what was tried,
+ * and each window without one lets another request in, until it is the whole
+ * limit again.  So clusters that share a key find their parts of it.
+ */
+static void
+lower_share(ChpgKey *key, const ChpgLimit *own)
+{
+	bool		known = in_use(&key->share, own->used);
+
+	if (own->requests == 0)
+		return;
+	if (!known || key->share.requests > own->requests)
+		key->share = *own;
+	key->share.requests = Max(key->share.requests * 3 / 4, 1);
+	key->share.window = own->window;
+	key->share.used = own->used;
+}
+
+static void
+raise_share(ChpgKey *key, const ChpgLimit *own)
+{
+	ChpgLimit  *share = &key->share;
+
+	if (share->requests == 0 || share->used + share->window > own->used)
+		return;
+	share->requests++;
+	share->used = own->used;
+	if (share->requests >= own->requests)
+		share->requests = 0;	/* no others */
+}
+
+int64
+chpg_budget_block(const ChpgConnection *connection, double seconds, double max_seconds)
+{
+	ChpgShared *shared = chpg_shared_get();
+	double		chance = pg_prng_double(&pg_global_prng_state);
+	int64		now = chpg_now();
+	int64		until = now + (int64) (seconds * USECS_PER_SEC);
+	ChpgLimit	own = own_limit(connection, now);
+	bool		longer = true;
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+	{
+		ChpgKey    *key = &shared->keys[number];
+
+		/* Requests that travelled together are refused together. */
+		if (key->blocked_until <= now)
+		{
+			key->refusals++;
+			lower_share(key, &own);
+		}
+		until = now + (int64) (block_time(Max(key->refusals, 1), seconds,
+										  max_seconds, chance) * USECS_PER_SEC);
+		longer = until > key->blocked_until + USECS_PER_SEC;
+		key->blocked_until = Max(key->blocked_until, until);
+		until = key->blocked_until;
+		chpg_file_save_key(shared, number);
+	}
+	LWLockRelease(&shared->lock);
+	if (longer)
+		ereport(LOG,
+				(errmsg("the API's rate limit refused a request: key \"%s\" of server \"%s\" is blocked until %s",
+						chpg_key_shown_id(connection),
+						chpg_clean_text(pstrdup(connection->server)),
+						timestamptz_to_str(GetCurrentTimestamp() + until - now))));
+	return until;
+}
+
+void
+chpg_budget_accepted(const ChpgConnection *connection)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgLimit	own = own_limit(connection, chpg_now());
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+	{
+		shared->keys[number].refusals = 0;
+		raise_share(&shared->keys[number], &own);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+bool
+chpg_budget_is_blocked(int key)
+{
+	ChpgShared *shared = chpg_shared_get();
+	bool		blocked;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	blocked = shared->keys[key].blocked_until > chpg_now();
+	LWLockRelease(&shared->lock);
+	return blocked;
+}
+
+void
+chpg_budget_unblock(void)
+{
+	ChpgShared *shared = chpg_shared_get();
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		if (shared->keys[i].blocked_until == 0)
+			continue;
+		shared->keys[i].blocked_until = 0;
+		shared->keys[i].refusals = 0;
+		shared->keys[i].share.requests = 0;
+		chpg_file_save_key(shared, i);
+		wake_first(shared, i);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * Looking ahead
+ */
+
+/* The backends that wait for a key's budget. */
+static int
+count_waiting(const ChpgShared *shared, int key)
+{
+	int			n = 0;
+
+	for (int i = 0; i < shared->num_waiters; i++)
+		n += shared->waiters[i].waiting && shared->waiters[i].key == key;
+	return n;
+}
+
+/* How many requests a backend is known to need. */
+static int64
+demand_of(const ChpgWaiter *waiter, int64 now)
+{
+	int64		demand = waiter->demand_until > now ? waiter->demand : 0;
+
+	return Max(demand, waiter->waiting ? 1 : 0);
+}
+
+/* Does another backend need requests with the key? */
+static bool
+competes(const ChpgShared *shared, int key, int backend, int64 now)
+{
+	const ChpgWaiter *waiter = &shared->waiters[backend];
+
+	return waiter->key == key && backend != chpg_process_number() &&
+		!waiter->passed && demand_of(waiter, now) > 0;
+}
+
+/* Are the requests of a waiter those with this id, which may be NULL? */
+static bool
+shares_demand(const ChpgWaiter *waiter, const ChpgReadId *id)
+{
+	return id != NULL && waiter->demand_is_shared &&
+		memcmp(&waiter->demand_id, id, sizeof(ChpgReadId)) == 0;
+}
+
+/*
+ * How many requests of a backend come before the last of so many of this one,
+ * if they take turns.  Backends that share their requests have a turn each, but
+ * all of them together need only as much as the one that needs most.  They are
+ * counted with the first of them: the result is 0 for the others.
+ */
+static int64
+requests_of(const ChpgShared *shared, int key, int backend, int64 requests,
+			int64 now)
+{
+	const ChpgWaiter *waiter = &shared->waiters[backend];
+	int64		needed = 0;
+	int64		turns = 0;
+
+	if (!waiter->demand_is_shared)
+		return Min(demand_of(waiter, now), requests);
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *other = &shared->waiters[i];
+
+		if (!competes(shared, key, i, now) ||
+			!shares_demand(other, &waiter->demand_id))
+			continue;
+		if (i < backend)
+			return 0;
+		needed = Max(needed, demand_of(other, now));
+		turns += Min(demand_of(other, now), requests);
+	}
+	return Min(needed, turns);
+}
+
+/*
+ * How many requests of others come before the last of so many of this backend,
+ * which have this id.  Each backend has one ticket, so that they are served in
+ * turns.  Those that share the requests have the answers to them, too.
+ */
+static int64
+requests_before(const ChpgShared *shared, int key, int64 requests,
+				const ChpgReadId *id, int64 now)
+{
+	int64		before = 0;
+
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		if (competes(shared, key, i, now) &&
+			!shares_demand(&shared->waiters[i], id))
+			before += requests_of(shared, key, i, requests, now);
+	}
+	return before;
+}
+
+static void
+set_demand(ChpgShared *shared, int key, int64 requests, const ChpgReadId *id,
+		   int64 until)
+{
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->key != key)
+		waiter->ticket = 0;		/* it was for another key */
+	waiter->key = key;
+	waiter->demand = requests;
+	waiter->demand_until = until;
+	waiter->demand_is_shared = id != NULL;
+	if (id != NULL)
+		waiter->demand_id = *id;
+}
+
+void
+chpg_budget_expect(const ChpgConnection *connection, int64 requests,
+				   const ChpgReadId *id)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+		set_demand(shared, number, requests, id, CHPG_FOREVER);
+	LWLockRelease(&shared->lock);
+}
+
+void
+chpg_budget_rest(bool for_a_moment)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
+
+	if (waiter->demand == 0)
+		return;					/* nobody else sets it */
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (for_a_moment)
+		waiter->demand_until = Min(waiter->demand_until, chpg_now() + DEMAND_MEMORY);
+	else
+		waiter->demand = 0;
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * Each slot can be used once in a window: the limit's slots, in the order in
+ * which they get free, over and over.
+ */
+static int64
+estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 requests,
+				  int64 now, int *available)
+{
+	int64		ends[CHPG_MAX_RATE];
+	int			n = slot_ends(key, limit->window, now, now, ends);
+	int			excess = Max(n - limit->requests, 0);	/* from a looser limit */
+	int			free = Max(limit->requests - n, 0);
+	int			turn = (int) ((requests - 1) % limit->requests);
+	int64		rounds = (requests - 1) / limit->requests;
+	int64		start = turn < free ? now : ends[excess + turn - free];
+	int64		done;
+
+	*available = Min(*available, free);
+	if (pg_mul_s64_overflow(rounds, limit->window, &done) ||
+		pg_add_s64_overflow(done, Max(start, key->blocked_until), &done))
+		return CHPG_FOREVER;
+	return done;
+}
+
+/* The same for all limits of a key, and its block. */
+static int64
+estimate(const ChpgKey *key, const ChpgLimit *own, int64 requests, int64 now,
+		 int *available)
+{
+	int64		done = Max(now, key->blocked_until);
+
+	if (in_use(own, now))
+		done = Max(done, estimate_by_limit(key, own, requests, now, available));
+	if (in_use(&key->share, now))
+		done = Max(done, estimate_by_limit(key, &key->share, requests, now,
+										   available));
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+	{
+		if (in_use(&key->limits[i], now))
+			done = Max(done, estimate_by_limit(key, &key->limits[i], requests,
+											   now, available));
+	}
+	if (key->blocked_until > now)
+		*available = 0;
+	return done;
+}
+
+int64
+chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
+					 const ChpgReadId *id, int64 limit, int *available)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int64		now = chpg_now();
+	ChpgLimit	own = own_limit(connection, now);
+	int64		done = now;
+	int			number;
+
+	*available = PG_INT32_MAX;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+	{
+		int64		position;
+
+		if (pg_add_s64_overflow(requests,
+								requests_before(shared, number, requests, id, now),
+								&position))
+			position = PG_INT64_MAX;
+		done = estimate(&shared->keys[number], &own, position, now, available);
+		if (done <= limit)
+			set_demand(shared, number, requests, id, now + DEMAND_MEMORY);
+	}
+	LWLockRelease(&shared->lock);
+	return done;
+}
+
+void
+chpg_budget_note_limit(const ChpgConnection *connection)
+{
+	ChpgShared *shared = chpg_shared_get();
+	ChpgLimit	own = own_limit(connection, chpg_now());
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+		note_limit(shared, number, &own);
+	LWLockRelease(&shared->lock);
+}
+
+void
+chpg_budget_state(int number, ChpgBudgetState *state)
+{
+	ChpgShared *shared = chpg_shared_get();
+	const ChpgKey *key = &shared->keys[number];
+	int64		now = chpg_now();
+	const ChpgLimit *latest = &key->limits[0];
+	const ChpgLimit *strictest = NULL;
+	int64		window;
+	int64		ends[CHPG_MAX_RATE];
+
+	memset(state, 0, sizeof(ChpgBudgetState));
+	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
+	{
+		const ChpgLimit *limit = &key->limits[i];
+
+		if (in_use(limit, now) &&
+			(strictest == NULL ||
+			 (double) limit->requests / limit->window <
+			 (double) strictest->requests / strictest->window))
+			strictest = limit;
+		if (limit->used > latest->used)
+			latest = limit;
+	}
+	if (strictest == NULL)
+		strictest = latest;
+	state->has_limit = OidIsValid(strictest->server);
+	state->requests = strictest->requests;
+	state->window = strictest->window;
+
+	/*
+	 * After a restart, what the file knows is all that is known of the
+	 * limits.
+	 */
+	window = state->has_limit ? state->window : key->window;
+	state->used = slot_ends(key, window > 0 ? window : CHPG_DEFAULT_WINDOW,
+							now, now, ends);
+	state->available = Max(state->requests - state->used, 0);
+	if (in_use(&key->share, now))
+		state->available = Min(state->available,
+							   Max(key->share.requests - state->used, 0));
+	if (key->blocked_until > now)
+	{
+		state->blocked_until = key->blocked_until;
+		state->available = 0;
+	}
+	state->waiting = count_waiting(shared, number);
+}

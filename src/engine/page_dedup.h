@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * page_dedup.h
+ *		Which rows were on an earlier page.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_PAGE_DEDUP_H
+#define CHPG_PAGE_DEDUP_H
+
+typedef struct ChpgSeen ChpgSeen;
+
+/* Nothing was seen yet; belongs to the current memory context. */
+extern ChpgSeen *chpg_seen_create(void);
+extern void chpg_seen_free(ChpgSeen *seen);
+
+/*
+ * For each row of a page, named by a hash of what identifies it, whether it was
+ * on an earlier one; their number.  Error: a temporary file cannot be written.
+ */
+extern int	chpg_seen_page(ChpgSeen *seen, const uint64 *hashes, int num_rows,
+						   bool *repeated);
+
+#endif							/* CHPG_PAGE_DEDUP_H */

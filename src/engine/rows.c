@@ -1,0 +1,979 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *		Many calls as one stream of rows: which services, which pages, how
+ *		many at once.
+ *
+ * Several services are asked at a time.  Rows come in the order in which the
+ * answers arrive; the rows of one answer are decoded while others travel.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "common/int.h"
+#include "engine/client.h"
+#include "engine/keys.h"
+#include "engine/page_dedup.h"
+#include "engine/rows.h"
+#include "engine/services.h"
+#include "engine/statement_cache.h"
+#include "engine/window.h"
+#include "miscadmin.h"
+#include "net/sockets.h"
+#include "settings.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* A duration that is worth a NOTICE beforehand. */
+#define NOTICE_SECONDS	1.0
+
+/* A delay of what was expected that is worth another. */
+#define NOTICE_DELAY	1.25
+
+/*
+ * Milliseconds that a window may begin too early without a word: "7 days ago" is
+ * an hour earlier where clocks change.
+ */
+#define RETENTION_SLACK	(SECS_PER_HOUR * INT64CONST(1000))
+
+/* As many requests are worth looking whether they are answered already. */
+#define MAX_LOOKED_UP	1000
+
+/* What is read: a service, or the organization. */
+typedef struct Target
+{
+	ChpgService *service;		/* NULL if it concerns no service */
+	ChpgArguments *arguments;	/* for the whole window */
+	bool		failed;
+} Target;
+
+/* A part of what is read of a target, page by page. */
+typedef struct Source
+{
+	Target	   *target;
+	int64		slice;			/* of the window */
+	ChpgArguments *arguments;	/* for that slice */
+	ChpgCall   *call;			/* for the page under way */
+	int			page;
+	int			limit;			/* rows asked for in this page; 0: no pages */
+	int64		offset;			/* of this page */
+	int			page_rows;		/* rows of this page so far */
+	uint64		page_hash;		/* of all rows of this page, or 0 */
+	uint64		last_hash;		/* of the page before */
+	int64		total_rows;		/* rows returned */
+	ChpgSeen   *seen;			/* rows, if there may be several pages */
+	bool	   *repeated;		/* for each row of this page, or NULL */
+	int			num_repeated;
+} Source;
+
+struct ChpgStream
+{
+	MemoryContext context;
+	ChpgRequestedRows wanted;
+	ChpgDecoder *decoder;
+	bool		started;
+	bool		announced;		/* that it takes long */
+	List	   *targets;
+	ChpgWindow	window;
+	int			next_target;	/* whose sources are not made yet, ... */
+	int64		next_slice;		/* ... from this slice on */
+	bool		backwards;		/* the last slice comes first */
+	int			time_attribute; /* by which rows are cut, or -1 */
+	List	   *waiting;		/* sources whose next page is not asked for */
+	List	   *active;			/* sources with a call under way */
+	Source	   *current;		/* whose answer is being decoded */
+	ChpgQueueing queueing;
+	ChpgReadId	id;				/* of all its requests */
+	int64		admitted_at;	/* when it was found that all can be sent */
+	int64		expected_end;	/* when they will have been, as said last */
+	int			num_failed;		/* services that vanished, or failed */
+	ChpgCall   *failed;			/* the call that found the first of them */
+};
+
+ChpgStream *
+chpg_stream_begin(const ChpgRequestedRows *wanted)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "chpg stream",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	ChpgStream *stream = palloc0(sizeof(ChpgStream));
+
+	stream->context = context;
+	stream->wanted = *wanted;
+	stream->decoder = chpg_decoder_create(wanted->tupdesc, wanted->endpoint->rows,
+										  wanted->endpoint->attributes);
+	MemoryContextSwitchTo(caller);
+	return stream;
+}
+
+void
+chpg_stream_end(ChpgStream *stream)
+{
+	MemoryContextDelete(stream->context);
+}
+
+int
+chpg_stream_targets(const ChpgStream *stream)
+{
+	return list_length(stream->targets);
+}
+
+static void
+add_target(ChpgStream *stream, ChpgService *service, ChpgArguments *arguments)
+{
+	Target	   *target = palloc0(sizeof(Target));
+
+	target->service = service;
+	target->arguments = arguments;
+	stream->targets = lappend(stream->targets, target);
+}
+
+static void
+add_targets(ChpgStream *stream, ChpgService *service)
+{
+	ListCell   *lc;
+
+	if (stream->wanted.alternatives == NIL)
+		add_target(stream, service, &stream->wanted.arguments);
+	foreach(lc, stream->wanted.alternatives)
+		add_target(stream, service, (ChpgArguments *) lfirst(lc));
+}
+
+static List *
+wanted_services(const ChpgRequestedRows *wanted)
+{
+	if (wanted->by_id)
+		return chpg_services_with_ids(wanted->connection, wanted->service_ids,
+									  !wanted->one_of_many);
+	if (wanted->any_state)
+		return chpg_list_services(wanted->connection);
+	return chpg_find_services(wanted->connection, wanted->service);
+}
+
+static void
+refuse_number(const ChpgStream *stream, int64 requests)
+{
+	ChpgQuestion question = {
+		.connection = stream->wanted.connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = &stream->wanted.arguments
+	};
+
+	chpg_report_too_many(&question, requests);
+}
+
+/*
+ * Refuse what takes more requests than a statement may send (error 54000), where
+ * that is known before any is sent: so many for each of these targets.
+ */
+static void
+check_number(const ChpgStream *stream, int64 targets)
+{
+	int64		each = stream->wanted.first_page > 0 ? 1 : stream->window.count;
+	int64		requests;
+
+	/* With a first page, what comes after it may never be needed. */
+	if (pg_mul_s64_overflow(targets, each, &requests))
+		requests = PG_INT64_MAX;
+	if (requests > chpg_max_requests)
+		refuse_number(stream, requests);
+}
+
+static void
+find_targets(ChpgStream *stream)
+{
+	ChpgRequestedRows *wanted = &stream->wanted;
+	int64		variants = Max(list_length(wanted->alternatives), 1);
+	List	   *services;
+	ListCell   *lc;
+
+	check_number(stream, variants);
+	if (strstr(wanted->endpoint->path, "{organization_id}") != NULL)
+		chpg_discover_organization(wanted->connection);
+	if (!chpg_endpoint_is_per_service(wanted->endpoint))
+	{
+		add_targets(stream, NULL);
+		return;
+	}
+	services = wanted_services(wanted);
+	check_number(stream, list_length(services) * variants);
+	foreach(lc, services)
+		add_targets(stream, (ChpgService *) lfirst(lc));
+}
+
+/*
+ * Lines that arrive meanwhile make pages shift, unless the oldest come first.
+ * If only the newest are wanted, what arrives from now on is not waited for.
+ */
+static void
+choose_order(ChpgStream *stream)
+{
+	ChpgRequestedRows *wanted = &stream->wanted;
+	const char **order = chpg_argument(&wanted->arguments, wanted->endpoint,
+									   "sort_order");
+	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
+	ListCell   *lc;
+
+	if (wanted->max_rows == 0)
+		*order = "asc";
+	else if (*order == NULL)
+		*order = "desc";
+	foreach(lc, wanted->alternatives)
+		* chpg_argument(lfirst(lc), wanted->endpoint, "sort_order") = *order;
+	stream->backwards = strcmp(*order, "desc") == 0;
+	if (stream->backwards && wanted->arguments.start < now)
+		chpg_end_window(wanted->endpoint, &wanted->arguments, now);
+}
+
+static int
+find_attribute(TupleDesc tupdesc, const char *name)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+
+		if (!attribute->attisdropped && attribute->atttypid == TIMESTAMPTZOID &&
+			strcmp(NameStr(attribute->attname), name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * What there is to ask
+ */
+
+/* Slices that the same source still has before it. */
+static int64
+slices_left(const ChpgStream *stream, const Source *source)
+{
+	if (!stream->wanted.endpoint->by_time)
+		return 0;
+	return stream->backwards ? source->slice :
+		stream->window.count - 1 - source->slice;
+}
+
+static void
+enter_slice(ChpgStream *stream, Source *source, int64 slice)
+{
+	source->slice = slice;
+	source->offset = 0;
+	source->arguments = chpg_slice_arguments(stream->wanted.endpoint,
+											 source->target->arguments,
+											 &stream->window, slice);
+}
+
+/*
+ * A source for what is not asked for yet, or NULL.  Where rows are in order of
+ * time, one source goes through all slices; else each has its own.
+ */
+static Source *
+make_source(ChpgStream *stream)
+{
+	Source	   *source;
+	int64		slice = stream->next_slice;
+
+	while (stream->next_target < list_length(stream->targets) &&
+		   ((Target *) list_nth(stream->targets, stream->next_target))->failed)
+	{
+		stream->next_target++;
+		slice = stream->next_slice = 0;
+	}
+	if (stream->next_target == list_length(stream->targets))
+		return NULL;
+	source = palloc0(sizeof(Source));
+	source->target = list_nth(stream->targets, stream->next_target);
+	if (stream->wanted.endpoint->by_time)
+		slice = stream->backwards ? stream->window.count - 1 : 0;
+	if (stream->wanted.endpoint->by_time ||
+		++stream->next_slice == stream->window.count)
+	{
+		stream->next_target++;
+		stream->next_slice = 0;
+	}
+	enter_slice(stream, source, slice);
+	return source;
+}
+
+static void
+free_source(Source *source)
+{
+	if (source->seen != NULL)
+		chpg_seen_free(source->seen);
+	pfree(source->arguments);
+	pfree(source);
+}
+
+/* Rows to ask for in a source's next page; 0 where there are no pages. */
+static int
+page_limit(const ChpgStream *stream, const Source *source)
+{
+	int			limit = stream->wanted.endpoint->page_size;
+
+	if (limit > 0 && stream->wanted.max_rows > 0)
+		limit = Min(limit, stream->wanted.max_rows - source->total_rows);
+	if (limit > 0 && stream->wanted.first_page > 0 && source->page == 0)
+		limit = Min(limit, stream->wanted.first_page);
+	return limit;
+}
+
+/* The question for a source's next page. */
+static ChpgQuestion
+next_question(const ChpgStream *stream, const Source *source)
+{
+	ChpgQuestion question = {
+		.connection = stream->wanted.connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = source->arguments,
+		.offset = source->offset,
+		.limit = page_limit(stream, source)
+	};
+
+	if (source->target->service != NULL)
+	{
+		question.service_id = source->target->service->id;
+		question.service_name = source->target->service->shown_name;
+	}
+	return question;
+}
+
+/* How many requests are known to be needed that are not under way. */
+static int64
+known_requests(const ChpgStream *stream)
+{
+	int64		requests = (list_length(stream->targets) - stream->next_target) *
+	stream->window.count - stream->next_slice;
+	ListCell   *lc;
+
+	foreach(lc, stream->waiting)
+		requests += 1 + slices_left(stream, (Source *) lfirst(lc));
+	foreach(lc, stream->active)
+	{
+		Source	   *source = (Source *) lfirst(lc);
+
+		requests += !chpg_call_in_flight(source->call) + slices_left(stream, source);
+	}
+	return requests;
+}
+
+/*
+ * How many of the requests that are known to be needed cost nothing, of those for
+ * first pages and for pages that are being asked for: they are answered, or others
+ * have sent them.
+ */
+static int
+count_answered(const ChpgStream *stream)
+{
+	ChpgStream	ahead = *stream;
+	Source	   *source;
+	ListCell   *lc;
+	int			answered = 0;
+
+	foreach(lc, stream->active)
+	{
+		ChpgQuestion question;
+
+		source = (Source *) lfirst(lc);
+		question = next_question(stream, source);
+		answered += !chpg_call_in_flight(source->call) && chpg_is_answered(&question);
+	}
+	while ((source = make_source(&ahead)) != NULL)
+	{
+		ChpgQuestion question = next_question(stream, source);
+
+		CHECK_FOR_INTERRUPTS();
+		answered += chpg_is_answered(&question);
+		free_source(source);
+	}
+	return answered;
+}
+
+/* The same once the targets are known, with what the statement has sent before. */
+static void
+check_rest(const ChpgStream *stream)
+{
+	int64		requests = known_requests(stream);
+
+	if (stream->wanted.first_page > 0 || chpg_may_send(requests))
+		return;
+	requests -= count_answered(stream);
+	if (!chpg_may_send(requests))
+		refuse_number(stream, requests + *chpg_statement_requests());
+}
+
+/*
+ * Give all first pages an id, by which other backends see that they need the
+ * same requests, if they are to share the answers.
+ */
+static void
+identify_requests(ChpgStream *stream)
+{
+	const ChpgConnection *connection = stream->wanted.connection;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "chpg requests",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	ChpgStream	ahead = *stream;
+	Source	   *source;
+	StringInfoData urls;
+
+	initStringInfo(&urls);
+	appendStringInfo(&urls, UINT64_FORMAT " " INT64_FORMAT,
+					 chpg_key_generation(connection), stream->window.count);
+	while ((source = make_source(&ahead)) != NULL)
+	{
+		ChpgQuestion question = next_question(stream, source);
+
+		appendStringInfo(&urls, " %s",
+						 chpg_build_url(&question, chpg_build_path(&question)));
+	}
+	chpg_read_id(connection, urls.data, &stream->id);
+	stream->queueing.id = &stream->id;
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Whenever more requests turn out to be needed: an error if they cannot be
+ * sent in time, and a word to the user if they take long.  Returns how many
+ * seconds they take.
+ */
+static double
+check_budget(ChpgStream *stream)
+{
+	const ChpgConnection *connection = stream->wanted.connection;
+	ChpgQuestion question = {
+		.connection = connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = &stream->wanted.arguments
+	};
+	int64		requests = known_requests(stream);
+	double		seconds;
+
+	if (stream->wanted.first_page > 0)
+		requests = Min(requests, 1);	/* the others may never be needed */
+	if (chpg_budget_suffices(connection, requests, &stream->queueing, &seconds) &&
+		(seconds < NOTICE_SECONDS || stream->announced))
+		return seconds;
+	if (requests <= MAX_LOOKED_UP)
+		requests -= count_answered(stream);
+	if (list_length(stream->targets) == 1 && stream->wanted.service != NULL)
+	{
+		ChpgService *service = ((Target *) linitial(stream->targets))->service;
+
+		question.service_id = service->id;
+		question.service_name = service->shown_name;
+	}
+	chpg_require_budget(&question, requests, &stream->queueing, &seconds);
+	if (seconds >= NOTICE_SECONDS && !stream->announced)
+		ereport(NOTICE,
+				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
+						requests, chpg_key_shown_id(connection), seconds)));
+	stream->announced = true;
+	return seconds;
+}
+
+/*
+ * What needs several requests from the beginning is admitted or refused as a
+ * whole: chpg.max_wait does not end it half way, when some are spent.
+ */
+static void
+admit(ChpgStream *stream)
+{
+	double		seconds = check_budget(stream);
+
+	if (stream->wanted.first_page > 0)
+		return;
+	stream->queueing.admitted = true;
+	stream->admitted_at = chpg_now();
+	stream->expected_end = stream->admitted_at + (int64) (seconds * USECS_PER_SEC);
+}
+
+/*
+ * Do so many requests take much longer than was expected?  *seconds is how long
+ * they take.
+ */
+static bool
+takes_longer(const ChpgStream *stream, int64 requests, double *seconds)
+{
+	double		expected = stream->expected_end - stream->admitted_at;
+	int64		end;
+
+	(void) chpg_budget_suffices(stream->wanted.connection, requests,
+								&stream->queueing, seconds);
+	end = chpg_now() + (int64) (*seconds * USECS_PER_SEC);
+	return *seconds >= NOTICE_SECONDS &&
+		end - stream->admitted_at > expected * NOTICE_DELAY &&
+		end - stream->expected_end > NOTICE_SECONDS * USECS_PER_SEC;
+}
+
+/* Tell the user if others, or more pages, have made it take longer. */
+static void
+announce_delay(ChpgStream *stream)
+{
+	int64		requests = known_requests(stream);
+	double		seconds;
+
+	if (!stream->queueing.admitted || requests == 0)
+		return;
+	if (!takes_longer(stream, requests, &seconds))
+		return;
+	if (requests <= MAX_LOOKED_UP)
+	{
+		int			answered = count_answered(stream);
+
+		/* If others have sent some meanwhile, the next look tells more. */
+		if (!takes_longer(stream, requests - answered, &seconds) ||
+			count_answered(stream) != answered)
+			return;
+		requests -= answered;
+	}
+	ereport(NOTICE,
+			(errmsg("waiting for longer than expected: " INT64_FORMAT " more requests take about %.0f s",
+					requests, seconds),
+			 errdetail("Other sessions have come since, more requests turned out to be needed, or the API answers slowly.")));
+	stream->expected_end = chpg_now() + (int64) (seconds * USECS_PER_SEC);
+	stream->announced = true;
+}
+
+/*
+ * Refuse a window of so many slices that not even those of one target can be
+ * sent in time, before the list of services costs a request: error 53400.
+ */
+static void
+check_window(const ChpgStream *stream)
+{
+	ChpgQuestion question = {
+		.connection = stream->wanted.connection,
+		.endpoint = stream->wanted.endpoint,
+		.arguments = &stream->wanted.arguments
+	};
+	double		seconds;
+
+	check_number(stream, 1);
+	if (stream->window.count > MAX_LOOKED_UP && stream->wanted.first_page == 0)
+		chpg_require_budget(&question, stream->window.count, &stream->queueing,
+							&seconds);
+}
+
+static void
+ask_for_page(ChpgStream *stream, Source *source)
+{
+	ChpgQuestion question = next_question(stream, source);
+
+	source->limit = question.limit;
+	source->page++;
+	source->page_rows = 0;
+	source->last_hash = source->page_hash;
+	source->page_hash = 0;
+	source->call = chpg_call_create(&question);
+	stream->active = lappend(stream->active, source);
+}
+
+static void
+fill_pipe(ChpgStream *stream)
+{
+	MemoryContext caller = MemoryContextSwitchTo(stream->context);
+	int			concurrency = stream->wanted.concurrency > 0 ?
+	Min(stream->wanted.concurrency, chpg_max_concurrency) : chpg_max_concurrency;
+
+	while (list_length(stream->active) < concurrency)
+	{
+		Source	   *source;
+
+		if (stream->waiting != NIL)
+		{
+			source = (Source *) linitial(stream->waiting);
+			stream->waiting = list_delete_first(stream->waiting);
+		}
+		else if ((source = make_source(stream)) == NULL)
+			break;
+		ask_for_page(stream, source);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+/* The source whose call ends first, no longer among the active ones. */
+static Source *
+wait_for_source(ChpgStream *stream)
+{
+	List	   *calls = NIL;
+	ChpgCall   *ended;
+	ListCell   *lc;
+	Source	   *source = NULL;
+
+	foreach(lc, stream->active)
+		calls = lappend(calls, ((Source *) lfirst(lc))->call);
+	stream->queueing.expected = stream->wanted.first_page > 0 ?
+		list_length(calls) : known_requests(stream);
+	ended = chpg_calls_wait(calls, &stream->queueing);
+	announce_delay(stream);
+	list_free(calls);
+	foreach(lc, stream->active)
+	{
+		source = (Source *) lfirst(lc);
+		if (source->call == ended)
+			break;
+	}
+	stream->active = list_delete_ptr(stream->active, source);
+	return source;
+}
+
+/*
+ * A service of the list may be gone by the time it is asked, and the user may
+ * do without the rows of one that fails.  That all of them are gone, or fail,
+ * is an error: see check_failed().
+ */
+static void
+handle_failure(ChpgStream *stream, Source *source)
+{
+	bool		in_fleet = stream->wanted.service == NULL &&
+	source->target->service != NULL;
+	bool		gone = in_fleet && chpg_call_not_found(source->call);
+
+	if (!gone &&
+		!(in_fleet && chpg_on_service_error == CHPG_SERVICE_WARNING &&
+		  chpg_call_concerns_service(source->call)))
+		chpg_call_report(source->call);
+	if (!source->target->failed)
+	{
+		source->target->failed = true;
+		stream->num_failed++;
+		if (!gone)
+			chpg_call_warn(source->call);
+	}
+	if (stream->failed == NULL)
+		stream->failed = source->call;
+	else
+	{
+		chpg_call_end(source->call);
+		free_source(source);
+	}
+}
+
+/* What was asked for by id may not be there, but its organization must be. */
+static void
+check_failed(const ChpgStream *stream)
+{
+	if (stream->num_failed == 0 ||
+		stream->num_failed < list_length(stream->targets) ||
+		(stream->wanted.one_of_many && !chpg_call_not_found(stream->failed)))
+		return;
+	if (!stream->wanted.by_id || !chpg_call_not_found(stream->failed))
+		chpg_call_report(stream->failed);
+	(void) chpg_list_services(stream->wanted.connection);
+}
+
+/*
+ * Pages of live data may overlap
+ */
+
+static uint64
+identify_row(const ChpgStream *stream)
+{
+	uint64		identity = 1;
+
+	for (const char *const *key = stream->wanted.endpoint->identity;
+		 *key != NULL; key++)
+	{
+		ChpgJsonNode *node = chpg_decoder_get(stream->decoder, *key);
+		char	   *text = node ? chpg_json_text(node) : NULL;
+		uint64		hash = 0;
+
+		if (text != NULL)
+		{
+			hash = hash_bytes_extended((unsigned char *) text, strlen(text),
+									   identity);
+			pfree(text);
+		}
+		identity = hash_combine64(identity, hash);
+	}
+	return identity;
+}
+
+static uint64 *
+identify_rows(const ChpgStream *stream, int *num_rows)
+{
+	int			size = stream->wanted.endpoint->page_size;
+	uint64	   *identities = palloc(size * sizeof(uint64));
+
+	*num_rows = 0;
+	while (chpg_decoder_next(stream->decoder))
+	{
+		if (*num_rows == size)
+		{
+			size *= 2;
+			identities = repalloc_huge(identities, size * sizeof(uint64));
+		}
+		identities[(*num_rows)++] = identify_row(stream);
+	}
+	return identities;
+}
+
+/* Find the rows of earlier pages, before the page is decoded. */
+static void
+look_through_page(ChpgStream *stream, Source *source)
+{
+	int64		max_rows = stream->wanted.max_rows;
+	bool		only_page = source->page == 1 && max_rows > 0 &&
+	source->limit >= max_rows;
+	MemoryContext caller;
+	uint64	   *identities;
+	int			num_rows;
+
+	if (source->limit == 0 || only_page)
+		return;
+	caller = MemoryContextSwitchTo(stream->context);
+	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
+	identities = identify_rows(stream, &num_rows);
+	if (stream->wanted.endpoint->by_time)
+	{
+		/* Rows that may be equal only tell whether the whole page is. */
+		for (int i = 0; i < num_rows; i++)
+			source->page_hash = hash_combine64(source->page_hash, identities[i]);
+	}
+	else
+	{
+		if (source->seen == NULL)
+			source->seen = chpg_seen_create();
+		source->repeated = MemoryContextAllocHuge(stream->context,
+												  num_rows * sizeof(bool));
+		source->num_repeated = chpg_seen_page(source->seen, identities,
+											  num_rows, source->repeated);
+	}
+	pfree(identities);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * A window does not include its end, but where rows are in order of time the
+ * API's does.
+ */
+static bool
+is_beyond_end(const ChpgStream *stream, const Source *source,
+			  const Datum *values, const bool *nulls)
+{
+	int			i = stream->time_attribute;
+
+	return i >= 0 && !nulls[i] &&
+		DatumGetTimestampTz(values[i]) >=
+		(source->arguments->end - MILLISECONDS_TO_2000) * 1000;
+}
+
+/* The next row of the page being decoded; false at its end. */
+static bool
+next_of_page(ChpgStream *stream, Source *source, Datum *values, bool *nulls)
+{
+	int64		max_rows = stream->wanted.max_rows;
+
+	while ((max_rows == 0 || source->total_rows < max_rows) &&
+		   chpg_decoder_next(stream->decoder))
+	{
+		bool		repeated = source->repeated != NULL &&
+		source->repeated[source->page_rows];
+
+		source->page_rows++;
+		if (repeated)
+			continue;
+		chpg_decoder_row(stream->decoder, values, nulls);
+		if (is_beyond_end(stream, source, values, nulls))
+			continue;
+		source->total_rows++;
+		return true;
+	}
+	return false;
+}
+
+static void
+start_page(ChpgStream *stream, Source *source)
+{
+	const ChpgEndpoint *endpoint = stream->wanted.endpoint;
+	ErrorContextCallback callback;
+
+	chpg_call_push_context(source->call, &callback);
+
+	/* What a row is asked by, it is, even if the answer does not repeat it. */
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+		chpg_decoder_set_default(stream->decoder, endpoint->parameters[i].name,
+								 source->target->arguments->values[i]);
+	if (endpoint->service_attribute != NULL)
+		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
+								 source->target->service->id);
+	look_through_page(stream, source);
+	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
+	stream->current = source;
+	error_context_stack = callback.previous;
+}
+
+static bool
+is_full(const Source *source)
+{
+	return source->limit > 0 && source->page_rows >= source->limit;
+}
+
+/* An API that repeats itself would never come to an end. */
+static void
+check_progress(const Source *source)
+{
+	bool		same = source->page > 1 && source->page_hash != 0 &&
+	source->page_hash == source->last_hash;
+
+	if (is_full(source) && (source->num_repeated == source->page_rows || same))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
+						source->page)));
+}
+
+/* A page that is not full is the last of its slice. */
+static void
+finish_page(ChpgStream *stream)
+{
+	Source	   *source = stream->current;
+	int64		max_rows = stream->wanted.max_rows;
+	bool		enough = max_rows > 0 && source->total_rows >= max_rows;
+	MemoryContext caller;
+
+	stream->current = NULL;
+	chpg_call_end(source->call);
+	source->call = NULL;
+	if (source->repeated != NULL)
+		pfree(source->repeated);
+	source->repeated = NULL;
+	source->num_repeated = 0;
+	if (enough || (!is_full(source) && slices_left(stream, source) == 0))
+	{
+		free_source(source);
+		return;
+	}
+	caller = MemoryContextSwitchTo(stream->context);
+	if (is_full(source))
+		source->offset += source->page_rows;
+	else
+	{
+		pfree(source->arguments);
+		enter_slice(stream, source, source->slice + (stream->backwards ? -1 : 1));
+	}
+	stream->waiting = lcons(source, stream->waiting);
+	(void) check_budget(stream);
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+read_page(ChpgStream *stream, Datum *values, bool *nulls)
+{
+	ErrorContextCallback callback;
+	bool		found;
+
+	chpg_call_push_context(stream->current->call, &callback);
+	found = next_of_page(stream, stream->current, values, nulls);
+	if (!found)
+		check_progress(stream->current);
+	error_context_stack = callback.previous;
+	if (!found)
+		finish_page(stream);
+	return found;
+}
+
+static bool
+has_window(const ChpgRequestedRows *wanted)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && wanted->endpoint->parameters[i].name; i++)
+	{
+		if (wanted->endpoint->parameters[i].kind == CHPG_WINDOW_START)
+			return wanted->arguments.values[i] != NULL;
+	}
+	return false;
+}
+
+void
+chpg_warn_of_future(ChpgMemo *memo)
+{
+	if (chpg_memo_says_first(memo, CHPG_WINDOW_IN_FUTURE))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the window begins in the future")));
+}
+
+/*
+ * Say that a window has times of which the API has nothing any more, or nothing
+ * yet, by the clock of this server: its answer does not tell.
+ */
+static void
+check_times(const ChpgRequestedRows *wanted)
+{
+	ChpgMemo   *memo = wanted->connection->memo;
+	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
+	int64		kept = wanted->endpoint->retention * SECS_PER_DAY * INT64CONST(1000);
+
+	if (!has_window(wanted))
+		return;
+	if (wanted->arguments.start > now)
+		chpg_warn_of_future(memo);
+	if (kept > 0 && wanted->arguments.start < now - kept - RETENTION_SLACK &&
+		chpg_memo_says_first(memo, CHPG_WINDOW_FORGOTTEN))
+		ereport(NOTICE,
+				(errmsg("the window begins before what the API keeps of query patterns, at most %d days",
+						wanted->endpoint->retention)));
+}
+
+static void
+start(ChpgStream *stream)
+{
+	ChpgRequestedRows *wanted = &stream->wanted;
+
+	stream->started = true;
+	stream->time_attribute = -1;
+	check_times(wanted);
+	if (wanted->endpoint->by_time)
+	{
+		choose_order(stream);
+		stream->time_attribute = find_attribute(wanted->tupdesc, "timestamp");
+	}
+	chpg_cut_window(wanted->endpoint, &wanted->arguments, &stream->window);
+	check_window(stream);
+	find_targets(stream);
+	if (known_requests(stream) > 1)
+	{
+		check_rest(stream);
+		if (known_requests(stream) <= MAX_LOOKED_UP && chpg_cache_ttl > 0 &&
+			chpg_cache_size > 0 && !wanted->connection->fresh)
+			identify_requests(stream);
+		admit(stream);
+	}
+}
+
+bool
+chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
+{
+	MemoryContext caller;
+
+	if (!stream->started)
+	{
+		caller = MemoryContextSwitchTo(stream->context);
+		start(stream);
+		MemoryContextSwitchTo(caller);
+	}
+	for (;;)
+	{
+		Source	   *source;
+
+		CHECK_FOR_INTERRUPTS();
+		if (stream->current != NULL && read_page(stream, values, nulls))
+			return true;
+		fill_pipe(stream);
+		if (stream->active == NIL)
+			break;
+		source = wait_for_source(stream);
+		if (chpg_call_document(source->call) == NULL)
+			handle_failure(stream, source);
+		else
+			start_page(stream, source);
+	}
+	check_failed(stream);
+	return false;
+}

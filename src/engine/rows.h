@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.h
+ *		Many calls as one stream of rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_ROWS_H
+#define CHPG_ROWS_H
+
+#include "access/tupdesc.h"
+#include "engine/connection.h"
+#include "engine/statement_cache.h"
+#include "nodes/pg_list.h"
+#include "protocol/arguments.h"
+
+/* What a statement wants to read. */
+typedef struct ChpgRequestedRows
+{
+	ChpgConnection *connection;
+	const ChpgEndpoint *endpoint;
+	ChpgArguments arguments;
+	const char *service;		/* id or name; NULL: all services, where the
+								 * endpoint concerns services */
+	bool		by_id;			/* instead, the services with these ids: one
+								 * that is not there has no rows */
+	List	   *service_ids;
+	bool		one_of_many;	/* others are asked for after it: to leave out
+								 * one that fails leaves some */
+	bool		any_state;		/* of all services, those that come or go, too */
+	List	   *alternatives;	/* ChpgArguments for the same window, each of
+								 * which is asked for; NIL: the arguments */
+	int64		max_rows;		/* per service; 0: all */
+	int			first_page;		/* rows that are probably enough; 0: all */
+	int			concurrency;	/* 0: as the settings say */
+	TupleDesc	tupdesc;		/* of the rows */
+} ChpgRequestedRows;
+
+typedef struct ChpgStream ChpgStream;
+
+/*
+ * A stream that belongs to the current memory context.  Sends nothing before
+ * the first row is asked for.
+ */
+extern ChpgStream *chpg_stream_begin(const ChpgRequestedRows *wanted);
+
+/*
+ * The next row, allocated in the current memory context; false after the last.
+ * A failed call is an error, so rows never end early.
+ */
+extern bool chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls);
+
+/* How many services, or the like, it asks; 0 before the first row. */
+extern int	chpg_stream_targets(const ChpgStream *stream);
+
+extern void chpg_stream_end(ChpgStream *stream);
+
+/* Warn, once in a statement of the client, of a window that begins in the future. */
+extern void chpg_warn_of_future(ChpgMemo *memo);
+
+#endif							/* CHPG_ROWS_H */

@@ -1,0 +1,320 @@
+/*-------------------------------------------------------------------------
+ *
+ * services.c
+ *		Which organization, and which of its services, a call concerns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "engine/client.h"
+#include "engine/keys.h"
+#include "engine/redact.h"
+#include "engine/services.h"
+#include "lib/stringinfo.h"
+#include "protocol/arguments.h"
+#include "utils/memutils.h"
+
+/* Names that a message lists before it gives up. */
+#define MAX_LISTED 10
+
+/* What discovery found, for the life of the backend. */
+typedef struct Discovery
+{
+	char	   *api_url;
+	char	   *key_id;
+	char	   *organization_id;
+} Discovery;
+
+static List *discoveries = NIL;
+
+/* A member as text; NULL unless it is a string. */
+static char *
+get_string(ChpgJsonNode *object, const char *key)
+{
+	ChpgJsonNode *value = chpg_json_get(object, key);
+
+	if (chpg_json_kind(value) != CHPG_JSON_STRING)
+		return NULL;
+	return chpg_json_text(value);
+}
+
+/*
+ * Ask for a list of objects, and make each one something that stands in the
+ * result, unless it makes NULL of it.
+ */
+static List *
+read_list(const ChpgConnection *connection, ChpgOperation operation,
+		  void *(*convert) (ChpgJsonNode *object))
+{
+	ChpgQuestion question = {
+		.connection = connection,
+		.endpoint = &chpg_endpoints[operation]
+	};
+	ErrorContextCallback callback;
+	ChpgCall   *call;
+	ChpgJsonNode *list;
+	List	   *result = NIL;
+
+	list = chpg_json_get(chpg_json_root(chpg_call_perform(&question, &call)),
+						 "result");
+	chpg_call_push_context(call, &callback);
+	if (chpg_json_kind(list) != CHPG_JSON_ARRAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed answer from the API: \"%s\" is not %s",
+						"result", "a list")));
+	for (int i = 0; i < chpg_json_length(list); i++)
+	{
+		void	   *item = convert(chpg_json_element(list, i));
+
+		if (item != NULL)
+			result = lappend(result, item);
+	}
+	error_context_stack = callback.previous;
+	chpg_call_end(call);
+	return result;
+}
+
+/*
+ * Organizations
+ */
+
+static void *
+read_organization(ChpgJsonNode *object)
+{
+	ChpgOrganization *organization = palloc0(sizeof(ChpgOrganization));
+
+	organization->id = get_string(object, "id");
+	organization->name = get_string(object, "name");
+	if (organization->id == NULL || !chpg_is_uuid(organization->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed answer from the API: an organization has no usable id")));
+	return organization;
+}
+
+List *
+chpg_list_organizations(const ChpgConnection *connection)
+{
+	return read_list(connection, CHPG_LIST_ORGANIZATIONS, read_organization);
+}
+
+static char *
+find_discovery(const ChpgConnection *connection)
+{
+	ListCell   *lc;
+
+	foreach(lc, discoveries)
+	{
+		Discovery  *discovery = (Discovery *) lfirst(lc);
+
+		if (strcmp(discovery->key_id, connection->key_id) == 0 &&
+			strcmp(discovery->api_url, connection->api_url) == 0)
+			return discovery->organization_id;
+	}
+	return NULL;
+}
+
+static void
+remember_discovery(const ChpgConnection *connection)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	Discovery  *discovery = palloc(sizeof(Discovery));
+
+	discovery->api_url = pstrdup(connection->api_url);
+	discovery->key_id = pstrdup(connection->key_id);
+	discovery->organization_id = pstrdup(connection->organization_id);
+	discoveries = lappend(discoveries, discovery);
+	MemoryContextSwitchTo(caller);
+}
+
+void
+chpg_discover_organization(ChpgConnection *connection)
+{
+	List	   *organizations;
+
+	if (connection->organization_id == NULL)
+		connection->organization_id = find_discovery(connection);
+	if (connection->organization_id != NULL)
+		return;
+
+	organizations = chpg_list_organizations(connection);
+	if (list_length(organizations) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("key \"%s\" belongs to %d organizations instead of one",
+						chpg_key_shown_id(connection),
+						list_length(organizations)),
+				 errhint("Name the organization: ALTER SERVER ... OPTIONS (ADD organization_id '...').")));
+	connection->organization_id =
+		((ChpgOrganization *) linitial(organizations))->id;
+	remember_discovery(connection);
+}
+
+/*
+ * Services
+ */
+
+/* The API calls ids opaque; this is what can stand in a path. */
+static bool
+is_usable_id(const char *id)
+{
+	size_t		length = strlen(id);
+
+	return length > 0 && length <= 64 &&
+		strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			   "0123456789_-") == length;
+}
+
+static void *
+read_service(ChpgJsonNode *object)
+{
+	ChpgService *service = palloc0(sizeof(ChpgService));
+
+	service->id = get_string(object, "id");
+	service->name = get_string(object, "name");
+	if (service->name != NULL)
+		service->shown_name = chpg_clean_remote(pstrdup(service->name));
+	if (service->id == NULL || !is_usable_id(service->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed answer from the API: service \"%s\" has no usable id",
+						service->shown_name ? service->shown_name : "")));
+	return service;
+}
+
+/* The same, but nothing for a service that cannot answer questions. */
+static void *
+read_present_service(ChpgJsonNode *object)
+{
+	char	   *state = get_string(object, "state");
+
+	if (state != NULL &&
+		(strcmp(state, "creating") == 0 || strcmp(state, "deleting") == 0))
+		return NULL;
+	return read_service(object);
+}
+
+static char *
+list_names(List *services, bool ids)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, services)
+	{
+		ChpgService *service = (ChpgService *) lfirst(lc);
+
+		if (foreach_current_index(lc) == MAX_LISTED)
+		{
+			appendStringInfoString(&names, ", ...");
+			break;
+		}
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 ids || service->name == NULL ?
+						 service->id : service->shown_name);
+	}
+	return names.data;
+}
+
+/* An id that does not look like one is still an id. */
+static List *
+match_services(List *services, const char *wanted)
+{
+	List	   *matches = NIL;
+	ListCell   *lc;
+
+	foreach(lc, services)
+	{
+		ChpgService *service = (ChpgService *) lfirst(lc);
+
+		if (strcmp(service->id, wanted) == 0)
+			return list_make1(service);
+		if (service->name != NULL && strcmp(service->name, wanted) == 0)
+			matches = lappend(matches, service);
+	}
+	return matches;
+}
+
+/* One of which no more is known. */
+static ChpgService *
+make_service(const char *id)
+{
+	ChpgService *service = palloc0(sizeof(ChpgService));
+
+	service->id = pstrdup(id);
+	return service;
+}
+
+List *
+chpg_list_services(const ChpgConnection *connection)
+{
+	return read_list(connection, CHPG_LIST_SERVICES, read_service);
+}
+
+List *
+chpg_services_with_ids(const ChpgConnection *connection, List *ids, bool notice_names)
+{
+	List	   *all = NIL;
+	bool		listed = false;
+	List	   *services = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		const char *id = (const char *) lfirst(lc);
+		List	   *matches;
+
+		if (chpg_is_service_id(id))
+		{
+			services = lappend(services, make_service(id));
+			continue;
+		}
+		if (!listed)
+			all = chpg_list_services(connection);
+		listed = true;
+		matches = match_services(all, id);
+		if (matches == NIL)
+			continue;
+		if (strcmp(((ChpgService *) linitial(matches))->id, id) == 0)
+			services = lappend(services, linitial(matches));
+		else if (notice_names)
+			ereport(NOTICE,
+					(errmsg("\"%s\" is the name of a service, not its id",
+							chpg_clean_remote(pstrdup(id))),
+					 errhint("Compare with its id: %s.", list_names(matches, true))));
+	}
+	return services;
+}
+
+List *
+chpg_find_services(const ChpgConnection *connection, const char *wanted)
+{
+	List	   *services;
+	List	   *matches;
+
+	if (wanted == NULL)
+		return read_list(connection, CHPG_LIST_SERVICES, read_present_service);
+	if (chpg_is_service_id(wanted))
+		return list_make1(make_service(wanted));
+
+	services = chpg_list_services(connection);
+	matches = match_services(services, wanted);
+	if (matches == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("service \"%s\" does not exist", wanted),
+				 services == NIL ?
+				 errdetail("The organization has no services.") :
+				 errdetail("The organization has the services: %s.",
+						   list_names(services, false))));
+	if (list_length(matches) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_ALIAS),
+				 errmsg("there are several services \"%s\"", wanted),
+				 errhint("Give the id of one of them: %s.",
+						 list_names(matches, true))));
+	return matches;
+}

@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * services.h
+ *		Which organization, and which of its services, a call concerns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_SERVICES_H
+#define CHPG_SERVICES_H
+
+#include "engine/connection.h"
+#include "nodes/pg_list.h"
+
+typedef struct ChpgService
+{
+	char	   *id;
+	char	   *name;			/* NULL if not known */
+	char	   *shown_name;		/* the same, fit for messages */
+} ChpgService;
+
+typedef struct ChpgOrganization
+{
+	char	   *id;
+	char	   *name;			/* NULL if the API does not say */
+} ChpgOrganization;
+
+/* All organizations of the key, as ChpgOrganization.  One request. */
+extern List *chpg_list_organizations(const ChpgConnection *connection);
+
+/*
+ * Fill in organization_id where the server does not say it.  One request for
+ * the first call of a backend with a key.
+ */
+extern void chpg_discover_organization(ChpgConnection *connection);
+
+/*
+ * The services meant by an id (no request), a name (one request) or NULL, for
+ * all that are neither being created nor deleted (one request).  Errors: 42704
+ * (no such service), 42712 (several of that name).
+ */
+extern List *chpg_find_services(const ChpgConnection *connection,
+								const char *service);
+
+/* All services, in any state.  One request. */
+extern List *chpg_list_services(const ChpgConnection *connection);
+
+/*
+ * The services with these ids: no request for what looks like one, whether
+ * there is such a service or not, and one to find all others, without an error
+ * for one that is not there, but with a notice, if wanted, for what is a name.
+ */
+extern List *chpg_services_with_ids(const ChpgConnection *connection, List *ids,
+									bool notice_names);
+
+#endif							/* CHPG_SERVICES_H */

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement_cache.h
+ *		What one execution of a statement has been answered.
+ *
+ * However often a statement asks the same read, it is asked once, and all of
+ * the statement sees the same answer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_STATEMENT_CACHE_H
+#define CHPG_STATEMENT_CACHE_H
+
+#include "engine/cache.h"
+
+typedef struct ChpgMemo ChpgMemo;
+
+/*
+ * The memo of the execution that this memory context belongs to, and with
+ * which it ends.
+ */
+extern ChpgMemo *chpg_memo_get(MemoryContext query_context);
+
+/* Keep an answer; find one, with its body in the current memory context. */
+extern void chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id,
+							uint64 generation, const ChpgAnswer *answer);
+extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
+						   uint64 generation, ChpgAnswer *answer);
+
+/*
+ * The microseconds for which the execution has waited for the budget, which its
+ * calls add to.
+ */
+extern int64 *chpg_memo_waited(ChpgMemo *memo);
+
+/*
+ * The requests that the client's present statement has sent, in its present
+ * transaction, by all its executions together: a function's queries, say.
+ */
+extern int64 *chpg_statement_requests(void);
+
+/* A hash of the latest change that it has sent in that transaction, or 0. */
+extern uint64 *chpg_statement_write(void);
+
+/* What is said of a window once in a statement of the client. */
+typedef enum ChpgWindowNotice
+{
+	CHPG_WINDOW_FORGOTTEN,
+	CHPG_WINDOW_IN_FUTURE
+} ChpgWindowNotice;
+
+/*
+ * Has neither the execution, which may go on in later statements (a cursor), nor
+ * the client's present statement issued this notice yet?  Notes that it has.
+ * Statements that the client sends as one message count as one.  The memo may
+ * be NULL.
+ */
+extern bool chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice);
+
+/* Only look. */
+extern bool chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id,
+						  uint64 generation);
+
+#endif							/* CHPG_STATEMENT_CACHE_H */

@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.c
+ *		Counting what calls cost, and showing it and the budgets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "compat.h"
+#include "engine/budget.h"
+#include "engine/cache.h"
+#include "engine/stats.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "net/sockets.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+/* The columns of chpg_stats around the counters. */
+#define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
+#define BUDGET_COLUMNS		8
+
+static ChpgCounters own;
+
+const ChpgCounters *
+chpg_own_counters(void)
+{
+	return &own;
+}
+
+void
+chpg_count(const ChpgConnection *connection, const ChpgEndpoint *endpoint,
+		   const ChpgCounters *counters)
+{
+	ChpgShared *shared = chpg_shared_get();
+	int			number;
+
+	for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
+		own.values[i] += counters->values[i];
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_enter(shared, connection);
+	if (number >= 0)
+	{
+		ChpgCounters *sum = &shared->keys[number].counters[chpg_operation_number(endpoint)];
+
+		for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
+			sum->values[i] += counters->values[i];
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * Which keys the current user may see
+ */
+
+typedef struct VisibleKey
+{
+	char		key_id[CHPG_SHOWN_KEY_LENGTH];
+	char		server[NAMEDATALEN];
+	ChpgBudgetState budget;
+	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1];
+} VisibleKey;
+
+static bool
+sees_all(void)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+}
+
+/*
+ * Copies of the keys of connections, or of all.  A key has no name after a
+ * restart until it is used: it is the connection's then, if there is one.
+ */
+static List *
+copy_keys(ChpgShared *shared, List *connections, bool all)
+{
+	bool		visible[CHPG_MAX_KEYS] = {0};
+	VisibleKey *copies = palloc0(CHPG_MAX_KEYS * sizeof(VisibleKey));
+	List	   *ids = NIL;
+	List	   *keys = NIL;
+	ListCell   *lc;
+
+	foreach(lc, connections)
+		ids = lappend(ids, chpg_key_shown_id(lfirst(lc)));
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	foreach(lc, connections)
+	{
+		const ChpgConnection *connection = lfirst(lc);
+		int			i = chpg_key_find(shared, connection);
+
+		if (i < 0)
+			continue;
+		visible[i] = true;
+		strlcpy(copies[i].key_id, list_nth(ids, foreach_current_index(lc)),
+				sizeof(copies[i].key_id));
+		strlcpy(copies[i].server, connection->server, sizeof(copies[i].server));
+	}
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		const ChpgKey *key = &shared->keys[i];
+
+		visible[i] |= all && key->in_use;
+		if (!visible[i])
+			continue;
+		if (key->key_id[0] != '\0')
+		{
+			memcpy(copies[i].key_id, key->key_id, sizeof(key->key_id));
+			memcpy(copies[i].server, key->server, sizeof(key->server));
+		}
+		memcpy(copies[i].counters, key->counters, sizeof(key->counters));
+		chpg_budget_state(i, &copies[i].budget);
+	}
+	LWLockRelease(&shared->lock);
+
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		if (visible[i])
+			keys = lappend(keys, &copies[i]);
+	}
+	return keys;
+}
+
+static List *
+visible_keys(ChpgShared *shared)
+{
+	return sees_all() ? copy_keys(shared, NIL, true) :
+		copy_keys(shared, chpg_connection_list(), false);
+}
+
+/*
+ * chpg_stats()
+ */
+
+static char *
+describe_operation(int operation)
+{
+	if (operation == CHPG_NUM_OPERATIONS)
+		return "chpg_request()";
+	return psprintf("%s %s", chpg_endpoints[operation].method,
+					chpg_endpoints[operation].path);
+}
+
+static void
+put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id,
+			 int operation, const ChpgCounters *counters)
+{
+	Datum		values[STATS_COLUMNS];
+	bool		nulls[STATS_COLUMNS] = {0};
+	int			n = 0;
+
+	nulls[n] = key_id == NULL;
+	values[n++] = key_id ? CStringGetTextDatum(key_id) : (Datum) 0;
+	values[n++] = CStringGetTextDatum(describe_operation(operation));
+	for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
+		values[n++] = Int64GetDatum(counters->values[i]);
+	values[n++] = TimestampTzGetDatum(shared->stats_reset);
+	values[n++] = BoolGetDatum(shared->is_shared);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* A row for each operation that was used; without an id, of several keys. */
+static void
+put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, const char *key_id,
+			  const ChpgCounters *counters)
+{
+	static const ChpgCounters none = {{0}};
+
+	for (int i = 0; i <= CHPG_NUM_OPERATIONS; i++)
+	{
+		if (memcmp(&counters[i], &none, sizeof(none)) != 0)
+			put_counters(rsinfo, shared, key_id, i, &counters[i]);
+	}
+}
+
+static ChpgCounters *
+copy_others(ChpgShared *shared)
+{
+	ChpgCounters *others = palloc(sizeof(shared->others));
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	memcpy(others, shared->others, sizeof(shared->others));
+	LWLockRelease(&shared->lock);
+	return others;
+}
+
+PG_FUNCTION_INFO_V1(chpg_stats);
+
+Datum
+chpg_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgShared *shared = chpg_shared_get();
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, visible_keys(shared))
+	{
+		const VisibleKey *key = lfirst(lc);
+
+		put_key_stats(rsinfo, shared, key->key_id, key->counters);
+	}
+	if (sees_all())
+		put_key_stats(rsinfo, shared, NULL, copy_others(shared));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(chpg_stats_reset);
+
+Datum
+chpg_stats_reset(PG_FUNCTION_ARGS)
+{
+	ChpgShared *shared = chpg_shared_get();
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+		memset(shared->keys[i].counters, 0, sizeof(shared->keys[i].counters));
+	memset(shared->others, 0, sizeof(shared->others));
+	shared->stats_reset = GetCurrentTimestamp();
+	LWLockRelease(&shared->lock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * chpg_budget()
+ */
+
+static TimestampTz
+wall_time(int64 time)
+{
+	return GetCurrentTimestamp() + (time - chpg_now());
+}
+
+static void
+put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, const VisibleKey *key)
+{
+	const ChpgBudgetState *state = &key->budget;
+	Datum		values[BUDGET_COLUMNS];
+	bool		nulls[BUDGET_COLUMNS] = {0};
+
+	values[0] = CStringGetTextDatum(key->server);
+	values[1] = CStringGetTextDatum(key->key_id);
+	nulls[0] = nulls[1] = key->key_id[0] == '\0';
+	values[2] = CStringGetTextDatum(state->requests == 0 ? "unlimited" :
+									psprintf("%d/%gs", state->requests,
+											 (double) state->window / USECS_PER_SEC));
+	nulls[2] = !state->has_limit;
+	values[3] = Int32GetDatum(state->used);
+	values[4] = Int32GetDatum(state->available);
+	nulls[4] = state->requests == 0;
+	values[5] = TimestampTzGetDatum(wall_time(state->blocked_until));
+	nulls[5] = state->blocked_until == 0;
+	values[6] = Int32GetDatum(state->waiting);
+	values[7] = BoolGetDatum(shared->is_shared);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(chpg_budget);
+
+Datum
+chpg_budget(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgShared *shared = chpg_shared_get();
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, visible_keys(shared))
+		put_budget(rsinfo, shared, lfirst(lc));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(chpg_own_budget);
+
+/*
+ * _chpg_own_budget(server)
+ *
+ * A key's row in chpg_budget names the server that used it last, so that who
+ * has to know whether he may go on cannot find his own there.
+ */
+Datum
+chpg_own_budget(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgShared *shared = chpg_shared_get();
+	ChpgConnection *connection;
+	ListCell   *lc;
+
+	connection = chpg_connection_get(PG_ARGISNULL(0) ? NULL :
+									 text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, copy_keys(shared, list_make1(connection), false))
+		put_budget(rsinfo, shared, lfirst(lc));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(chpg_budget_reset);
+
+Datum
+chpg_budget_reset(PG_FUNCTION_ARGS)
+{
+	chpg_budget_unblock();
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(chpg_cache_reset);
+
+Datum
+chpg_cache_reset(PG_FUNCTION_ARGS)
+{
+	chpg_cache_clear();
+	PG_RETURN_VOID();
+}

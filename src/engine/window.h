@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.h
+ *		A window of time that takes several requests.
+ *
+ * The API limits what one request covers.  A longer window is cut at multiples
+ * of the bucket, so that no bucket is asked for twice or in parts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_WINDOW_H
+#define CHPG_WINDOW_H
+
+#include "protocol/arguments.h"
+
+/* Times are milliseconds since 1970. */
+typedef struct ChpgWindow
+{
+	int64		start;
+	int64		end;
+	int64		origin;			/* where the first slice would begin if it
+								 * were whole */
+	int64		step;			/* length of a slice */
+	int64		count;			/* of slices; 1 if the API takes any window */
+} ChpgWindow;
+
+/* End it earlier, if it does not end before that. */
+extern void chpg_end_window(const ChpgEndpoint *endpoint,
+							ChpgArguments *arguments, int64 end);
+
+/*
+ * How the window of these arguments is cut.  Gives the arguments a bucket where
+ * the API would choose another for each slice.
+ */
+extern void chpg_cut_window(const ChpgEndpoint *endpoint,
+							ChpgArguments *arguments, ChpgWindow *window);
+
+/* The same arguments for a slice, from 0. */
+extern ChpgArguments *chpg_slice_arguments(const ChpgEndpoint *endpoint,
+										   const ChpgArguments *arguments,
+										   const ChpgWindow *window,
+										   int64 slice);
+
+#endif							/* CHPG_WINDOW_H */

@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ *
+ * config.c
+ *		Changing the configuration of a service.
+ *
+ * It has two sections, for PostgreSQL and for PgBouncer, and the API wants both
+ * in every request: an empty one leaves the section alone in a PATCH, and
+ * clears it in a POST.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "engine/redact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "functions/write.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(chpg_patch_config);
+PG_FUNCTION_INFO_V1(chpg_replace_config);
+
+static void
+put_settings(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+			 ChpgCall *call)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TupleDesc	tupdesc = rsinfo->setDesc;
+	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
+	ErrorContextCallback callback;
+	ChpgDecoder *decoder;
+
+	chpg_call_push_context(call, &callback);
+	decoder = chpg_decoder_create(tupdesc, question->endpoint->rows,
+								  question->endpoint->attributes);
+	chpg_decoder_set_default(decoder, question->endpoint->service_attribute,
+							 question->service_id);
+	chpg_decoder_start(decoder, chpg_call_document(call));
+	while (chpg_decoder_next(decoder))
+	{
+		chpg_decoder_row(decoder, values, nulls);
+		tuplestore_putvalues(rsinfo->setResult, tupdesc, values, nulls);
+	}
+	error_context_stack = callback.previous;
+}
+
+/* A setting that was sent and is not in the answer was dropped: say so. */
+static void
+warn_dropped(ChpgJsonNode *result, const char *section, const char *sent)
+{
+	ChpgJson   *document = chpg_json_create(CurrentMemoryContext);
+	ChpgJsonNode *after = chpg_json_get(result, section);
+	ChpgJsonNode *before;
+	ChpgJsonEntry *entry = NULL;
+
+	chpg_json_set_json(document, section, sent);
+	before = chpg_json_get(chpg_json_root(document), section);
+	while ((entry = chpg_json_next(before, entry)) != NULL)
+	{
+		char	   *name = chpg_json_entry_key(entry);
+
+		if (chpg_json_entry_value(entry) != NULL &&
+			chpg_json_get(after, name) == NULL)
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("the API's answer does not show the setting \"%s\"",
+							chpg_clean_remote(name)),
+					 errhint("Check it with chpg_config().")));
+	}
+	chpg_json_free(document);
+}
+
+static void
+report_config_change(ChpgPrepared *prepared, const ChpgCall *call)
+{
+	ChpgJsonNode *result = chpg_json_get(chpg_json_root(chpg_call_document(call)),
+										 "result");
+	ChpgJsonNode *message = chpg_json_get(result, "message");
+
+	if (chpg_json_kind(message) == CHPG_JSON_STRING)
+		ereport(NOTICE,
+				(errmsg("%s", chpg_quote_remote(&prepared->question,
+												chpg_json_text(message)))));
+	warn_dropped(result, "pgConfig", *chpg_prepared_argument(prepared, "pg_config"));
+	warn_dropped(result, "pgBouncerConfig",
+				 *chpg_prepared_argument(prepared, "pgbouncer_config"));
+}
+
+static void
+begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
+					ChpgPrepared *prepared)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	(void) chpg_begin_operation(fcinfo, operation, prepared);
+	if (*chpg_prepared_argument(prepared, "pg_config") == NULL &&
+		*chpg_prepared_argument(prepared, "pgbouncer_config") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is nothing to change"),
+				 errhint("Give pg_config, pgbouncer_config or both.")));
+	chpg_locate_service(prepared);
+}
+
+static Datum
+send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
+{
+	ChpgCall   *call = chpg_send_write(&prepared->question);
+
+	if (call != NULL)
+	{
+		report_config_change(prepared, call);
+		put_settings(fcinfo, &prepared->question, call);
+	}
+	return (Datum) 0;
+}
+
+static void
+default_section(ChpgPrepared *prepared, const char *name, const char *json)
+{
+	const char **section = chpg_prepared_argument(prepared, name);
+
+	if (*section == NULL)
+		*section = json;
+}
+
+/*
+ * chpg_patch_config(service, pg_config, pgbouncer_config)
+ */
+Datum
+chpg_patch_config(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	begin_config_change(fcinfo, CHPG_PATCH_CONFIG, &prepared);
+
+	/* The API leaves alone a section that is empty, but not one missing. */
+	default_section(&prepared, "pg_config", "{}");
+	default_section(&prepared, "pgbouncer_config", "{}");
+	return send_config_change(fcinfo, &prepared);
+}
+
+/* A section that the API does not tell would be cleared. */
+static const char *
+read_section(const ChpgPrepared *prepared, const char *key)
+{
+	ChpgJsonNode *section = chpg_read_now(prepared, CHPG_GET_CONFIG, key);
+
+	if (section == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the API does not tell \"%s\" of service \"%s\"",
+						key, prepared->question.service_id),
+				 errdetail("Replacing the other section would remove its settings."),
+				 errhint("Give both pg_config and pgbouncer_config.")));
+	if (chpg_json_kind(section) != CHPG_JSON_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed answer from the API: \"%s\" is not %s",
+						key, "an object")));
+	return chpg_json_serialize_exactly(section);
+}
+
+/*
+ * chpg_replace_config(service, pg_config, pgbouncer_config)
+ */
+Datum
+chpg_replace_config(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	begin_config_change(fcinfo, CHPG_REPLACE_CONFIG, &prepared);
+
+	/* Here an empty section would remove all settings of the other. */
+	if (*chpg_prepared_argument(&prepared, "pg_config") == NULL)
+		default_section(&prepared, "pg_config",
+						read_section(&prepared, "pgConfig"));
+	if (*chpg_prepared_argument(&prepared, "pgbouncer_config") == NULL)
+		default_section(&prepared, "pgbouncer_config",
+						read_section(&prepared, "pgBouncerConfig"));
+	return send_config_change(fcinfo, &prepared);
+}

@@ -1,0 +1,507 @@
+/*-------------------------------------------------------------------------
+ *
+ * connect.c
+ *		Setting up and giving up a connection: chpg_connect(),
+ *		chpg_disconnect().
+ *
+ * chpg_connect() is called with a secret as a literal.  From the moment it
+ * runs, the text of the statement is kept out of the log and out of
+ * pg_stat_activity.  Servers and user mappings change by utility statements,
+ * as event triggers and ProcessUtility hooks expect: their parse nodes have
+ * the secret, their texts do not.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "ascii.h"
+#include "compat.h"
+#include "engine/budget.h"
+#include "engine/connection.h"
+#include "engine/keys.h"
+#include "engine/services.h"
+#include "engine/trust.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "functions/hide_statement.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "net/http.h"
+#include "nodes/makefuncs.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+/* The arguments of chpg_connect(); the last two may be NULL. */
+typedef struct ConnectArguments
+{
+	char	   *key_id;
+	char	   *key_secret;
+	char	   *server;
+	char	   *organization_id;
+	char	   *api_url;
+} ConnectArguments;
+
+PG_FUNCTION_INFO_V1(chpg_connect);
+PG_FUNCTION_INFO_V1(chpg_disconnect);
+
+/*
+ * chpg_connect
+ */
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int i, const char *option)
+{
+	char	   *value;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	value = text_to_cstring(PG_GETARG_TEXT_PP(i));
+	if (option != NULL)
+		chpg_check_option(option, value);
+	return value;
+}
+
+static void
+read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
+{
+	arguments->key_id = text_argument(fcinfo, 0, NULL);
+	arguments->key_secret = text_argument(fcinfo, 1, NULL);
+	arguments->server = text_argument(fcinfo, 2, NULL);
+	arguments->organization_id = text_argument(fcinfo, 3, "organization_id");
+	arguments->api_url = text_argument(fcinfo, 4, "api_url");
+	for (int i = 0; i < 3; i++)
+	{
+		static const char *const names[] = {"key_id", "key_secret", "server"};
+
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", names[i])));
+	}
+	chpg_check_key("key_id", arguments->key_id);
+	chpg_check_key("key_secret", arguments->key_secret);
+	if (*arguments->server == '\0' ||
+		strlen(arguments->server) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", "server"),
+				 errhint("Give a name of 1 to %d bytes.", NAMEDATALEN - 1)));
+}
+
+static List *
+set_option(List *options, const char *name, char *value)
+{
+	ListCell   *lc;
+
+	if (value == NULL)
+		return options;
+	foreach(lc, options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		if (strcmp(option->defname, name) == 0)
+			options = foreach_delete_current(options, lc);
+	}
+	return lappend(options,
+				   makeDefElem(pstrdup(name), (Node *) makeString(value), -1));
+}
+
+/* As CREATE and ALTER want it: say whether an option is there already. */
+static DefElem *
+option_change(List *present, const char *name, char *value)
+{
+	DefElem    *change = makeDefElem(pstrdup(name),
+									 (Node *) makeString(value), -1);
+
+	change->defaction = chpg_get_option(present, name) != NULL ?
+		DEFELEM_SET : DEFELEM_ADD;
+	return change;
+}
+
+/*
+ * Whoever may neither use the server nor create it must not make this database
+ * send requests.
+ */
+static void
+check_permission(const ForeignServer *server, const ChpgConnection *wanted)
+{
+	ChpgConnection *present;
+
+	if (server == NULL)
+	{
+		ForeignDataWrapper *wrapper = GetForeignDataWrapperByName(CHPG_WRAPPER_NAME,
+																  false);
+
+		if (!chpg_has_wrapper_usage(wrapper->fdwid, GetUserId()))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for foreign-data wrapper %s",
+							wrapper->fdwname),
+					 errdetail("There is no server \"%s\", and creating it needs that permission.",
+							   wanted->server),
+					 errhint("Name a server that you may use, or ask a superuser for GRANT USAGE ON FOREIGN DATA WRAPPER %s TO %s.",
+							 quote_identifier(wrapper->fdwname),
+							 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+		return;
+	}
+	if (chpg_owns_server(server->serverid, GetUserId()))
+		return;
+	present = chpg_connection_create(server->servername, server->options);
+	if (strcmp(wanted->api_url, present->api_url) != 0)
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER,
+					   server->servername);
+}
+
+/*
+ * Whoever owns the server decides where the key goes.  A server that a stranger
+ * made, and that has the name of the one that is meant, must not get it: the user
+ * names the address, and nothing else of the stranger's stands between; or a key of
+ * the user's went there before, which is to be rotated.
+ */
+static void
+check_owner(const ForeignServer *server, const ConnectArguments *arguments,
+			const ChpgConnection *wanted)
+{
+	ChpgConnection *present;
+
+	if (server == NULL || chpg_trusts(GetUserId(), server->owner))
+		return;
+	present = chpg_connection_create(server->servername, server->options);
+	if (strcmp(wanted->api_url, present->api_url) == 0 &&
+		((arguments->api_url != NULL && present->proxy == NULL &&
+		  present->ca_file == NULL) ||
+		 chpg_connection_is_approved(server, GetUserId(),
+									 chpg_connection_address(present))))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("server \"%s\" belongs to role \"%s\" and leads to %s: the key was not sent",
+					server->servername,
+					GetUserNameFromId(server->owner, false),
+					chpg_describe_address(chpg_connection_address(present))),
+			 errdetail("That role is neither yours, nor a superuser's, and could have chosen this address to get keys of others."),
+			 present->proxy == NULL && present->ca_file == NULL ?
+			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME'). Only if you know that this is the address of the API, write it yourself: chpg_connect(..., server => %s, api_url => 'https://...').",
+					 quote_literal_cstr(server->servername)) :
+			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME').")));
+}
+
+static void
+address_context_callback(void *arg)
+{
+	const ChpgConnection *connection = (const ChpgConnection *) arg;
+
+	errcontext("connection to %s",
+			   chpg_describe_address(chpg_connection_address(connection)));
+}
+
+/* Ask the API, with the new key, whose it is. */
+static ChpgOrganization *
+find_organization(const ConnectArguments *arguments,
+				  const ChpgConnection *connection)
+{
+	List	   *organizations = chpg_list_organizations(connection);
+	ListCell   *lc;
+
+	foreach(lc, organizations)
+	{
+		ChpgOrganization *organization = (ChpgOrganization *) lfirst(lc);
+
+		if (arguments->organization_id == NULL ?
+			list_length(organizations) == 1 :
+			chpg_same_in_any_case(arguments->organization_id, organization->id))
+			return organization;
+	}
+	if (arguments->organization_id != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("key \"%s\" does not belong to organization \"%s\"",
+						chpg_key_shown_id(connection),
+						arguments->organization_id)));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("key \"%s\" belongs to %d organizations instead of one",
+					chpg_key_shown_id(connection),
+					list_length(organizations)),
+			 errhint("Name one in the argument \"organization_id\".")));
+	return NULL;				/* keep compiler quiet */
+}
+
+static void
+check_same_organization(const ForeignServer *server,
+						const ChpgOrganization *organization)
+{
+	const char *present = chpg_get_option(server->options, "organization_id");
+
+	if (present == NULL || chpg_same_in_any_case(present, organization->id))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("server \"%s\" belongs to another organization",
+					server->servername),
+			 errdetail("It belongs to %s, the key to %s.",
+					   present, organization->id),
+			 errhint("Give the new connection a name of its own: chpg_connect(..., server => 'NAME').")));
+}
+
+/*
+ * Changes of the catalog
+ */
+
+/* Run a utility statement; hooks and event triggers see the given text of it. */
+static void
+run_utility(Node *stmt, const char *text)
+{
+	PlannedStmt *planned = makeNode(PlannedStmt);
+
+	planned->commandType = CMD_UTILITY;
+	planned->utilityStmt = stmt;
+	planned->stmt_location = -1;	/* the text has no other statement */
+	ProcessUtility(planned, text, false, PROCESS_UTILITY_QUERY, NULL, NULL,
+				   None_Receiver, NULL);
+	CommandCounterIncrement();
+}
+
+/* Append an OPTIONS clause, without the secret. */
+static void
+append_options(StringInfo text, List *options)
+{
+	const char *separator = " OPTIONS (";
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+		const char *action = option->defaction == DEFELEM_ADD ? "ADD " :
+		option->defaction == DEFELEM_SET ? "SET " : "";
+		const char *value = strcmp(option->defname, "key_secret") == 0 ?
+		"***" : strVal(option->arg);
+
+		appendStringInfo(text, "%s%s%s %s", separator, action,
+						 quote_identifier(option->defname),
+						 quote_literal_cstr(value));
+		separator = ", ";
+	}
+	if (options != NIL)
+		appendStringInfoChar(text, ')');
+}
+
+/* The text of a statement whose object and options are given. */
+static char *
+statement_text(const char *command, const char *server, const char *rest,
+			   List *options)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%s %s%s", command, quote_identifier(server), rest);
+	append_options(&text, options);
+	return text.data;
+}
+
+static void
+create_server(const ConnectArguments *arguments, List *options)
+{
+	CreateForeignServerStmt *stmt = makeNode(CreateForeignServerStmt);
+
+	stmt->servername = arguments->server;
+	stmt->fdwname = CHPG_WRAPPER_NAME;
+	stmt->options = options;
+	run_utility((Node *) stmt,
+				statement_text("CREATE SERVER", stmt->servername,
+							   " FOREIGN DATA WRAPPER " CHPG_WRAPPER_NAME,
+							   options));
+}
+
+/* Record what the API said, so that no session has to ask again. */
+static void
+update_server(const ForeignServer *server, const ConnectArguments *arguments,
+			  const ChpgOrganization *organization)
+{
+	AlterForeignServerStmt *stmt = makeNode(AlterForeignServerStmt);
+
+	if (chpg_get_option(server->options, "organization_id") == NULL)
+		stmt->options = lappend(stmt->options,
+								option_change(NIL, "organization_id",
+											  organization->id));
+	if (arguments->api_url != NULL)
+		stmt->options = lappend(stmt->options,
+								option_change(server->options, "api_url",
+											  arguments->api_url));
+	if (stmt->options == NIL)
+		return;
+	stmt->servername = server->servername;
+	run_utility((Node *) stmt,
+				statement_text("ALTER SERVER", stmt->servername, "",
+							   stmt->options));
+}
+
+static RoleSpec *
+current_role(void)
+{
+	RoleSpec   *role = makeNode(RoleSpec);
+
+	role->roletype = ROLESPEC_CURRENT_USER;
+	role->location = -1;
+	return role;
+}
+
+static List *
+key_options(const ChpgConnection *connection, List *present, bool alter)
+{
+	List	   *options = list_make2(option_change(present, "key_id",
+												   connection->key_id),
+									 option_change(present, "key_secret",
+												   chpg_bind_secret(connection->server_id,
+																	GetUserId(),
+																	connection->key_id,
+																	connection->key_secret,
+																	chpg_connection_address(connection))));
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		if (!alter)
+			((DefElem *) lfirst(lc))->defaction = DEFELEM_UNSPEC;
+	}
+	return options;
+}
+
+static void
+set_mapping(const ChpgConnection *connection)
+{
+	Oid			serverid = connection->server_id;
+
+	if (SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+							  ObjectIdGetDatum(GetUserId()),
+							  ObjectIdGetDatum(serverid)))
+	{
+		AlterUserMappingStmt *stmt = makeNode(AlterUserMappingStmt);
+
+		stmt->user = current_role();
+		stmt->servername = connection->server;
+		stmt->options = key_options(connection,
+									GetUserMapping(GetUserId(), serverid)->options,
+									true);
+		run_utility((Node *) stmt,
+					statement_text("ALTER USER MAPPING FOR CURRENT_USER SERVER",
+								   stmt->servername, "", stmt->options));
+	}
+	else
+	{
+		CreateUserMappingStmt *stmt = makeNode(CreateUserMappingStmt);
+
+		stmt->user = current_role();
+		stmt->servername = connection->server;
+		stmt->options = key_options(connection, NIL, false);
+		run_utility((Node *) stmt,
+					statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
+								   stmt->servername, "", stmt->options));
+	}
+}
+
+static Datum
+connection_row(FunctionCallInfo fcinfo, const ConnectArguments *arguments,
+			   const ChpgOrganization *organization,
+			   const ChpgConnection *connection)
+{
+	TupleDesc	tupdesc;
+	char	   *fields[4];
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	fields[0] = arguments->server;
+	fields[1] = organization->id;
+	fields[2] = organization->name;
+	fields[3] = connection->api_url;
+	return HeapTupleGetDatum(BuildTupleFromCStrings(TupleDescGetAttInMetadata(tupdesc),
+													fields));
+}
+
+static Datum
+connect_internal(FunctionCallInfo fcinfo)
+{
+	ConnectArguments arguments;
+	ForeignServer *server;
+	ChpgConnection *connection;
+	ChpgOrganization *organization;
+	ErrorContextCallback callback;
+	List	   *options;
+
+	PreventCommandIfReadOnly("chpg_connect()");
+	read_arguments(fcinfo, &arguments);
+	server = GetForeignServerByName(arguments.server, true);
+	if (server != NULL)
+		server = chpg_connection_server(arguments.server);
+	options = set_option(server ? list_copy(server->options) : NIL,
+						 "api_url", arguments.api_url);
+	connection = chpg_connection_create(arguments.server, options);
+	chpg_connection_set_key(connection, arguments.key_id, arguments.key_secret);
+	connection->server_id = server ? server->serverid : InvalidOid;
+	connection->fresh = true;
+	check_owner(server, &arguments, connection);
+	check_permission(server, connection);
+	callback.callback = address_context_callback;
+	callback.arg = connection;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	organization = find_organization(&arguments, connection);
+	error_context_stack = callback.previous;
+	if (server == NULL)
+	{
+		create_server(&arguments,
+					  set_option(options, "organization_id", organization->id));
+		connection->server_id = GetForeignServerByName(arguments.server,
+													   false)->serverid;
+		chpg_budget_note_limit(connection);
+	}
+	else
+	{
+		check_same_organization(server, organization);
+		if (chpg_owns_server(server->serverid, GetUserId()))
+			update_server(server, &arguments, organization);
+	}
+	set_mapping(connection);
+	return connection_row(fcinfo, &arguments, organization, connection);
+}
+
+/*
+ * chpg_connect(key_id, key_secret, server, organization_id, api_url)
+ */
+Datum
+chpg_connect(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback callback;
+	Datum		result;
+
+	chpg_hide_statement(&callback, "SELECT * FROM chpg_connect(...)");
+	chpg_warn_exposed("chpg_connect");
+	result = connect_internal(fcinfo);
+	error_context_stack = callback.previous;
+	return result;
+}
+
+/*
+ * chpg_disconnect(server)
+ */
+Datum
+chpg_disconnect(PG_FUNCTION_ARGS)
+{
+	DropUserMappingStmt *stmt = makeNode(DropUserMappingStmt);
+	ForeignServer *server;
+
+	PreventCommandIfReadOnly("chpg_disconnect()");
+	server = chpg_connection_server(PG_ARGISNULL(0) ? NULL :
+									text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	stmt->user = current_role();
+	stmt->servername = server->servername;
+	stmt->missing_ok = false;
+	run_utility((Node *) stmt,
+				statement_text("DROP USER MAPPING FOR CURRENT_USER SERVER",
+							   stmt->servername, "", NIL));
+	chpg_http_disconnect();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * hide_statement.c
+ *		Keeping a statement that contains a secret out of sight.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/execdesc.h"
+#include "functions/hide_statement.h"
+#include "nodes/execnodes.h"
+#include "pgstat.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+
+static void
+hide_statement_callback(void *arg)
+{
+	errhidestmt(true);
+	errhidecontext(true);		/* of PL/pgSQL, with the calling statement */
+}
+
+/*
+ * The callback hides the statement from the messages of the function that
+ * calls; the new text, from those of a cancel or of the commit after it.
+ */
+void
+chpg_hide_statement(ErrorContextCallback *callback, const char *text)
+{
+	callback->callback = hide_statement_callback;
+	callback->arg = NULL;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+
+	debug_query_string = text;
+	pgstat_report_activity(STATE_RUNNING, text);
+}
+
+/*
+ * Is the client's own statement a SELECT that calls the function itself?  A
+ * function is called in a context right below that of its query: if that query is
+ * the portal's, neither a function nor SPI is between.  Cursors and EXECUTE have
+ * portals with names.
+ */
+static bool
+is_plain_select(void)
+{
+	Portal		portal = ActivePortal;
+
+	return PortalIsValid(portal) && portal->name[0] == '\0' &&
+		portal->strategy == PORTAL_ONE_SELECT &&
+		portal->queryDesc != NULL && portal->queryDesc->estate != NULL &&
+		MemoryContextGetParent(CurrentMemoryContext) ==
+		portal->queryDesc->estate->es_query_cxt;
+}
+
+void
+chpg_warn_exposed(const char *function)
+{
+	if (is_plain_select())
+		return;
+	ereport(NOTICE,
+			(errmsg("the secret may be kept with the text of this statement: %s() is not called as a plain SELECT",
+					function),
+			 errdetail("pg_stat_statements keeps utility statements, such as DO, COPY, EXPLAIN and CREATE TABLE AS, with their literals; pg_proc keeps functions."),
+			 errhint("Call it in a SELECT of its own, and treat a secret that was written in another statement as known.")));
+}

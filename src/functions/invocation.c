@@ -1,0 +1,172 @@
+/*-------------------------------------------------------------------------
+ *
+ * invocation.c
+ *		What a function of ours was called with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_proc.h"
+#include "engine/statement_cache.h"
+#include "funcapi.h"
+#include "functions/invocation.h"
+#include "nodes/execnodes.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/syscache.h"
+
+/* The longest interval that a function takes, in seconds */
+#define MAX_INTERVAL		(30.0 * 86400)
+
+/* Names of the arguments of the function being called. */
+static char **
+argument_names(Oid function, int nargs)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	n = get_func_arg_info(tuple, &types, &names, &modes);
+	ReleaseSysCache(tuple);
+	if (names == NULL || n < nargs)
+		elog(ERROR, "function %u has arguments without names", function);
+	return names;
+}
+
+static const ChpgParameter *
+find_parameter(const ChpgEndpoint *endpoint, const char *name)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+	{
+		if (strcmp(endpoint->parameters[i].name, name) == 0)
+			return &endpoint->parameters[i];
+	}
+	return NULL;
+}
+
+static bool
+is_required(const ChpgEndpoint *endpoint, const char *name)
+{
+	const ChpgParameter *parameter = find_parameter(endpoint, name);
+
+	if (parameter != NULL)
+		return parameter->required;
+	return strcmp(name, "service") == 0 && !endpoint->fleet;
+}
+
+void
+chpg_refuse_null(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("argument \"%s\" must not be null", name)));
+}
+
+/*
+ * NULL for a required argument: an error if that is what the user wrote, and
+ * no rows if it comes from a row, as in a lateral join.
+ */
+static void
+handle_null(ChpgInvocation *invocation, int i)
+{
+	if (get_fn_expr_arg_stable(invocation->fcinfo->flinfo, i))
+		chpg_refuse_null(invocation->names[i]);
+	invocation->null_argument = invocation->names[i];
+}
+
+static void
+set_argument(ChpgInvocation *invocation, char **server, const char *name,
+			 Datum value)
+{
+	const ChpgParameter *parameter = find_parameter(invocation->endpoint, name);
+
+	if (parameter != NULL)
+		chpg_set_argument(&invocation->arguments, invocation->endpoint, parameter, value);
+	else if (strcmp(name, "server") == 0)
+		*server = TextDatumGetCString(value);
+	else if (strcmp(name, "service") == 0)
+	{
+		invocation->service = TextDatumGetCString(value);
+		chpg_check_service(invocation->service);
+	}
+	else if (strcmp(name, "max_rows") == 0)
+	{
+		invocation->max_rows = DatumGetInt64(value);
+		if (invocation->max_rows < 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value for \"%s\": \"" INT64_FORMAT "\"",
+							name, invocation->max_rows),
+					 errhint("Give at least 1, or leave it out to get all rows.")));
+	}
+}
+
+void
+chpg_read_invocation(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint,
+					 ChpgInvocation *invocation)
+{
+	char	   *server = NULL;
+
+	memset(invocation, 0, sizeof(ChpgInvocation));
+	invocation->fcinfo = fcinfo;
+	invocation->endpoint = endpoint;
+	invocation->names = argument_names(fcinfo->flinfo->fn_oid, fcinfo->nargs);
+	for (int i = 0; i < fcinfo->nargs; i++)
+	{
+		if (!PG_ARGISNULL(i))
+			set_argument(invocation, &server, invocation->names[i],
+						 PG_GETARG_DATUM(i));
+		else if (is_required(endpoint, invocation->names[i]))
+			handle_null(invocation, i);
+	}
+	chpg_check_arguments(&invocation->arguments, endpoint);
+	invocation->connection = chpg_connection_get(server);
+}
+
+void
+chpg_use_memo(ChpgInvocation *invocation)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) invocation->fcinfo->resultinfo;
+	EState	   *estate = rsinfo->econtext->ecxt_estate;
+
+	if (estate != NULL)
+		invocation->connection->memo = chpg_memo_get(estate->es_query_cxt);
+}
+
+int
+chpg_find_argument(const ChpgInvocation *invocation, const char *name)
+{
+	FunctionCallInfo fcinfo = invocation->fcinfo;
+
+	for (int i = 0; i < fcinfo->nargs; i++)
+	{
+		if (strcmp(invocation->names[i], name) == 0)
+			return PG_ARGISNULL(i) ? -1 : i;
+	}
+	return -1;
+}
+
+double
+chpg_interval_argument(const ChpgInvocation *invocation, const char *name)
+{
+	int			i = chpg_find_argument(invocation, name);
+	FunctionCallInfo fcinfo = invocation->fcinfo;
+	double		seconds;
+
+	if (i < 0)
+		return 0;
+	seconds = DatumGetFloat8(DirectFunctionCall2(interval_part,
+												 CStringGetTextDatum("epoch"),
+												 PG_GETARG_DATUM(i)));
+	if (seconds < 0 || seconds > MAX_INTERVAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", name),
+				 errhint("Give an interval between 0 and 30 days.")));
+	return seconds;
+}

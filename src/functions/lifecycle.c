@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * lifecycle.c
+ *		The functions that change services.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "engine/redact.h"
+#include "fmgr.h"
+#include "functions/hide_statement.h"
+#include "functions/tags.h"
+#include "functions/write.h"
+#include "settings.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(chpg_ca_certificates);
+PG_FUNCTION_INFO_V1(chpg_create_read_replica);
+PG_FUNCTION_INFO_V1(chpg_create_service);
+PG_FUNCTION_INFO_V1(chpg_delete_service);
+PG_FUNCTION_INFO_V1(chpg_promote_service);
+PG_FUNCTION_INFO_V1(chpg_restart_service);
+PG_FUNCTION_INFO_V1(chpg_restore_service);
+PG_FUNCTION_INFO_V1(chpg_set_password);
+PG_FUNCTION_INFO_V1(chpg_switchover_service);
+PG_FUNCTION_INFO_V1(chpg_update_service);
+
+/* A text of the service as it is now; NULL where the API does not tell it. */
+static char *
+read_text_now(const ChpgPrepared *prepared, const char *key)
+{
+	ChpgJsonNode *node = chpg_read_now(prepared, CHPG_GET_SERVICE, key);
+
+	if (chpg_json_kind(node) != CHPG_JSON_STRING)
+		return NULL;
+	(void) chpg_json_serialize_exactly(node);	/* it decides something */
+	return chpg_json_text(node);
+}
+
+/*
+ * Services
+ */
+
+/*
+ * chpg_create_service(name, provider, region, size, ...)
+ */
+Datum
+chpg_create_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_CREATE_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	return chpg_send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_restore_service(service, name, restore_target, ...)
+ */
+Datum
+chpg_restore_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	return chpg_send_for_row(fcinfo, &prepared.question);
+}
+
+/* Before its first backup, a service cannot have a replica. */
+static bool
+is_not_ready(const ChpgCall *call)
+{
+	return chpg_call_refused_with(call, "not ready for read replicas") ||
+		chpg_call_refused_with(call, "no backups");
+}
+
+/*
+ * chpg_create_read_replica(service, name, ..., retry_for)
+ */
+Datum
+chpg_create_read_replica(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+	double		retry_for;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_CREATE_READ_REPLICA, &prepared);
+	retry_for = chpg_interval_argument(&prepared.invocation, "retry_for");
+	chpg_locate_service(&prepared);
+	if (chpg_dry_run)
+		return chpg_send_for_row(fcinfo, &prepared.question);
+	call = chpg_send_write_again(&prepared.question, is_not_ready, retry_for);
+	return chpg_answer_row(fcinfo, &prepared.question, call);
+}
+
+/*
+ * chpg_update_service(service, name, size, ha_type, tags)
+ */
+Datum
+chpg_update_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	const char **tags;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
+	tags = chpg_prepared_argument(&prepared, "tags");
+	if (*tags == NULL && *chpg_prepared_argument(&prepared, "name") == NULL &&
+		*chpg_prepared_argument(&prepared, "size") == NULL &&
+		*chpg_prepared_argument(&prepared, "ha_type") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is nothing to change"),
+				 errhint("Give at least one of name, size, ha_type and tags.")));
+	chpg_locate_service(&prepared);
+	if (*tags == NULL)
+		*tags = chpg_tags_to_list(chpg_read_tags(&prepared));
+	return chpg_send_tags(fcinfo, &prepared);
+}
+
+/*
+ * chpg_delete_service(service, confirm_name)
+ */
+Datum
+chpg_delete_service(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+	const char *name;
+	const char *request_id;
+	int			i;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_DELETE_SERVICE, &prepared);
+	i = chpg_find_argument(&prepared.invocation, "confirm_name");
+	if (i < 0)
+		chpg_refuse_null("confirm_name");
+	chpg_locate_service(&prepared);
+	name = read_text_now(&prepared, "name");
+	if (name == NULL ||
+		strcmp(name, TextDatumGetCString(PG_GETARG_DATUM(i))) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not the name of service \"%s\"",
+						chpg_clean_remote(TextDatumGetCString(PG_GETARG_DATUM(i))),
+						prepared.question.service_id),
+				 errdetail("Its name is \"%s\".",
+						   name ? chpg_clean_remote(pstrdup(name)) : ""),
+				 errhint("Deleting removes the service with all its data. Confirm it by its present name.")));
+	prepared.question.service_name = chpg_clean_remote(pstrdup(name));
+	call = chpg_send_write(&prepared.question);
+	request_id = call != NULL ? chpg_call_request_id(call) : NULL;
+	if (request_id == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(request_id));
+}
+
+/*
+ * Commands
+ */
+
+/* The API would take a switchover without a standby, and do nothing. */
+static void
+check_standby(const ChpgPrepared *prepared)
+{
+	const char *ha_type = read_text_now(prepared, "haType");
+
+	if (ha_type == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the API does not tell whether service \"%s\" has a standby",
+						prepared->invocation.service),
+				 errdetail("Without one it would accept the switchover and do nothing.")));
+	if (*ha_type == '\0' || strcmp(ha_type, "none") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("service \"%s\" has no standby to switch over to",
+						prepared->invocation.service),
+				 errhint("Give it one first: chpg_update_service(..., ha_type => 'async').")));
+}
+
+static Datum
+command_service(FunctionCallInfo fcinfo, const char *command,
+				bool needs_standby)
+{
+	ChpgPrepared prepared;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
+	chpg_locate_service(&prepared);
+	if (needs_standby)
+		check_standby(&prepared);
+	*chpg_prepared_argument(&prepared, "command") = command;
+	return chpg_send_for_row(fcinfo, &prepared.question);
+}
+
+/*
+ * chpg_restart_service(service)
+ */
+Datum
+chpg_restart_service(PG_FUNCTION_ARGS)
+{
+	return command_service(fcinfo, "restart", false);
+}
+
+/*
+ * chpg_promote_service(service)
+ */
+Datum
+chpg_promote_service(PG_FUNCTION_ARGS)
+{
+	return command_service(fcinfo, "promote", false);
+}
+
+/*
+ * chpg_switchover_service(service)
+ */
+Datum
+chpg_switchover_service(PG_FUNCTION_ARGS)
+{
+	return command_service(fcinfo, "switchover", true);
+}
+
+/* The password in force, if the API made it. */
+static Datum
+set_password(FunctionCallInfo fcinfo)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+	ChpgJsonNode *password;
+
+	(void) chpg_begin_operation(fcinfo, CHPG_SET_PASSWORD, &prepared);
+	chpg_locate_service(&prepared);
+	call = chpg_send_write(&prepared.question);
+	if (call == NULL || *chpg_prepared_argument(&prepared, "password") != NULL)
+		PG_RETURN_NULL();
+	password = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
+										   "result"), "password");
+	if (chpg_json_kind(password) != CHPG_JSON_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+				 errmsg("the API made a new password and did not tell it"),
+				 errhint("Set one: chpg_set_password(service, 'PASSWORD').")));
+	PG_RETURN_TEXT_P(cstring_to_text(chpg_json_text(password)));
+}
+
+/*
+ * chpg_set_password(service, password)
+ */
+Datum
+chpg_set_password(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback callback;
+	Datum		result;
+
+	chpg_hide_statement(&callback, "SELECT chpg_set_password(...)");
+	chpg_warn_exposed("chpg_set_password");
+	result = set_password(fcinfo);
+	error_context_stack = callback.previous;
+	return result;
+}
+
+/*
+ * chpg_ca_certificates(service)
+ */
+Datum
+chpg_ca_certificates(PG_FUNCTION_ARGS)
+{
+	ChpgPrepared prepared;
+	ChpgCall   *call;
+
+	if (!chpg_begin_operation(fcinfo, CHPG_GET_CA_CERTIFICATES, &prepared))
+		PG_RETURN_NULL();
+	chpg_locate_service(&prepared);
+	(void) chpg_call_perform(&prepared.question, &call);
+	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));
+}

@@ -1,0 +1,466 @@
+/*-------------------------------------------------------------------------
+ *
+ * monitoring.c
+ *		The functions that read Prometheus metrics.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "compat.h"
+#include "engine/client.h"
+#include "engine/redact.h"
+#include "engine/services.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "functions/invocation.h"
+#include "functions/monitoring.h"
+#include "miscadmin.h"
+#include "protocol/prometheus.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+/* The API tells of so many services at once, and says nothing of the others. */
+#define MAX_SERVICES	100
+
+#define ID_LABEL		"postgres_service"
+#define NAME_LABEL		"postgres_service_name"
+
+PG_FUNCTION_INFO_V1(chpg_prometheus);
+PG_FUNCTION_INFO_V1(chpg_prometheus_text);
+
+/* A column of chpg_prometheus_row. */
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+	bool		(*get) (const ChpgSample *sample, Datum *value);
+} Column;
+
+/*
+ * Asking
+ */
+
+/* The exposition text of a service, or of all. */
+static void
+make_question(ChpgConnection *connection, const ChpgService *service,
+			  ChpgQuestion *question)
+{
+	static const ChpgArguments no_arguments;
+
+	memset(question, 0, sizeof(ChpgQuestion));
+	question->connection = connection;
+	question->endpoint = &chpg_endpoints[CHPG_GET_ALL_PROMETHEUS];
+	question->arguments = &no_arguments;
+	if (service != NULL)
+	{
+		question->endpoint = &chpg_endpoints[CHPG_GET_PROMETHEUS];
+		question->service_id = service->id;
+		question->service_name = service->shown_name;
+	}
+}
+
+static ChpgCall *
+ask(ChpgInvocation *invocation, ChpgQuestion *question)
+{
+	ChpgService *service = NULL;
+	ChpgCall   *call;
+
+	chpg_discover_organization(invocation->connection);
+	if (invocation->service != NULL)
+		service = linitial(chpg_find_services(invocation->connection,
+											  invocation->service));
+	make_question(invocation->connection, service, question);
+	(void) chpg_call_perform(question, &call);
+	return call;
+}
+
+/*
+ * Columns
+ */
+
+static text *
+make_text(ChpgText view)
+{
+	return cstring_to_text_with_len(view.data, view.length);
+}
+
+static bool
+is_text(ChpgText view, const char *string)
+{
+	return view.length == strlen(string) &&
+		memcmp(view.data, string, view.length) == 0;
+}
+
+static bool
+get_label(const ChpgSample *sample, const char *name, Datum *value)
+{
+	for (int i = 0; i < sample->label_count; i++)
+	{
+		if (is_text(sample->labels[i].name, name))
+		{
+			*value = PointerGetDatum(make_text(sample->labels[i].value));
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+get_service_id(const ChpgSample *sample, Datum *value)
+{
+	return get_label(sample, ID_LABEL, value);
+}
+
+static bool
+get_service_name(const ChpgSample *sample, Datum *value)
+{
+	return get_label(sample, NAME_LABEL, value);
+}
+
+static bool
+get_metric(const ChpgSample *sample, Datum *value)
+{
+	*value = PointerGetDatum(make_text(sample->name));
+	return true;
+}
+
+static bool
+get_type(const ChpgSample *sample, Datum *value)
+{
+	*value = CStringGetTextDatum(chpg_metric_type_name(sample->type));
+	return true;
+}
+
+static bool
+get_help(const ChpgSample *sample, Datum *value)
+{
+	if (sample->help.data == NULL)
+		return false;
+	*value = PointerGetDatum(make_text(sample->help));
+	return true;
+}
+
+static void
+push_view(JsonbInState *state, JsonbIteratorToken token, ChpgText view)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, view.data);
+	value.val.string.len = (int) view.length;
+	chpg_push_jsonb(state, token, &value);
+}
+
+static bool
+get_labels(const ChpgSample *sample, Datum *value)
+{
+	JsonbInState state = {0};
+
+	chpg_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < sample->label_count; i++)
+	{
+		push_view(&state, WJB_KEY, sample->labels[i].name);
+		push_view(&state, WJB_VALUE, sample->labels[i].value);
+	}
+	chpg_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	*value = JsonbPGetDatum(JsonbValueToJsonb(state.result));
+	return true;
+}
+
+static bool
+get_value(const ChpgSample *sample, Datum *value)
+{
+	*value = Float8GetDatum(sample->value);
+	return true;
+}
+
+/* A time that PostgreSQL cannot hold is as good as none. */
+static bool
+get_timestamp(const ChpgSample *sample, Datum *value)
+{
+	int64		time;
+
+	if (!sample->has_timestamp ||
+		pg_sub_s64_overflow(sample->timestamp, MILLISECONDS_TO_2000, &time) ||
+		pg_mul_s64_overflow(time, 1000, &time) || !IS_VALID_TIMESTAMP(time))
+		return false;
+	*value = TimestampTzGetDatum(time);
+	return true;
+}
+
+static const Column columns[] = {
+	{"service_id", TEXTOID, get_service_id},
+	{"service_name", TEXTOID, get_service_name},
+	{"metric", TEXTOID, get_metric},
+	{"type", TEXTOID, get_type},
+	{"help", TEXTOID, get_help},
+	{"labels", JSONBOID, get_labels},
+	{"value", FLOAT8OID, get_value},
+	{"timestamp", TIMESTAMPTZOID, get_timestamp}
+};
+
+/* The columns that the row type's attributes are. */
+static const Column **
+match_columns(TupleDesc tupdesc)
+{
+	const Column **matched = palloc0(tupdesc->natts * sizeof(Column *));
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+
+		for (int j = 0; j < lengthof(columns) && !attribute->attisdropped; j++)
+		{
+			if (strcmp(NameStr(attribute->attname), columns[j].name) != 0)
+				continue;
+			if (attribute->atttypid != columns[j].type)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATATYPE_MISMATCH),
+						 errmsg("column \"%s\" must be of type %s", columns[j].name,
+								format_type_be(columns[j].type))));
+			matched[i] = &columns[j];
+		}
+	}
+	return matched;
+}
+
+/*
+ * Completeness
+ */
+
+/* The services that samples are of, by their ids. */
+static HTAB *
+create_ids(void)
+{
+	HASHCTL		control = {
+		.keysize = NAMEDATALEN,
+		.entrysize = NAMEDATALEN,
+		.hcxt = CurrentMemoryContext
+	};
+
+	return hash_create("chpg services", 2 * MAX_SERVICES, &control,
+					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+static void
+note_service(HTAB *ids, const ChpgSample *sample)
+{
+	char		id[NAMEDATALEN];
+
+	for (int i = 0; i < sample->label_count; i++)
+	{
+		const ChpgLabel *label = &sample->labels[i];
+
+		if (!is_text(label->name, ID_LABEL) || label->value.length >= NAMEDATALEN)
+			continue;
+		memcpy(id, label->value.data, label->value.length);
+		id[label->value.length] = '\0';
+		(void) hash_search(ids, id, HASH_ENTER, NULL);
+	}
+}
+
+static void
+check_complete(const ChpgConnection *connection, HTAB *ids)
+{
+	int			missing = 0;
+	ListCell   *lc;
+
+	if (hash_get_num_entries(ids) < MAX_SERVICES)
+		return;
+	foreach(lc, chpg_find_services(connection, NULL))
+		missing += hash_search(ids, ((ChpgService *) lfirst(lc))->id, HASH_FIND,
+							   NULL) == NULL;
+	if (missing > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the Prometheus metrics of the organization lack %d of its services",
+						missing),
+				 errdetail("The API tells of at most %d services at once.",
+						   MAX_SERVICES),
+				 errhint("Ask for each service, which costs a request each: SELECT p.* FROM chpg_services s, LATERAL chpg_prometheus(s.id) p.")));
+}
+
+/*
+ * Reading
+ */
+
+static void
+report_malformed(const ChpgQuestion *question, const ChpgPrometheusError *error)
+{
+	char	   *line = pnstrdup(error->text.data, error->text.length);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("malformed answer from the API: line %zu of the metrics: %s",
+					error->line, error->reason),
+			 errdetail("The line is \"%s\".", chpg_quote_remote(question, line))));
+}
+
+/* Go through all samples; error 08P01 if the text is not what it should be. */
+static void
+read_samples(const ChpgQuestion *question, const char *text,
+			 void (*act) (const ChpgSample *sample, void *arg), void *arg)
+{
+	MemoryContext sample_context = AllocSetContextCreate(CurrentMemoryContext,
+														 "chpg sample",
+														 ALLOCSET_DEFAULT_SIZES);
+	ChpgPrometheus parser;
+	ChpgSample	sample;
+	size_t		needed;
+
+	if (chpg_prometheus_scan(&parser, text, strlen(text), &needed) &&
+		chpg_prometheus_start(&parser, MemoryContextAllocHuge(CurrentMemoryContext,
+															  needed)))
+	{
+		while (chpg_prometheus_next(&parser, &sample))
+		{
+			MemoryContext caller = MemoryContextSwitchTo(sample_context);
+
+			CHECK_FOR_INTERRUPTS();
+			act(&sample, arg);
+			MemoryContextSwitchTo(caller);
+			MemoryContextReset(sample_context);
+		}
+	}
+	if (parser.error.reason != NULL)
+		report_malformed(question, &parser.error);
+	MemoryContextDelete(sample_context);
+}
+
+/* Where samples go. */
+typedef struct Sink
+{
+	Tuplestorestate *store;
+	TupleDesc	tupdesc;
+	const ChpgQuestion *question;
+	const Column **columns;		/* for each attribute, or NULL */
+	Datum	   *values;
+	bool	   *nulls;
+	HTAB	   *ids;
+} Sink;
+
+/* Whose metrics were asked for is known, even if the labels do not say it. */
+static void
+put_sample(const ChpgSample *sample, void *arg)
+{
+	Sink	   *sink = (Sink *) arg;
+
+	for (int i = 0; i < sink->tupdesc->natts; i++)
+	{
+		sink->nulls[i] = true;
+		if (sink->columns[i] == NULL)
+			continue;
+		sink->nulls[i] = !sink->columns[i]->get(sample, &sink->values[i]);
+		if (sink->nulls[i] && sink->columns[i]->get == get_service_id &&
+			sink->question->service_id != NULL)
+		{
+			sink->values[i] = CStringGetTextDatum(sink->question->service_id);
+			sink->nulls[i] = false;
+		}
+	}
+	note_service(sink->ids, sample);
+	tuplestore_putvalues(sink->store, sink->tupdesc, sink->values, sink->nulls);
+}
+
+static void
+ignore_sample(const ChpgSample *sample, void *arg)
+{
+}
+
+/* Store all samples of an answer, and end the call. */
+static void
+put_samples(ChpgCall *call, const ChpgQuestion *question, TupleDesc tupdesc,
+			Tuplestorestate *store)
+{
+	ErrorContextCallback callback;
+	Sink		sink = {
+		.store = store,
+		.tupdesc = tupdesc,
+		.question = question,
+		.columns = match_columns(tupdesc),
+		.values = palloc(tupdesc->natts * sizeof(Datum)),
+		.nulls = palloc(tupdesc->natts * sizeof(bool)),
+		.ids = create_ids()
+	};
+
+	chpg_call_push_context(call, &callback);
+	read_samples(question, chpg_call_text(call), put_sample, &sink);
+	error_context_stack = callback.previous;
+	chpg_call_end(call);
+	if (question->service_id == NULL)
+		check_complete(question->connection, sink.ids);
+}
+
+void
+chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
+					 TupleDesc tupdesc, Tuplestorestate *store)
+{
+	List	   *services = NIL;
+	ChpgQuestion question;
+	ChpgCall   *call;
+
+	chpg_discover_organization(connection);
+	if (service_id != NULL)
+	{
+		services = chpg_services_with_ids(connection,
+										  list_make1(unconstify(char *, service_id)),
+										  false);
+		if (services == NIL)
+			return;
+	}
+	make_question(connection, services ? linitial(services) : NULL, &question);
+	call = chpg_call_create(&question);
+	chpg_call_wait(call);
+	if (service_id != NULL && chpg_call_not_found(call))
+	{
+		(void) chpg_list_services(connection);	/* the organization is there */
+		return;
+	}
+	if (chpg_call_failed(call))
+		chpg_call_report(call);
+	put_samples(call, &question, tupdesc, store);
+}
+
+/*
+ * chpg_prometheus(service)
+ */
+Datum
+chpg_prometheus(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgInvocation invocation;
+	ChpgQuestion question;
+	ChpgCall   *call;
+
+	InitMaterializedSRF(fcinfo, 0);
+	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
+	chpg_use_memo(&invocation);
+	call = ask(&invocation, &question);
+	put_samples(call, &question, rsinfo->setDesc, rsinfo->setResult);
+	return (Datum) 0;
+}
+
+/*
+ * chpg_prometheus_text(service)
+ */
+Datum
+chpg_prometheus_text(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback callback;
+	ChpgInvocation invocation;
+	ChpgQuestion question;
+	ChpgCall   *call;
+
+	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
+	call = ask(&invocation, &question);
+	chpg_call_push_context(call, &callback);
+	read_samples(&question, chpg_call_text(call), ignore_sample, NULL);
+	error_context_stack = callback.previous;
+	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));
+}

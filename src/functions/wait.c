@@ -1,0 +1,496 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.c
+ *		Waiting for a service to become what it should.
+ *
+ * A change is queued: for a while the API shows "running" with the old values.
+ * So it has to show the state and the values wanted several times in a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "engine/keys.h"
+#include "engine/redact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "functions/write.h"
+#include "lib/stringinfo.h"
+#include "net/http.h"
+#include "net/sockets.h"
+#include "nodes/parsenodes.h"
+#include "protocol/resources.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+/* Polls in a row that must agree. */
+#define POLLS_NEEDED		3
+
+/* Failures of the API in a row that are overlooked. */
+#define FAILURES_TOLERATED	5
+
+/* For the poll at the timeout, which is the last (microseconds). */
+#define LAST_POLL_TIME		(2 * USECS_PER_SEC)
+
+/* A poll that ended that close to the timeout was the last. */
+#define LEAST_PAUSE			INT64CONST(10000)
+
+#define STATE_DELETED		"deleted"
+
+typedef struct Wait
+{
+	ChpgPrepared prepared;
+	TupleDesc	tupdesc;
+	const char *state;			/* wanted */
+	Datum		expected;		/* jsonb, or 0 */
+	double		poll_interval;	/* seconds */
+	int64		started;		/* on the clock of chpg_now() */
+	int64		deadline;
+	char	   *last_state;		/* that was reported */
+	char	   *found;			/* instead of what is expected, by the last
+								 * poll; or NULL */
+	int			agreed;			/* polls in a row */
+	int			failures;		/* in a row */
+	MemoryContext context;		/* of what outlives a poll */
+	MemoryContext poll_context;
+} Wait;
+
+PG_FUNCTION_INFO_V1(chpg_wait);
+PG_FUNCTION_INFO_V1(chpg_wait_until);
+PG_FUNCTION_INFO_V1(chpg_check_capture);
+PG_FUNCTION_INFO_V1(chpg_raise);
+
+static bool
+has_attribute(TupleDesc tupdesc, const char *name, size_t length)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		const char *attribute = NameStr(TupleDescAttr(tupdesc, i)->attname);
+
+		if (strlen(attribute) == length &&
+			strncmp(attribute, name, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What no row can have would never come true. */
+static void
+check_expected(const Wait *wait)
+{
+	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+
+	if (!JB_ROOT_IS_OBJECT(expected))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", "expected"),
+				 errhint("Give an object such as {\"size\": \"r8gd.large\"}.")));
+	it = JsonbIteratorInit(&expected->root);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY &&
+			!has_attribute(wait->tupdesc, item.val.string.val,
+						   item.val.string.len))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value for \"%s\": a service has no attribute \"%s\"",
+							"expected", chpg_clean_remote(pnstrdup(item.val.string.val,
+																   item.val.string.len))),
+					 errhint("\\d chpg_service_detail_row lists the attributes.")));
+	}
+}
+
+/* False if there is nothing to wait for: see chpg_begin_operation(). */
+static bool
+begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
+{
+	ChpgInvocation *invocation = &wait->prepared.invocation;
+	double		timeout;
+	int			i;
+
+	memset(wait, 0, sizeof(Wait));
+	wait->tupdesc = tupdesc;
+	wait->context = CurrentMemoryContext;
+	wait->poll_context = AllocSetContextCreate(CurrentMemoryContext, "chpg poll",
+											   ALLOCSET_DEFAULT_SIZES);
+	if (!chpg_begin_operation(fcinfo, CHPG_GET_SERVICE, &wait->prepared))
+		return false;
+	invocation->connection->fresh = true;
+	i = chpg_find_argument(invocation, "state");
+	if (i < 0)
+		chpg_refuse_null("state");
+	wait->state = TextDatumGetCString(PG_GETARG_DATUM(i));
+	i = chpg_find_argument(invocation, "expected");
+	wait->expected = i < 0 ? (Datum) 0 : PG_GETARG_DATUM(i);
+	if (i >= 0)
+		check_expected(wait);
+	wait->poll_interval = chpg_interval_argument(invocation, "poll_interval");
+	timeout = chpg_interval_argument(invocation, "timeout");
+	if (timeout <= 0 || wait->poll_interval <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout and poll_interval must be positive")));
+	wait->started = chpg_now();
+	wait->deadline = wait->started + (int64) (timeout * USECS_PER_SEC);
+	chpg_locate_service(&wait->prepared);
+
+	/* The next poll is the second attempt. */
+	wait->prepared.question.once = true;
+	wait->prepared.question.deadline = wait->deadline;
+	return true;
+}
+
+/* The values expected, for a message. */
+static const char *
+expected_text(const Wait *wait)
+{
+	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+
+	return chpg_clean_remote(JsonbToCString(NULL, &expected->root,
+											VARSIZE(expected)));
+}
+
+/* What a service in this state still lacks, for a message. */
+static const char *
+describe_lack(const Wait *wait, const char *state)
+{
+	StringInfoData lack;
+
+	initStringInfo(&lack);
+	if (strcmp(state, wait->state) != 0)
+		appendStringInfo(&lack, ", waiting for %s",
+						 chpg_clean_remote(pstrdup(wait->state)));
+	if (wait->expected != (Datum) 0)
+		appendStringInfo(&lack, "%s%s",
+						 lack.len > 0 ? " with " : ", waiting for ",
+						 expected_text(wait));
+	return lack.data;
+}
+
+static void
+report_state(Wait *wait, const char *state)
+{
+	if (wait->last_state != NULL && strcmp(wait->last_state, state) == 0)
+		return;
+	wait->last_state = MemoryContextStrdup(wait->context, state);
+
+	/* What others were answered is outdated. */
+	chpg_key_changed(wait->prepared.invocation.connection);
+	ereport(NOTICE,
+			(errmsg("service \"%s\" is %s after %.0f s%s",
+					wait->prepared.invocation.service, state,
+					(double) (chpg_now() - wait->started) / USECS_PER_SEC,
+					describe_lack(wait, state))));
+}
+
+/*
+ * Remember, for the message at the timeout, what a service's row has for each
+ * attribute that is expected otherwise; not what no table shows.
+ */
+static void
+note_found(Wait *wait, Jsonb *row)
+{
+	const ChpgResource *shown = chpg_find_resource("service_details");
+	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
+	JsonbIterator *it = JsonbIteratorInit(&expected->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		JsonbValue *value;
+		Jsonb	   *found;
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(item.val.string.val, item.val.string.len);
+		value = getKeyJsonValueFromContainer(&row->root, name, strlen(name), NULL);
+		if (value == NULL || chpg_is_listed(shown->hidden, name))
+			continue;
+		found = JsonbValueToJsonb(value);
+		appendStringInfo(&text, "%s\"%s\": %s", text.len > 0 ? ", " : "{", name,
+						 JsonbToCString(NULL, &found->root, VARSIZE(found)));
+	}
+	if (text.len == 0)
+		return;
+	appendStringInfoChar(&text, '}');
+	wait->found = MemoryContextStrdup(wait->context, chpg_clean_remote(text.data));
+}
+
+/* Does the row have all that is expected? */
+static bool
+is_as_expected(Wait *wait, HeapTuple tuple)
+{
+	Datum		row;
+
+	if (wait->expected == (Datum) 0)
+		return true;
+	row = DirectFunctionCall1(jsonb_in,
+							  CStringGetDatum(TextDatumGetCString(DirectFunctionCall1(row_to_json,
+																					  HeapTupleGetDatum(tuple)))));
+	if (DatumGetBool(DirectFunctionCall2(jsonb_contains, row, wait->expected)))
+		return true;
+	note_found(wait, DatumGetJsonbP(row));
+	return false;
+}
+
+/* What the last poll found of a service may be another by the next. */
+static void
+forget_found(Wait *wait)
+{
+	if (wait->found != NULL)
+		pfree(wait->found);
+	wait->found = NULL;
+}
+
+static const char *
+answered_state(const ChpgCall *call)
+{
+	ChpgJsonNode *state = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
+													  "result"), "state");
+
+	return chpg_json_kind(state) == CHPG_JSON_STRING ?
+		chpg_clean_remote(chpg_json_text(state)) : "in an unknown state";
+}
+
+/* A failed poll: the end, or nothing that has to be said. */
+static bool
+handle_failed_poll(Wait *wait, const ChpgCall *call)
+{
+	if (chpg_call_not_found(call) && strcmp(wait->state, STATE_DELETED) == 0)
+	{
+		wait->failures = 0;
+		report_state(wait, STATE_DELETED);
+		return ++wait->agreed >= POLLS_NEEDED;
+	}
+	if (chpg_call_is_rate_limited(call))
+		return false;			/* the timeout bounds it */
+	if (!chpg_call_is_transient(call) || ++wait->failures > FAILURES_TOLERATED)
+		chpg_call_report(call);
+	wait->agreed = 0;
+	return false;
+}
+
+/* Ask once; true when the waiting is over, with the row if there is one. */
+static bool
+poll_once(Wait *wait, HeapTuple *row)
+{
+	ChpgCall   *call = chpg_call_create(&wait->prepared.question);
+	const char *state;
+	HeapTuple	tuple;
+
+	chpg_call_wait(call);
+	if (chpg_call_failed(call))
+		return handle_failed_poll(wait, call);
+	wait->failures = 0;
+	forget_found(wait);
+	state = answered_state(call);
+	report_state(wait, state);
+	if (strcmp(state, wait->state) != 0)
+	{
+		wait->agreed = 0;
+		return false;
+	}
+	tuple = chpg_answer_tuple(&wait->prepared.question, call, wait->tupdesc);
+	wait->agreed = is_as_expected(wait, tuple) ? wait->agreed + 1 : 0;
+	if (wait->agreed < POLLS_NEEDED)
+		return false;
+	MemoryContextSwitchTo(wait->context);
+	*row = heap_copytuple(tuple);
+	return true;
+}
+
+/* The end of a wait that has taken too long. */
+static void
+report_timeout(const Wait *wait)
+{
+	StringInfoData wanted;
+
+	initStringInfo(&wanted);
+	appendStringInfoString(&wanted, chpg_clean_remote(pstrdup(wait->state)));
+	if (wait->expected != (Datum) 0)
+		appendStringInfo(&wanted, " with %s", expected_text(wait));
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("service \"%s\" did not become %s in time",
+					wait->prepared.invocation.service, wanted.data),
+			 errdetail("Its state is %s%s%s; polls in a row that found all as it should be: %d of the %d needed.",
+					   wait->last_state ? wait->last_state : "unknown",
+					   wait->found ? ", with " : "",
+					   wait->found ? wait->found : "",
+					   wait->agreed, POLLS_NEEDED),
+			 errhint("Wait again, or raise \"timeout\".")));
+}
+
+/* Until the next poll; the last one is at the deadline, and has time of its own. */
+static void
+sleep_between_polls(Wait *wait)
+{
+	int64		pause = (int64) (wait->poll_interval * USECS_PER_SEC);
+	int64		now = chpg_now();
+	int64		until = Min(now + pause, wait->deadline);
+
+	if (now >= wait->deadline - LEAST_PAUSE)
+		report_timeout(wait);
+	if (until == wait->deadline)
+		wait->prepared.question.deadline = until + LAST_POLL_TIME;
+	while (chpg_now() < until)
+		chpg_http_wait(until, CHPG_WAIT_PAUSE);
+}
+
+/* Poll until the service is what it should be; NULL once it is deleted. */
+static HeapTuple
+wait_for_service(Wait *wait, void (*between) (void))
+{
+	HeapTuple	row = NULL;
+
+	for (;;)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(wait->poll_context);
+		bool		over = poll_once(wait, &row);
+
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(wait->poll_context);
+		if (over)
+			return row;
+		between();
+		sleep_between_polls(wait);
+	}
+}
+
+static void
+do_nothing(void)
+{
+}
+
+/*
+ * chpg_wait(service, state, timeout, poll_interval, expected)
+ */
+Datum
+chpg_wait(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Wait		wait;
+	HeapTuple	row;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
+	if (!begin_wait(fcinfo, rsinfo->setDesc, &wait))
+		return (Datum) 0;
+	row = wait_for_service(&wait, do_nothing);
+	if (row != NULL)
+		tuplestore_puttuple(rsinfo->setResult, row);
+	return (Datum) 0;
+}
+
+/* A procedure returns no rows, but expects of them. */
+static TupleDesc
+service_row_type(Oid function)
+{
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+									   CStringGetDatum("chpg_service_detail_row"),
+									   ObjectIdGetDatum(get_func_namespace(function)));
+
+	if (!OidIsValid(type))
+		elog(ERROR, "type chpg_service_detail_row does not exist");
+	return lookup_rowtype_tupdesc_copy(type, -1);
+}
+
+/* Error unless a procedure may end its transaction. */
+static void
+check_nonatomic(FunctionCallInfo fcinfo, const char *procedure, const char *hint)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	if (context == NULL || !IsA(context, CallContext) || context->atomic ||
+		IsSubTransaction())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s() cannot run inside a transaction block", procedure),
+				 errhint("%s", hint)));
+}
+
+/*
+ * CALL _chpg_check_capture()
+ *
+ * A procedure in PL/pgSQL knows only once it ends a transaction.
+ */
+Datum
+chpg_check_capture(PG_FUNCTION_ARGS)
+{
+	check_nonatomic(fcinfo, "chpg_capture",
+					"Call it on its own: psql -c \"SET ...\" -c \"CALL chpg_capture()\".");
+	PG_RETURN_VOID();
+}
+
+/* The text of an argument, or NULL. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+/*
+ * _chpg_raise(state, message, detail, hint, context)
+ *
+ * Raise an error that PL/pgSQL caught.  Its RAISE takes no null for what an error
+ * lacks, and no CONTEXT.
+ */
+Datum
+chpg_raise(PG_FUNCTION_ARGS)
+{
+	char	   *state = text_argument(fcinfo, 0);
+	char	   *message = text_argument(fcinfo, 1);
+	char	   *detail = text_argument(fcinfo, 2);
+	char	   *hint = text_argument(fcinfo, 3);
+	char	   *context = text_argument(fcinfo, 4);
+	int			code = ERRCODE_INTERNAL_ERROR;
+
+	if (state != NULL && strlen(state) == 5 &&
+		strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
+		code = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg_internal("%s", message ? message : "unknown error"),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0,
+			 context ? errcontext("%s", context) : 0));
+	PG_RETURN_VOID();
+}
+
+/*
+ * CALL chpg_wait_until(service, state, timeout, poll_interval, expected)
+ *
+ * Ends its transaction before each pause, so that no snapshot keeps VACUUM
+ * from removing rows meanwhile.
+ */
+Datum
+chpg_wait_until(PG_FUNCTION_ARGS)
+{
+	Wait		wait;
+
+	check_nonatomic(fcinfo, "chpg_wait_until",
+					"Call it on its own, or use chpg_wait().");
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	if (!begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait))
+		chpg_refuse_null("service");
+	(void) wait_for_service(&wait, SPI_commit);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

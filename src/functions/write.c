@@ -1,0 +1,314 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *		Changes by the API: prepared, sent, logged.
+ *
+ * They act at once, outside of the transaction, and are never sent twice
+ * unless the first attempt certainly did nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "common/hashfn.h"
+#include "engine/services.h"
+#include "engine/statement_cache.h"
+#include "funcapi.h"
+#include "functions/write.h"
+#include "miscadmin.h"
+#include "net/http.h"
+#include "net/sockets.h"
+#include "protocol/remote_text.h"
+#include "settings.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* Seconds between attempts while the API says "not ready": first and last. */
+#define FIRST_RETRY			1
+#define LAST_RETRY			20
+
+/*
+ * Preparing
+ */
+
+void
+chpg_check_write_allowed(const char *function)
+{
+	PreventCommandIfReadOnly(psprintf("%s()", function));
+	chpg_check_dry_run_meant();
+}
+
+bool
+chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
+					 ChpgPrepared *prepared)
+{
+	const ChpgEndpoint *endpoint = &chpg_endpoints[operation];
+	ChpgInvocation *invocation = &prepared->invocation;
+
+	if (chpg_is_write(endpoint))
+		chpg_check_write_allowed(get_func_name(fcinfo->flinfo->fn_oid));
+	chpg_read_invocation(fcinfo, endpoint, invocation);
+	if (invocation->null_argument != NULL)
+	{
+		if (!chpg_is_write(endpoint))
+			return false;
+		chpg_refuse_null(invocation->null_argument);
+	}
+	memset(&prepared->question, 0, sizeof(ChpgQuestion));
+	prepared->shown_tags = NULL;
+	prepared->question.connection = invocation->connection;
+	prepared->question.endpoint = endpoint;
+	prepared->question.arguments = &invocation->arguments;
+
+	/* What a change builds on must be the present. */
+	invocation->connection->fresh = chpg_is_write(endpoint);
+
+	/* What cannot be sent is refused now, before anything is read. */
+	(void) chpg_build_body(&prepared->question, false);
+	return true;
+}
+
+/* What costs requests: which organization, and which service. */
+void
+chpg_locate_service(ChpgPrepared *prepared)
+{
+	ChpgInvocation *invocation = &prepared->invocation;
+	ChpgService *service;
+
+	chpg_discover_organization(invocation->connection);
+	if (!chpg_endpoint_is_per_service(invocation->endpoint))
+		return;
+	service = linitial(chpg_find_services(invocation->connection,
+										  invocation->service));
+	prepared->question.service_id = service->id;
+	prepared->question.service_name = service->shown_name;
+}
+
+/* The same question of another endpoint, without arguments. */
+static ChpgQuestion
+related_question(const ChpgPrepared *prepared, ChpgOperation operation)
+{
+	static const ChpgArguments none = {{NULL}};
+	ChpgQuestion question = prepared->question;
+
+	question.endpoint = &chpg_endpoints[operation];
+	question.arguments = &none;
+	return question;
+}
+
+/* What the API says of the service now; NULL where it says nothing of it. */
+ChpgJsonNode *
+chpg_read_now(const ChpgPrepared *prepared, ChpgOperation operation, const char *key)
+{
+	ChpgQuestion question = related_question(prepared, operation);
+	ChpgCall   *call;
+	ChpgJson   *document = chpg_call_perform(&question, &call);
+
+	return chpg_json_get(chpg_json_get(chpg_json_root(document), "result"), key);
+}
+
+const char **
+chpg_prepared_argument(ChpgPrepared *prepared, const char *name)
+{
+	return chpg_argument(&prepared->invocation.arguments,
+						 prepared->question.endpoint, name);
+}
+
+/*
+ * Sending
+ */
+
+static const char *
+describe_outcome(const ChpgCall *call)
+{
+	if (call == NULL)
+		return "interrupted, perhaps carried out";
+	if (!chpg_call_failed(call))
+		return "accepted";
+	return chpg_call_is_ambiguous(call) ? "perhaps carried out" : "failed";
+}
+
+/* The one line that says who did what; without a call, it was interrupted. */
+static void
+log_write(const ChpgQuestion *question, const ChpgCall *call)
+{
+	const char *request_id = call ? chpg_call_request_id(call) : NULL;
+	const char *body = chpg_build_body(question, true);
+
+	ereport(LOG,
+			(errmsg("chpg: role \"%s\" (session of \"%s\") sent %s %s%s%s",
+					GetUserNameFromId(GetUserId(), false),
+					GetUserNameFromId(GetSessionUserId(), false),
+					question->endpoint->method, chpg_build_path(question),
+					body ? " " : "",
+					body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : ""),
+			 errdetail_log("Purpose: %s%s%s; %s; request id %s.",
+						   question->endpoint->purpose,
+						   question->service_name ? " " : "",
+						   question->service_name ? question->service_name : "",
+						   describe_outcome(call),
+						   request_id ? request_id : "unknown"),
+			 errhidestmt(true),
+			 errhidecontext(true)));
+}
+
+/* Send a change, and log it whatever becomes of it. */
+static ChpgCall *
+attempt_write(const ChpgQuestion *question)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ChpgCall   *volatile call = chpg_call_create(question);
+
+	PG_TRY();
+	{
+		chpg_call_wait(call);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		if (chpg_call_in_flight(call))
+			log_write(question, NULL);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	/* A cancel that arrives now must not hide that it was carried out. */
+	HOLD_INTERRUPTS();
+	log_write(question, call);
+	RESUME_INTERRUPTS();
+	return call;
+}
+
+/* Tells changes apart: what was sent where. Not 0. */
+static uint64
+identify_write(const ChpgQuestion *question)
+{
+	const char *body = chpg_build_body(question, false);
+	char	   *text = psprintf("%s %s %s", question->endpoint->method,
+								chpg_build_path(question), body ? body : "");
+	uint64		hash = hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+
+	return hash != 0 ? hash : 1;
+}
+
+/*
+ * Refuse a change that equals the previous one of the same statement and transaction.
+ * (chpg_create_service(...)).* calls the function once for each column, and each call
+ * would make a service; sixteen restarts are no better.  The body of a DO block or of
+ * a procedure is one statement; each COMMIT or ROLLBACK in it begins a new transaction.
+ */
+static void
+check_not_repeated(const ChpgQuestion *question)
+{
+	if (*chpg_statement_write() != identify_write(question))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this statement has already sent the same request, and it was accepted"),
+			 errdetail("A function written as (function(...)).* is called once for each column; a loop calls it each time round."),
+			 errhint("Use SELECT * FROM function(...); in a loop that means to repeat the request, COMMIT after each. What was done is done: a service that was created is in chpg_services, and chpg_set_password() gives it a password.")));
+}
+
+ChpgCall *
+chpg_send_write(const ChpgQuestion *question)
+{
+	ChpgCall   *call;
+
+	if (chpg_dry_run)
+	{
+		const char *body = chpg_build_body(question, true);
+
+		ereport(NOTICE,
+				(errmsg("would send %s %s%s%s", question->endpoint->method,
+						chpg_build_path(question), body ? " " : "",
+						body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : "")));
+		return NULL;
+	}
+	check_not_repeated(question);
+	call = attempt_write(question);
+	if (chpg_call_failed(call))
+		chpg_call_report(call);
+	*chpg_statement_write() = identify_write(question);
+	return call;
+}
+
+static void
+wait_seconds(double seconds)
+{
+	int64		until = chpg_now() + (int64) (seconds * USECS_PER_SEC);
+
+	while (chpg_now() < until)
+		chpg_http_wait(until, CHPG_WAIT_PAUSE);
+}
+
+ChpgCall *
+chpg_send_write_again(const ChpgQuestion *question,
+					  bool (*is_not_ready) (const ChpgCall *call),
+					  double seconds)
+{
+	int64		deadline = chpg_now() + (int64) (seconds * USECS_PER_SEC);
+	int			delay = FIRST_RETRY;
+
+	check_not_repeated(question);
+	for (;;)
+	{
+		ChpgCall   *call = attempt_write(question);
+
+		if (!chpg_call_failed(call))
+		{
+			*chpg_statement_write() = identify_write(question);
+			return call;
+		}
+		if (!is_not_ready(call) ||
+			chpg_now() + delay * USECS_PER_SEC > deadline)
+			chpg_call_report(call);
+		chpg_call_end(call);
+		wait_seconds(delay);
+		delay = Min(delay * 2, LAST_RETRY);
+	}
+}
+
+HeapTuple
+chpg_answer_tuple(const ChpgQuestion *question, ChpgCall *call,
+				  TupleDesc tupdesc)
+{
+	const ChpgEndpoint *endpoint = question->endpoint;
+	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
+	ErrorContextCallback callback;
+	ChpgDecoder *decoder;
+
+	chpg_call_push_context(call, &callback);
+	decoder = chpg_decoder_create(tupdesc, endpoint->rows, endpoint->attributes);
+	if (endpoint->service_attribute != NULL)
+		chpg_decoder_set_default(decoder, endpoint->service_attribute,
+								 question->service_id);
+	chpg_decoder_start(decoder, chpg_call_document(call));
+	(void) chpg_decoder_next(decoder);
+	chpg_decoder_row(decoder, values, nulls);
+	error_context_stack = callback.previous;
+	return heap_form_tuple(tupdesc, values, nulls);
+}
+
+Datum
+chpg_answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+				ChpgCall *call)
+{
+	TupleDesc	tupdesc;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(chpg_answer_tuple(question, call,
+											   BlessTupleDesc(tupdesc)));
+}
+
+Datum
+chpg_send_for_row(FunctionCallInfo fcinfo, const ChpgQuestion *question)
+{
+	ChpgCall   *call = chpg_send_write(question);
+
+	if (call == NULL)
+		PG_RETURN_NULL();
+	return chpg_answer_row(fcinfo, question, call);
+}

@@ -1,0 +1,836 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.c
+ *		HTTP transfers that a backend can wait for.
+ *
+ * One libcurl multi handle per backend keeps connections and TLS sessions
+ * between statements.  We wait for its sockets, the process latch and the
+ * earliest deadline in one WaitEventSet, so that everything that can interrupt
+ * a backend interrupts a transfer as well.  (curl_easy_perform() with a
+ * progress callback does not: the backend would absorb no signal barriers, and
+ * DROP DATABASE elsewhere would hang.)
+ *
+ * libcurl's callbacks must not throw, or libcurl considers itself inside the
+ * callback for ever and refuses to free anything.  They therefore only write
+ * to malloc'd memory and leave a note for the loop.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+#include <signal.h>
+
+#include "ascii.h"
+#include "compat.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "net/http.h"
+#include "net/inflate.h"
+#include "net/sockets.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+/* Connections kept open between requests, and for how many seconds. */
+#define MAX_IDLE_CONNECTIONS	16L
+#define MAX_IDLE_TIME			60L
+
+/* All headers of a response together; libcurl keeps them in memory. */
+#define MAX_HEADER_SIZE			(256 * 1024)
+
+/* Socket events taken from the kernel at once; more come in the next turn. */
+#define MAX_EVENTS				32
+
+struct ChpgTransfer
+{
+	CURL	   *easy;
+	struct curl_slist *headers;
+	bool		attached;		/* part of the multi handle */
+	bool		reserved;		/* counted as an external file descriptor */
+	bool		done;
+	ChpgHttpResponse response;
+	char	   *body;			/* malloc'd */
+	size_t		length;
+	size_t		allocated;
+	size_t		max_size;
+	size_t		header_size;
+	bool		in_head;		/* of an answer whose headers have not ended */
+	ChpgInflate *inflate;		/* for a compressed body, once it begins */
+	bool		has_body;		/* it has begun */
+	bool		unreadable;		/* an error's body, in an unknown coding */
+	bool		sent;			/* the request was, or is about to be */
+	bool		held;			/* it must not be sent now */
+	bool		stopped;		/* ... which ended the transfer */
+	int64		began;			/* when the answer began, or 0 */
+	bool		too_large;
+	bool		out_of_memory;
+	const char *malformed;		/* what is wrong with the answer, or NULL */
+	char		error[CURL_ERROR_SIZE];
+	MemoryContext context;
+	MemoryContextCallback callback;
+};
+
+static CURLM *multi = NULL;
+static bool multi_broken = false;	/* replace it once nothing uses it */
+static int	active_transfers = 0;
+
+/* When libcurl wants to be called at the latest. */
+static int64 timer = CHPG_FOREVER;
+
+/* An answer has begun since the last look. */
+static bool answer_began = false;
+
+/*
+ * Callbacks of libcurl
+ */
+
+static bool
+append_body(ChpgTransfer *transfer, const char *data, size_t length)
+{
+	size_t		needed = transfer->length + length + 1;
+
+	if (needed > transfer->allocated)
+	{
+		size_t		allocate = Max(transfer->allocated * 2, needed);
+		char	   *body = realloc(transfer->body, allocate);
+
+		if (body == NULL)
+			return false;
+		transfer->body = body;
+		transfer->allocated = allocate;
+	}
+	memcpy(transfer->body + transfer->length, data, length);
+	transfer->length += length;
+	transfer->body[transfer->length] = '\0';
+	return true;
+}
+
+/* Take some of the body, decompressed; false if there is too much of it. */
+static bool
+take_body(const char *data, size_t length, void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+
+	if (length > transfer->max_size - transfer->length)
+		transfer->too_large = true;
+	else if (!append_body(transfer, data, length))
+		transfer->out_of_memory = true;
+	return !transfer->too_large && !transfer->out_of_memory;
+}
+
+/* The value of a header of the answer, or NULL; belongs to libcurl. */
+static const char *
+header_value(const ChpgTransfer *transfer, const char *name)
+{
+	struct curl_header *header;
+
+	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
+						 &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+static ChpgCoding
+coding(const ChpgTransfer *transfer)
+{
+	return chpg_content_coding(header_value(transfer, "Content-Encoding"));
+}
+
+/*
+ * Look at how the body is coded before the first of it is taken.  What an error
+ * means is known by its status, without its body.
+ */
+static bool
+begin_body(ChpgTransfer *transfer)
+{
+	long		status = 0;
+
+	transfer->has_body = true;
+	switch (coding(transfer))
+	{
+		case CHPG_CODING_NONE:
+			break;
+		case CHPG_CODING_GZIP:
+		case CHPG_CODING_DEFLATE:
+			transfer->inflate = chpg_inflate_create(coding(transfer));
+			transfer->out_of_memory = transfer->inflate == NULL;
+			break;
+		case CHPG_CODING_UNKNOWN:
+			(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+			if (status >= 400)
+				transfer->unreadable = true;
+			else
+				transfer->malformed = "The answer is compressed in an unknown way";
+			break;
+	}
+	return !transfer->out_of_memory && transfer->malformed == NULL;
+}
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+	size_t		length = size * count;
+
+	if (!transfer->has_body && !begin_body(transfer))
+		return 0;
+	if (transfer->unreadable)
+		return length;
+	if (transfer->inflate == NULL)
+		return take_body(data, length, transfer) ? length : 0;
+	switch (chpg_inflate(transfer->inflate, data, length, take_body, transfer))
+	{
+		case CHPG_INFLATE_OK:
+			return length;
+		case CHPG_INFLATE_MALFORMED:
+			transfer->malformed = "The compressed answer is damaged";
+			break;
+		case CHPG_INFLATE_NO_MEMORY:
+			transfer->out_of_memory = true;
+			break;
+		case CHPG_INFLATE_STOPPED:
+			break;				/* take_body() has noted why */
+	}
+	return 0;
+}
+
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+
+	if (transfer->began == 0)
+	{
+		transfer->began = chpg_now();
+		answer_began = true;
+	}
+	if (size * count >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		transfer->in_head = true;
+	else if (size * count <= 2)
+		transfer->in_head = false;	/* the empty line */
+	transfer->header_size += size * count;
+	if (transfer->header_size > MAX_HEADER_SIZE)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+	return size * count;
+}
+
+/*
+ * A connection is ready for the request.  When a kept one turns out to be
+ * closed, libcurl would send it again by itself: whether it may is not its
+ * business.
+ */
+static int
+on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+
+	transfer->stopped = transfer->held;
+	if (transfer->sent || transfer->held)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	if (what == CURL_POLL_REMOVE)
+	{
+		chpg_unwatch_socket(fd);
+		return 0;
+	}
+	return chpg_watch_socket(fd, (what & CURL_POLL_IN) != 0,
+							 (what & CURL_POLL_OUT) != 0) ? 0 : -1;
+}
+
+/* Keep the absolute time: a wake-up for another reason must not restart it. */
+static int
+on_timer(CURLM *handle, long timeout_ms, void *arg)
+{
+	if (timeout_ms < 0)
+		timer = CHPG_FOREVER;
+	else
+		timer = chpg_now() + (int64) timeout_ms * 1000;
+	return 0;
+}
+
+/*
+ * The multi handle
+ */
+
+/*
+ * libcurl starts threads to resolve names.  They inherit our signal mask, and
+ * signals must be handled by the main thread only.
+ */
+static void
+block_signals(sigset_t *save)
+{
+	sigprocmask(SIG_SETMASK, &BlockSig, save);
+}
+
+static void
+restore_signals(const sigset_t *save)
+{
+	sigprocmask(SIG_SETMASK, save, NULL);
+}
+
+static void
+discard_multi(void)
+{
+	sigset_t	save;
+
+	block_signals(&save);
+	(void) curl_multi_cleanup(multi);
+	restore_signals(&save);
+	multi = NULL;
+	multi_broken = false;
+	chpg_unwatch_all_sockets();
+	timer = CHPG_FOREVER;
+}
+
+static void
+check_library(void)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	if ((info->features & CURL_VERSION_ASYNCHDNS) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("libcurl on this machine cannot resolve names asynchronously"),
+				 errdetail("A statement could not be canceled while it resolves a name."),
+				 errhint("Install a libcurl that was built with a threaded resolver or c-ares.")));
+}
+
+static void
+create_multi(void)
+{
+	static bool initialized = false;
+	CURLMcode	rc;
+
+	if (!initialized)
+	{
+		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYSTEM_ERROR),
+					 errmsg("could not initialize libcurl")));
+		initialized = true;
+	}
+	check_library();
+
+	multi = curl_multi_init();
+	if (multi == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	rc = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+							   MAX_IDLE_CONNECTIONS);
+	chpg_set_multi_quick_exit(multi);
+	if (rc != CURLM_OK)
+	{
+		discard_multi();
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not initialize libcurl: %s",
+						curl_multi_strerror(rc))));
+	}
+}
+
+/*
+ * Transfers
+ */
+
+/* Also the memory context's callback: must cope with any state, and not throw. */
+static void
+release_transfer(void *arg)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+	sigset_t	save;
+
+	block_signals(&save);
+	if (transfer->attached)
+	{
+		/*
+		 * A name look-up that is given up goes on in a thread, and new
+		 * versions of libcurl have few threads for each multi handle.
+		 */
+		if (!transfer->done && !transfer->sent)
+			multi_broken = true;
+		(void) curl_multi_remove_handle(multi, transfer->easy);
+	}
+	curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->headers);
+	restore_signals(&save);
+	free(transfer->body);
+	chpg_inflate_free(transfer->inflate);
+	if (transfer->reserved)
+		ReleaseExternalFD();
+	if (transfer->attached)
+		active_transfers--;
+	transfer->easy = NULL;
+	transfer->headers = NULL;
+	transfer->body = NULL;
+	transfer->inflate = NULL;
+	transfer->reserved = false;
+	transfer->attached = false;
+}
+
+static void
+check_option(CURLcode rc)
+{
+	if (rc == CURLE_OK)
+		return;
+	ereport(ERROR,
+			(errcode(rc == CURLE_OUT_OF_MEMORY ?
+					 ERRCODE_OUT_OF_MEMORY : ERRCODE_SYSTEM_ERROR),
+			 errmsg("could not prepare a request: %s",
+					curl_easy_strerror(rc)),
+			 rc == CURLE_UNKNOWN_OPTION ?
+			 errhint("The libcurl of this machine is older than the one chpg was built with.") : 0));
+}
+
+static void
+append_header(ChpgTransfer *transfer, const char *header)
+{
+	struct curl_slist *headers = curl_slist_append(transfer->headers, header);
+
+	if (headers == NULL)
+		check_option(CURLE_OUT_OF_MEMORY);
+	transfer->headers = headers;
+}
+
+static bool
+is_https(const ChpgHttpRequest *request)
+{
+	return strncmp(request->url, "https:", 6) == 0;
+}
+
+static void
+set_security_options(CURL *easy, const ChpgHttpRequest *request)
+{
+	check_option(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
+								  is_https(request) ? "https" : "http"));
+	check_option(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
+	check_option(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
+	check_option(curl_easy_setopt(easy, CURLOPT_SSLVERSION,
+								  (long) CURL_SSLVERSION_TLSv1_2));
+	if (request->ca_file != NULL)
+	{
+		check_option(curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file));
+		check_option(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
+	}
+
+	/* An empty proxy makes libcurl ignore the environment's. */
+	check_option(curl_easy_setopt(easy, CURLOPT_PROXY,
+								  request->proxy ? request->proxy : ""));
+	check_option(curl_easy_setopt(easy, CURLOPT_NOPROXY, ""));
+	check_option(curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC));
+	check_option(curl_easy_setopt(easy, CURLOPT_USERNAME, request->user));
+	check_option(curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password));
+}
+
+static void
+set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
+{
+	check_option(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+								  (long) request->connect_timeout));
+	check_option(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+								  (long) request->timeout));
+	check_option(curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_TIME));
+	check_option(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+								  (long) CURL_HTTP_VERSION_2TLS));
+	check_option(curl_easy_setopt(easy, CURLOPT_USERAGENT,
+								  "chpg/" CHPG_VERSION " PostgreSQL/" PG_MAJORVERSION));
+	if (request->fresh)
+	{
+		check_option(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
+		check_option(curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L));
+	}
+	else if (is_https(request))
+	{
+		/*
+		 * Rather share an HTTP/2 connection than open another.  The TLS
+		 * handshake tells whether there is one; in plain HTTP all would wait
+		 * for the first answer.
+		 */
+		check_option(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L));
+	}
+}
+
+static void
+set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
+{
+	CURL	   *easy = transfer->easy;
+
+	check_option(curl_easy_setopt(easy, CURLOPT_URL, request->url));
+	check_option(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
+	check_option(curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method));
+	append_header(transfer, "Accept: application/json, */*;q=0.5");
+	append_header(transfer, "Accept-Encoding: " CHPG_CONTENT_CODINGS);
+	if (request->body != NULL)
+	{
+		append_header(transfer, "Content-Type: application/json");
+		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS,
+									  request->body));
+	}
+	else if (strncmp(request->method, "P", 1) == 0)
+	{
+		/* POST, PUT and PATCH say that their body is empty. */
+		append_header(transfer, "Content-Type: application/json");
+		check_option(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L));
+		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, ""));
+	}
+	check_option(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers));
+	check_option(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error));
+	check_option(curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer));
+	check_option(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
+	check_option(curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer));
+	check_option(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header));
+	check_option(curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer));
+	check_option(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send));
+	check_option(curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer));
+}
+
+/* Add to the multi handle, which only notes that there is something to do. */
+static void
+attach(ChpgTransfer *transfer)
+{
+	sigset_t	save;
+	CURLMcode	rc;
+
+	block_signals(&save);
+	rc = curl_multi_add_handle(multi, transfer->easy);
+	restore_signals(&save);
+	if (rc != CURLM_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not start a request: %s",
+						curl_multi_strerror(rc))));
+	transfer->attached = true;
+	active_transfers++;
+}
+
+ChpgTransfer *
+chpg_http_start(MemoryContext context, const ChpgHttpRequest *request)
+{
+	ChpgTransfer *transfer;
+	MemoryContext own;
+
+	if (multi_broken && active_transfers == 0)
+		discard_multi();
+	if (multi == NULL)
+		create_multi();
+
+	own = AllocSetContextCreate(context, "chpg transfer",
+								ALLOCSET_SMALL_SIZES);
+	transfer = MemoryContextAllocZero(own, sizeof(ChpgTransfer));
+	transfer->context = own;
+	transfer->max_size = request->max_size;
+
+	/* Arm the clean-up before anything is acquired. */
+	transfer->callback.func = release_transfer;
+	transfer->callback.arg = transfer;
+	MemoryContextRegisterResetCallback(own, &transfer->callback);
+
+	transfer->reserved = AcquireExternalFD();
+	if (!transfer->reserved)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not open a connection to the API: %m"),
+				 errhint("Too many files are open; lower \"chpg.max_concurrency\" or raise \"max_files_per_process\".")));
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
+		check_option(CURLE_OUT_OF_MEMORY);
+	set_security_options(transfer->easy, request);
+	set_transfer_options(transfer->easy, request);
+	set_request(transfer, request);
+	attach(transfer);
+	return transfer;
+}
+
+void
+chpg_http_end(ChpgTransfer *transfer)
+{
+	MemoryContextDelete(transfer->context);
+}
+
+static ChpgHttpOutcome
+classify(ChpgTransfer *transfer, CURLcode rc)
+{
+	/* Old versions of libcurl report a long header as lack of memory. */
+	if (transfer->too_large || rc == CURLE_TOO_LARGE ||
+		(rc == CURLE_OUT_OF_MEMORY && transfer->header_size > 0))
+		return CHPG_HTTP_TOO_LARGE;
+	if (transfer->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
+		return transfer->sent ? CHPG_HTTP_BROKEN : CHPG_HTTP_FAILED;
+	if (transfer->malformed != NULL)
+		return CHPG_HTTP_MALFORMED;
+	switch (rc)
+	{
+		case CURLE_OK:
+			return CHPG_HTTP_ANSWERED;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+			return CHPG_HTTP_UNTRUSTED;
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_WEIRD_SERVER_REPLY:
+			return CHPG_HTTP_MALFORMED;
+		default:
+			break;
+	}
+	if (!transfer->sent)
+		return CHPG_HTTP_NOT_CONNECTED;
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		return CHPG_HTTP_TIMED_OUT;
+	return CHPG_HTTP_BROKEN;
+}
+
+/*
+ * Text of a peer's, whose encoding nobody knows, or about it.
+ */
+static void
+clean_text(char *text)
+{
+	size_t		length = strlen(text);
+
+	if (length > 0 && text[length - 1] == '.')
+		text[length - 1] = '\0';
+	for (char *p = text; *p != '\0'; p++)
+	{
+		if (IS_HIGHBIT_SET(*p))
+			*p = '?';
+	}
+}
+
+/*
+ * Seconds that Retry-After asks for: a whole number of them, or until an HTTP
+ * date.  Anything else asks for nothing.
+ */
+static int64
+retry_after(const ChpgTransfer *transfer)
+{
+	const char *value = header_value(transfer, "Retry-After");
+	curl_off_t	seconds = 0;
+	size_t		length;
+
+	if (value == NULL)
+		return 0;
+	length = strlen(value);
+	if (strspn(value, "0123456789") != length &&
+		(length < 4 || strcmp(value + length - 4, " GMT") != 0 ||
+		 curl_getdate(value, NULL) == -1))
+		return 0;
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &seconds);
+	return (int64) seconds;
+}
+
+/*
+ * libcurl takes some answers that end too early for whole ones.  What is missing
+ * of one that it has no complaint about, or NULL.
+ */
+static const char *
+missing_part(const ChpgTransfer *transfer, int status)
+{
+	if (transfer->in_head)
+		return "The connection was closed within the headers";
+	if (transfer->inflate != NULL ?
+		!chpg_inflate_ended(transfer->inflate) :
+		!transfer->has_body && status == 200 &&
+		coding(transfer) != CHPG_CODING_NONE)
+		return "The compressed answer lacks its end";
+	return NULL;
+}
+
+/*
+ * Did the answer say where it ends?  If not, it ends with the connection, and a
+ * part of it looks like a whole one.
+ */
+static bool
+has_end(const ChpgTransfer *transfer)
+{
+	curl_off_t	announced = -1;
+	long		version = 0;
+	const char *transfer_encoding = header_value(transfer, "Transfer-Encoding");
+
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+							 &announced);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	return announced >= 0 || version >= CURL_HTTP_VERSION_2_0 ||
+		transfer->inflate != NULL ||
+		(transfer_encoding != NULL &&
+		 chpg_same_in_any_case(transfer_encoding, "chunked"));
+}
+
+static void
+finish(ChpgTransfer *transfer, CURLcode rc)
+{
+	const char *problem = NULL;
+	ChpgHttpResponse *response = &transfer->response;
+	long		status = 0;
+	curl_off_t	body_size = 0;
+	long		header_size = 0;
+	long		connections = 0;
+
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_size);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &header_size);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
+	response->wire_size = body_size + header_size;
+	response->connections = (int) connections;
+	response->outcome = classify(transfer, rc);
+	response->has_end = has_end(transfer);
+	response->status = (int) status;
+	response->retry_after = retry_after(transfer);
+	response->body = transfer->body ? transfer->body : "";
+	response->length = transfer->length;
+	if (rc == CURLE_OK)
+	{
+		problem = missing_part(transfer, (int) status);
+		if (problem != NULL)
+			response->outcome = CHPG_HTTP_BROKEN;
+	}
+	else if (transfer->malformed != NULL)
+		problem = transfer->malformed;
+	else if (rc == CURLE_ABORTED_BY_CALLBACK)
+		problem = "The connection was closed without an answer";
+	if (rc != CURLE_OK || problem != NULL)
+	{
+		if (problem != NULL)
+			strlcpy(transfer->error, problem, sizeof(transfer->error));
+		else if (transfer->error[0] == '\0')
+			strlcpy(transfer->error, curl_easy_strerror(rc),
+					sizeof(transfer->error));
+		clean_text(transfer->error);
+		response->error = transfer->error;
+	}
+	transfer->done = true;
+}
+
+/* Note which transfers have ended; returns whether any has. */
+static bool
+collect_finished(void)
+{
+	CURLMsg    *message;
+	int			left;
+	bool		any = false;
+
+	while ((message = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		char	   *transfer = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		(void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
+								 &transfer);
+		finish((ChpgTransfer *) transfer, message->data.result);
+		any = true;
+	}
+	return any;
+}
+
+/* Let libcurl work on a socket, or on what its timer was set for. */
+static void
+advance(curl_socket_t fd, int events)
+{
+	sigset_t	save;
+	int			running;
+	CURLMcode	rc;
+
+	block_signals(&save);
+	rc = curl_multi_socket_action(multi, fd, events, &running);
+	restore_signals(&save);
+	if (rc != CURLM_OK)
+	{
+		multi_broken = true;
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not continue a request: %s",
+						curl_multi_strerror(rc))));
+	}
+}
+
+void
+chpg_http_wait(int64 until, ChpgWaitReason reason)
+{
+	ChpgSocketEvent events[MAX_EVENTS];
+	bool		latch_set = false;
+
+	answer_began = false;
+	for (;;)
+	{
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		n = chpg_wait_for_sockets(Min(timer, until), reason, events, MAX_EVENTS,
+								  &latch_set);
+		for (int i = 0; i < n; i++)
+			advance(events[i].fd,
+					(events[i].readable ? CURL_CSELECT_IN : 0) |
+					(events[i].writeable ? CURL_CSELECT_OUT : 0));
+		if (timer <= chpg_now())
+		{
+			timer = CHPG_FOREVER;
+			advance(CURL_SOCKET_TIMEOUT, 0);
+		}
+		if (multi != NULL && collect_finished())
+			return;
+		if (answer_began || latch_set || until <= chpg_now())
+			return;
+	}
+}
+
+bool
+chpg_http_sent(const ChpgTransfer *transfer)
+{
+	return transfer->sent;
+}
+
+bool
+chpg_http_hold(ChpgTransfer *transfer, bool held)
+{
+	transfer->held = held;
+	return transfer->stopped;
+}
+
+int64
+chpg_http_began(const ChpgTransfer *transfer)
+{
+	return transfer->began;
+}
+
+const ChpgHttpResponse *
+chpg_http_response(ChpgTransfer *transfer)
+{
+	return transfer->done ? &transfer->response : NULL;
+}
+
+char *
+chpg_http_header(ChpgTransfer *transfer, const char *name)
+{
+	const char *header = header_value(transfer, name);
+	char	   *value;
+
+	if (header == NULL)
+		return NULL;
+	value = pstrdup(header);
+	clean_text(value);
+	return value;
+}
+
+void
+chpg_http_disconnect(void)
+{
+	if (multi != NULL && active_transfers == 0)
+		discard_multi();
+}

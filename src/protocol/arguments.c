@@ -1,0 +1,504 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.c
+ *		Values for an endpoint's parameters, checked before anything is sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "ascii.h"
+#include "compat.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "protocol/arguments.h"
+#include "protocol/remote_text.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+/* More than any name that PostgreSQL itself takes. */
+#define MAX_TEXT_LENGTH		256
+
+/* Seconds; the longest window that the API takes. */
+#define MAX_BUCKET			(31 * SECS_PER_DAY)
+
+/* The API's limits for tags. */
+#define MAX_TAGS			50
+#define MAX_TAG_KEY			128
+#define MAX_TAG_VALUE		256
+
+/* The API's limit for the name of a service. */
+#define MAX_SERVICE_LENGTH	50
+
+static void
+refuse(const ChpgParameter *parameter, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\": \"%s\"", parameter->name,
+					chpg_clean_remote(pstrdup(value))),
+			 errhint("%s", hint)));
+}
+
+bool
+chpg_text_fits(Datum value)
+{
+	return toast_raw_datum_size(value) - VARHDRSZ <= MAX_TEXT_LENGTH;
+}
+
+/* Text that can be sent: short, and valid once it is UTF-8. */
+static char *
+text_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *string = TextDatumGetCString(value);
+
+	if (!chpg_text_fits(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value for \"%s\" is too long", parameter->name),
+				 errdetail("It has %zu bytes, of at most %d.",
+						   strlen(string), MAX_TEXT_LENGTH)));
+	(void) pg_server_to_any(string, strlen(string), PG_UTF8);
+	return string;
+}
+
+/* Milliseconds since 1970, cut. */
+static int64
+to_milliseconds(TimestampTz time)
+{
+	int64		since_2000 = time / 1000 - (time % 1000 < 0);
+
+	return since_2000 + MILLISECONDS_TO_2000;
+}
+
+/* The API takes milliseconds, and UTC only. */
+char *
+chpg_time_text(int64 milliseconds)
+{
+	TimestampTz time = (milliseconds - MILLISECONDS_TO_2000) * 1000;
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+					tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec / 1000);
+}
+
+static char *
+time_argument(const ChpgParameter *parameter, Datum value)
+{
+	TimestampTz time = DatumGetTimestampTz(value);
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (TIMESTAMP_NOT_FINITE(time))
+		refuse(parameter, TIMESTAMP_IS_NOBEGIN(time) ? "-infinity" : "infinity",
+			   "Give a finite time.");
+	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0 ||
+		tm.tm_year < 1 || tm.tm_year > 9999)
+		refuse(parameter, timestamptz_to_str(time),
+			   "Give a time between the years 1 and 9999.");
+	return chpg_time_text(to_milliseconds(time));
+}
+
+/* Whole seconds. */
+static int64
+bucket_argument(const ChpgParameter *parameter, Datum value)
+{
+	const		Interval *interval = DatumGetIntervalP(value);
+	double		seconds = rint(interval->day * (double) SECS_PER_DAY +
+							   (double) interval->time / USECS_PER_SEC);
+
+	if (interval->month != 0 || seconds < 1 || seconds > MAX_BUCKET)
+		refuse(parameter,
+			   DatumGetCString(DirectFunctionCall1(interval_out, value)),
+			   "Give an interval between 1 second and 31 days, without months.");
+	return (int64) seconds;
+}
+
+/* As the API writes it. */
+static char *
+severity_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *severity = text_argument(parameter, value);
+
+	for (char *p = severity; *p != '\0'; p++)
+		*p = chpg_to_upper(*p);
+	return severity;
+}
+
+static const char *
+sort_field_argument(const ChpgEndpoint *endpoint,
+					const ChpgParameter *parameter, const char *value)
+{
+	StringInfoData hint;
+
+	initStringInfo(&hint);
+	appendStringInfoString(&hint, "Sort by one of: ");
+	for (const ChpgSortField *field = endpoint->sort_fields;
+		 field->key != NULL; field++)
+	{
+		if (strcmp(value, field->key) == 0 ||
+			strcmp(value, field->attribute) == 0)
+			return field->key;
+		appendStringInfo(&hint, "%s%s",
+						 field == endpoint->sort_fields ? "" : ", ",
+						 field->attribute);
+	}
+	appendStringInfoChar(&hint, '.');
+	refuse(parameter, value, hint.data);
+	return NULL;				/* keep compiler quiet */
+}
+
+static const char *
+sort_order_argument(const ChpgParameter *parameter, const char *value)
+{
+	if (chpg_same_in_any_case(value, "asc"))
+		return "asc";
+	if (!chpg_same_in_any_case(value, "desc"))
+		refuse(parameter, value, "Give asc or desc.");
+	return "desc";
+}
+
+static char *
+name_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *string = text_argument(parameter, value);
+
+	if (*string == '\0' || pg_mbstrlen(string) > MAX_SERVICE_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", parameter->name),
+				 errdetail("Names of services have 1 to %d characters.",
+						   MAX_SERVICE_LENGTH)));
+	return string;
+}
+
+/* The API's rules; the password itself is not shown. */
+static char *
+password_argument(const ChpgParameter *parameter, Datum value)
+{
+	char	   *string = TextDatumGetCString(value);
+	size_t		length = pg_mbstrlen(string);
+
+	if (length < 12 || length > 1024 ||
+		strpbrk(string, "abcdefghijklmnopqrstuvwxyz") == NULL ||
+		strpbrk(string, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL ||
+		strpbrk(string, "0123456789") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", parameter->name),
+				 errdetail("A password has 12 to 1024 characters, with a lower-case letter, an upper-case letter and a digit."),
+				 errhint("Leave it out to have one made.")));
+	(void) pg_server_to_any(string, strlen(string), PG_UTF8);
+	return string;
+}
+
+/*
+ * Objects in JSON
+ */
+
+static char *
+jsonb_text(const JsonbValue *value)
+{
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* Each entry of an object; returns how many there are, or -1 if it is none. */
+static int
+each_entry(const ChpgParameter *parameter, Datum json,
+		   void (*check) (const ChpgParameter *parameter, const char *key,
+						  const JsonbValue *value))
+{
+	Jsonb	   *object = DatumGetJsonbP(json);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	char	   *key = NULL;
+	int			entries = 0;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		return -1;
+	it = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = jsonb_text(&item);
+		else if (token == WJB_VALUE)
+		{
+			check(parameter, key, &item);
+			entries++;
+		}
+	}
+	return entries;
+}
+
+static bool
+is_tag_text(const char *string, size_t max_length)
+{
+	size_t		length = strlen(string);
+
+	return length >= 1 && length <= max_length &&
+		strspn(string, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			   "0123456789._-") == length;
+}
+
+static void
+check_tag(const ChpgParameter *parameter, const char *key,
+		  const JsonbValue *value)
+{
+	if (strncmp(key, "chc_", 4) == 0)
+		refuse(parameter, key, "Keys that begin with chc_ are reserved.");
+	if (!is_tag_text(key, MAX_TAG_KEY))
+		refuse(parameter, key,
+			   "A key has 1 to 128 letters, digits, dots, underscores and dashes.");
+	if (value->type != jbvString || !is_tag_text(jsonb_text(value), MAX_TAG_VALUE))
+		refuse(parameter, key,
+			   "The value of this tag must be a text of 1 to 256 letters, digits, dots, underscores and dashes.");
+}
+
+static char *
+tags_argument(const ChpgParameter *parameter, Datum value)
+{
+	int			tags = each_entry(parameter, value, check_tag);
+
+	if (tags < 0)
+		refuse(parameter, "not an object", "Give an object such as {\"team\": \"data\"}.");
+	if (tags > MAX_TAGS)
+		refuse(parameter, psprintf("%d tags", tags),
+			   "A service has at most 50 tags.");
+	return chpg_tags_to_list(value);
+}
+
+static void
+check_setting(const ChpgParameter *parameter, const char *name,
+			  const JsonbValue *value)
+{
+	if (*name == '\0' || strlen(name) > MAX_TEXT_LENGTH)
+		refuse(parameter, name, "A setting needs a name.");
+	if (value->type == jbvNull && parameter->kind != CHPG_CHANGED_CONFIG)
+		refuse(parameter, name, "Leave a setting out instead of giving null.");
+	if (value->type == jbvBinary)
+		refuse(parameter, name,
+			   "The value of this setting must be a text, a number or a boolean.");
+}
+
+static char *
+config_argument(const ChpgParameter *parameter, Datum value)
+{
+	int			settings = each_entry(parameter, value, check_setting);
+	Jsonb	   *json = DatumGetJsonbP(value);
+
+	if (settings < 0)
+		refuse(parameter, "not an object",
+			   "Give an object such as {\"max_connections\": 200}.");
+	if (settings == 0 && parameter->kind != CHPG_WHOLE_CONFIG)
+		refuse(parameter, "{}", "Name a setting, or leave the argument out.");
+	return JsonbToCString(NULL, &json->root, VARSIZE(json));
+}
+
+static void
+push_text(JsonbInState *state, JsonbIteratorToken token, const char *string)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, string);
+	value.val.string.len = strlen(string);
+	chpg_push_jsonb(state, token, &value);
+}
+
+char *
+chpg_tags_to_list(Datum tags)
+{
+	Jsonb	   *object = DatumGetJsonbP(tags);
+	JsonbInState state = {0};
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	Jsonb	   *list;
+
+	chpg_push_jsonb(&state, WJB_BEGIN_ARRAY, NULL);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			chpg_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
+			push_text(&state, WJB_KEY, "key");
+			push_text(&state, WJB_VALUE, jsonb_text(&item));
+		}
+		else if (token == WJB_VALUE)
+		{
+			push_text(&state, WJB_KEY, "value");
+			chpg_push_jsonb(&state, WJB_VALUE, &item);
+			chpg_push_jsonb(&state, WJB_END_OBJECT, NULL);
+		}
+	}
+	chpg_push_jsonb(&state, WJB_END_ARRAY, NULL);
+	list = JsonbValueToJsonb(state.result);
+	return JsonbToCString(NULL, &list->root, VARSIZE(list));
+}
+
+const char **
+chpg_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
+			  const char *name)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+	{
+		if (strcmp(endpoint->parameters[i].name, name) == 0)
+			return &arguments->values[i];
+	}
+	elog(ERROR, "endpoint has no parameter \"%s\"", name);
+	return NULL;				/* keep compiler quiet */
+}
+
+void
+chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
+				  const ChpgParameter *parameter, Datum value)
+{
+	const char *text = NULL;
+
+	switch (parameter->kind)
+	{
+		case CHPG_ANY_TEXT:
+			text = text_argument(parameter, value);
+			break;
+		case CHPG_WINDOW_START:
+			text = time_argument(parameter, value);
+			arguments->start = to_milliseconds(DatumGetTimestampTz(value));
+			break;
+		case CHPG_WINDOW_END:
+			text = time_argument(parameter, value);
+			arguments->end = to_milliseconds(DatumGetTimestampTz(value));
+			break;
+		case CHPG_TIME:
+			text = time_argument(parameter, value);
+			break;
+		case CHPG_BUCKET:
+			arguments->bucket = bucket_argument(parameter, value);
+			text = psprintf(INT64_FORMAT, arguments->bucket);
+			break;
+		case CHPG_SEVERITY:
+			text = severity_argument(parameter, value);
+			break;
+		case CHPG_NUMBER:
+			text = psprintf(INT64_FORMAT, DatumGetInt64(value));
+			break;
+		case CHPG_SORT_FIELD:
+			text = sort_field_argument(endpoint, parameter,
+									   text_argument(parameter, value));
+			break;
+		case CHPG_SORT_ORDER:
+			text = sort_order_argument(parameter,
+									   text_argument(parameter, value));
+			break;
+		case CHPG_NAME:
+			text = name_argument(parameter, value);
+			break;
+		case CHPG_PASSWORD:
+			text = password_argument(parameter, value);
+			break;
+		case CHPG_TAGS:
+			text = tags_argument(parameter, value);
+			break;
+		case CHPG_NEW_CONFIG:
+		case CHPG_CHANGED_CONFIG:
+		case CHPG_WHOLE_CONFIG:
+			text = config_argument(parameter, value);
+			break;
+	}
+	if (chpg_is_write(endpoint))
+	{
+		if (parameter->kind == CHPG_NUMBER && DatumGetInt64(value) < 1)
+			refuse(parameter, text, "Give a positive number.");
+		if (parameter->kind == CHPG_ANY_TEXT && *text == '\0')
+			refuse(parameter, text, "Give a value, or leave an optional one out.");
+	}
+	arguments->values[parameter - endpoint->parameters] = text;
+}
+
+void
+chpg_check_arguments(const ChpgArguments *arguments,
+					 const ChpgEndpoint *endpoint)
+{
+	const char *start = NULL;
+	const char *end = NULL;
+
+	for (int i = 0; i < CHPG_MAX_PARAMETERS; i++)
+	{
+		if (endpoint->parameters[i].kind == CHPG_WINDOW_START)
+			start = arguments->values[i];
+		else if (endpoint->parameters[i].kind == CHPG_WINDOW_END)
+			end = arguments->values[i];
+	}
+
+	/* The form that the API takes compares as the times do. */
+	if (start != NULL && end != NULL && strcmp(start, end) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the window from %s to %s is empty", start, end),
+				 errhint("The window includes its start and not its end, both in whole milliseconds; give an end after the start.")));
+}
+
+void
+chpg_check_service(const char *service)
+{
+	if (*service == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("service must not be empty"),
+				 errhint("Give the id or the name of a service.")));
+	if (pg_mbstrlen(service) > MAX_SERVICE_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("service \"%s...\" is too long",
+						chpg_clean_text(pnstrdup(service, pg_mbcliplen(service, strlen(service), MAX_SERVICE_LENGTH)))),
+				 errdetail("Names of services have at most %d characters.",
+						   MAX_SERVICE_LENGTH)));
+	for (const char *p = service; *p != '\0'; p++)
+	{
+		if ((unsigned char) *p < ' ' || *p == 0x7F)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("service contains a control character (code %d)",
+							(unsigned char) *p),
+					 errhint("Give the id or the name of a service.")));
+	}
+	if (chpg_has_hidden(service))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("service contains characters that change how text is shown"),
+				 errdetail("The others are \"%s\".", chpg_clean_text(pstrdup(service))),
+				 errhint("Give the id of the service.")));
+}
+
+/* A UUID, or "pg" and 24 lower-case letters and digits. */
+bool
+chpg_is_uuid(const char *text)
+{
+	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	bool		valid = strlen(text) == strlen(pattern);
+
+	for (int i = 0; valid && pattern[i] != '\0'; i++)
+		valid = pattern[i] == '-' ? text[i] == '-' :
+			chpg_hex_value(text[i]) >= 0;
+	return valid;
+}
+
+bool
+chpg_is_service_id(const char *service)
+{
+	size_t		length = strlen(service);
+
+	if (length == 26 && strncmp(service, "pg", 2) == 0)
+		return strspn(service, "abcdefghijklmnopqrstuvwxyz0123456789") == 26;
+	return chpg_is_uuid(service);
+}

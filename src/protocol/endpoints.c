@@ -1,0 +1,389 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoints.c
+ *		The table of the API's operations: pure data.
+ *
+ * The facts are those of ClickHouse Cloud's OpenAPI document.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "protocol/endpoints.h"
+
+static const ChpgAttribute no_exceptions[] = {
+	{NULL}
+};
+
+static const ChpgAttribute service_attributes[] = {
+	{"tags", NULL, true},
+	{NULL}
+};
+
+static const ChpgAttribute pattern_attributes[] = {
+	{"query_id", NULL, .integral = true},
+	{"query_hex", "queryId", .integral = true, .hex = true},
+	{NULL}
+};
+
+static const ChpgAttribute execution_attributes[] = {
+	{"query_id", NULL, .integral = true},
+	{"query_hex", "queryId", .integral = true, .hex = true},
+	{"executed_at", "timestamp"},
+	{NULL}
+};
+
+static const ChpgAttribute metric_attributes[] = {
+	{"metric", "key"},
+	{"series", "label"},
+	{NULL}
+};
+
+static const ChpgSortField pattern_sort_fields[] = {
+	{"total_duration", "total_duration_us", true},
+	{"avg_duration", "avg_duration_us", true},
+	{"max_duration", "max_duration_us", true},
+	{"p50_duration", "p50_duration_us", true},
+	{"p95_duration", "p95_duration_us", true},
+	{"p99_duration", "p99_duration_us", true},
+	{"call_count", "call_count", true},
+	{"error_count", "error_count"},
+	{"total_rows", "total_rows"},
+	{"total_blks_read", "total_shared_blks_read"},
+	{"total_shared_blks_hit", "total_shared_blks_hit"},
+	{"total_cpu_time", "total_cpu_time_us"},
+	{"total_wal_bytes", "total_wal_bytes"},
+	{NULL}
+};
+
+static const char *const pattern_identity[] = {
+	"queryId", "dbName", "dbUser", "dbOperation", "app", NULL
+};
+
+static const char *const log_identity[] = {
+	"timestamp", "severity", "body", NULL
+};
+
+#define ORGANIZATION	"/v1/organizations/{organization_id}"
+#define SERVICE			ORGANIZATION "/postgres/{service_id}"
+#define VIEW_SERVICES	"control-plane:postgres-service:view"
+#define MANAGE_SERVICES	"control-plane:postgres-service:manage"
+
+/* What one pattern is asked by, whether for its sum or its executions. */
+#define PATTERN_PARAMETERS \
+	{ \
+		{"query_id", NULL, CHPG_NUMBER, true}, \
+		{"db_name", "db_name", CHPG_ANY_TEXT, true}, \
+		{"db_user", "db_user", CHPG_ANY_TEXT, true}, \
+		{"db_operation", "db_operation", CHPG_ANY_TEXT, true}, \
+		{"app", "app", CHPG_ANY_TEXT, false}, \
+		{"executed_at", "timestamp", CHPG_TIME, false} \
+	}
+
+/* The API's names of the sections are not those of the programs. */
+static const char *const config_components[] = {
+	"pgConfig", "postgres", "pgBouncerConfig", "pgbouncer", NULL
+};
+
+static const ChpgAttribute config_attributes[] = {
+	{"component", "@section", .words = config_components},
+	{"name", "@key"},
+	{"value", "@value"},
+	{NULL}
+};
+
+#define CONFIG_ROWS		"result.pgConfig|pgBouncerConfig{}"
+
+/* The API wants both sections in every body. */
+#define CONFIG_PARAMETERS(kind) \
+	{ \
+		{"pg_config", "pgConfig", kind, false}, \
+		{"pgbouncer_config", "pgBouncerConfig", kind, false} \
+	}
+
+/* What a new service may be given, however it is made. */
+#define NEW_SERVICE_PARAMETERS \
+	{"tags", "tags", CHPG_TAGS, false}, \
+	{"pg_config", "pgConfig", CHPG_NEW_CONFIG, false}, \
+	{"pgbouncer_config", "pgBouncerConfig", CHPG_NEW_CONFIG, false}
+
+const ChpgEndpoint chpg_endpoints[] = {
+	[CHPG_LIST_ORGANIZATIONS] = {
+		.method = "GET",
+		.path = "/v1/organizations",
+		.rows = "result[]",
+		.purpose = "list the organizations of the key",
+		.attributes = no_exceptions
+	},
+	[CHPG_LIST_SERVICES] = {
+		.method = "GET",
+		.path = ORGANIZATION "/postgres",
+		.rows = "result[]",
+		.purpose = "list the services",
+		.permission = VIEW_SERVICES,
+		.attributes = service_attributes
+	},
+	[CHPG_GET_SERVICE] = {
+		.method = "GET",
+		.path = SERVICE,
+		.rows = "result",
+		.purpose = "read",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "id",
+		.attributes = service_attributes
+	},
+	[CHPG_LIST_SLOW_PATTERNS] = {
+		.method = "GET",
+		.path = SERVICE "/slowQueryPatterns",
+		.rows = "result[]",
+		.purpose = "read the slow query patterns of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.page_size = 500,
+		.retention = 7,
+		.parameters = {
+			{"from_date", "from_date", CHPG_WINDOW_START, true},
+			{"to_date", "to_date", CHPG_WINDOW_END, true},
+			{"db_name", "db_name", CHPG_ANY_TEXT, false},
+			{"db_user", "db_user", CHPG_ANY_TEXT, false},
+			{"db_operation", "db_operation", CHPG_ANY_TEXT, false},
+			{"app", "app", CHPG_ANY_TEXT, false},
+			{"sort_by", "sort_by", CHPG_SORT_FIELD, false},
+			{"sort_order", "sort_order", CHPG_SORT_ORDER, false}
+		},
+		.attributes = pattern_attributes,
+		.sort_fields = pattern_sort_fields,
+		.identity = pattern_identity
+	},
+	[CHPG_GET_SLOW_PATTERN] = {
+		.method = "GET",
+		.path = SERVICE "/slowQueryPatterns/{query_id}",
+		.rows = "result.aggregate?",
+		.purpose = "read a slow query pattern of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = PATTERN_PARAMETERS,
+		.attributes = pattern_attributes
+	},
+	[CHPG_LIST_SLOW_PATTERN_EXECUTIONS] = {
+		.method = "GET",
+		.path = SERVICE "/slowQueryPatterns/{query_id}",
+		.rows = "result.recentExecutions[]",
+		.purpose = "read the executions of a slow query pattern of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = PATTERN_PARAMETERS,
+		.attributes = execution_attributes
+	},
+	[CHPG_CREATE_SERVICE] = {
+		.method = "POST",
+		.path = ORGANIZATION "/postgres",
+		.rows = "result",
+		.purpose = "create a service",
+		.permission = "control-plane:organization:create-service",
+		.parameters = {
+			{"name", "name", CHPG_NAME, true},
+			{"provider", "provider", CHPG_ANY_TEXT, true},
+			{"region", "region", CHPG_ANY_TEXT, true},
+			{"size", "size", CHPG_ANY_TEXT, true},
+			{"storage_size", "storageSize", CHPG_NUMBER, false},
+			{"postgres_version", "postgresVersion", CHPG_ANY_TEXT, false},
+			{"ha_type", "haType", CHPG_ANY_TEXT, false},
+			NEW_SERVICE_PARAMETERS
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_UPDATE_SERVICE] = {
+		.method = "PATCH",
+		.path = SERVICE,
+		.rows = "result",
+		.purpose = "update",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "id",
+		.parameters = {
+			{"name", "name", CHPG_NAME, false},
+			{"size", "size", CHPG_ANY_TEXT, false},
+			{"ha_type", "haType", CHPG_ANY_TEXT, false},
+			{"tags", "tags", CHPG_TAGS, false}
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_DELETE_SERVICE] = {
+		.method = "DELETE",
+		.path = SERVICE,
+		.rows = "result",
+		.purpose = "delete",
+		.permission = MANAGE_SERVICES,
+		.acknowledges = true,
+		.attributes = no_exceptions
+	},
+	[CHPG_COMMAND_SERVICE] = {
+		.method = "PATCH",
+		.path = SERVICE "/state",
+		.rows = "result?",
+		.purpose = "change the state of",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "id",
+		.acknowledges = true,
+		.parameters = {
+			{"command", "command", CHPG_ANY_TEXT, true}
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_SET_PASSWORD] = {
+		.method = "PATCH",
+		.path = SERVICE "/password",
+		.rows = "result?",
+		.purpose = "set the password of",
+		.permission = MANAGE_SERVICES,
+		.acknowledges = true,
+		.parameters = {
+			{"password", "password", CHPG_PASSWORD, false}
+		},
+		.attributes = no_exceptions
+	},
+	[CHPG_CREATE_READ_REPLICA] = {
+		.method = "POST",
+		.path = SERVICE "/readReplica",
+		.rows = "result",
+		.purpose = "create a read replica of",
+		.permission = "control-plane:organization:create-service",
+		.parameters = {
+			{"name", "name", CHPG_NAME, true},
+			NEW_SERVICE_PARAMETERS
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_RESTORE_SERVICE] = {
+		.method = "POST",
+		.path = SERVICE "/restoredService",
+		.rows = "result",
+		.purpose = "restore",
+		.permission = "control-plane:organization:create-service",
+		.parameters = {
+			{"name", "name", CHPG_NAME, true},
+			{"restore_target", "restoreTarget", CHPG_TIME, true},
+			NEW_SERVICE_PARAMETERS
+		},
+		.attributes = service_attributes
+	},
+	[CHPG_GET_CONFIG] = {
+		.method = "GET",
+		.path = SERVICE "/config",
+		.rows = CONFIG_ROWS,
+		.purpose = "read the configuration of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.attributes = config_attributes
+	},
+	[CHPG_PATCH_CONFIG] = {
+		.method = "PATCH",
+		.path = SERVICE "/config",
+		.rows = CONFIG_ROWS,
+		.purpose = "change the configuration of",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = CONFIG_PARAMETERS(CHPG_CHANGED_CONFIG),
+		.attributes = config_attributes
+	},
+	[CHPG_REPLACE_CONFIG] = {
+		.method = "POST",
+		.path = SERVICE "/config",
+		.rows = CONFIG_ROWS,
+		.purpose = "replace the configuration of",
+		.permission = MANAGE_SERVICES,
+		.service_attribute = "service_id",
+		.parameters = CONFIG_PARAMETERS(CHPG_WHOLE_CONFIG),
+		.attributes = config_attributes
+	},
+	[CHPG_GET_CA_CERTIFICATES] = {
+		.method = "GET",
+		.path = SERVICE "/caCertificates",
+		.text_start = "-----BEGIN CERTIFICATE-----",
+		.text_end = "-----END CERTIFICATE-----",
+		.purpose = "read the CA certificates of",
+		.permission = VIEW_SERVICES,
+		.attributes = no_exceptions
+	},
+	[CHPG_GET_ALL_PROMETHEUS] = {
+		.method = "GET",
+		.path = ORGANIZATION "/postgres/prometheus",
+		.text_start = "",
+		.text_end = "\n",
+		.purpose = "read the Prometheus metrics of the organization",
+		.permission = "control-plane:organization:view",
+		.attributes = no_exceptions
+	},
+	[CHPG_GET_PROMETHEUS] = {
+		.method = "GET",
+		.path = SERVICE "/prometheus",
+		.text_start = "",
+		.text_end = "\n",
+		.purpose = "read the Prometheus metrics of",
+		.permission = VIEW_SERVICES,
+		.fleet = true,
+		.attributes = no_exceptions
+	},
+	[CHPG_GET_METRICS] = {
+		.method = "GET",
+		.path = SERVICE "/metrics",
+		.rows = "result.metrics[].series[].dataPoints[]",
+		.purpose = "read the metrics of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.max_window = 31 * SECS_PER_DAY,
+		.max_points = 250,
+		.parameters = {
+			{"from_date", "from_date", CHPG_WINDOW_START, true},
+			{"to_date", "to_date", CHPG_WINDOW_END, true},
+			{"bucket", "bucket_size_seconds", CHPG_BUCKET, false}
+		},
+		.attributes = metric_attributes
+	},
+	[CHPG_LIST_LOGS] = {
+		.method = "GET",
+		.path = SERVICE "/logs",
+		.rows = "result[]",
+		.purpose = "read the logs of",
+		.permission = VIEW_SERVICES,
+		.service_attribute = "service_id",
+		.fleet = true,
+		.page_size = 2000,
+		.max_window = 30 * SECS_PER_DAY,
+		.by_time = true,
+		.parameters = {
+			{"from_date", "from_date", CHPG_WINDOW_START, true},
+			{"to_date", "to_date", CHPG_WINDOW_END, true},
+			{"severity", "severity", CHPG_SEVERITY, false},
+			{"body_contains", "body_contains", CHPG_ANY_TEXT, false},
+			{"sort_order", "sort_order", CHPG_SORT_ORDER, false}
+		},
+		.attributes = no_exceptions,
+		.identity = log_identity
+	},
+};
+
+bool
+chpg_is_write(const ChpgEndpoint *endpoint)
+{
+	return strcmp(endpoint->method, "GET") != 0;
+}
+
+bool
+chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint)
+{
+	return strstr(endpoint->path, "{service_id}") != NULL;
+}
+
+int
+chpg_operation_number(const ChpgEndpoint *endpoint)
+{
+	if (endpoint < chpg_endpoints ||
+		endpoint >= chpg_endpoints + CHPG_NUM_OPERATIONS)
+		return CHPG_NUM_OPERATIONS;
+	return (int) (endpoint - chpg_endpoints);
+}

@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoints.h
+ *		The table of the API's operations.
+ *
+ * To add an operation is to add a row here and a declaration in SQL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_ENDPOINTS_H
+#define CHPG_ENDPOINTS_H
+
+#include "protocol/decode.h"
+
+#define CHPG_MAX_PARAMETERS 10
+
+typedef enum ChpgOperation
+{
+	CHPG_LIST_ORGANIZATIONS,
+	CHPG_LIST_SERVICES,
+	CHPG_GET_SERVICE,
+	CHPG_LIST_SLOW_PATTERNS,
+	CHPG_GET_SLOW_PATTERN,
+	CHPG_LIST_SLOW_PATTERN_EXECUTIONS,
+	CHPG_CREATE_SERVICE,
+	CHPG_UPDATE_SERVICE,
+	CHPG_DELETE_SERVICE,
+	CHPG_COMMAND_SERVICE,
+	CHPG_SET_PASSWORD,
+	CHPG_CREATE_READ_REPLICA,
+	CHPG_RESTORE_SERVICE,
+	CHPG_GET_CONFIG,
+	CHPG_PATCH_CONFIG,
+	CHPG_REPLACE_CONFIG,
+	CHPG_GET_CA_CERTIFICATES,
+	CHPG_GET_ALL_PROMETHEUS,
+	CHPG_GET_PROMETHEUS,
+	CHPG_GET_METRICS,
+	CHPG_LIST_LOGS,
+	CHPG_NUM_OPERATIONS
+} ChpgOperation;
+
+/* What values a parameter takes. */
+typedef enum ChpgParameterKind
+{
+	CHPG_ANY_TEXT,
+	CHPG_WINDOW_START,			/* timestamptz; inclusive */
+	CHPG_WINDOW_END,			/* timestamptz; exclusive */
+	CHPG_TIME,					/* timestamptz */
+	CHPG_BUCKET,				/* interval; sent in seconds */
+	CHPG_NUMBER,				/* bigint */
+	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
+	CHPG_SORT_ORDER,			/* asc, desc */
+	CHPG_SEVERITY,				/* text; sent in capitals */
+	CHPG_NAME,					/* text of a service's name's length */
+	CHPG_PASSWORD,				/* text that the API takes as a password */
+	CHPG_TAGS,					/* jsonb, an object of texts */
+	CHPG_NEW_CONFIG,			/* jsonb, settings: an object of plain values */
+	CHPG_CHANGED_CONFIG,		/* the same, or null for what is unset */
+	CHPG_WHOLE_CONFIG			/* the same, not null, but perhaps empty */
+} ChpgParameterKind;
+
+typedef struct ChpgParameter
+{
+	const char *name;			/* as an argument, and as a column */
+	const char *key;			/* in the query, or in the body of a write;
+								 * NULL: it stands in the path */
+	ChpgParameterKind kind;
+	bool		required;
+} ChpgParameter;
+
+/* A field that the API sorts by, and the attribute that shows it. */
+typedef struct ChpgSortField
+{
+	const char *key;
+	const char *attribute;
+	bool		always;			/* every row has it */
+} ChpgSortField;
+
+typedef struct ChpgEndpoint
+{
+	const char *method;
+	const char *path;			/* below the API's base, with
+								 * {organization_id}, {service_id} and names
+								 * of parameters */
+	const char *rows;			/* where the rows are, see decode.h; NULL: the
+								 * answer is no JSON but text */
+	const char *purpose;		/* what it does: completes "could not ..." */
+	const char *permission;		/* that the key's role must grant, or NULL */
+	const char *service_attribute;	/* the attribute that is the service's id */
+	bool		fleet;			/* all services may be read at once */
+	bool		acknowledges;	/* the answer may come without a result */
+	const char *text_start;		/* what a text begins with, if rows is NULL */
+	const char *text_end;		/* what it ends with, unless it is empty */
+	int			page_size;		/* the most rows of one answer; 0: not paged */
+	int			max_window;		/* seconds that one request covers; 0: any */
+	int			retention;		/* days after which the API has forgotten
+								 * everything; 0: unknown */
+	int			max_points;		/* buckets that one request covers; 0: any */
+	bool		by_time;		/* rows are in order of time, may be equal,
+								 * and include the end of the window */
+	ChpgParameter parameters[CHPG_MAX_PARAMETERS];	/* up to a NULL name */
+	const ChpgAttribute *attributes;	/* exceptions, up to a NULL name */
+	const ChpgSortField *sort_fields;	/* up to a NULL key */
+	const char *const *identity;	/* keys that tell the rows of several
+									 * pages apart, up to NULL */
+} ChpgEndpoint;
+
+extern const ChpgEndpoint chpg_endpoints[];
+
+/* Its place in the table; CHPG_NUM_OPERATIONS for one that is not there. */
+extern int	chpg_operation_number(const ChpgEndpoint *endpoint);
+
+/* Does it change something? */
+extern bool chpg_is_write(const ChpgEndpoint *endpoint);
+
+/* Does each request concern one service? */
+extern bool chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint);
+
+#endif							/* CHPG_ENDPOINTS_H */

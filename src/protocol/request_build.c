@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * request_build.c
+ *		What is asked of the API, and the URL that asks it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "ascii.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "protocol/request_build.h"
+
+/* Percent-encode all but RFC 3986's unreserved characters. */
+void
+chpg_append_encoded(StringInfo url, const char *text)
+{
+	const char *utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
+
+	for (const char *p = utf8; *p != '\0'; p++)
+	{
+		if (chpg_is_letter(*p) || chpg_is_digit(*p) || strchr("-._~", *p) != NULL)
+			appendStringInfoChar(url, *p);
+		else
+			appendStringInfo(url, "%%%02X", (unsigned char) *p);
+	}
+}
+
+/* The value of {name} in an endpoint's path. */
+static const char *
+path_value(const ChpgQuestion *question, const char *name, size_t length)
+{
+	const ChpgParameter *parameters = question->endpoint->parameters;
+
+	if (strncmp(name, "organization_id", length) == 0)
+		return question->connection->organization_id;
+	if (strncmp(name, "service_id", length) == 0)
+		return question->service_id;
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].key == NULL &&
+			strncmp(parameters[i].name, name, length) == 0)
+			return question->arguments->values[i];
+	}
+	return NULL;
+}
+
+char *
+chpg_build_path(const ChpgQuestion *question)
+{
+	StringInfoData path;
+
+	if (question->path != NULL)
+		return pstrdup(question->path);
+	initStringInfo(&path);
+	for (const char *p = question->endpoint->path; *p != '\0'; p++)
+	{
+		size_t		length;
+		const char *value;
+
+		if (*p != '{')
+		{
+			appendStringInfoChar(&path, *p);
+			continue;
+		}
+		length = strcspn(++p, "}");
+		value = path_value(question, p, length);
+		if (value == NULL || *value == '\0')
+			elog(ERROR, "no value for \"%.*s\" in the path \"%s\"",
+				 (int) length, p, question->endpoint->path);
+		chpg_append_encoded(&path, value);
+		p += length;
+	}
+	return path.data;
+}
+
+static void
+append_query(StringInfo url, const char *key, const char *value)
+{
+	appendStringInfo(url, "%c%s=", strchr(url->data, '?') ? '&' : '?', key);
+	chpg_append_encoded(url, value);
+}
+
+char *
+chpg_build_url(const ChpgQuestion *question, const char *path)
+{
+	const ChpgParameter *parameters = question->endpoint->parameters;
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "%s%s%s", question->connection->api_url, path,
+					 question->query ? question->query : "");
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].key != NULL && !chpg_is_write(question->endpoint) &&
+			question->arguments->values[i] != NULL)
+			append_query(&url, parameters[i].key,
+						 question->arguments->values[i]);
+	}
+	if (question->limit > 0)
+	{
+		append_query(&url, "limit", psprintf("%d", question->limit));
+		append_query(&url, "offset",
+					 psprintf(INT64_FORMAT, question->offset));
+	}
+	return url.data;
+}
+
+static void
+add_member(ChpgJson *body, const ChpgParameter *parameter, const char *value,
+		   bool masked)
+{
+	switch (parameter->kind)
+	{
+		case CHPG_NUMBER:
+		case CHPG_TAGS:
+		case CHPG_NEW_CONFIG:
+		case CHPG_CHANGED_CONFIG:
+		case CHPG_WHOLE_CONFIG:
+			chpg_json_set_json(body, parameter->key, value);
+			break;
+		case CHPG_PASSWORD:
+			chpg_json_set_text(body, parameter->key, masked ? "***" : value);
+			break;
+		default:
+			chpg_json_set_text(body, parameter->key, value);
+			break;
+	}
+}
+
+const char *
+chpg_build_body(const ChpgQuestion *question, bool masked)
+{
+	const ChpgParameter *parameters = question->endpoint->parameters;
+	ChpgJson   *body = NULL;
+
+	if (question->body != NULL)
+		return masked ? "{...}" : question->body;
+	if (!chpg_is_write(question->endpoint))
+		return NULL;
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].key == NULL)
+			continue;
+		if (body == NULL)
+			body = chpg_json_create(CurrentMemoryContext);
+		if (question->arguments->values[i] != NULL)
+			add_member(body, &parameters[i], question->arguments->values[i],
+					   masked);
+	}
+	return body != NULL ? chpg_json_print(body) : NULL;
+}
