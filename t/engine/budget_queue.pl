@@ -1,0 +1,274 @@
+# The queue for a key's budget: a process that is stopped stops no other, a fleet is
+# admitted or refused as a whole, and nothing that still counts is forgotten.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes;
+
+my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
+
+my $url = start_emulator();
+my $node = start_node('main', "chpg.server = 'chpg'");
+
+$node->safe_psql('postgres', connect_sql($url));
+
+sub limit { return use_new_key($node, $url, @_) }
+sub budget { return key_budget($node, @_) }
+
+# Which of the executions have been asked for, in order.
+sub turns
+{
+	return join ' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} };
+}
+
+# Stop a backend; the test must not leave one so, or the server could not stop.
+my %stopped;
+
+sub stop_process { my ($pid) = @_; $stopped{$pid} = 1; return kill 'STOP', $pid }
+sub continue_process { my ($pid) = @_; delete $stopped{$pid}; return kill 'CONT', $pid }
+END { kill 'CONT', keys %stopped if %stopped }
+
+my @sessions = map { open_session($node) } 1 .. 4;
+my @pids = map { in_session($_, 'SELECT pg_backend_pid()') } @sessions;
+
+# Queue all sessions, while the key is blocked, each for an execution.
+sub queue_all
+{
+	my ($id) = @_;
+
+	block_key($node, $url);
+	for my $i (1 .. 4)
+	{
+		begin_in_session($sessions[ $i - 1 ], sprintf $EXECUTIONS, $i);
+		wait_until(sub { budget('waiting', $id) eq $i }, 'another one waits');
+	}
+	return;
+}
+
+# The first two are stopped: those after them have their turns, and the two have
+# theirs when they come back, before others that came later.
+my $id = limit('1/0.2s');
+queue_all($id);
+stop_process($_) for @pids[ 0, 1 ];
+$node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
+wait_until(sub { turns() eq '3 4' || grep { $_->{stderr} ne '' } @sessions[ 2, 3 ] }, 'two have their turns');
+is(turns(), '3 4', 'two stopped processes at the head of the queue stop nobody');
+is(in_session($_, "SELECT 'done'"), 'done', 'one that passed them has its answer') for @sessions[ 2, 3 ];
+$node->safe_psql('postgres', sprintf $EXECUTIONS, 5);
+is(turns(), '3 4 5', 'nor do they stop one who comes later');
+continue_process($_) for @pids[ 0, 1 ];
+is(in_session($_, "SELECT 'done'"), 'done', 'one that was stopped has its answer') for @sessions[ 0, 1 ];
+like(turns(), qr/^3 4 5 (?:1 2|2 1)$/, 'each was sent once');
+is(budget('waiting', $id), 0, 'nobody waits any more');
+
+# One that is slow for a moment only is not passed.
+$id = limit('1/0.2s');
+queue_all($id);
+$node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
+wait_until(sub { length turns() == 7 }, 'all have their turns');
+is(turns(), '1 2 3 4', 'turns are in the order of arrival');
+in_session($_, 'SELECT') for @sessions;
+
+# A process that is stopped while its request travels has its slot until the
+# request must have ended, by its own timeout.
+$id = limit('1/0.5s');
+fault($url, times => 1, hang => JSON::PP::true);
+in_session($sessions[0], "SET chpg.request_timeout = '1s'; SET chpg.max_retries = 0");
+begin_in_session($sessions[0], 'SELECT FROM chpg_organizations()');
+wait_until(sub { request_count($url) == 1 }, 'a request is under way');
+stop_process($pids[0]);
+is(in_session($sessions[1], 'SELECT count(*) FROM chpg_organizations()'), 1, 'a stopped process does not keep its slot');
+continue_process($pids[0]);
+await_in_session($sessions[0], qr/ERROR:  08006/);
+in_session($sessions[0], 'RESET chpg.request_timeout; RESET chpg.max_retries');
+
+# Fleets that compete.  Each session reads the patterns of all services in a window
+# of its own, by which the journal knows it.
+sub fleet_sql
+{
+	my ($i) = @_;
+	return sprintf "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:%02d:00Z', '$PAST_DATE 12:00Z')", $i;
+}
+
+# The times of a session's requests
+sub fleet_times
+{
+	my ($i) = @_;
+	my $start = sprintf '00:%02d:00', $i;
+
+	return map { $_->{at} } grep { ($_->{query}{from_date} // '') =~ /$start/ } @{ journal($url)->{requests} };
+}
+
+# How long a fleet takes beside others is known beforehand: each session has its
+# turns, as often as it needs them.
+$id = limit('5/2s', services => 20, patterns => 3);
+for my $i (0 .. 2)
+{
+	begin_in_session($sessions[$i], fleet_sql($i));
+	wait_until(sub { scalar(fleet_times($i)) > 0 }, 'the fleet is being read');
+}
+begin_in_session($sessions[3], "SET chpg.max_wait = '10s'; " . fleet_sql(3));
+await_in_session($sessions[3], qr/ERROR:  53400: .*in time/);
+is(scalar(fleet_times(3)), 0, 'a fleet beside three others is refused before it costs anything');
+begin_in_session($sessions[3], "RESET chpg.max_wait; " . fleet_sql(3));
+await_in_session($sessions[3], qr/NOTICE: .*lets through in about \d+ s/);
+my $told = Time::HiRes::time();
+my ($announced) = $sessions[3]{stderr} =~ /in about (\d+) s/;
+is((in_session($_, "SELECT 'done'") =~ /rows.*/sg)[0], "rows|60\ndone", 'a fleet among others has all its rows') for @sessions;
+my $took = (fleet_times(3))[-1] - $told;
+note(sprintf 'announced: %.0f s, took %.1f s', $announced, $took);
+cmp_ok($announced, '>', 15, 'those before it are counted with all that they need');
+cmp_ok($took, '<', $announced * 1.25, 'a fleet takes no longer than announced, by a quarter');
+cmp_ok($took, '>', $announced * 0.75, 'nor is it done much earlier');
+unlike($sessions[3]{stderr}, qr/longer than expected/, 'and nothing says that others came later');
+
+# Once it is admitted it ends, however long those who come later make it wait; it
+# says that they do.
+$id = limit('5/2s', services => 10, patterns => 3);
+begin_in_session($sessions[0], "SET chpg.max_wait = '5s'; " . fleet_sql(0));
+wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+begin_in_session($sessions[$_], fleet_sql($_)) for 1 .. 3;
+is(in_session($sessions[0], "SELECT 'done'"), "rows|30\ndone", 'a fleet that was admitted is not refused half way');
+like($sessions[0]{stderr}, qr/NOTICE:  \S+ waiting for longer than expected: \d+ more requests take about \d+ s/, 'and says that others make it wait');
+my @times = fleet_times(0);
+cmp_ok($times[-1] - $times[0], '>', 5, 'it waited for longer than chpg.max_wait');
+in_session($_, 'RESET chpg.max_wait') for @sessions;
+
+# So it is when one of its calls is refused several times, and the API takes requests
+# of others in between.  Each of the three has a turn before the fleet's next one.
+$id = limit('1/0.5s', services => 3, patterns => 3);
+fault($url, path => "$SERVICE/slowQueryPatterns\$", times => 4, status => 429, headers => { 'X-RateLimit-Reset' => '0.2' });
+begin_in_session($sessions[0], "SET chpg.max_wait = '4s'; " . fleet_sql(0));
+wait_until(sub { scalar(fleet_times(0)) > 0 }, 'the fleet is being read');
+for my $i (1 .. 3)
+{
+	begin_in_session($sessions[$i], join '; ', map { sprintf $EXECUTIONS, 10 * $i + $_ } 1 .. 4);
+}
+is(in_session($sessions[0], "SELECT 'done'"), "rows|9\ndone", 'a fleet of which the API refuses a call again and again is not refused half way');
+my @refusals = map { $_->{at} } grep { ($_->{status} // 0) == 429 } @{ journal($url)->{requests} };
+is(scalar(@refusals), 4, 'it was refused four times');
+cmp_ok($refusals[-1] - $refusals[0], '>', 4, 'within more than chpg.max_wait');
+in_session($_, 'RESET chpg.max_wait') for @sessions;
+
+# Of many that begin at once, each is read as a whole or refused as a whole.
+my @crowd = map { open_session($node) } 1 .. 12;
+limit('5/2s', services => 10, patterns => 3);
+in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '11s'; SELECT FROM chpg_services") for @crowd;
+clear_journal($url);
+begin_in_session($crowd[$_], fleet_sql($_)) for 0 .. 11;
+my ($read, $half_way) = (0, 0);
+for my $i (0 .. 11)
+{
+	my $rows = in_session($crowd[$i], "SELECT 'done'");
+	my $whole = $rows =~ /rows\|30/;
+
+	$read += $whole;
+	$half_way += scalar(fleet_times($i)) != ($whole ? 10 : 0);
+}
+cmp_ok($read, '>=', 2, 'of twelve fleets at once those are read for which there is time');
+cmp_ok($read, '<', 12, 'and others are refused');
+is($half_way, 0, 'none of them half way');
+$_->quit for @crowd;
+
+# One fleet that many read at once costs its requests once, and each session knows
+# that: the limit lets these eleven through in four seconds, but not those of six fleets.
+# The answers that there are when a session begins do not count as requests, either.
+$id = limit('5/2s', services => 11, patterns => 3);
+my @panels = map { open_session($node) } 1 .. 6;
+in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '6s'; SELECT FROM chpg_services") for @panels;
+clear_journal($url);
+begin_in_session($panels[0], fleet_sql(0));
+wait_until(
+	sub { $node->safe_psql('postgres', "SELECT sum(succeeded) FROM chpg_stats WHERE key_id = '$id'") eq '5' && budget('waiting', $id) eq '1' },
+	'the first has used the limit');
+begin_in_session($panels[$_], fleet_sql(0)) for 1 .. 5;
+for my $panel (@panels)
+{
+	is(in_session($panel, "SELECT 'done'"), "rows|33\ndone", 'the same fleet in six sessions: all rows are there');
+	unlike($panel->{stderr}, qr/longer than expected/, 'the same fleet in six sessions: the others do not make it wait');
+}
+is(request_count($url), 11, 'the same fleet in six sessions: each request is sent once');
+
+# chpg.max_wait is for the statement, not for each of its calls.
+limit('1/1s');
+fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_series(1, 20) i, LATERAL chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')",
+	'53400', qr/budget is used up/, 'a statement whose calls wait for a second each');
+cmp_ok(request_count($url), '<=', 5, 'waits for no longer than chpg.max_wait');
+
+# A request that waits for a stricter limit of its own server holds back those that
+# come after it.  They are refused at once, and learn how long they would wait.
+my $organization = 'f001cfed-390b-4897-9d38-697e646612d2';
+$id = limit('10/10s');
+$node->safe_psql('postgres',
+	"CREATE SERVER strict FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '1/60s');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER strict OPTIONS (key_id '$id', key_secret '$KEY_SECRET'); SELECT FROM chpg_organizations()");
+begin_in_session($sessions[0], "SET chpg.max_wait = '10min'; SELECT FROM chpg_organizations('strict')");
+wait_until(sub { budget('waiting', $id) eq '1' }, 'a request waits for the limit of its own server');
+fails_with($node, "SET chpg.max_wait = '3s'; SELECT FROM chpg_services()", '53400', qr/the last could be sent in \d\d+\.\d s/, 'one that waits behind it');
+is(request_count($url), 1, 'neither is sent');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pids[0])");
+await_in_session($sessions[0], qr/ERROR:  57014/);
+in_session($sessions[0], 'RESET chpg.max_wait');
+$node->safe_psql('postgres', 'DROP SERVER strict CASCADE');
+
+# Two clusters that share a key, each of which takes all of the limit for itself,
+# find their parts of it by the API's refusals.
+my $other = start_node('other', "chpg.server = 'chpg'");
+my @both = ($node, $other);
+$id = limit('10/4s', rate_limit => '10/4s', services => 19, patterns => 3);
+$other->safe_psql('postgres', connect_sql($url, '10/4s') . "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
+my @pairs = map { my $one = $_; map { open_session($one) } 1, 2 } @both;
+in_session($_, 'SELECT FROM chpg_organizations()') for @pairs;
+clear_journal($url);
+begin_in_session($pairs[$_], "SET chpg.max_wait = '2min'; " . fleet_sql($_)) for 0 .. 3;
+like(in_session($_, "SELECT 'done'"), qr/rows\|57\ndone/, 'two clusters with one key: all rows are there') for @pairs;
+@times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
+my $refused = grep { $_->{status} == 429 } @{ journal($url)->{requests} };
+my $elapsed = $times[-1] - $times[0];
+note(sprintf 'two clusters with one key: %d of %d requests refused, %.1f s', $refused, scalar(@times), $elapsed);
+cmp_ok($refused, '<', 80 * 0.5, 'two clusters with one key: few requests are refused');
+cmp_ok($elapsed, '<', 80 / 10 * 4 * 1.5, 'two clusters with one key: about as fast as the limit allows');
+$_->quit for @pairs;
+$other->stop;
+
+# There are places for 128 keys, and a superuser may have all of them.  A key whose
+# requests count keeps its place, one that the API has not accepted makes way, and
+# beyond that a new key is refused.
+$node->restart;
+limit('unlimited');
+$node->safe_psql('postgres',
+	"CREATE SERVER many FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER many OPTIONS (key_id 'many0', key_secret 'x')");
+
+sub request_with_keys
+{
+	my ($settings, @numbers) = @_;
+	my ($status, $out, $err) = $node->psql('postgres',
+		join('', "$settings\\set VERBOSITY verbose\n",
+			map { "ALTER USER MAPPING FOR CURRENT_USER SERVER many OPTIONS (SET key_id 'many$_');\n SELECT FROM chpg_services('many');\n" } @numbers),
+		on_error_stop => 0);
+	return $err;
+}
+
+clear_journal($url);
+is(scalar(() = request_with_keys('', 1, 2) =~ /ERROR:  28000/g), 2, 'two keys without a limit');
+$node->safe_psql('postgres', q{ALTER SERVER many OPTIONS (SET rate_limit '5/3600s')});
+reset_emulator($url, keys => { map { ("many$_" => 'x') } 3 .. 131 });
+is(request_with_keys('', 3 .. 130), '', '128 keys with a limit');
+is(request_count($url), 128, 'have sent a request each');
+$refused = request_with_keys("SET chpg.max_wait = '500ms';\n", 131);
+like($refused, qr/ERROR:  53400: .* budget is used up/, 'one more is refused');
+like($refused, qr/DETAIL:  128 other keys have sent requests that still count, and there is no place for one more\. Nothing was sent\./, 'and learns why');
+is(request_count($url), 128, 'its request is not sent');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE used = 1"), 128, 'the requests of the others still count');
+
+done_testing();

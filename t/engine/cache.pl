@@ -1,0 +1,310 @@
+# The same question is asked once: within a statement always, and between
+# sessions for chpg.cache_ttl, also while the answer is on its way.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'";
+my $LIST = 'SELECT count(*) FROM chpg_services()';
+my $CACHED = q{SET chpg.cache_ttl = '10min';};
+
+my $url = start_emulator();
+my $node = start_node('main', "chpg.server = 'chpg'", "chpg.cache_size = '2MB'");
+
+$node->safe_psql('postgres', connect_sql($url));
+my @sessions = map { open_session($node) } 1 .. 8;
+in_session($_, "$CACHED LOAD 'chpg'") for @sessions;
+
+# Nothing is known.
+sub begin_anew
+{
+	my (%options) = @_;
+	reset_emulator($url, %options);
+	$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+	return;
+}
+
+# All sessions run this at once; what they print, and how many requests came.
+sub all_ask
+{
+	my ($sql, @who) = @_;
+	my @printed;
+
+	@who = @sessions if !@who;
+	begin_in_session($_, $sql) for @who;
+	@printed = map { in_session($_, '\echo') . $_->{stderr} } @who;
+	return (request_count($url), @printed);
+}
+
+sub active
+{
+	return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%chpg\\_s%' AND pid <> pg_backend_pid()");
+}
+
+# Eight sessions, one question
+begin_anew();
+fault($url, latency_ms => 200, times => 1);
+is_deeply([ all_ask($LIST) ], [ 1, ("6\n") x 8 ], 'eight sessions that ask the same cost one request');
+begin_anew();
+is_deeply([ all_ask("SELECT count(*) FROM chpg_slow_patterns($WINDOW)") ], [ 7, ('360' . "\n") x 8 ], 'a fleet of six costs seven');
+costs($node, $url, "$CACHED $LIST", 0, 'a later session');
+is($node->safe_psql('postgres', 'SELECT sum(cache_hits) > 0, sum(shared_flights) > 0 FROM chpg_stats'), 't|t', 'both are counted');
+costs($node, $url, "SET chpg.cache_ttl = 0; $LIST; $LIST", 2, 'who wants no old answers');
+$node->safe_psql('postgres', "$CACHED $LIST");
+in_session($sessions[0], q{SET chpg.cache_ttl = '100ms'});
+clear_journal($url);
+wait_until(sub { in_session($sessions[0], $LIST); request_count($url) == 1 }, 'an answer is too old');
+in_session($sessions[0], $CACHED);
+begin_anew();
+is( costs($node, $url,
+		join('', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00:00Z'::timestamptz + interval '$_ s', '$SERVICE', max_rows => 1);" } 1 .. 100),
+		100, 'a hundred questions'),
+	'', 'each is asked');
+
+# Sessions that come one after the other: nobody else has the memory by then.
+$_->quit for splice @sessions, 3;
+my $alone = $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+clear_journal($url);
+is($node->safe_psql('postgres', "$CACHED $LIST"), 6, "session $_") for 1 .. 3;
+is(request_count($url), 1, 'share their answers');
+
+# Changes
+my $TAG = "SELECT FROM chpg_set_tags('$SERVICE', '{\"team\": \"data\"}')";
+begin_anew();
+in_session($sessions[0], $LIST);
+in_session($sessions[1], $TAG);
+clear_journal($url);
+in_session($sessions[0], $LIST);
+is(request_count($url), 1, 'a change between two reads makes both ask');
+begin_anew();
+fault($url, path => 'postgres$', latency_ms => 700, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'an old read is under way');
+in_session($sessions[1], $TAG);
+clear_journal($url);
+in_session($sessions[1], $LIST);
+is(request_count($url), 1, 'a read before the change is no answer to one after it');
+in_session($sessions[0], 'SELECT');
+clear_journal($url);
+in_session($sessions[2], $LIST);
+is(request_count($url), 0, 'nor does it replace the later one');
+begin_anew(overrides => { orders => { state => 'restarting' } });
+in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$SERVICE'");
+ChpgTest::control($url, 'POST', 'services/orders', { state => 'running' });
+in_session($sessions[1], "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')");
+is(in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$SERVICE'"), 'running', 'what chpg_wait saw, all see');
+
+begin_anew();
+$node->safe_psql('postgres', "$CACHED $LIST");
+costs($node, $url, "$CACHED SET chpg.dry_run = on; $TAG; SET chpg.dry_run = off; $LIST", 1, 'a change that is only shown leaves answers valid');
+
+# Keys: an answer belongs to who knows the secret.
+$node->safe_psql('postgres',
+	"CREATE ROLE guesser LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO guesser;"
+	  . "CREATE USER MAPPING FOR guesser SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret 'guessed')");
+$node->safe_psql('postgres', "$CACHED $LIST");
+fails_with($node, "$CACHED $LIST", '28000', qr/did not accept the key/, 'a wrong secret', extra_params => [ '-U', 'guesser' ]);
+fails_with($node, "$CACHED SELECT * FROM chpg_connect('$KEY_ID', 'guessed', server => 'chpg')", '28000', qr/did not accept/, 'chpg_connect');
+
+fails_with($node, "$CACHED $LIST; ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_secret 'wrong'); $LIST",
+	'28000', qr/did not accept the key/, 'a secret that changes within a session');
+$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_secret '$KEY_SECRET')");
+
+# One execution of a statement
+my %ONCE = (
+	'a self-join' => [ 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1 ],
+	'a lateral join' => [ "SELECT count(*) FROM generate_series(1, 5) i, LATERAL (SELECT i, s.* FROM chpg_service('$SERVICE') s OFFSET 0) t", 1 ],
+	'repeated arguments' => [ "SELECT count(*) FROM (VALUES ('$SERVICE'), ('$SERVICE')) v(id), LATERAL chpg_service(v.id)", 1 ],
+	'a union' => [ 'TABLE chpg_services UNION ALL TABLE chpg_services', 1 ],
+	'results side by side' => [ "SELECT chpg_service('$SERVICE'), chpg_service('$SERVICE')", 1 ],
+	'a correlated subquery' => [ 'SELECT (SELECT count(*) FROM chpg_services() WHERE i > 0) FROM generate_series(1, 5) i', 1 ],
+	'common table expressions' => [ 'WITH a AS MATERIALIZED (TABLE chpg_services), b AS MATERIALIZED (TABLE chpg_services) SELECT FROM a, b', 1 ],
+	'a cursor' => [ 'BEGIN; DECLARE c CURSOR FOR SELECT chpg_services() UNION ALL SELECT chpg_services(); FETCH 1 FROM c; FETCH ALL FROM c; COMMIT', 1 ],
+	'services by name' => [ "SELECT FROM chpg_slow_patterns($WINDOW, 'orders') a, chpg_slow_patterns($WINDOW, 'orders') b", 2 ],
+	'a change in between' => [ "SELECT (SELECT count(*) FROM chpg_services()), (SELECT count(*) FROM chpg_set_tags('$SERVICE', '{\"team\": \"data\"}')), (SELECT count(*) FROM chpg_services())", 4 ],
+	'a loop' => [ 'DO $$ BEGIN FOR i IN 1..3 LOOP PERFORM * FROM chpg_services(); END LOOP; END $$', 3 ],
+	'executions of a prepared statement' => [ "PREPARE p AS $LIST; EXECUTE p; EXECUTE p", 2 ]);
+begin_anew();
+costs($node, $url, "SET chpg.cache_ttl = 0; $ONCE{$_}[0]", $ONCE{$_}[1], $_) for sort keys %ONCE;
+
+# What does not fit into work_mem goes to a file, which ends with the statement.
+begin_anew(services => 1, patterns => 1200);
+my $PAGES = "SELECT * FROM chpg_slow_patterns($WINDOW, '$SERVICE')";
+my $TWICE = "SELECT count(*) FROM ($PAGES UNION ALL $PAGES) twice";
+is(costs($node, $url, "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; $TWICE", 3, 'three pages twice'), 2400, 'all rows are there');
+is(costs($node, $url, "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; DO \$\$ BEGIN BEGIN PERFORM 1 / (n - 2400) FROM ($TWICE) t(n); EXCEPTION WHEN division_by_zero THEN NULL; END; END \$\$;"
+		. ' SELECT count(*) FROM pg_ls_tmpdir()', 3, 'in a subtransaction that fails'), 0, 'no file is left');
+$node->safe_psql('postgres', "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; SET temp_file_limit = '1MB'; SELECT sum(call_count) FROM (SELECT * FROM chpg_slow_patterns($WINDOW, '$SERVICE', max_rows => 5)) s");
+
+# Who asks for all may go; another one asks then.
+for my $end ('pg_cancel_backend', 'pg_terminate_backend')
+{
+	begin_anew();
+	my $first = open_session($node);
+	my $pid = in_session($first, "$CACHED SELECT pg_backend_pid()");
+
+	fault($url, hang => JSON::PP::true, times => 1);
+	begin_in_session($first, $LIST);
+	wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+	begin_in_session($_, $LIST) for @sessions;
+	wait_until(sub { active() == 4 }, 'the others wait');
+	$node->safe_psql('postgres', "SELECT $end($pid)");
+	is(in_session($_, '\echo'), "6\n", "$end: the others get their answer") for @sessions;
+	is(request_count($url), 2, "$end: by one further request");
+	$first->quit if $end eq 'pg_cancel_backend';
+}
+begin_anew();
+fault($url, latency_ms => 1000, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+like(notices($node, "$CACHED SET statement_timeout = '200ms'; $LIST"), qr/statement timeout/, 'one who waits gives up');
+is(in_session($sessions[0], '\echo'), "6\n", 'which disturbs nobody');
+begin_anew();
+fault($url, latency_ms => 3000, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+my $started = time;
+is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '300ms'; $LIST"), 6, 'one with less time asks by himself');
+cmp_ok(time - $started, '<', 2.5, 'in his own time');
+in_session($sessions[0], '\echo');
+
+# Who wants no old answers does not wait for others' either.
+begin_anew();
+fault($url, latency_ms => 1500, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+$started = time;
+$node->safe_psql('postgres', "SET chpg.cache_ttl = 0; $LIST");
+cmp_ok(time - $started, '<', 1, 'one without a cache does not wait');
+in_session($sessions[0], '\echo');
+is(request_count($url), 2, 'but asks');
+
+# A statement that goes on after its fleet failed holds no flight.
+begin_anew();
+my $billing = $node->safe_psql('postgres', "$CACHED SELECT id FROM chpg_services() WHERE name = 'billing'");
+fault($url, path => "/$billing/", status => 403, latency_ms => 500, times => 1);
+fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 5);
+clear_journal($url);
+in_session($sessions[2], 'SELECT pg_advisory_lock(1)');
+begin_in_session($sessions[0], "DO \$\$ BEGIN BEGIN PERFORM FROM chpg_slow_patterns($WINDOW); EXCEPTION WHEN insufficient_privilege THEN NULL; END; PERFORM pg_advisory_xact_lock(1); END \$\$");
+wait_until(sub { request_count($url) == 6 }, 'a fleet is under way');
+is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW, '$SERVICE')"), 60, 'what a failed fleet has left is asked by who waits for it');
+is($node->safe_psql('postgres', q{SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'}), 'Lock', 'while the statement goes on');
+in_session($sessions[2], 'SELECT pg_advisory_unlock(1)');
+in_session($sessions[0], '\echo');
+
+# A cursor that nobody reads from holds nobody up.
+begin_anew(services => 4, patterns => 700);
+in_session($sessions[0], "BEGIN; DECLARE c CURSOR FOR SELECT chpg_slow_patterns($WINDOW); FETCH 1 FROM c");
+$started = time;
+is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW)"), 2800, 'beside an open cursor');
+cmp_ok(time - $started, '<', 3, 'others go on');
+is($node->safe_psql('postgres', 'SELECT max(waiting) FROM chpg_budget'), 0, 'it waits for nothing');
+in_session($sessions[0], 'ROLLBACK');
+
+# A fleet that all want costs one fleet, also where turns are few.
+begin_anew(patterns => 3);
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '4/0.5s')});
+my @fleets = all_ask("SELECT count(*) FROM chpg_slow_patterns($WINDOW)");
+is(shift @fleets, 7, 'one fleet for all, in turns');
+like($_, qr/^18$/m, 'all rows are there') for @fleets;
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+
+# An error of the API goes to all; whether a passing one is the end, each decides.
+begin_anew();
+fault($url, status => 403, times => 1, latency_ms => 500);
+my ($requests, @printed) = all_ask($LIST);
+is($requests, 1, 'a refusal: one request');
+is(scalar(grep { /ERROR:  42501/ } @printed), 3, 'a refusal: all are told');
+like(join('', @printed), qr/, in answer to another session\./, 'a refusal: and whom it answered');
+begin_anew();
+in_session($sessions[0], 'SET chpg.max_retries = 0');
+fault($url, status => 503, times => 1, latency_ms => 500);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'one without retries asks');
+is(in_session($sessions[1], $LIST), 6, 'his failure is not that of others');
+in_session($sessions[0], 'RESET chpg.max_retries');
+
+# The cache is bounded, and what was not used for long goes first.
+begin_anew(services => 1, patterns => 500);
+my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + interval '%d s', '$SERVICE', max_rows => 500) p";
+my $first = $node->safe_psql('postgres', $CACHED . sprintf $PAGE, 0);
+for my $i (1 .. 12)
+{
+	is($node->safe_psql('postgres', $CACHED . sprintf $PAGE, $i), $first, "page $i");
+	costs($node, $url, $CACHED . sprintf($PAGE, 0), 0, 'a page that is used stays');
+}
+costs($node, $url, $CACHED . sprintf($PAGE, 1), 1, 'one that was not used does not');
+costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'a new one is there');
+fault($url, path => 'postgres$', oversize_bytes => 1_500_000);
+$node->psql('postgres', "$CACHED SELECT count(*) FROM chpg_services()");
+clear_faults($url);
+costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'an answer that is too large leaves the others alone');
+
+# Asking anew
+begin_anew();
+$node->safe_psql('postgres', "$CACHED $LIST");
+costs($node, $url, "$CACHED SELECT chpg_cache_reset(); $LIST", 1, 'after chpg_cache_reset()');
+begin_anew();
+fault($url, latency_ms => 700, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'a read is under way');
+$node->safe_psql('postgres', "$CACHED SELECT chpg_cache_reset(); $LIST");
+is(request_count($url), 2, 'also while a read is under way');
+in_session($sessions[0], '\echo');
+begin_anew();
+fault($url, latency_ms => 700, times => 1);
+begin_in_session($sessions[0], $LIST);
+wait_until(sub { request_count($url) == 1 }, 'a read is under way');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+in_session($sessions[0], '\echo');
+costs($node, $url, "$CACHED $LIST", 1, 'whose answer is not kept');
+$_->quit for @sessions;
+
+# The least cache keeps answers of all sizes, however many there were before.
+$node->append_conf('postgresql.conf', q{chpg.cache_size = '1MB'});
+$node->restart;
+reset_emulator($url, patterns => 200);
+my $DIFFERENT = "PERFORM FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + i * interval '1 s', '$SERVICE', max_rows => 1 + i % 25)";
+my $SIZES = "$CACHED DO \$\$ BEGIN FOR i IN %d .. %d LOOP $DIFFERENT; END LOOP; END \$\$";
+costs($node, $url, sprintf($SIZES, 1, 800), 800, 'reads of 25 sizes');
+costs($node, $url, sprintf($SIZES, 781, 800), 0, 'the latest of them are kept');
+costs($node, $url, sprintf($SIZES, 801, 801) . sprintf("; $SIZES", 782, 801), 1, 'a further one takes the place of an old one');
+my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 11:0$_:00Z', '$SERVICE', max_rows => 180)" } 1 .. 3;
+costs($node, $url, "$CACHED $LARGE; $LARGE", 3, 'large ones take the place of all small ones');
+costs($node, $url, 'SELECT chpg_cache_reset();' . sprintf($SIZES, 1, 25) . sprintf("; $SIZES", 1, 25), 25, 'after chpg_cache_reset() each size is kept');
+
+# Without memory for it nothing is kept.
+$node->append_conf('postgresql.conf', 'chpg.cache_size = 0');
+$node->restart;
+costs($node, $url, "$CACHED $LIST; $LIST", 2, 'without a cache');
+costs($node, $url, 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1, 'a statement asks once all the same');
+
+# A backend by itself, where nothing is shared
+if ($node->pg_version < 17)
+{
+	$node->append_conf('postgresql.conf', "chpg.cache_size = '2MB'\nshared_preload_libraries = ''");
+	$node->restart;
+	reset_emulator($url);
+	costs($node, $url, "$CACHED $LIST; $LIST", 1, 'a session alone');
+	costs($node, $url, "$CACHED $LIST", 1, 'the next one knows nothing of it');
+	is($node->safe_psql('postgres', "$LIST; SELECT DISTINCT shared FROM chpg_stats; SELECT shared FROM chpg_budget"), "6\nf\nf", 'the views say so');
+	is(scalar(() = slurp_file($node->logfile) =~ /LOG:  chpg keeps the request budget and the cache of this backend only/g), 3,
+		'and so does the log, once for each session');
+	reset_emulator($url, services => 12, rate_limit => '5/1s');
+	$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '5/1s')});
+	is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM chpg_slow_patterns($WINDOW)"), 12, 'a fleet in one session');
+	is_deeply([ grep { $_->{status} != 200 } @{ journal($url)->{requests} } ], [], 'is never refused');
+}
+
+done_testing();

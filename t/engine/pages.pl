@@ -1,0 +1,63 @@
+# Pages of live data overlap: rows that come again are dropped, near or far
+# from where they were first, in memory or beyond it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $PATTERNS = 22_000;
+my $PAGE = 500;
+
+my $url = start_emulator();
+my $node = start_node('main', 'log_temp_files = 0');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 1, patterns => $PATTERNS);
+
+my $PATTERNS_READ = "chpg_slow_patterns($DAY, (SELECT id FROM chpg_services()))";
+
+# What identifies the rows, in the order of the API
+my @rows = map { decode_json($_) } split /\n/, $node->safe_psql('postgres',
+	"SELECT json_build_object('queryId', query_id::text, 'queryText', 'x', 'dbName', db_name, 'dbUser', db_user, 'dbOperation', db_operation, 'app', app) FROM $PATTERNS_READ");
+is(scalar @rows, $PATTERNS, 'without overlaps all rows come');
+
+# A hundred rows moved down a page, and others down from the very first page.
+page_has(20_000, 19_900 .. 20_399);
+page_has(21_000, 0 .. 99, 21_100 .. 21_499);
+
+for my $work_mem ('4MB', '64kB')
+{
+	my $offset = -s $node->logfile;
+	my $read = $node->safe_psql('postgres', "SET work_mem = '$work_mem'; SELECT count(*), count(DISTINCT (query_id, db_name, db_user, db_operation, app)) FROM $PATTERNS_READ");
+	my $log = substr slurp_file($node->logfile), $offset;
+
+	# 100 rows were never sent, in each of both pages.
+	is($read, join('|', ($PATTERNS - 200) x 2), "with work_mem $work_mem each row comes once");
+	my @sizes = $log =~ /temporary file: path .*? size (\d+)/g;
+	is(scalar(grep { $_ % 8192 == 0 && $_ < 200_000 } @sizes), $work_mem eq '4MB' ? 0 : 1, "$work_mem: " . ($work_mem eq '4MB' ? 'in memory' : 'in a file of what is remembered'));
+}
+
+# A page that has nothing new would never end.
+page_has(21_500, 0 .. $PAGE - 1);
+fails_with($node, "SET work_mem = '64kB'; SELECT count(*) FROM $PATTERNS_READ", '08P01', qr/page 44 has the rows of earlier pages/, 'a page that was there before');
+
+# A row that is twice on one page was not on an earlier one.
+clear_faults($url);
+page_has(21_500, 21_500 .. 21_998, 21_998);
+is($node->safe_psql('postgres', "SELECT count(*) FROM $PATTERNS_READ"), $PATTERNS, 'equal rows of one page both come');
+
+sub page_has
+{
+	my ($offset, @numbers) = @_;
+
+	return fault($url, path => 'slowQueryPatterns', query => "offset=$offset", body => encode_json({ result => [ @rows[@numbers] ] }));
+}
+
+done_testing();

@@ -1,0 +1,411 @@
+# The life of a service from SQL: the documented walk, what each function sends,
+# and the traps in which other clients lose tags, settings or services.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use Test::More;
+
+my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+my $url = start_emulator();
+$ENV{CHPG_EMULATOR_URL} = $url;
+my $node = start_node('main');
+
+$node->safe_psql('postgres', connect_sql($url));
+
+# The requests that a statement sent, as "METHOD last-part-of-path"
+sub sent
+{
+	return [ map { $_->{method} . ' ' . ($_->{path} =~ s{.*/}{}r) } @{ journal($url)->{requests} } ];
+}
+
+# The body of the last request
+sub last_body
+{
+	return journal($url)->{requests}[-1]{json};
+}
+
+sub value
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+# The documented walk: create, poll, tag, delete
+is( costs($node, $url,
+		"SELECT name, state, username, password <> '', connection_string LIKE 'postgres://%' FROM chpg_create_service("
+		  . "'my postgres', 'aws', 'us-west-2', 'r8gd.large', storage_size => 118, postgres_version => '18')",
+		1, 'create'),
+	'my postgres|creating|postgres|t|t',
+	'a service is created, with its credentials');
+is_deeply(
+	last_body(),
+	{   name => 'my postgres', provider => 'aws', region => 'us-west-2',
+		postgresVersion => '18', size => 'r8gd.large', storageSize => 118 },
+	'creating sends what is documented');
+is(value("SELECT state FROM chpg_wait('my postgres', poll_interval => '10 ms')"),
+	'running', 'it becomes ready');
+costs($node, $url, qq{SELECT chpg_set_tags('my postgres', '{"Environment": "production"}')}, 3, 'tag');
+is_deeply(
+	last_body(),
+	{ tags => [ { key => 'Environment', value => 'production' } ] },
+	'tagging sends what is documented');
+like(
+	costs($node, $url, "SELECT chpg_delete_service('my postgres', 'my postgres')", 3, 'delete'),
+	qr/^[0-9a-f-]{36}$/, 'deleting returns the id of the request');
+is(value("SELECT count(*) FROM chpg_wait('$ORDERS', poll_interval => '10 ms')"), 1, 'others are still there');
+
+# Waiting for a deletion ends without a row
+value(q{SELECT chpg_create_service('short', 'aws', 'us-west-2', 'r8gd.large')});
+my $short = value(q{SELECT id FROM chpg_services WHERE name = 'short'});
+value("SELECT chpg_delete_service('$short', 'short')");
+fault($url, path => "$short\$", status => 404, body => '<html>no such route</html>', content_type => 'text/html', times => 1);
+fails_with($node, "SELECT * FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')", '42704',
+	qr/The answer is not JSON/, 'a 404 that is not of the API is no deletion');
+is(value("SELECT count(*) FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')"),
+	0, 'a deleted service has no row');
+
+# Deleting the wrong one
+costs($node, $url, "SELECT id FROM chpg_services LIMIT 1", 1, 'reading');
+fails_with($node, "SELECT chpg_delete_service('$ORDERS', 'billing')", '22023',
+	qr/"billing" is not the name of service "$ORDERS"/, 'a name that is not confirmed');
+ok(!grep({ $_->{method} eq 'DELETE' } @{ journal($url)->{requests} }), 'nothing is deleted');
+
+# Tags: those that are not named stay
+reset_emulator($url);
+my $tags = value("SELECT tags FROM chpg_service('$ORDERS')");
+costs($node, $url, "SELECT chpg_update_service('$ORDERS', size => 'r8gd.xlarge')", 2, 'a change of size');
+is_deeply([ sort keys %{ last_body() } ], [ 'size', 'tags' ], 'sends the tags along');
+is(value("SELECT size, tags FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
+	"r8gd.xlarge|$tags", 'and keeps them');
+value(qq{SELECT chpg_set_tags('$ORDERS', '{"added": "1", "team": "new"}')});
+is(value("SELECT tags->>'added', tags->>'team', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"tags\": {\"added\": \"1\"}}')"),
+	'1|new|production', 'tags are added and changed');
+value("SELECT chpg_remove_tags('$ORDERS', '{added,team,none}')");
+is(last_body()->{tags}[0]{key}, 'Environment', 'tags are removed');
+costs($node, $url, qq{SELECT chpg_update_service('$ORDERS', tags => '{"only": "this"}')}, 1, 'all tags replaced');
+reset_emulator($url, overrides => { orders => { tags => undef } });
+fails_with($node, "SELECT chpg_update_service('$ORDERS', size => 'x')", '55000',
+	qr/the API does not tell the tags/, 'tags that are not known');
+is_deeply(sent(), ["GET $ORDERS"], 'nothing is changed then');
+
+# Changes that are still queued are not taken back by the next.
+reset_emulator($url, apply_polls => 4);
+my $queued = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}');
+	SELECT FROM chpg_remove_tags('$ORDERS', '{a}'); SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.xlarge')});
+like($queued, qr/NOTICE:  the API does not show yet the tags sent 0 s ago/, 'a change on a queued one says so');
+is(value("SELECT tags->>'a' IS NULL, tags->>'b', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
+	't|2|production', 'and keeps it');
+
+# But what somebody else has changed since is kept.
+reset_emulator($url);
+value(qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}');
+	SELECT FROM chpg_wait('$ORDERS', poll_interval => '1 ms', expected => '{"tags": {"a": "1"}}');
+	\\! $FindBin::RealBin/../../emulator/ctl set orders '{"tags": [{"key": "other", "value": "hand"}]}'
+	SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
+is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ], 'the change of another is kept');
+
+# After all tags were replaced, what differs is either queued or another's: ask.
+reset_emulator($url);
+my $both = notices($node, qq{SELECT FROM chpg_update_service('$ORDERS', tags => '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
+like($both, qr/ERROR:  the tags sent to service "$ORDERS" 0 s ago and those that the API shows differ/, 'neither is lost');
+
+# Commands
+reset_emulator($url);
+is(value("SELECT id FROM chpg_restart_service('$ORDERS')"), $ORDERS, 'restart');
+is_deeply(last_body(), { command => 'restart' }, 'sends the command');
+is(value("SELECT is_primary IS NULL FROM chpg_promote_service('analytics')"), 't', 'promote answers without isPrimary');
+fails_with($node, "SELECT chpg_switchover_service('search')", '55000',
+	qr/has no standby to switch over to/, 'a switchover without high availability');
+value("SELECT chpg_switchover_service('$ORDERS')");
+is_deeply(last_body(), { command => 'switchover' }, 'a switchover with it');
+
+# Passwords: never asked for twice, never shown when given
+like(costs($node, $url, "SELECT chpg_set_password('$ORDERS')", 1, 'a generated password'),
+	qr/^\S{12,}$/, 'is returned');
+is(costs($node, $url, "SELECT chpg_set_password('$ORDERS', 'abcABC123abc') IS NULL", 1, 'a given password'),
+	't', 'is not');
+clear_faults($url);
+fault($url, path => 'password', carry_out => JSON::PP::true, close => JSON::PP::true);
+$node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services');
+clear_journal($url);
+fails_with($node, "SELECT chpg_set_password('$ORDERS')", '08007',
+	qr/may have been carried out/, 'a password whose answer is lost');
+is(scalar @{ journal($url)->{requests} }, 1, 'is asked for once');
+clear_faults($url);
+
+# A replica, once there is a backup
+reset_emulator($url, backup_polls => 2);
+fails_with($node, "SELECT chpg_create_read_replica('$ORDERS', 'replica')", '22023',
+	qr/no backups/, 'a replica before the first backup');
+is(value("SELECT name FROM chpg_create_read_replica('$ORDERS', 'replica', retry_for => '1 minute')"),
+	'replica', 'a replica as soon as there is one');
+fails_with($node, "SELECT chpg_delete_service('$ORDERS', 'orders')", '22023',
+	qr/could not delete service/, 'a primary with a replica');
+
+# A restored service
+is(value("SELECT name, state FROM chpg_restore_service('$ORDERS', 'restored', '2026-03-31 18:17:37Z')"),
+	'restored|creating', 'a service as it was');
+is(last_body()->{restoreTarget}, '2026-03-31T18:17:37.000Z', 'at that time');
+
+# Configuration
+reset_emulator($url);
+my $config = "SELECT string_agg(component || '.' || name || '=' || value, ' ' ORDER BY component, name)";
+value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": "64MB", "max_connections": 100}', '{"default_pool_size": "16"}')});
+is(value("$config FROM chpg_config('$ORDERS')"),
+	'pgbouncer.default_pool_size=16 postgres.max_connections=100 postgres.work_mem=64MB', 'both sections');
+like(notices($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": 200}')}),
+	qr/NOTICE:  .*restart/, 'what waits for a restart is said');
+is(value("$config FROM chpg_config('$ORDERS')"),
+	'pgbouncer.default_pool_size=16 postgres.max_connections=200 postgres.work_mem=64MB', 'a patch leaves the rest alone');
+fault($url, path => 'config$', patch => { 'result.message' => "restart\nLOG:  forged, $KEY_SECRET" }, times => 1);
+like(notices($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": 200}')}),
+	qr/NOTICE:  restart LOG:  forged, \*\*\*$/, 'on one line, without secrets');
+is(value(qq{$config FROM chpg_patch_config('$ORDERS', '{"work_mem": null}')}),
+	'pgbouncer.default_pool_size=16 postgres.max_connections=200', 'null unsets');
+costs($node, $url, qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, 2, 'one section replaced');
+is(value("$config FROM chpg_config('$ORDERS')"),
+	'pgbouncer.default_pool_size=16 postgres.work_mem=1GB', 'keeps the other');
+is(value("SELECT count(DISTINCT service_id) FROM chpg_config()"), 1, 'the settings of the fleet');
+
+# A section that the API does not tell is not cleared.
+fault($url, path => 'config$', method => 'GET', patch => { 'result.pgBouncerConfig' => undef }, times => 1);
+clear_journal($url);
+fails_with($node, qq{SELECT chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, '55000',
+	qr/the API does not tell "pgBouncerConfig"/, 'a section that is not known');
+is_deeply(sent(), ['GET config'], 'nothing is replaced');
+
+# A setting that this database cannot hold is not sent back mutilated.
+$node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
+$node->safe_psql('latin', connect_sql($url));
+value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"application_name": "\\u2603"}')});
+clear_journal($url);
+fails_with($node, qq{\\connect latin\nSELECT chpg_replace_config('$ORDERS', pgbouncer_config => '{"default_pool_size": "17"}')},
+	'22P05', qr/the encoding "LATIN1" of this database lacks/, 'a section that cannot be kept');
+is_deeply(sent(), ['GET config'], 'nothing is replaced then');
+
+# Certificates, connection parameters, any request
+like(value("SELECT chpg_ca_certificates('$ORDERS')"), qr/^-----BEGIN CERTIFICATE-----/, 'certificates');
+like(value("SELECT uri FROM chpg_connection_info('$ORDERS')"),
+	qr{^postgres://postgres\@orders-\S+:5432/postgres\?sslmode=verify-full$}, 'connection parameters');
+is(value("SELECT status, jsonb_array_length(result) FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres')"),
+	'200|6', 'any request');
+fault($url, path => 'password$', status => 400,
+	body => encode_json({ status => 400, error => 'bad: <string:hunter2"secret> and hunter2\\"secret' }));
+unlike(
+	fails_with($node,
+		"SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/password',"
+		  . q{ body => jsonb_build_object('password', 'hunter2"secret'))},
+		'22023', qr/bad: <string:\*\*\*> and \*\*\*/, 'any request whose body is echoed'),
+	qr/hunter2/, 'shows nothing of it');
+clear_faults($url);
+fault($url, path => 'caCertificates$', status => 200, body => '<html>login</html>', content_type => 'text/html');
+fails_with($node, "SELECT chpg_ca_certificates('$ORDERS')", '08P01', qr/does not begin with "-----BEGIN/, 'a login page is no certificate');
+clear_faults($url);
+fails_with($node, "SELECT * FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres/pg0000000000000000000000ab')",
+	'42704', qr/the API does not know it.*NOT_FOUND/s, 'any request for what there is not');
+
+# A dry run reads, shows, and changes nothing
+clear_journal($url);
+my $shown = notices($node, qq{SET chpg.dry_run = on; SELECT chpg_update_service('$ORDERS', size => 'x');
+	SELECT chpg_set_password('$ORDERS', 'abcABC123abc'); SELECT chpg_delete_service('$ORDERS', 'orders')});
+like($shown, qr{NOTICE:  would send PATCH /v1/organizations/\S+/postgres/$ORDERS \{"size":"x","tags":}, 'a dry run shows the change');
+like($shown, qr{/password \{"password":"\*\*\*"\}}, 'but no password');
+ok(!grep({ $_->{method} ne 'GET' } @{ journal($url)->{requests} }), 'and sends only reads');
+
+# A dry run that is misspelt before the library is loaded makes no change.
+clear_journal($url);
+fails_with($node, "SET chpg.dry_run = 'yep'; SELECT chpg_restart_service('$ORDERS')", '22023',
+	qr/parameter "chpg.dry_run" requires a Boolean value/, 'a dry run that is misspelt');
+is(request_count($url), 0, 'sends nothing');
+
+# A write is sent once, whatever happens to its answer
+for my $case (
+	[ 'a connection closed without an answer', close => JSON::PP::true ],
+	[ 'a connection that breaks', reset => 'before' ],
+	[ 'a gateway that gives up', status => 504 ],
+	[ 'an HTML 502', status => 502, body => '<html>Bad Gateway</html>', content_type => 'text/html' ],
+	[ 'an answer that is no JSON', status => 200, body => 'OK' ])
+{
+	my ($name, %fault) = @$case;
+	clear_faults($url);
+	fault($url, path => 'postgres$', method => 'POST', carry_out => JSON::PP::true, %fault);
+	clear_journal($url);
+	my ($status, $out, $err) = $node->psql('postgres',
+		"\\set VERBOSITY verbose\nSELECT count(*) FROM chpg_services;"
+		  . "SELECT chpg_create_service('once', 'aws', 'us-west-2', 'r8gd.large')");
+	like($err, qr/ERROR:  08007: .*may have been carried out/, "$name: the outcome is not known");
+	is(scalar(grep { $_->{method} eq 'POST' } @{ journal($url)->{requests} }), 1, "$name: sent once");
+}
+clear_faults($url);
+fault($url, path => 'postgres$', method => 'POST', hang => JSON::PP::true);
+my $err = fails_with($node,
+	"SET statement_timeout = '200ms'; SELECT chpg_create_service('slow', 'aws', 'us-west-2', 'r8gd.large')",
+	'57014', qr/canceling statement due to statement timeout/, 'a cancel in the middle of a write');
+like($err, qr{CONTEXT:  request POST \S+, which may have been carried out}, 'says what may have happened');
+clear_faults($url);
+
+# A 429 is no reason to give up: nothing was carried out.  Whatever it says, the
+# next attempt takes its time.
+fault($url, path => 'postgres$', method => 'POST', status => 429, headers => { 'X-RateLimit-Reset' => '0' }, times => 1,
+	body => '{"status":429,"error":"TOO_MANY_REQUESTS"}');
+costs($node, $url, "SELECT chpg_create_service('later', 'aws', 'us-west-2', 'r8gd.large')", 2, 'a write after a 429');
+cmp_ok(journal($url)->{requests}[1]{at} - journal($url)->{requests}[0]{at}, '>', 0.1, 'not at once');
+
+# (function(...)).* calls a function once for each column
+clear_journal($url);
+fails_with($node, "SELECT (chpg_create_service('columns', 'aws', 'us-west-2', 'r8gd.large')).*",
+	'55000', qr/has already sent the same request.*SELECT \* FROM/s, 'a function for each column');
+is_deeply(sent(), ['POST postgres'], 'makes one service');
+clear_journal($url);
+fails_with($node, "SELECT (chpg_restart_service('$ORDERS')).*", '55000', qr/has already sent/, 'a command for each column');
+is_deeply(sent(), ['PATCH state'], 'is sent once');
+fails_with($node, q{SELECT (chpg_request('POST', '/v1/organizations/{organization_id}/postgres',
+	body => '{"name": "twice", "provider": "aws", "region": "us-west-2", "size": "r8gd.large"}')).*},
+	'55000', qr/has already sent/, 'any request for each column');
+is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'makes one service, too');
+
+# A loop in one transaction is a statement that repeats itself; a COMMIT begins anew.
+clear_journal($url);
+fails_with($node, "DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); END LOOP; END \$\$",
+	'55000', qr/has already sent.*DETAIL: .* a loop calls it each time round\.\nHINT: .*COMMIT after each/s, 'a loop');
+is_deeply(sent(), ['PATCH state'], 'sends one request');
+for my $end ('COMMIT', 'ROLLBACK')
+{
+	clear_journal($url);
+	value("DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); $end; END LOOP; END \$\$");
+	is_deeply(sent(), [ ('PATCH state') x 2 ], "one for each transaction that a loop ends by $end");
+}
+
+# The end of a write whose answer nobody can convert
+fault($url, path => 'state$', carry_out => JSON::PP::true, status => 200, body => '{"result": {"n": 1e400000}}', times => 1);
+like(fails_with($node, "SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/state', body => '{\"command\": \"restart\"}')",
+	'22003', qr/overflow/, 'an answer that cannot be converted'), qr/which was carried out/, 'says that it was carried out');
+
+# Quotas and conflicts
+reset_emulator($url, max_services => 6);
+fails_with($node, "SELECT chpg_create_service('one too many', 'aws', 'us-west-2', 'r8gd.large')", '55006',
+	qr/CONFLICT: Conflict/, 'a quota');
+
+# Waiting: old values under a running state, a few failures, final failures
+reset_emulator($url, apply_polls => 4);
+value("SELECT chpg_update_service('$ORDERS', size => 'r8gd.2xlarge')");
+fault($url, path => "$ORDERS\$", status => 500, body => '{"status":500,"error":"INTERNAL"}', skip => 1, times => 2);
+is(value("SET chpg.max_retries = 0; SELECT size FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.2xlarge\"}')"),
+	'r8gd.2xlarge', 'waiting outlasts old values and failures');
+clear_faults($url);
+fault($url, path => "$ORDERS\$", status => 403, body => '{"status":403,"error":"FORBIDDEN"}');
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", '42501', qr/permission/, 'a final failure');
+clear_faults($url);
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms')",
+	'57014', qr/did not become stopped in time/, 'a wait that takes too long');
+fault($url, path => "$ORDERS\$", status => 429, headers => { 'X-RateLimit-Reset' => '6' }, body => '{"error": "TOO_MANY_REQUESTS"}');
+my $begun = time;
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')", '57014', qr/in time/, 'a wait for the budget');
+cmp_ok(time - $begun, '<', 5, 'ends in time, too');
+clear_faults($url);
+is(value("SELECT count(*) FROM (VALUES ('$ORDERS'), (NULL)) v(id), LATERAL chpg_wait(v.id, poll_interval => '1 ms')"), 1, 'NULL from a row: no row');
+fault($url, path => "$ORDERS\$", hang => JSON::PP::true);
+clear_journal($url);
+my $begin = time;
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')",
+	'57014', qr/did not become running in time/, 'a wait for an API that hangs');
+cmp_ok(time - $begin, '<', 5, 'ends in time');
+is(request_count($url), 1, 'with one request for each poll');
+clear_faults($url);
+like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')"),
+	qr/NOTICE:  service "$ORDERS" is running after \d+ s$/m, 'waiting without a snapshot');
+
+# What is waited for, and the last poll: at the timeout, whatever the interval
+clear_journal($url);
+my $said = fails_with($node, "CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', poll_interval => '1 hour')",
+	'57014', qr/did not become stopped in time/, 'a wait that is shorter than its interval');
+like($said, qr/NOTICE: .*service "$ORDERS" is running after \d+ s, waiting for stopped$/m, 'it says what it waits for');
+is(request_count($url), 2, 'it polls at its begin and at its end');
+like(notices($node, qq{CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', expected => '{"size": "x"}')}),
+	qr/, waiting for stopped with \{"size": "x"\}$/m, 'a state and values');
+like(notices($node, qq{CALL chpg_wait_until('$ORDERS', timeout => '3 s', expected => '{"size": "x"}')}),
+	qr/is running after \d+ s, waiting for \{"size": "x"\}$/m, 'values');
+
+# A timeout says what did not come, and what there was instead; but no password.
+$said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x", "tags": {"note": "c"}}')},
+	'57014', qr/service "$ORDERS" did not become running with \{"size": "x", "tags": \{"note": "c"\}\} in time/, 'a wait for values that do not come');
+like($said, qr/DETAIL:  Its state is running, with \{"size": "r8gd\.\w+", "tags": \{"\w+": .*\}\}; polls in a row .*: 0 of the 3 needed\.$/m, 'the values found');
+$said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x"}')},
+	'57014', qr/did not become stopped with \{"size": "x"\} in time/, 'a wait for a state and values');
+like($said, qr/DETAIL:  Its state is running; polls/, 'of which the state is missing');
+$said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"connection_string": "x"}')},
+	'57014', qr/did not become running with \{"connection_string": "x"\} in time/, 'a wait for what is not shown');
+like($said, qr/DETAIL:  Its state is running; polls/, 'does not show it');
+is(value("SELECT state FROM chpg_wait('$ORDERS', timeout => '10 s', poll_interval => '6 s')"), 'running',
+	'three polls fit into less than two intervals');
+fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');
+
+# What cannot be right costs nothing
+for my $case (
+	[ q{chpg_create_service('', 'aws', 'us-west-2', 'x')}, '22023' ],
+	[ q{chpg_create_service(repeat('x', 51), 'aws', 'us-west-2', 'x')}, '22023' ],
+	[ q{chpg_create_service(NULL, 'aws', 'us-west-2', 'x')}, '22004' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', tags => '[]')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', tags => '{"chc_x": "y"}')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', tags => '{"a b": "y"}')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', tags => '{"a": ""}')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', tags => '{"a": 1}')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', tags => (SELECT jsonb_object_agg('k' || i, 'v') FROM generate_series(1, 51) i))}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', pg_config => '{}')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', pg_config => '{"a": {}}')}, '22023' ],
+	[ "chpg_update_service('$ORDERS')", '22023' ],
+	[ "chpg_set_tags('$ORDERS', NULL)", '22004' ],
+	[ "chpg_remove_tags('$ORDERS', NULL)", '22004' ],
+	[ "chpg_delete_service('$ORDERS', NULL)", '22004' ],
+	[ "chpg_set_password('$ORDERS', 'short')", '22023' ],
+	[ "chpg_set_password('$ORDERS', 'nouppercase123')", '22023' ],
+	[ "chpg_create_read_replica('$ORDERS', 'x', retry_for => '-1 second')", '22023' ],
+	[ "chpg_restore_service('$ORDERS', 'x', 'infinity')", '22023' ],
+	[ "chpg_patch_config('$ORDERS')", '22023' ],
+	[ "chpg_patch_config('$ORDERS', '{}')", '22023' ],
+	[ "chpg_replace_config('$ORDERS', '{\"a\": null}')", '22023' ],
+	[ "chpg_wait('$ORDERS', timeout => '0')", '22023' ],
+	[ q{chpg_create_service('x', '', 'us-west-2', 'x')}, '22023' ],
+	[ q{chpg_create_service('x', 'aws', 'us-west-2', 'x', storage_size => 0)}, '22023' ],
+	[ q{chpg_set_tags('orders', '{}')}, '22023' ],
+	[ q{chpg_remove_tags('orders', '{}')}, '22023' ],
+	[ q{chpg_remove_tags('orders', ARRAY[NULL::text])}, '22023' ],
+	[ q{chpg_remove_tags('orders', '{{a,b},{c,d}}')}, '22023' ],
+	[ q{chpg_patch_config('orders', '{"x": 99999999999999999999999}')}, '22023' ],
+	[ "chpg_wait('$ORDERS', expected => '[]')", '22023' ],
+	[ "chpg_wait('$ORDERS', expected => '{\"Size\": \"x\"}')", '22023' ],
+	[ q{chpg_request('HEAD', '/v1/organizations')}, '22023' ],
+	[ q{chpg_request('GET', '/v2/organizations')}, '22023' ],
+	[ q{chpg_request('GET', '/v1/../etc')}, '22023' ],
+	[ q{chpg_request('GET', '/v1/organizations?x=1')}, '22023' ],
+	[ q{chpg_request('GET', '/v1/organizations', '[]')}, '22023' ])
+{
+	my ($call, $state) = @$case;
+	clear_journal($url);
+	fails_with($node, "SELECT * FROM $call", $state, qr/ERROR/, $call);
+	is(request_count($url), 0, "$call: no request");
+}
+
+# Who may not, and where not
+$node->safe_psql('postgres', 'CREATE ROLE reader; GRANT USAGE ON FOREIGN SERVER chpg TO reader');
+clear_journal($url);
+for my $call (
+	"chpg_create_service('x', 'aws', 'us', 'x')", "chpg_update_service('x', size => 'x')",
+	"chpg_set_tags('x', '{}')", "chpg_remove_tags('x', '{}')", "chpg_delete_service('x', 'x')",
+	"chpg_restart_service('x')", "chpg_promote_service('x')", "chpg_switchover_service('x')",
+	"chpg_set_password('x')", "chpg_create_read_replica('x', 'x')", "chpg_restore_service('x', 'x', now())",
+	"chpg_patch_config('x', '{\"a\": 1}')", "chpg_replace_config('x', '{\"a\": 1}')",
+	"chpg_request('POST', '/v1/x')")
+{
+	fails_with($node, "SET ROLE reader; SELECT * FROM $call", '42501', qr/permission denied for function/, "$call by a role without EXECUTE");
+	fails_with($node, "BEGIN READ ONLY; SELECT * FROM $call", '25006', qr/read-only transaction/, "$call in a read-only transaction");
+}
+is(request_count($url), 0, 'no request for all of these');
+
+done_testing();

@@ -1,0 +1,65 @@
+# Services and slow query patterns, and what reading them costs in requests.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main');
+
+$node->safe_psql('postgres', connect_sql($url));
+$node->safe_psql('postgres',
+	"CREATE SERVER by_hand FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit 'unlimited');"
+	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER by_hand OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET');"
+	  . "ALTER DATABASE postgres SET chpg.server = 'chpg'");
+
+is(costs($node, $url, 'SELECT count(*) FROM chpg_services', 1, 'the list of services'),
+	6, 'all services are there');
+costs($node, $url, q{SELECT FROM chpg_services('by_hand'); SELECT FROM chpg_services('by_hand')},
+	3, 'a server without organization_id, twice in a session');
+costs($node, $url, q{SELECT FROM chpg_service('orders')}, 2, 'a service by name');
+costs($node, $url, q{SELECT FROM chpg_service('pg7myrd1j06p3gx4zrm2ze8qz6')}, 1, 'a service by id');
+
+costs($node, $url,
+	"SELECT e.* FROM chpg_slow_patterns(now() - interval '1 hour', now(), service => 'orders', max_rows => 5) p,"
+	  . " LATERAL chpg_slow_pattern_executions(p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation) e",
+	7, 'the executions of the five patterns with most time');
+
+# A fleet, and pages
+reset_emulator($url, services => 25, patterns => 3);
+is(costs($node, $url, "SELECT count(DISTINCT service_id), count(*) FROM chpg_slow_patterns($DAY, server => 'by_hand')",
+		26 + 1, 'a fleet of 25 services on a server without organization_id'),
+	'25|75', 'all of the fleet is there');
+is(costs($node, $url, "SELECT count(*) FROM chpg_slow_patterns($DAY)", 26, 'a fleet of 25 services'),
+	75, 'all of the fleet is there');
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/1s')});
+like(notices($node, "SELECT count(*) FROM chpg_slow_patterns($DAY)"),
+	qr/NOTICE:  25 more requests are needed, which the rate limit of key "demoKeyId" lets through in about [23] s/,
+	'a fleet read that will take long says so');
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+
+reset_emulator($url, services => 1, patterns => 1200);
+is(costs($node, $url, "SELECT count(*), count(DISTINCT (query_id, db_name, db_user, db_operation, app)) FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06p3gx4zrm2ze8qz6')",
+		3, '1,200 patterns'),
+	'1200|1200', 'all pages are there');
+
+reset_emulator($url, services => 1, patterns => 1000);
+costs($node, $url, "SELECT FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06p3gx4zrm2ze8qz6')",
+	3, 'a last page that is full needs another to know');
+is(costs($node, $url, "SELECT count(*) FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06p3gx4zrm2ze8qz6', max_rows => 501)",
+		2, 'max_rows just over a page'),
+	501, 'no more rows than asked for');
+
+# The version stands in the control file; the package's description repeats it.
+my ($version) = slurp_file("$FindBin::RealBin/../../chpg.control") =~ /^default_version = '(.*)'$/m;
+is_deeply(
+	[ slurp_file("$FindBin::RealBin/../../META.json") =~ /"version": "(\d+\.\d+\.\d+)"/g ],
+	[ $version, $version, '1.0.0' ], 'META.json has the version of the extension, and of its own form');
+
+done_testing();

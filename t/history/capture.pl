@@ -1,0 +1,367 @@
+# History: windows are captured once and for all, what fails is tried again, and
+# what cannot be had any more is marked.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use POSIX ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0', 'restart_after_crash = on');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 2, patterns => 20);
+
+sub checksum
+{
+	my (%psql) = @_;
+	return $node->safe_psql($psql{dbname} // 'postgres', <<'SQL');
+SET search_path = kept;
+SELECT md5(string_agg(p::text, '' ORDER BY p::text)) FROM pattern p;
+SELECT md5(string_agg(m::text, '' ORDER BY m::text)) FROM metric_point m;
+SELECT md5(string_agg(k::text, '' ORDER BY k::text)) FROM pattern_key k;
+SELECT md5(string_agg(query_text, '' ORDER BY text_id)) FROM query_text;
+SELECT md5(string_agg(concat_ws(' ', service_id, grain, window_start, status, patterns, truncated), '' ORDER BY service_id, grain, window_start)) FROM capture;
+SQL
+}
+
+sub setting
+{
+	my ($name, $value) = @_;
+	return $node->safe_psql('postgres', "UPDATE kept.setting SET value = '$value' WHERE name = '$name'");
+}
+
+# What is captured changes at half past the hour now, and not while this runs.
+sub settle
+{
+	my ($schema) = @_;
+	return $node->safe_psql('postgres', "UPDATE $schema.setting SET value = ((extract(minute FROM now())::integer + 30) % 60) || ' minutes' WHERE name = 'settle'");
+}
+
+# Where it is
+
+fails_with($node, q{SELECT chpg_history_enable('my_pg_history')}, '22023', qr/invalid name for the schema of the history: "my_pg_history".*Metabase/s, 'a name that BI tools do not show');
+fails_with($node, 'SELECT chpg_history_enable(NULL)', '22004', qr/must not be null/, 'no name');
+fails_with($node, 'CALL chpg_capture()', '55000', qr/there is no history.*HINT:  Begin one/s, 'a capture without a history');
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('kept'); SELECT chpg_history_enable('kept')});
+fails_with($node, q{SELECT chpg_history_enable('elsewhere')}, '55000', qr/the history is in schema "kept" already/, 'another place');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attnum > 0 AND coalesce(col_description(c.oid, a.attnum), '') = ''}),
+	0, 'all columns of views have comments');
+is($node->safe_psql('postgres', q{SELECT string_agg(col_description(v::regclass, attnum), '|' ORDER BY v, attname) FROM (VALUES ('kept.pattern_hour')) t(v) JOIN pg_attribute ON attrelid = v::regclass AND attname IN ('query_id', 'tag_team')}),
+	q{Hash of the normalized query, PostgreSQL's own: joins with pg_stat_statements.queryid. What has none is not here; its errors are in error_hour.|Tag "team" of the service then; null where it had none.}, 'which say what the views have');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attname = 'error_count' AND col_description(c.oid, a.attnum) LIKE '%call_count does not have them.'}),
+	5, 'and that errors are counted apart');
+is($node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE attname = 'time') FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attnum = 1}),
+	'7|7', 'and all views begin with time');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid WHERE d.deptype = 'e' AND c.relnamespace = 'kept'::regnamespace}), 0, 'nothing of it belongs to the extension');
+
+# Captures
+
+fails_with($node, q{CALL chpg_capture(service => 'no such')}, '42704', qr/service "no such" is not in the history/, 'a service that is not there');
+settle('kept');
+setting(backfill => '6 hours');
+
+# Windows are captured in transactions of their own.
+my %blocks = (
+	'a transaction block' => 'BEGIN; CALL chpg_capture()',
+	'a function' => q{CREATE FUNCTION pg_temp.capture() RETURNS void LANGUAGE plpgsql AS 'BEGIN CALL chpg_capture(); END'; SELECT pg_temp.capture()},
+	'a block that handles errors' => q{DO 'BEGIN CALL chpg_capture(); EXCEPTION WHEN division_by_zero THEN NULL; END'},
+);
+clear_journal($url);
+fails_with($node, $blocks{$_}, '25001', qr/chpg_capture\(\) cannot run inside a transaction block\nHINT:  Call it on its own: psql -c/, "within $_") for sort keys %blocks;
+my (undef, $said) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SET work_mem = 10240; CALL chpg_capture()' ]);
+like($said, qr/chpg_capture\(\) cannot run inside a transaction block/, 'several statements in a string are a transaction, too');
+is(request_count($url), 0, 'and nothing is asked');
+costs($node, $url, q{DO 'BEGIN CALL chpg_capture(max_windows => 0); COMMIT; END'}, 1, 'within a block that may end transactions');
+
+# What it takes is known before the first capture, and said by each that leaves something.
+$node->safe_psql('postgres', 'TRUNCATE kept.service');
+costs($node, $url, 'BEGIN READ ONLY; SELECT * FROM chpg_history_cost(); ROLLBACK', 0, 'who cannot note the services asks for none');
+like(costs($node, $url, 'SELECT * FROM chpg_history_cost()', 1, 'no service is known yet'), qr/^hour\|\d+\|\d+\|0$/, 'and they are noted first');
+costs($node, $url, 'SELECT * FROM chpg_history_cost()', 0, 'then nothing is asked');
+like(notices($node, 'CALL chpg_capture(max_windows => 0)'), qr/^psql:\S+ NOTICE:  \d+ windows are left to the next run\nHINT:  A run captures 0 at most: see its argument "max_windows"\.$/, 'what is left is said');
+clear_journal($url);
+fails_with($node, 'CALL chpg_capture(max_windows => -1)', '22023', qr/invalid value for "max_windows": -1\nHINT:  Give the number/, 'less than none');
+is(request_count($url), 0, 'asks nothing');
+is($node->safe_psql('postgres', q{SELECT told = _chpg_tell_progress(told, 3, 10) FROM (SELECT clock_timestamp() AS told) n}), 't', 'progress is not told');
+like(notices($node, q{SELECT _chpg_tell_progress(now() - interval '1 minute', 3, 10)}), qr/NOTICE:  3 of 10 windows are done$/, 'until a minute has passed');
+my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
+cmp_ok($windows, '>=', 8, 'hours of two services are due');
+costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs what was said, and the list');
+my $first = checksum();
+is($node->safe_psql('postgres', 'SELECT count(*) = 20 * ' . $windows . ' FROM kept.pattern'), 't', 'all patterns are there');
+costs($node, $url, q{CALL chpg_capture('hour')}, 1, 'nothing is due any more');
+is(checksum(), $first, 'capturing twice changes nothing');
+
+# When another hour has ended, the two before it are asked for again.
+sub later { return $node->safe_psql('postgres', q{UPDATE kept.capture SET captured_at = captured_at - interval '1 hour'}) }
+later();
+costs($node, $url, q{CALL chpg_capture('hour')}, 1 + 2 * 2 * 3, 'an hour later');
+is(checksum(), $first, 'and still nothing has changed');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM kept.capture}), '1 2', 'though the newest were asked for again');
+
+# What came late: the API says something else of the newest hours.
+later();
+my $again = $node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start) FROM (SELECT DISTINCT window_start FROM chpg_history_due('hour', 'orders')) d});
+is(scalar(() = $again =~ /:00\+00/g), 2, 'two hours are asked for again');
+reset_emulator($url, services => 2, patterns => 20, pattern_overrides => { orders => { 3 => { callCount => 777_777 } } });
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start), max(call_count) FROM kept.pattern WHERE call_count = 777777}), "$again|777777", 'late executions are added to them, and to no others');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern WHERE call_count = 777777});
+reset_emulator($url, services => 2, patterns => 20);
+later();
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is(checksum(), $first, 'a window is replaced as a whole');
+
+# What was missed, one at a time and the oldest first
+$node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'; DELETE FROM kept.pattern WHERE window_start < now() - interval '2 hours 30 minutes'});
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2)});
+is($node->safe_psql('postgres', q{SELECT count(*) = 2 AND max(window_start) < (SELECT min(window_start) FROM chpg_history_due('hour')) FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'}), 't', 'the oldest are first');
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is(checksum(), $first, 'what was missed is fetched');
+
+# What fails
+
+my ($one, $other) = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id');
+sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pattern, kept.metric_point') }
+
+forget();
+fault($url, path => "$one/slow", status => 500);
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d+ windows.*DETAIL:  The first one: 58000: .* more of services that failed three times/s, 'a service that fails');
+like($node->safe_psql('postgres', q{SELECT error FROM kept.coverage WHERE status = 'error' LIMIT 1}), qr/^58000: could not read .*: the API failed\. The API says: .*HTTP status 500, request id \S+, 1 attempt\.$/, 'with what the API said of it');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id <> '$one'"), 0, 'holds no other up');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT lag(c.attempts) OVER (ORDER BY d.ordinality) AS before, c.attempts FROM chpg_history_due('hour') WITH ORDINALITY d LEFT JOIN kept.capture c USING (service_id, window_start)) q WHERE before IS NOT NULL AND attempts IS NULL}), 0, 'and what failed comes last');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status || ' ' || (service_id = '$one'), ', ' ORDER BY status || ' ' || (service_id = '$one')) FROM kept.coverage"), 'error true, ok false', 'the other one is captured, and the failures are noted');
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends it');
+
+forget();
+fault($url, path => 'slowQueryPatterns', status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
+clear_journal($url);
+fails_with($node, q{SET chpg.max_wait = '50ms'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows.*53400/s, 'an API that refuses all');
+cmp_ok(request_count($url), '<=', 1 + 3 * 10, 'is not asked on and on');
+clear_faults($url);
+wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget WHERE blocked_until > now()') eq '0' }, 'the API takes requests again');
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends that, too');
+
+# An API that does not answer at all ends the run after three windows; one of which
+# some services do not, the next run asks for the others first.
+sub due_of { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE NOT lost AND $condition") }
+
+reset_emulator($url, services => 6, patterns => 5);
+forget();
+$node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
+my $left = due_of('true');
+fault($url, path => 'metrics|slowQueryPatterns', hang => JSON::PP::true);
+clear_journal($url);
+# three times two seconds; the list has to be answered within these
+my $ended = fails_with($node, q{SET chpg.request_timeout = '2s'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows\nDETAIL:  The first one: 08006: .* The API failed for three windows in a row, which ended the run\./, 'an API that hangs');
+like($ended, qr/NOTICE:  00000: @{[ $left - 3 ]} windows are left to the next run\n(?!HINT)/, 'says what is left');
+is(request_count($url), 1 + 3, 'and is asked for three windows');
+is(due_of('true'), $left, 'all of which stay due');
+clear_faults($url);
+forget();
+my @failing = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id LIMIT 3');
+my ($FAILING) = map { "service_id IN ($_)" } join ', ', map { "'$_'" } @failing;
+fault($url, path => '(' . join('|', @failing) . ')/slow', status => 500);
+# a full hour that ends meanwhile makes further windows due, in between
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture [34] of [345] windows/, 'three services that fail');
+cmp_ok(due_of("NOT $FAILING"), '>', 3, 'keep a run from the others');
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d\d+ windows/, 'the next run');
+is(due_of("NOT $FAILING"), 0, 'captures the others first');
+clear_faults($url);
+reset_emulator($url, services => 2, patterns => 20);
+$node->safe_psql('postgres', "CALL chpg_capture(max_windows => 0); DELETE FROM kept.service WHERE valid_to < 'infinity'");
+
+# What is kept of a failure is one line, and not too long.
+forget();
+fault($url, path => 'slowQueryPatterns', patch => { 'result.0.queryText' => "long\n" x 400 });
+$node->safe_psql('postgres', q{CREATE UNIQUE INDEX refuse ON kept.query_text (query_text); INSERT INTO kept.query_text VALUES (0, repeat(E'long\n', 400), now(), now())});
+fails_with($node, q{CALL chpg_capture('hour', max_windows => 1)}, '38000', qr/The first one: 23505: duplicate key value .* long long/, 'a window that cannot be kept');
+is($node->safe_psql('postgres', q{SELECT length(error), error ~ 'long long [long ]+$' FROM kept.coverage}), '1000|t', 'is told of in a line');
+$node->safe_psql('postgres', 'DROP INDEX kept.refuse');
+clear_faults($url);
+forget();
+
+# A cancel ends the run, but the window is noted, so that the next run begins with others.
+forget();
+fault($url, path => "$one/slow", hang => JSON::PP::true);
+my $runner = open_session($node);
+my $runner_pid = in_session($runner, 'SELECT pg_backend_pid()');
+for my $run (1 .. 2)
+{
+	clear_journal($url);
+	begin_in_session($runner, q{CALL chpg_capture('hour')});
+	wait_until(sub { grep { $_->{path} =~ m{\Q$one\E/slow} } @{ journal($url)->{requests} } }, 'a window hangs');
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($runner_pid)");
+	await_in_session($runner, qr/ERROR:  57014: could not capture 1 of \d+ windows\nDETAIL:  The first one: 57014: canceling statement due to user request\. It was canceled, which ended the run\./);
+	pass("run $run ends with its cancel");
+}
+$runner->quit;
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'"), 0, 'the other service loses nothing by it');
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'and the one that hung is captured when it answers');
+
+# Entries of the list that cannot be used
+for my $case ([ 'without an id', undef, qr/^psql:\S+ WARNING:  a service without an id is not captured$/m ], [ 'of the same id', $one, qr/^(?!.*WARNING)/ ])
+{
+	clear_faults($url);
+	fault($url, path => 'postgres$', body => encode_json({ result => [ map { { id => $_, name => 'a name' } } $one, $case->[1], $other ] }));
+	forget();
+	like(notices($node, q{CALL chpg_capture('hour')}), $case->[2], "a service $case->[0]");
+	is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'is no reason to lose the others');
+}
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+
+# A list that lacks a service leaves no gap in what it was, nor one that was changed meanwhile.
+sub versions { return $node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE valid_from IS DISTINCT FROM before AND before IS NOT NULL), max(valid_to) FROM (SELECT *, lag(valid_to) OVER (ORDER BY valid_from) AS before FROM kept.service WHERE service_id = '$other') v") }
+my $was = versions();
+my ($name) = $node->safe_psql('postgres', "SELECT name FROM chpg_services() WHERE id = '$other'");
+for my $region ('same', 'another')
+{
+	reset_emulator($url, services => 2, patterns => 20, overrides => { $name => { state => 'deleting' } });
+	$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+	like(versions(), qr/^\d\|0\|2/, 'a service that is not listed');
+	reset_emulator($url, services => 2, patterns => 20, $region eq 'same' ? () : (overrides => { $name => { region => 'elsewhere' } }));
+	$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+	is(versions(), $region eq 'same' ? $was : (split(/\|/, $was))[0] + 1 . '|0|infinity', "is listed again, $region");
+}
+reset_emulator($url, services => 2, patterns => 20);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
+
+# A crash in the middle
+forget();
+fault($url, path => "$other/slow", hang => JSON::PP::true, times => 1);
+my $session = open_session($node);
+my $pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, q{CALL chpg_capture('hour')});
+wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event IN ('ChpgRequest', 'Extension')") eq '1' && request_count($url) > 1 }, 'a window is under way');
+kill 'KILL', $pid;
+wait_until(sub { if_up($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") eq '0' }, 'the server is there again');
+eval { $session->quit };
+clear_faults($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next run captures what lacks');
+
+# Many patterns, and errors that took no time
+
+reset_emulator($url, services => 1, patterns => 501);
+$node->safe_psql('postgres', q{SELECT chpg_history_disable()}, on_error_stop => 0);
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('more'); UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'});
+settle('more');
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT patterns || ' ' || truncated || ' ' || (cutoff_us IS NULL), ',') FROM more.capture}), '501 false true', 'two pages');
+is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM more.pattern p JOIN more.pattern_key k USING (pattern_key) WHERE k.query_id = 0 AND p.error_count > 0}), 't', 'errors without a query');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM more.pattern_hour WHERE query_id = 0}), 0, 'which are no patterns');
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.error_hour}), '>', 0, 'but errors');
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '100' WHERE name = 'max_patterns'; TRUNCATE more.capture; CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT truncated || ' ' || (cutoff_us > 0), ',') FROM more.capture}), 'true true', 'a window that is cut says so');
+cmp_ok($node->safe_psql('postgres', q{SELECT min(patterns) FROM more.capture}), '>=', 100, 'and has the longest, and those with errors');
+
+# Days are asked of the API as such: their percentiles are its own.
+
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '3 days' WHERE name = 'backfill'});
+my ($days, $day_requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'day'});
+cmp_ok($days, '>=', 1, 'days are due');
+is($day_requests, 2 * $days, 'of two requests each, or more');
+costs($node, $url, q{CALL chpg_capture('day')}, 1 + 3 * $days, 'days of two pages, and their errors');
+is($node->safe_psql('postgres', <<'SQL'), join('|', $days, (500 * $days) x 2), 'all patterns of a day are as the API tells them');
+SELECT count(DISTINCT d."time"), count(*), count(*) FILTER (WHERE d.p95_duration_us = p.p95_duration_us AND d.call_count = p.call_count)
+FROM more.pattern_day d
+JOIN LATERAL chpg_slow_patterns(d."time", d."time" + interval '1 day', d.service_id) p
+	ON (p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, coalesce(p.app, '')) = (d.service_id, d.query_id, d.db_name, d.db_user, d.db_operation, d.app)
+SQL
+is($node->safe_psql('postgres', q{SELECT count(*), bool_and(p95_lo_us <= p95_hi_us AND patterns = 500) FROM more.service_day}), "$days|t", 'and make days of the service');
+
+# A capture leaves some of the budget to others.
+
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '4/1s'); UPDATE more.setting SET value = '4' WHERE name = 'reserve'; UPDATE more.setting SET value = '400' WHERE name = 'max_patterns'; DELETE FROM more.capture WHERE grain = 'hour'});
+clear_journal($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 3)});
+my @times = sort { $a <=> $b } map { $_->{at} } grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} };
+is(scalar @times, 6, 'three windows, of two requests each');
+cmp_ok($times[$_] - $times[ $_ - 1 ], '>', 0.9, 'a window begins when all of the budget is free') for 2, 4;
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
+
+# So many windows begin in each period as the limit and what is left to others let: here three.
+
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/2s'); UPDATE more.setting SET value = '1 day' WHERE name = 'backfill'; UPDATE more.setting SET value = '5 minutes' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '400' WHERE name = 'max_patterns'; DELETE FROM more.capture WHERE grain = 'hour'});
+my ($all, $seconds) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, seconds FROM chpg_history_cost() WHERE grain = 'hour'});
+is($seconds, 2 * POSIX::ceil($all / 3 - 1), 'a period for each three, but none for the first');
+wait_until(sub { $node->safe_psql('postgres', q{SELECT used FROM chpg_budget WHERE server = 'chpg'}) eq '0' }, 'all of the budget is free');
+clear_journal($url);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 13)});
+@times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
+cmp_ok($times[-1] - $times[0], '>', 0.9 * 8, '13 windows take four periods');
+# a machine under load adds to that; a window a period would take twelve
+cmp_ok($times[-1] - $times[0], '<', 2 * 11, 'and not one for each window');
+
+# A run that takes long says so when it begins.
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/60s'); DELETE FROM more.capture WHERE grain = 'hour'});
+$session = open_session($node);
+$pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, q{CALL chpg_capture('hour', max_windows => 7)});
+await_in_session($session, qr/NOTICE:  00000: capturing 7 windows takes 21 requests, and about 120 seconds/);
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+await_in_session($session, qr/ERROR:  57014: /);
+pass('a run that takes more than a minute says what it will take');
+$session->quit;
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
+
+# Less than is to be left to others is left if there is no more, and other keys do not matter.
+
+$node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '2/60s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET'); SELECT count(*) FROM chpg_services('other')");
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/0.1s'); DELETE FROM more.capture WHERE grain = 'hour'});
+my $started = time;
+$node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2, server => 'chpg')});
+# else it would wait a minute for each
+cmp_ok(time - $started, '<', 100, 'a capture does not wait for what there never is');
+$node->safe_psql('postgres', q{DROP SERVER other CASCADE; ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+
+# Services that come and go
+
+reset_emulator($url, services => 3, patterns => 501);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'new services are captured');
+reset_emulator($url, services => 1, patterns => 501);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE valid_to < 'infinity'), count(*) FROM more.service}), '2|3', 'those that are gone have an end');
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'and a past');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE service IS NULL}), 0, 'with their names');
+
+# What is lost, and what is too old
+
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '10 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'; CALL chpg_capture('hour')});
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE status = 'lost'}), '>=', 5, 'hours that the API has no longer are lost');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_history_due('hour') WHERE lost}), 0, 'and not due any more');
+is($node->safe_psql('postgres', q{UPDATE more.setting SET value = '7 days' WHERE name = 'api_retention'; SELECT count(*) FROM more.capture c WHERE status = 'lost' AND grain = 'hour' AND (service_id IN (SELECT service_id FROM more.service WHERE valid_to = 'infinity')) <> EXISTS (SELECT FROM chpg_history_due('hour') d WHERE (d.service_id, d.window_start, d.lost) = (c.service_id, c.window_start, false))}), 0, 'unless the API has them after all');
+$node->safe_psql('postgres', q{UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
+$node->safe_psql('postgres', q{SELECT _chpg_history_enter(), _chpg_history_partition('hour', now() - interval '100 days')});
+$node->safe_psql('postgres', q{INSERT INTO more.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('old', '-infinity', now() - interval '410 days', now(), 'old'); INSERT INTO more.capture (service_id, grain, window_start, window_end, status) VALUES ('old', 'day', now() - interval '420 days', now() - interval '399 days', 'ok')});
+is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, 'pattern_of_hour_', 'a partition of long ago is dropped');
+
+is($node->safe_psql('postgres', q{SELECT service FROM more.coverage WHERE service_id = 'old'}), 'old', 'what is kept keeps the name of its service');
+is($node->safe_psql('postgres', q{DELETE FROM more.capture WHERE service_id = 'old'; SELECT chpg_history_purge(); SELECT count(*) FROM more.service WHERE service_id = 'old'}), 0, 'which goes with the last of it');
+
+# A dump has all of it, and goes on elsewhere
+
+my $kept = $node->safe_psql('postgres', 'SELECT md5(string_agg(p::text, $$$$ ORDER BY p::text)) FROM more.pattern p');
+my ($dump) = run_command([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', "$node->{_basedir}/dump.sql" ]);
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('copy'), '-f', "$node->{_basedir}/dump.sql" ], 'a dump is restored');
+is($node->safe_psql('copy', 'SELECT md5(string_agg(p::text, $$$$ ORDER BY p::text)) FROM more.pattern p'), $kept, 'with the whole history');
+is($node->safe_psql('copy', q{DELETE FROM more.capture WHERE status = 'ok'; CALL chpg_capture('hour'); SELECT count(*) > 0 FROM more.capture WHERE status = 'ok'}), 't', 'and captures go on');
+
+done_testing();

@@ -1,0 +1,71 @@
+# pg_cron runs what the README schedules, more often than it says, and shows
+# that it succeeded, or failed.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = PostgreSQL::Test::Cluster->new('main');
+
+$node->init;
+$node->start;
+my $version = needs_extension($node, 'pg_cron');
+$node->append_conf('postgresql.conf', <<'CONFIGURATION');
+shared_preload_libraries = 'chpg, pg_cron'
+cron.use_background_workers = on
+chpg.cache_ttl = 0
+chpg.max_retries = 0
+CONFIGURATION
+$node->restart;
+
+# Seconds are known since pg_cron 1.5; before, a minute is the shortest.
+my $schedule = $version =~ /^1\.[0-4]\b/ ? '* * * * *' : '1 second';
+
+my @jobs = slurp_file("$FindBin::RealBin/../../README.md") =~ /^(SELECT cron\.schedule\('chpg [^\n]*\);)$/mg;
+is(scalar @jobs, 2, 'the README schedules captures and purges');
+s/, '[^']*', /, '$schedule', / foreach @jobs;
+
+# One more captures from an API that fails.
+my $failing = start_emulator();
+reset_emulator($url, services => 2, patterns => 10);
+reset_emulator($failing, services => 2, patterns => 10, seed => 7);
+fault($failing, path => 'slowQueryPatterns', status => 500);
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_cron;' . connect_sql($url)
+	  . "ALTER DATABASE postgres SET chpg.server = 'chpg'; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET', 'failing', api_url => '$failing');"
+	  . "SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '4 hours' WHERE name = 'backfill'; @jobs"
+	  . "SELECT cron.schedule('failing', '$schedule', \$\$CALL chpg_capture(server => 'failing')\$\$)");
+
+sub runs
+{
+	my ($job, $status) = @_;
+	return $node->safe_psql('postgres', "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname = '$job' AND status = '$status'");
+}
+
+wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture has succeeded');
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM kept.capture WHERE status = 'ok'}), '>=', 2, 'a capture by pg_cron has captured');
+wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge has succeeded');
+wait_until(sub { runs('failing', 'failed') > 0 }, 'a capture has failed');
+like($node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' LIMIT 1}), qr/could not capture \d+ of \d+ windows/, 'a failure is shown');
+is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed') . ' ' . runs('failing', 'succeeded'), '0 0 0', 'and nothing else has failed');
+
+# The same by a role that is no superuser, with the README's four statements
+my ($by_superuser, $by_role) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3})-- as collector\n([^\n]*;)\n/m;
+$by_role =~ s/KEY_ID/$KEY_ID/;
+$by_role =~ s/KEY_SECRET/$KEY_SECRET/;
+$node->safe_psql('postgres', 'SELECT cron.unschedule(jobid) FROM cron.job; SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; GRANT USAGE ON SCHEMA cron TO collector;' . $by_superuser);
+$node->safe_psql('postgres', "$by_role; UPDATE fleet_history.setting SET value = '4 hours' WHERE name = 'backfill'; @jobs", extra_params => [ '-U', 'collector' ]);
+wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture of the role has succeeded');
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM fleet_history.capture WHERE status = 'ok'}), '>=', 2, 'a role that is no superuser captures');
+wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge of the role has succeeded');
+is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed'), '0 0', 'and purges');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT username, ' ') FROM cron.job_run_details JOIN cron.job USING (jobid, username)}), 'collector', 'with its own rights');
+
+done_testing();

@@ -1,0 +1,256 @@
+# Comparison: what changed is told, why, and nothing where nothing did.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off', 'fsync = off');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 2, patterns => 30);
+
+# Without a history, the API is asked for both windows.
+my $DAYS = q{tstzrange(now() - interval '2 days', now() - interval '1 day'), tstzrange(now() - interval '1 day', now())};
+my $id = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
+is(costs($node, $url, "SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare($DAYS, '$id')", 2, 'two windows of the API'), 'steady low', 'nothing has changed, as far as that tells');
+
+for my $case (
+	[ 'NULL', '22004', qr/argument "baseline" must not be null/ ],
+	[ q{'empty'}, '22023', qr/invalid value for "baseline": "empty"/ ],
+	[ q{'(,2026-01-01)'}, '22023', qr/invalid value for "baseline".*HINT:  Give a window/s ],
+	[ q{'[-infinity,2026-01-01)'}, '22023', qr/invalid value for "baseline"/ ])
+{
+	fails_with($node, "SELECT * FROM chpg_compare($case->[0], tstzrange(now() - interval '1 day', now()))", $case->[1], $case->[2], "a baseline of $case->[0]");
+}
+
+my ($SATURDAY, $SUNDAY) = map { "[2026-05-$_ 00:00Z,2026-05-" . ($_ + 1) . ' 00:00Z)' } 9, 10;
+for my $case (
+	[ $SUNDAY, $SATURDAY, 'windows in the wrong order' ],
+	[ $SUNDAY, $SUNDAY, 'a window compared with itself' ],
+	[ '[2026-05-09 00:00Z,2026-05-10 00:00:00.001Z)', $SUNDAY, 'windows that overlap' ])
+{
+	fails_with($node, "SELECT * FROM chpg_compare('$case->[0]', '$case->[1]')", '22023',
+		qr/does not end before period .*HINT:  Give two windows/s, $case->[2]);
+}
+
+# A history that is made up: each hour has a factor of its own, and percentiles
+# are as inexact as those of that many executions, whose times are lognormal.
+$node->safe_psql('postgres', <<'SQL');
+SELECT chpg_history_enable('kept');
+CREATE FUNCTION normal() RETURNS float8 LANGUAGE sql VOLATILE AS 'SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())';
+CREATE FUNCTION make_key(name text, operation text DEFAULT 'SELECT') RETURNS bigint LANGUAGE sql VOLATILE AS $$
+	INSERT INTO kept.query_text SELECT hashtextextended(name, 0), name, now(), now() ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
+	VALUES (hashtextextended(name, 1), 'db', 'app', operation, 'app', hashtextextended(name, 0)) RETURNING pattern_key
+$$;
+DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+CREATE FUNCTION make_hours(service text, pattern_key bigint, first integer, last integer, calls integer, avg_us float8,
+	rows_per_call float8 DEFAULT 1, blks_per_call float8 DEFAULT 10, hit float8 DEFAULT 1, cpu float8 DEFAULT 0.5) RETURNS void LANGUAGE sql VOLATILE AS $$
+	INSERT INTO kept.capture SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', timestamptz '2026-05-10 01:00Z' + h * interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
+	FROM generate_series(first, last) h ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern
+	SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', pattern_key, calls, 0, calls * a, a, 20 * a,
+		0.6 * a, 3.1 * avg_us * f * exp(normal() * 2.1 / sqrt(calls)), 6 * a, calls * rows_per_call,
+		calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * a * cpu, 0
+	FROM generate_series(first, last) h,
+		LATERAL (SELECT exp(normal() * 0.15) AS f WHERE h IS NOT NULL) x,
+		LATERAL (SELECT avg_us * f * exp(normal() * 1.31 / sqrt(calls)) AS a) y
+$$;
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service');
+SELECT setseed(0.25);
+-- hours 0 to 47 are the baseline, 48 to 53 the period
+SELECT make_hours('s', make_key('background'), 0, 53, 1000, 50000);
+SELECT make_hours('s', make_key('steady'), 0, 53, 500, 20000);
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 100) FROM make_key('more rows') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 100) FROM make_key('more blocks') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 0.8) FROM make_key('colder cache') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 1, 0.166) FROM make_key('waiting') k;
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 1, 0.83) FROM make_key('computing') k;
+SELECT make_hours('s', k, 0, 47, 500, 60000), make_hours('s', k, 48, 53, 500, 20000) FROM make_key('improved') k;
+SELECT make_hours('s', make_key('new'), 48, 53, 500, 60000);
+SELECT make_hours('s', make_key('gone'), 0, 47, 500, 60000);
+SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 5000, 20000) FROM make_key('surged') k;
+SELECT make_hours('s', k, 0, 47, 20, 20000), make_hours('s', k, 48, 53, 20, 60000) FROM make_key('rare') k;
+SELECT make_hours('s', k, 0, 47, 500, 2), make_hours('s', k, 48, 53, 500, 6) FROM make_key('immaterial') k;
+-- only its slow executions got slower
+SELECT make_hours('s', make_key('slow tail'), 0, 53, 2000, 20000);
+UPDATE kept.pattern SET p95_duration_us = CASE WHEN late THEN 250000 ELSE 60000 END, avg_duration_us = CASE WHEN late THEN 24000 ELSE 20000 END, total_duration_us = 2000 * CASE WHEN late THEN 24000 ELSE 20000 END
+FROM (SELECT pattern_key AS key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'slow tail') k, (VALUES (true, timestamptz '2026-05-12 00:00Z', timestamptz 'infinity'), (false, '-infinity', '2026-05-12 00:00Z')) w(late, since, until)
+WHERE pattern_key = key AND window_start >= since AND window_start < until;
+-- counts the CPU of the statements around it
+SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 10, 1, 1.6), make_hours('s', k, 48, 53, 500, 60000, 1, 10, 1, 1.6) FROM make_key('nested') k;
+-- one hour of six is bad
+SELECT make_hours('s', k, 0, 52, 500, 20000), make_hours('s', k, 53, 53, 500, 200000) FROM make_key('one bad hour') k;
+SQL
+# one hour of the baseline was bad
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 46, 500, 20000), make_hours('s', k, 47, 47, 500, 2000000), make_hours('s', k, 48, 53, 500, 20000) FROM make_key('was bad once') k});
+# a row and a block more, and half a second of waiting
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000, 1, 1), make_hours('s', k, 48, 53, 500, 500000, 2, 2, 0.5, 0.02) FROM make_key('waiting for a lock') k});
+my $WINDOWS = q{'[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'};
+my %change = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT query_text || '=' || concat_ws(' ', change, cause) FROM chpg_compare($WINDOWS, 's')");
+is($change{$_}, "regressed $_", "$_: the cause is told") for 'more rows', 'more blocks', 'colder cache', 'waiting', 'computing';
+is($change{'waiting for a lock'}, 'regressed waiting', 'waiting for a lock: not for the one block that it reads');
+is($change{nested}, 'regressed mixed', 'nested: the counters do not tell the cause');
+is($change{'slow tail'} =~ s/ .*//r, 'regressed', 'slow tail: the 95th percentile is enough');
+is($change{improved} =~ s/ .*//r, 'improved', 'improved');
+is($change{$_}, $_, $_) for qw(new gone surged);
+is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare', 'was bad once';
+is($node->safe_psql('postgres', "SELECT avg_us < 0.4 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'was bad once'"), 't', 'though the mean is less than half');
+unplant($node, 'was bad once', 'waiting for a lock');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
+is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
+is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
+
+# What has no query id has time, but no executions.
+$node->safe_psql('postgres', q{INSERT INTO kept.pattern SELECT service_id, grain, window_start, (SELECT make_key('nothing')), 100, 0, 9e8 FROM kept.capture WHERE window_start = '2026-05-12 00:00Z'; UPDATE kept.pattern_key SET query_id = 0 WHERE query_id = hashtextextended('nothing', 1)});
+is($node->safe_psql('postgres', q{SELECT v.avg_duration_us = sum(p.total_duration_us) / sum(p.call_count) FROM kept.service_hour v JOIN kept.pattern_hour p USING ("time") WHERE v."time" = '2026-05-12 00:00Z' GROUP BY v.avg_duration_us}), 't', 'the mean time of a service is that of its statements');
+
+# What is new or gone was to be seen, by its length or by how often it runs.
+sub change_of { my ($name, $windows) = @_; return $node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($windows, 's') WHERE query_text = '$name'") }
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 3, 3, 500, 2000000), make_hours('s', k, 27, 27, 500, 2000000) FROM make_key('nightly') k});
+is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
+is(change_of('nightly', q{'[2026-05-10 04:00Z,2026-05-10 06:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'}), 'new? low', 'two hours in which it need not have run');
+is(change_of('gone', $WINDOWS), 'gone high', 'what ran in each hour');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 100 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
+is(change_of('gone', $WINDOWS) =~ s/ .*//r, 'steady', 'what takes half a minute an hour is not gone where that is little');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 10 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start >= '2026-05-12'});
+is(change_of('gone', $WINDOWS), 'gone? low', 'what a truncated period may hide');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL; UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start >= '2026-05-12 03:00Z'});
+is(change_of('gone', $WINDOWS), 'gone? low', 'what hours that are missing may hide');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
+
+# Too few executions in an hour: one long one would be a change.
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
+	UPDATE kept.pattern p SET total_duration_us = total_duration_us + 6e7, avg_duration_us = (total_duration_us + 6e7) / 15, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
+is(change_of('one long execution', $WINDOWS), 'steady low', 'one execution of a minute');
+is($node->safe_psql('postgres', "SELECT avg_us > 5 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
+
+# A few hours of the baseline say little of what is usual: only what is much slower counts.
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k;
+	UPDATE kept.pattern p SET avg_duration_us = us, total_duration_us = call_count * us, p95_duration_us = 3 * us
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id), (VALUES (20000, '[2026-05-01,2026-05-12 00:00Z)'::tstzrange), (32000, '[2026-05-12 00:00Z,)')) v(us, hours)
+	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'slower by half' AND p.window_start <@ v.hours});
+is(change_of('slower by half', $WINDOWS), 'regressed high', 'beside two days');
+is(change_of('slower by half', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'steady medium', 'beside six hours');
+is(change_of('more rows', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'regressed medium', 'three times as slow as in six hours');
+
+# Times that cannot be
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
+	UPDATE kept.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'impossible'});
+like(change_of('impossible', $WINDOWS), qr/^\w+ \w+$/, 'are no error');
+unplant($node, 'impossible', 'slower by half', 'one long execution');
+
+# An hour is one, whatever number of texts a pattern had in it.
+$node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = 1});
+is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) FROM chpg_compare($WINDOWS, 's') WHERE query_id = (SELECT query_id FROM kept.pattern_key WHERE text_id = 1)"), '1|regressed|6/6', 'two texts of a pattern');
+
+# Counters that are not told
+$node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'steady' AND window_start < '2026-05-12';
+	UPDATE kept.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
+	UPDATE kept.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
+is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'a time that is not told does not make it new');
+is($node->safe_psql('postgres', "SELECT change, avg_us / baseline_avg_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are of what is told');
+is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters that cannot be right end it');
+is($node->safe_psql('postgres', "SELECT count(*) FROM _chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
+
+cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_h / baseline_calls_per_h FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
+	SELECT make_hours('s', k, 0, 47, 3, 2000000), make_hours('s', k, 48, 53, 3, 6000000) FROM make_key('without CPU') k;
+	SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('absurd') k;
+	UPDATE kept.pattern p SET p95_duration_us = CASE t.query_text WHEN 'without percentiles' THEN NULL ELSE p95_duration_us END,
+		total_cpu_time_us = CASE t.query_text WHEN 'without CPU' THEN NULL ELSE total_cpu_time_us END,
+		total_shared_blks_read = CASE WHEN t.query_text = 'absurd' AND window_start = '2026-05-12 01:00Z' THEN 9223372036854775807 ELSE total_shared_blks_read END
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key});
+is(change_of('without percentiles', $WINDOWS) =~ s/ .*//r, 'regressed', 'a mean needs no percentiles');
+is(change_of('without CPU', $WINDOWS), 'steady low', 'a counter that lacks says nothing of how certain it is');
+is(change_of('absurd', $WINDOWS) =~ s/ .*//r, 'regressed', 'blocks beyond number');
+is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_hour') . $node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.service_hour'), 'tt', 'views bear them, too');
+unplant($node, 'absurd');
+
+# What makes it faster
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
+is($node->safe_psql('postgres', "SELECT change, cause FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'with an index'"), 'improved|fewer blocks', 'an index');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 1000 WHERE rule_id = 'CHPG500' AND parameter LIKE '%factor' AND parameter NOT LIKE 'imp%'});
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_compare($WINDOWS, 's') WHERE change = 'regressed'"), 0, 'the numbers that judge can be changed');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = CASE parameter WHEN 'p95_factor' THEN 1.5 WHEN 'avg_factor' THEN 1.3 WHEN 'blind_factor' THEN 2 ELSE 3 END WHERE rule_id = 'CHPG500' AND default_value = 1000});
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
+is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
+
+# What the history lacks is no change.
+$node->safe_psql('postgres', <<'SQL');
+TRUNCATE kept.pattern, kept.capture;
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('late', '-infinity', now(), 'late');
+SELECT setseed(0.125);
+-- of s, the last 6 hours of 24 were captured before; of late, none
+SELECT make_hours('s', k, 18, 47, 500, 20000), make_hours('late', k, 24, 47, 500, 20000)
+FROM (SELECT pattern_key AS k FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'steady') x;
+SELECT make_hours('s', k, 18, 23, 500, 60000), make_hours('s', k2, 24, 47, 500, 60000)
+FROM (SELECT min(pattern_key) FILTER (WHERE query_text = 'gone') AS k, min(pattern_key) FILTER (WHERE query_text = 'new') AS k2
+      FROM kept.pattern_key JOIN kept.query_text USING (text_id)) x;
+SQL
+my ($BEFORE, $AFTER) = ('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)');
+is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_h, calls_per_h FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
+	"late|steady|unknown|low||500\ns|gone|gone?|low|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
+	'rates are of the hours that were seen, and nothing is new or gone for want of hours');
+fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'a service that nobody knows');
+is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
+	't|t|t', 'is asked of the API');
+
+# The API: a window that it has not any more says nothing, and nulls are alike.
+reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef, app => 'web' } } });
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '1 day', now()), '$id')"), "\nunknown low", 'a baseline that the API has no longer');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is one');
+
+# A schema that is renamed is no history until it is named.
+$node->safe_psql('postgres', 'ALTER SCHEMA kept RENAME TO moved');
+is($node->safe_psql('postgres', "SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')"), 'api', 'the API is asked');
+$node->safe_psql('postgres', 'ALTER SCHEMA moved RENAME TO kept');
+
+# Who may not read the history asks the API with a key of their own.
+$node->safe_psql('postgres', "CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; SET ROLE reader; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET')");
+is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'no right to the history'),
+	'api', 'the API is asked');
+$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON kept.pattern_hour TO reader');
+is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'a right to views of the history'),
+	'api', 'is none to its tables');
+$node->safe_psql('postgres', 'GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
+is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns('$AFTER', 's')", 0, 'a right to the history'),
+	'history', 'the history is read');
+
+# No change, a hundred times over 500 patterns
+$node->safe_psql('postgres', <<'SQL');
+TRUNCATE kept.pattern, kept.capture;
+SELECT setseed(0.5);
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) SELECT 'seed' || s, '-infinity', now(), 'seed' || s FROM generate_series(1, 100) s;
+SELECT count(make_hours('seed' || s, k, 0, 26, 70 + 10 * (n % 50), 100000 * exp(2 * normal())))
+FROM generate_series(1, 100) s, (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p;
+ANALYZE kept.pattern;
+SQL
+my $changes = $node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE change = 'regressed'), count(*) FILTER (WHERE avg_us > 1.2 * baseline_avg_us AND excess_s > 5) FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-11 03:00Z)')});
+my ($patterns, $false, $naive) = split /\|/, $changes;
+is($patterns, 50_000, 'all patterns are compared');
+cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms");
+cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patterns ($false in 50,000)");
+
+# What the API asks for costs what it cost before, and an error is shorter than a page.
+my $UNKNOWN = qq{'[$PAST_DATE 00:00Z,$PAST_DATE 06:00Z)', '[$PAST_DATE 06:00Z,$PAST_DATE 12:00Z)'};
+costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_compare($UNKNOWN, 'pg7myrd1j06p3gx4zrm2ze8qz6')", 2, 'two windows of the API');
+my $error = fails_with($node, "SELECT FROM chpg_compare($UNKNOWN, 'ordres')", '42704', qr/service "ordres" does not exist/, 'a service that is not there');
+cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is told in a few lines');
+
+# Windows of which nobody knows anything
+my ($status, $rows, $notice) = $node->psql('postgres', q{SELECT count(*) FROM chpg_compare('[2020-01-01 00:00Z,2020-01-02 00:00Z)', '[2020-01-02 00:00Z,2020-01-03 00:00Z)')});
+is($rows, 0, 'no rows');
+like($notice, qr/NOTICE:  no patterns are known of either window/, 'are told of');
+
+done_testing();

@@ -1,0 +1,73 @@
+# Every query of the dashboards, with Grafana's macros expanded as it does, and
+# what Metabase asks of tables, over a history.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'");
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 3, patterns => 30);
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('fleet_history'); UPDATE fleet_history.setting SET value = '5 hours' WHERE name = 'backfill'});
+$node->safe_psql('postgres', 'CALL chpg_capture()');
+my $services = $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT quote_literal(service), ',') FROM fleet_history.service_hour});
+my ($service) = split /,/, $services;
+my ($from, $to) = split /\|/, $node->safe_psql('postgres', q{SELECT to_char(now() - interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')});
+
+sub expand
+{
+	my ($sql, $names) = @_;
+
+	$sql =~ s/\$__timeFilter\(([^)]+)\)/$1 BETWEEN '$from' AND '$to'/g;
+	$sql =~ s/\$__timeFrom\(\)/'$from'/g;
+	$sql =~ s/\$__timeTo\(\)/'$to'/g;
+	$sql =~ s/\$\{service:sqlstring\}/$names/g;
+	$sql =~ s/\$\{history\}/fleet_history/g;
+	unlike($sql, qr/\$__|\$\{/, 'all macros are known');
+	return $sql;
+}
+
+for my $name (qw(fleet service))
+{
+	my $dashboard = decode_json(slurp_file("$FindBin::RealBin/../../dashboards/$name.json"));
+	is($dashboard->{__inputs}[0]{name}, 'DS', "$name: asks for its data source");
+	for my $variable (grep { $_->{type} eq 'query' } @{ $dashboard->{templating}{list} })
+	{
+		is($node->safe_psql('postgres', expand($variable->{query}, '')), $node->safe_psql('postgres', 'SELECT name FROM chpg_services() ORDER BY 1'), "$name: variable $variable->{name}");
+	}
+	for my $panel (@{ $dashboard->{panels} })
+	{
+		my $sql = expand($panel->{targets}[0]{rawSql}, $name eq 'fleet' ? $services : $service);
+		my $columns = $node->safe_psql('postgres', "$sql \\gdesc");
+		my $rows = costs($node, $url, "SELECT count(*) FROM ($sql) panel", 0, "$name: $panel->{title} reads the history only");
+
+		cmp_ok($rows, '>', 0, "$name: $panel->{title}") if $panel->{title} !~ /not captured/;
+		next if $panel->{targets}[0]{format} ne 'time_series';
+		like($columns, qr/^time\|timestamp with time zone/, "$name: $panel->{title} begins with time");
+		unlike($columns, qr/\|(bigint|numeric)/, "$name: $panel->{title} has no numbers that Grafana rounds");
+	}
+}
+
+# What Metabase asks when it gets to know a table, and shows it
+clear_journal($url);
+for my $view (split /\n/, $node->safe_psql('postgres', q{SELECT relname FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace AND relkind = 'v' ORDER BY 1}))
+{
+	my @columns = split /\n/, $node->safe_psql('postgres', "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = 'fleet_history.$view'::regclass AND attnum > 0");
+	my ($status, undef, $error) = $node->psql('postgres', join ';',
+		"SELECT * FROM fleet_history.$view LIMIT 10000", "SELECT * FROM fleet_history.$view WHERE 1 = 0",
+		"SELECT date_trunc('day', \"time\"), count(*) FROM fleet_history.$view GROUP BY 1 ORDER BY 1",
+		map { "SELECT count(DISTINCT $_) FROM fleet_history.$view" } @columns);
+	is($status, 0, "$view in Metabase's queries") or diag($error);
+}
+is(request_count($url), 0, 'views ask nothing of the API');
+
+done_testing();

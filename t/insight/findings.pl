@@ -1,0 +1,313 @@
+# Findings: each planted problem is found by its rule, and what only looks like
+# one is not.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off');
+
+$node->safe_psql('postgres', connect_sql($url));
+reset_emulator($url, services => 6, patterns => 40);
+
+# Without a history: rules that need none judge, the others say so.
+my $YESTERDAY = q{tstzrange(now() - interval '1 day', now())};
+my %level = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT rule_id || '=' || string_agg(DISTINCT level, ' ' ORDER BY level) FROM chpg_findings($YESTERDAY) GROUP BY rule_id");
+is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
+like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'who skips says why');
+
+# The README's example of findings with names of services has those of no single service, too.
+my ($with_names) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^(SELECT s\.name, f\.[^;]*chpg_findings\([^;]*);$/m;
+like($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM chpg_findings($YESTERDAY)), count(*) FILTER (WHERE name IS NULL) > 0, count(name) > 0 FROM ($with_names) f"), qr/^t\|t\|t$/, 'findings with the names of services are all findings');
+fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
+fault($url, path => 'prometheus$', status => 500);
+like($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+clear_journal($url);
+$node->safe_psql('postgres', "SET chpg.max_retries = 0; SELECT FROM chpg_findings($YESTERDAY)");
+is(scalar(grep { $_->{path} =~ /prometheus$/ } @{ journal($url)->{requests} }), 1, 'and is asked for its metrics once');
+clear_faults($url);
+fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="pg7myrd1j06p3gx4zrm2ze8qz6",postgres_service_name="orders"} NaN\n));
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics do not tell how much is in use", 'what is not a number is not known');
+clear_faults($url);
+
+# A service that does not answer hides nothing of the others.
+fault($url, path => 'pg7myrd1j06p3gx4zrm2ze8qz6/slow', status => 500);
+my %skipped = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT coalesce(service_id, 'all') || '=' || string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom !~ 'metrics|max_connections|tag' GROUP BY service_id");
+is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607', 'a service that does not answer is told');
+is($skipped{all}, 'CHPG402 CHPG501 CHPG504', 'beside what needs a history');
+like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT min(symptom) FROM chpg_findings($YESTERDAY) WHERE service_id = 'pg7myrd1j06p3gx4zrm2ze8qz6' AND rule_id = 'CHPG101'"), qr/^could not read .*: the API failed/, 'with why');
+cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the others are judged');
+clear_faults($url);
+
+# What it costs: nothing is asked twice, also where answers are not kept.
+my $services = $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_findings($YESTERDAY)", 2 + 2 * $services, 'findings of the fleet: the list, the metrics, patterns and settings of each');
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($YESTERDAY, 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE rule_id = 'CHPG706'", 3, 'findings of one: the metrics, its patterns and settings'), 'SKIPPED', 'what compares with the others says so');
+
+# A day and the day before, of 24 hours each
+$node->safe_psql('postgres', <<'SQL');
+SELECT chpg_history_enable('kept');
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service'), ('t', '-infinity', now(), 'thrash');
+DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+INSERT INTO kept.capture SELECT s, 'hour', h, h + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
+FROM generate_series(timestamptz '2026-05-10 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('s'), ('t')) v(s);
+
+CREATE FUNCTION plant(name text, operation text, calls float8, avg_us float8, rows_per_call float8, blks_per_call float8,
+	hit float8 DEFAULT 1, cpu float8 DEFAULT 0.9, wal_per_call float8 DEFAULT 0, app text DEFAULT 'web', days integer DEFAULT 2,
+	service text DEFAULT 's', errors float8 DEFAULT 0, query_id bigint DEFAULT NULL) RETURNS void LANGUAGE sql VOLATILE AS $$
+	INSERT INTO kept.query_text SELECT hashtextextended(name, 0), name, now(), now() ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
+	VALUES (coalesce(query_id, hashtextextended(name, 1)), 'db', 'u', operation, app, hashtextextended(name, 0)) ON CONFLICT DO NOTHING;
+	INSERT INTO kept.pattern
+	SELECT service, 'hour', h, k.pattern_key, calls, errors, calls * avg_us, avg_us, 9 * avg_us, 0.7 * avg_us, 3 * avg_us, 6 * avg_us,
+		calls * rows_per_call, calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * avg_us * cpu, calls * wal_per_call
+	FROM generate_series(timestamptz '2026-05-12 00:00Z' - days * interval '1 day', '2026-05-11 23:00Z', '1 hour') h, kept.pattern_key k
+	WHERE k.text_id = hashtextextended(name, 0) AND k.app = plant.app
+$$;
+-- problems
+SELECT plant('SELECT full scan', 'SELECT', 2000, 400000, 1, 30000);
+SELECT plant('SELECT hot loop', 'SELECT', 4000000, 200, 1, 4);
+SELECT plant('INSERT slow write', 'INSERT', 500, 200000, 1, 300, 1, 0.5);
+SELECT plant('UPDATE wal hog', 'UPDATE', 20000, 4000, 1, 20, 1, 0.9, 100000);
+SELECT plant('UPDATE wait bound', 'UPDATE', 800, 300000, 1, 20, 1, 0.02);
+SELECT plant('SELECT huge result', 'SELECT', 100, 900000, 200000, 2000);
+SELECT plant('SELECT new heavy', 'SELECT', 1000, 100000, 10, 100, 1, 0.9, 0, 'web', 1);
+SELECT plant('SELECT regressed', 'SELECT', 1000, 40000, 10, 100);
+UPDATE kept.pattern p SET avg_duration_us = 3 * avg_duration_us, total_duration_us = 3 * total_duration_us, p95_duration_us = 3 * p95_duration_us, total_cpu_time_us = 3 * total_cpu_time_us
+FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT regressed' AND p.window_start >= '2026-05-11';
+SELECT plant('', 'UNKNOWN', 0, 0, 0, 0, 1, 0, 0, 'broken', 1, 's', 400, 0);
+SELECT plant('SELECT of broken', 'SELECT', 3000, 1000, 1, 5, 1, 0.9, 0, 'broken');
+SELECT plant('SELECT thrash', 'SELECT', 3000, 100000, 500, 5000, 0.8, 0.5, 0, 'web', 2, 't');
+-- what only looks like a problem
+SELECT plant('SELECT finds nothing', 'SELECT', 900000, 30, 0, 4);
+-- the service's own monitoring, also when it is new
+SELECT plant('SELECT probe', 'SELECT', 4000000, 200, 1, 4, 1, 0.9, 0, 'bin/monitor');
+SELECT plant('SELECT new probe', 'SELECT', 1000, 2000000, 1, 4, 1, 0.9, 0, 'bin/monitor', 1);
+SELECT plant('SELECT nested', 'SELECT', 1000, 200000, 1, 20, 1, 1.6);
+SELECT plant('SELECT busy and well', 'SELECT', 20000, 15000, 50, 60);
+SELECT plant('SELECT count(*) FROM t', 'SELECT', 500, 200000, 1, 40000);
+SQL
+my $DAY = q{'[2026-05-11 00:00Z,2026-05-12 00:00Z)'};
+sub found
+{
+	my ($name) = @_;
+	return $node->safe_psql('postgres', "SELECT string_agg(f.rule_id || ' ' || f.level, ', ' ORDER BY f.rule_id) FROM chpg_findings($DAY, 's') f JOIN kept.pattern_key k ON k.query_id::text = f.evidence->>'query_id' JOIN kept.query_text t USING (text_id) WHERE t.query_text = '$name'");
+}
+
+is(found($_->[0]), $_->[1], "$_->[0]: $_->[1]") for
+	[ 'SELECT full scan', 'CHPG101 ERROR' ], [ 'SELECT hot loop', 'CHPG102 ERROR' ],
+	[ 'INSERT slow write', 'CHPG201 WARN' ], [ 'UPDATE wal hog', 'CHPG202 WARN' ],
+	[ 'UPDATE wait bound', 'CHPG601 WARN' ], [ 'SELECT huge result', 'CHPG607 WARN' ],
+	[ 'SELECT new heavy', 'CHPG504 WARN' ], [ 'SELECT regressed', 'CHPG501 WARN' ];
+is(found($_), '', "$_: nothing") for 'SELECT finds nothing', 'SELECT probe', 'SELECT new probe', 'SELECT nested', 'SELECT busy and well';
+is(found('SELECT count(*) FROM t'), 'CHPG101 INFO', 'an aggregate has to read');
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'"), 'slow_write', 'a pattern has one finding, and tags for the others');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'errors'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
+is($node->safe_psql('postgres', "SELECT level || ' ' || (evidence->>'hit_ratio') FROM chpg_findings($DAY, 'thrash') WHERE rule_id = 'CHPG301'"), 'ERROR 0.8000', 'a cache that thrashes');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
+fails_with($node, "SELECT * FROM chpg_findings($DAY, 'no such')", '42704', qr/service "no such" does not exist/, 'a service that is not there is not well');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), 0, 'a history that is complete');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
+is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each says what it means, and what to do');
+
+# Up to now: hours of which only a part is in the period are not missed, nor is the last one yet.
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('fresh', '-infinity', now(), 'fresh');
+INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
+SELECT 'fresh', 'hour', h, h + interval '1 hour', 'ok'
+FROM generate_series(date_trunc('hour', now()) - interval '26 hours', date_trunc('hour', now() - interval '65 minutes') - interval '1 hour', '1 hour') h;
+SQL
+my $LATE = q{SELECT symptom FROM chpg_findings(tstzrange(now() - interval '1 day', now()), 'fresh') WHERE rule_id = 'CHPG801'};
+is($node->safe_psql('postgres', $LATE), '', 'a history that is as complete as it can be');
+$node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE service_id = 'fresh' AND window_start = date_trunc('hour', now()) - interval '5 hours'});
+my ($captured, $expected) = $node->safe_psql('postgres', $LATE) =~ /^(\d+) of (\d+) hours were captured/;
+is($expected - $captured, 1, 'and one that is not');
+
+# A pattern that two rules find, and one of them muted
+$node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT plant('SELECT new full scan', 'SELECT', 1000, 200000, 1, 30000, 1, 0.9, 0, 'web', 1)});
+is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one finding');
+my $WHICH = q{evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT new full scan')};
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
+$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE $WHICH");
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'what is muted hides nothing else');
+$node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
+
+# What is muted hides no other rule, and the worst is told first.
+$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'");
+is(found('UPDATE wait bound'), 'CHPG201 WARN, CHPG601 WARN', 'a rule of the same pattern');
+$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE without index', 'UPDATE', 20000, 100000, 1, 30000)});
+is(found('UPDATE without index'), 'CHPG101 ERROR', 'an error is not hidden by a warning');
+unplant($node, 'UPDATE without index');
+
+# What is not told is not known.
+$node->safe_psql('postgres', q{SELECT plant('SELECT without CPU', 'SELECT', 2000, 300000, NULL, 30000, 1, NULL), plant('SELECT exports', 'SELECT', 0.1, 90000000, 5000000, 2000)});
+is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_ratio', evidence->'rows_per_call' FROM chpg_findings($DAY, 's') f WHERE evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT without CPU')"), 'CHPG101|low|null|null', 'no CPU, no rows: a full scan all the same');
+$node->safe_psql('postgres', q{UPDATE kept.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
+	DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start <> '2026-05-11 03:00Z';
+	UPDATE kept.pattern p SET total_duration_us = 3e9, avg_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
+is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
+unplant($node, 'SELECT without CPU', 'SELECT exports');
+
+# What is told in some hours only is taken to be as in those.
+$node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000, 300000, 1500, 20000, 1, 0.95);
+	UPDATE kept.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT half known'});
+is(found('SELECT half known'), '', 'neither a wait nor a full scan');
+unplant($node, 'SELECT half known');
+
+# Counters that nobody tells are neither good news nor bad.
+$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('u', '-infinity', now(), 'uncounted');
+	INSERT INTO kept.capture SELECT 'u', grain, window_start, window_end, status FROM kept.capture WHERE service_id = 't';
+	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
+	UPDATE kept.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"),
+	join(', ', map { "$_: No pattern tells its blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
+$node->safe_psql('postgres', q{UPDATE kept.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"), 'CHPG601: No pattern tells its CPU time', 'no CPU is not little');
+$node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; DELETE FROM kept.capture WHERE service_id = 'u'; DELETE FROM kept.pattern WHERE service_id = 'u'});
+
+# A truncated window has all errors, but not all executions.
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1000 WHERE service_id = 's' AND window_start = '2026-05-11 03:00Z'});
+is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, confidence, evidence->>'error_ratio'), ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE rule_id IN ('CHPG401', 'CHPG402')"), 'CHPG401 WARN low, CHPG402 SKIPPED', 'shares of errors are not known there');
+like($node->safe_psql('postgres', "SELECT symptom || explanation FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG401'"), qr/^9600 errors; more than 81600 executions, of which they are less than 11.76 %Windows were truncated/, 'which is said');
+is($node->safe_psql('postgres', q{SELECT count(*), count(error_ratio) FROM kept.error_hour WHERE service_id = 's' AND "time" BETWEEN '2026-05-11 03:00Z' AND '2026-05-11 04:00Z'}), '2|1', 'nor in the view of errors');
+$node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL});
+
+# Names that have the characters of keys
+$node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
+	INSERT INTO kept.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
+	FROM kept.pattern p JOIN kept.pattern_key k USING (pattern_key) JOIN kept.query_text t USING (text_id) JOIN kept.pattern_key n ON n.text_id = k.text_id AND n.db_name LIKE 'a%' WHERE t.query_text = 'SELECT colon' AND k.db_name = 'db'});
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT cache_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
+$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
+
+# Who cannot be judged is told, also beside others that can.
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, name) VALUES
+	('young', '-infinity', 'infinity', '2026-05-12', 'young'), ('empty', '-infinity', 'infinity', '2026-05-01', 'empty'),
+	('dead', '-infinity', '2026-05-05', '2026-05-01', 'dead'), ('unborn', '-infinity', 'infinity', '2026-06-01', 'unborn'),
+	('dying', '-infinity', '2026-05-11 06:00Z', '2026-05-01', 'dying');
+INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
+SELECT s, 'hour', h, h + interval '1 hour', 'ok' FROM generate_series(timestamptz '2026-05-11 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('young'), ('dying')) v(s)
+WHERE s = 'young' OR h < '2026-05-11 04:00Z';
+SQL
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY) WHERE service_id = 'young'"), 'CHPG402 SKIPPED, CHPG501 SKIPPED, CHPG504 SKIPPED', 'no baseline');
+my $OF_PATTERNS = 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG402 CHPG501 CHPG504 CHPG601 CHPG607';
+my $SKIPPED = q{SELECT string_agg(rule_id, ' ' ORDER BY rule_id) || ': ' || min(symptom)};
+is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = 'empty' AND level = 'SKIPPED'"), "$OF_PATTERNS: The history has no hour of the period; the API is asked for a service that is named.", 'no hours');
+is($node->safe_psql('postgres', "SELECT level, symptom FROM chpg_findings($DAY) WHERE service_id = 'empty' AND rule_id = 'CHPG801'"), 'INFO|0 of 24 hours were captured, 0 of them truncated', 'nor is its history complete');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever is thought of gaps');
+my ($unknown) = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
+is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = '$unknown' AND symptom LIKE 'The history%'"), "$OF_PATTERNS: The history does not know the service yet; the API is asked for one that is named.", 'a service that was made after the last capture');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE service_id IN ('dead', 'unborn')"), 0, 'who was not there lacks nothing');
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY) WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'who went had hours until then');
+$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY) WHERE level = 'SKIPPED'");
+$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('s', '2026-01-01', '2026-02-01', now(), 'thrash')});
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name is that of who has it now');
+$node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
+
+# Of the history only
+is(costs($node, $url, "SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 't', history_only => true) WHERE level = 'SKIPPED'", 0, 'findings that ask nothing'), $OF_PATTERNS, 'say what the history lacks');
+is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 't', history_only => true) WHERE rule_id < 'CHPG4'", 0, 'findings of the history'), 'CHPG301 ERROR', 'and find what is in it');
+fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => true)", '42704', qr/service "thrsh" is not in the history/, 'a name that the history does not know');
+
+# A pattern that is new, and small
+$node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
+is($node->safe_psql('postgres', "SELECT time_share < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
+is(found('SELECT new and small'), '', 'is nothing');
+$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG504', 'time_share', 0.0001)});
+is(found('SELECT new and small'), 'CHPG504 WARN', 'unless the threshold says so');
+$node->safe_psql('postgres', q{TRUNCATE chpg_threshold});
+unplant($node, 'SELECT new and small', 'SELECT colon');
+
+# Time zones change no lengths.
+is($node->safe_psql('postgres', q{SET timezone = 'Europe/Berlin'; SELECT count(*) > 0 FROM chpg_findings('[2026-03-25 12:00+01,2026-04-01 12:00+02)')}), 't', 'a week with 167 hours');
+
+# As services are now
+reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
+$node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => CASE s.name WHEN 'orders' THEN '{"max_connections": 3, "work_mem": "64MB"}' ELSE '{"max_connections": 500, "work_mem": "4MB"}' END::jsonb)});
+fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 93, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 82, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
+$node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT rule_id, ' '), count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE symptom = 'The metrics do not tell of the service'"), 'CHPG701 CHPG703|3', 'services that the metrics lack');
+$services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'what was muted when it could not judge is told');
+like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
+like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
+my ($billing) = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name = 'billing'});
+fault($url, path => "$billing/config", status => 500);
+my $others = "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY)";
+is($node->safe_psql('postgres', "$others WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), "\nCHPG701 ERROR, CHPG701 WARN, CHPG703 ERROR", 'a service whose settings cannot be had hides nothing of the others');
+is($node->safe_psql('postgres', "$others WHERE rule_id = 'CHPG703' AND service_id = '$billing'"), "\nCHPG703 SKIPPED", 'and is not judged itself');
+clear_faults($url);
+fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="$billing",postgres_service_name="billing"} 95\nPostgresServer_ActiveConnections{postgres_service="$billing",postgres_service_name="billing",state="active"} NaN\n));
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(concat_ws(' ', rule_id, level, CASE level WHEN 'SKIPPED' THEN symptom END), ', ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 'billing') WHERE rule_id IN ('CHPG701', 'CHPG703')"),
+	"\nCHPG701 ERROR, CHPG703 SKIPPED The metrics do not tell how many connections there are", 'connections that nobody counts are no good news');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
+clear_faults($url);
+
+# Services are alike within an environment; who has none is compared with none.
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are told');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG706', 'services', 6); SELECT string_agg(level || right(symptom, 3), ',') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'; DELETE FROM chpg_threshold"), 'SKIPPED: 6', 'so are environments of too few');
+
+# Half of the services of an environment are no drift.
+reset_emulator($url, overrides => { analytics => { tags => undef }, map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
+$node->safe_psql('postgres', q{SELECT chpg_cache_reset(); SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => jsonb_build_object('max_connections', CASE s.name WHEN 'orders' THEN 300 ELSE 500 END, 'work_mem', CASE WHEN s.name IN ('orders', 'billing') THEN '64MB' ELSE '4MB' END)) WHERE s.name <> 'analytics'});
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT (evidence->>'name') || ' ' || symptom, ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'INFO'"), 'max_connections postgres max_connections is 300; 3 of 4 services of the environment have another value', 'a setting that two services of four have is no drift');
+
+# Twice as many errors are no spike where so few are chance.
+$node->safe_psql('postgres', q{SELECT plant('SELECT of calm', 'SELECT', 50, 1000, 1, 5, 1, 0.9, 0, 'calm');
+	UPDATE kept.pattern p SET error_count = 1 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id)
+	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT of calm'
+		AND (p.window_start < '2026-05-10 05:00Z' OR p.window_start BETWEEN '2026-05-11 00:00Z' AND '2026-05-11 11:00Z')});
+my $SPIKE = "SELECT concat_ws(' ', evidence->>'errors', evidence->>'baseline_errors', evidence->>'z') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG402' AND evidence->>'app' = 'calm'";
+is($node->safe_psql('postgres', $SPIKE), '', '12 errors after 5, of 1,200 executions each');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG402', 'z', 1); $SPIKE; DELETE FROM chpg_threshold"), '12 5 1.6', 'are one only where one standard deviation is enough');
+unplant($node, 'SELECT of calm');
+
+# Thresholds and mutes
+$node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
+$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
+is(found('SELECT hot loop'), '', 'a threshold that is changed changes what is found');
+$node->safe_psql('postgres', 'DELETE FROM chpg_threshold');
+is(found('SELECT hot loop'), 'CHPG102 ERROR', 'and back');
+my $key = $node->safe_psql('postgres', "SELECT cache_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
+$node->safe_psql('postgres', "SELECT chpg_mute('$key', 'accepted_risk', 'it is our queue')");
+is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) FILTER (WHERE NOT muted AND rule_id = 'CHPG102') FROM chpg_findings($DAY, 's')"), '1|0', 'a finding is muted');
+fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'cache_key' ], [ "'$key', NULL", 'reason' ];
+fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "cache_key" must not be null/, 'nothing to unmute');
+fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
+fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_->[1]": .*HINT:  Give/s, "what is no $_->[1]") for
+	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'cache_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
+is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
+my $MUTED = "SELECT muted FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'";
+is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix', muted_until => now() + interval '1 day'); $MUTED"), "\nt", 'muted until tomorrow');
+is($node->safe_psql('postgres', "UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second'; $MUTED"), 'f', 'and not muted any more when that is over');
+$node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
+fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'mutes, which name databases and users, are not for everybody');
+$node->safe_psql('postgres', 'GRANT SELECT ON chpg_finding_mute TO dba');
+is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'who is granted it may mute');
+# A dump has them.
+$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
+my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
+is($node->safe_psql('restored', q{SELECT _chpg_limit('102', 'calls_per_s'), cache_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+
+is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE default_value IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
+
+done_testing();

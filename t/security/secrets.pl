@@ -1,0 +1,287 @@
+# The secret of a key is in the user mapping, and nowhere else: not in the log,
+# not in statistics, not in an error, a plan or the title of a process.
+#
+# This holds from the moment that chpg_connect() runs.  What PostgreSQL writes
+# before, at the highest debug levels or with log_statement, it does on its own.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use IPC::Run;
+use MIME::Base64 qw(encode_base64);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $WRONG_SECRET = 'wrongKeySecret';
+my $MISPLACED_SECRET = '4b1d' . 'misplacedKeySecret' x 2;
+my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
+my $HANG = { hang => JSON::PP::true };
+
+# What must not show up: the secrets, and how they are sent
+my @forbidden = map { ($_, encode_base64("$KEY_ID:$_", '')) } ($KEY_SECRET, $WRONG_SECRET, $MISPLACED_SECRET);
+
+my $url = start_emulator();
+my $node = start_node(
+	'main',
+	"shared_preload_libraries = 'pg_stat_statements'",
+	'pg_stat_statements.track = all',
+	'logging_collector = on',
+	"log_destination = 'stderr,csvlog,jsonlog'",
+	'log_error_verbosity = verbose',
+	'log_statement = none');
+
+# All that clients were told
+my $printed = '';
+
+$node->safe_psql('postgres', 'CREATE EXTENSION chpg; CREATE EXTENSION pg_stat_statements');
+
+my $monitor = open_session($node);
+
+# Protocols, and as much of the log as PostgreSQL itself keeps free of literals:
+# it shows the text of statements with its own messages at debug5 and, when it
+# loads a library, at debug3, and that of the extended protocol at debug2.
+my %protocols = (
+	simple => '-c log_min_messages=debug5 -c log_min_error_statement=debug2',
+	extended => '-c log_min_messages=debug1 -c log_min_error_statement=debug1',
+	prepared => '-c log_min_messages=debug1 -c log_min_error_statement=debug1');
+
+foreach my $protocol (sort keys %protocols)
+{
+	# Successes: the first creates, the second changes
+	connects($protocol, "$protocol, a new mapping");
+	$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')})
+	  if $protocol eq (sort keys %protocols)[0];
+	connects($protocol, "$protocol, another key");
+
+	# Refusals
+	refused($protocol, connect_call($WRONG_SECRET), undef,
+		qr/the API did not accept the key/, "$protocol, a wrong key");
+	refused($protocol, connect_call($KEY_SECRET), { status => 503, times => 9 },
+		qr/the API failed/, "$protocol, an API that fails");
+	refused($protocol, connect_call($KEY_SECRET), { garbage => JSON::PP::true },
+		qr/the answer is not what the API sends/, "$protocol, garbage");
+	refused($protocol, connect_call($KEY_SECRET), { patch => { 'result.0.id' => 'no id' } },
+		qr/malformed answer from the API/, "$protocol, an organization without id");
+	refused($protocol, connect_call("$KEY_SECRET "), undef,
+		qr/invalid value for option "key_secret"/, "$protocol, a key with a space");
+	refused($protocol, "SELECT 1 / (length(server) - 4) FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')",
+		undef, qr/division by zero/, "$protocol, a failure afterwards");
+
+	# A server that repeats what it was sent
+	foreach my $echo (@forbidden[0, 1])
+	{
+		refused($protocol, connect_call($KEY_SECRET),
+			{ status => 400, body => JSON::PP::encode_json({ status => 400, error => "bad: $echo" }) },
+			qr/The API says: "bad: \*\*\*"/, "$protocol, an echo");
+	}
+
+	# Interrupts
+	interrupted($protocol, 'pg_cancel_backend', qr/canceling statement due to user request/);
+	interrupted($protocol, 'pg_terminate_backend', qr/terminating connection due to administrator command/);
+	refused($protocol, connect_call($KEY_SECRET), $HANG,
+		qr/canceling statement due to statement timeout/, "$protocol, a timeout",
+		'-c statement_timeout=200ms');
+}
+
+# Errors in full, and what the session shows once it is idle
+reset_emulator($url);
+my $session = open_session($node);
+foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
+{
+	my $pid = in_session($session, 'SELECT pg_backend_pid()');
+
+	$printed .= in_session($session, connect_call($secret)) . $session->{stderr};
+	is( in_session($monitor, "SELECT state, query FROM pg_stat_activity WHERE pid = $pid"),
+		'idle|SELECT * FROM chpg_connect(...)',
+		"pg_stat_activity after a call with $secret");
+	$printed .= in_session($session, '\errverbose');
+}
+like($printed, qr/LOCATION:  report, failure\.c/, 'errors were asked for in full');
+$session->quit;
+
+# Id and secret in each other's place: what was refused as an id is a secret.
+my $swapped = "SELECT * FROM chpg_connect('$KEY_SECRET', '$KEY_ID', api_url => '$url')";
+my %refusals = (
+	'the API did not accept the key' => undef,
+	'The API says: "no key \*\*\* here"' => { status => 401, body => qq({"status": 401, "error": "no key $KEY_SECRET here"}) },
+	'the API reports a conflict' => { status => 409, body => '{"status": 409, "error": "CONFLICT"}' },
+	q{the key's request budget is used up} => { status => 429, headers => { 'X-RateLimit-Reset' => '0.1' } });
+foreach my $protocol (sort keys %protocols)
+{
+	refused($protocol, $swapped, $refusals{$_}, qr/$_/, "$protocol, swapped, $_") foreach sort keys %refusals;
+}
+
+# In one session, since before 17 others do not know what it counts
+my $keys = q{SELECT string_agg(DISTINCT key_id, ' ' ORDER BY key_id) FROM};
+reset_emulator($url);
+$session = open_session($node);
+in_session($session, $swapped);
+foreach my $view ('chpg_budget', 'chpg_stats')
+{
+	is(in_session($session, "$keys $view WHERE key_id <> '$KEY_ID'"), 'demo...', "$view shows the beginning of a refused id");
+}
+is(in_session($session, q{SELECT min(refused) >= 1 FROM chpg_stats WHERE key_id = 'demo...'}), 't', 'and counts what it cost');
+in_session($session, connect_call($KEY_SECRET));
+foreach my $view ('chpg_budget', 'chpg_stats')
+{
+	is(in_session($session, "$keys $view"), "demo... $KEY_ID", "$view shows all of an accepted id");
+}
+
+# The same key of another address, which has not accepted it; it has to be free to go there
+in_session($session, "SET pg_stat_statements.track_utility = off; ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_secret '$KEY_SECRET'); RESET pg_stat_statements.track_utility");
+in_session($session, "ALTER SERVER chpg OPTIONS (SET api_url '" . ($url =~ s/127\.0\.0\.1/localhost/r) . q{')});
+foreach my $shown ('demo...', $KEY_ID)
+{
+	fault($url, path => 'postgres$', times => 1, status => 403);
+	in_session($session, 'SELECT FROM chpg_services');
+	like($session->{stderr}, qr/HINT:  The role of key "\Q$shown\E" needs the permission/, "messages show $shown");
+	in_session($session, 'SELECT FROM chpg_services');
+}
+$session->quit;
+
+# Readers with a key that is not accepted any more
+reset_emulator($url, key_secret => 'newKeySecret');
+foreach my $reader (
+	'chpg_organizations()', 'chpg_services()', 'chpg_services', "chpg_service('$SERVICE')",
+	"chpg_slow_patterns($DAY)",
+	'chpg_prometheus()', "chpg_prometheus('$SERVICE')", 'chpg_health', '(SELECT chpg_prometheus_text()) t',
+	"chpg_metrics($DAY)", "chpg_logs($DAY)",
+	"chpg_slow_pattern('$SERVICE', 1, 'a', 'b', 'SELECT')",
+	"chpg_slow_pattern_executions('$SERVICE', 1, 'a', 'b', 'SELECT')")
+{
+	local $ENV{PGOPTIONS} = '-c log_min_messages=debug5 -c log_min_error_statement=debug5';
+	$printed .= fails_with($node, "SELECT * FROM $reader", '28000',
+		qr/the API did not accept the key/, "$reader with a bad key");
+	$printed .= $node->safe_psql('postgres', "EXPLAIN (VERBOSE) SELECT * FROM $reader");
+}
+reset_emulator($url);
+
+# A secret in the wrong place: the organization's, the server's (too long for one), the address's
+foreach my $arguments ("'chpg', '$MISPLACED_SECRET'", "'$MISPLACED_SECRET$MISPLACED_SECRET'", "api_url => '$MISPLACED_SECRET'")
+{
+	$node->psql('postgres', "SELECT * FROM chpg_connect('$KEY_ID', 'x', $arguments)", stderr => \my $told);
+	like($told, qr/ERROR:  invalid value for (option )?"\w+"$/m, 'a secret in the wrong place');
+	$printed .= $told;
+}
+
+# A statement that is not hidden, to know that the log would tell
+fails_with($node, 'SELECT 1 / 0 AS not_hidden', '22012', qr/division by zero/, 'a statement that is not hidden');
+
+# Now look everywhere.
+my $statistics = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
+like($statistics, qr/chpg_connect\(\$1, \$2/, 'pg_stat_statements has the calls');
+keeps_secrets($statistics, 'pg_stat_statements', @forbidden);
+keeps_secrets($node->safe_psql('postgres', 'SELECT to_jsonb(a) FROM pg_stat_activity a'), 'pg_stat_activity', @forbidden);
+keeps_secrets($printed, 'what clients were told', @forbidden);
+keeps_secrets($node->safe_psql('postgres',
+		'SELECT to_jsonb(s) FROM pg_foreign_server s; SELECT to_jsonb(s) FROM pg_settings s'),
+	'what everybody can read in the catalog', @forbidden);
+
+$monitor->quit;
+$node->stop;
+foreach my $kind ('log', 'csv', 'json')
+{
+	my $log = join '', map { slurp_file($_) } glob $node->data_dir . "/log/*.$kind";
+
+	like($log, qr/SELECT 1 \/ 0 AS not_hidden/, "the $kind log tells statements");
+	like($log, qr/the API did not accept the key.*canceling statement due to user request/s,
+		"the $kind log tells errors");
+	keeps_secrets($log, "the $kind log", @forbidden);
+}
+
+sub connects
+{
+	my ($protocol, $name) = @_;
+
+	reset_emulator($url);
+	is(run_alone($protocol, connect_call($KEY_SECRET)), 0, "$name: succeeds");
+	is(request_count($url), 1, "$name: was checked");
+	return;
+}
+
+sub refused
+{
+	my ($protocol, $sql, $fault, $message, $name, $options) = @_;
+
+	reset_emulator($url);
+	fault($url, %$fault) if $fault;
+	isnt(run_alone($protocol, $sql, $options // '', \my $told), 0, "$name: fails");
+	like($told, $message, "$name: message");
+	return;
+}
+
+# Interrupted while it waits, when others can see it
+sub interrupted
+{
+	my ($protocol, $interrupt, $message) = @_;
+	my $name = "$protocol, $interrupt()";
+	my ($told, $pid) = ('', '');
+	my @command;
+
+	reset_emulator($url);
+	fault($url, %$HANG);
+	local $ENV{PGOPTIONS} = $protocols{$protocol};
+	my $run = IPC::Run::start(pgbench($protocol, connect_call($KEY_SECRET)), '>&', \$told);
+	wait_until(
+		sub {
+			return 0 if request_count($url) == 0;
+			$pid = in_session($monitor,
+				"SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND backend_type = 'client backend'");
+		},
+		'the call waits');
+	is(in_session($monitor, "SELECT query FROM pg_stat_activity WHERE pid = $pid"),
+		'SELECT * FROM chpg_connect(...)', "$name: pg_stat_activity");
+	keeps_secrets(titles(), "$name: the titles of processes", @forbidden);
+	in_session($monitor, "SELECT $interrupt($pid)");
+	$run->finish;
+	like($told, $message, "$name: message");
+	$printed .= $told;
+	return;
+}
+
+sub connect_call
+{
+	my ($secret) = @_;
+	return "SELECT * FROM chpg_connect('$KEY_ID', '$secret', api_url => '$url')";
+}
+
+# The command that sends a statement in a protocol, once
+sub pgbench
+{
+	my ($protocol, $sql) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/statement.sql';
+
+	append_to_file($file, "$sql;\n");
+	return ['pgbench', '-n', '-t', 1, '-M', $protocol, '-f', $file,
+		'-h', $node->host, '-p', $node->port, 'postgres'];
+}
+
+# The status of that command; what it printed is kept.
+sub run_alone
+{
+	my ($protocol, $sql, $options, $told) = @_;
+	my $output = '';
+
+	local $ENV{PGOPTIONS} = join ' ', $protocols{$protocol},
+	  '-c chpg.max_retries=0', $options // ();
+	IPC::Run::run(pgbench($protocol, $sql), '>&', \$output);
+	my $status = $?;
+	$printed .= $output;
+	$$told = $output if $told;
+	return $status;
+}
+
+# How the cluster's processes call themselves
+sub titles
+{
+	my $titles = join "\n", map { (-r $_ ? slurp_file($_) : '') =~ tr/\0/ /r } glob '/proc/[0-9]*/cmdline';
+
+	like($titles, qr/postgres: .* SELECT/, 'titles of processes can be seen');
+	return $titles;
+}
+
+done_testing();
