@@ -24,5 +24,5 @@ void
 _PG_init(void)
 {
 	chpg_define_settings();
-	chpg_shared_prepare();
+	chpg_keys_prepare();
 }

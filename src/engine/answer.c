@@ -24,7 +24,7 @@ remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
 
 	if (chpg_json_kind(node) != CHPG_JSON_STRING)
 		return NULL;
-	return chpg_quote_remote(&call->question, chpg_json_text(node));
+	return chpg_redact_remote(&call->request, chpg_json_text(node));
 }
 
 /*
@@ -115,7 +115,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	if (!ok)
 		chpg_call_fail(call, failure_of_answer(call), error);
 	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
-			 !call->question.endpoint->acknowledges)
+			 !call->request.endpoint->acknowledges)
 		chpg_call_fail(call, malformed(call),
 					   error ? error : "The answer has no \"result\".");
 	else
@@ -136,7 +136,7 @@ read_other(ChpgCall *call, const ChpgAnswer *answer)
 		location = chpg_http_header(call->transfer, "Location");
 	if (location != NULL && answer->status < 400)
 		detail = psprintf("It redirects to \"%s\".",
-						  chpg_quote_remote(&call->question, location));
+						  chpg_redact_remote(&call->request, location));
 	chpg_call_fail(call, failure_of_answer(call), detail);
 }
 
@@ -163,7 +163,7 @@ ChpgHttpOutcome
 chpg_call_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has_end,
 					const char **problem)
 {
-	const ChpgEndpoint *endpoint = call->question.endpoint;
+	const ChpgEndpoint *endpoint = call->request.endpoint;
 	const char *type = chpg_http_header(call->transfer, "Content-Type");
 	bool		is_openmetrics = type != NULL &&
 	chpg_begins_in_any_case(type, "application/openmetrics-text");
@@ -195,7 +195,7 @@ chpg_call_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has_end
 static void
 read_text(ChpgCall *call, const ChpgAnswer *answer)
 {
-	const char *start = call->question.endpoint->text_start;
+	const char *start = call->request.endpoint->text_start;
 
 	if (answer->status != 200)
 		chpg_call_fail(call, FAILURE_MALFORMED,
@@ -222,7 +222,7 @@ chpg_call_read(ChpgCall *call, const ChpgAnswer *answer)
 	call->status = answer->status;
 	call->request_id = NULL;
 	call->by_api = false;
-	if (ok && call->question.endpoint->rows == NULL)
+	if (ok && call->request.endpoint->rows == NULL)
 	{
 		read_text(call, answer);
 		return;

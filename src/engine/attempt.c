@@ -49,33 +49,33 @@ count_request(ChpgCall *call)
 	counters.values[CHPG_WAITS] = call->queue_time > 0;
 	counters.values[CHPG_WAIT_TIME] = call->queue_time;
 	call->queue_time = 0;
-	chpg_count(call->question.connection, call->question.endpoint, &counters);
+	chpg_count(call->request.connection, call->request.endpoint, &counters);
 }
 
 void
 chpg_call_send(ChpgCall *call)
 {
-	const ChpgConnection *connection = call->question.connection;
-	ChpgHttpRequest request = {
-		.method = call->question.endpoint->method,
+	const ChpgConnection *connection = call->request.connection;
+	ChpgHttpRequest http = {
+		.method = call->request.endpoint->method,
 		.url = call->url,
 		.body = call->body,
 		.user = connection->key_id,
 		.password = connection->key_secret,
 		.ca_file = connection->ca_file,
 		.proxy = connection->proxy,
-		.fresh = call->write,
+		.new_connection = call->write,
 		.connect_timeout = chpg_connect_timeout,
 		.timeout = chpg_request_timeout,
 		.max_size = (size_t) chpg_max_response_size * 1024
 	};
 
-	if (call->question.deadline > 0)
-		request.timeout = Max(Min(request.timeout,
-								  (call->question.deadline - chpg_now()) / 1000), 1);
+	if (call->request.deadline > 0)
+		http.timeout = Max(Min(http.timeout,
+							   (call->request.deadline - chpg_now()) / 1000), 1);
 	if (call->write)
 		chpg_key_changed(connection);
-	call->transfer = chpg_http_start(call->context, &request);
+	call->transfer = chpg_http_start(call->context, &http);
 	chpg_flight_sent(&call->flight);
 	if (call->attempts++ == 0)
 		++* chpg_statement_requests();
@@ -110,7 +110,7 @@ chpg_call_pause(ChpgCall *call)
 		(void) chpg_http_hold(call->transfer, true);
 		count_request(call);
 		if (call->sent && call->write)
-			chpg_key_changed(call->question.connection);
+			chpg_key_changed(call->request.connection);
 	}
 	if (call->grant.serial != 0)
 		chpg_budget_pause(&call->grant, call->sent);
@@ -172,7 +172,7 @@ reset_time(const ChpgCall *call, const ChpgHttpResponse *response)
 	if (header == NULL || !parse_seconds(header, &seconds))
 		seconds = response->retry_after > 0 ? 0 : DEFAULT_RESET;
 	seconds = Max(Max(seconds, (double) response->retry_after), LEAST_RESET);
-	return Min(seconds, max_block(call->question.connection));
+	return Min(seconds, max_block(call->request.connection));
 }
 
 bool
@@ -216,13 +216,13 @@ static void
 queue_again(ChpgCall *call, double reset)
 {
 	int64		now = chpg_now();
-	int64		until = chpg_budget_block(call->question.connection, reset,
-										  max_block(call->question.connection));
+	int64		until = chpg_budget_block(call->request.connection, reset,
+										  max_block(call->request.connection));
 
 	call->wait = (double) (until - now) / USECS_PER_SEC;
 	call->rate_limited++;
 	call->blocked_us += until - now;
-	if (call->question.once || chpg_max_retries == 0 ||
+	if (call->request.no_retry || chpg_max_retries == 0 ||
 		call->blocked_us > (int64) chpg_max_wait * 1000)
 		return;
 	call->state = CALL_RUNNING;
@@ -234,7 +234,7 @@ consider_retry(ChpgCall *call, double retry_after)
 {
 	double		delay = Max(backoff(call), retry_after * USECS_PER_SEC);
 
-	if (!chpg_call_is_transient(call) || call->question.once || chpg_max_retries == 0 ||
+	if (!chpg_call_is_transient(call) || call->request.no_retry || chpg_max_retries == 0 ||
 		call->attempts - call->rate_limited > chpg_max_retries ||
 		(call->admitted ? 0 : call->waited) + delay > (double) chpg_max_wait * 1000)
 		return;
@@ -264,7 +264,7 @@ count_outcome(ChpgCall *call, const ChpgHttpResponse *response,
 	values[CHPG_BYTES_RECEIVED] = response->wire_size;
 	values[CHPG_BYTES_DECODED] = response->length;
 	values[CHPG_CONNECTIONS_OPENED] = response->connections;
-	chpg_count(call->question.connection, call->question.endpoint, &counters);
+	chpg_count(call->request.connection, call->request.endpoint, &counters);
 }
 
 /* A request that was not sent takes nothing of the budget. */
@@ -307,7 +307,7 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 	answered = outcome == CHPG_HTTP_ANSWERED;
 	count_outcome(call, response, outcome);
 	if (call->write)
-		chpg_key_changed(call->question.connection);
+		chpg_key_changed(call->request.connection);
 	if (answered)
 		chpg_call_read(call, &answer);
 	else
@@ -316,13 +316,13 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 		call->request_id = NULL;
 		call->by_api = false;
 		chpg_call_fail(call, chpg_failure_of_outcome(call, outcome),
-					   psprintf("%s.", chpg_quote_remote(&call->question,
-														 pstrdup(problem))));
+					   psprintf("%s.", chpg_redact_remote(&call->request,
+														  pstrdup(problem))));
 	}
 	if (call->state == CALL_SUCCEEDED)
-		chpg_key_accept(call->question.connection);
+		chpg_key_accept(call->request.connection);
 	if (answered && response->status != 429)
-		chpg_budget_accepted(call->question.connection);
+		chpg_budget_accepted(call->request.connection);
 	if (call->state == CALL_FAILED && call->failure == FAILURE_RATE_LIMIT)
 		queue_again(call, reset_time(call, response));
 	else if (call->state == CALL_FAILED)
@@ -337,7 +337,7 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 }
 
 void
-chpg_call_look_after(ChpgCall *call)
+chpg_call_progress(ChpgCall *call)
 {
 	const ChpgHttpResponse *response;
 

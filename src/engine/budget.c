@@ -127,7 +127,7 @@ own_limit(const ChpgConnection *connection, int64 now)
 
 /* Remember a server's limit for the others who use the key. */
 static void
-note_limit(ChpgShared *shared, int number, const ChpgLimit *own)
+note_limit(ChpgSharedState *shared, int number, const ChpgLimit *own)
 {
 	ChpgKey    *key = &shared->keys[number];
 	ChpgLimit  *place = &key->limits[0];
@@ -151,7 +151,7 @@ note_limit(ChpgShared *shared, int number, const ChpgLimit *own)
 	if (own->window > key->window)
 	{
 		key->window = own->window;
-		chpg_file_save_key(shared, number);
+		chpg_keys_file_save_key(shared, number);
 	}
 }
 
@@ -185,7 +185,7 @@ next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
 
 /* The backend with the first ticket of those that are not passed, or nobody. */
 static int
-first_waiter(const ChpgShared *shared, int key)
+first_waiter(const ChpgSharedState *shared, int key)
 {
 	int			first = CHPG_NOBODY;
 
@@ -203,7 +203,7 @@ first_waiter(const ChpgShared *shared, int key)
 
 /* Something changed that the next one may have waited for. */
 static void
-wake_first(const ChpgShared *shared, int key)
+wake_first(const ChpgSharedState *shared, int key)
 {
 	int			first = first_waiter(shared, key);
 
@@ -217,7 +217,7 @@ wake_first(const ChpgShared *shared, int key)
  * swapped out: it is passed, and has its turn when it comes back.
  */
 static int
-next_waiter(ChpgShared *shared, int key, int64 now)
+next_waiter(ChpgSharedState *shared, int key, int64 now)
 {
 	int			first;
 
@@ -248,7 +248,7 @@ next_waiter(ChpgShared *shared, int key, int64 now)
  * later, in case those before it are stopped, too.
  */
 static int64
-next_look(const ChpgShared *shared, int key, int first, int64 now)
+next_look(const ChpgSharedState *shared, int key, int first, int64 now)
 {
 	const ChpgWaiter *head = &shared->waiters[first];
 	const ChpgWaiter *own = &shared->waiters[chpg_process_number()];
@@ -269,7 +269,7 @@ next_look(const ChpgShared *shared, int key, int first, int64 now)
 }
 
 static void
-queue_up(ChpgShared *shared, int key, const ChpgLimit *own, int64 now)
+queue_up(ChpgSharedState *shared, int key, const ChpgLimit *own, int64 now)
 {
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
@@ -296,7 +296,7 @@ queue_up(ChpgShared *shared, int key, const ChpgLimit *own, int64 now)
  * to use is the one that was free for the longest time.
  */
 static void
-fill_slot(ChpgShared *shared, int64 now, ChpgGrant *grant)
+fill_slot(ChpgSharedState *shared, int64 now, ChpgGrant *grant)
 {
 	ChpgKey    *key = &shared->keys[grant->key];
 	int64		oldest = CHPG_FOREVER;
@@ -321,13 +321,13 @@ fill_slot(ChpgShared *shared, int64 now, ChpgGrant *grant)
 	slot->serial = grant->serial;
 	slot->owner = chpg_process_number();
 	slot->expires = now + (int64) chpg_request_timeout * 1000 + CHPG_TRAVEL_TIME;
-	chpg_file_save_slot(shared, grant->key, grant->slot);
+	chpg_keys_file_save_slot(shared, grant->key, grant->slot);
 }
 
 int64
 chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	int64		now = chpg_now();
 	ChpgLimit	own = own_limit(connection, now);
 	int64		look = now + CHPG_AWAY_GRACE;	/* if there is no place */
@@ -369,7 +369,7 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 void
 chpg_budget_leave(bool for_a_moment)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
 	if (waiter->ticket == 0)
@@ -385,7 +385,7 @@ chpg_budget_leave(bool for_a_moment)
 
 /* The slot of a grant, unless it was given to another request since. */
 static ChpgSlot *
-granted_slot(ChpgShared *shared, const ChpgGrant *grant)
+granted_slot(ChpgSharedState *shared, const ChpgGrant *grant)
 {
 	ChpgSlot   *slot;
 
@@ -398,7 +398,7 @@ granted_slot(ChpgShared *shared, const ChpgGrant *grant)
 void
 chpg_budget_arrived(ChpgGrant *grant, int64 when)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgSlot   *slot;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -407,7 +407,7 @@ chpg_budget_arrived(ChpgGrant *grant, int64 when)
 	{
 		slot->owner = CHPG_NOBODY;
 		slot->arrived = when;
-		chpg_file_save_slot(shared, grant->key, grant->slot);
+		chpg_keys_file_save_slot(shared, grant->key, grant->slot);
 		wake_first(shared, grant->key);
 	}
 	LWLockRelease(&shared->lock);
@@ -417,7 +417,7 @@ chpg_budget_arrived(ChpgGrant *grant, int64 when)
 void
 chpg_budget_return(ChpgGrant *grant)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgSlot   *slot;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -425,7 +425,7 @@ chpg_budget_return(ChpgGrant *grant)
 	if (slot != NULL)
 	{
 		slot->serial = 0;
-		chpg_file_save_slot(shared, grant->key, grant->slot);
+		chpg_keys_file_save_slot(shared, grant->key, grant->slot);
 		wake_first(shared, grant->key);
 	}
 	LWLockRelease(&shared->lock);
@@ -435,7 +435,7 @@ chpg_budget_return(ChpgGrant *grant)
 void
 chpg_budget_pause(const ChpgGrant *grant, bool sent)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgSlot   *slot;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -449,7 +449,7 @@ chpg_budget_pause(const ChpgGrant *grant, bool sent)
 			/* If the owner never comes back, this is when it had arrived. */
 			slot->owner = CHPG_NOBODY;
 			slot->arrived = slot->away + CHPG_TRAVEL_TIME;
-			chpg_file_save_slot(shared, grant->key, grant->slot);
+			chpg_keys_file_save_slot(shared, grant->key, grant->slot);
 		}
 		wake_first(shared, grant->key);
 	}
@@ -459,7 +459,7 @@ chpg_budget_pause(const ChpgGrant *grant, bool sent)
 bool
 chpg_budget_resume(const ChpgGrant *grant)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgSlot   *slot;
 
 	if (grant->serial == 0 || grant->slot < 0)
@@ -528,7 +528,7 @@ raise_share(ChpgKey *key, const ChpgLimit *own)
 int64
 chpg_budget_block(const ChpgConnection *connection, double seconds, double max_seconds)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	double		chance = pg_prng_double(&pg_global_prng_state);
 	int64		now = chpg_now();
 	int64		until = now + (int64) (seconds * USECS_PER_SEC);
@@ -553,7 +553,7 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 		longer = until > key->blocked_until + USECS_PER_SEC;
 		key->blocked_until = Max(key->blocked_until, until);
 		until = key->blocked_until;
-		chpg_file_save_key(shared, number);
+		chpg_keys_file_save_key(shared, number);
 	}
 	LWLockRelease(&shared->lock);
 	if (longer)
@@ -568,7 +568,7 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 void
 chpg_budget_accepted(const ChpgConnection *connection)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgLimit	own = own_limit(connection, chpg_now());
 	int			number;
 
@@ -585,7 +585,7 @@ chpg_budget_accepted(const ChpgConnection *connection)
 bool
 chpg_budget_is_blocked(int key)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	bool		blocked;
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
@@ -597,7 +597,7 @@ chpg_budget_is_blocked(int key)
 void
 chpg_budget_unblock(void)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
@@ -607,7 +607,7 @@ chpg_budget_unblock(void)
 		shared->keys[i].blocked_until = 0;
 		shared->keys[i].refusals = 0;
 		shared->keys[i].share.requests = 0;
-		chpg_file_save_key(shared, i);
+		chpg_keys_file_save_key(shared, i);
 		wake_first(shared, i);
 	}
 	LWLockRelease(&shared->lock);
@@ -619,7 +619,7 @@ chpg_budget_unblock(void)
 
 /* The backends that wait for a key's budget. */
 static int
-count_waiting(const ChpgShared *shared, int key)
+count_waiting(const ChpgSharedState *shared, int key)
 {
 	int			n = 0;
 
@@ -639,7 +639,7 @@ demand_of(const ChpgWaiter *waiter, int64 now)
 
 /* Does another backend need requests with the key? */
 static bool
-competes(const ChpgShared *shared, int key, int backend, int64 now)
+competes(const ChpgSharedState *shared, int key, int backend, int64 now)
 {
 	const ChpgWaiter *waiter = &shared->waiters[backend];
 
@@ -662,7 +662,7 @@ shares_demand(const ChpgWaiter *waiter, const ChpgReadId *id)
  * counted with the first of them: the result is 0 for the others.
  */
 static int64
-requests_of(const ChpgShared *shared, int key, int backend, int64 requests,
+requests_of(const ChpgSharedState *shared, int key, int backend, int64 requests,
 			int64 now)
 {
 	const ChpgWaiter *waiter = &shared->waiters[backend];
@@ -692,7 +692,7 @@ requests_of(const ChpgShared *shared, int key, int backend, int64 requests,
  * turns.  Those that share the requests have the answers to them, too.
  */
 static int64
-requests_before(const ChpgShared *shared, int key, int64 requests,
+requests_before(const ChpgSharedState *shared, int key, int64 requests,
 				const ChpgReadId *id, int64 now)
 {
 	int64		before = 0;
@@ -707,7 +707,7 @@ requests_before(const ChpgShared *shared, int key, int64 requests,
 }
 
 static void
-set_demand(ChpgShared *shared, int key, int64 requests, const ChpgReadId *id,
+set_demand(ChpgSharedState *shared, int key, int64 requests, const ChpgReadId *id,
 		   int64 until)
 {
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
@@ -726,7 +726,7 @@ void
 chpg_budget_expect(const ChpgConnection *connection, int64 requests,
 				   const ChpgReadId *id)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -739,7 +739,7 @@ chpg_budget_expect(const ChpgConnection *connection, int64 requests,
 void
 chpg_budget_rest(bool for_a_moment)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgWaiter *waiter = &shared->waiters[chpg_process_number()];
 
 	if (waiter->demand == 0)
@@ -803,7 +803,7 @@ int64
 chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
 					 const ChpgReadId *id, int64 limit, int *available)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	int64		now = chpg_now();
 	ChpgLimit	own = own_limit(connection, now);
 	int64		done = now;
@@ -831,7 +831,7 @@ chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
 void
 chpg_budget_note_limit(const ChpgConnection *connection)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgLimit	own = own_limit(connection, chpg_now());
 	int			number;
 
@@ -845,7 +845,7 @@ chpg_budget_note_limit(const ChpgConnection *connection)
 void
 chpg_budget_state(int number, ChpgBudgetState *state)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	const ChpgKey *key = &shared->keys[number];
 	int64		now = chpg_now();
 	const ChpgLimit *latest = &key->limits[0];

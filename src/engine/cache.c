@@ -147,7 +147,7 @@ tables_size(void)
 static void
 initialize(void *place, Size size, dsm_segment *segment)
 {
-	int			tranche = chpg_shared_get()->tranche;
+	int			tranche = chpg_keys_get()->tranche;
 
 	cache = place;
 	memset(cache, 0, tables_size());
@@ -175,7 +175,7 @@ attach(dsm_segment *segment)
 
 /* NULL if there is no memory for it, which is no reason to fail. */
 static dsm_segment *
-try_to_create(ChpgShared *shared, Size size)
+try_to_create(ChpgSharedState *shared, Size size)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	dsm_segment *volatile segment = NULL;
@@ -205,7 +205,7 @@ try_to_create(ChpgShared *shared, Size size)
 
 /* Make a segment, and make it everybody's unless there is one by now. */
 static void
-create_cache(ChpgShared *shared)
+create_cache(ChpgSharedState *shared)
 {
 	Size		size = Max((Size) chpg_cache_size * 1024, MIN_CACHE_SIZE);
 	dsm_segment *segment = try_to_create(shared, size);
@@ -242,7 +242,7 @@ create_private(void)
 static void
 open_cache(void)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 	ResourceOwner owner = CurrentResourceOwner;
 	dsm_handle	handle;

@@ -44,7 +44,7 @@ typedef enum Failure
 
 struct ChpgCall
 {
-	ChpgQuestion question;
+	ChpgRequest request;
 	MemoryContext context;
 	char	   *url;
 	char	   *path;			/* for messages */
@@ -82,7 +82,7 @@ struct ChpgCall
 	int64		look_again;		/* at that flight, at the latest */
 	ChpgCall   *leader;			/* another call of the same execution that
 								 * asks the same, or NULL */
-	bool		borrowed;		/* the answer was to somebody else's request */
+	bool		reused;			/* the answer was to somebody else's request */
 
 	/* the end */
 	ChpgJson   *document;
@@ -115,7 +115,7 @@ extern int64 chpg_statement_waited(const ChpgConnection *connection, int64 waite
 
 /* Send the request of a call that has its turn, and see what comes of it. */
 extern void chpg_call_send(ChpgCall *call);
-extern void chpg_call_look_after(ChpgCall *call);
+extern void chpg_call_progress(ChpgCall *call);
 
 /*
  * Nobody waits for the call for a while: others may need what it has.  After
@@ -164,7 +164,7 @@ extern const char *chpg_describe_budget(int64 requests, int available,
 										int64 done);
 
 /* Throw error 53400: it takes longer than the setting allows. */
-pg_noreturn extern void chpg_report_no_time(const ChpgQuestion *question,
+pg_noreturn extern void chpg_report_no_time(const ChpgRequest *request,
 											int64 requests, int available,
 											int64 done, const char *setting);
 

@@ -79,7 +79,7 @@ register_call(ChpgCall *call)
 {
 	static bool prepared = false;
 
-	chpg_shared_announce();
+	chpg_keys_announce();
 	if (!prepared)
 		before_shmem_exit(release_all_calls, (Datum) 0);
 	prepared = true;
@@ -90,7 +90,7 @@ register_call(ChpgCall *call)
 }
 
 ChpgCall *
-chpg_call_create(const ChpgQuestion *question)
+chpg_call_create(const ChpgRequest *request)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "chpg call",
@@ -99,11 +99,11 @@ chpg_call_create(const ChpgQuestion *question)
 	ChpgCall   *call = palloc0(sizeof(ChpgCall));
 
 	call->context = context;
-	call->question = *question;
-	call->path = chpg_build_path(question);
-	call->url = chpg_build_url(question, call->path);
-	call->body = chpg_build_body(question, false);
-	call->write = chpg_is_write(question->endpoint);
+	call->request = *request;
+	call->path = chpg_build_path(request);
+	call->url = chpg_build_url(request, call->path);
+	call->body = chpg_build_body(request, false);
+	call->write = chpg_is_write(request->endpoint);
 	register_call(call);
 	MemoryContextSwitchTo(caller);
 	return call;
@@ -131,13 +131,13 @@ write_interrupted_callback(void *arg)
 
 		if (call->write && call->transfer != NULL)
 			errcontext("request %s %s, which may have been carried out",
-					   call->question.endpoint->method, call->path);
+					   call->request.endpoint->method, call->path);
 	}
 }
 
 /* The call whose request is sent: another's, if that asks the same. */
 static ChpgCall *
-sender(ChpgCall *call)
+leader_or_self(ChpgCall *call)
 {
 	return call->leader != NULL ? call->leader : call;
 }
@@ -168,15 +168,15 @@ time_limit(int64 waited, bool admitted, const char **setting)
 int64
 chpg_statement_waited(const ChpgConnection *connection, int64 waited)
 {
-	return connection->memo == NULL ? waited :
-		Max(waited, *chpg_memo_waited(connection->memo));
+	return connection->statement_cache == NULL ? waited :
+		Max(waited, *chpg_statement_cache_waited(connection->statement_cache));
 }
 
 /* There is no place in shared memory for the log of the call's key. */
 static void
 fail_without_place(ChpgCall *call)
 {
-	Oid			owner = call->question.connection->owner_id;
+	Oid			owner = call->request.connection->owner_id;
 
 	if (call->grant.key == CHPG_NO_PLACE)
 	{
@@ -204,16 +204,16 @@ has_time(ChpgCall *call, int64 due)
 {
 	int64		now = chpg_now();
 	const char *setting;
-	int64		limit = time_limit(chpg_statement_waited(call->question.connection,
+	int64		limit = time_limit(chpg_statement_waited(call->request.connection,
 														 call->waited),
 								   call->admitted, &setting);
 	int			available = 0;
 
-	if (call->question.deadline > 0)
-		limit = Min(limit, call->question.deadline);
+	if (call->request.deadline > 0)
+		limit = Min(limit, call->request.deadline);
 	if (due == CHPG_FOREVER)
 		due = call->queued ? now :
-			chpg_budget_estimate(call->question.connection, 1, NULL,
+			chpg_budget_estimate(call->request.connection, 1, NULL,
 								 PG_INT64_MIN, &available);
 	if (due <= limit)
 		return true;
@@ -238,13 +238,13 @@ has_time(ChpgCall *call, int64 due)
 static bool
 renew_key(ChpgCall *call)
 {
-	ChpgConnection *renewed = chpg_connection_renew(call->question.connection);
+	ChpgConnection *renewed = chpg_connection_renew(call->request.connection);
 
 	if (renewed == NULL)
 		return false;
 	chpg_call_leave_flight(call);
 	chpg_budget_leave(false);
-	call->question.connection = renewed;
+	call->request.connection = renewed;
 	call->looked_up = false;
 	return true;
 }
@@ -256,7 +256,7 @@ give_up_time(const ChpgCall *call)
 	if (call->admitted)
 		return CHPG_FOREVER;
 	return chpg_now() + (int64) chpg_max_wait * 1000 + 1 -
-		chpg_statement_waited(call->question.connection, call->waited);
+		chpg_statement_waited(call->request.connection, call->waited);
 }
 
 /* Send a request, or say when to try again. */
@@ -275,7 +275,7 @@ try_to_send(ChpgCall *call)
 		chpg_call_leave_flight(call);
 		return chpg_now();
 	}
-	look = chpg_budget_take(call->question.connection, &call->grant, &due);
+	look = chpg_budget_take(call->request.connection, &call->grant, &due);
 	if (look == 0)
 	{
 		if (chpg_call_look_again(call))
@@ -289,12 +289,12 @@ try_to_send(ChpgCall *call)
 	else
 	{
 		/* A stricter limit that delays this call delays those behind it. */
-		chpg_budget_note_limit(call->question.connection);
+		chpg_budget_note_limit(call->request.connection);
 		call->queued = true;
 	}
 	look = Min(look, give_up_time(call));
-	if (call->question.deadline > 0)
-		look = Min(look, call->question.deadline + 1);
+	if (call->request.deadline > 0)
+		look = Min(look, call->request.deadline + 1);
 	return look;
 }
 
@@ -336,7 +336,7 @@ send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 	*queued = false;
 	foreach(lc, calls)
 	{
-		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+		ChpgCall   *call = leader_or_self((ChpgCall *) lfirst(lc));
 		MemoryContext caller = MemoryContextSwitchTo(call->context);
 		int64		due = 0;
 
@@ -374,12 +374,12 @@ send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 
 /* See what has become of a call's request, or of another's that it waits for. */
 static void
-look_after(ChpgCall *call)
+progress(ChpgCall *call)
 {
 	if (call->state != CALL_RUNNING)
 		return;
 	if (call->transfer != NULL)
-		chpg_call_look_after(call);
+		chpg_call_progress(call);
 	else if (call->follows)
 		chpg_call_follow(call);
 }
@@ -393,7 +393,7 @@ find_ended(List *calls)
 	{
 		ChpgCall   *call = (ChpgCall *) lfirst(lc);
 
-		look_after(sender(call));
+		progress(leader_or_self(call));
 		if (call->leader != NULL && call->leader->state != CALL_RUNNING)
 		{
 			/* Its answer can be found now; after a failure, ask oneself. */
@@ -407,13 +407,13 @@ find_ended(List *calls)
 }
 
 static void
-for_each_sender(List *calls, void (*act) (ChpgCall *call))
+for_each_running(List *calls, void (*act) (ChpgCall *call))
 {
 	ListCell   *lc;
 
 	foreach(lc, calls)
 	{
-		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+		ChpgCall   *call = leader_or_self((ChpgCall *) lfirst(lc));
 
 		if (call->state == CALL_RUNNING)
 			act(call);
@@ -428,7 +428,7 @@ count_wait(List *calls, int64 since, int64 until)
 
 	foreach(lc, calls)
 	{
-		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+		ChpgCall   *call = leader_or_self((ChpgCall *) lfirst(lc));
 
 		if (chpg_call_awaits_turn(call))
 		{
@@ -446,8 +446,8 @@ static void
 count_queue_time(const ChpgConnection *connection, ChpgQueueing * queueing, int64 time)
 {
 	queueing->waited += time;
-	if (connection->memo != NULL)
-		*chpg_memo_waited(connection->memo) += time;
+	if (connection->statement_cache != NULL)
+		*chpg_statement_cache_waited(connection->statement_cache) += time;
 }
 
 /* Does a call follow another backend's, which waits to be sent? */
@@ -458,7 +458,7 @@ follows_unsent(List *calls)
 
 	foreach(lc, calls)
 	{
-		ChpgCall   *call = sender((ChpgCall *) lfirst(lc));
+		ChpgCall   *call = leader_or_self((ChpgCall *) lfirst(lc));
 
 		if (call->follows && chpg_call_awaits_turn(call))
 			return true;
@@ -469,7 +469,7 @@ follows_unsent(List *calls)
 static ChpgCall *
 wait_for_any(List *calls, ChpgQueueing * queueing)
 {
-	const ChpgConnection *connection = ((ChpgCall *) linitial(calls))->question.connection;
+	const ChpgConnection *connection = ((ChpgCall *) linitial(calls))->request.connection;
 	ChpgCall   *ended;
 
 	while ((ended = find_ended(calls)) == NULL)
@@ -499,9 +499,9 @@ begin_waiting(List *calls, const ChpgQueueing * queueing)
 	foreach(lc, calls)
 		((ChpgCall *) lfirst(lc))->admitted = queueing->admitted;
 	if (queueing->expected > 1)
-		chpg_budget_expect(((ChpgCall *) linitial(calls))->question.connection,
+		chpg_budget_expect(((ChpgCall *) linitial(calls))->request.connection,
 						   queueing->expected, queueing->id);
-	for_each_sender(calls, chpg_call_resume);
+	for_each_running(calls, chpg_call_resume);
 }
 
 ChpgCall *
@@ -521,7 +521,7 @@ chpg_calls_wait(List *calls, ChpgQueueing * queueing)
 	}
 	PG_FINALLY();
 	{
-		for_each_sender(calls, chpg_call_pause);
+		for_each_running(calls, chpg_call_pause);
 		chpg_budget_leave(ended != NULL);
 		chpg_budget_rest(ended != NULL);
 	}
@@ -565,21 +565,21 @@ chpg_may_send(int64 requests)
 }
 
 bool
-chpg_is_answered(const ChpgQuestion *question)
+chpg_is_answered(const ChpgRequest *request)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "chpg question",
+												  "chpg request",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	const ChpgConnection *connection = question->connection;
+	const ChpgConnection *connection = request->connection;
 	uint64		generation = chpg_key_generation(connection);
 	ChpgReadId	id;
 	bool		answered;
 
-	chpg_read_id(connection, chpg_build_url(question, chpg_build_path(question)), &id);
-	answered = !connection->fresh &&
-		((connection->memo != NULL &&
-		  chpg_memo_has(connection->memo, &id, generation)) ||
+	chpg_read_id(connection, chpg_build_url(request, chpg_build_path(request)), &id);
+	answered = !connection->no_cache &&
+		((connection->statement_cache != NULL &&
+		  chpg_statement_cache_has(connection->statement_cache, &id, generation)) ||
 		 chpg_cache_has(&id, generation, (int64) chpg_cache_ttl * 1000));
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -619,16 +619,16 @@ chpg_budget_suffices(const ChpgConnection *connection, int64 requests,
 }
 
 void
-chpg_require_budget(const ChpgQuestion *question, int64 requests,
+chpg_require_budget(const ChpgRequest *request, int64 requests,
 					const ChpgQueueing * queueing, double *seconds)
 {
 	const char *setting;
 	int			available;
 	int64		done;
 
-	if (!fits_budget(question->connection, requests, queueing, &done, &available,
+	if (!fits_budget(request->connection, requests, queueing, &done, &available,
 					 &setting))
-		chpg_report_no_time(question, requests, available, done, setting);
+		chpg_report_no_time(request, requests, available, done, setting);
 	*seconds = (double) (done - chpg_now()) / USECS_PER_SEC;
 }
 
@@ -699,9 +699,9 @@ chpg_call_not_found(const ChpgCall *call)
 }
 
 ChpgJson *
-chpg_call_perform(const ChpgQuestion *question, ChpgCall **result)
+chpg_call_perform(const ChpgRequest *request, ChpgCall **result)
 {
-	ChpgCall   *call = chpg_call_create(question);
+	ChpgCall   *call = chpg_call_create(request);
 
 	chpg_call_wait(call);
 	if (call->state == CALL_FAILED)

@@ -20,10 +20,10 @@
 typedef struct ChpgCall ChpgCall;
 
 /*
- * A call that belongs to the current memory context.  What the question points
+ * A call that belongs to the current memory context.  What the request points
  * to must outlive it.  Sends nothing yet.
  */
-extern ChpgCall *chpg_call_create(const ChpgQuestion *question);
+extern ChpgCall *chpg_call_create(const ChpgRequest *request);
 extern void chpg_call_end(ChpgCall *call);
 
 /* How calls that belong together wait for the key's budget. */
@@ -88,7 +88,7 @@ extern void chpg_call_push_context(ChpgCall *call,
 								   ErrorContextCallback *callback);
 
 /* Would it cost no request? */
-extern bool chpg_is_answered(const ChpgQuestion *question);
+extern bool chpg_is_answered(const ChpgRequest *request);
 
 /*
  * Can so many more requests be sent in time (chpg.max_wait, statement_timeout)
@@ -98,7 +98,7 @@ extern bool chpg_is_answered(const ChpgQuestion *question);
 extern bool chpg_budget_suffices(const ChpgConnection *connection,
 								 int64 requests, const ChpgQueueing * queueing,
 								 double *seconds);
-extern void chpg_require_budget(const ChpgQuestion *question, int64 requests,
+extern void chpg_require_budget(const ChpgRequest *request, int64 requests,
 								const ChpgQueueing * queueing, double *seconds);
 
 /*
@@ -106,11 +106,11 @@ extern void chpg_require_budget(const ChpgQuestion *question, int64 requests,
  * throws error 54000: it needs that many.
  */
 extern bool chpg_may_send(int64 requests);
-pg_noreturn extern void chpg_report_too_many(const ChpgQuestion *question,
+pg_noreturn extern void chpg_report_too_many(const ChpgRequest *request,
 											 int64 requests);
 
 /* Create, wait for, and report a single call; its document if it succeeds. */
-extern ChpgJson *chpg_call_perform(const ChpgQuestion *question,
+extern ChpgJson *chpg_call_perform(const ChpgRequest *request,
 								   ChpgCall **call);
 
 #endif							/* CHPG_CLIENT_H */

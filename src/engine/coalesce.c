@@ -17,7 +17,7 @@
 static bool
 is_shareable(const ChpgCall *call)
 {
-	return !call->write && !call->question.connection->fresh;
+	return !call->write && !call->request.connection->no_cache;
 }
 
 /* Does this call, of the same execution, ask the same? */
@@ -26,44 +26,44 @@ asks_the_same(const ChpgCall *call, const ChpgCall *other)
 {
 	return other != call && other->state == CALL_RUNNING &&
 		other->looked_up && other->leader == NULL && is_shareable(other) &&
-		other->question.connection->memo == call->question.connection->memo &&
+		other->request.connection->statement_cache == call->request.connection->statement_cache &&
 		other->generation == call->generation &&
 		memcmp(&other->id, &call->id, sizeof(ChpgReadId)) == 0;
 }
 
 static void
-count_borrowed(const ChpgCall *call, ChpgCounter counter)
+count_reuse(const ChpgCall *call, ChpgCounter counter)
 {
 	ChpgCounters counters = {0};
 
 	counters.values[counter] = 1;
-	chpg_count(call->question.connection, call->question.endpoint, &counters);
+	chpg_count(call->request.connection, call->request.endpoint, &counters);
 }
 
 /* End the call with an answer that somebody else got. */
 static void
 take(ChpgCall *call, ChpgAnswer *answer, ChpgCounter counter)
 {
-	ChpgMemo   *memo = call->question.connection->memo;
+	ChpgStatementCache *statement_cache = call->request.connection->statement_cache;
 
-	call->borrowed = true;
+	call->reused = true;
 	chpg_call_read(call, answer);
-	count_borrowed(call, counter);
-	if (call->state == CALL_SUCCEEDED && memo != NULL &&
-		!chpg_memo_has(memo, &call->id, call->generation))
-		chpg_memo_store(memo, &call->id, call->generation, answer);
+	count_reuse(call, counter);
+	if (call->state == CALL_SUCCEEDED && statement_cache != NULL &&
+		!chpg_statement_cache_has(statement_cache, &call->id, call->generation))
+		chpg_statement_cache_store(statement_cache, &call->id, call->generation, answer);
 	pfree(answer->body);
 }
 
 static bool
-look_into_memo(ChpgCall *call)
+look_into_statement_cache(ChpgCall *call)
 {
-	ChpgMemo   *memo = call->question.connection->memo;
+	ChpgStatementCache *statement_cache = call->request.connection->statement_cache;
 	ChpgAnswer	answer;
 
-	if (memo == NULL)
+	if (statement_cache == NULL)
 		return false;
-	if (chpg_memo_find(memo, &call->id, call->generation, &answer))
+	if (chpg_statement_cache_find(statement_cache, &call->id, call->generation, &answer))
 		take(call, &answer, CHPG_CACHE_HITS);
 	else
 		call->leader = chpg_find_call(call, asks_the_same);
@@ -87,12 +87,12 @@ follow_deadline(const ChpgCall *call)
 		deadline = CHPG_FOREVER;
 	else if (call->flight_sent == 0)
 		deadline = chpg_now() + (int64) chpg_max_wait * 1000 -
-			chpg_statement_waited(call->question.connection, call->waited);
+			chpg_statement_waited(call->request.connection, call->waited);
 	else
 		deadline = Max(call->flight_sent, call->follows_since) +
 			(int64) chpg_request_timeout * 1000;
-	if (call->question.deadline > 0)
-		deadline = Min(deadline, call->question.deadline);
+	if (call->request.deadline > 0)
+		deadline = Min(deadline, call->request.deadline);
 	return deadline;
 }
 
@@ -111,9 +111,9 @@ chpg_call_look_up(ChpgCall *call)
 	call->looked_up = true;
 	if (!is_shareable(call))
 		return;
-	chpg_read_id(call->question.connection, call->url, &call->id);
-	call->generation = chpg_key_generation(call->question.connection);
-	if (look_into_memo(call))
+	chpg_read_id(call->request.connection, call->url, &call->id);
+	call->generation = chpg_key_generation(call->request.connection);
+	if (look_into_statement_cache(call))
 		return;
 	switch (chpg_cache_find(&call->id, call->generation,
 							(int64) chpg_cache_ttl * 1000, &answer,
@@ -199,15 +199,15 @@ chpg_call_leave_flight(ChpgCall *call)
 void
 chpg_call_share(ChpgCall *call, const ChpgAnswer *answer)
 {
-	ChpgMemo   *memo = call->question.connection->memo;
+	ChpgStatementCache *statement_cache = call->request.connection->statement_cache;
 	bool		succeeded = call->state == CALL_SUCCEEDED;
 
 	if (!is_shareable(call))
 		return;
-	if (succeeded && memo != NULL)
-		chpg_memo_store(memo, &call->id, call->generation, answer);
+	if (succeeded && statement_cache != NULL)
+		chpg_statement_cache_store(statement_cache, &call->id, call->generation, answer);
 	if (answer != NULL && chpg_cache_ttl > 0 && !chpg_call_is_transient(call))
-		chpg_cache_publish(&call->id, call->question.connection->owner_id,
+		chpg_cache_publish(&call->id, call->request.connection->owner_id,
 						   call->generation, &call->flight, answer, succeeded);
 	chpg_call_leave_flight(call);
 }

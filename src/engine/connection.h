@@ -21,7 +21,7 @@
 /* The most requests in a window that a rate limit can name. */
 #define CHPG_MAX_RATE		256
 
-struct ChpgMemo;
+struct ChpgStatementCache;
 
 typedef struct ChpgConnection
 {
@@ -43,9 +43,10 @@ typedef struct ChpgConnection
 	int			rate_requests;	/* that many requests ... */
 	double		rate_window;	/* ... in so many seconds; 0 is unlimited */
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of API, key and secret */
-	bool		fresh;			/* ask anew, whatever has been answered */
-	struct ChpgMemo *memo;		/* what this execution of a statement was
-								 * answered, or NULL */
+	bool		no_cache;		/* ask anew, whatever has been answered */
+	struct ChpgStatementCache *statement_cache; /* what this execution of a
+												 * statement was answered, or
+												 * NULL */
 } ChpgConnection;
 
 /*

@@ -112,8 +112,8 @@ static const FailureText failure_texts[] = {
 static const char *
 failure_reason(const ChpgCall *call)
 {
-	if (call->failure == FAILURE_NOT_FOUND && call->question.path == NULL &&
-		!chpg_endpoint_is_per_service(call->question.endpoint))
+	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
+		!chpg_endpoint_is_per_service(call->request.endpoint))
 		return "the API does not know the organization";
 	return failure_texts[call->failure].reason;
 }
@@ -121,15 +121,15 @@ failure_reason(const ChpgCall *call)
 static const char *
 failure_hint(const ChpgCall *call)
 {
-	const ChpgEndpoint *endpoint = call->question.endpoint;
+	const ChpgEndpoint *endpoint = call->request.endpoint;
 
 	if (call->hint != NULL)
 		return call->hint;
 	if (call->failure == FAILURE_PERMISSION && endpoint->permission != NULL)
 		return psprintf("The role of key \"%s\" needs the permission %s.",
-						chpg_key_shown_id(call->question.connection),
+						chpg_key_shown_id(call->request.connection),
 						endpoint->permission);
-	if (call->failure == FAILURE_NOT_FOUND && call->question.path != NULL)
+	if (call->failure == FAILURE_NOT_FOUND && call->request.path != NULL)
 		return "Check the argument \"path\".";
 	if (call->failure == FAILURE_NOT_FOUND &&
 		chpg_endpoint_is_per_service(endpoint))
@@ -138,16 +138,16 @@ failure_hint(const ChpgCall *call)
 }
 
 static char *
-describe_service(const ChpgQuestion *question)
+describe_service(const ChpgRequest *request)
 {
-	if (question->service_id == NULL)
-		return chpg_endpoint_is_per_service(question->endpoint) ?
+	if (request->service_id == NULL)
+		return chpg_endpoint_is_per_service(request->endpoint) ?
 			" the services" : "";
-	if (question->service_name == NULL ||
-		strcmp(question->service_name, question->service_id) == 0)
-		return psprintf(" service \"%s\"", question->service_id);
-	return psprintf(" service \"%s\" (%s)", question->service_name,
-					question->service_id);
+	if (request->service_name == NULL ||
+		strcmp(request->service_name, request->service_id) == 0)
+		return psprintf(" service \"%s\"", request->service_id);
+	return psprintf(" service \"%s\" (%s)", request->service_name,
+					request->service_id);
 }
 
 /* What is known of the last attempt, as sentences. */
@@ -162,7 +162,7 @@ describe_attempts(const ChpgCall *call)
 	if (call->failure == FAILURE_RATE_LIMIT && call->status == 429 &&
 		call->wait > 0)
 		appendStringInfo(&detail, "The budget resets in %.1f s. ", call->wait);
-	if (call->attempts == 0 && !call->borrowed)
+	if (call->attempts == 0 && !call->reused)
 	{
 		appendStringInfoString(&detail, "Nothing was sent.");
 		return detail.data;
@@ -173,7 +173,7 @@ describe_attempts(const ChpgCall *call)
 		appendStringInfoString(&detail, "No HTTP status");
 	if (call->request_id != NULL)
 		appendStringInfo(&detail, ", request id %s", call->request_id);
-	if (call->borrowed)
+	if (call->reused)
 		appendStringInfoString(&detail, ", in answer to another session.");
 	else
 		appendStringInfo(&detail, ", %d %s.", call->attempts,
@@ -186,10 +186,10 @@ call_context_callback(void *arg)
 {
 	ChpgCall   *call = (ChpgCall *) arg;
 
-	errcontext("request %s %s%s%s", call->question.endpoint->method, call->path,
+	errcontext("request %s %s%s%s", call->request.endpoint->method, call->path,
 			   call->write ? ", which was carried out" : "",
-			   call->question.service_name == NULL ? "" :
-			   psprintf(" for service \"%s\"", call->question.service_name));
+			   call->request.service_name == NULL ? "" :
+			   psprintf(" for service \"%s\"", call->request.service_name));
 }
 
 void
@@ -204,14 +204,14 @@ chpg_call_push_context(ChpgCall *call, ErrorContextCallback *callback)
 static void
 report(const ChpgCall *call, int elevel)
 {
-	const ChpgEndpoint *endpoint = call->question.endpoint;
+	const ChpgEndpoint *endpoint = call->request.endpoint;
 	const FailureText *text = &failure_texts[call->failure];
 	const char *hint = failure_hint(call);
 
 	ereport(elevel,
 			(errcode(text->sqlstate),
 			 errmsg("could not %s%s: %s", endpoint->purpose,
-					describe_service(&call->question), failure_reason(call)),
+					describe_service(&call->request), failure_reason(call)),
 			 errdetail_internal("%s", describe_attempts(call)),
 			 hint != NULL ? errhint("%s", hint) : 0,
 			 errcontext("request %s %s", endpoint->method, call->path)));
@@ -253,7 +253,7 @@ chpg_describe_budget(int64 requests, int available, int64 done)
 }
 
 void
-chpg_report_no_time(const ChpgQuestion *question, int64 requests, int available,
+chpg_report_no_time(const ChpgRequest *request, int64 requests, int available,
 					int64 done, const char *setting)
 {
 	const FailureText *text = &failure_texts[FAILURE_RATE_LIMIT];
@@ -261,18 +261,18 @@ chpg_report_no_time(const ChpgQuestion *question, int64 requests, int available,
 	ereport(ERROR,
 			(errcode(text->sqlstate),
 			 errmsg("could not %s%s: the key's request budget does not allow it in time",
-					question->endpoint->purpose, describe_service(question)),
+					request->endpoint->purpose, describe_service(request)),
 			 errdetail_internal("%s", chpg_describe_budget(requests, available, done)),
 			 errhint("Ask for less, or raise \"%s\".", setting)));
 }
 
 void
-chpg_report_too_many(const ChpgQuestion *question, int64 requests)
+chpg_report_too_many(const ChpgRequest *request, int64 requests)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("could not %s%s: " INT64_FORMAT " requests are needed, of which \"chpg.max_requests\" allows %d",
-					question->endpoint->purpose, describe_service(question),
+					request->endpoint->purpose, describe_service(request),
 					requests, chpg_max_requests),
 			 errdetail("Nothing was sent for them."),
 			 errhint(TOO_MANY_HINT)));

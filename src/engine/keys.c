@@ -19,19 +19,19 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-static ChpgShared *shared_memory = NULL;
+static ChpgSharedState *shared_memory = NULL;
 
 static Size
 shared_size(void)
 {
-	return add_size(offsetof(ChpgShared, waiters),
+	return add_size(offsetof(ChpgSharedState, waiters),
 					mul_size(MaxBackends, sizeof(ChpgWaiter)));
 }
 
 static void
 initialize(void *place)
 {
-	ChpgShared *shared = (ChpgShared *) place;
+	ChpgSharedState *shared = (ChpgSharedState *) place;
 
 	memset(shared, 0, shared_size());
 	shared->tranche = chpg_new_lwlock_tranche("chpg");
@@ -70,7 +70,7 @@ start_memory(void)
 }
 
 void
-chpg_shared_prepare(void)
+chpg_keys_prepare(void)
 {
 	if (!process_shared_preload_libraries_in_progress)
 		return;
@@ -81,7 +81,7 @@ chpg_shared_prepare(void)
 }
 
 /* A library of another version has other structures, and so another name. */
-static ChpgShared *
+static ChpgSharedState *
 attach_memory(void)
 {
 	char		name[64];
@@ -92,11 +92,11 @@ attach_memory(void)
 	return chpg_named_segment(name, shared_size(), initialize);
 }
 
-static ChpgShared *
+static ChpgSharedState *
 create_private(void)
 {
-	ChpgShared *shared = MemoryContextAllocHuge(TopMemoryContext,
-												shared_size());
+	ChpgSharedState *shared = MemoryContextAllocHuge(TopMemoryContext,
+													 shared_size());
 
 	initialize(shared);
 	shared->is_shared = false;
@@ -108,24 +108,24 @@ create_private(void)
 
 /* Whoever comes first restores what the file knows from before the start. */
 static void
-restore(ChpgShared *shared)
+restore(ChpgSharedState *shared)
 {
 	TimestampTz started = shared->restored ? 0 : chpg_server_start();
 
-	chpg_file_open();
+	chpg_keys_file_open();
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	if (!shared->restored)
 	{
 		if (shared->started == 0)
 			shared->started = started;
-		chpg_file_restore(shared);
+		chpg_keys_file_restore(shared);
 	}
 	shared->restored = true;
 	LWLockRelease(&shared->lock);
 }
 
-ChpgShared *
-chpg_shared_get(void)
+ChpgSharedState *
+chpg_keys_get(void)
 {
 	static bool registered = false;
 
@@ -144,12 +144,12 @@ chpg_shared_get(void)
 }
 
 void
-chpg_shared_announce(void)
+chpg_keys_announce(void)
 {
 	static bool announced = false;
 
 	/* The leader of parallel workers speaks for them. */
-	if (announced || chpg_shared_get()->is_shared || !IsUnderPostmaster ||
+	if (announced || chpg_keys_get()->is_shared || !IsUnderPostmaster ||
 		IsParallelWorker())
 		return;
 	announced = true;
@@ -176,7 +176,7 @@ chpg_wake(int process)
  */
 
 int
-chpg_key_find(ChpgShared *shared, const ChpgConnection *connection)
+chpg_key_find(ChpgSharedState *shared, const ChpgConnection *connection)
 {
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
@@ -190,7 +190,7 @@ chpg_key_find(ChpgShared *shared, const ChpgConnection *connection)
 
 /* Does nobody use it just now? */
 static bool
-is_idle(const ChpgShared *shared, int number)
+is_idle(const ChpgSharedState *shared, int number)
 {
 	for (int i = 0; i < CHPG_MAX_RATE; i++)
 	{
@@ -230,7 +230,7 @@ matters_until(const ChpgKey *key)
 
 /* The places that a role has. */
 static int
-count_places(const ChpgShared *shared, Oid owner)
+count_places(const ChpgSharedState *shared, Oid owner)
 {
 	int			count = 0;
 
@@ -254,7 +254,7 @@ goes_before(const ChpgKey *key, const ChpgKey *other)
  * -1.  What counts is never forgotten.
  */
 static int
-find_idle_place(const ChpgShared *shared, Oid owner, int others_above)
+find_idle_place(const ChpgSharedState *shared, Oid owner, int others_above)
 {
 	int64		now = chpg_now();
 	int			most = 0;
@@ -279,7 +279,7 @@ find_idle_place(const ChpgShared *shared, Oid owner, int others_above)
 
 /* A place for a key that has none; negative if there is none for it. */
 static int
-find_place(const ChpgShared *shared, const ChpgConnection *connection)
+find_place(const ChpgSharedState *shared, const ChpgConnection *connection)
 {
 	int			own = count_places(shared, connection->owner_id);
 	bool		is_full = !connection->unbounded && own >= CHPG_MAX_ROLE_KEYS;
@@ -315,7 +315,7 @@ show_key_id(ChpgKey *key, const ChpgConnection *connection)
 
 /* Give a place to a key; what the former one cost stays counted. */
 static void
-occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
+occupy(ChpgSharedState *shared, ChpgKey *key, const ChpgConnection *connection)
 {
 	for (int i = 0; i <= CHPG_NUM_OPERATIONS; i++)
 	{
@@ -327,11 +327,11 @@ occupy(ChpgShared *shared, ChpgKey *key, const ChpgConnection *connection)
 	key->owner = connection->owner_id;
 	memcpy(key->identity, connection->identity, sizeof(key->identity));
 	key->generation = ++shared->last_serial;
-	chpg_file_save_new_key(shared, key - shared->keys);
+	chpg_keys_file_save_new_key(shared, key - shared->keys);
 }
 
 int
-chpg_key_enter(ChpgShared *shared, const ChpgConnection *connection)
+chpg_key_enter(ChpgSharedState *shared, const ChpgConnection *connection)
 {
 	int			number = chpg_key_find(shared, connection);
 
@@ -352,7 +352,7 @@ chpg_key_enter(ChpgShared *shared, const ChpgConnection *connection)
 char *
 chpg_key_shown_id(const ChpgConnection *connection)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	char		shown[CHPG_SHOWN_KEY_LENGTH];
 	int			number;
 
@@ -369,7 +369,7 @@ chpg_key_shown_id(const ChpgConnection *connection)
 void
 chpg_key_accept(const ChpgConnection *connection)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -380,7 +380,7 @@ chpg_key_accept(const ChpgConnection *connection)
 
 		key->accepted = true;
 		show_key_id(key, connection);
-		chpg_file_save_key(shared, number);
+		chpg_keys_file_save_key(shared, number);
 	}
 	LWLockRelease(&shared->lock);
 }
@@ -388,7 +388,7 @@ chpg_key_accept(const ChpgConnection *connection)
 uint64
 chpg_key_generation(const ChpgConnection *connection)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	uint64		generation;
 	int			number;
 
@@ -405,7 +405,7 @@ chpg_key_generation(const ChpgConnection *connection)
 void
 chpg_key_changed(const ChpgConnection *connection)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);

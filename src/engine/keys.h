@@ -150,7 +150,7 @@ typedef struct ChpgWaiter
 	ChpgReadId	demand_id;		/* of these requests */
 } ChpgWaiter;
 
-typedef struct ChpgShared
+typedef struct ChpgSharedState
 {
 	LWLock		lock;
 	int			tranche;
@@ -167,16 +167,16 @@ typedef struct ChpgShared
 	ChpgCounters others[CHPG_NUM_OPERATIONS + 1];	/* of keys that had to
 													 * give way */
 	ChpgWaiter	waiters[FLEXIBLE_ARRAY_MEMBER]; /* by process number */
-} ChpgShared;
+} ChpgSharedState;
 
 /* Ask for shared memory, if the postmaster loads the library. */
-extern void chpg_shared_prepare(void);
+extern void chpg_keys_prepare(void);
 
 /* The memory, found or made by the first call of a backend. */
-extern ChpgShared *chpg_shared_get(void);
+extern ChpgSharedState *chpg_keys_get(void);
 
 /* Once, a NOTICE to a session whose budget and cache no other session shares. */
-extern void chpg_shared_announce(void);
+extern void chpg_keys_announce(void);
 
 /* The number of this backend, and how to wake another. */
 extern int	chpg_process_number(void);
@@ -187,8 +187,8 @@ extern void chpg_wake(int process);
  * CHPG_NO_ROLE_PLACE, both negative, if there is none for it.  chpg_key_find() makes
  * none, and needs a shared lock only.
  */
-extern int	chpg_key_find(ChpgShared *shared, const ChpgConnection *connection);
-extern int	chpg_key_enter(ChpgShared *shared,
+extern int	chpg_key_find(ChpgSharedState *shared, const ChpgConnection *connection);
+extern int	chpg_key_enter(ChpgSharedState *shared,
 						   const ChpgConnection *connection);
 
 /*

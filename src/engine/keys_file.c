@@ -61,7 +61,7 @@ from_wall(TimestampTz time)
 }
 
 void
-chpg_file_open(void)
+chpg_keys_file_open(void)
 {
 	file = BasicOpenFilePerm(FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | PG_BINARY,
 							 pg_file_create_mode);
@@ -99,7 +99,7 @@ file_key(const ChpgKey *key)
 }
 
 void
-chpg_file_save_key(const ChpgShared *shared, int key)
+chpg_keys_file_save_key(const ChpgSharedState *shared, int key)
 {
 	FileKey		saved = file_key(&shared->keys[key]);
 
@@ -108,7 +108,7 @@ chpg_file_save_key(const ChpgShared *shared, int key)
 }
 
 void
-chpg_file_save_slot(const ChpgShared *shared, int key, int number)
+chpg_keys_file_save_slot(const ChpgSharedState *shared, int key, int number)
 {
 	const ChpgSlot *slot = &shared->keys[key].slots[number];
 	TimestampTz saved = 0;
@@ -122,7 +122,7 @@ chpg_file_save_slot(const ChpgShared *shared, int key, int number)
 }
 
 void
-chpg_file_save_new_key(const ChpgShared *shared, int key)
+chpg_keys_file_save_new_key(const ChpgSharedState *shared, int key)
 {
 	FilePlace	place = {.key = file_key(&shared->keys[key])};
 
@@ -135,7 +135,7 @@ chpg_file_save_new_key(const ChpgShared *shared, int key)
  * after this start.  A clock that was set back makes no time later than that.
  */
 static bool
-restore_key(ChpgShared *shared, ChpgKey *key, const FilePlace *place)
+restore_key(ChpgSharedState *shared, ChpgKey *key, const FilePlace *place)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz latest = Min(shared->started + CHPG_TRAVEL_TIME, now);
@@ -169,7 +169,7 @@ restore_key(ChpgShared *shared, ChpgKey *key, const FilePlace *place)
 }
 
 void
-chpg_file_restore(ChpgShared *shared)
+chpg_keys_file_restore(ChpgSharedState *shared)
 {
 	uint64		magic = 0;
 	FilePlace	place;

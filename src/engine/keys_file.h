@@ -8,7 +8,7 @@
  * server that is killed forgets nothing; it is not flushed, so that a machine
  * that stops may.  Without the file, a restart forgets the log.
  *
- * Nothing here throws, but for chpg_file_open().
+ * Nothing here throws, but for chpg_keys_file_open().
  *
  *-------------------------------------------------------------------------
  */
@@ -18,14 +18,14 @@
 #include "engine/keys.h"
 
 /* Open the file for this backend; a failure is logged. */
-extern void chpg_file_open(void);
+extern void chpg_keys_file_open(void);
 
 /* Fill new shared memory from the file, with the lock held. */
-extern void chpg_file_restore(ChpgShared *shared);
+extern void chpg_keys_file_restore(ChpgSharedState *shared);
 
 /* Write a key without its log, a slot of its log, or both; with the lock held. */
-extern void chpg_file_save_key(const ChpgShared *shared, int key);
-extern void chpg_file_save_slot(const ChpgShared *shared, int key, int slot);
-extern void chpg_file_save_new_key(const ChpgShared *shared, int key);
+extern void chpg_keys_file_save_key(const ChpgSharedState *shared, int key);
+extern void chpg_keys_file_save_slot(const ChpgSharedState *shared, int key, int slot);
+extern void chpg_keys_file_save_new_key(const ChpgSharedState *shared, int key);
 
 #endif							/* CHPG_KEYS_FILE_H */

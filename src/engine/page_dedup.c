@@ -21,7 +21,7 @@
 #define PART_LENGTH		1024
 #define PART_SIZE		(PART_LENGTH * sizeof(uint64))
 
-struct ChpgSeen
+struct ChpgPageDedup
 {
 	MemoryContext context;
 	uint64	   *hashes;			/* sorted */
@@ -42,31 +42,31 @@ typedef struct PageRow
 static void
 close_file(void *arg)
 {
-	ChpgSeen   *seen = (ChpgSeen *) arg;
+	ChpgPageDedup *dedup = (ChpgPageDedup *) arg;
 
-	if (seen->file > 0)
-		FileClose(seen->file);
+	if (dedup->file > 0)
+		FileClose(dedup->file);
 }
 
-ChpgSeen *
-chpg_seen_create(void)
+ChpgPageDedup *
+chpg_page_dedup_create(void)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "chpg rows seen",
+												  "chpg rows dedup",
 												  ALLOCSET_SMALL_SIZES);
-	ChpgSeen   *seen = MemoryContextAllocZero(context, sizeof(ChpgSeen));
+	ChpgPageDedup *dedup = MemoryContextAllocZero(context, sizeof(ChpgPageDedup));
 
-	seen->context = context;
-	seen->callback.func = close_file;
-	seen->callback.arg = seen;
-	MemoryContextRegisterResetCallback(context, &seen->callback);
-	return seen;
+	dedup->context = context;
+	dedup->callback.func = close_file;
+	dedup->callback.arg = dedup;
+	MemoryContextRegisterResetCallback(context, &dedup->callback);
+	return dedup;
 }
 
 void
-chpg_seen_free(ChpgSeen *seen)
+chpg_page_dedup_free(ChpgPageDedup *dedup)
 {
-	MemoryContextDelete(seen->context);
+	MemoryContextDelete(dedup->context);
 }
 
 static int
@@ -109,20 +109,20 @@ mark_rows(const PageRow *rows, int num_rows, const uint64 *hashes, int64 count,
 }
 
 static void
-mark_rows_of_file(const ChpgSeen *seen, const PageRow *rows, int num_rows,
+mark_rows_of_file(const ChpgPageDedup *dedup, const PageRow *rows, int num_rows,
 				  bool *repeated)
 {
 	uint64	   *part = palloc(PART_SIZE);
 
-	for (off_t offset = 0; offset < seen->file_size; offset += PART_SIZE)
+	for (off_t offset = 0; offset < dedup->file_size; offset += PART_SIZE)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (FileRead(seen->file, (char *) part, PART_SIZE, offset,
+		if (FileRead(dedup->file, (char *) part, PART_SIZE, offset,
 					 WAIT_EVENT_BUFFILE_READ) != PART_SIZE)
 			ereport(ERROR,
 					(errcode_for_file_access(),
 					 errmsg("could not read file \"%s\": %m",
-							FilePathName(seen->file))));
+							FilePathName(dedup->file))));
 		mark_rows(rows, num_rows, part, PART_LENGTH, repeated);
 	}
 	pfree(part);
@@ -130,72 +130,72 @@ mark_rows_of_file(const ChpgSeen *seen, const PageRow *rows, int num_rows,
 
 /* Move all whole parts to the file. */
 static void
-spill(ChpgSeen *seen)
+spill(ChpgPageDedup *dedup)
 {
-	int64		parts = seen->count / PART_LENGTH;
+	int64		parts = dedup->count / PART_LENGTH;
 	size_t		size = parts * PART_SIZE;
 
-	if (seen->file <= 0)
-		seen->file = OpenTemporaryFile(true);
-	if (FileWrite(seen->file, (char *) seen->hashes, size, seen->file_size,
+	if (dedup->file <= 0)
+		dedup->file = OpenTemporaryFile(true);
+	if (FileWrite(dedup->file, (char *) dedup->hashes, size, dedup->file_size,
 				  WAIT_EVENT_BUFFILE_WRITE) != size)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not write to file \"%s\": %m",
-						FilePathName(seen->file))));
-	seen->file_size += size;
-	seen->count -= parts * PART_LENGTH;
-	memmove(seen->hashes, seen->hashes + parts * PART_LENGTH,
-			seen->count * sizeof(uint64));
+						FilePathName(dedup->file))));
+	dedup->file_size += size;
+	dedup->count -= parts * PART_LENGTH;
+	memmove(dedup->hashes, dedup->hashes + parts * PART_LENGTH,
+			dedup->count * sizeof(uint64));
 }
 
 static void
-make_room(ChpgSeen *seen, int num_rows)
+make_room(ChpgPageDedup *dedup, int num_rows)
 {
 	int64		most = Max((int64) work_mem * 1024 / (int64) sizeof(uint64), PART_LENGTH);
 
-	if (seen->count + num_rows > most && seen->count >= PART_LENGTH)
-		spill(seen);
-	if (seen->count + num_rows <= seen->capacity)
+	if (dedup->count + num_rows > most && dedup->count >= PART_LENGTH)
+		spill(dedup);
+	if (dedup->count + num_rows <= dedup->capacity)
 		return;
-	seen->capacity = Max(seen->count + num_rows,
-						 Min(seen->capacity + seen->capacity / 2, most));
-	if (seen->hashes == NULL)
-		seen->hashes = MemoryContextAllocHuge(seen->context,
-											  seen->capacity * sizeof(uint64));
+	dedup->capacity = Max(dedup->count + num_rows,
+						  Min(dedup->capacity + dedup->capacity / 2, most));
+	if (dedup->hashes == NULL)
+		dedup->hashes = MemoryContextAllocHuge(dedup->context,
+											   dedup->capacity * sizeof(uint64));
 	else
-		seen->hashes = repalloc_huge(seen->hashes,
-									 seen->capacity * sizeof(uint64));
+		dedup->hashes = repalloc_huge(dedup->hashes,
+									  dedup->capacity * sizeof(uint64));
 }
 
 /* Merge the rows into the array, from its end. */
 static void
-add_rows(ChpgSeen *seen, const PageRow *rows, int num_rows)
+add_rows(ChpgPageDedup *dedup, const PageRow *rows, int num_rows)
 {
 	int64		from;
 	int64		to;
 
-	make_room(seen, num_rows);
-	from = seen->count;
-	to = seen->count += num_rows;
+	make_room(dedup, num_rows);
+	from = dedup->count;
+	to = dedup->count += num_rows;
 	for (int i = num_rows - 1; i >= 0; i--)
 	{
-		while (from > 0 && seen->hashes[from - 1] > rows[i].hash)
-			seen->hashes[--to] = seen->hashes[--from];
-		seen->hashes[--to] = rows[i].hash;
+		while (from > 0 && dedup->hashes[from - 1] > rows[i].hash)
+			dedup->hashes[--to] = dedup->hashes[--from];
+		dedup->hashes[--to] = rows[i].hash;
 	}
 }
 
 int
-chpg_seen_page(ChpgSeen *seen, const uint64 *hashes, int num_rows, bool *repeated)
+chpg_page_dedup_add(ChpgPageDedup *dedup, const uint64 *hashes, int num_rows, bool *repeated)
 {
 	PageRow    *rows = sort_page(hashes, num_rows);
 	int			num_repeated = 0;
 
 	memset(repeated, 0, num_rows * sizeof(bool));
-	mark_rows(rows, num_rows, seen->hashes, seen->count, repeated);
-	mark_rows_of_file(seen, rows, num_rows, repeated);
-	add_rows(seen, rows, num_rows);
+	mark_rows(rows, num_rows, dedup->hashes, dedup->count, repeated);
+	mark_rows_of_file(dedup, rows, num_rows, repeated);
+	add_rows(dedup, rows, num_rows);
 	for (int i = 0; i < num_rows; i++)
 		num_repeated += repeated[i];
 	pfree(rows);

@@ -8,17 +8,17 @@
 #ifndef CHPG_PAGE_DEDUP_H
 #define CHPG_PAGE_DEDUP_H
 
-typedef struct ChpgSeen ChpgSeen;
+typedef struct ChpgPageDedup ChpgPageDedup;
 
 /* Nothing was seen yet; belongs to the current memory context. */
-extern ChpgSeen *chpg_seen_create(void);
-extern void chpg_seen_free(ChpgSeen *seen);
+extern ChpgPageDedup *chpg_page_dedup_create(void);
+extern void chpg_page_dedup_free(ChpgPageDedup *dedup);
 
 /*
  * For each row of a page, named by a hash of what identifies it, whether it was
  * on an earlier one; their number.  Error: a temporary file cannot be written.
  */
-extern int	chpg_seen_page(ChpgSeen *seen, const uint64 *hashes, int num_rows,
-						   bool *repeated);
+extern int	chpg_page_dedup_add(ChpgPageDedup *dedup, const uint64 *hashes, int num_rows,
+								bool *repeated);
 
 #endif							/* CHPG_PAGE_DEDUP_H */

@@ -68,15 +68,15 @@ mask_key(const ChpgConnection *connection, char *text)
 
 /* So may the API do with what it refuses. */
 static char *
-mask_passwords(const ChpgQuestion *question, char *text)
+mask_passwords(const ChpgRequest *request, char *text)
 {
-	const ChpgParameter *parameters = question->endpoint->parameters;
+	const ChpgParameter *parameters = request->endpoint->parameters;
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
 		if (parameters[i].kind == CHPG_PASSWORD &&
-			question->arguments->values[i] != NULL)
-			text = mask_secret(question->arguments->values[i], text);
+			request->arguments->values[i] != NULL)
+			text = mask_secret(request->arguments->values[i], text);
 	}
 	return text;
 }
@@ -122,13 +122,13 @@ mask_body(const char *body, char *text)
 }
 
 char *
-chpg_quote_remote(const ChpgQuestion *question, char *text)
+chpg_redact_remote(const ChpgRequest *request, char *text)
 {
 	if (strlen(text) > MAX_SEARCHED_LENGTH)
 		return psprintf("(%zu bytes, not shown)", strlen(text));
-	text = mask_key(question->connection, text);
-	text = mask_passwords(question, text);
-	if (question->body != NULL)
-		text = mask_body(question->body, text);
+	text = mask_key(request->connection, text);
+	text = mask_passwords(request, text);
+	if (request->body != NULL)
+		text = mask_body(request->body, text);
 	return chpg_clean_remote(text);
 }

@@ -13,9 +13,9 @@
 
 /*
  * A text from outside, in the database's encoding, for a message: clipped, on
- * one line, and without the secrets of the question that it answers.  Of one that is
+ * one line, and without the secrets of the request that it answers.  Of one that is
  * far longer than what shows, only the length.
  */
-extern char *chpg_quote_remote(const ChpgQuestion *question, char *text);
+extern char *chpg_redact_remote(const ChpgRequest *request, char *text);
 
 #endif							/* CHPG_REDACT_H */

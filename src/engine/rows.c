@@ -51,7 +51,7 @@ typedef struct Target
 } Target;
 
 /* A part of what is read of a target, page by page. */
-typedef struct Source
+typedef struct PageReader
 {
 	Target	   *target;
 	int64		slice;			/* of the window */
@@ -64,27 +64,27 @@ typedef struct Source
 	uint64		page_hash;		/* of all rows of this page, or 0 */
 	uint64		last_hash;		/* of the page before */
 	int64		total_rows;		/* rows returned */
-	ChpgSeen   *seen;			/* rows, if there may be several pages */
+	ChpgPageDedup *dedup;		/* rows, if there may be several pages */
 	bool	   *repeated;		/* for each row of this page, or NULL */
 	int			num_repeated;
-} Source;
+} PageReader;
 
 struct ChpgStream
 {
 	MemoryContext context;
-	ChpgRequestedRows wanted;
+	ChpgReadSpec spec;
 	ChpgDecoder *decoder;
 	bool		started;
 	bool		announced;		/* that it takes long */
 	List	   *targets;
 	ChpgWindow	window;
-	int			next_target;	/* whose sources are not made yet, ... */
+	int			next_target;	/* whose readers are not made yet, ... */
 	int64		next_slice;		/* ... from this slice on */
 	bool		backwards;		/* the last slice comes first */
 	int			time_attribute; /* by which rows are cut, or -1 */
-	List	   *waiting;		/* sources whose next page is not asked for */
-	List	   *active;			/* sources with a call under way */
-	Source	   *current;		/* whose answer is being decoded */
+	List	   *waiting;		/* readers whose next page is not asked for */
+	List	   *active;			/* readers with a call under way */
+	PageReader *current;		/* whose answer is being decoded */
 	ChpgQueueing queueing;
 	ChpgReadId	id;				/* of all its requests */
 	int64		admitted_at;	/* when it was found that all can be sent */
@@ -94,7 +94,7 @@ struct ChpgStream
 };
 
 ChpgStream *
-chpg_stream_begin(const ChpgRequestedRows *wanted)
+chpg_stream_begin(const ChpgReadSpec *spec)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "chpg stream",
@@ -103,9 +103,9 @@ chpg_stream_begin(const ChpgRequestedRows *wanted)
 	ChpgStream *stream = palloc0(sizeof(ChpgStream));
 
 	stream->context = context;
-	stream->wanted = *wanted;
-	stream->decoder = chpg_decoder_create(wanted->tupdesc, wanted->endpoint->rows,
-										  wanted->endpoint->attributes);
+	stream->spec = *spec;
+	stream->decoder = chpg_decoder_create(spec->tupdesc, spec->endpoint->rows,
+										  spec->endpoint->attributes);
 	MemoryContextSwitchTo(caller);
 	return stream;
 }
@@ -137,33 +137,33 @@ add_targets(ChpgStream *stream, ChpgService *service)
 {
 	ListCell   *lc;
 
-	if (stream->wanted.alternatives == NIL)
-		add_target(stream, service, &stream->wanted.arguments);
-	foreach(lc, stream->wanted.alternatives)
+	if (stream->spec.alternatives == NIL)
+		add_target(stream, service, &stream->spec.arguments);
+	foreach(lc, stream->spec.alternatives)
 		add_target(stream, service, (ChpgArguments *) lfirst(lc));
 }
 
 static List *
-wanted_services(const ChpgRequestedRows *wanted)
+services_to_read(const ChpgReadSpec *spec)
 {
-	if (wanted->by_id)
-		return chpg_services_with_ids(wanted->connection, wanted->service_ids,
-									  !wanted->one_of_many);
-	if (wanted->any_state)
-		return chpg_list_services(wanted->connection);
-	return chpg_find_services(wanted->connection, wanted->service);
+	if (spec->by_id)
+		return chpg_services_with_ids(spec->connection, spec->service_ids,
+									  !spec->one_of_many);
+	if (spec->any_state)
+		return chpg_list_services(spec->connection);
+	return chpg_find_services(spec->connection, spec->service);
 }
 
 static void
 refuse_number(const ChpgStream *stream, int64 requests)
 {
-	ChpgQuestion question = {
-		.connection = stream->wanted.connection,
-		.endpoint = stream->wanted.endpoint,
-		.arguments = &stream->wanted.arguments
+	ChpgRequest request = {
+		.connection = stream->spec.connection,
+		.endpoint = stream->spec.endpoint,
+		.arguments = &stream->spec.arguments
 	};
 
-	chpg_report_too_many(&question, requests);
+	chpg_report_too_many(&request, requests);
 }
 
 /*
@@ -173,7 +173,7 @@ refuse_number(const ChpgStream *stream, int64 requests)
 static void
 check_number(const ChpgStream *stream, int64 targets)
 {
-	int64		each = stream->wanted.first_page > 0 ? 1 : stream->window.count;
+	int64		each = stream->spec.first_page > 0 ? 1 : stream->window.count;
 	int64		requests;
 
 	/* With a first page, what comes after it may never be needed. */
@@ -186,20 +186,20 @@ check_number(const ChpgStream *stream, int64 targets)
 static void
 find_targets(ChpgStream *stream)
 {
-	ChpgRequestedRows *wanted = &stream->wanted;
-	int64		variants = Max(list_length(wanted->alternatives), 1);
+	ChpgReadSpec *spec = &stream->spec;
+	int64		variants = Max(list_length(spec->alternatives), 1);
 	List	   *services;
 	ListCell   *lc;
 
 	check_number(stream, variants);
-	if (strstr(wanted->endpoint->path, "{organization_id}") != NULL)
-		chpg_discover_organization(wanted->connection);
-	if (!chpg_endpoint_is_per_service(wanted->endpoint))
+	if (strstr(spec->endpoint->path, "{organization_id}") != NULL)
+		chpg_discover_organization(spec->connection);
+	if (!chpg_endpoint_is_per_service(spec->endpoint))
 	{
 		add_targets(stream, NULL);
 		return;
 	}
-	services = wanted_services(wanted);
+	services = services_to_read(spec);
 	check_number(stream, list_length(services) * variants);
 	foreach(lc, services)
 		add_targets(stream, (ChpgService *) lfirst(lc));
@@ -212,21 +212,21 @@ find_targets(ChpgStream *stream)
 static void
 choose_order(ChpgStream *stream)
 {
-	ChpgRequestedRows *wanted = &stream->wanted;
-	const char **order = chpg_argument(&wanted->arguments, wanted->endpoint,
+	ChpgReadSpec *spec = &stream->spec;
+	const char **order = chpg_argument(&spec->arguments, spec->endpoint,
 									   "sort_order");
 	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
 	ListCell   *lc;
 
-	if (wanted->max_rows == 0)
+	if (spec->max_rows == 0)
 		*order = "asc";
 	else if (*order == NULL)
 		*order = "desc";
-	foreach(lc, wanted->alternatives)
-		* chpg_argument(lfirst(lc), wanted->endpoint, "sort_order") = *order;
+	foreach(lc, spec->alternatives)
+		* chpg_argument(lfirst(lc), spec->endpoint, "sort_order") = *order;
 	stream->backwards = strcmp(*order, "desc") == 0;
-	if (stream->backwards && wanted->arguments.start < now)
-		chpg_end_window(wanted->endpoint, &wanted->arguments, now);
+	if (stream->backwards && spec->arguments.start < now)
+		chpg_end_window(spec->endpoint, &spec->arguments, now);
 }
 
 static int
@@ -247,34 +247,34 @@ find_attribute(TupleDesc tupdesc, const char *name)
  * What there is to ask
  */
 
-/* Slices that the same source still has before it. */
+/* Slices that the same reader still has before it. */
 static int64
-slices_left(const ChpgStream *stream, const Source *source)
+slices_left(const ChpgStream *stream, const PageReader *reader)
 {
-	if (!stream->wanted.endpoint->by_time)
+	if (!stream->spec.endpoint->by_time)
 		return 0;
-	return stream->backwards ? source->slice :
-		stream->window.count - 1 - source->slice;
+	return stream->backwards ? reader->slice :
+		stream->window.count - 1 - reader->slice;
 }
 
 static void
-enter_slice(ChpgStream *stream, Source *source, int64 slice)
+enter_slice(ChpgStream *stream, PageReader *reader, int64 slice)
 {
-	source->slice = slice;
-	source->offset = 0;
-	source->arguments = chpg_slice_arguments(stream->wanted.endpoint,
-											 source->target->arguments,
+	reader->slice = slice;
+	reader->offset = 0;
+	reader->arguments = chpg_slice_arguments(stream->spec.endpoint,
+											 reader->target->arguments,
 											 &stream->window, slice);
 }
 
 /*
- * A source for what is not asked for yet, or NULL.  Where rows are in order of
- * time, one source goes through all slices; else each has its own.
+ * A reader for what is not asked for yet, or NULL.  Where rows are in order of
+ * time, one reader goes through all slices; else each has its own.
  */
-static Source *
-make_source(ChpgStream *stream)
+static PageReader *
+make_reader(ChpgStream *stream)
 {
-	Source	   *source;
+	PageReader *reader;
 	int64		slice = stream->next_slice;
 
 	while (stream->next_target < list_length(stream->targets) &&
@@ -285,60 +285,60 @@ make_source(ChpgStream *stream)
 	}
 	if (stream->next_target == list_length(stream->targets))
 		return NULL;
-	source = palloc0(sizeof(Source));
-	source->target = list_nth(stream->targets, stream->next_target);
-	if (stream->wanted.endpoint->by_time)
+	reader = palloc0(sizeof(PageReader));
+	reader->target = list_nth(stream->targets, stream->next_target);
+	if (stream->spec.endpoint->by_time)
 		slice = stream->backwards ? stream->window.count - 1 : 0;
-	if (stream->wanted.endpoint->by_time ||
+	if (stream->spec.endpoint->by_time ||
 		++stream->next_slice == stream->window.count)
 	{
 		stream->next_target++;
 		stream->next_slice = 0;
 	}
-	enter_slice(stream, source, slice);
-	return source;
+	enter_slice(stream, reader, slice);
+	return reader;
 }
 
 static void
-free_source(Source *source)
+free_reader(PageReader *reader)
 {
-	if (source->seen != NULL)
-		chpg_seen_free(source->seen);
-	pfree(source->arguments);
-	pfree(source);
+	if (reader->dedup != NULL)
+		chpg_page_dedup_free(reader->dedup);
+	pfree(reader->arguments);
+	pfree(reader);
 }
 
-/* Rows to ask for in a source's next page; 0 where there are no pages. */
+/* Rows to ask for in a reader's next page; 0 where there are no pages. */
 static int
-page_limit(const ChpgStream *stream, const Source *source)
+page_limit(const ChpgStream *stream, const PageReader *reader)
 {
-	int			limit = stream->wanted.endpoint->page_size;
+	int			limit = stream->spec.endpoint->page_size;
 
-	if (limit > 0 && stream->wanted.max_rows > 0)
-		limit = Min(limit, stream->wanted.max_rows - source->total_rows);
-	if (limit > 0 && stream->wanted.first_page > 0 && source->page == 0)
-		limit = Min(limit, stream->wanted.first_page);
+	if (limit > 0 && stream->spec.max_rows > 0)
+		limit = Min(limit, stream->spec.max_rows - reader->total_rows);
+	if (limit > 0 && stream->spec.first_page > 0 && reader->page == 0)
+		limit = Min(limit, stream->spec.first_page);
 	return limit;
 }
 
-/* The question for a source's next page. */
-static ChpgQuestion
-next_question(const ChpgStream *stream, const Source *source)
+/* The request for a reader's next page. */
+static ChpgRequest
+page_request(const ChpgStream *stream, const PageReader *reader)
 {
-	ChpgQuestion question = {
-		.connection = stream->wanted.connection,
-		.endpoint = stream->wanted.endpoint,
-		.arguments = source->arguments,
-		.offset = source->offset,
-		.limit = page_limit(stream, source)
+	ChpgRequest request = {
+		.connection = stream->spec.connection,
+		.endpoint = stream->spec.endpoint,
+		.arguments = reader->arguments,
+		.offset = reader->offset,
+		.limit = page_limit(stream, reader)
 	};
 
-	if (source->target->service != NULL)
+	if (reader->target->service != NULL)
 	{
-		question.service_id = source->target->service->id;
-		question.service_name = source->target->service->shown_name;
+		request.service_id = reader->target->service->id;
+		request.service_name = reader->target->service->shown_name;
 	}
-	return question;
+	return request;
 }
 
 /* How many requests are known to be needed that are not under way. */
@@ -350,12 +350,12 @@ known_requests(const ChpgStream *stream)
 	ListCell   *lc;
 
 	foreach(lc, stream->waiting)
-		requests += 1 + slices_left(stream, (Source *) lfirst(lc));
+		requests += 1 + slices_left(stream, (PageReader *) lfirst(lc));
 	foreach(lc, stream->active)
 	{
-		Source	   *source = (Source *) lfirst(lc);
+		PageReader *reader = (PageReader *) lfirst(lc);
 
-		requests += !chpg_call_in_flight(source->call) + slices_left(stream, source);
+		requests += !chpg_call_in_flight(reader->call) + slices_left(stream, reader);
 	}
 	return requests;
 }
@@ -369,25 +369,25 @@ static int
 count_answered(const ChpgStream *stream)
 {
 	ChpgStream	ahead = *stream;
-	Source	   *source;
+	PageReader *reader;
 	ListCell   *lc;
 	int			answered = 0;
 
 	foreach(lc, stream->active)
 	{
-		ChpgQuestion question;
+		ChpgRequest request;
 
-		source = (Source *) lfirst(lc);
-		question = next_question(stream, source);
-		answered += !chpg_call_in_flight(source->call) && chpg_is_answered(&question);
+		reader = (PageReader *) lfirst(lc);
+		request = page_request(stream, reader);
+		answered += !chpg_call_in_flight(reader->call) && chpg_is_answered(&request);
 	}
-	while ((source = make_source(&ahead)) != NULL)
+	while ((reader = make_reader(&ahead)) != NULL)
 	{
-		ChpgQuestion question = next_question(stream, source);
+		ChpgRequest request = page_request(stream, reader);
 
 		CHECK_FOR_INTERRUPTS();
-		answered += chpg_is_answered(&question);
-		free_source(source);
+		answered += chpg_is_answered(&request);
+		free_reader(reader);
 	}
 	return answered;
 }
@@ -398,7 +398,7 @@ check_rest(const ChpgStream *stream)
 {
 	int64		requests = known_requests(stream);
 
-	if (stream->wanted.first_page > 0 || chpg_may_send(requests))
+	if (stream->spec.first_page > 0 || chpg_may_send(requests))
 		return;
 	requests -= count_answered(stream);
 	if (!chpg_may_send(requests))
@@ -412,24 +412,24 @@ check_rest(const ChpgStream *stream)
 static void
 identify_requests(ChpgStream *stream)
 {
-	const ChpgConnection *connection = stream->wanted.connection;
+	const ChpgConnection *connection = stream->spec.connection;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "chpg requests",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	ChpgStream	ahead = *stream;
-	Source	   *source;
+	PageReader *reader;
 	StringInfoData urls;
 
 	initStringInfo(&urls);
 	appendStringInfo(&urls, UINT64_FORMAT " " INT64_FORMAT,
 					 chpg_key_generation(connection), stream->window.count);
-	while ((source = make_source(&ahead)) != NULL)
+	while ((reader = make_reader(&ahead)) != NULL)
 	{
-		ChpgQuestion question = next_question(stream, source);
+		ChpgRequest request = page_request(stream, reader);
 
 		appendStringInfo(&urls, " %s",
-						 chpg_build_url(&question, chpg_build_path(&question)));
+						 chpg_build_url(&request, chpg_build_path(&request)));
 	}
 	chpg_read_id(connection, urls.data, &stream->id);
 	stream->queueing.id = &stream->id;
@@ -445,30 +445,30 @@ identify_requests(ChpgStream *stream)
 static double
 check_budget(ChpgStream *stream)
 {
-	const ChpgConnection *connection = stream->wanted.connection;
-	ChpgQuestion question = {
+	const ChpgConnection *connection = stream->spec.connection;
+	ChpgRequest request = {
 		.connection = connection,
-		.endpoint = stream->wanted.endpoint,
-		.arguments = &stream->wanted.arguments
+		.endpoint = stream->spec.endpoint,
+		.arguments = &stream->spec.arguments
 	};
 	int64		requests = known_requests(stream);
 	double		seconds;
 
-	if (stream->wanted.first_page > 0)
+	if (stream->spec.first_page > 0)
 		requests = Min(requests, 1);	/* the others may never be needed */
 	if (chpg_budget_suffices(connection, requests, &stream->queueing, &seconds) &&
 		(seconds < NOTICE_SECONDS || stream->announced))
 		return seconds;
 	if (requests <= MAX_LOOKED_UP)
 		requests -= count_answered(stream);
-	if (list_length(stream->targets) == 1 && stream->wanted.service != NULL)
+	if (list_length(stream->targets) == 1 && stream->spec.service != NULL)
 	{
 		ChpgService *service = ((Target *) linitial(stream->targets))->service;
 
-		question.service_id = service->id;
-		question.service_name = service->shown_name;
+		request.service_id = service->id;
+		request.service_name = service->shown_name;
 	}
-	chpg_require_budget(&question, requests, &stream->queueing, &seconds);
+	chpg_require_budget(&request, requests, &stream->queueing, &seconds);
 	if (seconds >= NOTICE_SECONDS && !stream->announced)
 		ereport(NOTICE,
 				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
@@ -486,7 +486,7 @@ admit(ChpgStream *stream)
 {
 	double		seconds = check_budget(stream);
 
-	if (stream->wanted.first_page > 0)
+	if (stream->spec.first_page > 0)
 		return;
 	stream->queueing.admitted = true;
 	stream->admitted_at = chpg_now();
@@ -503,7 +503,7 @@ takes_longer(const ChpgStream *stream, int64 requests, double *seconds)
 	double		expected = stream->expected_end - stream->admitted_at;
 	int64		end;
 
-	(void) chpg_budget_suffices(stream->wanted.connection, requests,
+	(void) chpg_budget_suffices(stream->spec.connection, requests,
 								&stream->queueing, seconds);
 	end = chpg_now() + (int64) (*seconds * USECS_PER_SEC);
 	return *seconds >= NOTICE_SECONDS &&
@@ -547,80 +547,80 @@ announce_delay(ChpgStream *stream)
 static void
 check_window(const ChpgStream *stream)
 {
-	ChpgQuestion question = {
-		.connection = stream->wanted.connection,
-		.endpoint = stream->wanted.endpoint,
-		.arguments = &stream->wanted.arguments
+	ChpgRequest request = {
+		.connection = stream->spec.connection,
+		.endpoint = stream->spec.endpoint,
+		.arguments = &stream->spec.arguments
 	};
 	double		seconds;
 
 	check_number(stream, 1);
-	if (stream->window.count > MAX_LOOKED_UP && stream->wanted.first_page == 0)
-		chpg_require_budget(&question, stream->window.count, &stream->queueing,
+	if (stream->window.count > MAX_LOOKED_UP && stream->spec.first_page == 0)
+		chpg_require_budget(&request, stream->window.count, &stream->queueing,
 							&seconds);
 }
 
 static void
-ask_for_page(ChpgStream *stream, Source *source)
+ask_for_page(ChpgStream *stream, PageReader *reader)
 {
-	ChpgQuestion question = next_question(stream, source);
+	ChpgRequest request = page_request(stream, reader);
 
-	source->limit = question.limit;
-	source->page++;
-	source->page_rows = 0;
-	source->last_hash = source->page_hash;
-	source->page_hash = 0;
-	source->call = chpg_call_create(&question);
-	stream->active = lappend(stream->active, source);
+	reader->limit = request.limit;
+	reader->page++;
+	reader->page_rows = 0;
+	reader->last_hash = reader->page_hash;
+	reader->page_hash = 0;
+	reader->call = chpg_call_create(&request);
+	stream->active = lappend(stream->active, reader);
 }
 
 static void
 fill_pipe(ChpgStream *stream)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->context);
-	int			concurrency = stream->wanted.concurrency > 0 ?
-	Min(stream->wanted.concurrency, chpg_max_concurrency) : chpg_max_concurrency;
+	int			concurrency = stream->spec.concurrency > 0 ?
+	Min(stream->spec.concurrency, chpg_max_concurrency) : chpg_max_concurrency;
 
 	while (list_length(stream->active) < concurrency)
 	{
-		Source	   *source;
+		PageReader *reader;
 
 		if (stream->waiting != NIL)
 		{
-			source = (Source *) linitial(stream->waiting);
+			reader = (PageReader *) linitial(stream->waiting);
 			stream->waiting = list_delete_first(stream->waiting);
 		}
-		else if ((source = make_source(stream)) == NULL)
+		else if ((reader = make_reader(stream)) == NULL)
 			break;
-		ask_for_page(stream, source);
+		ask_for_page(stream, reader);
 	}
 	MemoryContextSwitchTo(caller);
 }
 
-/* The source whose call ends first, no longer among the active ones. */
-static Source *
-wait_for_source(ChpgStream *stream)
+/* The reader whose call ends first, no longer among the active ones. */
+static PageReader *
+wait_for_reader(ChpgStream *stream)
 {
 	List	   *calls = NIL;
 	ChpgCall   *ended;
 	ListCell   *lc;
-	Source	   *source = NULL;
+	PageReader *reader = NULL;
 
 	foreach(lc, stream->active)
-		calls = lappend(calls, ((Source *) lfirst(lc))->call);
-	stream->queueing.expected = stream->wanted.first_page > 0 ?
+		calls = lappend(calls, ((PageReader *) lfirst(lc))->call);
+	stream->queueing.expected = stream->spec.first_page > 0 ?
 		list_length(calls) : known_requests(stream);
 	ended = chpg_calls_wait(calls, &stream->queueing);
 	announce_delay(stream);
 	list_free(calls);
 	foreach(lc, stream->active)
 	{
-		source = (Source *) lfirst(lc);
-		if (source->call == ended)
+		reader = (PageReader *) lfirst(lc);
+		if (reader->call == ended)
 			break;
 	}
-	stream->active = list_delete_ptr(stream->active, source);
-	return source;
+	stream->active = list_delete_ptr(stream->active, reader);
+	return reader;
 }
 
 /*
@@ -629,29 +629,29 @@ wait_for_source(ChpgStream *stream)
  * is an error: see check_failed().
  */
 static void
-handle_failure(ChpgStream *stream, Source *source)
+handle_failure(ChpgStream *stream, PageReader *reader)
 {
-	bool		in_fleet = stream->wanted.service == NULL &&
-	source->target->service != NULL;
-	bool		gone = in_fleet && chpg_call_not_found(source->call);
+	bool		in_fleet = stream->spec.service == NULL &&
+	reader->target->service != NULL;
+	bool		gone = in_fleet && chpg_call_not_found(reader->call);
 
 	if (!gone &&
 		!(in_fleet && chpg_on_service_error == CHPG_SERVICE_WARNING &&
-		  chpg_call_concerns_service(source->call)))
-		chpg_call_report(source->call);
-	if (!source->target->failed)
+		  chpg_call_concerns_service(reader->call)))
+		chpg_call_report(reader->call);
+	if (!reader->target->failed)
 	{
-		source->target->failed = true;
+		reader->target->failed = true;
 		stream->num_failed++;
 		if (!gone)
-			chpg_call_warn(source->call);
+			chpg_call_warn(reader->call);
 	}
 	if (stream->failed == NULL)
-		stream->failed = source->call;
+		stream->failed = reader->call;
 	else
 	{
-		chpg_call_end(source->call);
-		free_source(source);
+		chpg_call_end(reader->call);
+		free_reader(reader);
 	}
 }
 
@@ -661,11 +661,11 @@ check_failed(const ChpgStream *stream)
 {
 	if (stream->num_failed == 0 ||
 		stream->num_failed < list_length(stream->targets) ||
-		(stream->wanted.one_of_many && !chpg_call_not_found(stream->failed)))
+		(stream->spec.one_of_many && !chpg_call_not_found(stream->failed)))
 		return;
-	if (!stream->wanted.by_id || !chpg_call_not_found(stream->failed))
+	if (!stream->spec.by_id || !chpg_call_not_found(stream->failed))
 		chpg_call_report(stream->failed);
-	(void) chpg_list_services(stream->wanted.connection);
+	(void) chpg_list_services(stream->spec.connection);
 }
 
 /*
@@ -677,7 +677,7 @@ identify_row(const ChpgStream *stream)
 {
 	uint64		identity = 1;
 
-	for (const char *const *key = stream->wanted.endpoint->identity;
+	for (const char *const *key = stream->spec.endpoint->identity;
 		 *key != NULL; key++)
 	{
 		ChpgJsonNode *node = chpg_decoder_get(stream->decoder, *key);
@@ -698,7 +698,7 @@ identify_row(const ChpgStream *stream)
 static uint64 *
 identify_rows(const ChpgStream *stream, int *num_rows)
 {
-	int			size = stream->wanted.endpoint->page_size;
+	int			size = stream->spec.endpoint->page_size;
 	uint64	   *identities = palloc(size * sizeof(uint64));
 
 	*num_rows = 0;
@@ -716,34 +716,34 @@ identify_rows(const ChpgStream *stream, int *num_rows)
 
 /* Find the rows of earlier pages, before the page is decoded. */
 static void
-look_through_page(ChpgStream *stream, Source *source)
+look_through_page(ChpgStream *stream, PageReader *reader)
 {
-	int64		max_rows = stream->wanted.max_rows;
-	bool		only_page = source->page == 1 && max_rows > 0 &&
-	source->limit >= max_rows;
+	int64		max_rows = stream->spec.max_rows;
+	bool		only_page = reader->page == 1 && max_rows > 0 &&
+	reader->limit >= max_rows;
 	MemoryContext caller;
 	uint64	   *identities;
 	int			num_rows;
 
-	if (source->limit == 0 || only_page)
+	if (reader->limit == 0 || only_page)
 		return;
 	caller = MemoryContextSwitchTo(stream->context);
-	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
+	chpg_decoder_start(stream->decoder, chpg_call_document(reader->call));
 	identities = identify_rows(stream, &num_rows);
-	if (stream->wanted.endpoint->by_time)
+	if (stream->spec.endpoint->by_time)
 	{
 		/* Rows that may be equal only tell whether the whole page is. */
 		for (int i = 0; i < num_rows; i++)
-			source->page_hash = hash_combine64(source->page_hash, identities[i]);
+			reader->page_hash = hash_combine64(reader->page_hash, identities[i]);
 	}
 	else
 	{
-		if (source->seen == NULL)
-			source->seen = chpg_seen_create();
-		source->repeated = MemoryContextAllocHuge(stream->context,
+		if (reader->dedup == NULL)
+			reader->dedup = chpg_page_dedup_create();
+		reader->repeated = MemoryContextAllocHuge(stream->context,
 												  num_rows * sizeof(bool));
-		source->num_repeated = chpg_seen_page(source->seen, identities,
-											  num_rows, source->repeated);
+		reader->num_repeated = chpg_page_dedup_add(reader->dedup, identities,
+												   num_rows, reader->repeated);
 	}
 	pfree(identities);
 	MemoryContextSwitchTo(caller);
@@ -754,111 +754,111 @@ look_through_page(ChpgStream *stream, Source *source)
  * API's does.
  */
 static bool
-is_beyond_end(const ChpgStream *stream, const Source *source,
+is_beyond_end(const ChpgStream *stream, const PageReader *reader,
 			  const Datum *values, const bool *nulls)
 {
 	int			i = stream->time_attribute;
 
 	return i >= 0 && !nulls[i] &&
 		DatumGetTimestampTz(values[i]) >=
-		(source->arguments->end - MILLISECONDS_TO_2000) * 1000;
+		(reader->arguments->end - MILLISECONDS_TO_2000) * 1000;
 }
 
 /* The next row of the page being decoded; false at its end. */
 static bool
-next_of_page(ChpgStream *stream, Source *source, Datum *values, bool *nulls)
+next_of_page(ChpgStream *stream, PageReader *reader, Datum *values, bool *nulls)
 {
-	int64		max_rows = stream->wanted.max_rows;
+	int64		max_rows = stream->spec.max_rows;
 
-	while ((max_rows == 0 || source->total_rows < max_rows) &&
+	while ((max_rows == 0 || reader->total_rows < max_rows) &&
 		   chpg_decoder_next(stream->decoder))
 	{
-		bool		repeated = source->repeated != NULL &&
-		source->repeated[source->page_rows];
+		bool		repeated = reader->repeated != NULL &&
+		reader->repeated[reader->page_rows];
 
-		source->page_rows++;
+		reader->page_rows++;
 		if (repeated)
 			continue;
 		chpg_decoder_row(stream->decoder, values, nulls);
-		if (is_beyond_end(stream, source, values, nulls))
+		if (is_beyond_end(stream, reader, values, nulls))
 			continue;
-		source->total_rows++;
+		reader->total_rows++;
 		return true;
 	}
 	return false;
 }
 
 static void
-start_page(ChpgStream *stream, Source *source)
+start_page(ChpgStream *stream, PageReader *reader)
 {
-	const ChpgEndpoint *endpoint = stream->wanted.endpoint;
+	const ChpgEndpoint *endpoint = stream->spec.endpoint;
 	ErrorContextCallback callback;
 
-	chpg_call_push_context(source->call, &callback);
+	chpg_call_push_context(reader->call, &callback);
 
 	/* What a row is asked by, it is, even if the answer does not repeat it. */
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
 		chpg_decoder_set_default(stream->decoder, endpoint->parameters[i].name,
-								 source->target->arguments->values[i]);
+								 reader->target->arguments->values[i]);
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
-								 source->target->service->id);
-	look_through_page(stream, source);
-	chpg_decoder_start(stream->decoder, chpg_call_document(source->call));
-	stream->current = source;
+								 reader->target->service->id);
+	look_through_page(stream, reader);
+	chpg_decoder_start(stream->decoder, chpg_call_document(reader->call));
+	stream->current = reader;
 	error_context_stack = callback.previous;
 }
 
 static bool
-is_full(const Source *source)
+is_full(const PageReader *reader)
 {
-	return source->limit > 0 && source->page_rows >= source->limit;
+	return reader->limit > 0 && reader->page_rows >= reader->limit;
 }
 
 /* An API that repeats itself would never come to an end. */
 static void
-check_progress(const Source *source)
+check_progress(const PageReader *reader)
 {
-	bool		same = source->page > 1 && source->page_hash != 0 &&
-	source->page_hash == source->last_hash;
+	bool		same = reader->page > 1 && reader->page_hash != 0 &&
+	reader->page_hash == reader->last_hash;
 
-	if (is_full(source) && (source->num_repeated == source->page_rows || same))
+	if (is_full(reader) && (reader->num_repeated == reader->page_rows || same))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
-						source->page)));
+						reader->page)));
 }
 
 /* A page that is not full is the last of its slice. */
 static void
 finish_page(ChpgStream *stream)
 {
-	Source	   *source = stream->current;
-	int64		max_rows = stream->wanted.max_rows;
-	bool		enough = max_rows > 0 && source->total_rows >= max_rows;
+	PageReader *reader = stream->current;
+	int64		max_rows = stream->spec.max_rows;
+	bool		enough = max_rows > 0 && reader->total_rows >= max_rows;
 	MemoryContext caller;
 
 	stream->current = NULL;
-	chpg_call_end(source->call);
-	source->call = NULL;
-	if (source->repeated != NULL)
-		pfree(source->repeated);
-	source->repeated = NULL;
-	source->num_repeated = 0;
-	if (enough || (!is_full(source) && slices_left(stream, source) == 0))
+	chpg_call_end(reader->call);
+	reader->call = NULL;
+	if (reader->repeated != NULL)
+		pfree(reader->repeated);
+	reader->repeated = NULL;
+	reader->num_repeated = 0;
+	if (enough || (!is_full(reader) && slices_left(stream, reader) == 0))
 	{
-		free_source(source);
+		free_reader(reader);
 		return;
 	}
 	caller = MemoryContextSwitchTo(stream->context);
-	if (is_full(source))
-		source->offset += source->page_rows;
+	if (is_full(reader))
+		reader->offset += reader->page_rows;
 	else
 	{
-		pfree(source->arguments);
-		enter_slice(stream, source, source->slice + (stream->backwards ? -1 : 1));
+		pfree(reader->arguments);
+		enter_slice(stream, reader, reader->slice + (stream->backwards ? -1 : 1));
 	}
-	stream->waiting = lcons(source, stream->waiting);
+	stream->waiting = lcons(reader, stream->waiting);
 	(void) check_budget(stream);
 	MemoryContextSwitchTo(caller);
 }
@@ -880,20 +880,20 @@ read_page(ChpgStream *stream, Datum *values, bool *nulls)
 }
 
 static bool
-has_window(const ChpgRequestedRows *wanted)
+has_window(const ChpgReadSpec *spec)
 {
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && wanted->endpoint->parameters[i].name; i++)
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && spec->endpoint->parameters[i].name; i++)
 	{
-		if (wanted->endpoint->parameters[i].kind == CHPG_WINDOW_START)
-			return wanted->arguments.values[i] != NULL;
+		if (spec->endpoint->parameters[i].kind == CHPG_WINDOW_START)
+			return spec->arguments.values[i] != NULL;
 	}
 	return false;
 }
 
 void
-chpg_warn_of_future(ChpgMemo *memo)
+chpg_warn_of_future(ChpgStatementCache *statement_cache)
 {
-	if (chpg_memo_says_first(memo, CHPG_WINDOW_IN_FUTURE))
+	if (chpg_statement_cache_says_first(statement_cache, CHPG_WINDOW_IN_FUTURE))
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("the window begins in the future")));
@@ -904,44 +904,44 @@ chpg_warn_of_future(ChpgMemo *memo)
  * yet, by the clock of this server: its answer does not tell.
  */
 static void
-check_times(const ChpgRequestedRows *wanted)
+check_times(const ChpgReadSpec *spec)
 {
-	ChpgMemo   *memo = wanted->connection->memo;
+	ChpgStatementCache *statement_cache = spec->connection->statement_cache;
 	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
-	int64		kept = wanted->endpoint->retention * SECS_PER_DAY * INT64CONST(1000);
+	int64		kept = spec->endpoint->retention * SECS_PER_DAY * INT64CONST(1000);
 
-	if (!has_window(wanted))
+	if (!has_window(spec))
 		return;
-	if (wanted->arguments.start > now)
-		chpg_warn_of_future(memo);
-	if (kept > 0 && wanted->arguments.start < now - kept - RETENTION_SLACK &&
-		chpg_memo_says_first(memo, CHPG_WINDOW_FORGOTTEN))
+	if (spec->arguments.start > now)
+		chpg_warn_of_future(statement_cache);
+	if (kept > 0 && spec->arguments.start < now - kept - RETENTION_SLACK &&
+		chpg_statement_cache_says_first(statement_cache, CHPG_WINDOW_FORGOTTEN))
 		ereport(NOTICE,
 				(errmsg("the window begins before what the API keeps of query patterns, at most %d days",
-						wanted->endpoint->retention)));
+						spec->endpoint->retention)));
 }
 
 static void
 start(ChpgStream *stream)
 {
-	ChpgRequestedRows *wanted = &stream->wanted;
+	ChpgReadSpec *spec = &stream->spec;
 
 	stream->started = true;
 	stream->time_attribute = -1;
-	check_times(wanted);
-	if (wanted->endpoint->by_time)
+	check_times(spec);
+	if (spec->endpoint->by_time)
 	{
 		choose_order(stream);
-		stream->time_attribute = find_attribute(wanted->tupdesc, "timestamp");
+		stream->time_attribute = find_attribute(spec->tupdesc, "timestamp");
 	}
-	chpg_cut_window(wanted->endpoint, &wanted->arguments, &stream->window);
+	chpg_cut_window(spec->endpoint, &spec->arguments, &stream->window);
 	check_window(stream);
 	find_targets(stream);
 	if (known_requests(stream) > 1)
 	{
 		check_rest(stream);
 		if (known_requests(stream) <= MAX_LOOKED_UP && chpg_cache_ttl > 0 &&
-			chpg_cache_size > 0 && !wanted->connection->fresh)
+			chpg_cache_size > 0 && !spec->connection->no_cache)
 			identify_requests(stream);
 		admit(stream);
 	}
@@ -960,7 +960,7 @@ chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
 	}
 	for (;;)
 	{
-		Source	   *source;
+		PageReader *reader;
 
 		CHECK_FOR_INTERRUPTS();
 		if (stream->current != NULL && read_page(stream, values, nulls))
@@ -968,11 +968,11 @@ chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls)
 		fill_pipe(stream);
 		if (stream->active == NIL)
 			break;
-		source = wait_for_source(stream);
-		if (chpg_call_document(source->call) == NULL)
-			handle_failure(stream, source);
+		reader = wait_for_reader(stream);
+		if (chpg_call_document(reader->call) == NULL)
+			handle_failure(stream, reader);
 		else
-			start_page(stream, source);
+			start_page(stream, reader);
 	}
 	check_failed(stream);
 	return false;

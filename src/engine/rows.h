@@ -15,7 +15,7 @@
 #include "protocol/arguments.h"
 
 /* What a statement wants to read. */
-typedef struct ChpgRequestedRows
+typedef struct ChpgReadSpec
 {
 	ChpgConnection *connection;
 	const ChpgEndpoint *endpoint;
@@ -34,7 +34,7 @@ typedef struct ChpgRequestedRows
 	int			first_page;		/* rows that are probably enough; 0: all */
 	int			concurrency;	/* 0: as the settings say */
 	TupleDesc	tupdesc;		/* of the rows */
-} ChpgRequestedRows;
+} ChpgReadSpec;
 
 typedef struct ChpgStream ChpgStream;
 
@@ -42,7 +42,7 @@ typedef struct ChpgStream ChpgStream;
  * A stream that belongs to the current memory context.  Sends nothing before
  * the first row is asked for.
  */
-extern ChpgStream *chpg_stream_begin(const ChpgRequestedRows *wanted);
+extern ChpgStream *chpg_stream_begin(const ChpgReadSpec *spec);
 
 /*
  * The next row, allocated in the current memory context; false after the last.
@@ -56,6 +56,6 @@ extern int	chpg_stream_targets(const ChpgStream *stream);
 extern void chpg_stream_end(ChpgStream *stream);
 
 /* Warn, once in a statement of the client, of a window that begins in the future. */
-extern void chpg_warn_of_future(ChpgMemo *memo);
+extern void chpg_warn_of_future(ChpgStatementCache *statement_cache);
 
 #endif							/* CHPG_ROWS_H */

@@ -47,7 +47,7 @@ static List *
 read_list(const ChpgConnection *connection, ChpgOperation operation,
 		  void *(*convert) (ChpgJsonNode *object))
 {
-	ChpgQuestion question = {
+	ChpgRequest request = {
 		.connection = connection,
 		.endpoint = &chpg_endpoints[operation]
 	};
@@ -56,7 +56,7 @@ read_list(const ChpgConnection *connection, ChpgOperation operation,
 	ChpgJsonNode *list;
 	List	   *result = NIL;
 
-	list = chpg_json_get(chpg_json_root(chpg_call_perform(&question, &call)),
+	list = chpg_json_get(chpg_json_root(chpg_call_perform(&request, &call)),
 						 "result");
 	chpg_call_push_context(call, &callback);
 	if (chpg_json_kind(list) != CHPG_JSON_ARRAY)
@@ -184,7 +184,7 @@ read_service(ChpgJsonNode *object)
 	return service;
 }
 
-/* The same, but nothing for a service that cannot answer questions. */
+/* The same, but nothing for a service that cannot answer requests. */
 static void *
 read_present_service(ChpgJsonNode *object)
 {

@@ -31,7 +31,7 @@ typedef struct MemoEntry
 	off_t		offset;
 } MemoEntry;
 
-struct ChpgMemo
+struct ChpgStatementCache
 {
 	MemoryContext context;		/* of the execution */
 	HTAB	   *entries;		/* MemoEntry */
@@ -59,15 +59,15 @@ static TimestampTz statement_start = 0;
 static void
 release_memo(void *arg)
 {
-	ChpgMemo   *memo = (ChpgMemo *) arg;
+	ChpgStatementCache *statement_cache = (ChpgStatementCache *) arg;
 
-	if (memo->file > 0)
-		FileClose(memo->file);
-	memos = list_delete_ptr(memos, memo);
+	if (statement_cache->file > 0)
+		FileClose(statement_cache->file);
+	memos = list_delete_ptr(memos, statement_cache);
 }
 
-ChpgMemo *
-chpg_memo_get(MemoryContext query_context)
+ChpgStatementCache *
+chpg_statement_cache_get(MemoryContext query_context)
 {
 	HASHCTL		control = {
 		.keysize = sizeof(ChpgReadId),
@@ -75,26 +75,26 @@ chpg_memo_get(MemoryContext query_context)
 		.hcxt = query_context
 	};
 	MemoryContext caller;
-	ChpgMemo   *memo;
+	ChpgStatementCache *statement_cache;
 	ListCell   *lc;
 
 	foreach(lc, memos)
 	{
-		memo = (ChpgMemo *) lfirst(lc);
-		if (memo->context == query_context)
-			return memo;
+		statement_cache = (ChpgStatementCache *) lfirst(lc);
+		if (statement_cache->context == query_context)
+			return statement_cache;
 	}
-	memo = MemoryContextAllocZero(query_context, sizeof(ChpgMemo));
-	memo->context = query_context;
-	memo->entries = hash_create("chpg memo", 64, &control,
-								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	statement_cache = MemoryContextAllocZero(query_context, sizeof(ChpgStatementCache));
+	statement_cache->context = query_context;
+	statement_cache->entries = hash_create("chpg statement_cache", 64, &control,
+										   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	caller = MemoryContextSwitchTo(TopMemoryContext);
-	memos = lappend(memos, memo);
+	memos = lappend(memos, statement_cache);
 	MemoryContextSwitchTo(caller);
-	memo->callback.func = release_memo;
-	memo->callback.arg = memo;
-	MemoryContextRegisterResetCallback(query_context, &memo->callback);
-	return memo;
+	statement_cache->callback.func = release_memo;
+	statement_cache->callback.arg = statement_cache;
+	MemoryContextRegisterResetCallback(query_context, &statement_cache->callback);
+	return statement_cache;
 }
 
 /* Begin anew if the client has sent another statement. */
@@ -148,36 +148,36 @@ chpg_statement_write(void)
 }
 
 bool
-chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice)
+chpg_statement_cache_says_first(ChpgStatementCache *statement_cache, ChpgWindowNotice notice)
 {
-	int			issued = memo != NULL ? memo->notices : 0;
+	int			issued = statement_cache != NULL ? statement_cache->notices : 0;
 
 	look_at_statement();
 	issued |= statement_notices;
 	statement_notices |= 1 << notice;
-	if (memo != NULL)
-		memo->notices |= 1 << notice;
+	if (statement_cache != NULL)
+		statement_cache->notices |= 1 << notice;
 	return (issued & (1 << notice)) == 0;
 }
 
 static void
-write_body(ChpgMemo *memo, MemoEntry *entry, const ChpgAnswer *answer)
+write_body(ChpgStatementCache *statement_cache, MemoEntry *entry, const ChpgAnswer *answer)
 {
-	if (memo->file <= 0)
-		memo->file = OpenTemporaryFile(true);
-	entry->offset = memo->file_size;
-	if (FileWrite(memo->file, answer->body, answer->length, entry->offset,
+	if (statement_cache->file <= 0)
+		statement_cache->file = OpenTemporaryFile(true);
+	entry->offset = statement_cache->file_size;
+	if (FileWrite(statement_cache->file, answer->body, answer->length, entry->offset,
 				  WAIT_EVENT_BUFFILE_WRITE) != answer->length)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not write to file \"%s\": %m",
-						FilePathName(memo->file))));
-	memo->file_size += answer->length;
+						FilePathName(statement_cache->file))));
+	statement_cache->file_size += answer->length;
 }
 
 void
-chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
-				const ChpgAnswer *answer)
+chpg_statement_cache_store(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation,
+						   const ChpgAnswer *answer)
 {
 	MemoEntry	stored = {
 		.id = *id,
@@ -187,34 +187,34 @@ chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
 	};
 	MemoEntry  *entry;
 
-	if (memo->size + answer->length <= (size_t) work_mem * 1024)
+	if (statement_cache->size + answer->length <= (size_t) work_mem * 1024)
 	{
-		stored.body = MemoryContextAllocHuge(memo->context, answer->length + 1);
+		stored.body = MemoryContextAllocHuge(statement_cache->context, answer->length + 1);
 		memcpy(stored.body, answer->body, answer->length);
-		memo->size += answer->length;
+		statement_cache->size += answer->length;
 	}
 	else if (temp_file_limit < 0 ||
-			 memo->file_size + answer->length <= (size_t) temp_file_limit * 1024)
-		write_body(memo, &stored, answer);
+			 statement_cache->file_size + answer->length <= (size_t) temp_file_limit * 1024)
+		write_body(statement_cache, &stored, answer);
 	else
 		return;					/* rather ask again than fail */
-	entry = hash_search(memo->entries, id, HASH_ENTER, NULL);
+	entry = hash_search(statement_cache->entries, id, HASH_ENTER, NULL);
 	*entry = stored;
 }
 
 static MemoEntry *
-find_entry(ChpgMemo *memo, const ChpgReadId *id, uint64 generation)
+find_entry(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation)
 {
-	MemoEntry  *entry = hash_search(memo->entries, id, HASH_FIND, NULL);
+	MemoEntry  *entry = hash_search(statement_cache->entries, id, HASH_FIND, NULL);
 
 	return entry != NULL && entry->generation == generation ? entry : NULL;
 }
 
 bool
-chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
-			   ChpgAnswer *answer)
+chpg_statement_cache_find(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation,
+						  ChpgAnswer *answer)
 {
-	MemoEntry  *entry = find_entry(memo, id, generation);
+	MemoEntry  *entry = find_entry(statement_cache, id, generation);
 
 	if (entry == NULL)
 		return false;
@@ -224,24 +224,24 @@ chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id, uint64 generation,
 										  entry->length + 1);
 	if (entry->body != NULL)
 		memcpy(answer->body, entry->body, entry->length);
-	else if (FileRead(memo->file, answer->body, entry->length, entry->offset,
+	else if (FileRead(statement_cache->file, answer->body, entry->length, entry->offset,
 					  WAIT_EVENT_BUFFILE_READ) != entry->length)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m",
-						FilePathName(memo->file))));
+						FilePathName(statement_cache->file))));
 	answer->body[answer->length] = '\0';
 	return true;
 }
 
 int64 *
-chpg_memo_waited(ChpgMemo *memo)
+chpg_statement_cache_waited(ChpgStatementCache *statement_cache)
 {
-	return &memo->waited;
+	return &statement_cache->waited;
 }
 
 bool
-chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id, uint64 generation)
+chpg_statement_cache_has(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation)
 {
-	return find_entry(memo, id, generation) != NULL;
+	return find_entry(statement_cache, id, generation) != NULL;
 }

@@ -13,25 +13,25 @@
 
 #include "engine/cache.h"
 
-typedef struct ChpgMemo ChpgMemo;
+typedef struct ChpgStatementCache ChpgStatementCache;
 
 /*
- * The memo of the execution that this memory context belongs to, and with
+ * The statement cache of the execution that this memory context belongs to, and with
  * which it ends.
  */
-extern ChpgMemo *chpg_memo_get(MemoryContext query_context);
+extern ChpgStatementCache *chpg_statement_cache_get(MemoryContext query_context);
 
 /* Keep an answer; find one, with its body in the current memory context. */
-extern void chpg_memo_store(ChpgMemo *memo, const ChpgReadId *id,
-							uint64 generation, const ChpgAnswer *answer);
-extern bool chpg_memo_find(ChpgMemo *memo, const ChpgReadId *id,
-						   uint64 generation, ChpgAnswer *answer);
+extern void chpg_statement_cache_store(ChpgStatementCache *statement_cache, const ChpgReadId *id,
+									   uint64 generation, const ChpgAnswer *answer);
+extern bool chpg_statement_cache_find(ChpgStatementCache *statement_cache, const ChpgReadId *id,
+									  uint64 generation, ChpgAnswer *answer);
 
 /*
  * The microseconds for which the execution has waited for the budget, which its
  * calls add to.
  */
-extern int64 *chpg_memo_waited(ChpgMemo *memo);
+extern int64 *chpg_statement_cache_waited(ChpgStatementCache *statement_cache);
 
 /*
  * The requests that the client's present statement has sent, in its present
@@ -52,13 +52,13 @@ typedef enum ChpgWindowNotice
 /*
  * Has neither the execution, which may go on in later statements (a cursor), nor
  * the client's present statement issued this notice yet?  Notes that it has.
- * Statements that the client sends as one message count as one.  The memo may
+ * Statements that the client sends as one message count as one.  The statement cache may
  * be NULL.
  */
-extern bool chpg_memo_says_first(ChpgMemo *memo, ChpgWindowNotice notice);
+extern bool chpg_statement_cache_says_first(ChpgStatementCache *statement_cache, ChpgWindowNotice notice);
 
 /* Only look. */
-extern bool chpg_memo_has(ChpgMemo *memo, const ChpgReadId *id,
-						  uint64 generation);
+extern bool chpg_statement_cache_has(ChpgStatementCache *statement_cache, const ChpgReadId *id,
+									 uint64 generation);
 
 #endif							/* CHPG_STATEMENT_CACHE_H */

@@ -37,7 +37,7 @@ void
 chpg_count(const ChpgConnection *connection, const ChpgEndpoint *endpoint,
 		   const ChpgCounters *counters)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	int			number;
 
 	for (int i = 0; i < CHPG_NUM_COUNTERS; i++)
@@ -77,7 +77,7 @@ sees_all(void)
  * restart until it is used: it is the connection's then, if there is one.
  */
 static List *
-copy_keys(ChpgShared *shared, List *connections, bool all)
+copy_keys(ChpgSharedState *shared, List *connections, bool all)
 {
 	bool		visible[CHPG_MAX_KEYS] = {0};
 	VisibleKey *copies = palloc0(CHPG_MAX_KEYS * sizeof(VisibleKey));
@@ -126,7 +126,7 @@ copy_keys(ChpgShared *shared, List *connections, bool all)
 }
 
 static List *
-visible_keys(ChpgShared *shared)
+visible_keys(ChpgSharedState *shared)
 {
 	return sees_all() ? copy_keys(shared, NIL, true) :
 		copy_keys(shared, chpg_connection_list(), false);
@@ -146,7 +146,7 @@ describe_operation(int operation)
 }
 
 static void
-put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id,
+put_counters(ReturnSetInfo *rsinfo, const ChpgSharedState *shared, const char *key_id,
 			 int operation, const ChpgCounters *counters)
 {
 	Datum		values[STATS_COLUMNS];
@@ -165,7 +165,7 @@ put_counters(ReturnSetInfo *rsinfo, const ChpgShared *shared, const char *key_id
 
 /* A row for each operation that was used; without an id, of several keys. */
 static void
-put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, const char *key_id,
+put_key_stats(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const char *key_id,
 			  const ChpgCounters *counters)
 {
 	static const ChpgCounters none = {{0}};
@@ -178,7 +178,7 @@ put_key_stats(ReturnSetInfo *rsinfo, ChpgShared *shared, const char *key_id,
 }
 
 static ChpgCounters *
-copy_others(ChpgShared *shared)
+copy_others(ChpgSharedState *shared)
 {
 	ChpgCounters *others = palloc(sizeof(shared->others));
 
@@ -194,7 +194,7 @@ Datum
 chpg_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -214,7 +214,7 @@ PG_FUNCTION_INFO_V1(chpg_stats_reset);
 Datum
 chpg_stats_reset(PG_FUNCTION_ARGS)
 {
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
@@ -236,7 +236,7 @@ wall_time(int64 time)
 }
 
 static void
-put_budget(ReturnSetInfo *rsinfo, ChpgShared *shared, const VisibleKey *key)
+put_budget(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const VisibleKey *key)
 {
 	const ChpgBudgetState *state = &key->budget;
 	Datum		values[BUDGET_COLUMNS];
@@ -265,7 +265,7 @@ Datum
 chpg_budget(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -286,7 +286,7 @@ Datum
 chpg_own_budget(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ChpgShared *shared = chpg_shared_get();
+	ChpgSharedState *shared = chpg_keys_get();
 	ChpgConnection *connection;
 	ListCell   *lc;
 

@@ -349,7 +349,7 @@ set_time(Known *known, ChpgParameterKind kind, TimestampTz time)
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && known->endpoint->parameters[i].name; i++)
 	{
 		if (known->endpoint->parameters[i].kind == kind)
-			chpg_set_argument(&known->scan->wanted.arguments, known->endpoint,
+			chpg_set_argument(&known->scan->spec.arguments, known->endpoint,
 							  &known->endpoint->parameters[i],
 							  TimestampTzGetDatum(time));
 	}
@@ -360,7 +360,7 @@ static bool
 has_no_rows(const Known *known, TimestampTz start)
 {
 	if (start > GetCurrentTimestamp())
-		chpg_warn_of_future(known->scan->wanted.connection->memo);
+		chpg_warn_of_future(known->scan->spec.connection->statement_cache);
 	return false;
 }
 
@@ -503,7 +503,7 @@ set_parameters(Known *known)
 {
 	ChpgScan   *scan = known->scan;
 	const ChpgParameter *parameters = known->endpoint->parameters;
-	List	   *arguments = list_make1(&scan->wanted.arguments);
+	List	   *arguments = list_make1(&scan->spec.arguments);
 	const ChpgValues *several[CHPG_MAX_PARAMETERS] = {0};
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
@@ -517,7 +517,7 @@ set_parameters(Known *known)
 		check_bucket(&parameters[i], values->values[0]);
 		scan->narrowed |= !parameters[i].required && parameters[i].kind != CHPG_BUCKET;
 		if (values->count == 1)
-			chpg_set_argument(&scan->wanted.arguments, known->endpoint,
+			chpg_set_argument(&scan->spec.arguments, known->endpoint,
 							  &parameters[i], values->values[0]);
 		else if (parameters[i].kind == CHPG_BUCKET)
 			refuse_several(known, &parameters[i]);
@@ -529,8 +529,8 @@ set_parameters(Known *known)
 		if (several[i] != NULL)
 			arguments = combine(known, i, arguments, several[i]);
 	}
-	if (linitial(arguments) != &scan->wanted.arguments)
-		scan->wanted.alternatives = arguments;
+	if (linitial(arguments) != &scan->spec.arguments)
+		scan->spec.alternatives = arguments;
 }
 
 static void
@@ -541,9 +541,9 @@ set_order(Known *known)
 
 	if (plan->sort_column == 0)
 		return;
-	*chpg_argument(&scan->wanted.arguments, known->endpoint, "sort_by") =
+	*chpg_argument(&scan->spec.arguments, known->endpoint, "sort_by") =
 		chpg_sort_key(known->endpoint, NameStr(column_of(scan, plan->sort_column)->attname));
-	*chpg_argument(&scan->wanted.arguments, known->endpoint, "sort_order") =
+	*chpg_argument(&scan->spec.arguments, known->endpoint, "sort_order") =
 		plan->descending ? "desc" : "asc";
 }
 
@@ -567,7 +567,7 @@ find_service_values(const Known *known)
 static void
 set_services(Known *known, const ChpgValues *values)
 {
-	ChpgRequestedRows *wanted = &known->scan->wanted;
+	ChpgReadSpec *spec = &known->scan->spec;
 
 	if (values == NULL)
 		return;
@@ -578,11 +578,11 @@ set_services(Known *known, const ChpgValues *values)
 						RelationGetRelationName(known->scan->relation),
 						values->count, chpg_max_requests),
 				 errhint("Give a shorter list. Superusers may raise \"chpg.max_requests\".")));
-	wanted->by_id = true;
-	wanted->one_of_many = known->changing_service;
+	spec->by_id = true;
+	spec->one_of_many = known->changing_service;
 	for (int i = 0; i < values->count; i++)
-		wanted->service_ids = lappend(wanted->service_ids,
-									  TextDatumGetCString(values->values[i]));
+		spec->service_ids = lappend(spec->service_ids,
+									TextDatumGetCString(values->values[i]));
 }
 
 /*
@@ -691,18 +691,18 @@ chpg_sort_key(const ChpgEndpoint *endpoint, const char *column)
 static void
 init_request(ChpgScan *scan, ForeignScanState *node, const ChpgEndpoint *endpoint)
 {
-	ChpgRequestedRows *wanted = &scan->wanted;
+	ChpgReadSpec *spec = &scan->spec;
 	Oid			table = RelationGetRelid(scan->relation);
 
 	scan->given = palloc0(scan->num_columns * sizeof(Datum));
 	scan->is_given = palloc0(scan->num_columns * sizeof(bool));
-	wanted->endpoint = endpoint;
-	wanted->connection = chpg_connection_for(GetForeignServer(GetForeignTable(table)->serverid),
-											 scan->user);
-	wanted->connection->memo = chpg_memo_get(node->ss.ps.state->es_query_cxt);
-	wanted->any_state = scan->resource->any_state;
-	wanted->first_page = scan->plan->first_page;
-	wanted->concurrency = scan->plan->concurrency;
+	spec->endpoint = endpoint;
+	spec->connection = chpg_connection_for(GetForeignServer(GetForeignTable(table)->serverid),
+										   scan->user);
+	spec->connection->statement_cache = chpg_statement_cache_get(node->ss.ps.state->es_query_cxt);
+	spec->any_state = scan->resource->any_state;
+	spec->first_page = scan->plan->first_page;
+	spec->concurrency = scan->plan->concurrency;
 }
 
 bool
@@ -737,6 +737,6 @@ chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheu
 		return false;
 	set_order(&known);
 	set_parameters(&known);
-	chpg_check_arguments(&scan->wanted.arguments, known.endpoint);
+	chpg_check_arguments(&scan->spec.arguments, known.endpoint);
 	return true;
 }

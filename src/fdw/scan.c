@@ -57,10 +57,10 @@ describe_rows(const ChpgScan *scan)
 static void
 start_stream(ChpgScan *scan)
 {
-	scan->wanted.tupdesc = describe_rows(scan);
+	scan->spec.tupdesc = describe_rows(scan);
 	scan->row = palloc((scan->num_columns + 1) * sizeof(Datum));
 	scan->row_nulls = palloc((scan->num_columns + 1) * sizeof(bool));
-	scan->stream = chpg_stream_begin(&scan->wanted);
+	scan->stream = chpg_stream_begin(&scan->spec);
 }
 
 static void
@@ -76,8 +76,8 @@ static void
 end_stream(ChpgScan *scan)
 {
 	int			targets = chpg_stream_targets(scan->stream);
-	int			variants = Max(list_length(scan->wanted.alternatives), 1);
-	bool		fleet = !scan->wanted.by_id && !scan->plan->list_only;
+	int			variants = Max(list_length(scan->spec.alternatives), 1);
+	bool		fleet = !scan->spec.by_id && !scan->plan->list_only;
 
 	if (targets > 0 && !scan->narrowed)
 		chpg_remember_size(GetForeignTable(RelationGetRelid(scan->relation))->serverid,
@@ -300,7 +300,7 @@ chpg_scan_start(ChpgScan *scan, ForeignScanState *node)
 		scan->resource->operation == CHPG_GET_PROMETHEUS)
 		create_store(scan);
 	if (scan->resource->operation == CHPG_GET_PROMETHEUS)
-		chpg_read_prometheus(scan->wanted.connection, prometheus_of,
+		chpg_read_prometheus(scan->spec.connection, prometheus_of,
 							 RelationGetDescr(scan->relation), scan->store);
 	else
 		start_stream(scan);
@@ -346,7 +346,7 @@ chpg_scan_again(ChpgScan *scan, ForeignScanState *node)
 	}
 	forget_rows(scan);
 	MemoryContextReset(scan->context);
-	memset(&scan->wanted, 0, sizeof(ChpgRequestedRows));
+	memset(&scan->spec, 0, sizeof(ChpgReadSpec));
 	scan->started = false;
 	scan->narrowed = false;
 	scan->rows_read = 0;

@@ -42,7 +42,7 @@ typedef struct ChpgScan
 								 * values */
 	ChpgTold   *told;			/* in the order of the plan's conditions */
 	MemoryContext context;		/* of all below, until the values change */
-	ChpgRequestedRows wanted;
+	ChpgReadSpec spec;
 	bool		narrowed;		/* to a part of the rows, by optional filters */
 	ChpgStream *stream;			/* NULL: there is nothing to ask, or its rows
 								 * are all in the store */

@@ -21,7 +21,7 @@ PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);
 
 static void
-put_settings(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+put_settings(FunctionCallInfo fcinfo, const ChpgRequest *request,
 			 ChpgCall *call)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -32,10 +32,10 @@ put_settings(FunctionCallInfo fcinfo, const ChpgQuestion *question,
 	ChpgDecoder *decoder;
 
 	chpg_call_push_context(call, &callback);
-	decoder = chpg_decoder_create(tupdesc, question->endpoint->rows,
-								  question->endpoint->attributes);
-	chpg_decoder_set_default(decoder, question->endpoint->service_attribute,
-							 question->service_id);
+	decoder = chpg_decoder_create(tupdesc, request->endpoint->rows,
+								  request->endpoint->attributes);
+	chpg_decoder_set_default(decoder, request->endpoint->service_attribute,
+							 request->service_id);
 	chpg_decoder_start(decoder, chpg_call_document(call));
 	while (chpg_decoder_next(decoder))
 	{
@@ -80,8 +80,8 @@ report_config_change(ChpgPrepared *prepared, const ChpgCall *call)
 
 	if (chpg_json_kind(message) == CHPG_JSON_STRING)
 		ereport(NOTICE,
-				(errmsg("%s", chpg_quote_remote(&prepared->question,
-												chpg_json_text(message)))));
+				(errmsg("%s", chpg_redact_remote(&prepared->request,
+												 chpg_json_text(message)))));
 	warn_dropped(result, "pgConfig", *chpg_prepared_argument(prepared, "pg_config"));
 	warn_dropped(result, "pgBouncerConfig",
 				 *chpg_prepared_argument(prepared, "pgbouncer_config"));
@@ -105,12 +105,12 @@ begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
 static Datum
 send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 {
-	ChpgCall   *call = chpg_send_write(&prepared->question);
+	ChpgCall   *call = chpg_send_write(&prepared->request);
 
 	if (call != NULL)
 	{
 		report_config_change(prepared, call);
-		put_settings(fcinfo, &prepared->question, call);
+		put_settings(fcinfo, &prepared->request, call);
 	}
 	return (Datum) 0;
 }
@@ -150,7 +150,7 @@ read_section(const ChpgPrepared *prepared, const char *key)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the API does not tell \"%s\" of service \"%s\"",
-						key, prepared->question.service_id),
+						key, prepared->request.service_id),
 				 errdetail("Replacing the other section would remove its settings."),
 				 errhint("Give both pg_config and pgbouncer_config.")));
 	if (chpg_json_kind(section) != CHPG_JSON_OBJECT)

@@ -441,7 +441,7 @@ connect_internal(FunctionCallInfo fcinfo)
 	connection = chpg_connection_create(arguments.server, options);
 	chpg_connection_set_key(connection, arguments.key_id, arguments.key_secret);
 	connection->server_id = server ? server->serverid : InvalidOid;
-	connection->fresh = true;
+	connection->no_cache = true;
 	check_owner(server, &arguments, connection);
 	check_permission(server, connection);
 	callback.callback = address_context_callback;

@@ -135,7 +135,7 @@ chpg_use_memo(ChpgInvocation *invocation)
 	EState	   *estate = rsinfo->econtext->ecxt_estate;
 
 	if (estate != NULL)
-		invocation->connection->memo = chpg_memo_get(estate->es_query_cxt);
+		invocation->connection->statement_cache = chpg_statement_cache_get(estate->es_query_cxt);
 }
 
 int

@@ -52,7 +52,7 @@ chpg_create_service(PG_FUNCTION_ARGS)
 
 	(void) chpg_begin_operation(fcinfo, CHPG_CREATE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
-	return chpg_send_for_row(fcinfo, &prepared.question);
+	return chpg_send_for_row(fcinfo, &prepared.request);
 }
 
 /*
@@ -65,7 +65,7 @@ chpg_restore_service(PG_FUNCTION_ARGS)
 
 	(void) chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
-	return chpg_send_for_row(fcinfo, &prepared.question);
+	return chpg_send_for_row(fcinfo, &prepared.request);
 }
 
 /* Before its first backup, a service cannot have a replica. */
@@ -90,9 +90,9 @@ chpg_create_read_replica(PG_FUNCTION_ARGS)
 	retry_for = chpg_interval_argument(&prepared.invocation, "retry_for");
 	chpg_locate_service(&prepared);
 	if (chpg_dry_run)
-		return chpg_send_for_row(fcinfo, &prepared.question);
-	call = chpg_send_write_again(&prepared.question, is_not_ready, retry_for);
-	return chpg_answer_row(fcinfo, &prepared.question, call);
+		return chpg_send_for_row(fcinfo, &prepared.request);
+	call = chpg_send_write_again(&prepared.request, is_not_ready, retry_for);
+	return chpg_answer_row(fcinfo, &prepared.request, call);
 }
 
 /*
@@ -143,12 +143,12 @@ chpg_delete_service(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" is not the name of service \"%s\"",
 						chpg_clean_remote(TextDatumGetCString(PG_GETARG_DATUM(i))),
-						prepared.question.service_id),
+						prepared.request.service_id),
 				 errdetail("Its name is \"%s\".",
 						   name ? chpg_clean_remote(pstrdup(name)) : ""),
 				 errhint("Deleting removes the service with all its data. Confirm it by its present name.")));
-	prepared.question.service_name = chpg_clean_remote(pstrdup(name));
-	call = chpg_send_write(&prepared.question);
+	prepared.request.service_name = chpg_clean_remote(pstrdup(name));
+	call = chpg_send_write(&prepared.request);
 	request_id = call != NULL ? chpg_call_request_id(call) : NULL;
 	if (request_id == NULL)
 		PG_RETURN_NULL();
@@ -190,7 +190,7 @@ command_service(FunctionCallInfo fcinfo, const char *command,
 	if (needs_standby)
 		check_standby(&prepared);
 	*chpg_prepared_argument(&prepared, "command") = command;
-	return chpg_send_for_row(fcinfo, &prepared.question);
+	return chpg_send_for_row(fcinfo, &prepared.request);
 }
 
 /*
@@ -230,7 +230,7 @@ set_password(FunctionCallInfo fcinfo)
 
 	(void) chpg_begin_operation(fcinfo, CHPG_SET_PASSWORD, &prepared);
 	chpg_locate_service(&prepared);
-	call = chpg_send_write(&prepared.question);
+	call = chpg_send_write(&prepared.request);
 	if (call == NULL || *chpg_prepared_argument(&prepared, "password") != NULL)
 		PG_RETURN_NULL();
 	password = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
@@ -271,6 +271,6 @@ chpg_ca_certificates(PG_FUNCTION_ARGS)
 	if (!chpg_begin_operation(fcinfo, CHPG_GET_CA_CERTIFICATES, &prepared))
 		PG_RETURN_NULL();
 	chpg_locate_service(&prepared);
-	(void) chpg_call_perform(&prepared.question, &call);
+	(void) chpg_call_perform(&prepared.request, &call);
 	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));
 }

@@ -48,25 +48,25 @@ typedef struct Column
 
 /* The exposition text of a service, or of all. */
 static void
-make_question(ChpgConnection *connection, const ChpgService *service,
-			  ChpgQuestion *question)
+make_request(ChpgConnection *connection, const ChpgService *service,
+			 ChpgRequest *request)
 {
 	static const ChpgArguments no_arguments;
 
-	memset(question, 0, sizeof(ChpgQuestion));
-	question->connection = connection;
-	question->endpoint = &chpg_endpoints[CHPG_GET_ALL_PROMETHEUS];
-	question->arguments = &no_arguments;
+	memset(request, 0, sizeof(ChpgRequest));
+	request->connection = connection;
+	request->endpoint = &chpg_endpoints[CHPG_GET_ALL_PROMETHEUS];
+	request->arguments = &no_arguments;
 	if (service != NULL)
 	{
-		question->endpoint = &chpg_endpoints[CHPG_GET_PROMETHEUS];
-		question->service_id = service->id;
-		question->service_name = service->shown_name;
+		request->endpoint = &chpg_endpoints[CHPG_GET_PROMETHEUS];
+		request->service_id = service->id;
+		request->service_name = service->shown_name;
 	}
 }
 
 static ChpgCall *
-ask(ChpgInvocation *invocation, ChpgQuestion *question)
+ask(ChpgInvocation *invocation, ChpgRequest *request)
 {
 	ChpgService *service = NULL;
 	ChpgCall   *call;
@@ -75,8 +75,8 @@ ask(ChpgInvocation *invocation, ChpgQuestion *question)
 	if (invocation->service != NULL)
 		service = linitial(chpg_find_services(invocation->connection,
 											  invocation->service));
-	make_question(invocation->connection, service, question);
-	(void) chpg_call_perform(question, &call);
+	make_request(invocation->connection, service, request);
+	(void) chpg_call_perform(request, &call);
 	return call;
 }
 
@@ -291,7 +291,7 @@ check_complete(const ChpgConnection *connection, HTAB *ids)
  */
 
 static void
-report_malformed(const ChpgQuestion *question, const ChpgPrometheusError *error)
+report_malformed(const ChpgRequest *request, const ChpgPrometheusError *error)
 {
 	char	   *line = pnstrdup(error->text.data, error->text.length);
 
@@ -299,12 +299,12 @@ report_malformed(const ChpgQuestion *question, const ChpgPrometheusError *error)
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
 			 errmsg("malformed answer from the API: line %zu of the metrics: %s",
 					error->line, error->reason),
-			 errdetail("The line is \"%s\".", chpg_quote_remote(question, line))));
+			 errdetail("The line is \"%s\".", chpg_redact_remote(request, line))));
 }
 
 /* Go through all samples; error 08P01 if the text is not what it should be. */
 static void
-read_samples(const ChpgQuestion *question, const char *text,
+read_samples(const ChpgRequest *request, const char *text,
 			 void (*act) (const ChpgSample *sample, void *arg), void *arg)
 {
 	MemoryContext sample_context = AllocSetContextCreate(CurrentMemoryContext,
@@ -329,7 +329,7 @@ read_samples(const ChpgQuestion *question, const char *text,
 		}
 	}
 	if (parser.error.reason != NULL)
-		report_malformed(question, &parser.error);
+		report_malformed(request, &parser.error);
 	MemoryContextDelete(sample_context);
 }
 
@@ -338,7 +338,7 @@ typedef struct Sink
 {
 	Tuplestorestate *store;
 	TupleDesc	tupdesc;
-	const ChpgQuestion *question;
+	const ChpgRequest *request;
 	const Column **columns;		/* for each attribute, or NULL */
 	Datum	   *values;
 	bool	   *nulls;
@@ -358,9 +358,9 @@ put_sample(const ChpgSample *sample, void *arg)
 			continue;
 		sink->nulls[i] = !sink->columns[i]->get(sample, &sink->values[i]);
 		if (sink->nulls[i] && sink->columns[i]->get == get_service_id &&
-			sink->question->service_id != NULL)
+			sink->request->service_id != NULL)
 		{
-			sink->values[i] = CStringGetTextDatum(sink->question->service_id);
+			sink->values[i] = CStringGetTextDatum(sink->request->service_id);
 			sink->nulls[i] = false;
 		}
 	}
@@ -375,14 +375,14 @@ ignore_sample(const ChpgSample *sample, void *arg)
 
 /* Store all samples of an answer, and end the call. */
 static void
-put_samples(ChpgCall *call, const ChpgQuestion *question, TupleDesc tupdesc,
+put_samples(ChpgCall *call, const ChpgRequest *request, TupleDesc tupdesc,
 			Tuplestorestate *store)
 {
 	ErrorContextCallback callback;
 	Sink		sink = {
 		.store = store,
 		.tupdesc = tupdesc,
-		.question = question,
+		.request = request,
 		.columns = match_columns(tupdesc),
 		.values = palloc(tupdesc->natts * sizeof(Datum)),
 		.nulls = palloc(tupdesc->natts * sizeof(bool)),
@@ -390,11 +390,11 @@ put_samples(ChpgCall *call, const ChpgQuestion *question, TupleDesc tupdesc,
 	};
 
 	chpg_call_push_context(call, &callback);
-	read_samples(question, chpg_call_text(call), put_sample, &sink);
+	read_samples(request, chpg_call_text(call), put_sample, &sink);
 	error_context_stack = callback.previous;
 	chpg_call_end(call);
-	if (question->service_id == NULL)
-		check_complete(question->connection, sink.ids);
+	if (request->service_id == NULL)
+		check_complete(request->connection, sink.ids);
 }
 
 void
@@ -402,7 +402,7 @@ chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
 					 TupleDesc tupdesc, Tuplestorestate *store)
 {
 	List	   *services = NIL;
-	ChpgQuestion question;
+	ChpgRequest request;
 	ChpgCall   *call;
 
 	chpg_discover_organization(connection);
@@ -414,8 +414,8 @@ chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
 		if (services == NIL)
 			return;
 	}
-	make_question(connection, services ? linitial(services) : NULL, &question);
-	call = chpg_call_create(&question);
+	make_request(connection, services ? linitial(services) : NULL, &request);
+	call = chpg_call_create(&request);
 	chpg_call_wait(call);
 	if (service_id != NULL && chpg_call_not_found(call))
 	{
@@ -424,7 +424,7 @@ chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
 	}
 	if (chpg_call_failed(call))
 		chpg_call_report(call);
-	put_samples(call, &question, tupdesc, store);
+	put_samples(call, &request, tupdesc, store);
 }
 
 /*
@@ -435,14 +435,14 @@ chpg_prometheus(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ChpgInvocation invocation;
-	ChpgQuestion question;
+	ChpgRequest request;
 	ChpgCall   *call;
 
 	InitMaterializedSRF(fcinfo, 0);
 	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
 	chpg_use_memo(&invocation);
-	call = ask(&invocation, &question);
-	put_samples(call, &question, rsinfo->setDesc, rsinfo->setResult);
+	call = ask(&invocation, &request);
+	put_samples(call, &request, rsinfo->setDesc, rsinfo->setResult);
 	return (Datum) 0;
 }
 
@@ -454,13 +454,13 @@ chpg_prometheus_text(PG_FUNCTION_ARGS)
 {
 	ErrorContextCallback callback;
 	ChpgInvocation invocation;
-	ChpgQuestion question;
+	ChpgRequest request;
 	ChpgCall   *call;
 
 	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
-	call = ask(&invocation, &question);
+	call = ask(&invocation, &request);
 	chpg_call_push_context(call, &callback);
-	read_samples(&question, chpg_call_text(call), ignore_sample, NULL);
+	read_samples(&request, chpg_call_text(call), ignore_sample, NULL);
 	error_context_stack = callback.previous;
 	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));
 }

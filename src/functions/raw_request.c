@@ -184,7 +184,7 @@ send_request(FunctionCallInfo fcinfo)
 		.attributes = no_exceptions
 	};
 	ChpgInvocation invocation;
-	ChpgQuestion question = {0};
+	ChpgRequest request = {0};
 	ChpgCall   *call;
 	int			query;
 
@@ -192,28 +192,28 @@ send_request(FunctionCallInfo fcinfo)
 	endpoint.method = check_method(text_argument(&invocation, "method"));
 	if (chpg_is_write(&endpoint))
 		chpg_check_write_allowed("chpg_request");
-	question.connection = invocation.connection;
-	question.endpoint = &endpoint;
-	question.arguments = &invocation.arguments;
-	question.path = text_argument(&invocation, "path");
-	check_path(question.path);
-	endpoint.path = question.path;
-	question.body = jsonb_argument(&invocation, "body");
-	if (question.body != NULL && !chpg_is_write(&endpoint))
+	request.connection = invocation.connection;
+	request.endpoint = &endpoint;
+	request.arguments = &invocation.arguments;
+	request.path = text_argument(&invocation, "path");
+	check_path(request.path);
+	endpoint.path = request.path;
+	request.body = jsonb_argument(&invocation, "body");
+	if (request.body != NULL && !chpg_is_write(&endpoint))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a GET request has no body")));
 	query = chpg_find_argument(&invocation, "query");
 	if (query >= 0)
-		question.query = query_string(PG_GETARG_DATUM(query));
+		request.query = query_string(PG_GETARG_DATUM(query));
 
-	if (strstr(question.path, "{organization_id}") != NULL)
+	if (strstr(request.path, "{organization_id}") != NULL)
 		chpg_discover_organization(invocation.connection);
-	question.path = fill_organization(question.path, invocation.connection);
+	request.path = fill_organization(request.path, invocation.connection);
 	if (chpg_is_write(&endpoint))
-		call = chpg_send_write(&question);
+		call = chpg_send_write(&request);
 	else
-		(void) chpg_call_perform(&question, &call);
+		(void) chpg_call_perform(&request, &call);
 	if (call == NULL)
 		PG_RETURN_NULL();
 	return result_row(fcinfo, call);

@@ -31,7 +31,7 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ChpgInvocation invocation;
-	ChpgRequestedRows wanted = {.endpoint = endpoint};
+	ChpgReadSpec spec = {.endpoint = endpoint};
 	MemoryContext row_context;
 	ChpgStream *stream;
 	Datum	   *values;
@@ -43,16 +43,16 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 		return;
 
 	chpg_use_memo(&invocation);
-	wanted.connection = invocation.connection;
-	wanted.arguments = invocation.arguments;
-	wanted.service = invocation.service;
-	wanted.max_rows = invocation.max_rows;
-	wanted.tupdesc = rsinfo->setDesc;
-	values = palloc(wanted.tupdesc->natts * sizeof(Datum));
-	nulls = palloc(wanted.tupdesc->natts * sizeof(bool));
+	spec.connection = invocation.connection;
+	spec.arguments = invocation.arguments;
+	spec.service = invocation.service;
+	spec.max_rows = invocation.max_rows;
+	spec.tupdesc = rsinfo->setDesc;
+	values = palloc(spec.tupdesc->natts * sizeof(Datum));
+	nulls = palloc(spec.tupdesc->natts * sizeof(bool));
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "chpg row",
 										ALLOCSET_DEFAULT_SIZES);
-	stream = chpg_stream_begin(&wanted);
+	stream = chpg_stream_begin(&spec);
 	for (;;)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(row_context);

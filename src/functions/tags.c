@@ -95,7 +95,7 @@ forget_tags(SentTags *sent)
 static void
 remember_tags(const ChpgPrepared *prepared, const char *list)
 {
-	const char *service_id = prepared->question.service_id;
+	const char *service_id = prepared->request.service_id;
 	char	   *tags = list_to_text(list);
 	SentTags   *former = find_sent_tags(service_id);
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
@@ -165,7 +165,7 @@ read_shown_tags(const ChpgPrepared *prepared)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the API does not tell the tags of service \"%s\"",
-						prepared->question.service_id),
+						prepared->request.service_id),
 				 errdetail("A change that does not name them would remove them."),
 				 errhint("Give all tags in the argument \"tags\" of chpg_update_service().")));
 	(void) chpg_json_serialize_exactly(tags);
@@ -176,7 +176,7 @@ Datum
 chpg_read_tags(ChpgPrepared *prepared)
 {
 	Datum		shown = read_shown_tags(prepared);
-	SentTags   *sent = find_sent_tags(prepared->question.service_id);
+	SentTags   *sent = find_sent_tags(prepared->request.service_id);
 
 	prepared->shown_tags = tags_to_text(shown);
 	if (sent == NULL)
@@ -197,12 +197,12 @@ chpg_read_tags(ChpgPrepared *prepared)
 Datum
 chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 {
-	ChpgCall   *call = chpg_send_write(&prepared->question);
+	ChpgCall   *call = chpg_send_write(&prepared->request);
 
 	if (call == NULL)
 		PG_RETURN_NULL();
 	remember_tags(prepared, *chpg_prepared_argument(prepared, "tags"));
-	return chpg_answer_row(fcinfo, &prepared->question, call);
+	return chpg_answer_row(fcinfo, &prepared->request, call);
 }
 
 static void

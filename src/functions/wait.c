@@ -129,7 +129,7 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 											   ALLOCSET_DEFAULT_SIZES);
 	if (!chpg_begin_operation(fcinfo, CHPG_GET_SERVICE, &wait->prepared))
 		return false;
-	invocation->connection->fresh = true;
+	invocation->connection->no_cache = true;
 	i = chpg_find_argument(invocation, "state");
 	if (i < 0)
 		chpg_refuse_null("state");
@@ -149,8 +149,8 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	chpg_locate_service(&wait->prepared);
 
 	/* The next poll is the second attempt. */
-	wait->prepared.question.once = true;
-	wait->prepared.question.deadline = wait->deadline;
+	wait->prepared.request.no_retry = true;
+	wait->prepared.request.deadline = wait->deadline;
 	return true;
 }
 
@@ -292,7 +292,7 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 static bool
 poll_once(Wait *wait, HeapTuple *row)
 {
-	ChpgCall   *call = chpg_call_create(&wait->prepared.question);
+	ChpgCall   *call = chpg_call_create(&wait->prepared.request);
 	const char *state;
 	HeapTuple	tuple;
 
@@ -308,7 +308,7 @@ poll_once(Wait *wait, HeapTuple *row)
 		wait->agreed = 0;
 		return false;
 	}
-	tuple = chpg_answer_tuple(&wait->prepared.question, call, wait->tupdesc);
+	tuple = chpg_answer_tuple(&wait->prepared.request, call, wait->tupdesc);
 	wait->agreed = is_as_expected(wait, tuple) ? wait->agreed + 1 : 0;
 	if (wait->agreed < POLLS_NEEDED)
 		return false;
@@ -350,7 +350,7 @@ sleep_between_polls(Wait *wait)
 	if (now >= wait->deadline - LEAST_PAUSE)
 		report_timeout(wait);
 	if (until == wait->deadline)
-		wait->prepared.question.deadline = until + LAST_POLL_TIME;
+		wait->prepared.request.deadline = until + LAST_POLL_TIME;
 	while (chpg_now() < until)
 		chpg_http_wait(until, CHPG_WAIT_PAUSE);
 }

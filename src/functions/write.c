@@ -55,17 +55,17 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 			return false;
 		chpg_refuse_null(invocation->null_argument);
 	}
-	memset(&prepared->question, 0, sizeof(ChpgQuestion));
+	memset(&prepared->request, 0, sizeof(ChpgRequest));
 	prepared->shown_tags = NULL;
-	prepared->question.connection = invocation->connection;
-	prepared->question.endpoint = endpoint;
-	prepared->question.arguments = &invocation->arguments;
+	prepared->request.connection = invocation->connection;
+	prepared->request.endpoint = endpoint;
+	prepared->request.arguments = &invocation->arguments;
 
 	/* What a change builds on must be the present. */
-	invocation->connection->fresh = chpg_is_write(endpoint);
+	invocation->connection->no_cache = chpg_is_write(endpoint);
 
 	/* What cannot be sent is refused now, before anything is read. */
-	(void) chpg_build_body(&prepared->question, false);
+	(void) chpg_build_body(&prepared->request, false);
 	return true;
 }
 
@@ -81,29 +81,29 @@ chpg_locate_service(ChpgPrepared *prepared)
 		return;
 	service = linitial(chpg_find_services(invocation->connection,
 										  invocation->service));
-	prepared->question.service_id = service->id;
-	prepared->question.service_name = service->shown_name;
+	prepared->request.service_id = service->id;
+	prepared->request.service_name = service->shown_name;
 }
 
-/* The same question of another endpoint, without arguments. */
-static ChpgQuestion
-related_question(const ChpgPrepared *prepared, ChpgOperation operation)
+/* The same request of another endpoint, without arguments. */
+static ChpgRequest
+related_request(const ChpgPrepared *prepared, ChpgOperation operation)
 {
 	static const ChpgArguments none = {{NULL}};
-	ChpgQuestion question = prepared->question;
+	ChpgRequest request = prepared->request;
 
-	question.endpoint = &chpg_endpoints[operation];
-	question.arguments = &none;
-	return question;
+	request.endpoint = &chpg_endpoints[operation];
+	request.arguments = &none;
+	return request;
 }
 
 /* What the API says of the service now; NULL where it says nothing of it. */
 ChpgJsonNode *
 chpg_read_now(const ChpgPrepared *prepared, ChpgOperation operation, const char *key)
 {
-	ChpgQuestion question = related_question(prepared, operation);
+	ChpgRequest request = related_request(prepared, operation);
 	ChpgCall   *call;
-	ChpgJson   *document = chpg_call_perform(&question, &call);
+	ChpgJson   *document = chpg_call_perform(&request, &call);
 
 	return chpg_json_get(chpg_json_get(chpg_json_root(document), "result"), key);
 }
@@ -112,7 +112,7 @@ const char **
 chpg_prepared_argument(ChpgPrepared *prepared, const char *name)
 {
 	return chpg_argument(&prepared->invocation.arguments,
-						 prepared->question.endpoint, name);
+						 prepared->request.endpoint, name);
 }
 
 /*
@@ -131,22 +131,22 @@ describe_outcome(const ChpgCall *call)
 
 /* The one line that says who did what; without a call, it was interrupted. */
 static void
-log_write(const ChpgQuestion *question, const ChpgCall *call)
+log_write(const ChpgRequest *request, const ChpgCall *call)
 {
 	const char *request_id = call ? chpg_call_request_id(call) : NULL;
-	const char *body = chpg_build_body(question, true);
+	const char *body = chpg_build_body(request, true);
 
 	ereport(LOG,
 			(errmsg("chpg: role \"%s\" (session of \"%s\") sent %s %s%s%s",
 					GetUserNameFromId(GetUserId(), false),
 					GetUserNameFromId(GetSessionUserId(), false),
-					question->endpoint->method, chpg_build_path(question),
+					request->endpoint->method, chpg_build_path(request),
 					body ? " " : "",
 					body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : ""),
 			 errdetail_log("Purpose: %s%s%s; %s; request id %s.",
-						   question->endpoint->purpose,
-						   question->service_name ? " " : "",
-						   question->service_name ? question->service_name : "",
+						   request->endpoint->purpose,
+						   request->service_name ? " " : "",
+						   request->service_name ? request->service_name : "",
 						   describe_outcome(call),
 						   request_id ? request_id : "unknown"),
 			 errhidestmt(true),
@@ -155,10 +155,10 @@ log_write(const ChpgQuestion *question, const ChpgCall *call)
 
 /* Send a change, and log it whatever becomes of it. */
 static ChpgCall *
-attempt_write(const ChpgQuestion *question)
+attempt_write(const ChpgRequest *request)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ChpgCall   *volatile call = chpg_call_create(question);
+	ChpgCall   *volatile call = chpg_call_create(request);
 
 	PG_TRY();
 	{
@@ -168,25 +168,25 @@ attempt_write(const ChpgQuestion *question)
 	{
 		MemoryContextSwitchTo(caller);
 		if (chpg_call_in_flight(call))
-			log_write(question, NULL);
+			log_write(request, NULL);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
 	/* A cancel that arrives now must not hide that it was carried out. */
 	HOLD_INTERRUPTS();
-	log_write(question, call);
+	log_write(request, call);
 	RESUME_INTERRUPTS();
 	return call;
 }
 
 /* Tells changes apart: what was sent where. Not 0. */
 static uint64
-identify_write(const ChpgQuestion *question)
+identify_write(const ChpgRequest *request)
 {
-	const char *body = chpg_build_body(question, false);
-	char	   *text = psprintf("%s %s %s", question->endpoint->method,
-								chpg_build_path(question), body ? body : "");
+	const char *body = chpg_build_body(request, false);
+	char	   *text = psprintf("%s %s %s", request->endpoint->method,
+								chpg_build_path(request), body ? body : "");
 	uint64		hash = hash_bytes_extended((unsigned char *) text, strlen(text), 0);
 
 	return hash != 0 ? hash : 1;
@@ -199,9 +199,9 @@ identify_write(const ChpgQuestion *question)
  * a procedure is one statement; each COMMIT or ROLLBACK in it begins a new transaction.
  */
 static void
-check_not_repeated(const ChpgQuestion *question)
+check_not_repeated(const ChpgRequest *request)
 {
-	if (*chpg_statement_write() != identify_write(question))
+	if (*chpg_statement_write() != identify_write(request))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -211,25 +211,25 @@ check_not_repeated(const ChpgQuestion *question)
 }
 
 ChpgCall *
-chpg_send_write(const ChpgQuestion *question)
+chpg_send_write(const ChpgRequest *request)
 {
 	ChpgCall   *call;
 
 	if (chpg_dry_run)
 	{
-		const char *body = chpg_build_body(question, true);
+		const char *body = chpg_build_body(request, true);
 
 		ereport(NOTICE,
-				(errmsg("would send %s %s%s%s", question->endpoint->method,
-						chpg_build_path(question), body ? " " : "",
+				(errmsg("would send %s %s%s%s", request->endpoint->method,
+						chpg_build_path(request), body ? " " : "",
 						body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : "")));
 		return NULL;
 	}
-	check_not_repeated(question);
-	call = attempt_write(question);
+	check_not_repeated(request);
+	call = attempt_write(request);
 	if (chpg_call_failed(call))
 		chpg_call_report(call);
-	*chpg_statement_write() = identify_write(question);
+	*chpg_statement_write() = identify_write(request);
 	return call;
 }
 
@@ -243,21 +243,21 @@ wait_seconds(double seconds)
 }
 
 ChpgCall *
-chpg_send_write_again(const ChpgQuestion *question,
+chpg_send_write_again(const ChpgRequest *request,
 					  bool (*is_not_ready) (const ChpgCall *call),
 					  double seconds)
 {
 	int64		deadline = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 	int			delay = FIRST_RETRY;
 
-	check_not_repeated(question);
+	check_not_repeated(request);
 	for (;;)
 	{
-		ChpgCall   *call = attempt_write(question);
+		ChpgCall   *call = attempt_write(request);
 
 		if (!chpg_call_failed(call))
 		{
-			*chpg_statement_write() = identify_write(question);
+			*chpg_statement_write() = identify_write(request);
 			return call;
 		}
 		if (!is_not_ready(call) ||
@@ -270,10 +270,10 @@ chpg_send_write_again(const ChpgQuestion *question,
 }
 
 HeapTuple
-chpg_answer_tuple(const ChpgQuestion *question, ChpgCall *call,
+chpg_answer_tuple(const ChpgRequest *request, ChpgCall *call,
 				  TupleDesc tupdesc)
 {
-	const ChpgEndpoint *endpoint = question->endpoint;
+	const ChpgEndpoint *endpoint = request->endpoint;
 	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
 	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
 	ErrorContextCallback callback;
@@ -283,7 +283,7 @@ chpg_answer_tuple(const ChpgQuestion *question, ChpgCall *call,
 	decoder = chpg_decoder_create(tupdesc, endpoint->rows, endpoint->attributes);
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(decoder, endpoint->service_attribute,
-								 question->service_id);
+								 request->service_id);
 	chpg_decoder_start(decoder, chpg_call_document(call));
 	(void) chpg_decoder_next(decoder);
 	chpg_decoder_row(decoder, values, nulls);
@@ -292,23 +292,23 @@ chpg_answer_tuple(const ChpgQuestion *question, ChpgCall *call,
 }
 
 Datum
-chpg_answer_row(FunctionCallInfo fcinfo, const ChpgQuestion *question,
+chpg_answer_row(FunctionCallInfo fcinfo, const ChpgRequest *request,
 				ChpgCall *call)
 {
 	TupleDesc	tupdesc;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(chpg_answer_tuple(question, call,
+	return HeapTupleGetDatum(chpg_answer_tuple(request, call,
 											   BlessTupleDesc(tupdesc)));
 }
 
 Datum
-chpg_send_for_row(FunctionCallInfo fcinfo, const ChpgQuestion *question)
+chpg_send_for_row(FunctionCallInfo fcinfo, const ChpgRequest *request)
 {
-	ChpgCall   *call = chpg_send_write(question);
+	ChpgCall   *call = chpg_send_write(request);
 
 	if (call == NULL)
 		PG_RETURN_NULL();
-	return chpg_answer_row(fcinfo, question, call);
+	return chpg_answer_row(fcinfo, request, call);
 }

@@ -18,7 +18,7 @@
 typedef struct ChpgPrepared
 {
 	ChpgInvocation invocation;
-	ChpgQuestion question;
+	ChpgRequest request;
 	char	   *shown_tags;		/* by the API; NULL if not read */
 } ChpgPrepared;
 
@@ -55,24 +55,24 @@ extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
  * Send a change and log it; the call, which succeeded, or NULL after showing
  * it, if chpg.dry_run is on.
  */
-extern ChpgCall *chpg_send_write(const ChpgQuestion *question);
+extern ChpgCall *chpg_send_write(const ChpgRequest *request);
 
 /*
  * The same, again and again while the API refuses it as not ready, for so many
  * seconds at most.  Not in a dry run.
  */
-extern ChpgCall *chpg_send_write_again(const ChpgQuestion *question,
+extern ChpgCall *chpg_send_write_again(const ChpgRequest *request,
 									   bool (*is_not_ready) (const ChpgCall *call),
 									   double seconds);
 
 /* Send a change, and return the row of its answer; NULL in a dry run. */
 extern Datum chpg_send_for_row(FunctionCallInfo fcinfo,
-							   const ChpgQuestion *question);
+							   const ChpgRequest *request);
 
 /* The row of an answer; where it has none, what is known without one. */
 extern Datum chpg_answer_row(FunctionCallInfo fcinfo,
-							 const ChpgQuestion *question, ChpgCall *call);
-extern HeapTuple chpg_answer_tuple(const ChpgQuestion *question,
+							 const ChpgRequest *request, ChpgCall *call);
+extern HeapTuple chpg_answer_tuple(const ChpgRequest *request,
 								   ChpgCall *call, TupleDesc tupdesc);
 
 #endif							/* CHPG_WRITE_H */

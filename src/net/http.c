@@ -451,7 +451,7 @@ set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
 								  (long) CURL_HTTP_VERSION_2TLS));
 	check_option(curl_easy_setopt(easy, CURLOPT_USERAGENT,
 								  "chpg/" CHPG_VERSION " PostgreSQL/" PG_MAJORVERSION));
-	if (request->fresh)
+	if (request->new_connection)
 	{
 		check_option(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L));
 		check_option(curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L));

@@ -28,7 +28,7 @@ typedef struct ChpgHttpRequest
 	const char *ca_file;		/* CAs to trust instead of the system's, or
 								 * NULL */
 	const char *proxy;			/* URL, or NULL */
-	bool		fresh;			/* use a connection of its own, since a kept
+	bool		new_connection; /* use a connection of its own, since a kept
 								 * one may turn out to be closed */
 	int			connect_timeout;	/* milliseconds */
 	int			timeout;		/* milliseconds, for the whole transfer */

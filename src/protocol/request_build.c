@@ -29,32 +29,32 @@ chpg_append_encoded(StringInfo url, const char *text)
 
 /* The value of {name} in an endpoint's path. */
 static const char *
-path_value(const ChpgQuestion *question, const char *name, size_t length)
+path_value(const ChpgRequest *request, const char *name, size_t length)
 {
-	const ChpgParameter *parameters = question->endpoint->parameters;
+	const ChpgParameter *parameters = request->endpoint->parameters;
 
 	if (strncmp(name, "organization_id", length) == 0)
-		return question->connection->organization_id;
+		return request->connection->organization_id;
 	if (strncmp(name, "service_id", length) == 0)
-		return question->service_id;
+		return request->service_id;
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
 		if (parameters[i].key == NULL &&
 			strncmp(parameters[i].name, name, length) == 0)
-			return question->arguments->values[i];
+			return request->arguments->values[i];
 	}
 	return NULL;
 }
 
 char *
-chpg_build_path(const ChpgQuestion *question)
+chpg_build_path(const ChpgRequest *request)
 {
 	StringInfoData path;
 
-	if (question->path != NULL)
-		return pstrdup(question->path);
+	if (request->path != NULL)
+		return pstrdup(request->path);
 	initStringInfo(&path);
-	for (const char *p = question->endpoint->path; *p != '\0'; p++)
+	for (const char *p = request->endpoint->path; *p != '\0'; p++)
 	{
 		size_t		length;
 		const char *value;
@@ -65,10 +65,10 @@ chpg_build_path(const ChpgQuestion *question)
 			continue;
 		}
 		length = strcspn(++p, "}");
-		value = path_value(question, p, length);
+		value = path_value(request, p, length);
 		if (value == NULL || *value == '\0')
 			elog(ERROR, "no value for \"%.*s\" in the path \"%s\"",
-				 (int) length, p, question->endpoint->path);
+				 (int) length, p, request->endpoint->path);
 		chpg_append_encoded(&path, value);
 		p += length;
 	}
@@ -83,26 +83,26 @@ append_query(StringInfo url, const char *key, const char *value)
 }
 
 char *
-chpg_build_url(const ChpgQuestion *question, const char *path)
+chpg_build_url(const ChpgRequest *request, const char *path)
 {
-	const ChpgParameter *parameters = question->endpoint->parameters;
+	const ChpgParameter *parameters = request->endpoint->parameters;
 	StringInfoData url;
 
 	initStringInfo(&url);
-	appendStringInfo(&url, "%s%s%s", question->connection->api_url, path,
-					 question->query ? question->query : "");
+	appendStringInfo(&url, "%s%s%s", request->connection->api_url, path,
+					 request->query ? request->query : "");
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		if (parameters[i].key != NULL && !chpg_is_write(question->endpoint) &&
-			question->arguments->values[i] != NULL)
+		if (parameters[i].key != NULL && !chpg_is_write(request->endpoint) &&
+			request->arguments->values[i] != NULL)
 			append_query(&url, parameters[i].key,
-						 question->arguments->values[i]);
+						 request->arguments->values[i]);
 	}
-	if (question->limit > 0)
+	if (request->limit > 0)
 	{
-		append_query(&url, "limit", psprintf("%d", question->limit));
+		append_query(&url, "limit", psprintf("%d", request->limit));
 		append_query(&url, "offset",
-					 psprintf(INT64_FORMAT, question->offset));
+					 psprintf(INT64_FORMAT, request->offset));
 	}
 	return url.data;
 }
@@ -130,14 +130,14 @@ add_member(ChpgJson *body, const ChpgParameter *parameter, const char *value,
 }
 
 const char *
-chpg_build_body(const ChpgQuestion *question, bool masked)
+chpg_build_body(const ChpgRequest *request, bool masked)
 {
-	const ChpgParameter *parameters = question->endpoint->parameters;
+	const ChpgParameter *parameters = request->endpoint->parameters;
 	ChpgJson   *body = NULL;
 
-	if (question->body != NULL)
-		return masked ? "{...}" : question->body;
-	if (!chpg_is_write(question->endpoint))
+	if (request->body != NULL)
+		return masked ? "{...}" : request->body;
+	if (!chpg_is_write(request->endpoint))
 		return NULL;
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
@@ -145,8 +145,8 @@ chpg_build_body(const ChpgQuestion *question, bool masked)
 			continue;
 		if (body == NULL)
 			body = chpg_json_create(CurrentMemoryContext);
-		if (question->arguments->values[i] != NULL)
-			add_member(body, &parameters[i], question->arguments->values[i],
+		if (request->arguments->values[i] != NULL)
+			add_member(body, &parameters[i], request->arguments->values[i],
 					   masked);
 	}
 	return body != NULL ? chpg_json_print(body) : NULL;

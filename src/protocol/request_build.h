@@ -12,7 +12,7 @@
 #include "lib/stringinfo.h"
 #include "protocol/arguments.h"
 
-typedef struct ChpgQuestion
+typedef struct ChpgRequest
 {
 	const ChpgConnection *connection;
 	const ChpgEndpoint *endpoint;
@@ -25,22 +25,22 @@ typedef struct ChpgQuestion
 	const char *query;			/* with its "?", encoded; NULL: made of the
 								 * arguments */
 	const char *body;			/* JSON; NULL: made of the arguments */
-	bool		once;			/* make no second attempt */
+	bool		no_retry;		/* make no second attempt */
 	int64		deadline;		/* of all attempts, as chpg_now(); 0: none */
-} ChpgQuestion;
+} ChpgRequest;
 
 /*
  * The body of a write: its parameters as one JSON object, in UTF-8; NULL for
  * one that has none.  Masked, what is secret is left out, to be shown.
  */
-extern const char *chpg_build_body(const ChpgQuestion *question, bool masked);
+extern const char *chpg_build_body(const ChpgRequest *request, bool masked);
 
 /*
  * The path, and the URL of which it is a part.  Values are percent-encoded;
  * neither holds a secret.
  */
-extern char *chpg_build_path(const ChpgQuestion *question);
+extern char *chpg_build_path(const ChpgRequest *request);
 extern void chpg_append_encoded(StringInfo url, const char *text);
-extern char *chpg_build_url(const ChpgQuestion *question, const char *path);
+extern char *chpg_build_url(const ChpgRequest *request, const char *path);
 
 #endif							/* CHPG_REQUEST_BUILD_H */
