@@ -18,17 +18,43 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 SQL_FILES = \
 	sql/install/guard.sql \
 	sql/connection/connect.sql \
-	sql/reading/reading.sql \
-	sql/lifecycle/lifecycle.sql \
-	sql/monitoring/monitoring.sql \
 	sql/connection/usage.sql \
-	sql/tables/tables.sql \
+	sql/reading/services.sql \
+	sql/reading/slow_queries.sql \
+	sql/reading/connection_info.sql \
+	sql/lifecycle/services.sql \
+	sql/lifecycle/config.sql \
+	sql/lifecycle/wait.sql \
+	sql/lifecycle/request.sql \
+	sql/monitoring/prometheus.sql \
+	sql/monitoring/time_series.sql \
+	sql/tables/comments.sql \
 	sql/history/safety.sql \
-	sql/history/history.sql \
+	sql/history/schema.sql \
+	sql/history/settings.sql \
+	sql/history/owner.sql \
+	sql/history/tables.sql \
 	sql/history/views.sql \
+	sql/history/enable.sql \
+	sql/history/due.sql \
+	sql/history/services.sql \
+	sql/history/window.sql \
 	sql/history/capture.sql \
+	sql/history/purge.sql \
+	sql/insight/catalogue.sql \
+	sql/insight/periods.sql \
 	sql/insight/compare.sql \
-	sql/insight/findings.sql \
+	sql/insight/mutes.sql \
+	sql/insight/finding.sql \
+	sql/insight/rules/patterns.sql \
+	sql/insight/rules/cache.sql \
+	sql/insight/rules/errors.sql \
+	sql/insight/rules/changes.sql \
+	sql/insight/rules/storage.sql \
+	sql/insight/rules/connections.sql \
+	sql/insight/rules/drift.sql \
+	sql/insight/rules/coverage.sql \
+	sql/insight/ranking.sql \
 	sql/install/view_comments.sql \
 	sql/install/privileges.sql
 

@@ -2,8 +2,8 @@
  * History: what its tables must not have.
  *
  * Captures, purges, comparisons and findings run over tables that others may have been
- * given rights on, or have owned.  Whatever runs code there, or can be made to, is
- * refused, as is the right to change what they have.
+ * granted rights on, or may have owned.  Anything that runs code there, or can be made
+ * to, is refused, and so are privileges to change the tables.
  */
 
 /* The tables of a history, their partitions, and the sequence of pattern_key. */

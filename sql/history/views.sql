@@ -1,9 +1,9 @@
 /*
  * History: views for people and BI tools.
  *
- * They read the history only, never the API.  "time" comes first, columns are
- * only ever added at the end, and percentiles are bounds where windows are
- * joined, since they cannot be combined.
+ * They read the history only, never the API.  "time" comes first, and columns are only
+ * ever added at the end.  Percentiles of joined windows are bounds, since percentiles
+ * cannot be combined.
  */
 
 CREATE FUNCTION @extschema@._chpg_history_create_pattern_view(schema name, grain text)

@@ -1,0 +1,113 @@
+/* History: removing what is older than it is to be kept. */
+
+/*
+ * Dropping a partition locks its parent against all readers until the transaction
+ * ends.  While one of them is reading, the others would wait behind the purge: it waits
+ * for a tenth of a second at a time.
+ */
+CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[])
+RETURNS name[]
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+	tables text := (SELECT string_agg(format('%I.%I', place, p), ', ') FROM unnest(partitions) p);
+BEGIN
+	FOR attempt IN 1 .. 10 LOOP
+		BEGIN
+			EXECUTE format('DROP TABLE %s', tables);
+			RETURN partitions;
+		EXCEPTION WHEN lock_not_available THEN
+			NULL;
+		WHEN dependent_objects_still_exist THEN
+			-- somebody who may read it has made a view of it, or a column of its row type
+			RETURN CASE WHEN cardinality(partitions) > 1 THEN
+				ARRAY(SELECT d FROM unnest(partitions) p CROSS JOIN LATERAL unnest(@extschema@._chpg_history_drop(place, ARRAY[p])) d)
+				ELSE '{}' END;
+		END;
+		PERFORM pg_sleep(1);
+	END LOOP;
+	RETURN '{}';
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
+'Drops partitions, but those that something of others depends on, unless somebody keeps reading them, or their parents, for ten seconds; returns those that were dropped. For chpg_history_purge.';
+
+CREATE FUNCTION @extschema@._chpg_history_expire()
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+AS $$
+DECLARE
+	place name := @extschema@._chpg_history_lock();
+	settings record;
+	expired name[];
+	dropped name[];
+	kept name[];
+	part name;
+	hours_from timestamptz;
+	days_from timestamptz;
+BEGIN
+	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
+	SELECT array_agg(e.relname ORDER BY e.upper, e.relname),
+		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'), coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
+	INTO expired, hours_from, days_from
+	FROM (
+		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
+			substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz AS upper
+		FROM pg_inherits i
+		JOIN pg_class c ON c.oid = i.inhrelid
+		JOIN pg_class p ON p.oid = i.inhparent
+		JOIN pg_namespace n ON n.oid = p.relnamespace
+		WHERE n.nspname = place AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
+	) e
+	WHERE e.upper <= now() - CASE e.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
+	DELETE FROM capture c WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
+		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END OR NOT EXISTS (SELECT FROM pattern p
+			WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start));
+	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
+		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
+	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
+	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key
+		AND p.window_start >= CASE p.grain WHEN 'hour' THEN hours_from ELSE days_from END);
+	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
+	IF expired IS NULL THEN
+		RETURN '[]';
+	END IF;
+	-- last, for the parents of what is dropped stay locked until the transaction ends
+	dropped := @extschema@._chpg_history_drop(place, expired);
+	kept := ARRAY(SELECT e FROM unnest(expired) e WHERE e <> ALL (dropped));
+	FOREACH part IN ARRAY kept LOOP
+		EXECUTE format('DELETE FROM %I.%I', place, part);
+	END LOOP;
+	IF kept <> '{}' THEN
+		RAISE NOTICE 'partitions in use were emptied, not dropped: %', array_to_string(kept, ', ')
+			USING HINT = 'The next purge drops them, once no view or column of others depends on them.';
+	END IF;
+	RETURN to_jsonb(dropped);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_expire() IS 'Does what chpg_history_purge does; returns the names of what was dropped.';
+
+CREATE FUNCTION @extschema@.chpg_history_purge()
+RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_check_entrusted();
+	PERFORM @extschema@._chpg_history_check_primary('a purge');
+	RETURN QUERY SELECT jsonb_array_elements_text(@extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT @extschema@._chpg_history_expire()'::text));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
+'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds, or that objects of others depend on, are emptied, a NOTICE names them, and the next purge drops them if it can. Sends no request. Errors: 22023 a setting of the history cannot be used, 25006 on a standby, 42501 the caller does not own the history, 55000 there is no history.';
+
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_purge() FROM PUBLIC;

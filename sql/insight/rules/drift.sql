@@ -1,0 +1,43 @@
+/* Rule CHPG706: a setting that differs from those of similar services. */
+
+INSERT INTO @extschema@.chpg_rule VALUES
+	('CHPG706', 'config_drift', 'services', 3, 'Services with the same tag Environment from which one that differs is told of.');
+
+/* Services of an environment are meant to be alike. */
+CREATE FUNCTION @extschema@._chpg_find_drift(server text)
+RETURNS SETOF @extschema@.chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH config AS MATERIALIZED (
+		SELECT c.service_id, c.component, c.name, c.value FROM @extschema@.chpg_config(NULL::text, server) c
+	), settings AS (
+		SELECT s.id AS service_id, s.name AS service, s.tags->>'Environment' AS environment,
+			n.component, n.name, coalesce(c.value, '(not set)') AS value
+		FROM @extschema@.chpg_services(server) s
+		CROSS JOIN (SELECT DISTINCT component, name FROM config) n
+		LEFT JOIN config c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
+		WHERE s.state NOT IN ('creating', 'deleting') AND s.tags ? 'Environment'
+	), counted AS (
+		SELECT *, count(*) OVER (PARTITION BY environment, component, name) AS services,
+			count(*) OVER (PARTITION BY environment, component, name, value) AS alike
+		FROM settings
+	)
+	SELECT 'CHPG706', 'INFO', 'A setting that differs from the others''', service_id,
+		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
+		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
+		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
+		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || @extschema@._chpg_finding_key(ARRAY[service_id, component, name]), false
+	FROM counted
+	WHERE services >= @extschema@._chpg_limit('706', 'services') AND alike * 2 < services
+	UNION ALL
+	SELECT k.*
+	FROM (SELECT count(*) AS services
+		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
+			FROM @extschema@.chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
+		WHERE environment IS NULL OR alike < @extschema@._chpg_limit('706', 'services')) u,
+		@extschema@._chpg_skipped('{CHPG706}'::text[], format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services), NULL::text) k
+	WHERE u.services > 0;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_drift(text) IS
+'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';

@@ -1,0 +1,64 @@
+/* Monitoring: time series and server logs. */
+
+CREATE TYPE @extschema@.chpg_metric_row AS (
+	service_id text,
+	metric text,
+	name text,
+	unit text,
+	description text,
+	series text,
+	"timestamp" timestamptz,
+	value double precision
+);
+
+COMMENT ON TYPE @extschema@.chpg_metric_row IS 'A point of a time series.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.metric IS 'The metric, such as cpu_usage, memory_usage, disk_usage, connection_count, transactions.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.name IS 'The metric''s name for people.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.unit IS 'Unit of the values, such as %, bytes/s, count; null where the API does not tell.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.description IS 'What the metric measures.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.series IS 'What tells the series of a metric apart, such as a CPU mode or a database.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row."timestamp" IS 'Start of the bucket.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.value IS 'Value in the bucket.';
+
+CREATE FUNCTION @extschema@.chpg_metrics(
+	from_date timestamptz,
+	to_date timestamptz,
+	service text DEFAULT NULL,
+	bucket interval DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_metric_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 5000
+AS 'MODULE_PATHNAME', 'chpg_metrics';
+
+COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, timestamptz, text, interval, text) IS
+'The time series of a service, by id or name, or of all services, in a window that includes from_date and not to_date: a row for each point. bucket is rounded to seconds; without it the API chooses one by the window, or chpg takes 3 hours for more than 31 days. A request covers 250 buckets and 31 days: a longer window is cut at multiples of the bucket, and costs as many requests for each service (31 days by the minute: 179), 1 more for a name or for all. Errors: 53400 the requests cannot be sent within chpg.max_wait.';
+
+CREATE TYPE @extschema@.chpg_log_row AS (
+	service_id text,
+	"timestamp" timestamptz,
+	severity text,
+	body text
+);
+
+COMMENT ON TYPE @extschema@.chpg_log_row IS 'A line of a service''s log.';
+COMMENT ON COLUMN @extschema@.chpg_log_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_log_row."timestamp" IS 'When it was logged.';
+COMMENT ON COLUMN @extschema@.chpg_log_row.severity IS 'DEBUG, LOG, INFO, NOTICE, WARNING, ERROR, FATAL or PANIC.';
+COMMENT ON COLUMN @extschema@.chpg_log_row.body IS 'The text; JSON where the line is structured.';
+
+CREATE FUNCTION @extschema@.chpg_logs(
+	from_date timestamptz,
+	to_date timestamptz,
+	service text DEFAULT NULL,
+	severity text DEFAULT NULL,
+	body_contains text DEFAULT NULL,
+	sort_order text DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_log_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 2000
+AS 'MODULE_PATHNAME', 'chpg_logs';
+
+COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, timestamptz, text, text, text, text, bigint, text) IS
+'The log of a service, by id or name, or of all services, in a window that includes from_date and not to_date; of one severity, or with a text (case-sensitive) in it. max_rows limits the lines of each service, not those of all together: it takes the newest, with sort_order asc the oldest; sort with ORDER BY. 1 request for each 2,000 lines and 30 days of a service, 1 more for a name or for all.';
