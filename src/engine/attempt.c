@@ -15,6 +15,7 @@
 #include "engine/redact.h"
 #include "engine/statement_cache.h"
 #include "engine/stats.h"
+#include "net/clock.h"
 #include "settings.h"
 
 /* Microseconds before the second attempt; doubled for each further one. */

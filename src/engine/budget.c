@@ -18,7 +18,7 @@
 #include "engine/keys.h"
 #include "engine/keys_file.h"
 #include "miscadmin.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "protocol/remote_text.h"
 #include "settings.h"
 #include "utils/timestamp.h"

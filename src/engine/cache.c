@@ -22,7 +22,7 @@
 #include "engine/cache.h"
 #include "engine/keys.h"
 #include "miscadmin.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "port/atomics.h"
 #include "port/pg_bitutils.h"
 #include "settings.h"

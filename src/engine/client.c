@@ -16,6 +16,7 @@
 #include "engine/keys.h"
 #include "engine/statement_cache.h"
 #include "miscadmin.h"
+#include "net/clock.h"
 #include "protocol/remote_text.h"
 #include "settings.h"
 #include "storage/ipc.h"

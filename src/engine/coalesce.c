@@ -12,6 +12,7 @@
 #include "engine/keys.h"
 #include "engine/statement_cache.h"
 #include "engine/stats.h"
+#include "net/clock.h"
 #include "settings.h"
 
 static bool

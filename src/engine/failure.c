@@ -11,7 +11,7 @@
 #include "engine/call.h"
 #include "engine/keys.h"
 #include "lib/stringinfo.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "settings.h"
 #include "utils/timestamp.h"
 

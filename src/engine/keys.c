@@ -12,7 +12,7 @@
 #include "engine/keys.h"
 #include "engine/keys_file.h"
 #include "miscadmin.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"

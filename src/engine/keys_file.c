@@ -15,7 +15,7 @@
 
 #include "common/file_perm.h"
 #include "engine/keys_file.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 

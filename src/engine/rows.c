@@ -22,7 +22,7 @@
 #include "engine/statement_cache.h"
 #include "engine/window.h"
 #include "miscadmin.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "settings.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

@@ -15,7 +15,7 @@
 #include "engine/redact.h"
 #include "fmgr.h"
 #include "functions/tags.h"
-#include "net/sockets.h"
+#include "net/clock.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"

@@ -21,6 +21,7 @@
 #include "functions/write.h"
 #include "lib/stringinfo.h"
 #include "net/http.h"
+#include "net/clock.h"
 #include "net/sockets.h"
 #include "nodes/parsenodes.h"
 #include "protocol/resources.h"

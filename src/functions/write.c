@@ -18,6 +18,7 @@
 #include "functions/write.h"
 #include "miscadmin.h"
 #include "net/http.h"
+#include "net/clock.h"
 #include "net/sockets.h"
 #include "protocol/remote_text.h"
 #include "settings.h"

@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "net/http.h"
 #include "net/inflate.h"
+#include "net/clock.h"
 #include "net/sockets.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"

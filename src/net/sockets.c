@@ -8,11 +8,10 @@
 #include "postgres.h"
 
 #include <limits.h>
-#include <time.h>
 
 #include "compat.h"
-#include "datatype/timestamp.h"
 #include "miscadmin.h"
+#include "net/clock.h"
 #include "net/sockets.h"
 
 /* Events taken from the kernel at once; more come in the next turn. */
@@ -28,20 +27,6 @@ typedef struct WatchedSocket
 static WatchedSocket *sockets = NULL;
 static int	num_sockets = 0;
 static int	max_sockets = 0;
-
-/*
- * Microseconds of CLOCK_MONOTONIC.  Backends compare each other's times, so it
- * is not instr_time, whose clock each session may choose since 19
- * ("timing_clock_source").
- */
-int64
-chpg_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
-}
 
 static int
 find_socket(pgsocket fd)

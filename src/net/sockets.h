@@ -3,16 +3,12 @@
  * sockets.h
  *		Waiting for sockets, the process latch and a deadline at once.
  *
- * Times are microseconds of a monotonic clock.
+ * Times are those of clock.h.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_SOCKETS_H
 #define CHPG_SOCKETS_H
-
-#include "datatype/timestamp.h"
-
-#define CHPG_FOREVER	PG_INT64_MAX
 
 typedef struct ChpgSocketEvent
 {
@@ -20,8 +16,6 @@ typedef struct ChpgSocketEvent
 	bool		readable;
 	bool		writeable;
 } ChpgSocketEvent;
-
-extern int64 chpg_now(void);
 
 /*
  * Which sockets to wait for, and for what.  Never throw, and allocate nothing
