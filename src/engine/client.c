@@ -101,8 +101,8 @@ chpg_call_create(const ChpgRequest *request)
 
 	call->context = context;
 	call->request = *request;
-	call->path = chpg_build_path(request);
-	call->url = chpg_build_url(request, call->path);
+	call->path = chpg_build_path(request, request->connection->organization_id);
+	call->url = chpg_build_url(request, request->connection->api_url, call->path);
 	call->body = chpg_build_body(request, false);
 	call->write = chpg_is_write(request->endpoint);
 	register_call(call);
@@ -577,7 +577,9 @@ chpg_is_answered(const ChpgRequest *request)
 	ChpgReadId	id;
 	bool		answered;
 
-	chpg_read_id(connection, chpg_build_url(request, chpg_build_path(request)), &id);
+	chpg_read_id(connection, chpg_build_url(request, connection->api_url,
+											chpg_build_path(request, connection->organization_id)),
+				 &id);
 	answered = !connection->no_cache &&
 		((connection->statement_cache != NULL &&
 		  chpg_statement_cache_has(connection->statement_cache, &id, generation)) ||

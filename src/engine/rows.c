@@ -429,7 +429,8 @@ identify_requests(ChpgStream *stream)
 		ChpgRequest request = page_request(stream, reader);
 
 		appendStringInfo(&urls, " %s",
-						 chpg_build_url(&request, chpg_build_path(&request)));
+						 chpg_build_url(&request, request.connection->api_url,
+										chpg_build_path(&request, request.connection->organization_id)));
 	}
 	chpg_read_id(connection, urls.data, &stream->id);
 	stream->queueing.id = &stream->id;

@@ -130,20 +130,36 @@ describe_outcome(const ChpgCall *call)
 	return chpg_call_is_ambiguous(call) ? "perhaps carried out" : "failed";
 }
 
-/* The one line that says who did what; without a call, it was interrupted. */
+/*
+ * Return a change as "METHOD PATH BODY", palloc'd.  Masked, it is fit for messages:
+ * without secrets and control characters, in the database's encoding.
+ */
+static char *
+change_text(const ChpgRequest *request, bool masked)
+{
+	const char *body = chpg_build_body(request, masked);
+
+	if (body != NULL && masked)
+		body = chpg_clean_text(chpg_json_convert(body, strlen(body)));
+	return psprintf("%s %s%s%s", request->endpoint->method,
+					chpg_build_path(request, request->connection->organization_id),
+					body ? " " : "", body ? body : "");
+}
+
+/*
+ * Log a change, in one line: which role sent what, and the outcome.  A call of NULL
+ * was interrupted.
+ */
 static void
 log_write(const ChpgRequest *request, const ChpgCall *call)
 {
 	const char *request_id = call ? chpg_call_request_id(call) : NULL;
-	const char *body = chpg_build_body(request, true);
 
 	ereport(LOG,
-			(errmsg("chpg: role \"%s\" (session of \"%s\") sent %s %s%s%s",
+			(errmsg("chpg: role \"%s\" (session of \"%s\") sent %s",
 					GetUserNameFromId(GetUserId(), false),
 					GetUserNameFromId(GetSessionUserId(), false),
-					request->endpoint->method, chpg_build_path(request),
-					body ? " " : "",
-					body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : ""),
+					change_text(request, true)),
 			 errdetail_log("Purpose: %s%s%s; %s; request id %s.",
 						   request->endpoint->purpose,
 						   request->service_name ? " " : "",
@@ -181,13 +197,11 @@ attempt_write(const ChpgRequest *request)
 	return call;
 }
 
-/* Tells changes apart: what was sent where. Not 0. */
+/* Hash a change: what is sent where.  Not 0. */
 static uint64
-identify_write(const ChpgRequest *request)
+hash_change(const ChpgRequest *request)
 {
-	const char *body = chpg_build_body(request, false);
-	char	   *text = psprintf("%s %s %s", request->endpoint->method,
-								chpg_build_path(request), body ? body : "");
+	char	   *text = change_text(request, false);
 	uint64		hash = hash_bytes_extended((unsigned char *) text, strlen(text), 0);
 
 	return hash != 0 ? hash : 1;
@@ -202,7 +216,7 @@ identify_write(const ChpgRequest *request)
 static void
 check_not_repeated(const ChpgRequest *request)
 {
-	if (*chpg_statement_write() != identify_write(request))
+	if (*chpg_statement_write() != hash_change(request))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -218,19 +232,14 @@ chpg_send_write(const ChpgRequest *request)
 
 	if (chpg_dry_run)
 	{
-		const char *body = chpg_build_body(request, true);
-
-		ereport(NOTICE,
-				(errmsg("would send %s %s%s%s", request->endpoint->method,
-						chpg_build_path(request), body ? " " : "",
-						body ? chpg_clean_text(chpg_json_convert(body, strlen(body))) : "")));
+		ereport(NOTICE, (errmsg("would send %s", change_text(request, true))));
 		return NULL;
 	}
 	check_not_repeated(request);
 	call = attempt_write(request);
 	if (chpg_call_failed(call))
 		chpg_call_report(call);
-	*chpg_statement_write() = identify_write(request);
+	*chpg_statement_write() = hash_change(request);
 	return call;
 }
 
@@ -258,7 +267,7 @@ chpg_send_write_again(const ChpgRequest *request,
 
 		if (!chpg_call_failed(call))
 		{
-			*chpg_statement_write() = identify_write(request);
+			*chpg_statement_write() = hash_change(request);
 			return call;
 		}
 		if (!is_not_ready(call) ||

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * request_build.c
- *		What is asked of the API, and the URL that asks it.
+ *		Building a request: its path, URL and body out of an endpoint and arguments.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,6 @@
 #include "mb/pg_wchar.h"
 #include "protocol/request_build.h"
 
-/* Percent-encode all but RFC 3986's unreserved characters. */
 void
 chpg_append_encoded(StringInfo url, const char *text)
 {
@@ -27,14 +26,17 @@ chpg_append_encoded(StringInfo url, const char *text)
 	}
 }
 
-/* The value of {name} in an endpoint's path. */
+/*
+ * Find the value of {name} in an endpoint's path; NULL if the request has none.
+ */
 static const char *
-path_value(const ChpgRequest *request, const char *name, size_t length)
+path_value(const ChpgRequest *request, const char *organization_id,
+		   const char *name, size_t length)
 {
 	const ChpgParameter *parameters = request->endpoint->parameters;
 
 	if (strncmp(name, "organization_id", length) == 0)
-		return request->connection->organization_id;
+		return organization_id;
 	if (strncmp(name, "service_id", length) == 0)
 		return request->service_id;
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
@@ -47,7 +49,7 @@ path_value(const ChpgRequest *request, const char *name, size_t length)
 }
 
 char *
-chpg_build_path(const ChpgRequest *request)
+chpg_build_path(const ChpgRequest *request, const char *organization_id)
 {
 	StringInfoData path;
 
@@ -65,7 +67,7 @@ chpg_build_path(const ChpgRequest *request)
 			continue;
 		}
 		length = strcspn(++p, "}");
-		value = path_value(request, p, length);
+		value = path_value(request, organization_id, p, length);
 		if (value == NULL || *value == '\0')
 			elog(ERROR, "no value for \"%.*s\" in the path \"%s\"",
 				 (int) length, p, request->endpoint->path);
@@ -83,13 +85,13 @@ append_query(StringInfo url, const char *key, const char *value)
 }
 
 char *
-chpg_build_url(const ChpgRequest *request, const char *path)
+chpg_build_url(const ChpgRequest *request, const char *api_url, const char *path)
 {
 	const ChpgParameter *parameters = request->endpoint->parameters;
 	StringInfoData url;
 
 	initStringInfo(&url);
-	appendStringInfo(&url, "%s%s%s", request->connection->api_url, path,
+	appendStringInfo(&url, "%s%s%s", api_url, path,
 					 request->query ? request->query : "");
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
@@ -107,6 +109,9 @@ chpg_build_url(const ChpgRequest *request, const char *path)
 	return url.data;
 }
 
+/*
+ * Set a member of a body from a parameter's value.
+ */
 static void
 add_member(ChpgJson *body, const ChpgParameter *parameter, const char *value,
 		   bool masked)

@@ -1,20 +1,26 @@
 /*-------------------------------------------------------------------------
  *
  * request_build.h
- *		What is asked of the API, and the URL that asks it.
+ *		Building a request: its path, URL and body out of an endpoint and arguments.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_REQUEST_BUILD_H
 #define CHPG_REQUEST_BUILD_H
 
-#include "engine/connection.h"
 #include "lib/stringinfo.h"
 #include "protocol/arguments.h"
 
+struct ChpgConnection;
+
+/*
+ * A request of one endpoint.  All that it points to belongs to the caller and
+ * outlives it.
+ */
 typedef struct ChpgRequest
 {
-	const ChpgConnection *connection;
+	const struct ChpgConnection *connection;	/* for whoever sends it; not
+												 * looked at here */
 	const ChpgEndpoint *endpoint;
 	const ChpgArguments *arguments; /* NULL if the endpoint takes none */
 	const char *service_id;		/* NULL if it concerns no service */
@@ -30,17 +36,30 @@ typedef struct ChpgRequest
 } ChpgRequest;
 
 /*
- * The body of a write: its parameters as one JSON object, in UTF-8; NULL for
- * one that has none.  Masked, what is secret is left out, to be shown.
+ * Build the body of a write, palloc'd: its arguments as one JSON object in UTF-8;
+ * NULL for an endpoint without such parameters, and for a read.  A masked body is for
+ * messages: "***" stands for each secret.  Error 22023 if a value cannot be sent.
  */
 extern const char *chpg_build_body(const ChpgRequest *request, bool masked);
 
 /*
- * The path, and the URL of which it is a part.  Values are percent-encoded;
- * neither holds a secret.
+ * Build the path below the API's base URL, palloc'd, with the arguments that stand
+ * in it and the organization (NULL if the path has none) percent-encoded.  It holds
+ * no secret.  Error XX000 if a value is missing.
  */
-extern char *chpg_build_path(const ChpgRequest *request);
+extern char *chpg_build_path(const ChpgRequest *request, const char *organization_id);
+
+/*
+ * Build the whole URL, palloc'd: the API's base, the path of chpg_build_path(), and
+ * the arguments of a read as query.  It holds no secret.
+ */
+extern char *chpg_build_url(const ChpgRequest *request, const char *api_url,
+							const char *path);
+
+/*
+ * Append a text of the database's encoding as UTF-8, percent-encoded but for RFC
+ * 3986's unreserved characters.
+ */
 extern void chpg_append_encoded(StringInfo url, const char *text);
-extern char *chpg_build_url(const ChpgRequest *request, const char *path);
 
 #endif							/* CHPG_REQUEST_BUILD_H */
