@@ -9,11 +9,11 @@
 
 #include "catalog/pg_operator.h"
 #include "compat.h"
+#include "engine/prometheus_rows.h"
 #include "engine/statement_cache.h"
 #include "executor/executor.h"
 #include "fdw/bind.h"
 #include "fdw/scan.h"
-#include "functions/monitoring.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -300,8 +300,8 @@ chpg_scan_start(ChpgScan *scan, ForeignScanState *node)
 		scan->resource->operation == CHPG_GET_PROMETHEUS)
 		create_store(scan);
 	if (scan->resource->operation == CHPG_GET_PROMETHEUS)
-		chpg_read_prometheus(scan->spec.connection, prometheus_of,
-							 RelationGetDescr(scan->relation), scan->store);
+		chpg_prometheus_put_by_id(scan->spec.connection, prometheus_of,
+								  RelationGetDescr(scan->relation), scan->store);
 	else
 		start_stream(scan);
 	if (scan->plan->sort_column != 0)

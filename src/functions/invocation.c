@@ -7,11 +7,13 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "engine/statement_cache.h"
 #include "funcapi.h"
 #include "functions/invocation.h"
 #include "nodes/execnodes.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
@@ -129,7 +131,7 @@ chpg_read_invocation(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint,
 }
 
 void
-chpg_use_memo(ChpgInvocation *invocation)
+chpg_use_statement_cache(ChpgInvocation *invocation)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) invocation->fcinfo->resultinfo;
 	EState	   *estate = rsinfo->econtext->ecxt_estate;
@@ -169,4 +171,18 @@ chpg_interval_argument(const ChpgInvocation *invocation, const char *name)
 				 errmsg("invalid value for \"%s\"", name),
 				 errhint("Give an interval between 0 and 30 days.")));
 	return seconds;
+}
+
+void
+chpg_check_nonatomic(FunctionCallInfo fcinfo, const char *procedure,
+					 const char *hint)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	if (context == NULL || !IsA(context, CallContext) || context->atomic ||
+		IsSubTransaction())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s() cannot run inside a transaction block", procedure),
+				 errhint("%s", hint)));
 }

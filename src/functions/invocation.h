@@ -38,8 +38,11 @@ extern void chpg_read_invocation(FunctionCallInfo fcinfo,
 								 const ChpgEndpoint *endpoint,
 								 ChpgInvocation *invocation);
 
-/* Let a function that returns a set share answers with all of its statement. */
-extern void chpg_use_memo(ChpgInvocation *invocation);
+/*
+ * Let a set-returning function share responses with the rest of its statement, by
+ * the connection's statement cache.
+ */
+extern void chpg_use_statement_cache(ChpgInvocation *invocation);
 
 /* The place of an argument that is not NULL, or -1. */
 extern int	chpg_find_argument(const ChpgInvocation *invocation,
@@ -54,5 +57,12 @@ pg_noreturn extern void chpg_refuse_null(const char *name);
  */
 extern double chpg_interval_argument(const ChpgInvocation *invocation,
 									 const char *name);
+
+/*
+ * Error 25001, with this hint, unless a procedure may end its transaction: unless it
+ * was called by a CALL outside of any transaction block.
+ */
+extern void chpg_check_nonatomic(FunctionCallInfo fcinfo, const char *procedure,
+								 const char *hint);
 
 #endif							/* CHPG_INVOCATION_H */

@@ -9,10 +9,12 @@
  */
 #include "postgres.h"
 
+#include "engine/prometheus_rows.h"
 #include "engine/rows.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "functions/invocation.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
@@ -26,6 +28,10 @@
 		return (Datum) 0; \
 	}
 
+/*
+ * Return the rows of an endpoint as the function's result set.  A NULL that came from
+ * a row, for a required argument, gives no rows.
+ */
 static void
 read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 {
@@ -42,7 +48,7 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 	if (invocation.null_argument != NULL)
 		return;
 
-	chpg_use_memo(&invocation);
+	chpg_use_statement_cache(&invocation);
 	spec.connection = invocation.connection;
 	spec.arguments = invocation.arguments;
 	spec.service = invocation.service;
@@ -67,6 +73,38 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 	}
 	chpg_stream_end(stream);
 	MemoryContextDelete(row_context);
+}
+
+/*
+ * chpg_prometheus(service)
+ */
+PG_FUNCTION_INFO_V1(chpg_prometheus);
+Datum
+chpg_prometheus(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgInvocation invocation;
+
+	InitMaterializedSRF(fcinfo, 0);
+	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
+	chpg_use_statement_cache(&invocation);
+	chpg_prometheus_put(invocation.connection, invocation.service,
+						rsinfo->setDesc, rsinfo->setResult);
+	return (Datum) 0;
+}
+
+/*
+ * chpg_prometheus_text(service)
+ */
+PG_FUNCTION_INFO_V1(chpg_prometheus_text);
+Datum
+chpg_prometheus_text(PG_FUNCTION_ARGS)
+{
+	ChpgInvocation invocation;
+
+	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
+	PG_RETURN_TEXT_P(cstring_to_text(chpg_prometheus_read_text(invocation.connection,
+															   invocation.service)));
 }
 
 CHPG_READER(chpg_config, CHPG_GET_CONFIG)

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
@@ -23,7 +22,6 @@
 #include "net/http.h"
 #include "net/clock.h"
 #include "net/sockets.h"
-#include "nodes/parsenodes.h"
 #include "protocol/resources.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -69,8 +67,6 @@ typedef struct Wait
 
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
-PG_FUNCTION_INFO_V1(chpg_check_capture);
-PG_FUNCTION_INFO_V1(chpg_raise);
 
 static bool
 has_attribute(TupleDesc tupdesc, const char *name, size_t length)
@@ -413,68 +409,6 @@ service_row_type(Oid function)
 	return lookup_rowtype_tupdesc_copy(type, -1);
 }
 
-/* Error unless a procedure may end its transaction. */
-static void
-check_nonatomic(FunctionCallInfo fcinfo, const char *procedure, const char *hint)
-{
-	CallContext *context = (CallContext *) fcinfo->context;
-
-	if (context == NULL || !IsA(context, CallContext) || context->atomic ||
-		IsSubTransaction())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("%s() cannot run inside a transaction block", procedure),
-				 errhint("%s", hint)));
-}
-
-/*
- * CALL _chpg_check_capture()
- *
- * A procedure in PL/pgSQL knows only once it ends a transaction.
- */
-Datum
-chpg_check_capture(PG_FUNCTION_ARGS)
-{
-	check_nonatomic(fcinfo, "chpg_capture",
-					"Call it on its own: psql -c \"SET ...\" -c \"CALL chpg_capture()\".");
-	PG_RETURN_VOID();
-}
-
-/* The text of an argument, or NULL. */
-static char *
-text_argument(FunctionCallInfo fcinfo, int i)
-{
-	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
-}
-
-/*
- * _chpg_raise(state, message, detail, hint, context)
- *
- * Raise an error that PL/pgSQL caught.  Its RAISE takes no null for what an error
- * lacks, and no CONTEXT.
- */
-Datum
-chpg_raise(PG_FUNCTION_ARGS)
-{
-	char	   *state = text_argument(fcinfo, 0);
-	char	   *message = text_argument(fcinfo, 1);
-	char	   *detail = text_argument(fcinfo, 2);
-	char	   *hint = text_argument(fcinfo, 3);
-	char	   *context = text_argument(fcinfo, 4);
-	int			code = ERRCODE_INTERNAL_ERROR;
-
-	if (state != NULL && strlen(state) == 5 &&
-		strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
-		code = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
-	ereport(ERROR,
-			(errcode(code),
-			 errmsg_internal("%s", message ? message : "unknown error"),
-			 detail ? errdetail_internal("%s", detail) : 0,
-			 hint ? errhint("%s", hint) : 0,
-			 context ? errcontext("%s", context) : 0));
-	PG_RETURN_VOID();
-}
-
 /*
  * CALL chpg_wait_until(service, state, timeout, poll_interval, expected)
  *
@@ -486,8 +420,8 @@ chpg_wait_until(PG_FUNCTION_ARGS)
 {
 	Wait		wait;
 
-	check_nonatomic(fcinfo, "chpg_wait_until",
-					"Call it on its own, or use chpg_wait().");
+	chpg_check_nonatomic(fcinfo, "chpg_wait_until",
+						 "Call it on its own, or use chpg_wait().");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	if (!begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait))
 		chpg_refuse_null("service");

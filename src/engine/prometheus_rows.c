@@ -1,7 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * monitoring.c
- *		The functions that read Prometheus metrics.
+ * prometheus_rows.c
+ *		Rows of Prometheus samples, for functions and foreign tables alike.
+ *
+ * The decoder of decode.h reads JSON; this is its counterpart for text in
+ * Prometheus' format, which protocol/prometheus.h parses.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,12 +14,9 @@
 #include "common/int.h"
 #include "compat.h"
 #include "engine/client.h"
+#include "engine/prometheus_rows.h"
 #include "engine/redact.h"
 #include "engine/services.h"
-#include "fmgr.h"
-#include "funcapi.h"
-#include "functions/invocation.h"
-#include "functions/monitoring.h"
 #include "miscadmin.h"
 #include "protocol/prometheus.h"
 #include "utils/builtins.h"
@@ -25,60 +25,22 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-/* The API tells of so many services at once, and says nothing of the others. */
+/* Services in the organization's metrics; the API omits others without a word. */
 #define MAX_SERVICES	100
 
 #define ID_LABEL		"postgres_service"
 #define NAME_LABEL		"postgres_service_name"
 
-PG_FUNCTION_INFO_V1(chpg_prometheus);
-PG_FUNCTION_INFO_V1(chpg_prometheus_text);
-
-/* A column of chpg_prometheus_row. */
+/*
+ * An attribute of chpg_prometheus_row.  get() returns false where the sample has no
+ * value for it, and allocates the value in the current memory context.
+ */
 typedef struct Column
 {
 	const char *name;
 	Oid			type;
 	bool		(*get) (const ChpgSample *sample, Datum *value);
 } Column;
-
-/*
- * Asking
- */
-
-/* The exposition text of a service, or of all. */
-static void
-make_request(ChpgConnection *connection, const ChpgService *service,
-			 ChpgRequest *request)
-{
-	static const ChpgArguments no_arguments;
-
-	memset(request, 0, sizeof(ChpgRequest));
-	request->connection = connection;
-	request->endpoint = &chpg_endpoints[CHPG_GET_ALL_PROMETHEUS];
-	request->arguments = &no_arguments;
-	if (service != NULL)
-	{
-		request->endpoint = &chpg_endpoints[CHPG_GET_PROMETHEUS];
-		request->service_id = service->id;
-		request->service_name = service->shown_name;
-	}
-}
-
-static ChpgCall *
-ask(ChpgInvocation *invocation, ChpgRequest *request)
-{
-	ChpgService *service = NULL;
-	ChpgCall   *call;
-
-	chpg_discover_organization(invocation->connection);
-	if (invocation->service != NULL)
-		service = linitial(chpg_find_services(invocation->connection,
-											  invocation->service));
-	make_request(invocation->connection, service, request);
-	(void) chpg_call_perform(request, &call);
-	return call;
-}
 
 /*
  * Columns
@@ -180,7 +142,7 @@ get_value(const ChpgSample *sample, Datum *value)
 	return true;
 }
 
-/* A time that PostgreSQL cannot hold is as good as none. */
+/* A time that PostgreSQL cannot hold becomes NULL. */
 static bool
 get_timestamp(const ChpgSample *sample, Datum *value)
 {
@@ -205,7 +167,10 @@ static const Column columns[] = {
 	{"timestamp", TIMESTAMPTZOID, get_timestamp}
 };
 
-/* The columns that the row type's attributes are. */
+/*
+ * Match the attributes of a row type with columns, by name: a palloc'd array with
+ * NULL for each attribute that is no column.  Error 42804 if a type differs.
+ */
 static const Column **
 match_columns(TupleDesc tupdesc)
 {
@@ -234,7 +199,7 @@ match_columns(TupleDesc tupdesc)
  * Completeness
  */
 
-/* The services that samples are of, by their ids. */
+/* Create a set of service ids, in the current memory context. */
 static HTAB *
 create_ids(void)
 {
@@ -248,6 +213,9 @@ create_ids(void)
 					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
+/*
+ * Add the service of a sample to the set.
+ */
 static void
 note_service(HTAB *ids, const ChpgSample *sample)
 {
@@ -265,6 +233,10 @@ note_service(HTAB *ids, const ChpgSample *sample)
 	}
 }
 
+/*
+ * Throw error 54000 if the organization has services that are not in the set.  The
+ * list of services costs a request, which is sent only if the set is full.
+ */
 static void
 check_complete(const ChpgConnection *connection, HTAB *ids)
 {
@@ -279,17 +251,20 @@ check_complete(const ChpgConnection *connection, HTAB *ids)
 	if (missing > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the Prometheus metrics of the organization lack %d of its services",
+				 errmsg("Prometheus metrics of the organization omit %d of its services",
 						missing),
-				 errdetail("The API tells of at most %d services at once.",
+				 errdetail("The API returns at most %d services at once.",
 						   MAX_SERVICES),
-				 errhint("Ask for each service, which costs a request each: SELECT p.* FROM chpg_services s, LATERAL chpg_prometheus(s.id) p.")));
+				 errhint("Read each service, for one request each: SELECT p.* FROM chpg_services s, LATERAL chpg_prometheus(s.id) p;")));
 }
 
 /*
  * Reading
  */
 
+/*
+ * Throw error 08P01 for a text that the parser rejects.
+ */
 static void
 report_malformed(const ChpgRequest *request, const ChpgPrometheusError *error)
 {
@@ -302,7 +277,10 @@ report_malformed(const ChpgRequest *request, const ChpgPrometheusError *error)
 			 errdetail("The line is \"%s\".", chpg_redact_remote(request, line))));
 }
 
-/* Go through all samples; error 08P01 if the text is not what it should be. */
+/*
+ * Call act() for each sample of a text, in a memory context that is reset after each.
+ * Error 08P01 if the text is malformed.
+ */
 static void
 read_samples(const ChpgRequest *request, const char *text,
 			 void (*act) (const ChpgSample *sample, void *arg), void *arg)
@@ -333,7 +311,7 @@ read_samples(const ChpgRequest *request, const char *text,
 	MemoryContextDelete(sample_context);
 }
 
-/* Where samples go. */
+/* Where read_samples() puts rows. */
 typedef struct Sink
 {
 	Tuplestorestate *store;
@@ -345,7 +323,9 @@ typedef struct Sink
 	HTAB	   *ids;
 } Sink;
 
-/* Whose metrics were asked for is known, even if the labels do not say it. */
+/*
+ * Store a sample as a row.  Where its labels omit the service, the request's is used.
+ */
 static void
 put_sample(const ChpgSample *sample, void *arg)
 {
@@ -368,12 +348,10 @@ put_sample(const ChpgSample *sample, void *arg)
 	tuplestore_putvalues(sink->store, sink->tupdesc, sink->values, sink->nulls);
 }
 
-static void
-ignore_sample(const ChpgSample *sample, void *arg)
-{
-}
-
-/* Store all samples of an answer, and end the call. */
+/*
+ * Store all samples of a call that has succeeded, and end the call.  Errors: 08P01,
+ * 54000, 42804.
+ */
 static void
 put_samples(ChpgCall *call, const ChpgRequest *request, TupleDesc tupdesc,
 			Tuplestorestate *store)
@@ -397,9 +375,58 @@ put_samples(ChpgCall *call, const ChpgRequest *request, TupleDesc tupdesc,
 		check_complete(request->connection, sink.ids);
 }
 
+/*
+ * Requesting
+ */
+
+/* Make the request of the text of a service, or of the organization (NULL). */
+static ChpgRequest
+prometheus_request(const ChpgConnection *connection, const ChpgService *service)
+{
+	static const ChpgArguments no_arguments;
+	ChpgRequest request = {.connection = connection, .arguments = &no_arguments};
+
+	request.endpoint = &chpg_endpoints[service ? CHPG_GET_PROMETHEUS :
+									   CHPG_GET_ALL_PROMETHEUS];
+	if (service != NULL)
+	{
+		request.service_id = service->id;
+		request.service_name = service->shown_name;
+	}
+	return request;
+}
+
+/*
+ * Request the text of a service, by id or name, or of the organization (NULL).
+ * Fills in the request; returns the call, which has succeeded.
+ */
+static ChpgCall *
+request_text(ChpgConnection *connection, const char *service, ChpgRequest *request)
+{
+	ChpgService *found = NULL;
+	ChpgCall   *call;
+
+	chpg_discover_organization(connection);
+	if (service != NULL)
+		found = linitial(chpg_find_services(connection, service));
+	*request = prometheus_request(connection, found);
+	(void) chpg_call_perform(request, &call);
+	return call;
+}
+
 void
-chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
-					 TupleDesc tupdesc, Tuplestorestate *store)
+chpg_prometheus_put(ChpgConnection *connection, const char *service,
+					TupleDesc tupdesc, Tuplestorestate *store)
+{
+	ChpgRequest request;
+	ChpgCall   *call = request_text(connection, service, &request);
+
+	put_samples(call, &request, tupdesc, store);
+}
+
+void
+chpg_prometheus_put_by_id(ChpgConnection *connection, const char *service_id,
+						  TupleDesc tupdesc, Tuplestorestate *store)
 {
 	List	   *services = NIL;
 	ChpgRequest request;
@@ -414,12 +441,13 @@ chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
 		if (services == NIL)
 			return;
 	}
-	make_request(connection, services ? linitial(services) : NULL, &request);
+	request = prometheus_request(connection, services ? linitial(services) : NULL);
 	call = chpg_call_create(&request);
 	chpg_call_wait(call);
 	if (service_id != NULL && chpg_call_not_found(call))
 	{
-		(void) chpg_list_services(connection);	/* the organization is there */
+		/* A 404 may also mean the organization: then this is an error. */
+		(void) chpg_list_services(connection);
 		return;
 	}
 	if (chpg_call_failed(call))
@@ -427,40 +455,20 @@ chpg_read_prometheus(ChpgConnection *connection, const char *service_id,
 	put_samples(call, &request, tupdesc, store);
 }
 
-/*
- * chpg_prometheus(service)
- */
-Datum
-chpg_prometheus(PG_FUNCTION_ARGS)
+static void
+ignore_sample(const ChpgSample *sample, void *arg)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ChpgInvocation invocation;
-	ChpgRequest request;
-	ChpgCall   *call;
-
-	InitMaterializedSRF(fcinfo, 0);
-	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
-	chpg_use_memo(&invocation);
-	call = ask(&invocation, &request);
-	put_samples(call, &request, rsinfo->setDesc, rsinfo->setResult);
-	return (Datum) 0;
 }
 
-/*
- * chpg_prometheus_text(service)
- */
-Datum
-chpg_prometheus_text(PG_FUNCTION_ARGS)
+const char *
+chpg_prometheus_read_text(ChpgConnection *connection, const char *service)
 {
 	ErrorContextCallback callback;
-	ChpgInvocation invocation;
 	ChpgRequest request;
-	ChpgCall   *call;
+	ChpgCall   *call = request_text(connection, service, &request);
 
-	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
-	call = ask(&invocation, &request);
 	chpg_call_push_context(call, &callback);
 	read_samples(&request, chpg_call_text(call), ignore_sample, NULL);
 	error_context_stack = callback.previous;
-	PG_RETURN_TEXT_P(cstring_to_text(chpg_call_text(call)));
+	return chpg_call_text(call);
 }

@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * prometheus_rows.h
+ *		Rows of Prometheus samples, for functions and foreign tables alike.
+ *
+ * All functions discover the organization first, which costs a request if the
+ * backend does not know it yet.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_PROMETHEUS_ROWS_H
+#define CHPG_PROMETHEUS_ROWS_H
+
+#include "engine/connection.h"
+#include "utils/tuplestore.h"
+
+/*
+ * Store the samples of a service, by id or name, or of all services of the
+ * organization (NULL), with those columns of chpg_prometheus_row that the descriptor
+ * has.  One request, one more for a name.  Errors: those of the call; 08P01 if the
+ * text is malformed; 54000 if it omits services of the organization.
+ */
+extern void chpg_prometheus_put(ChpgConnection *connection, const char *service,
+								TupleDesc tupdesc, Tuplestorestate *store);
+
+/* Do the same by id only (or NULL); a service that does not exist has no samples. */
+extern void chpg_prometheus_put_by_id(ChpgConnection *connection,
+									  const char *service_id, TupleDesc tupdesc,
+									  Tuplestorestate *store);
+
+/*
+ * Return the text itself, checked, for a service by id or name, or for the
+ * organization (NULL).  It belongs to the current memory context.
+ */
+extern const char *chpg_prometheus_read_text(ChpgConnection *connection,
+											 const char *service);
+
+#endif							/* CHPG_PROMETHEUS_ROWS_H */

@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.c
+ *		What the history's PL/pgSQL cannot do by itself.
+ *
+ * Captures and purges change tables on which others may have rights.  Two things
+ * keep code that somebody has planted there from running with the rights of whoever
+ * calls a capture:
+ *
+ * - _chpg_refuse_code() rejects a table with triggers, foreign keys or rules.  A role
+ *	 with TRIGGER or REFERENCES on a table, such as by GRANT ALL, decides what
+ *	 changes of it run, and with whose rights.  A query sees the catalogs as of its
+ *	 transaction's snapshot, which may be older than a trigger; the executor, and this
+ *	 function, see the relation cache.
+ * - _chpg_run_as() runs the changes as the owner of the tables.  The caller sends the
+ *	 API's requests before, with the caller's own key.
+ *
+ * _chpg_check_capture() and _chpg_raise() stand in for what PL/pgSQL lacks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "functions/invocation.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(chpg_check_capture);
+PG_FUNCTION_INFO_V1(chpg_raise);
+PG_FUNCTION_INFO_V1(chpg_refuse_code);
+PG_FUNCTION_INFO_V1(chpg_run_as);
+
+/*
+ * Refusing planted code
+ */
+
+static void
+refuse_trigger(Relation relation, const Trigger *trigger)
+{
+	const char *table = RelationGetRelationName(relation);
+
+	if (trigger->tgisinternal)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has a foreign key of table \"%s\", which is not chpg's",
+						table, get_rel_name(trigger->tgconstrrelid)),
+				 errhint("Drop that foreign key.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has a trigger \"%s\", which is not chpg's",
+					table, trigger->tgname),
+			 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tgname),
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+												table))));
+}
+
+/*
+ * _chpg_refuse_code(relation)
+ *
+ * Error 55000 if a table, or one of its partitions, has a trigger, a foreign key of
+ * either direction, or a rule.  The caller holds a lock that lets nobody make one.
+ */
+Datum
+chpg_refuse_code(PG_FUNCTION_ARGS)
+{
+	List	   *ids = find_all_inheritors(PG_GETARG_OID(0), AccessShareLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, ids)
+	{
+		Relation	relation = table_open(lfirst_oid(cell), AccessShareLock);
+
+		if (relation->trigdesc != NULL && relation->trigdesc->numtriggers > 0)
+			refuse_trigger(relation, &relation->trigdesc->triggers[0]);
+		if (relation->rd_rules != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" has a rule, which is not chpg's",
+							RelationGetRelationName(relation))));
+		table_close(relation, AccessShareLock);
+	}
+	PG_RETURN_VOID();
+}
+
+/*
+ * Running as the owner
+ */
+
+/* The value of the first row's only column, of type jsonb, or NULL. */
+static Datum
+single_value(MemoryContext context, bool *isnull)
+{
+	MemoryContext previous;
+	Datum		value;
+
+	if (SPI_processed != 1 || SPI_tuptable == NULL ||
+		SPI_tuptable->tupdesc->natts != 1 ||
+		SPI_gettypeid(SPI_tuptable->tupdesc, 1) != JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the statement must return one value of type jsonb")));
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
+	if (*isnull)
+		return (Datum) 0;
+	previous = MemoryContextSwitchTo(context);
+	value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	MemoryContextSwitchTo(previous);
+	return value;
+}
+
+/* A statement's arguments, as SPI takes them. */
+typedef struct Arguments
+{
+	int			count;
+	Oid		   *types;
+	Datum	   *values;
+	char	   *nulls;			/* 'n' or ' ' for each */
+} Arguments;
+
+/* The fields of a row. */
+static Arguments
+fields_of(HeapTupleHeader row)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row),
+											  HeapTupleHeaderGetTypMod(row));
+	Arguments	arguments = {.count = desc->natts};
+	bool	   *isnull = palloc(desc->natts * sizeof(bool));
+	HeapTupleData tuple = {.t_data = row};
+
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	arguments.types = palloc(desc->natts * sizeof(Oid));
+	arguments.values = palloc(desc->natts * sizeof(Datum));
+	arguments.nulls = palloc(desc->natts * sizeof(char));
+	heap_deform_tuple(&tuple, desc, arguments.values, isnull);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		arguments.types[i] = TupleDescAttr(desc, i)->atttypid;
+		arguments.nulls[i] = isnull[i] ? 'n' : ' ';
+	}
+	ReleaseTupleDesc(desc);
+	return arguments;
+}
+
+/*
+ * _chpg_run_as(role, statement [, arguments])
+ *
+ * Run a statement, in which $1, $2, ... are the fields of a row, as a role that the
+ * caller might become by SET ROLE, and return the one value of type jsonb that it
+ * returns, in the caller's memory context.  Meanwhile the role cannot be changed, so
+ * that no code gets back the caller's rights, search_path is pg_catalog, and what the
+ * statement sets ends with it.  Error 42501: the caller may not become that role.
+ * An error restores the caller as the (sub)transaction that it aborts does.
+ */
+Datum
+chpg_run_as(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			role = PG_GETARG_OID(0);
+	char	   *statement = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Arguments	arguments = {0};
+	Oid			caller;
+	int			security;
+	int			nestlevel;
+	Datum		result;
+	bool		isnull;
+
+	if (PG_NARGS() > 2)
+		arguments = fields_of(PG_GETARG_HEAPTUPLEHEADER(2));
+	if (!chpg_may_set_role(GetUserId(), role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to run as role \"%s\"",
+						GetUserNameFromId(role, false))));
+
+	GetUserIdAndSecContext(&caller, &security);
+	nestlevel = NewGUCNestLevel();
+	SetUserIdAndSecContext(role, security | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	if (SPI_execute_with_args(statement, arguments.count, arguments.types,
+							  arguments.values, arguments.nulls, false, 0) != SPI_OK_SELECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the statement must be a SELECT")));
+	result = single_value(context, &isnull);
+	SPI_finish();
+	AtEOXact_GUC(false, nestlevel);
+	SetUserIdAndSecContext(caller, security);
+
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+/*
+ * What PL/pgSQL lacks
+ */
+
+/*
+ * CALL _chpg_check_capture()
+ *
+ * A procedure in PL/pgSQL knows only once it ends a transaction.
+ */
+Datum
+chpg_check_capture(PG_FUNCTION_ARGS)
+{
+	chpg_check_nonatomic(fcinfo, "chpg_capture",
+						 "Call it on its own: psql -c \"SET ...\" -c \"CALL chpg_capture()\".");
+	PG_RETURN_VOID();
+}
+
+/* The text of an argument, or NULL. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+/*
+ * _chpg_raise(state, message, detail, hint, context)
+ *
+ * Raise an error that PL/pgSQL caught.  Its RAISE takes no null for what an error
+ * lacks, and no CONTEXT.
+ */
+Datum
+chpg_raise(PG_FUNCTION_ARGS)
+{
+	char	   *state = text_argument(fcinfo, 0);
+	char	   *message = text_argument(fcinfo, 1);
+	char	   *detail = text_argument(fcinfo, 2);
+	char	   *hint = text_argument(fcinfo, 3);
+	char	   *context = text_argument(fcinfo, 4);
+	int			code = ERRCODE_INTERNAL_ERROR;
+
+	if (state != NULL && strlen(state) == 5 &&
+		strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
+		code = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg_internal("%s", message ? message : "unknown error"),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0,
+			 context ? errcontext("%s", context) : 0));
+	PG_RETURN_VOID();
+}
