@@ -109,9 +109,9 @@ parse(FILE *out, const char *text, size_t size, ChpgPrometheus *parser,
 			while (chpg_prometheus_next(parser, sample))
 				write_sample(out, sample);
 	}
-	if (parser->error.reason != NULL)
+	if (parser->lines.error.reason != NULL)
 	{
-		check_error(&parser->error, text, size);
+		check_error(&parser->lines.error, text, size);
 		require(!chpg_prometheus_next(parser, sample), "an error is the end");
 	}
 	return sample;
@@ -129,7 +129,7 @@ canonical(const char *text, size_t size, size_t *length, int *is_valid)
 	free(parse(out, text, size, &parser, &memory));
 	fclose(out);
 	free(memory);
-	*is_valid = parser.error.reason == NULL;
+	*is_valid = parser.lines.error.reason == NULL;
 	return written;
 }
 

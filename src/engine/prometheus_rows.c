@@ -306,8 +306,8 @@ read_samples(const ChpgRequest *request, const char *text,
 			MemoryContextReset(sample_context);
 		}
 	}
-	if (parser.error.reason != NULL)
-		report_malformed(request, &parser.error);
+	if (parser.lines.error.reason != NULL)
+		report_malformed(request, &parser.lines.error);
 	MemoryContextDelete(sample_context);
 }
 

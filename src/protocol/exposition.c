@@ -28,54 +28,54 @@
  */
 
 bool
-chpg_fail_line(ChpgPrometheus *parser, const char *reason)
+chpg_fail_line(ChpgLines *lines, const char *reason)
 {
-	size_t		length = parser->end - parser->line;
+	size_t		length = lines->end - lines->line;
 
 	if (length > MAX_SHOWN_LENGTH)
 	{
 		length = MAX_SHOWN_LENGTH;
 		while (length > MAX_SHOWN_LENGTH - 4 &&
-			   (parser->line[length] & 0xC0) == 0x80)
+			   (lines->line[length] & 0xC0) == 0x80)
 			length--;			/* not in the middle of a character */
 	}
-	parser->error.reason = reason;
-	parser->error.line = parser->line_number;
-	parser->error.text.data = parser->line;
-	parser->error.text.length = length;
+	lines->error.reason = reason;
+	lines->error.line = lines->line_number;
+	lines->error.text.data = lines->line;
+	lines->error.text.length = length;
 	return false;
 }
 
 void
-chpg_go_to_line(ChpgPrometheus *parser, const char *line, size_t line_number)
+chpg_go_to_line(ChpgLines *lines, const char *line, size_t line_number)
 {
-	parser->rest = line;
-	parser->line_number = line_number - 1;
+	lines->rest = line;
+	lines->line_number = line_number - 1;
 }
 
 bool
-chpg_next_line(ChpgPrometheus *parser)
+chpg_next_line(ChpgLines *lines)
 {
 	const char *newline;
 
-	if (parser->rest == parser->limit)
+	if (lines->rest == lines->limit)
 		return false;
 
-	newline = memchr(parser->rest, '\n', parser->limit - parser->rest);
-	parser->line = parser->at = parser->rest;
-	parser->end = newline ? newline : parser->limit;
-	parser->rest = newline ? newline + 1 : parser->limit;
-	parser->line_number++;
-	if (parser->end > parser->line && parser->end[-1] == '\r')
-		parser->end--;
+	newline = memchr(lines->rest, '\n', lines->limit - lines->rest);
+	lines->line = lines->at = lines->rest;
+	lines->end = newline ? newline : lines->limit;
+	lines->rest = newline ? newline + 1 : lines->limit;
+	lines->line_number++;
+	if (lines->end > lines->line && lines->end[-1] == '\r')
+		lines->end--;
 	return true;
 }
 
 /* The next character; '\0', which no line contains, at the end. */
 static char
-peek(const ChpgPrometheus *parser)
+peek(const ChpgLines *lines)
 {
-	return parser->at < parser->end ? *parser->at : '\0';
+	return lines->at < lines->end ? *lines->at : '\0';
 }
 
 static bool
@@ -85,32 +85,32 @@ is_blank(char c)
 }
 
 char
-chpg_peek_token(ChpgPrometheus *parser)
+chpg_peek_token(ChpgLines *lines)
 {
-	while (is_blank(peek(parser)))
-		parser->at++;
-	return peek(parser);
+	while (is_blank(peek(lines)))
+		lines->at++;
+	return peek(lines);
 }
 
 bool
-chpg_accept_token(ChpgPrometheus *parser, char c)
+chpg_accept_token(ChpgLines *lines, char c)
 {
-	if (chpg_peek_token(parser) != c)
+	if (chpg_peek_token(lines) != c)
 		return false;
-	parser->at++;
+	lines->at++;
 	return true;
 }
 
 ChpgText
-chpg_read_word(ChpgPrometheus *parser)
+chpg_read_word(ChpgLines *lines)
 {
 	ChpgText	word;
 
-	chpg_peek_token(parser);
-	word.data = parser->at;
-	while (parser->at < parser->end && !is_blank(*parser->at))
-		parser->at++;
-	word.length = parser->at - word.data;
+	chpg_peek_token(lines);
+	word.data = lines->at;
+	while (lines->at < lines->end && !is_blank(*lines->at))
+		lines->at++;
+	word.length = lines->at - word.data;
 	return word;
 }
 
@@ -143,10 +143,10 @@ chpg_is_word_in_any_case(ChpgText word, const char *expected)
  * are, or make the line malformed.
  */
 static bool
-unescape(ChpgPrometheus *parser, bool others_stay, ChpgText *text)
+unescape(ChpgLines *lines, bool others_stay, ChpgText *text)
 {
 	const char *end = text->data + text->length;
-	char	   *out = parser->unescaped;
+	char	   *out = lines->unescaped;
 
 	for (const char *p = text->data; p < end; p++)
 	{
@@ -160,73 +160,73 @@ unescape(ChpgPrometheus *parser, bool others_stay, ChpgText *text)
 		else if (others_stay)
 			*out++ = *p;
 		else
-			return chpg_fail_line(parser, "invalid escape sequence");
+			return chpg_fail_line(lines, "invalid escape sequence");
 	}
-	text->data = parser->unescaped;
-	text->length = out - parser->unescaped;
-	parser->unescaped = out;
+	text->data = lines->unescaped;
+	text->length = out - lines->unescaped;
+	lines->unescaped = out;
 	return true;
 }
 
 void
-chpg_unescape_help(ChpgPrometheus *parser, ChpgText *help)
+chpg_unescape_help(ChpgLines *lines, ChpgText *help)
 {
-	(void) unescape(parser, true, help);
+	(void) unescape(lines, true, help);
 }
 
 bool
-chpg_read_quoted(ChpgPrometheus *parser, ChpgText *text)
+chpg_read_quoted(ChpgLines *lines, ChpgText *text)
 {
-	const char *p = ++parser->at;
+	const char *p = ++lines->at;
 	bool		has_escapes = false;
 
-	for (; p < parser->end && *p != '"'; p++)
+	for (; p < lines->end && *p != '"'; p++)
 	{
 		if (*p != '\\')
 			continue;
 		has_escapes = true;
-		if (++p == parser->end)
+		if (++p == lines->end)
 			break;
 	}
-	if (p == parser->end)
-		return chpg_fail_line(parser, "missing closing quote");
+	if (p == lines->end)
+		return chpg_fail_line(lines, "missing closing quote");
 
-	text->data = parser->at;
-	text->length = p - parser->at;
-	parser->at = p + 1;
-	return !has_escapes || unescape(parser, false, text);
+	text->data = lines->at;
+	text->length = p - lines->at;
+	lines->at = p + 1;
+	return !has_escapes || unescape(lines, false, text);
 }
 
 bool
-chpg_read_name(ChpgPrometheus *parser, bool is_metric, ChpgText *name)
+chpg_read_name(ChpgLines *lines, bool is_metric, ChpgText *name)
 {
 	const char *p;
 
-	if (chpg_peek_token(parser) == '"')
-		return chpg_read_quoted(parser, name);
+	if (chpg_peek_token(lines) == '"')
+		return chpg_read_quoted(lines, name);
 
-	for (p = parser->at; p < parser->end; p++)
+	for (p = lines->at; p < lines->end; p++)
 	{
 		if (!chpg_is_letter(*p) && *p != '_' &&
-			!(chpg_is_digit(*p) && p > parser->at) &&
+			!(chpg_is_digit(*p) && p > lines->at) &&
 			!(is_metric && *p == ':'))
 			break;
 	}
-	name->data = parser->at;
-	name->length = p - parser->at;
-	parser->at = p;
+	name->data = lines->at;
+	name->length = p - lines->at;
+	lines->at = p;
 	return true;
 }
 
 bool
-chpg_read_metric_name(ChpgPrometheus *parser, char follower, ChpgText *name)
+chpg_read_metric_name(ChpgLines *lines, char follower, ChpgText *name)
 {
-	if (!chpg_read_name(parser, true, name))
+	if (!chpg_read_name(lines, true, name))
 		return false;
 	if (name->length == 0 ||
-		(parser->at < parser->end && !is_blank(*parser->at) &&
-		 *parser->at != follower))
-		return chpg_fail_line(parser, "invalid metric name");
+		(lines->at < lines->end && !is_blank(*lines->at) &&
+		 *lines->at != follower))
+		return chpg_fail_line(lines, "invalid metric name");
 	return true;
 }
 

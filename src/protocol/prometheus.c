@@ -97,17 +97,17 @@ read_line_kind(ChpgPrometheus *parser)
 {
 	ChpgText	word;
 
-	if (chpg_peek_token(parser) == '\0')
+	if (chpg_peek_token(&parser->lines) == '\0')
 		return LINE_EMPTY;
-	if (!chpg_accept_token(parser, '#'))
+	if (!chpg_accept_token(&parser->lines, '#'))
 		return LINE_SAMPLE;
 
-	word = chpg_read_word(parser);
+	word = chpg_read_word(&parser->lines);
 	if (chpg_is_word(word, "HELP"))
 		return LINE_HELP;
 	if (chpg_is_word(word, "TYPE"))
 		return LINE_TYPE;
-	if (chpg_is_word(word, "EOF") && chpg_peek_token(parser) == '\0')
+	if (chpg_is_word(word, "EOF") && chpg_peek_token(&parser->lines) == '\0')
 		return LINE_EOF;
 	return LINE_COMMENT;
 }
@@ -117,11 +117,11 @@ read_help(ChpgPrometheus *parser)
 {
 	ChpgText	help;
 
-	chpg_peek_token(parser);
-	help.data = parser->at;
-	help.length = parser->end - parser->at;
+	chpg_peek_token(&parser->lines);
+	help.data = parser->lines.at;
+	help.length = parser->lines.end - parser->lines.at;
 	if (memchr(help.data, '\\', help.length) != NULL)
-		chpg_unescape_help(parser, &help);
+		chpg_unescape_help(&parser->lines, &help);
 	return help;
 }
 
@@ -129,13 +129,13 @@ read_help(ChpgPrometheus *parser)
 static bool
 read_type(ChpgPrometheus *parser, ChpgMetricType *type)
 {
-	ChpgText	word = chpg_read_word(parser);
+	ChpgText	word = chpg_read_word(&parser->lines);
 
 	*type = CHPG_METRIC_UNKNOWN;
 	for (size_t i = 0; i < lengthof(metric_types); i++)
 	{
 		if (chpg_is_word_in_any_case(word, metric_types[i].name) &&
-			chpg_peek_token(parser) == '\0')
+			chpg_peek_token(&parser->lines) == '\0')
 			*type = metric_types[i].type;
 	}
 	return word.length > 0;
@@ -151,12 +151,12 @@ read_family(ChpgPrometheus *parser, LineKind kind)
 	ChpgFamily *family = &parser->families[parser->family_count];
 
 	memset(family, 0, sizeof(*family));
-	family->line = parser->line;
-	family->line_number = parser->line_number;
-	if (chpg_peek_token(parser) == '\0' ||
-		!chpg_read_metric_name(parser, '\0', &family->name))
+	family->line = parser->lines.line;
+	family->line_number = parser->lines.line_number;
+	if (chpg_peek_token(&parser->lines) == '\0' ||
+		!chpg_read_metric_name(&parser->lines, '\0', &family->name))
 	{
-		memset(&parser->error, 0, sizeof(parser->error));
+		memset(&parser->lines.error, 0, sizeof(parser->lines.error));
 		return;
 	}
 	if (kind == LINE_HELP)
@@ -233,9 +233,9 @@ merge_families(ChpgPrometheus *parser)
 		}
 		if (!merge_family(family, more))
 		{
-			chpg_go_to_line(parser, more->line, more->line_number);
-			chpg_next_line(parser);
-			return chpg_fail_line(parser, "second TYPE for the same metric");
+			chpg_go_to_line(&parser->lines, more->line, more->line_number);
+			chpg_next_line(&parser->lines);
+			return chpg_fail_line(&parser->lines, "second TYPE for the same metric");
 		}
 	}
 	return true;
@@ -289,11 +289,11 @@ find_family_of_sample(const ChpgPrometheus *parser, ChpgText name)
 static bool
 read_label_value(ChpgPrometheus *parser, ChpgText *value)
 {
-	if (!chpg_accept_token(parser, '='))
-		return chpg_fail_line(parser, "missing = after a label name");
-	if (chpg_peek_token(parser) != '"')
-		return chpg_fail_line(parser, "missing quote before a label value");
-	return chpg_read_quoted(parser, value);
+	if (!chpg_accept_token(&parser->lines, '='))
+		return chpg_fail_line(&parser->lines, "missing = after a label name");
+	if (chpg_peek_token(&parser->lines) != '"')
+		return chpg_fail_line(&parser->lines, "missing quote before a label value");
+	return chpg_read_quoted(&parser->lines, value);
 }
 
 static bool
@@ -302,10 +302,10 @@ add_label(ChpgPrometheus *parser, ChpgSample *sample, const ChpgLabel *label)
 	for (int i = 0; i < sample->label_count; i++)
 	{
 		if (compare_texts(sample->labels[i].name, label->name) == 0)
-			return chpg_fail_line(parser, "duplicate label name");
+			return chpg_fail_line(&parser->lines, "duplicate label name");
 	}
 	if (sample->label_count == CHPG_MAX_LABELS)
-		return chpg_fail_line(parser, "too many labels");
+		return chpg_fail_line(&parser->lines, "too many labels");
 	sample->labels[sample->label_count++] = *label;
 	return true;
 }
@@ -314,24 +314,24 @@ add_label(ChpgPrometheus *parser, ChpgSample *sample, const ChpgLabel *label)
 static bool
 read_label(ChpgPrometheus *parser, ChpgSample *sample)
 {
-	bool		is_quoted = chpg_peek_token(parser) == '"';
+	bool		is_quoted = chpg_peek_token(&parser->lines) == '"';
 	ChpgLabel	label;
 
-	if (!chpg_read_name(parser, false, &label.name))
+	if (!chpg_read_name(&parser->lines, false, &label.name))
 		return false;
-	if (is_quoted && chpg_peek_token(parser) != '=')
+	if (is_quoted && chpg_peek_token(&parser->lines) != '=')
 	{
 		if (label.name.length == 0)
-			return chpg_fail_line(parser, "invalid metric name");
+			return chpg_fail_line(&parser->lines, "invalid metric name");
 		if (sample->name.length > 0)
-			return chpg_fail_line(parser, "second metric name");
+			return chpg_fail_line(&parser->lines, "second metric name");
 		sample->name = label.name;
 		return true;
 	}
 	if (label.name.length == 0)
-		return chpg_fail_line(parser, "invalid label name");
+		return chpg_fail_line(&parser->lines, "invalid label name");
 	if (chpg_is_word(label.name, "__name__"))
-		return chpg_fail_line(parser, "reserved label name");
+		return chpg_fail_line(&parser->lines, "reserved label name");
 	return read_label_value(parser, &label.value) &&
 		add_label(parser, sample, &label);
 }
@@ -341,15 +341,15 @@ static bool
 read_labels(ChpgPrometheus *parser, ChpgSample *sample)
 {
 	sample->label_count = 0;
-	while (!chpg_accept_token(parser, '}'))
+	while (!chpg_accept_token(&parser->lines, '}'))
 	{
-		if (chpg_peek_token(parser) == '\0')
-			return chpg_fail_line(parser, "missing } after the labels");
+		if (chpg_peek_token(&parser->lines) == '\0')
+			return chpg_fail_line(&parser->lines, "missing } after the labels");
 		if (!read_label(parser, sample))
 			return false;
-		if (chpg_peek_token(parser) != '}' &&
-			!chpg_accept_token(parser, ','))
-			return chpg_fail_line(parser, "missing , or } after a label");
+		if (chpg_peek_token(&parser->lines) != '}' &&
+			!chpg_accept_token(&parser->lines, ','))
+			return chpg_fail_line(&parser->lines, "missing , or } after a label");
 	}
 	return true;
 }
@@ -357,28 +357,28 @@ read_labels(ChpgPrometheus *parser, ChpgSample *sample)
 static bool
 read_value(ChpgPrometheus *parser, double *value)
 {
-	ChpgText	word = chpg_read_word(parser);
+	ChpgText	word = chpg_read_word(&parser->lines);
 
 	if (word.length == 0)
-		return chpg_fail_line(parser, "missing value");
+		return chpg_fail_line(&parser->lines, "missing value");
 	return chpg_parse_number(word, value) ||
-		chpg_fail_line(parser, "invalid value");
+		chpg_fail_line(&parser->lines, "invalid value");
 }
 
 static bool
 read_timestamp(ChpgPrometheus *parser, bool is_seconds, ChpgSample *sample)
 {
-	char		next = chpg_peek_token(parser);
+	char		next = chpg_peek_token(&parser->lines);
 	ChpgText	word;
 
 	sample->has_timestamp = next != '\0' && next != '#';
 	if (!sample->has_timestamp)
 		return true;
-	word = chpg_read_word(parser);
+	word = chpg_read_word(&parser->lines);
 	if (is_seconds ? chpg_parse_seconds(word, &sample->timestamp)
 		: chpg_parse_milliseconds(word, &sample->timestamp))
 		return true;
-	return chpg_fail_line(parser, "invalid timestamp");
+	return chpg_fail_line(&parser->lines, "invalid timestamp");
 }
 
 /* It must be well-formed, but nobody asks for it. */
@@ -387,11 +387,11 @@ skip_exemplar(ChpgPrometheus *parser, ChpgText name)
 {
 	ChpgSample	exemplar;
 
-	if (!chpg_accept_token(parser, '#'))
+	if (!chpg_accept_token(&parser->lines, '#'))
 		return true;
 	exemplar.name = name;		/* no second one */
-	if (!chpg_accept_token(parser, '{'))
-		return chpg_fail_line(parser, "missing { after #");
+	if (!chpg_accept_token(&parser->lines, '{'))
+		return chpg_fail_line(&parser->lines, "missing { after #");
 	return read_labels(parser, &exemplar) &&
 		read_value(parser, &exemplar.value) &&
 		read_timestamp(parser, true, &exemplar);
@@ -402,22 +402,22 @@ read_sample(ChpgPrometheus *parser, ChpgSample *sample)
 {
 	sample->name.length = 0;
 	sample->label_count = 0;
-	if (chpg_peek_token(parser) == '"')
-		return chpg_fail_line(parser, "invalid metric name");
-	if (chpg_peek_token(parser) != '{' &&
-		!chpg_read_metric_name(parser, '{', &sample->name))
+	if (chpg_peek_token(&parser->lines) == '"')
+		return chpg_fail_line(&parser->lines, "invalid metric name");
+	if (chpg_peek_token(&parser->lines) != '{' &&
+		!chpg_read_metric_name(&parser->lines, '{', &sample->name))
 		return false;
-	if (chpg_accept_token(parser, '{') && !read_labels(parser, sample))
+	if (chpg_accept_token(&parser->lines, '{') && !read_labels(parser, sample))
 		return false;
 	if (sample->name.length == 0)
-		return chpg_fail_line(parser, "missing metric name");
+		return chpg_fail_line(&parser->lines, "missing metric name");
 
 	if (!read_value(parser, &sample->value) ||
 		!read_timestamp(parser, parser->is_openmetrics, sample) ||
 		!skip_exemplar(parser, sample->name))
 		return false;
-	return chpg_peek_token(parser) == '\0' ||
-		chpg_fail_line(parser, "unexpected text after the sample");
+	return chpg_peek_token(&parser->lines) == '\0' ||
+		chpg_fail_line(&parser->lines, "unexpected text after the sample");
 }
 
 /*
@@ -433,25 +433,25 @@ chpg_prometheus_scan(ChpgPrometheus *parser, const char *data, size_t length,
 
 	memset(parser, 0, sizeof(*parser));
 	parser->data = length > 0 ? data : "";
-	parser->limit = parser->data + length;
-	chpg_go_to_line(parser, parser->data, 1);
-	while (chpg_next_line(parser))
+	parser->lines.limit = parser->data + length;
+	chpg_go_to_line(&parser->lines, parser->data, 1);
+	while (chpg_next_line(&parser->lines))
 	{
-		size_t		line_length = parser->end - parser->line;
+		size_t		line_length = parser->lines.end - parser->lines.line;
 		LineKind	kind;
 
-		if (line_length > 0 && memchr(parser->line, '\0', line_length) != NULL)
-			return chpg_fail_line(parser, "NUL byte");
+		if (line_length > 0 && memchr(parser->lines.line, '\0', line_length) != NULL)
+			return chpg_fail_line(&parser->lines, "NUL byte");
 		kind = read_line_kind(parser);
 		if (parser->is_openmetrics && kind != LINE_EMPTY)
-			return chpg_fail_line(parser, "text after # EOF");
+			return chpg_fail_line(&parser->lines, "text after # EOF");
 		if (kind == LINE_EOF)
 			parser->is_openmetrics = true;
 		if (kind == LINE_HELP || kind == LINE_TYPE)
 		{
 			if (++parser->family_lines > CHPG_MAX_FAMILY_LINES)
-				return chpg_fail_line(parser, "too many HELP and TYPE lines");
-			if (memchr(parser->line, '\\', line_length) != NULL)
+				return chpg_fail_line(&parser->lines, "too many HELP and TYPE lines");
+			if (memchr(parser->lines.line, '\\', line_length) != NULL)
 				escaped += line_length;
 		}
 		if (line_length > longest)
@@ -466,22 +466,22 @@ bool
 chpg_prometheus_start(ChpgPrometheus *parser, void *memory)
 {
 	if (memory == NULL)
-		return chpg_fail_line(parser, "out of memory");
+		return chpg_fail_line(&parser->lines, "out of memory");
 
 	parser->families = memory;
-	parser->unescaped = (char *) (parser->families + parser->family_lines);
-	chpg_go_to_line(parser, parser->data, 1);
-	while (chpg_next_line(parser))
+	parser->lines.unescaped = (char *) (parser->families + parser->family_lines);
+	chpg_go_to_line(&parser->lines, parser->data, 1);
+	while (chpg_next_line(&parser->lines))
 	{
 		LineKind	kind = read_line_kind(parser);
 
 		if (kind == LINE_HELP || kind == LINE_TYPE)
 			read_family(parser, kind);
 	}
-	parser->scratch = parser->unescaped;
+	parser->scratch = parser->lines.unescaped;
 	if (!merge_families(parser))
 		return false;
-	chpg_go_to_line(parser, parser->data, 1);
+	chpg_go_to_line(&parser->lines, parser->data, 1);
 	return true;
 }
 
@@ -490,15 +490,15 @@ chpg_prometheus_next(ChpgPrometheus *parser, ChpgSample *sample)
 {
 	const ChpgFamily *family;
 
-	if (parser->error.reason != NULL)
+	if (parser->lines.error.reason != NULL)
 		return false;
 	do
 	{
-		if (!chpg_next_line(parser))
+		if (!chpg_next_line(&parser->lines))
 			return false;
 	} while (read_line_kind(parser) != LINE_SAMPLE);
 
-	parser->unescaped = parser->scratch;
+	parser->lines.unescaped = parser->scratch;
 	if (!read_sample(parser, sample))
 		return false;
 	family = find_family_of_sample(parser, sample->name);

@@ -10,7 +10,7 @@
  *			chpg_prometheus_start(&parser, palloc(needed)))
  *			while (chpg_prometheus_next(&parser, &sample))
  *				...
- *		if (parser.error.reason != NULL)
+ *		if (parser.lines.error.reason != NULL)
  *			...
  *
  * What is not quite that version:
@@ -46,22 +46,13 @@
 #ifndef CHPG_PROMETHEUS_H
 #define CHPG_PROMETHEUS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "protocol/exposition.h"
 
 /* Labels of a sample; more are an error. */
 #define CHPG_MAX_LABELS		64
 
 /* HELP and TYPE lines of a text; more are an error. */
 #define CHPG_MAX_FAMILY_LINES	65536
-
-/* A view, without a NUL at its end */
-typedef struct ChpgText
-{
-	const char *data;
-	size_t		length;
-} ChpgText;
 
 typedef enum ChpgMetricType
 {
@@ -94,53 +85,38 @@ typedef struct ChpgSample
 	int64_t		timestamp;		/* milliseconds since 1970 */
 } ChpgSample;
 
-typedef struct ChpgPrometheusError
-{
-	const char *reason;			/* a phrase; NULL if there is no error */
-	size_t		line;			/* from 1 */
-	ChpgText	text;			/* of the line, its beginning if it is long */
-} ChpgPrometheusError;
-
 typedef struct ChpgFamily ChpgFamily;
 
 typedef struct ChpgPrometheus
 {
-	ChpgPrometheusError error;
-
-	/* The rest is the parser's own. */
+	ChpgLines	lines;			/* its error is the caller's to read; all else
+								 * is the parser's own */
 	const char *data;
-	const char *limit;			/* the text's end */
-	const char *rest;			/* what follows the current line */
-	const char *line;			/* the current line */
-	const char *end;			/* its end */
-	const char *at;				/* what is to be read next in it */
-	size_t		line_number;
 	bool		is_openmetrics;
 
 	ChpgFamily *families;		/* sorted by name */
 	size_t		family_count;
 	size_t		family_lines;
 	char	   *scratch;		/* as large as the longest line */
-	char	   *unescaped;		/* where the next unescaped text goes */
 } ChpgPrometheus;
 
 /*
- * Look the text over and say how many bytes of memory parsing it takes: at most
- * twice its length, and 4 MB.
+ * Scan a text, and set *needed to the bytes of memory that parsing it takes: at most
+ * twice its length, and 4 MB.  False if it is malformed.
  */
 extern bool chpg_prometheus_scan(ChpgPrometheus *parser, const char *data,
 								 size_t length, size_t *needed);
 
 /*
  * Read the HELP and TYPE lines into the memory, which is aligned for any type
- * and outlives the parser.  Without memory (NULL), that is the error.
+ * and outlives the parser.  NULL for it is the error "out of memory".
  */
 extern bool chpg_prometheus_start(ChpgPrometheus *parser, void *memory);
 
-/* The next sample in order of the text; false at its end and after an error. */
+/* Read the next sample, in order of the text; false at its end and after an error. */
 extern bool chpg_prometheus_next(ChpgPrometheus *parser, ChpgSample *sample);
 
-/* The word of a TYPE line, as OpenMetrics has it: "unknown" also for "untyped" */
+/* Name a type as a TYPE line of OpenMetrics does: "unknown" also for "untyped". */
 extern const char *chpg_metric_type_name(ChpgMetricType type);
 
 #endif							/* CHPG_PROMETHEUS_H */

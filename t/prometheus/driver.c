@@ -96,10 +96,10 @@ parse(const char *data, size_t length, int is_printed)
 				print_sample(&sample);
 		}
 	}
-	if (parser.error.reason != NULL)
-		printf("error: line %zu: %s: %.*s\n", parser.error.line,
-			   parser.error.reason, (int) parser.error.text.length,
-			   parser.error.text.data);
+	if (parser.lines.error.reason != NULL)
+		printf("error: line %zu: %s: %.*s\n", parser.lines.error.line,
+			   parser.lines.error.reason, (int) parser.lines.error.text.length,
+			   parser.lines.error.text.data);
 	else if (is_printed)
 		puts("end");
 	free(memory);
