@@ -27,7 +27,8 @@ use Emulator::Wire;
 # What a reset can set, and how it is when neither the reset nor the command
 # line says.
 my %DEFAULTS = (
-	services => 6,
+	fleet => 'test',
+	services => undef,
 	patterns => 60,
 	seed => 1,
 	organizations => 1,
@@ -72,7 +73,7 @@ sub reset
 	my $fleet = Emulator::Fleet->new(
 		base => $clock->now,
 		map { $_ => $options{$_} }
-		  qw(seed services patterns organizations overrides
+		  qw(fleet seed services patterns organizations overrides
 		  pattern_overrides));
 
 	my $lifecycle = Emulator::Lifecycle->new(
@@ -273,6 +274,8 @@ sub _checked
 		  if $name =~
 		  /\A(?:services|patterns|organizations|log_lines_per_hour|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
+		die "fleet: none of @Emulator::Fleet::NAMES\n"
+		  if $name eq 'fleet' && !grep { $_ eq ($value // '') } @Emulator::Fleet::NAMES;
 		die "log_lines_per_hour: fewer than $Emulator::Logs::FEWEST\n"
 		  if $name eq 'log_lines_per_hour'
 		  && $value < $Emulator::Logs::FEWEST;

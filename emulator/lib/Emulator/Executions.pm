@@ -39,11 +39,21 @@ sub executions
 		push @executions,
 		  [
 			$epoch,
-			_render($pattern, $number, format_time($epoch, $form), $random)
+			_render(
+				_pattern_at($pattern, $epoch),
+				$number, format_time($epoch, $form), $random)
 		  ];
 		$time -= $random->between(60, 14_000 / 2);
 	}
 	return @executions;
+}
+
+# What the pattern was like at a time, where that is known
+sub _pattern_at
+{
+	my ($pattern, $epoch) = @_;
+	return $pattern if !$pattern->{at};
+	return $pattern->{at}->($epoch) // $pattern;
 }
 
 # Only a form with milliseconds can tell a time that has some.
@@ -69,7 +79,7 @@ sub _render
 		_duration_and_rows($pattern, $number, $failed, $random),
 		_blocks($pattern, $random),
 		_jit($pattern, $random),
-		($failed ? _error($random) : ()),
+		($failed ? _error($pattern, $random) : ()),
 		serverRole => json_text('primary'),
 		($number % 4 == 2 ? _trace($random) : ()));
 }
@@ -148,8 +158,9 @@ sub _jit
 
 sub _error
 {
-	my ($random) = @_;
-	my ($sqlstate, $message) = @{ $random->pick(@ERRORS) };
+	my ($pattern, $random) = @_;
+	my ($sqlstate, $message) =
+	  @{ $pattern->{error} // $random->pick(@ERRORS) };
 	return (
 		errMessage => json_text($message),
 		errSqlstate => json_text($sqlstate),

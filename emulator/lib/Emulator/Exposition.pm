@@ -73,7 +73,7 @@ sub text
 		push @lines, "# HELP $PREFIX$name $help", "# TYPE $PREFIX$name $type";
 		for my $i (0 .. $#services)
 		{
-			for my $value (@{ $VALUES{$label} // [''] })
+			for my $value (_label_values($services[$i], $label))
 			{
 				my $more = $value eq '' ? '' : qq(,$label="$value");
 				push @lines, "$PREFIX$name\{$labels[$i]$more} "
@@ -84,16 +84,27 @@ sub text
 	return encode_utf8(join "\n", @lines, '');
 }
 
+sub _label_values
+{
+	my ($service, $label) = @_;
+	return $service->{model}->databases
+	  if $label eq 'database' && $service->{model};
+	return @{ $VALUES{$label} // [''] };
+}
+
 sub _value
 {
 	my ($seed, $service, $family, $value, $minutes) = @_;
 	my ($name, $type, undef, $low, $high) = @$family;
+	my $form = $FORM{$name} // ($type eq 'counter' ? '%d' : '%.3f');
+	return sprintf $form,
+	  $service->{model}->sample($name, $value, $START + 60 * $minutes)
+	  if $service->{model};
 	my $random =
 	  Emulator::Random->new($seed, 'exposition', $service->{number},
 		$name, $value);
 	my $number = $random->log_between($low, $high);
-	return sprintf '%d', $number * $minutes if $type eq 'counter';
-	return sprintf $FORM{$name} // '%.3f', $number;
+	return sprintf $form, $type eq 'counter' ? $number * $minutes : $number;
 }
 
 sub _service_labels

@@ -8,13 +8,18 @@ use warnings;
 use Mojo::JSON      qw(encode_json true false);
 use Emulator::Clock qw(format_time);
 use Emulator::Executions;
+use Emulator::Fleet::Demo;
+use Emulator::Model;
 use Emulator::Patterns;
 use Emulator::Random;
+
+our @NAMES = qw(test demo);
 
 # What only the answer for a single service has
 my @SINGLE_ONLY = qw(hostname username connectionString password);
 
-# name, form of the id, provider, region, size, storage, version, HA
+# The fleet of the tests: name, form of the id, provider, region, size, storage,
+# version, HA
 my @NAMED = map { [split] } split /\n/, <<'END';
 orders     pg    aws  us-west-2     r8gd.large            118  18  sync
 billing    uuid  aws  us-east-1     m8gd.xlarge           237  17  async
@@ -45,12 +50,15 @@ my @TEAMS = qw(payments platform growth data logistics);
 # The id of the vendor's guide
 my $ORDERS_ID = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
-# options: seed, services, patterns, organizations, overrides (by name),
+# options: fleet, seed, services, patterns, organizations, overrides (by name),
 # pattern_overrides (by name and place), and base, the epoch before which all recorded times lie.
 sub new
 {
 	my ($class, %options) = @_;
 	my $self = bless { %options, patterns_of => {} }, $class;
+	$self->{described} =
+	  $options{fleet} eq 'demo' ? \@Emulator::Fleet::Demo::SERVICES : [];
+	$options{services} //= @{ $self->{described} } || @NAMED;
 	$self->{organizations} =
 	  [ $self->_organizations($options{organizations}) ];
 	$self->{list} =
@@ -162,9 +170,11 @@ sub service_json
 	return $service->{json} //= encode_json($service->{fields});
 }
 
+# Those of a window that begins after "kept_since" and has begun by "now"
 sub patterns
 {
-	my ($self, $service) = @_;
+	my ($self, $service, @window) = @_;
+	return $service->{model}->patterns(@window) if $service->{model};
 	return $self->{patterns_of}{ $service->{number} } //=
 	  Emulator::Patterns->new(
 		$self->{seed}, $service->{name}, $service->{number},
@@ -188,7 +198,9 @@ sub executions
 sub _organizations
 {
 	my ($self, $count) = @_;
-	my @names = ('Acme Analytics', map { "Acme Division $_" } 2 .. $count);
+	my $first =
+	  @{ $self->{described} } ? $Emulator::Fleet::Demo::ORGANIZATION : 'Acme Analytics';
+	my @names = ($first, map { "Acme Division $_" } 2 .. $count);
 	return map { $self->_organization($names[$_], $_) } 0 .. $count - 1;
 }
 
@@ -212,6 +224,7 @@ sub _organization
 sub _service
 {
 	my ($self, $number) = @_;
+	return $self->_described($number) if $self->{described}[$number];
 	my $random = Emulator::Random->new($self->{seed}, 'service', $number);
 	my ($name, $id_form, $provider, $region, $size, $storage, $version, $ha)
 	  = @{ $NAMED[$number] // _further($number, $random) };
@@ -239,6 +252,46 @@ sub _service
 		fields => \%fields,
 		storage_listed => $number % 2 == 0
 	};
+}
+
+sub _described
+{
+	my ($self, $number) = @_;
+	my $entry = $self->{described}[$number];
+	my $name = $entry->{name};
+	my $random = Emulator::Random->new($self->{seed}, 'service', $name);
+	my ($provider, $region, $size, $storage, $version, $ha) =
+	  split ' ', $entry->{fields};
+	my $id = $entry->{id} // _service_id($name, 'pg', $random);
+	my $service = {
+		number => $number,
+		name => $name,
+		fields => {
+			id => $id,
+			name => $name,
+			provider => $provider,
+			region => $region,
+			postgresVersion => $version,
+			size => $size,
+			storageSize => 0 + $storage,
+			haType => $ha,
+			tags => [
+				{ key => 'Environment', value => $entry->{environment} },
+				{ key => 'team', value => $entry->{team} }
+			],
+			isPrimary => true,
+			state => 'running',
+			createdAt => format_time(
+				$self->{base} - 86_400 * $entry->{age_days} - 4_321 * $number),
+			username => 'postgres',
+			hostname => _hostname($name, $id, $region, $provider, $random)
+		},
+		storage_listed => 1
+	};
+	$service->{model} = Emulator::Model->new($self->{seed}, $service, $entry,
+		$self->{base});
+	$service->{config} = $service->{model}->config;
+	return $service;
 }
 
 sub _further

@@ -61,15 +61,18 @@ sub _hour
 {
 	my ($self, $service, $hour) = @_;
 	my $number = $service->{number};
-	return $self->{hours}{"$number $hour"} //= _made($self->{lines_per_hour},
-		$hour, Emulator::Random->new($self->{seed}, 'logs', $number, $hour));
+	return $self->{hours}{"$number $hour"} //= _made(
+		$self->{lines_per_hour},
+		$hour,
+		Emulator::Random->new($self->{seed}, 'logs', $number, $hour),
+		$service->{model} ? $service->{model}->log_forms($hour) : \@WEIGHTED);
 }
 
 # The lines of an hour. No others share a millisecond, so that the three of
 # them are what they are said to be.
 sub _made
 {
-	my ($count, $hour, $random) = @_;
+	my ($count, $hour, $random, $forms) = @_;
 	my %taken = (0 => 1);
 	while (keys %taken < $count - 2)
 	{
@@ -81,9 +84,9 @@ sub _made
 	for my $millisecond (@milliseconds)
 	{
 		my $at = $hour * $HOUR + $millisecond / 1000;
-		my $line = _line($random, $at);
+		my $line = _line($random, $at, $forms);
 		push @lines, $line;
-		push @lines, $line, _other($random, $at, $line)
+		push @lines, $line, _other($random, $at, $forms, $line)
 		  if $millisecond == $shared;
 	}
 	return \@lines;
@@ -92,21 +95,22 @@ sub _made
 # A line of the same time that is not the same
 sub _other
 {
-	my ($random, $at, $line) = @_;
+	my ($random, $at, $forms, $line) = @_;
 	my $other;
 	do
 	{
-		$other = _line($random, $at);
+		$other = _line($random, $at, $forms);
 	} while ($other->{json} eq $line->{json});
 	return $other;
 }
 
 sub _line
 {
-	my ($random, $at) = @_;
-	my ($severity, $form) = @{ $random->pick(@WEIGHTED) };
+	my ($random, $at, $forms) = @_;
+	my ($severity, $form, $database) = @{ $random->pick(@$forms) };
 	my $body = sprintf $form, $random->between(1, 99999);
-	$body = _structured($random, $severity, $body) if $random->chance(0.05);
+	$body = _structured($random, $severity, $body, $database)
+	  if $random->chance(0.05);
 	my %line = (
 		timestamp => format_time($at),
 		severity => $severity,
@@ -117,7 +121,7 @@ sub _line
 # As the server's jsonlog writes it; characters, as all bodies
 sub _structured
 {
-	my ($random, $severity, $message) = @_;
+	my ($random, $severity, $message, $database) = @_;
 	return decode(
 		'UTF-8',
 		encode_json(
@@ -125,7 +129,8 @@ sub _structured
 				error_severity => $severity,
 				message => $message,
 				pid => $random->between(100, 99999),
-				dbname => $random->pick(qw(sales reports postgres)),
+				dbname => $database
+				  // $random->pick(qw(sales reports postgres)),
 				backend_type => 'client backend'
 			}));
 }

