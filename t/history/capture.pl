@@ -160,6 +160,9 @@ sub due_of { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT c
 reset_emulator($url, services => 6, patterns => 5);
 forget();
 $node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
+# A service's first window depends on the hour in which it was noted.  An hour may have ended since
+# the first two were: let all have been noted with them, so that the oldest hour is due of all six.
+$node->safe_psql('postgres', 'UPDATE kept.service SET noted_at = (SELECT min(noted_at) FROM kept.service)');
 my $left = due_of('true');
 fault($url, path => 'metrics|slowQueryPatterns', hang => JSON::PP::true);
 clear_journal($url);
@@ -173,8 +176,7 @@ forget();
 my @failing = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id LIMIT 3');
 my ($FAILING) = map { "service_id IN ($_)" } join ', ', map { "'$_'" } @failing;
 fault($url, path => '(' . join('|', @failing) . ')/slow', status => 500);
-# a full hour that ends meanwhile makes further windows due, in between
-fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture [34] of [345] windows/, 'three services that fail');
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows/, 'three services that fail');
 cmp_ok(due_of("NOT $FAILING"), '>', 3, 'keep a run from the others');
 fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d\d+ windows/, 'the next run');
 is(due_of("NOT $FAILING"), 0, 'captures the others first');
