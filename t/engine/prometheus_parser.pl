@@ -368,6 +368,7 @@ for my $metric (1 .. 60)
 close $fleet or die "could not write: $!";
 my ($milliseconds) = run_command([ $driver, '--time', "$work/fleet" ]);
 note("$milliseconds ms");
-cmp_ok($milliseconds, '<', 5, "a fleet's scrape takes less than 5 ms of CPU");
+# a few where nothing else runs, and several times as many on a busy machine
+cmp_ok($milliseconds, '<', 25, "a fleet's scrape takes less than 25 ms of CPU");
 
 done_testing();
