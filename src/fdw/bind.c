@@ -1,66 +1,142 @@
 /*-------------------------------------------------------------------------
  *
  * bind.c
- *		What a scan of a foreign table asks for: from the values of its
- *		conditions to services, a window and arguments.
+ *		What a scan of a foreign table reads, by the values of its conditions:
+ *		services, a window and arguments.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "engine/statement_cache.h"
 #include "executor/executor.h"
 #include "fdw/bind.h"
-#include "fdw/bounds.h"
+#include "fdw/clauses.h"
 #include "fdw/errors.h"
+#include "fdw/tables.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "settings.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
-/* The severities that the API is known to take. */
+/* The severities that the API knows */
 static const char *const severities[] = {
 	"DEBUG", "LOG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL", "PANIC", NULL
 };
 
-/* Values beside the one that a time is compared with */
+/* The most operands of one condition's steps; one with more is checked on the rows only. */
 #define MAX_OPERANDS	16
 
-/* Requests that lists of several parameters may come to, for each service. */
-#define MAX_VARIANTS	10000
+/* The most combinations of values that each service is read with */
+#define MAX_COMBINATIONS	10000
 
-typedef struct Known
+/* The values that a column can have, as far as conditions say; a NULL fits no row. */
+typedef struct ColumnValues
 {
-	ChpgScan   *scan;
-	ForeignScanState *node;
+	bool		is_set;			/* false: any value */
+	int			count;
+	Datum	   *values;
+} ColumnValues;
+
+/* The conditions of a scan with their values */
+typedef struct BoundConditions
+{
+	ChpgBinding *binding;
 	const ChpgEndpoint *endpoint;
-	ChpgValues *columns;		/* by attribute number - 1 */
-	ChpgRange	range;			/* of "timestamp" */
-	ChpgRange	from;			/* of "from_date", where it is no single time */
-	ChpgRange	to;				/* of "to_date", the same */
-	bool		changing_service;	/* a join names one after the other */
-} Known;
+	ColumnValues *columns;		/* by attribute number - 1 */
+	ChpgRange	times;			/* of "timestamp" */
+	ChpgRange	from;			/* of "from_date", if it has no single value */
+	ChpgRange	to;				/* of "to_date", likewise */
+	bool		joined_services;	/* a join gives one service after the
+									 * other */
+} BoundConditions;
 
 static Form_pg_attribute
-column_of(const ChpgScan *scan, AttrNumber number)
+column_of(const ChpgBinding *binding, AttrNumber number)
 {
-	return TupleDescAttr(RelationGetDescr(scan->relation), number - 1);
+	return TupleDescAttr(RelationGetDescr(binding->relation), number - 1);
 }
 
+static const char *
+column_name(const ChpgBinding *binding, AttrNumber number)
+{
+	return NameStr(column_of(binding, number)->attname);
+}
+
+/*
+ * The values of conditions
+ */
+
+/*
+ * Restrict a column to a list of values, which is kept and not copied.  Of several lists
+ * the shortest counts: the executor checks the others on the rows.
+ */
+static void
+set_values(ColumnValues *column, Datum *values, int count)
+{
+	if (column->is_set && column->count <= count)
+		return;
+	column->is_set = true;
+	column->count = count;
+	column->values = values;
+}
+
+/* Compare two Datums for qsort_arg(), by a function of the type cache. */
+static int
+compare_values(const void *a, const void *b, void *comparison)
+{
+	CHECK_FOR_INTERRUPTS();
+	return DatumGetInt32(FunctionCall2Coll((FmgrInfo *) comparison, C_COLLATION_OID,
+										   *(const Datum *) a, *(const Datum *) b));
+}
+
+/* Restrict a column to the distinct elements of an array, whose type is given; in order. */
+static void
+set_elements(ColumnValues *column, Datum array, Oid type)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
+	int16		length;
+	bool		by_value;
+	char		align;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	int			present = 0;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	deconstruct_array(DatumGetArrayTypeP(array), type, length, by_value, align,
+					  &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (!nulls[i])
+			elements[present++] = elements[i];
+	}
+	qsort_arg(elements, present, sizeof(Datum), compare_values, &entry->cmp_proc_finfo);
+	present = qunique_arg(elements, present, sizeof(Datum), compare_values,
+						  &entry->cmp_proc_finfo);
+	set_values(column, elements, present);
+}
+
+/* Return true for the column of the rows' times, if these bound the window. */
 static bool
-is_range_column(const ChpgScan *scan, AttrNumber number)
+is_range_column(const ChpgBinding *binding, AttrNumber number)
 {
-	return scan->resource->ranges &&
-		strcmp(NameStr(column_of(scan, number)->attname), "timestamp") == 0;
+	return binding->resource->ranges &&
+		strcmp(column_name(binding, number), "timestamp") == 0;
 }
 
-/* Does it change from one reading of the table to the next? */
+/* Return true if an expression may have another value when the scan is repeated. */
 static bool
 is_changing(Node *node, void *unused)
 {
@@ -71,11 +147,16 @@ is_changing(Node *node, void *unused)
 	return expression_tree_walker(node, is_changing, unused);
 }
 
-/* Add the bounds of a condition on the time; told are its value and operands. */
+/*
+ * Apply a condition on an expression of the time.  pushed has its value, of the given
+ * type, then the operands of its steps.  Return false if it fits no row.
+ */
 static bool
-add_times(Known *known, const ChpgCondition *condition, const ChpgTold *told, Oid type)
+add_time_expression(BoundConditions *bound, const ChpgCondition *condition,
+					const ChpgPushedValue *pushed, Oid type)
 {
-	ChpgRange	bounds;
+	ColumnValues values = {0};
+	Datum		value = pushed->value;
 	Datum		operands[MAX_OPERANDS];
 	int			count = 0;
 	ListCell   *lc;
@@ -85,175 +166,179 @@ add_times(Known *known, const ChpgCondition *condition, const ChpgTold *told, Oi
 		if (!((const ChpgTimeStep *) lfirst(lc))->has_operand)
 			continue;
 		if (count == MAX_OPERANDS)
-			return true;		/* checked on the rows alone */
+			return true;
 		count++;
-		if (told[count].isnull)
+		if (pushed[count].isnull)
 			return false;
-		operands[count - 1] = told[count].value;
+		operands[count - 1] = pushed[count].value;
 	}
-	if (condition->comparison != CHPG_EQUAL_ANY)
-		bounds = chpg_bound_times(condition, told->value, type, operands);
-	else if (!chpg_bound_array(condition, told->value, get_element_type(type),
-							   operands, &bounds))
-		return false;
-	if (bounds.has_start)
-		chpg_add_start(&known->range, bounds.start);
-	if (bounds.has_end)
-		chpg_add_end(&known->range, bounds.end);
-	return true;
+	if (condition->comparison == CHPG_EQUAL_ANY)
+	{
+		type = get_element_type(type);
+		set_elements(&values, value, type);
+	}
+	else
+		set_values(&values, &value, 1);
+	return chpg_add_time_condition(&bound->times, condition->comparison, condition->steps,
+								   values.values, values.count, type, operands);
 }
 
 /*
- * A comparison of a bound of the window, by which it lies within a range.  The
- * window is the longest one that fits, and ends where its start may not be any
- * more.  False if the column is none of these.
+ * Apply a range of a bound of the window.  The window is the longest that fits, and
+ * ends where its start may not be any more.  Return false if the condition is another.
  */
 static bool
-add_window(Known *known, const ChpgCondition *condition, TimestampTz time)
+add_bound_range(BoundConditions *bound, const ChpgCondition *condition, TimestampTz time)
 {
-	const ChpgParameter *parameter = chpg_resource_parameter(known->scan->resource,
-															 NameStr(column_of(known->scan, condition->column)->attname));
+	const ChpgParameter *parameter = chpg_resource_parameter(bound->binding->resource,
+															 column_name(bound->binding, condition->column));
 	bool		finite = !TIMESTAMP_NOT_FINITE(time);
 
 	if (parameter == NULL || condition->comparison <= CHPG_EQUAL_ANY)
 		return false;
 	if (parameter->kind == CHPG_WINDOW_END)
-		chpg_add_end(&known->to, time - (finite && condition->comparison == CHPG_LESS));
+		chpg_add_end(&bound->to, time - (finite && condition->comparison == CHPG_LESS));
 	else if (condition->comparison < CHPG_AT_LEAST)
-		chpg_add_end(&known->from, time);
+		chpg_add_end(&bound->from, time);
 	else
-		chpg_add_start(&known->from, time + (finite && condition->comparison == CHPG_GREATER));
+		chpg_add_start(&bound->from, time + (finite && condition->comparison == CHPG_GREATER));
 	return true;
 }
 
-/* False if a condition is with a NULL, or with no value: it fits no row. */
+/*
+ * Apply a condition.  pushed has its value, of the given type, then the operands of its
+ * steps.  Return false if the condition fits no row: for a NULL, or for no value.
+ */
 static bool
-add_condition(Known *known, const ChpgCondition *condition, ChpgTold *told, Oid type)
+add_condition(BoundConditions *bound, const ChpgCondition *condition,
+			  ChpgPushedValue *pushed, Oid type)
 {
-	Form_pg_attribute column = column_of(known->scan, condition->column);
-	ChpgValues *values = &known->columns[condition->column - 1];
-	bool		any = condition->comparison == CHPG_EQUAL_ANY;
+	const ChpgBinding *binding = bound->binding;
+	ColumnValues *values = &bound->columns[condition->column - 1];
+	bool		is_range = is_range_column(binding, condition->column);
 
-	if (told->isnull)
+	if (pushed->isnull)
 		return false;
 	if (condition->steps != NIL)
-		return add_times(known, condition, told, type);
-	if (any)
-		chpg_add_array(values, told->value, column->atttypid);
-	else if (is_range_column(known->scan, condition->column))
-		chpg_add_bound(&known->range, condition->comparison, DatumGetTimestampTz(told->value));
-	else if (!add_window(known, condition, DatumGetTimestampTz(told->value)))
-		chpg_set_values(values, &told->value, 1);
-	if (any && is_range_column(known->scan, condition->column) &&
-		!chpg_add_times(&known->range, values))
-		return false;
-	return !values->known || values->count > 0;
+		return add_time_expression(bound, condition, pushed, type);
+	if (condition->comparison == CHPG_EQUAL_ANY)
+	{
+		set_elements(values, pushed->value, column_of(binding, condition->column)->atttypid);
+		if (is_range && !chpg_add_times(&bound->times, values->values, values->count))
+			return false;
+	}
+	else if (is_range)
+		chpg_add_comparison(&bound->times, condition->comparison,
+							DatumGetTimestampTz(pushed->value));
+	else if (!add_bound_range(bound, condition, DatumGetTimestampTz(pushed->value)))
+		set_values(values, &pushed->value, 1);
+	return !values->is_set || values->count > 0;
 }
 
+/* Evaluate the expression of that number; its value may live until the next call. */
 static void
-evaluate(const ChpgScan *scan, int number, ForeignScanState *node, ChpgTold *told)
+evaluate(const ChpgBinding *binding, int number, ChpgPushedValue *pushed)
 {
-	ExprState  *state = list_nth(scan->values, number);
-
-	told->value = ExecEvalExprSwitchContext(state, node->ss.ps.ps_ExprContext,
-											&told->isnull);
+	pushed->value = ExecEvalExprSwitchContext(list_nth(binding->expressions, number),
+											  binding->node->ss.ps.ps_ExprContext,
+											  &pushed->isnull);
 }
 
-static Oid
-type_of_value(const ChpgScan *scan, int number)
+static Node *
+expression_of(const ChpgBinding *binding, int number)
 {
-	return exprType((Node *) ((ExprState *) list_nth(scan->values, number))->expr);
+	return (Node *) ((ExprState *) list_nth(binding->expressions, number))->expr;
 }
 
-static int
-count_operands(const ChpgCondition *condition)
+/* Evaluate all expressions, and copy their values into binding->pushed. */
+static void
+evaluate_all(ChpgBinding *binding)
 {
-	int			count = 0;
-	ListCell   *lc;
+	binding->pushed = palloc0(list_length(binding->expressions) * sizeof(ChpgPushedValue));
+	for (int i = 0; i < list_length(binding->expressions); i++)
+	{
+		ChpgPushedValue *pushed = &binding->pushed[i];
 
-	foreach(lc, condition->steps)
-		count += ((const ChpgTimeStep *) lfirst(lc))->has_operand;
-	return count;
+		evaluate(binding, i, pushed);
+		get_typlenbyval(exprType(expression_of(binding, i)), &pushed->length,
+						&pushed->by_value);
+		if (!pushed->isnull)
+			pushed->value = datumCopy(pushed->value, pushed->by_value, pushed->length);
+	}
 }
 
-/* What the API is told is kept, to be compared with what it would be told next. */
+/* Apply all conditions.  Return false if one of them fits no row. */
 static bool
-add_conditions(Known *known, ForeignScanState *node)
+add_conditions(BoundConditions *bound)
 {
-	ChpgScan   *scan = known->scan;
+	const ChpgBinding *binding = bound->binding;
 	bool		possible = true;
 	int			number = 0;
 	ListCell   *lc;
 
-	scan->told = palloc0(list_length(scan->values) * sizeof(ChpgTold));
-	for (int i = 0; i < list_length(scan->values); i++)
-	{
-		ChpgTold   *told = &scan->told[i];
-
-		evaluate(scan, i, node, told);
-		get_typlenbyval(type_of_value(scan, i), &told->length, &told->by_value);
-		if (!told->isnull)
-			told->value = datumCopy(told->value, told->by_value, told->length);
-	}
-	foreach(lc, scan->plan->conditions)
+	foreach(lc, binding->plan->conditions)
 	{
 		const ChpgCondition *condition = lfirst(lc);
-		ExprState  *state = list_nth(scan->values, number);
+		Node	   *expression = expression_of(binding, number);
+		ListCell   *cell;
 
-		known->changing_service |= is_changing((Node *) state->expr, NULL) &&
-			chpg_is_service_column(scan->resource,
-								   NameStr(column_of(scan, condition->column)->attname));
-		possible &= add_condition(known, condition, &scan->told[number],
-								  type_of_value(scan, number));
-		number += 1 + count_operands(condition);
+		bound->joined_services |= is_changing(expression, NULL) &&
+			chpg_is_service_column(binding->resource,
+								   column_name(binding, condition->column));
+		possible &= add_condition(bound, condition, &binding->pushed[number],
+								  exprType(expression));
+		number++;
+		foreach(cell, condition->steps)
+			number += ((const ChpgTimeStep *) lfirst(cell))->has_operand;
 	}
 	return possible;
 }
 
 bool
-chpg_scan_is_same(const ChpgScan *scan, ForeignScanState *node)
+chpg_bind_is_current(const ChpgBinding *binding)
 {
-	for (int i = 0; i < list_length(scan->values); i++)
+	for (int i = 0; i < list_length(binding->expressions); i++)
 	{
-		const ChpgTold *told = &scan->told[i];
-		ChpgTold	now;
+		const ChpgPushedValue *pushed = &binding->pushed[i];
+		ChpgPushedValue now;
 
-		evaluate(scan, i, node, &now);
-		if (now.isnull != told->isnull ||
-			(!now.isnull && !datumIsEqual(now.value, told->value, told->by_value,
-										  told->length)))
+		evaluate(binding, i, &now);
+		if (now.isnull != pushed->isnull ||
+			(!now.isnull && !datumIsEqual(now.value, pushed->value, pushed->by_value,
+										  pushed->length)))
 			return false;
 	}
 	return true;
 }
 
+/* Return the number of a column, or 0. */
 static AttrNumber
-find_column(const ChpgScan *scan, const char *name)
+find_column(const ChpgBinding *binding, const char *name)
 {
-	for (AttrNumber i = 1; i <= scan->num_columns; i++)
+	for (AttrNumber i = 1; i <= binding->num_columns; i++)
 	{
-		if (!column_of(scan, i)->attisdropped &&
-			strcmp(NameStr(column_of(scan, i)->attname), name) == 0)
+		if (!column_of(binding, i)->attisdropped &&
+			strcmp(column_name(binding, i), name) == 0)
 			return i;
 	}
 	return InvalidAttrNumber;
 }
 
-/* What is known of a parameter's column, or NULL. */
-static const ChpgValues *
-find_values(const Known *known, const char *name)
+/* Return the values of a parameter's column; NULL if it can have any. */
+static const ColumnValues *
+find_values(const BoundConditions *bound, const char *name)
 {
-	AttrNumber	column = find_column(known->scan, name);
+	AttrNumber	column = find_column(bound->binding, name);
 
-	return column != InvalidAttrNumber && known->columns[column - 1].known ?
-		&known->columns[column - 1] : NULL;
+	return column != InvalidAttrNumber && bound->columns[column - 1].is_set ?
+		&bound->columns[column - 1] : NULL;
 }
 
 /*
  * The window
  */
 
-/* Nothing is known of times to come: who wants all of them wants until now. */
+/* End a range now, unless it ends earlier, or within a day: nothing is later. */
 static void
 limit_range(ChpgRange *range)
 {
@@ -266,136 +351,137 @@ limit_range(ChpgRange *range)
 		range->end = latest;
 }
 
-/* The window of the table itself */
-static void
-take_window(const Interval * length, ChpgRange *window)
+/* Return the window of a table with the option "window". */
+static ChpgRange
+window_until_now(const Interval * length)
 {
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	ChpgRange	window = {.has_start = true, .has_end = true};
 
-	window->end = now;
-	window->start = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
-															TimestampTzGetDatum(now),
-															IntervalPGetDatum(length)));
-	window->has_start = window->has_end = true;
+	window.end = GetCurrentTransactionStartTimestamp();
+	window.start = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+														   TimestampTzGetDatum(window.end),
+														   IntervalPGetDatum(length)));
+	return window;
 }
 
 /*
- * The window that the columns name, as far as they do: each bound by a single time, or
- * by a range of the bound, or by a range of the rows' times.
+ * Return the window by the query's conditions, as far as they bound it: each bound by a
+ * single time, which from and to have, or by a range of the bound, or by a range of the
+ * rows' times.
  */
-static void
-find_bounds(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
+static ChpgRange
+window_of_conditions(const BoundConditions *bound, const ColumnValues *from,
+					 const ColumnValues *to)
 {
 	/*
 	 * Where the rows' times are bounds, a condition on from_date alone is
 	 * none.
 	 */
-	bool		from_ends = known->from.has_start ||
-	!(from != NULL ? known->range.has_end : known->range.has_start);
+	bool		from_ends = bound->from.has_start ||
+	!(from != NULL ? bound->times.has_end : bound->times.has_start);
+	ChpgRange	window = bound->times;
 
-	*window = known->range;
-	if (known->from.has_end && from_ends)
-		chpg_add_end(window, known->from.end);
-	if (known->to.has_end)
-		window->end = known->to.end;
-	if (known->from.has_start)
-		window->start = known->from.start;
+	if (bound->from.has_end && from_ends)
+		chpg_add_end(&window, bound->from.end);
+	if (bound->to.has_end)
+		window.end = bound->to.end;
+	if (bound->from.has_start)
+		window.start = bound->from.start;
 	if (from != NULL)
-		window->start = DatumGetTimestampTz(from->values[0]);
+		window.start = DatumGetTimestampTz(from->values[0]);
 	if (to != NULL)
-		window->end = DatumGetTimestampTz(to->values[0]);
-	window->has_start |= from != NULL || known->from.has_start;
-	window->has_end |= to != NULL || known->to.has_end;
+		window.end = DatumGetTimestampTz(to->values[0]);
+	window.has_start |= from != NULL || bound->from.has_start;
+	window.has_end |= to != NULL || bound->to.has_end;
+	return window;
 }
 
-/* The same as a whole */
-static void
-find_window(const Known *known, const ChpgValues *from, const ChpgValues *to, ChpgRange *window)
-{
-	bool		open = known->scan->resource->ranges || (from == NULL && known->from.has_start);
-
-	find_bounds(known, from, to, window);
-	if (!window->has_start || (!window->has_end && !open))
-		chpg_refuse_missing_window(known->node, window);
-	if (to == NULL)
-		limit_range(window);
-}
-
-/* The API takes milliseconds: what ends within one ends after it. */
+/* Round up to milliseconds, which is what the API takes. */
 static TimestampTz
 round_up(TimestampTz time)
 {
 	TimestampTz rest = time % 1000;
 
 	if (TIMESTAMP_NOT_FINITE(time))
-		return time;			/* refused by who is told it */
+		return time;			/* chpg_set_argument() rejects it */
 	return rest > 0 ? time + 1000 - rest : time - rest;
 }
 
+/* Give a bound of the window the same value in all rows, if the table has its column. */
 static void
-give_column(ChpgScan *scan, const char *name, TimestampTz value)
+fix_column(ChpgBinding *binding, const char *name, TimestampTz value)
 {
-	AttrNumber	column = find_column(scan, name);
+	AttrNumber	column = find_column(binding, name);
 
-	if (column == InvalidAttrNumber || column_of(scan, column)->atttypid != TIMESTAMPTZOID)
+	if (column == InvalidAttrNumber ||
+		column_of(binding, column)->atttypid != TIMESTAMPTZOID)
 		return;
-	scan->given[column - 1] = TimestampTzGetDatum(value);
-	scan->is_given[column - 1] = true;
+	binding->fixed[column - 1] = TimestampTzGetDatum(value);
+	binding->is_fixed[column - 1] = true;
 }
 
+/* Set the argument of a bound of the window. */
 static void
-set_time(Known *known, ChpgParameterKind kind, TimestampTz time)
+set_time(BoundConditions *bound, ChpgParameterKind kind, TimestampTz time)
 {
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && known->endpoint->parameters[i].name; i++)
-	{
-		if (known->endpoint->parameters[i].kind == kind)
-			chpg_set_argument(&known->scan->spec.arguments, known->endpoint,
-							  &known->endpoint->parameters[i],
-							  TimestampTzGetDatum(time));
-	}
-}
+	const ChpgParameter *parameters = bound->endpoint->parameters;
 
-/* No row is in the window: say so where that is because it begins in the future. */
-static bool
-has_no_rows(const Known *known, TimestampTz start)
-{
-	if (start > GetCurrentTimestamp())
-		chpg_warn_of_future(known->scan->spec.connection->statement_cache);
-	return false;
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
+	{
+		if (parameters[i].kind == kind)
+			chpg_set_argument(&bound->binding->spec.arguments, bound->endpoint,
+							  &parameters[i], TimestampTzGetDatum(time));
+	}
 }
 
 /*
- * False if no row can be in it: ranges may leave nothing, but where both ends are
- * given by =, an empty window is an error.  The points of a series depend on the window
- * that is asked for; lines of a log do not, so that less can be asked.
+ * Set the arguments and the columns of the window.  Return false if no row can be in it:
+ * ranges may leave nothing.  An empty window with both bounds given by = is an error of
+ * the arguments, though.  Where points of a series stand depends on the window; lines of
+ * a log are the same in any, so that the rows' times can shorten it.
  */
 static bool
-set_window(Known *known)
+set_window(BoundConditions *bound)
 {
-	const ChpgValues *from = find_values(known, "from_date");
-	const ChpgValues *to = find_values(known, "to_date");
-	const ChpgRange *range = &known->range;
+	ChpgBinding *binding = bound->binding;
+	const ColumnValues *from = find_values(bound, "from_date");
+	const ColumnValues *to = find_values(bound, "to_date");
+	const ChpgRange *times = &bound->times;
 	ChpgRange	window;
+	bool		is_empty;
 
-	if (known->scan->window != NULL)
-		take_window(known->scan->window, &window);
+	if (binding->window != NULL)
+		window = window_until_now(binding->window);
 	else
-		find_window(known, from, to, &window);
-	give_column(known->scan, "from_date", window.start);
-	give_column(known->scan, "to_date", window.end);
-	if ((from == NULL || to == NULL) && window.start >= window.end)
-		return has_no_rows(known, window.start);
-	if (known->endpoint->by_time)
 	{
-		if (range->has_start)
-			window.start = Max(window.start, range->start);
-		if (range->has_end)
-			window.end = Min(window.end, range->end);
-		if (window.start >= window.end && (range->has_start || range->has_end))
-			return has_no_rows(known, window.start);
+		bool		open = binding->resource->ranges ||
+		(from == NULL && bound->from.has_start);
+
+		window = window_of_conditions(bound, from, to);
+		if (!window.has_start || (!window.has_end && !open))
+			chpg_raise_missing_window(binding->node, &window);
+		if (to == NULL)
+			limit_range(&window);
 	}
-	set_time(known, CHPG_WINDOW_START, window.start);
-	set_time(known, CHPG_WINDOW_END, to != NULL && !known->endpoint->by_time ?
+	fix_column(binding, "from_date", window.start);
+	fix_column(binding, "to_date", window.end);
+	is_empty = (from == NULL || to == NULL) && window.start >= window.end;
+	if (!is_empty && bound->endpoint->by_time)
+	{
+		if (times->has_start)
+			window.start = Max(window.start, times->start);
+		if (times->has_end)
+			window.end = Min(window.end, times->end);
+		is_empty = window.start >= window.end && (times->has_start || times->has_end);
+	}
+	if (is_empty)
+	{
+		if (window.start > GetCurrentTimestamp())
+			chpg_warn_of_future(binding->spec.connection->statement_cache);
+		return false;
+	}
+	set_time(bound, CHPG_WINDOW_START, window.start);
+	set_time(bound, CHPG_WINDOW_END, to != NULL && !bound->endpoint->by_time ?
 			 window.end : round_up(window.end));
 	return true;
 }
@@ -404,7 +490,7 @@ set_window(Known *known)
  * Other parameters
  */
 
-/* Is the API told a value as it is? */
+/* Return true if the API compares with a value as PostgreSQL does. */
 static bool
 is_exact_value(const ChpgParameter *parameter, Datum value)
 {
@@ -417,7 +503,7 @@ is_exact_value(const ChpgParameter *parameter, Datum value)
 	return true;
 }
 
-/* The API takes whole seconds, and rows would not have what was asked for. */
+/* Throw 22023 for a bucket with a fraction of a second, which the API does not take. */
 static void
 check_bucket(const ChpgParameter *parameter, Datum value)
 {
@@ -431,17 +517,17 @@ check_bucket(const ChpgParameter *parameter, Datum value)
 }
 
 /*
- * Several values of what may be left out are worth as many requests only if
- * reading without them takes more.
+ * Return true if the values of a parameter are to be pushed down.  Values of an optional
+ * one are worth a request each only if reading without them takes more.
  */
 static bool
-is_worth_telling(const ChpgScan *scan, const ChpgParameter *parameter,
-				 const ChpgValues *values)
+is_worth_pushing(const ChpgBinding *binding, const ChpgParameter *parameter,
+				 const ColumnValues *values)
 {
 	if (parameter->required)
 		return true;
 	if (parameter->kind != CHPG_BUCKET &&
-		values->count > Max(scan->plan->pages, 1))
+		values->count > Max(binding->plan->pages, 1))
 		return false;
 	for (int i = 0; i < values->count; i++)
 	{
@@ -451,25 +537,24 @@ is_worth_telling(const ChpgScan *scan, const ChpgParameter *parameter,
 	return true;
 }
 
-static void
-refuse_many(const Known *known)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("foreign table \"%s\" would have to be read with more than %d combinations of values",
-					RelationGetRelationName(known->scan->relation), MAX_VARIANTS),
-			 errhint("Give shorter lists of values.")));
-}
-
-/* The arguments so far, each with each of the values. */
+/*
+ * Combine a list of ChpgArguments with the values of a parameter: each with each.  Error:
+ * 54000 for too many.
+ */
 static List *
-combine(const Known *known, int number, List *arguments, const ChpgValues *values)
+combine(const BoundConditions *bound, const ChpgParameter *parameter, List *arguments,
+		const ColumnValues *values)
 {
 	List	   *combined = NIL;
 	ListCell   *lc;
 
-	if (values->count > MAX_VARIANTS / list_length(arguments))
-		refuse_many(known);
+	if (values->count > MAX_COMBINATIONS / list_length(arguments))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("foreign table \"%s\" would have to be read with more than %d combinations of values",
+						RelationGetRelationName(bound->binding->relation),
+						MAX_COMBINATIONS),
+				 errhint("Give shorter lists of values.")));
 	foreach(lc, arguments)
 	{
 		for (int i = 0; i < values->count; i++)
@@ -478,72 +563,71 @@ combine(const Known *known, int number, List *arguments, const ChpgValues *value
 
 			CHECK_FOR_INTERRUPTS();
 			*variant = *(ChpgArguments *) lfirst(lc);
-			chpg_set_argument(variant, known->endpoint,
-							  &known->endpoint->parameters[number],
-							  values->values[i]);
+			chpg_set_argument(variant, bound->endpoint, parameter, values->values[i]);
 			combined = lappend(combined, variant);
 		}
 	}
 	return combined;
 }
 
+/*
+ * Set the arguments of all parameters but the window.  Where parameters have several
+ * values, the spec has the combinations of these as alternatives.  Error: HV002 for
+ * several buckets.
+ */
 static void
-refuse_several(const Known *known, const ChpgParameter *parameter)
+set_parameters(BoundConditions *bound)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("foreign table \"%s\" needs to know one \"%s\"",
-					RelationGetRelationName(known->scan->relation), parameter->name),
-			 errhint("Ask for each value in a query of its own, and join them by UNION ALL.")));
-}
-
-/* Single values are the same in all variants. */
-static void
-set_parameters(Known *known)
-{
-	ChpgScan   *scan = known->scan;
-	const ChpgParameter *parameters = known->endpoint->parameters;
-	List	   *arguments = list_make1(&scan->spec.arguments);
-	const ChpgValues *several[CHPG_MAX_PARAMETERS] = {0};
+	ChpgBinding *binding = bound->binding;
+	const ChpgParameter *parameters = bound->endpoint->parameters;
+	List	   *arguments = list_make1(&binding->spec.arguments);
+	const ColumnValues *several[CHPG_MAX_PARAMETERS] = {0};
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		const ChpgValues *values = find_values(known, parameters[i].name);
+		const ColumnValues *values = find_values(bound, parameters[i].name);
 
 		if (parameters[i].kind == CHPG_WINDOW_START || parameters[i].kind == CHPG_WINDOW_END)
 			continue;
-		if (values == NULL || !is_worth_telling(scan, &parameters[i], values))
+		if (values == NULL || !is_worth_pushing(binding, &parameters[i], values))
 			continue;
 		check_bucket(&parameters[i], values->values[0]);
-		scan->narrowed |= !parameters[i].required && parameters[i].kind != CHPG_BUCKET;
+		binding->narrowed |= !parameters[i].required && parameters[i].kind != CHPG_BUCKET;
 		if (values->count == 1)
-			chpg_set_argument(&scan->spec.arguments, known->endpoint,
+			chpg_set_argument(&binding->spec.arguments, bound->endpoint,
 							  &parameters[i], values->values[0]);
 		else if (parameters[i].kind == CHPG_BUCKET)
-			refuse_several(known, &parameters[i]);
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+					 errmsg("foreign table \"%s\" needs to know one \"%s\"",
+							RelationGetRelationName(binding->relation),
+							parameters[i].name),
+					 errhint("Ask for each value in a query of its own, and join them by UNION ALL.")));
 		else
 			several[i] = values;
 	}
 	for (int i = 0; i < CHPG_MAX_PARAMETERS; i++)
 	{
 		if (several[i] != NULL)
-			arguments = combine(known, i, arguments, several[i]);
+			arguments = combine(bound, &parameters[i], arguments, several[i]);
 	}
-	if (linitial(arguments) != &scan->spec.arguments)
-		scan->spec.alternatives = arguments;
+	if (linitial(arguments) != &binding->spec.arguments)
+		binding->spec.alternatives = arguments;
 }
 
+/* Set the arguments that sort, if the plan relies on the API's order. */
 static void
-set_order(Known *known)
+set_order(BoundConditions *bound)
 {
-	ChpgScan   *scan = known->scan;
-	const ChpgScanPlan *plan = scan->plan;
+	ChpgBinding *binding = bound->binding;
+	const ChpgScanPlan *plan = binding->plan;
+	ChpgArguments *arguments = &binding->spec.arguments;
 
 	if (plan->sort_column == 0)
 		return;
-	*chpg_argument(&scan->spec.arguments, known->endpoint, "sort_by") =
-		chpg_sort_key(known->endpoint, NameStr(column_of(scan, plan->sort_column)->attname));
-	*chpg_argument(&scan->spec.arguments, known->endpoint, "sort_order") =
+	*chpg_argument(arguments, bound->endpoint, "sort_by") =
+		chpg_sort_key(bound->endpoint, column_name(binding, plan->sort_column));
+	*chpg_argument(arguments, bound->endpoint, "sort_order") =
 		plan->descending ? "desc" : "asc";
 }
 
@@ -551,192 +635,213 @@ set_order(Known *known)
  * Services
  */
 
-static const ChpgValues *
-find_service_values(const Known *known)
+/* Return the services that conditions name; NULL: all. */
+static const ColumnValues *
+find_service_values(const BoundConditions *bound)
 {
-	for (AttrNumber i = 1; i <= known->scan->num_columns; i++)
+	for (AttrNumber i = 1; i <= bound->binding->num_columns; i++)
 	{
-		if (known->columns[i - 1].known &&
-			chpg_is_service_column(known->scan->resource,
-								   NameStr(column_of(known->scan, i)->attname)))
-			return &known->columns[i - 1];
+		if (bound->columns[i - 1].is_set &&
+			chpg_is_service_column(bound->binding->resource,
+								   column_name(bound->binding, i)))
+			return &bound->columns[i - 1];
 	}
 	return NULL;
 }
 
+/* Read these services only.  Error: 54000 for more than chpg.max_requests. */
 static void
-set_services(Known *known, const ChpgValues *values)
+set_services(BoundConditions *bound, const ColumnValues *values)
 {
-	ChpgReadSpec *spec = &known->scan->spec;
+	ChpgReadSpec *spec = &bound->binding->spec;
 
-	if (values == NULL)
-		return;
 	if (values->count > chpg_max_requests)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("foreign table \"%s\" would have to be read for %d services, more than \"chpg.max_requests\" (%d)",
-						RelationGetRelationName(known->scan->relation),
+						RelationGetRelationName(bound->binding->relation),
 						values->count, chpg_max_requests),
 				 errhint("Give a shorter list. Superusers may raise \"chpg.max_requests\".")));
 	spec->by_id = true;
-	spec->one_of_many = known->changing_service;
+	spec->one_of_many = bound->joined_services;
 	for (int i = 0; i < values->count; i++)
 		spec->service_ids = lappend(spec->service_ids,
 									TextDatumGetCString(values->values[i]));
 }
 
 /*
- * The whole
+ * Checks
  */
 
-/* All that is missing is said at once; the window is looked for later. */
+/* Throw HV002 if required columns have no value; set_window() checks the window. */
 static void
-check_missing(const Known *known)
+check_required(const BoundConditions *bound)
 {
-	const ChpgResource *resource = known->scan->resource;
+	const ChpgResource *resource = bound->binding->resource;
 	List	   *missing = NIL;
 	ListCell   *lc;
 
 	foreach(lc, chpg_required_columns(resource))
 	{
-		if (find_values(known, lfirst(lc)) == NULL &&
+		if (find_values(bound, lfirst(lc)) == NULL &&
 			!chpg_is_listed(resource->parameters, lfirst(lc)))
 			missing = lappend(missing, lfirst(lc));
 	}
 	if (missing != NIL)
-		chpg_refuse_missing(known->node, missing);
+		chpg_raise_missing_columns(bound->binding->node, missing);
 }
 
-/* A column that no row tells is compared, and not told. */
+/* Throw HV002 if the plan has a parameter that the query compares in vain. */
 static void
-refuse_unknown(const Known *known, const char *name)
+check_unpushed(const BoundConditions *bound)
 {
-	const ChpgParameter *parameter = chpg_resource_parameter(known->scan->resource, name);
+	const ChpgBinding *binding = bound->binding;
+	const ChpgParameter *parameter;
+	const char *name;
+	bool		is_start;
 	ChpgRange	window;
 
+	if (binding->plan->unpushed == InvalidAttrNumber)
+		return;
+	name = column_name(binding, binding->plan->unpushed);
+	parameter = chpg_resource_parameter(binding->resource, name);
+	is_start = parameter->kind == CHPG_WINDOW_START;
 	if (parameter->kind == CHPG_BUCKET)
-		chpg_refuse_comparison(known->node, name);
-	if ((parameter->kind == CHPG_WINDOW_START && (known->from.has_start || known->from.has_end)) ||
-		(parameter->kind == CHPG_WINDOW_END && known->to.has_end))
-		chpg_refuse_window_condition(known->node, name);
-	if (parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END)
-	{
-		find_bounds(known, find_values(known, "from_date"), find_values(known, "to_date"), &window);
-		window.has_start = parameter->kind == CHPG_WINDOW_END;
-		chpg_refuse_missing_window(known->node, &window);
-	}
-	chpg_refuse_missing(known->node, list_make1(pstrdup(name)));
+		chpg_raise_unpushed_comparison(binding->node, name);
+	if (!is_start && parameter->kind != CHPG_WINDOW_END)
+		chpg_raise_missing_columns(binding->node, list_make1(pstrdup(name)));
+	if (is_start ? bound->from.has_start || bound->from.has_end : bound->to.has_end)
+		chpg_raise_unpushed_bound(binding->node, name);
+	window = window_of_conditions(bound, find_values(bound, "from_date"),
+								  find_values(bound, "to_date"));
+	window.has_start = !is_start;
+	chpg_raise_missing_window(binding->node, &window);
 }
 
-/* What has to be known, or is given back as it was told, has to be of its type. */
+/* Throw HV004 for a column that is compared or filled in and has another type. */
 static void
-check_type(const ChpgScan *scan, Form_pg_attribute column)
+check_type(const ChpgBinding *binding, Form_pg_attribute column)
 {
 	const char *name = NameStr(column->attname);
-	const ChpgParameter *parameter = chpg_resource_parameter(scan->resource, name);
+	const ChpgParameter *parameter = chpg_resource_parameter(binding->resource, name);
 	Oid			type = column->atttypid;
 
-	if (scan->resource->ranges && strcmp(name, "timestamp") == 0)
+	if (binding->resource->ranges && strcmp(name, "timestamp") == 0)
 		type = TIMESTAMPTZOID;
 	else if (parameter != NULL &&
-			 (parameter->required || chpg_is_listed(scan->resource->parameters, name)))
+			 (parameter->required || chpg_is_listed(binding->resource->parameters, name)))
 		type = chpg_parameter_type(parameter);
 	if (type != column->atttypid)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
 				 errmsg("column \"%s\" of foreign table \"%s\" must be of type %s, not %s",
-						name, RelationGetRelationName(scan->relation),
+						name, RelationGetRelationName(binding->relation),
 						format_type_be(type), format_type_be(column->atttypid))));
 }
 
-/* A column that nothing stands in would be NULL for ever. */
+/* Throw HV005 for a column that the resource lacks, which else would always be NULL. */
 static void
-check_columns(const ChpgScan *scan)
+check_columns(const ChpgBinding *binding)
 {
-	TupleDesc	rows = chpg_resource_rows(scan->resource,
-										  GetForeignTable(RelationGetRelid(scan->relation))->serverid);
+	const ChpgResource *resource = binding->resource;
+	Oid			table = RelationGetRelid(binding->relation);
+	TupleDesc	rows = chpg_resource_tupdesc(resource, GetForeignTable(table)->serverid);
 	ListCell   *lc;
 
-	foreach(lc, scan->plan->columns)
+	foreach(lc, binding->plan->columns)
 	{
-		const char *name = NameStr(column_of(scan, lfirst_int(lc))->attname);
-		bool		found = chpg_is_listed(scan->resource->parameters, name);
+		Form_pg_attribute column = column_of(binding, lfirst_int(lc));
+		const char *name = NameStr(column->attname);
+		bool		found = chpg_is_listed(resource->parameters, name);
 
-		if (column_of(scan, lfirst_int(lc))->attisdropped)
+		if (column->attisdropped)
 			continue;
 		for (int i = 0; i < rows->natts; i++)
 			found |= strcmp(NameStr(TupleDescAttr(rows, i)->attname), name) == 0 &&
-				!chpg_is_listed(scan->resource->hidden, name);
+				!chpg_is_listed(resource->hidden, name);
 		if (!found)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
-					 errmsg("resource \"%s\" has no column \"%s\"",
-							scan->resource->name, name),
-					 errhint("See %s for its columns.", scan->resource->row_type)));
-		check_type(scan, column_of(scan, lfirst_int(lc)));
+					 errmsg("resource \"%s\" has no column \"%s\"", resource->name, name),
+					 errhint("See %s for its columns.", resource->row_type)));
+		check_type(binding, column);
 	}
 }
 
-const char *
-chpg_sort_key(const ChpgEndpoint *endpoint, const char *column)
+/*
+ * The whole
+ */
+
+void
+chpg_bind_init(ChpgBinding *binding, ForeignScanState *node)
 {
-	for (const ChpgSortField *field = endpoint->sort_fields; field && field->key; field++)
-	{
-		if (strcmp(field->attribute, column) == 0)
-			return field->key;
-	}
-	return NULL;
+	ForeignScan *scan = (ForeignScan *) node->ss.ps.plan;
+	Oid			table = RelationGetRelid(node->ss.ss_currentRelation);
+
+	binding->node = node;
+	binding->plan = chpg_plan_of_scan(scan);
+	binding->expressions = ExecInitExprList(scan->fdw_exprs, &node->ss.ps);
+	binding->relation = node->ss.ss_currentRelation;
+	binding->num_columns = RelationGetDescr(binding->relation)->natts;
+	binding->resource = chpg_table_resource(table);
+	binding->window = chpg_table_window(table);
+	binding->user = chpg_scan_user(&node->ss);
 }
 
+/* Fill in what does not depend on the values. */
 static void
-init_request(ChpgScan *scan, ForeignScanState *node, const ChpgEndpoint *endpoint)
+init_spec(ChpgBinding *binding, const ChpgEndpoint *endpoint)
 {
-	ChpgReadSpec *spec = &scan->spec;
-	Oid			table = RelationGetRelid(scan->relation);
+	ChpgReadSpec *spec = &binding->spec;
+	Oid			table = RelationGetRelid(binding->relation);
 
-	scan->given = palloc0(scan->num_columns * sizeof(Datum));
-	scan->is_given = palloc0(scan->num_columns * sizeof(bool));
+	memset(spec, 0, sizeof(ChpgReadSpec));
 	spec->endpoint = endpoint;
 	spec->connection = chpg_connection_for(GetForeignServer(GetForeignTable(table)->serverid),
-										   scan->user);
-	spec->connection->statement_cache = chpg_statement_cache_get(node->ss.ps.state->es_query_cxt);
-	spec->any_state = scan->resource->any_state;
-	spec->first_page = scan->plan->first_page;
-	spec->concurrency = scan->plan->concurrency;
+										   binding->user);
+	spec->connection->statement_cache =
+		chpg_statement_cache_get(binding->node->ss.ps.state->es_query_cxt);
+	spec->any_state = binding->resource->any_state;
+	spec->first_page = binding->plan->first_page;
+	spec->concurrency = binding->plan->concurrency;
+	binding->prometheus_service = NULL;
+	binding->narrowed = false;
+	binding->fixed = palloc0(binding->num_columns * sizeof(Datum));
+	binding->is_fixed = palloc0(binding->num_columns * sizeof(bool));
 }
 
 bool
-chpg_scan_request(ChpgScan *scan, ForeignScanState *node, const char **prometheus_of)
+chpg_bind(ChpgBinding *binding)
 {
-	Known		known = {
-		.scan = scan,
-		.node = node,
-		.endpoint = &chpg_endpoints[scan->plan->list_only ? CHPG_LIST_SERVICES :
-									scan->resource->operation],
-		.columns = palloc0(scan->num_columns * sizeof(ChpgValues))
+	const ChpgResource *resource = binding->resource;
+	BoundConditions bound = {
+		.binding = binding,
+		.endpoint = &chpg_endpoints[binding->plan->list_only ? CHPG_LIST_SERVICES :
+									resource->operation],
+		.columns = palloc0(binding->num_columns * sizeof(ColumnValues))
 	};
-	const ChpgValues *services;
+	const ColumnValues *services;
 
-	check_columns(scan);
-	init_request(scan, node, known.endpoint);
-	if (!add_conditions(&known, node))
+	check_columns(binding);
+	init_spec(binding, bound.endpoint);
+	evaluate_all(binding);
+	if (!add_conditions(&bound))
 		return false;
-	if (scan->plan->unknown != InvalidAttrNumber)
-		refuse_unknown(&known, NameStr(column_of(scan, scan->plan->unknown)->attname));
-	services = find_service_values(&known);
-	if (scan->resource->operation == CHPG_GET_PROMETHEUS)
+	check_unpushed(&bound);
+	services = find_service_values(&bound);
+	if (resource->operation == CHPG_GET_PROMETHEUS)
 	{
 		if (services != NULL && services->count == 1)
-			*prometheus_of = TextDatumGetCString(services->values[0]);
+			binding->prometheus_service = TextDatumGetCString(services->values[0]);
 		return true;
 	}
-	if (!scan->plan->list_only)
-		set_services(&known, services);
-	check_missing(&known);
-	if (chpg_is_listed(scan->resource->parameters, "from_date") && !set_window(&known))
+	if (services != NULL && !binding->plan->list_only)
+		set_services(&bound, services);
+	check_required(&bound);
+	if (chpg_has_window(resource) && !set_window(&bound))
 		return false;
-	set_order(&known);
-	set_parameters(&known);
-	chpg_check_arguments(&scan->spec.arguments, known.endpoint);
+	set_order(&bound);
+	set_parameters(&bound);
+	chpg_check_arguments(&binding->spec.arguments, bound.endpoint);
 	return true;
 }

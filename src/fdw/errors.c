@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * errors.c
- *		Foreign tables: the errors of a scan that is told too little.
+ *		Errors of queries on foreign tables that restrict too little.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,8 +11,10 @@
 #include "access/xact.h"
 #include "ascii.h"
 #include "catalog/pg_type.h"
-#include "fdw/deparse.h"
+#include "fdw/clauses.h"
 #include "fdw/errors.h"
+#include "fdw/plan.h"
+#include "fdw/tables.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "optimizer/optimizer.h"
@@ -22,57 +24,55 @@
 #include "utils/ruleutils.h"
 #include "utils/timestamp.h"
 
-/* What the messages are about. */
-typedef struct Lack
+/* What a query has to restrict, and does not */
+typedef struct MissingInput
 {
 	ForeignScanState *node;
 	const ChpgScanPlan *plan;
 	const ChpgResource *resource;
 	Oid			table;
-	List	   *names;			/* of the columns that tell it */
-} Lack;
+	List	   *names;			/* of the columns */
+} MissingInput;
 
-static Lack
-make_lack(ForeignScanState *node, List *names)
+/* Gather what an error about columns of these names needs, from the scan's plan. */
+static MissingInput
+make_missing(ForeignScanState *node, List *names)
 {
-	Lack		lack = {
+	MissingInput missing = {
 		.node = node,
 		.plan = chpg_plan_of_scan((ForeignScan *) node->ss.ps.plan),
 		.table = RelationGetRelid(node->ss.ss_currentRelation),
 		.names = names
 	};
 
-	lack.resource = chpg_table_resource(lack.table);
-	return lack;
-}
-
-static char *
-name_list(List *names)
-{
-	return chpg_join_names(chpg_name_alternatives(names, "\""), "\"", "\"", ", ", " and ");
+	missing.resource = chpg_table_resource(missing.table);
+	return missing;
 }
 
 static bool
-has_column(const Lack *lack, const char *name)
+has_column(const MissingInput *missing, const char *name)
 {
-	return get_attnum(lack->table, name) != InvalidAttrNumber;
+	return get_attnum(missing->table, name) != InvalidAttrNumber;
 }
 
-/* "use ALTER FOREIGN TABLE ...; then ", for the columns that the table lacks. */
+/*
+ * Return "use ALTER FOREIGN TABLE ...; then " with the missing columns that the table
+ * lacks; an empty string if it has all.
+ */
 static char *
-addition(const Lack *lack)
+addition(const MissingInput *missing)
 {
 	StringInfoData command;
 	ListCell   *lc;
 
 	initStringInfo(&command);
-	foreach(lc, lack->names)
+	foreach(lc, missing->names)
 	{
 		const char *name = lfirst(lc);
-		const ChpgParameter *parameter = chpg_resource_parameter(lack->resource, name);
+		const ChpgParameter *parameter = chpg_resource_parameter(missing->resource, name);
 		Oid			type = TEXTOID;
 
-		if (has_column(lack, name))
+		if (has_column(missing, name))
 			continue;
 		if (parameter != NULL)
 			type = chpg_parameter_type(parameter);
@@ -81,7 +81,7 @@ addition(const Lack *lack)
 		if (command.len == 0)
 			appendStringInfo(&command, "use ALTER FOREIGN TABLE %s",
 							 DatumGetCString(DirectFunctionCall1(regclassout,
-																 ObjectIdGetDatum(lack->table))));
+																 ObjectIdGetDatum(missing->table))));
 		else
 			appendStringInfoChar(&command, ',');
 		appendStringInfo(&command, " ADD COLUMN %s %s", quote_identifier(name),
@@ -92,29 +92,17 @@ addition(const Lack *lack)
 	return command.data;
 }
 
+/* Return true if a condition uses one of the missing columns. */
 static bool
-is_told(const ChpgScanPlan *plan, int qual)
-{
-	ListCell   *lc;
-
-	foreach(lc, plan->conditions)
-	{
-		if (((const ChpgCondition *) lfirst(lc))->qual == qual)
-			return true;
-	}
-	return false;
-}
-
-static bool
-concerns(const Lack *lack, Node *qual)
+uses_missing_column(const MissingInput *missing, Node *qual)
 {
 	Bitmapset  *columns = NULL;
 	ListCell   *lc;
 
-	pull_varattnos(qual, ((Scan *) lack->node->ss.ps.plan)->scanrelid, &columns);
-	foreach(lc, lack->names)
+	pull_varattnos(qual, ((Scan *) missing->node->ss.ps.plan)->scanrelid, &columns);
+	foreach(lc, missing->names)
 	{
-		AttrNumber	column = get_attnum(lack->table, lfirst(lc));
+		AttrNumber	column = get_attnum(missing->table, lfirst(lc));
 
 		if (column != InvalidAttrNumber &&
 			bms_is_member(column - FirstLowInvalidHeapAttributeNumber, columns))
@@ -123,60 +111,66 @@ concerns(const Lack *lack, Node *qual)
 	return false;
 }
 
-/* The conditions that concern it and that the API is not told, or NULL. */
+/*
+ * Return the text of the conditions on the missing columns that are not pushed down;
+ * NULL if there are none.
+ */
 static char *
-untold_conditions(const Lack *lack)
+unpushed_conditions(const MissingInput *missing)
 {
-	PlannedStmt *statement = lack->node->ss.ps.state->es_plannedstmt;
+	PlannedStmt *statement = missing->node->ss.ps.state->es_plannedstmt;
 	Bitmapset  *relids = bms_add_range(NULL, 1, list_length(statement->rtable));
 	List	   *names = select_rtable_names_for_explain(statement->rtable, relids);
-	List	   *texts = chpg_deparse_quals(lack->node, statement,
+	List	   *texts = chpg_deparse_quals(missing->node, statement,
 										   deparse_context_for_plan_tree(statement, names));
-	List	   *untold = NIL;
+	List	   *unpushed = NIL;
 	ListCell   *lc;
 
-	foreach(lc, lack->node->ss.ps.plan->qual)
+	foreach(lc, missing->node->ss.ps.plan->qual)
 	{
-		if (!is_told(lack->plan, foreach_current_index(lc)) && concerns(lack, lfirst(lc)))
-			untold = lappend(untold, list_nth(texts, foreach_current_index(lc)));
+		int			qual = foreach_current_index(lc);
+
+		if (!chpg_is_pushed(missing->plan->conditions, qual) &&
+			uses_missing_column(missing, lfirst(lc)))
+			unpushed = lappend(unpushed, list_nth(texts, qual));
 	}
-	if (untold != NIL)
-		return chpg_join_names(untold, "", "", ", ", " and ");
-	if (lack->plan->unknown != InvalidAttrNumber)
+	if (unpushed != NIL)
+		return chpg_join_names(unpushed, "", "", ", ", " and ");
+	if (missing->plan->unpushed != InvalidAttrNumber)
 		return psprintf("what \"%s\" is joined by",
-						get_attname(lack->table, lack->plan->unknown, false));
+						get_attname(missing->table, missing->plan->unpushed, false));
 	return NULL;
 }
 
-/* Who compares what is said to be unknown wants to know why. */
+/* Add the DETAIL that says which conditions on the columns are not pushed down, and why. */
 static int
-detail_untold(const Lack *lack, bool in_window)
+detail_unpushed(const MissingInput *missing, bool is_window)
 {
-	char	   *untold = untold_conditions(lack);
+	char	   *unpushed = unpushed_conditions(missing);
 
-	if (untold == NULL)
+	if (unpushed == NULL)
 		return 0;
-	if (in_window && lack->resource->ranges)
+	if (is_window && missing->resource->ranges)
 		return errdetail("No bound follows from %s: give comparisons of \"timestamp\", or of \"from_date\" and \"to_date\", with values that are known beforehand, joined by AND.",
-						 untold);
-	if (in_window)
+						 unpushed);
+	if (is_window)
 		return errdetail("No bound follows from %s: give comparisons of \"from_date\" and \"to_date\" with values that are known beforehand, joined by AND.",
-						 untold);
+						 unpushed);
 	return errdetail("The API cannot be told %s, only comparisons by = with values that are known beforehand, joined by AND.",
-					 untold);
+					 unpushed);
 }
 
-/* Advice as a sentence. */
+/* Add a HINT, which then begins with a capital. */
 static int
-hint_advice(char *advice)
+hint_sentence(char *hint)
 {
-	advice[0] = chpg_to_upper(advice[0]);
-	return errhint("%s", advice);
+	hint[0] = chpg_to_upper(hint[0]);
+	return errhint("%s", hint);
 }
 
-/* What can be done where a row of another table tells it all. */
+/* Return the remedy by which another table's rows restrict all that is required. */
 static const char *
-sources(const ChpgResource *resource)
+join_remedy(const ChpgResource *resource)
 {
 	if (resource->told_by == NULL)
 		return "join it with one that tells it";
@@ -187,97 +181,105 @@ sources(const ChpgResource *resource)
 }
 
 void
-chpg_refuse_missing(ForeignScanState *node, List *names)
+chpg_raise_missing_columns(ForeignScanState *node, List *names)
 {
-	Lack		lack = make_lack(node, names);
+	MissingInput missing = make_missing(node, names);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			 errmsg("foreign table \"%s\" needs to know %s",
-					get_rel_name(lack.table), name_list(names)),
-			 detail_untold(&lack, false),
-			 hint_advice(psprintf("%sadd %s such as %s where the table is read, or %s.",
-								  addition(&lack),
-								  list_length(names) == 1 ? "a condition" : "conditions",
-								  chpg_join_names(names, "", " = ...", " AND ", " AND "),
-								  sources(lack.resource)))));
+					get_rel_name(missing.table),
+					chpg_join_names(chpg_name_alternatives(names, "\""),
+									"\"", "\"", ", ", " and ")),
+			 detail_unpushed(&missing, false),
+			 hint_sentence(psprintf("%sadd %s such as %s where the table is read, or %s.",
+									addition(&missing),
+									list_length(names) == 1 ? "a condition" : "conditions",
+									chpg_join_names(names, "", " = ...", " AND ", " AND "),
+									join_remedy(missing.resource)))));
 }
 
 void
-chpg_refuse_comparison(ForeignScanState *node, const char *name)
+chpg_raise_unpushed_comparison(ForeignScanState *node, const char *name)
 {
-	Lack		lack = make_lack(node, list_make1(pstrdup(name)));
+	MissingInput missing = make_missing(node, list_make1(pstrdup(name)));
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			 errmsg("foreign table \"%s\" can only be told \"%s\" by =",
-					get_rel_name(lack.table), name),
-			 detail_untold(&lack, false),
+					get_rel_name(missing.table), name),
+			 detail_unpushed(&missing, false),
 			 errhint("Add a condition such as %s = ..., or leave all conditions on it out: the API then chooses.",
 					 name)));
 }
 
-/* The condition that would do, relative to the window's end if that is in the past. */
+void
+chpg_raise_unpushed_bound(ForeignScanState *node, const char *name)
+{
+	MissingInput missing = make_missing(node, list_make1(pstrdup(name)));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("query on foreign table \"%s\" needs a condition such as %s = ...",
+					get_rel_name(missing.table), name),
+			 detail_unpushed(&missing, true),
+			 errhint("Give it in the place of the range, or leave the other condition on \"%s\" out.",
+					 name)));
+}
+
+/*
+ * Return a condition that gives the window the bound that it lacks, relative to the
+ * window's end if that is in the past.
+ */
 static const char *
-window_condition(const char *name, const ChpgRange *known)
+window_condition(const char *name, const ChpgRange *range)
 {
 	const char *end = "now()";
 
 	if (strcmp(name, "to_date") == 0)
 		return "to_date = now()";
-	if (known->has_end && !TIMESTAMP_NOT_FINITE(known->end) &&
-		known->end < GetCurrentTransactionStartTimestamp())
+	if (range->has_end && !TIMESTAMP_NOT_FINITE(range->end) &&
+		range->end < GetCurrentTransactionStartTimestamp())
 		end = psprintf("timestamptz '%s'",
 					   DatumGetCString(DirectFunctionCall1(timestamptz_out,
-														   TimestampTzGetDatum(known->end))));
+														   TimestampTzGetDatum(range->end))));
 	return psprintf("%s >= %s - interval '%s'", quote_identifier(name), end,
 					strcmp(name, "timestamp") == 0 ? "1 hour" : "1 day");
 }
 
-void
-chpg_refuse_window_condition(ForeignScanState *node, const char *name)
-{
-	Lack		lack = make_lack(node, list_make1(pstrdup(name)));
-
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("query on foreign table \"%s\" needs a condition such as %s = ...",
-					get_rel_name(lack.table), name),
-			 detail_untold(&lack, true),
-			 errhint("Give it in the place of the range, or leave the other condition on \"%s\" out.",
-					 name)));
-}
-
-/* The table that needs no condition, or the statement that makes it. */
+/*
+ * Return the name of the table that shows the resource's latest rows, or the statement
+ * that makes it.
+ */
 static char *
-recent_table(const Lack *lack)
+recent_table(const MissingInput *missing)
 {
-	Oid			schema = get_rel_namespace(lack->table);
-	char	   *name = psprintf(CHPG_RECENT "%s", lack->resource->name);
+	Oid			schema = get_rel_namespace(missing->table);
+	char	   *name = psprintf(CHPG_RECENT "%s", missing->resource->name);
 
 	if (OidIsValid(get_relname_relid(name, schema)))
 		return quote_qualified_identifier(get_namespace_name(schema), name);
 	return psprintf("IMPORT FOREIGN SCHEMA %s LIMIT TO (%s) FROM SERVER %s INTO %s OPTIONS (window '1 day')",
 					CHPG_REMOTE_SCHEMA, name,
-					quote_identifier(GetForeignServer(GetForeignTable(lack->table)->serverid)->servername),
+					quote_identifier(GetForeignServer(GetForeignTable(missing->table)->serverid)->servername),
 					quote_identifier(get_namespace_name(schema)));
 }
 
 void
-chpg_refuse_missing_window(ForeignScanState *node, const ChpgRange *known)
+chpg_raise_missing_window(ForeignScanState *node, const ChpgRange *range)
 {
-	Lack		lack = make_lack(node, NIL);
-	const char *name = known->has_start ? "to_date" : "from_date";
+	MissingInput missing = make_missing(node, NIL);
+	const char *name = range->has_start ? "to_date" : "from_date";
 
-	if (lack.resource->ranges && !known->has_start &&
-		(has_column(&lack, "timestamp") || !has_column(&lack, "from_date")))
+	if (missing.resource->ranges && !range->has_start &&
+		(has_column(&missing, "timestamp") || !has_column(&missing, "from_date")))
 		name = "timestamp";
-	lack.names = list_make1(pstrdup(name));
+	missing.names = list_make1(pstrdup(name));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 			 errmsg("query on foreign table \"%s\" needs a condition such as %s",
-					get_rel_name(lack.table), window_condition(name, known)),
-			 detail_untold(&lack, true),
-			 hint_advice(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: %s.",
-								  addition(&lack), recent_table(&lack)))));
+					get_rel_name(missing.table), window_condition(name, range)),
+			 detail_unpushed(&missing, true),
+			 hint_sentence(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: %s.",
+									addition(&missing), recent_table(&missing)))));
 }

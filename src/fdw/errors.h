@@ -1,38 +1,35 @@
 /*-------------------------------------------------------------------------
  *
  * errors.h
- *		The errors of a scan that is told too little.
+ *		Errors of queries on foreign tables that restrict too little.
+ *
+ * Each function throws HV002.  The error names what has to be restricted, the
+ * conditions on it that are not pushed down, and a remedy.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_ERRORS_H
 #define CHPG_ERRORS_H
 
-#include "fdw/fdw.h"
-#include "fdw/values.h"
+#include "fdw/times.h"
 #include "nodes/execnodes.h"
 
+/* Throw: these columns, a list of their names, have no value. */
+extern void chpg_raise_missing_columns(ForeignScanState *node, List *names);
+
 /*
- * They have HV002, and say what is missing,
- * which conditions on it the API cannot be told, and what to do.
+ * Throw: the window has no start, or no end, as far as range says.  The remedy is
+ * relative to the bound that it has.
  */
+extern void chpg_raise_missing_window(ForeignScanState *node, const ChpgRange *range);
 
-/* Columns, by their names, are not known. */
-extern void chpg_refuse_missing(ForeignScanState *node, List *names);
-
-/*
- * The window is not known, or only its start is, or its end is: the advice is relative
- * to that.
- */
-extern void chpg_refuse_missing_window(ForeignScanState *node, const ChpgRange *known);
-
-/* A column that may be left out is compared in a way that the API cannot be told. */
-extern void chpg_refuse_comparison(ForeignScanState *node, const char *name);
+/* Throw: a column that may be left out is compared in a way that cannot be pushed down. */
+extern void chpg_raise_unpushed_comparison(ForeignScanState *node, const char *name);
 
 /*
- * A bound of the window is known by a range, and compared with something else, too,
+ * Throw: a bound of the window has a range, and is compared with something else, too,
  * from which no bound follows.
  */
-extern void chpg_refuse_window_condition(ForeignScanState *node, const char *name);
+extern void chpg_raise_unpushed_bound(ForeignScanState *node, const char *name);
 
 #endif							/* CHPG_ERRORS_H */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * import.c
- *		Foreign tables: IMPORT FOREIGN SCHEMA, and the columns that tables have.
+ *		IMPORT FOREIGN SCHEMA, and the descriptions of tables and columns.
  *
- * Types and comments of columns are those of the row types, so that they stand
- * in one place.
+ * Columns have the types and comments of the row types' attributes, so that these are
+ * written once.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,8 @@
 #include "commands/comment.h"
 #include "compat.h"
 #include "engine/connection.h"
-#include "fdw/fdw.h"
+#include "fdw/import.h"
+#include "fdw/tables.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
@@ -29,7 +30,10 @@
 
 PG_FUNCTION_INFO_V1(chpg_table_columns);
 
-/* Do something with each column of a resource, in order. */
+/*
+ * Call a function for each column of a resource, in order: for the parameters that rows
+ * do not have, then for the attributes of the row type.
+ */
 static void
 each_column(const ChpgResource *resource, TupleDesc rows,
 			void (*act) (const ChpgResource *resource, const char *name, Oid type,
@@ -70,7 +74,10 @@ append_column(const ChpgResource *resource, const char *name, Oid type,
 					 quote_identifier(name), format_type_be_qualified(type));
 }
 
-/* The command for a resource, or for its rows in a window up to now. */
+/*
+ * Return the command that creates a foreign table of a resource; with the option
+ * "window" unless that is NULL.
+ */
 static char *
 create_table_command(const ImportForeignSchemaStmt *stmt, const ChpgResource *resource,
 					 const char *name, const char *window, Oid server)
@@ -80,7 +87,7 @@ create_table_command(const ImportForeignSchemaStmt *stmt, const ChpgResource *re
 	initStringInfo(&command);
 	appendStringInfo(&command, "CREATE FOREIGN TABLE %s (",
 					 quote_qualified_identifier(stmt->local_schema, name));
-	each_column(resource, chpg_resource_rows(resource, server), append_column, &command);
+	each_column(resource, chpg_resource_tupdesc(resource, server), append_column, &command);
 	appendStringInfo(&command, "\n) SERVER %s OPTIONS (resource %s",
 					 quote_identifier(stmt->server_name),
 					 quote_literal_cstr(resource->name));
@@ -91,7 +98,7 @@ create_table_command(const ImportForeignSchemaStmt *stmt, const ChpgResource *re
 	return command.data;
 }
 
-/* The only option of an import is the window, once. */
+/* Throw HV00D for an option other than "window", 42601 for a second one. */
 static void
 check_import_options(const ImportForeignSchemaStmt *stmt)
 {
@@ -113,9 +120,9 @@ check_import_options(const ImportForeignSchemaStmt *stmt)
 	}
 }
 
-/* LIMIT TO may name tables that there are with a window only. */
+/* Throw HV00J if LIMIT TO names a table of latest rows: the import has no window. */
 static void
-refuse_recent(const ImportForeignSchemaStmt *stmt)
+check_recent(const ImportForeignSchemaStmt *stmt)
 {
 	ListCell   *lc;
 
@@ -153,7 +160,7 @@ chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
 	if (window != NULL)
 		chpg_check_option("window", window);
 	else
-		refuse_recent(stmt);
+		check_recent(stmt);
 	for (const ChpgResource *resource = chpg_resources; resource->name != NULL;
 		 resource++)
 	{
@@ -173,17 +180,18 @@ chpgImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid server)
 }
 
 /*
- * chpg_table_columns(foreign_table)
+ * Descriptions
  */
 
-typedef struct ColumnSink
+typedef struct DescriptionSink
 {
 	ReturnSetInfo *rsinfo;
 	Oid			table;
-} ColumnSink;
+} DescriptionSink;
 
+/* Add a row to the result; name is NULL for the table itself. */
 static void
-put_description(ColumnSink *sink, const char *name, const char *description)
+put_description(DescriptionSink *sink, const char *name, const char *description)
 {
 	Datum		values[2] = {0};
 	bool		nulls[2] = {name == NULL, false};
@@ -200,9 +208,12 @@ interval_text(Interval * interval)
 	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 }
 
-/* Does it have to be known?  The comments of parameters say it themselves. */
+/*
+ * Return true if a column must be restricted.  Those that stand for parameters say so in
+ * their own comments.
+ */
 static bool
-is_required(const ChpgResource *resource, const char *name)
+needs_remark(const ChpgResource *resource, const char *name)
 {
 	ListCell   *lc;
 
@@ -214,43 +225,46 @@ is_required(const ChpgResource *resource, const char *name)
 	return false;
 }
 
-/* What a bound of the window is where the table has a window of its own, or NULL. */
+/*
+ * Return the description of a bound of the window of a table with the option "window";
+ * NULL for another column or table.
+ */
 static const char *
 describe_own_bound(Oid table, const ChpgResource *resource, const char *name)
 {
 	const ChpgParameter *parameter = chpg_resource_parameter(resource, name);
+	Interval   *window = chpg_table_window(table);
 
-	if (parameter == NULL || chpg_table_window(table) == NULL)
+	if (parameter == NULL || window == NULL)
 		return NULL;
 	if (parameter->kind == CHPG_WINDOW_START)
 		return psprintf("Start of the table's window: now() - interval '%s' in each row. A condition on it narrows nothing.",
-						interval_text(chpg_table_window(table)));
+						interval_text(window));
 	if (parameter->kind == CHPG_WINDOW_END)
 		return "End of the table's window: now() in each row. A condition on it narrows nothing.";
 	return NULL;
 }
 
-/* Those that the table has. */
+/* Put the description of a column, if the table has the column. */
 static void
 put_column(const ChpgResource *resource, const char *name, Oid type,
 		   const char *comment, void *arg)
 {
-	ColumnSink *sink = (ColumnSink *) arg;
+	DescriptionSink *sink = (DescriptionSink *) arg;
+	const char *own_bound = describe_own_bound(sink->table, resource, name);
 
 	if (get_attnum(sink->table, name) == InvalidAttrNumber || comment == NULL)
 		return;
-	if (describe_own_bound(sink->table, resource, name) != NULL)
-		comment = describe_own_bound(sink->table, resource, name);
-	else if (is_required(resource, name) && strcmp(name, "query_id") == 0)
-		comment = psprintf("%s Has to be known: give it as query_id = ... or query_hex = ..., or by a join.",
-						   comment);
-	else if (is_required(resource, name))
-		comment = psprintf("%s Has to be known: give it as %s = ..., or by a join.",
-						   comment, name);
+	if (own_bound != NULL)
+		comment = own_bound;
+	else if (needs_remark(resource, name))
+		comment = psprintf("%s Has to be known: give it as %s = ...%s, or by a join.",
+						   comment, name,
+						   strcmp(name, "query_id") == 0 ? " or query_hex = ..." : "");
 	put_description(sink, name, comment);
 }
 
-/* Which window the rows are of, or what names it. */
+/* Return a sentence about the window: the table's own, or what the query must say. */
 static char *
 describe_window(Oid table, const ChpgResource *resource)
 {
@@ -264,9 +278,9 @@ describe_window(Oid table, const ChpgResource *resource)
 	return " Needs a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....";
 }
 
-/* What the rows are, and what has to be known to read them. */
+/* Put the description of the table: its rows, and what a query must restrict. */
 static void
-put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
+put_table(DescriptionSink *sink, const ChpgResource *resource, const char *comment)
 {
 	StringInfoData needs;
 	List	   *names = chpg_required_columns(resource);
@@ -281,7 +295,7 @@ put_table(ColumnSink *sink, const ChpgResource *resource, const char *comment)
 	put_description(sink, NULL, needs.data);
 }
 
-/* Users may name any table. */
+/* Return the resource of a table, which may be any; throw 42809 if it is not ours. */
 static const ChpgResource *
 resource_of(Oid table)
 {
@@ -300,17 +314,18 @@ resource_of(Oid table)
 	return NULL;				/* keep compiler quiet */
 }
 
+/* SQL: chpg_table_columns(foreign_table) */
 Datum
 chpg_table_columns(PG_FUNCTION_ARGS)
 {
-	ColumnSink	sink = {
+	DescriptionSink sink = {
 		.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo,
 		.table = DatumGetObjectId(DirectFunctionCall1(regclassin,
 													  CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0)))))
 	};
 	const ChpgResource *resource = resource_of(sink.table);
-	TupleDesc	rows = chpg_resource_rows(resource,
-										  GetForeignTable(sink.table)->serverid);
+	TupleDesc	rows = chpg_resource_tupdesc(resource,
+											 GetForeignTable(sink.table)->serverid);
 	char	   *comment = GetComment(rows->tdtypeid, TypeRelationId, 0);
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *		Foreign tables: what it costs to read them, and how that is planned.
+ *		Planning scans of foreign tables, and the plan that a scan executes.
  *
- * What counts is how many requests a plan needs.  Nothing is asked while
- * planning: what to expect is what was seen before.
+ * The cost of a plan is the number of its requests.  Estimates rest on the sizes that
+ * earlier scans found: planning sends nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,9 +15,9 @@
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
-#include "fdw/bounds.h"
 #include "fdw/clauses.h"
-#include "fdw/times.h"
+#include "fdw/plan.h"
+#include "fdw/tables.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -29,21 +29,21 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-/* A request takes the time of a second of the budget. */
+/* A request takes a second, by the documented limit of 10 per 10 s. */
 #define REQUEST_COST		1000.0
 
-/* A scan by the values of the join is to be preferred, however many there are. */
+/* A scan by the values of the join is better, however many values there are. */
 #define JOINED_RANGE_COST	(CHPG_IMPOSSIBLE_COST / 2)
 
-/* Values that an array is expected to have. */
+/* Number of values that an array is expected to have */
 #define ARRAY_LENGTH		3
 
-/* What a way to read a table takes. */
+/* What one way to read a table is expected to take */
 typedef struct Estimate
 {
-	bool		possible;		/* nothing that must be known is missing */
-	bool		joined_range;	/* a bound of the window is joined, and known
-								 * by a range only */
+	bool		possible;		/* all parameters are bound that must be */
+	bool		joined_range;	/* a bound of the window is joined by =, and
+								 * has only a range */
 	double		requests;
 	double		rows;
 	Cost		startup_cost;
@@ -51,9 +51,10 @@ typedef struct Estimate
 } Estimate;
 
 /*
- * Estimates
+ * Which parameters are bound
  */
 
+/* Return the number of values that a condition compares with, as far as known. */
 static double
 count_values(const ChpgCondition *condition)
 {
@@ -69,10 +70,9 @@ count_values(const ChpgCondition *condition)
 						  ARR_DIMS(DatumGetArrayTypeP(array->constvalue)));
 }
 
-/* The condition on a column that names the fewest values, or NULL. */
+/* Return the condition by = or IN on a column with the fewest values, or NULL. */
 static const ChpgCondition *
-find_condition(PlannerInfo *root, RelOptInfo *rel, List *conditions,
-			   const char *name)
+find_condition(const ChpgTableInfo *info, List *conditions, const char *name)
 {
 	const ChpgCondition *found = NULL;
 	ListCell   *lc;
@@ -82,105 +82,92 @@ find_condition(PlannerInfo *root, RelOptInfo *rel, List *conditions,
 		const ChpgCondition *condition = lfirst(lc);
 
 		if (condition->comparison <= CHPG_EQUAL_ANY &&
-			strcmp(chpg_column_name(root, rel, condition->column), name) == 0 &&
+			strcmp(get_attname(info->table, condition->column, false), name) == 0 &&
 			(found == NULL || count_values(condition) < count_values(found)))
 			found = condition;
 	}
 	return found;
 }
 
-/* Is the start of the window known by a range of "timestamp" or "from_date"? */
+/* Return true if a range of "timestamp" or "from_date" bounds the window's start. */
 static bool
-has_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+has_range(const ChpgTableInfo *info, List *conditions)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	ListCell   *lc;
 
 	foreach(lc, conditions)
 	{
 		const ChpgCondition *condition = lfirst(lc);
 
-		if (condition->column == info->time && chpg_bounds_start(condition))
+		if (condition->column == info->time &&
+			chpg_bounds_start(condition->comparison, condition->steps))
 			return true;
 		if (condition->comparison >= CHPG_AT_LEAST &&
-			strcmp(chpg_column_name(root, rel, condition->column), "from_date") == 0)
+			strcmp(get_attname(info->table, condition->column, false), "from_date") == 0)
 			return true;
 	}
 	return false;
 }
 
-/* Does a condition tell what a parameter is, or its bound, or the table itself? */
+/* Return true if a condition, or the table's own window, restricts a parameter. */
 static bool
-is_told(PlannerInfo *root, RelOptInfo *rel, List *conditions, const char *name)
+is_restricted(const ChpgTableInfo *info, List *conditions, const char *name)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	ListCell   *lc;
 
 	if (info->has_window && strcmp(name, "bucket") != 0)
 		return true;
 	foreach(lc, conditions)
 	{
-		if (strcmp(chpg_column_name(root, rel, ((ChpgCondition *) lfirst(lc))->column),
+		if (strcmp(get_attname(info->table, ((ChpgCondition *) lfirst(lc))->column, false),
 				   name) == 0)
 			return true;
 	}
 	return false;
 }
 
-/* Is a parameter known? */
+/* Return true if a parameter has a value, be it the bound of a range. */
 static bool
-is_known(PlannerInfo *root, RelOptInfo *rel, List *conditions,
-		 const ChpgParameter *parameter)
+is_bound(const ChpgTableInfo *info, List *conditions, const ChpgParameter *parameter)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
-	bool		in_window = parameter->kind == CHPG_WINDOW_START ||
-	parameter->kind == CHPG_WINDOW_END;
-
-	return find_condition(root, rel, conditions, parameter->name) != NULL ||
-		(in_window && (info->has_window || has_range(root, rel, conditions))) ||
-		(parameter->kind == CHPG_WINDOW_END &&
-		 is_told(root, rel, conditions, parameter->name));
+	if (find_condition(info, conditions, parameter->name) != NULL)
+		return true;
+	switch (parameter->kind)
+	{
+		case CHPG_WINDOW_START:
+			return info->has_window || has_range(info, conditions);
+		case CHPG_WINDOW_END:
+			return has_range(info, conditions) ||
+				is_restricted(info, conditions, parameter->name);
+		default:
+			return false;
+	}
 }
 
-/* Is the column a bound of a window that the query names, and named by no =? */
+/* Return true if the column is a bound of the query's window, and restricted by no =. */
 static bool
-is_range_bound(PlannerInfo *root, RelOptInfo *rel, List *conditions, AttrNumber column)
+is_range_bound(const ChpgTableInfo *info, List *conditions, AttrNumber column)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
-	const char *name = chpg_column_name(root, rel, column);
+	const char *name = get_attname(info->table, column, false);
 	const ChpgParameter *parameter = chpg_resource_parameter(info->resource, name);
 
 	return !info->has_window && parameter != NULL &&
 		(parameter->kind == CHPG_WINDOW_START || parameter->kind == CHPG_WINDOW_END) &&
-		find_condition(root, rel, conditions, name) == NULL;
-}
-
-/* Is a clause of the list one that is pushed down? */
-static bool
-is_pushed(List *conditions, int number)
-{
-	ListCell   *lc;
-
-	foreach(lc, conditions)
-	{
-		if (((const ChpgCondition *) lfirst(lc))->qual == number)
-			return true;
-	}
-	return false;
+		find_condition(info, conditions, name) == NULL;
 }
 
 /*
- * Does a clause compare the column that is not pushed down?  Clauses of joins count
- * that the scan could check, and that are left to the join.
+ * Return true if a clause compares the column and is not pushed down: one of the list,
+ * or a join clause that the scan could check and that is left to the join.
  */
 static bool
-has_unpushed(RelOptInfo *rel, List *clauses, List *conditions, AttrNumber column)
+has_local_comparison(RelOptInfo *rel, List *clauses, List *conditions, AttrNumber column)
 {
 	ListCell   *lc;
 
 	foreach(lc, clauses)
 	{
-		if (!is_pushed(conditions, foreach_current_index(lc)) &&
+		if (!chpg_is_pushed(conditions, foreach_current_index(lc)) &&
 			chpg_compares(rel, lfirst_node(RestrictInfo, lc)->clause, column))
 			return true;
 	}
@@ -196,103 +183,106 @@ has_unpushed(RelOptInfo *rel, List *clauses, List *conditions, AttrNumber column
 }
 
 /*
- * A parameter that is compared with something, and not known; 0: none.  A window
- * that a range bounds has one start and one end: any other condition on them would
- * be checked against these, and select nothing of what lies between.
+ * Return the column of a parameter that the query compares, but in no way that binds
+ * it; 0 if there is none.  A window that a range bounds has one start and one end: any
+ * other condition on them would be checked against these, and select nothing of what
+ * lies between.
  */
 static AttrNumber
-find_unknown(PlannerInfo *root, RelOptInfo *rel, List *clauses, List *conditions)
+find_unpushed(RelOptInfo *rel, List *clauses, List *conditions)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	int			column = -1;
 
 	while ((column = bms_next_member(info->compared, column)) >= 0)
 	{
-		const char *name = chpg_column_name(root, rel, column);
+		const char *name = get_attname(info->table, column, false);
 
 		if (!chpg_is_listed(info->resource->parameters, name))
 			continue;
-		if (!is_told(root, rel, conditions, name) ||
-			(is_range_bound(root, rel, conditions, column) &&
-			 has_unpushed(rel, clauses, conditions, column)))
+		if (!is_restricted(info, conditions, name) ||
+			(is_range_bound(info, conditions, column) &&
+			 has_local_comparison(rel, clauses, conditions, column)))
 			return column;
 	}
 	return InvalidAttrNumber;
 }
 
 /*
- * Is a bound of the window joined by =, and known by a range only?  Then a scan that
- * the join gives a value finds more rows.
+ * Return true if a bound of the window is joined by =, and has only a range here.  A
+ * scan to which the join gives a value finds more rows then.
  */
 static bool
-has_joined_range(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+has_joined_range(const ChpgTableInfo *info, List *conditions)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	int			column = -1;
 
 	while ((column = bms_next_member(info->joined, column)) >= 0)
 	{
-		if (is_range_bound(root, rel, conditions, column) &&
-			is_told(root, rel, conditions, chpg_column_name(root, rel, column)))
+		if (is_range_bound(info, conditions, column) &&
+			is_restricted(info, conditions, get_attname(info->table, column, false)))
 			return true;
 	}
 	return false;
 }
 
-/* Is all known that has to be? */
+/* Return true if these conditions bind all that a scan requires. */
 static bool
-is_possible(PlannerInfo *root, RelOptInfo *rel, List *clauses, List *conditions)
+is_possible(RelOptInfo *rel, List *clauses, List *conditions)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const ChpgParameter *parameters = info->endpoint->parameters;
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		if (parameters[i].required &&
-			!is_known(root, rel, conditions, &parameters[i]))
+		if (parameters[i].required && !is_bound(info, conditions, &parameters[i]))
 			return false;
 	}
-	if (find_unknown(root, rel, clauses, conditions) != InvalidAttrNumber)
+	if (find_unpushed(rel, clauses, conditions) != InvalidAttrNumber)
 		return false;
-	return info->endpoint->fleet || info->list_only ||
-		info->resource->any_state ||
+	return info->endpoint->fleet || info->list_only || info->resource->any_state ||
 		!chpg_endpoint_is_per_service(info->endpoint) ||
-		find_condition(root, rel, conditions, "service_id") != NULL;
+		find_condition(info, conditions, "service_id") != NULL;
 }
 
-/* How many services are asked, and whether they have to be listed for that. */
+/*
+ * Estimates
+ */
+
+/*
+ * Return the number of services that are read.  *listed is set if they have to be
+ * listed first.
+ */
 static double
-count_services(PlannerInfo *root, RelOptInfo *rel, List *conditions, bool *listed)
+count_services(const ChpgTableInfo *info, List *conditions, bool *listed)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const char *name = info->endpoint->service_attribute;
 	const ChpgCondition *condition;
 
 	*listed = false;
 	if (!chpg_endpoint_is_per_service(info->endpoint))
 		return 1;
-	condition = find_condition(root, rel, conditions, name ? name : "service_id");
+	condition = find_condition(info, conditions, name ? name : "service_id");
 	*listed = condition == NULL;
 	return condition != NULL ? Max(count_values(condition), 1) : info->services;
 }
 
-/* In how many variants each service is asked. */
+/* Return the number of combinations of values that each service is read with. */
 static double
-count_alternatives(PlannerInfo *root, RelOptInfo *rel, List *conditions)
+count_combinations(const ChpgTableInfo *info, List *conditions)
 {
-	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	const ChpgParameter *parameters = info->endpoint->parameters;
-	double		alternatives = 1;
+	double		combinations = 1;
 
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
 	{
-		const ChpgCondition *condition = find_condition(root, rel, conditions,
+		const ChpgCondition *condition = find_condition(info, conditions,
 														parameters[i].name);
 
 		if (condition != NULL && parameters[i].required)
-			alternatives *= Max(count_values(condition), 1);
+			combinations *= Max(count_values(condition), 1);
 	}
-	return alternatives;
+	return combinations;
 }
 
 static double
@@ -303,36 +293,36 @@ pages_of_service(const ChpgTableInfo *info)
 	return size == 0 ? 1 : Max(ceil(info->rows / size), 1);
 }
 
-/* Does it choose what is read, rather than some of it? */
-static bool
-chooses_scope(PlannerInfo *root, RelOptInfo *rel, const ChpgCondition *condition)
+/*
+ * Return the share of the rows that clauses select.  A condition on a service, a
+ * parameter or the window counts for nothing: it chooses what is read.
+ */
+static Selectivity
+selectivity_of_rows(PlannerInfo *root, RelOptInfo *rel, List *clauses,
+					List *conditions)
 {
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
-	const char *name = chpg_column_name(root, rel, condition->column);
-
-	return chpg_is_service_column(info->resource, name) ||
-		chpg_is_listed(info->resource->parameters, name) ||
-		condition->column == info->time;
-}
-
-static Selectivity
-remaining_selectivity(PlannerInfo *root, RelOptInfo *rel, List *clauses,
-					  List *conditions)
-{
 	List	   *remaining = list_copy(clauses);
 	ListCell   *lc;
 
 	foreach(lc, conditions)
 	{
-		ChpgCondition *condition = lfirst(lc);
+		const ChpgCondition *condition = lfirst(lc);
+		const char *name = get_attname(info->table, condition->column, false);
 
-		if (chooses_scope(root, rel, condition))
+		if (chpg_is_service_column(info->resource, name) ||
+			chpg_is_listed(info->resource->parameters, name) ||
+			condition->column == info->time)
 			remaining = list_delete_ptr(remaining,
 										list_nth(clauses, condition->qual));
 	}
 	return clauselist_selectivity(root, remaining, 0, JOIN_INNER, NULL);
 }
 
+/*
+ * Estimate a scan with these clauses, which are RestrictInfos.  limit is the number of
+ * rows after which it probably ends; 0: it reads all.
+ */
 static void
 make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 			  Estimate *estimate)
@@ -340,43 +330,38 @@ make_estimate(PlannerInfo *root, RelOptInfo *rel, List *clauses, double limit,
 	const ChpgTableInfo *info = (ChpgTableInfo *) rel->fdw_private;
 	List	   *conditions = chpg_match_clauses(root, rel, clauses);
 	bool		listed;
-	double		sources = count_services(root, rel, conditions, &listed) *
-	count_alternatives(root, rel, conditions);
-	double		rows = sources * info->rows;
+	double		reads = count_services(info, conditions, &listed) *
+	count_combinations(info, conditions);
+	double		rows = reads * info->rows;
+	Cost		extra = 0;
 
-	estimate->possible = is_possible(root, rel, clauses, conditions);
-	estimate->joined_range = has_joined_range(root, rel, conditions);
-	estimate->rows = clamp_row_est(rows * remaining_selectivity(root, rel, clauses,
-																conditions));
-	if (info->list_only)
-		estimate->requests = 1;
-	else if (info->endpoint->text_start != NULL)
+	estimate->possible = is_possible(rel, clauses, conditions);
+	estimate->joined_range = has_joined_range(info, conditions);
+	estimate->rows = clamp_row_est(rows * selectivity_of_rows(root, rel, clauses,
+															  conditions));
+	if (info->list_only || info->endpoint->text_start != NULL)
 		estimate->requests = 1;
 	else if (limit > 0 && rows > 0)
-		estimate->requests = ceil(Min(limit / rows, 1) * sources *
+		estimate->requests = ceil(Min(limit / rows, 1) * reads *
 								  pages_of_service(info)) + listed;
 	else
-		estimate->requests = sources * pages_of_service(info) + listed;
-	estimate->startup_cost = REQUEST_COST;
-	estimate->total_cost = estimate->requests * REQUEST_COST + rows * cpu_tuple_cost;
+		estimate->requests = reads * pages_of_service(info) + listed;
 	if (!estimate->possible)
-	{
-		estimate->startup_cost += CHPG_IMPOSSIBLE_COST;
-		estimate->total_cost += CHPG_IMPOSSIBLE_COST;
-	}
+		extra = CHPG_IMPOSSIBLE_COST;
 	else if (estimate->joined_range)
-	{
-		estimate->startup_cost += JOINED_RANGE_COST;
-		estimate->total_cost += JOINED_RANGE_COST;
-	}
+		extra = JOINED_RANGE_COST;
+	estimate->startup_cost = REQUEST_COST + extra;
+	estimate->total_cost = estimate->requests * REQUEST_COST + rows * cpu_tuple_cost +
+		extra;
 }
 
 /*
  * Which columns are needed
  */
 
+/* Return the numbers of the columns that the query's output and the clauses use. */
 static List *
-needed_columns(RelOptInfo *rel, List *clauses, int num_columns)
+needed_columns(RelOptInfo *rel, List *clauses)
 {
 	Bitmapset  *numbers = NULL;
 	List	   *columns = NIL;
@@ -388,7 +373,7 @@ needed_columns(RelOptInfo *rel, List *clauses, int num_columns)
 		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, rel->relid,
 					   &numbers);
 	all = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, numbers);
-	for (int i = 1; i <= num_columns; i++)
+	for (int i = 1; i <= rel->max_attr; i++)
 	{
 		if (all || bms_is_member(i - FirstLowInvalidHeapAttributeNumber, numbers))
 			columns = lappend_int(columns, i);
@@ -396,38 +381,39 @@ needed_columns(RelOptInfo *rel, List *clauses, int num_columns)
 	return columns;
 }
 
+/* Return true if the list of services has all columns that the query uses. */
 static bool
-is_list_enough(PlannerInfo *root, RelOptInfo *rel, const ChpgTableInfo *info,
-			   List *columns)
+is_list_enough(RelOptInfo *rel, const ChpgTableInfo *info)
 {
 	ListCell   *lc;
 
 	if (info->resource->listed == NULL)
 		return false;
-	foreach(lc, columns)
+	foreach(lc, needed_columns(rel, rel->baserestrictinfo))
 	{
 		if (!chpg_is_listed(info->resource->listed,
-							chpg_column_name(root, rel, lfirst_int(lc))))
+							get_attname(info->table, lfirst_int(lc), false)))
 			return false;
 	}
 	return true;
 }
 
 /*
- * The column whose bounds are those of what is read.  The points of a series
- * depend on the window, so that one that is given cannot be made shorter.
+ * Return the column whose comparisons bound the window, or 0.  Where points of a series
+ * stand depends on the window, so that a table's own window cannot be shortened.
  */
 static AttrNumber
-find_time(const ChpgTableInfo *info, Oid table)
+find_time(const ChpgTableInfo *info)
 {
-	AttrNumber	time = get_attnum(table, "timestamp");
+	AttrNumber	time = get_attnum(info->table, "timestamp");
 
 	if (!info->resource->ranges || (info->has_window && !info->endpoint->by_time) ||
-		time == InvalidAttrNumber || get_atttype(table, time) != TIMESTAMPTZOID)
+		time == InvalidAttrNumber || get_atttype(info->table, time) != TIMESTAMPTZOID)
 		return InvalidAttrNumber;
 	return time;
 }
 
+/* Gather what planning needs to know of the table, and estimate its rows. */
 void
 chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
@@ -435,14 +421,14 @@ chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
 	Estimate	estimate;
 
 	rel->fdw_private = info;
+	info->table = table;
 	info->resource = chpg_table_resource(table);
 	info->endpoint = &chpg_endpoints[info->resource->operation];
 	chpg_offer_statistics(chpgGetForeignRelSize);
 	info->has_window = chpg_table_window(table) != NULL;
-	info->time = find_time(info, table);
-	chpg_expected_size(rel->serverid, info->resource, &info->services, &info->rows);
-	info->columns = needed_columns(rel, rel->baserestrictinfo, rel->max_attr);
-	info->list_only = is_list_enough(root, rel, info, info->columns);
+	info->time = find_time(info);
+	chpg_estimate_size(rel->serverid, info->resource, &info->services, &info->rows);
+	info->list_only = is_list_enough(rel, info);
 	chpg_find_compared(root, rel, info);
 	make_estimate(root, rel, rel->baserestrictinfo, 0, &estimate);
 	rel->tuples = info->services * info->rows;
@@ -453,9 +439,9 @@ chpgGetForeignRelSize(PlannerInfo *root, RelOptInfo *rel, Oid table)
  * Paths
  */
 
-/* How many rows are wanted, if the scan's rows are what the query gives; or 0. */
+/* Return the query's limit if its rows are those of the scan; else 0. */
 static double
-wanted_rows(PlannerInfo *root)
+limit_of_scan(PlannerInfo *root)
 {
 	const Query *query = root->parse;
 
@@ -469,10 +455,42 @@ wanted_rows(PlannerInfo *root)
 	return root->limit_tuples;
 }
 
+const char *
+chpg_sort_key(const ChpgEndpoint *endpoint, const char *column)
+{
+	for (const ChpgSortField *field = endpoint->sort_fields; field && field->key; field++)
+	{
+		if (strcmp(field->attribute, column) == 0)
+			return field->key;
+	}
+	return NULL;
+}
+
 /*
- * The column by which the API can sort as the query wants, or 0: for one
- * service, of which everything that is wanted fits into one page.  Nulls that
- * come first may be anywhere in the API's order.
+ * Return true if the API can sort by a column as a pathkey says.  Nulls that come
+ * first may be anywhere in the API's order.
+ */
+static bool
+is_sortable(const ChpgTableInfo *info, const Var *column, const PathKey *pathkey)
+{
+	const char *name = get_attname(info->table, column->varattno, false);
+
+	if (lookup_type_cache(column->vartype,
+						  TYPECACHE_BTREE_OPFAMILY)->btree_opf != pathkey->pk_opfamily ||
+		(column->vartype != FLOAT8OID && column->vartype != INT8OID))
+		return false;
+	for (const ChpgSortField *field = info->endpoint->sort_fields; field->key; field++)
+	{
+		if (strcmp(field->attribute, name) == 0 &&
+			(field->always || !pathkey->pk_nulls_first))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Return the column by which the API can sort as the query wants, or 0.  It can for
+ * one service, if a page has all rows that the query wants.
  */
 static AttrNumber
 find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
@@ -484,7 +502,7 @@ find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
 
 	if (info->endpoint->sort_fields == NULL || limit > info->endpoint->page_size ||
 		list_length(root->query_pathkeys) != 1 ||
-		list_length(conditions) != list_length(rel->baserestrictinfo))
+		find_condition(info, conditions, info->endpoint->service_attribute) == NULL)
 		return 0;
 	foreach(lc, conditions)
 	{
@@ -492,33 +510,21 @@ find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)
 
 		if (condition->comparison != CHPG_EQUAL &&
 			!chpg_is_listed(info->resource->parameters,
-							chpg_column_name(root, rel, condition->column)))
+							get_attname(info->table, condition->column, false)))
 			return 0;
 	}
-	if (find_condition(root, rel, conditions, info->endpoint->service_attribute) == NULL)
-		return 0;
 	pathkey = linitial(root->query_pathkeys);
 	foreach(lc, pathkey->pk_eclass->ec_members)
 	{
-		Var		   *column = (Var *) ((EquivalenceMember *) lfirst(lc))->em_expr;
+		Node	   *member = (Node *) ((EquivalenceMember *) lfirst(lc))->em_expr;
 
-		if (!chpg_is_column(rel, (Node *) column) ||
-			lookup_type_cache(column->vartype,
-							  TYPECACHE_BTREE_OPFAMILY)->btree_opf != pathkey->pk_opfamily ||
-			(column->vartype != FLOAT8OID && column->vartype != INT8OID))
-			continue;
-		for (const ChpgSortField *field = info->endpoint->sort_fields;
-			 field->key != NULL; field++)
-		{
-			if (strcmp(field->attribute,
-					   chpg_column_name(root, rel, column->varattno)) == 0 &&
-				(field->always || !pathkey->pk_nulls_first))
-				return column->varattno;
-		}
+		if (chpg_is_column(rel, member) && is_sortable(info, (Var *) member, pathkey))
+			return ((Var *) member)->varattno;
 	}
 	return 0;
 }
 
+/* Add a path; chpgGetForeignPlan() finds its limit and sort column in fdw_private. */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, const Estimate *estimate,
 			  double limit, AttrNumber sort_column, Relids required_outer)
@@ -534,6 +540,7 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, const Estimate *estimate,
 										  required_outer, private));
 }
 
+/* Add the parameterization by some relations to a list, unless it is there already. */
 static List *
 add_parameterization(PlannerInfo *root, RelOptInfo *rel, List *ppis, Relids relids)
 {
@@ -545,7 +552,7 @@ add_parameterization(PlannerInfo *root, RelOptInfo *rel, List *ppis, Relids reli
 	return list_append_unique_ptr(ppis, get_baserel_parampathinfo(root, rel, outer));
 }
 
-/* The ways to be told values by other tables: by one of them, or by all. */
+/* Return the parameterizations by each joined relation, and by all of them. */
 static List *
 find_parameterizations(PlannerInfo *root, RelOptInfo *rel)
 {
@@ -563,7 +570,7 @@ find_parameterizations(PlannerInfo *root, RelOptInfo *rel)
 	return add_parameterization(root, rel, ppis, all);
 }
 
-/* Only where that takes fewer requests. */
+/* Add paths with values of joined relations, where these save requests. */
 static void
 add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel, const Estimate *base)
 {
@@ -590,12 +597,12 @@ void
 chpgGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid table)
 {
 	List	   *clauses = rel->baserestrictinfo;
-	double		limit = wanted_rows(root);
+	double		limit = limit_of_scan(root);
 	Estimate	all;
 	Estimate	first;
-	AttrNumber	sort_column;
+	AttrNumber	sort_column = 0;
 
-	/* What is left to be checked here takes an unknown number of rows. */
+	/* How many rows pass a condition that is checked here is not known. */
 	if (list_length(chpg_match_clauses(root, rel, clauses)) != list_length(clauses))
 		limit = 0;
 	make_estimate(root, rel, clauses, 0, &all);
@@ -605,29 +612,136 @@ chpgGetForeignPaths(PlannerInfo *root, RelOptInfo *rel, Oid table)
 		add_scan_path(root, rel, &first, limit, 0, rel->lateral_relids);
 	else
 		add_scan_path(root, rel, &all, 0, 0, rel->lateral_relids);
-	sort_column = limit > 0 ? find_sort_column(root, rel, limit) : 0;
+	if (limit > 0)
+		sort_column = find_sort_column(root, rel, limit);
 	if (sort_column != 0)
 		add_scan_path(root, rel, &first, limit, sort_column, rel->lateral_relids);
 	add_parameterized_paths(root, rel, &all);
 }
 
 /*
- * Plans
+ * Plans as lists of nodes
  */
 
-static void
-plan_order(const ForeignPath *path, ChpgScanPlan *plan)
+/* The parts of fdw_private, in this order */
+enum PlanPart
 {
-	plan->sort_column = intVal(lsecond(path->fdw_private));
-	if (plan->sort_column != 0)
-	{
-		const PathKey *pathkey = linitial(path->path.pathkeys);
+	PLAN_CONDITIONS,			/* a list of integers for each condition */
+	PLAN_COLUMNS,
+	PLAN_NUMBERS				/* the other members of ChpgScanPlan */
+};
 
-		plan->descending = chpg_is_descending(pathkey);
-		plan->nulls_first = pathkey->pk_nulls_first;
+/* Return column, comparison, qual, and of each step its kind and has_operand. */
+static List *
+condition_to_list(const ChpgCondition *condition)
+{
+	List	   *numbers = list_make3_int(condition->column, condition->comparison,
+										 condition->qual);
+	ListCell   *lc;
+
+	foreach(lc, condition->steps)
+	{
+		const ChpgTimeStep *step = lfirst(lc);
+
+		numbers = lappend_int(numbers, step->kind);
+		numbers = lappend_int(numbers, step->has_operand);
 	}
+	return numbers;
 }
 
+/* Return the condition that condition_to_list() wrote, without its expressions. */
+static ChpgCondition *
+condition_of_list(const List *numbers)
+{
+	ChpgCondition *condition = palloc0(sizeof(ChpgCondition));
+
+	condition->column = list_nth_int(numbers, 0);
+	condition->comparison = list_nth_int(numbers, 1);
+	condition->qual = list_nth_int(numbers, 2);
+	for (int n = 3; n < list_length(numbers); n += 2)
+	{
+		ChpgTimeStep *step = palloc0(sizeof(ChpgTimeStep));
+
+		step->kind = list_nth_int(numbers, n);
+		step->has_operand = list_nth_int(numbers, n + 1) != 0;
+		condition->steps = lappend(condition->steps, step);
+	}
+	return condition;
+}
+
+/* Return the expressions of the conditions, in the order of fdw_exprs. */
+static List *
+expressions_of_plan(const ChpgScanPlan *plan)
+{
+	List	   *expressions = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->conditions)
+	{
+		const ChpgCondition *condition = lfirst(lc);
+		ListCell   *cell;
+
+		expressions = lappend(expressions, condition->value);
+		foreach(cell, condition->steps)
+		{
+			const ChpgTimeStep *step = lfirst(cell);
+
+			if (step->has_operand)
+				expressions = lappend(expressions, step->operand);
+		}
+	}
+	return expressions;
+}
+
+/* Return a plan as fdw_private has it. */
+static List *
+plan_to_list(const ChpgScanPlan *plan)
+{
+	List	   *conditions = NIL;
+	List	   *numbers = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->conditions)
+		conditions = lappend(conditions, condition_to_list(lfirst(lc)));
+	numbers = lappend_int(numbers, plan->list_only);
+	numbers = lappend_int(numbers, plan->first_page);
+	numbers = lappend_int(numbers, plan->concurrency);
+	numbers = lappend_int(numbers, plan->pages);
+	numbers = lappend_int(numbers, plan->requests);
+	numbers = lappend_int(numbers, plan->rescanned);
+	numbers = lappend_int(numbers, plan->unpushed);
+	numbers = lappend_int(numbers, plan->sort_column);
+	numbers = lappend_int(numbers, plan->descending);
+	numbers = lappend_int(numbers, plan->nulls_first);
+	return list_make3(conditions, plan->columns, numbers);
+}
+
+ChpgScanPlan *
+chpg_plan_of_scan(const ForeignScan *scan)
+{
+	ChpgScanPlan *plan = palloc0(sizeof(ChpgScanPlan));
+	List	   *conditions = list_nth(scan->fdw_private, PLAN_CONDITIONS);
+	List	   *numbers = list_nth(scan->fdw_private, PLAN_NUMBERS);
+	int			i = 0;
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+		plan->conditions = lappend(plan->conditions, condition_of_list(lfirst(lc)));
+	plan->columns = list_nth(scan->fdw_private, PLAN_COLUMNS);
+	plan->list_only = list_nth_int(numbers, i++) != 0;
+	plan->first_page = list_nth_int(numbers, i++);
+	plan->concurrency = list_nth_int(numbers, i++);
+	plan->pages = list_nth_int(numbers, i++);
+	plan->requests = list_nth_int(numbers, i++);
+	plan->rescanned = list_nth_int(numbers, i++) != 0;
+	plan->unpushed = list_nth_int(numbers, i++);
+	plan->sort_column = list_nth_int(numbers, i++);
+	plan->descending = list_nth_int(numbers, i++) != 0;
+	plan->nulls_first = list_nth_int(numbers, i++) != 0;
+	return plan;
+}
+
+/* Make the ForeignScan of a path; the executor checks all clauses on the rows. */
 ForeignScan *
 chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 				   ForeignPath *path, List *tlist, List *clauses, Plan *outer_plan)
@@ -639,7 +753,7 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	double		limit = intVal(linitial(path->fdw_private));
 	ListCell   *lc;
 
-	/* Clauses that concern no row are checked by a Result node. */
+	/* A Result node checks clauses that do not depend on a row. */
 	foreach(lc, clauses)
 	{
 		if (!lfirst_node(RestrictInfo, lc)->pseudoconstant)
@@ -647,18 +761,25 @@ chpgGetForeignPlan(PlannerInfo *root, RelOptInfo *rel, Oid table,
 	}
 	plan.conditions = chpg_match_clauses(root, rel, actual);
 	make_estimate(root, rel, actual, limit, &estimate);
-	plan.columns = needed_columns(rel, actual, rel->max_attr);
+	plan.columns = needed_columns(rel, actual);
 	plan.list_only = info->list_only;
 	plan.pages = (int) Min(pages_of_service(info), PG_INT32_MAX);
 	plan.requests = (int) Min(estimate.requests, PG_INT32_MAX);
 	plan.rescanned = root->parent_root != NULL ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON;
-	plan.unknown = find_unknown(root, rel, actual, plan.conditions);
+	plan.unpushed = find_unpushed(rel, actual, plan.conditions);
 	plan.first_page = (int) limit;
 	if (limit > 0)
 		plan.concurrency = (int) Min(ceil(limit / Max(info->rows, 1)), PG_INT32_MAX);
-	plan_order(path, &plan);
+	plan.sort_column = intVal(lsecond(path->fdw_private));
+	if (plan.sort_column != 0)
+	{
+		const PathKey *pathkey = linitial(path->path.pathkeys);
+
+		plan.descending = chpg_is_descending(pathkey);
+		plan.nulls_first = pathkey->pk_nulls_first;
+	}
 	return make_foreignscan(tlist, extract_actual_clauses(actual, false),
-							rel->relid, chpg_plan_values(&plan), chpg_plan_to_list(&plan),
+							rel->relid, expressions_of_plan(&plan), plan_to_list(&plan),
 							NIL, NIL, outer_plan);
 }
