@@ -551,10 +551,10 @@ combine(const BoundConditions *bound, const ChpgParameter *parameter, List *argu
 	if (values->count > MAX_COMBINATIONS / list_length(arguments))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("foreign table \"%s\" would have to be read with more than %d combinations of values",
+				 errmsg("query on foreign table \"%s\" would read more than %d combinations of values",
 						RelationGetRelationName(bound->binding->relation),
 						MAX_COMBINATIONS),
-				 errhint("Give shorter lists of values.")));
+				 errhint("Use shorter lists of values.")));
 	foreach(lc, arguments)
 	{
 		for (int i = 0; i < values->count; i++)
@@ -599,10 +599,10 @@ set_parameters(BoundConditions *bound)
 		else if (parameters[i].kind == CHPG_BUCKET)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-					 errmsg("foreign table \"%s\" needs to know one \"%s\"",
+					 errmsg("query on foreign table \"%s\" must restrict \"%s\" to one value",
 							RelationGetRelationName(binding->relation),
 							parameters[i].name),
-					 errhint("Ask for each value in a query of its own, and join them by UNION ALL.")));
+					 errhint("Query each value on its own, and combine the results by UNION ALL.")));
 		else
 			several[i] = values;
 	}
@@ -658,10 +658,10 @@ set_services(BoundConditions *bound, const ColumnValues *values)
 	if (values->count > chpg_max_requests)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("foreign table \"%s\" would have to be read for %d services, more than \"chpg.max_requests\" (%d)",
+				 errmsg("query on foreign table \"%s\" would read %d services, more than \"chpg.max_requests\" (%d)",
 						RelationGetRelationName(bound->binding->relation),
 						values->count, chpg_max_requests),
-				 errhint("Give a shorter list. Superusers may raise \"chpg.max_requests\".")));
+				 errhint("Use a shorter list. Superusers may raise \"chpg.max_requests\".")));
 	spec->by_id = true;
 	spec->one_of_many = bound->joined_services;
 	for (int i = 0; i < values->count; i++)

@@ -137,7 +137,7 @@ unpushed_conditions(const MissingInput *missing)
 	if (unpushed != NIL)
 		return chpg_join_names(unpushed, "", "", ", ", " and ");
 	if (missing->plan->unpushed != InvalidAttrNumber)
-		return psprintf("what \"%s\" is joined by",
+		return psprintf("the join condition on \"%s\"",
 						get_attname(missing->table, missing->plan->unpushed, false));
 	return NULL;
 }
@@ -151,12 +151,12 @@ detail_unpushed(const MissingInput *missing, bool is_window)
 	if (unpushed == NULL)
 		return 0;
 	if (is_window && missing->resource->ranges)
-		return errdetail("No bound follows from %s: give comparisons of \"timestamp\", or of \"from_date\" and \"to_date\", with values that are known beforehand, joined by AND.",
+		return errdetail("No bound follows from %s: compare \"timestamp\", or \"from_date\" and \"to_date\", with values that are known before the scan, joined by AND.",
 						 unpushed);
 	if (is_window)
-		return errdetail("No bound follows from %s: give comparisons of \"from_date\" and \"to_date\" with values that are known beforehand, joined by AND.",
+		return errdetail("No bound follows from %s: compare \"from_date\" and \"to_date\" with values that are known before the scan, joined by AND.",
 						 unpushed);
-	return errdetail("The API cannot be told %s, only comparisons by = with values that are known beforehand, joined by AND.",
+	return errdetail("The API cannot apply %s, only comparisons by = with values that are known before the scan, joined by AND.",
 					 unpushed);
 }
 
@@ -173,7 +173,7 @@ static const char *
 join_remedy(const ChpgResource *resource)
 {
 	if (resource->told_by == NULL)
-		return "join it with one that tells it";
+		return "join it with a table that has the values";
 	return psprintf("join it with %s USING (%s), or call chpg_%s() in LATERAL",
 					resource->told_by,
 					chpg_join_names(chpg_required_columns(resource), "", "", ", ", ", "),
@@ -187,7 +187,7 @@ chpg_raise_missing_columns(ForeignScanState *node, List *names)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("foreign table \"%s\" needs to know %s",
+			 errmsg("query on foreign table \"%s\" must restrict %s",
 					get_rel_name(missing.table),
 					chpg_join_names(chpg_name_alternatives(names, "\""),
 									"\"", "\"", ", ", " and ")),
@@ -206,10 +206,10 @@ chpg_raise_unpushed_comparison(ForeignScanState *node, const char *name)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("foreign table \"%s\" can only be told \"%s\" by =",
+			 errmsg("query on foreign table \"%s\" must restrict \"%s\" by =, or not at all",
 					get_rel_name(missing.table), name),
 			 detail_unpushed(&missing, false),
-			 errhint("Add a condition such as %s = ..., or leave all conditions on it out: the API then chooses.",
+			 errhint("Use a condition such as %s = ..., or remove all conditions on it: the API then chooses.",
 					 name)));
 }
 
@@ -220,11 +220,11 @@ chpg_raise_unpushed_bound(ForeignScanState *node, const char *name)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("query on foreign table \"%s\" needs a condition such as %s = ...",
+			 errmsg("query on foreign table \"%s\" must restrict \"%s\" by =, or by a range alone",
 					get_rel_name(missing.table), name),
 			 detail_unpushed(&missing, true),
-			 errhint("Give it in the place of the range, or leave the other condition on \"%s\" out.",
-					 name)));
+			 errhint("Replace the range by a condition such as %s = ..., or remove the other condition on \"%s\".",
+					 name, name)));
 }
 
 /*
@@ -277,8 +277,8 @@ chpg_raise_missing_window(ForeignScanState *node, const ChpgRange *range)
 	missing.names = list_make1(pstrdup(name));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-			 errmsg("query on foreign table \"%s\" needs a condition such as %s",
-					get_rel_name(missing.table), window_condition(name, range)),
+			 errmsg("query on foreign table \"%s\" must restrict \"%s\", for example with %s",
+					get_rel_name(missing.table), name, window_condition(name, range)),
 			 detail_unpushed(&missing, true),
 			 hint_sentence(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: %s.",
 									addition(&missing), recent_table(&missing)))));

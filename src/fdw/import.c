@@ -138,7 +138,7 @@ check_recent(const ImportForeignSchemaStmt *stmt)
 		if (resource != NULL && chpg_has_window(resource))
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-					 errmsg("importing \"%s\" needs the option \"%s\"", name, "window"),
+					 errmsg("import of \"%s\" requires option \"%s\"", name, "window"),
 					 errhint("Add OPTIONS (window '1 day').")));
 	}
 }
@@ -238,10 +238,10 @@ describe_own_bound(Oid table, const ChpgResource *resource, const char *name)
 	if (parameter == NULL || window == NULL)
 		return NULL;
 	if (parameter->kind == CHPG_WINDOW_START)
-		return psprintf("Start of the table's window: now() - interval '%s' in each row. A condition on it narrows nothing.",
+		return psprintf("Start of the table's window: now() - interval '%s' in each row. A condition on it does not narrow the window.",
 						interval_text(window));
 	if (parameter->kind == CHPG_WINDOW_END)
-		return "End of the table's window: now() in each row. A condition on it narrows nothing.";
+		return "End of the table's window: now() in each row. A condition on it does not narrow the window.";
 	return NULL;
 }
 
@@ -258,7 +258,7 @@ put_column(const ChpgResource *resource, const char *name, Oid type,
 	if (own_bound != NULL)
 		comment = own_bound;
 	else if (needs_remark(resource, name))
-		comment = psprintf("%s Has to be known: give it as %s = ...%s, or by a join.",
+		comment = psprintf("%s Must be restricted: %s = ...%s, or a join.",
 						   comment, name,
 						   strcmp(name, "query_id") == 0 ? " or query_hex = ..." : "");
 	put_description(sink, name, comment);
@@ -274,8 +274,8 @@ describe_window(Oid table, const ChpgResource *resource)
 		return psprintf(" Has the rows from now() - interval '%s' up to now().",
 						interval_text(window));
 	if (resource->ranges)
-		return " Needs a window: \"timestamp\" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.";
-	return " Needs a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....";
+		return " Requires a window: \"timestamp\" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.";
+	return " Requires a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....";
 }
 
 /* Put the description of the table: its rows, and what a query must restrict. */
@@ -290,7 +290,7 @@ put_table(DescriptionSink *sink, const ChpgResource *resource, const char *comme
 	if (chpg_has_window(resource))
 		appendStringInfoString(&needs, describe_window(sink->table, resource));
 	else if (names != NIL)
-		appendStringInfo(&needs, " Needs %s, by = or a join.",
+		appendStringInfo(&needs, " Requires conditions on %s, by = or a join.",
 						 chpg_join_names(chpg_name_alternatives(names, ""), "", "", ", ", " and "));
 	put_description(sink, NULL, needs.data);
 }

@@ -320,7 +320,7 @@ next_in_order(RemoteScan *scan, TupleTableSlot *slot)
 	if (!follows(scan, slot))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("rows of foreign table \"%s\" changed their order while they were read",
+				 errmsg("rows of foreign table \"%s\" changed order during the scan",
 						RelationGetRelationName(scan->binding.relation)),
 				 errhint("Run the query again, or without LIMIT.")));
 	return true;

@@ -49,7 +49,8 @@ chpg_table_resource(Oid table)
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("foreign table \"%s\" lacks option \"%s\"",
 						get_rel_name(table), "resource"),
-				 errhint("Use ALTER FOREIGN TABLE ... OPTIONS (ADD resource '...'), with one of: %s.",
+				 errhint("Use ALTER FOREIGN TABLE %s OPTIONS (ADD resource '...'), with one of: %s.",
+						 DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(table))),
 						 chpg_resource_names())));
 	return resource;
 }

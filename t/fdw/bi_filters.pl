@@ -177,8 +177,8 @@ for my $case (
 	my ($column, $condition) = @$case;
 
 	clear_journal($url);
-	like(fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/query on foreign table "slow_patterns" needs a condition such as $column = \.\.\.$/m, $condition),
-		qr/DETAIL:  No bound follows from \(+$column\b.*\nHINT:  Give it in the place of the range/, "$condition: which condition");
+	like(fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/query on foreign table "slow_patterns" must restrict "$column" by =, or by a range alone$/m, $condition),
+		qr/DETAIL:  No bound follows from \(+$column\b.*\nHINT:  Replace the range by a condition such as $column = /, "$condition: which condition");
 	is(request_count($url), 0, "$condition: no request");
 }
 is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date = '$FROM' AND to_date = '$TO' AND from_date::date = '2026-06-29' AND to_date <> from_date"), 60, 'single times can be compared with anything');
@@ -208,13 +208,13 @@ like($described, qr/FDW options: \(resource 'logs', "window" '1 hour'\)/, '\d+ s
 sql(q{SELECT chpg_comment_tables('recent')});
 like(sql(q{SELECT obj_description('recent.recent_logs'::regclass)}), qr/ Has the rows from now\(\) - interval '01:00:00' up to now\(\)\.$/, 'and so does the comment');
 is(sql(q{SELECT string_agg(col_description('recent.recent_logs'::regclass, attnum), ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'recent.recent_logs'::regclass AND attname IN ('from_date', 'to_date')}),
-	q{Start of the table's window: now() - interval '01:00:00' in each row. A condition on it narrows nothing. End of the table's window: now() in each row. A condition on it narrows nothing.}, 'and those of its bounds');
+	q{Start of the table's window: now() - interval '01:00:00' in each row. A condition on it does not narrow the window. End of the table's window: now() in each row. A condition on it does not narrow the window.}, 'and those of its bounds');
 like(sql(q{SELECT col_description('recent.logs'::regclass, 1)}), qr/give it as from_date = /, 'which other tables are to be given');
-like(sql(q{SELECT obj_description('recent.logs'::regclass)}), qr/ Needs a window: "timestamp" >= /, 'which says of other tables what they need');
+like(sql(q{SELECT obj_description('recent.logs'::regclass)}), qr/ Requires a window: "timestamp" >= /, 'which says of other tables what they need');
 sql(q{CREATE SCHEMA few; IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_logs, services) FROM SERVER chpg INTO few OPTIONS (window '2 days')});
 is(sql(q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'few'::regnamespace}), 'recent_logs services', 'LIMIT TO names them, too');
 fails_with($node, q{IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO few OPTIONS (windows '1 hour')}, 'HV00D', qr/invalid option "windows"\nHINT:  Valid options in this context are: window$/m, 'another option of an import');
-fails_with($node, q{IMPORT FOREIGN SCHEMA chpg LIMIT TO (services, recent_logs) FROM SERVER chpg INTO few}, 'HV00J', qr/importing "recent_logs" needs the option "window"\nHINT:  Add OPTIONS \(window '1 day'\)\.$/m, 'a table with a window, and no window');
+fails_with($node, q{IMPORT FOREIGN SCHEMA chpg LIMIT TO (services, recent_logs) FROM SERVER chpg INTO few}, 'HV00J', qr/import of "recent_logs" requires option "window"\nHINT:  Add OPTIONS \(window '1 day'\)\.$/m, 'a table with a window, and no window');
 fails_with($node, q{IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_logs) FROM SERVER chpg INTO few OPTIONS (window '1 hour', window '2 hours')}, '42601', qr/option "window" provided more than once$/m, 'two windows of an import');
 sql(q{CREATE SCHEMA none; IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_config, unknown) FROM SERVER chpg INTO none});
 is(sql(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'none'::regnamespace}), 0, 'tables that there are not are not imported, as from any server');
@@ -266,11 +266,11 @@ for my $condition (
 	q{"timestamp"::date < '2026-06-29'}, q{now() - "timestamp" >= interval '1 hour'}, q{age("timestamp") < interval '1 day'}, q{"timestamp"::text > '2026'})
 {
 	clear_journal($url);
-	my $refused = fails_with($node, "SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/ERROR:  HV002: query on foreign table "logs" needs a condition such as "timestamp" >= (?:now\(\)|timestamptz '\d[^']*') - interval '1 hour'\n/, $condition);
+	my $refused = fails_with($node, "SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND $condition", 'HV002', qr/ERROR:  HV002: query on foreign table "logs" must restrict "timestamp", for example with "timestamp" >= (?:now\(\)|timestamptz '\d[^']*') - interval '1 hour'\n/, $condition);
 	like($refused, qr/HINT:  Add that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: IMPORT FOREIGN SCHEMA/, "$condition: what to do");
 	is(request_count($url), 0, "$condition: no request");
 }
-my ($advice) = fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/needs a condition such as "timestamp" >= /, 'no window') =~ /(IMPORT FOREIGN SCHEMA .*)\.$/m;
+my ($advice) = fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= /, 'no window') =~ /(IMPORT FOREIGN SCHEMA .*)\.$/m;
 cmp_ok(sql("$advice; SELECT count(*) FROM cloud.recent_logs WHERE service_id = '$ORDERS'"), '>', 1000, 'the table that the error advises');
 fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/HINT:  .*; a table of the latest rows needs none: cloud\.recent_logs\.$/m, 'once it is there, the error names it');
 
@@ -281,11 +281,11 @@ for my $case (
 {
 	my ($table, $condition) = @$case;
 	my $query = "SELECT count(*) FROM cloud.$table WHERE service_id = '$ORDERS' AND $condition";
-	my ($added) = fails_with($node, $query, 'HV002', qr/needs a condition such as \S+ >= timestamptz '/, "an end in the past: $condition") =~ /needs a condition such as (.*)$/m;
+	my ($added) = fails_with($node, $query, 'HV002', qr/must restrict "\w+", for example with \S+ >= timestamptz '/, "an end in the past: $condition") =~ /for example with (.*)$/m;
 
 	cmp_ok(sql("$query AND $added"), '>', 10, "$condition AND $added: has rows") if $condition !~ /<>/;
 }
-fails_with($node, q{SELECT FROM cloud.slow_patterns WHERE from_date < now() + interval '3 days'}, 'HV002', qr/needs a condition such as from_date >= now\(\) - interval '1 day'$/m, 'an end to come bounds nothing');
+fails_with($node, q{SELECT FROM cloud.slow_patterns WHERE from_date < now() + interval '3 days'}, 'HV002', qr/must restrict "from_date", for example with from_date >= now\(\) - interval '1 day'$/m, 'an end to come bounds nothing');
 
 # Bounds are wide enough wherever clocks change: the same queries over copies of the
 # rows here give the same.

@@ -54,13 +54,13 @@ is(costs($node, $url, q{SELECT chpg_comment_tables('cloud')}, 0, 'comments'), 9,
 is($node->safe_psql('postgres', q{SELECT count(*), min(length(coalesce(col_description(attrelid, attnum), ''))) > 0 FROM pg_attribute WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'cloud'::regnamespace) AND attnum > 0}) =~ s/^\d+//r,
 	'|t', 'and so do all columns');
 is($node->safe_psql('postgres', q{SELECT obj_description('cloud.prometheus'::regclass) = obj_description('chpg_prometheus_row'::regtype, 'pg_type')}), 't', 'the comment of a table is that of its rows');
-is($node->safe_psql('postgres', 'SELECT relname, substring(obj_description(oid) FROM $$Needs .*$$) FROM pg_class WHERE relnamespace = $$cloud$$::regnamespace AND obj_description(oid) ~ $$Needs$$ ORDER BY 1'), <<'COMMENTS' =~ s/\n\z//r, 'but for what has to be known');
-logs|Needs a window: "timestamp" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.
-metrics|Needs a window: "timestamp" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.
-slow_pattern_executions|Needs service_id, query_id or query_hex, db_name, db_user and db_operation, by = or a join.
-slow_patterns|Needs a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....
+is($node->safe_psql('postgres', 'SELECT relname, substring(obj_description(oid) FROM $$Requires .*$$) FROM pg_class WHERE relnamespace = $$cloud$$::regnamespace AND obj_description(oid) ~ $$Requires$$ ORDER BY 1'), <<'COMMENTS' =~ s/\n\z//r, 'but for what has to be known');
+logs|Requires a window: "timestamp" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.
+metrics|Requires a window: "timestamp" >= ..., or from_date = ... or >= ...; it ends now unless the query says otherwise.
+slow_pattern_executions|Requires conditions on service_id, query_id or query_hex, db_name, db_user and db_operation, by = or a join.
+slow_patterns|Requires a window: from_date = ... AND to_date = ..., or from_date >= ..., which ends now or with from_date < ....
 COMMENTS
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'cloud.slow_pattern_executions'::regclass AND col_description(attrelid, attnum) LIKE '%. Has to be known: give it as ' || CASE attname WHEN 'query_id' THEN 'query_id = ... or query_hex' ELSE attname END || ' = ..., or by a join.'}), 5, 'which its columns say, too');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'cloud.slow_pattern_executions'::regclass AND col_description(attrelid, attnum) LIKE '%. Must be restricted: ' || CASE attname WHEN 'query_id' THEN 'query_id = ... or query_hex' ELSE attname END || ' = ..., or a join.'}), 5, 'which its columns say, too');
 $node->safe_psql('postgres', q{CREATE SCHEMA mixed; CREATE FOREIGN TABLE mixed.a (id text) SERVER chpg; IMPORT FOREIGN SCHEMA chpg LIMIT TO (logs) FROM SERVER chpg INTO mixed; CREATE FOREIGN DATA WRAPPER other; CREATE SERVER other FOREIGN DATA WRAPPER other; CREATE FOREIGN TABLE mixed.b (id text) SERVER other; CREATE TABLE mixed.c (id text)});
 is(scalar(() = notices($node, q{SELECT chpg_comment_tables('mixed')}) =~ /WARNING/g), 1, 'one warning in a schema of all kinds of tables');
 is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'mixed'::regnamespace AND obj_description(oid) IS NOT NULL}), 'logs', 'those that can be read get comments');
@@ -183,27 +183,27 @@ SKIP:
 # A sub-query that is planned apart is not told how it is joined.
 for my $apart ('barrier', '(SELECT * FROM cloud.slow_patterns OFFSET 0)', '(SELECT * FROM (SELECT * FROM cloud.slow_patterns LIMIT 9) q LIMIT 8)', '(SELECT * FROM cloud.slow_patterns UNION SELECT * FROM cloud.slow_patterns)')
 {
-	fails_with($node, "SELECT FROM windows w JOIN $apart p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 'HV002', qr/"slow_patterns" needs a condition such as from_date >= /, "$apart joined");
+	fails_with($node, "SELECT FROM windows w JOIN $apart p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 'HV002', qr/"slow_patterns" must restrict "from_date", for example with from_date >= /, "$apart joined");
 }
-fails_with($node, "WITH q AS MATERIALIZED (SELECT * FROM cloud.slow_patterns) SELECT FROM windows w JOIN q ON q.from_date = w.f AND q.to_date = w.t", 'HV002', qr/"slow_patterns" needs a condition such as from_date >= /, 'WITH joined');
-fails_with($node, qq{SELECT FROM windows w LEFT JOIN parts m ON m."timestamp" >= w.f AND m."timestamp" < w.t AND m.bucket = '1 hour'}, 'HV002', qr/"metrics" needs a condition such as "timestamp" >= /, 'a UNION joined by a range');
+fails_with($node, "WITH q AS MATERIALIZED (SELECT * FROM cloud.slow_patterns) SELECT FROM windows w JOIN q ON q.from_date = w.f AND q.to_date = w.t", 'HV002', qr/"slow_patterns" must restrict "from_date", for example with from_date >= /, 'WITH joined');
+fails_with($node, qq{SELECT FROM windows w LEFT JOIN parts m ON m."timestamp" >= w.f AND m."timestamp" < w.t AND m.bucket = '1 hour'}, 'HV002', qr/"metrics" must restrict "timestamp", for example with "timestamp" >= /, 'a UNION joined by a range');
 is($node->safe_psql('postgres', "SELECT count(*) FROM barrier p WHERE $WINDOW AND service_id = '$ORDERS'"), 60, 'constants are told, also there');
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM cloud.metrics m JOIN cloud.metrics n USING (service_id, metric, series, "timestamp") WHERE m.from_date = '2026-06-29 12:00Z' AND m.to_date = '2026-06-30 12:00Z' AND n.from_date = m.from_date AND n.to_date = m.to_date AND service_id = '$ORDERS'}),
 	$node->safe_psql('postgres', "SELECT count(*) FROM cloud.metrics WHERE $WINDOW AND service_id = '$ORDERS'"), 'points are joined within their windows');
-fails_with($node, "SELECT FROM windows w JOIN (SELECT from_date, to_date, count(*) FROM cloud.slow_patterns GROUP BY 1, 2) p ON p.from_date = w.f AND p.to_date = w.t", 'HV002', qr/"slow_patterns" needs a condition such as from_date >= /, 'groups joined');
-fails_with($node, "SELECT FROM cloud.$_", 'HV002', qr/needs a condition such as "timestamp" >= /, "$_: no bound follows")
+fails_with($node, "SELECT FROM windows w JOIN (SELECT from_date, to_date, count(*) FROM cloud.slow_patterns GROUP BY 1, 2) p ON p.from_date = w.f AND p.to_date = w.t", 'HV002', qr/"slow_patterns" must restrict "from_date", for example with from_date >= /, 'groups joined');
+fails_with($node, "SELECT FROM cloud.$_", 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= /, "$_: no bound follows")
   for q{logs WHERE to_char("timestamp", 'YYYY') = '2026'}, q{metrics WHERE extract(hour FROM "timestamp") > 5}, q{metrics m JOIN windows w ON m."timestamp" = w.f};
-fails_with($node, "SELECT FROM (SELECT f, t, 1::bigint AS n FROM windows UNION SELECT from_date, to_date, query_id FROM cloud.slow_patterns) u JOIN windows w ON u.f = w.f AND u.t = w.t", 'HV002', qr/needs a condition such as from_date >= /, 'a UNION whose columns have other names');
+fails_with($node, "SELECT FROM (SELECT f, t, 1::bigint AS n FROM windows UNION SELECT from_date, to_date, query_id FROM cloud.slow_patterns) u JOIN windows w ON u.f = w.f AND u.t = w.t", 'HV002', qr/must restrict "from_date", for example with from_date >= /, 'a UNION whose columns have other names');
 my @lines = split /\n/, $node->safe_psql('postgres', qq{SELECT "timestamp" FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY 1 LIMIT 3});
 is($node->safe_psql('postgres', q{WITH h AS MATERIALIZED (SELECT 1 AS a, 2 AS b, 3 AS c) SELECT count(m."timestamp") > 0 FROM (SELECT "timestamp", bucket, value FROM cloud.metrics WHERE from_date = '2026-06-29 12:00Z' AND to_date = '2026-06-30 12:00Z' OFFSET 0) m, h WHERE h.b = 2}), 't', 'what is compared outside is not needed within');
 is($node->safe_psql('postgres', qq{SELECT count(*) > 0 FROM cloud.logs WHERE "timestamp" = ANY ('{-infinity,$lines[0],infinity}')} . qq{ UNION ALL SELECT count(*) > 0 FROM cloud.logs WHERE "timestamp" = ANY ('{-infinity}')}), "t\nf", 'times without end are those of no line');
 is(costs($node, $url, qq{SELECT count(*) >= 2 FROM cloud.logs WHERE "timestamp" IN ('$lines[0]', '$lines[2]') AND service_id = '$ORDERS'}, 1, 'points of a log'), 't', 'are a window');
-fails_with($node, qq{SELECT FROM cloud.metrics WHERE "timestamp" = '2026-06-29 12:00Z'}, 'HV002', qr/"metrics" needs a condition such as "timestamp" >= /, 'a point is no window');
+fails_with($node, qq{SELECT FROM cloud.metrics WHERE "timestamp" = '2026-06-29 12:00Z'}, 'HV002', qr/"metrics" must restrict "timestamp", for example with "timestamp" >= /, 'a point is no window');
 fails_with($node, "SELECT FROM cloud.logs WHERE from_date = '2026-06-29 12:00Z' AND to_date = 'infinity'", '22023', qr/invalid value for "to_date": "infinity"/, 'no end');
 is($node->safe_psql('postgres', "SELECT count(*) FROM (VALUES (interval '1 hour')) v(b), LATERAL (SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = ANY (ARRAY['$ORDERS', '$ORDERS'])) p"), 60, 'what is listed twice is read once');
 is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT bucket) FROM (VALUES (interval '1 hour'), ('6 hours')) v(b) JOIN cloud.metrics m ON m.bucket = v.b WHERE $WINDOW AND service_id = '$ORDERS'") =~ s/^\d+\|//r, 2, 'buckets of a join');
-fails_with($node, "SELECT * FROM cloud.slow_patterns WHERE from_date <> '2026-06-01'", 'HV002', qr/needs a condition such as from_date >= /, 'a start that is compared otherwise');
-fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND (bucket = '1 hour' OR value > 0)", 'HV002', qr/can only be told "bucket" by =/, 'a bucket that is compared otherwise');
+fails_with($node, "SELECT * FROM cloud.slow_patterns WHERE from_date <> '2026-06-01'", 'HV002', qr/must restrict "from_date", for example with from_date >= /, 'a start that is compared otherwise');
+fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND (bucket = '1 hour' OR value > 0)", 'HV002', qr/must restrict "bucket" by =, or not at all/, 'a bucket that is compared otherwise');
 fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND bucket = '59.7 seconds'", '22023', qr/invalid value for "bucket": "00:00:59.7"/, 'a bucket of no whole seconds');
 cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM cloud.metrics WHERE $WINDOW AND bucket IS NULL AND service_id = '$ORDERS'"), '>', 100, 'a bucket that is left to the API is null');
 fails_with($node, "SELECT chpg_table_columns('pg_class')", '42809', qr/"pg_class" is not a foreign table of the wrapper "chpg"/, 'columns of another table');
@@ -213,13 +213,13 @@ clear_journal($url);
 
 for my $table (qw(slow_patterns metrics logs))
 {
-	fails_with($node, "SELECT * FROM cloud.$table LIMIT 10000", 'HV002', qr/query on foreign table "$table" needs a condition such as (?:"timestamp"|from_date) >= .*HINT:  Add that condition .* LIMIT TO \(recent_$table\)/s, "$table without a window");
+	fails_with($node, "SELECT * FROM cloud.$table LIMIT 10000", 'HV002', qr/query on foreign table "$table" must restrict "(?:timestamp|from_date)", for example with (?:"timestamp"|from_date) >= .*HINT:  Add that condition .* LIMIT TO \(recent_$table\)/s, "$table without a window");
 }
-fails_with($node, 'SELECT * FROM cloud.slow_pattern_executions', 'HV002', qr/needs to know "service_id", "query_id".*HINT:  Add conditions such as service_id = /s, 'executions of any pattern');
-fails_with($node, "SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002', qr/needs to know "query_id"/, 'executions of some patterns');
-fails_with($node, qq{SELECT * FROM cloud.metrics WHERE "timestamp" < now()}, 'HV002', qr/"metrics" needs a condition such as "timestamp" >= /, 'no start');
+fails_with($node, 'SELECT * FROM cloud.slow_pattern_executions', 'HV002', qr/must restrict "service_id", "query_id".*HINT:  Add conditions such as service_id = /s, 'executions of any pattern');
+fails_with($node, "SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002', qr/must restrict "query_id"/, 'executions of some patterns');
+fails_with($node, qq{SELECT * FROM cloud.metrics WHERE "timestamp" < now()}, 'HV002', qr/"metrics" must restrict "timestamp", for example with "timestamp" >= /, 'no start');
 fails_with($node, q{SELECT * FROM cloud.slow_patterns WHERE from_date = '2026-06-30Z' AND to_date = '2026-06-29Z'}, '22023', qr/the window from .* is empty/, 'an empty window');
-fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND bucket IN ('1 minute', '1 hour')", 'HV002', qr/needs to know one "bucket"/, 'several buckets');
+fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND bucket IN ('1 minute', '1 hour')", 'HV002', qr/must restrict "bucket" to one value/, 'several buckets');
 is(request_count($url), 0, 'errors cost nothing');
 
 # A window is what the ranges leave.

@@ -117,20 +117,20 @@ for my $case (
 	my ($where, $add) = @$case;
 
 	refuses("SELECT FROM cloud.slow_patterns $where", 'HV002',
-		qr/query on foreign table "slow_patterns" needs a condition such as \Q$add\E\nHINT:  Add that condition where the table is read, or filter by that column in a BI tool; /, "half a window or none: $where");
+		qr/query on foreign table "slow_patterns" must restrict "\w+", for example with \Q$add\E\nHINT:  Add that condition where the table is read, or filter by that column in a BI tool; /, "half a window or none: $where");
 }
 my @together = qw(service_id query_id db_name db_user db_operation);
 refuses('SELECT FROM cloud.slow_pattern_executions', 'HV002',
-	qr/needs to know "service_id", "query_id" or "query_hex", "db_name", "db_user" and "db_operation"\nHINT:  Add conditions such as service_id = .*, or join it with slow_patterns USING \(${\ join ', ', @together}\), or call chpg_slow_pattern_executions\(\) in LATERAL\.$/m,
+	qr/must restrict "service_id", "query_id" or "query_hex", "db_name", "db_user" and "db_operation"\nHINT:  Add conditions such as service_id = .*, or join it with slow_patterns USING \(${\ join ', ', @together}\), or call chpg_slow_pattern_executions\(\) in LATERAL\.$/m,
 	'executions of any pattern');
 
-# Who did compare it is shown what the API cannot be told.
+# The error shows the comparisons that are not pushed down.
 for my $case (
-	[ "from_date <> '$FROM' AND to_date <= '$TO'", 'needs a condition such as from_date >= .*', '(from_date <> ' ],
-	[ "from_date <> '$FROM' AND to_date = '$TO'", 'needs a condition such as from_date >= .*', "(from_date <> '2026-06-29 00:00:00+00'::timestamp with time zone): give comparisons of " ],
-	[ "($WINDOW) OR service_id = '$ORDERS'", 'needs a condition such as from_date >= .*', "OR (service_id = '$ORDERS'::text)): give", 'joined by AND' ],
-	[ "from_date = clock_timestamp() AND to_date = '$TO'", 'needs a condition such as from_date >= .*', '(from_date = clock_timestamp()): give', 'known beforehand' ],
-	[ "to_date > (SELECT to_timestamp(0)) AND from_date >= '$FROM'", 'needs a condition such as to_date = now\(\)', '(to_date > ' ])
+	[ "from_date <> '$FROM' AND to_date <= '$TO'", 'must restrict "from_date", for example with from_date >= .*', '(from_date <> ' ],
+	[ "from_date <> '$FROM' AND to_date = '$TO'", 'must restrict "from_date", for example with from_date >= .*', "(from_date <> '2026-06-29 00:00:00+00'::timestamp with time zone): compare " ],
+	[ "($WINDOW) OR service_id = '$ORDERS'", 'must restrict "from_date", for example with from_date >= .*', "OR (service_id = '$ORDERS'::text)): compare", 'joined by AND' ],
+	[ "from_date = clock_timestamp() AND to_date = '$TO'", 'must restrict "from_date", for example with from_date >= .*', '(from_date = clock_timestamp()): compare', 'known before the scan' ],
+	[ "to_date > (SELECT to_timestamp(0)) AND from_date >= '$FROM'", 'must restrict "to_date", for example with to_date = now\(\)', '(to_date > ' ])
 {
 	my ($where, $message, @details) = @$case;
 	my $error = refuses("SELECT FROM cloud.slow_patterns WHERE $where", 'HV002', qr/$message\n/, $where);
@@ -138,15 +138,15 @@ for my $case (
 	like($error, qr/DETAIL:  No bound follows from .*\Q$_\E/, "$where: $_") for @details;
 }
 refuses("SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002',
-	qr/needs to know "query_id" or "query_hex".*DETAIL:  The API cannot be told \(query_id > 5\), only/s, 'a range of patterns');
+	qr/must restrict "query_id" or "query_hex".*DETAIL:  The API cannot apply \(query_id > 5\), only/s, 'a range of patterns');
 refuses("SELECT FROM cloud.slow_patterns p JOIN (VALUES (now())) v(t) ON p.from_date <> v.t OFFSET 0", 'HV002', qr/DETAIL:  No bound follows from/, 'a constant joined');
-refuses("SELECT FROM cloud.slow_patterns p JOIN pg_stat_archiver a ON p.from_date <> a.stats_reset", 'HV002', qr/DETAIL:  No bound follows from what "from_date" is joined by: give/, 'a join by a range');
+refuses("SELECT FROM cloud.slow_patterns p JOIN pg_stat_archiver a ON p.from_date <> a.stats_reset", 'HV002', qr/DETAIL:  No bound follows from the join condition on "from_date": compare/, 'a join by a range');
 refuses("SELECT FROM cloud.metrics WHERE $WINDOW AND bucket > '10 minutes'", 'HV002',
-	qr/"metrics" can only be told "bucket" by =\nDETAIL:  The API cannot be told \(bucket > '00:10:00'::interval\), only .*\nHINT:  .*or leave all conditions on it out: the API then chooses/, 'a range of buckets');
-refuses(qq{SELECT FROM cloud.logs WHERE extract(day FROM "timestamp") = 29}, 'HV002', qr/DETAIL:  No bound follows from \(EXTRACT\(day FROM "timestamp"\) = '29'::numeric\): give comparisons of "timestamp", or of "from_date" and "to_date", with values/, 'a day of any month');
+	qr/"metrics" must restrict "bucket" by =, or not at all\nDETAIL:  The API cannot apply \(bucket > '00:10:00'::interval\), only .*\nHINT:  .*or remove all conditions on it: the API then chooses/, 'a range of buckets');
+refuses(qq{SELECT FROM cloud.logs WHERE extract(day FROM "timestamp") = 29}, 'HV002', qr/DETAIL:  No bound follows from \(EXTRACT\(day FROM "timestamp"\) = '29'::numeric\): compare "timestamp", or "from_date" and "to_date", with values/, 'a day of any month');
 refuses(qq{SELECT * FROM cloud.logs WHERE "timestamp" < '$TO'}, 'HV002', qr/"timestamp"/, 'no beginning');
 refuses("SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1 AND db_name = 'sales' AND db_user = 'x'",
-	'HV002', qr/needs to know "db_operation".*HINT:  .*db_operation = /s, 'executions without an operation');
+	'HV002', qr/must restrict "db_operation".*HINT:  .*db_operation = /s, 'executions without an operation');
 my $PATTERN = "service_id = '$ORDERS' AND query_id = -4748036479882663975 AND db_name = 'sales' AND db_user = 'orders_service' AND db_operation = 'SELECT'";
 cmp_ok(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE $PATTERN", 1, 'executions'), '>', 0, 'executions are there');
 is(told(), '-4748036479882663975&db_name=sales&db_operation=SELECT&db_user=orders_service', 'of the pattern that was named');
@@ -209,11 +209,11 @@ is(sql("SELECT p99_duration_us, query_text, query_id, db_name, call_count, from_
 is(sql("SELECT count(*) FROM slow WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' AND query_id < 0"),
 	sql("SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' AND query_id < 0"), 'conditions on columns of other types');
 sql(q{CREATE FOREIGN TABLE no_window (service_id text, query_text text) SERVER chpg OPTIONS (resource 'slow_patterns')});
-my ($advised) = refuses('SELECT * FROM no_window', 'HV002', qr/needs a condition such as from_date >= .*HINT:  Use ALTER FOREIGN TABLE .*; then add that condition where the table is read/s, 'a table without columns for the window')
+my ($advised) = refuses('SELECT * FROM no_window', 'HV002', qr/must restrict "from_date", for example with from_date >= .*HINT:  Use ALTER FOREIGN TABLE .*; then add that condition where the table is read/s, 'a table without columns for the window')
   =~ /Use (ALTER [^;]*);/;
 sql("BEGIN; $advised; SELECT count(*) FROM no_window WHERE from_date >= '$FROM' AND service_id = '$ORDERS'; ROLLBACK");
 sql(q{CREATE FOREIGN TABLE no_time (value float8) SERVER chpg OPTIONS (resource 'metrics')});
-refuses('SELECT * FROM no_time', 'HV002', qr/needs a condition such as "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'one whose window may be a range');
+refuses('SELECT * FROM no_time', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'one whose window may be a range');
 sql(q{CREATE FOREIGN TABLE no_pattern (service_id text, duration_us float8) SERVER chpg OPTIONS (resource 'slow_pattern_executions')});
 refuses("SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'one that can name no pattern');
 my ($handmade) = slurp_file("$FindBin::RealBin/../../README.md") =~ /(CREATE FOREIGN TABLE slow .*?;)/s;

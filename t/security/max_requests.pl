@@ -79,7 +79,7 @@ in_session($session, 'CREATE TEMP TABLE list AS SELECT ' . sprintf($IDS, 3_000_0
 my $before = peak_kb($pid);
 clear_journal($url);
 in_session($session, sprintf $TABLE, '(SELECT ids FROM list)::text[]');
-like($session->{stderr}, qr/ERROR:  54000: foreign table "slow_patterns" would have to be read for 3000000 services, more than "chpg.max_requests" \(10000\)\nHINT:  Give a shorter list/, 'three million ids are refused');
+like($session->{stderr}, qr/ERROR:  54000: query on foreign table "slow_patterns" would read 3000000 services, more than "chpg.max_requests" \(10000\)\nHINT:  Use a shorter list/, 'three million ids are refused');
 is(request_count($url), 0, 'before anything is sent');
 my $more = (peak_kb($pid) - $before) / 1024;
 note(sprintf 'three million ids: %d MB more at the peak', $more);
