@@ -1,4 +1,4 @@
-# The emulator: its state, and the way of a request through it.
+# The emulator: its state, and the path of a request from arrival to response.
 package Emulator;
 
 use strict;
@@ -24,8 +24,8 @@ use Emulator::Logs;
 use Emulator::Random;
 use Emulator::Wire;
 
-# What a reset can set, and how it is when neither the reset nor the command
-# line says.
+# Options of a reset, with the defaults for those that neither the reset nor the
+# command line sets.
 my %DEFAULTS = (
 	fleet => 'test',
 	services => undef,
@@ -59,8 +59,8 @@ sub new
 	return $self;
 }
 
-# Starts anew: with the options of the start, changed by the given ones.  Dies
-# of a text, and leaves everything as it was, when they make no sense.
+# Starts anew with the options of the start, changed by the given ones.  Dies of
+# a text if they are invalid, and then changes nothing.
 sub reset
 {
 	my ($self, $changes) = @_;
@@ -98,7 +98,7 @@ sub reset
 
 sub logs { my ($self) = @_; return $self->{logs} }
 
-# Answers the request of a transaction, now or later.
+# Answers the request of a transaction, at once or after a fault's latency.
 sub handle
 {
 	my ($self, $tx) = @_;
@@ -118,7 +118,7 @@ sub handle
 	  or return $self->_send($tx, $entry,
 		Emulator::Api::answer($self, $request));
 	$entry->{fault} = $fault->{id};
-	# The operation happens, whatever becomes of its answer.
+	# The operation is carried out even if its response is lost.
 	$request->{answer} = Emulator::Api::answer($self, $request)
 	  if $fault->{carry_out};
 	my $serve = sub { $self->_serve_faulty($tx, $entry, $request, $fault) };
@@ -138,7 +138,7 @@ sub _send
 sub _serve_faulty
 {
 	my ($self, $tx, $entry, $request, $fault) = @_;
-	# A client that has left in the meantime gets nothing done.
+	# A client that has disconnected meanwhile has no operation carried out.
 	return if $fault->{hang} || !Mojo::IOLoop->stream($tx->connection);
 	return Emulator::Wire::hang_up($tx) if $fault->{close};
 	return Emulator::Wire::reset_connection($tx)
@@ -184,7 +184,7 @@ sub _redirection
 	};
 }
 
-# No JSON and no UTF-8 either
+# Bytes that are neither JSON nor UTF-8
 sub _garbage
 {
 	my $random = Emulator::Random->new('garbage');
@@ -192,8 +192,8 @@ sub _garbage
 	  map { chr $random->between(0, 255) } 3 .. $GARBAGE_BYTES;
 }
 
-# What an oversized answer consists of: the first row of the real one, unless
-# that is an object or large itself.
+# The row that an oversized response repeats: the first one of the real response,
+# or a filler if that is an object or has a large row.
 sub _some_row
 {
 	my ($self, $request) = @_;
@@ -206,8 +206,8 @@ sub _some_row
 	return $json ne '' && length $json < 2000 ? $json : $filler;
 }
 
-# The operation's own answer: of a fault that has carried it out, or else of
-# now
+# The operation's own response.  A fault that carries the operation out has made
+# it already.
 sub _real_answer
 {
 	my ($self, $request) = @_;
@@ -228,8 +228,8 @@ sub _over_limit
 		'X-RateLimit-Reset' => sprintf('%.3f', $seconds + 0.0005));
 }
 
-# What the rooms need to know of a request.  The key is kept apart from the
-# headers, which go to the journal.
+# A request as the other modules use it.  The key is kept apart from the headers,
+# which go to the journal.
 sub _request
 {
 	my ($tx) = @_;
@@ -251,7 +251,7 @@ sub _request
 	};
 }
 
-# Decoded when it is JSON, else as it came; undef without a body
+# The body: decoded if it is JSON, else as sent; undef if it is empty
 sub _body
 {
 	my ($text) = @_;

@@ -1,5 +1,5 @@
-# What all operations of the API share: its routes, the envelope of answers and
-# errors, the key, and the checks of identifiers and parameters.
+# Shared by all operations of the API: the table of routes, the envelope of
+# responses and errors, the key, and the checks of identifiers and parameters.
 package Emulator::Api;
 
 use strict;
@@ -29,8 +29,8 @@ my %ERROR_CODE = (
 
 my @routes;
 
-# A file of routes announces each as method, path with {names}, and handler; a
-# handler gets the call and returns an answer, or dies of one (see refuse).
+# Announces a route: method, path with {names}, and handler.  A handler gets the
+# call and returns a response, or dies of one (see refuse).
 sub route
 {
 	my ($method, $path, $handler) = @_;
@@ -89,8 +89,8 @@ sub credentials
 	return defined $wanted && $wanted eq $secret ? 'ok' : 'wrong';
 }
 
-# A result that is JSON already.  "status" is how the envelope writes 200:
-# some routes say 200.0.
+# A response with a result that is JSON already.  "status" is the envelope's 200,
+# which some routes write as 200.0.
 sub success
 {
 	my ($result, $status) = @_;

@@ -1,5 +1,4 @@
-# The bodies of requests: what the API demands of them, and in which words it
-# refuses them.
+# Bodies of requests: the API's checks, and its error texts.
 package Emulator::Body;
 
 use strict;
@@ -14,7 +13,7 @@ our @EXPORT_OK =
 
 # The JSON object of a call, checked: the values given, by name.  "known" has a
 # check for each property, which gets its place in the body and its value and
-# returns what to take it for; "required" lists some of them.
+# returns the value to use; "required" lists some of them.
 sub body
 {
 	my ($call, $known, @required) = @_;
@@ -40,7 +39,7 @@ sub body
 	return \%value;
 }
 
-# A check for strings of some length
+# A check for the length of strings
 sub string
 {
 	my ($shortest, $longest) = @_;
@@ -139,7 +138,7 @@ my %COUNT = map { $_ => 1 } qw(max_connections max_worker_processes
   effective_io_concurrency);
 
 # A check for a section of a configuration: the values as strings.  Options
-# tell whether it may be empty, and may have nulls.
+# allow it to be empty, and to have nulls.
 sub settings
 {
 	my (%options) = @_;
@@ -179,8 +178,8 @@ sub _demand
 	return;
 }
 
-# What JSON the value is.  To be asked before anything makes a string of a
-# number.
+# The JSON type of a value.  Call it before the value is used as a string, which
+# hides that it was a number.
 sub _kind
 {
 	my ($value) = @_;

@@ -1,5 +1,5 @@
-# The certificate authorities of all services: two, as while one replaces the
-# other.  Nobody has their keys.
+# The certificate authorities of all services: two, as during a replacement.  Their
+# private keys were not kept.
 package Emulator::Certificates;
 
 use strict;

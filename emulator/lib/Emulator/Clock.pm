@@ -1,4 +1,4 @@
-# The emulator's time, and times as the API reads and writes them.
+# The emulator's clock, and the API's formats of times.
 package Emulator::Clock;
 
 use strict;
@@ -11,7 +11,7 @@ use Time::Local qw(timegm);
 
 our @EXPORT_OK = qw(parse_time format_time);
 
-# "at": epoch seconds at which the clock stands still; without it, it runs.
+# "at": epoch seconds at which the clock is stopped; undef lets it run.
 sub new
 {
 	my ($class, $at) = @_;
@@ -37,8 +37,7 @@ sub parse_time
 	return defined $epoch ? $epoch + $milli / 1000 : undef;
 }
 
-# "form" is what follows the seconds: 'Z', '+00:00', or either with '.mmm'
-# before it.
+# "form" follows the seconds: 'Z', '+00:00', or either with '.mmm' before it.
 sub format_time
 {
 	my ($epoch, $form) = @_;

@@ -1,5 +1,5 @@
-# Routes below /_emulator: what tests set and read.  They need no key, and
-# neither journal, limit nor faults touch them.
+# Routes below /_emulator, for tests.  They need no key; the journal omits them, and
+# limit and faults do not apply to them.
 package Emulator::Control;
 
 use strict;
@@ -22,8 +22,8 @@ my %ROUTES = (
 	'DELETE faults' => \&clear_faults,
 	'POST services' => \&set_service);
 
-# Handlers return what to answer: data, or a string for plain text; they die of
-# a text when the request makes no sense.
+# Handlers return data, or a string for plain text; they die of a text if the
+# request is invalid.
 sub answer
 {
 	my ($emulator, $request) = @_;

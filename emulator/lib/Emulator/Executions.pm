@@ -48,7 +48,7 @@ sub executions
 	return @executions;
 }
 
-# What the pattern was like at a time, where that is known
+# The pattern as it was at a time, if it varies
 sub _pattern_at
 {
 	my ($pattern, $epoch) = @_;
@@ -56,7 +56,7 @@ sub _pattern_at
 	return $pattern->{at}->($epoch) // $pattern;
 }
 
-# Only a form with milliseconds can tell a time that has some.
+# Only forms with milliseconds get a time with milliseconds.
 sub _moment
 {
 	my ($time, $number, $random) = @_;
@@ -73,7 +73,7 @@ sub _render
 		|| $number % 6 == 1);
 	return json_row(
 		timestamp => json_text($timestamp),
-		# Some executions do not say which pattern they belong to.
+		# Some executions omit their pattern's identity.
 		($number % 5 == 3 ? () : _identity($pattern)),
 		pid => json_text($random->between(900, 60_000)),
 		_duration_and_rows($pattern, $number, $failed, $random),
@@ -138,7 +138,7 @@ sub _blocks
 		walFpi => $wal > 8192 ? 1 : 0);
 }
 
-# Only what runs long is compiled, and only big scans get workers.
+# Only long executions are compiled and get parallel workers.
 sub _jit
 {
 	my ($pattern, $random) = @_;

@@ -9,10 +9,10 @@ use Emulator::Random;
 
 my $PREFIX = 'PostgresServer_';
 
-# Where the minutes of counters are counted from; before it they stand at 0.
+# Counters of the test fleet grow from this time on; before it they are 0.
 my $START = 1_735_689_600;
 
-# What a label's series are
+# Values of each label: a series per value
 my %VALUES = (
 	mode => [qw(user system idle iowait steal nice irq softirq)],
 	device => [qw(nvme0n1 nvme1n1)],
@@ -21,8 +21,8 @@ my %VALUES = (
 	state =>
 	  [ 'active', 'idle', 'idle in transaction', 'fastpath function call' ]);
 
-# name, type, label, lowest, highest: of a gauge, or of a counter's growth in a
-# minute; the help, as it is written
+# name, type, label, least and greatest value of a gauge or growth of a counter in
+# a minute, help text
 my @FAMILIES = map { [ split ' ', $_, 6 ] } split /\n/, <<'END';
 CPUCores                     gauge    -          2      16     CPU cores of the server.
 MemoryLimitBytes             gauge    -          8e9    128e9  Memory of the server, in bytes.
@@ -47,7 +47,7 @@ CacheHitRatio                gauge    -          0.8    1      Share of blocks f
 DatabaseSizeBytes            gauge    database   8e6    4e11   Size of a database, in bytes.\nIncludes C:\\its indexes.
 END
 
-# How gauges are written that are not of three digits
+# Formats of gauges other than %.3f
 my %FORM = (
 	CacheHitRatio => '%.6e',
 	map { $_ => '%d' }
@@ -124,7 +124,7 @@ sub _info_labels
 		postgres_version => $service->{fields}{postgresVersion});
 }
 
-# A field that a reset has removed is an empty label.
+# A field that a reset has removed gives an empty label.
 sub _labels
 {
 	my (@pairs) = @_;

@@ -1,4 +1,4 @@
-# The faults that tests asked for: their checks, and which one a request meets.
+# The faults that tests have added: their checks, and the fault for a request.
 package Emulator::Faults;
 
 use strict;
@@ -11,7 +11,7 @@ use Mojo::Util qw(b64_decode);
 # The smallest oversized answer: room for an envelope and a row
 my $LEAST_OVERSIZE = 4096;
 
-# What a fault may say, and the check of each value
+# Properties of a fault, with the check of each value
 my %FIELDS = (
 	path => \&_regex,
 	method => \&_string,
@@ -44,7 +44,7 @@ my @ACTIONS = qw(latency_ms status headers content_type body body_base64
   patch encoding oversize_bytes chunked truncate cut close_delimited
   close_in_head garbage drip_ms reset close hang redirect);
 
-# What decides alone what becomes of a request
+# Effects that exclude each other
 my @EXCLUSIVE =
   qw(body body_base64 garbage oversize_bytes redirect hang close);
 
@@ -61,7 +61,7 @@ sub clear
 	return;
 }
 
-# Adds a fault and returns its id; dies of a text when it makes no sense.
+# Adds a fault and returns its id; dies of a text if it is invalid.
 sub add
 {
 	my ($self, $wanted) = @_;
@@ -83,7 +83,7 @@ sub add
 	return $fault{id};
 }
 
-# As they were asked for, with what became of them
+# The faults as added, with their counters
 sub list
 {
 	my ($self) = @_;
@@ -97,8 +97,8 @@ sub list
 	} @{ $self->{faults} };
 }
 
-# The fault that a request meets: the first that matches, is past its "skip"
-# and has "times" left.
+# The fault for a request: the first that matches, is past its "skip" and has
+# "times" left.
 sub meet
 {
 	my ($self, $request) = @_;
@@ -114,7 +114,7 @@ sub meet
 }
 
 # The body with some of its fields set, or deleted with {"$delete":1}.  Paths
-# are dotted, numbers are places in arrays.  What a path does not find stays.
+# are dotted, numbers are places in arrays.  A path that does not exist is ignored.
 sub patched
 {
 	my ($body, $patch) = @_;

@@ -1,5 +1,5 @@
-# The organization and its services, made from the seed and the overrides of a
-# reset; their patterns are made when first asked for.
+# The organization and its services, made from the seed, a description and the
+# overrides of a reset.  Patterns are made when they are first read.
 package Emulator::Fleet;
 
 use strict;
@@ -15,7 +15,7 @@ use Emulator::Random;
 
 our @NAMES = qw(test demo);
 
-# What only the answer for a single service has
+# Fields that the list omits
 my @SINGLE_ONLY = qw(hostname username connectionString password);
 
 # The fleet of the tests: name, form of the id, provider, region, size, storage,
@@ -29,7 +29,7 @@ inventory  pg    gcp  europe-west4  c4a-standard-8-lssd   750  18  async
 search     uuid  aws  eu-central-1  i7ie.large           1250  17  none
 END
 
-# What is unlike others; undef is a field that is missing.
+# Fields of single services; undef is a missing field.
 my %ODD = (
 	analytics => { isPrimary => false },
 	sessions => { tags => [] },
@@ -51,7 +51,8 @@ my @TEAMS = qw(payments platform growth data logistics);
 my $ORDERS_ID = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 # options: fleet, seed, services, patterns, organizations, overrides (by name),
-# pattern_overrides (by name and place), and base, the epoch before which all recorded times lie.
+# pattern_overrides (by name and place), and base, the epoch before which all
+# recorded times lie.
 sub new
 {
 	my ($class, %options) = @_;
@@ -83,7 +84,7 @@ sub organizations_json
 	  encode_json($self->{organizations});
 }
 
-# The services belong to the first organization, others have none.
+# All services belong to the first organization.
 sub list_json
 {
 	my ($self, $organization) = @_;
@@ -92,7 +93,7 @@ sub list_json
 	  encode_json([ map { _list_item($_) } @{ $self->{list} } ]);
 }
 
-# undef when the organization has no such service
+# undef if the organization has no such service
 sub service
 {
 	my ($self, $organization, $id) = @_;
@@ -112,8 +113,7 @@ sub by_id
 	return $self->{by_id}{$id};
 }
 
-# Takes in a service with these fields, to which an id and a host name come.
-# No statement has run there yet.
+# Adds a service with these fields, an id and a host name.  It has no patterns.
 sub add
 {
 	my ($self, $fields) = @_;
@@ -145,7 +145,7 @@ sub remove
 	return;
 }
 
-# To be told of every change to the fields of a service
+# Call after every change of a service's fields.
 sub changed
 {
 	my ($self, $service) = @_;
@@ -155,7 +155,7 @@ sub changed
 	return;
 }
 
-# The host name that a service gets with a name
+# The host name of a service with this name
 sub hostname
 {
 	my ($self, $name, $id, $region, $provider) = @_;
@@ -170,7 +170,8 @@ sub service_json
 	return $service->{json} //= encode_json($service->{fields});
 }
 
-# Those of a window that begins after "kept_since" and has begun by "now"
+# The patterns of a window (from, to, kept_since, now).  Services of the test fleet
+# have the same ones in every window.
 sub patterns
 {
 	my ($self, $service, @window) = @_;
@@ -219,8 +220,8 @@ sub _organization
 	};
 }
 
-# { number, name, fields, storage_listed }: the name is the one the data was
-# made for, whatever an override calls the service.
+# { number, name, fields, storage_listed }.  Data depends on "name", which an
+# override does not change.
 sub _service
 {
 	my ($self, $number) = @_;

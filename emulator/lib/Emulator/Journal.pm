@@ -1,4 +1,4 @@
-# Which requests came, when and on which connection: what tests count.
+# The requests that arrived, with time and connection, for tests to count.
 package Emulator::Journal;
 
 use strict;
@@ -20,7 +20,7 @@ sub clear
 	return;
 }
 
-# Called when a request arrives, so that one which is never answered shows;
+# Call when a request arrives, so that one which is never answered is recorded;
 # returns its entry.
 sub arrived
 {
@@ -44,7 +44,7 @@ sub arrived
 	return $entry;
 }
 
-# Called when the answer begins.
+# Call when the response begins.
 sub answered
 {
 	my ($self, $entry, $status) = @_;
@@ -61,7 +61,7 @@ sub requests
 	return grep { $_->{path} =~ $path_regex } @entries;
 }
 
-# The number of distinct connections that requests came on
+# The number of distinct connections that carried requests
 sub connections
 {
 	my ($self) = @_;
@@ -69,7 +69,7 @@ sub connections
 	return scalar keys %seen;
 }
 
-# Short names, which stay when the journal is cleared
+# Short names of connections, which survive clearing the journal
 sub _connection_name
 {
 	my ($self, $id) = @_;

@@ -1,6 +1,5 @@
-# What becomes of services: operations that change them, and the states they go
-# through meanwhile.  Time passes with the requests that read a service, so that
-# tests need not wait.
+# The life of services: operations that change them, and the states they go
+# through.  Reads of a service advance its state, so that tests need not wait.
 package Emulator::Lifecycle;
 
 use strict;
@@ -10,17 +9,17 @@ use Mojo::JSON      qw(true false);
 use Emulator::Clock qw(format_time);
 use Emulator::Random;
 
-# fleet, clock and seed; transition_polls: how many reads of a service find it
-# in a state before the next one; apply_polls: how many find the old values
-# after a change; backup_polls: how many read replicas a service refuses
-# before it has a backup; max_services: the quota, or undef.
+# options: fleet, clock, seed; transition_polls: reads of a service that return a
+# state before the next state; apply_polls: reads that return the old values after
+# a change; backup_polls: read replicas that a service refuses before it has a
+# backup; max_services: the quota, or undef.
 sub new
 {
 	my ($class, %options) = @_;
 	return bless { %options, passwords => 0 }, $class;
 }
 
-# Called after each read of a service: what waited for it happens now.
+# Call after each read of a service: makes the changes that are due.
 sub polled
 {
 	my ($self, $service) = @_;
@@ -39,7 +38,8 @@ sub quota_reached
 	return defined $quota && $count >= $quota;
 }
 
-# These make a service and return it as the answer shows it.
+# create, replicate and restore make a service and return it as the response has
+# it.
 sub create
 {
 	my ($self, $wanted) = @_;
@@ -77,7 +77,7 @@ sub restore
 		qw(creating restoring_backup finalizing_restore running));
 }
 
-# Whether a service has a backup by now; each time that it has none counts.
+# Whether a service has a backup by now.  Each call counts towards backup_polls.
 sub has_backup
 {
 	my ($self, $service) = @_;
@@ -115,7 +115,7 @@ sub replicas
 	  $self->{fleet}->services;
 }
 
-# Ends a service, at once only when no read is to find it.
+# Deletes a service: at once if transition_polls is 0, else after so many reads.
 sub remove
 {
 	my ($self, $service) = @_;
@@ -129,7 +129,7 @@ sub restart
 	return $self->_go_through($service, qw(restarting running));
 }
 
-# Without a standby there is nothing to switch to, and nothing happens.
+# Has no effect without a standby.
 sub switch_over
 {
 	my ($self, $service) = @_;
@@ -137,7 +137,7 @@ sub switch_over
 	return $self->_go_through($service, qw(restarting running));
 }
 
-# Makes a replica a primary, which reads show later.
+# Makes a replica a primary after apply_polls reads.
 sub promote
 {
 	my ($self, $service) = @_;
@@ -161,7 +161,7 @@ sub is_replica
 	return defined $primary && !$primary;
 }
 
-# A password that none before was
+# A new password at each call
 sub new_password
 {
 	my ($self) = @_;
@@ -184,8 +184,8 @@ sub connection_string
 	  $password, $service->{fields}{hostname} // '';
 }
 
-# Merges fields into a service, null removing one.  A state that is set so
-# stays.  Dies of a text when that makes no sense.
+# Merges fields into a service; null removes one.  A state that is set here stays.
+# Dies of a text if the fields are invalid.
 sub merge
 {
 	my ($self, $service, $fields) = @_;
@@ -199,7 +199,7 @@ sub merge
 	return;
 }
 
-# What a new service has from another; missing fields stay missing.
+# The fields that a new service takes from another; missing ones stay missing.
 sub _inherited
 {
 	my ($service, @names) = @_;
@@ -210,7 +210,7 @@ sub _inherited
 	  @names;
 }
 
-# The answer lacks the time of creation, and has the password if one is made.
+# The response omits createdAt, and has the password if one is made.
 sub _new_service
 {
 	my ($self, $fields, $credentials, @states) = @_;
@@ -236,7 +236,7 @@ sub _new_service
 	return \%answer;
 }
 
-# Sends a service through states, of which undef is its end.
+# Sends a service through states; undef deletes it.
 sub _go_through
 {
 	my ($self, $service, $state, @further) = @_;
@@ -263,8 +263,8 @@ sub _stay
 	return;
 }
 
-# A change is { polls, change, … }; the service is passed to it, for it to keep
-# none.
+# Queues a change, { polls, change, … }.  "change" gets the service as an argument
+# instead of keeping a reference.
 sub _later
 {
 	my ($self, $service, $change) = @_;

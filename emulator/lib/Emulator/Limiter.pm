@@ -19,8 +19,8 @@ sub new
 	}, $class;
 }
 
-# Takes a slot of the key: undef, or else the seconds until one gets free.
-# Refused requests take none.
+# Takes a slot of the key and returns undef; if none is free, returns the seconds
+# until one is, and takes none.
 sub refuse
 {
 	my ($self, $key) = @_;

@@ -1,5 +1,5 @@
-# Log lines, made hour by hour. Each hour begins with a line, and has three in
-# one millisecond, two of which are equal.
+# Log lines, made hour by hour.  Each hour begins with a line and has three lines in
+# one millisecond, two of them equal.
 package Emulator::Logs;
 
 use strict;
@@ -12,7 +12,7 @@ use Emulator::Random;
 
 our @SEVERITIES = qw(DEBUG LOG INFO NOTICE WARNING ERROR FATAL PANIC);
 
-# The lines that an hour cannot do without
+# The least number of lines in an hour
 our $FEWEST = 4;
 
 my $HOUR = 3600;
@@ -35,7 +35,7 @@ my @FORMS = map { [ split ' ', decode('UTF-8', $_), 3 ] } split /\n/, <<'END';
 1  PANIC   could not write to file "pg_wal/xlogtemp.%d": No space left on device
 END
 
-# A form as often as its share says
+# Each form as often as its share
 my @WEIGHTED = map {
 	my ($share, $severity, $body) = @$_;
 	([ $severity, $body ]) x $share
@@ -68,8 +68,7 @@ sub _hour
 		$service->{model} ? $service->{model}->log_forms($hour) : \@WEIGHTED);
 }
 
-# The lines of an hour. No others share a millisecond, so that the three of
-# them are what they are said to be.
+# The lines of an hour.  Only the three lines of one millisecond share one.
 sub _made
 {
 	my ($count, $hour, $random, $forms) = @_;
@@ -92,7 +91,7 @@ sub _made
 	return \@lines;
 }
 
-# A line of the same time that is not the same
+# A line of the same time that differs from the given one
 sub _other
 {
 	my ($random, $at, $forms, $line) = @_;
@@ -118,7 +117,7 @@ sub _line
 	return { %line, at => $at, json => encode_json(\%line) };
 }
 
-# As the server's jsonlog writes it; characters, as all bodies
+# A body as jsonlog writes it, in characters
 sub _structured
 {
 	my ($random, $severity, $message, $database) = @_;

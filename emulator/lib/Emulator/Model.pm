@@ -271,7 +271,8 @@ sub _total
 	return $sum;
 }
 
-# What metrics show at a moment.  Sessions are active as long as statements run.
+# What metrics show at a moment.  A session is active for three times as long as
+# its statements run, since it waits for the client within transactions.
 my %LEVEL = (
 	cores => sub { $_[0]{entry}{cores} },
 	memory_bytes => sub { $_[0]{entry}{memory_gb} * 1024**3 },
@@ -286,7 +287,7 @@ my %LEVEL = (
 		  $self->{entry}{storage_used} + $self->{entry}{growth} * $days;
 		return $percent > 5 ? $percent : 5;
 	},
-	active => sub { 1 + $_[0]->_rate('micros', $_[1]) / 1e6 },
+	active => sub { 1 + 3 * $_[0]->_rate('micros', $_[1]) / 1e6 },
 	idle => sub {
 		my ($self, $time) = @_;
 		my $idle = $self->{entry}{pool} - $self->_level('active', $time);

@@ -1,5 +1,5 @@
-# The slow query patterns of one service: made from the seed, with the oddities
-# of the real answers, and rendered once.
+# The slow query patterns of one service: made from the seed, with the irregular
+# number formats of the API, and rendered once.
 package Emulator::Patterns;
 
 use strict;
@@ -37,7 +37,7 @@ my @FIELDS = (
 	qw(totalRows totalSharedBlksRead totalSharedBlksHit
 	  totalCpuTimeUs totalWalBytes));
 
-# The databases a service is about, whose statements come first
+# The main database of each service; its statements come first.
 my %HOME = (
 	orders => 'sales',
 	billing => 'billing',
@@ -84,7 +84,7 @@ sub new
 	return $self;
 }
 
-# Rows that were made elsewhere, each with its number
+# Makes patterns of rows that have all fields but the rendered JSON, and a number.
 sub of_rows
 {
 	my ($class, @rows) = @_;
@@ -96,7 +96,7 @@ sub of_rows
 	return bless { all => \@rows, sorted => {} }, $class;
 }
 
-# Dies of a text if no pattern can have these fields.
+# Dies of a text unless a pattern can have these fields.
 sub check_override
 {
 	my ($name, $place, $fields) = @_;
@@ -150,8 +150,8 @@ sub joined
 	return \%joint;
 }
 
-# Ties are broken by the place in the fleet's order: pages never overlap.  What
-# has no value comes last in either order.
+# Ties are broken by number, so that pages never overlap.  Rows without a value
+# come last in both directions.
 sub _sorted
 {
 	my ($self, $sort_by, $order) = @_;
@@ -166,8 +166,8 @@ sub _sorted
 	];
 }
 
-# As many statements as wanted; the pool is used again with other table names
-# when it does not suffice.
+# "count" statements.  When the pool is exhausted it is used again with other
+# table names.
 sub _statements
 {
 	my ($self, $count) = @_;
@@ -218,7 +218,7 @@ sub _pattern
 	my $oddity = $number && $number + $index;
 	delete $pattern->{app}
 	  if $oddity % 13 == 6 && $pattern->{app} ne 'bin/monitor';
-	# Executions have values, whatever becomes of their sums.
+	# Executions keep the values that the row loses below.
 	$pattern->{measured} = { %$pattern{ @DURATIONS, @COUNTERS } };
 	$pattern->{totalWalBytes} = undef if $oddity % 11 == 8;
 	delete $pattern->{totalCpuTimeUs} if $oddity % 17 == 11;
@@ -282,8 +282,8 @@ sub _counters
 		: 0);
 }
 
-# PostgreSQL's identifier depends on the statement alone, whoever runs it; it
-# is 0 when there was no statement.
+# As PostgreSQL's, the identifier depends only on the statement; without a
+# statement it is 0.
 sub query_id
 {
 	my ($seed, $service, $text) = @_;
@@ -293,9 +293,9 @@ sub query_id
 	return unpack('q', md5(encode_utf8("$seed $service $text"))) . '';
 }
 
-# The oddity, a number, decides what is unusual about a row; 0 is a row with
-# integers only, as the documentation has it.  An undefined value is a null,
-# and what the pattern lacks is left out.
+# The number "oddity" selects the irregularities of a row; 0 is a row with integers
+# only, as documented.  An undefined value is rendered as null, and a field that the
+# pattern lacks is omitted.
 sub _render
 {
 	my ($pattern, $oddity) = @_;

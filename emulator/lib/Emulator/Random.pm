@@ -1,5 +1,5 @@
-# Repeatable random numbers: a stream that depends on nothing but its name, so
-# that one more service or field leaves all other values as they were.
+# Repeatable random numbers: a stream depends only on its name, so that a further
+# service or field leaves all other values unchanged.
 package Emulator::Random;
 
 use strict;

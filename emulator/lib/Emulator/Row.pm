@@ -1,5 +1,5 @@
-# JSON objects with a say in how each number looks: the API sends one and the
-# same field as an integer, a fraction or a string.
+# JSON objects with a chosen literal per number, since the API sends the same field
+# as an integer, a fraction or a string.
 package Emulator::Row;
 
 use strict;

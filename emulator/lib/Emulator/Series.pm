@@ -1,5 +1,5 @@
-# Time series. A value depends on nothing but its service, series and time, so
-# that any cut of a window gives the same points.
+# Time series.  A value depends only on its service, series and time, so that
+# overlapping windows agree.
 package Emulator::Series;
 
 use strict;
@@ -28,15 +28,15 @@ database_size         bytes    sales,postgres  8e6  4e11  Database size: Size by
 transactions          tx/s     commit,rollback 0.1  5e3   Transactions: Transactions.
 END
 
-# Values that come as text, or as integers
+# Formats of values that are sent as strings or integers
 my %FORM = (
 	cpu_usage => '"%.2f"',
 	connection_count => '%d',
 	deadlocks => '%d',
 	database_size => '"%d"');
 
-# The numbers of the buckets that begin in a window without its end: of the
-# first one, and of the one after the last
+# The buckets that begin in a half-open window: the number of the first one, and
+# that of the one after the last
 sub buckets
 {
 	my ($from, $to, $bucket) = @_;
@@ -71,7 +71,7 @@ sub _metric
 	return "$head,\"series\":[" . join(',', @series) . ']}';
 }
 
-# Databases are the service's own.
+# The labels of a metric's series.  A described service has databases of its own.
 sub _labels
 {
 	my ($service, $labels) = @_;

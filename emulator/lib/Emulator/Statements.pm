@@ -1,5 +1,5 @@
-# The pool of statements from which the patterns of a service are made: pure
-# data, in the words of a shop's databases.
+# The statements of the test fleet's patterns: pure data, as from a shop's
+# databases.
 package Emulator::Statements;
 
 use strict;
@@ -15,13 +15,12 @@ our %SPEED = (
 	batch => { calls => [ 1, 30 ], micros => [ 4_000_000, 95_000_000 ] },
 	error => { calls => [ 12, 60 ], micros => undef });
 
-# Statements below are a line with speed, database, user, operation and
-# application, and then the text, indented.  {n} stands for the suffix that
-# makes more statements of one when a service shall have more patterns than the
-# pool has statements.
+# A statement below is a line with speed, database, user, operation and application,
+# and then the text, indented.  {n} stands for a suffix that makes further statements
+# of one when a service has more patterns than the pool.
 
-# What the control plane itself runs on every service, and the bucket of
-# errors whose statement is not known: every service has these.
+# Patterns of every service: the control plane's own, and the bucket of errors whose
+# statement is not known.
 our @EVERYWHERE = statements(<<'END');
 error sales orders_service UNKNOWN orders-api
 
@@ -191,7 +190,7 @@ sub statement
 	return \%statement;
 }
 
-# Enough to go beyond the 2 kB at which texts are cut
+# A list of columns longer than the 2 kB at which texts are cut
 sub _many_columns
 {
 	return join ', ', map { "sum(metric_$_) AS metric_$_" } 1 .. 80;

@@ -1,4 +1,4 @@
-# How an answer goes over the wire: whole, or as a fault wants it.
+# Sends a response: whole, or as a fault requires.
 package Emulator::Wire;
 
 use strict;
@@ -8,11 +8,10 @@ use Compress::Raw::Zlib qw(Z_OK MAX_WBITS WANT_GZIP);
 use Mojo::IOLoop;
 use Socket qw(SOL_SOCKET SO_LINGER);
 
-# How much of an oversized answer is made at a time
+# Size of the pieces in which an oversized response is made
 my $BLOCK = 65536;
 
-# A client can read what was sent before a reset only when the reset does not
-# overtake it.
+# Delay of a reset, so that it does not overtake the bytes sent before it.
 my $RESET_DELAY = 0.05;
 
 # Answers in one piece.
@@ -26,7 +25,7 @@ sub send_whole
 	return;
 }
 
-# Answers as the fault wants it.
+# Answers as the fault requires.
 sub send_faulty
 {
 	my ($tx, $answer, $fault) = @_;
@@ -56,7 +55,7 @@ sub send_faulty
 		: $fault->{reset} ? \&reset_connection
 		:                   undef
 	};
-	# The head goes first, whatever becomes of the body.
+	# The head is sent first, even if the body is not.
 	_write($tx, $plan, undef, sub { _stream($tx, $plan) });
 	return;
 }
@@ -71,14 +70,14 @@ sub hang_up
 }
 
 # Closes the connection with a RST: without lingering, and without TLS's
-# farewell.
+# close_notify.
 sub reset_connection
 {
 	my ($tx) = @_;
 	my $stream = Mojo::IOLoop->stream($tx->connection) or return;
 	my $handle = $stream->handle;
 	setsockopt $handle, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0);
-	# The stream lets go of the handle, which we still hold.
+	# The stream releases the handle; this reference keeps it open.
 	$stream->close;
 	$handle->isa('IO::Socket::SSL')
 	  ? $handle->close(SSL_no_shutdown => 1)
@@ -110,8 +109,8 @@ sub _head
 	return;
 }
 
-# Sends what $plan->{next} gives until it gives no more, piece by piece as the
-# client takes it.
+# Sends the pieces that $plan->{next} returns until it returns undef, each when the
+# client has taken the one before.
 sub _stream
 {
 	my ($tx, $plan) = @_;
@@ -135,8 +134,8 @@ sub _write
 	return;
 }
 
-# All is sent: end the connection, if the fault says so, or the answer, which
-# ends by itself when its length was announced.
+# After the last piece: closes the connection if the fault says so, else ends the
+# response, which needs nothing if its length was announced.
 sub _end
 {
 	my ($tx, $plan) = @_;
@@ -178,8 +177,7 @@ sub _from_string
 	];
 }
 
-# The first of the real rows again and again, up to exactly the wanted size,
-# which white space makes up.
+# Repeats a row up to exactly the given size, filled up with white space.
 sub _oversized
 {
 	my ($fault, $row) = @_;

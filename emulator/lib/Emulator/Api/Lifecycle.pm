@@ -1,4 +1,4 @@
-# Routes: operations that make, change and end services.
+# Routes: operations that create, change and delete services.
 package Emulator::Api::Lifecycle;
 
 use strict;
@@ -36,7 +36,7 @@ my $SIZE = matching(
 	'known size');
 my $HA_TYPE = one_of_these(qw(none async sync));
 
-# What all operations that make a service take
+# Properties that all operations accept that create a service
 my %NEW = (
 	name => $NAME,
 	tags => tags(empty_values => 1),
@@ -101,8 +101,7 @@ sub restore
 	return _made($call, sub { $_[0]->restore($origin, $wanted) });
 }
 
-# A PATCH without tags clears them.  Of a read replica not even the body
-# matters.
+# A PATCH without tags clears them.  A read replica refuses every body.
 sub update
 {
 	my ($call) = @_;
@@ -163,7 +162,7 @@ sub switch_over
 	return acknowledged();
 }
 
-# A password that came with the request does not come back.
+# A password from the request is not returned.
 sub set_password
 {
 	my ($call) = @_;
@@ -224,8 +223,8 @@ sub rfc3339
 	return $epoch + ($fraction // 0) - $ahead;
 }
 
-# The service of a call that changes something: with one that is being deleted
-# nothing can be done any more.
+# The service of a call that changes it.  One that is being deleted refuses every
+# change.
 sub _writable
 {
 	my ($call) = @_;
@@ -235,7 +234,7 @@ sub _writable
 	return $service;
 }
 
-# Answers with a new service, if there may be one more.
+# Answers with a new service, or refuses it when the quota is reached.
 sub _made
 {
 	my ($call, $make) = @_;

@@ -17,14 +17,15 @@ Emulator::Api::route(GET => "$BASE/{service}/prometheus", \&prometheus);
 Emulator::Api::route(GET => "$BASE/{service}/metrics", \&metrics);
 Emulator::Api::route(GET => "$BASE/{service}/logs", \&logs);
 
-# The API tells of so many services, and says nothing of the others.
+# The exposition has at most this many services; the API omits the others without
+# saying so.
 my $MAX_SERVICES = 100;
 
 my $MAX_POINTS = 250;
 my $MAX_METRICS_WINDOW = 31 * 86400;
 my $MAX_LOGS_WINDOW = 30 * 86400;
 
-# What a window without a bucket size gets: the first that is not too many
+# Bucket sizes for a request without one: the first that gives few enough points
 my @BUCKETS = (60, 300, 900, 3600, 10800);
 
 my %WINDOW =
