@@ -178,12 +178,14 @@ END
     export PGHOST=$work/sockets PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
 }
 
-# In a session of its own, for a Ctrl-C in psql is not meant for it.
+# In a session of its own, so that a Ctrl-C in psql does not reach it. The arguments are options of
+# the emulator.
+# shellcheck disable=SC2120
 start_emulator() {
     local patience=300
 
     "${as_user[@]}" setsid tree/emulator/chpg-emulator \
-        --port 0 --port-file "$work/emulator.port" --parent $$ >log/emulator.log 2>&1 &
+        --port 0 --port-file "$work/emulator.port" --parent $$ "$@" >log/emulator.log 2>&1 &
     emulator_pid=$!
     until [ -s emulator.port ]; do
         if ! kill -0 "$emulator_pid" 2>/dev/null || [ $((patience -= 1)) -eq 0 ]; then
