@@ -35,6 +35,7 @@ SQL_FILES = \
 	sql/history/owner.sql \
 	sql/history/tables.sql \
 	sql/history/views.sql \
+	sql/history/comments.sql \
 	sql/history/enable.sql \
 	sql/history/due.sql \
 	sql/history/services.sql \

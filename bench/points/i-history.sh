@@ -90,14 +90,14 @@ END
 
 i_statement() {
     case $1 in
-        hour_of_service) echo "SELECT * FROM kept.pattern_hour WHERE service = 'orders' AND \"time\" = date_trunc('hour', now()) - interval '1 hour'" ;;
-        day_of_service) echo "SELECT \"time\", calls_per_s, p95_lo_us, p95_hi_us, hit_ratio FROM kept.service_hour WHERE service = 'orders' AND \"time\" >= now() - interval '1 day'" ;;
-        month_of_fleet) echo "SELECT date_trunc('day', \"time\"), service, count(*), count(*) FILTER (WHERE status <> 'ok') FROM kept.coverage WHERE \"time\" >= now() - interval '30 days' GROUP BY 1, 2" ;;
-        top_of_week) echo "SELECT query_hex, min(query), sum(total_duration_us), min(p95_duration_us), max(p95_duration_us) FROM kept.pattern_hour WHERE service = 'orders' AND \"time\" >= now() - interval '7 days' GROUP BY 1 ORDER BY 3 DESC LIMIT 20" ;;
-        errors_of_week) echo "SELECT * FROM kept.error_hour WHERE service = 'orders' AND \"time\" >= now() - interval '7 days'" ;;
-        patterns_of_day) echo "SELECT query_hex, query, call_count, p95_duration_us FROM kept.pattern_day WHERE service = 'orders' AND \"time\" >= now() - interval '2 days' ORDER BY total_duration_us DESC" ;;
-        year_of_service) echo "SELECT \"time\", active_executions, error_count FROM kept.service_day WHERE service = 'orders' ORDER BY 1" ;;
-        cpu_of_day) echo "SELECT \"time\", service, value FROM kept.metric WHERE metric = 'cpu_usage' AND \"time\" >= now() - interval '1 day' ORDER BY 1" ;;
+        hour_of_service) echo "SELECT * FROM kept.pattern_hour WHERE service_name = 'orders' AND \"time\" = date_trunc('hour', now()) - interval '1 hour'" ;;
+        day_of_service) echo "SELECT \"time\", calls_per_s, p95_lo_us, p95_hi_us, hit_ratio FROM kept.service_hour WHERE service_name = 'orders' AND \"time\" >= now() - interval '1 day'" ;;
+        month_of_fleet) echo "SELECT date_trunc('day', \"time\"), service_name, count(*), count(*) FILTER (WHERE status <> 'ok') FROM kept.coverage WHERE \"time\" >= now() - interval '30 days' GROUP BY 1, 2" ;;
+        top_of_week) echo "SELECT query_hex, min(query), sum(total_duration_us), min(p95_duration_us), max(p95_duration_us) FROM kept.pattern_hour WHERE service_name = 'orders' AND \"time\" >= now() - interval '7 days' GROUP BY 1 ORDER BY 3 DESC LIMIT 20" ;;
+        errors_of_week) echo "SELECT * FROM kept.error_hour WHERE service_name = 'orders' AND \"time\" >= now() - interval '7 days'" ;;
+        patterns_of_day) echo "SELECT query_hex, query, call_count, p95_duration_us FROM kept.pattern_day WHERE service_name = 'orders' AND \"time\" >= now() - interval '2 days' ORDER BY total_duration_us DESC" ;;
+        year_of_service) echo "SELECT \"time\", active_executions, error_count FROM kept.service_day WHERE service_name = 'orders' ORDER BY 1" ;;
+        cpu_of_day) echo "SELECT \"time\", service_name, value FROM kept.metric WHERE metric = 'cpu_usage' AND \"time\" >= now() - interval '1 day' ORDER BY 1" ;;
         gaps_of_week) echo "SELECT * FROM kept.coverage WHERE status <> 'ok' AND \"time\" >= now() - interval '7 days'" ;;
     esac
 }

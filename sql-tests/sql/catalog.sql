@@ -63,7 +63,7 @@ WHERE c.relname LIKE 'chpg%' AND attnum > 0
 GROUP BY 1 ORDER BY 1;
 
 -- What rules begin with: another number is another finding
-SELECT rule_id, rule_name, parameter, default_value FROM chpg_rule ORDER BY 1, 3;
+SELECT rule_id, rule_name, parameter, threshold FROM chpg_rule ORDER BY 1, 3;
 
 -- Settings: loaded with the library, which the first call loads
 SELECT count(*) FROM chpg_services(server => 'none');

@@ -61,8 +61,8 @@ CREATE TYPE @extschema@.chpg_stats_row AS (
 	retries bigint,
 	waits bigint,
 	wait_time_us bigint,
-	bytes_received bigint,
-	bytes_decoded bigint,
+	received_bytes bigint,
+	decoded_bytes bigint,
 	cache_hits bigint,
 	shared_flights bigint,
 	connections_opened bigint,
@@ -83,8 +83,8 @@ COMMENT ON COLUMN @extschema@.chpg_stats_row.unsent IS 'Attempts beside them tha
 COMMENT ON COLUMN @extschema@.chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.waits IS 'Requests that waited for the budget.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.bytes_received IS 'Bytes of headers and bodies received, compressed as they travel.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.bytes_decoded IS 'Bytes of the bodies, decompressed.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.received_bytes IS 'Bytes of headers and bodies received, compressed as they travel.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.decoded_bytes IS 'Bytes of the bodies, decompressed.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.cache_hits IS 'Reads answered by an earlier answer, without a request.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.shared_flights IS 'Reads answered by another backend''s request.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.connections_opened IS 'Connections opened to the API.';

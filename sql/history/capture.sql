@@ -1,42 +1,6 @@
 /* History: capturing all windows that are due. */
 
-CREATE FUNCTION @extschema@._chpg_capture_lost()
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	marked bigint;
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status)
-	SELECT d.service_id, d.grain_due, d.window_start, d.window_end, 'lost'
-	FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d WHERE d.lost
-	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE SET status = 'lost' WHERE c.status = 'error';
-	GET DIAGNOSTICS marked = ROW_COUNT;
-	RETURN marked;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_capture_lost() IS
-'Marks the windows that the API has no longer; returns how many. Sends no request. For chpg_capture.';
-
-CREATE FUNCTION @extschema@._chpg_history_prepare()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@._chpg_history_lock();
-	PERFORM @extschema@._chpg_history_partition(g.grain, m.at)
-	FROM (VALUES ('hour'), ('day')) g(grain),
-		(VALUES (now()), (date_trunc('month', now(), 'UTC') + interval '40 days')) m(at);
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_prepare() IS 'Makes the partitions for this month and the next one, unless they are there. For chpg_capture.';
-
-/* A budget that cannot be looked at is no reason to wait: the window that follows says so. */
+/* A budget that cannot be read is no reason to wait: the window that follows has the error. */
 CREATE FUNCTION @extschema@._chpg_capture_must_wait(server text, reserve integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -44,37 +8,40 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN EXISTS (SELECT FROM @extschema@._chpg_own_budget(@extschema@._chpg_history_server(server)) b
-		WHERE b.waiting > 0 OR b.free < least(reserve,
-			substring(b.rate_limit FROM '^[0-9]+')::integer));
+		WHERE b.waiting > 0 OR b.free < least(reserve, substring(b.rate_limit FROM '^[0-9]+')::integer));
 EXCEPTION WHEN OTHERS THEN
 	RETURN false;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text, integer) IS
-'Whether somebody waits for the budget of the caller''s key for the server, or less of it is free than the reserve. Sends no request. For chpg_capture.';
+'Whether a backend waits for the budget of the caller''s key, or less of it is free than the reserve.
+Requests: none.';
 
 CREATE PROCEDURE @extschema@._chpg_check_capture()
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_check_capture';
 
-COMMENT ON PROCEDURE @extschema@._chpg_check_capture() IS 'Error 25001 where the procedure that calls it could not end a transaction, such as within a transaction block. For chpg_capture.';
+COMMENT ON PROCEDURE @extschema@._chpg_check_capture() IS
+'Check that the calling procedure can end transactions.
+Errors: 25001 it cannot, such as within a transaction block.';
 
-CREATE FUNCTION @extschema@._chpg_tell_progress(told timestamptz, done bigint, windows bigint)
+CREATE FUNCTION @extschema@._chpg_report_progress(reported_at timestamptz, done bigint, windows bigint)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF clock_timestamp() < told + interval '1 minute' THEN
-		RETURN told;
+	IF clock_timestamp() < reported_at + interval '1 minute' THEN
+		RETURN reported_at;
 	END IF;
 	RAISE NOTICE '% of % windows are done', done, windows;
 	RETURN clock_timestamp();
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_tell_progress(timestamptz, bigint, bigint) IS 'Tells how much is done, unless it was told less than a minute ago; returns when it was told last. For chpg_capture.';
+COMMENT ON FUNCTION @extschema@._chpg_report_progress(timestamptz, bigint, bigint) IS
+'Raise a NOTICE with the progress of a capture, at most once a minute; return the time of the last one.';
 
 CREATE FUNCTION @extschema@._chpg_capture_schedule(grain text, service text, server text, max_windows integer)
 RETURNS jsonb
@@ -83,9 +50,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_check_service(service);
-	PERFORM @extschema@._chpg_history_prepare();
-	PERFORM @extschema@._chpg_capture_lost();
-	RETURN (SELECT to_jsonb(p) FROM @extschema@._chpg_history_plan(grain, service, server, max_windows) p WHERE p.grain_due IS NULL)
+	PERFORM @extschema@._chpg_history_lock();
+	PERFORM @extschema@._chpg_history_partition(g.grain, m.at)
+	FROM (VALUES ('hour'), ('day')) g(grain),
+		(VALUES (now()), (date_trunc('month', now(), 'UTC') + interval '40 days')) m(at);
+	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status)
+	SELECT d.service_id, d.grain_due, d.window_start, d.window_end, 'lost'
+	FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d WHERE d.lost
+	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE SET status = 'lost' WHERE c.status = 'error';
+	RETURN (SELECT to_jsonb(p) FROM @extschema@._chpg_history_plan(grain, service, server, max_windows) p
+			WHERE p.grain_due IS NULL)
 		|| jsonb_build_object('due', (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.ordinality), '[]')
 				FROM @extschema@.chpg_history_due(grain, service, server) WITH ORDINALITY d WHERE NOT d.lost),
 			'reserve', (SELECT s.reserve FROM @extschema@._chpg_history_settings() s));
@@ -93,11 +67,13 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_schedule(text, text, text, integer) IS
-'Notes what is lost, makes partitions, and returns what is due, what it takes, and the setting reserve. For _chpg_capture_begin.';
+'Note lost windows, create partitions, and return the due windows, their cost, and the setting reserve.
+Requests: none.';
 
-/* What is due is a list, for what reads it ends transactions meanwhile. */
+/* The due windows are returned as a list: a cursor would not outlive the first commit. */
 CREATE FUNCTION @extschema@._chpg_capture_begin(grain text, service text, server text, max_windows integer,
-	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT reserve integer, OUT failure jsonb)
+	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT reserve integer,
+	OUT failure jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -122,12 +98,15 @@ BEGIN
 EXCEPTION WHEN query_canceled OR OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
 		hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
-	failure := @extschema@._chpg_failure(state, message, detail, hint, context);
+	failure := jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''),
+		'hint', nullif(hint, ''), 'context', substring(context FROM '^request [^\n]+'));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_begin(text, text, text, integer) IS
-'Notes the services and what is lost, makes partitions, and returns what is due and what it takes; or what is wrong, of which nothing is kept. 1 request. For chpg_capture.';
+'Note the services, and return the due windows and their cost, or what is wrong (failure).
+Nothing is kept where something is wrong.
+Requests: 1.';
 
 CREATE PROCEDURE @extschema@._chpg_capture_commit()
 LANGUAGE plpgsql
@@ -138,11 +117,12 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE @extschema@._chpg_capture_commit() IS 'Commits, and begins a transaction in which nothing of the caller''s search_path is found. For chpg_capture.';
+COMMENT ON PROCEDURE @extschema@._chpg_capture_commit() IS
+'Commit, and begin a transaction in which nothing is found by the caller''s search_path.';
 
 /*
- * A procedure that commits can have no search_path of its own, and a local one ends
- * with each transaction.  Types are looked up before the first statement runs.
+ * A procedure that commits cannot have a SET search_path, and a local setting ends with each
+ * transaction.  Types are looked up before the first statement runs.
  */
 CREATE PROCEDURE @extschema@.chpg_capture(
 	grain text DEFAULT NULL,
@@ -166,7 +146,7 @@ DECLARE
 	ended pg_catalog.text;
 	waits integer;
 	windows_left integer := 0;
-	told pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+	reported_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_entrusted();
@@ -181,13 +161,14 @@ BEGIN
 	IF wrong IS NULL AND run.seconds > 60 THEN
 		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', run.windows, run.requests, run.seconds;
 	END IF;
-	FOR due IN SELECT d.* FROM jsonb_to_recordset(run.due) d(service_id text, grain_due text, window_start timestamptz, window_end timestamptz) LOOP
+	FOR due IN SELECT d.* FROM jsonb_to_recordset(run.due)
+			d(service_id text, grain_due text, window_start timestamptz, window_end timestamptz) LOOP
 		IF ended IS NOT NULL OR tried >= max_windows THEN
 			windows_left := windows_left + 1;
 			CONTINUE;
 		END IF;
-		told := @extschema@._chpg_tell_progress(told, tried::bigint, run.windows);
-		-- a service that fails and fails is not asked for all that it lacks
+		reported_at := @extschema@._chpg_report_progress(reported_at, tried::bigint, run.windows);
+		-- a service that keeps failing does not cost requests for all its windows
 		IF (failures->>due.service_id)::integer >= 3 THEN
 			skipped := skipped + 1;
 			CONTINUE;
@@ -198,23 +179,26 @@ BEGIN
 			PERFORM pg_sleep(0.1);
 			waits := waits + 1;
 		END LOOP;
-		SELECT * INTO outcome FROM @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start, due.window_end, server, true);
+		SELECT * INTO outcome FROM @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start,
+			due.window_end, server, true);
 		wrong := outcome.fatal;
 		EXIT WHEN wrong IS NOT NULL;
 		CALL @extschema@._chpg_capture_commit();
 		tried := tried + 1;
-		-- refused by the budget, or failed: the API as a whole, where that goes on
+		-- the budget or the API refuses, or the transfer fails: if it goes on, it is not the window
 		api_failures := CASE WHEN outcome.failure ~ '^(53400|58000|08...):' THEN api_failures + 1 ELSE 0 END;
 		CONTINUE WHEN outcome.failure IS NULL;
 		failed := failed + 1;
 		first_failure := coalesce(first_failure, outcome.failure);
-		failures := jsonb_set(failures, ARRAY[due.service_id], to_jsonb(coalesce((failures->>due.service_id)::integer, 0) + 1));
-		-- whoever cancels, or a timeout, means the run, not a window
+		failures := jsonb_set(failures, ARRAY[due.service_id],
+			to_jsonb(coalesce((failures->>due.service_id)::integer, 0) + 1));
+		-- a cancel or a timeout is meant for the run, not for a window
 		ended := CASE WHEN outcome.failure LIKE '57014:%' THEN 'It was canceled, which ended the run.'
 			WHEN api_failures = 3 THEN 'The API failed for three windows in a row, which ended the run.' END;
 	END LOOP;
 	IF wrong IS NOT NULL THEN
-		PERFORM @extschema@._chpg_raise(wrong->>'state', wrong->>'message', wrong->>'detail', wrong->>'hint', wrong->>'context');
+		PERFORM @extschema@._chpg_raise(wrong->>'state', wrong->>'message', wrong->>'detail', wrong->>'hint',
+			wrong->>'context');
 	END IF;
 	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
@@ -224,9 +208,11 @@ BEGIN
 	END IF;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
-			USING ERRCODE = CASE WHEN ended LIKE 'It was canceled%' THEN 'query_canceled' ELSE 'external_routine_exception' END,
+			USING ERRCODE = CASE WHEN ended LIKE 'It was canceled%' THEN 'query_canceled'
+					ELSE 'external_routine_exception' END,
 				DETAIL = concat_ws(' ', format('The first one: %s.', rtrim(first_failure, '.')),
-					CASE WHEN skipped > 0 THEN format('%s more of services that failed three times were left alone.', skipped) END, ended),
+					CASE WHEN skipped > 0 THEN
+						format('%s more of services that failed three times were left alone.', skipped) END, ended),
 				HINT = 'The next run tries them again; see the view coverage of the history.';
 	END IF;
 	PERFORM set_config('search_path', callers_path, true);
@@ -234,6 +220,15 @@ END
 $$;
 
 COMMENT ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) IS
-'Captures the windows that are due, of hours and days or of one grain, of all services of the server or of one (id or name), oldest first, each in a transaction of its own, max_windows at most (500 unless said; null: all; 0: none, which only notes the services and what is lost), and tells how many are left; a service of which three windows fail is left to the next run. Where the API fails for three windows in a row, the run ends, and what it did not ask for stays due. 1 request for the list, and what chpg_history_cost says; says so if it will take more than a minute, and then each minute how far it is. Leaves some of the budget to others (setting reserve), but waits a minute at most for each window. Error 38000 at the end if a window could not be captured; the others are; 57014 if it was canceled, or ran into statement_timeout, within a window, which is noted as failed; before anything is asked, 22023 if max_windows is negative, or a setting of the history cannot be used, 25001 inside a transaction block, 25006 on a standby, 42501 for roles that do not own the history.';
+'Capture the windows that are due, oldest first, each in a transaction of its own.
+Of hours, of days, or of both (null); of one service, by id or name, or of all services of the server.
+max_windows: most windows of a run; null: all; 0: note the services and the lost windows only.
+A service of which three windows fail is left to the next run. Three failures of the API in a row end the run.
+NOTICEs say what is left, and what a run takes that takes more than a minute; each minute, how far it is.
+Leaves some of the budget to others (setting reserve), but waits at most a minute for each window.
+Requests: 1 for the list, and what chpg_history_cost says.
+Errors: 22023 max_windows is negative, or a setting of the history cannot be used; 25001 inside a transaction block;
+25006 on a standby; 38000 at the end, a window could not be captured; 42501 the caller does not own the history;
+57014 canceled, or ran into statement_timeout, within a window, which is noted as failed.';
 
 REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) FROM PUBLIC;

@@ -1,16 +1,24 @@
 /* History: beginning and ending it. */
 
-CREATE FUNCTION @extschema@._chpg_history_check_name(schema text)
+/*
+ * What a schema has already could be run by captures, and would be dropped with the
+ * history.  The caller's own history must be new, or in an own and empty schema; a history
+ * for another role must be new, or that role's own.
+ */
+CREATE FUNCTION @extschema@._chpg_history_check_schema(schema text, owner text)
 RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET quote_all_identifiers = off
 AS $$
+DECLARE
+	found pg_namespace;
+	flaw record;
+	problem text;
 BEGIN
 	IF schema IS NULL THEN
 		RAISE EXCEPTION 'argument "schema" must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
-	IF octet_length(schema) > 63 THEN
+	ELSIF octet_length(schema) > 63 THEN
 		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
 			USING ERRCODE = 'name_too_long', DETAIL = 'A name has at most 63 bytes.';
 	ELSIF strpos(schema, 'pg_') > 0 OR schema = 'information_schema' THEN
@@ -22,52 +30,51 @@ BEGIN
 		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = 'Dashboards name its views without quotes.',
-				HINT = 'Take a name of lower-case letters, digits and underscores that is no key word, such as "fleet_history".';
+				HINT = 'Take a name of lower-case letters, digits and underscores that is no key word, '
+					'such as "fleet_history".';
 	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_check_name(text) IS 'Error 22004, 22023 or 42622 unless a schema of that name can be read by BI tools and dashboards. For chpg_history_enable.';
-
-/* What is there may be run by captures, and is removed with the history. */
-CREATE FUNCTION @extschema@._chpg_history_check_schema(schema name)
-RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	found pg_namespace;
-	flaw record;
-	problem text;
-BEGIN
 	SELECT * INTO found FROM pg_namespace WHERE nspname = schema;
-	SELECT * INTO flaw FROM @extschema@._chpg_history_flaw(schema::text) WHERE @extschema@._chpg_history_is_in(schema);
+	IF owner <> current_user THEN
+		IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
+			RAISE EXCEPTION 'role "%" does not exist', owner USING ERRCODE = 'undefined_object';
+		ELSIF found.oid IS NOT NULL
+				AND NOT (pg_get_userbyid(found.nspowner) = owner AND @extschema@._chpg_history_is_in(schema::name)) THEN
+			RAISE EXCEPTION 'schema "%" cannot have the history', schema
+				USING ERRCODE = 'object_not_in_prerequisite_state',
+					DETAIL = format('It exists, and is no history of role "%s".', owner),
+					HINT = 'Name one that does not exist yet.';
+		END IF;
+		RETURN;
+	END IF;
+	SELECT * INTO flaw FROM @extschema@._chpg_history_flaw(schema) WHERE @extschema@._chpg_history_is_in(schema::name);
 	problem := CASE
-		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN NULL
+		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN
+			NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
-		WHEN @extschema@._chpg_history_is_open(schema) THEN 'Others may create objects in it.'
-		WHEN @extschema@._chpg_history_foreign(schema) IS NOT NULL THEN
-			format('It has objects of other roles, such as %s.', @extschema@._chpg_history_foreign(schema))
+		WHEN @extschema@._chpg_history_is_open(schema::name) THEN 'Others may create objects in it.'
+		WHEN @extschema@._chpg_history_foreign(schema::name) IS NOT NULL THEN
+			format('It has objects of other roles, such as %s.', @extschema@._chpg_history_foreign(schema::name))
 		WHEN flaw.state IS NOT NULL THEN format('It %s.', flaw.state)
-		WHEN NOT @extschema@._chpg_history_is_in(schema)
-				AND EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
+		WHEN NOT @extschema@._chpg_history_is_in(schema::name) AND EXISTS (SELECT FROM pg_depend d
+				WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
 			'It has something else in it.' END;
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION 'schema "%" cannot have the history', schema
 			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
-				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema) THEN
-						format('Name its owner, if it has the history of that role: SELECT chpg_history_enable(%L, owner => %L).',
-							schema, pg_get_userbyid(found.nspowner))
+				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema::name) THEN
+						format('Name its owner, if it has the history of that role: '
+							'SELECT chpg_history_enable(%L, owner => %L).', schema, pg_get_userbyid(found.nspowner))
 					ELSE coalesce(flaw.remedy || '.', 'Name one that does not exist yet.') END;
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_check_schema(name) IS
-'Error 55000 unless the schema is a new one, or the caller''s own and empty, or has a history. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_schema(text, text) IS
+'Check that a schema can have the history of a role; null is the caller.
+Errors: 22004 null; 22023 a name that BI tools do not show, or that needs quotes; 42622 a name that is too long;
+42704 no such role; 55000 the schema is not new, nor an empty one or a history of that role.';
 
-/* Makes the tables and views that a schema lacks, and puts back settings. */
 CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -78,20 +85,22 @@ AS $$
 BEGIN
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
 		PERFORM @extschema@._chpg_history_create_tables(schema);
-		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, r.name)) FROM @extschema@._chpg_history_relations(schema::text) r;
+		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, r.name))
+		FROM @extschema@._chpg_history_relations(schema::text) r;
 	END IF;
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	LOCK TABLE setting IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('setting'::regclass);
-	INSERT INTO setting SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
-	PERFORM @extschema@._chpg_history_comment_tables(schema);
+	INSERT INTO setting
+	SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
 	PERFORM @extschema@._chpg_history_create_views(schema);
+	PERFORM @extschema@._chpg_history_comment(schema);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_fill(name) IS 'Makes what a schema lacks of a history. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_fill(name) IS
+'Create the tables, settings and views that a schema lacks of a history.';
 
-/* What captures and purges call is not for everybody, but for who runs them. */
 CREATE FUNCTION @extschema@._chpg_history_entrust(role text, entrusted boolean)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -100,7 +109,8 @@ AS $$
 DECLARE
 	routines text := (SELECT string_agg(p.oid::regprocedure::text, ', ')
 		FROM pg_extension e
-		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+			AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
 		JOIN pg_proc p ON p.oid = d.objid
 		WHERE e.extname = 'chpg' AND p.proname ^@ '_chpg' AND NOT has_function_privilege('public', p.oid, 'EXECUTE'));
 BEGIN
@@ -113,118 +123,91 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_entrust(text, boolean) IS
-'Grants a role what captures and purges of its own history call, or revokes it. For chpg_history_enable and chpg_history_disable.';
-
-/* New schemas may be given away by default privileges, too. */
-CREATE FUNCTION @extschema@._chpg_history_create_schema(schema text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	other text;
-BEGIN
-	EXECUTE format('CREATE SCHEMA %I', schema);
-	FOR other IN
-		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
-		FROM pg_namespace n
-		CROSS JOIN LATERAL aclexplode(n.nspacl) a
-		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
-	LOOP
-		EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %s', schema, other);
-	END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_create_schema(text) IS 'Creates a schema in which nobody but its owner may create. For chpg_history_enable.';
+'Grant a role EXECUTE on what captures and purges call (true), or revoke it (false).';
 
 /*
- * A history for another role is made as a whole, and then given away: nothing that the
- * role has made runs with the rights of the caller.  One that it has already is only
- * named.
+ * A history for another role is created as a whole, and then given away, so that nothing
+ * of that role's runs with the rights of the caller.  A history that the role has already
+ * is completed as that role.
  */
-CREATE FUNCTION @extschema@._chpg_history_enable_for(schema name, owner text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	found oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = schema);
-	item record;
-BEGIN
-	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
-		RAISE EXCEPTION 'role "%" does not exist', owner USING ERRCODE = 'undefined_object';
-	ELSIF found IS NOT NULL AND NOT (pg_get_userbyid(found) = owner AND @extschema@._chpg_history_is_in(schema)) THEN
-		RAISE EXCEPTION 'schema "%" cannot have the history', schema
-			USING ERRCODE = 'object_not_in_prerequisite_state',
-				DETAIL = format('It exists, and is no history of role "%s".', owner),
-				HINT = 'Name one that does not exist yet.';
-	END IF;
-	PERFORM @extschema@._chpg_history_lock_place();
-	DELETE FROM @extschema@.chpg_history_place;
-	INSERT INTO @extschema@.chpg_history_place VALUES (schema, owner);
-	PERFORM @extschema@._chpg_history_entrust(owner::text, true);
-	IF found IS NOT NULL THEN
-		-- the views that went with an extension that was dropped, for one
-		PERFORM @extschema@._chpg_run_as(found, 'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema));
-		RETURN;
-	END IF;
-	PERFORM @extschema@._chpg_history_create_schema(schema::text);
-	PERFORM @extschema@._chpg_history_fill(schema);
-	EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, owner);
-	FOR item IN
-		SELECT c.relname, c.relkind FROM pg_class c
-		WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema) AND c.relkind IN ('r', 'p', 'v')
-	LOOP
-		EXECUTE format('ALTER %s %I.%I OWNER TO %I', CASE item.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, schema, item.relname, owner);
-	END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_enable_for(name, text) IS
-'Makes a history in a new schema, which another role owns, or names the one that the role has, and makes, as that role, what it lacks. For chpg_history_enable.';
-
 CREATE FUNCTION @extschema@.chpg_history_enable(schema text, owner text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	for_other CONSTANT boolean := coalesce(owner <> current_user, false);
+	existing oid;
 	place name;
 	state text;
 	remedy text;
+	other text;
+	item record;
 BEGIN
 	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
 	IF place <> schema AND (state IS NULL OR remedy IS NOT NULL OR state LIKE '%your rights') THEN
 		RAISE EXCEPTION 'the history is in schema "%" already', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
-	ELSIF (place IS DISTINCT FROM schema OR owner <> current_user)
-			AND NOT has_table_privilege('@extschema@.chpg_history_place', 'INSERT') THEN
+	ELSIF (place IS DISTINCT FROM schema OR for_other)
+			AND NOT has_table_privilege('@extschema@.chpg_history_schema', 'INSERT') THEN
 		RAISE EXCEPTION 'permission denied to begin a history'
 			USING ERRCODE = 'insufficient_privilege',
-				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L).', schema, current_user);
+				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L).',
+					schema, current_user);
 	END IF;
-	PERFORM @extschema@._chpg_history_check_name(schema);
-	IF owner <> current_user THEN
-		PERFORM @extschema@._chpg_history_enable_for(schema::name, owner);
+	PERFORM @extschema@._chpg_history_check_schema(schema, owner);
+	existing := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = schema);
+	IF place IS DISTINCT FROM schema OR for_other THEN
+		-- a trigger on it would run with the caller's rights
+		LOCK TABLE @extschema@.chpg_history_schema IN ROW EXCLUSIVE MODE;
+		PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_history_schema'::regclass);
+		DELETE FROM @extschema@.chpg_history_schema;
+		INSERT INTO @extschema@.chpg_history_schema VALUES (schema, CASE WHEN for_other THEN owner END);
+	END IF;
+	IF for_other THEN
+		PERFORM @extschema@._chpg_history_entrust(owner, true);
+	END IF;
+	IF for_other AND existing IS NOT NULL THEN
+		PERFORM @extschema@._chpg_run_as(existing,
+			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
 		RETURN;
 	END IF;
-	PERFORM @extschema@._chpg_history_check_schema(schema::name);
-	IF to_regnamespace(quote_ident(schema)) IS NULL THEN
-		PERFORM @extschema@._chpg_history_create_schema(schema::text);
-	END IF;
-	IF place IS DISTINCT FROM schema THEN
-		PERFORM @extschema@._chpg_history_lock_place();
-		DELETE FROM @extschema@.chpg_history_place;
-		INSERT INTO @extschema@.chpg_history_place VALUES (schema);
+	IF existing IS NULL THEN
+		EXECUTE format('CREATE SCHEMA %I', schema);
+		-- default privileges may let other roles create in it
+		FOR other IN
+			SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+			FROM pg_namespace n
+			CROSS JOIN LATERAL aclexplode(n.nspacl) a
+			WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+		LOOP
+			EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %s', schema, other);
+		END LOOP;
 	END IF;
 	PERFORM @extschema@._chpg_history_fill(schema::name);
+	IF for_other THEN
+		EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, owner);
+		FOR item IN
+			SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind FROM pg_class c
+			WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema)
+				AND c.relkind IN ('r', 'p', 'v')
+		LOOP
+			EXECUTE format('ALTER %s %I.%I OWNER TO %I', item.kind, schema, item.relname, owner);
+		END LOOP;
+	END IF;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_enable(text, text) IS
-'Begins a history in a schema, which it makes if need be, with tables and views that belong to the caller; or goes on with the one that is there, and puts back settings and views that it lacks. CALL chpg_capture() then fills it. The schema is new, or the caller''s own, empty and open to nobody else. With an owner, the history of a new schema belongs to that role, which captures and purges with its own rights only; superusers do as that role. For superusers and the extension''s owner. Sends no request. Errors: 22023 a name that BI tools do not show, or that needs quotes, 42622 one that is too long, 42704 no such role, 55000 there is a history elsewhere, or something else in the schema.';
+'Begin a history in a schema, or go on with the one that the schema has.
+Creates the schema, tables, settings and views that are missing. CALL chpg_capture() then fills the tables.
+The schema must be new, or the caller''s own, empty, and closed to other roles.
+owner: role that the history is to belong to; it captures and purges with its own rights.
+Requests: none.
+Errors: 22004 schema is null; 22023 a name that BI tools do not show, or that needs quotes; 42501 no superuser, nor
+the extension''s owner; 42622 a name that is too long; 42704 no such role; 55000 the history is in another schema, or
+the schema has something else.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(text, text) FROM PUBLIC;
 
@@ -237,8 +220,9 @@ DECLARE
 	place name;
 	owner name;
 BEGIN
-	PERFORM @extschema@._chpg_history_lock_place();
-	DELETE FROM @extschema@.chpg_history_place h RETURNING h.schema_name, h.owner INTO place, owner;
+	LOCK TABLE @extschema@.chpg_history_schema IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_history_schema'::regclass);
+	DELETE FROM @extschema@.chpg_history_schema h RETURNING h.schema_name, h.owner INTO place, owner;
 	IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
 		PERFORM @extschema@._chpg_history_entrust(owner::text, false);
 	END IF;
@@ -255,6 +239,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_disable() IS
-'Ends the history, without removing what it has; a notice tells where that is, or that there is none.';
+'End the history, and keep its schema and tables.
+A NOTICE says which schema that is, and how to drop it.
+Requests: none.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_disable() FROM PUBLIC;

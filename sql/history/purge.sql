@@ -21,9 +21,10 @@ BEGIN
 		EXCEPTION WHEN lock_not_available THEN
 			NULL;
 		WHEN dependent_objects_still_exist THEN
-			-- somebody who may read it has made a view of it, or a column of its row type
+			-- a role that may read a partition has created a view of it, or a column of its row type
 			RETURN CASE WHEN cardinality(partitions) > 1 THEN
-				ARRAY(SELECT d FROM unnest(partitions) p CROSS JOIN LATERAL unnest(@extschema@._chpg_history_drop(place, ARRAY[p])) d)
+				ARRAY(SELECT d FROM unnest(partitions) p
+					CROSS JOIN LATERAL unnest(@extschema@._chpg_history_drop(place, ARRAY[p])) d)
 				ELSE '{}' END;
 		END;
 		PERFORM pg_sleep(1);
@@ -33,7 +34,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
-'Drops partitions, but those that something of others depends on, unless somebody keeps reading them, or their parents, for ten seconds; returns those that were dropped. For chpg_history_purge.';
+'Drop partitions, and return those that were dropped.
+Kept are those that other objects depend on, and all if a session keeps reading them or their parents for 10 s.';
 
 CREATE FUNCTION @extschema@._chpg_history_expire()
 RETURNS jsonb
@@ -54,7 +56,8 @@ DECLARE
 BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	SELECT array_agg(e.relname ORDER BY e.upper, e.relname),
-		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'), coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
+		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'),
+		coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
 	INTO expired, hours_from, days_from
 	FROM (
 		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
@@ -66,9 +69,10 @@ BEGIN
 		WHERE n.nspname = place AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
 	) e
 	WHERE e.upper <= now() - CASE e.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
-	DELETE FROM capture c WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
-		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END OR NOT EXISTS (SELECT FROM pattern p
-			WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start));
+	DELETE FROM capture c
+	WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
+		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END
+			OR NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start));
 	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
 	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
@@ -78,7 +82,7 @@ BEGIN
 	IF expired IS NULL THEN
 		RETURN '[]';
 	END IF;
-	-- last, for the parents of what is dropped stay locked until the transaction ends
+	-- last, since the parents of dropped partitions stay locked until the transaction ends
 	dropped := @extschema@._chpg_history_drop(place, expired);
 	kept := ARRAY(SELECT e FROM unnest(expired) e WHERE e <> ALL (dropped));
 	FOREACH part IN ARRAY kept LOOP
@@ -92,7 +96,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_expire() IS 'Does what chpg_history_purge does; returns the names of what was dropped.';
+COMMENT ON FUNCTION @extschema@._chpg_history_expire() IS
+'Purge the history, as its owner, and return the names of the partitions that were dropped.';
 
 CREATE FUNCTION @extschema@.chpg_history_purge()
 RETURNS SETOF text
@@ -108,6 +113,12 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
-'Drops the partitions of which all is older than the settings keep_hour and keep_day say, and what nothing refers to any more; returns their names. Partitions that are read for longer than ten seconds, or that objects of others depend on, are emptied, a NOTICE names them, and the next purge drops them if it can. Sends no request. Errors: 22023 a setting of the history cannot be used, 25006 on a standby, 42501 the caller does not own the history, 55000 there is no history.';
+'Drop the partitions that are older than the settings keep_hour and keep_day, and return their names.
+Deletes what nothing refers to any more, too.
+Partitions in use (read for longer than 10 s, or with dependent objects) are emptied; a NOTICE names them,
+and the next purge drops them if it can.
+Requests: none.
+Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does not own the
+history; 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_purge() FROM PUBLIC;

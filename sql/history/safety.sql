@@ -6,7 +6,26 @@
  * to, is refused, and so are privileges to change the tables.
  */
 
-/* The tables of a history, their partitions, and the sequence of pattern_key. */
+CREATE FUNCTION @extschema@._chpg_history_tables()
+RETURNS TABLE (name name, kind "char", parent name)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES
+		('setting'::name, 'r'::"char", NULL::name),
+		('service', 'r', NULL),
+		('query_text', 'r', NULL),
+		('pattern_key', 'r', NULL),
+		('capture', 'r', NULL),
+		('pattern', 'p', NULL),
+		('metric_point', 'r', NULL),
+		('pattern_of_hour', 'p', 'pattern'),
+		('pattern_of_day', 'p', 'pattern')
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
+'The tables that every history has: name, pg_class.relkind, and the table that each is a partition of.';
+
 CREATE FUNCTION @extschema@._chpg_history_relations(schema text)
 RETURNS TABLE (id oid, name name, kind "char", expected boolean, parent name)
 LANGUAGE plpgsql STABLE
@@ -14,18 +33,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	place oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
-	known CONSTANT jsonb := '{"setting": "r", "service": "r", "query_text": "r", "pattern_key": "r", "capture": "r", "metric_point": "r",
-		"pattern": "p", "pattern_of_hour": "p", "pattern_of_day": "p"}';
 BEGIN
 	RETURN QUERY
 	WITH tables AS (
-		SELECT c.oid, c.relname, c.relkind, c.relkind::text = t.value AS is_expected
-		FROM jsonb_each_text(known) t
-		JOIN pg_class c ON c.relname = t.key::name AND c.relnamespace = place
+		SELECT c.oid, c.relname, c.relkind, c.relkind = t.kind AS is_expected
+		FROM @extschema@._chpg_history_tables() t
+		JOIN pg_class c ON c.relname = t.name AND c.relnamespace = place
 	)
 	SELECT t.oid, t.relname, t.relkind, t.is_expected, NULL::name FROM tables t
 	UNION ALL
-	SELECT c.oid, c.relname, c.relkind, c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('pattern_of_hour', 'pattern_of_day')
+	SELECT c.oid, c.relname, c.relkind,
+		c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('pattern_of_hour', 'pattern_of_day')
 			AND c.relname ~ '^pattern_of_(hour|day)_[0-9]{6}$', t.relname
 	FROM tables t
 	JOIN pg_inherits i ON i.inhparent = t.oid
@@ -34,14 +52,16 @@ BEGIN
 	UNION ALL
 	SELECT c.oid, c.relname, c.relkind, true, NULL::name
 	FROM tables t
-	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+		AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
 	JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
 	WHERE t.relname = 'pattern_key';
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_relations(text) IS
-'The tables of the history in a schema, their partitions and their sequence: whether each is what chpg made, and of what it is a child.';
+'The tables of the history in a schema, their partitions, and the sequence of pattern_key.
+expected: whether it is of the kind that chpg creates. parent: the table that it is a child of.';
 
 /*
  * Defaults, constraints and indexes are compared with those that the tables are made
@@ -147,13 +167,38 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_planted(text, oid[]) IS
 'What runs code, or may, over these tables of the history in a schema, and is not chpg''s: the first such thing, and the statement that removes it; no row if there is none.';
 
-/* Whoever is a member of the owner has its rights, whatever else was granted. */
-CREATE FUNCTION @extschema@._chpg_history_granted(schema text, ids oid[])
+/*
+ * Checked in turn: relations that chpg did not create, what runs code over the tables, and
+ * privileges of other roles.  A member of the owner has the owner's rights, whatever else
+ * it is granted.
+ */
+CREATE FUNCTION @extschema@._chpg_history_flaw(schema text)
 RETURNS TABLE (state text, remedy text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	ids oid[];
 BEGIN
+	SELECT array_agg(r.id),
+		min(CASE WHEN r.expected THEN NULL
+			WHEN r.parent IS NULL THEN format('has "%s", which is no table that chpg made', r.name)
+			ELSE format('has %s, which is a child of table "%s"', r.id::regclass, r.parent) END),
+		min(CASE WHEN r.expected THEN NULL
+			WHEN r.parent IS NULL THEN 'Put the table back that had its name'
+			WHEN r.parent ^@ 'pattern' THEN
+				format('ALTER TABLE %I.%I DETACH PARTITION %s', schema, r.parent, r.id::regclass)
+			ELSE format('ALTER TABLE %s NO INHERIT %I.%I', r.id::regclass, schema, r.parent) END)
+	INTO ids, state, remedy
+	FROM @extschema@._chpg_history_relations(schema) r;
+	IF state IS NOT NULL THEN
+		RETURN NEXT;
+		RETURN;
+	END IF;
+	RETURN QUERY SELECT * FROM @extschema@._chpg_history_planted(schema, ids);
+	IF FOUND THEN
+		RETURN;
+	END IF;
 	RETURN QUERY
 	WITH granted AS (
 		SELECT c.relname, c.relkind, c.relowner, a.*
@@ -167,13 +212,17 @@ BEGIN
 		CROSS JOIN LATERAL aclexplode(t.attacl) a
 		WHERE t.attrelid = ANY (ids) AND t.attacl IS NOT NULL
 	)
-	SELECT format('grants %s on "%s"%s to %s', string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type), min(g.relname::text),
+	SELECT format('grants %s on "%s"%s to %s',
+			string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type), min(g.relname::text),
 			CASE WHEN count(DISTINCT g.relname) > 1 THEN ' and others' END, w.role),
-		format('REVOKE %s ON ALL %s IN SCHEMA %I FROM %s%s', string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type),
-			w.relations, schema, w.role, CASE WHEN bool_or(g.is_grantable) THEN ' CASCADE' END)
+		format('REVOKE %s ON ALL %s IN SCHEMA %I FROM %s%s',
+			string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type), w.relations, schema, w.role,
+			CASE WHEN bool_or(g.is_grantable) THEN ' CASCADE' END)
 	FROM granted g
-	CROSS JOIN LATERAL (SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS role,
-		CASE g.relkind WHEN 'S' THEN 'SEQUENCES' ELSE 'TABLES' END AS relations) w
+	CROSS JOIN LATERAL (
+		SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS role,
+			CASE g.relkind WHEN 'S' THEN 'SEQUENCES' ELSE 'TABLES' END AS relations
+	) w
 	WHERE g.grantee <> g.relowner AND g.privilege_type NOT IN ('SELECT', 'MAINTAIN')
 		AND (g.grantee = 0 OR NOT pg_has_role(g.grantee, g.relowner, 'MEMBER'))
 	GROUP BY w.relations, w.role
@@ -182,39 +231,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_granted(text, oid[]) IS
-'Which rights, other than to read, others than the owner and its members have on these tables of the history in a schema: those of the first such role, and the statement that revokes them; no row if there are none.';
-
-CREATE FUNCTION @extschema@._chpg_history_flaw(schema text)
-RETURNS TABLE (state text, remedy text)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	ids oid[];
-BEGIN
-	SELECT array_agg(r.id), min(CASE WHEN r.expected THEN NULL
-			WHEN r.parent IS NULL THEN format('has "%s", which is no table that chpg made', r.name)
-			ELSE format('has %s, which is a child of table "%s"', r.id::regclass, r.parent) END),
-		min(CASE WHEN r.expected THEN NULL
-			WHEN r.parent IS NULL THEN 'Put the table back that had its name'
-			WHEN r.parent ^@ 'pattern' THEN format('ALTER TABLE %I.%I DETACH PARTITION %s', schema, r.parent, r.id::regclass)
-			ELSE format('ALTER TABLE %s NO INHERIT %I.%I', r.id::regclass, schema, r.parent) END)
-	INTO ids, state, remedy
-	FROM @extschema@._chpg_history_relations(schema) r;
-	IF state IS NOT NULL THEN
-		RETURN NEXT;
-		RETURN;
-	END IF;
-	RETURN QUERY SELECT * FROM @extschema@._chpg_history_planted(schema, ids);
-	IF NOT FOUND THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_history_granted(schema, ids);
-	END IF;
-END
-$$;
-
 COMMENT ON FUNCTION @extschema@._chpg_history_flaw(text) IS
-'Why the tables of the history in a schema are not safe to use, and the statement that mends it; no row if they are.';
+'Why the tables of the history in a schema are not safe to use, and a statement that mends it; no row if they are safe.';
 
 /* What is made after a transaction's snapshot is found by none of its queries, but run. */
 CREATE FUNCTION @extschema@._chpg_refuse_code(relation regclass)

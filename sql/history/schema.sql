@@ -5,46 +5,35 @@
  * members of the extension, so that pg_dump keeps them with their rows.
  */
 
-CREATE TABLE @extschema@.chpg_history_place (
+CREATE TABLE @extschema@.chpg_history_schema (
 	schema_name name PRIMARY KEY,
 	owner name
 );
 
-CREATE UNIQUE INDEX ON @extschema@.chpg_history_place ((true));
+CREATE UNIQUE INDEX ON @extschema@.chpg_history_schema ((true));
 
-COMMENT ON TABLE @extschema@.chpg_history_place IS 'The schema that has the history, if there is one: see chpg_history_enable.';
-COMMENT ON COLUMN @extschema@.chpg_history_place.schema_name IS 'Name of the schema.';
-COMMENT ON COLUMN @extschema@.chpg_history_place.owner IS 'Role that the history was begun for, where it is not that of who began it.';
+COMMENT ON TABLE @extschema@.chpg_history_schema IS 'The schema that has the history: one row, or none without a history.';
+COMMENT ON COLUMN @extschema@.chpg_history_schema.schema_name IS 'Name of the schema.';
+COMMENT ON COLUMN @extschema@.chpg_history_schema.owner IS
+'Role that chpg_history_enable was given as owner; null where the history belongs to its caller.';
 
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_history_place', '');
-GRANT SELECT ON @extschema@.chpg_history_place TO PUBLIC;
-
-/* Who has TRIGGER on it, such as by GRANT ALL ON ALL TABLES, runs nothing of theirs as who begins a history. */
-CREATE FUNCTION @extschema@._chpg_history_lock_place()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	LOCK TABLE @extschema@.chpg_history_place IN ROW EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_history_place'::regclass);
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_lock_place() IS 'Lets nobody make a trigger of the table that names the history until the transaction ends; error 55000 if there is one. For those that change it.';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_history_schema', '');
+GRANT SELECT ON @extschema@.chpg_history_schema TO PUBLIC;
 
 CREATE FUNCTION @extschema@._chpg_history_is_in(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT bool_and(to_regclass(format('%I.%I', schema, t)) IS NOT NULL)
-	FROM unnest('{setting,service,query_text,pattern_key,capture,pattern,metric_point}'::text[]) t
+	SELECT bool_and(to_regclass(format('%I.%I', schema, t.name)) IS NOT NULL)
+	FROM @extschema@._chpg_history_tables() t
+	WHERE t.parent IS NULL
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS 'Whether a schema, which the caller may use, has the tables of a history.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
+'Whether a schema has all tables of a history. The caller needs USAGE on the schema.';
 
-/* What others make in a schema may be run by who uses it. */
+/* What another role creates in a schema can be run by its users. */
 CREATE FUNCTION @extschema@._chpg_history_is_open(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -54,9 +43,13 @@ AS $$
 		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_is_open(name) IS 'Whether others than its owner may create objects in a schema.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_open(name) IS
+'Whether roles other than its owner may create objects in a schema.';
 
-/* Whoever may be the extension's owner is trusted, and so is the owner of the schema, which is looked at before. */
+/*
+ * Trusted are the schema's owner, which _chpg_history_state checks first, and every role
+ * that may become the extension's owner.
+ */
 CREATE FUNCTION @extschema@._chpg_history_foreign(schema name)
 RETURNS text
 LANGUAGE sql STABLE
@@ -70,14 +63,14 @@ AS $$
 	ORDER BY o.catalog, o.object LIMIT 1
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_foreign(name) IS 'A table, function, operator or whatever else in a schema of a role that is neither its owner nor the extension''s, nor a superuser; null if there is none.';
+COMMENT ON FUNCTION @extschema@._chpg_history_foreign(name) IS
+'Description of an object in a schema that belongs to an untrusted role; null if there is none.';
 
 /*
- * The owner of a schema decides what runs in it, and another role may have taken the
- * name of one that was dropped.  A role that the history was begun for decides for
- * itself only: for whoever else it might plant code that runs with their rights.  A
- * session that has become that role (SET ROLE) may return to its own, and so may that
- * code.
+ * The owner of a schema decides what runs in it, and another role may have taken the name
+ * of a dropped one.  Only an owner that the history was begun for may use its own history:
+ * code that it plants would run with the rights of any other caller.  A session that has
+ * become that role (SET ROLE) may return to its session user, and so may that code.
  */
 CREATE FUNCTION @extschema@._chpg_history_state()
 RETURNS TABLE (schema_name name, state text, remedy text)
@@ -87,7 +80,8 @@ AS $$
 BEGIN
 	SELECT h.schema_name, CASE
 		WHEN n.oid IS NULL THEN 'does not exist'
-		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER') AND (pg_get_userbyid(n.nspowner) = h.owner) IS NOT TRUE THEN
+		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER')
+			AND (pg_get_userbyid(n.nspowner) = h.owner) IS NOT TRUE THEN
 			format('belongs to "%s"', pg_get_userbyid(n.nspowner))
 		WHEN NOT pg_has_role(n.nspowner, current_user, 'MEMBER') OR NOT pg_has_role(n.nspowner, session_user, 'MEMBER') THEN
 			format('belongs to "%s", whose code would run with your rights', h.owner)
@@ -96,7 +90,7 @@ BEGIN
 		WHEN @extschema@._chpg_history_foreign(h.schema_name) IS NOT NULL THEN 'has objects of other roles'
 		WHEN NOT @extschema@._chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
 	INTO schema_name, state
-	FROM @extschema@.chpg_history_place h
+	FROM @extschema@.chpg_history_schema h
 	CROSS JOIN pg_extension e
 	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name
 	WHERE e.extname = 'chpg';
@@ -110,18 +104,22 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
-'The schema of the history, and why it cannot be used, or null, with the statement that mends it, if it is known here; no row where there is no history.';
+'The history''s schema, why it cannot be used (null if it can), and a statement that mends it; no row without a history.';
 
-CREATE FUNCTION @extschema@._chpg_history_check_place()
+/*
+ * Callers have a SET search_path of their own, which ends what this one sets.  The schema
+ * comes after pg_catalog: nothing is found in the extension's schema by a short name.
+ */
+CREATE FUNCTION @extschema@._chpg_history_enter()
 RETURNS name
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	place name;
-	state text;
-	remedy text;
+	place pg_catalog.name;
+	state pg_catalog.text;
+	remedy pg_catalog.text;
 BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
 	IF place IS NULL THEN
 		RAISE EXCEPTION 'there is no history'
@@ -132,42 +130,30 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = CASE WHEN remedy IS NOT NULL THEN remedy || '.'
 					WHEN state LIKE 'may be%' THEN (SELECT format('REVOKE CREATE ON SCHEMA %I FROM %s.', place,
-							string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', '))
+							string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC'
+								ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', '))
 						FROM pg_namespace n, aclexplode(n.nspacl) a
 						WHERE n.nspname = place AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
 					WHEN state LIKE 'has objects%' THEN
-						format('Drop what they have there, such as %s, or make it the owner''s: ALTER ... OWNER TO.', @extschema@._chpg_history_foreign(place))
-					WHEN state LIKE '%your rights' THEN 'Connect as that role. Its tables and views can be read as any others.'
-					WHEN state LIKE 'is not open%' THEN format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
+						format('Drop what they have there, such as %s, or make it the owner''s: ALTER ... OWNER TO.',
+							@extschema@._chpg_history_foreign(place))
+					WHEN state LIKE '%your rights' THEN
+						'Connect as that role. Its tables and views can be read as any others.'
+					WHEN state LIKE 'is not open%' THEN
+						format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
 					ELSE format('Name the schema that has it now, or a new one: SELECT chpg_history_enable(''NEW_NAME''%s).',
-						(SELECT format(', owner => %L', h.owner) FROM @extschema@.chpg_history_place h WHERE h.owner IS NOT NULL)) END;
+						(SELECT format(', owner => %L', h.owner)
+						FROM @extschema@.chpg_history_schema h WHERE h.owner IS NOT NULL)) END;
 	END IF;
-	RETURN place;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_check_place() IS
-'The schema of the history. Error 55000: there is no history, or it cannot be used.';
-
-/*
- * For functions with a search_path of their own, which ends with them.  Where
- * others may create functions beside the extension's, theirs are not found.
- */
-CREATE FUNCTION @extschema@._chpg_history_enter()
-RETURNS name
-LANGUAGE plpgsql VOLATILE
-AS $$
-DECLARE
-	place pg_catalog.name := @extschema@._chpg_history_check_place();
-BEGIN
-	PERFORM pg_catalog.set_config('search_path',
-		pg_catalog.format('pg_catalog, %I, pg_temp', place::pg_catalog.text), true);
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', place), true);
 	RETURN place;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_enter() IS
-'Sets search_path to the history, until the end of the transaction or of the function that calls it and has a SET search_path; returns the schema. Error 55000: there is no history, or its schema is gone.';
+'Set search_path to the history, and return its schema.
+The setting lasts until the calling function, which has a SET search_path, or the transaction ends.
+Errors: 55000 there is no history, or it cannot be used.';
 
 CREATE FUNCTION @extschema@._chpg_history_is_readable()
 RETURNS boolean
@@ -175,15 +161,18 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM @extschema@._chpg_history_state() h
-		WHERE CASE WHEN h.state IS NULL THEN (SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t), 'SELECT'))
-			FROM unnest('{capture,pattern,pattern_key,query_text,service,setting}'::text[]) t) END)
+		WHERE CASE WHEN h.state IS NULL THEN (
+			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
+			FROM @extschema@._chpg_history_tables() t
+			WHERE t.parent IS NULL AND t.name <> 'metric_point') END)
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_is_readable() IS 'Whether there is a history that the caller may read. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_history_is_readable() IS
+'Whether there is a history whose patterns the caller may read.';
 
 /*
- * That others own the history is as it should be; whatever else it is refused for is
- * not, and would be seen only by the requests that the API gets instead.
+ * A history that belongs to another role is normal.  Any other reason to refuse it would
+ * show only as requests to the API.
  */
 CREATE FUNCTION @extschema@._chpg_history_warn()
 RETURNS void
@@ -196,7 +185,7 @@ DECLARE
 BEGIN
 	IF EXISTS (SELECT FROM @extschema@._chpg_history_state() h
 			WHERE h.state NOT LIKE '%your rights' AND h.state NOT LIKE 'is not open%') THEN
-		PERFORM @extschema@._chpg_history_check_place();
+		PERFORM @extschema@._chpg_history_enter();
 	END IF;
 EXCEPTION WHEN object_not_in_prerequisite_state THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
@@ -205,9 +194,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_warn() IS
-'A WARNING if there is a history that is refused, other than for belonging to somebody else. For chpg_compare and chpg_findings.';
+'Raise a WARNING if the history cannot be used, unless it only belongs to another role.';
 
-/* The server that a capture is made by, where none is named the only one that the user may use. */
 CREATE FUNCTION @extschema@._chpg_history_server(server text)
 RETURNS text
 LANGUAGE sql STABLE
@@ -216,7 +204,8 @@ AS $$
 	SELECT coalesce(server, nullif(current_setting('chpg.server', true), ''), @extschema@._chpg_own_server())
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_server(text) IS 'The name of the foreign server that is used where this one, or none, is named. For chpg_capture.';
+COMMENT ON FUNCTION @extschema@._chpg_history_server(text) IS
+'The foreign server of a capture: the one given, else chpg.server, else the caller''s only one.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_service(service text)
 RETURNS void
@@ -226,7 +215,7 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	IF service IS NOT NULL AND NOT EXISTS (SELECT FROM service s
-			WHERE _chpg_history_check_service.service IN (s.service_id, s.name)) THEN
+			WHERE _chpg_history_check_service.service IN (s.service_id, s.service_name)) THEN
 		RAISE EXCEPTION 'service "%" is not in the history', service
 			USING ERRCODE = 'undefined_object',
 				HINT = 'Give an id or a name that the table service of the history has.';
@@ -234,29 +223,40 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_check_service(text) IS 'Error 42704 unless the history knows a service of that id or name; null is all of them.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_service(text) IS
+'Check that the history has a service of this id or name; null stands for all.
+Errors: 42704 no such service.';
 
 /*
- * The services that are meant.  A name is that of who has it now, or had it last;
- * what it was before it had another one is its own, too.
+ * A name stands for the service that has it now, or had it last; earlier rows of that
+ * service under another name are its own, too.
  */
 CREATE FUNCTION @extschema@._chpg_history_services(service text, server text)
 RETURNS TABLE (service_id text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+	wanted CONSTANT text := service;
+	of_server CONSTANT text := server;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	SELECT DISTINCT s.service_id
 	FROM service s
-	WHERE (_chpg_history_services.server IS NULL OR s.server = _chpg_history_services.server)
-		AND (_chpg_history_services.service IS NULL OR s.service_id = _chpg_history_services.service
-			OR (NOT EXISTS (SELECT FROM service i WHERE i.service_id = _chpg_history_services.service) AND s.service_id = (SELECT n.service_id FROM service n WHERE n.name = _chpg_history_services.service
-					AND (_chpg_history_services.server IS NULL OR n.server = _chpg_history_services.server)
-				ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL::text) DESC, n.valid_from DESC LIMIT 1)));
+	WHERE (of_server IS NULL OR s.server = of_server)
+		AND (wanted IS NULL OR s.service_id = wanted
+			OR (NOT EXISTS (SELECT FROM service i WHERE i.service_id = wanted)
+				AND s.service_id = (
+					SELECT n.service_id FROM service n
+					WHERE n.service_name = wanted AND (of_server IS NULL OR n.server = of_server)
+					ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL::text) DESC,
+						n.valid_from DESC
+					LIMIT 1)));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text) IS
-'The ids of the services of the history that have an id or a name, or all; of one server, or of all. Sends no request. For the functions that compare. Error 55000: there is no history.';
+'Ids of the history''s services with an id or a name, or of all; of one server, or of all servers.
+Errors: 55000 there is no history.';

@@ -10,26 +10,26 @@ DECLARE
 	present @extschema@.chpg_service_row[];
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	-- one bad entry is no reason to lose the others
+	-- a bad entry does not lose the others
 	present := ARRAY(SELECT DISTINCT ON (p.id) p FROM unnest(listed) p
 		WHERE p.id IS NOT NULL AND coalesce(p.state, '') NOT IN ('creating', 'deleting') ORDER BY p.id);
-	-- a server may be made anew under another name, and two may have the same services
+	-- a foreign server may be created again under another name, and two may list the same services
 	UPDATE service s SET server = asked
 	WHERE s.server <> asked AND (s.service_id IN (SELECT p.id FROM unnest(present) p)
 		OR NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server));
 	UPDATE service s SET valid_to = now()
 	WHERE s.valid_to = 'infinity' AND s.server = asked AND NOT EXISTS (
 		SELECT FROM unnest(present) p WHERE (p.id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
-			IS NOT DISTINCT FROM (s.service_id, s.name, s.region, s.size, s.ha_type, s.postgres_version, s.tags));
-	-- a list that lacked it leaves no gap, unless it was away for a day
+			IS NOT DISTINCT FROM (s.service_id, s.service_name, s.region, s.size, s.ha_type, s.postgres_version, s.tags));
+	-- a service that a list omitted leaves no gap, unless it was missing for a day
 	UPDATE service s SET valid_to = 'infinity'
 	FROM unnest(present) p
 	WHERE s.service_id = p.id AND s.valid_to > now() - interval '1 day'
 		AND NOT EXISTS (SELECT FROM service n WHERE n.service_id = s.service_id AND (n.valid_to, n.valid_from) > (s.valid_to, s.valid_from))
 		AND (p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
-			IS NOT DISTINCT FROM (s.name, s.region, s.size, s.ha_type, s.postgres_version, s.tags)
+			IS NOT DISTINCT FROM (s.service_name, s.region, s.size, s.ha_type, s.postgres_version, s.tags)
 		AND s.valid_to < 'infinity';
-	INSERT INTO service (service_id, valid_from, noted_at, name, region, size, ha_type, postgres_version, tags, server)
+	INSERT INTO service (service_id, valid_from, noted_at, service_name, region, size, ha_type, postgres_version, tags, server)
 	SELECT p.id, coalesce((SELECT CASE WHEN max(s.valid_to) > now() - interval '1 day' THEN max(s.valid_to)
 				WHEN count(*) > 0 THEN now() END FROM service s WHERE s.service_id = p.id), '-infinity'),
 		now(), p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags, asked
@@ -41,7 +41,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_services(@extschema@.chpg_service_row[], text) IS
-'Notes what the services of a server are, as it has listed them; returns how many are new or have changed. For _chpg_capture_services.';
+'Note the services of a server as its list shows them, and return how many are new or have changed.';
 
 CREATE FUNCTION @extschema@._chpg_capture_services(server text)
 RETURNS integer
@@ -53,7 +53,7 @@ DECLARE
 	owner oid := @extschema@._chpg_history_owner();
 	listed @extschema@.chpg_service_row[];
 BEGIN
-	-- what is wrong with the history is told before anything is asked
+	-- a history that cannot be used costs no request
 	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_history_lock())'::text);
 	listed := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p);
 	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
@@ -65,4 +65,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
-'Notes what the services of a server are now, and warns of those without an id; returns how many are new or have changed. 1 request. For chpg_capture.';
+'Read and note the services of a server, and return how many are new or have changed.
+A WARNING tells of services without an id.
+Requests: 1.';

@@ -1,4 +1,4 @@
-/* History: its tables. */
+/* History: its tables.  _chpg_history_planted knows their defaults and constraints. */
 
 CREATE FUNCTION @extschema@._chpg_history_create_tables(schema name)
 RETURNS void
@@ -17,7 +17,7 @@ BEGIN
 			valid_from timestamptz NOT NULL,
 			valid_to timestamptz NOT NULL DEFAULT 'infinity',
 			noted_at timestamptz NOT NULL,
-			name text,
+			service_name text,
 			region text,
 			size text,
 			ha_type text,
@@ -100,51 +100,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_tables(name) IS 'Makes the tables of the history in a schema. For chpg_history_enable.';
-
-CREATE FUNCTION @extschema@._chpg_history_comment_tables(schema name)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	item record;
-BEGIN
-	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
-	COMMENT ON TABLE setting IS 'What captures do: change value by UPDATE.';
-	COMMENT ON TABLE service IS 'What a service was, and when: a row for each change of its name, size, tags and so on.';
-	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
-	COMMENT ON TABLE pattern_key IS 'What tells patterns apart; a pattern of another text is another one.';
-	COMMENT ON TABLE capture IS 'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
-	COMMENT ON TABLE pattern IS 'Slow query patterns of a window, replaced as a whole when it is captured again.';
-	COMMENT ON TABLE metric_point IS 'Points of the time series of services.';
-	FOR item IN
-		SELECT c.relname, a.attname, col_description(r.oid, r_a.attnum) AS description
-		FROM pg_attribute r_a
-		JOIN pg_class r ON r.oid = r_a.attrelid AND r.relname = 'chpg_slow_pattern_row'
-			AND r.relnamespace = '@extschema@'::regnamespace
-		JOIN pg_attribute a ON a.attname = r_a.attname AND a.attnum > 0
-		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = schema)
-			AND c.relname IN ('pattern', 'pattern_key', 'query_text')
-		UNION ALL
-		VALUES ('pattern', 'grain', 'hour or day: length of the window, aligned to UTC.'),
-			('pattern', 'window_start', 'Start of the window, which it includes.'),
-			('pattern', 'pattern_key', 'Which pattern: see pattern_key.'),
-			('capture', 'truncated', 'Whether the window had more patterns than were captured.'),
-			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: what is missing took less.'),
-			('capture', 'error', 'Why the last attempt failed: SQLSTATE, message, and what the API said, up to 1000 characters.'),
-			('capture', 'attempts', 'How many times it was tried.'),
-			('capture', 'captured_at', 'When it was captured, or tried, last.'),
-			('query_text', 'text_id', 'Hash of the text.'),
-			('service', 'valid_from', 'Since when it was so; -infinity for what it was when it was first seen.'),
-			('service', 'noted_at', 'When a capture saw it.'),
-			('service', 'server', 'Foreign server that it was captured by.'),
-			('service', 'valid_to', 'Until when it was so, or infinity.'),
-			('metric_point', 'time', 'Start of the bucket.')
-	LOOP
-		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
-	END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_comment_tables(name) IS 'Gives the tables of the history their comments. For chpg_history_enable.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_tables(name) IS 'Create the tables of a history in a schema.';

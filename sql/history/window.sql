@@ -7,7 +7,7 @@ BEGIN ATOMIC
 	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 9223372036854775807), -9223372036854775807)::bigint END;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_bounded(numeric) IS 'The value as bigint, or the nearest one that is. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_bounded(numeric) IS 'The value as bigint, or the nearest bigint.';
 
 CREATE FUNCTION @extschema@._chpg_bounded(value double precision)
 RETURNS double precision
@@ -16,12 +16,14 @@ BEGIN ATOMIC
 	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 1e18), -1e18) END;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_bounded(double precision) IS 'The value, at most 1e18 and at least -1e18, so that sums can be made. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_bounded(double precision) IS
+'The value, or the nearest one between -1e18 and 1e18, so that sums do not overflow.';
 
 /*
- * A partition is made apart, and then attached: that locks out neither readers of its
- * parent nor those who write to it.  It belongs to the owner of its parent, whoever
- * captures.  Bounds are written, and read again, in one form whatever the session's is.
+ * CREATE and ATTACH lock out neither readers of the parent nor sessions that write to it,
+ * as CREATE ... PARTITION OF would.  The partition belongs to the owner of its parent,
+ * whichever role captures.  Bounds are written in one form, whatever the session's is,
+ * since _chpg_history_expire reads them.
  */
 CREATE FUNCTION @extschema@._chpg_history_partition(grain text, at timestamptz)
 RETURNS void
@@ -50,16 +52,32 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS 'Makes the partition for a month, unless it is there. For functions that capture.';
+COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
+'Create the partition of a grain for the month of a time, unless it exists.';
 
-CREATE FUNCTION @extschema@._chpg_note_patterns(service_id text, grain text, window_start timestamptz, window_end timestamptz,
-	patterns @extschema@.chpg_slow_pattern_row[], cutoff double precision)
+/*
+ * The window's own row in capture says how it ended.  Points are null where no metrics were
+ * read: those that are there stay.
+ */
+CREATE FUNCTION @extschema@._chpg_note_window(service_id text, grain text, window_start timestamptz, window_end timestamptz,
+	patterns @extschema@.chpg_slow_pattern_row[], cutoff_us double precision, points @extschema@.chpg_metric_row[])
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	IF points IS NOT NULL THEN
+		DELETE FROM metric_point m WHERE m.service_id = _chpg_note_window.service_id
+			AND m."time" >= window_start AND m."time" < window_end;
+		INSERT INTO metric_point (service_id, metric, series, "time", unit, value)
+		SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
+			_chpg_note_window.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
+		FROM unnest(points) p
+		WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
+		ORDER BY p.metric, coalesce(p.series, ''), p."timestamp";
+	END IF;
+
 	INSERT INTO query_text AS t
 	SELECT DISTINCT hashtextextended(coalesce(f.query_text, ''), 0), coalesce(f.query_text, ''), window_start, window_end
 	FROM unnest(patterns) f
@@ -72,22 +90,24 @@ BEGIN
 	ON CONFLICT DO NOTHING;
 
 	PERFORM @extschema@._chpg_history_partition(grain, window_start);
-	DELETE FROM pattern p WHERE p.service_id = _chpg_note_patterns.service_id
-		AND p.grain = _chpg_note_patterns.grain AND p.window_start = _chpg_note_patterns.window_start;
+	DELETE FROM pattern p WHERE p.service_id = _chpg_note_window.service_id
+		AND p.grain = _chpg_note_window.grain AND p.window_start = _chpg_note_window.window_start;
 	INSERT INTO pattern
-	SELECT DISTINCT ON (k.pattern_key) _chpg_note_patterns.service_id, grain, window_start, k.pattern_key,
-		f.call_count, f.error_count, @extschema@._chpg_bounded(f.total_duration_us), @extschema@._chpg_bounded(f.avg_duration_us),
-		@extschema@._chpg_bounded(f.max_duration_us), @extschema@._chpg_bounded(f.p50_duration_us),
-		@extschema@._chpg_bounded(f.p95_duration_us), @extschema@._chpg_bounded(f.p99_duration_us), f.total_rows,
-		f.total_shared_blks_read, f.total_shared_blks_hit, @extschema@._chpg_bounded(f.total_cpu_time_us), f.total_wal_bytes
+	SELECT DISTINCT ON (k.pattern_key) _chpg_note_window.service_id, grain, window_start, k.pattern_key,
+		f.call_count, f.error_count, @extschema@._chpg_bounded(f.total_duration_us),
+		@extschema@._chpg_bounded(f.avg_duration_us), @extschema@._chpg_bounded(f.max_duration_us),
+		@extschema@._chpg_bounded(f.p50_duration_us), @extschema@._chpg_bounded(f.p95_duration_us),
+		@extschema@._chpg_bounded(f.p99_duration_us), f.total_rows, f.total_shared_blks_read,
+		f.total_shared_blks_hit, @extschema@._chpg_bounded(f.total_cpu_time_us), f.total_wal_bytes
 	FROM unnest(patterns) f
 	JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
 		(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
 			coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0))
 	ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST;
-	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us, attempts, captured_at)
-	VALUES (_chpg_note_patterns.service_id, grain, window_start, window_end, 'ok', cardinality(patterns), cutoff IS NOT NULL,
-		cutoff, 1, now())
+	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us,
+		attempts, captured_at)
+	VALUES (_chpg_note_window.service_id, grain, window_start, window_end, 'ok', cardinality(patterns),
+		_chpg_note_window.cutoff_us IS NOT NULL, _chpg_note_window.cutoff_us, 1, now())
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 	SET status = 'ok', patterns = excluded.patterns, truncated = excluded.truncated, cutoff_us = excluded.cutoff_us,
 		error = NULL, attempts = c.attempts + 1, captured_at = now();
@@ -95,111 +115,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_note_patterns(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[], double precision) IS
-'Replaces the patterns of a window by these; returns how many they are. For _chpg_capture_patterns.';
+COMMENT ON FUNCTION @extschema@._chpg_note_window(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[],
+	double precision, @extschema@.chpg_metric_row[]) IS
+'Replace the patterns and the metrics of a window, and return the number of patterns.
+cutoff_us: shortest total duration captured, of a window with more patterns; null: it has no more.';
 
-/*
- * Patterns that have errors may have no duration, so that they come last.  All
- * arguments are given, with their types, so that no other function suits better.
- */
-CREATE FUNCTION @extschema@._chpg_capture_patterns(owner oid, service_id text, grain text, window_start timestamptz,
-	window_end timestamptz, server text, max_patterns bigint, max_error_patterns bigint)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	found @extschema@.chpg_slow_pattern_row[];
-	cutoff double precision;
-BEGIN
-	-- one more than is kept tells whether there are more
-	found := ARRAY(SELECT f
-		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
-			NULL::text, NULL::text, max_patterns + 1, server) f);
-	IF cardinality(found) > max_patterns THEN
-		found := found[:max_patterns];
-		cutoff := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
-	END IF;
-	found := found || ARRAY(
-		SELECT e
-		FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text, NULL::text,
-			'error_count'::text, NULL::text, max_error_patterns, server) e
-		WHERE e.error_count > 0 AND NOT EXISTS (
-			SELECT FROM unnest(found) f
-			WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
-				IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app)));
-	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_patterns($1, $2, $3, $4, $5, $6))'::text,
-		ROW(service_id, grain, window_start, window_end, found, cutoff));
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_capture_patterns(oid, text, text, timestamptz, timestamptz, text, bigint, bigint) IS
-'Replaces the patterns of a window. 2 requests, 1 more for each further 500 patterns. For _chpg_capture_window.';
-
-CREATE FUNCTION @extschema@._chpg_note_metrics(service_id text, window_start timestamptz, window_end timestamptz,
-	points @extschema@.chpg_metric_row[])
-RETURNS integer
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	DELETE FROM metric_point m WHERE m.service_id = _chpg_note_metrics.service_id
-		AND m."time" >= window_start AND m."time" < window_end;
-	INSERT INTO metric_point (service_id, metric, series, "time", unit, value)
-	SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
-		_chpg_note_metrics.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
-	FROM unnest(points) p
-	WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
-	ORDER BY p.metric, coalesce(p.series, ''), p."timestamp";
-	RETURN cardinality(points);
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_note_metrics(text, timestamptz, timestamptz, @extschema@.chpg_metric_row[]) IS
-'Replaces the points of a window''s time series by these; returns how many they are. For _chpg_capture_metrics.';
-
-CREATE FUNCTION @extschema@._chpg_capture_metrics(owner oid, service_id text, window_start timestamptz, window_end timestamptz,
-	server text, bucket interval)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	points @extschema@.chpg_metric_row[];
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	IF bucket IS NULL THEN
-		RETURN;
-	END IF;
-	points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start, window_end, service_id, bucket, server) p);
-	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_metrics($1, $2, $3, $4))'::text,
-		ROW(service_id, window_start, window_end, points));
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_capture_metrics(oid, text, timestamptz, timestamptz, text, interval) IS
-'Replaces the points of a window''s time series. 1 request for each 250 points of a series, none if bucket is null. For _chpg_capture_window.';
-
-CREATE FUNCTION @extschema@._chpg_failure(state text, message text, detail text, hint text, context text)
-RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, ''),
-		'context', substring(context FROM '^request [^\n]+'));
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_failure(text, text, text, text, text) IS 'An error that was caught, with the request that it was about, for _chpg_raise.';
-
-CREATE FUNCTION @extschema@._chpg_raise(state text, message text, detail text, hint text, context text)
-RETURNS void
-LANGUAGE C VOLATILE
-AS 'MODULE_PATHNAME', 'chpg_raise';
-
-COMMENT ON FUNCTION @extschema@._chpg_raise(text, text, text, text, text) IS
-'Raises an error that was caught; detail, hint and context may be null. Its CONTEXT does not name the functions that it came from. For chpg_capture.';
-
-CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz, window_end timestamptz, failure text)
+CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz, window_end timestamptz,
+	failure text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -219,7 +141,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_failure(text, text, timestamptz, timestamptz, text) IS
-'Notes why a window could not be captured; returns how many times that was tried. For _chpg_capture_window.';
+'Note why a window could not be captured, and return the number of attempts.';
 
 CREATE FUNCTION @extschema@._chpg_begin_window(service_id text, grain text, window_start timestamptz, only_due boolean)
 RETURNS jsonb
@@ -237,27 +159,42 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_begin_window(text, text, timestamptz, boolean) IS
-'Waits until nothing else changes the history; returns its settings, or null for a window that is not due any more, if only due ones are wanted. For _chpg_capture_window.';
+'Wait until no other session changes the history, and return its settings.
+only_due: return null for a window that another capture has made meanwhile.';
+
+CREATE FUNCTION @extschema@._chpg_raise(state text, message text, detail text, hint text, context text)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'chpg_raise';
+
+COMMENT ON FUNCTION @extschema@._chpg_raise(text, text, text, text, text) IS
+'Raise an error that was caught; detail, hint and context may be null.
+Its CONTEXT names none of the functions that it came from.';
 
 /*
- * What fails leaves the window as it was, and a word why; so does what is canceled,
- * or the next run would be held up by the same window.  Who had to wait for another
- * capture may find that it is done.
+ * All is read by the caller before anything is written by the owner.  A window that fails,
+ * or is canceled, stays as it was and has the reason noted, or the next run would be held
+ * up by it again.
  */
-CREATE FUNCTION @extschema@._chpg_capture_window(service_id text, grain text, window_start timestamptz, window_end timestamptz, server text,
-	only_due boolean DEFAULT false, OUT failure text, OUT fatal jsonb)
+CREATE FUNCTION @extschema@._chpg_capture_window(service_id text, grain text, window_start timestamptz,
+	window_end timestamptz, server text, only_due boolean DEFAULT false, OUT failure text, OUT fatal jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.cache_ttl = 0
 AS $$
 DECLARE
+	owner oid;
+	settings jsonb;
+	bucket interval;
+	max_patterns bigint;
+	found @extschema@.chpg_slow_pattern_row[];
+	cutoff_us double precision;
+	points @extschema@.chpg_metric_row[];
 	state text;
 	message text;
 	detail text;
 	hint text;
 	context text;
-	owner oid;
-	settings jsonb;
 BEGIN
 	BEGIN
 		owner := @extschema@._chpg_history_owner();
@@ -269,16 +206,36 @@ BEGIN
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
 			hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
-		fatal := @extschema@._chpg_failure(state, message, detail, hint, context);
+		fatal := jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''),
+			'hint', nullif(hint, ''), 'context', substring(context FROM '^request [^\n]+'));
 		RETURN;
 	END;
 	BEGIN
-		IF grain = 'hour' THEN
-			PERFORM @extschema@._chpg_capture_metrics(owner, service_id, window_start, window_end, server,
-				(settings->>'metric_bucket')::interval);
+		bucket := settings->>'metric_bucket';
+		IF grain = 'hour' AND bucket IS NOT NULL THEN
+			points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start, window_end, service_id, bucket, server) p);
 		END IF;
-		PERFORM @extschema@._chpg_capture_patterns(owner, service_id, grain, window_start, window_end, server,
-			(settings->>'max_patterns')::bigint, (settings->>'max_error_patterns')::bigint);
+		-- one more than is kept shows whether there are more
+		max_patterns := settings->>'max_patterns';
+		found := ARRAY(SELECT f
+			FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text,
+				NULL::text, NULL::text, NULL::text, max_patterns + 1, server) f);
+		IF cardinality(found) > max_patterns THEN
+			found := found[:max_patterns];
+			cutoff_us := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
+		END IF;
+		-- patterns with errors may have no duration, and be among the last of those
+		found := found || ARRAY(
+			SELECT e
+			FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text,
+				NULL::text, 'error_count'::text, NULL::text, (settings->>'max_error_patterns')::bigint, server) e
+			WHERE e.error_count > 0 AND NOT EXISTS (
+				SELECT FROM unnest(found) f
+				WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
+					IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app)));
+		PERFORM @extschema@._chpg_run_as(owner,
+			'SELECT to_jsonb(@extschema@._chpg_note_window($1, $2, $3, $4, $5, $6, $7))'::text,
+			ROW(service_id, grain, window_start, window_end, found, cutoff_us, points));
 		RETURN;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
@@ -290,4 +247,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
-'Captures a window, once no other is being captured, unless it is not due any more and only due ones are wanted; returns why the window failed, or what is wrong with the history (fatal), or nulls. 2 requests, and those of the metrics for an hour; 1 more for each further 500 patterns. For chpg_capture.';
+'Capture a window, once no other capture runs; return why it failed, or what is wrong with the history (fatal).
+only_due: skip a window that another capture has made meanwhile.
+Requests: 2, 1 more per further 500 patterns; for an hour those of chpg_metrics, too.';

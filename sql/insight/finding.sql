@@ -7,7 +7,8 @@ BEGIN ATOMIC
 	SELECT to_jsonb(parts)::text;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_finding_key(text[]) IS 'What names a finding, of parts that may have any character. For the rules.';
+COMMENT ON FUNCTION @extschema@._chpg_finding_key(text[]) IS
+'What identifies a finding, of parts that may have any character.';
 
 CREATE TYPE @extschema@.chpg_finding_row AS (
 	rule_id text,
@@ -21,7 +22,7 @@ CREATE TYPE @extschema@.chpg_finding_row AS (
 	impact_us double precision,
 	confidence text,
 	tags text[],
-	cache_key text,
+	finding_key text,
 	muted boolean
 );
 
@@ -37,26 +38,30 @@ COMMENT ON COLUMN @extschema@.chpg_finding_row.action IS 'What to do about it. N
 COMMENT ON COLUMN @extschema@.chpg_finding_row.impact_us IS 'Time that it concerns, in microseconds; null where it is none.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.confidence IS 'high, medium or low.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.cache_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 
 CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text, NULL::text, NULL::float8, NULL::text,
-		NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
+	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text,
+		NULL::text, NULL::float8, NULL::text, NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
 	FROM @extschema@.chpg_rule r WHERE r.rule_id = ANY (rule_ids);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS 'Rows that say why rules could not judge a service, or any. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS
+'Rows (SKIPPED) that say why rules could not judge a service, or any service (null).';
 
 CREATE FUNCTION @extschema@._chpg_skip_patterns(why text, service_id text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT k.*
-	FROM @extschema@._chpg_skipped('{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[], why, service_id) k;
+	FROM @extschema@._chpg_skipped(
+		'{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[],
+		why, service_id) k;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_skip_patterns(text, text) IS 'Rows that say why the rules over patterns could not judge a service. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_skip_patterns(text, text) IS
+'As _chpg_skipped, of all rules over patterns.';

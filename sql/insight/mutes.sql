@@ -1,7 +1,7 @@
 /* Insight: findings that are muted. */
 
 CREATE TABLE @extschema@.chpg_finding_mute (
-	cache_key text PRIMARY KEY,
+	finding_key text PRIMARY KEY,
 	reason text NOT NULL CHECK (reason IN ('false_positive', 'accepted_risk', 'wont_fix')),
 	note text,
 	muted_by name NOT NULL DEFAULT session_user,
@@ -9,24 +9,25 @@ CREATE TABLE @extschema@.chpg_finding_mute (
 	muted_until timestamptz NOT NULL DEFAULT 'infinity'
 );
 
-COMMENT ON TABLE @extschema@.chpg_finding_mute IS 'Findings that nobody wants to see: see chpg_mute.';
-COMMENT ON COLUMN @extschema@.chpg_finding_mute.cache_key IS 'Which finding.';
+COMMENT ON TABLE @extschema@.chpg_finding_mute IS 'Findings that are muted: see chpg_mute.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.finding_key IS 'Which finding.';
 COMMENT ON COLUMN @extschema@.chpg_finding_mute.reason IS 'false_positive, accepted_risk or wont_fix.';
-COMMENT ON COLUMN @extschema@.chpg_finding_mute.note IS 'Why, in words.';
-COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_by IS 'Who muted it.';
-COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_at IS 'When.';
-COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_until IS 'Until when.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.note IS 'The reason in words.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_by IS 'Session user that muted it.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_at IS 'Time at which it was muted.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute.muted_until IS 'Time at which the mute ends.';
 
 /*
- * Dumps have the mutes, but only for who may read them: the table itself would make
- * those of everybody else fail, such as the database's owner.  This one is always
- * empty: what a dump puts into it goes to the other, and what is dumped is read there.
+ * Were chpg_finding_mute itself dumped, a dump would fail for each role that may not read
+ * it, such as the database's owner.  Rows of a dump are inserted here, and a trigger puts
+ * them into chpg_finding_mute; the rows that are dumped are read from there.
  */
 CREATE TABLE @extschema@.chpg_finding_mute_dump (LIKE @extschema@.chpg_finding_mute, CHECK (false));
 
 COMMENT ON TABLE @extschema@.chpg_finding_mute_dump IS
-'By which chpg_finding_mute is dumped and restored: always empty. Dumps have the mutes if the role that dumps may read that table.';
-COMMENT ON COLUMN @extschema@.chpg_finding_mute_dump.cache_key IS 'As in chpg_finding_mute.';
+'Always empty: chpg_finding_mute is dumped and restored through it.
+A dump has the mutes if the role that dumps may read chpg_finding_mute.';
+COMMENT ON COLUMN @extschema@.chpg_finding_mute_dump.finding_key IS 'As in chpg_finding_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_mute_dump.reason IS 'As in chpg_finding_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_mute_dump.note IS 'As in chpg_finding_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_mute_dump.muted_by IS 'As in chpg_finding_mute.';
@@ -46,7 +47,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_mutes_to_dump() IS 'The mutes, or no row if the caller may not read them. For pg_dump.';
+COMMENT ON FUNCTION @extschema@._chpg_mutes_to_dump() IS
+'The mutes, for pg_dump; no row for a role that may not read them.';
 
 CREATE FUNCTION @extschema@._chpg_restore_mute()
 RETURNS trigger
@@ -56,14 +58,15 @@ AS $$
 BEGIN
 	LOCK TABLE @extschema@.chpg_finding_mute IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
-	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_by, muted_at, muted_until)
-	VALUES (NEW.cache_key, NEW.reason, NEW.note, NEW.muted_by, NEW.muted_at, NEW.muted_until)
+	INSERT INTO @extschema@.chpg_finding_mute (finding_key, reason, note, muted_by, muted_at, muted_until)
+	VALUES (NEW.finding_key, NEW.reason, NEW.note, NEW.muted_by, NEW.muted_at, NEW.muted_until)
 	ON CONFLICT ON CONSTRAINT chpg_finding_mute_pkey DO NOTHING;
 	RETURN NULL;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_restore_mute() IS 'Puts a mute of a dump into chpg_finding_mute. A trigger of chpg_finding_mute_dump.';
+COMMENT ON FUNCTION @extschema@._chpg_restore_mute() IS
+'Trigger of chpg_finding_mute_dump that puts a restored mute into chpg_finding_mute.';
 
 CREATE TRIGGER restore_mute BEFORE INSERT ON @extschema@.chpg_finding_mute_dump
 	FOR EACH ROW EXECUTE FUNCTION @extschema@._chpg_restore_mute();
@@ -77,16 +80,16 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_finding_mute_dump',
 GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 
 /* As rules make them: the rule's id, and the service's, or an array of texts. */
-CREATE FUNCTION @extschema@._chpg_is_finding_key(cache_key text)
+CREATE FUNCTION @extschema@._chpg_is_finding_key(finding_key text)
 RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	subject text := substr(cache_key, 9);
+	subject text := substr(finding_key, 9);
 BEGIN
-	IF octet_length(cache_key) > 2048 OR substr(cache_key, 8, 1) <> ':'
-			OR NOT EXISTS (SELECT FROM @extschema@.chpg_rule r WHERE r.rule_id = left(cache_key, 7)) THEN
+	IF octet_length(finding_key) > 2048 OR substr(finding_key, 8, 1) <> ':'
+			OR NOT EXISTS (SELECT FROM @extschema@.chpg_rule r WHERE r.rule_id = left(finding_key, 7)) THEN
 		RETURN false;
 	ELSIF left(subject, 1) <> '[' THEN
 		RETURN length(subject) BETWEEN 1 AND 100 AND subject !~ '[[:cntrl:]]';
@@ -98,28 +101,30 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_is_finding_key(text) IS 'Whether a text may be the cache_key of a finding: a rule and what it is about, 2048 bytes at most. For chpg_mute.';
+COMMENT ON FUNCTION @extschema@._chpg_is_finding_key(text) IS
+'Whether a text can be a finding_key: a rule, and the subject of the finding; at most 2048 bytes.';
 
 /*
- * Who may execute these need no rights on the table.  Who has TRIGGER or REFERENCES
- * on it, such as by GRANT ALL ON ALL TABLES, would run code as the extension's owner.
+ * A role needs EXECUTE on these, and no privilege on the table.  A role with TRIGGER or
+ * REFERENCES on the table, such as by GRANT ALL ON ALL TABLES, could otherwise run code as
+ * the extension's owner.
  */
-CREATE FUNCTION @extschema@.chpg_mute(cache_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
+CREATE FUNCTION @extschema@.chpg_mute(finding_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF cache_key IS NULL OR reason IS NULL OR muted_until IS NULL THEN
+	IF finding_key IS NULL OR reason IS NULL OR muted_until IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null',
-			CASE WHEN cache_key IS NULL THEN 'cache_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
+			CASE WHEN finding_key IS NULL THEN 'finding_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF reason NOT IN ('false_positive', 'accepted_risk', 'wont_fix') THEN
 		RAISE EXCEPTION 'invalid value for "reason": "%"', left(reason, 100)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give false_positive, accepted_risk or wont_fix.';
-	ELSIF NOT @extschema@._chpg_is_finding_key(cache_key) THEN
-		RAISE EXCEPTION 'invalid value for "cache_key": "%"', left(cache_key, 100)
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what chpg_findings has in its column cache_key.';
+	ELSIF NOT @extschema@._chpg_is_finding_key(finding_key) THEN
+		RAISE EXCEPTION 'invalid value for "finding_key": "%"', left(finding_key, 100)
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what chpg_findings has in its column finding_key.';
 	ELSIF muted_until <= now() THEN
 		RAISE EXCEPTION 'invalid value for "muted_until": "%"', muted_until
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time to come; chpg_unmute ends a muting.';
@@ -131,12 +136,12 @@ BEGIN
 	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
 	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.muted_until <= now();
 	IF (SELECT count(*) FROM @extschema@.chpg_finding_mute m
-			WHERE m.muted_by = session_user AND m.cache_key <> chpg_mute.cache_key) >= 1000 THEN
+			WHERE m.muted_by = session_user AND m.finding_key <> chpg_mute.finding_key) >= 1000 THEN
 		RAISE EXCEPTION 'role "%" has muted 1000 findings already', session_user
-			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some of that: SELECT chpg_unmute(cache_key).';
+			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some of that: SELECT chpg_unmute(finding_key).';
 	END IF;
-	INSERT INTO @extschema@.chpg_finding_mute (cache_key, reason, note, muted_by, muted_until)
-	VALUES (cache_key, reason, note, session_user, muted_until)
+	INSERT INTO @extschema@.chpg_finding_mute (finding_key, reason, note, muted_by, muted_until)
+	VALUES (finding_key, reason, note, session_user, muted_until)
 	ON CONFLICT ON CONSTRAINT chpg_finding_mute_pkey DO UPDATE
 	SET reason = excluded.reason, note = excluded.note, muted_until = excluded.muted_until,
 		muted_by = excluded.muted_by, muted_at = excluded.muted_at;
@@ -144,36 +149,45 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz) IS
-'Mutes a finding, named by its cache_key, for a reason: false_positive, accepted_risk or wont_fix. chpg_findings shows it as muted. Forgets mutes whose time is over. For superusers, unless granted. Errors: 22001 a note of more than 1024 bytes, 22004, 22023 another reason, what is no cache_key, or a time that is over, 54000 the role has muted 1000 findings already.';
+'Mute a finding, so that chpg_findings shows it as muted.
+finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_fix.
+Deletes mutes whose time is over. For superusers, unless granted.
+Requests: none.
+Errors: 22001 a note of more than 1024 bytes; 22004 an argument is null; 22023 another reason, no finding_key, or a
+time that is over; 54000 the role has muted 1000 findings already.';
 
-CREATE FUNCTION @extschema@.chpg_unmute(cache_key text)
+CREATE FUNCTION @extschema@.chpg_unmute(finding_key text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF cache_key IS NULL THEN
-		RAISE EXCEPTION 'argument "cache_key" must not be null' USING ERRCODE = 'null_value_not_allowed';
+	IF finding_key IS NULL THEN
+		RAISE EXCEPTION 'argument "finding_key" must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
 	LOCK TABLE @extschema@.chpg_finding_mute IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
-	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = chpg_unmute.cache_key;
+	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = chpg_unmute.finding_key;
 	RETURN FOUND;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_unmute(text) IS 'Ends the muting of a finding; whether it was muted. For superusers, unless granted. Error 22004.';
+COMMENT ON FUNCTION @extschema@.chpg_unmute(text) IS
+'End the muting of a finding, and return whether it was muted.
+For superusers, unless granted.
+Requests: none.
+Errors: 22004 finding_key is null.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz), @extschema@.chpg_unmute(text),
 	@extschema@._chpg_is_finding_key(text), @extschema@._chpg_restore_mute() FROM PUBLIC;
 
-/* Mutes name databases and users; who sees a finding may know whether it is muted. */
-CREATE FUNCTION @extschema@._chpg_is_muted(cache_key text)
+/* The table names databases and users.  A role that sees a finding may know whether it is muted. */
+CREATE FUNCTION @extschema@._chpg_is_muted(finding_key text)
 RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.cache_key = _chpg_is_muted.cache_key AND m.muted_until > now());
+	SELECT EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = _chpg_is_muted.finding_key AND m.muted_until > now());
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_is_muted(text) IS 'Whether a finding is muted now. For chpg_findings.';
+COMMENT ON FUNCTION @extschema@._chpg_is_muted(text) IS 'Whether a finding is muted now.';

@@ -18,7 +18,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_check_period(text, tstzrange) IS 'Error 22004 or 22023 unless it is a window that can be asked for. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_check_period(text, tstzrange) IS
+'Check that a period has a start and an end.
+Errors: 22004 null; 22023 empty or unbounded.';
 
 CREATE FUNCTION @extschema@._chpg_check_periods(baseline tstzrange, period tstzrange)
 RETURNS void
@@ -36,7 +38,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_check_periods(tstzrange, tstzrange) IS 'Error 22004 or 22023 unless these are two windows, one before the other. For the functions that compare.';
+COMMENT ON FUNCTION @extschema@._chpg_check_periods(tstzrange, tstzrange) IS
+'Check that two periods have a start and an end, and that the first ends before the second begins.
+Errors: 22004 null; 22023 empty or unbounded, or not in that order.';
 
 CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 	source text,
@@ -99,10 +103,7 @@ BEGIN
 END
 $$;
 
-/*
- * The hours of a period that the history has.  Who may not read the history has
- * none, and asks the API.
- */
+/* For a caller that may not read the history there are no rows, and the API is read instead. */
 CREATE FUNCTION @extschema@._chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
 LANGUAGE plpgsql VOLATILE
@@ -123,7 +124,9 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_period_hours(tstzrange, text, text) IS
-'For each service, the hours of the period that the history has, and the greatest cut-off of those that were truncated, in microseconds; no row where the API is to be asked. Sends no request. For the functions that compare.';
+'The number of hours of a period that the history has, for each service.
+cutoff_us: greatest cutoff of its truncated hours; null: none was truncated.
+Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
 RETURNS boolean
@@ -132,9 +135,9 @@ BEGIN ATOMIC
 	SELECT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_has(tstzrange, text, text) IS 'Whether there is a history, that the caller may read, with an hour of the period, of the service or, if null, of any. Sends no request.';
+COMMENT ON FUNCTION @extschema@._chpg_history_has(tstzrange, text, text) IS
+'Whether the caller may read an hour of the period from the history, of one service or of any (null).';
 
-/* Where a counter is not told in some windows, it is taken to be there as in the others. */
 CREATE FUNCTION @extschema@._chpg_extrapolated(total double precision, known numeric, of numeric)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -143,70 +146,31 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_extrapolated(double precision, numeric, numeric) IS
-'A sum over some executions, or windows, as it would be over all; null if it is known of none. For the functions that compare.';
-
-CREATE FUNCTION @extschema@._chpg_period_of_history(period tstzrange, service text, server text DEFAULT NULL)
-RETURNS SETOF @extschema@.chpg_period_pattern_row
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	RETURN QUERY
-	WITH summed AS (
-		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
-			count(DISTINCT p.window_start)::integer AS buckets, count(*)::numeric AS windows, count(p.call_count)::numeric AS counted,
-			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
-			sum(@extschema@._chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
-			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
-			max(p.max_duration_us) AS max_us, min(p.p50_duration_us) AS p50_lo, max(p.p50_duration_us) AS p50_hi,
-			min(p.p95_duration_us) AS p95_lo, max(p.p95_duration_us) AS p95_hi, min(p.p99_duration_us) AS p99_lo, max(p.p99_duration_us) AS p99_hi,
-			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8 AS p95_us,
-			sum(@extschema@._chpg_bounded(p.p99_duration_us) * p.call_count) / nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8 AS p99_us,
-			sum(p.total_rows)::float8 AS rows, sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
-			sum(p.total_shared_blks_read)::float8 AS blks_read, sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
-			sum(p.total_shared_blks_hit)::float8 AS blks_hit, sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
-			sum(@extschema@._chpg_bounded(p.total_cpu_time_us)) AS cpu_us, sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
-			sum(p.total_wal_bytes)::float8 AS wal_bytes, sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
-		FROM pattern p
-		JOIN pattern_key k USING (pattern_key)
-		JOIN query_text t USING (text_id)
-		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
-			AND p.service_id = ANY (ARRAY(SELECT s.service_id
-				FROM @extschema@._chpg_history_services(_chpg_period_of_history.service, _chpg_period_of_history.server) s))
-		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
-	)
-	SELECT 'history', service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app, query_text, buckets,
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(calls::float8, counted, windows)::numeric), @extschema@._chpg_bounded(errors),
-		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows), total_us / nullif(timed, 0)::float8, max_us,
-		p50_lo, p50_hi, p95_lo, p95_hi, p95_us, p99_lo, p99_hi, p99_us,
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(rows, rows_of, calls), counted, windows)::numeric),
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(blks_read, read_of, calls), counted, windows)::numeric),
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)::numeric),
-		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows),
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)::numeric)
-	FROM summed;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_period_of_history(tstzrange, text, text) IS 'The patterns of a period that the history has. Sends no request. For chpg_period_patterns.';
+'A total that is known of some of the executions or windows, extrapolated to all of them.
+Null if it is known of none.';
 
 CREATE FUNCTION @extschema@._chpg_period_of_api(period tstzrange, service text, server text)
 RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'api', p.service_id, p.query_id, p.query_hex, coalesce(p.db_name, ''), coalesce(p.db_user, ''), coalesce(p.db_operation, ''),
-		coalesce(p.app, ''), p.query_text, 1,
-		p.call_count, p.error_count, @extschema@._chpg_bounded(p.total_duration_us), @extschema@._chpg_bounded(p.avg_duration_us), p.max_duration_us,
+	SELECT 'api', p.service_id, p.query_id, p.query_hex, coalesce(p.db_name, ''), coalesce(p.db_user, ''),
+		coalesce(p.db_operation, ''), coalesce(p.app, ''), p.query_text, 1, p.call_count, p.error_count,
+		@extschema@._chpg_bounded(p.total_duration_us), @extschema@._chpg_bounded(p.avg_duration_us), p.max_duration_us,
 		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
 		p.p99_duration_us, p.p99_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
 		p.total_shared_blks_hit, @extschema@._chpg_bounded(p.total_cpu_time_us), p.total_wal_bytes
-	FROM @extschema@.chpg_slow_patterns(lower(period), upper(period), service, NULL::text, NULL::text, NULL::text, NULL::text,
-		NULL::text, NULL::text, NULL::bigint, server) p;
+	FROM @extschema@.chpg_slow_patterns(lower(period), upper(period), service, NULL::text, NULL::text, NULL::text,
+		NULL::text, NULL::text, NULL::text, NULL::bigint, server) p;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_period_of_api(tstzrange, text, text) IS 'The patterns of a period that the API has. As chpg_slow_patterns. For chpg_period_patterns.';
+COMMENT ON FUNCTION @extschema@._chpg_period_of_api(tstzrange, text, text) IS
+'The patterns of a period, read from the API.
+Requests: as chpg_slow_patterns.';
 
+/*
+ * From the history, counters of several windows are summed.  Each sum is extrapolated first
+ * to executions whose counter is missing, then to windows whose executions are missing.
+ */
 CREATE FUNCTION @extschema@.chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
@@ -214,13 +178,67 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period);
-	IF @extschema@._chpg_history_has(period, service, server) THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_history(period, service, server);
-	ELSE
+	IF NOT @extschema@._chpg_history_has(period, service, server) THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_api(period, service, server);
+		RETURN;
 	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH summed AS (
+		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
+			count(DISTINCT p.window_start)::integer AS buckets,
+			count(*)::numeric AS windows, count(p.call_count)::numeric AS counted,
+			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
+			sum(@extschema@._chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
+			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
+			max(p.max_duration_us) AS max_us,
+			min(p.p50_duration_us) AS p50_lo, max(p.p50_duration_us) AS p50_hi,
+			min(p.p95_duration_us) AS p95_lo, max(p.p95_duration_us) AS p95_hi,
+			min(p.p99_duration_us) AS p99_lo, max(p.p99_duration_us) AS p99_hi,
+			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count)
+				/ nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8 AS p95_us,
+			sum(@extschema@._chpg_bounded(p.p99_duration_us) * p.call_count)
+				/ nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8 AS p99_us,
+			sum(p.total_rows)::float8 AS rows,
+			sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
+			sum(p.total_shared_blks_read)::float8 AS blks_read,
+			sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
+			sum(p.total_shared_blks_hit)::float8 AS blks_hit,
+			sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
+			sum(@extschema@._chpg_bounded(p.total_cpu_time_us)) AS cpu_us,
+			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
+			sum(p.total_wal_bytes)::float8 AS wal_bytes,
+			sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
+		FROM pattern p
+		JOIN pattern_key k USING (pattern_key)
+		JOIN query_text t USING (text_id)
+		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
+			AND p.service_id = ANY (ARRAY(SELECT s.service_id
+				FROM @extschema@._chpg_history_services(chpg_period_patterns.service, chpg_period_patterns.server) s))
+		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+	)
+	SELECT 'history', service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app,
+		query_text, buckets,
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(calls::float8, counted, windows)::numeric),
+		@extschema@._chpg_bounded(errors),
+		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows),
+		total_us / nullif(timed, 0)::float8, max_us,
+		p50_lo, p50_hi, p95_lo, p95_hi, p95_us, p99_lo, p99_hi, p99_us,
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
+			@extschema@._chpg_extrapolated(rows, rows_of, calls), counted, windows)::numeric),
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
+			@extschema@._chpg_extrapolated(blks_read, read_of, calls), counted, windows)::numeric),
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
+			@extschema@._chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)::numeric),
+		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows),
+		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
+			@extschema@._chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)::numeric)
+	FROM summed;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_period_patterns(tstzrange, text, text) IS
-'The patterns of a service, by id or name, or of all, in a period: from the hours of the history that are within it, or where it has none, from the API, as chpg_slow_patterns. Errors: 22004, 22023, those of chpg_slow_patterns.';
+'The slow query patterns of a period, from the history where it has the period, else from the API.
+Of one service, by id or name, or of all. The history has the hours that lie within the period.
+Requests: none from the history, else as chpg_slow_patterns.
+Errors: 22004 period is null; 22023 period is empty or unbounded; those of chpg_slow_patterns.';

@@ -1,46 +1,43 @@
 /*
- * What PUBLIC may not execute: what captures, purges and the history's creation call.
- * chpg_history_enable grants it to a role that a history is begun for.
+ * Privileges on what the extension creates.
+ *
+ * PUBLIC may not execute what captures, purges and chpg_history_enable call.
+ * _chpg_history_entrust grants it to a role for which a history is begun.
  */
 REVOKE EXECUTE ON ROUTINE
-	@extschema@._chpg_history_create_tables(name), @extschema@._chpg_history_comment_tables(name),
-	@extschema@._chpg_history_create_pattern_view(name, text),
-	@extschema@._chpg_history_create_service_view(name, text), @extschema@._chpg_history_create_other_views(name),
-	@extschema@._chpg_history_comment_views(name), @extschema@._chpg_history_create_views(name),
-	@extschema@._chpg_history_create_schema(text), @extschema@._chpg_history_check_name(text),
-	@extschema@._chpg_history_check_schema(name), @extschema@._chpg_history_fill(name),
-	@extschema@._chpg_history_enable_for(name, text), @extschema@._chpg_history_entrust(text, boolean),
-	@extschema@._chpg_history_close(text), @extschema@._chpg_run_as(oid, text, record),
-	@extschema@._chpg_run_as(oid, text), @extschema@._chpg_history_owner(),
-	@extschema@._chpg_history_check_primary(text), @extschema@._chpg_history_lock(),
-	@extschema@._chpg_history_lock_place(), @extschema@._chpg_refuse_code(regclass),
+	@extschema@._chpg_refuse_code(regclass), @extschema@._chpg_run_as(oid, text, record),
+	@extschema@._chpg_run_as(oid, text), @extschema@._chpg_raise(text, text, text, text, text),
+	-- beginning and ending a history
+	@extschema@._chpg_history_check_schema(text, text), @extschema@._chpg_history_create_tables(name),
+	@extschema@._chpg_history_create_views(name), @extschema@._chpg_history_comment(name),
+	@extschema@._chpg_history_close(text), @extschema@._chpg_history_fill(name),
+	@extschema@._chpg_history_entrust(text, boolean),
+	-- captures
+	@extschema@._chpg_history_owner(), @extschema@._chpg_history_check_primary(text), @extschema@._chpg_history_lock(),
 	@extschema@._chpg_note_services(@extschema@.chpg_service_row[], text), @extschema@._chpg_capture_services(text),
-	@extschema@._chpg_history_partition(text, timestamptz), @extschema@._chpg_history_prepare(),
-	@extschema@._chpg_note_patterns(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[], double precision),
-	@extschema@._chpg_capture_patterns(oid, text, text, timestamptz, timestamptz, text, bigint, bigint),
-	@extschema@._chpg_note_metrics(text, timestamptz, timestamptz, @extschema@.chpg_metric_row[]),
-	@extschema@._chpg_capture_metrics(oid, text, timestamptz, timestamptz, text, interval),
-	@extschema@._chpg_failure(text, text, text, text, text), @extschema@._chpg_raise(text, text, text, text, text),
+	@extschema@._chpg_history_partition(text, timestamptz),
+	@extschema@._chpg_note_window(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[],
+		double precision, @extschema@.chpg_metric_row[]),
 	@extschema@._chpg_note_failure(text, text, timestamptz, timestamptz, text),
 	@extschema@._chpg_begin_window(text, text, timestamptz, boolean),
 	@extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean),
-	@extschema@._chpg_capture_lost(), @extschema@._chpg_capture_must_wait(text, integer),
-	@extschema@._chpg_check_capture(), @extschema@._chpg_tell_progress(timestamptz, bigint, bigint),
+	@extschema@._chpg_capture_must_wait(text, integer), @extschema@._chpg_check_capture(),
+	@extschema@._chpg_report_progress(timestamptz, bigint, bigint),
 	@extschema@._chpg_capture_schedule(text, text, text, integer),
 	@extschema@._chpg_capture_begin(text, text, text, integer), @extschema@._chpg_capture_commit(),
+	-- purges
 	@extschema@._chpg_history_drop(name, name[]), @extschema@._chpg_history_expire()
 FROM PUBLIC;
 
-/*
- * Default privileges of who creates the extension are taken back: of tables and views
- * all but reading, and what PUBLIC may not execute is for nobody else, either.
- */
+/* Default privileges of the creating role are taken back: of tables and views all but SELECT ... */
 SELECT @extschema@._chpg_history_close(c.oid::regclass::text)
 FROM pg_extension e
-JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
+JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+	AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
 JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
 WHERE e.extname = 'chpg';
 
+/* ... and all of functions that PUBLIC may not execute. */
 DO $$
 DECLARE
 	given record;
@@ -48,10 +45,12 @@ BEGIN
 	FOR given IN
 		SELECT p.oid::regprocedure AS routine, a.grantee::regrole AS role
 		FROM pg_extension e
-		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+			AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
 		JOIN pg_proc p ON p.oid = d.objid
 		CROSS JOIN LATERAL aclexplode(p.proacl) a
-		WHERE e.extname = 'chpg' AND a.grantee NOT IN (0, p.proowner) AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+		WHERE e.extname = 'chpg' AND a.grantee NOT IN (0, p.proowner)
+			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
 	LOOP
 		EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s CASCADE', given.routine, given.role);
 	END LOOP;

@@ -39,7 +39,7 @@ COMMENT ON FUNCTION @extschema@.chpg_prometheus_text(text, text) IS
 
 CREATE TYPE @extschema@.chpg_health_row AS (
 	service_id text,
-	name text,
+	service_name text,
 	status text,
 	version text,
 	cpu_cores double precision,
@@ -58,7 +58,7 @@ CREATE TYPE @extschema@.chpg_health_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_health_row IS 'How a service is, as its Prometheus metrics say.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN @extschema@.chpg_health_row.name IS 'Name of the service.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.service_name IS 'Name of the service.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.status IS 'What the service is doing, such as running.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.version IS 'Version of PostgreSQL.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.cpu_cores IS 'CPU cores of the machine.';

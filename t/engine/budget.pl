@@ -417,7 +417,7 @@ $node->psql('postgres', q{SELECT FROM chpg_services('chpg')});
 fault($url, path => 'postgres$', times => 1, reset => 'before');
 $node->psql('postgres', q{SELECT FROM chpg_services('chpg')});
 is( $node->safe_psql('postgres',
-		"SELECT operation, requests, succeeded, refused, rate_limited, failed, broken, retries, waits, bytes_received < bytes_decoded * 3, connections_opened >= 4 FROM chpg_stats WHERE key_id = '$id'"),
+		"SELECT operation, requests, succeeded, refused, rate_limited, failed, broken, retries, waits, received_bytes < decoded_bytes * 3, connections_opened >= 4 FROM chpg_stats WHERE key_id = '$id'"),
 	'GET /v1/organizations/{organization_id}/postgres|6|3|1|0|1|1|2|0|t|t', 'each outcome is counted');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats WHERE requests < succeeded + refused + rate_limited + failed + broken'), 0, 'outcomes are those of requests that were sent');
 $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');

@@ -90,8 +90,8 @@ like(notices($node, 'CALL chpg_capture(max_windows => 0)'), qr/^psql:\S+ NOTICE:
 clear_journal($url);
 fails_with($node, 'CALL chpg_capture(max_windows => -1)', '22023', qr/invalid value for "max_windows": -1\nHINT:  Give the number/, 'less than none');
 is(request_count($url), 0, 'asks nothing');
-is($node->safe_psql('postgres', q{SELECT told = _chpg_tell_progress(told, 3, 10) FROM (SELECT clock_timestamp() AS told) n}), 't', 'progress is not told');
-like(notices($node, q{SELECT _chpg_tell_progress(now() - interval '1 minute', 3, 10)}), qr/NOTICE:  3 of 10 windows are done$/, 'until a minute has passed');
+is($node->safe_psql('postgres', q{SELECT n.at = _chpg_report_progress(n.at, 3, 10) FROM (SELECT clock_timestamp() AS at) n}), 't', 'progress is not told');
+like(notices($node, q{SELECT _chpg_report_progress(now() - interval '1 minute', 3, 10)}), qr/NOTICE:  3 of 10 windows are done$/, 'until a minute has passed');
 my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
 cmp_ok($windows, '>=', 8, 'hours of two services are due');
 costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs what was said, and the list');
@@ -340,7 +340,7 @@ reset_emulator($url, services => 1, patterns => 501);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE valid_to < 'infinity'), count(*) FROM more.service}), '2|3', 'those that are gone have an end');
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'and a past');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE service IS NULL}), 0, 'with their names');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE service_name IS NULL}), 0, 'with their names');
 
 # What is lost, and what is too old
 
@@ -351,10 +351,10 @@ is($node->safe_psql('postgres', q{UPDATE more.setting SET value = '7 days' WHERE
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
 $node->safe_psql('postgres', q{SELECT _chpg_history_enter(), _chpg_history_partition('hour', now() - interval '100 days')});
-$node->safe_psql('postgres', q{INSERT INTO more.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('old', '-infinity', now() - interval '410 days', now(), 'old'); INSERT INTO more.capture (service_id, grain, window_start, window_end, status) VALUES ('old', 'day', now() - interval '420 days', now() - interval '399 days', 'ok')});
+$node->safe_psql('postgres', q{INSERT INTO more.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES ('old', '-infinity', now() - interval '410 days', now(), 'old'); INSERT INTO more.capture (service_id, grain, window_start, window_end, status) VALUES ('old', 'day', now() - interval '420 days', now() - interval '399 days', 'ok')});
 is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, 'pattern_of_hour_', 'a partition of long ago is dropped');
 
-is($node->safe_psql('postgres', q{SELECT service FROM more.coverage WHERE service_id = 'old'}), 'old', 'what is kept keeps the name of its service');
+is($node->safe_psql('postgres', q{SELECT service_name FROM more.coverage WHERE service_id = 'old'}), 'old', 'what is kept keeps the name of its service');
 is($node->safe_psql('postgres', q{DELETE FROM more.capture WHERE service_id = 'old'; SELECT chpg_history_purge(); SELECT count(*) FROM more.service WHERE service_id = 'old'}), 0, 'which goes with the last of it');
 
 # A dump has all of it, and goes on elsewhere

@@ -100,7 +100,7 @@ sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
 	CREATE FUNCTION public.chpg_slow_patterns(from_date timestamptz, to_date timestamptz, service text, max_rows bigint, server text) RETURNS SETOF chpg_slow_pattern_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.chpg_metrics(from_date timestamptz, to_date timestamptz, service text, bucket interval, server varchar) RETURNS SETOF chpg_metric_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.chpg_history_due(only_lost boolean DEFAULT true) RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
-	CREATE FUNCTION public._chpg_history_setting(name name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
+	CREATE FUNCTION public._chpg_history_check_setting(name name, value text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public._chpg_history_server(server varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.format(text, name, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.format(text, name, text, text, timestamptz, timestamptz) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
@@ -151,7 +151,7 @@ for my $unusable (
 	}
 	set_to($name, $usual);
 }
-fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT _chpg_history_setting('backfill')}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It is to be an interval, with its unit,/, 'one setting');
+fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT backfill FROM _chpg_history_settings()}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It is to be an interval, with its unit,/, 'one setting');
 set_to(backfill => '1 day');
 sql(q{INSERT INTO kept.setting VALUES ('keep_hours', '1 day', 'mistyped')});
 fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours" of the history\nDETAIL:  There are settle, /, 'a name that is none');
@@ -285,7 +285,7 @@ my $gone = sql('SELECT id FROM chpg_services(\'chpg\') ORDER BY id DESC LIMIT 1'
 sql("DELETE FROM kept.capture WHERE service_id = '$gone'; UPDATE kept.service SET valid_to = date_trunc('hour', now() - interval '25 hours') WHERE service_id = '$gone'");
 my $lacking = sql("SELECT count(*) FROM chpg_history_due('hour', '$gone') WHERE lost");
 cmp_ok($lacking, '>', 2, 'what nobody can have any more');
-sql('SELECT _chpg_capture_lost()');
+sql('SELECT _chpg_capture_schedule(NULL, NULL, NULL, 0)');
 is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost' AND grain = 'hour'"), $lacking, 'is told');
 
 done_testing();

@@ -63,7 +63,7 @@ CREATE FUNCTION make_hours(service text, pattern_key bigint, first integer, last
 		LATERAL (SELECT exp(normal() * 0.15) AS f WHERE h IS NOT NULL) x,
 		LATERAL (SELECT avg_us * f * exp(normal() * 1.31 / sqrt(calls)) AS a) y
 $$;
-INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service');
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('s', '-infinity', now(), 'service');
 SELECT setseed(0.25);
 -- hours 0 to 47 are the baseline, 48 to 53 the period
 SELECT make_hours('s', make_key('background'), 0, 53, 1000, 50000);
@@ -102,11 +102,11 @@ is($change{'slow tail'} =~ s/ .*//r, 'regressed', 'slow tail: the 95th percentil
 is($change{improved} =~ s/ .*//r, 'improved', 'improved');
 is($change{$_}, $_, $_) for qw(new gone surged);
 is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare', 'was bad once';
-is($node->safe_psql('postgres', "SELECT avg_us < 0.4 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'was bad once'"), 't', 'though the mean is less than half');
+is($node->safe_psql('postgres', "SELECT avg_duration_us < 0.4 * baseline_avg_duration_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'was bad once'"), 't', 'though the mean is less than half');
 unplant($node, 'was bad once', 'waiting for a lock');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
 is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
-is($node->safe_psql('postgres', "SELECT round(sum(time_share)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
+is($node->safe_psql('postgres', "SELECT round(sum(time_ratio)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
 
 # What has no query id has time, but no executions.
 $node->safe_psql('postgres', q{INSERT INTO kept.pattern SELECT service_id, grain, window_start, (SELECT make_key('nothing')), 100, 0, 9e8 FROM kept.capture WHERE window_start = '2026-05-12 00:00Z'; UPDATE kept.pattern_key SET query_id = 0 WHERE query_id = hashtextextended('nothing', 1)});
@@ -118,9 +118,9 @@ $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 3
 is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
 is(change_of('nightly', q{'[2026-05-10 04:00Z,2026-05-10 06:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'}), 'new? low', 'two hours in which it need not have run');
 is(change_of('gone', $WINDOWS), 'gone high', 'what ran in each hour');
-$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 100 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 100 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
 is(change_of('gone', $WINDOWS) =~ s/ .*//r, 'steady', 'what takes half a minute an hour is not gone where that is little');
-$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 10 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 10 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start >= '2026-05-12'});
 is(change_of('gone', $WINDOWS), 'gone? low', 'what a truncated period may hide');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL; UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start >= '2026-05-12 03:00Z'});
@@ -131,7 +131,7 @@ $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
 	UPDATE kept.pattern p SET total_duration_us = total_duration_us + 6e7, avg_duration_us = (total_duration_us + 6e7) / 15, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
 is(change_of('one long execution', $WINDOWS), 'steady low', 'one execution of a minute');
-is($node->safe_psql('postgres', "SELECT avg_us > 5 * baseline_avg_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
+is($node->safe_psql('postgres', "SELECT avg_duration_us > 5 * baseline_avg_duration_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
 
 # A few hours of the baseline say little of what is usual: only what is much slower counts.
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k;
@@ -159,11 +159,11 @@ $node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NUL
 	UPDATE kept.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
 	UPDATE kept.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
 is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'a time that is not told does not make it new');
-is($node->safe_psql('postgres', "SELECT change, avg_us / baseline_avg_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are of what is told');
+is($node->safe_psql('postgres', "SELECT change, avg_duration_us / baseline_avg_duration_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are of what is told');
 is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters that cannot be right end it');
-is($node->safe_psql('postgres', "SELECT count(*) FROM _chpg_period_of_history('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_period_patterns('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
 
-cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_h / baseline_calls_per_h FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
+cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_s / baseline_calls_per_s FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
 	SELECT make_hours('s', k, 0, 47, 3, 2000000), make_hours('s', k, 48, 53, 3, 6000000) FROM make_key('without CPU') k;
 	SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('absurd') k;
@@ -180,16 +180,16 @@ unplant($node, 'absurd');
 # What makes it faster
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
 is($node->safe_psql('postgres', "SELECT change, cause FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'with an index'"), 'improved|fewer blocks', 'an index');
-$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 1000 WHERE rule_id = 'CHPG500' AND parameter LIKE '%factor' AND parameter NOT LIKE 'imp%'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 1000 WHERE rule_id = 'CHPG500' AND parameter LIKE '%factor' AND parameter NOT LIKE 'imp%'});
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_compare($WINDOWS, 's') WHERE change = 'regressed'"), 0, 'the numbers that judge can be changed');
-$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = CASE parameter WHEN 'p95_factor' THEN 1.5 WHEN 'avg_factor' THEN 1.3 WHEN 'blind_factor' THEN 2 ELSE 3 END WHERE rule_id = 'CHPG500' AND default_value = 1000});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = CASE parameter WHEN 'p95_factor' THEN 1.5 WHEN 'avg_factor' THEN 1.3 WHEN 'blind_factor' THEN 2 ELSE 3 END WHERE rule_id = 'CHPG500' AND threshold = 1000});
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
 is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
 
 # What the history lacks is no change.
 $node->safe_psql('postgres', <<'SQL');
 TRUNCATE kept.pattern, kept.capture;
-INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('late', '-infinity', now(), 'late');
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('late', '-infinity', now(), 'late');
 SELECT setseed(0.125);
 -- of s, the last 6 hours of 24 were captured before; of late, none
 SELECT make_hours('s', k, 18, 47, 500, 20000), make_hours('late', k, 24, 47, 500, 20000)
@@ -199,7 +199,7 @@ FROM (SELECT min(pattern_key) FILTER (WHERE query_text = 'gone') AS k, min(patte
       FROM kept.pattern_key JOIN kept.query_text USING (text_id)) x;
 SQL
 my ($BEFORE, $AFTER) = ('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)');
-is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_h, calls_per_h FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
+is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_s * 3600, calls_per_s * 3600 FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
 	"late|steady|unknown|low||500\ns|gone|gone?|low|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
 	'rates are of the hours that were seen, and nothing is new or gone for want of hours');
 fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'a service that nobody knows');
@@ -231,12 +231,12 @@ is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period
 $node->safe_psql('postgres', <<'SQL');
 TRUNCATE kept.pattern, kept.capture;
 SELECT setseed(0.5);
-INSERT INTO kept.service (service_id, valid_from, noted_at, name) SELECT 'seed' || s, '-infinity', now(), 'seed' || s FROM generate_series(1, 100) s;
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT 'seed' || s, '-infinity', now(), 'seed' || s FROM generate_series(1, 100) s;
 SELECT count(make_hours('seed' || s, k, 0, 26, 70 + 10 * (n % 50), 100000 * exp(2 * normal())))
 FROM generate_series(1, 100) s, (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p;
 ANALYZE kept.pattern;
 SQL
-my $changes = $node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE change = 'regressed'), count(*) FILTER (WHERE avg_us > 1.2 * baseline_avg_us AND excess_s > 5) FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-11 03:00Z)')});
+my $changes = $node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE change = 'regressed'), count(*) FILTER (WHERE avg_duration_us > 1.2 * baseline_avg_duration_us AND excess_us > 5e6) FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-11 03:00Z)')});
 my ($patterns, $false, $naive) = split /\|/, $changes;
 is($patterns, 50_000, 'all patterns are compared');
 cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms");

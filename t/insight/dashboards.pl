@@ -19,7 +19,7 @@ $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 3, patterns => 30);
 $node->safe_psql('postgres', q{SELECT chpg_history_enable('fleet_history'); UPDATE fleet_history.setting SET value = '5 hours' WHERE name = 'backfill'});
 $node->safe_psql('postgres', 'CALL chpg_capture()');
-my $services = $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT quote_literal(service), ',') FROM fleet_history.service_hour});
+my $services = $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT quote_literal(service_name), ',') FROM fleet_history.service_hour});
 my ($service) = split /,/, $services;
 my ($from, $to) = split /\|/, $node->safe_psql('postgres', q{SELECT to_char(now() - interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')});
 

@@ -58,7 +58,7 @@ is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($
 # A day and the day before, of 24 hours each
 $node->safe_psql('postgres', <<'SQL');
 SELECT chpg_history_enable('kept');
-INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('s', '-infinity', now(), 'service'), ('t', '-infinity', now(), 'thrash');
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('s', '-infinity', now(), 'service'), ('t', '-infinity', now(), 'thrash');
 DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
 INSERT INTO kept.capture SELECT s, 'hour', h, h + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
 FROM generate_series(timestamptz '2026-05-10 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('s'), ('t')) v(s);
@@ -113,7 +113,7 @@ is(found($_->[0]), $_->[1], "$_->[0]: $_->[1]") for
 is(found($_), '', "$_: nothing") for 'SELECT finds nothing', 'SELECT probe', 'SELECT new probe', 'SELECT nested', 'SELECT busy and well';
 is(found('SELECT count(*) FROM t'), 'CHPG101 INFO', 'an aggregate has to read');
 is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'"), 'slow_write', 'a pattern has one finding, and tags for the others');
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'errors'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'error_count'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
 is($node->safe_psql('postgres', "SELECT level || ' ' || (evidence->>'hit_ratio') FROM chpg_findings($DAY, 'thrash') WHERE rule_id = 'CHPG301'"), 'ERROR 0.8000', 'a cache that thrashes');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
 fails_with($node, "SELECT * FROM chpg_findings($DAY, 'no such')", '42704', qr/service "no such" does not exist/, 'a service that is not there is not well');
@@ -125,7 +125,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE 
 
 # Up to now: hours of which only a part is in the period are not missed, nor is the last one yet.
 $node->safe_psql('postgres', <<'SQL');
-INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('fresh', '-infinity', now(), 'fresh');
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('fresh', '-infinity', now(), 'fresh');
 INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
 SELECT 'fresh', 'hour', h, h + interval '1 hour', 'ok'
 FROM generate_series(date_trunc('hour', now()) - interval '26 hours', date_trunc('hour', now() - interval '65 minutes') - interval '1 hour', '1 hour') h;
@@ -141,12 +141,12 @@ $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT pla
 is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one finding');
 my $WHICH = q{evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT new full scan')};
 is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
-$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE $WHICH");
+$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE $WHICH");
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'what is muted hides nothing else');
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 
 # What is muted hides no other rule, and the worst is told first.
-$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'");
+$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'");
 is(found('UPDATE wait bound'), 'CHPG201 WARN, CHPG601 WARN', 'a rule of the same pattern');
 $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE without index', 'UPDATE', 20000, 100000, 1, 30000)});
 is(found('UPDATE without index'), 'CHPG101 ERROR', 'an error is not hidden by a warning');
@@ -158,9 +158,9 @@ is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_rati
 $node->safe_psql('postgres', q{UPDATE kept.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
 	DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start <> '2026-05-11 03:00Z';
 	UPDATE kept.pattern p SET total_duration_us = 3e9, avg_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
-$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
-$node->safe_psql('postgres', q{UPDATE chpg_rule SET default_value = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_share'});
+$node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 unplant($node, 'SELECT without CPU', 'SELECT exports');
 
 # What is told in some hours only is taken to be as in those.
@@ -171,7 +171,7 @@ is(found('SELECT half known'), '', 'neither a wait nor a full scan');
 unplant($node, 'SELECT half known');
 
 # Counters that nobody tells are neither good news nor bad.
-$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, noted_at, name) VALUES ('u', '-infinity', now(), 'uncounted');
+$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('u', '-infinity', now(), 'uncounted');
 	INSERT INTO kept.capture SELECT 'u', grain, window_start, window_end, status FROM kept.capture WHERE service_id = 't';
 	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
 	UPDATE kept.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
@@ -193,12 +193,12 @@ $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 4000
 	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
 	INSERT INTO kept.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
 	FROM kept.pattern p JOIN kept.pattern_key k USING (pattern_key) JOIN kept.query_text t USING (text_id) JOIN kept.pattern_key n ON n.text_id = k.text_id AND n.db_name LIKE 'a%' WHERE t.query_text = 'SELECT colon' AND k.db_name = 'db'});
-is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT cache_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT finding_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
 $node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
 
 # Who cannot be judged is told, also beside others that can.
 $node->safe_psql('postgres', <<'SQL');
-INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, name) VALUES
+INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES
 	('young', '-infinity', 'infinity', '2026-05-12', 'young'), ('empty', '-infinity', 'infinity', '2026-05-01', 'empty'),
 	('dead', '-infinity', '2026-05-05', '2026-05-01', 'dead'), ('unborn', '-infinity', 'infinity', '2026-06-01', 'unborn'),
 	('dying', '-infinity', '2026-05-11 06:00Z', '2026-05-01', 'dying');
@@ -211,13 +211,13 @@ my $OF_PATTERNS = 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG402 CHPG5
 my $SKIPPED = q{SELECT string_agg(rule_id, ' ' ORDER BY rule_id) || ': ' || min(symptom)};
 is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = 'empty' AND level = 'SKIPPED'"), "$OF_PATTERNS: The history has no hour of the period; the API is asked for a service that is named.", 'no hours');
 is($node->safe_psql('postgres', "SELECT level, symptom FROM chpg_findings($DAY) WHERE service_id = 'empty' AND rule_id = 'CHPG801'"), 'INFO|0 of 24 hours were captured, 0 of them truncated', 'nor is its history complete');
-is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever is thought of gaps');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage_ratio', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever is thought of gaps');
 my ($unknown) = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
 is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = '$unknown' AND symptom LIKE 'The history%'"), "$OF_PATTERNS: The history does not know the service yet; the API is asked for one that is named.", 'a service that was made after the last capture');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE service_id IN ('dead', 'unborn')"), 0, 'who was not there lacks nothing');
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY) WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'who went had hours until then');
-$node->safe_psql('postgres', "SELECT chpg_mute(cache_key, 'accepted_risk') FROM chpg_findings($DAY) WHERE level = 'SKIPPED'");
-$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, name) VALUES ('s', '2026-01-01', '2026-02-01', now(), 'thrash')});
+$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY) WHERE level = 'SKIPPED'");
+$node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES ('s', '2026-01-01', '2026-02-01', now(), 'thrash')});
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name is that of who has it now');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
 
@@ -228,9 +228,9 @@ fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => tr
 
 # A pattern that is new, and small
 $node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
-is($node->safe_psql('postgres', "SELECT time_share < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
+is($node->safe_psql('postgres', "SELECT time_ratio < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
 is(found('SELECT new and small'), '', 'is nothing');
-$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG504', 'time_share', 0.0001)});
+$node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG504', 'time_ratio', 0.0001)});
 is(found('SELECT new and small'), 'CHPG504 WARN', 'unless the threshold says so');
 $node->safe_psql('postgres', q{TRUNCATE chpg_threshold});
 unplant($node, 'SELECT new and small', 'SELECT colon');
@@ -274,7 +274,7 @@ $node->safe_psql('postgres', q{SELECT plant('SELECT of calm', 'SELECT', 50, 1000
 	UPDATE kept.pattern p SET error_count = 1 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id)
 	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT of calm'
 		AND (p.window_start < '2026-05-10 05:00Z' OR p.window_start BETWEEN '2026-05-11 00:00Z' AND '2026-05-11 11:00Z')});
-my $SPIKE = "SELECT concat_ws(' ', evidence->>'errors', evidence->>'baseline_errors', evidence->>'z') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG402' AND evidence->>'app' = 'calm'";
+my $SPIKE = "SELECT concat_ws(' ', evidence->>'error_count', evidence->>'baseline_error_count', evidence->>'z') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG402' AND evidence->>'app' = 'calm'";
 is($node->safe_psql('postgres', $SPIKE), '', '12 errors after 5, of 1,200 executions each');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG402', 'z', 1); $SPIKE; DELETE FROM chpg_threshold"), '12 5 1.6', 'are one only where one standard deviation is enough');
 unplant($node, 'SELECT of calm');
@@ -285,14 +285,14 @@ $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'ca
 is(found('SELECT hot loop'), '', 'a threshold that is changed changes what is found');
 $node->safe_psql('postgres', 'DELETE FROM chpg_threshold');
 is(found('SELECT hot loop'), 'CHPG102 ERROR', 'and back');
-my $key = $node->safe_psql('postgres', "SELECT cache_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
+my $key = $node->safe_psql('postgres', "SELECT finding_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
 $node->safe_psql('postgres', "SELECT chpg_mute('$key', 'accepted_risk', 'it is our queue')");
 is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) FILTER (WHERE NOT muted AND rule_id = 'CHPG102') FROM chpg_findings($DAY, 's')"), '1|0', 'a finding is muted');
-fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'cache_key' ], [ "'$key', NULL", 'reason' ];
-fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "cache_key" must not be null/, 'nothing to unmute');
+fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'finding_key' ], [ "'$key', NULL", 'reason' ];
+fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "finding_key" must not be null/, 'nothing to unmute');
 fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
 fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_->[1]": .*HINT:  Give/s, "what is no $_->[1]") for
-	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'cache_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
+	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'finding_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
 my $MUTED = "SELECT muted FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'";
 is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix', muted_until => now() + interval '1 day'); $MUTED"), "\nt", 'muted until tomorrow');
@@ -306,8 +306,8 @@ $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_thre
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
-is($node->safe_psql('restored', q{SELECT _chpg_limit('102', 'calls_per_s'), cache_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+is($node->safe_psql('restored', q{SELECT _chpg_threshold('102', 'calls_per_s'), finding_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
 
-is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE default_value IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE threshold IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
 
 done_testing();

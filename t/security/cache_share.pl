@@ -34,7 +34,7 @@ sub flood
 
 	clear_journal($url);
 	$node->safe_psql('postgres', as($role, "SELECT count(*) FROM generate_series(1, $windows) i, LATERAL chpg_slow_patterns('$PAST_DATE 00:00Z'::timestamptz + $day * interval '1 hour' + i * interval '1 second', '$PAST_DATE 23:00Z', '$service', server => '$server')"));
-	note("$role read " . $node->safe_psql('postgres', "SELECT pg_size_pretty(sum(bytes_decoded)) FROM chpg_stats WHERE key_id = '$server'"));
+	note("$role read " . $node->safe_psql('postgres', "SELECT pg_size_pretty(sum(decoded_bytes)) FROM chpg_stats WHERE key_id = '$server'"));
 	return request_count($url);
 }
 

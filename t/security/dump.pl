@@ -33,7 +33,7 @@ sub restore
 	sql('postgres', 'DROP DATABASE IF EXISTS restored');
 	sql('postgres', 'CREATE DATABASE restored');
 	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/$name", '-d', $node->connstr('restored') ], "$name can be restored");
-	return sql('restored', 'SELECT string_agg(cache_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY cache_key) FROM chpg.chpg_finding_mute');
+	return sql('restored', 'SELECT string_agg(finding_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY finding_key) FROM chpg.chpg_finding_mute');
 }
 
 sql('postgres', 'CREATE ROLE app LOGIN; CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN; CREATE ROLE reader LOGIN');
@@ -72,7 +72,7 @@ foreach my $role ('reader', 'ann', 'app')
 {
 	fails_in($role, 'SELECT * FROM chpg.chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/);
 	is(sql('theirs', 'SELECT count(*) FROM chpg.chpg_finding_mute_dump; SELECT count(*) FROM chpg._chpg_mutes_to_dump()', extra_params => [ '-U', $role ]), "0\n0", "nothing for $role in what dumps use");
-	fails_in($role, q{INSERT INTO chpg.chpg_finding_mute_dump (cache_key, reason) VALUES ('CHPG301:x', 'wont_fix')}, '42501', qr/permission denied for table chpg_finding_mute_dump/);
+	fails_in($role, q{INSERT INTO chpg.chpg_finding_mute_dump (finding_key, reason) VALUES ('CHPG301:x', 'wont_fix')}, '42501', qr/permission denied for table chpg_finding_mute_dump/);
 }
 
 # Without the trigger nothing is put where everybody reads.
@@ -82,7 +82,7 @@ like($err, qr/violates check constraint/, 'a restore with triggers disabled fail
 
 sub restored_line
 {
-	return sql('theirs', 'SELECT string_agg(cache_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY cache_key) FROM chpg.chpg_finding_mute');
+	return sql('theirs', 'SELECT string_agg(finding_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY finding_key) FROM chpg.chpg_finding_mute');
 }
 
 sub fails_in

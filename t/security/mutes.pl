@@ -28,11 +28,11 @@ is(sql('SELECT octet_length(note) FROM chpg_finding_mute'), 1024, 'a note of 1 k
 
 # Keys: of a rule that there is, about a service or about texts, as findings have them
 my $ID = '9d3f2e7a-1111-4222-8333-0123456789ab';
-refuses("chpg_mute($_, 'wont_fix')", '22023', qr/invalid value for "cache_key"/, "no key: $_") foreach
+refuses("chpg_mute($_, 'wont_fix')", '22023', qr/invalid value for "finding_key"/, "no key: $_") foreach
 	q{'CHPG999:x'}, q{'CHPG301'}, q{'CHPG301:'}, q{'CHPG301;x'}, q{'chpg301:x'}, q{'CHPG301:' || repeat('x', 101)}, q{E'CHPG301:a\nb'},
 	q{'CHPG101:["a'}, q{'CHPG101:["a"] or more'}, q{'CHPG101:["a","b"]'}, q{'CHPG101:["a", {"b": 1}]'}, q{'CHPG101:[1]'}, q{'CHPG101:[["a"]]'},
 	q{'CHPG101:["' || repeat('x', 2048) || '"]'}, q{''};
-like(refuses(q{chpg_mute(repeat('x', 1000000), 'wont_fix')}, '22023', qr/invalid value for "cache_key"/, 'a key that is long'), qr/^.{1,2000}$/s, 'is not repeated as a whole');
+like(refuses(q{chpg_mute(repeat('x', 1000000), 'wont_fix')}, '22023', qr/invalid value for "finding_key"/, 'a key that is long'), qr/^.{1,2000}$/s, 'is not repeated as a whole');
 as('mallory', "SELECT chpg_mute($_, 'wont_fix')") foreach
 	"'CHPG701:$ID'", q{'CHPG402:skipped'}, "'CHPG402:skipped:$ID'", qq{'CHPG101:["$ID", "123", "db", "user", "a \\"quoted\\" name", null]'}, q{'CHPG101:' || _chpg_finding_key(ARRAY['a', E'b\n', NULL])};
 is(sql($MUTES), 6, 'keys as findings have them');
@@ -42,14 +42,14 @@ sql('TRUNCATE chpg_finding_mute');
 as('mallory', "SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 1000) n");
 refuses(q{chpg_mute('CHPG301:one more', 'wont_fix')}, '54000', qr/role "mallory" has muted 1000 findings already\nHINT:  End some/, 'the 1001st');
 as('mallory', q{SELECT chpg_mute('CHPG301:service 1', 'accepted_risk', 'changed')});
-is(sql(q{SELECT note FROM chpg_finding_mute WHERE cache_key = 'CHPG301:service 1'}), 'changed', 'one that there is may be changed');
+is(sql(q{SELECT note FROM chpg_finding_mute WHERE finding_key = 'CHPG301:service 1'}), 'changed', 'one that there is may be changed');
 as('other', q{SELECT chpg_mute('CHPG301:of another', 'wont_fix')});
 is(sql($MUTES), 1001, 'other roles have their own');
 as('mallory', q{SELECT chpg_unmute('CHPG301:service 2'); SELECT chpg_mute('CHPG301:one more', 'wont_fix')});
 is(sql($MUTES), 1001, 'and one that is ended makes place');
-sql(q{UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second' WHERE cache_key ~ '^CHPG301:service'});
+sql(q{UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second' WHERE finding_key ~ '^CHPG301:service'});
 as('mallory', q{SELECT chpg_mute('CHPG301:after all', 'wont_fix')});
-is(sql('SELECT string_agg(cache_key, $$, $$ ORDER BY cache_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'what is over is forgotten');
+is(sql('SELECT string_agg(finding_key, $$, $$ ORDER BY finding_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'what is over is forgotten');
 
 # Two sessions at once do not make it more.
 sql('TRUNCATE chpg_finding_mute');

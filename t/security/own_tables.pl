@@ -48,7 +48,7 @@ fails_with($node, q{INSERT INTO chpg_finding_mute_dump VALUES ('CHPG301:y', 'won
 my ($hint) = $error =~ /^HINT:  (DROP TRIGGER .*)\.$/m;
 sql($hint);
 as('app', $MUTE);
-as('app', q{CREATE TABLE attic.holds (cache_key text REFERENCES chpg_finding_mute)});
+as('app', q{CREATE TABLE attic.holds (finding_key text REFERENCES chpg_finding_mute)});
 fails_with($node, q{SELECT chpg_unmute('CHPG301:x')}, '55000', qr/table "chpg_finding_mute" has a foreign key of table "holds", which is not chpg's/, 'a foreign key', @APP);
 as('app', 'DROP TABLE attic.holds');
 
@@ -68,15 +68,15 @@ foreach my $call ($MUTE, q{SELECT chpg_unmute('CHPG301:x')})
 }
 $session->quit;
 
-as('app', "SELECT attic.plant('chpg_history_place')");
-fails_with($node, $_, '55000', qr/table "chpg_history_place" has a trigger "planted", which is not chpg's/, $_)
+as('app', "SELECT attic.plant('chpg_history_schema')");
+fails_with($node, $_, '55000', qr/table "chpg_history_schema" has a trigger "planted", which is not chpg's/, $_)
   foreach q{SELECT chpg_history_enable('kept')}, q{SELECT chpg_history_enable('kept', owner => 'app')}, 'SELECT chpg_history_disable()';
-sql('DROP TRIGGER planted ON chpg_history_place');
+sql('DROP TRIGGER planted ON chpg_history_schema');
 
 # All of them can be published: what changes has a replica identity.
 sql(q{SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES});
 sql(qq{$MUTE; SELECT chpg_unmute('CHPG301:x'); SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3' WHERE name = 'recapture'; SELECT chpg_history_purge(); SELECT chpg_history_disable()});
-is(sql('SELECT count(*) FROM chpg_history_place'), 0, 'where all tables are published, a history begins and ends');
+is(sql('SELECT count(*) FROM chpg_history_schema'), 0, 'where all tables are published, a history begins and ends');
 
 is(sql('SELECT count(*) FROM ran'), 0, 'nothing of it has run');
 

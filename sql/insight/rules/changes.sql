@@ -13,17 +13,18 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG500', 'change', 'p95_calls', 200, '... with so many executions in both windows.'),
 	('CHPG500', 'change', 'avg_factor', 1.3, 'How many times the baseline''s mean ...'),
 	('CHPG500', 'change', 'avg_calls', 50, '... with so many executions in both windows.'),
-	('CHPG500', 'change', 'excess_s', 5, 'Time lost, in seconds ...'),
-	('CHPG500', 'change', 'excess_share', 0.01, '... and its share of the service''s time.'),
+	('CHPG500', 'change', 'excess_us', 5000000, 'Time lost, in microseconds ...'),
+	('CHPG500', 'change', 'excess_ratio', 0.01, '... and its share of the service''s time.'),
 	('CHPG500', 'change', 'baseline_hours', 10, 'Hours of the baseline below which blind_factor counts.'),
-	('CHPG500', 'change', 'blind_factor', 2, 'How many times slower, or faster, than the baseline''s mean, or 95th percentile, with a few hours of the baseline, or without a history.'),
+	('CHPG500', 'change', 'blind_factor', 2, 'How many times slower, or faster, than the baseline''s mean, or 95th percentile, '
+		'with a few hours of the baseline, or without a history.'),
 	('CHPG500', 'change', 'blind_calls', 1000, 'Executions in both windows, without a history.'),
 	('CHPG500', 'change', 'improved_factor', 0.7, 'The mean has improved up to so many times the baseline''s.'),
 	('CHPG500', 'change', 'surge_factor', 3, 'How many times the baseline''s executions per hour ...'),
 	('CHPG500', 'change', 'surge_calls', 1000, '... with so many of them ...'),
-	('CHPG500', 'change', 'surge_share', 0.02, '... and a share of time that grew so much.'),
-	('CHPG501', 'p95_regression', 'error_time_share', 0.05, 'Time lost, of all time, from which it is ERROR.'),
-	('CHPG504', 'new_heavy', 'time_share', 0.01, 'Share of time from which a pattern is new, or gone ...'),
+	('CHPG500', 'change', 'surge_ratio', 0.02, '... and a share of time that grew so much.'),
+	('CHPG501', 'p95_regression', 'error_time_ratio', 0.05, 'Time lost, of all time, from which it is ERROR.'),
+	('CHPG504', 'new_heavy', 'time_ratio', 0.01, 'Share of time from which a pattern is new, or gone ...'),
 	('CHPG504', 'new_heavy', 'busy_s_per_h', 10, '... and seconds per hour.');
 
 CREATE FUNCTION @extschema@._chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
@@ -32,20 +33,25 @@ LANGUAGE sql VOLATILE
 SET client_min_messages = warning
 BEGIN ATOMIC
 	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
-		CASE WHEN c.change = 'regressed' AND c.excess_s * c.avg_us * c.calls_per_h > 0
-				AND c.excess_s / nullif(c.calls_per_h * hours * c.avg_us / 1e6 / nullif(c.time_share, 0), 0) >= @extschema@._chpg_limit('501', 'error_time_share')
+		CASE WHEN c.change = 'regressed' AND c.excess_us * c.avg_duration_us * c.calls_per_s > 0
+				AND c.excess_us / nullif(c.calls_per_s * 3600 * hours * c.avg_duration_us / nullif(c.time_ratio, 0), 0)
+					>= @extschema@._chpg_threshold('501', 'error_time_ratio')
 			THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN c.change = 'regressed' THEN 'Slower than before' ELSE 'New, and heavy' END, c.service_id,
 		CASE WHEN c.change = 'regressed'
 			THEN format('%s ms for each execution, after %s ms; 95th percentile up to %s ms, after %s ms; %s s lost',
-				round(c.avg_us::numeric / 1000, 1), round(c.baseline_avg_us::numeric / 1000, 1),
-				round(c.p95_hi_us::numeric / 1000, 1), round(c.baseline_p95_hi_us::numeric / 1000, 1), round(c.excess_s))
-			ELSE format('%s executions per hour, %s %% of the time', round(c.calls_per_h), round(c.time_share::numeric * 100, 1)) END,
-		jsonb_build_object('query_id', c.query_id::text, 'query_hex', c.query_hex, 'query_text', c.query_text, 'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
-			'change', c.change, 'baseline_avg_us', round(c.baseline_avg_us::numeric, 1), 'avg_us', round(c.avg_us::numeric, 1),
-			'baseline_p95_lo_us', round(c.baseline_p95_lo_us::numeric, 1), 'baseline_p95_hi_us', round(c.baseline_p95_hi_us::numeric, 1),
+				round(c.avg_duration_us::numeric / 1000, 1), round(c.baseline_avg_duration_us::numeric / 1000, 1),
+				round(c.p95_hi_us::numeric / 1000, 1), round(c.baseline_p95_hi_us::numeric / 1000, 1), round(c.excess_us / 1e6))
+			ELSE format('%s executions per hour, %s %% of the time',
+				round(c.calls_per_s * 3600), round(c.time_ratio::numeric * 100, 1)) END,
+		jsonb_build_object('query_id', c.query_id::text, 'query_hex', c.query_hex, 'query_text', c.query_text,
+			'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app, 'change', c.change,
+			'baseline_avg_duration_us', round(c.baseline_avg_duration_us::numeric, 1),
+			'avg_duration_us', round(c.avg_duration_us::numeric, 1),
+			'baseline_p95_lo_us', round(c.baseline_p95_lo_us::numeric, 1),
+			'baseline_p95_hi_us', round(c.baseline_p95_hi_us::numeric, 1),
 			'p95_lo_us', round(c.p95_lo_us::numeric, 1), 'p95_hi_us', round(c.p95_hi_us::numeric, 1),
-			'hours_worse', c.hours_worse, 'cause', c.cause, 'excess_s', round(c.excess_s::numeric, 1)),
+			'hours_worse', c.hours_worse, 'cause', c.cause, 'excess_us', round(c.excess_us)),
 		CASE WHEN c.change = 'new?' THEN 'The baseline was truncated, or lacks hours: it may have been there, unseen.'
 			WHEN c.change = 'new' THEN 'A deployment, or a job that does not run every day.'
 			ELSE CASE c.cause WHEN 'more rows' THEN 'It returns more rows: the data grew, or a filter is gone.'
@@ -56,7 +62,7 @@ BEGIN ATOMIC
 				ELSE 'No single counter explains it.' END END,
 		CASE WHEN c.change = 'regressed' THEN 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.'
 			ELSE 'Find out who runs it, by application and user, and whether that is meant to be.' END,
-		CASE WHEN c.change = 'regressed' THEN c.excess_s * 1e6 ELSE c.calls_per_h * hours * c.avg_us END,
+		CASE WHEN c.change = 'regressed' THEN c.excess_us ELSE c.calls_per_s * 3600 * hours * c.avg_duration_us END,
 		c.confidence, NULL::text[],
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
 			|| ':' || @extschema@._chpg_finding_key(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app]), false
@@ -66,4 +72,5 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_changes(tstzrange, tstzrange, text, text) IS
-'Findings of patterns that got slower, or are new. As chpg_compare. For chpg_findings.';
+'Findings of patterns that got slower, or are new.
+Requests: as chpg_compare.';

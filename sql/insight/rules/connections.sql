@@ -1,10 +1,10 @@
 /* Rule CHPG703: connections run out. */
 
 INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG703', 'connections', 'ratio', 0.8, 'Connections of max_connections from which it is WARN.'),
-	('CHPG703', 'connections', 'error_ratio', 0.95, 'Connections of max_connections from which it is ERROR.');
+	('CHPG703', 'connections', 'used_ratio', 0.8, 'Connections of max_connections from which it is WARN.'),
+	('CHPG703', 'connections', 'error_used_ratio', 0.95, 'Connections of max_connections from which it is ERROR.');
 
-/* A service whose settings cannot be had is no reason to say nothing of the others. */
+/* A service that does not answer is left out, and the others are judged. */
 CREATE FUNCTION @extschema@._chpg_find_connections(service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
@@ -12,13 +12,15 @@ SET chpg.on_service_error = 'warning'
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
 		SELECT h.*, coalesce(h.active_connections + h.idle_connections, h.active_connections, h.idle_connections) AS used
-		FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
+		FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.service_name)
 	), configured AS MATERIALIZED (
 		SELECT c.service_id, c.value::float8 AS max_connections
 		FROM @extschema@.chpg_config(service, server) c
 		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
 	)
-	SELECT 'CHPG703', CASE WHEN used >= @extschema@._chpg_limit('703', 'error_ratio') * max_connections THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG703',
+		CASE WHEN used >= @extschema@._chpg_threshold('703', 'error_used_ratio') * max_connections THEN 'ERROR'
+			ELSE 'WARN' END,
 		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
 		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
 		'Applications hold more connections than they use, or lack a pooler.',
@@ -26,7 +28,7 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
 	FROM health
 	JOIN configured USING (service_id)
-	WHERE used >= @extschema@._chpg_limit('703', 'ratio') * max_connections
+	WHERE used >= @extschema@._chpg_threshold('703', 'used_ratio') * max_connections
 	UNION ALL
 	SELECT k.*
 	FROM health h
@@ -38,4 +40,5 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_connections(text, text) IS
-'Findings of connections, as they are now, of services that have metrics. 1 request for the metrics, and those of chpg_config. For chpg_findings.';
+'Findings of connections as they are now, of services that have metrics.
+Requests: 1 for the metrics, and those of chpg_config.';

@@ -1,24 +1,11 @@
 /* Rule CHPG801: the history is not complete. */
 
 INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG801', 'data_quality', 'coverage', 1, 'Hours of the period that the history has, of all, below which it is told of.');
-
-CREATE FUNCTION @extschema@._chpg_find_unknown(server text)
-RETURNS SETOF @extschema@.chpg_finding_row
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	SELECT k.*
-	FROM @extschema@.chpg_services(server) s,
-		@extschema@._chpg_skip_patterns('The history does not know the service yet; the API is asked for one that is named.', s.id) k
-	WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
-		AND NOT EXISTS (SELECT FROM @extschema@._chpg_history_services(NULL::text, server) h WHERE h.service_id = s.id);
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_find_unknown(text) IS 'SKIPPED of the rules over patterns for services that were made after the last capture. 1 request for the list. For chpg_findings. Error 55000: there is no history.';
+	('CHPG801', 'data_quality', 'coverage_ratio', 1, 'Captured hours of all hours of the period, below which it is INFO.');
 
 /*
- * A service has hours while it is there, and since it was captured first; the last
- * one that is over may not have been captured yet.
+ * Expected are the hours since the service was first captured, while it existed, without
+ * the last complete one, which may not have been captured yet.
  */
 CREATE FUNCTION @extschema@._chpg_find_quality(period tstzrange, service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
@@ -26,22 +13,31 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
+DECLARE
+	backfill interval;
+	settle interval;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	backfill := @extschema@._chpg_history_check_setting('backfill',
+		(SELECT s.value FROM setting s WHERE s.name = 'backfill'));
+	settle := @extschema@._chpg_history_check_setting('settle', (SELECT s.value FROM setting s WHERE s.name = 'settle'));
 	RETURN QUERY
 	WITH lived AS (
-		SELECT s.service_id, max(s.valid_to) AS until,
-			least(min(s.noted_at) - @extschema@._chpg_history_setting('backfill')::interval,
-				(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
+		SELECT s.service_id, max(s.valid_to) AS until, least(min(s.noted_at) - backfill,
+			(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
 		FROM service s
 		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server) h USING (service_id)
 		GROUP BY s.service_id
 	), seen AS (
 		SELECT l.service_id, e.expected, count(c.window_start) AS captured, count(*) FILTER (WHERE c.truncated) AS truncated
 		FROM lived l
-		CROSS JOIN LATERAL (SELECT count(*) AS expected
-			FROM generate_series(date_bin('1 hour', greatest(lower(period), l.since) + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00Z'),
-				least(upper(period), l.until, now() - @extschema@._chpg_history_setting('settle')::interval - interval '1 hour') - interval '1 hour', '1 hour')) e
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS expected
+			FROM generate_series(
+				date_bin('1 hour', greatest(lower(period), l.since) + interval '1 hour' - interval '1 microsecond',
+					'2000-01-01 00:00Z'),
+				least(upper(period), l.until, now() - settle - interval '1 hour') - interval '1 hour', '1 hour')
+		) e
 		LEFT JOIN capture c ON c.service_id = l.service_id AND c.grain = 'hour' AND c.status = 'ok'
 			AND c.window_start >= lower(period) AND c.window_end <= upper(period)
 		GROUP BY l.service_id, e.expected
@@ -53,12 +49,16 @@ BEGIN
 		'See the view coverage of the history.',
 		NULL::float8, 'high', NULL::text[], 'CHPG801:' || service_id, false
 	FROM seen
-	WHERE captured < expected * @extschema@._chpg_limit('801', 'coverage') OR truncated > 0
+	WHERE captured < expected * @extschema@._chpg_threshold('801', 'coverage_ratio') OR truncated > 0
 	UNION ALL
 	SELECT k.*
-	FROM seen, @extschema@._chpg_skip_patterns('The history has no hour of the period; the API is asked for a service that is named.', seen.service_id) k
+	FROM seen, @extschema@._chpg_skip_patterns(
+		'The history has no hour of the period; the API is asked for a service that is named.', seen.service_id) k
 	WHERE captured = 0 AND expected > 0;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_quality(tstzrange, text, text) IS 'Findings of hours that the history lacks, or has in part; for a service of which it has none, SKIPPED of the rules over patterns. Sends no request. For chpg_findings. Error 55000: there is no history.';
+COMMENT ON FUNCTION @extschema@._chpg_find_quality(tstzrange, text, text) IS
+'Findings of hours that the history lacks, or has in part; SKIPPED for services without any hour.
+Requests: none.
+Errors: 55000 there is no history.';

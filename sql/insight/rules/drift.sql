@@ -3,7 +3,7 @@
 INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG706', 'config_drift', 'services', 3, 'Services with the same tag Environment from which one that differs is told of.');
 
-/* Services of an environment are meant to be alike. */
+/* Services of one environment are expected to have the same settings. */
 CREATE FUNCTION @extschema@._chpg_find_drift(server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
@@ -26,18 +26,22 @@ BEGIN ATOMIC
 		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG706:' || @extschema@._chpg_finding_key(ARRAY[service_id, component, name]), false
+		NULL::float8, 'medium', NULL::text[],
+		'CHPG706:' || @extschema@._chpg_finding_key(ARRAY[service_id, component, name]), false
 	FROM counted
-	WHERE services >= @extschema@._chpg_limit('706', 'services') AND alike * 2 < services
+	WHERE services >= @extschema@._chpg_threshold('706', 'services') AND alike * 2 < services
 	UNION ALL
 	SELECT k.*
 	FROM (SELECT count(*) AS services
 		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
 			FROM @extschema@.chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
-		WHERE environment IS NULL OR alike < @extschema@._chpg_limit('706', 'services')) u,
-		@extschema@._chpg_skipped('{CHPG706}'::text[], format('Services that share the tag Environment with too few others, or have none, are compared with none: %s', u.services), NULL::text) k
+		WHERE environment IS NULL OR alike < @extschema@._chpg_threshold('706', 'services')) u,
+		@extschema@._chpg_skipped('{CHPG706}'::text[],
+			format('Services that share the tag Environment with too few others, or have none, are compared with none: %s',
+				u.services), NULL::text) k
 	WHERE u.services > 0;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_drift(text) IS
-'Findings of settings that less than half of the services with the same tag Environment have. 1 request for each service, and 1 for the list. For chpg_findings.';
+'Findings of settings that less than half of the services with the same tag Environment have.
+Requests: 1 for each service, 1 for the list.';

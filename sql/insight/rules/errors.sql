@@ -10,36 +10,47 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.');
 
 /*
- * Errors cannot be told from statements: they are recorded apart.  A truncated
- * window has all of them, but not all executions.
+ * Errors are recorded apart from the statements that raised them.  A truncated window has
+ * all errors, but not all executions.
  */
-CREATE FUNCTION @extschema@._chpg_find_errors(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_errors(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text,
+	server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'CHPG401', CASE WHEN ratio >= @extschema@._chpg_limit('401', 'error_error_ratio') AND NOT truncated THEN 'ERROR' ELSE 'WARN' END,
-		'Many errors', service_id, format(CASE WHEN truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%' ELSE '%s errors, %s %% of %s executions' END, errors, round(ratio::numeric * 100, 2), calls + errors),
-		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', errors, 'calls', calls, 'error_ratio', CASE WHEN NOT truncated THEN round(ratio::numeric, 5) END),
+	SELECT 'CHPG401',
+		CASE WHEN ratio >= @extschema@._chpg_threshold('401', 'error_error_ratio') AND NOT truncated THEN 'ERROR'
+			ELSE 'WARN' END,
+		'Many errors', service_id,
+		format(CASE WHEN truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%'
+				ELSE '%s errors, %s %% of %s executions' END,
+			errors, round(ratio::numeric * 100, 2), calls + errors),
+		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', errors,
+			'call_count', calls, 'error_ratio', CASE WHEN NOT truncated THEN round(ratio::numeric, 5) END),
 		CASE WHEN truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
 			|| 'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
-		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, 53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[], 'CHPG401:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
+		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, '
+			'53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
+		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[],
+		'CHPG401:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
 	FROM (
 		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated, sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
-			sum(error_count)::float8 / nullif(sum(error_count) + coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
+			sum(error_count)::float8 / nullif(sum(error_count)
+				+ coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
 		FROM unnest(patterns) p
 		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
 		WHERE NOT @extschema@._chpg_is_monitoring(app)
 		GROUP BY 1, 2, 3, 4
 	) e
-	WHERE errors >= @extschema@._chpg_limit('401', 'errors') AND ratio >= @extschema@._chpg_limit('401', 'error_ratio');
+	WHERE errors >= @extschema@._chpg_threshold('401', 'errors') AND ratio >= @extschema@._chpg_threshold('401', 'error_ratio');
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_errors(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
-'Findings of errors, for each database, user and application. Sends no request. For chpg_findings.';
+'Findings of many errors, for each database, user and application.
+Requests: none.';
 
-/* Two shares, compared by the standard deviation of their difference, where all executions are known. */
+/* Where all executions are known, two error ratios and the standard deviation of their difference (z). */
 CREATE FUNCTION @extschema@._chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
@@ -50,14 +61,16 @@ BEGIN ATOMIC
 		JOIN @extschema@._chpg_period_hours(period, service, server) b USING (service_id)
 	), sums AS (
 		SELECT p.service_id, p.db_name, p.db_user, p.app,
-			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a, coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
+			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a,
+			coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
 			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
 			coalesce(sum(p.call_count) FILTER (WHERE NOT p.before AND p.query_id <> 0), 0)::float8 AS n_b
 		FROM (
 			SELECT a.*, true AS before FROM @extschema@.chpg_period_patterns(baseline, service, server) a
 			UNION ALL SELECT b.*, false FROM @extschema@.chpg_period_patterns(period, service, server) b
 		) p
-		WHERE NOT @extschema@._chpg_is_monitoring(p.app) AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
+		WHERE NOT @extschema@._chpg_is_monitoring(p.app)
+			AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
 		GROUP BY 1, 2, 3, 4
 	), shares AS (
 		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
@@ -66,20 +79,26 @@ BEGIN ATOMIC
 	), scores AS (
 		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
 	)
-	SELECT 'CHPG402', CASE WHEN r_b >= @extschema@._chpg_limit('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG402', CASE WHEN r_b >= @extschema@._chpg_threshold('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'More errors than before', service_id,
 		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
-		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'errors', e_b, 'baseline_errors', e_a, 'z', round(z::numeric, 1)),
+		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', e_b,
+			'baseline_error_count', e_a, 'z', round(z::numeric, 1)),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', NULL::text[], 'CHPG402:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
+		NULL::float8, 'high', NULL::text[],
+		'CHPG402:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
 	FROM scores
-	WHERE e_b >= @extschema@._chpg_limit('402', 'errors') AND z >= @extschema@._chpg_limit('402', 'z') AND r_b >= @extschema@._chpg_limit('402', 'factor') * r_a
+	WHERE e_b >= @extschema@._chpg_threshold('402', 'errors') AND z >= @extschema@._chpg_threshold('402', 'z')
+		AND r_b >= @extschema@._chpg_threshold('402', 'factor') * r_a
 	UNION ALL
 	SELECT k.*
-	FROM hours h, @extschema@._chpg_skipped('{CHPG402}'::text[], 'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.', h.service_id) k
+	FROM hours h, @extschema@._chpg_skipped('{CHPG402}'::text[],
+		'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.',
+		h.service_id) k
 	WHERE h.truncated;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
-'Findings of errors that are more than in the baseline; SKIPPED where windows were truncated. As chpg_period_patterns. For chpg_findings.';
+'Findings of more errors than in the baseline; SKIPPED where windows were truncated.
+Requests: as chpg_period_patterns.';

@@ -1,26 +1,30 @@
 /* Rule CHPG701: storage fills up. */
 
 INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG701', 'storage', 'percent', 80, 'Storage in use from which it is WARN, in percent.'),
-	('CHPG701', 'storage', 'error_percent', 90, 'Storage in use from which it is ERROR, in percent.');
+	('CHPG701', 'storage', 'used_percent', 80, 'Storage in use from which it is WARN, in percent.'),
+	('CHPG701', 'storage', 'error_used_percent', 90, 'Storage in use from which it is ERROR, in percent.');
 
-/* As services are now, not in a period. */
 CREATE FUNCTION @extschema@._chpg_find_storage(service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
-		SELECT h.* FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.name)
+		SELECT h.* FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.service_name)
 	)
-	SELECT 'CHPG701', CASE WHEN storage_used_percent >= @extschema@._chpg_limit('701', 'error_percent') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG701',
+		CASE WHEN storage_used_percent >= @extschema@._chpg_threshold('701', 'error_used_percent') THEN 'ERROR'
+			ELSE 'WARN' END,
 		'Storage fills up', service_id, format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
 		jsonb_build_object('storage_used_percent', storage_used_percent, 'storage_limit_bytes', storage_limit_bytes),
 		'Data, WAL that a replica or a slot holds back, or temporary files.',
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
-	FROM health WHERE storage_used_percent >= @extschema@._chpg_limit('701', 'percent') AND storage_used_percent <> 'NaN'
+	FROM health
+	WHERE storage_used_percent >= @extschema@._chpg_threshold('701', 'used_percent') AND storage_used_percent <> 'NaN'
 	UNION ALL
-	SELECT k.* FROM health h, @extschema@._chpg_skipped('{CHPG701}'::text[], 'The metrics do not tell how much is in use', h.service_id) k
+	SELECT k.*
+	FROM health h,
+		@extschema@._chpg_skipped('{CHPG701}'::text[], 'The metrics do not tell how much is in use', h.service_id) k
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
 	SELECT k.*
@@ -31,4 +35,5 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_storage(text, text) IS
-'Findings of storage, as it is now; for services that have no metrics, SKIPPED of connections, too. 1 request for the metrics, 1 for the list unless they tell of the service that is given. For chpg_findings.';
+'Findings of storage as it is now; SKIPPED, of connections, too, for services without metrics.
+Requests: 1 for the metrics, 1 for the list unless the metrics have the service that is given.';

@@ -1,0 +1,123 @@
+/* History: the comments of its tables and views. */
+
+/*
+ * A column of a view has the description given here for it, else the one of the attribute
+ * or column that it shows.
+ */
+CREATE FUNCTION @extschema@._chpg_history_comment(schema name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place CONSTANT oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
+	pattern_row CONSTANT oid := '@extschema@.chpg_slow_pattern_row'::regclass;
+	metric_row CONSTANT oid := '@extschema@.chpg_metric_row'::regclass;
+	item record;
+BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
+	COMMENT ON TABLE setting IS 'Settings of captures and purges: change value by UPDATE.';
+	COMMENT ON TABLE service IS 'Services over time: a row for each change of name, size, tags and so on.';
+	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
+	COMMENT ON TABLE pattern_key IS 'What identifies a pattern; the same query with another text is another pattern.';
+	COMMENT ON TABLE capture IS
+		'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
+	COMMENT ON TABLE pattern IS 'Slow query patterns of a window, replaced as a whole when it is captured again.';
+	COMMENT ON TABLE metric_point IS 'Points of the time series of services.';
+	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
+	COMMENT ON VIEW pattern_day IS
+		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
+	COMMENT ON VIEW service_hour IS
+		'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
+	COMMENT ON VIEW service_day IS
+		'What a service did in a day (UTC): null where that was not captured, 0 where there was nothing.';
+	COMMENT ON VIEW error_hour IS 'Errors of an hour, one row for each service, database, user and application.';
+	COMMENT ON VIEW metric IS 'Points of the time series of services.';
+	COMMENT ON VIEW coverage IS
+		'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
+	FOR item IN
+		SELECT c.relname, a.attname, col_description(r.attrelid, r.attnum) AS description
+		FROM pg_attribute r
+		JOIN pg_attribute a ON a.attname = r.attname AND a.attnum > 0
+		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = place
+			AND c.relname IN ('pattern', 'pattern_key', 'query_text')
+		WHERE r.attrelid = pattern_row
+		UNION ALL
+		VALUES
+			('pattern', 'grain', 'hour or day: length of the window, aligned to UTC.'),
+			('pattern', 'window_start', 'Start of the window, which it includes.'),
+			('pattern', 'pattern_key', 'Which pattern: see pattern_key.'),
+			('capture', 'truncated', 'Whether the window had more patterns than were captured.'),
+			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: '
+				'what is missing took less.'),
+			('capture', 'error', 'Why the last attempt failed: SQLSTATE, message, and the API''s own message, '
+				'up to 1000 characters.'),
+			('capture', 'attempts', 'Number of attempts.'),
+			('capture', 'captured_at', 'Time of the last capture, or attempt.'),
+			('query_text', 'text_id', 'Hash of the text.'),
+			('service', 'valid_from', 'Start of the time that the row describes; -infinity in the first row of a service.'),
+			('service', 'noted_at', 'When a capture first saw this state.'),
+			('service', 'server', 'Foreign server by which it was captured.'),
+			('service', 'valid_to', 'End of the time that the row describes; infinity in the present row.'),
+			('metric_point', 'time', 'Start of the bucket.')
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
+	END LOOP;
+	FOR item IN
+		SELECT c.relname, a.attname, coalesce(of.description, d.description,
+			(SELECT col_description(r.attrelid, r.attnum) FROM pg_attribute r
+				WHERE r.attname = a.attname AND r.attrelid = pattern_row),
+			(SELECT col_description(r.attrelid, r.attnum) FROM pg_attribute r
+				WHERE r.attname = a.attname AND r.attrelid = 'capture'::regclass),
+			(SELECT col_description(r.attrelid, r.attnum) FROM pg_attribute r
+				WHERE r.attname = a.attname AND r.attrelid = metric_row)) AS description
+		FROM pg_class c
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+		LEFT JOIN (VALUES
+			('time', 'Start of the window, or of the bucket, which it includes.'),
+			('service_name', 'Name that the service had then.'),
+			('region', 'Region of the service then.'),
+			('size', 'Size of the service''s virtual machine then.'),
+			('tag_environment', 'Tag "Environment" of the service then; null where it had none.'),
+			('tag_team', 'Tag "team" of the service then; null where it had none.'),
+			('query', 'The first 120 characters of query_text, on one line.'),
+			('grain', 'hour or day.'),
+			('window_end', 'End of the window, which it does not include.'),
+			('status', 'ok, error or lost.'),
+			('patterns', 'Patterns in the window.'),
+			('hit_ratio', 'Shared blocks found in the buffer cache, of all that were wanted; 0 to 1.'),
+			('active_executions', 'Mean number of executions under way: their duration by that of the window. Adds up.'),
+			('calls_per_s', 'Executions per second.'),
+			('error_ratio', 'error_count of error_count and call_count together; 0 to 1. '
+				'Null where the window is truncated, so that executions are missing.'),
+			('p95_lo_us', 'Lower bound of the 95th percentile of all executions, in microseconds: '
+				'the least 95th percentile of a pattern.'),
+			('p95_hi_us', 'Upper bound of the 95th percentile of all executions, in microseconds: '
+				'the greatest 95th percentile of a pattern.'),
+			('p99_lo_us', 'Lower bound of the 99th percentile of all executions, in microseconds: '
+				'the least 99th percentile of a pattern.'),
+			('p99_hi_us', 'Upper bound of the 99th percentile of all executions, in microseconds: '
+				'the greatest 99th percentile of a pattern.')
+		) d(name, description) ON d.name = a.attname
+		LEFT JOIN (VALUES
+			('pattern', 'query_id', 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. '
+				'What has none is not here; its errors are in error_hour.'),
+			('pattern', 'call_count', 'Executions in the window that ended without an error.'),
+			('pattern', 'error_count', 'Executions in the window that raised an error; call_count does not have them.'),
+			('service', 'call_count', 'Executions in the window that ended without an error, of all its patterns.'),
+			('service', 'error_count', 'Executions in the window that raised an error, those without a query_id, too; '
+				'call_count does not have them.'),
+			('error', 'call_count', 'Executions in the window that ended without an error.'),
+			('error', 'error_count', 'Executions in the window that raised an error, those without a query_id, too; '
+				'call_count does not have them.')
+		) of(view, name, description) ON c.relname ^@ of.view AND of.name = a.attname
+		WHERE c.relkind = 'v' AND c.relnamespace = place
+			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric', 'coverage')
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_comment(name) IS
+'Give the tables and views of the history in a schema their comments.';
