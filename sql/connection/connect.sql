@@ -9,19 +9,24 @@ LANGUAGE C STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'chpg_validator';
 
 COMMENT ON FUNCTION @extschema@.chpg_validator(text[], oid) IS
-'Checks the options of servers (api_url, ca_file, organization_id, proxy, rate_limit), user mappings (key_id, key_secret) and foreign tables (resource, window) of the wrapper chpg.';
+'Check the options of servers, user mappings and foreign tables of the wrapper chpg.
+Servers: api_url, ca_file, organization_id, proxy, rate_limit. User mappings: key_id,
+key_secret.
+Foreign tables: resource, window.';
 
 CREATE FUNCTION @extschema@.chpg_handler()
 RETURNS fdw_handler
 LANGUAGE C STRICT
 AS 'MODULE_PATHNAME', 'chpg_handler';
 
-COMMENT ON FUNCTION @extschema@.chpg_handler() IS 'Reads foreign tables of the wrapper chpg.';
+COMMENT ON FUNCTION @extschema@.chpg_handler() IS 'Read foreign tables of the wrapper chpg.';
 
 CREATE FOREIGN DATA WRAPPER chpg HANDLER @extschema@.chpg_handler VALIDATOR @extschema@.chpg_validator;
 
 COMMENT ON FOREIGN DATA WRAPPER chpg IS
-'ClickHouse Cloud''s API. A server stands for an organization, a user mapping for a role''s API key. USAGE is the privilege to open connections from the database server''s machine: a role that has it makes servers with any https api_url and any proxy, and their errors tell open from closed ports.';
+'ClickHouse Cloud''s API: a server stands for an organization, a user mapping for an API key.
+USAGE lets a role connect from this machine to any https api_url, by any proxy: errors tell open
+from closed ports.';
 
 CREATE TYPE @extschema@.chpg_connection_row AS (
 	server text,
@@ -31,10 +36,13 @@ CREATE TYPE @extschema@.chpg_connection_row AS (
 );
 
 COMMENT ON TYPE @extschema@.chpg_connection_row IS 'A connection to the API that has been set up.';
-COMMENT ON COLUMN @extschema@.chpg_connection_row.server IS 'Name of the server, for the argument "server" of other functions.';
-COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_id IS 'Id of the organization that the key belongs to.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.server IS
+'Name of the server, for the argument "server" of other functions.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_id IS
+'Id of the organization that the key belongs to.';
 COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_name IS 'Name of that organization.';
-COMMENT ON COLUMN @extschema@.chpg_connection_row.api_url IS 'Address that the key was sent to, and goes to from now on.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.api_url IS
+'Address that the key was sent to, and goes to from now on.';
 
 CREATE FUNCTION @extschema@.chpg_connect(
 	key_id text,
@@ -47,7 +55,16 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_connect';
 
 COMMENT ON FUNCTION @extschema@.chpg_connect(text, text, text, text, text) IS
-'Checks an API key against the API, then creates or updates the server and the caller''s user mapping that hold it. Sends 1 request. Needs USAGE on the foreign-data wrapper chpg to create the server; with USAGE on an existing server, only the mapping changes. The key is bound to the address of the server, its proxy and ca_file: if they change, it must be given again. Errors: 28000 the key is not accepted, 42501 no USAGE, or a server that belongs neither to the caller, to a role that a superuser or the caller itself granted it, nor to a superuser, and whose address is not named in api_url, 55000 the server belongs to another organization. A NOTICE says where the secret is kept if this is not called as a plain SELECT. Keeps the secret out of the log and pg_stat_activity; rotate a key by calling it again: statements that wait for the request budget take the new key, too.';
+'Check an API key, and create or update the server and the caller''s user mapping that hold it.
+Call it again with another key to rotate the key. Needs USAGE on the foreign-data wrapper chpg
+for a new server.
+With USAGE on an existing server, only the mapping changes. The key is bound to its address,
+proxy and ca_file.
+Keeps the secret out of the log and pg_stat_activity; a NOTICE says where it stays unless called
+as a plain SELECT.
+Requests: 1.
+Errors: 28000 the API rejects the key; 42501 no USAGE, or an untrusted owner of the server whose
+address api_url does not name; 55000 the server belongs to another organization.';
 
 CREATE FUNCTION @extschema@.chpg_disconnect(server text DEFAULT NULL)
 RETURNS void
@@ -55,7 +72,10 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_disconnect';
 
 COMMENT ON FUNCTION @extschema@.chpg_disconnect(text) IS
-'Drops the caller''s user mapping, and with it the key, and closes the connections of this backend to the API. Sends no request. The server stays: DROP SERVER removes it.';
+'Drop the caller''s user mapping, and with it the key, and close this backend''s connections to
+the API.
+The server stays: DROP SERVER removes it.
+Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_own_server()
 RETURNS text
@@ -63,4 +83,5 @@ LANGUAGE C STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_own_server';
 
 COMMENT ON FUNCTION @extschema@._chpg_own_server() IS
-'The first, by name, of the servers that the caller owns or has given a key of its own to, or null. Sends no request. For chpg_capture.';
+'The first server, by name, that the caller owns or has an own key for; null without one.
+Requests: none.';

@@ -1,5 +1,5 @@
 /*
- * Usage: the request budget, and what has been asked, of all backends.
+ * Usage: the request budget, and counts of requests, of all backends.
  */
 
 CREATE TYPE @extschema@.chpg_budget_row AS (
@@ -14,15 +14,22 @@ CREATE TYPE @extschema@.chpg_budget_row AS (
 );
 
 COMMENT ON TYPE @extschema@.chpg_budget_row IS 'The request budget of an API key.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.server IS 'Server that used the key last; null after a restart, until the key is used.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.server IS
+'Server that used the key last; null after a restart, until the key is used.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.key_id IS
-'Id of the API key, its first four characters only until the API has accepted the key; null after a restart, until the key is used. Who sees their own keys only always has both names.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit IS 'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server has used it.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.used IS 'Requests that count against the limit now, those under way included.';
+'Id of the API key, its first four characters only until the API has accepted the key; null after a restart, '
+'until the key is used. Who sees their own keys only always has both names.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit IS
+'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server '
+'has used it.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.used IS
+'Requests that count against the limit now, those under way included.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.blocked_until IS 'When the API takes requests again, after it refused one (429); null if it did not.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.blocked_until IS
+'When the API takes requests again, after it refused one (429); null if it did not.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS 'Backends that wait for their turn.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.shared IS 'Whether all backends keep the budget together; else it is that of this backend only.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.shared IS
+'Whether all backends keep the budget together; else it is that of this backend only.';
 
 CREATE FUNCTION @extschema@.chpg_budget()
 RETURNS SETOF @extschema@.chpg_budget_row
@@ -30,7 +37,9 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_budget';
 
 COMMENT ON FUNCTION @extschema@.chpg_budget() IS
-'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+'The request budget of each API key in use.
+All keys for superusers and members of pg_monitor; for others those of their own user mappings.
+Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_own_budget(server text)
 RETURNS SETOF @extschema@.chpg_budget_row
@@ -38,13 +47,17 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_own_budget';
 
 COMMENT ON FUNCTION @extschema@._chpg_own_budget(text) IS
-'The request budget of the key that the caller uses for a server, whichever server used it last; no row before its first request. Sends no request. For chpg_capture. Errors: those of a server, or a key, that is missing.';
+'The request budget of the key that the caller uses for a server; no row before its first
+request.
+Requests: none.
+Errors: those of a missing server or key.';
 
 CREATE VIEW @extschema@.chpg_budget AS
 	SELECT * FROM @extschema@.chpg_budget();
 
 COMMENT ON VIEW @extschema@.chpg_budget IS
-'The request budget of each API key in use: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+'The request budget of each API key in use: chpg_budget().
+Requests: none.';
 
 GRANT SELECT ON @extschema@.chpg_budget TO PUBLIC;
 
@@ -71,25 +84,32 @@ CREATE TYPE @extschema@.chpg_stats_row AS (
 );
 
 COMMENT ON TYPE @extschema@.chpg_stats_row IS 'What an operation of the API has cost with a key.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.key_id IS 'Id of the API key, its first four characters only until the API has accepted the key; null for all those together that were not used for a long time, when others needed their place.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.operation IS 'Method and path of the operation; chpg_request() for what that function sent.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.key_id IS
+'Id of the API key, its first four characters only until the API has accepted the key; null for all those '
+'together that were not used for a long time, when others needed their place.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.operation IS
+'Method and path of the operation; chpg_request() for what that function sent.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.requests IS 'Requests sent.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.refused IS 'Of them, refused by the API (4xx, except 429).';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.rate_limited IS 'Of them, refused for the rate limit (429).';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.broken IS 'Of them, without a complete answer: broken, timed out, too large.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.unsent IS 'Attempts beside them that failed before anything was sent: no connection, or none that can be trusted.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.broken IS
+'Of them, without a complete answer: broken, timed out, too large.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.unsent IS
+'Attempts beside them that failed before anything was sent: no connection, or none that can be trusted.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.waits IS 'Requests that waited for the budget.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.received_bytes IS 'Bytes of headers and bodies received, compressed as they travel.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.received_bytes IS
+'Bytes of headers and bodies received, compressed as they travel.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.decoded_bytes IS 'Bytes of the bodies, decompressed.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.cache_hits IS 'Reads answered by an earlier answer, without a request.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.shared_flights IS 'Reads answered by another backend''s request.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.connections_opened IS 'Connections opened to the API.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.stats_reset IS 'When counting began.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.shared IS 'Whether all backends count together; else these are the numbers of this backend only.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.shared IS
+'Whether all backends count together; else these are the numbers of this backend only.';
 
 CREATE FUNCTION @extschema@.chpg_stats()
 RETURNS SETOF @extschema@.chpg_stats_row
@@ -97,13 +117,16 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_stats';
 
 COMMENT ON FUNCTION @extschema@.chpg_stats() IS
-'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+'Requests to the API since the server''s start, or chpg_stats_reset(), by key and operation.
+All keys for superusers and members of pg_monitor; for others those of their own user mappings.
+Requests: none.';
 
 CREATE VIEW @extschema@.chpg_stats AS
 	SELECT * FROM @extschema@.chpg_stats();
 
 COMMENT ON VIEW @extschema@.chpg_stats IS
-'What has been asked of the API since the server''s start or chpg_stats_reset(), for each key and operation: all keys for superusers and members of pg_monitor, for others those of their own user mappings. Sends no request.';
+'Requests to the API by key and operation: chpg_stats().
+Requests: none.';
 
 GRANT SELECT ON @extschema@.chpg_stats TO PUBLIC;
 
@@ -112,7 +135,10 @@ RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_stats_reset';
 
-COMMENT ON FUNCTION @extschema@.chpg_stats_reset() IS 'Counts anew in chpg_stats, for all keys. For superusers, unless granted.';
+COMMENT ON FUNCTION @extschema@.chpg_stats_reset() IS
+'Reset the counters of chpg_stats, of all keys.
+For superusers, unless granted.
+Requests: none.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_stats_reset() FROM PUBLIC;
 
@@ -121,7 +147,10 @@ RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_cache_reset';
 
-COMMENT ON FUNCTION @extschema@.chpg_cache_reset() IS 'Forgets all answers of the API that are kept: the next read asks anew. For superusers, unless granted.';
+COMMENT ON FUNCTION @extschema@.chpg_cache_reset() IS
+'Discard all cached responses of the API.
+For superusers, unless granted.
+Requests: none.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_cache_reset() FROM PUBLIC;
 
@@ -131,6 +160,8 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_budget_reset';
 
 COMMENT ON FUNCTION @extschema@.chpg_budget_reset() IS
-'Ends the block of every key that the API has refused for its rate limit (429): requests are sent at once again. Requests sent still count against the rate limit. For superusers, unless granted.';
+'End the block of every key that the API has rate-limited (429).
+Requests sent still count against the rate limit. For superusers, unless granted.
+Requests: none.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_budget_reset() FROM PUBLIC;

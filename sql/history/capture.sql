@@ -15,7 +15,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text, integer) IS
-'Whether a backend waits for the budget of the caller''s key, or less of it is free than the reserve.
+'Whether a backend waits for the budget of the caller''s key, or less of it is free than the
+reserve.
 Requests: none.';
 
 CREATE PROCEDURE @extschema@._chpg_check_capture()
@@ -41,7 +42,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_progress(timestamptz, bigint, bigint) IS
-'Raise a NOTICE with the progress of a capture, at most once a minute; return the time of the last one.';
+'Raise a NOTICE with the progress of a capture, at most once a minute; return the time of the
+last one.';
 
 CREATE FUNCTION @extschema@._chpg_capture_schedule(grain text, service text, server text, max_windows integer)
 RETURNS jsonb
@@ -67,7 +69,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_schedule(text, text, text, integer) IS
-'Note lost windows, create partitions, and return the due windows, their cost, and the setting reserve.
+'Note lost windows, create partitions, and return the due windows, their cost, and the setting
+reserve.
 Requests: none.';
 
 /* The due windows are returned as a list: a cursor would not outlive the first commit. */
@@ -104,8 +107,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_begin(text, text, text, integer) IS
-'Note the services, and return the due windows and their cost, or what is wrong (failure).
-Nothing is kept where something is wrong.
+'Note the services, and return the due windows and their cost, or the error (failure).
+After an error, nothing is kept.
 Requests: 1.';
 
 CREATE PROCEDURE @extschema@._chpg_capture_commit()
@@ -136,7 +139,7 @@ DECLARE
 	run pg_catalog.record;
 	due pg_catalog.record;
 	outcome pg_catalog.record;
-	wrong pg_catalog.jsonb;
+	err pg_catalog.jsonb;
 	first_failure pg_catalog.text;
 	failures pg_catalog.jsonb := '{}';
 	tried integer := 0;
@@ -153,13 +156,15 @@ BEGIN
 	CALL @extschema@._chpg_check_capture();
 	IF max_windows < 0 THEN
 		RAISE EXCEPTION 'invalid value for "max_windows": %', max_windows
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of windows to capture at most, or null for all.';
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'Give the number of windows to capture at most, or null for all.';
 	END IF;
 	SELECT * INTO run FROM @extschema@._chpg_capture_begin(grain, service, server, max_windows);
-	wrong := run.failure;
+	err := run.failure;
 	CALL @extschema@._chpg_capture_commit();
-	IF wrong IS NULL AND run.seconds > 60 THEN
-		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', run.windows, run.requests, run.seconds;
+	IF err IS NULL AND run.seconds > 60 THEN
+		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', run.windows, run.requests,
+			run.seconds;
 	END IF;
 	FOR due IN SELECT d.* FROM jsonb_to_recordset(run.due)
 			d(service_id text, grain_due text, window_start timestamptz, window_end timestamptz) LOOP
@@ -181,8 +186,8 @@ BEGIN
 		END LOOP;
 		SELECT * INTO outcome FROM @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start,
 			due.window_end, server, true);
-		wrong := outcome.fatal;
-		EXIT WHEN wrong IS NOT NULL;
+		err := outcome.fatal;
+		EXIT WHEN err IS NOT NULL;
 		CALL @extschema@._chpg_capture_commit();
 		tried := tried + 1;
 		-- the budget or the API refuses, or the transfer fails: if it goes on, it is not the window
@@ -196,9 +201,8 @@ BEGIN
 		ended := CASE WHEN outcome.failure LIKE '57014:%' THEN 'It was canceled, which ended the run.'
 			WHEN api_failures = 3 THEN 'The API failed for three windows in a row, which ended the run.' END;
 	END LOOP;
-	IF wrong IS NOT NULL THEN
-		PERFORM @extschema@._chpg_raise(wrong->>'state', wrong->>'message', wrong->>'detail', wrong->>'hint',
-			wrong->>'context');
+	IF err IS NOT NULL THEN
+		PERFORM @extschema@._chpg_raise(err->>'state', err->>'message', err->>'detail', err->>'hint', err->>'context');
 	END IF;
 	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
@@ -221,14 +225,13 @@ $$;
 
 COMMENT ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) IS
 'Capture the windows that are due, oldest first, each in a transaction of its own.
-Of hours, of days, or of both (null); of one service, by id or name, or of all services of the server.
-max_windows: most windows of a run; null: all; 0: note the services and the lost windows only.
-A service of which three windows fail is left to the next run. Three failures of the API in a row end the run.
-NOTICEs say what is left, and what a run takes that takes more than a minute; each minute, how far it is.
-Leaves some of the budget to others (setting reserve), but waits at most a minute for each window.
-Requests: 1 for the list, and what chpg_history_cost says.
-Errors: 22023 max_windows is negative, or a setting of the history cannot be used; 25001 inside a transaction block;
-25006 on a standby; 38000 at the end, a window could not be captured; 42501 the caller does not own the history;
-57014 canceled, or ran into statement_timeout, within a window, which is noted as failed.';
+Of hours, of days, or of both (null); of one service, by id or name, or of all of the server.
+max_windows: most windows of a run; null: all; 0: only note the services and the lost windows.
+A window that fails is noted for the next run, and after three failures the whole service.
+Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
+Requests: 1 for the list, and those of chpg_history_cost.
+Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
+block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own the
+history; 57014 canceled within a window.';
 
 REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) FROM PUBLIC;

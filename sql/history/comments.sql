@@ -19,22 +19,25 @@ BEGIN
 	COMMENT ON TABLE setting IS 'Settings of captures and purges: change value by UPDATE.';
 	COMMENT ON TABLE service IS 'Services over time: a row for each change of name, size, tags and so on.';
 	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
-	COMMENT ON TABLE pattern_key IS 'What identifies a pattern; the same query with another text is another pattern.';
+	COMMENT ON TABLE pattern_key IS
+'What identifies a pattern; the same query with another text is another pattern.';
 	COMMENT ON TABLE capture IS
-		'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
+'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
 	COMMENT ON TABLE pattern IS 'Slow query patterns of a window, replaced as a whole when it is captured again.';
 	COMMENT ON TABLE metric_point IS 'Points of the time series of services.';
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
-		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
+'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of
+the day.';
 	COMMENT ON VIEW service_hour IS
-		'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
+'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
 	COMMENT ON VIEW service_day IS
-		'What a service did in a day (UTC): null where that was not captured, 0 where there was nothing.';
+'What a service did in a day (UTC): null where that was not captured, 0 where there was nothing.';
 	COMMENT ON VIEW error_hour IS 'Errors of an hour, one row for each service, database, user and application.';
 	COMMENT ON VIEW metric IS 'Points of the time series of services.';
 	COMMENT ON VIEW coverage IS
-		'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
+'Which windows were captured: ok, error (the next run tries again), lost (the API has them no
+longer).';
 	FOR item IN
 		SELECT c.relname, a.attname, col_description(r.attrelid, r.attnum) AS description
 		FROM pg_attribute r
@@ -55,7 +58,8 @@ BEGIN
 			('capture', 'attempts', 'Number of attempts.'),
 			('capture', 'captured_at', 'Time of the last capture, or attempt.'),
 			('query_text', 'text_id', 'Hash of the text.'),
-			('service', 'valid_from', 'Start of the time that the row describes; -infinity in the first row of a service.'),
+			('service', 'valid_from',
+				'Start of the time that the row describes; -infinity in the first row of a service.'),
 			('service', 'noted_at', 'When a capture first saw this state.'),
 			('service', 'server', 'Foreign server by which it was captured.'),
 			('service', 'valid_to', 'End of the time that the row describes; infinity in the present row.'),
@@ -86,7 +90,7 @@ BEGIN
 			('status', 'ok, error or lost.'),
 			('patterns', 'Patterns in the window.'),
 			('hit_ratio', 'Shared blocks found in the buffer cache, of all that were wanted; 0 to 1.'),
-			('active_executions', 'Mean number of executions under way: their duration by that of the window. Adds up.'),
+			('active_executions', 'Mean number of executions under way; adds up over patterns and services.'),
 			('calls_per_s', 'Executions per second.'),
 			('error_ratio', 'error_count of error_count and call_count together; 0 to 1. '
 				'Null where the window is truncated, so that executions are missing.'),
@@ -100,7 +104,8 @@ BEGIN
 				'the greatest 99th percentile of a pattern.')
 		) d(name, description) ON d.name = a.attname
 		LEFT JOIN (VALUES
-			('pattern', 'query_id', 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. '
+			('pattern', 'query_id', 'Hash of the normalized query, PostgreSQL''s own: joins with '
+				'pg_stat_statements.queryid. '
 				'What has none is not here; its errors are in error_hour.'),
 			('pattern', 'call_count', 'Executions in the window that ended without an error.'),
 			('pattern', 'error_count', 'Executions in the window that raised an error; call_count does not have them.'),
@@ -112,7 +117,8 @@ BEGIN
 				'call_count does not have them.')
 		) of(view, name, description) ON c.relname ^@ of.view AND of.name = a.attname
 		WHERE c.relkind = 'v' AND c.relnamespace = place
-			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric', 'coverage')
+			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric',
+				'coverage')
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
 	END LOOP;

@@ -6,7 +6,10 @@
  * response may omit a service.  Services with a failed window come last, and of their
  * windows the failed ones, so that they hold up no others.
  */
-CREATE FUNCTION @extschema@.chpg_history_due(grain text DEFAULT NULL, service text DEFAULT NULL, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@.chpg_history_due(
+	grain text DEFAULT NULL,
+	service text DEFAULT NULL,
+	server text DEFAULT NULL)
 RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -46,7 +49,8 @@ BEGIN
 	FROM known k
 	CROSS JOIN grains g
 	CROSS JOIN LATERAL generate_series(
-		date_bin(g.length, greatest(k.since, now() - g.keep) + g.length - interval '1 microsecond', '2000-01-01 00:00Z'),
+		date_bin(g.length, greatest(k.since, now() - g.keep) + g.length - interval '1 microsecond',
+			'2000-01-01 00:00Z'),
 		least(g.newest_end, k.until) - g.length, g.length) w
 	CROSS JOIN LATERAL (
 		SELECT k.until < now() - interval '1 day' OR w < now() - settings.api_retention AS lost) l
@@ -64,10 +68,13 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_due(text, text, text) IS
 'The windows that chpg_capture is going to capture, oldest first.
-Of hours, of days, or of both (null); of one service, by id or name, or of all; of one server, or of all.
-Services with a failed window come last. lost: the API has the window, or the service, no longer.
+Of hours, of days, or of both (null); of one service, by id or name, or of all; of one server,
+or of all.
+Services with a failed window come last. lost: the API has the window, or the service, no
+longer.
 Requests: none.
-Errors: 22023 a grain, or a setting of the history, cannot be used; 42704 no such service; 55000 there is no history.';
+Errors: 22023 a grain, or a setting of the history, cannot be used; 42704 no such service; 55000
+there is no history.';
 
 /*
  * Let a window take r requests.  The next window begins while "reserve" of the budget are
@@ -97,7 +104,8 @@ BEGIN
 	RETURN QUERY
 	SELECT d.grain_due, count(*), sum(w.requests)::bigint,
 		coalesce(greatest(ceil(round(sum(w.periods), 6)) - 1, 0), 0)::double precision * rate_seconds
-	FROM (SELECT a.grain_due FROM @extschema@.chpg_history_due(grain, service, server) a WHERE NOT a.lost LIMIT max_windows) d
+	FROM (SELECT a.grain_due FROM @extschema@.chpg_history_due(grain, service, server) a
+		WHERE NOT a.lost LIMIT max_windows) d
 	JOIN (
 		SELECT g.grain, g.requests, g.requests::numeric / least(rate_requests, g.requests
 			* (floor((rate_requests - least(settings.reserve, rate_requests)) / g.requests::numeric) + 1)) AS periods
@@ -111,7 +119,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_plan(text, text, text, integer) IS
-'What capturing the due windows costs, for each grain, and for all (null) together: see chpg_history_cost.
+'What capturing the due windows costs, for each grain, and for all (null) together: see
+chpg_history_cost.
 Requests: none.';
 
 CREATE FUNCTION @extschema@.chpg_history_cost()
@@ -136,7 +145,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_cost() IS
 'What capturing all due windows costs: windows, requests and seconds, for each grain.
-Assumes less than 500 patterns in a window, and the rate limit of the server that is used by default, of which
-the setting reserve leaves some to others. The API''s response times come on top.
+Assumes less than 500 patterns in a window, and the rate limit of the server that is used by
+default, of which the setting reserve leaves some to others. The API''s response times come on
+top.
 Requests: none; 1 if the history has no service yet, to note them, for roles that own it.
 Errors: 22023 a setting of the history cannot be used; 55000 there is no history.';

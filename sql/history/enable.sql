@@ -1,7 +1,7 @@
 /* History: beginning and ending it. */
 
 /*
- * What a schema has already could be run by captures, and would be dropped with the
+ * Objects that a schema has already could be run by captures, and would be dropped with the
  * history.  The caller's own history must be new, or in an own and empty schema; a history
  * for another role must be new, or that role's own.
  */
@@ -24,7 +24,8 @@ BEGIN
 	ELSIF strpos(schema, 'pg_') > 0 OR schema = 'information_schema' THEN
 		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
 			USING ERRCODE = 'invalid_parameter_value',
-				DETAIL = 'Metabase shows no columns of schemas whose name has "pg_" in it, or is that of a system schema.',
+				DETAIL = 'Metabase shows no columns of schemas whose name has "pg_" in it, or is that of a '
+					'system schema.',
 				HINT = 'Take another name, such as "fleet_history".';
 	ELSIF quote_ident(schema) <> schema THEN
 		RAISE EXCEPTION 'invalid name for the schema of the history: "%"', schema
@@ -48,7 +49,8 @@ BEGIN
 	END IF;
 	SELECT * INTO flaw FROM @extschema@._chpg_history_flaw(schema) WHERE @extschema@._chpg_history_is_in(schema::name);
 	problem := CASE
-		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema AND h.state IS NULL) THEN
+		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema
+			AND h.state IS NULL) THEN
 			NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
@@ -72,7 +74,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_check_schema(text, text) IS
 'Check that a schema can have the history of a role; null is the caller.
-Errors: 22004 null; 22023 a name that BI tools do not show, or that needs quotes; 42622 a name that is too long;
+Errors: 22004 null; 22023 a name that BI tools do not show, or that needs quotes; 42622 a name
+that is too long;
 42704 no such role; 55000 the schema is not new, nor an empty one or a history of that role.';
 
 CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
@@ -146,7 +149,7 @@ DECLARE
 BEGIN
 	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
 	IF place <> schema AND (state IS NULL OR remedy IS NOT NULL OR state LIKE '%your rights') THEN
-		RAISE EXCEPTION 'the history is in schema "%" already', place
+		RAISE EXCEPTION 'the history is in schema "%" already: end it with chpg_history_disable first', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
 	ELSIF (place IS DISTINCT FROM schema OR for_other)
@@ -201,13 +204,13 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_enable(text, text) IS
 'Begin a history in a schema, or go on with the one that the schema has.
-Creates the schema, tables, settings and views that are missing. CALL chpg_capture() then fills the tables.
+Creates the schema, tables, settings and views that are missing; CALL chpg_capture() fills them.
 The schema must be new, or the caller''s own, empty, and closed to other roles.
 owner: role that the history is to belong to; it captures and purges with its own rights.
 Requests: none.
-Errors: 22004 schema is null; 22023 a name that BI tools do not show, or that needs quotes; 42501 no superuser, nor
-the extension''s owner; 42622 a name that is too long; 42704 no such role; 55000 the history is in another schema, or
-the schema has something else.';
+Errors: 22004 schema is null; 22023, 42622 a name that cannot be used; 42501 neither a superuser
+nor the extension''s owner; 42704 no such role; 55000 the history, or other objects, are in the
+way.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(text, text) FROM PUBLIC;
 
@@ -229,8 +232,8 @@ BEGIN
 	IF place IS NULL THEN
 		RAISE NOTICE 'there is no history, skipping';
 	ELSIF to_regnamespace(quote_ident(place)) IS NULL THEN
-		RAISE NOTICE 'the history has ended, whose schema "%" does not exist', place
-			USING HINT = 'If the schema was renamed, that one still has the tables.';
+		RAISE NOTICE 'the history has ended; its schema "%" does not exist', place
+			USING HINT = 'If the schema was renamed, it still has the tables.';
 	ELSE
 		RAISE NOTICE 'the history stays in schema "%"', place
 			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE.', place);

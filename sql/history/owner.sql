@@ -12,7 +12,8 @@ AS 'MODULE_PATHNAME', 'chpg_run_as';
 
 COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text, record) IS
 'Run a statement as another role, and return the one value of the one row that it returns.
-$1, $2, ... stand for the fields of the row. Runs in a security-restricted operation with search_path pg_catalog.
+$1, $2, ... stand for the fields of the row. Runs in a security-restricted operation with
+search_path pg_catalog.
 Errors: 42501 the caller could not become the role by SET ROLE.';
 
 CREATE FUNCTION @extschema@._chpg_run_as(role oid, statement text)
@@ -20,7 +21,8 @@ RETURNS jsonb
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'chpg_run_as';
 
-COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text) IS 'As _chpg_run_as with arguments, for a statement without.';
+COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text) IS
+'As _chpg_run_as with arguments, for a statement without.';
 
 CREATE FUNCTION @extschema@._chpg_history_owner()
 RETURNS oid
@@ -34,7 +36,8 @@ BEGIN
 	IF NOT pg_has_role(owner, 'USAGE'::text) THEN
 		RAISE EXCEPTION 'permission denied for the history'
 			USING ERRCODE = 'insufficient_privilege',
-				DETAIL = format('Captures and purges are run by role "%s", which owns the history.', pg_get_userbyid(owner));
+				DETAIL = format('Captures and purges are run by role "%s", which owns the history.',
+					pg_get_userbyid(owner));
 	END IF;
 	RETURN owner;
 END
@@ -42,7 +45,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_owner() IS
 'The owner of the history''s tables, for _chpg_run_as.
-Errors: 42501 the caller has not the owner''s privileges; 55000 there is no history, or it cannot be used.';
+Errors: 42501 the caller has not the owner''s privileges; 55000 there is no history, or it
+cannot be used.';
 
 /*
  * Without this check, a caller that may execute chpg_capture or chpg_history_purge alone
@@ -63,8 +67,8 @@ BEGIN
 	ELSE
 		RAISE EXCEPTION 'permission denied for the history'
 			USING ERRCODE = 'insufficient_privilege',
-				DETAIL = format('Captures and purges are run by the role that the history was begun for, or by superusers, '
-					'not by role "%s".', current_user),
+				DETAIL = format('Captures and purges are run by the role that the history was begun for, or by '
+					'superusers, not by role "%s".', current_user),
 				HINT = format('Connect as that role. If schema "%s" is a history of yours, a superuser names you: '
 					'SELECT chpg_history_enable(%L, owner => %L).', place, place, current_user);
 	END IF;
@@ -119,5 +123,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_lock() IS
-'As _chpg_history_enter, for the owner, which changes the history: wait until no other session does.
+'As _chpg_history_enter, for the owner, which changes the history: wait until no other session
+does.
 Errors: 22023 a setting cannot be used; 55000 there is no history, or it cannot be used.';

@@ -1,8 +1,8 @@
-/* History: removing what is older than it is to be kept. */
+/* History: removing windows that are older than the settings keep_hour and keep_day. */
 
 /*
- * Dropping a partition locks its parent against all readers until the transaction
- * ends.  While one of them is reading, the others would wait behind the purge: it waits
+ * Dropping a partition locks its parent against all readers until the transaction ends.
+ * While a session reads the parent, other readers would queue behind the purge, so it waits
  * for a tenth of a second at a time.
  */
 CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[])
@@ -35,7 +35,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
 'Drop partitions, and return those that were dropped.
-Kept are those that other objects depend on, and all if a session keeps reading them or their parents for 10 s.';
+Kept are those that other objects depend on, and all if a session keeps reading them or their
+parents for 10 s.';
 
 CREATE FUNCTION @extschema@._chpg_history_expire()
 RETURNS jsonb
@@ -72,7 +73,8 @@ BEGIN
 	DELETE FROM capture c
 	WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
 		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END
-			OR NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain AND p.window_start = c.window_start));
+			OR NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain
+				AND p.window_start = c.window_start));
 	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
 	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
@@ -113,12 +115,13 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
-'Drop the partitions that are older than the settings keep_hour and keep_day, and return their names.
+'Drop the partitions that are older than the settings keep_hour and keep_day, and return their
+names.
 Deletes what nothing refers to any more, too.
-Partitions in use (read for longer than 10 s, or with dependent objects) are emptied; a NOTICE names them,
-and the next purge drops them if it can.
+Partitions in use (read for longer than 10 s, or with dependent objects) are emptied; a NOTICE
+names them, and the next purge drops them if it can.
 Requests: none.
-Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does not own the
-history; 55000 there is no history.';
+Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
+not own the history; 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_purge() FROM PUBLIC;

@@ -1,9 +1,9 @@
 /*
- * History: what its tables must not have.
+ * History: whether its tables are safe to use.
  *
- * Captures, purges, comparisons and findings run over tables that others may have been
- * granted rights on, or may have owned.  Anything that runs code there, or can be made
- * to, is refused, and so are privileges to change the tables.
+ * Captures, purges, comparisons and findings run over tables that other roles may have
+ * privileges on, or may have owned.  Refused is anything that runs code there, or can be
+ * made to, and so are privileges to change the tables.
  */
 
 CREATE FUNCTION @extschema@._chpg_history_tables()
@@ -24,7 +24,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
-'The tables that every history has: name, pg_class.relkind, and the table that each is a partition of.';
+'The tables that every history has: name, pg_class.relkind, and the table that each is a
+partition of.';
 
 CREATE FUNCTION @extschema@._chpg_history_relations(schema text)
 RETURNS TABLE (id oid, name name, kind "char", expected boolean, parent name)
@@ -64,8 +65,8 @@ COMMENT ON FUNCTION @extschema@._chpg_history_relations(text) IS
 expected: whether it is of the kind that chpg creates. parent: the table that it is a child of.';
 
 /*
- * Defaults, constraints and indexes are compared with those that the tables are made
- * with: see _chpg_history_create_tables.  A foreign key is a trigger of both tables.
+ * Defaults, constraints and indexes are compared with those of _chpg_history_create_tables.
+ * A foreign key is a trigger of both tables.
  */
 CREATE FUNCTION @extschema@._chpg_history_planted(schema text, ids oid[])
 RETURNS TABLE (state text, remedy text)
@@ -77,16 +78,21 @@ BEGIN
 	RETURN QUERY
 	SELECT f.state, f.remedy
 	FROM (
-		SELECT 1, c.relname, CASE WHEN t.tgconstraint = 0 THEN format('has a trigger "%s" on table "%s"', t.tgname, c.relname)
-				ELSE format('has a constraint "%s" of table %s on table "%s"', k.conname, k.conrelid::regclass, c.relname) END,
-			CASE WHEN t.tgconstraint = 0 OR NOT t.tgisinternal THEN format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass)
+		SELECT 1, c.relname,
+			CASE WHEN t.tgconstraint = 0
+				THEN format('has a trigger "%s" on table "%s"', t.tgname, c.relname)
+				ELSE format('has a constraint "%s" of table %s on table "%s"', k.conname, k.conrelid::regclass,
+					c.relname) END,
+			CASE WHEN t.tgconstraint = 0 OR NOT t.tgisinternal
+				THEN format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass)
 				ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname) END
 		FROM pg_trigger t
 		JOIN pg_class c ON c.oid = t.tgrelid
 		LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
 		WHERE t.tgrelid = ANY (ids)
 		UNION ALL
-		SELECT 2, c.relname, format('has a rule "%s" on table "%s"', w.rulename, c.relname), format('DROP RULE %I ON %s', w.rulename, c.oid::regclass)
+		SELECT 2, c.relname, format('has a rule "%s" on table "%s"', w.rulename, c.relname),
+			format('DROP RULE %I ON %s', w.rulename, c.oid::regclass)
 		FROM pg_rewrite w
 		JOIN pg_class c ON c.oid = w.ev_class
 		WHERE w.ev_class = ANY (ids)
@@ -96,25 +102,30 @@ BEGIN
 		FROM pg_class c
 		WHERE c.oid = ANY (ids) AND (c.relrowsecurity OR c.relforcerowsecurity)
 		UNION ALL
-		SELECT 4, c.relname, format('has a policy "%s" on table "%s"', p.polname, c.relname), format('DROP POLICY %I ON %s', p.polname, c.oid::regclass)
+		SELECT 4, c.relname, format('has a policy "%s" on table "%s"', p.polname, c.relname),
+			format('DROP POLICY %I ON %s', p.polname, c.oid::regclass)
 		FROM pg_policy p
 		JOIN pg_class c ON c.oid = p.polrelid
 		WHERE p.polrelid = ANY (ids)
 		UNION ALL
-		SELECT 5, c.relname, format('has a constraint "%s" on table "%s"', k.conname, c.relname), format('ALTER TABLE %s DROP CONSTRAINT %I', c.oid::regclass, k.conname)
+		SELECT 5, c.relname, format('has a constraint "%s" on table "%s"', k.conname, c.relname),
+			format('ALTER TABLE %s DROP CONSTRAINT %I', c.oid::regclass, k.conname)
 		FROM pg_constraint k
 		JOIN pg_class c ON c.oid = k.conrelid
-		WHERE k.conrelid = ANY (ids) AND k.contype NOT IN ('p', 'u', 'n') AND (c.relname, pg_get_constraintdef(k.oid)) NOT IN (
+		WHERE k.conrelid = ANY (ids) AND k.contype NOT IN ('p', 'u', 'n')
+			AND (c.relname, pg_get_constraintdef(k.oid)) NOT IN (
 			('capture', 'CHECK ((grain = ANY (ARRAY[''hour''::text, ''day''::text])))'),
 			('capture', 'CHECK ((status = ANY (ARRAY[''ok''::text, ''error''::text, ''lost''::text])))'))
 		UNION ALL
-		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"', CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),
+		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"',
+				CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),
 			CASE a.attgenerated WHEN '' THEN format('ALTER TABLE %s ALTER %I DROP DEFAULT', c.oid::regclass, a.attname)
 				ELSE format('ALTER TABLE %s DROP COLUMN %I', c.oid::regclass, a.attname) END
 		FROM pg_attrdef d
 		JOIN pg_class c ON c.oid = d.adrelid
 		JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-		WHERE d.adrelid = ANY (ids) AND (a.attgenerated <> '' OR (c.relname, a.attname, pg_get_expr(d.adbin, d.adrelid)) NOT IN (
+		WHERE d.adrelid = ANY (ids)
+			AND (a.attgenerated <> '' OR (c.relname, a.attname, pg_get_expr(d.adbin, d.adrelid)) NOT IN (
 			('service', 'valid_to', '''infinity''::timestamp with time zone'), ('service', 'server', '''''::text'),
 			('capture', 'truncated', 'false'), ('capture', 'attempts', '0')))
 		UNION ALL
@@ -124,40 +135,46 @@ BEGIN
 		JOIN pg_class c ON c.oid = x.indrelid
 		WHERE x.indrelid = ANY (ids) AND (x.indexprs IS NOT NULL OR x.indpred IS NOT NULL)
 		UNION ALL
-		SELECT 8, c.relname, format('has a column "%s" of table "%s" of the type %s', a.attname, c.relname, format_type(a.atttypid, NULL)),
-			format('ALTER TABLE %s DROP COLUMN %I, if it is none of chpg''s, or ALTER %2$I TYPE ...', c.oid::regclass, a.attname)
+		SELECT 8, c.relname, format('has a column "%s" of table "%s" of the type %s', a.attname, c.relname,
+			format_type(a.atttypid, NULL)),
+			format('ALTER TABLE %s DROP COLUMN %I, if it is none of chpg''s, or ALTER %2$I TYPE ...', c.oid::regclass,
+				a.attname)
 		FROM pg_class c
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		JOIN pg_type t ON t.oid = a.atttypid
 		WHERE c.oid = ANY (ids) AND NOT c.relispartition AND t.typnamespace <> 'pg_catalog'::regnamespace
 		UNION ALL
-		SELECT 9, o.identity, format('has the %s %s', o.type, o.identity), format('ALTER %s %s SET SCHEMA ...', upper(o.type), o.identity)
+		SELECT 9, o.identity, format('has the %s %s', o.type, o.identity),
+			format('ALTER %s %s SET SCHEMA ...', upper(o.type), o.identity)
 		FROM pg_namespace n
 		JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
 			AND d.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
 		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) o
 		WHERE n.nspname = _chpg_history_planted.schema
 		UNION ALL
-		-- what can be computed of an expression is, when a query is planned
+		-- the planner evaluates expressions of statistics
 		SELECT 10, c.relname, format('has statistics "%s" over an expression of table "%s"', s.stxname, c.relname),
 			format('DROP STATISTICS %s.%I', s.stxnamespace::regnamespace, s.stxname)
 		FROM pg_statistic_ext s
 		JOIN pg_class c ON c.oid = s.stxrelid
 		WHERE s.stxrelid = ANY (ids) AND s.stxexprs IS NOT NULL
 		UNION ALL
-		-- whose partition key is a check of this one
+		-- the partition key of a parent is checked for its children
 		SELECT 11, c.relname, format('has table "%s", which is a child of %s', c.relname, i.inhparent::regclass),
-			format(CASE WHEN c.relispartition THEN 'ALTER TABLE %2$s DETACH PARTITION %1$s' ELSE 'ALTER TABLE %1$s NO INHERIT %2$s' END,
+			format(CASE WHEN c.relispartition THEN 'ALTER TABLE %2$s DETACH PARTITION %1$s'
+				ELSE 'ALTER TABLE %1$s NO INHERIT %2$s' END,
 				c.oid::regclass, i.inhparent::regclass)
 		FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhrelid = ANY (ids) AND i.inhparent <> ALL (ids)
 		UNION ALL
 		SELECT 12, c.relname, format('has table "%s", which is partitioned by %s', c.relname, pg_get_partkeydef(c.oid)),
-			'End this history, and begin another: SELECT chpg_history_disable(); SELECT chpg_history_enable(''NEW_NAME'')'
+			'End this history, and begin another: SELECT chpg_history_disable(); '
+				'SELECT chpg_history_enable(''NEW_NAME'')'
 		FROM pg_class c
 		WHERE c.oid = ANY (ids) AND c.relkind = 'p'
-			AND pg_get_partkeydef(c.oid) <> CASE c.relname WHEN 'pattern' THEN 'LIST (grain)' ELSE 'RANGE (window_start)' END
+			AND pg_get_partkeydef(c.oid) <> CASE c.relname WHEN 'pattern' THEN 'LIST (grain)'
+				ELSE 'RANGE (window_start)' END
 	) f(place, name, state, remedy)
 	ORDER BY f.place, length(f.name::text), f.name, f.state
 	LIMIT 1;
@@ -165,7 +182,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_planted(text, oid[]) IS
-'What runs code, or may, over these tables of the history in a schema, and is not chpg''s: the first such thing, and the statement that removes it; no row if there is none.';
+'The first object that can run code over a history''s tables, and a statement that removes it.
+schema: of the history. ids: its tables. No row if there is none.';
 
 /*
  * Checked in turn: relations that chpg did not create, what runs code over the tables, and
@@ -232,18 +250,21 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_flaw(text) IS
-'Why the tables of the history in a schema are not safe to use, and a statement that mends it; no row if they are safe.';
+'Why the tables of a history are not safe to use, and a statement that mends it; no row if safe.';
 
-/* What is made after a transaction's snapshot is found by none of its queries, but run. */
+/* A trigger that is created after the transaction's snapshot runs, but no query finds it. */
 CREATE FUNCTION @extschema@._chpg_refuse_code(relation regclass)
 RETURNS void
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'chpg_refuse_code';
 
 COMMENT ON FUNCTION @extschema@._chpg_refuse_code(regclass) IS
-'Error 55000 if a table, or one of its partitions, has a trigger, a foreign key or a rule now, whatever the transaction''s snapshot is. For those that have locked it, before they change it.';
+'Check, whatever the snapshot, that a table and its partitions have no trigger, foreign key or
+rule.
+For callers that have locked the table, before they change it.
+Errors: 55000 there is one.';
 
-/* What default privileges have given away of a new table is taken back, but for reading. */
+/* Default privileges may have granted them. */
 CREATE FUNCTION @extschema@._chpg_history_close(relation text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -266,4 +287,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_close(text) IS 'Revokes all rights on a new table but those of its owner, and that of reading.';
+COMMENT ON FUNCTION @extschema@._chpg_history_close(text) IS
+'Revoke all privileges on a new table from all roles but its owner, except SELECT.';

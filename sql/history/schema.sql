@@ -12,7 +12,8 @@ CREATE TABLE @extschema@.chpg_history_schema (
 
 CREATE UNIQUE INDEX ON @extschema@.chpg_history_schema ((true));
 
-COMMENT ON TABLE @extschema@.chpg_history_schema IS 'The schema that has the history: one row, or none without a history.';
+COMMENT ON TABLE @extschema@.chpg_history_schema IS
+'The schema that has the history: one row, or none without a history.';
 COMMENT ON COLUMN @extschema@.chpg_history_schema.schema_name IS 'Name of the schema.';
 COMMENT ON COLUMN @extschema@.chpg_history_schema.owner IS
 'Role that chpg_history_enable was given as owner; null where the history belongs to its caller.';
@@ -33,7 +34,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
 'Whether a schema has all tables of a history. The caller needs USAGE on the schema.';
 
-/* What another role creates in a schema can be run by its users. */
+/* An object that another role creates in a schema can be run by users of the schema. */
 CREATE FUNCTION @extschema@._chpg_history_is_open(schema name)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -83,7 +84,8 @@ BEGIN
 		WHEN NOT pg_has_role(n.nspowner, e.extowner, 'MEMBER')
 			AND (pg_get_userbyid(n.nspowner) = h.owner) IS NOT TRUE THEN
 			format('belongs to "%s"', pg_get_userbyid(n.nspowner))
-		WHEN NOT pg_has_role(n.nspowner, current_user, 'MEMBER') OR NOT pg_has_role(n.nspowner, session_user, 'MEMBER') THEN
+		WHEN NOT pg_has_role(n.nspowner, current_user, 'MEMBER')
+			OR NOT pg_has_role(n.nspowner, session_user, 'MEMBER') THEN
 			format('belongs to "%s", whose code would run with your rights', h.owner)
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
 		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
@@ -104,7 +106,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
-'The history''s schema, why it cannot be used (null if it can), and a statement that mends it; no row without a history.';
+'The history''s schema, why it cannot be used (null if it can), and a statement that mends it; no
+row without a history.';
 
 /*
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema
@@ -122,7 +125,7 @@ BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
 	IF place IS NULL THEN
-		RAISE EXCEPTION 'there is no history'
+		RAISE EXCEPTION 'there is no history: begin one with chpg_history_enable'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Begin one: SELECT chpg_history_enable(''fleet_history'').';
 	ELSIF state IS NOT NULL THEN
@@ -141,7 +144,8 @@ BEGIN
 						'Connect as that role. Its tables and views can be read as any others.'
 					WHEN state LIKE 'is not open%' THEN
 						format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
-					ELSE format('Name the schema that has it now, or a new one: SELECT chpg_history_enable(''NEW_NAME''%s).',
+					ELSE format('Name the schema that has it now, or a new one: '
+						'SELECT chpg_history_enable(''NEW_NAME''%s).',
 						(SELECT format(', owner => %L', h.owner)
 						FROM @extschema@.chpg_history_schema h WHERE h.owner IS NOT NULL)) END;
 	END IF;
@@ -152,7 +156,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_enter() IS
 'Set search_path to the history, and return its schema.
-The setting lasts until the calling function, which has a SET search_path, or the transaction ends.
+The setting lasts until the calling function, which has a SET search_path, or the transaction
+ends.
 Errors: 55000 there is no history, or it cannot be used.';
 
 CREATE FUNCTION @extschema@._chpg_history_is_readable()
@@ -258,5 +263,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text) IS
-'Ids of the history''s services with an id or a name, or of all; of one server, or of all servers.
+'Ids of the history''s services with an id or a name, or of all; of one server, or of all
+servers.
 Errors: 55000 there is no history.';

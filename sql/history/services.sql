@@ -1,4 +1,4 @@
-/* History: which services there are, and what they were. */
+/* History: the services, and their names, sizes and tags over time. */
 
 CREATE FUNCTION @extschema@._chpg_note_services(listed @extschema@.chpg_service_row[], asked text)
 RETURNS integer
@@ -20,16 +20,19 @@ BEGIN
 	UPDATE service s SET valid_to = now()
 	WHERE s.valid_to = 'infinity' AND s.server = asked AND NOT EXISTS (
 		SELECT FROM unnest(present) p WHERE (p.id, p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
-			IS NOT DISTINCT FROM (s.service_id, s.service_name, s.region, s.size, s.ha_type, s.postgres_version, s.tags));
+			IS NOT DISTINCT FROM (s.service_id, s.service_name, s.region, s.size, s.ha_type, s.postgres_version,
+				s.tags));
 	-- a service that a list omitted leaves no gap, unless it was missing for a day
 	UPDATE service s SET valid_to = 'infinity'
 	FROM unnest(present) p
 	WHERE s.service_id = p.id AND s.valid_to > now() - interval '1 day'
-		AND NOT EXISTS (SELECT FROM service n WHERE n.service_id = s.service_id AND (n.valid_to, n.valid_from) > (s.valid_to, s.valid_from))
+		AND NOT EXISTS (SELECT FROM service n WHERE n.service_id = s.service_id
+			AND (n.valid_to, n.valid_from) > (s.valid_to, s.valid_from))
 		AND (p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags)
 			IS NOT DISTINCT FROM (s.service_name, s.region, s.size, s.ha_type, s.postgres_version, s.tags)
 		AND s.valid_to < 'infinity';
-	INSERT INTO service (service_id, valid_from, noted_at, service_name, region, size, ha_type, postgres_version, tags, server)
+	INSERT INTO service (service_id, valid_from, noted_at, service_name, region, size, ha_type, postgres_version,
+		tags, server)
 	SELECT p.id, coalesce((SELECT CASE WHEN max(s.valid_to) > now() - interval '1 day' THEN max(s.valid_to)
 				WHEN count(*) > 0 THEN now() END FROM service s WHERE s.service_id = p.id), '-infinity'),
 		now(), p.name, p.region, p.size, p.ha_type, p.postgres_version, p.tags, asked
@@ -41,7 +44,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_services(@extschema@.chpg_service_row[], text) IS
-'Note the services of a server as its list shows them, and return how many are new or have changed.';
+'Note the services of a server as its list shows them, and return how many are new or have
+changed.';
 
 CREATE FUNCTION @extschema@._chpg_capture_services(server text)
 RETURNS integer

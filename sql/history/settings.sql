@@ -11,14 +11,15 @@ AS $$
 		('recapture', '2', 'integer', '0', '1000',
 			'Number of newest windows that are captured whenever a window ends, for data that came late.'),
 		('api_retention', '7 days', 'interval', '1 hour', '100 years',
-			'Time that the API keeps data: 1 day on Basic, where only hours are captured, 7 days on Scale and Enterprise. '
-			'Windows that grow older than this without a capture are lost.'),
+			'Time that the API keeps data: 1 day on Basic, where only hours are captured, '
+			'7 days on Scale and Enterprise. Windows that grow older than this without a capture are lost.'),
 		('backfill', '1 day', 'interval', '0 seconds', '100 years',
 			'Time before a service was first seen that is captured, too.'),
 		('keep_hour', '35 days', 'interval', '1 hour', '100 years', 'Time that windows of an hour are kept.'),
 		('keep_day', '400 days', 'interval', '1 day', '100 years', 'Time that windows of a day are kept.'),
 		('max_patterns', '2000', 'integer', '1', '1000000',
-			'Most patterns of a window that are captured, by total duration. A window with more is marked as truncated.'),
+			'Most patterns of a window that are captured, by total duration. '
+			'A window with more is marked as truncated.'),
 		('max_error_patterns', '100', 'integer', '1', '1000000',
 			'Most patterns of a window that are captured for their errors, whatever their duration.'),
 		('metric_bucket', '5 minutes', 'interval', '1 second', '1 hour',
@@ -28,7 +29,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_defaults() IS
-'The settings of a history: initial value, type (integer or interval), bounds and description of each.';
+'The settings of a history: initial value, type (integer or interval), bounds and description of
+each.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_setting(name text, value text)
 RETURNS text
@@ -50,7 +52,7 @@ BEGIN
 	ELSIF value IS NULL THEN
 		RAISE EXCEPTION 'setting "%" of the history is missing', name
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = format('Put back what it was at first: SELECT chpg_history_enable(%L).', place);
+				HINT = format('Put back its initial value: SELECT chpg_history_enable(%L).', place);
 	END IF;
 	BEGIN
 		fine := CASE
@@ -66,7 +68,7 @@ BEGIN
 	IF NOT fine THEN
 		RAISE EXCEPTION 'invalid value for setting "%" of the history: "%"', name, value
 			USING ERRCODE = 'invalid_parameter_value',
-				DETAIL = format('It is to be an %s from %s to %s%s.',
+				DETAIL = format('It must be an %s from %s to %s%s.',
 					CASE known.kind WHEN 'interval' THEN 'interval, with its unit,' ELSE known.kind END,
 					known.lowest, known.highest, CASE WHEN name = 'metric_bucket' THEN ', or off' END),
 				HINT = format('Such as: UPDATE %s.setting SET value = %L WHERE name = %L.', place, known.value, name);
@@ -77,7 +79,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_check_setting(text, text) IS
 'Check a setting of the history, and return its value.
-Errors: 22023 unknown setting, or a value that cannot be used; 55000 the setting is missing (null).';
+Errors: 22023 unknown setting, or a value that cannot be used; 55000 the setting is missing
+(null).';
 
 CREATE FUNCTION @extschema@._chpg_history_settings()
 RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_hour interval,
@@ -96,8 +99,10 @@ BEGIN
 	IF (found->>'api_retention')::interval <= (found->>'settle')::interval + interval '1 hour' THEN
 		RAISE EXCEPTION 'invalid value for setting "api_retention" of the history: "%"', found->>'api_retention'
 			USING ERRCODE = 'invalid_parameter_value',
-				DETAIL = 'There is nothing to capture unless it is longer than an hour and the setting "settle" together.',
-				HINT = format('Such as: UPDATE %I.setting SET value = ''7 days'' WHERE name = ''api_retention''.', place);
+				DETAIL = 'There is nothing to capture unless it is longer than an hour and the setting "settle" '
+					'together.',
+				HINT = format('Such as: UPDATE %I.setting SET value = ''7 days'' WHERE name = ''api_retention''.',
+					place);
 	END IF;
 	RETURN QUERY SELECT * FROM jsonb_to_record(found) r(settle interval, recapture integer, api_retention interval,
 		backfill interval, keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint,

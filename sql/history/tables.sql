@@ -100,4 +100,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_create_tables(name) IS 'Create the tables of a history in a schema.';
+COMMENT ON FUNCTION @extschema@._chpg_history_create_tables(name) IS
+'Create the tables of a history in a schema.';

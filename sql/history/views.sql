@@ -68,8 +68,10 @@ BEGIN
 					min(p.p99_duration_us) FILTER (WHERE k.query_id <> 0) AS p99_lo_us,
 					max(p.p99_duration_us) FILTER (WHERE k.query_id <> 0) AS p99_hi_us,
 					least(coalesce(sum(p.total_rows), 0), 9223372036854775807)::bigint AS total_rows,
-					least(coalesce(sum(p.total_shared_blks_read), 0), 9223372036854775807)::bigint AS total_shared_blks_read,
-					least(coalesce(sum(p.total_shared_blks_hit), 0), 9223372036854775807)::bigint AS total_shared_blks_hit,
+					least(coalesce(sum(p.total_shared_blks_read), 0), 9223372036854775807)::bigint
+						AS total_shared_blks_read,
+					least(coalesce(sum(p.total_shared_blks_hit), 0), 9223372036854775807)::bigint
+						AS total_shared_blks_hit,
 					coalesce(sum(p.total_cpu_time_us), 0) AS total_cpu_time_us,
 					least(coalesce(sum(p.total_wal_bytes), 0), 9223372036854775807)::bigint AS total_wal_bytes
 				FROM pattern p

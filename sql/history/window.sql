@@ -4,7 +4,8 @@ CREATE FUNCTION @extschema@._chpg_bounded(value numeric)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN value IS NOT NULL THEN greatest(least(value, 9223372036854775807), -9223372036854775807)::bigint END;
+	SELECT CASE WHEN value IS NOT NULL
+		THEN greatest(least(value, 9223372036854775807), -9223372036854775807)::bigint END;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_bounded(numeric) IS 'The value as bigint, or the nearest bigint.';
@@ -57,10 +58,11 @@ COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
 
 /*
  * The window's own row in capture says how it ended.  Points are null where no metrics were
- * read: those that are there stay.
+ * read: earlier points stay then.
  */
-CREATE FUNCTION @extschema@._chpg_note_window(service_id text, grain text, window_start timestamptz, window_end timestamptz,
-	patterns @extschema@.chpg_slow_pattern_row[], cutoff_us double precision, points @extschema@.chpg_metric_row[])
+CREATE FUNCTION @extschema@._chpg_note_window(service_id text, grain text, window_start timestamptz,
+	window_end timestamptz, patterns @extschema@.chpg_slow_pattern_row[], cutoff_us double precision,
+	points @extschema@.chpg_metric_row[])
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -79,7 +81,8 @@ BEGIN
 	END IF;
 
 	INSERT INTO query_text AS t
-	SELECT DISTINCT hashtextextended(coalesce(f.query_text, ''), 0), coalesce(f.query_text, ''), window_start, window_end
+	SELECT DISTINCT hashtextextended(coalesce(f.query_text, ''), 0), coalesce(f.query_text, ''), window_start,
+		window_end
 	FROM unnest(patterns) f
 	ON CONFLICT (text_id) DO UPDATE
 	SET first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen);
@@ -115,13 +118,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_note_window(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[],
-	double precision, @extschema@.chpg_metric_row[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_note_window(text, text, timestamptz, timestamptz,
+	@extschema@.chpg_slow_pattern_row[], double precision, @extschema@.chpg_metric_row[]) IS
 'Replace the patterns and the metrics of a window, and return the number of patterns.
-cutoff_us: shortest total duration captured, of a window with more patterns; null: it has no more.';
+cutoff_us: shortest total duration captured, of a window with more patterns; null: it has no
+more.';
 
-CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz, window_end timestamptz,
-	failure text)
+CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz,
+	window_end timestamptz, failure text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -213,13 +217,14 @@ BEGIN
 	BEGIN
 		bucket := settings->>'metric_bucket';
 		IF grain = 'hour' AND bucket IS NOT NULL THEN
-			points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start, window_end, service_id, bucket, server) p);
+			points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start, window_end, service_id, bucket,
+				server) p);
 		END IF;
 		-- one more than is kept shows whether there are more
 		max_patterns := settings->>'max_patterns';
 		found := ARRAY(SELECT f
-			FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text,
-				NULL::text, NULL::text, NULL::text, max_patterns + 1, server) f);
+			FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text,
+				NULL::text, NULL::text, NULL::text, NULL::text, max_patterns + 1, server) f);
 		IF cardinality(found) > max_patterns THEN
 			found := found[:max_patterns];
 			cutoff_us := (SELECT coalesce(min(f.total_duration_us), 0) FROM unnest(found) f);
@@ -227,8 +232,9 @@ BEGIN
 		-- patterns with errors may have no duration, and be among the last of those
 		found := found || ARRAY(
 			SELECT e
-			FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text, NULL::text,
-				NULL::text, 'error_count'::text, NULL::text, (settings->>'max_error_patterns')::bigint, server) e
+			FROM @extschema@.chpg_slow_patterns(window_start, window_end, service_id, NULL::text, NULL::text,
+				NULL::text, NULL::text, 'error_count'::text, NULL::text,
+				(settings->>'max_error_patterns')::bigint, server) e
 			WHERE e.error_count > 0 AND NOT EXISTS (
 				SELECT FROM unnest(found) f
 				WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
@@ -240,13 +246,15 @@ BEGIN
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	END;
-	failure := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'), 1000);
+	failure := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'),
+		1000);
 	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_failure($1, $2, $3, $4, $5))'::text,
 		ROW(service_id, grain, window_start, window_end, failure));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
-'Capture a window, once no other capture runs; return why it failed, or what is wrong with the history (fatal).
+'Capture a window, once no other capture runs; return why it failed, or what is wrong with the
+history (fatal).
 only_due: skip a window that another capture has made meanwhile.
 Requests: 2, 1 more per further 500 patterns; for an hour those of chpg_metrics, too.';

@@ -13,7 +13,8 @@ CREATE TABLE @extschema@.chpg_rule (
 	PRIMARY KEY (rule_id, parameter)
 );
 
-COMMENT ON TABLE @extschema@.chpg_rule IS 'The rules of chpg_findings and their thresholds. Change a threshold in chpg_threshold.';
+COMMENT ON TABLE @extschema@.chpg_rule IS
+'The rules of chpg_findings and their thresholds. Change a threshold in chpg_threshold.';
 COMMENT ON COLUMN @extschema@.chpg_rule.rule_id IS 'Number of the rule.';
 COMMENT ON COLUMN @extschema@.chpg_rule.rule_name IS 'Name of the rule.';
 COMMENT ON COLUMN @extschema@.chpg_rule.parameter IS 'Name of the threshold.';

@@ -27,29 +27,49 @@ CREATE TYPE @extschema@.chpg_change_row AS (
 );
 
 COMMENT ON TYPE @extschema@.chpg_change_row IS 'What became of a pattern between two windows.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.change IS 'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or unknown (nothing at all is known of the service in one of the windows).';
+COMMENT ON COLUMN @extschema@.chpg_change_row.change IS
+'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a '
+'quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or '
+'unknown (nothing at all is known of the service in one of the windows).';
 COMMENT ON COLUMN @extschema@.chpg_change_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.query_hex IS
+'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.db_name IS 'Database.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.db_user IS 'Database user.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.db_operation IS 'Kind of statement.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.app IS 'Application name of the session.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_calls_per_s IS 'Executions per second of the baseline that was seen; null if there were none.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.calls_per_s IS 'Executions per second of the period that was seen; null if there were none.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_avg_duration_us IS 'Mean time of an execution in the baseline, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.avg_duration_us IS 'Mean time of an execution in the period, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_lo_us IS 'The baseline''s 95th percentile is not below it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_hi_us IS 'The baseline''s 95th percentile is not above it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.p95_lo_us IS 'The period''s 95th percentile is not below it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.p95_hi_us IS 'The period''s 95th percentile is not above it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_time_ratio IS 'Share of the service''s time in the baseline, 0 to 1.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_calls_per_s IS
+'Executions per second of the baseline that was seen; null if there were none.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.calls_per_s IS
+'Executions per second of the period that was seen; null if there were none.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_avg_duration_us IS
+'Mean time of an execution in the baseline, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.avg_duration_us IS
+'Mean time of an execution in the period, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_lo_us IS
+'The baseline''s 95th percentile is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_hi_us IS
+'The baseline''s 95th percentile is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.p95_lo_us IS
+'The period''s 95th percentile is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.p95_hi_us IS
+'The period''s 95th percentile is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_time_ratio IS
+'Share of the service''s time in the baseline, 0 to 1.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.time_ratio IS 'Share of the service''s time in the period, 0 to 1.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.excess_us IS 'Time lost in the period, compared with the baseline''s mean time, in microseconds; negative where time was gained.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.cause IS 'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) waiting, (less) computing, or mixed.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.hours_worse IS 'Hours of the period that are worse than nine tenths of the baseline''s, by mean or 95th percentile, whichever says more, of all; null without a history.';
-COMMENT ON COLUMN @extschema@.chpg_change_row.confidence IS 'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, a change that may be none, or too few executions to tell).';
+COMMENT ON COLUMN @extschema@.chpg_change_row.excess_us IS
+'Time lost in the period, compared with the baseline''s mean time, in microseconds; negative where time was gained.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.cause IS
+'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) '
+'waiting, (less) computing, or mixed.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.hours_worse IS
+'Hours of the period that are worse than nine tenths of the baseline''s, by mean or 95th percentile, whichever '
+'says more, of all; null without a history.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.confidence IS
+'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, a change '
+'that may be none, or too few executions to tell).';
 
 CREATE FUNCTION @extschema@._chpg_is_monitoring(app text)
 RETURNS boolean
@@ -62,7 +82,8 @@ COMMENT ON FUNCTION @extschema@._chpg_is_monitoring(text) IS
 'Whether an application is the service''s own monitoring, which comparisons and rules leave out.';
 
 /* A pattern that had several texts in an hour counts once. */
-CREATE FUNCTION @extschema@._chpg_worse_hours(baseline tstzrange, period tstzrange, service text, server text DEFAULT NULL)
+CREATE FUNCTION @extschema@._chpg_worse_hours(baseline tstzrange, period tstzrange, service text,
+	server text DEFAULT NULL)
 RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint)
 LANGUAGE plpgsql VOLATILE
@@ -74,7 +95,8 @@ DECLARE
 	enough double precision := @extschema@._chpg_threshold('500', 'calls_of_hour');
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	ids := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server) s);
+	ids := ARRAY(SELECT s.service_id
+		FROM @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server) s);
 	RETURN QUERY
 	WITH chosen AS (
 		SELECT p.*, true AS before FROM pattern p
@@ -115,7 +137,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_worse_hours(tstzrange, tstzrange, text, text) IS
 'For each pattern, how many of its hours in a period are worse, or better, than in the baseline.
 An hour counts if it has the executions of CHPG500, calls_of_hour.
-Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better: mean below the 10th.
+Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better:
+mean below the 10th.
 Requests: none.
 Errors: 55000 there is no history.';
 
@@ -124,9 +147,11 @@ CREATE FUNCTION @extschema@._chpg_per_call(p @extschema@.chpg_period_pattern_row
 RETURNS TABLE (avg_us float8, rows float8, blks float8, reads float8, hit_ratio float8, cpu_us float8)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT (p).avg_duration_us, (p).total_rows / nullif((p).call_count, 0)::float8, blks / nullif((p).call_count, 0)::float8,
+	SELECT (p).avg_duration_us, (p).total_rows / nullif((p).call_count, 0)::float8,
+		blks / nullif((p).call_count, 0)::float8,
 		(p).total_shared_blks_read / nullif((p).call_count, 0)::float8, (p).total_shared_blks_hit / nullif(blks, 0),
-		CASE WHEN (p).total_cpu_time_us <= 1.05 * (p).total_duration_us THEN (p).total_cpu_time_us / nullif((p).call_count, 0) END
+		CASE WHEN (p).total_cpu_time_us <= 1.05 * (p).total_duration_us
+			THEN (p).total_cpu_time_us / nullif((p).call_count, 0) END
 	FROM (SELECT (p).total_shared_blks_read::float8 + (p).total_shared_blks_hit AS blks) b;
 END;
 
@@ -143,7 +168,8 @@ RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
-		WHEN waited AND y.avg_us - x.avg_us > 1e4 * greatest(y.rows - x.rows, y.blks - x.blks, y.reads - x.reads) THEN 'waiting'
+		WHEN waited AND y.avg_us - x.avg_us > 1e4 * greatest(y.rows - x.rows, y.blks - x.blks, y.reads - x.reads)
+			THEN 'waiting'
 		WHEN y.rows >= 1.5 * x.rows AND y.rows - x.rows >= 1 THEN 'more rows'
 		WHEN y.blks >= 1.5 * x.blks AND y.blks - x.blks >= 1 THEN 'more blocks'
 		WHEN y.hit_ratio < x.hit_ratio - 0.05 AND y.reads - x.reads >= 1 THEN 'colder cache'
@@ -156,7 +182,8 @@ BEGIN ATOMIC
 			AND (y.avg_us - y.cpu_us) - (x.avg_us - x.cpu_us) >= 0.7 * (y.avg_us - x.avg_us) AS waited) w;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_pattern_row, @extschema@.chpg_period_pattern_row) IS
+COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_pattern_row,
+	@extschema@.chpg_period_pattern_row) IS
 'Why a pattern is slower in one of two periods, as far as its counters show.';
 
 /*
@@ -166,9 +193,10 @@ COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_patte
  */
 CREATE FUNCTION @extschema@._chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text,
 	before @extschema@.chpg_period_pattern_row[], after @extschema@.chpg_period_pattern_row[])
-RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text, query_text text,
-	a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row, time_ratio_a float8, time_ratio_b float8,
-	has_hours boolean, hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
+RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
+	query_text text, a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
+	time_ratio_a float8, time_ratio_b float8, has_hours boolean,
+	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
 	compared boolean, hours_a float8, hours_b float8, new_certain boolean, gone_certain boolean, truncated boolean,
 	excess_us float8, material boolean)
 LANGUAGE plpgsql VOLATILE
@@ -203,8 +231,10 @@ BEGIN
 		FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app)
 	), pairs AS (
 		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours,
-			CASE WHEN history_a THEN ha.hours WHEN count((p.a).service_id) OVER of_service > 0 THEN length_a END AS hours_a,
-			CASE WHEN history_b THEN hb.hours WHEN count((p.b).service_id) OVER of_service > 0 THEN length_b END AS hours_b,
+			CASE WHEN history_a THEN ha.hours WHEN count((p.a).service_id) OVER of_service > 0 THEN length_a END
+				AS hours_a,
+			CASE WHEN history_b THEN hb.hours WHEN count((p.b).service_id) OVER of_service > 0 THEN length_b END
+				AS hours_b,
 			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
 			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) AS excess_us,
 			greatest(least_us, least_ratio * (p.b).total_duration_us / nullif(p.time_ratio_b, 0)) AS material_us
@@ -228,8 +258,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_measure_changes(tstzrange, tstzrange, text, text, @extschema@.chpg_period_pattern_row[],
-	@extschema@.chpg_period_pattern_row[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_measure_changes(tstzrange, tstzrange, text, text,
+	@extschema@.chpg_period_pattern_row[], @extschema@.chpg_period_pattern_row[]) IS
 'The patterns of two periods (a and b) side by side, with what _chpg_judge_change looks at.
 Requests: none.';
 
@@ -254,7 +284,8 @@ DECLARE
 	p95_b CONSTANT double precision := (m.b).p95_est_us;
 	enough CONSTANT double precision := greatest((numbers->>'500.hours')::float8,
 		ceil((numbers->>'500.hours_ratio')::float8 * m.hours));
-	least_factor CONSTANT double precision := CASE WHEN m.baseline_hours >= (numbers->>'500.baseline_hours')::float8 THEN 1
+	least_factor CONSTANT double precision := CASE
+		WHEN m.baseline_hours >= (numbers->>'500.baseline_hours')::float8 THEN 1
 		ELSE (numbers->>'500.blind_factor')::float8 END;
 	p95_rose boolean;
 BEGIN
@@ -323,7 +354,8 @@ BEGIN
 	before := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(baseline, service, server) p);
 	after := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
 	RETURN QUERY
-	SELECT change, service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app, query_text,
+	SELECT change, service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app,
+		query_text,
 		(a).call_count / (hours_a * 3600), (b).call_count / (hours_b * 3600), (a).avg_duration_us, (b).avg_duration_us,
 		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, time_ratio_a, time_ratio_b, excess_us,
 		CASE change WHEN 'regressed' THEN @extschema@._chpg_change_cause(a, b)
@@ -334,7 +366,8 @@ BEGIN
 				FROM @extschema@._chpg_change_cause(b, a) cause) END,
 		greatest(hours_p95, hours_avg) || '/' || hours,
 		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
-			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND NOT compared THEN 'low'
+			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND NOT compared
+				THEN 'low'
 			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated THEN 'medium'
 			ELSE 'high' END
 	FROM (
@@ -344,15 +377,16 @@ BEGIN
 	) judged
 	ORDER BY abs(coalesce(excess_us, (b).total_duration_us, -(a).total_duration_us)) DESC NULLS LAST;
 	IF NOT FOUND THEN
-		RAISE NOTICE 'no patterns are known of either window'
-			USING HINT = 'The history has what was captured, the API one to seven days.';
+		RAISE NOTICE 'neither the history nor the API has patterns of these periods'
+			USING HINT = 'The history has the captured windows, the API the last one to seven days.';
 	END IF;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_compare(tstzrange, tstzrange, text, text) IS
 'What became of the slow query patterns between two periods, the greatest change first.
-Of one service, by id or name, or of all. Periods come from the history where it has them, else from the API.
+Of one service, by id or name, or of all. Periods come from the history where it has them, else
+from the API.
 Requests: none from the history, else as chpg_slow_patterns for each period.
-Errors: 22004 a period is null; 22023 a period is empty or unbounded, or the baseline does not end before the
-period begins; those of chpg_slow_patterns.';
+Errors: 22004 a period is null; 22023 a period is empty or unbounded, or the baseline does not
+end before the period begins; those of chpg_slow_patterns.';

@@ -28,17 +28,21 @@ CREATE TYPE @extschema@.chpg_finding_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_finding_row IS 'Something that is wrong, or that a rule could not judge.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.rule_id IS 'Number of the rule: see chpg_rule.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.level IS 'ERROR, WARN, INFO, or SKIPPED where the rule could not judge.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.level IS
+'ERROR, WARN, INFO, or SKIPPED where the rule could not judge.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.title IS 'What it is.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.service_id IS 'Id of the service; null where it concerns several.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.symptom IS 'What was seen.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.evidence IS 'The counters that decide, and which pattern, database, user or application it is.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.evidence IS
+'The counters that decide, and which pattern, database, user or application it is.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.explanation IS 'What it means, with what the data cannot rule out.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.action IS 'What to do about it. Nothing is ever done by chpg.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.impact_us IS 'Time that it concerns, in microseconds; null where it is none.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.impact_us IS
+'Time that it concerns, in microseconds; null where it is none.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.confidence IS 'high, medium or low.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS 'Names the finding, as long as it is the same: for chpg_mute.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS
+'Names the finding, as long as it is the same: for chpg_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 
 CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text)
@@ -46,7 +50,8 @@ RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text,
-		NULL::text, NULL::float8, NULL::text, NULL::text[], concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
+		NULL::text, NULL::float8, NULL::text, NULL::text[],
+			concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
 	FROM @extschema@.chpg_rule r WHERE r.rule_id = ANY (rule_ids);
 END;
 

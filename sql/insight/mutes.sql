@@ -71,7 +71,8 @@ COMMENT ON FUNCTION @extschema@._chpg_restore_mute() IS
 CREATE TRIGGER restore_mute BEFORE INSERT ON @extschema@.chpg_finding_mute_dump
 	FOR EACH ROW EXECUTE FUNCTION @extschema@._chpg_restore_mute();
 
-COMMENT ON TRIGGER restore_mute ON @extschema@.chpg_finding_mute_dump IS 'Puts what a dump has into chpg_finding_mute.';
+COMMENT ON TRIGGER restore_mute ON @extschema@.chpg_finding_mute_dump IS
+'Puts what a dump has into chpg_finding_mute.';
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_finding_mute_dump',
 	'WHERE false UNION ALL SELECT * FROM @extschema@._chpg_mutes_to_dump()');
@@ -109,7 +110,8 @@ COMMENT ON FUNCTION @extschema@._chpg_is_finding_key(text) IS
  * REFERENCES on the table, such as by GRANT ALL ON ALL TABLES, could otherwise run code as
  * the extension's owner.
  */
-CREATE FUNCTION @extschema@.chpg_mute(finding_key text, reason text, note text DEFAULT NULL, muted_until timestamptz DEFAULT 'infinity')
+CREATE FUNCTION @extschema@.chpg_mute(finding_key text, reason text, note text DEFAULT NULL,
+	muted_until timestamptz DEFAULT 'infinity')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -127,7 +129,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what chpg_findings has in its column finding_key.';
 	ELSIF muted_until <= now() THEN
 		RAISE EXCEPTION 'invalid value for "muted_until": "%"', muted_until
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time to come; chpg_unmute ends a muting.';
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future; chpg_unmute ends a mute.';
 	ELSIF octet_length(note) > 1024 THEN
 		RAISE EXCEPTION 'argument "note" is too long: % bytes', octet_length(note)
 			USING ERRCODE = 'string_data_right_truncation', HINT = 'Give at most 1024 bytes.';
@@ -138,7 +140,7 @@ BEGIN
 	IF (SELECT count(*) FROM @extschema@.chpg_finding_mute m
 			WHERE m.muted_by = session_user AND m.finding_key <> chpg_mute.finding_key) >= 1000 THEN
 		RAISE EXCEPTION 'role "%" has muted 1000 findings already', session_user
-			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some of that: SELECT chpg_unmute(finding_key).';
+			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some mutes: SELECT chpg_unmute(finding_key).';
 	END IF;
 	INSERT INTO @extschema@.chpg_finding_mute (finding_key, reason, note, muted_by, muted_until)
 	VALUES (finding_key, reason, note, session_user, muted_until)
@@ -153,8 +155,8 @@ COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz) IS
 finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_fix.
 Deletes mutes whose time is over. For superusers, unless granted.
 Requests: none.
-Errors: 22001 a note of more than 1024 bytes; 22004 an argument is null; 22023 another reason, no finding_key, or a
-time that is over; 54000 the role has muted 1000 findings already.';
+Errors: 22001 a note of more than 1024 bytes; 22004 an argument is null; 22023 another reason,
+no finding_key, or a time that is over; 54000 the role has muted 1000 findings already.';
 
 CREATE FUNCTION @extschema@.chpg_unmute(finding_key text)
 RETURNS boolean
@@ -187,7 +189,8 @@ RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = _chpg_is_muted.finding_key AND m.muted_until > now());
+	SELECT EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = _chpg_is_muted.finding_key
+		AND m.muted_until > now());
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_is_muted(text) IS 'Whether a finding is muted now.';

@@ -39,7 +39,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_check_periods(tstzrange, tstzrange) IS
-'Check that two periods have a start and an end, and that the first ends before the second begins.
+'Check that two periods have a start and an end, and that the first ends before the second
+begins.
 Errors: 22004 null; 22023 empty or unbounded, or not in that order.';
 
 CREATE TYPE @extschema@.chpg_period_pattern_row AS (
@@ -73,19 +74,28 @@ CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 	total_wal_bytes bigint
 );
 
-COMMENT ON TYPE @extschema@.chpg_period_pattern_row IS 'A normalized query and the sum of its executions in a period, which may join several windows.';
+COMMENT ON TYPE @extschema@.chpg_period_pattern_row IS
+'A normalized query and the sum of its executions in a period, which may join several windows.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.source IS 'history, or api.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.buckets IS 'Windows that were joined; 1 from the API.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_lo_us IS 'The median of all executions is not below it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_hi_us IS 'The median of all executions is not above it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_lo_us IS 'The 95th percentile of all executions is not below it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_hi_us IS 'The 95th percentile of all executions is not above it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_est_us IS 'Mean of the windows'' 95th percentiles, weighted by executions: an estimate, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_lo_us IS 'The 99th percentile of all executions is not below it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_hi_us IS 'The 99th percentile of all executions is not above it, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_est_us IS 'Mean of the windows'' 99th percentiles, weighted by executions: an estimate, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_lo_us IS
+'The median of all executions is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_hi_us IS
+'The median of all executions is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_lo_us IS
+'The 95th percentile of all executions is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_hi_us IS
+'The 95th percentile of all executions is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_est_us IS
+'Mean of the windows'' 95th percentiles, weighted by executions: an estimate, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_lo_us IS
+'The 99th percentile of all executions is not below it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_hi_us IS
+'The 99th percentile of all executions is not above it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_est_us IS
+'Mean of the windows'' 99th percentiles, weighted by executions: an estimate, in microseconds.';
 
-/* The other attributes mean what they do in the rows of the API. */
+/* The other attributes have the meaning that they have in the API's rows. */
 DO $$
 DECLARE
 	attribute record;
@@ -136,7 +146,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_has(tstzrange, text, text) IS
-'Whether the caller may read an hour of the period from the history, of one service or of any (null).';
+'Whether the caller may read an hour of the period from the history, of one service or of any
+(null).';
 
 CREATE FUNCTION @extschema@._chpg_extrapolated(total double precision, known numeric, of numeric)
 RETURNS double precision
@@ -212,7 +223,8 @@ BEGIN
 		FROM pattern p
 		JOIN pattern_key k USING (pattern_key)
 		JOIN query_text t USING (text_id)
-		WHERE p.grain = 'hour' AND p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
+		WHERE p.grain = 'hour' AND p.window_start >= lower(period)
+			AND p.window_start <= upper(period) - interval '1 hour'
 			AND p.service_id = ANY (ARRAY(SELECT s.service_id
 				FROM @extschema@._chpg_history_services(chpg_period_patterns.service, chpg_period_patterns.server) s))
 		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
@@ -238,7 +250,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_period_patterns(tstzrange, text, text) IS
-'The slow query patterns of a period, from the history where it has the period, else from the API.
+'The slow query patterns of a period, from the history where it has the period, else from the
+API.
 Of one service, by id or name, or of all. The history has the hours that lie within the period.
 Requests: none from the history, else as chpg_slow_patterns.
 Errors: 22004 period is null; 22023 period is empty or unbounded; those of chpg_slow_patterns.';

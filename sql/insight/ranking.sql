@@ -58,7 +58,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_read_patterns(tstzrange, text, text) IS
 'The patterns of a period, and SKIPPED of the rules that cannot judge a service by them.
-Those are of services that do not answer, and of services of which no pattern has a counter that a rule needs.
+Those are of services that do not answer, and of services of which no pattern has a counter that
+a rule needs.
 Requests: as chpg_period_patterns.';
 
 CREATE FUNCTION @extschema@._chpg_find_present(service text, server text, of_history boolean)
@@ -102,7 +103,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_present(text, text, boolean) IS
 'Findings of services as they are now; SKIPPED where the API does not answer.
-of_history: SKIPPED of the rules over patterns for services that the history does not have yet, too.
+of_history: SKIPPED of the rules over patterns for services that the history does not have yet,
+too.
 Requests: 1 for the metrics, 1 for the list, 1 for the settings of each service.';
 
 CREATE FUNCTION @extschema@._chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange,
@@ -130,12 +132,13 @@ BEGIN
 	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(found.patterns, period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(found.patterns, period, service, server);
 	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(found.patterns, period, service, server);
-	-- what compares, compares hours of the history only
+	-- changes are found by hours of the history only
 	IF of_history THEN
 		RETURN QUERY
 		SELECT s.*
 		FROM @extschema@._chpg_period_hours(period, service, server) h,
-			@extschema@._chpg_skipped(comparing, 'The history has no hour of the baseline to compare with.', h.service_id) s
+			@extschema@._chpg_skipped(comparing, 'The history has no hour of the baseline to compare with.',
+				h.service_id) s
 		WHERE NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server) b
 			WHERE b.service_id = h.service_id);
 		IF @extschema@._chpg_history_has(baseline, service, server) THEN
@@ -205,18 +208,20 @@ BEGIN
 	SELECT f.rule_id, f.level, f.title, f.service_id, f.symptom, f.evidence || coalesce(o.evidence, '{}'),
 		f.explanation, f.action, f.impact_us, f.confidence, o.names, f.finding_key, f.is_muted
 	FROM ranked f
-	LEFT JOIN others o ON o.of_service = coalesce(f.service_id, '') AND o.subject = f.subject AND o.is_muted = f.is_muted
+	LEFT JOIN others o ON o.of_service = coalesce(f.service_id, '') AND o.subject = f.subject
+		AND o.is_muted = f.is_muted
 	WHERE f.place = 1
 	ORDER BY array_position(levels, f.level), f.impact_us DESC NULLS LAST, f.finding_key;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_findings(tstzrange, text, tstzrange, text, boolean) IS
-'What is wrong with a service, by id or name, or with the fleet (null), in a period, the worst first.
+'What is wrong with a service, by id or name, or with the fleet (null), the worst first.
 SKIPPED rows name rules that could not judge. chpg only recommends; it changes nothing.
-Patterns come from the history where it has the period, else from the API. Changes are found by the history only.
-baseline: period to compare with; the same hours of the day before unless given.
+Patterns come from the history where it has the period, else from the API.
+baseline: period to compare with, of the history; null: the same hours of the day before.
 history_only: judge only by the history.
-Requests: none with history_only, nor for patterns of the history, else those of chpg_slow_patterns; 1 for the metrics;
-without a service, 1 for the settings of each service and 1 for the list. Responses may be 2 minutes old.
-Errors: 22004, 22023 a period cannot be used; 42704 no such service; those of chpg_slow_patterns.';
+Requests: none with history_only, else 1 for the metrics, those of chpg_slow_patterns unless the
+history has the period, and for the fleet 1 for the settings of each service and 1 for the list.
+Errors: 22004, 22023 a period cannot be used; 42704 no such service; those of
+chpg_slow_patterns.';

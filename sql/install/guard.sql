@@ -4,10 +4,10 @@
 \echo Use "CREATE EXTENSION chpg" to load this file. \quit
 
 /*
- * Nothing that others have made in the extension's schema is found by a short name,
- * or as an operator, neither by this script nor by what it creates: bodies in BEGIN
- * ATOMIC keep what their names mean here.  What the extension creates is called
- * by its schema, with all arguments and their types, so that no overload suits better.
+ * Objects of other roles in the extension's schema are found neither by a short name nor as
+ * an operator.  That holds for this script and for the functions that it creates: bodies in
+ * BEGIN ATOMIC keep the meaning that names have here.  The extension's own objects are
+ * qualified, and called with all arguments and their types, so that no overload fits better.
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 
@@ -36,12 +36,12 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_schema_objects(oid) IS
-'The objects in a schema, and their owners; null for kinds that have none. For the refusal of schemas that are not safe.';
+'The objects in a schema, and their owners; null for kinds of objects that have none.';
 
 /*
- * Refuse a schema in which roles other than superusers have made something, or may do
- * so: superusers call what is in it by name.  A role that has the privileges of a
- * superuser counts as one, pg_database_owner as the owner of the database.
+ * Refuse a schema in which a role other than a superuser has objects, or may create some:
+ * superusers call the extension's functions there by name.  A role with a superuser's
+ * privileges counts as one, pg_database_owner as the owner of the database.
  */
 DO $$
 DECLARE
@@ -67,14 +67,16 @@ BEGIN
 		ORDER BY r.rolname LIMIT 1;
 	END IF;
 	IF problem IS NULL THEN
-		SELECT format('Role "%s" has objects in it, such as %s.', pg_get_userbyid(o.owner), pg_describe_object(o.catalog, o.object, 0))
+		SELECT format('Role "%s" has objects in it, such as %s.', pg_get_userbyid(o.owner),
+			pg_describe_object(o.catalog, o.object, 0))
 		INTO problem
 		FROM @extschema@._chpg_schema_objects(place::oid) o
 		WHERE o.owner <> ALL (trusted)
 		ORDER BY o.catalog, o.object LIMIT 1;
 	END IF;
 	IF problem IS NOT NULL THEN
-		RAISE EXCEPTION 'schema "%" is not safe for extension chpg', (SELECT n.nspname FROM pg_namespace n WHERE n.oid = place)
+		RAISE EXCEPTION 'schema "%" is not safe for extension chpg',
+			(SELECT n.nspname FROM pg_namespace n WHERE n.oid = place)
 			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
 				HINT = 'Give it a schema of its own: CREATE SCHEMA chpg; CREATE EXTENSION chpg SCHEMA chpg;';
 	END IF;

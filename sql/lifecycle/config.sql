@@ -21,7 +21,9 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_config';
 
 COMMENT ON FUNCTION @extschema@.chpg_config(text, text) IS
-'The settings that users made for a service, or for all services (null); those left at their defaults are not shown. 1 request for each service, 1 more for a name or for all services.';
+'The settings that were made for a service, by id or name, or for the fleet (null).
+Settings left at their defaults are omitted.
+Requests: 1 for each service, 1 more for a name or for the fleet.';
 
 CREATE FUNCTION @extschema@.chpg_patch_config(
 	service text,
@@ -33,7 +35,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_patch_config';
 
 COMMENT ON FUNCTION @extschema@.chpg_patch_config(text, jsonb, jsonb, text) IS
-'Changes settings of a service and returns all of them after the change. The settings are an object: {"max_connections": 200}; null removes one; others stay. What waits for a restart comes as a NOTICE. 1 request, 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns no rows.';
+'Change settings of a service, and return all settings after the change.
+Settings are an object, {"max_connections": 200}; null removes one; others stay.
+A NOTICE names the settings that wait for a restart.
+Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Requests: 1, 1 more for a name.
+Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_patch_config(text, jsonb, jsonb, text) FROM PUBLIC;
 
@@ -47,6 +54,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_replace_config';
 
 COMMENT ON FUNCTION @extschema@.chpg_replace_config(text, jsonb, jsonb, text) IS
-'Replaces all settings of PostgreSQL, of PgBouncer, or of both, and returns all of them after the change. A section that is left out stays; an empty object removes all settings of a section. What waits for a restart comes as a NOTICE. 2 requests (1 with both sections), 1 more if service is a name. Acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns no rows.';
+'Replace all settings of PostgreSQL, of PgBouncer or of both, and return all settings after the
+change.
+A section that is null stays; an empty object removes all settings of a section.
+A NOTICE names the settings that wait for a restart.
+Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Requests: 2 (1 with both sections), 1 more for a name.
+Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_replace_config(text, jsonb, jsonb, text) FROM PUBLIC;

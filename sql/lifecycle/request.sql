@@ -8,7 +8,8 @@ CREATE TYPE @extschema@.chpg_response_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_response_row IS 'What the API answered.';
 COMMENT ON COLUMN @extschema@.chpg_response_row.status IS 'HTTP status.';
-COMMENT ON COLUMN @extschema@.chpg_response_row.request_id IS 'Id of the request, which ClickHouse''s support asks for.';
+COMMENT ON COLUMN @extschema@.chpg_response_row.request_id IS
+'Id of the request, which ClickHouse''s support asks for.';
 COMMENT ON COLUMN @extschema@.chpg_response_row.result IS 'The result; null where there is none.';
 
 CREATE FUNCTION @extschema@.chpg_request(
@@ -22,6 +23,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_request';
 
 COMMENT ON FUNCTION @extschema@.chpg_request(text, text, jsonb, jsonb, text) IS
-'Sends any request that the API answers in JSON: path begins with /v1/, and {organization_id} in it stands for the server''s. query is an object of texts. 1 request. Anything but GET acts at once and cannot be rolled back; refused in read-only transactions (25006). Sent at most once: 08007 if no answer tells whether it was carried out. With chpg.dry_run, shows the change in a NOTICE and returns null.';
+'Send any request that the API answers in JSON.
+path: begins with /v1/; {organization_id} in it stands for the server''s. query: an object of
+texts.
+Anything but GET acts at once: a rollback does not undo it. With chpg.dry_run, a NOTICE shows
+it.
+Requests: 1.
+Errors: other than GET, 08007 unknown whether it was carried out; 25006 in a read-only
+transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_request(text, text, jsonb, jsonb, text) FROM PUBLIC;

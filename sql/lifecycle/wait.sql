@@ -12,7 +12,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_wait';
 
 COMMENT ON FUNCTION @extschema@.chpg_wait(text, text, interval, interval, jsonb, text) IS
-'Waits until a service has this state, and the values of expected (an object of attributes of the row, such as {"size": "r8gd.large"}), in three polls in a row, and returns it. Waiting for the state deleted ends with no row once the API does not know the service; give its id, since a deleted name is not found. A NOTICE reports each change of state, and what is waited for. The last poll is at the timeout, and may take 2 seconds longer. 1 request for each poll, 1 more if service is a name. Errors: 57014 it took longer than timeout; what the API answers with 401, 403 or 404. Holds a snapshot all the time, which keeps VACUUM from its work: in scripts, CALL chpg_wait_until.';
+'Wait until a service has a state, and attributes, in three polls in a row, and return it.
+expected: attributes as an object, {"size": "r8gd.large"}. state deleted: ends without a row;
+give the id.
+A NOTICE reports each change of state. The last poll is at the timeout.
+Holds a snapshot, which holds back VACUUM: in scripts, CALL chpg_wait_until.
+Requests: 1 for each poll, 1 more for a name.
+Errors: 57014 timeout; 28000, 42501, 42704 as the API answers.';
 
 CREATE PROCEDURE @extschema@.chpg_wait_until(
 	service text,
@@ -25,4 +31,6 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_wait_until';
 
 COMMENT ON PROCEDURE @extschema@.chpg_wait_until(text, text, interval, interval, jsonb, text) IS
-'Waits as chpg_wait does, but ends its transaction before each pause, so that it holds no snapshot. 1 request for each poll, 1 more if service is a name. Not inside a transaction block.';
+'Wait as chpg_wait does, without a snapshot: each pause follows a commit.
+Requests: 1 for each poll, 1 more for a name.
+Errors: those of chpg_wait; 25001 inside a transaction block.';

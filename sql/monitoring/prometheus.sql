@@ -13,13 +13,18 @@ CREATE TYPE @extschema@.chpg_prometheus_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_prometheus_row IS 'A sample of Prometheus'' exposition format.';
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row.service_id IS 'Id of the service: the label postgres_service.';
-COMMENT ON COLUMN @extschema@.chpg_prometheus_row.service_name IS 'Name of the service: the label postgres_service_name.';
-COMMENT ON COLUMN @extschema@.chpg_prometheus_row.metric IS 'Name of the metric, such as PostgresServer_CacheHitRatio.';
-COMMENT ON COLUMN @extschema@.chpg_prometheus_row.type IS 'counter, gauge, histogram, summary, one of OpenMetrics'' others, or unknown. A counter only grows, until the service restarts.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.service_name IS
+'Name of the service: the label postgres_service_name.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.metric IS
+'Name of the metric, such as PostgresServer_CacheHitRatio.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row.type IS
+'counter, gauge, histogram, summary, one of OpenMetrics'' others, or unknown. A counter only grows, until the '
+'service restarts.';
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row.help IS 'What the metric measures.';
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row.labels IS 'All labels: labels->>''mode''.';
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row.value IS 'The value; the API measures once a minute.';
-COMMENT ON COLUMN @extschema@.chpg_prometheus_row."timestamp" IS 'When the value was taken; null where the API does not tell.';
+COMMENT ON COLUMN @extschema@.chpg_prometheus_row."timestamp" IS
+'When the value was taken; null where the API does not tell.';
 
 CREATE FUNCTION @extschema@.chpg_prometheus(service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_prometheus_row
@@ -27,7 +32,10 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_prometheus';
 
 COMMENT ON FUNCTION @extschema@.chpg_prometheus(text, text) IS
-'The Prometheus metrics of a service, by id or name, or of all services, a row for each sample. 1 request, also for all; 1 more for a name, or for 100 services. Errors: 54000 over 100 services, of which the API tells only in part.';
+'The Prometheus metrics of a service, by id or name, or of the fleet (null), a row for each
+sample.
+Requests: 1, also for the fleet; 1 more for a name, or for a fleet of 100 services.
+Errors: 54000 over 100 services, of which the response has only some.';
 
 CREATE FUNCTION @extschema@.chpg_prometheus_text(service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS text
@@ -35,7 +43,9 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100000
 AS 'MODULE_PATHNAME', 'chpg_prometheus_text';
 
 COMMENT ON FUNCTION @extschema@.chpg_prometheus_text(text, text) IS
-'The Prometheus metrics of a service, by id or name, or of all services (at most 100), as the text that the API answers, to be relayed. 1 request, 1 more for a name.';
+'The Prometheus metrics of a service, by id or name, or of the fleet (null), as the API''s text.
+Requests: 1, 1 more for a name, or for a fleet of 100 services.
+Errors: 54000 over 100 services, of which the response has only some.';
 
 CREATE TYPE @extschema@.chpg_health_row AS (
 	service_id text,
@@ -67,8 +77,10 @@ COMMENT ON COLUMN @extschema@.chpg_health_row.memory_used_percent IS 'Memory in 
 COMMENT ON COLUMN @extschema@.chpg_health_row.storage_limit_bytes IS 'Size of the storage, in bytes.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.storage_used_percent IS 'Storage in use, in percent.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.active_connections IS 'Connections that run a statement.';
-COMMENT ON COLUMN @extschema@.chpg_health_row.idle_connections IS 'Connections that are idle, in a transaction or not.';
-COMMENT ON COLUMN @extschema@.chpg_health_row.cache_hit_ratio IS 'Share of blocks found in the buffer cache, as the API gives it.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.idle_connections IS
+'Connections that are idle, in a transaction or not.';
+COMMENT ON COLUMN @extschema@.chpg_health_row.cache_hit_ratio IS
+'Share of blocks found in the buffer cache, as the API gives it.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.database_bytes IS 'Size of all databases, in bytes.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.deadlocks IS 'Deadlocks since the service''s start.';
 COMMENT ON COLUMN @extschema@.chpg_health_row.commits IS 'Transactions committed since the service''s start.';
@@ -81,7 +93,8 @@ BEGIN ATOMIC
 	SELECT CASE WHEN abs(value) < 9e18 THEN value::bigint END;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_whole(double precision) IS 'The value as bigint; null for NaN, and what is beyond it. For chpg_health.';
+COMMENT ON FUNCTION @extschema@._chpg_whole(double precision) IS
+'The value as bigint; null for NaN and for values that a bigint cannot hold.';
 
 CREATE FUNCTION @extschema@.chpg_health(server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_health_row
@@ -96,8 +109,10 @@ BEGIN ATOMIC
 		max(value) FILTER (WHERE metric = 'PostgresServer_MemoryUsedPercent'),
 		@extschema@._chpg_whole(max(value) FILTER (WHERE metric = 'PostgresServer_StorageLimitBytes')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_FilesystemUsedPercent'),
-		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' = 'active')),
-		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections' AND labels->>'state' LIKE 'idle%')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections'
+			AND labels->>'state' = 'active')),
+		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_ActiveConnections'
+			AND labels->>'state' LIKE 'idle%')),
 		max(value) FILTER (WHERE metric = 'PostgresServer_CacheHitRatio'),
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_DatabaseSizeBytes')),
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total')),
@@ -109,11 +124,14 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_health(text) IS
-'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';
+'The health of each service, from the organization''s Prometheus metrics.
+Requests: 1.
+Errors: those of chpg_prometheus.';
 
 CREATE VIEW @extschema@.chpg_health AS
 	SELECT * FROM @extschema@.chpg_health(NULL::text);
 
 COMMENT ON VIEW @extschema@.chpg_health IS
-'How each service is, from the organization''s Prometheus metrics. 1 request for all services, and the errors of chpg_prometheus().';
+'The health of each service: chpg_health() with the caller''s key.
+Requests: 1.';
 GRANT SELECT ON @extschema@.chpg_health TO PUBLIC;

@@ -13,11 +13,14 @@ CREATE TYPE @extschema@.chpg_metric_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_metric_row IS 'A point of a time series.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN @extschema@.chpg_metric_row.metric IS 'The metric, such as cpu_usage, memory_usage, disk_usage, connection_count, transactions.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.metric IS
+'The metric, such as cpu_usage, memory_usage, disk_usage, connection_count, transactions.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.name IS 'The metric''s name for people.';
-COMMENT ON COLUMN @extschema@.chpg_metric_row.unit IS 'Unit of the values, such as %, bytes/s, count; null where the API does not tell.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.unit IS
+'Unit of the values, such as %, bytes/s, count; null where the API does not tell.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.description IS 'What the metric measures.';
-COMMENT ON COLUMN @extschema@.chpg_metric_row.series IS 'What tells the series of a metric apart, such as a CPU mode or a database.';
+COMMENT ON COLUMN @extschema@.chpg_metric_row.series IS
+'What tells the series of a metric apart, such as a CPU mode or a database.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row."timestamp" IS 'Start of the bucket.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.value IS 'Value in the bucket.';
 
@@ -32,7 +35,11 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 5000
 AS 'MODULE_PATHNAME', 'chpg_metrics';
 
 COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, timestamptz, text, interval, text) IS
-'The time series of a service, by id or name, or of all services, in a window that includes from_date and not to_date: a row for each point. bucket is rounded to seconds; without it the API chooses one by the window, or chpg takes 3 hours for more than 31 days. A request covers 250 buckets and 31 days: a longer window is cut at multiples of the bucket, and costs as many requests for each service (31 days by the minute: 179), 1 more for a name or for all. Errors: 53400 the requests cannot be sent within chpg.max_wait.';
+'The time series of a service, by id or name, or of the fleet (null), in a window.
+The window includes from_date and not to_date.
+bucket: rounded to seconds; null: the API chooses, or 3 hours for a window of more than 31 days.
+Requests: 1 for each 250 buckets or 31 days of a service, 1 more for a name or for the fleet.
+Errors: 53400 the requests cannot be sent within chpg.max_wait.';
 
 CREATE TYPE @extschema@.chpg_log_row AS (
 	service_id text,
@@ -61,4 +68,8 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 2000
 AS 'MODULE_PATHNAME', 'chpg_logs';
 
 COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, timestamptz, text, text, text, text, bigint, text) IS
-'The log of a service, by id or name, or of all services, in a window that includes from_date and not to_date; of one severity, or with a text (case-sensitive) in it. max_rows limits the lines of each service, not those of all together: it takes the newest, with sort_order asc the oldest; sort with ORDER BY. 1 request for each 2,000 lines and 30 days of a service, 1 more for a name or for all.';
+'The log of a service, by id or name, or of the fleet (null), in a window.
+The window includes from_date and not to_date. body_contains: case-sensitive.
+max_rows: most lines of each service, the newest; with sort_order asc the oldest. Sort with
+ORDER BY.
+Requests: 1 for each 2,000 lines or 30 days of a service, 1 more for a name or for the fleet.';

@@ -8,7 +8,9 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_ca_certificates';
 
 COMMENT ON FUNCTION @extschema@.chpg_ca_certificates(text, text) IS
-'The certificates of the CA that signs those of the service, in PEM, for sslrootcert. 1 request, 1 more if service is a name. Error 42704 while they are not made yet.';
+'The certificates of the CA of a service, in PEM, for sslrootcert.
+Requests: 1, 1 more for a name.
+Errors: 42704 the certificates do not exist yet.';
 
 CREATE TYPE @extschema@.chpg_connection_info_row AS (
 	host text,
@@ -19,12 +21,14 @@ CREATE TYPE @extschema@.chpg_connection_info_row AS (
 	uri text
 );
 
-COMMENT ON TYPE @extschema@.chpg_connection_info_row IS 'How to connect to a service with libpq; without the password.';
+COMMENT ON TYPE @extschema@.chpg_connection_info_row IS
+'How to connect to a service with libpq; without the password.';
 COMMENT ON COLUMN @extschema@.chpg_connection_info_row.host IS 'Host name.';
 COMMENT ON COLUMN @extschema@.chpg_connection_info_row.port IS 'Port.';
 COMMENT ON COLUMN @extschema@.chpg_connection_info_row.dbname IS 'Database that every service has.';
 COMMENT ON COLUMN @extschema@.chpg_connection_info_row.username IS 'Superuser.';
-COMMENT ON COLUMN @extschema@.chpg_connection_info_row.sslmode IS 'verify-full: with the CA of chpg_ca_certificates as sslrootcert.';
+COMMENT ON COLUMN @extschema@.chpg_connection_info_row.sslmode IS
+'verify-full: with the CA of chpg_ca_certificates as sslrootcert.';
 COMMENT ON COLUMN @extschema@.chpg_connection_info_row.uri IS 'The same as one URI.';
 
 CREATE FUNCTION @extschema@.chpg_connection_info(
@@ -41,4 +45,5 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_connection_info(text, text) IS
-'How to connect to a service with libpq, as for a server of postgres_fdw. 1 request, 1 more if service is a name.';
+'What libpq needs to connect to a service, without the password.
+Requests: 1, 1 more for a name.';

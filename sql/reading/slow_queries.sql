@@ -7,7 +7,8 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN lpad(to_hex(query_id), 16, '0');
 
 COMMENT ON FUNCTION @extschema@.chpg_query_hex(bigint) IS
-'A query_id as the 16 hexadecimal digits of query_hex. Sends no request.';
+'A query_id as the 16 hexadecimal digits of query_hex.
+Requests: none.';
 
 CREATE FUNCTION @extschema@.chpg_query_id(query_hex text)
 RETURNS bigint
@@ -15,7 +16,8 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN query_hex ~ '^[0123456789abcdefABCDEF]{16}$' THEN ('x' || query_hex)::bit(64)::bigint END;
 
 COMMENT ON FUNCTION @extschema@.chpg_query_id(text) IS
-'The query_id of a query_hex; null unless that is 16 hexadecimal digits. Sends no request.';
+'The query_id of a query_hex; null unless that is 16 hexadecimal digits.
+Requests: none.';
 
 CREATE TYPE @extschema@.chpg_slow_pattern_row AS (
 	service_id text,
@@ -43,25 +45,34 @@ CREATE TYPE @extschema@.chpg_slow_pattern_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.service_id IS 'Id of the service.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_id IS
+'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_hex IS
+'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.db_name IS 'Database.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.db_user IS 'Database user.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.call_count IS 'Executions in the window that ended without an error.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.call_count IS
+'Executions in the window that ended without an error.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.error_count IS 'Executions that raised an error.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_duration_us IS 'Time of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.avg_duration_us IS 'Mean time of an execution, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.max_duration_us IS 'Longest execution, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p50_duration_us IS 'Median time of an execution, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p95_duration_us IS '95th percentile, in microseconds. Those of two windows cannot be combined.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p99_duration_us IS '99th percentile, in microseconds. Those of two windows cannot be combined.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p50_duration_us IS
+'Median time of an execution, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p95_duration_us IS
+'95th percentile, in microseconds. Those of two windows cannot be combined.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.p99_duration_us IS
+'99th percentile, in microseconds. Those of two windows cannot be combined.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_rows IS 'Rows returned or affected.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_shared_blks_read IS 'Shared blocks read, not found in the buffer cache.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_shared_blks_hit IS 'Shared blocks found in the buffer cache.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_cpu_time_us IS 'CPU time, in microseconds; of a nested statement, since the outermost one began.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_shared_blks_read IS
+'Shared blocks read, not found in the buffer cache.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_shared_blks_hit IS
+'Shared blocks found in the buffer cache.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_cpu_time_us IS
+'CPU time, in microseconds; of a nested statement, since the outermost one began.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_wal_bytes IS 'WAL written, in bytes.';
 
 CREATE FUNCTION @extschema@.chpg_slow_patterns(
@@ -80,8 +91,16 @@ RETURNS SETOF @extschema@.chpg_slow_pattern_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
 
-COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text, text, text, bigint, text) IS
-'The slow query patterns of a service, by id or name, or of all services (null), from from_date up to but not including to_date, both cut to milliseconds. db_name, db_user, db_operation and app filter by equality. max_rows limits the patterns of each service, not those of all together, to the first by sort_by (total_duration_us unless said; any counter or duration of the row) and sort_order (desc unless said). 1 request for each 500 patterns of a service, 1 more for a name or for all services. The API keeps 1 to 7 days. Errors: 22023 an argument is not usable, 42704 no such service; if a service fails, all does.';
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text, text, text,
+	bigint, text) IS
+'The slow query patterns of a service, by id or name, or of the fleet (null), in a window.
+The window includes from_date and not to_date, both cut to milliseconds; the API keeps 1 to 7
+days.
+db_name, db_user, db_operation, app: equality filters.
+max_rows: most patterns of each service, the first by sort_by (any counter or duration,
+total_duration_us unless said) and sort_order (desc unless said).
+Requests: 1 for each 500 patterns of a service, 1 more for a name or for the fleet.
+Errors: 22023 an argument cannot be used; 42704 no such service; any error of one service.';
 
 CREATE FUNCTION @extschema@.chpg_slow_pattern(
 	service text,
@@ -97,7 +116,10 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_slow_pattern';
 
 COMMENT ON FUNCTION @extschema@.chpg_slow_pattern(text, bigint, text, text, text, text, timestamptz, text) IS
-'The sum of a slow query pattern''s recent executions; no row if the API has none. The pattern is named by query_id (or query_id => chpg_query_id(query_hex)), db_name, db_user and db_operation. 1 request, 1 more if service is a name.';
+'The sum of a slow query pattern''s recent executions; no row if the API has none.
+Identify the pattern by query_id, db_name, db_user and db_operation; query_id =>
+chpg_query_id(query_hex) works, too.
+Requests: 1, 1 more for a name.';
 
 CREATE TYPE @extschema@.chpg_slow_pattern_execution_row AS (
 	service_id text,
@@ -150,47 +172,70 @@ CREATE TYPE @extschema@.chpg_slow_pattern_execution_row AS (
 COMMENT ON TYPE @extschema@.chpg_slow_pattern_execution_row IS 'One execution of a slow query pattern.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.executed_at IS 'When the execution was recorded.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_hex IS 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_id IS
+'Hash of the normalized query, PostgreSQL''s own.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_hex IS
+'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_name IS 'Database.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_user IS 'Database user.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.db_operation IS
+'Kind of statement, such as SELECT or UTILITY.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_text IS 'Normalized text of the query, cut at 2 kB.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_text IS
+'Normalized text of the query, cut at 2 kB.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.pid IS 'Process id of the backend.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.duration_us IS 'Time of the execution, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.duration_us IS
+'Time of the execution, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.rows IS 'Rows returned or affected.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_hit IS 'Shared blocks found in the buffer cache.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_hit IS
+'Shared blocks found in the buffer cache.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_read IS 'Shared blocks read.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_written IS 'Shared blocks written.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blks_dirtied IS 'Shared blocks dirtied.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blk_read_time_us IS 'Time spent reading shared blocks, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blk_write_time_us IS 'Time spent writing shared blocks, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_hit IS 'Local blocks (of temporary tables) found in the buffers.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blk_read_time_us IS
+'Time spent reading shared blocks, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.shared_blk_write_time_us IS
+'Time spent writing shared blocks, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_hit IS
+'Local blocks (of temporary tables) found in the buffers.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_read IS 'Local blocks read.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_written IS 'Local blocks written.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.local_blks_dirtied IS 'Local blocks dirtied.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blks_read IS 'Blocks of temporary files read.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blks_written IS 'Blocks of temporary files written.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blk_read_time_us IS 'Time spent reading temporary files, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blk_write_time_us IS 'Time spent writing temporary files, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blks_written IS
+'Blocks of temporary files written.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blk_read_time_us IS
+'Time spent reading temporary files, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.temp_blk_write_time_us IS
+'Time spent writing temporary files, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.wal_records IS 'WAL records written.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.wal_bytes IS 'WAL written, in bytes.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.wal_fpi IS 'Full-page images written to WAL.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.cpu_user_time_us IS 'CPU time in user mode, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.cpu_sys_time_us IS 'CPU time in kernel mode, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.cpu_user_time_us IS
+'CPU time in user mode, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.cpu_sys_time_us IS
+'CPU time in kernel mode, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_functions IS 'Functions that were JIT-compiled.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_generation_time_us IS 'Time to generate JIT code, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_inlining_time_us IS 'Time to inline functions, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_optimization_time_us IS 'Time to optimize JIT code, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_emission_time_us IS 'Time to emit JIT code, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_deform_time_us IS 'Time to JIT-compile tuple deforming, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_generation_time_us IS
+'Time to generate JIT code, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_inlining_time_us IS
+'Time to inline functions, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_optimization_time_us IS
+'Time to optimize JIT code, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_emission_time_us IS
+'Time to emit JIT code, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.jit_deform_time_us IS
+'Time to JIT-compile tuple deforming, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.parallel_workers_planned IS 'Parallel workers planned.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.parallel_workers_launched IS 'Parallel workers launched.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_message IS 'Message of the error that ended the execution, if any.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.parallel_workers_launched IS
+'Parallel workers launched.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_message IS
+'Message of the error that ended the execution, if any.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_sqlstate IS 'SQLSTATE of that error.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_elevel IS 'Severity of that error, as PostgreSQL numbers them.';
-COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.server_role IS 'Role of the server that ran it, such as primary or standby.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.err_elevel IS
+'Severity of that error, as PostgreSQL numbers them.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.server_role IS
+'Role of the server that ran it, such as primary or standby.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.trace_id IS 'OpenTelemetry trace id.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.span_id IS 'OpenTelemetry span id.';
 
@@ -208,4 +253,6 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_slow_pattern_executions';
 
 COMMENT ON FUNCTION @extschema@.chpg_slow_pattern_executions(text, bigint, text, text, text, text, timestamptz, text) IS
-'The recent executions of a slow query pattern, about ten of the last day, or the one recorded at executed_at. The pattern is named by query_id (or query_id => chpg_query_id(query_hex)), db_name, db_user and db_operation. 1 request, 1 more if service is a name.';
+'The recent executions of a slow query pattern, about ten of the last day.
+executed_at: the one recorded then. Identify the pattern as for chpg_slow_pattern.
+Requests: 1, 1 more for a name.';

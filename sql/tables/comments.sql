@@ -11,7 +11,10 @@ LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_table_columns';
 
 COMMENT ON FUNCTION @extschema@.chpg_table_columns(text) IS
-'What a foreign table of the wrapper chpg (name is null) and its columns mean. The table is named as in SQL. Sends no request. Errors: 42P01 no such table, 42809 it is another kind of table.';
+'What a foreign table of the wrapper chpg (name is null) and its columns mean.
+foreign_table: as in SQL.
+Requests: none.
+Errors: 42P01 no such table; 42809 another kind of table.';
 
 CREATE FUNCTION @extschema@.chpg_comment_tables(schema text)
 RETURNS integer
@@ -58,4 +61,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_comment_tables(text) IS
-'Gives the foreign tables of a schema, and their columns, the comments that IMPORT FOREIGN SCHEMA cannot give; returns how many tables that are. One without the option resource is left out, with a warning. The caller must own them. The schema is named as in SQL. Sends no request. Error 3F000: no such schema.';
+'Give the foreign tables of a schema, and their columns, comments; return the number of tables.
+IMPORT FOREIGN SCHEMA cannot. schema: as in SQL. The caller must own the tables.
+A WARNING names tables without the option resource, which are left out.
+Requests: none.
+Errors: 3F000 no such schema.';

@@ -179,7 +179,7 @@ sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(sql(q{SELECT pg_get_userbyid(relowner), (SELECT count(*) FROM moved.setting WHERE name = 'reserve') FROM pg_class WHERE oid = 'moved.pattern_day'::regclass}),
 	'collector|1', 'what it lacks is put back, and belongs to its owner');
 sql(q{SELECT chpg_history_disable(); CREATE ROLE mallory; CREATE SCHEMA theirs AUTHORIZATION mallory});
-fails_as('clerk', 'CALL chpg_capture()', '55000', qr/there is no history\n/, 'by such a role where there is none');
+fails_as('clerk', 'CALL chpg_capture()', '55000', qr/there is no history: begin one with chpg_history_enable\n/, 'by such a role where there is none');
 fails_as('collector', q{SELECT chpg_history_enable('moved')}, '42501', qr/permission denied to begin a history\nHINT:  Let a superuser begin it for you: SELECT chpg_history_enable\('moved', owner => 'collector'\)/, 'one that was ended');
 fails_with($node, "SELECT chpg_history_enable('$_->[0]', owner => '$_->[1]')", $_->[2], $_->[3], "schema $_->[0] for $_->[1]") for
 	[ 'theirs', 'mallory', '55000', qr/schema "theirs" cannot have the history\nDETAIL:  It exists, and is no history of role "mallory"/ ],

@@ -51,7 +51,7 @@ like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history st
 my $DAY = q{tstzrange(now() - interval '1 day', now())};
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1); ALTER SCHEMA kept RENAME TO moved});
 fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist\nHINT:  Name the schema that has it now, or a new one: SELECT chpg_history_enable\('NEW_NAME'\)\./, 'a schema that was renamed');
-like(notices($node, 'BEGIN; SELECT chpg_history_disable(); ROLLBACK'), qr/NOTICE:  the history has ended, whose schema "kept" does not exist\nHINT:  If the schema was renamed/, 'one whose schema is not there');
+like(notices($node, 'BEGIN; SELECT chpg_history_disable(); ROLLBACK'), qr/NOTICE:  the history has ended; its schema "kept" does not exist\nHINT:  If the schema was renamed/, 'one whose schema is not there');
 sql(q{SELECT chpg_history_enable('moved'); SELECT * FROM chpg_history_cost()});
 is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is named anew, and has what it had');
 sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TABLE moved.capture ()');
@@ -89,7 +89,7 @@ unlike(fails_with($node, 'SET ROLE stranger; CALL chpg_capture()', '55000', qr/s
 sql('GRANT USAGE ON SCHEMA kept TO stranger');
 my $owner = sql('SELECT current_user');
 sql('GRANT SELECT ON ALL TABLES IN SCHEMA kept TO stranger');
-fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by role "$owner", who owns the history\./, "SELECT is not enough: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by role "$owner", which owns the history\./, "SELECT is not enough: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 sql('GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA kept TO stranger');
 fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "capture" and others to stranger\nHINT:  REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger\./, "more than that is refused: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 is(request_count($url), 0, 'nothing was asked');
@@ -151,7 +151,7 @@ for my $unusable (
 	}
 	set_to($name, $usual);
 }
-fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT backfill FROM _chpg_history_settings()}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It is to be an interval, with its unit,/, 'one setting');
+fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT backfill FROM _chpg_history_settings()}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It must be an interval, with its unit,/, 'one setting');
 set_to(backfill => '1 day');
 sql(q{INSERT INTO kept.setting VALUES ('keep_hours', '1 day', 'mistyped')});
 fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours" of the history\nDETAIL:  There are settle, /, 'a name that is none');
@@ -274,7 +274,7 @@ sql(q{CALL chpg_capture('hour', server => 'chpg')});
 is(sql(q{SELECT count(*) FROM kept.capture}), $due, 'a service of no state is there');
 
 # A service that changed before its server got another name has its past still.
-sql(q{UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'; TRUNCATE kept.capture; UPDATE kept.service SET valid_to = now() - interval '1 hour', noted_at = now() - interval '2 days' WHERE service_id = '} . $failing . q{'; INSERT INTO kept.service (service_id, valid_from, noted_at, name, server) SELECT service_id, max(valid_to), now() - interval '1 hour', min(name), min(server) FROM kept.service WHERE service_id = '} . $failing . q{' GROUP BY 1});
+sql(q{UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'; TRUNCATE kept.capture; UPDATE kept.service SET valid_to = now() - interval '1 hour', noted_at = now() - interval '2 days' WHERE service_id = '} . $failing . q{'; INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, server) SELECT service_id, max(valid_to), now() - interval '1 hour', min(service_name), min(server) FROM kept.service WHERE service_id = '} . $failing . q{' GROUP BY 1});
 my $past = sql("SELECT count(*) FROM chpg_history_due('hour', '$failing')");
 sql(q{ALTER SERVER chpg RENAME TO first; CALL chpg_capture('hour', max_windows => 0, server => 'first')});
 is(sql("SELECT count(*) FROM chpg_history_due('hour', '$failing', 'first') WHERE NOT lost"), $past, 'all of it is due');

@@ -16,7 +16,8 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG500', 'change', 'excess_us', 5000000, 'Time lost, in microseconds ...'),
 	('CHPG500', 'change', 'excess_ratio', 0.01, '... and its share of the service''s time.'),
 	('CHPG500', 'change', 'baseline_hours', 10, 'Hours of the baseline below which blind_factor counts.'),
-	('CHPG500', 'change', 'blind_factor', 2, 'How many times slower, or faster, than the baseline''s mean, or 95th percentile, '
+	('CHPG500', 'change', 'blind_factor', 2,
+		'How many times slower, or faster, than the baseline''s mean, or 95th percentile, '
 		'with a few hours of the baseline, or without a history.'),
 	('CHPG500', 'change', 'blind_calls', 1000, 'Executions in both windows, without a history.'),
 	('CHPG500', 'change', 'improved_factor', 0.7, 'The mean has improved up to so many times the baseline''s.'),
@@ -41,11 +42,13 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed'
 			THEN format('%s ms for each execution, after %s ms; 95th percentile up to %s ms, after %s ms; %s s lost',
 				round(c.avg_duration_us::numeric / 1000, 1), round(c.baseline_avg_duration_us::numeric / 1000, 1),
-				round(c.p95_hi_us::numeric / 1000, 1), round(c.baseline_p95_hi_us::numeric / 1000, 1), round(c.excess_us / 1e6))
+				round(c.p95_hi_us::numeric / 1000, 1), round(c.baseline_p95_hi_us::numeric / 1000, 1),
+				round(c.excess_us / 1e6))
 			ELSE format('%s executions per hour, %s %% of the time',
 				round(c.calls_per_s * 3600), round(c.time_ratio::numeric * 100, 1)) END,
 		jsonb_build_object('query_id', c.query_id::text, 'query_hex', c.query_hex, 'query_text', c.query_text,
-			'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app, 'change', c.change,
+			'db_name', c.db_name, 'db_user', c.db_user, 'db_operation', c.db_operation, 'app', c.app,
+			'change', c.change,
 			'baseline_avg_duration_us', round(c.baseline_avg_duration_us::numeric, 1),
 			'avg_duration_us', round(c.avg_duration_us::numeric, 1),
 			'baseline_p95_lo_us', round(c.baseline_p95_lo_us::numeric, 1),
@@ -60,12 +63,14 @@ BEGIN ATOMIC
 				WHEN 'waiting' THEN 'It waits longer: locks, storage, or the client.'
 				WHEN 'computing' THEN 'It computes longer on the same blocks.'
 				ELSE 'No single counter explains it.' END END,
-		CASE WHEN c.change = 'regressed' THEN 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.'
+		CASE WHEN c.change = 'regressed'
+			THEN 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.'
 			ELSE 'Find out who runs it, by application and user, and whether that is meant to be.' END,
 		CASE WHEN c.change = 'regressed' THEN c.excess_us ELSE c.calls_per_s * 3600 * hours * c.avg_duration_us END,
 		c.confidence, NULL::text[],
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
-			|| ':' || @extschema@._chpg_finding_key(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user, c.db_operation, c.app]), false
+			|| ':' || @extschema@._chpg_finding_key(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user,
+				c.db_operation, c.app]), false
 	FROM @extschema@.chpg_compare(baseline, period, service, server) c
 	JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
 	WHERE c.change IN ('regressed', 'new', 'new?');

@@ -11,7 +11,8 @@ LANGUAGE sql VOLATILE
 SET chpg.on_service_error = 'warning'
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
-		SELECT h.*, coalesce(h.active_connections + h.idle_connections, h.active_connections, h.idle_connections) AS used
+		SELECT h.*, coalesce(h.active_connections + h.idle_connections, h.active_connections, h.idle_connections)
+			AS used
 		FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.service_name)
 	), configured AS MATERIALIZED (
 		SELECT c.service_id, c.value::float8 AS max_connections

@@ -1,7 +1,8 @@
 /* Rule CHPG801: the history is not complete. */
 
 INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG801', 'data_quality', 'coverage_ratio', 1, 'Captured hours of all hours of the period, below which it is INFO.');
+	('CHPG801', 'data_quality', 'coverage_ratio', 1,
+		'Captured hours of all hours of the period, below which it is INFO.');
 
 /*
  * Expected are the hours since the service was first captured, while it existed, without
@@ -20,16 +21,19 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	backfill := @extschema@._chpg_history_check_setting('backfill',
 		(SELECT s.value FROM setting s WHERE s.name = 'backfill'));
-	settle := @extschema@._chpg_history_check_setting('settle', (SELECT s.value FROM setting s WHERE s.name = 'settle'));
+	settle := @extschema@._chpg_history_check_setting('settle',
+		(SELECT s.value FROM setting s WHERE s.name = 'settle'));
 	RETURN QUERY
 	WITH lived AS (
 		SELECT s.service_id, max(s.valid_to) AS until, least(min(s.noted_at) - backfill,
 			(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
 		FROM service s
-		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server) h USING (service_id)
+		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server) h
+			USING (service_id)
 		GROUP BY s.service_id
 	), seen AS (
-		SELECT l.service_id, e.expected, count(c.window_start) AS captured, count(*) FILTER (WHERE c.truncated) AS truncated
+		SELECT l.service_id, e.expected, count(c.window_start) AS captured, count(*) FILTER (WHERE c.truncated)
+			AS truncated
 		FROM lived l
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS expected

@@ -1,7 +1,8 @@
 /* Rule CHPG706: a setting that differs from those of similar services. */
 
 INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG706', 'config_drift', 'services', 3, 'Services with the same tag Environment from which one that differs is told of.');
+	('CHPG706', 'config_drift', 'services', 3,
+		'Services with the same tag Environment from which one that differs is INFO.');
 
 /* Services of one environment are expected to have the same settings. */
 CREATE FUNCTION @extschema@._chpg_find_drift(server text)
@@ -23,7 +24,8 @@ BEGIN ATOMIC
 		FROM settings
 	)
 	SELECT 'CHPG706', 'INFO', 'A setting that differs from the others''', service_id,
-		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value, services - alike, services),
+		format('%s %s is %s; %s of %s services of the environment have another value', component, name, value,
+			services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
 		NULL::float8, 'medium', NULL::text[],
@@ -37,7 +39,8 @@ BEGIN ATOMIC
 			FROM @extschema@.chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
 		WHERE environment IS NULL OR alike < @extschema@._chpg_threshold('706', 'services')) u,
 		@extschema@._chpg_skipped('{CHPG706}'::text[],
-			format('Services that share the tag Environment with too few others, or have none, are compared with none: %s',
+			format('Services that share the tag Environment with too few others, or have none, are compared with '
+				'none: %s',
 				u.services), NULL::text) k
 	WHERE u.services > 0;
 END;

@@ -5,7 +5,8 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG401', 'error_rate', 'error_ratio', 0.001, 'Errors of all executions from which it is WARN.'),
 	('CHPG401', 'error_rate', 'error_error_ratio', 0.05, 'Errors of all executions from which it is ERROR.'),
 	('CHPG402', 'error_spike', 'errors', 10, 'Errors.'),
-	('CHPG402', 'error_spike', 'z', 4, 'Standard deviations between the baseline''s share of errors and the period''s.'),
+	('CHPG402', 'error_spike', 'z', 4,
+		'Standard deviations between the baseline''s share of errors and the period''s.'),
 	('CHPG402', 'error_spike', 'factor', 2, 'How many times the baseline''s share of errors.'),
 	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.');
 
@@ -13,8 +14,8 @@ INSERT INTO @extschema@.chpg_rule VALUES
  * Errors are recorded apart from the statements that raised them.  A truncated window has
  * all errors, but not all executions.
  */
-CREATE FUNCTION @extschema@._chpg_find_errors(patterns @extschema@.chpg_period_pattern_row[], period tstzrange, service text,
-	server text)
+CREATE FUNCTION @extschema@._chpg_find_errors(patterns @extschema@.chpg_period_pattern_row[], period tstzrange,
+	service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -28,13 +29,15 @@ BEGIN ATOMIC
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', errors,
 			'call_count', calls, 'error_ratio', CASE WHEN NOT truncated THEN round(ratio::numeric, 5) END),
 		CASE WHEN truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
-			|| 'What failed is known of recent executions only. Some errors are part of an application''s way of working.',
+			|| 'What failed is known of recent executions only. '
+				'Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, '
 			'53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
 		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[],
 		'CHPG401:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
 	FROM (
-		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated, sum(error_count)::float8 AS errors,
+		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
+			sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count)
 				+ coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
@@ -43,7 +46,8 @@ BEGIN ATOMIC
 		WHERE NOT @extschema@._chpg_is_monitoring(app)
 		GROUP BY 1, 2, 3, 4
 	) e
-	WHERE errors >= @extschema@._chpg_threshold('401', 'errors') AND ratio >= @extschema@._chpg_threshold('401', 'error_ratio');
+	WHERE errors >= @extschema@._chpg_threshold('401', 'errors')
+		AND ratio >= @extschema@._chpg_threshold('401', 'error_ratio');
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_errors(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
@@ -79,7 +83,8 @@ BEGIN ATOMIC
 	), scores AS (
 		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
 	)
-	SELECT 'CHPG402', CASE WHEN r_b >= @extschema@._chpg_threshold('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG402',
+		CASE WHEN r_b >= @extschema@._chpg_threshold('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
 		'More errors than before', service_id,
 		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', e_b,

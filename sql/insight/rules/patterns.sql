@@ -4,7 +4,8 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG100', 'material', 'total_us', 1000000, 'Total time from which a pattern counts, in microseconds ...'),
 	('CHPG100', 'material', 'time_ratio', 0.01, '... and such a share of its service''s time ...'),
 	('CHPG100', 'material', 'active_executions', 0.05, '... or so many executions at a time.'),
-	('CHPG101', 'full_scan', 'blks_per_row', 20, 'Blocks for each row, or execution without one, from which it is INFO.'),
+	('CHPG101', 'full_scan', 'blks_per_row', 20,
+		'Blocks for each row, or execution without one, from which it is INFO.'),
 	('CHPG101', 'full_scan', 'blks_per_call', 200, 'Blocks for each execution from which it is INFO.'),
 	('CHPG101', 'full_scan', 'warn_blks_per_row', 100, 'Blocks for each row from which it is WARN.'),
 	('CHPG101', 'full_scan', 'warn_blks_per_call', 1000, 'Blocks for each execution from which it is WARN.'),
@@ -54,13 +55,16 @@ BEGIN ATOMIC
 		WINDOW w AS (PARTITION BY p.service_id)
 	), facts AS MATERIALIZED (
 		SELECT service_id, query_id, db_name, db_user, db_operation, app, query_text,
-			call_count::float8 AS calls, total_duration_us AS total_us, avg_duration_us AS avg_us, hours::float8 AS hours,
+			call_count::float8 AS calls, total_duration_us AS total_us, avg_duration_us AS avg_us,
+			hours::float8 AS hours,
 			time_ratio, total_rows::float8 / call_count AS rows_per_call, blks / call_count AS blks_per_call,
 			blks / greatest(total_rows, call_count, 1) AS blks_per_row,
-			CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END AS cpu_ratio,
+			CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END
+				AS cpu_ratio,
 			coalesce(total_wal_bytes, 0)::float8 AS wal_bytes, wal_ratio,
 			query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M' AS aggregates,
-			@extschema@._chpg_finding_key(ARRAY[service_id, query_id::text, db_name, db_user, db_operation, app]) AS pattern_key
+			@extschema@._chpg_finding_key(ARRAY[service_id, query_id::text, db_name, db_user, db_operation, app])
+				AS pattern_key
 		FROM counted
 		WHERE total_duration_us >= @extschema@._chpg_threshold('100', 'total_us')
 			AND (time_ratio >= @extschema@._chpg_threshold('100', 'time_ratio')
@@ -78,7 +82,8 @@ BEGIN ATOMIC
 						THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks',
 					round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
-				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. The counters do not tell which.',
+				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. '
+					'The counters do not tell which.',
 				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
 			('CHPG201', 'slow_write', 'Slow writes',
 				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE')
@@ -115,7 +120,8 @@ BEGIN ATOMIC
 					ELSE 'An index is missing, or one that is there is not used: '
 						'old statistics, another type, a function around the column, bloat.' END,
 				CASE WHEN aggregates THEN 'Keep the sums in a table or a materialized view.'
-					ELSE 'EXPLAIN (ANALYZE, BUFFERS); then CREATE INDEX CONCURRENTLY on what it filters by, or ANALYZE.' END,
+					ELSE 'EXPLAIN (ANALYZE, BUFFERS); then CREATE INDEX CONCURRENTLY on what it filters by, '
+						'or ANALYZE.' END,
 				CASE WHEN aggregates OR rows_per_call IS NULL THEN 'low' ELSE 'medium' END),
 			('CHPG102', 'hot_loop', 'Very many short executions',
 				CASE WHEN avg_us <= @extschema@._chpg_threshold('102', 'avg_us')
@@ -134,12 +140,14 @@ BEGIN ATOMIC
 			('CHPG202', 'wal_hog', 'Writes most of the WAL',
 				CASE WHEN wal_ratio >= @extschema@._chpg_threshold('202', 'wal_ratio')
 						AND wal_bytes >= hours * @extschema@._chpg_threshold('202', 'wal_bytes_per_h') THEN 'WARN' END,
-				format('%s %% of the WAL, %s MB per hour', round(wal_ratio::numeric * 100), round(wal_bytes / hours / 1048576)),
+				format('%s %% of the WAL, %s MB per hour', round(wal_ratio::numeric * 100),
+					round(wal_bytes / hours / 1048576)),
 				'WAL delays replicas and fills storage. '
 					'Full-page images, unused indexes or updates that are not HOT may be the cause.',
 				'Write in batches; drop indexes that nobody uses; a lower fillfactor lets updates be HOT.', 'high'),
 			('CHPG607', 'huge_result', 'Very many rows for each execution',
-				CASE WHEN db_operation = 'SELECT' AND rows_per_call >= @extschema@._chpg_threshold('607', 'rows_per_call')
+				CASE WHEN db_operation = 'SELECT'
+					AND rows_per_call >= @extschema@._chpg_threshold('607', 'rows_per_call')
 					THEN CASE WHEN rows_per_call >= @extschema@._chpg_threshold('607', 'warn_rows_per_call')
 						THEN 'WARN' ELSE 'INFO' END END,
 				format('%s rows for each execution', round(rows_per_call)),
@@ -151,7 +159,8 @@ BEGIN ATOMIC
 	SELECT rule_id, level, title, service_id, symptom,
 		jsonb_build_object('query_id', query_id::text, 'query_hex', @extschema@.chpg_query_hex(query_id),
 			'query_text', query_text, 'db_name', db_name, 'db_user', db_user, 'db_operation', db_operation, 'app', app,
-			'call_count', calls, 'avg_duration_us', round(avg_us::numeric, 1), 'time_ratio', round(time_ratio::numeric, 4),
+			'call_count', calls, 'avg_duration_us', round(avg_us::numeric, 1),
+			'time_ratio', round(time_ratio::numeric, 4),
 			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
 			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3),
 			'wal_ratio', round(wal_ratio::numeric, 4)),

@@ -9,12 +9,14 @@ RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
-		SELECT h.* FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.service_name)
+		SELECT h.* FROM @extschema@.chpg_health(server) h WHERE service IS NULL
+			OR service IN (h.service_id, h.service_name)
 	)
 	SELECT 'CHPG701',
 		CASE WHEN storage_used_percent >= @extschema@._chpg_threshold('701', 'error_used_percent') THEN 'ERROR'
 			ELSE 'WARN' END,
-		'Storage fills up', service_id, format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
+		'Storage fills up', service_id,
+			format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
 		jsonb_build_object('storage_used_percent', storage_used_percent, 'storage_limit_bytes', storage_limit_bytes),
 		'Data, WAL that a replica or a slot holds back, or temporary files.',
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
@@ -31,7 +33,8 @@ BEGIN ATOMIC
 	FROM (SELECT WHERE service IS NULL OR NOT EXISTS (SELECT FROM health)) unknown,
 		@extschema@.chpg_services(server) s,
 		@extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], 'The metrics do not tell of the service', s.id) k
-	WHERE (service IS NULL OR service IN (s.id, s.name)) AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
+	WHERE (service IS NULL OR service IN (s.id, s.name))
+		AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_storage(text, text) IS
