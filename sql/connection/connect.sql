@@ -41,8 +41,7 @@ COMMENT ON COLUMN @extschema@.chpg_connection_row.server IS
 COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_id IS
 'Id of the organization that the key belongs to.';
 COMMENT ON COLUMN @extschema@.chpg_connection_row.organization_name IS 'Name of that organization.';
-COMMENT ON COLUMN @extschema@.chpg_connection_row.api_url IS
-'Address that the key was sent to, and goes to from now on.';
+COMMENT ON COLUMN @extschema@.chpg_connection_row.api_url IS 'Address that the key is sent to.';
 
 CREATE FUNCTION @extschema@.chpg_connect(
 	key_id text,

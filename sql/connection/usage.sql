@@ -17,19 +17,19 @@ COMMENT ON TYPE @extschema@.chpg_budget_row IS 'The request budget of an API key
 COMMENT ON COLUMN @extschema@.chpg_budget_row.server IS
 'Server that used the key last; null after a restart, until the key is used.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.key_id IS
-'Id of the API key, its first four characters only until the API has accepted the key; null after a restart, '
-'until the key is used. Who sees their own keys only always has both names.';
+'Id of the API key; its first four characters until the API accepts the key. Null after a restart, until the key '
+'is used, except for roles that see only their own keys.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit IS
-'The strictest rate limit of the servers that use the key: requests/seconds, or unlimited; null while no server '
+'The strictest rate limit of the servers with the key, as requests/seconds, or unlimited. Null while no server '
 'has used it.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.used IS
 'Requests that count against the limit now, those under way included.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.blocked_until IS
 'When the API takes requests again, after it refused one (429); null if it did not.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS 'Backends that wait for their turn.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS 'Backends that wait for a place in the budget.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.shared IS
-'Whether all backends keep the budget together; else it is that of this backend only.';
+'Whether all backends share the budget; else it is that of this backend.';
 
 CREATE FUNCTION @extschema@.chpg_budget()
 RETURNS SETOF @extschema@.chpg_budget_row
@@ -85,31 +85,31 @@ CREATE TYPE @extschema@.chpg_stats_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_stats_row IS 'What an operation of the API has cost with a key.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.key_id IS
-'Id of the API key, its first four characters only until the API has accepted the key; null for all those '
-'together that were not used for a long time, when others needed their place.';
+'Id of the API key; its first four characters until the API accepts the key. Null: sum of keys that gave up '
+'their place to others.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.operation IS
 'Method and path of the operation; chpg_request() for what that function sent.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.requests IS 'Requests sent.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.refused IS 'Of them, refused by the API (4xx, except 429).';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.rate_limited IS 'Of them, refused for the rate limit (429).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.refused IS 'Of them, rejected by the API (4xx, except 429).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.rate_limited IS 'Of them, rejected for the rate limit (429).';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.broken IS
-'Of them, without a complete answer: broken, timed out, too large.';
+'Of them, without a complete response: broken, timed out, too large.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.unsent IS
-'Attempts beside them that failed before anything was sent: no connection, or none that can be trusted.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.retries IS 'Requests that were sent again after a failure.';
+'Attempts beside them that failed before a request was sent: no connection, or no trusted one.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.retries IS 'Requests that were retried after a failure.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.waits IS 'Requests that waited for the budget.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.wait_time_us IS 'How long they waited for it, in microseconds.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.wait_time_us IS 'Time that they waited, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.received_bytes IS
 'Bytes of headers and bodies received, compressed as they travel.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.decoded_bytes IS 'Bytes of the bodies, decompressed.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.cache_hits IS 'Reads answered by an earlier answer, without a request.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.shared_flights IS 'Reads answered by another backend''s request.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.cache_hits IS 'Reads served from the cache, without a request.';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.shared_flights IS 'Reads that shared another backend''s request.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.connections_opened IS 'Connections opened to the API.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.stats_reset IS 'When counting began.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.shared IS
-'Whether all backends count together; else these are the numbers of this backend only.';
+'Whether all backends count together; else these are the counts of this backend.';
 
 CREATE FUNCTION @extschema@.chpg_stats()
 RETURNS SETOF @extschema@.chpg_stats_row

@@ -70,5 +70,5 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
 'Read and note the services of a server, and return how many are new or have changed.
-A WARNING tells of services without an id.
+A WARNING says that a service without an id is left out.
 Requests: 1.';

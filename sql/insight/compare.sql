@@ -28,9 +28,8 @@ CREATE TYPE @extschema@.chpg_change_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_change_row IS 'What became of a pattern between two windows.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.change IS
-'new, gone, new? or gone? (it may only not have been seen in the other window, which was truncated, lacks a '
-'quarter of its hours, or is too short), regressed, improved, surged (more executions, no slower), steady, or '
-'unknown (nothing at all is known of the service in one of the windows).';
+'new, gone, regressed, improved, surged (more executions, no slower), steady or unknown (no data of the service '
+'in a period). new? and gone?: the other period may only not show the pattern.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.query_id IS 'Hash of the normalized query, PostgreSQL''s own.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.query_hex IS
@@ -49,27 +48,27 @@ COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_avg_duration_us IS
 COMMENT ON COLUMN @extschema@.chpg_change_row.avg_duration_us IS
 'Mean time of an execution in the period, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_lo_us IS
-'The baseline''s 95th percentile is not below it, in microseconds.';
+'Lower bound of the baseline''s 95th percentile, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_p95_hi_us IS
-'The baseline''s 95th percentile is not above it, in microseconds.';
+'Upper bound of the baseline''s 95th percentile, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.p95_lo_us IS
-'The period''s 95th percentile is not below it, in microseconds.';
+'Lower bound of the period''s 95th percentile, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.p95_hi_us IS
-'The period''s 95th percentile is not above it, in microseconds.';
+'Upper bound of the period''s 95th percentile, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_time_ratio IS
 'Share of the service''s time in the baseline, 0 to 1.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.time_ratio IS 'Share of the service''s time in the period, 0 to 1.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.excess_us IS
 'Time lost in the period, compared with the baseline''s mean time, in microseconds; negative where time was gained.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.cause IS
-'What the counters say of a change in time: more (or fewer) rows or blocks, colder (or warmer) cache, (less) '
-'waiting, (less) computing, or mixed.';
+'What explains a change in time: more or fewer rows or blocks, colder or warmer cache, waiting, computing, or '
+'mixed.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.hours_worse IS
-'Hours of the period that are worse than nine tenths of the baseline''s, by mean or 95th percentile, whichever '
-'says more, of all; null without a history.';
+'Hours of the period above the 90th percentile of the baseline''s hours, of all, such as 3/24; null without a '
+'history.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.confidence IS
-'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, a change '
-'that may be none, or too few executions to tell).';
+'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, or too '
+'little to tell).';
 
 CREATE FUNCTION @extschema@._chpg_is_monitoring(app text)
 RETURNS boolean

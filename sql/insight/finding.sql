@@ -35,14 +35,15 @@ COMMENT ON COLUMN @extschema@.chpg_finding_row.service_id IS 'Id of the service;
 COMMENT ON COLUMN @extschema@.chpg_finding_row.symptom IS 'What was seen.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.evidence IS
 'The counters that decide, and which pattern, database, user or application it is.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.explanation IS 'What it means, with what the data cannot rule out.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.action IS 'What to do about it. Nothing is ever done by chpg.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.explanation IS
+'What it means, with other causes that the data cannot rule out.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.action IS 'What to do about it; chpg itself changes nothing.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.impact_us IS
-'Time that it concerns, in microseconds; null where it is none.';
+'Time that the finding concerns, in microseconds; null for findings without one.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.confidence IS 'high, medium or low.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS
-'Names the finding, as long as it is the same: for chpg_mute.';
+'Identifies the finding as long as it is the same: for chpg_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 
 CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text)

@@ -76,24 +76,24 @@ CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_period_pattern_row IS
 'A normalized query and the sum of its executions in a period, which may join several windows.';
-COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.source IS 'history, or api.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.source IS 'Where the row comes from: history or api.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.buckets IS 'Windows that were joined; 1 from the API.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_lo_us IS
-'The median of all executions is not below it, in microseconds.';
+'Lower bound of the median of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_hi_us IS
-'The median of all executions is not above it, in microseconds.';
+'Upper bound of the median of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_lo_us IS
-'The 95th percentile of all executions is not below it, in microseconds.';
+'Lower bound of the 95th percentile of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_hi_us IS
-'The 95th percentile of all executions is not above it, in microseconds.';
+'Upper bound of the 95th percentile of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p95_est_us IS
-'Mean of the windows'' 95th percentiles, weighted by executions: an estimate, in microseconds.';
+'Estimated 95th percentile, in microseconds: mean of the windows'' percentiles, weighted by executions.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_lo_us IS
-'The 99th percentile of all executions is not below it, in microseconds.';
+'Lower bound of the 99th percentile of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_hi_us IS
-'The 99th percentile of all executions is not above it, in microseconds.';
+'Upper bound of the 99th percentile of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_est_us IS
-'Mean of the windows'' 99th percentiles, weighted by executions: an estimate, in microseconds.';
+'Estimated 99th percentile, in microseconds: mean of the windows'' percentiles, weighted by executions.';
 
 /* The other attributes have the meaning that they have in the API's rows. */
 DO $$

@@ -52,7 +52,7 @@ BEGIN
 			GROUP BY 1, 2
 		) u
 		CROSS JOIN LATERAL @extschema@._chpg_skipped(ARRAY[u.rule_id],
-			format('No pattern tells its %s', u.counters), u.service_id) k);
+			format('No pattern reports %s', u.counters), u.service_id) k);
 END
 $$;
 

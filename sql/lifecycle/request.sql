@@ -8,8 +8,7 @@ CREATE TYPE @extschema@.chpg_response_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_response_row IS 'What the API answered.';
 COMMENT ON COLUMN @extschema@.chpg_response_row.status IS 'HTTP status.';
-COMMENT ON COLUMN @extschema@.chpg_response_row.request_id IS
-'Id of the request, which ClickHouse''s support asks for.';
+COMMENT ON COLUMN @extschema@.chpg_response_row.request_id IS 'Id of the request, for ClickHouse''s support.';
 COMMENT ON COLUMN @extschema@.chpg_response_row.result IS 'The result; null where there is none.';
 
 CREATE FUNCTION @extschema@.chpg_request(

@@ -24,7 +24,7 @@ COMMENT ON COLUMN @extschema@.chpg_prometheus_row.help IS 'What the metric measu
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row.labels IS 'All labels: labels->>''mode''.';
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row.value IS 'The value; the API measures once a minute.';
 COMMENT ON COLUMN @extschema@.chpg_prometheus_row."timestamp" IS
-'When the value was taken; null where the API does not tell.';
+'When the value was taken; null where the response omits it.';
 
 CREATE FUNCTION @extschema@.chpg_prometheus(service text DEFAULT NULL, server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_prometheus_row

@@ -17,10 +17,10 @@ COMMENT ON COLUMN @extschema@.chpg_metric_row.metric IS
 'The metric, such as cpu_usage, memory_usage, disk_usage, connection_count, transactions.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.name IS 'The metric''s name for people.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.unit IS
-'Unit of the values, such as %, bytes/s, count; null where the API does not tell.';
+'Unit of the values, such as %, bytes/s, count; null where the response omits it.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.description IS 'What the metric measures.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.series IS
-'What tells the series of a metric apart, such as a CPU mode or a database.';
+'Name of a series of the metric, such as a CPU mode or a database.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row."timestamp" IS 'Start of the bucket.';
 COMMENT ON COLUMN @extschema@.chpg_metric_row.value IS 'Value in the bucket.';
 

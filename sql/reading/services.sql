@@ -50,7 +50,7 @@ COMMENT ON COLUMN @extschema@.chpg_service_row.region IS 'Region of the provider
 COMMENT ON COLUMN @extschema@.chpg_service_row.postgres_version IS 'Major version of PostgreSQL.';
 COMMENT ON COLUMN @extschema@.chpg_service_row.size IS 'Size of the virtual machine.';
 COMMENT ON COLUMN @extschema@.chpg_service_row.storage_size IS
-'Size of the storage in GiB; null where the API does not tell.';
+'Size of the storage in GiB; null where the response omits it.';
 COMMENT ON COLUMN @extschema@.chpg_service_row.ha_type IS 'Standbys for high availability: none, async or sync.';
 COMMENT ON COLUMN @extschema@.chpg_service_row.is_primary IS 'False for a read replica.';
 COMMENT ON COLUMN @extschema@.chpg_service_row.tags IS 'Tags as one object: tags->>''team''.';
@@ -103,7 +103,7 @@ COMMENT ON COLUMN @extschema@.chpg_service_detail_row.region IS 'Region of the p
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.postgres_version IS 'Major version of PostgreSQL.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.size IS 'Size of the virtual machine.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.storage_size IS
-'Size of the storage in GiB; null where the API does not tell.';
+'Size of the storage in GiB; null where the response omits it.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.ha_type IS
 'Standbys for high availability: none, async or sync.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.is_primary IS 'False for a read replica.';
@@ -112,9 +112,9 @@ COMMENT ON COLUMN @extschema@.chpg_service_detail_row.created_at IS 'When the se
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.hostname IS 'Host name to connect to.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.username IS 'Name of the superuser.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.password IS
-'Password of the superuser; null except where the API tells it (older versions of it did in every answer).';
+'Password of the superuser; null unless the response has it, as the one to chpg_create_service does.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.connection_string IS
-'URI with user name and password; null like password.';
+'URI with user name and password; null where password is null.';
 
 CREATE FUNCTION @extschema@.chpg_service(
 	service text,

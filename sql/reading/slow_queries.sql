@@ -46,7 +46,8 @@ CREATE TYPE @extschema@.chpg_slow_pattern_row AS (
 COMMENT ON TYPE @extschema@.chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_id IS
-'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups what has none.';
+'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups queries '
+'without one.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_hex IS
 'query_id as 16 hexadecimal digits: programs that hold numbers as double precision round query_id.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_text IS 'Normalized text of the query, cut at 2 kB.';

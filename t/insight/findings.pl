@@ -36,7 +36,7 @@ $node->safe_psql('postgres', "SET chpg.max_retries = 0; SELECT FROM chpg_finding
 is(scalar(grep { $_->{path} =~ /prometheus$/ } @{ journal($url)->{requests} }), 1, 'and is asked for its metrics once');
 clear_faults($url);
 fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="pg7myrd1j06p3gx4zrm2ze8qz6",postgres_service_name="orders"} NaN\n));
-is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics do not tell how much is in use", 'what is not a number is not known');
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics omit the storage in use", 'what is not a number is not known');
 clear_faults($url);
 
 # A service that does not answer hides nothing of the others.
@@ -176,9 +176,9 @@ $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from,
 	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
 	UPDATE kept.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"),
-	join(', ', map { "$_: No pattern tells its blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
+	join(', ', map { "$_: No pattern reports blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
 $node->safe_psql('postgres', q{UPDATE kept.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"), 'CHPG601: No pattern tells its CPU time', 'no CPU is not little');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"), 'CHPG601: No pattern reports CPU time', 'no CPU is not little');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; DELETE FROM kept.capture WHERE service_id = 'u'; DELETE FROM kept.pattern WHERE service_id = 'u'});
 
 # A truncated window has all errors, but not all executions.
@@ -243,7 +243,7 @@ reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environmen
 $node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => CASE s.name WHEN 'orders' THEN '{"max_connections": 3, "work_mem": "64MB"}' ELSE '{"max_connections": 500, "work_mem": "4MB"}' END::jsonb)});
 fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 93, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 82, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT rule_id, ' '), count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE symptom = 'The metrics do not tell of the service'"), 'CHPG701 CHPG703|3', 'services that the metrics lack');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT rule_id, ' '), count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE symptom = 'The metrics omit the service'"), 'CHPG701 CHPG703|3', 'services that the metrics lack');
 $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'what was muted when it could not judge is told');
 like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
@@ -256,7 +256,7 @@ is($node->safe_psql('postgres', "$others WHERE rule_id = 'CHPG703' AND service_i
 clear_faults($url);
 fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="$billing",postgres_service_name="billing"} 95\nPostgresServer_ActiveConnections{postgres_service="$billing",postgres_service_name="billing",state="active"} NaN\n));
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(concat_ws(' ', rule_id, level, CASE level WHEN 'SKIPPED' THEN symptom END), ', ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 'billing') WHERE rule_id IN ('CHPG701', 'CHPG703')"),
-	"\nCHPG701 ERROR, CHPG703 SKIPPED The metrics do not tell how many connections there are", 'connections that nobody counts are no good news');
+	"\nCHPG701 ERROR, CHPG703 SKIPPED The metrics omit the number of connections", 'connections that nobody counts are no good news');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
 clear_faults($url);
 

@@ -35,8 +35,8 @@ BEGIN ATOMIC
 	FROM health h
 	LEFT JOIN configured c USING (service_id)
 	CROSS JOIN LATERAL @extschema@._chpg_skipped('{CHPG703}'::text[], CASE WHEN c.max_connections IS NULL
-		THEN 'max_connections is not known: the API tells settings that were made only, or could not be asked.'
-		ELSE 'The metrics do not tell how many connections there are' END, h.service_id) k
+		THEN 'max_connections is unknown: the API returns only settings that were changed, or did not answer.'
+		ELSE 'The metrics omit the number of connections' END, h.service_id) k
 	WHERE c.max_connections IS NULL OR h.used IS NULL;
 END;
 

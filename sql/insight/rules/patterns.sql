@@ -83,7 +83,7 @@ BEGIN ATOMIC
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks',
 					round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
 				'Little CPU and few blocks: it waits for locks, for the client, or for WAL. '
-					'The counters do not tell which.',
+					'The counters do not show which.',
 				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
 			('CHPG201', 'slow_write', 'Slow writes',
 				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE')
@@ -97,7 +97,7 @@ BEGIN ATOMIC
 					round(avg_us::numeric / 1000, 1), round(rows_per_call), round(wal_bytes / calls / 1024)),
 				CASE WHEN rows_per_call >= 1000 THEN 'Each execution writes many rows.'
 					ELSE 'Wide rows, many indexes, triggers, foreign keys, or the flush of WAL: '
-						'the counters do not tell which.' END,
+						'the counters do not show which.' END,
 				CASE WHEN rows_per_call >= 1000 THEN 'Write in parts that commit by themselves.'
 					ELSE 'EXPLAIN (ANALYZE, BUFFERS, WAL) shows triggers and WAL; count the table''s indexes.' END,
 				'medium'),

@@ -26,13 +26,13 @@ BEGIN ATOMIC
 	UNION ALL
 	SELECT k.*
 	FROM health h,
-		@extschema@._chpg_skipped('{CHPG701}'::text[], 'The metrics do not tell how much is in use', h.service_id) k
+		@extschema@._chpg_skipped('{CHPG701}'::text[], 'The metrics omit the storage in use', h.service_id) k
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
 	SELECT k.*
 	FROM (SELECT WHERE service IS NULL OR NOT EXISTS (SELECT FROM health)) unknown,
 		@extschema@.chpg_services(server) s,
-		@extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], 'The metrics do not tell of the service', s.id) k
+		@extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], 'The metrics omit the service', s.id) k
 	WHERE (service IS NULL OR service IN (s.id, s.name))
 		AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
