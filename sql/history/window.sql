@@ -21,8 +21,8 @@ COMMENT ON FUNCTION @extschema@._chpg_bounded(double precision) IS
 'The value, or the nearest one between -1e18 and 1e18, so that sums do not overflow.';
 
 /*
- * CREATE and ATTACH lock out neither readers of the parent nor sessions that write to it,
- * as CREATE ... PARTITION OF would.  The partition belongs to the owner of its parent,
+ * Unlike CREATE TABLE ... PARTITION OF, attaching a table locks out neither readers of the
+ * parent nor sessions that write to it.  The partition belongs to the owner of its parent,
  * whichever role captures.  Bounds are written in one form, whatever the session's is,
  * since _chpg_history_expire reads them.
  */

@@ -77,10 +77,10 @@ COMMENT ON TRIGGER restore_mute ON @extschema@.chpg_finding_mute_dump IS
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_finding_mute_dump',
 	'WHERE false UNION ALL SELECT * FROM @extschema@._chpg_mutes_to_dump()');
 
-/* Tables are dumped also where the schema is open to nobody else. */
+/* The database's owner can dump these tables, also from a schema that is open to no other role. */
 GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 
-/* As rules make them: the rule's id, and the service's, or an array of texts. */
+/* A finding_key is a rule's id, a colon, and a service's id or a JSON array of texts. */
 CREATE FUNCTION @extschema@._chpg_is_finding_key(finding_key text)
 RETURNS boolean
 LANGUAGE plpgsql STABLE

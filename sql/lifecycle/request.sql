@@ -1,4 +1,4 @@
-/* Sending any other request that the API answers. */
+/* Any request that no other function sends. */
 
 CREATE TYPE @extschema@.chpg_response_row AS (
 	status integer,
