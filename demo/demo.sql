@@ -20,14 +20,14 @@ ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited');
 \endif
 \set ECHO all
 -- The fleet now, in two requests.
-SELECT h.name AS service, h.status, s.tags->>'team' AS team, s.tags->>'Environment' AS environment,
+SELECT h.service_name AS service, h.status, s.tags->>'team' AS team, s.tags->>'Environment' AS environment,
        round(h.storage_used_percent) AS storage_pct,
        round(h.memory_used_percent) AS memory_pct,
        h.active_connections + h.idle_connections AS connections,
        round(100 * h.cache_hit_ratio::numeric, 1) AS cache_hit_pct
 FROM chpg_health h
 JOIN chpg_services s ON s.id = h.service_id
-ORDER BY h.storage_used_percent DESC NULLS LAST, h.name;
+ORDER BY h.storage_used_percent DESC NULLS LAST, h.service_name;
 
 -- The queries that took most time in the last day, whichever service ran them.
 SELECT s.name AS service,
