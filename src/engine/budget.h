@@ -8,7 +8,7 @@
  * backends share the log.  Whoever cannot send takes a ticket; each backend
  * has one at most, and they are served in order.
  *
- * Times are those of sockets.h.
+ * Times are those of clock.h.
  *
  *-------------------------------------------------------------------------
  */

@@ -12,7 +12,7 @@
  * all of them.  It may use what is free beyond that, but nothing that is within the
  * share of another role makes way for it.
  *
- * Times are those of sockets.h.
+ * Times are those of clock.h.
  *
  *-------------------------------------------------------------------------
  */

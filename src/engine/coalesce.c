@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * coalesce.c
- *		Answers to others' requests: earlier ones of the same execution of a
- *		statement, or those of other backends.
+ *		Identical reads share one request.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "engine/call.h"
+#include "engine/coalesce.h"
 #include "engine/keys.h"
 #include "engine/statement_cache.h"
 #include "engine/stats.h"
@@ -21,56 +20,110 @@ is_shareable(const ChpgCall *call)
 	return !call->write && !call->request.connection->no_cache;
 }
 
-/* Does this call, of the same execution, ask the same? */
+/*
+ * Can the other call lead this one?  It is of the same execution, with the same
+ * request under the same generation of the key, and waits for no leader itself.
+ */
 static bool
-asks_the_same(const ChpgCall *call, const ChpgCall *other)
+can_lead(const ChpgCall *other, const ChpgCall *call)
 {
-	return other != call && other->state == CALL_RUNNING &&
-		other->looked_up && other->leader == NULL && is_shareable(other) &&
-		other->request.connection->statement_cache == call->request.connection->statement_cache &&
+	return other != call &&
+		(other->phase == CALL_FOLLOWING || other->phase == CALL_WAITING ||
+		 other->phase == CALL_SENDING) && is_shareable(other) &&
+		other->request.connection->statement_cache ==
+		call->request.connection->statement_cache &&
 		other->generation == call->generation &&
 		memcmp(&other->id, &call->id, sizeof(ChpgReadId)) == 0;
 }
 
-static void
-count_reuse(const ChpgCall *call, ChpgCounter counter)
+static ChpgCall *
+find_leader(const ChpgCall *call, dlist_head * calls)
 {
-	ChpgCounters counters = {0};
+	dlist_iter	iter;
 
-	counters.values[counter] = 1;
-	chpg_count(call->request.connection, call->request.endpoint, &counters);
+	dlist_foreach(iter, calls)
+	{
+		ChpgCall   *other = dlist_container(ChpgCall, node, iter.cur);
+
+		if (can_lead(other, call))
+			return other;
+	}
+	return NULL;
 }
 
-/* End the call with an answer that somebody else got. */
+/*
+ * End the call with the answer to another call's request, count it, and keep it
+ * in the statement's cache.  Frees the body.
+ */
 static void
-take(ChpgCall *call, ChpgAnswer *answer, ChpgCounter counter)
+reuse(ChpgCall *call, ChpgAnswer *answer, ChpgCounter counter)
 {
 	ChpgStatementCache *statement_cache = call->request.connection->statement_cache;
+	ChpgCounters counters = {0};
 
 	call->reused = true;
-	chpg_call_read(call, answer);
-	count_reuse(call, counter);
-	if (call->state == CALL_SUCCEEDED && statement_cache != NULL &&
+	chpg_response_read(call, answer);
+	counters.values[counter] = 1;
+	chpg_count(call->request.connection, call->request.endpoint, &counters);
+	if (call->phase == CALL_SUCCEEDED && statement_cache != NULL &&
 		!chpg_statement_cache_has(statement_cache, &call->id, call->generation))
-		chpg_statement_cache_store(statement_cache, &call->id, call->generation, answer);
+		chpg_statement_cache_store(statement_cache, &call->id, call->generation,
+								   answer);
 	pfree(answer->body);
 }
 
+/*
+ * End the call with an answer to the same statement, or let another call of the
+ * statement lead it; false if there is neither.
+ */
 static bool
-look_into_statement_cache(ChpgCall *call)
+look_into_statement(ChpgCall *call, dlist_head * calls)
 {
 	ChpgStatementCache *statement_cache = call->request.connection->statement_cache;
 	ChpgAnswer	answer;
 
 	if (statement_cache == NULL)
 		return false;
-	if (chpg_statement_cache_find(statement_cache, &call->id, call->generation, &answer))
-		take(call, &answer, CHPG_CACHE_HITS);
-	else
-		call->leader = chpg_find_call(call, asks_the_same);
+	if (chpg_statement_cache_find(statement_cache, &call->id, call->generation,
+								  &answer))
+	{
+		reuse(call, &answer, CHPG_CACHE_HITS);
+		return true;
+	}
+	call->leader = find_leader(call, calls);
 	if (call->leader != NULL)
-		chpg_call_resume(call->leader);
-	return call->state != CALL_RUNNING || call->leader != NULL;
+		call->phase = CALL_LED;
+	return call->leader != NULL;
+}
+
+void
+chpg_coalesce_look_up(ChpgCall *call, dlist_head * calls)
+{
+	ChpgAnswer	answer;
+
+	call->phase = CALL_WAITING;
+	if (!is_shareable(call))
+		return;
+	chpg_read_id(call->request.connection, call->url, &call->id);
+	call->generation = chpg_key_generation(call->request.connection);
+	if (look_into_statement(call, calls))
+		return;
+	switch (chpg_cache_find(&call->id, call->generation,
+							(int64) chpg_cache_ttl * 1000, &answer,
+							&call->flight))
+	{
+		case CHPG_CACHE_ANSWER:
+			reuse(call, &answer, CHPG_CACHE_HITS);
+			break;
+		case CHPG_CACHE_FOLLOW:
+			call->phase = CALL_FOLLOWING;
+			call->follows_since = call->look_again = chpg_now();
+			call->flight_sent = 0;
+			break;
+		case CHPG_CACHE_OWN:
+		case CHPG_CACHE_MISS:
+			break;
+	}
 }
 
 /*
@@ -88,7 +141,8 @@ follow_deadline(const ChpgCall *call)
 		deadline = CHPG_FOREVER;
 	else if (call->flight_sent == 0)
 		deadline = chpg_now() + (int64) chpg_max_wait * 1000 -
-			chpg_statement_waited(call->request.connection, call->waited);
+			chpg_statement_cache_waited(call->request.connection->statement_cache,
+										call->waited_us);
 	else
 		deadline = Max(call->flight_sent, call->follows_since) +
 			(int64) chpg_request_timeout * 1000;
@@ -97,47 +151,9 @@ follow_deadline(const ChpgCall *call)
 	return deadline;
 }
 
-bool
-chpg_call_awaits_turn(const ChpgCall *call)
-{
-	return call->state == CALL_RUNNING && call->transfer == NULL &&
-		(!call->follows || call->flight_sent == 0);
-}
-
 void
-chpg_call_look_up(ChpgCall *call)
+chpg_coalesce_follow(ChpgCall *call)
 {
-	ChpgAnswer	answer;
-
-	call->looked_up = true;
-	if (!is_shareable(call))
-		return;
-	chpg_read_id(call->request.connection, call->url, &call->id);
-	call->generation = chpg_key_generation(call->request.connection);
-	if (look_into_statement_cache(call))
-		return;
-	switch (chpg_cache_find(&call->id, call->generation,
-							(int64) chpg_cache_ttl * 1000, &answer,
-							&call->flight))
-	{
-		case CHPG_CACHE_ANSWER:
-			take(call, &answer, CHPG_CACHE_HITS);
-			break;
-		case CHPG_CACHE_FOLLOW:
-			call->follows = true;
-			call->follows_since = call->look_again = chpg_now();
-			call->flight_sent = 0;
-			break;
-		case CHPG_CACHE_OWN:
-		case CHPG_CACHE_MISS:
-			break;
-	}
-}
-
-void
-chpg_call_follow(ChpgCall *call)
-{
-	MemoryContext caller = MemoryContextSwitchTo(call->context);
 	ChpgAnswer	answer;
 	int64		deadline;
 
@@ -148,18 +164,17 @@ chpg_call_follow(ChpgCall *call)
 			deadline = follow_deadline(call);
 			call->look_again = Min(call->look_again, deadline);
 			if (deadline <= chpg_now())
-				chpg_call_leave_flight(call);
+				chpg_coalesce_leave(call);
 			break;
 		case CHPG_CACHE_ANSWER:
-			call->follows = false;
-			take(call, &answer, CHPG_SHARED_FLIGHTS);
+			call->phase = CALL_WAITING; /* it has no flight any more */
+			reuse(call, &answer, CHPG_SHARED_FLIGHTS);
 			break;
 		case CHPG_CACHE_OWN:
 		case CHPG_CACHE_MISS:
-			call->follows = false;
+			call->phase = CALL_WAITING;
 			break;
 	}
-	MemoryContextSwitchTo(caller);
 }
 
 /*
@@ -168,7 +183,7 @@ chpg_call_follow(ChpgCall *call)
  * backend was stopped.
  */
 bool
-chpg_call_look_again(ChpgCall *call)
+chpg_coalesce_look_again(ChpgCall *call)
 {
 	ChpgAnswer	answer;
 
@@ -176,39 +191,42 @@ chpg_call_look_again(ChpgCall *call)
 		!chpg_cache_get(&call->id, call->generation,
 						(int64) chpg_cache_ttl * 1000, &answer))
 		return false;
-	take(call, &answer, CHPG_CACHE_HITS);
-	chpg_call_leave_flight(call);
+	reuse(call, &answer, CHPG_CACHE_HITS);
+	chpg_coalesce_leave(call);
 	return true;
 }
 
-void
-chpg_call_leave_flight(ChpgCall *call)
-{
-	if (call->flight.serial == 0)
-		return;
-	if (call->follows)
-		chpg_cache_unfollow(&call->flight);
-	else
-		chpg_flight_hand_over(&call->flight);
-	call->follows = false;
-}
-
 /*
- * The API's verdict concerns all who ask.  Whether a passing failure is the end
- * depends on the settings of each: one of them tries again.
+ * The API's verdict concerns all that wait for it.  Whether a transient failure
+ * is the end depends on the settings of each: one of them tries again.
  */
 void
-chpg_call_share(ChpgCall *call, const ChpgAnswer *answer)
+chpg_coalesce_share(ChpgCall *call, const ChpgAnswer *answer)
 {
 	ChpgStatementCache *statement_cache = call->request.connection->statement_cache;
-	bool		succeeded = call->state == CALL_SUCCEEDED;
+	bool		succeeded = call->phase == CALL_SUCCEEDED;
 
 	if (!is_shareable(call))
 		return;
 	if (succeeded && statement_cache != NULL)
-		chpg_statement_cache_store(statement_cache, &call->id, call->generation, answer);
+		chpg_statement_cache_store(statement_cache, &call->id, call->generation,
+								   answer);
 	if (answer != NULL && chpg_cache_ttl > 0 && !chpg_call_is_transient(call))
 		chpg_cache_publish(&call->id, call->request.connection->owner_id,
 						   call->generation, &call->flight, answer, succeeded);
-	chpg_call_leave_flight(call);
+	chpg_coalesce_leave(call);
+}
+
+void
+chpg_coalesce_leave(ChpgCall *call)
+{
+	if (call->flight.serial == 0)
+		return;
+	if (call->phase == CALL_FOLLOWING)
+	{
+		chpg_cache_unfollow(&call->flight);
+		call->phase = CALL_WAITING;
+	}
+	else
+		chpg_flight_hand_over(&call->flight);
 }

@@ -13,7 +13,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "compat.h"
-#include "engine/client.h"
+#include "engine/call.h"
 #include "engine/prometheus_rows.h"
 #include "engine/redact.h"
 #include "engine/services.h"

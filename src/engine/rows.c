@@ -14,7 +14,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "common/int.h"
-#include "engine/client.h"
+#include "engine/call.h"
 #include "engine/keys.h"
 #include "engine/page_dedup.h"
 #include "engine/rows.h"
@@ -163,7 +163,7 @@ refuse_number(const ChpgStream *stream, int64 requests)
 		.arguments = &stream->spec.arguments
 	};
 
-	chpg_report_too_many(&request, requests);
+	chpg_admission_report_too_many(&request, requests);
 }
 
 /*
@@ -379,14 +379,14 @@ count_answered(const ChpgStream *stream)
 
 		reader = (PageReader *) lfirst(lc);
 		request = page_request(stream, reader);
-		answered += !chpg_call_in_flight(reader->call) && chpg_is_answered(&request);
+		answered += !chpg_call_in_flight(reader->call) && chpg_admission_is_answered(&request);
 	}
 	while ((reader = make_reader(&ahead)) != NULL)
 	{
 		ChpgRequest request = page_request(stream, reader);
 
 		CHECK_FOR_INTERRUPTS();
-		answered += chpg_is_answered(&request);
+		answered += chpg_admission_is_answered(&request);
 		free_reader(reader);
 	}
 	return answered;
@@ -398,10 +398,10 @@ check_rest(const ChpgStream *stream)
 {
 	int64		requests = known_requests(stream);
 
-	if (stream->spec.first_page > 0 || chpg_may_send(requests))
+	if (stream->spec.first_page > 0 || chpg_admission_may_send(requests))
 		return;
 	requests -= count_answered(stream);
-	if (!chpg_may_send(requests))
+	if (!chpg_admission_may_send(requests))
 		refuse_number(stream, requests + *chpg_statement_requests());
 }
 
@@ -457,7 +457,7 @@ check_budget(ChpgStream *stream)
 
 	if (stream->spec.first_page > 0)
 		requests = Min(requests, 1);	/* the others may never be needed */
-	if (chpg_budget_suffices(connection, requests, &stream->queueing, &seconds) &&
+	if (chpg_admission_suffices(connection, requests, &stream->queueing, &seconds) &&
 		(seconds < NOTICE_SECONDS || stream->announced))
 		return seconds;
 	if (requests <= MAX_LOOKED_UP)
@@ -469,7 +469,7 @@ check_budget(ChpgStream *stream)
 		request.service_id = service->id;
 		request.service_name = service->shown_name;
 	}
-	chpg_require_budget(&request, requests, &stream->queueing, &seconds);
+	chpg_admission_require(&request, requests, &stream->queueing, &seconds);
 	if (seconds >= NOTICE_SECONDS && !stream->announced)
 		ereport(NOTICE,
 				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
@@ -504,8 +504,8 @@ takes_longer(const ChpgStream *stream, int64 requests, double *seconds)
 	double		expected = stream->expected_end - stream->admitted_at;
 	int64		end;
 
-	(void) chpg_budget_suffices(stream->spec.connection, requests,
-								&stream->queueing, seconds);
+	(void) chpg_admission_suffices(stream->spec.connection, requests,
+								   &stream->queueing, seconds);
 	end = chpg_now() + (int64) (*seconds * USECS_PER_SEC);
 	return *seconds >= NOTICE_SECONDS &&
 		end - stream->admitted_at > expected * NOTICE_DELAY &&
@@ -557,8 +557,8 @@ check_window(const ChpgStream *stream)
 
 	check_number(stream, 1);
 	if (stream->window.count > MAX_LOOKED_UP && stream->spec.first_page == 0)
-		chpg_require_budget(&request, stream->window.count, &stream->queueing,
-							&seconds);
+		chpg_admission_require(&request, stream->window.count, &stream->queueing,
+							   &seconds);
 }
 
 static void

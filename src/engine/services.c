@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "engine/client.h"
+#include "engine/call.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
 #include "engine/services.h"

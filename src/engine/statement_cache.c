@@ -39,7 +39,7 @@ struct ChpgStatementCache
 	int			notices;		/* bits of ChpgWindowNotice, issued */
 	File		file;			/* 0 until it is needed */
 	off_t		file_size;
-	int64		waited;			/* microseconds, for the budget */
+	int64		waited_us;		/* for the budget */
 	MemoryContextCallback callback;
 };
 
@@ -234,10 +234,18 @@ chpg_statement_cache_find(ChpgStatementCache *statement_cache, const ChpgReadId 
 	return true;
 }
 
-int64 *
-chpg_statement_cache_waited(ChpgStatementCache *statement_cache)
+int64
+chpg_statement_cache_waited(const ChpgStatementCache *statement_cache, int64 waited_us)
 {
-	return &statement_cache->waited;
+	return statement_cache == NULL ? waited_us :
+		Max(waited_us, statement_cache->waited_us);
+}
+
+void
+chpg_statement_cache_add_wait(ChpgStatementCache *statement_cache, int64 waited_us)
+{
+	if (statement_cache != NULL)
+		statement_cache->waited_us += waited_us;
 }
 
 bool

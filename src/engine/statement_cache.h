@@ -28,10 +28,14 @@ extern bool chpg_statement_cache_find(ChpgStatementCache *statement_cache, const
 									  uint64 generation, ChpgAnswer *answer);
 
 /*
- * The microseconds for which the execution has waited for the budget, which its
- * calls add to.
+ * How long, in microseconds, an execution has waited for the budget by all its
+ * calls, of which one has waited for the given time; without a statement cache
+ * (NULL), only that one counts.  chpg_statement_cache_add_wait() adds to it.
  */
-extern int64 *chpg_statement_cache_waited(ChpgStatementCache *statement_cache);
+extern int64 chpg_statement_cache_waited(const ChpgStatementCache *statement_cache,
+										 int64 waited_us);
+extern void chpg_statement_cache_add_wait(ChpgStatementCache *statement_cache,
+										  int64 waited_us);
 
 /*
  * The requests that the client's present statement has sent, in its present

@@ -11,7 +11,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
-#include "engine/client.h"
+#include "engine/call.h"
 #include "functions/invocation.h"
 
 /* An operation whose arguments are known to be good. */

@@ -1,0 +1,567 @@
+/*-------------------------------------------------------------------------
+ *
+ * response.c
+ *		How a call ended: with the API's answer, or with a failure.
+ *
+ * The only place that knows the API's envelope, and that gives failures their
+ * SQLSTATE.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "ascii.h"
+#include "engine/call_private.h"
+#include "engine/keys.h"
+#include "engine/redact.h"
+#include "lib/stringinfo.h"
+
+/* The last line of OpenMetrics */
+#define OPENMETRICS_END	"# EOF"
+
+/*
+ * Reading an answer
+ */
+
+/* A string member of the envelope, or NULL. */
+static char *
+remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
+{
+	ChpgJsonNode *node = chpg_json_get(chpg_json_root(document), key);
+
+	if (chpg_json_kind(node) != CHPG_JSON_STRING)
+		return NULL;
+	return chpg_redact_remote(&call->request, chpg_json_text(node));
+}
+
+/*
+ * The failure that an HTTP status of 300 or more stands for.
+ *
+ * 408 says that the request did not arrive in time, but a proxy sends it also
+ * when the API behind it was slow: a write may have been carried out.  425
+ * certainly means that the request was not processed.
+ */
+static Failure
+failure_of_answer(const ChpgCall *call)
+{
+	if (call->write && (call->status >= 500 || call->status == 408))
+		return FAILURE_UNKNOWN;
+	switch (call->status)
+	{
+		case 408:
+			return FAILURE_API;
+		case 425:
+			return call->write ? FAILURE_REFUSED : FAILURE_API;
+		case 401:
+			return FAILURE_KEY;
+		case 403:
+			return FAILURE_PERMISSION;
+		case 404:
+			return FAILURE_NOT_FOUND;
+		case 409:
+			return FAILURE_CONFLICT;
+		case 429:
+			return FAILURE_RATE_LIMIT;
+	}
+	if (call->status >= 500)
+		return FAILURE_API;
+	if (call->status >= 400)
+		return FAILURE_REFUSED;
+	return FAILURE_MALFORMED;
+}
+
+/* A write with an answer that nobody understands was carried out or not. */
+static Failure
+malformed(const ChpgCall *call)
+{
+	return call->write ? FAILURE_UNKNOWN : FAILURE_MALFORMED;
+}
+
+static Failure
+failure_of_transfer(const ChpgCall *call, ChpgHttpOutcome outcome)
+{
+	switch (outcome)
+	{
+		case CHPG_HTTP_ANSWERED:
+			break;
+		case CHPG_HTTP_NOT_CONNECTED:
+			return FAILURE_NOT_CONNECTED;
+		case CHPG_HTTP_UNTRUSTED:
+			return FAILURE_UNTRUSTED;
+		case CHPG_HTTP_BROKEN:
+			return call->write ? FAILURE_UNKNOWN : FAILURE_BROKEN;
+		case CHPG_HTTP_TIMED_OUT:
+			return call->write ? FAILURE_UNKNOWN : FAILURE_TIMED_OUT;
+		case CHPG_HTTP_MALFORMED:
+			return malformed(call);
+		case CHPG_HTTP_TOO_LARGE:
+			return call->write ? FAILURE_UNKNOWN : FAILURE_TOO_LARGE;
+		case CHPG_HTTP_FAILED:
+			return FAILURE_LOCAL;
+	}
+	return FAILURE_MALFORMED;
+}
+
+void
+chpg_response_fail(ChpgCall *call, Failure failure, const char *detail,
+				   const char *hint)
+{
+	call->phase = CALL_FAILED;
+	call->failure = failure;
+	call->detail = detail;
+	call->hint = hint;
+}
+
+void
+chpg_response_fail_transfer(ChpgCall *call, ChpgHttpOutcome outcome, int status,
+							const char *problem)
+{
+	call->status = status;
+	call->request_id = NULL;
+	call->by_api = false;
+	chpg_response_fail(call, failure_of_transfer(call, outcome),
+					   psprintf("%s.", chpg_redact_remote(&call->request,
+														  pstrdup(problem))),
+					   NULL);
+}
+
+static void
+read_json(ChpgCall *call, bool ok, ChpgJson *document)
+{
+	const char *error = remote_string(call, document, "error");
+
+	call->request_id = remote_string(call, document, "requestId");
+	call->by_api = error != NULL;
+	if (error != NULL)
+		error = psprintf("The API says: \"%s\".", error);
+	if (!ok)
+		chpg_response_fail(call, failure_of_answer(call), error, NULL);
+	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
+			 !call->request.endpoint->acknowledges)
+		chpg_response_fail(call, malformed(call),
+						   error ? error : "The answer has no \"result\".", NULL);
+	else
+	{
+		call->document = document;
+		call->phase = CALL_SUCCEEDED;
+	}
+}
+
+/* From a proxy, as a rule. */
+static void
+read_other(ChpgCall *call, const ChpgAnswer *answer)
+{
+	char	   *location = NULL;
+	const char *detail = answer->length > 0 ? "The answer is not JSON." : NULL;
+
+	if (call->transfer != NULL)
+		location = chpg_http_header(call->transfer, "Location");
+	if (location != NULL && answer->status < 400)
+		detail = psprintf("It redirects to \"%s\".",
+						  chpg_redact_remote(&call->request, location));
+	chpg_response_fail(call, failure_of_answer(call), detail, NULL);
+}
+
+/* Does a text end with this, but for blanks and line ends after it? */
+static bool
+ends_with(const ChpgAnswer *answer, const char *end)
+{
+	size_t		length = strlen(end);
+	size_t		total = answer->length;
+
+	while (end[length - 1] != '\n' && total > length &&
+		   memchr(" \t\r\n", answer->body[total - 1], 4) != NULL)
+		total--;
+	return total >= length &&
+		memcmp(answer->body + total - length, end, length) == 0;
+}
+
+/*
+ * A text may be cut, here or on the other side of a proxy, and still be one.
+ * Whether this one is whole: CHPG_HTTP_ANSWERED, or what it is to be taken for,
+ * and why.  JSON shows that by itself.
+ */
+ChpgHttpOutcome
+chpg_response_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has_end,
+						const char **problem)
+{
+	const ChpgEndpoint *endpoint = call->request.endpoint;
+	const char *type = chpg_http_header(call->transfer, "Content-Type");
+	bool		is_openmetrics = type != NULL &&
+	chpg_begins_in_any_case(type, "application/openmetrics-text");
+
+	if (endpoint->rows != NULL || answer->status != 200 ||
+		(*endpoint->text_start == '\0' && ends_with(answer, OPENMETRICS_END)))
+		return CHPG_HTTP_ANSWERED;
+	if (is_openmetrics)
+	{
+		*problem = "The answer does not end with \"" OPENMETRICS_END "\"";
+		return CHPG_HTTP_BROKEN;
+	}
+	if (!has_end)
+	{
+		*problem = "The answer does not say where it ends, so that a part of it would look like all of it";
+		return CHPG_HTTP_MALFORMED;
+	}
+	/* A page of HTML is refused for what it is. */
+	if (answer->length == 0 || ends_with(answer, endpoint->text_end) ||
+		*answer->body == '<')
+		return CHPG_HTTP_ANSWERED;
+	*problem = *endpoint->text_start == '\0' ?
+		"The answer ends within a line" :
+		psprintf("The answer does not end with \"%s\"", endpoint->text_end);
+	return CHPG_HTTP_BROKEN;
+}
+
+/* A text, as it is. */
+static void
+read_text(ChpgCall *call, const ChpgAnswer *answer)
+{
+	const char *start = call->request.endpoint->text_start;
+
+	if (answer->status != 200)
+		chpg_response_fail(call, FAILURE_MALFORMED,
+						   "Only an answer with HTTP status 200 has all of it.", NULL);
+	else if (strncmp(answer->body, start, strlen(start)) != 0)
+		chpg_response_fail(call, FAILURE_MALFORMED,
+						   psprintf("The answer does not begin with \"%s\".", start), NULL);
+	else
+	{
+		call->text = chpg_json_convert(answer->body, answer->length);
+		call->phase = CALL_SUCCEEDED;
+	}
+}
+
+/* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
+void
+chpg_response_read(ChpgCall *call, const ChpgAnswer *answer)
+{
+	bool		ok = answer->status >= 200 && answer->status <= 299;
+	ChpgJson   *document;
+	const char *problem;
+	ChpgJsonResult rc;
+
+	call->status = answer->status;
+	call->request_id = NULL;
+	call->by_api = false;
+	if (ok && call->request.endpoint->rows == NULL)
+	{
+		read_text(call, answer);
+		return;
+	}
+	rc = chpg_json_parse(call->context, answer->body, answer->length,
+						 &document, &problem);
+	if (rc == CHPG_JSON_OK)
+		read_json(call, ok, document);
+	else if (!ok)
+		read_other(call, answer);
+	else
+		chpg_response_fail(call, rc == CHPG_JSON_TOO_LARGE && !call->write ?
+						   FAILURE_TOO_LARGE : malformed(call),
+						   psprintf("The answer is not usable as JSON: %s.", problem), NULL);
+	if (call->document == NULL)
+		chpg_json_free(document);
+}
+
+/*
+ * What has become of a call
+ */
+
+ChpgJson *
+chpg_call_document(const ChpgCall *call)
+{
+	return call->document;
+}
+
+const char *
+chpg_call_text(const ChpgCall *call)
+{
+	return call->text;
+}
+
+const char *
+chpg_call_request_id(const ChpgCall *call)
+{
+	return call->request_id;
+}
+
+int
+chpg_call_status(const ChpgCall *call)
+{
+	return call->status;
+}
+
+bool
+chpg_call_failed(const ChpgCall *call)
+{
+	return call->phase == CALL_FAILED;
+}
+
+bool
+chpg_call_is_rate_limited(const ChpgCall *call)
+{
+	return call->phase == CALL_FAILED && call->failure == FAILURE_RATE_LIMIT;
+}
+
+bool
+chpg_call_is_ambiguous(const ChpgCall *call)
+{
+	return call->failure == FAILURE_UNKNOWN;
+}
+
+bool
+chpg_call_is_transient(const ChpgCall *call)
+{
+	if (call->phase != CALL_FAILED)
+		return false;
+	switch (call->failure)
+	{
+		case FAILURE_RATE_LIMIT:
+		case FAILURE_NOT_CONNECTED:
+			return true;		/* it certainly was not carried out */
+		case FAILURE_API:
+		case FAILURE_BROKEN:
+		case FAILURE_TIMED_OUT:
+			return !call->write;
+		default:
+			return false;
+	}
+}
+
+bool
+chpg_call_refused_with(const ChpgCall *call, const char *words)
+{
+	return call->phase == CALL_FAILED && call->failure == FAILURE_REFUSED &&
+		call->detail != NULL && strstr(call->detail, words) != NULL;
+}
+
+bool
+chpg_call_not_found(const ChpgCall *call)
+{
+	return call->phase == CALL_FAILED && call->failure == FAILURE_NOT_FOUND &&
+		call->by_api;
+}
+
+bool
+chpg_call_concerns_service(const ChpgCall *call)
+{
+	return call->failure != FAILURE_KEY &&
+		call->failure != FAILURE_RATE_LIMIT &&
+		call->failure != FAILURE_TOO_MANY && call->failure != FAILURE_LOCAL;
+}
+
+/*
+ * Reporting a failure
+ */
+
+typedef struct FailureText
+{
+	int			sqlstate;
+	const char *reason;			/* ends the primary message */
+	const char *hint;			/* or NULL */
+} FailureText;
+
+/* The one place that gives outcomes their SQLSTATE. */
+static const FailureText failure_texts[] = {
+	[FAILURE_REFUSED] = {
+		ERRCODE_INVALID_PARAMETER_VALUE,
+		"the API refused the request",
+		NULL
+	},
+	[FAILURE_KEY] = {
+		ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+		"the API did not accept the key",
+		"Check that the key is not revoked or expired, and set it with chpg_connect() or ALTER USER MAPPING."
+	},
+	[FAILURE_PERMISSION] = {
+		ERRCODE_INSUFFICIENT_PRIVILEGE,
+		"the key does not have the permission",
+		NULL
+	},
+	[FAILURE_NOT_FOUND] = {
+		ERRCODE_UNDEFINED_OBJECT,
+		"the API does not know it",
+		"Check the server's options organization_id and api_url."
+	},
+	[FAILURE_CONFLICT] = {
+		ERRCODE_OBJECT_IN_USE,
+		"the API reports a conflict",
+		"Another change may be under way, or a quota reached. Try again later."
+	},
+	[FAILURE_RATE_LIMIT] = {
+		ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+		"the key's request budget is used up",
+		"Others may use the same key. Try again later, or raise \"chpg.max_wait\"."
+	},
+	[FAILURE_API] = {
+		ERRCODE_SYSTEM_ERROR,
+		"the API failed",
+		"Try again later."
+	},
+	[FAILURE_MALFORMED] = {
+		ERRCODE_PROTOCOL_VIOLATION,
+		"the answer is not what the API sends",
+		"Check the server's option api_url, and what stands between: a proxy or a login page may have answered."
+	},
+	[FAILURE_NOT_CONNECTED] = {
+		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
+		"no connection to the API",
+		"Check the server's options api_url and proxy, and that this machine may reach that address."
+	},
+	[FAILURE_UNTRUSTED] = {
+		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
+		"the certificate of the API's host is not valid",
+		"Check the server's option api_url; a private CA is named in its option ca_file."
+	},
+	[FAILURE_BROKEN] = {
+		ERRCODE_CONNECTION_FAILURE,
+		"the connection broke before the answer was complete",
+		"Try again later."
+	},
+	[FAILURE_TIMED_OUT] = {
+		ERRCODE_CONNECTION_FAILURE,
+		"the API did not answer in time",
+		"Try again later, or raise \"chpg.request_timeout\"."
+	},
+	[FAILURE_UNKNOWN] = {
+		ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN,
+		"no complete answer came, and the request may have been carried out",
+		"Look at the present state before you try again."
+	},
+	[FAILURE_TOO_LARGE] = {
+		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+		"the answer is too large",
+		"Ask for less, such as a shorter window, or raise \"chpg.max_response_size\"."
+	},
+	[FAILURE_TOO_MANY] = {
+		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+		"the statement has sent as many requests as \"chpg.max_requests\" allows",
+		"Ask for less: a shorter window, larger buckets, fewer services. Superusers may raise \"chpg.max_requests\"."
+	},
+	[FAILURE_LOCAL] = {
+		ERRCODE_SYSTEM_ERROR,
+		"the request failed on this side",
+		NULL
+	},
+};
+
+static const char *
+failure_reason(const ChpgCall *call)
+{
+	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
+		!chpg_endpoint_is_per_service(call->request.endpoint))
+		return "the API does not know the organization";
+	return failure_texts[call->failure].reason;
+}
+
+static const char *
+failure_hint(const ChpgCall *call)
+{
+	const ChpgEndpoint *endpoint = call->request.endpoint;
+
+	if (call->hint != NULL)
+		return call->hint;
+	if (call->failure == FAILURE_PERMISSION && endpoint->permission != NULL)
+		return psprintf("The role of key \"%s\" needs the permission %s.",
+						chpg_key_shown_id(call->request.connection),
+						endpoint->permission);
+	if (call->failure == FAILURE_NOT_FOUND && call->request.path != NULL)
+		return "Check the argument \"path\".";
+	if (call->failure == FAILURE_NOT_FOUND &&
+		chpg_endpoint_is_per_service(endpoint))
+		return "SELECT * FROM chpg_services shows the services that exist.";
+	return failure_texts[call->failure].hint;
+}
+
+const char *
+chpg_describe_service(const ChpgRequest *request)
+{
+	if (request->service_id == NULL)
+		return chpg_endpoint_is_per_service(request->endpoint) ?
+			" the services" : "";
+	if (request->service_name == NULL ||
+		strcmp(request->service_name, request->service_id) == 0)
+		return psprintf(" service \"%s\"", request->service_id);
+	return psprintf(" service \"%s\" (%s)", request->service_name,
+					request->service_id);
+}
+
+/* What is known of the last attempt, as sentences. */
+static char *
+describe_attempts(const ChpgCall *call)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	if (call->detail != NULL)
+		appendStringInfo(&detail, "%s ", call->detail);
+	if (call->failure == FAILURE_RATE_LIMIT && call->status == 429 &&
+		call->wait_s > 0)
+		appendStringInfo(&detail, "The budget resets in %.1f s. ", call->wait_s);
+	if (call->attempts == 0 && !call->reused)
+	{
+		appendStringInfoString(&detail, "Nothing was sent.");
+		return detail.data;
+	}
+	if (call->status != 0)
+		appendStringInfo(&detail, "HTTP status %d", call->status);
+	else
+		appendStringInfoString(&detail, "No HTTP status");
+	if (call->request_id != NULL)
+		appendStringInfo(&detail, ", request id %s", call->request_id);
+	if (call->reused)
+		appendStringInfoString(&detail, ", in answer to another session.");
+	else
+		appendStringInfo(&detail, ", %d %s.", call->attempts,
+						 call->attempts == 1 ? "attempt" : "attempts");
+	return detail.data;
+}
+
+static void
+call_context_callback(void *arg)
+{
+	ChpgCall   *call = (ChpgCall *) arg;
+
+	errcontext("request %s %s%s%s", call->request.endpoint->method, call->path,
+			   call->write ? ", which was carried out" : "",
+			   call->request.service_name == NULL ? "" :
+			   psprintf(" for service \"%s\"", call->request.service_name));
+}
+
+void
+chpg_call_push_context(ChpgCall *call, ErrorContextCallback *callback)
+{
+	callback->callback = call_context_callback;
+	callback->arg = call;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+}
+
+static void
+report(const ChpgCall *call, int elevel)
+{
+	const ChpgEndpoint *endpoint = call->request.endpoint;
+	const FailureText *text = &failure_texts[call->failure];
+	const char *hint = failure_hint(call);
+
+	ereport(elevel,
+			(errcode(text->sqlstate),
+			 errmsg("could not %s%s: %s", endpoint->purpose,
+					chpg_describe_service(&call->request), failure_reason(call)),
+			 errdetail_internal("%s", describe_attempts(call)),
+			 hint != NULL ? errhint("%s", hint) : 0,
+			 errcontext("request %s %s", endpoint->method, call->path)));
+}
+
+void
+chpg_call_report(const ChpgCall *call)
+{
+	report(call, ERROR);
+	pg_unreachable();
+}
+
+void
+chpg_call_warn(const ChpgCall *call)
+{
+	report(call, WARNING);
+}

@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * response.h
+ *		How a call ended: with the API's answer, or with a failure.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CHPG_RESPONSE_H
+#define CHPG_RESPONSE_H
+
+#include "compat.h"
+#include "protocol/json.h"
+#include "protocol/request_build.h"
+
+typedef struct ChpgCall ChpgCall;
+
+/* The JSON document of a call that succeeded, which has it; or NULL. */
+extern ChpgJson *chpg_call_document(const ChpgCall *call);
+
+/* The response that is not JSON, palloc'd, or NULL; it belongs to the call. */
+extern const char *chpg_call_text(const ChpgCall *call);
+
+/* The HTTP status of the last attempt, or 0. */
+extern int	chpg_call_status(const ChpgCall *call);
+
+/* The id that the API gave the request, or NULL; it belongs to the call. */
+extern const char *chpg_call_request_id(const ChpgCall *call);
+
+/* Did the call fail? */
+extern bool chpg_call_failed(const ChpgCall *call);
+
+/* Did it fail because of the key's budget, or with a 429? */
+extern bool chpg_call_is_rate_limited(const ChpgCall *call);
+
+/* Is it a write that failed and may have been carried out? */
+extern bool chpg_call_is_ambiguous(const ChpgCall *call);
+
+/*
+ * Did it fail in a way that may be over another time, so that the request can be
+ * repeated?  Of a write, the request was certainly not carried out then.
+ */
+extern bool chpg_call_is_transient(const ChpgCall *call);
+
+/* Did the API reject it (400) with an error that has these words? */
+extern bool chpg_call_refused_with(const ChpgCall *call, const char *words);
+
+/* Did the API itself answer 404, and not something in front of it? */
+extern bool chpg_call_not_found(const ChpgCall *call);
+
+/* Did it fail for its service, while another's request might succeed? */
+extern bool chpg_call_concerns_service(const ChpgCall *call);
+
+/* Throw the error of a failed call, with the SQLSTATE of its failure. */
+pg_noreturn extern void chpg_call_report(const ChpgCall *call);
+
+/* Issue the same as a WARNING. */
+extern void chpg_call_warn(const ChpgCall *call);
+
+/*
+ * Push the call's CONTEXT on the error stack while its response is decoded.  The
+ * caller owns the callback, and pops it.
+ */
+extern void chpg_call_push_context(ChpgCall *call,
+								   ErrorContextCallback *callback);
+
+/*
+ * The service of a request for a primary message, with a blank before it; or "".
+ * Palloc'd or constant.
+ */
+extern const char *chpg_describe_service(const ChpgRequest *request);
+
+#endif							/* CHPG_RESPONSE_H */
