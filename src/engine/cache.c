@@ -686,15 +686,6 @@ may_be_taken(const Flight *flight)
  * What callers do
  */
 
-void
-chpg_read_id(const ChpgConnection *connection, const char *url, ChpgReadId *id)
-{
-	const char *texts[] = {url, connection->key_id, connection->key_secret,
-	connection->ca_file, connection->proxy};
-
-	chpg_digest(texts, lengthof(texts), id->digest);
-}
-
 /* With the lock held, at least shared. */
 static bool
 take_answer(const ChpgReadId *id, uint64 generation, int64 max_age, ChpgAnswer *answer)

@@ -19,14 +19,7 @@
 #ifndef CHPG_CACHE_H
 #define CHPG_CACHE_H
 
-#include "common/sha2.h"
 #include "engine/connection.h"
-
-/* A read: what exactly is asked, and with which key and secret. */
-typedef struct ChpgReadId
-{
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-} ChpgReadId;
 
 /* A flight that a call owns or follows. */
 typedef struct ChpgFlight
@@ -51,9 +44,6 @@ typedef struct ChpgAnswer
 	char	   *body;
 	size_t		length;
 } ChpgAnswer;
-
-extern void chpg_read_id(const ChpgConnection *connection, const char *url,
-						 ChpgReadId *id);
 
 /*
  * Look for an answer of that generation, at most max_age microseconds old, or

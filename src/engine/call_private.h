@@ -38,7 +38,6 @@
 
 #include "engine/budget.h"
 #include "engine/cache.h"
-#include "engine/response.h"
 #include "lib/ilist.h"
 #include "net/http.h"
 #include "protocol/request_build.h"
@@ -120,7 +119,7 @@ struct ChpgCall
 	int64		flight_sent;	/* since when that backend's request travels;
 								 * 0 while it waits to be sent */
 	int64		look_again;		/* at that flight, at the latest */
-	ChpgCall   *leader;			/* of CALL_LED; else NULL */
+	struct ChpgCall *leader;	/* of CALL_LED; else NULL */
 	bool		reused;			/* the response is to another call's request */
 
 	/* its end: response.c */
@@ -136,7 +135,7 @@ struct ChpgCall
 
 /* Has the call its document, its text, or a failure? */
 static inline bool
-call_has_ended(const ChpgCall *call)
+call_has_ended(const struct ChpgCall *call)
 {
 	return call->phase == CALL_SUCCEEDED || call->phase == CALL_FAILED;
 }
@@ -150,20 +149,20 @@ call_has_ended(const ChpgCall *call)
  * Read the API's answer, whose body need not outlive this: the call then has
  * succeeded or failed.
  */
-extern void chpg_response_read(ChpgCall *call, const ChpgAnswer *answer);
+extern void chpg_response_read(struct ChpgCall *call, const ChpgAnswer *answer);
 
 /*
  * Let the call fail.  The detail is a sentence, or NULL; the hint replaces the
  * failure's usual one, unless it is NULL.
  */
-extern void chpg_response_fail(ChpgCall *call, Failure failure,
+extern void chpg_response_fail(struct ChpgCall *call, Failure failure,
 							   const char *detail, const char *hint);
 
 /*
  * Let the call fail because its transfer brought no answer: with the outcome of
  * the transfer and its description of the problem, of which "." is left out.
  */
-extern void chpg_response_fail_transfer(ChpgCall *call, ChpgHttpOutcome outcome,
+extern void chpg_response_fail_transfer(struct ChpgCall *call, ChpgHttpOutcome outcome,
 										int status, const char *problem);
 
 /*
@@ -172,7 +171,7 @@ extern void chpg_response_fail_transfer(ChpgCall *call, ChpgHttpOutcome outcome,
  * take the answer for, with the problem.  has_end says whether the transfer
  * marked the end of the body.
  */
-extern ChpgHttpOutcome chpg_response_check_end(const ChpgCall *call,
+extern ChpgHttpOutcome chpg_response_check_end(const struct ChpgCall *call,
 											   const ChpgAnswer *answer,
 											   bool has_end,
 											   const char **problem);

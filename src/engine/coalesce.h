@@ -17,6 +17,7 @@
 #define CHPG_COALESCE_H
 
 #include "engine/call_private.h"
+#include "engine/response.h"
 
 /*
  * Look whether the response of a new call exists, or is on its way.  The call

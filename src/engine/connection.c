@@ -656,6 +656,15 @@ chpg_digest(const char *const *texts, int count, uint8 * digest)
 				 errmsg("could not compute SHA-256")));
 }
 
+void
+chpg_read_id(const ChpgConnection *connection, const char *url, ChpgReadId *id)
+{
+	const char *texts[] = {url, connection->key_id, connection->key_secret,
+	connection->ca_file, connection->proxy};
+
+	chpg_digest(texts, lengthof(texts), id->digest);
+}
+
 /* Who has a wrong secret for a key has nothing to do with those who use it. */
 void
 chpg_connection_set_key(ChpgConnection *connection, char *key_id,

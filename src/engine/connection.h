@@ -88,6 +88,15 @@ extern ChpgConnection *chpg_connection_create(const char *server, List *options)
 extern void chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 									char *key_secret);
 
+/* A read: the exact URL, and the key and secret that it is sent with. */
+typedef struct ChpgReadId
+{
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+} ChpgReadId;
+
+extern void chpg_read_id(const ChpgConnection *connection, const char *url,
+						 ChpgReadId *id);
+
 /* SHA-256 of texts, of which each may be NULL. */
 extern void chpg_digest(const char *const *texts, int count, uint8 * digest);
 

@@ -15,7 +15,7 @@
 #ifndef CHPG_KEYS_FILE_H
 #define CHPG_KEYS_FILE_H
 
-#include "engine/keys.h"
+#include "engine/shared_state.h"
 
 /* Open the file for this backend; a failure is logged. */
 extern void chpg_keys_file_open(void);

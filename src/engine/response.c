@@ -14,6 +14,7 @@
 #include "engine/call_private.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
+#include "engine/response.h"
 #include "lib/stringinfo.h"
 
 /* The last line of OpenMetrics */
