@@ -3,10 +3,17 @@
  * budget.h
  *		When the next request with a key may be sent.
  *
- * A key has a log of its requests: one may be sent when fewer than so many
- * others may have arrived at the API within the window before it.  All
- * backends share the log.  Whoever cannot send takes a ticket; each backend
- * has one at most, and they are served in order.
+ * The budget is a sliding log: each request takes a slot of its key's log, and one
+ * more is granted when fewer slots than the limit's requests are taken within the
+ * limit's window.  All backends share the log.  A backend that cannot send takes a
+ * ticket; it has one at most, and tickets are served in order.
+ *
+ * Layout: slots, limits and tickets are parts of shared_state.h.  Every function
+ * here takes its lock, and none throws while it is held.  A key's log is written by
+ * whoever sends with the key; a waiter only by its own backend, but for "passed" and
+ * "called", which the backends behind it set.  Slots are written to a file as they
+ * change (keys_file.h), so that a restart forgets none.  A crash leaves slots whose
+ * owner is gone: they expire after chpg.request_timeout.
  *
  * Times are those of clock.h.
  *
@@ -18,7 +25,7 @@
 #include "engine/cache.h"
 #include "engine/connection.h"
 
-/* A request's place in the log. */
+/* A request's slot in the log. */
 typedef struct ChpgGrant
 {
 	int			key;
@@ -28,55 +35,61 @@ typedef struct ChpgGrant
 } ChpgGrant;
 
 /*
- * Take a place for a request, if that is possible now: returns 0 then, or else
- * when to try again at the latest, or when the latch is set.  Until then the
- * backend has a ticket.  *due is when the request can be sent, or CHPG_FOREVER
- * if that depends on others.  The grant's key is CHPG_NO_PLACE or
- * CHPG_NO_ROLE_PLACE if there is no place for it.
+ * Take a slot for a request, if that is possible now: returns 0 then, and fills in
+ * the grant.  Otherwise the backend has a ticket, and the result is the time to try
+ * again at the latest, or when the latch is set.  *due is when the request can be
+ * sent, or CHPG_FOREVER if that depends on others.  Without a place for the key,
+ * grant->key is CHPG_NO_PLACE or CHPG_NO_ROLE_PLACE, and there is no ticket.
  */
 extern int64 chpg_budget_take(const ChpgConnection *connection,
 							  ChpgGrant *grant, int64 *due);
 
 /*
- * This backend does not wait any more; if it is back in a moment it keeps its
- * ticket.
+ * Stop waiting for the budget.  The backend loses its ticket, or keeps it for a
+ * moment (CHPG_AWAY_GRACE) in which it may be back.
  */
 extern void chpg_budget_leave(bool for_a_moment);
 
-/* The request of a grant had arrived by that time, or was never sent. */
+/*
+ * The request of a grant had arrived at the API by that time: its slot is taken
+ * until a window after that.  Ends the grant.
+ */
 extern void chpg_budget_arrived(ChpgGrant *grant, int64 when);
+
+/* The request of a grant was never sent: free its slot.  Ends the grant. */
 extern void chpg_budget_return(ChpgGrant *grant);
 
 /*
- * The backend turns to something else while the request travels.  One that was
- * not sent soon loses its place to others: chpg_budget_resume() then says
- * false.
+ * The backend turns to something else while its request is under way.  The slot of
+ * one that was not sent goes to others in a moment (CHPG_AWAY_GRACE).
  */
 extern void chpg_budget_pause(const ChpgGrant *grant, bool sent);
+
+/* The backend is back; false if the slot has gone to another request. */
 extern bool chpg_budget_resume(const ChpgGrant *grant);
 
 /*
- * The API refused a request (429): block the key for that many seconds, or, if
- * it has refused others since it last took one, for up to max_seconds.  Returns
- * when the block ends.  Log it.
+ * The API refused a request (429): block the key for that many seconds, or, if it
+ * has refused others since it last accepted one, for up to max_seconds.  Returns
+ * when the block ends.  Logs it.
  */
 extern int64 chpg_budget_block(const ChpgConnection *connection, double seconds,
 							   double max_seconds);
 
-/* The API took a request. */
+/* The API accepted a request: the next refusal is the first again. */
 extern void chpg_budget_accepted(const ChpgConnection *connection);
 
 /* End the blocks of all keys; their requests stay in the log. */
 extern void chpg_budget_unblock(void);
 
 /*
- * When the last of so many requests could be sent, if no other backend needs
- * more than is known, CHPG_FOREVER if that is too far away; and how many could
- * be sent at once, PG_INT32_MAX if all.  If that is not after the limit, others
- * reckon with them from then on.
+ * Estimate when the last of so many requests could be sent, if no other backend
+ * needs more than is known; CHPG_FOREVER if that is too far away.  *available is how
+ * many could be sent at once, PG_INT32_MAX if all.  If the result is not after the
+ * limit, others reckon with these requests from then on.
  *
- * Backends that need the same requests, by this id, share the answers, so that
- * these requests count once; the id is NULL if no answers are shared.
+ * Backends that need the same requests, by this id, share the responses, so that
+ * these requests count once; the id is NULL if no responses are shared.
  */
 extern int64 chpg_budget_estimate(const ChpgConnection *connection,
 								  int64 requests, const ChpgReadId *id,
@@ -84,11 +97,15 @@ extern int64 chpg_budget_estimate(const ChpgConnection *connection,
 
 /*
  * The backend waits for the first of so many requests that its statement is
- * known to need, and others reckon with them.  When it waits no more, they do so
- * for a moment, or not at all.
+ * known to need, of that id or NULL: others reckon with them.
  */
 extern void chpg_budget_expect(const ChpgConnection *connection,
 							   int64 requests, const ChpgReadId *id);
+
+/*
+ * The backend waits no more: others reckon with its requests for a moment
+ * (DEMAND_MEMORY), or not at all.
+ */
 extern void chpg_budget_rest(bool for_a_moment);
 
 /*
@@ -97,7 +114,7 @@ extern void chpg_budget_rest(bool for_a_moment);
  */
 extern void chpg_budget_note_limit(const ChpgConnection *connection);
 
-/* The state of a key, with the lock held; what is not in use is 0. */
+/* The budget of a key, for monitoring; what is not in use is 0. */
 typedef struct ChpgBudgetState
 {
 	bool		has_limit;		/* false: no server has used the key yet */
@@ -109,9 +126,10 @@ typedef struct ChpgBudgetState
 	int			waiting;		/* backends */
 } ChpgBudgetState;
 
+/* Describe a key by the number of its place; with the lock held. */
 extern void chpg_budget_state(int key, ChpgBudgetState *state);
 
-/* Does a refusal by the API (429) block the key?  Takes the lock. */
+/* Does a refusal by the API (429) block the key in that place? */
 extern bool chpg_budget_is_blocked(int key);
 
 #endif							/* CHPG_BUDGET_H */

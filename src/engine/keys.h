@@ -23,41 +23,54 @@
 
 #include "engine/shared_state.h"
 
-/* Ask for shared memory, if the postmaster loads the library. */
+/* Request shared memory from the postmaster, if that loads the library. */
 extern void chpg_keys_prepare(void);
 
-/* The memory, found or made by the first call of a backend. */
+/*
+ * The shared memory, which the first call of a backend finds, or makes.  Private to
+ * the backend where sessions share none.
+ */
 extern ChpgSharedState *chpg_keys_get(void);
 
-/* Once, a NOTICE to a session whose budget and cache no other session shares. */
+/* Issue a NOTICE, once in a session whose budget and cache no other session shares. */
 extern void chpg_keys_announce(void);
 
-/* The number of this backend, and how to wake another. */
+/* The number of this backend among the waiters of shared memory. */
 extern int	chpg_process_number(void);
+
+/* Set the latch of the backend of that number. */
 extern void chpg_wake(int process);
 
 /*
- * The place of a connection's key, with the lock held exclusively; CHPG_NO_PLACE or
- * CHPG_NO_ROLE_PLACE, both negative, if there is none for it.  chpg_key_find() makes
- * none, and needs a shared lock only.
+ * The place of a connection's key, or -1.  The caller holds the lock, at least
+ * shared.
  */
 extern int	chpg_key_find(ChpgSharedState *shared, const ChpgConnection *connection);
+
+/*
+ * The same, with a new place for a key that has none, of which the key makes use
+ * now: CHPG_NO_PLACE or CHPG_NO_ROLE_PLACE, both negative, if there is none for it.
+ * The caller holds the lock exclusively.
+ */
 extern int	chpg_key_enter(ChpgSharedState *shared,
 						   const ChpgConnection *connection);
 
 /*
- * The id of a connection's key as it may be shown: its beginning only until the
- * API has accepted the key, since it may be a secret in the wrong place.
- * chpg_key_accept() notes that it has.
+ * The id of a connection's key as messages may show it, palloc'd: its beginning only
+ * until the API has accepted the key, since it may be a secret in the wrong place.
  */
 extern char *chpg_key_shown_id(const ChpgConnection *connection);
+
+/* Note that the API has accepted a connection's key. */
 extern void chpg_key_accept(const ChpgConnection *connection);
 
 /*
- * Answers that were asked for under an earlier generation are outdated.  A
- * change raises it.
+ * The generation of a connection's key.  Answers to requests of earlier ones are
+ * outdated.
  */
 extern uint64 chpg_key_generation(const ChpgConnection *connection);
+
+/* Raise the generation: a change may have been carried out. */
 extern void chpg_key_changed(const ChpgConnection *connection);
 
 #endif							/* CHPG_KEYS_H */

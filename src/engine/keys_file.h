@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keys_file.h
- *		What must outlive the server: the keys' logs of requests, and blocks.
+ *		Keeps the keys' logs of requests, and blocks, beyond a restart.
  *
  * The file pg_stat/chpg_budget has a place for each key of shared memory, with
  * the time of each slot of its log.  It is written as the memory is, so that a
@@ -17,15 +17,19 @@
 
 #include "engine/shared_state.h"
 
-/* Open the file for this backend; a failure is logged. */
+/* Open the file for this backend.  A failure is a LOG line, and no error. */
 extern void chpg_keys_file_open(void);
 
-/* Fill new shared memory from the file, with the lock held. */
+/* Fill new shared memory from the file.  The caller holds the lock exclusively. */
 extern void chpg_keys_file_restore(ChpgSharedState *shared);
 
-/* Write a key without its log, a slot of its log, or both; with the lock held. */
+/* Write a key without its log.  The caller holds the lock, as for the others. */
 extern void chpg_keys_file_save_key(const ChpgSharedState *shared, int key);
+
+/* Write a slot of a key's log. */
 extern void chpg_keys_file_save_slot(const ChpgSharedState *shared, int key, int slot);
+
+/* Write a key that has just got its place, with an empty log. */
 extern void chpg_keys_file_save_new_key(const ChpgSharedState *shared, int key);
 
 #endif							/* CHPG_KEYS_FILE_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * statement_cache.c
- *		What one execution of a statement has been answered.
+ *		The answers that one execution of a statement has got.
  *
  * Bodies stay in memory up to work_mem, and go to a temporary file beyond.  The
  * file belongs to the memory context, not to a transaction, so that there is
@@ -21,7 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-typedef struct MemoEntry
+typedef struct CachedAnswer
 {
 	ChpgReadId	id;				/* hash key */
 	uint64		generation;
@@ -29,12 +29,12 @@ typedef struct MemoEntry
 	size_t		length;
 	char	   *body;			/* NULL: in the file */
 	off_t		offset;
-} MemoEntry;
+} CachedAnswer;
 
 struct ChpgStatementCache
 {
 	MemoryContext context;		/* of the execution */
-	HTAB	   *entries;		/* MemoEntry */
+	HTAB	   *entries;		/* CachedAnswer */
 	size_t		size;			/* of the bodies in memory */
 	int			notices;		/* bits of ChpgWindowNotice, issued */
 	File		file;			/* 0 until it is needed */
@@ -43,8 +43,8 @@ struct ChpgStatementCache
 	MemoryContextCallback callback;
 };
 
-/* The memos of the executions under way, in memory that outlives them. */
-static List *memos = NIL;
+/* The caches of the executions under way, in memory that outlives them. */
+static List *caches = NIL;
 
 /*
  * Bits of ChpgWindowNotice that the client's present statement has issued, the
@@ -57,13 +57,13 @@ static uint64 statement_write = 0;
 static TimestampTz statement_start = 0;
 
 static void
-release_memo(void *arg)
+release_cache(void *arg)
 {
-	ChpgStatementCache *statement_cache = (ChpgStatementCache *) arg;
+	ChpgStatementCache *cache = (ChpgStatementCache *) arg;
 
-	if (statement_cache->file > 0)
-		FileClose(statement_cache->file);
-	memos = list_delete_ptr(memos, statement_cache);
+	if (cache->file > 0)
+		FileClose(cache->file);
+	caches = list_delete_ptr(caches, cache);
 }
 
 ChpgStatementCache *
@@ -71,35 +71,35 @@ chpg_statement_cache_get(MemoryContext query_context)
 {
 	HASHCTL		control = {
 		.keysize = sizeof(ChpgReadId),
-		.entrysize = sizeof(MemoEntry),
+		.entrysize = sizeof(CachedAnswer),
 		.hcxt = query_context
 	};
 	MemoryContext caller;
-	ChpgStatementCache *statement_cache;
+	ChpgStatementCache *cache;
 	ListCell   *lc;
 
-	foreach(lc, memos)
+	foreach(lc, caches)
 	{
-		statement_cache = (ChpgStatementCache *) lfirst(lc);
-		if (statement_cache->context == query_context)
-			return statement_cache;
+		cache = (ChpgStatementCache *) lfirst(lc);
+		if (cache->context == query_context)
+			return cache;
 	}
-	statement_cache = MemoryContextAllocZero(query_context, sizeof(ChpgStatementCache));
-	statement_cache->context = query_context;
-	statement_cache->entries = hash_create("chpg statement_cache", 64, &control,
-										   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	cache = MemoryContextAllocZero(query_context, sizeof(ChpgStatementCache));
+	cache->context = query_context;
+	cache->entries = hash_create("chpg statement cache", 64, &control,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	caller = MemoryContextSwitchTo(TopMemoryContext);
-	memos = lappend(memos, statement_cache);
+	caches = lappend(caches, cache);
 	MemoryContextSwitchTo(caller);
-	statement_cache->callback.func = release_memo;
-	statement_cache->callback.arg = statement_cache;
-	MemoryContextRegisterResetCallback(query_context, &statement_cache->callback);
-	return statement_cache;
+	cache->callback.func = release_cache;
+	cache->callback.arg = cache;
+	MemoryContextRegisterResetCallback(query_context, &cache->callback);
+	return cache;
 }
 
 /* Begin anew if the client has sent another statement. */
 static void
-look_at_statement(void)
+notice_statement(void)
 {
 	TimestampTz start = GetCurrentStatementStartTimestamp();
 
@@ -123,98 +123,98 @@ end_transaction(XactEvent event, void *arg)
 
 /* The same, and also where a transaction of the statement has ended. */
 static void
-look_at_transaction(void)
+notice_transaction(void)
 {
 	static bool watching = false;
 
 	if (!watching)
 		RegisterXactCallback(end_transaction, NULL);
 	watching = true;
-	look_at_statement();
+	notice_statement();
 }
 
 int64 *
 chpg_statement_requests(void)
 {
-	look_at_transaction();
+	notice_transaction();
 	return &statement_requests;
 }
 
 uint64 *
 chpg_statement_write(void)
 {
-	look_at_transaction();
+	notice_transaction();
 	return &statement_write;
 }
 
 bool
-chpg_statement_cache_says_first(ChpgStatementCache *statement_cache, ChpgWindowNotice notice)
+chpg_statement_cache_says_first(ChpgStatementCache *cache, ChpgWindowNotice notice)
 {
-	int			issued = statement_cache != NULL ? statement_cache->notices : 0;
+	int			issued = cache != NULL ? cache->notices : 0;
 
-	look_at_statement();
+	notice_statement();
 	issued |= statement_notices;
 	statement_notices |= 1 << notice;
-	if (statement_cache != NULL)
-		statement_cache->notices |= 1 << notice;
+	if (cache != NULL)
+		cache->notices |= 1 << notice;
 	return (issued & (1 << notice)) == 0;
 }
 
 static void
-write_body(ChpgStatementCache *statement_cache, MemoEntry *entry, const ChpgAnswer *answer)
+write_body(ChpgStatementCache *cache, CachedAnswer *entry, const ChpgAnswer *answer)
 {
-	if (statement_cache->file <= 0)
-		statement_cache->file = OpenTemporaryFile(true);
-	entry->offset = statement_cache->file_size;
-	if (FileWrite(statement_cache->file, answer->body, answer->length, entry->offset,
+	if (cache->file <= 0)
+		cache->file = OpenTemporaryFile(true);
+	entry->offset = cache->file_size;
+	if (FileWrite(cache->file, answer->body, answer->length, entry->offset,
 				  WAIT_EVENT_BUFFILE_WRITE) != answer->length)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not write to file \"%s\": %m",
-						FilePathName(statement_cache->file))));
-	statement_cache->file_size += answer->length;
+						FilePathName(cache->file))));
+	cache->file_size += answer->length;
 }
 
 void
-chpg_statement_cache_store(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation,
+chpg_statement_cache_store(ChpgStatementCache *cache, const ChpgReadId *id, uint64 generation,
 						   const ChpgAnswer *answer)
 {
-	MemoEntry	stored = {
+	CachedAnswer stored = {
 		.id = *id,
 		.generation = generation,
 		.status = answer->status,
 		.length = answer->length
 	};
-	MemoEntry  *entry;
+	CachedAnswer *entry;
 
-	if (statement_cache->size + answer->length <= (size_t) work_mem * 1024)
+	if (cache->size + answer->length <= (size_t) work_mem * 1024)
 	{
-		stored.body = MemoryContextAllocHuge(statement_cache->context, answer->length + 1);
+		stored.body = MemoryContextAllocHuge(cache->context, answer->length + 1);
 		memcpy(stored.body, answer->body, answer->length);
-		statement_cache->size += answer->length;
+		cache->size += answer->length;
 	}
 	else if (temp_file_limit < 0 ||
-			 statement_cache->file_size + answer->length <= (size_t) temp_file_limit * 1024)
-		write_body(statement_cache, &stored, answer);
+			 cache->file_size + answer->length <= (size_t) temp_file_limit * 1024)
+		write_body(cache, &stored, answer);
 	else
 		return;					/* rather ask again than fail */
-	entry = hash_search(statement_cache->entries, id, HASH_ENTER, NULL);
+	entry = hash_search(cache->entries, id, HASH_ENTER, NULL);
 	*entry = stored;
 }
 
-static MemoEntry *
-find_entry(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation)
+static CachedAnswer *
+find_entry(ChpgStatementCache *cache, const ChpgReadId *id, uint64 generation)
 {
-	MemoEntry  *entry = hash_search(statement_cache->entries, id, HASH_FIND, NULL);
+	CachedAnswer *entry = hash_search(cache->entries, id, HASH_FIND, NULL);
 
 	return entry != NULL && entry->generation == generation ? entry : NULL;
 }
 
 bool
-chpg_statement_cache_find(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation,
+chpg_statement_cache_find(ChpgStatementCache *cache, const ChpgReadId *id, uint64 generation,
 						  ChpgAnswer *answer)
 {
-	MemoEntry  *entry = find_entry(statement_cache, id, generation);
+	CachedAnswer *entry = find_entry(cache, id, generation);
 
 	if (entry == NULL)
 		return false;
@@ -224,32 +224,32 @@ chpg_statement_cache_find(ChpgStatementCache *statement_cache, const ChpgReadId 
 										  entry->length + 1);
 	if (entry->body != NULL)
 		memcpy(answer->body, entry->body, entry->length);
-	else if (FileRead(statement_cache->file, answer->body, entry->length, entry->offset,
+	else if (FileRead(cache->file, answer->body, entry->length, entry->offset,
 					  WAIT_EVENT_BUFFILE_READ) != entry->length)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m",
-						FilePathName(statement_cache->file))));
+						FilePathName(cache->file))));
 	answer->body[answer->length] = '\0';
 	return true;
 }
 
 int64
-chpg_statement_cache_waited(const ChpgStatementCache *statement_cache, int64 waited_us)
+chpg_statement_cache_waited(const ChpgStatementCache *cache, int64 waited_us)
 {
-	return statement_cache == NULL ? waited_us :
-		Max(waited_us, statement_cache->waited_us);
+	return cache == NULL ? waited_us :
+		Max(waited_us, cache->waited_us);
 }
 
 void
-chpg_statement_cache_add_wait(ChpgStatementCache *statement_cache, int64 waited_us)
+chpg_statement_cache_add_wait(ChpgStatementCache *cache, int64 waited_us)
 {
-	if (statement_cache != NULL)
-		statement_cache->waited_us += waited_us;
+	if (cache != NULL)
+		cache->waited_us += waited_us;
 }
 
 bool
-chpg_statement_cache_has(ChpgStatementCache *statement_cache, const ChpgReadId *id, uint64 generation)
+chpg_statement_cache_has(ChpgStatementCache *cache, const ChpgReadId *id, uint64 generation)
 {
-	return find_entry(statement_cache, id, generation) != NULL;
+	return find_entry(cache, id, generation) != NULL;
 }

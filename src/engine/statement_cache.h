@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * statement_cache.h
- *		What one execution of a statement has been answered.
+ *		The answers that one execution of a statement has got.
  *
- * However often a statement asks the same read, it is asked once, and all of
- * the statement sees the same answer.
+ * However often a statement needs the same read, its request is sent once, and
+ * all of the statement sees the same answer.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,19 +21,29 @@ typedef struct ChpgStatementCache ChpgStatementCache;
  */
 extern ChpgStatementCache *chpg_statement_cache_get(MemoryContext query_context);
 
-/* Keep an answer; find one, with its body in the current memory context. */
+/*
+ * Keep a copy of an answer, unless that would go beyond temp_file_limit.  Error: a
+ * temporary file cannot be written.
+ */
 extern void chpg_statement_cache_store(ChpgStatementCache *statement_cache, const ChpgReadId *id,
 									   uint64 generation, const ChpgAnswer *answer);
+
+/*
+ * Find an answer of that generation, with its body in the current memory context;
+ * false if there is none.
+ */
 extern bool chpg_statement_cache_find(ChpgStatementCache *statement_cache, const ChpgReadId *id,
 									  uint64 generation, ChpgAnswer *answer);
 
 /*
  * How long, in microseconds, an execution has waited for the budget by all its
  * calls, of which one has waited for the given time; without a statement cache
- * (NULL), only that one counts.  chpg_statement_cache_add_wait() adds to it.
+ * (NULL), only that one counts.
  */
 extern int64 chpg_statement_cache_waited(const ChpgStatementCache *statement_cache,
 										 int64 waited_us);
+
+/* Add microseconds to that; does nothing without a statement cache. */
 extern void chpg_statement_cache_add_wait(ChpgStatementCache *statement_cache,
 										  int64 waited_us);
 
@@ -61,7 +71,7 @@ typedef enum ChpgWindowNotice
  */
 extern bool chpg_statement_cache_says_first(ChpgStatementCache *statement_cache, ChpgWindowNotice notice);
 
-/* Only look. */
+/* Is there an answer of that generation? */
 extern bool chpg_statement_cache_has(ChpgStatementCache *statement_cache, const ChpgReadId *id,
 									 uint64 generation);
 
