@@ -4,9 +4,11 @@
  *		When the next request with a key may be sent.
  *
  * Nobody can know when a request arrives at the API; but it has arrived by the
- * time at which the answer begins.  So a slot of the log is taken from the
- * grant until the window's length after that: two requests in one slot never
- * arrive within one window.
+ * time at which the response begins.  So a slot of the log is taken from the grant
+ * until the window's length after that: two requests in one slot never arrive
+ * within one window.
+ *
+ * Layout, locks, lifetime and what a crash leaves: see budget.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,13 +44,14 @@
  * The log
  */
 
+/* Is the request of a slot under way, for all that is known? */
 static bool
 is_travelling(const ChpgSlot *slot)
 {
 	return slot->owner != CHPG_NOBODY;
 }
 
-/* Its owner did not come back to send it. */
+/* Has its owner turned away before its request was sent, and not come back? */
 static bool
 is_forfeit(const ChpgSlot *slot, int64 now)
 {
@@ -57,8 +60,8 @@ is_forfeit(const ChpgSlot *slot, int64 now)
 }
 
 /*
- * When a slot is free of a window, where a request that travels arrives at the
- * given time.
+ * When a slot is free again for a limit of that window; 0 if it is.  A request under
+ * way is taken to arrive at the given time, CHPG_FOREVER if that is not known.
  */
 static int64
 slot_end(const ChpgSlot *slot, int64 window, int64 now, int64 arrival)
@@ -104,6 +107,7 @@ slot_ends(const ChpgKey *key, int64 window, int64 now, int64 arrival, int64 *end
  * Limits
  */
 
+/* Was the limit used so recently that it still counts? */
 static bool
 in_use(const ChpgLimit *limit, int64 now)
 {
@@ -111,6 +115,7 @@ in_use(const ChpgLimit *limit, int64 now)
 		limit->used + Min(Max(limit->window, CHPG_DEFAULT_WINDOW), LIMIT_MEMORY) > now;
 }
 
+/* The limit of a connection's server, used now. */
 static ChpgLimit
 own_limit(const ChpgConnection *connection, int64 now)
 {
@@ -125,7 +130,7 @@ own_limit(const ChpgConnection *connection, int64 now)
 	return limit;
 }
 
-/* Remember a server's limit for the others who use the key. */
+/* Remember a server's limit for all that use the key, in place of the oldest. */
 static void
 note_limit(ChpgSharedState *shared, int number, const ChpgLimit *own)
 {
@@ -168,6 +173,7 @@ next_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 now)
 	return n < limit->requests ? now : ends[n - limit->requests];
 }
 
+/* When all limits of a key, and its block, let a request through; maybe CHPG_FOREVER. */
 static int64
 next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
 {
@@ -201,7 +207,7 @@ first_waiter(const ChpgSharedState *shared, int key)
 	return first;
 }
 
-/* Something changed that the next one may have waited for. */
+/* Wake the first waiter of a key after a change that it may have waited for. */
 static void
 wake_first(const ChpgSharedState *shared, int key)
 {
@@ -268,6 +274,7 @@ next_look(const ChpgSharedState *shared, int key, int first, int64 now)
 	return look + between * TURN_TIME;
 }
 
+/* Give this backend a ticket for a key, unless it has one that is still good. */
 static void
 queue_up(ChpgSharedState *shared, int key, const ChpgLimit *own, int64 now)
 {
@@ -292,8 +299,8 @@ queue_up(ChpgSharedState *shared, int key, const ChpgLimit *own, int64 now)
  */
 
 /*
- * Requests without a limit are in the log, too: others may have one.  The slot
- * to use is the one that was free for the longest time.
+ * Take a slot for a grant: the one that was free for the longest time.  Requests of a
+ * server without a limit are in the log, too, since others may have one.
  */
 static void
 fill_slot(ChpgSharedState *shared, int64 now, ChpgGrant *grant)
@@ -383,7 +390,7 @@ chpg_budget_leave(bool for_a_moment)
 	LWLockRelease(&shared->lock);
 }
 
-/* The slot of a grant, unless it was given to another request since. */
+/* The slot of a grant, or NULL if another request has it by now, or it has none. */
 static ChpgSlot *
 granted_slot(ChpgSharedState *shared, const ChpgGrant *grant)
 {
@@ -512,6 +519,7 @@ lower_share(ChpgKey *key, const ChpgLimit *own)
 	key->share.used = own->used;
 }
 
+/* The API accepted a request: after a window without a refusal, allow one more. */
 static void
 raise_share(ChpgKey *key, const ChpgLimit *own)
 {
@@ -706,6 +714,7 @@ requests_before(const ChpgSharedState *shared, int key, int64 requests,
 	return before;
 }
 
+/* Note how many requests this backend's statement needs, until that time. */
 static void
 set_demand(ChpgSharedState *shared, int key, int64 requests, const ChpgReadId *id,
 		   int64 until)
@@ -753,8 +762,9 @@ chpg_budget_rest(bool for_a_moment)
 }
 
 /*
- * Each slot can be used once in a window: the limit's slots, in the order in
- * which they get free, over and over.
+ * When the last of so many requests could be sent by one limit, and in *available
+ * how many at once.  Each slot can be used once in a window: the limit's slots, in
+ * the order in which they get free, over and over.
  */
 static int64
 estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 requests,

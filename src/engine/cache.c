@@ -1,18 +1,34 @@
 /*-------------------------------------------------------------------------
  *
  * cache.c
- *		Answers already paid for, shared by all backends.
+ *		Responses already paid for, shared by all backends.
  *
- * Everything is in one segment of shared memory of a fixed size, which the
- * first backend that has something to keep makes.  PostgreSQL's allocator (DSA)
- * gives out what follows the tables.
+ * Layout: one segment of shared memory of a fixed size (chpg.cache_size when it is
+ * made), of which the tables are the beginning (struct Cache): entries in a hash
+ * table, shares by role, and flights.  PostgreSQL's allocator (DSA) manages the rest,
+ * for bodies.  Each body counts the entries and flights that have it.
+ *
+ * Locks: cache->lock guards everything, bodies included.  Reading an entry needs it
+ * shared; an entry's last_use is atomic for that.  Everything else needs it
+ * exclusively.  It is never held together with the lock of shared_state.h, and
+ * nothing may throw while it is held: memory is palloc'd with MCXT_ALLOC_NO_OOM.
+ *
+ * Lifetime: the first backend that needs the cache makes the segment and pins it
+ * until the server ends; shared_state.h has its handle.  Without shared memory, or
+ * if there is no room for the segment, a backend has a small cache of its own, or
+ * none, which is no error.
+ *
+ * A crash of a backend makes the postmaster end all others, and the cache begins
+ * anew.  A backend that ends otherwise leaves its flights to their followers (call.c);
+ * one that is stopped loses those whose request waits to be sent after LATE_GRACE, and
+ * the others when their followers have waited for chpg.request_timeout.
  *
  * When memory, or the table of entries, is full, an entry makes way: the oldest of
- * the role that has the most beyond its share, where the one that wants to keep an
- * answer has that already.  If none has, it gives up an entry of its own, and what
- * does not fit then is not kept.  With N roles the share is 1/N of what is in use,
- * and at least 1/(2 N) of all.  So no role can take the last from another, which
- * loses entries only as more roles come.
+ * the role that has the most beyond its share, the one that wants to keep an answer
+ * counted as if it had that already.  If no role has more than its share, the role
+ * gives up an entry of its own, and what does not fit then is not kept.  With N
+ * roles the share is 1/N of what is in use, and at least 1/(2 N) of all.  So no role
+ * can take the last from another, which loses entries only as more roles come.
  *
  *-------------------------------------------------------------------------
  */
@@ -144,6 +160,7 @@ tables_size(void)
 	return MAXALIGN(offsetof(Cache, following) + MaxBackends * sizeof(int));
 }
 
+/* Make an empty cache in memory of that size; segment is NULL if it is private. */
 static void
 initialize(void *place, Size size, dsm_segment *segment)
 {
@@ -194,7 +211,7 @@ try_to_create(ChpgSharedState *shared, Size size)
 		FlushErrorState();
 		if (!shared->cache_failed)
 			ereport(LOG,
-					(errmsg("chpg keeps no answers: %s", error->message),
+					(errmsg("chpg keeps no responses in shared memory: %s", error->message),
 					 errhint("Make room for shared memory, or lower \"chpg.cache_size\".")));
 		FreeErrorData(error);
 		shared->cache_failed = true;
@@ -203,7 +220,7 @@ try_to_create(ChpgSharedState *shared, Size size)
 	return segment;
 }
 
-/* Make a segment, and make it everybody's unless there is one by now. */
+/* Make a segment and publish it, unless another backend has done so by now. */
 static void
 create_cache(ChpgSharedState *shared)
 {
@@ -238,7 +255,7 @@ create_private(void)
 	initialize(palloc(size), size, NULL);
 }
 
-/* The mapping belongs to no transaction. */
+/* Open the cache, with a mapping that belongs to no transaction. */
 static void
 open_cache(void)
 {
@@ -274,6 +291,7 @@ is_open(void)
  * Bodies; with the lock held exclusively
  */
 
+/* Give up one use of a body, and free it after the last. */
 static void
 release_body(dsa_pointer *pointer)
 {
@@ -308,6 +326,7 @@ copy_answer(int status, dsa_pointer pointer, ChpgAnswer *answer)
  * Entries
  */
 
+/* The beginning of the chain in which an entry for that read is. */
 static int *
 bucket_of(const ChpgReadId *id)
 {
@@ -352,6 +371,7 @@ entry_size(const Entry *entry)
 	return allocated_size(offsetof(Body, data) + body->length);
 }
 
+/* Take an entry out of its bucket and its share, and give up its body. */
 static void
 remove_entry(Entry *entry)
 {
@@ -525,6 +545,10 @@ share_body(dsa_pointer pointer)
 	return pointer;
 }
 
+/*
+ * Keep a body as the answer to that read, in the share of a role, unless there is one
+ * of a later generation or no room in the table.
+ */
 static void
 put_entry(const ChpgReadId *id, Oid role, uint64 generation, int status,
 		  dsa_pointer body)
@@ -567,7 +591,7 @@ is_current(const Entry *entry, uint64 generation, int64 max_age)
  * Flights; with the lock held exclusively
  */
 
-/* Let all look who follow anything: there are few, and they look quickly. */
+/* Wake all backends that follow any flight: they are few, and look quickly. */
 static void
 wake_followers(void)
 {
@@ -578,6 +602,7 @@ wake_followers(void)
 	}
 }
 
+/* The flight under way of that read and generation, or NULL. */
 static Flight *
 find_flight(const ChpgReadId *id, uint64 generation)
 {
@@ -592,6 +617,7 @@ find_flight(const ChpgReadId *id, uint64 generation)
 	return NULL;
 }
 
+/* Make a flight that this backend owns; NULL if there are too many. */
 static Flight *
 new_flight(const ChpgReadId *id, uint64 generation)
 {
@@ -634,6 +660,7 @@ look_up(const ChpgFlight *reference)
 	return flight->serial == reference->serial ? flight : NULL;
 }
 
+/* The same, NULL also if the caller's call does not own the flight any more. */
 static Flight *
 look_up_own(const ChpgFlight *reference)
 {
@@ -645,7 +672,7 @@ look_up_own(const ChpgFlight *reference)
 	return flight;
 }
 
-/* Nobody needs it any more. */
+/* Free a flight that has no followers, and no owner or an end. */
 static void
 forget_if_unused(Flight *flight)
 {
@@ -656,6 +683,7 @@ forget_if_unused(Flight *flight)
 	memset(flight, 0, sizeof(Flight));
 }
 
+/* End a reference to a flight that this backend follows. */
 static void
 stop_following(ChpgFlight *reference)
 {
@@ -670,7 +698,10 @@ stop_following(ChpgFlight *reference)
 	}
 }
 
-/* A call of this process that nobody waits for will not go on before ours. */
+/*
+ * May a follower take the flight over?  A call of this very backend that nobody waits
+ * for would not go on before the follower's.
+ */
 static bool
 may_be_taken(const Flight *flight)
 {
@@ -683,7 +714,7 @@ may_be_taken(const Flight *flight)
 }
 
 /*
- * What callers do
+ * The interface: see cache.h
  */
 
 /* With the lock held, at least shared. */
@@ -762,6 +793,10 @@ chpg_cache_has(const ChpgReadId *id, uint64 generation, int64 max_age)
 	return found;
 }
 
+/*
+ * What has become of a flight that this backend follows: it goes on, is taken over,
+ * or has ended, which ends the reference too.  Fills in the answer, or *next.
+ */
 static ChpgCacheResult
 follow(Flight *flight, ChpgFlight *reference, ChpgAnswer *answer, int64 *next)
 {
@@ -834,6 +869,7 @@ chpg_flight_hand_over(ChpgFlight *reference)
 	reference->serial = 0;
 }
 
+/* Note how far the owner of a flight is, and wake the followers when that changes. */
 static void
 note_progress(const ChpgFlight *reference, int64 sent, int64 look)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keys.c
- *		What the backends know together: keys, and who waits for them.
+ *		The keys' places in shared memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -106,7 +106,7 @@ create_private(void)
 	return shared;
 }
 
-/* Whoever comes first restores what the file knows from before the start. */
+/* Open the file, and restore the logs from it if no other backend has. */
 static void
 restore(ChpgSharedState *shared)
 {
@@ -188,7 +188,7 @@ chpg_key_find(ChpgSharedState *shared, const ChpgConnection *connection)
 	return -1;
 }
 
-/* Does nobody use it just now? */
+/* Is no request with the key in that place under way, and does no backend wait? */
 static bool
 is_idle(const ChpgSharedState *shared, int number)
 {
@@ -251,7 +251,7 @@ goes_before(const ChpgKey *key, const ChpgKey *other)
 /*
  * The place of a key of which nothing need be remembered: of the role's own, or
  * of those of the role that has the most places, more than the given number; or
- * -1.  What counts is never forgotten.
+ * -1.  A key that still counts never makes way.
  */
 static int
 find_idle_place(const ChpgSharedState *shared, Oid owner, int others_above)
@@ -259,12 +259,19 @@ find_idle_place(const ChpgSharedState *shared, Oid owner, int others_above)
 	int64		now = chpg_now();
 	int			most = 0;
 	int			place = -1;
+	int			counts[CHPG_MAX_KEYS];	/* for the first key of each role */
 
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
 		const ChpgKey *key = &shared->keys[i];
-		int			places = key->owner == owner ? PG_INT32_MAX :
-		count_places(shared, key->owner);
+		int			first = 0;
+		int			places;
+
+		while (shared->keys[first].owner != key->owner)
+			first++;
+		if (first == i)
+			counts[i] = count_places(shared, key->owner);
+		places = key->owner == owner ? PG_INT32_MAX : counts[first];
 
 		if (places <= others_above || places < most ||
 			matters_until(key) > now || !is_idle(shared, i))
