@@ -389,7 +389,7 @@ release_call(void *arg)
 	}
 }
 
-/* However the backend ends. */
+/* Give back what all calls hold when the backend ends, in whatever way. */
 static void
 release_all_calls(int code, Datum arg)
 {
@@ -406,6 +406,7 @@ release_all_calls(int code, Datum arg)
 	chpg_budget_rest(false);
 }
 
+/* List a call among the backend's, and let the end of its context, or of the backend, release it. */
 static void
 register_call(ChpgCall *call)
 {
@@ -836,6 +837,7 @@ wait_for_any(List *calls, ChpgQueueing * queueing)
 	return ended;
 }
 
+/* Resume these calls, and let others reckon with the requests of their statement. */
 static void
 begin_waiting(List *calls, const ChpgQueueing * queueing)
 {

@@ -14,6 +14,7 @@
 #include "net/clock.h"
 #include "settings.h"
 
+/* May the response of a call be shared with others, and theirs with it? */
 static bool
 is_shareable(const ChpgCall *call)
 {
@@ -36,6 +37,7 @@ can_lead(const ChpgCall *other, const ChpgCall *call)
 		memcmp(&other->id, &call->id, sizeof(ChpgReadId)) == 0;
 }
 
+/* The first of these calls that can lead the given one, or NULL. */
 static ChpgCall *
 find_leader(const ChpgCall *call, dlist_head * calls)
 {

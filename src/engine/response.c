@@ -71,13 +71,14 @@ failure_of_answer(const ChpgCall *call)
 	return FAILURE_MALFORMED;
 }
 
-/* A write with an answer that nobody understands was carried out or not. */
+/* The failure of an answer that cannot be read: a write may have been carried out. */
 static Failure
 malformed(const ChpgCall *call)
 {
 	return call->write ? FAILURE_UNKNOWN : FAILURE_MALFORMED;
 }
 
+/* The failure that a transfer without an answer stands for. */
 static Failure
 failure_of_transfer(const ChpgCall *call, ChpgHttpOutcome outcome)
 {
@@ -126,6 +127,7 @@ chpg_response_fail_transfer(ChpgCall *call, ChpgHttpOutcome outcome, int status,
 					   NULL);
 }
 
+/* Read a document of the API: its envelope is {"result": ..., "requestId": ..., "status": 200}. */
 static void
 read_json(ChpgCall *call, bool ok, ChpgJson *document)
 {
@@ -148,7 +150,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	}
 }
 
-/* From a proxy, as a rule. */
+/* Read a failure that is no document: it comes from a proxy, as a rule. */
 static void
 read_other(ChpgCall *call, const ChpgAnswer *answer)
 {
@@ -177,11 +179,6 @@ ends_with(const ChpgAnswer *answer, const char *end)
 		memcmp(answer->body + total - length, end, length) == 0;
 }
 
-/*
- * A text may be cut, here or on the other side of a proxy, and still be one.
- * Whether this one is whole: CHPG_HTTP_ANSWERED, or what it is to be taken for,
- * and why.  JSON shows that by itself.
- */
 ChpgHttpOutcome
 chpg_response_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has_end,
 						const char **problem)
@@ -214,7 +211,7 @@ chpg_response_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has
 	return CHPG_HTTP_BROKEN;
 }
 
-/* A text, as it is. */
+/* Read an answer that is a text, as it is. */
 static void
 read_text(ChpgCall *call, const ChpgAnswer *answer)
 {
@@ -233,7 +230,6 @@ read_text(ChpgCall *call, const ChpgAnswer *answer)
 	}
 }
 
-/* The answer's envelope: {"result": ..., "requestId": ..., "status": 200}. */
 void
 chpg_response_read(ChpgCall *call, const ChpgAnswer *answer)
 {
@@ -446,6 +442,7 @@ static const FailureText failure_texts[] = {
 	},
 };
 
+/* The end of the primary message of a call's failure. */
 static const char *
 failure_reason(const ChpgCall *call)
 {
@@ -455,6 +452,7 @@ failure_reason(const ChpgCall *call)
 	return failure_texts[call->failure].reason;
 }
 
+/* The HINT of a call's failure: its own, or one that suits the endpoint. */
 static const char *
 failure_hint(const ChpgCall *call)
 {
@@ -487,7 +485,7 @@ chpg_describe_service(const ChpgRequest *request)
 					request->service_id);
 }
 
-/* What is known of the last attempt, as sentences. */
+/* The DETAIL of a failed call: what is known of its last attempt, as sentences. */
 static char *
 describe_attempts(const ChpgCall *call)
 {
@@ -538,6 +536,7 @@ chpg_call_push_context(ChpgCall *call, ErrorContextCallback *callback)
 	error_context_stack = callback;
 }
 
+/* Throw or issue the message of a failed call. */
 static void
 report(const ChpgCall *call, int elevel)
 {
