@@ -406,7 +406,7 @@ release_all_calls(int code, Datum arg)
 	chpg_budget_rest(false);
 }
 
-/* List a call among the backend's, and let the end of its context, or of the backend, release it. */
+/* List a call; the end of its context, or of the backend, releases it. */
 static void
 register_call(ChpgCall *call)
 {
@@ -594,8 +594,8 @@ try_to_send(ChpgCall *call)
 
 /*
  * Report to the followers of a call's flight that the call still waits to be
- * sent; returns when to report again, or CHPG_FOREVER.  Every call with followers does so, also
- * behind another call of this backend: a flight of which nothing is reported
+ * sent; returns when to report again, or CHPG_FOREVER.  Every call with followers
+ * does so, also behind another call of this backend: a flight of which nothing is reported
  * is taken over.
  */
 static int64

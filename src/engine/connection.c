@@ -43,7 +43,7 @@
 /* Ids and secrets of keys are longer. */
 #define MIN_KEY_LENGTH		16
 
-/* A secret, with the values of the options that it is bound to. */
+/* The longest option key_secret: a secret, with the address that it is bound to. */
 #define MAX_SECRET_LENGTH	(5 * MAX_OPTION_LENGTH)
 
 typedef struct Option
@@ -92,7 +92,7 @@ check_length(const char *name, const char *value, int max_length)
 				 errdetail("It must have 1 to %d characters.", max_length)));
 }
 
-/* A word as long as keys are, of their characters, may be one in the wrong place. */
+/* May a value be a key in the wrong place, by its length and its characters? */
 static bool
 may_be_key(const char *value)
 {
@@ -103,7 +103,7 @@ may_be_key(const char *value)
 	return *p == '\0' && p - value >= MIN_KEY_LENGTH;
 }
 
-/* The value is shown, unless it may be a key or a URL with a password. */
+/* Throw the error of an invalid option.  Shows its value, unless that may be a secret. */
 static void
 refuse_value(const char *name, const char *value, const char *hint)
 {
@@ -162,7 +162,7 @@ chpg_check_key(const char *name, const char *value)
 	}
 }
 
-/* The secret, and where it may go. */
+/* Check the option key_secret: the secret, and the address where it may go. */
 static void
 check_secret(const char *name, const char *value)
 {
@@ -189,7 +189,7 @@ check_proxy(const char *name, const char *value)
 					 "Give a URL such as http://proxy.example.com:3128, without user name and password, since everybody can read it.");
 }
 
-/* "10/10s" or "unlimited"; requests is 0 for the latter. */
+/* Parse a rate limit: "10/10s", or "unlimited", for which requests is 0. */
 static bool
 parse_rate_limit(const char *value, int *requests, double *window)
 {
@@ -256,7 +256,7 @@ chpg_check_option(const char *name, const char *value)
  * The validator of the foreign-data wrapper
  */
 
-/* What the same kind of object could take instead. */
+/* Throw the error of an unknown option, with the valid ones for that kind of object. */
 static char *
 valid_options(Oid catalog)
 {
@@ -272,6 +272,7 @@ valid_options(Oid catalog)
 	return names.data;
 }
 
+/* Check that an option is known, and may be set on that kind of object. */
 static void
 check_known(const char *name, Oid catalog)
 {
@@ -290,6 +291,7 @@ check_known(const char *name, Oid catalog)
 			 errhint("There are no valid options in this context.")));
 }
 
+/* Check options that depend on one another. */
 static void
 check_combination(List *given)
 {
@@ -311,6 +313,7 @@ check_combination(List *given)
 				 errdetail("The proxy would see the key.")));
 }
 
+/* chpg_validator(options, catalog): checks the options of CREATE and ALTER */
 Datum
 chpg_validator(PG_FUNCTION_ARGS)
 {
@@ -348,7 +351,7 @@ chpg_get_option(List *given, const char *name)
 	return NULL;
 }
 
-/* The role's mapping for a server, or, if it shall be its own only, NULL. */
+/* The role's mapping for a server; NULL if there is none, or only PUBLIC's and own_only. */
 static UserMapping *
 find_mapping(Oid serverid, Oid userid, bool own)
 {
@@ -473,6 +476,7 @@ chpg_own_server(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(((ForeignServer *) linitial(servers))->servername));
 }
 
+/* The only server that an unnamed call may mean.  Errors: 42704 and 42P08. */
 static ForeignServer *
 only_server(void)
 {
@@ -520,6 +524,7 @@ check_usage(const ForeignServer *server, Oid userid)
 					 quote_identifier(GetUserNameFromId(userid, false)))));
 }
 
+/* The chpg server of that name.  Error 42704 if there is none. */
 static ForeignServer *
 named_server(const char *name)
 {
@@ -553,7 +558,10 @@ is_called_by_another(Oid userid, int context)
 		 userid != GetOuterUserId());
 }
 
-/* The setting may be the caller's: it chooses only where the role went on its own. */
+/*
+ * Refuse a server that chpg.server names, which may be the caller's choice, unless
+ * the role has given the server a key of its own.
+ */
 static void
 check_choice(const ForeignServer *server)
 {
@@ -591,7 +599,10 @@ chpg_connection_server(const char *name)
  * Connections
  */
 
-/* A value that was checked when it was set, if by other rules. */
+/*
+ * The value of an option, or NULL.  Checks it again: a version with other rules may
+ * have set it.
+ */
 static char *
 canonical_option(const char *name, const char *value,
 				 char *(*canonical) (const char *url))
@@ -665,7 +676,10 @@ chpg_read_id(const ChpgConnection *connection, const char *url, ChpgReadId *id)
 	chpg_digest(texts, lengthof(texts), id->digest);
 }
 
-/* Who has a wrong secret for a key has nothing to do with those who use it. */
+/*
+ * The identity includes the secret: a role with a wrong secret for a key shares
+ * nothing with those that have the right one.
+ */
 void
 chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 						char *key_secret)
@@ -678,9 +692,9 @@ chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 }
 
 /*
- * To whose places in shared memory a key counts.  The owner of a server makes
- * mappings for PUBLIC, and for others, who may come to use them unawares: those
- * must not use up what these have.
+ * The role to whose places in shared memory a key counts.  The owner of a server may
+ * make mappings for PUBLIC and for other roles, which come to use them unawares: such
+ * keys count to the owner.
  */
 static Oid
 place_owner(const ForeignServer *server, const UserMapping *mapping)
@@ -688,7 +702,7 @@ place_owner(const ForeignServer *server, const UserMapping *mapping)
 	return has_own_key(server, mapping->userid) ? mapping->userid : server->owner;
 }
 
-/* The connection by a mapping; and where its key may go. */
+/* Fill in the key of a mapping; *secret says where the key may go.  Error 42704 if it has none. */
 static ChpgConnection *
 mapped_connection(const ForeignServer *server, const UserMapping *mapping,
 				  ChpgSecret *secret)
@@ -725,7 +739,7 @@ chpg_connection_address(const ChpgConnection *connection)
 	};
 }
 
-/* The owner of the server may have led it elsewhere. */
+/* Throw error 55000 if the server leads elsewhere than its key may go. */
 static void
 check_address(const ChpgConnection *connection, const ChpgSecret *secret)
 {
@@ -792,7 +806,7 @@ find_renewed(const ChpgConnection *connection)
 	return present;
 }
 
-/* Looks at the catalog each time that a call may be sent, and keeps nothing of that. */
+/* Looks at the catalog each time that a call may be sent, and frees what that takes. */
 ChpgConnection *
 chpg_connection_renew(const ChpgConnection *connection)
 {

@@ -73,7 +73,7 @@ extern ChpgConnection *chpg_connection_for(const ForeignServer *server, Oid user
  */
 extern ChpgConnection *chpg_connection_renew(const ChpgConnection *connection);
 
-/* Where its requests go; shares the texts. */
+/* The address where a connection's requests go; shares its texts. */
 extern ChpgAddress chpg_connection_address(const ChpgConnection *connection);
 
 /* Did chpg_connect(), called by the role, send a key to the server at that address? */
@@ -83,8 +83,10 @@ extern bool chpg_connection_is_approved(const ForeignServer *server, Oid userid,
 /* The server that chpg_connection_get() would use. */
 extern ForeignServer *chpg_connection_server(const char *server);
 
-/* A connection with the options of a server, to which a key is added. */
+/* A connection with the options of a server and no key yet, palloc'd. */
 extern ChpgConnection *chpg_connection_create(const char *server, List *options);
+
+/* Give it a key. */
 extern void chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 									char *key_secret);
 
@@ -94,10 +96,11 @@ typedef struct ChpgReadId
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 } ChpgReadId;
 
+/* Identify the read of a URL with a connection's key. */
 extern void chpg_read_id(const ChpgConnection *connection, const char *url,
 						 ChpgReadId *id);
 
-/* SHA-256 of texts, of which each may be NULL. */
+/* Compute SHA-256 of texts, of which each may be NULL. */
 extern void chpg_digest(const char *const *texts, int count, uint8 * digest);
 
 /* The connections, with their keys, of all servers that the user may use. */
@@ -106,10 +109,10 @@ extern List *chpg_connection_list(void);
 /* The value of an option, or NULL. */
 extern char *chpg_get_option(List *options, const char *name);
 
-/* Check a value as CREATE SERVER and CREATE USER MAPPING do. */
+/* Check a value as CREATE SERVER and CREATE USER MAPPING do.  Error 22023, or 42501. */
 extern void chpg_check_option(const char *name, const char *value);
 
-/* Check the id or the secret of a key as such, not bound to an address. */
+/* Check the id or the secret of a key, without an address.  Error 22023. */
 extern void chpg_check_key(const char *name, const char *value);
 
 #endif							/* CHPG_CONNECTION_H */

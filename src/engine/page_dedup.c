@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * page_dedup.c
- *		Which rows were on an earlier page.
+ *		Finding rows that were on an earlier page.
  *
  * Of each row, eight bytes are kept in one sorted array, up to work_mem, and in
  * a temporary file beyond, which is read once a page.  Two of a million rows
@@ -17,7 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-/* So many hashes are read at a time; each part of the file is sorted in itself. */
+/* Hashes that are read at a time; each such part of the file is sorted in itself. */
 #define PART_LENGTH		1024
 #define PART_SIZE		(PART_LENGTH * sizeof(uint64))
 
@@ -108,6 +108,7 @@ mark_rows(const PageRow *rows, int num_rows, const uint64 *hashes, int64 count,
 	}
 }
 
+/* Mark those rows that are in the file, of which each part is read once. */
 static void
 mark_rows_of_file(const ChpgPageDedup *dedup, const PageRow *rows, int num_rows,
 				  bool *repeated)
@@ -149,6 +150,7 @@ spill(ChpgPageDedup *dedup)
 			dedup->count * sizeof(uint64));
 }
 
+/* Make room for more rows in memory, or in the file where work_mem does not allow that. */
 static void
 make_room(ChpgPageDedup *dedup, int num_rows)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * page_dedup.h
- *		Which rows were on an earlier page.
+ *		Finding rows that were on an earlier page.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,11 +12,14 @@ typedef struct ChpgPageDedup ChpgPageDedup;
 
 /* Nothing was seen yet; belongs to the current memory context. */
 extern ChpgPageDedup *chpg_page_dedup_create(void);
+
+/* Free it, and its temporary file. */
 extern void chpg_page_dedup_free(ChpgPageDedup *dedup);
 
 /*
- * For each row of a page, named by a hash of what identifies it, whether it was
- * on an earlier one; their number.  Error: a temporary file cannot be written.
+ * Add the rows of a page, each by a hash of what identifies it.  repeated[] says of
+ * each whether it was on an earlier page; returns how many were.  Error: a temporary
+ * file cannot be written or read.
  */
 extern int	chpg_page_dedup_add(ChpgPageDedup *dedup, const uint64 *hashes, int num_rows,
 								bool *repeated);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * redact.c
- *		Words of others, made fit to be shown.
+ *		Remote text without secrets, for messages.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 
-/* Shorter texts in a body say too little, and stand everywhere. */
+/* Shorter texts of a body are not masked: they are everywhere, and no secrets. */
 #define MIN_SECRET_LENGTH	4
 
 /* Longer texts are not searched for secrets, which takes several times their size. */
@@ -32,7 +32,7 @@ replace_all(const char *string, const char *from, const char *to)
 																  CStringGetTextDatum(to))));
 }
 
-/* As it is, and as it stands in JSON. */
+/* Mask a secret in a text, as it is and as JSON has it. */
 static char *
 mask_secret(const char *secret, char *text)
 {
@@ -46,8 +46,8 @@ mask_secret(const char *secret, char *text)
 }
 
 /*
- * The key, also as it is sent: a proxy may echo the request.  The id, too, until
- * the API has accepted it.
+ * Mask the key, also as a request has it, since a proxy may echo the request; and its
+ * id, too, until the API has accepted it.
  */
 static char *
 mask_key(const ChpgConnection *connection, char *text)
@@ -66,7 +66,7 @@ mask_key(const ChpgConnection *connection, char *text)
 	return text;
 }
 
-/* So may the API do with what it refuses. */
+/* Mask the passwords among the arguments: the API may echo what it rejects. */
 static char *
 mask_passwords(const ChpgRequest *request, char *text)
 {
@@ -81,7 +81,7 @@ mask_passwords(const ChpgRequest *request, char *text)
 	return text;
 }
 
-/* Every text in a body of which nobody knows what it is. */
+/* Mask every text of a body that the user wrote: any may be a secret. */
 static char *
 mask_values(ChpgJsonNode *node, char *text)
 {
@@ -107,6 +107,7 @@ mask_values(ChpgJsonNode *node, char *text)
 	return text;
 }
 
+/* Mask the texts of a body; a text is not shown at all if the body cannot be parsed. */
 static char *
 mask_body(const char *body, char *text)
 {

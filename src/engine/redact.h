@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * redact.h
- *		Words of others, made fit to be shown.
+ *		Remote text without secrets, for messages.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,9 +12,9 @@
 #include "protocol/request_build.h"
 
 /*
- * A text from outside, in the database's encoding, for a message: clipped, on
- * one line, and without the secrets of the request that it answers.  Of one that is
- * far longer than what shows, only the length.
+ * Redact a text from outside, in the database's encoding, for a message: on one
+ * line, clipped, and without the secrets of the request that it is the response to.
+ * A very long text is replaced by its length.  Palloc'd; may change the given text.
  */
 extern char *chpg_redact_remote(const ChpgRequest *request, char *text);
 

@@ -27,10 +27,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* A duration that is worth a NOTICE beforehand. */
+/* Seconds of waiting that are worth a NOTICE beforehand. */
 #define NOTICE_SECONDS	1.0
 
-/* A delay of what was expected that is worth another. */
+/* A multiple of the expected time that is worth another NOTICE. */
 #define NOTICE_DELAY	1.25
 
 /*
@@ -39,10 +39,10 @@
  */
 #define RETENTION_SLACK	(SECS_PER_HOUR * INT64CONST(1000))
 
-/* As many requests are worth looking whether they are answered already. */
+/* The most requests of which it is worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
 
-/* What is read: a service, or the organization. */
+/* A service, or the organization, that is read. */
 typedef struct Target
 {
 	ChpgService *service;		/* NULL if it concerns no service */
@@ -167,8 +167,8 @@ refuse_number(const ChpgStream *stream, int64 requests)
 }
 
 /*
- * Refuse what takes more requests than a statement may send (error 54000), where
- * that is known before any is sent: so many for each of these targets.
+ * Throw error 54000 if these targets take more requests than a statement may send,
+ * as far as that is known before any is sent.
  */
 static void
 check_number(const ChpgStream *stream, int64 targets)
@@ -183,6 +183,7 @@ check_number(const ChpgStream *stream, int64 targets)
 		refuse_number(stream, requests);
 }
 
+/* Find what to read: discovers the organization, and lists the services if need be. */
 static void
 find_targets(ChpgStream *stream)
 {
@@ -206,8 +207,9 @@ find_targets(ChpgStream *stream)
 }
 
 /*
- * Lines that arrive meanwhile make pages shift, unless the oldest come first.
- * If only the newest are wanted, what arrives from now on is not waited for.
+ * Choose the order of rows that are in order of time.  Lines that arrive meanwhile
+ * shift the pages, unless the oldest lines come first.  If only the newest lines are
+ * wanted, the window ends now.
  */
 static void
 choose_order(ChpgStream *stream)
@@ -268,8 +270,8 @@ enter_slice(ChpgStream *stream, PageReader *reader, int64 slice)
 }
 
 /*
- * A reader for what is not asked for yet, or NULL.  Where rows are in order of
- * time, one reader goes through all slices; else each has its own.
+ * Make a reader for the next part that has none, or return NULL.  Where rows are in
+ * order of time, one reader goes through all slices; else each slice has its own.
  */
 static PageReader *
 make_reader(ChpgStream *stream)
@@ -308,7 +310,7 @@ free_reader(PageReader *reader)
 	pfree(reader);
 }
 
-/* Rows to ask for in a reader's next page; 0 where there are no pages. */
+/* The number of rows to request for a reader's next page; 0 where there are no pages. */
 static int
 page_limit(const ChpgStream *stream, const PageReader *reader)
 {
@@ -341,7 +343,7 @@ page_request(const ChpgStream *stream, const PageReader *reader)
 	return request;
 }
 
-/* How many requests are known to be needed that are not under way. */
+/* Count the requests that are known to be needed and not under way. */
 static int64
 known_requests(const ChpgStream *stream)
 {
@@ -361,9 +363,8 @@ known_requests(const ChpgStream *stream)
 }
 
 /*
- * How many of the requests that are known to be needed cost nothing, of those for
- * first pages and for pages that are being asked for: they are answered, or others
- * have sent them.
+ * Count the known requests for first pages, and for pages under way, that cost
+ * nothing: their responses exist, or other backends have sent them.
  */
 static int
 count_answered(const ChpgStream *stream)
@@ -392,7 +393,7 @@ count_answered(const ChpgStream *stream)
 	return answered;
 }
 
-/* The same once the targets are known, with what the statement has sent before. */
+/* The same once the targets are known, with the requests that the statement has sent. */
 static void
 check_rest(const ChpgStream *stream)
 {
@@ -439,9 +440,9 @@ identify_requests(ChpgStream *stream)
 }
 
 /*
- * Whenever more requests turn out to be needed: an error if they cannot be
- * sent in time, and a word to the user if they take long.  Returns how many
- * seconds they take.
+ * Whenever more requests turn out to be needed: throw error 53400 if they cannot be
+ * sent in time, and issue a NOTICE if they take long.  Returns how many seconds they
+ * take.
  */
 static double
 check_budget(ChpgStream *stream)
@@ -479,8 +480,8 @@ check_budget(ChpgStream *stream)
 }
 
 /*
- * What needs several requests from the beginning is admitted or refused as a
- * whole: chpg.max_wait does not end it half way, when some are spent.
+ * Admit, or refuse, as a whole a stream that needs several requests from the
+ * beginning: chpg.max_wait does not end it half way, when some are spent.
  */
 static void
 admit(ChpgStream *stream)
@@ -494,10 +495,7 @@ admit(ChpgStream *stream)
 	stream->expected_end = stream->admitted_at + (int64) (seconds * USECS_PER_SEC);
 }
 
-/*
- * Do so many requests take much longer than was expected?  *seconds is how long
- * they take.
- */
+/* Do these requests take much longer than expected?  *seconds is how long they take. */
 static bool
 takes_longer(const ChpgStream *stream, int64 requests, double *seconds)
 {
@@ -542,8 +540,8 @@ announce_delay(ChpgStream *stream)
 }
 
 /*
- * Refuse a window of so many slices that not even those of one target can be
- * sent in time, before the list of services costs a request: error 53400.
+ * Throw error 53400 for a window of which not even the slices of one target can be
+ * requested in time, before the list of services costs a request.
  */
 static void
 check_window(const ChpgStream *stream)
@@ -575,6 +573,7 @@ ask_for_page(ChpgStream *stream, PageReader *reader)
 	stream->active = lappend(stream->active, reader);
 }
 
+/* Create calls for next pages, up to the allowed number at once. */
 static void
 fill_pipe(ChpgStream *stream)
 {
@@ -598,7 +597,7 @@ fill_pipe(ChpgStream *stream)
 	MemoryContextSwitchTo(caller);
 }
 
-/* The reader whose call ends first, no longer among the active ones. */
+/* Wait for the reader whose call ends first, and take it from the active ones. */
 static PageReader *
 wait_for_reader(ChpgStream *stream)
 {
@@ -625,9 +624,9 @@ wait_for_reader(ChpgStream *stream)
 }
 
 /*
- * A service of the list may be gone by the time it is asked, and the user may
- * do without the rows of one that fails.  That all of them are gone, or fail,
- * is an error: see check_failed().
+ * Throw the error of a failed call, unless its service may be left out: one of the list
+ * may be gone by now, and the user may do without the rows of one that fails
+ * (chpg.on_service_error).  See check_failed() for all of them.
  */
 static void
 handle_failure(ChpgStream *stream, PageReader *reader)
@@ -656,7 +655,10 @@ handle_failure(ChpgStream *stream, PageReader *reader)
 	}
 }
 
-/* What was asked for by id may not be there, but its organization must be. */
+/*
+ * Throw the first failure if all targets have failed.  Services that were named by id
+ * may not exist, but their organization must.
+ */
 static void
 check_failed(const ChpgStream *stream)
 {
@@ -673,6 +675,7 @@ check_failed(const ChpgStream *stream)
  * Pages of live data may overlap
  */
 
+/* A hash of what identifies the decoder's row among all pages. */
 static uint64
 identify_row(const ChpgStream *stream)
 {
@@ -696,6 +699,7 @@ identify_row(const ChpgStream *stream)
 	return identity;
 }
 
+/* The same for all rows of the decoder's page, palloc'd. */
 static uint64 *
 identify_rows(const ChpgStream *stream, int *num_rows)
 {
@@ -789,6 +793,7 @@ next_of_page(ChpgStream *stream, PageReader *reader, Datum *values, bool *nulls)
 	return false;
 }
 
+/* Begin to decode the page of a reader whose call has succeeded. */
 static void
 start_page(ChpgStream *stream, PageReader *reader)
 {
@@ -816,7 +821,7 @@ is_full(const PageReader *reader)
 	return reader->limit > 0 && reader->page_rows >= reader->limit;
 }
 
-/* An API that repeats itself would never come to an end. */
+/* Throw error 08P01 for an API that repeats itself, and so would never come to an end. */
 static void
 check_progress(const PageReader *reader)
 {
@@ -830,7 +835,10 @@ check_progress(const PageReader *reader)
 						reader->page)));
 }
 
-/* A page that is not full is the last of its slice. */
+/*
+ * Leave a page whose rows are read, and let its reader wait for its next page, or the
+ * first one of its next slice, if there is one.  A page that is not full is the last.
+ */
 static void
 finish_page(ChpgStream *stream)
 {
@@ -901,8 +909,8 @@ chpg_warn_of_future(ChpgStatementCache *statement_cache)
 }
 
 /*
- * Say that a window has times of which the API has nothing any more, or nothing
- * yet, by the clock of this server: its answer does not tell.
+ * Warn of a window that begins before what the API keeps, or in the future, by the
+ * clock of this server: the response does not show that.
  */
 static void
 check_times(const ChpgReadSpec *spec)
@@ -922,6 +930,7 @@ check_times(const ChpgReadSpec *spec)
 						spec->endpoint->retention)));
 }
 
+/* Find out, at the first row, which requests are needed, and whether they can be sent. */
 static void
 start(ChpgStream *stream)
 {

@@ -3,6 +3,9 @@
  * rows.h
  *		Many calls as one stream of rows.
  *
+ * A stream reads all pages of all slices of all targets: services, or the
+ * organization.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_ROWS_H
@@ -14,7 +17,7 @@
 #include "nodes/pg_list.h"
 #include "protocol/arguments.h"
 
-/* What a statement wants to read. */
+/* What a statement is to read. */
 typedef struct ChpgReadSpec
 {
 	ChpgConnection *connection;
@@ -45,17 +48,22 @@ typedef struct ChpgStream ChpgStream;
 extern ChpgStream *chpg_stream_begin(const ChpgReadSpec *spec);
 
 /*
- * The next row, allocated in the current memory context; false after the last.
- * A failed call is an error, so rows never end early.
+ * Read the next row into arrays of the descriptor's length, allocated in the current
+ * memory context; false after the last.  Errors: those of failed calls, so that rows
+ * never end early; 53400 and 54000 for too many requests; 08P01 for malformed responses.
  */
 extern bool chpg_stream_next(ChpgStream *stream, Datum *values, bool *nulls);
 
-/* How many services, or the like, it asks; 0 before the first row. */
+/* The number of services, or the like, that it reads; 0 before the first row. */
 extern int	chpg_stream_targets(const ChpgStream *stream);
 
+/* Free a stream, and give up its calls. */
 extern void chpg_stream_end(ChpgStream *stream);
 
-/* Warn, once in a statement of the client, of a window that begins in the future. */
+/*
+ * Warn, once in a statement of the client, of a window that begins in the future.  The
+ * statement cache may be NULL.
+ */
 extern void chpg_warn_of_future(ChpgStatementCache *statement_cache);
 
 #endif							/* CHPG_ROWS_H */

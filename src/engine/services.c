@@ -15,10 +15,14 @@
 #include "protocol/arguments.h"
 #include "utils/memutils.h"
 
-/* Names that a message lists before it gives up. */
+/* The most names that a message lists. */
+
 #define MAX_LISTED 10
 
-/* What discovery found, for the life of the backend. */
+/* The organizations that a backend remembers; it forgets the oldest beyond that. */
+#define MAX_DISCOVERIES 64
+
+/* The organization of a key. */
 typedef struct Discovery
 {
 	char	   *api_url;
@@ -26,9 +30,10 @@ typedef struct Discovery
 	char	   *organization_id;
 } Discovery;
 
+/* In TopMemoryContext, the oldest first. */
 static List *discoveries = NIL;
 
-/* A member as text; NULL unless it is a string. */
+/* A member of an object as text, palloc'd; NULL unless it is a string. */
 static char *
 get_string(ChpgJsonNode *object, const char *key)
 {
@@ -40,8 +45,8 @@ get_string(ChpgJsonNode *object, const char *key)
 }
 
 /*
- * Ask for a list of objects, and make each one something that stands in the
- * result, unless it makes NULL of it.
+ * Read a list of objects, and convert each: the result has what convert() makes of
+ * it, unless that is NULL.  Error 08P01 if the response is malformed.
  */
 static List *
 read_list(const ChpgConnection *connection, ChpgOperation operation,
@@ -100,6 +105,7 @@ chpg_list_organizations(const ChpgConnection *connection)
 	return read_list(connection, CHPG_LIST_ORGANIZATIONS, read_organization);
 }
 
+/* The organization that the backend remembers for a key, palloc'd; or NULL. */
 static char *
 find_discovery(const ChpgConnection *connection)
 {
@@ -111,11 +117,12 @@ find_discovery(const ChpgConnection *connection)
 
 		if (strcmp(discovery->key_id, connection->key_id) == 0 &&
 			strcmp(discovery->api_url, connection->api_url) == 0)
-			return discovery->organization_id;
+			return pstrdup(discovery->organization_id);
 	}
 	return NULL;
 }
 
+/* Remember the organization of a connection's key, and forget the oldest beyond the most. */
 static void
 remember_discovery(const ChpgConnection *connection)
 {
@@ -126,6 +133,16 @@ remember_discovery(const ChpgConnection *connection)
 	discovery->key_id = pstrdup(connection->key_id);
 	discovery->organization_id = pstrdup(connection->organization_id);
 	discoveries = lappend(discoveries, discovery);
+	if (list_length(discoveries) > MAX_DISCOVERIES)
+	{
+		Discovery  *oldest = linitial(discoveries);
+
+		discoveries = list_delete_first(discoveries);
+		pfree(oldest->api_url);
+		pfree(oldest->key_id);
+		pfree(oldest->organization_id);
+		pfree(oldest);
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -156,7 +173,7 @@ chpg_discover_organization(ChpgConnection *connection)
  * Services
  */
 
-/* The API calls ids opaque; this is what can stand in a path. */
+/* Can the id be part of a path?  The API calls ids opaque. */
 static bool
 is_usable_id(const char *id)
 {
@@ -184,7 +201,7 @@ read_service(ChpgJsonNode *object)
 	return service;
 }
 
-/* The same, but nothing for a service that cannot answer requests. */
+/* Read a service, or return NULL for one that cannot answer requests yet, or any more. */
 static void *
 read_present_service(ChpgJsonNode *object)
 {
@@ -196,6 +213,7 @@ read_present_service(ChpgJsonNode *object)
 	return read_service(object);
 }
 
+/* The names, or ids, of services for a message; palloc'd. */
 static char *
 list_names(List *services, bool ids)
 {
@@ -219,7 +237,7 @@ list_names(List *services, bool ids)
 	return names.data;
 }
 
-/* An id that does not look like one is still an id. */
+/* The services of that id, or else of that name. */
 static List *
 match_services(List *services, const char *wanted)
 {
@@ -238,7 +256,7 @@ match_services(List *services, const char *wanted)
 	return matches;
 }
 
-/* One of which no more is known. */
+/* A service of which only the id is known. */
 static ChpgService *
 make_service(const char *id)
 {

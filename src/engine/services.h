@@ -24,7 +24,7 @@ typedef struct ChpgOrganization
 	char	   *name;			/* NULL if the API does not say */
 } ChpgOrganization;
 
-/* All organizations of the key, as ChpgOrganization.  One request. */
+/* List all organizations of the key, as ChpgOrganization.  One request. */
 extern List *chpg_list_organizations(const ChpgConnection *connection);
 
 /*
@@ -34,20 +34,20 @@ extern List *chpg_list_organizations(const ChpgConnection *connection);
 extern void chpg_discover_organization(ChpgConnection *connection);
 
 /*
- * The services meant by an id (no request), a name (one request) or NULL, for
- * all that are neither being created nor deleted (one request).  Errors: 42704
- * (no such service), 42712 (several of that name).
+ * Find the service of an id (no request) or a name (one request); or, given NULL, list
+ * all services that are neither being created nor deleted (one request).  Errors:
+ * 42704 (no such service), 42712 (several of that name).
  */
 extern List *chpg_find_services(const ChpgConnection *connection,
 								const char *service);
 
-/* All services, in any state.  One request. */
+/* List all services, in any state, as ChpgService.  One request. */
 extern List *chpg_list_services(const ChpgConnection *connection);
 
 /*
- * The services with these ids: no request for what looks like one, whether
- * there is such a service or not, and one to find all others, without an error
- * for one that is not there, but with a notice, if wanted, for what is a name.
+ * Find the services with these ids.  An id that looks like one costs no request, and
+ * is returned whether there is such a service or not.  One request finds all others;
+ * those that are no ids are left out, with a NOTICE, if wanted, for a name.
  */
 extern List *chpg_services_with_ids(const ChpgConnection *connection, List *ids,
 									bool notice_names);

@@ -53,10 +53,10 @@ extern void chpg_statement_cache_add_wait(ChpgStatementCache *statement_cache,
  */
 extern int64 *chpg_statement_requests(void);
 
-/* A hash of the latest change that it has sent in that transaction, or 0. */
+/* A hash of the latest change that the client's statement has sent in its present transaction, or 0. */
 extern uint64 *chpg_statement_write(void);
 
-/* What is said of a window once in a statement of the client. */
+/* The notices about a window that a statement of the client issues once. */
 typedef enum ChpgWindowNotice
 {
 	CHPG_WINDOW_FORGOTTEN,
@@ -66,10 +66,11 @@ typedef enum ChpgWindowNotice
 /*
  * Has neither the execution, which may go on in later statements (a cursor), nor
  * the client's present statement issued this notice yet?  Notes that it has.
- * Statements that the client sends as one message count as one.  The statement cache may
- * be NULL.
+ * Statements that the client sends as one message count as one.  The statement
+ * cache may be NULL.
  */
-extern bool chpg_statement_cache_says_first(ChpgStatementCache *statement_cache, ChpgWindowNotice notice);
+extern bool chpg_statement_cache_says_first(ChpgStatementCache *statement_cache,
+											ChpgWindowNotice notice);
 
 /* Is there an answer of that generation? */
 extern bool chpg_statement_cache_has(ChpgStatementCache *statement_cache, const ChpgReadId *id,

@@ -21,7 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-/* The columns of chpg_stats around the counters. */
+/* The columns of chpg_stats: the counters, and those around them. */
 #define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
 #define BUDGET_COLUMNS		8
 
@@ -73,8 +73,8 @@ sees_all(void)
 }
 
 /*
- * Copies of the keys of connections, or of all.  A key has no name after a
- * restart until it is used: it is the connection's then, if there is one.
+ * Copy the keys of these connections, or all, as VisibleKey.  After a restart a key
+ * has no id until it is used: it gets the connection's here.
  */
 static List *
 copy_keys(ChpgSharedState *shared, List *connections, bool all)
@@ -145,6 +145,7 @@ describe_operation(int operation)
 					chpg_endpoints[operation].path);
 }
 
+/* Store a row of chpg_stats. */
 static void
 put_counters(ReturnSetInfo *rsinfo, const ChpgSharedState *shared, const char *key_id,
 			 int operation, const ChpgCounters *counters)
@@ -163,7 +164,7 @@ put_counters(ReturnSetInfo *rsinfo, const ChpgSharedState *shared, const char *k
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* A row for each operation that was used; without an id, of several keys. */
+/* Store a row for each operation that was used; key_id is NULL for several keys. */
 static void
 put_key_stats(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const char *key_id,
 			  const ChpgCounters *counters)
@@ -190,6 +191,7 @@ copy_others(ChpgSharedState *shared)
 
 PG_FUNCTION_INFO_V1(chpg_stats);
 
+/* chpg_stats(): what the keys that the user may see have cost, by operation */
 Datum
 chpg_stats(PG_FUNCTION_ARGS)
 {
@@ -211,6 +213,7 @@ chpg_stats(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(chpg_stats_reset);
 
+/* chpg_stats_reset(): begins to count anew, for all keys */
 Datum
 chpg_stats_reset(PG_FUNCTION_ARGS)
 {
@@ -229,12 +232,14 @@ chpg_stats_reset(PG_FUNCTION_ARGS)
  * chpg_budget()
  */
 
+/* The wall-clock time of a time of clock.h. */
 static TimestampTz
 wall_time(int64 time)
 {
 	return GetCurrentTimestamp() + (time - chpg_now());
 }
 
+/* Store a row of chpg_budget. */
 static void
 put_budget(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const VisibleKey *key)
 {
@@ -261,6 +266,7 @@ put_budget(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const VisibleKey *key
 
 PG_FUNCTION_INFO_V1(chpg_budget);
 
+/* A row for each key that the user may see */
 Datum
 chpg_budget(PG_FUNCTION_ARGS)
 {
@@ -279,8 +285,8 @@ PG_FUNCTION_INFO_V1(chpg_own_budget);
 /*
  * _chpg_own_budget(server)
  *
- * A key's row in chpg_budget names the server that used it last, so that who
- * has to know whether he may go on cannot find his own there.
+ * The budget of a server's key.  A key's row in chpg_budget names the server that
+ * used it last, so that a caller may not find its own server there.
  */
 Datum
 chpg_own_budget(PG_FUNCTION_ARGS)
@@ -300,6 +306,7 @@ chpg_own_budget(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(chpg_budget_reset);
 
+/* chpg_budget_reset(): ends the blocks of all keys */
 Datum
 chpg_budget_reset(PG_FUNCTION_ARGS)
 {
@@ -309,6 +316,7 @@ chpg_budget_reset(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(chpg_cache_reset);
 
+/* chpg_cache_reset(): removes all responses from the cache */
 Datum
 chpg_cache_reset(PG_FUNCTION_ARGS)
 {

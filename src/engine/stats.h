@@ -10,12 +10,12 @@
 
 #include "engine/keys.h"
 
-/* Add to the counters of a key and an operation. */
+/* Add to the counters of a connection's key and an operation. */
 extern void chpg_count(const ChpgConnection *connection,
 					   const ChpgEndpoint *endpoint,
 					   const ChpgCounters *counters);
 
-/* What this backend has counted since its start, of everything together. */
+/* The sums of what this backend has counted since its start, for all keys and operations. */
 extern const ChpgCounters *chpg_own_counters(void);
 
 #endif							/* CHPG_STATS_H */

@@ -29,14 +29,14 @@
 #include "utils/fmgroids.h"
 #include "utils/syscache.h"
 
-/* What a seal is for: the nonce behind it has other uses, too. */
+/* The purpose of a seal: the nonce that makes it has other uses, too. */
 #define SEAL_PURPOSE	"chpg: key given by its role"
 
 /*
  * Secrets
  */
 
-/* Take the next of words that single spaces separate; *rest is NULL at the end. */
+/* Take the next word before a single space; *rest is NULL after the last. */
 static char *
 next_word(char **rest)
 {
@@ -137,6 +137,7 @@ chpg_describe_address(ChpgAddress address)
  * Seals
  */
 
+/* Compute HMAC-SHA256 with the cluster's own nonce as key. */
 static void
 compute_hmac(const char *data, size_t length, uint8 * digest)
 {
@@ -155,7 +156,7 @@ compute_hmac(const char *data, size_t length, uint8 * digest)
 				 errmsg("could not compute HMAC-SHA256")));
 }
 
-/* In hexadecimal digits, palloc'd. */
+/* Compute a seal, in hexadecimal digits, palloc'd. */
 static char *
 make_seal(Oid serverid, Oid userid, const char *key_id, const ChpgSecret *secret)
 {
@@ -213,6 +214,7 @@ chpg_is_sealed(Oid serverid, Oid userid, const char *key_id,
  * Owners
  */
 
+/* The owner of the extension chpg, or InvalidOid. */
 static Oid
 extension_owner(void)
 {

@@ -30,7 +30,7 @@ chpg_end_window(const ChpgEndpoint *endpoint, ChpgArguments *arguments, int64 en
 	set_value(endpoint, arguments, CHPG_WINDOW_END, chpg_time_text(end));
 }
 
-/* Whole hours with which the longest slice has no more points than it may. */
+/* The bucket, in whole hours, with which the longest slice has not too many points. */
 static int64
 default_bucket(const ChpgEndpoint *endpoint)
 {

@@ -24,18 +24,18 @@ typedef struct ChpgWindow
 	int64		count;			/* of slices; 1 if the API takes any window */
 } ChpgWindow;
 
-/* End it earlier, if it does not end before that. */
+/* Let the window of these arguments end at that time at the latest (milliseconds since 1970). */
 extern void chpg_end_window(const ChpgEndpoint *endpoint,
 							ChpgArguments *arguments, int64 end);
 
 /*
- * How the window of these arguments is cut.  Gives the arguments a bucket where
- * the API would choose another for each slice.
+ * Cut the window of these arguments into slices that the API takes.  Adds a bucket to
+ * the arguments where the API would choose another one for each slice.
  */
 extern void chpg_cut_window(const ChpgEndpoint *endpoint,
 							ChpgArguments *arguments, ChpgWindow *window);
 
-/* The same arguments for a slice, from 0. */
+/* The same arguments for a slice, numbered from 0; palloc'd. */
 extern ChpgArguments *chpg_slice_arguments(const ChpgEndpoint *endpoint,
 										   const ChpgArguments *arguments,
 										   const ChpgWindow *window,
