@@ -33,12 +33,6 @@
 /* A multiple of the expected time that is worth another NOTICE. */
 #define NOTICE_DELAY	1.25
 
-/*
- * Milliseconds that a window may begin too early without a word: "7 days ago" is
- * an hour earlier where clocks change.
- */
-#define RETENTION_SLACK	(SECS_PER_HOUR * INT64CONST(1000))
-
 /* The most requests of which it is worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
 
@@ -888,48 +882,6 @@ read_page(ChpgStream *stream, Datum *values, bool *nulls)
 	return found;
 }
 
-static bool
-has_window(const ChpgReadSpec *spec)
-{
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && spec->endpoint->parameters[i].name; i++)
-	{
-		if (spec->endpoint->parameters[i].kind == CHPG_WINDOW_START)
-			return spec->arguments.values[i] != NULL;
-	}
-	return false;
-}
-
-void
-chpg_warn_of_future(ChpgStatementCache *statement_cache)
-{
-	if (chpg_statement_cache_says_first(statement_cache, CHPG_WINDOW_IN_FUTURE))
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the window begins in the future")));
-}
-
-/*
- * Warn of a window that begins before what the API keeps, or in the future, by the
- * clock of this server: the response does not show that.
- */
-static void
-check_times(const ChpgReadSpec *spec)
-{
-	ChpgStatementCache *statement_cache = spec->connection->statement_cache;
-	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
-	int64		kept = spec->endpoint->retention * SECS_PER_DAY * INT64CONST(1000);
-
-	if (!has_window(spec))
-		return;
-	if (spec->arguments.start > now)
-		chpg_warn_of_future(statement_cache);
-	if (kept > 0 && spec->arguments.start < now - kept - RETENTION_SLACK &&
-		chpg_statement_cache_says_first(statement_cache, CHPG_WINDOW_FORGOTTEN))
-		ereport(NOTICE,
-				(errmsg("the window begins before what the API keeps of query patterns, at most %d days",
-						spec->endpoint->retention)));
-}
-
 /* Find out, at the first row, which requests are needed, and whether they can be sent. */
 static void
 start(ChpgStream *stream)
@@ -938,7 +890,8 @@ start(ChpgStream *stream)
 
 	stream->started = true;
 	stream->time_attribute = -1;
-	check_times(spec);
+	chpg_check_window_times(spec->endpoint, &spec->arguments,
+							spec->connection->statement_cache);
 	if (spec->endpoint->by_time)
 	{
 		choose_order(stream);

@@ -60,10 +60,4 @@ extern int	chpg_stream_targets(const ChpgStream *stream);
 /* Free a stream, and give up its calls. */
 extern void chpg_stream_end(ChpgStream *stream);
 
-/*
- * Warn, once in a statement of the client, of a window that begins in the future.  The
- * statement cache may be NULL.
- */
-extern void chpg_warn_of_future(ChpgStatementCache *statement_cache);
-
 #endif							/* CHPG_ROWS_H */

@@ -9,6 +9,13 @@
 
 #include "datatype/timestamp.h"
 #include "engine/window.h"
+#include "utils/timestamp.h"
+
+/*
+ * Milliseconds that a window may begin too early without a word: "7 days ago" is
+ * an hour earlier where clocks change.
+ */
+#define RETENTION_SLACK	(SECS_PER_HOUR * INT64CONST(1000))
 
 static void
 set_value(const ChpgEndpoint *endpoint, ChpgArguments *arguments,
@@ -88,4 +95,43 @@ chpg_slice_arguments(const ChpgEndpoint *endpoint, const ChpgArguments *argument
 	set_value(endpoint, result, CHPG_WINDOW_START, chpg_time_text(result->start));
 	set_value(endpoint, result, CHPG_WINDOW_END, chpg_time_text(result->end));
 	return result;
+}
+
+/* Do the arguments say when their window begins? */
+static bool
+has_window(const ChpgEndpoint *endpoint, const ChpgArguments *arguments)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+	{
+		if (endpoint->parameters[i].kind == CHPG_WINDOW_START)
+			return arguments->values[i] != NULL;
+	}
+	return false;
+}
+
+void
+chpg_warn_of_future(ChpgStatementCache *statement_cache)
+{
+	if (chpg_statement_cache_says_first(statement_cache, CHPG_WINDOW_IN_FUTURE))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the window begins in the future")));
+}
+
+void
+chpg_check_window_times(const ChpgEndpoint *endpoint, const ChpgArguments *arguments,
+						ChpgStatementCache *statement_cache)
+{
+	int64		now = (int64) (GetCurrentTimestamp() / 1000) + MILLISECONDS_TO_2000;
+	int64		kept = endpoint->retention * SECS_PER_DAY * INT64CONST(1000);
+
+	if (!has_window(endpoint, arguments))
+		return;
+	if (arguments->start > now)
+		chpg_warn_of_future(statement_cache);
+	if (kept > 0 && arguments->start < now - kept - RETENTION_SLACK &&
+		chpg_statement_cache_says_first(statement_cache, CHPG_WINDOW_FORGOTTEN))
+		ereport(NOTICE,
+				(errmsg("the window begins before what the API keeps of query patterns, at most %d days",
+						endpoint->retention)));
 }

@@ -11,6 +11,7 @@
 #ifndef CHPG_WINDOW_H
 #define CHPG_WINDOW_H
 
+#include "engine/statement_cache.h"
 #include "protocol/arguments.h"
 
 /* Times are milliseconds since 1970. */
@@ -40,5 +41,17 @@ extern ChpgArguments *chpg_slice_arguments(const ChpgEndpoint *endpoint,
 										   const ChpgArguments *arguments,
 										   const ChpgWindow *window,
 										   int64 slice);
+
+/*
+ * Warn of a window that begins before what the API keeps, or in the future, by the
+ * clock of this server: the response does not show that.  Each is issued once in a
+ * statement of the client.  The statement cache may be NULL.
+ */
+extern void chpg_check_window_times(const ChpgEndpoint *endpoint,
+									const ChpgArguments *arguments,
+									ChpgStatementCache *statement_cache);
+
+/* Issue the warning of a window that begins in the future. */
+extern void chpg_warn_of_future(ChpgStatementCache *statement_cache);
 
 #endif							/* CHPG_WINDOW_H */

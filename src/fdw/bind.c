@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "engine/statement_cache.h"
+#include "engine/window.h"
 #include "executor/executor.h"
 #include "fdw/bind.h"
 #include "fdw/clauses.h"
