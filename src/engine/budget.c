@@ -173,15 +173,22 @@ next_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 now)
 	return n < limit->requests ? now : ends[n - limit->requests];
 }
 
+/* The later time.  Max() would compute one of its arguments twice. */
+static inline int64
+later(int64 a, int64 b)
+{
+	return Max(a, b);
+}
+
 /* When all limits of a key, and its block, let a request through; maybe CHPG_FOREVER. */
 static int64
 next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
 {
-	int64		next = Max(key->blocked_until, next_by_limit(key, own, now));
+	int64		next = later(key->blocked_until, next_by_limit(key, own, now));
 
-	next = Max(next, next_by_limit(key, &key->share, now));
+	next = later(next, next_by_limit(key, &key->share, now));
 	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-		next = Max(next, next_by_limit(key, &key->limits[i], now));
+		next = later(next, next_by_limit(key, &key->limits[i], now));
 	return next;
 }
 
@@ -794,15 +801,15 @@ estimate(const ChpgKey *key, const ChpgLimit *own, int64 requests, int64 now,
 	int64		done = Max(now, key->blocked_until);
 
 	if (in_use(own, now))
-		done = Max(done, estimate_by_limit(key, own, requests, now, available));
+		done = later(done, estimate_by_limit(key, own, requests, now, available));
 	if (in_use(&key->share, now))
-		done = Max(done, estimate_by_limit(key, &key->share, requests, now,
-										   available));
+		done = later(done, estimate_by_limit(key, &key->share, requests, now,
+											 available));
 	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
 	{
 		if (in_use(&key->limits[i], now))
-			done = Max(done, estimate_by_limit(key, &key->limits[i], requests,
-											   now, available));
+			done = later(done, estimate_by_limit(key, &key->limits[i], requests,
+												 now, available));
 	}
 	if (key->blocked_until > now)
 		*available = 0;

@@ -240,8 +240,9 @@ queue_again(ChpgCall *call, double reset)
 static void
 consider_retry(ChpgCall *call, double retry_after)
 {
-	double		delay = Max(backoff(call), retry_after * USECS_PER_SEC);
+	double		delay = backoff(call);
 
+	delay = Max(delay, retry_after * USECS_PER_SEC);
 	if (!chpg_call_is_transient(call) || call->request.no_retry || chpg_max_retries == 0 ||
 		call->attempts - call->rate_limited > chpg_max_retries ||
 		(call->admitted ? 0 : call->waited_us) + delay > (double) chpg_max_wait * 1000)
