@@ -596,8 +596,8 @@ try_to_send(ChpgCall *call)
 /*
  * Report to the followers of a call's flight that the call still waits to be
  * sent; returns when to report again, or CHPG_FOREVER.  Every call with followers
- * does so, also behind another call of this backend: a flight of which nothing is reported
- * is taken over.
+ * does so, also behind another call of this backend: a flight of which nothing is
+ * reported is taken over.
  */
 static int64
 beat_for_flight(ChpgCall *call)

@@ -3,9 +3,10 @@
  * call_private.h
  *		The inside of a call, for call.c and the files below it.
  *
- * Each field belongs to one file, which alone assigns it: call.c those of the
- * call's life and of its attempts, coalesce.c those of its flight, response.c
- * those of its end.  The phase is assigned by all three, along these arrows:
+ * Each field belongs to one file, which assigns it: call.c those of the call's life
+ * and of its attempts, coalesce.c those of its flight, response.c those of its end.
+ * call.c also drops a leader that has ended, and a flight that was lost meanwhile.
+ * The phase is assigned by all three, along these arrows:
  *
  *	CALL_NEW -> CALL_LED			another call of the execution sends the
  *									same request (coalesce.c)
