@@ -278,9 +278,9 @@ chpg_check_dry_run_meant(void)
 		append_removal(&hint, &unknown_settings[i]);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("set \"chpg.dry_run\" before any change: this session has settings that chpg does not know: %s",
+			 errmsg("set \"chpg.dry_run\" before any change: unknown settings %s",
 					unknown_setting_names()),
-			 errdetail("Nothing was sent. PostgreSQL takes any name until chpg is loaded."),
+			 errdetail("No request was sent. PostgreSQL accepts any name of a setting until chpg is loaded, also a misspelled one."),
 			 errhint("%s", hint.data)));
 }
 
@@ -307,16 +307,16 @@ chpg_define_settings(void)
 	check_dry_run();
 
 	DefineCustomIntVariable("chpg.cache_size",
-							"Sets the size of the memory for answers of the API, which all backends share.",
-							"Read once, by the first backend that has an answer to keep. 0 is none, and less than 1 MB is 1 MB.",
+							"Sets the size of the response cache, which all backends share.",
+							"Read once, when the first response is cached. 0 disables the cache; other values are at least 1 MB.",
 							&chpg_cache_size,
 							32 * 1024, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_KB,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.cache_ttl",
-							"Sets how old an answer of the API may be that is given again.",
-							"0 means that each statement asks anew, even while another session asks the same. A key that was revoked is not noticed before that.",
+							"Sets the maximum age of a cached API response.",
+							"0 disables cached and shared responses. The cache hides for as long that a key was revoked.",
 							&chpg_cache_ttl,
 							10000, 0, 60 * 60 * 1000,
 							PGC_USERSET, GUC_UNIT_MS,
@@ -332,14 +332,14 @@ chpg_define_settings(void)
 
 	DefineCustomBoolVariable("chpg.dry_run",
 							 "Shows the changes that functions would make instead of making them.",
-							 "Requests that only read are sent.",
+							 "Read requests are still sent.",
 							 &chpg_dry_run,
 							 false,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_concurrency",
-							"Sets the maximum number of requests that one call has under way at once.",
+							"Sets the maximum number of concurrent requests of one call.",
 							NULL,
 							&chpg_max_concurrency,
 							8, 1, 64,
@@ -348,14 +348,14 @@ chpg_define_settings(void)
 
 	DefineCustomIntVariable("chpg.max_requests",
 							"Sets the maximum number of requests that one statement may send.",
-							"A statement that is known to need more fails before it sends any. Requests that are sent again do not count, and a procedure that commits begins anew.",
+							"A statement that is known to need more fails before it sends any. Retries do not count, and a COMMIT in a procedure starts a new count.",
 							&chpg_max_requests,
 							10000, 1, INT_MAX,
 							PGC_SUSET, 0,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_response_size",
-							"Sets the maximum size of an answer of the API, after decompression.",
+							"Sets the maximum size of an API response, after decompression.",
 							NULL,
 							&chpg_max_response_size,
 							64 * 1024, 1, 512 * 1024,
@@ -363,24 +363,24 @@ chpg_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_retries",
-							"Sets how many times a request is sent again after a transient failure.",
-							"Only requests that change nothing, or that certainly were not carried out, are sent again. Refusals for the rate limit do not count, unless this is 0.",
+							"Sets the maximum number of retries after a transient failure.",
+							"Reads are retried, and changes that certainly were not carried out. Retries after a rate limit error (HTTP 429) do not count, unless this is 0.",
 							&chpg_max_retries,
 							3, 0, 10,
 							PGC_USERSET, 0,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.max_wait",
-							"Sets the maximum time that a statement may wait for the request budget, and a request between attempts.",
-							"A statement that would have to wait longer for the budget fails at once.",
+							"Sets the maximum time that a statement waits for the request budget, or a request for its next attempt.",
+							"A statement that would wait longer for the budget fails at once.",
 							&chpg_max_wait,
 							60000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("chpg.on_service_error",
-							 "Sets what becomes of a fleet's rows when one of its services cannot be read.",
-							 "With warning, the rows of the other services come, and a warning for each that failed.",
+							 "Sets whether a service that cannot be read fails a read of the fleet.",
+							 "With \"warning\", the rows of the other services are returned, and each failure is a WARNING.",
 							 &chpg_on_service_error,
 							 CHPG_SERVICE_ERROR, on_service_error_options,
 							 PGC_USERSET, 0,
@@ -395,8 +395,8 @@ chpg_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("chpg.server",
-							   "Sets the server to use when a call names none.",
-							   "In a SECURITY DEFINER function, it chooses only among servers that the function's owner gave a key to.",
+							   "Sets the default server of calls.",
+							   "In a SECURITY DEFINER function, only servers to which the function's owner gave a key can be selected.",
 							   &chpg_server,
 							   "",
 							   PGC_USERSET, 0,

@@ -272,7 +272,7 @@ report_malformed(const ChpgRequest *request, const ChpgPrometheusError *error)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("malformed answer from the API: line %zu of the metrics: %s",
+			 errmsg("malformed API response: line %zu of the metrics: %s",
 					error->line, error->reason),
 			 errdetail("The line is \"%s\".", chpg_redact_remote(request, line))));
 }

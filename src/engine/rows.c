@@ -825,7 +825,7 @@ check_progress(const PageReader *reader)
 	if (is_full(reader) && (reader->num_repeated == reader->page_rows || same))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: page %d has the rows of earlier pages",
+				 errmsg("malformed API response: page %d has the rows of earlier pages",
 						reader->page)));
 }
 

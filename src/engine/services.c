@@ -67,7 +67,7 @@ read_list(const ChpgConnection *connection, ChpgOperation operation,
 	if (chpg_json_kind(list) != CHPG_JSON_ARRAY)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: \"%s\" is not %s",
+				 errmsg("malformed API response: \"%s\" is not %s",
 						"result", "a list")));
 	for (int i = 0; i < chpg_json_length(list); i++)
 	{
@@ -95,7 +95,7 @@ read_organization(ChpgJsonNode *object)
 	if (organization->id == NULL || !chpg_is_uuid(organization->id))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: an organization has no usable id")));
+				 errmsg("malformed API response: an organization has no usable id")));
 	return organization;
 }
 
@@ -196,7 +196,7 @@ read_service(ChpgJsonNode *object)
 	if (service->id == NULL || !is_usable_id(service->id))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: service \"%s\" has no usable id",
+				 errmsg("malformed API response: service \"%s\" has no usable id",
 						service->shown_name ? service->shown_name : "")));
 	return service;
 }

@@ -64,9 +64,8 @@ warn_dropped(ChpgJsonNode *result, const char *section, const char *sent)
 			chpg_json_get(after, name) == NULL)
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
-					 errmsg("the API's answer does not show the setting \"%s\"",
-							chpg_clean_remote(name)),
-					 errhint("Check it with chpg_config().")));
+					 errmsg("setting \"%s\" is missing from the API response: check chpg_config()",
+							chpg_clean_remote(name))));
 	}
 	chpg_json_free(document);
 }
@@ -97,8 +96,7 @@ begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
 		*chpg_prepared_argument(prepared, "pgbouncer_config") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is nothing to change"),
-				 errhint("Give pg_config, pgbouncer_config or both.")));
+				 errmsg("nothing to change: specify \"pg_config\" or \"pgbouncer_config\"")));
 	chpg_locate_service(prepared);
 }
 
@@ -149,14 +147,14 @@ read_section(const ChpgPrepared *prepared, const char *key)
 	if (section == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the API does not tell \"%s\" of service \"%s\"",
+				 errmsg("API response omits \"%s\" of service \"%s\"",
 						key, prepared->request.service_id),
 				 errdetail("Replacing the other section would remove its settings."),
-				 errhint("Give both pg_config and pgbouncer_config.")));
+				 errhint("Specify both pg_config and pgbouncer_config.")));
 	if (chpg_json_kind(section) != CHPG_JSON_OBJECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: \"%s\" is not %s",
+				 errmsg("malformed API response: \"%s\" is not %s",
 						key, "an object")));
 	return chpg_json_serialize_exactly(section);
 }

@@ -88,7 +88,7 @@ read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\"", "server"),
-				 errhint("Give a name of 1 to %d bytes.", NAMEDATALEN - 1)));
+				 errhint("Specify a name of 1 to %d bytes.", NAMEDATALEN - 1)));
 }
 
 static List *
@@ -140,9 +140,9 @@ check_permission(const ForeignServer *server, const ChpgConnection *wanted)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied for foreign-data wrapper %s",
 							wrapper->fdwname),
-					 errdetail("There is no server \"%s\", and creating it needs that permission.",
+					 errdetail("Server \"%s\" does not exist, and creating it requires USAGE on the foreign-data wrapper.",
 							   wanted->server),
-					 errhint("Name a server that you may use, or ask a superuser for GRANT USAGE ON FOREIGN DATA WRAPPER %s TO %s.",
+					 errhint("Name a server that you may use, or ask a superuser to run: GRANT USAGE ON FOREIGN DATA WRAPPER %s TO %s;",
 							 quote_identifier(wrapper->fdwname),
 							 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 		return;
@@ -178,15 +178,15 @@ check_owner(const ForeignServer *server, const ConnectArguments *arguments,
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("server \"%s\" belongs to role \"%s\" and leads to %s: the key was not sent",
+			 errmsg("key was not sent: server \"%s\" belongs to role \"%s\" and its address is %s",
 					server->servername,
 					GetUserNameFromId(server->owner, false),
 					chpg_describe_address(chpg_connection_address(present))),
-			 errdetail("That role is neither yours, nor a superuser's, and could have chosen this address to get keys of others."),
+			 errdetail("The owner is neither a superuser, nor your role, nor a group of yours, and could have chosen the address to collect keys."),
 			 present->proxy == NULL && present->ca_file == NULL ?
-			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME'). Only if you know that this is the address of the API, write it yourself: chpg_connect(..., server => %s, api_url => 'https://...').",
+			 errhint("Use a server of your own: chpg_connect(..., server => 'NAME'). Only if you know that this is the address of the API, confirm it: chpg_connect(..., server => %s, api_url => 'https://...');",
 					 quote_literal_cstr(server->servername)) :
-			 errhint("Give your connection a name of its own: chpg_connect(..., server => 'NAME').")));
+			 errhint("Use a server of your own: chpg_connect(..., server => 'NAME');")));
 }
 
 static void
@@ -223,10 +223,9 @@ find_organization(const ConnectArguments *arguments,
 						arguments->organization_id)));
 	ereport(ERROR,
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("key \"%s\" belongs to %d organizations instead of one",
+			 errmsg("key \"%s\" belongs to %d organizations: specify \"organization_id\"",
 					chpg_key_shown_id(connection),
-					list_length(organizations)),
-			 errhint("Name one in the argument \"organization_id\".")));
+					list_length(organizations))));
 	return NULL;				/* keep compiler quiet */
 }
 
@@ -242,9 +241,9 @@ check_same_organization(const ForeignServer *server,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("server \"%s\" belongs to another organization",
 					server->servername),
-			 errdetail("It belongs to %s, the key to %s.",
+			 errdetail("The server belongs to organization %s, the key to %s.",
 					   present, organization->id),
-			 errhint("Give the new connection a name of its own: chpg_connect(..., server => 'NAME').")));
+			 errhint("Use a server of another name: chpg_connect(..., server => 'NAME');")));
 }
 
 /*

@@ -63,8 +63,8 @@ chpg_warn_exposed(const char *function)
 	if (is_plain_select())
 		return;
 	ereport(NOTICE,
-			(errmsg("the secret may be kept with the text of this statement: %s() is not called as a plain SELECT",
+			(errmsg("secret may be recorded with the statement text: call %s() as a plain SELECT",
 					function),
-			 errdetail("pg_stat_statements keeps utility statements, such as DO, COPY, EXPLAIN and CREATE TABLE AS, with their literals; pg_proc keeps functions."),
-			 errhint("Call it in a SELECT of its own, and treat a secret that was written in another statement as known.")));
+			 errdetail("pg_stat_statements records utility statements, such as DO, COPY, EXPLAIN and CREATE TABLE AS, with their literals; pg_proc records functions."),
+			 errhint("Call it in a SELECT of its own, and replace a secret that was part of another statement.")));
 }

@@ -53,14 +53,14 @@ refuse_trigger(Relation relation, const Trigger *trigger)
 	if (trigger->tgisinternal)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has a foreign key of table \"%s\", which is not chpg's",
+				 errmsg("table \"%s\" has a foreign key of table \"%s\", which chpg did not create",
 						table, get_rel_name(trigger->tgconstrrelid)),
-				 errhint("Drop that foreign key.")));
+				 errhint("Drop the foreign key.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" has a trigger \"%s\", which is not chpg's",
+			 errmsg("table \"%s\" has a trigger \"%s\", which chpg did not create",
 					table, trigger->tgname),
-			 errhint("DROP TRIGGER %s ON %s.", quote_identifier(trigger->tgname),
+			 errhint("Run: DROP TRIGGER %s ON %s;", quote_identifier(trigger->tgname),
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
 												table))));
 }
@@ -86,7 +86,7 @@ chpg_refuse_code(PG_FUNCTION_ARGS)
 		if (relation->rd_rules != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"%s\" has a rule, which is not chpg's",
+					 errmsg("table \"%s\" has a rule, which chpg did not create",
 							RelationGetRelationName(relation))));
 		table_close(relation, AccessShareLock);
 	}
@@ -109,7 +109,7 @@ single_value(MemoryContext context, bool *isnull)
 		SPI_gettypeid(SPI_tuptable->tupdesc, 1) != JSONBOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the statement must return one value of type jsonb")));
+				 errmsg("statement must return one value of type jsonb")));
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
 	if (*isnull)
 		return (Datum) 0;
@@ -194,7 +194,7 @@ chpg_run_as(PG_FUNCTION_ARGS)
 							  arguments.values, arguments.nulls, false, 0) != SPI_OK_SELECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the statement must be a SELECT")));
+				 errmsg("statement must be a SELECT")));
 	result = single_value(context, &isnull);
 	SPI_finish();
 	AtEOXact_GUC(false, nestlevel);
@@ -218,7 +218,7 @@ Datum
 chpg_check_capture(PG_FUNCTION_ARGS)
 {
 	chpg_check_nonatomic(fcinfo, "chpg_capture",
-						 "Call it on its own: psql -c \"SET ...\" -c \"CALL chpg_capture()\".");
+						 "Call it outside of a transaction block, as in: psql -c \"SET ...\" -c \"CALL chpg_capture()\"");
 	PG_RETURN_VOID();
 }
 

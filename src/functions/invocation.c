@@ -104,7 +104,7 @@ set_argument(ChpgInvocation *invocation, char **server, const char *name,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("invalid value for \"%s\": \"" INT64_FORMAT "\"",
 							name, invocation->max_rows),
-					 errhint("Give at least 1, or leave it out to get all rows.")));
+					 errhint("Specify at least 1, or omit it to get all rows.")));
 	}
 }
 
@@ -169,7 +169,7 @@ chpg_interval_argument(const ChpgInvocation *invocation, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\"", name),
-				 errhint("Give an interval between 0 and 30 days.")));
+				 errhint("Specify an interval between 0 and 30 days.")));
 	return seconds;
 }
 

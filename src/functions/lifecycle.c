@@ -111,8 +111,7 @@ chpg_update_service(PG_FUNCTION_ARGS)
 		*chpg_prepared_argument(&prepared, "ha_type") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is nothing to change"),
-				 errhint("Give at least one of name, size, ha_type and tags.")));
+				 errmsg("nothing to change: specify \"name\", \"size\", \"ha_type\" or \"tags\"")));
 	chpg_locate_service(&prepared);
 	if (*tags == NULL)
 		*tags = chpg_tags_to_list(chpg_read_tags(&prepared));
@@ -141,12 +140,12 @@ chpg_delete_service(PG_FUNCTION_ARGS)
 		strcmp(name, TextDatumGetCString(PG_GETARG_DATUM(i))) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" is not the name of service \"%s\"",
+				 errmsg("\"confirm_name\" is \"%s\", which is not the name of service \"%s\"",
 						chpg_clean_remote(TextDatumGetCString(PG_GETARG_DATUM(i))),
 						prepared.request.service_id),
-				 errdetail("Its name is \"%s\".",
+				 errdetail("The name of the service is \"%s\".",
 						   name ? chpg_clean_remote(pstrdup(name)) : ""),
-				 errhint("Deleting removes the service with all its data. Confirm it by its present name.")));
+				 errhint("Deletion removes the service with all its data. Confirm it by the current name.")));
 	prepared.request.service_name = chpg_clean_remote(pstrdup(name));
 	call = chpg_send_write(&prepared.request);
 	request_id = call != NULL ? chpg_call_request_id(call) : NULL;
@@ -168,15 +167,16 @@ check_standby(const ChpgPrepared *prepared)
 	if (ha_type == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the API does not tell whether service \"%s\" has a standby",
+				 errmsg("API response omits whether service \"%s\" has a standby",
 						prepared->invocation.service),
-				 errdetail("Without one it would accept the switchover and do nothing.")));
+				 errdetail("Without a standby, the API would accept the switchover and do nothing.")));
 	if (*ha_type == '\0' || strcmp(ha_type, "none") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("service \"%s\" has no standby to switch over to",
 						prepared->invocation.service),
-				 errhint("Give it one first: chpg_update_service(..., ha_type => 'async').")));
+				 errhint("Add a standby first: SELECT * FROM chpg_update_service(%s, ha_type => 'async');",
+						 quote_literal_cstr(prepared->request.service_id))));
 }
 
 static Datum
@@ -238,8 +238,9 @@ set_password(FunctionCallInfo fcinfo)
 	if (chpg_json_kind(password) != CHPG_JSON_STRING)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-				 errmsg("the API made a new password and did not tell it"),
-				 errhint("Set one: chpg_set_password(service, 'PASSWORD').")));
+				 errmsg("API response omits the new password: set one with chpg_set_password()"),
+				 errhint("Run: SELECT chpg_set_password(%s, 'PASSWORD');",
+						 quote_literal_cstr(prepared.request.service_id))));
 	PG_RETURN_TEXT_P(cstring_to_text(chpg_json_text(password)));
 }
 

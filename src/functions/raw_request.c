@@ -41,7 +41,7 @@ check_method(const char *method)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", "method",
 					chpg_clean_remote(pstrdup(method))),
-			 errhint("Give GET, POST, PUT, PATCH or DELETE.")));
+			 errhint("Specify GET, POST, PUT, PATCH or DELETE.")));
 	return NULL;				/* keep compiler quiet */
 }
 
@@ -76,7 +76,7 @@ check_path(const char *path)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", "path",
 					chpg_clean_remote(pstrdup(path))),
-			 errhint("Give a path such as /v1/organizations/" ORGANIZATION_ID "/services; " ORGANIZATION_ID " stands for the server's.")));
+			 errhint("Specify a path such as /v1/organizations/" ORGANIZATION_ID "/services. " ORGANIZATION_ID " stands for the server's organization.")));
 }
 
 static const char *
@@ -106,7 +106,7 @@ query_string(Datum query)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\"", "query"),
-				 errhint("Give an object such as {\"limit\": \"10\"}.")));
+				 errhint("Specify an object such as {\"limit\": \"10\"}.")));
 	it = JsonbIteratorInit(&object->root);
 	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
 	{
@@ -116,7 +116,7 @@ query_string(Datum query)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("invalid value for \"%s\"", "query"),
-					 errhint("Its values must be texts.")));
+					 errhint("The values of the object must be strings.")));
 		appendStringInfoChar(&result, token == WJB_VALUE ? '=' :
 							 result.len == 0 ? '?' : '&');
 		chpg_append_encoded(&result, pnstrdup(item.val.string.val,
@@ -202,7 +202,7 @@ send_request(FunctionCallInfo fcinfo)
 	if (request.body != NULL && !chpg_is_write(&endpoint))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a GET request has no body")));
+				 errmsg("GET request cannot have a body")));
 	query = chpg_find_argument(&invocation, "query");
 	if (query >= 0)
 		request.query = query_string(PG_GETARG_DATUM(query));

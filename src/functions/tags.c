@@ -144,11 +144,11 @@ is_queued(const SentTags *sent, const char *shown)
 	if (!sent->complete)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("the tags sent to service \"%s\" %.0f s ago and those that the API shows differ",
+				 errmsg("tags of service \"%s\" differ from those sent %.0f s ago",
 						sent->service_id,
 						(double) (chpg_now() - sent->sent_at) / USECS_PER_SEC),
-				 errdetail("Either they are not applied yet, or somebody else has changed them since."),
-				 errhint("Wait with chpg_wait(..., expected => ...), or give all tags to chpg_update_service().")));
+				 errdetail("Either the API has not applied them yet, or another client has changed the tags since."),
+				 errhint("Wait with chpg_wait(..., expected => ...), or specify all tags in chpg_update_service().")));
 	return false;
 }
 
@@ -164,10 +164,10 @@ read_shown_tags(const ChpgPrepared *prepared)
 	if (tags == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the API does not tell the tags of service \"%s\"",
+				 errmsg("API response omits the tags of service \"%s\"",
 						prepared->request.service_id),
-				 errdetail("A change that does not name them would remove them."),
-				 errhint("Give all tags in the argument \"tags\" of chpg_update_service().")));
+				 errdetail("An update without tags would remove them."),
+				 errhint("Specify all tags in the argument \"tags\" of chpg_update_service().")));
 	(void) chpg_json_serialize_exactly(tags);
 	return tags_from_text(chpg_tags_to_object(tags));
 }
@@ -188,9 +188,9 @@ chpg_read_tags(ChpgPrepared *prepared)
 		return shown;
 	}
 	ereport(NOTICE,
-			(errmsg("the API does not show yet the tags sent %.0f s ago",
+			(errmsg("API does not show the tags sent %.0f s ago yet",
 					(double) (chpg_now() - sent->sent_at) / USECS_PER_SEC),
-			 errdetail("This change is made of those sent.")));
+			 errdetail("This change builds on the tags sent.")));
 	return tags_from_text(sent->tags);
 }
 
@@ -218,7 +218,7 @@ static void
 check_tags(const char *name, Datum value)
 {
 	if (JB_ROOT_COUNT(DatumGetJsonbP(value)) == 0)
-		refuse_argument(name, "Name a tag; chpg_update_service() can remove all.");
+		refuse_argument(name, "Specify at least one tag. chpg_update_service() can remove all.");
 }
 
 static void
@@ -227,7 +227,7 @@ check_keys(const char *name, Datum value)
 	ArrayType  *keys = DatumGetArrayTypeP(value);
 
 	if (ARR_NDIM(keys) != 1 || array_contains_nulls(keys))
-		refuse_argument(name, "Give a list of keys, such as '{team}', without nulls.");
+		refuse_argument(name, "Specify a list of keys, such as '{team}', without nulls.");
 }
 
 /* Send the present tags, changed by an argument. */

@@ -95,7 +95,7 @@ check_expected(const Wait *wait)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\"", "expected"),
-				 errhint("Give an object such as {\"size\": \"r8gd.large\"}.")));
+				 errhint("Specify an object such as {\"size\": \"r8gd.large\"}.")));
 	it = JsonbIteratorInit(&expected->root);
 	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
 	{
@@ -107,7 +107,7 @@ check_expected(const Wait *wait)
 					 errmsg("invalid value for \"%s\": a service has no attribute \"%s\"",
 							"expected", chpg_clean_remote(pnstrdup(item.val.string.val,
 																   item.val.string.len))),
-					 errhint("\\d chpg_service_detail_row lists the attributes.")));
+					 errhint("List the attributes in psql by: \\d chpg_service_detail_row")));
 	}
 }
 
@@ -140,7 +140,7 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	if (timeout <= 0 || wait->poll_interval <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("timeout and poll_interval must be positive")));
+				 errmsg("\"timeout\" and \"poll_interval\" must be positive")));
 	wait->started = chpg_now();
 	wait->deadline = wait->started + (int64) (timeout * USECS_PER_SEC);
 	chpg_locate_service(&wait->prepared);
@@ -326,9 +326,9 @@ report_timeout(const Wait *wait)
 		appendStringInfo(&wanted, " with %s", expected_text(wait));
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
-			 errmsg("service \"%s\" did not become %s in time",
+			 errmsg("service \"%s\" did not become %s within \"timeout\"",
 					wait->prepared.invocation.service, wanted.data),
-			 errdetail("Its state is %s%s%s; polls in a row that found all as it should be: %d of the %d needed.",
+			 errdetail("The state is %s%s%s. Matching polls in a row: %d of %d.",
 					   wait->last_state ? wait->last_state : "unknown",
 					   wait->found ? ", with " : "",
 					   wait->found ? wait->found : "",
@@ -421,7 +421,7 @@ chpg_wait_until(PG_FUNCTION_ARGS)
 	Wait		wait;
 
 	chpg_check_nonatomic(fcinfo, "chpg_wait_until",
-						 "Call it on its own, or use chpg_wait().");
+						 "Call it outside of a transaction block, or use chpg_wait().");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	if (!begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait))
 		chpg_refuse_null("service");

@@ -124,10 +124,10 @@ static const char *
 describe_outcome(const ChpgCall *call)
 {
 	if (call == NULL)
-		return "interrupted, perhaps carried out";
+		return "interrupted, outcome unknown";
 	if (!chpg_call_failed(call))
 		return "accepted";
-	return chpg_call_is_ambiguous(call) ? "perhaps carried out" : "failed";
+	return chpg_call_is_ambiguous(call) ? "outcome unknown" : "failed";
 }
 
 /*
@@ -220,9 +220,9 @@ check_not_repeated(const ChpgRequest *request)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("this statement has already sent the same request, and it was accepted"),
-			 errdetail("A function written as (function(...)).* is called once for each column; a loop calls it each time round."),
-			 errhint("Use SELECT * FROM function(...); in a loop that means to repeat the request, COMMIT after each. What was done is done: a service that was created is in chpg_services, and chpg_set_password() gives it a password.")));
+			 errmsg("duplicate change refused: this statement has already sent the same request"),
+			 errdetail("PostgreSQL calls a function in (function(...)).* once for each column, and a loop calls it in each iteration."),
+			 errhint("Use SELECT * FROM function(...). To repeat a request in a loop, COMMIT after each. The first request was carried out: chpg_services lists a service that it created, and chpg_set_password() sets its password.")));
 }
 
 ChpgCall *

@@ -161,7 +161,7 @@ begin_body(ChpgTransfer *transfer)
 			if (status >= 400)
 				transfer->unreadable = true;
 			else
-				transfer->malformed = "The answer is compressed in an unknown way";
+				transfer->malformed = "The content encoding of the response is unknown";
 			break;
 	}
 	return !transfer->out_of_memory && transfer->malformed == NULL;
@@ -184,7 +184,7 @@ on_body(char *data, size_t size, size_t count, void *arg)
 		case CHPG_INFLATE_OK:
 			return length;
 		case CHPG_INFLATE_MALFORMED:
-			transfer->malformed = "The compressed answer is damaged";
+			transfer->malformed = "The compressed response is corrupt";
 			break;
 		case CHPG_INFLATE_NO_MEMORY:
 			transfer->out_of_memory = true;
@@ -300,8 +300,8 @@ check_library(void)
 	if ((info->features & CURL_VERSION_ASYNCHDNS) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("libcurl on this machine cannot resolve names asynchronously"),
-				 errdetail("A statement could not be canceled while it resolves a name."),
+				 errmsg("libcurl on this machine lacks asynchronous name resolution"),
+				 errdetail("A statement that resolves a name could not be canceled."),
 				 errhint("Install a libcurl that was built with a threaded resolver or c-ares.")));
 }
 
@@ -390,10 +390,10 @@ check_option(CURLcode rc)
 	ereport(ERROR,
 			(errcode(rc == CURLE_OUT_OF_MEMORY ?
 					 ERRCODE_OUT_OF_MEMORY : ERRCODE_SYSTEM_ERROR),
-			 errmsg("could not prepare a request: %s",
+			 errmsg("could not prepare HTTP request: %s",
 					curl_easy_strerror(rc)),
 			 rc == CURLE_UNKNOWN_OPTION ?
-			 errhint("The libcurl of this machine is older than the one chpg was built with.") : 0));
+			 errhint("libcurl on this machine is older than the version that chpg was built with.") : 0));
 }
 
 static void
@@ -515,7 +515,7 @@ attach(ChpgTransfer *transfer)
 	if (rc != CURLM_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
-				 errmsg("could not start a request: %s",
+				 errmsg("could not start HTTP request: %s",
 						curl_multi_strerror(rc))));
 	transfer->attached = true;
 	active_transfers++;
@@ -649,7 +649,7 @@ missing_part(const ChpgTransfer *transfer, int status)
 		!chpg_inflate_ended(transfer->inflate) :
 		!transfer->has_body && status == 200 &&
 		coding(transfer) != CHPG_CODING_NONE)
-		return "The compressed answer lacks its end";
+		return "The compressed response is truncated";
 	return NULL;
 }
 
@@ -704,7 +704,7 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	else if (transfer->malformed != NULL)
 		problem = transfer->malformed;
 	else if (rc == CURLE_ABORTED_BY_CALLBACK)
-		problem = "The connection was closed without an answer";
+		problem = "The connection was closed without a response";
 	if (rc != CURLE_OK || problem != NULL)
 	{
 		if (problem != NULL)
@@ -756,7 +756,7 @@ advance(curl_socket_t fd, int events)
 		multi_broken = true;
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
-				 errmsg("could not continue a request: %s",
+				 errmsg("could not continue HTTP request: %s",
 						curl_multi_strerror(rc))));
 	}
 }

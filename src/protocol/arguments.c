@@ -34,6 +34,7 @@
 /* The API's limit for the name of a service. */
 #define MAX_SERVICE_LENGTH	50
 
+/* Throw error 22023 for a parameter's value. */
 static void
 refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 {
@@ -41,6 +42,16 @@ refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", parameter->name,
 					chpg_clean_remote(pstrdup(value))),
+			 errhint("%s", hint)));
+}
+
+/* The same for a JSON value that is no object. */
+static void
+refuse_json(const ChpgParameter *parameter, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" must be a JSON object", parameter->name),
 			 errhint("%s", hint)));
 }
 
@@ -60,7 +71,7 @@ text_argument(const ChpgParameter *parameter, Datum value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("value for \"%s\" is too long", parameter->name),
-				 errdetail("It has %zu bytes, of at most %d.",
+				 errdetail("The value has %zu bytes; at most %d are allowed.",
 						   strlen(string), MAX_TEXT_LENGTH)));
 	(void) pg_server_to_any(string, strlen(string), PG_UTF8);
 	return string;
@@ -101,11 +112,11 @@ time_argument(const ChpgParameter *parameter, Datum value)
 
 	if (TIMESTAMP_NOT_FINITE(time))
 		refuse(parameter, TIMESTAMP_IS_NOBEGIN(time) ? "-infinity" : "infinity",
-			   "Give a finite time.");
+			   "Specify a finite time.");
 	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0 ||
 		tm.tm_year < 1 || tm.tm_year > 9999)
 		refuse(parameter, timestamptz_to_str(time),
-			   "Give a time between the years 1 and 9999.");
+			   "Specify a time between the years 1 and 9999.");
 	return chpg_time_text(to_milliseconds(time));
 }
 
@@ -120,7 +131,7 @@ bucket_argument(const ChpgParameter *parameter, Datum value)
 	if (interval->month != 0 || seconds < 1 || seconds > MAX_BUCKET)
 		refuse(parameter,
 			   DatumGetCString(DirectFunctionCall1(interval_out, value)),
-			   "Give an interval between 1 second and 31 days, without months.");
+			   "Specify an interval between 1 second and 31 days, without months.");
 	return (int64) seconds;
 }
 
@@ -164,7 +175,7 @@ sort_order_argument(const ChpgParameter *parameter, const char *value)
 	if (chpg_same_in_any_case(value, "asc"))
 		return "asc";
 	if (!chpg_same_in_any_case(value, "desc"))
-		refuse(parameter, value, "Give asc or desc.");
+		refuse(parameter, value, "Specify asc or desc.");
 	return "desc";
 }
 
@@ -177,7 +188,7 @@ name_argument(const ChpgParameter *parameter, Datum value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\"", parameter->name),
-				 errdetail("Names of services have 1 to %d characters.",
+				 errdetail("Service names have 1 to %d characters.",
 						   MAX_SERVICE_LENGTH)));
 	return string;
 }
@@ -197,7 +208,7 @@ password_argument(const ChpgParameter *parameter, Datum value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"%s\"", parameter->name),
 				 errdetail("A password has 12 to 1024 characters, with a lower-case letter, an upper-case letter and a digit."),
-				 errhint("Leave it out to have one made.")));
+				 errhint("Omit it to have the API generate one.")));
 	(void) pg_server_to_any(string, strlen(string), PG_UTF8);
 	return string;
 }
@@ -262,7 +273,7 @@ check_tag(const ChpgParameter *parameter, const char *key,
 			   "A key has 1 to 128 letters, digits, dots, underscores and dashes.");
 	if (value->type != jbvString || !is_tag_text(jsonb_text(value), MAX_TAG_VALUE))
 		refuse(parameter, key,
-			   "The value of this tag must be a text of 1 to 256 letters, digits, dots, underscores and dashes.");
+			   "The value of this tag must be a string of 1 to 256 letters, digits, dots, underscores and dashes.");
 }
 
 static char *
@@ -271,7 +282,7 @@ tags_argument(const ChpgParameter *parameter, Datum value)
 	int			tags = each_entry(parameter, value, check_tag);
 
 	if (tags < 0)
-		refuse(parameter, "not an object", "Give an object such as {\"team\": \"data\"}.");
+		refuse_json(parameter, "Specify an object such as {\"team\": \"data\"}.");
 	if (tags > MAX_TAGS)
 		refuse(parameter, psprintf("%d tags", tags),
 			   "A service has at most 50 tags.");
@@ -283,12 +294,12 @@ check_setting(const ChpgParameter *parameter, const char *name,
 			  const JsonbValue *value)
 {
 	if (*name == '\0' || strlen(name) > MAX_TEXT_LENGTH)
-		refuse(parameter, name, "A setting needs a name.");
+		refuse(parameter, name, "Names of settings have 1 to 256 bytes.");
 	if (value->type == jbvNull && parameter->kind != CHPG_CHANGED_CONFIG)
-		refuse(parameter, name, "Leave a setting out instead of giving null.");
+		refuse(parameter, name, "Omit the setting instead of specifying null.");
 	if (value->type == jbvBinary)
 		refuse(parameter, name,
-			   "The value of this setting must be a text, a number or a boolean.");
+			   "The value of this setting must be a string, a number or a boolean.");
 }
 
 static char *
@@ -298,10 +309,9 @@ config_argument(const ChpgParameter *parameter, Datum value)
 	Jsonb	   *json = DatumGetJsonbP(value);
 
 	if (settings < 0)
-		refuse(parameter, "not an object",
-			   "Give an object such as {\"max_connections\": 200}.");
+		refuse_json(parameter, "Specify an object such as {\"max_connections\": 200}.");
 	if (settings == 0 && parameter->kind != CHPG_WHOLE_CONFIG)
-		refuse(parameter, "{}", "Name a setting, or leave the argument out.");
+		refuse(parameter, "{}", "Specify a setting, or omit the argument.");
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
 
@@ -418,9 +428,9 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 	if (chpg_is_write(endpoint))
 	{
 		if (parameter->kind == CHPG_NUMBER && DatumGetInt64(value) < 1)
-			refuse(parameter, text, "Give a positive number.");
+			refuse(parameter, text, "Specify a positive number.");
 		if (parameter->kind == CHPG_ANY_TEXT && *text == '\0')
-			refuse(parameter, text, "Give a value, or leave an optional one out.");
+			refuse(parameter, text, "Specify a value, or omit an optional argument.");
 	}
 	arguments->values[parameter - endpoint->parameters] = text;
 }
@@ -444,8 +454,8 @@ chpg_check_arguments(const ChpgArguments *arguments,
 	if (start != NULL && end != NULL && strcmp(start, end) >= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the window from %s to %s is empty", start, end),
-				 errhint("The window includes its start and not its end, both in whole milliseconds; give an end after the start.")));
+				 errmsg("window from %s to %s is empty", start, end),
+				 errhint("Specify an end after the start. A window includes its start and excludes its end, both in whole milliseconds.")));
 }
 
 void
@@ -454,30 +464,30 @@ chpg_check_service(const char *service)
 	if (*service == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("service must not be empty"),
-				 errhint("Give the id or the name of a service.")));
+				 errmsg("argument \"service\" must not be empty"),
+				 errhint("Specify the id or the name of a service.")));
 	if (pg_mbstrlen(service) > MAX_SERVICE_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("service \"%s...\" is too long",
 						chpg_clean_text(pnstrdup(service, pg_mbcliplen(service, strlen(service), MAX_SERVICE_LENGTH)))),
-				 errdetail("Names of services have at most %d characters.",
+				 errdetail("Service names have at most %d characters.",
 						   MAX_SERVICE_LENGTH)));
 	for (const char *p = service; *p != '\0'; p++)
 	{
 		if ((unsigned char) *p < ' ' || *p == 0x7F)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("service contains a control character (code %d)",
+					 errmsg("argument \"service\" contains a control character (code %d)",
 							(unsigned char) *p),
-					 errhint("Give the id or the name of a service.")));
+					 errhint("Specify the id or the name of a service.")));
 	}
 	if (chpg_has_hidden(service))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("service contains characters that change how text is shown"),
-				 errdetail("The others are \"%s\".", chpg_clean_text(pstrdup(service))),
-				 errhint("Give the id of the service.")));
+				 errmsg("argument \"service\" contains characters that are invisible or change the direction of text"),
+				 errdetail("Without them it is \"%s\".", chpg_clean_text(pstrdup(service))),
+				 errhint("Specify the id of the service.")));
 }
 
 /* A UUID, or "pg" and 24 lower-case letters and digits. */

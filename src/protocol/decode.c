@@ -237,7 +237,7 @@ refuse_shape(const Step *step, const char *expected)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("malformed answer from the API: \"%s\" is not %s",
+			 errmsg("malformed API response: \"%s\" is not %s",
 					step->keys[step->section], expected)));
 }
 
@@ -388,7 +388,7 @@ chpg_tags_to_object(ChpgJsonNode *list)
 	if (chpg_json_kind(list) != CHPG_JSON_ARRAY)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: tags are not a list")));
+				 errmsg("malformed API response: tags are not a list")));
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
@@ -400,7 +400,7 @@ chpg_tags_to_object(ChpgJsonNode *list)
 		if (chpg_json_kind(key) != CHPG_JSON_STRING)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
-					 errmsg("malformed answer from the API: a tag has no key")));
+					 errmsg("malformed API response: tag without a key")));
 		if (i > 0)
 			appendStringInfoString(&json, ", ");
 		escape_json(&json, chpg_json_text(key));
@@ -498,7 +498,7 @@ input_text(const Column *column, ChpgJsonNode *value)
 	if (chpg_json_kind(value) >= CHPG_JSON_ARRAY)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: %s instead of a plain value",
+				 errmsg("malformed API response: %s instead of a scalar",
 						chpg_json_kind(value) == CHPG_JSON_ARRAY ? "a list" : "an object")));
 	text = chpg_json_text(value);
 	if (column->type == TEXTOID && !column->hex)
@@ -506,14 +506,14 @@ input_text(const Column *column, ChpgJsonNode *value)
 	if (strlen(text) > MAX_SCALAR_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed answer from the API: a value of %zu characters where a number, a time or the like is due",
+				 errmsg("malformed API response: value of %zu characters instead of a number, a time or a boolean",
 						strlen(text))));
 
 	/* No number has any of these; errors of input functions repeat the text. */
 	if (chpg_has_hidden(text))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("malformed answer from the API: a value has characters of no number, time or the like: \"%s\"",
+				 errmsg("malformed API response: value that is no number, time or boolean: \"%s\"",
 						chpg_clean_remote(text))));
 	if ((is_integer_type(column->type) || column->hex) && !is_integer_text(text))
 		text = round_number(column, text);

@@ -59,8 +59,8 @@ warn_replaced(void)
 	warned_at = GetCurrentStatementStartTimestamp();
 	ereport(WARNING,
 			(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-			 errmsg("characters that cannot be stored were replaced"),
-			 errdetail("An answer of the API contains bytes that are not UTF-8, \\u0000, or characters that the encoding \"%s\" of this database lacks.",
+			 errmsg("replaced characters that the database cannot store"),
+			 errdetail("An API response contains invalid UTF-8, \\u0000, or characters that the database encoding \"%s\" lacks.",
 					   GetDatabaseEncodingName())));
 }
 
@@ -394,9 +394,9 @@ chpg_json_serialize_exactly(ChpgJsonNode *node)
 	if (strcmp(pg_server_to_any(text, strlen(text), PG_UTF8), json) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("a value of the API has characters that the encoding \"%s\" of this database lacks",
+				 errmsg("value in the API response has characters that the database encoding \"%s\" lacks",
 						GetDatabaseEncodingName()),
-				 errdetail("It would have to be sent back as it is.")));
+				 errdetail("The change has to send the value back unaltered.")));
 	return text;
 }
 
@@ -454,7 +454,7 @@ chpg_json_set_json(ChpgJson *document, const char *key, const char *json)
 						&problem) != CHPG_JSON_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("value for \"%s\" cannot be sent: %s", key, problem)));
+				 errmsg("could not send value for \"%s\": %s", key, problem)));
 	set_member(document, key, json_object_get(value->root));
 }
 

@@ -87,9 +87,9 @@ skip_number(const char *p, ChpgJsonProblem *problem)
 		is_valid = skip_digits(&p) > 0 && is_valid;
 	}
 	if (!is_valid)
-		problem->reason = "a malformed number";
+		problem->reason = "malformed number";
 	else if (is_integer && p - start > SAFE_DIGITS && !integer_fits(start, p))
-		problem->reason = "an integer is out of range";
+		problem->reason = "integer out of range";
 	return p;
 }
 
@@ -149,7 +149,7 @@ skip_string(const char *p, ChpgJsonProblem *problem)
 	if (*p == '"')
 		p++;
 	if (has_nul && p[strspn(p, WHITE_SPACE)] == ':')
-		problem->reason = "a key contains \\u0000";
+		problem->reason = "key with \\u0000";
 	return p;
 }
 
@@ -166,7 +166,7 @@ skip_word(const char *p, ChpgJsonProblem *problem)
 		if (strncmp(p, words[i], length) == 0)
 			return p + length;
 	}
-	problem->reason = "an unknown word";
+	problem->reason = "unknown word";
 	return p;
 }
 
@@ -184,10 +184,10 @@ check_punctuation(char c, char previous, ChpgJsonProblem *problem)
 		case '}':
 		case ']':
 			if (previous == ',')
-				problem->reason = "a comma before the end of a list or an object";
+				problem->reason = "comma before the end of a list or an object";
 			break;
 		default:
-			problem->reason = "an unexpected character";
+			problem->reason = "unexpected character";
 			break;
 	}
 }
@@ -244,7 +244,7 @@ parse_document(struct json_tokener *tokener, const char *data, size_t length,
 		problem->reason = json_tokener_error_desc(json_tokener_get_error(tokener));
 	else if (problem->place < length &&
 			 problem->place + strspn(data + problem->place, WHITE_SPACE) < length)
-		problem->reason = "something follows it";
+		problem->reason = "text after the document";
 	problem->has_place = problem->reason != NULL;
 	return problem->has_place ? CHPG_JSON_MALFORMED : CHPG_JSON_OK;
 }

@@ -16,7 +16,7 @@ use Test::More;
 
 my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $UNKNOWN = "\x{FFFD}";
-my $WARNING = qr/WARNING:  22P05: characters that cannot be stored were replaced/;
+my $WARNING = qr/WARNING:  22P05: replaced characters that the database cannot store/;
 
 # psql talks UTF-8, whatever the database's encoding
 $ENV{PGCLIENTENCODING} = 'UTF8';
@@ -347,7 +347,7 @@ for my $literal ('-9223372036854775809', '18446744073709551616', '9' x 40, '-' .
 	for my $sql ("SELECT call_count FROM $PATTERNS", $ANY)
 	{
 		answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
-		like((ask('utf8', $sql))[1], qr/ERROR:  08P01: .*DETAIL:  The answer is not usable as JSON: an integer is out of range/s,
+		like((ask('utf8', $sql))[1], qr/ERROR:  08P01: .*DETAIL:  The answer is not usable as JSON: integer out of range/s,
 			"integer $literal: $sql");
 	}
 }

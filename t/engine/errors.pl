@@ -174,7 +174,7 @@ fault_fails({ status => 400, body => '{"error":{"message":"no"},"requestId":17}'
 fault_fails({ status => 400, body => '[]' }, '22023', qr/HTTP status 400/, 'a list as an error');
 
 # Answers that no rows can be made of.  None of them becomes an empty result.
-my $NOT_THE_API = qr/malformed answer from the API|the answer is not what the API sends/;
+my $NOT_THE_API = qr/malformed API response|the answer is not what the API sends/;
 my %MALFORMED = (
 	'HTML' => $HTML,
 	'nothing' => '',
@@ -243,7 +243,7 @@ fails_with($node, "SELECT * FROM chpg_service('pg0000000000000000000000ab', 'chp
 $node->safe_psql('postgres',
 	"CREATE SERVER discovering FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER discovering OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
-fault_fails({ body => $_, path => 'organizations$' }, '08P01', qr/$NOT_THE_API|belongs to 0 organizations instead of one/,
+fault_fails({ body => $_, path => 'organizations$' }, '08P01', qr/$NOT_THE_API|belongs to 0 organizations/,
 	"$_ for the organizations", "SELECT * FROM chpg_services('discovering')")
   for '{"result":[]}', '{"result":{}}', '{"result":[null]}', '{"result":[{"id":17}]}', '{"result":[{"id":"x/../y"}]}';
 fault_fails({ status => 401, path => 'organizations$' }, '28000', qr/did not accept the key/,

@@ -98,9 +98,9 @@ my ($first, $second) = map { gzip_member($_) } substr($TEXT, 0, $middle), substr
 my @GZIP = (headers => { 'Content-Encoding' => 'gzip' });
 is_whole($first . $second, $METRICS, 200, 'two members of gzip', @GZIP);
 is_whole($first . $second, $METRICS, 200, 'two members of gzip, byte by byte', @GZIP, drip_ms => 1);
-is_cut($first . substr($second, 0, -1), $METRICS, '08006', qr/$BROKEN.*The compressed answer lacks its end/s,
+is_cut($first . substr($second, 0, -1), $METRICS, '08006', qr/$BROKEN.*The compressed response is truncated/s,
 	'the second member of gzip cut', @GZIP);
-is_cut("${first}no member", $METRICS, '08P01', qr/The compressed answer is damaged/, 'something else after a member of gzip', @GZIP);
+is_cut("${first}no member", $METRICS, '08P01', qr/The compressed response is corrupt/, 'something else after a member of gzip', @GZIP);
 is_whole($TEXT, $METRICS, 200, 'a coding without a name', headers => { 'Content-Encoding' => '' });
 
 # Compressed, and cut where a length or chunks say that this is all
@@ -117,16 +117,16 @@ for my $encoding (qw(gzip deflate))
 			for my $way ([ 'with a length' ], [ 'in chunks', chunked => \1 ], [ 'by closing', close_delimited => \1 ])
 			{
 				my ($how, %how) = @$way;
-				is_cut($bytes, $sql, '08006', qr/$BROKEN.*The compressed answer lacks its end/s,
+				is_cut($bytes, $sql, '08006', qr/$BROKEN.*The compressed response is truncated/s,
 					"$name $how", encoding => $encoding, cut => $kept, %how);
 			}
 		}
 	}
 }
-is_cut($TEXT, $METRICS, '08006', qr/The compressed answer lacks its end/, 'gzip cut at once', encoding => 'gzip', cut => 0);
-is_cut($TEXT, $METRICS, '08P01', qr/The compressed answer is damaged/, 'gzip that is none',
+is_cut($TEXT, $METRICS, '08006', qr/The compressed response is truncated/, 'gzip cut at once', encoding => 'gzip', cut => 0);
+is_cut($TEXT, $METRICS, '08P01', qr/The compressed response is corrupt/, 'gzip that is none',
 	headers => { 'Content-Encoding' => 'gzip' });
-is_cut($TEXT, $METRICS, '08P01', qr/compressed in an unknown way/, 'an unknown encoding',
+is_cut($TEXT, $METRICS, '08P01', qr/content encoding of the response is unknown/, 'an unknown encoding',
 	headers => { 'Content-Encoding' => 'br' });
 
 # An error is known by its status, whatever its body is.
@@ -174,7 +174,7 @@ fault($url, path => 'postgres$', close_in_head => \1);
 fails_with($node, 'SELECT * FROM chpg_services()', '08006', qr/closed within the headers/, 'JSON: closed within the headers');
 clear_faults($url);
 fault($url, path => 'postgres$', encoding => 'gzip', cut => 100);
-fails_with($node, 'SELECT * FROM chpg_services()', '08006', qr/compressed answer lacks its end/, 'JSON: gzip cut');
+fails_with($node, 'SELECT * FROM chpg_services()', '08006', qr/compressed response is truncated/, 'JSON: gzip cut');
 clear_faults($url);
 fault($url, path => 'postgres$', close_delimited => \1);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()'), 6, 'JSON up to the end of the connection');

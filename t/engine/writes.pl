@@ -73,7 +73,7 @@ $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
 is(costs($node, $url, "$LIST; $LIST", 3, 'a read on a kept connection that closes'), "6\n6", 'is answered');
 is($node->safe_psql('postgres', 'SELECT sum(requests), sum(retries), sum(broken) FROM chpg_stats'), '3|1|1', 'by a request that is counted');
 fault($url, close => JSON::PP::true, skip => 1, times => 1);
-fails_with($node, "SET chpg.max_retries = 0; $LIST; $LIST", '08006', qr/closed without an answer/, 'and without retries is not');
+fails_with($node, "SET chpg.max_retries = 0; $LIST; $LIST", '08006', qr/closed without a response/, 'and without retries is not');
 
 # A write's connection is its own.
 for my $case ([ 'after a read', "$LIST; $CREATE", 2 ], [ 'before a read', "$CREATE; $LIST", 2 ])

@@ -51,7 +51,7 @@ foreach my $change (
 
 # The names, in the order of their spelling; several ways to set them
 refuses("SET chpg.dryrun = on; SET chpg.dry = on; $RESTART",
-	qr/this session has settings that chpg does not know: "chpg\.dry", "chpg\.dryrun"\n.*\nHINT:  .* makes them\.$/m, 'two names');
+	qr/unknown settings "chpg\.dry", "chpg\.dryrun"\n.*\nHINT:  .* makes them\.$/m, 'two names');
 refuses("SET \"CHPG\".\"DryRun\" = on; $RESTART", qr/"CHPG\.DryRun"/, 'capitals');
 refuses("BEGIN; SET LOCAL chpg.dryrun = on; $RESTART", qr/"chpg\.dryrun"/, 'SET LOCAL');
 refuses("$RESTART", qr/"chpg\.dryrun"/, 'PGOPTIONS', '-c chpg.dryrun=on');

@@ -73,7 +73,7 @@ is(value("SELECT count(*) FROM chpg_wait('$short', 'deleted', poll_interval => '
 # Deleting the wrong one
 costs($node, $url, "SELECT id FROM chpg_services LIMIT 1", 1, 'reading');
 fails_with($node, "SELECT chpg_delete_service('$ORDERS', 'billing')", '22023',
-	qr/"billing" is not the name of service "$ORDERS"/, 'a name that is not confirmed');
+	qr/"confirm_name" is "billing", which is not the name of service "$ORDERS"/, 'a name that is not confirmed');
 ok(!grep({ $_->{method} eq 'DELETE' } @{ journal($url)->{requests} }), 'nothing is deleted');
 
 # Tags: those that are not named stay
@@ -91,14 +91,14 @@ is(last_body()->{tags}[0]{key}, 'Environment', 'tags are removed');
 costs($node, $url, qq{SELECT chpg_update_service('$ORDERS', tags => '{"only": "this"}')}, 1, 'all tags replaced');
 reset_emulator($url, overrides => { orders => { tags => undef } });
 fails_with($node, "SELECT chpg_update_service('$ORDERS', size => 'x')", '55000',
-	qr/the API does not tell the tags/, 'tags that are not known');
+	qr/API response omits the tags/, 'tags that are not known');
 is_deeply(sent(), ["GET $ORDERS"], 'nothing is changed then');
 
 # Changes that are still queued are not taken back by the next.
 reset_emulator($url, apply_polls => 4);
 my $queued = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}');
 	SELECT FROM chpg_remove_tags('$ORDERS', '{a}'); SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.xlarge')});
-like($queued, qr/NOTICE:  the API does not show yet the tags sent 0 s ago/, 'a change on a queued one says so');
+like($queued, qr/NOTICE:  API does not show the tags sent 0 s ago yet/, 'a change on a queued one says so');
 is(value("SELECT tags->>'a' IS NULL, tags->>'b', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
 	't|2|production', 'and keeps it');
 
@@ -113,7 +113,7 @@ is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ],
 # After all tags were replaced, what differs is either queued or another's: ask.
 reset_emulator($url);
 my $both = notices($node, qq{SELECT FROM chpg_update_service('$ORDERS', tags => '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
-like($both, qr/ERROR:  the tags sent to service "$ORDERS" 0 s ago and those that the API shows differ/, 'neither is lost');
+like($both, qr/ERROR:  tags of service "$ORDERS" differ from those sent 0 s ago/, 'neither is lost');
 
 # Commands
 reset_emulator($url);
@@ -177,7 +177,7 @@ is(value("SELECT count(DISTINCT service_id) FROM chpg_config()"), 1, 'the settin
 fault($url, path => 'config$', method => 'GET', patch => { 'result.pgBouncerConfig' => undef }, times => 1);
 clear_journal($url);
 fails_with($node, qq{SELECT chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, '55000',
-	qr/the API does not tell "pgBouncerConfig"/, 'a section that is not known');
+	qr/API response omits "pgBouncerConfig"/, 'a section that is not known');
 is_deeply(sent(), ['GET config'], 'nothing is replaced');
 
 # A setting that this database cannot hold is not sent back mutilated.
@@ -186,7 +186,7 @@ $node->safe_psql('latin', connect_sql($url));
 value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"application_name": "\\u2603"}')});
 clear_journal($url);
 fails_with($node, qq{\\connect latin\nSELECT chpg_replace_config('$ORDERS', pgbouncer_config => '{"default_pool_size": "17"}')},
-	'22P05', qr/the encoding "LATIN1" of this database lacks/, 'a section that cannot be kept');
+	'22P05', qr/the database encoding "LATIN1" lacks/, 'a section that cannot be kept');
 is_deeply(sent(), ['GET config'], 'nothing is replaced then');
 
 # Certificates, connection parameters, any request
@@ -273,7 +273,7 @@ is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'makes o
 # A loop in one transaction is a statement that repeats itself; a COMMIT begins anew.
 clear_journal($url);
 fails_with($node, "DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); END LOOP; END \$\$",
-	'55000', qr/has already sent.*DETAIL: .* a loop calls it each time round\.\nHINT: .*COMMIT after each/s, 'a loop');
+	'55000', qr/has already sent.*DETAIL: .* a loop calls it in each iteration\.\nHINT: .*COMMIT after each/s, 'a loop');
 is_deeply(sent(), ['PATCH state'], 'sends one request');
 for my $end ('COMMIT', 'ROLLBACK')
 {
@@ -303,10 +303,10 @@ fault($url, path => "$ORDERS\$", status => 403, body => '{"status":403,"error":"
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", '42501', qr/permission/, 'a final failure');
 clear_faults($url);
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms')",
-	'57014', qr/did not become stopped in time/, 'a wait that takes too long');
+	'57014', qr/did not become stopped within "timeout"/, 'a wait that takes too long');
 fault($url, path => "$ORDERS\$", status => 429, headers => { 'X-RateLimit-Reset' => '6' }, body => '{"error": "TOO_MANY_REQUESTS"}');
 my $begun = time;
-fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')", '57014', qr/in time/, 'a wait for the budget');
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')", '57014', qr/within "timeout"/, 'a wait for the budget');
 cmp_ok(time - $begun, '<', 5, 'ends in time, too');
 clear_faults($url);
 is(value("SELECT count(*) FROM (VALUES ('$ORDERS'), (NULL)) v(id), LATERAL chpg_wait(v.id, poll_interval => '1 ms')"), 1, 'NULL from a row: no row');
@@ -314,7 +314,7 @@ fault($url, path => "$ORDERS\$", hang => JSON::PP::true);
 clear_journal($url);
 my $begin = time;
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', timeout => '300 ms', poll_interval => '20 ms')",
-	'57014', qr/did not become running in time/, 'a wait for an API that hangs');
+	'57014', qr/did not become running within "timeout"/, 'a wait for an API that hangs');
 cmp_ok(time - $begin, '<', 5, 'ends in time');
 is(request_count($url), 1, 'with one request for each poll');
 clear_faults($url);
@@ -324,7 +324,7 @@ like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')")
 # What is waited for, and the last poll: at the timeout, whatever the interval
 clear_journal($url);
 my $said = fails_with($node, "CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', poll_interval => '1 hour')",
-	'57014', qr/did not become stopped in time/, 'a wait that is shorter than its interval');
+	'57014', qr/did not become stopped within "timeout"/, 'a wait that is shorter than its interval');
 like($said, qr/NOTICE: .*service "$ORDERS" is running after \d+ s, waiting for stopped$/m, 'it says what it waits for');
 is(request_count($url), 2, 'it polls at its begin and at its end');
 like(notices($node, qq{CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', expected => '{"size": "x"}')}),
@@ -334,14 +334,14 @@ like(notices($node, qq{CALL chpg_wait_until('$ORDERS', timeout => '3 s', expecte
 
 # A timeout says what did not come, and what there was instead; but no password.
 $said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x", "tags": {"note": "c"}}')},
-	'57014', qr/service "$ORDERS" did not become running with \{"size": "x", "tags": \{"note": "c"\}\} in time/, 'a wait for values that do not come');
-like($said, qr/DETAIL:  Its state is running, with \{"size": "r8gd\.\w+", "tags": \{"\w+": .*\}\}; polls in a row .*: 0 of the 3 needed\.$/m, 'the values found');
+	'57014', qr/service "$ORDERS" did not become running with \{"size": "x", "tags": \{"note": "c"\}\} within "timeout"/, 'a wait for values that do not come');
+like($said, qr/DETAIL:  The state is running, with \{"size": "r8gd\.\w+", "tags": \{"\w+": .*\}\}\. Matching polls in a row: 0 of 3\.$/m, 'the values found');
 $said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x"}')},
-	'57014', qr/did not become stopped with \{"size": "x"\} in time/, 'a wait for a state and values');
-like($said, qr/DETAIL:  Its state is running; polls/, 'of which the state is missing');
+	'57014', qr/did not become stopped with \{"size": "x"\} within "timeout"/, 'a wait for a state and values');
+like($said, qr/DETAIL:  The state is running\. Matching polls/, 'of which the state is missing');
 $said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"connection_string": "x"}')},
-	'57014', qr/did not become running with \{"connection_string": "x"\} in time/, 'a wait for what is not shown');
-like($said, qr/DETAIL:  Its state is running; polls/, 'does not show it');
+	'57014', qr/did not become running with \{"connection_string": "x"\} within "timeout"/, 'a wait for what is not shown');
+like($said, qr/DETAIL:  The state is running\. Matching polls/, 'does not show it');
 is(value("SELECT state FROM chpg_wait('$ORDERS', timeout => '10 s', poll_interval => '6 s')"), 'running',
 	'three polls fit into less than two intervals');
 fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');

@@ -85,7 +85,7 @@ is(server_options('chpg'), "{api_url=$url,organization_id=$organization}", 'and 
 # Without USAGE nobody can make this database send requests.
 changes_nothing('stranger', connect_as('readerKey'), '42501', qr/foreign server chpg/, 0, 'no USAGE on the server');
 changes_nothing('stranger', connect_as('readerKey', server => 'mine', api_url => $url),
-	'42501', qr/foreign-data wrapper chpg\nDETAIL:  There is no server "mine".*\nHINT:  .*GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO stranger/, 0, 'no USAGE on the wrapper');
+	'42501', qr/foreign-data wrapper chpg\nDETAIL:  Server "mine" does not exist.*\nHINT:  .*GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO stranger;/, 0, 'no USAGE on the wrapper');
 changes_nothing('stranger', 'SELECT FROM chpg_services(\'chpg\')', '42501', qr/foreign server chpg/, 0,
 	'reading without USAGE on the server');
 changes_nothing('stranger', 'SELECT FROM chpg_services', '42704',
@@ -98,9 +98,9 @@ as('owner', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
 changes_nothing('reader', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role "reader" has no key for server "chpg"/, 0,
 	'no mapping, though another role has one');
 changes_nothing('reader', connect_as('readerKey', api_url => $other_url),
-	'42501', qr/server "chpg" belongs to role "owner" and leads to \Q$url\E: the key was not sent/, 0, 'another address');
+	'42501', qr/key was not sent: server "chpg" belongs to role "owner" and its address is \Q$url\E/, 0, 'another address');
 changes_nothing('reader', connect_as('readerKey'), '42501',
-	qr/server "chpg" belongs to role "owner" and leads to \Q$url\E: the key was not sent/, 0, 'no address, and an owner to be trusted with it');
+	qr/key was not sent: server "chpg" belongs to role "owner" and its address is \Q$url\E/, 0, 'no address, and an owner to be trusted with it');
 $node->safe_psql('postgres', 'ALTER SERVER chpg OWNER TO postgres');
 changes_nothing('reader', connect_as('readerKey', api_url => $other_url),
 	'42501', qr/must be owner of foreign server chpg/, 0, 'another address than that of a superuser\'s server');

@@ -170,7 +170,7 @@ unlike($log, qr/\Q$_\E/, 'no password in the log') foreach ($PASSWORD, $made, $c
 like($log, qr{LOG:  chpg: role "\w+" \(session of "\w+"\) sent PATCH /v1/\S+/password \{"password":"\*\*\*"\}}, 'but who set it');
 like($log, qr{DETAIL:  Purpose: set the password of; $_->[0]; request id $_->[1]\.}, "how it went: $_->[0]")
   foreach ([ 'accepted', '[0-9a-f-]{36}' ], [ 'failed', 'unknown' ],
-	[ 'perhaps carried out', 'unknown' ], [ 'interrupted, perhaps carried out', 'unknown' ]);
+	[ 'outcome unknown', 'unknown' ], [ 'interrupted, outcome unknown', 'unknown' ]);
 
 # A standby reads, and changes nothing.
 $node->backup('base');

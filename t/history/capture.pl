@@ -75,7 +75,7 @@ my %blocks = (
 	'a block that handles errors' => q{DO 'BEGIN CALL chpg_capture(); EXCEPTION WHEN division_by_zero THEN NULL; END'},
 );
 clear_journal($url);
-fails_with($node, $blocks{$_}, '25001', qr/chpg_capture\(\) cannot run inside a transaction block\nHINT:  Call it on its own: psql -c/, "within $_") for sort keys %blocks;
+fails_with($node, $blocks{$_}, '25001', qr/chpg_capture\(\) cannot run inside a transaction block\nHINT:  Call it outside of a transaction block, as in: psql -c/, "within $_") for sort keys %blocks;
 my (undef, $said) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SET work_mem = 10240; CALL chpg_capture()' ]);
 like($said, qr/chpg_capture\(\) cannot run inside a transaction block/, 'several statements in a string are a transaction, too');
 is(request_count($url), 0, 'and nothing is asked');

@@ -11,7 +11,7 @@ use ChpgTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $NOTICE = qr/NOTICE:  the secret may be kept with the text of this statement: chpg_connect\(\) is not called as a plain SELECT/;
+my $NOTICE = qr/NOTICE:  secret may be recorded with the statement text: call chpg_connect\(\) as a plain SELECT/;
 
 my $url = start_emulator();
 my $node = start_node('main', "shared_preload_libraries = 'chpg, pg_stat_statements'", 'pg_stat_statements.track = all');
@@ -71,7 +71,7 @@ like(statistics(), qr/\Q$KEY_SECRET\E/, 'pg_stat_statements has the secret of ot
 
 # The same for a password
 my $error = notices($node, "\\set VERBOSITY verbose\nSET chpg.dry_run = on; DO \$\$ BEGIN PERFORM chpg_set_password('orders', 'Secret1Secret1Secret1'); END \$\$");
-like($error, qr/chpg_set_password\(\) is not called as a plain SELECT/, 'a password in a DO block');
+like($error, qr/call chpg_set_password\(\) as a plain SELECT/, 'a password in a DO block');
 unlike(notices($node, q{SET chpg.dry_run = on; SELECT chpg_set_password('orders', 'Secret1Secret1Secret1')}), qr/plain SELECT/,
 	'a password in a plain SELECT');
 

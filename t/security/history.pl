@@ -231,14 +231,14 @@ foreach my $table ('capture', $month)
 {
 	as('mallory', "CREATE TRIGGER planted BEFORE INSERT OR DELETE ON kept.$table FOR EACH ROW EXECUTE FUNCTION attic.fires()");
 	in_session($snapshot, 'SAVEPOINT s; SELECT chpg_history_purge()');
-	like($snapshot->{stderr}, qr/ERROR:  55000: table "$table" has a trigger "planted", which is not chpg's/, "a trigger of $table that was made after the snapshot");
+	like($snapshot->{stderr}, qr/ERROR:  55000: table "$table" has a trigger "planted", which chpg did not create/, "a trigger of $table that was made after the snapshot");
 	in_session($snapshot, 'ROLLBACK TO s');
 	sql("DROP TRIGGER planted ON kept.$table");
 }
 sql('GRANT TRIGGER ON kept.setting TO mallory');
 as('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.setting FOR EACH ROW EXECUTE FUNCTION attic.fires()');
 in_session($snapshot, q{SAVEPOINT s; SELECT chpg_history_enable('kept')});
-like($snapshot->{stderr}, qr/ERROR:  55000: table "setting" has a trigger "planted", which is not chpg's/, 'nor when settings are put back');
+like($snapshot->{stderr}, qr/ERROR:  55000: table "setting" has a trigger "planted", which chpg did not create/, 'nor when settings are put back');
 in_session($snapshot, 'ROLLBACK TO s');
 sql('DROP TRIGGER planted ON kept.setting; REVOKE TRIGGER ON kept.setting FROM mallory');
 $snapshot->quit;

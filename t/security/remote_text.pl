@@ -79,7 +79,7 @@ says_clean('SELECT FROM chpg_services', qr/the API refused the request/, 'header
 
 # Values
 my $operation = 0;
-for my $value ([ callCount => qr/22P02: malformed answer from the API/ ], [ totalDurationUs => qr/22P02: malformed answer/ ])
+for my $value ([ callCount => qr/22P02: malformed API response/ ], [ totalDurationUs => qr/22P02: malformed answer/ ])
 {
 	my ($field, $expected) = @$value;
 
@@ -100,13 +100,13 @@ says_clean("SELECT FROM chpg_prometheus('$SERVICE')", qr/DETAIL:  The line is "c
 # Names of services
 reset_emulator($url, overrides => { orders => { name => "o$HOSTILE" =~ s/(.{40}).*/$1/sr }, billing => { name => "b\x{202E}x" }, analytics => { name => "b\x{202E}x" } });
 says_clean("SELECT FROM chpg_service('nobody')", qr/DETAIL:  The organization has the services: o[ x]+, b x, b x,/, 'names of services');
-says_clean("SELECT FROM chpg_delete_service('$SERVICE', 'o')", qr/DETAIL:  Its name is "o[ x]+"/, 'the name of a service');
+says_clean("SELECT FROM chpg_delete_service('$SERVICE', 'o')", qr/DETAIL:  The name of the service is "o[ x]+"/, 'the name of a service');
 fault($url, path => 'slowQueryPatterns$', status => 503);
 says_clean("SELECT FROM chpg_slow_patterns($DAY)", qr/could not read the slow query patterns of service "/, "a service's name in an error");
 clear_faults($url);
 
 # They come back as arguments, out of rows.
-says_clean("SELECT p.* FROM chpg_services s, LATERAL chpg_service(s.name) p WHERE s.name LIKE 'b%'", qr/22023: service contains characters that change how text is shown/, 'a name of a service as an argument');
+says_clean("SELECT p.* FROM chpg_services s, LATERAL chpg_service(s.name) p WHERE s.name LIKE 'b%'", qr/22023: argument "service" contains characters that are invisible or change the direction of text/, 'a name of a service as an argument');
 says_clean("SELECT FROM chpg_slow_patterns($DAY, 'orders', sort_by => $SQL)", qr/22023: invalid value for "sort_by": "a( x)+"/, 'an argument');
 says_clean("SELECT chpg_request('GET', $SQL)", qr/22023: invalid value for "path": "a( x)+"/, 'a path');
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
@@ -122,8 +122,8 @@ fault($url, path => 'config$', method => 'PATCH', patch => { 'result.message' =>
 says_clean(qq{SELECT FROM chpg_patch_config('$SERVICE', pg_config => '{"max_connections": "200"}')}, qr/NOTICE:  00000: restart( x)+now/, 'what a change of the configuration says');
 clear_faults($url);
 fault($url, path => "$SERVICE\$", patch => { 'result.state' => "up$HOSTILE" });
-says_clean("SELECT FROM chpg_wait('$SERVICE', timeout => '500 ms', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*Its state is up( x)+/s, 'a state');
-says_clean("SELECT FROM chpg_wait('$SERVICE', $SQL, timeout => '500 ms', poll_interval => '100 ms')", qr/waiting for a( x)+.*did not become a( x)+ in time/s, 'the state that is waited for');
+says_clean("SELECT FROM chpg_wait('$SERVICE', timeout => '500 ms', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*The state is up( x)+/s, 'a state');
+says_clean("SELECT FROM chpg_wait('$SERVICE', $SQL, timeout => '500 ms', poll_interval => '100 ms')", qr/waiting for a( x)+.*did not become a( x)+ within "timeout"/s, 'the state that is waited for');
 
 # In other encodings: a C1 control is a byte in Latin 1; in SQL_ASCII the API's texts stay UTF-8.
 for my $encoding ('LATIN1', 'SQL_ASCII', 'WIN1252', 'EUC_JP')

@@ -65,7 +65,7 @@ foreach my $protocol (sort keys %protocols)
 	refused($protocol, connect_call($KEY_SECRET), { garbage => JSON::PP::true },
 		qr/the answer is not what the API sends/, "$protocol, garbage");
 	refused($protocol, connect_call($KEY_SECRET), { patch => { 'result.0.id' => 'no id' } },
-		qr/malformed answer from the API/, "$protocol, an organization without id");
+		qr/malformed API response/, "$protocol, an organization without id");
 	refused($protocol, connect_call("$KEY_SECRET "), undef,
 		qr/invalid value for option "key_secret"/, "$protocol, a key with a space");
 	refused($protocol, "SELECT 1 / (length(server) - 4) FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')",
