@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * config.c
- *		Changing the configuration of a service.
+ *		Changing the configuration of a service: chpg_patch_config(),
+ *		chpg_replace_config().
  *
- * It has two sections, for PostgreSQL and for PgBouncer, and the API wants both
- * in every request: an empty one leaves the section alone in a PATCH, and
- * clears it in a POST.
+ * A configuration has two sections, for PostgreSQL and for PgBouncer, and the API
+ * requires both in every request.  An empty section leaves its settings alone in a
+ * PATCH, and removes them in a POST.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +21,10 @@
 PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);
 
+/*
+ * Return the settings in the response of a call as the function's result set.
+ * Errors: those of the decoder.
+ */
 static void
 put_settings(FunctionCallInfo fcinfo, const ChpgRequest *request,
 			 ChpgCall *call)
@@ -45,7 +50,10 @@ put_settings(FunctionCallInfo fcinfo, const ChpgRequest *request,
 	error_context_stack = callback.previous;
 }
 
-/* A setting that was sent and is not in the answer was dropped: say so. */
+/*
+ * Warn of each setting that was sent in a section (JSON) and is missing from
+ * the result: the API has ignored it.
+ */
 static void
 warn_dropped(ChpgJsonNode *result, const char *section, const char *sent)
 {
@@ -70,6 +78,10 @@ warn_dropped(ChpgJsonNode *result, const char *section, const char *sent)
 	chpg_json_free(document);
 }
 
+/*
+ * Show the message of the API, such as which settings wait for a restart, and
+ * warn of settings that the API has ignored.
+ */
 static void
 report_config_change(ChpgPrepared *prepared, const ChpgCall *call)
 {
@@ -86,6 +98,10 @@ report_config_change(ChpgPrepared *prepared, const ChpgCall *call)
 				 *chpg_prepared_argument(prepared, "pgbouncer_config"));
 }
 
+/*
+ * Check the arguments of a change, and locate the service.  Error 22023 if
+ * neither section is given.
+ */
 static void
 begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
 					ChpgPrepared *prepared)
@@ -100,6 +116,9 @@ begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
 	chpg_locate_service(prepared);
 }
 
+/*
+ * Send a prepared change, and return the new settings; no rows in a dry run.
+ */
 static Datum
 send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 {
@@ -113,6 +132,7 @@ send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 	return (Datum) 0;
 }
 
+/* Set a section, as JSON, unless the caller has given it. */
 static void
 default_section(ChpgPrepared *prepared, const char *name, const char *json)
 {
@@ -132,13 +152,17 @@ chpg_patch_config(PG_FUNCTION_ARGS)
 
 	begin_config_change(fcinfo, CHPG_PATCH_CONFIG, &prepared);
 
-	/* The API leaves alone a section that is empty, but not one missing. */
+	/* The API rejects a request without one of the sections. */
 	default_section(&prepared, "pg_config", "{}");
 	default_section(&prepared, "pgbouncer_config", "{}");
 	return send_config_change(fcinfo, &prepared);
 }
 
-/* A section that the API does not tell would be cleared. */
+/*
+ * Read the current settings of a section, as JSON to be sent back, palloc'd.
+ * One request.  Errors: 55000 if the response omits the section, 22P05 if the
+ * database's encoding cannot hold it.
+ */
 static const char *
 read_section(const ChpgPrepared *prepared, const char *key)
 {
@@ -169,7 +193,7 @@ chpg_replace_config(PG_FUNCTION_ARGS)
 
 	begin_config_change(fcinfo, CHPG_REPLACE_CONFIG, &prepared);
 
-	/* Here an empty section would remove all settings of the other. */
+	/* An empty section would remove its settings: send the current ones. */
 	if (*chpg_prepared_argument(&prepared, "pg_config") == NULL)
 		default_section(&prepared, "pg_config",
 						read_section(&prepared, "pgConfig"));

@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * connect.c
- *		Setting up and giving up a connection: chpg_connect(),
- *		chpg_disconnect().
+ *		Storing and removing an API key: chpg_connect(), chpg_disconnect().
  *
- * chpg_connect() is called with a secret as a literal.  From the moment it
- * runs, the text of the statement is kept out of the log and out of
- * pg_stat_activity.  Servers and user mappings change by utility statements,
- * as event triggers and ProcessUtility hooks expect: their parse nodes have
- * the secret, their texts do not.
+ * The caller writes a secret as a literal in the statement.  From the moment that
+ * chpg_connect() runs, the text of the statement stays out of the log and of
+ * pg_stat_activity.  Servers and user mappings are changed by utility statements, as
+ * event triggers and ProcessUtility hooks expect: their parse nodes hold the
+ * secret, their texts do not.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +33,7 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
-/* The arguments of chpg_connect(); the last two may be NULL. */
+/* The arguments of chpg_connect(); only the last two may be NULL. */
 typedef struct ConnectArguments
 {
 	char	   *key_id;
@@ -51,6 +50,10 @@ PG_FUNCTION_INFO_V1(chpg_disconnect);
  * chpg_connect
  */
 
+/*
+ * Return the text of an argument, palloc'd, or NULL; checked as this option of
+ * a server, unless the option is NULL. Errors: those of chpg_check_option().
+ */
 static char *
 text_argument(FunctionCallInfo fcinfo, int i, const char *option)
 {
@@ -64,6 +67,10 @@ text_argument(FunctionCallInfo fcinfo, int i, const char *option)
 	return value;
 }
 
+/*
+ * Read and check the arguments of chpg_connect(). Errors: 22004 for a NULL,
+ * 22023 for an invalid value.
+ */
 static void
 read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
 {
@@ -91,6 +98,10 @@ read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
 				 errhint("Specify a name of 1 to %d bytes.", NAMEDATALEN - 1)));
 }
 
+/*
+ * Set an option in a list, and return the list; unchanged if the value is
+ * NULL.
+ */
 static List *
 set_option(List *options, const char *name, char *value)
 {
@@ -109,7 +120,10 @@ set_option(List *options, const char *name, char *value)
 				   makeDefElem(pstrdup(name), (Node *) makeString(value), -1));
 }
 
-/* As CREATE and ALTER want it: say whether an option is there already. */
+/*
+ * Make an option of an ALTER statement: SET if the list has it already, else
+ * ADD.
+ */
 static DefElem *
 option_change(List *present, const char *name, char *value)
 {
@@ -122,8 +136,9 @@ option_change(List *present, const char *name, char *value)
 }
 
 /*
- * Whoever may neither use the server nor create it must not make this database
- * send requests.
+ * Throw error 42501 if the caller may neither use the server nor create it,
+ * before this database sends a request for the caller.  The server is NULL if
+ * it does not exist; "wanted" is the connection that the arguments describe.
  */
 static void
 check_permission(const ForeignServer *server, const ChpgConnection *wanted)
@@ -156,10 +171,12 @@ check_permission(const ForeignServer *server, const ChpgConnection *wanted)
 }
 
 /*
- * Whoever owns the server decides where the key goes.  A server that a stranger
- * made, and that has the name of the one that is meant, must not get it: the user
- * names the address, and nothing else of the stranger's stands between; or a key of
- * the user's went there before, which is to be rotated.
+ * Throw error 42501 unless the key may go to an existing server of another
+ * role, whose owner decides where the server leads.  A stranger may have
+ * created it under the name that the caller means.  The key may go there if
+ * the caller trusts the owner; if the caller names the address, and the owner
+ * has set neither a proxy nor a CA file; or if chpg_connect() has sent a key
+ * of the caller to that address before.
  */
 static void
 check_owner(const ForeignServer *server, const ConnectArguments *arguments,
@@ -189,6 +206,7 @@ check_owner(const ForeignServer *server, const ConnectArguments *arguments,
 			 errhint("Use a server of your own: chpg_connect(..., server => 'NAME');")));
 }
 
+/* Add the address of the connection to an error's context. */
 static void
 address_context_callback(void *arg)
 {
@@ -198,7 +216,12 @@ address_context_callback(void *arg)
 			   chpg_describe_address(chpg_connection_address(connection)));
 }
 
-/* Ask the API, with the new key, whose it is. */
+/*
+ * Find the organization of the new key by asking the API; the named one, if
+ * the arguments name one.  One request.  Errors: 42704 if the key does not
+ * belong to the named organization, 08P01 if it does not belong to exactly
+ * one.
+ */
 static ChpgOrganization *
 find_organization(const ConnectArguments *arguments,
 				  const ChpgConnection *connection)
@@ -229,6 +252,7 @@ find_organization(const ConnectArguments *arguments,
 	return NULL;				/* keep compiler quiet */
 }
 
+/* Throw error 55000 if an existing server is for another organization. */
 static void
 check_same_organization(const ForeignServer *server,
 						const ChpgOrganization *organization)
@@ -250,7 +274,9 @@ check_same_organization(const ForeignServer *server,
  * Changes of the catalog
  */
 
-/* Run a utility statement; hooks and event triggers see the given text of it. */
+/*
+ * Run a utility statement.  Hooks and event triggers see the given text of it.
+ */
 static void
 run_utility(Node *stmt, const char *text)
 {
@@ -264,7 +290,10 @@ run_utility(Node *stmt, const char *text)
 	CommandCounterIncrement();
 }
 
-/* Append an OPTIONS clause, without the secret. */
+/*
+ * Append an OPTIONS clause to the text of a statement, with "***" in place of
+ * a secret.
+ */
 static void
 append_options(StringInfo text, List *options)
 {
@@ -288,7 +317,7 @@ append_options(StringInfo text, List *options)
 		appendStringInfoChar(text, ')');
 }
 
-/* The text of a statement whose object and options are given. */
+/* Return the text of a utility statement without its secret, palloc'd. */
 static char *
 statement_text(const char *command, const char *server, const char *rest,
 			   List *options)
@@ -301,6 +330,7 @@ statement_text(const char *command, const char *server, const char *rest,
 	return text.data;
 }
 
+/* Create the server, with these options. */
 static void
 create_server(const ConnectArguments *arguments, List *options)
 {
@@ -315,7 +345,10 @@ create_server(const ConnectArguments *arguments, List *options)
 							   options));
 }
 
-/* Record what the API said, so that no session has to ask again. */
+/*
+ * Record in an existing server the organization, so that no session has to ask
+ * the API again, and the address, if the arguments name one.
+ */
 static void
 update_server(const ForeignServer *server, const ConnectArguments *arguments,
 			  const ChpgOrganization *organization)
@@ -338,6 +371,7 @@ update_server(const ForeignServer *server, const ConnectArguments *arguments,
 							   stmt->options));
 }
 
+/* Make the parse node of CURRENT_USER. */
 static RoleSpec *
 current_role(void)
 {
@@ -348,6 +382,11 @@ current_role(void)
 	return role;
 }
 
+/*
+ * Make the options of a user mapping that hold the connection's key, with the
+ * secret bound to the connection's address.  Present are the options of the
+ * mapping to alter; "alter" is false for a new mapping.
+ */
 static List *
 key_options(const ChpgConnection *connection, List *present, bool alter)
 {
@@ -369,6 +408,10 @@ key_options(const ChpgConnection *connection, List *present, bool alter)
 	return options;
 }
 
+/*
+ * Store the connection's key in the current user's mapping, which is created
+ * if it does not exist.
+ */
 static void
 set_mapping(const ChpgConnection *connection)
 {
@@ -402,6 +445,7 @@ set_mapping(const ChpgConnection *connection)
 	}
 }
 
+/* Form the row that chpg_connect() returns. */
 static Datum
 connection_row(FunctionCallInfo fcinfo, const ConnectArguments *arguments,
 			   const ChpgOrganization *organization,
@@ -420,6 +464,12 @@ connection_row(FunctionCallInfo fcinfo, const ConnectArguments *arguments,
 													fields));
 }
 
+/*
+ * Check the key against the API, then create or update the server and the user
+ * mapping.  All that can be refused without a request is refused before the
+ * key is sent.  Errors: 25006, 22004, 22023, 42501, 55000, and those of the
+ * request.
+ */
 static Datum
 connect_internal(FunctionCallInfo fcinfo)
 {

@@ -1,7 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * hide_statement.c
- *		Keeping a statement that contains a secret out of sight.
+ *		Hiding the text of a statement that contains a secret.
+ *
+ * PostgreSQL attaches the statement to messages in the log, and shows it in
+ * pg_stat_activity.  The callback hides it in the messages of the function that
+ * installs it; the replaced text, in those of a cancel, and of the commit.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,17 +20,14 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
+/* Hide statement and context of an error that is being reported. */
 static void
 hide_statement_callback(void *arg)
 {
 	errhidestmt(true);
-	errhidecontext(true);		/* of PL/pgSQL, with the calling statement */
+	errhidecontext(true);		/* PL/pgSQL's has the calling statement */
 }
 
-/*
- * The callback hides the statement from the messages of the function that
- * calls; the new text, from those of a cancel or of the commit after it.
- */
 void
 chpg_hide_statement(ErrorContextCallback *callback, const char *text)
 {
@@ -40,10 +41,10 @@ chpg_hide_statement(ErrorContextCallback *callback, const char *text)
 }
 
 /*
- * Is the client's own statement a SELECT that calls the function itself?  A
- * function is called in a context right below that of its query: if that query is
- * the portal's, neither a function nor SPI is between.  Cursors and EXECUTE have
- * portals with names.
+ * Is the client's own statement a SELECT that calls the function itself?
+ * PostgreSQL calls a function in a context right below that of its query.  If
+ * that query is the portal's, neither a function nor SPI is in between.
+ * Cursors and EXECUTE have portals with names.
  */
 static bool
 is_plain_select(void)

@@ -45,6 +45,9 @@ PG_FUNCTION_INFO_V1(chpg_run_as);
  * Refusing planted code
  */
 
+/*
+ * Throw error 55000 for a trigger, which is internal if it is a foreign key's.
+ */
 static void
 refuse_trigger(Relation relation, const Trigger *trigger)
 {
@@ -68,8 +71,9 @@ refuse_trigger(Relation relation, const Trigger *trigger)
 /*
  * _chpg_refuse_code(relation)
  *
- * Error 55000 if a table, or one of its partitions, has a trigger, a foreign key of
- * either direction, or a rule.  The caller holds a lock that lets nobody make one.
+ * Throw error 55000 if a table, or one of its partitions, has a trigger, a foreign
+ * key of either direction, or a rule.  The caller holds a lock on the tables that
+ * excludes CREATE TRIGGER and the like.
  */
 Datum
 chpg_refuse_code(PG_FUNCTION_ARGS)
@@ -97,7 +101,10 @@ chpg_refuse_code(PG_FUNCTION_ARGS)
  * Running as the owner
  */
 
-/* The value of the first row's only column, of type jsonb, or NULL. */
+/*
+ * Return the value of the only column of the only row, in this memory context.
+ * Error 22023 unless it is of type jsonb.
+ */
 static Datum
 single_value(MemoryContext context, bool *isnull)
 {
@@ -128,7 +135,7 @@ typedef struct Arguments
 	char	   *nulls;			/* 'n' or ' ' for each */
 } Arguments;
 
-/* The fields of a row. */
+/* Return the fields of a row as arguments, palloc'd. */
 static Arguments
 fields_of(HeapTupleHeader row)
 {
@@ -212,7 +219,8 @@ chpg_run_as(PG_FUNCTION_ARGS)
 /*
  * CALL _chpg_check_capture()
  *
- * A procedure in PL/pgSQL knows only once it ends a transaction.
+ * Throw error 25001 unless chpg_capture() may end its transaction.  A procedure in
+ * PL/pgSQL notices only when it does so.
  */
 Datum
 chpg_check_capture(PG_FUNCTION_ARGS)
@@ -222,7 +230,7 @@ chpg_check_capture(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The text of an argument, or NULL. */
+/* Return the text of an argument, palloc'd, or NULL. */
 static char *
 text_argument(FunctionCallInfo fcinfo, int i)
 {

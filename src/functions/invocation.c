@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * invocation.c
- *		What a function of ours was called with.
+ *		How an SQL function was called: its arguments, connection and transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,10 +18,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
 
-/* The longest interval that a function takes, in seconds */
+/* The longest interval that a function accepts (seconds) */
 #define MAX_INTERVAL		(30.0 * 86400)
 
-/* Names of the arguments of the function being called. */
+/* Return the names of the function's arguments, by position, palloc'd. */
 static char **
 argument_names(Oid function, int nargs)
 {
@@ -40,21 +40,11 @@ argument_names(Oid function, int nargs)
 	return names;
 }
 
-static const ChpgParameter *
-find_parameter(const ChpgEndpoint *endpoint, const char *name)
-{
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
-	{
-		if (strcmp(endpoint->parameters[i].name, name) == 0)
-			return &endpoint->parameters[i];
-	}
-	return NULL;
-}
-
+/* Must an argument of this name have a value? */
 static bool
 is_required(const ChpgEndpoint *endpoint, const char *name)
 {
-	const ChpgParameter *parameter = find_parameter(endpoint, name);
+	const ChpgParameter *parameter = chpg_find_parameter(endpoint, name);
 
 	if (parameter != NULL)
 		return parameter->required;
@@ -70,8 +60,9 @@ chpg_refuse_null(const char *name)
 }
 
 /*
- * NULL for a required argument: an error if that is what the user wrote, and
- * no rows if it comes from a row, as in a lateral join.
+ * Handle NULL for a required argument: error 22004 if the user wrote it so;
+ * noted, for a result without rows, if it comes from a row, as in a lateral
+ * join.
  */
 static void
 handle_null(ChpgInvocation *invocation, int i)
@@ -81,11 +72,16 @@ handle_null(ChpgInvocation *invocation, int i)
 	invocation->null_argument = invocation->names[i];
 }
 
+/*
+ * Check an argument and set it: a parameter of the endpoint, or one that all
+ * functions have.  The caller reads others by chpg_find_argument(). Error
+ * 22023 if it is invalid.
+ */
 static void
 set_argument(ChpgInvocation *invocation, char **server, const char *name,
 			 Datum value)
 {
-	const ChpgParameter *parameter = find_parameter(invocation->endpoint, name);
+	const ChpgParameter *parameter = chpg_find_parameter(invocation->endpoint, name);
 
 	if (parameter != NULL)
 		chpg_set_argument(&invocation->arguments, invocation->endpoint, parameter, value);

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * invocation.h
- *		What a function of ours was called with.
+ *		How an SQL function was called: its arguments, connection and transaction.
  *
- * Arguments are told apart by their names in the SQL declaration: those of an
- * endpoint's parameters, "service", "max_rows", "server", and whatever else the
- * function itself looks for.
+ * Arguments are recognized by their names in the SQL declaration: the endpoint's
+ * parameters, "service", "max_rows", "server", and others that a function looks for.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,19 +19,21 @@
 typedef struct ChpgInvocation
 {
 	FunctionCallInfo fcinfo;
-	char	  **names;			/* of the arguments */
+	char	  **names;			/* of the arguments, by position */
 	const ChpgEndpoint *endpoint;
 	ChpgConnection *connection;
 	ChpgArguments arguments;
 	const char *service;		/* id or name, or NULL */
 	int64		max_rows;		/* 0: all */
-	const char *null_argument;	/* one that is required and NULL, or NULL */
+	const char *null_argument;	/* name of a required one that is NULL in a
+								 * row, or NULL */
 } ChpgInvocation;
 
 /*
- * Read and check all arguments, and find the connection; sends nothing.  A
- * required argument that is NULL is error 22004 if the user wrote it so, else
- * it is noted.
+ * Read and check all arguments, and find the connection, without a request.  All is
+ * allocated in the current memory context.  NULL for a required argument is error
+ * 22004 if the user wrote it so; if it comes from a row, null_argument is set.
+ * Errors: 22023 for invalid values, and those of chpg_connection_get().
  */
 extern void chpg_read_invocation(FunctionCallInfo fcinfo,
 								 const ChpgEndpoint *endpoint,
@@ -44,16 +45,16 @@ extern void chpg_read_invocation(FunctionCallInfo fcinfo,
  */
 extern void chpg_use_statement_cache(ChpgInvocation *invocation);
 
-/* The place of an argument that is not NULL, or -1. */
+/* Find the position of an argument; -1 if it is NULL, or the function has none. */
 extern int	chpg_find_argument(const ChpgInvocation *invocation,
 							   const char *name);
 
-/* Error 22004: an argument that is needed is NULL. */
+/* Throw error 22004 for an argument of this name. */
 pg_noreturn extern void chpg_refuse_null(const char *name);
 
 /*
- * An interval argument in seconds; 0 if it is NULL.  Error 22023 unless it lies
- * between 0 and 30 days.
+ * Return an argument of type interval in seconds; 0 if it is NULL.  Error 22023 unless
+ * it lies between 0 and 30 days.
  */
 extern double chpg_interval_argument(const ChpgInvocation *invocation,
 									 const char *name);

@@ -26,7 +26,10 @@ PG_FUNCTION_INFO_V1(chpg_set_password);
 PG_FUNCTION_INFO_V1(chpg_switchover_service);
 PG_FUNCTION_INFO_V1(chpg_update_service);
 
-/* A text of the service as it is now; NULL where the API does not tell it. */
+/*
+ * Read a member of the service, a string; NULL if the response omits it.  One
+ * request.  Error 22P05 if the encoding cannot hold it.
+ */
 static char *
 read_text_now(const ChpgPrepared *prepared, const char *key)
 {
@@ -34,7 +37,7 @@ read_text_now(const ChpgPrepared *prepared, const char *key)
 
 	if (chpg_json_kind(node) != CHPG_JSON_STRING)
 		return NULL;
-	(void) chpg_json_serialize_exactly(node);	/* it decides something */
+	(void) chpg_json_serialize_exactly(node);	/* no replaced characters */
 	return chpg_json_text(node);
 }
 
@@ -68,7 +71,7 @@ chpg_restore_service(PG_FUNCTION_ARGS)
 	return chpg_send_for_row(fcinfo, &prepared.request);
 }
 
-/* Before its first backup, a service cannot have a replica. */
+/* Did the API reject a replica because the service has no backup yet? */
 static bool
 is_not_ready(const ChpgCall *call)
 {
@@ -91,8 +94,8 @@ chpg_create_read_replica(PG_FUNCTION_ARGS)
 	chpg_locate_service(&prepared);
 	if (chpg_dry_run)
 		return chpg_send_for_row(fcinfo, &prepared.request);
-	call = chpg_send_write_again(&prepared.request, is_not_ready, retry_for);
-	return chpg_answer_row(fcinfo, &prepared.request, call);
+	call = chpg_send_write_retried(&prepared.request, is_not_ready, retry_for);
+	return chpg_response_row(fcinfo, &prepared.request, call);
 }
 
 /*
@@ -158,7 +161,10 @@ chpg_delete_service(PG_FUNCTION_ARGS)
  * Commands
  */
 
-/* The API would take a switchover without a standby, and do nothing. */
+/*
+ * Throw error 55000 unless the service has a standby: older deployments accept
+ * a switchover without one, and do nothing.  One request.
+ */
 static void
 check_standby(const ChpgPrepared *prepared)
 {
@@ -179,6 +185,7 @@ check_standby(const ChpgPrepared *prepared)
 						 quote_literal_cstr(prepared->request.service_id))));
 }
 
+/* Send a command that changes the state of a service, and return its row. */
 static Datum
 command_service(FunctionCallInfo fcinfo, const char *command,
 				bool needs_standby)
@@ -220,7 +227,7 @@ chpg_switchover_service(PG_FUNCTION_ARGS)
 	return command_service(fcinfo, "switchover", true);
 }
 
-/* The password in force, if the API made it. */
+/* Set the password; returns the one that the API has generated, or NULL. */
 static Datum
 set_password(FunctionCallInfo fcinfo)
 {

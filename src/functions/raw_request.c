@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * raw_request.c
- *		chpg_request(): any operation of the API.
+ *		Any operation of the API: chpg_request().
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +27,7 @@ static const ChpgAttribute no_exceptions[] = {
 	{NULL}
 };
 
+/* Return the constant of an HTTP method.  Error 22023 for another one. */
 static const char *
 check_method(const char *method)
 {
@@ -45,9 +46,13 @@ check_method(const char *method)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* In a path, the server's organization */
+/* In a path, stands for the server's organization */
 #define ORGANIZATION_ID		"{organization_id}"
 
+/*
+ * Has a path only unreserved characters, slashes, and places for the
+ * organization?
+ */
 static bool
 has_path_characters(const char *path)
 {
@@ -64,7 +69,9 @@ has_path_characters(const char *path)
 	return true;
 }
 
-/* Below /v1, and nowhere else. */
+/*
+ * Throw error 22023 unless a path is below /v1, without segments such as "..".
+ */
 static void
 check_path(const char *path)
 {
@@ -79,6 +86,7 @@ check_path(const char *path)
 			 errhint("Specify a path such as /v1/organizations/" ORGANIZATION_ID "/services. " ORGANIZATION_ID " stands for the server's organization.")));
 }
 
+/* Replace each place for the organization in a path; palloc'd. */
 static const char *
 fill_organization(const char *path, const ChpgConnection *connection)
 {
@@ -91,7 +99,10 @@ fill_organization(const char *path, const ChpgConnection *connection)
 	return path;
 }
 
-/* An object's entries as a query string. */
+/*
+ * Encode a jsonb object of strings as a query string with its "?", palloc'd;
+ * empty for an empty object.  Error 22023 for another value.
+ */
 static char *
 query_string(Datum query)
 {
@@ -125,6 +136,7 @@ query_string(Datum query)
 	return result.data;
 }
 
+/* Return an argument of type jsonb as JSON in UTF-8, palloc'd, or NULL. */
 static const char *
 jsonb_argument(const ChpgInvocation *invocation, const char *name)
 {
@@ -140,6 +152,7 @@ jsonb_argument(const ChpgInvocation *invocation, const char *name)
 	return pg_server_to_any(text, strlen(text), PG_UTF8);
 }
 
+/* Return an argument of type text, palloc'd.  Error 22004 if it is NULL. */
 static char *
 text_argument(const ChpgInvocation *invocation, const char *name)
 {
@@ -151,6 +164,7 @@ text_argument(const ChpgInvocation *invocation, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
+/* Form the row of a response: its HTTP status, request id and result. */
 static Datum
 result_row(FunctionCallInfo fcinfo, ChpgCall *call)
 {
@@ -174,6 +188,11 @@ result_row(FunctionCallInfo fcinfo, ChpgCall *call)
 	return row;
 }
 
+/*
+ * Read and check the arguments, send the request, and return the row; NULL in
+ * a dry run.  The endpoint lives on the stack: the call ends before the
+ * function does.
+ */
 static Datum
 send_request(FunctionCallInfo fcinfo)
 {
@@ -228,7 +247,7 @@ chpg_request(PG_FUNCTION_ARGS)
 	ErrorContextCallback callback;
 	Datum		result;
 
-	/* Who knows what the body is. */
+	/* The body may hold a secret. */
 	chpg_hide_statement(&callback, "SELECT * FROM chpg_request(...)");
 	result = send_request(fcinfo);
 	error_context_stack = callback.previous;

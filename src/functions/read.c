@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * read.c
- *		The functions that read.
+ *		The functions that read rows.
  *
- * A function's SQL declaration says the attributes of its rows.
+ * Their SQL declarations name the attributes of the rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-/* A reading function in C, for an operation. */
+/* Define the reading function of an operation. */
 #define CHPG_READER(name, operation) \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \

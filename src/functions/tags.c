@@ -3,10 +3,10 @@
  * tags.c
  *		Changing some tags of a service, and keeping the others.
  *
- * A PATCH replaces all tags, so a change of some is made of those that the API
- * shows.  But a change is queued, and until it is applied the API shows the
- * tags before it: made of those, the next change would take it back.  So we
- * remember for a while what was sent.
+ * A PATCH replaces all tags, so a change of some builds on those that the API shows.
+ * But the API queues changes, and shows the former tags until it has applied one:
+ * built on those, the next change would revert the queued one.  So each backend
+ * remembers for a while the tags that it has sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,26 +22,28 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* How long a change may be queued, in microseconds. */
+/* How long a change may be queued (microseconds) */
 #define QUEUE_TIME			(10 * 60 * USECS_PER_SEC)
 
 /* Tags are objects in JSON, in the form that jsonb prints. */
 typedef struct SentTags
 {
-	MemoryContext context;		/* of all this */
+	MemoryContext context;		/* below TopMemoryContext; holds all of this */
 	char	   *service_id;
 	char	   *tags;			/* sent last */
-	List	   *earlier;		/* shown or sent before */
-	bool		complete;		/* nothing else was there before */
-	int64		sent_at;
+	List	   *earlier;		/* char *: tags shown or sent before those */
+	bool		complete;		/* "earlier" has the tags before the first
+								 * change */
+	int64		sent_at;		/* on the clock of chpg_now() */
 } SentTags;
 
-/* Of each service that this backend has changed. */
+/* One of each service whose tags this backend has changed */
 static List *sent_tags = NIL;
 
 PG_FUNCTION_INFO_V1(chpg_remove_tags);
 PG_FUNCTION_INFO_V1(chpg_set_tags);
 
+/* Find what this backend has sent for a service, or NULL. */
 static SentTags *
 find_sent_tags(const char *service_id)
 {
@@ -57,12 +59,16 @@ find_sent_tags(const char *service_id)
 	return NULL;
 }
 
+/* Parse a JSON object of tags as jsonb. */
 static Datum
 tags_from_text(const char *object)
 {
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(object));
 }
 
+/*
+ * Print tags as a JSON object, in the form that compares equal for equal tags.
+ */
 static char *
 tags_to_text(Datum tags)
 {
@@ -71,7 +77,7 @@ tags_to_text(Datum tags)
 	return JsonbToCString(NULL, &object->root, VARSIZE(object));
 }
 
-/* From the form in which they are sent. */
+/* Convert tags from the API's list, as JSON, to that form. */
 static char *
 list_to_text(const char *list)
 {
@@ -85,6 +91,7 @@ list_to_text(const char *list)
 	return tags_to_text(tags);
 }
 
+/* Forget what was sent for a service, and free it. */
 static void
 forget_tags(SentTags *sent)
 {
@@ -92,6 +99,10 @@ forget_tags(SentTags *sent)
 	MemoryContextDelete(sent->context);
 }
 
+/*
+ * Remember the list of tags that was sent for a service, with the tags before
+ * it.
+ */
 static void
 remember_tags(const ChpgPrepared *prepared, const char *list)
 {
@@ -111,15 +122,15 @@ remember_tags(const ChpgPrepared *prepared, const char *list)
 	sent->sent_at = chpg_now();
 	if (former != NULL)
 	{
-		/* The former may still be queued as well. */
+		/* The former change may be queued, too. */
 		foreach(lc, former->earlier)
 			sent->earlier = lappend(sent->earlier, pstrdup(lfirst(lc)));
 		sent->earlier = lappend(sent->earlier, pstrdup(former->tags));
 	}
-	sent->complete = prepared->shown_tags != NULL ||
+	sent->complete = prepared->current_tags != NULL ||
 		(former != NULL && former->complete);
-	if (prepared->shown_tags != NULL)
-		sent->earlier = lappend(sent->earlier, pstrdup(prepared->shown_tags));
+	if (prepared->current_tags != NULL)
+		sent->earlier = lappend(sent->earlier, pstrdup(prepared->current_tags));
 	MemoryContextSwitchTo(TopMemoryContext);
 	sent_tags = lappend(sent_tags, sent);
 	MemoryContextSwitchTo(caller);
@@ -127,7 +138,11 @@ remember_tags(const ChpgPrepared *prepared, const char *list)
 		forget_tags(former);
 }
 
-/* Is what the API shows just what was there before the change? */
+/*
+ * Do the tags that the API shows predate the change, so that the change is
+ * still queued?  Error 55006 if that cannot be known: the tags before the
+ * change were never read.
+ */
 static bool
 is_queued(const SentTags *sent, const char *shown)
 {
@@ -153,11 +168,12 @@ is_queued(const SentTags *sent, const char *shown)
 }
 
 /*
- * A PATCH without tags removes them, whatever merge-patch says, so each one
- * has them.  Returns the present ones as an object.
+ * Read the tags that the API shows, as a jsonb object.  One request.  Error
+ * 55000 if the response omits them: a PATCH without tags would remove them,
+ * contrary to merge-patch.  Error 22P05 if the encoding cannot hold them.
  */
 static Datum
-read_shown_tags(const ChpgPrepared *prepared)
+read_current_tags(const ChpgPrepared *prepared)
 {
 	ChpgJsonNode *tags = chpg_read_now(prepared, CHPG_GET_SERVICE, "tags");
 
@@ -175,15 +191,18 @@ read_shown_tags(const ChpgPrepared *prepared)
 Datum
 chpg_read_tags(ChpgPrepared *prepared)
 {
-	Datum		shown = read_shown_tags(prepared);
+	Datum		shown = read_current_tags(prepared);
 	SentTags   *sent = find_sent_tags(prepared->request.service_id);
 
-	prepared->shown_tags = tags_to_text(shown);
+	prepared->current_tags = tags_to_text(shown);
 	if (sent == NULL)
 		return shown;
-	if (!is_queued(sent, prepared->shown_tags))
+	if (!is_queued(sent, prepared->current_tags))
 	{
-		/* It has been applied, or somebody else has changed them since. */
+		/*
+		 * The change was applied, or another client has changed the tags
+		 * since.
+		 */
 		forget_tags(sent);
 		return shown;
 	}
@@ -202,9 +221,10 @@ chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 	if (call == NULL)
 		PG_RETURN_NULL();
 	remember_tags(prepared, *chpg_prepared_argument(prepared, "tags"));
-	return chpg_answer_row(fcinfo, &prepared->request, call);
+	return chpg_response_row(fcinfo, &prepared->request, call);
 }
 
+/* Throw error 22023 for an argument. */
 static void
 refuse_argument(const char *name, const char *hint)
 {
@@ -214,6 +234,7 @@ refuse_argument(const char *name, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* Reject an empty object. */
 static void
 check_tags(const char *name, Datum value)
 {
@@ -221,6 +242,7 @@ check_tags(const char *name, Datum value)
 		refuse_argument(name, "Specify at least one tag. chpg_update_service() can remove all.");
 }
 
+/* Reject an array of several dimensions, and NULL elements. */
 static void
 check_keys(const char *name, Datum value)
 {
@@ -230,7 +252,11 @@ check_keys(const char *name, Datum value)
 		refuse_argument(name, "Specify a list of keys, such as '{team}', without nulls.");
 }
 
-/* Send the present tags, changed by an argument. */
+/*
+ * Change the current tags of a service by an argument, and send them.  "check"
+ * throws an error for an invalid argument; "change" is an operator's function
+ * over jsonb and the argument.
+ */
 static Datum
 change_tags(FunctionCallInfo fcinfo, const char *name,
 			void (*check) (const char *name, Datum value), PGFunction change)

@@ -11,13 +11,14 @@
 #include "functions/write.h"
 
 /*
- * The tags of the service as an object in jsonb, with the changes that this
- * backend has sent but the API does not show yet.  1 request.  Error 55000 if
- * the API does not tell them.
+ * Read the tags of the service, as a jsonb object, with the changes that this backend
+ * has sent and the API does not show yet (a NOTICE says so).  One request.  Errors:
+ * 55000 if the response omits tags, 55006 if nobody can tell whether an earlier
+ * change is still queued.
  */
 extern Datum chpg_read_tags(ChpgPrepared *prepared);
 
-/* Send a change that names the tags, and remember them. */
+/* Send a change that has tags, remember them, and return the row; NULL in a dry run. */
 extern Datum chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared);
 
 #endif							/* CHPG_TAGS_H */

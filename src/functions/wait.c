@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * wait.c
- *		Waiting for a service to become what it should.
+ *		Waiting until a service has a state and values: chpg_wait(),
+ *		chpg_wait_until().
  *
- * A change is queued: for a while the API shows "running" with the old values.
- * So it has to show the state and the values wanted several times in a row.
+ * The API queues changes: for a while it shows "running" with the old values.  So
+ * several polls in a row have to find the expected state and values.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,16 +34,16 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
-/* Polls in a row that must agree. */
+/* Polls in a row that must match */
 #define POLLS_NEEDED		3
 
-/* Failures of the API in a row that are overlooked. */
+/* Failed polls in a row that are tolerated */
 #define FAILURES_TOLERATED	5
 
-/* For the poll at the timeout, which is the last (microseconds). */
+/* Time for the last poll, which starts at the timeout (microseconds) */
 #define LAST_POLL_TIME		(2 * USECS_PER_SEC)
 
-/* A poll that ended that close to the timeout was the last. */
+/* A poll that ends this close to the timeout is the last (microseconds) */
 #define LEAST_PAUSE			INT64CONST(10000)
 
 #define STATE_DELETED		"deleted"
@@ -51,16 +52,16 @@ typedef struct Wait
 {
 	ChpgPrepared prepared;
 	TupleDesc	tupdesc;
-	const char *state;			/* wanted */
-	Datum		expected;		/* jsonb, or 0 */
+	const char *state;			/* expected */
+	Datum		expected;		/* values, a jsonb object; 0: none */
 	double		poll_interval;	/* seconds */
 	int64		started;		/* on the clock of chpg_now() */
 	int64		deadline;
-	char	   *last_state;		/* that was reported */
-	char	   *found;			/* instead of what is expected, by the last
-								 * poll; or NULL */
-	int			agreed;			/* polls in a row */
-	int			failures;		/* in a row */
+	char	   *last_state;		/* reported last */
+	char	   *found;			/* values that the last poll found instead of
+								 * those expected, as JSON; or NULL */
+	int			matches;		/* polls in a row that matched */
+	int			failures;		/* failed polls in a row */
 	MemoryContext context;		/* of what outlives a poll */
 	MemoryContext poll_context;
 } Wait;
@@ -68,6 +69,7 @@ typedef struct Wait
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
 
+/* Does the row type have an attribute of this name, of this length? */
 static bool
 has_attribute(TupleDesc tupdesc, const char *name, size_t length)
 {
@@ -82,7 +84,10 @@ has_attribute(TupleDesc tupdesc, const char *name, size_t length)
 	return false;
 }
 
-/* What no row can have would never come true. */
+/*
+ * Throw error 22023 unless the expected values are an object of attributes of
+ * a service: others would never match.
+ */
 static void
 check_expected(const Wait *wait)
 {
@@ -111,7 +116,10 @@ check_expected(const Wait *wait)
 	}
 }
 
-/* False if there is nothing to wait for: see chpg_begin_operation(). */
+/*
+ * Read and check the arguments, and locate the service.  False if there is
+ * nothing to wait for: see chpg_begin_operation().
+ */
 static bool
 begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 {
@@ -145,13 +153,13 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	wait->deadline = wait->started + (int64) (timeout * USECS_PER_SEC);
 	chpg_locate_service(&wait->prepared);
 
-	/* The next poll is the second attempt. */
+	/* The next poll is the retry. */
 	wait->prepared.request.no_retry = true;
 	wait->prepared.request.deadline = wait->deadline;
 	return true;
 }
 
-/* The values expected, for a message. */
+/* Print the expected values, for a message. */
 static const char *
 expected_text(const Wait *wait)
 {
@@ -161,23 +169,30 @@ expected_text(const Wait *wait)
 											VARSIZE(expected)));
 }
 
-/* What a service in this state still lacks, for a message. */
+/*
+ * Say what a service in this state still lacks, for a message; empty if
+ * nothing.
+ */
 static const char *
-describe_lack(const Wait *wait, const char *state)
+describe_missing(const Wait *wait, const char *state)
 {
-	StringInfoData lack;
+	StringInfoData missing;
 
-	initStringInfo(&lack);
+	initStringInfo(&missing);
 	if (strcmp(state, wait->state) != 0)
-		appendStringInfo(&lack, ", waiting for %s",
+		appendStringInfo(&missing, ", waiting for %s",
 						 chpg_clean_remote(pstrdup(wait->state)));
 	if (wait->expected != (Datum) 0)
-		appendStringInfo(&lack, "%s%s",
-						 lack.len > 0 ? " with " : ", waiting for ",
+		appendStringInfo(&missing, "%s%s",
+						 missing.len > 0 ? " with " : ", waiting for ",
 						 expected_text(wait));
-	return lack.data;
+	return missing.data;
 }
 
+/*
+ * Report a state in a NOTICE, unless it was reported last, and discard cached
+ * responses of the key.
+ */
 static void
 report_state(Wait *wait, const char *state)
 {
@@ -185,18 +200,18 @@ report_state(Wait *wait, const char *state)
 		return;
 	wait->last_state = MemoryContextStrdup(wait->context, state);
 
-	/* What others were answered is outdated. */
+	/* Responses that others have cached are outdated. */
 	chpg_key_changed(wait->prepared.invocation.connection);
 	ereport(NOTICE,
 			(errmsg("service \"%s\" is %s after %.0f s%s",
 					wait->prepared.invocation.service, state,
 					(double) (chpg_now() - wait->started) / USECS_PER_SEC,
-					describe_lack(wait, state))));
+					describe_missing(wait, state))));
 }
 
 /*
  * Remember, for the message at the timeout, what a service's row has for each
- * attribute that is expected otherwise; not what no table shows.
+ * expected attribute, but for secrets that no table shows.
  */
 static void
 note_found(Wait *wait, Jsonb *row)
@@ -231,7 +246,7 @@ note_found(Wait *wait, Jsonb *row)
 	wait->found = MemoryContextStrdup(wait->context, chpg_clean_remote(text.data));
 }
 
-/* Does the row have all that is expected? */
+/* Does the row contain all expected values? Notes the others. */
 static bool
 is_as_expected(Wait *wait, HeapTuple tuple)
 {
@@ -248,17 +263,9 @@ is_as_expected(Wait *wait, HeapTuple tuple)
 	return false;
 }
 
-/* What the last poll found of a service may be another by the next. */
-static void
-forget_found(Wait *wait)
-{
-	if (wait->found != NULL)
-		pfree(wait->found);
-	wait->found = NULL;
-}
-
+/* Return the state in a response, for messages and comparison. */
 static const char *
-answered_state(const ChpgCall *call)
+response_state(const ChpgCall *call)
 {
 	ChpgJsonNode *state = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
 													  "result"), "state");
@@ -267,7 +274,10 @@ answered_state(const ChpgCall *call)
 		chpg_clean_remote(chpg_json_text(state)) : "in an unknown state";
 }
 
-/* A failed poll: the end, or nothing that has to be said. */
+/*
+ * Handle a failed poll; true if that ends the wait, as the 404 of a deleted
+ * service does.  Throws the call's error unless the failure is transient.
+ */
 static bool
 handle_failed_poll(Wait *wait, const ChpgCall *call)
 {
@@ -275,17 +285,21 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 	{
 		wait->failures = 0;
 		report_state(wait, STATE_DELETED);
-		return ++wait->agreed >= POLLS_NEEDED;
+		return ++wait->matches >= POLLS_NEEDED;
 	}
 	if (chpg_call_is_rate_limited(call))
 		return false;			/* the timeout bounds it */
 	if (!chpg_call_is_transient(call) || ++wait->failures > FAILURES_TOLERATED)
 		chpg_call_report(call);
-	wait->agreed = 0;
+	wait->matches = 0;
 	return false;
 }
 
-/* Ask once; true when the waiting is over, with the row if there is one. */
+/*
+ * Poll once.  True when the wait is over; *row is then the service's row, in
+ * the wait's memory context, or unchanged for a deleted service.  Must be
+ * called in poll_context; may leave another one current.
+ */
 static bool
 poll_once(Wait *wait, HeapTuple *row)
 {
@@ -297,46 +311,51 @@ poll_once(Wait *wait, HeapTuple *row)
 	if (chpg_call_failed(call))
 		return handle_failed_poll(wait, call);
 	wait->failures = 0;
-	forget_found(wait);
-	state = answered_state(call);
+	if (wait->found != NULL)
+		pfree(wait->found);
+	wait->found = NULL;
+	state = response_state(call);
 	report_state(wait, state);
 	if (strcmp(state, wait->state) != 0)
 	{
-		wait->agreed = 0;
+		wait->matches = 0;
 		return false;
 	}
-	tuple = chpg_answer_tuple(&wait->prepared.request, call, wait->tupdesc);
-	wait->agreed = is_as_expected(wait, tuple) ? wait->agreed + 1 : 0;
-	if (wait->agreed < POLLS_NEEDED)
+	tuple = chpg_response_tuple(&wait->prepared.request, call, wait->tupdesc);
+	wait->matches = is_as_expected(wait, tuple) ? wait->matches + 1 : 0;
+	if (wait->matches < POLLS_NEEDED)
 		return false;
 	MemoryContextSwitchTo(wait->context);
 	*row = heap_copytuple(tuple);
 	return true;
 }
 
-/* The end of a wait that has taken too long. */
+/* Throw error 57014: the timeout has passed. */
 static void
 report_timeout(const Wait *wait)
 {
-	StringInfoData wanted;
+	StringInfoData expected;
 
-	initStringInfo(&wanted);
-	appendStringInfoString(&wanted, chpg_clean_remote(pstrdup(wait->state)));
+	initStringInfo(&expected);
+	appendStringInfoString(&expected, chpg_clean_remote(pstrdup(wait->state)));
 	if (wait->expected != (Datum) 0)
-		appendStringInfo(&wanted, " with %s", expected_text(wait));
+		appendStringInfo(&expected, " with %s", expected_text(wait));
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("service \"%s\" did not become %s within \"timeout\"",
-					wait->prepared.invocation.service, wanted.data),
+					wait->prepared.invocation.service, expected.data),
 			 errdetail("The state is %s%s%s. Matching polls in a row: %d of %d.",
 					   wait->last_state ? wait->last_state : "unknown",
 					   wait->found ? ", with " : "",
 					   wait->found ? wait->found : "",
-					   wait->agreed, POLLS_NEEDED),
+					   wait->matches, POLLS_NEEDED),
 			 errhint("Wait again, or raise \"timeout\".")));
 }
 
-/* Until the next poll; the last one is at the deadline, and has time of its own. */
+/*
+ * Sleep until the next poll.  The last poll starts at the deadline, with time
+ * of its own; after that one, throws error 57014.
+ */
 static void
 sleep_between_polls(Wait *wait)
 {
@@ -348,11 +367,13 @@ sleep_between_polls(Wait *wait)
 		report_timeout(wait);
 	if (until == wait->deadline)
 		wait->prepared.request.deadline = until + LAST_POLL_TIME;
-	while (chpg_now() < until)
-		chpg_http_wait(until, CHPG_WAIT_PAUSE);
+	chpg_http_sleep(until);
 }
 
-/* Poll until the service is what it should be; NULL once it is deleted. */
+/*
+ * Poll until the service matches; returns its row, or NULL once it is deleted.
+ * Calls "between" before each pause, unless it is NULL.
+ */
 static HeapTuple
 wait_for_service(Wait *wait, void (*between) (void))
 {
@@ -367,14 +388,10 @@ wait_for_service(Wait *wait, void (*between) (void))
 		MemoryContextReset(wait->poll_context);
 		if (over)
 			return row;
-		between();
+		if (between != NULL)
+			between();
 		sleep_between_polls(wait);
 	}
-}
-
-static void
-do_nothing(void)
-{
 }
 
 /*
@@ -390,13 +407,15 @@ chpg_wait(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
 	if (!begin_wait(fcinfo, rsinfo->setDesc, &wait))
 		return (Datum) 0;
-	row = wait_for_service(&wait, do_nothing);
+	row = wait_for_service(&wait, NULL);
 	if (row != NULL)
 		tuplestore_puttuple(rsinfo->setResult, row);
 	return (Datum) 0;
 }
 
-/* A procedure returns no rows, but expects of them. */
+/*
+ * Find the row type of chpg_wait(), for the procedure, which returns no rows.
+ */
 static TupleDesc
 service_row_type(Oid function)
 {

@@ -3,8 +3,8 @@
  * write.c
  *		Changes by the API: prepared, sent, logged.
  *
- * They act at once, outside of the transaction, and are never sent twice
- * unless the first attempt certainly did nothing.
+ * A change acts at once, outside of the transaction.  It is sent a second time only
+ * if the first attempt certainly did nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* Seconds between attempts while the API says "not ready": first and last. */
+/* Seconds between attempts while the API says "not ready": the first, the longest */
 #define FIRST_RETRY			1
 #define LAST_RETRY			20
 
@@ -57,20 +57,19 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 		chpg_refuse_null(invocation->null_argument);
 	}
 	memset(&prepared->request, 0, sizeof(ChpgRequest));
-	prepared->shown_tags = NULL;
+	prepared->current_tags = NULL;
 	prepared->request.connection = invocation->connection;
 	prepared->request.endpoint = endpoint;
 	prepared->request.arguments = &invocation->arguments;
 
-	/* What a change builds on must be the present. */
+	/* A change builds on current values, not on cached ones. */
 	invocation->connection->no_cache = chpg_is_write(endpoint);
 
-	/* What cannot be sent is refused now, before anything is read. */
+	/* Reject arguments that cannot be sent, before the first request. */
 	(void) chpg_build_body(&prepared->request, false);
 	return true;
 }
 
-/* What costs requests: which organization, and which service. */
 void
 chpg_locate_service(ChpgPrepared *prepared)
 {
@@ -86,9 +85,11 @@ chpg_locate_service(ChpgPrepared *prepared)
 	prepared->request.service_name = service->shown_name;
 }
 
-/* The same request of another endpoint, without arguments. */
+/*
+ * Make a request of a reading endpoint without arguments for the same service.
+ */
 static ChpgRequest
-related_request(const ChpgPrepared *prepared, ChpgOperation operation)
+read_request(const ChpgPrepared *prepared, ChpgOperation operation)
 {
 	static const ChpgArguments none = {{NULL}};
 	ChpgRequest request = prepared->request;
@@ -98,11 +99,10 @@ related_request(const ChpgPrepared *prepared, ChpgOperation operation)
 	return request;
 }
 
-/* What the API says of the service now; NULL where it says nothing of it. */
 ChpgJsonNode *
 chpg_read_now(const ChpgPrepared *prepared, ChpgOperation operation, const char *key)
 {
-	ChpgRequest request = related_request(prepared, operation);
+	ChpgRequest request = read_request(prepared, operation);
 	ChpgCall   *call;
 	ChpgJson   *document = chpg_call_perform(&request, &call);
 
@@ -120,6 +120,7 @@ chpg_prepared_argument(ChpgPrepared *prepared, const char *name)
  * Sending
  */
 
+/* Say what became of a change, for the log; NULL is an interrupted call. */
 static const char *
 describe_outcome(const ChpgCall *call)
 {
@@ -170,7 +171,10 @@ log_write(const ChpgRequest *request, const ChpgCall *call)
 			 errhidecontext(true)));
 }
 
-/* Send a change, and log it whatever becomes of it. */
+/*
+ * Send a change, and log it whatever its outcome.  Returns the call, which has
+ * succeeded or failed; an interrupt is thrown.
+ */
 static ChpgCall *
 attempt_write(const ChpgRequest *request)
 {
@@ -190,7 +194,10 @@ attempt_write(const ChpgRequest *request)
 	}
 	PG_END_TRY();
 
-	/* A cancel that arrives now must not hide that it was carried out. */
+	/*
+	 * A cancel that arrives now must not hide that the change was carried
+	 * out.
+	 */
 	HOLD_INTERRUPTS();
 	log_write(request, call);
 	RESUME_INTERRUPTS();
@@ -208,10 +215,11 @@ hash_change(const ChpgRequest *request)
 }
 
 /*
- * Refuse a change that equals the previous one of the same statement and transaction.
- * (chpg_create_service(...)).* calls the function once for each column, and each call
- * would make a service; sixteen restarts are no better.  The body of a DO block or of
- * a procedure is one statement; each COMMIT or ROLLBACK in it begins a new transaction.
+ * Throw error 55000 if a change equals the previous one of the same statement
+ * and transaction.  (chpg_create_service(...)).* calls the function once for
+ * each column, and each call would create a service.  The body of a DO block
+ * or of a procedure is one statement; each COMMIT or ROLLBACK in it begins a
+ * new transaction.
  */
 static void
 check_not_repeated(const ChpgRequest *request)
@@ -243,19 +251,10 @@ chpg_send_write(const ChpgRequest *request)
 	return call;
 }
 
-static void
-wait_seconds(double seconds)
-{
-	int64		until = chpg_now() + (int64) (seconds * USECS_PER_SEC);
-
-	while (chpg_now() < until)
-		chpg_http_wait(until, CHPG_WAIT_PAUSE);
-}
-
 ChpgCall *
-chpg_send_write_again(const ChpgRequest *request,
-					  bool (*is_not_ready) (const ChpgCall *call),
-					  double seconds)
+chpg_send_write_retried(const ChpgRequest *request,
+						bool (*is_not_ready) (const ChpgCall *call),
+						double seconds)
 {
 	int64		deadline = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 	int			delay = FIRST_RETRY;
@@ -274,14 +273,14 @@ chpg_send_write_again(const ChpgRequest *request,
 			chpg_now() + delay * USECS_PER_SEC > deadline)
 			chpg_call_report(call);
 		chpg_call_end(call);
-		wait_seconds(delay);
+		chpg_http_sleep(chpg_now() + delay * USECS_PER_SEC);
 		delay = Min(delay * 2, LAST_RETRY);
 	}
 }
 
 HeapTuple
-chpg_answer_tuple(const ChpgRequest *request, ChpgCall *call,
-				  TupleDesc tupdesc)
+chpg_response_tuple(const ChpgRequest *request, ChpgCall *call,
+					TupleDesc tupdesc)
 {
 	const ChpgEndpoint *endpoint = request->endpoint;
 	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
@@ -302,15 +301,15 @@ chpg_answer_tuple(const ChpgRequest *request, ChpgCall *call,
 }
 
 Datum
-chpg_answer_row(FunctionCallInfo fcinfo, const ChpgRequest *request,
-				ChpgCall *call)
+chpg_response_row(FunctionCallInfo fcinfo, const ChpgRequest *request,
+				  ChpgCall *call)
 {
 	TupleDesc	tupdesc;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(chpg_answer_tuple(request, call,
-											   BlessTupleDesc(tupdesc)));
+	return HeapTupleGetDatum(chpg_response_tuple(request, call,
+												 BlessTupleDesc(tupdesc)));
 }
 
 Datum
@@ -320,5 +319,5 @@ chpg_send_for_row(FunctionCallInfo fcinfo, const ChpgRequest *request)
 
 	if (call == NULL)
 		PG_RETURN_NULL();
-	return chpg_answer_row(fcinfo, request, call);
+	return chpg_response_row(fcinfo, request, call);
 }

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * write.h
- *		Operations on a single service, or on what makes services: prepared, sent,
- *		logged.
+ *		Operations on one service, or that create one: prepared, sent, logged.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,65 +13,76 @@
 #include "engine/call.h"
 #include "functions/invocation.h"
 
-/* An operation whose arguments are known to be good. */
+/* An operation whose arguments have been checked. */
 typedef struct ChpgPrepared
 {
 	ChpgInvocation invocation;
 	ChpgRequest request;
-	char	   *shown_tags;		/* by the API; NULL if not read */
+	char	   *current_tags;	/* as the API shows them, a JSON object; NULL
+								 * if not read */
 } ChpgPrepared;
 
 /*
- * Error unless changes are allowed now: 25006 in a read-only transaction, 22023
- * if the session may have meant a dry run.
+ * Throw an error unless this function may change something now: 25006 in a read-only
+ * transaction, 22023 if the session may have meant a dry run.
  */
 extern void chpg_check_write_allowed(const char *function);
 
 /*
- * Check all that can be checked without a request.  False for a read whose
- * required argument is NULL in a row.  Errors: those of
- * chpg_check_write_allowed() for a write, 22004, 22023.
+ * Read the arguments of a function, and check all that can be checked without a
+ * request.  False for a read if a required argument is NULL in a row.  Errors: those
+ * of chpg_check_write_allowed() for a write; 22004, 22023, and those of
+ * chpg_connection_get().
  */
 extern bool chpg_begin_operation(FunctionCallInfo fcinfo,
 								 ChpgOperation operation,
 								 ChpgPrepared *prepared);
 
-/* Find the service that it concerns.  1 request if it is named. */
+/*
+ * Discover the organization, and find the service of an operation on one: one request
+ * each, unless the organization is known, or the service is given by its id.
+ */
 extern void chpg_locate_service(ChpgPrepared *prepared);
 
-/* The value of a parameter, to be read or set; NULL: not given. */
+/* Return the place of a parameter's value, which is NULL unless it is given. */
 extern const char **chpg_prepared_argument(ChpgPrepared *prepared,
 										   const char *name);
 
 /*
- * Read, by an operation without arguments, a member of the result for the
- * service as it is now; NULL where the API does not tell it.
+ * Read a member of the result of a reading operation for the same service; NULL if
+ * the response omits it.  One request.  Belongs to the current memory context.
  */
 extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
 								   ChpgOperation operation, const char *key);
 
 /*
- * Send a change and log it; the call, which succeeded, or NULL after showing
- * it, if chpg.dry_run is on.
+ * Send a change and log it.  Returns the call, which has succeeded; with
+ * chpg.dry_run, shows the change in a NOTICE and returns NULL.  Errors: 55000 if the
+ * statement has sent the same change already, and those of the call.
  */
 extern ChpgCall *chpg_send_write(const ChpgRequest *request);
 
 /*
- * The same, again and again while the API refuses it as not ready, for so many
- * seconds at most.  Not in a dry run.
+ * Do the same, and retry while is_not_ready() accepts the failure, for at most this
+ * many seconds.  Not for a dry run.
  */
-extern ChpgCall *chpg_send_write_again(const ChpgRequest *request,
-									   bool (*is_not_ready) (const ChpgCall *call),
-									   double seconds);
+extern ChpgCall *chpg_send_write_retried(const ChpgRequest *request,
+										 bool (*is_not_ready) (const ChpgCall *call),
+										 double seconds);
 
-/* Send a change, and return the row of its answer; NULL in a dry run. */
+/* Send a change, and return the row in its response; NULL in a dry run. */
 extern Datum chpg_send_for_row(FunctionCallInfo fcinfo,
 							   const ChpgRequest *request);
 
-/* The row of an answer; where it has none, what is known without one. */
-extern Datum chpg_answer_row(FunctionCallInfo fcinfo,
-							 const ChpgRequest *request, ChpgCall *call);
-extern HeapTuple chpg_answer_tuple(const ChpgRequest *request,
-								   ChpgCall *call, TupleDesc tupdesc);
+/*
+ * Form the row in a call's response, as the function's result; of a response without
+ * a row, the attributes that are known from the request.  Errors: the decoder's.
+ */
+extern Datum chpg_response_row(FunctionCallInfo fcinfo,
+							   const ChpgRequest *request, ChpgCall *call);
+
+/* Form the same row as a tuple of this type, in the current memory context. */
+extern HeapTuple chpg_response_tuple(const ChpgRequest *request,
+									 ChpgCall *call, TupleDesc tupdesc);
 
 #endif							/* CHPG_WRITE_H */

@@ -77,6 +77,9 @@ extern void chpg_http_end(ChpgTransfer *transfer);
  */
 extern void chpg_http_wait(int64 until, ChpgWaitReason reason);
 
+/* Sleep until the given time, while transfers advance. */
+extern void chpg_http_sleep(int64 until);
+
 /*
  * Whether a request that was not sent yet may be, while nobody waits for it but
  * for others.  True if that has ended the transfer, which is to be made anew.

@@ -361,13 +361,11 @@ const char **
 chpg_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 			  const char *name)
 {
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
-	{
-		if (strcmp(endpoint->parameters[i].name, name) == 0)
-			return &arguments->values[i];
-	}
-	elog(ERROR, "endpoint has no parameter \"%s\"", name);
-	return NULL;				/* keep compiler quiet */
+	const ChpgParameter *parameter = chpg_find_parameter(endpoint, name);
+
+	if (parameter == NULL)
+		elog(ERROR, "endpoint has no parameter \"%s\"", name);
+	return &arguments->values[parameter - endpoint->parameters];
 }
 
 void

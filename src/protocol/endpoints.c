@@ -70,7 +70,7 @@ static const char *const log_identity[] = {
 #define VIEW_SERVICES	"control-plane:postgres-service:view"
 #define MANAGE_SERVICES	"control-plane:postgres-service:manage"
 
-/* What one pattern is asked by, whether for its sum or its executions. */
+/* The parameters of one pattern, whether for its aggregate or its executions. */
 #define PATTERN_PARAMETERS \
 	{ \
 		{"query_id", NULL, CHPG_NUMBER, true}, \
@@ -95,14 +95,14 @@ static const ChpgAttribute config_attributes[] = {
 
 #define CONFIG_ROWS		"result.pgConfig|pgBouncerConfig{}"
 
-/* The API wants both sections in every body. */
+/* The API requires both sections in every body. */
 #define CONFIG_PARAMETERS(kind) \
 	{ \
 		{"pg_config", "pgConfig", kind, false}, \
 		{"pgbouncer_config", "pgBouncerConfig", kind, false} \
 	}
 
-/* What a new service may be given, however it is made. */
+/* Parameters of a new service, however it is created. */
 #define NEW_SERVICE_PARAMETERS \
 	{"tags", "tags", CHPG_TAGS, false}, \
 	{"pg_config", "pgConfig", CHPG_NEW_CONFIG, false}, \
@@ -377,6 +377,17 @@ bool
 chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint)
 {
 	return strstr(endpoint->path, "{service_id}") != NULL;
+}
+
+const ChpgParameter *
+chpg_find_parameter(const ChpgEndpoint *endpoint, const char *name)
+{
+	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
+	{
+		if (strcmp(endpoint->parameters[i].name, name) == 0)
+			return &endpoint->parameters[i];
+	}
+	return NULL;
 }
 
 int

@@ -3,7 +3,7 @@
  * endpoints.h
  *		The table of the API's operations.
  *
- * To add an operation is to add a row here and a declaration in SQL.
+ * A new operation is a row here, and a declaration in SQL.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,7 +40,7 @@ typedef enum ChpgOperation
 	CHPG_NUM_OPERATIONS
 } ChpgOperation;
 
-/* What values a parameter takes. */
+/* The values that a parameter accepts, by their SQL type. */
 typedef enum ChpgParameterKind
 {
 	CHPG_ANY_TEXT,
@@ -52,12 +52,12 @@ typedef enum ChpgParameterKind
 	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
 	CHPG_SORT_ORDER,			/* asc, desc */
 	CHPG_SEVERITY,				/* text; sent in capitals */
-	CHPG_NAME,					/* text of a service's name's length */
-	CHPG_PASSWORD,				/* text that the API takes as a password */
+	CHPG_NAME,					/* text, the name of a service */
+	CHPG_PASSWORD,				/* text that the API accepts as a password */
 	CHPG_TAGS,					/* jsonb, an object of texts */
 	CHPG_NEW_CONFIG,			/* jsonb, settings: an object of plain values */
-	CHPG_CHANGED_CONFIG,		/* the same, or null for what is unset */
-	CHPG_WHOLE_CONFIG			/* the same, not null, but perhaps empty */
+	CHPG_CHANGED_CONFIG,		/* the same, with null to remove a setting */
+	CHPG_WHOLE_CONFIG			/* the same, without nulls, or empty */
 } ChpgParameterKind;
 
 typedef struct ChpgParameter
@@ -69,7 +69,7 @@ typedef struct ChpgParameter
 	bool		required;
 } ChpgParameter;
 
-/* A field that the API sorts by, and the attribute that shows it. */
+/* A field by which the API sorts, and the attribute that shows it. */
 typedef struct ChpgSortField
 {
 	const char *key;
@@ -83,38 +83,42 @@ typedef struct ChpgEndpoint
 	const char *path;			/* below the API's base, with
 								 * {organization_id}, {service_id} and names
 								 * of parameters */
-	const char *rows;			/* where the rows are, see decode.h; NULL: the
-								 * answer is no JSON but text */
+	const char *rows;			/* path of the rows, see decode.h; NULL: the
+								 * response is text, not JSON */
 	const char *purpose;		/* what it does: completes "could not ..." */
 	const char *permission;		/* that the key's role must grant, or NULL */
 	const char *service_attribute;	/* the attribute that is the service's id */
-	bool		fleet;			/* all services may be read at once */
-	bool		acknowledges;	/* the answer may come without a result */
+	bool		fleet;			/* one call may read all services */
+	bool		acknowledges;	/* the response may have no result */
 	const char *text_start;		/* what a text begins with, if rows is NULL */
 	const char *text_end;		/* what it ends with, unless it is empty */
-	int			page_size;		/* the most rows of one answer; 0: not paged */
+	int			page_size;		/* maximum rows of a page; 0: not paged */
 	int			max_window;		/* seconds that one request covers; 0: any */
-	int			retention;		/* days after which the API has forgotten
-								 * everything; 0: unknown */
+	int			retention;		/* days for which the API keeps rows; 0:
+								 * unknown */
 	int			max_points;		/* buckets that one request covers; 0: any */
 	bool		by_time;		/* rows are in order of time, may be equal,
 								 * and include the end of the window */
 	ChpgParameter parameters[CHPG_MAX_PARAMETERS];	/* up to a NULL name */
 	const ChpgAttribute *attributes;	/* exceptions, up to a NULL name */
 	const ChpgSortField *sort_fields;	/* up to a NULL key */
-	const char *const *identity;	/* keys that tell the rows of several
-									 * pages apart, up to NULL */
+	const char *const *identity;	/* keys that identify a row among those of
+									 * several pages, up to NULL */
 } ChpgEndpoint;
 
 extern const ChpgEndpoint chpg_endpoints[];
 
-/* Its place in the table; CHPG_NUM_OPERATIONS for one that is not there. */
+/* Find a parameter by its name; NULL if the endpoint has none of that name. */
+extern const ChpgParameter *chpg_find_parameter(const ChpgEndpoint *endpoint,
+												const char *name);
+
+/* Return its index in the table; CHPG_NUM_OPERATIONS for another endpoint. */
 extern int	chpg_operation_number(const ChpgEndpoint *endpoint);
 
-/* Does it change something? */
+/* Does it change something at the API? */
 extern bool chpg_is_write(const ChpgEndpoint *endpoint);
 
-/* Does each request concern one service? */
+/* Is each request for one service? */
 extern bool chpg_endpoint_is_per_service(const ChpgEndpoint *endpoint);
 
 #endif							/* CHPG_ENDPOINTS_H */

@@ -208,16 +208,13 @@ chpg_is_listed(const char *const *names, const char *name)
 const ChpgParameter *
 chpg_resource_parameter(const ChpgResource *resource, const char *column)
 {
-	const ChpgParameter *parameters = chpg_endpoints[resource->operation].parameters;
+	const ChpgParameter *parameter = chpg_find_parameter(&chpg_endpoints[resource->operation],
+														 column);
 
-	for (int i = 0; i < CHPG_MAX_PARAMETERS && parameters[i].name; i++)
-	{
-		if (strcmp(parameters[i].name, column) == 0 &&
-			parameters[i].kind != CHPG_SORT_FIELD &&
-			parameters[i].kind != CHPG_SORT_ORDER)
-			return &parameters[i];
-	}
-	return NULL;
+	if (parameter != NULL && (parameter->kind == CHPG_SORT_FIELD ||
+							  parameter->kind == CHPG_SORT_ORDER))
+		return NULL;
+	return parameter;
 }
 
 List *

@@ -322,7 +322,7 @@ for my $status (400, 401, 403, 404, 409, 422, 302)
 	isnt($node->psql('postgres', "$RETRIES; $LIST", on_error_stop => 1), 0, "status $status fails");
 	is(request_count($url) - $before, 1, "status $status is not tried again");
 }
-fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed answer is not tried again', "$RETRIES; $LIST");
+fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed API response is not tried again', "$RETRIES; $LIST");
 
 # The other readers
 my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
@@ -332,7 +332,7 @@ for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_tex
 	fault_fails({ status => 403 }, '42501', qr/HINT:  .*needs the permission control-plane:/, "$reader without the permission", "SELECT * FROM $reader");
 	fault_fails({ status => 404 }, '42704', qr/the API does not know/, "$reader of what is unknown", "SELECT * FROM $reader");
 	fault_fails({ status => 503, body => $HTML, content_type => 'text/html' }, '58000', qr/The answer is not JSON/, "$reader of an API that is down", "SELECT * FROM $reader");
-	fault_fails({ body => $HTML, content_type => 'text/html' }, '08P01', qr/(?:not what the API sends|malformed answer)/, "$reader from a login page", "SELECT * FROM $reader");
+	fault_fails({ body => $HTML, content_type => 'text/html' }, '08P01', qr/(?:not what the API sends|malformed API response)/, "$reader from a login page", "SELECT * FROM $reader");
 	fault_fails({ truncate => 10 }, '08006', qr/the connection broke/, "$reader cut off", "SELECT * FROM $reader");
 	fault_fails({ oversize_bytes => 100_000, encoding => 'gzip' }, '54000', qr/the answer is too large/, "$reader with a bomb",
 		"SET chpg.max_response_size = '64kB'; SELECT * FROM $reader");
