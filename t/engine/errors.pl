@@ -322,7 +322,7 @@ for my $status (400, 401, 403, 404, 409, 422, 302)
 	isnt($node->psql('postgres', "$RETRIES; $LIST", on_error_stop => 1), 0, "status $status fails");
 	is(request_count($url) - $before, 1, "status $status is not tried again");
 }
-fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed API response is not tried again', "$RETRIES; $LIST");
+fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed response is not tried again', "$RETRIES; $LIST");
 
 # The other readers
 my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';

@@ -79,7 +79,7 @@ says_clean('SELECT FROM chpg_services', qr/the API refused the request/, 'header
 
 # Values
 my $operation = 0;
-for my $value ([ callCount => qr/22P02: malformed API response/ ], [ totalDurationUs => qr/22P02: malformed answer/ ])
+for my $value ([ callCount => qr/22P02: malformed API response/ ], [ totalDurationUs => qr/22P02: malformed API response/ ])
 {
 	my ($field, $expected) = @$value;
 
