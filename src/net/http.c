@@ -4,15 +4,15 @@
  *		HTTP transfers that a backend can wait for.
  *
  * One libcurl multi handle per backend keeps connections and TLS sessions
- * between statements.  We wait for its sockets, the process latch and the
+ * between statements.  The backend waits for its sockets, the process latch and the
  * earliest deadline in one WaitEventSet, so that everything that can interrupt
  * a backend interrupts a transfer as well.  (curl_easy_perform() with a
  * progress callback does not: the backend would absorb no signal barriers, and
  * DROP DATABASE elsewhere would hang.)
  *
  * libcurl's callbacks must not throw, or libcurl considers itself inside the
- * callback for ever and refuses to free anything.  They therefore only write
- * to malloc'd memory and leave a note for the loop.
+ * callback forever and refuses to free anything.  They write to malloc'd memory, and
+ * set flags that the loop in chpg_http_wait() reads.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,16 +32,17 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-/* Connections kept open between requests, and for how many seconds. */
+/* Connections kept open between requests, and their longest idle time in seconds */
 #define MAX_IDLE_CONNECTIONS	16L
 #define MAX_IDLE_TIME			60L
 
 /* All headers of a response together; libcurl keeps them in memory. */
 #define MAX_HEADER_SIZE			(256 * 1024)
 
-/* Socket events taken from the kernel at once; more come in the next turn. */
+/* Socket events taken from the kernel at once; the next turn takes the others */
 #define MAX_EVENTS				32
 
+/* A transfer lives in a memory context of its own, whose reset releases it. */
 struct ChpgTransfer
 {
 	CURL	   *easy;
@@ -55,36 +56,37 @@ struct ChpgTransfer
 	size_t		allocated;
 	size_t		max_size;
 	size_t		header_size;
-	bool		in_head;		/* of an answer whose headers have not ended */
+	bool		in_head;		/* the response's headers have not ended */
 	ChpgInflate *inflate;		/* for a compressed body, once it begins */
 	bool		has_body;		/* it has begun */
 	bool		unreadable;		/* an error's body, in an unknown coding */
-	bool		sent;			/* the request was, or is about to be */
-	bool		held;			/* it must not be sent now */
-	bool		stopped;		/* ... which ended the transfer */
-	int64		began;			/* when the answer began, or 0 */
+	bool		sent;			/* the request was sent, or is about to be */
+	bool		held;			/* the request must not be sent now */
+	bool		stopped;		/* the transfer ended because it was held */
+	int64		began;			/* when the response began, or 0 */
 	bool		too_large;
 	bool		out_of_memory;
-	const char *malformed;		/* what is wrong with the answer, or NULL */
+	const char *malformed;		/* a sentence on a malformed response, or NULL */
 	char		error[CURL_ERROR_SIZE];
 	MemoryContext context;
 	MemoryContextCallback callback;
 };
 
 static CURLM *multi = NULL;
-static bool multi_broken = false;	/* replace it once nothing uses it */
+static bool multi_broken = false;	/* to be replaced once unused */
 static int	active_transfers = 0;
 
-/* When libcurl wants to be called at the latest. */
+/* Time of libcurl's timer, at which to call curl_multi_socket_action() */
 static int64 timer = CHPG_FOREVER;
 
-/* An answer has begun since the last look. */
-static bool answer_began = false;
+/* A response has begun since chpg_http_wait() was called */
+static bool response_began = false;
 
 /*
  * Callbacks of libcurl
  */
 
+/* Append to the body; false without memory. */
 static bool
 append_body(ChpgTransfer *transfer, const char *data, size_t length)
 {
@@ -106,7 +108,10 @@ append_body(ChpgTransfer *transfer, const char *data, size_t length)
 	return true;
 }
 
-/* Take some of the body, decompressed; false if there is too much of it. */
+/*
+ * Accept a part of the decompressed body; false, with a flag set, if the body
+ * gets too large or memory is short.
+ */
 static bool
 take_body(const char *data, size_t length, void *arg)
 {
@@ -119,7 +124,10 @@ take_body(const char *data, size_t length, void *arg)
 	return !transfer->too_large && !transfer->out_of_memory;
 }
 
-/* The value of a header of the answer, or NULL; belongs to libcurl. */
+/*
+ * Return the value of a header of the response, or NULL. It belongs to
+ * libcurl.
+ */
 static const char *
 header_value(const ChpgTransfer *transfer, const char *name)
 {
@@ -131,15 +139,17 @@ header_value(const ChpgTransfer *transfer, const char *name)
 	return header->value;
 }
 
+/* Return the content encoding of the response. */
 static ChpgCoding
-coding(const ChpgTransfer *transfer)
+response_coding(const ChpgTransfer *transfer)
 {
 	return chpg_content_coding(header_value(transfer, "Content-Encoding"));
 }
 
 /*
- * Look at how the body is coded before the first of it is taken.  What an error
- * means is known by its status, without its body.
+ * Prepare for the body's content encoding, before its first byte.  False, with
+ * a flag set, if the body cannot be read; the body of an error may remain
+ * unread, as its status is enough.
  */
 static bool
 begin_body(ChpgTransfer *transfer)
@@ -147,13 +157,13 @@ begin_body(ChpgTransfer *transfer)
 	long		status = 0;
 
 	transfer->has_body = true;
-	switch (coding(transfer))
+	switch (response_coding(transfer))
 	{
 		case CHPG_CODING_NONE:
 			break;
 		case CHPG_CODING_GZIP:
 		case CHPG_CODING_DEFLATE:
-			transfer->inflate = chpg_inflate_create(coding(transfer));
+			transfer->inflate = chpg_inflate_create(response_coding(transfer));
 			transfer->out_of_memory = transfer->inflate == NULL;
 			break;
 		case CHPG_CODING_UNKNOWN:
@@ -167,6 +177,10 @@ begin_body(ChpgTransfer *transfer)
 	return !transfer->out_of_memory && transfer->malformed == NULL;
 }
 
+/*
+ * Callback: receive a part of the body.  Another result than its length ends
+ * the transfer.
+ */
 static size_t
 on_body(char *data, size_t size, size_t count, void *arg)
 {
@@ -190,11 +204,12 @@ on_body(char *data, size_t size, size_t count, void *arg)
 			transfer->out_of_memory = true;
 			break;
 		case CHPG_INFLATE_STOPPED:
-			break;				/* take_body() has noted why */
+			break;				/* take_body() has set the reason */
 	}
 	return 0;
 }
 
+/* Callback: receive a header line, and notice that the response begins. */
 static size_t
 on_header(char *data, size_t size, size_t count, void *arg)
 {
@@ -203,7 +218,7 @@ on_header(char *data, size_t size, size_t count, void *arg)
 	if (transfer->began == 0)
 	{
 		transfer->began = chpg_now();
-		answer_began = true;
+		response_began = true;
 	}
 	if (size * count >= 5 && memcmp(data, "HTTP/", 5) == 0)
 		transfer->in_head = true;
@@ -219,9 +234,9 @@ on_header(char *data, size_t size, size_t count, void *arg)
 }
 
 /*
- * A connection is ready for the request.  When a kept one turns out to be
- * closed, libcurl would send it again by itself: whether it may is not its
- * business.
+ * Callback: a connection is ready for the request.  When a kept connection
+ * turns out to be closed, libcurl would send the request a second time by
+ * itself; retries are up to the caller, so that ends the transfer.
  */
 static int
 on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
@@ -235,6 +250,7 @@ on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_p
 	return CURL_PREREQFUNC_OK;
 }
 
+/* Callback: watch a socket, or stop watching it. */
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
@@ -247,7 +263,10 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 							 (what & CURL_POLL_OUT) != 0) ? 0 : -1;
 }
 
-/* Keep the absolute time: a wake-up for another reason must not restart it. */
+/*
+ * Callback: set the timer, as an absolute time, which a wake-up for another
+ * reason does not restart.
+ */
 static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
@@ -263,8 +282,8 @@ on_timer(CURLM *handle, long timeout_ms, void *arg)
  */
 
 /*
- * libcurl starts threads to resolve names.  They inherit our signal mask, and
- * signals must be handled by the main thread only.
+ * Block all signals while libcurl works.  It starts threads to resolve names,
+ * which inherit the signal mask, and only the main thread may handle signals.
  */
 static void
 block_signals(sigset_t *save)
@@ -272,12 +291,14 @@ block_signals(sigset_t *save)
 	sigprocmask(SIG_SETMASK, &BlockSig, save);
 }
 
+/* Restore the signal mask. */
 static void
 restore_signals(const sigset_t *save)
 {
 	sigprocmask(SIG_SETMASK, save, NULL);
 }
 
+/* Free the multi handle, with its connections.  No transfer may use it. */
 static void
 discard_multi(void)
 {
@@ -292,6 +313,7 @@ discard_multi(void)
 	timer = CHPG_FOREVER;
 }
 
+/* Throw error 0A000 if libcurl blocks while it resolves names. */
 static void
 check_library(void)
 {
@@ -305,6 +327,7 @@ check_library(void)
 				 errhint("Install a libcurl that was built with a threaded resolver or c-ares.")));
 }
 
+/* Create the multi handle of this backend.  Errors: 0A000, 53200, 58000. */
 static void
 create_multi(void)
 {
@@ -347,7 +370,10 @@ create_multi(void)
  * Transfers
  */
 
-/* Also the memory context's callback: must cope with any state, and not throw. */
+/*
+ * Release what a transfer holds.  As a memory context's callback, it copes
+ * with any state, and does not throw.
+ */
 static void
 release_transfer(void *arg)
 {
@@ -358,8 +384,8 @@ release_transfer(void *arg)
 	if (transfer->attached)
 	{
 		/*
-		 * A name look-up that is given up goes on in a thread, and new
-		 * versions of libcurl have few threads for each multi handle.
+		 * An abandoned name look-up goes on in a thread, and new versions of
+		 * libcurl have few threads for each multi handle.
 		 */
 		if (!transfer->done && !transfer->sent)
 			multi_broken = true;
@@ -382,6 +408,7 @@ release_transfer(void *arg)
 	transfer->attached = false;
 }
 
+/* Throw error 53200 or 58000 unless libcurl has accepted an option. */
 static void
 check_option(CURLcode rc)
 {
@@ -396,6 +423,7 @@ check_option(CURLcode rc)
 			 errhint("libcurl on this machine is older than the version that chpg was built with.") : 0));
 }
 
+/* Append a header to the request.  Error 53200. */
 static void
 append_header(ChpgTransfer *transfer, const char *header)
 {
@@ -406,12 +434,17 @@ append_header(ChpgTransfer *transfer, const char *header)
 	transfer->headers = headers;
 }
 
+/* Is the request encrypted? */
 static bool
 is_https(const ChpgHttpRequest *request)
 {
 	return strncmp(request->url, "https:", 6) == 0;
 }
 
+/*
+ * Set what decides to whom the request goes, and with which key.  The
+ * environment has no say, and redirects are not followed.
+ */
 static void
 set_security_options(CURL *easy, const ChpgHttpRequest *request)
 {
@@ -438,6 +471,7 @@ set_security_options(CURL *easy, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password));
 }
 
+/* Set timeouts, and how connections are used. */
 static void
 set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
 {
@@ -460,14 +494,15 @@ set_transfer_options(CURL *easy, const ChpgHttpRequest *request)
 	else if (is_https(request))
 	{
 		/*
-		 * Rather share an HTTP/2 connection than open another.  The TLS
-		 * handshake tells whether there is one; in plain HTTP all would wait
-		 * for the first answer.
+		 * Prefer to share an HTTP/2 connection over opening another.  Only
+		 * for https, where the TLS handshake negotiates HTTP/2; in plain HTTP
+		 * all requests would wait for the first response.
 		 */
 		check_option(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L));
 	}
 }
 
+/* Set the request itself, and the callbacks. */
 static void
 set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 {
@@ -486,7 +521,7 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	}
 	else if (strncmp(request->method, "P", 1) == 0)
 	{
-		/* POST, PUT and PATCH say that their body is empty. */
+		/* POST, PUT and PATCH state that their body is empty. */
 		append_header(transfer, "Content-Type: application/json");
 		check_option(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L));
 		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, ""));
@@ -502,7 +537,10 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer));
 }
 
-/* Add to the multi handle, which only notes that there is something to do. */
+/*
+ * Add the transfer to the multi handle; libcurl then asks for its timer, and
+ * starts in chpg_http_wait().
+ */
 static void
 attach(ChpgTransfer *transfer)
 {
@@ -565,6 +603,7 @@ chpg_http_end(ChpgTransfer *transfer)
 	MemoryContextDelete(transfer->context);
 }
 
+/* Map the result of a transfer to an outcome. */
 static ChpgHttpOutcome
 classify(ChpgTransfer *transfer, CURLcode rc)
 {
@@ -598,7 +637,8 @@ classify(ChpgTransfer *transfer, CURLcode rc)
 }
 
 /*
- * Text of a peer's, whose encoding nobody knows, or about it.
+ * Make a text from the peer, or about it, fit for messages: its encoding is
+ * unknown, so only ASCII stays.
  */
 static void
 clean_text(char *text)
@@ -615,8 +655,8 @@ clean_text(char *text)
 }
 
 /*
- * Seconds that Retry-After asks for: a whole number of them, or until an HTTP
- * date.  Anything else asks for nothing.
+ * Return the seconds of the header Retry-After, from a whole number or an HTTP
+ * date; 0 for anything else.
  */
 static int64
 retry_after(const ChpgTransfer *transfer)
@@ -637,8 +677,8 @@ retry_after(const ChpgTransfer *transfer)
 }
 
 /*
- * libcurl takes some answers that end too early for whole ones.  What is missing
- * of one that it has no complaint about, or NULL.
+ * Return a sentence on what a response lacks that libcurl takes for complete,
+ * or NULL.
  */
 static const char *
 missing_part(const ChpgTransfer *transfer, int status)
@@ -648,14 +688,14 @@ missing_part(const ChpgTransfer *transfer, int status)
 	if (transfer->inflate != NULL ?
 		!chpg_inflate_ended(transfer->inflate) :
 		!transfer->has_body && status == 200 &&
-		coding(transfer) != CHPG_CODING_NONE)
+		response_coding(transfer) != CHPG_CODING_NONE)
 		return "The compressed response is truncated";
 	return NULL;
 }
 
 /*
- * Did the answer say where it ends?  If not, it ends with the connection, and a
- * part of it looks like a whole one.
+ * Did the response declare where it ends?  Otherwise the connection's end is
+ * its end, and a part of it looks complete.
  */
 static bool
 has_end(const ChpgTransfer *transfer)
@@ -673,6 +713,7 @@ has_end(const ChpgTransfer *transfer)
 		 chpg_same_in_any_case(transfer_encoding, "chunked"));
 }
 
+/* Fill in the response of a transfer that has ended. */
 static void
 finish(ChpgTransfer *transfer, CURLcode rc)
 {
@@ -718,7 +759,7 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	transfer->done = true;
 }
 
-/* Note which transfers have ended; returns whether any has. */
+/* Finish the transfers that have ended; returns whether any has. */
 static bool
 collect_finished(void)
 {
@@ -740,7 +781,7 @@ collect_finished(void)
 	return any;
 }
 
-/* Let libcurl work on a socket, or on what its timer was set for. */
+/* Let libcurl work on a socket, or on its timer.  Error 58000. */
 static void
 advance(curl_socket_t fd, int events)
 {
@@ -767,7 +808,7 @@ chpg_http_wait(int64 until, ChpgWaitReason reason)
 	ChpgSocketEvent events[MAX_EVENTS];
 	bool		latch_set = false;
 
-	answer_began = false;
+	response_began = false;
 	for (;;)
 	{
 		int			n;
@@ -786,7 +827,7 @@ chpg_http_wait(int64 until, ChpgWaitReason reason)
 		}
 		if (multi != NULL && collect_finished())
 			return;
-		if (answer_began || latch_set || until <= chpg_now())
+		if (response_began || latch_set || until <= chpg_now())
 			return;
 	}
 }

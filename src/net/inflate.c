@@ -55,8 +55,8 @@ chpg_inflate_create(ChpgCoding coding)
 }
 
 /*
- * "deflate" means zlib's format, but some servers send the data without its
- * header, whose first byte has 8 in its lower half.
+ * Initialize the stream by the first byte.  "deflate" means zlib's format, but
+ * some servers omit its header, whose first byte has 8 in its lower half.
  */
 static bool
 start(ChpgInflate *state, char first)
@@ -68,6 +68,7 @@ start(ChpgInflate *state, char first)
 	return state->started;
 }
 
+/* Decompress until the input is used up, a chunk at a time. */
 ChpgInflateResult
 chpg_inflate(ChpgInflate *state, const char *data, size_t length,
 			 ChpgInflateSink sink, void *arg)

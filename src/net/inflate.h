@@ -3,9 +3,8 @@
  * inflate.h
  *		Compressed bodies, decompressed as they arrive.
  *
- * libcurl could do it, but takes a body without its end for a whole one.
- * Nothing of PostgreSQL is needed, and nothing throws: callbacks of libcurl
- * use this.
+ * libcurl could decompress, but takes a truncated body for a complete one.  No
+ * PostgreSQL header is included, and nothing throws: callbacks of libcurl use this.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The codings that are accepted, as a request names them. */
+/* The accepted codings, for the header Accept-Encoding */
 #define CHPG_CONTENT_CODINGS	"gzip, deflate"
 
 typedef enum ChpgCoding
@@ -31,18 +30,18 @@ typedef enum ChpgInflateResult
 	CHPG_INFLATE_OK,
 	CHPG_INFLATE_MALFORMED,
 	CHPG_INFLATE_NO_MEMORY,
-	CHPG_INFLATE_STOPPED		/* the sink takes no more */
+	CHPG_INFLATE_STOPPED		/* the sink has returned false */
 } ChpgInflateResult;
 
 typedef struct ChpgInflate ChpgInflate;
 
-/* What takes the decompressed bytes; false to stop. */
+/* Receives decompressed bytes; returns false to stop. */
 typedef bool (*ChpgInflateSink) (const char *data, size_t length, void *arg);
 
-/* The coding that a Content-Encoding header names; none without one (NULL). */
+/* Return the coding of a Content-Encoding header; NULL means that there is none. */
 extern ChpgCoding chpg_content_coding(const char *value);
 
-/* malloc'd; NULL without memory.  For gzip and deflate only. */
+/* Create a decompressor, malloc'd, for gzip or deflate; NULL without memory. */
 extern ChpgInflate *chpg_inflate_create(ChpgCoding coding);
 
 /* Decompress the next bytes of the body into the sink. */
@@ -50,10 +49,10 @@ extern ChpgInflateResult chpg_inflate(ChpgInflate *state, const char *data,
 									  size_t length, ChpgInflateSink sink,
 									  void *arg);
 
-/* Is the end of the compressed data there, and its checksum right? */
+/* Has the compressed data ended, with the right checksum? */
 extern bool chpg_inflate_ended(const ChpgInflate *state);
 
-/* Takes NULL, too. */
+/* Free a decompressor, or NULL. */
 extern void chpg_inflate_free(ChpgInflate *state);
 
 #endif							/* CHPG_INFLATE_H */

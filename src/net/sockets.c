@@ -14,7 +14,7 @@
 #include "net/clock.h"
 #include "net/sockets.h"
 
-/* Events taken from the kernel at once; more come in the next turn. */
+/* Events taken from the kernel at once; the next turn takes the others */
 #define MAX_WAIT_EVENTS		34
 
 typedef struct WatchedSocket
@@ -28,6 +28,9 @@ static WatchedSocket *sockets = NULL;
 static int	num_sockets = 0;
 static int	max_sockets = 0;
 
+/*
+ * Return the index of a watched socket; that of the end if it is not watched.
+ */
 static int
 find_socket(pgsocket fd)
 {
@@ -38,6 +41,7 @@ find_socket(pgsocket fd)
 	return i;
 }
 
+/* Make room for another socket; false without memory. */
 static bool
 make_room(void)
 {
@@ -81,6 +85,7 @@ chpg_unwatch_all_sockets(void)
 	num_sockets = 0;
 }
 
+/* Add latch, postmaster and sockets to a set. */
 static void
 fill_set(WaitEventSet *set)
 {
@@ -110,6 +115,7 @@ wait_time(int64 deadline)
 	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
 }
 
+/* Return the wait event of a reason, registered at its first use. */
 static uint32
 wait_event(ChpgWaitReason reason)
 {
@@ -126,6 +132,10 @@ wait_event(ChpgWaitReason reason)
 	return wait_events[reason];
 }
 
+/*
+ * Wait in a set made for this wait; before 17, nothing but this function would
+ * close its file descriptor after an error.
+ */
 static int
 wait_for_events(int64 deadline, ChpgWaitReason reason, WaitEvent *events, int max_events)
 {

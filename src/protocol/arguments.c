@@ -20,21 +20,21 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
-/* More than any name that PostgreSQL itself takes. */
+/* Bytes; more than any name that PostgreSQL itself accepts */
 #define MAX_TEXT_LENGTH		256
 
-/* Seconds; the longest window that the API takes. */
+/* Seconds; the longest window that the API accepts */
 #define MAX_BUCKET			(31 * SECS_PER_DAY)
 
-/* The API's limits for tags. */
+/* The API's limits for tags */
 #define MAX_TAGS			50
 #define MAX_TAG_KEY			128
 #define MAX_TAG_VALUE		256
 
-/* The API's limit for the name of a service. */
+/* The API's limit for the name of a service, in characters */
 #define MAX_SERVICE_LENGTH	50
 
-/* Throw error 22023 for a parameter's value. */
+/* Throw error 22023 for a value of a parameter, which the message shows. */
 static void
 refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 {
@@ -45,7 +45,7 @@ refuse(const ChpgParameter *parameter, const char *value, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* The same for a JSON value that is no object. */
+/* Throw error 22023 for a JSON value that is no object. */
 static void
 refuse_json(const ChpgParameter *parameter, const char *hint)
 {
@@ -61,7 +61,9 @@ chpg_text_fits(Datum value)
 	return toast_raw_datum_size(value) - VARHDRSZ <= MAX_TEXT_LENGTH;
 }
 
-/* Text that can be sent: short, and valid once it is UTF-8. */
+/*
+ * Return a text that can be sent, palloc'd: short, and convertible to UTF-8.
+ */
 static char *
 text_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -77,7 +79,7 @@ text_argument(const ChpgParameter *parameter, Datum value)
 	return string;
 }
 
-/* Milliseconds since 1970, cut. */
+/* Convert a time to milliseconds since 1970, rounded down. */
 static int64
 to_milliseconds(TimestampTz time)
 {
@@ -86,7 +88,6 @@ to_milliseconds(TimestampTz time)
 	return since_2000 + MILLISECONDS_TO_2000;
 }
 
-/* The API takes milliseconds, and UTC only. */
 char *
 chpg_time_text(int64 milliseconds)
 {
@@ -103,6 +104,7 @@ chpg_time_text(int64 milliseconds)
 					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec / 1000);
 }
 
+/* Return a time in the API's form, palloc'd. */
 static char *
 time_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -120,7 +122,7 @@ time_argument(const ChpgParameter *parameter, Datum value)
 	return chpg_time_text(to_milliseconds(time));
 }
 
-/* Whole seconds. */
+/* Return an interval in whole seconds. */
 static int64
 bucket_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -135,7 +137,7 @@ bucket_argument(const ChpgParameter *parameter, Datum value)
 	return (int64) seconds;
 }
 
-/* As the API writes it. */
+/* Return a severity in capitals, as the API spells it. */
 static char *
 severity_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -146,6 +148,9 @@ severity_argument(const ChpgParameter *parameter, Datum value)
 	return severity;
 }
 
+/*
+ * Return the API's name of a sort field, given by that or by its attribute.
+ */
 static const char *
 sort_field_argument(const ChpgEndpoint *endpoint,
 					const ChpgParameter *parameter, const char *value)
@@ -169,6 +174,7 @@ sort_field_argument(const ChpgEndpoint *endpoint,
 	return NULL;				/* keep compiler quiet */
 }
 
+/* Return the API's name of a sort order. */
 static const char *
 sort_order_argument(const ChpgParameter *parameter, const char *value)
 {
@@ -179,6 +185,7 @@ sort_order_argument(const ChpgParameter *parameter, const char *value)
 	return "desc";
 }
 
+/* Return the name of a service, palloc'd. */
 static char *
 name_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -193,7 +200,7 @@ name_argument(const ChpgParameter *parameter, Datum value)
 	return string;
 }
 
-/* The API's rules; the password itself is not shown. */
+/* Return a password by the API's rules, palloc'd.  No message shows it. */
 static char *
 password_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -217,13 +224,17 @@ password_argument(const ChpgParameter *parameter, Datum value)
  * Objects in JSON
  */
 
+/* Return a jsonb string, palloc'd. */
 static char *
 jsonb_text(const JsonbValue *value)
 {
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-/* Each entry of an object; returns how many there are, or -1 if it is none. */
+/*
+ * Check each entry of a jsonb object; returns their number, or -1 if it is no
+ * object.
+ */
 static int
 each_entry(const ChpgParameter *parameter, Datum json,
 		   void (*check) (const ChpgParameter *parameter, const char *key,
@@ -252,6 +263,7 @@ each_entry(const ChpgParameter *parameter, Datum json,
 	return entries;
 }
 
+/* Is a text one of those that the API accepts in tags? */
 static bool
 is_tag_text(const char *string, size_t max_length)
 {
@@ -262,6 +274,7 @@ is_tag_text(const char *string, size_t max_length)
 			   "0123456789._-") == length;
 }
 
+/* Check a tag. */
 static void
 check_tag(const ChpgParameter *parameter, const char *key,
 		  const JsonbValue *value)
@@ -276,6 +289,7 @@ check_tag(const ChpgParameter *parameter, const char *key,
 			   "The value of this tag must be a string of 1 to 256 letters, digits, dots, underscores and dashes.");
 }
 
+/* Return tags in the API's form, as JSON, palloc'd. */
 static char *
 tags_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -289,6 +303,7 @@ tags_argument(const ChpgParameter *parameter, Datum value)
 	return chpg_tags_to_list(value);
 }
 
+/* Check a setting of a configuration. */
 static void
 check_setting(const ChpgParameter *parameter, const char *name,
 			  const JsonbValue *value)
@@ -302,6 +317,7 @@ check_setting(const ChpgParameter *parameter, const char *name,
 			   "The value of this setting must be a string, a number or a boolean.");
 }
 
+/* Return a section of a configuration as JSON, palloc'd. */
 static char *
 config_argument(const ChpgParameter *parameter, Datum value)
 {
@@ -315,6 +331,7 @@ config_argument(const ChpgParameter *parameter, Datum value)
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
 
+/* Push a string to a jsonb value under construction. */
 static void
 push_text(JsonbInState *state, JsonbIteratorToken token, const char *string)
 {
@@ -448,7 +465,7 @@ chpg_check_arguments(const ChpgArguments *arguments,
 			end = arguments->values[i];
 	}
 
-	/* The form that the API takes compares as the times do. */
+	/* In the API's form, texts compare as the times do. */
 	if (start != NULL && end != NULL && strcmp(start, end) >= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -488,7 +505,6 @@ chpg_check_service(const char *service)
 				 errhint("Specify the id of the service.")));
 }
 
-/* A UUID, or "pg" and 24 lower-case letters and digits. */
 bool
 chpg_is_uuid(const char *text)
 {

@@ -11,56 +11,56 @@
 #include "protocol/endpoints.h"
 
 /*
- * A value for each parameter of an endpoint, in its order: text in the
- * database's encoding, in the form that the API takes, or NULL.
+ * A value for each parameter of an endpoint, in the order of its table: text in the
+ * database's encoding, in the form that the API accepts, or NULL.
  */
 typedef struct ChpgArguments
 {
 	const char *values[CHPG_MAX_PARAMETERS];
 
-	/* a window, in milliseconds since 1970, and its buckets in seconds */
+	/* the window, in milliseconds since 1970, and its buckets, in seconds */
 	int64		start;
 	int64		end;
-	int64		bucket;			/* 0: none is given */
+	int64		bucket;			/* 0: the API's default */
 } ChpgArguments;
 
 /*
- * Set a parameter from an SQL value of the type that its kind says (text,
- * timestamptz, bigint or jsonb).  Errors: 22023.
+ * Check an SQL value of the type of the parameter's kind (text, timestamptz, interval,
+ * bigint or jsonb), and set the parameter to its text, palloc'd.  Errors: 22023, and
+ * 22P05 if a text cannot be converted to UTF-8.
  */
 extern void chpg_set_argument(ChpgArguments *arguments,
 							  const ChpgEndpoint *endpoint,
 							  const ChpgParameter *parameter, Datum value);
 
-/* Is it short enough for a parameter that is any text? */
+/* Is a text short enough for a parameter of the kind CHPG_ANY_TEXT? */
 extern bool chpg_text_fits(Datum value);
 
 /* Milliseconds from 1970 to PostgreSQL's own epoch. */
 #define MILLISECONDS_TO_2000	INT64CONST(946684800000)
 
-/* The form that the API takes of a time in milliseconds since 1970. */
+/* Format a time, in milliseconds since 1970, as the API does; palloc'd. */
 extern char *chpg_time_text(int64 time);
 
-/* Check what concerns several parameters.  Errors: 22023. */
+/* Check parameters that depend on each other.  Errors: 22023. */
 extern void chpg_check_arguments(const ChpgArguments *arguments,
 								 const ChpgEndpoint *endpoint);
 
-/* The form of the API, [{"key": k, "value": v}, ...], of tags as an object. */
+/* Convert tags, a jsonb object, to the API's list [{"key": k, "value": v}, ...]. */
 extern char *chpg_tags_to_list(Datum tags);
 
-/* The value of the endpoint's parameter, or NULL. */
+/* Return the place of the value of an endpoint's parameter.  Error XX000 if none. */
 extern const char **chpg_argument(ChpgArguments *arguments,
 								  const ChpgEndpoint *endpoint,
 								  const char *name);
 
-/*
- * Check what a caller gave to name a service: an id or a name.  Errors: 22023.
- * chpg_is_service_id() tells whether the API takes it as an id.
- */
+/* Check an argument that is the id or the name of a service.  Errors: 22023. */
 extern void chpg_check_service(const char *service);
+
+/* Has a text the form of a service's id: a UUID, or "pg" and 24 of [a-z0-9]? */
 extern bool chpg_is_service_id(const char *service);
 
-/* Is it of the form of an organization's, and of some services', id? */
+/* Has a text the form of an organization's id, which some services' have, too? */
 extern bool chpg_is_uuid(const char *text);
 
 #endif							/* CHPG_ARGUMENTS_H */

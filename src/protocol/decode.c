@@ -20,10 +20,10 @@
 
 #define MAX_STEPS			8
 
-/* Input functions quote what they refuse, so keep it short, unless text. */
+/* Bytes; input functions quote a value that they reject, which keeps that short */
 #define MAX_SCALAR_LENGTH	100
 
-/* Keys that one step may have. */
+/* Keys that one step may have */
 #define MAX_SECTIONS		2
 
 typedef enum StepKind
@@ -34,7 +34,7 @@ typedef enum StepKind
 	STEP_ENTRIES				/* "key{}" or "key|key{}" */
 } StepKind;
 
-/* One step of the path, and where in the document it stands. */
+/* One step of the path, and its current position in the document */
 typedef struct Step
 {
 	StepKind	kind;
@@ -47,7 +47,7 @@ typedef struct Step
 	ChpgJsonNode *object;		/* the current object */
 } Step;
 
-/* Where a column's value is; all but the first are of a step of entries. */
+/* Where a column's value is; all but the first belong to a step of entries */
 typedef enum ColumnSource
 {
 	SOURCE_MEMBER,				/* a member of an object */
@@ -70,7 +70,7 @@ typedef struct Column
 	int32		typmod;
 	Oid			ioparam;
 	FmgrInfo	input;
-	char	   *fallback;		/* text used where the document has none */
+	char	   *fallback;		/* text for rows without a value, or NULL */
 } Column;
 
 struct ChpgDecoder
@@ -88,7 +88,7 @@ struct ChpgDecoder
  * Creating a decoder
  */
 
-/* Cut the mark of its kind off a step. */
+/* Return the kind of a step, and cut its mark off the text. */
 static StepKind
 step_kind(char *step)
 {
@@ -114,6 +114,7 @@ step_kind(char *step)
 	return STEP_OBJECT;
 }
 
+/* Parse the path of rows into steps. */
 static void
 parse_path(ChpgDecoder *decoder, const char *path)
 {
@@ -136,7 +137,7 @@ parse_path(ChpgDecoder *decoder, const char *path)
 	}
 }
 
-/* total_cpu_time_us -> totalCpuTimeUs */
+/* Convert a name such as total_cpu_time_us to totalCpuTimeUs, palloc'd. */
 static char *
 camel_case(const char *name)
 {
@@ -154,6 +155,7 @@ camel_case(const char *name)
 	return key;
 }
 
+/* Look up how an attribute is decoded. */
 static void
 describe_column(Column *column, Form_pg_attribute attribute,
 				const ChpgAttribute *exceptions)
@@ -232,6 +234,7 @@ chpg_decoder_set_default(ChpgDecoder *decoder, const char *attribute,
  * Walking through the rows
  */
 
+/* Throw error 08P01: a step is not of the expected kind. */
 static void
 refuse_shape(const Step *step, const char *expected)
 {
@@ -241,7 +244,9 @@ refuse_shape(const Step *step, const char *expected)
 					step->keys[step->section], expected)));
 }
 
-/* Stand on an element of a list. */
+/*
+ * Move to the current element of a list; false after the last.  Error 08P01.
+ */
 static bool
 enter_element(Step *step)
 {
@@ -253,7 +258,10 @@ enter_element(Step *step)
 	return true;
 }
 
-/* Stand on the first entry of this section, or of one after it. */
+/*
+ * Move to the first entry of the current section, or of one after it; false if
+ * there is none.  Error 08P01.
+ */
 static bool
 enter_section(Step *step, ChpgJsonNode *parent)
 {
@@ -271,13 +279,14 @@ enter_section(Step *step, ChpgJsonNode *parent)
 	return false;
 }
 
+/* Return the object in which step i is looked up. */
 static ChpgJsonNode *
 parent_object(ChpgDecoder *decoder, int i)
 {
 	return i > 0 ? decoder->steps[i - 1].object : decoder->root;
 }
 
-/* Stand on the first element of a step; false if it has none. */
+/* Move to the first element of a step; false if it has none.  Error 08P01. */
 static bool
 enter_step(ChpgDecoder *decoder, int i)
 {
@@ -302,6 +311,7 @@ enter_step(ChpgDecoder *decoder, int i)
 	return true;
 }
 
+/* Move to the next element of a step; false if it has none.  Error 08P01. */
 static bool
 advance_step(ChpgDecoder *decoder, int i)
 {
@@ -362,7 +372,10 @@ chpg_decoder_get(ChpgDecoder *decoder, const char *key)
  * Decoding a row
  */
 
-/* Look in the innermost object, then outward among scalars. */
+/*
+ * Find a member in the innermost object of the current row, then outward among
+ * scalars.
+ */
 static ChpgJsonNode *
 find_value(ChpgDecoder *decoder, const char *key)
 {
@@ -414,12 +427,14 @@ chpg_tags_to_object(ChpgJsonNode *list)
 	return json.data;
 }
 
+/* Is it a type of integers? */
 static bool
 is_integer_type(Oid type)
 {
 	return type == INT8OID || type == INT4OID;
 }
 
+/* Is a text an integer in decimal digits? */
 static bool
 is_integer_text(const char *text)
 {
@@ -428,7 +443,11 @@ is_integer_text(const char *text)
 	return *digits != '\0' && digits[strspn(digits, "0123456789")] == '\0';
 }
 
-/* A fraction, or a number in another notation, as the nearest integer. */
+/*
+ * Return a fraction, or a number in another notation, as the nearest integer.
+ * Error 22P02 for a text that is no number, and for a fraction of an integral
+ * column.
+ */
 static char *
 round_number(const Column *column, const char *text)
 {
@@ -454,8 +473,9 @@ round_number(const Column *column, const char *text)
 }
 
 /*
- * The input function takes words such as "now" and forms that depend on
- * DateStyle; the API sends ISO 8601 or Unix seconds.
+ * Return a time in ISO 8601. The API sends that, or Unix seconds.  The type's
+ * input function would also accept words such as "now", and forms that depend
+ * on DateStyle.  Error 22007.
  */
 static char *
 check_time(ChpgJsonNode *value, char *text)
@@ -476,7 +496,10 @@ check_time(ChpgJsonNode *value, char *text)
 	return text;
 }
 
-/* A bigint as all its digits, for programs that would round the number. */
+/*
+ * Return a bigint as 16 hexadecimal digits, for programs that would round the
+ * number.
+ */
 static char *
 hexadecimal(const char *text)
 {
@@ -485,7 +508,10 @@ hexadecimal(const char *text)
 	return psprintf("%08x%08x", (uint32) (number >> 32), (uint32) number);
 }
 
-/* The text that the attribute's input function is given. */
+/*
+ * Return the text to be passed to the attribute's input function.  Errors:
+ * 08P01, 22P02, 22007.
+ */
 static char *
 input_text(const Column *column, ChpgJsonNode *value)
 {
@@ -509,7 +535,7 @@ input_text(const Column *column, ChpgJsonNode *value)
 				 errmsg("malformed API response: value of %zu characters instead of a number, a time or a boolean",
 						strlen(text))));
 
-	/* No number has any of these; errors of input functions repeat the text. */
+	/* Input functions repeat the text in their errors. */
 	if (chpg_has_hidden(text))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -524,7 +550,7 @@ input_text(const Column *column, ChpgJsonNode *value)
 	return text;
 }
 
-/* What is shown instead of the API's word. */
+/* Return the word that is shown in place of the API's. */
 static char *
 shown_word(const Column *column, char *text)
 {
@@ -537,8 +563,9 @@ shown_word(const Column *column, char *text)
 }
 
 /*
- * Most values are plain numbers, and the way through text and the type's input
- * function takes a quarter of all the time that a page takes.
+ * Convert a number that the type holds as it is; false for other values.  Most
+ * values are such numbers, and their text and input function would take a
+ * quarter of the time of a page.
  */
 static bool
 is_plain_number(const Column *column, ChpgJsonNode *value, Datum *datum)
@@ -555,7 +582,7 @@ is_plain_number(const Column *column, ChpgJsonNode *value, Datum *datum)
 	return true;
 }
 
-/* What the document says of a column in the current row, or NULL. */
+/* Return the node of a column in the current row, or NULL. */
 static ChpgJsonNode *
 column_node(ChpgDecoder *decoder, const Column *column)
 {
@@ -566,7 +593,7 @@ column_node(ChpgDecoder *decoder, const Column *column)
 	return NULL;
 }
 
-/* The text of a column in the current row, or NULL. */
+/* Return the text of a column in the current row, or NULL. */
 static char *
 column_text(ChpgDecoder *decoder, const Column *column, ChpgJsonNode *node)
 {
@@ -582,6 +609,7 @@ column_text(ChpgDecoder *decoder, const Column *column, ChpgJsonNode *node)
 		hexadecimal(column->fallback) : column->fallback;
 }
 
+/* Name the attribute in an error's context. */
 static void
 conversion_error_callback(void *arg)
 {
