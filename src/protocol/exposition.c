@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * exposition.c
- *		What a line of Prometheus' text format is made of.
+ *		The tokens of a line of Prometheus' text format.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +20,7 @@
 /* Bytes of a line that an error shows */
 #define MAX_SHOWN_LENGTH	200
 
-/* Seconds whose milliseconds certainly fit */
+/* Seconds whose milliseconds fit into 64 bits */
 #define MAX_SECONDS			9.2e15
 
 /*
@@ -71,13 +71,14 @@ chpg_next_line(ChpgLines *lines)
 	return true;
 }
 
-/* The next character; '\0', which no line contains, at the end. */
+/* Return the next character; '\0', which no line contains, at the end. */
 static char
 peek(const ChpgLines *lines)
 {
 	return lines->at < lines->end ? *lines->at : '\0';
 }
 
+/* Is it a blank? */
 static bool
 is_blank(char c)
 {
@@ -234,6 +235,7 @@ chpg_read_metric_name(ChpgLines *lines, char follower, ChpgText *name)
  * Numbers
  */
 
+/* Skip digits, and return their number. */
 static size_t
 skip_digits(const char **p)
 {
@@ -244,6 +246,7 @@ skip_digits(const char **p)
 	return *p - start;
 }
 
+/* Skip a sign, if there is one. */
 static void
 skip_sign(const char **p)
 {
@@ -251,7 +254,7 @@ skip_sign(const char **p)
 		(*p)++;
 }
 
-/* strtod() takes more than that. */
+/* Is it a decimal number? strtod() accepts more than that. */
 static bool
 is_decimal(const char *p)
 {
@@ -276,6 +279,10 @@ is_decimal(const char *p)
 	return *p == '\0';
 }
 
+/*
+ * Parse a decimal number; false for another text, and for one too large for a
+ * double.
+ */
 static bool
 parse_decimal(ChpgText word, double *value)
 {

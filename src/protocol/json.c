@@ -3,7 +3,8 @@
  * json.c
  *		Parsed JSON documents from a source that is not trusted.
  *
- * json_reader.c does the parsing, and knows nothing of PostgreSQL.
+ * json_reader.c does the parsing, without PostgreSQL.  This file converts to the
+ * database's encoding, and ties documents to memory contexts.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,10 +21,10 @@
 #include "protocol/json.h"
 #include "utils/memutils.h"
 
-/* json-c needs up to 800 bytes for each. */
+/* Values of a document, of which json-c needs up to 800 bytes each */
 #define MAX_NODES		500000
 
-/* Bytes converted to the database's encoding at once. */
+/* Bytes converted to the database's encoding at once */
 #define CONVERSION_CHUNK	8192
 
 #define REPLACEMENT_UTF8	"\xEF\xBF\xBD"	/* U+FFFD */
@@ -35,6 +36,7 @@ struct ChpgJson
 	MemoryContextCallback callback;
 };
 
+/* Callback: release json-c's memory of a document. */
 static void
 release_document(void *arg)
 {
@@ -48,7 +50,10 @@ release_document(void *arg)
  * Replacing what cannot be represented
  */
 
-/* One bad query text must not hide a fleet; but do say it, once. */
+/*
+ * Warn, once in a statement, that characters were replaced: an error would
+ * hide a fleet for the sake of one query text.
+ */
 static void
 warn_replaced(void)
 {
@@ -64,7 +69,7 @@ warn_replaced(void)
 					   GetDatabaseEncodingName())));
 }
 
-/* Length of the valid UTF-8 character at p, or 0. */
+/* Return the length of the valid UTF-8 character at p; 0 if it is none. */
 static int
 utf8_length(const char *p, const char *end)
 {
@@ -78,6 +83,10 @@ utf8_length(const char *p, const char *end)
 	return length;
 }
 
+/*
+ * Replace each byte that is no valid UTF-8, and NULs, by U+FFFD; palloc'd.
+ * Sets the new length, and warns.
+ */
 static char *
 repair_utf8(const char *data, size_t *length)
 {
@@ -105,7 +114,10 @@ repair_utf8(const char *data, size_t *length)
 	return repaired.data;
 }
 
-/* Convert valid UTF-8 without NUL, replacing what the encoding lacks. */
+/*
+ * Convert valid UTF-8 without NULs to the database's encoding, palloc'd.
+ * Characters that the encoding lacks become "?", with a warning.
+ */
 static char *
 convert_utf8(const char *text, size_t length)
 {
@@ -147,6 +159,9 @@ convert_utf8(const char *text, size_t length)
 	return result.data;
 }
 
+/*
+ * Convert UTF-8, which may contain NULs, to the database's encoding, palloc'd.
+ */
 static char *
 utf8_to_server(const char *text, size_t length)
 {
@@ -162,7 +177,10 @@ utf8_to_server(const char *text, size_t length)
  * Documents
  */
 
-/* A document without a root, whose clean-up is armed. */
+/*
+ * Allocate a document without a root, in a context of its own below this one,
+ * with its release registered.
+ */
 static ChpgJson *
 allocate_document(MemoryContext context)
 {
@@ -177,6 +195,7 @@ allocate_document(MemoryContext context)
 	return document;
 }
 
+/* Throw error 53200. */
 static void
 report_out_of_memory(void)
 {
@@ -257,7 +276,7 @@ chpg_json_is_bigint(ChpgJsonNode *node, int64 *value)
 	if (!json_object_is_type(node, json_type_int))
 		return false;
 	*value = json_object_get_int64(node);
-	return *value < PG_INT64_MAX;	/* what saturates is not */
+	return *value < PG_INT64_MAX;	/* json-c saturates larger ones */
 }
 
 bool
@@ -329,7 +348,10 @@ chpg_json_text(ChpgJsonNode *node)
 	return chpg_json_serialize(node);
 }
 
-/* jsonb cannot hold \u0000: replace the escape, but not an escaped backslash. */
+/*
+ * Replace each escape \u0000, which jsonb cannot hold, in place.  An escaped
+ * backslash before "u0000" is none.
+ */
 static void
 replace_nul_escapes(char *json)
 {
@@ -359,6 +381,9 @@ replace_nul_escapes(char *json)
 	*to = '\0';
 }
 
+/*
+ * Print a node as JSON in UTF-8; the text belongs to the node.  Error 53200.
+ */
 static const char *
 print_node(ChpgJsonNode *node, size_t *length)
 {
@@ -423,7 +448,10 @@ chpg_json_create(MemoryContext context)
 	return document;
 }
 
-/* Takes over the reference to the value. */
+/*
+ * Add a member to a document, and take over the reference to its value.  Error
+ * 53200.
+ */
 static void
 set_member(ChpgJson *document, const char *key, struct json_object *value)
 {

@@ -3,6 +3,9 @@
  * json.h
  *		Parsed JSON documents from a source that is not trusted.
  *
+ * A document belongs to a memory context; its nodes and entries belong to it.  Texts
+ * are palloc'd in the current memory context, in the database's encoding.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CHPG_JSON_H
@@ -10,8 +13,8 @@
 
 #include "protocol/json_reader.h"
 
-typedef struct ChpgJson ChpgJson;	/* a document, owned by a memory context */
-typedef struct json_object ChpgJsonNode;	/* borrowed from its document */
+typedef struct ChpgJson ChpgJson;
+typedef struct json_object ChpgJsonNode;
 
 typedef enum ChpgJsonKind
 {
@@ -25,60 +28,76 @@ typedef enum ChpgJsonKind
 } ChpgJsonKind;
 
 /*
- * Parse a NUL-terminated text.  The document is freed with the context.
- * Otherwise *problem says, in a phrase, what is wrong with the text.
+ * Parse a NUL-terminated text of this length, in UTF-8, to a document of the memory
+ * context.  Unless the result is CHPG_JSON_OK, *problem is a phrase on what is wrong
+ * with the text.  Invalid UTF-8 is replaced, with one warning per statement.  Error
+ * 53200 without memory.
  */
 extern ChpgJsonResult chpg_json_parse(MemoryContext context, const char *data,
 									  size_t length, ChpgJson **document,
 									  const char **problem);
+
+/* Free a document before its memory context does. */
 extern void chpg_json_free(ChpgJson *document);
+
+/* Return the outermost node of a document. */
 extern ChpgJsonNode *chpg_json_root(ChpgJson *document);
 
+/* Return the kind of a node; NULL is a null. */
 extern ChpgJsonKind chpg_json_kind(ChpgJsonNode *node);
 
 /*
- * Is it a number that the type holds without more ado?  Then its text would give
- * the same value.
+ * Is a node a number that the type holds exactly as its text would be converted?  Sets
+ * the value then.
  */
 extern bool chpg_json_is_bigint(ChpgJsonNode *node, int64 *value);
 extern bool chpg_json_is_double(ChpgJsonNode *node, double *value);
 
-/* A member of an object; NULL if it is missing, null, or node no object. */
+/* Return a member of an object; NULL if it is missing or null, or there is no object. */
 extern ChpgJsonNode *chpg_json_get(ChpgJsonNode *node, const char *key);
+
+/* Return the number of elements of an array, and one of them. */
 extern int	chpg_json_length(ChpgJsonNode *array);
 extern ChpgJsonNode *chpg_json_element(ChpgJsonNode *array, int i);
 
-/* The entry of an object after the given one, or the first; NULL at the end. */
 typedef struct lh_entry ChpgJsonEntry;
+
+/* Return the entry of an object after the given one, or the first (NULL); NULL at the end. */
 extern ChpgJsonEntry *chpg_json_next(ChpgJsonNode *object,
 									 ChpgJsonEntry *previous);
+
+/* Return the key and the value of an entry. */
 extern char *chpg_json_entry_key(ChpgJsonEntry *entry);
 extern ChpgJsonNode *chpg_json_entry_value(ChpgJsonEntry *entry);
 
 /*
- * The text of a scalar, or the JSON of any node, in the database's encoding.
- * What the encoding, or a text, cannot hold is replaced, with one warning per
- * statement.
+ * Return a string's value, or the JSON of any other node.  Characters that the
+ * encoding, or a text, cannot hold are replaced, with one warning per statement.
  */
 extern char *chpg_json_text(ChpgJsonNode *node);
+
+/* Return the JSON of a node, with the same replacements. */
 extern char *chpg_json_serialize(ChpgJsonNode *node);
 
-/* The JSON of a node that is to be sent back: error 22P05 if that replaces. */
+/* Return the JSON of a node without replacements: error 22P05 if one is needed. */
 extern char *chpg_json_serialize_exactly(ChpgJsonNode *node);
 
-/* Any text of the API, in the same way. */
+/* Convert any text of the API, in UTF-8, with the same replacements. */
 extern char *chpg_json_convert(const char *utf8, size_t length);
 
-/*
- * Building a document: an object whose members are set one by one, from text in
- * the database's encoding.  chpg_json_set_json() takes JSON; error 22023 if it
- * is not usable.  chpg_json_print() gives UTF-8.
- */
+/* Create a document with an empty object, in this memory context.  Error 53200. */
 extern ChpgJson *chpg_json_create(MemoryContext context);
+
+/*
+ * Set a member of the outermost object, from a text or from JSON in the database's
+ * encoding.  Errors: 53200; 22023 for malformed JSON.
+ */
 extern void chpg_json_set_text(ChpgJson *document, const char *key,
 							   const char *text);
 extern void chpg_json_set_json(ChpgJson *document, const char *key,
 							   const char *json);
+
+/* Print a document as JSON in UTF-8; the text belongs to it.  Error 53200. */
 extern const char *chpg_json_print(ChpgJson *document);
 
 #endif							/* CHPG_JSON_H */

@@ -3,10 +3,10 @@
  * json_reader.c
  *		JSON from outside, as documents of json-c.
  *
- * json-c does the parsing.  It would silently alter some documents (integers
- * that do not fit become the largest that does, \u0000 ends a key) and turns
- * others into a thousand times their size in memory, so a scan in front of it
- * refuses the former and bounds the latter.
+ * json-c does the parsing.  It silently alters some documents: integers that do not
+ * fit become the largest one, and \u0000 ends a key.  Others take a thousand times
+ * their size in memory.  A scan in front of json-c rejects the former, and bounds the
+ * latter.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +20,7 @@
 
 #include "ascii.h"
 
-/* An integer of as many characters fits into 64 bits. */
+/* An integer of so few characters fits into 64 bits */
 #define SAFE_DIGITS		18
 
 #define WHITE_SPACE		" \t\r\n"
@@ -29,7 +29,7 @@
  * The guard in front of the parser
  */
 
-/* Does json-c hold this integer literal, or would it saturate? */
+/* Does an integer literal fit into 64 bits? json-c would saturate it. */
 static bool
 integer_fits(const char *literal, const char *end)
 {
@@ -48,6 +48,7 @@ integer_fits(const char *literal, const char *end)
 	return errno == 0;
 }
 
+/* Skip digits, and return their number. */
 static size_t
 skip_digits(const char **p)
 {
@@ -59,8 +60,8 @@ skip_digits(const char **p)
 }
 
 /*
- * json-c takes more than JSON's numbers, and drops what it does not understand
- * of them: an exponent without digits, zeros in front.
+ * Skip a number, and reject others than JSON's.  json-c accepts more, and
+ * drops what it does not understand, such as an exponent without digits.
  */
 static const char *
 skip_number(const char *p, ChpgJsonProblem *problem)
@@ -93,7 +94,9 @@ skip_number(const char *p, ChpgJsonProblem *problem)
 	return p;
 }
 
-/* The UTF-16 unit of an escape such as \ud83d, or -1 if it is another. */
+/*
+ * Return the UTF-16 unit of an escape such as \ud83d; -1 for another escape.
+ */
 static int
 escaped_unit(const char *p)
 {
@@ -113,7 +116,8 @@ escaped_unit(const char *p)
 }
 
 /*
- * Skip an escape.  json-c replaces half a surrogate pair without a word.
+ * Skip an escape, and note half a surrogate pair, which json-c replaces
+ * silently.
  */
 static const char *
 skip_escape(const char *p, bool *has_nul, ChpgJsonProblem *problem)
@@ -130,6 +134,7 @@ skip_escape(const char *p, bool *has_nul, ChpgJsonProblem *problem)
 	return p + 6;
 }
 
+/* Skip a string, and reject a key with \u0000. */
 static const char *
 skip_string(const char *p, ChpgJsonProblem *problem)
 {
@@ -153,7 +158,10 @@ skip_string(const char *p, ChpgJsonProblem *problem)
 	return p;
 }
 
-/* json-c takes NaN and Infinity as well, even in its strict mode. */
+/*
+ * Skip a word, and reject others than JSON's.  json-c accepts NaN and Infinity
+ * even in its strict mode.
+ */
 static const char *
 skip_word(const char *p, ChpgJsonProblem *problem)
 {
@@ -170,7 +178,10 @@ skip_word(const char *p, ChpgJsonProblem *problem)
 	return p;
 }
 
-/* What stands between strings, numbers and words; previous is what was last. */
+/*
+ * Check a character between strings, numbers and words, of which "previous" is
+ * the last one's first character.
+ */
 static void
 check_punctuation(char c, char previous, ChpgJsonProblem *problem)
 {
@@ -193,8 +204,8 @@ check_punctuation(char c, char previous, ChpgJsonProblem *problem)
 }
 
 /*
- * Look at every token once.  json-c's own strict mode is not used: what it
- * refuses differs between versions, and 0.18 refuses all that is not ASCII.
+ * Check every token once.  json-c's own strict mode is not used: what it
+ * rejects differs between versions, and 0.18 rejects all that is not ASCII.
  */
 static ChpgJsonResult
 check_document(const char *data, int max_nodes, ChpgJsonProblem *problem)

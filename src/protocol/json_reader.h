@@ -3,7 +3,7 @@
  * json_reader.h
  *		JSON from outside, as documents of json-c.
  *
- * Nothing of PostgreSQL is needed, so that it can be fuzzed alone.
+ * No PostgreSQL header is included, so that it can be fuzzed alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Deeper than any answer of the API; json-c recurses while it frees. */
+/* Deeper than any response of the API; json-c recurses while it frees */
 #define CHPG_JSON_MAX_DEPTH		32
 
 struct json_object;
@@ -28,15 +28,15 @@ typedef enum ChpgJsonResult
 
 typedef struct ChpgJsonProblem
 {
-	const char *reason;			/* a phrase; NULL if the text is usable */
-	bool		has_place;
-	size_t		place;			/* the byte at which it is, from 0 */
+	const char *reason;			/* a phrase; NULL if there is none */
+	bool		has_place;		/* is "place" known? */
+	size_t		place;			/* byte of the problem, from 0 */
 	bool		replaces;		/* json-c replaces half a surrogate pair */
 } ChpgJsonProblem;
 
 /*
- * Parse a text that ends with a NUL, which its length does not count.  More
- * values than max_nodes, give or take one, are too large.  The caller releases
+ * Parse a text that ends with a NUL, which its length does not count.  A document of
+ * more than max_nodes values, give or take one, is too large.  The caller releases
  * *root with json_object_put(), whatever the result.
  */
 extern ChpgJsonResult chpg_json_read(const char *data, size_t length,

@@ -3,10 +3,9 @@
  * prometheus.c
  *		Samples out of Prometheus' text format, version 0.0.4.
  *
- * The text is read three times: once for the memory that it takes, once for
- * what it says of families of metrics, which may come after their samples, and
- * once for the samples.  No PostgreSQL header is included, so that it can be
- * fuzzed alone.
+ * The text is read three times: first to compute the memory that parsing takes, then
+ * for its HELP and TYPE lines, which may follow their samples, and last for the
+ * samples.  No PostgreSQL header is included, so that it can be fuzzed alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +26,7 @@ typedef enum LineKind
 	LINE_EOF
 } LineKind;
 
-/* What a HELP or a TYPE line says, or both */
+/* A metric family, of its HELP line, its TYPE line, or both */
 struct ChpgFamily
 {
 	ChpgText	name;
@@ -57,7 +56,7 @@ static const struct
 	{"info", CHPG_METRIC_INFO}
 };
 
-/* The samples of a family that have not its name */
+/* Suffixes of samples to the name of their family, by types of families */
 static const struct
 {
 	const char *suffix;
@@ -92,6 +91,7 @@ chpg_metric_type_name(ChpgMetricType type)
  * Families
  */
 
+/* Classify the current line, and read its beginning. */
 static LineKind
 read_line_kind(ChpgPrometheus *parser)
 {
@@ -112,6 +112,7 @@ read_line_kind(ChpgPrometheus *parser)
 	return LINE_COMMENT;
 }
 
+/* Read the rest of a HELP line. */
 static ChpgText
 read_help(ChpgPrometheus *parser)
 {
@@ -125,7 +126,10 @@ read_help(ChpgPrometheus *parser)
 	return help;
 }
 
-/* False if there is none.  A type that nobody knows is one that is not known. */
+/*
+ * Read the rest of a TYPE line; false if it is empty.  An unknown type counts
+ * as "unknown".
+ */
 static bool
 read_type(ChpgPrometheus *parser, ChpgMetricType *type)
 {
@@ -142,8 +146,8 @@ read_type(ChpgPrometheus *parser, ChpgMetricType *type)
 }
 
 /*
- * Note what a HELP or a TYPE line says.  One without a name, or without anything
- * after it, is a comment: what is wrong with it harms no sample.
+ * Note the family of a HELP or a TYPE line.  A malformed line counts as a
+ * comment, since no sample depends on it.
  */
 static void
 read_family(ChpgPrometheus *parser, LineKind kind)
@@ -167,7 +171,7 @@ read_family(ChpgPrometheus *parser, LineKind kind)
 		parser->family_count++;
 }
 
-/* Any order will do. */
+/* Compare two texts, in any total order. */
 static int
 compare_texts(ChpgText a, ChpgText b)
 {
@@ -176,6 +180,7 @@ compare_texts(ChpgText a, ChpgText b)
 	return memcmp(a.data, b.data, a.length);
 }
 
+/* Order families by name, then by line. */
 static int
 compare_families(const void *a, const void *b)
 {
@@ -190,9 +195,9 @@ compare_families(const void *a, const void *b)
 }
 
 /*
- * The second line of a family tells what the first one does not: texts of
- * several services may simply be joined.  Of several helps, the first that says
- * anything holds; two types are false if they differ.
+ * Merge another line of a family into it: a text may be the concatenation of
+ * those of several services.  The first HELP that is not empty holds.  False
+ * if two types differ.
  */
 static bool
 merge_family(ChpgFamily *family, const ChpgFamily *more)
@@ -212,6 +217,10 @@ merge_family(ChpgFamily *family, const ChpgFamily *more)
 	return true;
 }
 
+/*
+ * Sort the families by name, and merge the lines of each.  False, with the
+ * error set, if types of one differ.
+ */
 static bool
 merge_families(ChpgPrometheus *parser)
 {
@@ -241,6 +250,7 @@ merge_families(ChpgPrometheus *parser)
 	return true;
 }
 
+/* Find the family of this name, or NULL. */
 static const ChpgFamily *
 find_family(const ChpgPrometheus *parser, ChpgText name)
 {
@@ -262,6 +272,10 @@ find_family(const ChpgPrometheus *parser, ChpgText name)
 	return NULL;
 }
 
+/*
+ * Find the family of a sample: the one of its name, or else of its name
+ * without a suffix that the family's type has.
+ */
 static const ChpgFamily *
 find_family_of_sample(const ChpgPrometheus *parser, ChpgText name)
 {
@@ -286,6 +300,7 @@ find_family_of_sample(const ChpgPrometheus *parser, ChpgText name)
  * Samples
  */
 
+/* Read the value of a label, from the "=" on. */
 static bool
 read_label_value(ChpgPrometheus *parser, ChpgText *value)
 {
@@ -296,6 +311,10 @@ read_label_value(ChpgPrometheus *parser, ChpgText *value)
 	return chpg_read_quoted(&parser->lines, value);
 }
 
+/*
+ * Add a label to a sample; false, with the error set, for a duplicate or one
+ * too many.
+ */
 static bool
 add_label(ChpgPrometheus *parser, ChpgSample *sample, const ChpgLabel *label)
 {
@@ -310,7 +329,10 @@ add_label(ChpgPrometheus *parser, ChpgSample *sample, const ChpgLabel *label)
 	return true;
 }
 
-/* One label; or the metric's name, which may stand among them if quoted. */
+/*
+ * Read a label, or the metric's name, which may be among the labels if it is
+ * quoted.
+ */
 static bool
 read_label(ChpgPrometheus *parser, ChpgSample *sample)
 {
@@ -336,7 +358,7 @@ read_label(ChpgPrometheus *parser, ChpgSample *sample)
 		add_label(parser, sample, &label);
 }
 
-/* After the opening brace */
+/* Read the labels, from behind the opening brace on. */
 static bool
 read_labels(ChpgPrometheus *parser, ChpgSample *sample)
 {
@@ -354,6 +376,7 @@ read_labels(ChpgPrometheus *parser, ChpgSample *sample)
 	return true;
 }
 
+/* Read the value of a sample. */
 static bool
 read_value(ChpgPrometheus *parser, double *value)
 {
@@ -365,6 +388,7 @@ read_value(ChpgPrometheus *parser, double *value)
 		chpg_fail_line(&parser->lines, "invalid value");
 }
 
+/* Read the timestamp of a sample, if there is one. */
 static bool
 read_timestamp(ChpgPrometheus *parser, bool is_seconds, ChpgSample *sample)
 {
@@ -381,7 +405,7 @@ read_timestamp(ChpgPrometheus *parser, bool is_seconds, ChpgSample *sample)
 	return chpg_fail_line(&parser->lines, "invalid timestamp");
 }
 
-/* It must be well-formed, but nobody asks for it. */
+/* Check an exemplar, if there is one, and drop it. */
 static bool
 skip_exemplar(ChpgPrometheus *parser, ChpgText name)
 {
@@ -389,7 +413,7 @@ skip_exemplar(ChpgPrometheus *parser, ChpgText name)
 
 	if (!chpg_accept_token(&parser->lines, '#'))
 		return true;
-	exemplar.name = name;		/* no second one */
+	exemplar.name = name;		/* reject a second one */
 	if (!chpg_accept_token(&parser->lines, '{'))
 		return chpg_fail_line(&parser->lines, "missing { after #");
 	return read_labels(parser, &exemplar) &&
@@ -397,6 +421,7 @@ skip_exemplar(ChpgPrometheus *parser, ChpgText name)
 		read_timestamp(parser, true, &exemplar);
 }
 
+/* Read a sample's line. */
 static bool
 read_sample(ChpgPrometheus *parser, ChpgSample *sample)
 {

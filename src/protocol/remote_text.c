@@ -10,14 +10,13 @@
 #include "mb/pg_wchar.h"
 #include "protocol/remote_text.h"
 
-/* Bytes of a text from outside that a message shows. */
+/* Bytes of a text from outside that a message shows */
 #define MAX_REMOTE_TEXT		500
 
 /*
- * Characters that a message must not have, by their code points in order: a
- * terminal obeys controls, and a reader is misled by marks that turn the
- * direction of text around, or that show nothing.  Joiners (U+200C, U+200D)
- * stay: words of some scripts need them.
+ * Ranges of characters that a message must not contain, in order: terminals obey
+ * control characters, and marks that are invisible or change the direction of text
+ * mislead the reader.  Joiners (U+200C, U+200D) stay: words of some scripts need them.
  */
 static const struct
 {
@@ -36,6 +35,7 @@ static const struct
 	{0xE0000, 0xE007F}
 };
 
+/* Is it the code point of a character that a message must not contain? */
 static bool
 is_hidden_code(pg_wchar code)
 {
@@ -49,7 +49,7 @@ is_hidden_code(pg_wchar code)
 
 /*
  * The same for a byte that is a character by itself, in an encoding other than
- * UTF-8.  Those of Windows and KOI8 have letters and signs in the place of C1.
+ * UTF-8. Those of Windows and KOI8 have letters and signs in the place of C1.
  */
 static bool
 is_hidden_byte(int encoding, unsigned char byte)
@@ -81,8 +81,9 @@ is_hidden_byte(int encoding, unsigned char byte)
 }
 
 /*
- * The length of the character at p, and whether a message must not have it.  What
- * is no character, as it may be in an SQL_ASCII database, is taken byte by byte.
+ * Return the length of the character at p, and whether a message must not
+ * contain it.  Bytes that are no character, as in an SQL_ASCII database, count
+ * one by one.
  */
 static int
 next_character(int encoding, const char *p, const char *end, bool *hidden)
@@ -107,7 +108,10 @@ next_character(int encoding, const char *p, const char *end, bool *hidden)
 	return length;
 }
 
-/* In an SQL_ASCII database, the API's texts stay in UTF-8. */
+/*
+ * Return the encoding of texts.  In an SQL_ASCII database, those of the API
+ * stay in UTF-8.
+ */
 static int
 text_encoding(void)
 {

@@ -77,6 +77,7 @@ chpg_build_path(const ChpgRequest *request, const char *organization_id)
 	return path.data;
 }
 
+/* Append an argument to the query of a URL. */
 static void
 append_query(StringInfo url, const char *key, const char *value)
 {

@@ -4,9 +4,9 @@
  *		URLs that a key may be sent to, in one canonical form.
  *
  * Names that resolvers read as addresses ("127.1", "0x7f.1", "127.0.0.1.") are
- * refused, and only what inet_pton() takes is an address: otherwise a hosts
- * file, or a name server, decides where plain http goes.  "localhost" is no name
- * either: libcurl has its address built in, since 7.77.0.
+ * rejected, and an address is only what inet_pton() accepts: otherwise a hosts
+ * file, or a name server, would decide where plain http goes.  "localhost" needs no
+ * resolver either: libcurl has its address built in, since 7.77.0.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +35,7 @@ typedef struct Url
 	const char *path;			/* empty, or with a slash first */
 } Url;
 
-/* Would inet_aton() take a name that ends in this label for an address? */
+/* Would inet_aton() accept a name that ends in this label as an address? */
 static bool
 is_numeric(const char *label)
 {
@@ -44,7 +44,10 @@ is_numeric(const char *label)
 	return label[strspn(label, DIGITS)] == '\0';
 }
 
-/* Labels of DNS, the last of which is no number; no dot at the end. */
+/*
+ * Is a host a DNS name, whose last label is no number, without a dot at the
+ * end?
+ */
 static bool
 is_name(const char *host)
 {
@@ -64,6 +67,7 @@ is_name(const char *host)
 	}
 }
 
+/* Read an IPv6 address in brackets, and advance *p; false if it is none. */
 static bool
 read_ipv6(const char **p, Url *url)
 {
@@ -83,6 +87,7 @@ read_ipv6(const char **p, Url *url)
 	return true;
 }
 
+/* Read a host, and advance *p; false if it is none. */
 static bool
 read_host(const char **p, Url *url)
 {
@@ -108,7 +113,10 @@ read_host(const char **p, Url *url)
 	return is_name(url->host);
 }
 
-/* A port has no leading zero. */
+/*
+ * Read a port without leading zeros, if there is one, and advance *p; false if
+ * it is none.
+ */
 static bool
 read_port(const char **p, Url *url)
 {
@@ -123,7 +131,7 @@ read_port(const char **p, Url *url)
 	return url->port >= 1 && url->port <= 65535;
 }
 
-/* Segments that are neither empty, but for the last, nor dots. */
+/* Has a path no dot segments, and no empty segment but the last? */
 static bool
 is_plain_path(const char *path)
 {
@@ -140,6 +148,7 @@ is_plain_path(const char *path)
 	return *path == '\0';
 }
 
+/* Read a URL; false if it is none that a key may be sent to. */
 static bool
 read_url(const char *text, Url *url)
 {
@@ -155,6 +164,7 @@ read_url(const char *text, Url *url)
 	return is_plain_path(p);
 }
 
+/* Write a URL in its canonical form, palloc'd. */
 static char *
 write_url(const Url *url, int default_port)
 {
@@ -165,7 +175,10 @@ write_url(const Url *url, int default_port)
 	return psprintf("%s://%s:%d%s", scheme, url->host, url->port, url->path);
 }
 
-/* Users write the base with or without "/v1" and a trailing slash. */
+/*
+ * Cut "/v1" and slashes off the end of a path, palloc'd: users write the API's
+ * base with or without them.
+ */
 static const char *
 shorten_path(const char *path)
 {
