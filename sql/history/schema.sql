@@ -106,8 +106,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
-'The history''s schema, why it cannot be used (null if it can), and a statement that mends it; no
-row without a history.';
+'The history''s schema, and why it cannot be used; no row without a history.
+state: null if it can be used. remedy: a statement that mends it; null if unknown here.';
 
 /*
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema
