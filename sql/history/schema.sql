@@ -263,6 +263,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text) IS
-'Ids of the history''s services with an id or a name, or of all; of one server, or of all
-servers.
+'Ids of the history''s services with an id or a name, or of all.
+server: only services of this one; null: of all servers.
 Errors: 55000 there is no history.';
