@@ -1,11 +1,11 @@
--- What every point needs, in the database that is measured.
+-- Objects that all points use, in the database that is measured.
 CREATE EXTENSION chpg;
 
--- The rows of an answer, as one takes them out of it without chpg. It is inlined: a name for a
--- part of the peer's queries, no function call.
+-- The rows of an answer, extracted without chpg. The function is inlined, so it costs no call. It
+-- leaves query_hex null, which only chpg computes.
 CREATE FUNCTION rows_of(service_id text, body text) RETURNS SETOF chpg_slow_pattern_row
 LANGUAGE sql STABLE AS $$
-	SELECT service_id, r."queryId", r."queryText", r."dbName", r."dbUser", r."dbOperation", r.app,
+	SELECT service_id, r."queryId", NULL::text, r."queryText", r."dbName", r."dbUser", r."dbOperation", r.app,
 		r."callCount"::bigint, r."errorCount"::bigint,
 		r."totalDurationUs", r."avgDurationUs", r."maxDurationUs",
 		r."p50DurationUs", r."p95DurationUs", r."p99DurationUs",
@@ -21,7 +21,7 @@ LANGUAGE sql STABLE AS $$
 		"totalCpuTimeUs" double precision, "totalWalBytes" numeric)
 $$;
 
--- What contestants read goes here to be compared.
+-- The rows that contestants have read, to be compared
 CREATE UNLOGGED TABLE rows_chpg OF chpg_slow_pattern_row;
 CREATE UNLOGGED TABLE rows_peer OF chpg_slow_pattern_row;
 
@@ -31,7 +31,7 @@ CREATE FUNCTION cpu_ms() RETURNS double precision LANGUAGE sql VOLATILE AS $$
 	FROM string_to_array(regexp_replace(pg_read_file('/proc/self/stat'), '^.*\) ', ''), ' ') AS field
 $$;
 
--- The most a backend has had of memory, in kB, and what it has of its own now
+-- A backend's peak memory, and its own memory now, in kB
 CREATE FUNCTION memory(OUT peak bigint, OUT own bigint) LANGUAGE sql VOLATILE AS $$
 	SELECT substring(status FROM 'VmHWM:\s+(\d+)')::bigint,
 		substring(status FROM 'RssAnon:\s+(\d+)')::bigint

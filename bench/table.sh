@@ -65,9 +65,10 @@ expect() {
     line "$point" "$what" "$value$unit" - - - "<= $most$unit" "$verdict"
 }
 
-# equal POINT WHAT: do rows_chpg and rows_peer have the same rows, and any?
+# equal POINT WHAT: do rows_chpg and rows_peer have the same rows, and any? Only chpg's have query_hex.
 equal() {
     local count differences verdict=FAILED
+    psql -q -c 'UPDATE rows_chpg SET query_hex = NULL WHERE query_hex IS NOT NULL'
     count=$(psql -q -At -c 'SELECT count(*) FROM rows_chpg')
     differences=$(psql -q -At -c 'SELECT count(*) FROM
         ((TABLE rows_chpg EXCEPT ALL TABLE rows_peer) UNION ALL
@@ -75,6 +76,13 @@ equal() {
 
     [ "$count" -eq 0 ] || [ "$differences" -ne 0 ] || verdict=ok
     line "$1" "$2" "$count rows" "$differences differ" - - "0 differ" "$verdict"
+}
+
+# equal_text POINT WHAT ONE OTHER
+equal_text() {
+    local verdict=FAILED
+    [ -z "$3" ] || [ "$3" != "$4" ] || verdict=ok
+    line "$1" "$2" "$(wc -l <<<"$3") rows" "$(wc -l <<<"$4") rows" - - equal "$verdict"
 }
 
 line() {
