@@ -17,6 +17,8 @@ FROM chpg_connect(:'key_id', :'key_secret',
 \set ECHO none
 \if :emulated
 ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited');
+\else
+SET chpg.max_wait = '10min';
 \endif
 \set ECHO all
 -- The fleet now, in two requests.

@@ -1,4 +1,4 @@
-SELECT service_name AS name, status, round(storage_used_percent) AS storage, round(memory_used_percent) AS memory,
+SELECT service_name, status, round(storage_used_percent) AS storage, round(memory_used_percent) AS memory,
        active_connections AS active, idle_connections AS idle, cache_hit_ratio
 FROM chpg_health ORDER BY 3 DESC LIMIT 6;
 

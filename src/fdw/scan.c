@@ -369,7 +369,7 @@ next_row(RemoteScan *scan, TupleTableSlot *slot)
 	return scan->store != NULL ? next_kept(scan, slot) : next_of_stream(scan, slot);
 }
 
-/* Release files; the scan's memory context, which refers to them, is reset afterwards. */
+/* Release files, before the scan's memory that knows of them. */
 static void
 release_rows(RemoteScan *scan)
 {
