@@ -42,8 +42,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_progress(timestamptz, bigint, bigint) IS
-'Raise a NOTICE with the progress of a capture, at most once a minute; return the time of the
-last one.';
+'Raise a NOTICE with the progress of a capture, at most once a minute.
+Returns the time of the last NOTICE.';
 
 CREATE FUNCTION @extschema@._chpg_capture_schedule(grain text, service text, server text, max_windows integer)
 RETURNS jsonb

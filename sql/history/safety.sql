@@ -250,7 +250,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_flaw(text) IS
-'Why the tables of a history are not safe to use, and a statement that mends it; no row if safe.';
+'Why the tables of a history are not safe to use, and a statement that mends it.
+No row if they are safe.';
 
 /* A trigger that is created after the transaction's snapshot runs, but no query finds it. */
 CREATE FUNCTION @extschema@._chpg_refuse_code(relation regclass)

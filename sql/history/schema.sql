@@ -106,8 +106,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
-'The history''s schema, why it cannot be used (null if it can), and a statement that mends it; no
-row without a history.';
+'The history''s schema, and why it cannot be used; no row without a history.
+state: null if it can be used. remedy: a statement that mends it; null if unknown here.';
 
 /*
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema
@@ -263,6 +263,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text) IS
-'Ids of the history''s services with an id or a name, or of all; of one server, or of all
-servers.
+'Ids of the history''s services with an id or a name, or of all.
+server: only services of this one; null: of all servers.
 Errors: 55000 there is no history.';

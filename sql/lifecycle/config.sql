@@ -38,7 +38,7 @@ COMMENT ON FUNCTION @extschema@.chpg_patch_config(text, jsonb, jsonb, text) IS
 'Change settings of a service, and return all settings after the change.
 Settings are an object, {"max_connections": 200}; null removes one; others stay.
 A NOTICE names the settings that wait for a restart.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -58,7 +58,7 @@ COMMENT ON FUNCTION @extschema@.chpg_replace_config(text, jsonb, jsonb, text) IS
 change.
 A section that is null stays; an empty object removes all settings of a section.
 A NOTICE names the settings that wait for a restart.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2 (1 with both sections), 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 

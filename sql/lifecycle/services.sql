@@ -27,7 +27,7 @@ COMMENT ON FUNCTION @extschema@.chpg_create_service(text, text, text, text, bigi
 The API shows both only now. The service is being created when this returns: see chpg_wait.
 storage_size: in GiB. tags: an object, {"team": "data"}. pg_config, pgbouncer_config: settings
 as an object.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1.
 Errors: 22023 an argument cannot be used; 55006 a quota is reached; 08007 unknown whether it was
 carried out; 25006 in a read-only transaction.';
@@ -49,7 +49,7 @@ AS 'MODULE_PATHNAME', 'chpg_update_service';
 COMMENT ON FUNCTION @extschema@.chpg_update_service(text, text, text, text, jsonb, text) IS
 'Change the name, size, high availability or tags of a service.
 What is null stays. tags replaces all tags. The change is queued: see chpg_wait.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2 (1 with tags), 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION @extschema@.chpg_set_tags(text, jsonb, text) IS
 'Add tags to a service, or change their values; other tags stay.
 tags: an object. A queued change of another session is not seen until it is applied: see
 chpg_wait.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -84,7 +84,7 @@ AS 'MODULE_PATHNAME', 'chpg_remove_tags';
 COMMENT ON FUNCTION @extschema@.chpg_remove_tags(text, text[], text) IS
 'Remove the tags with these keys from a service; other tags stay.
 A queued change of another session is not seen until it is applied: see chpg_wait.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -101,7 +101,7 @@ AS 'MODULE_PATHNAME', 'chpg_delete_service';
 COMMENT ON FUNCTION @extschema@.chpg_delete_service(text, text, text) IS
 'Delete a service with all its data, and return the id of the request.
 confirm_name: the present name of the service. Delete its read replicas first.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -117,7 +117,7 @@ AS 'MODULE_PATHNAME', 'chpg_restart_service';
 COMMENT ON FUNCTION @extschema@.chpg_restart_service(text, text) IS
 'Restart a service.
 The API acknowledges the command only; attributes that the response omits are null.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -133,7 +133,7 @@ AS 'MODULE_PATHNAME', 'chpg_promote_service';
 COMMENT ON FUNCTION @extschema@.chpg_promote_service(text, text) IS
 'Make a read replica a primary of its own; the old primary stays one.
 The API acknowledges the command only; attributes that the response omits are null.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -149,7 +149,7 @@ AS 'MODULE_PATHNAME', 'chpg_switchover_service';
 COMMENT ON FUNCTION @extschema@.chpg_switchover_service(text, text) IS
 'Make a standby of a service with high availability its primary.
 The API acknowledges the command only; attributes that the response omits are null.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
 Errors: 55000 the service has no high availability; 08007 unknown whether it was carried out;
 25006 in a read-only transaction.';
@@ -170,7 +170,7 @@ password: 12 to 1024 characters, with a lower-case and an upper-case letter and 
 the API chooses.
 Keeps it out of the log and pg_stat_activity; a NOTICE says where it stays unless called as a
 plain SELECT.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1, 1 more for a name.
 Errors: 22023 a password that cannot be used, or a read replica; 08007 unknown whether it was
 carried out; 25006 in a read-only transaction.';
@@ -193,7 +193,7 @@ COMMENT ON FUNCTION @extschema@.chpg_create_read_replica(text, text, jsonb, json
 'Create a read replica of a service.
 retry_for: time to retry while the API refuses, before the first backup; the statement holds its
 snapshot meanwhile.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1 for each attempt, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
@@ -214,7 +214,7 @@ AS 'MODULE_PATHNAME', 'chpg_restore_service';
 
 COMMENT ON FUNCTION @extschema@.chpg_restore_service(text, text, timestamptz, jsonb, jsonb, jsonb, text) IS
 'Create a new service with the data that a service had at restore_target.
-Acts at once, and a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
+Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 

@@ -102,7 +102,7 @@ compare_values(const void *a, const void *b, void *comparison)
 										   *(const Datum *) a, *(const Datum *) b));
 }
 
-/* Restrict a column to the distinct elements of an array, whose type is given; in order. */
+/* Restrict a column to the distinct elements of an array, sorted; type is theirs. */
 static void
 set_elements(ColumnValues *column, Datum array, Oid type)
 {
@@ -339,7 +339,7 @@ find_values(const BoundConditions *bound, const char *name)
  * The window
  */
 
-/* End a range now, unless it ends earlier, or within a day: nothing is later. */
+/* End an open range now, and any other within a day: the API has no later rows. */
 static void
 limit_range(ChpgRange *range)
 {
@@ -436,10 +436,11 @@ set_time(BoundConditions *bound, ChpgParameterKind kind, TimestampTz time)
 }
 
 /*
- * Set the arguments and the columns of the window.  Return false if no row can be in it:
- * ranges may leave nothing.  An empty window with both bounds given by = is an error of
- * the arguments, though.  Where points of a series stand depends on the window; lines of
- * a log are the same in any, so that the rows' times can shorten it.
+ * Set the arguments and the columns of the window.  Return false if ranges leave no
+ * window; chpg_check_arguments() rejects an empty one whose bounds are both given by =.
+ * Log lines are the same in any window, so the rows' times shorten it; the API aligns the
+ * points of a series with the window, so they do not.  Error: HV002 for a window without
+ * a start, or without an end.
  */
 static bool
 set_window(BoundConditions *bound)
@@ -518,8 +519,8 @@ check_bucket(const ChpgParameter *parameter, Datum value)
 }
 
 /*
- * Return true if the values of a parameter are to be pushed down.  Values of an optional
- * one are worth a request each only if reading without them takes more.
+ * Return true if the values of a parameter are to be pushed down.  Each value is a
+ * request of its own: for an optional parameter that pays only if it saves pages.
  */
 static bool
 is_worth_pushing(const ChpgBinding *binding, const ChpgParameter *parameter,

@@ -32,7 +32,7 @@ typedef struct ChpgBinding
 	Relation	relation;
 	int			num_columns;	/* of the table */
 	List	   *expressions;	/* ExprState, of fdw_exprs */
-	Oid			user;			/* whose key is used */
+	Oid			user;			/* the role whose key is used */
 
 	/* as long as the values stay; see chpg_bind() */
 	ChpgPushedValue *pushed;	/* of each expression */

@@ -211,8 +211,8 @@ find_comparison(const Comparison *parts, Oid type, ChpgComparison *comparison)
 /*
  * Fill in the column of a condition, and the steps of its expression.  Return the type
  * to which its value is converted; InvalidOid if the condition cannot be pushed down.
- * Where points of a series stand depends on the window, so that a single time asks for
- * no window; lines of a log are the same in any window, also in the shortest.
+ * A single time is a window of log lines, but none of a series, whose points the API
+ * aligns with the window.
  */
 static Oid
 match_compared(PlannerInfo *root, RelOptInfo *rel, const Comparison *parts,

@@ -13,7 +13,7 @@
 #include "nodes/plannodes.h"
 #include "protocol/resources.h"
 
-/* A condition that is pushed down: the API applies it, or is asked for less by it. */
+/* A condition that is pushed down, as an argument of requests or by their window */
 typedef struct ChpgCondition
 {
 	AttrNumber	column;

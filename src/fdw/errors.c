@@ -172,10 +172,10 @@ hint_sentence(char *hint)
 static const char *
 join_remedy(const ChpgResource *resource)
 {
-	if (resource->told_by == NULL)
+	if (resource->source == NULL)
 		return "join it with a table that has the values";
 	return psprintf("join it with %s USING (%s), or call chpg_%s() in LATERAL",
-					resource->told_by,
+					resource->source,
 					chpg_join_names(chpg_required_columns(resource), "", "", ", ", ", "),
 					resource->name);
 }

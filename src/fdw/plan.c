@@ -209,8 +209,9 @@ find_unpushed(RelOptInfo *rel, List *clauses, List *conditions)
 }
 
 /*
- * Return true if a bound of the window is joined by =, and has only a range here.  A
- * scan to which the join gives a value finds more rows then.
+ * Return true if a bound of the window is joined by =, and has only a range here.  All
+ * rows of such a scan show the same bound, so the join finds few matches; a scan that is
+ * parameterized by the join finds all.
  */
 static bool
 has_joined_range(const ChpgTableInfo *info, List *conditions)
@@ -399,8 +400,8 @@ is_list_enough(RelOptInfo *rel, const ChpgTableInfo *info)
 }
 
 /*
- * Return the column whose comparisons bound the window, or 0.  Where points of a series
- * stand depends on the window, so that a table's own window cannot be shortened.
+ * Return the column whose comparisons bound the window, or 0.  The API aligns the points
+ * of a series with the window, so a window of the table's own is not shortened there.
  */
 static AttrNumber
 find_time(const ChpgTableInfo *info)
@@ -489,8 +490,8 @@ is_sortable(const ChpgTableInfo *info, const Var *column, const PathKey *pathkey
 }
 
 /*
- * Return the column by which the API can sort as the query wants, or 0.  It can for
- * one service, if a page has all rows that the query wants.
+ * Return the column by which the API can sort as ORDER BY requires, or 0.  It can for
+ * one service, if a page has as many rows as the limit.
  */
 static AttrNumber
 find_sort_column(PlannerInfo *root, RelOptInfo *rel, double limit)

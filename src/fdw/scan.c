@@ -369,7 +369,7 @@ next_row(RemoteScan *scan, TupleTableSlot *slot)
 	return scan->store != NULL ? next_kept(scan, slot) : next_of_stream(scan, slot);
 }
 
-/* Release files, before the scan's memory that knows of them. */
+/* Release files; the scan's memory context, which refers to them, is reset afterwards. */
 static void
 release_rows(RemoteScan *scan)
 {

@@ -179,7 +179,7 @@ chpg_estimate_size(Oid server, const ChpgResource *resource, double *services,
 
 static get_relation_stats_hook_type previous_hook = NULL;
 
-/* The function by which our tables are told from others; NULL: no hook is installed. */
+/* Identifies the tables of this wrapper; NULL until the hook is installed. */
 static GetForeignRelSize_function our_function = NULL;
 
 /*

@@ -74,7 +74,7 @@ const ChpgResource chpg_resources[] = {
 		.row_type = "chpg_slow_pattern_execution_row",
 		.parameters = none,
 		.hidden = none,
-		.told_by = "slow_patterns",
+		.source = "slow_patterns",
 		.rows = 10
 	},
 	{

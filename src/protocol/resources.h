@@ -27,8 +27,8 @@ typedef struct ChpgResource
 								 * up to NULL */
 	const char *const *listed;	/* columns for which the list of services is
 								 * enough, up to NULL; or NULL */
-	const char *told_by;		/* the resource whose rows tell what has to be
-								 * known, or NULL */
+	const char *source;			/* the resource whose rows have the values of
+								 * the required columns, or NULL */
 	bool		any_state;		/* of services that come or go, too */
 	bool		ranges;			/* a window may be a range of "timestamp" */
 	double		rows;			/* of one service, as long as none were seen */
