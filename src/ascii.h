@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * ascii.h
- *		Classes of characters that no locale changes.
+ *		Classes of ASCII characters, whatever the locale.
  *
- * isalnum() and the like follow LC_CTYPE, and take bytes of UTF-8 for letters
- * in a database with a single-byte encoding.  Bytes from outside are looked at
- * with these functions only.  Nothing of PostgreSQL is needed.
+ * isalnum() and its like depend on LC_CTYPE, and take bytes of UTF-8 for letters
+ * in a database with a single-byte encoding.  Only these functions classify bytes
+ * from outside.  No PostgreSQL header is included.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +38,7 @@ chpg_to_upper(char c)
 	return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
 }
 
-/* The value of a hexadecimal digit, or -1. */
+/* Return the value of a hexadecimal digit, or -1. */
 static inline int
 chpg_hex_value(char c)
 {
@@ -48,7 +48,7 @@ chpg_hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Are two texts the same, but for the case of ASCII letters? */
+/* Are two texts equal but for the case of ASCII letters? */
 static inline bool
 chpg_same_in_any_case(const char *a, const char *b)
 {

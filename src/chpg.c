@@ -17,8 +17,8 @@ CHPG_MODULE_MAGIC;
 void		_PG_init(void);
 
 /*
- * The postmaster may load us, and libcurl's handles do not survive a fork:
- * everything but settings and shared memory waits for the first request.
+ * Define the settings and request shared memory.  The postmaster may load the library,
+ * and libcurl's handles do not survive a fork: all else happens at the first request.
  */
 void
 _PG_init(void)

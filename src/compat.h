@@ -77,7 +77,7 @@ chpg_set_multi_quick_exit(CURLM *multi)
 	PG_MODULE_MAGIC_EXT(.name = "chpg", .version = CHPG_VERSION)
 #endif
 
-/* A set that lives for one wait; the caller frees it. */
+/* Create a set for one wait; the caller frees it. */
 static inline WaitEventSet *
 chpg_create_wait_event_set(int nevents)
 {
@@ -88,7 +88,7 @@ chpg_create_wait_event_set(int nevents)
 #endif
 }
 
-/* What pg_stat_activity shows while we wait; before 17 just "Extension". */
+/* Return a wait event of this name; before 17, it is just "Extension". */
 static inline uint32
 chpg_wait_event(const char *name)
 {
@@ -107,7 +107,7 @@ chpg_initialize_segment(void *place, void *initialize)
 }
 #endif
 
-/* Memory that all backends share, without preloading; NULL before 17. */
+/* Return memory that all backends share without preloading; NULL before 17. */
 static inline void *
 chpg_named_segment(const char *name, Size size, void (*initialize) (void *place))
 {
@@ -125,7 +125,7 @@ chpg_named_segment(const char *name, Size size, void (*initialize) (void *place)
 #endif
 }
 
-/* A new tranche; each backend that uses it registers its name, too. */
+/* Create a tranche; each backend that uses it registers its name, too. */
 static inline int
 chpg_new_lwlock_tranche(const char *name)
 {
@@ -136,7 +136,7 @@ chpg_new_lwlock_tranche(const char *name)
 #endif
 }
 
-/* Since 19 all backends know the name that the tranche was made with. */
+/* Register a tranche's name; since 19 all backends know it. */
 static inline void
 chpg_register_lwlock_tranche(int tranche, const char *name)
 {
@@ -145,7 +145,7 @@ chpg_register_lwlock_tranche(int tranche, const char *name)
 #endif
 }
 
-/* As 19 has it: zeroed at first; "result" is set once the value is complete. */
+/* As in 19: zeroed at first; "result" is set once the value is complete. */
 #if PG_VERSION_NUM < 190000
 typedef struct JsonbInState
 {
@@ -164,7 +164,7 @@ chpg_push_jsonb(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value
 #endif
 }
 
-/* All settings, also those that no library has defined, in a palloc'd array. */
+/* List all settings, also those that no library has defined; palloc'd. */
 static inline struct config_generic **
 chpg_list_settings(int *number)
 {
@@ -179,8 +179,8 @@ chpg_list_settings(int *number)
 }
 
 /*
- * When this server started, or started anew after a crash, which does not change
- * the postmaster's start time.  Before 17, shared memory is made just then.
+ * Return when this server started, or restarted after a crash, which does not change
+ * the postmaster's start time.  Before 17, this is called at that time.
  */
 static inline TimestampTz
 chpg_server_start(void)
@@ -234,8 +234,8 @@ chpg_owns_server(Oid serverid, Oid userid)
 }
 
 /*
- * Does a membership let the member use, or become, the role?  Since 16 there are
- * others, such as who creates a role gets.
+ * Does a membership let the member use, or become, the role?  Since 16, others do
+ * neither, such as the one that the creator of a role gets.
  */
 static inline bool
 chpg_grant_is_usable(Form_pg_auth_members grant)
@@ -247,7 +247,7 @@ chpg_grant_is_usable(Form_pg_auth_members grant)
 #endif
 }
 
-/* Whether a role may become another one, as SET ROLE has it. */
+/* May a role become another one by SET ROLE? */
 static inline bool
 chpg_may_set_role(Oid member, Oid role)
 {
@@ -268,7 +268,7 @@ chpg_is_descending(const PathKey *pathkey)
 #endif
 }
 
-/* What is said of a parent, or of what stands above it, said of its child. */
+/* Translate an expression over a parent, or its ancestors, to its child. */
 static inline Node *
 chpg_translate_to_child(PlannerInfo *root, RelOptInfo *child, Node *node)
 {
@@ -281,9 +281,9 @@ chpg_translate_to_child(PlannerInfo *root, RelOptInfo *child, Node *node)
 }
 
 /*
- * Where something must be known that is not, any plan without it is better, also
- * one with nodes that are disabled: by their cost before 18, and by their number
- * since, which an Append of a single path loses.
+ * A path that lacks a required condition must lose to any other path, also to one with
+ * disabled nodes.  Before 18 the cost of disabled nodes counts; since 18 their number,
+ * which an Append of a single path loses.
  */
 #define CHPG_IMPOSSIBLE_COST	1.0e12
 #define CHPG_IMPOSSIBLE_NODES	1000
@@ -306,7 +306,7 @@ chpg_create_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows,
 								   fdw_private);
 }
 
-/* Whose key a scan uses: the owner's of the view that it is in, if there is one. */
+/* Return the role whose key a scan uses: the owner of its view, if it is in one. */
 static inline Oid
 chpg_scan_user(const ScanState *scan)
 {

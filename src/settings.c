@@ -48,16 +48,16 @@ static const struct config_enum_entry on_service_error_options[] = {
 
 #define SETTING_PREFIX		"chpg."
 
-/* Unknown settings that are named in an error. */
+/* Unknown settings that an error names */
 #define MAX_NAMED_SETTINGS	5
 
-/* Settings of earlier versions, which ALTER ROLE or ALTER DATABASE may have left. */
+/* Settings of earlier versions, which ALTER ROLE or ALTER DATABASE may still set */
 static const char *const removed_settings[] = {"chpg.default_window"};
 
 /*
- * Settings chpg.* that do not exist, and were set before the library was loaded or
- * in another case: the first ones, and how many there are.  The postmaster's
- * backends inherit them.
+ * Settings chpg.* that do not exist, but were set before the library was loaded, or
+ * in another case: the first ones, and their number.  If the postmaster loads the
+ * library, its backends inherit what it has noted.
  */
 typedef struct UnknownSetting
 {
@@ -68,9 +68,10 @@ typedef struct UnknownSetting
 static UnknownSetting unknown_settings[MAX_NAMED_SETTINGS];
 static int	unknown_settings_count = 0;
 
-/* Were they noted by the postmaster, which loads the library once? */
+/* Did the postmaster load the library, and note them? */
 static bool noted_at_start = false;
 
+/* Is it a setting of an earlier version? */
 static bool
 is_removed_setting(const char *name)
 {
@@ -82,7 +83,9 @@ is_removed_setting(const char *name)
 	return false;
 }
 
-/* One that no library has defined, and that has a value now. */
+/*
+ * Is it a setting chpg.* that has a value, and that no library has defined?
+ */
 static bool
 is_unknown_setting(const struct config_generic *setting)
 {
@@ -92,6 +95,7 @@ is_unknown_setting(const struct config_generic *setting)
 		!is_removed_setting(setting->name);
 }
 
+/* Note an unknown setting, and where it was set, unless it is noted. */
 static void
 note_unknown_setting(const char *name, GucSource source)
 {
@@ -109,7 +113,10 @@ note_unknown_setting(const char *name, GucSource source)
 	unknown_settings[n].source = source;
 }
 
-/* To be called once all that exist are defined. */
+/*
+ * Note all unknown settings of this session.  Must be called once the known
+ * ones are defined.
+ */
 static void
 note_unknown_settings(void)
 {
@@ -124,7 +131,7 @@ note_unknown_settings(void)
 	pfree(settings);
 }
 
-/* Note those of a list "name=value" that chpg would have, if they existed. */
+/* Note the unknown settings chpg.* in an array of "name=value". */
 static void
 note_unknown_of_list(ArrayType *list, GucSource source)
 {
@@ -177,7 +184,7 @@ note_unknown_stored_settings(Oid database, Oid role, GucSource source)
 	table_close(relation, AccessShareLock);
 }
 
-/* Name the settings that do not exist, for a message. */
+/* List the unknown settings, for a message; palloc'd. */
 static char *
 unknown_setting_names(void)
 {
@@ -192,7 +199,10 @@ unknown_setting_names(void)
 	return names.data;
 }
 
-/* The ALTER statement that has stored a setting; NULL for one that is not stored. */
+/*
+ * Return the beginning of the ALTER statement that has stored a setting; NULL
+ * if it is not stored.
+ */
 static char *
 storing_statement(GucSource source)
 {
@@ -238,7 +248,10 @@ append_removal(StringInfo hint, const UnknownSetting *setting)
 						 name, noted_at_start ? "restart the server" : "reload it");
 }
 
-/* Was it set for this session, and not for its role or database, say? */
+/*
+ * Was a setting set in this session, rather than for its role, its database or
+ * the server?
+ */
 static bool
 is_set_in_session(const char *name)
 {
@@ -285,8 +298,9 @@ chpg_check_dry_run_meant(void)
 }
 
 /*
- * Until the library is loaded, SET takes any value; one that is no boolean
- * would then be dropped, and the change that was to be shown would be made.
+ * Throw error 22023 if chpg.dry_run was set to a value that is no boolean.
+ * SET accepts any value until the library is loaded, which would drop it, and
+ * changes would be made instead of shown.
  */
 static void
 check_dry_run(void)

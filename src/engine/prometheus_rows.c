@@ -43,15 +43,17 @@ typedef struct Column
 } Column;
 
 /*
- * Columns
+ * Columns: each function returns an attribute of a sample, as Column says
  */
 
+/* Copy a view to a text. */
 static text *
 make_text(ChpgText view)
 {
 	return cstring_to_text_with_len(view.data, view.length);
 }
 
+/* Is a view this string? */
 static bool
 is_text(ChpgText view, const char *string)
 {
@@ -59,6 +61,7 @@ is_text(ChpgText view, const char *string)
 		memcmp(view.data, string, view.length) == 0;
 }
 
+/* Return the value of a label; false if the sample has none of that name. */
 static bool
 get_label(const ChpgSample *sample, const char *name, Datum *value)
 {
@@ -108,6 +111,7 @@ get_help(const ChpgSample *sample, Datum *value)
 	return true;
 }
 
+/* Push a view to a jsonb value under construction, as a string. */
 static void
 push_view(JsonbInState *state, JsonbIteratorToken token, ChpgText view)
 {
@@ -119,6 +123,7 @@ push_view(JsonbInState *state, JsonbIteratorToken token, ChpgText view)
 	chpg_push_jsonb(state, token, &value);
 }
 
+/* Return all labels, as a jsonb object. */
 static bool
 get_labels(const ChpgSample *sample, Datum *value)
 {
@@ -142,7 +147,9 @@ get_value(const ChpgSample *sample, Datum *value)
 	return true;
 }
 
-/* A time that PostgreSQL cannot hold becomes NULL. */
+/*
+ * Return the time of a sample; false if it has none that PostgreSQL can hold.
+ */
 static bool
 get_timestamp(const ChpgSample *sample, Datum *value)
 {
@@ -455,6 +462,7 @@ chpg_prometheus_put_by_id(ChpgConnection *connection, const char *service_id,
 	put_samples(call, &request, tupdesc, store);
 }
 
+/* Do nothing with a sample that was parsed to check its text. */
 static void
 ignore_sample(const ChpgSample *sample, void *arg)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * resources.c
- *		The table of what foreign tables show: pure data.
+ *		The table of resources, which are what foreign tables show.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-/* The longest window of a table; a year is 12 months. */
+/* The longest window of a table; a leap year */
 #define MAX_WINDOW_DAYS	366
 
 static const char *const none[] = {NULL};
@@ -24,10 +24,10 @@ static const char *const window_and_bucket[] = {
 	"from_date", "to_date", "bucket", NULL
 };
 
-/* A table is read by many, and kept in copies. */
+/* Secrets are no columns: many roles read a table, and copy it. */
 static const char *const secrets[] = {"password", "connection_string", NULL};
 
-/* The list of services is not sure to tell storage_size and tags. */
+/* The list of services may omit storage_size and tags. */
 static const char *const listed_details[] = {
 	"id", "name", "state", "provider", "region", "postgres_version", "size",
 	"ha_type", "is_primary", "created_at", NULL
@@ -204,7 +204,7 @@ chpg_is_listed(const char *const *names, const char *name)
 	return false;
 }
 
-/* How rows are sorted is said by ORDER BY. */
+/* ORDER BY stands for the parameters of sorting, which are no columns. */
 const ChpgParameter *
 chpg_resource_parameter(const ChpgResource *resource, const char *column)
 {

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * resources.h
- *		What foreign tables show: an operation's rows, beside what they are
- *		asked by.
+ *		The table of resources, which are what foreign tables show: the rows of an
+ *		operation, and the parameters of its request.
  *
- * A table's columns are those of the row type, and before them the parameters
- * that rows do not tell.  A table may have any of them, in any order.
+ * The columns of a table are the attributes of the row type, and before them the
+ * parameters that rows omit.  A table may have any of them, in any order.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,54 +25,57 @@ typedef struct ChpgResource
 									 * NULL */
 	const char *const *hidden;	/* attributes of the row that are no columns,
 								 * up to NULL */
-	const char *const *listed;	/* columns for which the list of services is
-								 * enough, up to NULL; or NULL */
+	const char *const *listed;	/* columns that the list of services has, too,
+								 * up to NULL; or NULL */
 	const char *source;			/* the resource whose rows have the values of
 								 * the required columns, or NULL */
-	bool		any_state;		/* of services that come or go, too */
-	bool		ranges;			/* a window may be a range of "timestamp" */
-	double		rows;			/* of one service, as long as none were seen */
+	bool		any_state;		/* also of services being created or deleted */
+	bool		ranges;			/* conditions on "timestamp" may be the window */
+	double		rows;			/* of one service, until statistics are known */
 } ChpgResource;
 
 extern const ChpgResource chpg_resources[]; /* up to a NULL name */
 
-/* NULL if there is none of that name. */
+/* Find a resource by name; NULL if there is none. */
 extern const ChpgResource *chpg_find_resource(const char *name);
 
-/* All names, for messages. */
+/* List all names, for messages; palloc'd. */
 extern char *chpg_resource_names(void);
 
-/* Are its rows those of a window of time? */
+/* Are the rows of a resource those of a window of time? */
 extern bool chpg_has_window(const ChpgResource *resource);
 
 /*
- * A window as an option gives it: an interval up to now; NULL if that is empty,
- * or longer than a year.  Error: 22007 for a text that is no interval.
+ * Parse the option "window", an interval that ends now; palloc'd.  NULL if it is not
+ * positive, or longer than a year.  Error 22007 for a text that is no interval.
  */
 extern Interval * chpg_parse_window(const char *text);
 
-/* What a parameter's column is. */
+/* Return the type of a parameter's column, and its comment. */
 extern Oid	chpg_parameter_type(const ChpgParameter *parameter);
 extern const char *chpg_parameter_comment(const ChpgParameter *parameter);
 
-/* The parameter that a column stands for, or NULL. */
+/* Find the parameter that a column stands for, or NULL. */
 extern const ChpgParameter *chpg_resource_parameter(const ChpgResource *resource,
 													const char *column);
 
-/* The names of the columns that have to be known. */
+/* List the names of the columns that a query must restrict, as char *. */
 extern List *chpg_required_columns(const ChpgResource *resource);
 
 /*
- * The names of columns as messages have them, with the other column by which one can be
- * known; the names are to be put between these quotes.
+ * List names of columns for messages, adding "or query_hex" to query_id.  The caller
+ * puts each between quotes like this one.
  */
 extern List *chpg_name_alternatives(List *names, const char *quote);
 
-/* Names, each with what comes before and after it, and what is between the last two. */
+/*
+ * Join names to a text, palloc'd: each between "before" and "after", with "between"
+ * between two of them, and "last" before the last one.
+ */
 extern char *chpg_join_names(List *names, const char *before, const char *after,
 							 const char *between, const char *last);
 
-/* Is it the column that has the service's id? */
+/* Is it the column of the service's id? */
 extern bool chpg_is_service_column(const ChpgResource *resource, const char *column);
 
 /* Is a name in a list that ends with NULL? */
