@@ -155,7 +155,7 @@ chpg_keys_announce(void)
 	announced = true;
 	ereport(NOTICE,
 			(errmsg("sessions do not share chpg's request budget and cache: add chpg to \"shared_preload_libraries\""),
-			 errdetail("Each session may send as many requests as the API allows the key, and asks what others have been answered."),
+			 errdetail("Each session may send as many requests as the API allows the key, and sends requests whose responses other sessions have."),
 			 errhint("Before PostgreSQL 17, shared memory needs \"shared_preload_libraries\" in postgresql.conf, and a restart.")));
 }
 

@@ -142,7 +142,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
 			 !call->request.endpoint->acknowledges)
 		chpg_response_fail(call, malformed(call),
-						   error ? error : "The answer has no \"result\".", NULL);
+						   error ? error : "The response lacks \"result\".", NULL);
 	else
 	{
 		call->document = document;
@@ -155,7 +155,7 @@ static void
 read_other(ChpgCall *call, const ChpgAnswer *answer)
 {
 	char	   *location = NULL;
-	const char *detail = answer->length > 0 ? "The answer is not JSON." : NULL;
+	const char *detail = answer->length > 0 ? "The response is not JSON." : NULL;
 
 	if (call->transfer != NULL)
 		location = chpg_http_header(call->transfer, "Location");
@@ -193,12 +193,12 @@ chpg_response_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has
 		return CHPG_HTTP_ANSWERED;
 	if (is_openmetrics)
 	{
-		*problem = "The answer does not end with \"" OPENMETRICS_END "\"";
+		*problem = "The response does not end with \"" OPENMETRICS_END "\"";
 		return CHPG_HTTP_BROKEN;
 	}
 	if (!has_end)
 	{
-		*problem = "The answer does not say where it ends, so that a part of it would look like all of it";
+		*problem = "The response does not mark its end, so that a part would look like all of it";
 		return CHPG_HTTP_MALFORMED;
 	}
 	/* A page of HTML is refused for what it is. */
@@ -206,8 +206,8 @@ chpg_response_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has
 		*answer->body == '<')
 		return CHPG_HTTP_ANSWERED;
 	*problem = *endpoint->text_start == '\0' ?
-		"The answer ends within a line" :
-		psprintf("The answer does not end with \"%s\"", endpoint->text_end);
+		"The response ends within a line" :
+		psprintf("The response does not end with \"%s\"", endpoint->text_end);
 	return CHPG_HTTP_BROKEN;
 }
 
@@ -219,10 +219,10 @@ read_text(ChpgCall *call, const ChpgAnswer *answer)
 
 	if (answer->status != 200)
 		chpg_response_fail(call, FAILURE_MALFORMED,
-						   "Only an answer with HTTP status 200 has all of it.", NULL);
+						   "Only a response with HTTP status 200 is complete.", NULL);
 	else if (strncmp(answer->body, start, strlen(start)) != 0)
 		chpg_response_fail(call, FAILURE_MALFORMED,
-						   psprintf("The answer does not begin with \"%s\".", start), NULL);
+						   psprintf("The response does not begin with \"%s\".", start), NULL);
 	else
 	{
 		call->text = chpg_json_convert(answer->body, answer->length);
@@ -255,7 +255,7 @@ chpg_response_read(ChpgCall *call, const ChpgAnswer *answer)
 	else
 		chpg_response_fail(call, rc == CHPG_JSON_TOO_LARGE && !call->write ?
 						   FAILURE_TOO_LARGE : malformed(call),
-						   psprintf("The answer is not usable as JSON: %s.", problem), NULL);
+						   psprintf("The response is not usable as JSON: %s.", problem), NULL);
 	if (call->document == NULL)
 		chpg_json_free(document);
 }
@@ -362,7 +362,7 @@ typedef struct FailureText
 static const FailureText failure_texts[] = {
 	[FAILURE_REFUSED] = {
 		ERRCODE_INVALID_PARAMETER_VALUE,
-		"the API refused the request",
+		"the API rejected the request",
 		NULL
 	},
 	[FAILURE_KEY] = {
@@ -377,7 +377,7 @@ static const FailureText failure_texts[] = {
 	},
 	[FAILURE_NOT_FOUND] = {
 		ERRCODE_UNDEFINED_OBJECT,
-		"the API does not know it",
+		"the API did not find it",
 		"Check the server's options organization_id and api_url."
 	},
 	[FAILURE_CONFLICT] = {
@@ -397,8 +397,8 @@ static const FailureText failure_texts[] = {
 	},
 	[FAILURE_MALFORMED] = {
 		ERRCODE_PROTOCOL_VIOLATION,
-		"the answer is not what the API sends",
-		"Check the server's option api_url, and what stands between: a proxy or a login page may have answered."
+		"malformed API response",
+		"Check the server's option api_url: a proxy or a login page may have responded instead."
 	},
 	[FAILURE_NOT_CONNECTED] = {
 		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
@@ -412,7 +412,7 @@ static const FailureText failure_texts[] = {
 	},
 	[FAILURE_BROKEN] = {
 		ERRCODE_CONNECTION_FAILURE,
-		"the connection broke before the answer was complete",
+		"the connection broke before the response was complete",
 		"Try again later."
 	},
 	[FAILURE_TIMED_OUT] = {
@@ -422,12 +422,12 @@ static const FailureText failure_texts[] = {
 	},
 	[FAILURE_UNKNOWN] = {
 		ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN,
-		"no complete answer came, and the request may have been carried out",
+		"no complete response arrived, and the request may have been carried out",
 		"Look at the present state before you try again."
 	},
 	[FAILURE_TOO_LARGE] = {
 		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-		"the answer is too large",
+		"the response is too large",
 		"Ask for less, such as a shorter window, or raise \"chpg.max_response_size\"."
 	},
 	[FAILURE_TOO_MANY] = {
@@ -437,7 +437,7 @@ static const FailureText failure_texts[] = {
 	},
 	[FAILURE_LOCAL] = {
 		ERRCODE_SYSTEM_ERROR,
-		"the request failed on this side",
+		"the request failed locally",
 		NULL
 	},
 };
@@ -448,7 +448,7 @@ failure_reason(const ChpgCall *call)
 {
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
 		!chpg_endpoint_is_per_service(call->request.endpoint))
-		return "the API does not know the organization";
+		return "the API did not find the organization";
 	return failure_texts[call->failure].reason;
 }
 
@@ -509,7 +509,7 @@ describe_attempts(const ChpgCall *call)
 	if (call->request_id != NULL)
 		appendStringInfo(&detail, ", request id %s", call->request_id);
 	if (call->reused)
-		appendStringInfoString(&detail, ", in answer to another session.");
+		appendStringInfoString(&detail, ", in response to another session.");
 	else
 		appendStringInfo(&detail, ", %d %s.", call->attempts,
 						 call->attempts == 1 ? "attempt" : "attempts");

@@ -433,6 +433,19 @@ identify_requests(ChpgStream *stream)
 	MemoryContextDelete(context);
 }
 
+/* Requests that wait for the budget, for a message: "6 requests queued (limit 10 per 10 s)". */
+static char *
+describe_queue(const ChpgStream *stream, int64 requests)
+{
+	const ChpgConnection *connection = stream->spec.connection;
+	char	   *limit = connection->rate_requests == 0 ? "" :
+	psprintf(" (limit %d per %g s)", connection->rate_requests,
+			 connection->rate_window);
+
+	return psprintf(INT64_FORMAT " %s queued%s", requests,
+					requests == 1 ? "request" : "requests", limit);
+}
+
 /*
  * Whenever more requests turn out to be needed: throw error 53400 if they cannot be
  * sent in time, and issue a NOTICE if they take long.  Returns how many seconds they
@@ -467,8 +480,8 @@ check_budget(ChpgStream *stream)
 	chpg_admission_require(&request, requests, &stream->queueing, &seconds);
 	if (seconds >= NOTICE_SECONDS && !stream->announced)
 		ereport(NOTICE,
-				(errmsg(INT64_FORMAT " more requests are needed, which the rate limit of key \"%s\" lets through in about %.0f s",
-						requests, chpg_key_shown_id(connection), seconds)));
+				(errmsg("waiting about %.0f s: %s", seconds,
+						describe_queue(stream, requests))));
 	stream->announced = true;
 	return seconds;
 }
@@ -526,9 +539,9 @@ announce_delay(ChpgStream *stream)
 		requests -= answered;
 	}
 	ereport(NOTICE,
-			(errmsg("waiting for longer than expected: " INT64_FORMAT " more requests take about %.0f s",
-					requests, seconds),
-			 errdetail("Other sessions have come since, more requests turned out to be needed, or the API answers slowly.")));
+			(errmsg("waiting longer than expected, about %.0f s: %s", seconds,
+					describe_queue(stream, requests)),
+			 errdetail("Other sessions have queued requests since, more requests turned out to be needed, or the API responds slowly.")));
 	stream->expected_end = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 	stream->announced = true;
 }

@@ -226,7 +226,7 @@ fault($url, status => 403, times => 1, latency_ms => 500);
 my ($requests, @printed) = all_ask($LIST);
 is($requests, 1, 'a refusal: one request');
 is(scalar(grep { /ERROR:  42501/ } @printed), 3, 'a refusal: all are told');
-like(join('', @printed), qr/, in answer to another session\./, 'a refusal: and whom it answered');
+like(join('', @printed), qr/, in response to another session\./, 'a refusal: and whom it answered');
 begin_anew();
 in_session($sessions[0], 'SET chpg.max_retries = 0');
 fault($url, status => 503, times => 1, latency_ms => 500);

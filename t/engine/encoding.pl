@@ -347,14 +347,14 @@ for my $literal ('-9223372036854775809', '18446744073709551616', '9' x 40, '-' .
 	for my $sql ("SELECT call_count FROM $PATTERNS", $ANY)
 	{
 		answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
-		like((ask('utf8', $sql))[1], qr/ERROR:  08P01: .*DETAIL:  The answer is not usable as JSON: integer out of range/s,
+		like((ask('utf8', $sql))[1], qr/ERROR:  08P01: .*DETAIL:  The response is not usable as JSON: integer out of range/s,
 			"integer $literal: $sql");
 	}
 }
 for my $literal ('1e', '1.5E+', '1.', '.5', '-', '--1', '-e5', '01', '-01.5', '+1', '1-2')
 {
 	answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
-	like((ask('utf8', $ANY))[1], qr/ERROR:  08P01: .*DETAIL:  The answer is not usable as JSON: /s, "no number: $literal");
+	like((ask('utf8', $ANY))[1], qr/ERROR:  08P01: .*DETAIL:  The response is not usable as JSON: /s, "no number: $literal");
 }
 for my $literal ('-9223372036854775808', '9223372036854775807', '18446744073709551615')
 {

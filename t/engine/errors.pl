@@ -67,12 +67,12 @@ sub pauses
 
 # The API's refusals: a SQLSTATE, what it means, and what to do next
 my @REFUSALS = (
-	[ 400, '22023', qr/the API refused the request/ ],
-	[ 418, '22023', qr/the API refused the request/ ],
-	[ 422, '22023', qr/the API refused the request/ ],
+	[ 400, '22023', qr/the API rejected the request/ ],
+	[ 418, '22023', qr/the API rejected the request/ ],
+	[ 422, '22023', qr/the API rejected the request/ ],
 	[ 401, '28000', qr/key.*HINT: .*chpg_connect/s ],
 	[ 403, '42501', qr/HINT:  .*"$KEY_ID".*control-plane:postgres-service:view/s ],
-	[ 404, '42704', qr/does not exist|does not know/ ],
+	[ 404, '42704', qr/does not exist|did not find/ ],
 	[ 409, '55006', qr/HINT:  / ],
 	[ 429, '53400', qr/The budget resets in 10\.0 s\..*HINT:  /s ],
 	[ 500, '58000', qr/HINT:  / ],
@@ -110,7 +110,7 @@ fails_with($node, "SELECT * FROM chpg_connect('$KEY_ID', 'wrong', server => 'oth
 for my $status (301, 302, 303, 307, 308)
 {
 	fault_fails({ redirect => "$url/v1/organizations", status => $status },
-		'08P01', qr/the answer is not what the API sends.*HTTP status $status, 1 attempt/s, "redirect $status");
+		'08P01', qr/malformed API response.*HTTP status $status, 1 attempt/s, "redirect $status");
 }
 
 # No connection
@@ -133,7 +133,7 @@ my %BROKEN = (
 	'a chunked answer that ends too early' => { truncate => 10, chunked => JSON::PP::true },
 	'a compressed answer that ends too early' => { truncate => 30, encoding => 'gzip' });
 
-fault_fails($BROKEN{$_}, '08006', qr/the connection broke before the answer was complete.*HINT:  /s, $_)
+fault_fails($BROKEN{$_}, '08006', qr/the connection broke before the response was complete.*HINT:  /s, $_)
   for sort keys %BROKEN;
 
 my %SLOW = (
@@ -152,20 +152,20 @@ my %LARGE = (
 	'a large chunked answer' => { oversize_bytes => 1_000_000, chunked => JSON::PP::true },
 	'a large answer that came compressed' => { oversize_bytes => 100_000_000, encoding => 'gzip' });
 
-fault_fails($LARGE{$_}, '54000', qr/the answer is too large.*HINT:  .*chpg\.max_response_size/s,
+fault_fails($LARGE{$_}, '54000', qr/the response is too large.*HINT:  .*chpg\.max_response_size/s,
 	$_, "SET chpg.max_response_size = '64kB'; $LIST")
   for sort keys %LARGE;
 fault_fails({ body => '{"result":[' . join(',', ('{}') x $MANY) . ']}' },
-	'54000', qr/the answer is too large.*DETAIL:  .*values/s, 'too many JSON values');
+	'54000', qr/the response is too large.*DETAIL:  .*values/s, 'too many JSON values');
 fault_fails({ headers => { map { ("X-Filler-$_" => 'x' x 1000) } 1 .. 300 } },
-	'54000', qr/the answer is too large/, 'too many headers');
-fault_fails({ headers => { 'X-Filler' => 'x' x 120_000 } }, '54000', qr/the answer is too large/, 'a header that is too long');
+	'54000', qr/the response is too large/, 'too many headers');
+fault_fails({ headers => { 'X-Filler' => 'x' x 120_000 } }, '54000', qr/the response is too large/, 'a header that is too long');
 
 # Answers that are not the API's: those of proxies, say
 my $HTML = '<html><body><h1>502 Bad Gateway</h1></body></html>';
 
 fault_fails({ status => 502, body => $HTML, content_type => 'text/html' },
-	'58000', qr/DETAIL:  The answer is not JSON\. HTTP status 502, 1 attempt\./, 'a proxy without a backend');
+	'58000', qr/DETAIL:  The response is not JSON\. HTTP status 502, 1 attempt\./, 'a proxy without a backend');
 fault_fails({ status => 502, body => '' }, '58000', qr/DETAIL:  HTTP status 502, 1 attempt\./, 'an empty 502');
 fault_fails({ status => 403, body => 'Forbidden', content_type => 'text/plain' },
 	'42501', qr/HTTP status 403/, 'a 403 in plain text');
@@ -174,7 +174,7 @@ fault_fails({ status => 400, body => '{"error":{"message":"no"},"requestId":17}'
 fault_fails({ status => 400, body => '[]' }, '22023', qr/HTTP status 400/, 'a list as an error');
 
 # Answers that no rows can be made of.  None of them becomes an empty result.
-my $NOT_THE_API = qr/malformed API response|the answer is not what the API sends/;
+my $NOT_THE_API = qr/malformed API response/;
 my %MALFORMED = (
 	'HTML' => $HTML,
 	'nothing' => '',
@@ -211,7 +211,7 @@ for my $what (sort keys %MALFORMED)
 }
 fault_fails({ body => $MALFORMED{'an error with status 200'} }, '08P01', qr/DETAIL:  The API says: "BAD_REQUEST: no"\./,
 	'an error with status 200 says which');
-fault_fails({ body => $MALFORMED{'an envelope without result'} }, '08P01', qr/DETAIL:  The answer has no "result"\./,
+fault_fails({ body => $MALFORMED{'an envelope without result'} }, '08P01', qr/DETAIL:  The response lacks "result"\./,
 	'an envelope without result says so');
 fault_fails({ garbage => JSON::PP::true }, '08P01', $NOT_THE_API, 'random bytes as an answer');
 fault_fails({ headers => { 'Content-Encoding' => 'gzip' } }, '08P01', $NOT_THE_API, 'an answer that is not compressed as it says');
@@ -232,11 +232,11 @@ for my $function (sort keys %ELSEWHERE)
 	  for @{ $ELSEWHERE{$function} };
 }
 
-# An organization that the API does not know is not a service that it does not know.
+# An unknown organization is not an unknown service.
 add_server('elsewhere', $url);
 clear_faults($url);
-fails_with($node, "SELECT * FROM chpg_services('elsewhere')", '42704', qr/the API does not know the organization/, 'an unknown organization');
-fails_with($node, "SELECT * FROM chpg_service('pg0000000000000000000000ab', 'chpg')", '42704', qr/could not read service "pg0000000000000000000000ab": the API does not know it/,
+fails_with($node, "SELECT * FROM chpg_services('elsewhere')", '42704', qr/the API did not find the organization/, 'an unknown organization');
+fails_with($node, "SELECT * FROM chpg_service('pg0000000000000000000000ab', 'chpg')", '42704', qr/could not read service "pg0000000000000000000000ab": the API did not find it/,
 	'an unknown service');
 
 # A server whose organization has to be discovered
@@ -330,11 +330,11 @@ my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_text()) t', "chpg_metrics($DAY, '$ORDERS')", "chpg_logs($DAY, '$ORDERS')")
 {
 	fault_fails({ status => 403 }, '42501', qr/HINT:  .*needs the permission control-plane:/, "$reader without the permission", "SELECT * FROM $reader");
-	fault_fails({ status => 404 }, '42704', qr/the API does not know/, "$reader of what is unknown", "SELECT * FROM $reader");
-	fault_fails({ status => 503, body => $HTML, content_type => 'text/html' }, '58000', qr/The answer is not JSON/, "$reader of an API that is down", "SELECT * FROM $reader");
-	fault_fails({ body => $HTML, content_type => 'text/html' }, '08P01', qr/(?:not what the API sends|malformed API response)/, "$reader from a login page", "SELECT * FROM $reader");
+	fault_fails({ status => 404 }, '42704', qr/the API did not find/, "$reader of what is unknown", "SELECT * FROM $reader");
+	fault_fails({ status => 503, body => $HTML, content_type => 'text/html' }, '58000', qr/The response is not JSON/, "$reader of an API that is down", "SELECT * FROM $reader");
+	fault_fails({ body => $HTML, content_type => 'text/html' }, '08P01', qr/malformed API response/, "$reader from a login page", "SELECT * FROM $reader");
 	fault_fails({ truncate => 10 }, '08006', qr/the connection broke/, "$reader cut off", "SELECT * FROM $reader");
-	fault_fails({ oversize_bytes => 100_000, encoding => 'gzip' }, '54000', qr/the answer is too large/, "$reader with a bomb",
+	fault_fails({ oversize_bytes => 100_000, encoding => 'gzip' }, '54000', qr/the response is too large/, "$reader with a bomb",
 		"SET chpg.max_response_size = '64kB'; SELECT * FROM $reader");
 }
 

@@ -67,7 +67,7 @@ sub compressed_length
 	return length HTTP::Tiny->new->get("$url/prometheus")->{content};
 }
 
-my $BROKEN = qr/connection broke before the answer was complete/;
+my $BROKEN = qr/connection broke before the response was complete/;
 
 # Whole answers, however they travel
 for my $case (
@@ -134,12 +134,12 @@ is_cut($TEXT, $METRICS, '58000', qr/HTTP status 500/, 'an error in an unknown en
 	headers => { 'Content-Encoding' => 'br' });
 
 # Cut with the right length, as a proxy in front of a broken server does it
-is_cut($TEXT, $METRICS, '08006', qr/$BROKEN.*The answer ends within a line/s, 'a line without its end', cut => length($TEXT) - 1);
-is_cut($TEXT, $METRICS, '08006', qr/The answer ends within a line/, 'a line without its value', cut => 1000);
-is_cut($TEXT, $METRICS, '08006', qr/The answer ends within a line/, 'the same in chunks', cut => 1000, chunked => \1);
-is_cut($PEM, $CERTIFICATES, '08006', qr/The answer does not end with "-----END CERTIFICATE-----"/,
+is_cut($TEXT, $METRICS, '08006', qr/$BROKEN.*The response ends within a line/s, 'a line without its end', cut => length($TEXT) - 1);
+is_cut($TEXT, $METRICS, '08006', qr/The response ends within a line/, 'a line without its value', cut => 1000);
+is_cut($TEXT, $METRICS, '08006', qr/The response ends within a line/, 'the same in chunks', cut => 1000, chunked => \1);
+is_cut($PEM, $CERTIFICATES, '08006', qr/The response does not end with "-----END CERTIFICATE-----"/,
 	'a certificate without its last byte', cut => length($PEM) - 2);
-is_cut($PEM, $CERTIFICATES, '08006', qr/The answer does not end with/, 'half a certificate', cut => 500);
+is_cut($PEM, $CERTIFICATES, '08006', qr/The response does not end with/, 'half a certificate', cut => 500);
 
 # OpenMetrics says where it ends
 my $OPENMETRICS = "a 1\nb 2\n";
@@ -155,15 +155,15 @@ is_cut($TEXT, $METRICS, '08006', $BROKEN, 'closed within the length', truncate =
 is_cut($TEXT, $METRICS, '08006', $BROKEN, 'closed between chunks', truncate => 1000, chunked => \1);
 is_cut($_->[0], $_->[1], '08006', qr/$BROKEN.*closed within the headers/s, "$PATHS{$_->[1]} closed within the headers", close_in_head => \1)
   for [ $TEXT, $METRICS ], [ $PEM, $CERTIFICATES ];
-is_cut($_->[0], $_->[1], '08P01', qr/does not say where it ends/, "$PATHS{$_->[1]} up to the end of the connection", close_delimited => \1)
+is_cut($_->[0], $_->[1], '08P01', qr/does not mark its end/, "$PATHS{$_->[1]} up to the end of the connection", close_delimited => \1)
   for [ $TEXT, $METRICS ], [ $PEM, $CERTIFICATES ];
-is_cut($TEXT, $METRICS, '08P01', qr/does not say where it ends/, 'cut at the end of a line, by closing',
+is_cut($TEXT, $METRICS, '08P01', qr/does not mark its end/, 'cut at the end of a line, by closing',
 	close_delimited => \1, truncate => length("requests_total{service=\"number 1\"} 1\n"));
 
 # Success, but not with all of it
 for my $status (204, 206)
 {
-	is_cut($status == 204 ? '' : $_->[0], $_->[1], '08P01', qr/Only an answer with HTTP status 200 has all of it.*HTTP status $status/s,
+	is_cut($status == 204 ? '' : $_->[0], $_->[1], '08P01', qr/Only a response with HTTP status 200 is complete.*HTTP status $status/s,
 		"$PATHS{$_->[1]} with status $status", status => $status)
 	  for [ $TEXT, $METRICS ], [ $PEM, $CERTIFICATES ];
 }

@@ -57,7 +57,7 @@ fails_with($node, $CREATE, '08007', qr/may have been carried out.*HTTP status 40
 is(sent('POST'), 1, 'a write that gets 408 is not sent again');
 begin_anew();
 fault($url, method => 'POST', status => 425);
-fails_with($node, $CREATE, '22023', qr/the API refused the request.*HTTP status 425, .*1 attempt/s, 'a write that gets 425');
+fails_with($node, $CREATE, '22023', qr/the API rejected the request.*HTTP status 425, .*1 attempt/s, 'a write that gets 425');
 is(sent('POST'), 1, 'a write that gets 425 is not sent again');
 
 # A kept connection that closes without an answer: libcurl would send again what it

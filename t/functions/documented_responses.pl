@@ -82,7 +82,7 @@ like(journal($url)->{requests}[0]{path},
 # An answer without a result is no empty result
 serve('deleted_service.json');
 fails_with($node, "SELECT * FROM chpg_service('$SERVICE')", '08P01',
-	qr/The answer has no "result"\. HTTP status 200, request id ac9bbffa-e370-410c-8bdd-bd24bf3d7f82/,
+	qr/The response lacks "result"\. HTTP status 200, request id ac9bbffa-e370-410c-8bdd-bd24bf3d7f82/,
 	'the answer to a deletion');
 
 # A query of this very server, as the API would show it

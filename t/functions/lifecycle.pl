@@ -66,7 +66,7 @@ my $short = value(q{SELECT id FROM chpg_services WHERE name = 'short'});
 value("SELECT chpg_delete_service('$short', 'short')");
 fault($url, path => "$short\$", status => 404, body => '<html>no such route</html>', content_type => 'text/html', times => 1);
 fails_with($node, "SELECT * FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')", '42704',
-	qr/The answer is not JSON/, 'a 404 that is not of the API is no deletion');
+	qr/The response is not JSON/, 'a 404 that is not of the API is no deletion');
 is(value("SELECT count(*) FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')"),
 	0, 'a deleted service has no row');
 
@@ -208,7 +208,7 @@ fault($url, path => 'caCertificates$', status => 200, body => '<html>login</html
 fails_with($node, "SELECT chpg_ca_certificates('$ORDERS')", '08P01', qr/does not begin with "-----BEGIN/, 'a login page is no certificate');
 clear_faults($url);
 fails_with($node, "SELECT * FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres/pg0000000000000000000000ab')",
-	'42704', qr/the API does not know it.*NOT_FOUND/s, 'any request for what there is not');
+	'42704', qr/the API did not find it.*NOT_FOUND/s, 'any request for what there is not');
 
 # A dry run reads, shows, and changes nothing
 clear_journal($url);

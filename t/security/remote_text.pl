@@ -75,7 +75,7 @@ fault($url, status => 302, headers => { Location => encode('UTF-8', "http://x/\x
 says_clean('SELECT FROM chpg_services', qr/It redirects to "/, 'where a redirect leads');
 clear_faults($url);
 fault($url, status => 400, headers => { 'X-Request-Id' => encode('UTF-8', "\x{9B}\x{202E}"), 'Content-Type' => "x\x9B" }, body => "\e[31m");
-says_clean('SELECT FROM chpg_services', qr/the API refused the request/, 'headers and a body that is no JSON');
+says_clean('SELECT FROM chpg_services', qr/the API rejected the request/, 'headers and a body that is no JSON');
 
 # Values
 my $operation = 0;

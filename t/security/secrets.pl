@@ -63,7 +63,7 @@ foreach my $protocol (sort keys %protocols)
 	refused($protocol, connect_call($KEY_SECRET), { status => 503, times => 9 },
 		qr/the API failed/, "$protocol, an API that fails");
 	refused($protocol, connect_call($KEY_SECRET), { garbage => JSON::PP::true },
-		qr/the answer is not what the API sends/, "$protocol, garbage");
+		qr/malformed API response/, "$protocol, garbage");
 	refused($protocol, connect_call($KEY_SECRET), { patch => { 'result.0.id' => 'no id' } },
 		qr/malformed API response/, "$protocol, an organization without id");
 	refused($protocol, connect_call("$KEY_SECRET "), undef,
