@@ -84,7 +84,7 @@ chpg_admission_report_too_many(const ChpgRequest *request, int64 requests)
 }
 
 /*
- * Can so many requests be sent in time?  *done is when the last can, *available
+ * Can this number of requests be sent in time?  *done is when the last can, *available
  * how many can at once, and *setting what sets the deadline.
  */
 static bool

@@ -24,7 +24,7 @@ typedef struct ChpgQueueing
 }			ChpgQueueing;
 
 /*
- * The time by which a request that has waited so long already must be sent, and
+ * The time by which a request that has waited for waited_us must be sent, and
  * the setting that says so: statement_timeout, or chpg.max_wait, which holds
  * unless the request was admitted.
  */
@@ -34,7 +34,7 @@ extern int64 chpg_admission_deadline(int64 waited_us, bool admitted,
 /* Would the request's response come without sending it?  Only looks. */
 extern bool chpg_admission_is_answered(const ChpgRequest *request);
 
-/* May the statement send so many more requests (chpg.max_requests)? */
+/* May the statement send that number of further requests (chpg.max_requests)? */
 extern bool chpg_admission_may_send(int64 requests);
 
 /* Throw error 54000: the statement needs that many requests. */
@@ -42,7 +42,7 @@ pg_noreturn extern void chpg_admission_report_too_many(const ChpgRequest *reques
 													   int64 requests);
 
 /*
- * Can so many more requests be sent in time?  *seconds is how long they take.
+ * Can that number of further requests be sent in time?  *seconds is how long they take.
  * If they can, other backends reckon with them from now on.
  */
 extern bool chpg_admission_suffices(const ChpgConnection *connection,
@@ -56,8 +56,8 @@ extern void chpg_admission_require(const ChpgRequest *request, int64 requests,
 								   double *seconds);
 
 /*
- * Two sentences on requests of which so many can be sent at once, and the last
- * at that time; palloc'd.
+ * Describe, in a sentence, requests of which "available" can be sent at once, and the
+ * last at the time "done"; palloc'd.
  */
 extern const char *chpg_admission_describe(int64 requests, int available,
 										   int64 done);

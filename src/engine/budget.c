@@ -34,7 +34,7 @@
  */
 #define DEMAND_MEMORY	(2 * USECS_PER_SEC)
 
-/* For so long at most, the limit of a server that is not used any more is kept. */
+/* The longest time for which the limit of a server that is not used any more counts. */
 #define LIMIT_MEMORY	(60 * USECS_PER_SEC)
 
 /* How often the time of a block doubles. */
@@ -497,7 +497,7 @@ chpg_budget_resume(const ChpgGrant *grant)
  * For how many seconds a refusal blocks the key.  A single one does until the
  * API's own reset.  Where it refuses again after that, others use the key, too:
  * then the time doubles with each refusal in a row, less a part by chance, so
- * that clusters that share a key do not ask in step.
+ * that clusters that share a key do not send in step.
  */
 static double
 block_time(int refusals, double seconds, double max_seconds, double chance)
@@ -671,7 +671,7 @@ shares_demand(const ChpgWaiter *waiter, const ChpgReadId *id)
 }
 
 /*
- * How many requests of a backend come before the last of so many of this one,
+ * How many requests of a backend come before the last of this backend's requests,
  * if they take turns.  Backends that share their requests have a turn each, but
  * all of them together need only as much as the one that needs most.  They are
  * counted with the first of them: the result is 0 for the others.
@@ -702,7 +702,7 @@ requests_of(const ChpgSharedState *shared, int key, int backend, int64 requests,
 }
 
 /*
- * How many requests of others come before the last of so many of this backend,
+ * How many requests of others come before the last of this backend's requests,
  * which have this id.  Each backend has one ticket, so that they are served in
  * turns.  Those that share the requests have the answers to them, too.
  */
@@ -769,7 +769,7 @@ chpg_budget_rest(bool for_a_moment)
 }
 
 /*
- * When the last of so many requests could be sent by one limit, and in *available
+ * When the last of these requests could be sent by one limit, and in *available
  * how many at once.  Each slot can be used once in a window: the limit's slots, in
  * the order in which they get free, over and over.
  */

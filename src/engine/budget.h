@@ -83,7 +83,7 @@ extern void chpg_budget_accepted(const ChpgConnection *connection);
 extern void chpg_budget_unblock(void);
 
 /*
- * Estimate when the last of so many requests could be sent, if no other backend
+ * Estimate when the last of this number of requests could be sent, if no other backend
  * needs more than is known; CHPG_FOREVER if that is too far away.  *available is how
  * many could be sent at once, PG_INT32_MAX if all.  If the result is not after the
  * limit, others reckon with these requests from then on.
@@ -96,7 +96,7 @@ extern int64 chpg_budget_estimate(const ChpgConnection *connection,
 								  int64 limit, int *available);
 
 /*
- * The backend waits for the first of so many requests that its statement is
+ * The backend waits for the first of this number of requests that its statement is
  * known to need, of that id or NULL: others reckon with them.
  */
 extern void chpg_budget_expect(const ChpgConnection *connection,

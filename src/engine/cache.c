@@ -51,7 +51,7 @@
 #define MAX_ENTRIES		4096
 #define MAX_FLIGHTS		256
 
-/* Roles with a share; those that come when so many have one share the last. */
+/* Roles with a share of their own; all further ones have the last share together. */
 #define MAX_SHARES		128
 
 /* The tables and something to keep fit into this. */
@@ -353,7 +353,7 @@ find_entry(const ChpgReadId *id)
 	return NULL;
 }
 
-/* Bytes that DSA gives for so many. */
+/* The bytes that DSA allocates for a piece of that size. */
 static Size
 allocated_size(Size size)
 {

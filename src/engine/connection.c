@@ -650,7 +650,7 @@ chpg_digest(const char *const *texts, int count, uint8 * digest)
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
 	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0;
 
-	/* With the NUL at its end, each text is told apart from the next. */
+	/* With the NUL at its end, each text is distinct from the next. */
 	for (int i = 0; ok && i < count; i++)
 	{
 		const char *text = texts[i] ? texts[i] : "";

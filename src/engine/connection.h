@@ -26,13 +26,13 @@ struct ChpgStatementCache;
 typedef struct ChpgConnection
 {
 	char	   *server;			/* name of the server */
-	Oid			server_id;		/* invalid if it is not made yet */
-	Oid			user_id;		/* whose mapping has the key, and that
-								 * mapping; */
-	Oid			mapping_id;		/* invalid if the key is from none */
+	Oid			server_id;		/* InvalidOid if the server does not exist yet */
+	Oid			user_id;		/* the role whose user mapping has the key */
+	Oid			mapping_id;		/* that mapping; InvalidOid if the key is from
+								 * none */
 	Oid			owner_id;		/* the role to whose places in shared memory
-								 * the key counts: who gave it, or else the
-								 * owner of the server */
+								 * the key counts: the one that gave it, or
+								 * else the owner of the server */
 	bool		unbounded;		/* is that role a superuser? */
 	char	   *api_url;		/* canonical (url.h) */
 	char	   *organization_id;	/* NULL until discovered */
@@ -40,13 +40,13 @@ typedef struct ChpgConnection
 	char	   *proxy;			/* canonical; NULL: none */
 	char	   *key_id;
 	char	   *key_secret;
-	int			rate_requests;	/* that many requests ... */
-	double		rate_window;	/* ... in so many seconds; 0 is unlimited */
+	int			rate_requests;	/* the limit: requests in a window; 0:
+								 * unlimited */
+	double		rate_window;	/* seconds; 0: unlimited */
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of API, key and secret */
-	bool		no_cache;		/* ask anew, whatever has been answered */
-	struct ChpgStatementCache *statement_cache; /* what this execution of a
-												 * statement was answered, or
-												 * NULL */
+	bool		no_cache;		/* send all requests, whatever is cached */
+	struct ChpgStatementCache *statement_cache; /* of this execution of a
+												 * statement, or NULL */
 } ChpgConnection;
 
 /*

@@ -4,7 +4,7 @@
  *		Many calls as one stream of rows: which services, which pages, how
  *		many at once.
  *
- * Several services are asked at a time.  Rows come in the order in which the
+ * Several services are read at a time.  Rows come in the order in which the
  * answers arrive; the rows of one answer are decoded while others travel.
  *
  *-------------------------------------------------------------------------
@@ -52,7 +52,7 @@ typedef struct PageReader
 	ChpgArguments *arguments;	/* for that slice */
 	ChpgCall   *call;			/* for the page under way */
 	int			page;
-	int			limit;			/* rows asked for in this page; 0: no pages */
+	int			limit;			/* rows requested for this page; 0: no pages */
 	int64		offset;			/* of this page */
 	int			page_rows;		/* rows of this page so far */
 	uint64		page_hash;		/* of all rows of this page, or 0 */
@@ -76,7 +76,7 @@ struct ChpgStream
 	int64		next_slice;		/* ... from this slice on */
 	bool		backwards;		/* the last slice comes first */
 	int			time_attribute; /* by which rows are cut, or -1 */
-	List	   *waiting;		/* readers whose next page is not asked for */
+	List	   *waiting;		/* readers whose next page is not requested */
 	List	   *active;			/* readers with a call under way */
 	PageReader *current;		/* whose answer is being decoded */
 	ChpgQueueing queueing;
@@ -240,7 +240,7 @@ find_attribute(TupleDesc tupdesc, const char *name)
 }
 
 /*
- * What there is to ask
+ * What there is to read
  */
 
 /* Slices that the same reader still has before it. */
@@ -532,7 +532,7 @@ announce_delay(ChpgStream *stream)
 	{
 		int			answered = count_answered(stream);
 
-		/* If others have sent some meanwhile, the next look tells more. */
+		/* If others have sent some meanwhile, the next look is more exact. */
 		if (!takes_longer(stream, requests - answered, &seconds) ||
 			count_answered(stream) != answered)
 			return;
@@ -744,7 +744,7 @@ look_through_page(ChpgStream *stream, PageReader *reader)
 	identities = identify_rows(stream, &num_rows);
 	if (stream->spec.endpoint->by_time)
 	{
-		/* Rows that may be equal only tell whether the whole page is. */
+		/* Single rows may be equal: only the whole page is compared. */
 		for (int i = 0; i < num_rows; i++)
 			reader->page_hash = hash_combine64(reader->page_hash, identities[i]);
 	}
@@ -809,7 +809,10 @@ start_page(ChpgStream *stream, PageReader *reader)
 
 	chpg_call_push_context(reader->call, &callback);
 
-	/* What a row is asked by, it is, even if the answer does not repeat it. */
+	/*
+	 * A row has the values that it was requested by, also if the response
+	 * omits them.
+	 */
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
 		chpg_decoder_set_default(stream->decoder, endpoint->parameters[i].name,
 								 reader->target->arguments->values[i]);

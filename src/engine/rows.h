@@ -28,11 +28,11 @@ typedef struct ChpgReadSpec
 	bool		by_id;			/* instead, the services with these ids: one
 								 * that is not there has no rows */
 	List	   *service_ids;
-	bool		one_of_many;	/* others are asked for after it: to leave out
-								 * one that fails leaves some */
+	bool		one_of_many;	/* others are read after it: to leave out one
+								 * that fails leaves some */
 	bool		any_state;		/* of all services, those that come or go, too */
 	List	   *alternatives;	/* ChpgArguments for the same window, each of
-								 * which is asked for; NIL: the arguments */
+								 * which is read; NIL: the arguments */
 	int64		max_rows;		/* per service; 0: all */
 	int			first_page;		/* rows that are probably enough; 0: all */
 	int			concurrency;	/* 0: as the settings say */
@@ -43,7 +43,7 @@ typedef struct ChpgStream ChpgStream;
 
 /*
  * A stream that belongs to the current memory context.  Sends nothing before
- * the first row is asked for.
+ * the first row is read.
  */
 extern ChpgStream *chpg_stream_begin(const ChpgReadSpec *spec);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * shared_state.h
- *		What all backends share: keys, their requests, and who waits for them.
+ *		What all backends share: keys, their requests, and the waiting backends.
  *
  * Layout: one ChpgSharedState of a fixed size, with a ChpgKey for each key in use,
  * which has the log of its requests, and a ChpgWaiter for each backend, by its

@@ -197,7 +197,7 @@ chpg_statement_cache_store(ChpgStatementCache *cache, const ChpgReadId *id, uint
 			 cache->file_size + answer->length <= (size_t) temp_file_limit * 1024)
 		write_body(cache, &stored, answer);
 	else
-		return;					/* rather ask again than fail */
+		return;					/* rather send the request again than fail */
 	entry = hash_search(cache->entries, id, HASH_ENTER, NULL);
 	*entry = stored;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * trust.c
- *		Whose servers a role trusts, where its key may go, and who gave it.
+ *		Which servers a role trusts, where its key may go, and which role gave it.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * trust.h
- *		Whose servers a role trusts, where its key may go, and who gave it.
+ *		Which servers a role trusts, where its key may go, and which role gave it.
  *
  * The owner of a server decides where it leads, may change that at any time, and
  * may make or alter the user mappings of others for it, without seeing their
@@ -54,7 +54,7 @@ extern char *chpg_describe_address(ChpgAddress address);
 
 /*
  * Did chpg_connect(), called by the role, make its mapping as it is now?
- * Nobody else can make a seal: its key is known to this cluster's memory only.
+ * Only chpg_connect() can make a seal: its key is in this cluster's memory alone.
  */
 extern bool chpg_is_sealed(Oid serverid, Oid userid, const char *key_id,
 						   const ChpgSecret *secret);
@@ -64,7 +64,7 @@ extern bool chpg_is_sealed(Oid serverid, Oid userid, const char *key_id,
  * the role itself, a superuser, the owner of the extension, or a group, a role that
  * cannot log in and is not predefined, that a superuser, or the role itself, made it a
  * member of.  Other memberships say nothing: anybody may grant membership in a role
- * of theirs to anybody, and who administers a role is its member.
+ * of theirs to anybody, and the administrator of a role is its member.
  */
 extern bool chpg_trusts(Oid userid, Oid owner);
 

@@ -4,7 +4,7 @@
  *		A window of time that takes several requests.
  *
  * The API limits what one request covers.  A longer window is cut at multiples
- * of the bucket, so that no bucket is asked for twice or in parts.
+ * of the bucket, so that no bucket is read twice or in parts.
  *
  *-------------------------------------------------------------------------
  */
