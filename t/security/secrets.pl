@@ -100,7 +100,7 @@ foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
 		"pg_stat_activity after a call with $secret");
 	$printed .= in_session($session, '\errverbose');
 }
-like($printed, qr/LOCATION:  report, failure\.c/, 'errors were asked for in full');
+like($printed, qr/LOCATION:  report, response\.c/, 'errors were asked for in full');
 $session->quit;
 
 # Id and secret in each other's place: what was refused as an id is a secret.
