@@ -35,7 +35,7 @@ WATCHDOG = 120          # seconds for a statement that statement_timeout does no
 CLEAN_EVERY = 40
 MAX_FAILURES = 20
 
-# What an answer may cause: connection and protocol errors, what failure.c makes of a status, and
+# What an answer may cause: connection and protocol errors, what response.c makes of a status, and
 # conversions. Internal errors and resource trouble of PostgreSQL's own are not among them.
 ALLOWED = re.compile(r"^(08001|08006|08P01|28000|42501|42704|42712|55006|53400|54000|58000|22\w{3})$")
 
