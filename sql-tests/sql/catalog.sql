@@ -22,11 +22,12 @@ WHERE d.refclassid = 'pg_extension'::regclass
   AND d.deptype = 'e'
   AND col_description(c.oid, a.attnum) IS NULL;
 
--- Comments of functions begin with at most 20 words, and are so narrow that \df+ shows them in 120 columns
+-- Comments of functions begin with a line that is a sentence of at most 20 words; \df+ shows them in 120 columns
 SELECT p.oid::regprocedure AS comment_is_too_long
 FROM pg_proc p
 WHERE p.proname ~ '^_?chpg' AND (
 	array_length(regexp_split_to_array(regexp_replace(obj_description(p.oid, 'pg_proc'), '[.](\s.*|$)', ''), '\s+'), 1) > 20
+	OR split_part(obj_description(p.oid, 'pg_proc'), E'\n', 1) !~ '[.]$'
 	OR EXISTS (SELECT FROM regexp_split_to_table(obj_description(p.oid, 'pg_proc'), E'\n') l WHERE length(l) > 96))
 ORDER BY p.proname;
 

@@ -71,8 +71,8 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_disconnect';
 
 COMMENT ON FUNCTION @extschema@.chpg_disconnect(text) IS
-'Drop the caller''s user mapping, and with it the key, and close this backend''s connections to
-the API.
+'Drop the caller''s user mapping, and with it the key.
+Closes this backend''s connections to the API, too.
 The server stays: DROP SERVER removes it.
 Requests: none.';
 

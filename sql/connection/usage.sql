@@ -47,8 +47,8 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_own_budget';
 
 COMMENT ON FUNCTION @extschema@._chpg_own_budget(text) IS
-'The request budget of the key that the caller uses for a server; no row before its first
-request.
+'The request budget of the key that the caller uses for a server.
+No row before the key''s first request.
 Requests: none.
 Errors: those of a missing server or key.';
 

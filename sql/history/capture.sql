@@ -15,8 +15,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text, integer) IS
-'Whether a backend waits for the budget of the caller''s key, or less of it is free than the
-reserve.
+'Whether a capture must leave the budget to others.
+That is while a backend waits for it, or fewer requests are free than the reserve.
 Requests: none.';
 
 CREATE PROCEDURE @extschema@._chpg_check_capture()
@@ -69,8 +69,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_schedule(text, text, text, integer) IS
-'Note lost windows, create partitions, and return the due windows, their cost, and the setting
-reserve.
+'Note lost windows, create partitions, and return the due windows.
+Returns their cost and the setting reserve, too.
 Requests: none.';
 
 /* The due windows are returned as a list: a cursor would not outlive the first commit. */

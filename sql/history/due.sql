@@ -119,8 +119,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_plan(text, text, text, integer) IS
-'What capturing the due windows costs, for each grain, and for all (null) together: see
-chpg_history_cost.
+'Cost of capturing the due windows, for each grain, and for all (null) together.
 Requests: none.';
 
 CREATE FUNCTION @extschema@.chpg_history_cost()

@@ -123,6 +123,5 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_lock() IS
-'As _chpg_history_enter, for the owner, which changes the history: wait until no other session
-does.
+'Enter the history as its owner, once no other session changes it.
 Errors: 22023 a setting cannot be used; 55000 there is no history, or it cannot be used.';

@@ -115,8 +115,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
-'Drop the partitions that are older than the settings keep_hour and keep_day, and return their
-names.
+'Drop partitions that are older than the settings keep_hour and keep_day.
+Returns the names of the partitions.
 Deletes what nothing refers to any more, too.
 Partitions in use (read for longer than 10 s, or with dependent objects) are emptied; a NOTICE
 names them, and the next purge drops them if it can.

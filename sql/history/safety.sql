@@ -24,8 +24,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
-'The tables that every history has: name, pg_class.relkind, and the table that each is a
-partition of.';
+'The tables that every history has.
+kind: pg_class.relkind. parent: the table that each is a partition of, or null.';
 
 CREATE FUNCTION @extschema@._chpg_history_relations(schema text)
 RETURNS TABLE (id oid, name name, kind "char", expected boolean, parent name)
@@ -260,8 +260,8 @@ LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'chpg_refuse_code';
 
 COMMENT ON FUNCTION @extschema@._chpg_refuse_code(regclass) IS
-'Check, whatever the snapshot, that a table and its partitions have no trigger, foreign key or
-rule.
+'Check that a table and its partitions have no trigger, foreign key or rule.
+Sees those that were created after the transaction''s snapshot, too.
 For callers that have locked the table, before they change it.
 Errors: 55000 there is one.';
 

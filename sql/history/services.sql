@@ -44,8 +44,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_services(@extschema@.chpg_service_row[], text) IS
-'Note the services of a server as its list shows them, and return how many are new or have
-changed.';
+'Note the services of a server as its list shows them.
+Returns the number of services that are new or have changed.';
 
 CREATE FUNCTION @extschema@._chpg_capture_services(server text)
 RETURNS integer

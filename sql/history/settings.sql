@@ -29,8 +29,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_defaults() IS
-'The settings of a history: initial value, type (integer or interval), bounds and description of
-each.';
+'The settings of a history: initial value, type, bounds and description.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_setting(name text, value text)
 RETURNS text

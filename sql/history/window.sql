@@ -254,7 +254,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
-'Capture a window, once no other capture runs; return why it failed, or what is wrong with the
-history (fatal).
+'Capture a window, once no other capture runs.
+Returns why it failed (failure), or what is wrong with the history (fatal).
 only_due: skip a window that another capture has made meanwhile.
 Requests: 2, 1 more per further 500 patterns; for an hour those of chpg_metrics, too.';

@@ -39,8 +39,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_check_periods(tstzrange, tstzrange) IS
-'Check that two periods have a start and an end, and that the first ends before the second
-begins.
+'Check that two periods have a start and an end, the first before the second.
 Errors: 22004 null; 22023 empty or unbounded, or not in that order.';
 
 CREATE TYPE @extschema@.chpg_period_pattern_row AS (
@@ -146,8 +145,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_has(tstzrange, text, text) IS
-'Whether the caller may read an hour of the period from the history, of one service or of any
-(null).';
+'Whether the caller can read an hour of the period from the history.
+service: of this one; null: of any.';
 
 CREATE FUNCTION @extschema@._chpg_extrapolated(total double precision, known numeric, of numeric)
 RETURNS double precision
@@ -250,8 +249,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_period_patterns(tstzrange, text, text) IS
-'The slow query patterns of a period, from the history where it has the period, else from the
-API.
+'The slow query patterns of a period, from the history or from the API.
+The API is read where the history has no hour of the period.
 Of one service, by id or name, or of all. The history has the hours that lie within the period.
 Requests: none from the history, else as chpg_slow_patterns.
 Errors: 22004 period is null; 22023 period is empty or unbounded; those of chpg_slow_patterns.';

@@ -35,7 +35,8 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_patch_config';
 
 COMMENT ON FUNCTION @extschema@.chpg_patch_config(text, jsonb, jsonb, text) IS
-'Change settings of a service, and return all settings after the change.
+'Change settings of a service.
+Returns all settings after the change.
 Settings are an object, {"max_connections": 200}; null removes one; others stay.
 A NOTICE names the settings that wait for a restart.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
@@ -54,8 +55,8 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000 ROWS 20
 AS 'MODULE_PATHNAME', 'chpg_replace_config';
 
 COMMENT ON FUNCTION @extschema@.chpg_replace_config(text, jsonb, jsonb, text) IS
-'Replace all settings of PostgreSQL, of PgBouncer or of both, and return all settings after the
-change.
+'Replace all settings of PostgreSQL, of PgBouncer or of both.
+Returns all settings after the change.
 A section that is null stays; an empty object removes all settings of a section.
 A NOTICE names the settings that wait for a restart.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.

@@ -103,7 +103,8 @@ COMMENT ON FUNCTION @extschema@.chpg_delete_service(text, text, text) IS
 confirm_name: the present name of the service. Delete its read replicas first.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
-Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
+Errors: 08007 unknown whether it was carried out; 22023 confirm_name is another name; 25006 in a
+read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_delete_service(text, text, text) FROM PUBLIC;
 

@@ -32,8 +32,8 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_prometheus';
 
 COMMENT ON FUNCTION @extschema@.chpg_prometheus(text, text) IS
-'The Prometheus metrics of a service, by id or name, or of the fleet (null), a row for each
-sample.
+'The Prometheus metrics of a service, by id or name, or of the fleet (null).
+A row for each sample.
 Requests: 1, also for the fleet; 1 more for a name, or for a fleet of 100 services.
 Errors: 54000 over 100 services, of which the response has only some.';
 
