@@ -51,7 +51,8 @@ $$;
 \echo
 \echo 'All that the extension offers, with its comments: `dev/reference` writes this page from the catalog. In psql,'
 \echo '`\\df+ chpg_*`, `\\dT+ chpg_*` and `\\d+ chpg_slow_pattern_row` show the same. Optional arguments have a default;'
-\echo '`server` names one of several [servers](connect.md#connect-several-organizations).'
+\echo '`server` names one of several [servers](connect.md#connect-several-organizations). Names that begin with an'
+\echo 'underscore are internal, and not listed.'
 \echo
 \echo '- [Functions](#functions)'
 \echo '- [Views](#views)'
