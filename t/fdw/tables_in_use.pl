@@ -216,8 +216,8 @@ sql(q{CREATE FOREIGN TABLE no_time (value float8) SERVER chpg OPTIONS (resource 
 refuses('SELECT * FROM no_time', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'one whose window may be a range');
 sql(q{CREATE FOREIGN TABLE no_pattern (service_id text, duration_us float8) SERVER chpg OPTIONS (resource 'slow_pattern_executions')});
 refuses("SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'one that can name no pattern');
-my ($handmade) = slurp_file("$FindBin::RealBin/../../README.md") =~ /(CREATE FOREIGN TABLE slow .*?;)/s;
-is(costs($node, $url, "BEGIN; DROP FOREIGN TABLE slow; $handmade SELECT count(*) > 0 FROM slow WHERE $WINDOW", 7, 'the README\'s table'), 't', 'the README\'s table needs no setting');
+my ($handmade) = slurp_file("$FindBin::RealBin/../../docs/foreign-tables.md") =~ /(CREATE FOREIGN TABLE slow .*?;)/s;
+is(costs($node, $url, "BEGIN; DROP FOREIGN TABLE slow; $handmade SELECT count(*) > 0 FROM slow WHERE $WINDOW", 7, 'the page\'s table'), 't', 'the page\'s table needs no setting');
 costs($node, $url, "ALTER FOREIGN TABLE no_window OPTIONS (ADD window '1 day'); SELECT * FROM no_window WHERE service_id = '$ORDERS'", 1, 'the same with a window of its own');
 sql(q{CREATE FOREIGN TABLE wrong_type (service_id text, value point) SERVER chpg OPTIONS (resource 'config')});
 sql(q{SELECT FROM chpg_patch_config('orders', '{"max_connections": 150}')});

@@ -112,7 +112,7 @@ costs($node, $url, "SET chpg.dryrun = on; SET chpg.dry_run = off; $RESTART", 1, 
 costs($node, $url, "SET chpg.dryrun = on; RESET chpg.dryrun; $RESTART", 1, 'a setting that was taken back');
 costs($node, $url, "SET other.dryrun = on; SET chpgx.dryrun = on; $RESTART", 1, 'settings of others');
 
-# What the README gives to ordinary roles: once the library is loaded, names are checked.
+# What docs/settings.md gives to ordinary roles: once the library is loaded, names are checked.
 costs($node, $url, 'SELECT FROM chpg_budget', 0, 'a call that loads the library', @operator);
 fails_with($node, "SELECT FROM chpg_budget; SET chpg.dryrun = on", '42602',
 	qr/invalid configuration parameter name "chpg.dryrun"/, 'a name that does not exist', @operator);

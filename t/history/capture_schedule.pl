@@ -1,4 +1,4 @@
-# pg_cron runs what the README schedules, more often than it says, and shows
+# pg_cron runs what docs/history.md schedules, more often than it says, and shows
 # that it succeeded, or failed.
 
 use strict;
@@ -29,8 +29,8 @@ $node->restart;
 # Seconds are known since pg_cron 1.5; before, a minute is the shortest.
 my $schedule = $version =~ /^1\.[0-4]\b/ ? '* * * * *' : '1 second';
 
-my @jobs = slurp_file("$FindBin::RealBin/../../README.md") =~ /^(SELECT cron\.schedule\('chpg [^\n]*\);)$/mg;
-is(scalar @jobs, 2, 'the README schedules captures and purges');
+my @jobs = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^(SELECT cron\.schedule\('chpg [^\n]*\);)$/mg;
+is(scalar @jobs, 2, 'the page schedules captures and purges');
 s/, '[^']*', /, '$schedule', / foreach @jobs;
 
 # One more captures from an API that fails.
@@ -56,8 +56,8 @@ wait_until(sub { runs('failing', 'failed') > 0 }, 'a capture has failed');
 like($node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' LIMIT 1}), qr/could not capture \d+ of \d+ windows/, 'a failure is shown');
 is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed') . ' ' . runs('failing', 'succeeded'), '0 0 0', 'and nothing else has failed');
 
-# The same by a role that is no superuser, with the README's four statements
-my ($by_superuser, $by_role) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3})-- as collector\n([^\n]*;)\n/m;
+# The same by a role that is no superuser, with the page's four statements
+my ($by_superuser, $by_role) = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3}).*?^-- as collector\n([^\n]*;)\n/ms;
 $by_role =~ s/KEY_ID/$KEY_ID/;
 $by_role =~ s/KEY_SECRET/$KEY_SECRET/;
 $node->safe_psql('postgres', 'SELECT cron.unschedule(jobid) FROM cron.job; SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; GRANT USAGE ON SCHEMA cron TO collector;' . $by_superuser);

@@ -114,12 +114,12 @@ sql('SELECT chpg_history_disable()');
 is_brief('CALL chpg_capture()', '55000', qr/there is no history.*HINT/s, 'no history');
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture('hour')});
 
-# A role that is no superuser owns a history, and runs it: four statements of the README.
+# A role that is no superuser owns a history, and runs it: four statements of docs/history.md.
 sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 sub fails_as { my ($role, @rest) = @_; return fails_with($node, @rest, extra_params => [ '-U', $role ]) }
 
-my @four = slurp_file("$FindBin::RealBin/../../README.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3})-- as collector\n([^\n]*;)\n/m;
-is(scalar(@four), 2, 'the README has the four statements');
+my @four = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3}).*?^-- as collector\n([^\n]*;)\n/ms;
+is(scalar(@four), 2, 'the page has the four statements');
 $four[1] =~ s/KEY_ID/$KEY_ID/;
 $four[1] =~ s/KEY_SECRET/$KEY_SECRET/;
 sql('CREATE ROLE collector LOGIN; SELECT chpg_history_disable()');

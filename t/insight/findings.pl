@@ -24,8 +24,8 @@ is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
 like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'who skips says why');
 
-# The README's example of findings with names of services has those of no single service, too.
-my ($with_names) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^(SELECT s\.name, f\.[^;]*chpg_findings\([^;]*);$/m;
+# The page's example of findings with names of services has those of no single service, too.
+my ($with_names) = slurp_file("$FindBin::RealBin/../../docs/findings.md") =~ /^(SELECT s\.name, f\.[^;]*chpg_findings\([^;]*);$/m;
 like($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM chpg_findings($YESTERDAY)), count(*) FILTER (WHERE name IS NULL) > 0, count(name) > 0 FROM ($with_names) f"), qr/^t\|t\|t$/, 'findings with the names of services are all findings');
 fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
 fault($url, path => 'prometheus$', status => 500);

@@ -44,6 +44,6 @@ is(sql(q{
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace}),
 	'pg_catalog', 'tables that are imported have PostgreSQL\'s own types, whatever search_path says');
 
-like(slurp_file("$FindBin::RealBin/../../README.md"), qr/SET restrict_nonsystem_relation_kind = 'foreign-table'/, 'the README says so');
+like(slurp_file("$FindBin::RealBin/../../docs/security.md"), qr/SET restrict_nonsystem_relation_kind = 'foreign-table'/, 'docs/security.md says so');
 
 done_testing();

@@ -25,8 +25,8 @@ sql("SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url'); GR
 is(sql("SELECT server FROM chpg_connect('$KEY_ID', '$KEY_SECRET'); SELECT count(*) > 0 FROM chpg_services", extra_params => [ '-U', 'reader' ]),
 	"chpg\nt", 'another role finds what the README installs');
 
-# A function that sets its own search_path names the schema, as the README's does.
-my ($lends) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^ *(CREATE FUNCTION restart_prod.*?)```/ms;
+# A function that sets its own search_path names the schema, as that of docs/security.md does.
+my ($lends) = slurp_file("$FindBin::RealBin/../../docs/security.md") =~ /^ *(CREATE FUNCTION restart_prod.*?)```/ms;
 $node->safe_psql('postgres', $lends);
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_proc WHERE proname = 'restart_prod'}), '1', 'so does a function that lends its key');
 
@@ -125,7 +125,7 @@ for my $call ("chpg_capture('hour', 'orders', 1, 'chpg')", "chpg_capture(service
 	unlike(notices($node, "BEGIN; CALL $call; ROLLBACK"), qr/PLANTED/, "not run: CALL $call");
 }
 
-# What remains, as the README says: fewer arguments make a call ambiguous, and a literal for
+# What remains, as docs/security.md says: fewer arguments make a call ambiguous, and a literal for
 # what is no text is another's.
 sql('DROP OWNED BY mallory; GRANT USAGE, CREATE ON SCHEMA chpg TO mallory');
 sql(q{
