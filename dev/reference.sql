@@ -70,7 +70,7 @@ SELECT E'\n### ' || p.proname
 	|| p.proname || '(' || pg_temp.arguments(p.oid) || ')'
 	|| CASE WHEN p.prokind = 'p' THEN '' ELSE E'\n  returns ' || pg_temp.bare(pg_get_function_result(p.oid)) END
 	|| E'\n```\n\n'
-	|| replace(obj_description(p.oid, 'pg_proc'), E'\n', E'\n\n')
+	|| replace(replace(obj_description(p.oid, 'pg_proc'), E'\n  ', ' '), E'\n', E'\n\n')
 	|| CASE WHEN NOT has_function_privilege('public', p.oid, 'EXECUTE')
 		THEN E'\n\nOnly superusers may call it, until they grant EXECUTE.' ELSE '' END
 FROM objects o
@@ -91,7 +91,7 @@ ORDER BY c.relname COLLATE "C";
 
 \echo
 \echo '## Tables'
-SELECT E'\n### ' || c.relname || E'\n\n' || replace(obj_description(c.oid, 'pg_class'), E'\n', E'\n\n')
+SELECT E'\n### ' || c.relname || E'\n\n' || replace(replace(obj_description(c.oid, 'pg_class'), E'\n  ', ' '), E'\n', E'\n\n')
 	|| E'\n\n| column | type | |\n|---|---|---|\n'
 	|| string_agg(format('| `%s` | %s | %s |', a.attname, pg_temp.bare(format_type(a.atttypid, a.atttypmod)),
 		pg_temp.cell(col_description(c.oid, a.attnum))), E'\n' ORDER BY a.attnum)

@@ -11,7 +11,7 @@ AS 'MODULE_PATHNAME', 'chpg_validator';
 COMMENT ON FUNCTION @extschema@.chpg_validator(text[], oid) IS
 'Check the options of servers, user mappings and foreign tables of the wrapper chpg.
 Servers: api_url, ca_file, organization_id, proxy, rate_limit. User mappings: key_id,
-key_secret.
+  key_secret.
 Foreign tables: resource, window.';
 
 CREATE FUNCTION @extschema@.chpg_handler()
@@ -26,7 +26,7 @@ CREATE FOREIGN DATA WRAPPER chpg HANDLER @extschema@.chpg_handler VALIDATOR @ext
 COMMENT ON FOREIGN DATA WRAPPER chpg IS
 'ClickHouse Cloud''s API: a server stands for an organization, a user mapping for an API key.
 USAGE lets a role connect from this machine to any https api_url, by any proxy: errors tell open
-from closed ports.';
+  from closed ports.';
 
 CREATE TYPE @extschema@.chpg_connection_row AS (
 	server text,
@@ -56,14 +56,14 @@ AS 'MODULE_PATHNAME', 'chpg_connect';
 COMMENT ON FUNCTION @extschema@.chpg_connect(text, text, text, text, text) IS
 'Check an API key, and create or update the server and the caller''s user mapping that hold it.
 Call it again with another key to rotate the key. Needs USAGE on the foreign-data wrapper chpg
-for a new server.
+  for a new server.
 With USAGE on an existing server, only the mapping changes. The key is bound to its address,
-proxy and ca_file.
+  proxy and ca_file.
 Keeps the secret out of the log and pg_stat_activity; a NOTICE says where it stays unless called
-as a plain SELECT.
+  as a plain SELECT.
 Requests: 1.
 Errors: 28000 the API rejects the key; 42501 no USAGE, or an untrusted owner of the server whose
-address api_url does not name; 55000 the server belongs to another organization.';
+  address api_url does not name; 55000 the server belongs to another organization.';
 
 CREATE FUNCTION @extschema@.chpg_disconnect(server text DEFAULT NULL)
 RETURNS void

@@ -231,7 +231,7 @@ A window that fails is noted for the next run, and after three failures the whol
 Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
 Requests: 1 for the list, and those of chpg_history_cost.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
-block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own the
-history; 57014 canceled within a window.';
+  block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own
+  the history; 57014 canceled within a window.';
 
 REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) FROM PUBLIC;

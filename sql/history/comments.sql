@@ -28,7 +28,7 @@ BEGIN
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
 'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of
-the day.';
+  the day.';
 	COMMENT ON VIEW service_hour IS
 'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
 	COMMENT ON VIEW service_day IS
@@ -37,7 +37,7 @@ the day.';
 	COMMENT ON VIEW metric IS 'Points of the time series of services.';
 	COMMENT ON VIEW coverage IS
 'Which windows were captured: ok, error (the next run tries again), lost (the API has them no
-longer).';
+  longer).';
 	FOR item IN
 		SELECT c.relname, a.attname, col_description(r.attrelid, r.attnum) AS description
 		FROM pg_attribute r

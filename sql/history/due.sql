@@ -69,12 +69,12 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_history_due(text, text, text) IS
 'The windows that chpg_capture is going to capture, oldest first.
 Of hours, of days, or of both (null); of one service, by id or name, or of all; of one server,
-or of all.
+  or of all.
 Services with a failed window come last. lost: the API has the window, or the service, no
-longer.
+  longer.
 Requests: none.
 Errors: 22023 a grain, or a setting of the history, cannot be used; 42704 no such service; 55000
-there is no history.';
+  there is no history.';
 
 /*
  * Let a window take r requests.  The next window begins while "reserve" of the budget are
@@ -145,7 +145,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_history_cost() IS
 'What capturing all due windows costs: windows, requests and seconds, for each grain.
 Assumes less than 500 patterns in a window, and the rate limit of the server that is used by
-default, of which the setting reserve leaves some to others. The API''s response times come on
-top.
+  default, of which the setting reserve leaves some to others. The API''s response times come on
+  top.
 Requests: none; 1 if the history has no service yet, to note them, for roles that own it.
 Errors: 22023 a setting of the history cannot be used; 55000 there is no history.';

@@ -75,7 +75,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_check_schema(text, text) IS
 'Check that a schema can have the history of a role; null is the caller.
 Errors: 22004 null; 22023 a name that BI tools do not show, or that needs quotes; 42622 a name
-that is too long;
+  that is too long;
 42704 no such role; 55000 the schema is not new, nor an empty one or a history of that role.';
 
 CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
@@ -209,8 +209,8 @@ The schema must be new, or the caller''s own, empty, and closed to other roles.
 owner: role that the history is to belong to; it captures and purges with its own rights.
 Requests: none.
 Errors: 22004 schema is null; 22023, 42622 a name that cannot be used; 42501 neither a superuser
-nor the extension''s owner; 42704 no such role; 55000 the history, or other objects, are in the
-way.';
+  nor the extension''s owner; 42704 no such role; 55000 the history, or other objects, are in
+  the way.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(text, text) FROM PUBLIC;
 

@@ -46,7 +46,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_owner() IS
 'The owner of the history''s tables, for _chpg_run_as.
 Errors: 42501 the caller has not the owner''s privileges; 55000 there is no history, or it
-cannot be used.';
+  cannot be used.';
 
 /*
  * Without this check, a caller that may execute chpg_capture or chpg_history_purge alone

@@ -36,7 +36,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
 'Drop partitions, and return those that were dropped.
 Kept are those that other objects depend on, and all if a session keeps reading them or their
-parents for 10 s.';
+  parents for 10 s.';
 
 CREATE FUNCTION @extschema@._chpg_history_expire()
 RETURNS jsonb
@@ -119,9 +119,9 @@ COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
 Returns the names of the partitions.
 Deletes what nothing refers to any more, too.
 Partitions in use (read for longer than 10 s, or with dependent objects) are emptied; a NOTICE
-names them, and the next purge drops them if it can.
+  names them, and the next purge drops them if it can.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
-not own the history; 55000 there is no history.';
+  not own the history; 55000 there is no history.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_purge() FROM PUBLIC;

@@ -157,7 +157,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_enter() IS
 'Set search_path to the history, and return its schema.
 The setting lasts until the calling function, which has a SET search_path, or the transaction
-ends.
+  ends.
 Errors: 55000 there is no history, or it cannot be used.';
 
 CREATE FUNCTION @extschema@._chpg_history_is_readable()

@@ -122,7 +122,7 @@ COMMENT ON FUNCTION @extschema@._chpg_note_window(text, text, timestamptz, times
 	@extschema@.chpg_slow_pattern_row[], double precision, @extschema@.chpg_metric_row[]) IS
 'Replace the patterns and the metrics of a window, and return the number of patterns.
 cutoff_us: shortest total duration captured, of a window with more patterns; null: it has no
-more.';
+  more.';
 
 CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz,
 	window_end timestamptz, failure text)

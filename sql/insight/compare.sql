@@ -137,7 +137,7 @@ COMMENT ON FUNCTION @extschema@._chpg_worse_hours(tstzrange, tstzrange, text, te
 'For each pattern, how many of its hours in a period are worse, or better, than in the baseline.
 An hour counts if it has the executions of CHPG500, calls_of_hour.
 Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better:
-mean below the 10th.
+  mean below the 10th.
 Requests: none.
 Errors: 55000 there is no history.';
 
@@ -385,7 +385,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_compare(tstzrange, tstzrange, text, text) IS
 'What became of the slow query patterns between two periods, the greatest change first.
 Of one service, by id or name, or of all. Periods come from the history where it has them, else
-from the API.
+  from the API.
 Requests: none from the history, else as chpg_slow_patterns for each period.
 Errors: 22004 a period is null; 22023 a period is empty or unbounded, or the baseline does not
-end before the period begins; those of chpg_slow_patterns.';
+  end before the period begins; those of chpg_slow_patterns.';

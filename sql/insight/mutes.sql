@@ -156,7 +156,7 @@ finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_f
 Deletes mutes whose time is over. For superusers, unless granted.
 Requests: none.
 Errors: 22001 a note of more than 1024 bytes; 22004 an argument is null; 22023 another reason,
-no finding_key, or a time that is over; 54000 the role has muted 1000 findings already.';
+  no finding_key, or a time that is over; 54000 the role has muted 1000 findings already.';
 
 CREATE FUNCTION @extschema@.chpg_unmute(finding_key text)
 RETURNS boolean

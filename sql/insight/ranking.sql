@@ -59,7 +59,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_read_patterns(tstzrange, text, text) IS
 'The patterns of a period, and SKIPPED of the rules that cannot judge a service by them.
 Those are of services that do not answer, and of services of which no pattern has a counter that
-a rule needs.
+  a rule needs.
 Requests: as chpg_period_patterns.';
 
 CREATE FUNCTION @extschema@._chpg_find_present(service text, server text, of_history boolean)
@@ -104,7 +104,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_find_present(text, text, boolean) IS
 'Findings of services as they are now; SKIPPED where the API does not answer.
 of_history: SKIPPED of the rules over patterns for services that the history does not have yet,
-too.
+  too.
 Requests: 1 for the metrics, 1 for the list, 1 for the settings of each service.';
 
 CREATE FUNCTION @extschema@._chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange,
@@ -222,6 +222,7 @@ Patterns come from the history where it has the period, else from the API.
 baseline: period to compare with, of the history; null: the same hours of the day before.
 history_only: judge only by the history.
 Requests: none with history_only, else 1 for the metrics, those of chpg_slow_patterns unless the
-history has the period, and for the fleet 1 for the settings of each service and 1 for the list.
+  history has the period, and for the fleet 1 for the settings of each service and 1 for the
+  list.
 Errors: 22004, 22023 a period cannot be used; 42704 no such service; those of
-chpg_slow_patterns.';
+  chpg_slow_patterns.';

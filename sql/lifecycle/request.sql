@@ -24,11 +24,11 @@ AS 'MODULE_PATHNAME', 'chpg_request';
 COMMENT ON FUNCTION @extschema@.chpg_request(text, text, jsonb, jsonb, text) IS
 'Send any request that the API answers in JSON.
 path: begins with /v1/; {organization_id} in it stands for the server''s. query: an object of
-texts.
+  texts.
 Anything but GET acts at once: a rollback does not undo it. With chpg.dry_run, a NOTICE shows
-it.
+  it.
 Requests: 1.
 Errors: other than GET, 08007 unknown whether it was carried out; 25006 in a read-only
-transaction.';
+  transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_request(text, text, jsonb, jsonb, text) FROM PUBLIC;

@@ -26,11 +26,11 @@ COMMENT ON FUNCTION @extschema@.chpg_create_service(text, text, text, text, bigi
 'Create a service, and return it with its password and connection string.
 The API shows both only now. The service is being created when this returns: see chpg_wait.
 storage_size: in GiB. tags: an object, {"team": "data"}. pg_config, pgbouncer_config: settings
-as an object.
+  as an object.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1.
 Errors: 22023 an argument cannot be used; 55006 a quota is reached; 08007 unknown whether it was
-carried out; 25006 in a read-only transaction.';
+  carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_create_service(text, text, text, text, bigint, text, text, jsonb, jsonb,
 	jsonb, text) FROM PUBLIC;
@@ -104,7 +104,7 @@ confirm_name: the present name of the service. Delete its read replicas first.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 22023 confirm_name is another name; 25006 in a
-read-only transaction.';
+  read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_delete_service(text, text, text) FROM PUBLIC;
 
@@ -168,13 +168,13 @@ AS 'MODULE_PATHNAME', 'chpg_set_password';
 COMMENT ON FUNCTION @extschema@.chpg_set_password(text, text, text) IS
 'Set the password of a service''s superuser, and return it if the API chose it.
 password: 12 to 1024 characters, with a lower-case and an upper-case letter and a digit; null:
-the API chooses.
+  the API chooses.
 Keeps it out of the log and pg_stat_activity; a NOTICE says where it stays unless called as a
-plain SELECT.
+  plain SELECT.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1, 1 more for a name.
 Errors: 22023 a password that cannot be used, or a read replica; 08007 unknown whether it was
-carried out; 25006 in a read-only transaction.';
+  carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_set_password(text, text, text) FROM PUBLIC;
 
@@ -193,7 +193,7 @@ AS 'MODULE_PATHNAME', 'chpg_create_read_replica';
 COMMENT ON FUNCTION @extschema@.chpg_create_read_replica(text, text, jsonb, jsonb, jsonb, interval, text) IS
 'Create a read replica of a service.
 retry_for: time to retry while the API refuses, before the first backup; the statement holds its
-snapshot meanwhile.
+  snapshot meanwhile.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 1 for each attempt, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';

@@ -14,7 +14,7 @@ AS 'MODULE_PATHNAME', 'chpg_wait';
 COMMENT ON FUNCTION @extschema@.chpg_wait(text, text, interval, interval, jsonb, text) IS
 'Wait until a service has a state, and attributes, in three polls in a row, and return it.
 expected: attributes as an object, {"size": "r8gd.large"}. state deleted: ends without a row;
-give the id.
+  give the id.
 A NOTICE reports each change of state. The last poll is at the timeout.
 Holds a snapshot, which holds back VACUUM: in scripts, CALL chpg_wait_until.
 Requests: 1 for each poll, 1 more for a name.

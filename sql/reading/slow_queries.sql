@@ -96,10 +96,10 @@ COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, timestamptz, tex
 	bigint, text) IS
 'The slow query patterns of a service, by id or name, or of the fleet (null), in a window.
 The window includes from_date and not to_date, both cut to milliseconds; the API keeps 1 to 7
-days.
+  days.
 db_name, db_user, db_operation, app: equality filters.
 max_rows: most patterns of each service, the first by sort_by (any counter or duration,
-total_duration_us unless said) and sort_order (desc unless said).
+  total_duration_us unless said) and sort_order (desc unless said).
 Requests: 1 for each 500 patterns of a service, 1 more for a name or for the fleet.
 Errors: 22023 an argument cannot be used; 42704 no such service; any error of one service.';
 
