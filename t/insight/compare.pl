@@ -42,6 +42,17 @@ for my $case (
 
 # A history that is made up: each hour has a factor of its own, and percentiles
 # are as inexact as those of that many executions, whose times are lognormal.
+my $MEASURES = <<'SQL';
+calls, 0, calls * a, a, 20 * a,
+		0.6 * a, 3.1 * avg_us * f * exp(normal() * 2.1 / sqrt(calls)), 6 * a, calls * rows_per_call,
+		calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * a * cpu, 0
+SQL
+my $DRAWN = <<'SQL';
+LATERAL (SELECT exp(normal() * 0.15) AS f WHERE h + calls IS NOT NULL) x,
+		LATERAL (SELECT avg_us * f * exp(normal() * 1.31 / sqrt(calls)) AS a) y
+SQL
+my $HOUR = q{timestamptz '2026-05-10 00:00Z' + h * interval '1 hour'};
+my $CAPTURED = "'hour', $HOUR, $HOUR + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()";
 $node->safe_psql('postgres', <<'SQL');
 SELECT chpg_history_enable('kept');
 CREATE FUNCTION normal() RETURNS float8 LANGUAGE sql VOLATILE AS 'SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())';
@@ -51,18 +62,19 @@ CREATE FUNCTION make_key(name text, operation text DEFAULT 'SELECT') RETURNS big
 	VALUES (hashtextextended(name, 1), 'db', 'app', operation, 'app', hashtextextended(name, 0)) RETURNING pattern_key
 $$;
 DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+SQL
+$node->safe_psql('postgres', <<"SQL");
 CREATE FUNCTION make_hours(service text, pattern_key bigint, first integer, last integer, calls integer, avg_us float8,
-	rows_per_call float8 DEFAULT 1, blks_per_call float8 DEFAULT 10, hit float8 DEFAULT 1, cpu float8 DEFAULT 0.5) RETURNS void LANGUAGE sql VOLATILE AS $$
-	INSERT INTO kept.capture SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', timestamptz '2026-05-10 01:00Z' + h * interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
+	rows_per_call float8 DEFAULT 1, blks_per_call float8 DEFAULT 10, hit float8 DEFAULT 1, cpu float8 DEFAULT 0.5) RETURNS void LANGUAGE sql VOLATILE AS \$\$
+	INSERT INTO kept.capture SELECT service, $CAPTURED
 	FROM generate_series(first, last) h ON CONFLICT DO NOTHING;
 	INSERT INTO kept.pattern
-	SELECT service, 'hour', timestamptz '2026-05-10 00:00Z' + h * interval '1 hour', pattern_key, calls, 0, calls * a, a, 20 * a,
-		0.6 * a, 3.1 * avg_us * f * exp(normal() * 2.1 / sqrt(calls)), 6 * a, calls * rows_per_call,
-		calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * a * cpu, 0
+	SELECT service, 'hour', $HOUR, pattern_key, $MEASURES
 	FROM generate_series(first, last) h,
-		LATERAL (SELECT exp(normal() * 0.15) AS f WHERE h IS NOT NULL) x,
-		LATERAL (SELECT avg_us * f * exp(normal() * 1.31 / sqrt(calls)) AS a) y
-$$;
+		$DRAWN
+\$\$;
+SQL
+$node->safe_psql('postgres', <<'SQL');
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('s', '-infinity', now(), 'service');
 SELECT setseed(0.25);
 -- hours 0 to 47 are the baseline, 48 to 53 the period
@@ -228,12 +240,16 @@ is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period
 	'history', 'the history is read');
 
 # No change, a hundred times over 500 patterns
-$node->safe_psql('postgres', <<'SQL');
+$node->safe_psql('postgres', <<"SQL");
 TRUNCATE kept.pattern, kept.capture;
 SELECT setseed(0.5);
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT 'seed' || s, '-infinity', now(), 'seed' || s FROM generate_series(1, 100) s;
-SELECT count(make_hours('seed' || s, k, 0, 26, 70 + 10 * (n % 50), 100000 * exp(2 * normal())))
-FROM generate_series(1, 100) s, (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p;
+CREATE TEMP TABLE made AS
+	SELECT 'seed' || s AS service, k AS pattern_key, 70 + 10 * (n % 50) AS calls, 100000 * exp(2 * normal()) AS avg_us,
+		1 AS rows_per_call, 10 AS blks_per_call, 1 AS hit, 0.5 AS cpu
+	FROM (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p, generate_series(1, 100) s;
+INSERT INTO kept.capture SELECT service, $CAPTURED FROM (SELECT DISTINCT service FROM made) m, generate_series(0, 26) h;
+INSERT INTO kept.pattern SELECT service, 'hour', $HOUR, pattern_key, $MEASURES FROM made, generate_series(0, 26) h, $DRAWN;
 ANALYZE kept.pattern;
 SQL
 my $changes = $node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE change = 'regressed'), count(*) FILTER (WHERE avg_duration_us > 1.2 * baseline_avg_duration_us AND excess_us > 5e6) FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-11 03:00Z)')});
