@@ -135,6 +135,13 @@ chpg_admission_describe(int64 requests, int available, int64 done)
 					timestamptz_to_str(time));
 }
 
+const char *
+chpg_admission_block_hint(const ChpgConnection *connection)
+{
+	return chpg_budget_is_blocked(connection) ?
+		" The API refused the key (429): SELECT chpg_budget_reset() ends the block." : "";
+}
+
 void
 chpg_admission_require(const ChpgRequest *request, int64 requests,
 					   const ChpgQueueing * queueing, double *seconds)
@@ -150,6 +157,7 @@ chpg_admission_require(const ChpgRequest *request, int64 requests,
 				 errmsg("could not %s%s: the key's request budget does not allow it in time",
 						request->endpoint->purpose, chpg_describe_service(request)),
 				 errdetail_internal("%s", chpg_admission_describe(requests, available, done)),
-				 errhint("Ask for less, or raise \"%s\".", setting)));
+				 errhint("Ask for less, or raise \"%s\".%s", setting,
+						 chpg_admission_block_hint(request->connection))));
 	*seconds = (double) (done - chpg_now()) / USECS_PER_SEC;
 }

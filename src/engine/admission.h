@@ -62,4 +62,7 @@ extern void chpg_admission_require(const ChpgRequest *request, int64 requests,
 extern const char *chpg_admission_describe(int64 requests, int available,
 										   int64 done);
 
+/* The end of a hint that says what ends a block of the connection's key; "" without one. */
+extern const char *chpg_admission_block_hint(const ChpgConnection *connection);
+
 #endif							/* CHPG_ADMISSION_H */

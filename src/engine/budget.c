@@ -598,13 +598,15 @@ chpg_budget_accepted(const ChpgConnection *connection)
 }
 
 bool
-chpg_budget_is_blocked(int key)
+chpg_budget_is_blocked(const ChpgConnection *connection)
 {
 	ChpgSharedState *shared = chpg_keys_get();
+	int			number;
 	bool		blocked;
 
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	blocked = shared->keys[key].blocked_until > chpg_now();
+	number = chpg_key_find(shared, connection);
+	blocked = number >= 0 && shared->keys[number].blocked_until > chpg_now();
 	LWLockRelease(&shared->lock);
 	return blocked;
 }

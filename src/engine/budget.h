@@ -129,7 +129,7 @@ typedef struct ChpgBudgetState
 /* Describe a key by the number of its place; with the lock held. */
 extern void chpg_budget_state(int key, ChpgBudgetState *state);
 
-/* Does a refusal by the API (429) block the key in that place? */
-extern bool chpg_budget_is_blocked(int key);
+/* Does a refusal by the API (429) block the connection's key? */
+extern bool chpg_budget_is_blocked(const ChpgConnection *connection);
 
 #endif							/* CHPG_BUDGET_H */

@@ -516,8 +516,7 @@ has_time(ChpgCall *call, int64 due)
 		chpg_response_fail(call, FAILURE_RATE_LIMIT,
 						   chpg_admission_describe(1, available, due),
 						   psprintf("Try again later, or raise \"%s\".%s", setting,
-									chpg_budget_is_blocked(call->grant.key) ?
-									" The API refused the key (429): SELECT chpg_budget_reset() ends the block." : ""));
+									chpg_admission_block_hint(connection)));
 	return false;
 }
 

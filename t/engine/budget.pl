@@ -270,12 +270,14 @@ is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chp
 
 # A reset that is too far away is not waited for.
 $id = limit('10/1s');
-$node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
+$node->safe_psql('postgres', q{SET chpg.cache_ttl = '10min'; SELECT FROM chpg_services()});
 clear_journal($url);
 fault($url, status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '30' });
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'a refusal for long');
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '53400', qr/budget is used up/, 'another session'),
 	qr/1 request is needed, and 0 can be sent now; the last could be sent in (?:2\d\.\d|30\.0) s.*\nHINT:  .* raise "chpg\.max_wait"\. The API refused .*chpg_budget_reset\(\) ends the block\.$/m, 'knows until when, and what ends it');
+like(fails_with($node, "SET chpg.cache_ttl = '10min'; SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/budget does not allow it in time/, 'a fleet'),
+	qr/\nHINT:  Ask for less, or raise "chpg\.max_wait"\. The API refused the key \(429\): SELECT chpg_budget_reset\(\) ends the block\.$/m, 'is refused as a whole, with what ends that');
 is(request_count($url), 1, 'and asks nothing');
 is(budget('free', $id), 0, 'no request is free');
 
