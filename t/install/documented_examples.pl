@@ -19,6 +19,8 @@ my @pages = ("$root/README.md", sort glob "$root/docs/*.md");
 my $url = start_emulator();
 my $node = start_node('main', "timezone = 'UTC'", 'compute_query_id = off');
 
+needs_extension($node, 'postgres_fdw');     # of an example in docs/lifecycle.md
+
 # On PostgreSQL 15 and 16 as the pages advise; pg_stat_statements is in one of the examples.
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = '" . ($node->pg_version < 17 ? 'chpg, ' : '') . "pg_stat_statements'");
