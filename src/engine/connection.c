@@ -89,7 +89,7 @@ check_length(const char *name, const char *value, int max_length)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("invalid value for option \"%s\"", name),
-				 errdetail("It must have 1 to %d characters.", max_length)));
+				 errdetail("The value must have 1 to %d characters.", max_length)));
 }
 
 /* May a value be a key in the wrong place, by its length and its characters? */
@@ -120,7 +120,7 @@ check_api_url(const char *name, const char *value)
 {
 	if (chpg_canonical_api_url(value) == NULL)
 		refuse_value(name, value,
-					 "Give a URL such as " CHPG_DEFAULT_URL ". It must be https, or http to localhost or a literal loopback address, without user name, query, fragment, or dots for a part of its path.");
+					 "Specify a URL such as " CHPG_DEFAULT_URL ". It must be https, or http to localhost or a literal loopback address, without user name, query, fragment, or dots for a part of its path.");
 }
 
 static void
@@ -130,11 +130,11 @@ check_ca_file(const char *name, const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set option \"%s\"", name),
-				 errdetail("Only roles with privileges of the \"%s\" role may name files of the server's machine.",
+				 errdetail("Only roles with privileges of the \"%s\" role may set this option.",
 						   "pg_read_server_files")));
 	if (!is_absolute_path(value))
 		refuse_value(name, value,
-					 "Give the absolute path of a PEM file on the server's machine.");
+					 "Specify the absolute path of a PEM file on the server's machine.");
 }
 
 static void
@@ -143,8 +143,8 @@ refuse_key(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 			 errmsg("invalid value for option \"%s\"", name),
-			 errdetail("It contains a space, a control character or another character that a key never has."),
-			 errhint("Copy the key once more from the console of ClickHouse Cloud.")));
+			 errdetail("The key contains a space, a control character or another character that no key has."),
+			 errhint("Copy the key again from the ClickHouse Cloud console.")));
 }
 
 void
@@ -178,7 +178,7 @@ check_organization_id(const char *name, const char *value)
 {
 	if (!chpg_is_uuid(value))
 		refuse_value(name, value,
-					 "Give the organization's id, a UUID, or leave the option out: the API tells it.");
+					 "Specify the id of the organization, a UUID, or omit the option: chpg then asks the API.");
 }
 
 static void
@@ -186,7 +186,7 @@ check_proxy(const char *name, const char *value)
 {
 	if (chpg_canonical_proxy(value) == NULL)
 		refuse_value(name, value,
-					 "Give a URL such as http://proxy.example.com:3128, without user name and password, since everybody can read it.");
+					 "Specify a URL such as http://proxy.example.com:3128, without user name and password, since everybody can read it.");
 }
 
 /* Parse a rate limit: "10/10s", or "unlimited", for which requests is 0. */
@@ -221,7 +221,7 @@ check_rate_limit(const char *name, const char *value)
 
 	if (!parse_rate_limit(value, &requests, &window))
 		refuse_value(name, value,
-					 "Give the requests that a key may make in so many seconds, at most 256, such as 10/10s, or unlimited.");
+					 "Specify at most 256 requests and a period in seconds, such as 10/10s, or unlimited.");
 }
 
 static void
@@ -490,13 +490,13 @@ only_server(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 usable_servers() == NIL ?
-				 errmsg("there is no chpg server that role \"%s\" may use",
+				 errmsg("role \"%s\" may use no chpg server: call chpg_connect()",
 						GetUserNameFromId(GetUserId(), false)) :
-				 errmsg("there is no chpg server that role \"%s\" owns or has given a key to",
+				 errmsg("role \"%s\" has no chpg server of its own: name one, or call chpg_connect()",
 						GetUserNameFromId(GetUserId(), false)),
 				 usable_servers() == NIL ?
-				 errhint("Set one up with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET'), or ask its owner for USAGE on it.") :
-				 errhint("Give a key with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => 'NAME'), or name a server of others in the argument \"server\" or in the setting \"chpg.server\".")));
+				 errhint("Ask the owner of a server for USAGE on it, or run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET');") :
+				 errhint("Name a server of another role in the argument \"server\" or in \"chpg.server\", or run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => 'NAME');")));
 
 	initStringInfo(&list);
 	foreach(lc, servers)
@@ -504,9 +504,9 @@ only_server(void)
 						 ((ForeignServer *) lfirst(lc))->servername);
 	ereport(ERROR,
 			(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
-			 errmsg("there are several chpg servers to choose from"),
-			 errdetail("They are: %s.", list.data),
-			 errhint("Name one in the argument \"server\" or in the setting \"chpg.server\".")));
+			 errmsg("several chpg servers match: name one in \"chpg.server\""),
+			 errdetail("The servers are: %s.", list.data),
+			 errhint("Name one in the argument \"server\", or run: SET chpg.server = 'NAME';")));
 	return NULL;				/* keep compiler quiet */
 }
 
@@ -519,7 +519,7 @@ check_usage(const ForeignServer *server, Oid userid)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for foreign server %s",
 					server->servername),
-			 errhint("Ask its owner for GRANT USAGE ON FOREIGN SERVER %s TO %s.",
+			 errhint("Ask the owner to run: GRANT USAGE ON FOREIGN SERVER %s TO %s;",
 					 quote_identifier(server->servername),
 					 quote_identifier(GetUserNameFromId(userid, false)))));
 }
@@ -534,7 +534,7 @@ named_server(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("server \"%s\" does not exist", name),
-				 errhint("Set it up with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s).",
+				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
 						 quote_literal_cstr(name))));
 	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname,
 			   CHPG_WRAPPER_NAME) != 0)
@@ -573,12 +573,12 @@ check_choice(const ForeignServer *server)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("setting \"chpg.server\" cannot choose server \"%s\" for role \"%s\" within %s",
+			 errmsg("setting \"chpg.server\" cannot select server \"%s\" for role \"%s\" in %s",
 					server->servername, GetUserNameFromId(userid, false),
 					(context & SECURITY_LOCAL_USERID_CHANGE) != 0 ?
 					"a SECURITY DEFINER function" : "a command of another role"),
-			 errdetail("The caller may have set it, and the role has given that server no key of its own."),
-			 errhint("Name the server in the argument \"server\" there.")));
+			 errdetail("The caller may have changed the setting, and the role has no key of its own for that server."),
+			 errhint("Name the server in the argument \"server\".")));
 }
 
 ForeignServer *
@@ -718,7 +718,8 @@ mapped_connection(const ForeignServer *server, const UserMapping *mapping,
 				 errmsg("user mapping for server \"%s\" lacks option \"%s\"",
 						connection->server,
 						key_id == NULL ? "key_id" : "key_secret"),
-				 errhint("Use ALTER USER MAPPING ... OPTIONS (ADD ...).")));
+				 errhint("Run: ALTER USER MAPPING FOR ... SERVER %s OPTIONS (ADD ...);",
+						 quote_identifier(connection->server))));
 	if (!chpg_parse_secret(key_secret, secret))
 		refuse_key("key_secret");
 	connection->server_id = mapping->serverid;
@@ -749,12 +750,12 @@ check_address(const ChpgConnection *connection, const ChpgSecret *secret)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("server \"%s\" leads elsewhere than where its key was given for: the key must be given again",
+			 errmsg("key for server \"%s\" is bound to another address: set it again with chpg_connect()",
 					connection->server),
-			 errdetail("The key was given for %s; the server leads to %s.",
+			 errdetail("The key is bound to %s; the address of the server is %s.",
 					   chpg_describe_address(secret->address),
 					   chpg_describe_address(address)),
-			 errhint("Ask the owner of the server why. Only if you know that the new address is one of the API, write it yourself: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s, api_url => 'https://...').",
+			 errhint("Ask the owner of the server why its address changed. Only if you know that the new one is an address of the API, confirm it: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s, api_url => 'https://...');",
 					 quote_literal_cstr(connection->server))));
 }
 
@@ -770,10 +771,10 @@ chpg_connection_for(const ForeignServer *server, Oid userid)
 		check_usage(server, userid);	/* without it, there is no getting one */
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role \"%s\" has no key for server \"%s\"",
+				 errmsg("role \"%s\" has no key for server \"%s\": call chpg_connect()",
 						GetUserNameFromId(userid, false),
 						server->servername),
-				 errhint("Give it one with SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s), or with CREATE USER MAPPING.",
+				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
 						 quote_literal_cstr(server->servername))));
 	}
 	connection = mapped_connection(server, mapping, &secret);

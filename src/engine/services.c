@@ -13,6 +13,7 @@
 #include "engine/services.h"
 #include "lib/stringinfo.h"
 #include "protocol/arguments.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 /* The most names that a message lists. */
@@ -160,10 +161,11 @@ chpg_discover_organization(ChpgConnection *connection)
 	if (list_length(organizations) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("key \"%s\" belongs to %d organizations instead of one",
+				 errmsg("key \"%s\" belongs to %d organizations: set option \"organization_id\"",
 						chpg_key_shown_id(connection),
 						list_length(organizations)),
-				 errhint("Name the organization: ALTER SERVER ... OPTIONS (ADD organization_id '...').")));
+				 errhint("Run: ALTER SERVER %s OPTIONS (ADD organization_id 'ID');",
+						 quote_identifier(connection->server))));
 	connection->organization_id =
 		((ChpgOrganization *) linitial(organizations))->id;
 	remember_discovery(connection);
@@ -326,13 +328,13 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 				 errmsg("service \"%s\" does not exist", wanted),
 				 services == NIL ?
 				 errdetail("The organization has no services.") :
-				 errdetail("The organization has the services: %s.",
+				 errdetail("The services of the organization are: %s.",
 						   list_names(services, false))));
 	if (list_length(matches) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_ALIAS),
-				 errmsg("there are several services \"%s\"", wanted),
-				 errhint("Give the id of one of them: %s.",
+				 errmsg("service name \"%s\" is ambiguous: use an id", wanted),
+				 errhint("The ids are: %s.",
 						 list_names(matches, true))));
 	return matches;
 }

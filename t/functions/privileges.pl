@@ -89,7 +89,7 @@ changes_nothing('stranger', connect_as('readerKey', server => 'mine', api_url =>
 changes_nothing('stranger', 'SELECT FROM chpg_services(\'chpg\')', '42501', qr/foreign server chpg/, 0,
 	'reading without USAGE on the server');
 changes_nothing('stranger', 'SELECT FROM chpg_services', '42704',
-	qr/there is no chpg server that role "stranger" may use/, 0, 'reading without any server');
+	qr/role "stranger" may use no chpg server/, 0, 'reading without any server');
 changes_nothing('stranger', 'SELECT chpg_disconnect(\'chpg\')', '42501', qr/foreign server chpg/, 0,
 	'disconnecting without USAGE on the server');
 
@@ -134,7 +134,7 @@ $node->safe_psql('postgres',
 uses_key('stranger', 'publicKey', q{SELECT FROM chpg_services('chpg')});
 uses_key('stranger', 'publicKey', 'SET chpg.server = chpg; SELECT FROM chpg_services');
 changes_nothing('stranger', 'SELECT FROM chpg_services', '42704',
-	qr/there is no chpg server that role "stranger" owns or has given a key to/, 0, 'the key of PUBLIC serves calls that name the server');
+	qr/role "stranger" has no chpg server of its own/, 0, 'the key of PUBLIC serves calls that name the server');
 uses_key('reader', 'readerKey', q{SELECT FROM chpg_services('chpg')});
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR PUBLIC SERVER chpg');
 changes_nothing('stranger', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role "stranger" has no key for server "chpg"/, 0,
@@ -155,7 +155,7 @@ uses_key('reader', 'ownerKey2', 'SET SESSION AUTHORIZATION DEFAULT; SET ROLE own
 
 # Which server: the argument's, else that of the setting, else the only one
 # that the role owns or has given a key to
-fails_as('owner', 'SELECT FROM chpg_services', '42P08', qr/DETAIL:  They are: "by_hand", "chpg"\./,
+fails_as('owner', 'SELECT FROM chpg_services', '42P08', qr/DETAIL:  The servers are: "by_hand", "chpg"\./,
 	'several servers');
 $node->safe_psql('postgres', 'CREATE SERVER hidden FOREIGN DATA WRAPPER chpg; REVOKE USAGE ON FOREIGN SERVER by_hand FROM reader');
 uses_key('reader', 'readerKey', 'SELECT FROM chpg_services');

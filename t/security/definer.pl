@@ -58,7 +58,7 @@ CREATE FUNCTION steer() RETURNS text SECURITY DEFINER LANGUAGE plpgsql SET chpg.
   AS $$ BEGIN RETURN restart('orders'); END $$;
 SQL
 reset_emulator($evil);
-fails_with($node, 'SELECT steer()', '42501', qr/cannot choose server "evil" for role "ops"/, 'the owner calls the stranger\'s function',
+fails_with($node, 'SELECT steer()', '42501', qr/cannot select server "evil" for role "ops"/, 'the owner calls the stranger\'s function',
 	extra_params => [ '-U', 'ops' ]);
 is(request_count($evil), 0, 'the owner calls the stranger\'s function: nothing was sent');
 
@@ -94,7 +94,7 @@ as('ops', 'SET chpg.server = prod; CREATE MATERIALIZED VIEW services AS SELECT *
 $node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN; GRANT USAGE ON FOREIGN SERVER evil TO keeper; ' . ($node->pg_version >= 17 ? 'GRANT MAINTAIN ON services TO keeper' : 'ALTER ROLE keeper SUPERUSER'));
 reset_emulator($_) foreach $url, $staging, $evil;
 fails_with($node, 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services', '42501',
-	qr/setting "chpg\.server" cannot choose server "evil" for role "ops" within a command of another role/, 'a materialized view that another refreshes',
+	qr/setting "chpg\.server" cannot select server "evil" for role "ops" in a command of another role/, 'a materialized view that another refreshes',
 	extra_params => [ '-U', 'keeper' ]);
 is(request_count($evil), 0, 'a materialized view that another refreshes: nothing was sent');
 $node->safe_psql('postgres', 'SET chpg.server = prod; REFRESH MATERIALIZED VIEW services', extra_params => [ '-U', 'keeper' ]);
@@ -128,7 +128,7 @@ sub stays
 
 	reset_emulator($_) foreach $url, $staging, $evil;
 	fails_with($node, "$setting; SELECT $call", '42501',
-		qr/setting "chpg\.server" cannot choose server "evil" for role "ops" within a SECURITY DEFINER function/, $name,
+		qr/setting "chpg\.server" cannot select server "evil" for role "ops" in a SECURITY DEFINER function/, $name,
 		extra_params => [ '-U', 'eve' ]);
 	is(request_count($evil), 0, "$name: nothing was sent");
 	return;

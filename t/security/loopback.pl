@@ -85,7 +85,7 @@ foreach my $form (sort keys %same)
 {
 	$node->safe_psql('postgres', "CREATE SERVER form FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$form');"
 		  . "CREATE USER MAPPING FOR PUBLIC SERVER form OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET $url')");
-	fails_with($node, q{SELECT FROM chpg_services('form')}, '55000', qr/the server leads to \Q$same{$form}\E\.$/m, $form);
+	fails_with($node, q{SELECT FROM chpg_services('form')}, '55000', qr/the address of the server is \Q$same{$form}\E\.$/m, $form);
 	$node->safe_psql('postgres', 'DROP SERVER form CASCADE');
 }
 

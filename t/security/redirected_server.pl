@@ -42,7 +42,7 @@ foreach my $change (
 	foreach my $sql ($LIST, $TABLE)
 	{
 		my $error = keeps_key($sql, "$there, $sql");
-		like($error, qr/DETAIL:  The key was given for \Q$url\E; the server leads to $address\.\n/, "$there: the error names both");
+		like($error, qr/DETAIL:  The key is bound to \Q$url\E; the address of the server is $address\.\n/, "$there: the error names both");
 		like($error, qr/HINT: .*chpg_connect\('KEY_ID', 'KEY_SECRET', server => 'prod', api_url => 'https:\/\/\.\.\.'\)/, "$there: and what to do");
 		unlike($error, qr/HINT: .*$address/, "$there: without the new address ready to be pasted");
 	}
@@ -152,7 +152,7 @@ sub keeps_key
 	my $error;
 
 	reset_emulator($evil);
-	$error = fails_with($node, $sql, '55000', qr/leads elsewhere than where its key was given for/, $name,
+	$error = fails_with($node, $sql, '55000', qr/is bound to another address/, $name,
 		extra_params => [ '-U', 'bob' ]);
 	is(request_count($evil), 0, "$name: nothing was sent");
 	return $error;

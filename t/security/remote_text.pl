@@ -99,7 +99,7 @@ says_clean("SELECT FROM chpg_prometheus('$SERVICE')", qr/DETAIL:  The line is "c
 
 # Names of services
 reset_emulator($url, overrides => { orders => { name => "o$HOSTILE" =~ s/(.{40}).*/$1/sr }, billing => { name => "b\x{202E}x" }, analytics => { name => "b\x{202E}x" } });
-says_clean("SELECT FROM chpg_service('nobody')", qr/DETAIL:  The organization has the services: o[ x]+, b x, b x,/, 'names of services');
+says_clean("SELECT FROM chpg_service('nobody')", qr/DETAIL:  The services of the organization are: o[ x]+, b x, b x,/, 'names of services');
 says_clean("SELECT FROM chpg_delete_service('$SERVICE', 'o')", qr/DETAIL:  The name of the service is "o[ x]+"/, 'the name of a service');
 fault($url, path => 'slowQueryPatterns$', status => 503);
 says_clean("SELECT FROM chpg_slow_patterns($DAY)", qr/could not read the slow query patterns of service "/, "a service's name in an error");

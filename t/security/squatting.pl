@@ -136,7 +136,7 @@ as('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil')");
 is(as('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key after it was changed back');
 # until somebody else changes it.
 as('eve', q{ALTER USER MAPPING FOR bob SERVER aaa OPTIONS (SET key_id 'other')});
-fails_with($node, $LIST, '42704', qr/there is no chpg server that role "bob" owns or has given a key to/,
+fails_with($node, $LIST, '42704', qr/role "bob" has no chpg server of its own/,
 	'a key that was changed', extra_params => [ '-U', 'bob' ]);
 keeps_key('bob', connect_call(server => 'aaa'), 'another key after that');
 
@@ -178,7 +178,7 @@ sub unnamed
 	reset_emulator($evil);
 	is(as($_, $LIST), 6, "$name: $_ uses its own server") foreach 'postgres', 'dba';
 	is(request_count($url), 2, "$name: and that was asked");
-	fails_with($node, $LIST, '42704', qr/there is no chpg server that role "bob" owns or has given a key to/,
+	fails_with($node, $LIST, '42704', qr/role "bob" has no chpg server of its own/,
 		"$name: bob has none", extra_params => [ '-U', 'bob' ]);
 	is(request_count($evil), 0, "$name: the stranger's was not");
 	return;
