@@ -20,24 +20,22 @@ BEGIN
 	COMMENT ON TABLE service IS 'Services over time: a row for each change of name, size, tags and so on.';
 	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
 	COMMENT ON TABLE pattern_key IS
-'What identifies a pattern; the same query with another text is another pattern.';
+		'What identifies a pattern; the same query with another text is another pattern.';
 	COMMENT ON TABLE capture IS
-'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
+		'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
 	COMMENT ON TABLE pattern IS 'Slow query patterns of a window, replaced as a whole when it is captured again.';
 	COMMENT ON TABLE metric_point IS 'Points of the time series of services.';
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
-'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of
-  the day.';
+		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
 	COMMENT ON VIEW service_hour IS
-'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
+		'What a service did in an hour: null where that was not captured, 0 where there was nothing.';
 	COMMENT ON VIEW service_day IS
-'What a service did in a day (UTC): null where that was not captured, 0 where there was nothing.';
+		'What a service did in a day (UTC): null where that was not captured, 0 where there was nothing.';
 	COMMENT ON VIEW error_hour IS 'Errors of an hour, one row for each service, database, user and application.';
 	COMMENT ON VIEW metric IS 'Points of the time series of services.';
 	COMMENT ON VIEW coverage IS
-'Which windows were captured: ok, error (the next run tries again), lost (the API has them no
-  longer).';
+		'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
 	FOR item IN
 		SELECT c.relname, a.attname, col_description(r.attrelid, r.attnum) AS description
 		FROM pg_attribute r

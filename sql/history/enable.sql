@@ -66,7 +66,7 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
 				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema::name) THEN
 						format('Name its owner, if it has the history of that role: '
-							'SELECT chpg_history_enable(%L, owner => %L).', schema, pg_get_userbyid(found.nspowner))
+							'SELECT chpg_history_enable(%L, owner => %L);', schema, pg_get_userbyid(found.nspowner))
 					ELSE coalesce(flaw.remedy || '.', 'Name one that does not exist yet.') END;
 	END IF;
 END
@@ -151,12 +151,12 @@ BEGIN
 	IF place <> schema AND (state IS NULL OR remedy IS NOT NULL OR state LIKE '%your rights') THEN
 		RAISE EXCEPTION 'the history is in schema "%" already: end it with chpg_history_disable first', place
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = 'End it first: SELECT chpg_history_disable(). Its tables stay.';
+				HINT = 'Its tables stay when you end it: SELECT chpg_history_disable();';
 	ELSIF (place IS DISTINCT FROM schema OR for_other)
 			AND NOT has_table_privilege('@extschema@.chpg_history_schema', 'INSERT') THEN
 		RAISE EXCEPTION 'permission denied to begin a history'
 			USING ERRCODE = 'insufficient_privilege',
-				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L).',
+				HINT = format('Let a superuser begin it for you: SELECT chpg_history_enable(%L, owner => %L);',
 					schema, current_user);
 	END IF;
 	PERFORM @extschema@._chpg_history_check_schema(schema, owner);
@@ -236,7 +236,7 @@ BEGIN
 			USING HINT = 'If the schema was renamed, it still has the tables.';
 	ELSE
 		RAISE NOTICE 'the history stays in schema "%"', place
-			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE.', place);
+			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE;', place);
 	END IF;
 END
 $$;

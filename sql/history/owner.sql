@@ -70,7 +70,7 @@ BEGIN
 				DETAIL = format('Captures and purges are run by the role that the history was begun for, or by '
 					'superusers, not by role "%s".', current_user),
 				HINT = format('Connect as that role. If schema "%s" is a history of yours, a superuser names you: '
-					'SELECT chpg_history_enable(%L, owner => %L).', place, place, current_user);
+					'SELECT chpg_history_enable(%L, owner => %L);', place, place, current_user);
 	END IF;
 END
 $$;

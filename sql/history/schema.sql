@@ -127,7 +127,7 @@ BEGIN
 	IF place IS NULL THEN
 		RAISE EXCEPTION 'there is no history: begin one with chpg_history_enable'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = 'Begin one: SELECT chpg_history_enable(''fleet_history'').';
+				HINT = 'Begin one: SELECT chpg_history_enable(''fleet_history'');';
 	ELSIF state IS NOT NULL THEN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -143,9 +143,9 @@ BEGIN
 					WHEN state LIKE '%your rights' THEN
 						'Connect as that role. Its tables and views can be read as any others.'
 					WHEN state LIKE 'is not open%' THEN
-						format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I.', place, current_user)
+						format('Its owner opens it: GRANT USAGE ON SCHEMA %I TO %I;', place, current_user)
 					ELSE format('Name the schema that has it now, or a new one: '
-						'SELECT chpg_history_enable(''NEW_NAME''%s).',
+						'SELECT chpg_history_enable(''NEW_NAME''%s);',
 						(SELECT format(', owner => %L', h.owner)
 						FROM @extschema@.chpg_history_schema h WHERE h.owner IS NOT NULL)) END;
 	END IF;

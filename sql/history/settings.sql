@@ -47,11 +47,11 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = format('There are %s.',
 					(SELECT string_agg(d.name, ', ') FROM @extschema@._chpg_history_defaults() d)),
-				HINT = format('Remove it: DELETE FROM %s.setting WHERE name = %L.', place, name);
+				HINT = format('Remove it: DELETE FROM %s.setting WHERE name = %L;', place, name);
 	ELSIF value IS NULL THEN
 		RAISE EXCEPTION 'setting "%" of the history is missing', name
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = format('Put back its initial value: SELECT chpg_history_enable(%L).', place);
+				HINT = format('Put back its initial value: SELECT chpg_history_enable(%L);', place);
 	END IF;
 	BEGIN
 		fine := CASE
@@ -70,7 +70,7 @@ BEGIN
 				DETAIL = format('It must be an %s from %s to %s%s.',
 					CASE known.kind WHEN 'interval' THEN 'interval, with its unit,' ELSE known.kind END,
 					known.lowest, known.highest, CASE WHEN name = 'metric_bucket' THEN ', or off' END),
-				HINT = format('Such as: UPDATE %s.setting SET value = %L WHERE name = %L.', place, known.value, name);
+				HINT = format('Such as: UPDATE %s.setting SET value = %L WHERE name = %L;', place, known.value, name);
 	END IF;
 	RETURN value;
 END
@@ -100,7 +100,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = 'There is nothing to capture unless it is longer than an hour and the setting "settle" '
 					'together.',
-				HINT = format('Such as: UPDATE %I.setting SET value = ''7 days'' WHERE name = ''api_retention''.',
+				HINT = format('Such as: UPDATE %I.setting SET value = ''7 days'' WHERE name = ''api_retention'';',
 					place);
 	END IF;
 	RETURN QUERY SELECT * FROM jsonb_to_record(found) r(settle interval, recapture integer, api_retention interval,

@@ -140,7 +140,7 @@ BEGIN
 	IF (SELECT count(*) FROM @extschema@.chpg_finding_mute m
 			WHERE m.muted_by = session_user AND m.finding_key <> chpg_mute.finding_key) >= 1000 THEN
 		RAISE EXCEPTION 'role "%" has muted 1000 findings already', session_user
-			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some mutes: SELECT chpg_unmute(finding_key).';
+			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some mutes: SELECT chpg_unmute(finding_key);';
 	END IF;
 	INSERT INTO @extschema@.chpg_finding_mute (finding_key, reason, note, muted_by, muted_until)
 	VALUES (finding_key, reason, note, session_user, muted_until)

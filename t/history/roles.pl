@@ -167,8 +167,8 @@ is(as('collector', $SOURCE), 'history', 'the role itself compares with it');
 # It is named again when it has another name; what others have is not.
 fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second one');
 sql('ALTER SCHEMA fleet_history RENAME TO moved');
-fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet_history" does not exist\nHINT:  Name the schema .*: SELECT chpg_history_enable\('NEW_NAME', owner => 'collector'\)\.$/m, 'one that was renamed');
-fails_with($node, "SELECT chpg_history_enable('moved')", '55000', qr/DETAIL:  It belongs to "collector"\.\nHINT:  Name its owner, .*: SELECT chpg_history_enable\('moved', owner => 'collector'\)\.$/m, 'without its owner');
+fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet_history" does not exist\nHINT:  Name the schema .*: SELECT chpg_history_enable\('NEW_NAME', owner => 'collector'\);$/m, 'one that was renamed');
+fails_with($node, "SELECT chpg_history_enable('moved')", '55000', qr/DETAIL:  It belongs to "collector"\.\nHINT:  Name its owner, .*: SELECT chpg_history_enable\('moved', owner => 'collector'\);$/m, 'without its owner');
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(as('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history of another name goes on');
 sql('CREATE ROLE clerk LOGIN; GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO clerk');

@@ -50,7 +50,7 @@ like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history st
 # One that is renamed, dropped, or somebody else's now
 my $DAY = q{tstzrange(now() - interval '1 day', now())};
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1); ALTER SCHEMA kept RENAME TO moved});
-fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist\nHINT:  Name the schema that has it now, or a new one: SELECT chpg_history_enable\('NEW_NAME'\)\./, 'a schema that was renamed');
+fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist\nHINT:  Name the schema that has it now, or a new one: SELECT chpg_history_enable\('NEW_NAME'\);/, 'a schema that was renamed');
 like(notices($node, 'BEGIN; SELECT chpg_history_disable(); ROLLBACK'), qr/NOTICE:  the history has ended; its schema "kept" does not exist\nHINT:  If the schema was renamed/, 'one whose schema is not there');
 sql(q{SELECT chpg_history_enable('moved'); SELECT * FROM chpg_history_cost()});
 is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is named anew, and has what it had');
@@ -85,7 +85,7 @@ sql(qq{CREATE USER MAPPING FOR stranger SERVER chpg OPTIONS (key_id '$KEY_ID', k
 clear_journal($url);
 fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by .*, not by role "stranger"/, "what they call is not for everybody: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 sql('SELECT _chpg_history_entrust($$stranger$$, true)');
-unlike(fails_with($node, 'SET ROLE stranger; CALL chpg_capture()', '55000', qr/schema "kept" is not open to you\nHINT:  Its owner opens it: GRANT USAGE ON SCHEMA kept TO stranger\./, 'a schema that is closed'), qr/chpg_history_disable/, 'is no reason to give up the history');
+unlike(fails_with($node, 'SET ROLE stranger; CALL chpg_capture()', '55000', qr/schema "kept" is not open to you\nHINT:  Its owner opens it: GRANT USAGE ON SCHEMA kept TO stranger;/, 'a schema that is closed'), qr/chpg_history_disable/, 'is no reason to give up the history');
 sql('GRANT USAGE ON SCHEMA kept TO stranger');
 my $owner = sql('SELECT current_user');
 sql('GRANT SELECT ON ALL TABLES IN SCHEMA kept TO stranger');
@@ -147,7 +147,7 @@ for my $unusable (
 	set_to($name, $value);
 	for my $statement ('CALL chpg_capture()', 'SELECT * FROM chpg_history_cost()', 'SELECT * FROM chpg_history_due()', 'SELECT * FROM chpg_history_purge()')
 	{
-		fails_with($node, $statement, '22023', qr/invalid value for setting "$name" of the history: "\Q$value\E".*HINT:  Such as: UPDATE kept\.setting SET value = '[^']+' WHERE name = '$name'\./s, "$name = $value: $statement");
+		fails_with($node, $statement, '22023', qr/invalid value for setting "$name" of the history: "\Q$value\E".*HINT:  Such as: UPDATE kept\.setting SET value = '[^']+' WHERE name = '$name';/s, "$name = $value: $statement");
 	}
 	set_to($name, $usual);
 }
