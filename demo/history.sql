@@ -1,5 +1,7 @@
 -- The API forgets. A history keeps the patterns of past hours in tables of your own.
-SELECT FROM chpg_history_enable('fleet_history');
+\o /dev/null
+SELECT chpg_history_enable('fleet_history');
+\o
 UPDATE fleet_history.setting SET value = '30 hours' WHERE name = 'backfill';
 UPDATE fleet_history.setting SET value = 'off' WHERE name = 'metric_bucket';
 CALL chpg_capture('hour');
