@@ -39,7 +39,7 @@ foreach my $mode ('force_custom_plan', 'force_generic_plan', 'auto')
 	fails_with($node, "$prepare EXECUTE by_id(NULL)", '22004',
 		qr/argument "service" must not be null/, "$mode, a null parameter");
 	fails_with($node, "$prepare EXECUTE by_id('')", '22023',
-		qr/service must not be empty/, "$mode, a value that is refused");
+		qr/argument "service" must not be empty/, "$mode, a value that is refused");
 }
 
 # Cursors: the first row costs all requests, other rows none
