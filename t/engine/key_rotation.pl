@@ -105,16 +105,19 @@ sub sessions_within
 		  . q{'} . ($sql =~ s/'/''/gr) . q{%'});
 }
 
-# A new key, and the old one is revoked as soon as chpg_connect() has returned.  The
-# statements still wait then, or the test would prove nothing.
+# A new key, and the old one is revoked before the statements see that: they are stopped
+# meanwhile, and wait, or the test would prove nothing.
 sub rotate
 {
 	my $old = $number ? "key$number" : $KEY_ID;
 	my $new = 'key' . ++$number;
+	my @waiting = split /\n/, in_session($monitor, q{SELECT pid FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Extension'});
 
+	kill 'STOP', @waiting;
 	reset_emulator($url, key_id => $old, key_secret => $KEY_SECRET, keys => { $new => $KEY_SECRET });
 	$node->safe_psql('postgres', "SELECT chpg_connect('$new', '$KEY_SECRET')");
 	reset_emulator($url, key_id => $new, key_secret => $KEY_SECRET, keys => {});
+	kill 'CONT', @waiting;
 	return;
 }
 
