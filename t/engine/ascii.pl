@@ -11,7 +11,6 @@ use ChpgTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 # Nothing in src/ asks the locale.
 my $ASKS_LOCALE = qr/\b(?:is(?:alnum|alpha|blank|cntrl|digit|graph|lower|print|punct|space|upper|xdigit)(?:_l)?
@@ -58,10 +57,10 @@ sub sent
 }
 
 like(
-	sent("SELECT FROM chpg_slow_patterns($DAY, '$SERVICE', db_name => 'caf\x{C3}\x{A9}', app => '\x{C3}\x{BF}_-.~a1')"),
+	sent("SELECT FROM chpg_slow_patterns($DAY, '$ORDERS', db_name => 'caf\x{C3}\x{A9}', app => '\x{C3}\x{BF}_-.~a1')"),
 	qr/db_name=caf%C3%A9&app=%C3%BF_-\.~a1&/, 'a filter is sent percent-encoded');
 like(
-	sent("SELECT FROM chpg_logs($DAY, '$SERVICE', body_contains => '\x{C3}\x{80}\x{C3}\x{B5}', max_rows => 1)"),
+	sent("SELECT FROM chpg_logs($DAY, '$ORDERS', body_contains => '\x{C3}\x{80}\x{C3}\x{B5}', max_rows => 1)"),
 	qr/body_contains=%C3%80%C3%B5&/, 'a text to look for is sent percent-encoded');
 
 done_testing();

@@ -16,7 +16,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'");
@@ -46,9 +45,6 @@ sub duration
 	return $times[-1] - $times[0];
 }
 
-sub limit { return use_new_key($node, $url, @_) }
-sub budget { return key_budget($node, @_) }
-
 sub active_pid
 {
 	my ($query) = @_;
@@ -57,7 +53,7 @@ sub active_pid
 
 # Four backends want 120 requests, the first of which take their time to connect
 # and to be answered.  The limit is slow beside what a busy machine adds.
-my $id = limit('20/4s', rate_limit => '20/4s', services => 29, patterns => 3);
+my $id = use_new_key($node, $url, '20/4s', rate_limit => '20/4s', services => 29, patterns => 3);
 fault($url, times => 6, latency_ms => 300);
 my @sessions = map { open_session($node) } 1 .. 4;
 for my $i (0 .. 3)
@@ -73,7 +69,7 @@ cmp_ok(duration(), '<', 20 * 1.5, 'four backends: about as fast as the limit all
 is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'four backends: all rows are there') for @sessions;
 
 # The same with backends that are canceled, terminated, and that fail.
-$id = limit('10/1s', rate_limit => '10/1s', services => 29, patterns => 3);
+$id = use_new_key($node, $url, '10/1s', rate_limit => '10/1s', services => 29, patterns => 3);
 my @busy = map { open_session($node) } 1 .. 6;
 my @pids = map { in_session($_, 'SELECT pg_backend_pid()') } @busy;
 fault($url, path => 'slowQueryPatterns', skip => 20, times => 2, status => 500);
@@ -93,14 +89,14 @@ cmp_ok(request_count($url), '>', 80, 'with cancels: requests went on after the l
 cmp_ok(max_arrivals(1), '<=', 10, 'with cancels: never more than 10 requests in a second');
 ok(!statuses()->{429}, 'with cancels: no request is refused');
 is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'with cancels: all rows of the others are there') for @busy[ 4, 5 ];
-wait_until(sub { budget('used, waiting', $id) eq '0|0' }, 'nothing is left behind');
+wait_until(sub { key_budget($node, 'used, waiting', $id) eq '0|0' }, 'nothing is left behind');
 costs($node, $url, 'SELECT FROM chpg_services', 1, 'and the next call is answered');
 $_->quit for @busy[ 0, 2, 4, 5 ];
 
 # A single call gets in between a fleet's.
-$id = limit('5/2s', services => 40, patterns => 3);
+$id = use_new_key($node, $url, '5/2s', services => 40, patterns => 3);
 begin_in_session($sessions[0], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
-wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 my $before = request_count($url);
 $node->safe_psql('postgres', 'SELECT FROM chpg_services');
 cmp_ok(request_count($url) - $before, '<=', 15, 'a single call does not wait for the fleet to end');
@@ -108,13 +104,13 @@ is($node->safe_psql('postgres', "SELECT wait_event_type || ' ' || replace(wait_e
 	'Extension ChpgBudget', 'pg_stat_activity shows what the fleet waits for');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'");
 await_in_session($sessions[0], qr/ERROR:  57014/);
-is(budget('waiting', $id), '0', 'a cancel ends the waiting');
+is(key_budget($node, 'waiting', $id), '0', 'a cancel ends the waiting');
 
 # Nor does one who asks what the fleet is going to ask.
-$id = limit('2/3s', services => 9, patterns => 3);
+$id = use_new_key($node, $url, '2/3s', services => 9, patterns => 3);
 my $last = $node->safe_psql('postgres', 'SELECT id FROM chpg_services LIMIT 1 OFFSET 7');
 begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
-wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 $before = request_count($url);
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z', '$last')");
 cmp_ok(request_count($url) - $before, '<=', 3, 'who asks what the fleet asks later does not wait for it');
@@ -128,22 +124,22 @@ sub block
 	my ($id, @headers) = @_;
 
 	block_key($node, $url, @headers);
-	return budget("blocked_until BETWEEN now() + interval '1 s' AND now() + interval '30 s'", $id);
+	return key_budget($node, "blocked_until BETWEEN now() + interval '1 s' AND now() + interval '30 s'", $id);
 }
 
 # Turns are in the order of arrival; one who goes holds nobody up.  The key is
 # blocked until all of them wait.
-my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
-$id = limit('1/0.5s');
+my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$ORDERS', %d, 'sales', 'app', 'SELECT')";
+$id = use_new_key($node, $url, '1/0.5s');
 is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
 my @queue = map { open_session($node) } 1 .. 5;
 for my $i (1 .. 5)
 {
 	begin_in_session($queue[ $i - 1 ], sprintf $EXECUTIONS, $i);
-	wait_until(sub { budget('waiting', $id) eq $i }, 'another one waits');
+	wait_until(sub { key_budget($node, 'waiting', $id) eq $i }, 'another one waits');
 }
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . active_pid("%executions%, $_, %") . ')') for 1, 3;
-wait_until(sub { budget('waiting', $id) eq 3 }, 'two of them are gone');
+wait_until(sub { key_budget($node, 'waiting', $id) eq 3 }, 'two of them are gone');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 wait_until(sub { request_count($url) == 3 }, 'the others had their turns');
 is(join(' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} }),
@@ -153,7 +149,7 @@ is($node->safe_psql('postgres', "SELECT waits, wait_time_us >= 1.5e6 FROM chpg_s
 @queue = map { open_session($node) } 1 .. 4;
 
 # A cursor that is idle waits for nothing.
-$id = limit('2/1s', services => 9, patterns => 3);
+$id = use_new_key($node, $url, '2/1s', services => 9, patterns => 3);
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 my $since = time;
 in_session($queue[0], "BEGIN; DECLARE c CURSOR FOR SELECT query_id FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'; FETCH 1 FROM c");
@@ -167,23 +163,23 @@ cmp_ok($waited, '>', 1, 'it waited for the budget');
 cmp_ok($waited, '<=', $elapsed - $idle, 'but not while it was idle');
 
 # One who was refused keeps no place.
-$id = limit('1/4s');
+$id = use_new_key($node, $url, '1/4s');
 fault($url, latency_ms => 1500, times => 1);
 begin_in_session($queue[0], 'SELECT FROM chpg_organizations()');
 wait_until(sub { request_count($url) == 1 }, 'a request is under way');
-begin_in_session($queue[1], "SET statement_timeout = '3s'; SELECT FROM chpg_service('$SERVICE')");
+begin_in_session($queue[1], "SET statement_timeout = '3s'; SELECT FROM chpg_service('$ORDERS')");
 await_in_session($queue[1], qr/ERROR:  53400/);
 begin_in_session($queue[2], sprintf $EXECUTIONS, 3);
-wait_until(sub { budget('waiting', $id) eq '1' }, 'another one waits');
-begin_in_session($queue[1], "RESET statement_timeout; SELECT FROM chpg_service('$SERVICE')");
-wait_until(sub { budget('waiting', $id) eq '2' }, 'he is back');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'another one waits');
+begin_in_session($queue[1], "RESET statement_timeout; SELECT FROM chpg_service('$ORDERS')");
+wait_until(sub { key_budget($node, 'waiting', $id) eq '2' }, 'he is back');
 wait_until(sub { request_count($url) == 3 }, 'both had their turns');
 like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'one who comes back stands behind');
 in_session($_, 'SELECT') for @queue[ 0 .. 2 ];
 $_->quit for @queue;
 
 # A wake-up that concerns something else changes nothing.
-$id = limit('2/2s', services => 7, patterns => 3);
+$id = use_new_key($node, $url, '2/2s', services => 7, patterns => 3);
 begin_in_session($sessions[2], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
 wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_reload_conf()'); request_count($url) == 8 }, 'all requests have come');
 is(in_session($sessions[2], "SELECT 'done'"), "rows|21\ndone", 'with reloads: all rows are there');
@@ -191,7 +187,7 @@ cmp_ok(max_arrivals(2), '<=', 2, 'with reloads: never more than 2 requests in 2 
 cmp_ok(duration(), '<', 3 * 2 * 1.5, 'with reloads: as fast as before');
 
 # The same key is used elsewhere: the API refuses, all rows come nevertheless.
-$id = limit('10/1s', rate_limit => '10/1s', services => 19, patterns => 3);
+$id = use_new_key($node, $url, '10/1s', rate_limit => '10/1s', services => 19, patterns => 3);
 (my $elsewhere = $url) =~ s{//}{//$id:$KEY_SECRET@};
 HTTP::Tiny->new->get("$elsewhere/v1/organizations") for 1 .. 5;
 clear_journal($url);
@@ -199,7 +195,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('$PAST_
 cmp_ok(statuses()->{429} // 0, '<=', 8, 'no more than were under way are refused');
 
 # What cannot end in time is refused before it costs anything.
-$id = limit('10/60s', services => 30);
+$id = use_new_key($node, $url, '10/60s', services => 30);
 clear_journal($url);
 my $error = fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400',
 	qr/could not read the slow query patterns of the services: the key's request budget does not allow it in time/, 'a fleet without the time');
@@ -208,7 +204,7 @@ like($error, qr/HINT:  Ask for less, or raise "chpg\.max_wait"\./, 'says what bo
 is(request_count($url), 1, 'costs the list of services only');
 like(fails_with($node, "SET statement_timeout = '3s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time to end'),
 	qr/HINT:  Ask for less, or raise "statement_timeout"\./, 'says that statement_timeout bounds it');
-costs($node, $url, "SELECT FROM chpg_service('$SERVICE')", 1, 'a call that is in time') for 1 .. 8;
+costs($node, $url, "SELECT FROM chpg_service('$ORDERS')", 1, 'a call that is in time') for 1 .. 8;
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", '53400', qr/budget is used up/, 'a call without a free request'),
 	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\.\nHINT:  Try again later, or raise "chpg\.max_wait"\.$/m, 'says when it could be sent');
 is(request_count($url), 1, 'sends nothing');
@@ -217,50 +213,50 @@ is(request_count($url), 1, 'sends nothing');
 # more it ends.
 for my $margin (-1500, 1500)
 {
-	$id = limit('5/2s', services => 20, patterns => 3);
+	$id = use_new_key($node, $url, '5/2s', services => 20, patterns => 3);
 	my ($seconds) = fails_with($node, "SET chpg.max_wait = '100ms'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time') =~ /could be sent in (\S+) s/;
-	wait_until(sub { budget('used', $id) eq '0' }, 'the window is over');
+	wait_until(sub { key_budget($node, 'used', $id) eq '0' }, 'the window is over');
 	clear_journal($url);
 	$node->psql('postgres', sprintf("SET chpg.max_wait = '%dms'; SELECT count(*) FROM chpg_slow_patterns($DAY)", $seconds * 1000 + $margin));
 	is(request_count($url), $margin < 0 ? 1 : 21, "with $margin ms to spare");
 }
 
 # A change that has no turn is not sent, and that is what is said.
-$id = limit('1/30s');
+$id = use_new_key($node, $url, '1/30s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 clear_journal($url);
-unlike(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_restart_service('$SERVICE')", '53400', qr/budget is used up/, 'a change without a turn'),
+unlike(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_restart_service('$ORDERS')", '53400', qr/budget is used up/, 'a change without a turn'),
 	qr/carried out/, 'was certainly not carried out');
-begin_in_session($sessions[2], "SELECT FROM chpg_restart_service('$SERVICE')");
-wait_until(sub { budget('waiting', $id) eq '1' }, 'a change waits for its turn');
+begin_in_session($sessions[2], "SELECT FROM chpg_restart_service('$ORDERS')");
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'a change waits for its turn');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%restart%') . ')');
 await_in_session($sessions[2], qr/ERROR:  57014/);
 unlike($sessions[2]->{stderr}, qr/carried out/, 'nor was one that was canceled before its turn');
 is(request_count($url), 0, 'nothing was sent');
 
 # Pages are known one by one.
-limit('2/2s', services => 1, patterns => 1500);
+use_new_key($node, $url, '2/2s', services => 1, patterns => 1500);
 clear_journal($url);
-fails_with($node, "SET chpg.max_wait = '1s'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE')", '53400', qr/in time/, 'a third page without the time');
+fails_with($node, "SET chpg.max_wait = '1s'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS')", '53400', qr/in time/, 'a third page without the time');
 is(request_count($url), 2, 'is refused when it becomes known');
 
 # Who does not wait for the budget cannot wait too long for it.
 for my $ours ('unlimited', '10/1s')
 {
-	limit($ours, services => 1, patterns => 1500);
+	use_new_key($node, $url, $ours, services => 1, patterns => 1500);
 	fault($url, path => 'slowQueryPatterns', latency_ms => 300);
-	my ($status, $rows, $error) = $node->psql('postgres', "SET chpg.max_wait = '100ms'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE')");
+	my ($status, $rows, $error) = $node->psql('postgres', "SET chpg.max_wait = '100ms'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS')");
 	is("$rows$error", 1500, "pages that take longer than chpg.max_wait, with rate limit $ours");
 }
 
 # A 429 seen by one holds for all.
-$id = limit('unlimited');
+$id = use_new_key($node, $url, 'unlimited');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 clear_journal($url);
 fault($url, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '5' });
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
-wait_until(sub { budget('blocked_until IS NOT NULL', $id) eq 't' }, 'the key is blocked');
-is(budget("blocked_until BETWEEN now() AND now() + interval '5 s'", $id), 't', 'the budget shows until when');
+wait_until(sub { key_budget($node, 'blocked_until IS NOT NULL', $id) eq 't' }, 'the key is blocked');
+is(key_budget($node, "blocked_until BETWEEN now() AND now() + interval '5 s'", $id), 't', 'the budget shows until when');
 like(slurp_file($node->logfile), qr/LOG:  the API's rate limit refused a request: key "\Q$id\E" of server "chpg" is blocked until \d{4}-/, 'the log says so');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 my @times = map { $_->{at} } @{ journal($url)->{requests} };
@@ -269,7 +265,7 @@ wait_until(sub { request_count($url) == 3 }, 'both have asked');
 is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chpg_stats WHERE key_id = '$id'"), '1|1', 'the statistics have the refusal');
 
 # A reset that is too far away is not waited for.
-$id = limit('10/1s');
+$id = use_new_key($node, $url, '10/1s');
 $node->safe_psql('postgres', q{SET chpg.cache_ttl = '10min'; SELECT FROM chpg_services()});
 clear_journal($url);
 fault($url, status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '30' });
@@ -279,7 +275,7 @@ like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_services", '5
 like(fails_with($node, "SET chpg.cache_ttl = '10min'; SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/budget does not allow it in time/, 'a fleet'),
 	qr/\nHINT:  Ask for less, or raise "chpg\.max_wait"\. The API refused the key \(429\): SELECT chpg_budget_reset\(\) ends the block\.$/m, 'is refused as a whole, with what ends that');
 is(request_count($url), 1, 'and asks nothing');
-is(budget('free', $id), 0, 'no request is free');
+is(key_budget($node, 'free', $id), 0, 'no request is free');
 
 # No block is for longer than a few windows, and only what is a number counts:
 # anything else stands for a window of 10 seconds.
@@ -288,51 +284,51 @@ for my $case ([ '3000', 20 ], [ '99999999999999999999', 20 ], [ '1e3x', 0 ], [ '
 	my ($value, $least) = @$case;
 	my $most = $least + 10;
 
-	$id = limit('10/1s');
+	$id = use_new_key($node, $url, '10/1s');
 	is(block($id, 'X-RateLimit-Reset' => $value), 't', "X-RateLimit-Reset: $value blocks for no longer than three windows");
-	is(budget("blocked_until > now() + interval '10 s'", $id), $most > 10 ? 't' : 'f', "X-RateLimit-Reset: $value: for about $most seconds");
+	is(key_budget($node, "blocked_until > now() + interval '10 s'", $id), $most > 10 ? 't' : 'f', "X-RateLimit-Reset: $value: for about $most seconds");
 }
 for my $case ([ '3000', 't' ], [ '25', 't' ], [ '25x', 'f' ], [ '25 s', 'f' ], [ 'Thu, 01 Jan 2099 00:00:00 GMT', 't' ], [ 'Thu, 01 Jan 2099 00:00:00', 'f' ])
 {
 	my ($value, $long) = @$case;
 
-	$id = limit('10/1s');
+	$id = use_new_key($node, $url, '10/1s');
 	is(block($id, 'Retry-After' => $value), 't', "Retry-After: $value blocks for no longer than three windows");
-	is(budget("blocked_until > now() + interval '10 s'", $id), $long, "Retry-After: $value: " . ($long eq 't' ? 'for longer than one' : 'for one'));
+	is(key_budget($node, "blocked_until > now() + interval '10 s'", $id), $long, "Retry-After: $value: " . ($long eq 't' ? 'for longer than one' : 'for one'));
 }
 
 # A block can be ended, for those who wait, too; the log of requests stays.
-$id = limit('3/60s');
+$id = use_new_key($node, $url, '3/60s');
 is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
-wait_until(sub { budget('waiting', $id) eq '1' }, 'one waits for the end of the block');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'one waits for the end of the block');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 like(in_session($sessions[1], "SELECT 'done'"), qr/rows\|6\ndone$/, 'chpg_budget_reset() lets it go on');
-is(budget('blocked_until IS NULL, used, free', $id), 't|3|0', 'the requests sent still count');
+is(key_budget($node, 'blocked_until IS NULL, used, free', $id), 't|3|0', 'the requests sent still count');
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'the rate limit holds after it');
 
 # Refused again and again: a block grows with the refusals in a row, and the next
 # request that the API takes ends that.
-$id = limit('10/1s');
+$id = use_new_key($node, $url, '10/1s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '2' });
 for my $bounds ([ 1.9, 2.9 ], [ 2.9, 4.9 ], [ 4.9, 9 ])
 {
 	my ($least, $most) = @$bounds;
 
-	wait_until(sub { budget('blocked_until IS NOT NULL', $id) ne 't' }, 'no block is left');
+	wait_until(sub { key_budget($node, 'blocked_until IS NOT NULL', $id) ne 't' }, 'no block is left');
 	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
-	my $block = budget('extract(epoch FROM blocked_until)', $id) - journal($url)->{requests}[-1]{answered_at};
+	my $block = key_budget($node, 'extract(epoch FROM blocked_until)', $id) - journal($url)->{requests}[-1]{answered_at};
 	cmp_ok($block, '>', $least, "refused in a row: blocked for more than $least s");
 	cmp_ok($block, '<', $most, "and for less than $most s");
 }
 clear_faults($url);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_organizations()'), 1, 'the API takes a request again');
 is(block($id, 'X-RateLimit-Reset' => 4), 't', 'it refuses another');
-is(budget("blocked_until <= now() + interval '4 s'", $id), 't', 'which blocks until its reset only');
+is(key_budget($node, "blocked_until <= now() + interval '4 s'", $id), 't', 'which blocks until its reset only');
 
 # All databases together
-$id = limit('3/1s');
+$id = use_new_key($node, $url, '3/1s');
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION chpg; CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '3/1s');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
@@ -351,17 +347,17 @@ $node->safe_psql('postgres',
 	"CREATE SERVER hole FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'http://127.0.0.1:" . $hole->sockport . "', organization_id 'f001cfed-390b-4897-9d38-697e646612d2', rate_limit '1/60s');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER hole OPTIONS (key_id 'holeKey', key_secret 'x')");
 fails_with($node, "SET chpg.connect_timeout = '200ms'; SET chpg.max_retries = 0; SET chpg.max_wait = '1s'; $HOLE", '08001', qr/no connection/, 'no connection') for 1 .. 3;
-is(budget('used', 'hole...'), 0, 'takes nothing of the budget');
+is(key_budget($node, 'used', 'hole...'), 0, 'takes nothing of the budget');
 begin_in_session($sessions[2], $HOLE);
-wait_until(sub { budget('used', 'hole...') eq '1' }, 'one connects');
+wait_until(sub { key_budget($node, 'used', 'hole...') eq '1' }, 'one connects');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%hole%') . ')');
 await_in_session($sessions[2], qr/ERROR:  57014/);
-is(budget('used, waiting', 'hole...'), '0|0', 'nor does one who is canceled before he is connected');
+is(key_budget($node, 'used, waiting', 'hole...'), '0|0', 'nor does one who is canceled before he is connected');
 
 # Two servers with one key: the stricter limit holds for both. A change acts at
 # once.
-$id = limit('unlimited');
-my $organization = decode_json(ChpgTest::control($url, 'GET', 'info'))->{organization_id};
+$id = use_new_key($node, $url, 'unlimited');
+my $organization = organization_id($url);
 $node->safe_psql('postgres',
 	"CREATE SERVER strict FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '3/1s');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER strict OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
@@ -372,7 +368,7 @@ $node->safe_psql('postgres', q{ALTER SERVER strict OPTIONS (SET rate_limit 'unli
 $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
 $node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg');} x 20);
 is($node->safe_psql('postgres', "SELECT sum(requests), sum(waits) FROM chpg_stats WHERE key_id = '$id'"), '20|0', 'without a limit nobody waits');
-is(budget('rate_limit, free', $id), 'unlimited|', 'the budget shows that there is no limit');
+is(key_budget($node, 'rate_limit, free', $id), 'unlimited|', 'the budget shows that there is no limit');
 
 # Somebody who knows the id of a key, but not its secret, has nothing to do with it.
 $node->safe_psql('postgres',
@@ -389,7 +385,7 @@ cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget', extra_pa
 fails_with($node, "SELECT $_()", '42501', qr/permission denied/, "$_ by a stranger", @stranger) for 'chpg_stats_reset', 'chpg_cache_reset', 'chpg_budget_reset';
 
 # Many other keys do not make a key's requests forgotten.
-$id = limit('3/300s');
+$id = use_new_key($node, $url, '3/300s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()') for 1 .. 3;
 $node->safe_psql('postgres', 'CREATE ROLE many LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO many');
 $node->psql('postgres',
@@ -408,7 +404,7 @@ is($node->safe_psql('postgres', 'SELECT DISTINCT key_id FROM chpg_stats', extra_
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR PUBLIC SERVER chpg');
 
 # What is counted
-$id = limit('unlimited');
+$id = use_new_key($node, $url, 'unlimited');
 fault($url, path => 'postgres$', times => 1, encoding => 'gzip');
 $node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg')});
 clear_faults($url);
@@ -427,7 +423,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats'), 0, 'counting
 
 # A kept connection that closes makes nobody send twice for one place.
 my ($kept) = @sessions;
-limit('3/20s');
+use_new_key($node, $url, '3/20s');
 in_session($kept, q{SET chpg.max_retries = 0; SELECT FROM chpg_services('chpg')});
 fault($url, close => JSON::PP::true);
 in_session($kept, q{SELECT FROM chpg_services('chpg')}) for 1, 2;
@@ -435,7 +431,7 @@ is(request_count($url), 3, 'a connection that was closed: one request each');
 
 # After a crash the first request works.
 clear_faults($url);
-$id = limit('unlimited');
+$id = use_new_key($node, $url, 'unlimited');
 fault($url, hang => JSON::PP::true, times => 1);
 my $victim = open_session($node);
 my $pid = in_session($victim, 'SELECT pg_backend_pid()');
@@ -448,10 +444,10 @@ kill 'KILL', $pid;
 wait_until(sub { if_up($node, 'SELECT 1') ne '1' || slurp_file($node->logfile) =~ /all server processes terminated; reinitializing/ }, 'the server restarts');
 wait_until(sub { if_up($node, 'SELECT 1') eq '1' }, 'the server is back');
 costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'the first request after a crash');
-is(budget('waiting', $id), 0, 'nothing is left of before');
+is(key_budget($node, 'waiting', $id), 0, 'nothing is left of before');
 
 # A shutdown does not wait for turns.
-limit('1/30s');
+use_new_key($node, $url, '1/30s');
 my $waiter = open_session($node);
 begin_in_session($waiter, 'SELECT FROM chpg_organizations(); SELECT FROM chpg_organizations()');
 wait_until(sub { $node->safe_psql('postgres', "SELECT sum(waiting) FROM chpg_budget") eq '1' }, 'one waits');

@@ -9,20 +9,15 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use JSON::PP;
-use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
-my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$SERVICE', %d, 'sales', 'app', 'SELECT')";
+my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$ORDERS', %d, 'sales', 'app', 'SELECT')";
 
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'");
 
 $node->safe_psql('postgres', connect_sql($url));
-
-sub limit { return use_new_key($node, $url, @_) }
-sub budget { return key_budget($node, @_) }
 
 # Which of the executions have been asked for, in order.
 sub turns
@@ -49,14 +44,14 @@ sub queue_all
 	for my $i (1 .. 4)
 	{
 		begin_in_session($sessions[ $i - 1 ], sprintf $EXECUTIONS, $i);
-		wait_until(sub { budget('waiting', $id) eq $i }, 'another one waits');
+		wait_until(sub { key_budget($node, 'waiting', $id) eq $i }, 'another one waits');
 	}
 	return;
 }
 
 # The first two are stopped: those after them have their turns, and the two have
 # theirs when they come back, before others that came later.
-my $id = limit('1/0.2s');
+my $id = use_new_key($node, $url, '1/0.2s');
 queue_all($id);
 stop_process($_) for @pids[ 0, 1 ];
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
@@ -68,10 +63,10 @@ is(turns(), '3 4 5', 'nor do they stop one who comes later');
 continue_process($_) for @pids[ 0, 1 ];
 is(in_session($_, "SELECT 'done'"), 'done', 'one that was stopped has its answer') for @sessions[ 0, 1 ];
 like(turns(), qr/^3 4 5 (?:1 2|2 1)$/, 'each was sent once');
-is(budget('waiting', $id), 0, 'nobody waits any more');
+is(key_budget($node, 'waiting', $id), 0, 'nobody waits any more');
 
 # One that is slow for a moment only is not passed.
-$id = limit('1/0.2s');
+$id = use_new_key($node, $url, '1/0.2s');
 queue_all($id);
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 wait_until(sub { length turns() == 7 }, 'all have their turns');
@@ -80,7 +75,7 @@ in_session($_, 'SELECT') for @sessions;
 
 # A process that is stopped while its request travels has its slot until the
 # request must have ended, by its own timeout.
-$id = limit('1/0.5s');
+$id = use_new_key($node, $url, '1/0.5s');
 fault($url, times => 1, hang => JSON::PP::true);
 in_session($sessions[0], "SET chpg.request_timeout = '1s'; SET chpg.max_retries = 0");
 begin_in_session($sessions[0], 'SELECT FROM chpg_organizations()');
@@ -110,7 +105,7 @@ sub fleet_times
 
 # How long a fleet takes beside others is known beforehand: each session has its
 # turns, as often as it needs them.
-$id = limit('5/2s', services => 20, patterns => 3);
+$id = use_new_key($node, $url, '5/2s', services => 20, patterns => 3);
 for my $i (0 .. 2)
 {
 	begin_in_session($sessions[$i], fleet_sql($i));
@@ -133,9 +128,9 @@ unlike($sessions[3]{stderr}, qr/longer than expected/, 'and nothing says that ot
 
 # Once it is admitted it ends, however long those who come later make it wait; it
 # says that they do.
-$id = limit('5/2s', services => 10, patterns => 3);
+$id = use_new_key($node, $url, '5/2s', services => 10, patterns => 3);
 begin_in_session($sessions[0], "SET chpg.max_wait = '5s'; " . fleet_sql(0));
-wait_until(sub { budget('waiting', $id) eq '1' }, 'the fleet waits');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 begin_in_session($sessions[$_], fleet_sql($_)) for 1 .. 3;
 is(in_session($sessions[0], "SELECT 'done'"), "rows|30\ndone", 'a fleet that was admitted is not refused half way');
 like($sessions[0]{stderr}, qr/NOTICE:  \S+ waiting longer than expected, about \d+ s: \d+ requests? queued/, 'and says that others make it wait');
@@ -145,8 +140,8 @@ in_session($_, 'RESET chpg.max_wait') for @sessions;
 
 # So it is when one of its calls is refused several times, and the API takes requests
 # of others in between.  Each of the three has a turn before the fleet's next one.
-$id = limit('1/0.5s', services => 3, patterns => 3);
-fault($url, path => "$SERVICE/slowQueryPatterns\$", times => 4, status => 429, headers => { 'X-RateLimit-Reset' => '0.2' });
+$id = use_new_key($node, $url, '1/0.5s', services => 3, patterns => 3);
+fault($url, path => "$ORDERS/slowQueryPatterns\$", times => 4, status => 429, headers => { 'X-RateLimit-Reset' => '0.2' });
 begin_in_session($sessions[0], "SET chpg.max_wait = '4s'; " . fleet_sql(0));
 wait_until(sub { scalar(fleet_times(0)) > 0 }, 'the fleet is being read');
 for my $i (1 .. 3)
@@ -161,7 +156,7 @@ in_session($_, 'RESET chpg.max_wait') for @sessions;
 
 # Of many that begin at once, each is read as a whole or refused as a whole.
 my @crowd = map { open_session($node) } 1 .. 12;
-limit('5/2s', services => 10, patterns => 3);
+use_new_key($node, $url, '5/2s', services => 10, patterns => 3);
 in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '11s'; SELECT FROM chpg_services") for @crowd;
 clear_journal($url);
 begin_in_session($crowd[$_], fleet_sql($_)) for 0 .. 11;
@@ -182,13 +177,13 @@ $_->quit for @crowd;
 # One fleet that many read at once costs its requests once, and each session knows
 # that: the limit lets these eleven through in four seconds, but not those of six fleets.
 # The answers that there are when a session begins do not count as requests, either.
-$id = limit('5/2s', services => 11, patterns => 3);
+$id = use_new_key($node, $url, '5/2s', services => 11, patterns => 3);
 my @panels = map { open_session($node) } 1 .. 6;
 in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '6s'; SELECT FROM chpg_services") for @panels;
 clear_journal($url);
 begin_in_session($panels[0], fleet_sql(0));
 wait_until(
-	sub { $node->safe_psql('postgres', "SELECT sum(succeeded) FROM chpg_stats WHERE key_id = '$id'") eq '5' && budget('waiting', $id) eq '1' },
+	sub { $node->safe_psql('postgres', "SELECT sum(succeeded) FROM chpg_stats WHERE key_id = '$id'") eq '5' && key_budget($node, 'waiting', $id) eq '1' },
 	'the first has used the limit');
 begin_in_session($panels[$_], fleet_sql(0)) for 1 .. 5;
 for my $panel (@panels)
@@ -199,20 +194,20 @@ for my $panel (@panels)
 is(request_count($url), 11, 'the same fleet in six sessions: each request is sent once');
 
 # chpg.max_wait is for the statement, not for each of its calls.
-limit('1/1s');
-fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_series(1, 20) i, LATERAL chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')",
+use_new_key($node, $url, '1/1s');
+fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_series(1, 20) i, LATERAL chpg_slow_pattern_executions('$ORDERS', i, 'sales', 'app', 'SELECT')",
 	'53400', qr/budget is used up/, 'a statement whose calls wait for a second each');
 cmp_ok(request_count($url), '<=', 5, 'waits for no longer than chpg.max_wait');
 
 # A request that waits for a stricter limit of its own server holds back those that
 # come after it.  They are refused at once, and learn how long they would wait.
 my $organization = 'f001cfed-390b-4897-9d38-697e646612d2';
-$id = limit('10/10s');
+$id = use_new_key($node, $url, '10/10s');
 $node->safe_psql('postgres',
 	"CREATE SERVER strict FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '1/60s');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER strict OPTIONS (key_id '$id', key_secret '$KEY_SECRET'); SELECT FROM chpg_organizations()");
 begin_in_session($sessions[0], "SET chpg.max_wait = '10min'; SELECT FROM chpg_organizations('strict')");
-wait_until(sub { budget('waiting', $id) eq '1' }, 'a request waits for the limit of its own server');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'a request waits for the limit of its own server');
 fails_with($node, "SET chpg.max_wait = '3s'; SELECT FROM chpg_services()", '53400', qr/the last could be sent in \d\d+\.\d s/, 'one that waits behind it');
 is(request_count($url), 1, 'neither is sent');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pids[0])");
@@ -224,7 +219,7 @@ $node->safe_psql('postgres', 'DROP SERVER strict CASCADE');
 # find their parts of it by the API's refusals.
 my $other = start_node('other', "chpg.server = 'chpg'");
 my @both = ($node, $other);
-$id = limit('10/4s', rate_limit => '10/4s', services => 19, patterns => 3);
+$id = use_new_key($node, $url, '10/4s', rate_limit => '10/4s', services => 19, patterns => 3);
 $other->safe_psql('postgres', connect_sql($url, '10/4s') . "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$id')");
 my @pairs = map { my $one = $_; map { open_session($one) } 1, 2 } @both;
 in_session($_, 'SELECT FROM chpg_organizations()') for @pairs;
@@ -244,7 +239,7 @@ $other->stop;
 # requests count keeps its place, one that the API has not accepted makes way, and
 # beyond that a new key is refused.
 $node->restart;
-limit('unlimited');
+use_new_key($node, $url, 'unlimited');
 $node->safe_psql('postgres',
 	"CREATE SERVER many FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER many OPTIONS (key_id 'many0', key_secret 'x')");

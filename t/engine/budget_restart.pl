@@ -19,9 +19,6 @@ my $node = start_node('main', "chpg.server = 'chpg'", 'restart_after_crash = on'
 
 $node->safe_psql('postgres', connect_sql($url));
 
-sub limit { return use_new_key($node, $url, @_) }
-sub budget { return key_budget($node, @_) }
-
 # Keys that are known of from before a restart, and not by name yet
 sub restored { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE key_id IS NULL AND server IS NULL AND $condition") }
 
@@ -63,21 +60,21 @@ my %ways = (
 
 for my $way (sort keys %ways)
 {
-	my $id = limit('3/3600s');
+	my $id = use_new_key($node, $url, '3/3600s');
 
 	$node->safe_psql('postgres', $REQUEST) for 1 .. 2;
 	$ways{$way}->();
 	is(restored('used = 2'), 1, "after $way: a monitor sees them before the key is used");
 	$node->safe_psql('postgres', $REQUEST);
-	is(budget('used, free', $id), '3|0', "after $way the requests before count");
+	is(key_budget($node, 'used, free', $id), '3|0', "after $way the requests before count");
 	fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, "after $way: no request over the limit");
 	is(request_count($url), 3, "after $way: none is sent");
-	limit('1/3600s');
+	use_new_key($node, $url, '1/3600s');
 	costs($node, $url, "SET chpg.max_wait = 0; $REQUEST", 1, "after $way: a new key, at once,");
 }
 
 # A block outlives the server, and its end, too.
-my $id = limit('10/10s');
+my $id = use_new_key($node, $url, '10/10s');
 $node->safe_psql('postgres',
 	"CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; CREATE USER MAPPING FOR reader SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
 block_key($node, $url);
@@ -86,14 +83,14 @@ is($node->safe_psql('postgres', 'SELECT server, key_id, blocked_until IS NOT NUL
 	"chpg|$id|t", 'who has the key sees its block after a restart, before the key is used');
 is(restored('blocked_until > now() AND free IS NULL'), 1, 'and so does a monitor');
 fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, 'a key that is blocked');
-is(budget("blocked_until BETWEEN now() AND now() + interval '30 s'", $id), 't', 'a restart ends no block');
+is(key_budget($node, "blocked_until BETWEEN now() AND now() + interval '30 s'", $id), 't', 'a restart ends no block');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 $node->restart;
 costs($node, $url, "SET chpg.max_wait = '20s'; $REQUEST", 1, 'a block that was ended before a restart');
 
 # A request that was under way when its backend was killed counts from then on,
 # whatever its timeout would have been.
-$id = limit('1/4s');
+$id = use_new_key($node, $url, '1/4s');
 fault($url, times => 1, hang => JSON::PP::true);
 my ($victim, $pid) = idle_session();
 in_session($victim, "SET chpg.request_timeout = '1h'");
@@ -104,7 +101,7 @@ $node->safe_psql('postgres', $REQUEST);
 my @times = map { $_->{at} } @{ journal($url)->{requests} };
 cmp_ok($times[1] - $times[0], '>=', 4, 'a request that was under way in a crash counts');
 
-$id = limit('1/4s');
+$id = use_new_key($node, $url, '1/4s');
 fault($url, times => 1, hang => JSON::PP::true);
 ($victim, $pid) = idle_session();
 in_session($victim, "SET chpg.request_timeout = '1h'");

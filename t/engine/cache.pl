@@ -13,7 +13,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'";
 my $LIST = 'SELECT count(*) FROM chpg_services()';
 my $CACHED = q{SET chpg.cache_ttl = '10min';};
@@ -67,7 +66,7 @@ wait_until(sub { in_session($sessions[0], $LIST); request_count($url) == 1 }, 'a
 in_session($sessions[0], $CACHED);
 begin_anew();
 is( costs($node, $url,
-		join('', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00:00Z'::timestamptz + interval '$_ s', '$SERVICE', max_rows => 1);" } 1 .. 100),
+		join('', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00:00Z'::timestamptz + interval '$_ s', '$ORDERS', max_rows => 1);" } 1 .. 100),
 		100, 'a hundred questions'),
 	'', 'each is asked');
 
@@ -79,7 +78,7 @@ is($node->safe_psql('postgres', "$CACHED $LIST"), 6, "session $_") for 1 .. 3;
 is(request_count($url), 1, 'share their answers');
 
 # Changes
-my $TAG = "SELECT FROM chpg_set_tags('$SERVICE', '{\"team\": \"data\"}')";
+my $TAG = "SELECT FROM chpg_set_tags('$ORDERS', '{\"team\": \"data\"}')";
 begin_anew();
 in_session($sessions[0], $LIST);
 in_session($sessions[1], $TAG);
@@ -99,10 +98,10 @@ clear_journal($url);
 in_session($sessions[2], $LIST);
 is(request_count($url), 0, 'nor does it replace the later one');
 begin_anew(overrides => { orders => { state => 'restarting' } });
-in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$SERVICE'");
-ChpgTest::control($url, 'POST', 'services/orders', { state => 'running' });
-in_session($sessions[1], "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')");
-is(in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$SERVICE'"), 'running', 'what chpg_wait saw, all see');
+in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$ORDERS'");
+control($url, 'POST', 'services/orders', { state => 'running' });
+in_session($sessions[1], "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')");
+is(in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'running', 'what chpg_wait saw, all see');
 
 begin_anew();
 $node->safe_psql('postgres', "$CACHED $LIST");
@@ -123,15 +122,15 @@ $node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OP
 # One execution of a statement
 my %ONCE = (
 	'a self-join' => [ 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1 ],
-	'a lateral join' => [ "SELECT count(*) FROM generate_series(1, 5) i, LATERAL (SELECT i, s.* FROM chpg_service('$SERVICE') s OFFSET 0) t", 1 ],
-	'repeated arguments' => [ "SELECT count(*) FROM (VALUES ('$SERVICE'), ('$SERVICE')) v(id), LATERAL chpg_service(v.id)", 1 ],
+	'a lateral join' => [ "SELECT count(*) FROM generate_series(1, 5) i, LATERAL (SELECT i, s.* FROM chpg_service('$ORDERS') s OFFSET 0) t", 1 ],
+	'repeated arguments' => [ "SELECT count(*) FROM (VALUES ('$ORDERS'), ('$ORDERS')) v(id), LATERAL chpg_service(v.id)", 1 ],
 	'a union' => [ 'TABLE chpg_services UNION ALL TABLE chpg_services', 1 ],
-	'results side by side' => [ "SELECT chpg_service('$SERVICE'), chpg_service('$SERVICE')", 1 ],
+	'results side by side' => [ "SELECT chpg_service('$ORDERS'), chpg_service('$ORDERS')", 1 ],
 	'a correlated subquery' => [ 'SELECT (SELECT count(*) FROM chpg_services() WHERE i > 0) FROM generate_series(1, 5) i', 1 ],
 	'common table expressions' => [ 'WITH a AS MATERIALIZED (TABLE chpg_services), b AS MATERIALIZED (TABLE chpg_services) SELECT FROM a, b', 1 ],
 	'a cursor' => [ 'BEGIN; DECLARE c CURSOR FOR SELECT chpg_services() UNION ALL SELECT chpg_services(); FETCH 1 FROM c; FETCH ALL FROM c; COMMIT', 1 ],
 	'services by name' => [ "SELECT FROM chpg_slow_patterns($WINDOW, 'orders') a, chpg_slow_patterns($WINDOW, 'orders') b", 2 ],
-	'a change in between' => [ "SELECT (SELECT count(*) FROM chpg_services()), (SELECT count(*) FROM chpg_set_tags('$SERVICE', '{\"team\": \"data\"}')), (SELECT count(*) FROM chpg_services())", 4 ],
+	'a change in between' => [ "SELECT (SELECT count(*) FROM chpg_services()), (SELECT count(*) FROM chpg_set_tags('$ORDERS', '{\"team\": \"data\"}')), (SELECT count(*) FROM chpg_services())", 4 ],
 	'a loop' => [ 'DO $$ BEGIN FOR i IN 1..3 LOOP PERFORM * FROM chpg_services(); END LOOP; END $$', 3 ],
 	'executions of a prepared statement' => [ "PREPARE p AS $LIST; EXECUTE p; EXECUTE p", 2 ]);
 begin_anew();
@@ -139,12 +138,12 @@ costs($node, $url, "SET chpg.cache_ttl = 0; $ONCE{$_}[0]", $ONCE{$_}[1], $_) for
 
 # What does not fit into work_mem goes to a file, which ends with the statement.
 begin_anew(services => 1, patterns => 1200);
-my $PAGES = "SELECT * FROM chpg_slow_patterns($WINDOW, '$SERVICE')";
+my $PAGES = "SELECT * FROM chpg_slow_patterns($WINDOW, '$ORDERS')";
 my $TWICE = "SELECT count(*) FROM ($PAGES UNION ALL $PAGES) twice";
 is(costs($node, $url, "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; $TWICE", 3, 'three pages twice'), 2400, 'all rows are there');
 is(costs($node, $url, "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; DO \$\$ BEGIN BEGIN PERFORM 1 / (n - 2400) FROM ($TWICE) t(n); EXCEPTION WHEN division_by_zero THEN NULL; END; END \$\$;"
 		. ' SELECT count(*) FROM pg_ls_tmpdir()', 3, 'in a subtransaction that fails'), 0, 'no file is left');
-$node->safe_psql('postgres', "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; SET temp_file_limit = '1MB'; SELECT sum(call_count) FROM (SELECT * FROM chpg_slow_patterns($WINDOW, '$SERVICE', max_rows => 5)) s");
+$node->safe_psql('postgres', "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; SET temp_file_limit = '1MB'; SELECT sum(call_count) FROM (SELECT * FROM chpg_slow_patterns($WINDOW, '$ORDERS', max_rows => 5)) s");
 
 # Who asks for all may go; another one asks then.
 for my $end ('pg_cancel_backend', 'pg_terminate_backend')
@@ -198,7 +197,7 @@ clear_journal($url);
 in_session($sessions[2], 'SELECT pg_advisory_lock(1)');
 begin_in_session($sessions[0], "DO \$\$ BEGIN BEGIN PERFORM FROM chpg_slow_patterns($WINDOW); EXCEPTION WHEN insufficient_privilege THEN NULL; END; PERFORM pg_advisory_xact_lock(1); END \$\$");
 wait_until(sub { request_count($url) == 6 }, 'a fleet is under way');
-is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW, '$SERVICE')"), 60, 'what a failed fleet has left is asked by who waits for it');
+is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW, '$ORDERS')"), 60, 'what a failed fleet has left is asked by who waits for it');
 is($node->safe_psql('postgres', q{SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'}), 'Lock', 'while the statement goes on');
 in_session($sessions[2], 'SELECT pg_advisory_unlock(1)');
 in_session($sessions[0], '\echo');
@@ -237,7 +236,7 @@ in_session($sessions[0], 'RESET chpg.max_retries');
 
 # The cache is bounded, and what was not used for long goes first.
 begin_anew(services => 1, patterns => 500);
-my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + interval '%d s', '$SERVICE', max_rows => 500) p";
+my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + interval '%d s', '$ORDERS', max_rows => 500) p";
 my $first = $node->safe_psql('postgres', $CACHED . sprintf $PAGE, 0);
 for my $i (1 .. 12)
 {
@@ -275,12 +274,12 @@ $_->quit for @sessions;
 $node->append_conf('postgresql.conf', q{chpg.cache_size = '1MB'});
 $node->restart;
 reset_emulator($url, patterns => 200);
-my $DIFFERENT = "PERFORM FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + i * interval '1 s', '$SERVICE', max_rows => 1 + i % 25)";
+my $DIFFERENT = "PERFORM FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + i * interval '1 s', '$ORDERS', max_rows => 1 + i % 25)";
 my $SIZES = "$CACHED DO \$\$ BEGIN FOR i IN %d .. %d LOOP $DIFFERENT; END LOOP; END \$\$";
 costs($node, $url, sprintf($SIZES, 1, 800), 800, 'reads of 25 sizes');
 costs($node, $url, sprintf($SIZES, 781, 800), 0, 'the latest of them are kept');
 costs($node, $url, sprintf($SIZES, 801, 801) . sprintf("; $SIZES", 782, 801), 1, 'a further one takes the place of an old one');
-my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 11:0$_:00Z', '$SERVICE', max_rows => 180)" } 1 .. 3;
+my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 11:0$_:00Z', '$ORDERS', max_rows => 180)" } 1 .. 3;
 costs($node, $url, "$CACHED $LARGE; $LARGE", 3, 'large ones take the place of all small ones');
 costs($node, $url, 'SELECT chpg_cache_reset();' . sprintf($SIZES, 1, 25) . sprintf("; $SIZES", 1, 25), 25, 'after chpg_cache_reset() each size is kept');
 

@@ -8,10 +8,8 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use JSON::PP;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $LIST = 'SELECT count(*) FROM chpg_services()';
 my $CACHED = q{SET chpg.cache_ttl = '1 h';};
 
@@ -44,7 +42,7 @@ sub pattern_requests
 sub question
 {
 	my ($number) = @_;
-	return "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'::timestamptz + interval '$number s', '$SERVICE', max_rows => 1)";
+	return "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'::timestamptz + interval '$number s', '$ORDERS', max_rows => 1)";
 }
 
 # Nothing is known, and the key's requests are limited from now on.

@@ -10,11 +10,8 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use Encode qw(decode_utf8 encode_utf8);
-use JSON::PP;
-use MIME::Base64 qw(encode_base64);
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $UNKNOWN = "\x{FFFD}";
 my $WARNING = qr/WARNING:  22P05: replaced characters that the database cannot store/;
 
@@ -77,20 +74,11 @@ sub texts
 	return ([ map { decode_utf8(pack 'H*', $_) } split /\n/, $out ], $err);
 }
 
-# All further requests are answered with these bytes.
-sub answer
-{
-	my ($bytes, %fault) = @_;
-	clear_faults($url);
-	fault($url, body_base64 => encode_base64($bytes, ''), %fault);
-	return;
-}
-
 # A list of patterns with these query texts, each a JSON string in bytes
 sub answer_patterns
 {
 	my ($number, @literals) = (0, @_);
-	answer('{"result":[' . join(',', map { '{"queryId":"' . $number++ . '","queryText":' . $_ . '}' } @literals) . ']}');
+	respond_with($url, '{"result":[' . join(',', map { '{"queryId":"' . $number++ . '","queryText":' . $_ . '}' } @literals) . ']}');
 	return;
 }
 
@@ -108,7 +96,7 @@ sub warnings_are
 	return;
 }
 
-my $PATTERNS = "chpg_slow_patterns($DAY, '$SERVICE')";
+my $PATTERNS = "chpg_slow_patterns($DAY, '$ORDERS')";
 
 # Texts that every database can hold come back as they are.
 my @PLAIN = (
@@ -211,7 +199,7 @@ for my $database (@DATABASES)
 }
 
 # Replacing says so once for each statement, however many services it reads.
-answer("{\"result\":[{\"queryId\":\"1\",\"queryText\":\"\xFF\"},{\"queryId\":\"2\",\"queryText\":\"\\u0000\"}]}",
+respond_with($url, "{\"result\":[{\"queryId\":\"1\",\"queryText\":\"\xFF\"},{\"queryId\":\"2\",\"queryText\":\"\\u0000\"}]}",
 	path => 'slowQueryPatterns');
 for my $database (@DATABASES)
 {
@@ -230,7 +218,7 @@ for my $database (@DATABASES)
 	my $emoji = $narrow ? '?' : '😀';
 	my $mark = $narrow ? qr/\?/ : qr/$UNKNOWN|\?/;
 
-	answer(encode_utf8('{"result":[{"id":"x","tags":[{"key":"é\"\\\\","value":"%s\n\'\u0001"},{"key":"😀","value":"😀"}]}]}'));
+	respond_with($url, encode_utf8('{"result":[{"id":"x","tags":[{"key":"é\"\\\\","value":"%s\n\'\u0001"},{"key":"😀","value":"😀"}]}]}'));
 	my ($texts, $err) = texts($database, "t.key || '=' || t.value", 'chpg_services, jsonb_each_text(tags) t ORDER BY length(t.value)');
 	same([ sort @$texts ], [ sort "$emoji=$emoji", "\xE9\"\\=%s\n'\x01" ], "tags in $database");
 	warnings_are($err, $narrow ? 1 : 0, "tags in $database");
@@ -239,12 +227,12 @@ for my $database (@DATABASES)
 	{
 		my $name = sprintf '%s in tags in %s', printable($bad), $database;
 
-		answer("{\"result\":[{\"id\":\"x\",\"tags\":[{\"key\":\"k$bad\",\"value\":\"v$bad\"}]}]}");
+		respond_with($url, "{\"result\":[{\"id\":\"x\",\"tags\":[{\"key\":\"k$bad\",\"value\":\"v$bad\"}]}]}");
 		($texts, $err) = texts($database, "t.key || '=' || t.value", 'chpg_services, jsonb_each_text(tags) t');
 		matches($texts->[0], qr/\Ak$mark=v$mark\z/, "$name: replaced");
 		warnings_are($err, 1, $name);
 
-		answer("{\"result\":[{\"id\":\"x\",\"tags\":{\"k\":\"v$bad\\\\u0000\"}}]}");
+		respond_with($url, "{\"result\":[{\"id\":\"x\",\"tags\":{\"k\":\"v$bad\\\\u0000\"}}]}");
 		($texts, $err) = texts($database, "tags->>'k'", 'chpg_services');
 		matches($texts->[0], qr/\Av$mark\\u0000\z/, "$name, as an object: replaced");
 		warnings_are($err, 1, "$name, as an object");
@@ -252,7 +240,7 @@ for my $database (@DATABASES)
 }
 
 # A key that contains \u0000 cannot be told from another key.
-answer('{"result":[{"id":"x","name\u0000":"y"}]}');
+respond_with($url, '{"result":[{"id":"x","name\u0000":"y"}]}');
 for my $database (@DATABASES)
 {
 	my (undef, $err) = ask($database, 'SELECT * FROM chpg_services');
@@ -267,7 +255,7 @@ for my $database (@DATABASES)
 	my $mark = $narrow ? qr/\?/ : qr/$UNKNOWN|\?/;
 	my ($out, $err);
 
-	answer(encode_utf8(q({"error":"BAD_REQUEST: %s %n 100% é 😀 \"'; DROP TABLE x; --\\nnext\\\\","requestId":"%s"})), status => 400);
+	respond_with($url, encode_utf8(q({"error":"BAD_REQUEST: %s %n 100% é 😀 \"'; DROP TABLE x; --\\nnext\\\\","requestId":"%s"})), status => 400);
 	(undef, $err) = ask($database, 'SELECT * FROM chpg_services');
 	matches($err, qr/ERROR:  22023: .*DETAIL:  The API says: "BAD_REQUEST: %s %n 100% \xE9 \Q$emoji\E "'; DROP TABLE x; -- next\\"\. HTTP status 400, request id %s, /s,
 		"an error text in $database");
@@ -276,7 +264,7 @@ for my $database (@DATABASES)
 	{
 		my $name = sprintf '%s in an error text in %s', printable($bad), $database;
 
-		answer("{\"error\":\"x$bad\",\"requestId\":\"y$bad\"}", status => 400);
+		respond_with($url, "{\"error\":\"x$bad\",\"requestId\":\"y$bad\"}", status => 400);
 		(undef, $err) = ask($database, 'SELECT * FROM chpg_services');
 		matches($err, qr/ERROR:  22023: .*The API says: "x$mark".*request id y$mark,/s, $name);
 		is(scalar(() = $err =~ /WARNING: /g), 1, "$name: one warning");
@@ -285,7 +273,7 @@ for my $database (@DATABASES)
 	# Cut without cutting a character
 	for my $shift (0 .. 3)
 	{
-		answer(encode_utf8('{"error":"' . 'x' x $shift . '€é' x 1000 . '"}'), status => 400);
+		respond_with($url, encode_utf8('{"error":"' . 'x' x $shift . '€é' x 1000 . '"}'), status => 400);
 		(undef, $err) = ask($database, 'SELECT * FROM chpg_services');
 		my $euro = $narrow ? '\?' : '€';
 		matches($err, qr/The API says: "x{$shift}(?:${euro}\xE9){50,}${euro}?"\./, "a long error text in $database, $shift bytes on");
@@ -305,7 +293,7 @@ for my $database (@DATABASES)
 		my $quoted = $argument =~ s/'/''/gr;
 
 		my $before = request_count($url);
-		my ($out, $err) = ask($database, "SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE', db_name => '$quoted', app => '$quoted')");
+		my ($out, $err) = ask($database, "SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS', db_name => '$quoted', app => '$quoted')");
 		my @requests = @{ journal($url)->{requests} };
 		splice @requests, 0, $before;
 		my $name = 'argument ' . printable($argument) . " in $database";
@@ -331,7 +319,7 @@ for my $database (@DATABASES)
 
 # SQL_ASCII takes any bytes, the API does not: nothing is sent.
 my $before = request_count($url);
-my (undef, $err) = ask('sql_ascii', "SELECT * FROM chpg_slow_patterns($DAY, '$SERVICE', db_name => E'\\xff')");
+my (undef, $err) = ask('sql_ascii', "SELECT * FROM chpg_slow_patterns($DAY, '$ORDERS', db_name => E'\\xff')");
 matches($err, qr/ERROR:  22021: invalid byte sequence for encoding "UTF8": 0xff/, 'an argument that is not UTF-8');
 is(request_count($url), $before, 'an argument that is not UTF-8: nothing is sent');
 
@@ -346,19 +334,19 @@ for my $literal ('-9223372036854775809', '18446744073709551616', '9' x 40, '-' .
 {
 	for my $sql ("SELECT call_count FROM $PATTERNS", $ANY)
 	{
-		answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
+		respond_with($url, qq({"result":[{"queryId":"1","callCount":$literal}]}));
 		like((ask('utf8', $sql))[1], qr/ERROR:  08P01: .*DETAIL:  The response is not usable as JSON: integer out of range/s,
 			"integer $literal: $sql");
 	}
 }
 for my $literal ('1e', '1.5E+', '1.', '.5', '-', '--1', '-e5', '01', '-01.5', '+1', '1-2')
 {
-	answer(qq({"result":[{"queryId":"1","callCount":$literal}]}));
+	respond_with($url, qq({"result":[{"queryId":"1","callCount":$literal}]}));
 	like((ask('utf8', $ANY))[1], qr/ERROR:  08P01: .*DETAIL:  The response is not usable as JSON: /s, "no number: $literal");
 }
 for my $literal ('-9223372036854775808', '9223372036854775807', '18446744073709551615')
 {
-	answer(qq({"result":{"n":[$literal]}}));
+	respond_with($url, qq({"result":{"n":[$literal]}}));
 	like((ask('utf8', $ANY))[0], qr/\[$literal\]/, "integer $literal comes as it is");
 }
 

@@ -14,9 +14,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
-my $PATTERN = "'$SERVICE', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
+my $PATTERN = "'$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
 my $LIST = 'SELECT * FROM chpg_services';
+
+# A server that has an organization is not asked for it.
+my $NO_ORGANIZATION = '00000000-0000-4000-8000-000000000000';
 my $FLEET = "SELECT service_id FROM chpg_slow_patterns($DAY)";
 
 my $url = start_emulator();
@@ -25,15 +27,6 @@ my $node = start_node('main', 'chpg.max_retries = 0', "chpg.server = 'chpg'",
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# All further requests meet this fault, and no other.
-sub only_fault
-{
-	my (%fault) = @_;
-	clear_faults($url);
-	fault($url, %fault);
-	return;
-}
-
 # A statement meets this fault, fails like this, and costs one request.
 sub fault_fails
 {
@@ -41,21 +34,11 @@ sub fault_fails
 	my $before;
 	my $err;
 
-	only_fault(%$fault);
+	only_fault($url, %$fault);
 	$before = request_count($url);
 	$err = fails_with($node, $sql // $LIST, $state, $message, $name);
 	is(request_count($url) - $before, 1, "$name: one request");
 	return $err;
-}
-
-# A server beside the one under test, for addresses that nothing good comes from
-sub add_server
-{
-	my ($name, $api_url) = @_;
-	$node->safe_psql('postgres',
-		"CREATE SERVER $name FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$api_url', organization_id '00000000-0000-4000-8000-000000000000');"
-		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
-	return;
 }
 
 # How long the requests of the journal were apart, in seconds
@@ -94,12 +77,12 @@ for my $refusal (@REFUSALS)
 }
 
 # What concerns a service says which one
-only_fault(status => 500, path => "/$SERVICE\$");
+only_fault($url, status => 500, path => "/$ORDERS\$");
 fails_with($node, "SELECT * FROM chpg_service('orders')", '58000',
-	qr/could not read service "orders" \($SERVICE\): /, 'a service by name');
+	qr/could not read service "orders" \($ORDERS\): /, 'a service by name');
 fault_fails({ status => 404 }, '42704',
-	qr/could not read service "$SERVICE": .*HINT:  SELECT \* FROM chpg_services shows/s,
-	'a service that does not exist', "SELECT * FROM chpg_service('$SERVICE')");
+	qr/could not read service "$ORDERS": .*HINT:  SELECT \* FROM chpg_services shows/s,
+	'a service that does not exist', "SELECT * FROM chpg_service('$ORDERS')");
 
 # Keys
 clear_faults($url);
@@ -114,8 +97,8 @@ for my $status (301, 302, 303, 307, 308)
 }
 
 # No connection
-add_server('refused', 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port());
-add_server('unknown_host', 'https://api.invalid');
+add_server($node, 'refused', api_url => 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port(), organization_id => $NO_ORGANIZATION);
+add_server($node, 'unknown_host', api_url => 'https://api.invalid', organization_id => $NO_ORGANIZATION);
 fails_with($node, "SELECT * FROM chpg_services('refused')", '08001',
 	qr/no connection to the API.*DETAIL:  .+ No HTTP status, 1 attempt\..*HINT:  .*api_url/s,
 	'a port that nobody listens at');
@@ -218,8 +201,8 @@ fault_fails({ headers => { 'Content-Encoding' => 'gzip' } }, '08P01', $NOT_THE_A
 
 # The same for the functions whose rows are elsewhere in the answer
 my %ELSEWHERE = (
-	"chpg_service('$SERVICE')" => [ '{"status":200}', '{"result":[]}', '{"result":"x"}', '{"result":17}' ],
-	"chpg_slow_patterns($DAY, '$SERVICE')" => [ '{"result":{}}', '{"result":[null]}', '{"result":[{"queryId":{}}]}' ],
+	"chpg_service('$ORDERS')" => [ '{"status":200}', '{"result":[]}', '{"result":"x"}', '{"result":17}' ],
+	"chpg_slow_patterns($DAY, '$ORDERS')" => [ '{"result":{}}', '{"result":[null]}', '{"result":[{"queryId":{}}]}' ],
 	"chpg_slow_pattern($PATTERN)" => [ '{"result":[]}', '{"result":{"aggregate":[]}}', '{"result":{"aggregate":17}}' ],
 	"chpg_slow_pattern_executions($PATTERN)" =>
 	  [ '{"result":[]}', '{"result":{}}', '{"result":{"recentExecutions":{}}}', '{"result":{"recentExecutions":[null]}}' ],
@@ -259,7 +242,7 @@ start_process(sub {
 		sysread $client, my $request, 4096;
 	}
 });
-add_server('not_http', 'http://127.0.0.1:' . $listener->sockport);
+add_server($node, 'not_http', api_url => 'http://127.0.0.1:' . $listener->sockport, organization_id => $NO_ORGANIZATION);
 fails_with($node, "SELECT * FROM chpg_services('not_http')", '08P01', $NOT_THE_API, 'an address that does not speak HTTP');
 
 # Numbers that do not fit their attributes, and numbers in other forms
@@ -280,44 +263,44 @@ my %NUMBERS = (
 for my $number (sort keys %NUMBERS)
 {
 	my $err;
-	only_fault(body => qq({"result":[{"id":"x",$number}]}));
+	only_fault($url, body => qq({"result":[{"id":"x",$number}]}));
 	(undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$LIST");
 	like($err, qr/ERROR:  (?:$NUMBERS{$number})/, substr($number, 0, 60) . ": SQLSTATE $NUMBERS{$number}");
 	like($err, qr/CONTEXT:  .*attribute "/s, substr($number, 0, 60) . ': names the attribute');
 }
-only_fault(body => '{"result":[{"id":17,"name":true,"storageSize":"118.6","createdAt":1750000000.25,"isPrimary":"true","unheardOf":[{}]}],"status":200.0}');
+only_fault($url, body => '{"result":[{"id":17,"name":true,"storageSize":"118.6","createdAt":1750000000.25,"isPrimary":"true","unheardOf":[{}]}],"status":200.0}');
 is($node->safe_psql('postgres', "SET timezone = 'UTC'; SELECT id, name, storage_size, created_at, is_primary FROM chpg_services"),
 	'17|true|119|2025-06-15 15:06:40.25+00|t', 'values in other forms than usual');
 
 # Retries: transient failures of reads are tried again, nothing else is
 my $RETRIES = 'SET chpg.max_retries = 3';
 
-only_fault(status => 503, times => 2);
+only_fault($url, status => 503, times => 2);
 costs($node, $url, "$RETRIES; $LIST", 3, 'an API that fails twice');
-only_fault(reset => 'before', times => 1);
+only_fault($url, reset => 'before', times => 1);
 costs($node, $url, "$RETRIES; $LIST", 2, 'a connection that breaks once');
-only_fault(hang => JSON::PP::true, times => 1);
+only_fault($url, hang => JSON::PP::true, times => 1);
 costs($node, $url, "$RETRIES; SET chpg.request_timeout = '1s'; $LIST", 2, 'an answer that does not come once');
 
-only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '0.3' }, times => 1);
+only_fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '0.3' }, times => 1);
 costs($node, $url, "$RETRIES; $LIST", 2, 'a request beyond the limit');
 cmp_ok((pauses())[0], '>=', 0.3, 'a request beyond the limit waits for the reset');
 for my $status (429, 503)
 {
-	only_fault(status => $status, headers => { 'Retry-After' => '1' }, times => 1);
+	only_fault($url, status => $status, headers => { 'Retry-After' => '1' }, times => 1);
 	costs($node, $url, "$RETRIES; $LIST", 2, "status $status with Retry-After");
 	cmp_ok((pauses())[0], '>=', 1, "status $status with Retry-After waits as long");
 }
 
-only_fault(status => 503);
+only_fault($url, status => 503);
 fails_with($node, "SET chpg.max_retries = 2; $LIST", '58000', qr/HTTP status 503, request id [-0-9a-f]+, 3 attempts\./,
 	'an API that fails for good');
-only_fault(status => 503, times => 1);
+only_fault($url, status => 503, times => 1);
 fails_with($node, "SET chpg.max_retries = 0; $LIST", '58000', qr/ 1 attempt\./, 'no retries wanted');
 
 for my $status (400, 401, 403, 404, 409, 422, 302)
 {
-	only_fault(status => $status);
+	only_fault($url, status => $status);
 	my $before = request_count($url);
 	isnt($node->psql('postgres', "$RETRIES; $LIST", on_error_stop => 1), 0, "status $status fails");
 	is(request_count($url) - $before, 1, "status $status is not tried again");
@@ -325,7 +308,6 @@ for my $status (400, 401, 403, 404, 409, 422, 302)
 fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed response is not tried again', "$RETRIES; $LIST");
 
 # The other readers
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_text()) t', "chpg_metrics($DAY, '$ORDERS')", "chpg_logs($DAY, '$ORDERS')")
 {
@@ -351,7 +333,7 @@ for my $reset ('1e300', '-5', 'soon', 'nan', 'inf')
 		'53400', qr/The budget resets in \d{1,9}\.\d s\./, "a reset in $reset seconds", "$RETRIES; SET chpg.max_wait = '1s'; $LIST");
 }
 use_new_key($node, $url, 'unlimited');
-only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '3600' }, times => 1);
+only_fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '3600' }, times => 1);
 {
 	my $before = request_count($url);
 	my $notices = notices($node, "\\set VERBOSITY verbose\nSET chpg.max_wait = '1s';\n$LIST;\n$LIST;", on_error_stop => 0);
@@ -368,16 +350,16 @@ clear_faults($url);
 my %id = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT name, id FROM chpg_services');
 
 is(scalar keys %id, 6, 'the fleet has six services');
-only_fault(status => 500, path => "/$id{billing}/");
+only_fault($url, status => 500, path => "/$id{billing}/");
 fails_with($node, $FLEET, '58000', qr/could not read the slow query patterns of service "billing" \($id{billing}\): /,
 	'a fleet in which one service fails');
-only_fault(patch => { 'result.3.totalRows' => 'many' }, path => "/$id{billing}/");
+only_fault($url, patch => { 'result.3.totalRows' => 'many' }, path => "/$id{billing}/");
 fails_with($node, $FLEET, '22P02', qr/CONTEXT:  .*attribute "total_rows".*for service "billing"/s,
 	'a fleet in which one service answers nonsense');
-only_fault(status => 404, path => "/$id{billing}/");
+only_fault($url, status => 404, path => "/$id{billing}/");
 is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM ($FLEET) fleet"), 5,
 	'a service that has vanished is left out');
-only_fault(status => 404, path => 'slowQueryPatterns');
+only_fault($url, status => 404, path => 'slowQueryPatterns');
 fails_with($node, $FLEET, '42704', qr/could not read the slow query patterns of service /,
 	'a fleet whose services all have vanished');
 reset_emulator($url, services => 0);
@@ -391,8 +373,8 @@ reset_emulator($url);
 my $page = encode_json({ result => [ map { { queryId => "$_" } } 1 .. 500 ] });
 my $before = request_count($url);
 
-only_fault(body => $page, path => 'slowQueryPatterns');
-fails_with($node, "SELECT * FROM chpg_slow_patterns($DAY, '$SERVICE')", '08P01',
+only_fault($url, body => $page, path => 'slowQueryPatterns');
+fails_with($node, "SELECT * FROM chpg_slow_patterns($DAY, '$ORDERS')", '08P01',
 	qr/page 2 has the rows of earlier pages/, 'the same page again and again');
 is(request_count($url) - $before, 2, 'the same page again and again: two requests');
 
@@ -442,8 +424,8 @@ my %KIND = (
 my @READERS = (
 	[ 'chpg_organizations()', 'chpg_organization_row', 'result.0' ],
 	[ 'chpg_services()', 'chpg_service_row', 'result.0' ],
-	[ "chpg_service('$SERVICE')", 'chpg_service_detail_row', 'result' ],
-	[ "chpg_slow_patterns($DAY, '$SERVICE')", 'chpg_slow_pattern_row', 'result.0' ],
+	[ "chpg_service('$ORDERS')", 'chpg_service_detail_row', 'result' ],
+	[ "chpg_slow_patterns($DAY, '$ORDERS')", 'chpg_slow_pattern_row', 'result.0' ],
 	[ "chpg_slow_pattern($PATTERN)", 'chpg_slow_pattern_row', 'result.aggregate' ],
 	[ "chpg_slow_pattern_executions($PATTERN)", 'chpg_slow_pattern_execution_row', 'result.recentExecutions.0' ]);
 

@@ -24,15 +24,6 @@ my $node = start_node('main', "chpg.server = 'chpg'", 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 my %id = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT name, id FROM chpg_services');
 
-# All further requests meet this fault, and no other.
-sub only_fault
-{
-	my (%fault) = @_;
-	clear_faults($url);
-	fault($url, %fault);
-	return;
-}
-
 # The most requests that were under way at once
 sub most_at_once
 {
@@ -42,45 +33,45 @@ sub most_at_once
 }
 
 # A service that fails is an error, or a warning.
-only_fault(status => 500, path => "/$id{billing}/");
+only_fault($url, status => 500, path => "/$id{billing}/");
 fails_with($node, $FLEET, '58000', qr/of service "billing" \($id{billing}\): the API failed/, 'a fleet in which one service fails');
 my ($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
 is($rows, 5, 'with warnings: the rows of the others come');
 like($warnings, qr/WARNING:  58000: could not read the slow query patterns of service "billing" .*DETAIL:  .*HTTP status 500/s, 'with warnings: it is told');
 is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: once');
-only_fault(status => 404, path => "/$id{billing}/");
+only_fault($url, status => 404, path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
 is("$rows$warnings", 5, 'a service that has vanished is none to warn of');
-only_fault(body => 'nonsense', path => "/$id{billing}/");
+only_fault($url, body => 'nonsense', path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
 is($rows, 5, 'nonsense is a failure, too');
-only_fault(status => 500, path => 'slowQueryPatterns');
+only_fault($url, status => 500, path => 'slowQueryPatterns');
 fails_with($node, "$WARN $FLEET", '58000', qr/ERROR:  58000: could not read the slow query patterns of service/, 'a fleet that fails as a whole');
-only_fault(status => 401, path => "/$id{billing}/");
+only_fault($url, status => 401, path => "/$id{billing}/");
 fails_with($node, "$WARN $FLEET", '28000', qr/did not accept the key/, 'a key that is not accepted');
-only_fault(status => 429, headers => { 'X-RateLimit-Reset' => '0.1' }, path => "/$id{billing}/");
+only_fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '0.1' }, path => "/$id{billing}/");
 fails_with($node, "$WARN $FLEET", '53400', qr/budget is used up/, 'a budget that is used up');
-only_fault(status => 500, path => "/$id{billing}/");
+only_fault($url, status => 500, path => "/$id{billing}/");
 fails_with($node, "$WARN SELECT FROM chpg_slow_patterns($WINDOW, 'billing')", '58000', qr/ERROR:  58000/, 'a service that was named is no fleet');
-only_fault(status => 403, path => 'slowQueryPatterns');
+only_fault($url, status => 403, path => 'slowQueryPatterns');
 fails_with($node, "$WARN $FLEET", '42501', qr/ERROR:  42501/, 'a key without the permission');
-only_fault(hang => JSON::PP::true, path => "/$id{billing}/");
+only_fault($url, hang => JSON::PP::true, path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.request_timeout = '5s'; $FLEET");
 is($rows, 5, 'with warnings: a service that does not answer');
 like($warnings, qr/WARNING:  08006: /, 'with warnings: is told of');
-only_fault(oversize_bytes => 1_500_000, path => "/$id{billing}/");
+only_fault($url, oversize_bytes => 1_500_000, path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.max_response_size = '1MB'; $FLEET");
 is($rows, 5, 'with warnings: a service that answers too much');
 like($warnings, qr/WARNING:  54000: /, 'with warnings: is told of');
 
 # Where the list is known, the first answer of a new connection may be the one that never comes.
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_services");
-only_fault(hang => JSON::PP::true, path => 'slowQueryPatterns', times => 1);
+only_fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns', times => 1);
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.cache_ttl = '1min'; SET chpg.request_timeout = '5s'; $FLEET");
 is($rows, 5, 'the first service that is asked does not answer');
 
 # A failure is told at once, whoever else has not answered yet.
-only_fault(status => 403, path => "/$id{billing}/");
+only_fault($url, status => 403, path => "/$id{billing}/");
 fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns');
 my $started = time;
 fails_with($node, "SET chpg.request_timeout = '10min'; $FLEET", '42501', qr/billing/, 'a fleet of which one fails and the others do not answer');

@@ -17,7 +17,6 @@ use Time::HiRes qw(time);
 # shows how long it takes on this machine just now
 my $RUNS = 20;
 my $REFERENCE = "SELECT 'reference', pg_sleep(600)";
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 # Seconds: what waits for the API, or for one of the limits, takes longer.
 my $FAR_TOO_LONG = 10;
@@ -40,7 +39,7 @@ my $wait_event = $named ? 'Extension|ChpgRequest' : 'Extension|Extension';
 # has come to where it waits.
 my %single = (
 	name => 'a call',
-	sql => "SELECT FROM chpg_service('$SERVICE', 'emulator')",
+	sql => "SELECT FROM chpg_service('$ORDERS', 'emulator')",
 	fault => { hang => JSON::PP::true },
 	reached => sub { request_count($url) == 1 });
 my %fleet = (
@@ -50,7 +49,7 @@ my %fleet = (
 	reached => sub { request_count($url) == 1 + 3 + 8 });
 my %look_up = (
 	name => 'a name look-up',
-	sql => "SELECT FROM chpg_service('$SERVICE', 'nowhere')",
+	sql => "SELECT FROM chpg_service('$ORDERS', 'nowhere')",
 	reached => sub { slurp_file($node->logfile, $log_start) =~ /the name look-up hangs/ });
 my %pause = (
 	name => 'a pause before another attempt',
@@ -71,12 +70,12 @@ my %scrape = (
 	reached => $single{reached});
 my %window = (
 	name => 'a window of many requests',
-	sql => "SELECT FROM chpg_metrics(now() - interval '10 days', now(), '$SERVICE', '1 minute', 'emulator')",
+	sql => "SELECT FROM chpg_metrics(now() - interval '10 days', now(), '$ORDERS', '1 minute', 'emulator')",
 	fault => { path => 'metrics', skip => 3, hang => JSON::PP::true },
 	reached => sub { request_count($url) == 3 + 8 });
 my %lines = (
 	name => 'log lines that trickle in',
-	sql => "SELECT FROM chpg_logs(now() - interval '1 hour', now(), '$SERVICE', server => 'emulator')",
+	sql => "SELECT FROM chpg_logs(now() - interval '1 hour', now(), '$ORDERS', server => 'emulator')",
 	fault => { drip_ms => 500 },
 	reached => $single{reached});
 
@@ -319,7 +318,7 @@ sub connect_by_hand
 
 	$node->safe_psql('postgres',
 		"CREATE SERVER $server FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$api_url',"
-		  . " rate_limit 'unlimited', organization_id '" . organization() . "')");
+		  . " rate_limit 'unlimited', organization_id '" . organization_id($url) . "')");
 	connect_mapping($server);
 	return;
 }
@@ -331,11 +330,6 @@ sub connect_mapping
 	$node->safe_psql('postgres',
 		"CREATE USER MAPPING FOR CURRENT_USER SERVER $server OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
 	return;
-}
-
-sub organization
-{
-	return JSON::PP::decode_json(ChpgTest::control($url, 'GET', 'info'))->{organization_id};
 }
 
 # A cluster with that name server

@@ -11,7 +11,6 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $LIST = 'SELECT count(*) FROM chpg_services';
 
 my $url = start_emulator();

@@ -23,7 +23,7 @@ $node->safe_psql('postgres', connect_sql($url));
 
 # Each service but the first two has a fault of its own.
 my ($well, $also_well, $odd, $garbled, $refused, $stuck) =
-  map { $_->{id} } @{ JSON::PP::decode_json(ChpgTest::control($url, 'GET', 'info'))->{services} };
+  map { $_->{id} } @{ JSON::PP::decode_json(control($url, 'GET', 'info'))->{services} };
 fault($url, path => "$odd\$", patch => { 'result.createdAt' => 'yesterday or so' });
 fault($url, path => "$garbled\$", garbage => JSON::PP::true);
 fault($url, path => "$garbled/slow", truncate => 200);
@@ -97,7 +97,7 @@ my $monitor = open_session($node);
 in_session($session, 'SET client_min_messages = error');
 make_rounds($WARM_UP);
 my %before = usage();
-ChpgTest::control($url, 'DELETE', 'journal');
+clear_journal($url);
 make_rounds($ROUNDS);
 my %after = usage();
 
@@ -113,7 +113,7 @@ is(in_session($session, q{SELECT count(*) FROM pg_backend_memory_contexts WHERE 
 
 # Successes keep to one connection, and so do errors that the API answers.
 in_session($session, "DELETE FROM calls WHERE state ~ '08006'");
-ChpgTest::control($url, 'DELETE', 'journal');
+clear_journal($url);
 in_session($session, 'SELECT make_calls()') foreach (1 .. 10);
 cmp_ok(request_count($url), '>', 150, 'the API was asked again');
 is(connections($url), 1, 'on one connection');

@@ -14,7 +14,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $directory = PostgreSQL::Test::Utils::tempdir;
 
 # What "openssl ca" needs to know, and writes
@@ -155,18 +154,6 @@ my $node = do
 
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg');
 
-# A server with these options, and a key for it
-sub add_server
-{
-	my ($name, %options) = (@_, rate_limit => 'unlimited');
-	my $list = join ', ', map { "$_ '$options{$_}'" } sort keys %options;
-
-	$node->safe_psql('postgres',
-		"CREATE SERVER $name FOREIGN DATA WRAPPER chpg OPTIONS ($list);"
-		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
-	return;
-}
-
 # An untrusted peer gets nothing, neither a request nor a key.
 sub is_untrusted
 {
@@ -181,23 +168,23 @@ sub is_untrusted
 }
 
 # Trust
-add_server('private_ca', api_url => $url, ca_file => $ca);
+add_server($node, 'private_ca', api_url => $url, ca_file => $ca, rate_limit => 'unlimited');
 is(costs($node, $url, "SELECT count(*) FROM chpg_services('private_ca')", 2, 'a private CA in ca_file'),
 	6, 'a private CA in ca_file: rows');
-add_server('localhost', api_url => $url =~ s/127\.0\.0\.1/localhost/r, ca_file => $ca);
+add_server($node, 'localhost', api_url => $url =~ s/127\.0\.0\.1/localhost/r, ca_file => $ca, rate_limit => 'unlimited');
 is(costs($node, $url, "SELECT count(*) FROM chpg_services('localhost')", 2, 'the other name of the certificate'),
 	6, 'the other name of the certificate: rows');
 
 reset_emulator($url);
-add_server('no_ca', api_url => $url);
+add_server($node, 'no_ca', api_url => $url, rate_limit => 'unlimited');
 is_untrusted($url, 'no_ca', 'certificate', 'a private CA without ca_file');
-add_server('other_ca', api_url => $url, ca_file => $other_ca);
+add_server($node, 'other_ca', api_url => $url, ca_file => $other_ca, rate_limit => 'unlimited');
 is_untrusted($url, 'other_ca', 'certificate', "another CA's file");
-add_server('elsewhere', api_url => $elsewhere, ca_file => $ca);
+add_server($node, 'elsewhere', api_url => $elsewhere, ca_file => $ca, rate_limit => 'unlimited');
 is_untrusted($elsewhere, 'elsewhere', '127\.0\.0\.1', 'a certificate for another host');
-add_server('expired', api_url => $expired, ca_file => $ca);
+add_server($node, 'expired', api_url => $expired, ca_file => $ca, rate_limit => 'unlimited');
 is_untrusted($expired, 'expired', 'expired', 'a certificate that has expired');
-add_server('no_file', api_url => $url, ca_file => "$directory/missing.crt");
+add_server($node, 'no_file', api_url => $url, ca_file => "$directory/missing.crt", rate_limit => 'unlimited');
 is_untrusted($url, 'no_file', 'missing\.crt', 'a ca_file that is missing');
 
 # Changing the trust acts at once, in a session with an open connection too.
@@ -209,7 +196,7 @@ like(
 $node->safe_psql('postgres', "ALTER SERVER private_ca OPTIONS (SET ca_file '$ca')");
 
 # TLS where none is spoken, and the other way round
-add_server('tls_to_plain', api_url => $plain =~ s/^http:/https:/r);
+add_server($node, 'tls_to_plain', api_url => $plain =~ s/^http:/https:/r, rate_limit => 'unlimited');
 fails_with($node, "SELECT * FROM chpg_services('tls_to_plain')", '08001', qr/no connection to the API/,
 	'https to a port that speaks http');
 is(scalar(grep { $_->{path} =~ /organizations/ } @{ journal($plain)->{requests} }), 0,
@@ -227,24 +214,24 @@ fails_with($node, "CREATE SERVER clear FOREIGN DATA WRAPPER chpg OPTIONS (api_ur
 	'HV024', qr/invalid value for option "api_url"/, 'http to a host that looks like loopback');
 
 # The environment's proxy is ignored, as the cases above show for https; for http
-add_server('plain', api_url => $plain);
+add_server($node, 'plain', api_url => $plain, rate_limit => 'unlimited');
 is(costs($node, $plain, "SELECT count(*) FROM chpg_services('plain')", 2, "the environment's proxy with http"),
 	6, "the environment's proxy with http: rows");
 
 # The server's own proxy is used, and sees no key
 my $proxy = start_proxy("$directory/proxied", '200 Connection established');
-add_server('proxied', api_url => $url, ca_file => $ca, proxy => "http://127.0.0.1:$proxy");
+add_server($node, 'proxied', api_url => $url, ca_file => $ca, proxy => "http://127.0.0.1:$proxy", rate_limit => 'unlimited');
 is(costs($node, $url, "SELECT count(*) FROM chpg_services('proxied')", 2, 'a proxy'), 6, 'a proxy: rows');
 my $seen = slurp_file("$directory/proxied");
 my ($host) = $url =~ m{//(.*)};
 like($seen, qr/\ACONNECT \Q$host\E HTTP/, 'the proxy is asked for a tunnel');
 unlike($seen, qr/authorization|organizations/i, 'the proxy sees neither key nor path');
 
-add_server('no_proxy', api_url => $url, ca_file => $ca, proxy => $nobody);
+add_server($node, 'no_proxy', api_url => $url, ca_file => $ca, proxy => $nobody, rate_limit => 'unlimited');
 fails_with($node, "SELECT * FROM chpg_services('no_proxy')", '08001',
 	qr/no connection to the API.*DETAIL:  .*127\.0\.0\.1.*HINT:  .*proxy/s, 'a proxy at which nobody listens');
 my $refusing = start_proxy("$directory/refused", '403 Forbidden');
-add_server('refusing_proxy', api_url => $url, ca_file => $ca, proxy => "http://127.0.0.1:$refusing");
+add_server($node, 'refusing_proxy', api_url => $url, ca_file => $ca, proxy => "http://127.0.0.1:$refusing", rate_limit => 'unlimited');
 fails_with($node, "SELECT * FROM chpg_services('refusing_proxy')", '08001',
 	qr/no connection to the API.*DETAIL:  .*403.*HINT:  .*proxy/s, 'a proxy that refuses');
 fails_with($node, "ALTER SERVER plain OPTIONS (ADD proxy '$nobody')", 'HV024', qr/The proxy would see the key/,
@@ -266,7 +253,7 @@ my $http2 = start_nghttpx($plain, 'good', $log);
 
 reset_emulator($plain, services => 25, patterns => 3);
 fault($plain, path => 'slowQueryPatterns', latency_ms => 300);
-add_server('http2', api_url => $http2, ca_file => $ca);
+add_server($node, 'http2', api_url => $http2, ca_file => $ca, rate_limit => 'unlimited');
 is(costs($node, $plain, "SELECT count(*), count(DISTINCT service_id) FROM chpg_slow_patterns($DAY, server => 'http2')",
 		27, 'a fleet over HTTP/2'),
 	'75|25', 'a fleet over HTTP/2: rows');

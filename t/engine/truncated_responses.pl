@@ -10,14 +10,12 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use HTTP::Tiny;
 use IO::Compress::Gzip qw(gzip);
-use MIME::Base64 qw(encode_base64);
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $TEXT = join '', map { "requests_total{service=\"number $_\"} $_\n" } 1 .. 200;
 my $PEM = join '', map { "-----BEGIN CERTIFICATE-----\n" . ("$_" x 64 . "\n") x 20 . "-----END CERTIFICATE-----\n" } 1 .. 2;
-my $METRICS = "SELECT count(*) FROM chpg_prometheus('$SERVICE')";
-my $CERTIFICATES = "SELECT length(chpg_ca_certificates('$SERVICE'))";
+my $METRICS = "SELECT count(*) FROM chpg_prometheus('$ORDERS')";
+my $CERTIFICATES = "SELECT length(chpg_ca_certificates('$ORDERS'))";
 my %PATHS = ($METRICS => 'prometheus$', $CERTIFICATES => 'caCertificates$');
 
 my $url = start_emulator();
@@ -27,19 +25,10 @@ $node->safe_psql('postgres', connect_sql($url));
 $node->append_conf('postgresql.conf', 'chpg.max_retries = 0');
 $node->reload;
 
-# The next answers are these bytes, sent in this way.
-sub answer
-{
-	my ($bytes, %fault) = @_;
-	clear_faults($url);
-	fault($url, body_base64 => encode_base64($bytes, ''), content_type => 'text/plain', %fault);
-	return;
-}
-
 sub is_whole
 {
 	my ($bytes, $sql, $expected, $name, %fault) = @_;
-	answer($bytes, path => $PATHS{$sql}, %fault);
+	respond_with($url, $bytes, content_type => 'text/plain', path => $PATHS{$sql}, %fault);
 	is(costs($node, $url, $sql, 1, $name), $expected, $name);
 	return;
 }
@@ -47,7 +36,7 @@ sub is_whole
 sub is_cut
 {
 	my ($bytes, $sql, $state, $message, $name, %fault) = @_;
-	answer($bytes, path => $PATHS{$sql}, %fault);
+	respond_with($url, $bytes, content_type => 'text/plain', path => $PATHS{$sql}, %fault);
 	fails_with($node, $sql, $state, $message, $name);
 	return;
 }
@@ -63,7 +52,7 @@ sub gzip_member
 sub compressed_length
 {
 	my ($bytes, $encoding) = @_;
-	answer($bytes, path => 'prometheus$', encoding => $encoding);
+	respond_with($url, $bytes, content_type => 'text/plain', path => 'prometheus$', encoding => $encoding);
 	return length HTTP::Tiny->new->get("$url/prometheus")->{content};
 }
 
@@ -180,10 +169,10 @@ fault($url, path => 'postgres$', close_delimited => \1);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()'), 6, 'JSON up to the end of the connection');
 
 # An answer that was cut is asked for again, and neither kept nor given to others.
-answer($TEXT, path => 'prometheus$', cut => 1000, times => 1);
+respond_with($url, $TEXT, content_type => 'text/plain', path => 'prometheus$', cut => 1000, times => 1);
 is(costs($node, $url, "SET chpg.max_retries = 1; $METRICS", 2, 'a cut answer is asked for again'),
 	$node->safe_psql('postgres', $METRICS), 'a cut answer is asked for again: rows');
-answer($TEXT, path => 'prometheus$', cut => 1000, times => 1);
+respond_with($url, $TEXT, content_type => 'text/plain', path => 'prometheus$', cut => 1000, times => 1);
 clear_journal($url);
 $node->psql('postgres', "SET chpg.cache_ttl = '1min'; $METRICS; $METRICS; $METRICS", on_error_stop => 0);
 is(request_count($url), 2, 'a cut answer is not cached, a whole one is');

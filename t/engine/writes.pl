@@ -11,7 +11,6 @@ use ChpgTest;
 use JSON::PP;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $LIST = 'SELECT count(*) FROM chpg_services()';
 my $CREATE = q{SELECT FROM chpg_create_service('new', 'aws', 'us-west-2', 'r8gd.large')};
 my $CACHED = q{SET chpg.cache_ttl = '1 h';};
@@ -105,11 +104,11 @@ fault($url, method => 'POST', hang => JSON::PP::true, carry_out => JSON::PP::tru
 begin_in_session($writer, $CREATE);
 wait_until(sub { sent('POST') == 1 }, 'a change is under way');
 in_session($reader, $LIST);
-ChpgTest::control($url, 'POST', 'services/orders', { state => 'restarting' });
+control($url, 'POST', 'services/orders', { state => 'restarting' });
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 await_in_session($writer, qr/ERROR:  57014/);
 in_session($writer, 'SELECT');
-is(in_session($reader, "SELECT state FROM chpg_services() WHERE id = '$SERVICE'"), 'restarting', 'after a change that was canceled, reads ask anew');
+is(in_session($reader, "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'restarting', 'after a change that was canceled, reads ask anew');
 
 # Within a statement, one that is under way since before a change is not waited for
 # after it.  The time is what nobody needs who does not wait for the one that hangs.
@@ -118,24 +117,24 @@ my $billing = $node->safe_psql('postgres', "SELECT id FROM chpg_services() WHERE
 my $FLEET = "SELECT FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'";
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 # The second page of one is under way while the first one of the other is waited for.
-fault($url, path => "/$SERVICE/", query => 'offset=0', latency_ms => 3000, times => 1);
+fault($url, path => "/$ORDERS/", query => 'offset=0', latency_ms => 3000, times => 1);
 fault($url, path => "/$billing/", query => 'offset=500', hang => JSON::PP::true, times => 1);
 is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '1 h'; SET statement_timeout = '60s';"
-		. " SELECT (SELECT count(*) FROM ($FLEET AND random() >= 0 LIMIT 600) a), (SELECT count(*) FROM chpg_set_tags('$SERVICE', '{\"team\": \"data\"}')), (SELECT count(*) FROM ($FLEET) b)"),
+		. " SELECT (SELECT count(*) FROM ($FLEET AND random() >= 0 LIMIT 600) a), (SELECT count(*) FROM chpg_set_tags('$ORDERS', '{\"team\": \"data\"}')), (SELECT count(*) FROM ($FLEET) b)"),
 	'600|1|1400', 'a fleet before and after a change');
 is(scalar(grep { $_->{path} =~ m{/$billing/} } @{ journal($url)->{requests} }), 4, 'has its pages asked twice');
 
 # Waiting takes three polls in a row that agree, and no more.
 begin_anew();
-costs($node, $url, "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')", 3, 'a service that is ready: three polls');
-fault($url, path => "$SERVICE\$", skip => 2, times => 1, patch => { 'result.state' => 'restarting' });
-costs($node, $url, "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')", 6, 'one that is ready twice, and then is not: three more');
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 3, 'a service that is ready: three polls');
+fault($url, path => "$ORDERS\$", skip => 2, times => 1, patch => { 'result.state' => 'restarting' });
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 6, 'one that is ready twice, and then is not: three more');
 clear_faults($url);
-fault($url, path => "$SERVICE\$", skip => 2, times => 1, status => 500);
-costs($node, $url, "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')", 6, 'and one whose third poll fails');
+fault($url, path => "$ORDERS\$", skip => 2, times => 1, status => 500);
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 6, 'and one whose third poll fails');
 clear_faults($url);
-fault($url, path => "$SERVICE\$", skip => 2, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
-costs($node, $url, "SELECT FROM chpg_wait('$SERVICE', poll_interval => '10 ms')", 4, 'a poll that is refused says nothing');
+fault($url, path => "$ORDERS\$", skip => 2, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 4, 'a poll that is refused says nothing');
 
 $_->quit for $reader, $writer;
 done_testing();

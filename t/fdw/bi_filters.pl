@@ -8,11 +8,9 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my ($FROM, $TO) = ('2026-06-29 00:00Z', '2026-06-30 00:00Z');
 my $WINDOW = "from_date = '$FROM' AND to_date = '$TO'";
 
@@ -22,8 +20,6 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0', "chpg.
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z');
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # Conditions with values of other tables print what these values are.
 

@@ -8,9 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use JSON::PP;
 use List::Util qw(shuffle);
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $QUERIES = 500;

@@ -12,7 +12,6 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $WINDOW = q{from_date = '2026-06-29 12:00Z' AND to_date = '2026-06-30 12:00Z'};
 my $PATTERN = q{service_id = 'pg7myrd1j06p3gx4zrm2ze8qz6' AND query_id = -4748036479882663975 AND db_name = 'sales' AND db_user = 'orders_service' AND db_operation = 'SELECT'};
 

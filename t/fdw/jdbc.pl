@@ -11,10 +11,8 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use IPC::Run qw(run);
-use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my @JARS = map { "/usr/share/java/$_.jar" } qw(bsh postgresql);
 
 my @missing = grep { !-e } '/usr/bin/java', @JARS;

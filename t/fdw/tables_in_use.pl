@@ -12,7 +12,6 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my ($FROM, $TO) = ('2026-06-29 00:00Z', '2026-06-30 00:00Z');
 my $WINDOW = "from_date = '$FROM' AND to_date = '$TO'";
 my $NOW = '2026-06-30T12:00:30.000Z';
@@ -22,8 +21,6 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, now => $NOW);
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # What the API was told since the journal was cleared, but for the window
 sub told
@@ -35,17 +32,6 @@ sub told
 		join '&', ($_->{path} =~ m{(postgres|[^/]+)\z})[0], map { "$_=$query{$_}" } sort keys %query
 	} @{ journal($url)->{requests} };
 	return join "\n", sort @told;
-}
-
-# The statement fails, and nothing was sent.
-sub refuses
-{
-	my ($sql, $state, $message, $name) = @_;
-
-	clear_journal($url);
-	my $error = fails_with($node, $sql, $state, $message, $name);
-	is(request_count($url), 0, "$name: no request");
-	return $error;
 }
 
 # IMPORT FOREIGN SCHEMA
@@ -116,11 +102,11 @@ for my $case (
 {
 	my ($where, $add) = @$case;
 
-	refuses("SELECT FROM cloud.slow_patterns $where", 'HV002',
+	rejects($node, $url, "SELECT FROM cloud.slow_patterns $where", 'HV002',
 		qr/query on foreign table "slow_patterns" must restrict "\w+", for example with \Q$add\E\nHINT:  Add that condition where the table is read, or filter by that column in a BI tool; /, "half a window or none: $where");
 }
 my @together = qw(service_id query_id db_name db_user db_operation);
-refuses('SELECT FROM cloud.slow_pattern_executions', 'HV002',
+rejects($node, $url, 'SELECT FROM cloud.slow_pattern_executions', 'HV002',
 	qr/must restrict "service_id", "query_id" or "query_hex", "db_name", "db_user" and "db_operation"\nHINT:  Add conditions such as service_id = .*, or join it with slow_patterns USING \(${\ join ', ', @together}\), or call chpg_slow_pattern_executions\(\) in LATERAL\.$/m,
 	'executions of any pattern');
 
@@ -133,19 +119,19 @@ for my $case (
 	[ "to_date > (SELECT to_timestamp(0)) AND from_date >= '$FROM'", 'must restrict "to_date", for example with to_date = now\(\)', '(to_date > ' ])
 {
 	my ($where, $message, @details) = @$case;
-	my $error = refuses("SELECT FROM cloud.slow_patterns WHERE $where", 'HV002', qr/$message\n/, $where);
+	my $error = rejects($node, $url, "SELECT FROM cloud.slow_patterns WHERE $where", 'HV002', qr/$message\n/, $where);
 
 	like($error, qr/DETAIL:  No bound follows from .*\Q$_\E/, "$where: $_") for @details;
 }
-refuses("SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002',
+rejects($node, $url, "SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id > 5", 'HV002',
 	qr/must restrict "query_id" or "query_hex".*DETAIL:  The API cannot apply \(query_id > 5\), only/s, 'a range of patterns');
-refuses("SELECT FROM cloud.slow_patterns p JOIN (VALUES (now())) v(t) ON p.from_date <> v.t OFFSET 0", 'HV002', qr/DETAIL:  No bound follows from/, 'a constant joined');
-refuses("SELECT FROM cloud.slow_patterns p JOIN pg_stat_archiver a ON p.from_date <> a.stats_reset", 'HV002', qr/DETAIL:  No bound follows from the join condition on "from_date": compare/, 'a join by a range');
-refuses("SELECT FROM cloud.metrics WHERE $WINDOW AND bucket > '10 minutes'", 'HV002',
+rejects($node, $url, "SELECT FROM cloud.slow_patterns p JOIN (VALUES (now())) v(t) ON p.from_date <> v.t OFFSET 0", 'HV002', qr/DETAIL:  No bound follows from/, 'a constant joined');
+rejects($node, $url, "SELECT FROM cloud.slow_patterns p JOIN pg_stat_archiver a ON p.from_date <> a.stats_reset", 'HV002', qr/DETAIL:  No bound follows from the join condition on "from_date": compare/, 'a join by a range');
+rejects($node, $url, "SELECT FROM cloud.metrics WHERE $WINDOW AND bucket > '10 minutes'", 'HV002',
 	qr/"metrics" must restrict "bucket" by =, or not at all\nDETAIL:  The API cannot apply \(bucket > '00:10:00'::interval\), only .*\nHINT:  .*or remove all conditions on it: the API then chooses/, 'a range of buckets');
-refuses(qq{SELECT FROM cloud.logs WHERE extract(day FROM "timestamp") = 29}, 'HV002', qr/DETAIL:  No bound follows from \(EXTRACT\(day FROM "timestamp"\) = '29'::numeric\): compare "timestamp", or "from_date" and "to_date", with values/, 'a day of any month');
-refuses(qq{SELECT * FROM cloud.logs WHERE "timestamp" < '$TO'}, 'HV002', qr/"timestamp"/, 'no beginning');
-refuses("SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1 AND db_name = 'sales' AND db_user = 'x'",
+rejects($node, $url, qq{SELECT FROM cloud.logs WHERE extract(day FROM "timestamp") = 29}, 'HV002', qr/DETAIL:  No bound follows from \(EXTRACT\(day FROM "timestamp"\) = '29'::numeric\): compare "timestamp", or "from_date" and "to_date", with values/, 'a day of any month');
+rejects($node, $url, qq{SELECT * FROM cloud.logs WHERE "timestamp" < '$TO'}, 'HV002', qr/"timestamp"/, 'no beginning');
+rejects($node, $url, "SELECT * FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1 AND db_name = 'sales' AND db_user = 'x'",
 	'HV002', qr/must restrict "db_operation".*HINT:  .*db_operation = /s, 'executions without an operation');
 my $PATTERN = "service_id = '$ORDERS' AND query_id = -4748036479882663975 AND db_name = 'sales' AND db_user = 'orders_service' AND db_operation = 'SELECT'";
 cmp_ok(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE $PATTERN", 1, 'executions'), '>', 0, 'executions are there');
@@ -183,7 +169,7 @@ for my $mode (qw(auto force_generic_plan force_custom_plan))
 }
 is(costs($node, $url, "SET plan_cache_mode = force_generic_plan; PREPARE p(text[]) AS SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = ANY (\$1);"
 		  . "EXECUTE p(ARRAY[$THREE]); EXECUTE p('{}'); EXECUTE p(NULL); EXECUTE p('{$ORDERS,NULL}')", 4, 'an array as a parameter'), "3\n0\n0\n1", 'an array as a parameter');
-refuses("SET plan_cache_mode = force_generic_plan; PREPARE p(timestamptz) AS SELECT FROM cloud.slow_patterns WHERE from_date = \$1 AND to_date = now(); EXECUTE p(now())", '22023', qr/window .* is empty/, 'an empty window of a parameter');
+rejects($node, $url, "SET plan_cache_mode = force_generic_plan; PREPARE p(timestamptz) AS SELECT FROM cloud.slow_patterns WHERE from_date = \$1 AND to_date = now(); EXECUTE p(now())", '22023', qr/window .* is empty/, 'an empty window of a parameter');
 
 # Joins
 sql(q{CREATE TABLE windows AS SELECT f, f + interval '6 hours' AS t FROM generate_series(timestamptz '2026-06-29 00:00Z', '2026-06-29 18:00Z', '6 hours') f});
@@ -198,7 +184,7 @@ for my $id ('', 'a/b', 'x?y', '..', 'x' x 60, "a\nb")
 }
 
 # Read only
-refuses('TRUNCATE cloud.services', '0A000', qr/foreign table/, 'TRUNCATE');
+rejects($node, $url, 'TRUNCATE cloud.services', '0A000', qr/foreign table/, 'TRUNCATE');
 is(sql(q{SELECT is_insertable_into FROM information_schema.tables WHERE table_schema = 'cloud' AND table_name = 'services'}), 'NO', 'information_schema knows');
 is(sql(q{SELECT count(*) FROM information_schema.columns WHERE table_schema = 'cloud' AND table_name = 'slow_patterns'}), 23, 'information_schema has the columns');
 
@@ -209,13 +195,13 @@ is(sql("SELECT p99_duration_us, query_text, query_id, db_name, call_count, from_
 is(sql("SELECT count(*) FROM slow WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' AND query_id < 0"),
 	sql("SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' AND query_id < 0"), 'conditions on columns of other types');
 sql(q{CREATE FOREIGN TABLE no_window (service_id text, query_text text) SERVER chpg OPTIONS (resource 'slow_patterns')});
-my ($advised) = refuses('SELECT * FROM no_window', 'HV002', qr/must restrict "from_date", for example with from_date >= .*HINT:  Use ALTER FOREIGN TABLE .*; then add that condition where the table is read/s, 'a table without columns for the window')
+my ($advised) = rejects($node, $url, 'SELECT * FROM no_window', 'HV002', qr/must restrict "from_date", for example with from_date >= .*HINT:  Use ALTER FOREIGN TABLE .*; then add that condition where the table is read/s, 'a table without columns for the window')
   =~ /Use (ALTER [^;]*);/;
 sql("BEGIN; $advised; SELECT count(*) FROM no_window WHERE from_date >= '$FROM' AND service_id = '$ORDERS'; ROLLBACK");
 sql(q{CREATE FOREIGN TABLE no_time (value float8) SERVER chpg OPTIONS (resource 'metrics')});
-refuses('SELECT * FROM no_time', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'one whose window may be a range');
+rejects($node, $url, 'SELECT * FROM no_time', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'one whose window may be a range');
 sql(q{CREATE FOREIGN TABLE no_pattern (service_id text, duration_us float8) SERVER chpg OPTIONS (resource 'slow_pattern_executions')});
-refuses("SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'one that can name no pattern');
+rejects($node, $url, "SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'one that can name no pattern');
 my ($handmade) = slurp_file("$FindBin::RealBin/../../docs/foreign-tables.md") =~ /(CREATE FOREIGN TABLE slow .*?;)/s;
 is(costs($node, $url, "BEGIN; DROP FOREIGN TABLE slow; $handmade SELECT count(*) > 0 FROM slow WHERE $WINDOW", 7, 'the page\'s table'), 't', 'the page\'s table needs no setting');
 costs($node, $url, "ALTER FOREIGN TABLE no_window OPTIONS (ADD window '1 day'); SELECT * FROM no_window WHERE service_id = '$ORDERS'", 1, 'the same with a window of its own');

@@ -9,18 +9,14 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use JSON::PP;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 my $url = start_emulator();
 my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 
 $node->safe_psql('postgres', connect_sql($url));
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # How often a statement says that its window is gone, or is still to come: the clock is
 # the server's, and that of the emulator the same here.

@@ -7,24 +7,10 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Cluster;
 use Test::More;
 
 my $url = start_emulator();
-my $node = PostgreSQL::Test::Cluster->new('main');
-
-$node->init;
-$node->start;
-my $version = needs_extension($node, 'pg_cron');
-
-$node->append_conf('postgresql.conf', <<'CONFIGURATION');
-shared_preload_libraries = 'pg_cron'
-cron.use_background_workers = on
-CONFIGURATION
-$node->restart;
-
-# Seconds are known since pg_cron 1.5; before, a minute is the shortest.
-my $schedule = $version =~ /^1\.[0-4]\b/ ? '* * * * *' : '1 second';
+my ($node, $schedule) = start_cron_node('main');
 
 # Two jobs of a role that is no superuser, with a key of its own
 $node->safe_psql('postgres',

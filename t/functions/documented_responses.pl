@@ -11,8 +11,7 @@ use ChpgTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
-my $PATTERN = "'$SERVICE', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
+my $PATTERN = "'$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
 
 my $url = start_emulator();
 my $node = start_node('main',
@@ -43,7 +42,7 @@ sub rows_are
 
 # The answer to the creation of a service, which reading it once gave as well
 serve('created_service.json');
-rows_are("SELECT * FROM chpg_service('$SERVICE')",
+rows_are("SELECT * FROM chpg_service('$ORDERS')",
 	'pg7myrd1j06p3gx4zrm2ze8qz6|my postgres|creating|aws|us-west-2|18|r8gd.large|118|none|t|{}||'
 	  . 'my-postgres-6d8d2e3e.pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.clickhouse-dev.com|postgres|'
 	  . 'vV6cfEr2p_-TzkCDrZOx|postgres://postgres:vV6cfEr2p_-TzkCDrZOx@'
@@ -52,8 +51,8 @@ rows_are("SELECT * FROM chpg_service('$SERVICE')",
 
 # Patterns
 serve('slow_patterns.json');
-rows_are("SELECT * FROM chpg_slow_patterns('2026-05-25 00:00Z', '2026-05-26 00:00Z', '$SERVICE')",
-	"$SERVICE|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
+rows_are("SELECT * FROM chpg_slow_patterns('2026-05-25 00:00Z', '2026-05-26 00:00Z', '$ORDERS')",
+	"$ORDERS|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
 	  . '|sales|orders_service|SELECT|orders-api|84213|0|1012384556|12021|482915|9874|28431|41200'
 	  . '|842130|19284|48217734|938472113|0',
 	'a list of patterns');
@@ -65,7 +64,7 @@ is( journal($url)->{requests}[0]{query}{from_date} . ' '
 # One pattern; what its executions leave out is known from the question
 serve('slow_pattern.json');
 rows_are("SELECT * FROM chpg_slow_pattern($PATTERN)",
-	"$SERVICE|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
+	"$ORDERS|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
 	  . '|sales|orders_service|SELECT||84213|||12021||||41200|||||',
 	'a pattern');
 rows_are(
@@ -73,7 +72,7 @@ rows_are(
 	  . ' shared_blks_hit, shared_blks_read, temp_blks_written, cpu_user_time_us, cpu_sys_time_us,'
 	  . ' parallel_workers_planned, wal_bytes, server_role, pid, err_message'
 	  . " FROM chpg_slow_pattern_executions($PATTERN)",
-	"$SERVICE|2026-05-25 16:42:09+00|-4748036479882663975|be1b95fa4bff67d9|sales|orders_service|SELECT||41200|10"
+	"$ORDERS|2026-05-25 16:42:09+00|-4748036479882663975|be1b95fa4bff67d9|sales|orders_service|SELECT||41200|10"
 	  . '|412|3|0|38211|1044|0|0|primary||',
 	'the executions of a pattern');
 like(journal($url)->{requests}[0]{path},
@@ -81,7 +80,7 @@ like(journal($url)->{requests}[0]{path},
 
 # An answer without a result is no empty result
 serve('deleted_service.json');
-fails_with($node, "SELECT * FROM chpg_service('$SERVICE')", '08P01',
+fails_with($node, "SELECT * FROM chpg_service('$ORDERS')", '08P01',
 	qr/The response lacks "result"\. HTTP status 200, request id ac9bbffa-e370-410c-8bdd-bd24bf3d7f82/,
 	'the answer to a deletion');
 
@@ -95,7 +94,7 @@ fault($url, path => 'slowQueryPatterns',
 	patch => { 'result.0.queryId' => $query_id });
 is( costs($node, $url,
 		'SELECT s.query, s.calls FROM chpg_slow_patterns('
-		  . "$DAY, '$SERVICE', max_rows => 20) p JOIN pg_stat_statements s ON s.queryid = p.query_id",
+		  . "$DAY, '$ORDERS', max_rows => 20) p JOIN pg_stat_statements s ON s.queryid = p.query_id",
 		1,
 		'patterns joined with pg_stat_statements'),
 	'SELECT sum(total) FROM orders WHERE id > $1|1',

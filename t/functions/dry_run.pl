@@ -11,7 +11,6 @@ use ChpgTest;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $RESTART = "SELECT state FROM chpg_restart_service('$ORDERS')";
 
 my $url = start_emulator();
@@ -156,10 +155,7 @@ sub refuses
 	my ($sql, $message, $name, $options, %psql) = @_;
 
 	local $ENV{PGOPTIONS} = $options // '';
-	clear_journal($url);
-	fails_with($node, $sql, '22023', $message, $name, %psql);
-	is(request_count($url), 0, "$name: sends nothing");
-	return;
+	return rejects($node, $url, $sql, '22023', $message, $name, %psql);
 }
 
 done_testing();

@@ -10,8 +10,7 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
-my $PATTERNS = "chpg_slow_patterns($DAY, '$SERVICE')";
+my $PATTERNS = "chpg_slow_patterns($DAY, '$ORDERS')";
 
 my $url = start_emulator();
 my $node = start_node('main');
@@ -33,9 +32,9 @@ foreach my $mode ('force_custom_plan', 'force_generic_plan', 'auto')
 	  . 'PREPARE by_id(text) AS SELECT name FROM chpg_service($1);';
 
 	check("$mode, ten executions",
-		$prepare . "EXECUTE by_id('$SERVICE');" x 10, 10, join("\n", ('orders') x 10));
+		$prepare . "EXECUTE by_id('$ORDERS');" x 10, 10, join("\n", ('orders') x 10));
 	check("$mode, another value each time",
-		$prepare . "EXECUTE by_id('$SERVICE'); EXECUTE by_id('billing')", 3, "orders\nbilling");
+		$prepare . "EXECUTE by_id('$ORDERS'); EXECUTE by_id('billing')", 3, "orders\nbilling");
 	fails_with($node, "$prepare EXECUTE by_id(NULL)", '22004',
 		qr/argument "service" must not be null/, "$mode, a null parameter");
 	fails_with($node, "$prepare EXECUTE by_id('')", '22023',
@@ -111,17 +110,17 @@ SQL
 
 # NULL from a row gives no rows, and costs nothing; written as such, it is an error.
 check('lateral nulls',
-	"SELECT v.id IS NULL, s.name FROM (VALUES (NULL), ('$SERVICE'), (NULL)) v(id), LATERAL chpg_service(v.id) s",
+	"SELECT v.id IS NULL, s.name FROM (VALUES (NULL), ('$ORDERS'), (NULL)) v(id), LATERAL chpg_service(v.id) s",
 	1, 'f|orders');
 check('outer lateral nulls',
-	"SELECT v.n, s.name FROM (VALUES (1, NULL), (2, '$SERVICE')) v(n, id) LEFT JOIN LATERAL chpg_service(v.id) s ON true ORDER BY n",
+	"SELECT v.n, s.name FROM (VALUES (1, NULL), (2, '$ORDERS')) v(n, id) LEFT JOIN LATERAL chpg_service(v.id) s ON true ORDER BY n",
 	1, "1|\n2|orders");
 check('lateral windows that are null',
 	"SELECT v.n, count(p.query_id) > 0 FROM (VALUES (1, now()), (2, NULL)) v(n, until)"
-	  . " LEFT JOIN LATERAL chpg_slow_patterns(v.until - interval '1 day', v.until, '$SERVICE') p ON true GROUP BY n ORDER BY n",
+	  . " LEFT JOIN LATERAL chpg_slow_patterns(v.until - interval '1 day', v.until, '$ORDERS') p ON true GROUP BY n ORDER BY n",
 	1, "1|t\n2|f");
 check('nulls in the list of results',
-	"SELECT v.n, (chpg_service(v.id)).name FROM (VALUES (1, NULL), (2, '$SERVICE')) v(n, id)", 1, '2|orders');
+	"SELECT v.n, (chpg_service(v.id)).name FROM (VALUES (1, NULL), (2, '$ORDERS')) v(n, id)", 1, '2|orders');
 check('a subquery that finds nothing',
 	"SELECT count(*) FROM chpg_service((SELECT rolname FROM pg_roles WHERE rolname = 'nobody'))", 0, 0);
 check('a table with one null',
@@ -129,7 +128,7 @@ check('a table with one null',
 	0, 0);
 foreach my $null ('NULL', 'NULL::text', "nullif('a', 'a')")
 {
-	ChpgTest::control($url, 'DELETE', 'journal');
+	clear_journal($url);
 	fails_with($node, "SELECT * FROM chpg_service($null)", '22004', qr/argument "service" must not be null/,
 		"the argument $null");
 	is(request_count($url), 0, "the argument $null: no request");
@@ -137,7 +136,7 @@ foreach my $null ('NULL', 'NULL::text', "nullif('a', 'a')")
 
 # Everywhere in a statement
 check('in the list of results', 'SELECT (chpg_services()).name ORDER BY 1 LIMIT 1', 1, 'analytics');
-check('as a row', "SELECT (s).name, s.state FROM chpg_service('$SERVICE') s", 1, 'orders|running');
+check('as a row', "SELECT (s).name, s.state FROM chpg_service('$ORDERS') s", 1, 'orders|running');
 check('a call for each row', 'SELECT count(*) FROM (SELECT chpg_service(id) FROM chpg_services) s', 7, 6);
 check('a subquery for each row',
 	'SELECT count(*) FROM chpg_services s WHERE (SELECT d.name FROM chpg_service(s.id) d) = s.name', 7, 6);
@@ -195,7 +194,7 @@ check('a forced parallel query', "$parallel SELECT count(*) FROM chpg_services",
 check('a parallel scan beside it',
 	"$parallel SELECT count(*) FROM numbers JOIN (SELECT length(name) AS n FROM chpg_services) s ON s.n = i", 1, 6);
 check('a call for each row of a parallel scan',
-	"$parallel SELECT count(*) FROM (SELECT chpg_service('$SERVICE') FROM numbers WHERE i <= 3) s", 1, 3);
+	"$parallel SELECT count(*) FROM (SELECT chpg_service('$ORDERS') FROM numbers WHERE i <= 3) s", 1, 3);
 $node->safe_psql('postgres', 'DROP TABLE numbers');
 
 # The rows are what the types say now.
@@ -206,10 +205,10 @@ check('an added attribute that the API does not have',
 check('a dropped attribute, and one that came back',
 	'ALTER TYPE chpg_service_detail_row DROP ATTRIBUTE region; ALTER TYPE chpg_service_detail_row ADD ATTRIBUTE region_text text;'
 	  . 'ALTER TYPE chpg_service_detail_row ADD ATTRIBUTE region text;'
-	  . "SELECT name, region, hostname LIKE '%.%', region_text IS NULL FROM chpg_service('$SERVICE')",
+	  . "SELECT name, region, hostname LIKE '%.%', region_text IS NULL FROM chpg_service('$ORDERS')",
 	1, 'orders|us-west-2|t|t');
 check('a prepared statement, and a type that changes',
-	"PREPARE s AS SELECT name FROM chpg_service('$SERVICE'); EXECUTE s;"
+	"PREPARE s AS SELECT name FROM chpg_service('$ORDERS'); EXECUTE s;"
 	  . 'ALTER TYPE chpg_service_detail_row DROP ATTRIBUTE password; EXECUTE s',
 	2, "orders\norders");
 
@@ -219,21 +218,16 @@ fails_with($node, 'DROP EXTENSION chpg', '2BP01', qr/server chpg depends on fore
 check('an extension that is created anew',
 	'SET client_min_messages = warning; SELECT count(*) FROM chpg_services; DROP EXTENSION chpg CASCADE;'
 	  . connect_sql($url) . 'SELECT count(*) FROM chpg_services; DROP EXTENSION chpg CASCADE',
-	3, "6\nchpg|" . organization() . "|Acme Analytics|$url\n6");
+	3, "6\nchpg|" . organization_id($url) . "|Acme Analytics|$url\n6");
 
 # It may live in a schema that is not searched.
 $node->safe_psql('postgres',
 	"CREATE SCHEMA elsewhere; CREATE EXTENSION chpg SCHEMA elsewhere;"
 	  . "SELECT elsewhere.chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')");
 check('a schema that is not searched', "SET search_path = ''; SELECT count(*) FROM elsewhere.chpg_services", 1, 6);
-check('a function in it', "SET search_path = ''; SELECT name FROM elsewhere.chpg_service('$SERVICE')", 1, 'orders');
+check('a function in it', "SET search_path = ''; SELECT name FROM elsewhere.chpg_service('$ORDERS')", 1, 'orders');
 check('connecting again from outside',
 	"SET search_path = ''; SELECT server FROM elsewhere.chpg_connect('$KEY_ID', '$KEY_SECRET')", 1, 'chpg');
 fails_with($node, 'TABLE chpg_services', '42P01', qr/relation "chpg_services" does not exist/, 'a name without its schema');
-
-sub organization
-{
-	return JSON::PP::decode_json(ChpgTest::control($url, 'GET', 'info'))->{organization_id};
-}
 
 done_testing();

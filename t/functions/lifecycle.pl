@@ -11,7 +11,6 @@ use ChpgTest;
 use JSON::PP;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $url = start_emulator();
 $ENV{CHPG_EMULATOR_URL} = $url;
 my $node = start_node('main');

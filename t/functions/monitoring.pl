@@ -11,12 +11,10 @@ use ChpgTest;
 use HTTP::Tiny;
 use JSON::PP;
 use MIME::Base64;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $NOW = '2026-06-30T12:00:30.000Z';
-my $MONTH = "'2026-05-01 00:00Z', '2026-06-01 00:00Z', '$SERVICE'";
+my $MONTH = "'2026-05-01 00:00Z', '2026-06-01 00:00Z', '$ORDERS'";
 
 my $url = start_emulator();
 my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
@@ -27,7 +25,7 @@ $node->safe_psql('postgres', connect_sql($url));
 sub ask
 {
 	my ($path) = @_;
-	my $organization = decode_json(ChpgTest::control($url, 'GET', 'info'))->{organization_id};
+	my $organization = organization_id($url);
 	my $answer = HTTP::Tiny->new->get("$url/v1/organizations/$organization/postgres/$path",
 		{ headers => { Authorization => 'Basic ' . encode_base64("$KEY_ID:$KEY_SECRET", '') } });
 
@@ -37,13 +35,13 @@ sub ask
 
 # Prometheus
 reset_emulator($url, now => $NOW);
-my $text = ask("$SERVICE/prometheus");
+my $text = ask("$ORDERS/prometheus");
 my @samples = grep { /^[^#]/ } split /\n/, $text;
 
 cmp_ok(scalar @samples, '>', 40, 'the API has samples');
-is(costs($node, $url, "SELECT count(*) FROM chpg_prometheus('$SERVICE')", 1, 'the samples of a service'),
+is(costs($node, $url, "SELECT count(*) FROM chpg_prometheus('$ORDERS')", 1, 'the samples of a service'),
 	scalar @samples, 'each sample is a row');
-is(costs($node, $url, "SELECT chpg_prometheus_text('$SERVICE')", 1, 'the text'),
+is(costs($node, $url, "SELECT chpg_prometheus_text('$ORDERS')", 1, 'the text'),
 	$text, 'the text is what the API answers');
 is( costs($node, $url,
 		q{SELECT string_agg(DISTINCT type, ',' ORDER BY type), count(*) FILTER (WHERE help IS NULL), count(*) FILTER (WHERE service_id IS DISTINCT FROM labels->>'postgres_service'), count(DISTINCT service_name) FROM chpg_prometheus()},
@@ -52,7 +50,7 @@ is( costs($node, $url,
 is(costs($node, $url, q{SELECT count(DISTINCT service_id) FROM chpg_prometheus('orders')}, 2, 'a service by name'),
 	1, 'only that service');
 reset_emulator($url, now => $NOW, overrides => { orders => { name => "o\"r\\ders" } });
-is($node->safe_psql('postgres', "SELECT DISTINCT service_name FROM chpg_prometheus('$SERVICE')"),
+is($node->safe_psql('postgres', "SELECT DISTINCT service_name FROM chpg_prometheus('$ORDERS')"),
 	'o"r\\ders', 'escapes in labels');
 
 for my $case (
@@ -62,8 +60,8 @@ for my $case (
 {
 	my ($body, $name, $message) = @$case;
 
-	for my $call ("SELECT * FROM chpg_prometheus('$SERVICE')", 'SELECT * FROM chpg_health',
-		"SELECT chpg_prometheus_text('$SERVICE')")
+	for my $call ("SELECT * FROM chpg_prometheus('$ORDERS')", 'SELECT * FROM chpg_health',
+		"SELECT chpg_prometheus_text('$ORDERS')")
 	{
 		clear_faults($url);
 		fault($url, path => 'prometheus', body_base64 => encode_base64($body, ''), content_type => 'text/plain');
@@ -114,15 +112,15 @@ is($month[0], $month[1], 'no point comes twice');
 is($month[0], $month[2] * 31 * 24 * 60, 'no point is missing');
 is("$month[3]|$month[4]", '2026-05-01 00:00:00+00|2026-05-31 23:59:00+00', 'from the first minute to the last');
 is( $node->safe_psql('postgres', <<"SQL"), '0', 'any cut of a window gives the same points');
-WITH whole AS (SELECT * FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-02 00:00Z', '$SERVICE', '1 minute')),
-parts AS (SELECT * FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-01 07:13Z', '$SERVICE', '1 minute')
-          UNION ALL SELECT * FROM chpg_metrics('2026-05-01 07:13Z', '2026-05-02 00:00Z', '$SERVICE', '1 minute'))
+WITH whole AS (SELECT * FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-02 00:00Z', '$ORDERS', '1 minute')),
+parts AS (SELECT * FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-01 07:13Z', '$ORDERS', '1 minute')
+          UNION ALL SELECT * FROM chpg_metrics('2026-05-01 07:13Z', '2026-05-02 00:00Z', '$ORDERS', '1 minute'))
 SELECT count(*) FROM ((TABLE whole EXCEPT ALL TABLE parts) UNION ALL (TABLE parts EXCEPT ALL TABLE whole)) differences
 SQL
 is( costs($node, $url, q{SELECT count(DISTINCT "timestamp"), min("timestamp") FROM chpg_metrics('2026-05-01 00:00:30Z', '2026-05-01 10:00:30Z', 'pg7myrd1j06p3gx4zrm2ze8qz6', '1 minute') WHERE metric = 'cpu_usage'},
 		3, 'a window that does not begin with a bucket'),
 	'600|2026-05-01 00:01:00+00', 'all its buckets are there');
-costs($node, $url, "SELECT FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-01 08:20Z', '$SERVICE', '1 minute')", 2, 'two times 250 buckets');
+costs($node, $url, "SELECT FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-01 08:20Z', '$ORDERS', '1 minute')", 2, 'two times 250 buckets');
 costs($node, $url, "SELECT FROM chpg_metrics($MONTH)", 1, 'a month without a bucket');
 is( costs($node, $url, q{SELECT count(DISTINCT "timestamp") FROM chpg_metrics('2026-01-01 00:00Z', '2026-05-01 00:00Z', 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE metric = 'cpu_usage'},
 		4, 'four months without a bucket'),
@@ -148,7 +146,7 @@ is(request_count($url), 0, 'too many points for the budget: no request');
 my $BOUNDLESS = 'SET chpg.max_requests = 2147483647;';
 for my $case (
 	[ '', 'a fleet, all time by the second' ],
-	[ ", '$SERVICE'", 'a service, all time by the second' ],
+	[ ", '$ORDERS'", 'a service, all time by the second' ],
 	[ ", 'orders'", 'a service by name, all time by the second' ])
 {
 	my ($service, $name) = @$case;
@@ -179,7 +177,7 @@ sub hours
 		my $query = sprintf 'from_date=%s&to_date=%s&limit=2000&sort_order=asc',
 		  map { $node->safe_psql('postgres', qq{SELECT to_char(timestamptz '$from' + interval '$_', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')}) }
 		  "$hour hours", ($hour + 1) . ' hours - 1 millisecond';
-		push @lines, @{ decode_json(ask("$SERVICE/logs?$query"))->{result} };
+		push @lines, @{ decode_json(ask("$ORDERS/logs?$query"))->{result} };
 	}
 	return @lines;
 }
@@ -191,42 +189,42 @@ my $digest = $node->safe_psql('postgres',
 	$DIGEST . q{json_to_recordset($json$} . JSON::PP->new->ascii->encode(\@lines) . q{$json$) l("timestamp" timestamptz, severity text, body text)});
 
 cmp_ok(scalar @lines, '>=', 5000, 'the API has lines');
-is( costs($node, $url, "$DIGEST chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE')",
+is( costs($node, $url, "$DIGEST chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS')",
 		1 + int(@lines / 2000), 'five hours of logs'),
 	$digest, 'every line once, and equal lines as often as they are there');
-is( $node->safe_psql('postgres', "$DIGEST chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', sort_order => 'asc')"),
+is( $node->safe_psql('postgres', "$DIGEST chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', sort_order => 'asc')"),
 	$digest, 'the same in the other order');
-is( $node->safe_psql('postgres', "$DIGEST (SELECT * FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 02:00Z', '$SERVICE')"
-		  . " UNION ALL SELECT * FROM chpg_logs('2026-06-29 02:00Z', '2026-06-29 05:00Z', '$SERVICE')) parts"),
+is( $node->safe_psql('postgres', "$DIGEST (SELECT * FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 02:00Z', '$ORDERS')"
+		  . " UNION ALL SELECT * FROM chpg_logs('2026-06-29 02:00Z', '2026-06-29 05:00Z', '$ORDERS')) parts"),
 	$digest, 'windows that meet have no line in common');
-is( costs($node, $url, "SELECT count(*), bool_and(\"timestamp\" >= (SELECT \"timestamp\" FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', max_rows => 2500) ORDER BY 1 LIMIT 1)) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', max_rows => 2500)",
+is( costs($node, $url, "SELECT count(*), bool_and(\"timestamp\" >= (SELECT \"timestamp\" FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', max_rows => 2500) ORDER BY 1 LIMIT 1)) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', max_rows => 2500)",
 		2, 'the newest lines'),
 	'2500|t', 'as many as wanted');
-is( $node->safe_psql('postgres', "SELECT max(\"timestamp\") FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', max_rows => 1)"),
+is( $node->safe_psql('postgres', "SELECT max(\"timestamp\") FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', max_rows => 1)"),
 	$node->safe_psql('postgres', "SELECT timestamptz '$lines[-1]{timestamp}'"), 'the newest line');
-is( $node->safe_psql('postgres', "SELECT max(\"timestamp\") FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', sort_order => 'asc', max_rows => 1)"),
+is( $node->safe_psql('postgres', "SELECT max(\"timestamp\") FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', sort_order => 'asc', max_rows => 1)"),
 	$node->safe_psql('postgres', "SELECT timestamptz '$lines[0]{timestamp}'"), 'the oldest line');
 my @errors = grep { $_->{severity} eq 'ERROR' } @lines;
-is( costs($node, $url, "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', severity => 'error')", 1, 'errors only'),
+is( costs($node, $url, "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', severity => 'error')", 1, 'errors only'),
 	scalar @errors, 'all errors');
 my ($word) = $errors[0]{body} =~ /([a-z]{4,})/;
-is( $node->safe_psql('postgres', "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE', body_contains => '$word')"),
+is( $node->safe_psql('postgres', "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', body_contains => '$word')"),
 	scalar(grep { index($_->{body}, $word) >= 0 } @lines), 'lines with a word');
 
 # A window of 45 days takes two requests, and its seam has no double line.
 reset_emulator($url, now => $NOW, log_lines_per_hour => 5);
-my $SEAM = "'2026-05-10 00:00Z', '2026-06-24 00:00Z', '$SERVICE'";
+my $SEAM = "'2026-05-10 00:00Z', '2026-06-24 00:00Z', '$ORDERS'";
 my $halves = $node->safe_psql('postgres',
-	"$DIGEST (SELECT * FROM chpg_logs('2026-05-10 00:00Z', '2026-06-01 00:00Z', '$SERVICE') UNION ALL SELECT * FROM chpg_logs('2026-06-01 00:00Z', '2026-06-24 00:00Z', '$SERVICE')) halves");
+	"$DIGEST (SELECT * FROM chpg_logs('2026-05-10 00:00Z', '2026-06-01 00:00Z', '$ORDERS') UNION ALL SELECT * FROM chpg_logs('2026-06-01 00:00Z', '2026-06-24 00:00Z', '$ORDERS')) halves");
 is($node->safe_psql('postgres', "$DIGEST chpg_logs($SEAM)"), $halves, 'a window of 45 days');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_logs($SEAM, max_rows => 10)"), 10, 'the newest of 45 days');
-is(costs($node, $url, "SELECT count(*) FROM chpg_logs('2026-01-01 00:00Z', '2026-06-24 00:00:00.001Z', '$SERVICE', max_rows => 5)", 1,
+is(costs($node, $url, "SELECT count(*) FROM chpg_logs('2026-01-01 00:00Z', '2026-06-24 00:00:00.001Z', '$ORDERS', max_rows => 5)", 1,
 		'the newest lines of half a year'), 5, 'need no older ones');
 costs($node, $url, q{SELECT FROM chpg_logs('2026-06-24 00:00Z', '2026-06-24 01:00Z')}, 7, 'logs of the fleet');
 
 # An API that repeats itself would never come to an end.
 fault($url, path => 'logs$', body => encode_json({ result => [ map { { timestamp => '2026-06-29T00:00:00.000Z', severity => 'LOG', body => "line $_" } } 1 .. 2000 ] }));
-fails_with($node, "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$SERVICE')", '08P01',
+fails_with($node, "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS')", '08P01',
 	qr/page 2 has the rows of earlier pages/, 'a page that comes again');
 
 done_testing();

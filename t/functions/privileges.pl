@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -19,12 +18,9 @@ my $CATALOG =
 
 my $url = start_emulator();
 my $other_url = start_emulator('--seed', 2);
-my $node = PostgreSQL::Test::Cluster->new('main');
+my $node = start_node('main', 'wal_level = replica', 'max_wal_senders = 4');
 my $organization = organization_of($url);
 
-$node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', 'chpg.cache_ttl = 0');
-$node->start;
 $node->safe_psql('postgres',
 	'CREATE EXTENSION chpg;'
 	  . 'CREATE ROLE owner LOGIN; CREATE ROLE reader LOGIN; CREATE ROLE stranger LOGIN;'
@@ -77,9 +73,9 @@ rolls_back("SELECT chpg_disconnect('chpg')", 'a disconnection');
 
 # Only an owner changes the server.
 accept_only('ownerKey2');
-as('owner', connect_as('ownerKey2', api_url => "$url/v1"));
+as_role('owner', connect_as('ownerKey2', api_url => "$url/v1"));
 is(server_options('chpg'), "{api_url=$url/v1,organization_id=$organization}", 'an owner changes the address');
-as('owner', connect_as('ownerKey2', api_url => $url));
+as_role('owner', connect_as('ownerKey2', api_url => $url));
 is(server_options('chpg'), "{api_url=$url,organization_id=$organization}", 'and changes it back');
 
 # Without USAGE nobody can make this database send requests.
@@ -94,7 +90,7 @@ changes_nothing('stranger', 'SELECT chpg_disconnect(\'chpg\')', '42501', qr/fore
 	'disconnecting without USAGE on the server');
 
 # Another role with USAGE on the server brings a key of its own, and no more.
-as('owner', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
+as_role('owner', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
 changes_nothing('reader', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role "reader" has no key for server "chpg"/, 0,
 	'no mapping, though another role has one');
 changes_nothing('reader', connect_as('readerKey', api_url => $other_url),
@@ -114,16 +110,16 @@ is( catalog(),
 	'a mapping of his own');
 uses_key('reader', 'readerKey', 'SELECT FROM chpg_services');
 uses_key('owner', 'ownerKey2', 'SELECT FROM chpg_services');
-unlike(as('reader', $CATALOG), qr/ownerKey2Secret/, 'a role does not see the key of another');
+unlike(as_role('reader', $CATALOG), qr/ownerKey2Secret/, 'a role does not see the key of another');
 
 # Not even what is missing in the server's options is added by another role.
-as('owner', "CREATE SERVER by_hand FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url');"
+as_role('owner', "CREATE SERVER by_hand FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url');"
 	  . 'GRANT USAGE ON FOREIGN SERVER by_hand TO reader');
 accept_only('readerKey');
 costs_as('reader', connect_as('readerKey', server => 'by_hand', api_url => $url), 1, 'a server without organization_id');
 is(server_options('by_hand'), "{api_url=$url}", 'not the owner: the server stays as it is');
 accept_only('ownerKey2');
-as('owner', connect_as('ownerKey2', server => 'by_hand'));
+as_role('owner', connect_as('ownerKey2', server => 'by_hand'));
 is(server_options('by_hand'), "{api_url=$url,organization_id=$organization}",
 	'the owner: the organization is recorded');
 
@@ -142,7 +138,7 @@ changes_nothing('stranger', q{SELECT FROM chpg_services('chpg')}, '42704', qr/ro
 
 # Whose key: the current user's, in views and functions too; the definer's in
 # functions with SECURITY DEFINER
-as('owner',
+as_role('owner',
 	"CREATE FUNCTION lent() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS \$\$SELECT count(*) FROM chpg_services('chpg')\$\$;"
 	  . "CREATE FUNCTION shared() RETURNS bigint LANGUAGE sql AS \$\$SELECT count(*) FROM chpg_services('chpg')\$\$;"
 	  . "CREATE VIEW looked_at AS SELECT * FROM chpg_services('chpg');"
@@ -182,9 +178,9 @@ fails_as('owner', q{CREATE SERVER private FOREIGN DATA WRAPPER chpg OPTIONS (ca_
 fails_as('owner', q{ALTER SERVER chpg OPTIONS (ADD ca_file '/etc/ssl/ca.pem')},
 	'42501', qr/permission denied to set option "ca_file"/, 'ca_file added by a common role');
 $node->safe_psql('postgres', 'GRANT pg_read_server_files TO owner');
-as('owner', q{CREATE SERVER private FOREIGN DATA WRAPPER chpg OPTIONS (ca_file '/etc/ssl/ca.pem')});
+as_role('owner', q{CREATE SERVER private FOREIGN DATA WRAPPER chpg OPTIONS (ca_file '/etc/ssl/ca.pem')});
 is(server_options('private'), '{ca_file=/etc/ssl/ca.pem}', 'ca_file for a role with pg_read_server_files');
-as('owner', 'DROP SERVER private');
+as_role('owner', 'DROP SERVER private');
 
 # Disconnecting drops one's own key.
 is(costs_as('reader', q{SELECT chpg_disconnect('chpg')}, 0, 'disconnecting'), '', 'disconnecting tells nothing');
@@ -196,7 +192,7 @@ changes_nothing('reader', q{SELECT chpg_disconnect('chpg')}, '42704', qr/user ma
 
 # A dump has it all, and restoring it contacts nobody.
 accept_only('ownerKey2');
-ChpgTest::control($url, 'DELETE', 'journal');
+clear_journal($url);
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', $dump ], 'pg_dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
@@ -208,14 +204,11 @@ is($node->safe_psql('restored', q{SELECT count(*) FROM looked_at}, extra_params 
 	'what was restored works');
 
 # A standby reads with the keys that it was given, and changes nothing.
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 accept_only('ownerKey2');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM chpg_services('chpg')}, extra_params => [ '-U', 'owner' ]), 6,
 	'a standby reads');
-ChpgTest::control($url, 'DELETE', 'journal');
+clear_journal($url);
 foreach my $call (connect_as('ownerKey2'), q{SELECT chpg_disconnect('chpg')})
 {
 	fails_with($standby, $call, '25006', qr/read-only transaction/, "$call on a standby",
@@ -251,18 +244,6 @@ sub accept_only
 	my ($key_id) = @_;
 	reset_emulator($url, key_id => $key_id, key_secret => "${key_id}Secret");
 	return;
-}
-
-sub as
-{
-	my ($role, $sql) = @_;
-	return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]);
-}
-
-sub fails_as
-{
-	my ($role, $sql, @expected) = @_;
-	return fails_with($node, $sql, @expected, extra_params => [ '-U', $role ]);
 }
 
 sub costs_as
@@ -304,8 +285,8 @@ sub rolls_back
 
 	accept_only('ownerKey');
 	my ($told, $inside) = split /^-- and now\n/m,
-	  as('owner', "BEGIN; $sql; SELECT '-- and now'; $CATALOG; ROLLBACK");
-	isnt($inside, as('owner', $CATALOG), "$name: acts");
+	  as_role('owner', "BEGIN; $sql; SELECT '-- and now'; $CATALOG; ROLLBACK");
+	isnt($inside, as_role('owner', $CATALOG), "$name: acts");
 	is(catalog(), $before, "$name: is rolled back");
 	return;
 }
@@ -329,7 +310,7 @@ sub server_options
 sub organization_of
 {
 	my ($api) = @_;
-	return JSON::PP::decode_json(ChpgTest::control($api, 'GET', 'info'))->{organization_id};
+	return organization_id($api);
 }
 
 done_testing();

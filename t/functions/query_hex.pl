@@ -10,7 +10,6 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $REST = q{db_name = 'sales' AND db_user = 'orders_service' AND db_operation = 'SELECT'};
 my $HEX = 'be1b95fa4bff67d9';
 
@@ -19,8 +18,6 @@ my $node = start_node('main', "chpg.server = 'chpg'");
 
 $node->safe_psql('postgres', connect_sql($url));
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # Both ways
 is(sql("SELECT chpg_query_hex(v), chpg_query_id(chpg_query_hex(v)) = v FROM unnest('{-4748036479882663975,0,10,9223372036854775807,-9223372036854775808}'::bigint[]) v"),
@@ -31,35 +28,35 @@ is(sql("SELECT count(chpg_query_id(v)) FROM unnest(ARRAY['', 'be1b', '${HEX}0', 
 	0, 'other texts stand for none');
 
 # Each row that shows a pattern
-is(sql("SELECT count(*) > 50, bool_and(query_hex = lpad(to_hex(query_id), 16, '0')) FROM chpg_slow_patterns($DAY, '$SERVICE')"),
+is(sql("SELECT count(*) > 50, bool_and(query_hex = lpad(to_hex(query_id), 16, '0')) FROM chpg_slow_patterns($DAY, '$ORDERS')"),
 	't|t', 'in chpg_slow_patterns()');
-is(sql("SELECT DISTINCT query_hex FROM chpg_slow_pattern_executions('$SERVICE', chpg_query_id('$HEX'), 'sales', 'orders_service', 'SELECT')"),
+is(sql("SELECT DISTINCT query_hex FROM chpg_slow_pattern_executions('$ORDERS', chpg_query_id('$HEX'), 'sales', 'orders_service', 'SELECT')"),
 	$HEX, 'in chpg_slow_pattern_executions(), asked by it');
-is(sql("SELECT query_hex FROM chpg_slow_pattern('$SERVICE', -4748036479882663975, 'sales', 'orders_service', 'SELECT')"),
+is(sql("SELECT query_hex FROM chpg_slow_pattern('$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT')"),
 	$HEX, 'in chpg_slow_pattern()');
 fault($url, path => 'slowQueryPatterns/', patch => { 'result.aggregate.queryId' => { '$delete' => 1 } }, times => 1);
-is(sql("SELECT query_hex FROM chpg_slow_pattern('$SERVICE', -4748036479882663975, 'sales', 'orders_service', 'SELECT')"),
+is(sql("SELECT query_hex FROM chpg_slow_pattern('$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT')"),
 	$HEX, 'also where the answer leaves the id out');
-for my $call ("chpg_period_patterns(tstzrange($DAY), '$SERVICE')",
-	"chpg_compare(tstzrange(now() - interval '2 days', now() - interval '1 day'), tstzrange($DAY), '$SERVICE')")
+for my $call ("chpg_period_patterns(tstzrange($DAY), '$ORDERS')",
+	"chpg_compare(tstzrange(now() - interval '2 days', now() - interval '1 day'), tstzrange($DAY), '$ORDERS')")
 {
 	is(sql("SELECT count(*) > 20, bool_and(query_hex = chpg_query_hex(query_id)) FROM $call"), 't|t', 'in ' . $call =~ s/\(.*/()/r);
 }
-is(sql("SELECT count(*) > 0, bool_and(evidence->>'query_hex' = chpg_query_hex((evidence->>'query_id')::bigint)) FROM chpg_findings(tstzrange($DAY), '$SERVICE') WHERE evidence ? 'query_id'"),
+is(sql("SELECT count(*) > 0, bool_and(evidence->>'query_hex' = chpg_query_hex((evidence->>'query_id')::bigint)) FROM chpg_findings(tstzrange($DAY), '$ORDERS') WHERE evidence ? 'query_id'"),
 	't|t', 'in the evidence of findings');
 
 # As a filter of tables
-my $executions = sql("SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$SERVICE' AND query_id = -4748036479882663975 AND $REST");
+my $executions = sql("SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = -4748036479882663975 AND $REST");
 cmp_ok($executions, '>', 0, 'a pattern has executions');
-is(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$SERVICE' AND query_hex = '$HEX' AND $REST", 1, 'executions by query_hex'),
+is(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_hex = '$HEX' AND $REST", 1, 'executions by query_hex'),
 	$executions, 'are those by query_id');
-is(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$SERVICE' AND query_hex IN ('$HEX', 'nonsense', '$HEX', '000000000000000a') AND $REST", 2, 'by a list'),
+is(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_hex IN ('$HEX', 'nonsense', '$HEX', '000000000000000a') AND $REST", 2, 'by a list'),
 	$executions, 'are those, too');
-is(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$SERVICE' AND query_hex = 'nonsense' AND $REST", 0, 'by another text'),
+is(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_hex = 'nonsense' AND $REST", 0, 'by another text'),
 	0, 'there are none');
-is(costs($node, $url, "SELECT count(*) FROM (SELECT * FROM chpg_slow_patterns($DAY, '$SERVICE', app => 'orders-api', max_rows => 1)) p JOIN cloud.slow_pattern_executions e USING (service_id, query_hex, db_name, db_user, db_operation)", 2, 'joined by query_hex'),
+is(costs($node, $url, "SELECT count(*) FROM (SELECT * FROM chpg_slow_patterns($DAY, '$ORDERS', app => 'orders-api', max_rows => 1)) p JOIN cloud.slow_pattern_executions e USING (service_id, query_hex, db_name, db_user, db_operation)", 2, 'joined by query_hex'),
 	$executions, 'are those of the pattern');
-is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE from_date = now() - interval '1 day' AND to_date = now() AND service_id = '$SERVICE' AND query_hex = '$HEX'"),
-	sql("SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE') WHERE query_id = -4748036479882663975"), 'patterns by query_hex');
+is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE from_date = now() - interval '1 day' AND to_date = now() AND service_id = '$ORDERS' AND query_hex = '$HEX'"),
+	sql("SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS') WHERE query_id = -4748036479882663975"), 'patterns by query_hex');
 
 done_testing();

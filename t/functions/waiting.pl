@@ -13,7 +13,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $RUNS = 20;
 my $PASSWORD = 'Given0Password';
 
@@ -22,11 +21,8 @@ my $POLLS = 1440;
 my $TWO_MEGABYTES = 2048;    # in kB
 
 my $url = start_emulator();
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', 'chpg.cache_ttl = 0');
-$node->append_conf('postgresql.conf', "log_statement = none\nlog_min_messages = debug5\nlog_min_error_statement = debug2\n");
-$node->start;
+my $node = start_node('main', 'wal_level = replica', 'max_wal_senders = 4',
+	'log_statement = none', 'log_min_messages = debug5', 'log_min_error_statement = debug2');
 $node->safe_psql('postgres', connect_sql($url));
 my $monitor = open_session($node);
 
@@ -103,7 +99,7 @@ for my $wait ('SELECT * FROM chpg_wait', 'CALL chpg_wait_until')
 
 sub polls
 {
-	return ChpgTest::control($url, 'GET', 'count');
+	return control($url, 'GET', 'count');
 }
 
 sub resident_size
@@ -173,10 +169,7 @@ like($log, qr{DETAIL:  Purpose: set the password of; $_->[0]; request id $_->[1]
 	[ 'outcome unknown', 'unknown' ], [ 'interrupted, outcome unknown', 'unknown' ]);
 
 # A standby reads, and changes nothing.
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 clear_journal($url);
 fails_with($standby, "SELECT * FROM $_", '25006', qr/read-only transaction/, "$_ on a standby")
   foreach ("chpg_restart_service('$ORDERS')", "chpg_delete_service('$ORDERS', 'orders')",

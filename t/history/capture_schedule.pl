@@ -8,26 +8,11 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
-my $node = PostgreSQL::Test::Cluster->new('main');
-
-$node->init;
-$node->start;
-my $version = needs_extension($node, 'pg_cron');
-$node->append_conf('postgresql.conf', <<'CONFIGURATION');
-shared_preload_libraries = 'chpg, pg_cron'
-cron.use_background_workers = on
-chpg.cache_ttl = 0
-chpg.max_retries = 0
-CONFIGURATION
-$node->restart;
-
-# Seconds are known since pg_cron 1.5; before, a minute is the shortest.
-my $schedule = $version =~ /^1\.[0-4]\b/ ? '* * * * *' : '1 second';
+my ($node, $schedule) = start_cron_node('main', 'chpg.cache_ttl = 0', 'chpg.max_retries = 0');
 
 my @jobs = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^(SELECT cron\.schedule\('chpg [^\n]*\);)$/mg;
 is(scalar @jobs, 2, 'the page schedules captures and purges');

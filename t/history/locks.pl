@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
@@ -15,8 +14,6 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # The partitions of a grain, as months from now.
 sub months

@@ -8,25 +8,15 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use JSON::PP;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', <<'CONFIGURATION');
-timezone = 'UTC'
-shared_preload_libraries = 'chpg'
-chpg.cache_ttl = 0
-chpg.max_retries = 0
-CONFIGURATION
-$node->start;
+my $node = start_node('main', 'wal_level = replica', 'max_wal_senders = 4',
+	"shared_preload_libraries = 'chpg'", "timezone = 'UTC'", 'chpg.max_retries = 0');
 
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # Partitions belong to the owner of the history, whoever captures.
 my $owner = sql('SELECT current_user');
@@ -124,30 +114,30 @@ $four[1] =~ s/KEY_ID/$KEY_ID/;
 $four[1] =~ s/KEY_SECRET/$KEY_SECRET/;
 sql('CREATE ROLE collector LOGIN; SELECT chpg_history_disable()');
 sql($four[0]);
-as('collector', $four[1]);
-as('collector', q{UPDATE fleet_history.setting SET value = '6 hours' WHERE name = 'backfill'; SELECT * FROM chpg_history_cost(); CALL chpg_capture('hour')});
+as_role('collector', $four[1]);
+as_role('collector', q{UPDATE fleet_history.setting SET value = '6 hours' WHERE name = 'backfill'; SELECT * FROM chpg_history_cost(); CALL chpg_capture('hour')});
 my $OWNED = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace};
 is(sql($OWNED), 'collector', 'all of it is the role\'s own');
 cmp_ok(sql(q{SELECT count(*) FROM fleet_history.coverage WHERE status = 'ok'}), '>=', 4, 'which captures');
-is(as('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'reads what it has');
-as('collector', q{SELECT _chpg_history_partition('hour', now() - interval '100 days')});
-like(as('collector', 'SELECT chpg_history_purge()'), qr/^pattern_of_hour_\d{6}$/, 'and purges');
+is(as_role('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'reads what it has');
+as_role('collector', q{SELECT _chpg_history_partition('hour', now() - interval '100 days')});
+like(as_role('collector', 'SELECT chpg_history_purge()'), qr/^pattern_of_hour_\d{6}$/, 'and purges');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history')}, '42501', qr/permission denied for function chpg_history_enable/, 'beginning one is not its right');
 sql(q{GRANT EXECUTE ON FUNCTION chpg_history_enable TO collector; DELETE FROM fleet_history.setting WHERE name = 'reserve'});
-is(as('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless it is granted: to put back what lacks');
+is(as_role('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless it is granted: to put back what lacks');
 fails_as('collector', q{SELECT chpg_history_enable('another')}, '55000', qr/the history is in schema "fleet_history" already/, 'elsewhere');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for others');
 
 # A member of it does not: the role's code would run with the member's rights.
 sql(q{CREATE ROLE helper LOGIN; GRANT collector TO helper; GRANT USAGE ON FOREIGN SERVER chpg TO helper});
-as('helper', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET')");
+as_role('helper', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET')");
 my $OTHERS = qr/schema "fleet_history" belongs to "collector", whose code would run with your rights\nHINT:  Connect as that role\./;
 fails_as('helper', q{CALL chpg_capture('hour')}, '55000', $OTHERS, 'a member captures nothing');
 fails_as('helper', q{SET ROLE collector; CALL chpg_capture('hour')}, '55000', $OTHERS, 'nor in the name of the role');
 
 # Nothing that it may plant runs with the rights of others, be it that they become that
 # role, or that they only compare, and may read what it has.
-as('collector', q{CREATE FUNCTION fleet_history.taken(int4, interval) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken by % of %', current_user, session_user; END $$;
+as_role('collector', q{CREATE FUNCTION fleet_history.taken(int4, interval) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken by % of %', current_user, session_user; END $$;
 	CREATE OPERATOR fleet_history.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = fleet_history.taken);
 	CREATE FUNCTION fleet_history.spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'spy of % of %', current_user, session_user; END $$;
 	ALTER TABLE fleet_history.service RENAME TO service_kept;
@@ -158,11 +148,11 @@ fails_with($node, $_, '55000', $OTHERS, "but not with a superuser's: $_")
   for map { ($_, "SET ROLE collector; $_") } 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
 my $SOURCE = q{SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))};
 is(sql($SOURCE), 'api', 'whose comparisons ask the API');
-is(as('helper', $SOURCE), 'api', 'and so do those of a role that may read it');
-cmp_ok(as('helper', q{SELECT count(*) FROM chpg_findings(tstzrange(now() - interval '3 hours', now()))}), '>', 0, 'whose findings are those of the API, too');
-as('collector', q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNCTION fleet_history.taken; DROP VIEW fleet_history.service; DROP FUNCTION fleet_history.spy; ALTER TABLE fleet_history.service_kept RENAME TO service});
-as('collector', q{CALL chpg_capture('hour')});
-is(as('collector', $SOURCE), 'history', 'the role itself compares with it');
+is(as_role('helper', $SOURCE), 'api', 'and so do those of a role that may read it');
+cmp_ok(as_role('helper', q{SELECT count(*) FROM chpg_findings(tstzrange(now() - interval '3 hours', now()))}), '>', 0, 'whose findings are those of the API, too');
+as_role('collector', q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNCTION fleet_history.taken; DROP VIEW fleet_history.service; DROP FUNCTION fleet_history.spy; ALTER TABLE fleet_history.service_kept RENAME TO service});
+as_role('collector', q{CALL chpg_capture('hour')});
+is(as_role('collector', $SOURCE), 'history', 'the role itself compares with it');
 
 # It is named again when it has another name; what others have is not.
 fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second one');
@@ -170,11 +160,11 @@ sql('ALTER SCHEMA fleet_history RENAME TO moved');
 fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet_history" does not exist\nHINT:  Name the schema .*: SELECT chpg_history_enable\('NEW_NAME', owner => 'collector'\);$/m, 'one that was renamed');
 fails_with($node, "SELECT chpg_history_enable('moved')", '55000', qr/DETAIL:  It belongs to "collector"\.\nHINT:  Name its owner, .*: SELECT chpg_history_enable\('moved', owner => 'collector'\);$/m, 'without its owner');
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
-is(as('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history of another name goes on');
+is(as_role('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history of another name goes on');
 sql('CREATE ROLE clerk LOGIN; GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO clerk');
 fails_as('clerk', $_, '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by the role .*, not by role "clerk"\.\nHINT:  .*SELECT chpg_history_enable\('moved', owner => 'clerk'\)/, "$_ by a role with EXECUTE alone")
 	for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
-as('collector', q{DROP VIEW moved.pattern_day; DELETE FROM moved.setting WHERE name = 'reserve'});
+as_role('collector', q{DROP VIEW moved.pattern_day; DELETE FROM moved.setting WHERE name = 'reserve'});
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(sql(q{SELECT pg_get_userbyid(relowner), (SELECT count(*) FROM moved.setting WHERE name = 'reserve') FROM pg_class WHERE oid = 'moved.pattern_day'::regclass}),
 	'collector|1', 'what it lacks is put back, and belongs to its owner');
@@ -191,10 +181,7 @@ fails_as('collector', 'CALL chpg_capture()', '55000', qr/schema "moved" belongs 
 sql(q{SELECT chpg_history_disable(); SELECT chpg_history_enable('kept')});
 
 # A standby reads the history; who captures or purges there learns where that is done.
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = start_standby($node);
 clear_journal($url);
 is_brief('CALL chpg_capture()', '25006', qr/a capture needs a primary\nDETAIL:  This server is a standby\./, 'a capture on a standby', $standby);
 is_brief('SELECT chpg_history_purge()', '25006', qr/a purge needs a primary\n/, 'a purge on a standby', $standby);

@@ -9,7 +9,6 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use JSON::PP;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
@@ -17,8 +16,6 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
-
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
 
 # Schemas
 

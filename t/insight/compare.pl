@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();

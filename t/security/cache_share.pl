@@ -10,7 +10,6 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use HTTP::Tiny;
 use JSON::PP;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator('--patterns', 500);
@@ -24,7 +23,7 @@ $node->safe_psql('postgres', 'CREATE EXTENSION chpg; GRANT USAGE ON FOREIGN DATA
 	  . join ' ', map { "CREATE ROLE $_; SET ROLE $_; CREATE SERVER $_ FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited'); CREATE USER MAPPING FOR $_ SERVER $_ OPTIONS (key_id '$_', key_secret 'secret'); RESET ROLE;" } @roles);
 $node->safe_psql('postgres', "SET ROLE attacker; CREATE SERVER second FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited'); CREATE USER MAPPING FOR attacker SERVER second OPTIONS (key_id 'second', key_secret 'secret')");
 
-sub as { my ($role, $sql) = @_; return "SET ROLE $role; SET chpg.server = '$role'; SET chpg.cache_ttl = '1h'; $sql" }
+sub session_of { my ($role, $sql) = @_; return "SET ROLE $role; SET chpg.server = '$role'; SET chpg.cache_ttl = '1h'; $sql" }
 
 # Pages of some 400 kB, of so many windows
 sub flood
@@ -33,28 +32,28 @@ sub flood
 	my $role = $server eq 'second' ? 'attacker' : $server;
 
 	clear_journal($url);
-	$node->safe_psql('postgres', as($role, "SELECT count(*) FROM generate_series(1, $windows) i, LATERAL chpg_slow_patterns('$PAST_DATE 00:00Z'::timestamptz + $day * interval '1 hour' + i * interval '1 second', '$PAST_DATE 23:00Z', '$service', server => '$server')"));
+	$node->safe_psql('postgres', session_of($role, "SELECT count(*) FROM generate_series(1, $windows) i, LATERAL chpg_slow_patterns('$PAST_DATE 00:00Z'::timestamptz + $day * interval '1 hour' + i * interval '1 second', '$PAST_DATE 23:00Z', '$service', server => '$server')"));
 	note("$role read " . $node->safe_psql('postgres', "SELECT pg_size_pretty(sum(decoded_bytes)) FROM chpg_stats WHERE key_id = '$server'"));
 	return request_count($url);
 }
 
 my $READ = 'SELECT count(*) FROM chpg_services';
 
-is(costs($node, $url, as('victim', $READ), 1, 'what the victim reads'), 6, 'has six rows');
+is(costs($node, $url, session_of('victim', $READ), 1, 'what the victim reads'), 6, 'has six rows');
 is(flood('attacker', 30, 0), 60, 'another role reads much');
-is(costs($node, $url, as('victim', $READ), 0, "the victim's answer is still there"), 6, 'with all rows');
+is(costs($node, $url, session_of('victim', $READ), 0, "the victim's answer is still there"), 6, 'with all rows');
 flood('second', 30, 1);
-is(costs($node, $url, as('victim', $READ), 0, 'also with another key of that role'), 6, 'with all rows');
+is(costs($node, $url, session_of('victim', $READ), 0, 'also with another key of that role'), 6, 'with all rows');
 
 # A role that comes when all is taken gets its share, of those that have more.
-costs($node, $url, as('newcomer', $READ), 1, 'what a newcomer reads');
-costs($node, $url, as('newcomer', $READ), 0, 'is kept');
+costs($node, $url, session_of('newcomer', $READ), 1, 'what a newcomer reads');
+costs($node, $url, session_of('newcomer', $READ), 0, 'is kept');
 my $PAGES = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 23:00Z', '$service')";
-costs($node, $url, as('newcomer', $PAGES), 2, 'as are pages');
-costs($node, $url, as('newcomer', $PAGES), 0, 'of its own');
+costs($node, $url, session_of('newcomer', $PAGES), 2, 'as are pages');
+costs($node, $url, session_of('newcomer', $PAGES), 0, 'of its own');
 is(flood('attacker', 30, 2), 60, 'the other role reads on');
-costs($node, $url, as('newcomer', "$READ; $PAGES"), 0, 'which takes none of that');
-costs($node, $url, as('victim', $READ), 0, "nor of the victim's");
+costs($node, $url, session_of('newcomer', "$READ; $PAGES"), 0, 'which takes none of that');
+costs($node, $url, session_of('victim', $READ), 0, "nor of the victim's");
 
 # Who is alone may have all of it.
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');

@@ -8,7 +8,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
@@ -20,8 +19,8 @@ $node->safe_psql('postgres',
 	'CREATE EXTENSION chpg; CREATE ROLE ops LOGIN; CREATE ROLE eve LOGIN;'
 	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO ops, eve; GRANT CREATE ON SCHEMA public TO ops, eve;'
 	  . 'GRANT EXECUTE ON FUNCTION chpg_restart_service, chpg_set_password TO ops');
-as('ops', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', 'prod', api_url => '$url')");
-as('ops', <<'SQL');
+as_role('ops', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', 'prod', api_url => '$url')");
+as_role('ops', <<'SQL');
 CREATE FUNCTION restart(service text) RETURNS text SECURITY DEFINER LANGUAGE sql
   AS $$ SELECT id FROM chpg_restart_service(service) $$;
 CREATE FUNCTION set_password(service text) RETURNS text SECURITY DEFINER LANGUAGE plpgsql
@@ -32,14 +31,14 @@ CREATE FUNCTION restart_deep(service text) RETURNS text SECURITY DEFINER LANGUAG
   AS $$ BEGIN RETURN restart_inside(service); END $$;
 CREATE FUNCTION count_services() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS $$ SELECT count(*) FROM chpg_services $$;
 SQL
-as('eve', "CREATE SERVER evil FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER evil TO PUBLIC;"
+as_role('eve', "CREATE SERVER evil FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER evil TO PUBLIC;"
 	  . "CREATE USER MAPPING FOR PUBLIC SERVER evil OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
 
 # A stranger's server, with a key for PUBLIC, or for the function's owner, that the
 # stranger has put there
 foreach my $mapping ('PUBLIC', 'ops')
 {
-	as('eve', "CREATE USER MAPPING FOR ops SERVER evil OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')") if $mapping eq 'ops';
+	as_role('eve', "CREATE USER MAPPING FOR ops SERVER evil OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')") if $mapping eq 'ops';
 	foreach my $call (q{restart('orders')}, q{set_password('orders')}, q{restart_deep('orders')}, 'count_services()')
 	{
 		stays('SET chpg.server = evil', $call, "a mapping for $mapping, $call");
@@ -52,7 +51,7 @@ $node->safe_psql('postgres', 'ALTER ROLE eve RESET chpg.server');
 
 # Another function of the stranger's between: it runs as the stranger, and what it
 # calls as its own owner.
-as('eve', <<'SQL');
+as_role('eve', <<'SQL');
 SELECT FROM chpg_budget;	-- loads chpg: only then may a function have its settings
 CREATE FUNCTION steer() RETURNS text SECURITY DEFINER LANGUAGE plpgsql SET chpg.server = evil
   AS $$ BEGIN RETURN restart('orders'); END $$;
@@ -64,13 +63,13 @@ is(request_count($evil), 0, 'the owner calls the stranger\'s function: nothing w
 
 # Without the setting, the function's owner has one server.
 reset_emulator($url);
-like(as('eve', q{SELECT restart('orders')}), qr/^pg/, 'the only server of the function\'s owner');
+like(as_role('eve', q{SELECT restart('orders')}), qr/^pg/, 'the only server of the function\'s owner');
 is(writes($url), 1, 'that was asked');
 
 # What remains: the caller chooses among the owner's servers, unless the function does;
 # and a caller's dry run is one, unless the function says otherwise.
-as('ops', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', 'staging', api_url => '$staging')");
-as('ops', <<'SQL');
+as_role('ops', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', 'staging', api_url => '$staging')");
+as_role('ops', <<'SQL');
 SELECT FROM chpg_budget;
 CREATE FUNCTION restart_prod(service text) RETURNS text SECURITY DEFINER LANGUAGE sql
   SET search_path = public, pg_temp SET chpg.server = 'prod' SET chpg.dry_run = off SET chpg.on_service_error = error
@@ -85,12 +84,12 @@ goes($url, 'SET chpg.server = prod', q{restart('orders')}, 'the one server of th
 goes($url, "SET chpg.server = $_; SET chpg.dry_run = on", q{restart_prod('orders')}, "a function with SET, and $_") foreach 'staging', 'evil';
 goes($url, "SET chpg.server = $_", q{restart_named('orders')}, "a function that names its server, and $_") foreach 'staging', 'evil';
 reset_emulator($url);
-as('eve', q{SET chpg.dry_run = on; SET chpg.server = prod; SELECT restart('orders')});
+as_role('eve', q{SET chpg.dry_run = on; SET chpg.server = prod; SELECT restart('orders')});
 is(writes($url), 0, 'a dry run of the caller\'s');
 stays('', q{restart_evil('orders')}, 'a SET clause with the server of another');
 
 # Who refreshes a materialized view of another is such a caller; its owner is not.
-as('ops', 'SET chpg.server = prod; CREATE MATERIALIZED VIEW services AS SELECT * FROM chpg_services');
+as_role('ops', 'SET chpg.server = prod; CREATE MATERIALIZED VIEW services AS SELECT * FROM chpg_services');
 $node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN; GRANT USAGE ON FOREIGN SERVER evil TO keeper; ' . ($node->pg_version >= 17 ? 'GRANT MAINTAIN ON services TO keeper' : 'ALTER ROLE keeper SUPERUSER'));
 reset_emulator($_) foreach $url, $staging, $evil;
 fails_with($node, 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services', '42501',
@@ -99,20 +98,14 @@ fails_with($node, 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services', 
 is(request_count($evil), 0, 'a materialized view that another refreshes: nothing was sent');
 $node->safe_psql('postgres', 'SET chpg.server = prod; REFRESH MATERIALIZED VIEW services', extra_params => [ '-U', 'keeper' ]);
 is(request_count($url), 1, 'unless the server is one of its owner');
-as('ops', 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services');
+as_role('ops', 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services');
 is(request_count($evil), 2, 'or the owner refreshes it');
 
 # SET ROLE is no such function: who may become the owner may choose as the owner may.
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR ops SERVER evil');
 reset_emulator($evil);
 is($node->safe_psql('postgres', 'SET ROLE ops; SET chpg.server = evil; SELECT count(*) FROM chpg_services'), 6, 'SET ROLE');
-is(as('ops', 'SET chpg.server = evil; SELECT count(*) FROM chpg_services'), 6, 'and the role itself');
-
-sub as
-{
-	my ($role, $sql) = @_;
-	return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]);
-}
+is(as_role('ops', 'SET chpg.server = evil; SELECT count(*) FROM chpg_services'), 6, 'and the role itself');
 
 # How many changes the API was asked for
 sub writes
@@ -140,7 +133,7 @@ sub goes
 	my ($api, $setting, $call, $name) = @_;
 
 	reset_emulator($_) foreach $url, $staging, $evil;
-	like(as('eve', "$setting; SELECT $call"), qr/^pg/m, $name);
+	like(as_role('eve', "$setting; SELECT $call"), qr/^pg/m, $name);
 	is(join(' ', map { writes($_) } $url, $staging, $evil), $api eq $url ? '1 0 0' : '0 1 0', "$name: it goes there");
 	return;
 }

@@ -14,7 +14,7 @@ use Test::More;
 my $node = start_node('main');
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
-sub sql { my ($database, $sql, %psql) = @_; return $node->safe_psql($database, $sql, %psql) }
+sub sql_in { my ($database, $sql, %psql) = @_; return $node->safe_psql($database, $sql, %psql) }
 
 # A dump of the database by a role, in a file, and its text
 sub dump_as
@@ -30,21 +30,21 @@ sub restore
 {
 	my ($name) = @_;
 
-	sql('postgres', 'DROP DATABASE IF EXISTS restored');
-	sql('postgres', 'CREATE DATABASE restored');
+	sql_in('postgres', 'DROP DATABASE IF EXISTS restored');
+	sql_in('postgres', 'CREATE DATABASE restored');
 	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/$name", '-d', $node->connstr('restored') ], "$name can be restored");
-	return sql('restored', 'SELECT string_agg(finding_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY finding_key) FROM chpg.chpg_finding_mute');
+	return sql_in('restored', 'SELECT string_agg(finding_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY finding_key) FROM chpg.chpg_finding_mute');
 }
 
-sql('postgres', 'CREATE ROLE app LOGIN; CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN; CREATE ROLE reader LOGIN');
-sql('postgres', 'CREATE DATABASE theirs OWNER app');
-sql('theirs', q{CREATE SCHEMA chpg; CREATE EXTENSION chpg SCHEMA chpg; GRANT USAGE ON SCHEMA chpg TO ann, bob, reader;
+sql_in('postgres', 'CREATE ROLE app LOGIN; CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN; CREATE ROLE reader LOGIN');
+sql_in('postgres', 'CREATE DATABASE theirs OWNER app');
+sql_in('theirs', q{CREATE SCHEMA chpg; CREATE EXTENSION chpg SCHEMA chpg; GRANT USAGE ON SCHEMA chpg TO ann, bob, reader;
 	GRANT EXECUTE ON FUNCTION chpg.chpg_mute, chpg.chpg_unmute TO ann, bob, app;
 	INSERT INTO chpg.chpg_threshold VALUES ('CHPG101', 'calls', 7)});
-sql('theirs', 'CREATE TABLE of_app (a int)', extra_params => [ '-U', 'app' ]);
-sql('theirs', q{SELECT chpg.chpg_mute('CHPG301:annservice', 'wont_fix', 'secret of ann')}, extra_params => [ '-U', 'ann' ]);
-sql('theirs', q{SELECT chpg.chpg_mute('CHPG301:bobservice', 'accepted_risk', muted_until => '2999-01-01 00:00Z')}, extra_params => [ '-U', 'bob' ]);
-sql('theirs', q{SELECT chpg.chpg_mute('CHPG301:appservice', 'wont_fix', 'note of app')}, extra_params => [ '-U', 'app' ]);
+sql_in('theirs', 'CREATE TABLE of_app (a int)', extra_params => [ '-U', 'app' ]);
+sql_in('theirs', q{SELECT chpg.chpg_mute('CHPG301:annservice', 'wont_fix', 'secret of ann')}, extra_params => [ '-U', 'ann' ]);
+sql_in('theirs', q{SELECT chpg.chpg_mute('CHPG301:bobservice', 'accepted_risk', muted_until => '2999-01-01 00:00Z')}, extra_params => [ '-U', 'bob' ]);
+sql_in('theirs', q{SELECT chpg.chpg_mute('CHPG301:appservice', 'wont_fix', 'note of app')}, extra_params => [ '-U', 'app' ]);
 my $ALL = restored_line();
 
 # The database's owner: neither a superuser, nor the extension's owner, nor one who may read mutes
@@ -58,20 +58,20 @@ like(slurp_file("$dir/owner "), qr/CREATE EXTENSION.*CHPG101\tcalls\t7/s, 'the e
 is(restore('owner '), '', 'and no mutes');
 
 # A superuser's dump has all mutes, and so has that of a role that may read them.
-dump_as(sql('postgres', 'SELECT current_user'), $_->[0], @{ $_->[1] }) foreach [ 'all', [] ], [ 'inserts', ['--inserts'] ], [ 'columns', ['--column-inserts'] ];
+dump_as(sql_in('postgres', 'SELECT current_user'), $_->[0], @{ $_->[1] }) foreach [ 'all', [] ], [ 'inserts', ['--inserts'] ], [ 'columns', ['--column-inserts'] ];
 is(restore($_), $ALL, "$_: all mutes are restored") foreach 'all', 'inserts', 'columns';
-is(sql('restored', 'SELECT count(*) FROM ONLY chpg.chpg_finding_mute_dump'), 0, 'and kept where they were');
-is(sql('restored', q{SELECT chpg._chpg_is_muted('CHPG301:annservice')}), 't', 'where they count');
-sql('theirs', 'GRANT SELECT ON chpg.chpg_finding_mute TO app');
+is(sql_in('restored', 'SELECT count(*) FROM ONLY chpg.chpg_finding_mute_dump'), 0, 'and kept where they were');
+is(sql_in('restored', q{SELECT chpg._chpg_is_muted('CHPG301:annservice')}), 't', 'where they count');
+sql_in('theirs', 'GRANT SELECT ON chpg.chpg_finding_mute TO app');
 like(dump_as('app', 'granted'), qr/secret of ann/, 'a role that may read mutes has them in its dumps');
 is(restore('granted'), $ALL, 'which can be restored');
-sql('theirs', 'REVOKE SELECT ON chpg.chpg_finding_mute FROM app');
+sql_in('theirs', 'REVOKE SELECT ON chpg.chpg_finding_mute FROM app');
 
 # What can be read is what could be read before: nothing.
 foreach my $role ('reader', 'ann', 'app')
 {
 	fails_in($role, 'SELECT * FROM chpg.chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/);
-	is(sql('theirs', 'SELECT count(*) FROM chpg.chpg_finding_mute_dump; SELECT count(*) FROM chpg._chpg_mutes_to_dump()', extra_params => [ '-U', $role ]), "0\n0", "nothing for $role in what dumps use");
+	is(sql_in('theirs', 'SELECT count(*) FROM chpg.chpg_finding_mute_dump; SELECT count(*) FROM chpg._chpg_mutes_to_dump()', extra_params => [ '-U', $role ]), "0\n0", "nothing for $role in what dumps use");
 	fails_in($role, q{INSERT INTO chpg.chpg_finding_mute_dump (finding_key, reason) VALUES ('CHPG301:x', 'wont_fix')}, '42501', qr/permission denied for table chpg_finding_mute_dump/);
 }
 
@@ -82,7 +82,7 @@ like($err, qr/violates check constraint/, 'a restore with triggers disabled fail
 
 sub restored_line
 {
-	return sql('theirs', 'SELECT string_agg(finding_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY finding_key) FROM chpg.chpg_finding_mute');
+	return sql_in('theirs', 'SELECT string_agg(finding_key || $$ $$ || reason || $$ $$ || coalesce(note, $$-$$) || $$ $$ || muted_by || $$ $$ || muted_until, $$, $$ ORDER BY finding_key) FROM chpg.chpg_finding_mute');
 }
 
 sub fails_in

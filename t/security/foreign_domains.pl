@@ -15,8 +15,6 @@ use Test::More;
 my $url = start_emulator();
 my $node = start_node('main');
 
-sub sql { my ($sql, %psql) = @_; return $node->safe_psql('postgres', $sql, %psql) }
-
 sql(connect_sql($url) . 'CREATE ROLE mallory LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO mallory; CREATE SCHEMA theirs AUTHORIZATION mallory');
 sql(q{
 	CREATE FUNCTION theirs.spy(value text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN

@@ -9,7 +9,6 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use JSON::PP;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
@@ -18,14 +17,11 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
 
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
-
 # What mallory plants counts for whom it runs, in sequences, which no rollback sets back.
 sql(q{CREATE ROLE mallory LOGIN; CREATE SCHEMA attic AUTHORIZATION mallory; GRANT USAGE ON SCHEMA attic TO PUBLIC;
 	SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill';
 	GRANT USAGE ON SCHEMA kept TO mallory; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO mallory});
-as('mallory', q{
+as_role('mallory', q{
 	CREATE SEQUENCE attic.as_superuser; CREATE SEQUENCE attic.as_other; GRANT ALL ON ALL SEQUENCES IN SCHEMA attic TO PUBLIC;
 	CREATE FUNCTION attic.taken() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 		BEGIN RETURN nextval(CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN 'attic.as_superuser' ELSE 'attic.as_other' END) > 0; END $$;
@@ -58,7 +54,7 @@ sub is_refused
 # Rights that let others plant something, or change what is there
 
 sql('GRANT ALL ON ALL TABLES IN SCHEMA kept TO mallory');
-as('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.capture FOR EACH ROW EXECUTE FUNCTION attic.fires()');
+as_role('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.capture FOR EACH ROW EXECUTE FUNCTION attic.fires()');
 forget();
 is_refused('a trigger', qr/has a trigger "planted" on table "capture"/);
 {
@@ -74,7 +70,7 @@ is_refused('a trigger', qr/has a trigger "planted" on table "capture"/);
 my $REVOKE = is_refused('what let them make it', qr/grants DELETE, INSERT, REFERENCES, TRIGGER, TRUNCATE, UPDATE on "capture" and others to mallory/);
 like($REVOKE, qr/^REVOKE .* ON ALL TABLES IN SCHEMA kept FROM mallory$/, 'is revoked by one statement');
 is(state(), '', 'which is all');
-as('mallory', 'SELECT count(*) FROM kept.pattern');
+as_role('mallory', 'SELECT count(*) FROM kept.pattern');
 
 foreach my $right ('TRIGGER', 'REFERENCES', 'TRUNCATE', 'INSERT', 'UPDATE', 'DELETE', 'UPDATE (text_id)', 'REFERENCES (text_id)', 'INSERT (text_id)')
 {
@@ -106,7 +102,7 @@ is_refused('a purge', qr/grants INSERT/, 'SELECT chpg_history_purge()');
 # A foreign key
 
 sql('GRANT REFERENCES ON kept.query_text TO mallory; GRANT ALL ON SCHEMA attic TO mallory');
-as('mallory', q{CREATE TABLE attic.holds (text_id bigint REFERENCES kept.query_text)});
+as_role('mallory', q{CREATE TABLE attic.holds (text_id bigint REFERENCES kept.query_text)});
 sql('REVOKE REFERENCES ON kept.query_text FROM mallory; INSERT INTO kept.query_text VALUES (1, $$old$$, now(), now()); INSERT INTO attic.holds VALUES (1)');
 like(is_refused('a foreign key', qr/has a constraint "holds_text_id_fkey" of table attic\.holds on table "query_text"/, 'SELECT chpg_history_purge()'), qr/^ALTER TABLE attic\.holds DROP CONSTRAINT/, 'goes by its own table');
 sql('SELECT chpg_history_purge()');
@@ -195,14 +191,14 @@ sub plant_old
 plant_old($_) foreach 100, 200, 300;
 my @old = map { sql("SELECT tableoid::regclass FROM kept.pattern WHERE pattern_key = $_ AND service_id = 'old'") } 100, 200, 300;
 sql("GRANT SELECT ON $old[0], $old[1] TO mallory");
-as('mallory', "CREATE VIEW attic.holds_month AS SELECT * FROM $old[0]; CREATE TABLE attic.has_type (a $old[1])");
+as_role('mallory', "CREATE VIEW attic.holds_month AS SELECT * FROM $old[0]; CREATE TABLE attic.has_type (a $old[1])");
 my ($status, $out, $err) = $node->psql('postgres', 'SELECT chpg_history_purge()');
 is($status, 0, 'a purge goes on');
 is("kept.$out", $old[2], 'with the month that nothing depends on');
 my $emptied = join ', ', map { s/^kept\.//r } sort @old[ 0, 1 ];
 like($err, qr/NOTICE:  partitions in use were emptied, not dropped: \Q$emptied\E/, 'and says which are in use');
 is(sql(q{SELECT count(*) FROM kept.pattern WHERE service_id = 'old'}), 0, 'which are empty');
-as('mallory', 'DROP VIEW attic.holds_month; DROP TABLE attic.has_type');
+as_role('mallory', 'DROP VIEW attic.holds_month; DROP TABLE attic.has_type');
 is(sql('SELECT count(*) FROM chpg_history_purge()'), 2, 'and go when nothing depends on them');
 
 # While a window is being captured nobody makes a trigger: what was there before was seen.
@@ -229,14 +225,14 @@ in_session($snapshot, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FR
 sql("GRANT TRIGGER ON kept.capture, kept.$month TO mallory");
 foreach my $table ('capture', $month)
 {
-	as('mallory', "CREATE TRIGGER planted BEFORE INSERT OR DELETE ON kept.$table FOR EACH ROW EXECUTE FUNCTION attic.fires()");
+	as_role('mallory', "CREATE TRIGGER planted BEFORE INSERT OR DELETE ON kept.$table FOR EACH ROW EXECUTE FUNCTION attic.fires()");
 	in_session($snapshot, 'SAVEPOINT s; SELECT chpg_history_purge()');
 	like($snapshot->{stderr}, qr/ERROR:  55000: table "$table" has a trigger "planted", which chpg did not create/, "a trigger of $table that was made after the snapshot");
 	in_session($snapshot, 'ROLLBACK TO s');
 	sql("DROP TRIGGER planted ON kept.$table");
 }
 sql('GRANT TRIGGER ON kept.setting TO mallory');
-as('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.setting FOR EACH ROW EXECUTE FUNCTION attic.fires()');
+as_role('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.setting FOR EACH ROW EXECUTE FUNCTION attic.fires()');
 in_session($snapshot, q{SAVEPOINT s; SELECT chpg_history_enable('kept')});
 like($snapshot->{stderr}, qr/ERROR:  55000: table "setting" has a trigger "planted", which chpg did not create/, 'nor when settings are put back');
 in_session($snapshot, 'ROLLBACK TO s');
@@ -248,7 +244,7 @@ is(taken(), 'f|f', 'nor does it run');
 # And if something was there that nobody had looked for, it would run as the owner, who cannot be left for the caller.
 
 sql(q{CREATE ROLE collector LOGIN; SELECT chpg_history_disable(); SELECT chpg_history_enable('theirs', owner => 'collector'); GRANT USAGE ON SCHEMA attic TO collector});
-as('collector', q{CREATE TABLE theirs.seen (who name, tried text);
+as_role('collector', q{CREATE TABLE theirs.seen (who name, tried text);
 	CREATE FUNCTION theirs.escapes() RETURNS trigger LANGUAGE plpgsql AS $$
 	DECLARE statement text;
 	BEGIN
@@ -280,8 +276,8 @@ fails_with($node, 'SELECT chpg_history_purge()', '42501', qr/permission denied f
 sql(qq{GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO collector; GRANT USAGE ON FOREIGN SERVER chpg TO collector;
 	CREATE USER MAPPING FOR collector SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
 fails_with($node, $CAPTURE, '55000', qr/schema "theirs" has a trigger "escapes" on table "capture"\nHINT:  DROP TRIGGER escapes ON theirs\.capture\./, 'its own capture', extra_params => [ '-U', 'collector' ]);
-as('collector', 'DROP TRIGGER escapes ON theirs.capture; DROP FUNCTION theirs.escapes()');
-as('collector', "$CAPTURE; SELECT chpg_history_purge()");
+as_role('collector', 'DROP TRIGGER escapes ON theirs.capture; DROP FUNCTION theirs.escapes()');
+as_role('collector', "$CAPTURE; SELECT chpg_history_purge()");
 is(sql(q{SELECT count(*) FROM theirs.coverage WHERE status = 'ok'}), 1, 'captures and purges');
 sql('SELECT chpg_history_disable()');
 is(sql(q{SELECT count(*) FROM pg_proc WHERE proname ^@ '_chpg' AND has_function_privilege('collector', oid, 'EXECUTE') AND NOT has_function_privilege('public', oid, 'EXECUTE')}), 0,

@@ -10,7 +10,6 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use Test::More;
 
-my $ORDERS = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $HOSTILE_NAME = q{a"; DROP TABLE precious; --'};
 
 my @HOSTILE = (

@@ -11,7 +11,6 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use HTTP::Tiny;
 use JSON::PP;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();

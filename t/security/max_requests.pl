@@ -11,7 +11,6 @@ use ChpgTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'", "statement_timeout = '60s'", 'track_functions = none');
@@ -32,11 +31,11 @@ sub refused
 }
 
 # What is known beforehand
-my $SECONDS = "SELECT count(*) FROM chpg_metrics('1896-01-01', '2026-01-01', '$SERVICE', '1 s')";
+my $SECONDS = "SELECT count(*) FROM chpg_metrics('1896-01-01', '2026-01-01', '$ORDERS', '1 s')";
 refused("SET ROLE reader; $SECONDS",
 	qr/could not read the metrics of service "\w+"|could not [^\n]*: \d+ requests are needed, of which "chpg.max_requests" allows 10000\nDETAIL:  Nothing was sent for them\.\nHINT:  Ask for less: .* Superusers may raise "chpg.max_requests"/,
 	0, '130 years by the second');
-refused("SELECT count(*) FROM cloud.metrics WHERE service_id = '$SERVICE' AND from_date = '1896-01-01' AND to_date = '2026-01-01' AND bucket = '1 s'",
+refused("SELECT count(*) FROM cloud.metrics WHERE service_id = '$ORDERS' AND from_date = '1896-01-01' AND to_date = '2026-01-01' AND bucket = '1 s'",
 	qr/"chpg.max_requests" allows 10000/, 0, 'the same of a table');
 refused("SET chpg.max_requests = 6; SELECT count(*) FROM chpg_slow_patterns($DAY)", qr/: 7 requests are needed, of which "chpg.max_requests" allows 6\n/, 1, 'a fleet with its list');
 costs($node, $url, "SET chpg.max_requests = 7; SELECT count(*) FROM chpg_slow_patterns($DAY)", 7, 'as many as it may send');
@@ -44,19 +43,19 @@ refused("SET chpg.max_requests = 5; SET chpg.on_service_error = 'warning'; SELEC
 
 # What turns out on the way: pages, joins, loops
 reset_emulator($url, patterns => 3000);
-refused("SET chpg.max_requests = 3; SELECT count(*) FROM chpg_slow_patterns($DAY, '$SERVICE')",
+refused("SET chpg.max_requests = 3; SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS')",
 	qr/: the statement has sent as many requests as "chpg.max_requests" allows\nDETAIL:  It has sent 3\. /, 3, 'pages');
 refused("SET chpg.max_requests = 9; SET chpg.on_service_error = 'warning'; SELECT count(*) FROM chpg_slow_patterns($DAY)",
 	qr/: the statement has sent as many requests/, 9, 'pages of a fleet that may do without services');
 reset_emulator($url);
-my $LOOP = "PERFORM FROM chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')";
-refused("SET chpg.max_requests = 3; SELECT count(*) FROM generate_series(1, 9) i, LATERAL chpg_slow_pattern_executions('$SERVICE', i, 'sales', 'app', 'SELECT')",
+my $LOOP = "PERFORM FROM chpg_slow_pattern_executions('$ORDERS', i, 'sales', 'app', 'SELECT')";
+refused("SET chpg.max_requests = 3; SELECT count(*) FROM generate_series(1, 9) i, LATERAL chpg_slow_pattern_executions('$ORDERS', i, 'sales', 'app', 'SELECT')",
 	qr/as many requests as "chpg.max_requests" allows/, 3, 'a join');
 refused("SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP $LOOP; END LOOP; END \$\$", qr/as many requests as/, 3, 'a loop');
 costs($node, $url, "SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP BEGIN $LOOP; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END \$\$", 3, 'a loop that catches errors');
 
 # What is answered costs nothing, however much it is.
-my $MANY = "(SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$SERVICE' AND query_id = ANY (ARRAY(SELECT generate_series(1, 1001))) AND db_name = 'sales' AND db_user = 'app' AND db_operation = 'SELECT')";
+my $MANY = "(SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = ANY (ARRAY(SELECT generate_series(1, 1001))) AND db_name = 'sales' AND db_user = 'app' AND db_operation = 'SELECT')";
 costs($node, $url, "SET chpg.cache_ttl = '1h'; SET chpg.max_requests = 1500; SELECT $MANY, $MANY", 1001, 'the same thousand requests twice');
 
 # Each statement begins anew, and each transaction of a procedure.
@@ -84,6 +83,6 @@ is(request_count($url), 0, 'before anything is sent');
 my $more = (peak_kb($pid) - $before) / 1024;
 note(sprintf 'three million ids: %d MB more at the peak', $more);
 cmp_ok($more, '<', 300, 'and take little memory beyond their own');
-is(costs($node, $url, sprintf($TABLE, "ARRAY(SELECT '$SERVICE' FROM generate_series(1, 30000))"), 1, 'one id thirty thousand times'), 60, 'has its rows');
+is(costs($node, $url, sprintf($TABLE, "ARRAY(SELECT '$ORDERS' FROM generate_series(1, 30000))"), 1, 'one id thirty thousand times'), 60, 'has its rows');
 
 done_testing();

@@ -11,8 +11,6 @@ use Test::More;
 
 my $node = start_node('main');
 
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 sub refuses { my ($call, $state, $message, $name) = @_; return fails_with($node, "SELECT $call", $state, $message, $name, extra_params => [ '-U', 'mallory' ]) }
 
 sql('CREATE EXTENSION chpg; CREATE ROLE mallory LOGIN; CREATE ROLE other LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO mallory, other');
@@ -23,7 +21,7 @@ my $KEY = 'CHPG301:pg0123456789abcdefghijklmn';
 refuses("chpg_mute('$KEY', 'wont_fix', repeat('x', 1025))", '22001', qr/argument "note" is too long: 1025 bytes\nHINT:  Give at most 1024 bytes\./, 'a note of more than 1 kB');
 refuses("chpg_mute('$KEY', 'wont_fix', repeat('é', 513))", '22001', qr/1026 bytes/, 'bytes count');
 like(refuses("chpg_mute('$KEY', repeat('x', 1000000))", '22023', qr/invalid value for "reason"/, 'a reason that is long'), qr/^.{1,2000}$/s, 'is not repeated as a whole');
-as('mallory', "SELECT chpg_mute('$KEY', 'wont_fix', repeat('x', 1024))");
+as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix', repeat('x', 1024))");
 is(sql('SELECT octet_length(note) FROM chpg_finding_mute'), 1024, 'a note of 1 kB');
 
 # Keys: of a rule that there is, about a service or about texts, as findings have them
@@ -33,22 +31,22 @@ refuses("chpg_mute($_, 'wont_fix')", '22023', qr/invalid value for "finding_key"
 	q{'CHPG101:["a'}, q{'CHPG101:["a"] or more'}, q{'CHPG101:["a","b"]'}, q{'CHPG101:["a", {"b": 1}]'}, q{'CHPG101:[1]'}, q{'CHPG101:[["a"]]'},
 	q{'CHPG101:["' || repeat('x', 2048) || '"]'}, q{''};
 like(refuses(q{chpg_mute(repeat('x', 1000000), 'wont_fix')}, '22023', qr/invalid value for "finding_key"/, 'a key that is long'), qr/^.{1,2000}$/s, 'is not repeated as a whole');
-as('mallory', "SELECT chpg_mute($_, 'wont_fix')") foreach
+as_role('mallory', "SELECT chpg_mute($_, 'wont_fix')") foreach
 	"'CHPG701:$ID'", q{'CHPG402:skipped'}, "'CHPG402:skipped:$ID'", qq{'CHPG101:["$ID", "123", "db", "user", "a \\"quoted\\" name", null]'}, q{'CHPG101:' || _chpg_finding_key(ARRAY['a', E'b\n', NULL])};
 is(sql($MUTES), 6, 'keys as findings have them');
 
 # Rows: a thousand for each role, and what is over does not count
 sql('TRUNCATE chpg_finding_mute');
-as('mallory', "SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 1000) n");
+as_role('mallory', "SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 1000) n");
 refuses(q{chpg_mute('CHPG301:one more', 'wont_fix')}, '54000', qr/role "mallory" has muted 1000 findings already\nHINT:  End some/, 'the 1001st');
-as('mallory', q{SELECT chpg_mute('CHPG301:service 1', 'accepted_risk', 'changed')});
+as_role('mallory', q{SELECT chpg_mute('CHPG301:service 1', 'accepted_risk', 'changed')});
 is(sql(q{SELECT note FROM chpg_finding_mute WHERE finding_key = 'CHPG301:service 1'}), 'changed', 'one that there is may be changed');
-as('other', q{SELECT chpg_mute('CHPG301:of another', 'wont_fix')});
+as_role('other', q{SELECT chpg_mute('CHPG301:of another', 'wont_fix')});
 is(sql($MUTES), 1001, 'other roles have their own');
-as('mallory', q{SELECT chpg_unmute('CHPG301:service 2'); SELECT chpg_mute('CHPG301:one more', 'wont_fix')});
+as_role('mallory', q{SELECT chpg_unmute('CHPG301:service 2'); SELECT chpg_mute('CHPG301:one more', 'wont_fix')});
 is(sql($MUTES), 1001, 'and one that is ended makes place');
 sql(q{UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second' WHERE finding_key ~ '^CHPG301:service'});
-as('mallory', q{SELECT chpg_mute('CHPG301:after all', 'wont_fix')});
+as_role('mallory', q{SELECT chpg_mute('CHPG301:after all', 'wont_fix')});
 is(sql('SELECT string_agg(finding_key, $$, $$ ORDER BY finding_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'what is over is forgotten');
 
 # Two sessions at once do not make it more.

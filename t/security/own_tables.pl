@@ -12,9 +12,6 @@ use Test::More;
 
 my $node = start_node('main');
 
-sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
-
 # Default privileges
 
 sql(q{CREATE ROLE app LOGIN; CREATE SCHEMA attic AUTHORIZATION app; GRANT USAGE ON SCHEMA attic TO PUBLIC; CREATE SCHEMA chpg; GRANT USAGE ON SCHEMA chpg TO PUBLIC});
@@ -34,28 +31,28 @@ sql(q{ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM app; ALTER DEFAULT PRIV
 # What is granted later
 
 sql(q{ALTER DATABASE postgres SET search_path = public, chpg; GRANT ALL ON ALL TABLES IN SCHEMA chpg TO app; GRANT EXECUTE ON FUNCTION chpg.chpg_mute, chpg.chpg_unmute TO app; CREATE TABLE public.ran (who name, what text); GRANT ALL ON ran TO PUBLIC});
-as('app', q{CREATE FUNCTION attic.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ran VALUES (current_user, TG_RELNAME); RETURN coalesce(NEW, OLD); END $$;
+as_role('app', q{CREATE FUNCTION attic.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ran VALUES (current_user, TG_RELNAME); RETURN coalesce(NEW, OLD); END $$;
 	CREATE FUNCTION attic.plant(place text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE format('CREATE TRIGGER planted BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION attic.fires()', place); END $$});
 
 my $MUTE = q{SELECT chpg_mute('CHPG301:x', 'wont_fix')};
 my @APP = (extra_params => [ '-U', 'app' ]);
-as('app', $MUTE);
-as('app', "SELECT attic.plant('chpg_finding_mute')");
+as_role('app', $MUTE);
+as_role('app', "SELECT attic.plant('chpg_finding_mute')");
 my $error = fails_with($node, $MUTE, '55000', qr/table "chpg_finding_mute" has a trigger "planted", which chpg did not create/, 'a mute by who made a trigger of the table', @APP);
 fails_with($node, $MUTE, '55000', qr/has a trigger "planted"/, 'a mute by others');
 fails_with($node, q{SELECT chpg_unmute('CHPG301:x')}, '55000', qr/has a trigger "planted"/, 'the end of a mute', @APP);
 fails_with($node, q{INSERT INTO chpg_finding_mute_dump VALUES ('CHPG301:y', 'wont_fix', 'of a dump', 'app', now(), 'infinity')}, '55000', qr/has a trigger "planted"/, 'a mute of a dump');
 my ($hint) = $error =~ /^HINT:  Run: (DROP TRIGGER .*);$/m;
 sql($hint);
-as('app', $MUTE);
-as('app', q{CREATE TABLE attic.holds (finding_key text REFERENCES chpg_finding_mute)});
+as_role('app', $MUTE);
+as_role('app', q{CREATE TABLE attic.holds (finding_key text REFERENCES chpg_finding_mute)});
 fails_with($node, q{SELECT chpg_unmute('CHPG301:x')}, '55000', qr/table "chpg_finding_mute" has a foreign key of table "holds", which chpg did not create/, 'a foreign key', @APP);
-as('app', 'DROP TABLE attic.holds');
+as_role('app', 'DROP TABLE attic.holds');
 
 # A transaction that sees the catalogs as they were does not miss it, nor may it be made meanwhile.
 my $session = open_session($node, @APP);
 in_session($session, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_trigger");
-as('app', "SELECT attic.plant('chpg_finding_mute')");
+as_role('app', "SELECT attic.plant('chpg_finding_mute')");
 in_session($session, $MUTE);
 like($session->{stderr}, qr/ERROR:  55000: table "chpg_finding_mute" has a trigger "planted"/, 'one that was made after the snapshot');
 in_session($session, 'ROLLBACK');
@@ -68,7 +65,7 @@ foreach my $call ($MUTE, q{SELECT chpg_unmute('CHPG301:x')})
 }
 $session->quit;
 
-as('app', "SELECT attic.plant('chpg_history_schema')");
+as_role('app', "SELECT attic.plant('chpg_history_schema')");
 fails_with($node, $_, '55000', qr/table "chpg_history_schema" has a trigger "planted", which chpg did not create/, $_)
   foreach q{SELECT chpg_history_enable('kept')}, q{SELECT chpg_history_enable('kept', owner => 'app')}, 'SELECT chpg_history_disable()';
 sql('DROP TRIGGER planted ON chpg_history_schema');

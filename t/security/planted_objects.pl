@@ -15,8 +15,6 @@ use Test::More;
 my $url = start_emulator();
 my $node = start_node('main');
 
-sub sql { my ($sql, %psql) = @_; return $node->safe_psql('postgres', $sql, %psql) }
-
 # ---- The guard: no schema of which others than superusers have a part
 
 sql('CREATE ROLE tenant LOGIN; CREATE ROLE team; CREATE ROLE deputy; CREATE ROLE boss SUPERUSER; GRANT boss TO deputy');

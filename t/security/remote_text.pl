@@ -15,7 +15,6 @@ use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 # A window that clears the screen, moves the cursor, hides and reverses what follows
 my $HOSTILE = join '', map { chr($_) . 'x' } 0x1B, 0x0D, 0x0A, 0x7F, 0x80, 0x85, 0x9B, 0x9F, 0x61C, 0x200B, 0x200E,
@@ -50,10 +49,7 @@ sub says_clean
 sub answer
 {
 	my ($status, $answer, %fault) = @_;
-
-	clear_faults($url);
-	fault($url, status => $status, body_base64 => encode_base64(encode_json($answer), ''), content_type => 'application/json', %fault);
-	return;
+	return respond_with($url, encode_json($answer), status => $status, content_type => 'application/json', %fault);
 }
 
 # The API's own words
@@ -85,7 +81,7 @@ for my $value ([ callCount => qr/22P02: malformed API response/ ], [ totalDurati
 
 	clear_faults($url);
 	fault($url, path => 'slowQueryPatterns$', patch => { "result.0.$field" => "1\x{9B}\x{202E}5" });
-	says_clean("SELECT FROM chpg_slow_patterns($DAY, '$SERVICE')", $expected, "a value of \"$field\"");
+	says_clean("SELECT FROM chpg_slow_patterns($DAY, '$ORDERS')", $expected, "a value of \"$field\"");
 }
 for my $time ("now\x{9B}", "2026-01-01T00:00:00Z\x{202E}", "2026-01-01 \x{85}tomorrow")
 {
@@ -95,12 +91,12 @@ for my $time ("now\x{9B}", "2026-01-01T00:00:00Z\x{202E}", "2026-01-01 \x{85}tom
 }
 clear_faults($url);
 fault($url, path => 'prometheus$', body_base64 => encode_base64("cpu{a=\"\xC2\x9B\xE2\x80\xAE\x1B\"} \xC2\x9B\n", ''));
-says_clean("SELECT FROM chpg_prometheus('$SERVICE')", qr/DETAIL:  The line is "cpu/, 'a line of metrics');
+says_clean("SELECT FROM chpg_prometheus('$ORDERS')", qr/DETAIL:  The line is "cpu/, 'a line of metrics');
 
 # Names of services
 reset_emulator($url, overrides => { orders => { name => "o$HOSTILE" =~ s/(.{40}).*/$1/sr }, billing => { name => "b\x{202E}x" }, analytics => { name => "b\x{202E}x" } });
 says_clean("SELECT FROM chpg_service('nobody')", qr/DETAIL:  The services of the organization are: o[ x]+, b x, b x,/, 'names of services');
-says_clean("SELECT FROM chpg_delete_service('$SERVICE', 'o')", qr/DETAIL:  The name of the service is "o[ x]+"/, 'the name of a service');
+says_clean("SELECT FROM chpg_delete_service('$ORDERS', 'o')", qr/DETAIL:  The name of the service is "o[ x]+"/, 'the name of a service');
 fault($url, path => 'slowQueryPatterns$', status => 503);
 says_clean("SELECT FROM chpg_slow_patterns($DAY)", qr/could not read the slow query patterns of service "/, "a service's name in an error");
 clear_faults($url);
@@ -115,15 +111,15 @@ says_clean("SELECT FROM cloud.slow_patterns WHERE service_id = U&'b\\202Ex' AND 
 # Changes are in the log.
 my $NAME = q{U&'a\009Bb\0085c\202Ed\2066e\200Ff\2028g'};
 reset_emulator($url);
-says_clean("SELECT FROM chpg_update_service('$SERVICE', name => $NAME)", qr/^$/, 'a change');
+says_clean("SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/^$/, 'a change');
 like(slurp_file($node->logfile, $server_log_start), qr/sent PATCH .*"name":"a b c d e f g"/, 'which is in the log');
-says_clean("SET chpg.dry_run = on; SELECT FROM chpg_update_service('$SERVICE', name => $NAME)", qr/NOTICE:  00000: would send PATCH .*"name":"a b c d e f g"/, 'a change that is only shown');
+says_clean("SET chpg.dry_run = on; SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/NOTICE:  00000: would send PATCH .*"name":"a b c d e f g"/, 'a change that is only shown');
 fault($url, path => 'config$', method => 'PATCH', patch => { 'result.message' => "restart${HOSTILE}now" });
-says_clean(qq{SELECT FROM chpg_patch_config('$SERVICE', pg_config => '{"max_connections": "200"}')}, qr/NOTICE:  00000: restart( x)+now/, 'what a change of the configuration says');
+says_clean(qq{SELECT FROM chpg_patch_config('$ORDERS', pg_config => '{"max_connections": "200"}')}, qr/NOTICE:  00000: restart( x)+now/, 'what a change of the configuration says');
 clear_faults($url);
-fault($url, path => "$SERVICE\$", patch => { 'result.state' => "up$HOSTILE" });
-says_clean("SELECT FROM chpg_wait('$SERVICE', timeout => '500 ms', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*The state is up( x)+/s, 'a state');
-says_clean("SELECT FROM chpg_wait('$SERVICE', $SQL, timeout => '500 ms', poll_interval => '100 ms')", qr/waiting for a( x)+.*did not become a( x)+ within "timeout"/s, 'the state that is waited for');
+fault($url, path => "$ORDERS\$", patch => { 'result.state' => "up$HOSTILE" });
+says_clean("SELECT FROM chpg_wait('$ORDERS', timeout => '500 ms', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*The state is up( x)+/s, 'a state');
+says_clean("SELECT FROM chpg_wait('$ORDERS', $SQL, timeout => '500 ms', poll_interval => '100 ms')", qr/waiting for a( x)+.*did not become a( x)+ within "timeout"/s, 'the state that is waited for');
 
 # In other encodings: a C1 control is a byte in Latin 1; in SQL_ASCII the API's texts stay UTF-8.
 for my $encoding ('LATIN1', 'SQL_ASCII', 'WIN1252', 'EUC_JP')

@@ -18,7 +18,6 @@ use Test::More;
 
 my $WRONG_SECRET = 'wrongKeySecret';
 my $MISPLACED_SECRET = '4b1d' . 'misplacedKeySecret' x 2;
-my $SERVICE = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 my $HANG = { hang => JSON::PP::true };
 
 # What must not show up: the secrets, and how they are sent
@@ -58,15 +57,15 @@ foreach my $protocol (sort keys %protocols)
 	connects($protocol, "$protocol, another key");
 
 	# Refusals
-	refused($protocol, connect_call($WRONG_SECRET), undef,
+	refused($protocol, connect_call(api_url => $url, key_secret => $WRONG_SECRET), undef,
 		qr/the API did not accept the key/, "$protocol, a wrong key");
-	refused($protocol, connect_call($KEY_SECRET), { status => 503, times => 9 },
+	refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET), { status => 503, times => 9 },
 		qr/the API failed/, "$protocol, an API that fails");
-	refused($protocol, connect_call($KEY_SECRET), { garbage => JSON::PP::true },
+	refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET), { garbage => JSON::PP::true },
 		qr/malformed API response/, "$protocol, garbage");
-	refused($protocol, connect_call($KEY_SECRET), { patch => { 'result.0.id' => 'no id' } },
+	refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET), { patch => { 'result.0.id' => 'no id' } },
 		qr/malformed API response/, "$protocol, an organization without id");
-	refused($protocol, connect_call("$KEY_SECRET "), undef,
+	refused($protocol, connect_call(api_url => $url, key_secret => "$KEY_SECRET "), undef,
 		qr/invalid value for option "key_secret"/, "$protocol, a key with a space");
 	refused($protocol, "SELECT 1 / (length(server) - 4) FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')",
 		undef, qr/division by zero/, "$protocol, a failure afterwards");
@@ -74,7 +73,7 @@ foreach my $protocol (sort keys %protocols)
 	# A server that repeats what it was sent
 	foreach my $echo (@forbidden[0, 1])
 	{
-		refused($protocol, connect_call($KEY_SECRET),
+		refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET),
 			{ status => 400, body => JSON::PP::encode_json({ status => 400, error => "bad: $echo" }) },
 			qr/The API says: "bad: \*\*\*"/, "$protocol, an echo");
 	}
@@ -82,7 +81,7 @@ foreach my $protocol (sort keys %protocols)
 	# Interrupts
 	interrupted($protocol, 'pg_cancel_backend', qr/canceling statement due to user request/);
 	interrupted($protocol, 'pg_terminate_backend', qr/terminating connection due to administrator command/);
-	refused($protocol, connect_call($KEY_SECRET), $HANG,
+	refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET), $HANG,
 		qr/canceling statement due to statement timeout/, "$protocol, a timeout",
 		'-c statement_timeout=200ms');
 }
@@ -94,7 +93,7 @@ foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
 {
 	my $pid = in_session($session, 'SELECT pg_backend_pid()');
 
-	$printed .= in_session($session, connect_call($secret)) . $session->{stderr};
+	$printed .= in_session($session, connect_call(api_url => $url, key_secret => $secret)) . $session->{stderr};
 	is( in_session($monitor, "SELECT state, query FROM pg_stat_activity WHERE pid = $pid"),
 		'idle|SELECT * FROM chpg_connect(...)',
 		"pg_stat_activity after a call with $secret");
@@ -125,7 +124,7 @@ foreach my $view ('chpg_budget', 'chpg_stats')
 	is(in_session($session, "$keys $view WHERE key_id <> '$KEY_ID'"), 'demo...', "$view shows the beginning of a refused id");
 }
 is(in_session($session, q{SELECT min(refused) >= 1 FROM chpg_stats WHERE key_id = 'demo...'}), 't', 'and counts what it cost');
-in_session($session, connect_call($KEY_SECRET));
+in_session($session, connect_call(api_url => $url, key_secret => $KEY_SECRET));
 foreach my $view ('chpg_budget', 'chpg_stats')
 {
 	is(in_session($session, "$keys $view"), "demo... $KEY_ID", "$view shows all of an accepted id");
@@ -146,12 +145,12 @@ $session->quit;
 # Readers with a key that is not accepted any more
 reset_emulator($url, key_secret => 'newKeySecret');
 foreach my $reader (
-	'chpg_organizations()', 'chpg_services()', 'chpg_services', "chpg_service('$SERVICE')",
+	'chpg_organizations()', 'chpg_services()', 'chpg_services', "chpg_service('$ORDERS')",
 	"chpg_slow_patterns($DAY)",
-	'chpg_prometheus()', "chpg_prometheus('$SERVICE')", 'chpg_health', '(SELECT chpg_prometheus_text()) t',
+	'chpg_prometheus()', "chpg_prometheus('$ORDERS')", 'chpg_health', '(SELECT chpg_prometheus_text()) t',
 	"chpg_metrics($DAY)", "chpg_logs($DAY)",
-	"chpg_slow_pattern('$SERVICE', 1, 'a', 'b', 'SELECT')",
-	"chpg_slow_pattern_executions('$SERVICE', 1, 'a', 'b', 'SELECT')")
+	"chpg_slow_pattern('$ORDERS', 1, 'a', 'b', 'SELECT')",
+	"chpg_slow_pattern_executions('$ORDERS', 1, 'a', 'b', 'SELECT')")
 {
 	local $ENV{PGOPTIONS} = '-c log_min_messages=debug5 -c log_min_error_statement=debug5';
 	$printed .= fails_with($node, "SELECT * FROM $reader", '28000',
@@ -198,7 +197,7 @@ sub connects
 	my ($protocol, $name) = @_;
 
 	reset_emulator($url);
-	is(run_alone($protocol, connect_call($KEY_SECRET)), 0, "$name: succeeds");
+	is(run_alone($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET)), 0, "$name: succeeds");
 	is(request_count($url), 1, "$name: was checked");
 	return;
 }
@@ -225,7 +224,7 @@ sub interrupted
 	reset_emulator($url);
 	fault($url, %$HANG);
 	local $ENV{PGOPTIONS} = $protocols{$protocol};
-	my $run = IPC::Run::start(pgbench($protocol, connect_call($KEY_SECRET)), '>&', \$told);
+	my $run = IPC::Run::start(pgbench($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET)), '>&', \$told);
 	wait_until(
 		sub {
 			return 0 if request_count($url) == 0;
@@ -241,12 +240,6 @@ sub interrupted
 	like($told, $message, "$name: message");
 	$printed .= $told;
 	return;
-}
-
-sub connect_call
-{
-	my ($secret) = @_;
-	return "SELECT * FROM chpg_connect('$KEY_ID', '$secret', api_url => '$url')";
 }
 
 # The command that sends a statement in a protocol, once

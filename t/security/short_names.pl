@@ -15,8 +15,6 @@ use Test::More;
 my $url = start_emulator();
 my $node = start_node('main');
 
-sub sql { my ($sql, %psql) = @_; return $node->safe_psql('postgres', $sql, %psql) }
-
 # Installed as the README says, chpg is found by short names, also by other roles.
 my ($install) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^(CREATE SCHEMA chpg;\n.*?)```/ms;
 sql($install);

@@ -8,7 +8,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $LIST = 'SELECT count(*) FROM chpg_services';
@@ -23,7 +22,7 @@ $node->safe_psql('postgres',
 
 # A server of the name that everybody uses.  A superuser owns it as it owns all, which
 # says nothing.
-as('eve', "CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER chpg TO PUBLIC");
+as_role('eve', "CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER chpg TO PUBLIC");
 foreach my $victim ('postgres', 'dba')
 {
 	my $error = keeps_key($victim, connect_call(), "$victim and the server of another");
@@ -38,33 +37,33 @@ foreach my $victim ('postgres', 'dba')
 SKIP:
 {
 	skip 'no role may grant itself', 2 if $node->pg_version >= 16;
-	as('eve', 'GRANT eve TO dba');
+	as_role('eve', 'GRANT eve TO dba');
 	keeps_key('dba', connect_call(), 'a membership that the stranger gave');
-	as('eve', 'REVOKE eve FROM dba');
+	as_role('eve', 'REVOKE eve FROM dba');
 }
-as('eve',
+as_role('eve',
 	'CREATE ROLE front; GRANT front TO eve; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO front;'
 	  . 'ALTER SERVER chpg OWNER TO front; GRANT front TO dba');
 keeps_key('dba', connect_call(), 'a role that the stranger made, and gave');
-as('eve', 'ALTER SERVER chpg OWNER TO eve');
+as_role('eve', 'ALTER SERVER chpg OWNER TO eve');
 
 # Whoever makes a role is its member since 16, but may neither use nor become it.
 $node->safe_psql('postgres', 'ALTER ROLE dba CREATEROLE');
-as('dba', 'CREATE ROLE mallory LOGIN');
+as_role('dba', 'CREATE ROLE mallory LOGIN');
 $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO mallory');
-as('mallory', "CREATE SERVER mallory FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER mallory TO dba");
+as_role('mallory', "CREATE SERVER mallory FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER mallory TO dba");
 keeps_key('dba', connect_call(server => 'mallory'), 'the server of a role that the victim made');
 
 # Privileges are shared with strangers, and who administers a role is its member.
 $node->safe_psql('postgres',
 	'GRANT pg_monitor TO dba, eve; CREATE ROLE tenant LOGIN; CREATE ROLE tenants; GRANT tenant TO dba; GRANT tenants TO tenant;'
 	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO tenant, tenants');
-as('eve', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO pg_monitor;'
+as_role('eve', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO pg_monitor;'
 	  . "CREATE SERVER monitor FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER monitor TO PUBLIC; ALTER SERVER monitor OWNER TO pg_monitor");
 keeps_key('dba', connect_call(server => 'monitor'), 'the server of a predefined role');
 foreach my $owner ('tenant', 'tenants')
 {
-	as('tenant', "SET ROLE $owner; CREATE SERVER $owner FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER $owner TO PUBLIC");
+	as_role('tenant', "SET ROLE $owner; CREATE SERVER $owner FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER $owner TO PUBLIC");
 	keeps_key('dba', connect_call(server => $owner), "the server of $owner, by a role that the victim administers");
 }
 
@@ -72,7 +71,7 @@ foreach my $owner ('tenant', 'tenants')
 my $proxy = $evil =~ s/127\.0\.0\.1/localhost/r;
 my $ca = $node->data_dir . '/ca.pem';
 $node->safe_psql('postgres', 'GRANT pg_read_server_files TO eve');
-as('eve', "CREATE SERVER proxied FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'https://127.0.0.1:1', proxy '$proxy');"
+as_role('eve', "CREATE SERVER proxied FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'https://127.0.0.1:1', proxy '$proxy');"
 	  . "CREATE SERVER vouched FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'https://127.0.0.1:1', ca_file '$ca'); GRANT USAGE ON FOREIGN SERVER proxied, vouched TO PUBLIC");
 my $before = connections($evil);
 foreach my $server ('proxied', 'vouched')
@@ -83,17 +82,17 @@ is(connections($evil), $before, 'the proxy was not asked');
 
 # What is right stays possible: the address named, a superuser's server, a team's.
 reset_emulator($evil);
-is(as('dba', connect_call(api_url => "$evil/v1/") =~ s/\*/api_url/r), $evil, 'an address that is named, and told');
+is(as_role('dba', connect_call(api_url => "$evil/v1/") =~ s/\*/api_url/r), $evil, 'an address that is named, and told');
 is(request_count($evil), 1, 'the key went there');
-as('dba', q{SELECT chpg_disconnect('chpg')});
+as_role('dba', q{SELECT chpg_disconnect('chpg')});
 $node->safe_psql('postgres',
 	'CREATE ROLE team; CREATE ROLE people; GRANT team TO people; GRANT people TO dba; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO team;'
 	  . "CREATE SERVER theirs FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url'); ALTER SERVER theirs OWNER TO team;"
 	  . "CREATE SERVER official FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url'); GRANT USAGE ON FOREIGN SERVER official TO dba");
 foreach my $server ('theirs', 'official')
 {
-	is(as('dba', connect_call(server => $server) =~ s/\*/api_url/r), $url, "$server needs no address");
-	as('dba', qq{SELECT chpg_disconnect('$server')});
+	is(as_role('dba', connect_call(server => $server) =~ s/\*/api_url/r), $url, "$server needs no address");
+	as_role('dba', qq{SELECT chpg_disconnect('$server')});
 }
 
 # Errors name the address, too.
@@ -103,70 +102,54 @@ like($failure, qr{CONTEXT: .*^connection to http://127\.0\.0\.1:1$}ms, 'the erro
 
 # Calls that name no server: the stranger's serves nobody, and stands in nobody's way.
 $node->safe_psql('postgres', connect_call(server => 'official'));
-as('dba', connect_call(server => 'mine', api_url => $url));
-as('eve', "CREATE SERVER aaa FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER aaa TO PUBLIC;"
+as_role('dba', connect_call(server => 'mine', api_url => $url));
+as_role('eve', "CREATE SERVER aaa FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER aaa TO PUBLIC;"
 	  . "CREATE USER MAPPING FOR PUBLIC SERVER aaa OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
 unnamed('with a key for PUBLIC');
-as('eve', join ';', map { "CREATE USER MAPPING FOR $_ SERVER aaa OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')" } 'postgres', 'dba', 'bob');
+as_role('eve', join ';', map { "CREATE USER MAPPING FOR $_ SERVER aaa OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')" } 'postgres', 'dba', 'bob');
 unnamed('with planted mappings');
-as('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$KEY_SECRET $evil seal=" . ('0' x 64) . "')" } 'postgres', 'dba', 'bob');
+as_role('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$KEY_SECRET $evil seal=" . ('0' x 64) . "')" } 'postgres', 'dba', 'bob');
 unnamed('with a seal that is made up');
 
 # What was sealed for one is no other's seal, and not of another key.
-as('eve', connect_call(server => 'aaa'));
-my $sealed = as('eve', q{SELECT option_value FROM pg_user_mappings, pg_options_to_table(umoptions) WHERE usename = 'eve' AND srvname = 'aaa' AND option_name = 'key_secret'});
+as_role('eve', connect_call(server => 'aaa'));
+my $sealed = as_role('eve', q{SELECT option_value FROM pg_user_mappings, pg_options_to_table(umoptions) WHERE usename = 'eve' AND srvname = 'aaa' AND option_name = 'key_secret'});
 like($sealed, qr/^\Q$KEY_SECRET $evil\E seal=[0-9a-f]{64}$/, 'a seal');
-as('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$sealed')" } 'postgres', 'dba', 'bob');
+as_role('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$sealed')" } 'postgres', 'dba', 'bob');
 unnamed('with a seal of the stranger\'s own');
-is(as('dba', 'SELECT _chpg_own_server()'), 'mine', 'a history is captured by one\'s own');
+is(as_role('dba', 'SELECT _chpg_own_server()'), 'mine', 'a history is captured by one\'s own');
 
 # By name, all of that may be used.
-is(as('bob', q{SELECT count(*) FROM chpg_services('aaa')}), 6, 'a server that the call names');
-is(as('bob', "SET chpg.server = aaa; $LIST"), 6, 'a server that the role names');
+is(as_role('bob', q{SELECT count(*) FROM chpg_services('aaa')}), 6, 'a server that the call names');
+is(as_role('bob', "SET chpg.server = aaa; $LIST"), 6, 'a server that the role names');
 
 # A key that was given by chpg_connect() to the server of another counts as given,
-as('eve', 'DROP USER MAPPING FOR bob SERVER aaa');
-as('bob', connect_call(server => 'aaa', api_url => $evil));
-is(as('bob', $LIST), 6, 'a key of one\'s own');
+as_role('eve', 'DROP USER MAPPING FOR bob SERVER aaa');
+as_role('bob', connect_call(server => 'aaa', api_url => $evil));
+is(as_role('bob', $LIST), 6, 'a key of one\'s own');
 # and is rotated without the address,
-is(as('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key for the same address');
-as('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil/other')");
+is(as_role('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key for the same address');
+as_role('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil/other')");
 keeps_key('bob', connect_call(server => 'aaa'), 'another key after the address was changed');
-as('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil')");
-is(as('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key after it was changed back');
+as_role('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil')");
+is(as_role('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key after it was changed back');
 # until somebody else changes it.
-as('eve', q{ALTER USER MAPPING FOR bob SERVER aaa OPTIONS (SET key_id 'other')});
+as_role('eve', q{ALTER USER MAPPING FOR bob SERVER aaa OPTIONS (SET key_id 'other')});
 fails_with($node, $LIST, '42704', qr/role "bob" has no chpg server of its own/,
 	'a key that was changed', extra_params => [ '-U', 'bob' ]);
 keeps_key('bob', connect_call(server => 'aaa'), 'another key after that');
 
 # Neither does it keep anybody from giving up a key.
-as('dba', 'SELECT chpg_disconnect()');
+as_role('dba', 'SELECT chpg_disconnect()');
 is($node->safe_psql('postgres', q{SELECT string_agg(srvname, ' ') FROM pg_user_mappings WHERE usename = 'dba'}), 'aaa', 'an unnamed disconnection');
-
-sub connect_call
-{
-	my (%arguments) = @_;
-	return "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET'"
-	  . join('', map { ", $_ => '$arguments{$_}'" } sort keys %arguments) . ')';
-}
-
-sub as
-{
-	my ($role, $sql) = @_;
-	return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]);
-}
 
 # The statement fails, and nothing is sent to the stranger's API; the error.
 sub keeps_key
 {
 	my ($role, $sql, $name) = @_;
-	my $error;
 
 	reset_emulator($evil);
-	$error = fails_with($node, $sql, '42501', qr/key was not sent/, $name, extra_params => [ '-U', $role ]);
-	is(request_count($evil), 0, "$name: nothing was sent");
-	return $error;
+	return rejects($node, $evil, $sql, '42501', qr/key was not sent/, $name, extra_params => [ '-U', $role ]);
 }
 
 # Unnamed calls of those who have a server of their own, and of one who has none
@@ -176,7 +159,7 @@ sub unnamed
 
 	reset_emulator($url);
 	reset_emulator($evil);
-	is(as($_, $LIST), 6, "$name: $_ uses its own server") foreach 'postgres', 'dba';
+	is(as_role($_, $LIST), 6, "$name: $_ uses its own server") foreach 'postgres', 'dba';
 	is(request_count($url), 2, "$name: and that was asked");
 	fails_with($node, $LIST, '42704', qr/role "bob" has no chpg server of its own/,
 		"$name: bob has none", extra_params => [ '-U', 'bob' ]);
