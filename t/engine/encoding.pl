@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use Encode qw(decode_utf8 encode_utf8);
+use JSON::PP;
 use Test::More;
 
 my $UNKNOWN = "\x{FFFD}";
