@@ -1,5 +1,5 @@
-# Bytes from outside are looked at as ASCII, whatever the database's locale: in
-# a single-byte encoding, isalnum() and its like take bytes of UTF-8 for letters.
+# Bytes from outside are classified as ASCII, whatever the database's locale: in a
+# single-byte encoding, isalnum() and its kin take bytes of UTF-8 for letters.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 
-# Nothing in src/ asks the locale.
+# No function in src/ depends on the locale.
 my $ASKS_LOCALE = qr/\b(?:is(?:alnum|alpha|blank|cntrl|digit|graph|lower|print|punct|space|upper|xdigit)(?:_l)?
 	|to(?:lower|upper)(?:_l)?|isw[a-z]+|tow(?:lower|upper)|pg_(?:to(?:lower|upper)|strn?casecmp)
 	|strn?casecmp|strcoll|strxfrm|setlocale)\s*\(/x;
@@ -29,8 +29,8 @@ for my $file (@files)
 		($file =~ s{.*/}{}r) . ' asks no locale about a character');
 }
 
-# A locale in which the first byte of an accented letter's UTF-8 is a letter.  It is
-# made for this test, and the server finds it there.
+# A locale in which the first byte of an accented letter's UTF-8 is a letter. The test
+# generates it, and the server finds it by LOCPATH.
 my $locales = PostgreSQL::Test::Utils::tempdir;
 run_log([ 'localedef', '-i', 'fr_FR', '-f', 'ISO-8859-1', "$locales/fr_FR.ISO-8859-1" ])
   or die 'localedef failed; is the package "locales" installed?';

@@ -1,5 +1,6 @@
-# The request budget of a key, which all backends share: never over the limit, in
-# turns, and refused beforehand where the time does not suffice.
+# The request budget of a key, which all backends share: requests never exceed the
+# limit, backends take turns, and a call that cannot finish in time is rejected
+# beforehand.
 
 use strict;
 use warnings;
@@ -22,7 +23,7 @@ my $node = start_node('main', "chpg.server = 'chpg'");
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# The most requests that arrived within so many seconds
+# The highest number of requests that arrived within this many seconds
 sub max_arrivals
 {
 	my ($seconds) = @_;
@@ -38,7 +39,7 @@ sub statuses
 	return \%count;
 }
 
-# From the first arrival to the last
+# Seconds from the first arrival to the last
 sub duration
 {
 	my @times = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
@@ -51,8 +52,8 @@ sub active_pid
 	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '$query' AND state = 'active' AND pid <> pg_backend_pid()");
 }
 
-# Four backends want 120 requests, the first of which take their time to connect
-# and to be answered.  The limit is slow beside what a busy machine adds.
+# Four backends send 120 requests; the first ones are slow to connect and to get a
+# response. The limit is slow compared with the delays of a busy machine.
 my $id = use_new_key($node, $url, '20/4s', rate_limit => '20/4s', services => 29, patterns => 3);
 fault($url, times => 6, latency_ms => 300);
 my @sessions = map { open_session($node) } 1 .. 4;
@@ -68,7 +69,7 @@ note(sprintf 'four backends: %.3f times the least possible time', duration() / 2
 cmp_ok(duration(), '<', 20 * 1.5, 'four backends: about as fast as the limit allows');
 is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'four backends: all rows are there') for @sessions;
 
-# The same with backends that are canceled, terminated, and that fail.
+# The same with backends that are canceled, terminated, or whose requests fail
 $id = use_new_key($node, $url, '10/1s', rate_limit => '10/1s', services => 29, patterns => 3);
 my @busy = map { open_session($node) } 1 .. 6;
 my @pids = map { in_session($_, 'SELECT pg_backend_pid()') } @busy;
@@ -93,7 +94,7 @@ wait_until(sub { key_budget($node, 'used, waiting', $id) eq '0|0' }, 'nothing is
 costs($node, $url, 'SELECT FROM chpg_services', 1, 'and the next call is answered');
 $_->quit for @busy[ 0, 2, 4, 5 ];
 
-# A single call gets in between a fleet's.
+# A single call gets its turn between the requests of a fleet.
 $id = use_new_key($node, $url, '5/2s', services => 40, patterns => 3);
 begin_in_session($sessions[0], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
@@ -106,7 +107,7 @@ $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activit
 await_in_session($sessions[0], qr/ERROR:  57014/);
 is(key_budget($node, 'waiting', $id), '0', 'a cancel ends the waiting');
 
-# Nor does one who asks what the fleet is going to ask.
+# Neither does a call wait for a fleet that will send the same request later.
 $id = use_new_key($node, $url, '2/3s', services => 9, patterns => 3);
 my $last = $node->safe_psql('postgres', 'SELECT id FROM chpg_services LIMIT 1 OFFSET 7');
 begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
@@ -118,7 +119,8 @@ is(in_session($sessions[0], '\echo'), "rows|27\n", 'the fleet has all its rows')
 in_session($sessions[0], 'SET chpg.cache_ttl = 0');
 is(scalar(grep { $_->{path} =~ /\Q$last\E/ } @{ journal($url)->{requests} }), 1, 'and asks for none of them twice');
 
-# Is a key blocked, after a 429 with these headers, for no longer than it may be?
+# Is a key blocked, after a 429 with these headers, for no longer than the longest
+# block?
 sub block
 {
 	my ($id, @headers) = @_;
@@ -127,8 +129,8 @@ sub block
 	return key_budget($node, "blocked_until BETWEEN now() + interval '1 s' AND now() + interval '30 s'", $id);
 }
 
-# Turns are in the order of arrival; one who goes holds nobody up.  The key is
-# blocked until all of them wait.
+# Turns are in the order of arrival; a call that leaves the queue delays no other. The
+# key is blocked until all calls have queued.
 my $EXECUTIONS = "SELECT FROM chpg_slow_pattern_executions('$ORDERS', %d, 'sales', 'app', 'SELECT')";
 $id = use_new_key($node, $url, '1/0.5s');
 is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
@@ -148,7 +150,7 @@ like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'one who waited got his
 is($node->safe_psql('postgres', "SELECT waits, wait_time_us >= 1.5e6 FROM chpg_stats WHERE key_id = '$id' AND operation ~ 'slowQueryPatterns/'"), '3|t', 'the waits are counted');
 @queue = map { open_session($node) } 1 .. 4;
 
-# A cursor that is idle waits for nothing.
+# An idle cursor holds no place in the queue.
 $id = use_new_key($node, $url, '2/1s', services => 9, patterns => 3);
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 my $since = time;
@@ -162,7 +164,7 @@ my $waited = $node->safe_psql('postgres', "SELECT sum(wait_time_us) / 1e6 FROM c
 cmp_ok($waited, '>', 1, 'it waited for the budget');
 cmp_ok($waited, '<=', $elapsed - $idle, 'but not while it was idle');
 
-# One who was refused keeps no place.
+# A rejected call keeps no place in the queue.
 $id = use_new_key($node, $url, '1/4s');
 fault($url, latency_ms => 1500, times => 1);
 begin_in_session($queue[0], 'SELECT FROM chpg_organizations()');
@@ -178,7 +180,7 @@ like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'one who come
 in_session($_, 'SELECT') for @queue[ 0 .. 2 ];
 $_->quit for @queue;
 
-# A wake-up that concerns something else changes nothing.
+# A latch that is set for another reason changes nothing.
 $id = use_new_key($node, $url, '2/2s', services => 7, patterns => 3);
 begin_in_session($sessions[2], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
 wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_reload_conf()'); request_count($url) == 8 }, 'all requests have come');
@@ -186,7 +188,8 @@ is(in_session($sessions[2], "SELECT 'done'"), "rows|21\ndone", 'with reloads: al
 cmp_ok(max_arrivals(2), '<=', 2, 'with reloads: never more than 2 requests in 2 seconds');
 cmp_ok(duration(), '<', 3 * 2 * 1.5, 'with reloads: as fast as before');
 
-# The same key is used elsewhere: the API refuses, all rows come nevertheless.
+# Another client uses the same key: the API rejects requests, and all rows arrive
+# nevertheless.
 $id = use_new_key($node, $url, '10/1s', rate_limit => '10/1s', services => 19, patterns => 3);
 (my $elsewhere = $url) =~ s{//}{//$id:$KEY_SECRET@};
 HTTP::Tiny->new->get("$elsewhere/v1/organizations") for 1 .. 5;
@@ -194,7 +197,7 @@ clear_journal($url);
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')"), 57, 'a key that is used elsewhere, too: all rows are there');
 cmp_ok(statuses()->{429} // 0, '<=', 8, 'no more than were under way are refused');
 
-# What cannot end in time is refused before it costs anything.
+# A call that cannot finish in time is rejected without a request.
 $id = use_new_key($node, $url, '10/60s', services => 30);
 clear_journal($url);
 my $error = fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400',
@@ -209,8 +212,8 @@ like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", 
 	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\.\nHINT:  Try again later, or raise "chpg\.max_wait"\.$/m, 'says when it could be sent');
 is(request_count($url), 1, 'sends nothing');
 
-# What is said is true: with a little less time a fleet is refused, with a little
-# more it ends.
+# The predicted time is right: with a little less time a fleet is rejected, with a
+# little more it finishes.
 for my $margin (-1500, 1500)
 {
 	$id = use_new_key($node, $url, '5/2s', services => 20, patterns => 3);
@@ -221,7 +224,7 @@ for my $margin (-1500, 1500)
 	is(request_count($url), $margin < 0 ? 1 : 21, "with $margin ms to spare");
 }
 
-# A change that has no turn is not sent, and that is what is said.
+# A change that gets no turn is not sent, and the message says so.
 $id = use_new_key($node, $url, '1/30s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 clear_journal($url);
@@ -234,13 +237,13 @@ await_in_session($sessions[2], qr/ERROR:  57014/);
 unlike($sessions[2]->{stderr}, qr/carried out/, 'nor was one that was canceled before its turn');
 is(request_count($url), 0, 'nothing was sent');
 
-# Pages are known one by one.
+# The number of pages is not known beforehand: each page is a decision of its own.
 use_new_key($node, $url, '2/2s', services => 1, patterns => 1500);
 clear_journal($url);
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS')", '53400', qr/in time/, 'a third page without the time');
 is(request_count($url), 2, 'is refused when it becomes known');
 
-# Who does not wait for the budget cannot wait too long for it.
+# A call that needs no turn cannot wait too long for one.
 for my $ours ('unlimited', '10/1s')
 {
 	use_new_key($node, $url, $ours, services => 1, patterns => 1500);
@@ -249,7 +252,7 @@ for my $ours ('unlimited', '10/1s')
 	is("$rows$error", 1500, "pages that take longer than chpg.max_wait, with rate limit $ours");
 }
 
-# A 429 seen by one holds for all.
+# A 429 that one backend gets blocks the key for all.
 $id = use_new_key($node, $url, 'unlimited');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 clear_journal($url);
@@ -264,7 +267,7 @@ cmp_ok($times[1] - $times[0], '>=', 5, 'nobody asks before the reset');
 wait_until(sub { request_count($url) == 3 }, 'both have asked');
 is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chpg_stats WHERE key_id = '$id'"), '1|1', 'the statistics have the refusal');
 
-# A reset that is too far away is not waited for.
+# A call does not wait for a reset that is too far away.
 $id = use_new_key($node, $url, '10/1s');
 $node->safe_psql('postgres', q{SET chpg.cache_ttl = '10min'; SELECT FROM chpg_services()});
 clear_journal($url);
@@ -277,8 +280,8 @@ like(fails_with($node, "SET chpg.cache_ttl = '10min'; SET chpg.max_wait = '1s'; 
 is(request_count($url), 1, 'and asks nothing');
 is(key_budget($node, 'free', $id), 0, 'no request is free');
 
-# No block is for longer than a few windows, and only what is a number counts:
-# anything else stands for a window of 10 seconds.
+# No block lasts longer than a few windows. Only numbers count: any other value of a
+# header stands for a window of 10 seconds.
 for my $case ([ '3000', 20 ], [ '99999999999999999999', 20 ], [ '1e3x', 0 ], [ '0x1F', 0 ], [ '1e3', 0 ], [ 'inf', 0 ], [ 'nan', 0 ], [ '-1', 0 ], [ '25 s', 0 ])
 {
 	my ($value, $least) = @$case;
@@ -297,7 +300,8 @@ for my $case ([ '3000', 't' ], [ '25', 't' ], [ '25x', 'f' ], [ '25 s', 'f' ], [
 	is(key_budget($node, "blocked_until > now() + interval '10 s'", $id), $long, "Retry-After: $value: " . ($long eq 't' ? 'for longer than one' : 'for one'));
 }
 
-# A block can be ended, for those who wait, too; the log of requests stays.
+# A reset of the budget ends a block, also for calls that wait; the log of requests
+# stays.
 $id = use_new_key($node, $url, '3/60s');
 is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
@@ -307,8 +311,8 @@ like(in_session($sessions[1], "SELECT 'done'"), qr/rows\|6\ndone$/, 'chpg_budget
 is(key_budget($node, 'blocked_until IS NULL, used, free', $id), 't|3|0', 'the requests sent still count');
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'the rate limit holds after it');
 
-# Refused again and again: a block grows with the refusals in a row, and the next
-# request that the API takes ends that.
+# Rejected again and again: the block grows with each 429 in a row, and the next
+# accepted request ends that.
 $id = use_new_key($node, $url, '10/1s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '2' });
@@ -327,7 +331,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_organizations()'), 1,
 is(block($id, 'X-RateLimit-Reset' => 4), 't', 'it refuses another');
 is(key_budget($node, "blocked_until <= now() + interval '4 s'", $id), 't', 'which blocks until its reset only');
 
-# All databases together
+# All databases share the budget.
 $id = use_new_key($node, $url, '3/1s');
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION chpg; CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '3/1s');"
@@ -339,7 +343,8 @@ $node->safe_psql('postgres', 'SELECT FROM chpg_organizations();' x 3);
 is(request_count($url), 7, 'two databases ask');
 cmp_ok(max_arrivals(1), '<=', 3, 'and share the budget');
 
-# What was never sent takes nothing: nobody accepts this connection.
+# A request that was never sent takes nothing from the budget: no program accepts this
+# connection.
 my $hole = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
 my @backlog = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $hole->sockport, Blocking => 0) } 1 .. 3;
 my $HOLE = q{SELECT FROM chpg_services('hole')};
@@ -354,8 +359,8 @@ $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%hole%') 
 await_in_session($sessions[2], qr/ERROR:  57014/);
 is(key_budget($node, 'used, waiting', 'hole...'), '0|0', 'nor does one who is canceled before he is connected');
 
-# Two servers with one key: the stricter limit holds for both. A change acts at
-# once.
+# Two servers with one key: the stricter limit holds for both. A change of the option
+# acts at once.
 $id = use_new_key($node, $url, 'unlimited');
 my $organization = organization_id($url);
 $node->safe_psql('postgres',
@@ -370,7 +375,8 @@ $node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg');} x 20);
 is($node->safe_psql('postgres', "SELECT sum(requests), sum(waits) FROM chpg_stats WHERE key_id = '$id'"), '20|0', 'without a limit nobody waits');
 is(key_budget($node, 'rate_limit, free', $id), 'unlimited|', 'the budget shows that there is no limit');
 
-# Somebody who knows the id of a key, but not its secret, has nothing to do with it.
+# A role that knows the id of a key, but not its secret, cannot change that key's
+# budget.
 $node->safe_psql('postgres',
 	"CREATE ROLE stranger LOGIN; CREATE ROLE monitor LOGIN IN ROLE pg_monitor;"
 	  . "CREATE SERVER poison FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit '1/3600s');"
@@ -384,7 +390,7 @@ is($node->safe_psql('postgres', "SELECT sum(refused) || ' of ' || sum(requests) 
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget', extra_params => [ '-U', 'monitor' ]), '>', 5, 'a monitor sees all');
 fails_with($node, "SELECT $_()", '42501', qr/permission denied/, "$_ by a stranger", @stranger) for 'chpg_stats_reset', 'chpg_cache_reset', 'chpg_budget_reset';
 
-# Many other keys do not make a key's requests forgotten.
+# The requests of a key still count after many other keys have been used.
 $id = use_new_key($node, $url, '3/300s');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()') for 1 .. 3;
 $node->safe_psql('postgres', 'CREATE ROLE many LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO many');
@@ -396,14 +402,15 @@ $node->psql('postgres',
 fails_with($node, q{SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations('chpg')}, '53400', qr/budget is used up/, 'a key whose requests are recent, beside many others');
 is(request_count($url), 3, 'sends no fourth request');
 
-# Who has no key sees none; a mapping for PUBLIC is of those who may use the server.
+# A role without a key sees none; a mapping for PUBLIC is visible to roles that may use
+# the server.
 $node->safe_psql('postgres', 'CREATE ROLE keyless LOGIN; CREATE ROLE public_user LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO public_user;'
 	  . "CREATE USER MAPPING FOR PUBLIC SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
 is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM chpg_budget), (SELECT count(*) FROM chpg_stats)', extra_params => [ '-U', 'keyless' ]), '0|0', 'without a key nothing is seen');
 is($node->safe_psql('postgres', 'SELECT DISTINCT key_id FROM chpg_stats', extra_params => [ '-U', 'public_user' ]), $id, 'with that of PUBLIC only its numbers');
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR PUBLIC SERVER chpg');
 
-# What is counted
+# The counters of a key
 $id = use_new_key($node, $url, 'unlimited');
 fault($url, path => 'postgres$', times => 1, encoding => 'gzip');
 $node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg')});
@@ -421,7 +428,8 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats WHERE requests 
 $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats'), 0, 'counting can begin anew');
 
-# A kept connection that closes makes nobody send twice for one place.
+# A kept connection that closes does not cause a second request for one place in the
+# budget.
 my ($kept) = @sessions;
 use_new_key($node, $url, '3/20s');
 in_session($kept, q{SET chpg.max_retries = 0; SELECT FROM chpg_services('chpg')});
@@ -429,7 +437,7 @@ fault($url, close => JSON::PP::true);
 in_session($kept, q{SELECT FROM chpg_services('chpg')}) for 1, 2;
 is(request_count($url), 3, 'a connection that was closed: one request each');
 
-# After a crash the first request works.
+# The first request after a crash succeeds.
 clear_faults($url);
 $id = use_new_key($node, $url, 'unlimited');
 fault($url, hang => JSON::PP::true, times => 1);

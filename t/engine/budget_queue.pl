@@ -1,5 +1,5 @@
-# The queue for a key's budget: a process that is stopped stops no other, a fleet is
-# admitted or refused as a whole, and nothing that still counts is forgotten.
+# The queue for a key's budget: a stopped process stops no other, a fleet is admitted or
+# rejected as a whole, and no request that still counts is forgotten.
 
 use strict;
 use warnings;
@@ -19,13 +19,14 @@ my $node = start_node('main', "chpg.server = 'chpg'");
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# Which of the executions have been asked for, in order.
+# The executions whose requests have been sent, in order
 sub turns
 {
 	return join ' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} };
 }
 
-# Stop a backend; the test must not leave one so, or the server could not stop.
+# Stop a backend. The test resumes all of them at its end, or the server could not shut
+# down.
 my %stopped;
 
 sub stop_process { my ($pid) = @_; $stopped{$pid} = 1; return kill 'STOP', $pid }
@@ -35,7 +36,7 @@ END { kill 'CONT', keys %stopped if %stopped }
 my @sessions = map { open_session($node) } 1 .. 4;
 my @pids = map { in_session($_, 'SELECT pg_backend_pid()') } @sessions;
 
-# Queue all sessions, while the key is blocked, each for an execution.
+# Queue all sessions while the key is blocked, each for an execution.
 sub queue_all
 {
 	my ($id) = @_;
@@ -49,8 +50,8 @@ sub queue_all
 	return;
 }
 
-# The first two are stopped: those after them have their turns, and the two have
-# theirs when they come back, before others that came later.
+# The first two backends are stopped: the ones behind them get their turns, and the two
+# get theirs when they resume, before calls that came later.
 my $id = use_new_key($node, $url, '1/0.2s');
 queue_all($id);
 stop_process($_) for @pids[ 0, 1 ];
@@ -65,7 +66,7 @@ is(in_session($_, "SELECT 'done'"), 'done', 'one that was stopped has its answer
 like(turns(), qr/^3 4 5 (?:1 2|2 1)$/, 'each was sent once');
 is(key_budget($node, 'waiting', $id), 0, 'nobody waits any more');
 
-# One that is slow for a moment only is not passed.
+# A backend that is slow only for a moment is not overtaken.
 $id = use_new_key($node, $url, '1/0.2s');
 queue_all($id);
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
@@ -73,8 +74,8 @@ wait_until(sub { length turns() == 7 }, 'all have their turns');
 is(turns(), '1 2 3 4', 'turns are in the order of arrival');
 in_session($_, 'SELECT') for @sessions;
 
-# A process that is stopped while its request travels has its slot until the
-# request must have ended, by its own timeout.
+# A process that is stopped while its request travels keeps its slot until the request
+# must have ended, by its timeout.
 $id = use_new_key($node, $url, '1/0.5s');
 fault($url, times => 1, hang => JSON::PP::true);
 in_session($sessions[0], "SET chpg.request_timeout = '1s'; SET chpg.max_retries = 0");
@@ -86,8 +87,8 @@ continue_process($pids[0]);
 await_in_session($sessions[0], qr/ERROR:  08006/);
 in_session($sessions[0], 'RESET chpg.request_timeout; RESET chpg.max_retries');
 
-# Fleets that compete.  Each session reads the patterns of all services in a window
-# of its own, by which the journal knows it.
+# Competing fleets. Each session reads the patterns of all services in a window of its
+# own, by which the journal identifies the session.
 sub fleet_sql
 {
 	my ($i) = @_;
@@ -103,8 +104,8 @@ sub fleet_times
 	return map { $_->{at} } grep { ($_->{query}{from_date} // '') =~ /$start/ } @{ journal($url)->{requests} };
 }
 
-# How long a fleet takes beside others is known beforehand: each session has its
-# turns, as often as it needs them.
+# The time that a fleet takes beside others is predicted: each session gets as many
+# turns as it needs.
 $id = use_new_key($node, $url, '5/2s', services => 20, patterns => 3);
 for my $i (0 .. 2)
 {
@@ -126,8 +127,7 @@ cmp_ok($took, '<', $announced * 1.25, 'a fleet takes no longer than announced, b
 cmp_ok($took, '>', $announced * 0.75, 'nor is it done much earlier');
 unlike($sessions[3]{stderr}, qr/longer than expected/, 'and nothing says that others came later');
 
-# Once it is admitted it ends, however long those who come later make it wait; it
-# says that they do.
+# An admitted fleet finishes, however long later calls delay it; it reports the delay.
 $id = use_new_key($node, $url, '5/2s', services => 10, patterns => 3);
 begin_in_session($sessions[0], "SET chpg.max_wait = '5s'; " . fleet_sql(0));
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
@@ -138,8 +138,9 @@ my @times = fleet_times(0);
 cmp_ok($times[-1] - $times[0], '>', 5, 'it waited for longer than chpg.max_wait');
 in_session($_, 'RESET chpg.max_wait') for @sessions;
 
-# So it is when one of its calls is refused several times, and the API takes requests
-# of others in between.  Each of the three has a turn before the fleet's next one.
+# So it does when the API rejects one of its calls several times, and accepts requests
+# of other sessions in between. Each of the three gets a turn before the fleet's next
+# one.
 $id = use_new_key($node, $url, '1/0.5s', services => 3, patterns => 3);
 fault($url, path => "$ORDERS/slowQueryPatterns\$", times => 4, status => 429, headers => { 'X-RateLimit-Reset' => '0.2' });
 begin_in_session($sessions[0], "SET chpg.max_wait = '4s'; " . fleet_sql(0));
@@ -154,7 +155,7 @@ is(scalar(@refusals), 4, 'it was refused four times');
 cmp_ok($refusals[-1] - $refusals[0], '>', 4, 'within more than chpg.max_wait');
 in_session($_, 'RESET chpg.max_wait') for @sessions;
 
-# Of many that begin at once, each is read as a whole or refused as a whole.
+# Of many fleets that begin at once, each is read as a whole or rejected as a whole.
 my @crowd = map { open_session($node) } 1 .. 12;
 use_new_key($node, $url, '5/2s', services => 10, patterns => 3);
 in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '11s'; SELECT FROM chpg_services") for @crowd;
@@ -174,9 +175,9 @@ cmp_ok($read, '<', 12, 'and others are refused');
 is($half_way, 0, 'none of them half way');
 $_->quit for @crowd;
 
-# One fleet that many read at once costs its requests once, and each session knows
-# that: the limit lets these eleven through in four seconds, but not those of six fleets.
-# The answers that there are when a session begins do not count as requests, either.
+# A fleet that many sessions read at once costs its requests once, and the prediction
+# takes that into account: the limit admits these eleven requests in four seconds, but
+# not those of six fleets. Cached responses do not count as requests either.
 $id = use_new_key($node, $url, '5/2s', services => 11, patterns => 3);
 my @panels = map { open_session($node) } 1 .. 6;
 in_session($_, "SET chpg.cache_ttl = '5min'; SET chpg.max_wait = '6s'; SELECT FROM chpg_services") for @panels;
@@ -199,8 +200,8 @@ fails_with($node, "SET chpg.max_wait = '3s'; SELECT count(*) FROM generate_serie
 	'53400', qr/budget is used up/, 'a statement whose calls wait for a second each');
 cmp_ok(request_count($url), '<=', 5, 'waits for no longer than chpg.max_wait');
 
-# A request that waits for a stricter limit of its own server holds back those that
-# come after it.  They are refused at once, and learn how long they would wait.
+# A request that waits for a stricter limit of its own server holds back later ones.
+# These are rejected at once, and the message has the time they would wait.
 my $organization = 'f001cfed-390b-4897-9d38-697e646612d2';
 $id = use_new_key($node, $url, '10/10s');
 $node->safe_psql('postgres',
@@ -215,8 +216,8 @@ await_in_session($sessions[0], qr/ERROR:  57014/);
 in_session($sessions[0], 'RESET chpg.max_wait');
 $node->safe_psql('postgres', 'DROP SERVER strict CASCADE');
 
-# Two clusters that share a key, each of which takes all of the limit for itself,
-# find their parts of it by the API's refusals.
+# Two clusters share a key, and each assumes the whole limit for itself. They find their
+# shares by the API's 429 responses.
 my $other = start_node('other', "chpg.server = 'chpg'");
 my @both = ($node, $other);
 $id = use_new_key($node, $url, '10/4s', rate_limit => '10/4s', services => 19, patterns => 3);
@@ -235,9 +236,9 @@ cmp_ok($elapsed, '<', 80 / 10 * 4 * 1.5, 'two clusters with one key: about as fa
 $_->quit for @pairs;
 $other->stop;
 
-# There are places for 128 keys, and a superuser may have all of them.  A key whose
-# requests count keeps its place, one that the API has not accepted makes way, and
-# beyond that a new key is refused.
+# There is room for 128 keys, all of which a superuser may use. A key whose requests
+# still count keeps its place, a key that the API has not accepted gives way, and beyond
+# that a new key is rejected.
 $node->restart;
 use_new_key($node, $url, 'unlimited');
 $node->safe_psql('postgres',

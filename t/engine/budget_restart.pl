@@ -1,5 +1,5 @@
-# What a restart, or a crash, of the server leaves of a key's budget: the requests
-# that count, those that were under way, and blocks.
+# What a restart or a crash of the server leaves of a key's budget: requests that count,
+# requests that were under way, and blocks.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ my $node = start_node('main', "chpg.server = 'chpg'", 'restart_after_crash = on'
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# Keys that are known of from before a restart, and not by name yet
+# Keys from before a restart that no call has named since
 sub restored { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE key_id IS NULL AND server IS NULL AND $condition") }
 
 sub checkpointer
@@ -28,7 +28,7 @@ sub checkpointer
 	return if_up($node, "SELECT $column FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
 }
 
-# Kill a backend, which restarts the server without its postmaster.
+# Kill a backend, after which the postmaster restarts all others.
 sub crash
 {
 	my ($pid) = @_;
@@ -39,7 +39,7 @@ sub crash
 	return;
 }
 
-# A backend with nothing to do, to be killed.
+# An idle backend, to be killed
 sub idle_session
 {
 	my $session = open_session($node);
@@ -73,7 +73,7 @@ for my $way (sort keys %ways)
 	costs($node, $url, "SET chpg.max_wait = 0; $REQUEST", 1, "after $way: a new key, at once,");
 }
 
-# A block outlives the server, and its end, too.
+# A block survives a restart, and so does its end.
 my $id = use_new_key($node, $url, '10/10s');
 $node->safe_psql('postgres',
 	"CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; CREATE USER MAPPING FOR reader SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
@@ -88,8 +88,8 @@ $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 $node->restart;
 costs($node, $url, "SET chpg.max_wait = '20s'; $REQUEST", 1, 'a block that was ended before a restart');
 
-# A request that was under way when its backend was killed counts from then on,
-# whatever its timeout would have been.
+# A request that was under way when its backend was killed counts from the kill on,
+# whatever its timeout was.
 $id = use_new_key($node, $url, '1/4s');
 fault($url, times => 1, hang => JSON::PP::true);
 my ($victim, $pid) = idle_session();
@@ -111,7 +111,7 @@ crash($pid);
 wait_until(sub { checkpointer("now() - backend_start > interval '5 s'") eq 't' }, 'the server is up for longer than the window');
 costs($node, $url, "SET chpg.max_wait = 0; $REQUEST", 1, 'a server that is up for longer than the window: the first request, at once,');
 
-# A file that is damaged, or cannot be opened, is no obstacle.
+# A file that is damaged or cannot be opened does not keep the server from starting.
 my $file = $node->data_dir . '/pg_stat/chpg_budget';
 $node->stop;
 append_to_file($file, 'x' x 5000);

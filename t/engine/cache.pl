@@ -1,5 +1,5 @@
-# The same question is asked once: within a statement always, and between
-# sessions for chpg.cache_ttl, also while the answer is on its way.
+# The same request is sent once: within a statement always, and between sessions for
+# chpg.cache_ttl, also while its response is on its way.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ $node->safe_psql('postgres', connect_sql($url));
 my @sessions = map { open_session($node) } 1 .. 8;
 in_session($_, "$CACHED LOAD 'chpg'") for @sessions;
 
-# Nothing is known.
+# Empty the cache, and reset the emulator with these options.
 sub begin_anew
 {
 	my (%options) = @_;
@@ -33,7 +33,8 @@ sub begin_anew
 	return;
 }
 
-# All sessions run this at once; what they print, and how many requests came.
+# Run this in all sessions at once; returns the number of requests and what each session
+# printed.
 sub all_ask
 {
 	my ($sql, @who) = @_;
@@ -50,7 +51,7 @@ sub active
 	return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%chpg\\_s%' AND pid <> pg_backend_pid()");
 }
 
-# Eight sessions, one question
+# Eight sessions send the same request.
 begin_anew();
 fault($url, latency_ms => 200, times => 1);
 is_deeply([ all_ask($LIST) ], [ 1, ("6\n") x 8 ], 'eight sessions that ask the same cost one request');
@@ -70,7 +71,8 @@ is( costs($node, $url,
 		100, 'a hundred questions'),
 	'', 'each is asked');
 
-# Sessions that come one after the other: nobody else has the memory by then.
+# Sessions one after the other: no other backend keeps the shared memory alive in
+# between.
 $_->quit for splice @sessions, 3;
 my $alone = $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 clear_journal($url);
@@ -107,7 +109,7 @@ begin_anew();
 $node->safe_psql('postgres', "$CACHED $LIST");
 costs($node, $url, "$CACHED SET chpg.dry_run = on; $TAG; SET chpg.dry_run = off; $LIST", 1, 'a change that is only shown leaves answers valid');
 
-# Keys: an answer belongs to who knows the secret.
+# Keys: a response is shared only with callers that know the secret.
 $node->safe_psql('postgres',
 	"CREATE ROLE guesser LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO guesser;"
 	  . "CREATE USER MAPPING FOR guesser SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret 'guessed')");
@@ -136,7 +138,8 @@ my %ONCE = (
 begin_anew();
 costs($node, $url, "SET chpg.cache_ttl = 0; $ONCE{$_}[0]", $ONCE{$_}[1], $_) for sort keys %ONCE;
 
-# What does not fit into work_mem goes to a file, which ends with the statement.
+# Responses that do not fit into work_mem go to a file, which is removed at the end of
+# the statement.
 begin_anew(services => 1, patterns => 1200);
 my $PAGES = "SELECT * FROM chpg_slow_patterns($WINDOW, '$ORDERS')";
 my $TWICE = "SELECT count(*) FROM ($PAGES UNION ALL $PAGES) twice";
@@ -145,7 +148,7 @@ is(costs($node, $url, "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; DO \$\$ BE
 		. ' SELECT count(*) FROM pg_ls_tmpdir()', 3, 'in a subtransaction that fails'), 0, 'no file is left');
 $node->safe_psql('postgres', "SET chpg.cache_ttl = 0; SET work_mem = '64kB'; SET temp_file_limit = '1MB'; SELECT sum(call_count) FROM (SELECT * FROM chpg_slow_patterns($WINDOW, '$ORDERS', max_rows => 5)) s");
 
-# Who asks for all may go; another one asks then.
+# The session that sends the request for all may be canceled; another one sends it then.
 for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 {
 	begin_anew();
@@ -177,7 +180,8 @@ is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '300ms'; $LI
 cmp_ok(time - $started, '<', 2.5, 'in his own time');
 in_session($sessions[0], '\echo');
 
-# Who wants no old answers does not wait for others' either.
+# A session that accepts no cached response does not wait for another session's request
+# either.
 begin_anew();
 fault($url, latency_ms => 1500, times => 1);
 begin_in_session($sessions[0], $LIST);
@@ -188,7 +192,7 @@ cmp_ok(time - $started, '<', 1, 'one without a cache does not wait');
 in_session($sessions[0], '\echo');
 is(request_count($url), 2, 'but asks');
 
-# A statement that goes on after its fleet failed holds no flight.
+# A statement that goes on after its fleet failed leads no flight.
 begin_anew();
 my $billing = $node->safe_psql('postgres', "$CACHED SELECT id FROM chpg_services() WHERE name = 'billing'");
 fault($url, path => "/$billing/", status => 403, latency_ms => 500, times => 1);
@@ -202,7 +206,7 @@ is($node->safe_psql('postgres', q{SELECT wait_event_type FROM pg_stat_activity W
 in_session($sessions[2], 'SELECT pg_advisory_unlock(1)');
 in_session($sessions[0], '\echo');
 
-# A cursor that nobody reads from holds nobody up.
+# An idle cursor delays no other session.
 begin_anew(services => 4, patterns => 700);
 in_session($sessions[0], "BEGIN; DECLARE c CURSOR FOR SELECT chpg_slow_patterns($WINDOW); FETCH 1 FROM c");
 $started = time;
@@ -211,7 +215,7 @@ cmp_ok(time - $started, '<', 3, 'others go on');
 is($node->safe_psql('postgres', 'SELECT max(waiting) FROM chpg_budget'), 0, 'it waits for nothing');
 in_session($sessions[0], 'ROLLBACK');
 
-# A fleet that all want costs one fleet, also where turns are few.
+# A fleet that all sessions read costs the requests of one, also under a low limit.
 begin_anew(patterns => 3);
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '4/0.5s')});
 my @fleets = all_ask("SELECT count(*) FROM chpg_slow_patterns($WINDOW)");
@@ -219,7 +223,8 @@ is(shift @fleets, 7, 'one fleet for all, in turns');
 like($_, qr/^18$/m, 'all rows are there') for @fleets;
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
-# An error of the API goes to all; whether a passing one is the end, each decides.
+# An error of the API goes to all sessions; each decides whether to retry a transient
+# one.
 begin_anew();
 fault($url, status => 403, times => 1, latency_ms => 500);
 my ($requests, @printed) = all_ask($LIST);
@@ -234,7 +239,7 @@ wait_until(sub { request_count($url) == 1 }, 'one without retries asks');
 is(in_session($sessions[1], $LIST), 6, 'his failure is not that of others');
 in_session($sessions[0], 'RESET chpg.max_retries');
 
-# The cache is bounded, and what was not used for long goes first.
+# The cache is bounded, and evicts the least recently used response first.
 begin_anew(services => 1, patterns => 500);
 my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + interval '%d s', '$ORDERS', max_rows => 500) p";
 my $first = $node->safe_psql('postgres', $CACHED . sprintf $PAGE, 0);
@@ -250,7 +255,7 @@ $node->psql('postgres', "$CACHED SELECT count(*) FROM chpg_services()");
 clear_faults($url);
 costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'an answer that is too large leaves the others alone');
 
-# Asking anew
+# Refresh
 begin_anew();
 $node->safe_psql('postgres', "$CACHED $LIST");
 costs($node, $url, "$CACHED SELECT chpg_cache_reset(); $LIST", 1, 'after chpg_cache_reset()');
@@ -270,7 +275,7 @@ in_session($sessions[0], '\echo');
 costs($node, $url, "$CACHED $LIST", 1, 'whose answer is not kept');
 $_->quit for @sessions;
 
-# The least cache keeps answers of all sizes, however many there were before.
+# The smallest cache keeps responses of all sizes, however many there were before.
 $node->append_conf('postgresql.conf', q{chpg.cache_size = '1MB'});
 $node->restart;
 reset_emulator($url, patterns => 200);
@@ -283,13 +288,13 @@ my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z',
 costs($node, $url, "$CACHED $LARGE; $LARGE", 3, 'large ones take the place of all small ones');
 costs($node, $url, 'SELECT chpg_cache_reset();' . sprintf($SIZES, 1, 25) . sprintf("; $SIZES", 1, 25), 25, 'after chpg_cache_reset() each size is kept');
 
-# Without memory for it nothing is kept.
+# Without memory for the cache no response is kept.
 $node->append_conf('postgresql.conf', 'chpg.cache_size = 0');
 $node->restart;
 costs($node, $url, "$CACHED $LIST; $LIST", 2, 'without a cache');
 costs($node, $url, 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1, 'a statement asks once all the same');
 
-# A backend by itself, where nothing is shared
+# A backend alone, where nothing is shared
 if ($node->pg_version < 17)
 {
 	$node->append_conf('postgresql.conf', "chpg.cache_size = '2MB'\nshared_preload_libraries = ''");

@@ -1,5 +1,5 @@
 # The tests, the server and the emulator have one clock, which dev/test --at shifts;
-# what is waited for takes as long as ever.
+# timeouts and sleeps take as long as ever.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ my $file = PostgreSQL::Test::Utils::tempdir() . '/file';
 my $url = start_emulator();
 my $node = start_node('main');
 
-# Something happens between these two times, in seconds since 1970.
+# The event was between these two times, in seconds since 1970.
 sub happens_between
 {
 	my ($before, $at, $after, $name) = @_;
@@ -25,7 +25,7 @@ sub happens_between
 	return;
 }
 
-# A file's time is the kernel's, in its ticks.
+# The time of a file is the kernel's, in its ticks.
 my $before = time;
 append_to_file($file, '');
 happens_between($before - 1, (Time::HiRes::stat($file))[9] + $shift, time, 'the tests');

@@ -1,5 +1,5 @@
-# Sessions that ask the same cost one request also when that request waits long for
-# its turn: who follows waits as long as it would wait by itself.
+# Sessions that send the same request cost one, also when that request waits long for
+# its turn: a follower waits as long as it would for a request of its own.
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Test::More;
 my $LIST = 'SELECT count(*) FROM chpg_services()';
 my $CACHED = q{SET chpg.cache_ttl = '1 h';};
 
-# A request takes less than this, and a turn comes later.
+# A request takes less time than this, and a turn comes later.
 my $REQUEST_TIMEOUT = "SET chpg.request_timeout = '3s'";
 my $LONGER = '3500 ms';
 
@@ -31,21 +31,21 @@ sub lists
 	return scalar grep { $_->{path} =~ /postgres$/ } @{ journal($url)->{requests} };
 }
 
-# The requests for a service's patterns that were answered with this status
+# The requests for a service's patterns with this status in the response
 sub pattern_requests
 {
 	my ($status) = @_;
 	return scalar grep { $_->{path} =~ /slowQueryPatterns$/ && ($_->{status} // 0) == $status } @{ journal($url)->{requests} };
 }
 
-# A statement that no other one asks for
+# A statement whose request no other session sends
 sub question
 {
 	my ($number) = @_;
 	return "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'::timestamptz + interval '$number s', '$ORDERS', max_rows => 1)";
 }
 
-# Nothing is known, and the key's requests are limited from now on.
+# Empty the cache, and limit the key's requests from now on.
 sub begin_anew
 {
 	my ($limit) = @_;
@@ -54,7 +54,7 @@ sub begin_anew
 	return;
 }
 
-# The key is blocked, for half a minute at most, until end_block().
+# Block the key, for half a minute at most, until end_block().
 my $asked = 0;
 sub begin_block
 {
@@ -71,7 +71,8 @@ sub end_block
 	return;
 }
 
-# So many sessions wait for their turn, and so many for another's answer.
+# Wait until this many sessions wait for a turn, and this many for another session's
+# response.
 sub wait_for_waits
 {
 	my ($queued, $following) = @_;
@@ -84,7 +85,7 @@ sub wait_for_waits
 	return;
 }
 
-# One asks, and the others ask the same.
+# One session begins, and the others send the same request.
 sub all_ask
 {
 	my ($sql, @all) = @_;
@@ -97,7 +98,7 @@ sub all_ask
 	return;
 }
 
-# All of them have waited for longer than a request may take.
+# Wait until all of them have waited for longer than a request may take.
 sub wait_longer
 {
 	wait_until(
@@ -106,13 +107,13 @@ sub wait_longer
 	return;
 }
 
-# What each session printed at last, errors included
+# What each session printed last, errors included
 sub printed
 {
 	return map { in_session($_, '\echo') =~ s/\s+$//r . ($_->{stderr} =~ /(ERROR:  \w+)/ ? $1 : '') } @_;
 }
 
-# The first of them waits longer than a request may take.
+# The leader waits longer than a request may take.
 begin_block();
 all_ask($LIST, @sessions[ 0 .. 4 ]);
 wait_longer();
@@ -120,7 +121,7 @@ end_block();
 is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'five sessions that wait long have their answer');
 is(lists(), 1, 'by one request');
 
-# So it is behind many others.
+# So it does behind many others.
 begin_anew('4/1s');
 for my $number (0 .. $#busy)
 {
@@ -132,7 +133,7 @@ is_deeply([ printed(@sessions) ], [ (6) x 8 ], 'eight sessions behind twelve bus
 is(lists(), 1, 'by one request');
 printed(@busy);
 
-# A leader that waits to be sent again is waited for, too.
+# Followers also wait for a leader that retries.
 begin_anew('unlimited');
 fault($url, status => 503, headers => { 'Retry-After' => '6' }, times => 1);
 begin_in_session($sessions[0], $LIST);
@@ -141,9 +142,9 @@ begin_in_session($_, $LIST) for @sessions[ 1 .. 4 ];
 is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'sessions that follow one that asks again have their answer');
 is(lists(), 2, 'by the request that failed and another');
 
-# The calls of a fleet that are refused together wait one behind another, each with a
-# flight of its own.  The block is longer than the ten seconds after which a flight
-# is taken over whose owner does not report.
+# Rejected calls of a fleet are retried one after another, each in a flight of its own.
+# The block is longer than the ten seconds after which a follower takes over the flight
+# of a leader that does not report.
 begin_anew('unlimited');
 in_session($_, "SET chpg.request_timeout = '1 min'; SELECT FROM chpg_services()") for @sessions[ 0, 1 ];
 fault($url, path => 'slowQueryPatterns$', times => 6, status => 429, headers => { 'X-RateLimit-Reset' => 14 });
@@ -155,7 +156,7 @@ is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 't', 't' ], 'sessions that read a fl
 is(pattern_requests(200), 6, 'by one request for each service');
 in_session($_, $REQUEST_TIMEOUT) for @sessions[ 0, 1 ];
 
-# When the leader goes, one of the others takes its place.
+# When the leader leaves, a follower takes its place.
 begin_block();
 my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
 all_ask($LIST, @sessions[ 0 .. 4 ]);
@@ -165,7 +166,7 @@ end_block();
 is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ 'ERROR:  57014', (6) x 4 ], 'a leader that is canceled while it is queued is the only one');
 is(lists(), 1, 'the others have one request');
 
-# So it is when it is stopped, and comes back when all is over.
+# So it does when the leader is stopped, and resumes when all is over.
 begin_block();
 all_ask($LIST, @sessions[ 0 .. 4 ]);
 kill 'STOP', $pid;
@@ -175,7 +176,7 @@ kill 'CONT', $pid;
 is_deeply([ printed($sessions[0]) ], [6], 'and has the answer of the others');
 is(lists(), 1, 'who have one request');
 
-# Each waits no longer than it may, and then by itself.
+# Each follower waits only as long as it may, and then sends its own request.
 begin_block();
 all_ask($LIST, @sessions[ 0, 1 ]);
 fails_with($node, "$CACHED SET chpg.max_wait = '100ms'; $LIST", '53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'one with less time');
@@ -184,8 +185,8 @@ end_block();
 is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'which disturbs nobody');
 is(lists(), 1, 'who wait for one request');
 
-# What a statement may wait is for all that it follows, too: each of these answers
-# comes within its time, but not the three of them.
+# The statement's time limit covers all flights that it follows: each of these responses
+# arrives in time, but not the three of them.
 begin_anew('1/3s');
 my @questions = map { question(++$asked) } 0 .. 3;
 in_session($sessions[0], $questions[0]);
@@ -200,7 +201,7 @@ cmp_ok(pattern_requests(200), '<', 4, 'fails before the last of them is answered
 in_session($_, 'SELECT') for @sessions[ 1 .. 3 ];
 is(pattern_requests(200), 4, 'and costs no request');
 
-# Once the request is sent, it may take as long as one of its own.
+# Once the request is sent, a follower waits as long as for one of its own.
 begin_anew('1/5s');
 in_session($sessions[0], q{SET chpg.request_timeout = '1 min'});
 in_session($sessions[1], q{SET chpg.request_timeout = '300ms'});

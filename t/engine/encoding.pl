@@ -1,5 +1,5 @@
-# Texts in all encodings, both ways: what comes back is what was meant, and what
-# cannot be represented is replaced, with a warning.
+# Texts in all encodings, in both directions: characters arrive as they are, and a
+# character that the database cannot represent is replaced, with a warning.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ use Test::More;
 my $UNKNOWN = "\x{FFFD}";
 my $WARNING = qr/WARNING:  22P05: replaced characters that the database cannot store/;
 
-# psql talks UTF-8, whatever the database's encoding
+# psql uses UTF-8, whatever the database's encoding.
 $ENV{PGCLIENTENCODING} = 'UTF8';
 
 my $url = start_emulator();
@@ -30,7 +30,7 @@ for my $database (@DATABASES)
 	$node->safe_psql($database, connect_sql($url) . 'CREATE TABLE x ()');
 }
 
-# What a statement prints, and what it says on the side, as characters
+# What a statement prints, and its notices and errors, as characters
 sub ask
 {
 	my ($database, $sql) = @_;
@@ -40,15 +40,15 @@ sub ask
 	return (decode_utf8($out), decode_utf8($err));
 }
 
-# A text in ASCII, for test names and for comparisons: Perl's test harness cannot
-# print others.
+# The text in ASCII, for test names and comparisons: Perl's test harness cannot print
+# other characters.
 sub printable
 {
 	my ($text) = @_;
 	return ($text // 'nothing') =~ s/([^ -~])/sprintf '\\x{%02X}', ord $1/ger;
 }
 
-# As is_deeply() and like(), but for texts in any script
+# Like is_deeply() and like(), for texts in any script
 sub same
 {
 	my ($got, $expected, $name) = @_;
@@ -65,7 +65,7 @@ sub matches
 	return;
 }
 
-# The texts that an expression has for the rows of a reading function, exactly
+# The values of an expression over the rows of a reading function, exactly
 sub texts
 {
 	my ($database, $expression, $from) = @_;
@@ -99,7 +99,7 @@ sub warnings_are
 
 my $PATTERNS = "chpg_slow_patterns($DAY, '$ORDERS')";
 
-# Texts that every database can hold come back as they are.
+# Texts that every database can represent arrive as they are.
 my @PLAIN = (
 	q{SELECT 'it''s', "Quoted ""Name""", $1, $$dollar$$ FROM t WHERE a = 'b'},
 	q{'; DROP TABLE x; --},
@@ -119,7 +119,7 @@ for my $database (@DATABASES)
 	warnings_are($err, 0, "plain texts in $database");
 }
 
-# Control characters have to be escaped in JSON; whoever forgets is understood.
+# JSON requires that control characters are escaped; unescaped ones are accepted.
 for my $database (@DATABASES)
 {
 	answer_patterns("\"a\tb\nc\x01\"");
@@ -128,7 +128,7 @@ for my $database (@DATABASES)
 	warnings_are($err, 0, "control characters in $database");
 }
 
-# Texts in JSON's own notation
+# Texts in JSON's escape notation
 for my $database (@DATABASES)
 {
 	answer_patterns('"\u0041\u00e9\/\b\f\n\r\t\"\\\\u0000"');
@@ -152,7 +152,7 @@ for my $database (@DATABASES)
 	warnings_are($err, $narrow ? 1 : 0, "wide characters in $database");
 }
 
-# Long texts are converted piece by piece: no character is lost between them.
+# Long texts are converted in pieces: no character is lost between them.
 for my $database (@DATABASES)
 {
 	my $narrow = $database eq 'latin1';
@@ -164,7 +164,7 @@ for my $database (@DATABASES)
 	warnings_are($err, $narrow ? 1 : 0, "long texts in $database");
 }
 
-# What is no text at all is replaced: U+FFFD, or ? where the encoding lacks that.
+# Bytes that are no text are replaced by U+FFFD, or by ? where the encoding lacks that.
 my %BROKEN = (
 	'a byte that is not UTF-8' => "\"a\xFFb\"",
 	'text in Latin-1' => "\"caf\xE9\"",
@@ -199,7 +199,7 @@ for my $database (@DATABASES)
 	}
 }
 
-# Replacing says so once for each statement, however many services it reads.
+# A statement warns of replaced characters once, however many services it reads.
 respond_with($url, "{\"result\":[{\"queryId\":\"1\",\"queryText\":\"\xFF\"},{\"queryId\":\"2\",\"queryText\":\"\\u0000\"}]}",
 	path => 'slowQueryPatterns');
 for my $database (@DATABASES)
@@ -240,7 +240,8 @@ for my $database (@DATABASES)
 	}
 }
 
-# A key that contains \u0000 cannot be told from another key.
+# A key that contains \u0000 could be mistaken for another key: the response is
+# rejected.
 respond_with($url, '{"result":[{"id":"x","name\u0000":"y"}]}');
 for my $database (@DATABASES)
 {
@@ -248,7 +249,7 @@ for my $database (@DATABASES)
 	matches($err, qr/ERROR:  08P01: .*DETAIL:  .*\\u0000/s, "\\u0000 in a key in $database");
 }
 
-# Error texts
+# Texts of errors
 for my $database (@DATABASES)
 {
 	my $narrow = $database eq 'latin1';
@@ -281,7 +282,7 @@ for my $database (@DATABASES)
 	}
 }
 
-# Arguments reach the API as they were meant, in UTF-8.
+# Arguments reach the API unchanged, in UTF-8.
 clear_faults($url);
 my @ARGUMENTS = (
 	'a&b=c', 'a#b', '100%', '%41', 'a+b', 'a b', 'a/b/../c', '?x', ';', '=', q{it's "quoted"}, '\\', '<>', '[]{}|^`~',
@@ -306,7 +307,7 @@ for my $database (@DATABASES)
 	}
 }
 
-# Names of services too
+# So do names of services.
 reset_emulator($url, overrides => { billing => { name => 'Bücher & Ca%s' } });
 for my $database (@DATABASES)
 {
@@ -318,17 +319,18 @@ for my $database (@DATABASES)
 	clear_faults($url);
 }
 
-# SQL_ASCII takes any bytes, the API does not: nothing is sent.
+# SQL_ASCII accepts any bytes, the API does not: such an argument is rejected without a
+# request.
 my $before = request_count($url);
 my (undef, $err) = ask('sql_ascii', "SELECT * FROM chpg_slow_patterns($DAY, '$ORDERS', db_name => E'\\xff')");
 matches($err, qr/ERROR:  22021: invalid byte sequence for encoding "UTF8": 0xff/, 'an argument that is not UTF-8');
 is(request_count($url), $before, 'an argument that is not UTF-8: nothing is sent');
 
-# After all that, the table is still there, and so is the server.
+# After all that the table is still there, and so is the server.
 is($node->safe_psql($_, 'SELECT count(*) FROM x'), 0, "nothing was injected in $_") for @DATABASES;
 is($node->safe_psql($_, 'SELECT count(*) FROM chpg_services'), 6, "$_ reads on") for @DATABASES;
 
-# Integers that json-c would make the nearest that it holds, without a word
+# Integers that json-c would silently replace by the nearest one that it can hold
 my $ANY = q{SELECT chpg_request('GET', '/v1/organizations')};
 
 for my $literal ('-9223372036854775809', '18446744073709551616', '9' x 40, '-' . '9' x 40)

@@ -1,4 +1,4 @@
-# What goes wrong between chpg and the API, and how the user learns of it.
+# Failures between chpg and the API, and the errors that the user sees.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ use Test::More;
 my $PATTERN = "'$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
 my $LIST = 'SELECT * FROM chpg_services';
 
-# A server that has an organization is not asked for it.
+# With the option organization_id, no request discovers the organization.
 my $NO_ORGANIZATION = '00000000-0000-4000-8000-000000000000';
 my $FLEET = "SELECT service_id FROM chpg_slow_patterns($DAY)";
 
@@ -27,7 +27,7 @@ my $node = start_node('main', 'chpg.max_retries = 0', "chpg.server = 'chpg'",
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# A statement meets this fault, fails like this, and costs one request.
+# The statement meets this fault, fails like this, and costs one request.
 sub fault_fails
 {
 	my ($fault, $state, $message, $name, $sql) = @_;
@@ -41,14 +41,14 @@ sub fault_fails
 	return $err;
 }
 
-# How long the requests of the journal were apart, in seconds
+# Seconds between the requests of the journal
 sub pauses
 {
 	my @at = map { $_->{at} } @{ journal($url)->{requests} };
 	return map { $at[$_] - $at[ $_ - 1 ] } 1 .. $#at;
 }
 
-# The API's refusals: a SQLSTATE, what it means, and what to do next
+# The API rejects: SQLSTATE, message, and hint
 my @REFUSALS = (
 	[ 400, '22023', qr/the API rejected the request/ ],
 	[ 418, '22023', qr/the API rejected the request/ ],
@@ -76,7 +76,7 @@ for my $refusal (@REFUSALS)
 		"status $status: method and path");
 }
 
-# What concerns a service says which one
+# An error about a service names it.
 only_fault($url, status => 500, path => "/$ORDERS\$");
 fails_with($node, "SELECT * FROM chpg_service('orders')", '58000',
 	qr/could not read service "orders" \($ORDERS\): /, 'a service by name');
@@ -89,7 +89,7 @@ clear_faults($url);
 fails_with($node, "SELECT * FROM chpg_connect('$KEY_ID', 'wrong', server => 'other', api_url => '$url')",
 	'28000', qr/the API did not accept the key.*HINT:  /s, 'connecting with a wrong secret');
 
-# Redirects would take the key elsewhere
+# Redirects, which would take the key elsewhere
 for my $status (301, 302, 303, 307, 308)
 {
 	fault_fails({ redirect => "$url/v1/organizations", status => $status },
@@ -128,7 +128,7 @@ fault_fails($SLOW{$_}, '08006', qr/did not answer in time.*HINT:  .*chpg\.reques
 	$_, "SET chpg.request_timeout = '200ms'; $LIST")
   for sort keys %SLOW;
 
-# What does not fit
+# Requests and responses that are too large
 my $MANY = 500_001;
 my %LARGE = (
 	'a large answer' => { oversize_bytes => 1_000_000 },
@@ -144,7 +144,7 @@ fault_fails({ headers => { map { ("X-Filler-$_" => 'x' x 1000) } 1 .. 300 } },
 	'54000', qr/the response is too large/, 'too many headers');
 fault_fails({ headers => { 'X-Filler' => 'x' x 120_000 } }, '54000', qr/the response is too large/, 'a header that is too long');
 
-# Answers that are not the API's: those of proxies, say
+# Responses of something else than the API, such as a proxy
 my $HTML = '<html><body><h1>502 Bad Gateway</h1></body></html>';
 
 fault_fails({ status => 502, body => $HTML, content_type => 'text/html' },
@@ -199,7 +199,7 @@ fault_fails({ body => $MALFORMED{'an envelope without result'} }, '08P01', qr/DE
 fault_fails({ garbage => JSON::PP::true }, '08P01', $NOT_THE_API, 'random bytes as an answer');
 fault_fails({ headers => { 'Content-Encoding' => 'gzip' } }, '08P01', $NOT_THE_API, 'an answer that is not compressed as it says');
 
-# The same for the functions whose rows are elsewhere in the answer
+# The same for functions whose rows are elsewhere in the response
 my %ELSEWHERE = (
 	"chpg_service('$ORDERS')" => [ '{"status":200}', '{"result":[]}', '{"result":"x"}', '{"result":17}' ],
 	"chpg_slow_patterns($DAY, '$ORDERS')" => [ '{"result":{}}', '{"result":[null]}', '{"result":[{"queryId":{}}]}' ],
@@ -232,7 +232,7 @@ fault_fails({ body => $_, path => 'organizations$' }, '08P01', qr/$NOT_THE_API|b
 fault_fails({ status => 401, path => 'organizations$' }, '28000', qr/did not accept the key/,
 	'a refused discovery', "SELECT * FROM chpg_services('discovering')");
 
-# Something at the address that does not speak HTTP
+# A program at the address that does not speak HTTP
 my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 8) or die "could not listen: $!";
 
 start_process(sub {
@@ -245,7 +245,7 @@ start_process(sub {
 add_server($node, 'not_http', api_url => 'http://127.0.0.1:' . $listener->sockport, organization_id => $NO_ORGANIZATION);
 fails_with($node, "SELECT * FROM chpg_services('not_http')", '08P01', $NOT_THE_API, 'an address that does not speak HTTP');
 
-# Numbers that do not fit their attributes, and numbers in other forms
+# Numbers outside the range of their attributes, and numbers in other notations
 my %NUMBERS = (
 	'"storageSize":1e30' => '22003',
 	'"storageSize":9223372036854775808' => '22003',
@@ -272,7 +272,7 @@ only_fault($url, body => '{"result":[{"id":17,"name":true,"storageSize":"118.6",
 is($node->safe_psql('postgres', "SET timezone = 'UTC'; SELECT id, name, storage_size, created_at, is_primary FROM chpg_services"),
 	'17|true|119|2025-06-15 15:06:40.25+00|t', 'values in other forms than usual');
 
-# Retries: transient failures of reads are tried again, nothing else is
+# Retries: transient failures of reads are retried, and nothing else is.
 my $RETRIES = 'SET chpg.max_retries = 3';
 
 only_fault($url, status => 503, times => 2);
@@ -320,8 +320,8 @@ for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_tex
 		"SET chpg.max_response_size = '64kB'; SELECT * FROM $reader");
 }
 
-# A reset that is too far away is believed up to three windows, is not waited for,
-# and spares the next request
+# A reset that is too far away: chpg assumes three windows, does not wait, and saves the
+# next request.
 use_new_key($node, $url, 'unlimited');
 my $err = fault_fails({ status => 429, headers => { 'X-RateLimit-Reset' => '3600' } },
 	'53400', qr/The budget resets in 30\.0 s\. HTTP status 429/,
@@ -369,7 +369,7 @@ is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM ($FLEET)
 	'services that come or go are not asked');
 reset_emulator($url);
 
-# An API that repeats itself would never come to an end
+# An API that repeats its pages would never come to an end.
 my $page = encode_json({ result => [ map { { queryId => "$_" } } 1 .. 500 ] });
 my $before = request_count($url);
 
@@ -378,7 +378,7 @@ fails_with($node, "SELECT * FROM chpg_slow_patterns($DAY, '$ORDERS')", '08P01',
 	qr/page 2 has the rows of earlier pages/, 'the same page again and again');
 is(request_count($url) - $before, 2, 'the same page again and again: two requests');
 
-# Secrets do not come back in messages, whatever a proxy echoes
+# No secret appears in a message, even if a proxy echoes it.
 my $basic = encode_base64("$KEY_ID:$KEY_SECRET", '');
 my $echo = encode_json({
 		error => "refused: Authorization: Basic $basic, password $KEY_SECRET\nsecond line\t" . 'x' x 10_000,
@@ -391,9 +391,8 @@ unlike($err, qr/\Q$KEY_SECRET\E|\Q$basic\E/, 'an answer that echoes the key: the
 cmp_ok(length $err, '<', 2000, 'an answer that echoes the key: the message is short');
 unlike(slurp_file($node->logfile), qr/\Q$KEY_SECRET\E|\Q$basic\E/, 'the secret is not in the server log either');
 
-# Each field of each answer in turn missing, null, or of another type: all rows,
-# or a clear error, but never fewer rows.  What is right follows from the
-# attribute's type.
+# Each field of each response in turn is missing, null, or of another type: all rows
+# arrive, or a clear error, but never fewer rows. The attribute's type decides which.
 my %MUTATION = (
 	missing => { '$delete' => 1 },
 	null => undef,
@@ -420,7 +419,7 @@ my %KIND = (
 	'boolean' => 'boolean',
 	'jsonb' => 'jsonb');
 
-# function call, its composite type, where a row is in the answer
+# Function call, its composite type, and the place of a row in the response
 my @READERS = (
 	[ 'chpg_organizations()', 'chpg_organization_row', 'result.0' ],
 	[ 'chpg_services()', 'chpg_service_row', 'result.0' ],
@@ -444,7 +443,7 @@ EXCEPTION WHEN others THEN
 END $$;
 END
 
-# The key of an attribute in the answer
+# The key of an attribute in the response
 sub key_of
 {
 	my ($attribute) = @_;
@@ -465,13 +464,13 @@ for my $reader (@READERS)
 	my @attributes = map { [ split /\|/ ] } split /\n/, $node->safe_psql('postgres',
 		"SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '$type'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum");
 
-	# Each fault serves one request, in their order.
+	# Each fault is for one request, in their order.
 	for my $attribute (@attributes)
 	{
 		my ($name, $sql_type) = @$attribute;
 		my $kind = $KIND{$sql_type} // die "type $sql_type";
 
-		# shows the field of query_id
+		# The field that query_id is made of
 		next if $name eq 'query_hex';
 
 		for my $mutation (sort keys %MUTATION)

@@ -1,5 +1,5 @@
-# Reading a whole fleet: several services at a time, and what becomes of the
-# others when one fails.
+# Reading a whole fleet: several services at a time, and the rows of the others when one
+# fails.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ my $node = start_node('main', "chpg.server = 'chpg'", 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 my %id = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT name, id FROM chpg_services');
 
-# The most requests that were under way at once
+# The highest number of requests under way at once
 sub most_at_once
 {
 	my @patterns = grep { $_->{path} =~ /slowQueryPatterns$/ } @{ journal($url)->{requests} };
@@ -64,13 +64,14 @@ only_fault($url, oversize_bytes => 1_500_000, path => "/$id{billing}/");
 is($rows, 5, 'with warnings: a service that answers too much');
 like($warnings, qr/WARNING:  54000: /, 'with warnings: is told of');
 
-# Where the list is known, the first answer of a new connection may be the one that never comes.
+# Where the list is cached, the response that never comes may be the first one of a new
+# connection.
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_services");
 only_fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns', times => 1);
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.cache_ttl = '1min'; SET chpg.request_timeout = '5s'; $FLEET");
 is($rows, 5, 'the first service that is asked does not answer');
 
-# A failure is told at once, whoever else has not answered yet.
+# A failure is reported at once, although other services have not responded yet.
 only_fault($url, status => 403, path => "/$id{billing}/");
 fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns');
 my $started = time;
@@ -79,21 +80,21 @@ cmp_ok(time - $started, '<', 60, 'does not wait for them');
 clear_faults($url);
 fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr/HINT:  Available values: error, warning/, 'another reaction');
 
-# What is known already needs no budget.
+# Cached responses need no budget.
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; $FLEET");
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '1/60s')});
 is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; $FLEET", 0, 'a fleet that is known'), 6, 'needs no budget');
 is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; LOAD 'chpg'; DO \$\$ BEGIN FOR i IN 1 .. 500 LOOP PERFORM FROM chpg_slow_patterns($WINDOW); END LOOP; END \$\$", 0, 'the same five hundred times'), '', 'nor the time between two looks at the clock');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
-# A page that fails does not take back those before.
+# A page that fails does not take back the pages before it.
 reset_emulator($url, services => 3, patterns => 700);
 fault($url, status => 500, path => "/$id{billing}/", query => 'offset=500');
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SELECT count(*) FROM chpg_slow_patterns($WINDOW)");
 is($rows, 700 + 500 + 700, 'with warnings: what came before a failure stays');
 is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: which is told once');
 
-# So many at a time
+# The number of requests at a time
 reset_emulator($url, services => 24, patterns => 3);
 fault($url, path => 'slowQueryPatterns', latency_ms => 1000);
 is(costs($node, $url, $FLEET, 25, 'a fleet'), 24, 'all are there');
@@ -105,7 +106,7 @@ clear_journal($url);
 $node->safe_psql('postgres', "SET chpg.max_concurrency = 1; $FLEET");
 is(most_at_once(), 1, 'one at a time, if that is wanted');
 
-# Memory: what is in flight, not what the fleet has
+# Memory grows with the requests in flight, not with the fleet.
 sub peak
 {
 	my ($services) = @_;

@@ -1,5 +1,5 @@
-# A statement that waits for the API ends at once when it is cancelled, times
-# out or is terminated, and holds nobody else up.
+# A statement that waits for the API ends at once when it is canceled, times out or is
+# terminated, and blocks no other backend.
 
 use strict;
 use warnings;
@@ -13,15 +13,15 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# How often each interrupt is tried in each way to wait, and in pg_sleep(), which
-# shows how long it takes on this machine just now
+# How often each interrupt is tried in each kind of wait, and in pg_sleep(), which shows
+# the time that it takes on this machine under its present load
 my $RUNS = 20;
 my $REFERENCE = "SELECT 'reference', pg_sleep(600)";
 
-# Seconds: what waits for the API, or for one of the limits, takes longer.
+# In seconds: waits for the API, or for one of the limits, take longer.
 my $FAR_TOO_LONG = 10;
 
-# The name of a host below .hang.invalid is looked up for ever.
+# The look-up of a host below .hang.invalid never ends.
 my $hanging_names = hanging_name_server();
 my $url = start_emulator('--services', 20, '--patterns', 3);
 my $node = start_hanging_node();
@@ -35,8 +35,8 @@ my $monitor = open_session($node);
 my $named = in_session($monitor, 'SHOW server_version_num') >= 170000;
 my $wait_event = $named ? 'Extension|ChpgRequest' : 'Extension|Extension';
 
-# Ways to wait: the statement, the fault that it meets, and how to tell that it
-# has come to where it waits.
+# Kinds of waits: the statement, the fault, and how to see that the statement waits
+# there.
 my %single = (
 	name => 'a call',
 	sql => "SELECT FROM chpg_service('$ORDERS', 'emulator')",
@@ -132,8 +132,8 @@ sub times_out
 	my (@times, @reference, @errors, @next);
 	my $waited = 0;
 
-	# On a machine that is busy some may time out before they wait; those after them
-	# get more time.
+	# On a busy machine some statements may time out before they wait; later ones get
+	# more time.
 	foreach (1 .. 5 * $RUNS)
 	{
 		arm($wait);
@@ -190,7 +190,7 @@ sub terminates
 	return;
 }
 
-# DROP DATABASE needs every backend to answer a signal, whatever it waits for.
+# DROP DATABASE needs every backend to process a signal, whatever it waits for.
 sub lets_others_work
 {
 	my ($wait) = @_;
@@ -218,7 +218,7 @@ sub lets_others_work
 	return;
 }
 
-# What was given up does not hold up the end of the connections either.
+# An abandoned request does not delay the end of its connection either.
 sub disconnects_after
 {
 	my ($wait) = @_;
@@ -236,7 +236,7 @@ sub disconnects_after
 	return;
 }
 
-# A backend does not outlive the postmaster.
+# A backend does not survive the postmaster.
 sub ends_with_the_postmaster
 {
 	my ($wait) = @_;
@@ -252,7 +252,7 @@ sub ends_with_the_postmaster
 	return;
 }
 
-# Let the session sleep, in PostgreSQL's own way to wait.
+# Let the session sleep in PostgreSQL's own wait.
 sub start_sleeping
 {
 	my ($session, $pid) = @_;
@@ -262,7 +262,7 @@ sub start_sleeping
 	return;
 }
 
-# Let the statement run into its fault, and return when it waits there.
+# Begin the statement, and return when it waits because of its fault.
 sub start_waiting
 {
 	my ($session, $pid, $wait) = @_;
@@ -285,7 +285,7 @@ sub arm
 	return;
 }
 
-# How the session waits, by pg_stat_activity
+# The session's wait event in pg_stat_activity
 sub wait_of
 {
 	my ($pid) = @_;
@@ -293,7 +293,7 @@ sub wait_of
 		"SELECT wait_event_type, wait_event FROM pg_stat_activity WHERE pid = $pid");
 }
 
-# The next statement of a session, which reads from the API.
+# The next statement of the session reads from the API.
 sub works_on
 {
 	my ($session) = @_;
@@ -339,7 +339,7 @@ sub start_hanging_node
 	return start_node('main', "max_connections = 30", "autovacuum = off");
 }
 
-# A library whose getaddrinfo() never answers for those names
+# A library whose getaddrinfo() never returns for those names
 sub hanging_name_server
 {
 	my $directory = PostgreSQL::Test::Utils::tempdir();
@@ -379,7 +379,7 @@ C
 	return "$directory/hang.so";
 }
 
-# Seconds that something takes
+# Seconds that an action takes
 sub duration
 {
 	my ($action, @arguments) = @_;
@@ -389,8 +389,9 @@ sub duration
 	return time - $start;
 }
 
-# Most of the times are about as short as the same takes where chpg does not wait, by
-# turns, so that the machine's load counts for both; and in no case had it to wait.
+# Most times are about as short as those of PostgreSQL's own wait, measured in turns so
+# that the machine's load affects both; and no interrupt had to wait for the request's
+# end.
 sub at_once
 {
 	my ($name, $reference, $times) = @_;

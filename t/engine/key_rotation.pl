@@ -1,6 +1,6 @@
-# Statements that wait for the request budget while a key is rotated take the new key.
-# Each case revokes the old key before the statement has its turn, so that only the
-# new one can succeed.
+# Statements that wait for the request budget while a key is rotated use the new key.
+# Each case revokes the old key before the statement gets its turn, so that only the new
+# one can succeed.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ $node->safe_psql('postgres', connect_sql($url, '2/10s'));
 my $monitor = open_session($node);
 my @sessions = map { open_session($node) } 1 .. 3;
 
-# A read, two that ask the same, and a change
+# A read, two sessions with the same read, and a change
 queue_up(1, $LIST);
 rotate();
 finishes('a read', 6);
@@ -40,7 +40,7 @@ rotate();
 finishes('a change', 1);
 is(requests("$ORDERS/state\$"), 1, 'it is sent once');
 
-# A fleet: the old key has carried its first requests, the new one the rest.
+# A fleet: its first requests carried the old key, and the others carry the new one.
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/3s')});
 use_up();
 begin_in_session($sessions[0], "SELECT count(DISTINCT service_id) FROM chpg_slow_patterns($DAY)");
@@ -49,8 +49,8 @@ rotate();
 finishes('a fleet', 6);
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/10s')});
 
-# A new key that came with another address goes to that address only, also one that is
-# bound to none.
+# A new key that was stored with another address is sent to that address only; so is one
+# without an address.
 queue_up(1, $LIST);
 reset_emulator($other_url, key_id => 'otherKey', key_secret => $KEY_SECRET);
 $node->safe_psql('postgres',
@@ -64,7 +64,7 @@ $node->safe_psql('postgres',
 	"ALTER SERVER chpg OPTIONS (SET api_url '$url');"
 	  . "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id 'key$number')");
 
-# A mapping that is dropped, or made anew, is none that a statement can follow.
+# A statement does not continue with a mapping that was dropped, or created again.
 queue_up(1, $LIST);
 $node->safe_psql('postgres', 'SELECT chpg_disconnect()');
 finishes('a read whose mapping was dropped', 6);
@@ -73,7 +73,8 @@ $node->safe_psql('postgres',
 
 $_->quit foreach $monitor, @sessions;
 
-# The budget of the present key is used up, and the statement waits in so many sessions.
+# Use up the budget of the present key, and let the statement wait in this many
+# sessions.
 sub queue_up
 {
 	my ($count, $sql) = @_;

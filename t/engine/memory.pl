@@ -1,5 +1,5 @@
-# A session that calls the API for hours, and fails as often as it succeeds,
-# neither grows nor keeps files open.
+# A session that calls the API for hours, with as many failures as successes, neither
+# grows nor leaks file descriptors.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ my $node = start_node('main', 'autovacuum = off');
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# Each service but the first two has a fault of its own.
+# Each service but the first two has its own fault.
 my ($well, $also_well, $odd, $garbled, $refused, $stuck) =
   map { $_->{id} } @{ JSON::PP::decode_json(control($url, 'GET', 'info'))->{services} };
 fault($url, path => "$odd\$", patch => { 'result.createdAt' => 'yesterday or so' });
@@ -33,7 +33,7 @@ fault($url, path => "$refused/logs", status => 500);
 fault($url, path => "$refused/slow", status => 500);
 fault($url, path => "$stuck\$", hang => JSON::PP::true);
 
-# The calls of a round, and the SQLSTATE they end with
+# The calls of a round, and their SQLSTATEs
 my @calls = (
 	([ "chpg_service('$well')", '00000' ]) x 5,
 	[ 'chpg_services', '00000' ],
@@ -105,13 +105,13 @@ note sprintf '%s: %d before, %d after', $_, $before{$_}, $after{$_} foreach (sor
 cmp_ok(request_count($url), '>', $ROUNDS * 18, 'the API was asked');
 cmp_ok($after{VmRSS} - $before{VmRSS}, '<', $TWO_MEGABYTES, 'the resident set does not grow');
 cmp_ok($after{RssAnon} - $before{RssAnon}, '<', $TWO_MEGABYTES, 'nor its own memory');
-# As many connections stay as a fleet read may use at a time.
+# A backend keeps as many connections as a fleet read may use at a time.
 cmp_ok($after{sockets}, '<=', $before{sockets} + 8, 'connections are closed');
 cmp_ok($after{files}, '<=', $before{files} + 2, 'and files');
 is(in_session($session, q{SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'chpg%'}),
 	0, 'no memory of a call is left');
 
-# Successes keep to one connection, and so do errors that the API answers.
+# Successful calls use one connection, and so do calls that get an error from the API.
 in_session($session, "DELETE FROM calls WHERE state ~ '08006'");
 clear_journal($url);
 in_session($session, 'SELECT make_calls()') foreach (1 .. 10);
@@ -133,7 +133,7 @@ sub make_rounds
 	return;
 }
 
-# Cancel it while it waits; what it returns
+# Cancel the statement while it waits; returns its error.
 sub cancel_stuck_call
 {
 	my $waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Extension' AND query LIKE '%stuck%'";
@@ -144,7 +144,7 @@ sub cancel_stuck_call
 	return in_session($session, 'DELETE FROM ends RETURNING state');
 }
 
-# What the backend has: memory in kB, and numbers of open files
+# The backend's memory in kB, and its number of open files
 sub usage
 {
 	my %usage = slurp_file("/proc/$pid/status") =~ /^(VmRSS|RssAnon):\s+(\d+) kB$/mg;

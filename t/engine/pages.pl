@@ -1,5 +1,5 @@
-# Pages of live data overlap: rows that come again are dropped, near or far
-# from where they were first, in memory or beyond it.
+# Pages of live data overlap: repeated rows are dropped, near or far from their first
+# place, in memory or on disk.
 
 use strict;
 use warnings;
@@ -28,7 +28,7 @@ my @rows = map { decode_json($_) } split /\n/, $node->safe_psql('postgres',
 	"SELECT json_build_object('queryId', query_id::text, 'queryText', 'x', 'dbName', db_name, 'dbUser', db_user, 'dbOperation', db_operation, 'app', app) FROM $PATTERNS_READ");
 is(scalar @rows, $PATTERNS, 'without overlaps all rows come');
 
-# A hundred rows moved down a page, and others down from the very first page.
+# A hundred rows moved down by one page, and others from the very first page.
 page_has(20_000, 19_900 .. 20_399);
 page_has(21_000, 0 .. 99, 21_100 .. 21_499);
 
@@ -38,13 +38,13 @@ for my $work_mem ('4MB', '64kB')
 	my $read = $node->safe_psql('postgres', "SET work_mem = '$work_mem'; SELECT count(*), count(DISTINCT (query_id, db_name, db_user, db_operation, app)) FROM $PATTERNS_READ");
 	my $log = substr slurp_file($node->logfile), $offset;
 
-	# 100 rows were never sent, in each of both pages.
+	# In each of the two places, 100 rows were never sent.
 	is($read, join('|', ($PATTERNS - 200) x 2), "with work_mem $work_mem each row comes once");
 	my @sizes = $log =~ /temporary file: path .*? size (\d+)/g;
 	is(scalar(grep { $_ % 8192 == 0 && $_ < 200_000 } @sizes), $work_mem eq '4MB' ? 0 : 1, "$work_mem: " . ($work_mem eq '4MB' ? 'in memory' : 'in a file of what is remembered'));
 }
 
-# A page that has nothing new would never end.
+# A page without a new row would be repeated for ever.
 page_has(21_500, 0 .. $PAGE - 1);
 fails_with($node, "SET work_mem = '64kB'; SELECT count(*) FROM $PATTERNS_READ", '08P01', qr/page 44 has the rows of earlier pages/, 'a page that was there before');
 

@@ -1,5 +1,5 @@
-# The parser of Prometheus' text format, outside of PostgreSQL: a program made of
-# it prints what it reads.
+# The parser of Prometheus' text format, outside of PostgreSQL: a program made of it
+# prints what it parses.
 
 use strict;
 use warnings;
@@ -194,7 +194,7 @@ is_deeply(samples($_->[0]), $_->[1], $_->[2]) for (
 		],
 		'texts that were joined'
 	],
-	# What is wrong with HELP and TYPE harms no sample.
+	# A malformed HELP or TYPE affects no sample.
 	(
 		map { [ "$_\nx{a=\"b\"} 1\n$_", [ [ 'x', 'unknown', undef, [ [ 'a', 'b' ] ], '1', undef ] ], "harmless: $_" ] }
 		  '# HELP', '# TYPE', '#HELP ', "# TYPE\t", '# TYPE x', '# TYPE x ', '# TYPE x number', '# TYPE x gauge_histogram',
@@ -343,9 +343,7 @@ is_deeply(
 	[ '["a","unknown",null,[],"1",null]', 'error: line 4: unexpected text after the sample: b 1 2 3' ],
 	'of a malformed sample, its own line');
 
-#
-# What another program writes, and how long it takes
-#
+# The output of another implementation, and the time that parsing takes
 
 my ($out, $err) = run_command(
 	[ '/usr/bin/python3', "$FindBin::RealBin/../prometheus/random-scrapes", $driver, 10000, 20260525 ]);

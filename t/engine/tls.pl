@@ -1,4 +1,4 @@
-# TLS: whose certificates are trusted, which proxy is used, and HTTP/2.
+# TLS: which certificates are trusted, which proxy is used, and HTTP/2.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ use Test::More;
 
 my $directory = PostgreSQL::Test::Utils::tempdir;
 
-# What "openssl ca" needs to know, and writes
+# The directory and configuration of "openssl ca"
 append_to_file("$directory/ca.conf", <<"END");
 [ca]
 default_ca = ca_default
@@ -42,7 +42,7 @@ sub openssl
 
 my @NEW_KEY = ('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes');
 
-# A root certificate; its file
+# Make a root certificate; returns its file.
 sub make_ca
 {
 	my ($name) = @_;
@@ -51,7 +51,7 @@ sub make_ca
 	return "$directory/$name.crt";
 }
 
-# A certificate for these alternative names, signed by a root certificate
+# Make a certificate for these alternative names, signed by a root certificate.
 sub make_certificate
 {
 	my ($ca, $name, $hosts, @dates) = @_;
@@ -65,15 +65,15 @@ sub make_certificate
 	return;
 }
 
-# An emulator with one of these certificates
+# Start an emulator with one of these certificates.
 sub start_tls_emulator
 {
 	my ($name) = @_;
 	return start_emulator('--tls-cert', "$directory/$name.crt", '--tls-key', "$directory/$name.key");
 }
 
-# A proxy for CONNECT, whose port is returned.  What clients send to it, and not
-# through it, is in the file.
+# Start a proxy for CONNECT; returns its port. The file holds what clients send to the
+# proxy itself.
 sub start_proxy
 {
 	my ($file, $answer) = @_;
@@ -144,7 +144,7 @@ my $elsewhere = start_tls_emulator('elsewhere');
 my $expired = start_tls_emulator('expired');
 my $plain = start_emulator();
 
-# The server's environment names a proxy at which nobody listens.
+# The server's environment names a proxy on a port where no program listens.
 my $nobody = 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
 my $node = do
 {
@@ -154,7 +154,7 @@ my $node = do
 
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg');
 
-# An untrusted peer gets nothing, neither a request nor a key.
+# An untrusted peer gets neither a request nor a key.
 sub is_untrusted
 {
 	my ($api_url, $server, $detail, $name) = @_;
@@ -187,7 +187,8 @@ is_untrusted($expired, 'expired', 'expired', 'a certificate that has expired');
 add_server($node, 'no_file', api_url => $url, ca_file => "$directory/missing.crt", rate_limit => 'unlimited');
 is_untrusted($url, 'no_file', 'missing\.crt', 'a ca_file that is missing');
 
-# Changing the trust acts at once, in a session with an open connection too.
+# A change of the trusted certificates acts at once, also in a session with an open
+# connection.
 like(
 	notices($node, "SELECT FROM chpg_services('private_ca'); ALTER SERVER private_ca OPTIONS (SET ca_file '$other_ca');"
 		  . "SELECT FROM chpg_services('private_ca')"),
@@ -195,14 +196,14 @@ like(
 	'an open connection is not used after its CA is no longer trusted');
 $node->safe_psql('postgres', "ALTER SERVER private_ca OPTIONS (SET ca_file '$ca')");
 
-# TLS where none is spoken, and the other way round
+# https to a plain server, and http to one with TLS
 add_server($node, 'tls_to_plain', api_url => $plain =~ s/^http:/https:/r, rate_limit => 'unlimited');
 fails_with($node, "SELECT * FROM chpg_services('tls_to_plain')", '08001', qr/no connection to the API/,
 	'https to a port that speaks http');
 is(scalar(grep { $_->{path} =~ /organizations/ } @{ journal($plain)->{requests} }), 0,
 	'https to a port that speaks http: nothing is asked');
 
-# Keys do not travel in clear
+# Keys are never sent in clear.
 my $CLEAR = 'http://api.example.com';
 fails_with($node, "CREATE SERVER clear FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$CLEAR')", 'HV024',
 	qr/invalid value for option "api_url".*HINT:  .*https/s, 'http to another host');
@@ -218,7 +219,7 @@ add_server($node, 'plain', api_url => $plain, rate_limit => 'unlimited');
 is(costs($node, $plain, "SELECT count(*) FROM chpg_services('plain')", 2, "the environment's proxy with http"),
 	6, "the environment's proxy with http: rows");
 
-# The server's own proxy is used, and sees no key
+# The server's option proxy is used, and the proxy sees no key.
 my $proxy = start_proxy("$directory/proxied", '200 Connection established');
 add_server($node, 'proxied', api_url => $url, ca_file => $ca, proxy => "http://127.0.0.1:$proxy", rate_limit => 'unlimited');
 is(costs($node, $url, "SELECT count(*) FROM chpg_services('proxied')", 2, 'a proxy'), 6, 'a proxy: rows');

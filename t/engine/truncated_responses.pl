@@ -1,5 +1,5 @@
-# Answers that end too early: a part of a text looks like a whole one, unless
-# its end is looked for.
+# Responses that end too early: a part of a text looks like a whole one unless its end
+# is checked.
 
 use strict;
 use warnings;
@@ -48,7 +48,7 @@ sub gzip_member
 	return $member;
 }
 
-# The length of what the emulator sends
+# The length of the emulator's response
 sub compressed_length
 {
 	my ($bytes, $encoding) = @_;
@@ -58,7 +58,7 @@ sub compressed_length
 
 my $BROKEN = qr/connection broke before the response was complete/;
 
-# Whole answers, however they travel
+# Whole responses, in every transfer encoding
 for my $case (
 	[ 'with a length' ],
 	[ 'in chunks', chunked => \1 ],
@@ -92,7 +92,7 @@ is_cut($first . substr($second, 0, -1), $METRICS, '08006', qr/$BROKEN.*The compr
 is_cut("${first}no member", $METRICS, '08P01', qr/The compressed response is corrupt/, 'something else after a member of gzip', @GZIP);
 is_whole($TEXT, $METRICS, 200, 'a coding without a name', headers => { 'Content-Encoding' => '' });
 
-# Compressed, and cut where a length or chunks say that this is all
+# Compressed, and cut where Content-Length or chunks make the cut look like the end
 for my $encoding (qw(gzip deflate))
 {
 	for my $cut (1, 5, 30, -1)
@@ -118,7 +118,7 @@ is_cut($TEXT, $METRICS, '08P01', qr/The compressed response is corrupt/, 'gzip t
 is_cut($TEXT, $METRICS, '08P01', qr/content encoding of the response is unknown/, 'an unknown encoding',
 	headers => { 'Content-Encoding' => 'br' });
 
-# An error is known by its status, whatever its body is.
+# An error is recognized by its status, whatever its body is.
 is_cut($TEXT, $METRICS, '58000', qr/HTTP status 500/, 'an error in an unknown encoding', status => 500,
 	headers => { 'Content-Encoding' => 'br' });
 
@@ -130,7 +130,7 @@ is_cut($PEM, $CERTIFICATES, '08006', qr/The response does not end with "-----END
 	'a certificate without its last byte', cut => length($PEM) - 2);
 is_cut($PEM, $CERTIFICATES, '08006', qr/The response does not end with/, 'half a certificate', cut => 500);
 
-# OpenMetrics says where it ends
+# OpenMetrics marks its end.
 my $OPENMETRICS = "a 1\nb 2\n";
 my @OPENMETRICS = (content_type => 'Application/OpenMetrics-Text; version=1.0.0; charset=utf-8');
 is_whole("$OPENMETRICS# EOF\n", $METRICS, 2, 'OpenMetrics', @OPENMETRICS);
@@ -149,7 +149,7 @@ is_cut($_->[0], $_->[1], '08P01', qr/does not mark its end/, "$PATHS{$_->[1]} up
 is_cut($TEXT, $METRICS, '08P01', qr/does not mark its end/, 'cut at the end of a line, by closing',
 	close_delimited => \1, truncate => length("requests_total{service=\"number 1\"} 1\n"));
 
-# Success, but not with all of it
+# Status 206, and other successes without the whole body
 for my $status (204, 206)
 {
 	is_cut($status == 204 ? '' : $_->[0], $_->[1], '08P01', qr/Only a response with HTTP status 200 is complete.*HTTP status $status/s,
@@ -157,7 +157,7 @@ for my $status (204, 206)
 	  for [ $TEXT, $METRICS ], [ $PEM, $CERTIFICATES ];
 }
 
-# Rows in JSON show by themselves that they are whole; the headers do not.
+# JSON shows by itself that it is whole, whatever the headers say.
 clear_faults($url);
 fault($url, path => 'postgres$', close_in_head => \1);
 fails_with($node, 'SELECT * FROM chpg_services()', '08006', qr/closed within the headers/, 'JSON: closed within the headers');
@@ -168,7 +168,7 @@ clear_faults($url);
 fault($url, path => 'postgres$', close_delimited => \1);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()'), 6, 'JSON up to the end of the connection');
 
-# An answer that was cut is asked for again, and neither kept nor given to others.
+# A truncated response is retried, and neither cached nor shared.
 respond_with($url, $TEXT, content_type => 'text/plain', path => 'prometheus$', cut => 1000, times => 1);
 is(costs($node, $url, "SET chpg.max_retries = 1; $METRICS", 2, 'a cut answer is asked for again'),
 	$node->safe_psql('postgres', $METRICS), 'a cut answer is asked for again: rows');

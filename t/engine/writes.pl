@@ -1,5 +1,5 @@
-# Requests that change something: each is sent once, whatever becomes of its answer,
-# and what was read before it is asked anew. What a read may do again, it does.
+# Requests that change something: each is sent once, whatever its response is, and reads
+# before it are not reused after it. Reads are retried where writes are not.
 
 use strict;
 use warnings;
@@ -36,8 +36,8 @@ sub begin_anew
 	return;
 }
 
-# 408 and 425 say that the request was not read in time, or too early: a read is
-# sent again.
+# 408 and 425 mean that the request was not read in time, or too early: a read is
+# retried.
 for my $status (408, 425)
 {
 	begin_anew();
@@ -49,7 +49,7 @@ for my $status (408, 425)
 	is($node->safe_psql('postgres', 'SELECT sum(refused) FROM chpg_stats'), 3, "each $status is counted");
 }
 
-# Nobody knows what became of a write that is answered 408.
+# A write with the response 408 may have been carried out or not.
 begin_anew();
 fault($url, method => 'POST', status => 408, carry_out => JSON::PP::true);
 fails_with($node, $CREATE, '08007', qr/may have been carried out.*HTTP status 408, .*1 attempt/s, 'a write that gets 408');
@@ -59,8 +59,8 @@ fault($url, method => 'POST', status => 425);
 fails_with($node, $CREATE, '22023', qr/the API rejected the request.*HTTP status 425, .*1 attempt/s, 'a write that gets 425');
 is(sent('POST'), 1, 'a write that gets 425 is not sent again');
 
-# A kept connection that closes without an answer: libcurl would send again what it
-# sent, which is for a read's call to decide, and never for a write's.
+# A kept connection that closes without a response: libcurl would resend the request, a
+# decision which belongs to the call; a write is never resent.
 begin_anew();
 fault($url, method => 'POST', %LOST);
 fails_with($node, "$LIST; $CREATE", '08007', qr/may have been carried out/, 'a write after a read, whose answer is lost');
@@ -74,7 +74,7 @@ is($node->safe_psql('postgres', 'SELECT sum(requests), sum(retries), sum(broken)
 fault($url, close => JSON::PP::true, skip => 1, times => 1);
 fails_with($node, "SET chpg.max_retries = 0; $LIST; $LIST", '08006', qr/closed without a response/, 'and without retries is not');
 
-# A write's connection is its own.
+# A write has a connection of its own.
 for my $case ([ 'after a read', "$LIST; $CREATE", 2 ], [ 'before a read', "$CREATE; $LIST", 2 ])
 {
 	begin_anew();
@@ -82,8 +82,8 @@ for my $case ([ 'after a read', "$LIST; $CREATE", 2 ], [ 'before a read', "$CREA
 	is(connections($url), $case->[2], "a write $case->[0] has a connection of its own");
 }
 
-# A change and its key's answers: what is read while the change is under way is no
-# answer to what is asked after it.
+# A change and its key's cached responses: a read that was sent during the change does
+# not serve reads after it.
 begin_anew();
 in_session($reader, $LIST);
 fault($url, method => 'POST', latency_ms => 1500);
@@ -97,7 +97,7 @@ clear_journal($url);
 is(in_session($reader, $LIST), 7, 'what is read afterwards is the new one');
 is(sent('GET'), 1, 'which is asked anew, too');
 
-# The same for one that is given up
+# The same for a change that is given up
 begin_anew();
 my $pid = in_session($writer, 'SELECT pg_backend_pid()');
 fault($url, method => 'POST', hang => JSON::PP::true, carry_out => JSON::PP::true);
@@ -110,13 +110,13 @@ await_in_session($writer, qr/ERROR:  57014/);
 in_session($writer, 'SELECT');
 is(in_session($reader, "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'restarting', 'after a change that was canceled, reads ask anew');
 
-# Within a statement, one that is under way since before a change is not waited for
-# after it.  The time is what nobody needs who does not wait for the one that hangs.
+# Within a statement, a read that was under way before a change is not awaited after it.
+# The time limit is shorter than the read that hangs.
 reset_emulator($url, services => 2, patterns => 700);
 my $billing = $node->safe_psql('postgres', "SELECT id FROM chpg_services() WHERE name = 'billing'");
 my $FLEET = "SELECT FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'";
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
-# The second page of one is under way while the first one of the other is waited for.
+# The second page of one read is under way while another read waits for its first page.
 fault($url, path => "/$ORDERS/", query => 'offset=0', latency_ms => 3000, times => 1);
 fault($url, path => "/$billing/", query => 'offset=500', hang => JSON::PP::true, times => 1);
 is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '1 h'; SET statement_timeout = '60s';"
@@ -124,7 +124,7 @@ is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '1 h'; SET s
 	'600|1|1400', 'a fleet before and after a change');
 is(scalar(grep { $_->{path} =~ m{/$billing/} } @{ journal($url)->{requests} }), 4, 'has its pages asked twice');
 
-# Waiting takes three polls in a row that agree, and no more.
+# chpg_wait_until() needs three polls in a row that agree, and no more.
 begin_anew();
 costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 3, 'a service that is ready: three polls');
 fault($url, path => "$ORDERS\$", skip => 2, times => 1, patch => { 'result.state' => 'restarting' });
