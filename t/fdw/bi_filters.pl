@@ -1,5 +1,5 @@
-# Conditions as people and BI tools write them: how EXPLAIN and errors print them,
-# which window they come to, and that the rows are those that they select.
+# Conditions as people and BI tools write them: how EXPLAIN and errors print them, which
+# window follows from them, and that the rows are those that they select.
 
 use strict;
 use warnings;
@@ -21,13 +21,14 @@ $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z');
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 
-# Conditions with values of other tables print what these values are.
+# Conditions with values of other tables are printed with the expressions of these
+# values.
 
 sql('CREATE TABLE local (service_id text, name text, day timestamptz)');
 sql("INSERT INTO local VALUES ('$ORDERS', 'orders-api', '$FROM'); ANALYZE local");
 my $LOOP = 'SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off;';
 
-# What EXPLAIN (VERBOSE) prints under a label
+# The lines that EXPLAIN (VERBOSE) prints under a label
 sub conditions
 {
 	my ($label, $query) = @_;
@@ -47,7 +48,7 @@ like(conditions('Pushed Conditions', "SELECT * FROM local l, LATERAL (SELECT * F
 like(conditions('Pushed Conditions', "SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = (SELECT max(service_id) FROM local)"), qr/\(service_id = (?:\$0|\(InitPlan 1\)\.col1|\(InitPlan \w+\)\.col1)\)/, 'a sub-query that is run once, as core prints it');
 like(sql("SET plan_cache_mode = force_generic_plan; PREPARE p(text) AS SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = \$1; EXPLAIN (VERBOSE) EXECUTE p('x')"), qr/Pushed Conditions: .*\(service_id = \$1\)/, 'a parameter of the statement has its number');
 
-# Sub-queries of what changes a table
+# Sub-queries in statements that change a table
 sql('CREATE TABLE target (service_id text PRIMARY KEY, n bigint, day timestamptz)');
 my $COUNTED = "SELECT count(*) FROM cloud.slow_patterns q WHERE q.service_id = t.service_id AND q.from_date = t.day AND q.to_date = t.day + interval '1 day'";
 for my $case (
@@ -63,12 +64,12 @@ for my $case (
 	unlike(conditions('Pushed Conditions', $statement) . conditions('Local Conditions', $statement), qr/\$\d/, "$what: no number of a parameter");
 }
 
-# The error about a window that is not known, too
+# The error about a missing window
 my $error = fails_with($node, "$LOOP SELECT * FROM local l, LATERAL (SELECT * FROM cloud.slow_patterns p WHERE p.from_date <> l.day - p.max_duration_us * interval '1 second' AND p.to_date = l.day OFFSET 0) g", 'HV002', qr/"slow_patterns"/, 'a window of another table');
 like($error, qr/DETAIL:  .*from_date <> \(l\.day - /, 'a window of another table: its condition names the other table');
 unlike($error, qr/\$\d/, 'a window of another table: no number of a parameter');
 
-# What the API was told last: the window, without seconds that are zero
+# The window of the latest request, without seconds that are zero
 sub window
 {
 	my ($request) = grep { $_->{query}{from_date} } reverse @{ journal($url)->{requests} };
@@ -85,7 +86,7 @@ sub window_of
 	return window();
 }
 
-# The forms of BI tools, and which window they come to
+# The forms of BI tools, and the window that follows from each
 
 for my $case (
 	[ q{CAST("timestamp" AS date) = '2026-06-29'}, '2026-06-29T00:00 2026-06-30T00:00' ],
@@ -121,11 +122,11 @@ for my $case (
 	my ($condition, $window, $zone) = @$case;
 	my $told = window_of($condition, $zone);
 
-	# A bound may be a millisecond late, for what is told ends within one.
+	# A bound may be a millisecond late, for it is sent in whole milliseconds.
 	is($told =~ s/:00\.001\z//r, $window, "$condition" . ($zone ? " in $zone" : ''));
 }
 
-# Bounds that come with the statement, or from a join
+# Bounds that are parameters of the statement, or come from a join
 is(costs($node, $url, qq{SET plan_cache_mode = force_generic_plan; PREPARE d(date) AS SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND "timestamp"::date = \$1; EXECUTE d('2026-06-28'); EXECUTE d('2026-06-29'); EXECUTE d(NULL)}, 2, 'a day as a parameter'),
 	join("\n", (map { sql(qq{SELECT count(*) FROM chpg_logs('2026-06-$_ 00:00Z', timestamptz '2026-06-$_ 00:00Z' + interval '24 hours', 'orders')}) } 28, 29), 0), 'a day as a parameter: its lines');
 sql(q{CREATE TABLE days AS SELECT d::date AS day FROM generate_series(timestamp '2026-06-26', '2026-06-28', '1 day') d; ANALYZE days});
@@ -134,18 +135,18 @@ is(costs($node, $url, qq{SELECT string_agg(n::text, ' ' ORDER BY day) FROM (SELE
 like(sql(qq{EXPLAIN (VERBOSE, COSTS OFF) SELECT * FROM cloud.logs WHERE "timestamp"::date = '2026-06-29' AND to_char("timestamp", 'DY') = 'MON'}), qr/Pushed Conditions: \(\("timestamp"\)::date = '2026-06-29'::date\)\n\s*Local Conditions: \(to_char/, 'EXPLAIN shows which condition bounds the window');
 cmp_ok(sql(qq{SELECT count(*) FROM cloud.metrics WHERE service_id = '$ORDERS' AND date_trunc('day', "timestamp") = '2026-06-28'}), '>', 100, 'a day of metrics');
 
-# <= has the time itself, and < has not.
+# <= includes the time itself, and < does not.
 my $last = sql(qq{SELECT max("timestamp") FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS'});
 my ($up_to, $before, $at) = map { sql(qq{SELECT count(*) FROM cloud.logs WHERE "timestamp" >= '$FROM' AND "timestamp" $_ '$last' AND service_id = '$ORDERS'}) } '<=', '<', '=';
 cmp_ok($at, '>', 0, 'lines at the end of a range');
 is($up_to, $before + $at, 'lines at the end of a range belong to <=, not to <');
 
-# A window of two slices takes two requests, and not one more.
+# A window of two slices takes exactly two requests.
 costs($node, $url, qq{SELECT count(*) FROM cloud.logs WHERE "timestamp" >= '2026-05-01 00:00Z' AND "timestamp" < '2026-06-30 00:00Z' AND service_id = '$ORDERS' AND severity = 'PANIC'}, 2, '60 days of logs: two slices of 30');
 costs($node, $url, qq{SELECT count(*) FROM chpg_metrics('2026-06-01 00:00Z', timestamptz '2026-06-01 00:00Z' + interval '500 hours', '$ORDERS', bucket => '1 hour')}, 2, '500 buckets: two slices of 250');
 costs($node, $url, qq{SELECT count(*) FROM chpg_metrics('2026-06-01 00:00Z', timestamptz '2026-06-01 00:00Z' + interval '250 hours', '$ORDERS', bucket => '1 hour')}, 1, '250 buckets: one slice');
 
-# Windows of query insights by a range of from_date
+# Windows of query insights from a range of from_date
 
 for my $case (
 	[ "from_date >= '2026-06-29 00:00Z' AND from_date < '2026-06-29 06:00Z'", '2026-06-29T00:00 2026-06-29T06:00' ],
@@ -160,8 +161,8 @@ for my $case (
 	is(window(), $window, "$condition: its window");
 }
 
-# A range makes one window, whose bounds are the columns' only values: from other conditions
-# on them no bound follows, and they would select nothing.
+# A range makes one window, whose bounds are the only values of the columns: no bound
+# follows from other conditions on them, which would select nothing.
 for my $case (
 	[ from_date => "from_date >= '$FROM' AND from_date < '$TO' AND from_date::date = '2026-06-29'" ],
 	[ from_date => "from_date >= '2026-06-28 00:00Z' AND from_date IN ('$FROM', '2026-06-28 12:00Z')" ],
@@ -223,7 +224,7 @@ for my $case ([ 'soon', '22007' ], [ '0', 'HV024' ], [ '-1 hour', 'HV024' ], [ '
 }
 fails_with($node, q{CREATE FOREIGN TABLE few.x (id text) SERVER chpg OPTIONS (resource 'services', window '1 hour')}, 'HV00D', qr/option "window" cannot be used with resource "services"/, 'what has no window gets none');
 
-# The length of the window that the API was told, in seconds, and whether it ends about now
+# The length of the window that was sent, in seconds, and whether it ends about now
 sub length_told
 {
 	my ($from, $to) = @{ (grep { $_->{query}{from_date} } @{ journal($url)->{requests} })[-1]{query} }{qw(from_date to_date)};
@@ -255,7 +256,7 @@ clear_journal($url);
 sql("PREPARE p AS SELECT count(*) FROM few.recent_logs WHERE service_id = '$ORDERS'; EXECUTE p; ALTER FOREIGN TABLE few.recent_logs OPTIONS (SET window '3 days'); EXECUTE p");
 is(length_told(), 3 * 86400 . '|t', 'a plan that is kept has the window of today');
 
-# No setting makes a window: what cannot be bounded is an error.  (A removed setting
+# No setting makes a window: a statement without bounds is an error. (A removed setting
 # that is left in a configuration is a warning when the library is loaded.)
 for my $condition (
 	q{to_char("timestamp", 'YYYY-MM-DD') >= '2026-06-29'}, q{extract(day FROM "timestamp") = 5}, q{("timestamp" >= now() - interval '1 day' OR severity = 'ERROR')},
@@ -270,7 +271,7 @@ my ($advice) = fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/must rest
 cmp_ok(sql("$advice; SELECT count(*) FROM cloud.recent_logs WHERE service_id = '$ORDERS'"), '>', 1000, 'the table that the error advises');
 fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/HINT:  .*; a table of the latest rows needs none: cloud\.recent_logs\.$/m, 'once it is there, the error names it');
 
-# With an end in the past, the condition that the error advises is relative to it.
+# With an end in the past, the condition in the error's advice is relative to that end.
 for my $case (
 	[ 'slow_patterns', q{from_date < now() - interval '3 days'} ], [ 'slow_patterns', q{to_date = now() - interval '3 days'} ], [ 'logs', q{"timestamp" < now() - interval '3 days'} ],
 	[ 'logs', q{to_date <= now() - interval '3 days' AND from_date IS NOT NULL} ], [ 'metrics', q{"timestamp" < now() - interval '3 days' AND from_date <> now()} ])
@@ -283,8 +284,8 @@ for my $case (
 }
 fails_with($node, q{SELECT FROM cloud.slow_patterns WHERE from_date < now() + interval '3 days'}, 'HV002', qr/must restrict "from_date", for example with from_date >= now\(\) - interval '1 day'$/m, 'an end to come bounds nothing');
 
-# Bounds are wide enough wherever clocks change: the same queries over copies of the
-# rows here give the same.
+# Bounds are wide enough wherever clocks change: the same queries over local copies of
+# the rows have the same results.
 
 my @CHANGES = (
 	[ 'Europe/Berlin', '2025-10-26 01:00Z' ], [ 'Europe/Berlin', '2026-03-29 01:00Z' ], [ 'America/Havana', '2025-11-02 05:00Z' ], [ 'America/Havana', '2026-03-08 05:00Z' ],
@@ -293,7 +294,7 @@ my $PER_CHANGE = 60;
 
 sub pick { return $_[ rand @_ ] }
 
-# A comparison from below, and one from above, of the time in some form
+# A comparison from below, and one from above, of an expression of the time
 sub bounds
 {
 	my ($center, $zone) = @_;

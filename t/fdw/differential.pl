@@ -1,5 +1,5 @@
-# Whatever the API is told, a query over foreign tables gives what the same query
-# gives over tables here with all of the data.
+# Whatever is pushed down, a query over foreign tables has the same result as over local
+# tables with all of the data.
 
 use strict;
 use warnings;
@@ -34,7 +34,7 @@ my @query_ids = split /\n/, $sql->('SELECT query_id FROM here.slow_patterns GROU
 
 my @known_ids = split /\n/, $sql->('SELECT DISTINCT query_id FROM keys ORDER BY 1');
 
-# What identifies a pattern, and how its rows are in an order without ties
+# The columns that identify a pattern, and the columns of an order without ties
 my @SORT_FIELDS = qw(total_duration_us avg_duration_us call_count error_count max_duration_us p50_duration_us p95_duration_us
   p99_duration_us total_rows total_shared_blks_read total_shared_blks_hit total_cpu_time_us total_wal_bytes);
 my $UNTIED = 'from_date, service_id, query_id, db_name COLLATE "C", db_user COLLATE "C", db_operation COLLATE "C", app COLLATE "C", total_duration_us, call_count, query_text COLLATE "C"';
@@ -53,15 +53,16 @@ $node->safe_psql('postgres', slurp_functions());
 check('with answers that are kept', '1h', @queries);
 make_family();
 
-# From 18 on an Append of a single path forgets that the path is disabled, so that without
-# nested loops a join of a parent is planned without what it must know: an error.
+# From PostgreSQL 18 on, an Append of a single path forgets that the path is disabled.
+# Without nested loops, a join of a parent is then planned without the values that it
+# needs: an error.
 my $forgets = $node->pg_version >= 18;
 check('by way of parents and views', '1h',
 	map { { %$_, schema => 'family', settings => $forgets ? $_->{settings} =~ s/SET enable_nestloop = off; //r : $_->{settings} } } @queries);
 check('asked anew each time', 0, grep { $_->{number} % 9 == 0 } @queries);
 
-# The queries are worth something only if most of them find something, and what
-# is wrong is found.
+# The queries prove something only if most of them find rows, and if a wrong result is
+# noticed.
 my ($wrong) = differences('1h', { number => 0, settings => '', sql => q{SELECT '{s}'} }, { number => 1, settings => '', sql => 'SELECT 1/0, 1 FROM {s}.services' });
 like($wrong, qr/only here: \(here\)/, 'a wrong row is found');
 my ($filled) = $sql->(q{SELECT count(*) FROM seen WHERE rows > 0});
@@ -69,8 +70,8 @@ cmp_ok($filled, '>', $QUERIES * 0.7, "most queries find something ($filled)");
 
 done_testing();
 
-# Nulls and ties in what the API sorts by, most of them far down.  Of the
-# durations, which the API is trusted to tell, only one has nulls: see order().
+# Nulls and ties in the columns that the API sorts by, most of them far down. Of the
+# durations, which the API always returns, only one has nulls: see order().
 sub plant
 {
 	my %planted;
@@ -89,7 +90,7 @@ sub plant
 	return reset_emulator($url, now => $NOW, services => 3, patterns => 700, log_lines_per_hour => 80, pattern_overrides => \%planted);
 }
 
-# The same tables here, read by the functions
+# The same tables as local ones, filled by the functions
 sub copy_tables
 {
 	my $from_windows = join ' UNION ALL ', map { "SELECT timestamptz '$_->[0]' AS from_date, timestamptz '$_->[1]' AS to_date, * FROM chpg_slow_patterns('$_->[0]', '$_->[1]')" } @WINDOWS;
@@ -118,7 +119,7 @@ ANALYZE;
 SQL
 }
 
-# The same names for what has such tables as children, or reads them
+# The same names for parents and views of these tables
 sub make_family
 {
 	return $node->safe_psql('postgres', <<'SQL');
@@ -147,7 +148,7 @@ sub pick { return $_[ rand @_ ] }
 sub some { my ($count, @list) = @_; return (shuffle @list)[ 0 .. $count - 1 ] }
 sub quoted { return join ', ', map { "'$_'" } @_ }
 
-# Conditions of slow_patterns, of which many are the API's filters
+# Conditions on slow_patterns, many of which are filters of the API
 sub window_of
 {
 	my ($alias) = @_;
@@ -204,7 +205,7 @@ sub conditions_of
 	return join ' AND ', shuffle(grep { defined } window_of($alias), service_of($alias), @filters);
 }
 
-# Of one service, by what the API can do alone
+# Queries of one service that can be pushed down as a whole
 sub plain_conditions
 {
 	my ($alias) = @_;
@@ -214,8 +215,8 @@ sub plain_conditions
 	return join ' AND ', window_of($alias), "$alias.service_id = '" . pick(@ids) . "'", @filter;
 }
 
-# A duration that is null is not seen where nulls come first: that they have
-# values is what lets the API sort them at all.
+# A null duration is not noticed where nulls come first: chpg pushes this order down
+# because durations are never null.
 sub order
 {
 	my ($field) = @_;
@@ -224,7 +225,7 @@ sub order
 	return pick(qw(ASC DESC DESC)) . pick('', '', ' NULLS FIRST', ' NULLS LAST', ' NULLS LAST');
 }
 
-# Lists, sorted and cut
+# Lists, sorted and limited
 sub listing
 {
 	my $field = pick(@SORT_FIELDS);
@@ -242,7 +243,7 @@ sub listing
 	return (sql => "SELECT $columns $from ORDER BY $order $limit $offset", sorted => [$field], whole => "SELECT $columns $from");
 }
 
-# Settings: what the planner may not do, so that all of its ways come up
+# Settings of the planner, so that each of its plans occurs
 sub settings_of_query
 {
 	my @switches = map { "enable_$_" } qw(hashjoin mergejoin nestloop material memoize sort hashagg);
@@ -251,7 +252,7 @@ sub settings_of_query
 	return join '', map { "SET $_ = off; " } some(pick(1, 1, 2), @switches);
 }
 
-# Lists with parameters, in plans for all values or for these
+# Lists with parameters, in generic and in custom plans
 sub prepared_listing
 {
 	my ($number) = @_;
@@ -405,8 +406,8 @@ sub self_join
 			"SELECT s.name, d.name, d.hostname FROM {s}.services s JOIN {s}.service_details d ON d.id = s.id WHERE s.name <> 'billing'"));
 }
 
-# A window that the columns or the times tell, as people and tools write it; a range
-# is always within the day that is known here.
+# A window by the columns or by the times, as people and tools write it; a range is
+# always within the day of the local data.
 sub times_of
 {
 	my ($alias) = @_;
@@ -493,7 +494,7 @@ sub small_table
 	return (sql => pick("SELECT $columns FROM {s}.$table t $where", "SELECT count(*) FROM {s}.$table t $where", "SELECT q.* FROM (SELECT $columns FROM {s}.$table t $where OFFSET 0) q", "SELECT t FROM {s}.$table t $where"));
 }
 
-# Comparing is the server's work: rows stay there.
+# The server compares: rows stay there.
 sub slurp_functions
 {
 	return <<'SQL';
@@ -550,7 +551,7 @@ $$;
 SQL
 }
 
-# What is different for each of the queries, if anything
+# The queries with different results, if any
 sub differences
 {
 	my ($ttl, @queries) = @_;

@@ -1,5 +1,5 @@
-# Foreign tables: what a statement costs in requests, which of its conditions the
-# API is told, and that they are tables to everybody who reads them.
+# Foreign tables: what a statement costs in requests, which of its conditions are pushed
+# down, and that all statements for tables work.
 
 use strict;
 use warnings;
@@ -102,14 +102,14 @@ for my $case (
 	costs($node, $url, $sql, $requests, $sql);
 }
 
-# The API's own sorting, filtering and limit: one request.
+# Sorting, filtering and limit of the API: one request
 my $example = "SELECT query_text, p99_duration_us FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' ORDER BY p99_duration_us DESC LIMIT 10";
 costs($node, $url, $example, 1, 'the slowest ten');
 like((queries())[0], qr/$_/, "the slowest ten: $_") for qr/from_date=2026-06-29T12:00:00\.000Z/, qr/db_name=sales/, qr/sort_by=p99_duration\b/, qr/sort_order=desc/, qr/limit=10\b/;
 is($node->safe_psql('postgres', $example),
 	$node->safe_psql('postgres', "SELECT query_text, p99_duration_us FROM chpg_slow_patterns('2026-06-29 12:00Z', '2026-06-30 12:00Z', 'orders', 'sales', sort_by => 'p99_duration_us', max_rows => 10)"), 'and the same as by the function');
 
-# Three services, and values that are there twice, or are no services
+# Three services, and values that occur twice or are no services
 my @ids = split /\n/, $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name IN ('orders', 'billing', 'search')});
 my $in = join ', ', map { "'$_'" } @ids;
 is(costs($node, $url, "SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ($in)", 3, 'three services'), 3, 'are three');
@@ -130,7 +130,7 @@ for my $case ([ '', 6 ], [ $NESTED, 6 ], [ "$NESTED SET enable_memoize = off; SE
 	is($printed, 50 * 60, 'each row has its patterns');
 }
 
-# Rescans, and what is known already
+# Rescans, and responses from earlier in the statement
 costs($node, $url, "SELECT (SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = k.id) FROM keys k", 6, 'a subquery for each row');
 costs($node, $url, "SELECT count(*) FROM keys k WHERE EXISTS (SELECT FROM cloud.slow_patterns p WHERE $WINDOW AND p.service_id = k.id AND p.call_count > 5)", 7, 'whether there is one: the list, and each service once');
 costs($node, $url, "SELECT count(*) FROM keys k, LATERAL (SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = k.id ORDER BY total_duration_us DESC LIMIT 2) p", 6, 'the first two of each');
@@ -148,7 +148,7 @@ for my $case ([ logs => '' ], [ metrics => q{AND bucket = '1 hour'} ])
 	my $join = qq{SELECT count(*) FROM windows w JOIN cloud.$table x ON x."timestamp" >= w.f AND x."timestamp" < w.t WHERE x.service_id = '$ORDERS' $more};
 	cmp_ok($node->safe_psql('postgres', $join), '>', 100, "$table in windows of a table");
 }
-# Also by way of a parent, of whatever kind
+# Also by way of a parent of any kind
 $node->safe_psql('postgres', <<'SQL');
 CREATE SCHEMA children;
 IMPORT FOREIGN SCHEMA chpg LIMIT TO (slow_patterns, metrics) FROM SERVER chpg INTO children;
@@ -167,7 +167,8 @@ for my $parent (qw(partitioned parent both_kinds))
 	is($node->safe_psql('postgres', $join), 4 * 60, "$parent: a join names the window");
 }
 
-# The API compares byte by byte: it filters by no text that a collation finds equal to others.
+# The API compares byte by byte: an equality of texts is not pushed down if the
+# collation finds different texts equal.
 SKIP:
 {
 	my (undef, undef, $refused) = $node->psql('postgres',
@@ -179,7 +180,7 @@ SKIP:
 	  for q{= 'SALES' COLLATE any_case}, q{IN ('Sales' COLLATE any_case, 'x')};
 }
 
-# A sub-query that is planned apart is not told how it is joined.
+# A sub-query that is planned on its own does not get the values of the join around it.
 for my $apart ('barrier', '(SELECT * FROM cloud.slow_patterns OFFSET 0)', '(SELECT * FROM (SELECT * FROM cloud.slow_patterns LIMIT 9) q LIMIT 8)', '(SELECT * FROM cloud.slow_patterns UNION SELECT * FROM cloud.slow_patterns)')
 {
 	fails_with($node, "SELECT FROM windows w JOIN $apart p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 'HV002', qr/"slow_patterns" must restrict "from_date", for example with from_date >= /, "$apart joined");
@@ -208,7 +209,7 @@ cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM cloud.metrics WHERE $W
 fails_with($node, "SELECT chpg_table_columns('pg_class')", '42809', qr/"pg_class" is not a foreign table of the wrapper "chpg"/, 'columns of another table');
 clear_journal($url);
 
-# What must be known
+# Required conditions
 
 for my $table (qw(slow_patterns metrics logs))
 {
@@ -221,7 +222,7 @@ fails_with($node, q{SELECT * FROM cloud.slow_patterns WHERE from_date = '2026-06
 fails_with($node, "SELECT * FROM cloud.metrics WHERE $WINDOW AND bucket IN ('1 minute', '1 hour')", 'HV002', qr/must restrict "bucket" to one value/, 'several buckets');
 is(request_count($url), 0, 'errors cost nothing');
 
-# A window is what the ranges leave.
+# The window is the intersection of all ranges.
 costs($node, $url, qq{SELECT count(*) FROM cloud.logs WHERE $WINDOW AND "timestamp" >= '2026-06-30 11:00Z' AND service_id = '$ORDERS'}, 1, 'lines of an hour');
 like((queries())[0], qr/from_date=2026-06-30T11:00/, 'only that hour is asked for');
 costs($node, $url, qq{SELECT count(*) FROM cloud.metrics WHERE $WINDOW AND "timestamp" >= '2026-06-30 11:00Z' AND service_id = '$ORDERS'}, 1, 'points of an hour');
@@ -240,7 +241,7 @@ like($explained, qr/Estimated Requests: 1/, 'EXPLAIN shows the requests expected
 unlike($explained, qr/Requests Sent|\Q$KEY_SECRET\E/, 'EXPLAIN sends nothing, and shows no secret');
 like($node->safe_psql('postgres', "EXPLAIN (ANALYZE, TIMING OFF) SELECT * FROM cloud.service_details"), qr/Requests Sent: 7\n.*Bytes Received: \d+/s, 'EXPLAIN ANALYZE shows what was sent');
 
-# Plans that are kept
+# Cached plans
 
 for my $mode (qw(auto force_generic_plan force_custom_plan))
 {
@@ -262,7 +263,7 @@ is(costs($node, $url, "BEGIN; DECLARE c SCROLL CURSOR FOR $all; MOVE 3 IN c; MOV
 	join("\n", (split /\n/, $node->safe_psql('postgres', $all))[ 1, 0 ]), 'goes back');
 is(costs($node, $url, "BEGIN; DECLARE c CURSOR FOR $all; MOVE 100 IN c; SAVEPOINT s; MOVE 500 IN c; ROLLBACK TO s; FETCH 1 FROM c; MOVE ALL IN c; COMMIT", 4, 'a savepoint that is rolled back'), (split /\n/, $node->safe_psql('postgres', $all))[600], 'the cursor goes on from where it was');
 
-# A cancel in the middle of the second page, and two cursors that share a budget
+# A cancel in the middle of the second page, and two cursors that share a request budget
 fault($url, path => 'slowQueryPatterns', query => 'offset=500', hang => JSON::PP::true, times => 1);
 my $session = open_session($node);
 my $pid = in_session($session, 'SELECT pg_backend_pid()');
@@ -284,9 +285,9 @@ for (1 .. 30)
 is("$moved_a $moved_b", '4800 4800', 'two cursors in turns have all their rows');
 in_session($session, 'COMMIT');
 my @arrivals = sort { $a <=> $b } map { $_->{at} } @{ journal($url)->{requests} };
-# Without a budget they would arrive within milliseconds.  While a session turns to the
-# other cursor, a request is taken to arrive within a quarter of a second: on a busy
-# machine the emulator may come to it a second later.
+# Without a budget the requests would arrive within milliseconds. While a session reads
+# from the other cursor, a request is assumed to arrive within a quarter of a second: on
+# a busy machine the emulator may accept it a second later.
 is(scalar(grep { $_ >= 8 && $arrivals[$_] - $arrivals[ $_ - 8 ] < 2 } 0 .. $#arrivals), 0, 'and keep the budget');
 is(scalar(grep { $_->{status} == 429 } @{ journal($url)->{requests} }), 0, 'no request is refused');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
@@ -314,7 +315,7 @@ fault($url, path => 'slowQueryPatterns', query => 'offset=5', body => encode_jso
 is($node->safe_psql('postgres', $sorted =~ s/DESC/ASC/r), "1\n2\n3\n4\n5", 'also where the API has them before the last page');
 clear_faults($url);
 
-# Bounds at which there is a row
+# Bounds that equal the time of a row
 my $POINTS = qq{SELECT min("timestamp") = '2026-06-29 11:00Z', max("timestamp") = '2026-06-29 12:00Z' FROM cloud.metrics WHERE service_id = '$service' AND bucket = '1 minute' AND};
 for my $case ([ '>=', '<=', 't|t' ], [ '>', '<=', 'f|t' ], [ '>=', '<', 't|f' ])
 {
@@ -323,7 +324,7 @@ for my $case ([ '>=', '<=', 't|t' ], [ '>', '<=', 'f|t' ], [ '>=', '<', 't|f' ])
 }
 anew();
 
-# A service of the list that is gone, and one that fails
+# A service that vanished after the list, and one that fails
 fault($url, path => "$ids[0]/slow", status => 404);
 is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW"), 5, 'a service that vanished has no rows');
 anew();
@@ -333,11 +334,11 @@ is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_se
 is($node->safe_psql('postgres', "SET client_min_messages = error; SET chpg.on_service_error = warning; SET enable_hashjoin = off; SET enable_mergejoin = off; SELECT count(DISTINCT s.id), count(DISTINCT p.service_id) FROM (SELECT unnest('{" . join(',', @ids) . "}'::text[]) AS id, timestamptz '2026-06-29 12:00Z' AS f, timestamptz '2026-06-30 12:00Z' AS t) s LEFT JOIN cloud.slow_patterns p ON p.from_date = s.f AND p.to_date = s.t AND p.service_id = s.id"), scalar(@ids) . '|' . (@ids - 1), 'also if a join names them one by one');
 anew();
 
-# What is too long for the API is not told, and fits no row.
+# Text that is too long for the API is not pushed down, and matches no row.
 is($node->safe_psql('postgres', "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = repeat('x', 300)"), 0, 'a value that is too long');
 anew();
 
-# Lists that come to too many requests
+# Lists that need too many requests
 fails_with($node, "SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND db_name = 'sales' AND db_user = 'u' AND db_operation = 'SELECT' AND query_id = ANY (ARRAY(SELECT generate_series(1, 200000)))", '54000', qr/more than 10000 combinations/, 'too many');
 anew();
 
@@ -360,7 +361,7 @@ fails_with($node, q{INSERT INTO cloud.services (id) VALUES ('x')}, '0A000', qr/c
 fails_with($node, 'DELETE FROM cloud.services', '0A000', qr/cannot delete from foreign table/, 'DELETE');
 fails_with($node, q{UPDATE cloud.services SET name = 'x'}, '0A000', qr/cannot update foreign table/, 'UPDATE');
 
-# As tables to others
+# Statements of other kinds
 
 anew();
 $node->safe_psql('postgres', 'CREATE TABLE part (id text, name text) PARTITION BY LIST (name); CREATE FOREIGN TABLE part_all PARTITION OF part DEFAULT SERVER chpg OPTIONS (resource $$services$$)' =~ s/\$\$/'/gr);
@@ -375,7 +376,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM kept'), 360, 'has all rows
 is($node->safe_psql('postgres', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud' AND foreign_server_name = 'chpg'}), 9, 'information_schema');
 like($node->safe_psql('postgres', '\d+ cloud.slow_patterns'), qr/^from_date\|.*\|Start of the window/, 'psql describes them');
 
-# Whose key
+# Whose key is used
 $node->safe_psql('postgres', "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA cloud TO reader; GRANT SELECT ON cloud.services TO reader; CREATE VIEW seen WITH (security_barrier) AS SELECT * FROM cloud.services WHERE name <> 'billing'; GRANT SELECT ON seen TO reader");
 my @reader = (extra_params => [ '-U', 'reader' ]);
 fails_with($node, 'SELECT * FROM cloud.services', '42501', qr/permission denied for foreign server chpg\nHINT:  Ask the owner to run: GRANT USAGE ON FOREIGN SERVER chpg TO reader;$/m, 'who may not have a key', @reader);

@@ -1,7 +1,6 @@
-# A JDBC client, as BI tools are: it finds tables, columns, types and comments,
-# and reads a table in parts, of which only those that it reads are asked for.
-#
-# BeanShell is Java without a compiler.
+# A JDBC client, as BI tools are: it finds tables, columns, types and comments, and
+# reads a table in parts; only the parts that it reads are requested. BeanShell is Java
+# without a compiler.
 
 use strict;
 use warnings;
@@ -21,7 +20,7 @@ die "not installed: @missing" if @missing;
 my $url = start_emulator();
 my $node = start_node('main', "listen_addresses = '127.0.0.1'", "timezone = 'UTC'");
 
-# Passwords, since this is reached by TCP
+# Passwords, since the client connects by TCP
 $node->safe_psql('postgres', connect_sql($url) . <<"SQL");
 CREATE SCHEMA cloud;
 IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud;
@@ -36,7 +35,7 @@ $node->append_conf('pg_hba.conf', "local all all trust\nhost all client 127.0.0.
 $node->restart;
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z', services => 2, patterns => 1300);
 
-# What a program prints: what => [ [ values ], ... ]
+# The program's output: label => [ [ values ], ... ]
 sub client
 {
 	my ($rows) = @_;

@@ -1,5 +1,5 @@
-# Foreign tables in use: what exactly the API is told, and that cursors, plans,
-# views, dumps and tables of one's own are as with any table.
+# Foreign tables in use: what exactly is pushed down, and that cursors, plans, views,
+# dumps and tables made by hand work as with any table.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, now => $NOW);
 
-# What the API was told since the journal was cleared, but for the window
+# The parameters of the requests since the journal was cleared, without the window
 sub told
 {
 	my @told = map {
@@ -41,7 +41,7 @@ fails_with($node, q{IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud OPTIO
 sql('CREATE SCHEMA empty; IMPORT FOREIGN SCHEMA chpg LIMIT TO (nix) FROM SERVER chpg INTO empty');
 is(sql(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'empty'::regnamespace}), 0, 'what is unknown is not imported');
 
-# Statements, and what they ask
+# Statements, and their requests
 sql(q{SELECT chpg_comment_tables('cloud')});
 my $EXAMPLE = "SELECT query_text, p99_duration_us FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND db_name = 'sales' ORDER BY p99_duration_us DESC LIMIT 10";
 my @ids = split /\n/, sql('SELECT id FROM chpg_services ORDER BY name');
@@ -94,7 +94,7 @@ for my $case (
 	is(told(), $told, "$statement: what is asked");
 }
 
-# What must be known: the error names all that is missing, and only that.
+# Required conditions: the error names all that are missing, and only these.
 for my $case (
 	[ '', "from_date >= now() - interval '1 day'" ],
 	[ "WHERE from_date = '$FROM'", 'to_date = now()' ],
@@ -176,7 +176,7 @@ sql(q{CREATE TABLE windows AS SELECT f, f + interval '6 hours' AS t FROM generat
 is(costs($node, $url, "SELECT count(*) FROM windows w, LATERAL (SELECT * FROM cloud.slow_patterns p WHERE p.from_date = w.f AND p.to_date = w.t AND p.service_id = '$ORDERS' ORDER BY call_count DESC LIMIT 3) p",
 		4, 'the first of each window'), 12, 'three of each');
 
-# What cannot be an id
+# Values that cannot be an id
 for my $id ('', 'a/b', 'x?y', '..', 'x' x 60, "a\nb")
 {
 	my ($status, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM cloud.config WHERE service_id = '$id'");
@@ -213,7 +213,7 @@ sql('ALTER FOREIGN TABLE slow DROP COLUMN query_text; ALTER FOREIGN TABLE slow A
 is(sql("SELECT * FROM slow WHERE $WINDOW AND service_id = '$ORDERS' AND query_id = -4748036479882663975"), "41200|$ORDERS|-4748036479882663975|2026-06-30 00:00:00+00|2026-06-29 00:00:00+00|sales|84213|orders-api", 'columns that come and go');
 is(sql("SELECT tableoid::regclass, s IS NULL FROM cloud.services s WHERE name = 'orders'"), 'cloud.services|f', 'a row as a whole');
 
-# Whose key
+# Whose key is used
 sql('CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA cloud TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA cloud TO reader;'
 	  . ' CREATE VIEW shown AS SELECT id, name FROM cloud.services; GRANT SELECT ON shown TO reader');
 is(costs($node, $url, 'SET ROLE reader; SELECT count(*) FROM shown', 1, 'a view over it'), 6, 'the view has its owner\'s key');
@@ -287,17 +287,17 @@ is(sql("SET work_mem = '64kB'; $AGAIN"), sql($AGAIN), 'rows that do not fit into
 my $SORTED = "SELECT count(*), count(DISTINCT query_id) FROM (SELECT query_id FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY total_wal_bytes DESC NULLS LAST LIMIT 700 OFFSET 0) q, generate_series(1, 2)";
 is(sql("SET work_mem = '64kB'; $SORTED"), sql($SORTED), 'so are sorted ones');
 
-# A join that names the same again reads what it has.
+# A join that reads the same rows again reads them from memory.
 is(costs($node, $url, "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off; SET chpg.cache_ttl = 0; SELECT n, count(p.query_id) FROM (SELECT n, timestamptz '$FROM' AS f, timestamptz '$TO' AS t FROM generate_series(1, 200) n OFFSET 0) w LEFT JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t AND p.service_id = '$ORDERS' GROUP BY 1 HAVING count(p.query_id) <> 1300", 3, 'a window two hundred times'),
 	'', 'it has all its rows each time');
 
-# The end of a window is not in it, whichever columns are read.
+# The end of a window is exclusive, whichever columns are read.
 my $last = sql(qq{SELECT max("timestamp") FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS'});
 my $UNTIL = "from_date = '$FROM' AND to_date = '$last' AND service_id = '$ORDERS'";
 is(sql("SELECT count(*) FROM cloud.logs WHERE $UNTIL"), sql(qq{SELECT count("timestamp") FROM cloud.logs WHERE $UNTIL}), 'with or without the time');
 is(sql("SELECT count(severity) FROM cloud.logs WHERE $UNTIL"), sql("SELECT count(*) FROM chpg_logs('$FROM', '$last', '$ORDERS')"), 'as by the function');
 
-# Cancelled in the middle of the second page
+# Canceled in the middle of the second page
 my $pid = in_session($session, 'SELECT pg_backend_pid()');
 my $monitor = open_session($node);
 fault($url, path => 'slow', query => 'offset=500', hang => JSON::PP::true);
@@ -320,7 +320,7 @@ like($session->{stderr}, qr/ERROR:  57014/, 'a timeout in the middle of the seco
 in_session($session, 'ROLLBACK; RESET statement_timeout');
 clear_faults($url);
 
-# LIMIT is how large the first page is, not where the table ends.
+# LIMIT sets the size of the first page, and is not the end of the table.
 is(costs($node, $url, "SELECT count(*) FROM (SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' LIMIT 700) q", 2, 'a limit of two pages'), 700, 'all of it');
 costs($node, $url, "SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND call_count > 1e15 LIMIT 1", 3, 'a limit of what is not there');
 costs($node, $url, "SELECT * FROM cloud.logs WHERE \"timestamp\" BETWEEN '$FROM' AND '2026-06-29 05:00Z' AND severity = 'error' AND service_id = '$ORDERS' LIMIT 1", 2, 'a first line that is not there');

@@ -1,5 +1,5 @@
-# What is said of windows that the API has nothing of, what the planner expects of
-# fleets, and pages that are not what they seem.
+# Notices about windows that the API keeps no data of, estimates of the planner for
+# fleets, and irregular pages.
 
 use strict;
 use warnings;
@@ -18,8 +18,8 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 
-# How often a statement says that its window is gone, or is still to come: the clock is
-# the server's, and that of the emulator the same here.
+# The number of notices that a window is past, or still to come. These compare with the
+# server's clock, which the emulator follows here.
 sub said
 {
 	my ($sql) = @_;
@@ -48,7 +48,8 @@ for my $case (
 	[ "SELECT count(*) FROM cloud.slow_patterns WHERE from_date >= $GONE AND service_id = '$ORDERS'", '1 0' ],
 	[ "SELECT count(*) FROM $WINDOWS JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t", '1 0' ],
 	[ "SELECT count(*) FROM cloud.slow_patterns a, chpg_slow_patterns($GONE, now(), 'orders') b WHERE a.from_date = $GONE AND a.to_date = now() AND a.query_id = b.query_id", '1 0' ],
-	# Statements that functions execute are not the client's; a cursor is read by several of the client's.
+	# Statements that functions execute are not the client's; several statements of the
+	# client read one cursor.
 	[ "SELECT count(*) FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '9 days', now() - interval '8 days'), 'orders')", '1 0' ],
 	[ "DO \$\$ BEGIN PERFORM FROM chpg_slow_patterns($GONE, now(), 'orders'); PERFORM FROM chpg_slow_patterns($GONE, now()); PERFORM FROM chpg_logs($FUTURE, $LATER, 'orders'); PERFORM FROM chpg_metrics($FUTURE, $LATER, 'orders'); END \$\$", '1 1' ],
 	[ "BEGIN; DECLARE c CURSOR FOR SELECT w.f FROM $WINDOWS, chpg_slow_patterns(w.f, w.t, 'orders'); FETCH 1 FROM c; FETCH ALL FROM c; COMMIT", '1 0' ],
@@ -79,7 +80,7 @@ for my $case (
 }
 is(said("SET client_min_messages = error; SELECT count(*) FROM chpg_slow_patterns($GONE, now(), 'orders')"), '0 0', 'who does not want to hear it does not');
 
-# A range that leaves nothing selects nothing, as of any table; an empty window that is
+# A range without values selects nothing, as with any table; an empty window that is
 # given by = is an error.
 my ($A, $B) = (q{timestamptz '2026-06-29 00:00Z'}, q{timestamptz '2026-06-28 00:00Z'});
 for my $condition ("from_date >= $A AND from_date < $A", "from_date BETWEEN $A AND $A", "from_date >= $A AND from_date < $B", "from_date >= $A AND to_date = $B", "from_date = $A AND to_date <= $B", "from_date = $A AND from_date < $A")
@@ -89,7 +90,7 @@ for my $condition ("from_date >= $A AND from_date < $A", "from_date BETWEEN $A A
 fails_with($node, "SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date = $A AND to_date = $B", '22023', qr/window from .* to .* is empty/, 'an empty window by =');
 is(costs($node, $url, "SELECT count(*), count(p.query_id) > 0 FROM (VALUES (now(), now()), (now() - interval '1 day', now())) w(f, t) LEFT JOIN cloud.slow_patterns p ON p.from_date >= w.f AND p.from_date < w.t AND p.service_id = '$ORDERS'", 1, 'an empty window of a join'), '61|t', 'an empty window of a join leaves the others');
 
-# Estimates, once a fleet was read: within a factor of three
+# Estimates after a fleet was read: within a factor of three
 
 my $DAYS = q{from_date = now() - interval '1 day' AND to_date = now()};
 

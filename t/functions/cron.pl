@@ -1,4 +1,4 @@
-# pg_cron collects slow query patterns, and tells when that fails.
+# pg_cron collects slow query patterns, and shows failures.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Test::More;
 my $url = start_emulator();
 my ($node, $schedule) = start_cron_node('main');
 
-# Two jobs of a role that is no superuser, with a key of its own
+# Two jobs of an ordinary role, with a key of its own
 $node->safe_psql('postgres',
 	'CREATE EXTENSION pg_cron; CREATE EXTENSION chpg;'
 	  . 'CREATE ROLE collector LOGIN;'
@@ -43,7 +43,7 @@ SELECT cron.schedule('fail', '$schedule', \$\$
 \$\$);
 SQL
 
-# Both have run at least once
+# Both jobs have run at least once.
 wait_until(
 	sub {
 		$node->safe_psql('postgres',

@@ -16,7 +16,7 @@ use Test::More;
 my $NEW_SECRET = q(new'Key"Secret);
 my @forbidden = map { ($_, encode_base64("$KEY_ID:$_", '')) } ($KEY_SECRET, $NEW_SECRET, q(new''Key));
 
-# What people log in an event trigger, and what others see meanwhile
+# A log of all that an event trigger sees, and of what other sessions see meanwhile
 my $TRIGGERS = <<'SQL';
 CREATE TABLE ddl_log (event text, tag text, object text, query text, activity text);
 
@@ -61,7 +61,7 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg; CREATE EXTENSION pg_stat_statements');
 $node->safe_psql('postgres', $TRIGGERS);
 
-# What creates, changes and drops servers and mappings, by any way of calling
+# Calls that create, change and drop servers and mappings, in every form of a call
 changes("SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')",
 	'a new connection', 'ddl_command_end|CREATE SERVER|chpg', 'ddl_command_end|CREATE USER MAPPING|postgres on server chpg');
 reset_emulator($url, key_secret => $NEW_SECRET);
@@ -79,7 +79,7 @@ SQL
 changes("SELECT connect_by('$KEY_ID', :'secret')", 'a call within a function',
 	q(ddl_command_end|CREATE SERVER|"it's ""mine"""), q(ddl_command_end|CREATE USER MAPPING|postgres on server it's "mine"));
 
-# A trigger that refuses: its error, and nothing has changed
+# An event trigger that fails: its error, and nothing has changed.
 $node->safe_psql('postgres', 'ALTER EVENT TRIGGER refuse ENABLE');
 $printed .= fails_with(
 	$node, "SELECT * FROM chpg_connect('$KEY_ID', :'secret')", 'P0001',
@@ -91,7 +91,7 @@ $printed .= fails_with(
 	'a trigger that refuses a call within a function', extra_params => [ '-v', "secret=$NEW_SECRET" ]);
 $node->safe_psql('postgres', 'ALTER EVENT TRIGGER refuse DISABLE');
 
-# Where the secret could be
+# Places where the secret could be
 my $logged = $node->safe_psql('postgres', 'SELECT * FROM ddl_log');
 is($node->safe_psql('postgres', q{SELECT DISTINCT query, activity FROM ddl_log WHERE tag ~ '^(CREATE|ALTER) (SERVER|USER MAPPING)'}),
 	'SELECT * FROM chpg_connect(...)|SELECT * FROM chpg_connect(...)',
@@ -105,7 +105,7 @@ like($log, qr/log_ddl: ddl_command_end CREATE USER MAPPING: SELECT \* FROM chpg_
 	'the server log has what the event trigger logs');
 keeps_secrets($log, 'the server log', @forbidden);
 
-# The statement succeeds, and this is what the event triggers log of it.
+# The statement succeeds, and event triggers log this.
 sub changes
 {
 	my ($sql, $name, @expected) = @_;

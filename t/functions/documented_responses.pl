@@ -1,5 +1,5 @@
-# The answers that the API's documentation shows, byte for byte, and how their
-# query ids join with PostgreSQL's own statistics.
+# The responses in the API's documentation, byte for byte, and how their query ids join
+# with PostgreSQL's own statistics.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ my $node = start_node('main',
 $node->safe_psql('postgres',
 	connect_sql($url) . 'CREATE EXTENSION pg_stat_statements');
 
-# Answer the next request with a documented body.
+# Respond to the next request with a documented body.
 sub serve
 {
 	my ($file) = @_;
@@ -40,7 +40,7 @@ sub rows_are
 	return;
 }
 
-# The answer to the creation of a service, which reading it once gave as well
+# The response to the creation of a service, which is also that of reading it
 serve('created_service.json');
 rows_are("SELECT * FROM chpg_service('$ORDERS')",
 	'pg7myrd1j06p3gx4zrm2ze8qz6|my postgres|creating|aws|us-west-2|18|r8gd.large|118|none|t|{}||'
@@ -61,7 +61,7 @@ is( journal($url)->{requests}[0]{query}{from_date} . ' '
 	'2026-05-25T00:00:00.000Z 2026-05-26T00:00:00.000Z',
 	'times are sent in UTC, with milliseconds');
 
-# One pattern; what its executions leave out is known from the question
+# One pattern; the arguments fill in the fields that its executions lack.
 serve('slow_pattern.json');
 rows_are("SELECT * FROM chpg_slow_pattern($PATTERN)",
 	"$ORDERS|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
@@ -78,13 +78,13 @@ rows_are(
 like(journal($url)->{requests}[0]{path},
 	qr{/slowQueryPatterns/-4748036479882663975$}, 'a query id goes back verbatim');
 
-# An answer without a result is no empty result
+# A response without a result is no empty result.
 serve('deleted_service.json');
 fails_with($node, "SELECT * FROM chpg_service('$ORDERS')", '08P01',
 	qr/The response lacks "result"\. HTTP status 200, request id ac9bbffa-e370-410c-8bdd-bd24bf3d7f82/,
 	'the answer to a deletion');
 
-# A query of this very server, as the API would show it
+# A query of this server, as the API would return it
 $node->safe_psql('postgres',
 	'CREATE TABLE orders (id bigint, total numeric); SELECT sum(total) FROM orders WHERE id > 17');
 my $query_id = $node->safe_psql('postgres',

@@ -1,5 +1,5 @@
-# A misspelt chpg.dry_run must not carry changes out.  Until the library is loaded,
-# PostgreSQL takes any name; sessions here load it by their first call.
+# A misspelt chpg.dry_run must not carry changes out. Until the library is loaded,
+# PostgreSQL accepts any name; sessions here load the library by their first call.
 
 use strict;
 use warnings;
@@ -28,7 +28,7 @@ SQL
 my @operator = (extra_params => [ '-U', 'operator' ]);
 $node->safe_psql('postgres', "SELECT chpg_connect('$KEY_ID', '$KEY_SECRET')", @operator);
 
-# Every function that changes something refuses.
+# Every function that changes something rejects the call.
 foreach my $change (
 	$RESTART,
 	"SELECT chpg_promote_service('$ORDERS')",
@@ -48,14 +48,15 @@ foreach my $change (
 	refuses("SET chpg.dryrun = on; $change", qr/"chpg\.dryrun"/, $change);
 }
 
-# The names, in the order of their spelling; several ways to set them
+# Names in all spellings; several ways to set them
 refuses("SET chpg.dryrun = on; SET chpg.dry = on; $RESTART",
 	qr/unknown settings "chpg\.dry", "chpg\.dryrun"\n.*\nHINT:  .* makes them\.$/m, 'two names');
 refuses("SET \"CHPG\".\"DryRun\" = on; $RESTART", qr/"CHPG\.DryRun"/, 'capitals');
 refuses("BEGIN; SET LOCAL chpg.dryrun = on; $RESTART", qr/"chpg\.dryrun"/, 'SET LOCAL');
 refuses("$RESTART", qr/"chpg\.dryrun"/, 'PGOPTIONS', '-c chpg.dryrun=on');
 
-# What outlasts the session is named with what removes it.
+# For a setting that outlives the session, the error names the statement that removes
+# it.
 foreach my $place ('ALTER ROLE ALL', 'ALTER DATABASE postgres', 'ALTER ROLE operator', 'ALTER ROLE operator IN DATABASE postgres')
 {
 	$node->safe_psql('postgres', "$place SET chpg.dryrun = on");
@@ -75,7 +76,8 @@ $node->safe_psql('postgres', 'ALTER ROLE operator SET session_preload_libraries 
 refuses($RESTART, qr/"chpg\.dryrun"/, 'ALTER ROLE, with session_preload_libraries', '', @operator);
 $node->safe_psql('postgres', 'ALTER ROLE operator RESET ALL');
 
-# A setting of an earlier version that was left for a role: one WARNING, and nothing is refused.
+# A setting of an earlier version that is stored for a role: one WARNING, and no call is
+# rejected.
 $node->safe_psql('postgres', q{ALTER ROLE operator SET chpg.default_window = '1h'});
 clear_journal($url);
 my $warnings = notices($node, "SELECT FROM chpg_services; $RESTART", @operator);
@@ -83,7 +85,7 @@ is(scalar(() = $warnings =~ /WARNING:  .*"chpg\.default_window"/g), 1, 'a remove
 is(scalar(grep { $_->{path} =~ /state$/ } @{ journal($url)->{requests} }), 1, 'a removed setting: refuses nothing');
 $node->safe_psql('postgres', 'ALTER ROLE operator RESET ALL');
 
-# Once the session has decided, that holds.
+# The session's own setting of chpg.dry_run decides.
 my $session = open_session($node);
 in_session($session, 'SET chpg.dryrun = on');
 in_session($session, $RESTART);
@@ -101,7 +103,7 @@ in_session($session, "SET chpg.dry_run = off; $RESTART");
 is($session->{stderr}, '', 'or against one');
 $session->quit;
 
-# What the session did not set itself does not decide for it.
+# Settings from elsewhere do not decide for the session.
 $node->safe_psql('postgres', 'ALTER DATABASE postgres SET chpg.dry_run = off');
 refuses("SET chpg.dryrun = on; $RESTART", qr/"chpg\.dryrun"/, 'off for the database');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres SET chpg.dry_run = on');
@@ -134,7 +136,8 @@ costs($node, $url, "SET chpg.dry_run = off; $RESTART", 1, 'and then off');
 $node->adjust_conf('postgresql.conf', 'chpg.dryrun', undef);
 $node->restart;
 
-# It leaves out what is stored for a role or database, with a WARNING.
+# A server with the library ignores such names that are stored for a role or database,
+# with a WARNING.
 foreach my $place ('ALTER ROLE ALL', 'ALTER DATABASE postgres', 'ALTER ROLE operator', 'ALTER ROLE operator IN DATABASE postgres')
 {
 	# Only a server without the library stores such a name.
@@ -149,7 +152,7 @@ foreach my $place ('ALTER ROLE ALL', 'ALTER DATABASE postgres', 'ALTER ROLE oper
 	costs($node, $url, $RESTART, 1, "$place, with shared_preload_libraries: removed", @operator);
 }
 
-# The statement fails and names what was set; nothing is sent.
+# The statement fails and names the setting, without a request.
 sub refuses
 {
 	my ($sql, $message, $name, $options, %psql) = @_;

@@ -1,5 +1,5 @@
-# Functions behave as such in every place that a statement has for them, and
-# cost what that place makes them cost.
+# Functions in every place of a statement: their rows, and the requests that the place
+# costs.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ my $node = start_node('main');
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# Each statement costs so many requests, and prints this.
+# Each statement costs this many requests, and prints this.
 sub check
 {
 	my ($name, $sql, $requests, $expected) = @_;
@@ -25,7 +25,7 @@ sub check
 	return;
 }
 
-# Prepared statements: planned anew for each execution, or once for all
+# Prepared statements, in custom and in generic plans
 foreach my $mode ('force_custom_plan', 'force_generic_plan', 'auto')
 {
 	my $prepare = "SET plan_cache_mode = $mode;"
@@ -66,7 +66,7 @@ check('a cursor and the rollback to a point after it',
 	  . 'FETCH c; ROLLBACK TO s; FETCH c; COMMIT',
 	1, "analytics\nbilling\ninventory");
 
-# Subtransactions: failures leave the session able to go on, on one connection
+# Subtransactions: after failures the session goes on, on one connection.
 check('savepoints',
 	"\\set ON_ERROR_STOP off\nBEGIN; SAVEPOINT s; SELECT FROM chpg_service('pg00000000000000000000000a'); ROLLBACK TO s;"
 	  . "SELECT FROM chpg_service(''); ROLLBACK TO s; SELECT count(*) FROM chpg_services; COMMIT",
@@ -108,7 +108,7 @@ SELECT count(*), count(DISTINCT xid) FROM seen;
 DROP TABLE seen;
 SQL
 
-# NULL from a row gives no rows, and costs nothing; written as such, it is an error.
+# NULL from a row gives no rows, and costs no request; as a constant it is an error.
 check('lateral nulls',
 	"SELECT v.id IS NULL, s.name FROM (VALUES (NULL), ('$ORDERS'), (NULL)) v(id), LATERAL chpg_service(v.id) s",
 	1, 'f|orders');
@@ -166,7 +166,7 @@ check('a materialized view', 'CREATE MATERIALIZED VIEW snapshot AS TABLE chpg_se
 check('COPY', 'COPY (SELECT name FROM chpg_services ORDER BY name LIMIT 2) TO STDOUT', 1, "analytics\nbilling");
 $node->safe_psql('postgres', 'DROP MATERIALIZED VIEW snapshot; DROP TABLE kept');
 
-# What the executor never starts costs nothing.
+# A function that the executor never starts costs no request.
 check('LIMIT 0', 'SELECT name FROM chpg_services LIMIT 0', 0, '');
 check('WHERE false', 'SELECT name FROM chpg_services WHERE false', 0, '');
 check('a condition that is false when it runs',
@@ -185,7 +185,7 @@ foreach my $statement ('TABLE chpg_services', "SELECT * FROM $PATTERNS ORDER BY 
 	costs($node, $url, "EXPLAIN ANALYZE $statement", 1, "EXPLAIN ANALYZE $statement");
 }
 
-# Parallel plans keep the calls to themselves.
+# Parallel plans run the functions in the leader.
 my $force =
   $node->safe_psql('postgres', 'SHOW server_version_num') >= 160000 ? 'debug_parallel_query' : 'force_parallel_mode';
 my $parallel = "SET $force = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;";
@@ -197,7 +197,7 @@ check('a call for each row of a parallel scan',
 	"$parallel SELECT count(*) FROM (SELECT chpg_service('$ORDERS') FROM numbers WHERE i <= 3) s", 1, 3);
 $node->safe_psql('postgres', 'DROP TABLE numbers');
 
-# The rows are what the types say now.
+# Rows have the columns that the types have now.
 check('an added attribute that the API does not have',
 	'ALTER TYPE chpg_service_row ADD ATTRIBUTE unknown_thing text;'
 	  . 'SELECT count(*), count(name), count(unknown_thing) FROM chpg_services()',
@@ -212,7 +212,7 @@ check('a prepared statement, and a type that changes',
 	  . 'ALTER TYPE chpg_service_detail_row DROP ATTRIBUTE password; EXECUTE s',
 	2, "orders\norders");
 
-# Extensions come and go, in one session too.
+# DROP and CREATE EXTENSION, also within one session
 fails_with($node, 'DROP EXTENSION chpg', '2BP01', qr/server chpg depends on foreign-data wrapper chpg/,
 	'an extension with a server');
 check('an extension that is created anew',
@@ -220,7 +220,7 @@ check('an extension that is created anew',
 	  . connect_sql($url) . 'SELECT count(*) FROM chpg_services; DROP EXTENSION chpg CASCADE',
 	3, "6\nchpg|" . organization_id($url) . "|Acme Analytics|$url\n6");
 
-# It may live in a schema that is not searched.
+# The extension works in a schema outside of search_path.
 $node->safe_psql('postgres',
 	"CREATE SCHEMA elsewhere; CREATE EXTENSION chpg SCHEMA elsewhere;"
 	  . "SELECT elsewhere.chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')");

@@ -1,5 +1,5 @@
-# The life of a service from SQL: the documented walk, what each function sends,
-# and the traps in which other clients lose tags, settings or services.
+# The lifecycle of a service in SQL: the documented steps, the requests of each
+# function, and the traps in which other clients lose tags, settings or services.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ my $node = start_node('main');
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# The requests that a statement sent, as "METHOD last-part-of-path"
+# The requests since the journal was cleared, as "METHOD last-part-of-path"
 sub sent
 {
 	return [ map { $_->{method} . ' ' . ($_->{path} =~ s{.*/}{}r) } @{ journal($url)->{requests} } ];
@@ -35,7 +35,7 @@ sub value
 	return $node->safe_psql('postgres', $sql);
 }
 
-# The documented walk: create, poll, tag, delete
+# The documented steps: create, poll, tag, delete
 is( costs($node, $url,
 		"SELECT name, state, username, password <> '', connection_string LIKE 'postgres://%' FROM chpg_create_service("
 		  . "'my postgres', 'aws', 'us-west-2', 'r8gd.large', storage_size => 118, postgres_version => '18')",
@@ -59,7 +59,7 @@ like(
 	qr/^[0-9a-f-]{36}$/, 'deleting returns the id of the request');
 is(value("SELECT count(*) FROM chpg_wait('$ORDERS', poll_interval => '10 ms')"), 1, 'others are still there');
 
-# Waiting for a deletion ends without a row
+# Waiting for a deletion ends without a row.
 value(q{SELECT chpg_create_service('short', 'aws', 'us-west-2', 'r8gd.large')});
 my $short = value(q{SELECT id FROM chpg_services WHERE name = 'short'});
 value("SELECT chpg_delete_service('$short', 'short')");
@@ -69,13 +69,13 @@ fails_with($node, "SELECT * FROM chpg_wait('$short', 'deleted', poll_interval =>
 is(value("SELECT count(*) FROM chpg_wait('$short', 'deleted', poll_interval => '10 ms')"),
 	0, 'a deleted service has no row');
 
-# Deleting the wrong one
+# Deleting the wrong service
 costs($node, $url, "SELECT id FROM chpg_services LIMIT 1", 1, 'reading');
 fails_with($node, "SELECT chpg_delete_service('$ORDERS', 'billing')", '22023',
 	qr/"confirm_name" is "billing", which is not the name of service "$ORDERS"/, 'a name that is not confirmed');
 ok(!grep({ $_->{method} eq 'DELETE' } @{ journal($url)->{requests} }), 'nothing is deleted');
 
-# Tags: those that are not named stay
+# Tags that the call does not name stay.
 reset_emulator($url);
 my $tags = value("SELECT tags FROM chpg_service('$ORDERS')");
 costs($node, $url, "SELECT chpg_update_service('$ORDERS', size => 'r8gd.xlarge')", 2, 'a change of size');
@@ -93,7 +93,7 @@ fails_with($node, "SELECT chpg_update_service('$ORDERS', size => 'x')", '55000',
 	qr/API response omits the tags/, 'tags that are not known');
 is_deeply(sent(), ["GET $ORDERS"], 'nothing is changed then');
 
-# Changes that are still queued are not taken back by the next.
+# The next change does not undo changes that are still queued.
 reset_emulator($url, apply_polls => 4);
 my $queued = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}');
 	SELECT FROM chpg_remove_tags('$ORDERS', '{a}'); SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.xlarge')});
@@ -101,7 +101,7 @@ like($queued, qr/NOTICE:  API does not show the tags sent 0 s ago yet/, 'a chang
 is(value("SELECT tags->>'a' IS NULL, tags->>'b', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
 	't|2|production', 'and keeps it');
 
-# But what somebody else has changed since is kept.
+# Changes that others have made since stay.
 reset_emulator($url);
 value(qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}');
 	SELECT FROM chpg_wait('$ORDERS', poll_interval => '1 ms', expected => '{"tags": {"a": "1"}}');
@@ -109,7 +109,8 @@ value(qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}');
 	SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
 is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ], 'the change of another is kept');
 
-# After all tags were replaced, what differs is either queued or another's: ask.
+# After all tags were replaced, a difference is a queued change or another client's: the
+# function reads again.
 reset_emulator($url);
 my $both = notices($node, qq{SELECT FROM chpg_update_service('$ORDERS', tags => '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
 like($both, qr/ERROR:  tags of service "$ORDERS" differ from those sent 0 s ago/, 'neither is lost');
@@ -124,7 +125,7 @@ fails_with($node, "SELECT chpg_switchover_service('search')", '55000',
 value("SELECT chpg_switchover_service('$ORDERS')");
 is_deeply(last_body(), { command => 'switchover' }, 'a switchover with it');
 
-# Passwords: never asked for twice, never shown when given
+# Passwords: never generated twice, never shown when given
 like(costs($node, $url, "SELECT chpg_set_password('$ORDERS')", 1, 'a generated password'),
 	qr/^\S{12,}$/, 'is returned');
 is(costs($node, $url, "SELECT chpg_set_password('$ORDERS', 'abcABC123abc') IS NULL", 1, 'a given password'),
@@ -172,14 +173,14 @@ is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.work_mem=1GB', 'keeps the other');
 is(value("SELECT count(DISTINCT service_id) FROM chpg_config()"), 1, 'the settings of the fleet');
 
-# A section that the API does not tell is not cleared.
+# A section that the response omits is not cleared.
 fault($url, path => 'config$', method => 'GET', patch => { 'result.pgBouncerConfig' => undef }, times => 1);
 clear_journal($url);
 fails_with($node, qq{SELECT chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, '55000',
 	qr/API response omits "pgBouncerConfig"/, 'a section that is not known');
 is_deeply(sent(), ['GET config'], 'nothing is replaced');
 
-# A setting that this database cannot hold is not sent back mutilated.
+# A setting that this database cannot represent is not sent back damaged.
 $node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
 $node->safe_psql('latin', connect_sql($url));
 value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"application_name": "\\u2603"}')});
@@ -209,7 +210,7 @@ clear_faults($url);
 fails_with($node, "SELECT * FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres/pg0000000000000000000000ab')",
 	'42704', qr/the API did not find it.*NOT_FOUND/s, 'any request for what there is not');
 
-# A dry run reads, shows, and changes nothing
+# A dry run reads and shows, and changes nothing.
 clear_journal($url);
 my $shown = notices($node, qq{SET chpg.dry_run = on; SELECT chpg_update_service('$ORDERS', size => 'x');
 	SELECT chpg_set_password('$ORDERS', 'abcABC123abc'); SELECT chpg_delete_service('$ORDERS', 'orders')});
@@ -223,7 +224,7 @@ fails_with($node, "SET chpg.dry_run = 'yep'; SELECT chpg_restart_service('$ORDER
 	qr/parameter "chpg.dry_run" requires a Boolean value/, 'a dry run that is misspelt');
 is(request_count($url), 0, 'sends nothing');
 
-# A write is sent once, whatever happens to its answer
+# A write is sent once, whatever its response is.
 for my $case (
 	[ 'a connection closed without an answer', close => JSON::PP::true ],
 	[ 'a connection that breaks', reset => 'before' ],
@@ -249,14 +250,14 @@ my $err = fails_with($node,
 like($err, qr{CONTEXT:  request POST \S+, which may have been carried out}, 'says what may have happened');
 clear_faults($url);
 
-# A 429 is no reason to give up: nothing was carried out.  Whatever it says, the
-# next attempt takes its time.
+# A write is retried after a 429, since it was not carried out. Whatever the reset in
+# the response is, the retry waits.
 fault($url, path => 'postgres$', method => 'POST', status => 429, headers => { 'X-RateLimit-Reset' => '0' }, times => 1,
 	body => '{"status":429,"error":"TOO_MANY_REQUESTS"}');
 costs($node, $url, "SELECT chpg_create_service('later', 'aws', 'us-west-2', 'r8gd.large')", 2, 'a write after a 429');
 cmp_ok(journal($url)->{requests}[1]{at} - journal($url)->{requests}[0]{at}, '>', 0.1, 'not at once');
 
-# (function(...)).* calls a function once for each column
+# (function(...)).* calls a function once for each column.
 clear_journal($url);
 fails_with($node, "SELECT (chpg_create_service('columns', 'aws', 'us-west-2', 'r8gd.large')).*",
 	'55000', qr/has already sent the same request.*SELECT \* FROM/s, 'a function for each column');
@@ -269,7 +270,8 @@ fails_with($node, q{SELECT (chpg_request('POST', '/v1/organizations/{organizatio
 	'55000', qr/has already sent/, 'any request for each column');
 is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'makes one service, too');
 
-# A loop in one transaction is a statement that repeats itself; a COMMIT begins anew.
+# A loop in one transaction counts as one statement that repeats itself; a COMMIT begins
+# anew.
 clear_journal($url);
 fails_with($node, "DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); END LOOP; END \$\$",
 	'55000', qr/has already sent.*DETAIL: .* a loop calls it in each iteration\.\nHINT: .*COMMIT after each/s, 'a loop');
@@ -281,7 +283,7 @@ for my $end ('COMMIT', 'ROLLBACK')
 	is_deeply(sent(), [ ('PATCH state') x 2 ], "one for each transaction that a loop ends by $end");
 }
 
-# The end of a write whose answer nobody can convert
+# A write whose response cannot be converted
 fault($url, path => 'state$', carry_out => JSON::PP::true, status => 200, body => '{"result": {"n": 1e400000}}', times => 1);
 like(fails_with($node, "SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/state', body => '{\"command\": \"restart\"}')",
 	'22003', qr/overflow/, 'an answer that cannot be converted'), qr/which was carried out/, 'says that it was carried out');
@@ -291,7 +293,7 @@ reset_emulator($url, max_services => 6);
 fails_with($node, "SELECT chpg_create_service('one too many', 'aws', 'us-west-2', 'r8gd.large')", '55006',
 	qr/CONFLICT: Conflict/, 'a quota');
 
-# Waiting: old values under a running state, a few failures, final failures
+# Waiting: old values in state "running", a few failures, permanent failures
 reset_emulator($url, apply_polls => 4);
 value("SELECT chpg_update_service('$ORDERS', size => 'r8gd.2xlarge')");
 fault($url, path => "$ORDERS\$", status => 500, body => '{"status":500,"error":"INTERNAL"}', skip => 1, times => 2);
@@ -320,7 +322,8 @@ clear_faults($url);
 like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')"),
 	qr/NOTICE:  service "$ORDERS" is running after \d+ s$/m, 'waiting without a snapshot');
 
-# What is waited for, and the last poll: at the timeout, whatever the interval
+# The condition that chpg_wait_until() waits for, and the last poll: at the timeout,
+# whatever the interval is
 clear_journal($url);
 my $said = fails_with($node, "CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', poll_interval => '1 hour')",
 	'57014', qr/did not become stopped within "timeout"/, 'a wait that is shorter than its interval');
@@ -331,7 +334,7 @@ like(notices($node, qq{CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 
 like(notices($node, qq{CALL chpg_wait_until('$ORDERS', timeout => '3 s', expected => '{"size": "x"}')}),
 	qr/is running after \d+ s, waiting for \{"size": "x"\}$/m, 'values');
 
-# A timeout says what did not come, and what there was instead; but no password.
+# The error of a timeout has the expected and the actual value, but no password.
 $said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"size": "x", "tags": {"note": "c"}}')},
 	'57014', qr/service "$ORDERS" did not become running with \{"size": "x", "tags": \{"note": "c"\}\} within "timeout"/, 'a wait for values that do not come');
 like($said, qr/DETAIL:  The state is running, with \{"size": "r8gd\.\w+", "tags": \{"\w+": .*\}\}\. Matching polls in a row: 0 of 3\.$/m, 'the values found');
@@ -345,7 +348,7 @@ is(value("SELECT state FROM chpg_wait('$ORDERS', timeout => '10 s', poll_interva
 	'three polls fit into less than two intervals');
 fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');
 
-# What cannot be right costs nothing
+# Invalid arguments are rejected without a request.
 for my $case (
 	[ q{chpg_create_service('', 'aws', 'us-west-2', 'x')}, '22023' ],
 	[ q{chpg_create_service(repeat('x', 51), 'aws', 'us-west-2', 'x')}, '22023' ],
@@ -391,7 +394,7 @@ for my $case (
 	is(request_count($url), 0, "$call: no request");
 }
 
-# Who may not, and where not
+# Without the privilege, and in read-only transactions
 $node->safe_psql('postgres', 'CREATE ROLE reader; GRANT USAGE ON FOREIGN SERVER chpg TO reader');
 clear_journal($url);
 for my $call (

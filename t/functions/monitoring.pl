@@ -1,5 +1,5 @@
-# Prometheus metrics, time series and logs: what they cost, and that windows that
-# take several requests have neither gaps nor repetitions.
+# Prometheus metrics, time series and logs: their requests, and that windows of several
+# requests have neither gaps nor repetitions.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# What the API itself answers
+# The API's own response
 sub ask
 {
 	my ($path) = @_;
@@ -73,7 +73,7 @@ fault($url, path => 'prometheus', body => '', content_type => 'text/plain');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_prometheus()'), 0, 'no metrics are no rows');
 clear_faults($url);
 
-# The fleet's health: one request, or an error where the API tells only a part
+# The fleet's health: one request, or an error where the API returns only a part
 reset_emulator($url, now => $NOW, services => 80);
 is( costs($node, $url,
 		'SELECT count(*), count(status), count(version), bool_and(storage_used_percent BETWEEN 0 AND 100 AND memory_limit_bytes > 0 AND database_bytes > 0 AND active_connections >= 0 AND commits > 0) FROM chpg_health',
@@ -88,7 +88,7 @@ is( costs($node, $url, 'SELECT count(DISTINCT p.service_id) FROM chpg_services s
 		102, 'what the hint says'),
 	101, 'all of them are there');
 
-# Two captures of counters give rates
+# Two captures of counters yield rates.
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z');
 $node->safe_psql('postgres',
 	"CREATE TABLE samples AS SELECT timestamptz '2026-06-30 12:00:30Z' AS captured_at, * FROM chpg_prometheus() WHERE type = 'counter'");
@@ -103,7 +103,7 @@ WHERE per_second IS NOT NULL
 SQL
 	't|t|t', 'counters grow');
 
-# Time series: a month by the minute
+# Time series: a month in steps of a minute
 reset_emulator($url, now => $NOW);
 my $SEEN = q{count(*), count(DISTINCT (metric, series, "timestamp")), count(DISTINCT (metric, series)), min("timestamp"), max("timestamp")};
 my @month = split /\|/, costs($node, $url, "SELECT $SEEN FROM chpg_metrics($MONTH, bucket => '1 minute')", 179, 'a month by the minute');
@@ -142,7 +142,7 @@ fails_with($node, "SELECT * FROM chpg_metrics($MONTH, bucket => '1 minute')", '5
 	qr/DETAIL:  179 requests are needed, .*HINT:  .*chpg\.max_wait/s, 'too many points for the budget');
 is(request_count($url), 0, 'too many points for the budget: no request');
 
-# Ten thousand years by the second, where a statement may send that many
+# Ten thousand years in steps of a second, where a statement may send that many requests
 my $BOUNDLESS = 'SET chpg.max_requests = 2147483647;';
 for my $case (
 	[ '', 'a fleet, all time by the second' ],
@@ -157,8 +157,8 @@ for my $case (
 	is(request_count($url), 0, "$name: no request");
 }
 
-# With time enough for those of one service, what the fleet needs is known from its list: more than
-# 32 bits count, and so than any bound.
+# If there is time for the requests of one service, the list of the fleet decides: more
+# requests than 32 bits can count, and so more than any limit.
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '256/0.1s')});
 clear_journal($url);
 fails_with($node, qq{$BOUNDLESS SET chpg.max_wait = '24d'; SELECT * FROM chpg_metrics('0001-01-01', '9999-12-31', bucket => '1 second')},
@@ -166,7 +166,7 @@ fails_with($node, qq{$BOUNDLESS SET chpg.max_wait = '24d'; SELECT * FROM chpg_me
 is(request_count($url), 1, 'a fleet, and a patient statement: the list of services only');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
-# Logs. The truth is the API's own answer for each hour.
+# Logs, compared with the API's own response for each hour
 sub hours
 {
 	my ($from, $hours) = @_;
@@ -211,7 +211,7 @@ my ($word) = $errors[0]{body} =~ /([a-z]{4,})/;
 is( $node->safe_psql('postgres', "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', body_contains => '$word')"),
 	scalar(grep { index($_->{body}, $word) >= 0 } @lines), 'lines with a word');
 
-# A window of 45 days takes two requests, and its seam has no double line.
+# A window of 45 days takes two requests, without a repeated line between them.
 reset_emulator($url, now => $NOW, log_lines_per_hour => 5);
 my $SEAM = "'2026-05-10 00:00Z', '2026-06-24 00:00Z', '$ORDERS'";
 my $halves = $node->safe_psql('postgres',
@@ -222,7 +222,7 @@ is(costs($node, $url, "SELECT count(*) FROM chpg_logs('2026-01-01 00:00Z', '2026
 		'the newest lines of half a year'), 5, 'need no older ones');
 costs($node, $url, q{SELECT FROM chpg_logs('2026-06-24 00:00Z', '2026-06-24 01:00Z')}, 7, 'logs of the fleet');
 
-# An API that repeats itself would never come to an end.
+# An API that repeats its pages would never come to an end.
 fault($url, path => 'logs$', body => encode_json({ result => [ map { { timestamp => '2026-06-29T00:00:00.000Z', severity => 'LOG', body => "line $_" } } 1 .. 2000 ] }));
 fails_with($node, "SELECT count(*) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS')", '08P01',
 	qr/page 2 has the rows of earlier pages/, 'a page that comes again');

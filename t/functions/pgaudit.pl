@@ -1,5 +1,5 @@
 # pgaudit logs what chpg_connect() and chpg_disconnect() change, without the secret.
-# User mappings belong to its class "ddl" for PostgreSQL 15, and to "role" for 17.
+# User mappings belong to its class "ddl" on PostgreSQL 15, and to "role" on 17.
 
 use strict;
 use warnings;

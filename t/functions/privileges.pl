@@ -1,4 +1,5 @@
-# Who may connect, whose key a statement uses, and where that is kept.
+# Privileges: roles that may connect, the key that a statement uses, and where it is
+# stored.
 
 use strict;
 use warnings;
@@ -11,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# What a role's session sees of servers and mappings; superusers see all.
+# Servers and mappings as a role's session sees them; superusers see all.
 my $CATALOG =
 	'SELECT srvname, srvoptions FROM pg_foreign_server ORDER BY 1;'
   . 'SELECT srvname, usename, umoptions FROM pg_user_mappings ORDER BY 1, 2';
@@ -27,7 +28,7 @@ $node->safe_psql('postgres',
 	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO owner;'
 	  . 'GRANT CREATE ON SCHEMA public TO owner, reader');
 
-# The first call creates the server and a mapping, both the caller's own.
+# The first call creates the server and a mapping; both belong to the caller.
 accept_only('ownerKey');
 is( costs_as('owner', connect_as('ownerKey', api_url => $url) . '; SELECT rate_limit FROM chpg_budget', 1, 'the first call'),
 	"chpg|$organization|Acme Analytics|$url\n10/10s",
@@ -40,7 +41,7 @@ is($node->safe_psql('postgres',
 		'SELECT srvowner::regrole FROM pg_foreign_server'), 'owner', 'the server is the caller\'s');
 uses_key('owner', 'ownerKey', 'SELECT FROM chpg_services');
 
-# A further call rotates the key, in the same session too.
+# A further call rotates the key, also within a session.
 accept_only('ownerKey2');
 is( costs_as('owner', connect_as('ownerKey2') . '; SELECT count(*) FROM chpg_services', 2, 'a further call'),
 	"chpg|$organization|Acme Analytics|$url\n6",
@@ -50,7 +51,7 @@ is( catalog(),
 	  . bound_key('chpg', 'owner', 'ownerKey2'),
 	'a further call rotates the key');
 
-# What fails, or is rolled back, changes nothing.
+# A call that fails or is rolled back changes nothing.
 changes_nothing('owner', connect_as('wrongKey'), '28000', qr/did not accept the key/, 1, 'a wrong key');
 changes_nothing('owner', connect_as('wrongKey', server => 'another', api_url => $url),
 	'28000', qr/did not accept the key/, 1, 'a wrong key for a new server');
@@ -71,14 +72,14 @@ rolls_back(connect_as('ownerKey'), 'a rotation');
 rolls_back(connect_as('ownerKey', server => 'another', api_url => $url), 'a new server');
 rolls_back("SELECT chpg_disconnect('chpg')", 'a disconnection');
 
-# Only an owner changes the server.
+# Only the owner changes the server.
 accept_only('ownerKey2');
 as_role('owner', connect_as('ownerKey2', api_url => "$url/v1"));
 is(server_options('chpg'), "{api_url=$url/v1,organization_id=$organization}", 'an owner changes the address');
 as_role('owner', connect_as('ownerKey2', api_url => $url));
 is(server_options('chpg'), "{api_url=$url,organization_id=$organization}", 'and changes it back');
 
-# Without USAGE nobody can make this database send requests.
+# Without USAGE no role can make this database send requests.
 changes_nothing('stranger', connect_as('readerKey'), '42501', qr/foreign server chpg/, 0, 'no USAGE on the server');
 changes_nothing('stranger', connect_as('readerKey', server => 'mine', api_url => $url),
 	'42501', qr/foreign-data wrapper chpg\nDETAIL:  Server "mine" does not exist.*\nHINT:  .*GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO stranger;/, 0, 'no USAGE on the wrapper');
@@ -89,7 +90,7 @@ changes_nothing('stranger', 'SELECT FROM chpg_services', '42704',
 changes_nothing('stranger', 'SELECT chpg_disconnect(\'chpg\')', '42501', qr/foreign server chpg/, 0,
 	'disconnecting without USAGE on the server');
 
-# Another role with USAGE on the server brings a key of its own, and no more.
+# Another role with USAGE on the server adds its own key, and nothing else.
 as_role('owner', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
 changes_nothing('reader', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role "reader" has no key for server "chpg"/, 0,
 	'no mapping, though another role has one');
@@ -112,7 +113,7 @@ uses_key('reader', 'readerKey', 'SELECT FROM chpg_services');
 uses_key('owner', 'ownerKey2', 'SELECT FROM chpg_services');
 unlike(as_role('reader', $CATALOG), qr/ownerKey2Secret/, 'a role does not see the key of another');
 
-# Not even what is missing in the server's options is added by another role.
+# Another role cannot even add a missing option to the server.
 as_role('owner', "CREATE SERVER by_hand FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url');"
 	  . 'GRANT USAGE ON FOREIGN SERVER by_hand TO reader');
 accept_only('readerKey');
@@ -123,7 +124,7 @@ as_role('owner', connect_as('ownerKey2', server => 'by_hand'));
 is(server_options('by_hand'), "{api_url=$url,organization_id=$organization}",
 	'the owner: the organization is recorded');
 
-# Mappings: a role's own, else that of PUBLIC
+# Mappings: the role's own, else that of PUBLIC
 $node->safe_psql('postgres',
 	"CREATE USER MAPPING FOR PUBLIC SERVER chpg OPTIONS (key_id 'publicKey', key_secret 'publicKeySecret');"
 	  . 'GRANT USAGE ON FOREIGN SERVER chpg TO stranger');
@@ -136,8 +137,8 @@ $node->safe_psql('postgres', 'DROP USER MAPPING FOR PUBLIC SERVER chpg');
 changes_nothing('stranger', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role "stranger" has no key for server "chpg"/, 0,
 	'the mapping of PUBLIC is gone');
 
-# Whose key: the current user's, in views and functions too; the definer's in
-# functions with SECURITY DEFINER
+# The key is the current user's, also in views and functions; in functions with SECURITY
+# DEFINER it is the definer's.
 as_role('owner',
 	"CREATE FUNCTION lent() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS \$\$SELECT count(*) FROM chpg_services('chpg')\$\$;"
 	  . "CREATE FUNCTION shared() RETURNS bigint LANGUAGE sql AS \$\$SELECT count(*) FROM chpg_services('chpg')\$\$;"
@@ -164,7 +165,7 @@ fails_as('reader', 'SET chpg.server = hidden; SELECT FROM chpg_services', '42501
 fails_as('owner', q{SET chpg.server = ''; SELECT FROM chpg_services}, '42P08', qr/several chpg servers/,
 	'an empty setting is none');
 
-# Everybody may call everything: USAGE and mappings decide.
+# All roles may call all reading functions: USAGE and mappings decide.
 is( $node->safe_psql('postgres',
 		"SELECT count(*), bool_and(has_function_privilege('stranger', oid, 'EXECUTE')) FROM pg_proc"
 		  . " WHERE proname ~ '^chpg_(organizations|services?|slow_patterns?|slow_pattern_executions|(dis)?connect)\$'"),
@@ -172,7 +173,7 @@ is( $node->safe_psql('postgres',
 is($node->safe_psql('postgres', "SELECT has_table_privilege('stranger', 'chpg_services', 'SELECT')"),
 	't', 'PUBLIC may select from the view');
 
-# Files of the machine are for those who may read them.
+# Files of the machine are for roles that may read them.
 fails_as('owner', q{CREATE SERVER private FOREIGN DATA WRAPPER chpg OPTIONS (ca_file '/etc/ssl/ca.pem')},
 	'42501', qr/permission denied to set option "ca_file"/, 'ca_file for a common role');
 fails_as('owner', q{ALTER SERVER chpg OPTIONS (ADD ca_file '/etc/ssl/ca.pem')},
@@ -182,7 +183,7 @@ as_role('owner', q{CREATE SERVER private FOREIGN DATA WRAPPER chpg OPTIONS (ca_f
 is(server_options('private'), '{ca_file=/etc/ssl/ca.pem}', 'ca_file for a role with pg_read_server_files');
 as_role('owner', 'DROP SERVER private');
 
-# Disconnecting drops one's own key.
+# Disconnecting drops the caller's own key.
 is(costs_as('reader', q{SELECT chpg_disconnect('chpg')}, 0, 'disconnecting'), '', 'disconnecting tells nothing');
 is($node->safe_psql('postgres', q{SELECT usename FROM pg_user_mappings WHERE srvname = 'chpg'}),
 	'owner', 'server and other mappings stay');
@@ -190,7 +191,7 @@ changes_nothing('reader', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role
 changes_nothing('reader', q{SELECT chpg_disconnect('chpg')}, '42704', qr/user mapping for "reader" does not exist/, 0,
 	'disconnecting twice');
 
-# A dump has it all, and restoring it contacts nobody.
+# A dump has servers and mappings, and restoring it sends no request.
 accept_only('ownerKey2');
 clear_journal($url);
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
@@ -203,7 +204,7 @@ is($node->safe_psql('restored', $CATALOG), $node->safe_psql('postgres', $CATALOG
 is($node->safe_psql('restored', q{SELECT count(*) FROM looked_at}, extra_params => [ '-U', 'owner' ]), 6,
 	'what was restored works');
 
-# A standby reads with the keys that it was given, and changes nothing.
+# A standby reads with the keys of its primary, and changes nothing.
 my $standby = start_standby($node);
 accept_only('ownerKey2');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM chpg_services('chpg')}, extra_params => [ '-U', 'owner' ]), 6,
@@ -228,7 +229,7 @@ await_in_session($session, qr/FATAL:  terminating connection due to conflict wit
 cmp_ok(time - $start, '<', 2, 'a conflict with recovery ends the wait at once');
 $session->{run}->finish;
 
-# A call of chpg_connect() with the secret that belongs to that key
+# A call of chpg_connect() with the secret of that key
 sub connect_as
 {
 	my ($key_id, %arguments) = @_;
@@ -238,7 +239,7 @@ sub connect_as
 	  . join(', ', "'$key_id'", "'$secret'", map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
 }
 
-# Let the API know that key only, and forget what was asked before.
+# Let the API accept only that key, and forget earlier requests.
 sub accept_only
 {
 	my ($key_id) = @_;
@@ -252,7 +253,7 @@ sub costs_as
 	return costs($node, $url, $sql, @expected, extra_params => [ '-U', $role ]);
 }
 
-# The role's statement uses that key: it is the only one that the API accepts.
+# The role's statement uses that key, the only one that the API accepts.
 sub uses_key
 {
 	my ($role, $key_id, $sql, %options) = @_;
@@ -263,8 +264,8 @@ sub uses_key
 	return;
 }
 
-# The role's statement fails, sends this many requests, and leaves servers and
-# mappings alone.
+# The role's statement fails, sends this many requests, and changes neither servers nor
+# mappings.
 sub changes_nothing
 {
 	my ($role, $sql, $state, $message, $requests, $name) = @_;
@@ -291,10 +292,10 @@ sub rolls_back
 	return;
 }
 
-# Servers and mappings, without seals, which a test cannot know
+# Servers and mappings, without seals, which the test cannot predict
 sub catalog { return $node->safe_psql('postgres', $CATALOG) =~ s/ seal=[0-9a-f]{64}//gr }
 
-# A role's line in it, with a key that chpg_connect() bound to the API's address
+# A role's line of these, with a key that chpg_connect() bound to the API's address
 sub bound_key
 {
 	my ($server, $role, $key_id) = @_;

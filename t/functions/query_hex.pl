@@ -1,5 +1,5 @@
 # query_hex: a query_id that programs with numbers of double precision do not round, in
-# each row that shows a pattern, and as a filter.
+# each row of a pattern, and as a filter.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ my $node = start_node('main', "chpg.server = 'chpg'");
 $node->safe_psql('postgres', connect_sql($url));
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 
-# Both ways
+# Conversion in both directions
 is(sql("SELECT chpg_query_hex(v), chpg_query_id(chpg_query_hex(v)) = v FROM unnest('{-4748036479882663975,0,10,9223372036854775807,-9223372036854775808}'::bigint[]) v"),
 	"$HEX|t\n0000000000000000|t\n000000000000000a|t\n7fffffffffffffff|t\n8000000000000000|t",
 	'each query_id has 16 digits, which stand for it alone');
@@ -27,7 +27,7 @@ is(sql("SELECT chpg_query_id(upper('$HEX'))"), '-4748036479882663975', 'in capit
 is(sql("SELECT count(chpg_query_id(v)) FROM unnest(ARRAY['', 'be1b', '${HEX}0', 'xe1b95fa4bff67d9', E'$HEX\\n', '-748036479882663']) v"),
 	0, 'other texts stand for none');
 
-# Each row that shows a pattern
+# Each row of a pattern
 is(sql("SELECT count(*) > 50, bool_and(query_hex = lpad(to_hex(query_id), 16, '0')) FROM chpg_slow_patterns($DAY, '$ORDERS')"),
 	't|t', 'in chpg_slow_patterns()');
 is(sql("SELECT DISTINCT query_hex FROM chpg_slow_pattern_executions('$ORDERS', chpg_query_id('$HEX'), 'sales', 'orders_service', 'SELECT')"),

@@ -1,4 +1,4 @@
-# Services and slow query patterns, and what reading them costs in requests.
+# Services and slow query patterns, and the requests that reading them costs.
 
 use strict;
 use warnings;
@@ -56,7 +56,7 @@ is(costs($node, $url, "SELECT count(*) FROM chpg_slow_patterns($DAY, service => 
 		2, 'max_rows just over a page'),
 	501, 'no more rows than asked for');
 
-# The version stands in the control file; the package's description repeats it.
+# The version is in the control file; the package's description repeats it.
 my ($version) = slurp_file("$FindBin::RealBin/../../chpg.control") =~ /^default_version = '(.*)'$/m;
 is_deeply(
 	[ slurp_file("$FindBin::RealBin/../../META.json") =~ /"version": "(\d+\.\d+\.\d+)"/g ],

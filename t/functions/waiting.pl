@@ -1,5 +1,5 @@
-# Waiting, and what must not show: passwords in the log, memory over a long
-# wait, changes on a standby.
+# Waiting: passwords stay out of the log, memory does not grow, a standby changes
+# nothing.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 my $RUNS = 20;
 my $PASSWORD = 'Given0Password';
 
-# As many polls as two hours have, at five seconds each
+# The number of polls in two hours, at five seconds each
 my $POLLS = 1440;
 my $TWO_MEGABYTES = 2048;    # in kB
 
@@ -46,7 +46,7 @@ for my $case ([ 'between polls', {} ], [ 'during a poll', { hang => JSON::PP::tr
 		wait_until(sub { request_count($url) > 0 && is_waiting($pid) }, 'the session waits');
 		push @times, time_to_cancel($session, $pid);
 	}
-	# By turns with pg_sleep(), so that the machine's load counts for both
+	# In turns with pg_sleep(), so that the machine's load affects both
 	@$_ = sort { $a <=> $b } @$_ foreach (\@times, \@reference);
 	cmp_ok($times[ $RUNS / 2 ], '<', 0.1 + 3 * $reference[ $RUNS / 2 ], "a cancel $name: at once");
 	cmp_ok($times[-1], '<', 10 + $reference[-1], "a cancel $name: each time");
@@ -75,13 +75,13 @@ sub time_to_cancel
 	return time - $begin;
 }
 
-# A long wait costs one request for each poll, and no memory.
+# A long wait costs one request per poll, and no memory.
 for my $wait ('SELECT * FROM chpg_wait', 'CALL chpg_wait_until')
 {
 	my $session = open_session($node);
 	my $pid = in_session($session, 'SELECT pg_backend_pid()');
 
-	# The first polls load what later ones use.
+	# The first polls load what later ones reuse.
 	in_session($session, "$wait('$ORDERS', poll_interval => '1 ms')");
 	in_session($session, "$wait('$ORDERS', 'stopped', poll_interval => '1 ms', timeout => '300 ms')");
 	my $before = resident_size($pid);
@@ -125,7 +125,7 @@ for my $case ([ 'CALL chpg_wait_until', 't' ], [ 'SELECT * FROM chpg_wait', 'f' 
 	$session->quit;
 }
 
-# A password is nowhere but in the request, whatever becomes of it.
+# A password is in the request only, whatever the response is.
 for my $case (
 	[ 'that is set', {}, undef ],
 	[ 'that is refused', { status => 400, body => encode_json({ status => 400, error => "bad password $PASSWORD" }) }, qr/ERROR:  22023: .*\nDETAIL:  The API says: "bad password \*\*\*"/ ],
@@ -157,7 +157,7 @@ for my $case (
 }
 clear_faults($url);
 $node->safe_psql('postgres', "SET chpg.dry_run = on; SELECT chpg_set_password('$ORDERS', '$PASSWORD')");
-# PostgreSQL logs, at debug3, its search for the function, with what calls it.
+# At debug3 PostgreSQL logs its search for the function, with the name of the caller.
 $node->safe_psql('postgres', "SET log_min_messages = info; DO \$\$ BEGIN PERFORM chpg_set_password('$ORDERS', '$PASSWORD'); END \$\$");
 my $made = $node->safe_psql('postgres', "SELECT chpg_set_password('$ORDERS')");
 my $created = $node->safe_psql('postgres', q{SELECT password FROM chpg_create_service('new', 'aws', 'us-west-2', 'r8gd.large')});

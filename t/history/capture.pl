@@ -1,5 +1,5 @@
-# History: windows are captured once and for all, what fails is tried again, and
-# what cannot be had any more is marked.
+# History: each window is captured once, a failed window is tried again, and a window
+# that the API no longer keeps is marked.
 
 use strict;
 use warnings;
@@ -38,14 +38,15 @@ sub setting
 	return $node->safe_psql('postgres', "UPDATE kept.setting SET value = '$value' WHERE name = '$name'");
 }
 
-# What is captured changes at half past the hour now, and not while this runs.
+# The emulator's clock now stands half an hour after a full hour: no window ends while
+# this runs.
 sub settle
 {
 	my ($schema) = @_;
 	return $node->safe_psql('postgres', "UPDATE $schema.setting SET value = ((extract(minute FROM now())::integer + 30) % 60) || ' minutes' WHERE name = 'settle'");
 }
 
-# Where it is
+# The schema of the history
 
 fails_with($node, q{SELECT chpg_history_enable('my_pg_history')}, '22023', qr/invalid name for the schema of the history: "my_pg_history".*Metabase/s, 'a name that BI tools do not show');
 fails_with($node, 'SELECT chpg_history_enable(NULL)', '22004', qr/must not be null/, 'no name');
@@ -68,7 +69,7 @@ fails_with($node, q{CALL chpg_capture(service => 'no such')}, '42704', qr/servic
 settle('kept');
 setting(backfill => '6 hours');
 
-# Windows are captured in transactions of their own.
+# Each window is captured in its own transaction.
 my %blocks = (
 	'a transaction block' => 'BEGIN; CALL chpg_capture()',
 	'a function' => q{CREATE FUNCTION pg_temp.capture() RETURNS void LANGUAGE plpgsql AS 'BEGIN CALL chpg_capture(); END'; SELECT pg_temp.capture()},
@@ -81,7 +82,8 @@ like($said, qr/chpg_capture\(\) cannot run inside a transaction block/, 'several
 is(request_count($url), 0, 'and nothing is asked');
 costs($node, $url, q{DO 'BEGIN CALL chpg_capture(max_windows => 0); COMMIT; END'}, 1, 'within a block that may end transactions');
 
-# What it takes is known before the first capture, and said by each that leaves something.
+# The number of requests is known before the first capture, and each run that leaves
+# windows reports them.
 $node->safe_psql('postgres', 'TRUNCATE kept.service');
 costs($node, $url, 'BEGIN READ ONLY; SELECT * FROM chpg_history_cost(); ROLLBACK', 0, 'who cannot note the services asks for none');
 like(costs($node, $url, 'SELECT * FROM chpg_history_cost()', 1, 'no service is known yet'), qr/^hour\|\d+\|\d+\|0$/, 'and they are noted first');
@@ -100,14 +102,14 @@ is($node->safe_psql('postgres', 'SELECT count(*) = 20 * ' . $windows . ' FROM ke
 costs($node, $url, q{CALL chpg_capture('hour')}, 1, 'nothing is due any more');
 is(checksum(), $first, 'capturing twice changes nothing');
 
-# When another hour has ended, the two before it are asked for again.
+# When another hour has ended, the two hours before it are requested again.
 sub later { return $node->safe_psql('postgres', q{UPDATE kept.capture SET captured_at = captured_at - interval '1 hour'}) }
 later();
 costs($node, $url, q{CALL chpg_capture('hour')}, 1 + 2 * 2 * 3, 'an hour later');
 is(checksum(), $first, 'and still nothing has changed');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM kept.capture}), '1 2', 'though the newest were asked for again');
 
-# What came late: the API says something else of the newest hours.
+# Late data: the API returns other values for the newest hours.
 later();
 my $again = $node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start) FROM (SELECT DISTINCT window_start FROM chpg_history_due('hour', 'orders')) d});
 is(scalar(() = $again =~ /:00\+00/g), 2, 'two hours are asked for again');
@@ -120,14 +122,14 @@ later();
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is(checksum(), $first, 'a window is replaced as a whole');
 
-# What was missed, one at a time and the oldest first
+# Missed windows, one at a time and the oldest first
 $node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'; DELETE FROM kept.pattern WHERE window_start < now() - interval '2 hours 30 minutes'});
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2)});
 is($node->safe_psql('postgres', q{SELECT count(*) = 2 AND max(window_start) < (SELECT min(window_start) FROM chpg_history_due('hour')) FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'}), 't', 'the oldest are first');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is(checksum(), $first, 'what was missed is fetched');
 
-# What fails
+# Failures
 
 my ($one, $other) = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id');
 sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pattern, kept.metric_point') }
@@ -153,8 +155,8 @@ wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget 
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends that, too');
 
-# An API that does not answer at all ends the run after three windows; one of which
-# some services do not, the next run asks for the others first.
+# The run ends after three windows if the API does not respond at all. After a window
+# for which some services do not respond, the next run begins with other windows.
 sub due_of { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE NOT lost AND $condition") }
 
 reset_emulator($url, services => 6, patterns => 5);
@@ -166,7 +168,7 @@ $node->safe_psql('postgres', 'UPDATE kept.service SET noted_at = (SELECT min(not
 my $left = due_of('true');
 fault($url, path => 'metrics|slowQueryPatterns', hang => JSON::PP::true);
 clear_journal($url);
-# three times two seconds; the list has to be answered within these
+# three times two seconds; the response with the list has to arrive within these
 my $ended = fails_with($node, q{SET chpg.request_timeout = '2s'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows\nDETAIL:  The first one: 08006: .* The API failed for three windows in a row, which ended the run\./, 'an API that hangs');
 like($ended, qr/NOTICE:  00000: @{[ $left - 3 ]} windows are left to the next run\n(?!HINT)/, 'says what is left');
 is(request_count($url), 1 + 3, 'and is asked for three windows');
@@ -184,7 +186,7 @@ clear_faults($url);
 reset_emulator($url, services => 2, patterns => 20);
 $node->safe_psql('postgres', "CALL chpg_capture(max_windows => 0); DELETE FROM kept.service WHERE valid_to < 'infinity'");
 
-# What is kept of a failure is one line, and not too long.
+# The error that is stored for a failure is one line of limited length.
 forget();
 fault($url, path => 'slowQueryPatterns', patch => { 'result.0.queryText' => "long\n" x 400 });
 $node->safe_psql('postgres', q{CREATE UNIQUE INDEX refuse ON kept.query_text (query_text); INSERT INTO kept.query_text VALUES (0, repeat(E'long\n', 400), now(), now())});
@@ -194,7 +196,8 @@ $node->safe_psql('postgres', 'DROP INDEX kept.refuse');
 clear_faults($url);
 forget();
 
-# A cancel ends the run, but the window is noted, so that the next run begins with others.
+# A cancel ends the run, but the window is recorded, so that the next run begins with
+# others.
 forget();
 fault($url, path => "$one/slow", hang => JSON::PP::true);
 my $runner = open_session($node);
@@ -226,7 +229,8 @@ for my $case ([ 'without an id', undef, qr/^psql:\S+ WARNING:  a service without
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
 
-# A list that lacks a service leaves no gap in what it was, nor one that was changed meanwhile.
+# A list that lacks a service leaves no gap in that service's past, nor does a change
+# meanwhile.
 sub versions { return $node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE valid_from IS DISTINCT FROM before AND before IS NOT NULL), max(valid_to) FROM (SELECT *, lag(valid_to) OVER (ORDER BY valid_from) AS before FROM kept.service WHERE service_id = '$other') v") }
 my $was = versions();
 my ($name) = $node->safe_psql('postgres', "SELECT name FROM chpg_services() WHERE id = '$other'");
@@ -242,7 +246,7 @@ for my $region ('same', 'another')
 reset_emulator($url, services => 2, patterns => 20);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
 
-# A crash in the middle
+# A crash in the middle of a capture
 forget();
 fault($url, path => "$other/slow", hang => JSON::PP::true, times => 1);
 my $session = open_session($node);
@@ -256,7 +260,7 @@ clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next run captures what lacks');
 
-# Many patterns, and errors that took no time
+# Many patterns, and errors without execution time
 
 reset_emulator($url, services => 1, patterns => 501);
 $node->safe_psql('postgres', q{SELECT chpg_history_disable()}, on_error_stop => 0);
@@ -271,7 +275,7 @@ $node->safe_psql('postgres', q{UPDATE more.setting SET value = '100' WHERE name 
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT truncated || ' ' || (cutoff_us > 0), ',') FROM more.capture}), 'true true', 'a window that is cut says so');
 cmp_ok($node->safe_psql('postgres', q{SELECT min(patterns) FROM more.capture}), '>=', 100, 'and has the longest, and those with errors');
 
-# Days are asked of the API as such: their percentiles are its own.
+# Days are requested as days: their percentiles are those of the API.
 
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '3 days' WHERE name = 'backfill'});
 my ($days, $day_requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'day'});
@@ -286,7 +290,7 @@ JOIN LATERAL chpg_slow_patterns(d."time", d."time" + interval '1 day', d.service
 SQL
 is($node->safe_psql('postgres', q{SELECT count(*), bool_and(p95_lo_us <= p95_hi_us AND patterns = 500) FROM more.service_day}), "$days|t", 'and make days of the service');
 
-# A capture leaves some of the budget to others.
+# A capture leaves a part of the budget to other calls.
 
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '4/1s'); UPDATE more.setting SET value = '4' WHERE name = 'reserve'; UPDATE more.setting SET value = '400' WHERE name = 'max_patterns'; DELETE FROM more.capture WHERE grain = 'hour'});
 clear_journal($url);
@@ -296,7 +300,8 @@ is(scalar @times, 6, 'three windows, of two requests each');
 cmp_ok($times[$_] - $times[ $_ - 1 ], '>', 0.9, 'a window begins when all of the budget is free') for 2, 4;
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
 
-# So many windows begin in each period as the limit and what is left to others let: here three.
+# The limit without the reserve decides how many windows begin in each period: here
+# three.
 
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/2s'); UPDATE more.setting SET value = '1 day' WHERE name = 'backfill'; UPDATE more.setting SET value = '5 minutes' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '3' WHERE name = 'reserve'; UPDATE more.setting SET value = '400' WHERE name = 'max_patterns'; DELETE FROM more.capture WHERE grain = 'hour'});
 my ($all, $seconds) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, seconds FROM chpg_history_cost() WHERE grain = 'hour'});
@@ -311,7 +316,7 @@ my @begun = map { $times[ 1 + $_ * (@times - 1) / 13 ] } 0 .. 12;
 my ($shortest) = sort { $a <=> $b } map { $begun[$_] - $begun[ $_ - 1 ] } 1 .. 12;
 cmp_ok($shortest, '<', 0.9 * 2, 'and not one for each window');
 
-# A run that takes long says so when it begins.
+# A run that will take long reports that when it begins.
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/60s'); DELETE FROM more.capture WHERE grain = 'hour'});
 $session = open_session($node);
 $pid = in_session($session, 'SELECT pg_backend_pid()');
@@ -323,7 +328,8 @@ pass('a run that takes more than a minute says what it will take');
 $session->quit;
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
 
-# Less than is to be left to others is left if there is no more, and other keys do not matter.
+# If less than the reserve is free, the capture goes on with what there is; other keys
+# do not matter.
 
 $node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '2/60s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET'); SELECT count(*) FROM chpg_services('other')");
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/0.1s'); DELETE FROM more.capture WHERE grain = 'hour'});
@@ -333,7 +339,7 @@ $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2, serve
 cmp_ok(time - $started, '<', 100, 'a capture does not wait for what there never is');
 $node->safe_psql('postgres', q{DROP SERVER other CASCADE; ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
-# Services that come and go
+# Services that appear and vanish
 
 reset_emulator($url, services => 3, patterns => 501);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
@@ -344,7 +350,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE valid_to < 'infi
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'and a past');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE service_name IS NULL}), 0, 'with their names');
 
-# What is lost, and what is too old
+# Windows that are lost, and windows that are too old
 
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '10 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'; CALL chpg_capture('hour')});
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE status = 'lost'}), '>=', 5, 'hours that the API has no longer are lost');
@@ -359,7 +365,7 @@ is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, '
 is($node->safe_psql('postgres', q{SELECT service_name FROM more.coverage WHERE service_id = 'old'}), 'old', 'what is kept keeps the name of its service');
 is($node->safe_psql('postgres', q{DELETE FROM more.capture WHERE service_id = 'old'; SELECT chpg_history_purge(); SELECT count(*) FROM more.service WHERE service_id = 'old'}), 0, 'which goes with the last of it');
 
-# A dump has all of it, and goes on elsewhere
+# A dump has the whole history, which goes on in another database.
 
 my $kept = $node->safe_psql('postgres', 'SELECT md5(string_agg(p::text, $$$$ ORDER BY p::text)) FROM more.pattern p');
 my ($dump) = run_command([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', "$node->{_basedir}/dump.sql" ]);

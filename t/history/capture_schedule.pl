@@ -18,7 +18,7 @@ my @jobs = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^(SELECT cr
 is(scalar @jobs, 2, 'the page schedules captures and purges');
 s/, '[^']*', /, '$schedule', / foreach @jobs;
 
-# One more captures from an API that fails.
+# One more job captures from an API that fails.
 my $failing = start_emulator();
 reset_emulator($url, services => 2, patterns => 10);
 reset_emulator($failing, services => 2, patterns => 10, seed => 7);

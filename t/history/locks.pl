@@ -1,4 +1,4 @@
-# History: captures and purges keep no reader waiting, however long another one reads.
+# History: captures and purges block no reader, however long another one reads.
 
 use strict;
 use warnings;
@@ -31,7 +31,7 @@ is(months('hour'), '', 'a new history has no partitions');
 sql('CALL chpg_capture(max_windows => 0)');
 is(months($_), '0 1', "the first capture makes this month's and the next one's, for each $_") for 'hour', 'day';
 
-# A long reader, and what others need of the parent's lock.
+# A long read, and the locks on the parent that others need.
 my ($long, $maker) = map { open_session($node) } 1 .. 2;
 my $READ = q{SET lock_timeout = '10s'; SELECT count(*) >= 0 FROM kept.pattern_hour};
 
@@ -53,12 +53,13 @@ is(sql("SELECT string_agg(DISTINCT mode, ' ' ORDER BY mode) FROM pg_locks WHERE 
 is(sql($READ), 't', 'another reader does not wait, before that is committed');
 in_session($maker, 'ROLLBACK');
 
-# It is as those that PostgreSQL makes: with the indexes of its parent, not others.
+# The partition is like one that PostgreSQL makes: with the indexes of its parent, and
+# no others.
 is(sql(q{SELECT string_agg(DISTINCT pg_get_indexdef(i.indexrelid) ~ 'UNIQUE' || ' ' || (x.inhparent IS NOT NULL), ', ' ORDER BY pg_get_indexdef(i.indexrelid) ~ 'UNIQUE' || ' ' || (x.inhparent IS NOT NULL)), count(*) / count(DISTINCT i.indrelid)
 	FROM pg_index i JOIN pg_inherits p ON p.inhrelid = i.indrelid AND p.inhparent = 'kept.pattern_of_hour'::regclass LEFT JOIN pg_inherits x ON x.inhrelid = i.indexrelid}),
 	'false true, true true|2', 'its indexes are parts of the parent\'s');
 
-# A purge beside the reader, who reads all partitions
+# A purge during a read of all partitions
 in_session($long, 'COMMIT');
 my $kept = sql('SELECT count(*) FROM kept.pattern_hour');
 sql(q{SELECT _chpg_history_partition('hour', now() - interval '100 days');

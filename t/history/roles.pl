@@ -1,4 +1,4 @@
-# History: who owns it, who runs it, and with whose rights.
+# History: its owner, the roles that run captures, and the rights with which these run.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ my $node = start_node('main', 'wal_level = replica', 'max_wal_senders = 4',
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
 
-# Partitions belong to the owner of the history, whoever captures.
+# Partitions belong to the owner of the history, whichever role captures.
 my $owner = sql('SELECT current_user');
 my $OWNERS = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'kept'::regnamespace};
 sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'; CREATE ROLE deputy SUPERUSER});
@@ -31,8 +31,8 @@ sql('DROP OWNED BY deputy');
 is(sql('SELECT count(*) FROM kept.pattern'), $patterns, 'no month goes with who captured it');
 
 
-# Whatever stands in the caller's search_path, before pg_catalog too, is not run by a
-# capture: operators, functions, and the types of its variables.
+# A capture runs nothing from the caller's search_path, not even from a schema before
+# pg_catalog: neither operators nor functions nor types.
 sql(q{CREATE SCHEMA evil;
 	CREATE FUNCTION evil.taken() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION evil.of(int4, int4) RETURNS boolean LANGUAGE sql AS 'SELECT evil.taken()';
@@ -68,7 +68,7 @@ is(sql(q{SET search_path = kept, pg_catalog, public; CALL chpg_capture(max_windo
 is(notices($node, q{SET search_path = kept, pg_catalog, public; DO $$ BEGIN CALL chpg_capture(max_windows => 1); RAISE NOTICE 'path: %, rows: %', current_setting('search_path'), (SELECT count(*) > 0 FROM capture); END $$}) =~ s/.*path: //sr, 'kept, pg_catalog, public, rows: t', 'also within the block that called it');
 sql('DROP SCHEMA evil CASCADE');
 
-# An error of a capture names the request, and few functions.
+# An error of a capture names the request, and has few lines of CONTEXT.
 sub context_of { my ($error) = @_; return $error =~ /^CONTEXT:  (.*?)\n(?:LOCATION|\z)/ms ? [ split /\n/, $1 ] : [] }
 sub is_brief
 {
@@ -128,15 +128,16 @@ is(as_role('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT va
 fails_as('collector', q{SELECT chpg_history_enable('another')}, '55000', qr/the history is in schema "fleet_history" already/, 'elsewhere');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for others');
 
-# A member of it does not: the role's code would run with the member's rights.
+# A member of that role does not use its history: the role's code would run with the
+# member's rights.
 sql(q{CREATE ROLE helper LOGIN; GRANT collector TO helper; GRANT USAGE ON FOREIGN SERVER chpg TO helper});
 as_role('helper', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET')");
 my $OTHERS = qr/schema "fleet_history" belongs to "collector", whose code would run with your rights\nHINT:  Connect as that role\./;
 fails_as('helper', q{CALL chpg_capture('hour')}, '55000', $OTHERS, 'a member captures nothing');
 fails_as('helper', q{SET ROLE collector; CALL chpg_capture('hour')}, '55000', $OTHERS, 'nor in the name of the role');
 
-# Nothing that it may plant runs with the rights of others, be it that they become that
-# role, or that they only compare, and may read what it has.
+# Nothing that the role may plant runs with the rights of others: neither of roles that
+# become that role, nor of roles that may read its history and compare.
 as_role('collector', q{CREATE FUNCTION fleet_history.taken(int4, interval) RETURNS interval LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken by % of %', current_user, session_user; END $$;
 	CREATE OPERATOR fleet_history.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = fleet_history.taken);
 	CREATE FUNCTION fleet_history.spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'spy of % of %', current_user, session_user; END $$;
@@ -154,7 +155,8 @@ as_role('collector', q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNC
 as_role('collector', q{CALL chpg_capture('hour')});
 is(as_role('collector', $SOURCE), 'history', 'the role itself compares with it');
 
-# It is named again when it has another name; what others have is not.
+# A history in a renamed schema has to be enabled under the new name; another role's
+# schema is not used.
 fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second one');
 sql('ALTER SCHEMA fleet_history RENAME TO moved');
 fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet_history" does not exist\nHINT:  Name the schema .*: SELECT chpg_history_enable\('NEW_NAME', owner => 'collector'\);$/m, 'one that was renamed');
@@ -180,7 +182,8 @@ sql(q{SELECT chpg_history_enable('moved', owner => 'collector'); DROP SCHEMA mov
 fails_as('collector', 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"\n/, 'a name that another role has taken');
 sql(q{SELECT chpg_history_disable(); SELECT chpg_history_enable('kept')});
 
-# A standby reads the history; who captures or purges there learns where that is done.
+# A standby reads the history; the error of a capture or purge there says where to run
+# it.
 my $standby = start_standby($node);
 clear_journal($url);
 is_brief('CALL chpg_capture()', '25006', qr/a capture needs a primary\nDETAIL:  This server is a standby\./, 'a capture on a standby', $standby);

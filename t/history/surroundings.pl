@@ -1,5 +1,5 @@
-# History in surroundings that mean no good: other roles, other sessions, other
-# servers, other time zones.
+# History in hostile surroundings: other roles, other sessions, other servers, other
+# time zones.
 
 use strict;
 use warnings;
@@ -44,7 +44,7 @@ is(notices($node, 'SELECT chpg_history_disable()'), 'psql:<stdin>:1: NOTICE:  th
 sql(q{SELECT chpg_history_enable('fleet_2')});
 like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history stays in schema "fleet_2"\nHINT:  To remove it: DROP SCHEMA fleet_2 CASCADE/, 'one that stays');
 
-# One that is renamed, dropped, or somebody else's now
+# A schema that was renamed, dropped, or given to another role
 my $DAY = q{tstzrange(now() - interval '1 day', now())};
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1); ALTER SCHEMA kept RENAME TO moved});
 fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist\nHINT:  Name the schema that has it now, or a new one: SELECT chpg_history_enable\('NEW_NAME'\);/, 'a schema that was renamed');
@@ -55,7 +55,7 @@ sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TA
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"/, 'a name that another role has taken');
 sql(q{DROP SCHEMA moved CASCADE; SELECT chpg_history_enable('kept')});
 
-# Rights that are given later, tables that are not there, another superuser
+# Privileges that are granted later, missing tables, another superuser
 sql('GRANT CREATE ON SCHEMA kept TO mallory');
 fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" may be written to by others\nHINT:  REVOKE CREATE ON SCHEMA kept FROM mallory\.$/m, 'a schema that is open to others');
 sql(q{SET ROLE mallory; CREATE OPERATOR kept.* (LEFTARG = interval, RIGHTARG = int4, FUNCTION = theirs.taken); RESET ROLE; REVOKE CREATE ON SCHEMA kept FROM mallory});
@@ -76,7 +76,8 @@ refuses('mine', qr/DETAIL:  It has something else in it/);
 refuses('shared', qr/DETAIL:  It has objects of other roles/);
 sql(q{SELECT chpg_history_enable('kept')});
 
-# Who may call what captures, but not write what they capture, is told who does before anything is asked.
+# A role that may call chpg_capture(), but not write the tables, gets an error that
+# names the owner, without a request.
 sql(q{CREATE ROLE stranger; GRANT EXECUTE ON PROCEDURE chpg_capture TO stranger; GRANT EXECUTE ON FUNCTION chpg_history_purge TO stranger; GRANT USAGE ON FOREIGN SERVER chpg TO stranger});
 sql(qq{CREATE USER MAPPING FOR stranger SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
 clear_journal($url);
@@ -92,7 +93,7 @@ fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELE
 is(request_count($url), 0, 'nothing was asked');
 sql('DROP OWNED BY stranger; DROP ROLE stranger');
 
-# Functions of others beside the extension's, which suit a call better than what was meant
+# Functions of other roles that fit a call better than the extension's
 sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
 	CREATE FUNCTION public.chpg_slow_patterns(from_date timestamptz, to_date timestamptz, service text, max_rows bigint, server text) RETURNS SETOF chpg_slow_pattern_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
 	CREATE FUNCTION public.chpg_metrics(from_date timestamptz, to_date timestamptz, service text, bucket interval, server varchar) RETURNS SETOF chpg_metric_row LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$;
@@ -104,7 +105,8 @@ sql(q{GRANT USAGE, CREATE ON SCHEMA public TO mallory; SET ROLE mallory;
 	CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'taken'; END $$});
 sql(q{CALL chpg_capture(max_windows => 2); SELECT chpg_history_cost(); SELECT chpg_history_purge()});
 is(sql('SELECT count(*), count(error) FROM kept.capture'), '2|0', 'captures are made');
-# Operators, too: those that chpg_capture uses itself, and those of the functions that captures and comparisons call
+# The same for operators: those of chpg_capture itself, and those of the functions that
+# captures and comparisons call
 foreach my $types ('float8, int4', 'float8, int8', 'int4, interval')
 {
 	my ($left, $right) = split /, /, $types;
@@ -115,7 +117,7 @@ sql(qq{TRUNCATE kept.capture, kept.pattern; CALL chpg_capture(max_windows => 2);
 is(sql('SELECT count(*), count(error) FROM kept.capture'), '2|0', 'captures are made, windows compared');
 sql(q{DROP OWNED BY mallory; GRANT CREATE ON DATABASE postgres TO mallory; TRUNCATE kept.capture, kept.pattern});
 
-# A capture waits for its own key, not for another one of the same server.
+# A capture waits for its own key, not for another key of the same server.
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit '5/60s'); CREATE ROLE monitor; GRANT USAGE ON FOREIGN SERVER chpg TO monitor});
 sql(qq{CREATE USER MAPPING FOR monitor SERVER chpg OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')});
 sql('SET ROLE monitor; SET chpg.cache_ttl = 0;' . 'SELECT * FROM chpg_services();' x 4);
@@ -124,12 +126,13 @@ is(sql(q{SELECT _chpg_capture_must_wait('chpg', 3)}), 'f', 'which is nothing to 
 is(sql(q{SET ROLE monitor; SELECT free FROM _chpg_own_budget('chpg')}), 1, 'it sees its own budget');
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); DROP OWNED BY monitor; DROP USER MAPPING IF EXISTS FOR monitor SERVER chpg; DROP ROLE monitor});
 
-# Tables of the user that are named as anything here
+# Tables of the user with names that the history uses, too
 sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE public.found_pattern AS SELECT 'another' AS what; CREATE TEMPORARY TABLE service (); CALL chpg_capture()});
 is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'they are left alone');
 cmp_ok(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'ok'}), '>', 2, 'and captures are made');
 
-# Settings that cannot be used stop everything before anything is asked, or dropped.
+# An invalid setting stops a run before the first request, and before anything is
+# dropped.
 sub set_to { my ($name, $value) = @_; return sql("UPDATE kept.setting SET value = '$value' WHERE name = '$name'") }
 
 clear_journal($url);
@@ -168,7 +171,7 @@ for my $usable ([ settle => '0 minutes' ], [ backfill => '1 mon 12:00' ], [ back
 }
 is(request_count($url), 0, 'nothing was asked');
 
-# What is due
+# Windows that are due
 fails_with($node, q{SELECT * FROM chpg_history_due(service => 'ordres')}, '42704', qr/service "ordres" is not in the history/, 'a service that is mistyped is not one that lacks nothing');
 is(sql(q{SET track_functions = 'all'; BEGIN; TRUNCATE kept.capture; SELECT count(*) > 40 FROM chpg_history_due(); SELECT max(calls) FROM pg_stat_xact_user_functions WHERE funcname ~ 'setting'; ROLLBACK}), "t\n10", 'settings are read once, not for each window');
 
@@ -186,16 +189,16 @@ is( sql(q{SELECT count(*) > 7, bool_and(pg_get_expr(relpartbound, oid) ~ '^FOR V
 like(sql(q{SET timezone = 'Asia/Kolkata'; SET datestyle = 'SQL, DMY'; SELECT count(*) FROM chpg_history_purge()}), qr/^[6-9]$/, 'and are dropped in any time zone');
 sql(q{UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
 
-# What retention dropped is not lost.
+# Windows that retention dropped are not lost ones.
 sql(q{UPDATE kept.setting SET value = '2 hours' WHERE name = 'keep_hour'; DELETE FROM kept.pattern; SELECT chpg_history_purge(); CALL chpg_capture('hour')});
 is(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'lost' AND grain = 'hour' AND "time" > now() - interval '2 days'}), 0, 'no hour comes back as lost');
 sql(q{UPDATE kept.setting SET value = '35 days' WHERE name = 'keep_hour'; TRUNCATE kept.capture});
 
-# Where the API keeps a day, it never has a whole one.
+# If the API keeps data for a day, it never has a whole day.
 is(sql(q{UPDATE kept.setting SET value = '1 day' WHERE name = 'api_retention'; SELECT count(*) FILTER (WHERE grain_due = 'day'), count(*) FILTER (WHERE grain_due = 'hour') > 5 FROM chpg_history_due()}), '0|t', 'only hours are due');
 sql(q{UPDATE kept.setting SET value = '7 days' WHERE name = 'api_retention'});
 
-# What a capture costs
+# The requests that a capture costs
 is(sql(q{UPDATE kept.setting SET value = '10 seconds' WHERE name = 'metric_bucket'; SELECT requests / windows FROM chpg_history_cost() WHERE grain = 'hour'}), 4, 'short buckets take more requests');
 costs($node, $url, q{CALL chpg_capture('hour', max_windows => 1)}, 1 + 4, 'as they do');
 sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE kept.setting SET value = '5' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
@@ -204,7 +207,7 @@ sql(q{UPDATE kept.setting SET value = '4' WHERE name = 'max_patterns'; TRUNCATE 
 is(sql('SELECT truncated, cutoff_us = (SELECT total_duration_us FROM kept.pattern p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET 3 LIMIT 1) FROM kept.capture c'), 't|t', 'with one more it has the longest of them');
 sql(q{UPDATE kept.setting SET value = '2000' WHERE name = 'max_patterns'; TRUNCATE kept.capture, kept.pattern});
 
-# Two captures at once: the second finds that the first has done it.
+# Two captures at once: the second one finds the windows captured.
 my @sessions = map { open_session($node) } 1 .. 2;
 fault($url, path => 'slowQueryPatterns', latency_ms => 100);
 my $windows = sql(q{SELECT count(*) FROM chpg_history_due('hour')});
@@ -227,7 +230,7 @@ in_session($_, 'SELECT 1') for @sessions;
 is(sql('SELECT count(*) > 0, count(*) = count(k.pattern_key) FROM kept.pattern p LEFT JOIN kept.pattern_key k USING (pattern_key)'), 't|t', 'all patterns have their keys');
 clear_faults($url);
 
-# Who has no rights holds up nothing.
+# A role without privileges blocks nothing.
 sql('CREATE ROLE nobody');
 in_session($sessions[1], q{SET ROLE nobody; BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('chpg_capture', 0))});
 like(in_session($sessions[1], 'LOCK TABLE kept.setting IN SHARE UPDATE EXCLUSIVE MODE') . $sessions[1]{stderr}, qr/ERROR:  42501/, 'the lock wants rights');
@@ -249,16 +252,16 @@ sql('ALTER SERVER second RENAME TO third');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', server => 'third')});
 is(sql(q{SELECT string_agg(DISTINCT server || ' ' || valid_to, ', ') FROM kept.service WHERE service_id <> } . "'$common'"), 'chpg infinity, third infinity', 'and a server that was renamed goes on with its own');
 
-# A name is that of the server's own service.
+# A service name is looked up in the services of the server.
 is(sql("SELECT count(*) FROM (SELECT name FROM chpg_services('third') WHERE id <> '$common') s, _chpg_history_services(s.name, 'third') h"), 3, 'names of a server');
-# What failed and is skipped counts for nothing.
+# A service that failed and is skipped does not count.
 sql(q{TRUNCATE kept.capture, kept.pattern; UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'});
 my ($failing) = sql(q{SELECT id FROM chpg_services('chpg') ORDER BY id LIMIT 1});
 fault($url, path => "$failing/slow", status => 404);
 fails_with($node, q{CALL chpg_capture('hour', max_windows => 30, server => 'chpg')}, '38000', qr/could not capture 3 of 30 windows/, 'a service that fails takes three of what is captured');
 clear_faults($url);
 
-# One answer that lacks a service loses nothing.
+# A single response that lacks a service loses nothing.
 sql('TRUNCATE kept.capture, kept.pattern');
 my $due = sql(q{SELECT count(*) FROM chpg_history_due('hour', server => 'chpg') WHERE NOT lost});
 fault($url, path => 'postgres$', patch => { 'result.0' => { '$delete' => JSON::PP::true } }, times => 1);
@@ -277,7 +280,7 @@ sql(q{ALTER SERVER chpg RENAME TO first; CALL chpg_capture('hour', max_windows =
 is(sql("SELECT count(*) FROM chpg_history_due('hour', '$failing', 'first') WHERE NOT lost"), $past, 'all of it is due');
 sql(q{ALTER SERVER first RENAME TO chpg; CALL chpg_capture('hour', max_windows => 0, server => 'chpg')});
 
-# A service that is gone: what it was not asked for in time is lost.
+# A service that is gone: windows that were not requested in time are lost.
 my $gone = sql('SELECT id FROM chpg_services(\'chpg\') ORDER BY id DESC LIMIT 1');
 sql("DELETE FROM kept.capture WHERE service_id = '$gone'; UPDATE kept.service SET valid_to = date_trunc('hour', now() - interval '25 hours') WHERE service_id = '$gone'");
 my $lacking = sql("SELECT count(*) FROM chpg_history_due('hour', '$gone') WHERE lost");

@@ -1,4 +1,4 @@
-# Comparison: what changed is told, why, and nothing where nothing did.
+# Comparison: changes and their causes are reported, and nothing where nothing changed.
 
 use strict;
 use warnings;
@@ -119,11 +119,12 @@ is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' ||
 is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
 is($node->safe_psql('postgres', "SELECT round(sum(time_ratio)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
 
-# What has no query id has time, but no executions.
+# Patterns without a query id have time, but no executions.
 $node->safe_psql('postgres', q{INSERT INTO kept.pattern SELECT service_id, grain, window_start, (SELECT make_key('nothing')), 100, 0, 9e8 FROM kept.capture WHERE window_start = '2026-05-12 00:00Z'; UPDATE kept.pattern_key SET query_id = 0 WHERE query_id = hashtextextended('nothing', 1)});
 is($node->safe_psql('postgres', q{SELECT v.avg_duration_us = sum(p.total_duration_us) / sum(p.call_count) FROM kept.service_hour v JOIN kept.pattern_hour p USING ("time") WHERE v."time" = '2026-05-12 00:00Z' GROUP BY v.avg_duration_us}), 't', 'the mean time of a service is that of its statements');
 
-# What is new or gone was to be seen, by its length or by how often it runs.
+# A new or vanished pattern counts only if its time or its number of executions is large
+# enough to be listed.
 sub change_of { my ($name, $windows) = @_; return $node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($windows, 's') WHERE query_text = '$name'") }
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 3, 3, 500, 2000000), make_hours('s', k, 27, 27, 500, 2000000) FROM make_key('nightly') k});
 is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
@@ -138,13 +139,13 @@ $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff
 is(change_of('gone', $WINDOWS), 'gone? low', 'what hours that are missing may hide');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
 
-# Too few executions in an hour: one long one would be a change.
+# Too few executions in an hour: a single long one would be a change.
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
 	UPDATE kept.pattern p SET total_duration_us = total_duration_us + 6e7, avg_duration_us = (total_duration_us + 6e7) / 15, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
 is(change_of('one long execution', $WINDOWS), 'steady low', 'one execution of a minute');
 is($node->safe_psql('postgres', "SELECT avg_duration_us > 5 * baseline_avg_duration_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
 
-# A few hours of the baseline say little of what is usual: only what is much slower counts.
+# A few hours are a poor baseline: only a much slower pattern counts.
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k;
 	UPDATE kept.pattern p SET avg_duration_us = us, total_duration_us = call_count * us, p95_duration_us = 3 * us
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id), (VALUES (20000, '[2026-05-01,2026-05-12 00:00Z)'::tstzrange), (32000, '[2026-05-12 00:00Z,)')) v(us, hours)
@@ -153,19 +154,19 @@ is(change_of('slower by half', $WINDOWS), 'regressed high', 'beside two days');
 is(change_of('slower by half', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'steady medium', 'beside six hours');
 is(change_of('more rows', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'regressed medium', 'three times as slow as in six hours');
 
-# Times that cannot be
+# Impossible times
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
 	UPDATE kept.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'impossible'});
 like(change_of('impossible', $WINDOWS), qr/^\w+ \w+$/, 'are no error');
 unplant($node, 'impossible', 'slower by half', 'one long execution');
 
-# An hour is one, whatever number of texts a pattern had in it.
+# An hour counts once, however many query texts a pattern had in it.
 $node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = 1});
 is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) FROM chpg_compare($WINDOWS, 's') WHERE query_id = (SELECT query_id FROM kept.pattern_key WHERE text_id = 1)"), '1|regressed|6/6', 'two texts of a pattern');
 
-# Counters that are not told
+# Counters that the response omits
 $node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'steady' AND window_start < '2026-05-12';
 	UPDATE kept.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
 	UPDATE kept.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
@@ -188,7 +189,7 @@ is(change_of('absurd', $WINDOWS) =~ s/ .*//r, 'regressed', 'blocks beyond number
 is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_hour') . $node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.service_hour'), 'tt', 'views bear them, too');
 unplant($node, 'absurd');
 
-# What makes it faster
+# Causes of a faster pattern
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 100000, 1, 10000), make_hours('s', k, 48, 53, 500, 1000, 1, 10) FROM make_key('with an index') k});
 is($node->safe_psql('postgres', "SELECT change, cause FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'with an index'"), 'improved|fewer blocks', 'an index');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 1000 WHERE rule_id = 'CHPG500' AND parameter LIKE '%factor' AND parameter NOT LIKE 'imp%'});
@@ -197,7 +198,7 @@ $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = CASE parameter W
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
 is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
 
-# What the history lacks is no change.
+# Hours that the history lacks are no change.
 $node->safe_psql('postgres', <<'SQL');
 TRUNCATE kept.pattern, kept.capture;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('late', '-infinity', now(), 'late');
@@ -217,17 +218,18 @@ fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", 
 is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
 	't|t|t', 'is asked of the API');
 
-# The API: a window that it has not any more says nothing, and nulls are alike.
+# Read from the API: a window that the API no longer keeps is not compared, and nulls
+# are equal.
 reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef, app => 'web' } } });
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '1 day', now()), '$id')"), "\nunknown low", 'a baseline that the API has no longer');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is one');
 
-# A schema that is renamed is no history until it is named.
+# A history in a renamed schema is not used until that is enabled.
 $node->safe_psql('postgres', 'ALTER SCHEMA kept RENAME TO moved');
 is($node->safe_psql('postgres', "SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')"), 'api', 'the API is asked');
 $node->safe_psql('postgres', 'ALTER SCHEMA moved RENAME TO kept');
 
-# Who may not read the history asks the API with a key of their own.
+# A role that may not read the history reads from the API with its own key.
 $node->safe_psql('postgres', "CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; SET ROLE reader; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET')");
 is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'no right to the history'),
 	'api', 'the API is asked');
@@ -257,13 +259,14 @@ is($patterns, 50_000, 'all patterns are compared');
 cmp_ok($naive, '>', 500, "a plain comparison of means would raise $naive alarms");
 cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patterns ($false in 50,000)");
 
-# What the API asks for costs what it cost before, and an error is shorter than a page.
+# A comparison over the API costs the same requests as before, and one that fails costs
+# fewer.
 my $UNKNOWN = qq{'[$PAST_DATE 00:00Z,$PAST_DATE 06:00Z)', '[$PAST_DATE 06:00Z,$PAST_DATE 12:00Z)'};
 costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_compare($UNKNOWN, 'pg7myrd1j06p3gx4zrm2ze8qz6')", 2, 'two windows of the API');
 my $error = fails_with($node, "SELECT FROM chpg_compare($UNKNOWN, 'ordres')", '42704', qr/service "ordres" does not exist/, 'a service that is not there');
 cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is told in a few lines');
 
-# Windows of which nobody knows anything
+# Windows without any data
 my ($status, $rows, $notice) = $node->psql('postgres', q{SELECT count(*) FROM chpg_compare('[2020-01-01 00:00Z,2020-01-02 00:00Z)', '[2020-01-02 00:00Z,2020-01-03 00:00Z)')});
 is($rows, 0, 'no rows');
 like($notice, qr/NOTICE:  neither the history nor the API has patterns/, 'are told of');

@@ -1,5 +1,5 @@
-# Every query of the dashboards, with Grafana's macros expanded as it does, and
-# what Metabase asks of tables, over a history.
+# Every query of the dashboards, with Grafana's macros expanded as Grafana does, and
+# Metabase's queries of tables, over a history.
 
 use strict;
 use warnings;
@@ -57,7 +57,7 @@ for my $name (qw(fleet service))
 	}
 }
 
-# What Metabase asks when it gets to know a table, and shows it
+# Metabase's queries when it scans a table, and when it shows it
 clear_journal($url);
 for my $view (split /\n/, $node->safe_psql('postgres', q{SELECT relname FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace AND relkind = 'v' ORDER BY 1}))
 {

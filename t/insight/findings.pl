@@ -1,5 +1,5 @@
-# Findings: each planted problem is found by its rule, and what only looks like
-# one is not.
+# Findings: each rule finds the problem that was planted for it, and nothing that only
+# looks like one.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ my $node = start_node('main', "timezone = 'UTC'", 'jit = off');
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 6, patterns => 40);
 
-# Without a history: rules that need none judge, the others say so.
+# Without a history: rules that need none judge, and the others report that they cannot.
 my $YESTERDAY = q{tstzrange(now() - interval '1 day', now())};
 my %level = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT rule_id || '=' || string_agg(DISTINCT level, ' ' ORDER BY level) FROM chpg_findings($YESTERDAY) GROUP BY rule_id");
 is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
@@ -39,7 +39,7 @@ fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_Filesystem
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics omit the storage in use", 'what is not a number is not known');
 clear_faults($url);
 
-# A service that does not answer hides nothing of the others.
+# A service that does not respond hides no finding of the others.
 fault($url, path => 'pg7myrd1j06p3gx4zrm2ze8qz6/slow', status => 500);
 my %skipped = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT coalesce(service_id, 'all') || '=' || string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom !~ 'metrics|max_connections|tag' GROUP BY service_id");
 is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607', 'a service that does not answer is told');
@@ -48,7 +48,7 @@ like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_mess
 cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the others are judged');
 clear_faults($url);
 
-# What it costs: nothing is asked twice, also where answers are not kept.
+# The requests: none is sent twice, even without the cache.
 my $services = $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()');
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_findings($YESTERDAY)", 2 + 2 * $services, 'findings of the fleet: the list, the metrics, patterns and settings of each');
@@ -123,7 +123,8 @@ is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WH
 is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each says what it means, and what to do');
 
-# Up to now: hours of which only a part is in the period are not missed, nor is the last one yet.
+# A period until now: hours that are only partly in it are not missing, nor is the
+# latest one.
 $node->safe_psql('postgres', <<'SQL');
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('fresh', '-infinity', now(), 'fresh');
 INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
@@ -152,7 +153,7 @@ $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE 
 is(found('UPDATE without index'), 'CHPG101 ERROR', 'an error is not hidden by a warning');
 unplant($node, 'UPDATE without index');
 
-# What is not told is not known.
+# Values that responses omit are unknown.
 $node->safe_psql('postgres', q{SELECT plant('SELECT without CPU', 'SELECT', 2000, 300000, NULL, 30000, 1, NULL), plant('SELECT exports', 'SELECT', 0.1, 90000000, 5000000, 2000)});
 is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_ratio', evidence->'rows_per_call' FROM chpg_findings($DAY, 's') f WHERE evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT without CPU')"), 'CHPG101|low|null|null', 'no CPU, no rows: a full scan all the same');
 $node->safe_psql('postgres', q{UPDATE kept.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
@@ -163,7 +164,7 @@ is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 unplant($node, 'SELECT without CPU', 'SELECT exports');
 
-# What is told in some hours only is taken to be as in those.
+# For values that only some hours have, the others are assumed to be alike.
 $node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000, 300000, 1500, 20000, 1, 0.95);
 	UPDATE kept.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT half known'});
@@ -188,7 +189,7 @@ like($node->safe_psql('postgres', "SELECT symptom || explanation FROM chpg_findi
 is($node->safe_psql('postgres', q{SELECT count(*), count(error_ratio) FROM kept.error_hour WHERE service_id = 's' AND "time" BETWEEN '2026-05-11 03:00Z' AND '2026-05-11 04:00Z'}), '2|1', 'nor in the view of errors');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL});
 
-# Names that have the characters of keys
+# Names that contain the separators of keys
 $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
 	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
 	INSERT INTO kept.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
@@ -196,7 +197,7 @@ $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 4000
 is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT finding_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
 $node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
 
-# Who cannot be judged is told, also beside others that can.
+# Services that cannot be judged are reported, also beside others that can.
 $node->safe_psql('postgres', <<'SQL');
 INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES
 	('young', '-infinity', 'infinity', '2026-05-12', 'young'), ('empty', '-infinity', 'infinity', '2026-05-01', 'empty'),
@@ -221,12 +222,12 @@ $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from,
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name is that of who has it now');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
 
-# Of the history only
+# With history_only
 is(costs($node, $url, "SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 't', history_only => true) WHERE level = 'SKIPPED'", 0, 'findings that ask nothing'), $OF_PATTERNS, 'say what the history lacks');
 is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 't', history_only => true) WHERE rule_id < 'CHPG4'", 0, 'findings of the history'), 'CHPG301 ERROR', 'and find what is in it');
 fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => true)", '42704', qr/service "thrsh" is not in the history/, 'a name that the history does not know');
 
-# A pattern that is new, and small
+# A pattern that is new and small
 $node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
 is($node->safe_psql('postgres', "SELECT time_ratio < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
 is(found('SELECT new and small'), '', 'is nothing');
@@ -235,10 +236,10 @@ is(found('SELECT new and small'), 'CHPG504 WARN', 'unless the threshold says so'
 $node->safe_psql('postgres', q{TRUNCATE chpg_threshold});
 unplant($node, 'SELECT new and small', 'SELECT colon');
 
-# Time zones change no lengths.
+# Time zones do not change durations.
 is($node->safe_psql('postgres', q{SET timezone = 'Europe/Berlin'; SELECT count(*) > 0 FROM chpg_findings('[2026-03-25 12:00+01,2026-04-01 12:00+02)')}), 't', 'a week with 167 hours');
 
-# As services are now
+# Services as they are now
 reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
 $node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => CASE s.name WHEN 'orders' THEN '{"max_connections": 3, "work_mem": "64MB"}' ELSE '{"max_connections": 500, "work_mem": "4MB"}' END::jsonb)});
 fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 93, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 82, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
@@ -260,11 +261,11 @@ is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(co
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
 clear_faults($url);
 
-# Services are alike within an environment; who has none is compared with none.
+# Services are compared within an environment; a service without one is not compared.
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are told');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG706', 'services', 6); SELECT string_agg(level || right(symptom, 3), ',') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'; DELETE FROM chpg_threshold"), 'SKIPPED: 6', 'so are environments of too few');
 
-# Half of the services of an environment are no drift.
+# A setting that half of the services of an environment have is no drift.
 reset_emulator($url, overrides => { analytics => { tags => undef }, map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
 $node->safe_psql('postgres', q{SELECT chpg_cache_reset(); SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => jsonb_build_object('max_connections', CASE s.name WHEN 'orders' THEN 300 ELSE 500 END, 'work_mem', CASE WHEN s.name IN ('orders', 'billing') THEN '64MB' ELSE '4MB' END)) WHERE s.name <> 'analytics'});
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT (evidence->>'name') || ' ' || symptom, ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'INFO'"), 'max_connections postgres max_connections is 300; 3 of 4 services of the environment have another value', 'a setting that two services of four have is no drift');
@@ -301,7 +302,7 @@ $node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN;
 fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'mutes, which name databases and users, are not for everybody');
 $node->safe_psql('postgres', 'GRANT SELECT ON chpg_finding_mute TO dba');
 is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'who is granted it may mute');
-# A dump has them.
+# A dump contains them.
 $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');

@@ -1,5 +1,5 @@
-# The scripts in dev/ select what they are asked for: dev/test the tests of a folder, dev/install the
-# packages of a purpose.
+# The scripts of dev/ select: dev/test the tests of a folder, dev/install the packages
+# of a purpose.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Test::More;
 
 my $ROOT = "$FindBin::RealBin/../..";
 
-# What a script of dev/ prints, as a list
+# The output of a script of dev/, as a list of lines
 sub lines_of
 {
 	my ($script, @arguments) = @_;

@@ -1,5 +1,5 @@
 # Before PostgreSQL 17, sessions share the request budget and the cache only if the
-# postmaster loads chpg.  A session that shares nothing is told so, once.
+# postmaster loads chpg. A session that shares nothing gets one notice of that.
 
 use strict;
 use warnings;
@@ -20,7 +20,8 @@ $node->init;
 $node->start;
 $node->safe_psql('postgres', connect_sql($url));
 
-# How often a session is told: without a request, at the first, with parallel workers, again
+# The notice: not without a request, at the first one, not again with
+# parallel workers
 my $expected = $node->pg_version < 17 ? 1 : 0;
 my $session = open_session($node);
 is(notices_of($session, 'SELECT FROM chpg_budget; SELECT FROM chpg_stats'), 0, 'nothing is said without a request');

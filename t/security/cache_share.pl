@@ -1,5 +1,5 @@
-# A role that reads much takes no answers from others that are within their share of
-# the cache.
+# A role that reads much evicts no responses of other roles that stay within their share
+# of the cache.
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ $node->safe_psql('postgres', "SET ROLE attacker; CREATE SERVER second FOREIGN DA
 
 sub session_of { my ($role, $sql) = @_; return "SET ROLE $role; SET chpg.server = '$role'; SET chpg.cache_ttl = '1h'; $sql" }
 
-# Pages of some 400 kB, of so many windows
+# Pages of some 400 kB, for this number of windows
 sub flood
 {
 	my ($server, $windows, $day) = @_;
@@ -45,7 +45,8 @@ is(costs($node, $url, session_of('victim', $READ), 0, "the victim's answer is st
 flood('second', 30, 1);
 is(costs($node, $url, session_of('victim', $READ), 0, 'also with another key of that role'), 6, 'with all rows');
 
-# A role that comes when all is taken gets its share, of those that have more.
+# A role that comes when the cache is full gets its share, taken from roles with more
+# than theirs.
 costs($node, $url, session_of('newcomer', $READ), 1, 'what a newcomer reads');
 costs($node, $url, session_of('newcomer', $READ), 0, 'is kept');
 my $PAGES = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 23:00Z', '$service')";
@@ -55,7 +56,7 @@ is(flood('attacker', 30, 2), 60, 'the other role reads on');
 costs($node, $url, session_of('newcomer', "$READ; $PAGES"), 0, 'which takes none of that');
 costs($node, $url, session_of('victim', $READ), 0, "nor of the victim's");
 
-# Who is alone may have all of it.
+# A role alone may use the whole cache.
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 flood('attacker', 3, 3);
 is(flood('attacker', 3, 3), 0, 'what a role reads alone is kept beyond its share');

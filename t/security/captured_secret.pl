@@ -1,4 +1,4 @@
-# A secret that is written in a statement other than a plain SELECT is kept by others:
+# A secret in a statement other than a plain SELECT is stored elsewhere:
 # pg_stat_statements has the texts of utility statements, with their literals.
 
 use strict;
@@ -20,7 +20,7 @@ my $connect = "chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')";
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg; CREATE EXTENSION pg_stat_statements; CREATE TABLE kept (server text);'
 	  . "SELECT * FROM $connect; ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')");
 
-# A plain SELECT, of whatever form and protocol: not a word, and no secret
+# A plain SELECT, in every form and protocol: no notice, and no secret
 my @plain = (
 	"SELECT * FROM $connect",
 	"SELECT $connect",
@@ -44,7 +44,7 @@ foreach my $sql (@plain)
 }
 unlike(statistics(), qr/\Q$KEY_SECRET\E/, 'pg_stat_statements has no secret of a plain SELECT');
 
-# Others
+# Other statements
 my @others = (
 	"CREATE TABLE made AS SELECT * FROM $connect",
 	"SELECT * INTO made2 FROM $connect",
@@ -75,7 +75,7 @@ like($error, qr/call chpg_set_password\(\) as a plain SELECT/, 'a password in a 
 unlike(notices($node, q{SET chpg.dry_run = on; SELECT chpg_set_password('orders', 'Secret1Secret1Secret1')}), qr/plain SELECT/,
 	'a password in a plain SELECT');
 
-# What pgbench prints of a statement that it sends once
+# The output of pgbench, which sends the statement once
 sub by_protocol
 {
 	my ($protocol, $sql) = @_;

@@ -1,4 +1,4 @@
-# SECURITY.md names a test for each line of what holds, and each attack here is named.
+# SECURITY.md names a test for each claim, and every test of an attack is named there.
 
 use strict;
 use warnings;

@@ -49,8 +49,8 @@ $node->safe_psql('postgres', 'ALTER ROLE eve SET chpg.server = evil');
 stays('', q{restart('orders')}, 'a setting of the role');
 $node->safe_psql('postgres', 'ALTER ROLE eve RESET chpg.server');
 
-# Another function of the stranger's between: it runs as the stranger, and what it
-# calls as its own owner.
+# A function of the stranger in between: it runs as the stranger, and the function that
+# it calls as its own owner.
 as_role('eve', <<'SQL');
 SELECT FROM chpg_budget;	-- loads chpg: only then may a function have its settings
 CREATE FUNCTION steer() RETURNS text SECURITY DEFINER LANGUAGE plpgsql SET chpg.server = evil
@@ -66,8 +66,8 @@ reset_emulator($url);
 like(as_role('eve', q{SELECT restart('orders')}), qr/^pg/, 'the only server of the function\'s owner');
 is(writes($url), 1, 'that was asked');
 
-# What remains: the caller chooses among the owner's servers, unless the function does;
-# and a caller's dry run is one, unless the function says otherwise.
+# What remains: the caller chooses among the owner's servers, unless the function does.
+# The caller's chpg.dry_run acts, unless the function sets it.
 as_role('ops', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', 'staging', api_url => '$staging')");
 as_role('ops', <<'SQL');
 SELECT FROM chpg_budget;
@@ -88,7 +88,8 @@ as_role('eve', q{SET chpg.dry_run = on; SET chpg.server = prod; SELECT restart('
 is(writes($url), 0, 'a dry run of the caller\'s');
 stays('', q{restart_evil('orders')}, 'a SET clause with the server of another');
 
-# Who refreshes a materialized view of another is such a caller; its owner is not.
+# A role that refreshes another role's materialized view is such a caller; the view's
+# owner is not.
 as_role('ops', 'SET chpg.server = prod; CREATE MATERIALIZED VIEW services AS SELECT * FROM chpg_services');
 $node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN; GRANT USAGE ON FOREIGN SERVER evil TO keeper; ' . ($node->pg_version >= 17 ? 'GRANT MAINTAIN ON services TO keeper' : 'ALTER ROLE keeper SUPERUSER'));
 reset_emulator($_) foreach $url, $staging, $evil;
@@ -101,20 +102,21 @@ is(request_count($url), 1, 'unless the server is one of its owner');
 as_role('ops', 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services');
 is(request_count($evil), 2, 'or the owner refreshes it');
 
-# SET ROLE is no such function: who may become the owner may choose as the owner may.
+# SET ROLE is no such function: a role that may become the owner may choose as the owner
+# may.
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR ops SERVER evil');
 reset_emulator($evil);
 is($node->safe_psql('postgres', 'SET ROLE ops; SET chpg.server = evil; SELECT count(*) FROM chpg_services'), 6, 'SET ROLE');
 is(as_role('ops', 'SET chpg.server = evil; SELECT count(*) FROM chpg_services'), 6, 'and the role itself');
 
-# How many changes the API was asked for
+# The number of changes that were sent to the API
 sub writes
 {
 	my ($api) = @_;
 	return scalar grep { $_->{method} ne 'GET' } @{ journal($api)->{requests} };
 }
 
-# The stranger's call does not reach the stranger's API.
+# The stranger's call sends no request to the stranger's API.
 sub stays
 {
 	my ($setting, $call, $name) = @_;
@@ -127,7 +129,7 @@ sub stays
 	return;
 }
 
-# The stranger's call changes something there, and only there.
+# The stranger's call changes something at its own API, and only there.
 sub goes
 {
 	my ($api, $setting, $call, $name) = @_;

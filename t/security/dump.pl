@@ -1,5 +1,5 @@
-# Dumps: a role that may dump its database may do so with the extension in it, and learns
-# nothing by it that it could not read.
+# Dumps: a role that may dump its database may still do so with the extension in it, and
+# reads nothing by it that it could not read before.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 
 sub sql_in { my ($database, $sql, %psql) = @_; return $node->safe_psql($database, $sql, %psql) }
 
-# A dump of the database by a role, in a file, and its text
+# A role's dump of the database: the file, and its text
 sub dump_as
 {
 	my ($role, $name, @options) = @_;
@@ -47,7 +47,8 @@ sql_in('theirs', q{SELECT chpg.chpg_mute('CHPG301:bobservice', 'accepted_risk', 
 sql_in('theirs', q{SELECT chpg.chpg_mute('CHPG301:appservice', 'wont_fix', 'note of app')}, extra_params => [ '-U', 'app' ]);
 my $ALL = restored_line();
 
-# The database's owner: neither a superuser, nor the extension's owner, nor one who may read mutes
+# The database's owner, which is neither a superuser nor the extension's owner, and may
+# not read mutes
 foreach my $options ([], ['--schema-only'], ['--data-only'], ['--inserts'], [ '-Fc' ])
 {
 	my $text = dump_as('app', "owner @$options", @$options);
@@ -67,7 +68,7 @@ like(dump_as('app', 'granted'), qr/secret of ann/, 'a role that may read mutes h
 is(restore('granted'), $ALL, 'which can be restored');
 sql_in('theirs', 'REVOKE SELECT ON chpg.chpg_finding_mute FROM app');
 
-# What can be read is what could be read before: nothing.
+# A role can read no more than before: nothing.
 foreach my $role ('reader', 'ann', 'app')
 {
 	fails_in($role, 'SELECT * FROM chpg.chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/);
@@ -75,7 +76,7 @@ foreach my $role ('reader', 'ann', 'app')
 	fails_in($role, q{INSERT INTO chpg.chpg_finding_mute_dump (finding_key, reason) VALUES ('CHPG301:x', 'wont_fix')}, '42501', qr/permission denied for table chpg_finding_mute_dump/);
 }
 
-# Without the trigger nothing is put where everybody reads.
+# Without the trigger nothing is written to the table that all roles can read.
 my ($status, $out, $err) = $node->psql('theirs', q{BEGIN; ALTER TABLE chpg.chpg_finding_mute_dump DISABLE TRIGGER ALL;
 	INSERT INTO chpg.chpg_finding_mute_dump VALUES ('CHPG301:x', 'wont_fix', NULL, 'ann', now(), 'infinity')}, on_error_stop => 1);
 like($err, qr/violates check constraint/, 'a restore with triggers disabled fails');

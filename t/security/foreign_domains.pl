@@ -1,6 +1,6 @@
-# A foreign table of another role may have columns of that role's domains, whose CHECK runs
-# code of theirs as the reader, as it does with any foreign-data wrapper.  This is as
-# documented, and so is what protects from it.
+# A foreign table of another role may have columns of that role's domains, whose CHECK
+# runs the role's code as the reader, as with any foreign-data wrapper. This is
+# documented, and so is the protection.
 
 use strict;
 use warnings;
@@ -27,11 +27,11 @@ sql(q{
 	GRANT SELECT ON theirs.services TO PUBLIC}, extra_params => [ '-U', 'mallory' ]);
 my $me = sql('SELECT current_user');
 
-# What happens
+# The attack
 like(notices($node, 'SELECT name FROM theirs.services'), qr/WARNING:  run by \Q$me\E$/m, 'a domain\'s check is run by the reader');
 unlike(notices($node, 'SELECT id FROM theirs.services'), qr/run by/, 'unless the column is not read');
 
-# What protects: the setting that pg_dump uses, and tables of one's own
+# The protection: the setting that pg_dump uses, and tables of one's own
 fails_with($node, "SET restrict_nonsystem_relation_kind = 'foreign-table'; SELECT name FROM theirs.services", '55000',
 	qr/access to non-system foreign table is restricted/, 'with restrict_nonsystem_relation_kind');
 unlike(notices($node, "SET restrict_nonsystem_relation_kind = 'foreign-table'; SELECT name FROM theirs.services"), qr/run by/, 'nothing is run then');

@@ -1,5 +1,5 @@
-# History: nothing that another role has planted runs when it is captured, purged or read,
-# or holds these up, and no right to plant it is left unseen.
+# History: nothing that another role has planted runs when a history is captured, purged
+# or read, or blocks these; and no privilege to plant it goes unnoticed.
 
 use strict;
 use warnings;
@@ -17,7 +17,8 @@ my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 2, patterns => 5);
 
-# What mallory plants counts for whom it runs, in sequences, which no rollback sets back.
+# Mallory's planted functions record the role that runs them, in sequences, which no
+# rollback resets.
 sql(q{CREATE ROLE mallory LOGIN; CREATE SCHEMA attic AUTHORIZATION mallory; GRANT USAGE ON SCHEMA attic TO PUBLIC;
 	SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill';
 	GRANT USAGE ON SCHEMA kept TO mallory; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO mallory});
@@ -38,7 +39,8 @@ sql($CAPTURE);
 is(state(), '', 'a history that is as it was made can be used');
 is(sql(q{SET quote_all_identifiers = on; SELECT state FROM _chpg_history_state(); SELECT chpg_history_enable('kept')}), "\n", 'however names are shown');
 
-# The statement is refused, nothing has run, and what the hint says mends it.
+# The statement is rejected, no planted function has run, and the statement in the hint
+# solves it.
 sub is_refused
 {
 	my ($name, $what, $statement) = @_;
@@ -51,7 +53,7 @@ sub is_refused
 	return $hint;
 }
 
-# Rights that let others plant something, or change what is there
+# Privileges that let others plant something, or change what is there
 
 sql('GRANT ALL ON ALL TABLES IN SCHEMA kept TO mallory');
 as_role('mallory', 'CREATE TRIGGER planted BEFORE INSERT ON kept.capture FOR EACH ROW EXECUTE FUNCTION attic.fires()');
@@ -123,7 +125,7 @@ is(sql(q{SELECT has_schema_privilege('mallory', 'kept', 'CREATE'), has_schema_pr
 is(state(), '', 'so that the history can be used');
 sql('ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM mallory; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM mallory; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM mallory');
 
-# What an owner may have left in tables that have another one now
+# Objects that an owner may have left in tables with another owner now
 
 my @PLANTED = (
 	[ 'a rule', 'CREATE RULE planted AS ON INSERT TO kept.metric_point DO ALSO SELECT attic.taken()', qr/has a rule "planted" on table "metric_point"/ ],
@@ -171,7 +173,8 @@ foreach my $attack (@PLANTED)
 sql($CAPTURE);
 is(taken(), 'f|f', 'and nothing of it has run');
 
-# One that has something of this kind is not begun with, and comparisons do not use it.
+# A schema with such an object is not accepted for a new history, and comparisons do not
+# use it.
 sql(q{SELECT chpg_history_disable(); CREATE POLICY planted ON kept.service USING (attic.taken())});
 fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/schema "kept" cannot have the history\nDETAIL:  It has a policy "planted" on table "service"\.\nHINT:  DROP POLICY planted ON kept\.service\./, 'one that has a policy');
 sql(q{DROP POLICY planted ON kept.service; SELECT chpg_history_enable('kept')});
@@ -181,7 +184,8 @@ sql('CREATE OPERATOR kept.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = att
 is(sql($SOURCE), 'api', 'but not one with an operator that suits it better');
 sql('DROP OPERATOR kept.* (int4, interval)');
 
-# Who may read a month can make a view of it, or a column of its row type: it is emptied, the others go.
+# A role that may read a partition can make a view of it, or a column of its row type:
+# the purge empties that partition, and drops the others.
 
 sub plant_old
 {
@@ -201,7 +205,8 @@ is(sql(q{SELECT count(*) FROM kept.pattern WHERE service_id = 'old'}), 0, 'which
 as_role('mallory', 'DROP VIEW attic.holds_month; DROP TABLE attic.has_type');
 is(sql('SELECT count(*) FROM chpg_history_purge()'), 2, 'and go when nothing depends on them');
 
-# While a window is being captured nobody makes a trigger: what was there before was seen.
+# During the capture of a window no trigger can be created: the check before it is
+# enough.
 
 forget();
 fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 1);
@@ -219,7 +224,7 @@ $capture->quit;
 is(taken(), 'f|f', 'nothing has run');
 sql('REVOKE TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept FROM mallory');
 
-# A transaction that sees the catalogs as they were does not miss one, either.
+# A transaction with an old snapshot of the catalogs does not miss one, either.
 my $snapshot = open_session($node);
 in_session($snapshot, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_trigger');
 sql("GRANT TRIGGER ON kept.capture, kept.$month TO mallory");
@@ -241,7 +246,8 @@ $snapshot->quit;
 sql("REVOKE TRIGGER ON kept.capture, kept.$month FROM mallory");
 is(taken(), 'f|f', 'nor does it run');
 
-# And if something was there that nobody had looked for, it would run as the owner, who cannot be left for the caller.
+# If an object escaped all checks, it would run as the owner; from there it cannot
+# return to the caller's rights.
 
 sql(q{CREATE ROLE collector LOGIN; SELECT chpg_history_disable(); SELECT chpg_history_enable('theirs', owner => 'collector'); GRANT USAGE ON SCHEMA attic TO collector});
 as_role('collector', q{CREATE TABLE theirs.seen (who name, tried text);
@@ -271,7 +277,7 @@ fails_with($node, "SELECT $_", '42501', qr/permission denied for function/, "oth
 	q{_chpg_history_lock()}, q{_chpg_capture_services(NULL)}, q{_chpg_history_expire()}, q{_chpg_history_partition('hour', now())}, q{_chpg_history_create_tables('x')},
 	q{_chpg_note_failure('a', 'hour', now(), now(), 'x')}, q{_chpg_raise('P0001', 'x', NULL, NULL, NULL)}, q{_chpg_history_entrust('mallory', true)};
 
-# Its own captures and purges find it, and go on when it is gone.
+# Its own captures and purges report the object, and go on when it is dropped.
 fails_with($node, 'SELECT chpg_history_purge()', '42501', qr/permission denied for function chpg_history_purge/, 'purging is granted', extra_params => [ '-U', 'collector' ]);
 sql(qq{GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO collector; GRANT USAGE ON FOREIGN SERVER chpg TO collector;
 	CREATE USER MAPPING FOR collector SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});

@@ -24,8 +24,8 @@ my $node = start_node('main');
 $node->safe_psql('postgres', connect_sql($url));
 $node->safe_psql('postgres', 'CREATE TABLE precious ()');
 
-# Each text that a reading function takes, with each of these as its value: what is
-# sent are known paths with known headers, and the value is that of one parameter.
+# Each text argument of each reading function, with each of these values: requests have
+# known paths and known headers, and the value is that of one parameter.
 my %VALUES = (
 	from_date => "now() - interval '1 hour'", to_date => 'now()', start_time => "now() - interval '1 hour'",
 	end_time => 'now()', service => "'$ORDERS'", query_id => '1', db_name => "'sales'", db_user => "'u'",
@@ -72,7 +72,7 @@ is(scalar(grep { $values{$_} && /evil|Injected|DROP|&/ } keys %expected), scalar
 ok($values{'x&limit=1&service_id=y'}, 'such as one that looks like several');
 is_deeply([ grep { /^y$/ } map { $_->{query}{service_id} // () } @requests ], [], 'which it is not');
 
-# Any request, but below /v1 and in one piece
+# chpg_request: any request, but below /v1 and in one piece
 for my $path ('/v1/..', '/v1/../_emulator/info', '/v1/./x', '/v1//x', '//127.0.0.2/v1/', 'v1/organizations', '/v1/x?limit=1',
 	'/v1/x#y', '/v1/%2e%2e/x', "/v1/x\r\nX-Injected: yes", '/v1/x y', '/v1/x\\y', '/v1/{other}', 'http://127.0.0.2/v1/x', '@127.0.0.2/v1/x', '')
 {
@@ -84,7 +84,7 @@ clear_journal($url);
 fails_with($node, q{SELECT FROM chpg_request('GET', '/v1/organizations', '{"a&b=c": "d\r\nX: y&z"}')}, '22023', qr/./, 'a query of odd names');
 is_deeply(journal($url)->{requests}[0]{query}, { 'a&b=c' => "d\r\nX: y&z" }, 'stays one parameter');
 
-# Keys and options: what would end a header, a line or a user name
+# Keys and options that would end a header, a line or a user name
 for my $bad ("x\r\ny", "x\ny", "x\0y" =~ s/\0/\t/r, 'x:y', "x\x{7f}", '')
 {
 	my $value = quoted($bad);
@@ -95,7 +95,7 @@ for my $bad ("x\r\ny", "x\ny", "x\0y" =~ s/\0/\t/r, 'x:y', "x\x{7f}", '')
 refuses("CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (organization_id " . quoted($_) . ')', 'HV024', "organization_id $_")
   for '../x', 'x/y', 'x?y', '%2e%2e';
 
-# Names are names, wherever a statement is made of them.
+# Names stay names in every statement that is made of them.
 refuses('SELECT chpg_history_enable(' . quoted($HOSTILE_NAME) . ')', '22023', 'a history in a schema with such a name');
 $node->safe_psql('postgres', "SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', " . quoted($HOSTILE_NAME) . ", api_url => '$url')");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services(' . quoted($HOSTILE_NAME) . ')'), 6, 'a server with such a name');
@@ -105,8 +105,8 @@ is($node->safe_psql('postgres', q{SELECT chpg_comment_tables('"x""y"') > 5}), 't
 $node->safe_psql('postgres', 'SELECT chpg_disconnect(' . quoted($HOSTILE_NAME) . ')');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM precious'), 0, 'nothing was dropped');
 
-# Lists of values whose combinations nobody could ask for: the API is not told them, or
-# the query is refused.
+# Lists of values with too many combinations: they are not pushed down, or the query is
+# rejected.
 my $list = "ANY (ARRAY(SELECT 'x' || i FROM generate_series(1, 5000) i))";
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 costs($node, $url, "SELECT FROM cloud.slow_patterns WHERE from_date = now() - interval '1 hour' AND to_date = now()"
@@ -114,7 +114,7 @@ costs($node, $url, "SELECT FROM cloud.slow_patterns WHERE from_date = now() - in
 refuses("SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1"
 	  . " AND db_name = $list AND db_user = $list AND db_operation = $list", '54000', '5,000 x 5,000 x 5,000 executions');
 
-# The statement fails with this SQLSTATE, and nothing is sent.
+# The statement fails with one of these SQLSTATEs, without a request.
 sub refuses
 {
 	my ($sql, $states, $name) = @_;
@@ -128,7 +128,7 @@ sub refuses
 	return;
 }
 
-# A literal in which psql finds nothing of its own
+# A literal in which psql substitutes nothing
 sub quoted
 {
 	my ($value) = @_;

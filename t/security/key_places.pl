@@ -1,6 +1,5 @@
-# Shared memory has places for 128 keys.  A role that uses up what it can get takes
-# nothing from others: neither their rows, nor their cached answers, nor the log of
-# their requests.
+# Shared memory has room for 128 keys. A role that uses up its part takes nothing from
+# others: neither their rows, nor their cached responses, nor the log of their requests.
 
 use strict;
 use warnings;
@@ -23,8 +22,8 @@ reset_emulator($url, keys => \%keys);
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO PUBLIC;'
 	  . join ' ', map { "CREATE ROLE $_; SET ROLE $_; CREATE SERVER $_ FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', organization_id '$organization', rate_limit 'unlimited'); CREATE USER MAPPING FOR $_ SERVER $_ OPTIONS (key_id 'none', key_secret 'secret'); RESET ROLE;" } 'victim', 'other', @hostile);
 
-# Requests of a role with these keys, one after the other; what it is told, and
-# how many arrived.
+# Send requests of a role with these keys, one after the other; returns the errors, and
+# how many requests arrived.
 sub with_keys
 {
 	my ($role, $rate_limit, $settings, @numbers) = @_;
@@ -47,7 +46,7 @@ with_keys('victim', '10/0.5s', q{SET chpg.cache_ttl = '1h'}, 'Victim');
 is($node->safe_psql('postgres', $COUNTED), 1, 'a request of the victim');
 wait_until(sub { key_budget($node, 'used', 'keyVictim') eq '0' }, "the victim's request does not count any more");
 
-# 140 other keys, of which each eight may be tried within ten seconds.
+# 140 other keys, of which eight may be tried within ten seconds.
 my ($err, $requests) = with_keys('attacker', 'unlimited', 'SET chpg.max_wait = 0', 1 .. 140);
 cmp_ok($requests, '>=', 8, 'another role tries 140 keys');
 is(key_budget($node, 'server', 'keyVictim'), 'victim', "the victim's row is still there");
@@ -55,13 +54,13 @@ is($node->safe_psql('postgres', $COUNTED), 1, 'with what it counted');
 is(costs($node, $url, $READ, 0, "the victim's cached answer"), 6, 'is given again');
 cmp_ok(rows('attacker'), '<=', 8, 'the other role has eight places');
 
-# Its log
+# Its log of requests
 with_keys('victim', '10/3600s', '', ('Victim') x 9);
 with_keys('attacker', 'unlimited', 'SET chpg.max_wait = 0', 141 .. 280);
 ($err, $requests) = with_keys('victim', '10/3600s', 'SET chpg.max_wait = 0', ('Victim') x 2);
 is($requests, 0, 'ten requests still count, so that no other is sent');
 
-# Requests that count hold places, eight of them.
+# Requests that count hold eight places.
 $node->restart;
 ($err, $requests) = with_keys('attacker', '1/3600s', q{SET chpg.max_wait = '300ms'}, 281 .. 289);
 is($requests, 8, 'keys whose requests count for an hour: eight');
@@ -72,13 +71,13 @@ like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "attacker" has 8 other keys/, 'al
 ($err, $requests) = with_keys('victim', '20/3600s', '', 'Victim');
 is("$err$requests", '1', 'which concerns no other role');
 
-# The key of a PUBLIC mapping is the server owner's.
+# The key of a PUBLIC mapping counts as the server owner's.
 $node->safe_psql('postgres', "SET ROLE attacker; CREATE USER MAPPING FOR PUBLIC SERVER attacker OPTIONS (key_id 'key290', key_secret 'secret'); GRANT USAGE ON FOREIGN SERVER attacker TO other;");
 fails_with($node, "SET ROLE other; SET chpg.max_wait = '300ms'; SELECT FROM chpg_services('attacker')", '53400',
 	qr/DETAIL:  Role "attacker" has 8 other keys/, "a PUBLIC mapping's key counts to the owner of its server");
 is(rows('other'), 0, 'not to who uses it');
 
-# So is one that the owner planted, until its role gives one.
+# So does a mapping that the owner planted, until its role stores a key of its own.
 $node->safe_psql('postgres', "SET ROLE attacker; CREATE USER MAPPING FOR $_ SERVER attacker OPTIONS (key_id 'key291', key_secret 'secret')") foreach 'other', 'postgres';
 foreach my $role ('other', 'postgres')
 {
@@ -90,7 +89,7 @@ $node->safe_psql('postgres', q{CREATE ROLE giver; SET ROLE attacker; ALTER SERVE
 $node->safe_psql('postgres', "SET ROLE giver; SELECT FROM chpg_connect('key292', 'secret', 'attacker', api_url => '$url')");
 is($node->safe_psql('postgres', q{SET ROLE giver; SELECT count(*) FROM chpg_services('attacker')}), 6, 'a key that a role gave counts to that role');
 
-# Keys that the API never accepted count to the role, and for ten seconds only.
+# Keys that the API never accepted count for the role, and for ten seconds only.
 reset_emulator($url, keys => { %keys{'keyVictim', 'keyOther'} });
 ($err, $requests) = with_keys('other', '1/3600s', q{SET chpg.max_wait = '300ms'}, 301 .. 309);
 is($requests, 8, 'eight keys that are not accepted');
@@ -98,7 +97,7 @@ like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "other" has 8 other keys/, 'keep 
 ($err, $requests) = with_keys('other', '1/3600s', '', 'Other');
 is("$err$requests", '1', 'until they have been forgotten, which a right key waits for');
 
-# Of many roles together, none takes what counts of others; a newcomer is refused.
+# Many roles together evict no key that counts; a newcomer is rejected.
 reset_emulator($url, keys => \%keys);
 $node->stop;
 unlink $node->data_dir . '/pg_stat/chpg_budget';

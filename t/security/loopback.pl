@@ -1,5 +1,5 @@
-# Plain http is for this machine only.  Names that look like its addresses go to a
-# resolver, so that a hosts file or a name server decides who gets the key.
+# Plain http is for this machine only. Names that look like loopback addresses go to a
+# resolver, so that a hosts file or a name server decides where the key is sent.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ my $node = start_node('main');
 
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg');
 
-# Each of them was taken for an address of this machine, or for a plain path or port.
+# Each of these was once taken for a loopback address, or for a plain path or port.
 foreach my $wrong (
 	"http://127.0.0.1.:$port", "http://127.0.0.1.1:$port", "http://127..1:$port", "http://127.256.0.1:$port", "http://127.1:$port",
 	"http://127.0.0.01:$port", "http://127.00.0.1:$port", "http://127.:$port", "http://127.0.0.1..:$port", "http://127.0x0.0.1:$port",
@@ -42,7 +42,7 @@ foreach my $wrong ('http://proxy.example.com.:3128', 'http://127.1:3128', 'http:
 }
 is(request_count($url), 0, 'nothing was sent');
 
-# What stands in a catalog by other rules is not used either.
+# An address that was stored under other rules is not used either.
 $node->safe_psql('postgres',
 	"CREATE SERVER old FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url'); CREATE USER MAPPING FOR PUBLIC SERVER old OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET');"
 	  . "UPDATE pg_foreign_server SET srvoptions = ARRAY['api_url=http://127.0.0.1.:$port'] WHERE srvname = 'old'");
@@ -50,7 +50,8 @@ fails_with($node, $_, 'HV024', qr/invalid value for option "api_url"/, $_)
   foreach q{SELECT FROM chpg_services('old')}, "SELECT chpg_connect('$KEY_ID', '$KEY_SECRET', 'old')";
 $node->safe_psql('postgres', 'DROP SERVER old CASCADE');
 
-# What is right, in all its forms, is one address: the key has one budget, and is bound to it.
+# All spellings of a valid address are one address: the key has one budget, and is bound
+# to it.
 my @forms = (
 	[ $url, "$url/", "$url/v1", "$url/v1/" ],
 	[ "http://localhost:$port", "http://LOCALHOST:$port", "http://LocalHost:$port/v1" ]);

@@ -1,5 +1,5 @@
-# A statement has an upper bound of requests, whatever its rate limit, and so have lists
-# for which requests would be sent.
+# A statement has an upper bound of requests, whatever its rate limit is, and so have
+# lists of values that would each cost one.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ $node->safe_psql('postgres', connect_sql($url) . 'CREATE SCHEMA cloud; IMPORT FO
 	  . "CREATE ROLE reader; GRANT USAGE ON FOREIGN SERVER chpg TO reader; CREATE USER MAPPING FOR reader SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET');"
 	  . 'GRANT USAGE ON SCHEMA cloud TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA cloud TO reader');
 
-# The statement is refused, after so many requests.
+# The statement is rejected, after at most this many requests.
 sub refused
 {
 	my ($sql, $message, $requests, $name) = @_;
@@ -30,7 +30,7 @@ sub refused
 	return;
 }
 
-# What is known beforehand
+# Numbers of requests that are known beforehand
 my $SECONDS = "SELECT count(*) FROM chpg_metrics('1896-01-01', '2026-01-01', '$ORDERS', '1 s')";
 refused("SET ROLE reader; $SECONDS",
 	qr/could not read the metrics of service "\w+"|could not [^\n]*: \d+ requests are needed, of which "chpg.max_requests" allows 10000\nDETAIL:  Nothing was sent for them\.\nHINT:  Ask for less: .* Superusers may raise "chpg.max_requests"/,
@@ -41,7 +41,7 @@ refused("SET chpg.max_requests = 6; SELECT count(*) FROM chpg_slow_patterns($DAY
 costs($node, $url, "SET chpg.max_requests = 7; SELECT count(*) FROM chpg_slow_patterns($DAY)", 7, 'as many as it may send');
 refused("SET chpg.max_requests = 5; SET chpg.on_service_error = 'warning'; SELECT count(*) FROM chpg_slow_patterns($DAY)", qr/: 6 requests are needed/, 1, 'a fleet that may do without services');
 
-# What turns out on the way: pages, joins, loops
+# Numbers that emerge during execution: pages, joins, loops
 reset_emulator($url, patterns => 3000);
 refused("SET chpg.max_requests = 3; SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS')",
 	qr/: the statement has sent as many requests as "chpg.max_requests" allows\nDETAIL:  It has sent 3\. /, 3, 'pages');
@@ -54,17 +54,17 @@ refused("SET chpg.max_requests = 3; SELECT count(*) FROM generate_series(1, 9) i
 refused("SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP $LOOP; END LOOP; END \$\$", qr/as many requests as/, 3, 'a loop');
 costs($node, $url, "SET chpg.max_requests = 3; DO \$\$ BEGIN FOR i IN 1 .. 9 LOOP BEGIN $LOOP; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END \$\$", 3, 'a loop that catches errors');
 
-# What is answered costs nothing, however much it is.
+# Cached responses do not count, however many they are.
 my $MANY = "(SELECT count(*) FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = ANY (ARRAY(SELECT generate_series(1, 1001))) AND db_name = 'sales' AND db_user = 'app' AND db_operation = 'SELECT')";
 costs($node, $url, "SET chpg.cache_ttl = '1h'; SET chpg.max_requests = 1500; SELECT $MANY, $MANY", 1001, 'the same thousand requests twice');
 
-# Each statement begins anew, and each transaction of a procedure.
+# Each statement begins at zero, and so does each transaction of a procedure.
 costs($node, $url, join(';', 'SET chpg.max_requests = 3', map { "SELECT FROM chpg_services LIMIT $_" } 1 .. 5), 5, 'five statements');
 costs($node, $url, "SET chpg.max_requests = 1; DO \$\$ BEGIN FOR i IN 1 .. 5 LOOP $LOOP; COMMIT; END LOOP; END \$\$", 5, 'five transactions');
 fault($url, times => 2, status => 503);
 costs($node, $url, 'SET chpg.max_requests = 1; SELECT FROM chpg_services', 3, 'a request that is sent again');
 
-# It guards the server from its users.
+# The setting protects the server from its users.
 fails_with($node, "LOAD 'chpg'; SET ROLE reader; SET chpg.max_requests = 20000", '42501', qr/permission denied to set parameter "chpg.max_requests"/, 'an ordinary role cannot raise it');
 like(($node->psql('postgres', "SET ROLE reader; SET chpg.max_requests = 2147483647; SELECT FROM chpg_budget; SHOW chpg.max_requests", on_error_stop => 0))[1], qr/^10000$/m, 'nor before the library is loaded');
 

@@ -24,7 +24,7 @@ like(refuses("chpg_mute('$KEY', repeat('x', 1000000))", '22023', qr/invalid valu
 as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix', repeat('x', 1024))");
 is(sql('SELECT octet_length(note) FROM chpg_finding_mute'), 1024, 'a note of 1 kB');
 
-# Keys: of a rule that there is, about a service or about texts, as findings have them
+# Keys: of an existing rule, about a service or about texts, as findings have them
 my $ID = '9d3f2e7a-1111-4222-8333-0123456789ab';
 refuses("chpg_mute($_, 'wont_fix')", '22023', qr/invalid value for "finding_key"/, "no key: $_") foreach
 	q{'CHPG999:x'}, q{'CHPG301'}, q{'CHPG301:'}, q{'CHPG301;x'}, q{'chpg301:x'}, q{'CHPG301:' || repeat('x', 101)}, q{E'CHPG301:a\nb'},
@@ -35,7 +35,7 @@ as_role('mallory', "SELECT chpg_mute($_, 'wont_fix')") foreach
 	"'CHPG701:$ID'", q{'CHPG402:skipped'}, "'CHPG402:skipped:$ID'", qq{'CHPG101:["$ID", "123", "db", "user", "a \\"quoted\\" name", null]'}, q{'CHPG101:' || _chpg_finding_key(ARRAY['a', E'b\n', NULL])};
 is(sql($MUTES), 6, 'keys as findings have them');
 
-# Rows: a thousand for each role, and what is over does not count
+# Rows: a thousand for each role; further ones have no effect.
 sql('TRUNCATE chpg_finding_mute');
 as_role('mallory', "SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 1000) n");
 refuses(q{chpg_mute('CHPG301:one more', 'wont_fix')}, '54000', qr/role "mallory" has muted 1000 findings already\nHINT:  End some/, 'the 1001st');
@@ -49,7 +49,7 @@ sql(q{UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second' WHE
 as_role('mallory', q{SELECT chpg_mute('CHPG301:after all', 'wont_fix')});
 is(sql('SELECT string_agg(finding_key, $$, $$ ORDER BY finding_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'what is over is forgotten');
 
-# Two sessions at once do not make it more.
+# Two sessions at once cannot exceed that.
 sql('TRUNCATE chpg_finding_mute');
 my @sessions = map { open_session($node, extra_params => [ '-U', 'mallory' ]) } 1 .. 2;
 in_session($sessions[0], "BEGIN; SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 1000) n");

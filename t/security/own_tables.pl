@@ -1,5 +1,5 @@
-# The extension's own tables: whoever is granted all of them, by default privileges or by
-# GRANT ALL ON ALL TABLES, runs no code with the rights of others by them.
+# The extension's own tables: a role with all privileges on them, by default privileges
+# or by GRANT ALL ON ALL TABLES, runs no code with the rights of others.
 
 use strict;
 use warnings;
@@ -28,7 +28,7 @@ isnt(sql(q{SELECT count(*) FROM pg_proc p WHERE pronamespace = 'chpg'::regnamesp
 	0, 'of which there are some');
 sql(q{ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM app; ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC});
 
-# What is granted later
+# Privileges that are granted later
 
 sql(q{ALTER DATABASE postgres SET search_path = public, chpg; GRANT ALL ON ALL TABLES IN SCHEMA chpg TO app; GRANT EXECUTE ON FUNCTION chpg.chpg_mute, chpg.chpg_unmute TO app; CREATE TABLE public.ran (who name, what text); GRANT ALL ON ran TO PUBLIC});
 as_role('app', q{CREATE FUNCTION attic.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ran VALUES (current_user, TG_RELNAME); RETURN coalesce(NEW, OLD); END $$;
@@ -49,7 +49,8 @@ as_role('app', q{CREATE TABLE attic.holds (finding_key text REFERENCES chpg_find
 fails_with($node, q{SELECT chpg_unmute('CHPG301:x')}, '55000', qr/table "chpg_finding_mute" has a foreign key of table "holds", which chpg did not create/, 'a foreign key', @APP);
 as_role('app', 'DROP TABLE attic.holds');
 
-# A transaction that sees the catalogs as they were does not miss it, nor may it be made meanwhile.
+# A transaction with an old snapshot of the catalogs does not miss a trigger, nor can
+# one be created meanwhile.
 my $session = open_session($node, @APP);
 in_session($session, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_trigger");
 as_role('app', "SELECT attic.plant('chpg_finding_mute')");
@@ -70,7 +71,7 @@ fails_with($node, $_, '55000', qr/table "chpg_history_schema" has a trigger "pla
   foreach q{SELECT chpg_history_enable('kept')}, q{SELECT chpg_history_enable('kept', owner => 'app')}, 'SELECT chpg_history_disable()';
 sql('DROP TRIGGER planted ON chpg_history_schema');
 
-# All of them can be published: what changes has a replica identity.
+# All of them can be published: each has a replica identity.
 sql(q{SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES});
 sql(qq{$MUTE; SELECT chpg_unmute('CHPG301:x'); SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3' WHERE name = 'recapture'; SELECT chpg_history_purge(); SELECT chpg_history_disable()});
 is(sql('SELECT count(*) FROM chpg_history_schema'), 0, 'where all tables are published, a history begins and ends');

@@ -1,6 +1,6 @@
-# Whoever may create objects beside the extension's plants functions, aggregates and
-# operators there that fit better than those that chpg means: none of them is ever run,
-# neither by CREATE EXTENSION nor by what superusers call later.
+# A role that may create objects in the extension's schema plants functions, aggregates
+# and operators there that fit better than those that chpg means. None of them is ever
+# run, neither by CREATE EXTENSION nor by later calls of superusers.
 
 use strict;
 use warnings;
@@ -15,12 +15,12 @@ use Test::More;
 my $url = start_emulator();
 my $node = start_node('main');
 
-# ---- The guard: no schema of which others than superusers have a part
+# ---- The guard: it rejects a schema in which roles other than superusers have anything
 
 sql('CREATE ROLE tenant LOGIN; CREATE ROLE team; CREATE ROLE deputy; CREATE ROLE boss SUPERUSER; GRANT boss TO deputy');
 sql('CREATE DATABASE tenants OWNER tenant');
 
-# CREATE EXTENSION into a schema of the tenant's database is refused, and says why.
+# CREATE EXTENSION into a schema of the tenant's database is rejected, with the reason.
 sub refused
 {
 	my ($schema, $detail, $name, $setup) = @_;
@@ -55,7 +55,7 @@ for my $grant (
 		"DROP SCHEMA IF EXISTS granted; CREATE SCHEMA granted; GRANT CREATE ON SCHEMA granted TO $grantee");
 }
 
-# What they made while they might, of every kind
+# Objects of every kind that they created while they could
 my %KIND = (
 	'table t' => 'CREATE TABLE s.t (a int)',
 	'view v' => 'CREATE VIEW s.v AS SELECT 1 AS a',
@@ -101,13 +101,13 @@ accepted('postgres', 'chpg', 'a new schema', 'CREATE SCHEMA chpg');
 accepted('tenants', 'chpg', 'a superuser\'s schema in a database of others', 'CREATE SCHEMA chpg; CREATE FUNCTION chpg.f() RETURNS int LANGUAGE sql RETURN 1; GRANT USAGE ON SCHEMA chpg TO PUBLIC');
 accepted('postgres', 'deputies', 'a schema of a role with a superuser\'s privileges', 'CREATE SCHEMA deputies AUTHORIZATION deputy');
 
-# ---- The search path, for what is planted behind the guard's back
+# ---- The search path, for objects that were planted after the guard's check
 
-# A database with the extension, of which the generator reads what there is to plant
+# A database with the extension, from which the generator reads what can be planted
 sql('CREATE DATABASE model; CREATE ROLE mallory LOGIN');
 $node->safe_psql('model', 'CREATE SCHEMA chpg; CREATE EXTENSION chpg SCHEMA chpg');
 
-# The types that arguments of planted functions have, each in the place of each other one
+# The types of arguments of planted functions, each in the place of each other one
 my @TYPES = ('text', 'character varying', 'character', 'name', '"char"', 'integer', 'bigint', 'numeric', 'real', 'double precision',
 	'boolean', 'date', 'timestamp without time zone', 'timestamp with time zone', 'interval', 'json', 'jsonb', 'tstzrange',
 	'oid', 'regclass', 'regnamespace', 'regrole', 'text[]', 'name[]', 'jsonb[]', 'record');
@@ -121,7 +121,7 @@ $operator{$_} = 1 for qw(= <> < <= > >= ~~ !~~ ~~* !~~*);
 my %known = map { $_ => 1 } split /\n/, $node->safe_psql('model', 'SELECT DISTINCT oprname FROM pg_operator');
 delete @operator{ grep { !$known{$_} } keys %operator };
 
-# Functions whose names the script has: what they are called with, and return
+# Functions whose names occur in the script: the arguments and results of their calls
 sub functions_of
 {
 	my @rows = split /\n/, $node->safe_psql('model', q{
@@ -149,7 +149,7 @@ sub functions_of
 	return @functions;
 }
 
-# The statement that plants a function, or an aggregate; what it tells when it is run
+# Statements that plant a function, or an aggregate, which reports when it is run
 sub plant
 {
 	my ($f, $types, $names) = @_;
@@ -172,7 +172,8 @@ sub plant
 		$returns = "SETOF $returns" if $f->{set} eq 't' && $returns !~ /^TABLE/;
 		return "CREATE FUNCTION chpg.\"$f->{name}\"(" . join(', ', @arguments) . ") RETURNS $returns LANGUAGE plpgsql AS \$\$BEGIN $tell $end END\$\$";
 	}
-	# what is planted for a window function is an aggregate: only C can make window functions
+	# instead of a window function an aggregate is planted: only C can make window
+	# functions
 	return () if !@$types || $returns =~ /^any|record/ || $generic;
 	my $step = 'step_' . join('_', map { s/\W+/_/gr } $f->{name}, @$types);
 	return (
@@ -180,8 +181,9 @@ sub plant
 		"CREATE AGGREGATE chpg.\"$f->{name}\"(" . join(', ', @$types) . ") (SFUNC = chpg.\"$step\", STYPE = $returns)");
 }
 
-# What fits better than a function for some call: another type in one place, or in all;
-# the type that a polymorphic one stands for; for an own one, also what has no defaults.
+# Variants that fit some call better: another type for one argument or for all; the type
+# that a polymorphic argument stands for; for the extension's own functions, also
+# without the arguments that have defaults
 sub better_fits
 {
 	my ($f, @alternatives) = @_;
@@ -212,7 +214,7 @@ sub better_fits
 	push @fits, map { [ @types[ 0 .. $#types - 1 ], ($f->{variadic}) x $_ ] } 1 .. 8 if $f->{variadic} !~ /^(?:|"any")$/;
 	return map { [ $_, $f->{schema} eq 'chpg' ? $f->{names} : [] ] } @fits if !$f->{defaults};
 
-	# named notation may leave out any of those that have defaults
+	# named notation may omit any of the arguments with defaults
 	my $required = @types - $f->{defaults};
 	my @sets = map { [ 0 .. $_ - 1 ] } $required .. $#types;
 	push @sets, map { [ 0 .. $required - 1, $_ ] } $required .. $#types;
@@ -287,7 +289,7 @@ sub plant_all
 	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_proc WHERE proowner = 'mallory'::regrole});
 }
 
-# Those that were run, each once, with the role that ran them
+# The planted objects that were run, each once, with the role that ran them
 sub fired
 {
 	my ($log, %fired) = slurp_file($node->logfile);
@@ -295,8 +297,8 @@ sub fired
 	return sort keys %fired;
 }
 
-# After the guard the script waits, as it might on a busy machine, and mallory, whom
-# somebody grants CREATE meanwhile, is quicker.
+# After the guard the script waits, as it might on a busy machine; meanwhile mallory is
+# granted CREATE, and plants.
 sql('DROP SCHEMA chpg; CREATE SCHEMA chpg');
 sql(q{
 	CREATE FUNCTION public.pause() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -324,8 +326,9 @@ is(join("\n", fired()), '', 'none of them is run by the script');
 # Types of the extension's own are there now.
 cmp_ok(plant_all(planting(@ROWS)), '>', $within + 3_000, 'functions of them are planted');
 
-# What superusers do then, with all arguments and their types, for what is missing can be
-# planted; even where the schema comes before pg_catalog in their search_path.
+# Then superusers call everything with all arguments and their types, since variants
+# with fewer can be planted; even with the schema before pg_catalog in their
+# search_path.
 my $NULL = 'NULL::pg_catalog.text';
 my ($from, $to) = map { "'$_'::pg_catalog.timestamptz" } split /\|/, sql(q{SELECT date_trunc('hour', now()) - interval '3 hours', date_trunc('hour', now())});
 my ($before, $period) = map { "'$_'::pg_catalog.tstzrange" } split /\|/, sql(q{SELECT tstzrange(h - interval '5 hours', h - interval '3 hours'), tstzrange(h - interval '3 hours', h) FROM date_trunc('hour', now()) h});

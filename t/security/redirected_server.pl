@@ -1,4 +1,4 @@
-# The owner of a server leads it elsewhere after others have given it their keys.
+# The owner of a server redirects it after other roles have given it their keys.
 
 use strict;
 use warnings;
@@ -25,7 +25,8 @@ $node->safe_psql('postgres', q{CREATE FOREIGN TABLE services (id text) SERVER pr
 as_role('bob', connect_call(server => 'prod', api_url => $url));
 works('at first');
 
-# Another address, that of the default, another way, another CA; by foreign tables, too
+# Another address, the default address, another proxy, another CA; also with foreign
+# tables
 foreach my $change (
 	[ "SET api_url '$evil'", "SET api_url '$url'", qr/\Q$evil\E/ ],
 	[ "SET api_url '$evil/v1'", "SET api_url '$url/v1/'", qr/\Q$evil\E/ ],
@@ -50,7 +51,7 @@ foreach my $change (
 	works("$back, back again");
 }
 
-# The proxy of an https server, which adds only to what the key was given for
+# A proxy for an https server, when the key was given for none
 as_role('eve', "CREATE SERVER far FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'https://127.0.0.1:1'); GRANT USAGE ON FOREIGN SERVER far TO bob");
 as_role('bob', "CREATE USER MAPPING FOR bob SERVER far OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET https://127.0.0.1:1')");
 as_role('eve', "ALTER SERVER far OPTIONS (ADD proxy '$evil')");
@@ -58,8 +59,8 @@ my $before = connections($evil);
 keeps_key(q{SELECT FROM chpg_services('far')}, 'a proxy that is added');
 is(connections($evil), $before, 'the proxy was not asked');
 
-# The owner of a server may alter the mappings of others for it: the address cannot be
-# taken off, or changed, without the secret.
+# The owner of a server may alter other roles' mappings for it: without the secret the
+# address can neither be removed nor changed.
 as_role('eve', "ALTER SERVER prod OPTIONS (SET api_url '$evil')");
 foreach my $change ("ADD api_url '$evil'", 'DROP api_url', "ADD seal 'x'")
 {
@@ -71,13 +72,14 @@ keeps_key($LIST, 'a key\'s id that was changed');
 as_role('eve', "ALTER USER MAPPING FOR bob SERVER prod OPTIONS (SET key_id '$KEY_ID')");
 unlike(as_role('eve', 'SELECT umoptions FROM pg_user_mappings'), qr/\Q$KEY_SECRET\E/, 'the owner does not see the secret');
 
-# Given again, it goes there.
+# After the key is given again, it is sent to the new address.
 as_role('bob', connect_call(server => 'prod', api_url => $evil));
 reset_emulator($evil);
 is(as_role('bob', $LIST), 6, 'a key that was given for the new address');
 is(request_count($evil), 2, 'it goes there, for its organization and the list');
 
-# The owner's own move: it gives its key with the new address, and others theirs.
+# The owner moves the server: it gives its key with the new address, and others give
+# theirs.
 as_role('eve', "ALTER SERVER prod OPTIONS (SET api_url '$url')");
 as_role('eve', connect_call(server => 'prod', api_url => $url));
 as_role('bob', connect_call(server => 'prod', api_url => $url));
@@ -87,7 +89,7 @@ keeps_key($LIST, 'the key of another does not move');
 as_role('eve', connect_call(server => 'prod', api_url => $url));
 works('until it is back');
 
-# By hand: with an address as chpg_connect() does, without one anywhere
+# Mappings by hand: with an address, as chpg_connect() stores it, and without one
 foreach my $case ([ "$KEY_SECRET $url/v1", 0 ], [ $KEY_SECRET, 1 ])
 {
 	my ($secret, $requests) = @$case;
@@ -110,7 +112,8 @@ foreach my $wrong ("$KEY_SECRET ", "$KEY_SECRET  $url", "$KEY_SECRET http://exam
 fails_with($node, "SELECT chpg_connect('$KEY_ID', '$KEY_SECRET $url', 'prod', api_url => '$url')", 'HV024',
 	qr/invalid value for option "key_secret"/, 'chpg_connect() takes the secret alone', extra_params => [ '-U', 'bob' ]);
 
-# A statement that waits for its turn goes where its key was given for, or nowhere.
+# A statement that waits for its turn sends its request to the address that its key was
+# given for, or nowhere.
 as_role('bob', connect_call(server => 'prod', api_url => $url));
 as_role('eve', q{ALTER SERVER prod OPTIONS (ADD rate_limit '1/3s')});
 reset_emulator($evil);
@@ -132,7 +135,7 @@ sub works
 	return;
 }
 
-# Bob's statement fails, and nothing is sent to the stranger's API; the error.
+# Bob's statement fails, and nothing is sent to the stranger's API; returns the error.
 sub keeps_key
 {
 	my ($sql, $name) = @_;

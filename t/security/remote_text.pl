@@ -1,6 +1,6 @@
-# Texts of the API that would command the terminal, or mislead the reader, of whoever
-# reads a message or the log: controls, C1 among them, marks that turn the direction of
-# text around, and characters that nobody sees.
+# Texts of the API that would control the terminal, or mislead the reader, of a message
+# or the log: control characters including C1, characters that reverse the direction of
+# text, and invisible characters.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 
-# A window that clears the screen, moves the cursor, hides and reverses what follows
+# A text that clears the screen, moves the cursor, hides and reverses what follows
 my $HOSTILE = join '', map { chr($_) . 'x' } 0x1B, 0x0D, 0x0A, 0x7F, 0x80, 0x85, 0x9B, 0x9F, 0x61C, 0x200B, 0x200E,
   0x200F, 0x2028, 0x2029, 0x202A .. 0x202E, 0x2060, 0x2066 .. 0x2069, 0xFEFF, 0xFFF9, 0xE0041;
 my $CLEAN = 'x' =~ s/x/ x/r x (($HOSTILE =~ tr/x//) - 1);
@@ -28,11 +28,11 @@ my $server_log_start = 0;
 
 $node->safe_psql('postgres', connect_sql($url));
 
-# The hostile text in SQL, so that what the log shows of a statement is plain.
+# The hostile text as an SQL expression, so that the statement in the log is plain
 my $SQL = q{U&'} . join('', map { sprintf '\\+%06X', ord } split //, 'a' . $HOSTILE) . q{'};
 
-# This statement says something of the hostile text, and nothing raw, to the client and
-# in the log.
+# The statement reports something of the hostile text, and nothing raw, to the client
+# and in the log.
 sub says_clean
 {
 	my ($sql, $expected, $name, $database) = @_;
@@ -52,12 +52,12 @@ sub answer
 	return respond_with($url, encode_json($answer), status => $status, content_type => 'application/json', %fault);
 }
 
-# The API's own words
+# Error texts of the API
 answer(400, { error => "BAD: ${HOSTILE}end", requestId => "id${HOSTILE}end" });
 says_clean('SELECT FROM chpg_services', qr/DETAIL:  The API says: "BAD: ( x)+end"\. HTTP status 400, request id id( x)+end, 1 attempt/, "the API's error");
 says_clean("SET chpg.on_service_error = 'warning'; SELECT FROM chpg_slow_patterns($DAY)", qr/ERROR:.*DETAIL:  The API says/s, 'an error of the list');
 
-# One that is much longer than anything that is shown is not even searched for secrets.
+# A text much longer than any message is not even searched for secrets.
 answer(400, { error => 'x' x 70_000 });
 says_clean('SELECT FROM chpg_services', qr/DETAIL:  The API says: "\(70000 bytes, not shown\)"/, 'a very long error');
 
@@ -65,7 +65,7 @@ says_clean('SELECT FROM chpg_services', qr/DETAIL:  The API says: "\(70000 bytes
 answer(400, { error => $HOSTILE }, path => 'slowQueryPatterns', skip => 1);
 says_clean("SET chpg.on_service_error = 'warning'; SELECT FROM chpg_slow_patterns($DAY)", qr/WARNING:.*DETAIL:  The API says: "( x)+"/s, "a fleet's warnings");
 
-# A proxy's
+# Error texts of a proxy
 clear_faults($url);
 fault($url, status => 302, headers => { Location => encode('UTF-8', "http://x/\x{9B}31m\x{202E}\x7F") }, body => 'x');
 says_clean('SELECT FROM chpg_services', qr/It redirects to "/, 'where a redirect leads');
@@ -108,7 +108,7 @@ says_clean("SELECT chpg_request('GET', $SQL)", qr/22023: invalid value for "path
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 says_clean("SELECT FROM cloud.slow_patterns WHERE service_id = U&'b\\202Ex' AND from_date = now() - interval '1 h' AND to_date = now()", qr/NOTICE:  .*"b x" is the name of a service/, 'a name for an id');
 
-# Changes are in the log.
+# Changes are logged.
 my $NAME = q{U&'a\009Bb\0085c\202Ed\2066e\200Ff\2028g'};
 reset_emulator($url);
 says_clean("SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/^$/, 'a change');

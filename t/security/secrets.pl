@@ -1,8 +1,7 @@
-# The secret of a key is in the user mapping, and nowhere else: not in the log,
-# not in statistics, not in an error, a plan or the title of a process.
-#
-# This holds from the moment that chpg_connect() runs.  What PostgreSQL writes
-# before, at the highest debug levels or with log_statement, it does on its own.
+# The secret of a key is in the user mapping, and nowhere else: neither in the log, nor
+# in statistics, an error, a plan or the title of a process. This holds from the moment
+# that chpg_connect() runs; what PostgreSQL logs before, at the highest debug levels or
+# with log_statement, is PostgreSQL's.
 
 use strict;
 use warnings;
@@ -20,7 +19,7 @@ my $WRONG_SECRET = 'wrongKeySecret';
 my $MISPLACED_SECRET = '4b1d' . 'misplacedKeySecret' x 2;
 my $HANG = { hang => JSON::PP::true };
 
-# What must not show up: the secrets, and how they are sent
+# Texts that must not appear: the secrets, and their encoded forms
 my @forbidden = map { ($_, encode_base64("$KEY_ID:$_", '')) } ($KEY_SECRET, $WRONG_SECRET, $MISPLACED_SECRET);
 
 my $url = start_emulator();
@@ -33,16 +32,16 @@ my $node = start_node(
 	'log_error_verbosity = verbose',
 	'log_statement = none');
 
-# All that clients were told
+# All output that clients got
 my $printed = '';
 
 $node->safe_psql('postgres', 'CREATE EXTENSION chpg; CREATE EXTENSION pg_stat_statements');
 
 my $monitor = open_session($node);
 
-# Protocols, and as much of the log as PostgreSQL itself keeps free of literals:
-# it shows the text of statements with its own messages at debug5 and, when it
-# loads a library, at debug3, and that of the extended protocol at debug2.
+# Protocols, and the log levels at which PostgreSQL itself logs no literals: with its
+# own messages it logs the text of statements at debug5, when it loads a library at
+# debug3, and those of the extended protocol at debug2.
 my %protocols = (
 	simple => '-c log_min_messages=debug5 -c log_min_error_statement=debug2',
 	extended => '-c log_min_messages=debug1 -c log_min_error_statement=debug1',
@@ -50,13 +49,13 @@ my %protocols = (
 
 foreach my $protocol (sort keys %protocols)
 {
-	# Successes: the first creates, the second changes
+	# Successful calls: the first one creates, the second one changes
 	connects($protocol, "$protocol, a new mapping");
 	$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')})
 	  if $protocol eq (sort keys %protocols)[0];
 	connects($protocol, "$protocol, another key");
 
-	# Refusals
+	# Rejected calls
 	refused($protocol, connect_call(api_url => $url, key_secret => $WRONG_SECRET), undef,
 		qr/the API did not accept the key/, "$protocol, a wrong key");
 	refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET), { status => 503, times => 9 },
@@ -70,7 +69,7 @@ foreach my $protocol (sort keys %protocols)
 	refused($protocol, "SELECT 1 / (length(server) - 4) FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url')",
 		undef, qr/division by zero/, "$protocol, a failure afterwards");
 
-	# A server that repeats what it was sent
+	# A server that echoes the request
 	foreach my $echo (@forbidden[0, 1])
 	{
 		refused($protocol, connect_call(api_url => $url, key_secret => $KEY_SECRET),
@@ -86,7 +85,7 @@ foreach my $protocol (sort keys %protocols)
 		'-c statement_timeout=200ms');
 }
 
-# Errors in full, and what the session shows once it is idle
+# Errors in full, and the session's activity once it is idle
 reset_emulator($url);
 my $session = open_session($node);
 foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
@@ -102,7 +101,7 @@ foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
 like($printed, qr/LOCATION:  report, response\.c/, 'errors were asked for in full');
 $session->quit;
 
-# Id and secret in each other's place: what was refused as an id is a secret.
+# Id and secret swapped: the rejected id is a secret.
 my $swapped = "SELECT * FROM chpg_connect('$KEY_SECRET', '$KEY_ID', api_url => '$url')";
 my %refusals = (
 	'the API did not accept the key' => undef,
@@ -114,7 +113,7 @@ foreach my $protocol (sort keys %protocols)
 	refused($protocol, $swapped, $refusals{$_}, qr/$_/, "$protocol, swapped, $_") foreach sort keys %refusals;
 }
 
-# In one session, since before 17 others do not know what it counts
+# In one session, since before PostgreSQL 17 other sessions do not see its counters
 my $keys = q{SELECT string_agg(DISTINCT key_id, ' ' ORDER BY key_id) FROM};
 reset_emulator($url);
 $session = open_session($node);
@@ -130,7 +129,8 @@ foreach my $view ('chpg_budget', 'chpg_stats')
 	is(in_session($session, "$keys $view"), "demo... $KEY_ID", "$view shows all of an accepted id");
 }
 
-# The same key of another address, which has not accepted it; it has to be free to go there
+# The same key at another address, which has not accepted it; it has to be unbound to be
+# sent there
 in_session($session, "SET pg_stat_statements.track_utility = off; ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_secret '$KEY_SECRET'); RESET pg_stat_statements.track_utility");
 in_session($session, "ALTER SERVER chpg OPTIONS (SET api_url '" . ($url =~ s/127\.0\.0\.1/localhost/r) . q{')});
 foreach my $shown ('demo...', $KEY_ID)
@@ -142,7 +142,7 @@ foreach my $shown ('demo...', $KEY_ID)
 }
 $session->quit;
 
-# Readers with a key that is not accepted any more
+# Reads with a key that is no longer accepted
 reset_emulator($url, key_secret => 'newKeySecret');
 foreach my $reader (
 	'chpg_organizations()', 'chpg_services()', 'chpg_services', "chpg_service('$ORDERS')",
@@ -159,7 +159,8 @@ foreach my $reader (
 }
 reset_emulator($url);
 
-# A secret in the wrong place: the organization's, the server's (too long for one), the address's
+# A secret in the wrong place: as the organization, as the server (too long for a name),
+# in the address
 foreach my $arguments ("'chpg', '$MISPLACED_SECRET'", "'$MISPLACED_SECRET$MISPLACED_SECRET'", "api_url => '$MISPLACED_SECRET'")
 {
 	$node->psql('postgres', "SELECT * FROM chpg_connect('$KEY_ID', 'x', $arguments)", stderr => \my $told);
@@ -167,10 +168,10 @@ foreach my $arguments ("'chpg', '$MISPLACED_SECRET'", "'$MISPLACED_SECRET$MISPLA
 	$printed .= $told;
 }
 
-# A statement that is not hidden, to know that the log would tell
+# A statement that is not hidden, which proves that the log would show one
 fails_with($node, 'SELECT 1 / 0 AS not_hidden', '22012', qr/division by zero/, 'a statement that is not hidden');
 
-# Now look everywhere.
+# Now search everywhere.
 my $statistics = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
 like($statistics, qr/chpg_connect\(\$1, \$2/, 'pg_stat_statements has the calls');
 keeps_secrets($statistics, 'pg_stat_statements', @forbidden);
@@ -213,7 +214,7 @@ sub refused
 	return;
 }
 
-# Interrupted while it waits, when others can see it
+# Interrupt the call while it waits, when other sessions can see it.
 sub interrupted
 {
 	my ($protocol, $interrupt, $message) = @_;
@@ -253,7 +254,7 @@ sub pgbench
 		'-h', $node->host, '-p', $node->port, 'postgres'];
 }
 
-# The status of that command; what it printed is kept.
+# Run that command; returns its status, and keeps its output.
 sub run_alone
 {
 	my ($protocol, $sql, $options, $told) = @_;
@@ -268,7 +269,7 @@ sub run_alone
 	return $status;
 }
 
-# How the cluster's processes call themselves
+# The titles of the cluster's processes
 sub titles
 {
 	my $titles = join "\n", map { (-r $_ ? slurp_file($_) : '') =~ tr/\0/ /r } glob '/proc/[0-9]*/cmdline';

@@ -1,6 +1,6 @@
-# Calls by short name, as the README has them, where somebody may create functions in the
-# extension's schema by now: none that takes as many arguments fits better than chpg's,
-# for literals and texts.
+# Calls by short name, as in the README, after another role was allowed to create
+# functions in the extension's schema: for literals and texts, no function with as many
+# arguments fits better than chpg's.
 
 use strict;
 use warnings;
@@ -35,7 +35,7 @@ is(sql(q{
 	'bigint, boolean, integer, interval, jsonb, text, text[], timestamp with time zone, tstzrange',
 	'users call nothing with names, or what only stands for a text');
 
-# What chpg itself has, before anything is planted
+# The extension's own functions, before anything is planted
 sql(q{
 	CREATE TABLE public.original AS
 	SELECT p.oid, p.proname, p.prokind, p.pronargs, p.pronargdefaults, p.proargtypes::oid[] AS types, p.proargnames AS names
@@ -45,7 +45,7 @@ sql(q{
 	GRANT USAGE, CREATE ON SCHEMA chpg TO mallory;
 	GRANT SELECT ON public.original TO mallory});
 
-# Another type in one place, or in all, whether or not the last arguments have defaults
+# Another type for one argument or for all, with and without defaults of the last ones
 sub plant
 {
 	return sql(q{
@@ -79,9 +79,10 @@ sub plant
 }
 cmp_ok(plant(), '>', 3000, 'functions are planted beside each');
 
-# The functions that a query which calls one this way means, as a view's rule keeps them: texts
-# as literals or casts, by position or by name; others as values of their types, as now() is.
-# What is left out has its default, or is ambiguous between chpg's and another with defaults.
+# The functions that a query which calls one this way resolves to, as a view's rule
+# stores them: text arguments are literals or casts, by position or by name; others are
+# values of their types, as now() is. An omitted argument has its default, or makes the
+# call ambiguous between chpg's function and another one with defaults.
 my $chosen = q{
 	DO $$
 	DECLARE
@@ -116,7 +117,7 @@ my $chosen = q{
 	$$};
 is(notices($node, $chosen), '', 'none of them is meant');
 
-# What is run is no view.
+# Procedures cannot be in a view.
 for my $call ("chpg_capture('hour', 'orders', 1, 'chpg')", "chpg_capture(service => 'orders')",
 	"chpg_wait_until('orders', 'running', interval '1 second', interval '1 second', NULL::jsonb, 'chpg')", "chpg_wait_until('orders')")
 {

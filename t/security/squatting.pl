@@ -1,5 +1,5 @@
-# A role that may make servers makes one that others take for theirs: by its name,
-# by being the only one, or by a user mapping that it planted for its victim.
+# A role that may create servers makes one that others take for theirs: by its name, by
+# being the only one, or by a user mapping that it planted for its victim.
 
 use strict;
 use warnings;
@@ -20,8 +20,8 @@ $node->safe_psql('postgres',
 	'CREATE EXTENSION chpg; CREATE ROLE dba LOGIN; CREATE ROLE bob LOGIN; CREATE ROLE eve LOGIN CREATEROLE;'
 	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO dba; GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO eve WITH GRANT OPTION');
 
-# A server of the name that everybody uses.  A superuser owns it as it owns all, which
-# says nothing.
+# A server with the name that everybody uses. A superuser counts as an owner of all
+# servers, which proves nothing.
 as_role('eve', "CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER chpg TO PUBLIC");
 foreach my $victim ('postgres', 'dba')
 {
@@ -33,7 +33,7 @@ foreach my $victim ('postgres', 'dba')
 	keeps_key($victim, connect_call(api_url => $url), "$victim and another address than that of the server");
 }
 
-# Anybody may make others members of a role of theirs.
+# Every role may make others members of itself.
 SKIP:
 {
 	skip 'no role may grant itself', 2 if $node->pg_version >= 16;
@@ -47,14 +47,16 @@ as_role('eve',
 keeps_key('dba', connect_call(), 'a role that the stranger made, and gave');
 as_role('eve', 'ALTER SERVER chpg OWNER TO eve');
 
-# Whoever makes a role is its member since 16, but may neither use nor become it.
+# Since PostgreSQL 16 a role that creates another is a member of it, but may neither use
+# nor become it.
 $node->safe_psql('postgres', 'ALTER ROLE dba CREATEROLE');
 as_role('dba', 'CREATE ROLE mallory LOGIN');
 $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO mallory');
 as_role('mallory', "CREATE SERVER mallory FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER mallory TO dba");
 keeps_key('dba', connect_call(server => 'mallory'), 'the server of a role that the victim made');
 
-# Privileges are shared with strangers, and who administers a role is its member.
+# Predefined roles have strangers as members, and the administrator of a role is a
+# member of it.
 $node->safe_psql('postgres',
 	'GRANT pg_monitor TO dba, eve; CREATE ROLE tenant LOGIN; CREATE ROLE tenants; GRANT tenant TO dba; GRANT tenants TO tenant;'
 	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER chpg TO tenant, tenants');
@@ -67,7 +69,7 @@ foreach my $owner ('tenant', 'tenants')
 	keeps_key('dba', connect_call(server => $owner), "the server of $owner, by a role that the victim administers");
 }
 
-# An address that is right, by a way that is not: a proxy, and a CA that vouches for it
+# The right address, by a wrong way: a proxy, and a CA that vouches for it
 my $proxy = $evil =~ s/127\.0\.0\.1/localhost/r;
 my $ca = $node->data_dir . '/ca.pem';
 $node->safe_psql('postgres', 'GRANT pg_read_server_files TO eve');
@@ -80,7 +82,7 @@ foreach my $server ('proxied', 'vouched')
 }
 is(connections($evil), $before, 'the proxy was not asked');
 
-# What is right stays possible: the address named, a superuser's server, a team's.
+# Legitimate uses still work: the address named, a superuser's server, a team's server.
 reset_emulator($evil);
 is(as_role('dba', connect_call(api_url => "$evil/v1/") =~ s/\*/api_url/r), $evil, 'an address that is named, and told');
 is(request_count($evil), 1, 'the key went there');
@@ -100,7 +102,8 @@ my $failure = fails_with($node, connect_call(server => 'dead', api_url => 'http:
 	'an address where nobody listens', extra_params => [ '-U', 'dba' ]);
 like($failure, qr{CONTEXT: .*^connection to http://127\.0\.0\.1:1$}ms, 'the error names the address');
 
-# Calls that name no server: the stranger's serves nobody, and stands in nobody's way.
+# Calls that name no server: they neither use the stranger's, nor does it make them
+# ambiguous.
 $node->safe_psql('postgres', connect_call(server => 'official'));
 as_role('dba', connect_call(server => 'mine', api_url => $url));
 as_role('eve', "CREATE SERVER aaa FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$evil'); GRANT USAGE ON FOREIGN SERVER aaa TO PUBLIC;"
@@ -111,7 +114,7 @@ unnamed('with planted mappings');
 as_role('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$KEY_SECRET $evil seal=" . ('0' x 64) . "')" } 'postgres', 'dba', 'bob');
 unnamed('with a seal that is made up');
 
-# What was sealed for one is no other's seal, and not of another key.
+# A seal is valid for one mapping and one key only.
 as_role('eve', connect_call(server => 'aaa'));
 my $sealed = as_role('eve', q{SELECT option_value FROM pg_user_mappings, pg_options_to_table(umoptions) WHERE usename = 'eve' AND srvname = 'aaa' AND option_name = 'key_secret'});
 like($sealed, qr/^\Q$KEY_SECRET $evil\E seal=[0-9a-f]{64}$/, 'a seal');
@@ -119,7 +122,7 @@ as_role('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SE
 unnamed('with a seal of the stranger\'s own');
 is(as_role('dba', 'SELECT _chpg_own_server()'), 'mine', 'a history is captured by one\'s own');
 
-# By name, all of that may be used.
+# Calls that name the server may use all of that.
 is(as_role('bob', q{SELECT count(*) FROM chpg_services('aaa')}), 6, 'a server that the call names');
 is(as_role('bob', "SET chpg.server = aaa; $LIST"), 6, 'a server that the role names');
 
@@ -133,17 +136,18 @@ as_role('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil/other')");
 keeps_key('bob', connect_call(server => 'aaa'), 'another key after the address was changed');
 as_role('eve', "ALTER SERVER aaa OPTIONS (SET api_url '$evil')");
 is(as_role('bob', connect_call(server => 'aaa') =~ s/\*/api_url/r), $evil, 'another key after it was changed back');
-# until somebody else changes it.
+# until another role changes it.
 as_role('eve', q{ALTER USER MAPPING FOR bob SERVER aaa OPTIONS (SET key_id 'other')});
 fails_with($node, $LIST, '42704', qr/role "bob" has no chpg server of its own/,
 	'a key that was changed', extra_params => [ '-U', 'bob' ]);
 keeps_key('bob', connect_call(server => 'aaa'), 'another key after that');
 
-# Neither does it keep anybody from giving up a key.
+# Nor does it keep a role from giving up a key.
 as_role('dba', 'SELECT chpg_disconnect()');
 is($node->safe_psql('postgres', q{SELECT string_agg(srvname, ' ') FROM pg_user_mappings WHERE usename = 'dba'}), 'aaa', 'an unnamed disconnection');
 
-# The statement fails, and nothing is sent to the stranger's API; the error.
+# The role's statement fails, and nothing is sent to the stranger's API; returns the
+# error.
 sub keeps_key
 {
 	my ($role, $sql, $name) = @_;
@@ -152,7 +156,7 @@ sub keeps_key
 	return rejects($node, $evil, $sql, '42501', qr/key was not sent/, $name, extra_params => [ '-U', $role ]);
 }
 
-# Unnamed calls of those who have a server of their own, and of one who has none
+# Calls that name no server, by roles with a server of their own, and by one without
 sub unnamed
 {
 	my ($name) = @_;
