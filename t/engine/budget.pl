@@ -63,7 +63,7 @@ for my $i (0 .. 3)
 }
 wait_until(sub { request_count($url) >= 120 && !grep { !defined $_->{status} } @{ journal($url)->{requests} } },
 	'all requests have come');
-is_deeply(statuses(), { 200 => 120 }, 'four backends: no request is refused');
+is_deeply(statuses(), { 200 => 120 }, 'four backends: the API rejects no request');
 cmp_ok(max_arrivals(4), '<=', 20, 'four backends: never more than 20 requests in 4 seconds');
 note(sprintf 'four backends: %.3f times the least possible time', duration() / 20);
 cmp_ok(duration(), '<', 20 * 1.5, 'four backends: about as fast as the limit allows');
@@ -88,10 +88,10 @@ wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_acti
 	'all are done');
 cmp_ok(request_count($url), '>', 80, 'with cancels: requests went on after the last');
 cmp_ok(max_arrivals(1), '<=', 10, 'with cancels: never more than 10 requests in a second');
-ok(!statuses()->{429}, 'with cancels: no request is refused');
-is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'with cancels: all rows of the others are there') for @busy[ 4, 5 ];
+ok(!statuses()->{429}, 'with cancels: the API rejects no request');
+is(in_session($_, "SELECT 'done'"), "rows|87\ndone", 'with cancels: the other sessions get all rows') for @busy[ 4, 5 ];
 wait_until(sub { key_budget($node, 'used, waiting', $id) eq '0|0' }, 'nothing is left behind');
-costs($node, $url, 'SELECT FROM chpg_services', 1, 'and the next call is answered');
+costs($node, $url, 'SELECT FROM chpg_services', 1, 'and the next call succeeds');
 $_->quit for @busy[ 0, 2, 4, 5 ];
 
 # A single call gets its turn between the requests of a fleet.
@@ -102,7 +102,7 @@ my $before = request_count($url);
 $node->safe_psql('postgres', 'SELECT FROM chpg_services');
 cmp_ok(request_count($url) - $before, '<=', 15, 'a single call does not wait for the fleet to end');
 is($node->safe_psql('postgres', "SELECT wait_event_type || ' ' || replace(wait_event, 'Extension', 'ChpgBudget') FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'"),
-	'Extension ChpgBudget', 'pg_stat_activity shows what the fleet waits for');
+	'Extension ChpgBudget', 'pg_stat_activity shows that the fleet waits for the budget');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'");
 await_in_session($sessions[0], qr/ERROR:  57014/);
 is(key_budget($node, 'waiting', $id), '0', 'a cancel ends the waiting');
@@ -114,10 +114,10 @@ begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', coun
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 $before = request_count($url);
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z', '$last')");
-cmp_ok(request_count($url) - $before, '<=', 3, 'who asks what the fleet asks later does not wait for it');
+cmp_ok(request_count($url) - $before, '<=', 3, 'a call whose request the fleet sends later does not wait for the fleet');
 is(in_session($sessions[0], '\echo'), "rows|27\n", 'the fleet has all its rows');
 in_session($sessions[0], 'SET chpg.cache_ttl = 0');
-is(scalar(grep { $_->{path} =~ /\Q$last\E/ } @{ journal($url)->{requests} }), 1, 'and asks for none of them twice');
+is(scalar(grep { $_->{path} =~ /\Q$last\E/ } @{ journal($url)->{requests} }), 1, 'and sends no request twice');
 
 # Is a key blocked, after a 429 with these headers, for no longer than the longest
 # block?
@@ -138,15 +138,15 @@ my @queue = map { open_session($node) } 1 .. 5;
 for my $i (1 .. 5)
 {
 	begin_in_session($queue[ $i - 1 ], sprintf $EXECUTIONS, $i);
-	wait_until(sub { key_budget($node, 'waiting', $id) eq $i }, 'another one waits');
+	wait_until(sub { key_budget($node, 'waiting', $id) eq $i }, 'one more session waits');
 }
 $node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . active_pid("%executions%, $_, %") . ')') for 1, 3;
-wait_until(sub { key_budget($node, 'waiting', $id) eq 3 }, 'two of them are gone');
+wait_until(sub { key_budget($node, 'waiting', $id) eq 3 }, 'two sessions have left the queue');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
-wait_until(sub { request_count($url) == 3 }, 'the others had their turns');
+wait_until(sub { request_count($url) == 3 }, 'the other sessions had their turns');
 is(join(' ', map { $_->{path} =~ m{slowQueryPatterns/(\d)} ? $1 : () } @{ journal($url)->{requests} }),
 	'2 4 5', 'turns are in the order of arrival');
-like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'one who waited got his answer') for 1, 3, 4;
+like(in_session($queue[$_], "SELECT 'done'"), qr/done$/, 'a session that waited gets its rows') for 1, 3, 4;
 is($node->safe_psql('postgres', "SELECT waits, wait_time_us >= 1.5e6 FROM chpg_stats WHERE key_id = '$id' AND operation ~ 'slowQueryPatterns/'"), '3|t', 'the waits are counted');
 @queue = map { open_session($node) } 1 .. 4;
 
@@ -161,7 +161,7 @@ $idle = time - $idle;
 is(scalar(() = in_session($queue[0], 'FETCH ALL FROM c; COMMIT') =~ /^-?\d+$/mg), 9 * 3 - 1, 'a cursor reads on');
 my $elapsed = time - $since;
 my $waited = $node->safe_psql('postgres', "SELECT sum(wait_time_us) / 1e6 FROM chpg_stats WHERE key_id = '$id'");
-cmp_ok($waited, '>', 1, 'it waited for the budget');
+cmp_ok($waited, '>', 1, 'the cursor waited for the budget');
 cmp_ok($waited, '<=', $elapsed - $idle, 'but not while it was idle');
 
 # A rejected call keeps no place in the queue.
@@ -172,11 +172,11 @@ wait_until(sub { request_count($url) == 1 }, 'a request is under way');
 begin_in_session($queue[1], "SET statement_timeout = '3s'; SELECT FROM chpg_service('$ORDERS')");
 await_in_session($queue[1], qr/ERROR:  53400/);
 begin_in_session($queue[2], sprintf $EXECUTIONS, 3);
-wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'another one waits');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'one more session waits');
 begin_in_session($queue[1], "RESET statement_timeout; SELECT FROM chpg_service('$ORDERS')");
-wait_until(sub { key_budget($node, 'waiting', $id) eq '2' }, 'he is back');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '2' }, 'the session is back in the queue');
 wait_until(sub { request_count($url) == 3 }, 'both had their turns');
-like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'one who comes back stands behind');
+like(journal($url)->{requests}[1]{path}, qr{slowQueryPatterns/3$}, 'a session that comes back is at the end of the queue');
 in_session($_, 'SELECT') for @queue[ 0 .. 2 ];
 $_->quit for @queue;
 
@@ -195,21 +195,21 @@ $id = use_new_key($node, $url, '10/1s', rate_limit => '10/1s', services => 19, p
 HTTP::Tiny->new->get("$elsewhere/v1/organizations") for 1 .. 5;
 clear_journal($url);
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')"), 57, 'a key that is used elsewhere, too: all rows are there');
-cmp_ok(statuses()->{429} // 0, '<=', 8, 'no more than were under way are refused');
+cmp_ok(statuses()->{429} // 0, '<=', 8, 'the API rejects only requests that were under way');
 
 # A call that cannot finish in time is rejected without a request.
 $id = use_new_key($node, $url, '10/60s', services => 30);
 clear_journal($url);
 my $error = fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400',
 	qr/could not read the slow query patterns of the services: the key's request budget does not allow it in time/, 'a fleet without the time');
-like($error, qr/DETAIL:  30 requests are needed, and 9 can be sent now; the last could be sent in (?:1[67]\d\.\d|180\.0) s, at \d{4}-/, 'says what it needs');
-like($error, qr/HINT:  Ask for less, or raise "chpg\.max_wait"\./, 'says what bounds it');
+like($error, qr/DETAIL:  30 requests are needed, and 9 can be sent now; the last could be sent in (?:1[67]\d\.\d|180\.0) s, at \d{4}-/, 'the error has the number of requests');
+like($error, qr/HINT:  Ask for less, or raise "chpg\.max_wait"\./, 'the error names the limit');
 is(request_count($url), 1, 'costs the list of services only');
 like(fails_with($node, "SET statement_timeout = '3s'; SELECT * FROM chpg_slow_patterns($DAY)", '53400', qr/in time/, 'a fleet without the time to end'),
-	qr/HINT:  Ask for less, or raise "statement_timeout"\./, 'says that statement_timeout bounds it');
+	qr/HINT:  Ask for less, or raise "statement_timeout"\./, 'the error names statement_timeout');
 costs($node, $url, "SELECT FROM chpg_service('$ORDERS')", 1, 'a call that is in time') for 1 .. 8;
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT * FROM chpg_services", '53400', qr/budget is used up/, 'a call without a free request'),
-	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\.\nHINT:  Try again later, or raise "chpg\.max_wait"\.$/m, 'says when it could be sent');
+	qr/DETAIL:  1 request is needed, and 0 can be sent now; the last could be sent in \d+\.\d s, at .* Nothing was sent\.\nHINT:  Try again later, or raise "chpg\.max_wait"\.$/m, 'the error has the time of the next turn');
 is(request_count($url), 1, 'sends nothing');
 
 # The predicted time is right: with a little less time a fleet is rejected, with a
@@ -234,14 +234,14 @@ begin_in_session($sessions[2], "SELECT FROM chpg_restart_service('$ORDERS')");
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'a change waits for its turn');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%restart%') . ')');
 await_in_session($sessions[2], qr/ERROR:  57014/);
-unlike($sessions[2]->{stderr}, qr/carried out/, 'nor was one that was canceled before its turn');
+unlike($sessions[2]->{stderr}, qr/carried out/, 'a change that was canceled before its turn was not sent either');
 is(request_count($url), 0, 'nothing was sent');
 
 # The number of pages is not known beforehand: each page is a decision of its own.
 use_new_key($node, $url, '2/2s', services => 1, patterns => 1500);
 clear_journal($url);
 fails_with($node, "SET chpg.max_wait = '1s'; SELECT count(*) FROM chpg_slow_patterns($DAY, '$ORDERS')", '53400', qr/in time/, 'a third page without the time');
-is(request_count($url), 2, 'is refused when it becomes known');
+is(request_count($url), 2, 'is rejected at the third page');
 
 # A call that needs no turn cannot wait too long for one.
 for my $ours ('unlimited', '10/1s')
@@ -260,11 +260,11 @@ fault($url, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '5' }
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
 wait_until(sub { key_budget($node, 'blocked_until IS NOT NULL', $id) eq 't' }, 'the key is blocked');
 is(key_budget($node, "blocked_until BETWEEN now() AND now() + interval '5 s'", $id), 't', 'the budget shows until when');
-like(slurp_file($node->logfile), qr/LOG:  the API's rate limit refused a request: key "\Q$id\E" of server "chpg" is blocked until \d{4}-/, 'the log says so');
+like(slurp_file($node->logfile), qr/LOG:  the API's rate limit refused a request: key "\Q$id\E" of server "chpg" is blocked until \d{4}-/, 'the log has a message');
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations()');
 my @times = map { $_->{at} } @{ journal($url)->{requests} };
-cmp_ok($times[1] - $times[0], '>=', 5, 'nobody asks before the reset');
-wait_until(sub { request_count($url) == 3 }, 'both have asked');
+cmp_ok($times[1] - $times[0], '>=', 5, 'no session sends a request before the reset');
+wait_until(sub { request_count($url) == 3 }, 'both sessions send their request');
 is($node->safe_psql('postgres', "SELECT sum(rate_limited), sum(retries) FROM chpg_stats WHERE key_id = '$id'"), '1|1', 'the statistics have the refusal');
 
 # A call does not wait for a reset that is too far away.
@@ -305,11 +305,11 @@ for my $case ([ '3000', 't' ], [ '25', 't' ], [ '25x', 'f' ], [ '25 s', 'f' ], [
 $id = use_new_key($node, $url, '3/60s');
 is(block($id, 'X-RateLimit-Reset' => 30), 't', 'the key is blocked');
 begin_in_session($sessions[1], "SELECT 'rows', count(*) FROM chpg_services");
-wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'one waits for the end of the block');
+wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'a session waits for the end of the block');
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
-like(in_session($sessions[1], "SELECT 'done'"), qr/rows\|6\ndone$/, 'chpg_budget_reset() lets it go on');
+like(in_session($sessions[1], "SELECT 'done'"), qr/rows\|6\ndone$/, 'chpg_budget_reset() ends the wait');
 is(key_budget($node, 'blocked_until IS NULL, used, free', $id), 't|3|0', 'the requests sent still count');
-fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'the rate limit holds after it');
+fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'the rate limit holds afterwards');
 
 # Rejected again and again: the block grows with each 429 in a row, and the next
 # accepted request ends that.
@@ -323,12 +323,12 @@ for my $bounds ([ 1.9, 2.9 ], [ 2.9, 4.9 ], [ 4.9, 9 ])
 	wait_until(sub { key_budget($node, 'blocked_until IS NOT NULL', $id) ne 't' }, 'no block is left');
 	$node->psql('postgres', 'SET chpg.max_retries = 0; SELECT FROM chpg_organizations()');
 	my $block = key_budget($node, 'extract(epoch FROM blocked_until)', $id) - journal($url)->{requests}[-1]{answered_at};
-	cmp_ok($block, '>', $least, "refused in a row: blocked for more than $least s");
+	cmp_ok($block, '>', $least, "429 in a row: blocked for more than $least s");
 	cmp_ok($block, '<', $most, "and for less than $most s");
 }
 clear_faults($url);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_organizations()'), 1, 'the API takes a request again');
-is(block($id, 'X-RateLimit-Reset' => 4), 't', 'it refuses another');
+is(block($id, 'X-RateLimit-Reset' => 4), 't', 'the API rejects one more request');
 is(key_budget($node, "blocked_until <= now() + interval '4 s'", $id), 't', 'which blocks until its reset only');
 
 # All databases share the budget.
@@ -337,10 +337,10 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION chpg; CREATE SERVER chpg FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '3/1s');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (key_id '$id', key_secret '$KEY_SECRET')");
 $node->safe_psql($_, q{SET chpg.cache_ttl = '10s'; SELECT FROM chpg_organizations()}) for 'postgres', 'other';
-is(request_count($url), 1, 'databases share answers');
+is(request_count($url), 1, 'databases share cached responses');
 $node->safe_psql('other', 'SELECT FROM chpg_organizations();' x 3);
 $node->safe_psql('postgres', 'SELECT FROM chpg_organizations();' x 3);
-is(request_count($url), 7, 'two databases ask');
+is(request_count($url), 7, 'sessions in two databases send requests');
 cmp_ok(max_arrivals(1), '<=', 3, 'and share the budget');
 
 # A request that was never sent takes nothing from the budget: no program accepts this
@@ -354,10 +354,10 @@ $node->safe_psql('postgres',
 fails_with($node, "SET chpg.connect_timeout = '200ms'; SET chpg.max_retries = 0; SET chpg.max_wait = '1s'; $HOLE", '08001', qr/no connection/, 'no connection') for 1 .. 3;
 is(key_budget($node, 'used', 'hole...'), 0, 'takes nothing of the budget');
 begin_in_session($sessions[2], $HOLE);
-wait_until(sub { key_budget($node, 'used', 'hole...') eq '1' }, 'one connects');
+wait_until(sub { key_budget($node, 'used', 'hole...') eq '1' }, 'the session connects');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . active_pid('%hole%') . ')');
 await_in_session($sessions[2], qr/ERROR:  57014/);
-is(key_budget($node, 'used, waiting', 'hole...'), '0|0', 'nor does one who is canceled before he is connected');
+is(key_budget($node, 'used, waiting', 'hole...'), '0|0', 'nor does a request that is canceled before it is connected');
 
 # Two servers with one key: the stricter limit holds for both. A change of the option
 # acts at once.
@@ -372,7 +372,7 @@ cmp_ok(max_arrivals(1), '<=', 3, 'the stricter limit of a key holds');
 $node->safe_psql('postgres', q{ALTER SERVER strict OPTIONS (SET rate_limit 'unlimited'); SELECT FROM chpg_services('strict')});
 $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
 $node->safe_psql('postgres', q{SELECT FROM chpg_services('chpg');} x 20);
-is($node->safe_psql('postgres', "SELECT sum(requests), sum(waits) FROM chpg_stats WHERE key_id = '$id'"), '20|0', 'without a limit nobody waits');
+is($node->safe_psql('postgres', "SELECT sum(requests), sum(waits) FROM chpg_stats WHERE key_id = '$id'"), '20|0', 'without a limit no call waits');
 is(key_budget($node, 'rate_limit, free', $id), 'unlimited|', 'the budget shows that there is no limit');
 
 # A role that knows the id of a key, but not its secret, cannot change that key's
@@ -384,7 +384,7 @@ $node->safe_psql('postgres',
 	  . "CREATE USER MAPPING FOR stranger SERVER poison OPTIONS (key_id '$id', key_secret 'wrong')");
 my @stranger = (extra_params => [ '-U', 'stranger' ]);
 fails_with($node, 'SELECT * FROM chpg_services(\'poison\')', '28000', qr/did not accept the key/, 'a wrong secret', @stranger);
-costs($node, $url, q{SET chpg.max_wait = 0; SELECT FROM chpg_services('chpg')}, 1, 'a call beside a stranger, who does not throttle it');
+costs($node, $url, q{SET chpg.max_wait = 0; SELECT FROM chpg_services('chpg')}, 1, 'a call is not throttled by a stranger with the same key id');
 is($node->safe_psql('postgres', 'SELECT server FROM chpg_budget', @stranger), 'poison', 'a role sees its own budget only');
 is($node->safe_psql('postgres', "SELECT sum(refused) || ' of ' || sum(requests) FROM chpg_stats", @stranger), '1 of 1', 'and its own statistics');
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget', extra_params => [ '-U', 'monitor' ]), '>', 5, 'a monitor sees all');
@@ -399,7 +399,7 @@ $node->psql('postgres',
 	  . "CREATE USER MAPPING FOR many SERVER many OPTIONS (key_id '0', key_secret 'x'); SET chpg.max_retries = 0;\n"
 	  . join('', map { "ALTER USER MAPPING FOR many SERVER many OPTIONS (SET key_id '$_'); SELECT FROM chpg_services('many');\n" } 1 .. 150),
 	on_error_stop => 0, extra_params => [ '-U', 'many' ]);
-fails_with($node, q{SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations('chpg')}, '53400', qr/budget is used up/, 'a key whose requests are recent, beside many others');
+fails_with($node, q{SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations('chpg')}, '53400', qr/budget is used up/, 'a key with recent requests, beside many other keys');
 is(request_count($url), 3, 'sends no fourth request');
 
 # A role without a key sees none; a mapping for PUBLIC is visible to roles that may use
@@ -424,7 +424,7 @@ $node->psql('postgres', q{SELECT FROM chpg_services('chpg')});
 is( $node->safe_psql('postgres',
 		"SELECT operation, requests, succeeded, refused, rate_limited, failed, broken, retries, waits, received_bytes < decoded_bytes * 3, connections_opened >= 4 FROM chpg_stats WHERE key_id = '$id'"),
 	'GET /v1/organizations/{organization_id}/postgres|6|3|1|0|1|1|2|0|t|t', 'each outcome is counted');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats WHERE requests < succeeded + refused + rate_limited + failed + broken'), 0, 'outcomes are those of requests that were sent');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats WHERE requests < succeeded + refused + rate_limited + failed + broken'), 0, 'outcomes are counted for requests that were sent');
 $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_stats'), 0, 'counting can begin anew');
 
@@ -458,9 +458,9 @@ is(key_budget($node, 'waiting', $id), 0, 'nothing is left of before');
 use_new_key($node, $url, '1/30s');
 my $waiter = open_session($node);
 begin_in_session($waiter, 'SELECT FROM chpg_organizations(); SELECT FROM chpg_organizations()');
-wait_until(sub { $node->safe_psql('postgres', "SELECT sum(waiting) FROM chpg_budget") eq '1' }, 'one waits');
+wait_until(sub { $node->safe_psql('postgres', "SELECT sum(waiting) FROM chpg_budget") eq '1' }, 'a session waits');
 my $started = time;
 $node->restart;
-cmp_ok(time - $started, '<', 20, 'a restart does not wait for those who wait');
+cmp_ok(time - $started, '<', 20, 'a restart does not wait for sessions in the queue');
 
 done_testing();

@@ -45,7 +45,7 @@ sub queue_all
 	for my $i (1 .. 4)
 	{
 		begin_in_session($sessions[ $i - 1 ], sprintf $EXECUTIONS, $i);
-		wait_until(sub { key_budget($node, 'waiting', $id) eq $i }, 'another one waits');
+		wait_until(sub { key_budget($node, 'waiting', $id) eq $i }, 'one more session waits');
 	}
 	return;
 }
@@ -57,14 +57,14 @@ queue_all($id);
 stop_process($_) for @pids[ 0, 1 ];
 $node->safe_psql('postgres', 'SELECT chpg_budget_reset()');
 wait_until(sub { turns() eq '3 4' || grep { $_->{stderr} ne '' } @sessions[ 2, 3 ] }, 'two have their turns');
-is(turns(), '3 4', 'two stopped processes at the head of the queue stop nobody');
-is(in_session($_, "SELECT 'done'"), 'done', 'one that passed them has its answer') for @sessions[ 2, 3 ];
+is(turns(), '3 4', 'two stopped processes at the head of the queue stop no other session');
+is(in_session($_, "SELECT 'done'"), 'done', 'a session that overtook them gets its rows') for @sessions[ 2, 3 ];
 $node->safe_psql('postgres', sprintf $EXECUTIONS, 5);
-is(turns(), '3 4 5', 'nor do they stop one who comes later');
+is(turns(), '3 4 5', 'nor do they stop a session that comes later');
 continue_process($_) for @pids[ 0, 1 ];
-is(in_session($_, "SELECT 'done'"), 'done', 'one that was stopped has its answer') for @sessions[ 0, 1 ];
+is(in_session($_, "SELECT 'done'"), 'done', 'a session that was stopped gets its rows') for @sessions[ 0, 1 ];
 like(turns(), qr/^3 4 5 (?:1 2|2 1)$/, 'each was sent once');
-is(key_budget($node, 'waiting', $id), 0, 'nobody waits any more');
+is(key_budget($node, 'waiting', $id), 0, 'the queue is empty');
 
 # A backend that is slow only for a moment is not overtaken.
 $id = use_new_key($node, $url, '1/0.2s');
@@ -114,7 +114,7 @@ for my $i (0 .. 2)
 }
 begin_in_session($sessions[3], "SET chpg.max_wait = '10s'; " . fleet_sql(3));
 await_in_session($sessions[3], qr/ERROR:  53400: .*in time/);
-is(scalar(fleet_times(3)), 0, 'a fleet beside three others is refused before it costs anything');
+is(scalar(fleet_times(3)), 0, 'a fleet beside three others is rejected without a request');
 begin_in_session($sessions[3], "RESET chpg.max_wait; " . fleet_sql(3));
 await_in_session($sessions[3], qr/NOTICE: .*waiting about \d+ s: \d+ requests? queued/);
 my $told = Time::HiRes::time();
@@ -122,10 +122,10 @@ my ($announced) = $sessions[3]{stderr} =~ /waiting about (\d+) s/;
 is((in_session($_, "SELECT 'done'") =~ /rows.*/sg)[0], "rows|60\ndone", 'a fleet among others has all its rows') for @sessions;
 my $took = (fleet_times(3))[-1] - $told;
 note(sprintf 'announced: %.0f s, took %.1f s', $announced, $took);
-cmp_ok($announced, '>', 15, 'those before it are counted with all that they need');
+cmp_ok($announced, '>', 15, 'the prediction counts all requests of the fleets before it');
 cmp_ok($took, '<', $announced * 1.25, 'a fleet takes no longer than announced, by a quarter');
-cmp_ok($took, '>', $announced * 0.75, 'nor is it done much earlier');
-unlike($sessions[3]{stderr}, qr/longer than expected/, 'and nothing says that others came later');
+cmp_ok($took, '>', $announced * 0.75, 'nor does it finish much earlier');
+unlike($sessions[3]{stderr}, qr/longer than expected/, 'and no notice reports a delay');
 
 # An admitted fleet finishes, however long later calls delay it; it reports the delay.
 $id = use_new_key($node, $url, '5/2s', services => 10, patterns => 3);
@@ -135,7 +135,7 @@ begin_in_session($sessions[$_], fleet_sql($_)) for 1 .. 3;
 is(in_session($sessions[0], "SELECT 'done'"), "rows|30\ndone", 'a fleet that was admitted is not refused half way');
 like($sessions[0]{stderr}, qr/NOTICE:  \S+ waiting longer than expected, about \d+ s: \d+ requests? queued/, 'and says that others make it wait');
 my @times = fleet_times(0);
-cmp_ok($times[-1] - $times[0], '>', 5, 'it waited for longer than chpg.max_wait');
+cmp_ok($times[-1] - $times[0], '>', 5, 'the fleet waited for longer than chpg.max_wait');
 in_session($_, 'RESET chpg.max_wait') for @sessions;
 
 # So it does when the API rejects one of its calls several times, and accepts requests
@@ -149,9 +149,9 @@ for my $i (1 .. 3)
 {
 	begin_in_session($sessions[$i], join '; ', map { sprintf $EXECUTIONS, 10 * $i + $_ } 1 .. 4);
 }
-is(in_session($sessions[0], "SELECT 'done'"), "rows|9\ndone", 'a fleet of which the API refuses a call again and again is not refused half way');
+is(in_session($sessions[0], "SELECT 'done'"), "rows|9\ndone", 'a fleet with a call that the API rejects repeatedly is not rejected half way');
 my @refusals = map { $_->{at} } grep { ($_->{status} // 0) == 429 } @{ journal($url)->{requests} };
-is(scalar(@refusals), 4, 'it was refused four times');
+is(scalar(@refusals), 4, 'the API rejected that call four times');
 cmp_ok($refusals[-1] - $refusals[0], '>', 4, 'within more than chpg.max_wait');
 in_session($_, 'RESET chpg.max_wait') for @sessions;
 
@@ -170,9 +170,9 @@ for my $i (0 .. 11)
 	$read += $whole;
 	$half_way += scalar(fleet_times($i)) != ($whole ? 10 : 0);
 }
-cmp_ok($read, '>=', 2, 'of twelve fleets at once those are read for which there is time');
-cmp_ok($read, '<', 12, 'and others are refused');
-is($half_way, 0, 'none of them half way');
+cmp_ok($read, '>=', 2, 'of twelve fleets at once, as many are read as there is time for');
+cmp_ok($read, '<', 12, 'and the others are rejected');
+is($half_way, 0, 'no fleet is rejected half way');
 $_->quit for @crowd;
 
 # A fleet that many sessions read at once costs its requests once, and the prediction
@@ -190,7 +190,7 @@ begin_in_session($panels[$_], fleet_sql(0)) for 1 .. 5;
 for my $panel (@panels)
 {
 	is(in_session($panel, "SELECT 'done'"), "rows|33\ndone", 'the same fleet in six sessions: all rows are there');
-	unlike($panel->{stderr}, qr/longer than expected/, 'the same fleet in six sessions: the others do not make it wait');
+	unlike($panel->{stderr}, qr/longer than expected/, 'the same fleet in six sessions: they do not delay each other');
 }
 is(request_count($url), 11, 'the same fleet in six sessions: each request is sent once');
 
@@ -209,7 +209,7 @@ $node->safe_psql('postgres',
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER strict OPTIONS (key_id '$id', key_secret '$KEY_SECRET'); SELECT FROM chpg_organizations()");
 begin_in_session($sessions[0], "SET chpg.max_wait = '10min'; SELECT FROM chpg_organizations('strict')");
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'a request waits for the limit of its own server');
-fails_with($node, "SET chpg.max_wait = '3s'; SELECT FROM chpg_services()", '53400', qr/the last could be sent in \d\d+\.\d s/, 'one that waits behind it');
+fails_with($node, "SET chpg.max_wait = '3s'; SELECT FROM chpg_services()", '53400', qr/the last could be sent in \d\d+\.\d s/, 'a session behind it in the queue');
 is(request_count($url), 1, 'neither is sent');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pids[0])");
 await_in_session($sessions[0], qr/ERROR:  57014/);
@@ -231,7 +231,7 @@ like(in_session($_, "SELECT 'done'"), qr/rows\|57\ndone/, 'two clusters with one
 my $refused = grep { $_->{status} == 429 } @{ journal($url)->{requests} };
 my $elapsed = $times[-1] - $times[0];
 note(sprintf 'two clusters with one key: %d of %d requests refused, %.1f s', $refused, scalar(@times), $elapsed);
-cmp_ok($refused, '<', 80 * 0.5, 'two clusters with one key: few requests are refused');
+cmp_ok($refused, '<', 80 * 0.5, 'two clusters with one key: the API rejects few requests');
 cmp_ok($elapsed, '<', 80 / 10 * 4 * 1.5, 'two clusters with one key: about as fast as the limit allows');
 $_->quit for @pairs;
 $other->stop;
@@ -262,9 +262,9 @@ reset_emulator($url, keys => { map { ("many$_" => 'x') } 3 .. 131 });
 is(request_with_keys('', 3 .. 130), '', '128 keys with a limit');
 is(request_count($url), 128, 'have sent a request each');
 $refused = request_with_keys("SET chpg.max_wait = '500ms';\n", 131);
-like($refused, qr/ERROR:  53400: .* budget is used up/, 'one more is refused');
+like($refused, qr/ERROR:  53400: .* budget is used up/, 'one more key is rejected');
 like($refused, qr/DETAIL:  128 other keys have sent requests that still count, and there is no place for one more\. Nothing was sent\./, 'and learns why');
 is(request_count($url), 128, 'its request is not sent');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE used = 1"), 128, 'the requests of the others still count');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_budget WHERE used = 1"), 128, 'the requests of the other keys still count');
 
 done_testing();

@@ -64,7 +64,7 @@ for my $way (sort keys %ways)
 
 	$node->safe_psql('postgres', $REQUEST) for 1 .. 2;
 	$ways{$way}->();
-	is(restored('used = 2'), 1, "after $way: a monitor sees them before the key is used");
+	is(restored('used = 2'), 1, "after $way: a monitoring role sees them before the key is used");
 	$node->safe_psql('postgres', $REQUEST);
 	is(key_budget($node, 'used, free', $id), '3|0', "after $way the requests before count");
 	fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, "after $way: no request over the limit");
@@ -80,7 +80,7 @@ $node->safe_psql('postgres',
 block_key($node, $url);
 $node->restart;
 is($node->safe_psql('postgres', 'SELECT server, key_id, blocked_until IS NOT NULL FROM chpg_budget', extra_params => [ '-U', 'reader' ]),
-	"chpg|$id|t", 'who has the key sees its block after a restart, before the key is used');
+	"chpg|$id|t", 'a role with the key sees its block after a restart, before the key is used');
 is(restored('blocked_until > now() AND free IS NULL'), 1, 'and so does a monitor');
 fails_with($node, "SET chpg.max_wait = '1s'; $REQUEST", '53400', qr/budget is used up/, 'a key that is blocked');
 is(key_budget($node, "blocked_until BETWEEN now() AND now() + interval '30 s'", $id), 't', 'a restart ends no block');

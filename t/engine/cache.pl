@@ -54,16 +54,16 @@ sub active
 # Eight sessions send the same request.
 begin_anew();
 fault($url, latency_ms => 200, times => 1);
-is_deeply([ all_ask($LIST) ], [ 1, ("6\n") x 8 ], 'eight sessions that ask the same cost one request');
+is_deeply([ all_ask($LIST) ], [ 1, ("6\n") x 8 ], 'eight sessions with the same request cost one');
 begin_anew();
 is_deeply([ all_ask("SELECT count(*) FROM chpg_slow_patterns($WINDOW)") ], [ 7, ('360' . "\n") x 8 ], 'a fleet of six costs seven');
 costs($node, $url, "$CACHED $LIST", 0, 'a later session');
 is($node->safe_psql('postgres', 'SELECT sum(cache_hits) > 0, sum(shared_flights) > 0 FROM chpg_stats'), 't|t', 'both are counted');
-costs($node, $url, "SET chpg.cache_ttl = 0; $LIST; $LIST", 2, 'who wants no old answers');
+costs($node, $url, "SET chpg.cache_ttl = 0; $LIST; $LIST", 2, 'a session with cache_ttl 0');
 $node->safe_psql('postgres', "$CACHED $LIST");
 in_session($sessions[0], q{SET chpg.cache_ttl = '100ms'});
 clear_journal($url);
-wait_until(sub { in_session($sessions[0], $LIST); request_count($url) == 1 }, 'an answer is too old');
+wait_until(sub { in_session($sessions[0], $LIST); request_count($url) == 1 }, 'a cached response is too old');
 in_session($sessions[0], $CACHED);
 begin_anew();
 is( costs($node, $url,
@@ -77,7 +77,7 @@ $_->quit for splice @sessions, 3;
 my $alone = $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 clear_journal($url);
 is($node->safe_psql('postgres', "$CACHED $LIST"), 6, "session $_") for 1 .. 3;
-is(request_count($url), 1, 'share their answers');
+is(request_count($url), 1, 'share their responses');
 
 # Changes
 my $TAG = "SELECT FROM chpg_set_tags('$ORDERS', '{\"team\": \"data\"}')";
@@ -86,7 +86,7 @@ in_session($sessions[0], $LIST);
 in_session($sessions[1], $TAG);
 clear_journal($url);
 in_session($sessions[0], $LIST);
-is(request_count($url), 1, 'a change between two reads makes both ask');
+is(request_count($url), 1, 'a read after a change sends a request');
 begin_anew();
 fault($url, path => 'postgres$', latency_ms => 700, times => 1);
 begin_in_session($sessions[0], $LIST);
@@ -94,20 +94,20 @@ wait_until(sub { request_count($url) == 1 }, 'an old read is under way');
 in_session($sessions[1], $TAG);
 clear_journal($url);
 in_session($sessions[1], $LIST);
-is(request_count($url), 1, 'a read before the change is no answer to one after it');
+is(request_count($url), 1, 'a read before the change does not serve a read after it');
 in_session($sessions[0], 'SELECT');
 clear_journal($url);
 in_session($sessions[2], $LIST);
-is(request_count($url), 0, 'nor does it replace the later one');
+is(request_count($url), 0, 'nor does its response replace the later one');
 begin_anew(overrides => { orders => { state => 'restarting' } });
 in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$ORDERS'");
 control($url, 'POST', 'services/orders', { state => 'running' });
 in_session($sessions[1], "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')");
-is(in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'running', 'what chpg_wait saw, all see');
+is(in_session($sessions[0], "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'running', 'all sessions see the state that chpg_wait has read');
 
 begin_anew();
 $node->safe_psql('postgres', "$CACHED $LIST");
-costs($node, $url, "$CACHED SET chpg.dry_run = on; $TAG; SET chpg.dry_run = off; $LIST", 1, 'a change that is only shown leaves answers valid');
+costs($node, $url, "$CACHED SET chpg.dry_run = on; $TAG; SET chpg.dry_run = off; $LIST", 1, 'a dry run leaves cached responses valid');
 
 # Keys: a response is shared only with callers that know the secret.
 $node->safe_psql('postgres',
@@ -157,9 +157,9 @@ for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 
 	fault($url, hang => JSON::PP::true, times => 1);
 	begin_in_session($first, $LIST);
-	wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+	wait_until(sub { request_count($url) == 1 }, 'the first session sends its request');
 	begin_in_session($_, $LIST) for @sessions;
-	wait_until(sub { active() == 4 }, 'the others wait');
+	wait_until(sub { active() == 4 }, 'the other sessions wait');
 	$node->safe_psql('postgres', "SELECT $end($pid)");
 	is(in_session($_, '\echo'), "6\n", "$end: the others get their answer") for @sessions;
 	is(request_count($url), 2, "$end: by one further request");
@@ -168,16 +168,16 @@ for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 begin_anew();
 fault($url, latency_ms => 1000, times => 1);
 begin_in_session($sessions[0], $LIST);
-wait_until(sub { request_count($url) == 1 }, 'the first one asks');
-like(notices($node, "$CACHED SET statement_timeout = '200ms'; $LIST"), qr/statement timeout/, 'one who waits gives up');
-is(in_session($sessions[0], '\echo'), "6\n", 'which disturbs nobody');
+wait_until(sub { request_count($url) == 1 }, 'the first session sends its request');
+like(notices($node, "$CACHED SET statement_timeout = '200ms'; $LIST"), qr/statement timeout/, 'a follower is canceled');
+is(in_session($sessions[0], '\echo'), "6\n", 'which does not affect other sessions');
 begin_anew();
 fault($url, latency_ms => 3000, times => 1);
 begin_in_session($sessions[0], $LIST);
-wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+wait_until(sub { request_count($url) == 1 }, 'the first session sends its request');
 my $started = time;
-is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '300ms'; $LIST"), 6, 'one with less time asks by himself');
-cmp_ok(time - $started, '<', 2.5, 'in his own time');
+is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '300ms'; $LIST"), 6, 'a follower with less time sends its own request');
+cmp_ok(time - $started, '<', 2.5, 'within its own time limit');
 in_session($sessions[0], '\echo');
 
 # A session that accepts no cached response does not wait for another session's request
@@ -185,12 +185,12 @@ in_session($sessions[0], '\echo');
 begin_anew();
 fault($url, latency_ms => 1500, times => 1);
 begin_in_session($sessions[0], $LIST);
-wait_until(sub { request_count($url) == 1 }, 'the first one asks');
+wait_until(sub { request_count($url) == 1 }, 'the first session sends its request');
 $started = time;
 $node->safe_psql('postgres', "SET chpg.cache_ttl = 0; $LIST");
-cmp_ok(time - $started, '<', 1, 'one without a cache does not wait');
+cmp_ok(time - $started, '<', 1, 'a session without the cache does not wait');
 in_session($sessions[0], '\echo');
-is(request_count($url), 2, 'but asks');
+is(request_count($url), 2, 'but sends its own request');
 
 # A statement that goes on after its fleet failed leads no flight.
 begin_anew();
@@ -201,7 +201,7 @@ clear_journal($url);
 in_session($sessions[2], 'SELECT pg_advisory_lock(1)');
 begin_in_session($sessions[0], "DO \$\$ BEGIN BEGIN PERFORM FROM chpg_slow_patterns($WINDOW); EXCEPTION WHEN insufficient_privilege THEN NULL; END; PERFORM pg_advisory_xact_lock(1); END \$\$");
 wait_until(sub { request_count($url) == 6 }, 'a fleet is under way');
-is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW, '$ORDERS')"), 60, 'what a failed fleet has left is asked by who waits for it');
+is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW, '$ORDERS')"), 60, 'a follower of a failed fleet sends the request itself');
 is($node->safe_psql('postgres', q{SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'}), 'Lock', 'while the statement goes on');
 in_session($sessions[2], 'SELECT pg_advisory_unlock(1)');
 in_session($sessions[0], '\echo');
@@ -211,8 +211,8 @@ begin_anew(services => 4, patterns => 700);
 in_session($sessions[0], "BEGIN; DECLARE c CURSOR FOR SELECT chpg_slow_patterns($WINDOW); FETCH 1 FROM c");
 $started = time;
 is(in_session($sessions[1], "SELECT count(*) FROM chpg_slow_patterns($WINDOW)"), 2800, 'beside an open cursor');
-cmp_ok(time - $started, '<', 3, 'others go on');
-is($node->safe_psql('postgres', 'SELECT max(waiting) FROM chpg_budget'), 0, 'it waits for nothing');
+cmp_ok(time - $started, '<', 3, 'other sessions go on');
+is($node->safe_psql('postgres', 'SELECT max(waiting) FROM chpg_budget'), 0, 'the idle cursor waits for nothing');
 in_session($sessions[0], 'ROLLBACK');
 
 # A fleet that all sessions read costs the requests of one, also under a low limit.
@@ -235,8 +235,8 @@ begin_anew();
 in_session($sessions[0], 'SET chpg.max_retries = 0');
 fault($url, status => 503, times => 1, latency_ms => 500);
 begin_in_session($sessions[0], $LIST);
-wait_until(sub { request_count($url) == 1 }, 'one without retries asks');
-is(in_session($sessions[1], $LIST), 6, 'his failure is not that of others');
+wait_until(sub { request_count($url) == 1 }, 'a session without retries sends the request');
+is(in_session($sessions[1], $LIST), 6, 'its failure is not that of the other sessions');
 in_session($sessions[0], 'RESET chpg.max_retries');
 
 # The cache is bounded, and evicts the least recently used response first.
@@ -248,12 +248,12 @@ for my $i (1 .. 12)
 	is($node->safe_psql('postgres', $CACHED . sprintf $PAGE, $i), $first, "page $i");
 	costs($node, $url, $CACHED . sprintf($PAGE, 0), 0, 'a page that is used stays');
 }
-costs($node, $url, $CACHED . sprintf($PAGE, 1), 1, 'one that was not used does not');
-costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'a new one is there');
+costs($node, $url, $CACHED . sprintf($PAGE, 1), 1, 'a response that was not used is evicted');
+costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'a new response is cached');
 fault($url, path => 'postgres$', oversize_bytes => 1_500_000);
 $node->psql('postgres', "$CACHED SELECT count(*) FROM chpg_services()");
 clear_faults($url);
-costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'an answer that is too large leaves the others alone');
+costs($node, $url, $CACHED . sprintf($PAGE, 12), 0, 'a response that is too large evicts nothing');
 
 # Refresh
 begin_anew();
@@ -272,7 +272,7 @@ begin_in_session($sessions[0], $LIST);
 wait_until(sub { request_count($url) == 1 }, 'a read is under way');
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 in_session($sessions[0], '\echo');
-costs($node, $url, "$CACHED $LIST", 1, 'whose answer is not kept');
+costs($node, $url, "$CACHED $LIST", 1, 'whose response is not cached');
 $_->quit for @sessions;
 
 # The smallest cache keeps responses of all sizes, however many there were before.
@@ -282,17 +282,17 @@ reset_emulator($url, patterns => 200);
 my $DIFFERENT = "PERFORM FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + i * interval '1 s', '$ORDERS', max_rows => 1 + i % 25)";
 my $SIZES = "$CACHED DO \$\$ BEGIN FOR i IN %d .. %d LOOP $DIFFERENT; END LOOP; END \$\$";
 costs($node, $url, sprintf($SIZES, 1, 800), 800, 'reads of 25 sizes');
-costs($node, $url, sprintf($SIZES, 781, 800), 0, 'the latest of them are kept');
-costs($node, $url, sprintf($SIZES, 801, 801) . sprintf("; $SIZES", 782, 801), 1, 'a further one takes the place of an old one');
+costs($node, $url, sprintf($SIZES, 781, 800), 0, 'the latest responses are cached');
+costs($node, $url, sprintf($SIZES, 801, 801) . sprintf("; $SIZES", 782, 801), 1, 'one more takes the place of the oldest');
 my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 11:0$_:00Z', '$ORDERS', max_rows => 180)" } 1 .. 3;
-costs($node, $url, "$CACHED $LARGE; $LARGE", 3, 'large ones take the place of all small ones');
+costs($node, $url, "$CACHED $LARGE; $LARGE", 3, 'large responses take the place of all small ones');
 costs($node, $url, 'SELECT chpg_cache_reset();' . sprintf($SIZES, 1, 25) . sprintf("; $SIZES", 1, 25), 25, 'after chpg_cache_reset() each size is kept');
 
 # Without memory for the cache no response is kept.
 $node->append_conf('postgresql.conf', 'chpg.cache_size = 0');
 $node->restart;
 costs($node, $url, "$CACHED $LIST; $LIST", 2, 'without a cache');
-costs($node, $url, 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1, 'a statement asks once all the same');
+costs($node, $url, 'SELECT count(*) FROM chpg_services() a, chpg_services() b', 1, 'a statement still sends one request');
 
 # A backend alone, where nothing is shared
 if ($node->pg_version < 17)
@@ -301,14 +301,14 @@ if ($node->pg_version < 17)
 	$node->restart;
 	reset_emulator($url);
 	costs($node, $url, "$CACHED $LIST; $LIST", 1, 'a session alone');
-	costs($node, $url, "$CACHED $LIST", 1, 'the next one knows nothing of it');
-	is($node->safe_psql('postgres', "$LIST; SELECT DISTINCT shared FROM chpg_stats; SELECT shared FROM chpg_budget"), "6\nf\nf", 'the views say so');
+	costs($node, $url, "$CACHED $LIST", 1, 'the next statement does not reuse it');
+	is($node->safe_psql('postgres', "$LIST; SELECT DISTINCT shared FROM chpg_stats; SELECT shared FROM chpg_budget"), "6\nf\nf", 'the views show no cache');
 	is(scalar(() = slurp_file($node->logfile) =~ /LOG:  chpg keeps the request budget and the cache of this backend only/g), 3,
 		'and so does the log, once for each session');
 	reset_emulator($url, services => 12, rate_limit => '5/1s');
 	$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '5/1s')});
 	is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM chpg_slow_patterns($WINDOW)"), 12, 'a fleet in one session');
-	is_deeply([ grep { $_->{status} != 200 } @{ journal($url)->{requests} } ], [], 'is never refused');
+	is_deeply([ grep { $_->{status} != 200 } @{ journal($url)->{requests} } ], [], 'is never rejected');
 }
 
 done_testing();

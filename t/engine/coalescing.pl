@@ -118,8 +118,8 @@ begin_block();
 all_ask($LIST, @sessions[ 0 .. 4 ]);
 wait_longer();
 end_block();
-is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'five sessions that wait long have their answer');
-is(lists(), 1, 'by one request');
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'five sessions that wait long get their rows');
+is(lists(), 1, 'with one request');
 
 # So it does behind many others.
 begin_anew('4/1s');
@@ -129,8 +129,8 @@ for my $number (0 .. $#busy)
 }
 wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') >= 6 }, 'many sessions are queued');
 begin_in_session($_, $LIST) for @sessions;
-is_deeply([ printed(@sessions) ], [ (6) x 8 ], 'eight sessions behind twelve busy ones have their answer');
-is(lists(), 1, 'by one request');
+is_deeply([ printed(@sessions) ], [ (6) x 8 ], 'eight sessions behind twelve busy ones get their rows');
+is(lists(), 1, 'with one request');
 printed(@busy);
 
 # Followers also wait for a leader that retries.
@@ -139,8 +139,8 @@ fault($url, status => 503, headers => { 'Retry-After' => '6' }, times => 1);
 begin_in_session($sessions[0], $LIST);
 wait_until(sub { lists() == 1 && defined journal($url)->{requests}[0]{status} }, 'a request has failed');
 begin_in_session($_, $LIST) for @sessions[ 1 .. 4 ];
-is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'sessions that follow one that asks again have their answer');
-is(lists(), 2, 'by the request that failed and another');
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ (6) x 5 ], 'followers of a leader that retries get their rows');
+is(lists(), 2, 'with the failed request and its retry');
 
 # Rejected calls of a fleet are retried one after another, each in a flight of its own.
 # The block is longer than the ten seconds after which a follower takes over the flight
@@ -150,10 +150,10 @@ in_session($_, "SET chpg.request_timeout = '1 min'; SELECT FROM chpg_services()"
 fault($url, path => 'slowQueryPatterns$', times => 6, status => 429, headers => { 'X-RateLimit-Reset' => 14 });
 my $fleet = "SELECT count(*) > 0 FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')";
 begin_in_session($sessions[0], $fleet);
-wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 && pattern_requests(429) == 6 }, 'all requests of a fleet are refused');
+wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 && pattern_requests(429) == 6 }, 'the API rejects all requests of a fleet');
 begin_in_session($sessions[1], $fleet);
-is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 't', 't' ], 'sessions that read a fleet whose requests were refused together have its rows');
-is(pattern_requests(200), 6, 'by one request for each service');
+is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 't', 't' ], 'sessions that read a fleet whose requests were rejected together get its rows');
+is(pattern_requests(200), 6, 'with one request for each service');
 in_session($_, $REQUEST_TIMEOUT) for @sessions[ 0, 1 ];
 
 # When the leader leaves, a follower takes its place.
@@ -163,27 +163,27 @@ all_ask($LIST, @sessions[ 0 .. 4 ]);
 in_session($monitor, "SELECT pg_cancel_backend($pid)");
 wait_for_waits(1, 3);
 end_block();
-is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ 'ERROR:  57014', (6) x 4 ], 'a leader that is canceled while it is queued is the only one');
-is(lists(), 1, 'the others have one request');
+is_deeply([ printed(@sessions[ 0 .. 4 ]) ], [ 'ERROR:  57014', (6) x 4 ], 'only the leader that was canceled in the queue fails');
+is(lists(), 1, 'the other sessions share one request');
 
 # So it does when the leader is stopped, and resumes when all is over.
 begin_block();
 all_ask($LIST, @sessions[ 0 .. 4 ]);
 kill 'STOP', $pid;
 end_block();
-is_deeply([ printed(@sessions[ 1 .. 4 ]) ], [ (6) x 4 ], 'a leader that is stopped while it is queued holds up nobody');
+is_deeply([ printed(@sessions[ 1 .. 4 ]) ], [ (6) x 4 ], 'a leader that is stopped in the queue delays no follower');
 kill 'CONT', $pid;
-is_deeply([ printed($sessions[0]) ], [6], 'and has the answer of the others');
-is(lists(), 1, 'who have one request');
+is_deeply([ printed($sessions[0]) ], [6], 'and gets the response of the others');
+is(lists(), 1, 'which share one request');
 
 # Each follower waits only as long as it may, and then sends its own request.
 begin_block();
 all_ask($LIST, @sessions[ 0, 1 ]);
-fails_with($node, "$CACHED SET chpg.max_wait = '100ms'; $LIST", '53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'one with less time');
+fails_with($node, "$CACHED SET chpg.max_wait = '100ms'; $LIST", '53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'a follower with less time');
 is(lists(), 0, 'fails without a request');
 end_block();
-is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'which disturbs nobody');
-is(lists(), 1, 'who wait for one request');
+is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'which does not affect other sessions');
+is(lists(), 1, 'which wait for one request');
 
 # The statement's time limit covers all flights that it follows: each of these responses
 # arrives in time, but not the three of them.
@@ -193,11 +193,11 @@ in_session($sessions[0], $questions[0]);
 for my $i (1 .. 3)
 {
 	begin_in_session($sessions[$i], $questions[$i]);
-	wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == $i }, 'another one waits');
+	wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == $i }, 'one more session waits');
 }
 fails_with($node, "$CACHED SET chpg.max_wait = '5s'; " . join(' UNION ALL ', @questions[ 1 .. 3 ]),
-	'53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'a statement that follows one after another');
-cmp_ok(pattern_requests(200), '<', 4, 'fails before the last of them is answered');
+	'53400', qr/budget does not allow it in time|budget is used up.*chpg\.max_wait/s, 'a statement that follows several flights in turn');
+cmp_ok(pattern_requests(200), '<', 4, 'fails before the last response');
 in_session($_, 'SELECT') for @sessions[ 1 .. 3 ];
 is(pattern_requests(200), 4, 'and costs no request');
 
@@ -209,8 +209,8 @@ fault($url, path => 'postgres$', latency_ms => 8000, times => 1);
 begin_in_session($sessions[0], $LIST);
 wait_until(sub { lists() == 1 }, 'a request is under way');
 begin_in_session($sessions[1], $LIST);
-wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 }, 'one gives up following');
-is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'one that does not wait for a slow request, but for its turn, has the answer');
+wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 }, 'a follower gives up');
+is_deeply([ printed(@sessions[ 0, 1 ]) ], [ 6, 6 ], 'a session that waits only for its turn, not for a slow request, gets its rows');
 is(lists(), 1, 'that is there by then');
 is(in_session($monitor, 'SELECT used FROM chpg_budget'), 0, 'and leaves its turn unused');
 $_->quit for $monitor, @sessions, @busy;

@@ -193,7 +193,7 @@ for my $database (@DATABASES)
 		answer_patterns('"before"', $BROKEN{$what}, $BROKEN{$what}, '"after"');
 		my ($texts, $err) = texts($database, 'query_text', $PATTERNS);
 		is(scalar @$texts, 4, "$name: all rows are there");
-		is("@$texts[0, 3]", 'before after', "$name: its neighbours are as they were");
+		is("@$texts[0, 3]", 'before after', "$name: the texts beside it are unchanged");
 		matches($texts->[1], qr/\A(?:caf|a)?$mark+(?:a?$mark*|b?)\z/, "$name: replaced");
 		warnings_are($err, 1, $name);
 	}
@@ -350,7 +350,7 @@ for my $literal ('1e', '1.5E+', '1.', '.5', '-', '--1', '-e5', '01', '-01.5', '+
 for my $literal ('-9223372036854775808', '9223372036854775807', '18446744073709551615')
 {
 	respond_with($url, qq({"result":{"n":[$literal]}}));
-	like((ask('utf8', $ANY))[0], qr/\[$literal\]/, "integer $literal comes as it is");
+	like((ask('utf8', $ANY))[0], qr/\[$literal\]/, "integer $literal is unchanged");
 }
 
 done_testing();

@@ -68,7 +68,7 @@ for my $refusal (@REFUSALS)
 	my ($status, $state, $message) = @$refusal;
 	my $err = fault_fails({ status => $status }, $state, $message, "status $status");
 
-	like($err, qr/ERROR: .*could not list the services: /, "status $status: says what failed");
+	like($err, qr/ERROR: .*could not list the services: /, "status $status: the message names the failed operation");
 	like($err,
 		qr/DETAIL:  The API says: "[A-Z_0-9]+: injected fault"\..* HTTP status $status, request id [-0-9a-f]{36}, 1 attempt\./,
 		"status $status: the API's own words, status, request id and attempts");
@@ -101,7 +101,7 @@ add_server($node, 'refused', api_url => 'http://127.0.0.1:' . PostgreSQL::Test::
 add_server($node, 'unknown_host', api_url => 'https://api.invalid', organization_id => $NO_ORGANIZATION);
 fails_with($node, "SELECT * FROM chpg_services('refused')", '08001',
 	qr/no connection to the API.*DETAIL:  .+ No HTTP status, 1 attempt\..*HINT:  .*api_url/s,
-	'a port that nobody listens at');
+	'a port without a listener');
 fails_with($node, "SELECT * FROM chpg_services('unknown_host')", '08001',
 	qr/no connection to the API.*DETAIL:  .*api\.invalid/s,
 	'a host that does not exist');
@@ -280,7 +280,7 @@ costs($node, $url, "$RETRIES; $LIST", 3, 'an API that fails twice');
 only_fault($url, reset => 'before', times => 1);
 costs($node, $url, "$RETRIES; $LIST", 2, 'a connection that breaks once');
 only_fault($url, hang => JSON::PP::true, times => 1);
-costs($node, $url, "$RETRIES; SET chpg.request_timeout = '1s'; $LIST", 2, 'an answer that does not come once');
+costs($node, $url, "$RETRIES; SET chpg.request_timeout = '1s'; $LIST", 2, 'a response that fails to arrive once');
 
 only_fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '0.3' }, times => 1);
 costs($node, $url, "$RETRIES; $LIST", 2, 'a request beyond the limit');
@@ -339,8 +339,8 @@ only_fault($url, status => 429, headers => { 'X-RateLimit-Reset' => '3600' }, ti
 	my $notices = notices($node, "\\set VERBOSITY verbose\nSET chpg.max_wait = '1s';\n$LIST;\n$LIST;", on_error_stop => 0);
 
 	is(() = $notices =~ /ERROR:  53400/g, 2, 'while the budget is spent, all statements of a session fail');
-	like($notices, qr/could be sent in (?:2\d|30)\.\d s, at \d.* Nothing was sent\./, 'the second of them sends nothing');
-	is(request_count($url) - $before, 1, 'and indeed there was one request');
+	like($notices, qr/could be sent in (?:2\d|30)\.\d s, at \d.* Nothing was sent\./, 'the second statement sends no request');
+	is(request_count($url) - $before, 1, 'the journal has one request');
 }
 reset_emulator($url);
 $node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$KEY_ID')");
@@ -355,7 +355,7 @@ fails_with($node, $FLEET, '58000', qr/could not read the slow query patterns of 
 	'a fleet in which one service fails');
 only_fault($url, patch => { 'result.3.totalRows' => 'many' }, path => "/$id{billing}/");
 fails_with($node, $FLEET, '22P02', qr/CONTEXT:  .*attribute "total_rows".*for service "billing"/s,
-	'a fleet in which one service answers nonsense');
+	'a fleet in which the response for one service is malformed');
 only_fault($url, status => 404, path => "/$id{billing}/");
 is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM ($FLEET) fleet"), 5,
 	'a service that has vanished is left out');
@@ -366,7 +366,7 @@ reset_emulator($url, services => 0);
 is($node->safe_psql('postgres', "SELECT count(*) FROM ($FLEET) fleet"), 0, 'a fleet without services');
 reset_emulator($url, overrides => { billing => { state => 'creating' }, search => { state => 'deleting' } });
 is($node->safe_psql('postgres', "SELECT count(DISTINCT service_id) FROM ($FLEET) fleet"), 4,
-	'services that come or go are not asked');
+	'services in states creating or deleting get no request');
 reset_emulator($url);
 
 # An API that repeats its pages would never come to an end.
@@ -386,9 +386,9 @@ my $echo = encode_json({
 
 $err = fault_fails({ status => 400, body => $echo }, '22023',
 	qr/Authorization: Basic \*\*\*, password \*\*\* second line x+"\. HTTP status 400, request id id-\*\*\*, 1 attempt/,
-	'an answer that echoes the key');
-unlike($err, qr/\Q$KEY_SECRET\E|\Q$basic\E/, 'an answer that echoes the key: the secret is masked');
-cmp_ok(length $err, '<', 2000, 'an answer that echoes the key: the message is short');
+	'a response that echoes the key');
+unlike($err, qr/\Q$KEY_SECRET\E|\Q$basic\E/, 'a response that echoes the key: the secret is masked');
+cmp_ok(length $err, '<', 2000, 'a response that echoes the key: the message is short');
 unlike(slurp_file($node->logfile), qr/\Q$KEY_SECRET\E|\Q$basic\E/, 'the secret is not in the server log either');
 
 # Each field of each response in turn is missing, null, or of another type: all rows

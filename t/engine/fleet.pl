@@ -36,8 +36,8 @@ sub most_at_once
 only_fault($url, status => 500, path => "/$id{billing}/");
 fails_with($node, $FLEET, '58000', qr/of service "billing" \($id{billing}\): the API failed/, 'a fleet in which one service fails');
 my ($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
-is($rows, 5, 'with warnings: the rows of the others come');
-like($warnings, qr/WARNING:  58000: could not read the slow query patterns of service "billing" .*DETAIL:  .*HTTP status 500/s, 'with warnings: it is told');
+is($rows, 5, 'with warnings: the other services have their rows');
+like($warnings, qr/WARNING:  58000: could not read the slow query patterns of service "billing" .*DETAIL:  .*HTTP status 500/s, 'with warnings: the failed service is reported');
 is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: once');
 only_fault($url, status => 404, path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN $FLEET");
@@ -57,33 +57,33 @@ only_fault($url, status => 403, path => 'slowQueryPatterns');
 fails_with($node, "$WARN $FLEET", '42501', qr/ERROR:  42501/, 'a key without the permission');
 only_fault($url, hang => JSON::PP::true, path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.request_timeout = '5s'; $FLEET");
-is($rows, 5, 'with warnings: a service that does not answer');
-like($warnings, qr/WARNING:  08006: /, 'with warnings: is told of');
+is($rows, 5, 'with warnings: a service that does not respond');
+like($warnings, qr/WARNING:  08006: /, 'with warnings: a warning');
 only_fault($url, oversize_bytes => 1_500_000, path => "/$id{billing}/");
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.max_response_size = '1MB'; $FLEET");
-is($rows, 5, 'with warnings: a service that answers too much');
-like($warnings, qr/WARNING:  54000: /, 'with warnings: is told of');
+is($rows, 5, 'with warnings: a service with too large a response');
+like($warnings, qr/WARNING:  54000: /, 'with warnings: a warning');
 
 # Where the list is cached, the response that never comes may be the first one of a new
 # connection.
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_services");
 only_fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns', times => 1);
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SET chpg.cache_ttl = '1min'; SET chpg.request_timeout = '5s'; $FLEET");
-is($rows, 5, 'the first service that is asked does not answer');
+is($rows, 5, 'the first request gets no response');
 
 # A failure is reported at once, although other services have not responded yet.
 only_fault($url, status => 403, path => "/$id{billing}/");
 fault($url, hang => JSON::PP::true, path => 'slowQueryPatterns');
 my $started = time;
-fails_with($node, "SET chpg.request_timeout = '10min'; $FLEET", '42501', qr/billing/, 'a fleet of which one fails and the others do not answer');
+fails_with($node, "SET chpg.request_timeout = '10min'; $FLEET", '42501', qr/billing/, 'a fleet of which one service fails and the others do not respond');
 cmp_ok(time - $started, '<', 60, 'does not wait for them');
 clear_faults($url);
-fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr/HINT:  Available values: error, warning/, 'another reaction');
+fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr/HINT:  Available values: error, warning/, 'an unknown value of chpg.on_service_error');
 
 # Cached responses need no budget.
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; $FLEET");
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '1/60s')});
-is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; $FLEET", 0, 'a fleet that is known'), 6, 'needs no budget');
+is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; $FLEET", 0, 'a cached fleet'), 6, 'needs no budget');
 is(costs($node, $url, "SET chpg.cache_ttl = '1min'; SET chpg.max_wait = 0; LOAD 'chpg'; DO \$\$ BEGIN FOR i IN 1 .. 500 LOOP PERFORM FROM chpg_slow_patterns($WINDOW); END LOOP; END \$\$", 0, 'the same five hundred times'), '', 'nor the time between two looks at the clock');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
@@ -91,8 +91,8 @@ $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimi
 reset_emulator($url, services => 3, patterns => 700);
 fault($url, status => 500, path => "/$id{billing}/", query => 'offset=500');
 ($status, $rows, $warnings) = $node->psql('postgres', "$WARN SELECT count(*) FROM chpg_slow_patterns($WINDOW)");
-is($rows, 700 + 500 + 700, 'with warnings: what came before a failure stays');
-is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: which is told once');
+is($rows, 700 + 500 + 700, 'with warnings: the page before the failure stays');
+is(scalar(() = $warnings =~ /WARNING:/g), 1, 'with warnings: one warning');
 
 # The number of requests at a time
 reset_emulator($url, services => 24, patterns => 3);
@@ -104,7 +104,7 @@ fault($url, path => 'slowQueryPatterns', latency_ms => 100);
 $node->safe_psql('postgres', "SET chpg.max_concurrency = 3; $FLEET");
 clear_journal($url);
 $node->safe_psql('postgres', "SET chpg.max_concurrency = 1; $FLEET");
-is(most_at_once(), 1, 'one at a time, if that is wanted');
+is(most_at_once(), 1, 'one at a time, with chpg.max_concurrency = 1');
 
 # Memory grows with the requests in flight, not with the fleet.
 sub peak

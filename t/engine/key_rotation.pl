@@ -32,13 +32,13 @@ $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 queue_up(3, $LIST);
 rotate();
 finishes('three that ask the same', 6, 6, 6);
-is(requests('/postgres$'), 1, 'they share one request');
+is(requests('/postgres$'), 1, 'both sessions share one request');
 in_session($_, 'RESET chpg.cache_ttl') foreach @sessions;
 
 queue_up(1, "SELECT count(*) FROM chpg_restart_service('$ORDERS')");
 rotate();
 finishes('a change', 1);
-is(requests("$ORDERS/state\$"), 1, 'it is sent once');
+is(requests("$ORDERS/state\$"), 1, 'the change is sent once');
 
 # A fleet: its first requests carried the old key, and the others carry the new one.
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/3s')});
@@ -58,7 +58,7 @@ $node->safe_psql('postgres',
 	  . "ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id 'otherKey', SET key_secret '$KEY_SECRET')");
 finishes('a read whose server got another address', 6);
 is_deeply([ map { $_->{headers}{authorization} } @{ journal($url)->{requests} } ], ['Basic ok'],
-	'it uses the old key at the old address');
+	'the statement uses the old key at the old address');
 is(request_count($other_url), 0, 'and nothing at the new one');
 $node->safe_psql('postgres',
 	"ALTER SERVER chpg OPTIONS (SET api_url '$url');"

@@ -102,7 +102,7 @@ make_rounds($ROUNDS);
 my %after = usage();
 
 note sprintf '%s: %d before, %d after', $_, $before{$_}, $after{$_} foreach (sort keys %before);
-cmp_ok(request_count($url), '>', $ROUNDS * 18, 'the API was asked');
+cmp_ok(request_count($url), '>', $ROUNDS * 18, 'requests were sent');
 cmp_ok($after{VmRSS} - $before{VmRSS}, '<', $TWO_MEGABYTES, 'the resident set does not grow');
 cmp_ok($after{RssAnon} - $before{RssAnon}, '<', $TWO_MEGABYTES, 'nor its own memory');
 # A backend keeps as many connections as a fleet read may use at a time.
@@ -115,7 +115,7 @@ is(in_session($session, q{SELECT count(*) FROM pg_backend_memory_contexts WHERE 
 in_session($session, "DELETE FROM calls WHERE state ~ '08006'");
 clear_journal($url);
 in_session($session, 'SELECT make_calls()') foreach (1 .. 10);
-cmp_ok(request_count($url), '>', 150, 'the API was asked again');
+cmp_ok(request_count($url), '>', 150, 'more requests were sent');
 is(connections($url), 1, 'on one connection');
 
 sub make_rounds

@@ -41,7 +41,7 @@ for my $work_mem ('4MB', '64kB')
 	# In each of the two places, 100 rows were never sent.
 	is($read, join('|', ($PATTERNS - 200) x 2), "with work_mem $work_mem each row comes once");
 	my @sizes = $log =~ /temporary file: path .*? size (\d+)/g;
-	is(scalar(grep { $_ % 8192 == 0 && $_ < 200_000 } @sizes), $work_mem eq '4MB' ? 0 : 1, "$work_mem: " . ($work_mem eq '4MB' ? 'in memory' : 'in a file of what is remembered'));
+	is(scalar(grep { $_ % 8192 == 0 && $_ < 200_000 } @sizes), $work_mem eq '4MB' ? 0 : 1, "$work_mem: " . ($work_mem eq '4MB' ? 'in memory' : 'in a temporary file'));
 }
 
 # A page without a new row would be repeated for ever.
@@ -51,7 +51,7 @@ fails_with($node, "SET work_mem = '64kB'; SELECT count(*) FROM $PATTERNS_READ", 
 # A row that is twice on one page was not on an earlier one.
 clear_faults($url);
 page_has(21_500, 21_500 .. 21_998, 21_998);
-is($node->safe_psql('postgres', "SELECT count(*) FROM $PATTERNS_READ"), $PATTERNS, 'equal rows of one page both come');
+is($node->safe_psql('postgres', "SELECT count(*) FROM $PATTERNS_READ"), $PATTERNS, 'both of two equal rows of one page');
 
 sub page_has
 {

@@ -161,8 +161,8 @@ sub is_untrusted
 	my $err = fails_with($node, "SELECT * FROM chpg_services('$server')", '08001',
 		qr/the certificate of the API's host is not valid/, $name);
 
-	like($err, qr/DETAIL:  .*$detail.*No HTTP status/i, "$name: says why");
-	like($err, qr/HINT:  .*ca_file/, "$name: says what to do");
+	like($err, qr/DETAIL:  .*$detail.*No HTTP status/i, "$name: the reason");
+	like($err, qr/HINT:  .*ca_file/, "$name: the hint");
 	is(request_count($api_url), 0, "$name: nothing is sent");
 	return;
 }
@@ -201,7 +201,7 @@ add_server($node, 'tls_to_plain', api_url => $plain =~ s/^http:/https:/r, rate_l
 fails_with($node, "SELECT * FROM chpg_services('tls_to_plain')", '08001', qr/no connection to the API/,
 	'https to a port that speaks http');
 is(scalar(grep { $_->{path} =~ /organizations/ } @{ journal($plain)->{requests} }), 0,
-	'https to a port that speaks http: nothing is asked');
+	'https to a port that speaks http: no request');
 
 # Keys are never sent in clear.
 my $CLEAR = 'http://api.example.com';
@@ -225,16 +225,16 @@ add_server($node, 'proxied', api_url => $url, ca_file => $ca, proxy => "http://1
 is(costs($node, $url, "SELECT count(*) FROM chpg_services('proxied')", 2, 'a proxy'), 6, 'a proxy: rows');
 my $seen = slurp_file("$directory/proxied");
 my ($host) = $url =~ m{//(.*)};
-like($seen, qr/\ACONNECT \Q$host\E HTTP/, 'the proxy is asked for a tunnel');
+like($seen, qr/\ACONNECT \Q$host\E HTTP/, 'the proxy gets a CONNECT');
 unlike($seen, qr/authorization|organizations/i, 'the proxy sees neither key nor path');
 
 add_server($node, 'no_proxy', api_url => $url, ca_file => $ca, proxy => $nobody, rate_limit => 'unlimited');
 fails_with($node, "SELECT * FROM chpg_services('no_proxy')", '08001',
-	qr/no connection to the API.*DETAIL:  .*127\.0\.0\.1.*HINT:  .*proxy/s, 'a proxy at which nobody listens');
+	qr/no connection to the API.*DETAIL:  .*127\.0\.0\.1.*HINT:  .*proxy/s, 'a proxy without a listener');
 my $refusing = start_proxy("$directory/refused", '403 Forbidden');
 add_server($node, 'refusing_proxy', api_url => $url, ca_file => $ca, proxy => "http://127.0.0.1:$refusing", rate_limit => 'unlimited');
 fails_with($node, "SELECT * FROM chpg_services('refusing_proxy')", '08001',
-	qr/no connection to the API.*DETAIL:  .*403.*HINT:  .*proxy/s, 'a proxy that refuses');
+	qr/no connection to the API.*DETAIL:  .*403.*HINT:  .*proxy/s, 'a proxy that rejects CONNECT');
 fails_with($node, "ALTER SERVER plain OPTIONS (ADD proxy '$nobody')", 'HV024', qr/The proxy would see the key/,
 	'a proxy with http');
 

@@ -170,11 +170,11 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()'), 6, 'JSO
 
 # A truncated response is retried, and neither cached nor shared.
 respond_with($url, $TEXT, content_type => 'text/plain', path => 'prometheus$', cut => 1000, times => 1);
-is(costs($node, $url, "SET chpg.max_retries = 1; $METRICS", 2, 'a cut answer is asked for again'),
-	$node->safe_psql('postgres', $METRICS), 'a cut answer is asked for again: rows');
+is(costs($node, $url, "SET chpg.max_retries = 1; $METRICS", 2, 'a truncated response is retried'),
+	$node->safe_psql('postgres', $METRICS), 'a truncated response is retried: rows');
 respond_with($url, $TEXT, content_type => 'text/plain', path => 'prometheus$', cut => 1000, times => 1);
 clear_journal($url);
 $node->psql('postgres', "SET chpg.cache_ttl = '1min'; $METRICS; $METRICS; $METRICS", on_error_stop => 0);
-is(request_count($url), 2, 'a cut answer is not cached, a whole one is');
+is(request_count($url), 2, 'a truncated response is not cached, a whole one is');
 
 done_testing();

@@ -63,13 +63,13 @@ is(sent('POST'), 1, 'a write that gets 425 is not sent again');
 # decision which belongs to the call; a write is never resent.
 begin_anew();
 fault($url, method => 'POST', %LOST);
-fails_with($node, "$LIST; $CREATE", '08007', qr/may have been carried out/, 'a write after a read, whose answer is lost');
-is(sent('POST'), 1, 'it is sent once');
+fails_with($node, "$LIST; $CREATE", '08007', qr/may have been carried out/, 'a write after a read, whose response is lost');
+is(sent('POST'), 1, 'the write is sent once');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_services() WHERE name = 'new'"), 1, 'and carried out once');
 begin_anew();
 fault($url, close => JSON::PP::true, skip => 1, times => 1);
 $node->safe_psql('postgres', 'SELECT chpg_stats_reset()');
-is(costs($node, $url, "$LIST; $LIST", 3, 'a read on a kept connection that closes'), "6\n6", 'is answered');
+is(costs($node, $url, "$LIST; $LIST", 3, 'a read on a kept connection that closes'), "6\n6", 'succeeds');
 is($node->safe_psql('postgres', 'SELECT sum(requests), sum(retries), sum(broken) FROM chpg_stats'), '3|1|1', 'by a request that is counted');
 fault($url, close => JSON::PP::true, skip => 1, times => 1);
 fails_with($node, "SET chpg.max_retries = 0; $LIST; $LIST", '08006', qr/closed without a response/, 'and without retries is not');
@@ -90,12 +90,12 @@ fault($url, method => 'POST', latency_ms => 1500);
 begin_in_session($writer, $CREATE);
 wait_until(sub { sent('POST') == 1 }, 'a change is under way');
 clear_journal($url);
-is(in_session($reader, $LIST), 6, 'what is read meanwhile is the old state');
-is(sent('GET'), 1, 'which is asked anew');
+is(in_session($reader, $LIST), 6, 'a read meanwhile returns the old state');
+is(sent('GET'), 1, 'and sends a request');
 in_session($writer, 'SELECT');
 clear_journal($url);
-is(in_session($reader, $LIST), 7, 'what is read afterwards is the new one');
-is(sent('GET'), 1, 'which is asked anew, too');
+is(in_session($reader, $LIST), 7, 'a read afterwards returns the new state');
+is(sent('GET'), 1, 'and sends a request, too');
 
 # The same for a change that is given up
 begin_anew();
@@ -108,7 +108,7 @@ control($url, 'POST', 'services/orders', { state => 'restarting' });
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 await_in_session($writer, qr/ERROR:  57014/);
 in_session($writer, 'SELECT');
-is(in_session($reader, "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'restarting', 'after a change that was canceled, reads ask anew');
+is(in_session($reader, "SELECT state FROM chpg_services() WHERE id = '$ORDERS'"), 'restarting', 'after a change that was canceled, reads send a request');
 
 # Within a statement, a read that was under way before a change is not awaited after it.
 # The time limit is shorter than the read that hangs.
@@ -122,19 +122,19 @@ fault($url, path => "/$billing/", query => 'offset=500', hang => JSON::PP::true,
 is($node->safe_psql('postgres', "$CACHED SET chpg.request_timeout = '1 h'; SET statement_timeout = '60s';"
 		. " SELECT (SELECT count(*) FROM ($FLEET AND random() >= 0 LIMIT 600) a), (SELECT count(*) FROM chpg_set_tags('$ORDERS', '{\"team\": \"data\"}')), (SELECT count(*) FROM ($FLEET) b)"),
 	'600|1|1400', 'a fleet before and after a change');
-is(scalar(grep { $_->{path} =~ m{/$billing/} } @{ journal($url)->{requests} }), 4, 'has its pages asked twice');
+is(scalar(grep { $_->{path} =~ m{/$billing/} } @{ journal($url)->{requests} }), 4, 'requests its pages twice');
 
 # chpg_wait_until() needs three polls in a row that agree, and no more.
 begin_anew();
 costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 3, 'a service that is ready: three polls');
 fault($url, path => "$ORDERS\$", skip => 2, times => 1, patch => { 'result.state' => 'restarting' });
-costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 6, 'one that is ready twice, and then is not: three more');
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 6, 'a service that is ready twice, and then is not: three more polls');
 clear_faults($url);
 fault($url, path => "$ORDERS\$", skip => 2, times => 1, status => 500);
-costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 6, 'and one whose third poll fails');
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 6, 'a service whose third poll fails');
 clear_faults($url);
 fault($url, path => "$ORDERS\$", skip => 2, times => 1, status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
-costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 4, 'a poll that is refused says nothing');
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", 4, 'a poll with status 429 does not count');
 
 $_->quit for $reader, $writer;
 done_testing();
