@@ -228,9 +228,9 @@ $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimi
 begin_anew();
 fault($url, status => 403, times => 1, latency_ms => 500);
 my ($requests, @printed) = all_ask($LIST);
-is($requests, 1, 'a refusal: one request');
-is(scalar(grep { /ERROR:  42501/ } @printed), 3, 'a refusal: all are told');
-like(join('', @printed), qr/, in response to another session\./, 'a refusal: and whom it answered');
+is($requests, 1, 'an error of the API: one request');
+is(scalar(grep { /ERROR:  42501/ } @printed), 3, 'an error of the API: all sessions get it');
+like(join('', @printed), qr/, in response to another session\./, 'an error of the API: its CONTEXT names the session that sent the request');
 begin_anew();
 in_session($sessions[0], 'SET chpg.max_retries = 0');
 fault($url, status => 503, times => 1, latency_ms => 500);

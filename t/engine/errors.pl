@@ -193,11 +193,11 @@ for my $what (sort keys %MALFORMED)
 	like($err, qr{CONTEXT:  .*request GET /v1/}s, "$what as an answer: says of which request");
 }
 fault_fails({ body => $MALFORMED{'an error with status 200'} }, '08P01', qr/DETAIL:  The API says: "BAD_REQUEST: no"\./,
-	'an error with status 200 says which');
+	'an error with status 200: the message has that status');
 fault_fails({ body => $MALFORMED{'an envelope without result'} }, '08P01', qr/DETAIL:  The response lacks "result"\./,
-	'an envelope without result says so');
-fault_fails({ garbage => JSON::PP::true }, '08P01', $NOT_THE_API, 'random bytes as an answer');
-fault_fails({ headers => { 'Content-Encoding' => 'gzip' } }, '08P01', $NOT_THE_API, 'an answer that is not compressed as it says');
+	'an envelope without result: the message');
+fault_fails({ garbage => JSON::PP::true }, '08P01', $NOT_THE_API, 'random bytes as the response');
+fault_fails({ headers => { 'Content-Encoding' => 'gzip' } }, '08P01', $NOT_THE_API, 'a response that is not compressed as its header says');
 
 # The same for functions whose rows are elsewhere in the response
 my %ELSEWHERE = (

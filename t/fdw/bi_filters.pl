@@ -179,7 +179,7 @@ for my $case (
 	is(request_count($url), 0, "$condition: no request");
 }
 is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date = '$FROM' AND to_date = '$TO' AND from_date::date = '2026-06-29' AND to_date <> from_date"), 60, 'single times can be compared with anything');
-is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM' AND from_date < '$TO' AND from_date IS NOT NULL AND to_date IS NOT NULL"), 60, 'that they are not null says nothing new');
+is(sql("SELECT count(*) FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM' AND from_date < '$TO' AND from_date IS NOT NULL AND to_date IS NOT NULL"), 60, 'IS NOT NULL adds no bound');
 
 # Joined windows are read one by one, also within a range.
 sql("CREATE TABLE windows AS SELECT timestamptz '$FROM' + n * interval '1 hour' AS f, timestamptz '$FROM' + (n + 1) * interval '1 hour' AS t FROM generate_series(0, 3) n; ANALYZE windows");
@@ -190,7 +190,7 @@ for my $joined ("p.from_date = w.f AND p.to_date = w.t AND p.from_date >= '$FROM
 is(sql("SELECT count(*) > 0, count(DISTINCT a.from_date) FROM cloud.slow_patterns a JOIN cloud.slow_patterns b USING (from_date, service_id, query_id) WHERE a.from_date >= '$FROM' AND a.to_date <= '$TO' AND b.to_date <= '$TO' AND service_id = '$ORDERS'"), 't|1', 'a range of one table, and its bounds for the other');
 
 is(sql("SELECT DISTINCT from_date, to_date FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM' AND from_date < '$TO'"), '2026-06-29 00:00:00+00|2026-06-30 00:00:00+00', 'the window is [A, B)');
-is(sql("SELECT DISTINCT to_date = now() FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM'"), 't', 'without an end it is until now');
+is(sql("SELECT DISTINCT to_date = now() FROM cloud.slow_patterns WHERE service_id = '$ORDERS' AND from_date >= '$FROM'"), 't', 'a range without an end is until now');
 my $ten = "SELECT p99_duration_us FROM cloud.slow_patterns WHERE from_date >= '$FROM' AND from_date < '$TO' AND service_id = '$ORDERS' ORDER BY 1 DESC LIMIT 10";
 is(costs($node, $url, $ten, 1, 'the slowest ten'), sql($ten =~ s/from_date >= .* AND from_date < \S+ \S+/$WINDOW/r), 'the slowest ten of a range');
 is(journal($url)->{requests}[-1]{query}{sort_by}, 'p99_duration', 'which the API sorts');
@@ -205,9 +205,9 @@ like($described, qr/FDW options: \(resource 'logs', "window" '1 hour'\)/, '\d+ s
 sql(q{SELECT chpg_comment_tables('recent')});
 like(sql(q{SELECT obj_description('recent.recent_logs'::regclass)}), qr/ Has the rows from now\(\) - interval '01:00:00' up to now\(\)\.$/, 'and so does the comment');
 is(sql(q{SELECT string_agg(col_description('recent.recent_logs'::regclass, attnum), ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'recent.recent_logs'::regclass AND attname IN ('from_date', 'to_date')}),
-	q{Start of the table's window: now() - interval '01:00:00' in each row. A condition on it does not narrow the window. End of the table's window: now() in each row. A condition on it does not narrow the window.}, 'and those of its bounds');
+	q{Start of the table's window: now() - interval '01:00:00' in each row. A condition on it does not narrow the window. End of the table's window: now() in each row. A condition on it does not narrow the window.}, 'and the conditions on its bounds');
 like(sql(q{SELECT col_description('recent.logs'::regclass, 1)}), qr/give it as from_date = /, 'which other tables are to be given');
-like(sql(q{SELECT obj_description('recent.logs'::regclass)}), qr/ Requires a window: "timestamp" >= /, 'which says of other tables what they need');
+like(sql(q{SELECT obj_description('recent.logs'::regclass)}), qr/ Requires a window: "timestamp" >= /, 'an import of other tables names the columns that they require');
 sql(q{CREATE SCHEMA few; IMPORT FOREIGN SCHEMA chpg LIMIT TO (recent_logs, services) FROM SERVER chpg INTO few OPTIONS (window '2 days')});
 is(sql(q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'few'::regnamespace}), 'recent_logs services', 'LIMIT TO names them, too');
 fails_with($node, q{IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO few OPTIONS (windows '1 hour')}, 'HV00D', qr/invalid option "windows"\nHINT:  Valid options in this context are: window$/m, 'another option of an import');
@@ -222,10 +222,10 @@ for my $case ([ 'soon', '22007' ], [ '0', 'HV024' ], [ '-1 hour', 'HV024' ], [ '
 	fails_with($node, "IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO few OPTIONS (window '$window')", $state, qr/"$window"/, "an import with the window '$window'");
 	fails_with($node, "CREATE FOREIGN TABLE few.x (body text) SERVER chpg OPTIONS (resource 'logs', window '$window')", $state, qr/"$window"/, "a table with the window '$window'");
 }
-fails_with($node, q{CREATE FOREIGN TABLE few.x (id text) SERVER chpg OPTIONS (resource 'services', window '1 hour')}, 'HV00D', qr/option "window" cannot be used with resource "services"/, 'what has no window gets none');
+fails_with($node, q{CREATE FOREIGN TABLE few.x (id text) SERVER chpg OPTIONS (resource 'services', window '1 hour')}, 'HV00D', qr/option "window" cannot be used with resource "services"/, 'a table without a window gets none');
 
 # The length of the window that was sent, in seconds, and whether it ends about now
-sub length_told
+sub length_sent
 {
 	my ($from, $to) = @{ (grep { $_->{query}{from_date} } @{ journal($url)->{requests} })[-1]{query} }{qw(from_date to_date)};
 	return sql("SELECT floor(extract(epoch FROM timestamptz '$to' - '$from')), timestamptz '$to' BETWEEN now() - interval '10 minutes' AND now() + interval '1 second'");
@@ -235,10 +235,10 @@ reset_emulator($url);
 for my $table (qw(slow_patterns metrics logs))
 {
 	cmp_ok(costs($node, $url, "SELECT count(*) FROM recent.recent_$table WHERE service_id = '$ORDERS'", 1, "recent_$table"), '>', 20, "recent_$table has rows");
-	is(length_told(), '3600|t', "recent_$table is the last hour");
+	is(length_sent(), '3600|t', "recent_$table is the last hour");
 	is(sql("SELECT DISTINCT to_date = now(), from_date = now() - interval '1 hour' FROM recent.recent_$table WHERE service_id = '$ORDERS'"), 't|t', "recent_$table: its bounds");
 	is(costs($node, $url, "SELECT count(*) FROM recent.recent_$table WHERE service_id = '$ORDERS' AND from_date < now() - interval '1 day'", 1, "recent_$table with a condition on its bounds"), 0, "recent_$table has no other rows");
-	is(length_told(), '3600|t', "recent_$table is the last hour, whatever a query compares");
+	is(length_sent(), '3600|t', "recent_$table is the last hour, whatever the query's conditions are");
 }
 for my $condition (q{extract(epoch FROM "timestamp") > 0}, q{now() - "timestamp" < interval '1 day'}, q{to_char("timestamp", 'YYYY') > '1'}, q{("timestamp" > now() - interval '1 day' OR severity = 'x')})
 {
@@ -247,14 +247,14 @@ for my $condition (q{extract(epoch FROM "timestamp") > 0}, q{now() - "timestamp"
 }
 clear_journal($url);
 sql(qq{SELECT count(*) FROM recent.recent_logs WHERE service_id = '$ORDERS' AND "timestamp" >= now() - interval '10 minutes'});
-is(length_told(), '600|t', 'lines of a part of the window: less is read');
+is(length_sent(), '600|t', 'lines of a part of the window: less is read');
 clear_journal($url);
 sql(qq{SELECT count(*) FROM recent.recent_metrics WHERE service_id = '$ORDERS' AND "timestamp" >= now() - interval '10 minutes'});
-is(length_told(), '3600|t', 'points depend on the window, which stays');
-unlike(sql(qq{EXPLAIN (VERBOSE) SELECT FROM recent.recent_metrics WHERE service_id = '$ORDERS' AND "timestamp" >= now() - interval '10 minutes'}), qr/Pushed Conditions: .*timestamp/, 'EXPLAIN says so');
+is(length_sent(), '3600|t', 'points depend on the window, which stays');
+unlike(sql(qq{EXPLAIN (VERBOSE) SELECT FROM recent.recent_metrics WHERE service_id = '$ORDERS' AND "timestamp" >= now() - interval '10 minutes'}), qr/Pushed Conditions: .*timestamp/, 'EXPLAIN shows that');
 clear_journal($url);
 sql("PREPARE p AS SELECT count(*) FROM few.recent_logs WHERE service_id = '$ORDERS'; EXECUTE p; ALTER FOREIGN TABLE few.recent_logs OPTIONS (SET window '3 days'); EXECUTE p");
-is(length_told(), 3 * 86400 . '|t', 'a plan that is kept has the window of today');
+is(length_sent(), 3 * 86400 . '|t', 'a plan that is kept has the window of today');
 
 # No setting makes a window: a statement without bounds is an error. (A removed setting
 # that is left in a configuration is a warning when the library is loaded.)
@@ -269,7 +269,7 @@ for my $condition (
 }
 my ($advice) = fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= /, 'no window') =~ /(IMPORT FOREIGN SCHEMA .*)\.$/m;
 cmp_ok(sql("$advice; SELECT count(*) FROM cloud.recent_logs WHERE service_id = '$ORDERS'"), '>', 1000, 'the table that the error advises');
-fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/HINT:  .*; a table of the latest rows needs none: cloud\.recent_logs\.$/m, 'once it is there, the error names it');
+fails_with($node, 'SELECT FROM cloud.logs', 'HV002', qr/HINT:  .*; a table of the latest rows needs none: cloud\.recent_logs\.$/m, 'once the column exists, the error names it');
 
 # With an end in the past, the condition in the error's advice is relative to that end.
 for my $case (
@@ -334,12 +334,12 @@ INSERT INTO seen_rows SELECT count(*) FROM copied l WHERE $_;/r } @conditions) i
 
 	is(join("\n", @wrong), '', "$zone around $center: " . @conditions . ' conditions select what they select here');
 }
-cmp_ok(sql('SELECT count(*) FILTER (WHERE rows > 0) FROM seen_rows'), '>', 0.7 * $PER_CHANGE * @CHANGES, 'most of them select something');
+cmp_ok(sql('SELECT count(*) FILTER (WHERE rows > 0) FROM seen_rows'), '>', 0.7 * $PER_CHANGE * @CHANGES, 'most of the queries select rows');
 
 # An upper bound of from_date alone is no end of the window.
 my $LINES = qq{SELECT count(*) FROM cloud.logs WHERE service_id = '$ORDERS' AND "timestamp" >= '2026-06-28Z' AND "timestamp" < '2026-06-30Z'};
 cmp_ok(sql($LINES), '>', 500, 'lines of two days');
 is(sql("$LINES AND from_date <= '2026-06-29Z'"), sql($LINES), 'are all there with a condition on from_date that is true');
-is(sql("$LINES AND from_date = '2026-06-28Z' AND from_date <= '2026-06-28 12:00Z'"), sql($LINES), 'also beside one that names it');
+is(sql("$LINES AND from_date = '2026-06-28Z' AND from_date <= '2026-06-28 12:00Z'"), sql($LINES), 'also beside a condition that names it');
 
 done_testing();

@@ -23,7 +23,7 @@ $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, now => $NOW);
 
 # The parameters of the requests since the journal was cleared, without the window
-sub told
+sub pushed_down
 {
 	my @told = map {
 		my %query = %{ $_->{query} };
@@ -39,7 +39,7 @@ costs($node, $url, 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER 
 fails_with($node, 'IMPORT FOREIGN SCHEMA chpg LIMIT TO (services) FROM SERVER chpg INTO cloud', '42P07', qr/already exists/, 'a second import');
 fails_with($node, q{IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud OPTIONS (nix '1')}, 'HV00D', qr/"nix"/, 'an option of an import');
 sql('CREATE SCHEMA empty; IMPORT FOREIGN SCHEMA chpg LIMIT TO (nix) FROM SERVER chpg INTO empty');
-is(sql(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'empty'::regnamespace}), 0, 'what is unknown is not imported');
+is(sql(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'empty'::regnamespace}), 0, 'an unknown table is not imported');
 
 # Statements, and their requests
 sql(q{SELECT chpg_comment_tables('cloud')});
@@ -50,9 +50,9 @@ my $THREE = join ', ', map { "'$_'" } @ids[ 0 .. 2 ];
 is(costs($node, $url, $EXAMPLE, 1, 'the ten slowest patterns'),
 	sql("SELECT query_text, p99_duration_us FROM chpg_slow_patterns('$FROM', '$TO', '$ORDERS', db_name => 'sales') ORDER BY 2 DESC LIMIT 10"), 'the ten slowest patterns');
 costs($node, $url, $EXAMPLE, 1, 'the ten slowest patterns, again');
-is(told(), 'slowQueryPatterns&db_name=sales&limit=10&sort_by=p99_duration&sort_order=desc', 'the API filters, sorts and cuts');
+is(pushed_down(), 'slowQueryPatterns&db_name=sales&limit=10&sort_by=p99_duration&sort_order=desc', 'the API filters, sorts and cuts');
 my ($request) = @{ journal($url)->{requests} };
-is("$request->{query}{from_date} $request->{query}{to_date}", '2026-06-29T00:00:00.000Z 2026-06-30T00:00:00.000Z', 'the window is told');
+is("$request->{query}{from_date} $request->{query}{to_date}", '2026-06-29T00:00:00.000Z 2026-06-30T00:00:00.000Z', 'the window is sent');
 
 for my $case (
 	[ 0, "EXPLAIN (VERBOSE, FORMAT JSON) $EXAMPLE", '' ],
@@ -88,10 +88,10 @@ for my $case (
 	[ 1, "SELECT a.query_id FROM cloud.slow_patterns a JOIN cloud.slow_patterns b USING (service_id, from_date, to_date, query_id) WHERE $WINDOW AND service_id = '$ORDERS'", 'slowQueryPatterns&limit=500' ],
 	[ 1, "SELECT count(*) FROM cloud.services a JOIN cloud.services b ON a.provider = b.provider JOIN cloud.services c ON c.region = b.region", 'postgres' ])
 {
-	my ($requests, $statement, $told) = @$case;
+	my ($requests, $statement, $pushed) = @$case;
 
 	costs($node, $url, $statement, $requests, $statement);
-	is(told(), $told, "$statement: what is asked");
+	is(pushed_down(), $pushed, "$statement: the requests");
 }
 
 # Required conditions: the error names all that are missing, and only these.
@@ -135,22 +135,22 @@ rejects($node, $url, "SELECT * FROM cloud.slow_pattern_executions WHERE service_
 	'HV002', qr/must restrict "db_operation".*HINT:  .*db_operation = /s, 'executions without an operation');
 my $PATTERN = "service_id = '$ORDERS' AND query_id = -4748036479882663975 AND db_name = 'sales' AND db_user = 'orders_service' AND db_operation = 'SELECT'";
 cmp_ok(costs($node, $url, "SELECT count(*) FROM cloud.slow_pattern_executions WHERE $PATTERN", 1, 'executions'), '>', 0, 'executions are there');
-is(told(), '-4748036479882663975&db_name=sales&db_operation=SELECT&db_user=orders_service', 'of the pattern that was named');
+is(pushed_down(), '-4748036479882663975&db_name=sales&db_operation=SELECT&db_user=orders_service', 'of the pattern in the condition');
 costs($node, $url, "SELECT e.* FROM cloud.slow_patterns p JOIN cloud.slow_pattern_executions e USING (service_id, query_id, db_name, db_user, db_operation) WHERE $WINDOW AND service_id = '$ORDERS' AND query_id = -4748036479882663975",
-	2, 'executions of what a join tells');
+	2, 'executions of the pattern of a join');
 
 # EXPLAIN
 my $verbose = costs($node, $url, "EXPLAIN (VERBOSE) $EXAMPLE", 0, 'EXPLAIN (VERBOSE)');
 like($verbose, qr/Foreign Scan on cloud\.slow_patterns/, 'a foreign scan');
 like($verbose, qr{GET \S*/slowQueryPatterns\?.*db_name=.*sort_by=p99_duration.*sort_order=desc.*limit=10}, 'the template of the request');
 unlike($verbose, qr/Sort Key/, 'the API sorts');
-like($verbose, qr/db_name = 'sales'/, 'what is pushed');
-like($verbose, qr/Estimated Requests: 1$/m, 'how many requests');
+like($verbose, qr/db_name = 'sales'/, 'the parameters that are pushed down');
+like($verbose, qr/Estimated Requests: 1$/m, 'the number of requests');
 my ($plan) = @{ decode_json(sql("EXPLAIN (VERBOSE, FORMAT JSON) SELECT query_text FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ($THREE) AND db_name LIKE 's%' AND db_user = 'orders_service'")) };
-is_deeply([ map { scalar @{ $plan->{Plan}{$_} } } 'Requests', 'Pushed Conditions', 'Local Conditions' ], [ 1, 4, 1 ], 'what is pushed, and what is not');
+is_deeply([ map { scalar @{ $plan->{Plan}{$_} } } 'Requests', 'Pushed Conditions', 'Local Conditions' ], [ 1, 4, 1 ], 'the conditions that are pushed down, and the others');
 is($plan->{Plan}{'Estimated Requests'}, 3, 'estimated requests');
-like(costs($node, $url, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) $EXAMPLE", 1, 'EXPLAIN (ANALYZE)'), qr/Requests Sent: 1\n.*Bytes Received: [1-9]/s, 'what was sent');
-like(sql("SET chpg.cache_ttl = '1h'; $EXAMPLE; EXPLAIN (ANALYZE) $EXAMPLE"), qr/Requests Sent: 0\n.*Cache Hits: 1\b/s, 'what was not sent');
+like(costs($node, $url, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) $EXAMPLE", 1, 'EXPLAIN (ANALYZE)'), qr/Requests Sent: 1\n.*Bytes Received: [1-9]/s, 'the requests that were sent');
+like(sql("SET chpg.cache_ttl = '1h'; $EXAMPLE; EXPLAIN (ANALYZE) $EXAMPLE"), qr/Requests Sent: 0\n.*Cache Hits: 1\b/s, 'the requests that were not sent');
 ($plan) = @{ decode_json(sql("EXPLAIN (ANALYZE, FORMAT JSON) SELECT FROM cloud.slow_patterns WHERE $WINDOW")) };
 is($plan->{Plan}{'Requests Sent'}, 7, 'a fleet');
 cmp_ok($plan->{Plan}{$_}, '>=', 0, "JSON has $_") for 'Cache Hits', 'Waits', 'Retries', 'Bytes Received';
@@ -165,7 +165,7 @@ for my $mode (qw(auto force_generic_plan force_custom_plan))
 
 	is(scalar(grep { /^[1-9]\d*\|1$/ } @counts), 10, "$mode: all have rows");
 	is(scalar(keys %{ { map { $_ => 1 } @counts } }), 2, "$mode: of the database that was asked for");
-	is(told(), join("\n", (map { "slowQueryPatterns&db_name=$_&limit=500" } ('postgres') x 5, ('sales') x 5)), "$mode: the API filters");
+	is(pushed_down(), join("\n", (map { "slowQueryPatterns&db_name=$_&limit=500" } ('postgres') x 5, ('sales') x 5)), "$mode: the API filters");
 }
 is(costs($node, $url, "SET plan_cache_mode = force_generic_plan; PREPARE p(text[]) AS SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = ANY (\$1);"
 		  . "EXECUTE p(ARRAY[$THREE]); EXECUTE p('{}'); EXECUTE p(NULL); EXECUTE p('{$ORDERS,NULL}')", 4, 'an array as a parameter'), "3\n0\n0\n1", 'an array as a parameter');
@@ -185,7 +185,7 @@ for my $id ('', 'a/b', 'x?y', '..', 'x' x 60, "a\nb")
 
 # Read only
 rejects($node, $url, 'TRUNCATE cloud.services', '0A000', qr/foreign table/, 'TRUNCATE');
-is(sql(q{SELECT is_insertable_into FROM information_schema.tables WHERE table_schema = 'cloud' AND table_name = 'services'}), 'NO', 'information_schema knows');
+is(sql(q{SELECT is_insertable_into FROM information_schema.tables WHERE table_schema = 'cloud' AND table_name = 'services'}), 'NO', 'information_schema shows the tables as read only');
 is(sql(q{SELECT count(*) FROM information_schema.columns WHERE table_schema = 'cloud' AND table_name = 'slow_patterns'}), 23, 'information_schema has the columns');
 
 # Tables made by hand
@@ -199,15 +199,15 @@ my ($advised) = rejects($node, $url, 'SELECT * FROM no_window', 'HV002', qr/must
   =~ /Use (ALTER [^;]*);/;
 sql("BEGIN; $advised; SELECT count(*) FROM no_window WHERE from_date >= '$FROM' AND service_id = '$ORDERS'; ROLLBACK");
 sql(q{CREATE FOREIGN TABLE no_time (value float8) SERVER chpg OPTIONS (resource 'metrics')});
-rejects($node, $url, 'SELECT * FROM no_time', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'one whose window may be a range');
+rejects($node, $url, 'SELECT * FROM no_time', 'HV002', qr/must restrict "timestamp", for example with "timestamp" >= .*HINT:  Use ALTER FOREIGN TABLE no_time ADD COLUMN "timestamp" timestamp with time zone; then add that condition/s, 'a table whose window may be a range');
 sql(q{CREATE FOREIGN TABLE no_pattern (service_id text, duration_us float8) SERVER chpg OPTIONS (resource 'slow_pattern_executions')});
-rejects($node, $url, "SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'one that can name no pattern');
+rejects($node, $url, "SELECT * FROM no_pattern WHERE service_id = '$ORDERS'", 'HV002', qr/HINT:  Use ALTER FOREIGN TABLE no_pattern ADD COLUMN query_id bigint, ADD COLUMN db_name text, ADD COLUMN db_user text, ADD COLUMN db_operation text; then add conditions such as query_id = /, 'a table without the columns that identify a pattern');
 my ($handmade) = slurp_file("$FindBin::RealBin/../../docs/foreign-tables.md") =~ /(CREATE FOREIGN TABLE slow .*?;)/s;
 is(costs($node, $url, "BEGIN; DROP FOREIGN TABLE slow; $handmade SELECT count(*) > 0 FROM slow WHERE $WINDOW", 7, 'the page\'s table'), 't', 'the page\'s table needs no setting');
 costs($node, $url, "ALTER FOREIGN TABLE no_window OPTIONS (ADD window '1 day'); SELECT * FROM no_window WHERE service_id = '$ORDERS'", 1, 'the same with a window of its own');
 sql(q{CREATE FOREIGN TABLE wrong_type (service_id text, value point) SERVER chpg OPTIONS (resource 'config')});
 sql(q{SELECT FROM chpg_patch_config('orders', '{"max_connections": 150}')});
-fails_with($node, "SELECT value FROM wrong_type WHERE service_id = '$ORDERS'", '22P02', qr/point.*value/s, 'a column of a type that cannot hold it');
+fails_with($node, "SELECT value FROM wrong_type WHERE service_id = '$ORDERS'", '22P02', qr/point.*value/s, 'a column with a type that does not fit');
 fails_with($node, q{CREATE FOREIGN TABLE x (id text) SERVER chpg OPTIONS (nix '1')}, 'HV00D', qr/"nix"/, 'an unknown option');
 sql('ALTER FOREIGN TABLE slow DROP COLUMN query_text; ALTER FOREIGN TABLE slow ADD COLUMN app text');
 is(sql("SELECT * FROM slow WHERE $WINDOW AND service_id = '$ORDERS' AND query_id = -4748036479882663975"), "41200|$ORDERS|-4748036479882663975|2026-06-30 00:00:00+00|2026-06-29 00:00:00+00|sales|84213|orders-api", 'columns that come and go');
@@ -216,9 +216,9 @@ is(sql("SELECT tableoid::regclass, s IS NULL FROM cloud.services s WHERE name = 
 # Whose key is used
 sql('CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA cloud TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA cloud TO reader;'
 	  . ' CREATE VIEW shown AS SELECT id, name FROM cloud.services; GRANT SELECT ON shown TO reader');
-is(costs($node, $url, 'SET ROLE reader; SELECT count(*) FROM shown', 1, 'a view over it'), 6, 'the view has its owner\'s key');
+is(costs($node, $url, 'SET ROLE reader; SELECT count(*) FROM shown', 1, 'a view over the table'), 6, 'the view has its owner\'s key');
 sql('CREATE VIEW invoked WITH (security_invoker) AS SELECT id FROM cloud.services; GRANT SELECT ON invoked TO reader');
-fails_with($node, 'SET ROLE reader; SELECT * FROM invoked', '42501', qr/permission denied for foreign server chpg/, 'a view with the rights of who asks');
+fails_with($node, 'SET ROLE reader; SELECT * FROM invoked', '42501', qr/permission denied for foreign server chpg/, 'a view with security_invoker');
 
 # A view that hides rows
 sql("CREATE VIEW of_sales WITH (security_barrier) AS SELECT * FROM cloud.slow_patterns WHERE db_name = 'sales'; GRANT SELECT ON of_sales TO reader");
@@ -227,16 +227,16 @@ sql("CREATE VIEW of_selects WITH (security_barrier) AS SELECT * FROM cloud.slow_
 my %leaked = map { $_ => 1 } notices($node, "SET ROLE reader; SELECT FROM of_selects WHERE $WINDOW AND service_id = '$ORDERS' AND leak(db_operation)") =~ /leaked (\w+)/g;
 is(join(' ', keys %leaked), 'SELECT', 'a barrier keeps the other rows in');
 costs($node, $url, "SET ROLE reader; SELECT FROM of_sales WHERE $WINDOW AND service_id = '$ORDERS'", 1, 'a view with a barrier');
-is(told(), 'slowQueryPatterns&db_name=sales&limit=500', 'conditions go through it');
+is(pushed_down(), 'slowQueryPatterns&db_name=sales&limit=500', 'conditions are pushed through the view');
 
 # Materialized views
 sql("CREATE MATERIALIZED VIEW kept AS SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS'; CREATE UNIQUE INDEX ON kept (query_id, db_name, db_user, db_operation, app)");
 costs($node, $url, 'REFRESH MATERIALIZED VIEW CONCURRENTLY kept', 1, 'a refresh');
-is(sql('SELECT count(*) FROM kept'), sql("SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS'"), 'what is kept');
+is(sql('SELECT count(*) FROM kept'), sql("SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS'"), 'the rows of a materialized view');
 fault($url, status => 500, path => 'slow');
 fails_with($node, 'REFRESH MATERIALIZED VIEW CONCURRENTLY kept', '58000', qr/could not read the slow query patterns/, 'a refresh that fails');
 clear_faults($url);
-is(sql('SELECT count(*) > 50 FROM kept'), 't', 'leaves what was kept');
+is(sql('SELECT count(*) > 50 FROM kept'), 't', 'leaves the rows of the materialized view');
 
 # pg_dump
 my ($dump) = run_command([ 'pg_dump', '-d', $node->connstr('postgres') ]);
@@ -244,7 +244,7 @@ sql('CREATE DATABASE copied');
 my ($restored, $said, $complaint) = $node->psql('copied', $dump);
 unlike($complaint, qr/ERROR/, 'a dump can be restored');
 is($node->safe_psql('copied', q{SELECT col_description('cloud.services'::regclass, 1)}), 'Id of the service.', 'with comments');
-is($node->safe_psql('copied', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud'}), 9, 'all of it');
+is($node->safe_psql('copied', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud'}), 9, 'all rows');
 
 # Cursors: several pages
 reset_emulator($url, now => $NOW, services => 2, patterns => 1300);
@@ -258,11 +258,11 @@ my @forward = split /\n/, in_session($session, 'FETCH 700 FROM c');
 is(request_count($url), 2, 'a cursor to scroll in');
 my @backward = split /\n/, in_session($session, 'FETCH BACKWARD 699 FROM c');
 is(join("\n", reverse @backward), join("\n", @forward[ 0 .. 698 ]), 'the same rows backward') if @backward == 699;
-is(scalar @backward, 699, 'all of them');
+is(scalar @backward, 699, 'all rows');
 is(in_session($session, 'FETCH ABSOLUTE 650 FROM c'), $forward[649], 'a row in the middle');
 is(in_session($session, 'FETCH FIRST FROM c'), $forward[0], 'the first');
 like(in_session($session, 'MOVE FORWARD ALL IN c; FETCH PRIOR FROM c'), qr/^-?\d+\|\w+$/, 'the last');
-is(request_count($url), 3, 'each page is asked for once');
+is(request_count($url), 3, 'each page is requested once');
 in_session($session, 'COMMIT');
 
 clear_journal($url);
@@ -285,11 +285,11 @@ in_session($session, 'CLOSE c');
 my $AGAIN = "SELECT w.n, count(*), count(l.body), max(l.body) FROM generate_series(1, 3) w(n), LATERAL (SELECT * FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS' OFFSET w.n - w.n) l GROUP BY 1 ORDER BY 1";
 is(sql("SET work_mem = '64kB'; $AGAIN"), sql($AGAIN), 'rows that do not fit into work_mem are read again');
 my $SORTED = "SELECT count(*), count(DISTINCT query_id) FROM (SELECT query_id FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' ORDER BY total_wal_bytes DESC NULLS LAST LIMIT 700 OFFSET 0) q, generate_series(1, 2)";
-is(sql("SET work_mem = '64kB'; $SORTED"), sql($SORTED), 'so are sorted ones');
+is(sql("SET work_mem = '64kB'; $SORTED"), sql($SORTED), 'so are sorted rows');
 
 # A join that reads the same rows again reads them from memory.
 is(costs($node, $url, "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off; SET chpg.cache_ttl = 0; SELECT n, count(p.query_id) FROM (SELECT n, timestamptz '$FROM' AS f, timestamptz '$TO' AS t FROM generate_series(1, 200) n OFFSET 0) w LEFT JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t AND p.service_id = '$ORDERS' GROUP BY 1 HAVING count(p.query_id) <> 1300", 3, 'a window two hundred times'),
-	'', 'it has all its rows each time');
+	'', 'all rows each time');
 
 # The end of a window is exclusive, whichever columns are read.
 my $last = sql(qq{SELECT max("timestamp") FROM cloud.logs WHERE $WINDOW AND service_id = '$ORDERS'});
@@ -304,7 +304,7 @@ fault($url, path => 'slow', query => 'offset=500', hang => JSON::PP::true);
 clear_journal($url);
 in_session($session, "BEGIN; DECLARE c CURSOR FOR $PAGES; FETCH 400 FROM c");
 begin_in_session($session, 'FETCH 200 FROM c');
-wait_until(sub { request_count($url) == 2 }, 'the second page is asked for');
+wait_until(sub { request_count($url) == 2 }, 'the second page is requested');
 in_session($monitor, "SELECT pg_cancel_backend($pid)");
 await_in_session($session, qr/ERROR:  57014: canceling statement due to user request/);
 in_session($session, 'ROLLBACK');
@@ -321,8 +321,8 @@ in_session($session, 'ROLLBACK; RESET statement_timeout');
 clear_faults($url);
 
 # LIMIT sets the size of the first page, and is not the end of the table.
-is(costs($node, $url, "SELECT count(*) FROM (SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' LIMIT 700) q", 2, 'a limit of two pages'), 700, 'all of it');
-costs($node, $url, "SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND call_count > 1e15 LIMIT 1", 3, 'a limit of what is not there');
+is(costs($node, $url, "SELECT count(*) FROM (SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' LIMIT 700) q", 2, 'a limit of two pages'), 700, 'all rows');
+costs($node, $url, "SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ORDERS' AND call_count > 1e15 LIMIT 1", 3, 'a limit beyond the last row');
 costs($node, $url, "SELECT * FROM cloud.logs WHERE \"timestamp\" BETWEEN '$FROM' AND '2026-06-29 05:00Z' AND severity = 'error' AND service_id = '$ORDERS' LIMIT 1", 2, 'a first line that is not there');
 
 $session->quit;

@@ -78,7 +78,7 @@ for my $case (
 
 	is(said($statement), $expected, "$statement: what it says");
 }
-is(said("SET client_min_messages = error; SELECT count(*) FROM chpg_slow_patterns($GONE, now(), 'orders')"), '0 0', 'who does not want to hear it does not');
+is(said("SET client_min_messages = error; SELECT count(*) FROM chpg_slow_patterns($GONE, now(), 'orders')"), '0 0', 'no notice with client_min_messages = warning');
 
 # A range without values selects nothing, as with any table; an empty window that is
 # given by = is an error.
@@ -131,7 +131,7 @@ my $id = sql('SELECT id FROM chpg_services()');
 my $SORTED = "SELECT call_count FROM cloud.slow_patterns WHERE from_date = '$FROM' AND to_date = '$TO' AND service_id = '$id' ORDER BY call_count DESC NULLS LAST LIMIT 5";
 fault($url, path => 'slowQueryPatterns', query => 'limit=5\b', body => $body->(1, 9, 8, 7, undef, undef));
 fault($url, path => 'slowQueryPatterns', query => 'offset=5', body => $body->(100, 12, 3));
-is(costs($node, $url, $SORTED, 2, 'a full page with nulls'), "12\n9\n8\n7\n3", 'a full page with nulls: what comes after it is read, too');
+is(costs($node, $url, $SORTED, 2, 'a full page with nulls'), "12\n9\n8\n7\n3", 'a full page with nulls: the next page is read, too');
 clear_faults($url);
 
 done_testing();

@@ -52,7 +52,7 @@ wait_until(
 	'both jobs have run');
 
 is(outcome('collect'), 'succeeded|INSERT 0 30', 'the collecting job succeeds');
-like($node->safe_psql('postgres', <<'SQL'), qr/^6\|5\|5\|t\|0$/, 'it has collected five patterns of each service');
+like($node->safe_psql('postgres', <<'SQL'), qr/^6\|5\|5\|t\|0$/, 'the job has collected five patterns of each service');
 SELECT count(*), min(n), max(n), bool_and(slow), sum(incomplete)
 FROM (SELECT count(*) AS n, min(total_duration_us) > 0 AS slow,
 		count(*) FILTER (WHERE query_id IS NULL OR query_text IS NULL) AS incomplete
@@ -61,7 +61,7 @@ FROM (SELECT count(*) AS n, min(total_duration_us) > 0 AS slow,
 SQL
 like(outcome('fail'),
 	qr/^failed\|ERROR: +could not read service "pg00000000000000000000000a": the API failed/,
-	'the failing job tells why');
+	'the failing job has the error');
 
 # How the first run of a job ended
 sub outcome

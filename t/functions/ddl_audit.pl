@@ -84,25 +84,25 @@ $node->safe_psql('postgres', 'ALTER EVENT TRIGGER refuse ENABLE');
 $printed .= fails_with(
 	$node, "SELECT * FROM chpg_connect('$KEY_ID', :'secret')", 'P0001',
 	qr/no DDL today: SELECT \* FROM chpg_connect\(\.\.\.\)\nCONTEXT:  PL\/pgSQL function refuse\(\) line 3 at RAISE\n/,
-	'a trigger that refuses', extra_params => [ '-v', "secret=$NEW_SECRET" ]);
+	'an event trigger that fails', extra_params => [ '-v', "secret=$NEW_SECRET" ]);
 $printed .= fails_with(
 	$node, "SELECT connect_by('$KEY_ID', :'secret')", 'P0001',
 	qr/no DDL today: SELECT \* FROM chpg_connect\(\.\.\.\)\nCONTEXT:  .*SQL statement "SELECT chpg_connect\(id, secret,/s,
-	'a trigger that refuses a call within a function', extra_params => [ '-v', "secret=$NEW_SECRET" ]);
+	'an event trigger that fails in a call within a function', extra_params => [ '-v', "secret=$NEW_SECRET" ]);
 $node->safe_psql('postgres', 'ALTER EVENT TRIGGER refuse DISABLE');
 
 # Places where the secret could be
 my $logged = $node->safe_psql('postgres', 'SELECT * FROM ddl_log');
 is($node->safe_psql('postgres', q{SELECT DISTINCT query, activity FROM ddl_log WHERE tag ~ '^(CREATE|ALTER) (SERVER|USER MAPPING)'}),
 	'SELECT * FROM chpg_connect(...)|SELECT * FROM chpg_connect(...)',
-	'current_query() and pg_stat_activity have what chpg shows');
-keeps_secrets($logged, 'what an event trigger logs', @forbidden);
-keeps_secrets($printed, 'what clients were told', @forbidden);
+	'current_query() and pg_stat_activity have the text without the secret');
+keeps_secrets($logged, 'the log of an event trigger', @forbidden);
+keeps_secrets($printed, 'the output of clients', @forbidden);
 keeps_secrets($node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements'), 'pg_stat_statements', @forbidden);
 $node->stop;
 my $log = slurp_file($node->logfile);
 like($log, qr/log_ddl: ddl_command_end CREATE USER MAPPING: SELECT \* FROM chpg_connect\(\.\.\.\)/,
-	'the server log has what the event trigger logs');
+	'the server log has the messages of the event trigger');
 keeps_secrets($log, 'the server log', @forbidden);
 
 # The statement succeeds, and event triggers log this.

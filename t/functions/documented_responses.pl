@@ -82,7 +82,7 @@ like(journal($url)->{requests}[0]{path},
 serve('deleted_service.json');
 fails_with($node, "SELECT * FROM chpg_service('$ORDERS')", '08P01',
 	qr/The response lacks "result"\. HTTP status 200, request id ac9bbffa-e370-410c-8bdd-bd24bf3d7f82/,
-	'the answer to a deletion');
+	'the response to a deletion');
 
 # A query of this server, as the API would return it
 $node->safe_psql('postgres',

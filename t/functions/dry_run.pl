@@ -82,25 +82,25 @@ $node->safe_psql('postgres', q{ALTER ROLE operator SET chpg.default_window = '1h
 clear_journal($url);
 my $warnings = notices($node, "SELECT FROM chpg_services; $RESTART", @operator);
 is(scalar(() = $warnings =~ /WARNING:  .*"chpg\.default_window"/g), 1, 'a removed setting: one WARNING');
-is(scalar(grep { $_->{path} =~ /state$/ } @{ journal($url)->{requests} }), 1, 'a removed setting: refuses nothing');
+is(scalar(grep { $_->{path} =~ /state$/ } @{ journal($url)->{requests} }), 1, 'a removed setting: no call is rejected');
 $node->safe_psql('postgres', 'ALTER ROLE operator RESET ALL');
 
 # The session's own setting of chpg.dry_run decides.
 my $session = open_session($node);
 in_session($session, 'SET chpg.dryrun = on');
 in_session($session, $RESTART);
-like($session->{stderr}, qr/ERROR:  22023: set "chpg\.dry_run" before any change/, 'a session is refused');
+like($session->{stderr}, qr/ERROR:  22023: set "chpg\.dry_run" before any change/, 'a session with the misspelt name');
 is(in_session($session, 'SELECT count(*) FROM chpg_services'), 6, 'and may read');
 in_session($session, $RESTART);
-like($session->{stderr}, qr/ERROR:  22023: /, 'and is refused again');
+like($session->{stderr}, qr/ERROR:  22023: /, 'and once more');
 in_session($session, "BEGIN; SET LOCAL chpg.dry_run = off; $RESTART; COMMIT");
-is($session->{stderr}, '', 'it may decide for a transaction');
+is($session->{stderr}, '', 'the session may set chpg.dry_run for a transaction');
 in_session($session, $RESTART);
-like($session->{stderr}, qr/ERROR:  22023: /, 'and is refused after it');
+like($session->{stderr}, qr/ERROR:  22023: /, 'and is rejected after the transaction');
 in_session($session, "SET chpg.dry_run = on; $RESTART");
-like($session->{stderr}, qr/NOTICE:  00000: would send PATCH /, 'it may decide for a dry run');
+like($session->{stderr}, qr/NOTICE:  00000: would send PATCH /, 'the session may set a dry run');
 in_session($session, "SET chpg.dry_run = off; $RESTART");
-is($session->{stderr}, '', 'or against one');
+is($session->{stderr}, '', 'or none');
 $session->quit;
 
 # Settings from elsewhere do not decide for the session.
@@ -111,7 +111,7 @@ costs($node, $url, "SET chpg.dryrun = on; $RESTART", 0, 'on for the database');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET chpg.dry_run');
 costs($node, $url, "SET chpg.dryrun = on; SET chpg.dry_run = off; $RESTART", 1, 'off before the library is loaded');
 costs($node, $url, "SET chpg.dryrun = on; RESET chpg.dryrun; $RESTART", 1, 'a setting that was taken back');
-costs($node, $url, "SET other.dryrun = on; SET chpgx.dryrun = on; $RESTART", 1, 'settings of others');
+costs($node, $url, "SET other.dryrun = on; SET chpgx.dryrun = on; $RESTART", 1, 'settings from elsewhere');
 
 # What docs/settings.md gives to ordinary roles: once the library is loaded, names are checked.
 costs($node, $url, 'SELECT FROM chpg_budget', 0, 'a call that loads the library', @operator);

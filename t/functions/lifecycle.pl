@@ -46,18 +46,18 @@ is_deeply(
 	last_body(),
 	{   name => 'my postgres', provider => 'aws', region => 'us-west-2',
 		postgresVersion => '18', size => 'r8gd.large', storageSize => 118 },
-	'creating sends what is documented');
+	'creating sends the documented request');
 is(value("SELECT state FROM chpg_wait('my postgres', poll_interval => '10 ms')"),
-	'running', 'it becomes ready');
+	'running', 'the service becomes ready');
 costs($node, $url, qq{SELECT chpg_set_tags('my postgres', '{"Environment": "production"}')}, 3, 'tag');
 is_deeply(
 	last_body(),
 	{ tags => [ { key => 'Environment', value => 'production' } ] },
-	'tagging sends what is documented');
+	'tagging sends the documented request');
 like(
 	costs($node, $url, "SELECT chpg_delete_service('my postgres', 'my postgres')", 3, 'delete'),
 	qr/^[0-9a-f-]{36}$/, 'deleting returns the id of the request');
-is(value("SELECT count(*) FROM chpg_wait('$ORDERS', poll_interval => '10 ms')"), 1, 'others are still there');
+is(value("SELECT count(*) FROM chpg_wait('$ORDERS', poll_interval => '10 ms')"), 1, 'the other services are still there');
 
 # Waiting for a deletion ends without a row.
 value(q{SELECT chpg_create_service('short', 'aws', 'us-west-2', 'r8gd.large')});
@@ -90,16 +90,16 @@ is(last_body()->{tags}[0]{key}, 'Environment', 'tags are removed');
 costs($node, $url, qq{SELECT chpg_update_service('$ORDERS', tags => '{"only": "this"}')}, 1, 'all tags replaced');
 reset_emulator($url, overrides => { orders => { tags => undef } });
 fails_with($node, "SELECT chpg_update_service('$ORDERS', size => 'x')", '55000',
-	qr/API response omits the tags/, 'tags that are not known');
+	qr/API response omits the tags/, 'tags that the response omits');
 is_deeply(sent(), ["GET $ORDERS"], 'nothing is changed then');
 
 # The next change does not undo changes that are still queued.
 reset_emulator($url, apply_polls => 4);
 my $queued = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}'); SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}');
 	SELECT FROM chpg_remove_tags('$ORDERS', '{a}'); SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.xlarge')});
-like($queued, qr/NOTICE:  API does not show the tags sent 0 s ago yet/, 'a change on a queued one says so');
+like($queued, qr/NOTICE:  API does not show the tags sent 0 s ago yet/, 'a change on top of a queued one: a notice');
 is(value("SELECT tags->>'a' IS NULL, tags->>'b', tags->>'Environment' FROM chpg_wait('$ORDERS', poll_interval => '10 ms', expected => '{\"size\": \"r8gd.xlarge\"}')"),
-	't|2|production', 'and keeps it');
+	't|2|production', 'and the queued change stays');
 
 # Changes that others have made since stay.
 reset_emulator($url);
@@ -107,7 +107,7 @@ value(qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "1"}');
 	SELECT FROM chpg_wait('$ORDERS', poll_interval => '1 ms', expected => '{"tags": {"a": "1"}}');
 	\\! $FindBin::RealBin/../../emulator/ctl set orders '{"tags": [{"key": "other", "value": "hand"}]}'
 	SELECT FROM chpg_set_tags('$ORDERS', '{"b": "2"}')});
-is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ], 'the change of another is kept');
+is_deeply([ sort map { $_->{key} } @{ last_body()->{tags} } ], [ 'b', 'other' ], 'the change of another client is kept');
 
 # After all tags were replaced, a difference is a queued change or another client's: the
 # function reads again.
@@ -119,11 +119,11 @@ like($both, qr/ERROR:  tags of service "$ORDERS" differ from those sent 0 s ago/
 reset_emulator($url);
 is(value("SELECT id FROM chpg_restart_service('$ORDERS')"), $ORDERS, 'restart');
 is_deeply(last_body(), { command => 'restart' }, 'sends the command');
-is(value("SELECT is_primary IS NULL FROM chpg_promote_service('analytics')"), 't', 'promote answers without isPrimary');
+is(value("SELECT is_primary IS NULL FROM chpg_promote_service('analytics')"), 't', 'the response to promote lacks isPrimary');
 fails_with($node, "SELECT chpg_switchover_service('search')", '55000',
 	qr/has no standby to switch over to/, 'a switchover without high availability');
 value("SELECT chpg_switchover_service('$ORDERS')");
-is_deeply(last_body(), { command => 'switchover' }, 'a switchover with it');
+is_deeply(last_body(), { command => 'switchover' }, 'the response to switchover has it');
 
 # Passwords: never generated twice, never shown when given
 like(costs($node, $url, "SELECT chpg_set_password('$ORDERS')", 1, 'a generated password'),
@@ -135,8 +135,8 @@ fault($url, path => 'password', carry_out => JSON::PP::true, close => JSON::PP::
 $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services');
 clear_journal($url);
 fails_with($node, "SELECT chpg_set_password('$ORDERS')", '08007',
-	qr/may have been carried out/, 'a password whose answer is lost');
-is(scalar @{ journal($url)->{requests} }, 1, 'is asked for once');
+	qr/may have been carried out/, 'a password whose response is lost');
+is(scalar @{ journal($url)->{requests} }, 1, 'is sent once');
 clear_faults($url);
 
 # A replica, once there is a backup
@@ -144,13 +144,13 @@ reset_emulator($url, backup_polls => 2);
 fails_with($node, "SELECT chpg_create_read_replica('$ORDERS', 'replica')", '22023',
 	qr/no backups/, 'a replica before the first backup');
 is(value("SELECT name FROM chpg_create_read_replica('$ORDERS', 'replica', retry_for => '1 minute')"),
-	'replica', 'a replica as soon as there is one');
+	'replica', 'a replica as soon as there is a backup');
 fails_with($node, "SELECT chpg_delete_service('$ORDERS', 'orders')", '22023',
 	qr/could not delete service/, 'a primary with a replica');
 
 # A restored service
 is(value("SELECT name, state FROM chpg_restore_service('$ORDERS', 'restored', '2026-03-31 18:17:37Z')"),
-	'restored|creating', 'a service as it was');
+	'restored|creating', 'a restored service');
 is(last_body()->{restoreTarget}, '2026-03-31T18:17:37.000Z', 'at that time');
 
 # Configuration
@@ -160,7 +160,7 @@ value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": "64MB", "max_c
 is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.max_connections=100 postgres.work_mem=64MB', 'both sections');
 like(notices($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": 200}')}),
-	qr/NOTICE:  .*restart/, 'what waits for a restart is said');
+	qr/NOTICE:  .*restart/, 'a notice names settings that wait for a restart');
 is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.max_connections=200 postgres.work_mem=64MB', 'a patch leaves the rest alone');
 fault($url, path => 'config$', patch => { 'result.message' => "restart\nLOG:  forged, $KEY_SECRET" }, times => 1);
@@ -177,7 +177,7 @@ is(value("SELECT count(DISTINCT service_id) FROM chpg_config()"), 1, 'the settin
 fault($url, path => 'config$', method => 'GET', patch => { 'result.pgBouncerConfig' => undef }, times => 1);
 clear_journal($url);
 fails_with($node, qq{SELECT chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, '55000',
-	qr/API response omits "pgBouncerConfig"/, 'a section that is not known');
+	qr/API response omits "pgBouncerConfig"/, 'a section that the response omits');
 is_deeply(sent(), ['GET config'], 'nothing is replaced');
 
 # A setting that this database cannot represent is not sent back damaged.
@@ -202,13 +202,13 @@ unlike(
 		"SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/password',"
 		  . q{ body => jsonb_build_object('password', 'hunter2"secret'))},
 		'22023', qr/bad: <string:\*\*\*> and \*\*\*/, 'any request whose body is echoed'),
-	qr/hunter2/, 'shows nothing of it');
+	qr/hunter2/, 'the error shows nothing of it');
 clear_faults($url);
 fault($url, path => 'caCertificates$', status => 200, body => '<html>login</html>', content_type => 'text/html');
 fails_with($node, "SELECT chpg_ca_certificates('$ORDERS')", '08P01', qr/does not begin with "-----BEGIN/, 'a login page is no certificate');
 clear_faults($url);
 fails_with($node, "SELECT * FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres/pg0000000000000000000000ab')",
-	'42704', qr/the API did not find it.*NOT_FOUND/s, 'any request for what there is not');
+	'42704', qr/the API did not find it.*NOT_FOUND/s, 'any request for an unknown path');
 
 # A dry run reads and shows, and changes nothing.
 clear_journal($url);
@@ -226,11 +226,11 @@ is(request_count($url), 0, 'sends nothing');
 
 # A write is sent once, whatever its response is.
 for my $case (
-	[ 'a connection closed without an answer', close => JSON::PP::true ],
+	[ 'a connection that closes without a response', close => JSON::PP::true ],
 	[ 'a connection that breaks', reset => 'before' ],
 	[ 'a gateway that gives up', status => 504 ],
 	[ 'an HTML 502', status => 502, body => '<html>Bad Gateway</html>', content_type => 'text/html' ],
-	[ 'an answer that is no JSON', status => 200, body => 'OK' ])
+	[ 'a response that is no JSON', status => 200, body => 'OK' ])
 {
 	my ($name, %fault) = @$case;
 	clear_faults($url);
@@ -239,7 +239,7 @@ for my $case (
 	my ($status, $out, $err) = $node->psql('postgres',
 		"\\set VERBOSITY verbose\nSELECT count(*) FROM chpg_services;"
 		  . "SELECT chpg_create_service('once', 'aws', 'us-west-2', 'r8gd.large')");
-	like($err, qr/ERROR:  08007: .*may have been carried out/, "$name: the outcome is not known");
+	like($err, qr/ERROR:  08007: .*may have been carried out/, "$name: the outcome is unknown");
 	is(scalar(grep { $_->{method} eq 'POST' } @{ journal($url)->{requests} }), 1, "$name: sent once");
 }
 clear_faults($url);
@@ -247,7 +247,7 @@ fault($url, path => 'postgres$', method => 'POST', hang => JSON::PP::true);
 my $err = fails_with($node,
 	"SET statement_timeout = '200ms'; SELECT chpg_create_service('slow', 'aws', 'us-west-2', 'r8gd.large')",
 	'57014', qr/canceling statement due to statement timeout/, 'a cancel in the middle of a write');
-like($err, qr{CONTEXT:  request POST \S+, which may have been carried out}, 'says what may have happened');
+like($err, qr{CONTEXT:  request POST \S+, which may have been carried out}, 'the message has the possible outcome');
 clear_faults($url);
 
 # A write is retried after a 429, since it was not carried out. Whatever the reset in
@@ -261,14 +261,14 @@ cmp_ok(journal($url)->{requests}[1]{at} - journal($url)->{requests}[0]{at}, '>',
 clear_journal($url);
 fails_with($node, "SELECT (chpg_create_service('columns', 'aws', 'us-west-2', 'r8gd.large')).*",
 	'55000', qr/has already sent the same request.*SELECT \* FROM/s, 'a function for each column');
-is_deeply(sent(), ['POST postgres'], 'makes one service');
+is_deeply(sent(), ['POST postgres'], 'creates one service');
 clear_journal($url);
 fails_with($node, "SELECT (chpg_restart_service('$ORDERS')).*", '55000', qr/has already sent/, 'a command for each column');
 is_deeply(sent(), ['PATCH state'], 'is sent once');
 fails_with($node, q{SELECT (chpg_request('POST', '/v1/organizations/{organization_id}/postgres',
 	body => '{"name": "twice", "provider": "aws", "region": "us-west-2", "size": "r8gd.large"}')).*},
 	'55000', qr/has already sent/, 'any request for each column');
-is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'makes one service, too');
+is(value("SELECT count(*) FROM chpg_services WHERE name = 'twice'"), 1, 'creates one service, too');
 
 # A loop in one transaction counts as one statement that repeats itself; a COMMIT begins
 # anew.
@@ -280,13 +280,13 @@ for my $end ('COMMIT', 'ROLLBACK')
 {
 	clear_journal($url);
 	value("DO \$\$ BEGIN FOR i IN 1 .. 2 LOOP PERFORM chpg_restart_service('$ORDERS'); $end; END LOOP; END \$\$");
-	is_deeply(sent(), [ ('PATCH state') x 2 ], "one for each transaction that a loop ends by $end");
+	is_deeply(sent(), [ ('PATCH state') x 2 ], "one request for each transaction that a loop ends by $end");
 }
 
 # A write whose response cannot be converted
 fault($url, path => 'state$', carry_out => JSON::PP::true, status => 200, body => '{"result": {"n": 1e400000}}', times => 1);
 like(fails_with($node, "SELECT * FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/state', body => '{\"command\": \"restart\"}')",
-	'22003', qr/overflow/, 'an answer that cannot be converted'), qr/which was carried out/, 'says that it was carried out');
+	'22003', qr/overflow/, 'a response that cannot be converted'), qr/which was carried out/, 'the error says that the change was carried out');
 
 # Quotas and conflicts
 reset_emulator($url, max_services => 6);
@@ -327,8 +327,8 @@ like(notices($node, "CALL chpg_wait_until('$ORDERS', poll_interval => '10 ms')")
 clear_journal($url);
 my $said = fails_with($node, "CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', poll_interval => '1 hour')",
 	'57014', qr/did not become stopped within "timeout"/, 'a wait that is shorter than its interval');
-like($said, qr/NOTICE: .*service "$ORDERS" is running after \d+ s, waiting for stopped$/m, 'it says what it waits for');
-is(request_count($url), 2, 'it polls at its begin and at its end');
+like($said, qr/NOTICE: .*service "$ORDERS" is running after \d+ s, waiting for stopped$/m, 'a notice names the condition');
+is(request_count($url), 2, 'it polls at the beginning and at the end');
 like(notices($node, qq{CALL chpg_wait_until('$ORDERS', 'stopped', timeout => '3 s', expected => '{"size": "x"}')}),
 	qr/, waiting for stopped with \{"size": "x"\}$/m, 'a state and values');
 like(notices($node, qq{CALL chpg_wait_until('$ORDERS', timeout => '3 s', expected => '{"size": "x"}')}),
@@ -342,8 +342,8 @@ $said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout
 	'57014', qr/did not become stopped with \{"size": "x"\} within "timeout"/, 'a wait for a state and values');
 like($said, qr/DETAIL:  The state is running\. Matching polls/, 'of which the state is missing');
 $said = fails_with($node, qq{SELECT FROM chpg_wait('$ORDERS', timeout => '100 ms', poll_interval => '20 ms', expected => '{"connection_string": "x"}')},
-	'57014', qr/did not become running with \{"connection_string": "x"\} within "timeout"/, 'a wait for what is not shown');
-like($said, qr/DETAIL:  The state is running\. Matching polls/, 'does not show it');
+	'57014', qr/did not become running with \{"connection_string": "x"\} within "timeout"/, 'a wait for a password');
+like($said, qr/DETAIL:  The state is running\. Matching polls/, 'does not show the password');
 is(value("SELECT state FROM chpg_wait('$ORDERS', timeout => '10 s', poll_interval => '6 s')"), 'running',
 	'three polls fit into less than two intervals');
 fails_with($node, "BEGIN; CALL chpg_wait_until('$ORDERS')", '25001', qr/inside a transaction block/, 'not in a transaction');

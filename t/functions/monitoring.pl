@@ -42,7 +42,7 @@ cmp_ok(scalar @samples, '>', 40, 'the API has samples');
 is(costs($node, $url, "SELECT count(*) FROM chpg_prometheus('$ORDERS')", 1, 'the samples of a service'),
 	scalar @samples, 'each sample is a row');
 is(costs($node, $url, "SELECT chpg_prometheus_text('$ORDERS')", 1, 'the text'),
-	$text, 'the text is what the API answers');
+	$text, 'the text is that of the API');
 is( costs($node, $url,
 		q{SELECT string_agg(DISTINCT type, ',' ORDER BY type), count(*) FILTER (WHERE help IS NULL), count(*) FILTER (WHERE service_id IS DISTINCT FROM labels->>'postgres_service'), count(DISTINCT service_name) FROM chpg_prometheus()},
 		1, 'the samples of all services'),
@@ -78,15 +78,15 @@ reset_emulator($url, now => $NOW, services => 80);
 is( costs($node, $url,
 		'SELECT count(*), count(status), count(version), bool_and(storage_used_percent BETWEEN 0 AND 100 AND memory_limit_bytes > 0 AND database_bytes > 0 AND active_connections >= 0 AND commits > 0) FROM chpg_health',
 		1, 'the health of 80 services'),
-	'80|80|80|t', 'all of them are there');
+	'80|80|80|t', 'all services are there');
 reset_emulator($url, now => $NOW, services => 100);
-is(costs($node, $url, 'SELECT count(*) FROM chpg_health', 2, 'the health of 100 services'), 100, 'all of them are there');
+is(costs($node, $url, 'SELECT count(*) FROM chpg_health', 2, 'the health of 100 services'), 100, 'all services are there');
 reset_emulator($url, now => $NOW, services => 101);
 fails_with($node, 'SELECT count(*) FROM chpg_health', '54000',
 	qr/omit 1 of its services.*at most 100.*HINT:  .*LATERAL chpg_prometheus\(s\.id\)/s, 'the health of 101 services');
 is( costs($node, $url, 'SELECT count(DISTINCT p.service_id) FROM chpg_services s, LATERAL chpg_prometheus(s.id) p',
-		102, 'what the hint says'),
-	101, 'all of them are there');
+		102, 'the hint'),
+	101, 'all services are there');
 
 # Two captures of counters yield rates.
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z');
@@ -127,7 +127,7 @@ is( costs($node, $url, q{SELECT count(DISTINCT "timestamp") FROM chpg_metrics('2
 	120 * 8, 'every three hours');
 costs($node, $url, "SELECT FROM chpg_metrics('2026-05-01 00:00Z', '2026-05-01 01:00Z')", 7, 'an hour of the fleet');
 is(costs($node, $url, "SELECT count(DISTINCT unit) > 2, bool_or(unit IS NULL), bool_or(value IS NULL) FROM chpg_metrics($MONTH)", 1, 'units'),
-	't|t|f', 'units are told where there are any, values always');
+	't|t|f', 'units are there where the API has them, values always');
 costs($node, $url, "SELECT FROM chpg_metrics($MONTH, bucket => '59.7 seconds')", 179, 'a bucket is rounded to seconds');
 for my $bucket ('0.4 seconds', '-1 minute', '1 month', '32 days')
 {
@@ -191,7 +191,7 @@ my $digest = $node->safe_psql('postgres',
 cmp_ok(scalar @lines, '>=', 5000, 'the API has lines');
 is( costs($node, $url, "$DIGEST chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS')",
 		1 + int(@lines / 2000), 'five hours of logs'),
-	$digest, 'every line once, and equal lines as often as they are there');
+	$digest, 'every line once, and equal lines as often as the API has them');
 is( $node->safe_psql('postgres', "$DIGEST chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', sort_order => 'asc')"),
 	$digest, 'the same in the other order');
 is( $node->safe_psql('postgres', "$DIGEST (SELECT * FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 02:00Z', '$ORDERS')"
@@ -199,7 +199,7 @@ is( $node->safe_psql('postgres', "$DIGEST (SELECT * FROM chpg_logs('2026-06-29 0
 	$digest, 'windows that meet have no line in common');
 is( costs($node, $url, "SELECT count(*), bool_and(\"timestamp\" >= (SELECT \"timestamp\" FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', max_rows => 2500) ORDER BY 1 LIMIT 1)) FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', max_rows => 2500)",
 		2, 'the newest lines'),
-	'2500|t', 'as many as wanted');
+	'2500|t', 'max_rows');
 is( $node->safe_psql('postgres', "SELECT max(\"timestamp\") FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', max_rows => 1)"),
 	$node->safe_psql('postgres', "SELECT timestamptz '$lines[-1]{timestamp}'"), 'the newest line');
 is( $node->safe_psql('postgres', "SELECT max(\"timestamp\") FROM chpg_logs('2026-06-29 00:00Z', '2026-06-29 05:00Z', '$ORDERS', sort_order => 'asc', max_rows => 1)"),
@@ -219,7 +219,7 @@ my $halves = $node->safe_psql('postgres',
 is($node->safe_psql('postgres', "$DIGEST chpg_logs($SEAM)"), $halves, 'a window of 45 days');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_logs($SEAM, max_rows => 10)"), 10, 'the newest of 45 days');
 is(costs($node, $url, "SELECT count(*) FROM chpg_logs('2026-01-01 00:00Z', '2026-06-24 00:00:00.001Z', '$ORDERS', max_rows => 5)", 1,
-		'the newest lines of half a year'), 5, 'need no older ones');
+		'the newest lines of half a year'), 5, 'need no older lines');
 costs($node, $url, q{SELECT FROM chpg_logs('2026-06-24 00:00Z', '2026-06-24 01:00Z')}, 7, 'logs of the fleet');
 
 # An API that repeats its pages would never come to an end.

@@ -32,7 +32,7 @@ $node->safe_psql('postgres',
 accept_only('ownerKey');
 is( costs_as('owner', connect_as('ownerKey', api_url => $url) . '; SELECT rate_limit FROM chpg_budget', 1, 'the first call'),
 	"chpg|$organization|Acme Analytics|$url\n10/10s",
-	'the first call tells the connection, and its budget the limit');
+	'the first call returns the connection, and chpg_budget has its limit');
 is( catalog(),
 	"chpg|{api_url=$url,organization_id=$organization}\n"
 	  . bound_key('chpg', 'owner', 'ownerKey'),
@@ -56,7 +56,7 @@ changes_nothing('owner', connect_as('wrongKey'), '28000', qr/did not accept the 
 changes_nothing('owner', connect_as('wrongKey', server => 'another', api_url => $url),
 	'28000', qr/did not accept the key/, 1, 'a wrong key for a new server');
 changes_nothing('owner', connect_as('ownerKey2', organization_id => '00000000-0000-4000-8000-000000000000'),
-	'42704', qr/does not belong to organization/, 1, 'a key of another organization than said');
+	'42704', qr/does not belong to organization/, 1, 'a key of another organization than that of the argument');
 changes_nothing('owner', connect_as($KEY_ID, api_url => $other_url, secret => $KEY_SECRET),
 	'55000', qr/server "chpg" belongs to another organization/, 0, 'a key of another organization');
 changes_nothing('owner', connect_as('ownerKey2', api_url => 'http://example.com'),
@@ -77,7 +77,7 @@ accept_only('ownerKey2');
 as_role('owner', connect_as('ownerKey2', api_url => "$url/v1"));
 is(server_options('chpg'), "{api_url=$url/v1,organization_id=$organization}", 'an owner changes the address');
 as_role('owner', connect_as('ownerKey2', api_url => $url));
-is(server_options('chpg'), "{api_url=$url,organization_id=$organization}", 'and changes it back');
+is(server_options('chpg'), "{api_url=$url,organization_id=$organization}", 'and changes the address back');
 
 # Without USAGE no role can make this database send requests.
 changes_nothing('stranger', connect_as('readerKey'), '42501', qr/foreign server chpg/, 0, 'no USAGE on the server');
@@ -108,7 +108,7 @@ is( catalog(),
 	"chpg|{api_url=$url,organization_id=$organization}\n"
 	  . bound_key('chpg', 'owner', 'ownerKey2') . "\n"
 	  . bound_key('chpg', 'reader', 'readerKey'),
-	'a mapping of his own');
+	'a mapping of its own');
 uses_key('reader', 'readerKey', 'SELECT FROM chpg_services');
 uses_key('owner', 'ownerKey2', 'SELECT FROM chpg_services');
 unlike(as_role('reader', $CATALOG), qr/ownerKey2Secret/, 'a role does not see the key of another');
@@ -118,7 +118,7 @@ as_role('owner', "CREATE SERVER by_hand FOREIGN DATA WRAPPER chpg OPTIONS (api_u
 	  . 'GRANT USAGE ON FOREIGN SERVER by_hand TO reader');
 accept_only('readerKey');
 costs_as('reader', connect_as('readerKey', server => 'by_hand', api_url => $url), 1, 'a server without organization_id');
-is(server_options('by_hand'), "{api_url=$url}", 'not the owner: the server stays as it is');
+is(server_options('by_hand'), "{api_url=$url}", 'not the owner: the server is unchanged');
 accept_only('ownerKey2');
 as_role('owner', connect_as('ownerKey2', server => 'by_hand'));
 is(server_options('by_hand'), "{api_url=$url,organization_id=$organization}",
@@ -161,7 +161,7 @@ uses_key('owner', 'ownerKey2', q{SET chpg.server = nowhere; SELECT FROM chpg_ser
 fails_as('owner', 'SET chpg.server = nowhere; SELECT FROM chpg_services', '42704',
 	qr/server "nowhere" does not exist/, 'a setting that names no server');
 fails_as('reader', 'SET chpg.server = hidden; SELECT FROM chpg_services', '42501',
-	qr/permission denied for foreign server hidden/, 'a setting that names a server of others');
+	qr/permission denied for foreign server hidden/, 'a setting that names the server of another role');
 fails_as('owner', q{SET chpg.server = ''; SELECT FROM chpg_services}, '42P08', qr/several chpg servers/,
 	'an empty setting is none');
 
@@ -184,7 +184,7 @@ is(server_options('private'), '{ca_file=/etc/ssl/ca.pem}', 'ca_file for a role w
 as_role('owner', 'DROP SERVER private');
 
 # Disconnecting drops the caller's own key.
-is(costs_as('reader', q{SELECT chpg_disconnect('chpg')}, 0, 'disconnecting'), '', 'disconnecting tells nothing');
+is(costs_as('reader', q{SELECT chpg_disconnect('chpg')}, 0, 'disconnecting'), '', 'disconnecting sends no request');
 is($node->safe_psql('postgres', q{SELECT usename FROM pg_user_mappings WHERE srvname = 'chpg'}),
 	'owner', 'server and other mappings stay');
 changes_nothing('reader', q{SELECT FROM chpg_services('chpg')}, '42704', qr/role "reader" has no key/, 0, 'without a key again');
@@ -202,7 +202,7 @@ $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-
 is(request_count($url), 0, 'neither sends a request');
 is($node->safe_psql('restored', $CATALOG), $node->safe_psql('postgres', $CATALOG), 'servers and mappings are restored');
 is($node->safe_psql('restored', q{SELECT count(*) FROM looked_at}, extra_params => [ '-U', 'owner' ]), 6,
-	'what was restored works');
+	'the restored connection works');
 
 # A standby reads with the keys of its primary, and changes nothing.
 my $standby = start_standby($node);

@@ -41,7 +41,7 @@ is(costs($node, $url, "SELECT count(*) FROM chpg_slow_patterns($DAY)", 26, 'a fl
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '10/1s')});
 like(notices($node, "SELECT count(*) FROM chpg_slow_patterns($DAY)"),
 	qr/NOTICE:  waiting about [23] s: 25 requests queued \(limit \d+ per \d+ s\)/,
-	'a fleet read that will take long says so');
+	'a fleet read that will take long: a notice');
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
 reset_emulator($url, services => 1, patterns => 1200);
@@ -51,10 +51,10 @@ is(costs($node, $url, "SELECT count(*), count(DISTINCT (query_id, db_name, db_us
 
 reset_emulator($url, services => 1, patterns => 1000);
 costs($node, $url, "SELECT FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06p3gx4zrm2ze8qz6')",
-	3, 'a last page that is full needs another to know');
+	3, 'a full last page needs one more request');
 is(costs($node, $url, "SELECT count(*) FROM chpg_slow_patterns($DAY, service => 'pg7myrd1j06p3gx4zrm2ze8qz6', max_rows => 501)",
 		2, 'max_rows just over a page'),
-	501, 'no more rows than asked for');
+	501, 'no more rows than max_rows');
 
 # The version is in the control file; the package's description repeats it.
 my ($version) = slurp_file("$FindBin::RealBin/../../chpg.control") =~ /^default_version = '(.*)'$/m;

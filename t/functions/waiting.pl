@@ -163,8 +163,8 @@ my $made = $node->safe_psql('postgres', "SELECT chpg_set_password('$ORDERS')");
 my $created = $node->safe_psql('postgres', q{SELECT password FROM chpg_create_service('new', 'aws', 'us-west-2', 'r8gd.large')});
 my $log = slurp_file($node->logfile);
 unlike($log, qr/\Q$_\E/, 'no password in the log') foreach ($PASSWORD, $made, $created);
-like($log, qr{LOG:  chpg: role "\w+" \(session of "\w+"\) sent PATCH /v1/\S+/password \{"password":"\*\*\*"\}}, 'but who set it');
-like($log, qr{DETAIL:  Purpose: set the password of; $_->[0]; request id $_->[1]\.}, "how it went: $_->[0]")
+like($log, qr{LOG:  chpg: role "\w+" \(session of "\w+"\) sent PATCH /v1/\S+/password \{"password":"\*\*\*"\}}, 'but the role that set it');
+like($log, qr{DETAIL:  Purpose: set the password of; $_->[0]; request id $_->[1]\.}, "the outcome: $_->[0]")
   foreach ([ 'accepted', '[0-9a-f-]{36}' ], [ 'failed', 'unknown' ],
 	[ 'outcome unknown', 'unknown' ], [ 'interrupted, outcome unknown', 'unknown' ]);
 

@@ -52,7 +52,7 @@ fails_with($node, q{SELECT chpg_history_enable('my_pg_history')}, '22023', qr/in
 fails_with($node, 'SELECT chpg_history_enable(NULL)', '22004', qr/must not be null/, 'no name');
 fails_with($node, 'CALL chpg_capture()', '55000', qr/there is no history.*HINT:  Begin one/s, 'a capture without a history');
 $node->safe_psql('postgres', q{SELECT chpg_history_enable('kept'); SELECT chpg_history_enable('kept')});
-fails_with($node, q{SELECT chpg_history_enable('elsewhere')}, '55000', qr/the history is in schema "kept" already/, 'another place');
+fails_with($node, q{SELECT chpg_history_enable('elsewhere')}, '55000', qr/the history is in schema "kept" already/, 'another schema');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attnum > 0 AND coalesce(col_description(c.oid, a.attnum), '') = ''}),
 	0, 'all columns of views have comments');
 is($node->safe_psql('postgres', q{SELECT string_agg(col_description(v::regclass, attnum), '|' ORDER BY v, attname) FROM (VALUES ('kept.pattern_hour')) t(v) JOIN pg_attribute ON attrelid = v::regclass AND attname IN ('query_id', 'tag_team')}),
@@ -61,7 +61,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute a JOIN pg_cl
 	5, 'and that errors are counted apart');
 is($node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE attname = 'time') FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attnum = 1}),
 	'7|7', 'and all views begin with time');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid WHERE d.deptype = 'e' AND c.relnamespace = 'kept'::regnamespace}), 0, 'nothing of it belongs to the extension');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid WHERE d.deptype = 'e' AND c.relnamespace = 'kept'::regnamespace}), 0, 'the extension owns none of its objects');
 
 # Captures
 
@@ -79,24 +79,24 @@ clear_journal($url);
 fails_with($node, $blocks{$_}, '25001', qr/chpg_capture\(\) cannot run inside a transaction block\nHINT:  Call it outside of a transaction block, as in: psql -c/, "within $_") for sort keys %blocks;
 my (undef, $said) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SET work_mem = 10240; CALL chpg_capture()' ]);
 like($said, qr/chpg_capture\(\) cannot run inside a transaction block/, 'several statements in a string are a transaction, too');
-is(request_count($url), 0, 'and nothing is asked');
+is(request_count($url), 0, 'and no request is sent');
 costs($node, $url, q{DO 'BEGIN CALL chpg_capture(max_windows => 0); COMMIT; END'}, 1, 'within a block that may end transactions');
 
 # The number of requests is known before the first capture, and each run that leaves
 # windows reports them.
 $node->safe_psql('postgres', 'TRUNCATE kept.service');
-costs($node, $url, 'BEGIN READ ONLY; SELECT * FROM chpg_history_cost(); ROLLBACK', 0, 'who cannot note the services asks for none');
-like(costs($node, $url, 'SELECT * FROM chpg_history_cost()', 1, 'no service is known yet'), qr/^hour\|\d+\|\d+\|0$/, 'and they are noted first');
-costs($node, $url, 'SELECT * FROM chpg_history_cost()', 0, 'then nothing is asked');
-like(notices($node, 'CALL chpg_capture(max_windows => 0)'), qr/^psql:\S+ NOTICE:  \d+ windows are left to the next run\nHINT:  A run captures 0 at most: see its argument "max_windows"\.$/, 'what is left is said');
+costs($node, $url, 'BEGIN READ ONLY; SELECT * FROM chpg_history_cost(); ROLLBACK', 0, 'a role that cannot store the services requests none');
+like(costs($node, $url, 'SELECT * FROM chpg_history_cost()', 1, 'no service is stored yet'), qr/^hour\|\d+\|\d+\|0$/, 'and the services are stored first');
+costs($node, $url, 'SELECT * FROM chpg_history_cost()', 0, 'then no request is sent');
+like(notices($node, 'CALL chpg_capture(max_windows => 0)'), qr/^psql:\S+ NOTICE:  \d+ windows are left to the next run\nHINT:  A run captures 0 at most: see its argument "max_windows"\.$/, 'a notice has the number of remaining windows');
 clear_journal($url);
 fails_with($node, 'CALL chpg_capture(max_windows => -1)', '22023', qr/invalid value for "max_windows": -1\nHINT:  Give the number/, 'less than none');
-is(request_count($url), 0, 'asks nothing');
-is($node->safe_psql('postgres', q{SELECT n.at = _chpg_report_progress(n.at, 3, 10) FROM (SELECT clock_timestamp() AS at) n}), 't', 'progress is not told');
+is(request_count($url), 0, 'sends no request');
+is($node->safe_psql('postgres', q{SELECT n.at = _chpg_report_progress(n.at, 3, 10) FROM (SELECT clock_timestamp() AS at) n}), 't', 'no notice of progress');
 like(notices($node, q{SELECT _chpg_report_progress(now() - interval '1 minute', 3, 10)}), qr/NOTICE:  3 of 10 windows are done$/, 'until a minute has passed');
 my ($windows, $requests) = split /\|/, $node->safe_psql('postgres', q{SELECT windows, requests FROM chpg_history_cost() WHERE grain = 'hour'});
 cmp_ok($windows, '>=', 8, 'hours of two services are due');
-costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs what was said, and the list');
+costs($node, $url, q{CALL chpg_capture('hour')}, $requests + 1, 'a capture costs the announced requests, and the list');
 my $first = checksum();
 is($node->safe_psql('postgres', 'SELECT count(*) = 20 * ' . $windows . ' FROM kept.pattern'), 't', 'all patterns are there');
 costs($node, $url, q{CALL chpg_capture('hour')}, 1, 'nothing is due any more');
@@ -107,15 +107,15 @@ sub later { return $node->safe_psql('postgres', q{UPDATE kept.capture SET captur
 later();
 costs($node, $url, q{CALL chpg_capture('hour')}, 1 + 2 * 2 * 3, 'an hour later');
 is(checksum(), $first, 'and still nothing has changed');
-is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM kept.capture}), '1 2', 'though the newest were asked for again');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM kept.capture}), '1 2', 'though the newest windows were requested again');
 
 # Late data: the API returns other values for the newest hours.
 later();
 my $again = $node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start) FROM (SELECT DISTINCT window_start FROM chpg_history_due('hour', 'orders')) d});
-is(scalar(() = $again =~ /:00\+00/g), 2, 'two hours are asked for again');
+is(scalar(() = $again =~ /:00\+00/g), 2, 'two hours are requested again');
 reset_emulator($url, services => 2, patterns => 20, pattern_overrides => { orders => { 3 => { callCount => 777_777 } } });
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
-is($node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start), max(call_count) FROM kept.pattern WHERE call_count = 777777}), "$again|777777", 'late executions are added to them, and to no others');
+is($node->safe_psql('postgres', q{SELECT string_agg(window_start::text, ' ' ORDER BY window_start), max(call_count) FROM kept.pattern WHERE call_count = 777777}), "$again|777777", 'late executions are added to these hours, and to no others');
 $node->safe_psql('postgres', q{DELETE FROM kept.pattern WHERE call_count = 777777});
 reset_emulator($url, services => 2, patterns => 20);
 later();
@@ -127,7 +127,7 @@ $node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE window_start < now
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2)});
 is($node->safe_psql('postgres', q{SELECT count(*) = 2 AND max(window_start) < (SELECT min(window_start) FROM chpg_history_due('hour')) FROM kept.capture WHERE window_start < now() - interval '2 hours 30 minutes'}), 't', 'the oldest are first');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
-is(checksum(), $first, 'what was missed is fetched');
+is(checksum(), $first, 'missed windows are captured');
 
 # Failures
 
@@ -137,19 +137,19 @@ sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pa
 forget();
 fault($url, path => "$one/slow", status => 500);
 fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d+ windows.*DETAIL:  The first one: 58000: .* more of services that failed three times/s, 'a service that fails');
-like($node->safe_psql('postgres', q{SELECT error FROM kept.coverage WHERE status = 'error' LIMIT 1}), qr/^58000: could not read .*: the API failed\. The API says: .*HTTP status 500, request id \S+, 1 attempt\.$/, 'with what the API said of it');
+like($node->safe_psql('postgres', q{SELECT error FROM kept.coverage WHERE status = 'error' LIMIT 1}), qr/^58000: could not read .*: the API failed\. The API says: .*HTTP status 500, request id \S+, 1 attempt\.$/, 'with the error of the API');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id <> '$one'"), 0, 'holds no other up');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT lag(c.attempts) OVER (ORDER BY d.ordinality) AS before, c.attempts FROM chpg_history_due('hour') WITH ORDINALITY d LEFT JOIN kept.capture c USING (service_id, window_start)) q WHERE before IS NOT NULL AND attempts IS NULL}), 0, 'and what failed comes last');
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status || ' ' || (service_id = '$one'), ', ' ORDER BY status || ' ' || (service_id = '$one')) FROM kept.coverage"), 'error true, ok false', 'the other one is captured, and the failures are noted');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT lag(c.attempts) OVER (ORDER BY d.ordinality) AS before, c.attempts FROM chpg_history_due('hour') WITH ORDINALITY d LEFT JOIN kept.capture c USING (service_id, window_start)) q WHERE before IS NOT NULL AND attempts IS NULL}), 0, 'and failed windows come last');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status || ' ' || (service_id = '$one'), ', ' ORDER BY status || ' ' || (service_id = '$one')) FROM kept.coverage"), 'error true, ok false', 'the other service is captured, and the failures are recorded');
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
-is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends it');
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run captures the failed windows');
 
 forget();
 fault($url, path => 'slowQueryPatterns', status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
 clear_journal($url);
-fails_with($node, q{SET chpg.max_wait = '50ms'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows.*53400/s, 'an API that refuses all');
-cmp_ok(request_count($url), '<=', 1 + 3 * 10, 'is not asked on and on');
+fails_with($node, q{SET chpg.max_wait = '50ms'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows.*53400/s, 'an API that rejects all requests');
+cmp_ok(request_count($url), '<=', 1 + 3 * 10, 'does not get request after request');
 clear_faults($url);
 wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_budget WHERE blocked_until > now()') eq '0' }, 'the API takes requests again');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
@@ -170,8 +170,8 @@ fault($url, path => 'metrics|slowQueryPatterns', hang => JSON::PP::true);
 clear_journal($url);
 # three times two seconds; the response with the list has to arrive within these
 my $ended = fails_with($node, q{SET chpg.request_timeout = '2s'; CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows\nDETAIL:  The first one: 08006: .* The API failed for three windows in a row, which ended the run\./, 'an API that hangs');
-like($ended, qr/NOTICE:  00000: @{[ $left - 3 ]} windows are left to the next run\n(?!HINT)/, 'says what is left');
-is(request_count($url), 1 + 3, 'and is asked for three windows');
+like($ended, qr/NOTICE:  00000: @{[ $left - 3 ]} windows are left to the next run\n(?!HINT)/, 'a notice has the number of remaining windows');
+is(request_count($url), 1 + 3, 'and gets requests for three windows');
 is(due_of('true'), $left, 'all of which stay due');
 clear_faults($url);
 forget();
@@ -179,9 +179,9 @@ my @failing = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_serv
 my ($FAILING) = map { "service_id IN ($_)" } join ', ', map { "'$_'" } @failing;
 fault($url, path => '(' . join('|', @failing) . ')/slow', status => 500);
 fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of 3 windows/, 'three services that fail');
-cmp_ok(due_of("NOT $FAILING"), '>', 3, 'keep a run from the others');
+cmp_ok(due_of("NOT $FAILING"), '>', 3, 'keep a run from the other windows');
 fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 3 of \d\d+ windows/, 'the next run');
-is(due_of("NOT $FAILING"), 0, 'captures the others first');
+is(due_of("NOT $FAILING"), 0, 'captures the other windows first');
 clear_faults($url);
 reset_emulator($url, services => 2, patterns => 20);
 $node->safe_psql('postgres', "CALL chpg_capture(max_windows => 0); DELETE FROM kept.service WHERE valid_to < 'infinity'");
@@ -191,7 +191,7 @@ forget();
 fault($url, path => 'slowQueryPatterns', patch => { 'result.0.queryText' => "long\n" x 400 });
 $node->safe_psql('postgres', q{CREATE UNIQUE INDEX refuse ON kept.query_text (query_text); INSERT INTO kept.query_text VALUES (0, repeat(E'long\n', 400), now(), now())});
 fails_with($node, q{CALL chpg_capture('hour', max_windows => 1)}, '38000', qr/The first one: 23505: duplicate key value .* long long/, 'a window that cannot be kept');
-is($node->safe_psql('postgres', q{SELECT length(error), error ~ 'long long [long ]+$' FROM kept.coverage}), '1000|t', 'is told of in a line');
+is($node->safe_psql('postgres', q{SELECT length(error), error ~ 'long long [long ]+$' FROM kept.coverage}), '1000|t', 'is reported in one line');
 $node->safe_psql('postgres', 'DROP INDEX kept.refuse');
 clear_faults($url);
 forget();
@@ -212,10 +212,10 @@ for my $run (1 .. 2)
 	pass("run $run ends with its cancel");
 }
 $runner->quit;
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'"), 0, 'the other service loses nothing by it');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE service_id = '$other'"), 0, 'the other service is captured nevertheless');
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
-is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'and the one that hung is captured when it answers');
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'and the service that hung is captured once it responds');
 
 # Entries of the list that cannot be used
 for my $case ([ 'without an id', undef, qr/^psql:\S+ WARNING:  a service without an id is not captured$/m ], [ 'of the same id', $one, qr/^(?!.*WARNING)/ ])
@@ -224,7 +224,7 @@ for my $case ([ 'without an id', undef, qr/^psql:\S+ WARNING:  a service without
 	fault($url, path => 'postgres$', body => encode_json({ result => [ map { { id => $_, name => 'a name' } } $one, $case->[1], $other ] }));
 	forget();
 	like(notices($node, q{CALL chpg_capture('hour')}), $case->[2], "a service $case->[0]");
-	is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'is no reason to lose the others');
+	is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'does not lose the other services');
 }
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 0)});
@@ -258,7 +258,7 @@ wait_until(sub { if_up($node, "SELECT count(*) FROM pg_stat_activity WHERE pid =
 eval { $session->quit };
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
-is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next run captures what lacks');
+is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next run captures the missing windows');
 
 # Many patterns, and errors without execution time
 
@@ -272,8 +272,8 @@ is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM more.pattern p JOIN m
 is($node->safe_psql('postgres', q{SELECT count(*) FROM more.pattern_hour WHERE query_id = 0}), 0, 'which are no patterns');
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.error_hour}), '>', 0, 'but errors');
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '100' WHERE name = 'max_patterns'; TRUNCATE more.capture; CALL chpg_capture('hour')});
-is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT truncated || ' ' || (cutoff_us > 0), ',') FROM more.capture}), 'true true', 'a window that is cut says so');
-cmp_ok($node->safe_psql('postgres', q{SELECT min(patterns) FROM more.capture}), '>=', 100, 'and has the longest, and those with errors');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT truncated || ' ' || (cutoff_us > 0), ',') FROM more.capture}), 'true true', 'a truncated window is marked');
+cmp_ok($node->safe_psql('postgres', q{SELECT min(patterns) FROM more.capture}), '>=', 100, 'and has the longest patterns, and those with errors');
 
 # Days are requested as days: their percentiles are those of the API.
 
@@ -282,7 +282,7 @@ my ($days, $day_requests) = split /\|/, $node->safe_psql('postgres', q{SELECT wi
 cmp_ok($days, '>=', 1, 'days are due');
 is($day_requests, 2 * $days, 'of two requests each, or more');
 costs($node, $url, q{CALL chpg_capture('day')}, 1 + 3 * $days, 'days of two pages, and their errors');
-is($node->safe_psql('postgres', <<'SQL'), join('|', $days, (500 * $days) x 2), 'all patterns of a day are as the API tells them');
+is($node->safe_psql('postgres', <<'SQL'), join('|', $days, (500 * $days) x 2), 'all patterns of a day are as the API returns them');
 SELECT count(DISTINCT d."time"), count(*), count(*) FILTER (WHERE d.p95_duration_us = p.p95_duration_us AND d.call_count = p.call_count)
 FROM more.pattern_day d
 JOIN LATERAL chpg_slow_patterns(d."time", d."time" + interval '1 day', d.service_id) p
@@ -324,7 +324,7 @@ begin_in_session($session, q{CALL chpg_capture('hour', max_windows => 7)});
 await_in_session($session, qr/NOTICE:  00000: capturing 7 windows takes 21 requests, and about 120 seconds/);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 await_in_session($session, qr/ERROR:  57014: /);
-pass('a run that takes more than a minute says what it will take');
+pass('a run of more than a minute announces its time');
 $session->quit;
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE more.setting SET value = '2000' WHERE name = 'max_patterns'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'});
 
@@ -336,7 +336,7 @@ $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '2/0.1s
 my $started = time;
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', max_windows => 2, server => 'chpg')});
 # else it would wait a minute for each
-cmp_ok(time - $started, '<', 100, 'a capture does not wait for what there never is');
+cmp_ok(time - $started, '<', 100, 'a capture does not wait for a reserve above the limit');
 $node->safe_psql('postgres', q{DROP SERVER other CASCADE; ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 
 # Services that appear and vanish
@@ -346,7 +346,7 @@ $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'new services are captured');
 reset_emulator($url, services => 1, patterns => 501);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
-is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE valid_to < 'infinity'), count(*) FROM more.service}), '2|3', 'those that are gone have an end');
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE valid_to < 'infinity'), count(*) FROM more.service}), '2|3', 'services that are gone have an end');
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT service_id) FROM more.capture}), 3, 'and a past');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE service_name IS NULL}), 0, 'with their names');
 
@@ -355,15 +355,15 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM more.service_hour WHERE s
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '10 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'; CALL chpg_capture('hour')});
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM more.coverage WHERE status = 'lost'}), '>=', 5, 'hours that the API has no longer are lost');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_history_due('hour') WHERE lost}), 0, 'and not due any more');
-is($node->safe_psql('postgres', q{UPDATE more.setting SET value = '7 days' WHERE name = 'api_retention'; SELECT count(*) FROM more.capture c WHERE status = 'lost' AND grain = 'hour' AND (service_id IN (SELECT service_id FROM more.service WHERE valid_to = 'infinity')) <> EXISTS (SELECT FROM chpg_history_due('hour') d WHERE (d.service_id, d.window_start, d.lost) = (c.service_id, c.window_start, false))}), 0, 'unless the API has them after all');
+is($node->safe_psql('postgres', q{UPDATE more.setting SET value = '7 days' WHERE name = 'api_retention'; SELECT count(*) FROM more.capture c WHERE status = 'lost' AND grain = 'hour' AND (service_id IN (SELECT service_id FROM more.service WHERE valid_to = 'infinity')) <> EXISTS (SELECT FROM chpg_history_due('hour') d WHERE (d.service_id, d.window_start, d.lost) = (c.service_id, c.window_start, false))}), 0, 'unless the API returns them after all');
 $node->safe_psql('postgres', q{UPDATE more.setting SET value = '4 hours' WHERE name = 'api_retention'});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_history_purge()'), 0, 'nothing is too old');
 $node->safe_psql('postgres', q{SELECT _chpg_history_enter(), _chpg_history_partition('hour', now() - interval '100 days')});
 $node->safe_psql('postgres', q{INSERT INTO more.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES ('old', '-infinity', now() - interval '410 days', now(), 'old'); INSERT INTO more.capture (service_id, grain, window_start, window_end, status) VALUES ('old', 'day', now() - interval '420 days', now() - interval '399 days', 'ok')});
 is($node->safe_psql('postgres', q{SELECT chpg_history_purge()} ) =~ s/\d+$//r, 'pattern_of_hour_', 'a partition of long ago is dropped');
 
-is($node->safe_psql('postgres', q{SELECT service_name FROM more.coverage WHERE service_id = 'old'}), 'old', 'what is kept keeps the name of its service');
-is($node->safe_psql('postgres', q{DELETE FROM more.capture WHERE service_id = 'old'; SELECT chpg_history_purge(); SELECT count(*) FROM more.service WHERE service_id = 'old'}), 0, 'which goes with the last of it');
+is($node->safe_psql('postgres', q{SELECT service_name FROM more.coverage WHERE service_id = 'old'}), 'old', 'the rows that stay keep the name of their service');
+is($node->safe_psql('postgres', q{DELETE FROM more.capture WHERE service_id = 'old'; SELECT chpg_history_purge(); SELECT count(*) FROM more.service WHERE service_id = 'old'}), 0, 'which is dropped with the last row');
 
 # A dump has the whole history, which goes on in another database.
 

@@ -50,7 +50,7 @@ in_session($maker, q{SET lock_timeout = '10s'; BEGIN; SELECT _chpg_history_parti
 is($maker->{stderr}, '', 'a partition is made beside a reader');
 is(sql("SELECT string_agg(DISTINCT mode, ' ' ORDER BY mode) FROM pg_locks WHERE pid = $maker_pid AND relation = 'kept.pattern_of_hour'::regclass"),
 	'AccessShareLock ShareUpdateExclusiveLock', 'with a lock that readers do not mind');
-is(sql($READ), 't', 'another reader does not wait, before that is committed');
+is(sql($READ), 't', 'another reader does not wait before the capture commits');
 in_session($maker, 'ROLLBACK');
 
 # The partition is like one that PostgreSQL makes: with the indexes of its parent, and
@@ -72,10 +72,10 @@ is(sql($OLD), '1|1|1|1', 'there is something old');
 begin_reading();
 begin_in_session($maker, 'SELECT chpg_history_purge()');
 wait_until(sub { sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $maker_pid AND wait_event = 'PgSleep'") eq '1' }, 'the purge pauses');
-is(sql($READ), 't', 'others read while the purge tries again') for 1 .. 5;
+is(sql($READ), 't', 'others read while the purge retries') for 1 .. 5;
 await_in_session($maker, qr/NOTICE:  00000: partitions in use were emptied, not dropped: pattern_of_hour_\d{6}\nHINT:  The next purge drops them, once no view or column of others depends on them\./);
 is(in_session($maker, 'SELECT 1') =~ s/\s//gr, 1, 'the purge ends, though the reader does not');
-is(sql($OLD), '0|0|0|0', 'what was old is gone');
+is(sql($OLD), '0|0|0|0', 'old partitions are gone');
 in_session($long, 'COMMIT');
 like(sql('SELECT chpg_history_purge()'), qr/^pattern_of_hour_\d{6}$/, 'the next purge drops the partition');
 is(sql('SELECT count(*) FROM kept.pattern_hour') . '|' . sql('SELECT count(*) FROM chpg_history_purge()'), "$kept|0", 'and nothing else');

@@ -26,9 +26,9 @@ sql(qq{CREATE USER MAPPING FOR deputy SERVER chpg OPTIONS (key_id '$KEY_ID', key
 sql(q{SET ROLE deputy; CALL chpg_capture('hour')});
 my $patterns = sql('SELECT count(*) FROM kept.pattern');
 cmp_ok($patterns, '>', 0, 'another superuser captures');
-is(sql($OWNERS), $owner, 'and owns nothing of it');
+is(sql($OWNERS), $owner, 'and owns none of its objects');
 sql('DROP OWNED BY deputy');
-is(sql('SELECT count(*) FROM kept.pattern'), $patterns, 'no month goes with who captured it');
+is(sql('SELECT count(*) FROM kept.pattern'), $patterns, 'no partition is dropped with the role that captured it');
 
 
 # A capture runs nothing from the caller's search_path, not even from a schema before
@@ -60,7 +60,7 @@ my ($id) = split /\n/, sql('SELECT id FROM chpg_services() ORDER BY id');
 sql(q{TRUNCATE kept.capture, kept.pattern; ALTER SERVER chpg OPTIONS (SET rate_limit '6/1s')});
 fault($url, path => "$id/slow", status => 500, times => 1);
 my $said = fails_with($node, "$EVIL; CALL public.chpg_capture(max_windows => 3)", '38000', qr/could not capture 1 of 3 windows/, 'a capture with that path');
-like($said, qr/NOTICE:  00000: \d+ windows are left to the next run/, 'runs nothing of it');
+like($said, qr/NOTICE:  00000: \d+ windows are left to the next run/, 'does not run the operator');
 clear_faults($url);
 is(sql(q{SELECT string_agg(status, ' ' ORDER BY status) FROM kept.capture}), 'error ok ok', 'and captures');
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
@@ -105,9 +105,6 @@ is_brief('CALL chpg_capture()', '55000', qr/there is no history.*HINT/s, 'no his
 sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture('hour')});
 
 # A role that is no superuser owns a history, and runs it: four statements of docs/history.md.
-sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
-sub fails_as { my ($role, @rest) = @_; return fails_with($node, @rest, extra_params => [ '-U', $role ]) }
-
 my @four = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3}).*?^-- as collector\n([^\n]*;)\n/ms;
 is(scalar(@four), 2, 'the page has the four statements');
 $four[1] =~ s/KEY_ID/$KEY_ID/;
@@ -117,16 +114,16 @@ sql($four[0]);
 as_role('collector', $four[1]);
 as_role('collector', q{UPDATE fleet_history.setting SET value = '6 hours' WHERE name = 'backfill'; SELECT * FROM chpg_history_cost(); CALL chpg_capture('hour')});
 my $OWNED = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace};
-is(sql($OWNED), 'collector', 'all of it is the role\'s own');
+is(sql($OWNED), 'collector', 'all objects belong to the role');
 cmp_ok(sql(q{SELECT count(*) FROM fleet_history.coverage WHERE status = 'ok'}), '>=', 4, 'which captures');
-is(as_role('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'reads what it has');
+is(as_role('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'the role reads its history');
 as_role('collector', q{SELECT _chpg_history_partition('hour', now() - interval '100 days')});
 like(as_role('collector', 'SELECT chpg_history_purge()'), qr/^pattern_of_hour_\d{6}$/, 'and purges');
-fails_as('collector', q{SELECT chpg_history_enable('fleet_history')}, '42501', qr/permission denied for function chpg_history_enable/, 'beginning one is not its right');
+fails_as('collector', q{SELECT chpg_history_enable('fleet_history')}, '42501', qr/permission denied for function chpg_history_enable/, 'the role may not enable a history');
 sql(q{GRANT EXECUTE ON FUNCTION chpg_history_enable TO collector; DELETE FROM fleet_history.setting WHERE name = 'reserve'});
-is(as_role('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless it is granted: to put back what lacks');
+is(as_role('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless that is granted: it restores missing settings');
 fails_as('collector', q{SELECT chpg_history_enable('another')}, '55000', qr/the history is in schema "fleet_history" already/, 'elsewhere');
-fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for others');
+fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for another role');
 
 # A member of that role does not use its history: the role's code would run with the
 # member's rights.
@@ -148,31 +145,31 @@ fails_as('collector', 'SELECT * FROM chpg_history_due()', '55000', qr/schema "fl
 fails_with($node, $_, '55000', $OTHERS, "but not with a superuser's: $_")
   for map { ($_, "SET ROLE collector; $_") } 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
 my $SOURCE = q{SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))};
-is(sql($SOURCE), 'api', 'whose comparisons ask the API');
-is(as_role('helper', $SOURCE), 'api', 'and so do those of a role that may read it');
-cmp_ok(as_role('helper', q{SELECT count(*) FROM chpg_findings(tstzrange(now() - interval '3 hours', now()))}), '>', 0, 'whose findings are those of the API, too');
+is(sql($SOURCE), 'api', 'comparisons of that role read from the API');
+is(as_role('helper', $SOURCE), 'api', 'and so do those of a role that may read the history');
+cmp_ok(as_role('helper', q{SELECT count(*) FROM chpg_findings(tstzrange(now() - interval '3 hours', now()))}), '>', 0, 'whose findings come from the API, too');
 as_role('collector', q{DROP OPERATOR fleet_history.* (int4, interval); DROP FUNCTION fleet_history.taken; DROP VIEW fleet_history.service; DROP FUNCTION fleet_history.spy; ALTER TABLE fleet_history.service_kept RENAME TO service});
 as_role('collector', q{CALL chpg_capture('hour')});
-is(as_role('collector', $SOURCE), 'history', 'the role itself compares with it');
+is(as_role('collector', $SOURCE), 'history', 'the role itself compares with its history');
 
 # A history in a renamed schema has to be enabled under the new name; another role's
 # schema is not used.
-fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second one');
+fails_with($node, q{SELECT chpg_history_enable('other', owner => 'collector')}, '55000', qr/the history is in schema "fleet_history" already/, 'a second history');
 sql('ALTER SCHEMA fleet_history RENAME TO moved');
 fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet_history" does not exist\nHINT:  Name the schema .*: SELECT chpg_history_enable\('NEW_NAME', owner => 'collector'\);$/m, 'one that was renamed');
 fails_with($node, "SELECT chpg_history_enable('moved')", '55000', qr/DETAIL:  It belongs to "collector"\.\nHINT:  Name its owner, .*: SELECT chpg_history_enable\('moved', owner => 'collector'\);$/m, 'without its owner');
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
-is(as_role('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history of another name goes on');
+is(as_role('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history with a new name goes on');
 sql('CREATE ROLE clerk LOGIN; GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO clerk');
 fails_as('clerk', $_, '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by the role .*, not by role "clerk"\.\nHINT:  .*SELECT chpg_history_enable\('moved', owner => 'clerk'\)/, "$_ by a role with EXECUTE alone")
 	for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 as_role('collector', q{DROP VIEW moved.pattern_day; DELETE FROM moved.setting WHERE name = 'reserve'});
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(sql(q{SELECT pg_get_userbyid(relowner), (SELECT count(*) FROM moved.setting WHERE name = 'reserve') FROM pg_class WHERE oid = 'moved.pattern_day'::regclass}),
-	'collector|1', 'what it lacks is put back, and belongs to its owner');
+	'collector|1', 'missing objects are restored, and belong to its owner');
 sql(q{SELECT chpg_history_disable(); CREATE ROLE mallory; CREATE SCHEMA theirs AUTHORIZATION mallory});
 fails_as('clerk', 'CALL chpg_capture()', '55000', qr/there is no history: begin one with chpg_history_enable\n/, 'by such a role where there is none');
-fails_as('collector', q{SELECT chpg_history_enable('moved')}, '42501', qr/permission denied to begin a history\nHINT:  Let a superuser begin it for you: SELECT chpg_history_enable\('moved', owner => 'collector'\)/, 'one that was ended');
+fails_as('collector', q{SELECT chpg_history_enable('moved')}, '42501', qr/permission denied to begin a history\nHINT:  Let a superuser begin it for you: SELECT chpg_history_enable\('moved', owner => 'collector'\)/, 'a history that was disabled');
 fails_with($node, "SELECT chpg_history_enable('$_->[0]', owner => '$_->[1]')", $_->[2], $_->[3], "schema $_->[0] for $_->[1]") for
 	[ 'theirs', 'mallory', '55000', qr/schema "theirs" cannot have the history\nDETAIL:  It exists, and is no history of role "mallory"/ ],
 	[ 'theirs', 'collector', '55000', qr/schema "theirs" cannot have the history/ ],
@@ -188,7 +185,7 @@ my $standby = start_standby($node);
 clear_journal($url);
 is_brief('CALL chpg_capture()', '25006', qr/a capture needs a primary\nDETAIL:  This server is a standby\./, 'a capture on a standby', $standby);
 is_brief('SELECT chpg_history_purge()', '25006', qr/a purge needs a primary\n/, 'a purge on a standby', $standby);
-is(request_count($url), 0, 'nothing is asked for that');
+is(request_count($url), 0, 'no request is sent');
 is($standby->safe_psql('postgres', 'SELECT count(*) > 0 FROM kept.pattern_hour'), 't', 'the history can be read there');
 $standby->stop;
 

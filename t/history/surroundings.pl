@@ -42,7 +42,7 @@ fails_with($node, "SELECT chpg_history_enable('$_')", '22023', qr/invalid name f
   for 'Fleet', 'New Hist', 'fleet-history', 'say "hello"', 'user', 'größe', '';
 is(notices($node, 'SELECT chpg_history_disable()'), 'psql:<stdin>:1: NOTICE:  there is no history, skipping', 'there is none to end');
 sql(q{SELECT chpg_history_enable('fleet_2')});
-like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history stays in schema "fleet_2"\nHINT:  To remove it: DROP SCHEMA fleet_2 CASCADE/, 'one that stays');
+like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history stays in schema "fleet_2"\nHINT:  To remove it: DROP SCHEMA fleet_2 CASCADE/, 'a schema with unusual characters that stays');
 
 # A schema that was renamed, dropped, or given to another role
 my $DAY = q{tstzrange(now() - interval '1 day', now())};
@@ -50,25 +50,25 @@ sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1); A
 fails_with($node, 'CALL chpg_capture()', '55000', qr/the history cannot be used: schema "kept" does not exist\nHINT:  Name the schema that has it now, or a new one: SELECT chpg_history_enable\('NEW_NAME'\);/, 'a schema that was renamed');
 like(notices($node, 'BEGIN; SELECT chpg_history_disable(); ROLLBACK'), qr/NOTICE:  the history has ended; its schema "kept" does not exist\nHINT:  If the schema was renamed/, 'one whose schema is not there');
 sql(q{SELECT chpg_history_enable('moved'); SELECT * FROM chpg_history_cost()});
-is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is named anew, and has what it had');
+is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is enabled under the new name, with its rows');
 sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TABLE moved.capture ()');
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"/, 'a name that another role has taken');
 sql(q{DROP SCHEMA moved CASCADE; SELECT chpg_history_enable('kept')});
 
 # Privileges that are granted later, missing tables, another superuser
 sql('GRANT CREATE ON SCHEMA kept TO mallory');
-fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" may be written to by others\nHINT:  REVOKE CREATE ON SCHEMA kept FROM mallory\.$/m, 'a schema that is open to others');
+fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" may be written to by others\nHINT:  REVOKE CREATE ON SCHEMA kept FROM mallory\.$/m, 'a schema in which others may create objects');
 sql(q{SET ROLE mallory; CREATE OPERATOR kept.* (LEFTARG = interval, RIGHTARG = int4, FUNCTION = theirs.taken); RESET ROLE; REVOKE CREATE ON SCHEMA kept FROM mallory});
 fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" has objects of other roles\nHINT:  Drop what they have there, such as operator kept\.\*\(interval,integer\) of "mallory", or /, 'a schema in which an operator of another role is left');
 sql(q{DROP OPERATOR kept.* (interval, int4); GRANT USAGE, CREATE ON SCHEMA kept TO mallory, pg_monitor; GRANT pg_monitor TO mallory;
 	SET ROLE mallory; CREATE OPERATOR kept.* (LEFTARG = interval, RIGHTARG = int4, FUNCTION = theirs.taken); ALTER OPERATOR kept.* (interval, int4) OWNER TO pg_monitor;
 	RESET ROLE; REVOKE pg_monitor FROM mallory; REVOKE ALL ON SCHEMA kept FROM mallory, pg_monitor; GRANT USAGE ON SCHEMA kept TO mallory});
-fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" has objects of other roles/, 'one that they gave to a predefined role');
+fails_with($node, 'SELECT * FROM chpg_history_due()', '55000', qr/schema "kept" has objects of other roles/, 'an object that they gave to a predefined role');
 sql('DROP OPERATOR kept.* (interval, int4); ALTER TABLE kept.setting RENAME TO sitting');
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "kept" lacks tables of the history/, 'a table that is not there');
-is(sql("SELECT count(*) > 0 FROM chpg_period_patterns($DAY)"), 't', 'the API is asked then');
+is(sql("SELECT count(*) > 0 FROM chpg_period_patterns($DAY)"), 't', 'then requests are sent');
 sql(q{ALTER TABLE kept.sitting RENAME TO setting; CREATE ROLE other_dba SUPERUSER; SET ROLE other_dba; SELECT chpg_history_enable('kept')});
-is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'another superuser may go on with it');
+is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'another superuser may use it');
 sql(q{SET ROLE mallory; CREATE SCHEMA shared; CREATE FUNCTION shared.format(text, text) RETURNS text LANGUAGE sql AS 'SELECT 1'; RESET ROLE; ALTER SCHEMA shared OWNER TO CURRENT_USER});
 sql('CREATE SCHEMA mine; CREATE TABLE mine.capture ()');
 sql('SELECT chpg_history_disable()');
@@ -81,7 +81,7 @@ sql(q{SELECT chpg_history_enable('kept')});
 sql(q{CREATE ROLE stranger; GRANT EXECUTE ON PROCEDURE chpg_capture TO stranger; GRANT EXECUTE ON FUNCTION chpg_history_purge TO stranger; GRANT USAGE ON FOREIGN SERVER chpg TO stranger});
 sql(qq{CREATE USER MAPPING FOR stranger SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
 clear_journal($url);
-fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by .*, not by role "stranger"/, "what they call is not for everybody: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by .*, not by role "stranger"/, "PUBLIC may not call: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 sql('SELECT _chpg_history_entrust($$stranger$$, true)');
 unlike(fails_with($node, 'SET ROLE stranger; CALL chpg_capture()', '55000', qr/schema "kept" is not open to you\nHINT:  Its owner opens it: GRANT USAGE ON SCHEMA kept TO stranger;/, 'a schema that is closed'), qr/chpg_history_disable/, 'is no reason to give up the history');
 sql('GRANT USAGE ON SCHEMA kept TO stranger');
@@ -89,8 +89,8 @@ my $owner = sql('SELECT current_user');
 sql('GRANT SELECT ON ALL TABLES IN SCHEMA kept TO stranger');
 fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by role "$owner", which owns the history\./, "SELECT is not enough: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 sql('GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA kept TO stranger');
-fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "capture" and others to stranger\nHINT:  REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger\./, "more than that is refused: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
-is(request_count($url), 0, 'nothing was asked');
+fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "capture" and others to stranger\nHINT:  REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger\./, "further privileges are rejected: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+is(request_count($url), 0, 'no request was sent');
 sql('DROP OWNED BY stranger; DROP ROLE stranger');
 
 # Functions of other roles that fit a call better than the extension's
@@ -121,14 +121,14 @@ sql(q{DROP OWNED BY mallory; GRANT CREATE ON DATABASE postgres TO mallory; TRUNC
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit '5/60s'); CREATE ROLE monitor; GRANT USAGE ON FOREIGN SERVER chpg TO monitor});
 sql(qq{CREATE USER MAPPING FOR monitor SERVER chpg OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')});
 sql('SET ROLE monitor; SET chpg.cache_ttl = 0;' . 'SELECT * FROM chpg_services();' x 4);
-is(sql(q{SELECT string_agg(server || ' ' || free, ', ') FROM chpg_budget WHERE key_id = 'secondKeyId'}), 'chpg 1', 'another role has used its key up');
+is(sql(q{SELECT string_agg(server || ' ' || free, ', ') FROM chpg_budget WHERE key_id = 'secondKeyId'}), 'chpg 1', 'another role has used up the budget of its key');
 is(sql(q{SELECT _chpg_capture_must_wait('chpg', 3)}), 'f', 'which is nothing to wait for');
-is(sql(q{SET ROLE monitor; SELECT free FROM _chpg_own_budget('chpg')}), 1, 'it sees its own budget');
+is(sql(q{SET ROLE monitor; SELECT free FROM _chpg_own_budget('chpg')}), 1, 'the role sees its own budget');
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); DROP OWNED BY monitor; DROP USER MAPPING IF EXISTS FOR monitor SERVER chpg; DROP ROLE monitor});
 
 # Tables of the user with names that the history uses, too
 sql(q{CREATE TABLE public.present AS SELECT 'a gift' AS what; CREATE TABLE public.found_pattern AS SELECT 'another' AS what; CREATE TEMPORARY TABLE service (); CALL chpg_capture()});
-is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'they are left alone');
+is(sql('SELECT p.what, f.what FROM public.present p, public.found_pattern f'), 'a gift|another', 'these tables are left alone');
 cmp_ok(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'ok'}), '>', 2, 'and captures are made');
 
 # An invalid setting stops a run before the first request, and before anything is
@@ -158,7 +158,7 @@ fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours
 sql(q{DELETE FROM kept.setting WHERE name IN ('keep_hours', 'settle', 'reserve'); UPDATE kept.setting SET value = '36 days' WHERE name = 'keep_hour'});
 fails_with($node, 'CALL chpg_capture()', '55000', qr/setting "(settle|reserve)" of the history is missing\nHINT:  Put back .*SELECT chpg_history_enable\('kept'\)/, 'a setting that is not there');
 sql(q{SELECT chpg_history_enable('kept')});
-is(sql(q{SELECT string_agg(name || ' ' || value, ', ' ORDER BY name) FROM kept.setting WHERE name IN ('settle', 'reserve', 'keep_hour')}), 'keep_hour 36 days, reserve 3, settle 5 minutes', 'is put back, and the others are left as they are');
+is(sql(q{SELECT string_agg(name || ' ' || value, ', ' ORDER BY name) FROM kept.setting WHERE name IN ('settle', 'reserve', 'keep_hour')}), 'keep_hour 36 days, reserve 3, settle 5 minutes', 'is restored, and the other settings are unchanged');
 set_to(keep_hour => '35 days');
 for my $usable ([ settle => '0 minutes' ], [ backfill => '1 mon 12:00' ], [ backfill => 'P2D' ], [ keep_day => '1.5 years' ], [ metric_bucket => '1 hour' ], [ metric_bucket => 'off' ])
 {
@@ -169,10 +169,10 @@ for my $usable ([ settle => '0 minutes' ], [ backfill => '1 mon 12:00' ], [ back
 	is(sql(q{SELECT count(*) >= 0 FROM chpg_history_due()}), 't', "$name = $value can be used");
 	set_to($name, $usual);
 }
-is(request_count($url), 0, 'nothing was asked');
+is(request_count($url), 0, 'no request was sent');
 
 # Windows that are due
-fails_with($node, q{SELECT * FROM chpg_history_due(service => 'ordres')}, '42704', qr/service "ordres" is not in the history/, 'a service that is mistyped is not one that lacks nothing');
+fails_with($node, q{SELECT * FROM chpg_history_due(service => 'ordres')}, '42704', qr/service "ordres" is not in the history/, 'a mistyped service is an error, not a service without due windows');
 is(sql(q{SET track_functions = 'all'; BEGIN; TRUNCATE kept.capture; SELECT count(*) > 40 FROM chpg_history_due(); SELECT max(calls) FROM pg_stat_xact_user_functions WHERE funcname ~ 'setting'; ROLLBACK}), "t\n10", 'settings are read once, not for each window');
 
 # Time zones: days are those of UTC, and partitions begin with its months.
@@ -204,7 +204,7 @@ costs($node, $url, q{CALL chpg_capture('hour', max_windows => 1)}, 1 + 4, 'as th
 sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE kept.setting SET value = '5' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
 is(sql('SELECT patterns, truncated, cutoff_us IS NULL FROM kept.capture'), '5|f|t', 'a window with just as many patterns as are captured has all of them');
 sql(q{UPDATE kept.setting SET value = '4' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
-is(sql('SELECT truncated, cutoff_us = (SELECT total_duration_us FROM kept.pattern p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET 3 LIMIT 1) FROM kept.capture c'), 't|t', 'with one more it has the longest of them');
+is(sql('SELECT truncated, cutoff_us = (SELECT total_duration_us FROM kept.pattern p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET 3 LIMIT 1) FROM kept.capture c'), 't|t', 'with one more it has the longest patterns');
 sql(q{UPDATE kept.setting SET value = '2000' WHERE name = 'max_patterns'; TRUNCATE kept.capture, kept.pattern});
 
 # Two captures at once: the second one finds the windows captured.
@@ -214,7 +214,7 @@ my $windows = sql(q{SELECT count(*) FROM chpg_history_due('hour')});
 clear_journal($url);
 begin_in_session($_, q{CALL chpg_capture('hour')}) for @sessions;
 is(in_session($_, 'SELECT 1') =~ s/\s//gr, 1, 'both end') for @sessions;
-is(scalar(grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} }), $windows * 2, 'each window is asked for once');
+is(scalar(grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} }), $windows * 2, 'each window is requested once');
 clear_faults($url);
 
 # A purge waits for a capture under way, whose keys it would remove.
@@ -225,7 +225,7 @@ my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
 begin_in_session($sessions[0], q{SET chpg.request_timeout = '10s'; CALL chpg_capture('hour', max_windows => 2)});
 wait_until(sub { request_count($url) >= 3 }, 'a capture is under way');
 begin_in_session($sessions[1], 'SELECT chpg_history_purge()');
-wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND $pid = ANY (pg_blocking_pids(pid))") eq '1' }, 'the purge waits for it');
+wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND $pid = ANY (pg_blocking_pids(pid))") eq '1' }, 'the purge waits for the capture');
 in_session($_, 'SELECT 1') for @sessions;
 is(sql('SELECT count(*) > 0, count(*) = count(k.pattern_key) FROM kept.pattern p LEFT JOIN kept.pattern_key k USING (pattern_key)'), 't|t', 'all patterns have their keys');
 clear_faults($url);
@@ -233,7 +233,7 @@ clear_faults($url);
 # A role without privileges blocks nothing.
 sql('CREATE ROLE nobody');
 in_session($sessions[1], q{SET ROLE nobody; BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('chpg_capture', 0))});
-like(in_session($sessions[1], 'LOCK TABLE kept.setting IN SHARE UPDATE EXCLUSIVE MODE') . $sessions[1]{stderr}, qr/ERROR:  42501/, 'the lock wants rights');
+like(in_session($sessions[1], 'LOCK TABLE kept.setting IN SHARE UPDATE EXCLUSIVE MODE') . $sessions[1]{stderr}, qr/ERROR:  42501/, 'the lock requires a privilege');
 in_session($sessions[1], 'ROLLBACK');
 $_->quit for @sessions;
 
@@ -247,7 +247,7 @@ my @captures = map { "CALL chpg_capture('hour', server => '$_')" } qw(chpg secon
 $node->safe_psql('postgres', "$captures[0]; $captures[1]; $captures[0]; $captures[1]");
 # The emulators have one service in common, which no two organizations have.
 my $common = sql(q{SELECT id FROM chpg_services('chpg') INTERSECT SELECT id FROM chpg_services('second')});
-is(sql("SELECT string_agg(server || ' ' || valid_to, ', ' ORDER BY server) FROM kept.service WHERE service_id <> '$common'"), 'chpg infinity, second infinity, second infinity, second infinity', 'none declares those of the other gone');
+is(sql("SELECT string_agg(server || ' ' || valid_to, ', ' ORDER BY server) FROM kept.service WHERE service_id <> '$common'"), 'chpg infinity, second infinity, second infinity, second infinity', 'neither marks the services of the other as gone');
 sql('ALTER SERVER second RENAME TO third');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour', server => 'third')});
 is(sql(q{SELECT string_agg(DISTINCT server || ' ' || valid_to, ', ') FROM kept.service WHERE service_id <> } . "'$common'"), 'chpg infinity, third infinity', 'and a server that was renamed goes on with its own');
@@ -258,7 +258,7 @@ is(sql("SELECT count(*) FROM (SELECT name FROM chpg_services('third') WHERE id <
 sql(q{TRUNCATE kept.capture, kept.pattern; UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'});
 my ($failing) = sql(q{SELECT id FROM chpg_services('chpg') ORDER BY id LIMIT 1});
 fault($url, path => "$failing/slow", status => 404);
-fails_with($node, q{CALL chpg_capture('hour', max_windows => 30, server => 'chpg')}, '38000', qr/could not capture 3 of 30 windows/, 'a service that fails takes three of what is captured');
+fails_with($node, q{CALL chpg_capture('hour', max_windows => 30, server => 'chpg')}, '38000', qr/could not capture 3 of 30 windows/, 'a service that fails costs three windows');
 clear_faults($url);
 
 # A single response that lacks a service loses nothing.
@@ -267,7 +267,7 @@ my $due = sql(q{SELECT count(*) FROM chpg_history_due('hour', server => 'chpg') 
 fault($url, path => 'postgres$', patch => { 'result.0' => { '$delete' => JSON::PP::true } }, times => 1);
 sql(q{CALL chpg_capture('hour', server => 'chpg')});
 sql(q{CALL chpg_capture('hour', server => 'chpg')});
-is(sql(q{SELECT count(*), count(*) FILTER (WHERE status = 'lost') FROM kept.capture}), "$due|0", 'its windows are captured when it is back');
+is(sql(q{SELECT count(*), count(*) FILTER (WHERE status = 'lost') FROM kept.capture}), "$due|0", 'its windows are captured when it responds again');
 fault($url, path => 'postgres$', patch => { 'result.0.state' => undef }, times => 1);
 sql('TRUNCATE kept.capture, kept.pattern');
 sql(q{CALL chpg_capture('hour', server => 'chpg')});
@@ -277,15 +277,15 @@ is(sql(q{SELECT count(*) FROM kept.capture}), $due, 'a service of no state is th
 sql(q{UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'; TRUNCATE kept.capture; UPDATE kept.service SET valid_to = now() - interval '1 hour', noted_at = now() - interval '2 days' WHERE service_id = '} . $failing . q{'; INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, server) SELECT service_id, max(valid_to), now() - interval '1 hour', min(service_name), min(server) FROM kept.service WHERE service_id = '} . $failing . q{' GROUP BY 1});
 my $past = sql("SELECT count(*) FROM chpg_history_due('hour', '$failing')");
 sql(q{ALTER SERVER chpg RENAME TO first; CALL chpg_capture('hour', max_windows => 0, server => 'first')});
-is(sql("SELECT count(*) FROM chpg_history_due('hour', '$failing', 'first') WHERE NOT lost"), $past, 'all of it is due');
+is(sql("SELECT count(*) FROM chpg_history_due('hour', '$failing', 'first') WHERE NOT lost"), $past, 'all windows are due');
 sql(q{ALTER SERVER first RENAME TO chpg; CALL chpg_capture('hour', max_windows => 0, server => 'chpg')});
 
 # A service that is gone: windows that were not requested in time are lost.
 my $gone = sql('SELECT id FROM chpg_services(\'chpg\') ORDER BY id DESC LIMIT 1');
 sql("DELETE FROM kept.capture WHERE service_id = '$gone'; UPDATE kept.service SET valid_to = date_trunc('hour', now() - interval '25 hours') WHERE service_id = '$gone'");
 my $lacking = sql("SELECT count(*) FROM chpg_history_due('hour', '$gone') WHERE lost");
-cmp_ok($lacking, '>', 2, 'what nobody can have any more');
+cmp_ok($lacking, '>', 2, 'windows that cannot be captured any more');
 sql('SELECT _chpg_capture_schedule(NULL, NULL, NULL, 0)');
-is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost' AND grain = 'hour'"), $lacking, 'is told');
+is(sql("SELECT count(*) FROM kept.coverage WHERE service_id = '$gone' AND status = 'lost' AND grain = 'hour'"), $lacking, 'are reported');
 
 done_testing();

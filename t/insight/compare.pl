@@ -18,7 +18,7 @@ reset_emulator($url, services => 2, patterns => 30);
 # Without a history, the API is asked for both windows.
 my $DAYS = q{tstzrange(now() - interval '2 days', now() - interval '1 day'), tstzrange(now() - interval '1 day', now())};
 my $id = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
-is(costs($node, $url, "SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare($DAYS, '$id')", 2, 'two windows of the API'), 'steady low', 'nothing has changed, as far as that tells');
+is(costs($node, $url, "SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare($DAYS, '$id')", 2, 'two windows of the API'), 'steady low', 'no change in the values that are known');
 
 for my $case (
 	[ 'NULL', '22004', qr/argument "baseline" must not be null/ ],
@@ -108,14 +108,14 @@ my $WINDOWS = q{'[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,202
 my %change = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT query_text || '=' || concat_ws(' ', change, cause) FROM chpg_compare($WINDOWS, 's')");
 is($change{$_}, "regressed $_", "$_: the cause is told") for 'more rows', 'more blocks', 'colder cache', 'waiting', 'computing';
 is($change{'waiting for a lock'}, 'regressed waiting', 'waiting for a lock: not for the one block that it reads');
-is($change{nested}, 'regressed mixed', 'nested: the counters do not tell the cause');
+is($change{nested}, 'regressed mixed', 'nested: the counters do not show the cause');
 is($change{'slow tail'} =~ s/ .*//r, 'regressed', 'slow tail: the 95th percentile is enough');
 is($change{improved} =~ s/ .*//r, 'improved', 'improved');
 is($change{$_}, $_, $_) for qw(new gone surged);
 is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare', 'was bad once';
 is($node->safe_psql('postgres', "SELECT avg_duration_us < 0.4 * baseline_avg_duration_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'was bad once'"), 't', 'though the mean is less than half');
 unplant($node, 'was bad once', 'waiting for a lock');
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'how many hours are worse');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'the number of worse hours');
 is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND baseline_p95_lo_us < p95_lo_us) FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 't', 'percentiles are bounds');
 is($node->safe_psql('postgres', "SELECT round(sum(time_ratio)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
 
@@ -129,14 +129,14 @@ sub change_of { my ($name, $windows) = @_; return $node->safe_psql('postgres', "
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 3, 3, 500, 2000000), make_hours('s', k, 27, 27, 500, 2000000) FROM make_key('nightly') k});
 is(change_of('nightly', $WINDOWS), 'gone? low', 'six hours in which it need not have run');
 is(change_of('nightly', q{'[2026-05-10 04:00Z,2026-05-10 06:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'}), 'new? low', 'two hours in which it need not have run');
-is(change_of('gone', $WINDOWS), 'gone high', 'what ran in each hour');
+is(change_of('gone', $WINDOWS), 'gone high', 'a pattern that ran in each hour');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 100 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
-is(change_of('gone', $WINDOWS) =~ s/ .*//r, 'steady', 'what takes half a minute an hour is not gone where that is little');
+is(change_of('gone', $WINDOWS) =~ s/ .*//r, 'steady', 'a pattern of half a minute an hour is not listed as gone where that is little');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 10 WHERE rule_id = 'CHPG504' AND parameter = 'busy_s_per_h'});
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start >= '2026-05-12'});
-is(change_of('gone', $WINDOWS), 'gone? low', 'what a truncated period may hide');
+is(change_of('gone', $WINDOWS), 'gone? low', 'a pattern that a truncated period may hide');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL; UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start >= '2026-05-12 03:00Z'});
-is(change_of('gone', $WINDOWS), 'gone? low', 'what hours that are missing may hide');
+is(change_of('gone', $WINDOWS), 'gone? low', 'a pattern that missing hours may hide');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
 
 # Too few executions in an hour: a single long one would be a change.
@@ -170,10 +170,10 @@ is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) 
 $node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'steady' AND window_start < '2026-05-12';
 	UPDATE kept.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
 	UPDATE kept.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
-is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'a time that is not told does not make it new');
-is($node->safe_psql('postgres', "SELECT change, avg_duration_us / baseline_avg_duration_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are of what is told');
-is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do counters that cannot be right end it');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_period_patterns('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'what is not told stays so');
+is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'an omitted time does not make a pattern new');
+is($node->safe_psql('postgres', "SELECT change, avg_duration_us / baseline_avg_duration_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are those of the known values');
+is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do impossible counters end the comparison');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_period_patterns('[2026-05-10 00:00Z,2026-05-12 00:00Z)', 's') WHERE query_text = 'steady' AND (total_duration_us IS NOT NULL OR avg_duration_us IS NOT NULL)"), 0, 'unknown values stay unknown');
 
 cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_s / baseline_calls_per_s FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'")), '<', 0.01, 'so are rates');
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
@@ -184,9 +184,9 @@ $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0
 		total_shared_blks_read = CASE WHEN t.query_text = 'absurd' AND window_start = '2026-05-12 01:00Z' THEN 9223372036854775807 ELSE total_shared_blks_read END
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key});
 is(change_of('without percentiles', $WINDOWS) =~ s/ .*//r, 'regressed', 'a mean needs no percentiles');
-is(change_of('without CPU', $WINDOWS), 'steady low', 'a counter that lacks says nothing of how certain it is');
+is(change_of('without CPU', $WINDOWS), 'steady low', 'a missing counter does not change the certainty');
 is(change_of('absurd', $WINDOWS) =~ s/ .*//r, 'regressed', 'blocks beyond number');
-is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_hour') . $node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.service_hour'), 'tt', 'views bear them, too');
+is($node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.pattern_hour') . $node->safe_psql('postgres', 'SELECT count(hit_ratio) > 0 FROM kept.service_hour'), 'tt', 'views accept them, too');
 unplant($node, 'absurd');
 
 # Causes of a faster pattern
@@ -196,7 +196,7 @@ $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 1000 WHERE rule_
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_compare($WINDOWS, 's') WHERE change = 'regressed'"), 0, 'the numbers that judge can be changed');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = CASE parameter WHEN 'p95_factor' THEN 1.5 WHEN 'avg_factor' THEN 1.3 WHEN 'blind_factor' THEN 2 ELSE 3 END WHERE rule_id = 'CHPG500' AND threshold = 1000});
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1e12 WHERE service_id = 's' AND window_start < '2026-05-12'});
-is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'what a truncated baseline may have hidden');
+is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'new'"), 'new? low', 'a pattern that a truncated baseline may have hidden');
 
 # Hours that the history lacks are no change.
 $node->safe_psql('postgres', <<'SQL');
@@ -213,26 +213,26 @@ SQL
 my ($BEFORE, $AFTER) = ('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)');
 is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_s * 3600, calls_per_s * 3600 FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
 	"late|steady|unknown|low||500\ns|gone|gone?|low|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
-	'rates are of the hours that were seen, and nothing is new or gone for want of hours');
-fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'a service that nobody knows');
+	'rates are those of the captured hours, and missing hours make no pattern new or gone');
+fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'an unknown service');
 is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
-	't|t|t', 'is asked of the API');
+	't|t|t', 'is looked up by a request');
 
 # Read from the API: a window that the API no longer keeps is not compared, and nulls
 # are equal.
 reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef, app => 'web' } } });
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '1 day', now()), '$id')"), "\nunknown low", 'a baseline that the API has no longer');
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is one');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is compared');
 
 # A history in a renamed schema is not used until that is enabled.
 $node->safe_psql('postgres', 'ALTER SCHEMA kept RENAME TO moved');
-is($node->safe_psql('postgres', "SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')"), 'api', 'the API is asked');
+is($node->safe_psql('postgres', "SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')"), 'api', 'requests are sent');
 $node->safe_psql('postgres', 'ALTER SCHEMA moved RENAME TO kept');
 
 # A role that may not read the history reads from the API with its own key.
 $node->safe_psql('postgres', "CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; SET ROLE reader; SELECT chpg_connect('$KEY_ID', '$KEY_SECRET')");
 is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'no right to the history'),
-	'api', 'the API is asked');
+	'api', 'requests are sent');
 $node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON kept.pattern_hour TO reader');
 is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '1 day', now()), '$id')", 1, 'a right to views of the history'),
 	'api', 'is none to its tables');
@@ -264,11 +264,11 @@ cmp_ok($false, '<=', 100, "no change: at most one false regression in 500 patter
 my $UNKNOWN = qq{'[$PAST_DATE 00:00Z,$PAST_DATE 06:00Z)', '[$PAST_DATE 06:00Z,$PAST_DATE 12:00Z)'};
 costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_compare($UNKNOWN, 'pg7myrd1j06p3gx4zrm2ze8qz6')", 2, 'two windows of the API');
 my $error = fails_with($node, "SELECT FROM chpg_compare($UNKNOWN, 'ordres')", '42704', qr/service "ordres" does not exist/, 'a service that is not there');
-cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is told in a few lines');
+cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is reported in a few lines');
 
 # Windows without any data
 my ($status, $rows, $notice) = $node->psql('postgres', q{SELECT count(*) FROM chpg_compare('[2020-01-01 00:00Z,2020-01-02 00:00Z)', '[2020-01-02 00:00Z,2020-01-03 00:00Z)')});
 is($rows, 0, 'no rows');
-like($notice, qr/NOTICE:  neither the history nor the API has patterns/, 'are told of');
+like($notice, qr/NOTICE:  neither the history nor the API has patterns/, 'are reported');
 
 done_testing();

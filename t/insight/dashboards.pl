@@ -39,7 +39,7 @@ sub expand
 for my $name (qw(fleet service))
 {
 	my $dashboard = decode_json(slurp_file("$FindBin::RealBin/../../dashboards/$name.json"));
-	is($dashboard->{__inputs}[0]{name}, 'DS', "$name: asks for its data source");
+	is($dashboard->{__inputs}[0]{name}, 'DS', "$name: has a variable for the data source");
 	for my $variable (grep { $_->{type} eq 'query' } @{ $dashboard->{templating}{list} })
 	{
 		is($node->safe_psql('postgres', expand($variable->{query}, '')), $node->safe_psql('postgres', 'SELECT name FROM chpg_services() ORDER BY 1'), "$name: variable $variable->{name}");
@@ -68,6 +68,6 @@ for my $view (split /\n/, $node->safe_psql('postgres', q{SELECT relname FROM pg_
 		map { "SELECT count(DISTINCT $_) FROM fleet_history.$view" } @columns);
 	is($status, 0, "$view in Metabase's queries") or diag($error);
 }
-is(request_count($url), 0, 'views ask nothing of the API');
+is(request_count($url), 0, 'views send no request');
 
 done_testing();

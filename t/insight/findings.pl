@@ -22,7 +22,7 @@ my $YESTERDAY = q{tstzrange(now() - interval '1 day', now())};
 my %level = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT rule_id || '=' || string_agg(DISTINCT level, ' ' ORDER BY level) FROM chpg_findings($YESTERDAY) GROUP BY rule_id");
 is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
 like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'who skips says why');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'a skipped rule has a reason');
 
 # The page's example of findings with names of services has those of no single service, too.
 my ($with_names) = slurp_file("$FindBin::RealBin/../../docs/findings.md") =~ /^(SELECT s\.name, f\.[^;]*chpg_findings\([^;]*);$/m;
@@ -33,19 +33,19 @@ like($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retri
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 clear_journal($url);
 $node->safe_psql('postgres', "SET chpg.max_retries = 0; SELECT FROM chpg_findings($YESTERDAY)");
-is(scalar(grep { $_->{path} =~ /prometheus$/ } @{ journal($url)->{requests} }), 1, 'and is asked for its metrics once');
+is(scalar(grep { $_->{path} =~ /prometheus$/ } @{ journal($url)->{requests} }), 1, 'and its metrics are requested once');
 clear_faults($url);
 fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="pg7myrd1j06p3gx4zrm2ze8qz6",postgres_service_name="orders"} NaN\n));
-is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics omit the storage in use", 'what is not a number is not known');
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT level, symptom FROM chpg_findings($YESTERDAY, 'orders') WHERE rule_id = 'CHPG701'"), "\nSKIPPED|The metrics omit the storage in use", 'a value that is not a number is unknown');
 clear_faults($url);
 
 # A service that does not respond hides no finding of the others.
 fault($url, path => 'pg7myrd1j06p3gx4zrm2ze8qz6/slow', status => 500);
 my %skipped = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT coalesce(service_id, 'all') || '=' || string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom !~ 'metrics|max_connections|tag' GROUP BY service_id");
-is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607', 'a service that does not answer is told');
-is($skipped{all}, 'CHPG402 CHPG501 CHPG504', 'beside what needs a history');
+is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607', 'a service that does not respond is reported');
+is($skipped{all}, 'CHPG402 CHPG501 CHPG504', 'beside rules that need a history');
 like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT min(symptom) FROM chpg_findings($YESTERDAY) WHERE service_id = 'pg7myrd1j06p3gx4zrm2ze8qz6' AND rule_id = 'CHPG101'"), qr/^could not read .*: the API failed/, 'with why');
-cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the others are judged');
+cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the other services are judged');
 clear_faults($url);
 
 # The requests: none is sent twice, even without the cache.
@@ -53,7 +53,7 @@ my $services = $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services(
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 costs($node, $url, "SET chpg.cache_ttl = 0; SELECT FROM chpg_findings($YESTERDAY)", 2 + 2 * $services, 'findings of the fleet: the list, the metrics, patterns and settings of each');
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
-is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($YESTERDAY, 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE rule_id = 'CHPG706'", 3, 'findings of one: the metrics, its patterns and settings'), 'SKIPPED', 'what compares with the others says so');
+is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($YESTERDAY, 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE rule_id = 'CHPG706'", 3, 'findings of one service: its metrics, patterns and settings'), 'SKIPPED', 'the rule that compares services is skipped');
 
 # A day and the day before, of 24 hours each
 $node->safe_psql('postgres', <<'SQL');
@@ -121,7 +121,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') W
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
 is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each says what it means, and what to do');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each finding has an explanation and a remedy');
 
 # A period until now: hours that are only partly in it are not missing, nor is the
 # latest one.
@@ -132,7 +132,7 @@ SELECT 'fresh', 'hour', h, h + interval '1 hour', 'ok'
 FROM generate_series(date_trunc('hour', now()) - interval '26 hours', date_trunc('hour', now() - interval '65 minutes') - interval '1 hour', '1 hour') h;
 SQL
 my $LATE = q{SELECT symptom FROM chpg_findings(tstzrange(now() - interval '1 day', now()), 'fresh') WHERE rule_id = 'CHPG801'};
-is($node->safe_psql('postgres', $LATE), '', 'a history that is as complete as it can be');
+is($node->safe_psql('postgres', $LATE), '', 'a history without a gap');
 $node->safe_psql('postgres', q{DELETE FROM kept.capture WHERE service_id = 'fresh' AND window_start = date_trunc('hour', now()) - interval '5 hours'});
 my ($captured, $expected) = $node->safe_psql('postgres', $LATE) =~ /^(\d+) of (\d+) hours were captured/;
 is($expected - $captured, 1, 'and one that is not');
@@ -143,7 +143,7 @@ is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one findin
 my $WHICH = q{evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT new full scan')};
 is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
 $node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE $WHICH");
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'what is muted hides nothing else');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'a muted finding hides nothing else');
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 
 # What is muted hides no other rule, and the worst is told first.
@@ -184,8 +184,8 @@ $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; 
 
 # A truncated window has all errors, but not all executions.
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1000 WHERE service_id = 's' AND window_start = '2026-05-11 03:00Z'});
-is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, confidence, evidence->>'error_ratio'), ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE rule_id IN ('CHPG401', 'CHPG402')"), 'CHPG401 WARN low, CHPG402 SKIPPED', 'shares of errors are not known there');
-like($node->safe_psql('postgres', "SELECT symptom || explanation FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG401'"), qr/^9600 errors; more than 81600 executions, of which they are less than 11.76 %Windows were truncated/, 'which is said');
+is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, confidence, evidence->>'error_ratio'), ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE rule_id IN ('CHPG401', 'CHPG402')"), 'CHPG401 WARN low, CHPG402 SKIPPED', 'shares of errors are unknown there');
+like($node->safe_psql('postgres', "SELECT symptom || explanation FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG401'"), qr/^9600 errors; more than 81600 executions, of which they are less than 11.76 %Windows were truncated/, 'which a finding reports');
 is($node->safe_psql('postgres', q{SELECT count(*), count(error_ratio) FROM kept.error_hour WHERE service_id = 's' AND "time" BETWEEN '2026-05-11 03:00Z' AND '2026-05-11 04:00Z'}), '2|1', 'nor in the view of errors');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL});
 
@@ -212,20 +212,20 @@ my $OF_PATTERNS = 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG402 CHPG5
 my $SKIPPED = q{SELECT string_agg(rule_id, ' ' ORDER BY rule_id) || ': ' || min(symptom)};
 is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = 'empty' AND level = 'SKIPPED'"), "$OF_PATTERNS: The history has no hour of the period; the API is asked for a service that is named.", 'no hours');
 is($node->safe_psql('postgres', "SELECT level, symptom FROM chpg_findings($DAY) WHERE service_id = 'empty' AND rule_id = 'CHPG801'"), 'INFO|0 of 24 hours were captured, 0 of them truncated', 'nor is its history complete');
-is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage_ratio', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever is thought of gaps');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage_ratio', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever the threshold of gaps is');
 my ($unknown) = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
 is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = '$unknown' AND symptom LIKE 'The history%'"), "$OF_PATTERNS: The history does not know the service yet; the API is asked for one that is named.", 'a service that was made after the last capture');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE service_id IN ('dead', 'unborn')"), 0, 'who was not there lacks nothing');
-is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY) WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'who went had hours until then');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE service_id IN ('dead', 'unborn')"), 0, 'a service that did not exist has no gap');
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY) WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'a service that is gone has hours until then');
 $node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY) WHERE level = 'SKIPPED'");
 $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES ('s', '2026-01-01', '2026-02-01', now(), 'thrash')});
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name is that of who has it now');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name means the service that has it now');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
 
 # With history_only
-is(costs($node, $url, "SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 't', history_only => true) WHERE level = 'SKIPPED'", 0, 'findings that ask nothing'), $OF_PATTERNS, 'say what the history lacks');
-is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 't', history_only => true) WHERE rule_id < 'CHPG4'", 0, 'findings of the history'), 'CHPG301 ERROR', 'and find what is in it');
-fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => true)", '42704', qr/service "thrsh" is not in the history/, 'a name that the history does not know');
+is(costs($node, $url, "SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 't', history_only => true) WHERE level = 'SKIPPED'", 0, 'findings without requests'), $OF_PATTERNS, 'report gaps of the history');
+is(costs($node, $url, "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 't', history_only => true) WHERE rule_id < 'CHPG4'", 0, 'findings of the history'), 'CHPG301 ERROR', 'and find problems in it');
+fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => true)", '42704', qr/service "thrsh" is not in the history/, 'a name that the history lacks');
 
 # A pattern that is new and small
 $node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
@@ -246,23 +246,23 @@ fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresSe
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT rule_id, ' '), count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE symptom = 'The metrics omit the service'"), 'CHPG701 CHPG703|3', 'services that the metrics lack');
 $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'what was muted when it could not judge is told');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'a finding that was muted as unknown is reported');
 like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
 like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
 my ($billing) = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name = 'billing'});
 fault($url, path => "$billing/config", status => 500);
 my $others = "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY)";
-is($node->safe_psql('postgres', "$others WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), "\nCHPG701 ERROR, CHPG701 WARN, CHPG703 ERROR", 'a service whose settings cannot be had hides nothing of the others');
+is($node->safe_psql('postgres', "$others WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), "\nCHPG701 ERROR, CHPG701 WARN, CHPG703 ERROR", 'a service whose settings cannot be read hides no finding of the others');
 is($node->safe_psql('postgres', "$others WHERE rule_id = 'CHPG703' AND service_id = '$billing'"), "\nCHPG703 SKIPPED", 'and is not judged itself');
 clear_faults($url);
 fault($url, path => 'postgres/prometheus$', body => qq(PostgresServer_FilesystemUsedPercent{postgres_service="$billing",postgres_service_name="billing"} 95\nPostgresServer_ActiveConnections{postgres_service="$billing",postgres_service_name="billing",state="active"} NaN\n));
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(concat_ws(' ', rule_id, level, CASE level WHEN 'SKIPPED' THEN symptom END), ', ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY, 'billing') WHERE rule_id IN ('CHPG701', 'CHPG703')"),
-	"\nCHPG701 ERROR, CHPG703 SKIPPED The metrics omit the number of connections", 'connections that nobody counts are no good news');
-is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of the others');
+	"\nCHPG701 ERROR, CHPG703 SKIPPED The metrics omit the number of connections", 'unknown connections are not reported as good');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT evidence->>'name', ' ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'"), 'max_connections work_mem', 'settings that differ from those of other services');
 clear_faults($url);
 
 # Services are compared within an environment; a service without one is not compared.
-is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are told');
+is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are reported');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG706', 'services', 6); SELECT string_agg(level || right(symptom, 3), ',') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'; DELETE FROM chpg_threshold"), 'SKIPPED: 6', 'so are environments of too few');
 
 # A setting that half of the services of an environment have is no drift.
@@ -283,7 +283,7 @@ unplant($node, 'SELECT of calm');
 # Thresholds and mutes
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
-is(found('SELECT hot loop'), '', 'a threshold that is changed changes what is found');
+is(found('SELECT hot loop'), '', 'a changed threshold changes the findings');
 $node->safe_psql('postgres', 'DELETE FROM chpg_threshold');
 is(found('SELECT hot loop'), 'CHPG102 ERROR', 'and back');
 my $key = $node->safe_psql('postgres', "SELECT finding_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
@@ -299,9 +299,9 @@ my $MUTED = "SELECT muted FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102
 is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix', muted_until => now() + interval '1 day'); $MUTED"), "\nt", 'muted until tomorrow');
 is($node->safe_psql('postgres', "UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second'; $MUTED"), 'f', 'and not muted any more when that is over');
 $node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
-fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'mutes, which name databases and users, are not for everybody');
+fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'PUBLIC may not read mutes, which name databases and users');
 $node->safe_psql('postgres', 'GRANT SELECT ON chpg_finding_mute TO dba');
-is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'who is granted it may mute');
+is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'a role with the privilege may mute');
 # A dump contains them.
 $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';

@@ -39,14 +39,14 @@ command_fails_like([ "$ROOT/dev/test", '--list', 't/lib' ], qr/no tests in t\/li
 # The logs and clusters of a test have its file's name without the folder.
 my %folders;
 $folders{ basename($_) =~ s/\.\w+$//r }++ for glob("$ROOT/t/*/*.pl"), glob("$ROOT/emulator/t/*.t");
-is_deeply([ grep { $folders{$_} > 1 } sort keys %folders ], [], 'no two tests have one name');
+is_deeply([ grep { $folders{$_} > 1 } sort keys %folders ], [], 'no two tests have the same name');
 
 my %packages = map { $_ => { map { $_ => 1 } lines_of('install', '--for', $_, '--list') } } qw(build demo test);
 for (['build', 'demo'], ['demo', 'test'])
 {
 	my ($less, $more) = @$_;
 	is_deeply([ grep { !$packages{$more}{$_} } keys %{ $packages{$less} } ],
-		[], "what is needed to $less is needed to $more");
+		[], "packages to $less are also packages to $more");
 }
 ok($packages{build}{'libcurl4-openssl-dev'}, 'building needs libcurl');
 is(join(' ', grep { /^postgresql-\d+$/ } keys %{ $packages{build} }), '', 'building needs no server');

@@ -24,7 +24,7 @@ $node->safe_psql('postgres', connect_sql($url));
 # parallel workers
 my $expected = $node->pg_version < 17 ? 1 : 0;
 my $session = open_session($node);
-is(notices_of($session, 'SELECT FROM chpg_budget; SELECT FROM chpg_stats'), 0, 'nothing is said without a request');
+is(notices_of($session, 'SELECT FROM chpg_budget; SELECT FROM chpg_stats'), 0, 'no notice without a request');
 is(notices_of($session, 'SELECT FROM chpg_services'), $expected, 'at the first request');
 is(notices_of($session, 'SELECT FROM chpg_services; SELECT FROM chpg_health'), 0, 'and not again');
 $session->quit;

@@ -41,13 +41,13 @@ my $READ = 'SELECT count(*) FROM chpg_services';
 
 is(costs($node, $url, session_of('victim', $READ), 1, 'what the victim reads'), 6, 'has six rows');
 is(flood('attacker', 30, 0), 60, 'another role reads much');
-is(costs($node, $url, session_of('victim', $READ), 0, "the victim's answer is still there"), 6, 'with all rows');
+is(costs($node, $url, session_of('victim', $READ), 0, "the victim's response is still cached"), 6, 'with all rows');
 flood('second', 30, 1);
-is(costs($node, $url, session_of('victim', $READ), 0, 'also with another key of that role'), 6, 'with all rows');
+is(costs($node, $url, session_of('victim', $READ), 0, 'also if that role uses another key'), 6, 'with all rows');
 
 # A role that comes when the cache is full gets its share, taken from roles with more
 # than theirs.
-costs($node, $url, session_of('newcomer', $READ), 1, 'what a newcomer reads');
+costs($node, $url, session_of('newcomer', $READ), 1, 'the read of a newcomer');
 costs($node, $url, session_of('newcomer', $READ), 0, 'is kept');
 my $PAGES = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 23:00Z', '$service')";
 costs($node, $url, session_of('newcomer', $PAGES), 2, 'as are pages');
@@ -59,6 +59,6 @@ costs($node, $url, session_of('victim', $READ), 0, "nor of the victim's");
 # A role alone may use the whole cache.
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 flood('attacker', 3, 3);
-is(flood('attacker', 3, 3), 0, 'what a role reads alone is kept beyond its share');
+is(flood('attacker', 3, 3), 0, 'the responses of a role alone are cached beyond its share');
 
 done_testing();

@@ -67,7 +67,7 @@ foreach my $sql (@others)
 {
 	like(notices($node, $sql), $NOTICE, "a notice: $sql");
 }
-like(statistics(), qr/\Q$KEY_SECRET\E/, 'pg_stat_statements has the secret of others');
+like(statistics(), qr/\Q$KEY_SECRET\E/, 'pg_stat_statements has the secret of other statements');
 
 # The same for a password
 my $error = notices($node, "\\set VERBOSITY verbose\nSET chpg.dry_run = on; DO \$\$ BEGIN PERFORM chpg_set_password('orders', 'Secret1Secret1Secret1'); END \$\$");

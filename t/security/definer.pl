@@ -96,11 +96,11 @@ reset_emulator($_) foreach $url, $staging, $evil;
 fails_with($node, 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services', '42501',
 	qr/setting "chpg\.server" cannot select server "evil" for role "ops" in a command of another role/, 'a materialized view that another refreshes',
 	extra_params => [ '-U', 'keeper' ]);
-is(request_count($evil), 0, 'a materialized view that another refreshes: nothing was sent');
+is(request_count($evil), 0, 'a materialized view that another role refreshes: no request');
 $node->safe_psql('postgres', 'SET chpg.server = prod; REFRESH MATERIALIZED VIEW services', extra_params => [ '-U', 'keeper' ]);
 is(request_count($url), 1, 'unless the server is one of its owner');
 as_role('ops', 'SET chpg.server = evil; REFRESH MATERIALIZED VIEW services');
-is(request_count($evil), 2, 'or the owner refreshes it');
+is(request_count($evil), 2, 'or the owner refreshes the view');
 
 # SET ROLE is no such function: a role that may become the owner may choose as the owner
 # may.
@@ -136,7 +136,7 @@ sub goes
 
 	reset_emulator($_) foreach $url, $staging, $evil;
 	like(as_role('eve', "$setting; SELECT $call"), qr/^pg/m, $name);
-	is(join(' ', map { writes($_) } $url, $staging, $evil), $api eq $url ? '1 0 0' : '0 1 0', "$name: it goes there");
+	is(join(' ', map { writes($_) } $url, $staging, $evil), $api eq $url ? '1 0 0' : '0 1 0', "$name: the request goes to the stranger");
 	return;
 }
 

@@ -53,7 +53,7 @@ foreach my $options ([], ['--schema-only'], ['--data-only'], ['--inserts'], [ '-
 {
 	my $text = dump_as('app', "owner @$options", @$options);
 
-	unlike($text, qr/annservice|bobservice|secret of ann/, "no mutes of others: @$options");
+	unlike($text, qr/annservice|bobservice|secret of ann/, "no mutes of other roles: @$options");
 }
 like(slurp_file("$dir/owner "), qr/CREATE EXTENSION.*CHPG101\tcalls\t7/s, 'the extension, and its thresholds');
 is(restore('owner '), '', 'and no mutes');
@@ -61,7 +61,7 @@ is(restore('owner '), '', 'and no mutes');
 # A superuser's dump has all mutes, and so has that of a role that may read them.
 dump_as(sql_in('postgres', 'SELECT current_user'), $_->[0], @{ $_->[1] }) foreach [ 'all', [] ], [ 'inserts', ['--inserts'] ], [ 'columns', ['--column-inserts'] ];
 is(restore($_), $ALL, "$_: all mutes are restored") foreach 'all', 'inserts', 'columns';
-is(sql_in('restored', 'SELECT count(*) FROM ONLY chpg.chpg_finding_mute_dump'), 0, 'and kept where they were');
+is(sql_in('restored', 'SELECT count(*) FROM ONLY chpg.chpg_finding_mute_dump'), 0, 'and stay where they were');
 is(sql_in('restored', q{SELECT chpg._chpg_is_muted('CHPG301:annservice')}), 't', 'where they count');
 sql_in('theirs', 'GRANT SELECT ON chpg.chpg_finding_mute TO app');
 like(dump_as('app', 'granted'), qr/secret of ann/, 'a role that may read mutes has them in its dumps');
@@ -72,7 +72,7 @@ sql_in('theirs', 'REVOKE SELECT ON chpg.chpg_finding_mute FROM app');
 foreach my $role ('reader', 'ann', 'app')
 {
 	fails_in($role, 'SELECT * FROM chpg.chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/);
-	is(sql_in('theirs', 'SELECT count(*) FROM chpg.chpg_finding_mute_dump; SELECT count(*) FROM chpg._chpg_mutes_to_dump()', extra_params => [ '-U', $role ]), "0\n0", "nothing for $role in what dumps use");
+	is(sql_in('theirs', 'SELECT count(*) FROM chpg.chpg_finding_mute_dump; SELECT count(*) FROM chpg._chpg_mutes_to_dump()', extra_params => [ '-U', $role ]), "0\n0", "$role can read nothing of what dumps read");
 	fails_in($role, q{INSERT INTO chpg.chpg_finding_mute_dump (finding_key, reason) VALUES ('CHPG301:x', 'wont_fix')}, '42501', qr/permission denied for table chpg_finding_mute_dump/);
 }
 

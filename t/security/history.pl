@@ -36,7 +36,7 @@ sub state { return sql('SELECT state FROM _chpg_history_state()') }
 
 my $CAPTURE = q{CALL chpg_capture('hour', max_windows => 1)};
 sql($CAPTURE);
-is(state(), '', 'a history that is as it was made can be used');
+is(state(), '', 'an unchanged history can be used');
 is(sql(q{SET quote_all_identifiers = on; SELECT state FROM _chpg_history_state(); SELECT chpg_history_enable('kept')}), "\n", 'however names are shown');
 
 # The statement is rejected, no planted function has run, and the statement in the hint
@@ -46,7 +46,7 @@ sub is_refused
 	my ($name, $what, $statement) = @_;
 	my $error = fails_with($node, $statement // $CAPTURE, '55000', qr/the history cannot be used: schema "kept" $what/, $name);
 
-	is(taken(), 'f|f', "$name: nothing of it runs");
+	is(taken(), 'f|f', "$name: no planted function runs");
 	my ($hint) = $error =~ /^HINT:  (.*)\.$/m;
 	$hint = '' if !defined $hint || $hint !~ /^(?:ALTER|DROP|REVOKE) / || $hint =~ /\.\.\./;
 	sql($hint) if $hint ne '';
@@ -90,14 +90,14 @@ sql(q{DO $$ BEGIN EXECUTE 'GRANT UPDATE ON SEQUENCE ' || pg_get_serial_sequence(
 is_refused('a right on the sequence', qr/grants UPDATE on "pattern_key_pattern_key_seq" to mallory/);
 sql('CREATE ROLE middle; GRANT USAGE ON SCHEMA kept TO middle; GRANT INSERT ON kept.capture TO middle WITH GRANT OPTION; SET ROLE middle; GRANT INSERT ON kept.capture TO mallory');
 is_refused('a right that was handed on', qr/grants INSERT on "capture" to middle/);
-is(state(), '', 'is revoked with what it was handed on by');
+is(state(), '', 'is revoked with the grants that depend on it');
 
 my $owner = sql('SELECT current_user');
 sql(qq{CREATE ROLE deputy; GRANT "$owner" TO deputy; GRANT INSERT ON kept.capture TO deputy});
 is(state(), '', 'members of the owner have its rights anyway');
 sql('DROP OWNED BY deputy; DROP ROLE deputy; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO PUBLIC');
-is(state(), '', 'reading is for whoever it is granted to');
-fails_with($node, "SELECT chpg_history_enable('another')", '55000', qr/the history is in schema "kept" already/, 'what is to be mended is no reason to begin another')
+is(state(), '', 'SELECT may be granted to any role');
+fails_with($node, "SELECT chpg_history_enable('another')", '55000', qr/the history is in schema "kept" already/, 'an unsafe history is not replaced by a new one')
   if sql('GRANT INSERT ON kept.capture TO mallory; SELECT 1');
 is_refused('a purge', qr/grants INSERT/, 'SELECT chpg_history_purge()');
 
@@ -171,17 +171,17 @@ foreach my $attack (@PLANTED)
 	sql('DROP TABLE IF EXISTS attic.child, attic.part, attic.parent');
 }
 sql($CAPTURE);
-is(taken(), 'f|f', 'and nothing of it has run');
+is(taken(), 'f|f', 'and no planted function has run');
 
 # A schema with such an object is not accepted for a new history, and comparisons do not
 # use it.
 sql(q{SELECT chpg_history_disable(); CREATE POLICY planted ON kept.service USING (attic.taken())});
-fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/schema "kept" cannot have the history\nDETAIL:  It has a policy "planted" on table "service"\.\nHINT:  DROP POLICY planted ON kept\.service\./, 'one that has a policy');
+fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/schema "kept" cannot have the history\nDETAIL:  It has a policy "planted" on table "service"\.\nHINT:  DROP POLICY planted ON kept\.service\./, 'a schema with a policy');
 sql(q{DROP POLICY planted ON kept.service; SELECT chpg_history_enable('kept')});
 my $SOURCE = q{SELECT string_agg(DISTINCT source, ' ') FROM chpg_period_patterns(tstzrange(now() - interval '8 hours', now()))};
 is(sql("TRUNCATE kept.capture, kept.pattern; CALL chpg_capture('hour'); $SOURCE"), 'history', 'a comparison uses the history');
 sql('CREATE OPERATOR kept.* (LEFTARG = int4, RIGHTARG = interval, FUNCTION = attic.times)');
-is(sql($SOURCE), 'api', 'but not one with an operator that suits it better');
+is(sql($SOURCE), 'api', 'but not with an operator that fits better');
 sql('DROP OPERATOR kept.* (int4, interval)');
 
 # A role that may read a partition can make a view of it, or a column of its row type:
@@ -200,10 +200,10 @@ my ($status, $out, $err) = $node->psql('postgres', 'SELECT chpg_history_purge()'
 is($status, 0, 'a purge goes on');
 is("kept.$out", $old[2], 'with the month that nothing depends on');
 my $emptied = join ', ', map { s/^kept\.//r } sort @old[ 0, 1 ];
-like($err, qr/NOTICE:  partitions in use were emptied, not dropped: \Q$emptied\E/, 'and says which are in use');
+like($err, qr/NOTICE:  partitions in use were emptied, not dropped: \Q$emptied\E/, 'and reports those in use');
 is(sql(q{SELECT count(*) FROM kept.pattern WHERE service_id = 'old'}), 0, 'which are empty');
 as_role('mallory', 'DROP VIEW attic.holds_month; DROP TABLE attic.has_type');
-is(sql('SELECT count(*) FROM chpg_history_purge()'), 2, 'and go when nothing depends on them');
+is(sql('SELECT count(*) FROM chpg_history_purge()'), 2, 'and are dropped when nothing depends on them');
 
 # During the capture of a window no trigger can be created: the check before it is
 # enough.
@@ -213,7 +213,7 @@ fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 1);
 clear_journal($url);
 my $capture = open_session($node);
 begin_in_session($capture, "SET chpg.request_timeout = '5s'; $CAPTURE");
-wait_until(sub { grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} } }, 'a window is asked for');
+wait_until(sub { grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} } }, 'a window is requested');
 sql('GRANT TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept TO mallory');
 fails_with($node, "SET lock_timeout = '100ms'; CREATE TRIGGER planted BEFORE INSERT ON kept.$_ FOR EACH ROW EXECUTE FUNCTION attic.fires()", '55P03', qr/lock timeout/,
 	"a trigger on $_, meanwhile", extra_params => [ '-U', 'mallory' ]) foreach 'capture', 'service', 'query_text', 'pattern_key', 'metric_point', $month;
@@ -244,7 +244,7 @@ in_session($snapshot, 'ROLLBACK TO s');
 sql('DROP TRIGGER planted ON kept.setting; REVOKE TRIGGER ON kept.setting FROM mallory');
 $snapshot->quit;
 sql("REVOKE TRIGGER ON kept.capture, kept.$month FROM mallory");
-is(taken(), 'f|f', 'nor does it run');
+is(taken(), 'f|f', 'nor does the function run');
 
 # If an object escaped all checks, it would run as the owner; from there it cannot
 # return to the caller's rights.
@@ -273,7 +273,7 @@ is(taken(), 'f|t', 'nor called anything with its rights');
 sql('TRUNCATE theirs.capture, theirs.seen');
 is(sql(qq{DO \$\$ BEGIN PERFORM _chpg_run_as('collector'::regrole, 'SELECT to_jsonb(1 / 0)'); EXCEPTION WHEN division_by_zero THEN NULL; END \$\$; SELECT current_user = session_user}), 't', 'an error, too, restores the caller');
 fails_with($node, "SELECT _chpg_run_as('$owner'::regrole, 'SELECT to_jsonb(1)')", '42501', qr/permission denied to run as role "\Q$owner\E"/, 'the owner runs nothing as another role', extra_params => [ '-U', 'collector' ]);
-fails_with($node, "SELECT $_", '42501', qr/permission denied for function/, "others do not call $_", extra_params => [ '-U', 'mallory' ]) foreach $INNER,
+fails_with($node, "SELECT $_", '42501', qr/permission denied for function/, "other roles may not call $_", extra_params => [ '-U', 'mallory' ]) foreach $INNER,
 	q{_chpg_history_lock()}, q{_chpg_capture_services(NULL)}, q{_chpg_history_expire()}, q{_chpg_history_partition('hour', now())}, q{_chpg_history_create_tables('x')},
 	q{_chpg_note_failure('a', 'hour', now(), now(), 'x')}, q{_chpg_raise('P0001', 'x', NULL, NULL, NULL)}, q{_chpg_history_entrust('mallory', true)};
 
@@ -287,6 +287,6 @@ as_role('collector', "$CAPTURE; SELECT chpg_history_purge()");
 is(sql(q{SELECT count(*) FROM theirs.coverage WHERE status = 'ok'}), 1, 'captures and purges');
 sql('SELECT chpg_history_disable()');
 is(sql(q{SELECT count(*) FROM pg_proc WHERE proname ^@ '_chpg' AND has_function_privilege('collector', oid, 'EXECUTE') AND NOT has_function_privilege('public', oid, 'EXECUTE')}), 0,
-	'where its history ends, it keeps no right of that');
+	'after its history ends, the role keeps no right');
 
 done_testing();

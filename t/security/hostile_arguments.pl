@@ -68,9 +68,9 @@ my %headers = map { $_ => 1 } map { keys %{ $_->{headers} } } @requests;
 is_deeply([ grep { !/^(?:accept|accept-encoding|authorization|host|user-agent|x-request-id)$/ } sort keys %headers ], [], 'no further header');
 my %values = map { $_ => 1 } map { ref $_ ? @$_ : $_ } map { values %{ $_->{query} } } @requests;
 is(scalar(grep { $values{$_} && /evil|Injected|DROP|&/ } keys %expected), scalar(grep { /evil|Injected|DROP|&/ && $values{$_} } @HOSTILE),
-	'a value that is sent is the value of one parameter');
-ok($values{'x&limit=1&service_id=y'}, 'such as one that looks like several');
-is_deeply([ grep { /^y$/ } map { $_->{query}{service_id} // () } @requests ], [], 'which it is not');
+	'the value that is sent is that of one parameter');
+ok($values{'x&limit=1&service_id=y'}, 'such as a value that looks like several parameters');
+is_deeply([ grep { /^y$/ } map { $_->{query}{service_id} // () } @requests ], [], 'which is still one');
 
 # chpg_request: any request, but below /v1 and in one piece
 for my $path ('/v1/..', '/v1/../_emulator/info', '/v1/./x', '/v1//x', '//127.0.0.2/v1/', 'v1/organizations', '/v1/x?limit=1',
@@ -123,7 +123,7 @@ sub refuses
 	$name =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
 	clear_journal($url);
 	($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", on_error_stop => 1);
-	like($err, qr/ERROR:  (?:$states):/, "$name: refused");
+	like($err, qr/ERROR:  (?:$states):/, "$name: rejected");
 	is(request_count($url), 0, "$name: nothing is sent");
 	return;
 }

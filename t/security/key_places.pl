@@ -50,8 +50,8 @@ wait_until(sub { key_budget($node, 'used', 'keyVictim') eq '0' }, "the victim's 
 my ($err, $requests) = with_keys('attacker', 'unlimited', 'SET chpg.max_wait = 0', 1 .. 140);
 cmp_ok($requests, '>=', 8, 'another role tries 140 keys');
 is(key_budget($node, 'server', 'keyVictim'), 'victim', "the victim's row is still there");
-is($node->safe_psql('postgres', $COUNTED), 1, 'with what it counted');
-is(costs($node, $url, $READ, 0, "the victim's cached answer"), 6, 'is given again');
+is($node->safe_psql('postgres', $COUNTED), 1, 'with its counters');
+is(costs($node, $url, $READ, 0, "the victim's cached response"), 6, 'is given again');
 cmp_ok(rows('attacker'), '<=', 8, 'the other role has eight places');
 
 # Its log of requests
@@ -64,7 +64,7 @@ is($requests, 0, 'ten requests still count, so that no other is sent');
 $node->restart;
 ($err, $requests) = with_keys('attacker', '1/3600s', q{SET chpg.max_wait = '300ms'}, 281 .. 289);
 is($requests, 8, 'keys whose requests count for an hour: eight');
-like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "attacker" has 8 other keys whose requests still count, and a role has no more places\. Nothing was sent\.\nHINT:  Try again when .*, or give the key to another role\./, 'the ninth is refused, and learns why');
+like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "attacker" has 8 other keys whose requests still count, and a role has no more places\. Nothing was sent\.\nHINT:  Try again when .*, or give the key to another role\./, 'the ninth is rejected, with the reason');
 $node->restart;
 ($err, $requests) = with_keys('attacker', '1/3600s', q{SET chpg.max_wait = '300ms'}, 289);
 like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "attacker" has 8 other keys/, 'also after a restart');
@@ -75,7 +75,7 @@ is("$err$requests", '1', 'which concerns no other role');
 $node->safe_psql('postgres', "SET ROLE attacker; CREATE USER MAPPING FOR PUBLIC SERVER attacker OPTIONS (key_id 'key290', key_secret 'secret'); GRANT USAGE ON FOREIGN SERVER attacker TO other;");
 fails_with($node, "SET ROLE other; SET chpg.max_wait = '300ms'; SELECT FROM chpg_services('attacker')", '53400',
 	qr/DETAIL:  Role "attacker" has 8 other keys/, "a PUBLIC mapping's key counts to the owner of its server");
-is(rows('other'), 0, 'not to who uses it');
+is(rows('other'), 0, 'not to the role that uses it');
 
 # So does a mapping that the owner planted, until its role stores a key of its own.
 $node->safe_psql('postgres', "SET ROLE attacker; CREATE USER MAPPING FOR $_ SERVER attacker OPTIONS (key_id 'key291', key_secret 'secret')") foreach 'other', 'postgres';
@@ -95,7 +95,7 @@ reset_emulator($url, keys => { %keys{'keyVictim', 'keyOther'} });
 is($requests, 8, 'eight keys that are not accepted');
 like($err, qr/ERROR:  53400: .*\nDETAIL:  Role "other" has 8 other keys/, 'keep the ninth out');
 ($err, $requests) = with_keys('other', '1/3600s', '', 'Other');
-is("$err$requests", '1', 'until they have been forgotten, which a right key waits for');
+is("$err$requests", '1', 'until these keys are removed, which a valid key waits for');
 
 # Many roles together evict no key that counts; a newcomer is rejected.
 reset_emulator($url, keys => \%keys);
@@ -110,10 +110,10 @@ for my $i (1 .. 16)
 	$arrived += $requests;
 }
 is($arrived, 127, '16 roles with eight keys each have all other places');
-like($err, qr/ERROR:  53400: .*\nDETAIL:  128 other keys have sent requests that still count, and there is no place for one more/, 'the last key is refused');
+like($err, qr/ERROR:  53400: .*\nDETAIL:  128 other keys have sent requests that still count, and there is no place for one more/, 'the last key is rejected');
 like(with_keys('other', '10/10s', 'SET chpg.max_wait = 0', 'Other'), qr/ERROR:  53400: .*\nDETAIL:  128 other keys/, 'as is a newcomer');
 is(key_budget($node, 'used', 'keyVictim'), 1, "the victim's request counts");
-is(costs($node, $url, $READ, 0, "the victim's cached answer"), 6, 'is there');
-is(rows('hostile'), 127, 'nobody lost anything');
+is(costs($node, $url, $READ, 0, "the victim's cached response"), 6, 'is there');
+is(rows('hostile'), 127, 'no role lost a place');
 
 done_testing();

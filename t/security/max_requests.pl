@@ -38,7 +38,7 @@ refused("SET ROLE reader; $SECONDS",
 refused("SELECT count(*) FROM cloud.metrics WHERE service_id = '$ORDERS' AND from_date = '1896-01-01' AND to_date = '2026-01-01' AND bucket = '1 s'",
 	qr/"chpg.max_requests" allows 10000/, 0, 'the same of a table');
 refused("SET chpg.max_requests = 6; SELECT count(*) FROM chpg_slow_patterns($DAY)", qr/: 7 requests are needed, of which "chpg.max_requests" allows 6\n/, 1, 'a fleet with its list');
-costs($node, $url, "SET chpg.max_requests = 7; SELECT count(*) FROM chpg_slow_patterns($DAY)", 7, 'as many as it may send');
+costs($node, $url, "SET chpg.max_requests = 7; SELECT count(*) FROM chpg_slow_patterns($DAY)", 7, 'as many requests as the statement may send');
 refused("SET chpg.max_requests = 5; SET chpg.on_service_error = 'warning'; SELECT count(*) FROM chpg_slow_patterns($DAY)", qr/: 6 requests are needed/, 1, 'a fleet that may do without services');
 
 # Numbers that emerge during execution: pages, joins, loops
@@ -65,7 +65,7 @@ fault($url, times => 2, status => 503);
 costs($node, $url, 'SET chpg.max_requests = 1; SELECT FROM chpg_services', 3, 'a request that is sent again');
 
 # The setting protects the server from its users.
-fails_with($node, "LOAD 'chpg'; SET ROLE reader; SET chpg.max_requests = 20000", '42501', qr/permission denied to set parameter "chpg.max_requests"/, 'an ordinary role cannot raise it');
+fails_with($node, "LOAD 'chpg'; SET ROLE reader; SET chpg.max_requests = 20000", '42501', qr/permission denied to set parameter "chpg.max_requests"/, 'an ordinary role cannot raise the limit');
 like(($node->psql('postgres', "SET ROLE reader; SET chpg.max_requests = 2147483647; SELECT FROM chpg_budget; SHOW chpg.max_requests", on_error_stop => 0))[1], qr/^10000$/m, 'nor before the library is loaded');
 
 # Lists
@@ -78,7 +78,7 @@ in_session($session, 'CREATE TEMP TABLE list AS SELECT ' . sprintf($IDS, 3_000_0
 my $before = peak_kb($pid);
 clear_journal($url);
 in_session($session, sprintf $TABLE, '(SELECT ids FROM list)::text[]');
-like($session->{stderr}, qr/ERROR:  54000: query on foreign table "slow_patterns" would read 3000000 services, more than "chpg.max_requests" \(10000\)\nHINT:  Use a shorter list/, 'three million ids are refused');
+like($session->{stderr}, qr/ERROR:  54000: query on foreign table "slow_patterns" would read 3000000 services, more than "chpg.max_requests" \(10000\)\nHINT:  Use a shorter list/, 'three million ids are rejected');
 is(request_count($url), 0, 'before anything is sent');
 my $more = (peak_kb($pid) - $before) / 1024;
 note(sprintf 'three million ids: %d MB more at the peak', $more);

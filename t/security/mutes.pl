@@ -40,14 +40,14 @@ sql('TRUNCATE chpg_finding_mute');
 as_role('mallory', "SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 1000) n");
 refuses(q{chpg_mute('CHPG301:one more', 'wont_fix')}, '54000', qr/role "mallory" has muted 1000 findings already\nHINT:  End some/, 'the 1001st');
 as_role('mallory', q{SELECT chpg_mute('CHPG301:service 1', 'accepted_risk', 'changed')});
-is(sql(q{SELECT note FROM chpg_finding_mute WHERE finding_key = 'CHPG301:service 1'}), 'changed', 'one that there is may be changed');
+is(sql(q{SELECT note FROM chpg_finding_mute WHERE finding_key = 'CHPG301:service 1'}), 'changed', 'an existing mute may be changed');
 as_role('other', q{SELECT chpg_mute('CHPG301:of another', 'wont_fix')});
 is(sql($MUTES), 1001, 'other roles have their own');
 as_role('mallory', q{SELECT chpg_unmute('CHPG301:service 2'); SELECT chpg_mute('CHPG301:one more', 'wont_fix')});
-is(sql($MUTES), 1001, 'and one that is ended makes place');
+is(sql($MUTES), 1001, 'and ending a mute makes room');
 sql(q{UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second' WHERE finding_key ~ '^CHPG301:service'});
 as_role('mallory', q{SELECT chpg_mute('CHPG301:after all', 'wont_fix')});
-is(sql('SELECT string_agg(finding_key, $$, $$ ORDER BY finding_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'what is over is forgotten');
+is(sql('SELECT string_agg(finding_key, $$, $$ ORDER BY finding_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'expired mutes are removed');
 
 # Two sessions at once cannot exceed that.
 sql('TRUNCATE chpg_finding_mute');

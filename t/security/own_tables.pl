@@ -38,8 +38,8 @@ my $MUTE = q{SELECT chpg_mute('CHPG301:x', 'wont_fix')};
 my @APP = (extra_params => [ '-U', 'app' ]);
 as_role('app', $MUTE);
 as_role('app', "SELECT attic.plant('chpg_finding_mute')");
-my $error = fails_with($node, $MUTE, '55000', qr/table "chpg_finding_mute" has a trigger "planted", which chpg did not create/, 'a mute by who made a trigger of the table', @APP);
-fails_with($node, $MUTE, '55000', qr/has a trigger "planted"/, 'a mute by others');
+my $error = fails_with($node, $MUTE, '55000', qr/table "chpg_finding_mute" has a trigger "planted", which chpg did not create/, 'a mute by the role that made a trigger of the table', @APP);
+fails_with($node, $MUTE, '55000', qr/has a trigger "planted"/, 'a mute by another role');
 fails_with($node, q{SELECT chpg_unmute('CHPG301:x')}, '55000', qr/has a trigger "planted"/, 'the end of a mute', @APP);
 fails_with($node, q{INSERT INTO chpg_finding_mute_dump VALUES ('CHPG301:y', 'wont_fix', 'of a dump', 'app', now(), 'infinity')}, '55000', qr/has a trigger "planted"/, 'a mute of a dump');
 my ($hint) = $error =~ /^HINT:  Run: (DROP TRIGGER .*);$/m;
@@ -55,13 +55,13 @@ my $session = open_session($node, @APP);
 in_session($session, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_trigger");
 as_role('app', "SELECT attic.plant('chpg_finding_mute')");
 in_session($session, $MUTE);
-like($session->{stderr}, qr/ERROR:  55000: table "chpg_finding_mute" has a trigger "planted"/, 'one that was made after the snapshot');
+like($session->{stderr}, qr/ERROR:  55000: table "chpg_finding_mute" has a trigger "planted"/, 'a trigger that was created after the snapshot');
 in_session($session, 'ROLLBACK');
 sql($hint);
 foreach my $call ($MUTE, q{SELECT chpg_unmute('CHPG301:x')})
 {
 	in_session($session, "BEGIN; $call");
-	fails_with($node, "SET lock_timeout = '100ms'; SELECT attic.plant('chpg_finding_mute')", '55P03', qr/lock timeout/, 'one made after the look', @APP);
+	fails_with($node, "SET lock_timeout = '100ms'; SELECT attic.plant('chpg_finding_mute')", '55P03', qr/lock timeout/, 'a trigger that is created after the check', @APP);
 	in_session($session, 'ROLLBACK');
 }
 $session->quit;
@@ -76,6 +76,6 @@ sql(q{SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TAB
 sql(qq{$MUTE; SELECT chpg_unmute('CHPG301:x'); SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3' WHERE name = 'recapture'; SELECT chpg_history_purge(); SELECT chpg_history_disable()});
 is(sql('SELECT count(*) FROM chpg_history_schema'), 0, 'where all tables are published, a history begins and ends');
 
-is(sql('SELECT count(*) FROM ran'), 0, 'nothing of it has run');
+is(sql('SELECT count(*) FROM ran'), 0, 'no planted function has run');
 
 done_testing();

@@ -317,14 +317,14 @@ my $within = plant_all(planting());
 cmp_ok($within, '>', 17_000, 'thousands of functions are planted');
 cmp_ok(sql(q{SELECT count(*) FROM pg_operator WHERE oprowner = 'mallory'::regrole}), '>', 10_000, 'and operators');
 in_session($barrier, 'SELECT pg_advisory_unlock(15)');
-is(in_session($installing, q{SELECT extname FROM pg_extension WHERE extname = 'chpg'}), 'chpg', 'the extension is created among them');
+is(in_session($installing, q{SELECT extname FROM pg_extension WHERE extname = 'chpg'}), 'chpg', 'the extension is created among the planted objects');
 is($installing->{stderr}, '', 'without an error');
 sql('DROP EVENT TRIGGER pause');
 $_->quit for $barrier, $installing;
-is(join("\n", fired()), '', 'none of them is run by the script');
+is(join("\n", fired()), '', 'the script runs none of them');
 
 # Types of the extension's own are there now.
-cmp_ok(plant_all(planting(@ROWS)), '>', $within + 3_000, 'functions of them are planted');
+cmp_ok(plant_all(planting(@ROWS)), '>', $within + 3_000, 'functions with these types are planted');
 
 # Then superusers call everything with all arguments and their types, since variants
 # with fewer can be planted; even with the schema before pg_catalog in their
@@ -368,6 +368,6 @@ for my $statement (@statements)
 	is($code, 0, "succeeds: $first") or diag($err);
 	isnt($out, '', "has rows: $first") if $statement =~ /services|slow_patterns|findings|compare|period_patterns|kept\.(?:pattern_hour|service_hour|metric|coverage)/ && $statement =~ /^SELECT/;
 }
-is(join("\n", fired()), '', 'none of what was planted is run');
+is(join("\n", fired()), '', 'no planted object is run');
 
 done_testing();

@@ -57,7 +57,7 @@ as_role('bob', "CREATE USER MAPPING FOR bob SERVER far OPTIONS (key_id '$KEY_ID'
 as_role('eve', "ALTER SERVER far OPTIONS (ADD proxy '$evil')");
 my $before = connections($evil);
 keeps_key(q{SELECT FROM chpg_services('far')}, 'a proxy that is added');
-is(connections($evil), $before, 'the proxy was not asked');
+is(connections($evil), $before, 'the proxy got no request');
 
 # The owner of a server may alter other roles' mappings for it: without the secret the
 # address can neither be removed nor changed.
@@ -76,7 +76,7 @@ unlike(as_role('eve', 'SELECT umoptions FROM pg_user_mappings'), qr/\Q$KEY_SECRE
 as_role('bob', connect_call(server => 'prod', api_url => $evil));
 reset_emulator($evil);
 is(as_role('bob', $LIST), 6, 'a key that was given for the new address');
-is(request_count($evil), 2, 'it goes there, for its organization and the list');
+is(request_count($evil), 2, 'the new address gets two requests, for the organization and the list');
 
 # The owner moves the server: it gives its key with the new address, and others give
 # theirs.
@@ -85,9 +85,9 @@ as_role('eve', connect_call(server => 'prod', api_url => $url));
 as_role('bob', connect_call(server => 'prod', api_url => $url));
 as_role('eve', connect_call(server => 'prod', api_url => $evil));
 is(as_role('eve', $LIST), 6, 'the owner moves the server, and its key');
-keeps_key($LIST, 'the key of another does not move');
+keeps_key($LIST, 'the key of another role does not move');
 as_role('eve', connect_call(server => 'prod', api_url => $url));
-works('until it is back');
+works('until the server is back at its address');
 
 # Mappings by hand: with an address, as chpg_connect() stores it, and without one
 foreach my $case ([ "$KEY_SECRET $url/v1", 0 ], [ $KEY_SECRET, 1 ])
@@ -123,7 +123,7 @@ clear_journal($url);
 begin_in_session($session, 'SELECT count(*) FROM chpg_organizations(\'prod\')');
 wait_until(sub { $node->safe_psql('postgres', q{SELECT sum(waiting) FROM chpg_budget}) eq '1' }, 'the statement waits');
 as_role('eve', "ALTER SERVER prod OPTIONS (SET api_url '$evil')");
-wait_until(sub { request_count($url) == 1 }, 'it is sent to the old address');
+wait_until(sub { request_count($url) == 1 }, 'the request is sent to the old address');
 in_session($session, 'SELECT 1');
 $session->quit;
 is(request_count($evil), 0, 'and not to the new one');

@@ -115,7 +115,7 @@ says_clean("SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/^$/, 
 like(slurp_file($node->logfile, $server_log_start), qr/sent PATCH .*"name":"a b c d e f g"/, 'which is in the log');
 says_clean("SET chpg.dry_run = on; SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/NOTICE:  00000: would send PATCH .*"name":"a b c d e f g"/, 'a change that is only shown');
 fault($url, path => 'config$', method => 'PATCH', patch => { 'result.message' => "restart${HOSTILE}now" });
-says_clean(qq{SELECT FROM chpg_patch_config('$ORDERS', pg_config => '{"max_connections": "200"}')}, qr/NOTICE:  00000: restart( x)+now/, 'what a change of the configuration says');
+says_clean(qq{SELECT FROM chpg_patch_config('$ORDERS', pg_config => '{"max_connections": "200"}')}, qr/NOTICE:  00000: restart( x)+now/, 'the notice of a change of the configuration');
 clear_faults($url);
 fault($url, path => "$ORDERS\$", patch => { 'result.state' => "up$HOSTILE" });
 says_clean("SELECT FROM chpg_wait('$ORDERS', timeout => '500 ms', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*The state is up( x)+/s, 'a state');

@@ -98,7 +98,7 @@ foreach my $secret ($WRONG_SECRET, $KEY_SECRET)
 		"pg_stat_activity after a call with $secret");
 	$printed .= in_session($session, '\errverbose');
 }
-like($printed, qr/LOCATION:  report, response\.c/, 'errors were asked for in full');
+like($printed, qr/LOCATION:  report, response\.c/, 'errors have all fields');
 $session->quit;
 
 # Id and secret swapped: the rejected id is a secret.
@@ -122,7 +122,7 @@ foreach my $view ('chpg_budget', 'chpg_stats')
 {
 	is(in_session($session, "$keys $view WHERE key_id <> '$KEY_ID'"), 'demo...', "$view shows the beginning of a refused id");
 }
-is(in_session($session, q{SELECT min(refused) >= 1 FROM chpg_stats WHERE key_id = 'demo...'}), 't', 'and counts what it cost');
+is(in_session($session, q{SELECT min(refused) >= 1 FROM chpg_stats WHERE key_id = 'demo...'}), 't', 'and counts the requests');
 in_session($session, connect_call(api_url => $url, key_secret => $KEY_SECRET));
 foreach my $view ('chpg_budget', 'chpg_stats')
 {
@@ -176,10 +176,10 @@ my $statistics = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_stateme
 like($statistics, qr/chpg_connect\(\$1, \$2/, 'pg_stat_statements has the calls');
 keeps_secrets($statistics, 'pg_stat_statements', @forbidden);
 keeps_secrets($node->safe_psql('postgres', 'SELECT to_jsonb(a) FROM pg_stat_activity a'), 'pg_stat_activity', @forbidden);
-keeps_secrets($printed, 'what clients were told', @forbidden);
+keeps_secrets($printed, 'the output of clients', @forbidden);
 keeps_secrets($node->safe_psql('postgres',
 		'SELECT to_jsonb(s) FROM pg_foreign_server s; SELECT to_jsonb(s) FROM pg_settings s'),
-	'what everybody can read in the catalog', @forbidden);
+	'the parts of the catalog that all roles can read', @forbidden);
 
 $monitor->quit;
 $node->stop;
@@ -187,9 +187,9 @@ foreach my $kind ('log', 'csv', 'json')
 {
 	my $log = join '', map { slurp_file($_) } glob $node->data_dir . "/log/*.$kind";
 
-	like($log, qr/SELECT 1 \/ 0 AS not_hidden/, "the $kind log tells statements");
+	like($log, qr/SELECT 1 \/ 0 AS not_hidden/, "the $kind log has statements");
 	like($log, qr/the API did not accept the key.*canceling statement due to user request/s,
-		"the $kind log tells errors");
+		"the $kind log has errors");
 	keeps_secrets($log, "the $kind log", @forbidden);
 }
 
@@ -269,10 +269,10 @@ sub run_alone
 	return $status;
 }
 
-# The titles of the cluster's processes
+# The titles of the processes of servers
 sub titles
 {
-	my $titles = join "\n", map { (-r $_ ? slurp_file($_) : '') =~ tr/\0/ /r } glob '/proc/[0-9]*/cmdline';
+	my $titles = join "\n", grep { /^postgres: / } map { (-r $_ ? slurp_file($_) : '') =~ tr/\0/ /r } glob '/proc/[0-9]*/cmdline';
 
 	like($titles, qr/postgres: .* SELECT/, 'titles of processes can be seen');
 	return $titles;

@@ -21,7 +21,7 @@ sql($install);
 sql('CREATE ROLE mallory LOGIN; CREATE ROLE reader LOGIN');
 sql("SELECT * FROM chpg_connect('$KEY_ID', '$KEY_SECRET', api_url => '$url'); GRANT USAGE ON FOREIGN SERVER chpg TO reader");
 is(sql("SELECT server FROM chpg_connect('$KEY_ID', '$KEY_SECRET'); SELECT count(*) > 0 FROM chpg_services", extra_params => [ '-U', 'reader' ]),
-	"chpg\nt", 'another role finds what the README installs');
+	"chpg\nt", 'another role finds the installed extension');
 
 # A function that sets its own search_path names the schema, as that of docs/security.md does.
 my ($lends) = slurp_file("$FindBin::RealBin/../../docs/security.md") =~ /^ *(CREATE FUNCTION restart_prod.*?)```/ms;
@@ -33,7 +33,7 @@ is(sql(q{
 		FROM pg_proc p, unnest(p.proargtypes) t
 		WHERE p.pronamespace = 'chpg'::regnamespace AND p.proname LIKE 'chpg\_%' AND p.proname NOT IN ('chpg_validator', 'chpg_handler')}),
 	'bigint, boolean, integer, interval, jsonb, text, text[], timestamp with time zone, tstzrange',
-	'users call nothing with names, or what only stands for a text');
+	'no function for users takes a name, or a type that only stands for a text');
 
 # The extension's own functions, before anything is planted
 sql(q{
@@ -115,7 +115,7 @@ my $chosen = q{
 		END LOOP;
 	END
 	$$};
-is(notices($node, $chosen), '', 'none of them is meant');
+is(notices($node, $chosen), '', 'no call resolves to a planted function');
 
 # Procedures cannot be in a view.
 for my $call ("chpg_capture('hour', 'orders', 1, 'chpg')", "chpg_capture(service => 'orders')",
@@ -133,7 +133,7 @@ sql(q{
 fails_with($node, q{SELECT chpg_history_enable('kept')}, '42725', qr/function chpg_history_enable\(unknown\) is not unique/, 'a function with fewer arguments');
 is(sql(q{SELECT * FROM chpg_slow_patterns('2026-05-01', '2026-05-02')}), 'planted', 'a function with texts for literals that are times');
 sql('DROP OWNED BY mallory');
-is(sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) FROM kept.setting}), "\n10", 'unless it is gone');
+is(sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) FROM kept.setting}), "\n10", 'unless the planted function is dropped');
 
 # Names that are given as texts
 fails_with($node, q{SELECT chpg_comment_tables('nowhere')}, '3F000', qr/schema "nowhere" does not exist/, 'a schema that does not exist');

@@ -80,11 +80,11 @@ foreach my $server ('proxied', 'vouched')
 {
 	keeps_key('dba', connect_call(server => $server, api_url => 'https://127.0.0.1:1'), "$server by the stranger");
 }
-is(connections($evil), $before, 'the proxy was not asked');
+is(connections($evil), $before, 'the proxy got no request');
 
 # Legitimate uses still work: the address named, a superuser's server, a team's server.
 reset_emulator($evil);
-is(as_role('dba', connect_call(api_url => "$evil/v1/") =~ s/\*/api_url/r), $evil, 'an address that is named, and told');
+is(as_role('dba', connect_call(api_url => "$evil/v1/") =~ s/\*/api_url/r), $evil, 'an address that is named, and returned');
 is(request_count($evil), 1, 'the key went there');
 as_role('dba', q{SELECT chpg_disconnect('chpg')});
 $node->safe_psql('postgres',
@@ -99,7 +99,7 @@ foreach my $server ('theirs', 'official')
 
 # Errors name the address, too.
 my $failure = fails_with($node, connect_call(server => 'dead', api_url => 'http://127.0.0.1:1'), '08001', qr/no connection/,
-	'an address where nobody listens', extra_params => [ '-U', 'dba' ]);
+	'an address without a listener', extra_params => [ '-U', 'dba' ]);
 like($failure, qr{CONTEXT: .*^connection to http://127\.0\.0\.1:1$}ms, 'the error names the address');
 
 # Calls that name no server: they neither use the stranger's, nor does it make them

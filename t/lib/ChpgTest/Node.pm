@@ -97,12 +97,15 @@ sub connect_sql
 	  . " ALTER SERVER chpg OPTIONS (ADD rate_limit '$rate_limit');";
 }
 
-# A call of chpg_connect() with the key that every emulator accepts, and further or
-# other arguments.
+# A call of chpg_connect() with these arguments, by default with the key that every
+# emulator accepts.
 sub connect_call
 {
-	my %arguments = (key_id => $KEY_ID, key_secret => $KEY_SECRET, @_);
-	return 'SELECT * FROM chpg_connect(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+	my %arguments = @_;
+	my ($key_id, $key_secret) = map { delete $arguments{$_} } qw(key_id key_secret);
+
+	return sprintf "SELECT * FROM chpg_connect('%s', '%s'%s)", $key_id // $KEY_ID, $key_secret // $KEY_SECRET,
+	  join '', map { ", $_ => '$arguments{$_}'" } sort keys %arguments;
 }
 
 # Create a server with these options, and a user mapping with the emulator's key, by
