@@ -216,7 +216,7 @@ for my $function (sort keys %ELSEWHERE)
 }
 
 # An unknown organization is not an unknown service.
-add_server('elsewhere', $url);
+add_server($node, 'elsewhere', api_url => $url, organization_id => $NO_ORGANIZATION);
 clear_faults($url);
 fails_with($node, "SELECT * FROM chpg_services('elsewhere')", '42704', qr/the API did not find the organization/, 'an unknown organization');
 fails_with($node, "SELECT * FROM chpg_service('pg0000000000000000000000ab', 'chpg')", '42704', qr/could not read service "pg0000000000000000000000ab": the API did not find it/,
