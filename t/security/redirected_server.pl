@@ -141,7 +141,7 @@ sub keeps_key
 	my ($sql, $name) = @_;
 
 	reset_emulator($evil);
-	$error = fails_with($node, $sql, '55000', qr/is bound to another address/, $name,
+	return rejects($node, $evil, $sql, '55000', qr/is bound to another address/, $name,
 		extra_params => [ '-U', 'bob' ]);
 }
 
