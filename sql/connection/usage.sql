@@ -90,12 +90,12 @@ COMMENT ON COLUMN @extschema@.chpg_stats_row.key_id IS
 COMMENT ON COLUMN @extschema@.chpg_stats_row.operation IS
 'Method and path of the operation; chpg_request() for what that function sent.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.requests IS 'Requests sent.';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.succeeded IS 'Of them, answered with success (2xx).';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.refused IS 'Of them, rejected by the API (4xx, except 429).';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.rate_limited IS 'Of them, rejected for the rate limit (429).';
-COMMENT ON COLUMN @extschema@.chpg_stats_row.failed IS 'Of them, answered otherwise (3xx, 5xx, or not by HTTP).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.succeeded IS 'Requests answered with success (2xx).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.refused IS 'Requests rejected by the API (4xx, except 429).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.rate_limited IS 'Requests rejected for the rate limit (429).';
+COMMENT ON COLUMN @extschema@.chpg_stats_row.failed IS 'Requests answered otherwise (3xx, 5xx, or not by HTTP).';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.broken IS
-'Of them, without a complete response: broken, timed out, too large.';
+'Requests without a complete response: broken, timed out, too large.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.unsent IS
 'Attempts beside them that failed before a request was sent: no connection, or no trusted one.';
 COMMENT ON COLUMN @extschema@.chpg_stats_row.retries IS 'Requests that were retried after a failure.';

@@ -103,8 +103,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_present(text, text, boolean) IS
 'Findings of services as they are now; SKIPPED where the API does not answer.
-of_history: SKIPPED of the rules over patterns for services that the history does not have yet,
-  too.
+of_history: also SKIPPED, for the rules about patterns, where the history lacks a service.
 Requests: 1 for the metrics, 1 for the list, 1 for the settings of each service.';
 
 CREATE FUNCTION @extschema@._chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange,

@@ -34,7 +34,7 @@
  */
 #define DEMAND_MEMORY	(2 * USECS_PER_SEC)
 
-/* The longest time for which the limit of a server that is not used any more counts. */
+/* The limit of a server that is no longer used counts for at most this long. */
 #define LIMIT_MEMORY	(60 * USECS_PER_SEC)
 
 /* How often the time of a block doubles. */
@@ -160,7 +160,7 @@ note_limit(ChpgSharedState *shared, int number, const ChpgLimit *own)
 	}
 }
 
-/* When a limit lets a request through, as far as that is known. */
+/* The time at which a limit lets the next request through, as far as known. */
 static int64
 next_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 now)
 {

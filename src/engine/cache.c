@@ -63,7 +63,7 @@
 /*
  * DSA cuts pieces of up to 8 kB out of blocks of 64 kB, each for pieces of one
  * size.  It knows some 30 sizes, and their blocks would not fit into a small
- * cache: bodies take the powers of two among them.
+ * cache: so bodies only use the sizes that are powers of two.
  */
 #define MIN_PIECE_SIZE	256
 #define MAX_PIECE_SIZE	8192
@@ -455,7 +455,7 @@ choose_share(int wanting, Size size, bool table_is_full)
 	return chosen;
 }
 
-/* Make room by removing what of a share was not used for the longest time. */
+/* Make room in a share by removing its least recently used entry. */
 static void
 remove_oldest(int share)
 {

@@ -489,7 +489,7 @@ fail_without_place(ChpgCall *call)
 /*
  * Can a call still be sent in time, where its request is due at the given time,
  * or CHPG_FOREVER?  If not, it fails.  Once it is queued, it fails only when the
- * time is over: until then, others may give up.
+ * time is over: until then, others ahead of it may give up.
  */
 static bool
 has_time(ChpgCall *call, int64 due)
@@ -791,7 +791,7 @@ count_wait(List *calls, int64 since, int64 until)
 	}
 }
 
-/* Does one of the calls follow another backend's that waits to be sent? */
+/* Does one of the calls follow a call of another backend that is yet to be sent? */
 static bool
 follows_unsent(List *calls)
 {

@@ -368,7 +368,7 @@ static const FailureText failure_texts[] = {
 	[FAILURE_KEY] = {
 		ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 		"the API did not accept the key",
-		"Check that the key is not revoked or expired, and set it with chpg_connect() or ALTER USER MAPPING."
+		"Check the secret, and that the key is not revoked or expired. Set the right one with chpg_connect() or ALTER USER MAPPING."
 	},
 	[FAILURE_PERMISSION] = {
 		ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -52,7 +52,7 @@ release_document(void *arg)
 
 /*
  * Warn, once in a statement, that characters were replaced: an error would
- * hide a fleet for the sake of one query text.
+ * hide a whole fleet because of one query text.
  */
 static void
 warn_replaced(void)

@@ -38,5 +38,6 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_storage(text, text) IS
-'Findings of storage as it is now; SKIPPED, of connections, too, for services without metrics.
+'Findings about storage as it is now.
+A service without metrics is SKIPPED here, and for the rules about connections.
 Requests: 1 for the metrics, 1 for the list unless the metrics have the service that is given.';
