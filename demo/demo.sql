@@ -91,3 +91,5 @@ ORDER BY p99_duration_us DESC LIMIT 3;
 -- Next:
 --   \df chpg_*          lists the functions; \df+ describes each
 --   \d chpg_services    shows the columns of a service
+--   docs/tutorial.md    goes on here, at step 3
+--   \q                  ends the demo
