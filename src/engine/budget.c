@@ -269,8 +269,11 @@ next_look(const ChpgSharedState *shared, int key, int first, int64 now)
 	int			between = 0;
 
 	if (head->called == 0)
-		look = Min(next_time(&shared->keys[key], &head->limit, now),
-				   now + TURN_TIME);
+	{
+		int64		next = next_time(&shared->keys[key], &head->limit, now);
+
+		look = Min(next, now + TURN_TIME);
+	}
 	for (int i = 0; i < shared->num_waiters; i++)
 	{
 		const ChpgWaiter *waiter = &shared->waiters[i];

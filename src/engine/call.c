@@ -95,8 +95,15 @@ send_request(ChpgCall *call)
 	};
 
 	if (call->request.deadline > 0)
-		http.timeout = Max(Min(http.timeout,
-							   (call->request.deadline - chpg_now()) / 1000), 1);
+	{
+		/*
+		 * The clock is read once, lest 0, which libcurl takes for no timeout,
+		 * pass.
+		 */
+		int64		rest = (call->request.deadline - chpg_now()) / 1000;
+
+		http.timeout = Max(Min(http.timeout, rest), 1);
+	}
 	if (call->write)
 		chpg_key_changed(connection);
 	call->transfer = chpg_http_start(call->context, &http);
@@ -362,7 +369,7 @@ progress_transfer(ChpgCall *call)
 
 /*
  * Give back what others wait for; also the memory context's callback.  A call
- * that it led sends its own request.
+ * that it led looks for the response anew.
  */
 static void
 release_call(void *arg)
@@ -385,7 +392,7 @@ release_call(void *arg)
 		if (other->leader == call)
 		{
 			other->leader = NULL;
-			other->phase = CALL_WAITING;
+			other->phase = CALL_NEW;
 		}
 	}
 }

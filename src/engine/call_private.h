@@ -14,9 +14,9 @@
  *			 -> CALL_SUCCEEDED, CALL_FAILED
  *									the response is known already (response.c)
  *			 -> CALL_WAITING		otherwise (coalesce.c)
- *	CALL_LED -> CALL_NEW			the leader has ended: its response can be
- *									found now, or the call sends its own request
- *			 -> CALL_WAITING		the leader was freed
+ *	CALL_LED -> CALL_NEW			the leader has ended, or was freed: its
+ *									response can be found now, or the call sends
+ *									its own request
  *	CALL_FOLLOWING -> CALL_SUCCEEDED, CALL_FAILED
  *									by the response to the other backend
  *			 -> CALL_WAITING		the call owns the flight now, or has left it

@@ -71,6 +71,26 @@ is( costs($node, $url,
 		100, 'a hundred questions'),
 	'', 'each is asked');
 
+# Two scans of a statement read the same, and the one whose request is under way ends
+# before the other looks for the response: rows of the second service are filtered away,
+# while the third one's are still to come.
+begin_anew();
+my @ids = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services ORDER BY id');
+fault($url, path => "/$ids[1]/slowQueryPatterns", latency_ms => 1500, times => 100);
+fault($url, path => "/$_/slowQueryPatterns", latency_ms => 4000, times => 100) for @ids[ 2 .. $#ids ];
+$node->safe_psql('postgres', "CREATE SCHEMA tables; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO tables");
+my $TIMES = "from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'";
+costs($node, $url, <<SQL, 7, 'scans of the same fleet beside each other');
+SET chpg.cache_ttl = 0;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_material = off;
+SET enable_memoize = off;
+SELECT count(*) FROM tables.slow_patterns o WHERE $TIMES AND o.service_id || '' <> '$ids[1]'
+AND EXISTS (SELECT FROM tables.slow_patterns i WHERE $TIMES
+	AND i.service_id <= o.service_id AND i.service_id >= o.service_id AND i.service_id || o.service_id <> '$ids[-1]$ids[-1]');
+SQL
+
 # Sessions one after the other: no other backend keeps the shared memory alive in
 # between.
 $_->quit for splice @sessions, 3;
