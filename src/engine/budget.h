@@ -12,8 +12,9 @@
  * here takes its lock, and none throws while it is held.  A key's log is written by
  * whoever sends with the key; a waiter only by its own backend, but for "passed" and
  * "called", which the backends behind it set.  Slots are written to a file as they
- * change (keys_file.h), so that a restart forgets none.  A crash leaves slots whose
- * owner is gone: they expire after chpg.request_timeout.
+ * change (keys_file.h), so that a restart forgets none.  The slot of a backend that
+ * is stopped, or ends without its callbacks, counts as arrived after
+ * chpg.request_timeout, and leaves the log as others do.
  *
  * Times are those of clock.h.
  *

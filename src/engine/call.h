@@ -28,8 +28,9 @@ extern void chpg_call_end(ChpgCall *call);
 
 /*
  * Send and receive for these calls until one of them ends, and return it.
- * Earlier ones come first where they compete.  Errors: only those of interrupts
- * and of memory; how a call failed is its own.
+ * Earlier ones come first where they compete.  Errors: those of interrupts, of
+ * memory, of temporary files, of chpg_http_start(), and of chpg_connection_renew();
+ * how a call failed is its own.
  */
 extern ChpgCall *chpg_calls_wait(List *calls, ChpgQueueing * queueing);
 

@@ -702,7 +702,7 @@ place_owner(const ForeignServer *server, const UserMapping *mapping)
 	return has_own_key(server, mapping->userid) ? mapping->userid : server->owner;
 }
 
-/* Fill in the key of a mapping; *secret says where the key may go.  Error 42704 if it has none. */
+/* Fill in the key of a mapping; *secret says where the key may go.  Error HV00J if it has none. */
 static ChpgConnection *
 mapped_connection(const ForeignServer *server, const UserMapping *mapping,
 				  ChpgSecret *secret)

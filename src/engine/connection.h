@@ -54,9 +54,10 @@ typedef struct ChpgConnection
  * by chpg.server, or the only server that the user owns or gave a key to.  In a
  * function that runs as another role, chpg.server chooses only among servers that
  * the role gave a key to.  Nothing is sent.
- * Errors: 42704 (no such server or mapping), 42501 (no USAGE; chpg.server cannot
- * choose it), 42P08 (several servers), 55000 (the key was given for another
- * address).
+ * Errors: 42704 (no such server or mapping), 42809 (a server of another wrapper),
+ * 42501 (no USAGE; chpg.server cannot choose it), 42P08 (several servers), HV00J (a
+ * mapping without a key), HV024 (an invalid option), 55000 (the key was given for
+ * another address).
  */
 extern ChpgConnection *chpg_connection_get(const char *server);
 
@@ -109,10 +110,10 @@ extern List *chpg_connection_list(void);
 /* The value of an option, or NULL. */
 extern char *chpg_get_option(List *options, const char *name);
 
-/* Check a value as CREATE SERVER and CREATE USER MAPPING do.  Error 22023, or 42501. */
+/* Check a value as CREATE SERVER and CREATE USER MAPPING do.  Errors: HV024 for an invalid value, 42501 for a file's path. */
 extern void chpg_check_option(const char *name, const char *value);
 
-/* Check the id or the secret of a key, without an address.  Error 22023. */
+/* Check the id or the secret of a key, without an address.  Error HV024. */
 extern void chpg_check_key(const char *name, const char *value);
 
 #endif							/* CHPG_CONNECTION_H */

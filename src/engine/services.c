@@ -17,11 +17,10 @@
 #include "utils/memutils.h"
 
 /* The most names that a message lists. */
-
 #define MAX_LISTED 10
 
-/* The organizations that a backend remembers; it forgets the oldest beyond that. */
-#define MAX_DISCOVERIES 64
+/* The organizations that a backend remembers: as many as there are keys that it can use at once. */
+#define MAX_DISCOVERIES CHPG_MAX_KEYS
 
 /* The organization of a key. */
 typedef struct Discovery
@@ -106,6 +105,22 @@ chpg_list_organizations(const ChpgConnection *connection)
 	return read_list(connection, CHPG_LIST_ORGANIZATIONS, read_organization);
 }
 
+void
+chpg_report_organizations(const ChpgConnection *connection, int count,
+						  const char *hint)
+{
+	if (count == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("key \"%s\" belongs to no organization",
+						chpg_key_shown_id(connection))));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("key \"%s\" belongs to %d organizations: specify \"organization_id\"",
+					chpg_key_shown_id(connection), count),
+			 errhint("%s", hint)));
+}
+
 /* The organization that the backend remembers for a key, palloc'd; or NULL. */
 static char *
 find_discovery(const ChpgConnection *connection)
@@ -159,13 +174,9 @@ chpg_discover_organization(ChpgConnection *connection)
 
 	organizations = chpg_list_organizations(connection);
 	if (list_length(organizations) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("key \"%s\" belongs to %d organizations: set option \"organization_id\"",
-						chpg_key_shown_id(connection),
-						list_length(organizations)),
-				 errhint("Run: ALTER SERVER %s OPTIONS (ADD organization_id 'ID');",
-						 quote_identifier(connection->server))));
+		chpg_report_organizations(connection, list_length(organizations),
+								  psprintf("Run: ALTER SERVER %s OPTIONS (ADD organization_id 'ID');",
+										   quote_identifier(connection->server)));
 	connection->organization_id =
 		((ChpgOrganization *) linitial(organizations))->id;
 	remember_discovery(connection);

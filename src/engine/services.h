@@ -8,6 +8,7 @@
 #ifndef CHPG_SERVICES_H
 #define CHPG_SERVICES_H
 
+#include "compat.h"
 #include "engine/connection.h"
 #include "nodes/pg_list.h"
 
@@ -26,6 +27,13 @@ typedef struct ChpgOrganization
 
 /* List all organizations of the key, as ChpgOrganization.  One request. */
 extern List *chpg_list_organizations(const ChpgConnection *connection);
+
+/*
+ * Throw error 08P01, since so many organizations are not one; the hint is for
+ * more than one.
+ */
+pg_noreturn extern void chpg_report_organizations(const ChpgConnection *connection,
+												  int count, const char *hint);
 
 /*
  * Fill in organization_id where the server does not say it.  One request for

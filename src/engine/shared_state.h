@@ -11,10 +11,10 @@
  * Locks: "lock" guards everything.  Whoever writes holds it exclusively: keys.c the
  * keys, budget.c their limits, slots and blocks, and the waiters, stats.c the
  * counters, cache.c the handle, keys_file.c all keys once, when it restores them.
- * Three things are read without it: what is set before others see the memory
- * (tranche, is_shared, num_waiters), the ticket and the demand of a backend's own
- * waiter, which nobody else sets, and cache_failed, which only spares a second line
- * in the log.
+ * Some things need no lock: what is set before others see the memory (tranche,
+ * is_shared, num_waiters); the ticket and the demand of a backend's own waiter, which
+ * nobody else sets; "restored", which is read again with it; and cache_failed, which
+ * is even written without it, since it only spares a second line in the log.
  *
  * Lock order: "lock" and the cache's lock are never held together.  Nothing may
  * throw while either is held, since what cleans up after an error takes it again.

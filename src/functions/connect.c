@@ -69,7 +69,7 @@ text_argument(FunctionCallInfo fcinfo, int i, const char *option)
 
 /*
  * Read and check the arguments of chpg_connect(). Errors: 22004 for a NULL,
- * 22023 for an invalid value.
+ * 22023 for an invalid name of a server, HV024 for any other invalid value.
  */
 static void
 read_arguments(FunctionCallInfo fcinfo, ConnectArguments *arguments)
@@ -244,12 +244,8 @@ find_organization(const ConnectArguments *arguments,
 				 errmsg("key \"%s\" does not belong to organization \"%s\"",
 						chpg_key_shown_id(connection),
 						arguments->organization_id)));
-	ereport(ERROR,
-			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("key \"%s\" belongs to %d organizations: specify \"organization_id\"",
-					chpg_key_shown_id(connection),
-					list_length(organizations))));
-	return NULL;				/* keep compiler quiet */
+	chpg_report_organizations(connection, list_length(organizations),
+							  "Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', organization_id => 'ID');");
 }
 
 /* Throw error 55000 if an existing server is for another organization. */
@@ -467,7 +463,7 @@ connection_row(FunctionCallInfo fcinfo, const ConnectArguments *arguments,
 /*
  * Check the key against the API, then create or update the server and the user
  * mapping.  All that can be refused without a request is refused before the
- * key is sent.  Errors: 25006, 22004, 22023, 42501, 55000, and those of the
+ * key is sent.  Errors: 25006, 22004, 22023, HV024, 42501, 55000, and those of the
  * request.
  */
 static Datum

@@ -7,7 +7,7 @@
  * once.  They advance only while chpg_http_wait() waits, which is also where
  * query cancel, statement_timeout, termination and recovery conflicts act.
  *
- * Times are those of sockets.h.
+ * Times are those of clock.h.
  *
  *-------------------------------------------------------------------------
  */

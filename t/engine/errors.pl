@@ -226,7 +226,7 @@ fails_with($node, "SELECT * FROM chpg_service('pg0000000000000000000000ab', 'chp
 $node->safe_psql('postgres',
 	"CREATE SERVER discovering FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url');"
 	  . "CREATE USER MAPPING FOR CURRENT_USER SERVER discovering OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')");
-fault_fails({ body => $_, path => 'organizations$' }, '08P01', qr/$NOT_THE_API|belongs to 0 organizations/,
+fault_fails({ body => $_, path => 'organizations$' }, '08P01', qr/$NOT_THE_API|belongs to no organization/,
 	"$_ for the organizations", "SELECT * FROM chpg_services('discovering')")
   for '{"result":[]}', '{"result":{}}', '{"result":[null]}', '{"result":[{"id":17}]}', '{"result":[{"id":"x/../y"}]}';
 fault_fails({ status => 401, path => 'organizations$' }, '28000', qr/did not accept the key/,
