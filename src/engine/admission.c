@@ -79,7 +79,7 @@ chpg_admission_report_too_many(const ChpgRequest *request, int64 requests)
 			 errmsg("could not %s%s: " INT64_FORMAT " requests are needed, of which \"chpg.max_requests\" allows %d",
 					request->endpoint->purpose, chpg_describe_service(request),
 					requests, chpg_max_requests),
-			 errdetail("Nothing was sent for them."),
+			 errdetail("None of these requests was sent."),
 			 errhint("Ask for less: a shorter window, larger buckets, fewer services. Superusers may raise \"chpg.max_requests\".")));
 }
 

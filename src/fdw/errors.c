@@ -247,19 +247,17 @@ window_condition(const char *name, const ChpgRange *range)
 					strcmp(name, "timestamp") == 0 ? "1 hour" : "1 day");
 }
 
-/*
- * Return the name of the table that shows the resource's latest rows, or the statement
- * that makes it.
- */
+/* Return a sentence that names the table of the resource's latest rows, or makes it. */
 static char *
-recent_table(const MissingInput *missing)
+recent_table_sentence(const MissingInput *missing)
 {
 	Oid			schema = get_rel_namespace(missing->table);
 	char	   *name = psprintf(CHPG_RECENT "%s", missing->resource->name);
 
 	if (OidIsValid(get_relname_relid(name, schema)))
-		return quote_qualified_identifier(get_namespace_name(schema), name);
-	return psprintf("IMPORT FOREIGN SCHEMA %s LIMIT TO (%s) FROM SERVER %s INTO %s OPTIONS (window '1 day')",
+		return psprintf("A table of the latest rows is %s.",
+						quote_qualified_identifier(get_namespace_name(schema), name));
+	return psprintf("For a table of the latest rows, run: IMPORT FOREIGN SCHEMA %s LIMIT TO (%s) FROM SERVER %s INTO %s OPTIONS (window '1 day');",
 					CHPG_REMOTE_SCHEMA, name,
 					quote_identifier(GetForeignServer(GetForeignTable(missing->table)->serverid)->servername),
 					quote_identifier(get_namespace_name(schema)));
@@ -280,6 +278,6 @@ chpg_raise_missing_window(ForeignScanState *node, const ChpgRange *range)
 			 errmsg("query on foreign table \"%s\" must restrict \"%s\", for example with %s",
 					get_rel_name(missing.table), name, window_condition(name, range)),
 			 detail_unpushed(&missing, true),
-			 hint_sentence(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool; a table of the latest rows needs none: %s.",
-									addition(&missing), recent_table(&missing)))));
+			 hint_sentence(psprintf("%sadd that condition where the table is read, or filter by that column in a BI tool. %s",
+									addition(&missing), recent_table_sentence(&missing)))));
 }

@@ -33,7 +33,7 @@ sub refused
 # Numbers of requests that are known beforehand
 my $SECONDS = "SELECT count(*) FROM chpg_metrics('1896-01-01', '2026-01-01', '$ORDERS', '1 s')";
 refused("SET ROLE reader; $SECONDS",
-	qr/could not read the metrics of service "\w+"|could not [^\n]*: \d+ requests are needed, of which "chpg.max_requests" allows 10000\nDETAIL:  Nothing was sent for them\.\nHINT:  Ask for less: .* Superusers may raise "chpg.max_requests"/,
+	qr/could not read the metrics of service "\w+"|could not [^\n]*: \d+ requests are needed, of which "chpg.max_requests" allows 10000\nDETAIL:  None of these requests was sent\.\nHINT:  Ask for less: .* Superusers may raise "chpg.max_requests"/,
 	0, '130 years by the second');
 refused("SELECT count(*) FROM cloud.metrics WHERE service_id = '$ORDERS' AND from_date = '1896-01-01' AND to_date = '2026-01-01' AND bucket = '1 s'",
 	qr/"chpg.max_requests" allows 10000/, 0, 'the same of a table');
