@@ -374,7 +374,9 @@ BEGIN
 		FROM @extschema@._chpg_measure_changes(baseline, period, service, server, before, after) m
 		OFFSET 0
 	) judged
-	ORDER BY abs(coalesce(excess_us, (b).total_duration_us, -(a).total_duration_us)) DESC NULLS LAST;
+	ORDER BY abs(coalesce(excess_us, (b).total_duration_us, -(a).total_duration_us)) DESC NULLS LAST,
+		greatest((a).total_duration_us, (b).total_duration_us) DESC NULLS LAST,
+		service_id, query_id, db_name, db_user, db_operation, app;
 	IF NOT FOUND THEN
 		RAISE NOTICE 'neither the history nor the API has patterns of these periods'
 			USING HINT = 'The history has the captured windows, the API the last one to seven days.';
@@ -384,6 +386,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_compare(tstzrange, tstzrange, text, text) IS
 'What became of the slow query patterns between two periods, the greatest change first.
+Patterns that changed alike come with the most time first.
 Of one service, by id or name, or of all. Periods come from the history where it has them, else
   from the API.
 Requests: none from the history, else as chpg_slow_patterns for each period.

@@ -179,6 +179,7 @@ DECLARE
 	levels CONSTANT text[] := '{ERROR,WARN,INFO,SKIPPED}';
 	rules CONSTANT text[] := '{CHPG601,CHPG201,CHPG101,CHPG102,CHPG202,CHPG607,CHPG501,CHPG504}';
 	distance interval;  -- in hours, whose length no time zone changes
+	candidates @extschema@.chpg_finding_row[];
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period);
 	IF baseline IS NULL THEN
@@ -187,13 +188,16 @@ BEGIN
 	END IF;
 	PERFORM @extschema@._chpg_check_periods(baseline, period);
 	PERFORM @extschema@._chpg_history_warn();
+	-- read first, so that the CONTEXT of an error does not show the whole query below
+	candidates := ARRAY(SELECT f
+		FROM @extschema@._chpg_all_findings(period, service, server, baseline, coalesce(history_only, false)) f);
 	RETURN QUERY
 	WITH found AS (
 		SELECT f.*, @extschema@._chpg_is_muted(f.finding_key) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.finding_key, length(f.rule_id) + 1)
 				ELSE f.finding_key END AS subject,
 			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
-		FROM @extschema@._chpg_all_findings(period, service, server, baseline, coalesce(history_only, false)) f
+		FROM unnest(candidates) f
 	), ranked AS (
 		SELECT *, row_number() OVER w AS place, first_value(evidence) OVER w AS first_evidence
 		FROM found

@@ -774,7 +774,7 @@ chpg_connection_for(const ForeignServer *server, Oid userid)
 				 errmsg("role \"%s\" has no key for server \"%s\": call chpg_connect()",
 						GetUserNameFromId(userid, false),
 						server->servername),
-				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
+				 errhint("Create a user mapping, or run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
 						 quote_literal_cstr(server->servername))));
 	}
 	connection = mapped_connection(server, mapping, &secret);

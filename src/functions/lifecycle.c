@@ -246,8 +246,9 @@ set_password(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 				 errmsg("API response omits the new password: set one with chpg_set_password()"),
-				 errhint("Run: SELECT chpg_set_password(%s, 'PASSWORD');",
-						 quote_literal_cstr(prepared.request.service_id))));
+				 errhint("Run: SELECT chpg_set_password(%s, 'PASSWORD', server => %s);",
+						 quote_literal_cstr(prepared.request.service_id),
+						 quote_literal_cstr(prepared.invocation.connection->server))));
 	PG_RETURN_TEXT_P(cstring_to_text(chpg_json_text(password)));
 }
 

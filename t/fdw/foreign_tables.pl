@@ -382,7 +382,7 @@ my @reader = (extra_params => [ '-U', 'reader' ]);
 fails_with($node, 'SELECT * FROM cloud.services', '42501', qr/permission denied for foreign server chpg\nHINT:  Ask the owner to run: GRANT USAGE ON FOREIGN SERVER chpg TO reader;$/m, 'who may not have a key', @reader);
 fails_with($node, q{SELECT * FROM chpg_services('chpg')}, '42501', qr/permission denied for foreign server chpg\nHINT:  Ask the owner to run: GRANT USAGE ON FOREIGN SERVER chpg TO reader;$/m, 'functions say the same', @reader);
 $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
-fails_with($node, 'SELECT * FROM cloud.services', '42704', qr/role "reader" has no key for server "chpg": call chpg_connect\(\)\nHINT:  Run: SELECT \* FROM chpg_connect/, 'who has no key', @reader);
+fails_with($node, 'SELECT * FROM cloud.services', '42704', qr/role "reader" has no key for server "chpg": call chpg_connect\(\)\nHINT:  Create a user mapping, or run: SELECT \* FROM chpg_connect/, 'who has no key', @reader);
 $node->safe_psql('postgres', "CREATE USER MAPPING FOR reader SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET'); REVOKE USAGE ON FOREIGN SERVER chpg FROM reader");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM cloud.services', @reader), 6, 'a role with a key reads tables, as with any foreign table');
 $node->safe_psql('postgres', 'DROP USER MAPPING FOR reader SERVER chpg');
