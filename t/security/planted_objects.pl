@@ -324,7 +324,7 @@ $_->quit for $barrier, $installing;
 is(join("\n", fired()), '', 'the script runs none of them');
 
 # Types of the extension's own are there now.
-cmp_ok(plant_all(planting(@ROWS)), '>', $within + 3_000, 'functions with these types are planted');
+cmp_ok(plant_all(planting(@ROWS)), '>', $within + 2_000, 'functions with these types are planted');
 
 # Then superusers call everything with all arguments and their types, since variants
 # with fewer can be planted; even with the schema before pg_catalog in their
