@@ -103,7 +103,7 @@ for my $case (
 	my ($where, $add) = @$case;
 
 	rejects($node, $url, "SELECT FROM cloud.slow_patterns $where", 'HV002',
-		qr/query on foreign table "slow_patterns" must restrict "\w+", for example with \Q$add\E\nHINT:  Add that condition where the table is read, or filter by that column in a BI tool; /, "half a window or none: $where");
+		qr/query on foreign table "slow_patterns" must restrict "\w+", for example with \Q$add\E\nHINT:  Add that condition where the table is read, or filter by that column in a BI tool\. /, "half a window or none: $where");
 }
 my @together = qw(service_id query_id db_name db_user db_operation);
 rejects($node, $url, 'SELECT FROM cloud.slow_pattern_executions', 'HV002',

@@ -269,10 +269,10 @@ sub run_alone
 	return $status;
 }
 
-# The titles of the processes of servers
+# The titles of the processes of servers. A process may end at any moment.
 sub titles
 {
-	my $titles = join "\n", grep { /^postgres: / } map { (-r $_ ? slurp_file($_) : '') =~ tr/\0/ /r } glob '/proc/[0-9]*/cmdline';
+	my $titles = join "\n", grep { /^postgres: / } map { (eval { slurp_file($_) } // '') =~ tr/\0/ /r } glob '/proc/[0-9]*/cmdline';
 
 	like($titles, qr/postgres: .* SELECT/, 'titles of processes can be seen');
 	return $titles;
