@@ -60,6 +60,7 @@ typedef enum Failure
 	FAILURE_REFUSED,			/* 400, 422 and other 4xx */
 	FAILURE_KEY,				/* 401 */
 	FAILURE_PERMISSION,			/* 403 */
+	FAILURE_NOT_ENABLED,		/* 403 for a feature that is not enabled */
 	FAILURE_NOT_FOUND,			/* 404 */
 	FAILURE_CONFLICT,			/* 409 */
 	FAILURE_RATE_LIMIT,			/* 429, or the budget grants no request in

@@ -35,15 +35,24 @@ remote_string(const ChpgCall *call, ChpgJson *document, const char *key)
 	return chpg_redact_remote(&call->request, chpg_json_text(node));
 }
 
+/* Does the API's error, which may be NULL, name a feature rather than a permission? */
+static bool
+names_feature(const char *error)
+{
+	return error != NULL && (strstr(error, "early access") != NULL ||
+							 strstr(error, "has not been setup") != NULL);
+}
+
 /*
  * The failure that an HTTP status of 300 or more stands for.
  *
  * 408 says that the request did not arrive in time, but a proxy sends it also
  * when the API behind it was slow: a write may have been carried out.  425
- * certainly means that the request was not processed.
+ * certainly means that the request was not processed.  The API's error tells two
+ * kinds of 403 apart; it is NULL if there is none.
  */
 static Failure
-failure_of_answer(const ChpgCall *call)
+failure_of_answer(const ChpgCall *call, const char *error)
 {
 	if (call->write && (call->status >= 500 || call->status == 408))
 		return FAILURE_UNKNOWN;
@@ -56,7 +65,7 @@ failure_of_answer(const ChpgCall *call)
 		case 401:
 			return FAILURE_KEY;
 		case 403:
-			return FAILURE_PERMISSION;
+			return names_feature(error) ? FAILURE_NOT_ENABLED : FAILURE_PERMISSION;
 		case 404:
 			return FAILURE_NOT_FOUND;
 		case 409:
@@ -138,7 +147,7 @@ read_json(ChpgCall *call, bool ok, ChpgJson *document)
 	if (error != NULL)
 		error = psprintf("The API says: \"%s\".", error);
 	if (!ok)
-		chpg_response_fail(call, failure_of_answer(call), error, NULL);
+		chpg_response_fail(call, failure_of_answer(call, error), error, NULL);
 	else if (chpg_json_get(chpg_json_root(document), "result") == NULL &&
 			 !call->request.endpoint->acknowledges)
 		chpg_response_fail(call, malformed(call),
@@ -162,7 +171,7 @@ read_other(ChpgCall *call, const ChpgAnswer *answer)
 	if (location != NULL && answer->status < 400)
 		detail = psprintf("It redirects to \"%s\".",
 						  chpg_redact_remote(&call->request, location));
-	chpg_response_fail(call, failure_of_answer(call), detail, NULL);
+	chpg_response_fail(call, failure_of_answer(call, NULL), detail, NULL);
 }
 
 /* Does a text end with this, but for blanks and line ends after it? */
@@ -333,6 +342,12 @@ chpg_call_refused_with(const ChpgCall *call, const char *words)
 }
 
 bool
+chpg_call_not_enabled(const ChpgCall *call)
+{
+	return call->phase == CALL_FAILED && call->failure == FAILURE_NOT_ENABLED;
+}
+
+bool
 chpg_call_not_found(const ChpgCall *call)
 {
 	return call->phase == CALL_FAILED && call->failure == FAILURE_NOT_FOUND &&
@@ -374,6 +389,11 @@ static const FailureText failure_texts[] = {
 		ERRCODE_INSUFFICIENT_PRIVILEGE,
 		"the key does not have the permission",
 		NULL
+	},
+	[FAILURE_NOT_ENABLED] = {
+		ERRCODE_INSUFFICIENT_PRIVILEGE,
+		"the feature may not be enabled for the organization",
+		"Ask the support of ClickHouse Cloud to enable it."
 	},
 	[FAILURE_NOT_FOUND] = {
 		ERRCODE_UNDEFINED_OBJECT,
@@ -452,6 +472,24 @@ failure_reason(const ChpgCall *call)
 	return failure_texts[call->failure].reason;
 }
 
+/* The HINT of a missing permission, with all that the endpoint requires; palloc'd. */
+static char *
+permission_hint(const ChpgCall *call)
+{
+	const char *const *permissions = call->request.endpoint->permissions;
+	StringInfoData hint;
+
+	initStringInfo(&hint);
+	appendStringInfo(&hint, "The role of key \"%s\" needs the %s %s",
+					 chpg_key_shown_id(call->request.connection),
+					 permissions[1] != NULL ? "permissions" : "permission",
+					 permissions[0]);
+	for (int i = 1; i < CHPG_MAX_PERMISSIONS && permissions[i] != NULL; i++)
+		appendStringInfo(&hint, " and %s", permissions[i]);
+	appendStringInfoChar(&hint, '.');
+	return hint.data;
+}
+
 /* The HINT of a call's failure: its own, or one that suits the endpoint. */
 static const char *
 failure_hint(const ChpgCall *call)
@@ -460,10 +498,8 @@ failure_hint(const ChpgCall *call)
 
 	if (call->hint != NULL)
 		return call->hint;
-	if (call->failure == FAILURE_PERMISSION && endpoint->permission != NULL)
-		return psprintf("The role of key \"%s\" needs the permission %s.",
-						chpg_key_shown_id(call->request.connection),
-						endpoint->permission);
+	if (call->failure == FAILURE_PERMISSION && endpoint->permissions[0] != NULL)
+		return permission_hint(call);
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path != NULL)
 		return "Check the argument \"path\".";
 	if (call->failure == FAILURE_NOT_FOUND &&

@@ -44,6 +44,9 @@ extern bool chpg_call_is_transient(const ChpgCall *call);
 /* Did the API reject it (400) with an error that has these words? */
 extern bool chpg_call_refused_with(const ChpgCall *call, const char *words);
 
+/* Did the API answer 403 because the feature is not enabled for the organization? */
+extern bool chpg_call_not_enabled(const ChpgCall *call);
+
 /* Did the API itself answer 404, and not something in front of it? */
 extern bool chpg_call_not_found(const ChpgCall *call);
 

@@ -69,6 +69,8 @@ static const char *const log_identity[] = {
 #define SERVICE			ORGANIZATION "/postgres/{service_id}"
 #define VIEW_SERVICES	"control-plane:postgres-service:view"
 #define MANAGE_SERVICES	"control-plane:postgres-service:manage"
+#define CREATE_SERVICES	"control-plane:organization:create-service"
+#define VIEW_ORGANIZATION "control-plane:organization:view"
 
 /* The parameters of one pattern, whether for its aggregate or its executions. */
 #define PATTERN_PARAMETERS \
@@ -121,7 +123,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = ORGANIZATION "/postgres",
 		.rows = "result[]",
 		.purpose = "list the services",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.attributes = service_attributes
 	},
 	[CHPG_GET_SERVICE] = {
@@ -129,7 +131,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE,
 		.rows = "result",
 		.purpose = "read",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "id",
 		.attributes = service_attributes
 	},
@@ -138,7 +140,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/slowQueryPatterns",
 		.rows = "result[]",
 		.purpose = "read the slow query patterns of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.fleet = true,
 		.page_size = 500,
@@ -162,7 +164,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/slowQueryPatterns/{query_id}",
 		.rows = "result.aggregate?",
 		.purpose = "read a slow query pattern of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.parameters = PATTERN_PARAMETERS,
 		.attributes = pattern_attributes
@@ -172,7 +174,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/slowQueryPatterns/{query_id}",
 		.rows = "result.recentExecutions[]",
 		.purpose = "read the executions of a slow query pattern of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.parameters = PATTERN_PARAMETERS,
 		.attributes = execution_attributes
@@ -182,7 +184,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = ORGANIZATION "/postgres",
 		.rows = "result",
 		.purpose = "create a service",
-		.permission = "control-plane:organization:create-service",
+		.permissions = {CREATE_SERVICES},
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			{"provider", "provider", CHPG_ANY_TEXT, true},
@@ -200,7 +202,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE,
 		.rows = "result",
 		.purpose = "update",
-		.permission = MANAGE_SERVICES,
+		.permissions = {MANAGE_SERVICES},
 		.service_attribute = "id",
 		.parameters = {
 			{"name", "name", CHPG_NAME, false},
@@ -215,7 +217,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE,
 		.rows = "result",
 		.purpose = "delete",
-		.permission = MANAGE_SERVICES,
+		.permissions = {MANAGE_SERVICES},
 		.acknowledges = true,
 		.attributes = no_exceptions
 	},
@@ -224,7 +226,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/state",
 		.rows = "result?",
 		.purpose = "change the state of",
-		.permission = MANAGE_SERVICES,
+		.permissions = {MANAGE_SERVICES},
 		.service_attribute = "id",
 		.acknowledges = true,
 		.parameters = {
@@ -237,7 +239,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/password",
 		.rows = "result?",
 		.purpose = "set the password of",
-		.permission = MANAGE_SERVICES,
+		.permissions = {MANAGE_SERVICES},
 		.acknowledges = true,
 		.parameters = {
 			{"password", "password", CHPG_PASSWORD, false}
@@ -249,7 +251,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/readReplica",
 		.rows = "result",
 		.purpose = "create a read replica of",
-		.permission = "control-plane:organization:create-service",
+		.permissions = {CREATE_SERVICES, MANAGE_SERVICES},
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			NEW_SERVICE_PARAMETERS
@@ -261,7 +263,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/restoredService",
 		.rows = "result",
 		.purpose = "restore",
-		.permission = "control-plane:organization:create-service",
+		.permissions = {CREATE_SERVICES, MANAGE_SERVICES},
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			{"restore_target", "restoreTarget", CHPG_TIME, true},
@@ -274,7 +276,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/config",
 		.rows = CONFIG_ROWS,
 		.purpose = "read the configuration of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.fleet = true,
 		.attributes = config_attributes
@@ -284,7 +286,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/config",
 		.rows = CONFIG_ROWS,
 		.purpose = "change the configuration of",
-		.permission = MANAGE_SERVICES,
+		.permissions = {MANAGE_SERVICES},
 		.service_attribute = "service_id",
 		.parameters = CONFIG_PARAMETERS(CHPG_CHANGED_CONFIG),
 		.attributes = config_attributes
@@ -294,7 +296,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/config",
 		.rows = CONFIG_ROWS,
 		.purpose = "replace the configuration of",
-		.permission = MANAGE_SERVICES,
+		.permissions = {MANAGE_SERVICES},
 		.service_attribute = "service_id",
 		.parameters = CONFIG_PARAMETERS(CHPG_WHOLE_CONFIG),
 		.attributes = config_attributes
@@ -305,7 +307,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.text_start = "-----BEGIN CERTIFICATE-----",
 		.text_end = "-----END CERTIFICATE-----",
 		.purpose = "read the CA certificates of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.attributes = no_exceptions
 	},
 	[CHPG_GET_ALL_PROMETHEUS] = {
@@ -314,7 +316,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.text_start = "",
 		.text_end = "\n",
 		.purpose = "read the Prometheus metrics of the organization",
-		.permission = "control-plane:organization:view",
+		.permissions = {VIEW_ORGANIZATION},
 		.attributes = no_exceptions
 	},
 	[CHPG_GET_PROMETHEUS] = {
@@ -323,7 +325,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.text_start = "",
 		.text_end = "\n",
 		.purpose = "read the Prometheus metrics of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.fleet = true,
 		.attributes = no_exceptions
 	},
@@ -332,7 +334,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/metrics",
 		.rows = "result.metrics[].series[].dataPoints[]",
 		.purpose = "read the metrics of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.fleet = true,
 		.max_window = 31 * SECS_PER_DAY,
@@ -349,7 +351,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = SERVICE "/logs",
 		.rows = "result[]",
 		.purpose = "read the logs of",
-		.permission = VIEW_SERVICES,
+		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.fleet = true,
 		.page_size = 2000,

@@ -13,6 +13,7 @@
 #include "protocol/decode.h"
 
 #define CHPG_MAX_PARAMETERS 10
+#define CHPG_MAX_PERMISSIONS 3
 
 typedef enum ChpgOperation
 {
@@ -86,7 +87,9 @@ typedef struct ChpgEndpoint
 	const char *rows;			/* path of the rows, see decode.h; NULL: the
 								 * response is text, not JSON */
 	const char *purpose;		/* what it does: completes "could not ..." */
-	const char *permission;		/* that the key's role must grant, or NULL */
+	const char *permissions[CHPG_MAX_PERMISSIONS];	/* that the key's role
+													 * must grant, all of
+													 * them; up to NULL */
 	const char *service_attribute;	/* the attribute that is the service's id */
 	bool		fleet;			/* one call may read all services */
 	bool		acknowledges;	/* the response may have no result */

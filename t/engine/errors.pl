@@ -320,6 +320,23 @@ for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_tex
 		"SET chpg.max_response_size = '64kB'; SELECT * FROM $reader");
 }
 
+# All permissions that an operation needs, and a feature that is not enabled
+
+for my $write ("chpg_create_read_replica('$ORDERS', 'copy')", "chpg_restore_service('$ORDERS', 'copy', '2026-06-01')")
+{
+	only_fault($url, method => 'POST', status => 403);
+	fails_with($node, "SELECT $write", '42501',
+		qr/HINT:  .*needs the permissions control-plane:organization:create-service and control-plane:postgres-service:manage\.$/m,
+		"$write names both permissions");
+}
+for my $words ('early access API endpoint', 'ClickStack has not been setup for this service')
+{
+	my $body = qq({"status":403,"error":"FORBIDDEN: $words","requestId":"1"});
+	fault_fails({ status => 403, body => $body }, '42501',
+		qr/(?!.*needs the permission)could not list the services: the feature may not be enabled for the organization.*\Q$words\E/s,
+		"a 403 with: $words", $LIST);
+}
+
 # A reset that is too far away: chpg assumes three windows, does not wait, and saves the
 # next request.
 use_new_key($node, $url, 'unlimited');
