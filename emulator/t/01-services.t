@@ -15,6 +15,9 @@ is($organizations->{headers}{'content-type'},
 	'application/json', 'content type');
 like($organizations->{json}{requestId}, qr/^[0-9a-f-]{36}$/, 'request id');
 my ($organization) = @{ $organizations->{json}{result} };
+is_deeply(
+	$emulator->get("/v1/organizations/$organization->{id}")->{json}{result},
+	$organization, 'one organization');
 is($organization->{name}, 'Acme Analytics', 'name of the organization');
 is_deeply(
 	[ sort keys %$organization ],

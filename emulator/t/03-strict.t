@@ -6,6 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use Test::More;
 use TestEmulator;
+use Emulator;
 
 my $emulator = start_emulator();
 my $base = $emulator->postgres($TestEmulator::ORDERS, 'slowQueryPatterns');
@@ -47,8 +48,7 @@ refused($emulator->postgres('a%20b'),
 refused($emulator->postgres("pg$_"), 404, "NOT_FOUND: pg$_") for 'a' x 24;
 refused($emulator->postgres('00000000-0000-4000-8000-000000000000'),
 	404, 'NOT_FOUND: 00000000-0000-4000-8000-000000000000');
-refused('/v1/organizations?x=1', 400, qr/^BAD_REQUEST: .*'x'/);
-refused($emulator->postgres . '?limit=1', 400, qr/'limit'/);
+refused('/v1/organizations?x=1', 400, 'BAD_REQUEST: Unknown parameter: x');
 
 refused($base, 400, qr/from_date.*required/);
 refused("$base?from_date=2026-05-25T00:00:00.000Z",
@@ -75,8 +75,29 @@ for my $name (qw(db_name db_user db_operation))
 }
 refused("$base/1?$identity&timestamp=2026-05-25T00:00:00Z",
 	400, "BAD_REQUEST: '2026-05-25T00:00:00Z'");
-refused("$base/1?$identity&limit=1", 400, qr/'limit'/);
+refused("$base/1?$identity&limit=1",
+	400, 'BAD_REQUEST: Unknown parameter: limit');
 
 is($emulator->request('POST', '/v1/organizations')->{status}, 404, 'method');
+
+is( $emulator->{http}->get("$emulator->{url}/v1/organizations")->{content} =~
+	  s/"requestId":"[^"]*"/"requestId":"-"/r,
+	'{"error":"UNAUTHORIZED: No Authorization header provided.","requestId":"-","status":401}',
+	'a request without a key');
+
+# Each route has a list of its own of the parameters that it takes.
+my %SAMPLE = (
+	organization => $emulator->{organization},
+	service => $TestEmulator::ORDERS,
+	query_id => 1);
+for my $route (Emulator::Api::routes())
+{
+	my ($method, $path) = ($route->[0], $route->[4]);
+	$path =~ s/\{(\w+)\}/$SAMPLE{$1} \/\/ 'x'/ge;
+	my $answer = $emulator->request($method, "$path?extra=1");
+	is("$answer->{status} $answer->{json}{error}",
+		'400 BAD_REQUEST: Unknown parameter: extra',
+		"$method $route->[4] refuses a parameter that it does not know");
+}
 
 done_testing();

@@ -347,13 +347,13 @@ subtest 'refusals' => sub {
 	my $from = 'from_date=2026-06-01T00:00:00.000Z';
 	my $to = 'to_date=2026-06-02T00:00:00.000Z';
 
-	refused('prometheus', 'from_date=x', 'unknown');
+	refused('prometheus', 'from_date=x', 'Unknown parameter: ');
 	for my $path (qw(metrics logs))
 	{
 		refused($path, $from, "'to_date' is required");
 		refused($path, $to, "'from_date' is required");
 		refused($path, "$from&$from&$to", 'twice');
-		refused($path, "$from&$to&app=x", 'unknown');
+		refused($path, "$from&$to&app=x", 'Unknown parameter: ');
 		refused($path, "$from&to_date=2026-06-02T00:00:00Z",
 			"'2026-06-02T00:00:00Z'");
 		refused($path, window('02 00:00:00', '01 00:00:00'), 'after');

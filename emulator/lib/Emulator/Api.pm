@@ -36,8 +36,14 @@ sub route
 	my ($method, $path, $handler) = @_;
 	my @names = $path =~ /\{(\w+)\}/g;
 	my $regex = join '([^/]+)', map { quotemeta } split /\{\w+\}/, $path, -1;
-	push @routes, [ $method, qr/\A$regex\z/, \@names, $handler ];
+	push @routes, [ $method, qr/\A$regex\z/, \@names, $handler, $path ];
 	return;
+}
+
+# The routes: [method, regular expression of the path, names in it, handler, path]
+sub routes
+{
+	return @routes;
 }
 
 # Answers a request: { method, path, query_pairs, headers, body, … }.
@@ -55,6 +61,8 @@ sub answer
 sub _handle
 {
 	my ($emulator, $request) = @_;
+	refuse(401, 'No Authorization header provided.')
+	  if !defined $request->{authorization};
 	refuse(401, 'invalid credentials')
 	  if credentials($emulator, $request) ne 'ok';
 	for my $route (@routes)
@@ -171,7 +179,7 @@ sub parameters
 	while (my ($name, $text) = splice @pairs, 0, 2)
 	{
 		my $check = $known->{$name}
-		  or refuse(400, "unknown query parameter '$name'");
+		  or refuse(400, "Unknown parameter: $name");
 		refuse(400, "query parameter '$name' is given twice")
 		  if exists $value{$name};
 		$value{$name} = $check->($name, $text);
