@@ -41,6 +41,7 @@ my %DEFAULTS = (
 	apply_polls => 2,
 	backup_polls => 0,
 	max_services => undef,
+	whoami => 'apiKey',
 	log_lines_per_hour => 60,
 	overrides => {},
 	pattern_overrides => {});
@@ -91,6 +92,7 @@ sub reset
 	$self->{keys} =
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
+	$self->{whoami} = $options{whoami};
 	$self->{faults}->clear;
 	$self->{journal}->clear;
 	return;
@@ -282,6 +284,9 @@ sub _checked
 		die "max_services: not a count\n"
 		  if $name eq 'max_services'
 		  && ($value // 0) !~ /\A\d{1,5}\z/a;
+		die "whoami: none of apiKey, user, service, unknown\n"
+		  if $name eq 'whoami'
+		  && ($value // '') !~ /\A(?:apiKey|user|service|unknown)\z/;
 		die "$name: not an object\n"
 		  if ref $DEFAULTS{$name} && ref $value ne 'HASH';
 		die "$name: not a string\n"

@@ -24,6 +24,35 @@ is_deeply(
 	[qw(byocConfig createdAt enableCoreDumps id name privateEndpoints)],
 	'all documented fields');
 
+my $whoami = $emulator->get('/v1/whoami')->{json}{result};
+is($whoami->{organizationId}, $organization->{id}, 'the organization of the key');
+my %members = (
+	apiKey => [qw(actorType keyId name organizationId)],
+	user => [qw(actorType email name organizations userId)],
+	service => [qw(actorType name serviceAccountId)]);
+for my $type (sort keys %members)
+{
+	$emulator->reset(whoami => $type);
+	my $actor = $emulator->get('/v1/whoami')->{json}{result};
+	is_deeply([ sort keys %$actor ], $members{$type}, "whoami: $type");
+}
+$emulator->reset(whoami => 'unknown');
+is($emulator->get('/v1/whoami')->{status}, 404, 'a deployment without whoami');
+
+$emulator->reset(max_services => 6);
+my $quotas = "/v1/organizations/$organization->{id}/quotas";
+my %quota =
+  map { $_->{quotaCode} => $_ } @{ $emulator->get($quotas)->{json}{result} };
+is_deeply(
+	[ @{ $quota{'postgres-services-per-organization'} }{qw(value usage)} ],
+	[ 6, 6 ],
+	'a full quota');
+ok(!exists $quota{'replicas-per-warehouse'}{usage}, 'a usage that is not counted');
+is($emulator->get("$quotas/api-keys-per-organization")->{json}{result}{value},
+	100, 'a quota by its code');
+is($emulator->get("$quotas/none")->{status}, 404, 'no such quota');
+$emulator->reset;
+
 my $list = $emulator->get($emulator->postgres)->{json}{result};
 is_deeply([ map { $_->{name} } @$list ],
 	[qw(orders billing analytics sessions inventory search)], 'names');

@@ -297,6 +297,12 @@ chpg_call_status(const ChpgCall *call)
 	return call->status;
 }
 
+void
+chpg_call_set_hint(ChpgCall *call, const char *hint)
+{
+	call->hint = hint;
+}
+
 bool
 chpg_call_failed(const ChpgCall *call)
 {
@@ -467,6 +473,9 @@ static const char *
 failure_reason(const ChpgCall *call)
 {
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
+		call->request.endpoint->missing_hint != NULL)
+		return "the API does not have this operation";
+	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
 		!chpg_endpoint_is_per_service(call->request.endpoint))
 		return "the API did not find the organization";
 	return failure_texts[call->failure].reason;
@@ -502,6 +511,8 @@ failure_hint(const ChpgCall *call)
 		return permission_hint(call);
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path != NULL)
 		return "Check the argument \"path\".";
+	if (call->failure == FAILURE_NOT_FOUND && endpoint->missing_hint != NULL)
+		return endpoint->missing_hint;
 	if (call->failure == FAILURE_NOT_FOUND &&
 		chpg_endpoint_is_per_service(endpoint))
 		return "SELECT * FROM chpg_services shows the services that exist.";

@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "common/hashfn.h"
+#include "engine/redact.h"
 #include "engine/services.h"
 #include "engine/statement_cache.h"
 #include "funcapi.h"
@@ -28,6 +29,9 @@
 /* Seconds between attempts while the API says "not ready": the first, the longest */
 #define FIRST_RETRY			1
 #define LAST_RETRY			20
+
+/* Seconds that explaining a failure may take */
+#define EXPLAIN_SECONDS		5
 
 /*
  * Preparing
@@ -233,6 +237,89 @@ check_not_repeated(const ChpgRequest *request)
 			 errhint("Use SELECT * FROM function(...). To repeat a request in a loop, COMMIT after each. The first request was carried out: chpg_services lists a service that it created, and chpg_set_password() sets its password.")));
 }
 
+/* Read an integer that may have arrived as a number of any form, or as a text. */
+static bool
+read_count(ChpgJsonNode *node, double *count)
+{
+	char	   *text;
+	char	   *end;
+
+	if (node == NULL || chpg_json_kind(node) >= CHPG_JSON_ARRAY)
+		return false;
+	text = chpg_json_text(node);
+	*count = strtod(text, &end);
+	return end != text && *end == '\0';
+}
+
+/* Describe the first full quota on Postgres services, palloc'd; NULL if there is none. */
+static char *
+describe_full_quota(const ChpgRequest *request, ChpgJsonNode *quotas)
+{
+	int			count = chpg_json_kind(quotas) == CHPG_JSON_ARRAY ?
+	chpg_json_length(quotas) : 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		ChpgJsonNode *quota = chpg_json_element(quotas, i);
+		ChpgJsonNode *code = chpg_json_get(quota, "quotaCode");
+		double		value;
+		double		usage;
+
+		if (chpg_json_kind(code) == CHPG_JSON_STRING &&
+			strstr(chpg_json_text(code), "postgres") != NULL &&
+			read_count(chpg_json_get(quota, "value"), &value) &&
+			read_count(chpg_json_get(quota, "usage"), &usage) && usage >= value)
+			return psprintf("The quota \"%s\" is full: %.0f of %.0f. Delete a service, or have the quota raised. All quotas: SELECT * FROM chpg_quotas();",
+							chpg_redact_remote(request, chpg_json_text(code)),
+							usage, value);
+	}
+	return NULL;
+}
+
+/*
+ * Let the failure of a change name the quota that is full, if a new service met a
+ * conflict.  One request, which is sent only if the budget has room for it now, and
+ * whose failure changes nothing.
+ */
+static void
+explain_conflict(const ChpgRequest *request, ChpgCall *call)
+{
+	static const ChpgArguments none = {{NULL}};
+	ChpgRequest quotas = {
+		.connection = request->connection,
+		.endpoint = &chpg_endpoints[CHPG_LIST_QUOTAS],
+		.arguments = &none,
+		.no_retry = true,
+		.deadline = chpg_now() + EXPLAIN_SECONDS * USECS_PER_SEC
+	};
+	ChpgQueueing queueing = {0};
+	ChpgCall   *read;
+	char	   *hint;
+	double		seconds;
+
+	if (chpg_call_status(call) != 409 || !request->endpoint->new_service ||
+		!chpg_admission_may_send(1) ||
+		!chpg_admission_suffices(request->connection, 1, &queueing, &seconds) ||
+		seconds > 0)
+		return;
+	read = chpg_call_create(&quotas);
+	chpg_call_wait(read);
+	if (chpg_call_document(read) == NULL)
+		return;
+	hint = describe_full_quota(&quotas, chpg_json_get(chpg_json_root(chpg_call_document(read)),
+													  "result"));
+	if (hint != NULL)
+		chpg_call_set_hint(call, hint);
+}
+
+/* Throw the error of a failed change. */
+static void
+report_write(const ChpgRequest *request, ChpgCall *call)
+{
+	explain_conflict(request, call);
+	chpg_call_report(call);
+}
+
 ChpgCall *
 chpg_send_write(const ChpgRequest *request)
 {
@@ -246,7 +333,7 @@ chpg_send_write(const ChpgRequest *request)
 	check_not_repeated(request);
 	call = attempt_write(request);
 	if (chpg_call_failed(call))
-		chpg_call_report(call);
+		report_write(request, call);
 	*chpg_statement_write() = hash_change(request);
 	return call;
 }
@@ -271,7 +358,7 @@ chpg_send_write_retried(const ChpgRequest *request,
 		}
 		if (!is_not_ready(call) ||
 			chpg_now() + delay * USECS_PER_SEC > deadline)
-			chpg_call_report(call);
+			report_write(request, call);
 		chpg_call_end(call);
 		chpg_http_sleep(chpg_now() + delay * USECS_PER_SEC);
 		delay = Min(delay * 2, LAST_RETRY);

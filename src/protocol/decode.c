@@ -47,10 +47,11 @@ typedef struct Step
 	ChpgJsonNode *object;		/* the current object */
 } Step;
 
-/* Where a column's value is; all but the first belong to a step of entries */
+/* Where a column's value is; all but the first two belong to a step of entries */
 typedef enum ColumnSource
 {
 	SOURCE_MEMBER,				/* a member of an object */
+	SOURCE_ROW,					/* "@row" */
 	SOURCE_SECTION,				/* "@section" */
 	SOURCE_KEY,					/* "@key" */
 	SOURCE_VALUE				/* "@value" */
@@ -183,6 +184,8 @@ describe_column(Column *column, Form_pg_attribute attribute,
 	}
 	if (column->key == NULL)
 		column->key = camel_case(column->name);
+	else if (strcmp(column->key, "@row") == 0)
+		column->source = SOURCE_ROW;
 	else if (strcmp(column->key, "@section") == 0)
 		column->source = SOURCE_SECTION;
 	else if (strcmp(column->key, "@key") == 0)
@@ -588,6 +591,8 @@ column_node(ChpgDecoder *decoder, const Column *column)
 {
 	if (column->source == SOURCE_MEMBER)
 		return find_value(decoder, column->key);
+	if (column->source == SOURCE_ROW)
+		return decoder->steps[decoder->num_steps - 1].object;
 	if (column->source == SOURCE_VALUE)
 		return chpg_json_entry_value(decoder->steps[decoder->num_steps - 1].entry);
 	return NULL;

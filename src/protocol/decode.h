@@ -8,7 +8,7 @@
  * may be missing, for no row.  "result.metrics[].series[]" gives a row for each series
  * of each metric.  "a|b{}" gives a row for each entry of the objects a and b, of which
  * either may be missing; "@section" is then a or b, "@key" and "@value" are the
- * entry's.
+ * entry's.  "@row" is the innermost object as a whole.
  *
  * A tuple descriptor lists the attributes of a row.  The name of each is converted
  * from snake_case to camelCase, and looked up in the innermost object of the path,

@@ -16,6 +16,11 @@ static const ChpgAttribute no_exceptions[] = {
 	{NULL}
 };
 
+static const ChpgAttribute whole_attributes[] = {
+	{"raw", "@row"},
+	{NULL}
+};
+
 static const ChpgAttribute service_attributes[] = {
 	{"tags", NULL, true},
 	{NULL}
@@ -111,11 +116,27 @@ static const ChpgAttribute config_attributes[] = {
 	{"pgbouncer_config", "pgBouncerConfig", CHPG_NEW_CONFIG, false}
 
 const ChpgEndpoint chpg_endpoints[] = {
+	[CHPG_WHOAMI] = {
+		.method = "GET",
+		.path = "/v1/whoami",
+		.rows = "result",
+		.purpose = "read what the key is",
+		.missing_hint = "This deployment of the API has no whoami yet. The organization of the key: SELECT * FROM chpg_organizations();",
+		.attributes = whole_attributes
+	},
 	[CHPG_LIST_ORGANIZATIONS] = {
 		.method = "GET",
 		.path = "/v1/organizations",
 		.rows = "result[]",
 		.purpose = "list the organizations of the key",
+		.attributes = no_exceptions
+	},
+	[CHPG_LIST_QUOTAS] = {
+		.method = "GET",
+		.path = ORGANIZATION "/quotas",
+		.rows = "result[]",
+		.purpose = "read the quotas of the organization",
+		.permissions = {VIEW_ORGANIZATION},
 		.attributes = no_exceptions
 	},
 	[CHPG_LIST_SERVICES] = {
@@ -185,6 +206,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result",
 		.purpose = "create a service",
 		.permissions = {CREATE_SERVICES},
+		.new_service = true,
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			{"provider", "provider", CHPG_ANY_TEXT, true},
@@ -252,6 +274,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result",
 		.purpose = "create a read replica of",
 		.permissions = {CREATE_SERVICES, MANAGE_SERVICES},
+		.new_service = true,
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			NEW_SERVICE_PARAMETERS
@@ -264,6 +287,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result",
 		.purpose = "restore",
 		.permissions = {CREATE_SERVICES, MANAGE_SERVICES},
+		.new_service = true,
 		.parameters = {
 			{"name", "name", CHPG_NAME, true},
 			{"restore_target", "restoreTarget", CHPG_TIME, true},

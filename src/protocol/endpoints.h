@@ -17,7 +17,9 @@
 
 typedef enum ChpgOperation
 {
+	CHPG_WHOAMI,
 	CHPG_LIST_ORGANIZATIONS,
+	CHPG_LIST_QUOTAS,
 	CHPG_LIST_SERVICES,
 	CHPG_GET_SERVICE,
 	CHPG_LIST_SLOW_PATTERNS,
@@ -90,8 +92,11 @@ typedef struct ChpgEndpoint
 	const char *permissions[CHPG_MAX_PERMISSIONS];	/* that the key's role
 													 * must grant, all of
 													 * them; up to NULL */
+	const char *missing_hint;	/* HINT where a 404 means that older
+								 * deployments lack the operation; or NULL */
 	const char *service_attribute;	/* the attribute that is the service's id */
 	bool		fleet;			/* one call may read all services */
+	bool		new_service;	/* it creates a service */
 	bool		acknowledges;	/* the response may have no result */
 	const char *text_start;		/* what a text begins with, if rows is NULL */
 	const char *text_end;		/* what it ends with, unless it is empty */

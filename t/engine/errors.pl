@@ -309,7 +309,7 @@ fault_fails({ body => 'nonsense' }, '08P01', qr/ 1 attempt\./, 'a malformed resp
 
 # The other readers
 
-for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_text()) t', "chpg_metrics($DAY, '$ORDERS')", "chpg_logs($DAY, '$ORDERS')")
+for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_text()) t', "chpg_metrics($DAY, '$ORDERS')", "chpg_logs($DAY, '$ORDERS')", 'chpg_quotas()')
 {
 	fault_fails({ status => 403 }, '42501', qr/HINT:  .*needs the permission control-plane:/, "$reader without the permission", "SELECT * FROM $reader");
 	fault_fails({ status => 404 }, '42704', qr/the API did not find/, "$reader of what is unknown", "SELECT * FROM $reader");
@@ -439,6 +439,8 @@ my %KIND = (
 # Function call, its composite type, and the place of a row in the response
 my @READERS = (
 	[ 'chpg_organizations()', 'chpg_organization_row', 'result.0' ],
+	[ 'chpg_whoami()', 'chpg_whoami_row', 'result' ],
+	[ 'chpg_quotas()', 'chpg_quota_row', 'result.1' ],
 	[ 'chpg_services()', 'chpg_service_row', 'result.0' ],
 	[ "chpg_service('$ORDERS')", 'chpg_service_detail_row', 'result' ],
 	[ "chpg_slow_patterns($DAY, '$ORDERS')", 'chpg_slow_pattern_row', 'result.0' ],
@@ -487,13 +489,15 @@ for my $reader (@READERS)
 		my ($name, $sql_type) = @$attribute;
 		my $kind = $KIND{$sql_type} // die "type $sql_type";
 
-		# The field that query_id is made of
-		next if $name eq 'query_hex';
+		# The field that query_id is made of, and the row as a whole
+		next if $name eq 'query_hex' || $name eq 'raw';
 
 		for my $mutation (sort keys %MUTATION)
 		{
 			my $state = $ALLOWED{$kind}{$mutation};
 
+			# All JSON is jsonb, but for what is made into an object of tags.
+			$state = undef if $sql_type eq 'jsonb' && $name ne 'tags';
 			$state = '22P02' if $name eq 'query_id' && $mutation eq 'fraction';
 			fault($url, times => 1, patch => { "$path." . key_of($name) => $MUTATION{$mutation} });
 			push @cases, [ "$mutation for $name", $state ? "$state $name" : "$rows rows" ];

@@ -38,6 +38,8 @@ my @calls = (
 	([ "chpg_service('$well')", '00000' ]) x 5,
 	[ 'chpg_services', '00000' ],
 	[ 'chpg_organizations()', '00000' ],
+	[ 'chpg_whoami()', '00000' ],
+	[ 'chpg_quotas()', '00000' ],
 	[ q{chpg_service('billing')}, '00000' ],
 	[ "chpg_slow_patterns($DAY, '$well')", '00000' ],
 	[ "chpg_slow_patterns($DAY, '$also_well', max_rows => 7)", '00000' ],

@@ -293,6 +293,40 @@ reset_emulator($url, max_services => 6);
 fails_with($node, "SELECT chpg_create_service('one too many', 'aws', 'us-west-2', 'r8gd.large')", '55006',
 	qr/CONFLICT: Conflict/, 'a quota');
 
+# The quota that is full is named, at the cost of one request, and only if that can be sent now.
+# The argument is what else is done, and what the HINT is.
+my $FULL = qr/HINT:  The quota "postgres-services-per-organization" is full: 6 of 6\. Delete a service, .*: SELECT \* FROM chpg_quotas\(\);/;
+my $USUAL = qr/HINT:  Another change may be under way, or a quota reached/;
+my $CREATE = "SELECT chpg_create_service('one too many', 'aws', 'us-west-2', 'r8gd.large')";
+sub meets_conflict
+{
+	my ($sql, $hint, $name) = @_;
+	clear_journal($url);
+	like(fails_with($node, $sql, '55006', qr/conflict/, $name), $hint, "$name: the hint");
+	return scalar grep { $_->{path} =~ /quotas$/ } @{ journal($url)->{requests} };
+}
+is(meets_conflict($CREATE, $FULL, 'a full quota'), 1, 'one request more');
+is(meets_conflict("SELECT chpg_create_read_replica('$ORDERS', 'replica')", $FULL, 'a full quota for a replica'), 1, 'one request more');
+is(meets_conflict("SET chpg.max_requests = 1; $CREATE", $USUAL, 'no request is left to the statement'), 0, 'none is sent');
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '1/3s')});
+is(meets_conflict($CREATE, $USUAL, 'no room in the budget'), 0, 'no waiting for the budget');
+$node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+foreach my $fault (
+	{ status => 403 }, { status => 503 }, { close => JSON::PP::true }, { garbage => JSON::PP::true },
+	{ body => '{"result": {}}' }, { body => '{"result": [null, 7, {"quotaCode": "postgres", "value": "x", "usage": []}]}' },
+	{ patch => { 'result.1.usage' => undef } }, { patch => { 'result.1.quotaCode' => 'other' } })
+{
+	fault($url, path => 'quotas$', %$fault);
+	is(meets_conflict($CREATE, $USUAL, 'quotas that cannot be read'), 1, 'no second attempt');
+	clear_faults($url);
+}
+fault($url, path => 'quotas$', patch => { 'result.1.usage' => '6.0', 'result.1.value' => '5' });
+meets_conflict($CREATE, qr/is full: 6 of 5\./, 'numbers as texts, and more than the quota');
+clear_faults($url);
+fault($url, path => 'state$', status => 409);
+is(meets_conflict("SELECT chpg_restart_service('$ORDERS')", $USUAL, 'a conflict of another change'), 0, 'has nothing to do with quotas');
+clear_faults($url);
+
 # Waiting: old values in state "running", a few failures, permanent failures
 reset_emulator($url, apply_polls => 4);
 value("SELECT chpg_update_service('$ORDERS', size => 'r8gd.2xlarge')");

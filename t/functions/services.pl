@@ -31,6 +31,27 @@ costs($node, $url,
 	  . " LATERAL chpg_slow_pattern_executions(p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation) e",
 	7, 'the executions of the five patterns with most time');
 
+# What the key is
+my $WHOAMI = 'SELECT actor_type, key_id, name, organization_id IS NOT NULL, user_id IS NOT NULL, email, organizations, raw - ARRAY';
+is(costs($node, $url, "$WHOAMI\['organizationId'] FROM chpg_whoami('by_hand')", 1, 'what the key is, of a server without organization_id'),
+	qq(apiKey|$KEY_ID|chpg|t|f|||{"name": "chpg", "keyId": "$KEY_ID", "actorType": "apiKey"}), 'a key');
+is($node->safe_psql('postgres', 'SELECT organization_id = (SELECT id FROM chpg_organizations()) FROM chpg_whoami()'), 't', "the key's organization");
+reset_emulator($url, whoami => 'user');
+is($node->safe_psql('postgres', "$WHOAMI\['userId', 'organizations'] - 'organizations' FROM (SELECT actor_type, key_id, name, organization_id, user_id, email, jsonb_path_query_array(organizations, '\$[*].organizationName') AS organizations, raw FROM chpg_whoami()) w"),
+	'user||Ada|f|t|ada@example.com|["Acme Analytics"]|{"name": "Ada", "email": "ada@example.com", "actorType": "user"}', 'a user');
+reset_emulator($url, whoami => 'service');
+is($node->safe_psql('postgres', "SELECT actor_type, name, key_id, raw ? 'serviceAccountId' FROM chpg_whoami()"),
+	'service|robot||t', 'another type of actor');
+reset_emulator($url, whoami => 'unknown');
+like(fails_with($node, 'SELECT * FROM chpg_whoami()', '42704', qr/could not read what the key is: the API does not have this operation/, 'a deployment without whoami'),
+	qr/HINT:  This deployment of the API has no whoami yet\. .*: SELECT \* FROM chpg_organizations\(\);/, 'what to ask instead');
+
+# Quotas
+reset_emulator($url, max_services => 7);
+is(costs($node, $url, 'SELECT quota_code, scope, value, usage, adjustable FROM chpg_quotas()', 1, 'quotas'),
+	"services-per-organization|organization|20|3|t\npostgres-services-per-organization|organization|7|6|t\n"
+	  . "replicas-per-warehouse|warehouse|20||f\napi-keys-per-organization|organization|100|4|t", 'what is in use, where it is counted');
+
 # A fleet, and pages
 reset_emulator($url, services => 25, patterns => 3);
 is(costs($node, $url, "SELECT count(DISTINCT service_id), count(*) FROM chpg_slow_patterns($DAY, server => 'by_hand')",
