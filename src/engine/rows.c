@@ -36,6 +36,9 @@
 /* The most requests of which it is worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
 
+/* The longest cursor, in bytes; it becomes part of a URL. */
+#define MAX_CURSOR		2048
+
 /* A service, or the organization, that is read. */
 typedef struct Target
 {
@@ -54,11 +57,15 @@ typedef struct PageReader
 	int			page;
 	int			limit;			/* rows requested for this page; 0: no pages */
 	int64		offset;			/* of this page */
+	char	   *cursor;			/* of this page; NULL: the first one, or there
+								 * are offsets */
+	char	   *next_cursor;	/* of the page after it, or NULL */
 	int			page_rows;		/* rows of this page so far */
 	uint64		page_hash;		/* of all rows of this page, or 0 */
 	uint64		last_hash;		/* of the page before */
 	int64		total_rows;		/* rows returned */
-	ChpgPageDedup *dedup;		/* rows, if there may be several pages */
+	ChpgPageDedup *dedup;		/* rows, if there may be several pages; or
+								 * cursors */
 	bool	   *repeated;		/* for each row of this page, or NULL */
 	int			num_repeated;
 } PageReader;
@@ -300,6 +307,8 @@ free_reader(PageReader *reader)
 {
 	if (reader->dedup != NULL)
 		chpg_page_dedup_free(reader->dedup);
+	if (reader->cursor != NULL)
+		pfree(reader->cursor);
 	pfree(reader->arguments);
 	pfree(reader);
 }
@@ -310,8 +319,10 @@ page_limit(const ChpgStream *stream, const PageReader *reader)
 {
 	int			limit = stream->spec.endpoint->page_size;
 
+	/* The pages of a cursor have one size. */
 	if (limit > 0 && stream->spec.max_rows > 0)
-		limit = Min(limit, stream->spec.max_rows - reader->total_rows);
+		limit = Min(limit, stream->spec.max_rows -
+					(stream->spec.endpoint->by_cursor ? 0 : reader->total_rows));
 	if (limit > 0 && stream->spec.first_page > 0 && reader->page == 0)
 		limit = Min(limit, stream->spec.first_page);
 	return limit;
@@ -326,6 +337,7 @@ page_request(const ChpgStream *stream, const PageReader *reader)
 		.endpoint = stream->spec.endpoint,
 		.arguments = reader->arguments,
 		.offset = reader->offset,
+		.cursor = reader->cursor,
 		.limit = page_limit(stream, reader)
 	};
 
@@ -737,7 +749,7 @@ look_through_page(ChpgStream *stream, PageReader *reader)
 	uint64	   *identities;
 	int			num_rows;
 
-	if (reader->limit == 0 || only_page)
+	if (reader->limit == 0 || only_page || stream->spec.endpoint->by_cursor)
 		return;
 	caller = MemoryContextSwitchTo(stream->context);
 	chpg_decoder_start(stream->decoder, chpg_call_document(reader->call));
@@ -831,6 +843,55 @@ is_full(const PageReader *reader)
 	return reader->limit > 0 && reader->page_rows >= reader->limit;
 }
 
+/*
+ * Find the cursor of the page after this one, which is the last one without any.
+ * Errors: 08P01 for a cursor that is none, or that came before, as the pages would
+ * never come to an end; 22P05 if the encoding cannot hold it.
+ */
+static void
+read_cursor(ChpgStream *stream, PageReader *reader)
+{
+	ChpgJsonNode *node = chpg_json_get(chpg_json_root(chpg_call_document(reader->call)),
+									   "nextCursor");
+	ChpgJsonKind kind = chpg_json_kind(node);
+	MemoryContext caller;
+	uint64		hash;
+	bool		repeated;
+
+	if (node == NULL || kind == CHPG_JSON_NULL)
+		return;
+	caller = MemoryContextSwitchTo(stream->context);
+	if (kind == CHPG_JSON_STRING)
+	{
+		(void) chpg_json_serialize_exactly(node);	/* no replaced characters */
+		reader->next_cursor = chpg_json_text(node);
+	}
+	if (reader->next_cursor == NULL || *reader->next_cursor == '\0' ||
+		strlen(reader->next_cursor) > MAX_CURSOR)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed API response: \"nextCursor\" of page %d is no text of 1 to %d bytes",
+						reader->page, MAX_CURSOR)));
+	if (reader->dedup == NULL)
+		reader->dedup = chpg_page_dedup_create();
+	hash = hash_bytes_extended((unsigned char *) reader->next_cursor,
+							   strlen(reader->next_cursor), 0);
+	if (chpg_page_dedup_add(reader->dedup, &hash, 1, &repeated) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed API response: \"nextCursor\" of page %d is that of an earlier page",
+						reader->page)));
+	MemoryContextSwitchTo(caller);
+}
+
+/* Is there another page of this reader's slice?  One that is not full is the last. */
+static bool
+has_next_page(const ChpgStream *stream, const PageReader *reader)
+{
+	return stream->spec.endpoint->by_cursor ?
+		reader->next_cursor != NULL : is_full(reader);
+}
+
 /* Throw error 08P01 for an API that repeats itself, and so would never come to an end. */
 static void
 check_progress(const PageReader *reader)
@@ -847,7 +908,7 @@ check_progress(const PageReader *reader)
 
 /*
  * Leave a page whose rows are read, and let its reader wait for its next page, or the
- * first one of its next slice, if there is one.  A page that is not full is the last.
+ * first one of its next slice, if there is one.
  */
 static void
 finish_page(ChpgStream *stream)
@@ -855,6 +916,7 @@ finish_page(ChpgStream *stream)
 	PageReader *reader = stream->current;
 	int64		max_rows = stream->spec.max_rows;
 	bool		enough = max_rows > 0 && reader->total_rows >= max_rows;
+	bool		has_next = has_next_page(stream, reader);
 	MemoryContext caller;
 
 	stream->current = NULL;
@@ -864,13 +926,17 @@ finish_page(ChpgStream *stream)
 		pfree(reader->repeated);
 	reader->repeated = NULL;
 	reader->num_repeated = 0;
-	if (enough || (!is_full(reader) && slices_left(stream, reader) == 0))
+	if (reader->cursor != NULL)
+		pfree(reader->cursor);
+	reader->cursor = reader->next_cursor;
+	reader->next_cursor = NULL;
+	if (enough || (!has_next && slices_left(stream, reader) == 0))
 	{
 		free_reader(reader);
 		return;
 	}
 	caller = MemoryContextSwitchTo(stream->context);
-	if (is_full(reader))
+	if (has_next)
 		reader->offset += reader->page_rows;
 	else
 	{
@@ -890,7 +956,9 @@ read_page(ChpgStream *stream, Datum *values, bool *nulls)
 
 	chpg_call_push_context(stream->current->call, &callback);
 	found = next_of_page(stream, stream->current, values, nulls);
-	if (!found)
+	if (!found && stream->spec.endpoint->by_cursor)
+		read_cursor(stream, stream->current);
+	else if (!found)
 		check_progress(stream->current);
 	error_context_stack = callback.previous;
 	if (!found)

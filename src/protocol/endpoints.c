@@ -129,6 +129,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.path = "/v1/organizations",
 		.rows = "result[]",
 		.purpose = "list the organizations of the key",
+		.by_cursor = true,
 		.attributes = no_exceptions
 	},
 	[CHPG_LIST_QUOTAS] = {

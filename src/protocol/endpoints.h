@@ -100,7 +100,10 @@ typedef struct ChpgEndpoint
 	bool		acknowledges;	/* the response may have no result */
 	const char *text_start;		/* what a text begins with, if rows is NULL */
 	const char *text_end;		/* what it ends with, unless it is empty */
-	int			page_size;		/* maximum rows of a page; 0: not paged */
+	int			page_size;		/* maximum rows of a page; 0: not requested */
+	bool		by_cursor;		/* the response names the next page by
+								 * nextCursor, beside the result; else pages
+								 * have offsets */
 	int			max_window;		/* seconds that one request covers; 0: any */
 	int			retention;		/* days for which the API keeps rows; 0:
 								 * unknown */

@@ -104,9 +104,12 @@ chpg_build_url(const ChpgRequest *request, const char *api_url, const char *path
 	if (request->limit > 0)
 	{
 		append_query(&url, "limit", psprintf("%d", request->limit));
-		append_query(&url, "offset",
-					 psprintf(INT64_FORMAT, request->offset));
+		if (!request->endpoint->by_cursor)
+			append_query(&url, "offset",
+						 psprintf(INT64_FORMAT, request->offset));
 	}
+	if (request->cursor != NULL)
+		append_query(&url, "cursor", request->cursor);
 	return url.data;
 }
 

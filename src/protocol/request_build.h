@@ -25,7 +25,10 @@ typedef struct ChpgRequest
 	const ChpgArguments *arguments; /* NULL if the endpoint takes none */
 	const char *service_id;		/* NULL if it concerns no service */
 	const char *service_name;	/* for messages, or NULL */
-	int64		offset;			/* of a page; with limit */
+	int64		offset;			/* of a page; with limit, unless there are
+								 * cursors */
+	const char *cursor;			/* of a page after the first one, as the
+								 * response before it has it; or NULL */
 	int			limit;			/* rows wanted; 0: not sent */
 	const char *path;			/* NULL: the endpoint's */
 	const char *query;			/* with its "?", encoded; NULL: made of the

@@ -53,6 +53,39 @@ clear_faults($url);
 page_has(21_500, 21_500 .. 21_998, 21_998);
 is($node->safe_psql('postgres', "SELECT count(*) FROM $PATTERNS_READ"), $PATTERNS, 'both of two equal rows of one page');
 
+# Cursors: opaque, sent back as they came, until there is none. Other fields beside the
+# result do no harm.
+my $ORGANIZATIONS = "SELECT string_agg(name, ' ') FROM chpg_organizations()";
+my $CURSOR = 'a+b/=? &%41';
+
+for my $end ({}, { nextCursor => undef })
+{
+	clear_faults($url);
+	cursor_page('^$', ['one'], nextCursor => $CURSOR, limit => 1, totalCount => undef);
+	cursor_page('^cursor=a', [], nextCursor => '2');
+	cursor_page('^cursor=2$', ['two', 'three'], totalCount => 3, %$end);
+	is(costs($node, $url, $ORGANIZATIONS, 3, 'pages of cursors'), 'one two three', 'rows of all pages, one of which is empty');
+	is_deeply([ map { $_->{query} } @{ journal($url)->{requests} } ], [ {}, { cursor => $CURSOR }, { cursor => '2' } ], 'cursors go back as they came');
+}
+for my $case ([ $CURSOR, 2, 'of page 2 is that of an earlier page', 'that repeats' ], [ '', 1, 'of page 1 is no text', 'that is empty' ],
+	[ 5, 1, 'of page 1 is no text', 'that is a number' ], [ 'x' x 2049, 1, 'of page 1 is no text', 'that is too long' ])
+{
+	my ($cursor, $requests, $message, $name) = @$case;
+	clear_faults($url);
+	cursor_page('', ['one'], nextCursor => $cursor);
+	clear_journal($url);
+	fails_with($node, $ORGANIZATIONS, '08P01', qr/malformed API response: "nextCursor" $message/, "a cursor $name");
+	is(request_count($url), $requests, "a cursor $name: requests");
+}
+
+sub cursor_page
+{
+	my ($query, $names, %beside) = @_;
+	my @rows = map { { id => $_, name => $_ } } @$names;
+
+	return fault($url, path => 'organizations$', query => $query, body => encode_json({ result => \@rows, %beside }));
+}
+
 sub page_has
 {
 	my ($offset, @numbers) = @_;
