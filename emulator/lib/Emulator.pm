@@ -21,6 +21,7 @@ use Emulator::Journal;
 use Emulator::Lifecycle;
 use Emulator::Limiter;
 use Emulator::Logs;
+use Emulator::Quirks;
 use Emulator::Random;
 use Emulator::Wire;
 
@@ -43,6 +44,7 @@ my %DEFAULTS = (
 	max_services => undef,
 	whoami => 'apiKey',
 	log_lines_per_hour => 60,
+	(map { $_ => 0 } keys %Emulator::Quirks::QUIRKS),
 	overrides => {},
 	pattern_overrides => {});
 
@@ -93,6 +95,8 @@ sub reset
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
 	$self->{whoami} = $options{whoami};
+	$self->{quirks} =
+	  { map { $_ => $options{$_} } keys %Emulator::Quirks::QUIRKS };
 	$self->{faults}->clear;
 	$self->{journal}->clear;
 	return;

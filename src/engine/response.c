@@ -220,6 +220,27 @@ chpg_response_check_end(const ChpgCall *call, const ChpgAnswer *answer, bool has
 	return CHPG_HTTP_BROKEN;
 }
 
+/* Is there nothing, or nothing but blanks and line ends, in an answer? */
+static bool
+is_blank(const ChpgAnswer *answer)
+{
+	return answer->length == 0 ||
+		strspn(answer->body, " \t\r\n") == answer->length;
+}
+
+/* Skip the empty lines, and the comments, that a bundle of certificates may begin with. */
+static const char *
+skip_comments(const char *text)
+{
+	for (;;)
+	{
+		text += strspn(text, " \t\r\n");
+		if (*text != '#')
+			return text;
+		text += strcspn(text, "\n");
+	}
+}
+
 /* Read an answer that is a text, as it is. */
 static void
 read_text(ChpgCall *call, const ChpgAnswer *answer)
@@ -229,7 +250,8 @@ read_text(ChpgCall *call, const ChpgAnswer *answer)
 	if (answer->status != 200)
 		chpg_response_fail(call, FAILURE_MALFORMED,
 						   "Only a response with HTTP status 200 is complete.", NULL);
-	else if (strncmp(answer->body, start, strlen(start)) != 0)
+	else if (*start != '\0' &&
+			 strncmp(skip_comments(answer->body), start, strlen(start)) != 0)
 		chpg_response_fail(call, FAILURE_MALFORMED,
 						   psprintf("The response does not begin with \"%s\".", start), NULL);
 	else
@@ -253,6 +275,13 @@ chpg_response_read(ChpgCall *call, const ChpgAnswer *answer)
 	if (ok && call->request.endpoint->rows == NULL)
 	{
 		read_text(call, answer);
+		return;
+	}
+	if (ok && call->write && call->request.endpoint->acknowledges &&
+		is_blank(answer))
+	{
+		/* The status acknowledges the change. */
+		read_json(call, ok, chpg_json_create(call->context));
 		return;
 	}
 	rc = chpg_json_parse(call->context, answer->body, answer->length,

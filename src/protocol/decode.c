@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "ascii.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -22,6 +23,9 @@
 
 /* Bytes; input functions quote a value that they reject, which keeps that short */
 #define MAX_SCALAR_LENGTH	100
+
+/* Bytes of a date in ISO 8601: 2026-05-29 */
+#define ISO_DATE_LENGTH		10
 
 /* Keys that one step may have */
 #define MAX_SECTIONS		2
@@ -247,6 +251,42 @@ refuse_shape(const Step *step, const char *expected)
 					step->keys[step->section], expected)));
 }
 
+/* Return the object in which step i is looked up. */
+static ChpgJsonNode *
+parent_object(ChpgDecoder *decoder, int i)
+{
+	return i > 0 ? decoder->steps[i - 1].object : decoder->root;
+}
+
+/* Warn, once in a statement, of a value that the API sends in place of nothing. */
+static void
+warn_odd(const char *key, const char *odd, const char *read_as)
+{
+	static TimestampTz warned_at = 0;
+
+	if (warned_at == GetCurrentStatementStartTimestamp())
+		return;
+	warned_at = GetCurrentStatementStartTimestamp();
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("API response has %s for \"%s\": it is read as %s",
+					odd, key, read_as),
+			 errdetail("Further such values of this statement are not reported.")));
+}
+
+/* Is a list that lies within the result null? The result itself never is. */
+static bool
+is_null_list(ChpgDecoder *decoder, int i)
+{
+	const Step *step = &decoder->steps[i];
+
+	if (i == 0 || step->node != NULL ||
+		!chpg_json_has(parent_object(decoder, i), step->keys[0]))
+		return false;
+	warn_odd(step->keys[0], "null", "an empty list");
+	return true;
+}
+
 /*
  * Move to the current element of a list; false after the last.  Error 08P01.
  */
@@ -282,13 +322,6 @@ enter_section(Step *step, ChpgJsonNode *parent)
 	return false;
 }
 
-/* Return the object in which step i is looked up. */
-static ChpgJsonNode *
-parent_object(ChpgDecoder *decoder, int i)
-{
-	return i > 0 ? decoder->steps[i - 1].object : decoder->root;
-}
-
 /* Move to the first element of a step; false if it has none.  Error 08P01. */
 static bool
 enter_step(ChpgDecoder *decoder, int i)
@@ -302,6 +335,8 @@ enter_step(ChpgDecoder *decoder, int i)
 	step->node = chpg_json_get(parent_object(decoder, i), step->keys[0]);
 	if (step->kind == STEP_LIST)
 	{
+		if (is_null_list(decoder, i))
+			return false;
 		if (chpg_json_kind(step->node) != CHPG_JSON_ARRAY)
 			refuse_shape(step, "a list");
 		return enter_element(step);
@@ -478,7 +513,8 @@ round_number(const Column *column, const char *text)
 /*
  * Return a time in ISO 8601. The API sends that, or Unix seconds.  The type's
  * input function would also accept words such as "now", and forms that depend
- * on DateStyle.  Error 22007.
+ * on DateStyle, and would take a time without a zone to be in the session's: the
+ * API's are in UTC.  Error 22007.
  */
 static char *
 check_time(ChpgJsonNode *value, char *text)
@@ -496,6 +532,9 @@ check_time(ChpgJsonNode *value, char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
 				 errmsg("invalid timestamp: \"%s\"", text)));
+	if (strspn(text, "0123456789-") == ISO_DATE_LENGTH &&
+		text[ISO_DATE_LENGTH + strspn(text + ISO_DATE_LENGTH, "0123456789:.,Tt ")] == '\0')
+		return psprintf("%s UTC", text);
 	return text;
 }
 
@@ -585,6 +624,20 @@ is_plain_number(const Column *column, ChpgJsonNode *value, Datum *datum)
 	return true;
 }
 
+/*
+ * Is a value an empty text where a number, a time or a boolean belongs?  It stands for
+ * nothing.
+ */
+static bool
+is_empty_scalar(const Column *column, ChpgJsonNode *value)
+{
+	if ((column->type == TEXTOID && !column->hex) || column->type == JSONBOID ||
+		!chpg_json_is_empty_text(value))
+		return false;
+	warn_odd(column->key, "an empty text", "NULL");
+	return true;
+}
+
 /* Return the node of a column in the current row, or NULL. */
 static ChpgJsonNode *
 column_node(ChpgDecoder *decoder, const Column *column)
@@ -647,6 +700,8 @@ chpg_decoder_row(ChpgDecoder *decoder, Datum *values, bool *nulls)
 		nulls[i] = false;
 		if (node != NULL && is_plain_number(column, node, &values[i]))
 			continue;
+		if (node != NULL && is_empty_scalar(column, node))
+			node = NULL;
 		text = column_text(decoder, column, node);
 		nulls[i] = text == NULL;
 		if (nulls[i])

@@ -305,6 +305,20 @@ chpg_json_get(ChpgJsonNode *node, const char *key)
 	return member;
 }
 
+bool
+chpg_json_has(ChpgJsonNode *node, const char *key)
+{
+	return json_object_is_type(node, json_type_object) &&
+		json_object_object_get_ex(node, key, NULL);
+}
+
+bool
+chpg_json_is_empty_text(ChpgJsonNode *node)
+{
+	return json_object_is_type(node, json_type_string) &&
+		json_object_get_string_len(node) == 0;
+}
+
 int
 chpg_json_length(ChpgJsonNode *array)
 {

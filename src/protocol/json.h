@@ -56,6 +56,12 @@ extern bool chpg_json_is_double(ChpgJsonNode *node, double *value);
 /* Return a member of an object; NULL if it is missing or null, or there is no object. */
 extern ChpgJsonNode *chpg_json_get(ChpgJsonNode *node, const char *key);
 
+/* Does an object have a member, be it null? */
+extern bool chpg_json_has(ChpgJsonNode *node, const char *key);
+
+/* Is a node a string of no characters? */
+extern bool chpg_json_is_empty_text(ChpgJsonNode *node);
+
 /* Return the number of elements of an array, and one of them. */
 extern int	chpg_json_length(ChpgJsonNode *array);
 extern ChpgJsonNode *chpg_json_element(ChpgJsonNode *array, int i);

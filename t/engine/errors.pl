@@ -251,13 +251,11 @@ my %NUMBERS = (
 	'"storageSize":9223372036854775808' => '22003',
 	'"storageSize":"9223372036854775808"' => '22003',
 	'"storageSize":"NaN"' => '22',
-	'"storageSize":""' => '22P02',
 	'"storageSize":"118 GB"' => '22P02',
 	'"storageSize":"' . '1' x 1000 . '"' => '08P01',
 	'"createdAt":1e300' => '22008',
 	'"createdAt":"now"' => '22007',
 	'"createdAt":"2026-13-01T00:00:00Z"' => '22008',
-	'"createdAt":""' => '22007',
 	'"isPrimary":"perhaps"' => '22P02');
 
 for my $number (sort keys %NUMBERS)

@@ -8,6 +8,7 @@ use warnings;
 use Exporter   qw(import);
 use Mojo::JSON qw(encode_json);
 use Mojo::Util qw(b64_decode url_unescape);
+use Emulator::Quirks;
 use Emulator::Random;
 
 our @EXPORT_OK = qw(success acknowledged failure refuse organization service
@@ -51,7 +52,8 @@ sub answer
 {
 	my ($emulator, $request) = @_;
 	my $answer = eval { _handle($emulator, $request) };
-	return $answer if $answer;
+	return Emulator::Quirks::apply($emulator->{quirks}, $request, $answer)
+	  if $answer;
 	my $error = $@;
 	return $error if ref $error eq 'HASH';
 	warn $error;

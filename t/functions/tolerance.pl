@@ -1,0 +1,104 @@
+# What the API may do although its documentation does not say so, in both positions of
+# the emulator's switches.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use Test::More;
+
+my $NEW_YORK = "SET timezone = 'America/New_York'";
+my $PATTERN = "'$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
+
+my $url = start_emulator();
+my $node = start_node('main', 'chpg.cache_ttl = 0', 'chpg.max_retries = 0');
+$node->safe_psql('postgres', connect_sql($url));
+
+# The emulator anew, with this switch on or off
+sub switch
+{
+	my ($switch, $on) = @_;
+	reset_emulator($url, now => '2026-06-01T12:00:00.000Z', $switch => $on);
+	return $on ? "with $switch" : "without $switch";
+}
+
+sub value { my ($sql) = @_; return sql($sql) }
+
+# Times without a zone are in UTC, whatever the session's zone.
+my (%times, %warnings);
+for my $on (0, 1)
+{
+	my $name = switch('times_without_zone', $on);
+	$times{$on} = value("$NEW_YORK; SELECT min(created_at), max(created_at) FROM chpg_services");
+	$times{$on} .= value("$NEW_YORK; SELECT min(executed_at) FROM chpg_slow_pattern_executions($PATTERN)");
+	like(value("SELECT result->0->>'createdAt' FROM chpg_request('GET', '/v1/organizations/{organization_id}/postgres')"),
+		$on ? qr/T[\d:.]+\z/ : qr/T[\d:.]+Z\z/, "$name: the response");
+}
+is($times{1}, $times{0}, 'times without a zone are those with one');
+for my $time ('2026-05-29T10:00:00', '2026-05-29 10:00:00.000', '2026-05-29T10:00:00.000Z', '2026-05-29T06:00:00-04:00')
+{
+	only_fault($url, body => qq({"result":[{"id":"x","createdAt":"$time"}]}));
+	is(value("$NEW_YORK; SELECT created_at = '2026-05-29 10:00:00Z' FROM chpg_services"), 't', "$time is read");
+}
+
+# An empty text for a number or a time is NULL, a list that is null is empty.
+for my $on (0, 1)
+{
+	my $name = switch('odd_values', $on);
+	my $services = 'SELECT count(*), count(created_at), count(storage_size) FROM chpg_services';
+	my $patterns = "SELECT count(*) - count(query_id) FROM chpg_slow_patterns('2026-06-01 10:00Z', '2026-06-01 11:00Z', '$ORDERS')";
+	my $executions = "SELECT count(*) > 0 FROM chpg_slow_pattern_executions($PATTERN)";
+	my $points = "SELECT count(*) > 100 FROM chpg_metrics('2026-06-01 10:00Z', '2026-06-01 11:00Z', '$ORDERS')";
+	my @warnings = map { my @found = notices($node, $_) =~ /WARNING:  API response has /g; scalar @found } $services, $patterns, $executions, $points;
+
+	is_deeply(\@warnings, [ ($on) x 4 ], "$name: warnings of each statement");
+	is(value($services), $on ? '6|5|2' : '6|6|3', "$name: services");
+	is(value($patterns), $on, "$name: patterns without query_id");
+	is(value($executions), $on ? 'f' : 't', "$name: executions");
+	is(value($points), 't', "$name: points");
+}
+for my $body ('{"result":null}', '{"result":{"recentExecutions":{}}}', '{"result":{}}')
+{
+	only_fault($url, body => $body);
+	fails_with($node, "SELECT * FROM chpg_slow_pattern_executions($PATTERN)", '08P01', qr/malformed API response/, "$body is an error");
+}
+
+# A change that is answered without a body has succeeded.
+for my $on (0, 1)
+{
+	my $name = switch('empty_acknowledgements', $on);
+	my $state;
+
+	value("SELECT * FROM chpg_update_service('$ORDERS', ha_type => 'async')");
+	value("SELECT * FROM chpg_service('$ORDERS')") for 1 .. 3;
+	costs($node, $url, "SELECT * FROM chpg_switchover_service('$ORDERS')", 2, "$name: a command");
+	is(journal($url)->{requests}[-1]{status}, $on ? 204 : 200, "$name: the response");
+	costs($node, $url, "SELECT chpg_set_password('$ORDERS', 'Given0Password')", 1, "$name: a password");
+	costs($node, $url, "SELECT chpg_delete_service('$ORDERS', confirm_name => 'orders')", 2, "$name: a deletion");
+	is(journal($url)->{requests}[-1]{method}, 'DELETE', "$name: the deletion was sent");
+}
+for my $sql ("SELECT chpg_set_password('$ORDERS')", "SELECT * FROM chpg_create_service('new', 'aws', 'us-east-1', 'r8gd.large')")
+{
+	switch('empty_acknowledgements', 0);
+	fault($url, method => $_, status => 200, body => '') for qw(POST PATCH);
+	fails_with($node, $sql, '08007', qr/./, "an answer without a body that has to have one: $sql");
+}
+only_fault($url, method => 'GET', status => 200, body => '');
+fails_with($node, 'SELECT * FROM chpg_services', '08P01', qr/malformed API response/, 'a read without a body');
+
+# Certificates may begin with a comment.
+for my $on (0, 1)
+{
+	my $name = switch('commented_certificates', $on);
+	my $certificates = value("SELECT chpg_ca_certificates('$ORDERS')");
+
+	like($certificates, $on ? qr/\A\s*# The CAs/ : qr/\A-----BEGIN CERTIFICATE-----/, "$name: the beginning");
+	is(() = $certificates =~ /^-----END CERTIFICATE-----$/mg, 2, "$name: both certificates");
+}
+only_fault($url, path => 'caCertificates$', body => "# no certificate\n-----END CERTIFICATE-----\n");
+fails_with($node, "SELECT chpg_ca_certificates('$ORDERS')", '08P01', qr/does not begin with/, 'a comment alone is no certificate');
+
+done_testing();
