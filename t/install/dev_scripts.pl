@@ -5,7 +5,9 @@ use strict;
 use warnings;
 
 use File::Basename qw(basename);
+use File::Temp;
 use FindBin;
+use JSON::PP qw(decode_json encode_json);
 
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -52,5 +54,71 @@ ok($packages{build}{'libcurl4-openssl-dev'}, 'building needs libcurl');
 is(join(' ', grep { /^postgresql-\d+$/ } keys %{ $packages{build} }), '', 'building needs no server');
 is(join(' ', grep { /java|jre|jdbc|bsh|ipc-run|clang|llvm|^postgresql-\d+-/ } keys %{ $packages{demo} }),
 	'', 'the demo needs neither Java nor test libraries, nor LLVM by itself');
+
+# dev/contract: what an OpenAPI document has more, less and otherwise than the one that chpg agrees with
+my $DOCUMENT = "$ROOT/t/data/openapi.json";
+my $SERVICES = '/v1/organizations/{organizationId}/postgres';
+my $SERVICE = "$SERVICES/{postgresId}";
+
+# The differences that a change of the document makes, as lines
+sub differences
+{
+	my ($change) = @_;
+	my $document = decode_json(slurp_file($DOCUMENT));
+	my %agreed = map { $_ => 1 } lines_of('contract', $DOCUMENT);
+	my $file = File::Temp->new;
+
+	$change->($document->{paths}, $document->{components}{schemas});
+	print $file encode_json($document);
+	close $file;
+	return [ grep { !$agreed{$_} && !/differences$/ } lines_of('contract', $file->filename) ];
+}
+
+command_like([ "$ROOT/dev/contract", $DOCUMENT ], qr/^\d+ operations of other products, 0 differences$/m, 'chpg, the emulator and the facts agree');
+is_deeply(
+	differences(
+		sub {
+			my ($paths, $schemas) = @_;
+			$paths->{"$SERVICE/replay"} = { post => { responses => {} } };
+			$paths->{'/v1/organizations/{organizationId}/services'} = { get => {} };
+			push @{ $paths->{"$SERVICE/metrics"}{get}{parameters} }, { name => 'step', in => 'query', schema => { type => 'string' } };
+			$schemas->{PostgresServiceListItem}{properties}{zone} = { type => 'string' };
+			$schemas->{PostgresServicePostRequest}{properties}{network} = { type => 'string' };
+		}),
+	[
+		'new field GET /v1/organizations/{}/postgres zone', 'new parameter GET /v1/organizations/{}/postgres/{}/metrics step',
+		'new member of the body POST /v1/organizations/{}/postgres network', 'new operation POST /v1/organizations/{}/postgres/{}/replay',
+		'new for the emulator POST /v1/organizations/{}/postgres/{}/replay'
+	],
+	'what is new');
+is_deeply(
+	differences(
+		sub {
+			my ($paths, $schemas) = @_;
+			delete $paths->{"$SERVICE/caCertificates"};
+			$paths->{"$SERVICE/logs"}{get}{parameters} = [ grep { $_->{name} ne 'severity' } @{ $paths->{"$SERVICE/logs"}{get}{parameters} } ];
+			delete $schemas->{OrganizationQuota}{properties}{usage};
+		}),
+	[
+		'gone operation GET /v1/organizations/{}/postgres/{}/caCertificates', 'gone parameter GET /v1/organizations/{}/postgres/{}/logs severity',
+		'gone field GET /v1/organizations/{}/quotas usage'
+	],
+	'what is gone');
+is_deeply(
+	differences(
+		sub {
+			my ($paths) = @_;
+			my %limit = map { $_->{name} => $_ } @{ $paths->{"$SERVICE/slowQueryPatterns"}{get}{parameters} };
+			$limit{limit}{schema}{maximum} = 250;
+			$limit{db_name}{required} = JSON::PP::true;
+			$paths->{"$SERVICE/metrics"}{get}{security} = [ { key => ['control-plane:metrics:view'] } ];
+		}),
+	[
+		'changed permissions GET /v1/organizations/{}/postgres/{}/metrics control-plane:metrics:view, not control-plane:postgres-service:view',
+		'changed parameter GET /v1/organizations/{}/postgres/{}/slowQueryPatterns db_name: required, not optional',
+		'changed size of a page GET /v1/organizations/{}/postgres/{}/slowQueryPatterns 250, not 500'
+	],
+	'what has changed');
+command_exit_is([ "$ROOT/dev/contract", "$ROOT/META.json" ], 2, 'what is no such document');
 
 done_testing();
