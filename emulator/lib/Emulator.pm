@@ -34,6 +34,8 @@ my %DEFAULTS = (
 	seed => 1,
 	organizations => 1,
 	rate_limit => undef,
+	rate_window => 'sliding',
+	rate_headers => undef,
 	key_id => 'demoKeyId',
 	key_secret => 'demoKeySecret',
 	keys => { map { $_ => 'demoKeySecret' } qw(secondKeyId thirdKeyId) },
@@ -68,9 +70,11 @@ sub reset
 {
 	my ($self, $changes) = @_;
 	my %options = (%{ $self->{options} }, _checked($changes));
+	my $limit = $options{rate_limit} // $options{rate_headers};
 	my $limiter =
-	  defined $options{rate_limit}
-	  ? Emulator::Limiter->new($options{rate_limit})
+	  defined $limit
+	  ? Emulator::Limiter->new($limit, $options{rate_window},
+		defined $options{rate_limit})
 	  : undef;
 	my $clock = Emulator::Clock->new(_epoch($options{now}));
 	my $fleet = Emulator::Fleet->new(
@@ -91,6 +95,7 @@ sub reset
 
 	@$self{qw(limiter clock fleet lifecycle logs)} =
 	  ($limiter, $clock, $fleet, $lifecycle, $logs);
+	$self->{rate_headers} = defined $options{rate_headers};
 	$self->{keys} =
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
@@ -117,11 +122,11 @@ sub handle
 	  'Basic ' . Emulator::Api::credentials($self, $request)
 	  if defined $request->{authorization};
 	my $entry = $self->{journal}->arrived($request);
-	my $refusal = $self->_over_limit($request);
-	return $self->_send($tx, $entry, $refusal) if $refusal;
+	my $refusal = $self->_count($request);
+	return $self->_send($tx, $entry, $request, $refusal) if $refusal;
 
 	my $fault = $self->{faults}->meet($request)
-	  or return $self->_send($tx, $entry,
+	  or return $self->_send($tx, $entry, $request,
 		Emulator::Api::answer($self, $request));
 	$entry->{fault} = $fault->{id};
 	# The operation is carried out even if its response is lost.
@@ -135,8 +140,9 @@ sub handle
 
 sub _send
 {
-	my ($self, $tx, $entry, $answer) = @_;
+	my ($self, $tx, $entry, $request, $answer) = @_;
 	$self->{journal}->answered($entry, $answer->{status});
+	$answer->{headers} = { %{ $request->{rate_headers} }, %{ $answer->{headers} // {} } };
 	Emulator::Wire::send_whole($tx, $answer);
 	return;
 }
@@ -172,7 +178,7 @@ sub _faulty_answer
 	$answer->{content_type} = $fault->{content_type}
 	  if $fault->{content_type};
 	$answer->{headers} =
-	  { %{ $answer->{headers} // {} }, %{ $fault->{headers} // {} } };
+	  { %{ $request->{rate_headers} }, %{ $answer->{headers} // {} }, %{ $fault->{headers} // {} } };
 	$answer->{body} =
 	  Emulator::Faults::patched($answer->{body}, $fault->{patch})
 	  if $fault->{patch};
@@ -220,13 +226,16 @@ sub _real_answer
 	return $request->{answer} // Emulator::Api::answer($self, $request);
 }
 
-# The answer to a request beyond the limit of its key, or undef
-sub _over_limit
+# Counts a request against the limit of its key, and notes the headers for its
+# response.  Returns the response to one beyond the limit, or undef.
+sub _count
 {
 	my ($self, $request) = @_;
 	my ($key) = Emulator::Api::key_of($request->{authorization});
+	$request->{rate_headers} = {};
 	return undef if !$self->{limiter} || !defined $key;
-	my $seconds = $self->{limiter}->refuse($key);
+	my ($headers, $seconds) = $self->{limiter}->count($key);
+	$request->{rate_headers} = $headers if $self->{rate_headers};
 	return undef if !defined $seconds;
 	return Emulator::Api::failure(
 		429,
@@ -282,6 +291,9 @@ sub _checked
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
 		die "fleet: none of @Emulator::Fleet::NAMES\n"
 		  if $name eq 'fleet' && !grep { $_ eq ($value // '') } @Emulator::Fleet::NAMES;
+		die "rate_window: neither sliding nor fixed\n"
+		  if $name eq 'rate_window'
+		  && ($value // '') !~ /\A(?:sliding|fixed)\z/;
 		die "log_lines_per_hour: fewer than $Emulator::Logs::FEWEST\n"
 		  if $name eq 'log_lines_per_hour'
 		  && $value < $Emulator::Logs::FEWEST;

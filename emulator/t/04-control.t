@@ -169,6 +169,43 @@ subtest 'rate limit of a window that ends' => sub {
 	cmp_ok($statuses{200}, '>', 1, 'granted again');
 };
 
+subtest 'rate limit of a fixed window' => sub {
+	# An hour; twice, should the hour end meanwhile
+	my @answers;
+	for (1 .. 2)
+	{
+		$emulator->reset(
+			rate_limit => '2/3600s',
+			rate_window => 'fixed',
+			rate_headers => '2/3600s');
+		@answers = map { $emulator->get('/v1/organizations') } 1 .. 3;
+		last if $answers[2]{status} == 429;
+	}
+	is_deeply([ map { $_->{status} } @answers ], [ 200, 200, 429 ], 'refused');
+	is_deeply([ map { $_->{headers}{'x-ratelimit-remaining'} } @answers ],
+		[ 1, 0, 0 ], 'remaining');
+	is($answers[2]{headers}{'x-ratelimit-limit'}, 2, 'limit');
+	is($answers[0]{headers}{'x-ratelimit-policy'},
+		'2;w=3600;comment="fixed window"', 'policy');
+	cmp_ok(
+		abs(3600 - time % 3600 - $answers[2]{headers}{'x-ratelimit-reset'}),
+		'<', 60, 'the reset is the end of the hour');
+};
+
+subtest 'headers of a rate limit' => sub {
+	$emulator->reset;
+	ok(!grep({ /ratelimit/ } keys %{ $emulator->get($orders)->{headers} }),
+		'none by default');
+	$emulator->reset(rate_headers => '1/3600s');
+	my ($first, $second) = map { $emulator->get($orders) } 1 .. 2;
+	is($first->{headers}{'x-ratelimit-remaining'}, 0, 'headers alone');
+	is($second->{status}, 200, 'refuse nothing');
+	is($emulator->get('/v1/organizations', Authorization => 'Basic eDp5')
+		->{headers}{'x-ratelimit-limit'}, 1, 'with a 401, too');
+	bad_reset('{"rate_headers":"x"}', qr/not of the form/);
+	bad_reset('{"rate_window":"x"}', qr/neither sliding nor fixed/);
+};
+
 subtest 'ctl' => sub {
 	is(ctl('reset', '{"services":1}'), '', 'reset');
 	$emulator->get('/v1/organizations');
