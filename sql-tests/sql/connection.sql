@@ -20,7 +20,7 @@ CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (api_url 'file:///etc/passwd')
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (organization_id '../organizations');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '10');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '0/10s');
-CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '257/10s');
+CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (rate_limit '1001/10s');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (ca_file 'ca.pem');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (proxy 'socks5://localhost');
 CREATE SERVER s FOREIGN DATA WRAPPER chpg OPTIONS (proxy 'http://user:password@localhost:3128');

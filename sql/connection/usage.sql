@@ -6,8 +6,10 @@ CREATE TYPE @extschema@.chpg_budget_row AS (
 	server text,
 	key_id text,
 	rate_limit text,
+	rate_limit_source text,
 	used integer,
 	free integer,
+	remaining integer,
 	blocked_until timestamptz,
 	waiting integer,
 	shared boolean
@@ -20,11 +22,15 @@ COMMENT ON COLUMN @extschema@.chpg_budget_row.key_id IS
 'Id of the API key; its first four characters until the API accepts the key. Null after a restart, until the key '
 'is used, except for roles that see only their own keys.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit IS
-'The strictest rate limit of the servers with the key, as requests/seconds, or unlimited. Null while no server '
-'has used it.';
+'The strictest rate limit in force for the key, as requests/seconds, or unlimited. Null while no server has used it.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.rate_limit_source IS
+'Where that limit is from: documented (the API''s documentation), headers (X-RateLimit-Limit and -Policy of the API''s '
+'responses), or option (rate_limit of a server).';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.used IS
 'Requests that count against the limit now, those under way included.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.free IS 'Requests that could be sent now; null without a limit.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.remaining IS
+'X-RateLimit-Remaining of the API''s latest response; null if it had none.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.blocked_until IS
 'When the API takes requests again, after it refused one (429); null if it did not.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS 'Backends that wait for a place in the budget.';

@@ -89,14 +89,20 @@ AS $$
 DECLARE
 	settings record;
 	server_used text := @extschema@._chpg_history_server(server);
-	rate_limit text := coalesce((SELECT o.option_value
+	rate_limit text := coalesce(nullif((SELECT o.option_value
 		FROM pg_foreign_server s
 		CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) o
-		WHERE s.srvname = server_used AND o.option_name = 'rate_limit'), '10/10s');
+		WHERE s.srvname = server_used AND o.option_name = 'rate_limit'), 'auto'), '10/10s');
 	rate_requests integer;
 	rate_seconds double precision := 0;
 BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
+	BEGIN
+		rate_limit := coalesce((SELECT b.rate_limit FROM @extschema@._chpg_own_budget(server_used) b
+			WHERE b.rate_limit_source = 'headers'), rate_limit);
+	EXCEPTION WHEN OTHERS THEN
+		NULL;	-- the caller has no key
+	END;
 	IF rate_limit <> 'unlimited' THEN
 		rate_requests := split_part(rate_limit, '/', 1);
 		rate_seconds := rtrim(split_part(rate_limit, '/', 2), 's');

@@ -3,11 +3,6 @@
  * budget.c
  *		When the next request with a key may be sent.
  *
- * Nobody can know when a request arrives at the API; but it has arrived by the
- * time at which the response begins.  So a slot of the log is taken from the grant
- * until the window's length after that: two requests in one slot never arrive
- * within one window.
- *
  * Layout, locks, lifetime and what a crash leaves: see budget.h.
  *
  *-------------------------------------------------------------------------
@@ -19,6 +14,7 @@
 #include "engine/budget.h"
 #include "engine/keys.h"
 #include "engine/keys_file.h"
+#include "engine/limits.h"
 #include "miscadmin.h"
 #include "net/clock.h"
 #include "protocol/remote_text.h"
@@ -34,163 +30,8 @@
  */
 #define DEMAND_MEMORY	(2 * USECS_PER_SEC)
 
-/* The limit of a server that is no longer used counts for at most this long. */
-#define LIMIT_MEMORY	(60 * USECS_PER_SEC)
-
 /* How often the time of a block doubles. */
 #define MAX_DOUBLINGS	6
-
-/*
- * The log
- */
-
-/* Is the request of a slot under way, for all that is known? */
-static bool
-is_travelling(const ChpgSlot *slot)
-{
-	return slot->owner != CHPG_NOBODY;
-}
-
-/* Has its owner turned away before its request was sent, and not come back? */
-static bool
-is_forfeit(const ChpgSlot *slot, int64 now)
-{
-	return is_travelling(slot) && slot->away != 0 && !slot->sent &&
-		slot->away + CHPG_AWAY_GRACE <= now;
-}
-
-/*
- * When a slot is free again for a limit of that window; 0 if it is.  A request under
- * way is taken to arrive at the given time, CHPG_FOREVER if that is not known.
- */
-static int64
-slot_end(const ChpgSlot *slot, int64 window, int64 now, int64 arrival)
-{
-	if (slot->serial == 0 || is_forfeit(slot, now))
-		return 0;
-	if (!is_travelling(slot))
-		return slot->arrived + window;
-	if (slot->away != 0 && !slot->sent)
-		return slot->away + CHPG_AWAY_GRACE;
-	if (slot->expires <= now)
-		return slot->expires + window;
-	return arrival == CHPG_FOREVER ? CHPG_FOREVER : arrival + window;
-}
-
-static int
-compare_times(const void *a, const void *b)
-{
-	int64		left = *(const int64 *) a;
-	int64		right = *(const int64 *) b;
-
-	return (left > right) - (left < right);
-}
-
-/* The times at which the slots that are taken end, in order; their number. */
-static int
-slot_ends(const ChpgKey *key, int64 window, int64 now, int64 arrival, int64 *ends)
-{
-	int			n = 0;
-
-	for (int i = 0; i < CHPG_MAX_RATE; i++)
-	{
-		int64		end = slot_end(&key->slots[i], window, now, arrival);
-
-		if (end > now)
-			ends[n++] = end;
-	}
-	qsort(ends, n, sizeof(int64), compare_times);
-	return n;
-}
-
-/*
- * Limits
- */
-
-/* Was the limit used so recently that it still counts? */
-static bool
-in_use(const ChpgLimit *limit, int64 now)
-{
-	return limit->requests > 0 &&
-		limit->used + Min(Max(limit->window, CHPG_DEFAULT_WINDOW), LIMIT_MEMORY) > now;
-}
-
-/* The limit of a connection's server, used now. */
-static ChpgLimit
-own_limit(const ChpgConnection *connection, int64 now)
-{
-	ChpgLimit	limit = {
-		.database = MyDatabaseId,
-		.server = connection->server_id,
-		.requests = connection->rate_requests,
-		.window = (int64) (connection->rate_window * USECS_PER_SEC),
-		.used = now
-	};
-
-	return limit;
-}
-
-/* Remember a server's limit for all that use the key, in place of the oldest. */
-static void
-note_limit(ChpgSharedState *shared, int number, const ChpgLimit *own)
-{
-	ChpgKey    *key = &shared->keys[number];
-	ChpgLimit  *place = &key->limits[0];
-
-	if (!OidIsValid(own->server))
-		return;					/* it is only being tried out */
-
-	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-	{
-		ChpgLimit  *limit = &key->limits[i];
-
-		if (limit->database == own->database && limit->server == own->server)
-		{
-			place = limit;
-			break;
-		}
-		if (limit->used < place->used)
-			place = limit;
-	}
-	*place = *own;
-	if (own->window > key->window)
-	{
-		key->window = own->window;
-		chpg_keys_file_save_key(shared, number);
-	}
-}
-
-/* The time at which a limit lets the next request through, as far as known. */
-static int64
-next_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 now)
-{
-	int64		ends[CHPG_MAX_RATE];
-	int			n;
-
-	if (!in_use(limit, now))
-		return now;
-	n = slot_ends(key, limit->window, now, CHPG_FOREVER, ends);
-	return n < limit->requests ? now : ends[n - limit->requests];
-}
-
-/* The later time.  Max() would compute one of its arguments twice. */
-static inline int64
-later(int64 a, int64 b)
-{
-	return Max(a, b);
-}
-
-/* When all limits of a key, and its block, let a request through; maybe CHPG_FOREVER. */
-static int64
-next_time(const ChpgKey *key, const ChpgLimit *own, int64 now)
-{
-	int64		next = later(key->blocked_until, next_by_limit(key, own, now));
-
-	next = later(next, next_by_limit(key, &key->share, now));
-	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-		next = later(next, next_by_limit(key, &key->limits[i], now));
-	return next;
-}
 
 /*
  * Tickets
@@ -238,7 +79,7 @@ next_waiter(ChpgSharedState *shared, int key, int64 now)
 	{
 		ChpgWaiter *waiter = &shared->waiters[first];
 
-		if (next_time(&shared->keys[key], &waiter->limit, now) > now)
+		if (chpg_limits_next(&shared->keys[key], &waiter->limit, now) > now)
 			waiter->called = 0;
 		else if (waiter->called == 0)
 		{
@@ -270,7 +111,7 @@ next_look(const ChpgSharedState *shared, int key, int first, int64 now)
 
 	if (head->called == 0)
 	{
-		int64		next = next_time(&shared->keys[key], &head->limit, now);
+		int64		next = chpg_limits_next(&shared->keys[key], &head->limit, now);
 
 		look = Min(next, now + TURN_TIME);
 	}
@@ -321,9 +162,11 @@ fill_slot(ChpgSharedState *shared, int64 now, ChpgGrant *grant)
 
 	grant->slot = -1;
 	grant->serial = ++shared->last_serial;
+	grant->taken = now;
+	chpg_limits_granted(key, now);
 	for (int i = 0; i < CHPG_MAX_RATE && oldest > 0; i++)
 	{
-		int64		end = slot_end(&key->slots[i], 0, now, CHPG_FOREVER);
+		int64		end = chpg_slot_end(&key->slots[i], 0, now, CHPG_FOREVER);
 
 		if (end < oldest)
 		{
@@ -346,7 +189,7 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 {
 	ChpgSharedState *shared = chpg_keys_get();
 	int64		now = chpg_now();
-	ChpgLimit	own = own_limit(connection, now);
+	ChpgLimit	own = chpg_limit_of(connection, now);
 	int64		look = now + CHPG_AWAY_GRACE;	/* if there is no place */
 
 	*due = look;
@@ -359,7 +202,7 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 		int			first;
 
 		queue_up(shared, grant->key, &own, now);
-		*due = next_time(key, &own, now);
+		*due = chpg_limits_next(key, &own, now);
 		look = Min(*due, now + TURN_TIME);
 		first = next_waiter(shared, grant->key, now);
 		if (first != chpg_process_number())
@@ -369,7 +212,7 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 		}
 		else if (*due <= now)
 		{
-			note_limit(shared, grant->key, &own);
+			chpg_limits_note(shared, grant->key, &own);
 			fill_slot(shared, now, grant);
 			waiter->ticket = 0;
 			waiter->waiting = false;
@@ -510,39 +353,6 @@ block_time(int refusals, double seconds, double max_seconds, double chance)
 	return Min(seconds + more * (1 + chance) / 2, max_seconds);
 }
 
-/*
- * Others use the key, too: a refusal leaves three quarters of what was tried,
- * and each window without one lets another request in, until it is the whole
- * limit again.  So clusters that share a key find their parts of it.
- */
-static void
-lower_share(ChpgKey *key, const ChpgLimit *own)
-{
-	bool		known = in_use(&key->share, own->used);
-
-	if (own->requests == 0)
-		return;
-	if (!known || key->share.requests > own->requests)
-		key->share = *own;
-	key->share.requests = Max(key->share.requests * 3 / 4, 1);
-	key->share.window = own->window;
-	key->share.used = own->used;
-}
-
-/* The API accepted a request: after a window without a refusal, allow one more. */
-static void
-raise_share(ChpgKey *key, const ChpgLimit *own)
-{
-	ChpgLimit  *share = &key->share;
-
-	if (share->requests == 0 || share->used + share->window > own->used)
-		return;
-	share->requests++;
-	share->used = own->used;
-	if (share->requests >= own->requests)
-		share->requests = 0;	/* no others */
-}
-
 int64
 chpg_budget_block(const ChpgConnection *connection, double seconds, double max_seconds)
 {
@@ -550,7 +360,7 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 	double		chance = pg_prng_double(&pg_global_prng_state);
 	int64		now = chpg_now();
 	int64		until = now + (int64) (seconds * USECS_PER_SEC);
-	ChpgLimit	own = own_limit(connection, now);
+	ChpgLimit	own = chpg_limit_of(connection, now);
 	bool		longer = true;
 	int			number;
 
@@ -564,7 +374,7 @@ chpg_budget_block(const ChpgConnection *connection, double seconds, double max_s
 		if (key->blocked_until <= now)
 		{
 			key->refusals++;
-			lower_share(key, &own);
+			chpg_limits_lower_share(key, &own);
 		}
 		until = now + (int64) (block_time(Max(key->refusals, 1), seconds,
 										  max_seconds, chance) * USECS_PER_SEC);
@@ -587,7 +397,7 @@ void
 chpg_budget_accepted(const ChpgConnection *connection)
 {
 	ChpgSharedState *shared = chpg_keys_get();
-	ChpgLimit	own = own_limit(connection, chpg_now());
+	ChpgLimit	own = chpg_limit_of(connection, chpg_now());
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -595,9 +405,42 @@ chpg_budget_accepted(const ChpgConnection *connection)
 	if (number >= 0)
 	{
 		shared->keys[number].refusals = 0;
-		raise_share(&shared->keys[number], &own);
+		chpg_limits_raise_share(&shared->keys[number], &own);
 	}
 	LWLockRelease(&shared->lock);
+}
+
+void
+chpg_budget_learn(const ChpgConnection *connection, const ChpgRateLimit *headers,
+				  const ChpgGrant *grant, int64 began)
+{
+	ChpgSharedState *shared = chpg_keys_get();
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+	{
+		chpg_limits_learn(shared, number, headers, grant->taken, began);
+		wake_first(shared, number);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+ChpgLimit
+chpg_budget_limit(const ChpgConnection *connection)
+{
+	ChpgSharedState *shared = chpg_keys_get();
+	int64		now = chpg_now();
+	ChpgLimit	limit = chpg_limit_of(connection, now);
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+		limit = chpg_limits_with_learned(&shared->keys[number], &limit, now);
+	LWLockRelease(&shared->lock);
+	return limit;
 }
 
 bool
@@ -773,61 +616,13 @@ chpg_budget_rest(bool for_a_moment)
 	LWLockRelease(&shared->lock);
 }
 
-/*
- * When the last of these requests could be sent by one limit, and in *available
- * how many at once.  Each slot can be used once in a window: the limit's slots, in
- * the order in which they get free, over and over.
- */
-static int64
-estimate_by_limit(const ChpgKey *key, const ChpgLimit *limit, int64 requests,
-				  int64 now, int *available)
-{
-	int64		ends[CHPG_MAX_RATE];
-	int			n = slot_ends(key, limit->window, now, now, ends);
-	int			excess = Max(n - limit->requests, 0);	/* from a looser limit */
-	int			free = Max(limit->requests - n, 0);
-	int			turn = (int) ((requests - 1) % limit->requests);
-	int64		rounds = (requests - 1) / limit->requests;
-	int64		start = turn < free ? now : ends[excess + turn - free];
-	int64		done;
-
-	*available = Min(*available, free);
-	if (pg_mul_s64_overflow(rounds, limit->window, &done) ||
-		pg_add_s64_overflow(done, Max(start, key->blocked_until), &done))
-		return CHPG_FOREVER;
-	return done;
-}
-
-/* The same for all limits of a key, and its block. */
-static int64
-estimate(const ChpgKey *key, const ChpgLimit *own, int64 requests, int64 now,
-		 int *available)
-{
-	int64		done = Max(now, key->blocked_until);
-
-	if (in_use(own, now))
-		done = later(done, estimate_by_limit(key, own, requests, now, available));
-	if (in_use(&key->share, now))
-		done = later(done, estimate_by_limit(key, &key->share, requests, now,
-											 available));
-	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-	{
-		if (in_use(&key->limits[i], now))
-			done = later(done, estimate_by_limit(key, &key->limits[i], requests,
-												 now, available));
-	}
-	if (key->blocked_until > now)
-		*available = 0;
-	return done;
-}
-
 int64
 chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
 					 const ChpgReadId *id, int64 limit, int *available)
 {
 	ChpgSharedState *shared = chpg_keys_get();
 	int64		now = chpg_now();
-	ChpgLimit	own = own_limit(connection, now);
+	ChpgLimit	own = chpg_limit_of(connection, now);
 	int64		done = now;
 	int			number;
 
@@ -842,7 +637,7 @@ chpg_budget_estimate(const ChpgConnection *connection, int64 requests,
 								requests_before(shared, number, requests, id, now),
 								&position))
 			position = PG_INT64_MAX;
-		done = estimate(&shared->keys[number], &own, position, now, available);
+		done = chpg_limits_estimate(&shared->keys[number], &own, position, now, available);
 		if (done <= limit)
 			set_demand(shared, number, requests, id, now + DEMAND_MEMORY);
 	}
@@ -854,13 +649,13 @@ void
 chpg_budget_note_limit(const ChpgConnection *connection)
 {
 	ChpgSharedState *shared = chpg_keys_get();
-	ChpgLimit	own = own_limit(connection, chpg_now());
+	ChpgLimit	own = chpg_limit_of(connection, chpg_now());
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_find(shared, connection);
 	if (number >= 0)
-		note_limit(shared, number, &own);
+		chpg_limits_note(shared, number, &own);
 	LWLockRelease(&shared->lock);
 }
 
@@ -870,41 +665,24 @@ chpg_budget_state(int number, ChpgBudgetState *state)
 	ChpgSharedState *shared = chpg_keys_get();
 	const ChpgKey *key = &shared->keys[number];
 	int64		now = chpg_now();
-	const ChpgLimit *latest = &key->limits[0];
-	const ChpgLimit *strictest = NULL;
+	ChpgLimit	limit;
 	int64		window;
 	int64		ends[CHPG_MAX_RATE];
 
 	memset(state, 0, sizeof(ChpgBudgetState));
-	for (int i = 0; i < CHPG_MAX_LIMITS; i++)
-	{
-		const ChpgLimit *limit = &key->limits[i];
-
-		if (in_use(limit, now) &&
-			(strictest == NULL ||
-			 (double) limit->requests / limit->window <
-			 (double) strictest->requests / strictest->window))
-			strictest = limit;
-		if (limit->used > latest->used)
-			latest = limit;
-	}
-	if (strictest == NULL)
-		strictest = latest;
-	state->has_limit = OidIsValid(strictest->server);
-	state->requests = strictest->requests;
-	state->window = strictest->window;
+	limit = chpg_limits_in_force(key, now, &state->source);
+	state->requests = limit.requests;
+	state->window = limit.window;
+	state->remaining = key->learned.requests > 0 ? key->learned.remaining : -1;
 
 	/*
 	 * After a restart, what the file knows is all that is known of the
 	 * limits.
 	 */
-	window = state->has_limit ? state->window : key->window;
-	state->used = slot_ends(key, window > 0 ? window : CHPG_DEFAULT_WINDOW,
-							now, now, ends);
-	state->available = Max(state->requests - state->used, 0);
-	if (in_use(&key->share, now))
-		state->available = Min(state->available,
-							   Max(key->share.requests - state->used, 0));
+	window = state->source != CHPG_LIMIT_UNKNOWN ? state->window : key->window;
+	state->used = chpg_slot_ends(key, window > 0 ? window : CHPG_DEFAULT_WINDOW,
+								 now, now, ends);
+	state->available = chpg_limits_free(key, &limit, state->used, now);
 	if (key->blocked_until > now)
 	{
 		state->blocked_until = key->blocked_until;

@@ -5,7 +5,7 @@
  *
  * The budget is a sliding log: each request takes a slot of its key's log, and one
  * more is granted when fewer slots than the limit's requests are taken within the
- * limit's window.  All backends share the log.  A backend that cannot send takes a
+ * limit's window (limits.h).  All backends share the log.  A backend that cannot send takes a
  * ticket; it has one at most, and tickets are served in order.
  *
  * Layout: slots, limits and tickets are parts of shared_state.h.  Every function
@@ -25,6 +25,7 @@
 
 #include "engine/cache.h"
 #include "engine/connection.h"
+#include "engine/limits.h"
 
 /* A request's slot in the log. */
 typedef struct ChpgGrant
@@ -33,6 +34,7 @@ typedef struct ChpgGrant
 	int			slot;			/* -1: the log is full, as no limit can fill
 								 * it */
 	uint64		serial;			/* 0: none */
+	int64		taken;			/* when it was granted last */
 } ChpgGrant;
 
 /*
@@ -80,6 +82,17 @@ extern int64 chpg_budget_block(const ChpgConnection *connection, double seconds,
 /* The API accepted a request: the next refusal is the first again. */
 extern void chpg_budget_accepted(const ChpgConnection *connection);
 
+/*
+ * Learn the API's limit from its response to the request of a grant: the headers are
+ * NULL if it has none.  The time is that at which the response began.
+ */
+extern void chpg_budget_learn(const ChpgConnection *connection,
+							  const ChpgRateLimit *headers,
+							  const ChpgGrant *grant, int64 began);
+
+/* The limit of the connection, or the learned one if that is stricter. */
+extern ChpgLimit chpg_budget_limit(const ChpgConnection *connection);
+
 /* End the blocks of all keys; their requests stay in the log. */
 extern void chpg_budget_unblock(void);
 
@@ -118,11 +131,13 @@ extern void chpg_budget_note_limit(const ChpgConnection *connection);
 /* The budget of a key, for monitoring; what is not in use is 0. */
 typedef struct ChpgBudgetState
 {
-	bool		has_limit;		/* false: no server has used the key yet */
+	ChpgLimitSource source;
 	int			requests;		/* the strictest limit in use */
 	int64		window;
 	int			used;
 	int			available;
+	int			remaining;		/* by the latest response; -1 if it did not
+								 * say */
 	int64		blocked_until;
 	int			waiting;		/* backends */
 } ChpgBudgetState;

@@ -22,6 +22,7 @@
 #include "engine/stats.h"
 #include "miscadmin.h"
 #include "net/clock.h"
+#include "protocol/rate_limit.h"
 #include "protocol/remote_text.h"
 #include "settings.h"
 #include "storage/ipc.h"
@@ -44,9 +45,6 @@
 
 /* Seconds for which a 429 blocks the key at least. */
 #define LEAST_RESET			0.2
-
-/* A longer number is none that the API would send. */
-#define MAX_NUMBER_LENGTH	32
 
 /* All calls of this backend. */
 static dlist_head all_calls = DLIST_STATIC_INIT(all_calls);
@@ -170,30 +168,15 @@ resume_call(ChpgCall *call)
 		withdraw_request(call);
 }
 
-/* Parse digits with at most one fraction, and nothing beside them. */
-static bool
-parse_seconds(const char *text, double *seconds)
-{
-	static const char digits[] = "0123456789";
-	size_t		length = strspn(text, digits);
-	char	   *end;
-
-	if (length == 0)
-		return false;
-	if (text[length] == '.')
-		length += 1 + strspn(text + length + 1, digits);
-	if (text[length] != '\0' || length > MAX_NUMBER_LENGTH)
-		return false;
-	*seconds = strtod(text, &end);
-	return *end == '\0';
-}
-
 /* The longest time, in seconds, for which a 429 may block a key. */
 static double
 max_block(const ChpgConnection *connection)
 {
-	return Min(MAX_BLOCK_WINDOWS * Max(connection->rate_window, DEFAULT_RESET),
-			   CHPG_MAX_BLOCK);
+	ChpgLimit	limit = chpg_budget_limit(connection);
+	double		window = Max(connection->rate_window,
+							 (double) limit.window / USECS_PER_SEC);
+
+	return Min(MAX_BLOCK_WINDOWS * Max(window, DEFAULT_RESET), CHPG_MAX_BLOCK);
 }
 
 /* Seconds until the API takes requests again, by the headers of its 429. */
@@ -203,7 +186,7 @@ reset_time(const ChpgCall *call, const ChpgHttpResponse *response)
 	const char *header = chpg_http_header(call->transfer, "X-RateLimit-Reset");
 	double		seconds;
 
-	if (header == NULL || !parse_seconds(header, &seconds))
+	if (header == NULL || !chpg_parse_reset(header, &seconds))
 		seconds = response->retry_after > 0 ? 0 : DEFAULT_RESET;
 	seconds = Max(Max(seconds, (double) response->retry_after), LEAST_RESET);
 	return Min(seconds, max_block(call->request.connection));
@@ -309,6 +292,30 @@ settle_budget(ChpgCall *call)
 }
 
 /*
+ * Learn the rate limit from a whole response that was read.  Only a response of the
+ * API itself, which bears the id of its request, shows by its lack of headers that the
+ * API sends none: a text may be a page of a proxy.
+ */
+static void
+learn_limit(const ChpgCall *call)
+{
+	const ChpgConnection *connection = call->request.connection;
+	ChpgRateLimit limit;
+
+	if (call->request_id == NULL && call->phase != CALL_SUCCEEDED)
+		return;
+	if (chpg_parse_rate_limit(chpg_http_header(call->transfer, "X-RateLimit-Limit"),
+							  chpg_http_header(call->transfer, "X-RateLimit-Policy"),
+							  chpg_http_header(call->transfer, "X-RateLimit-Remaining"),
+							  chpg_http_header(call->transfer, "X-RateLimit-Reset"),
+							  &limit))
+		chpg_budget_learn(connection, &limit, &call->grant,
+						  chpg_http_began(call->transfer));
+	else if (call->request_id != NULL)
+		chpg_budget_learn(connection, NULL, &call->grant, 0);
+}
+
+/*
  * Take what a transfer that has ended brought: the call ends, which is shared
  * before the transfer is gone, or waits for its next attempt.
  */
@@ -336,6 +343,8 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 		chpg_response_fail_transfer(call, outcome, response->status, problem);
 	if (call->phase == CALL_SUCCEEDED)
 		chpg_key_accept(call->request.connection);
+	if (answered)
+		learn_limit(call);
 	if (answered && response->status != 429)
 		chpg_budget_accepted(call->request.connection);
 	if (call->phase == CALL_FAILED && call->failure == FAILURE_RATE_LIMIT)

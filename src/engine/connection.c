@@ -35,7 +35,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#define DEFAULT_RATE_LIMIT	"10/10s"
+/* The limit that the API's documentation names */
+#define DOCUMENTED_RATE_LIMIT	"10/10s"
 
 /* Longer than any value in use, and short enough for an error message. */
 #define MAX_OPTION_LENGTH	1024
@@ -189,15 +190,21 @@ check_proxy(const char *name, const char *value)
 					 "Specify a URL such as http://proxy.example.com:3128, without user name and password, since everybody can read it.");
 }
 
-/* Parse a rate limit: "10/10s", or "unlimited", for which requests is 0. */
+/*
+ * Parse a rate limit: "10/10s", "unlimited", for which requests is 0, or "auto", for
+ * which it is the documented limit.
+ */
 static bool
-parse_rate_limit(const char *value, int *requests, double *window)
+parse_rate_limit(const char *value, int *requests, double *window, bool *automatic)
 {
 	char	   *end;
 	long		number;
 
 	*requests = 0;
 	*window = 0;
+	*automatic = strcmp(value, "auto") == 0;
+	if (*automatic)
+		value = DOCUMENTED_RATE_LIMIT;
 	if (strcmp(value, "unlimited") == 0)
 		return true;
 	if (!chpg_is_digit(*value))
@@ -218,10 +225,11 @@ check_rate_limit(const char *name, const char *value)
 {
 	int			requests;
 	double		window;
+	bool		automatic;
 
-	if (!parse_rate_limit(value, &requests, &window))
+	if (!parse_rate_limit(value, &requests, &window, &automatic))
 		refuse_value(name, value,
-					 "Specify at most 256 requests and a period in seconds, such as 10/10s, or unlimited.");
+					 "Specify auto, or at most 1000 requests and a period in seconds, such as 10/10s, or unlimited.");
 }
 
 static void
@@ -638,9 +646,10 @@ chpg_connection_create(const char *server, List *given)
 	connection->ca_file = chpg_get_option(given, "ca_file");
 	connection->proxy = canonical_option("proxy", chpg_get_option(given, "proxy"),
 										 chpg_canonical_proxy);
-	(void) parse_rate_limit(rate_limit ? rate_limit : DEFAULT_RATE_LIMIT,
+	(void) parse_rate_limit(rate_limit ? rate_limit : "auto",
 							&connection->rate_requests,
-							&connection->rate_window);
+							&connection->rate_window,
+							&connection->rate_is_automatic);
 	return connection;
 }
 

@@ -19,7 +19,7 @@
 #define CHPG_DEFAULT_URL	"https://api.clickhouse.cloud"
 
 /* The most requests in a window that a rate limit can name. */
-#define CHPG_MAX_RATE		256
+#define CHPG_MAX_RATE		1000
 
 struct ChpgStatementCache;
 
@@ -43,6 +43,8 @@ typedef struct ChpgConnection
 	int			rate_requests;	/* the limit: requests in a window; 0:
 								 * unlimited */
 	double		rate_window;	/* seconds; 0: unlimited */
+	bool		rate_is_automatic;	/* that is the documented limit, and the
+									 * API's responses may replace it */
 	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of API, key and secret */
 	bool		no_cache;		/* send all requests, whatever is cached */
 	struct ChpgStatementCache *statement_cache; /* of this execution of a

@@ -22,7 +22,7 @@
 #define FILE_NAME	"pg_stat/chpg_budget"
 
 /* Changes with the layout of the file. */
-#define FILE_MAGIC	UINT64CONST(0x6368706762756402)
+#define FILE_MAGIC	UINT64CONST(0x6368706762756403)
 
 typedef struct FileKey
 {

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "common/int.h"
+#include "engine/budget.h"
 #include "engine/call.h"
 #include "engine/keys.h"
 #include "engine/page_dedup.h"
@@ -449,13 +450,13 @@ identify_requests(ChpgStream *stream)
 static char *
 describe_queue(const ChpgStream *stream, int64 requests)
 {
-	const ChpgConnection *connection = stream->spec.connection;
-	char	   *limit = connection->rate_requests == 0 ? "" :
-	psprintf(" (limit %d per %g s)", connection->rate_requests,
-			 connection->rate_window);
+	ChpgLimit	limit = chpg_budget_limit(stream->spec.connection);
+	char	   *shown = limit.requests == 0 ? "" :
+	psprintf(" (limit %d per %g s)", limit.requests,
+			 (double) limit.window / USECS_PER_SEC);
 
 	return psprintf(INT64_FORMAT " %s queued%s", requests,
-					requests == 1 ? "request" : "requests", limit);
+					requests == 1 ? "request" : "requests", shown);
 }
 
 /*

@@ -9,7 +9,7 @@
  * here.  Times are those of chpg_now(), unless their type says otherwise.
  *
  * Locks: "lock" guards everything.  Whoever writes holds it exclusively: keys.c the
- * keys, budget.c their limits, slots and blocks, and the waiters, stats.c the
+ * keys, limits.c their limits, budget.c slots and blocks, and the waiters, stats.c the
  * counters, cache.c the handle, keys_file.c all keys once, when it restores them.
  * Some things need no lock: what is set before others see the memory (tranche,
  * is_shared, num_waiters); the ticket and the demand of a backend's own waiter, which
@@ -100,8 +100,23 @@ typedef struct ChpgLimit
 	Oid			server;
 	int			requests;		/* 0: not in use */
 	int64		window;			/* microseconds */
+	bool		automatic;		/* the documented limit, in whose place there
+								 * may be a learned one */
 	int64		used;			/* when it was used last */
 } ChpgLimit;
+
+/* The API's own limit, as the headers of its latest response describe it. */
+typedef struct ChpgLearnedLimit
+{
+	int			requests;		/* 0: the response had no such headers */
+	int64		window;			/* microseconds */
+	int64		confirmed_until;	/* until then it replaces the documented
+									 * limit */
+	int			remaining;		/* -1: unknown */
+	int			left;			/* if others use the key, too: requests that
+								 * may be granted until "reset" */
+	int64		reset;			/* 0: no others were noticed */
+} ChpgLearnedLimit;
 
 /* A request in the log of a key. */
 typedef struct ChpgSlot
@@ -131,6 +146,7 @@ typedef struct ChpgKey
 								 * request */
 	ChpgLimit	share;			/* what others leave of the limit, by the
 								 * API's refusals */
+	ChpgLearnedLimit learned;
 	int64		window;			/* the longest of its limits so far */
 	ChpgLimit	limits[CHPG_MAX_LIMITS];
 	ChpgSlot	slots[CHPG_MAX_RATE];

@@ -23,7 +23,7 @@
 
 /* The columns of chpg_stats: the counters, and those around them. */
 #define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
-#define BUDGET_COLUMNS		8
+#define BUDGET_COLUMNS		10
 
 static ChpgCounters own;
 
@@ -243,6 +243,12 @@ wall_time(int64 time)
 static void
 put_budget(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const VisibleKey *key)
 {
+	static const char *const sources[] = {
+		[CHPG_LIMIT_UNKNOWN] = "",
+		[CHPG_LIMIT_DOCUMENTED] = "documented",
+		[CHPG_LIMIT_OPTION] = "option",
+		[CHPG_LIMIT_HEADERS] = "headers"
+	};
 	const ChpgBudgetState *state = &key->budget;
 	Datum		values[BUDGET_COLUMNS];
 	bool		nulls[BUDGET_COLUMNS] = {0};
@@ -253,14 +259,17 @@ put_budget(ReturnSetInfo *rsinfo, ChpgSharedState *shared, const VisibleKey *key
 	values[2] = CStringGetTextDatum(state->requests == 0 ? "unlimited" :
 									psprintf("%d/%gs", state->requests,
 											 (double) state->window / USECS_PER_SEC));
-	nulls[2] = !state->has_limit;
-	values[3] = Int32GetDatum(state->used);
-	values[4] = Int32GetDatum(state->available);
-	nulls[4] = state->requests == 0;
-	values[5] = TimestampTzGetDatum(wall_time(state->blocked_until));
-	nulls[5] = state->blocked_until == 0;
-	values[6] = Int32GetDatum(state->waiting);
-	values[7] = BoolGetDatum(shared->is_shared);
+	values[3] = CStringGetTextDatum(sources[state->source]);
+	nulls[2] = nulls[3] = state->source == CHPG_LIMIT_UNKNOWN;
+	values[4] = Int32GetDatum(state->used);
+	values[5] = Int32GetDatum(state->available);
+	nulls[5] = state->requests == 0;
+	values[6] = Int32GetDatum(state->remaining);
+	nulls[6] = state->remaining < 0;
+	values[7] = TimestampTzGetDatum(wall_time(state->blocked_until));
+	nulls[7] = state->blocked_until == 0;
+	values[8] = Int32GetDatum(state->waiting);
+	values[9] = BoolGetDatum(shared->is_shared);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

@@ -34,6 +34,13 @@ in_session($session, 'SET ' . ($node->pg_version < 16 ? 'force_parallel_mode' : 
 is(notices_of($session, 'SELECT count(*) FROM chpg_services'), $expected, 'once with parallel workers');
 $session->quit;
 
+# Sessions that share no budget could together exceed a limit above the documented one.
+reset_emulator($url, rate_headers => '40/10s');
+is($node->safe_psql('postgres', "ALTER SERVER chpg OPTIONS (SET rate_limit 'auto'); SELECT FROM chpg_services; SELECT rate_limit, rate_limit_source FROM chpg_budget"),
+	$node->pg_version < 17 ? '10/10s|documented' : '40/10s|headers', 'a limit is learned where sessions share it');
+$node->safe_psql('postgres', "ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')");
+reset_emulator($url);
+
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'chpg'");
 $node->restart;
 $session = open_session($node);
