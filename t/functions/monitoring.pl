@@ -38,7 +38,7 @@ reset_emulator($url, now => $NOW);
 my $text = ask("$ORDERS/prometheus");
 my @samples = grep { /^[^#]/ } split /\n/, $text;
 
-cmp_ok(scalar @samples, '>', 40, 'the API has samples');
+cmp_ok(scalar @samples, '>', 30, 'the API has samples');
 is(costs($node, $url, "SELECT count(*) FROM chpg_prometheus('$ORDERS')", 1, 'the samples of a service'),
 	scalar @samples, 'each sample is a row');
 is(costs($node, $url, "SELECT chpg_prometheus_text('$ORDERS')", 1, 'the text'),

@@ -9,6 +9,7 @@ use Mojo::JSON      qw(encode_json true false);
 use Emulator::Clock qw(format_time);
 use Emulator::Executions;
 use Emulator::Fleet::Demo;
+use Emulator::Levels;
 use Emulator::Model;
 use Emulator::Patterns;
 use Emulator::Random;
@@ -180,6 +181,19 @@ sub patterns
 	  Emulator::Patterns->new(
 		$self->{seed}, $service->{name}, $service->{number},
 		$self->{patterns}, $self->{pattern_overrides}{ $service->{name} });
+}
+
+# What Prometheus and the time series of a service show: its model, or levels, which
+# follow its size and storage
+sub levels
+{
+	my ($self, $service) = @_;
+	return $service->{model} if $service->{model};
+	my $fields = $service->{fields};
+	my $machine = join ' ', map { $_ // '' } @$fields{qw(size storageSize)};
+	return $service->{levels}{$machine} //=
+	  Emulator::Levels->new($self->{seed}, $service,
+		Emulator::Patterns::databases($service->{name}));
 }
 
 # [ epoch, JSON ] pairs, newest first

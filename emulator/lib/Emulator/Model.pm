@@ -15,6 +15,11 @@ use Emulator::Random;
 my $HOUR = 3600;
 my $BLOCK_BYTES = 8192;
 
+# By CPU mode, the share of the time in which a core works; and the cores that wait
+# for the disks
+my %CPU_PART = (user => 0.8, system => 0.2);
+my $IOWAIT = 0.004;
+
 # How a quantity grows in an hour of load 1, without events; microseconds of
 # time, else counts.  Time and blocks are those of all executions.
 my %PER_HOUR = (
@@ -329,21 +334,21 @@ my %SAMPLE = (
 	MemoryUsedPercent => sub { $_[0]->_level('memory_used', $_[2]) },
 	MemoryCachePercent => sub { $_[0]->_level('memory_cached', $_[2]) },
 	FilesystemUsedPercent => sub { $_[0]->_level('storage_used', $_[2]) },
-	DiskReads_Total => sub { $_[0]->_total('blocks_read', $_[2]) / 2 },
+	DiskReads_Total => sub { $_[0]->_total('blocks_read', $_[2]) },
 	DiskWrites_Total =>
-	  sub { $_[0]->_total('wal_bytes', $_[2]) / $BLOCK_BYTES },
+	  sub { $_[0]->_total('wal_bytes', $_[2]) * 2 / $BLOCK_BYTES },
 	NetworkReceiveBytes_Total =>
-	  sub { $_[1] eq 'lo' ? 0 : 140 * $_[0]->_total('calls', $_[2]) },
+	  sub { 140 * $_[0]->_total('calls', $_[2]) },
 	NetworkTransmitBytes_Total =>
-	  sub { $_[1] eq 'lo' ? 0 : 190 * $_[0]->_total('rows', $_[2]) },
-	TuplesFetched_Total => _of_database('rows'),
-	TuplesInserted_Total => _of_database('insert'),
-	TuplesUpdated_Total => _of_database('update'),
-	TuplesDeleted_Total => _of_database('delete'),
-	TransactionsCommitted_Total => _of_database('calls'),
-	TransactionsRolledBack_Total => _of_database('errors'),
+	  sub { 190 * $_[0]->_total('rows', $_[2]) },
+	TuplesFetched_Total => sub { $_[0]->_total('rows', $_[2]) },
+	TuplesInserted_Total => sub { $_[0]->_total('insert', $_[2]) },
+	TuplesUpdated_Total => sub { $_[0]->_total('update', $_[2]) },
+	TuplesDeleted_Total => sub { $_[0]->_total('delete', $_[2]) },
+	TransactionsCommitted_Total => sub { $_[0]->_total('calls', $_[2]) },
+	TransactionsRolledBack_Total => sub { $_[0]->_total('errors', $_[2]) },
 	Deadlocks_Total =>
-	  sub { $_[1] eq 'postgres' ? 0 : $_[0]->_deadlocks(undef, $_[2]) },
+	  sub { $_[0]->_deadlocks(undef, $_[2]) },
 	ActiveConnections =>
 	  sub { $LEVEL{ $_[1] } ? $_[0]->_level($_[1], $_[2]) : 0 },
 	CacheHitRatio => sub { $_[0]->_level('hit_ratio', $_[2]) },
@@ -355,25 +360,15 @@ sub sample
 	return $SAMPLE{$family}->($self, $value, $time);
 }
 
-sub _of_database
-{
-	my ($quantity) = @_;
-	return sub {
-		my ($self, $database, $time) = @_;
-		return $database eq 'postgres' ? 0 : $self->_total($quantity, $time);
-	};
-}
-
 sub _cpu_seconds
 {
 	my ($self, $mode, $time) = @_;
 	my $age = $time - $self->{created};
 	my $busy = 0.02 * $age + $self->_total('cpu_micros', $time) / 1e6;
-	return 0.8 * $busy                   if $mode eq 'user';
-	return 0.2 * $busy                   if $mode eq 'system';
-	return 0.004 * $age                  if $mode eq 'iowait';
-	return 0                             if $mode ne 'idle';
-	return $self->{entry}{cores} * $age - $busy - 0.004 * $age;
+	return $CPU_PART{$mode} * $busy if $CPU_PART{$mode};
+	return $IOWAIT * $age           if $mode eq 'iowait';
+	return 0                        if $mode ne 'idle';
+	return $self->{entry}{cores} * $age - $busy - $IOWAIT * $age;
 }
 
 # Errors that are deadlocks: in so many seconds before a moment, or in all
@@ -392,11 +387,24 @@ sub _deadlocks
 my %POINT = (
 	cpu_usage => sub {
 		my ($self, $label, $time) = @_;
-		return ($label eq 'user' ? 80 : 20) *
+		my $part = $CPU_PART{$label} // return $label eq 'iowait'
+		  ? 100 * $IOWAIT / $self->{entry}{cores}
+		  : 0;
+		return $part * 100 *
 		  $self->_level('cores_used', $time) / $self->{entry}{cores};
 	},
-	load_average => sub { $_[0]->_level('cores_used', $_[2]) },
-	memory_usage => sub { $_[0]->_level("memory_$_[1]", $_[2]) },
+	load_average => sub {
+		my ($self, $label, $time) = @_;
+		my ($minutes) = $label =~ /(\d+)/;
+		return $self->_level('cores_used', $time - 30 * $minutes);
+	},
+	memory_usage => sub {
+		my ($self, $label, $time) = @_;
+		return $self->_level('memory_cached', $time)
+		  if $label eq 'Cache & Buffers';
+		return $self->_level('memory_used', $time) *
+		  ($label eq 'Committed Memory' ? 0.8 : 1);
+	},
 	disk_usage => sub { $_[0]->_level('storage_used', $_[2]) },
 	disk_io => sub {
 		my ($self, $label, $time) = @_;
@@ -408,13 +416,21 @@ my %POINT = (
 		return 140 * $self->_rate('calls', $time) if $label eq 'Received';
 		return 190 * $self->_rate('rows', $time);
 	},
-	connection_count => sub { $_[0]->_level($_[1], $_[2]) },
+	connection_count => sub {
+		my ($self, $label, $time) = @_;
+		my $active = $self->_level('active', $time);
+		return $label eq 'Active'
+		  ? $active
+		  : $active + $self->_level('idle', $time);
+	},
 	cache_hit_ratio => sub { 100 * $_[0]->_level('hit_ratio', $_[2]) },
-	operation_throughput => sub { $_[0]->_rate($_[1], $_[2]) },
-	deadlocks => sub { $_[0]->_deadlocks($_[3], $_[2] + $_[3]) },
+	operation_throughput => sub {
+		$_[0]->_rate($_[1] eq 'Fetch' ? 'rows' : lc $_[1], $_[2]);
+	},
+	deadlocks => sub { $_[0]->_deadlocks($_[3], $_[2] + $_[3]) / $_[3] },
 	database_size => \&_database_bytes,
 	transactions =>
-	  sub { $_[0]->_rate($_[1] eq 'commit' ? 'calls' : 'errors', $_[2]) });
+	  sub { $_[0]->_rate($_[1] eq 'Commits' ? 'calls' : 'errors', $_[2]) });
 
 # A point depends on its time only, but for the deadlocks of its bucket.
 sub point

@@ -282,6 +282,16 @@ sub _counters
 		: 0);
 }
 
+# The databases of a service by name, the main one first
+sub databases
+{
+	my ($service) = @_;
+	my $home = $HOME{$service} // 'sales';
+	my %others = map { $_->{db} => 1 } @Emulator::Statements::POOL;
+	delete @others{ $home, 'postgres' };
+	return ($home, sort keys %others);
+}
+
 # As PostgreSQL's, the identifier depends only on the statement; without a
 # statement it is 0.
 sub query_id

@@ -70,7 +70,7 @@ sub _text
 		status => 200,
 		content_type => 'text/plain; charset=UTF-8',
 		body => Emulator::Exposition::text(
-			$emulator->{fleet}{seed}, $emulator->{clock}->now,
+			$emulator->{fleet}, $emulator->{clock}->now,
 			$organization, @services)
 	};
 }
@@ -90,8 +90,8 @@ sub metrics
 	  if _points(@window, $bucket) > $MAX_POINTS;
 	return success(
 		Emulator::Series::json(
-			$call->{emulator}{fleet}{seed},
-			$service, @window, $bucket));
+			$call->{emulator}{fleet}->levels($service), @window,
+			$bucket));
 }
 
 sub _points
