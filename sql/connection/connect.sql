@@ -76,11 +76,12 @@ Closes this backend''s connections to the API, too.
 The server stays: DROP SERVER removes it.
 Requests: none.';
 
-CREATE FUNCTION @extschema@._chpg_own_server()
+CREATE FUNCTION @extschema@._chpg_own_server(server text)
 RETURNS text
 LANGUAGE C STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'chpg_own_server';
 
-COMMENT ON FUNCTION @extschema@._chpg_own_server() IS
-'The first server, by name, that the caller owns or has an own key for; null without one.
+COMMENT ON FUNCTION @extschema@._chpg_own_server(text) IS
+'The server given, else chpg.server, else the caller''s own; null without one.
+Own is the first server, by name, that the caller owns or has a key of its own for.
 Requests: none.';

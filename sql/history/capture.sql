@@ -7,7 +7,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN EXISTS (SELECT FROM @extschema@._chpg_own_budget(@extschema@._chpg_history_server(server)) b
+	RETURN EXISTS (SELECT FROM @extschema@._chpg_own_budget(@extschema@._chpg_own_server(server)) b
 		WHERE b.waiting > 0 OR b.free < least(reserve, substring(b.rate_limit FROM '^[0-9]+')::integer));
 EXCEPTION WHEN OTHERS THEN
 	RETURN false;
@@ -51,7 +51,6 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_check_service(service);
 	PERFORM @extschema@._chpg_history_lock();
 	PERFORM @extschema@._chpg_history_partition(g.grain, m.at)
 	FROM (VALUES ('hour'), ('day')) g(grain),
@@ -88,11 +87,10 @@ DECLARE
 	hint text;
 	context text;
 BEGIN
-	PERFORM @extschema@._chpg_history_check_primary('a capture');
 	PERFORM @extschema@._chpg_capture_services(server);
 	schedule := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 		'SELECT @extschema@._chpg_capture_schedule($1, $2, $3, $4)'::text,
-		ROW(grain, service, @extschema@._chpg_history_server(server), max_windows));
+		ROW(grain, service, @extschema@._chpg_own_server(server), max_windows));
 	due := schedule->'due';
 	windows := schedule->>'windows';
 	requests := schedule->>'requests';
@@ -152,7 +150,7 @@ DECLARE
 	reported_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-	PERFORM @extschema@._chpg_history_check_entrusted();
+	PERFORM @extschema@._chpg_history_check_caller('a capture');
 	CALL @extschema@._chpg_check_capture();
 	IF max_windows < 0 THEN
 		RAISE EXCEPTION 'invalid value for "max_windows": %', max_windows

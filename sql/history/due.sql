@@ -19,16 +19,15 @@ DECLARE
 	settings record;
 	ids text[];
 BEGIN
-	PERFORM @extschema@._chpg_history_check_service(service);
+	IF service IS NOT NULL THEN
+		ids := ARRAY(SELECT h.service_id FROM @extschema@._chpg_history_services(service, NULL::text, true) h);
+	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	IF grain NOT IN ('hour', 'day') THEN
 		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give hour or day, or null for both.';
 	END IF;
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
-	IF service IS NOT NULL THEN
-		ids := ARRAY(SELECT h.service_id FROM @extschema@._chpg_history_services(service, NULL::text) h);
-	END IF;
 	RETURN QUERY
 	WITH known AS (
 		SELECT s.service_id, min(s.noted_at) - settings.backfill AS since, max(s.valid_to) AS until
@@ -88,7 +87,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	settings record;
-	server_used text := @extschema@._chpg_history_server(server);
+	server_used text := @extschema@._chpg_own_server(server);
 	rate_limit text := coalesce(nullif((SELECT o.option_value
 		FROM pg_foreign_server s
 		CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) o

@@ -54,7 +54,8 @@ BEGIN
 			NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
-		WHEN @extschema@._chpg_history_is_open(schema::name) THEN 'Others may create objects in it.'
+		WHEN EXISTS (SELECT FROM aclexplode(found.nspacl) a WHERE a.privilege_type = 'CREATE'
+			AND a.grantee <> found.nspowner) THEN 'Others may create objects in it.'
 		WHEN @extschema@._chpg_history_foreign(schema::name) IS NOT NULL THEN
 			format('It has objects of other roles, such as %s.', @extschema@._chpg_history_foreign(schema::name))
 		WHEN flaw.state IS NOT NULL THEN format('It %s.', flaw.state)
@@ -67,7 +68,7 @@ BEGIN
 				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema::name) THEN
 						format('Name its owner, if it has the history of that role: '
 							'SELECT chpg_history_enable(%L, owner => %L);', schema, pg_get_userbyid(found.nspowner))
-					ELSE coalesce(flaw.remedy || '.', 'Name one that does not exist yet.') END;
+					ELSE coalesce(flaw.remedy, 'Name one that does not exist yet.') END;
 	END IF;
 END
 $$;
@@ -77,32 +78,6 @@ COMMENT ON FUNCTION @extschema@._chpg_history_check_schema(text, text) IS
 Errors: 22004 null; 22023 a name that BI tools do not show, or that needs quotes; 42622 a name
   that is too long;
 42704 no such role; 55000 the schema is not new, nor an empty one or a history of that role.';
-
-CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET standard_conforming_strings = on
-SET quote_all_identifiers = off
-AS $$
-BEGIN
-	IF NOT @extschema@._chpg_history_is_in(schema) THEN
-		PERFORM @extschema@._chpg_history_create_tables(schema);
-		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, r.name))
-		FROM @extschema@._chpg_history_relations(schema::text) r;
-	END IF;
-	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
-	LOCK TABLE setting IN ROW EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_refuse_code('setting'::regclass);
-	INSERT INTO setting
-	SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
-	PERFORM @extschema@._chpg_history_create_views(schema);
-	PERFORM @extschema@._chpg_history_comment(schema);
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_fill(name) IS
-'Create the tables, settings and views that a schema lacks of a history.';
 
 CREATE FUNCTION @extschema@._chpg_history_entrust(role text, entrusted boolean)
 RETURNS void

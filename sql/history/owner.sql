@@ -12,17 +12,9 @@ AS 'MODULE_PATHNAME', 'chpg_run_as';
 
 COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text, record) IS
 'Run a statement as another role, and return the one value of the one row that it returns.
-$1, $2, ... stand for the fields of the row. Runs in a security-restricted operation with
-search_path pg_catalog.
+$1, $2, ... stand for the fields of the row, which may have none.
+Runs in a security-restricted operation with search_path pg_catalog.
 Errors: 42501 the caller could not become the role by SET ROLE.';
-
-CREATE FUNCTION @extschema@._chpg_run_as(role oid, statement text)
-RETURNS jsonb
-LANGUAGE C VOLATILE STRICT
-AS 'MODULE_PATHNAME', 'chpg_run_as';
-
-COMMENT ON FUNCTION @extschema@._chpg_run_as(oid, text) IS
-'As _chpg_run_as with arguments, for a statement without.';
 
 CREATE FUNCTION @extschema@._chpg_history_owner()
 RETURNS oid
@@ -52,7 +44,7 @@ Errors: 42501 the caller has not the owner''s privileges; 55000 there is no hist
  * Without this check, a caller that may execute chpg_capture or chpg_history_purge alone
  * would get a permission error that names an internal function.
  */
-CREATE FUNCTION @extschema@._chpg_history_check_entrusted()
+CREATE FUNCTION @extschema@._chpg_history_check_caller(command text)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -61,7 +53,14 @@ DECLARE
 	place name := (SELECT h.schema_name FROM @extschema@.chpg_history_schema h);
 BEGIN
 	IF has_function_privilege('@extschema@._chpg_history_owner()', 'EXECUTE') THEN
-		RETURN;
+		IF pg_is_in_recovery() THEN
+			RAISE EXCEPTION '% needs a primary', command
+				USING ERRCODE = 'read_only_sql_transaction', DETAIL = 'This server is a standby.',
+					HINT = 'Run it on the primary; the standby gets what it does there.';
+		ELSIF current_setting('transaction_read_only')::boolean THEN
+			RAISE EXCEPTION '% cannot run in a read-only transaction', command
+				USING ERRCODE = 'read_only_sql_transaction';
+		END IF;
 	ELSIF place IS NULL THEN
 		PERFORM @extschema@._chpg_history_enter();
 	ELSE
@@ -75,29 +74,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_check_entrusted() IS
-'Check that the caller may execute what captures and purges call.
-Errors: 42501 it may not; 55000 there is no history.';
-
-CREATE FUNCTION @extschema@._chpg_history_check_primary(command text)
-RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF pg_is_in_recovery() THEN
-		RAISE EXCEPTION '% needs a primary', command
-			USING ERRCODE = 'read_only_sql_transaction', DETAIL = 'This server is a standby.',
-				HINT = 'Run it on the primary; the standby gets what it does there.';
-	ELSIF current_setting('transaction_read_only')::boolean THEN
-		RAISE EXCEPTION '% cannot run in a read-only transaction', command USING ERRCODE = 'read_only_sql_transaction';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_check_primary(text) IS
-'Check that the transaction can write.
-Errors: 25006 this server is a standby, or the transaction is read-only.';
+COMMENT ON FUNCTION @extschema@._chpg_history_check_caller(text) IS
+'Check that the caller may execute what captures and purges call, and that they can write.
+Errors: 25006 this server is a standby, or the transaction is read-only; 42501 it may not;
+  55000 there is no history.';
 
 /*
  * Two locks.  The first one makes captures and purges take turns.  The second one keeps

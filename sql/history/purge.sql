@@ -107,10 +107,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_check_entrusted();
-	PERFORM @extschema@._chpg_history_check_primary('a purge');
+	PERFORM @extschema@._chpg_history_check_caller('a purge');
 	RETURN QUERY SELECT jsonb_array_elements_text(@extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
-		'SELECT @extschema@._chpg_history_expire()'::text));
+		'SELECT @extschema@._chpg_history_expire()'::text, ROW()));
 END
 $$;
 

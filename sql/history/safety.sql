@@ -27,45 +27,8 @@ COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
 'The tables that every history has.
 kind: pg_class.relkind. parent: the table that each is a partition of, or null.';
 
-CREATE FUNCTION @extschema@._chpg_history_relations(schema text)
-RETURNS TABLE (id oid, name name, kind "char", expected boolean, parent name)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	place oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
-BEGIN
-	RETURN QUERY
-	WITH tables AS (
-		SELECT c.oid, c.relname, c.relkind, c.relkind = t.kind AS is_expected
-		FROM @extschema@._chpg_history_tables() t
-		JOIN pg_class c ON c.relname = t.name AND c.relnamespace = place
-	)
-	SELECT t.oid, t.relname, t.relkind, t.is_expected, NULL::name FROM tables t
-	UNION ALL
-	SELECT c.oid, c.relname, c.relkind,
-		c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('pattern_of_hour', 'pattern_of_day')
-			AND c.relname ~ '^pattern_of_(hour|day)_[0-9]{6}$', t.relname
-	FROM tables t
-	JOIN pg_inherits i ON i.inhparent = t.oid
-	JOIN pg_class c ON c.oid = i.inhrelid
-	WHERE NOT EXISTS (SELECT FROM tables k WHERE k.oid = c.oid)
-	UNION ALL
-	SELECT c.oid, c.relname, c.relkind, true, NULL::name
-	FROM tables t
-	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
-		AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
-	JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-	WHERE t.relname = 'pattern_key';
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_relations(text) IS
-'The tables of the history in a schema, their partitions, and the sequence of pattern_key.
-expected: whether it is of the kind that chpg creates. parent: the table that it is a child of.';
-
 /*
- * Defaults, constraints and indexes are compared with those of _chpg_history_create_tables.
+ * Defaults, constraints and indexes are compared with those of _chpg_history_fill.
  * A foreign key is a trigger of both tables.
  *
  * Each statement over the history looks several times.  A plan for these very tables
@@ -88,32 +51,32 @@ BEGIN
 				ELSE format('has a constraint "%s" of table %s on table "%s"', k.conname, k.conrelid::regclass,
 					c.relname) END,
 			CASE WHEN t.tgconstraint = 0 OR NOT t.tgisinternal
-				THEN format('DROP TRIGGER %I ON %s', t.tgname, c.oid::regclass)
-				ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname) END
+				THEN format('Run: DROP TRIGGER %I ON %s;', t.tgname, c.oid::regclass)
+				ELSE format('Run: ALTER TABLE %s DROP CONSTRAINT %I;', k.conrelid::regclass, k.conname) END
 		FROM pg_trigger t
 		JOIN pg_class c ON c.oid = t.tgrelid
 		LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
 		WHERE t.tgrelid = ANY (ids)
 		UNION ALL
 		SELECT 2, c.relname, format('has a rule "%s" on table "%s"', w.rulename, c.relname),
-			format('DROP RULE %I ON %s', w.rulename, c.oid::regclass)
+			format('Run: DROP RULE %I ON %s;', w.rulename, c.oid::regclass)
 		FROM pg_rewrite w
 		JOIN pg_class c ON c.oid = w.ev_class
 		WHERE w.ev_class = ANY (ids)
 		UNION ALL
 		SELECT 3, c.relname, format('has row security on table "%s"', c.relname),
-			format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', c.oid::regclass)
+			format('Run: ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;', c.oid::regclass)
 		FROM pg_class c
 		WHERE c.oid = ANY (ids) AND (c.relrowsecurity OR c.relforcerowsecurity)
 		UNION ALL
 		SELECT 4, c.relname, format('has a policy "%s" on table "%s"', p.polname, c.relname),
-			format('DROP POLICY %I ON %s', p.polname, c.oid::regclass)
+			format('Run: DROP POLICY %I ON %s;', p.polname, c.oid::regclass)
 		FROM pg_policy p
 		JOIN pg_class c ON c.oid = p.polrelid
 		WHERE p.polrelid = ANY (ids)
 		UNION ALL
 		SELECT 5, c.relname, format('has a constraint "%s" on table "%s"', k.conname, c.relname),
-			format('ALTER TABLE %s DROP CONSTRAINT %I', c.oid::regclass, k.conname)
+			format('Run: ALTER TABLE %s DROP CONSTRAINT %I;', c.oid::regclass, k.conname)
 		FROM pg_constraint k
 		JOIN pg_class c ON c.oid = k.conrelid
 		WHERE k.conrelid = ANY (ids) AND k.contype NOT IN ('p', 'u', 'n')
@@ -123,8 +86,8 @@ BEGIN
 		UNION ALL
 		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"',
 				CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),
-			CASE a.attgenerated WHEN '' THEN format('ALTER TABLE %s ALTER %I DROP DEFAULT', c.oid::regclass, a.attname)
-				ELSE format('ALTER TABLE %s DROP COLUMN %I', c.oid::regclass, a.attname) END
+			format(CASE a.attgenerated WHEN '' THEN 'Run: ALTER TABLE %s ALTER %I DROP DEFAULT;'
+				ELSE 'Run: ALTER TABLE %s DROP COLUMN %I;' END, c.oid::regclass, a.attname)
 		FROM pg_attrdef d
 		JOIN pg_class c ON c.oid = d.adrelid
 		JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
@@ -134,22 +97,22 @@ BEGIN
 			('capture', 'truncated', 'false'), ('capture', 'attempts', '0')))
 		UNION ALL
 		SELECT 7, c.relname, format('has an index %s with an expression or a predicate', x.indexrelid::regclass),
-			format('DROP INDEX %s', x.indexrelid::regclass)
+			format('Run: DROP INDEX %s;', x.indexrelid::regclass)
 		FROM pg_index x
 		JOIN pg_class c ON c.oid = x.indrelid
 		WHERE x.indrelid = ANY (ids) AND (x.indexprs IS NOT NULL OR x.indpred IS NOT NULL)
 		UNION ALL
 		SELECT 8, c.relname, format('has a column "%s" of table "%s" of the type %s', a.attname, c.relname,
 			format_type(a.atttypid, NULL)),
-			format('ALTER TABLE %s DROP COLUMN %I, if it is none of chpg''s, or ALTER %2$I TYPE ...', c.oid::regclass,
-				a.attname)
+			format('Give it its former type, or, if it is none of chpg''s, run: ALTER TABLE %s DROP COLUMN %I;',
+				c.oid::regclass, a.attname)
 		FROM pg_class c
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		JOIN pg_type t ON t.oid = a.atttypid
 		WHERE c.oid = ANY (ids) AND NOT c.relispartition AND t.typnamespace <> 'pg_catalog'::regnamespace
 		UNION ALL
 		SELECT 9, o.identity, format('has the %s %s', o.type, o.identity),
-			format('ALTER %s %s SET SCHEMA ...', upper(o.type), o.identity)
+			format('Move it to another schema: ALTER %s %s SET SCHEMA NEW_SCHEMA;', upper(o.type), o.identity)
 		FROM pg_namespace n
 		JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
 			AND d.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
@@ -158,15 +121,15 @@ BEGIN
 		UNION ALL
 		-- the planner evaluates expressions of statistics
 		SELECT 10, c.relname, format('has statistics "%s" over an expression of table "%s"', s.stxname, c.relname),
-			format('DROP STATISTICS %s.%I', s.stxnamespace::regnamespace, s.stxname)
+			format('Run: DROP STATISTICS %s.%I;', s.stxnamespace::regnamespace, s.stxname)
 		FROM pg_statistic_ext s
 		JOIN pg_class c ON c.oid = s.stxrelid
 		WHERE s.stxrelid = ANY (ids) AND s.stxexprs IS NOT NULL
 		UNION ALL
 		-- the partition key of a parent is checked for its children
 		SELECT 11, c.relname, format('has table "%s", which is a child of %s', c.relname, i.inhparent::regclass),
-			format(CASE WHEN c.relispartition THEN 'ALTER TABLE %2$s DETACH PARTITION %1$s'
-				ELSE 'ALTER TABLE %1$s NO INHERIT %2$s' END,
+			format(CASE WHEN c.relispartition THEN 'Run: ALTER TABLE %2$s DETACH PARTITION %1$s;'
+				ELSE 'Run: ALTER TABLE %1$s NO INHERIT %2$s;' END,
 				c.oid::regclass, i.inhparent::regclass)
 		FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid
@@ -174,7 +137,7 @@ BEGIN
 		UNION ALL
 		SELECT 12, c.relname, format('has table "%s", which is partitioned by %s', c.relname, pg_get_partkeydef(c.oid)),
 			'End this history, and begin another: SELECT chpg_history_disable(); '
-				'SELECT chpg_history_enable(''NEW_NAME'')'
+				'SELECT chpg_history_enable(''NEW_NAME'');'
 		FROM pg_class c
 		WHERE c.oid = ANY (ids) AND c.relkind = 'p'
 			AND pg_get_partkeydef(c.oid) <> CASE c.relname WHEN 'pattern' THEN 'LIST (grain)'
@@ -186,7 +149,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_planted(text, oid[]) IS
-'The first object that can run code over a history''s tables, and a statement that removes it.
+'The first object that can run code over a history''s tables, and a HINT that removes it.
 schema: of the history. ids: its tables. No row if there is none.';
 
 /*
@@ -200,19 +163,43 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	place oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
 	ids oid[];
 BEGIN
+	-- the tables, their partitions, other children, and the sequence of pattern_key
+	WITH tables AS (
+		SELECT c.oid, c.relname, c.relkind, c.relkind = t.kind AS is_expected
+		FROM @extschema@._chpg_history_tables() t
+		JOIN pg_class c ON c.relname = t.name AND c.relnamespace = place
+	), relations(id, name, expected, parent) AS (
+		SELECT t.oid, t.relname, t.is_expected, NULL::name FROM tables t
+		UNION ALL
+		SELECT c.oid, c.relname,
+			c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('pattern_of_hour', 'pattern_of_day')
+				AND c.relname ~ '^pattern_of_(hour|day)_[0-9]{6}$', t.relname
+		FROM tables t
+		JOIN pg_inherits i ON i.inhparent = t.oid
+		JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE NOT EXISTS (SELECT FROM tables k WHERE k.oid = c.oid)
+		UNION ALL
+		SELECT c.oid, c.relname, true, NULL::name
+		FROM tables t
+		JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+			AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+		JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+		WHERE t.relname = 'pattern_key'
+	)
 	SELECT array_agg(r.id),
 		min(CASE WHEN r.expected THEN NULL
 			WHEN r.parent IS NULL THEN format('has "%s", which is no table that chpg made', r.name)
 			ELSE format('has %s, which is a child of table "%s"', r.id::regclass, r.parent) END),
 		min(CASE WHEN r.expected THEN NULL
-			WHEN r.parent IS NULL THEN 'Put the table back that had its name'
+			WHEN r.parent IS NULL THEN 'Put the table back that had its name.'
 			WHEN r.parent ^@ 'pattern' THEN
-				format('ALTER TABLE %I.%I DETACH PARTITION %s', schema, r.parent, r.id::regclass)
-			ELSE format('ALTER TABLE %s NO INHERIT %I.%I', r.id::regclass, schema, r.parent) END)
+				format('Run: ALTER TABLE %I.%I DETACH PARTITION %s;', schema, r.parent, r.id::regclass)
+			ELSE format('Run: ALTER TABLE %s NO INHERIT %I.%I;', r.id::regclass, schema, r.parent) END)
 	INTO ids, state, remedy
-	FROM @extschema@._chpg_history_relations(schema) r;
+	FROM relations r;
 	IF state IS NOT NULL THEN
 		RETURN NEXT;
 		RETURN;
@@ -237,7 +224,7 @@ BEGIN
 	SELECT format('grants %s on "%s"%s to %s',
 			string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type), min(g.relname::text),
 			CASE WHEN count(DISTINCT g.relname) > 1 THEN ' and others' END, w.role),
-		format('REVOKE %s ON ALL %s IN SCHEMA %I FROM %s%s',
+		format('Run: REVOKE %s ON ALL %s IN SCHEMA %I FROM %s%s;',
 			string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type), w.relations, schema, w.role,
 			CASE WHEN bool_or(g.is_grantable) THEN ' CASCADE' END)
 	FROM granted g
@@ -254,7 +241,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_flaw(text) IS
-'Why the tables of a history are not safe to use, and a statement that mends it.
+'Why the tables of a history are not safe to use, and a HINT that mends it.
 No row if they are safe.';
 
 /* A trigger that is created after the transaction's snapshot runs, but no query finds it. */

@@ -34,19 +34,6 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
 'Whether a schema has all tables of a history. The caller needs USAGE on the schema.';
 
-/* An object that another role creates in a schema can be run by users of the schema. */
-CREATE FUNCTION @extschema@._chpg_history_is_open(schema name)
-RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
-		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_is_open(name) IS
-'Whether roles other than its owner may create objects in a schema.';
-
 /*
  * Trusted are the schema's owner, which _chpg_history_state checks first, and every role
  * that may become the extension's owner.
@@ -68,10 +55,11 @@ COMMENT ON FUNCTION @extschema@._chpg_history_foreign(name) IS
 'Description of an object in a schema that belongs to an untrusted role; null if there is none.';
 
 /*
- * The owner of a schema decides what runs in it, and another role may have taken the name
- * of a dropped one.  Only an owner that the history was begun for may use its own history:
- * code that it plants would run with the rights of any other caller.  A session that has
- * become that role (SET ROLE) may return to its session user, and so may that code.
+ * The owner of a schema, and roles that may create objects in it, decide what runs there,
+ * and another role may have taken the name of a dropped one.  Only an owner that the history
+ * was begun for may use its own history: code that it plants would run with the rights of
+ * any other caller.  A session that has become that role (SET ROLE) may return to its
+ * session user, and so may that code.
  */
 CREATE FUNCTION @extschema@._chpg_history_state()
 RETURNS TABLE (schema_name name, state text, remedy text)
@@ -88,7 +76,8 @@ BEGIN
 			OR NOT pg_has_role(n.nspowner, session_user, 'MEMBER') THEN
 			format('belongs to "%s", whose code would run with your rights', h.owner)
 		WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'is not open to you'
-		WHEN @extschema@._chpg_history_is_open(h.schema_name) THEN 'may be written to by others'
+		WHEN EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE'
+			AND a.grantee <> n.nspowner) THEN 'may be written to by others'
 		WHEN @extschema@._chpg_history_foreign(h.schema_name) IS NOT NULL THEN 'has objects of other roles'
 		WHEN NOT @extschema@._chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
 	INTO schema_name, state
@@ -107,7 +96,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
 'The history''s schema, and why it cannot be used; no row without a history.
-state: null if it can be used. remedy: a statement that mends it; null if unknown here.';
+state: null if it can be used. remedy: a HINT that mends it; null if unknown here.';
 
 /*
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema
@@ -131,14 +120,14 @@ BEGIN
 	ELSIF state IS NOT NULL THEN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				HINT = CASE WHEN remedy IS NOT NULL THEN remedy || '.'
-					WHEN state LIKE 'may be%' THEN (SELECT format('REVOKE CREATE ON SCHEMA %I FROM %s.', place,
+				HINT = CASE WHEN remedy IS NOT NULL THEN remedy
+					WHEN state LIKE 'may be%' THEN (SELECT format('Run: REVOKE CREATE ON SCHEMA %I FROM %s;', place,
 							string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC'
 								ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', '))
 						FROM pg_namespace n, aclexplode(n.nspacl) a
 						WHERE n.nspname = place AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
 					WHEN state LIKE 'has objects%' THEN
-						format('Drop what they have there, such as %s, or make it the owner''s: ALTER ... OWNER TO.',
+						format('Drop what they have there, such as %s, or give it to the schema''s owner.',
 							@extschema@._chpg_history_foreign(place))
 					WHEN state LIKE '%your rights' THEN
 						'Connect as that role. Its tables and views can be read as any others.'
@@ -201,42 +190,11 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_warn() IS
 'Raise a WARNING if the history cannot be used, unless it only belongs to another role.';
 
-CREATE FUNCTION @extschema@._chpg_history_server(server text)
-RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT coalesce(server, nullif(current_setting('chpg.server', true), ''), @extschema@._chpg_own_server())
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_server(text) IS
-'The foreign server of a capture: the one given, else chpg.server, else the caller''s only one.';
-
-CREATE FUNCTION @extschema@._chpg_history_check_service(service text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	IF service IS NOT NULL AND NOT EXISTS (SELECT FROM service s
-			WHERE _chpg_history_check_service.service IN (s.service_id, s.service_name)) THEN
-		RAISE EXCEPTION 'service "%" is not in the history', service
-			USING ERRCODE = 'undefined_object',
-				HINT = 'Give an id or a name that the table service of the history has.';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_check_service(text) IS
-'Check that the history has a service of this id or name; null stands for all.
-Errors: 42704 no such service.';
-
 /*
  * A name stands for the service that has it now, or had it last; earlier rows of that
  * service under another name are its own, too.
  */
-CREATE FUNCTION @extschema@._chpg_history_services(service text, server text)
+CREATE FUNCTION @extschema@._chpg_history_services(service text, server text, must_exist boolean)
 RETURNS TABLE (service_id text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -256,13 +214,19 @@ BEGIN
 				AND s.service_id = (
 					SELECT n.service_id FROM service n
 					WHERE n.service_name = wanted AND (of_server IS NULL OR n.server = of_server)
-					ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_history_server(NULL::text) DESC,
+					ORDER BY n.valid_to DESC, n.server = @extschema@._chpg_own_server(NULL::text) DESC,
 						n.valid_from DESC
 					LIMIT 1)));
+	IF must_exist AND wanted IS NOT NULL AND NOT FOUND THEN
+		RAISE EXCEPTION 'service "%" is not in the history', wanted
+			USING ERRCODE = 'undefined_object',
+				HINT = 'Give an id or a name that the table service of the history has.';
+	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_services(text, text, boolean) IS
 'Ids of the history''s services with an id or a name, or of all.
 server: only services of this one; null: of all servers.
-Errors: 55000 there is no history.';
+must_exist: an error if there is no such service.
+Errors: 42704 no such service; 55000 there is no history.';

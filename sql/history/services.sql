@@ -58,13 +58,13 @@ DECLARE
 	listed @extschema@.chpg_service_row[];
 BEGIN
 	-- a history that cannot be used costs no request
-	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_history_lock())'::text);
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_history_lock())'::text, ROW());
 	listed := ARRAY(SELECT p FROM @extschema@.chpg_services(server) p);
 	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
 		RAISE WARNING 'a service without an id is not captured';
 	END IF;
 	RETURN @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_services($1, $2))'::text,
-		ROW(listed, @extschema@._chpg_history_server(server)))::integer;
+		ROW(listed, @extschema@._chpg_own_server(server)))::integer;
 END
 $$;
 

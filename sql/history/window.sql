@@ -57,18 +57,26 @@ COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
 'Create the partition of a grain for the month of a time, unless it exists.';
 
 /*
- * The window's own row in capture says how it ended.  Points are null where no metrics were
- * read: earlier points stay then.
+ * The window's own row in capture says how it ended; after a failure, what the window has
+ * stays as it was.  Points are null where no metrics were read: earlier points stay then.
  */
 CREATE FUNCTION @extschema@._chpg_note_window(service_id text, grain text, window_start timestamptz,
 	window_end timestamptz, patterns @extschema@.chpg_slow_pattern_row[], cutoff_us double precision,
-	points @extschema@.chpg_metric_row[])
+	points @extschema@.chpg_metric_row[], failure text)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	IF failure IS NOT NULL THEN
+		INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
+		VALUES (service_id, grain, window_start, window_end, 'error', failure, 1, now())
+		ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
+		SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
+			attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END;
+		RETURN NULL;
+	END IF;
 	IF points IS NOT NULL THEN
 		DELETE FROM metric_point m WHERE m.service_id = _chpg_note_window.service_id
 			AND m."time" >= window_start AND m."time" < window_end;
@@ -119,52 +127,11 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_window(text, text, timestamptz, timestamptz,
-	@extschema@.chpg_slow_pattern_row[], double precision, @extschema@.chpg_metric_row[]) IS
+	@extschema@.chpg_slow_pattern_row[], double precision, @extschema@.chpg_metric_row[], text) IS
 'Replace the patterns and the metrics of a window, and return the number of patterns.
+Or note why the window could not be captured (failure), and return null.
 cutoff_us: shortest total duration captured, of a window with more patterns; null: it has no
   more.';
-
-CREATE FUNCTION @extschema@._chpg_note_failure(service_id text, grain text, window_start timestamptz,
-	window_end timestamptz, failure text)
-RETURNS integer
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	tried integer;
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
-	VALUES (service_id, grain, window_start, window_end, 'error', failure, 1, now())
-	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
-	SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
-		attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END
-	RETURNING c.attempts INTO tried;
-	RETURN tried;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_note_failure(text, text, timestamptz, timestamptz, text) IS
-'Note why a window could not be captured, and return the number of attempts.';
-
-CREATE FUNCTION @extschema@._chpg_begin_window(service_id text, grain text, window_start timestamptz, only_due boolean)
-RETURNS jsonb
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@._chpg_history_lock();
-	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
-			WHERE d.window_start = _chpg_begin_window.window_start AND NOT d.lost) THEN
-		RETURN NULL;
-	END IF;
-	RETURN (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s);
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_begin_window(text, text, timestamptz, boolean) IS
-'Wait until no other session changes the history, and return its settings.
-only_due: return null for a window that another capture has made meanwhile.';
 
 CREATE FUNCTION @extschema@._chpg_raise(state text, message text, detail text, hint text, context text)
 RETURNS void
@@ -202,7 +169,12 @@ DECLARE
 BEGIN
 	BEGIN
 		owner := @extschema@._chpg_history_owner();
-		settings := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_begin_window($1, $2, $3, $4)'::text,
+		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_history_lock())'::text, ROW());
+		-- another capture may have made the window meanwhile
+		settings := @extschema@._chpg_run_as(owner, 'SELECT CASE WHEN NOT $4 OR EXISTS ('
+				'SELECT FROM @extschema@.chpg_history_due($2, $1, NULL::text) d '
+				'WHERE d.window_start = $3 AND NOT d.lost) '
+				'THEN (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s) END'::text,
 			ROW(service_id, grain, window_start, only_due));
 		IF settings IS NULL THEN
 			RETURN;
@@ -240,7 +212,7 @@ BEGIN
 				WHERE (f.query_id, f.db_name, f.db_user, f.db_operation, f.app)
 					IS NOT DISTINCT FROM (e.query_id, e.db_name, e.db_user, e.db_operation, e.app)));
 		PERFORM @extschema@._chpg_run_as(owner,
-			'SELECT to_jsonb(@extschema@._chpg_note_window($1, $2, $3, $4, $5, $6, $7))'::text,
+			'SELECT to_jsonb(@extschema@._chpg_note_window($1, $2, $3, $4, $5, $6, $7, NULL::text))'::text,
 			ROW(service_id, grain, window_start, window_end, found, cutoff_us, points));
 		RETURN;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -248,8 +220,10 @@ BEGIN
 	END;
 	failure := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'),
 		1000);
-	PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_failure($1, $2, $3, $4, $5))'::text,
-		ROW(service_id, grain, window_start, window_end, failure));
+	PERFORM @extschema@._chpg_run_as(owner,
+		'SELECT to_jsonb(@extschema@._chpg_note_window($1, $2, $3, $4, $5, $6, $7, $8))'::text,
+		ROW(service_id, grain, window_start, window_end, NULL::@extschema@.chpg_slow_pattern_row[],
+			NULL::double precision, NULL::@extschema@.chpg_metric_row[], failure));
 END
 $$;
 

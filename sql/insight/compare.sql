@@ -95,7 +95,7 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	ids := ARRAY(SELECT s.service_id
-		FROM @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server) s);
+		FROM @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server, false) s);
 	RETURN QUERY
 	WITH chosen AS (
 		SELECT p.*, true AS before FROM pattern p

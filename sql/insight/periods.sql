@@ -126,7 +126,8 @@ BEGIN
 	RETURN QUERY
 	SELECT c.service_id, count(*), max(c.cutoff_us)
 	FROM capture c
-	JOIN @extschema@._chpg_history_services(_chpg_period_hours.service, _chpg_period_hours.server) s USING (service_id)
+	JOIN @extschema@._chpg_history_services(_chpg_period_hours.service, _chpg_period_hours.server, false) s
+		USING (service_id)
 	WHERE c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= lower(period) AND c.window_end <= upper(period)
 	GROUP BY c.service_id;
 END
@@ -225,7 +226,8 @@ BEGIN
 		WHERE p.grain = 'hour' AND p.window_start >= lower(period)
 			AND p.window_start <= upper(period) - interval '1 hour'
 			AND p.service_id = ANY (ARRAY(SELECT s.service_id
-				FROM @extschema@._chpg_history_services(chpg_period_patterns.service, chpg_period_patterns.server) s))
+				FROM @extschema@._chpg_history_services(chpg_period_patterns.service, chpg_period_patterns.server,
+					false) s))
 		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
 	SELECT 'history', service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app,

@@ -78,7 +78,7 @@ BEGIN
 				@extschema@._chpg_skip_patterns(
 					'The history does not know the service yet; the API is asked for one that is named.', s.id) k
 			WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting') AND NOT EXISTS (
-				SELECT FROM @extschema@._chpg_history_services(NULL::text, server) h WHERE h.service_id = s.id);
+				SELECT FROM @extschema@._chpg_history_services(NULL::text, server, false) h WHERE h.service_id = s.id);
 		END IF;
 		BEGIN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
@@ -118,7 +118,7 @@ DECLARE
 	found record;
 BEGIN
 	IF history_only AND @extschema@._chpg_history_is_readable() THEN
-		PERFORM @extschema@._chpg_history_check_service(service);
+		PERFORM @extschema@._chpg_history_services(service, NULL::text, true);
 	END IF;
 	of_history := @extschema@._chpg_history_has(period, service, server);
 	IF history_only AND NOT of_history THEN

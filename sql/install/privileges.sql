@@ -6,20 +6,17 @@
  */
 REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_refuse_code(regclass), @extschema@._chpg_run_as(oid, text, record),
-	@extschema@._chpg_run_as(oid, text), @extschema@._chpg_raise(text, text, text, text, text),
+	@extschema@._chpg_raise(text, text, text, text, text),
 	-- beginning and ending a history
-	@extschema@._chpg_history_check_schema(text, text), @extschema@._chpg_history_create_tables(name),
-	@extschema@._chpg_history_create_views(name), @extschema@._chpg_history_comment(name),
-	@extschema@._chpg_history_close(text), @extschema@._chpg_history_fill(name),
-	@extschema@._chpg_history_entrust(text, boolean),
+	@extschema@._chpg_history_check_schema(text, text), @extschema@._chpg_history_create_views(name),
+	@extschema@._chpg_history_comment(name), @extschema@._chpg_history_close(text),
+	@extschema@._chpg_history_fill(name), @extschema@._chpg_history_entrust(text, boolean),
 	-- captures
-	@extschema@._chpg_history_owner(), @extschema@._chpg_history_check_primary(text), @extschema@._chpg_history_lock(),
+	@extschema@._chpg_history_owner(), @extschema@._chpg_history_lock(),
 	@extschema@._chpg_note_services(@extschema@.chpg_service_row[], text), @extschema@._chpg_capture_services(text),
 	@extschema@._chpg_history_partition(text, timestamptz),
 	@extschema@._chpg_note_window(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[],
-		double precision, @extschema@.chpg_metric_row[]),
-	@extschema@._chpg_note_failure(text, text, timestamptz, timestamptz, text),
-	@extschema@._chpg_begin_window(text, text, timestamptz, boolean),
+		double precision, @extschema@.chpg_metric_row[], text),
 	@extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean),
 	@extschema@._chpg_capture_must_wait(text, integer), @extschema@._chpg_check_capture(),
 	@extschema@._chpg_report_progress(timestamptz, bigint, bigint),

@@ -472,13 +472,19 @@ own_servers(void)
 }
 
 /*
- * chpg_own_server(): the first of them by name, or NULL
+ * _chpg_own_server(server): the server given, else that of chpg.server, else the first of
+ * them by name, or NULL
  */
 Datum
 chpg_own_server(PG_FUNCTION_ARGS)
 {
-	List	   *servers = own_servers();
+	List	   *servers;
 
+	if (!PG_ARGISNULL(0))
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+	if (chpg_server != NULL && chpg_server[0] != '\0')
+		PG_RETURN_TEXT_P(cstring_to_text(chpg_server));
+	servers = own_servers();
 	if (servers == NIL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(((ForeignServer *) linitial(servers))->servername));

@@ -160,7 +160,7 @@ fields_of(HeapTupleHeader row)
 }
 
 /*
- * _chpg_run_as(role, statement [, arguments])
+ * _chpg_run_as(role, statement, arguments)
  *
  * Run a statement, in which $1, $2, ... are the fields of a row, as a role that the
  * caller might become by SET ROLE, and return the one value of type jsonb that it
@@ -175,15 +175,13 @@ chpg_run_as(PG_FUNCTION_ARGS)
 	MemoryContext context = CurrentMemoryContext;
 	Oid			role = PG_GETARG_OID(0);
 	char	   *statement = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Arguments	arguments = {0};
+	Arguments	arguments = fields_of(PG_GETARG_HEAPTUPLEHEADER(2));
 	Oid			caller;
 	int			security;
 	int			nestlevel;
 	Datum		result;
 	bool		isnull;
 
-	if (PG_NARGS() > 2)
-		arguments = fields_of(PG_GETARG_HEAPTUPLEHEADER(2));
 	if (!chpg_may_set_role(GetUserId(), role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -120,7 +120,7 @@ my $sealed = as_role('eve', q{SELECT option_value FROM pg_user_mappings, pg_opti
 like($sealed, qr/^\Q$KEY_SECRET $evil\E seal=[0-9a-f]{64}$/, 'a seal');
 as_role('eve', join ';', map { "ALTER USER MAPPING FOR $_ SERVER aaa OPTIONS (SET key_secret '$sealed')" } 'postgres', 'dba', 'bob');
 unnamed('with a seal of the stranger\'s own');
-is(as_role('dba', 'SELECT _chpg_own_server()'), 'mine', 'a history is captured by one\'s own');
+is(as_role('dba', 'SELECT _chpg_own_server(NULL)'), 'mine', 'a history is captured by one\'s own');
 
 # Calls that name the server may use all of that.
 is(as_role('bob', q{SELECT count(*) FROM chpg_services('aaa')}), 6, 'a server that the call names');

@@ -28,7 +28,7 @@ BEGIN
 		SELECT s.service_id, max(s.valid_to) AS until, least(min(s.noted_at) - backfill,
 			(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
 		FROM service s
-		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server) h
+		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server, false) h
 			USING (service_id)
 		GROUP BY s.service_id
 	), seen AS (
