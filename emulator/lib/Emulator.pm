@@ -43,6 +43,8 @@ my %DEFAULTS = (
 	transition_polls => 2,
 	apply_polls => 2,
 	backup_polls => 0,
+	list_lag_polls => 0,
+	read_lag_polls => 0,
 	max_services => undef,
 	whoami => 'apiKey',
 	log_lines_per_hour => 60,
@@ -87,7 +89,8 @@ sub reset
 		fleet => $fleet,
 		clock => $clock,
 		map { $_ => $options{$_} }
-		  qw(seed transition_polls apply_polls backup_polls max_services));
+		  qw(seed transition_polls apply_polls backup_polls list_lag_polls
+		  read_lag_polls max_services));
 
 	my $logs = Emulator::Logs->new(
 		seed => $options{seed},

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "engine/call.h"
+#include "engine/creations.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
 #include "engine/services.h"
@@ -325,6 +326,7 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 {
 	List	   *services;
 	List	   *matches;
+	char	   *created;
 
 	if (wanted == NULL)
 		return read_list(connection, CHPG_LIST_SERVICES, read_present_service);
@@ -333,6 +335,9 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 
 	services = chpg_list_services(connection);
 	matches = match_services(services, wanted);
+	created = matches == NIL ? chpg_creation_find(connection, wanted) : NULL;
+	if (created != NULL)
+		matches = list_make1(make_service(created));
 	if (matches == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -43,7 +43,8 @@ extern void chpg_discover_organization(ChpgConnection *connection);
 
 /*
  * Find the service of an id (no request) or a name (one request); or, given NULL, list
- * all services that are neither being created nor deleted (one request).  Errors:
+ * all services that are neither being created nor deleted (one request).  Finds a
+ * service that was created just now also if the list lacks it.  Errors:
  * 42704 (no such service), 42712 (several of that name).
  */
 extern List *chpg_find_services(const ChpgConnection *connection,

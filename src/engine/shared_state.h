@@ -10,7 +10,8 @@
  *
  * Locks: "lock" guards everything.  Whoever writes holds it exclusively: keys.c the
  * keys, limits.c their limits, budget.c slots and blocks, and the waiters, stats.c the
- * counters, cache.c the handle, keys_file.c all keys once, when it restores them.
+ * counters, creations.c the creations, cache.c the handle, keys_file.c all keys once,
+ * when it restores them.
  * Some things need no lock: what is set before others see the memory (tranche,
  * is_shared, num_waiters); the ticket and the demand of a backend's own waiter, which
  * nobody else sets; "restored", which is read again with it; and cache_failed, which
@@ -45,6 +46,10 @@
 #define CHPG_MAX_ROLE_KEYS	8
 
 #define CHPG_MAX_LIMITS		16
+
+/* Services whose creation is remembered at once; the oldest makes way. */
+#define CHPG_MAX_CREATIONS	64
+
 #define CHPG_NOBODY			(-1)
 #define CHPG_SHOWN_KEY_LENGTH	64
 
@@ -172,6 +177,15 @@ typedef struct ChpgWaiter
 	ChpgReadId	demand_id;		/* of these requests */
 } ChpgWaiter;
 
+/* A service that was created, which the API may not show yet. */
+typedef struct ChpgCreation
+{
+	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of the key */
+	int64		created;		/* 0: free */
+	char		id[65];
+	char		name[201];		/* 50 characters in UTF-8 */
+}			ChpgCreation;
+
 typedef struct ChpgSharedState
 {
 	LWLock		lock;
@@ -188,6 +202,7 @@ typedef struct ChpgSharedState
 	ChpgKey		keys[CHPG_MAX_KEYS];
 	ChpgCounters others[CHPG_NUM_OPERATIONS + 1];	/* of keys that had to
 													 * give way */
+	ChpgCreation creations[CHPG_MAX_CREATIONS];
 	ChpgWaiter	waiters[FLEXIBLE_ARRAY_MEMBER]; /* by process number */
 } ChpgSharedState;
 

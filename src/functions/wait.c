@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "engine/creations.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
 #include "executor/spi.h"
@@ -47,6 +48,9 @@
 #define LEAST_PAUSE			INT64CONST(10000)
 
 #define STATE_DELETED		"deleted"
+
+/* Of a service that was created just now: the API returns 404 for some seconds */
+#define STATE_NOT_SHOWN		"not shown by the API yet"
 
 typedef struct Wait
 {
@@ -276,11 +280,20 @@ response_state(const ChpgCall *call)
 
 /*
  * Handle a failed poll; true if that ends the wait, as the 404 of a deleted
- * service does.  Throws the call's error unless the failure is transient.
+ * service does; a service created just now may not be shown yet.  Throws the call's
+ * error unless the failure is transient.
  */
 static bool
 handle_failed_poll(Wait *wait, const ChpgCall *call)
 {
+	if (chpg_call_not_found(call) &&
+		chpg_creation_is_recent(wait->prepared.invocation.connection,
+								wait->prepared.request.service_id))
+	{
+		wait->matches = 0;
+		report_state(wait, STATE_NOT_SHOWN);
+		return false;
+	}
 	if (chpg_call_not_found(call) && strcmp(wait->state, STATE_DELETED) == 0)
 	{
 		wait->failures = 0;

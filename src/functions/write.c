@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "common/hashfn.h"
 #include "engine/redact.h"
+#include "engine/creations.h"
 #include "engine/services.h"
 #include "engine/statement_cache.h"
 #include "funcapi.h"
@@ -320,6 +321,33 @@ report_write(const ChpgRequest *request, ChpgCall *call)
 	chpg_call_report(call);
 }
 
+/* Remember a service that a change has created, and forget one that it has deleted. */
+static void
+note_creation(const ChpgRequest *request, const ChpgCall *call)
+{
+	ChpgJsonNode *result = chpg_json_get(chpg_json_root(chpg_call_document(call)),
+										 "result");
+	ChpgJsonNode *id = chpg_json_get(result, "id");
+	ChpgJsonNode *name = chpg_json_get(result, "name");
+
+	switch (chpg_operation_number(request->endpoint))
+	{
+		case CHPG_CREATE_SERVICE:
+		case CHPG_CREATE_READ_REPLICA:
+		case CHPG_RESTORE_SERVICE:
+			if (chpg_json_kind(id) == CHPG_JSON_STRING &&
+				chpg_json_kind(name) == CHPG_JSON_STRING)
+				chpg_creation_note(request->connection, chpg_json_text(id),
+								   chpg_json_text(name));
+			break;
+		case CHPG_DELETE_SERVICE:
+			chpg_creation_forget(request->connection, request->service_id);
+			break;
+		default:
+			break;
+	}
+}
+
 ChpgCall *
 chpg_send_write(const ChpgRequest *request)
 {
@@ -335,6 +363,7 @@ chpg_send_write(const ChpgRequest *request)
 	if (chpg_call_failed(call))
 		report_write(request, call);
 	*chpg_statement_write() = hash_change(request);
+	note_creation(request, call);
 	return call;
 }
 
@@ -354,6 +383,7 @@ chpg_send_write_retried(const ChpgRequest *request,
 		if (!chpg_call_failed(call))
 		{
 			*chpg_statement_write() = hash_change(request);
+			note_creation(request, call);
 			return call;
 		}
 		if (!is_not_ready(call) ||

@@ -14,7 +14,7 @@ my $NEW_YORK = "SET timezone = 'America/New_York'";
 my $PATTERN = "'$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELECT'";
 
 my $url = start_emulator();
-my $node = start_node('main', 'chpg.cache_ttl = 0', 'chpg.max_retries = 0');
+my $node = start_node('main', "shared_preload_libraries = 'chpg'", "chpg.server = 'chpg'", 'chpg.cache_ttl = 0', 'chpg.max_retries = 0');
 $node->safe_psql('postgres', connect_sql($url));
 
 # The emulator anew, with this switch on or off
@@ -100,5 +100,42 @@ for my $on (0, 1)
 }
 only_fault($url, path => 'caCertificates$', body => "# no certificate\n-----END CERTIFICATE-----\n");
 fails_with($node, "SELECT chpg_ca_certificates('$ORDERS')", '08P01', qr/does not begin with/, 'a comment alone is no certificate');
+
+# A service that was just created may be missing from the list, and return 404.
+my $CREATE = "SELECT id FROM chpg_create_service('reports', 'aws', 'us-east-1', 'r8gd.large')";
+my $WAIT = "SELECT name, state FROM chpg_wait('reports', 'running', poll_interval => '10 ms')";
+
+add_server($node, 'other_key', api_url => $url);
+value("ALTER USER MAPPING FOR CURRENT_USER SERVER other_key OPTIONS (SET key_id 'secondKeyId')");
+for my $on (0, 1)
+{
+	my $name = $on ? 'with a lag' : 'without a lag';
+
+	for my $session ('same', 'another')
+	{
+		reset_emulator($url, list_lag_polls => 1000 * $on, read_lag_polls => 2 * $on);
+		my $id;
+		if ($session eq 'same')
+		{
+			is(value("$CREATE \\gset\n$WAIT"), 'reports|running', "$name: a wait in the same session");
+		}
+		else
+		{
+			$id = value($CREATE);
+			is(value($WAIT), 'reports|running', "$name: a wait in another session");
+			is(value("SELECT id FROM chpg_service('reports')"), $id, "$name: found by name");
+			is(value("SELECT count(*) FROM chpg_services WHERE name = 'reports'"), 1 - $on, "$name: in the list");
+			my ($status) = $node->psql('postgres', "SELECT id FROM chpg_service('reports', server => 'other_key')");
+			is($status, 3 * $on, "$name: by another key");
+		}
+	}
+}
+reset_emulator($url, list_lag_polls => 1000, read_lag_polls => 1000);
+fails_with($node, "SELECT * FROM chpg_wait('absent', 'running')", '42704', qr/does not exist/, 'a name that nobody has created');
+fails_with($node, "SELECT * FROM chpg_wait('pg0000000000000000000000ab', 'running', poll_interval => '10 ms')", '42704', qr/did not find/,
+	'an id that nobody has created');
+value($CREATE);
+fails_with($node, "SELECT * FROM chpg_wait('reports', 'running', timeout => '1 s', poll_interval => '100 ms')", '57014',
+	qr/DETAIL:  The state is not shown by the API yet\./, 'a service that stays hidden for the whole wait');
 
 done_testing();

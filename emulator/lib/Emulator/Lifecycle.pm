@@ -12,7 +12,8 @@ use Emulator::Random;
 # options: fleet, clock, seed; transition_polls: reads of a service that return a
 # state before the next state; apply_polls: reads that return the old values after
 # a change; backup_polls: read replicas that a service refuses before it has a
-# backup; max_services: the quota, or undef.
+# backup; list_lag_polls, read_lag_polls: lists that lack a new service, and reads of it
+# that return 404; max_services: the quota, or undef.
 sub new
 {
 	my ($class, %options) = @_;
@@ -224,6 +225,8 @@ sub _new_service
 			username => 'postgres'
 		});
 	$service->{config} = \%config;
+	@$service{qw(unlisted_polls unread_polls)} =
+	  @$self{qw(list_lag_polls read_lag_polls)};
 	my %answer = %{ $service->{fields} };
 	if ($credentials)
 	{

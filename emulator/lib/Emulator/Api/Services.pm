@@ -4,7 +4,8 @@ package Emulator::Api::Services;
 use strict;
 use warnings;
 
-use Emulator::Api qw(success parameters organization service);
+use Mojo::JSON qw(decode_json encode_json);
+use Emulator::Api qw(success refuse parameters organization service);
 
 my $BASE = '/v1/organizations/{organization}/postgres';
 Emulator::Api::route(GET => $BASE, \&list);
@@ -15,7 +16,14 @@ sub list
 	my ($call) = @_;
 	my $organization = organization($call);
 	parameters($call, {});
-	return success($call->{emulator}{fleet}->list_json($organization));
+	my $fleet = $call->{emulator}{fleet};
+	my $list = $fleet->list_json($organization);
+	my @lagging = grep { ($_->{unlisted_polls} // 0) > 0 } $fleet->services;
+	return success($list) if !@lagging;
+	$_->{unlisted_polls}-- for @lagging;
+	my %hidden = map { $_->{fields}{id} => 1 } @lagging;
+	return success(
+		encode_json([ grep { !$hidden{ $_->{id} } } @{ decode_json($list) } ]));
 }
 
 sub get
@@ -24,6 +32,8 @@ sub get
 	my $service = service($call);
 	parameters($call, {});
 	my $emulator = $call->{emulator};
+	refuse(404, $call->{service})
+	  if ($service->{unread_polls} // 0) > 0 && $service->{unread_polls}--;
 	my $answer = success($emulator->{fleet}->service_json($service), '200.0');
 	$emulator->{lifecycle}->polled($service);
 	return $answer;
