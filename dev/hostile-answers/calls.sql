@@ -1,6 +1,8 @@
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_organizations() r
 SELECT md5(string_agg((to_jsonb(r) - 'raw')::text, '' ORDER BY r::text)) FROM chpg_whoami() r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_quotas() r
+SELECT count(r::text) FROM chpg_notifications() r
+SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_notification_types() r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_services() r
 SELECT count(*), max(name), min(created_at), count(tags->>'Environment') FROM chpg_services
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_service('orders') r

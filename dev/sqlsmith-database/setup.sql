@@ -20,6 +20,7 @@ ANALYZE seen.service, seen.pattern, seen.log;
 CREATE VIEW seen.organizations AS SELECT * FROM chpg_organizations();
 CREATE VIEW seen.whoami AS SELECT * FROM chpg_whoami();
 CREATE VIEW seen.quotas AS SELECT * FROM chpg_quotas();
+CREATE VIEW seen.notifications AS SELECT * FROM chpg_notifications();
 CREATE VIEW seen.service_detail AS SELECT s.* FROM seen.service k, chpg_service(k.id) s;
 CREATE VIEW seen.patterns AS SELECT * FROM chpg_slow_patterns(:'start', :'stop');
 CREATE VIEW seen.top AS SELECT * FROM chpg_slow_patterns(:'start', :'stop', 'orders', sort_by => 'call_count', max_rows => 5);

@@ -11,6 +11,7 @@ use Emulator::Api::Config;
 use Emulator::Api::Insights;
 use Emulator::Api::Lifecycle;
 use Emulator::Api::Monitoring;
+use Emulator::Api::Notifications;
 use Emulator::Api::Organizations;
 use Emulator::Api::Services;
 use Emulator::Clock qw(parse_time);
@@ -47,6 +48,8 @@ my %DEFAULTS = (
 	read_lag_polls => 0,
 	max_services => undef,
 	whoami => 'apiKey',
+	notifications => 'list',
+	notification_count => 5,
 	log_lines_per_hour => 60,
 	(map { $_ => 0 } keys %Emulator::Quirks::QUIRKS),
 	overrides => {},
@@ -102,7 +105,8 @@ sub reset
 	$self->{keys} =
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
-	$self->{whoami} = $options{whoami};
+	$self->{$_} = $options{$_}
+	  for qw(whoami notifications notification_count);
 	$self->{quirks} =
 	  { map { $_ => $options{$_} } keys %Emulator::Quirks::QUIRKS };
 	$self->{faults}->clear;
@@ -290,7 +294,7 @@ sub _checked
 		my $value = $changes->{$name};
 		die "$name: not a count\n"
 		  if $name =~
-		  /\A(?:services|patterns|organizations|log_lines_per_hour|\w+_polls)\z/
+		  /\A(?:services|patterns|organizations|log_lines_per_hour|notification_count|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
 		die "fleet: none of @Emulator::Fleet::NAMES\n"
 		  if $name eq 'fleet' && !grep { $_ eq ($value // '') } @Emulator::Fleet::NAMES;
@@ -303,6 +307,9 @@ sub _checked
 		die "max_services: not a count\n"
 		  if $name eq 'max_services'
 		  && ($value // 0) !~ /\A\d{1,5}\z/a;
+		die "notifications: none of list, items, unknown\n"
+		  if $name eq 'notifications'
+		  && ($value // '') !~ /\A(?:list|items|unknown)\z/;
 		die "whoami: none of apiKey, user, service, unknown\n"
 		  if $name eq 'whoami'
 		  && ($value // '') !~ /\A(?:apiKey|user|service|unknown)\z/;

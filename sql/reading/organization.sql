@@ -1,4 +1,4 @@
-/* Reading: what the organization's key is and may use. */
+/* Reading: what the organization's key is and may use, and what it was notified of. */
 
 CREATE TYPE @extschema@.chpg_whoami_row AS (
 	actor_type text,
@@ -65,3 +65,83 @@ COMMENT ON FUNCTION @extschema@.chpg_quotas(text) IS
 'The quotas of the organization, with what is in use.
 Requests: 1.
 Errors: 42501 the key lacks control-plane:organization:view.';
+
+CREATE TYPE @extschema@.chpg_notification_row AS (
+	id text,
+	type text,
+	severity text,
+	category text,
+	title text,
+	message text,
+	resource_type text,
+	resource_id text,
+	resource_name text,
+	created_at timestamptz,
+	read_at timestamptz,
+	raw jsonb
+);
+
+COMMENT ON TYPE @extschema@.chpg_notification_row IS 'A notification of the organization; what the response omits is null.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.id IS 'Id of the notification.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.type IS 'Its type, a name of chpg_notification_types().';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.severity IS 'info, warning or critical.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.category IS 'What it belongs to, such as billing or postgres.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.title IS 'Title.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.message IS 'The text.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.resource_type IS
+'What kind of thing it concerns, such as service or postgres.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.resource_id IS 'Id of that thing, such as of a service.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.resource_name IS 'Name of that thing.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.created_at IS
+'When it was issued; null where that cannot be read as a time.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.read_at IS 'When somebody read it; null if nobody has.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.raw IS 'All that the API returns, in its own words.';
+
+CREATE FUNCTION @extschema@.chpg_notifications(
+	severity text DEFAULT NULL,
+	type text DEFAULT NULL,
+	since timestamptz DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_notification_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 100
+AS 'MODULE_PATHNAME', 'chpg_notifications';
+
+COMMENT ON FUNCTION @extschema@.chpg_notifications(text, text, timestamptz, bigint, text) IS
+'The organization''s notifications of the last 180 days, the newest first.
+The API documents no field of a notification: raw has all that it returns.
+severity, type: only these, in the API''s words. since: none that are older.
+Requests: 1 for each 250 notifications.
+Errors: 42704 this deployment of the API has no notifications.';
+
+CREATE TYPE @extschema@.chpg_notification_type_row AS (
+	name text,
+	title text,
+	description text,
+	category text,
+	severity text,
+	resource_type text,
+	is_configurable boolean,
+	is_available boolean
+);
+
+COMMENT ON TYPE @extschema@.chpg_notification_type_row IS 'A type of notifications that the organization can get.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.name IS 'Stable name, such as service_backup_failed.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.title IS 'Title.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.description IS 'What it reports.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.category IS
+'billing, service, clickpipe or postgres; the API may add others.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.severity IS 'info, warning or critical.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.resource_type IS 'What kind of thing it concerns.';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.is_configurable IS 'Can members choose whether they get it?';
+COMMENT ON COLUMN @extschema@.chpg_notification_type_row.is_available IS 'Can it be issued now?';
+
+CREATE FUNCTION @extschema@.chpg_notification_types(server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_notification_type_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 50
+AS 'MODULE_PATHNAME', 'chpg_notification_types';
+
+COMMENT ON FUNCTION @extschema@.chpg_notification_types(text) IS
+'The types of notifications that the organization can get.
+Requests: 1.
+Errors: 42501 the key lacks control-plane:organization:view; 42704 the API has no notifications.';

@@ -852,13 +852,18 @@ is_full(const PageReader *reader)
 static void
 read_cursor(ChpgStream *stream, PageReader *reader)
 {
-	ChpgJsonNode *node = chpg_json_get(chpg_json_root(chpg_call_document(reader->call)),
-									   "nextCursor");
-	ChpgJsonKind kind = chpg_json_kind(node);
+	ChpgJsonNode *root = chpg_json_root(chpg_call_document(reader->call));
+	ChpgJsonNode *node = chpg_json_get(root, "nextCursor");
+	ChpgJsonKind kind;
 	MemoryContext caller;
 	uint64		hash;
 	bool		repeated;
 
+	/* Some lists stand, with their pagination, in the result. */
+	if (node == NULL)
+		node = chpg_json_get(chpg_json_get(chpg_json_get(root, "result"), "pagination"),
+							 "nextCursor");
+	kind = chpg_json_kind(node);
 	if (node == NULL || kind == CHPG_JSON_NULL)
 		return;
 	caller = MemoryContextSwitchTo(stream->context);

@@ -11,6 +11,7 @@
 
 #include "engine/prometheus_rows.h"
 #include "engine/rows.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "functions/invocation.h"
@@ -29,8 +30,28 @@
 	}
 
 /*
+ * Is a row older than the function's argument "since", by its attribute "created_at"?
+ * Not without the argument, nor if the time is unknown.
+ */
+static bool
+is_too_old(const ChpgInvocation *invocation, TupleDesc tupdesc, const Datum *values,
+		   const bool *nulls)
+{
+	FunctionCallInfo fcinfo = invocation->fcinfo;
+	int			since = chpg_find_argument(invocation, "since");
+	int			created_at;
+
+	if (since < 0)
+		return false;
+	created_at = SPI_fnumber(tupdesc, "created_at");
+	return created_at > 0 && !nulls[created_at - 1] &&
+		DatumGetTimestampTz(values[created_at - 1]) < PG_GETARG_TIMESTAMPTZ(since);
+}
+
+/*
  * Return the rows of an endpoint as the function's result set.  A NULL that came from
- * a row, for a required argument, gives no rows.
+ * a row, for a required argument, gives no rows.  Rows that come newest first end
+ * with the argument "since", and no further page is requested.
  */
 static void
 read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
@@ -67,7 +88,7 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 		MemoryContextReset(row_context);
 		found = chpg_stream_next(stream, values, nulls);
 		MemoryContextSwitchTo(caller);
-		if (!found)
+		if (!found || is_too_old(&invocation, spec.tupdesc, values, nulls))
 			break;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
@@ -110,6 +131,8 @@ chpg_prometheus_text(PG_FUNCTION_ARGS)
 CHPG_READER(chpg_config, CHPG_GET_CONFIG)
 CHPG_READER(chpg_logs, CHPG_LIST_LOGS)
 CHPG_READER(chpg_metrics, CHPG_GET_METRICS)
+CHPG_READER(chpg_notification_types, CHPG_LIST_NOTIFICATION_TYPES)
+CHPG_READER(chpg_notifications, CHPG_LIST_NOTIFICATIONS)
 CHPG_READER(chpg_organizations, CHPG_LIST_ORGANIZATIONS)
 CHPG_READER(chpg_quotas, CHPG_LIST_QUOTAS)
 CHPG_READER(chpg_service, CHPG_GET_SERVICE)

@@ -35,6 +35,7 @@ typedef enum StepKind
 	STEP_OBJECT,				/* "key" */
 	STEP_OPTIONAL,				/* "key?" */
 	STEP_LIST,					/* "key[]" */
+	STEP_LIST_OR_ITEMS,			/* "key[items]" */
 	STEP_ENTRIES				/* "key{}" or "key|key{}" */
 } StepKind;
 
@@ -65,6 +66,8 @@ typedef struct Column
 {
 	const char *name;
 	char	   *key;
+	const char *other_key;
+	bool		lenient;
 	ColumnSource source;
 	bool		dropped;
 	bool		tags;
@@ -102,7 +105,7 @@ step_kind(char *step)
 		const char *mark;
 		StepKind	kind;
 	}			marks[] = {
-		{"[]", STEP_LIST}, {"{}", STEP_ENTRIES}, {"?", STEP_OPTIONAL}
+		{"[]", STEP_LIST}, {"[items]", STEP_LIST_OR_ITEMS}, {"{}", STEP_ENTRIES}, {"?", STEP_OPTIONAL}
 	};
 	size_t		length = strlen(step);
 
@@ -181,6 +184,8 @@ describe_column(Column *column, Form_pg_attribute attribute,
 			continue;
 		if (exceptions->key != NULL)
 			column->key = pstrdup(exceptions->key);
+		column->other_key = exceptions->other_key;
+		column->lenient = exceptions->lenient;
 		column->tags = exceptions->tags;
 		column->integral = exceptions->integral;
 		column->hex = exceptions->hex;
@@ -322,6 +327,13 @@ enter_section(Step *step, ChpgJsonNode *parent)
 	return false;
 }
 
+/* Are the elements of a list visited at a step? */
+static bool
+is_list(const Step *step)
+{
+	return step->kind == STEP_LIST || step->kind == STEP_LIST_OR_ITEMS;
+}
+
 /* Move to the first element of a step; false if it has none.  Error 08P01. */
 static bool
 enter_step(ChpgDecoder *decoder, int i)
@@ -333,7 +345,10 @@ enter_step(ChpgDecoder *decoder, int i)
 	if (step->kind == STEP_ENTRIES)
 		return enter_section(step, parent_object(decoder, i));
 	step->node = chpg_json_get(parent_object(decoder, i), step->keys[0]);
-	if (step->kind == STEP_LIST)
+	if (step->kind == STEP_LIST_OR_ITEMS &&
+		chpg_json_kind(step->node) == CHPG_JSON_OBJECT)
+		step->node = chpg_json_get(step->node, "items");
+	if (is_list(step))
 	{
 		if (is_null_list(decoder, i))
 			return false;
@@ -355,7 +370,7 @@ advance_step(ChpgDecoder *decoder, int i)
 {
 	Step	   *step = &decoder->steps[i];
 
-	if (step->kind == STEP_LIST)
+	if (is_list(step))
 	{
 		step->index++;
 		return enter_element(step);
@@ -592,6 +607,34 @@ input_text(const Column *column, ChpgJsonNode *value)
 	return text;
 }
 
+/* Does a text begin like a time in ISO 8601, to the second? */
+static bool
+is_time_text(const char *text)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd:dd";
+
+	for (int i = 0; form[i] != '\0'; i++)
+	{
+		if (form[i] == 'd' ? !(text[i] >= '0' && text[i] <= '9') : text[i] != form[i])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Return the text of a value of which not even the kind is known: JSON for a list or
+ * an object in a text; NULL for what is no time.
+ */
+static char *
+lenient_text(const Column *column, ChpgJsonNode *value)
+{
+	char	   *text = chpg_json_text(value);
+
+	if (column->type != TIMESTAMPTZOID)
+		return text;
+	return is_time_text(text) ? input_text(column, value) : NULL;
+}
+
 /* Return the word that is shown in place of the API's. */
 static char *
 shown_word(const Column *column, char *text)
@@ -642,8 +685,15 @@ is_empty_scalar(const Column *column, ChpgJsonNode *value)
 static ChpgJsonNode *
 column_node(ChpgDecoder *decoder, const Column *column)
 {
+	ChpgJsonNode *value;
+
 	if (column->source == SOURCE_MEMBER)
-		return find_value(decoder, column->key);
+	{
+		value = find_value(decoder, column->key);
+		if (value == NULL && column->other_key != NULL)
+			value = find_value(decoder, column->other_key);
+		return value;
+	}
 	if (column->source == SOURCE_ROW)
 		return decoder->steps[decoder->num_steps - 1].object;
 	if (column->source == SOURCE_VALUE)
@@ -661,6 +711,8 @@ column_text(ChpgDecoder *decoder, const Column *column, ChpgJsonNode *node)
 		return shown_word(column, pstrdup(last->keys[last->section]));
 	if (column->source == SOURCE_KEY)
 		return chpg_json_entry_key(last->entry);
+	if (node != NULL && column->lenient)
+		return lenient_text(column, node);
 	if (node != NULL)
 		return input_text(column, node);
 	return column->hex && column->fallback != NULL ?

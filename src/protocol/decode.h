@@ -4,7 +4,8 @@
  *		Rows out of a JSON document.
  *
  * A path from the document's root locates the rows: keys joined by dots, where
- * "key[]" is a list, each element of which is visited, and "key?" is an object that
+ * "key[]" is a list, each element of which is visited, "key[items]" is the same, or an
+ * object whose member "items" is the list, and "key?" is an object that
  * may be missing, for no row.  "result.metrics[].series[]" gives a row for each series
  * of each metric.  "a|b{}" gives a row for each entry of the objects a and b, of which
  * either may be missing; "@section" is then a or b, "@key" and "@value" are the
@@ -27,6 +28,9 @@ typedef struct ChpgAttribute
 {
 	const char *name;
 	const char *key;			/* NULL: made of the name */
+	const char *other_key;		/* looked up if there is no key; or NULL */
+	bool		lenient;		/* NULL, or JSON in a text, instead of an
+								 * error for a value of another kind */
 	bool		tags;			/* from [{"key": k, "value": v}] to {k: v} */
 	bool		integral;		/* a fraction is an error, not rounded */
 	bool		hex;			/* a bigint as 16 hexadecimal digits */

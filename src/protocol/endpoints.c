@@ -21,8 +21,25 @@ static const ChpgAttribute whole_attributes[] = {
 	{NULL}
 };
 
+/* No field of a notification is documented. */
+static const ChpgAttribute notification_attributes[] = {
+	{"id", NULL, .lenient = true},
+	{"type", NULL, .lenient = true},
+	{"severity", NULL, .lenient = true},
+	{"category", NULL, .lenient = true},
+	{"title", NULL, .lenient = true},
+	{"message", NULL, "body", .lenient = true},
+	{"resource_type", NULL, .lenient = true},
+	{"resource_id", NULL, .lenient = true},
+	{"resource_name", NULL, .lenient = true},
+	{"created_at", NULL, .lenient = true},
+	{"read_at", NULL, .lenient = true},
+	{"raw", "@row"},
+	{NULL}
+};
+
 static const ChpgAttribute service_attributes[] = {
-	{"tags", NULL, true},
+	{"tags", NULL, .tags = true},
 	{NULL}
 };
 
@@ -138,6 +155,29 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.rows = "result[]",
 		.purpose = "read the quotas of the organization",
 		.permissions = {VIEW_ORGANIZATION},
+		.attributes = no_exceptions
+	},
+	[CHPG_LIST_NOTIFICATIONS] = {
+		.method = "GET",
+		.path = ORGANIZATION "/notifications",
+		.rows = "result[items]",
+		.purpose = "read the notifications of the organization",
+		.missing_hint = "This deployment of the API may be older than its notifications. Otherwise check the server's option organization_id.",
+		.page_size = 250,
+		.by_cursor = true,
+		.parameters = {
+			{"severity", "severity", CHPG_ANY_TEXT, false},
+			{"type", "type", CHPG_ANY_TEXT, false}
+		},
+		.attributes = notification_attributes
+	},
+	[CHPG_LIST_NOTIFICATION_TYPES] = {
+		.method = "GET",
+		.path = ORGANIZATION "/notificationTypes",
+		.rows = "result[]",
+		.purpose = "read the types of notifications of the organization",
+		.permissions = {VIEW_ORGANIZATION},
+		.missing_hint = "This deployment of the API may be older than its notifications. Otherwise check the server's option organization_id.",
 		.attributes = no_exceptions
 	},
 	[CHPG_LIST_SERVICES] = {

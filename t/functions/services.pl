@@ -52,6 +52,38 @@ is(costs($node, $url, 'SELECT quota_code, scope, value, usage, adjustable FROM c
 	"services-per-organization|organization|20|3|t\npostgres-services-per-organization|organization|7|6|t\n"
 	  . "replicas-per-warehouse|warehouse|20||f\napi-keys-per-organization|organization|100|4|t", 'what is in use, where it is counted');
 
+# Notifications, in both styles of an answer: pages, filters, and where reading stops
+for my $style ('list', 'items')
+{
+	reset_emulator($url, notifications => $style, notification_count => 600, now => '2026-06-01T12:00:00.000Z');
+	is(costs($node, $url, 'SELECT count(*), count(DISTINCT id), count(message), bool_and(raw ? \'createdAt\'), count(read_at) FROM chpg_notifications()', 3, "$style: 600 notifications"),
+		'600|600|600|t|0', "$style: all pages are there, the text is in message or in body");
+	is(costs($node, $url, "SELECT count(*), min(created_at) = '2026-05-31 12:00Z' FROM chpg_notifications(since => '2026-05-31 12:00Z')", 1, "$style: the last day"),
+		'5|t', "$style: none that are older, and no further page");
+	is(costs($node, $url, "SELECT count(*), min(severity), max(type) FROM chpg_notifications('critical', 'service_backup_failed')", 1, "$style: with filters"),
+		'200|critical|service_backup_failed', "$style: filtered by the API");
+	is(costs($node, $url, 'SELECT count(*) FROM chpg_notifications(max_rows => 251)', 2, "$style: max_rows just over a page"), 251, "$style: no more rows than max_rows");
+	clear_journal($url);
+	$node->safe_psql('postgres', 'SELECT FROM chpg_notifications(max_rows => 3)');
+	is(journal($url)->{requests}[0]{raw_query}, 'limit=3', "$style: a request has documented parameters only");
+	my $row = $style eq 'list' ? 'result' : 'result.items';
+	fault($url, path => 'notifications$', times => 1, patch => { "$row.0.createdAt" => 'yesterday', "$row.0.title" => ['a'], "$row.0.resourceId" => 7, "$row.0.severity" => { '$delete' => 1 }, "$row.1" => {} });
+	is($node->safe_psql('postgres', "SELECT created_at, title, resource_id, severity, raw->>'createdAt' FROM chpg_notifications(max_rows => 2)"),
+		qq(|["a"]|7||yesterday\n||||), "$style: fields of other kinds, and no fields");
+	clear_faults($url);
+	fault($url, path => 'notifications$', body => $style eq 'list' ? '{"result": [], "nextCursor": "x"}' : '{"result": {"items": [], "pagination": {"nextCursor": "x"}}}');
+	fails_with($node, 'SELECT FROM chpg_notifications()', '08P01', qr/is that of an earlier page/, "$style: a cursor that repeats");
+	clear_faults($url);
+}
+fault($url, path => 'notifications$', body => '{"result": {}}');
+fails_with($node, 'SELECT FROM chpg_notifications()', '08P01', qr/"result" is not a list/, 'neither a list nor items');
+clear_faults($url);
+is(costs($node, $url, 'SELECT name, severity, is_available FROM chpg_notification_types()', 1, 'types of notifications'),
+	"postgres_storage_high|warning|t\nservice_backup_failed|critical|t\nbilling_threshold|info|t", 'all types are there');
+reset_emulator($url, notifications => 'unknown');
+fails_with($node, "SELECT FROM $_()", '42704', qr/the API does not have this operation/, "$_ of an older deployment") for qw(chpg_notifications chpg_notification_types);
+reset_emulator($url);
+
 # A fleet, and pages
 reset_emulator($url, services => 25, patterns => 3);
 is(costs($node, $url, "SELECT count(DISTINCT service_id), count(*) FROM chpg_slow_patterns($DAY, server => 'by_hand')",

@@ -145,7 +145,7 @@ $session->quit;
 # Reads with a key that is no longer accepted
 reset_emulator($url, key_secret => 'newKeySecret');
 foreach my $reader (
-	'chpg_organizations()', 'chpg_whoami()', 'chpg_quotas()', 'chpg_services()', 'chpg_services', "chpg_service('$ORDERS')",
+	'chpg_organizations()', 'chpg_whoami()', 'chpg_quotas()', 'chpg_notifications()', 'chpg_notification_types()', 'chpg_services()', 'chpg_services', "chpg_service('$ORDERS')",
 	"chpg_slow_patterns($DAY)",
 	'chpg_prometheus()', "chpg_prometheus('$ORDERS')", 'chpg_health', '(SELECT chpg_prometheus_text()) t',
 	"chpg_metrics($DAY)", "chpg_logs($DAY)",
