@@ -25,6 +25,7 @@ SQL_FILES = \
 	sql/reading/connection_info.sql \
 	sql/lifecycle/services.sql \
 	sql/lifecycle/config.sql \
+	sql/lifecycle/access.sql \
 	sql/lifecycle/wait.sql \
 	sql/lifecycle/request.sql \
 	sql/monitoring/prometheus.sql \

@@ -6,6 +6,7 @@ use warnings;
 
 use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json);
+use Emulator::Access;
 use Emulator::Api;
 use Emulator::Api::Config;
 use Emulator::Api::Insights;
@@ -52,6 +53,7 @@ my %DEFAULTS = (
 	notification_count => 5,
 	log_lines_per_hour => 60,
 	(map { $_ => 0 } keys %Emulator::Quirks::QUIRKS),
+	(map { $_ => $Emulator::Access::OPTIONS{$_}[0] } keys %Emulator::Access::OPTIONS),
 	overrides => {},
 	pattern_overrides => {});
 
@@ -82,7 +84,10 @@ sub reset
 		defined $options{rate_limit})
 	  : undef;
 	my $clock = Emulator::Clock->new(_epoch($options{now}));
+	my $access = Emulator::Access->new(
+		map { $_ => $options{$_} } keys %Emulator::Access::OPTIONS);
 	my $fleet = Emulator::Fleet->new(
+		access => $access,
 		base => $clock->now,
 		map { $_ => $options{$_} }
 		  qw(fleet seed services patterns organizations overrides
@@ -99,9 +104,9 @@ sub reset
 		seed => $options{seed},
 		lines_per_hour => $options{log_lines_per_hour});
 
-	@$self{qw(limiter clock fleet lifecycle logs)} =
-	  ($limiter, $clock, $fleet, $lifecycle, $logs);
 	$self->{rate_headers} = defined $options{rate_headers};
+	@$self{qw(limiter clock access fleet lifecycle logs)} =
+	  ($limiter, $clock, $access, $fleet, $lifecycle, $logs);
 	$self->{keys} =
 	  { %{ $options{keys} }, $options{key_id} => $options{key_secret} };
 	$self->{key_id} = $options{key_id};
@@ -301,6 +306,9 @@ sub _checked
 		die "rate_window: neither sliding nor fixed\n"
 		  if $name eq 'rate_window'
 		  && ($value // '') !~ /\A(?:sliding|fixed)\z/;
+		my $choices = $Emulator::Access::OPTIONS{$name};
+		die "$name: none of @$choices\n"
+		  if $choices && !grep { $_ eq ($value // '') } @$choices;
 		die "log_lines_per_hour: fewer than $Emulator::Logs::FEWEST\n"
 		  if $name eq 'log_lines_per_hour'
 		  && $value < $Emulator::Logs::FEWEST;

@@ -41,19 +41,23 @@ CREATE FUNCTION @extschema@.chpg_update_service(
 	size text DEFAULT NULL,
 	ha_type text DEFAULT NULL,
 	tags jsonb DEFAULT NULL,
+	ip_access_list jsonb DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS @extschema@.chpg_service_detail_row
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_update_service';
 
-COMMENT ON FUNCTION @extschema@.chpg_update_service(text, text, text, text, jsonb, text) IS
-'Change the name, size, high availability or tags of a service.
+COMMENT ON FUNCTION @extschema@.chpg_update_service(text, text, text, text, jsonb, jsonb, text) IS
+'Change the name, size, high availability, tags or IP access list of a service.
 What is null stays. tags replaces all tags. The change is queued: see chpg_wait.
+ip_access_list: sent as it is; see chpg_allow_ip and chpg_revoke_ip. A WARNING has entries that
+  a change of something else removed, if tags is null and the API shows the list.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
-Requests: 2 (1 with tags), 1 more for a name.
+Requests: 2 (1 with tags), 1 more for a name, 1 more if reads show the IP access list and the
+  response does not.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
-REVOKE EXECUTE ON FUNCTION @extschema@.chpg_update_service(text, text, text, text, jsonb, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_update_service(text, text, text, text, jsonb, jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.chpg_set_tags(
 	service text,
@@ -68,7 +72,9 @@ COMMENT ON FUNCTION @extschema@.chpg_set_tags(text, jsonb, text) IS
 tags: an object. A queued change of another session is not seen until it is applied: see
 chpg_wait.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
-Requests: 2, 1 more for a name.
+A WARNING has entries of the IP access list that the change removed, if the API shows the list.
+Requests: 2, 1 more for a name, 1 more if reads show the IP access list and the response does
+  not.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_set_tags(text, jsonb, text) FROM PUBLIC;
@@ -85,7 +91,9 @@ COMMENT ON FUNCTION @extschema@.chpg_remove_tags(text, text[], text) IS
 'Remove the tags with these keys from a service; other tags stay.
 A queued change of another session is not seen until it is applied: see chpg_wait.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
-Requests: 2, 1 more for a name.
+A WARNING has entries of the IP access list that the change removed, if the API shows the list.
+Requests: 2, 1 more for a name, 1 more if reads show the IP access list and the response does
+  not.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_remove_tags(text, text[], text) FROM PUBLIC;

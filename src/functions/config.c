@@ -16,39 +16,9 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "functions/write.h"
-#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);
-
-/*
- * Return the settings in the response of a call as the function's result set.
- * Errors: those of the decoder.
- */
-static void
-put_settings(FunctionCallInfo fcinfo, const ChpgRequest *request,
-			 ChpgCall *call)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TupleDesc	tupdesc = rsinfo->setDesc;
-	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
-	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
-	ErrorContextCallback callback;
-	ChpgDecoder *decoder;
-
-	chpg_call_push_context(call, &callback);
-	decoder = chpg_decoder_create(tupdesc, request->endpoint->rows,
-								  request->endpoint->attributes);
-	chpg_decoder_set_default(decoder, request->endpoint->service_attribute,
-							 request->service_id);
-	chpg_decoder_start(decoder, chpg_call_document(call));
-	while (chpg_decoder_next(decoder))
-	{
-		chpg_decoder_row(decoder, values, nulls);
-		tuplestore_putvalues(rsinfo->setResult, tupdesc, values, nulls);
-	}
-	error_context_stack = callback.previous;
-}
 
 /*
  * Warn of each setting that was sent in a section (JSON) and is missing from
@@ -127,7 +97,7 @@ send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 	if (call != NULL)
 	{
 		report_config_change(prepared, call);
-		put_settings(fcinfo, &prepared->request, call);
+		chpg_put_response_rows(fcinfo, &prepared->request, call);
 	}
 	return (Datum) 0;
 }

@@ -99,25 +99,29 @@ chpg_create_read_replica(PG_FUNCTION_ARGS)
 }
 
 /*
- * chpg_update_service(service, name, size, ha_type, tags)
+ * chpg_update_service(service, name, size, ha_type, tags, ip_access_list)
  */
 Datum
 chpg_update_service(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
 	const char **tags;
+	bool		changes_list;
 
 	(void) chpg_begin_operation(fcinfo, CHPG_UPDATE_SERVICE, &prepared);
 	tags = chpg_prepared_argument(&prepared, "tags");
+	changes_list = *chpg_prepared_argument(&prepared, "ip_access_list") != NULL;
 	if (*tags == NULL && *chpg_prepared_argument(&prepared, "name") == NULL &&
 		*chpg_prepared_argument(&prepared, "size") == NULL &&
-		*chpg_prepared_argument(&prepared, "ha_type") == NULL)
+		*chpg_prepared_argument(&prepared, "ha_type") == NULL && !changes_list)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("nothing to change: specify \"name\", \"size\", \"ha_type\" or \"tags\"")));
+				 errmsg("nothing to change: specify \"name\", \"size\", \"ha_type\", \"tags\" or \"ip_access_list\"")));
 	chpg_locate_service(&prepared);
 	if (*tags == NULL)
 		*tags = chpg_tags_to_list(chpg_read_tags(&prepared));
+	if (changes_list)
+		prepared.access_list = NULL;	/* the caller replaces it */
 	return chpg_send_tags(fcinfo, &prepared);
 }
 

@@ -14,6 +14,7 @@
 
 #include "engine/redact.h"
 #include "fmgr.h"
+#include "functions/access_list.h"
 #include "functions/tags.h"
 #include "net/clock.h"
 #include "utils/array.h"
@@ -168,15 +169,17 @@ is_queued(const SentTags *sent, const char *shown)
 }
 
 /*
- * Read the tags that the API shows, as a jsonb object.  One request.  Error
- * 55000 if the response omits them: a PATCH without tags would remove them,
+ * Read the tags that the API shows, as a jsonb object, and note the IP access list
+ * in the same response.  One request.  Error 55000 if the response omits them: a PATCH without tags would remove them,
  * contrary to merge-patch.  Error 22P05 if the encoding cannot hold them.
  */
 static Datum
-read_current_tags(const ChpgPrepared *prepared)
+read_current_tags(ChpgPrepared *prepared)
 {
-	ChpgJsonNode *tags = chpg_read_now(prepared, CHPG_GET_SERVICE, "tags");
+	ChpgJsonNode *service = chpg_read_result(prepared, CHPG_GET_SERVICE);
+	ChpgJsonNode *tags = chpg_json_get(service, "tags");
 
+	prepared->access_list = chpg_shown_access_list(service);
 	if (tags == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -221,6 +224,7 @@ chpg_send_tags(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 	if (call == NULL)
 		PG_RETURN_NULL();
 	remember_tags(prepared, *chpg_prepared_argument(prepared, "tags"));
+	chpg_check_access_list(prepared, call);
 	return chpg_response_row(fcinfo, &prepared->request, call);
 }
 

@@ -26,6 +26,7 @@
 #include "settings.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* Seconds between attempts while the API says "not ready": the first, the longest */
 #define FIRST_RETRY			1
@@ -63,6 +64,7 @@ chpg_begin_operation(FunctionCallInfo fcinfo, ChpgOperation operation,
 	}
 	memset(&prepared->request, 0, sizeof(ChpgRequest));
 	prepared->current_tags = NULL;
+	prepared->access_list = NULL;
 	prepared->request.connection = invocation->connection;
 	prepared->request.endpoint = endpoint;
 	prepared->request.arguments = &invocation->arguments;
@@ -90,11 +92,8 @@ chpg_locate_service(ChpgPrepared *prepared)
 	prepared->request.service_name = service->shown_name;
 }
 
-/*
- * Make a request of a reading endpoint without arguments for the same service.
- */
-static ChpgRequest
-read_request(const ChpgPrepared *prepared, ChpgOperation operation)
+ChpgRequest
+chpg_read_request(const ChpgPrepared *prepared, ChpgOperation operation)
 {
 	static const ChpgArguments none = {{NULL}};
 	ChpgRequest request = prepared->request;
@@ -105,13 +104,19 @@ read_request(const ChpgPrepared *prepared, ChpgOperation operation)
 }
 
 ChpgJsonNode *
-chpg_read_now(const ChpgPrepared *prepared, ChpgOperation operation, const char *key)
+chpg_read_result(const ChpgPrepared *prepared, ChpgOperation operation)
 {
-	ChpgRequest request = read_request(prepared, operation);
+	ChpgRequest request = chpg_read_request(prepared, operation);
 	ChpgCall   *call;
 	ChpgJson   *document = chpg_call_perform(&request, &call);
 
-	return chpg_json_get(chpg_json_get(chpg_json_root(document), "result"), key);
+	return chpg_json_get(chpg_json_root(document), "result");
+}
+
+ChpgJsonNode *
+chpg_read_now(const ChpgPrepared *prepared, ChpgOperation operation, const char *key)
+{
+	return chpg_json_get(chpg_read_result(prepared, operation), key);
 }
 
 const char **
@@ -427,6 +432,31 @@ chpg_response_row(FunctionCallInfo fcinfo, const ChpgRequest *request,
 		elog(ERROR, "return type must be a row type");
 	return HeapTupleGetDatum(chpg_response_tuple(request, call,
 												 BlessTupleDesc(tupdesc)));
+}
+
+void
+chpg_put_response_rows(FunctionCallInfo fcinfo, const ChpgRequest *request,
+					   ChpgCall *call)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TupleDesc	tupdesc = rsinfo->setDesc;
+	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
+	ErrorContextCallback callback;
+	ChpgDecoder *decoder;
+
+	chpg_call_push_context(call, &callback);
+	decoder = chpg_decoder_create(tupdesc, request->endpoint->rows,
+								  request->endpoint->attributes);
+	chpg_decoder_set_default(decoder, request->endpoint->service_attribute,
+							 request->service_id);
+	chpg_decoder_start(decoder, chpg_call_document(call));
+	while (chpg_decoder_next(decoder))
+	{
+		chpg_decoder_row(decoder, values, nulls);
+		tuplestore_putvalues(rsinfo->setResult, tupdesc, values, nulls);
+	}
+	error_context_stack = callback.previous;
 }
 
 Datum

@@ -20,6 +20,8 @@ typedef struct ChpgPrepared
 	ChpgRequest request;
 	char	   *current_tags;	/* as the API shows them, a JSON object; NULL
 								 * if not read */
+	ChpgJsonNode *access_list;	/* the IP access list that the API shows; NULL
+								 * if not read, or not shown */
 } ChpgPrepared;
 
 /*
@@ -48,10 +50,18 @@ extern void chpg_locate_service(ChpgPrepared *prepared);
 extern const char **chpg_prepared_argument(ChpgPrepared *prepared,
 										   const char *name);
 
+/* Make a request of a reading endpoint without arguments for the same service. */
+extern ChpgRequest chpg_read_request(const ChpgPrepared *prepared,
+									 ChpgOperation operation);
+
 /*
- * Read a member of the result of a reading operation for the same service; NULL if
- * the response omits it.  One request.  Belongs to the current memory context.
+ * Read the result of a reading operation for the same service.  One request.  Belongs
+ * to the current memory context.
  */
+extern ChpgJsonNode *chpg_read_result(const ChpgPrepared *prepared,
+									  ChpgOperation operation);
+
+/* Read a member of such a result; NULL if the response omits it. */
 extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
 								   ChpgOperation operation, const char *key);
 
@@ -80,6 +90,13 @@ extern Datum chpg_send_for_row(FunctionCallInfo fcinfo,
  */
 extern Datum chpg_response_row(FunctionCallInfo fcinfo,
 							   const ChpgRequest *request, ChpgCall *call);
+
+/*
+ * Put the rows in a call's response into the function's result set.  Errors: the
+ * decoder's.
+ */
+extern void chpg_put_response_rows(FunctionCallInfo fcinfo,
+								   const ChpgRequest *request, ChpgCall *call);
 
 /* Form the same row as a tuple of this type, in the current memory context. */
 extern HeapTuple chpg_response_tuple(const ChpgRequest *request,

@@ -331,6 +331,19 @@ config_argument(const ChpgParameter *parameter, Datum value)
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
 
+/* Return an object or a list as JSON, palloc'd. */
+static char *
+json_argument(const ChpgParameter *parameter, Datum value)
+{
+	Jsonb	   *json = DatumGetJsonbP(value);
+
+	if (JB_ROOT_IS_SCALAR(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be a JSON object or array", parameter->name)));
+	return JsonbToCString(NULL, &json->root, VARSIZE(json));
+}
+
 /* Push a string to a jsonb value under construction. */
 static void
 push_text(JsonbInState *state, JsonbIteratorToken token, const char *string)
@@ -438,6 +451,9 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 		case CHPG_CHANGED_CONFIG:
 		case CHPG_WHOLE_CONFIG:
 			text = config_argument(parameter, value);
+			break;
+		case CHPG_ANY_JSON:
+			text = json_argument(parameter, value);
 			break;
 	}
 	if (chpg_is_write(endpoint))

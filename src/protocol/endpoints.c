@@ -197,6 +197,15 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.service_attribute = "id",
 		.attributes = service_attributes
 	},
+	[CHPG_GET_IP_ACCESS_LIST] = {
+		.method = "GET",
+		.path = SERVICE,
+		.rows = "result.ipAccessList[]",
+		.purpose = "read the IP access list of",
+		.permissions = {VIEW_SERVICES},
+		.service_attribute = "service_id",
+		.attributes = whole_attributes
+	},
 	[CHPG_LIST_SLOW_PATTERNS] = {
 		.method = "GET",
 		.path = SERVICE "/slowQueryPatterns",
@@ -271,7 +280,8 @@ const ChpgEndpoint chpg_endpoints[] = {
 			{"name", "name", CHPG_NAME, false},
 			{"size", "size", CHPG_ANY_TEXT, false},
 			{"ha_type", "haType", CHPG_ANY_TEXT, false},
-			{"tags", "tags", CHPG_TAGS, false}
+			{"tags", "tags", CHPG_TAGS, false},
+			{"ip_access_list", "ipAccessList", CHPG_ANY_JSON, false}
 		},
 		.attributes = service_attributes
 	},

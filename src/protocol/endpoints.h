@@ -24,6 +24,7 @@ typedef enum ChpgOperation
 	CHPG_LIST_NOTIFICATION_TYPES,
 	CHPG_LIST_SERVICES,
 	CHPG_GET_SERVICE,
+	CHPG_GET_IP_ACCESS_LIST,
 	CHPG_LIST_SLOW_PATTERNS,
 	CHPG_GET_SLOW_PATTERN,
 	CHPG_LIST_SLOW_PATTERN_EXECUTIONS,
@@ -62,7 +63,8 @@ typedef enum ChpgParameterKind
 	CHPG_TAGS,					/* jsonb, an object of texts */
 	CHPG_NEW_CONFIG,			/* jsonb, settings: an object of plain values */
 	CHPG_CHANGED_CONFIG,		/* the same, with null to remove a setting */
-	CHPG_WHOLE_CONFIG			/* the same, without nulls, or empty */
+	CHPG_WHOLE_CONFIG,			/* the same, without nulls, or empty */
+	CHPG_ANY_JSON				/* jsonb, an object or a list; sent as it is */
 } ChpgParameterKind;
 
 typedef struct ChpgParameter

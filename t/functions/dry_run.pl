@@ -41,6 +41,8 @@ foreach my $change (
 	"SELECT * FROM chpg_update_service('$ORDERS', size => 'r8gd.xlarge')",
 	qq(SELECT * FROM chpg_set_tags('$ORDERS', '{"a": "b"}')),
 	"SELECT * FROM chpg_remove_tags('$ORDERS', '{a}')",
+	"SELECT * FROM chpg_allow_ip('$ORDERS', '192.0.2.1')",
+	"SELECT * FROM chpg_revoke_ip('$ORDERS', '192.0.2.1')",
 	qq(SELECT * FROM chpg_patch_config('$ORDERS', '{"max_connections": 200}')),
 	qq(SELECT * FROM chpg_replace_config('$ORDERS', '{"max_connections": 200}')),
 	"SELECT * FROM chpg_request('POST', '/v1/organizations')")

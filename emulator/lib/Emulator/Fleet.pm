@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Mojo::JSON      qw(encode_json true false);
+use Emulator::Access;
 use Emulator::Clock qw(format_time);
 use Emulator::Executions;
 use Emulator::Fleet::Demo;
@@ -17,7 +18,8 @@ use Emulator::Random;
 our @NAMES = qw(test demo);
 
 # Fields that the list omits
-my @SINGLE_ONLY = qw(hostname username connectionString password);
+my @SINGLE_ONLY =
+  qw(hostname username connectionString password ipAccessList);
 
 # The fleet of the tests: name, form of the id, provider, region, size, storage,
 # version, HA
@@ -51,7 +53,7 @@ my @TEAMS = qw(payments platform growth data logistics);
 # The id of the vendor's guide
 my $ORDERS_ID = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
-# options: fleet, seed, services, patterns, organizations, overrides (by name),
+# options: access (Emulator::Access), fleet, seed, services, patterns, organizations, overrides (by name),
 # pattern_overrides (by name and place), and base, the epoch before which all
 # recorded times lie.
 sub new
@@ -128,7 +130,12 @@ sub add
 	my $service = {
 		number => $number,
 		name => $name,
-		fields => { %$fields, id => $id, hostname => $hostname },
+		fields => {
+			ipAccessList => [@Emulator::Access::ANYWHERE],
+			%$fields,
+			id => $id,
+			hostname => $hostname
+		},
 		storage_listed => $number % 2 == 0
 	};
 	$self->{patterns_of}{$number} =
@@ -168,7 +175,8 @@ sub hostname
 sub service_json
 {
 	my ($self, $service) = @_;
-	return $service->{json} //= encode_json($service->{fields});
+	return $service->{json} //=
+	  encode_json($self->{access}->shown($service->{fields}, 'get'));
 }
 
 # The patterns of a window (from, to, kept_since, now).  Services of the test fleet
@@ -259,6 +267,7 @@ sub _service
 		createdAt => _created($number),
 		username => 'postgres',
 		hostname => _hostname($name, $id, $region, $provider, $random),
+		ipAccessList => [@Emulator::Access::ANYWHERE],
 		%{ $ODD{$name} // {} });
 	delete @fields{ grep { !defined $fields{$_} } keys %fields };
 	return {
@@ -299,7 +308,8 @@ sub _described
 			createdAt => format_time(
 				$self->{base} - 86_400 * $entry->{age_days} - 4_321 * $number),
 			username => 'postgres',
-			hostname => _hostname($name, $id, $region, $provider, $random)
+			hostname => _hostname($name, $id, $region, $provider, $random),
+			ipAccessList => [@Emulator::Access::ANYWHERE]
 		},
 		storage_listed => 1
 	};

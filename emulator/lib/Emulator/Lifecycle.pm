@@ -96,8 +96,7 @@ sub update
 	  $self->{fleet}
 	  ->hostname($change{name}, @$fields{qw(id region provider)})
 	  if defined $change{name} && $change{name} ne $fields->{name};
-	my @queued = map { $_->{fields} // {} } @{ $service->{waiting} // [] };
-	my %answer = map { %$_ } $fields, @queued, \%change;
+	my %answer = (%{ $self->coming($service) }, %change);
 	$self->_later(
 		$service,
 		{
@@ -106,6 +105,14 @@ sub update
 			change => sub { $_[0]->_set($_[1], \%change) }
 		});
 	return \%answer;
+}
+
+# The fields of a service once its queued changes are applied
+sub coming
+{
+	my ($self, $service) = @_;
+	my @queued = map { $_->{fields} // {} } @{ $service->{waiting} // [] };
+	return { map { %$_ } $service->{fields}, @queued };
 }
 
 sub replicas

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use Mojo::JSON qw(encode_json);
+use Emulator::Access;
 use Emulator::Api
   qw(success acknowledged refuse organization service parameters);
 use Emulator::Body
@@ -55,7 +56,8 @@ my %CREATE = (
 my %RESTORE = (%NEW, restoreTarget => \&rfc3339);
 
 my %UPDATE =
-  (name => $NAME, size => $SIZE, haType => $HA_TYPE, tags => tags());
+  (name => $NAME, size => $SIZE, haType => $HA_TYPE, tags => tags(),
+	ipAccessList => \&Emulator::Access::check);
 
 my @PASSWORD_NEEDS = (
 	[ 'a lowercase letter', qr/[a-z]/ ],
@@ -109,8 +111,10 @@ sub update
 	refuse(400, $REPLICA) if Emulator::Lifecycle::is_replica($service);
 	my $wanted = body($call, \%UPDATE);
 	$wanted->{tags} //= [];
-	my $answer = $call->{emulator}{lifecycle}->update($service, $wanted);
-	return success(encode_json($answer));
+	my $lifecycle = $call->{emulator}{lifecycle};
+	$call->{emulator}{access}
+	  ->apply($lifecycle->coming($service)->{ipAccessList}, $wanted);
+	return _answered($call, $lifecycle->update($service, $wanted));
 }
 
 sub remove
@@ -132,33 +136,33 @@ sub command
 	  body($call, { command => one_of_these(qw(restart promote switchover)) },
 		'command');
 	my $command = $COMMANDS{ $wanted->{command} };
-	return $command->($call->{emulator}{lifecycle}, $service);
+	return $command->($call, $service);
 }
 
 # An acknowledgement: the service as it was
 sub restart
 {
-	my ($lifecycle, $service) = @_;
-	my $answer = success(encode_json($service->{fields}));
-	$lifecycle->restart($service);
+	my ($call, $service) = @_;
+	my $answer = _answered($call, $service->{fields});
+	$call->{emulator}{lifecycle}->restart($service);
 	return $answer;
 }
 
 sub promote
 {
-	my ($lifecycle, $service) = @_;
+	my ($call, $service) = @_;
 	refuse(400, 'Postgres service is not a read replica.')
 	  if !Emulator::Lifecycle::is_replica($service);
 	my %fields = %{ $service->{fields} };
 	delete $fields{isPrimary};
-	$lifecycle->promote($service);
-	return success(encode_json(\%fields));
+	$call->{emulator}{lifecycle}->promote($service);
+	return _answered($call, \%fields);
 }
 
 sub switch_over
 {
-	my ($lifecycle, $service) = @_;
-	$lifecycle->switch_over($service);
+	my ($call, $service) = @_;
+	$call->{emulator}{lifecycle}->switch_over($service);
 	return acknowledged();
 }
 
@@ -240,7 +244,15 @@ sub _made
 	my ($call, $make) = @_;
 	my $lifecycle = $call->{emulator}{lifecycle};
 	refuse(409, 'Conflict') if $lifecycle->quota_reached;
-	return success(encode_json($make->($lifecycle)));
+	return _answered($call, $make->($lifecycle));
+}
+
+# The fields of a service, as the response to a change shows them
+sub _answered
+{
+	my ($call, $fields) = @_;
+	return success(
+		encode_json($call->{emulator}{access}->shown($fields, 'change')));
 }
 
 1;
