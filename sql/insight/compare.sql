@@ -141,31 +141,24 @@ Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s ho
 Requests: none.
 Errors: 55000 there is no history.';
 
-/* CPU time above the duration is that of outer statements: the pattern's own is unknown then. */
-CREATE FUNCTION @extschema@._chpg_per_call(p @extschema@.chpg_period_pattern_row)
-RETURNS TABLE (avg_us float8, rows float8, blks float8, reads float8, hit_ratio float8, cpu_us float8)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT (p).avg_duration_us, (p).total_rows / nullif((p).call_count, 0)::float8,
-		blks / nullif((p).call_count, 0)::float8,
-		(p).total_shared_blks_read / nullif((p).call_count, 0)::float8, (p).total_shared_blks_hit / nullif(blks, 0),
-		CASE WHEN (p).total_cpu_time_us <= 1.05 * (p).total_duration_us
-			THEN (p).total_cpu_time_us / nullif((p).call_count, 0) END
-	FROM (SELECT (p).total_shared_blks_read::float8 + (p).total_shared_blks_hit AS blks) b;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_per_call(@extschema@.chpg_period_pattern_row) IS
-'The counters of a pattern per execution.';
-
 /*
- * From the faster to the slower of two periods.  Rows or blocks explain a wait only if each
- * of them takes at most 10 ms, a read of a slow disk.
+ * CPU time above the duration is that of outer statements: the pattern's own is unknown
+ * then.  Rows or blocks explain a wait only if each of them takes at most 10 ms, a read of
+ * a slow disk.
  */
 CREATE FUNCTION @extschema@._chpg_change_cause(faster @extschema@.chpg_period_pattern_row,
 	slower @extschema@.chpg_period_pattern_row)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
+	WITH per_call AS (
+		SELECT p.place, p.avg_duration_us AS avg_us, p.total_rows / calls AS rows, blks / calls AS blks,
+			p.total_shared_blks_read / calls AS reads, p.total_shared_blks_hit / nullif(blks, 0) AS hit_ratio,
+			CASE WHEN p.total_cpu_time_us <= 1.05 * p.total_duration_us THEN p.total_cpu_time_us / calls END AS cpu_us
+		FROM (SELECT 'faster' AS place, (faster).* UNION ALL SELECT 'slower', (slower).*) p,
+			LATERAL (SELECT nullif(p.call_count, 0)::float8 AS calls,
+				p.total_shared_blks_read::float8 + p.total_shared_blks_hit AS blks) c
+	)
 	SELECT CASE
 		WHEN waited AND y.avg_us - x.avg_us > 1e4 * greatest(y.rows - x.rows, y.blks - x.blks, y.reads - x.reads)
 			THEN 'waiting'
@@ -176,7 +169,8 @@ BEGIN ATOMIC
 		WHEN y.avg_us > x.avg_us AND y.cpu_us - x.cpu_us >= 0.7 * (y.avg_us - x.avg_us) THEN 'computing'
 		ELSE 'mixed'
 	END
-	FROM @extschema@._chpg_per_call(faster) x, @extschema@._chpg_per_call(slower) y,
+	FROM per_call x
+	JOIN per_call y ON x.place = 'faster' AND y.place = 'slower',
 		LATERAL (SELECT y.avg_us > x.avg_us
 			AND (y.avg_us - y.cpu_us) - (x.avg_us - x.cpu_us) >= 0.7 * (y.avg_us - x.avg_us) AS waited) w;
 END;
@@ -205,8 +199,8 @@ AS $$
 DECLARE
 	length_a double precision := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
 	length_b double precision := extract(epoch FROM upper(period) - lower(period)) / 3600;
-	history_a boolean := @extschema@._chpg_history_has(baseline, service, server);
-	history_b boolean := @extschema@._chpg_history_has(period, service, server);
+	history_a boolean := EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server));
+	history_b boolean := EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
 	least_us double precision := @extschema@._chpg_threshold('500', 'excess_us');
 	least_ratio double precision := @extschema@._chpg_threshold('500', 'excess_ratio');
 	least_hours double precision := @extschema@._chpg_threshold('500', 'hours');
@@ -347,7 +341,8 @@ DECLARE
 	before @extschema@.chpg_period_pattern_row[];
 	after @extschema@.chpg_period_pattern_row[];
 BEGIN
-	PERFORM @extschema@._chpg_check_periods(baseline, period);
+	PERFORM @extschema@._chpg_check_period('baseline', baseline, NULL::tstzrange);
+	PERFORM @extschema@._chpg_check_period('period', period, baseline);
 	PERFORM @extschema@._chpg_history_warn();
 	-- read first, so that the CONTEXT of an API error does not show the whole query below
 	before := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(baseline, service, server) p);

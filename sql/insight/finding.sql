@@ -1,15 +1,5 @@
 /* Insight: what a rule returns. */
 
-CREATE FUNCTION @extschema@._chpg_finding_key(parts text[])
-RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT to_jsonb(parts)::text;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_finding_key(text[]) IS
-'What identifies a finding, of parts that may have any character.';
-
 CREATE TYPE @extschema@.chpg_finding_row AS (
 	rule_id text,
 	level text,
@@ -53,21 +43,11 @@ BEGIN ATOMIC
 	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text,
 		NULL::text, NULL::float8, NULL::text, NULL::text[],
 			concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
-	FROM @extschema@.chpg_rule r WHERE r.rule_id = ANY (rule_ids);
+	FROM @extschema@.chpg_rule r
+	WHERE r.rule_id = ANY (coalesce(rule_ids,
+		'{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[]));
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS
-'Rows (SKIPPED) that say why rules could not judge a service, or any service (null).';
-
-CREATE FUNCTION @extschema@._chpg_skip_patterns(why text, service_id text)
-RETURNS SETOF @extschema@.chpg_finding_row
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT k.*
-	FROM @extschema@._chpg_skipped(
-		'{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[],
-		why, service_id) k;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_skip_patterns(text, text) IS
-'As _chpg_skipped, of all rules over patterns.';
+'Rows (SKIPPED) that say why rules could not judge a service, or any service (null).
+rule_ids: null: all rules over patterns.';

@@ -80,31 +80,6 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_finding_mute_dump',
 /* The database's owner can dump these tables, also from a schema that is open to no other role. */
 GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 
-/* A finding_key is a rule's id, a colon, and a service's id or a JSON array of texts. */
-CREATE FUNCTION @extschema@._chpg_is_finding_key(finding_key text)
-RETURNS boolean
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	subject text := substr(finding_key, 9);
-BEGIN
-	IF octet_length(finding_key) > 2048 OR substr(finding_key, 8, 1) <> ':'
-			OR NOT EXISTS (SELECT FROM @extschema@.chpg_rule r WHERE r.rule_id = left(finding_key, 7)) THEN
-		RETURN false;
-	ELSIF left(subject, 1) <> '[' THEN
-		RETURN length(subject) BETWEEN 1 AND 100 AND subject !~ '[[:cntrl:]]';
-	END IF;
-	RETURN subject::jsonb::text = subject AND NOT EXISTS (
-		SELECT FROM jsonb_array_elements(subject::jsonb) e WHERE jsonb_typeof(e) NOT IN ('string', 'null'));
-EXCEPTION WHEN data_exception THEN
-	RETURN false;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_is_finding_key(text) IS
-'Whether a text can be a finding_key: a rule, and the subject of the finding; at most 2048 bytes.';
-
 /*
  * A role needs EXECUTE on these, and no privilege on the table.  A role with TRIGGER or
  * REFERENCES on the table, such as by GRANT ALL ON ALL TABLES, could otherwise run code as
@@ -116,7 +91,22 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	subject text := substr(finding_key, 9);
+	is_key boolean;
 BEGIN
+	-- a rule's id, a colon, and a service's id or a JSON array of texts
+	BEGIN
+		is_key := CASE
+			WHEN octet_length(finding_key) > 2048 OR substr(finding_key, 8, 1) <> ':'
+				OR NOT EXISTS (SELECT FROM @extschema@.chpg_rule r WHERE r.rule_id = left(finding_key, 7)) THEN false
+			WHEN left(subject, 1) <> '[' THEN length(subject) BETWEEN 1 AND 100 AND subject !~ '[[:cntrl:]]'
+			ELSE subject::jsonb::text = subject AND NOT EXISTS (
+				SELECT FROM jsonb_array_elements(subject::jsonb) e WHERE jsonb_typeof(e) NOT IN ('string', 'null'))
+			END;
+	EXCEPTION WHEN data_exception THEN
+		is_key := false;
+	END;
 	IF finding_key IS NULL OR reason IS NULL OR muted_until IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null',
 			CASE WHEN finding_key IS NULL THEN 'finding_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
@@ -124,7 +114,7 @@ BEGIN
 	ELSIF reason NOT IN ('false_positive', 'accepted_risk', 'wont_fix') THEN
 		RAISE EXCEPTION 'invalid value for "reason": "%"', left(reason, 100)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give false_positive, accepted_risk or wont_fix.';
-	ELSIF NOT @extschema@._chpg_is_finding_key(finding_key) THEN
+	ELSIF NOT is_key THEN
 		RAISE EXCEPTION 'invalid value for "finding_key": "%"', left(finding_key, 100)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what chpg_findings has in its column finding_key.';
 	ELSIF muted_until <= now() THEN
@@ -181,7 +171,7 @@ Requests: none.
 Errors: 22004 finding_key is null.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz), @extschema@.chpg_unmute(text),
-	@extschema@._chpg_is_finding_key(text), @extschema@._chpg_restore_mute() FROM PUBLIC;
+	@extschema@._chpg_restore_mute() FROM PUBLIC;
 
 /* The table names databases and users.  A role that sees a finding may know whether it is muted. */
 CREATE FUNCTION @extschema@._chpg_is_muted(finding_key text)

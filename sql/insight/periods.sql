@@ -1,6 +1,6 @@
 /* Insight: the patterns of a period, from the history where it has them, else from the API. */
 
-CREATE FUNCTION @extschema@._chpg_check_period(name text, period tstzrange)
+CREATE FUNCTION @extschema@._chpg_check_period(name text, period tstzrange, baseline tstzrange)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -14,23 +14,7 @@ BEGIN
 		RAISE EXCEPTION 'invalid value for "%": "%"', name, period
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = 'Give a window with a start and an end, such as tstzrange(now() - interval ''1 day'', now()).';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_check_period(text, tstzrange) IS
-'Check that a period has a start and an end.
-Errors: 22004 null; 22023 empty or unbounded.';
-
-CREATE FUNCTION @extschema@._chpg_check_periods(baseline tstzrange, period tstzrange)
-RETURNS void
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM @extschema@._chpg_check_period('baseline', baseline);
-	PERFORM @extschema@._chpg_check_period('period', period);
-	IF upper(baseline) > lower(period) THEN
+	ELSIF upper(baseline) > lower(period) THEN
 		RAISE EXCEPTION 'baseline "%" does not end before period "%" begins', baseline, period
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = 'Give two windows that do not overlap, the earlier one as baseline.';
@@ -38,8 +22,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_check_periods(tstzrange, tstzrange) IS
-'Check that two periods have a start and an end, the first before the second.
+COMMENT ON FUNCTION @extschema@._chpg_check_period(text, tstzrange, tstzrange) IS
+'Check that a period has a start and an end, and begins after its baseline, unless that is null.
 Errors: 22004 null; 22023 empty or unbounded, or not in that order.';
 
 CREATE TYPE @extschema@.chpg_period_pattern_row AS (
@@ -138,17 +122,6 @@ COMMENT ON FUNCTION @extschema@._chpg_period_hours(tstzrange, text, text) IS
 cutoff_us: greatest cutoff of its truncated hours; null: none was truncated.
 Requests: none.';
 
-CREATE FUNCTION @extschema@._chpg_history_has(period tstzrange, service text, server text DEFAULT NULL)
-RETURNS boolean
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_history_has(tstzrange, text, text) IS
-'Whether the caller can read an hour of the period from the history.
-service: of this one; null: of any.';
-
 CREATE FUNCTION @extschema@._chpg_extrapolated(total double precision, known numeric, of numeric)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -160,6 +133,7 @@ COMMENT ON FUNCTION @extschema@._chpg_extrapolated(double precision, numeric, nu
 'A total that is known of some of the executions or windows, extrapolated to all of them.
 Null if it is known of none.';
 
+/* A query in PL/pgSQL would show its whole text in the CONTEXT of an error of the API. */
 CREATE FUNCTION @extschema@._chpg_period_of_api(period tstzrange, service text, server text)
 RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE sql VOLATILE
@@ -188,8 +162,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_check_period('period', period);
-	IF NOT @extschema@._chpg_history_has(period, service, server) THEN
+	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
+	IF NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server)) THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_api(period, service, server);
 		RETURN;
 	END IF;

@@ -14,14 +14,14 @@ DECLARE
 	alone text;
 BEGIN
 	patterns := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
-	IF service IS NULL AND NOT @extschema@._chpg_history_has(period, service, server) THEN
+	IF service IS NULL AND NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server)) THEN
 		FOR alone IN SELECT s.id FROM @extschema@.chpg_services(server) s
 				WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
 					AND s.id NOT IN (SELECT p.service_id FROM unnest(patterns) p WHERE p.service_id IS NOT NULL) LOOP
 			BEGIN
 				patterns := patterns || ARRAY(SELECT p FROM @extschema@._chpg_period_of_api(period, alone, server) p);
 			EXCEPTION WHEN OTHERS THEN
-				skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skip_patterns(SQLERRM, alone) k
+				skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[], SQLERRM, alone) k
 					WHERE k.rule_id NOT IN ('CHPG402', 'CHPG501', 'CHPG504'));
 			END;
 		END LOOP;
@@ -57,54 +57,10 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_read_patterns(tstzrange, text, text) IS
-'The patterns of a period, and SKIPPED of the rules that cannot judge a service by them.
-Those are of services that do not answer, and of services of which no pattern has a counter that
-  a rule needs.
+'The patterns of a period, and rows (SKIPPED) that say which rules they are not enough for.
+A service is SKIPPED if it did not answer, and for the rules that need a counter that none of
+  its patterns has.
 Requests: as chpg_period_patterns.';
-
-CREATE FUNCTION @extschema@._chpg_find_present(service text, server text, of_history boolean)
-RETURNS SETOF @extschema@.chpg_finding_row
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	-- where there are no metrics, they are not read again
-	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(service, server);
-		IF service IS NULL AND of_history THEN
-			RETURN QUERY
-			SELECT k.*
-			FROM @extschema@.chpg_services(server) s,
-				@extschema@._chpg_skip_patterns(
-					'The history does not know the service yet; the API is asked for one that is named.', s.id) k
-			WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting') AND NOT EXISTS (
-				SELECT FROM @extschema@._chpg_history_services(NULL::text, server, false) h WHERE h.service_id = s.id);
-		END IF;
-		BEGIN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
-		EXCEPTION WHEN OTHERS THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}'::text[], SQLERRM, NULL::text);
-		END;
-	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], SQLERRM, NULL::text);
-	END;
-	IF service IS NOT NULL THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[],
-			'Settings are compared with those of the whole fleet: give no service.', NULL::text);
-		RETURN;
-	END IF;
-	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(server);
-	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[], SQLERRM, NULL::text);
-	END;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_find_present(text, text, boolean) IS
-'Findings of services as they are now; SKIPPED where the API does not answer.
-of_history: also SKIPPED, for the rules about patterns, where the history lacks a service.
-Requests: 1 for the metrics, 1 for the list, 1 for the settings of each service.';
 
 CREATE FUNCTION @extschema@._chpg_all_findings(period tstzrange, service text, server text, baseline tstzrange,
 	history_only boolean)
@@ -120,9 +76,9 @@ BEGIN
 	IF history_only AND @extschema@._chpg_history_is_readable() THEN
 		PERFORM @extschema@._chpg_history_services(service, NULL::text, true);
 	END IF;
-	of_history := @extschema@._chpg_history_has(period, service, server);
+	of_history := EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
 	IF history_only AND NOT of_history THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skip_patterns(
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(NULL::text[],
 			'The history, as far as you may read it, has no hour of the period.', NULL::text);
 		RETURN;
 	END IF;
@@ -140,7 +96,7 @@ BEGIN
 				h.service_id) s
 		WHERE NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server) b
 			WHERE b.service_id = h.service_id);
-		IF @extschema@._chpg_history_has(baseline, service, server) THEN
+		IF EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server)) THEN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_changes(baseline, period, service, server);
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_error_spikes(baseline, period, service, server);
 		END IF;
@@ -149,9 +105,39 @@ BEGIN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(comparing,
 			'There is no history, that you may read, of the period to compare.', NULL::text);
 	END IF;
-	IF NOT history_only THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_present(service, server, of_history);
+	IF history_only THEN
+		RETURN;
 	END IF;
+	-- the services as they are now; where there are no metrics, they are not read again
+	BEGIN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(service, server);
+		IF service IS NULL AND of_history THEN
+			RETURN QUERY
+			SELECT k.*
+			FROM @extschema@.chpg_services(server) s,
+				@extschema@._chpg_skipped(NULL::text[],
+					'The history does not know the service yet; the API is asked for one that is named.', s.id) k
+			WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting') AND NOT EXISTS (
+				SELECT FROM @extschema@._chpg_history_services(NULL::text, server, false) h WHERE h.service_id = s.id);
+		END IF;
+		BEGIN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
+		EXCEPTION WHEN OTHERS THEN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}'::text[], SQLERRM, NULL::text);
+		END;
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], SQLERRM, NULL::text);
+	END;
+	BEGIN
+		IF service IS NULL THEN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(server);
+		ELSE
+			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[],
+				'Settings are compared with those of the whole fleet: give no service.', NULL::text);
+		END IF;
+	EXCEPTION WHEN OTHERS THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[], SQLERRM, NULL::text);
+	END;
 END
 $$;
 
@@ -181,12 +167,13 @@ DECLARE
 	distance interval;  -- in hours, whose length no time zone changes
 	candidates @extschema@.chpg_finding_row[];
 BEGIN
-	PERFORM @extschema@._chpg_check_period('period', period);
+	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
 	IF baseline IS NULL THEN
 		distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
 		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	END IF;
-	PERFORM @extschema@._chpg_check_periods(baseline, period);
+	PERFORM @extschema@._chpg_check_period('baseline', baseline, NULL::tstzrange);
+	PERFORM @extschema@._chpg_check_period('period', period, baseline);
 	PERFORM @extschema@._chpg_history_warn();
 	-- read first, so that the CONTEXT of an error does not show the whole query below
 	candidates := ARRAY(SELECT f

@@ -69,8 +69,8 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed' THEN c.excess_us ELSE c.calls_per_s * 3600 * hours * c.avg_duration_us END,
 		c.confidence, NULL::text[],
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
-			|| ':' || @extschema@._chpg_finding_key(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user,
-				c.db_operation, c.app]), false
+			|| ':' || to_jsonb(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user,
+				c.db_operation, c.app])::text, false
 	FROM @extschema@.chpg_compare(baseline, period, service, server) c
 	JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
 	WHERE c.change IN ('regressed', 'new', 'new?');

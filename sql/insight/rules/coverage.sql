@@ -56,7 +56,7 @@ BEGIN
 	WHERE captured < expected * @extschema@._chpg_threshold('801', 'coverage_ratio') OR truncated > 0
 	UNION ALL
 	SELECT k.*
-	FROM seen, @extschema@._chpg_skip_patterns(
+	FROM seen, @extschema@._chpg_skipped(NULL::text[],
 		'The history has no hour of the period; the API is asked for a service that is named.', seen.service_id) k
 	WHERE captured = 0 AND expected > 0;
 END

@@ -29,7 +29,7 @@ BEGIN ATOMIC
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
 		NULL::float8, 'medium', NULL::text[],
-		'CHPG706:' || @extschema@._chpg_finding_key(ARRAY[service_id, component, name]), false
+		'CHPG706:' || to_jsonb(ARRAY[service_id, component, name])::text, false
 	FROM counted
 	WHERE services >= @extschema@._chpg_threshold('706', 'services') AND alike * 2 < services
 	UNION ALL

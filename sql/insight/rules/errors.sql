@@ -34,7 +34,7 @@ BEGIN ATOMIC
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, '
 			'53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
 		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[],
-		'CHPG401:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
+		'CHPG401:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, false
 	FROM (
 		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
 			sum(error_count)::float8 AS errors,
@@ -92,7 +92,7 @@ BEGIN ATOMIC
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
 		NULL::float8, 'high', NULL::text[],
-		'CHPG402:' || @extschema@._chpg_finding_key(ARRAY[service_id, db_name, db_user, app]), false
+		'CHPG402:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, false
 	FROM scores
 	WHERE e_b >= @extschema@._chpg_threshold('402', 'errors') AND z >= @extschema@._chpg_threshold('402', 'z')
 		AND r_b >= @extschema@._chpg_threshold('402', 'factor') * r_a

@@ -63,7 +63,7 @@ BEGIN ATOMIC
 				AS cpu_ratio,
 			coalesce(total_wal_bytes, 0)::float8 AS wal_bytes, wal_ratio,
 			query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M' AS aggregates,
-			@extschema@._chpg_finding_key(ARRAY[service_id, query_id::text, db_name, db_user, db_operation, app])
+			to_jsonb(ARRAY[service_id, query_id::text, db_name, db_user, db_operation, app])::text
 				AS pattern_key
 		FROM counted
 		WHERE total_duration_us >= @extschema@._chpg_threshold('100', 'total_us')
