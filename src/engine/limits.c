@@ -365,7 +365,8 @@ chpg_limits_granted(ChpgKey *key, int64 now)
  *
  * The API computed the reset after the request was granted and before the response
  * began: the earlier time gives the earliest begin of its window, and the later one
- * the latest end.  A reset without a fraction may be rounded.
+ * the latest end.  A reset without a fraction may be rounded.  In a window that may
+ * slide, the reset frees one request only, and a whole window all of them.
  */
 static void
 notice_others(ChpgKey *key, const ChpgRateLimit *headers, int64 granted, int64 began)
@@ -373,7 +374,8 @@ notice_others(ChpgKey *key, const ChpgRateLimit *headers, int64 granted, int64 b
 	ChpgLearnedLimit *learned = &key->learned;
 	int64		rounding = headers->reset_us % USECS_PER_SEC == 0 ? USECS_PER_SEC : 0;
 	int64		begin = granted + headers->reset_us - rounding - learned->window;
-	int64		reset = began + Min(headers->reset_us + rounding, learned->window);
+	int64		rest = headers->is_fixed ? headers->reset_us + rounding : learned->window;
+	int64		reset = began + Min(rest, learned->window);
 	int			travelling = 0;
 	int			counted = 0;
 	int			left;

@@ -100,9 +100,12 @@ skip_value(const char *text)
  * False for several policies, which are separated by commas.
  */
 static bool
-parse_policy(const char *text, int *requests, int *window)
+parse_policy(const char *text, int *requests, int *window, bool *is_fixed)
 {
+	static const char fixed[] = "comment=\"fixed window\"";
+
 	*window = 0;
+	*is_fixed = false;
 	text = parse_number(text, 1, MAX_REQUESTS, requests);
 	while (text != NULL && *(text = skip_blanks(text)) == ';')
 	{
@@ -111,6 +114,7 @@ parse_policy(const char *text, int *requests, int *window)
 
 		if (end == name || *end != '=')
 			return false;
+		*is_fixed |= strncmp(name, fixed, strlen(fixed)) == 0;
 		if (end == name + 1 && *name == 'w')
 			text = *window != 0 ? NULL : parse_number(end + 1, 1, MAX_WINDOW, window);
 		else
@@ -128,7 +132,7 @@ chpg_parse_rate_limit(const char *limit, const char *policy, const char *remaini
 
 	if (limit == NULL || policy == NULL ||
 		!parse_whole_number(limit, 1, MAX_REQUESTS, &result->requests) ||
-		!parse_policy(policy, &requests, &result->window) ||
+		!parse_policy(policy, &requests, &result->window, &result->is_fixed) ||
 		requests != result->requests)
 		return false;
 	if (!parse_whole_number(remaining, 0, requests, &result->remaining))

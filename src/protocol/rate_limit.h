@@ -19,6 +19,8 @@ typedef struct ChpgRateLimit
 {
 	int			requests;		/* 1 to 1000 */
 	int			window;			/* seconds, 1 to 60 */
+	bool		is_fixed;		/* the policy says so: all is free at the
+								 * reset */
 	int			remaining;		/* requests, or -1 */
 	int64		reset_us;		/* microseconds until the window ends, or -1 */
 } ChpgRateLimit;

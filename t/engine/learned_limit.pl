@@ -10,7 +10,7 @@ use lib "$FindBin::RealBin/../lib";
 use ChpgTest;
 use HTTP::Tiny;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'");
@@ -86,7 +86,12 @@ for my $kind ('sliding', 'fixed')
 	$id = use_new_key($node, $url, 'auto', %enforced, rate_limit => '20/4s', rate_headers => '20/4s', services => 19);
 	wait_until(sub { my $now = time; $now - 4 * int($now / 4) < 1 }, 'a fixed window begins');
 	(my $elsewhere = $url) =~ s{//}{//$id:$KEY_SECRET@};
-	HTTP::Tiny->new->get("$elsewhere/v1/organizations") for 1 .. 15;
+	for (1 .. 15)
+	{
+		# Not all at once: a sliding window frees them one by one.
+		HTTP::Tiny->new->get("$elsewhere/v1/organizations");
+		sleep 0.04;
+	}
 	clear_journal($url);
 	my $began = time;
 	is($node->safe_psql('postgres', $FLEET), 57, "$kind windows: beside another program, all rows are there");
@@ -124,9 +129,9 @@ for my $case ([ 41, 5 ], [ -1, 5 ], [ 'x', 5 ], [ 0, 11 ], [ 0, 1_700_000_000 ],
 }
 
 # Others have sent 34 requests: what remains is free, until the reset.
-learn('auto', headers(40, '40;w=10', 'X-RateLimit-Remaining' => 5, 'X-RateLimit-Reset' => 9.5));
+learn('auto', headers(40, '40;w=10;comment="fixed window"', 'X-RateLimit-Remaining' => 5, 'X-RateLimit-Reset' => 9.5));
 is(key_budget($node, 'free, remaining', $id), '5|5', 'what remains is free');
-respond_once(headers(40, '40;w=10', 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => 9.5));
+respond_once(headers(40, '40;w=10;comment="fixed window"', 'X-RateLimit-Remaining' => 0, 'X-RateLimit-Reset' => 9.5));
 is(key_budget($node, 'free, remaining', $id), '0|0', 'nothing is when nothing remains');
 like(fails_with($node, "SET chpg.max_wait = '1s'; SELECT FROM chpg_organizations()", '53400', qr/budget is used up/, 'a request then'),
 	qr/1 request is needed, and 0 can be sent now; the last could be sent in [5-9]\.\d s/, 'waits for the reset');
