@@ -85,7 +85,7 @@ REGRESS_PREP = regress/expected
 EXTRA_CLEAN = regress
 
 TAP_TESTS = 1
-PROVE_TESTS = $(sort $(wildcard t/*/*.pl emulator/t/*.t))
+PROVE_TESTS = $(sort $(filter-out t/live/%,$(wildcard t/*/*.pl)) $(wildcard emulator/t/*.t))
 
 # An object is built anew when a header that it included has changed.
 override autodepend = yes

@@ -38,6 +38,10 @@ is_deeply([ lines_of('test', '--list', 't/fdw/jdbc.pl', 't/fdw') ],
 command_fails_like([ "$ROOT/dev/test", '--list', 't/none' ], qr/no such test: t\/none/, 'a folder that does not exist is an error');
 command_fails_like([ "$ROOT/dev/test", '--list', 't/lib' ], qr/no tests in t\/lib/, 'a folder without tests is an error');
 
+# What needs a key of the API runs only if it is named.
+is_deeply([ lines_of('test', '--list', 't/live') ], [ files_in('t/live') ], 'tests of the live API can be named');
+unlike(slurp_file("$ROOT/Makefile"), qr/^PROVE_TESTS = (?!.*filter-out t\/live)/m, 'and do not run by themselves');
+
 # The logs and clusters of a test have its file's name without the folder.
 my %folders;
 $folders{ basename($_) =~ s/\.\w+$//r }++ for glob("$ROOT/t/*/*.pl"), glob("$ROOT/emulator/t/*.t");
