@@ -64,7 +64,8 @@ allow_empty: also the last entry; an empty list may admit every address, or none
 A WARNING has other entries that the change removed, with the statements that restore them.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name, 1 more if reads show the list and the response does not.
-Errors: 55000 the last known entry, or the API does not show the tags; 08007 unknown whether it
-  was carried out; 25006 in a read-only transaction.';
+Errors: 42704 the address has other descriptions only; 55000 the last known entry, or the API
+  does not show the tags; 08007 unknown whether it was carried out; 25006 in a read-only
+  transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_revoke_ip(text, text, text, boolean, text) FROM PUBLIC;

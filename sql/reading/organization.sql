@@ -11,7 +11,7 @@ CREATE TYPE @extschema@.chpg_whoami_row AS (
 	raw jsonb
 );
 
-COMMENT ON TYPE @extschema@.chpg_whoami_row IS 'What the API takes the caller of a request for.';
+COMMENT ON TYPE @extschema@.chpg_whoami_row IS 'The identity that the API sees behind a key.';
 COMMENT ON COLUMN @extschema@.chpg_whoami_row.actor_type IS
 'apiKey for a key, user for a token of a user; the API may add others.';
 COMMENT ON COLUMN @extschema@.chpg_whoami_row.key_id IS 'Public half of the key; null unless it is a key.';
@@ -22,7 +22,7 @@ COMMENT ON COLUMN @extschema@.chpg_whoami_row.user_id IS 'Id of the user; null u
 COMMENT ON COLUMN @extschema@.chpg_whoami_row.email IS 'Address of the user; null unless it is a user.';
 COMMENT ON COLUMN @extschema@.chpg_whoami_row.organizations IS
 'A list with organizationId and organizationName of each of the user''s organizations; null unless it is a user.';
-COMMENT ON COLUMN @extschema@.chpg_whoami_row.raw IS 'All that the API returns, in its own words.';
+COMMENT ON COLUMN @extschema@.chpg_whoami_row.raw IS 'The whole object as the API returns it.';
 
 CREATE FUNCTION @extschema@.chpg_whoami(server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_whoami_row
@@ -30,7 +30,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_whoami';
 
 COMMENT ON FUNCTION @extschema@.chpg_whoami(text) IS
-'What the API takes the caller''s key for: its id, name and organization.
+'The identity of the key, as the API sees it: id, name and organization.
 The request needs no permission. The name of the organization is in chpg_organizations().
 Requests: 1.
 Errors: 28000 the API did not accept the key; 42704 this deployment of the API has no whoami.';
@@ -95,7 +95,7 @@ COMMENT ON COLUMN @extschema@.chpg_notification_row.resource_name IS 'Name of th
 COMMENT ON COLUMN @extschema@.chpg_notification_row.created_at IS
 'When it was issued; null where that cannot be read as a time.';
 COMMENT ON COLUMN @extschema@.chpg_notification_row.read_at IS 'When somebody read it; null if nobody has.';
-COMMENT ON COLUMN @extschema@.chpg_notification_row.raw IS 'All that the API returns, in its own words.';
+COMMENT ON COLUMN @extschema@.chpg_notification_row.raw IS 'The whole object as the API returns it.';
 
 CREATE FUNCTION @extschema@.chpg_notifications(
 	severity text DEFAULT NULL,
@@ -109,8 +109,8 @@ AS 'MODULE_PATHNAME', 'chpg_notifications';
 
 COMMENT ON FUNCTION @extschema@.chpg_notifications(text, text, timestamptz, bigint, text) IS
 'The organization''s notifications of the last 180 days, the newest first.
-The API documents no field of a notification: raw has all that it returns.
-severity, type: only these, in the API''s words. since: none that are older.
+The API documents no field of a notification: raw has the whole object.
+severity, type: as the API writes them, such as warning. since: the earliest created_at.
 Requests: 1 for each 250 notifications.
 Errors: 42704 this deployment of the API has no notifications.';
 

@@ -162,10 +162,13 @@ chpg_allow_ip(PG_FUNCTION_ARGS)
 	char	   *description;
 	char	   *source = begin_access_change(fcinfo, &prepared, &description);
 
+	Datum		row;
+
 	initStringInfo(&entries);
 	append_entry(&entries, source, description);
+	row = send_access_change(fcinfo, &prepared, "add", entries.data);
 	note_anywhere(&prepared);
-	return send_access_change(fcinfo, &prepared, "add", entries.data);
+	return row;
 }
 
 /* Does an entry have this source, and this description unless that is NULL? */
@@ -221,6 +224,30 @@ refuse_last(const ChpgPrepared *prepared, const char *source)
 }
 
 /*
+ * Check that a list which has no entry to be removed has none of its source either.
+ * Error 42704 if it has: the API may compare the source alone, and remove those.
+ */
+static void
+check_descriptions(const ChpgPrepared *prepared, const char *source)
+{
+	const ChpgRequest *request = &prepared->request;
+
+	for (int i = 0; i < list_size(prepared->access_list); i++)
+	{
+		char	   *other = chpg_access_source(chpg_json_element(prepared->access_list, i));
+
+		if (other != NULL && chpg_same_source(source, other))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("IP access list of service \"%s\" has \"%s\" with another \"description\" only",
+							request->service_id, chpg_clean_remote(pstrdup(source))),
+					 errhint("See the descriptions: SELECT * FROM chpg_ip_access_list(%s, server => %s);",
+							 quote_literal_cstr(request->service_id),
+							 quote_literal_cstr(request->connection->server))));
+	}
+}
+
+/*
  * chpg_revoke_ip(service, source, description, allow_empty)
  */
 Datum
@@ -241,6 +268,7 @@ chpg_revoke_ip(PG_FUNCTION_ARGS)
 		refuse_last(&prepared, source);
 	if (entries.len == 0)
 	{
+		check_descriptions(&prepared, source);
 		append_entry(&entries, source, description);
 		if (is_shown)
 			ereport(NOTICE,

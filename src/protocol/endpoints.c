@@ -137,7 +137,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.method = "GET",
 		.path = "/v1/whoami",
 		.rows = "result",
-		.purpose = "read what the key is",
+		.purpose = "read the identity of the key",
 		.missing_hint = "This deployment of the API has no whoami yet. The organization of the key: SELECT * FROM chpg_organizations();",
 		.attributes = whole_attributes
 	},

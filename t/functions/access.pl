@@ -70,6 +70,7 @@ for my $shown ([ 'shown', 2, '203.0.113.9' ], [ 'get', 3, '203.0.113.9' ], [ 'hi
 
 # While the list has 0.0.0.0/0, nothing is restricted.
 begin(list => [ { source => '0.0.0.0/0', description => 'Anywhere' } ], ip_access_list_remove => 'exact');
+unlike(fails_with($node, "SELECT FROM chpg_allow_ip('$ORDERS', 'office')", '22023', qr/is no IPv4 address/, 'a rejected addition'), qr/NOTICE/, 'has no notice');
 like(notices($node, "SELECT FROM chpg_allow_ip('$ORDERS', '203.0.113.9')"),
 	qr/NOTICE:  service "$ORDERS" still admits every address: .*\nHINT:  .*: (SELECT FROM chpg_revoke_ip\('$ORDERS', '0\.0\.0\.0\/0', server => 'chpg'\);)$/m,
 	'adding to a list with 0.0.0.0/0: a notice');
@@ -89,6 +90,11 @@ begin(list => [ { source => '192.0.2.1', description => 'a' }, { source => '192.
 fails_with($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1')", '55000', qr/last known entry/, 'two entries of one address');
 value("SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')");
 is(value($READ), '192.0.2.1 a', 'one of them by its description');
+begin(list => [ { source => '192.0.2.1/32', description => 'a' } ]);
+clear_journal($url);
+fails_with($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')", '42704',
+	qr/IP access list of service "$ORDERS" has "192\.0\.2\.1" with another "description" only/, 'another description');
+is(scalar(grep { $_->{method} ne 'GET' } @{ journal($url)->{requests} }), 0, 'sends no change, which might remove the last entry');
 begin(ip_access_list => 'hidden');
 is(notices($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.0/24', 'office')"), '', 'a list that is not shown');
 is_deeply(last_body()->{ipAccessList}, { remove => [ { source => '192.0.2.0/24', description => 'office' } ] }, 'sends what the caller says');

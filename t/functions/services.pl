@@ -33,7 +33,7 @@ costs($node, $url,
 
 # What the key is
 my $WHOAMI = 'SELECT actor_type, key_id, name, organization_id IS NOT NULL, user_id IS NOT NULL, email, organizations, raw - ARRAY';
-is(costs($node, $url, "$WHOAMI\['organizationId'] FROM chpg_whoami('by_hand')", 1, 'what the key is, of a server without organization_id'),
+is(costs($node, $url, "$WHOAMI\['organizationId'] FROM chpg_whoami('by_hand')", 1, 'the identity of the key, of a server without organization_id'),
 	qq(apiKey|$KEY_ID|chpg|t|f|||{"name": "chpg", "keyId": "$KEY_ID", "actorType": "apiKey"}), 'a key');
 is($node->safe_psql('postgres', 'SELECT organization_id = (SELECT id FROM chpg_organizations()) FROM chpg_whoami()'), 't', "the key's organization");
 reset_emulator($url, whoami => 'user');
@@ -43,7 +43,7 @@ reset_emulator($url, whoami => 'service');
 is($node->safe_psql('postgres', "SELECT actor_type, name, key_id, raw ? 'serviceAccountId' FROM chpg_whoami()"),
 	'service|robot||t', 'another type of actor');
 reset_emulator($url, whoami => 'unknown');
-like(fails_with($node, 'SELECT * FROM chpg_whoami()', '42704', qr/could not read what the key is: the API does not have this operation/, 'a deployment without whoami'),
+like(fails_with($node, 'SELECT * FROM chpg_whoami()', '42704', qr/could not read the identity of the key: the API does not have this operation/, 'a deployment without whoami'),
 	qr/HINT:  This deployment of the API has no whoami yet\. .*: SELECT \* FROM chpg_organizations\(\);/, 'what to ask instead');
 
 # Quotas

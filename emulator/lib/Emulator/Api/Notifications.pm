@@ -23,9 +23,9 @@ my $INTERVAL = 6 * 3600;
 
 # name, title, category, severity, type of the resource
 my @TYPES = (
-	[qw(postgres_storage_high Storage postgres warning postgres)],
-	[qw(service_backup_failed Backup service critical service)],
-	[qw(billing_threshold Costs billing info organization)]);
+	[ 'postgres_storage_high', 'Storage is nearly full', qw(postgres warning postgres) ],
+	[ 'service_backup_failed', 'Backup failed', qw(service critical service) ],
+	[ 'billing_threshold', 'Costs exceed the threshold', qw(billing info service) ]);
 
 sub types
 {
@@ -101,7 +101,7 @@ sub _row
 	return {
 		id => $random->uuid,
 		type => $type->{name},
-		($number % 2 ? 'body' : 'message') => "Text $number",
+		($number % 2 ? 'body' : 'message') => "$type->{title}: " . ($service->{name} // 'all services'),
 		resourceId => $service->{id},
 		resourceName => $service->{name},
 		createdAt => format_time($emulator->{clock}->now - $number * $INTERVAL),
