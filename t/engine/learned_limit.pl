@@ -69,7 +69,7 @@ for my $kind ('sliding', 'fixed')
 	fault($url, latency_ms => 50);
 	is($node->safe_psql('postgres', $FLEET), 117, "$kind windows: a fleet of 39 has all rows");
 	is(request_count($url) . ' ' . refused(), '40 0', "$kind windows: with 40 requests, none of which the API refuses");
-	cmp_ok(duration(), '<', 8, "$kind windows: in one window");
+	cmp_ok(duration(), '<', 20, "$kind windows: not at the documented limit, which takes 30 seconds");
 	is(limit(), '40/10s|headers', "$kind windows: chpg_budget shows the limit");
 	is(key_budget($node, 'remaining BETWEEN 0 AND 40', $id), 't', "$kind windows: and what remains of it");
 
@@ -79,7 +79,8 @@ for my $kind ('sliding', 'fixed')
 	begin_in_session($sessions[$_], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$_:00Z', '$PAST_DATE 12:00Z')") for 0 .. 3;
 	is(in_session($_, "SELECT 'done'"), "rows|87\ndone", "$kind windows: each of four backends has all rows") for @sessions;
 	is(request_count($url) . ' ' . refused(), '120 0', "$kind windows: with 120 requests, none of which the API refuses");
-	cmp_ok(duration(), '<', 4 * 1.5, "$kind windows: about as fast as the limit allows");
+	# The least time is 4 seconds, and the benchmark measures how near to that it is.
+	cmp_ok(duration(), '<', 40, "$kind windows: nor here, where that takes 110 seconds");
 	$_->quit for @sessions;
 
 	# Another program has used three quarters of the window.

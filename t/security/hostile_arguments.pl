@@ -61,7 +61,7 @@ for my $call (@calls)
 }
 my @requests = @{ journal($url)->{requests} };
 cmp_ok(scalar @requests, '>', 50, 'some of these are values as good as any, and are sent');
-my @strange = grep { $_->{path} !~ m{^/v1/organizations(?:/[0-9a-f-]{36}/postgres(?:/pg[a-z0-9]{24}(?:/[A-Za-z]+(?:/-?\d+)?)?|/prometheus)?)?$}
+my @strange = grep { $_->{path} !~ m{^/v1/organizations(?:/[0-9a-f-]{36}/(?:notifications|postgres(?:/pg[a-z0-9]{24}(?:/[A-Za-z]+(?:/-?\d+)?)?|/prometheus)?))?$}
 	  || $_->{method} ne 'GET' } @requests;
 is_deeply([ map { "$_->{method} $_->{path}" } @strange ], [], 'no other path of the API');
 my %headers = map { $_ => 1 } map { keys %{ $_->{headers} } } @requests;
