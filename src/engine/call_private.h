@@ -131,6 +131,7 @@ struct ChpgCall
 	int			status;			/* HTTP status, or 0 */
 	const char *detail;			/* a sentence, or NULL */
 	const char *hint;			/* instead of the usual one, or NULL */
+	const char *reason;			/* instead of the usual one, or NULL */
 	bool		by_api;			/* the API itself reports an error */
 	char	   *request_id;
 };

@@ -12,10 +12,12 @@
 
 #include "ascii.h"
 #include "engine/call_private.h"
+#include "engine/creations.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
 #include "engine/response.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 
 /* The last line of OpenMetrics */
 #define OPENMETRICS_END	"# EOF"
@@ -327,8 +329,9 @@ chpg_call_status(const ChpgCall *call)
 }
 
 void
-chpg_call_set_hint(ChpgCall *call, const char *hint)
+chpg_call_explain(ChpgCall *call, const char *reason, const char *hint)
 {
+	call->reason = reason;
 	call->hint = hint;
 }
 
@@ -497,10 +500,24 @@ static const FailureText failure_texts[] = {
 	},
 };
 
+/* Did the API not find a service that was created just now? */
+static bool
+is_new_service(const ChpgCall *call)
+{
+	const ChpgRequest *request = &call->request;
+
+	return call->failure == FAILURE_NOT_FOUND && request->service_id != NULL &&
+		chpg_creation_is_recent(request->connection, request->service_id);
+}
+
 /* The end of the primary message of a call's failure. */
 static const char *
 failure_reason(const ChpgCall *call)
 {
+	if (call->reason != NULL)
+		return call->reason;
+	if (is_new_service(call))
+		return "the API does not show the new service yet: call chpg_wait()";
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
 		call->request.endpoint->missing_hint != NULL)
 		return "the API does not have this operation";
@@ -540,6 +557,10 @@ failure_hint(const ChpgCall *call)
 		return permission_hint(call);
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path != NULL)
 		return "Check the argument \"path\".";
+	if (is_new_service(call))
+		return psprintf("Wait for it: SELECT * FROM chpg_wait(%s, server => %s);",
+						quote_literal_cstr(call->request.service_id),
+						quote_literal_cstr(call->request.connection->server));
 	if (call->failure == FAILURE_NOT_FOUND && endpoint->missing_hint != NULL)
 		return endpoint->missing_hint;
 	if (call->failure == FAILURE_NOT_FOUND &&

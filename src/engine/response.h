@@ -53,8 +53,11 @@ extern bool chpg_call_not_found(const ChpgCall *call);
 /* Did it fail for its service, while another's request might succeed? */
 extern bool chpg_call_concerns_service(const ChpgCall *call);
 
-/* Replace the HINT of a failed call; the text must live until it is reported. */
-extern void chpg_call_set_hint(ChpgCall *call, const char *hint);
+/*
+ * Replace the end of the primary message of a failed call, and its HINT; the texts must
+ * live until it is reported.
+ */
+extern void chpg_call_explain(ChpgCall *call, const char *reason, const char *hint);
 
 /* Throw the error of a failed call, with the SQLSTATE of its failure. */
 pg_noreturn extern void chpg_call_report(const ChpgCall *call);

@@ -257,9 +257,9 @@ read_count(ChpgJsonNode *node, double *count)
 	return end != text && *end == '\0';
 }
 
-/* Describe the first full quota on Postgres services, palloc'd; NULL if there is none. */
-static char *
-describe_full_quota(const ChpgRequest *request, ChpgJsonNode *quotas)
+/* Explain a failed call by the first full quota on Postgres services, if there is one. */
+static void
+explain_by_quota(ChpgCall *call, const ChpgRequest *request, ChpgJsonNode *quotas)
 {
 	int			count = chpg_json_kind(quotas) == CHPG_JSON_ARRAY ?
 	chpg_json_length(quotas) : 0;
@@ -275,11 +275,14 @@ describe_full_quota(const ChpgRequest *request, ChpgJsonNode *quotas)
 			strstr(chpg_json_text(code), "postgres") != NULL &&
 			read_count(chpg_json_get(quota, "value"), &value) &&
 			read_count(chpg_json_get(quota, "usage"), &usage) && usage >= value)
-			return psprintf("The quota \"%s\" is full: %.0f of %.0f. Delete a service, or have the quota raised. All quotas: SELECT * FROM chpg_quotas();",
-							chpg_redact_remote(request, chpg_json_text(code)),
-							usage, value);
+		{
+			chpg_call_explain(call, psprintf("quota \"%s\" is full: %.0f of %.0f",
+											 chpg_redact_remote(request, chpg_json_text(code)),
+											 usage, value),
+							  "Delete a service, or have the quota raised. All quotas: SELECT * FROM chpg_quotas();");
+			return;
+		}
 	}
-	return NULL;
 }
 
 /*
@@ -300,7 +303,6 @@ explain_conflict(const ChpgRequest *request, ChpgCall *call)
 	};
 	ChpgQueueing queueing = {0};
 	ChpgCall   *read;
-	char	   *hint;
 	double		seconds;
 
 	if (chpg_call_status(call) != 409 || !request->endpoint->new_service ||
@@ -312,10 +314,8 @@ explain_conflict(const ChpgRequest *request, ChpgCall *call)
 	chpg_call_wait(read);
 	if (chpg_call_document(read) == NULL)
 		return;
-	hint = describe_full_quota(&quotas, chpg_json_get(chpg_json_root(chpg_call_document(read)),
-													  "result"));
-	if (hint != NULL)
-		chpg_call_set_hint(call, hint);
+	explain_by_quota(call, &quotas,
+					 chpg_json_get(chpg_json_root(chpg_call_document(read)), "result"));
 }
 
 /* Throw the error of a failed change. */

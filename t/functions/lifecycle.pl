@@ -294,15 +294,15 @@ fails_with($node, "SELECT chpg_create_service('one too many', 'aws', 'us-west-2'
 	qr/CONFLICT: Conflict/, 'a quota');
 
 # The quota that is full is named, at the cost of one request, and only if that can be sent now.
-# The argument is what else is done, and what the HINT is.
-my $FULL = qr/HINT:  The quota "postgres-services-per-organization" is full: 6 of 6\. Delete a service, .*: SELECT \* FROM chpg_quotas\(\);/;
+# The arguments are the statement, what its error has, and a name.
+my $FULL = qr/ERROR: .*: quota "postgres-services-per-organization" is full: 6 of 6\n.*HINT:  Delete a service, [^\n]*: SELECT \* FROM chpg_quotas\(\);/s;
 my $USUAL = qr/HINT:  Another change may be under way, or a quota reached/;
 my $CREATE = "SELECT chpg_create_service('one too many', 'aws', 'us-west-2', 'r8gd.large')";
 sub meets_conflict
 {
 	my ($sql, $hint, $name) = @_;
 	clear_journal($url);
-	like(fails_with($node, $sql, '55006', qr/conflict/, $name), $hint, "$name: the hint");
+	like(fails_with($node, $sql, '55006', qr/HTTP status 409/, $name), $hint, "$name: the explanation");
 	return scalar grep { $_->{path} =~ /quotas$/ } @{ journal($url)->{requests} };
 }
 is(meets_conflict($CREATE, $FULL, 'a full quota'), 1, 'one request more');
@@ -321,7 +321,7 @@ foreach my $fault (
 	clear_faults($url);
 }
 fault($url, path => 'quotas$', patch => { 'result.1.usage' => '6.0', 'result.1.value' => '5' });
-meets_conflict($CREATE, qr/is full: 6 of 5\./, 'numbers as texts, and more than the quota');
+meets_conflict($CREATE, qr/is full: 6 of 5\n/, 'numbers as texts, and more than the quota');
 clear_faults($url);
 fault($url, path => 'state$', status => 409);
 is(meets_conflict("SELECT chpg_restart_service('$ORDERS')", $USUAL, 'a conflict of another change'), 0, 'has nothing to do with quotas');

@@ -134,7 +134,9 @@ reset_emulator($url, list_lag_polls => 1000, read_lag_polls => 1000);
 fails_with($node, "SELECT * FROM chpg_wait('absent', 'running')", '42704', qr/does not exist/, 'a name that nobody has created');
 fails_with($node, "SELECT * FROM chpg_wait('pg0000000000000000000000ab', 'running', poll_interval => '10 ms')", '42704', qr/did not find/,
 	'an id that nobody has created');
-value($CREATE);
+my $id = value($CREATE);
+fails_with($node, "SELECT * FROM chpg_service('reports')", '42704',
+	qr/the API does not show the new service yet: call chpg_wait\(\)\n.*\nHINT:  Wait for it: SELECT \* FROM chpg_wait\('$id', server => 'chpg'\);/, 'a new service that is read');
 fails_with($node, "SELECT * FROM chpg_wait('reports', 'running', timeout => '1 s', poll_interval => '100 ms')", '57014',
 	qr/DETAIL:  The state is not shown by the API yet\./, 'a service that stays hidden for the whole wait');
 
