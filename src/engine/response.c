@@ -19,6 +19,9 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+/* The longest cursor, in bytes; it becomes part of a URL. */
+#define MAX_CURSOR		2048
+
 /* The last line of OpenMetrics */
 #define OPENMETRICS_END	"# EOF"
 
@@ -326,6 +329,41 @@ int
 chpg_call_status(const ChpgCall *call)
 {
 	return call->status;
+}
+
+char *
+chpg_call_next_cursor(const ChpgCall *call, int page)
+{
+	ChpgJsonNode *root = chpg_json_root(call->document);
+	ChpgJsonNode *node = chpg_json_get(root, "nextCursor");
+	char	   *cursor = NULL;
+
+	/* Some lists stand, with their pagination, in the result. */
+	if (node == NULL)
+		node = chpg_json_get(chpg_json_get(chpg_json_get(root, "result"), "pagination"),
+							 "nextCursor");
+	if (node == NULL)
+		return NULL;
+	if (chpg_json_kind(node) == CHPG_JSON_STRING)
+	{
+		(void) chpg_json_serialize_exactly(node);	/* no replaced characters */
+		cursor = chpg_json_text(node);
+	}
+	if (cursor == NULL || *cursor == '\0' || strlen(cursor) > MAX_CURSOR)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed API response: \"nextCursor\" of page %d is no text of 1 to %d bytes",
+						page, MAX_CURSOR)));
+	return cursor;
+}
+
+void
+chpg_refuse_cursor(int page)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("malformed API response: \"nextCursor\" of page %d is that of an earlier page",
+					page)));
 }
 
 void

@@ -26,6 +26,16 @@ extern int	chpg_call_status(const ChpgCall *call);
 /* The id that the API gave the request, or NULL; it belongs to the call. */
 extern const char *chpg_call_request_id(const ChpgCall *call);
 
+/*
+ * The cursor that a succeeded call names for the page after this one (counted from 1),
+ * palloc'd; NULL after the last.  Errors: 08P01 for a cursor that is none, 22P05 if the
+ * encoding cannot hold it.
+ */
+extern char *chpg_call_next_cursor(const ChpgCall *call, int page);
+
+/* Throw error 08P01: the cursor of this page came before, so pages would never end. */
+pg_noreturn extern void chpg_refuse_cursor(int page);
+
 /* Did the call fail? */
 extern bool chpg_call_failed(const ChpgCall *call);
 

@@ -37,9 +37,6 @@
 /* The most requests of which it is worth looking whether they are answered already. */
 #define MAX_LOOKED_UP	1000
 
-/* The longest cursor, in bytes; it becomes part of a URL. */
-#define MAX_CURSOR		2048
-
 /* A service, or the organization, that is read. */
 typedef struct Target
 {
@@ -846,47 +843,26 @@ is_full(const PageReader *reader)
 
 /*
  * Find the cursor of the page after this one, which is the last one without any.
- * Errors: 08P01 for a cursor that is none, or that came before, as the pages would
- * never come to an end; 22P05 if the encoding cannot hold it.
+ * Errors: those of chpg_call_next_cursor(); 08P01 for a cursor that came before, as the
+ * pages would never come to an end.
  */
 static void
 read_cursor(ChpgStream *stream, PageReader *reader)
 {
-	ChpgJsonNode *root = chpg_json_root(chpg_call_document(reader->call));
-	ChpgJsonNode *node = chpg_json_get(root, "nextCursor");
-	ChpgJsonKind kind;
-	MemoryContext caller;
+	MemoryContext caller = MemoryContextSwitchTo(stream->context);
 	uint64		hash;
 	bool		repeated;
 
-	/* Some lists stand, with their pagination, in the result. */
-	if (node == NULL)
-		node = chpg_json_get(chpg_json_get(chpg_json_get(root, "result"), "pagination"),
-							 "nextCursor");
-	kind = chpg_json_kind(node);
-	if (node == NULL || kind == CHPG_JSON_NULL)
-		return;
-	caller = MemoryContextSwitchTo(stream->context);
-	if (kind == CHPG_JSON_STRING)
+	reader->next_cursor = chpg_call_next_cursor(reader->call, reader->page);
+	if (reader->next_cursor != NULL)
 	{
-		(void) chpg_json_serialize_exactly(node);	/* no replaced characters */
-		reader->next_cursor = chpg_json_text(node);
+		if (reader->dedup == NULL)
+			reader->dedup = chpg_page_dedup_create();
+		hash = hash_bytes_extended((unsigned char *) reader->next_cursor,
+								   strlen(reader->next_cursor), 0);
+		if (chpg_page_dedup_add(reader->dedup, &hash, 1, &repeated) > 0)
+			chpg_refuse_cursor(reader->page);
 	}
-	if (reader->next_cursor == NULL || *reader->next_cursor == '\0' ||
-		strlen(reader->next_cursor) > MAX_CURSOR)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed API response: \"nextCursor\" of page %d is no text of 1 to %d bytes",
-						reader->page, MAX_CURSOR)));
-	if (reader->dedup == NULL)
-		reader->dedup = chpg_page_dedup_create();
-	hash = hash_bytes_extended((unsigned char *) reader->next_cursor,
-							   strlen(reader->next_cursor), 0);
-	if (chpg_page_dedup_add(reader->dedup, &hash, 1, &repeated) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed API response: \"nextCursor\" of page %d is that of an earlier page",
-						reader->page)));
 	MemoryContextSwitchTo(caller);
 }
 

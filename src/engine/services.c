@@ -46,23 +46,20 @@ get_string(ChpgJsonNode *object, const char *key)
 }
 
 /*
- * Read a list of objects, and convert each: the result has what convert() makes of
- * it, unless that is NULL.  Error 08P01 if the response is malformed.
+ * Append to a list what convert() makes of each object of a page, unless that is NULL.
+ * Returns the cursor of the next page, or NULL.  Error 08P01 if the response is
+ * malformed.
  */
-static List *
-read_list(const ChpgConnection *connection, ChpgOperation operation,
-		  void *(*convert) (ChpgJsonNode *object))
+static char *
+read_list_page(const ChpgRequest *request, int page,
+			   void *(*convert) (ChpgJsonNode *object), List **result)
 {
-	ChpgRequest request = {
-		.connection = connection,
-		.endpoint = &chpg_endpoints[operation]
-	};
 	ErrorContextCallback callback;
 	ChpgCall   *call;
 	ChpgJsonNode *list;
-	List	   *result = NIL;
+	char	   *cursor = NULL;
 
-	list = chpg_json_get(chpg_json_root(chpg_call_perform(&request, &call)),
+	list = chpg_json_get(chpg_json_root(chpg_call_perform(request, &call)),
 						 "result");
 	chpg_call_push_context(call, &callback);
 	if (chpg_json_kind(list) != CHPG_JSON_ARRAY)
@@ -75,10 +72,42 @@ read_list(const ChpgConnection *connection, ChpgOperation operation,
 		void	   *item = convert(chpg_json_element(list, i));
 
 		if (item != NULL)
-			result = lappend(result, item);
+			*result = lappend(*result, item);
 	}
+	if (request->endpoint->by_cursor)
+		cursor = chpg_call_next_cursor(call, page);
 	error_context_stack = callback.previous;
 	chpg_call_end(call);
+	return cursor;
+}
+
+/*
+ * Read all pages of a list of objects, and convert each: the result has what convert()
+ * makes of it, unless that is NULL.  Error 08P01 if a response is malformed.
+ */
+static List *
+read_list(const ChpgConnection *connection, ChpgOperation operation,
+		  void *(*convert) (ChpgJsonNode *object))
+{
+	ChpgRequest request = {
+		.connection = connection,
+		.endpoint = &chpg_endpoints[operation]
+	};
+	List	   *cursors = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	do
+	{
+		request.cursor = read_list_page(&request, list_length(cursors) + 1, convert,
+										&result);
+		foreach(lc, cursors)
+		{
+			if (request.cursor != NULL && strcmp(request.cursor, lfirst(lc)) == 0)
+				chpg_refuse_cursor(list_length(cursors) + 1);
+		}
+		cursors = lappend(cursors, unconstify(char *, request.cursor));
+	} while (request.cursor != NULL);
 	return result;
 }
 
@@ -336,7 +365,9 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 	services = chpg_list_services(connection);
 	matches = match_services(services, wanted);
 	created = matches == NIL ? chpg_creation_find(connection, wanted) : NULL;
-	if (created != NULL)
+	/* One that is listed has another name by now. */
+	if (created != NULL && is_usable_id(created) &&
+		match_services(services, created) == NIL)
 		matches = list_make1(make_service(created));
 	if (matches == NIL)
 		ereport(ERROR,

@@ -25,7 +25,7 @@ typedef struct ChpgOrganization
 	char	   *name;			/* NULL if the API does not say */
 } ChpgOrganization;
 
-/* List all organizations of the key, as ChpgOrganization.  One request. */
+/* List all organizations of the key, as ChpgOrganization.  One request for each page. */
 extern List *chpg_list_organizations(const ChpgConnection *connection);
 
 /*

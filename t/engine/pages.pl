@@ -78,6 +78,35 @@ for my $case ([ $CURSOR, 2, 'of page 2 is that of an earlier page', 'that repeat
 	is(request_count($url), $requests, "a cursor $name: requests");
 }
 
+# A key with one organization on the first page may have others behind it.
+my ($FIRST, $SECOND) = map { "0000000$_-0000-4000-8000-000000000000" } 1, 2;
+my $new = sub { "SELECT organization_id FROM chpg_connect('validKeyId', 'validKeySecret', server => 'pages', api_url => '$url'@_)" };
+
+sub organization_pages
+{
+	clear_faults($url);
+	organization_page('^$', $FIRST, nextCursor => '2');
+	organization_page('^cursor=2$', $SECOND, @_);
+	return;
+}
+organization_pages();
+fails_with($node, $new->(), '08P01', qr/belongs to 2 organizations/, 'a new connection: organizations of all pages');
+is($node->safe_psql('postgres', $new->(", organization_id => '$SECOND'")), $SECOND, 'an organization of the second page');
+$node->safe_psql('postgres', 'ALTER SERVER pages OPTIONS (DROP organization_id)');
+fails_with($node, "SELECT * FROM chpg_services('pages')", '08P01', qr/belongs to 2 organizations/, 'a read: organizations of all pages');
+organization_pages(nextCursor => '2');
+clear_journal($url);
+fails_with($node, "SELECT * FROM chpg_services('pages')", '08P01', qr/"nextCursor" of page 2 is that of an earlier page/,
+	'pages of organizations that repeat');
+is(request_count($url), 2, 'pages that repeat: requests');
+
+sub organization_page
+{
+	my ($query, $id, %beside) = @_;
+
+	return fault($url, path => 'organizations$', query => $query, body => encode_json({ result => [ { id => $id, name => $id } ], %beside }));
+}
+
 sub cursor_page
 {
 	my ($query, $names, %beside) = @_;

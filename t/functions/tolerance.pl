@@ -140,4 +140,18 @@ fails_with($node, "SELECT * FROM chpg_service('reports')", '42704',
 fails_with($node, "SELECT * FROM chpg_wait('reports', 'running', timeout => '1 s', poll_interval => '100 ms')", '57014',
 	qr/DETAIL:  The state is not shown by the API yet\./, 'a service that stays hidden for the whole wait');
 
+# A name stands for what was created under it only until the list shows that under another.
+reset_emulator($url);
+$id = value($CREATE);
+value("SELECT * FROM chpg_wait('reports', 'running', poll_interval => '10 ms')");
+value("SELECT * FROM chpg_update_service('reports', name => 'renamed')");
+value("SELECT * FROM chpg_wait('$id', expected => '{\"name\": \"renamed\"}', poll_interval => '10 ms')");
+fails_with($node, "SELECT * FROM chpg_update_service('reports', size => 'r8gd.large')", '42704', qr/service "reports" does not exist/,
+	'the former name of a service that was renamed');
+reset_emulator($url);
+fault($url, method => 'POST', status => 200, body => '{"result":{"id":"../x\\u001b[2J","name":"odd","state":"creating"}}');
+value("SELECT id FROM chpg_create_service('odd', 'aws', 'us-east-1', 'r8gd.large')");
+clear_faults($url);
+fails_with($node, "SELECT * FROM chpg_service('odd')", '42704', qr/service "odd" does not exist/, 'an id that cannot be part of a path');
+
 done_testing();
