@@ -20,6 +20,7 @@ SQL_FILES = \
 	sql/connection/connect.sql \
 	sql/connection/usage.sql \
 	sql/reading/services.sql \
+	sql/reading/backups.sql \
 	sql/reading/organization.sql \
 	sql/reading/slow_queries.sql \
 	sql/reading/connection_info.sql \

@@ -42,6 +42,12 @@ JOIN chpg_services s ON s.id = p.service_id
 ORDER BY p.total_duration_us DESC
 LIMIT 8;
 
+-- The newest backup of each service, and how many are kept. An empty list is no proof.
+SELECT service_name AS service, count(*) AS backups, max(last_modified)::timestamptz(0) AS newest
+FROM chpg_backups()
+GROUP BY service_name
+ORDER BY service_name;
+
 \if :emulated
 \ir history.sql
 \endif

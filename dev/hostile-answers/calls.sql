@@ -22,6 +22,8 @@ SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_metrics(:'start',
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_logs(:'start', :'stop', :'service') r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_logs(:'start', :'stop', max_rows => 3) r
 SELECT md5(chpg_config(:'service')::text)
+SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_backups(:'service') r
+SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM cloud.backups r
 SELECT md5(chpg_ca_certificates(:'service'))
 SELECT md5(chpg_connection_info(:'service')::text)
 SELECT count(r::text) FROM chpg_request('GET', '/v1/organizations') r

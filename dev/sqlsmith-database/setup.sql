@@ -29,6 +29,7 @@ CREATE VIEW seen.executions AS
 CREATE VIEW seen.prometheus AS SELECT * FROM chpg_prometheus('orders');
 CREATE VIEW seen.points AS SELECT * FROM chpg_metrics(:'start', :'stop', 'orders');
 CREATE VIEW seen.lines AS SELECT * FROM chpg_logs(:'start', :'stop', 'orders');
+CREATE VIEW seen.backups AS SELECT * FROM chpg_backups('orders');
 CREATE VIEW seen.settings AS SELECT * FROM chpg_config('orders');
 CREATE VIEW seen.period AS SELECT * FROM chpg_period_patterns(tstzrange(:'start', :'stop'), 'orders');
 CREATE VIEW seen.cloud_patterns AS SELECT * FROM cloud.slow_patterns WHERE from_date = :'start' AND to_date = :'stop';

@@ -8,6 +8,7 @@ use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json);
 use Emulator::Access;
 use Emulator::Api;
+use Emulator::Api::Backups;
 use Emulator::Api::Config;
 use Emulator::Api::Insights;
 use Emulator::Api::Lifecycle;
@@ -15,8 +16,10 @@ use Emulator::Api::Monitoring;
 use Emulator::Api::Notifications;
 use Emulator::Api::Organizations;
 use Emulator::Api::Services;
+use Emulator::Backups;
 use Emulator::Clock qw(parse_time);
 use Emulator::Control;
+use Emulator::Cursors;
 use Emulator::Faults;
 use Emulator::Fleet;
 use Emulator::Journal;
@@ -47,6 +50,12 @@ my %DEFAULTS = (
 	backup_polls => 0,
 	list_lag_polls => 0,
 	read_lag_polls => 0,
+	backups => 7,
+	replica_backups => 'none',
+	bad_limit => 'refused',
+	earliest_restore_time => 'present',
+	switchover => 'replaces',
+	switchover_response => 'acknowledged',
 	max_services => undef,
 	whoami => 'apiKey',
 	notifications => 'list',
@@ -56,6 +65,14 @@ my %DEFAULTS = (
 	(map { $_ => $Emulator::Access::OPTIONS{$_}[0] } keys %Emulator::Access::OPTIONS),
 	overrides => {},
 	pattern_overrides => {});
+
+# Options that have one of these values
+my %CHOICES = (
+	replica_backups => [qw(none refused)],
+	bad_limit => [qw(refused clamped)],
+	earliest_restore_time => [qw(present null absent)],
+	switchover => [qw(replaces ignored)],
+	switchover_response => [qw(acknowledged service)]);
 
 my $GARBAGE_BYTES = 2048;
 
@@ -98,7 +115,12 @@ sub reset
 		clock => $clock,
 		map { $_ => $options{$_} }
 		  qw(seed transition_polls apply_polls backup_polls list_lag_polls
-		  read_lag_polls max_services));
+		  read_lag_polls max_services switchover));
+	$self->{backups} = Emulator::Backups->new($clock,
+		map { $options{$_} } qw(backups earliest_restore_time));
+	$self->{cursors} = Emulator::Cursors->new($options{seed});
+	@$self{qw(replica_backups bad_limit switchover_response)} =
+	  @options{qw(replica_backups bad_limit switchover_response)};
 
 	my $logs = Emulator::Logs->new(
 		seed => $options{seed},
@@ -299,7 +321,7 @@ sub _checked
 		my $value = $changes->{$name};
 		die "$name: not a count\n"
 		  if $name =~
-		  /\A(?:services|patterns|organizations|log_lines_per_hour|notification_count|\w+_polls)\z/
+		  /\A(?:services|patterns|backups|organizations|log_lines_per_hour|notification_count|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
 		die "fleet: none of @Emulator::Fleet::NAMES\n"
 		  if $name eq 'fleet' && !grep { $_ eq ($value // '') } @Emulator::Fleet::NAMES;
@@ -312,6 +334,8 @@ sub _checked
 		die "log_lines_per_hour: fewer than $Emulator::Logs::FEWEST\n"
 		  if $name eq 'log_lines_per_hour'
 		  && $value < $Emulator::Logs::FEWEST;
+		die "$name: none of @{ $CHOICES{$name} }\n"
+		  if $CHOICES{$name} && !grep { $_ eq ($value // '') } @{ $CHOICES{$name} };
 		die "max_services: not a count\n"
 		  if $name eq 'max_services'
 		  && ($value // 0) !~ /\A\d{1,5}\z/a;

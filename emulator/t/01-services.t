@@ -85,4 +85,34 @@ my $others = $other->get($other->postgres)->{json}{result};
 is($others->[8]{name}, 'svc-009', 'further services have made-up names');
 isnt($other->{organization}, $emulator->{organization}, 'the seed decides');
 
+# Backups: pages by cursor, read replicas, limits, the earliest restore time
+my $now = '2026-06-30T12:00:30.000Z';
+my %old = (orders => { createdAt => '2024-01-01T00:00:00.000Z' });
+my $orders = $emulator->postgres . "/$TestEmulator::ORDERS";
+$emulator->reset(now => $now, backups => 6, overrides => \%old);
+my $backups = $emulator->get("$orders/backups")->{json};
+is(scalar @{ $backups->{result} }, 6, 'a backup a day');
+is_deeply([ @$backups{qw(limit totalCount nextCursor)} ], [ 100, 6, undef ], 'beside the result');
+my $page = $emulator->get("$orders/backups?limit=4")->{json};
+my $cursor = $page->{nextCursor} =~ s/([^\w])/sprintf '%%%02X', ord $1/egr;
+unlike($page->{nextCursor}, qr/^\d+$/, 'a cursor is no offset');
+my $rest = $emulator->get("$orders/backups?limit=4&cursor=$cursor")->{json};
+is_deeply([ map { @{ $_->{result} } } $page, $rest ], $backups->{result}, 'two pages have all');
+is($rest->{nextCursor}, undef, 'the last page has no cursor');
+is($emulator->get("$orders/backups?cursor=4")->{status}, 400, 'a foreign cursor');
+is($emulator->get("$orders/backups?limit=101")->{status}, 400, 'a limit that is refused');
+my ($replica) = map { $_->{id} } grep { $_->{name} eq 'analytics' } @$list;
+is_deeply($emulator->get($emulator->postgres . "/$replica/backups")->{json}{result}, [], 'a replica has none');
+my $oldest = $backups->{result}[-1]{lastModified} =~ s/:07:17Z/:12:17.000Z/r =~ s/:02:17Z/:07:17.000Z/r;
+is($emulator->get($orders)->{json}{result}{earliestRestoreTime}, $oldest, 'the earliest restore time');
+$emulator->reset(now => $now, bad_limit => 'clamped', replica_backups => 'refused', earliest_restore_time => 'null');
+is($emulator->get("$orders/backups?limit=101")->{json}{limit}, 100, 'a limit that is clamped');
+is($emulator->get($emulator->postgres . "/$replica/backups")->{status}, 400, 'a replica is refused');
+my $shown = $emulator->get($orders)->{json}{result};
+ok(exists $shown->{earliestRestoreTime} && !defined $shown->{earliestRestoreTime}, 'null');
+$emulator->reset(earliest_restore_time => 'absent');
+ok(!exists $emulator->get($orders)->{json}{result}{earliestRestoreTime}, 'absent');
+ok(!eval { $emulator->reset(bad_limit => 'odd') }, 'a wrong option');
+$emulator->reset;
+
 done_testing();

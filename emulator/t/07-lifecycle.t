@@ -300,7 +300,10 @@ subtest 'state' => sub {
 	$emulator->control('POST', 'services/orders', { haType => 'none' });
 	is(ask('PATCH', $state, { command => 'switchover' })->{status},
 		200, 'switchover without standby');
-	is_deeply(reads($orders, 'state', 1), ['running'], 'does nothing');
+	is_deeply(
+		reads($orders, 'state', 3),
+		[qw(restarting restarting running)],
+		'replaces the primary');
 	refused('PATCH', $state, { command => 'promote' }, 400, qr/replica/);
 
 	my $replica =
@@ -323,6 +326,18 @@ subtest 'state' => sub {
 	  [ { command => 'stop' }, qr/none of/ ],
 	  [ { command => 1 }, qr/string/ ],
 	  [ { command => 'restart', x => 1 }, qr/validated: x/ ];
+};
+
+subtest 'switchover: the older deployment, and the response' => sub {
+	$emulator->reset(
+		switchover => 'ignored',
+		switchover_response => 'service',
+		overrides => { orders => { haType => 'none' } });
+	my $answer =
+	  result('PATCH', "$orders/state", { command => 'switchover' });
+	is($answer->{id}, $TestEmulator::ORDERS, 'the service');
+	is_deeply(reads($orders, 'state', 1), ['running'], 'does nothing');
+	$emulator->reset;
 };
 
 subtest 'password' => sub {

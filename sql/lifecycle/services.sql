@@ -150,20 +150,23 @@ REVOKE EXECUTE ON FUNCTION @extschema@.chpg_promote_service(text, text) FROM PUB
 
 CREATE FUNCTION @extschema@.chpg_switchover_service(
 	service text,
+	replace_primary boolean DEFAULT false,
 	server text DEFAULT NULL)
 RETURNS @extschema@.chpg_service_detail_row
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_switchover_service';
 
-COMMENT ON FUNCTION @extschema@.chpg_switchover_service(text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_switchover_service(text, boolean, text) IS
 'Make a standby of a service with high availability its primary.
+replace_primary: also without a standby. Then the API provisions a new server and replaces the
+  primary with it (minutes to hours; the host name stays), or does nothing (older deployments).
 The API acknowledges the command only; attributes that the response omits are null.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
-Requests: 2, 1 more for a name.
-Errors: 55000 the service has no high availability; 08007 unknown whether it was carried out;
-25006 in a read-only transaction.';
+Requests: 2 (1 with replace_primary), 1 more for a name.
+Errors: 55000 the service has no standby, or the API does not show one; 08007 unknown whether
+  it was carried out; 25006 in a read-only transaction.';
 
-REVOKE EXECUTE ON FUNCTION @extschema@.chpg_switchover_service(text, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_switchover_service(text, boolean, text) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.chpg_set_password(
 	service text,
@@ -223,9 +226,11 @@ AS 'MODULE_PATHNAME', 'chpg_restore_service';
 
 COMMENT ON FUNCTION @extschema@.chpg_restore_service(text, text, timestamptz, jsonb, jsonb, jsonb, text) IS
 'Create a new service with the data that a service had at restore_target.
+restore_target: from earliest_restore_time of chpg_service until now.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
-Requests: 1, 1 more for a name.
-Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
+Requests: 2, 1 more for a name.
+Errors: 22023 restore_target is too early; 08007 unknown whether it was carried out; 25006 in a
+  read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_restore_service(text, text, timestamptz, jsonb, jsonb, jsonb, text)
 	FROM PUBLIC;

@@ -89,7 +89,8 @@ CREATE TYPE @extschema@.chpg_service_detail_row AS (
 	hostname text,
 	username text,
 	password text,
-	connection_string text
+	connection_string text,
+	earliest_restore_time timestamptz
 );
 
 COMMENT ON TYPE @extschema@.chpg_service_detail_row IS
@@ -115,6 +116,8 @@ COMMENT ON COLUMN @extschema@.chpg_service_detail_row.password IS
 'Password of the superuser; null unless the response has it, as the one to chpg_create_service does.';
 COMMENT ON COLUMN @extschema@.chpg_service_detail_row.connection_string IS
 'URI with user name and password; null where password is null.';
+COMMENT ON COLUMN @extschema@.chpg_service_detail_row.earliest_restore_time IS
+'Earliest time to which the service can be restored; null where the response omits it, as before the first backup.';
 
 CREATE FUNCTION @extschema@.chpg_service(
 	service text,

@@ -153,6 +153,30 @@ services_to_read(const ChpgReadSpec *spec)
 	return chpg_find_services(spec->connection, spec->service);
 }
 
+/* Find the names of services that are known by their ids only.  One request. */
+static void
+name_services(const ChpgReadSpec *spec, List *services)
+{
+	List	   *known = NIL;
+	ListCell   *lc;
+
+	foreach(lc, services)
+	{
+		ChpgService *service = lfirst(lc);
+		ListCell   *cell;
+
+		if (service->name == NULL && known == NIL)
+			known = chpg_list_services(spec->connection);
+		foreach(cell, known)
+		{
+			const ChpgService *listed = lfirst(cell);
+
+			if (service->name == NULL && strcmp(listed->id, service->id) == 0)
+				*service = *listed;
+		}
+	}
+}
+
 static void
 refuse_number(const ChpgStream *stream, int64 requests)
 {
@@ -201,6 +225,8 @@ find_targets(ChpgStream *stream)
 	}
 	services = services_to_read(spec);
 	check_number(stream, list_length(services) * variants);
+	if (spec->endpoint->names_services)
+		name_services(spec, services);
 	foreach(lc, services)
 		add_targets(stream, (ChpgService *) lfirst(lc));
 }
@@ -829,6 +855,9 @@ start_page(ChpgStream *stream, PageReader *reader)
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
 								 reader->target->service->id);
+	if (endpoint->names_services)
+		chpg_decoder_set_default(stream->decoder, "service_name",
+								 reader->target->service->name);
 	look_through_page(stream, reader);
 	chpg_decoder_start(stream->decoder, chpg_call_document(reader->call));
 	stream->current = reader;

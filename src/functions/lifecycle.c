@@ -14,6 +14,7 @@
 #include "functions/write.h"
 #include "settings.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(chpg_ca_certificates);
 PG_FUNCTION_INFO_V1(chpg_create_read_replica);
@@ -59,6 +60,29 @@ chpg_create_service(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Throw error 22023 for a time before the earliest one to which the service can be
+ * restored, if the API shows that.  Whether a time is too late is up to the API, since
+ * clocks differ.  One request.
+ */
+static void
+check_restore_target(FunctionCallInfo fcinfo, const ChpgPrepared *prepared)
+{
+	int			i = chpg_find_argument(&prepared->invocation, "restore_target");
+	Datum		earliest;
+
+	if (i < 0 || !chpg_read_attribute_now(fcinfo, prepared, "earliest_restore_time",
+										  &earliest))
+		return;
+	if (PG_GETARG_TIMESTAMPTZ(i) < DatumGetTimestampTz(earliest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"restore_target\" is before the earliest restore time of service \"%s\"",
+						prepared->invocation.service),
+				 errdetail("The earliest restore time is %s.",
+						   timestamptz_to_str(DatumGetTimestampTz(earliest)))));
+}
+
+/*
  * chpg_restore_service(service, name, restore_target, ...)
  */
 Datum
@@ -68,6 +92,7 @@ chpg_restore_service(PG_FUNCTION_ARGS)
 
 	(void) chpg_begin_operation(fcinfo, CHPG_RESTORE_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
+	check_restore_target(fcinfo, &prepared);
 	return chpg_send_for_row(fcinfo, &prepared.request);
 }
 
@@ -166,27 +191,28 @@ chpg_delete_service(PG_FUNCTION_ARGS)
  */
 
 /*
- * Throw error 55000 unless the service has a standby: older deployments accept
- * a switchover without one, and do nothing.  One request.
+ * Throw error 55000 unless the service has a standby: without one, the API replaces
+ * the primary, or older deployments do nothing.  A response that omits haType does not
+ * say that there is none.  One request.
  */
 static void
 check_standby(const ChpgPrepared *prepared)
 {
 	const char *ha_type = read_text_now(prepared, "haType");
+	const char *service = prepared->invocation.service;
 
-	if (ha_type == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("API response omits whether service \"%s\" has a standby",
-						prepared->invocation.service),
-				 errdetail("Without a standby, the API would accept the switchover and do nothing.")));
-	if (*ha_type == '\0' || strcmp(ha_type, "none") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("service \"%s\" has no standby to switch over to",
-						prepared->invocation.service),
-				 errhint("Add a standby first: SELECT * FROM chpg_update_service(%s, ha_type => 'async');",
-						 quote_literal_cstr(prepared->request.service_id))));
+	if (ha_type != NULL && *ha_type != '\0' && strcmp(ha_type, "none") != 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 ha_type == NULL ?
+			 errmsg("API response omits whether service \"%s\" has a standby: confirm with \"replace_primary\"",
+					service) :
+			 errmsg("service \"%s\" has no standby to switch over to: confirm with \"replace_primary\"",
+					service),
+			 errdetail("Without a standby, the API provisions a new server, which takes minutes to hours, and replaces the primary with it. Older deployments accept the switchover and do nothing."),
+			 errhint("Add a standby with chpg_update_service(), or run: SELECT * FROM chpg_switchover_service(%s, replace_primary => true);",
+					 quote_literal_cstr(prepared->request.service_id))));
 }
 
 /* Send a command that changes the state of a service, and return its row. */
@@ -199,7 +225,12 @@ command_service(FunctionCallInfo fcinfo, const char *command,
 	(void) chpg_begin_operation(fcinfo, CHPG_COMMAND_SERVICE, &prepared);
 	chpg_locate_service(&prepared);
 	if (needs_standby)
-		check_standby(&prepared);
+	{
+		int			i = chpg_find_argument(&prepared.invocation, "replace_primary");
+
+		if (i < 0 || !PG_GETARG_BOOL(i))
+			check_standby(&prepared);
+	}
 	*chpg_prepared_argument(&prepared, "command") = command;
 	return chpg_send_for_row(fcinfo, &prepared.request);
 }
@@ -223,7 +254,7 @@ chpg_promote_service(PG_FUNCTION_ARGS)
 }
 
 /*
- * chpg_switchover_service(service)
+ * chpg_switchover_service(service, replace_primary)
  */
 Datum
 chpg_switchover_service(PG_FUNCTION_ARGS)

@@ -128,6 +128,7 @@ chpg_prometheus_text(PG_FUNCTION_ARGS)
 															   invocation.service)));
 }
 
+CHPG_READER(chpg_backups, CHPG_LIST_BACKUPS)
 CHPG_READER(chpg_config, CHPG_GET_CONFIG)
 CHPG_READER(chpg_logs, CHPG_LIST_LOGS)
 CHPG_READER(chpg_metrics, CHPG_GET_METRICS)

@@ -16,6 +16,7 @@
 #include "engine/creations.h"
 #include "engine/services.h"
 #include "engine/statement_cache.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "functions/write.h"
 #include "miscadmin.h"
@@ -457,6 +458,28 @@ chpg_put_response_rows(FunctionCallInfo fcinfo, const ChpgRequest *request,
 		tuplestore_putvalues(rsinfo->setResult, tupdesc, values, nulls);
 	}
 	error_context_stack = callback.previous;
+}
+
+bool
+chpg_read_attribute_now(FunctionCallInfo fcinfo, const ChpgPrepared *prepared,
+						const char *attribute, Datum *value)
+{
+	ChpgRequest request = chpg_read_request(prepared, CHPG_GET_SERVICE);
+	ChpgCall   *call;
+	TupleDesc	tupdesc;
+	HeapTuple	tuple;
+	bool		is_null;
+	int			number;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	number = SPI_fnumber(tupdesc, attribute);
+	if (number <= 0)
+		return false;			/* an older definition */
+	(void) chpg_call_perform(&request, &call);
+	tuple = chpg_response_tuple(&request, call, BlessTupleDesc(tupdesc));
+	*value = heap_getattr(tuple, number, tupdesc, &is_null);
+	return !is_null;
 }
 
 Datum

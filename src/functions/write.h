@@ -66,6 +66,14 @@ extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
 								   ChpgOperation operation, const char *key);
 
 /*
+ * Read an attribute of the service of an operation that returns its row; true unless
+ * it is null.  One request.
+ */
+extern bool chpg_read_attribute_now(FunctionCallInfo fcinfo,
+									const ChpgPrepared *prepared,
+									const char *attribute, Datum *value);
+
+/*
  * Send a change and log it.  Returns the call, which has succeeded; with
  * chpg.dry_run, shows the change in a NOTICE and returns NULL.  Errors: 55000 if the
  * statement has sent the same change already, and those of the call.

@@ -442,6 +442,18 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.attributes = no_exceptions,
 		.identity = log_identity
 	},
+	[CHPG_LIST_BACKUPS] = {
+		.method = "GET",
+		.path = SERVICE "/backups",
+		.rows = "result[]",
+		.purpose = "list the backups of",
+		.permissions = {VIEW_SERVICES},
+		.service_attribute = "service_id",
+		.names_services = true,
+		.fleet = true,
+		.by_cursor = true,
+		.attributes = no_exceptions
+	},
 };
 
 bool

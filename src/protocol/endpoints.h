@@ -43,6 +43,7 @@ typedef enum ChpgOperation
 	CHPG_GET_PROMETHEUS,
 	CHPG_GET_METRICS,
 	CHPG_LIST_LOGS,
+	CHPG_LIST_BACKUPS,
 	CHPG_NUM_OPERATIONS
 } ChpgOperation;
 
@@ -99,6 +100,8 @@ typedef struct ChpgEndpoint
 	const char *missing_hint;	/* HINT where a 404 means that older
 								 * deployments lack the operation; or NULL */
 	const char *service_attribute;	/* the attribute that is the service's id */
+	bool		names_services; /* its rows have a service_name, out of the
+								 * list of services */
 	bool		fleet;			/* one call may read all services */
 	bool		new_service;	/* it creates a service */
 	bool		acknowledges;	/* the response may have no result */

@@ -111,6 +111,14 @@ const ChpgResource chpg_resources[] = {
 		.ranges = true,
 		.rows = 2000
 	},
+	{
+		.name = "backups",
+		.operation = CHPG_LIST_BACKUPS,
+		.row_type = "chpg_backup_row",
+		.parameters = none,
+		.hidden = none,
+		.rows = 7
+	},
 	{NULL}
 };
 

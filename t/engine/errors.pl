@@ -320,7 +320,7 @@ for my $reader ('chpg_prometheus()', 'chpg_health', '(SELECT chpg_prometheus_tex
 
 # All permissions that an operation needs, and a feature that is not enabled
 
-for my $write ("chpg_create_read_replica('$ORDERS', 'copy')", "chpg_restore_service('$ORDERS', 'copy', '2026-06-01')")
+for my $write ("chpg_create_read_replica('$ORDERS', 'copy')", "chpg_restore_service('$ORDERS', 'copy', now() - interval '1 hour')")
 {
 	only_fault($url, method => 'POST', status => 403);
 	fails_with($node, "SELECT $write", '42501',

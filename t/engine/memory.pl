@@ -41,6 +41,7 @@ my @calls = (
 	[ 'chpg_whoami()', '00000' ],
 	[ 'chpg_quotas()', '00000' ],
 	[ 'chpg_notifications()', '00000' ],
+	[ "chpg_backups('$well')", '00000' ],
 	[ q{chpg_service('billing')}, '00000' ],
 	[ "chpg_slow_patterns($DAY, '$well')", '00000' ],
 	[ "chpg_slow_patterns($DAY, '$also_well', max_rows => 7)", '00000' ],

@@ -199,7 +199,7 @@ is(journal($url)->{requests}[-1]{query}{sort_by}, 'p99_duration', 'which the API
 
 is(costs($node, $url, q{CREATE SCHEMA recent; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO recent OPTIONS (window '1 hour')}, 0, 'an import with a window'), '', 'an import with a window');
 is(sql(q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'recent'::regnamespace}),
-	'config logs metrics organizations prometheus recent_logs recent_metrics recent_slow_patterns service_details services slow_pattern_executions slow_patterns', 'which adds three tables');
+	'backups config logs metrics organizations prometheus recent_logs recent_metrics recent_slow_patterns service_details services slow_pattern_executions slow_patterns', 'which adds three tables');
 my ($described) = run_command([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', '\d+ recent.recent_logs' ]);
 like($described, qr/FDW options: \(resource 'logs', "window" '1 hour'\)/, '\d+ shows the window');
 sql(q{SELECT chpg_comment_tables('recent')});

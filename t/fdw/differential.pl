@@ -108,6 +108,7 @@ ALTER TABLE here.service_details DROP password, DROP connection_string;
 CREATE TABLE here.slow_patterns AS $from_windows;
 CREATE TABLE here.metrics AS SELECT timestamptz '$DAY_START' AS from_date, timestamptz '$DAY_END' AS to_date, interval '1 hour' AS bucket, * FROM chpg_metrics('$DAY_START', '$DAY_END', bucket => '1 hour');
 CREATE TABLE here.logs AS SELECT timestamptz '$DAY_START' AS from_date, timestamptz '$DAY_END' AS to_date, * FROM chpg_logs('$DAY_START', '$DAY_END');
+CREATE TABLE here.backups AS SELECT * FROM chpg_backups();
 CREATE TABLE here.config AS SELECT * FROM chpg_config();
 CREATE TABLE here.prometheus AS SELECT * FROM chpg_prometheus();
 CREATE TABLE keys AS SELECT DISTINCT service_id, query_id, db_name, db_user, db_operation FROM here.slow_patterns WHERE abs(query_id) % 150 = 7;
@@ -140,6 +141,7 @@ ALTER FOREIGN TABLE children.slow_pattern_executions INHERIT family.slow_pattern
 CREATE VIEW family.service_details WITH (security_barrier) AS SELECT * FROM children.service_details;
 CREATE VIEW family.organizations AS SELECT * FROM children.organizations;
 CREATE VIEW family.prometheus AS SELECT * FROM children.prometheus;
+CREATE VIEW family.backups AS SELECT * FROM children.backups;
 CREATE VIEW family.config AS SELECT * FROM children.config;
 SQL
 }
@@ -307,6 +309,7 @@ sub join_of_services
 			"SELECT d.hostname, d.tags, p.query_id FROM {s}.service_details d JOIN {s}.slow_patterns p ON p.service_id = d.id WHERE $where AND d.name = 'orders'",
 			"SELECT w.n, p.query_id, p.service_id FROM wanted w JOIN {s}.slow_patterns p ON p.service_id = w.service_id WHERE $where AND p.call_count > 20 AND w.n < 3",
 			"SELECT c.name, c.value, s.name FROM {s}.config c JOIN {s}.services s ON s.id = c.service_id WHERE $name" =~ s/ = p\.db_name/ > ''/r,
+			"SELECT b.*, s.region FROM {s}.backups b JOIN {s}.services s ON s.id = b.service_id WHERE $name AND b.last_modified > '2026-06-26'" =~ s/ = p\.db_name/ > ''/r,
 			"SELECT m.metric, m.value, s.name FROM {s}.prometheus m JOIN {s}.services s ON s.id = m.service_id WHERE $name AND m.value > 10" =~ s/ = p\.db_name/ > ''/r));
 }
 

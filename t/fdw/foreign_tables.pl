@@ -37,7 +37,7 @@ sub anew
 # Import
 
 is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'cloud'::regnamespace}),
-	'config logs metrics organizations prometheus service_details services slow_pattern_executions slow_patterns', 'all resources are imported');
+	'backups config logs metrics organizations prometheus service_details services slow_pattern_executions slow_patterns', 'all resources are imported');
 is($node->safe_psql('postgres', q{SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'cloud.metrics'::regclass AND attnum > 0}),
 	'from_date timestamp with time zone, to_date timestamp with time zone, bucket interval, service_id text, metric text, name text, unit text, description text, series text, timestamp timestamp with time zone, value double precision',
 	'a table has the parameters and the columns of the row type');
@@ -49,7 +49,7 @@ WHERE t.relnamespace = 'cloud'::regnamespace AND a.attname NOT IN ('password', '
 	AND NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = t.oid AND c.attname = a.attname AND c.atttypid = a.atttypid)
 SQL
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'cloud.service_details'::regclass AND attname ~ 'pass|conn'}), 0, 'no table has passwords');
-is(costs($node, $url, q{SELECT chpg_comment_tables('cloud')}, 0, 'comments'), 9, 'all tables get comments');
+is(costs($node, $url, q{SELECT chpg_comment_tables('cloud')}, 0, 'comments'), 10, 'all tables get comments');
 is($node->safe_psql('postgres', q{SELECT count(*), min(length(coalesce(col_description(attrelid, attnum), ''))) > 0 FROM pg_attribute WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'cloud'::regnamespace) AND attnum > 0}) =~ s/^\d+//r,
 	'|t', 'and so do all columns');
 is($node->safe_psql('postgres', q{SELECT obj_description('cloud.prometheus'::regclass) = obj_description('chpg_prometheus_row'::regtype, 'pg_type')}), 't', 'the comment of a table is that of its rows');
@@ -66,7 +66,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class 
 like(notices($node, q{SELECT chpg_comment_tables('mixed')}), qr/WARNING:  foreign table "mixed\.a" lacks option "resource" and gets no comments/, 'the warning names the others');
 $node->safe_psql('postgres', 'DROP SCHEMA mixed CASCADE; DROP FOREIGN DATA WRAPPER other CASCADE');
 $node->safe_psql('postgres', 'CREATE SCHEMA few; IMPORT FOREIGN SCHEMA chpg LIMIT TO (services, logs) FROM SERVER chpg INTO few; CREATE SCHEMA others; IMPORT FOREIGN SCHEMA chpg EXCEPT (services, logs) FROM SERVER chpg INTO others');
-is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE relnamespace = 'few'::regnamespace), count(*) FILTER (WHERE relnamespace = 'others'::regnamespace) FROM pg_class}), '2|7', 'LIMIT TO and EXCEPT');
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE relnamespace = 'few'::regnamespace), count(*) FILTER (WHERE relnamespace = 'others'::regnamespace) FROM pg_class}), '2|8', 'LIMIT TO and EXCEPT');
 fails_with($node, 'IMPORT FOREIGN SCHEMA public FROM SERVER chpg INTO few', 'HV00Q', qr/schema "public" is not present on foreign server "chpg".*HINT:  The only schema is "chpg"/s, 'another schema');
 
 # Statements and their requests
@@ -77,6 +77,8 @@ for my $case (
 	[ 'SELECT * FROM cloud.prometheus LIMIT 10000', 1 ],
 	[ 'SELECT * FROM cloud.service_details LIMIT 10000', 7 ],
 	[ 'SELECT * FROM cloud.config LIMIT 10000', 7 ],
+	[ 'SELECT * FROM cloud.backups LIMIT 10000', 7 ],
+	[ "SELECT * FROM cloud.backups WHERE service_id = '$ORDERS'", 2 ],
 	[ 'SELECT count(*) FROM cloud.services', 1 ],
 	[ 'SELECT count(*) FROM cloud.service_details', 1 ],
 	[ 'SELECT id, name, state, region FROM cloud.service_details', 1 ],
@@ -373,7 +375,7 @@ is($node->safe_psql('postgres', 'BEGIN READ ONLY; SELECT count(*) FROM cloud.ser
 $node->safe_psql('postgres', "CREATE MATERIALIZED VIEW kept AS SELECT service_id, query_id, db_name, db_user, db_operation, app, call_count FROM cloud.slow_patterns WHERE $WINDOW; CREATE UNIQUE INDEX ON kept (service_id, query_id, db_name, db_user, db_operation, app)");
 costs($node, $url, 'REFRESH MATERIALIZED VIEW CONCURRENTLY kept', 7, 'a materialized view');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM kept'), 360, 'has all rows');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud' AND foreign_server_name = 'chpg'}), 9, 'information_schema');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud' AND foreign_server_name = 'chpg'}), 10, 'information_schema');
 like($node->safe_psql('postgres', '\d+ cloud.slow_patterns'), qr/^from_date\|.*\|Start of the window/, 'psql describes them');
 
 # Whose key is used
@@ -391,7 +393,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM seen WHERE name LIKE 'b%'
 fails_with($node, 'SELECT * FROM cloud.logs', '42501', qr/permission denied for foreign table logs/, 'a table that is not granted', @reader);
 
 my ($dumped, undef) = run_command([ 'pg_dump', '-n', 'cloud', '-d', $node->connstr('postgres') ]);
-is(scalar(() = $dumped =~ /CREATE FOREIGN TABLE/g), 9, 'pg_dump has the tables');
+is(scalar(() = $dumped =~ /CREATE FOREIGN TABLE/g), 10, 'pg_dump has the tables');
 like($dumped, qr/COMMENT ON COLUMN cloud\.slow_patterns\.p99_duration_us/, 'and their comments');
 
 done_testing();

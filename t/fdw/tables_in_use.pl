@@ -244,7 +244,7 @@ sql('CREATE DATABASE copied');
 my ($restored, $said, $complaint) = $node->psql('copied', $dump);
 unlike($complaint, qr/ERROR/, 'a dump can be restored');
 is($node->safe_psql('copied', q{SELECT col_description('cloud.services'::regclass, 1)}), 'Id of the service.', 'with comments');
-is($node->safe_psql('copied', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud'}), 9, 'all rows');
+is($node->safe_psql('copied', q{SELECT count(*) FROM information_schema.foreign_tables WHERE foreign_table_schema = 'cloud'}), 10, 'all rows');
 
 # Cursors: several pages
 reset_emulator($url, now => $NOW, services => 2, patterns => 1300);

@@ -46,7 +46,7 @@ rows_are("SELECT * FROM chpg_service('$ORDERS')",
 	'pg7myrd1j06p3gx4zrm2ze8qz6|my postgres|creating|aws|us-west-2|18|r8gd.large|118|none|t|{}||'
 	  . 'my-postgres-6d8d2e3e.pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.clickhouse-dev.com|postgres|'
 	  . 'vV6cfEr2p_-TzkCDrZOx|postgres://postgres:vV6cfEr2p_-TzkCDrZOx@'
-	  . 'my-postgres-6d8d2e3e.pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.clickhouse-dev.com:5432/postgres?channel_binding=require',
+	  . 'my-postgres-6d8d2e3e.pg7myrd1j06p3gx4zrm2ze8qz6.c0.us-west-2.aws.pg.clickhouse-dev.com:5432/postgres?channel_binding=require|',
 	'a service');
 
 # Patterns

@@ -120,10 +120,54 @@ reset_emulator($url);
 is(value("SELECT id FROM chpg_restart_service('$ORDERS')"), $ORDERS, 'restart');
 is_deeply(last_body(), { command => 'restart' }, 'sends the command');
 is(value("SELECT is_primary IS NULL FROM chpg_promote_service('analytics')"), 't', 'the response to promote lacks isPrimary');
-fails_with($node, "SELECT chpg_switchover_service('search')", '55000',
-	qr/has no standby to switch over to/, 'a switchover without high availability');
-value("SELECT chpg_switchover_service('$ORDERS')");
-is_deeply(last_body(), { command => 'switchover' }, 'the response to switchover has it');
+my $switch = sub { return scalar grep { $_->{path} =~ m{/state$} } @{ journal($url)->{requests} } };
+for my $case ([ 'none', 'service "\w+" has no standby to switch over to' ], [ undef, 'API response omits whether service "\w+" has a standby' ])
+{
+	my ($ha_type, $message) = @$case;
+	my $name = defined $ha_type ? 'without a standby' : 'of a service that omits haType';
+	reset_emulator($url, overrides => { search => { haType => $ha_type, state => 'running' } });
+	my $error = fails_with($node, "SELECT chpg_switchover_service('search')", '55000', qr/$message: confirm with "replace_primary"/, "a switchover $name");
+	like($error, qr/DETAIL:  Without a standby, the API provisions a new server, .* replaces the primary with it\. Older deployments .* do nothing\./, 'DETAIL has both outcomes');
+	like($error, qr/HINT:  .*, or run: SELECT \* FROM chpg_switchover_service\('[-\w]+', replace_primary => true\);$/m, 'HINT has the statement');
+	is($switch->(), 0, 'nothing is sent');
+	costs($node, $url, "SELECT chpg_switchover_service('search', replace_primary => true)", 2, "a switchover $name that is confirmed");
+	is_deeply(last_body(), { command => 'switchover' }, 'is sent');
+	is(value(q{SELECT state FROM chpg_service('search')}), 'restarting', 'the primary is being replaced');
+}
+reset_emulator($url, switchover => 'ignored');
+value("SELECT chpg_switchover_service('analytics', true)");
+is(value(q{SELECT state FROM chpg_service('analytics')}), 'running', 'an older deployment does nothing');
+for my $response ('acknowledged', 'service')
+{
+	reset_emulator($url, switchover_response => $response);
+	is(costs($node, $url, "SELECT id, coalesce(name, '-') FROM chpg_switchover_service('$ORDERS')", 2, "a switchover, with the response $response"),
+		"$ORDERS|" . ($response eq 'service' ? 'orders' : '-'), "the response $response");
+}
+
+# The earliest restore time
+for my $case ([ present => '2026-06-24 12:07:17+00' ], [ null => '' ], [ absent => '' ])
+{
+	my ($shown, $time) = @$case;
+	reset_emulator($url, now => '2026-06-30T12:00:30.000Z', backups => 6, earliest_restore_time => $shown, overrides => { orders => { createdAt => '2026-06-01T00:00:00.000Z' } });
+	my $earliest = value("SET timezone = 'UTC'; SELECT earliest_restore_time FROM chpg_service('$ORDERS')");
+	my $restore = "SELECT name FROM chpg_restore_service('$ORDERS', 'again', '2026-06-02 00:00Z')";
+	if ($shown eq 'present')
+	{
+		like($earliest, qr/^2026-06-2[45] \d\d:07:17\+00$/, 'the earliest restore time');
+		clear_journal($url);
+		fails_with($node, $restore, '22023', qr/"restore_target" is before the earliest restore time of service.*DETAIL:  The earliest restore time is 2026-06-2/s, 'a restore to a time before it');
+		is(join(' ', map { $_->{method} } @{ journal($url)->{requests} }), 'GET', 'is not sent');
+		is(costs($node, $url, "SELECT name FROM chpg_restore_service('$ORDERS', 'again', '$earliest')", 2, 'a restore to just that time'), 'again', 'is sent');
+		fails_with($node, "SELECT name FROM chpg_restore_service('$ORDERS', 'late', '2026-07-01')", '22023', qr/restoreTarget is in the future/, 'the API rejects what is too late');
+	}
+	else
+	{
+		is($earliest, '', "$shown: there is none");
+		is(costs($node, $url, $restore, 2, "$shown: a restore to any time"), 'again', "$shown: is sent");
+	}
+}
+is(value(q{SELECT count(*) FROM chpg_service('analytics') WHERE earliest_restore_time IS NOT NULL}), '0', 'read replicas have none');
+reset_emulator($url);
 
 # Passwords: never generated twice, never shown when given
 like(costs($node, $url, "SELECT chpg_set_password('$ORDERS')", 1, 'a generated password'),
@@ -140,7 +184,7 @@ is(scalar @{ journal($url)->{requests} }, 1, 'is sent once');
 clear_faults($url);
 
 # A replica, once there is a backup
-reset_emulator($url, backup_polls => 2);
+reset_emulator($url, backup_polls => 2, earliest_restore_time => 'absent');
 fails_with($node, "SELECT chpg_create_read_replica('$ORDERS', 'replica')", '22023',
 	qr/no backups/, 'a replica before the first backup');
 is(value("SELECT name FROM chpg_create_read_replica('$ORDERS', 'replica', retry_for => '1 minute')"),
@@ -434,7 +478,7 @@ clear_journal($url);
 for my $call (
 	"chpg_create_service('x', 'aws', 'us', 'x')", "chpg_update_service('x', size => 'x')",
 	"chpg_set_tags('x', '{}')", "chpg_remove_tags('x', '{}')", "chpg_delete_service('x', 'x')",
-	"chpg_restart_service('x')", "chpg_promote_service('x')", "chpg_switchover_service('x')",
+	"chpg_restart_service('x')", "chpg_promote_service('x')", "chpg_switchover_service('x')", "chpg_switchover_service('x', true)",
 	"chpg_set_password('x')", "chpg_create_read_replica('x', 'x')", "chpg_restore_service('x', 'x', now())",
 	"chpg_patch_config('x', '{\"a\": 1}')", "chpg_replace_config('x', '{\"a\": 1}')",
 	"chpg_request('POST', '/v1/x')")

@@ -115,4 +115,29 @@ is_deeply(
 	[ slurp_file("$FindBin::RealBin/../../META.json") =~ /"version": "(\d+\.\d+\.\d+)"/g ],
 	[ $version, $version, '1.0.0' ], 'META.json has the version of the extension, and of its own form');
 
+# Backups, by cursors: the emulator's are opaque, and of a list of their own.
+for my $case ([ '', 7 ], [ ', as it refuses a bad limit', 7, bad_limit => 'refused' ], [ ', as it clamps a limit', 7, bad_limit => 'clamped' ], [ ' on three pages', 230, backups => 230 ])
+{
+	my ($how, $count, %options) = @$case;
+	reset_emulator($url, now => '2026-06-30T12:00:30.000Z', overrides => { map { $_ => { createdAt => '2024-01-01T00:00:00.000Z' } } qw(orders billing analytics sessions inventory search) }, %options);
+	my $pages = int(($count + 99) / 100);
+	is(costs($node, $url, "SELECT count(*), count(DISTINCT key), min(service_name) FROM chpg_backups('$ORDERS')", 1 + $pages, "backups$how"), "$count|$count|orders", "all backups$how");
+	is_deeply([ map { join ' ', keys %{ $_->{query} } } @{ journal($url)->{requests} } ], [ '', '', ('cursor') x ($pages - 1) ], "the first request has no parameters$how");
+	is(costs($node, $url, "SELECT count(*) FROM chpg_backups('orders')", 1 + $pages, "backups by name$how"), $count, "by name$how");
+}
+is(costs($node, $url, 'SELECT count(*), count(DISTINCT service_name), max(last_modified) <= min(now()) FROM chpg_backups()', 1 + 5 * 3 + 1, 'backups of the fleet'),
+	5 * 230 . '|5|t', 'the fleet, of which a replica has none');
+is($node->safe_psql('postgres', q{SELECT service_name, key ~ '^basebackups_005/.*_backup_stop_sentinel\.json$' FROM chpg_backups('billing') ORDER BY last_modified DESC LIMIT 1}), 'billing|t', 'a backup');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_backups('analytics')}), '0', 'a read replica has none');
+reset_emulator($url, replica_backups => 'refused');
+fails_with($node, q{SELECT FROM chpg_backups('analytics')}, '22023', qr/could not list the backups of service "analytics".*the API rejected the request/, 'or the API rejects the request');
+clear_faults($url);
+fault($url, path => 'backups$', body => '{"result": []}');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_backups('$ORDERS')"), '0', 'a response without anything beside the result');
+clear_faults($url);
+reset_emulator($url, backups => 230, overrides => { orders => { createdAt => '2024-01-01T00:00:00.000Z' } });
+fault($url, path => 'backups$', query => '^$', patch => { nextCursor => 'foreign' });
+fails_with($node, "SELECT FROM chpg_backups('$ORDERS')", '22023', qr/the API rejected the request.*Invalid cursor/s, 'a foreign cursor');
+clear_faults($url);
+
 done_testing();

@@ -12,7 +12,7 @@ use Emulator::Quirks;
 use Emulator::Random;
 
 our @EXPORT_OK = qw(success acknowledged failure refuse organization service
-  parameters integer one_of anything);
+  parameters integer one_of anything page_parameters page);
 
 my $UUID = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
@@ -100,15 +100,16 @@ sub credentials
 }
 
 # A response with a result that is JSON already.  "status" is the envelope's 200,
-# which some routes write as 200.0.
+# which some routes write as 200.0.  Further fields stand beside the result.
 sub success
 {
-	my ($result, $status) = @_;
+	my ($result, $status, %beside) = @_;
 	$status //= '200';
 	my $id = request_id();
+	my $further = %beside ? encode_json(\%beside) =~ s/\A\{/,/r =~ s/\}\z//r : '';
 	return {
 		status => 200,
-		body => qq({"result":$result,"requestId":"$id","status":$status})
+		body => qq({"result":$result,"requestId":"$id","status":$status$further})
 	};
 }
 
@@ -192,6 +193,40 @@ sub parameters
 		  if !defined $value{$name};
 	}
 	return \%value;
+}
+
+# The parameters of a list with cursors, and at most this many rows on a page
+sub page_parameters
+{
+	my ($emulator, $most) = @_;
+	my $checked = integer(1, $most);
+	my $clamped = sub {
+		my $limit = integer(-1e15)->(@_);
+		return $limit < 1 ? 1 : $limit > $most ? $most : $limit;
+	};
+	return {
+		limit => $emulator->{bad_limit} eq 'clamped' ? $clamped : $checked,
+		cursor => \&anything
+	};
+}
+
+# The page of a list that the parameters select, and what stands beside it
+sub page
+{
+	my ($call, $value, $default, @rows) = @_;
+	my $cursors = $call->{emulator}{cursors};
+	my $list = $call->{request}{path};
+	my $limit = 0 + ($value->{limit} // $default);
+	my $start = 0;
+	if (defined $value->{cursor})
+	{
+		$start = $cursors->place($list, $value->{cursor})
+		  // refuse(400, 'Invalid cursor');
+	}
+	my $end = $start + $limit;
+	my $next = $end < @rows ? $cursors->make($list, $end) : undef;
+	$end = @rows if $end > @rows;
+	return ([ @rows[ $start .. $end - 1 ] ], limit => $limit, nextCursor => $next);
 }
 
 # Checks for parameters()

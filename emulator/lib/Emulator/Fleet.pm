@@ -18,8 +18,8 @@ use Emulator::Random;
 our @NAMES = qw(test demo);
 
 # Fields that the list omits
-my @SINGLE_ONLY =
-  qw(hostname username connectionString password ipAccessList);
+my @SINGLE_ONLY = qw(hostname username connectionString password ipAccessList
+  earliestRestoreTime);
 
 # The fleet of the tests: name, form of the id, provider, region, size, storage,
 # version, HA

@@ -13,7 +13,8 @@ use Emulator::Random;
 # state before the next state; apply_polls: reads that return the old values after
 # a change; backup_polls: read replicas that a service refuses before it has a
 # backup; list_lag_polls, read_lag_polls: lists that lack a new service, and reads of it
-# that return 404; max_services: the quota, or undef.
+# that return 404; max_services: the quota, or undef; switchover: what it does without a
+# standby, replaces or ignored.
 sub new
 {
 	my ($class, %options) = @_;
@@ -137,11 +138,13 @@ sub restart
 	return $self->_go_through($service, qw(restarting running));
 }
 
-# Has no effect without a standby.
+# Without a standby, a new server replaces the primary, or nothing happens.
 sub switch_over
 {
 	my ($self, $service) = @_;
-	return if ($service->{fields}{haType} // 'none') eq 'none';
+	return
+	  if ($service->{fields}{haType} // 'none') eq 'none'
+	  && $self->{switchover} eq 'ignored';
 	return $self->_go_through($service, qw(restarting running));
 }
 

@@ -162,8 +162,13 @@ sub promote
 sub switch_over
 {
 	my ($call, $service) = @_;
-	$call->{emulator}{lifecycle}->switch_over($service);
-	return acknowledged();
+	my $emulator = $call->{emulator};
+	my $answer =
+	  $emulator->{switchover_response} eq 'service'
+	  ? success(encode_json($service->{fields}))
+	  : acknowledged();
+	$emulator->{lifecycle}->switch_over($service);
+	return $answer;
 }
 
 # A password from the request is not returned.

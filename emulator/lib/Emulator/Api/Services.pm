@@ -34,7 +34,11 @@ sub get
 	my $emulator = $call->{emulator};
 	refuse(404, $call->{service})
 	  if ($service->{unread_polls} // 0) > 0 && $service->{unread_polls}--;
-	my $answer = success($emulator->{fleet}->service_json($service), '200.0');
+	my $json = $emulator->{fleet}->service_json($service);
+	my %computed = $emulator->{backups}->earliest($service);
+	$json = $json =~ s/\}\z//r . encode_json(\%computed) =~ s/\A\{/,/r
+	  if %computed && !exists $service->{fields}{earliestRestoreTime};
+	my $answer = success($json, '200.0');
 	$emulator->{lifecycle}->polled($service);
 	return $answer;
 }
