@@ -81,7 +81,8 @@ CREATE TYPE @extschema@.chpg_notification_row AS (
 	raw jsonb
 );
 
-COMMENT ON TYPE @extschema@.chpg_notification_row IS 'A notification of the organization; what the response omits is null.';
+COMMENT ON TYPE @extschema@.chpg_notification_row IS
+'A notification of the organization; what the response omits is null.';
 COMMENT ON COLUMN @extschema@.chpg_notification_row.id IS 'Id of the notification.';
 COMMENT ON COLUMN @extschema@.chpg_notification_row.type IS 'Its type, a name of chpg_notification_types().';
 COMMENT ON COLUMN @extschema@.chpg_notification_row.severity IS 'info, warning or critical.';

@@ -55,7 +55,7 @@ sub client
 }
 
 my %some = client(300);
-is(join(' ', sort map { $_->[0] } @{ $some{table} }), 'config logs metrics organizations prometheus service_details services slow_pattern_executions slow_patterns', 'the tables');
+is(join(' ', sort map { $_->[0] } @{ $some{table} }), 'backups config logs metrics organizations prometheus service_details services slow_pattern_executions slow_patterns', 'the tables');
 is(scalar(grep { ($_->[1] // '') eq '' } @{ $some{table} }), 0, 'all have comments');
 my %column = map { $_->[0] => $_ } @{ $some{column} };
 is(scalar keys %column, 23, 'the columns of slow_patterns');
