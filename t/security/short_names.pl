@@ -139,7 +139,7 @@ is(sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) FROM kept.setting})
 fails_with($node, q{SELECT chpg_comment_tables('nowhere')}, '3F000', qr/schema "nowhere" does not exist/, 'a schema that does not exist');
 fails_with($node, q{SELECT chpg_table_columns('public.at_all')}, '42P01', qr/relation "public.at_all" does not exist/, 'a table that does not exist');
 sql(q{CREATE SCHEMA "My ""Cloud"; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO "My ""Cloud"});
-is(sql(q{SELECT chpg_comment_tables('"My ""Cloud"'); SELECT count(*) > 0 FROM chpg_table_columns('"My ""Cloud".logs')}), "9\nt", 'names are written as in SQL');
+is(sql(q{SELECT chpg_comment_tables('"My ""Cloud"'); SELECT count(*) > 0 FROM chpg_table_columns('"My ""Cloud".logs')}), "10\nt", 'names are written as in SQL');
 sql('SELECT chpg_history_disable()');
 fails_with($node, "SELECT chpg_history_enable(repeat('x', 64))", '42622', qr/invalid name for the schema of the history: "x{64}"/, 'a name that would be cut');
 fails_with($node, "SELECT chpg_history_enable('another', owner => repeat('x', 64))", '42704', qr/role "x{64}" does not exist/, 'an owner whose name would be');
