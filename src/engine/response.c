@@ -313,6 +313,12 @@ chpg_call_document(const ChpgCall *call)
 	return call->document;
 }
 
+ChpgJsonNode *
+chpg_call_result(const ChpgCall *call)
+{
+	return chpg_json_get(chpg_json_root(call->document), "result");
+}
+
 const char *
 chpg_call_text(const ChpgCall *call)
 {
@@ -334,13 +340,12 @@ chpg_call_status(const ChpgCall *call)
 char *
 chpg_call_next_cursor(const ChpgCall *call, int page)
 {
-	ChpgJsonNode *root = chpg_json_root(call->document);
-	ChpgJsonNode *node = chpg_json_get(root, "nextCursor");
+	ChpgJsonNode *node = chpg_json_get(chpg_json_root(call->document), "nextCursor");
 	char	   *cursor = NULL;
 
 	/* Some lists stand, with their pagination, in the result. */
 	if (node == NULL)
-		node = chpg_json_get(chpg_json_get(chpg_json_get(root, "result"), "pagination"),
+		node = chpg_json_get(chpg_json_get(chpg_call_result(call), "pagination"),
 							 "nextCursor");
 	if (node == NULL)
 		return NULL;

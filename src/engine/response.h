@@ -17,6 +17,9 @@ typedef struct ChpgCall ChpgCall;
 /* The JSON document of a call that succeeded, which has it; or NULL. */
 extern ChpgJson *chpg_call_document(const ChpgCall *call);
 
+/* The result in that document; NULL if it is missing, or null. */
+extern ChpgJsonNode *chpg_call_result(const ChpgCall *call);
+
 /* The response that is not JSON, palloc'd, or NULL; it belongs to the call. */
 extern const char *chpg_call_text(const ChpgCall *call);
 

@@ -59,8 +59,8 @@ read_list_page(const ChpgRequest *request, int page,
 	ChpgJsonNode *list;
 	char	   *cursor = NULL;
 
-	list = chpg_json_get(chpg_json_root(chpg_call_perform(request, &call)),
-						 "result");
+	(void) chpg_call_perform(request, &call);
+	list = chpg_call_result(call);
 	chpg_call_push_context(call, &callback);
 	if (chpg_json_kind(list) != CHPG_JSON_ARRAY)
 		ereport(ERROR,

@@ -38,16 +38,14 @@ chpg_ip_access_list(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
 	ChpgCall   *call;
-	ChpgJson   *document;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!chpg_begin_operation(fcinfo, CHPG_GET_IP_ACCESS_LIST, &prepared))
 		return (Datum) 0;
 	chpg_use_statement_cache(&prepared.invocation);
 	chpg_locate_service(&prepared);
-	document = chpg_call_perform(&prepared.request, &call);
-	if (chpg_json_get(chpg_json_get(chpg_json_root(document), "result"),
-					  "ipAccessList") == NULL)
+	(void) chpg_call_perform(&prepared.request, &call);
+	if (chpg_json_get(chpg_call_result(call), "ipAccessList") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("API response omits the IP access list of service \"%s\"",

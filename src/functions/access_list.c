@@ -144,8 +144,7 @@ read_list_again(const ChpgPrepared *prepared, ChpgJsonNode **list)
 						 quote_literal_cstr(request.connection->server))));
 		return false;
 	}
-	*list = chpg_shown_access_list(chpg_json_get(chpg_json_root(chpg_call_document(call)),
-												 "result"));
+	*list = chpg_shown_access_list(chpg_call_result(call));
 	return true;
 }
 
@@ -159,8 +158,7 @@ chpg_check_access_list(const ChpgPrepared *prepared, ChpgCall *call)
 	if (before == NULL || chpg_json_length(before) == 0)
 		return;
 	chpg_call_push_context(call, &callback);
-	after = chpg_shown_access_list(chpg_json_get(chpg_json_root(chpg_call_document(call)),
-												 "result"));
+	after = chpg_shown_access_list(chpg_call_result(call));
 	if (after != NULL || read_list_again(prepared, &after))
 		warn_of_losses(prepared, before, after);
 	error_context_stack = callback.previous;

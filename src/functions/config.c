@@ -55,8 +55,7 @@ warn_dropped(ChpgJsonNode *result, const char *section, const char *sent)
 static void
 report_config_change(ChpgPrepared *prepared, const ChpgCall *call)
 {
-	ChpgJsonNode *result = chpg_json_get(chpg_json_root(chpg_call_document(call)),
-										 "result");
+	ChpgJsonNode *result = chpg_call_result(call);
 	ChpgJsonNode *message = chpg_json_get(result, "message");
 
 	if (chpg_json_kind(message) == CHPG_JSON_STRING)

@@ -275,8 +275,7 @@ set_password(FunctionCallInfo fcinfo)
 	call = chpg_send_write(&prepared.request);
 	if (call == NULL || *chpg_prepared_argument(&prepared, "password") != NULL)
 		PG_RETURN_NULL();
-	password = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
-										   "result"), "password");
+	password = chpg_json_get(chpg_call_result(call), "password");
 	if (chpg_json_kind(password) != CHPG_JSON_STRING)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),

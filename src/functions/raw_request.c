@@ -168,8 +168,7 @@ text_argument(const ChpgInvocation *invocation, const char *name)
 static Datum
 result_row(FunctionCallInfo fcinfo, ChpgCall *call)
 {
-	ChpgJsonNode *result = chpg_json_get(chpg_json_root(chpg_call_document(call)),
-										 "result");
+	ChpgJsonNode *result = chpg_call_result(call);
 	const char *request_id = chpg_call_request_id(call);
 	TupleDesc	tupdesc;
 	ErrorContextCallback callback;

@@ -271,8 +271,7 @@ is_as_expected(Wait *wait, HeapTuple tuple)
 static const char *
 response_state(const ChpgCall *call)
 {
-	ChpgJsonNode *state = chpg_json_get(chpg_json_get(chpg_json_root(chpg_call_document(call)),
-													  "result"), "state");
+	ChpgJsonNode *state = chpg_json_get(chpg_call_result(call), "state");
 
 	return chpg_json_kind(state) == CHPG_JSON_STRING ?
 		chpg_clean_remote(chpg_json_text(state)) : "in an unknown state";

@@ -109,9 +109,9 @@ chpg_read_result(const ChpgPrepared *prepared, ChpgOperation operation)
 {
 	ChpgRequest request = chpg_read_request(prepared, operation);
 	ChpgCall   *call;
-	ChpgJson   *document = chpg_call_perform(&request, &call);
 
-	return chpg_json_get(chpg_json_root(document), "result");
+	(void) chpg_call_perform(&request, &call);
+	return chpg_call_result(call);
 }
 
 ChpgJsonNode *
@@ -315,8 +315,7 @@ explain_conflict(const ChpgRequest *request, ChpgCall *call)
 	chpg_call_wait(read);
 	if (chpg_call_document(read) == NULL)
 		return;
-	explain_by_quota(call, &quotas,
-					 chpg_json_get(chpg_json_root(chpg_call_document(read)), "result"));
+	explain_by_quota(call, &quotas, chpg_call_result(read));
 }
 
 /* Throw the error of a failed change. */
@@ -331,8 +330,7 @@ report_write(const ChpgRequest *request, ChpgCall *call)
 static void
 note_creation(const ChpgRequest *request, const ChpgCall *call)
 {
-	ChpgJsonNode *result = chpg_json_get(chpg_json_root(chpg_call_document(call)),
-										 "result");
+	ChpgJsonNode *result = chpg_call_result(call);
 	ChpgJsonNode *id = chpg_json_get(result, "id");
 	ChpgJsonNode *name = chpg_json_get(result, "name");
 
