@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "ascii.h"
+#include "common/hashfn.h"
 #include "engine/call_private.h"
 #include "engine/creations.h"
 #include "engine/keys.h"
@@ -338,10 +339,12 @@ chpg_call_status(const ChpgCall *call)
 }
 
 char *
-chpg_call_next_cursor(const ChpgCall *call, int page)
+chpg_call_next_cursor(const ChpgCall *call, int page, ChpgPageDedup **seen)
 {
 	ChpgJsonNode *node = chpg_json_get(chpg_json_root(call->document), "nextCursor");
 	char	   *cursor = NULL;
+	uint64		hash;
+	bool		repeated;
 
 	/* Some lists stand, with their pagination, in the result. */
 	if (node == NULL)
@@ -359,16 +362,15 @@ chpg_call_next_cursor(const ChpgCall *call, int page)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("malformed API response: \"nextCursor\" of page %d is no text of 1 to %d bytes",
 						page, MAX_CURSOR)));
+	if (*seen == NULL)
+		*seen = chpg_page_dedup_create();
+	hash = hash_bytes_extended((unsigned char *) cursor, strlen(cursor), 0);
+	if (chpg_page_dedup_add(*seen, &hash, 1, &repeated) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed API response: \"nextCursor\" of page %d is that of an earlier page",
+						page)));
 	return cursor;
-}
-
-void
-chpg_refuse_cursor(int page)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("malformed API response: \"nextCursor\" of page %d is that of an earlier page",
-					page)));
 }
 
 void

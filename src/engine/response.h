@@ -9,6 +9,7 @@
 #define CHPG_RESPONSE_H
 
 #include "compat.h"
+#include "engine/page_dedup.h"
 #include "protocol/json.h"
 #include "protocol/request_build.h"
 
@@ -31,13 +32,13 @@ extern const char *chpg_call_request_id(const ChpgCall *call);
 
 /*
  * The cursor that a succeeded call names for the page after this one (counted from 1),
- * palloc'd; NULL after the last.  Errors: 08P01 for a cursor that is none, 22P05 if the
- * encoding cannot hold it.
+ * palloc'd; NULL after the last.  *seen, NULL at first, becomes what has come before,
+ * in the current memory context; it is the caller's.  Errors: 08P01 for a cursor that is
+ * none, or that came before, as the pages would never end; 22P05 if the encoding cannot
+ * hold it.
  */
-extern char *chpg_call_next_cursor(const ChpgCall *call, int page);
-
-/* Throw error 08P01: the cursor of this page came before, so pages would never end. */
-pg_noreturn extern void chpg_refuse_cursor(int page);
+extern char *chpg_call_next_cursor(const ChpgCall *call, int page,
+								   ChpgPageDedup **seen);
 
 /* Did the call fail? */
 extern bool chpg_call_failed(const ChpgCall *call);

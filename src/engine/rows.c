@@ -165,13 +165,15 @@ name_services(const ChpgReadSpec *spec, List *services)
 		ChpgService *service = lfirst(lc);
 		ListCell   *cell;
 
-		if (service->name == NULL && known == NIL)
+		if (service->name != NULL)
+			continue;
+		if (known == NIL)
 			known = chpg_list_services(spec->connection);
 		foreach(cell, known)
 		{
 			const ChpgService *listed = lfirst(cell);
 
-			if (service->name == NULL && strcmp(listed->id, service->id) == 0)
+			if (strcmp(listed->id, service->id) == 0)
 				*service = *listed;
 		}
 	}
@@ -872,26 +874,15 @@ is_full(const PageReader *reader)
 
 /*
  * Find the cursor of the page after this one, which is the last one without any.
- * Errors: those of chpg_call_next_cursor(); 08P01 for a cursor that came before, as the
- * pages would never come to an end.
+ * Errors: those of chpg_call_next_cursor().
  */
 static void
 read_cursor(ChpgStream *stream, PageReader *reader)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->context);
-	uint64		hash;
-	bool		repeated;
 
-	reader->next_cursor = chpg_call_next_cursor(reader->call, reader->page);
-	if (reader->next_cursor != NULL)
-	{
-		if (reader->dedup == NULL)
-			reader->dedup = chpg_page_dedup_create();
-		hash = hash_bytes_extended((unsigned char *) reader->next_cursor,
-								   strlen(reader->next_cursor), 0);
-		if (chpg_page_dedup_add(reader->dedup, &hash, 1, &repeated) > 0)
-			chpg_refuse_cursor(reader->page);
-	}
+	reader->next_cursor = chpg_call_next_cursor(reader->call, reader->page,
+												&reader->dedup);
 	MemoryContextSwitchTo(caller);
 }
 

@@ -51,7 +51,7 @@ get_string(ChpgJsonNode *object, const char *key)
  * malformed.
  */
 static char *
-read_list_page(const ChpgRequest *request, int page,
+read_list_page(const ChpgRequest *request, int page, ChpgPageDedup **seen,
 			   void *(*convert) (ChpgJsonNode *object), List **result)
 {
 	ErrorContextCallback callback;
@@ -75,7 +75,7 @@ read_list_page(const ChpgRequest *request, int page,
 			*result = lappend(*result, item);
 	}
 	if (request->endpoint->by_cursor)
-		cursor = chpg_call_next_cursor(call, page);
+		cursor = chpg_call_next_cursor(call, page, seen);
 	error_context_stack = callback.previous;
 	chpg_call_end(call);
 	return cursor;
@@ -93,21 +93,16 @@ read_list(const ChpgConnection *connection, ChpgOperation operation,
 		.connection = connection,
 		.endpoint = &chpg_endpoints[operation]
 	};
-	List	   *cursors = NIL;
+	ChpgPageDedup *seen = NULL;
 	List	   *result = NIL;
-	ListCell   *lc;
+	int			page = 0;
 
 	do
 	{
-		request.cursor = read_list_page(&request, list_length(cursors) + 1, convert,
-										&result);
-		foreach(lc, cursors)
-		{
-			if (request.cursor != NULL && strcmp(request.cursor, lfirst(lc)) == 0)
-				chpg_refuse_cursor(list_length(cursors) + 1);
-		}
-		cursors = lappend(cursors, unconstify(char *, request.cursor));
+		request.cursor = read_list_page(&request, ++page, &seen, convert, &result);
 	} while (request.cursor != NULL);
+	if (seen != NULL)
+		chpg_page_dedup_free(seen);
 	return result;
 }
 
