@@ -133,20 +133,14 @@ list_size(ChpgJsonNode *list)
 static void
 note_anywhere(const ChpgPrepared *prepared)
 {
-	for (int i = 0; i < list_size(prepared->access_list); i++)
-	{
-		char	   *source = chpg_access_source(chpg_json_element(prepared->access_list, i));
-
-		if (source == NULL || strcmp(source, ANYWHERE) != 0)
-			continue;
-		ereport(NOTICE,
-				(errmsg("service \"%s\" still admits every address: its IP access list has " ANYWHERE,
-						prepared->request.service_id),
-				 errhint("To restrict access: SELECT FROM chpg_revoke_ip(%s, '" ANYWHERE "', server => %s);",
-						 quote_literal_cstr(prepared->request.service_id),
-						 quote_literal_cstr(prepared->request.connection->server))));
+	if (!chpg_has_source(prepared->access_list, ANYWHERE))
 		return;
-	}
+	ereport(NOTICE,
+			(errmsg("service \"%s\" still admits every address: its IP access list has " ANYWHERE,
+					prepared->request.service_id),
+			 errhint("To restrict access: SELECT FROM chpg_revoke_ip(%s, '" ANYWHERE "', server => %s);",
+					 quote_literal_cstr(prepared->request.service_id),
+					 quote_literal_cstr(prepared->request.connection->server))));
 }
 
 /*
@@ -159,7 +153,6 @@ chpg_allow_ip(PG_FUNCTION_ARGS)
 	StringInfoData entries;
 	char	   *description;
 	char	   *source = begin_access_change(fcinfo, &prepared, &description);
-
 	Datum		row;
 
 	initStringInfo(&entries);
@@ -230,19 +223,14 @@ check_descriptions(const ChpgPrepared *prepared, const char *source)
 {
 	const ChpgRequest *request = &prepared->request;
 
-	for (int i = 0; i < list_size(prepared->access_list); i++)
-	{
-		char	   *other = chpg_access_source(chpg_json_element(prepared->access_list, i));
-
-		if (other != NULL && chpg_same_source(source, other))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("IP access list of service \"%s\" has \"%s\" with another \"description\" only",
-							request->service_id, chpg_clean_remote(pstrdup(source))),
-					 errhint("See the descriptions: SELECT * FROM chpg_ip_access_list(%s, server => %s);",
-							 quote_literal_cstr(request->service_id),
-							 quote_literal_cstr(request->connection->server))));
-	}
+	if (chpg_has_source(prepared->access_list, source))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("IP access list of service \"%s\" has \"%s\" with another \"description\" only",
+						request->service_id, chpg_clean_remote(pstrdup(source))),
+				 errhint("See the descriptions: SELECT * FROM chpg_ip_access_list(%s, server => %s);",
+						 quote_literal_cstr(request->service_id),
+						 quote_literal_cstr(request->connection->server))));
 }
 
 /*

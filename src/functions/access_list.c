@@ -50,9 +50,8 @@ chpg_same_source(const char *a, const char *b)
 		(b[length] == '\0' || strcmp(b + length, "/32") == 0);
 }
 
-/* Does a list, which may be NULL, have an entry of this source? */
-static bool
-has_source(ChpgJsonNode *list, const char *source)
+bool
+chpg_has_source(ChpgJsonNode *list, const char *source)
 {
 	for (int i = 0; list != NULL && i < chpg_json_length(list); i++)
 	{
@@ -102,7 +101,7 @@ warn_of_losses(const ChpgPrepared *prepared, ChpgJsonNode *before,
 		ChpgJsonNode *entry = chpg_json_element(before, i);
 		char	   *source = chpg_access_source(entry);
 
-		if (source == NULL || has_source(after, source) || ++lost > MAX_LISTED)
+		if (source == NULL || chpg_has_source(after, source) || ++lost > MAX_LISTED)
 			continue;
 		source = chpg_redact_remote(&prepared->request, source);
 		appendStringInfo(&sources, "%s%s", lost > 1 ? ", " : "", source);

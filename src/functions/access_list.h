@@ -19,6 +19,9 @@ extern char *chpg_access_source(ChpgJsonNode *entry);
 /* Are two sources the same?  An address equals its /32. */
 extern bool chpg_same_source(const char *a, const char *b);
 
+/* Does a list, which may be NULL, have an entry of this source? */
+extern bool chpg_has_source(ChpgJsonNode *list, const char *source);
+
 /*
  * After a change that was carried out: issue a WARNING if entries of access_list are
  * missing from the response, with the statements that restore them.  Without a list

@@ -170,8 +170,9 @@ is_queued(const SentTags *sent, const char *shown)
 
 /*
  * Read the tags that the API shows, as a jsonb object, and note the IP access list
- * in the same response.  One request.  Error 55000 if the response omits them: a PATCH without tags would remove them,
- * contrary to merge-patch.  Error 22P05 if the encoding cannot hold them.
+ * in the same response.  One request.  Error 55000 if the response omits the tags: a
+ * PATCH without them would remove them, contrary to merge-patch.  Error 22P05 if the
+ * encoding cannot hold them.
  */
 static Datum
 read_current_tags(ChpgPrepared *prepared)
