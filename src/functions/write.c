@@ -12,8 +12,8 @@
 
 #include "access/htup_details.h"
 #include "common/hashfn.h"
-#include "engine/redact.h"
 #include "engine/creations.h"
+#include "engine/redact.h"
 #include "engine/services.h"
 #include "engine/statement_cache.h"
 #include "executor/spi.h"
@@ -334,22 +334,13 @@ note_creation(const ChpgRequest *request, const ChpgCall *call)
 	ChpgJsonNode *id = chpg_json_get(result, "id");
 	ChpgJsonNode *name = chpg_json_get(result, "name");
 
-	switch (chpg_operation_number(request->endpoint))
-	{
-		case CHPG_CREATE_SERVICE:
-		case CHPG_CREATE_READ_REPLICA:
-		case CHPG_RESTORE_SERVICE:
-			if (chpg_json_kind(id) == CHPG_JSON_STRING &&
-				chpg_json_kind(name) == CHPG_JSON_STRING)
-				chpg_creation_note(request->connection, chpg_json_text(id),
-								   chpg_json_text(name));
-			break;
-		case CHPG_DELETE_SERVICE:
-			chpg_creation_forget(request->connection, request->service_id);
-			break;
-		default:
-			break;
-	}
+	if (chpg_operation_number(request->endpoint) == CHPG_DELETE_SERVICE)
+		chpg_creation_forget(request->connection, request->service_id);
+	else if (request->endpoint->new_service &&
+			 chpg_json_kind(id) == CHPG_JSON_STRING &&
+			 chpg_json_kind(name) == CHPG_JSON_STRING)
+		chpg_creation_note(request->connection, chpg_json_text(id),
+						   chpg_json_text(name));
 }
 
 ChpgCall *
@@ -399,22 +390,32 @@ chpg_send_write_retried(const ChpgRequest *request,
 	}
 }
 
+/* Make a decoder that stands before the first row in a call's response. */
+static ChpgDecoder *
+decode_response(const ChpgRequest *request, const ChpgCall *call, TupleDesc tupdesc)
+{
+	const ChpgEndpoint *endpoint = request->endpoint;
+	ChpgDecoder *decoder;
+
+	decoder = chpg_decoder_create(tupdesc, endpoint->rows, endpoint->attributes);
+	if (endpoint->service_attribute != NULL)
+		chpg_decoder_set_default(decoder, endpoint->service_attribute,
+								 request->service_id);
+	chpg_decoder_start(decoder, chpg_call_document(call));
+	return decoder;
+}
+
 HeapTuple
 chpg_response_tuple(const ChpgRequest *request, ChpgCall *call,
 					TupleDesc tupdesc)
 {
-	const ChpgEndpoint *endpoint = request->endpoint;
 	Datum	   *values = palloc(tupdesc->natts * sizeof(Datum));
 	bool	   *nulls = palloc(tupdesc->natts * sizeof(bool));
 	ErrorContextCallback callback;
 	ChpgDecoder *decoder;
 
 	chpg_call_push_context(call, &callback);
-	decoder = chpg_decoder_create(tupdesc, endpoint->rows, endpoint->attributes);
-	if (endpoint->service_attribute != NULL)
-		chpg_decoder_set_default(decoder, endpoint->service_attribute,
-								 request->service_id);
-	chpg_decoder_start(decoder, chpg_call_document(call));
+	decoder = decode_response(request, call, tupdesc);
 	(void) chpg_decoder_next(decoder);
 	chpg_decoder_row(decoder, values, nulls);
 	error_context_stack = callback.previous;
@@ -445,11 +446,7 @@ chpg_put_response_rows(FunctionCallInfo fcinfo, const ChpgRequest *request,
 	ChpgDecoder *decoder;
 
 	chpg_call_push_context(call, &callback);
-	decoder = chpg_decoder_create(tupdesc, request->endpoint->rows,
-								  request->endpoint->attributes);
-	chpg_decoder_set_default(decoder, request->endpoint->service_attribute,
-							 request->service_id);
-	chpg_decoder_start(decoder, chpg_call_document(call));
+	decoder = decode_response(request, call, tupdesc);
 	while (chpg_decoder_next(decoder))
 	{
 		chpg_decoder_row(decoder, values, nulls);
