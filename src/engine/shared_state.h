@@ -184,7 +184,7 @@ typedef struct ChpgCreation
 	int64		created;		/* 0: free */
 	char		id[65];
 	char		name[201];		/* 50 characters in UTF-8 */
-}			ChpgCreation;
+} ChpgCreation;
 
 typedef struct ChpgSharedState
 {
