@@ -68,6 +68,10 @@ my %DEFAULTS = (
 
 # Options that have one of these values
 my %CHOICES = (
+	%Emulator::Access::OPTIONS,
+	fleet => \@Emulator::Fleet::NAMES,
+	whoami => [qw(apiKey user service unknown)],
+	notifications => [qw(list items unknown)],
 	replica_backups => [qw(none refused)],
 	bad_limit => [qw(refused clamped)],
 	earliest_restore_time => [qw(present null absent)],
@@ -323,14 +327,9 @@ sub _checked
 		  if $name =~
 		  /\A(?:services|patterns|backups|organizations|log_lines_per_hour|notification_count|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
-		die "fleet: none of @Emulator::Fleet::NAMES\n"
-		  if $name eq 'fleet' && !grep { $_ eq ($value // '') } @Emulator::Fleet::NAMES;
 		die "rate_window: neither sliding nor fixed\n"
 		  if $name eq 'rate_window'
 		  && ($value // '') !~ /\A(?:sliding|fixed)\z/;
-		my $choices = $Emulator::Access::OPTIONS{$name};
-		die "$name: none of @$choices\n"
-		  if $choices && !grep { $_ eq ($value // '') } @$choices;
 		die "log_lines_per_hour: fewer than $Emulator::Logs::FEWEST\n"
 		  if $name eq 'log_lines_per_hour'
 		  && $value < $Emulator::Logs::FEWEST;
@@ -339,12 +338,6 @@ sub _checked
 		die "max_services: not a count\n"
 		  if $name eq 'max_services'
 		  && ($value // 0) !~ /\A\d{1,5}\z/a;
-		die "notifications: none of list, items, unknown\n"
-		  if $name eq 'notifications'
-		  && ($value // '') !~ /\A(?:list|items|unknown)\z/;
-		die "whoami: none of apiKey, user, service, unknown\n"
-		  if $name eq 'whoami'
-		  && ($value // '') !~ /\A(?:apiKey|user|service|unknown)\z/;
 		die "$name: not an object\n"
 		  if ref $DEFAULTS{$name} && ref $value ne 'HASH';
 		die "$name: not a string\n"
