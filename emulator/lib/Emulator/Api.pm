@@ -210,12 +210,15 @@ sub page_parameters
 	};
 }
 
-# The page of a list that the parameters select, and what stands beside it
+# The page of a list that the parameters select, and what stands beside it.  A cursor
+# belongs to the other parameters with which it was made.
 sub page
 {
 	my ($call, $value, $default, @rows) = @_;
 	my $cursors = $call->{emulator}{cursors};
-	my $list = $call->{request}{path};
+	my @filters = grep { !/\A(?:limit|cursor)\z/ } sort keys %$value;
+	my $list = join "\0", $call->{request}{path},
+	  map { "$_=" . ($value->{$_} // '') } @filters;
 	my $limit = 0 + ($value->{limit} // $default);
 	my $start = 0;
 	if (defined $value->{cursor})

@@ -4,9 +4,8 @@ package Emulator::Api::Notifications;
 use strict;
 use warnings;
 
-use Digest::SHA     qw(sha1_hex);
 use Mojo::JSON      qw(encode_json true);
-use Emulator::Api   qw(success refuse organization parameters integer anything);
+use Emulator::Api   qw(success refuse organization parameters page integer anything);
 use Emulator::Clock qw(format_time);
 use Emulator::Random;
 
@@ -62,32 +61,11 @@ sub list
 		@rows = grep { $_->{$filter} eq $given->{$filter} } @rows;
 	}
 
-	my $start = 0;
-	if (defined(my $cursor = $given->{cursor}))
-	{
-		($start) = grep { _cursor($given, $_) eq $cursor } 1 .. @rows;
-		refuse(400, 'Invalid cursor') if !defined $start;
-	}
-	my $limit = $given->{limit} // $PAGE;
-	$limit = $LARGEST_PAGE if $limit > $LARGEST_PAGE;
-	my $end = $start + $limit;
-	my $next = $end < @rows ? _cursor($given, $end) : undef;
-	$end = @rows if $end > @rows;
-	my @page = @rows[ $start .. $end - 1 ];
-	return success(encode_json({ items => \@page, pagination => { nextCursor => $next } }))
-	  if $style eq 'items';
-	my $answer = success(encode_json(\@page));
-	my $beside = encode_json({ limit => 0 + $limit, nextCursor => $next });
-	$answer->{body} =~ s/\}\z/',' . substr $beside, 1/e;
-	return $answer;
-}
-
-# An opaque text, which belongs to the filters that it was made with
-sub _cursor
-{
-	my ($given, $place) = @_;
-	my @filters = map { $given->{$_} // '' } qw(severity type);
-	return '=' . sha1_hex(join "\0", $place, @filters) . '/+';
+	$given->{limit} = $LARGEST_PAGE if ($given->{limit} // 0) > $LARGEST_PAGE;
+	my ($page, %beside) = page($call, $given, $PAGE, @rows);
+	return success(encode_json($page), undef, %beside) if $style ne 'items';
+	my $pagination = { nextCursor => $beside{nextCursor} };
+	return success(encode_json({ items => $page, pagination => $pagination }));
 }
 
 sub _row
