@@ -61,6 +61,7 @@ my %DEFAULTS = (
 	notifications => 'list',
 	notification_count => 5,
 	log_lines_per_hour => 60,
+	record_bodies => 0,
 	(map { $_ => 0 } keys %Emulator::Quirks::QUIRKS),
 	(map { $_ => $Emulator::Access::OPTIONS{$_}[0] } keys %Emulator::Access::OPTIONS),
 	overrides => {},
@@ -141,7 +142,7 @@ sub reset
 	$self->{quirks} =
 	  { map { $_ => $options{$_} } keys %Emulator::Quirks::QUIRKS };
 	$self->{faults}->clear;
-	$self->{journal}->clear;
+	$self->{journal}->clear(!!$options{record_bodies});
 	return;
 }
 
@@ -179,7 +180,7 @@ sub handle
 sub _send
 {
 	my ($self, $tx, $entry, $request, $answer) = @_;
-	$self->{journal}->answered($entry, $answer->{status});
+	$self->{journal}->answered($entry, $answer);
 	$answer->{headers} = { %{ $request->{rate_headers} }, %{ $answer->{headers} // {} } };
 	Emulator::Wire::send_whole($tx, $answer);
 	return;
@@ -194,7 +195,7 @@ sub _serve_faulty
 	return Emulator::Wire::reset_connection($tx)
 	  if ($fault->{reset} // '') eq 'before';
 	my $answer = $self->_faulty_answer($request, $fault);
-	$self->{journal}->answered($entry, $answer->{status});
+	$self->{journal}->answered($entry, $answer);
 	Emulator::Wire::send_faulty($tx, $answer, $fault);
 	return;
 }
@@ -298,6 +299,7 @@ sub _request
 		query => $req->url->query->to_hash,
 		authorization => delete $headers{authorization},
 		headers => \%headers,
+		text => $req->body,
 		body => _body($req->body),
 		json => scalar eval { decode_json($req->body) },
 		connection => $tx->connection

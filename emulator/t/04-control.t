@@ -59,6 +59,29 @@ subtest 'journal' => sub {
 	is($emulator->control('GET', 'count'), 0, 'cleared');
 };
 
+subtest 'journal with bodies' => sub {
+	$emulator->reset(record_bodies => 1);
+	my $answer = $emulator->{http}->request(
+		'PATCH',
+		"$emulator->{url}$orders",
+		{
+			headers => { Authorization => $TestEmulator::AUTHORIZATION, 'Content-Type' => 'application/json' },
+			content => qq({"tags": [],  "name":"\xc3\xa9"})
+		});
+	my ($entry) = @{ $emulator->control('GET', 'journal')->{requests} };
+	is($entry->{request_text}, qq({"tags": [],  "name":"\x{e9}"}), 'of the request, as sent');
+	utf8::encode(my $response = $entry->{response_text});
+	is($response, $answer->{content}, 'of the response');
+	is($entry->{response_type}, $answer->{headers}{'content-type'}, 'and its type');
+
+	$emulator->control('DELETE', 'journal');
+	$emulator->get($orders);
+	ok(exists $emulator->control('GET', 'journal')->{requests}[0]{response_text}, 'clearing does not end it');
+	$emulator->reset;
+	$emulator->get($orders);
+	ok(!exists $emulator->control('GET', 'journal')->{requests}[0]{response_text}, 'a reset does');
+};
+
 subtest 'reset' => sub {
 	my $info = $emulator->reset(
 		services => 2,

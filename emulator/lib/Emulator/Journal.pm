@@ -5,6 +5,8 @@ use strict;
 use warnings;
 
 use Time::HiRes qw(time);
+use Mojo::Util qw(decode);
+use Emulator::Wire;
 
 sub new
 {
@@ -13,10 +15,13 @@ sub new
 	  $class;
 }
 
+# Clears the journal.  From then on entries have the bodies as sent, or not; without
+# $record_bodies that does not change.
 sub clear
 {
-	my ($self) = @_;
+	my ($self, $record_bodies) = @_;
 	$self->{entries} = [];
+	$self->{record_bodies} = $record_bodies if defined $record_bodies;
 	return;
 }
 
@@ -40,6 +45,7 @@ sub arrived
 		answered_at => undef,
 		fault => undef
 	};
+	$entry->{request_text} = _text($request->{text}) if $self->{record_bodies};
 	push @{ $self->{entries} }, $entry;
 	return $entry;
 }
@@ -47,9 +53,19 @@ sub arrived
 # Call when the response begins.
 sub answered
 {
-	my ($self, $entry, $status) = @_;
-	@$entry{qw(status answered_at)} = ($status, time);
+	my ($self, $entry, $answer) = @_;
+	@$entry{qw(status answered_at)} = ($answer->{status}, time);
+	return if !$self->{record_bodies};
+	$entry->{response_text} = _text($answer->{body});
+	$entry->{response_type} = Emulator::Wire::content_type($answer);
 	return;
+}
+
+# The characters of a body: UTF-8, or else its bytes
+sub _text
+{
+	my ($bytes) = @_;
+	return decode('UTF-8', $bytes) // $bytes;
 }
 
 # The requests whose path matches

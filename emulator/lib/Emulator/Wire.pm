@@ -60,6 +60,8 @@ sub send_faulty
 	return;
 }
 
+sub content_type { my ($answer) = @_; return $answer->{content_type} // 'application/json' }
+
 # Closes the connection with what has been sent.
 sub hang_up
 {
@@ -90,7 +92,7 @@ sub _part_of_head
 {
 	my ($tx, $answer) = @_;
 	my $stream = Mojo::IOLoop->stream($tx->connection) or return;
-	my $type = $answer->{content_type} // 'application/json';
+	my $type = content_type($answer);
 	$stream->write(
 		"HTTP/1.1 $answer->{status} OK\r\nContent-Type: $type\r\nContent-Le" =>
 		  sub { hang_up($tx) });
@@ -102,8 +104,7 @@ sub _head
 	my ($tx, $answer) = @_;
 	my $res = $tx->res;
 	$res->code($answer->{status});
-	$res->headers->content_type($answer->{content_type}
-		  // 'application/json');
+	$res->headers->content_type(content_type($answer));
 	my $headers = $answer->{headers} // {};
 	$res->headers->header($_ => $headers->{$_}) for sort keys %$headers;
 	return;
