@@ -60,25 +60,37 @@ is(join(' ', grep { /java|jre|jdbc|bsh|ipc-run|clang|llvm|^postgresql-\d+-/ } ke
 	'', 'the demo needs neither Java nor test libraries, nor LLVM by itself');
 
 # dev/contract: what an OpenAPI document has more, less and otherwise than the one that chpg agrees with
-my $DOCUMENT = "$ROOT/t/data/openapi.json";
+my @DOCUMENTS = map { "$ROOT/t/data/$_.json" } qw(openapi additions);
 my $SERVICES = '/v1/organizations/{organizationId}/postgres';
 my $SERVICE = "$SERVICES/{postgresId}";
 
-# The differences that a change of the document makes, as lines
+# The differences that a change of the documents makes, as lines; the change gets the paths and schemas of
+# the vendor's document, then those of the additions.
 sub differences
 {
 	my ($change) = @_;
-	my $document = decode_json(slurp_file($DOCUMENT));
-	my %agreed = map { $_ => 1 } lines_of('contract', $DOCUMENT);
-	my $file = File::Temp->new;
+	my @documents = map { decode_json(slurp_file($_)) } @DOCUMENTS;
+	my %agreed = map { $_ => 1 } lines_of('contract');
+	my @files = map { File::Temp->new } @documents;
 
-	$change->($document->{paths}, $document->{components}{schemas});
-	print $file encode_json($document);
-	close $file;
-	return [ grep { !$agreed{$_} && !/differences$/ } lines_of('contract', $file->filename) ];
+	$change->(map { ($_->{paths}, $_->{components}{schemas}) } @documents);
+	for my $i (0 .. $#files)
+	{
+		my $file = $files[$i];
+		print $file encode_json($documents[$i]);
+		close $file;
+	}
+	return [ grep { !$agreed{$_} && !/differences$/ } lines_of('contract', map { $_->filename } @files) ];
 }
 
-command_like([ "$ROOT/dev/contract", $DOCUMENT ], qr/^\d+ operations of other products, 0 differences$/m, 'chpg, the emulator and the facts agree');
+command_like([ "$ROOT/dev/contract" ], qr/^\d+ operations of other products, 0 differences$/m, 'chpg, the emulator and the facts agree');
+for my $file (@DOCUMENTS)
+{
+	my $facts = decode_json(join '', lines_of('contract', '--facts', $file));
+	my $document = decode_json(slurp_file($file));
+	$facts->{info} = $document->{info};
+	is_deeply($facts, $document, basename($file) . ' has facts only');
+}
 is_deeply(
 	differences(
 		sub {
@@ -98,10 +110,11 @@ is_deeply(
 is_deeply(
 	differences(
 		sub {
-			my ($paths, $schemas) = @_;
+			my ($paths, undef, $added_paths, $added_schemas) = @_;
+			my $logs = $added_paths->{"$SERVICE/logs"}{get};
 			delete $paths->{"$SERVICE/caCertificates"};
-			$paths->{"$SERVICE/logs"}{get}{parameters} = [ grep { $_->{name} ne 'severity' } @{ $paths->{"$SERVICE/logs"}{get}{parameters} } ];
-			delete $schemas->{OrganizationQuota}{properties}{usage};
+			$logs->{parameters} = [ grep { $_->{name} ne 'severity' } @{ $logs->{parameters} } ];
+			delete $added_schemas->{OrganizationQuota}{properties}{usage};
 		}),
 	[
 		'gone operation GET /v1/organizations/{}/postgres/{}/caCertificates', 'gone parameter GET /v1/organizations/{}/postgres/{}/logs severity',
