@@ -61,8 +61,9 @@ chpg_create_service(PG_FUNCTION_ARGS)
 
 /*
  * Throw error 22023 for a time before the earliest one to which the service can be
- * restored, if the API shows that.  Whether a time is too late is up to the API, since
- * clocks differ.  One request.
+ * restored, if the API shows that, and shows it to this key: a key that may restore need
+ * not be one that may read.  Whether a time is too late is up to the API, since clocks
+ * differ.  One request.
  */
 static void
 check_restore_target(FunctionCallInfo fcinfo, const ChpgPrepared *prepared)
@@ -79,7 +80,9 @@ check_restore_target(FunctionCallInfo fcinfo, const ChpgPrepared *prepared)
 				 errmsg("\"restore_target\" is before the earliest restore time of service \"%s\"",
 						prepared->invocation.service),
 				 errdetail("The earliest restore time is %s.",
-						   timestamptz_to_str(DatumGetTimestampTz(earliest)))));
+						   timestamptz_to_str(DatumGetTimestampTz(earliest))),
+				 errhint("Specify that time, or a later one: restore_target => '%s'.",
+						 timestamptz_to_str(DatumGetTimestampTz(earliest)))));
 }
 
 /*
@@ -200,9 +203,13 @@ check_standby(const ChpgPrepared *prepared)
 {
 	const char *ha_type = read_text_now(prepared, "haType");
 	const char *service = prepared->invocation.service;
+	const char *server = "";
 
 	if (ha_type != NULL && *ha_type != '\0' && strcmp(ha_type, "none") != 0)
 		return;
+	if (chpg_find_argument(&prepared->invocation, "server") >= 0)
+		server = psprintf(", server => %s",
+						  quote_literal_cstr(prepared->invocation.connection->server));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 ha_type == NULL ?
@@ -211,8 +218,8 @@ check_standby(const ChpgPrepared *prepared)
 			 errmsg("service \"%s\" has no standby to switch over to: confirm with \"replace_primary\"",
 					service),
 			 errdetail("Without a standby, the API provisions a new server, which takes minutes to hours, and replaces the primary with it. Older deployments accept the switchover and do nothing."),
-			 errhint("Add a standby with chpg_update_service(), or run: SELECT * FROM chpg_switchover_service(%s, replace_primary => true);",
-					 quote_literal_cstr(prepared->request.service_id))));
+			 errhint("Add a standby with chpg_update_service(), or run: SELECT * FROM chpg_switchover_service(%s, replace_primary => true%s);",
+					 quote_literal_cstr(prepared->request.service_id), server)));
 }
 
 /* Send a command that changes the state of a service, and return its row. */

@@ -471,7 +471,12 @@ chpg_read_attribute_now(FunctionCallInfo fcinfo, const ChpgPrepared *prepared,
 	number = SPI_fnumber(tupdesc, attribute);
 	if (number <= 0)
 		return false;			/* an older definition */
-	(void) chpg_call_perform(&request, &call);
+	call = chpg_call_create(&request);
+	chpg_call_wait(call);
+	if (chpg_call_status(call) == 403)
+		return false;
+	if (chpg_call_failed(call))
+		chpg_call_report(call);
 	tuple = chpg_response_tuple(&request, call, BlessTupleDesc(tupdesc));
 	*value = heap_getattr(tuple, number, tupdesc, &is_null);
 	return !is_null;

@@ -67,7 +67,7 @@ extern ChpgJsonNode *chpg_read_now(const ChpgPrepared *prepared,
 
 /*
  * Read an attribute of the service of an operation that returns its row; true unless
- * it is null.  One request.
+ * it is null, or the key may not read it (403).  One request.
  */
 extern bool chpg_read_attribute_now(FunctionCallInfo fcinfo,
 									const ChpgPrepared *prepared,

@@ -129,6 +129,8 @@ for my $case ([ 'none', 'service "\w+" has no standby to switch over to' ], [ un
 	my $error = fails_with($node, "SELECT chpg_switchover_service('search')", '55000', qr/$message: confirm with "replace_primary"/, "a switchover $name");
 	like($error, qr/DETAIL:  Without a standby, the API provisions a new server, .* replaces the primary with it\. Older deployments .* do nothing\./, 'DETAIL has both outcomes');
 	like($error, qr/HINT:  .*, or run: SELECT \* FROM chpg_switchover_service\('[-\w]+', replace_primary => true\);$/m, 'HINT has the statement');
+	like(fails_with($node, "SELECT chpg_switchover_service('search', server => 'chpg')", '55000', qr/confirm with/, "$name, with a server"),
+		qr/HINT:  .*, replace_primary => true, server => 'chpg'\);$/m, 'HINT has the server, too');
 	is($switch->(), 0, 'nothing is sent');
 	costs($node, $url, "SELECT chpg_switchover_service('search', replace_primary => true)", 2, "a switchover $name that is confirmed");
 	is_deeply(last_body(), { command => 'switchover' }, 'is sent');
@@ -155,9 +157,15 @@ for my $case ([ present => '2026-06-24 12:07:17+00' ], [ null => '' ], [ absent 
 	{
 		like($earliest, qr/^2026-06-2[45] \d\d:07:17\+00$/, 'the earliest restore time');
 		clear_journal($url);
-		fails_with($node, $restore, '22023', qr/"restore_target" is before the earliest restore time of service.*DETAIL:  The earliest restore time is 2026-06-2/s, 'a restore to a time before it');
+		fails_with($node, $restore, '22023', qr/"restore_target" is before the earliest restore time of service.*DETAIL:  The earliest restore time is (2026-06-2[^\n]+)\.\nHINT:  [^\n]*: restore_target => '\1'\.$/ms,
+			'a restore to a time before it');
 		is(join(' ', map { $_->{method} } @{ journal($url)->{requests} }), 'GET', 'is not sent');
 		is(costs($node, $url, "SELECT name FROM chpg_restore_service('$ORDERS', 'again', '$earliest')", 2, 'a restore to just that time'), 'again', 'is sent');
+		fault($url, method => 'GET', path => "$ORDERS\$", status => 403);
+		is(costs($node, $url, "SELECT name FROM chpg_restore_service('$ORDERS', 'blind', '$earliest')", 2, 'a restore by a key that may not read'), 'blind', 'is sent');
+		only_fault($url, method => 'GET', path => "$ORDERS\$", status => 401);
+		fails_with($node, "SELECT name FROM chpg_restore_service('$ORDERS', 'failed', '$earliest')", '28000', qr/could not read service/, 'another failure of the read');
+		clear_faults($url);
 		fails_with($node, "SELECT name FROM chpg_restore_service('$ORDERS', 'late', '2026-07-01')", '22023', qr/restoreTarget is in the future/, 'the API rejects what is too late');
 	}
 	else
