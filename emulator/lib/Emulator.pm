@@ -56,6 +56,7 @@ my %DEFAULTS = (
 	earliest_restore_time => 'present',
 	switchover => 'replaces',
 	switchover_response => 'acknowledged',
+	empty_section => 'accepted',
 	max_services => undef,
 	whoami => 'apiKey',
 	notifications => 'list',
@@ -77,7 +78,8 @@ my %CHOICES = (
 	bad_limit => [qw(refused clamped)],
 	earliest_restore_time => [qw(present null absent)],
 	switchover => [qw(replaces ignored)],
-	switchover_response => [qw(acknowledged service)]);
+	switchover_response => [qw(acknowledged service)],
+	empty_section => [qw(accepted refused)]);
 
 my $GARBAGE_BYTES = 2048;
 
@@ -124,8 +126,8 @@ sub reset
 	$self->{backups} = Emulator::Backups->new($clock,
 		map { $options{$_} } qw(backups earliest_restore_time));
 	$self->{cursors} = Emulator::Cursors->new($options{seed});
-	@$self{qw(replica_backups bad_limit switchover_response)} =
-	  @options{qw(replica_backups bad_limit switchover_response)};
+	@$self{qw(replica_backups bad_limit switchover_response empty_section)} =
+	  @options{qw(replica_backups bad_limit switchover_response empty_section)};
 
 	my $logs = Emulator::Logs->new(
 		seed => $options{seed},

@@ -532,6 +532,21 @@ subtest 'configuration' => sub {
 		'set with create');
 };
 
+subtest 'configuration: an empty section that is refused' => sub {
+	$emulator->reset(empty_section => 'refused');
+	my $path = "$orders/config";
+	my %set = (pgConfig => { work_mem => '8MB' });
+	my $error = qr/body\.pgBouncerConfig is an object with settings/;
+	refused($_, $path, { %set, pgBouncerConfig => {} }, 400, $error)
+	  for qw(PATCH POST);
+	refused('PATCH', $path, \%set, 400, qr/pgBouncerConfig is an object/);
+	is_deeply($emulator->get($path)->{json}{result}{pgConfig},
+		{}, 'nothing is changed');
+	result('PATCH', $path,
+		{ %set, pgBouncerConfig => { default_pool_size => '16' } });
+	$emulator->reset;
+};
+
 subtest 'certificates' => sub {
 	$emulator->reset;
 	my $answer = $emulator->get("$orders/caCertificates");

@@ -38,9 +38,11 @@ COMMENT ON FUNCTION @extschema@.chpg_patch_config(text, jsonb, jsonb, text) IS
 'Change settings of a service.
 Returns all settings after the change.
 Settings are an object, {"max_connections": 200}; null removes one; others stay.
+Values of pgbouncer_config are sent as strings. A section that is null is sent empty. If the API
+  refuses that, chpg reads the section, and sends its settings back unchanged.
 A NOTICE names the settings that wait for a restart.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
-Requests: 1, 1 more for a name.
+Requests: 1, 2 more if the API refuses an empty section, 1 more for a name.
 Errors: 08007 unknown whether it was carried out; 25006 in a read-only transaction.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_patch_config(text, jsonb, jsonb, text) FROM PUBLIC;
@@ -58,6 +60,7 @@ COMMENT ON FUNCTION @extschema@.chpg_replace_config(text, jsonb, jsonb, text) IS
 'Replace all settings of PostgreSQL, of PgBouncer or of both.
 Returns all settings after the change.
 A section that is null stays; an empty object removes all settings of a section.
+Values of pgbouncer_config are sent as strings.
 A NOTICE names the settings that wait for a restart.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2 (1 with both sections), 1 more for a name.

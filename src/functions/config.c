@@ -6,7 +6,8 @@
  *
  * A configuration has two sections, for PostgreSQL and for PgBouncer, and the API
  * requires both in every request.  An empty section leaves its settings alone in a
- * PATCH, and removes them in a POST.
+ * PATCH, and removes them in a POST; but the API's schema forbids it.  A PATCH whose
+ * empty section is refused is sent once more, with the settings that the section has.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +17,9 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "functions/write.h"
+#include "utils/fmgrprotos.h"
+
+#define EMPTY_SECTION	"{}"
 
 PG_FUNCTION_INFO_V1(chpg_patch_config);
 PG_FUNCTION_INFO_V1(chpg_replace_config);
@@ -86,13 +90,11 @@ begin_config_change(FunctionCallInfo fcinfo, ChpgOperation operation,
 }
 
 /*
- * Send a prepared change, and return the new settings; no rows in a dry run.
+ * Return the new settings, as the response to a change has them; no rows in a dry run.
  */
 static Datum
-send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
+finish_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared, ChpgCall *call)
 {
-	ChpgCall   *call = chpg_send_write(&prepared->request);
-
 	if (call != NULL)
 	{
 		report_config_change(prepared, call);
@@ -101,14 +103,73 @@ send_config_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared)
 	return (Datum) 0;
 }
 
-/* Set a section, as JSON, unless the caller has given it. */
-static void
-default_section(ChpgPrepared *prepared, const char *name, const char *json)
+/*
+ * Read the current settings of a section, as JSON to be sent back, palloc'd; NULL if the
+ * response omits the section.  One request.  Error 22P05 if the database's encoding
+ * cannot hold it.
+ */
+static const char *
+read_section(const ChpgPrepared *prepared, const ChpgParameter *section)
 {
-	const char **section = chpg_prepared_argument(prepared, name);
+	ChpgJsonNode *settings = chpg_read_now(prepared, CHPG_GET_CONFIG, section->key);
 
-	if (*section == NULL)
-		*section = json;
+	if (settings == NULL)
+		return NULL;
+	if (chpg_json_kind(settings) != CHPG_JSON_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("malformed API response: \"%s\" is not %s",
+						section->key, "an object")));
+	return chpg_config_to_text(section,
+							   DirectFunctionCall1(jsonb_in,
+												   CStringGetDatum(chpg_json_serialize_exactly(settings))));
+}
+
+/* Return the section that is empty in a request, or NULL. */
+static const ChpgParameter *
+empty_section(const ChpgRequest *request)
+{
+	for (const ChpgParameter *parameter = request->endpoint->parameters;
+		 parameter->name != NULL; parameter++)
+	{
+		const char *section =
+		request->arguments->values[parameter - request->endpoint->parameters];
+
+		if (section != NULL && strcmp(section, EMPTY_SECTION) == 0)
+			return parameter;
+	}
+	return NULL;
+}
+
+/* Did the API refuse a change for its empty section? */
+static bool
+is_empty_section_refused(const ChpgRequest *request, const ChpgCall *call)
+{
+	const ChpgParameter *section = empty_section(request);
+
+	return section != NULL && chpg_call_refused_with(call, section->key);
+}
+
+/*
+ * Send a PATCH whose empty section the API has refused again, with the settings that
+ * the section has now.  Two requests; one, and the refusal's error, if it has none.
+ */
+static ChpgCall *
+resend_with_section(ChpgPrepared *prepared, ChpgCall *refusal)
+{
+	const ChpgParameter *section = empty_section(&prepared->request);
+	const char *settings = read_section(prepared, section);
+
+	if (settings == NULL || strcmp(settings, EMPTY_SECTION) == 0)
+	{
+		chpg_call_explain(refusal,
+						  psprintf("it has no settings to send back for the empty \"%s\"",
+								   section->name),
+						  psprintf("Specify a setting in \"%s\", too.", section->name));
+		chpg_call_report(refusal);
+	}
+	*chpg_prepared_argument(prepared, section->name) = settings;
+	return chpg_send_write(&prepared->request);
 }
 
 /*
@@ -118,38 +179,22 @@ Datum
 chpg_patch_config(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
+	ChpgCall   *call;
 
 	begin_config_change(fcinfo, CHPG_PATCH_CONFIG, &prepared);
+	for (const ChpgParameter *section = prepared.request.endpoint->parameters;
+		 section->name != NULL; section++)
+	{
+		const char **settings = chpg_prepared_argument(&prepared, section->name);
 
-	/* The API rejects a request without one of the sections. */
-	default_section(&prepared, "pg_config", "{}");
-	default_section(&prepared, "pgbouncer_config", "{}");
-	return send_config_change(fcinfo, &prepared);
-}
-
-/*
- * Read the current settings of a section, as JSON to be sent back, palloc'd.
- * One request.  Errors: 55000 if the response omits the section, 22P05 if the
- * database's encoding cannot hold it.
- */
-static const char *
-read_section(const ChpgPrepared *prepared, const char *key)
-{
-	ChpgJsonNode *section = chpg_read_now(prepared, CHPG_GET_CONFIG, key);
-
-	if (section == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("API response omits \"%s\" of service \"%s\"",
-						key, prepared->request.service_id),
-				 errdetail("Replacing the other section would remove its settings."),
-				 errhint("Specify both pg_config and pgbouncer_config.")));
-	if (chpg_json_kind(section) != CHPG_JSON_OBJECT)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("malformed API response: \"%s\" is not %s",
-						key, "an object")));
-	return chpg_json_serialize_exactly(section);
+		/* The API rejects a request without one of the sections. */
+		if (*settings == NULL)
+			*settings = EMPTY_SECTION;
+	}
+	call = chpg_send_write_unless(&prepared.request, is_empty_section_refused);
+	if (call != NULL && chpg_call_failed(call))
+		call = resend_with_section(&prepared, call);
+	return finish_config_change(fcinfo, &prepared, call);
 }
 
 /*
@@ -161,13 +206,23 @@ chpg_replace_config(PG_FUNCTION_ARGS)
 	ChpgPrepared prepared;
 
 	begin_config_change(fcinfo, CHPG_REPLACE_CONFIG, &prepared);
+	for (const ChpgParameter *section = prepared.request.endpoint->parameters;
+		 section->name != NULL; section++)
+	{
+		const char **settings = chpg_prepared_argument(&prepared, section->name);
 
-	/* An empty section would remove its settings: send the current ones. */
-	if (*chpg_prepared_argument(&prepared, "pg_config") == NULL)
-		default_section(&prepared, "pg_config",
-						read_section(&prepared, "pgConfig"));
-	if (*chpg_prepared_argument(&prepared, "pgbouncer_config") == NULL)
-		default_section(&prepared, "pgbouncer_config",
-						read_section(&prepared, "pgBouncerConfig"));
-	return send_config_change(fcinfo, &prepared);
+		if (*settings != NULL)
+			continue;
+
+		/* An empty section would remove its settings: send the current ones. */
+		*settings = read_section(&prepared, section);
+		if (*settings == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("API response omits \"%s\" of service \"%s\"",
+							section->key, prepared.request.service_id),
+					 errdetail("Replacing the other section would remove its settings."),
+					 errhint("Specify both pg_config and pgbouncer_config.")));
+	}
+	return finish_config_change(fcinfo, &prepared, chpg_send_write(&prepared.request));
 }

@@ -81,6 +81,13 @@ extern bool chpg_read_attribute_now(FunctionCallInfo fcinfo,
 extern ChpgCall *chpg_send_write(const ChpgRequest *request);
 
 /*
+ * Do the same, but return a failed call, too, whose failure is_expected() accepts.
+ */
+extern ChpgCall *chpg_send_write_unless(const ChpgRequest *request,
+										bool (*is_expected) (const ChpgRequest *request,
+															 const ChpgCall *call));
+
+/*
  * Do the same, and retry while is_not_ready() accepts the failure, for at most this
  * many seconds.  Not for a dry run.
  */

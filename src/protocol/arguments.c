@@ -317,18 +317,70 @@ check_setting(const ChpgParameter *parameter, const char *name,
 			   "The value of this setting must be a string, a number or a boolean.");
 }
 
+/* Push a string to a jsonb value under construction. */
+static void
+push_text(JsonbInState *state, JsonbIteratorToken token, const char *string)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, string);
+	value.val.string.len = strlen(string);
+	chpg_push_jsonb(state, token, &value);
+}
+
+/*
+ * Convert a setting to a string, unless it is null or a string already.
+ */
+static void
+make_string(JsonbValue *value)
+{
+	char	   *text;
+
+	if (value->type == jbvBool)
+		text = value->val.boolean ? "true" : "false";
+	else if (value->type == jbvNumeric)
+		text = DatumGetCString(DirectFunctionCall1(numeric_out,
+												   NumericGetDatum(value->val.numeric)));
+	else
+		return;
+	value->type = jbvString;
+	value->val.string.val = text;
+	value->val.string.len = strlen(text);
+}
+
+char *
+chpg_config_to_text(const ChpgParameter *parameter, Datum settings)
+{
+	Jsonb	   *object = DatumGetJsonbP(settings);
+	JsonbInState state = {0};
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+
+	if (!parameter->only_strings)
+		return JsonbToCString(NULL, &object->root, VARSIZE(object));
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE)
+			make_string(&item);
+		chpg_push_jsonb(&state, token, token < WJB_BEGIN_ARRAY ? &item : NULL);
+	}
+	object = JsonbValueToJsonb(state.result);
+	return JsonbToCString(NULL, &object->root, VARSIZE(object));
+}
+
 /* Return a section of a configuration as JSON, palloc'd. */
 static char *
 config_argument(const ChpgParameter *parameter, Datum value)
 {
 	int			settings = each_entry(parameter, value, check_setting);
-	Jsonb	   *json = DatumGetJsonbP(value);
 
 	if (settings < 0)
 		refuse_json(parameter, "Specify an object such as {\"max_connections\": 200}.");
 	if (settings == 0 && parameter->kind != CHPG_WHOLE_CONFIG)
 		refuse(parameter, "{}", "Specify a setting, or omit the argument.");
-	return JsonbToCString(NULL, &json->root, VARSIZE(json));
+	return chpg_config_to_text(parameter, value);
 }
 
 /* Return an object or a list as JSON, palloc'd. */
@@ -342,18 +394,6 @@ json_argument(const ChpgParameter *parameter, Datum value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be a JSON object or array", parameter->name)));
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
-}
-
-/* Push a string to a jsonb value under construction. */
-static void
-push_text(JsonbInState *state, JsonbIteratorToken token, const char *string)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, string);
-	value.val.string.len = strlen(string);
-	chpg_push_jsonb(state, token, &value);
 }
 
 char *

@@ -49,6 +49,12 @@ extern void chpg_check_arguments(const ChpgArguments *arguments,
 /* Convert tags, a jsonb object, to the API's list [{"key": k, "value": v}, ...]. */
 extern char *chpg_tags_to_list(Datum tags);
 
+/*
+ * Print settings, a jsonb object of plain values, as JSON in the form that the API
+ * accepts for this section of a configuration; palloc'd.
+ */
+extern char *chpg_config_to_text(const ChpgParameter *section, Datum settings);
+
 /* Return the place of the value of an endpoint's parameter.  Error XX000 if none. */
 extern const char **chpg_argument(ChpgArguments *arguments,
 								  const ChpgEndpoint *endpoint,

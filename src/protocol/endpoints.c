@@ -123,14 +123,14 @@ static const ChpgAttribute config_attributes[] = {
 #define CONFIG_PARAMETERS(kind) \
 	{ \
 		{"pg_config", "pgConfig", kind, false}, \
-		{"pgbouncer_config", "pgBouncerConfig", kind, false} \
+		{"pgbouncer_config", "pgBouncerConfig", kind, false, true} \
 	}
 
 /* Parameters of a new service, however it is created. */
 #define NEW_SERVICE_PARAMETERS \
 	{"tags", "tags", CHPG_TAGS, false}, \
 	{"pg_config", "pgConfig", CHPG_NEW_CONFIG, false}, \
-	{"pgbouncer_config", "pgBouncerConfig", CHPG_NEW_CONFIG, false}
+	{"pgbouncer_config", "pgBouncerConfig", CHPG_NEW_CONFIG, false, true}
 
 const ChpgEndpoint chpg_endpoints[] = {
 	[CHPG_WHOAMI] = {

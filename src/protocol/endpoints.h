@@ -75,6 +75,8 @@ typedef struct ChpgParameter
 								 * NULL: it stands in the path */
 	ChpgParameterKind kind;
 	bool		required;
+	bool		only_strings;	/* of a configuration: its values are sent as
+								 * strings */
 } ChpgParameter;
 
 /* A field by which the API sorts, and the attribute that shows it. */

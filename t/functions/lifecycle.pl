@@ -220,6 +220,15 @@ like(notices($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connectio
 	qr/NOTICE:  restart LOG:  forged, \*\*\*$/, 'on one line, without secrets');
 is(value(qq{$config FROM chpg_patch_config('$ORDERS', '{"work_mem": null}')}),
 	'pgbouncer.default_pool_size=16 postgres.max_connections=200', 'null unsets');
+# PgBouncer's settings are sent as strings, also those that are read and sent back.
+value(qq{SELECT FROM chpg_patch_config('$ORDERS', '{"work_mem": 65536, "jit": false}', '{"default_pool_size": 16, "disable_pqexec": true, "max_db_connections": null, "ignore_startup_parameters": "x"}')});
+is_deeply(last_body(), { pgConfig => { work_mem => 65536, jit => JSON::PP::false },
+	pgBouncerConfig => { default_pool_size => '16', disable_pqexec => 'true', max_db_connections => undef, ignore_startup_parameters => 'x' } }, 'settings of PgBouncer are strings');
+like(encode_json(last_body()), qr/"default_pool_size":"16"/, 'numbers, too');
+fault($url, method => 'GET', path => 'config$', patch => { 'result.pgBouncerConfig.default_pool_size' => 16 }, times => 1);
+value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": 65536, "max_connections": 200}')});
+like(encode_json(last_body()), qr/"default_pool_size":"16"/, 'and those that are sent back');
+value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": "64MB", "max_connections": 200}', '{"default_pool_size": "16"}')});
 costs($node, $url, qq{SELECT FROM chpg_replace_config('$ORDERS', '{"work_mem": "1GB"}')}, 2, 'one section replaced');
 is(value("$config FROM chpg_config('$ORDERS')"),
 	'pgbouncer.default_pool_size=16 postgres.work_mem=1GB', 'keeps the other');
@@ -240,6 +249,13 @@ clear_journal($url);
 fails_with($node, qq{\\connect latin\nSELECT chpg_replace_config('$ORDERS', pgbouncer_config => '{"default_pool_size": "17"}')},
 	'22P05', qr/the database encoding "LATIN1" lacks/, 'a section that cannot be kept');
 is_deeply(sent(), ['GET config'], 'nothing is replaced then');
+
+for my $new ("chpg_create_service('new', 'aws', 'us-west-2', 'r8gd.large', ", "chpg_create_read_replica('$ORDERS', 'new', ", "chpg_restore_service('$ORDERS', 'new', now() - interval '1 hour', ")
+{
+	value("SELECT FROM ${new}pgbouncer_config => '{\"default_pool_size\": 16}')");
+	like(encode_json(last_body()), qr/"pgBouncerConfig":\{"default_pool_size":"16"\}/, "${new}...): strings, too");
+}
+reset_emulator($url);
 
 # Certificates, connection parameters, any request
 like(value("SELECT chpg_ca_certificates('$ORDERS')"), qr/^-----BEGIN CERTIFICATE-----/, 'certificates');

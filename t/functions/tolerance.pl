@@ -89,6 +89,39 @@ for my $sql ("SELECT chpg_set_password('$ORDERS')", "SELECT * FROM chpg_create_s
 only_fault($url, method => 'GET', status => 200, body => '');
 fails_with($node, 'SELECT * FROM chpg_services', '08P01', qr/malformed API response/, 'a read without a body');
 
+# An empty section of a configuration may be refused, as the API's schema has it.
+for my $section ('accepted', 'refused')
+{
+	my $name = "an empty section that is $section";
+	my @orders = ("'$ORDERS', '{\"work_mem\": \"8MB\"}'", "'$ORDERS', pgbouncer_config => '{\"default_pool_size\": 20}'");
+	my $settings = "SELECT string_agg(name || '=' || value, ' ' ORDER BY name) FROM ";
+
+	reset_emulator($url, empty_section => $section);
+	value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"max_connections": 100}', '{"default_pool_size": 16}')});
+	is(costs($node, $url, "$settings chpg_patch_config($orders[0])", $section eq 'accepted' ? 1 : 3, $name), 'default_pool_size=16 max_connections=100 work_mem=8MB', "$name: the other settings stay");
+	is_deeply([ map { "$_->{method} $_->{status}" } @{ journal($url)->{requests} } ], [ 'PATCH 400', 'GET 200', 'PATCH 200' ], "$name: the requests")
+	  if $section eq 'refused';
+	is_deeply(journal($url)->{requests}[-1]{json}{pgBouncerConfig}, $section eq 'accepted' ? {} : { default_pool_size => '16' }, "$name: the section is sent back unchanged");
+	is(costs($node, $url, "$settings chpg_patch_config($orders[1])", $section eq 'accepted' ? 1 : 3, "$name, that of PostgreSQL"), 'default_pool_size=20 max_connections=100 work_mem=8MB', "$name: its settings stay, too");
+	costs($node, $url, qq{SELECT FROM chpg_patch_config($orders[0], '{"default_pool_size": 16}')}, 1, "$name: both sections given");
+	clear_journal($url);
+	fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": "many"}')}, '22023', qr/not an integer/, "$name: an invalid value of the given section");
+	is(request_count($url), $section eq 'accepted' ? 1 : 3, "$name: requests of an invalid value");
+}
+reset_emulator($url, empty_section => 'refused');
+clear_journal($url);
+fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"work_mem": "8MB"}')}, '22023',
+	qr/it has no settings to send back for the empty "pgbouncer_config"\nDETAIL:  .*pgBouncerConfig is an object with settings.*\nHINT:  Specify a setting in "pgbouncer_config", too\./, 'a section without settings');
+is(request_count($url), 2, 'is not sent back');
+fault($url, method => 'GET', path => 'config$', patch => { 'result.pgBouncerConfig' => undef });
+fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"work_mem": "8MB"}')}, '22023', qr/it has no settings to send back/, 'nor one that the response omits');
+only_fault($url, method => 'GET', path => 'config$', status => 403);
+fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"work_mem": "8MB"}')}, '42501', qr/could not read the configuration/, 'a section that the key may not read');
+only_fault($url, method => 'PATCH', path => 'config$', status => 400, body => '{"error":"BAD_REQUEST: pgBouncerConfigurations"}');
+clear_journal($url);
+fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"work_mem": "8MB"}', '{"default_pool_size": 16}')}, '22023', qr/pgBouncerConfigurations/, 'a refusal of sections that are both given');
+is(request_count($url), 1, 'is final');
+
 # Certificates may begin with a comment.
 for my $on (0, 1)
 {

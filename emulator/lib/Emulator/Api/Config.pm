@@ -32,11 +32,11 @@ sub get
 	return success(encode_json(_config($service)));
 }
 
-# Replaces both sections: an empty one clears it.
+# Replaces both sections: an empty one clears it, if the emulator accepts it.
 sub replace
 {
 	my ($call) = @_;
-	my ($service, $wanted) = _request($call, empty => 1);
+	my ($service, $wanted) = _request($call);
 	return _changed($service, $wanted);
 }
 
@@ -44,7 +44,7 @@ sub replace
 sub merge
 {
 	my ($call) = @_;
-	my ($service, $wanted) = _request($call, empty => 1, nulls => 1);
+	my ($service, $wanted) = _request($call, nulls => 1);
 	my $old = _config($service);
 	my %new;
 	for my $section (@SECTIONS)
@@ -63,6 +63,7 @@ sub _request
 	my $service = service($call);
 	parameters($call, {});
 	refuse(404, $call->{service}) if $service->{fields}{state} eq 'deleting';
+	$options{empty} = $call->{emulator}{empty_section} eq 'accepted';
 	my $wanted = body($call, { map { $_ => settings(%options) } @SECTIONS });
 	for my $section (@SECTIONS)
 	{
