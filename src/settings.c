@@ -393,8 +393,8 @@ chpg_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("chpg.on_service_error",
-							 "Sets whether a service that cannot be read fails a read of the fleet.",
-							 "With \"warning\", the rows of the other services are returned, and each failure is a WARNING.",
+							 "Sets whether a running service that cannot be read fails a read of the fleet.",
+							 "With \"warning\", the rows of the other services are returned, and each failure is a WARNING. A service in another state never fails it.",
 							 &chpg_on_service_error,
 							 CHPG_SERVICE_ERROR, on_service_error_options,
 							 PGC_USERSET, 0,

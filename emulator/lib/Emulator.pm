@@ -54,6 +54,8 @@ my %DEFAULTS = (
 	replica_backups => 'none',
 	bad_limit => 'refused',
 	earliest_restore_time => 'present',
+	not_running => 'answered',
+	prometheus_of_all => 'answered',
 	switchover => 'replaces',
 	switchover_response => 'acknowledged',
 	empty_section => 'accepted',
@@ -77,6 +79,8 @@ my %CHOICES = (
 	replica_backups => [qw(none refused)],
 	bad_limit => [qw(refused clamped)],
 	earliest_restore_time => [qw(present null absent)],
+	not_running => [qw(answered refused unavailable)],
+	prometheus_of_all => [qw(answered early_access not_set_up)],
 	switchover => [qw(replaces ignored)],
 	switchover_response => [qw(acknowledged service)],
 	empty_section => [qw(accepted refused)]);
@@ -126,8 +130,9 @@ sub reset
 	$self->{backups} = Emulator::Backups->new($clock,
 		map { $options{$_} } qw(backups earliest_restore_time));
 	$self->{cursors} = Emulator::Cursors->new($options{seed});
-	@$self{qw(replica_backups bad_limit switchover_response empty_section)} =
-	  @options{qw(replica_backups bad_limit switchover_response empty_section)};
+	$self->{$_} = $options{$_}
+	  for qw(replica_backups bad_limit switchover_response empty_section
+	  not_running prometheus_of_all);
 
 	my $logs = Emulator::Logs->new(
 		seed => $options{seed},

@@ -113,6 +113,25 @@ ok(exists $shown->{earliestRestoreTime} && !defined $shown->{earliestRestoreTime
 $emulator->reset(earliest_restore_time => 'absent');
 ok(!exists $emulator->get($orders)->{json}{result}{earliestRestoreTime}, 'absent');
 ok(!eval { $emulator->reset(bad_limit => 'odd') }, 'a wrong option');
+
+# A service that is not running answers no other reads, or does.
+my ($stopped) = map { $emulator->postgres . "/$_->{id}" } grep { $_->{state} eq 'stopped' } @$list;
+my $window = 'from_date=2026-06-30T00:00:00.000Z&to_date=2026-06-30T01:00:00.000Z';
+my @reads = ('config', 'backups', 'prometheus', "metrics?$window", "logs?$window", "slowQueryPatterns?$window");
+for my $case ([ answered => 200 ], [ refused => 400 ], [ unavailable => 503 ])
+{
+	$emulator->reset(now => $now, not_running => $case->[0]);
+	is_deeply([ map { $emulator->get("$stopped/$_")->{status} } @reads ], [ ($case->[1]) x @reads ], "not_running: $case->[0]");
+	is($emulator->get($stopped)->{status}, 200, 'the service itself');
+	is($emulator->get("$orders/config")->{status}, 200, 'a running one');
+}
+
+# The exposition of the organization need not be enabled.
+$emulator->reset(prometheus_of_all => 'not_set_up');
+like($emulator->get($emulator->postgres . '/prometheus')->{json}{error}, qr/^FORBIDDEN: .* has not been setup/, 'not set up');
+$emulator->reset(prometheus_of_all => 'early_access');
+is($emulator->get($emulator->postgres . '/prometheus')->{json}{error}, 'FORBIDDEN: early access API endpoint', 'early access');
+is($emulator->get("$orders/prometheus")->{status}, 200, 'a service');
 $emulator->reset;
 
 done_testing();

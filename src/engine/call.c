@@ -231,10 +231,12 @@ static void
 consider_retry(ChpgCall *call, double retry_after)
 {
 	double		delay = backoff(call);
+	int			retries = call->request.one_retry && call->failure == FAILURE_API ?
+	Min(chpg_max_retries, 1) : chpg_max_retries;
 
 	delay = Max(delay, retry_after * USECS_PER_SEC);
-	if (!chpg_call_is_transient(call) || call->request.no_retry || chpg_max_retries == 0 ||
-		call->attempts - call->rate_limited > chpg_max_retries ||
+	if (!chpg_call_is_transient(call) || call->request.no_retry || retries == 0 ||
+		call->attempts - call->rate_limited > retries ||
 		(call->admitted ? 0 : call->waited_us) + delay > (double) chpg_max_wait * 1000)
 		return;
 	call->not_before = chpg_now() + (int64) delay;

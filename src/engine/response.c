@@ -445,6 +445,22 @@ chpg_call_concerns_service(const ChpgCall *call)
 		call->failure != FAILURE_TOO_MANY && call->failure != FAILURE_LOCAL;
 }
 
+bool
+chpg_call_may_blame_state(const ChpgCall *call)
+{
+	if (call->phase != CALL_FAILED)
+		return false;
+	switch (call->failure)
+	{
+		case FAILURE_REFUSED:
+		case FAILURE_CONFLICT:
+		case FAILURE_API:
+			return true;
+		default:
+			return chpg_call_not_found(call);
+	}
+}
+
 /*
  * Reporting a failure
  */
@@ -570,6 +586,19 @@ failure_reason(const ChpgCall *call)
 		!chpg_endpoint_is_per_service(call->request.endpoint))
 		return "the API did not find the organization";
 	return failure_texts[call->failure].reason;
+}
+
+void
+chpg_call_blame_state(ChpgCall *call, const char *state, const char *name)
+{
+	MemoryContext caller = MemoryContextSwitchTo(call->context);
+
+	chpg_call_explain(call,
+					  psprintf("the service%s is \"%s\", and %s",
+							   name != NULL ? psprintf(", \"%s\",", name) : "", state,
+							   failure_reason(call)),
+					  "Read it again when chpg_services shows it as running.");
+	MemoryContextSwitchTo(caller);
 }
 
 /* The HINT of a missing permission, with all that the endpoint requires; palloc'd. */

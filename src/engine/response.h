@@ -68,6 +68,18 @@ extern bool chpg_call_not_found(const ChpgCall *call);
 extern bool chpg_call_concerns_service(const ChpgCall *call);
 
 /*
+ * Did it fail in a way in which the API may answer for a service that is not running?
+ * Not for the key's sake, nor without an answer.
+ */
+extern bool chpg_call_may_blame_state(const ChpgCall *call);
+
+/*
+ * Let the message of a failed call say that its service is in this state.  The name is
+ * NULL if the message has it anyway.
+ */
+extern void chpg_call_blame_state(ChpgCall *call, const char *state, const char *name);
+
+/*
  * Replace the end of the primary message of a failed call, and its HINT; the texts must
  * live until it is reported.
  */

@@ -371,6 +371,7 @@ page_request(const ChpgStream *stream, const PageReader *reader)
 	{
 		request.service_id = reader->target->service->id;
 		request.service_name = reader->target->service->shown_name;
+		request.one_retry = chpg_service_is_down(reader->target->service);
 	}
 	return request;
 }
@@ -669,26 +670,29 @@ wait_for_reader(ChpgStream *stream)
 }
 
 /*
- * Throw the error of a failed call, unless its service may be left out: one of the list
- * may be gone by now, and the user may do without the rows of one that fails
- * (chpg.on_service_error).  See check_failed() for all of them.
+ * Throw the error of a failed call, unless its service may be left out, as one of a
+ * fleet.  See check_failed() for all of them.  Where only ids are known, the list is read,
+ * unless the service is the only one that is read.
  */
 static void
 handle_failure(ChpgStream *stream, PageReader *reader)
 {
-	bool		in_fleet = stream->spec.service == NULL &&
-	reader->target->service != NULL;
-	bool		gone = in_fleet && chpg_call_not_found(reader->call);
+	const ChpgReadSpec *spec = &stream->spec;
+	const ChpgService *service = reader->target->service;
+	bool		look_up = spec->one_of_many ||
+	(spec->by_id && list_length(stream->targets) > 1);
+	bool		silently;
 
-	if (!gone &&
-		!(in_fleet && chpg_on_service_error == CHPG_SERVICE_WARNING &&
-		  chpg_call_concerns_service(reader->call)))
+	if (service != NULL && spec->service != NULL)
+		(void) chpg_blame_state(reader->call, spec->connection, service, false);
+	if (service == NULL || spec->service != NULL ||
+		!chpg_may_omit_service(reader->call, spec->connection, service, look_up, &silently))
 		chpg_call_report(reader->call);
 	if (!reader->target->failed)
 	{
 		reader->target->failed = true;
 		stream->num_failed++;
-		if (!gone)
+		if (!silently)
 			chpg_call_warn(reader->call);
 	}
 	if (stream->failed == NULL)

@@ -7,13 +7,13 @@
  */
 #include "postgres.h"
 
-#include "engine/call.h"
 #include "engine/creations.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
 #include "engine/services.h"
 #include "lib/stringinfo.h"
 #include "protocol/arguments.h"
+#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -229,8 +229,11 @@ read_service(ChpgJsonNode *object)
 
 	service->id = get_string(object, "id");
 	service->name = get_string(object, "name");
+	service->state = get_string(object, "state");
 	if (service->name != NULL)
 		service->shown_name = chpg_clean_remote(pstrdup(service->name));
+	if (service->state != NULL)
+		service->state = chpg_clean_remote(service->state);
 	if (service->id == NULL || !is_usable_id(service->id))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
@@ -379,4 +382,48 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 				 errhint("The ids are: %s.",
 						 list_names(matches, true))));
 	return matches;
+}
+
+/*
+ * States
+ */
+
+bool
+chpg_service_is_down(const ChpgService *service)
+{
+	return service->state != NULL && strcmp(service->state, "running") != 0;
+}
+
+bool
+chpg_blame_state(ChpgCall *call, const ChpgConnection *connection,
+				 const ChpgService *service, bool look_up)
+{
+	List	   *matches;
+	bool		looked_up = false;
+
+	if (!chpg_call_may_blame_state(call))
+		return false;
+	if (service->state == NULL && look_up)
+	{
+		matches = match_services(chpg_list_services(connection), service->id);
+		looked_up = matches != NIL;
+		if (looked_up)
+			service = (ChpgService *) linitial(matches);
+	}
+	if (!chpg_service_is_down(service))
+		return false;
+	chpg_call_blame_state(call, service->state, looked_up ? service->shown_name : NULL);
+	return true;
+}
+
+bool
+chpg_may_omit_service(ChpgCall *call, const ChpgConnection *connection,
+					  const ChpgService *service, bool look_up, bool *silently)
+{
+	*silently = false;
+	if (chpg_blame_state(call, connection, service, look_up))
+		return true;
+	*silently = chpg_call_not_found(call);
+	return *silently ||
+		(chpg_on_service_error == CHPG_SERVICE_WARNING && chpg_call_concerns_service(call));
 }

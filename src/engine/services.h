@@ -9,6 +9,7 @@
 #define CHPG_SERVICES_H
 
 #include "compat.h"
+#include "engine/call.h"
 #include "engine/connection.h"
 #include "nodes/pg_list.h"
 
@@ -17,6 +18,7 @@ typedef struct ChpgService
 	char	   *id;
 	char	   *name;			/* NULL if not known */
 	char	   *shown_name;		/* the same, fit for messages */
+	char	   *state;			/* fit for messages; NULL if not known */
 } ChpgService;
 
 typedef struct ChpgOrganization
@@ -60,5 +62,26 @@ extern List *chpg_list_services(const ChpgConnection *connection);
  */
 extern List *chpg_services_with_ids(const ChpgConnection *connection, List *ids,
 									bool notice_names);
+
+/* Is a service known to be in another state than running? */
+extern bool chpg_service_is_down(const ChpgService *service);
+
+/*
+ * Let a failed call say in which state its service is, if that may be the reason: the
+ * API does not say how it answers for a service that is not running.  Returns whether
+ * it may.  An unknown state is looked up in the list, if wanted, for one request; errors
+ * are those of the list.
+ */
+extern bool chpg_blame_state(ChpgCall *call, const ChpgConnection *connection,
+							 const ChpgService *service, bool look_up);
+
+/*
+ * May a read of several services do without this one, whose call has failed?  So it may
+ * if the service is gone, then *silently, if its state explains the failure, as
+ * chpg_blame_state() says, and if the user may do without it (chpg.on_service_error).
+ */
+extern bool chpg_may_omit_service(ChpgCall *call, const ChpgConnection *connection,
+								  const ChpgService *service, bool look_up,
+								  bool *silently);
 
 #endif							/* CHPG_SERVICES_H */

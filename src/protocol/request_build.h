@@ -35,6 +35,8 @@ typedef struct ChpgRequest
 								 * arguments */
 	const char *body;			/* JSON; NULL: made of the arguments */
 	bool		no_retry;		/* make no second attempt */
+	bool		one_retry;		/* an answer of 5xx is probably final: make no
+								 * third attempt after that */
 	int64		deadline;		/* of all attempts, as chpg_now(); 0: none */
 } ChpgRequest;
 

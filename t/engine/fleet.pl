@@ -80,6 +80,61 @@ cmp_ok(time - $started, '<', 60, 'does not wait for them');
 clear_faults($url);
 fails_with($node, "LOAD 'chpg'; SET chpg.on_service_error = ignore", '22023', qr/HINT:  Available values: error, warning/, 'an unknown value of chpg.on_service_error');
 
+# A service that is not running, and answers with an error, is left out with a WARNING;
+# chpg.on_service_error is for the others.
+$node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
+my $BETWEEN = "from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 01:00Z'";
+my $SPAN = qq{"timestamp" >= '$PAST_DATE 00:00Z' AND "timestamp" < '$PAST_DATE 01:00Z'};
+my %FLEETS = (
+	patterns => "chpg_slow_patterns($WINDOW)",
+	logs => "chpg_logs($WINDOW)",
+	metrics => "chpg_metrics($WINDOW, bucket => '1 hour')",
+	config => 'chpg_config()',
+	backups => 'chpg_backups()',
+	'table of patterns' => "cloud.slow_patterns WHERE $BETWEEN",
+	'table of logs' => "cloud.logs WHERE $SPAN",
+	'table of metrics' => "cloud.metrics WHERE $SPAN AND bucket = '1 hour'",
+	'table of settings' => 'cloud.config',
+	'table of backups' => 'cloud.backups',
+	'join of patterns' => "cloud.services s JOIN cloud.slow_patterns p ON p.service_id = s.id AND $BETWEEN",
+for my $case ([ refused => 400, '22023', 'rejected the request' ], [ unavailable => 503, '58000', 'failed' ])
+{
+	my ($option, $http, $state, $reason) = @$case;
+	my $down = qr/could not [^\n]* of service (?:"search" \($id{search}\): the service|"$id{search}": the service, "search",) is "stopped", and the API $reason/;
+
+	reset_emulator($url, not_running => $option, overrides => { map { $_ => { isPrimary => JSON::PP::true } } keys %id });
+	$node->safe_psql('postgres', "SELECT FROM chpg_patch_config('billing', '{\"work_mem\": \"8MB\"}')");
+	for my $name (sort keys %FLEETS)
+	{
+		my ($rc, $count, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSET enable_hashjoin = off; SET enable_mergejoin = off; SELECT count(DISTINCT service_id) FROM $FLEETS{$name}");
+
+		is($count, $name =~ /settings|config/ ? 1 : 5, "$option, $name: the other services are read") or diag($err);
+		like($err, qr/\A\S+ WARNING:  $state: $down\n(?:DETAIL:  .*HTTP status $http.*\n)HINT:  Read it again when/, "$option, $name: a warning");
+		is(scalar(() = $err =~ /(?:WARNING|NOTICE|ERROR):/g), 1, "$option, $name: one");
+	}
+	like(notices($node, 'SELECT FROM chpg_slow_patterns(' . $WINDOW . ')'), qr/DETAIL:  The API says: "BAD_REQUEST: Service is not running: stopped"/, "$option: says what the API said")
+	  if $http == 400;
+	fails_with($node, "SELECT FROM chpg_slow_patterns($WINDOW, '$id{search}')", $state, qr/: the API $reason/, "$option: the service alone, by id");
+	fails_with($node, "SELECT FROM chpg_slow_patterns($WINDOW, 'search')", $state, qr/: the service is "stopped", and the API $reason/, "$option: the service alone, by name");
+	fails_with($node, "SELECT FROM cloud.slow_patterns WHERE $BETWEEN AND service_id = '$id{search}'", $state, qr/: the API $reason/, "$option: the service alone, in a table");
+	is(costs($node, $url, "SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $BETWEEN AND service_id IN ('$id{search}', '$id{billing}')", 3, "$option: one of two by id"), 1, 'is left out, by the list');
+	is(costs($node, $url, "SET client_min_messages = error; SET chpg.max_retries = 3; $FLEET", $http == 503 ? 8 : 7, "$option: a fleet that retries"), 5, 'sends a 503 again once');
+	for my $failure ([ 401, '28000' ], [ 403, '42501' ], [ 429, '53400' ])
+	{
+		only_fault($url, status => $failure->[0], headers => { 'X-RateLimit-Reset' => '0.1' }, path => "/$id{search}/");
+		fails_with($node, $FLEET, $failure->[1], qr/of service "search" \($id{search}\): the (?:API did not|key)/, "$option: a $failure->[0] fails the fleet");
+	}
+	only_fault($url, status => 503, path => 'postgres$');
+	fails_with($node, $FLEET, '58000', qr/could not list the services/, "$option: the list fails the fleet");
+	only_fault($url, status => $http, path => "/$id{billing}/");
+	fails_with($node, $FLEET, $state, qr/of service "billing" .*: the API $reason/, "$option: a running service fails the fleet");
+	clear_faults($url);
+	control($url, 'POST', "services/$_", { state => 'unavailable' }) for keys %id;
+	fails_with($node, $FLEET, $state, qr/ERROR:  $state: .*the service is "unavailable", and the API $reason/, "$option: no error becomes an empty result");
+}
+reset_emulator($url);
+is(notices($node, $FLEET), '', 'a service that is not running and answers is read as any other');
+
 # Cached responses need no budget.
 $node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; $FLEET");
 $node->safe_psql('postgres', q{ALTER SERVER chpg OPTIONS (SET rate_limit '1/60s')});

@@ -12,7 +12,7 @@ use Emulator::Quirks;
 use Emulator::Random;
 
 our @EXPORT_OK = qw(success acknowledged failure refuse organization service
-  parameters integer one_of anything page_parameters page);
+  running_service parameters integer one_of anything page_parameters page);
 
 my $UUID = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
@@ -170,6 +170,20 @@ sub service
 	refuse(400, "Invalid service id <string:$id>")
 	  if $id !~ /\A(?:$UUID|pg[a-z0-9]{24})\z/;
 	refuse(404, $id);
+}
+
+# The service of a call that reads what only a running one may have.  Which error the
+# API has for another one is not known: see the option not_running.
+sub running_service
+{
+	my ($call) = @_;
+	my $service = service($call);
+	my $state = $service->{fields}{state} // 'running';
+	my $answer = $call->{emulator}{not_running};
+	return $service
+	  if $answer eq 'answered' || $state =~ /\A(?:running|creating|deleting)\z/;
+	refuse(503) if $answer eq 'unavailable';
+	refuse(400, "Service is not running: $state");
 }
 
 # The query parameters of a call, checked.  "known" has a check for each

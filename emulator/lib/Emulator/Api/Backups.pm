@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use Mojo::JSON    qw(encode_json);
-use Emulator::Api qw(success refuse service parameters page_parameters page);
+use Emulator::Api qw(success refuse running_service parameters page_parameters page);
 use Emulator::Lifecycle;
 
 my $PAGE = 100;
@@ -18,7 +18,7 @@ Emulator::Api::route(
 sub list
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	my $emulator = $call->{emulator};
 	my $value = parameters($call, page_parameters($emulator, $PAGE));
 	refuse(404, $call->{service}) if $service->{fields}{state} eq 'deleting';

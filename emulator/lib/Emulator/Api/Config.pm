@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use Mojo::JSON     qw(encode_json);
-use Emulator::Api  qw(success refuse service parameters);
+use Emulator::Api  qw(success refuse service running_service parameters);
 use Emulator::Body qw(body settings);
 
 my $PATH = '/v1/organizations/{organization}/postgres/{service}/config';
@@ -27,7 +27,7 @@ my %RESTART = map { $_ => 1 } qw(archive_mode autovacuum_freeze_max_age
 sub get
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	parameters($call, {});
 	return success(encode_json(_config($service)));
 }

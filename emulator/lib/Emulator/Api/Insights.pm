@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use Emulator::Api
-  qw(success refuse service parameters integer one_of anything);
+  qw(success refuse running_service parameters integer one_of anything);
 use Emulator::Clock qw(parse_time);
 use Emulator::Patterns;
 
@@ -41,7 +41,7 @@ my %GET_PARAMETERS =
 sub list
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	my $given = parameters($call, \%LIST_PARAMETERS, qw(from_date to_date));
 	refuse(400, 'from_date must be before to_date')
 	  if $given->{from_date} >= $given->{to_date};
@@ -66,7 +66,7 @@ sub list
 sub get
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	refuse(400, "'$call->{query_id}'") if $call->{query_id} !~ /\A-?\d+\z/a;
 	my $given =
 	  parameters($call, \%GET_PARAMETERS, qw(db_name db_user db_operation));

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use Emulator::Api
-  qw(success refuse organization service parameters integer one_of anything);
+  qw(success refuse organization running_service parameters integer one_of anything);
 use Emulator::Api::Insights;
 use Emulator::Exposition;
 use Emulator::Logs;
@@ -20,6 +20,11 @@ Emulator::Api::route(GET => "$BASE/{service}/logs", \&logs);
 # The exposition has at most this many services; the API omits the others without
 # saying so.
 my $MAX_SERVICES = 100;
+
+# Errors of an organization without that exposition, by the option prometheus_of_all
+my %DISABLED = (
+	early_access => 'early access API endpoint',
+	not_set_up => 'Prometheus has not been setup for this organization');
 
 my $MAX_POINTS = 250;
 my $MAX_METRICS_WINDOW = 31 * 86400;
@@ -43,6 +48,8 @@ sub prometheus_of_all
 {
 	my ($call) = @_;
 	my $organization = organization($call);
+	my $disabled = $DISABLED{ $call->{emulator}{prometheus_of_all} };
+	refuse(403, $disabled) if defined $disabled;
 	parameters($call, {});
 	my $fleet = $call->{emulator}{fleet};
 	my @services =
@@ -57,7 +64,7 @@ sub prometheus_of_all
 sub prometheus
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	parameters($call, {});
 	return _text($call, $call->{organization}, $service);
 }
@@ -78,7 +85,7 @@ sub _text
 sub metrics
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	my $given = _window($call, \%METRICS_PARAMETERS, $MAX_METRICS_WINDOW);
 	my @window = @$given{qw(from_date to_date)};
 	refuse(400, 'from_date must be before to_date')
@@ -103,7 +110,7 @@ sub _points
 sub logs
 {
 	my ($call) = @_;
-	my $service = service($call);
+	my $service = running_service($call);
 	my $given = _window($call, \%LOGS_PARAMETERS, $MAX_LOGS_WINDOW);
 	my @lines = $call->{emulator}
 	  ->logs->lines($service, @$given{qw(from_date to_date)});
