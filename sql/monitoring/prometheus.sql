@@ -47,6 +47,16 @@ COMMENT ON FUNCTION @extschema@.chpg_prometheus_text(text, text) IS
 Requests: 1, 1 more for a name, or for a fleet of 100 services.
 Errors: 54000 over 100 services, of which the response has only some.';
 
+CREATE FUNCTION @extschema@._chpg_prometheus_of_fleet(server text)
+RETURNS SETOF @extschema@.chpg_prometheus_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
+AS 'MODULE_PATHNAME', 'chpg_prometheus_of_fleet';
+
+COMMENT ON FUNCTION @extschema@._chpg_prometheus_of_fleet(text) IS
+'The Prometheus metrics of the fleet: of the organization or, if those are not enabled, of each service.
+Requests: 1, 1 more for a fleet of 100 services; if not enabled, 1 more for the list and 1 for
+  each service.';
+
 CREATE TYPE @extschema@.chpg_health_row AS (
 	service_id text,
 	service_name text,
@@ -118,20 +128,21 @@ BEGIN ATOMIC
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_Deadlocks_Total')),
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsCommitted_Total')),
 		@extschema@._chpg_whole(sum(value) FILTER (WHERE metric = 'PostgresServer_TransactionsRolledBack_Total'))
-	FROM @extschema@.chpg_prometheus(NULL::text, chpg_health.server)
+	FROM @extschema@._chpg_prometheus_of_fleet(chpg_health.server)
 	WHERE service_id IS NOT NULL
 	GROUP BY service_id;
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_health(text) IS
 'The health of each service, from the organization''s Prometheus metrics.
-Requests: 1.
-Errors: those of chpg_prometheus.';
+If these are not enabled (a NOTICE), from those of each service, which needs more requests.
+Requests: 1; if not enabled, 1 more for the list and 1 for each service.
+Errors: 53400, 54000 too many requests for each service; those of chpg_prometheus.';
 
 CREATE VIEW @extschema@.chpg_health AS
 	SELECT * FROM @extschema@.chpg_health(NULL::text);
 
 COMMENT ON VIEW @extschema@.chpg_health IS
 'The health of each service: chpg_health() with the caller''s key.
-Requests: 1.';
+Requests: 1; more where the organization''s metrics are not enabled, as chpg_health().';
 GRANT SELECT ON @extschema@.chpg_health TO PUBLIC;

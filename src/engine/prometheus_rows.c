@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "compat.h"
@@ -19,6 +20,7 @@
 #include "engine/services.h"
 #include "miscadmin.h"
 #include "protocol/prometheus.h"
+#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -431,9 +433,22 @@ chpg_prometheus_put(ChpgConnection *connection, const char *service,
 	put_samples(call, &request, tupdesc, store);
 }
 
+/* Do without a service whose call has failed, or throw the call's error. */
+static void
+omit_service(ChpgCall *call, const ChpgConnection *connection,
+			 const ChpgService *service)
+{
+	bool		silently;
+
+	if (!chpg_may_omit_service(call, connection, service, true, &silently))
+		chpg_call_report(call);
+	if (!silently)
+		chpg_call_warn(call);
+}
+
 void
 chpg_prometheus_put_by_id(ChpgConnection *connection, const char *service_id,
-						  TupleDesc tupdesc, Tuplestorestate *store)
+						  bool one_of_many, TupleDesc tupdesc, Tuplestorestate *store)
 {
 	List	   *services = NIL;
 	ChpgRequest request;
@@ -451,6 +466,11 @@ chpg_prometheus_put_by_id(ChpgConnection *connection, const char *service_id,
 	request = prometheus_request(connection, services ? linitial(services) : NULL);
 	call = chpg_call_create(&request);
 	chpg_call_wait(call);
+	if (one_of_many && chpg_call_failed(call))
+	{
+		omit_service(call, connection, linitial(services));
+		return;
+	}
 	if (service_id != NULL && chpg_call_not_found(call))
 	{
 		/* A 404 may also mean the organization: then this is an error. */
@@ -460,6 +480,161 @@ chpg_prometheus_put_by_id(ChpgConnection *connection, const char *service_id,
 	if (chpg_call_failed(call))
 		chpg_call_report(call);
 	put_samples(call, &request, tupdesc, store);
+}
+
+/*
+ * Each service of a fleet
+ */
+
+/* The call that reads a service of the fleet. */
+typedef struct ServiceCall
+{
+	ChpgService *service;
+	ChpgRequest request;
+	ChpgCall   *call;
+} ServiceCall;
+
+/* Count the services whose samples have to be requested: others' responses exist already. */
+static int
+count_requests(const ChpgConnection *connection, List *services)
+{
+	int			requests = 0;
+	ListCell   *lc;
+
+	foreach(lc, services)
+	{
+		ChpgRequest request = prometheus_request(connection, lfirst(lc));
+
+		CHECK_FOR_INTERRUPTS();
+		requests += !chpg_admission_is_answered(&request);
+	}
+	return requests;
+}
+
+/*
+ * Say in a NOTICE, once in a statement, that each service is read, and what that costs.
+ * Errors: 53400 and 54000 if the requests cannot be sent, or not in time.
+ */
+static void
+admit_services(const ChpgConnection *connection, List *services, ChpgQueueing * queueing)
+{
+	static TimestampTz noticed_at = 0;
+	ChpgRequest request = prometheus_request(connection, NULL);
+	int			requests = count_requests(connection, services);
+	double		seconds;
+
+	request.endpoint = &chpg_endpoints[CHPG_GET_PROMETHEUS];
+	(void) chpg_admission_suffices(connection, requests, queueing, &seconds);
+	if (noticed_at != GetCurrentStatementStartTimestamp())
+		ereport(NOTICE,
+				(errmsg("Prometheus metrics of the organization are not enabled: reading those of each service, with %d %s",
+						requests, requests == 1 ? "request" : "requests"),
+				 seconds >= 1 ? errdetail("This takes about %.0f s.", seconds) : 0,
+				 errhint("Ask the support of ClickHouse Cloud to enable them.")));
+	noticed_at = GetCurrentStatementStartTimestamp();
+	if (!chpg_admission_may_send(requests))
+		chpg_admission_report_too_many(&request, requests);
+	chpg_admission_require(&request, requests, queueing, &seconds);
+	queueing->admitted = true;
+}
+
+/* Wait for the first of these calls to end, and take it from the list. */
+static ServiceCall *
+wait_for_service(List **active, ChpgQueueing * queueing)
+{
+	List	   *calls = NIL;
+	ServiceCall *ended = NULL;
+	ChpgCall   *call;
+	ListCell   *lc;
+
+	foreach(lc, *active)
+		calls = lappend(calls, ((ServiceCall *) lfirst(lc))->call);
+	call = chpg_calls_wait(calls, queueing);
+	list_free(calls);
+	foreach(lc, *active)
+	{
+		ended = lfirst(lc);
+		if (ended->call == call)
+			break;
+	}
+	*active = list_delete_ptr(*active, ended);
+	return ended;
+}
+
+/* Send the request for the samples of a service. */
+static ServiceCall *
+call_service(const ChpgConnection *connection, ChpgService *service)
+{
+	ServiceCall *result = palloc(sizeof(ServiceCall));
+
+	result->service = service;
+	result->request = prometheus_request(connection, service);
+	result->request.one_retry = chpg_service_is_down(service);
+	result->call = chpg_call_create(&result->request);
+	return result;
+}
+
+/*
+ * Store the samples of each service, several at a time, and throw the first error if all
+ * of them fail.
+ */
+static void
+put_each(const ChpgConnection *connection, List *services, TupleDesc tupdesc,
+		 Tuplestorestate *store)
+{
+	ChpgQueueing queueing = {0};
+	List	   *active = NIL;
+	ChpgCall   *failed = NULL;
+	int			num_failed = 0;
+	int			next = 0;
+
+	admit_services(connection, services, &queueing);
+	while (next < list_length(services) || active != NIL)
+	{
+		ServiceCall *ended;
+
+		while (next < list_length(services) && list_length(active) < chpg_max_concurrency)
+			active = lappend(active, call_service(connection, list_nth(services, next++)));
+		queueing.expected = list_length(services) - next + list_length(active);
+		ended = wait_for_service(&active, &queueing);
+		if (!chpg_call_failed(ended->call))
+		{
+			put_samples(ended->call, &ended->request, tupdesc, store);
+			continue;
+		}
+		omit_service(ended->call, connection, ended->service);
+		num_failed++;
+		if (failed == NULL)
+			failed = ended->call;
+		else
+			chpg_call_end(ended->call);
+	}
+	if (failed != NULL && num_failed == list_length(services))
+		chpg_call_report(failed);
+}
+
+void
+chpg_prometheus_put_fleet(ChpgConnection *connection, TupleDesc tupdesc,
+						  Tuplestorestate *store)
+{
+	ChpgRequest request;
+	ChpgCall   *call;
+	List	   *services;
+
+	chpg_discover_organization(connection);
+	request = prometheus_request(connection, NULL);
+	call = chpg_call_create(&request);
+	chpg_call_wait(call);
+	if (!chpg_call_failed(call))
+	{
+		put_samples(call, &request, tupdesc, store);
+		return;
+	}
+	if (!chpg_call_not_enabled(call))
+		chpg_call_report(call);
+	services = chpg_find_services(connection, NULL);
+	if (services != NIL)
+		put_each(connection, services, tupdesc, store);
 }
 
 /* Do nothing with a sample that was parsed to check its text. */

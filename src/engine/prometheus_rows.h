@@ -23,9 +23,20 @@
 extern void chpg_prometheus_put(ChpgConnection *connection, const char *service,
 								TupleDesc tupdesc, Tuplestorestate *store);
 
-/* Do the same by id only (or NULL); a service that does not exist has no samples. */
+/*
+ * Do the same by id only (or NULL); a service that does not exist has no samples.  Others
+ * may be read after it (one_of_many): then it may fail as one of a fleet may.
+ */
 extern void chpg_prometheus_put_by_id(ChpgConnection *connection,
-									  const char *service_id, TupleDesc tupdesc,
+									  const char *service_id, bool one_of_many,
+									  TupleDesc tupdesc, Tuplestorestate *store);
+
+/*
+ * Do the same for all services.  Where the organization's metrics are not enabled, those of
+ * each service are read instead, which a NOTICE says: one request for the list, and one for
+ * each service.  Errors: 53400 and 54000 for too many requests, too.
+ */
+extern void chpg_prometheus_put_fleet(ChpgConnection *connection, TupleDesc tupdesc,
 									  Tuplestorestate *store);
 
 /*

@@ -835,6 +835,7 @@ chpg_bind(ChpgBinding *binding)
 	{
 		if (services != NULL && services->count == 1)
 			binding->prometheus_service = TextDatumGetCString(services->values[0]);
+		binding->spec.one_of_many = binding->prometheus_service != NULL && bound.joined_services;
 		return true;
 	}
 	if (services != NULL && !binding->plan->list_only)

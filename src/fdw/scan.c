@@ -346,6 +346,7 @@ start_scan(RemoteScan *scan)
 			create_store(scan);
 		if (is_prometheus)
 			chpg_prometheus_put_by_id(binding->spec.connection, binding->prometheus_service,
+									  binding->spec.one_of_many,
 									  RelationGetDescr(binding->relation), scan->store);
 		else
 		{

@@ -115,6 +115,23 @@ chpg_prometheus(PG_FUNCTION_ARGS)
 }
 
 /*
+ * _chpg_prometheus_of_fleet()
+ */
+PG_FUNCTION_INFO_V1(chpg_prometheus_of_fleet);
+Datum
+chpg_prometheus_of_fleet(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgInvocation invocation;
+
+	InitMaterializedSRF(fcinfo, 0);
+	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_ALL_PROMETHEUS], &invocation);
+	chpg_use_statement_cache(&invocation);
+	chpg_prometheus_put_fleet(invocation.connection, rsinfo->setDesc, rsinfo->setResult);
+	return (Datum) 0;
+}
+
+/*
  * chpg_prometheus_text(service)
  */
 PG_FUNCTION_INFO_V1(chpg_prometheus_text);

@@ -97,6 +97,7 @@ my %FLEETS = (
 	'table of settings' => 'cloud.config',
 	'table of backups' => 'cloud.backups',
 	'join of patterns' => "cloud.services s JOIN cloud.slow_patterns p ON p.service_id = s.id AND $BETWEEN",
+	'join of Prometheus metrics' => 'cloud.services s, LATERAL (SELECT * FROM cloud.prometheus WHERE service_id = s.id OFFSET 0) p');
 for my $case ([ refused => 400, '22023', 'rejected the request' ], [ unavailable => 503, '58000', 'failed' ])
 {
 	my ($option, $http, $state, $reason) = @$case;

@@ -88,6 +88,47 @@ is( costs($node, $url, 'SELECT count(DISTINCT p.service_id) FROM chpg_services s
 		102, 'the hint'),
 	101, 'all services are there');
 
+# Where the organization's metrics are not enabled, those of each service are read.
+my $HEALTH = q{SELECT string_agg(h::text, E'\n' ORDER BY h.service_id) FROM chpg_health() h};
+reset_emulator($url, now => $NOW);
+my $health = $node->safe_psql('postgres', $HEALTH);
+for my $option (qw(early_access not_set_up))
+{
+	reset_emulator($url, now => $NOW, prometheus_of_all => $option);
+	is(costs($node, $url, $HEALTH, 1 + 1 + 6, "$option: the health of each service"), $health, 'is the same');
+	my $notices = notices($node, "$HEALTH; SELECT FROM chpg_health a JOIN chpg_health b USING (service_id)");
+	like($notices, qr/NOTICE:  Prometheus metrics of the organization are not enabled: reading those of each service, with 6 requests\nHINT:  Ask the support/, "$option: a notice with the cost");
+	is(scalar(() = $notices =~ /(?:NOTICE|WARNING):/g), 2, "$option: one for each statement");
+	fails_with($node, 'SELECT FROM chpg_prometheus()', '42501', qr/the feature may not be enabled for the organization/, "$option: the metrics themselves");
+	fault($url, path => '/postgres/prometheus$', status => 403);
+	clear_journal($url);
+	fails_with($node, $HEALTH, '42501', qr/the key does not have the permission/, "$option: a missing permission");
+	is(request_count($url), 1, "$option: is none that other requests get round");
+	only_fault($url, path => "/$ORDERS/prometheus", status => 403);
+	fails_with($node, $HEALTH, '42501', qr/of service "orders" \($ORDERS\): the key does not/, "$option: a permission for a service");
+	only_fault($url, path => "/$ORDERS/prometheus", status => 500);
+	my ($rc, $rows, $warnings) = $node->psql('postgres', 'SET chpg.max_retries = 0; SET chpg.on_service_error = warning; SELECT count(*) FROM chpg_health');
+	is($rows, 5, "$option: a service that fails");
+	like($warnings, qr/WARNING:  could not read the Prometheus metrics of service "orders"/, "$option: with a warning");
+	only_fault($url, path => '/postgres/[^/]+/prometheus$', status => 500);
+	fails_with($node, "SET chpg.max_retries = 0; SET chpg.on_service_error = warning; $HEALTH", '58000', qr/ERROR:  58000: could not read the Prometheus metrics of service/, "$option: all services fail");
+	only_fault($url, path => "/$ORDERS/prometheus", status => 404, body => '{"error": "NOT_FOUND"}');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_health'), 5, "$option: a service that has vanished");
+	clear_faults($url);
+}
+reset_emulator($url, now => $NOW, prometheus_of_all => 'early_access', not_running => 'refused');
+is(costs($node, $url, 'SET client_min_messages = error; SELECT count(*) FROM chpg_health', 1 + 1 + 6, 'a service that is not running'), 5, 'is left out');
+like(notices($node, 'SELECT FROM chpg_health'), qr/WARNING:  could not read the Prometheus metrics of service "search" \(.*\): the service is "stopped", and the API rejected the request/, 'with a warning');
+reset_emulator($url, now => $NOW, prometheus_of_all => 'early_access', services => 20);
+$node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '10/10s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')");
+clear_journal($url);
+my $refused = fails_with($node, "SET chpg.max_wait = '5s'; SELECT FROM chpg_health('other')", '53400',
+	qr/could not read the Prometheus metrics of the services: the key's request budget does not allow it in time\nDETAIL:  20 requests are needed, and 7 can be sent now; .*\nHINT:  Ask for less, or raise "chpg.max_wait"/, 'more services than the budget has room for');
+like($refused, qr/NOTICE:  \w+: Prometheus metrics of the organization are not enabled: .* 20 requests\nDETAIL:  This takes about [12]\d s\./, 'a notice says why');
+is(request_count($url), 3, 'nothing but the organization and the list was read');
+$node->safe_psql('postgres', 'DROP SERVER other CASCADE');
+fails_with($node, "SET chpg.max_requests = 10; $HEALTH", '54000', qr/: 20 requests are needed, of which "chpg.max_requests" allows 10/, 'more services than a statement may read');
+
 # Two captures of counters yield rates.
 reset_emulator($url, now => '2026-06-30T12:00:30.000Z');
 $node->safe_psql('postgres',
