@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use ChpgTest::History;
 use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Utils;
@@ -38,14 +39,6 @@ sub setting
 	return $node->safe_psql('postgres', "UPDATE kept.setting SET value = '$value' WHERE name = '$name'");
 }
 
-# The emulator's clock now stands half an hour after a full hour: no window ends while
-# this runs.
-sub settle
-{
-	my ($schema) = @_;
-	return $node->safe_psql('postgres', "UPDATE $schema.setting SET value = ((extract(minute FROM now())::integer + 30) % 60) || ' minutes' WHERE name = 'settle'");
-}
-
 # The schema of the history
 
 fails_with($node, q{SELECT chpg_history_enable('my_pg_history')}, '22023', qr/invalid name for the schema of the history: "my_pg_history".*Metabase/s, 'a name that BI tools do not show');
@@ -66,7 +59,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class
 # Captures
 
 fails_with($node, q{CALL chpg_capture(service => 'no such')}, '42704', qr/service "no such" is not in the history/, 'a service that is not there');
-settle('kept');
+settle($node, 'kept');
 setting(backfill => '6 hours');
 
 # Each window is captured in its own transaction.
@@ -265,7 +258,7 @@ is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next
 reset_emulator($url, services => 1, patterns => 501);
 $node->safe_psql('postgres', q{SELECT chpg_history_disable()}, on_error_stop => 0);
 $node->safe_psql('postgres', q{SELECT chpg_history_enable('more'); UPDATE more.setting SET value = '4 hours' WHERE name = 'backfill'; UPDATE more.setting SET value = 'off' WHERE name = 'metric_bucket'});
-settle('more');
+settle($node, 'more');
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT patterns || ' ' || truncated || ' ' || (cutoff_us IS NULL), ',') FROM more.capture}), '501 false true', 'two pages');
 is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM more.pattern p JOIN more.pattern_key k USING (pattern_key) WHERE k.query_id = 0 AND p.error_count > 0}), 't', 'errors without a query');

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use ChpgTest::History;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -22,6 +23,7 @@ reset_emulator($url, services => 2, patterns => 5);
 my $owner = sql('SELECT current_user');
 my $OWNERS = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'kept'::regnamespace};
 sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'; CREATE ROLE deputy SUPERUSER});
+settle($node, 'kept');
 sql(qq{CREATE USER MAPPING FOR deputy SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
 sql(q{SET ROLE deputy; CALL chpg_capture('hour')});
 my $patterns = sql('SELECT count(*) FROM kept.pattern');

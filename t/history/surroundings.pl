@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use ChpgTest::History;
 use JSON::PP;
 use Test::More;
 
@@ -54,6 +55,7 @@ is(sql('SELECT count(*) FROM moved.coverage'), 1, 'is enabled under the new name
 sql('DROP SCHEMA moved CASCADE; SET ROLE mallory; CREATE SCHEMA moved; CREATE TABLE moved.capture ()');
 fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "moved" belongs to "mallory"/, 'a name that another role has taken');
 sql(q{DROP SCHEMA moved CASCADE; SELECT chpg_history_enable('kept')});
+settle($node, 'kept');
 
 # Privileges that are granted later, missing tables, another superuser
 sql('GRANT CREATE ON SCHEMA kept TO mallory');
@@ -188,6 +190,8 @@ is( sql(q{SELECT count(*) > 7, bool_and(pg_get_expr(relpartbound, oid) ~ '^FOR V
 	't|t', 'partitions begin and end with months');
 like(sql(q{SET timezone = 'Asia/Kolkata'; SET datestyle = 'SQL, DMY'; SELECT count(*) FROM chpg_history_purge()}), qr/^[6-9]$/, 'and are dropped in any time zone');
 sql(q{UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
+
+settle($node, 'kept');
 
 # Windows that retention dropped are not lost ones.
 sql(q{UPDATE kept.setting SET value = '2 hours' WHERE name = 'keep_hour'; DELETE FROM kept.pattern; SELECT chpg_history_purge(); CALL chpg_capture('hour')});

@@ -1,4 +1,4 @@
-# A history of the fleet in the schema "kept".
+# Histories of the fleet that tests make; unless another schema is named, in the schema "kept".
 package ChpgTest::History;
 
 use strict;
@@ -6,7 +6,15 @@ use warnings;
 
 use Exporter qw(import);
 
-our @EXPORT = qw(unplant);
+our @EXPORT = qw(settle unplant);
+
+# To captures it is now half an hour after a full hour: no window ends while a test runs.
+sub settle
+{
+	my ($node, $schema) = @_;
+
+	return $node->safe_psql('postgres', "UPDATE $schema.setting SET value = ((extract(minute FROM now())::integer + 30) % 60) || ' minutes' WHERE name = 'settle'");
+}
 
 # Remove the patterns with these query texts from the history.
 sub unplant
