@@ -27,6 +27,7 @@ SQL_FILES = \
 	sql/lifecycle/services.sql \
 	sql/lifecycle/config.sql \
 	sql/lifecycle/access.sql \
+	sql/lifecycle/private_endpoint.sql \
 	sql/lifecycle/wait.sql \
 	sql/lifecycle/request.sql \
 	sql/monitoring/prometheus.sql \

@@ -8,6 +8,7 @@ SELECT count(*), max(name), min(created_at), count(tags->>'Environment') FROM ch
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_service('orders') r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_service(:'service') r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_ip_access_list(:'service') r
+SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_private_endpoint(:'service') r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_slow_patterns(:'start', :'stop') r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_slow_patterns(:'start', :'stop', :'service') r
 SELECT md5(string_agg(r::text, '' ORDER BY r::text)) FROM chpg_slow_patterns(:'start', :'stop', :'service', sort_by => 'call_count', max_rows => 7) r

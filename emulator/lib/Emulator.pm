@@ -15,6 +15,7 @@ use Emulator::Api::Lifecycle;
 use Emulator::Api::Monitoring;
 use Emulator::Api::Notifications;
 use Emulator::Api::Organizations;
+use Emulator::Api::PrivateEndpoint;
 use Emulator::Api::Services;
 use Emulator::Backups;
 use Emulator::Clock qw(parse_time);
@@ -26,6 +27,7 @@ use Emulator::Journal;
 use Emulator::Lifecycle;
 use Emulator::Limiter;
 use Emulator::Logs;
+use Emulator::PrivateEndpoint;
 use Emulator::Quirks;
 use Emulator::Random;
 use Emulator::Wire;
@@ -67,12 +69,15 @@ my %DEFAULTS = (
 	record_bodies => 0,
 	(map { $_ => 0 } keys %Emulator::Quirks::QUIRKS),
 	(map { $_ => $Emulator::Access::OPTIONS{$_}[0] } keys %Emulator::Access::OPTIONS),
+	%Emulator::PrivateEndpoint::NUMBERS,
+	(map { $_ => $Emulator::PrivateEndpoint::OPTIONS{$_}[0] } keys %Emulator::PrivateEndpoint::OPTIONS),
 	overrides => {},
 	pattern_overrides => {});
 
 # Options that have one of these values
 my %CHOICES = (
 	%Emulator::Access::OPTIONS,
+	%Emulator::PrivateEndpoint::OPTIONS,
 	fleet => \@Emulator::Fleet::NAMES,
 	whoami => [qw(apiKey user service unknown)],
 	notifications => [qw(list items unknown)],
@@ -129,6 +134,10 @@ sub reset
 		  read_lag_polls max_services switchover));
 	$self->{backups} = Emulator::Backups->new($clock,
 		map { $options{$_} } qw(backups earliest_restore_time));
+	$self->{private_endpoints} = Emulator::PrivateEndpoint->new(
+		clock => $clock,
+		map { $_ => $options{$_} } 'seed', keys %Emulator::PrivateEndpoint::NUMBERS,
+		keys %Emulator::PrivateEndpoint::OPTIONS);
 	$self->{cursors} = Emulator::Cursors->new($options{seed});
 	$self->{$_} = $options{$_}
 	  for qw(replica_backups bad_limit switchover_response empty_section
@@ -334,7 +343,7 @@ sub _checked
 		my $value = $changes->{$name};
 		die "$name: not a count\n"
 		  if $name =~
-		  /\A(?:services|patterns|backups|organizations|log_lines_per_hour|notification_count|\w+_polls)\z/
+		  /\A(?:services|patterns|backups|organizations|log_lines_per_hour|notification_count|private_endpoint_seconds|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
 		die "rate_window: neither sliding nor fixed\n"
 		  if $name eq 'rate_window'

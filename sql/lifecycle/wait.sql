@@ -13,11 +13,12 @@ AS 'MODULE_PATHNAME', 'chpg_wait';
 
 COMMENT ON FUNCTION @extschema@.chpg_wait(text, text, interval, interval, jsonb, text) IS
 'Wait until a service has a state, and attributes, in three polls in a row, and return it.
-expected: attributes as an object, {"size": "r8gd.large"}. state deleted: ends without a row;
-  give the id.
+expected: attributes as an object, {"size": "r8gd.large"}. A private_endpoint in it is an object
+  of attributes of chpg_private_endpoint: {"private_endpoint": {"state": "available"}}, or
+  "deleted". state deleted: ends without a row; give the id.
 A NOTICE reports each change of state. The last poll is at the timeout.
 Holds a snapshot, which holds back VACUUM: in scripts, CALL chpg_wait_until.
-Requests: 1 for each poll, 1 more for a name.
+Requests: 1 for each poll, 2 with a private_endpoint; 1 more for a name.
 Errors: 57014 timeout; 28000, 42501, 42704 as the API answers.';
 
 CREATE PROCEDURE @extschema@.chpg_wait_until(
@@ -32,5 +33,5 @@ AS 'MODULE_PATHNAME', 'chpg_wait_until';
 
 COMMENT ON PROCEDURE @extschema@.chpg_wait_until(text, text, interval, interval, jsonb, text) IS
 'Wait as chpg_wait does, without a snapshot: each pause follows a commit.
-Requests: 1 for each poll, 1 more for a name.
+Requests: 1 for each poll, 2 with a private_endpoint; 1 more for a name.
 Errors: those of chpg_wait; 25001 inside a transaction block.';

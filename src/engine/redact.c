@@ -45,12 +45,9 @@ mask_secret(const char *secret, char *text)
 	return replace_all(text, json.data + 1, "***");
 }
 
-/*
- * Mask the key, also as a request has it, since a proxy may echo the request; and its
- * id, too, until the API has accepted it.
- */
-static char *
-mask_key(const ChpgConnection *connection, char *text)
+/* A proxy may echo the request, and the key as that has it. */
+char *
+chpg_mask_key(const ChpgConnection *connection, char *text)
 {
 	char	   *plain = psprintf("%s:%s", connection->key_id,
 								 connection->key_secret);
@@ -127,7 +124,7 @@ chpg_redact_remote(const ChpgRequest *request, char *text)
 {
 	if (strlen(text) > MAX_SEARCHED_LENGTH)
 		return psprintf("(%zu bytes, not shown)", strlen(text));
-	text = mask_key(request->connection, text);
+	text = chpg_mask_key(request->connection, text);
 	text = mask_passwords(request, text);
 	if (request->body != NULL)
 		text = mask_body(request->body, text);

@@ -8,6 +8,7 @@
 #ifndef CHPG_REDACT_H
 #define CHPG_REDACT_H
 
+#include "engine/connection.h"
 #include "protocol/remote_text.h"
 #include "protocol/request_build.h"
 
@@ -17,5 +18,11 @@
  * A very long text is replaced by its length.  Palloc'd; may change the given text.
  */
 extern char *chpg_redact_remote(const ChpgRequest *request, char *text);
+
+/*
+ * Mask the key of a connection in a text, also as a request has it; and its id, too,
+ * until the API has accepted it.  The result is palloc'd.
+ */
+extern char *chpg_mask_key(const ChpgConnection *connection, char *text);
 
 #endif							/* CHPG_REDACT_H */

@@ -575,15 +575,22 @@ is_new_service(const ChpgCall *call)
 static const char *
 failure_reason(const ChpgCall *call)
 {
+	const ChpgEndpoint *endpoint = call->request.endpoint;
+
 	if (call->reason != NULL)
 		return call->reason;
 	if (is_new_service(call))
 		return "the API does not show the new service yet: call chpg_wait()";
+	if (call->failure == FAILURE_PERMISSION && endpoint->may_be_disabled)
+		return "the key does not have the permission, or the organization not the feature";
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
-		call->request.endpoint->missing_hint != NULL)
+		endpoint->missing_reason != NULL)
+		return endpoint->missing_reason;
+	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
+		endpoint->missing_hint != NULL)
 		return "the API does not have this operation";
 	if (call->failure == FAILURE_NOT_FOUND && call->request.path == NULL &&
-		!chpg_endpoint_is_per_service(call->request.endpoint))
+		!chpg_endpoint_is_per_service(endpoint))
 		return "the API did not find the organization";
 	return failure_texts[call->failure].reason;
 }
@@ -616,6 +623,8 @@ permission_hint(const ChpgCall *call)
 	for (int i = 1; i < CHPG_MAX_PERMISSIONS && permissions[i] != NULL; i++)
 		appendStringInfo(&hint, " and %s", permissions[i]);
 	appendStringInfoChar(&hint, '.');
+	if (call->request.endpoint->may_be_disabled)
+		appendStringInfoString(&hint, " If it has that, ask the support of ClickHouse Cloud to enable the feature.");
 	return hint.data;
 }
 
@@ -637,6 +646,8 @@ failure_hint(const ChpgCall *call)
 						quote_literal_cstr(call->request.connection->server));
 	if (call->failure == FAILURE_NOT_FOUND && endpoint->missing_hint != NULL)
 		return endpoint->missing_hint;
+	if (call->failure == FAILURE_CONFLICT && endpoint->conflict_hint != NULL)
+		return endpoint->conflict_hint;
 	if (call->failure == FAILURE_NOT_FOUND &&
 		chpg_endpoint_is_per_service(endpoint))
 		return "SELECT * FROM chpg_services shows the services that exist.";

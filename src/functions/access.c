@@ -122,13 +122,6 @@ send_access_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared,
 	return chpg_send_tags(fcinfo, prepared);
 }
 
-/* Return the length of a list, which may be NULL. */
-static int
-list_size(ChpgJsonNode *list)
-{
-	return list != NULL ? chpg_json_length(list) : 0;
-}
-
 /* Say in a NOTICE that the list admits every address, if an entry does. */
 static void
 note_anywhere(const ChpgPrepared *prepared)
@@ -188,7 +181,7 @@ split_list(ChpgJsonNode *list, const char *source, const char *description,
 	StringInfoData kept;
 
 	initStringInfo(&kept);
-	for (int i = 0; i < list_size(list); i++)
+	for (int i = 0; i < chpg_json_length(list); i++)
 	{
 		ChpgJsonNode *entry = chpg_json_element(list, i);
 		bool		goes = is_revoked(entry, source, description);
@@ -250,7 +243,7 @@ chpg_revoke_ip(PG_FUNCTION_ARGS)
 	initStringInfo(&entries);
 	prepared.access_list = split_list(prepared.access_list, source, description,
 									  &entries);
-	if (entries.len > 0 && list_size(prepared.access_list) == 0 && !allow_empty)
+	if (entries.len > 0 && chpg_json_length(prepared.access_list) == 0 && !allow_empty)
 		refuse_last(&prepared, source);
 	if (entries.len == 0)
 	{

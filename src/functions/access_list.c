@@ -53,7 +53,7 @@ chpg_same_source(const char *a, const char *b)
 bool
 chpg_has_source(ChpgJsonNode *list, const char *source)
 {
-	for (int i = 0; list != NULL && i < chpg_json_length(list); i++)
+	for (int i = 0; i < chpg_json_length(list); i++)
 	{
 		char	   *other = chpg_access_source(chpg_json_element(list, i));
 
@@ -154,7 +154,7 @@ chpg_check_access_list(const ChpgPrepared *prepared, ChpgCall *call)
 	ChpgJsonNode *after;
 	ErrorContextCallback callback;
 
-	if (before == NULL || chpg_json_length(before) == 0)
+	if (chpg_json_length(before) == 0)
 		return;
 	chpg_call_push_context(call, &callback);
 	after = chpg_shown_access_list(chpg_call_result(call));

@@ -19,6 +19,8 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "functions/expected.h"
+#include "functions/private_endpoint.h"
 #include "functions/write.h"
 #include "lib/stringinfo.h"
 #include "net/http.h"
@@ -49,6 +51,10 @@
 
 #define STATE_DELETED		"deleted"
 
+/* Row types of what is waited for */
+#define SERVICE_ROW_TYPE	"chpg_service_detail_row"
+#define ENDPOINT_ROW_TYPE	"chpg_private_endpoint_row"
+
 /* Of a service that was created just now: the API returns 404 for some seconds */
 #define STATE_NOT_SHOWN		"not shown by the API yet"
 
@@ -58,12 +64,15 @@ typedef struct Wait
 	TupleDesc	tupdesc;
 	const char *state;			/* expected */
 	Datum		expected;		/* values, a jsonb object; 0: none */
+	TupleDesc	endpoint_tupdesc;	/* of the private endpoint's row; NULL: it
+									 * is not expected */
 	double		poll_interval;	/* seconds */
 	int64		started;		/* on the clock of chpg_now() */
 	int64		deadline;
 	char	   *last_state;		/* reported last */
-	char	   *found;			/* values that the last poll found instead of
-								 * those expected, as JSON; or NULL */
+	char	   *last_endpoint_state;	/* the same of the private endpoint */
+	char	   *found;			/* values that the last poll found for those
+								 * expected, as JSON; or NULL */
 	int			matches;		/* polls in a row that matched */
 	int			failures;		/* failed polls in a row */
 	MemoryContext context;		/* of what outlives a poll */
@@ -73,51 +82,28 @@ typedef struct Wait
 PG_FUNCTION_INFO_V1(chpg_wait);
 PG_FUNCTION_INFO_V1(chpg_wait_until);
 
-/* Does the row type have an attribute of this name, of this length? */
-static bool
-has_attribute(TupleDesc tupdesc, const char *name, size_t length)
+/* Find a row type of the extension, for what returns no rows of it, or NULL. */
+static TupleDesc
+find_row_type(Oid schema, const char *name)
 {
-	for (int i = 0; i < tupdesc->natts; i++)
-	{
-		const char *attribute = NameStr(TupleDescAttr(tupdesc, i)->attname);
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+									   CStringGetDatum(name), ObjectIdGetDatum(schema));
 
-		if (strlen(attribute) == length &&
-			strncmp(attribute, name, length) == 0)
-			return true;
-	}
-	return false;
+	return OidIsValid(type) ? lookup_rowtype_tupdesc_copy(type, -1) : NULL;
 }
 
 /*
- * Throw error 22023 unless the expected values are an object of attributes of
- * a service: others would never match.
+ * Check the expected values, and note whether they have a private endpoint, which
+ * older definitions of the extension lack.  Error 22023.
  */
 static void
-check_expected(const Wait *wait)
+check_expected(Wait *wait, Oid schema)
 {
-	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	item;
+	TupleDesc	endpoint = find_row_type(schema, ENDPOINT_ROW_TYPE);
 
-	if (!JB_ROOT_IS_OBJECT(expected))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"%s\"", "expected"),
-				 errhint("Specify an object such as {\"size\": \"r8gd.large\"}.")));
-	it = JsonbIteratorInit(&expected->root);
-	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY &&
-			!has_attribute(wait->tupdesc, item.val.string.val,
-						   item.val.string.len))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid value for \"%s\": a service has no attribute \"%s\"",
-							"expected", chpg_clean_remote(pnstrdup(item.val.string.val,
-																   item.val.string.len))),
-					 errhint("List the attributes in psql by: \\d chpg_service_detail_row")));
-	}
+	chpg_check_expected(wait->expected, wait->tupdesc, endpoint);
+	if (chpg_expected_endpoint(wait->expected) != NULL)
+		wait->endpoint_tupdesc = endpoint;
 }
 
 /*
@@ -146,7 +132,7 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	i = chpg_find_argument(invocation, "expected");
 	wait->expected = i < 0 ? (Datum) 0 : PG_GETARG_DATUM(i);
 	if (i >= 0)
-		check_expected(wait);
+		check_expected(wait, get_func_namespace(fcinfo->flinfo->fn_oid));
 	wait->poll_interval = chpg_interval_argument(invocation, "poll_interval");
 	timeout = chpg_interval_argument(invocation, "timeout");
 	if (timeout <= 0 || wait->poll_interval <= 0)
@@ -213,58 +199,37 @@ report_state(Wait *wait, const char *state)
 					describe_missing(wait, state))));
 }
 
-/*
- * Remember, for the message at the timeout, what a service's row has for each
- * expected attribute, but for secrets that no table shows.
- */
-static void
-note_found(Wait *wait, Jsonb *row)
+/* Convert a row to jsonb. */
+static Datum
+row_to_jsonb(HeapTuple tuple)
 {
-	const ChpgResource *shown = chpg_find_resource("service_details");
-	Jsonb	   *expected = DatumGetJsonbP(wait->expected);
-	JsonbIterator *it = JsonbIteratorInit(&expected->root);
-	JsonbIteratorToken token;
-	JsonbValue	item;
-	StringInfoData text;
+	char	   *json = TextDatumGetCString(DirectFunctionCall1(row_to_json,
+															   HeapTupleGetDatum(tuple)));
 
-	initStringInfo(&text);
-	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
-	{
-		JsonbValue *value;
-		Jsonb	   *found;
-		char	   *name;
-
-		if (token != WJB_KEY)
-			continue;
-		name = pnstrdup(item.val.string.val, item.val.string.len);
-		value = getKeyJsonValueFromContainer(&row->root, name, strlen(name), NULL);
-		if (value == NULL || chpg_is_listed(shown->hidden, name))
-			continue;
-		found = JsonbValueToJsonb(value);
-		appendStringInfo(&text, "%s\"%s\": %s", text.len > 0 ? ", " : "{", name,
-						 JsonbToCString(NULL, &found->root, VARSIZE(found)));
-	}
-	if (text.len == 0)
-		return;
-	appendStringInfoChar(&text, '}');
-	wait->found = MemoryContextStrdup(wait->context, chpg_clean_remote(text.data));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }
 
-/* Does the row contain all expected values? Notes the others. */
-static bool
-is_as_expected(Wait *wait, HeapTuple tuple)
+/* Remember what a poll has found, a JSON object, for the message at the timeout. */
+static void
+note_found(Wait *wait, char *found)
 {
-	Datum		row;
+	if (wait->found != NULL)
+		pfree(wait->found);
+	wait->found = NULL;
+	if (strcmp(found, "{}") != 0)
+		wait->found = MemoryContextStrdup(wait->context, chpg_clean_remote(found));
+}
 
-	if (wait->expected == (Datum) 0)
-		return true;
-	row = DirectFunctionCall1(jsonb_in,
-							  CStringGetDatum(TextDatumGetCString(DirectFunctionCall1(row_to_json,
-																					  HeapTupleGetDatum(tuple)))));
-	if (DatumGetBool(DirectFunctionCall2(jsonb_contains, row, wait->expected)))
-		return true;
-	note_found(wait, DatumGetJsonbP(row));
-	return false;
+/*
+ * Does the row of a service contain all expected values?  Notes what it has for them,
+ * but for secrets that no table shows.
+ */
+static bool
+is_as_expected(Wait *wait, Datum row)
+{
+	note_found(wait, chpg_pick_values(DatumGetJsonbP(row), DatumGetJsonbP(wait->expected),
+									  chpg_find_resource("service_details")->hidden));
+	return DatumGetBool(DirectFunctionCall2(jsonb_contains, row, wait->expected));
 }
 
 /* Return the state in a response, for messages and comparison. */
@@ -307,6 +272,70 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 	return false;
 }
 
+/* Report the state of the private endpoint in a NOTICE, unless it was reported last. */
+static void
+report_endpoint_state(Wait *wait, const char *state)
+{
+	if (wait->last_endpoint_state != NULL &&
+		strcmp(wait->last_endpoint_state, state) == 0)
+		return;
+	wait->last_endpoint_state = MemoryContextStrdup(wait->context, state);
+	chpg_key_changed(wait->prepared.invocation.connection);
+	ereport(NOTICE,
+			(errmsg("private endpoint of service \"%s\" is %s after %.0f s",
+					wait->prepared.invocation.service, state,
+					(double) (chpg_now() - wait->started) / USECS_PER_SEC)));
+}
+
+/*
+ * Return the expected attributes of the private endpoint in a response, as JSON; the
+ * call may have failed because there is no endpoint, which is a state.
+ */
+static char *
+endpoint_values(Wait *wait, const ChpgRequest *request, ChpgCall *call,
+				const char *state)
+{
+	HeapTuple	tuple;
+
+	if (chpg_call_failed(call))
+		return psprintf("{\"state\": \"%s\"}", state);
+	tuple = chpg_response_tuple(request, call, wait->endpoint_tupdesc);
+	return chpg_pick_values(DatumGetJsonbP(row_to_jsonb(tuple)),
+							chpg_expected_endpoint(wait->expected), NULL);
+}
+
+/*
+ * Read the private endpoint, one request, and add its expected attributes to those of
+ * the service.  Its 404 is a state if "deleted" is expected, or if the API may not show
+ * the new endpoint yet, and else thrown.  False with the call of another failure.
+ */
+static bool
+add_endpoint(Wait *wait, Datum *values, ChpgCall **failed)
+{
+	ChpgRequest request = chpg_read_request(&wait->prepared, CHPG_GET_PRIVATE_ENDPOINT);
+	ChpgCall   *call = chpg_call_create(&request);
+	const char *state;
+	char	   *json;
+
+	*failed = call;
+	chpg_call_wait(call);
+	if (!chpg_call_failed(call))
+		state = response_state(call);
+	else if (!chpg_call_not_found(call))
+		return false;
+	else if (chpg_private_endpoint_is_new(&request))
+		state = STATE_NOT_SHOWN;
+	else if (chpg_expects_endpoint_state(wait->expected, STATE_DELETED))
+		state = STATE_DELETED;
+	else
+		chpg_call_report(call);
+	report_endpoint_state(wait, state);
+	json = psprintf("{\"" CHPG_EXPECTED_ENDPOINT "\": %s}", endpoint_values(wait, &request, call, state));
+	*values = DirectFunctionCall2(jsonb_concat, *values,
+								  DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+	return true;
+}
+
 /*
  * Poll once.  True when the wait is over; *row is then the service's row, in
  * the wait's memory context, or unchanged for a deleted service.  Must be
@@ -318,23 +347,31 @@ poll_once(Wait *wait, HeapTuple *row)
 	ChpgCall   *call = chpg_call_create(&wait->prepared.request);
 	const char *state;
 	HeapTuple	tuple;
+	bool		matches = true;
 
 	chpg_call_wait(call);
 	if (chpg_call_failed(call))
 		return handle_failed_poll(wait, call);
 	wait->failures = 0;
-	if (wait->found != NULL)
-		pfree(wait->found);
-	wait->found = NULL;
 	state = response_state(call);
 	report_state(wait, state);
 	if (strcmp(state, wait->state) != 0)
 	{
+		note_found(wait, "{}");
 		wait->matches = 0;
 		return false;
 	}
 	tuple = chpg_response_tuple(&wait->prepared.request, call, wait->tupdesc);
-	wait->matches = is_as_expected(wait, tuple) ? wait->matches + 1 : 0;
+	if (wait->expected != (Datum) 0)
+	{
+		Datum		values = row_to_jsonb(tuple);
+
+		if (wait->endpoint_tupdesc != NULL &&
+			!add_endpoint(wait, &values, &call))
+			return handle_failed_poll(wait, call);
+		matches = is_as_expected(wait, values);
+	}
+	wait->matches = matches ? wait->matches + 1 : 0;
 	if (wait->matches < POLLS_NEEDED)
 		return false;
 	MemoryContextSwitchTo(wait->context);
@@ -426,21 +463,6 @@ chpg_wait(PG_FUNCTION_ARGS)
 }
 
 /*
- * Find the row type of chpg_wait(), for the procedure, which returns no rows.
- */
-static TupleDesc
-service_row_type(Oid function)
-{
-	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-									   CStringGetDatum("chpg_service_detail_row"),
-									   ObjectIdGetDatum(get_func_namespace(function)));
-
-	if (!OidIsValid(type))
-		elog(ERROR, "type chpg_service_detail_row does not exist");
-	return lookup_rowtype_tupdesc_copy(type, -1);
-}
-
-/*
  * CALL chpg_wait_until(service, state, timeout, poll_interval, expected)
  *
  * Ends its transaction before each pause, so that no snapshot keeps VACUUM
@@ -449,12 +471,16 @@ service_row_type(Oid function)
 Datum
 chpg_wait_until(PG_FUNCTION_ARGS)
 {
+	TupleDesc	tupdesc = find_row_type(get_func_namespace(fcinfo->flinfo->fn_oid),
+										SERVICE_ROW_TYPE);
 	Wait		wait;
 
+	if (tupdesc == NULL)
+		elog(ERROR, "type " SERVICE_ROW_TYPE " does not exist");
 	chpg_check_nonatomic(fcinfo, "chpg_wait_until",
 						 "Call it outside of a transaction block, or use chpg_wait().");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	if (!begin_wait(fcinfo, service_row_type(fcinfo->flinfo->fn_oid), &wait))
+	if (!begin_wait(fcinfo, tupdesc, &wait))
 		chpg_refuse_null("service");
 	(void) wait_for_service(&wait, SPI_commit);
 	SPI_finish();

@@ -152,7 +152,8 @@ change_text(const ChpgRequest *request, bool masked)
 	const char *body = chpg_build_body(request, masked);
 
 	if (body != NULL && masked)
-		body = chpg_clean_text(chpg_json_convert(body, strlen(body)));
+		body = chpg_mask_key(request->connection,
+							 chpg_clean_text(chpg_json_convert(body, strlen(body))));
 	return psprintf("%s %s%s%s", request->endpoint->method,
 					chpg_build_path(request, request->connection->organization_id),
 					body ? " " : "", body ? body : "");

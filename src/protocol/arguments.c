@@ -11,13 +11,17 @@
 
 #include "access/detoast.h"
 #include "ascii.h"
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "protocol/arguments.h"
 #include "protocol/remote_text.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/json.h"
 #include "utils/timestamp.h"
 
 /* Bytes; more than any name that PostgreSQL itself accepts */
@@ -396,6 +400,36 @@ json_argument(const ChpgParameter *parameter, Datum value)
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
 
+/* Return a list of texts as JSON, palloc'd. */
+static char *
+list_argument(const ChpgParameter *parameter, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	StringInfoData list;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", parameter->name),
+				 errhint("Specify a list of one dimension, without nulls.")));
+	initStringInfo(&list);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		char	   *text = text_argument(parameter, elements[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (*text == '\0')
+			refuse(parameter, text, "Specify no empty text.");
+		appendStringInfoString(&list, i > 0 ? "," : "");
+		escape_json(&list, text);
+	}
+	return psprintf("[%s]", list.data);
+}
+
 char *
 chpg_tags_to_list(Datum tags)
 {
@@ -494,6 +528,9 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 			break;
 		case CHPG_ANY_JSON:
 			text = json_argument(parameter, value);
+			break;
+		case CHPG_TEXT_LIST:
+			text = list_argument(parameter, value);
 			break;
 	}
 	if (chpg_is_write(endpoint))

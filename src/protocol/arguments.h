@@ -26,7 +26,7 @@ typedef struct ChpgArguments
 
 /*
  * Check an SQL value of the type of the parameter's kind (text, timestamptz, interval,
- * bigint or jsonb), and set the parameter to its text, palloc'd.  Errors: 22023, and
+ * bigint, jsonb or text[]), and set the parameter to its text, palloc'd.  Errors: 22023, and
  * 22P05 if a text cannot be converted to UTF-8.
  */
 extern void chpg_set_argument(ChpgArguments *arguments,

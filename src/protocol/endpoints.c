@@ -38,6 +38,22 @@ static const ChpgAttribute notification_attributes[] = {
 	{NULL}
 };
 
+/*
+ * The API's serviceId is that of the endpoint; the service's own has no member.  Only
+ * the state and the lists are documented.
+ */
+static const ChpgAttribute private_endpoint_attributes[] = {
+	{"service_id", "postgresId", .lenient = true},
+	{"state", NULL, .lenient = true},
+	{"endpoint_service_name", "serviceName", "endpointServiceName", .lenient = true},
+	{"endpoint_service_id", "serviceId", "endpointServiceId", .lenient = true},
+	{"private_dns_name", NULL, .lenient = true},
+	{"private_hostname", NULL, "privateDnsHostname", .lenient = true},
+	{"private_dns_verification_state", NULL, .lenient = true},
+	{"raw", "@row"},
+	{NULL}
+};
+
 static const ChpgAttribute service_attributes[] = {
 	{"tags", NULL, .tags = true},
 	{NULL}
@@ -126,6 +142,10 @@ static const ChpgAttribute config_attributes[] = {
 		{"pgbouncer_config", "pgBouncerConfig", kind, false, true} \
 	}
 
+#define NO_PRIVATE_ENDPOINT	"the API found no private endpoint"
+#define NO_PRIVATE_ENDPOINT_HINT \
+	"Create one: SELECT * FROM chpg_create_private_endpoint(...). If there should be one: the service may not exist, or the organization may not have the feature."
+
 /* Parameters of a new service, however it is created. */
 #define NEW_SERVICE_PARAMETERS \
 	{"tags", "tags", CHPG_TAGS, false}, \
@@ -205,6 +225,65 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
 		.attributes = whole_attributes
+	},
+	[CHPG_GET_PRIVATE_ENDPOINT] = {
+		.method = "GET",
+		.path = SERVICE "/privateEndpoint",
+		.rows = "result",
+		.purpose = "read the private endpoint of",
+		.permissions = {VIEW_SERVICES},
+		.missing_hint = NO_PRIVATE_ENDPOINT_HINT,
+		.missing_reason = NO_PRIVATE_ENDPOINT,
+		.may_be_disabled = true,
+		.service_attribute = "service_id",
+		.attributes = private_endpoint_attributes
+	},
+	[CHPG_CREATE_PRIVATE_ENDPOINT] = {
+		.method = "POST",
+		.path = SERVICE "/privateEndpoint",
+		.rows = "result?",
+		.purpose = "create a private endpoint of",
+		.permissions = {MANAGE_SERVICES},
+		.missing_hint = "SELECT * FROM chpg_services shows the services that exist. The organization may not have the feature, or the service may not be on AWS.",
+		.missing_reason = "the API did not find the service or the feature",
+		.conflict_hint = "The service may have one: SELECT * FROM chpg_private_endpoint(...).",
+		.may_be_disabled = true,
+		.service_attribute = "service_id",
+		.acknowledges = true,
+		.parameters = {
+			{"supported_regions", "supportedRegions", CHPG_TEXT_LIST, false}
+		},
+		.attributes = private_endpoint_attributes
+	},
+	[CHPG_UPDATE_PRIVATE_ENDPOINT] = {
+		.method = "PATCH",
+		.path = SERVICE "/privateEndpoint",
+		.rows = "result?",
+		.purpose = "change the private endpoint of",
+		.permissions = {MANAGE_SERVICES},
+		.missing_hint = NO_PRIVATE_ENDPOINT_HINT,
+		.missing_reason = NO_PRIVATE_ENDPOINT,
+		.conflict_hint = "It may be in creation: SELECT * FROM chpg_wait(..., expected => '{\"private_endpoint\": {\"state\": \"available\"}}').",
+		.may_be_disabled = true,
+		.service_attribute = "service_id",
+		.acknowledges = true,
+		.parameters = {
+			{"vpc_endpoints", "allowedVpcEndpoints", CHPG_ANY_JSON, false},
+			{"supported_regions", "supportedRegions", CHPG_TEXT_LIST, false}
+		},
+		.attributes = private_endpoint_attributes
+	},
+	[CHPG_DELETE_PRIVATE_ENDPOINT] = {
+		.method = "DELETE",
+		.path = SERVICE "/privateEndpoint",
+		.rows = "result",
+		.purpose = "delete the private endpoint of",
+		.permissions = {MANAGE_SERVICES},
+		.missing_hint = NO_PRIVATE_ENDPOINT_HINT,
+		.missing_reason = NO_PRIVATE_ENDPOINT,
+		.may_be_disabled = true,
+		.acknowledges = true,
+		.attributes = no_exceptions
 	},
 	[CHPG_LIST_SLOW_PATTERNS] = {
 		.method = "GET",

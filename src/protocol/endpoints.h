@@ -25,6 +25,10 @@ typedef enum ChpgOperation
 	CHPG_LIST_SERVICES,
 	CHPG_GET_SERVICE,
 	CHPG_GET_IP_ACCESS_LIST,
+	CHPG_GET_PRIVATE_ENDPOINT,
+	CHPG_CREATE_PRIVATE_ENDPOINT,
+	CHPG_UPDATE_PRIVATE_ENDPOINT,
+	CHPG_DELETE_PRIVATE_ENDPOINT,
 	CHPG_LIST_SLOW_PATTERNS,
 	CHPG_GET_SLOW_PATTERN,
 	CHPG_LIST_SLOW_PATTERN_EXECUTIONS,
@@ -65,7 +69,8 @@ typedef enum ChpgParameterKind
 	CHPG_NEW_CONFIG,			/* jsonb, settings: an object of plain values */
 	CHPG_CHANGED_CONFIG,		/* the same, with null to remove a setting */
 	CHPG_WHOLE_CONFIG,			/* the same, without nulls, or empty */
-	CHPG_ANY_JSON				/* jsonb, an object or a list; sent as it is */
+	CHPG_ANY_JSON,				/* jsonb, an object or a list; sent as it is */
+	CHPG_TEXT_LIST				/* text[] */
 } ChpgParameterKind;
 
 typedef struct ChpgParameter
@@ -100,7 +105,13 @@ typedef struct ChpgEndpoint
 													 * must grant, all of
 													 * them; up to NULL */
 	const char *missing_hint;	/* HINT where a 404 means that older
-								 * deployments lack the operation; or NULL */
+								 * deployments lack the operation, or what
+								 * missing_reason says; or NULL */
+	const char *missing_reason; /* the end of the primary message then, or
+								 * NULL */
+	const char *conflict_hint;	/* HINT of a 409, or NULL */
+	bool		may_be_disabled;	/* it belongs to a feature that an
+									 * organization may not have */
 	const char *service_attribute;	/* the attribute that is the service's id */
 	bool		names_services; /* its rows have a service_name, out of the
 								 * list of services */

@@ -322,7 +322,7 @@ chpg_json_is_empty_text(ChpgJsonNode *node)
 int
 chpg_json_length(ChpgJsonNode *array)
 {
-	return (int) json_object_array_length(array);
+	return array != NULL ? (int) json_object_array_length(array) : 0;
 }
 
 ChpgJsonNode *

@@ -62,7 +62,7 @@ extern bool chpg_json_has(ChpgJsonNode *node, const char *key);
 /* Is a node a string of no characters? */
 extern bool chpg_json_is_empty_text(ChpgJsonNode *node);
 
-/* Return the number of elements of an array, and one of them. */
+/* Return the number of elements of an array, 0 for NULL; and one of them. */
 extern int	chpg_json_length(ChpgJsonNode *array);
 extern ChpgJsonNode *chpg_json_element(ChpgJsonNode *array, int i);
 

@@ -128,6 +128,7 @@ add_member(ChpgJson *body, const ChpgParameter *parameter, const char *value,
 		case CHPG_CHANGED_CONFIG:
 		case CHPG_WHOLE_CONFIG:
 		case CHPG_ANY_JSON:
+		case CHPG_TEXT_LIST:
 			chpg_json_set_json(body, parameter->key, value);
 			break;
 		case CHPG_PASSWORD:

@@ -42,6 +42,8 @@ my @calls = (
 	[ 'chpg_quotas()', '00000' ],
 	[ 'chpg_notifications()', '00000' ],
 	[ "chpg_backups('$well')", '00000' ],
+	[ "chpg_ip_access_list('$well')", '00000' ],
+	[ "chpg_private_endpoint('$well')", '42704' ],
 	[ q{chpg_service('billing')}, '00000' ],
 	[ "chpg_slow_patterns($DAY, '$well')", '00000' ],
 	[ "chpg_slow_patterns($DAY, '$also_well', max_rows => 7)", '00000' ],

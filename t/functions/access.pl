@@ -1,5 +1,5 @@
 # Which addresses may connect: changes of the IP access list, and its loss by other
-# changes, in each way in which the API may behave.
+# changes; and private endpoints. Each in every way in which the API may behave.
 
 use strict;
 use warnings;
@@ -183,5 +183,219 @@ for my $call ("chpg_allow_ip('x', '1.2.3.4')", "chpg_revoke_ip('x', '1.2.3.4')")
 begin();
 is(value("SELECT count(*) FROM chpg_ip_access_list('$ORDERS'); SELECT FROM chpg_allow_ip('$ORDERS', '203.0.113.9'); SELECT count(*) FROM chpg_ip_access_list('$ORDERS')"),
 	"2\n3", 'a read after a change shows it');
+
+# Private endpoints.  Their states follow the emulator's clock: at once, or never within
+# this test.
+my ($A, $B, $C) = map { "vpce-0123456789abcdef$_" } 0 .. 2;
+my $ENDPOINT = "chpg_private_endpoint('$ORDERS')";
+my $ALLOWED = "SELECT jsonb_path_query_array(allowed_vpc_endpoints, '\$[*].**{0 to 1} ? (\@.type() == \"string\" && \@ starts with \"vpce-\")') FROM $ENDPOINT";
+my $AVAILABLE = q{expected => '{"private_endpoint": {"state": "available"}}', poll_interval => '1 ms'};
+my $GONE = q{expected => '{"private_endpoint": {"state": "deleted"}}', poll_interval => '1 ms'};
+
+sub begin_endpoint
+{
+	my (%options) = @_;
+	my $allowed = delete $options{allowed} // [];
+
+	reset_emulator($url, private_endpoint_seconds => 0, %options);
+	value("SELECT FROM chpg_create_private_endpoint('$ORDERS')");
+	value("SELECT FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/$ORDERS/privateEndpoint', body => "
+		  . "jsonb_build_object('allowedVpcEndpoints', \$json\$" . encode_json($allowed) . '$json$::jsonb))') if @$allowed;
+	return;
+}
+
+sub object { my ($id, $description) = @_; return { vpcEndpointId => $id, description => $description } }
+
+# Creation, and what is shown before and after
+reset_emulator($url, private_endpoint_seconds => 3600);
+like(fails_with($node, "SELECT * FROM $ENDPOINT", '42704', qr/could not read the private endpoint of service "$ORDERS": the API found no private endpoint\n/, 'no private endpoint'),
+	qr/^DETAIL:  The API says: "NOT_FOUND: private endpoint not found".*\nHINT:  Create one: SELECT \* FROM chpg_create_private_endpoint/m, 'no private endpoint: the API\'s words, and the next step');
+is(costs($node, $url, "SELECT service_id, state, endpoint_service_name, supported_regions, allowed_vpc_endpoints FROM chpg_create_private_endpoint('orders', '{eu-west-1,eu-central-1}')", 2, 'a creation by name'),
+	"$ORDERS|creating||[\"eu-central-1\", \"eu-west-1\"]|[]", 'it is creating');
+is_deeply(last_body(), { supportedRegions => [ 'eu-west-1', 'eu-central-1' ] }, 'a creation sends the regions');
+is(costs($node, $url, "SELECT state, endpoint_service_id FROM $ENDPOINT", 1, 'a read'), 'creating|', 'and has no name yet');
+like(fails_with($node, "SELECT FROM chpg_create_private_endpoint('$ORDERS')", '55006', qr/the API reports a conflict/, 'a second creation'),
+	qr/^HINT:  The service may have one: SELECT \* FROM chpg_private_endpoint\(\.\.\.\)\.$/m, 'a second creation: hint');
+like(fails_with($node, "SELECT FROM chpg_wait('$ORDERS', $AVAILABLE, timeout => '200 ms')", '57014', qr/did not become running with .* within "timeout"/, 'a wait that times out'),
+	qr/NOTICE:  00000: private endpoint of service "$ORDERS" is creating after 0 s\n.*^DETAIL:  The state is running, with \{"private_endpoint": \{"state": "creating"\}\}\. Matching polls in a row: 0 of 3\.$/ms, 'it says what it found');
+
+for my $fields (qw(backend sister))
+{
+	begin_endpoint(private_endpoint_fields => $fields);
+	is_deeply(last_body(), {}, 'a creation without regions sends an empty object');
+	like(value("SELECT endpoint_service_name, endpoint_service_id, private_hostname, state, service_id, raw ? 'ports' FROM $ENDPOINT"),
+		qr/\Acom\.amazonaws\.vpce\.us-west-2\.(vpce-svc-[0-9a-f]+)\|\1\|[\w-]+-private\.\S+\|available\|$ORDERS\|t\z/, "the names of fields are those of the $fields");
+}
+
+# A wait ends once the endpoint is there, or gone; each poll reads the service and the endpoint.
+for my $lag (0, 2)
+{
+	reset_emulator($url, private_endpoint_seconds => 1, private_endpoint_lag_polls => $lag);
+	value("SELECT FROM chpg_create_private_endpoint('$ORDERS')");
+	clear_journal($url);
+	my $said = notices($node, "SELECT FROM chpg_wait('$ORDERS', $AVAILABLE)");
+	like($said, qr/NOTICE:  private endpoint of service "$ORDERS" is creating .*NOTICE:  private endpoint of service "$ORDERS" is available/s, "a creation, $lag reads late");
+	is(scalar($said =~ /is not shown by the API yet/), $lag ? 1 : '', "a 404 of a new endpoint is a state, $lag reads late");
+	my @polls = map { $_->{path} =~ /privateEndpoint$/ ? 'e' : 's' } @{ journal($url)->{requests} };
+	like(join('', @polls), qr/\A(?:se){4,}\z/, 'two requests for each poll');
+}
+for my $deletion (qw(deleting gone))
+{
+	begin_endpoint(private_endpoint_seconds => 1, private_endpoint_deletion => $deletion);
+	value("SELECT FROM chpg_wait('$ORDERS', $AVAILABLE)");
+	value("SELECT chpg_delete_private_endpoint('$ORDERS')");
+	is(value("SELECT state FROM chpg_wait('$ORDERS', $GONE)"), 'running', "$deletion: a wait for the end returns the service");
+	fails_with($node, "SELECT FROM $ENDPOINT", '42704', qr/found no private endpoint/, "$deletion: the endpoint is gone");
+	fails_with($node, "SELECT FROM chpg_wait('$ORDERS', $AVAILABLE)", '42704', qr/found no private endpoint/, "$deletion: another wait ends at once");
+}
+begin_endpoint();
+$node->safe_psql('postgres', "CALL chpg_wait_until('$ORDERS', $AVAILABLE)");
+is(value(qq{SELECT id FROM chpg_wait('$ORDERS', expected => '{"ha_type": "sync", "private_endpoint": {"allowed_vpc_endpoints": []}}', poll_interval => '1 ms')}),
+	$ORDERS, 'attributes of both');
+fault($url, path => 'privateEndpoint$', method => 'GET', times => 3, status => 503);
+is(value("SELECT state FROM chpg_wait('$ORDERS', $AVAILABLE)"), 'running', 'a failure that passes');
+clear_faults($url);
+for my $case ([ '"available"', qr/HINT:  Specify an object such as/ ], [ '{}', qr/HINT:  Specify an object such as/ ], [ '{"size": 1}', qr/a private endpoint has no attribute "size"/ ])
+{
+	my ($json, $message) = @$case;
+	rejects($node, $url, qq{SELECT FROM chpg_wait('$ORDERS', expected => '{"private_endpoint": $json}')}, '22023', $message, "expected $json");
+}
+
+# Endpoints that are allowed: others stay as they are shown, new ones are spelled like them.
+for my $form (qw(vpcEndpointId id text))
+{
+	my @entries = $form eq 'text' ? ($A, $B) : map { { $form => $_, description => "vpce-$_" } } $A, $B;
+
+	begin_endpoint(vpc_endpoint_form => $form, allowed => \@entries);
+	value("SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$C\", \"$A\"]')");
+	is_deeply(last_body(), { allowedVpcEndpoints => [ $entries[1], $form eq 'text' ? $C : { $form => $C }, $entries[0] ] },
+		"spelled $form: entries are repeated as they are shown, descriptions that look like ids, too");
+	value("SELECT FROM chpg_set_vpc_endpoints('$ORDERS', '[\"$B\"]')");
+	is_deeply(last_body(), { allowedVpcEndpoints => [ $entries[1] ] }, "spelled $form: a replacement keeps the entry that it names");
+}
+begin_endpoint();
+is(costs($node, $url, "SELECT allowed_vpc_endpoints FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$A\"]')", 2, 'the first one'),
+	qq([{"description": "", "vpcEndpointId": "$A"}]), 'is spelled vpcEndpointId');
+value(qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[{"id": "$A", "description": "analytics"}, {"id": "$B"}]')});
+is_deeply(last_body(), { allowedVpcEndpoints => [ { id => $A, description => 'analytics' }, { id => $B } ] }, 'an object is sent as it is, in place of the entry with its id');
+value(qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$C", "$C"]')});
+is_deeply(last_body(), { allowedVpcEndpoints => [ object($A, 'analytics'), object($B, ''), { vpcEndpointId => $C } ] }, 'each endpoint once');
+
+# A replacement: of endpoints, of regions, of all
+costs($node, $url, qq{SELECT FROM chpg_set_vpc_endpoints('$ORDERS', '[{"id": "$B"}]')}, 1, 'a replacement by objects');
+is(value($ALLOWED), qq(["$B"]), 'others lose access');
+costs($node, $url, "SELECT FROM chpg_set_vpc_endpoints('$ORDERS', supported_regions => '{eu-central-1}')", 1, 'a change of the regions');
+is_deeply(last_body(), { supportedRegions => ['eu-central-1'] }, 'sends no endpoints');
+is(value("SELECT supported_regions FROM chpg_set_vpc_endpoints('$ORDERS', '[]')"), '["eu-central-1"]', 'the regions stay');
+is_deeply(last_body(), { allowedVpcEndpoints => [] }, 'no endpoint');
+is(value("SELECT supported_regions FROM chpg_set_vpc_endpoints('$ORDERS', supported_regions => '{}')"), '[]', 'no region');
+
+# A list that the API does not show would be lost by a change that repeats it.
+fault($url, path => 'privateEndpoint$', method => 'GET', patch => { 'result.allowedVpcEndpoints' => { '$delete' => 1 } });
+clear_journal($url);
+fails_with($node, "SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$A\"]')", '55000', qr/API response omits the VPC endpoints of service/, 'a list that is not shown');
+only_fault($url, path => 'privateEndpoint$', method => 'GET', patch => { 'result.allowedVpcEndpoints' => 'none' });
+fails_with($node, "SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$A\"]')", '08P01', qr/"allowedVpcEndpoints" is not a list/, 'a list that is none');
+is(scalar(grep { $_->{method} ne 'GET' } @{ journal($url)->{requests} }), 0, 'neither sends a change');
+only_fault($url, path => 'privateEndpoint$', method => 'GET', patch => { 'result.state' => { now => 'new' }, 'result.serviceName' => ['a'], 'result.supportedRegions' => 7 });
+is(value("SELECT state, endpoint_service_name, supported_regions FROM $ENDPOINT"), '{"now":"new"}|["a"]|7', 'values of another kind are shown');
+clear_faults($url);
+
+# Responses to changes: with the object, with none, without a body
+for my $empty (0, 1)
+{
+	begin_endpoint(private_endpoint_response => 'acknowledged', empty_acknowledgements => $empty, allowed => [ object($A, '') ]);
+	is(value("SELECT service_id, state, raw FROM chpg_set_vpc_endpoints('$ORDERS', supported_regions => '{eu-central-1}')"), "$ORDERS||", "a change that is acknowledged, $empty");
+	is(value($ALLOWED), qq(["$A"]), "is carried out, $empty");
+}
+for my $deleted ([ acknowledged => qr/\A[0-9a-f-]{36}\z/ ], [ object => qr/\A[0-9a-f-]{36}\z/ ], [ empty => qr/\A\z/ ])
+{
+	begin_endpoint(private_endpoint_deleted => $deleted->[0], private_endpoint_deletion => 'gone');
+	like(costs($node, $url, "SELECT chpg_delete_private_endpoint('$ORDERS')", 1, "a deletion, $deleted->[0]"), $deleted->[1], "a deletion, $deleted->[0]: the request id");
+	fails_with($node, "SELECT chpg_delete_private_endpoint('$ORDERS')", '42704', qr/could not delete the private endpoint of service .* found no private endpoint/, "a second deletion, $deleted->[0]");
+}
+
+# A change during the creation
+for my $case ([ accepts => undef ], [ refuses => qr/could not change the private endpoint .* a conflict.*HINT:  It may be in creation: SELECT \* FROM chpg_wait/s ])
+{
+	my ($creating, $error) = @$case;
+	my $change = "SELECT FROM chpg_set_vpc_endpoints('$ORDERS', '[{\"id\": \"$A\"}]')";
+
+	begin_endpoint(private_endpoint_seconds => 3600, private_endpoint_creating => $creating);
+	$error ? fails_with($node, $change, '55006', $error, 'a change that the creation refuses') : is(notices($node, $change), '', 'a change during the creation');
+}
+
+# Where the feature is not: what the API says, and no missing permission alone
+my $OR_FEATURE = qr/the key does not have the permission, or the organization not the feature\n.*HINT:  The role of key "$KEY_ID" needs the permission control-plane:postgres-service:\w+\. If it has that, ask the support/s;
+my %REFUSED = (
+	early_access => [ '42501', qr/the feature may not be enabled for the organization\n.*early access API endpoint/s ],
+	not_set_up => [ '42501', qr/the feature may not be enabled for the organization\n.*has not been setup for this service/s ],
+	forbidden => [ '42501', $OR_FEATURE ],
+	missing => [ '42704', qr/(?:found no private endpoint|did not find the service or the feature)\n.*private link services are not enabled/s ],
+	refused => [ '22023', qr/the API rejected the request\n.*supported on AWS only/s ]);
+for my $option (sort keys %REFUSED)
+{
+	reset_emulator($url, private_endpoint => $option);
+	fails_with($node, "SELECT * FROM $_", @{ $REFUSED{$option} }, "$option: $_")
+	  for $ENDPOINT, "chpg_create_private_endpoint('$ORDERS')", "chpg_set_vpc_endpoints('$ORDERS', '[]')", "chpg_delete_private_endpoint('$ORDERS')", "chpg_wait('$ORDERS', $AVAILABLE)";
+	next if !grep { $_ eq $option } qw(forbidden missing refused);
+	reset_emulator($url, private_endpoint_gcp => $option);
+	fails_with($node, "SELECT FROM chpg_create_private_endpoint('sessions')", @{ $REFUSED{$option} }, "$option for a service that is not on AWS");
+}
+reset_emulator($url);
+fails_with($node, "SELECT FROM chpg_create_private_endpoint('$ORDERS', '{mars-north-1}')", '22023', qr/unknown AWS region: mars-north-1/, 'an unknown region');
+fails_with($node, "SELECT FROM chpg_create_private_endpoint('$ORDERS', '{us-west-2}')", '22023', qr/the service's own region/, 'its own region');
+fails_with($node, "SELECT FROM chpg_private_endpoint('pg00000000000000000000000a')", '42704', qr/found no private endpoint\n.*HINT:  .*the service may not exist/s, 'no service');
+begin_endpoint();
+fails_with($node, "SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"vpce-x\"]')", '22023', qr/invalid: vpce-x/, 'no id of an endpoint');
+fails_with($node, "SELECT FROM chpg_set_vpc_endpoints('$ORDERS', (SELECT jsonb_agg('vpce-' || to_hex(i)) FROM generate_series(1, 51) i))", '22023', qr/at most 50 endpoints/, '51 endpoints');
+
+# What the API shows is remote text, and its keys are sent back.
+begin_endpoint(allowed => [ object($A, "it's\n\x1b[31m $KEY_SECRET") ]);
+value("SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$B\"]')");
+is(last_body()->{allowedVpcEndpoints}[0]{description}, "it's\n\x1b[31m $KEY_SECRET", 'a description is repeated exactly');
+fault($url, path => 'privateEndpoint$', method => 'GET', patch => { 'result.allowedVpcEndpoints' => [ { "i\"d\n" => $A } ] });
+fails_with($node, "SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$B\"]')", '22023', qr/request body property can't be validated: i"d ?\n?/, 'a key with a quote');
+is_deeply(last_body()->{allowedVpcEndpoints}, [ { "i\"d\n" => $A }, { "i\"d\n" => $B } ], 'is escaped');
+only_fault($url, path => 'privateEndpoint$', status => 400, body => encode_json({ status => 400, error => "bad \x1b $KEY_SECRET" }));
+fails_with($node, "SELECT FROM $ENDPOINT", '22023', qr/The API says: "bad   \*\*\*"/, 'an error of the API');
+clear_faults($url);
+
+# Lost responses, and dry runs
+only_fault($url, path => 'privateEndpoint$', method => $_->[1], close => JSON::PP::true) && fails_with($node, "SELECT FROM $_->[0]", '08007', qr/may have been carried out/, "$_->[0] without a response")
+  for [ "chpg_create_private_endpoint('$ORDERS')", 'POST' ], [ "chpg_set_vpc_endpoints('$ORDERS', '[]')", 'PATCH' ], [ "chpg_allow_vpc_endpoints('$ORDERS', '[\"$B\"]')", 'PATCH' ], [ "chpg_delete_private_endpoint('$ORDERS')", 'DELETE' ];
+clear_faults($url);
+for my $case (
+	[ "chpg_create_private_endpoint('$ORDERS', '{eu-west-1}')", 0, 'POST', qr/ \{"supportedRegions":\["eu-west-1"\]\}/ ],
+	[ "chpg_allow_vpc_endpoints('$ORDERS', '[\"$C\"]')", 1, 'PATCH', qr/ \{"allowedVpcEndpoints":\[\{.*it's\\n\\u001b\[31m \*\*\*".*,\{"vpcEndpointId":"$C"\}\]\}/ ],
+	[ "chpg_set_vpc_endpoints('$ORDERS', '[]')", 0, 'PATCH', qr/ \{"allowedVpcEndpoints":\[\]\}/ ],
+	[ "chpg_delete_private_endpoint('$ORDERS')", 0, 'DELETE', qr// ])
+{
+	my ($call, $requests, $method, $body) = @$case;
+
+	clear_journal($url);
+	like(notices($node, "SET chpg.dry_run = on; SELECT FROM $call"), qr/NOTICE:  would send $method \S+\/privateEndpoint$body\z/, "$call: a dry run shows the change");
+	is(request_count($url), $requests, "$call: and sends only reads");
+}
+
+# Invalid arguments, roles, read-only transactions
+for my $case (
+	[ "chpg_create_private_endpoint(NULL)", '22004' ], [ "chpg_create_private_endpoint('$ORDERS', '{NULL}')", '22023' ],
+	[ "chpg_create_private_endpoint('$ORDERS', '{\"\"}')", '22023' ], [ "chpg_create_private_endpoint('$ORDERS', '{{a},{b}}')", '22023' ],
+	[ "chpg_create_private_endpoint('$ORDERS', ARRAY[repeat('x', 257)])", '22023' ],
+	[ "chpg_allow_vpc_endpoints('$ORDERS', NULL)", '22004' ],
+	(map { [ "chpg_allow_vpc_endpoints('$ORDERS', '$_')", '22023' ] } '[]', '{}', '5', '"vpce-1"', '[5]', '[""]', '[null]', '[["vpce-1"]]', '[{"n": 99999999999999999999999}]'),
+	[ "chpg_set_vpc_endpoints('$ORDERS')", '22023' ], [ "chpg_set_vpc_endpoints('$ORDERS', '{}')", '22023' ],
+	[ "chpg_delete_private_endpoint('')", '22023' ], [ "chpg_private_endpoint(NULL)", '22004' ])
+{
+	my ($call, $state) = @$case;
+
+	rejects($node, $url, "SELECT * FROM $call", $state, qr/ERROR/, $call);
+}
+for my $call ("chpg_create_private_endpoint('x')", "chpg_allow_vpc_endpoints('x', '[\"vpce-1\"]')", "chpg_set_vpc_endpoints('x', '[]')", "chpg_delete_private_endpoint('x')")
+{
+	rejects($node, $url, "SET ROLE reader; SELECT * FROM $call", '42501', qr/permission denied for function/, "$call by a role without EXECUTE");
+	rejects($node, $url, "BEGIN READ ONLY; SELECT * FROM $call", '25006', qr/read-only transaction/, "$call in a read-only transaction");
+}
 
 done_testing();

@@ -43,6 +43,10 @@ foreach my $change (
 	"SELECT * FROM chpg_remove_tags('$ORDERS', '{a}')",
 	"SELECT * FROM chpg_allow_ip('$ORDERS', '192.0.2.1')",
 	"SELECT * FROM chpg_revoke_ip('$ORDERS', '192.0.2.1')",
+	"SELECT * FROM chpg_create_private_endpoint('$ORDERS')",
+	qq(SELECT * FROM chpg_allow_vpc_endpoints('$ORDERS', '["vpce-1"]')),
+	qq(SELECT * FROM chpg_set_vpc_endpoints('$ORDERS', '[]')),
+	"SELECT chpg_delete_private_endpoint('$ORDERS')",
 	qq(SELECT * FROM chpg_patch_config('$ORDERS', '{"max_connections": 200}')),
 	qq(SELECT * FROM chpg_replace_config('$ORDERS', '{"max_connections": 200}')),
 	"SELECT * FROM chpg_request('POST', '/v1/organizations')")

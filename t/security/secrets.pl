@@ -148,7 +148,9 @@ foreach my $reader (
 	'chpg_organizations()', 'chpg_whoami()', 'chpg_quotas()', 'chpg_notifications()', 'chpg_notification_types()', 'chpg_services()', 'chpg_services', "chpg_service('$ORDERS')",
 	"chpg_slow_patterns($DAY)",
 	'chpg_prometheus()', "chpg_prometheus('$ORDERS')", 'chpg_health', '(SELECT chpg_prometheus_text()) t',
-	"chpg_metrics($DAY)", "chpg_logs($DAY)", 'chpg_backups()', "chpg_backups('$ORDERS')",
+	"chpg_metrics($DAY)", "chpg_logs($DAY)", 'chpg_backups()', "chpg_backups('$ORDERS')", "chpg_ip_access_list('$ORDERS')", "chpg_private_endpoint('$ORDERS')",
+	"chpg_allow_ip('$ORDERS', '192.0.2.1')", "chpg_revoke_ip('$ORDERS', '192.0.2.1')", "chpg_create_private_endpoint('$ORDERS')",
+	"chpg_allow_vpc_endpoints('$ORDERS', '[\"vpce-1\"]')", "chpg_set_vpc_endpoints('$ORDERS', '[]')", "chpg_delete_private_endpoint('$ORDERS')",
 	"chpg_slow_pattern('$ORDERS', 1, 'a', 'b', 'SELECT')",
 	"chpg_slow_pattern_executions('$ORDERS', 1, 'a', 'b', 'SELECT')")
 {
