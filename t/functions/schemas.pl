@@ -11,9 +11,9 @@ use ChpgTest;
 use HTTP::Tiny;
 use IPC::Run qw(run);
 use JSON::PP;
-use List::Util qw(first);
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils;
+use Storable qw(dclone);
 use Test::More;
 
 my $ROOT = "$FindBin::RealBin/../..";
@@ -118,6 +118,9 @@ record_refused('paths that an older deployment lacks', { whoami => 'unknown', no
 	'SELECT FROM chpg_whoami()', 'SELECT FROM chpg_notifications()');
 record("earliest restore time: $_", { earliest_restore_time => $_ }, "SELECT FROM chpg_service(:'service')") for qw(null absent);
 record_refused('backups of a replica', { replica_backups => 'refused' }, q{SELECT FROM chpg_backups('analytics')});
+record("services that do not run: $_", { not_running => $_ }, 'SET chpg.max_retries = 0', "SELECT FROM chpg_metrics(:'start', :'stop')")
+  for qw(refused unavailable);
+record("Prometheus of the organization: $_", { prometheus_of_all => $_ }, 'SELECT FROM chpg_health') for qw(early_access not_set_up);
 record('certificates with a comment', { commented_certificates => 1 }, "SELECT chpg_ca_certificates(:'service')");
 
 # The life of services
@@ -239,6 +242,10 @@ my %QUIRKS = (
 	  'executions may omit what the request has named',
 
 	qr{^openapi: GET /v1/organizations: response (?:401|429): status is not documented$} => 'a wrong key, and too many requests',
+	qr{^openapi: GET \Q$O\E/postgres/prometheus: response 403: status is not documented$} =>
+	  'a feature that is not enabled: a switch of the emulator',
+	qr{^(?:openapi|additions): GET \Q$S\E/metrics: response 503: status is not documented$} =>
+	  'a service that does not run: a switch of the emulator',
 	qr{^openapi: PATCH \Q$S\E/state: response 404: status is not documented$} => 'no such service',
 	qr{^openapi: POST \Q$O\E/postgres: response 409: status is not documented$} => 'beyond the quota',
 	qr{^additions: GET (?:/v1/whoami|\Q$O\E/notifications): response 404: status is not documented$} =>
@@ -255,15 +262,16 @@ is(join("\n", grep { my $quirk = $_; !grep { $_ =~ $quirk } @violations } sort k
 is(join("\n", grep { !$found->{operations}{$_} } sort keys %{ $found->{operations} }),
 	'', 'each documented operation has succeeded');
 
-# The validator finds what is planted: in a copy of the first exchange of a kind, a change of its parts, and of its
+# The validator finds what is planted: in a copy of the shortest exchange of a kind, a change of its parts, and of its
 # decoded bodies.
 my @planted;
 
 sub plant
 {
 	my ($violation, $method, $path, $change) = @_;
-	my $original = first { $_->{method} eq $method && $_->{path} =~ m{/$path\z} && $_->{status} == 200 && $_->{response_text} !~ /"result":\[\]/ } @exchanges;
-	my $exchange = decode_json(encode_json($original));
+	my ($original) = sort { length $a->{response_text} <=> length $b->{response_text} }
+	  grep { $_->{method} eq $method && $_->{path} =~ m{/$path\z} && $_->{status} == 200 && $_->{response_text} !~ /"result":\[\]/ } @exchanges;
+	my $exchange = dclone($original);
 	my $json = JSON::PP->new->allow_nonref;
 	my %body = map { $_ => $json->decode($exchange->{"${_}_text"} || 'null') } qw(request response);
 
