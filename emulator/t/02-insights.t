@@ -23,51 +23,51 @@ sub patterns
 	my ($query, $window) = @_;
 	$window //= window(-24, 0);
 	my $answer = $emulator->get("$base?$window" . ($query ? "&$query" : ''));
-	is($answer->{status}, 200, "patterns: $query");
+	is($answer->{status}, 200, "patterns are answered: $query");
 	return @{ $answer->{json}{result} };
 }
 
 my @all = patterns('limit=500');
-is(scalar @all, 60, 'sixty patterns');
-is(scalar patterns(''), 20, 'twenty by default');
+is(scalar @all, 60, 'a service has sixty patterns');
+is(scalar patterns(''), 20, 'a page has twenty patterns by default');
 my %id = map { $_->{queryId} => 1 } @all;
 my $negative = grep { /^-/ } keys %id;
-cmp_ok($negative, '>', @all / 4, 'many ids are negative');
-cmp_ok($negative, '<', @all * 3 / 4, 'but not all');
+cmp_ok($negative, '>', @all / 4, 'many query ids are negative');
+cmp_ok($negative, '<', @all * 3 / 4, 'many query ids are positive');
 ok((!grep { $_ > 9223372036854775807 || !/^-?\d+$/ } keys %id),
-	'ids are bigints');
+	'all query ids are bigints');
 
-subtest 'numbers come in all shapes' => sub {
+subtest 'numbers are integers, fractions, strings or null' => sub {
 	my $text =
 	  $emulator->get("$base?" . window(-24, 0) . '&limit=500')->{content};
-	like($text, qr/"avgDurationUs":\d+\.\d+/, 'fraction');
-	like($text, qr/"avgDurationUs":\d+,/, 'integer');
-	like($text, qr/"avgDurationUs":"\d+\.\d+"/, 'string');
-	like($text, qr/"callCount":"\d+"/, 'a counter as string');
-	like($text, qr/"queryId":"-?\d+"/, 'ids are strings');
-	like($text, qr/"totalWalBytes":null/, 'null');
+	like($text, qr/"avgDurationUs":\d+\.\d+/, 'some durations are fractions');
+	like($text, qr/"avgDurationUs":\d+,/, 'some durations are integers');
+	like($text, qr/"avgDurationUs":"\d+\.\d+"/, 'some durations are strings');
+	like($text, qr/"callCount":"\d+"/, 'some counters are strings');
+	like($text, qr/"queryId":"-?\d+"/, 'query ids are strings');
+	like($text, qr/"totalWalBytes":null/, 'some counters are null');
 	cmp_ok(scalar(grep { !exists $_->{app} } @all),
-		'>', 0, 'some without app');
+		'>', 0, 'some patterns omit the application');
 	my %fields = map {
 		map { $_ => 1 }
 		  keys %$_
 	} @all;
-	is(scalar keys %fields, 19, 'nineteen fields');
+	is(scalar keys %fields, 19, 'patterns have nineteen fields');
 };
 
-subtest 'special patterns' => sub {
+subtest 'errors and probes have patterns of their own' => sub {
 	my ($error) = grep { $_->{queryId} eq '0' } @all;
-	is($error->{queryText}, '', 'no text');
-	is($error->{dbOperation}, 'UNKNOWN', 'no operation');
-	cmp_ok($error->{errorCount}, '>', 0, 'errors');
-	is($error->{errorCount}, $error->{callCount}, 'errors only');
+	is($error->{queryText}, '', 'errors have no text');
+	is($error->{dbOperation}, 'UNKNOWN', 'errors have the operation UNKNOWN');
+	cmp_ok($error->{errorCount}, '>', 0, 'errors are counted');
+	is($error->{errorCount}, $error->{callCount}, 'each call of that pattern is an error');
 	my @probes = patterns('app=bin%2Fmonitor');
-	is(scalar @probes, 3, 'probes of the control plane');
+	is(scalar @probes, 3, 'the control plane has three probes');
 	is((patterns('sort_by=error_count&limit=500'))[-1]{errorCount},
-		0, 'sorted by errors');
+		0, 'patterns without errors are last by errors');
 };
 
-subtest 'filters' => sub {
+subtest 'a filter selects equal values' => sub {
 	my %field = (
 		db_name => 'dbName',
 		db_user => 'dbUser',
@@ -79,12 +79,12 @@ subtest 'filters' => sub {
 		my @found = patterns("$name=$value&limit=500");
 		is( scalar @found,
 			scalar(grep { ($_->{ $field{$name} } // '') eq $value } @all),
-			"$name=$value");
+			"$name=$value selects the patterns that have it");
 	}
-	is(scalar patterns('db_name=none'), 0, 'nothing matches');
+	is(scalar patterns('db_name=none'), 0, 'a filter may select nothing');
 };
 
-subtest 'order and pages' => sub {
+subtest 'pages join for every order' => sub {
 	for my $sort (
 		qw(total_duration avg_duration call_count max_duration p50_duration
 		p95_duration p99_duration total_rows total_shared_blks_hit
@@ -93,53 +93,53 @@ subtest 'order and pages' => sub {
 		my @pages =
 		  map { patterns("sort_by=$sort&limit=25&offset=$_") } 0, 25, 50, 75;
 		my %seen = map { $_->{queryId} . ($_->{app} // '') => 1 } @pages;
-		is(scalar @pages, 60, "$sort: pages join");
-		is(scalar keys %seen, 60, "$sort: without overlap");
+		is(scalar @pages, 60, "$sort: four pages have all patterns");
+		is(scalar keys %seen, 60, "$sort: pages do not overlap");
 	}
 	my @up =
 	  map { $_->{callCount} } patterns('sort_by=call_count&sort_order=asc');
-	is_deeply(\@up, [ sort { $a <=> $b } @up ], 'ascending');
+	is_deeply(\@up, [ sort { $a <=> $b } @up ], 'an ascending order is kept');
 	my @down = map { $_->{totalDurationUs} } patterns('');
-	is_deeply(\@down, [ sort { $b <=> $a } @down ], 'descending by default');
+	is_deeply(\@down, [ sort { $b <=> $a } @down ], 'the default is descending by total duration');
 };
 
-subtest 'windows' => sub {
-	is(scalar patterns('', window(1, 2)), 0, 'future');
-	is(scalar patterns('', window(-24 * 9, -24 * 8)), 0, 'long ago');
-	is(scalar patterns('', window(-24 * 9, -24)), 20, 'partly kept');
+subtest 'patterns are kept for seven days' => sub {
+	is(scalar patterns('', window(1, 2)), 0, 'the future has no patterns');
+	is(scalar patterns('', window(-24 * 9, -24 * 8)), 0, 'a window before has no patterns');
+	is(scalar patterns('', window(-24 * 9, -24)), 20, 'a window that is partly kept has patterns');
 };
 
 my $identity = 'db_name=sales&db_user=orders_service&db_operation=SELECT';
 
-subtest 'one pattern' => sub {
+subtest 'a single pattern has its executions' => sub {
 	my $answer = $emulator->get("$base/-4748036479882663975?$identity");
 	my $result = $answer->{json}{result};
-	is($result->{aggregate}{callCount}, 84213, 'the documented example');
+	is($result->{aggregate}{callCount}, 84213, 'the first pattern is the documented example');
 	my @executions = @{ $result->{recentExecutions} };
-	cmp_ok(scalar @executions, '>', 7, 'about ten executions');
+	cmp_ok(scalar @executions, '>', 7, 'a pattern has about ten executions');
 	my %fields = map {
 		map { $_ => 1 }
 		  keys %$_
 	} @executions;
-	is(scalar keys %fields, 38 + 2, 'all fields but those of errors');
+	is(scalar keys %fields, 38 + 2, 'executions have all fields but those of errors');
 	is((grep { !exists $_->{queryId} } @executions) > 0,
-		1, 'some are trimmed');
-	like($answer->{content}, qr/"pid":"\d+"/, 'pids are strings');
+		1, 'some executions omit their query id');
+	like($answer->{content}, qr/"pid":"\d+"/, 'process ids are strings');
 	like(
 		$answer->{content},
 		qr/"timestamp":"[^"]+\d\d:\d\dZ"/,
-		'time without fraction');
+		'some times have no fraction');
 	like(
 		$answer->{content},
 		qr/"timestamp":"[^"]+\.\d{3}Z"/,
-		'time with fraction');
+		'some times have a fraction');
 	like(
 		$answer->{content},
 		qr/"timestamp":"[^"]+\+00:00"/,
-		'time with offset');
+		'some times have an offset');
 };
 
-subtest 'one execution' => sub {
+subtest 'a timestamp selects one execution' => sub {
 	my $executions =
 	  $emulator->get("$base/-4748036479882663975?$identity")
 	  ->{json}{result}{recentExecutions};
@@ -152,37 +152,37 @@ subtest 'one execution' => sub {
 			"$base/-4748036479882663975?$identity&timestamp=${time}Z")
 		  ->{json}{result};
 		is_deeply($result->{recentExecutions},
-			[$execution], $execution->{timestamp});
-		ok($result->{aggregate}, 'and the aggregate');
+			[$execution], "the execution of $execution->{timestamp} alone is returned");
+		ok($result->{aggregate}, 'the aggregate is returned with it');
 	}
 };
 
-subtest 'errors' => sub {
+subtest 'executions that failed say why' => sub {
 	my $result = $emulator->get(
 		"$base/0?db_name=sales&db_user=orders_service&db_operation=UNKNOWN")
 	  ->{json}{result};
 	my ($execution) = @{ $result->{recentExecutions} };
-	like($execution->{errSqlstate}, qr/^[0-9A-Z]{5}$/, 'SQLSTATE');
-	ok($execution->{errMessage}, 'message');
-	is($execution->{errElevel}, 21, 'level');
+	like($execution->{errSqlstate}, qr/^[0-9A-Z]{5}$/, 'they have an SQLSTATE');
+	ok($execution->{errMessage}, 'they have a message');
+	is($execution->{errElevel}, 21, 'they have a level');
 };
 
-subtest 'two applications' => sub {
+subtest 'two applications may run the same statement' => sub {
 	my ($one, $two) = grep {
 		$_->{queryText} eq
 		  'SELECT id, name, email FROM customers WHERE id = $1'
 	} @all;
-	is($one->{queryId}, $two->{queryId}, 'run the same statement');
+	is($one->{queryId}, $two->{queryId}, 'both have the same query id');
 	my $path = "$base/$one->{queryId}?$identity";
 	is( $emulator->get($path)->{json}{result}{aggregate}{callCount},
 		$one->{callCount} + $two->{callCount},
-		'joint calls');
+		'without app, a pattern is the sum over both');
 	is( $emulator->get("$path&app=$two->{app}")
 		  ->{json}{result}{aggregate}{callCount},
-		$two->{callCount}, 'calls of one');
+		$two->{callCount}, 'with app, a pattern is that of one');
 };
 
-subtest 'patterns with other values' => sub {
+subtest 'patterns can be overridden' => sub {
 	$emulator->reset(
 		pattern_overrides => {
 			orders => {
@@ -193,31 +193,31 @@ subtest 'patterns with other values' => sub {
 	for my $order (qw(asc desc))
 	{
 		my @found = patterns("sort_by=p99_duration&sort_order=$order&limit=500");
-		is($found[-1]{callCount}, 7, "a null is last, $order");
-		ok(exists $found[-1]{p99DurationUs}, 'and a null in the answer');
+		is($found[-1]{callCount}, 7, "a null is last in $order order");
+		ok(exists $found[-1]{p99DurationUs}, 'a null stays a null');
 		ok((!grep { !defined $_->{p99DurationUs} } @found[ 0 .. 58 ]),
-			'the others have values');
+			'all others have values');
 		@found = patterns("sort_by=total_cpu_time&sort_order=$order&limit=500");
 		my @places = grep { !exists $found[$_]{totalCpuTimeUs} } 0 .. 59;
 		is_deeply(\@places, [ 60 - @places .. 59 ],
-			"what is missing is last, $order");
+			"a missing value is last in $order order");
 	}
 	is((patterns('sort_by=call_count&sort_order=asc&limit=500'))[-1]{app},
-		undef, 'no application');
+		undef, 'null removes the application');
 	for my $wrong (3, { x => {} }, { 3 => 3 }, { 3 => { nix => 1 } },
 		{ 3 => { callCount => 'many' } })
 	{
 		ok( !eval {
 				$emulator->reset(pattern_overrides => { orders => $wrong });
 			},
-			'refused');
-		like($@, qr/pattern_overrides: .*orders/, '... says why');
+			'an invalid override is refused');
+		like($@, qr/pattern_overrides: .*orders/, 'the refusal names the service');
 	}
 };
 
 is_deeply(
 	$emulator->get("$base/17?$identity")->{json}{result},
 	{ recentExecutions => [] },
-	'no such pattern');
+	'an unknown pattern has no executions');
 
 done_testing();

@@ -19,15 +19,15 @@ sub refused
 	my ($path, $status, $error, %headers) = @_;
 	my $answer = $emulator->get($path, %headers);
 	is($answer->{status}, $status, "$status: $path");
-	is($answer->{json}{status}, $status, 'status in the body');
-	like($answer->{json}{requestId}, qr/^[0-9a-f-]{36}$/, 'request id');
+	is($answer->{json}{status}, $status, 'the body has the status');
+	like($answer->{json}{requestId}, qr/^[0-9a-f-]{36}$/, 'the body has a request id');
 	if (ref $error)
 	{
-		like($answer->{json}{error}, $error, 'error');
+		like($answer->{json}{error}, $error, 'the body has the error');
 	}
 	else
 	{
-		is($answer->{json}{error}, $error, 'error');
+		is($answer->{json}{error}, $error, 'the body has the error');
 	}
 	return;
 }
@@ -78,12 +78,12 @@ refused("$base/1?$identity&timestamp=2026-05-25T00:00:00Z",
 refused("$base/1?$identity&limit=1",
 	400, 'BAD_REQUEST: Unknown parameter: limit');
 
-is($emulator->request('POST', '/v1/organizations')->{status}, 404, 'method');
+is($emulator->request('POST', '/v1/organizations')->{status}, 404, 'a method that a path lacks is not found');
 
 is( $emulator->{http}->get("$emulator->{url}/v1/organizations")->{content} =~
 	  s/"requestId":"[^"]*"/"requestId":"-"/r,
 	'{"error":"UNAUTHORIZED: No Authorization header provided.","requestId":"-","status":401}',
-	'a request without a key');
+	'a request without a key is refused as the API does it');
 
 # Each route has a list of its own of the parameters that it takes.
 my %SAMPLE = (
