@@ -93,7 +93,8 @@ sub validated
 # Reads: those that a run against broken responses makes, and all parameters
 # (but for the private endpoint, which has to be created first)
 my @reads = grep { !/chpg_private_endpoint/ } split /\n/, slurp_file("$ROOT/dev/hostile-answers/calls.sql");
-record("reads of the $_ fleet", { fleet => $_ }, @reads) for qw(test demo);
+my $create_endpoint = "SELECT FROM chpg_create_private_endpoint(:'service', '{eu-west-1}')";
+record("reads of the $_ fleet", { fleet => $_ }, $create_endpoint, @reads) for qw(test demo);
 record(
 	'reads with all parameters', {},
 	(map { "SELECT FROM chpg_slow_patterns(:'start', :'stop', :'service', sort_by => '$_', sort_order => 'asc', max_rows => 3)" }
@@ -173,6 +174,25 @@ record_refused("private endpoints that are $_", { private_endpoint => $_ },
 record_refused('private endpoints in creation', { private_endpoint_seconds => 3600, private_endpoint_creating => 'refuses' },
 	"DO 'BEGIN PERFORM chpg_create_private_endpoint(''orders''); PERFORM chpg_set_vpc_endpoints(''orders'', ''[]''); END'",
 	"SELECT FROM chpg_create_private_endpoint(:'service')");
+my $vpc_endpoint = 'vpce-0123456789abcdef0';
+record('private endpoints' . ($_ && ", $_->[0]"), { private_endpoint_seconds => 0, $_ ? (%{ $_->[1] }) : () },
+	$create_endpoint,
+	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"$vpc_endpoint\"]')",
+	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"vpce-0123456789abcdef1\"]')",
+	"SELECT FROM chpg_set_vpc_endpoints(:'service', '[\"$vpc_endpoint\"]', '{eu-central-1}')",
+	"SELECT FROM chpg_private_endpoint(:'service')",
+	"SELECT chpg_delete_private_endpoint(:'service')")
+  for '', [ 'acknowledged', { private_endpoint_response => 'acknowledged' } ], [ 'with names of the sister operation', { private_endpoint_fields => 'sister' } ],
+  [ 'with entries that have an id', { vpc_endpoint_form => 'id' } ],
+  map { [ "deleted, $_", { private_endpoint_deleted => $_ } ] } qw(object empty);
+record(
+	'private endpoints with entries that are texts', { vpc_endpoint_form => 'text' }, $create_endpoint,
+	"SELECT FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/' || :'service' || '/privateEndpoint', body => '{\"allowedVpcEndpoints\": [\"$vpc_endpoint\"]}')",
+	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"vpce-0123456789abcdef1\"]')");
+record_refused("private endpoints: $_", { private_endpoint => $_ }, $create_endpoint, "SELECT FROM chpg_private_endpoint(:'service')")
+  for qw(early_access not_set_up forbidden missing refused);
+record_refused('a second private endpoint, and one on another provider', {},
+	"$create_endpoint; $create_endpoint", q{SELECT FROM chpg_create_private_endpoint('sessions')});
 record('acknowledgements without a body', { empty_acknowledgements => 1 },
 	"SELECT FROM chpg_restart_service(:'service')", "SELECT chpg_set_password(:'service', 'Correct1Horse')",
 	q{SELECT chpg_delete_service('billing', 'billing')});
