@@ -91,8 +91,7 @@ sub validated
 }
 
 # Reads: those that a run against broken responses makes, and all parameters
-# (but for the private endpoint, which has to be created first)
-my @reads = grep { !/chpg_private_endpoint/ } split /\n/, slurp_file("$ROOT/dev/hostile-answers/calls.sql");
+my @reads = split /\n/, slurp_file("$ROOT/dev/hostile-answers/calls.sql");
 my $create_endpoint = "SELECT FROM chpg_create_private_endpoint(:'service', '{eu-west-1}')";
 record("reads of the $_ fleet", { fleet => $_ }, $create_endpoint, @reads) for qw(test demo);
 record(
@@ -142,7 +141,7 @@ record(
 	"SELECT chpg_config(:'service')",
 	"SELECT chpg_set_password(:'service')", "SELECT chpg_set_password(:'service', 'Correct1Horse')",
 	"SELECT FROM chpg_restart_service(:'service')",
-	"SELECT FROM chpg_create_read_replica('second', 'replica', '{\"team\": \"a\"}', '{\"work_mem\": 65536}', '{\"max_client_conn\": 100}')",
+	"SELECT FROM chpg_create_read_replica(:'service', 'replica', '{\"team\": \"a\"}', '{\"work_mem\": 65536}', '{\"max_client_conn\": 100}')",
 	sprintf($wait, 'replica'), q{SELECT FROM chpg_promote_service('replica')},
 	"SELECT FROM chpg_restore_service(:'service', 'restored', '2026-05-31 12:00Z', '{\"team\": \"a\"}')",
 	"SELECT FROM chpg_switchover_service(:'service', true)",
@@ -157,40 +156,30 @@ record("the IP access list, $_->[0]", { apply_polls => 0, %{ $_->[1] } },
   for [ 'shown', {} ], [ 'shown by reads', { ip_access_list => 'get' } ], [ 'cleared by other changes', { ip_access_list_patch => 'cleared' } ],
   [ 'removed exactly', { ip_access_list_remove => 'exact' } ];
 my $endpoint = q{'{"private_endpoint": {"state": "%s"}}', poll_interval => '1 ms'};
-record('private endpoints, ' . join(' ', %$_), { private_endpoint_seconds => 0, %$_ },
-	"SELECT FROM chpg_create_private_endpoint(:'service', '{eu-central-1}')", "SELECT FROM chpg_private_endpoint(:'service')",
-	"SELECT FROM chpg_wait(:'service', expected => " . sprintf($endpoint, 'available') . ')',
-	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"vpce-0123456789abcdef0\"]')",
-	"SELECT FROM chpg_set_vpc_endpoints(:'service', '[{\"id\": \"vpce-0123456789abcdef1\", \"description\": \"analytics\"}]')",
-	"SELECT FROM chpg_set_vpc_endpoints(:'service', supported_regions => '{}')",
-	"SELECT FROM chpg_private_endpoint(:'service')", "SELECT chpg_delete_private_endpoint(:'service')",
-	"SELECT FROM chpg_wait(:'service', expected => " . sprintf($endpoint, 'deleted') . ')')
-  for {}, { vpc_endpoint_form => 'id' }, { private_endpoint_fields => 'sister' }, { private_endpoint_response => 'acknowledged' },
-  { private_endpoint_deletion => 'gone', private_endpoint_deleted => 'object' }, { private_endpoint_deleted => 'empty' };
+for my $options (
+	{}, { vpc_endpoint_form => 'id' }, { private_endpoint_fields => 'sister' }, { private_endpoint_response => 'acknowledged' },
+	{ private_endpoint_deletion => 'gone', private_endpoint_deleted => 'object' }, { private_endpoint_deleted => 'empty' })
+{
+	record(join(' ', 'private endpoints', map { "$_ $options->{$_}" } sort keys %$options), { private_endpoint_seconds => 0, %$options },
+		$create_endpoint, "SELECT FROM chpg_private_endpoint(:'service')",
+		"SELECT FROM chpg_wait(:'service', expected => " . sprintf($endpoint, 'available') . ')',
+		"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"vpce-0123456789abcdef0\"]')",
+		"SELECT FROM chpg_set_vpc_endpoints(:'service', '[{\"id\": \"vpce-0123456789abcdef1\", \"description\": \"analytics\"}]')",
+		"SELECT FROM chpg_set_vpc_endpoints(:'service', supported_regions => '{}')",
+		"SELECT FROM chpg_private_endpoint(:'service')", "SELECT chpg_delete_private_endpoint(:'service')",
+		"SELECT FROM chpg_wait(:'service', expected => " . sprintf($endpoint, 'deleted') . ')');
+}
 record_refused("private endpoints that are $_", { private_endpoint => $_ },
 	"SELECT FROM chpg_private_endpoint(:'service')", "SELECT FROM chpg_create_private_endpoint(:'service')",
 	"SELECT FROM chpg_set_vpc_endpoints(:'service', '[]')", "SELECT FROM chpg_delete_private_endpoint(:'service')")
-  for qw(early_access forbidden missing refused);
+  for qw(early_access not_set_up forbidden missing refused);
 record_refused('private endpoints in creation', { private_endpoint_seconds => 3600, private_endpoint_creating => 'refuses' },
 	"DO 'BEGIN PERFORM chpg_create_private_endpoint(''orders''); PERFORM chpg_set_vpc_endpoints(''orders'', ''[]''); END'",
 	"SELECT FROM chpg_create_private_endpoint(:'service')");
-my $vpc_endpoint = 'vpce-0123456789abcdef0';
-record('private endpoints' . ($_ && ", $_->[0]"), { private_endpoint_seconds => 0, $_ ? (%{ $_->[1] }) : () },
-	$create_endpoint,
-	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"$vpc_endpoint\"]')",
-	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"vpce-0123456789abcdef1\"]')",
-	"SELECT FROM chpg_set_vpc_endpoints(:'service', '[\"$vpc_endpoint\"]', '{eu-central-1}')",
-	"SELECT FROM chpg_private_endpoint(:'service')",
-	"SELECT chpg_delete_private_endpoint(:'service')")
-  for '', [ 'acknowledged', { private_endpoint_response => 'acknowledged' } ], [ 'with names of the sister operation', { private_endpoint_fields => 'sister' } ],
-  [ 'with entries that have an id', { vpc_endpoint_form => 'id' } ],
-  map { [ "deleted, $_", { private_endpoint_deleted => $_ } ] } qw(object empty);
 record(
 	'private endpoints with entries that are texts', { vpc_endpoint_form => 'text' }, $create_endpoint,
-	"SELECT FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/' || :'service' || '/privateEndpoint', body => '{\"allowedVpcEndpoints\": [\"$vpc_endpoint\"]}')",
+	"SELECT FROM chpg_request('PATCH', '/v1/organizations/{organization_id}/postgres/' || :'service' || '/privateEndpoint', body => '{\"allowedVpcEndpoints\": [\"vpce-0123456789abcdef0\"]}')",
 	"SELECT FROM chpg_allow_vpc_endpoints(:'service', '[\"vpce-0123456789abcdef1\"]')");
-record_refused("private endpoints: $_", { private_endpoint => $_ }, $create_endpoint, "SELECT FROM chpg_private_endpoint(:'service')")
-  for qw(early_access not_set_up forbidden missing refused);
 record_refused('a second private endpoint, and one on another provider', {},
 	"$create_endpoint; $create_endpoint", q{SELECT FROM chpg_create_private_endpoint('sessions')});
 record('acknowledgements without a body', { empty_acknowledgements => 1 },
