@@ -74,8 +74,8 @@ Requests: none.';
 
 /* The due windows are returned as a list: a cursor would not outlive the first commit. */
 CREATE FUNCTION @extschema@._chpg_capture_begin(grain text, service text, server text, max_windows integer,
-	OUT due jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision, OUT reserve integer,
-	OUT failure jsonb)
+	OUT due jsonb, OUT down jsonb, OUT windows bigint, OUT requests bigint, OUT seconds double precision,
+	OUT reserve integer, OUT failure jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -87,7 +87,7 @@ DECLARE
 	hint text;
 	context text;
 BEGIN
-	PERFORM @extschema@._chpg_capture_services(server);
+	SELECT s.down INTO down FROM @extschema@._chpg_capture_services(server) s;
 	schedule := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 		'SELECT @extschema@._chpg_capture_schedule($1, $2, $3, $4)'::text,
 		ROW(grain, service, @extschema@._chpg_own_server(server), max_windows));
@@ -106,6 +106,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_begin(text, text, text, integer) IS
 'Note the services, and return the due windows and their cost, or the error (failure).
+down: the states of services that are not running, by id.
 After an error, nothing is kept.
 Requests: 1.';
 
@@ -140,6 +141,7 @@ DECLARE
 	err pg_catalog.jsonb;
 	first_failure pg_catalog.text;
 	failures pg_catalog.jsonb := '{}';
+	unread pg_catalog.jsonb := '{}';
 	tried integer := 0;
 	failed integer := 0;
 	skipped integer := 0;
@@ -176,6 +178,7 @@ BEGIN
 			skipped := skipped + 1;
 			CONTINUE;
 		END IF;
+		CONTINUE WHEN unread ? due.service_id;
 		waits := 0;
 		WHILE waits < 600 AND @extschema@._chpg_capture_must_wait(server, run.reserve) LOOP
 			CALL @extschema@._chpg_capture_commit();
@@ -183,11 +186,18 @@ BEGIN
 			waits := waits + 1;
 		END LOOP;
 		SELECT * INTO outcome FROM @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start,
-			due.window_end, server, true);
+			due.window_end, server, true, run.down->>due.service_id);
 		err := outcome.fatal;
 		EXIT WHEN err IS NOT NULL;
 		CALL @extschema@._chpg_capture_commit();
 		tried := tried + 1;
+		IF outcome.unread THEN
+			unread := unread || jsonb_build_object(due.service_id, true);
+			RAISE WARNING 'service "%" is "%": its windows are left to the next run', due.service_id,
+					run.down->>due.service_id
+				USING DETAIL = outcome.failure, HINT = 'Those that were read stay as they are. See the view coverage.';
+			CONTINUE;
+		END IF;
 		-- the budget or the API refuses, or the transfer fails: if it goes on, it is not the window
 		api_failures := CASE WHEN outcome.failure ~ '^(53400|58000|08...):' THEN api_failures + 1 ELSE 0 END;
 		CONTINUE WHEN outcome.failure IS NULL;
@@ -226,6 +236,7 @@ COMMENT ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) IS
 Of hours, of days, or of both (null); of one service, by id or name, or of all of the server.
 max_windows: most windows of a run; null: all; 0: only note the services and the lost windows.
 A window that fails is noted for the next run, and after three failures the whole service.
+So is a service that is not running, at its first failure: a WARNING, which fails no run.
 Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
 Requests: 1 for the list, and those of chpg_history_cost.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction

@@ -52,7 +52,7 @@ BEGIN
 			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: '
 				'what is missing took less.'),
 			('capture', 'error', 'Why the last attempt failed: SQLSTATE, message, and the API''s own message, '
-				'up to 1000 characters.'),
+				'up to 1000 characters. Not read: the service is in another state than running.'),
 			('capture', 'attempts', 'Number of attempts.'),
 			('capture', 'captured_at', 'Time of the last capture, or attempt.'),
 			('query_text', 'text_id', 'Hash of the text.'),

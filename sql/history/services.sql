@@ -47,8 +47,7 @@ COMMENT ON FUNCTION @extschema@._chpg_note_services(@extschema@.chpg_service_row
 'Note the services of a server as its list shows them.
 Returns the number of services that are new or have changed.';
 
-CREATE FUNCTION @extschema@._chpg_capture_services(server text)
-RETURNS integer
+CREATE FUNCTION @extschema@._chpg_capture_services(server text, OUT changed integer, OUT down jsonb)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.cache_ttl = 0
@@ -63,12 +62,15 @@ BEGIN
 	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
 		RAISE WARNING 'a service without an id is not captured';
 	END IF;
-	RETURN @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_services($1, $2))'::text,
+	down := (SELECT coalesce(jsonb_object_agg(p.id, p.state), '{}') FROM unnest(listed) p
+		WHERE p.id IS NOT NULL AND p.state <> 'running');
+	changed := @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_services($1, $2))'::text,
 		ROW(listed, @extschema@._chpg_own_server(server)))::integer;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
 'Read and note the services of a server, and return how many are new or have changed.
+down: the states of those that are not running, by id.
 A WARNING says that a service without an id is left out.
 Requests: 1.';

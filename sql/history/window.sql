@@ -148,7 +148,8 @@ Its CONTEXT names none of the functions that it came from.';
  * up by it again.
  */
 CREATE FUNCTION @extschema@._chpg_capture_window(service_id text, grain text, window_start timestamptz,
-	window_end timestamptz, server text, only_due boolean DEFAULT false, OUT failure text, OUT fatal jsonb)
+	window_end timestamptz, server text, only_due boolean DEFAULT false, service_state text DEFAULT NULL,
+	OUT failure text, OUT fatal jsonb, OUT unread boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.cache_ttl = 0
@@ -218,7 +219,11 @@ BEGIN
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
 	END;
-	failure := left(regexp_replace(concat_ws('. ', state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'),
+	-- the API's errors, not those of the key, the budget or the transfer
+	unread := service_state <> 'running' AND state IN ('22023', '42704', '55006', '58000');
+	failure := left(regexp_replace(concat_ws('. ',
+			CASE WHEN unread THEN format('Not read: the service is "%s"', service_state) END,
+			state || ': ' || message, nullif(detail, '')), '\s+', ' ', 'g'),
 		1000);
 	PERFORM @extschema@._chpg_run_as(owner,
 		'SELECT to_jsonb(@extschema@._chpg_note_window($1, $2, $3, $4, $5, $6, $7, $8))'::text,
@@ -227,8 +232,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean) IS
+COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean, text) IS
 'Capture a window, once no other capture runs.
 Returns why it failed (failure), or what is wrong with the history (fatal).
 only_due: skip a window that another capture has made meanwhile.
+unread: it failed, which is no wonder in that state of the service.
 Requests: 2, 1 more per further 500 patterns; for an hour those of chpg_metrics, too.';

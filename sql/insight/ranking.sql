@@ -11,17 +11,19 @@ SET search_path = pg_catalog, pg_temp
 SET chpg.on_service_error = 'warning'
 AS $$
 DECLARE
-	alone text;
+	alone record;
 BEGIN
 	patterns := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
 	IF service IS NULL AND NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server)) THEN
-		FOR alone IN SELECT s.id FROM @extschema@.chpg_services(server) s
+		FOR alone IN SELECT s.id, s.state FROM @extschema@.chpg_services(server) s
 				WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
 					AND s.id NOT IN (SELECT p.service_id FROM unnest(patterns) p WHERE p.service_id IS NOT NULL) LOOP
 			BEGIN
-				patterns := patterns || ARRAY(SELECT p FROM @extschema@._chpg_period_of_api(period, alone, server) p);
+				patterns := patterns || ARRAY(SELECT p FROM @extschema@._chpg_period_of_api(period, alone.id, server) p);
 			EXCEPTION WHEN OTHERS THEN
-				skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[], SQLERRM, alone) k
+				skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[],
+						CASE WHEN alone.state <> 'running' THEN format('The service is "%s": ', alone.state) ELSE '' END
+							|| SQLERRM, alone.id) k
 					WHERE k.rule_id NOT IN ('CHPG402', 'CHPG501', 'CHPG504'));
 			END;
 		END LOOP;

@@ -125,6 +125,7 @@ is(checksum(), $first, 'missed windows are captured');
 # Failures
 
 my ($one, $other) = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services() ORDER BY id');
+sub due_of { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE NOT lost AND $condition") }
 sub forget { return $node->safe_psql('postgres', 'TRUNCATE kept.capture, kept.pattern, kept.metric_point') }
 
 forget();
@@ -138,6 +139,38 @@ clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run captures the failed windows');
 
+# A service that is not running is noted as not read, and fails no run.  What the history
+# has of it stays.
+for my $case ([ refused => '22023' ], [ unavailable => '58000' ])
+{
+	my ($option, $state) = @$case;
+	my %down = (services => 2, patterns => 20, not_running => $option);
+
+	$down{overrides} = { map { $_ => { state => 'stopped' } } grep { $node->safe_psql('postgres', "SELECT name FROM chpg_services() WHERE id = '$one'") eq $_ } qw(orders billing) };
+	reset_emulator($url, %down);
+	forget();
+	my $warnings = notices($node, q{CALL chpg_capture('hour')});
+	like($warnings, qr/^\S+ WARNING:  service "$one" is "stopped": its windows are left to the next run\nDETAIL:  Not read: the service is "stopped"\. $state: could not read .*\nHINT:  [^\n]*\z/, "$option: a service that is not running");
+	is(scalar(grep { $_->{path} =~ m{$one/} } @{ journal($url)->{requests} }), 1, "$option: is asked once");
+	is($node->safe_psql('postgres', "SELECT count(*), count(patterns), string_agg(DISTINCT status || ' ' || left(error, 41), ', ') FROM kept.coverage WHERE service_id = '$one'"), '1|0|error Not read: the service is "stopped". ' . $state, "$option: its window is no empty one");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM kept.service_hour WHERE service_id = '$one' AND (patterns IS NOT NULL OR call_count IS NOT NULL)"), 0, "$option: nor in the views");
+	is(due_of("service_id <> '$one'"), 0, "$option: the other service is captured");
+	reset_emulator($url, services => 2, patterns => 20);
+	$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+	is((split /\n/, checksum())[0], (split /\n/, $first)[0], "$option: once it runs again, its windows are captured");
+	later();
+	reset_emulator($url, %down);
+	like(notices($node, q{CALL chpg_capture('hour')}), qr/WARNING:  service "$one" is "stopped"/, "$option: a service that was captured before");
+	is((split /\n/, checksum())[0], (split /\n/, $first)[0], "$option: keeps its patterns");
+	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT status, ' ') FROM kept.capture}), 'ok', "$option: and its windows");
+}
+reset_emulator($url, services => 2, patterns => 20, overrides => { map { $_ => { state => 'stopped' } } qw(orders billing) });
+fault($url, path => "$one/slow", status => 403);
+forget();
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/The first one: 42501: /, 'an error of the key fails a run, whatever the state');
+clear_faults($url);
+reset_emulator($url, services => 2, patterns => 20);
+
 forget();
 fault($url, path => 'slowQueryPatterns', status => 429, headers => { 'X-RateLimit-Reset' => '0.01' });
 clear_journal($url);
@@ -150,9 +183,7 @@ is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'the next run mends tha
 
 # The run ends after three windows if the API does not respond at all. After a window
 # for which some services do not respond, the next run begins with other windows.
-sub due_of { my ($condition) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM chpg_history_due('hour') WHERE NOT lost AND $condition") }
-
-reset_emulator($url, services => 6, patterns => 5);
+reset_emulator($url, services => 6, patterns => 5, overrides => { search => { state => 'running' } });
 forget();
 $node->safe_psql('postgres', 'CALL chpg_capture(max_windows => 0)');
 # A service's first window depends on the hour in which it was noted.  An hour may have ended since

@@ -20,6 +20,17 @@ my $DAYS = q{tstzrange(now() - interval '2 days', now() - interval '1 day'), tst
 my $id = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
 is(costs($node, $url, "SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare($DAYS, '$id')", 2, 'two windows of the API'), 'steady low', 'no change in the values that are known');
 
+# A service that is not running, and is read for neither window, or for one, has changed in
+# nothing.
+my ($billing) = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name = 'billing'});
+my $BILLING = "SET client_min_messages = error; SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FILTER (WHERE service_id = '$billing'), count(DISTINCT service_id) FROM chpg_compare($DAYS)";
+reset_emulator($url, services => 2, patterns => 30, not_running => 'refused', overrides => { billing => { state => 'stopped' } });
+is($node->safe_psql('postgres', $BILLING), '|1', 'a service that is not running');
+reset_emulator($url, services => 2, patterns => 30, overrides => { billing => { state => 'stopped' } });
+fault($url, path => "$billing/slow", status => 400, skip => 1);
+is($node->safe_psql('postgres', $BILLING), 'unknown low|2', 'a service that stops between the windows');
+reset_emulator($url, services => 2, patterns => 30);
+
 for my $case (
 	[ 'NULL', '22004', qr/argument "baseline" must not be null/ ],
 	[ q{'empty'}, '22023', qr/invalid value for "baseline": "empty"/ ],

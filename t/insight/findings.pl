@@ -48,6 +48,14 @@ like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_mess
 cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the other services are judged');
 clear_faults($url);
 
+# A service that is not running is reported as such, and its patterns are not judged.
+reset_emulator($url, services => 6, patterns => 40, not_running => 'refused');
+my $stopped = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE state = 'stopped'});
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET client_min_messages = error; SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE service_id = '$stopped' AND level = 'SKIPPED' AND symptom LIKE 'The service is \"stopped\": could not read the slow query patterns of %'"), "\nCHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607", 'a service that is not running is skipped');
+is($node->safe_psql('postgres', "SET client_min_messages = error; SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE service_id = '$stopped' AND level <> 'SKIPPED'"), 0, 'without any finding');
+cmp_ok($node->safe_psql('postgres', "SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'the others are judged');
+reset_emulator($url, services => 6, patterns => 40);
+
 # The requests: none is sent twice, even without the cache.
 my $services = $node->safe_psql('postgres', 'SELECT count(*) FROM chpg_services()');
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
@@ -264,6 +272,11 @@ clear_faults($url);
 # Services are compared within an environment; a service without one is not compared.
 is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND level = 'SKIPPED'"), 'Services that share the tag Environment with too few others, or have none, are compared with none: 1', 'services without the tag are reported');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG706', 'services', 6); SELECT string_agg(level || right(symptom, 3), ',') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706'; DELETE FROM chpg_threshold"), 'SKIPPED: 6', 'so are environments of too few');
+
+# Settings of a service that is not running are not known, and no drift.
+reset_emulator($url, not_running => 'refused', overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
+$node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => '{"work_mem": "4MB"}')});
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET client_min_messages = error; SELECT string_agg(level || ' ' || symptom, ', ') FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG706' AND service_id IS NOT NULL"), "\nSKIPPED The service is \"stopped\", and its settings are not known", 'settings of a service that is not running are no drift');
 
 # A setting that half of the services of an environment have is no drift.
 reset_emulator($url, overrides => { analytics => { tags => undef }, map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });

@@ -11,13 +11,19 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH config AS MATERIALIZED (
 		SELECT c.service_id, c.component, c.name, c.value FROM @extschema@.chpg_config(NULL::text, server) c
+	), present AS MATERIALIZED (
+		-- of a service that is not running, nothing may have been read
+		SELECT s.id, s.name, s.state, s.tags,
+			s.state = 'running' OR EXISTS (SELECT FROM config c WHERE c.service_id = s.id) AS known
+		FROM @extschema@.chpg_services(server) s
+		WHERE s.state NOT IN ('creating', 'deleting')
 	), settings AS (
 		SELECT s.id AS service_id, s.name AS service, s.tags->>'Environment' AS environment,
 			n.component, n.name, coalesce(c.value, '(not set)') AS value
-		FROM @extschema@.chpg_services(server) s
+		FROM present s
 		CROSS JOIN (SELECT DISTINCT component, name FROM config) n
 		LEFT JOIN config c ON c.service_id = s.id AND c.component = n.component AND c.name = n.name
-		WHERE s.state NOT IN ('creating', 'deleting') AND s.tags ? 'Environment'
+		WHERE s.known AND s.tags ? 'Environment'
 	), counted AS (
 		SELECT *, count(*) OVER (PARTITION BY environment, component, name) AS services,
 			count(*) OVER (PARTITION BY environment, component, name, value) AS alike
@@ -36,13 +42,19 @@ BEGIN ATOMIC
 	SELECT k.*
 	FROM (SELECT count(*) AS services
 		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
-			FROM @extschema@.chpg_services(server) s WHERE s.state NOT IN ('creating', 'deleting')) s
+			FROM present s WHERE s.known) s
 		WHERE environment IS NULL OR alike < @extschema@._chpg_threshold('706', 'services')) u,
 		@extschema@._chpg_skipped('{CHPG706}'::text[],
 			format('Services that share the tag Environment with too few others, or have none, are compared with '
 				'none: %s',
 				u.services), NULL::text) k
-	WHERE u.services > 0;
+	WHERE u.services > 0
+	UNION ALL
+	SELECT k.*
+	FROM present s,
+		@extschema@._chpg_skipped('{CHPG706}'::text[],
+			format('The service is "%s", and its settings are not known', s.state), s.id) k
+	WHERE NOT s.known;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_drift(text) IS
