@@ -29,29 +29,71 @@
 		return (Datum) 0; \
 	}
 
+/* How many rows in sequence that are older than "since" end a list: order is not certain */
+#define OLD_ROWS_TO_END		50
+
+/* The rows that a function returns of those that the API has */
+typedef struct Selection
+{
+	int			created_at;		/* index of the attribute, or -1: there is no
+								 * "since" */
+	TimestampTz since;
+	int64		max_rows;		/* 0: all */
+	int64		rows;			/* that were returned */
+	int			old_rows;		/* in sequence, at the end of those seen */
+}			Selection;
+
 /*
- * Is a row older than the function's argument "since", by its attribute "created_at"?
- * Not without the argument, nor if the time is unknown.
+ * Read the function's argument "since".  With it, rows that are too old must not count for
+ * max_rows, so that the stream returns all.
  */
-static bool
-is_too_old(const ChpgInvocation *invocation, TupleDesc tupdesc, const Datum *values,
-		   const bool *nulls)
+static Selection
+select_rows(const ChpgInvocation *invocation, TupleDesc tupdesc, ChpgReadSpec *spec)
 {
 	FunctionCallInfo fcinfo = invocation->fcinfo;
 	int			since = chpg_find_argument(invocation, "since");
-	int			created_at;
+	Selection	selection = {.created_at = -1};
 
 	if (since < 0)
-		return false;
-	created_at = SPI_fnumber(tupdesc, "created_at");
-	return created_at > 0 && !nulls[created_at - 1] &&
-		DatumGetTimestampTz(values[created_at - 1]) < PG_GETARG_TIMESTAMPTZ(since);
+		return selection;
+	selection.created_at = SPI_fnumber(tupdesc, "created_at") - 1;
+	selection.since = PG_GETARG_TIMESTAMPTZ(since);
+	selection.max_rows = spec->max_rows;
+	spec->max_rows = 0;
+	return selection;
+}
+
+/* Is a row to be returned?  Not one that is older than "since", as far as that is known. */
+static bool
+is_selected(Selection * selection, const Datum *values, const bool *nulls)
+{
+	int			i = selection->created_at;
+
+	if (i >= 0 && !nulls[i])
+	{
+		if (DatumGetTimestampTz(values[i]) < selection->since)
+		{
+			selection->old_rows++;
+			return false;
+		}
+		selection->old_rows = 0;
+	}
+	selection->rows++;
+	return true;
+}
+
+/* Need no further row be read?  The API returns the newest first, but for single rows. */
+static bool
+is_complete(const Selection * selection)
+{
+	return selection->old_rows >= OLD_ROWS_TO_END ||
+		(selection->max_rows > 0 && selection->rows >= selection->max_rows);
 }
 
 /*
  * Return the rows of an endpoint as the function's result set.  A NULL that came from
  * a row, for a required argument, gives no rows.  Rows that come newest first end
- * with the argument "since", and no further page is requested.
+ * after the argument "since", and no further page is requested.
  */
 static void
 read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
@@ -59,6 +101,7 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ChpgInvocation invocation;
 	ChpgReadSpec spec = {.endpoint = endpoint};
+	Selection	selection;
 	MemoryContext row_context;
 	ChpgStream *stream;
 	Datum	   *values;
@@ -75,12 +118,13 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 	spec.service = invocation.service;
 	spec.max_rows = invocation.max_rows;
 	spec.tupdesc = rsinfo->setDesc;
+	selection = select_rows(&invocation, spec.tupdesc, &spec);
 	values = palloc(spec.tupdesc->natts * sizeof(Datum));
 	nulls = palloc(spec.tupdesc->natts * sizeof(bool));
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "chpg row",
 										ALLOCSET_DEFAULT_SIZES);
 	stream = chpg_stream_begin(&spec);
-	for (;;)
+	while (!is_complete(&selection))
 	{
 		MemoryContext caller = MemoryContextSwitchTo(row_context);
 		bool		found;
@@ -88,9 +132,10 @@ read_rows(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint)
 		MemoryContextReset(row_context);
 		found = chpg_stream_next(stream, values, nulls);
 		MemoryContextSwitchTo(caller);
-		if (!found || is_too_old(&invocation, spec.tupdesc, values, nulls))
+		if (!found)
 			break;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		if (is_selected(&selection, values, nulls))
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	chpg_stream_end(stream);
 	MemoryContextDelete(row_context);

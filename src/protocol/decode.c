@@ -27,6 +27,9 @@
 /* Bytes of a date in ISO 8601: 2026-05-29 */
 #define ISO_DATE_LENGTH		10
 
+/* Bytes of a time in ISO 8601, without fraction and zone: 2026-05-29T10:00:00 */
+#define ISO_TIME_LENGTH		19
+
 /* Keys that one step may have */
 #define MAX_SECTIONS		2
 
@@ -607,12 +610,10 @@ input_text(const Column *column, ChpgJsonNode *value)
 	return text;
 }
 
-/* Does a text begin like a time in ISO 8601, to the second? */
+/* Does a text begin in a form, of which each 'd' stands for a digit? */
 static bool
-is_time_text(const char *text)
+has_form(const char *text, const char *form)
 {
-	static const char form[] = "dddd-dd-ddTdd:dd:dd";
-
 	for (int i = 0; form[i] != '\0'; i++)
 	{
 		if (form[i] == 'd' ? !(text[i] >= '0' && text[i] <= '9') : text[i] != form[i])
@@ -621,9 +622,52 @@ is_time_text(const char *text)
 	return true;
 }
 
+/* Return the number of two digits. */
+static int
+two_digits(const char *text)
+{
+	return (text[0] - '0') * 10 + text[1] - '0';
+}
+
+/* Is it the end of a time after its seconds: a fraction, perhaps, and a zone or none? */
+static bool
+is_time_end(const char *text)
+{
+	const char *sign;
+
+	if (*text == '.' && has_form(text, ".d"))
+		text += 1 + strspn(text + 1, "0123456789");
+	if (*text == '\0' || strcmp(text, "Z") == 0)
+		return true;
+	sign = text++;
+	if ((*sign != '+' && *sign != '-') || !has_form(text, "dd") || two_digits(text) >= 15)
+		return false;
+	text += 2;
+	if (*text == ':')
+		text++;
+	return *text == '\0' || (has_form(text, "dd") && two_digits(text) < 60 && text[2] == '\0');
+}
+
+/*
+ * Is a text in the form of ISO 8601, to the second, a time that there is?  The type's
+ * input function would throw an error for another.
+ */
+static bool
+is_possible_time(const char *text)
+{
+	int			year = two_digits(text) * 100 + two_digits(text + 2);
+	int			month = two_digits(text + 5);
+	int			day = two_digits(text + 8);
+
+	return year > 0 && month >= 1 && month <= MONTHS_PER_YEAR &&
+		day >= 1 && day <= day_tab[isleap(year)][month - 1] &&
+		two_digits(text + 11) < HOURS_PER_DAY && two_digits(text + 14) < MINS_PER_HOUR &&
+		two_digits(text + 17) < SECS_PER_MINUTE && is_time_end(text + ISO_TIME_LENGTH);
+}
+
 /*
  * Return the text of a value of which not even the kind is known: JSON for a list or
- * an object in a text; NULL for what is no time.
+ * an object in a text; NULL for what is no time, with a WARNING if it looks like one.
  */
 static char *
 lenient_text(const Column *column, ChpgJsonNode *value)
@@ -632,7 +676,12 @@ lenient_text(const Column *column, ChpgJsonNode *value)
 
 	if (column->type != TIMESTAMPTZOID)
 		return text;
-	return is_time_text(text) ? input_text(column, value) : NULL;
+	if (!has_form(text, "dddd-dd-ddTdd:dd:dd"))
+		return NULL;
+	if (strlen(text) <= MAX_SCALAR_LENGTH && is_possible_time(text))
+		return input_text(column, value);
+	warn_odd(column->key, "an impossible time", "NULL");
+	return NULL;
 }
 
 /* Return the word that is shown in place of the API's. */

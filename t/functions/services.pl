@@ -71,6 +71,22 @@ for my $style ('list', 'items')
 	is($node->safe_psql('postgres', "SELECT created_at, title, resource_id, severity, raw->>'createdAt' FROM chpg_notifications(max_rows => 2)"),
 		qq(|["a"]|7||yesterday\n||||), "$style: fields of other kinds, and no fields");
 	clear_faults($url);
+
+	# A time that cannot be is NULL, with one warning.
+	fault($url, path => 'notifications$', patch => { map { ("$row.$_->[0].createdAt" => $_->[1]) }
+			[ 0, '2026-13-01T00:00:00Z' ], [ 1, '2026-02-29T00:00:00.000Z' ], [ 2, '2026-06-01T24:00:01Z' ], [ 3, '2026-06-01T12:00:00+99:00' ],
+			[ 4, '0000-01-01T00:00:00Z' ], [ 5, '2026-06-01T12:00:00 o\'clock' ], [ 6, '2026-06-01T23:59:60.5Z' ], [ 7, '2024-02-29T23:59:59.25+05:30' ], [ 8, '2026-06-01T12:00:00' ] });
+	my ($rc, $times, $warnings) = $node->psql('postgres', "SET timezone = 'UTC'; SELECT created_at FROM chpg_notifications(max_rows => 9)");
+	is($times, ("\n" x 7) . "2024-02-29 18:29:59.25+00\n2026-06-01 12:00:00+00", "$style: times that cannot be");
+	like($warnings, qr/\A\S+ WARNING:  API response has an impossible time for "createdAt": it is read as NULL\nDETAIL:  Further [^\n]*\z/, "$style: one warning");
+	clear_faults($url);
+
+	# A row that is out of order hides no later one, and reading ends all the same.
+	fault($url, path => 'notifications$', patch => { map { ("$row.$_.createdAt" => '2020-01-01T00:00:00Z') } 0, 3 });
+	is(costs($node, $url, "SELECT count(*), count(DISTINCT id) FROM chpg_notifications(since => '2026-05-31 12:00Z')", 1, "$style: rows out of order"), '3|3', "$style: the others");
+	is(costs($node, $url, "SELECT count(*) FROM chpg_notifications(since => '2026-05-31 12:00Z', max_rows => 2)", 1, "$style: rows out of order, and max_rows"), 2, "$style: counts those that are returned");
+	is(costs($node, $url, "SELECT count(*) FROM chpg_notifications(since => '2026-06-02 12:00Z')", 1, "$style: nothing so new"), 0, "$style: ends with old rows in sequence");
+	clear_faults($url);
 	fault($url, path => 'notifications$', body => $style eq 'list' ? '{"result": [], "nextCursor": "x"}' : '{"result": {"items": [], "pagination": {"nextCursor": "x"}}}');
 	fails_with($node, 'SELECT FROM chpg_notifications()', '08P01', qr/is that of an earlier page/, "$style: a cursor that repeats");
 	clear_faults($url);
