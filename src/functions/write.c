@@ -25,6 +25,7 @@
 #include "net/sockets.h"
 #include "protocol/remote_text.h"
 #include "settings.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -259,7 +260,23 @@ read_count(ChpgJsonNode *node, double *count)
 	return end != text && *end == '\0';
 }
 
-/* Explain a failed call by the first full quota on Postgres services, if there is one. */
+/*
+ * Is a quota, by its code, one that a new service needs?  What it counts stands before
+ * "-per-": postgres-services-per-organization.  The set of codes is open.
+ */
+static bool
+quota_fits(const ChpgRequest *request, const char *code)
+{
+	const char *end = strstr(code, "-per-");
+	char	   *counted = pnstrdup(code, end != NULL ? end - code : strlen(code));
+	bool		replicas = strstr(counted, "replica") != NULL;
+
+	return strstr(counted, "postgres") != NULL &&
+		(replicas ? chpg_operation_number(request->endpoint) == CHPG_CREATE_READ_REPLICA :
+		 strstr(counted, "service") != NULL);
+}
+
+/* Explain a failed call by the first full quota that it needs, if there is one. */
 static void
 explain_by_quota(ChpgCall *call, const ChpgRequest *request, ChpgJsonNode *quotas)
 {
@@ -274,7 +291,7 @@ explain_by_quota(ChpgCall *call, const ChpgRequest *request, ChpgJsonNode *quota
 		double		usage;
 
 		if (chpg_json_kind(code) == CHPG_JSON_STRING &&
-			strstr(chpg_json_text(code), "postgres") != NULL &&
+			quota_fits(request, chpg_json_text(code)) &&
 			read_count(chpg_json_get(quota, "value"), &value) &&
 			read_count(chpg_json_get(quota, "usage"), &usage) && usage >= value)
 		{
@@ -304,6 +321,7 @@ explain_conflict(const ChpgRequest *request, ChpgCall *call)
 		.deadline = chpg_now() + EXPLAIN_SECONDS * USECS_PER_SEC
 	};
 	ChpgQueueing queueing = {0};
+	ErrorContextCallback callback;
 	ChpgCall   *read;
 	double		seconds;
 
@@ -313,10 +331,31 @@ explain_conflict(const ChpgRequest *request, ChpgCall *call)
 		seconds > 0)
 		return;
 	read = chpg_call_create(&quotas);
+
+	/* A cancel must not hide that the change was refused. */
+	chpg_call_push_context(call, &callback);
 	chpg_call_wait(read);
+	error_context_stack = callback.previous;
 	if (chpg_call_document(read) == NULL)
 		return;
-	explain_by_quota(call, &quotas, chpg_call_result(read));
+	explain_by_quota(call, request, chpg_call_result(read));
+}
+
+/*
+ * Let the failure of a change of the IP access list say what to do, if the API takes the
+ * whole list: its form is not documented.
+ */
+static void
+explain_list(const ChpgRequest *request, ChpgCall *call)
+{
+	if (chpg_operation_number(request->endpoint) != CHPG_UPDATE_SERVICE ||
+		!chpg_call_refused_with(call, "ipAccessList") ||
+		!chpg_call_refused_with(call, "not an array"))
+		return;
+	chpg_call_explain(call, "this API takes the whole IP access list (an array), not changes of it",
+					  psprintf("Send all entries that are to be on it; chpg_ip_access_list() shows those of now: SELECT FROM chpg_update_service(%s, ip_access_list => '[{\"source\": \"192.0.2.0/24\", \"description\": \"office\"}]', server => %s);",
+							   quote_literal_cstr(request->service_id),
+							   quote_literal_cstr(request->connection->server)));
 }
 
 /* Throw the error of a failed change. */
@@ -324,6 +363,7 @@ static void
 report_write(const ChpgRequest *request, ChpgCall *call)
 {
 	explain_conflict(request, call);
+	explain_list(request, call);
 	chpg_call_report(call);
 }
 

@@ -391,6 +391,24 @@ foreach my $fault (
 fault($url, path => 'quotas$', patch => { 'result.1.usage' => '6.0', 'result.1.value' => '5' });
 meets_conflict($CREATE, qr/is full: 6 of 5\n/, 'numbers as texts, and more than the quota');
 clear_faults($url);
+# Of several full quotas, the one is named that the change needs.
+my ($BACKUPS, $REPLICAS) = map { +{ quotaCode => $_, value => 1, usage => 1 } } qw(postgres-backups-per-service postgres-read-replicas-per-service);
+my $REPLICA = "SELECT chpg_create_read_replica('$ORDERS', 'replica')";
+fault($url, path => 'quotas$', patch => { 'result.0' => $BACKUPS });
+meets_conflict($CREATE, $FULL, 'a full quota of something else');
+meets_conflict($REPLICA, $FULL, 'a full quota of something else, for a replica');
+only_fault($url, path => 'quotas$', patch => { 'result.0' => $REPLICAS });
+meets_conflict($CREATE, $FULL, 'a full quota of replicas, for a service');
+meets_conflict($REPLICA, qr/quota "postgres-read-replicas-per-service" is full: 1 of 1\n/, 'a full quota of replicas');
+only_fault($url, path => 'quotas$', patch => { 'result.0' => $REPLICAS, 'result.1.usage' => 0 });
+meets_conflict($CREATE, $USUAL, 'only a full quota of something else');
+meets_conflict("SELECT chpg_restore_service('$ORDERS', 'restored', now() - interval '1 day')", $USUAL, 'only a full quota of something else, for a restore');
+
+# A cancel while quotas are read does not hide that the change was refused.
+only_fault($url, path => 'quotas$', hang => JSON::PP::true);
+like(fails_with($node, "SET statement_timeout = '1s'; $CREATE", '57014', qr/statement timeout/, 'a cancel while quotas are read'),
+	qr{^CONTEXT:  request POST /v1/organizations/[^/\s]+/postgres, which failed with HTTP status 409$}m, 'says that the change was refused');
+clear_faults($url);
 fault($url, path => 'state$', status => 409);
 is(meets_conflict("SELECT chpg_restart_service('$ORDERS')", $USUAL, 'a conflict of another change'), 0, 'has nothing to do with quotas');
 clear_faults($url);
