@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
+#include "engine/page_dedup.h"
 #include "engine/redact.h"
 #include "functions/access_list.h"
 #include "lib/stringinfo.h"
@@ -66,6 +68,51 @@ chpg_has_source(ChpgJsonNode *list, const char *source)
 	return false;
 }
 
+/* Hash a source so that those that are the same, as chpg_same_source() says, are equal. */
+static uint64
+hash_source(const char *source)
+{
+	size_t		length = strlen(source);
+	size_t		mask = strcspn(source, "/");
+
+	if (strcmp(source + mask, "/32") == 0)
+		length = mask;
+	return hash_bytes_extended((const unsigned char *) source, length, 0);
+}
+
+/*
+ * Find the entries of a list, from 0, whose sources another one, which may be NULL, has:
+ * a palloc'd array of the list's length.
+ */
+static bool *
+find_kept(ChpgJsonNode *list, ChpgJsonNode *other)
+{
+	ChpgJsonNode *lists[] = {other, list};
+	ChpgPageDedup *sources = chpg_page_dedup_create();
+	bool	   *kept = NULL;
+
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		int			length = lists[i] != NULL ? chpg_json_length(lists[i]) : 0;
+		uint64	   *hashes = palloc((length + 1) * sizeof(uint64));
+
+		kept = palloc((length + 1) * sizeof(bool));
+		for (int j = 0; j < length; j++)
+		{
+			char	   *source = chpg_access_source(chpg_json_element(lists[i], j));
+
+			CHECK_FOR_INTERRUPTS();
+			hashes[j] = source != NULL ? hash_source(source) : 0;
+			if (source != NULL)
+				pfree(source);
+		}
+		if (length > 0)
+			(void) chpg_page_dedup_add(sources, hashes, length, kept);
+	}
+	chpg_page_dedup_free(sources);
+	return kept;
+}
+
 /* Append the statement that restores an entry. */
 static void
 append_restoration(StringInfo statements, const ChpgPrepared *prepared,
@@ -92,6 +139,7 @@ warn_of_losses(const ChpgPrepared *prepared, ChpgJsonNode *before,
 {
 	StringInfoData sources;
 	StringInfoData statements;
+	bool	   *kept = find_kept(before, after);
 	int			lost = 0;
 
 	initStringInfo(&sources);
@@ -101,7 +149,8 @@ warn_of_losses(const ChpgPrepared *prepared, ChpgJsonNode *before,
 		ChpgJsonNode *entry = chpg_json_element(before, i);
 		char	   *source = chpg_access_source(entry);
 
-		if (source == NULL || chpg_has_source(after, source) || ++lost > MAX_LISTED)
+		CHECK_FOR_INTERRUPTS();
+		if (source == NULL || kept[i] || ++lost > MAX_LISTED)
 			continue;
 		source = chpg_redact_remote(&prepared->request, source);
 		appendStringInfo(&sources, "%s%s", lost > 1 ? ", " : "", source);

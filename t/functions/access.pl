@@ -90,6 +90,12 @@ begin(list => [ { source => '192.0.2.1', description => 'a' }, { source => '192.
 fails_with($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1')", '55000', qr/last known entry/, 'two entries of one address');
 value("SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')");
 is(value($READ), '192.0.2.1 a', 'one of them by its description');
+begin(list => [ { source => '192.0.2.1', description => 'a' }, { source => '192.0.2.1/32', description => 'b' }, { source => '192.0.2.2' } ]);
+my $said = notices($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')");
+like($said, qr/WARNING:  change of service "$ORDERS" removed 1 entry of its IP access list\nDETAIL:  Missing since: 192\.0\.2\.1\.$/m, 'an API that compares the source alone: a warning names what else it removed');
+is(value($READ), '192.0.2.2', 'the other description is gone, too');
+my ($restored) = $said =~ /^HINT:  Restore them: (.*)$/m;
+is(value("$restored $READ"), '192.0.2.2, 192.0.2.1 a', 'its statement restores that');
 begin(list => [ { source => '192.0.2.1/32', description => 'a' } ]);
 clear_journal($url);
 fails_with($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')", '42704',
@@ -103,7 +109,13 @@ like(notices($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '203.0.113.9')"), qr/
 
 # The form that is not known: an object or an array is sent as it is.
 begin(ip_access_list_form => 'array');
-fails_with($node, "SELECT FROM chpg_allow_ip('$ORDERS', '203.0.113.9')", '22023', qr/ipAccessList value is not an array/, 'an API that takes an array');
+for my $change ('allow', 'revoke')
+{
+	my $err = fails_with($node, "SELECT FROM chpg_${change}_ip('$ORDERS', '192.0.2.0/24')", '22023', qr/: this API takes the whole IP access list \(an array\), not changes of it\nDETAIL:  .*ipAccessList value is not an array/, "$change: an API that takes an array");
+	my ($remedy) = $err =~ /^HINT:  Send all entries [^\n]*: (SELECT FROM chpg_update_service\([^\n]*;)$/m;
+	is(value("$remedy $READ"), '192.0.2.0/24 office', "$change: the statement of its hint replaces the list");
+	begin(ip_access_list_form => 'array');
+}
 costs($node, $url, qq{SELECT FROM chpg_update_service('$ORDERS', ip_access_list => '[{"source": "203.0.113.9"}]')}, 2, 'the array');
 is_deeply(last_body(), { ipAccessList => [ { source => '203.0.113.9' } ], tags => $TAGS }, 'is sent as it is');
 is(value($READ), '203.0.113.9', 'and replaces the list, without a warning');
@@ -157,6 +169,10 @@ like(fails_with($node, qq{SET statement_timeout = '300ms'; SELECT FROM chpg_set_
 begin(list => [ { source => "192.0.2.1", description => "it's\n\x1b[31m '; DROP TABLE x; -- $KEY_SECRET" } ], ip_access_list_patch => 'cleared');
 my $hostile = notices($node, qq{SELECT FROM chpg_set_tags('$ORDERS', '{"a": "b"}')});
 like($hostile, qr/'192\.0\.2\.1', 'it''s  \[31m ''; DROP TABLE x; -- \*\*\*', server => 'chpg'\);$/m, 'a description is quoted, clean and without secrets');
+
+# A long list is compared in time that grows with its length.
+begin(list => [ map { { source => join '.', 10, $_ >> 16, $_ >> 8 & 255, $_ & 255 } } 1 .. 30_000 ]);
+is(notices($node, qq{SET statement_timeout = '15s'; SELECT FROM chpg_set_tags('$ORDERS', '{"a": "b"}')}), '', 'a list of 30,000 entries');
 
 # Dry runs, invalid arguments, roles, read-only transactions
 begin();
