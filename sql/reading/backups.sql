@@ -26,4 +26,6 @@ COMMENT ON FUNCTION @extschema@.chpg_backups(text, text) IS
 'The base backups of a service, by id or name, or of the fleet (null).
 An empty list is no proof that there is no backup: the API also returns one when it cannot read
 the storage of backups. chpg_restore_service takes a time, not a key.
-Requests: 1 for each page (100 backups) of a service, 1 more for the list of services.';
+Requests: 1 for each page (100 backups) of a service, 1 more for the list of services.
+Errors: 22023 the API may refuse a read replica; 42704 no such service; 42712 several services
+  have the name.';

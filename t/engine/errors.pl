@@ -434,8 +434,11 @@ my %KIND = (
 	'boolean' => 'boolean',
 	'jsonb' => 'jsonb');
 
-# Function call, its composite type, and the place of a row in the response
+# Function call, its composite type, the place of a row in the response, and the path of
+# its request.  Of a notification, no field is documented: all are taken leniently.
 my @READERS = (
+	[ 'chpg_notifications()', 'chpg_notification_row', 'result.0', 'notifications$' ],
+	[ "chpg_backups('$ORDERS')", 'chpg_backup_row', 'result.0', 'backups$' ],
 	[ 'chpg_organizations()', 'chpg_organization_row', 'result.0' ],
 	[ 'chpg_whoami()', 'chpg_whoami_row', 'result' ],
 	[ 'chpg_quotas()', 'chpg_quota_row', 'result.1' ],
@@ -470,7 +473,7 @@ sub key_of
 
 for my $reader (@READERS)
 {
-	my ($function, $type, $path) = @$reader;
+	my ($function, $type, $path, $of_request) = @$reader;
 	my @cases;
 	my @wrong;
 
@@ -497,7 +500,8 @@ for my $reader (@READERS)
 			# All JSON is jsonb, but for what is made into an object of tags.
 			$state = undef if $sql_type eq 'jsonb' && $name ne 'tags';
 			$state = '22P02' if $name eq 'query_id' && $mutation eq 'fraction';
-			fault($url, times => 1, patch => { "$path." . key_of($name) => $MUTATION{$mutation} });
+			$state = undef if $type eq 'chpg_notification_row';
+			fault($url, times => 1, path => $of_request // '.', patch => { "$path." . key_of($name) => $MUTATION{$mutation} });
 			push @cases, [ "$mutation for $name", $state ? "$state $name" : "$rows rows" ];
 		}
 	}
