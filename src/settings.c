@@ -29,6 +29,7 @@
 
 int			chpg_cache_size = 32 * 1024;
 int			chpg_cache_ttl = 10000;
+int			chpg_command_lag = 120000;
 int			chpg_connect_timeout = 10000;
 bool		chpg_dry_run = false;
 int			chpg_max_concurrency = 8;
@@ -333,6 +334,14 @@ chpg_define_settings(void)
 							"0 disables cached and shared responses. The cache hides for as long that a key was revoked.",
 							&chpg_cache_ttl,
 							10000, 0, 60 * 60 * 1000,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chpg.command_lag",
+							"Sets how long a wait does not believe the state that a service may have had before a command.",
+							"After that, a wait that has seen no other state ends with a warning.",
+							&chpg_command_lag,
+							120000, 0, 60 * 60 * 1000,
 							PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 

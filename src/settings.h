@@ -16,6 +16,7 @@ typedef enum ChpgOnServiceError
 
 extern int	chpg_cache_size;	/* kilobytes, of all backends together */
 extern int	chpg_cache_ttl;		/* milliseconds */
+extern int	chpg_command_lag;	/* milliseconds */
 extern int	chpg_connect_timeout;	/* milliseconds */
 extern bool chpg_dry_run;		/* show changes instead of sending them */
 extern int	chpg_max_concurrency;	/* requests under way in one call */

@@ -52,6 +52,7 @@ my %DEFAULTS = (
 	backup_polls => 0,
 	list_lag_polls => 0,
 	read_lag_polls => 0,
+	command_lag => 0,
 	backups => 7,
 	replica_backups => 'none',
 	bad_limit => 'refused',
@@ -131,7 +132,7 @@ sub reset
 		clock => $clock,
 		map { $_ => $options{$_} }
 		  qw(seed transition_polls apply_polls backup_polls list_lag_polls
-		  read_lag_polls max_services switchover));
+		  read_lag_polls command_lag max_services switchover));
 	$self->{backups} = Emulator::Backups->new($clock,
 		map { $options{$_} } qw(backups earliest_restore_time));
 	$self->{private_endpoints} = Emulator::PrivateEndpoint->new(
@@ -169,6 +170,7 @@ sub handle
 {
 	my ($self, $tx) = @_;
 	my $request = _request($tx);
+	$self->{lifecycle}->begin_commands;
 	return Emulator::Wire::send_whole($tx,
 		Emulator::Control::answer($self, $request))
 	  if $request->{path} =~ m{\A/_emulator(?:/|\z)};
@@ -345,6 +347,9 @@ sub _checked
 		  if $name =~
 		  /\A(?:services|patterns|backups|organizations|log_lines_per_hour|notification_count|private_endpoint_seconds|\w+_polls)\z/
 		  && ($value // '') !~ /\A\d{1,5}\z/a;
+		die "command_lag: not a number of seconds\n"
+		  if $name eq 'command_lag'
+		  && ($value // '') !~ /\A\d{1,5}(?:\.\d{1,3})?\z/a;
 		die "rate_window: neither sliding nor fixed\n"
 		  if $name eq 'rate_window'
 		  && ($value // '') !~ /\A(?:sliding|fixed)\z/;

@@ -340,6 +340,61 @@ subtest 'switchover: the older deployment, and the response' => sub {
 	$emulator->reset;
 };
 
+subtest 'commands that are queued' => sub {
+	my ($analytics) = grep { $_->{name} eq 'analytics' }
+	  @{ $emulator->get($list)->{json}{result} };
+	my $replica = $emulator->postgres($analytics->{id});
+	my %commands = (
+		restart => [ $orders, 'state', 'restarting' ],
+		switchover => [ $orders, 'state', 'restarting' ],
+		promote => [ $replica, 'isPrimary', 1 ]);
+	for my $lag (1000, 0.2)
+	{
+		for my $command (sort keys %commands)
+		{
+			my ($path, $field, $value) = @{ $commands{$command} };
+			$emulator->reset(command_lag => $lag, transition_polls => 3,
+				now => '2026-06-01T12:00:00.000Z');
+			my $before = reads($path, $field, 1)->[0];
+			is(ask('PATCH', "$path/state", { command => $command })->{status},
+				200, "$command, to begin after $lag s");
+			is_deeply(reads($path, $field, 3), [ ($before) x 3 ],
+				'later')
+			  if $lag == 1000;
+			ok(comes($path, $field, $value), 'begins') if $lag < 1;
+		}
+		$emulator->reset(command_lag => $lag);
+		is(ask('DELETE', $replica)->{status}, 200, 'a deletion');
+		is_deeply(reads($replica, 'state', 2), [qw(running running)],
+			'later')
+		  if $lag == 1000;
+		ok(comes($replica, 'state', 'deleting'), 'begins') if $lag < 1;
+	}
+
+	$emulator->reset(command_lag => 0.2);
+	ask('PATCH', "$orders/state", { command => 'restart' });
+	$emulator->control('POST', 'services/orders', { state => 'stopped' });
+	sleep 1;
+	is_deeply(reads($orders, 'state', 1), ['stopped'],
+		'a state that is set makes it forgotten');
+	ok(!eval { $emulator->reset(command_lag => $_); 1 }, "no lag: $_")
+	  for -1, 'soon', '';
+	$emulator->reset;
+};
+
+# Reads a field until it has this value.
+sub comes
+{
+	my ($path, $field, $value) = @_;
+	for (1 .. 100)
+	{
+		my $found = reads($path, $field, 1)->[0];
+		return 1 if defined $found && $found eq $value;
+		select undef, undef, undef, 0.1;
+	}
+	return 0;
+}
+
 subtest 'password' => sub {
 	$emulator->reset;
 	my $path = "$orders/password";

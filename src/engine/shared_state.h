@@ -10,7 +10,7 @@
  *
  * Locks: "lock" guards everything.  Whoever writes holds it exclusively: keys.c the
  * keys, limits.c their limits, budget.c slots and blocks, and the waiters, stats.c the
- * counters, creations.c the creations, cache.c the handle, keys_file.c all keys once,
+ * counters, creations.c the creations, commands.c the commands, cache.c the handle, keys_file.c all keys once,
  * when it restores them.
  * Some things need no lock: what is set before others see the memory (tranche,
  * is_shared, num_waiters); the ticket and the demand of a backend's own waiter, which
@@ -49,6 +49,9 @@
 
 /* Services whose creation is remembered at once; the oldest makes way. */
 #define CHPG_MAX_CREATIONS	64
+
+/* Services to which the latest command is remembered; the oldest makes way. */
+#define CHPG_MAX_COMMANDS	64
 
 #define CHPG_NOBODY			(-1)
 #define CHPG_SHOWN_KEY_LENGTH	64
@@ -186,6 +189,29 @@ typedef struct ChpgCreation
 	char		name[201];		/* 50 characters in UTF-8 */
 } ChpgCreation;
 
+/* What changes the state of a service. */
+typedef enum ChpgCommandKind
+{
+	CHPG_RESTART,
+	CHPG_PROMOTION,
+	CHPG_SWITCHOVER,
+	CHPG_DELETION,
+	CHPG_UPDATE
+} ChpgCommandKind;
+
+/* A command that was sent to a service, which the API may not have begun yet. */
+typedef struct ChpgCommand
+{
+	uint8		identity[PG_SHA256_DIGEST_LENGTH];	/* of the key */
+	int64		sent;			/* 0: free */
+	char		id[65];
+	ChpgCommandKind kind;
+	char		size[65];		/* that an update asks for, or empty */
+	char		ha_type[65];
+	char		state[33];		/* found first since it was sent, or empty */
+	bool		begun;			/* its effect was seen, or several states */
+} ChpgCommand;
+
 typedef struct ChpgSharedState
 {
 	LWLock		lock;
@@ -203,6 +229,7 @@ typedef struct ChpgSharedState
 	ChpgCounters others[CHPG_NUM_OPERATIONS + 1];	/* of keys that had to
 													 * give way */
 	ChpgCreation creations[CHPG_MAX_CREATIONS];
+	ChpgCommand commands[CHPG_MAX_COMMANDS];
 	ChpgWaiter	waiters[FLEXIBLE_ARRAY_MEMBER]; /* by process number */
 } ChpgSharedState;
 

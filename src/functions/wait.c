@@ -5,7 +5,10 @@
  *		chpg_wait_until().
  *
  * The API queues changes: for a while it shows "running" with the old values.  So
- * several polls in a row have to find the expected state and values.
+ * several polls in a row have to find the expected state and values.  After a command,
+ * the expected state is believed only once a poll has found another one, or the effect
+ * of the command, or after chpg.command_lag with a WARNING: a command may have been
+ * carried out between two polls.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +16,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "engine/commands.h"
 #include "engine/creations.h"
 #include "engine/keys.h"
 #include "engine/redact.h"
@@ -27,6 +31,7 @@
 #include "net/clock.h"
 #include "net/sockets.h"
 #include "protocol/resources.h"
+#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -55,6 +60,9 @@
 #define SERVICE_ROW_TYPE	"chpg_service_detail_row"
 #define ENDPOINT_ROW_TYPE	"chpg_private_endpoint_row"
 
+/* In messages, where the response omits it */
+#define STATE_UNKNOWN		"in an unknown state"
+
 /* Of a service that was created just now: the API returns 404 for some seconds */
 #define STATE_NOT_SHOWN		"not shown by the API yet"
 
@@ -75,6 +83,10 @@ typedef struct Wait
 								 * expected, as JSON; or NULL */
 	int			matches;		/* polls in a row that matched */
 	int			failures;		/* failed polls in a row */
+	ChpgCommand command;		/* the latest to the service */
+	bool		doubted;		/* the last poll that found the expected state
+								 * before chpg.command_lag may have found the
+								 * state before the command */
 	MemoryContext context;		/* of what outlives a poll */
 	MemoryContext poll_context;
 } Wait;
@@ -160,11 +172,104 @@ expected_text(const Wait *wait)
 }
 
 /*
+ * Does a response have the value that an update asks for?  An empty one is none.
+ */
+static bool
+shows_value(ChpgJsonNode *service, const char *key, const char *value)
+{
+	ChpgJsonNode *shown = chpg_json_get(service, key);
+
+	return *value == '\0' ||
+		(chpg_json_kind(shown) == CHPG_JSON_STRING &&
+		 strcmp(chpg_json_text(shown), value) == 0);
+}
+
+/* Does a response show the effect of a command by more than the state? */
+static bool
+shows_effect(const ChpgCommand *command, ChpgJsonNode *service)
+{
+	switch (command->kind)
+	{
+		case CHPG_PROMOTION:
+			return chpg_json_kind(chpg_json_get(service, "isPrimary")) == CHPG_JSON_BOOLEAN &&
+				strcmp(chpg_json_text(chpg_json_get(service, "isPrimary")), "true") == 0;
+		case CHPG_UPDATE:
+			return (*command->size != '\0' || *command->ha_type != '\0') &&
+				shows_value(service, "size", command->size) &&
+				shows_value(service, "haType", command->ha_type);
+		default:
+			return false;
+	}
+}
+
+/*
+ * Note what a poll, which began at this time, has found.  True if that may be from
+ * before a command, and so is not believed.
+ */
+static bool
+is_doubtful(Wait *wait, const ChpgCall *call, const char *state, int64 began)
+{
+	const ChpgConnection *connection = wait->prepared.invocation.connection;
+	ChpgCommand *command = &wait->command;
+
+	if (!chpg_command_follow(connection, wait->prepared.request.service_id,
+							 strcmp(state, STATE_UNKNOWN) != 0 ? state : NULL,
+							 began, command))
+		return false;
+	if (shows_effect(command, chpg_call_result(call)))
+	{
+		chpg_command_confirm(connection, command);
+		command->begun = true;
+	}
+	if (chpg_command_has_begun(command, wait->state))
+	{
+		wait->doubted = false;
+		return false;
+	}
+	if (began - command->sent >= chpg_command_lag * INT64CONST(1000))
+		return false;
+	wait->doubted = true;
+	return true;
+}
+
+/* Issue a WARNING: whether the command has been carried out is unknown. */
+static void
+warn_of_doubt(const Wait *wait)
+{
+	const char *noun = chpg_command_noun(&wait->command);
+	const char *hint = NULL;
+
+	switch (wait->command.kind)
+	{
+		case CHPG_RESTART:
+		case CHPG_SWITCHOVER:
+			hint = "The start time of the service's server tells: SELECT pg_postmaster_start_time();";
+			break;
+		case CHPG_PROMOTION:
+			hint = "The attribute is_primary of chpg_service() tells.";
+			break;
+		case CHPG_UPDATE:
+			hint = "Wait for the values with the argument \"expected\".";
+			break;
+		case CHPG_DELETION:
+			hint = "Wait for the state \"deleted\".";
+			break;
+	}
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("no other state of service \"%s\" was seen since the %s %.0f s ago",
+					wait->prepared.invocation.service, noun,
+					(double) (chpg_now() - wait->command.sent) / USECS_PER_SEC),
+			 errdetail("Either the %s was over between two polls, or it has not begun yet.", noun),
+			 errhint("%s", hint)));
+}
+
+/*
  * Say what a service in this state still lacks, for a message; empty if
  * nothing.
  */
 static const char *
-describe_missing(const Wait *wait, const char *state)
+describe_missing(const Wait *wait, const char *state, bool doubtful)
 {
 	StringInfoData missing;
 
@@ -176,15 +281,18 @@ describe_missing(const Wait *wait, const char *state)
 		appendStringInfo(&missing, "%s%s",
 						 missing.len > 0 ? " with " : ", waiting for ",
 						 expected_text(wait));
+	if (doubtful && missing.len == 0)
+		appendStringInfo(&missing, ", waiting for the %s to begin",
+						 chpg_command_noun(&wait->command));
 	return missing.data;
 }
 
 /*
  * Report a state in a NOTICE, unless it was reported last, and discard cached
- * responses of the key.
+ * responses of the key.  A doubtful one may be from before a command.
  */
 static void
-report_state(Wait *wait, const char *state)
+report_state(Wait *wait, const char *state, bool doubtful)
 {
 	if (wait->last_state != NULL && strcmp(wait->last_state, state) == 0)
 		return;
@@ -196,7 +304,7 @@ report_state(Wait *wait, const char *state)
 			(errmsg("service \"%s\" is %s after %.0f s%s",
 					wait->prepared.invocation.service, state,
 					(double) (chpg_now() - wait->started) / USECS_PER_SEC,
-					describe_missing(wait, state))));
+					describe_missing(wait, state, doubtful))));
 }
 
 /* Convert a row to jsonb. */
@@ -239,7 +347,7 @@ response_state(const ChpgCall *call)
 	ChpgJsonNode *state = chpg_json_get(chpg_call_result(call), "state");
 
 	return chpg_json_kind(state) == CHPG_JSON_STRING ?
-		chpg_clean_remote(chpg_json_text(state)) : "in an unknown state";
+		chpg_clean_remote(chpg_json_text(state)) : STATE_UNKNOWN;
 }
 
 /*
@@ -255,13 +363,13 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 								wait->prepared.request.service_id))
 	{
 		wait->matches = 0;
-		report_state(wait, STATE_NOT_SHOWN);
+		report_state(wait, STATE_NOT_SHOWN, false);
 		return false;
 	}
 	if (chpg_call_not_found(call) && strcmp(wait->state, STATE_DELETED) == 0)
 	{
 		wait->failures = 0;
-		report_state(wait, STATE_DELETED);
+		report_state(wait, STATE_DELETED, false);
 		return ++wait->matches >= POLLS_NEEDED;
 	}
 	if (chpg_call_is_rate_limited(call))
@@ -345,16 +453,19 @@ static bool
 poll_once(Wait *wait, HeapTuple *row)
 {
 	ChpgCall   *call = chpg_call_create(&wait->prepared.request);
+	int64		began = chpg_now();
 	const char *state;
 	HeapTuple	tuple;
 	bool		matches = true;
+	bool		doubtful;
 
 	chpg_call_wait(call);
 	if (chpg_call_failed(call))
 		return handle_failed_poll(wait, call);
 	wait->failures = 0;
 	state = response_state(call);
-	report_state(wait, state);
+	doubtful = is_doubtful(wait, call, state, began);
+	report_state(wait, state, doubtful);
 	if (strcmp(state, wait->state) != 0)
 	{
 		note_found(wait, "{}");
@@ -371,9 +482,11 @@ poll_once(Wait *wait, HeapTuple *row)
 			return handle_failed_poll(wait, call);
 		matches = is_as_expected(wait, values);
 	}
-	wait->matches = matches ? wait->matches + 1 : 0;
+	wait->matches = matches && !doubtful ? wait->matches + 1 : 0;
 	if (wait->matches < POLLS_NEEDED)
 		return false;
+	if (wait->doubted)
+		warn_of_doubt(wait);
 	MemoryContextSwitchTo(wait->context);
 	*row = heap_copytuple(tuple);
 	return true;
@@ -393,10 +506,14 @@ report_timeout(const Wait *wait)
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("service \"%s\" did not become %s within \"timeout\"",
 					wait->prepared.invocation.service, expected.data),
-			 errdetail("The state is %s%s%s. Matching polls in a row: %d of %d.",
+			 errdetail("The state is %s%s%s%s. Matching polls in a row: %d of %d.",
 					   wait->last_state ? wait->last_state : "unknown",
 					   wait->found ? ", with " : "",
 					   wait->found ? wait->found : "",
+					   wait->doubted ?
+					   psprintf(", and no other was seen since the %s %.0f s ago",
+								chpg_command_noun(&wait->command),
+								(double) (chpg_now() - wait->command.sent) / USECS_PER_SEC) : "",
 					   wait->matches, POLLS_NEEDED),
 			 errhint("Wait again, or raise \"timeout\".")));
 }

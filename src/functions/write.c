@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "common/hashfn.h"
+#include "engine/commands.h"
 #include "engine/creations.h"
 #include "engine/redact.h"
 #include "engine/services.h"
@@ -184,6 +185,76 @@ log_write(const ChpgRequest *request, const ChpgCall *call)
 			 errhidecontext(true)));
 }
 
+/* Return the value of a parameter in a change, or NULL. */
+static const char *
+sent_value(const ChpgRequest *request, const char *name)
+{
+	const ChpgEndpoint *endpoint = request->endpoint;
+
+	return request->arguments->values[chpg_find_parameter(endpoint, name) -
+									  endpoint->parameters];
+}
+
+/* Set the kind of a command by its name. */
+static void
+set_kind(ChpgCommand *command, const char *name)
+{
+	command->kind = strcmp(name, "promote") == 0 ? CHPG_PROMOTION :
+		strcmp(name, "switchover") == 0 ? CHPG_SWITCHOVER : CHPG_RESTART;
+}
+
+/*
+ * Set the values that an update asks for; false if it changes neither.  Values that are
+ * too long to be remembered are left out.
+ */
+static bool
+set_values(ChpgCommand *command, const ChpgRequest *request)
+{
+	const char *size = sent_value(request, "size");
+	const char *ha_type = sent_value(request, "ha_type");
+
+	command->kind = CHPG_UPDATE;
+	if (size != NULL && strlen(size) < sizeof(command->size))
+		strlcpy(command->size, size, sizeof(command->size));
+	if (ha_type != NULL && strlen(ha_type) < sizeof(command->ha_type))
+		strlcpy(command->ha_type, ha_type, sizeof(command->ha_type));
+	return size != NULL || ha_type != NULL;
+}
+
+/*
+ * Remember a command that was, or may have been, accepted: a wait does not believe the
+ * state from before it.  A call of NULL was interrupted.
+ */
+static void
+note_command(const ChpgRequest *request, const ChpgCall *call)
+{
+	ChpgCommand command = {0};
+	ChpgJsonNode *state = NULL;
+
+	if (call != NULL && chpg_call_failed(call) && !chpg_call_is_ambiguous(call))
+		return;
+	switch (chpg_operation_number(request->endpoint))
+	{
+		case CHPG_COMMAND_SERVICE:
+			set_kind(&command, sent_value(request, "command"));
+			break;
+		case CHPG_DELETE_SERVICE:
+			command.kind = CHPG_DELETION;
+			break;
+		case CHPG_UPDATE_SERVICE:
+			if (set_values(&command, request))
+				break;
+			return;
+		default:
+			return;
+	}
+	if (call != NULL && !chpg_call_failed(call))
+		state = chpg_json_get(chpg_call_result(call), "state");
+	chpg_command_note(request->connection, request->service_id, &command,
+					  chpg_json_kind(state) == CHPG_JSON_STRING ?
+					  chpg_json_text(state) : NULL);
+}
+
 /*
  * Send a change, and log it whatever its outcome.  Returns the call, which has
  * succeeded or failed; an interrupt is thrown.
@@ -202,7 +273,10 @@ attempt_write(const ChpgRequest *request)
 	{
 		MemoryContextSwitchTo(caller);
 		if (chpg_call_in_flight(call))
+		{
+			note_command(request, NULL);
 			log_write(request, NULL);
+		}
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -212,6 +286,7 @@ attempt_write(const ChpgRequest *request)
 	 * out.
 	 */
 	HOLD_INTERRUPTS();
+	note_command(request, call);
 	log_write(request, call);
 	RESUME_INTERRUPTS();
 	return call;

@@ -15,7 +15,8 @@ my $LIST = [ { source => '192.0.2.0/24', description => 'office' }, { source => 
 my $TAGS = [ { key => 'team', value => 'data' } ];
 
 my $url = start_emulator();
-my $node = start_node('main');
+# The emulator is reset while updates are queued: a wait must not look for their effect.
+my $node = start_node('main', 'chpg.command_lag = 0');
 
 $node->safe_psql('postgres', connect_sql($url) . 'CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader');
 

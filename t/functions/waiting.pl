@@ -22,7 +22,7 @@ my $TWO_MEGABYTES = 2048;    # in kB
 
 my $url = start_emulator();
 my $node = start_node('main', 'wal_level = replica', 'max_wal_senders = 4',
-	'log_statement = none', 'log_min_messages = debug5', 'log_min_error_statement = debug2');
+	"chpg.server = 'chpg'", 'log_statement = none', 'log_min_messages = debug5', 'log_min_error_statement = debug2');
 $node->safe_psql('postgres', connect_sql($url));
 my $monitor = open_session($node);
 
@@ -124,6 +124,93 @@ for my $case ([ 'CALL chpg_wait_until', 't' ], [ 'SELECT * FROM chpg_wait', 'f' 
 	await_in_session($session, qr/ERROR:  57014/);
 	$session->quit;
 }
+
+# A command is queued for a while: a wait does not believe the state from before it.
+my $POLL = "poll_interval => '20 ms'";
+my $RESTART = "SELECT FROM chpg_restart_service('$ORDERS')";
+my $WAIT = "SELECT state FROM chpg_wait('$ORDERS', $POLL)";
+my $DOUBT = qr/WARNING:  no other state of service "$ORDERS" was seen since the restart \d+ s ago\nDETAIL:  Either .* or it has not begun yet\.\nHINT:  [^\n]*SELECT pg_postmaster_start_time\(\);/;
+
+add_server($node, 'other_key', api_url => $url, rate_limit => 'unlimited');
+$node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER other_key OPTIONS (SET key_id 'secondKeyId')");
+for my $lag (0, 1)
+{
+	for my $case (
+		[ 'restart', $RESTART ],
+		[ 'switchover', "SELECT FROM chpg_switchover_service('$ORDERS')" ])
+	{
+		my ($command, $sql) = @$case;
+		my $name = "a $command that begins after $lag s";
+
+		reset_emulator($url, command_lag => $lag);
+		like(notices($node, "$sql; $WAIT", on_error_stop => 1), qr/is restarting after .*is running after/s, "$name: a wait in the same session");
+		reset_emulator($url, command_lag => $lag);
+		$node->safe_psql('postgres', $sql);
+		like(notices($node, $WAIT), qr/is restarting after .*is running after/s, "$name: a wait in another session");
+		costs($node, $url, $WAIT, 3, "$name: the next wait believes what that one saw");
+	}
+	reset_emulator($url, command_lag => $lag);
+	is($node->safe_psql('postgres', "SELECT FROM chpg_promote_service('analytics'); SELECT is_primary FROM chpg_wait('analytics', $POLL)"),
+		't', "a promotion that begins after $lag s: the state stays, but the service becomes a primary");
+	reset_emulator($url, command_lag => $lag);
+	is($node->safe_psql('postgres', "SELECT FROM chpg_delete_service('$ORDERS', 'orders'); SELECT count(*) FROM chpg_wait('$ORDERS', 'deleted', $POLL)"),
+		0, "a deletion that begins after $lag s");
+	reset_emulator($url, command_lag => $lag);
+	fails_with($node, "SELECT FROM chpg_delete_service('$ORDERS', 'orders'); $WAIT", '42704', qr/did not find/, "a service that is deleted after $lag s does not run");
+	reset_emulator($url, command_lag => $lag, transition_polls => 0);
+	is($node->safe_psql('postgres', "SELECT FROM chpg_delete_service('$ORDERS', 'orders'); SELECT count(*) FROM chpg_wait('$ORDERS', 'deleted', $POLL)"),
+		0, "a service that is gone at once, after $lag s");
+}
+for my $change ([ size => 'r8gd.8xlarge' ], [ ha_type => 'none' ])
+{
+	my ($attribute, $value) = @$change;
+	my $update = "SELECT FROM chpg_update_service('$ORDERS', $attribute => '$value')";
+	reset_emulator($url, apply_polls => 5);
+	is($node->safe_psql('postgres', "$update; SELECT $attribute FROM chpg_wait('$ORDERS', $POLL)"), $value, "a wait for a new $attribute, which it does not name");
+	is(scalar(grep { $_->{method} eq 'GET' } @{ journal($url)->{requests} }), 1 + 5 + 3, 'three polls that find it');
+}
+reset_emulator($url);
+$node->safe_psql('postgres', "SELECT FROM chpg_set_tags('$ORDERS', '{\"a\": \"1\"}')");
+costs($node, $url, $WAIT, 3, 'tags change no state');
+
+# A command that has no visible effect, or does not begin
+reset_emulator($url, transition_polls => 0);
+$node->safe_psql('postgres', $RESTART);
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', $POLL, timeout => '200 ms')", '57014',
+	qr/DETAIL:  The state is running, and no other was seen since the restart \d+ s ago\. Matching polls in a row: 0 of 3\./, 'a wait that is shorter than the doubt');
+my $doubted = notices($node, "SET chpg.command_lag = '1 s'; $RESTART; $WAIT");
+like($doubted, qr/NOTICE:  service "$ORDERS" is running after 0 s, waiting for the restart to begin/, 'a restart that no poll sees: the notice');
+like($doubted, $DOUBT, 'and the warning');
+unlike(notices($node, "SELECT pg_sleep(0.01); SET chpg.command_lag = '1 ms'; $WAIT"), qr/WARNING/, 'no warning of a restart that is long ago');
+costs($node, $url, "SET chpg.command_lag = 0; $RESTART; $WAIT", 4, 'no doubt by a setting');
+unlike(notices($node, "SET chpg.command_lag = 0; $RESTART; $WAIT"), qr/WARNING|waiting for/, 'nor a warning');
+costs($node, $url, "SELECT FROM chpg_wait('$ORDERS', $POLL, server => 'other_key')", 4, 'another key knows of no command');
+costs($node, $url, "SELECT FROM chpg_wait('billing', $POLL)", 4, 'nor has another service one');
+
+# Commands that are refused, or not sent, are forgotten; those whose outcome is unknown are not.
+my $billing_id = $node->safe_psql('postgres', q{SELECT id FROM chpg_services WHERE name = 'billing'});
+my $wait_billing = "SELECT state FROM chpg_wait('$billing_id', $POLL)";
+fails_with($node, "SELECT FROM chpg_promote_service('$billing_id')", '22023', qr/not a read replica/, 'a command that is refused');
+costs($node, $url, $wait_billing, 3, 'is forgotten');
+costs($node, $url, "SET chpg.dry_run = on; SELECT FROM chpg_restart_service('$billing_id'); $wait_billing", 3, 'so is a dry run');
+for my $case ([ '08007', close => JSON::PP::true ], [ '57014', hang => JSON::PP::true ])
+{
+	my ($state, %fault) = @$case;
+	reset_emulator($url, command_lag => 1);
+	fault($url, path => 'state$', carry_out => JSON::PP::true, times => 1, %fault);
+	fails_with($node, "SET statement_timeout = '500 ms'; SELECT FROM chpg_restart_service('$billing_id')", $state, qr/./, "a command whose outcome is unknown ($state)");
+	like(notices($node, $wait_billing), qr/is restarting after .*is running after/s, 'is waited for');
+}
+
+# An error in the middle, and a new name
+reset_emulator($url, command_lag => 1);
+$node->safe_psql('postgres', $RESTART);
+fault($url, path => "$ORDERS\$", status => 403, times => 1);
+fails_with($node, $WAIT, '42501', qr/could not read service/, 'a wait that fails');
+$node->safe_psql('postgres', "SELECT FROM chpg_update_service('$ORDERS', name => 'renamed')");
+like(notices($node, $WAIT), qr/is restarting after .*is running after/s, 'leaves the command to the next one');
+costs($node, $url, "SELECT FROM chpg_wait('renamed', $POLL)", 4, 'which another name does not hide');
+reset_emulator($url);
 
 # A password is in the request only, whatever the response is.
 for my $case (

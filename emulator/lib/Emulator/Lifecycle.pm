@@ -8,17 +8,32 @@ use warnings;
 use Mojo::JSON      qw(true false);
 use Emulator::Clock qw(format_time);
 use Emulator::Random;
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 # options: fleet, clock, seed; transition_polls: reads of a service that return a
 # state before the next state; apply_polls: reads that return the old values after
 # a change; backup_polls: read replicas that a service refuses before it has a
 # backup; list_lag_polls, read_lag_polls: lists that lack a new service, and reads of it
-# that return 404; max_services: the quota, or undef; switchover: what it does without a
+# that return 404; command_lag: seconds before a command begins; max_services: the quota, or undef; switchover: what it does without a
 # standby, replaces or ignored.
 sub new
 {
 	my ($class, %options) = @_;
-	return bless { %options, passwords => 0 }, $class;
+	return bless { %options, passwords => 0, queue => [] }, $class;
+}
+
+# Begins the queued commands that are due.  Call before a request is answered.
+sub begin_commands
+{
+	my ($self) = @_;
+	my $queue = $self->{queue};
+	while (@$queue && $queue->[0]{at} <= clock_gettime(CLOCK_MONOTONIC))
+	{
+		my $command = shift @$queue;
+		$command->{begin}->($self, $command->{service})
+		  if $self->{fleet}->by_id($command->{service}{fields}{id});
+	}
+	return;
 }
 
 # Call after each read of a service: makes the changes that are due.
@@ -128,14 +143,19 @@ sub replicas
 sub remove
 {
 	my ($self, $service) = @_;
-	return $self->_go_through($service, 'deleting', undef);
+	return $self->_queue($service, sub { $_[0]->_go_through($_[1], 'deleting', undef) });
 }
 
 sub restart
 {
 	my ($self, $service) = @_;
-	delete $service->{restart_needed};
-	return $self->_go_through($service, qw(restarting running));
+	return $self->_queue(
+		$service,
+		sub {
+			my ($self, $service) = @_;
+			delete $service->{restart_needed};
+			$self->_go_through($service, qw(restarting running));
+		});
 }
 
 # Without a standby, a new server replaces the primary, or nothing happens.
@@ -145,11 +165,18 @@ sub switch_over
 	return
 	  if ($service->{fields}{haType} // 'none') eq 'none'
 	  && $self->{switchover} eq 'ignored';
-	return $self->_go_through($service, qw(restarting running));
+	return $self->_queue($service,
+		sub { $_[0]->_go_through($_[1], qw(restarting running)) });
 }
 
-# Makes a replica a primary after apply_polls reads.
+# Makes a replica a primary after transition_polls reads.
 sub promote
+{
+	my ($self, $service) = @_;
+	return $self->_queue($service, \&_promote);
+}
+
+sub _promote
 {
 	my ($self, $service) = @_;
 	$self->_later(
@@ -205,7 +232,12 @@ sub merge
 		die "a service needs its $name\n"
 		  if exists $fields->{$name} && !defined $fields->{$name};
 	}
-	_stay($service) if exists $fields->{state};
+	if (exists $fields->{state})
+	{
+		_stay($service);
+		$self->{queue} =
+		  [ grep { $_->{service} != $service } @{ $self->{queue} } ];
+	}
 	$self->_set($service, $fields);
 	return;
 }
@@ -247,6 +279,21 @@ sub _new_service
 	$self->_set($service, { createdAt => format_time($self->{clock}->now) });
 	$self->_go_through($service, @states);
 	return \%answer;
+}
+
+# Begins a command: at once, or after command_lag seconds, which pass even while the
+# emulator's clock stands still.  "begin" gets the service as an argument.
+sub _queue
+{
+	my ($self, $service, $begin) = @_;
+	return $begin->($self, $service) if $self->{command_lag} == 0;
+	push @{ $self->{queue} },
+	  {
+		at => clock_gettime(CLOCK_MONOTONIC) + $self->{command_lag},
+		service => $service,
+		begin => $begin
+	  };
+	return;
 }
 
 # Sends a service through states; undef deletes it.
