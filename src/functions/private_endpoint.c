@@ -16,6 +16,7 @@
 #include "engine/creations.h"
 #include "fmgr.h"
 #include "functions/private_endpoint.h"
+#include "functions/sent.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -28,6 +29,12 @@
 #define DEFAULT_MEMBER		"vpcEndpointId"
 
 #define LIST_KEY			"allowedVpcEndpoints"
+
+/* The ids of lists are compared, since the API may complete and sort entries. */
+static const ChpgSentKind sent_vpc_endpoints = {
+	.name = "VPC endpoints",
+	.hint = "Wait with chpg_wait(..., expected => ...), or specify all of them in chpg_set_vpc_endpoints()."
+};
 
 PG_FUNCTION_INFO_V1(chpg_allow_vpc_endpoints);
 PG_FUNCTION_INFO_V1(chpg_create_private_endpoint);
@@ -62,6 +69,7 @@ chpg_create_private_endpoint(PG_FUNCTION_ARGS)
 	call = chpg_send_write(&prepared.request);
 	if (call == NULL)
 		PG_RETURN_NULL();
+	chpg_sent_forget(&sent_vpc_endpoints, prepared.request.service_id);
 	chpg_creation_note(prepared.request.connection,
 					   creation_id(prepared.request.service_id), "");
 	return chpg_response_row(fcinfo, &prepared.request, call);
@@ -224,6 +232,16 @@ compose_list(ChpgJsonNode *given, ChpgJsonNode *shown, bool merge)
  * Changing the list
  */
 
+/* Parse a list, for the current memory context.  Error 22023 for malformed JSON. */
+static ChpgJsonNode *
+parse_list(const char *json)
+{
+	ChpgJson   *document = chpg_json_create(CurrentMemoryContext);
+
+	chpg_json_set_json(document, "vpc_endpoints", json);
+	return chpg_json_get(chpg_json_root(document), "vpc_endpoints");
+}
+
 /*
  * Return the argument "vpc_endpoints" as a list; NULL if it is null.  Error 22023 unless
  * it is an array of texts and objects; *has_texts says whether it has texts.
@@ -232,16 +250,13 @@ static ChpgJsonNode *
 given_list(ChpgPrepared *prepared, bool *has_texts)
 {
 	const char *json = *chpg_prepared_argument(prepared, "vpc_endpoints");
-	ChpgJson   *document;
 	ChpgJsonNode *list;
 	bool		valid;
 
 	*has_texts = false;
 	if (json == NULL)
 		return NULL;
-	document = chpg_json_create(CurrentMemoryContext);
-	chpg_json_set_json(document, "vpc_endpoints", json);
-	list = chpg_json_get(chpg_json_root(document), "vpc_endpoints");
+	list = parse_list(json);
 	valid = chpg_json_kind(list) == CHPG_JSON_ARRAY;
 	for (int i = 0; valid && i < chpg_json_length(list); i++)
 	{
@@ -284,6 +299,71 @@ read_list(const ChpgPrepared *prepared)
 	return list;
 }
 
+/* Compare two texts, for qsort(). */
+static int
+compare_ids(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Return the ids of a list's entries in order; palloc'd. */
+static char *
+ids_of(ChpgJsonNode *list)
+{
+	int			count = chpg_json_length(list);
+	char	  **ids = palloc((count + 1) * sizeof(char *));
+	int			found = 0;
+	StringInfoData form;
+
+	for (int i = 0; i < count; i++)
+	{
+		char	   *member;
+		char	   *id = entry_id(chpg_json_element(list, i), &member);
+
+		CHECK_FOR_INTERRUPTS();
+		if (id != NULL)
+			ids[found++] = id;
+	}
+	qsort(ids, found, sizeof(char *), compare_ids);
+	initStringInfo(&form);
+	for (int i = 0; i < found; i++)
+		appendStringInfo(&form, "%s ", ids[i]);
+	return form.data;
+}
+
+/*
+ * Send a change.  "shown" is the list that was read before, NULL if it was not.  Returns
+ * the row.
+ */
+static Datum
+send_change(FunctionCallInfo fcinfo, ChpgPrepared *prepared, ChpgJsonNode *shown)
+{
+	const char *list = *chpg_prepared_argument(prepared, "vpc_endpoints");
+	ChpgCall   *call = chpg_send_write(&prepared->request);
+
+	if (call == NULL)
+		PG_RETURN_NULL();
+	if (list != NULL)
+		chpg_sent_remember(&sent_vpc_endpoints, prepared->request.service_id, list,
+						   ids_of(parse_list(list)), shown != NULL ? ids_of(shown) : NULL);
+	return chpg_response_row(fcinfo, &prepared->request, call);
+}
+
+/*
+ * Read the list to which a change adds: the one that the API shows, or the one that was
+ * sent while the API does not show that yet.  One request; *shown is the one it shows.
+ */
+static ChpgJsonNode *
+read_base(const ChpgPrepared *prepared, ChpgJsonNode **shown)
+{
+	const char *queued;
+
+	*shown = read_list(prepared);
+	queued = chpg_sent_queued(&sent_vpc_endpoints, prepared->request.service_id,
+							  ids_of(*shown));
+	return queued != NULL ? parse_list(queued) : *shown;
+}
+
 /*
  * chpg_allow_vpc_endpoints(service, vpc_endpoints)
  */
@@ -292,6 +372,8 @@ chpg_allow_vpc_endpoints(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
 	ChpgJsonNode *given;
+	ChpgJsonNode *base;
+	ChpgJsonNode *shown;
 	bool		has_texts;
 
 	(void) chpg_begin_operation(fcinfo, CHPG_UPDATE_PRIVATE_ENDPOINT, &prepared);
@@ -304,9 +386,9 @@ chpg_allow_vpc_endpoints(PG_FUNCTION_ARGS)
 				 errmsg("\"%s\" must not be empty", "vpc_endpoints"),
 				 errhint("Specify at least one. chpg_set_vpc_endpoints() can remove all.")));
 	chpg_locate_service(&prepared);
-	*chpg_prepared_argument(&prepared, "vpc_endpoints") =
-		compose_list(given, read_list(&prepared), true);
-	return chpg_send_for_row(fcinfo, &prepared.request);
+	base = read_base(&prepared, &shown);
+	*chpg_prepared_argument(&prepared, "vpc_endpoints") = compose_list(given, base, true);
+	return send_change(fcinfo, &prepared, shown);
 }
 
 /*
@@ -317,6 +399,7 @@ chpg_set_vpc_endpoints(PG_FUNCTION_ARGS)
 {
 	ChpgPrepared prepared;
 	ChpgJsonNode *given;
+	ChpgJsonNode *shown;
 	bool		has_texts;
 
 	(void) chpg_begin_operation(fcinfo, CHPG_UPDATE_PRIVATE_ENDPOINT, &prepared);
@@ -326,8 +409,9 @@ chpg_set_vpc_endpoints(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("nothing to change: specify \"vpc_endpoints\" or \"supported_regions\"")));
 	chpg_locate_service(&prepared);
+	shown = has_texts ? read_list(&prepared) : NULL;
 	if (given != NULL)
 		*chpg_prepared_argument(&prepared, "vpc_endpoints") =
-			compose_list(given, has_texts ? read_list(&prepared) : NULL, false);
-	return chpg_send_for_row(fcinfo, &prepared.request);
+			compose_list(given, shown, false);
+	return send_change(fcinfo, &prepared, shown);
 }

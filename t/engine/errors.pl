@@ -444,6 +444,8 @@ my @READERS = (
 	[ 'chpg_quotas()', 'chpg_quota_row', 'result.1' ],
 	[ 'chpg_services()', 'chpg_service_row', 'result.0' ],
 	[ "chpg_service('$ORDERS')", 'chpg_service_detail_row', 'result' ],
+	[ "chpg_ip_access_list('$ORDERS')", 'chpg_ip_access_row', 'result.ipAccessList.0' ],
+	[ "chpg_private_endpoint('$ORDERS')", 'chpg_private_endpoint_row', 'result' ],
 	[ "chpg_slow_patterns($DAY, '$ORDERS')", 'chpg_slow_pattern_row', 'result.0' ],
 	[ "chpg_slow_pattern($PATTERN)", 'chpg_slow_pattern_row', 'result.aggregate' ],
 	[ "chpg_slow_pattern_executions($PATTERN)", 'chpg_slow_pattern_execution_row', 'result.recentExecutions.0' ]);
@@ -470,6 +472,9 @@ sub key_of
 	return 'timestamp' if $attribute eq 'executed_at';
 	return $attribute =~ s/_(.)/\u$1/gr;
 }
+
+clear_faults($url);
+$node->safe_psql('postgres', "SELECT FROM chpg_create_private_endpoint('$ORDERS')");
 
 for my $reader (@READERS)
 {
@@ -499,6 +504,8 @@ for my $reader (@READERS)
 
 			# All JSON is jsonb, but for what is made into an object of tags.
 			$state = undef if $sql_type eq 'jsonb' && $name ne 'tags';
+			# Hardly any field of a private endpoint is documented.
+			$state = undef if $type eq 'chpg_private_endpoint_row';
 			$state = '22P02' if $name eq 'query_id' && $mutation eq 'fraction';
 			$state = undef if $type eq 'chpg_notification_row';
 			fault($url, times => 1, path => $of_request // '.', patch => { "$path." . key_of($name) => $MUTATION{$mutation} });

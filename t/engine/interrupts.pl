@@ -87,6 +87,21 @@ foreach my $wait (\%single, \%fleet, \%look_up)
 	lets_others_work($wait);
 }
 cancels($_) foreach (\%pause, \%trickle, \%scrape, \%window, \%lines);
+
+# Once each: calls of one service's lists and endpoint, with the request that hangs, and the number of requests until
+# then.  Of a change, the error says that it may have been carried out.
+ends_at_cancel(@$_) foreach (
+	[ 'chpg_quotas(', 'GET', 1 ], [ 'chpg_notifications(', 'GET', 1 ], [ 'chpg_notification_types(', 'GET', 1 ], [ 'chpg_whoami(', 'GET', 1 ],
+	[ "chpg_backups('$ORDERS', ", 'GET', 1 ], [ 'chpg_backups(', 'GET', 2, 'backups$' ],
+	[ "chpg_ip_access_list('$ORDERS', ", 'GET', 1 ],
+	[ "chpg_allow_ip('$ORDERS', '192.0.2.1', ", 'GET', 1 ], [ "chpg_allow_ip('$ORDERS', '192.0.2.1', ", 'PATCH', 2 ],
+	[ "chpg_revoke_ip('$ORDERS', '192.0.2.1', ", 'GET', 1 ], [ "chpg_revoke_ip('$ORDERS', '192.0.2.1', ", 'PATCH', 2 ],
+	[ "chpg_private_endpoint('$ORDERS', ", 'GET', 1 ],
+	[ "chpg_create_private_endpoint('$ORDERS', ", 'POST', 1 ],
+	[ "chpg_allow_vpc_endpoints('$ORDERS', '[\"vpce-1\"]', ", 'GET', 1 ], [ "chpg_allow_vpc_endpoints('$ORDERS', '[\"vpce-1\"]', ", 'PATCH', 2 ],
+	[ "chpg_set_vpc_endpoints('$ORDERS', '[]', ", 'PATCH', 1 ],
+	[ "chpg_delete_private_endpoint('$ORDERS', ", 'DELETE', 1 ],
+	[ "chpg_wait('$ORDERS', expected => '{\"private_endpoint\": {\"state\": \"available\"}}', ", 'GET', 2, 'privateEndpoint$' ]);
 disconnects_after(\%look_up);
 ends_with_the_postmaster(\%single);
 
@@ -115,6 +130,34 @@ sub cancels
 	all_like(\@errors, qr/ERROR:  57014: canceling statement due to user request$/m,
 		"$wait->{name}, cancelled: PostgreSQL's own error");
 	all_like(\@next, qr/^20$/, "$wait->{name}, cancelled: the session goes on");
+	$session->quit;
+	return;
+}
+
+# A cancel during a call whose requests of this method and path hang
+sub ends_at_cancel
+{
+	my ($call, $method, $requests, $path) = @_;
+	my $name = "$call...), $method";
+	my $session = open_patient_session();
+	my $pid = in_session($session, 'SELECT pg_backend_pid()');
+	my $is_change = $method ne 'GET';
+
+	reset_emulator($url);
+	in_session($session, "SELECT FROM chpg_create_private_endpoint('$ORDERS', server => 'emulator')")
+	  if $call =~ /vpc_endpoints|delete_private|wait/;
+	clear_journal($url);
+	fault($url, method => $method, hang => JSON::PP::true, $path ? (path => $path) : ());
+	begin_in_session($session, "SELECT * FROM ${call}server => 'emulator')");
+	wait_until(sub { request_count($url) >= $requests && wait_of($pid) eq $wait_event }, "$name waits");
+	in_session($monitor, "SELECT pg_cancel_backend($pid)");
+	await_in_session($session, qr/ERROR: .*\n/);
+	my $errors = $session->{stderr};
+	in_session($session, '');
+	$errors .= $session->{stderr};
+	like($errors, qr/ERROR:  57014: canceling statement due to user request$/m, "$name, cancelled: PostgreSQL's own error");
+	is($errors =~ /request $method \S+, which may have been carried out/ ? 1 : 0, $is_change ? 1 : 0, "$name, cancelled: its context");
+	is(works_on($session), 20, "$name, cancelled: the session goes on");
 	$session->quit;
 	return;
 }

@@ -281,7 +281,7 @@ for my $case ([ '"available"', qr/HINT:  Specify an object such as/ ], [ '{}', q
 # Endpoints that are allowed: others stay as they are shown, new ones are spelled like them.
 for my $form (qw(vpcEndpointId id text))
 {
-	my @entries = $form eq 'text' ? ($A, $B) : map { { $form => $_, description => "vpce-$_" } } $A, $B;
+	my @entries = $form eq 'text' ? ($A, $B) : map { { $form => $_, description => 'vpce-0' } } $A, $B;
 
 	begin_endpoint(vpc_endpoint_form => $form, allowed => \@entries);
 	value("SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"$C\", \"$A\"]')");
@@ -298,7 +298,27 @@ is_deeply(last_body(), { allowedVpcEndpoints => [ { id => $A, description => 'an
 value(qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$C", "$C"]')});
 is_deeply(last_body(), { allowedVpcEndpoints => [ object($A, 'analytics'), object($B, ''), { vpcEndpointId => $C } ] }, 'each endpoint once');
 
+# While the API shows the old list, further changes build on the one sent; on another client's change they do not.
+for my $late (0, 2)
+{
+	begin_endpoint(vpc_endpoint_polls => $late, allowed => [ object($A, '') ]);
+	value("SELECT FROM $ENDPOINT; SELECT chpg_cache_reset(); SELECT FROM $ENDPOINT");
+	my $said = notices($node, join ';', map { qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$_"]')} } $B, $C);
+	is(scalar(() = $said =~ /NOTICE:  API does not show the VPC endpoints sent \d s ago yet/g), $late ? 1 : 0, "two additions, shown $late reads late: notices");
+	is_deeply([ map { $_->{vpcEndpointId} } @{ last_body()->{allowedVpcEndpoints} } ], [ $A, $B, $C ], "shown $late reads late: neither is lost");
+}
+begin_endpoint(vpc_endpoint_polls => 1, allowed => [ object($A, '') ]);
+value("SELECT FROM $ENDPOINT");
+like(fails_with($node, qq{SELECT FROM chpg_set_vpc_endpoints('$ORDERS', '[{"id": "$B"}]'); SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$C"]')}, '55006',
+	qr/VPC endpoints of service "$ORDERS" differ from those sent 0 s ago/, 'an addition after a replacement that is not shown'), qr/HINT:  Wait with chpg_wait/, 'says what to do');
+begin_endpoint(private_endpoint_deletion => 'gone');
+is(notices($node, join ';', qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$A"]')}, "SELECT chpg_delete_private_endpoint('$ORDERS')",
+		"SELECT FROM chpg_create_private_endpoint('$ORDERS')", qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$B"]')}), '', 'what was sent to an earlier endpoint does not count');
+is_deeply(last_body(), { allowedVpcEndpoints => [ { vpcEndpointId => $B } ] }, 'nor has it access to the new one');
+begin_endpoint();
+
 # A replacement: of endpoints, of regions, of all
+value(qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$A", "$B"]')});
 costs($node, $url, qq{SELECT FROM chpg_set_vpc_endpoints('$ORDERS', '[{"id": "$B"}]')}, 1, 'a replacement by objects');
 is(value($ALLOWED), qq(["$B"]), 'others lose access');
 costs($node, $url, "SELECT FROM chpg_set_vpc_endpoints('$ORDERS', supported_regions => '{eu-central-1}')", 1, 'a change of the regions');
