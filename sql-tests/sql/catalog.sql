@@ -39,7 +39,7 @@ FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
 -- Bodies find nothing by the caller's search_path: these set it themselves, first of all
 SELECT p.oid::regprocedure
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-WHERE p.proname ~ '^_?chpg' AND l.lanname <> 'c' AND p.prosqlbody IS NULL
+WHERE p.proname ~ '^_?chpg' AND l.lanname <> 'c' AND p.prosqlbody IS NULL AND p.prokind <> 'a'
 	AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
 ORDER BY p.proname;
 

@@ -38,15 +38,50 @@ GRANT SELECT ON @extschema@.chpg_threshold TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_threshold', '');
 
-CREATE FUNCTION @extschema@._chpg_threshold(rule_id text, parameter text)
-RETURNS double precision
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT coalesce(t.threshold, r.threshold)
-	FROM @extschema@.chpg_rule r
-	LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter
-	WHERE r.rule_id = 'CHPG' || _chpg_threshold.rule_id AND r.parameter = _chpg_threshold.parameter;
-END;
+/* Rules are declared first, and the functions that use their thresholds after that. */
+CREATE TYPE @extschema@._chpg_thresholds AS ();
 
-COMMENT ON FUNCTION @extschema@._chpg_threshold(text, text) IS
-'A threshold: that of chpg_threshold, else that of chpg_rule. rule_id is without CHPG.';
+COMMENT ON TYPE @extschema@._chpg_thresholds IS
+'All thresholds: an attribute for each parameter of a rule, such as hot_loop_avg_us.';
+
+CREATE FUNCTION @extschema@._chpg_declare_thresholds()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	declared record;
+BEGIN
+	FOR declared IN
+		SELECT r.rule_name || '_' || r.parameter AS name, r.description
+		FROM @extschema@.chpg_rule r
+		WHERE NOT EXISTS (SELECT FROM pg_attribute a
+			WHERE a.attrelid = '@extschema@._chpg_thresholds'::regclass
+				AND a.attname = r.rule_name || '_' || r.parameter)
+		ORDER BY r.rule_id, r.parameter
+	LOOP
+		EXECUTE format('ALTER TYPE @extschema@._chpg_thresholds ADD ATTRIBUTE %I double precision', declared.name);
+		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_thresholds.%I IS %L', declared.name, declared.description);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_declare_thresholds() IS
+'Add the thresholds of chpg_rule to the type _chpg_thresholds.
+Called after a rule is entered, so that the extension''s script fails on an unknown threshold.';
+
+CREATE FUNCTION @extschema@._chpg_thresholds()
+RETURNS @extschema@._chpg_thresholds
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN jsonb_populate_record(NULL::@extschema@._chpg_thresholds, (
+		SELECT jsonb_object_agg(r.rule_name || '_' || r.parameter, coalesce(t.threshold, r.threshold))
+		FROM @extschema@.chpg_rule r
+		LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_thresholds() IS
+'The thresholds in use: those of chpg_threshold, else those of chpg_rule.';

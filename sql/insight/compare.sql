@@ -80,67 +80,6 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_is_monitoring(text) IS
 'Whether an application is the service''s own monitoring, which comparisons and rules leave out.';
 
-/* A pattern that had several texts in an hour counts once. */
-CREATE FUNCTION @extschema@._chpg_worse_hours(baseline tstzrange, period tstzrange, service text,
-	server text DEFAULT NULL)
-RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
-	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	ids text[];
-	enough double precision := @extschema@._chpg_threshold('500', 'calls_of_hour');
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	ids := ARRAY(SELECT s.service_id
-		FROM @extschema@._chpg_history_services(_chpg_worse_hours.service, _chpg_worse_hours.server, false) s);
-	RETURN QUERY
-	WITH chosen AS (
-		SELECT p.*, true AS before FROM pattern p
-		WHERE p.service_id = ANY (ids) AND p.grain = 'hour'
-			AND p.window_start >= lower(baseline) AND p.window_start <= upper(baseline) - interval '1 hour'
-		UNION ALL
-		SELECT p.*, false FROM pattern p
-		WHERE p.service_id = ANY (ids) AND p.grain = 'hour'
-			AND p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
-	), measured AS (
-		SELECT p.before, p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, p.window_start,
-			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count)
-				/ sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL)::float8 AS p95_us,
-			sum(@extschema@._chpg_bounded(p.total_duration_us)) / sum(p.call_count)::float8 AS avg_us
-		FROM chosen p
-		JOIN pattern_key k USING (pattern_key)
-		WHERE p.call_count > 0 AND p.total_duration_us IS NOT NULL
-		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-		HAVING sum(p.call_count) >= enough
-	), limits AS (
-		SELECT service_id, query_id, db_name, db_user, db_operation, app, count(*) AS hours,
-			percentile_disc(0.9) WITHIN GROUP (ORDER BY p95_us) AS p95_us,
-			percentile_disc(0.9) WITHIN GROUP (ORDER BY avg_us) AS avg_us,
-			percentile_disc(0.1) WITHIN GROUP (ORDER BY avg_us) AS best_us
-		FROM measured WHERE before GROUP BY 1, 2, 3, 4, 5, 6
-	)
-	SELECT m.service_id, m.query_id, m.db_name, m.db_user, m.db_operation, m.app, count(*),
-		count(*) FILTER (WHERE m.p95_us > l.p95_us),
-		count(*) FILTER (WHERE m.avg_us > l.avg_us),
-		count(*) FILTER (WHERE m.avg_us < l.best_us), max(l.hours)
-	FROM measured m
-	JOIN limits l USING (service_id, query_id, db_name, db_user, db_operation, app)
-	WHERE NOT m.before
-	GROUP BY 1, 2, 3, 4, 5, 6;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_worse_hours(tstzrange, tstzrange, text, text) IS
-'For each pattern, how many of its hours in a period are worse, or better, than in the baseline.
-An hour counts if it has the executions of CHPG500, calls_of_hour.
-Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better:
-  mean below the 10th.
-Requests: none.
-Errors: 55000 there is no history.';
-
 /*
  * CPU time above the duration is that of outer statements: the pattern's own is unknown
  * then.  Rows or blocks explain a wait only if each of them takes at most 10 ms, a read of
@@ -184,11 +123,10 @@ COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_patte
  * A pattern of one period only is certain to be new, or gone, if the other period is known
  * well enough to show it: by its hours, or by how often the pattern runs.
  */
-CREATE FUNCTION @extschema@._chpg_measure_changes(baseline tstzrange, period tstzrange, service text, server text,
-	before @extschema@.chpg_period_pattern_row[], after @extschema@.chpg_period_pattern_row[])
-RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text,
-	query_text text, a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
-	time_ratio_a float8, time_ratio_b float8, has_hours boolean,
+CREATE FUNCTION @extschema@._chpg_measure_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[])
+RETURNS TABLE (service_id text, a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
+	text_id bigint, query_text text, time_ratio_a float8, time_ratio_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
 	compared boolean, hours_a float8, hours_b float8, new_certain boolean, gone_certain boolean, truncated boolean,
 	excess_us float8, material boolean)
@@ -197,63 +135,51 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	length_a double precision := extract(epoch FROM upper(baseline) - lower(baseline)) / 3600;
-	length_b double precision := extract(epoch FROM upper(period) - lower(period)) / 3600;
-	history_a boolean := EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server));
-	history_b boolean := EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
-	least_us double precision := @extschema@._chpg_threshold('500', 'excess_us');
-	least_ratio double precision := @extschema@._chpg_threshold('500', 'excess_ratio');
-	least_hours double precision := @extschema@._chpg_threshold('500', 'hours');
+	length_a double precision := extract(epoch FROM upper(scope.baseline) - lower(scope.baseline)) / 3600;
+	length_b double precision := extract(epoch FROM upper(scope.period) - lower(scope.period)) / 3600;
+	history_a boolean := cardinality(scope.baseline_hours) > 0;
+	history_b boolean := cardinality(scope.period_hours) > 0;
 BEGIN
 	RETURN QUERY
-	WITH worse AS MATERIALIZED (
-		SELECT w.* FROM (SELECT WHERE history_a AND history_b) h,
-			@extschema@._chpg_worse_hours(baseline, period, service, server) w
-	), a AS (
-		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
-			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS time_ratio
-		FROM unnest(before) r WHERE r.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(r.app)
-	), b AS (
-		SELECT r, r.service_id, r.query_id, r.db_name, r.db_user, r.db_operation, r.app, r.query_text,
-			r.total_duration_us / nullif(sum(r.total_duration_us) OVER (PARTITION BY r.service_id), 0) AS time_ratio
-		FROM unnest(after) r WHERE r.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(r.app)
-	), paired AS MATERIALIZED (
-		SELECT service_id, query_id, db_name, db_user, db_operation, app,
-			coalesce(b.query_text, a.query_text) AS query_text,
-			a.r AS a, b.r AS b, a.time_ratio AS time_ratio_a, b.time_ratio AS time_ratio_b
-		FROM a FULL JOIN b USING (service_id, query_id, db_name, db_user, db_operation, app)
-	), pairs AS (
-		SELECT p.*, w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours,
-			CASE WHEN history_a THEN ha.hours WHEN count((p.a).service_id) OVER of_service > 0 THEN length_a END
-				AS hours_a,
-			CASE WHEN history_b THEN hb.hours WHEN count((p.b).service_id) OVER of_service > 0 THEN length_b END
-				AS hours_b,
-			ha.cutoff_us AS cutoff_a, hb.cutoff_us AS cutoff_b,
-			(p.b).call_count * ((p.b).avg_duration_us - (p.a).avg_duration_us) AS excess_us,
-			greatest(least_us, least_ratio * (p.b).total_duration_us / nullif(p.time_ratio_b, 0)) AS material_us
-		FROM paired p
-		LEFT JOIN worse w USING (service_id, query_id, db_name, db_user, db_operation, app)
-		LEFT JOIN @extschema@._chpg_period_hours(baseline, service, server) ha USING (service_id)
-		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) hb USING (service_id)
-		WINDOW of_service AS (PARTITION BY p.service_id)
+	WITH counted AS (
+		SELECT coalesce((p.a).service_id, (p.b).service_id) AS service_id, p.*
+		FROM unnest(pairs) p
+		WHERE coalesce((p.a).query_id, (p.b).query_id) <> 0
+			AND NOT @extschema@._chpg_is_monitoring(coalesce((p.a).app, (p.b).app))
+	), services AS (
+		SELECT c.service_id, nullif(sum((c.a).total_duration_us), 0) AS total_us_a,
+			nullif(sum((c.b).total_duration_us), 0) AS total_us_b,
+			CASE WHEN history_a THEN max(ha.hours) WHEN count((c.a).service_id) > 0 THEN length_a END AS hours_a,
+			CASE WHEN history_b THEN max(hb.hours) WHEN count((c.b).service_id) > 0 THEN length_b END AS hours_b,
+			max(ha.cutoff_us) AS cutoff_a, max(hb.cutoff_us) AS cutoff_b
+		FROM counted c
+		LEFT JOIN unnest(scope.baseline_hours) ha USING (service_id)
+		LEFT JOIN unnest(scope.period_hours) hb USING (service_id)
+		GROUP BY c.service_id
 	)
-	SELECT p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, p.query_text, p.a, p.b,
-		p.time_ratio_a, p.time_ratio_b, history_a AND history_b, p.hours, p.hours_p95, p.hours_avg, p.hours_better,
-		p.baseline_hours, coalesce(p.hours, 0) >= least_hours, p.hours_a, p.hours_b,
-		NOT coalesce(p.cutoff_a > (p.b).total_duration_us / p.hours_b, false) AND p.hours_a >= 0.75 * length_a
-			AND (p.hours_a >= 24 OR (history_b AND (p.b).buckets / p.hours_b * p.hours_a >= 3)),
-		NOT coalesce(p.cutoff_b > (p.a).total_duration_us / p.hours_a, false) AND p.hours_b >= 0.75 * length_b
-			AND (NOT history_a OR p.hours_a >= 24)
-			AND (p.hours_b >= 24 OR (history_a AND (p.a).buckets / p.hours_a * p.hours_b >= 3)),
-		p.cutoff_a IS NOT NULL OR p.cutoff_b IS NOT NULL,
-		p.excess_us, abs(p.excess_us) >= p.material_us
-	FROM pairs p;
+	SELECT c.service_id, c.a, c.b, c.text_id, c.query_text, r.a, r.b, history_a AND history_b,
+		c.hours, c.hours_p95, c.hours_avg, c.hours_better, c.baseline_hours,
+		coalesce(c.hours, 0) >= t.change_hours, s.hours_a, s.hours_b,
+		NOT coalesce(s.cutoff_a > (c.b).total_duration_us / s.hours_b, false) AND s.hours_a >= 0.75 * length_a
+			AND (s.hours_a >= 24 OR (history_b AND (c.b).buckets / s.hours_b * s.hours_a >= 3)),
+		NOT coalesce(s.cutoff_b > (c.a).total_duration_us / s.hours_a, false) AND s.hours_b >= 0.75 * length_b
+			AND (NOT history_a OR s.hours_a >= 24)
+			AND (s.hours_b >= 24 OR (history_a AND (c.a).buckets / s.hours_a * s.hours_b >= 3)),
+		s.cutoff_a IS NOT NULL OR s.cutoff_b IS NOT NULL,
+		e.excess_us, abs(e.excess_us) >= greatest(t.change_excess_us,
+			t.change_excess_ratio * (c.b).total_duration_us / nullif(r.b, 0))
+	FROM counted c
+	JOIN services s USING (service_id)
+	CROSS JOIN LATERAL (SELECT (c.a).total_duration_us / s.total_us_a AS a,
+		(c.b).total_duration_us / s.total_us_b AS b) r
+	CROSS JOIN LATERAL (
+		SELECT (c.b).call_count * ((c.b).avg_duration_us - (c.a).avg_duration_us) AS excess_us) e;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_measure_changes(tstzrange, tstzrange, text, text,
-	@extschema@.chpg_period_pattern_row[], @extschema@.chpg_period_pattern_row[]) IS
-'The patterns of two periods (a and b) side by side, with what _chpg_judge_change looks at.
+COMMENT ON FUNCTION @extschema@._chpg_measure_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
+'The patterns of two periods (a and b) with what _chpg_judge_change looks at.
 Requests: none.';
 
 /*
@@ -263,7 +189,7 @@ Requests: none.';
  * no hours: then only a much slower, or faster, pattern counts.  With too few executions
  * nothing counts, for a single long one would do.  CHPG500 has the thresholds.
  */
-CREATE FUNCTION @extschema@._chpg_judge_change(m record, numbers jsonb)
+CREATE FUNCTION @extschema@._chpg_judge_change(t @extschema@._chpg_thresholds, m record)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -275,53 +201,106 @@ DECLARE
 	avg_b CONSTANT double precision := (m.b).avg_duration_us;
 	p95_a CONSTANT double precision := (m.a).p95_est_us;
 	p95_b CONSTANT double precision := (m.b).p95_est_us;
-	enough CONSTANT double precision := greatest((numbers->>'500.hours')::float8,
-		ceil((numbers->>'500.hours_ratio')::float8 * m.hours));
+	enough CONSTANT double precision := greatest(t.change_hours,
+		ceil(t.change_hours_ratio * m.hours));
 	least_factor CONSTANT double precision := CASE
-		WHEN m.baseline_hours >= (numbers->>'500.baseline_hours')::float8 THEN 1
-		ELSE (numbers->>'500.blind_factor')::float8 END;
+		WHEN m.baseline_hours >= t.change_baseline_hours THEN 1
+		ELSE t.change_blind_factor END;
 	p95_rose boolean;
 BEGIN
 	IF m.hours_a IS NULL OR m.hours_b IS NULL THEN
 		RETURN 'unknown';
 	ELSIF m.a IS NULL THEN
-		RETURN CASE WHEN (m.b).total_duration_us >= 1e6 * (numbers->>'504.busy_s_per_h')::float8 * m.hours_b
-				AND m.time_ratio_b >= (numbers->>'504.time_ratio')::float8
+		RETURN CASE WHEN (m.b).total_duration_us >= 1e6 * t.new_heavy_busy_s_per_h * m.hours_b
+				AND m.time_ratio_b >= t.new_heavy_time_ratio
 			THEN CASE WHEN m.new_certain THEN 'new' ELSE 'new?' END ELSE 'steady' END;
 	ELSIF m.b IS NULL THEN
-		RETURN CASE WHEN (m.a).total_duration_us >= 1e6 * (numbers->>'504.busy_s_per_h')::float8 * m.hours_a
-				AND m.time_ratio_a >= (numbers->>'504.time_ratio')::float8
+		RETURN CASE WHEN (m.a).total_duration_us >= 1e6 * t.new_heavy_busy_s_per_h * m.hours_a
+				AND m.time_ratio_a >= t.new_heavy_time_ratio
 			THEN CASE WHEN m.gone_certain THEN 'gone' ELSE 'gone?' END ELSE 'steady' END;
 	END IF;
-	p95_rose := p95_b - p95_a >= (numbers->>'500.p95_gain_us')::float8;
+	p95_rose := p95_b - p95_a >= t.change_p95_gain_us;
 	IF m.material AND m.excess_us > 0 AND (
-		(m.compared AND p95_rose AND p95_b >= greatest((numbers->>'500.p95_factor')::float8, least_factor) * p95_a
-			AND least(n_a, n_b) >= (numbers->>'500.p95_calls')::float8 AND m.hours_p95 >= enough)
-		OR (m.compared AND avg_b >= greatest((numbers->>'500.avg_factor')::float8, least_factor) * avg_a
-			AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8 AND m.hours_avg >= enough)
-		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= (numbers->>'500.blind_calls')::float8
-			AND avg_b >= (numbers->>'500.blind_factor')::float8 * avg_a
-			AND p95_b >= (numbers->>'500.blind_factor')::float8 * p95_a)) THEN
+		(m.compared AND p95_rose AND p95_b >= greatest(t.change_p95_factor, least_factor) * p95_a
+			AND least(n_a, n_b) >= t.change_p95_calls AND m.hours_p95 >= enough)
+		OR (m.compared AND avg_b >= greatest(t.change_avg_factor, least_factor) * avg_a
+			AND least(n_a, n_b) >= t.change_avg_calls AND m.hours_avg >= enough)
+		OR (NOT m.has_hours AND p95_rose AND least(n_a, n_b) >= t.change_blind_calls
+			AND avg_b >= t.change_blind_factor * avg_a
+			AND p95_b >= t.change_blind_factor * p95_a)) THEN
 		RETURN 'regressed';
-	ELSIF n_b / m.hours_b >= (numbers->>'500.surge_factor')::float8 * n_a / m.hours_a
-		AND n_b >= (numbers->>'500.surge_calls')::float8
-		AND m.time_ratio_b - m.time_ratio_a >= (numbers->>'500.surge_ratio')::float8
-		AND avg_b < (numbers->>'500.avg_factor')::float8 * avg_a THEN
+	ELSIF n_b / m.hours_b >= t.change_surge_factor * n_a / m.hours_a
+		AND n_b >= t.change_surge_calls
+		AND m.time_ratio_b - m.time_ratio_a >= t.change_surge_ratio
+		AND avg_b < t.change_avg_factor * avg_a THEN
 		RETURN 'surged';
-	ELSIF m.material AND m.excess_us < 0 AND avg_b <= (numbers->>'500.improved_factor')::float8 * avg_a AND (
-		(m.compared AND least_factor * avg_b <= avg_a AND least(n_a, n_b) >= (numbers->>'500.avg_calls')::float8
+	ELSIF m.material AND m.excess_us < 0 AND avg_b <= t.change_improved_factor * avg_a AND (
+		(m.compared AND least_factor * avg_b <= avg_a AND least(n_a, n_b) >= t.change_avg_calls
 			AND m.hours_better >= enough)
-		OR (NOT m.has_hours AND least(n_a, n_b) >= (numbers->>'500.blind_calls')::float8
-			AND (numbers->>'500.blind_factor')::float8 * avg_b <= avg_a)) THEN
+		OR (NOT m.has_hours AND least(n_a, n_b) >= t.change_blind_calls
+			AND t.change_blind_factor * avg_b <= avg_a)) THEN
 		RETURN 'improved';
 	END IF;
 	RETURN 'steady';
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_judge_change(record, jsonb) IS
-'What became of a pattern (column change of chpg_compare), by a row of _chpg_measure_changes.
-numbers: all thresholds, by rule and parameter, such as 500.hours.';
+COMMENT ON FUNCTION @extschema@._chpg_judge_change(@extschema@._chpg_thresholds, record) IS
+'What became of a pattern (column change of chpg_compare), by a row of _chpg_measure_changes.';
+
+CREATE FUNCTION @extschema@._chpg_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[], kinds text[])
+RETURNS SETOF @extschema@.chpg_change_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	WITH judged AS MATERIALIZED (
+		SELECT j.*
+		FROM (
+			SELECT m.*, @extschema@._chpg_judge_change(t, m) AS change
+			FROM @extschema@._chpg_measure_changes(t, scope, pairs) m
+			OFFSET 0
+		) j
+		WHERE kinds IS NULL OR j.change = ANY (kinds)
+	)
+	SELECT j.change, j.service_id, n.query_id, @extschema@.chpg_query_hex(n.query_id), n.db_name, n.db_user,
+		n.db_operation, n.app, coalesce(j.query_text, q.query_text),
+		(j.a).call_count / (j.hours_a * 3600), (j.b).call_count / (j.hours_b * 3600),
+		(j.a).avg_duration_us, (j.b).avg_duration_us, (j.a).p95_lo_us, (j.a).p95_hi_us, (j.b).p95_lo_us,
+		(j.b).p95_hi_us, j.time_ratio_a, j.time_ratio_b, j.excess_us,
+		CASE j.change WHEN 'regressed' THEN @extschema@._chpg_change_cause(j.a, j.b)
+			WHEN 'improved' THEN (
+				SELECT CASE cause WHEN 'more rows' THEN 'fewer rows' WHEN 'more blocks' THEN 'fewer blocks'
+					WHEN 'colder cache' THEN 'warmer cache' WHEN 'waiting' THEN 'less waiting'
+					WHEN 'computing' THEN 'less computing' ELSE cause END
+				FROM @extschema@._chpg_change_cause(j.b, j.a) cause) END,
+		greatest(j.hours_p95, j.hours_avg) || '/' || j.hours,
+		CASE WHEN j.change IN ('new?', 'gone?', 'unknown') OR NOT j.has_hours THEN 'low'
+			WHEN j.change = 'steady' AND (j.a).service_id IS NOT NULL AND (j.b).service_id IS NOT NULL
+				AND NOT j.compared THEN 'low'
+			WHEN j.baseline_hours < 24 OR j.hours_a < 24 OR j.truncated THEN 'medium'
+			ELSE 'high' END
+	FROM judged j
+	CROSS JOIN LATERAL (
+		SELECT coalesce((j.b).query_id, (j.a).query_id) AS query_id, coalesce((j.b).db_name, (j.a).db_name) AS db_name,
+			coalesce((j.b).db_user, (j.a).db_user) AS db_user,
+			coalesce((j.b).db_operation, (j.a).db_operation) AS db_operation, coalesce((j.b).app, (j.a).app) AS app) n
+	LEFT JOIN @extschema@._chpg_query_texts(ARRAY(
+		SELECT DISTINCT i.text_id FROM judged i WHERE i.text_id IS NOT NULL)) q USING (text_id)
+	ORDER BY abs(coalesce(j.excess_us, (j.b).total_duration_us, -(j.a).total_duration_us)) DESC NULLS LAST,
+		greatest((j.a).total_duration_us, (j.b).total_duration_us) DESC NULLS LAST,
+		j.service_id, n.query_id, n.db_name, n.db_user, n.db_operation, n.app;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[], text[]) IS
+'What became of patterns, the greatest change first.
+kinds: only these (column change of chpg_compare); null: all.
+Requests: none.';
 
 CREATE FUNCTION @extschema@.chpg_compare(
 	baseline tstzrange,
@@ -332,46 +311,17 @@ RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
-	numbers jsonb := (
-		SELECT jsonb_object_agg(substr(r.rule_id, 5) || '.' || r.parameter, coalesce(t.threshold, r.threshold))
-		FROM @extschema@.chpg_rule r
-		LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter);
-	before @extschema@.chpg_period_pattern_row[];
-	after @extschema@.chpg_period_pattern_row[];
+	t CONSTANT @extschema@._chpg_thresholds := @extschema@._chpg_thresholds();
+	scope @extschema@._chpg_scope;
+	pairs @extschema@._chpg_pattern_pair[];
 BEGIN
 	PERFORM @extschema@._chpg_check_period('baseline', baseline, NULL::tstzrange);
 	PERFORM @extschema@._chpg_check_period('period', period, baseline);
 	PERFORM @extschema@._chpg_history_warn();
-	-- read first, so that the CONTEXT of an API error does not show the whole query below
-	before := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(baseline, service, server) p);
-	after := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
-	RETURN QUERY
-	SELECT change, service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app,
-		query_text,
-		(a).call_count / (hours_a * 3600), (b).call_count / (hours_b * 3600), (a).avg_duration_us, (b).avg_duration_us,
-		(a).p95_lo_us, (a).p95_hi_us, (b).p95_lo_us, (b).p95_hi_us, time_ratio_a, time_ratio_b, excess_us,
-		CASE change WHEN 'regressed' THEN @extschema@._chpg_change_cause(a, b)
-			WHEN 'improved' THEN (
-				SELECT CASE cause WHEN 'more rows' THEN 'fewer rows' WHEN 'more blocks' THEN 'fewer blocks'
-					WHEN 'colder cache' THEN 'warmer cache' WHEN 'waiting' THEN 'less waiting'
-					WHEN 'computing' THEN 'less computing' ELSE cause END
-				FROM @extschema@._chpg_change_cause(b, a) cause) END,
-		greatest(hours_p95, hours_avg) || '/' || hours,
-		CASE WHEN change IN ('new?', 'gone?', 'unknown') OR NOT has_hours THEN 'low'
-			WHEN change = 'steady' AND (a).service_id IS NOT NULL AND (b).service_id IS NOT NULL AND NOT compared
-				THEN 'low'
-			WHEN baseline_hours < 24 OR hours_a < 24 OR truncated THEN 'medium'
-			ELSE 'high' END
-	FROM (
-		SELECT m.*, @extschema@._chpg_judge_change(m, numbers) AS change
-		FROM @extschema@._chpg_measure_changes(baseline, period, service, server, before, after) m
-		OFFSET 0
-	) judged
-	ORDER BY abs(coalesce(excess_us, (b).total_duration_us, -(a).total_duration_us)) DESC NULLS LAST,
-		greatest((a).total_duration_us, (b).total_duration_us) DESC NULLS LAST,
-		service_id, query_id, db_name, db_user, db_operation, app;
+	scope := @extschema@._chpg_scope_of(baseline, period, service, server);
+	pairs := ARRAY(SELECT p FROM @extschema@._chpg_pairs_of(scope, t.change_calls_of_hour) p);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_changes(t, scope, pairs, NULL::text[]);
 	IF NOT FOUND THEN
 		RAISE NOTICE 'neither the history nor the API has patterns of these periods'
 			USING HINT = 'The history has the captured windows, the API the last one to seven days.';

@@ -96,30 +96,94 @@ BEGIN
 END
 $$;
 
-/* For a caller that may not read the history there are no rows, and the API is read instead. */
-CREATE FUNCTION @extschema@._chpg_period_hours(period tstzrange, service text, server text DEFAULT NULL)
-RETURNS TABLE (service_id text, hours bigint, cutoff_us double precision)
+/*
+ * What a comparison, or findings, are about.  The history is looked into once: its services,
+ * and the hours that it has of each period.  For a caller that may not read the history
+ * there are none, and the API is read instead.
+ */
+CREATE TYPE @extschema@._chpg_service_hours AS (
+	service_id text,
+	hours bigint,
+	cutoff_us double precision
+);
+
+COMMENT ON TYPE @extschema@._chpg_service_hours IS 'The hours of a period that the history has of a service.';
+COMMENT ON COLUMN @extschema@._chpg_service_hours.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@._chpg_service_hours.hours IS 'Number of hours that were captured.';
+COMMENT ON COLUMN @extschema@._chpg_service_hours.cutoff_us IS
+'Greatest cutoff of the truncated hours, in microseconds; null: none was truncated.';
+
+CREATE TYPE @extschema@._chpg_scope AS (
+	service text,
+	server text,
+	baseline tstzrange,
+	period tstzrange,
+	service_ids text[],
+	baseline_hours @extschema@._chpg_service_hours[],
+	period_hours @extschema@._chpg_service_hours[]
+);
+
+COMMENT ON TYPE @extschema@._chpg_scope IS 'What a comparison, or findings, are about.';
+COMMENT ON COLUMN @extschema@._chpg_scope.service IS 'Id or name of a service; null: the fleet.';
+COMMENT ON COLUMN @extschema@._chpg_scope.server IS 'Foreign server; null: the default one, and all in the history.';
+COMMENT ON COLUMN @extschema@._chpg_scope.baseline IS 'Period to compare with; null: none.';
+COMMENT ON COLUMN @extschema@._chpg_scope.period IS 'Period to judge.';
+COMMENT ON COLUMN @extschema@._chpg_scope.service_ids IS 'Services in the history; empty if it cannot be read.';
+COMMENT ON COLUMN @extschema@._chpg_scope.baseline_hours IS 'Hours of the baseline in the history; may be empty.';
+COMMENT ON COLUMN @extschema@._chpg_scope.period_hours IS 'Hours of the period in the history; may be empty.';
+
+CREATE FUNCTION @extschema@._chpg_length_hours(scope @extschema@._chpg_scope)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT extract(epoch FROM upper(scope.period) - lower(scope.period))::float8 / 3600;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_length_hours(@extschema@._chpg_scope) IS 'Length of the period, in hours.';
+
+CREATE FUNCTION @extschema@._chpg_period_hours(period tstzrange, service_ids text[])
+RETURNS @extschema@._chpg_service_hours[]
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT @extschema@._chpg_history_is_readable() THEN
-		RETURN;
-	END IF;
 	PERFORM @extschema@._chpg_history_enter();
-	RETURN QUERY
-	SELECT c.service_id, count(*), max(c.cutoff_us)
-	FROM capture c
-	JOIN @extschema@._chpg_history_services(_chpg_period_hours.service, _chpg_period_hours.server, false) s
-		USING (service_id)
-	WHERE c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= lower(period) AND c.window_end <= upper(period)
-	GROUP BY c.service_id;
+	RETURN ARRAY(
+		SELECT ROW(c.service_id, count(*), max(c.cutoff_us))::@extschema@._chpg_service_hours
+		FROM capture c
+		WHERE c.service_id = ANY (service_ids) AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start >= lower(period) AND c.window_end <= upper(period)
+		GROUP BY c.service_id);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_period_hours(tstzrange, text, text) IS
-'The number of hours of a period that the history has, for each service.
-cutoff_us: greatest cutoff of its truncated hours; null: none was truncated.
+COMMENT ON FUNCTION @extschema@._chpg_period_hours(tstzrange, text[]) IS
+'The hours of a period that the history has, for each of some services that has any.
+Requests: none.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_scope_of(baseline tstzrange, period tstzrange, service text, server text)
+RETURNS @extschema@._chpg_scope
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	scope @extschema@._chpg_scope := ROW(service, server, baseline, period, '{}', '{}', '{}');
+BEGIN
+	IF @extschema@._chpg_history_is_readable() THEN
+		scope.service_ids := ARRAY(SELECT s.service_id
+			FROM @extschema@._chpg_history_services(service, server, false) s);
+		scope.period_hours := @extschema@._chpg_period_hours(period, scope.service_ids);
+		IF baseline IS NOT NULL THEN
+			scope.baseline_hours := @extschema@._chpg_period_hours(baseline, scope.service_ids);
+		END IF;
+	END IF;
+	RETURN scope;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_scope_of(tstzrange, tstzrange, text, text) IS
+'What is to be read, and what the history has of it.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_extrapolated(total double precision, known numeric, of numeric)
@@ -152,27 +216,130 @@ COMMENT ON FUNCTION @extschema@._chpg_period_of_api(tstzrange, text, text) IS
 'The patterns of a period, read from the API.
 Requests: as chpg_slow_patterns.';
 
+/* Patterns of two periods side by side. */
+CREATE TYPE @extschema@._chpg_pattern_pair AS (
+	a @extschema@.chpg_period_pattern_row,
+	b @extschema@.chpg_period_pattern_row,
+	text_id bigint,
+	query_text text,
+	hours bigint,
+	hours_p95 bigint,
+	hours_avg bigint,
+	hours_better bigint,
+	baseline_hours bigint
+);
+
+COMMENT ON TYPE @extschema@._chpg_pattern_pair IS 'A pattern in two periods, without its text in each.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.a IS 'The pattern in the baseline; null where it is not there.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.b IS 'The pattern in the period; null where it is not there.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.text_id IS 'Which text of the history it has, for _chpg_query_texts.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.query_text IS 'Its text, if it comes from the API.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours IS
+'Hours of the period that are compared with those of the baseline; null: none.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_p95 IS
+'Hours whose 95th percentile is above the 90th percentile of the baseline''s hours.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_avg IS
+'Hours whose mean is above the 90th percentile of the baseline''s hours.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_better IS
+'Hours whose mean is below the 10th percentile of the baseline''s hours.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.baseline_hours IS 'Hours of the baseline that they are compared with.';
+
+CREATE TYPE @extschema@._chpg_pattern_hour AS (
+	window_start timestamptz,
+	call_count double precision,
+	total_duration_us double precision,
+	p95_duration_us double precision
+);
+
+COMMENT ON TYPE @extschema@._chpg_pattern_hour IS 'An hour of a pattern, for comparing hours with each other.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.window_start IS 'Start of the hour.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.call_count IS 'Executions.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.total_duration_us IS 'Time of all executions, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.p95_duration_us IS '95th percentile, in microseconds.';
+
+CREATE AGGREGATE @extschema@._chpg_concat(@extschema@._chpg_pattern_hour[]) (
+	SFUNC = array_cat,
+	STYPE = @extschema@._chpg_pattern_hour[],
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE @extschema@._chpg_concat(@extschema@._chpg_pattern_hour[]) IS 'The hours of several arrays.';
+
+CREATE FUNCTION @extschema@._chpg_join_hours(hours @extschema@._chpg_pattern_hour[])
+RETURNS @extschema@._chpg_pattern_hour[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT array_agg(ROW(j.window_start, j.calls, j.total_us, j.p95_us)::@extschema@._chpg_pattern_hour)
+	FROM (
+		SELECT h.window_start, sum(h.call_count) FILTER (WHERE counts) AS calls,
+			sum(h.total_duration_us) FILTER (WHERE counts) AS total_us,
+			sum(h.p95_duration_us * h.call_count) FILTER (WHERE counts)
+				/ sum(h.call_count) FILTER (WHERE counts AND h.p95_duration_us IS NOT NULL) AS p95_us
+		FROM unnest(hours) h
+		CROSS JOIN LATERAL (SELECT h.call_count > 0 AND h.total_duration_us IS NOT NULL AS counts) c
+		GROUP BY h.window_start
+	) j;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_join_hours(@extschema@._chpg_pattern_hour[]) IS
+'The hours of a pattern that had several texts, each hour once.';
+
 /*
- * From the history, counters of several windows are summed.  Each sum is extrapolated first
- * to executions whose counter is missing, then to windows whose executions are missing.
+ * If there are no hours to compare with, no hour is worse.  The 90th percentile of a few
+ * hours is the greatest of them.
  */
-CREATE FUNCTION @extschema@.chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
-RETURNS SETOF @extschema@.chpg_period_pattern_row
+CREATE FUNCTION @extschema@._chpg_worse_hours(before @extschema@._chpg_pattern_hour[],
+	after @extschema@._chpg_pattern_hour[], enough double precision)
+RETURNS TABLE (hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT count(*), count(*) FILTER (WHERE b.p95_duration_us > a.p95_us),
+		count(*) FILTER (WHERE b.total_duration_us / b.call_count > a.avg_us[2]),
+		count(*) FILTER (WHERE b.total_duration_us / b.call_count < a.avg_us[1]), max(a.hours)
+	FROM (
+		SELECT count(*) AS hours, percentile_disc(0.9) WITHIN GROUP (ORDER BY h.p95_duration_us) AS p95_us,
+			percentile_disc('{0.1,0.9}'::float8[]) WITHIN GROUP (ORDER BY h.total_duration_us / h.call_count) AS avg_us
+		FROM unnest(before) h
+		WHERE h.call_count > 0 AND h.call_count >= enough AND h.total_duration_us IS NOT NULL
+	) a
+	JOIN unnest(after) b ON b.call_count > 0 AND b.call_count >= enough AND b.total_duration_us IS NOT NULL
+	WHERE a.hours > 0
+	HAVING count(*) > 0;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_worse_hours(@extschema@._chpg_pattern_hour[], @extschema@._chpg_pattern_hour[],
+	double precision) IS
+'How many hours of a pattern are worse, or better, than its hours of the baseline (before).
+enough: executions from which an hour counts. No row without hours to compare.
+Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better:
+  mean below the 10th.';
+
+/*
+ * Rows are summed by the key of the pattern.  A pattern of several texts has several keys,
+ * whose sums are joined then.  Each sum is extrapolated first to executions whose counter
+ * is missing, then to windows whose executions are missing.
+ *
+ * Callers go from service to service, so that memory is bounded.  A plan for these very
+ * rows takes each of them for a group of its own, and sorts them.
+ */
+CREATE FUNCTION @extschema@._chpg_sum_patterns(service_id text, period tstzrange, keys bigint[])
+RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, text_id bigint, hours @extschema@._chpg_pattern_hour[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+DECLARE
+	id CONSTANT text := service_id;
 BEGIN
-	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
-	IF NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server)) THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_api(period, service, server);
-		RETURN;
-	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
-	WITH summed AS (
-		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
-			count(DISTINCT p.window_start)::integer AS buckets,
-			count(*)::numeric AS windows, count(p.call_count)::numeric AS counted,
+	WITH by_key AS (
+		SELECT p.pattern_key,
+			array_agg(ROW(p.window_start, p.call_count, @extschema@._chpg_bounded(p.total_duration_us),
+				@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count / nullif(p.call_count, 0)::float8
+				)::@extschema@._chpg_pattern_hour) AS hours,
+			count(*) AS windows, count(p.call_count) AS counted,
 			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
 			sum(@extschema@._chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
 			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
@@ -180,47 +347,179 @@ BEGIN
 			min(p.p50_duration_us) AS p50_lo, max(p.p50_duration_us) AS p50_hi,
 			min(p.p95_duration_us) AS p95_lo, max(p.p95_duration_us) AS p95_hi,
 			min(p.p99_duration_us) AS p99_lo, max(p.p99_duration_us) AS p99_hi,
-			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count)
-				/ nullif(sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL), 0)::float8 AS p95_us,
-			sum(@extschema@._chpg_bounded(p.p99_duration_us) * p.call_count)
-				/ nullif(sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL), 0)::float8 AS p99_us,
-			sum(p.total_rows)::float8 AS rows,
+			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count) AS p95_us,
+			sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL) AS p95_of,
+			sum(@extschema@._chpg_bounded(p.p99_duration_us) * p.call_count) AS p99_us,
+			sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL) AS p99_of,
+			sum(p.total_rows) AS rows,
 			sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
-			sum(p.total_shared_blks_read)::float8 AS blks_read,
+			sum(p.total_shared_blks_read) AS blks_read,
 			sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
-			sum(p.total_shared_blks_hit)::float8 AS blks_hit,
+			sum(p.total_shared_blks_hit) AS blks_hit,
 			sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
 			sum(@extschema@._chpg_bounded(p.total_cpu_time_us)) AS cpu_us,
 			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
-			sum(p.total_wal_bytes)::float8 AS wal_bytes,
+			sum(p.total_wal_bytes) AS wal_bytes,
 			sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
-		FROM pattern p
-		JOIN pattern_key k USING (pattern_key)
-		JOIN query_text t USING (text_id)
+		FROM (
+			SELECT a.* FROM pattern a WHERE keys IS NULL AND a.service_id = id
+			UNION ALL
+			SELECT a.* FROM pattern a WHERE a.pattern_key = ANY (keys) AND a.service_id = id
+		) p
 		WHERE p.grain = 'hour' AND p.window_start >= lower(period)
 			AND p.window_start <= upper(period) - interval '1 hour'
-			AND p.service_id = ANY (ARRAY(SELECT s.service_id
-				FROM @extschema@._chpg_history_services(chpg_period_patterns.service, chpg_period_patterns.server,
-					false) s))
-		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+		GROUP BY p.pattern_key
+	), summed AS (
+		SELECT k.query_id, k.db_name, k.db_user, k.db_operation, k.app,
+			CASE count(*) WHEN 1 THEN min(k.text_id)
+				ELSE (SELECT t.text_id FROM query_text t WHERE t.text_id = ANY (array_agg(k.text_id))
+					ORDER BY t.query_text LIMIT 1) END AS text_id,
+			CASE count(*) WHEN 1 THEN @extschema@._chpg_concat(s.hours)
+				ELSE @extschema@._chpg_join_hours(@extschema@._chpg_concat(s.hours)) END AS hours,
+			sum(s.windows) AS windows, sum(s.counted) AS counted, sum(s.calls) AS calls, sum(s.errors) AS errors,
+			sum(s.total_us) AS total_us, sum(s.timed) AS timed, max(s.max_us) AS max_us,
+			min(s.p50_lo) AS p50_lo, max(s.p50_hi) AS p50_hi, min(s.p95_lo) AS p95_lo, max(s.p95_hi) AS p95_hi,
+			min(s.p99_lo) AS p99_lo, max(s.p99_hi) AS p99_hi,
+			sum(s.p95_us) / nullif(sum(s.p95_of), 0)::float8 AS p95_us,
+			sum(s.p99_us) / nullif(sum(s.p99_of), 0)::float8 AS p99_us,
+			sum(s.rows)::float8 AS rows, sum(s.rows_of) AS rows_of,
+			sum(s.blks_read)::float8 AS blks_read, sum(s.read_of) AS read_of,
+			sum(s.blks_hit)::float8 AS blks_hit, sum(s.hit_of) AS hit_of,
+			sum(s.cpu_us) AS cpu_us, sum(s.cpu_of) AS cpu_of,
+			sum(s.wal_bytes)::float8 AS wal_bytes, sum(s.wal_of) AS wal_of
+		FROM by_key s
+		CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k WHERE k.pattern_key = s.pattern_key OFFSET 0) k
+		GROUP BY k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
-	SELECT 'history', service_id, query_id, @extschema@.chpg_query_hex(query_id), db_name, db_user, db_operation, app,
-		query_text, buckets,
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(calls::float8, counted, windows)::numeric),
-		@extschema@._chpg_bounded(errors),
-		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows),
-		total_us / nullif(timed, 0)::float8, max_us,
-		p50_lo, p50_hi, p95_lo, p95_hi, p95_us, p99_lo, p99_hi, p99_us,
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
-			@extschema@._chpg_extrapolated(rows, rows_of, calls), counted, windows)::numeric),
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
-			@extschema@._chpg_extrapolated(blks_read, read_of, calls), counted, windows)::numeric),
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
-			@extschema@._chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)::numeric),
-		@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows),
-		@extschema@._chpg_bounded(@extschema@._chpg_extrapolated(
-			@extschema@._chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)::numeric)
-	FROM summed;
+	SELECT ROW('history', id, e.query_id, @extschema@.chpg_query_hex(e.query_id), e.db_name, e.db_user,
+			e.db_operation, e.app, NULL, cardinality(e.hours), @extschema@._chpg_bounded(e.all_calls::numeric),
+			@extschema@._chpg_bounded(e.errors), e.all_us, e.total_us / nullif(e.timed, 0)::float8, e.max_us,
+			e.p50_lo, e.p50_hi, e.p95_lo, e.p95_hi, e.p95_us, e.p99_lo, e.p99_hi, e.p99_us,
+			@extschema@._chpg_bounded(e.all_rows::numeric), @extschema@._chpg_bounded(e.all_read::numeric),
+			@extschema@._chpg_bounded(e.all_hit::numeric), e.all_cpu_us, @extschema@._chpg_bounded(e.all_wal::numeric)
+		)::@extschema@.chpg_period_pattern_row,
+		e.text_id, e.hours
+	FROM (
+		SELECT s.*, @extschema@._chpg_extrapolated(calls::float8, counted, windows) AS all_calls,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows)
+				AS all_us,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(rows, rows_of, calls), counted, windows)
+				AS all_rows,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(blks_read, read_of, calls), counted, windows)
+				AS all_read,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(blks_hit, hit_of, calls), counted, windows)
+				AS all_hit,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(cpu_us, cpu_of, calls), counted, windows)
+				AS all_cpu_us,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(wal_bytes, wal_of, calls), counted, windows)
+				AS all_wal
+		FROM summed s
+		OFFSET 0
+	) e;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_sum_patterns(text, tstzrange, bigint[]) IS
+'The patterns of a service in a period of the history, without their texts, and their hours.
+keys: only the patterns with these keys; null: all. text_id: the first one of its texts.
+Requests: none.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_pairs_of_history(scope @extschema@._chpg_scope, enough double precision)
+RETURNS SETOF @extschema@._chpg_pattern_pair
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+	id text;
+BEGIN
+	FOREACH id IN ARRAY scope.service_ids LOOP
+		RETURN QUERY
+		SELECT a.pattern, b.pattern, coalesce(b.text_id, a.text_id), NULL::text, w.*
+		FROM @extschema@._chpg_sum_patterns(id, scope.baseline, NULL::bigint[]) a
+		FULL JOIN @extschema@._chpg_sum_patterns(id, scope.period, NULL::bigint[]) b
+			ON (a.pattern).query_id = (b.pattern).query_id AND (a.pattern).db_name = (b.pattern).db_name AND (a.pattern).db_user = (b.pattern).db_user
+			AND (a.pattern).db_operation = (b.pattern).db_operation AND (a.pattern).app = (b.pattern).app
+		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(a.hours, b.hours, enough) w ON true;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_pairs_of_history(@extschema@._chpg_scope, double precision) IS
+'The patterns of the baseline, unless that is null, and of the period, from the history.
+enough: executions from which an hour is compared with others.
+Requests: none.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_query_texts(ids bigint[])
+RETURNS TABLE (text_id bigint, query_text text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF cardinality(ids) > 0 THEN
+		PERFORM @extschema@._chpg_history_enter();
+		RETURN QUERY SELECT t.text_id, t.query_text FROM query_text t WHERE t.text_id = ANY (ids);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_query_texts(bigint[]) IS
+'Texts of the history. Without ids, nothing is read.
+Requests: none.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_with_text(pattern @extschema@.chpg_period_pattern_row, query_text text)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pattern.source, pattern.service_id, pattern.query_id, pattern.query_hex, pattern.db_name, pattern.db_user,
+		pattern.db_operation, pattern.app, _chpg_with_text.query_text, pattern.buckets, pattern.call_count,
+		pattern.error_count, pattern.total_duration_us, pattern.avg_duration_us, pattern.max_duration_us,
+		pattern.p50_lo_us, pattern.p50_hi_us, pattern.p95_lo_us, pattern.p95_hi_us, pattern.p95_est_us,
+		pattern.p99_lo_us, pattern.p99_hi_us, pattern.p99_est_us, pattern.total_rows, pattern.total_shared_blks_read,
+		pattern.total_shared_blks_hit, pattern.total_cpu_time_us, pattern.total_wal_bytes;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_with_text(@extschema@.chpg_period_pattern_row, text) IS
+'A pattern with its text, as one row.';
+
+CREATE FUNCTION @extschema@._chpg_patterns_of(scope @extschema@._chpg_scope)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	pairs @extschema@._chpg_pattern_pair[];
+BEGIN
+	IF cardinality(scope.period_hours) = 0 THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_period_of_api(scope.period, scope.service, scope.server);
+		RETURN;
+	END IF;
+	pairs := ARRAY(SELECT p FROM @extschema@._chpg_pairs_of_history(scope, 'infinity'::float8) p);
+	RETURN QUERY
+	SELECT w.*
+	FROM unnest(pairs) p
+	LEFT JOIN @extschema@._chpg_query_texts(ARRAY(SELECT q.text_id FROM unnest(pairs) q)) t USING (text_id)
+	CROSS JOIN LATERAL @extschema@._chpg_with_text(p.b, t.query_text) w;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_patterns_of(@extschema@._chpg_scope) IS
+'The patterns of a period, from the history, or from the API where that has no hour of it.
+Requests: as chpg_period_patterns.';
+
+CREATE FUNCTION @extschema@.chpg_period_patterns(period tstzrange, service text DEFAULT NULL, server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_patterns_of(
+		@extschema@._chpg_scope_of(NULL::tstzrange, period, service, server));
 END
 $$;
 
@@ -230,3 +529,43 @@ The API is read where the history has no hour of the period.
 Of one service, by id or name, or of all. The history has the hours that lie within the period.
 Requests: none from the history, else as chpg_slow_patterns.
 Errors: 22004 period is null; 22023 period is empty or unbounded; those of chpg_slow_patterns.';
+
+/*
+ * Where the history does not have both periods, one of them, or both, come from the API, and
+ * there are no hours to compare.  What comes from the API is read first, so that the CONTEXT
+ * of an error does not show a whole query.
+ */
+CREATE FUNCTION @extschema@._chpg_pairs_of(scope @extschema@._chpg_scope, enough double precision)
+RETURNS SETOF @extschema@._chpg_pattern_pair
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	earlier @extschema@._chpg_scope := scope;
+	before @extschema@.chpg_period_pattern_row[];
+	after @extschema@.chpg_period_pattern_row[];
+BEGIN
+	IF cardinality(scope.baseline_hours) > 0 AND cardinality(scope.period_hours) > 0 THEN
+		RETURN QUERY SELECT * FROM @extschema@._chpg_pairs_of_history(scope, enough);
+		RETURN;
+	END IF;
+	earlier.period := scope.baseline;
+	earlier.period_hours := scope.baseline_hours;
+	earlier.baseline := NULL;
+	scope.baseline := NULL;
+	before := ARRAY(SELECT p FROM @extschema@._chpg_patterns_of(earlier) p);
+	after := ARRAY(SELECT p FROM @extschema@._chpg_patterns_of(scope) p);
+	RETURN QUERY
+	SELECT a.pattern, b.pattern, NULL::bigint, coalesce(b.query_text, a.query_text), NULL::bigint, NULL::bigint,
+		NULL::bigint, NULL::bigint, NULL::bigint
+	FROM (SELECT p AS pattern, p.* FROM unnest(before) p) a
+	FULL JOIN (SELECT p AS pattern, p.* FROM unnest(after) p) b
+		USING (service_id, query_id, db_name, db_user, db_operation, app);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_pairs_of(@extschema@._chpg_scope, double precision) IS
+'The patterns of two periods side by side, from the history or from the API.
+enough: executions from which an hour is compared with others.
+Requests: none from the history, else as chpg_slow_patterns for each period.';

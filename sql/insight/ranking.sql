@@ -4,29 +4,43 @@
  * Without a history, a service of the fleet that does not answer leaves the others to be
  * judged.  Services without patterns are read alone, which repeats only failed requests.
  */
-CREATE FUNCTION @extschema@._chpg_read_patterns(period tstzrange, service text, server text,
-	OUT patterns @extschema@.chpg_period_pattern_row[], OUT skipped @extschema@.chpg_finding_row[])
+CREATE FUNCTION @extschema@._chpg_read_patterns(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	OUT pairs @extschema@._chpg_pattern_pair[], OUT skipped @extschema@.chpg_finding_row[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET chpg.on_service_error = 'warning'
 AS $$
 DECLARE
+	patterns @extschema@.chpg_period_pattern_row[];
 	alone record;
 BEGIN
-	patterns := ARRAY(SELECT p FROM @extschema@.chpg_period_patterns(period, service, server) p);
-	IF service IS NULL AND NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server)) THEN
-		FOR alone IN SELECT s.id, s.state FROM @extschema@.chpg_services(server) s
-				WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
-					AND s.id NOT IN (SELECT p.service_id FROM unnest(patterns) p WHERE p.service_id IS NOT NULL) LOOP
-			BEGIN
-				patterns := patterns || ARRAY(SELECT p FROM @extschema@._chpg_period_of_api(period, alone.id, server) p);
-			EXCEPTION WHEN OTHERS THEN
-				skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[],
-						CASE WHEN alone.state <> 'running' THEN format('The service is "%s": ', alone.state) ELSE '' END
-							|| SQLERRM, alone.id) k
-					WHERE k.rule_id NOT IN ('CHPG402', 'CHPG501', 'CHPG504'));
-			END;
-		END LOOP;
+	IF cardinality(scope.period_hours) > 0 THEN
+		IF cardinality(scope.baseline_hours) = 0 THEN
+			scope.baseline := NULL;
+		END IF;
+		pairs := ARRAY(SELECT p FROM @extschema@._chpg_pairs_of_history(scope, t.change_calls_of_hour) p);
+	ELSE
+		patterns := ARRAY(SELECT p
+			FROM @extschema@._chpg_period_of_api(scope.period, scope.service, scope.server) p);
+		IF scope.service IS NULL THEN
+			FOR alone IN SELECT s.id, s.state FROM @extschema@.chpg_services(scope.server) s
+					WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting')
+						AND s.id NOT IN (SELECT p.service_id FROM unnest(patterns) p WHERE p.service_id IS NOT NULL)
+			LOOP
+				BEGIN
+					patterns := patterns || ARRAY(SELECT p
+						FROM @extschema@._chpg_period_of_api(scope.period, alone.id, scope.server) p);
+				EXCEPTION WHEN OTHERS THEN
+					skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[],
+							CASE WHEN alone.state <> 'running' THEN format('The service is "%s": ', alone.state) ELSE '' END
+								|| SQLERRM, alone.id) k
+						WHERE k.rule_id NOT IN ('CHPG402', 'CHPG501', 'CHPG504'));
+				END;
+			END LOOP;
+		END IF;
+		pairs := ARRAY(
+			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
+			FROM unnest(patterns) p);
 	END IF;
 	skipped := skipped || ARRAY(
 		SELECT k
@@ -37,7 +51,8 @@ BEGIN
 					count(p.error_count) AS errors, count(p.total_rows) AS rows,
 					count(p.total_shared_blks_read::float8 + p.total_shared_blks_hit) AS blks,
 					count(p.total_cpu_time_us) AS cpu, count(p.total_wal_bytes) AS wal
-				FROM unnest(patterns) p
+				FROM unnest(pairs) u
+				CROSS JOIN LATERAL (SELECT (u.b).*) p
 				WHERE p.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(p.app)
 				GROUP BY 1
 			) s
@@ -58,8 +73,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_read_patterns(tstzrange, text, text) IS
-'The patterns of a period, and rows (SKIPPED) that say which rules they are not enough for.
+COMMENT ON FUNCTION @extschema@._chpg_read_patterns(@extschema@._chpg_thresholds, @extschema@._chpg_scope) IS
+'The patterns to judge, and rows (SKIPPED) that say which rules they are not enough for.
+Those of the baseline come with them, if the history has both periods.
 A service is SKIPPED if it did not answer, and for the rules that need a counter that none of
   its patterns has.
 Requests: as chpg_period_patterns.';
@@ -72,37 +88,37 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	comparing CONSTANT text[] := '{CHPG402,CHPG501,CHPG504}';
-	of_history boolean;
+	t CONSTANT @extschema@._chpg_thresholds := @extschema@._chpg_thresholds();
+	scope CONSTANT @extschema@._chpg_scope := @extschema@._chpg_scope_of(baseline, period, service, server);
+	of_history CONSTANT boolean := cardinality(scope.period_hours) > 0;
 	found record;
 BEGIN
 	IF history_only AND @extschema@._chpg_history_is_readable() THEN
 		PERFORM @extschema@._chpg_history_services(service, NULL::text, true);
 	END IF;
-	of_history := EXISTS (SELECT FROM @extschema@._chpg_period_hours(period, service, server));
 	IF history_only AND NOT of_history THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(NULL::text[],
 			'The history, as far as you may read it, has no hour of the period.', NULL::text);
 		RETURN;
 	END IF;
-	SELECT r.patterns, r.skipped INTO found FROM @extschema@._chpg_read_patterns(period, service, server) r;
+	SELECT r.pairs, r.skipped INTO found FROM @extschema@._chpg_read_patterns(t, scope) r;
 	RETURN QUERY SELECT * FROM unnest(found.skipped);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(found.patterns, period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(found.patterns, period, service, server);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(found.patterns, period, service, server);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(t, scope, found.pairs);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(t, scope, found.pairs);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(t, scope, found.pairs);
 	-- changes are found by hours of the history only
 	IF of_history THEN
 		RETURN QUERY
 		SELECT s.*
-		FROM @extschema@._chpg_period_hours(period, service, server) h,
+		FROM unnest(scope.period_hours) h,
 			@extschema@._chpg_skipped(comparing, 'The history has no hour of the baseline to compare with.',
 				h.service_id) s
-		WHERE NOT EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server) b
-			WHERE b.service_id = h.service_id);
-		IF EXISTS (SELECT FROM @extschema@._chpg_period_hours(baseline, service, server)) THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_changes(baseline, period, service, server);
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_error_spikes(baseline, period, service, server);
+		WHERE NOT EXISTS (SELECT FROM unnest(scope.baseline_hours) b WHERE b.service_id = h.service_id);
+		IF cardinality(scope.baseline_hours) > 0 THEN
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_changes(t, scope, found.pairs);
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_error_spikes(t, scope, found.pairs);
 		END IF;
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(period, service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(t, scope);
 	ELSE
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(comparing,
 			'There is no history, that you may read, of the period to compare.', NULL::text);
@@ -112,7 +128,7 @@ BEGIN
 	END IF;
 	-- the services as they are now; where there are no metrics, they are not read again
 	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(service, server);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(t, service, server);
 		IF service IS NULL AND of_history THEN
 			RETURN QUERY
 			SELECT k.*
@@ -123,7 +139,7 @@ BEGIN
 				SELECT FROM @extschema@._chpg_history_services(NULL::text, server, false) h WHERE h.service_id = s.id);
 		END IF;
 		BEGIN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(service, server);
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(t, service, server);
 		EXCEPTION WHEN OTHERS THEN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}'::text[], SQLERRM, NULL::text);
 		END;
@@ -132,7 +148,7 @@ BEGIN
 	END;
 	BEGIN
 		IF service IS NULL THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(server);
+			RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(t, server);
 		ELSE
 			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[],
 				'Settings are compared with those of the whole fleet: give no service.', NULL::text);

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
@@ -281,5 +282,28 @@ cmp_ok(scalar(() = $error =~ /\n/g), '<', 12, 'is reported in a few lines');
 my ($status, $rows, $notice) = $node->psql('postgres', q{SELECT count(*) FROM chpg_compare('[2020-01-01 00:00Z,2020-01-02 00:00Z)', '[2020-01-02 00:00Z,2020-01-03 00:00Z)')});
 is($rows, 0, 'no rows');
 like($notice, qr/NOTICE:  neither the history nor the API has patterns/, 'are reported');
+
+# Sums over a random history equal those of one plain query.
+my $DATA = "$FindBin::RealBin/../data";
+$node->safe_psql('postgres', 'CREATE DATABASE random');
+$node->safe_psql('random', connect_sql($url) . q{ SELECT chpg_history_enable('random');
+	DO $$ BEGIN SET LOCAL search_path = pg_catalog, random, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-10 00:00Z'); END $$});
+$node->safe_psql('random', slurp_file("$DATA/plain_sums.sql"));
+my ($BASELINE, $PERIOD, $ODD) = map { "'$_'" } '[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-13 00:00Z)', '[2026-05-11 01:30Z,2026-05-12 07:59Z)';
+for my $seed (0.1, 0.7)
+{
+	$node->safe_psql('random', slurp_file("$DATA/random_history.sql"), extra_params => [ '-v', "seed=$seed" ]);
+	my $identity = 'service_id, query_id, db_name, db_user, db_operation, app';
+	for my $period ($BASELINE, $ODD)
+	{
+		is($node->safe_psql('random', "SELECT count(*) > 150, count(*) FILTER (WHERE alike(to_jsonb(a), to_jsonb(b)) IS NOT TRUE) FROM plain_patterns($period) a FULL JOIN chpg_period_patterns($period) b USING ($identity)"),
+			't|0', "seed $seed: the patterns of $period");
+	}
+	is($node->safe_psql('random', "SELECT count(a.hours_worse) > 80, count(*) FILTER (WHERE a.hours_worse IS DISTINCT FROM b.hours_worse) FROM (SELECT * FROM plain_hours($BASELINE, $PERIOD) WHERE query_id <> 0 AND app <> 'bin/monitor') a FULL JOIN chpg_compare($BASELINE, $PERIOD) b USING ($identity)"),
+		't|0', "seed $seed: the worse hours");
+	is($node->safe_psql('random', "SELECT count(*) FILTER (WHERE c.baseline_avg_duration_us IS DISTINCT FROM a.avg_duration_us AND abs(c.baseline_avg_duration_us / a.avg_duration_us - 1) > 1e-9), count(*) FILTER (WHERE c.query_text <> coalesce(b.query_text, a.query_text)), count(DISTINCT change) > 3
+		FROM chpg_compare($BASELINE, $PERIOD) c LEFT JOIN plain_patterns($BASELINE) a USING ($identity) LEFT JOIN plain_patterns($PERIOD) b USING ($identity)"),
+		'0|0|t', "seed $seed: the means and texts of the changes");
+}
 
 done_testing();

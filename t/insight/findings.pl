@@ -320,7 +320,7 @@ $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_thre
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
-is($node->safe_psql('restored', q{SELECT _chpg_threshold('102', 'calls_per_s'), finding_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+is($node->safe_psql('restored', q{SELECT (_chpg_thresholds()).hot_loop_calls_per_s, finding_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
 
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE threshold IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
 

@@ -6,13 +6,15 @@ INSERT INTO @extschema@.chpg_rule VALUES
 		'Share of blocks found in the buffer cache below which it is ERROR.'),
 	('CHPG301', 'cache_thrash', 'blks_per_h', 1000000, 'Blocks wanted per hour.');
 
-CREATE FUNCTION @extschema@._chpg_find_cache(patterns @extschema@.chpg_period_pattern_row[], period tstzrange,
-	service text, server text)
+SELECT @extschema@._chpg_declare_thresholds();
+
+CREATE FUNCTION @extschema@._chpg_find_cache(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT 'CHPG301',
-		CASE WHEN ratio < @extschema@._chpg_threshold('301', 'error_hit_ratio') THEN 'ERROR' ELSE 'WARN' END,
+		CASE WHEN ratio < t.cache_thrash_error_hit_ratio THEN 'ERROR' ELSE 'WARN' END,
 		'The buffer cache is too small for what is read', service_id,
 		format('%s %% of blocks are found in the buffer cache, of %s per hour', round(ratio::numeric * 100, 1),
 			round(blks / hours)),
@@ -23,20 +25,21 @@ BEGIN ATOMIC
 		'Look at the patterns that read most first: a scan that needs not be is cheaper to mend than a bigger machine.',
 		NULL::float8, 'medium', NULL::text[], 'CHPG301:' || service_id, false
 	FROM (
-		SELECT service_id, coalesce(max(h.hours), extract(epoch FROM upper(period) - lower(period))::float8 / 3600)
-			AS hours,
+		SELECT p.service_id, coalesce(max(h.hours), @extschema@._chpg_length_hours(scope)) AS hours,
 			sum(total_shared_blks_hit)::float8
 				/ nullif(sum(total_shared_blks_hit) + sum(total_shared_blks_read), 0)::float8 AS ratio,
 			(sum(total_shared_blks_hit) + sum(total_shared_blks_read))::float8 AS blks,
 			(array_agg(query_id::text ORDER BY total_shared_blks_read DESC NULLS LAST))[1:3] AS readers
-		FROM unnest(patterns) p
-		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
+		FROM unnest(pairs) u
+		CROSS JOIN LATERAL (SELECT (u.b).*) p
+		LEFT JOIN unnest(scope.period_hours) h ON h.service_id = p.service_id
+		WHERE p.service_id IS NOT NULL
 		GROUP BY 1
 	) s
-	WHERE ratio < @extschema@._chpg_threshold('301', 'hit_ratio')
-		AND blks >= hours * @extschema@._chpg_threshold('301', 'blks_per_h');
+	WHERE ratio < t.cache_thrash_hit_ratio AND blks >= hours * t.cache_thrash_blks_per_h;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_cache(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_cache(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
 'Findings of services whose buffer cache does not hold what they read.
 Requests: none.';

@@ -28,15 +28,17 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG504', 'new_heavy', 'time_ratio', 0.01, 'Share of time from which a pattern is new, or gone ...'),
 	('CHPG504', 'new_heavy', 'busy_s_per_h', 10, '... and seconds per hour.');
 
-CREATE FUNCTION @extschema@._chpg_find_changes(baseline tstzrange, period tstzrange, service text, server text)
+SELECT @extschema@._chpg_declare_thresholds();
+
+CREATE FUNCTION @extschema@._chpg_find_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
-SET client_min_messages = warning
 BEGIN ATOMIC
 	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
 		CASE WHEN c.change = 'regressed' AND c.excess_us * c.avg_duration_us * c.calls_per_s > 0
 				AND c.excess_us / nullif(c.calls_per_s * 3600 * hours * c.avg_duration_us / nullif(c.time_ratio, 0), 0)
-					>= @extschema@._chpg_threshold('501', 'error_time_ratio')
+					>= t.p95_regression_error_time_ratio
 			THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN c.change = 'regressed' THEN 'Slower than before' ELSE 'New, and heavy' END, c.service_id,
 		CASE WHEN c.change = 'regressed'
@@ -71,11 +73,11 @@ BEGIN ATOMIC
 		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
 			|| ':' || to_jsonb(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user,
 				c.db_operation, c.app])::text, false
-	FROM @extschema@.chpg_compare(baseline, period, service, server) c
-	JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
-	WHERE c.change IN ('regressed', 'new', 'new?');
+	FROM @extschema@._chpg_changes(t, scope, pairs, '{regressed,new,new?}'::text[]) c
+	JOIN unnest(scope.period_hours) h ON h.service_id = c.service_id;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_changes(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
 'Findings of patterns that got slower, or are new.
-Requests: as chpg_compare.';
+Requests: none.';

@@ -4,8 +4,10 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG703', 'connections', 'used_ratio', 0.8, 'Connections of max_connections from which it is WARN.'),
 	('CHPG703', 'connections', 'error_used_ratio', 0.95, 'Connections of max_connections from which it is ERROR.');
 
+SELECT @extschema@._chpg_declare_thresholds();
+
 /* A service that does not answer is left out, and the others are judged. */
-CREATE FUNCTION @extschema@._chpg_find_connections(service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_connections(t @extschema@._chpg_thresholds, service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 SET chpg.on_service_error = 'warning'
@@ -20,7 +22,7 @@ BEGIN ATOMIC
 		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
 	)
 	SELECT 'CHPG703',
-		CASE WHEN used >= @extschema@._chpg_threshold('703', 'error_used_ratio') * max_connections THEN 'ERROR'
+		CASE WHEN used >= t.connections_error_used_ratio * max_connections THEN 'ERROR'
 			ELSE 'WARN' END,
 		'Connections run out', service_id, format('%s of %s connections', used, max_connections),
 		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
@@ -29,7 +31,7 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
 	FROM health
 	JOIN configured USING (service_id)
-	WHERE used >= @extschema@._chpg_threshold('703', 'used_ratio') * max_connections
+	WHERE used >= t.connections_used_ratio * max_connections
 	UNION ALL
 	SELECT k.*
 	FROM health h
@@ -40,6 +42,6 @@ BEGIN ATOMIC
 	WHERE c.max_connections IS NULL OR h.used IS NULL;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_connections(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_connections(@extschema@._chpg_thresholds, text, text) IS
 'Findings of connections as they are now, of services that have metrics.
 Requests: 1 for the metrics, and those of chpg_config.';

@@ -4,11 +4,13 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG801', 'data_quality', 'coverage_ratio', 1,
 		'Captured hours of all hours of the period, below which it is INFO.');
 
+SELECT @extschema@._chpg_declare_thresholds();
+
 /*
  * Expected are the hours since the service was first captured, while it existed, without
  * the last complete one, which may not have been captured yet.
  */
-CREATE FUNCTION @extschema@._chpg_find_quality(period tstzrange, service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_quality(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -28,8 +30,7 @@ BEGIN
 		SELECT s.service_id, max(s.valid_to) AS until, least(min(s.noted_at) - backfill,
 			(SELECT min(c.window_start) FROM capture c WHERE c.service_id = s.service_id AND c.grain = 'hour')) AS since
 		FROM service s
-		JOIN @extschema@._chpg_history_services(_chpg_find_quality.service, _chpg_find_quality.server, false) h
-			USING (service_id)
+		WHERE s.service_id = ANY (scope.service_ids)
 		GROUP BY s.service_id
 	), seen AS (
 		SELECT l.service_id, e.expected, count(c.window_start) AS captured, count(*) FILTER (WHERE c.truncated)
@@ -38,12 +39,12 @@ BEGIN
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS expected
 			FROM generate_series(
-				date_bin('1 hour', greatest(lower(period), l.since) + interval '1 hour' - interval '1 microsecond',
-					'2000-01-01 00:00Z'),
-				least(upper(period), l.until, now() - settle - interval '1 hour') - interval '1 hour', '1 hour')
+				date_bin('1 hour', greatest(lower(scope.period), l.since) + interval '1 hour'
+					- interval '1 microsecond', '2000-01-01 00:00Z'),
+				least(upper(scope.period), l.until, now() - settle - interval '1 hour') - interval '1 hour', '1 hour')
 		) e
 		LEFT JOIN capture c ON c.service_id = l.service_id AND c.grain = 'hour' AND c.status = 'ok'
-			AND c.window_start >= lower(period) AND c.window_end <= upper(period)
+			AND c.window_start >= lower(scope.period) AND c.window_end <= upper(scope.period)
 		GROUP BY l.service_id, e.expected
 	)
 	SELECT 'CHPG801', 'INFO', 'The history is not complete', service_id,
@@ -53,7 +54,7 @@ BEGIN
 		'See the view coverage of the history.',
 		NULL::float8, 'high', NULL::text[], 'CHPG801:' || service_id, false
 	FROM seen
-	WHERE captured < expected * @extschema@._chpg_threshold('801', 'coverage_ratio') OR truncated > 0
+	WHERE captured < expected * t.data_quality_coverage_ratio OR truncated > 0
 	UNION ALL
 	SELECT k.*
 	FROM seen, @extschema@._chpg_skipped(NULL::text[],
@@ -62,7 +63,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_quality(tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_quality(@extschema@._chpg_thresholds, @extschema@._chpg_scope) IS
 'Findings of hours that the history lacks, or has in part; SKIPPED for services without any hour.
 Requests: none.
 Errors: 55000 there is no history.';

@@ -4,8 +4,10 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG706', 'config_drift', 'services', 3,
 		'Services with the same tag Environment from which one that differs is INFO.');
 
+SELECT @extschema@._chpg_declare_thresholds();
+
 /* Services of one environment are expected to have the same settings. */
-CREATE FUNCTION @extschema@._chpg_find_drift(server text)
+CREATE FUNCTION @extschema@._chpg_find_drift(t @extschema@._chpg_thresholds, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -37,13 +39,13 @@ BEGIN ATOMIC
 		NULL::float8, 'medium', NULL::text[],
 		'CHPG706:' || to_jsonb(ARRAY[service_id, component, name])::text, false
 	FROM counted
-	WHERE services >= @extschema@._chpg_threshold('706', 'services') AND alike * 2 < services
+	WHERE services >= t.config_drift_services AND alike * 2 < services
 	UNION ALL
 	SELECT k.*
 	FROM (SELECT count(*) AS services
 		FROM (SELECT s.tags->>'Environment' AS environment, count(*) OVER (PARTITION BY s.tags->>'Environment') AS alike
 			FROM present s WHERE s.known) s
-		WHERE environment IS NULL OR alike < @extschema@._chpg_threshold('706', 'services')) u,
+		WHERE environment IS NULL OR alike < t.config_drift_services) u,
 		@extschema@._chpg_skipped('{CHPG706}'::text[],
 			format('Services that share the tag Environment with too few others, or have none, are compared with '
 				'none: %s',
@@ -57,6 +59,6 @@ BEGIN ATOMIC
 	WHERE NOT s.known;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_drift(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_drift(@extschema@._chpg_thresholds, text) IS
 'Findings of settings that less than half of the services with the same tag Environment have.
 Requests: 1 for each service, 1 for the list.';

@@ -10,17 +10,19 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG402', 'error_spike', 'factor', 2, 'How many times the baseline''s share of errors.'),
 	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.');
 
+SELECT @extschema@._chpg_declare_thresholds();
+
 /*
  * Errors are recorded apart from the statements that raised them.  A truncated window has
  * all errors, but not all executions.
  */
-CREATE FUNCTION @extschema@._chpg_find_errors(patterns @extschema@.chpg_period_pattern_row[], period tstzrange,
-	service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_errors(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT 'CHPG401',
-		CASE WHEN ratio >= @extschema@._chpg_threshold('401', 'error_error_ratio') AND NOT truncated THEN 'ERROR'
+		CASE WHEN ratio >= t.error_rate_error_error_ratio AND NOT truncated THEN 'ERROR'
 			ELSE 'WARN' END,
 		'Many errors', service_id,
 		format(CASE WHEN truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%'
@@ -36,43 +38,47 @@ BEGIN ATOMIC
 		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[],
 		'CHPG401:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, false
 	FROM (
-		SELECT service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
+		SELECT p.service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
 			sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count)
 				+ coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0), 0)::float8 AS ratio
-		FROM unnest(patterns) p
-		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
-		WHERE NOT @extschema@._chpg_is_monitoring(app)
+		FROM unnest(pairs) u
+		CROSS JOIN LATERAL (SELECT (u.b).*) p
+		LEFT JOIN unnest(scope.period_hours) h ON h.service_id = p.service_id
+		WHERE NOT @extschema@._chpg_is_monitoring(p.app)
 		GROUP BY 1, 2, 3, 4
 	) e
-	WHERE errors >= @extschema@._chpg_threshold('401', 'errors')
-		AND ratio >= @extschema@._chpg_threshold('401', 'error_ratio');
+	WHERE errors >= t.error_rate_errors
+		AND ratio >= t.error_rate_error_ratio;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_errors(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_errors(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
 'Findings of many errors, for each database, user and application.
 Requests: none.';
 
 /* Where all executions are known, two error ratios and the standard deviation of their difference (z). */
-CREATE FUNCTION @extschema@._chpg_find_error_spikes(baseline tstzrange, period tstzrange, service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_error_spikes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH hours AS MATERIALIZED (
-		SELECT service_id, a.cutoff_us IS NOT NULL OR b.cutoff_us IS NOT NULL AS truncated
-		FROM @extschema@._chpg_period_hours(baseline, service, server) a
-		JOIN @extschema@._chpg_period_hours(period, service, server) b USING (service_id)
+		SELECT a.service_id, a.cutoff_us IS NOT NULL OR b.cutoff_us IS NOT NULL AS truncated
+		FROM unnest(scope.baseline_hours) a
+		JOIN unnest(scope.period_hours) b ON b.service_id = a.service_id
 	), sums AS (
 		SELECT p.service_id, p.db_name, p.db_user, p.app,
-			coalesce(sum(p.error_count) FILTER (WHERE p.before), 0)::float8 AS e_a,
-			coalesce(sum(p.error_count) FILTER (WHERE NOT p.before), 0)::float8 AS e_b,
-			coalesce(sum(p.call_count) FILTER (WHERE p.before AND p.query_id <> 0), 0)::float8 AS n_a,
-			coalesce(sum(p.call_count) FILTER (WHERE NOT p.before AND p.query_id <> 0), 0)::float8 AS n_b
-		FROM (
-			SELECT a.*, true AS before FROM @extschema@.chpg_period_patterns(baseline, service, server) a
-			UNION ALL SELECT b.*, false FROM @extschema@.chpg_period_patterns(period, service, server) b
-		) p
+			coalesce(sum((u.a).error_count), 0)::float8 AS e_a,
+			coalesce(sum((u.b).error_count), 0)::float8 AS e_b,
+			coalesce(sum((u.a).call_count) FILTER (WHERE (u.a).query_id <> 0), 0)::float8 AS n_a,
+			coalesce(sum((u.b).call_count) FILTER (WHERE (u.b).query_id <> 0), 0)::float8 AS n_b
+		FROM unnest(pairs) u
+		CROSS JOIN LATERAL (
+			SELECT coalesce((u.b).service_id, (u.a).service_id) AS service_id,
+				coalesce((u.b).db_name, (u.a).db_name) AS db_name, coalesce((u.b).db_user, (u.a).db_user) AS db_user,
+				coalesce((u.b).app, (u.a).app) AS app) p
 		WHERE NOT @extschema@._chpg_is_monitoring(p.app)
 			AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
 		GROUP BY 1, 2, 3, 4
@@ -84,7 +90,7 @@ BEGIN ATOMIC
 		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
 	)
 	SELECT 'CHPG402',
-		CASE WHEN r_b >= @extschema@._chpg_threshold('402', 'error_error_ratio') THEN 'ERROR' ELSE 'WARN' END,
+		CASE WHEN r_b >= t.error_spike_error_error_ratio THEN 'ERROR' ELSE 'WARN' END,
 		'More errors than before', service_id,
 		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
 		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', e_b,
@@ -94,8 +100,8 @@ BEGIN ATOMIC
 		NULL::float8, 'high', NULL::text[],
 		'CHPG402:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, false
 	FROM scores
-	WHERE e_b >= @extschema@._chpg_threshold('402', 'errors') AND z >= @extschema@._chpg_threshold('402', 'z')
-		AND r_b >= @extschema@._chpg_threshold('402', 'factor') * r_a
+	WHERE e_b >= t.error_spike_errors AND z >= t.error_spike_z
+		AND r_b >= t.error_spike_factor * r_a
 	UNION ALL
 	SELECT k.*
 	FROM hours h, @extschema@._chpg_skipped('{CHPG402}'::text[],
@@ -104,6 +110,7 @@ BEGIN ATOMIC
 	WHERE h.truncated;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_error_spikes(tstzrange, tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_error_spikes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
 'Findings of more errors than in the baseline; SKIPPED where windows were truncated.
-Requests: as chpg_period_patterns.';
+Requests: none.';

@@ -35,50 +35,61 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG607', 'huge_result', 'rows_per_call', 10000, 'Rows for each execution from which it is INFO.'),
 	('CHPG607', 'huge_result', 'warn_rows_per_call', 100000, 'Rows for each execution from which it is WARN.');
 
+SELECT @extschema@._chpg_declare_thresholds();
+
 /*
  * For each pattern that counts (CHPG100), each rule that holds for it.  An execution without
  * rows counts as one row in blks_per_row.
  */
-CREATE FUNCTION @extschema@._chpg_find_patterns(patterns @extschema@.chpg_period_pattern_row[], period tstzrange,
-	service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_patterns(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	WITH counted AS (
-		SELECT p.*, coalesce(h.hours, extract(epoch FROM upper(period) - lower(period))::float8 / 3600) AS hours,
-			p.total_duration_us / nullif(sum(p.total_duration_us) OVER w, 0) AS time_ratio,
-			p.total_wal_bytes / nullif(sum(p.total_wal_bytes) OVER w, 0)::float8 AS wal_ratio,
-			p.total_shared_blks_read + p.total_shared_blks_hit::float8 AS blks
-		FROM unnest(patterns) p
-		LEFT JOIN @extschema@._chpg_period_hours(period, service, server) h USING (service_id)
-		WHERE p.query_id <> 0 AND p.call_count > 0 AND NOT @extschema@._chpg_is_monitoring(p.app)
-		WINDOW w AS (PARTITION BY p.service_id)
+	WITH services AS (
+		SELECT (p.b).service_id, nullif(sum((p.b).total_duration_us), 0) AS total_us,
+			nullif(sum((p.b).total_wal_bytes), 0)::float8 AS wal_bytes,
+			coalesce(max(h.hours), @extschema@._chpg_length_hours(scope))::float8 AS hours
+		FROM unnest(pairs) p
+		LEFT JOIN unnest(scope.period_hours) h ON h.service_id = (p.b).service_id
+		WHERE (p.b).query_id <> 0 AND (p.b).call_count > 0 AND NOT @extschema@._chpg_is_monitoring((p.b).app)
+		GROUP BY 1
+	), counted AS MATERIALIZED (
+		SELECT p.b, p.text_id, p.query_text, s.hours, (p.b).total_duration_us / s.total_us AS time_ratio,
+			(p.b).total_wal_bytes / s.wal_bytes AS wal_ratio
+		FROM unnest(pairs) p
+		JOIN services s ON s.service_id = (p.b).service_id
+		WHERE (p.b).query_id <> 0 AND (p.b).call_count > 0 AND NOT @extschema@._chpg_is_monitoring((p.b).app)
+			AND (p.b).total_duration_us >= t.material_total_us
+			AND ((p.b).total_duration_us / s.total_us >= t.material_time_ratio
+				OR (p.b).total_duration_us / 3.6e9 / s.hours >= t.material_active_executions)
 	), facts AS MATERIALIZED (
-		SELECT service_id, query_id, db_name, db_user, db_operation, app, query_text,
-			call_count::float8 AS calls, total_duration_us AS total_us, avg_duration_us AS avg_us,
-			hours::float8 AS hours,
-			time_ratio, total_rows::float8 / call_count AS rows_per_call, blks / call_count AS blks_per_call,
-			blks / greatest(total_rows, call_count, 1) AS blks_per_row,
-			CASE WHEN total_cpu_time_us >= 0 THEN least(total_cpu_time_us / nullif(total_duration_us, 0), 1) END
+		SELECT p.service_id, p.query_id, p.db_name, p.db_user, p.db_operation, p.app, x.query_text,
+			p.call_count::float8 AS calls, p.total_duration_us AS total_us, p.avg_duration_us AS avg_us,
+			c.hours, c.time_ratio, p.total_rows::float8 / p.call_count AS rows_per_call,
+			b.blks / p.call_count AS blks_per_call, b.blks / greatest(p.total_rows, p.call_count, 1) AS blks_per_row,
+			CASE WHEN p.total_cpu_time_us >= 0 THEN least(p.total_cpu_time_us / nullif(p.total_duration_us, 0), 1) END
 				AS cpu_ratio,
-			coalesce(total_wal_bytes, 0)::float8 AS wal_bytes, wal_ratio,
-			query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M' AS aggregates,
-			to_jsonb(ARRAY[service_id, query_id::text, db_name, db_user, db_operation, app])::text
+			coalesce(p.total_wal_bytes, 0)::float8 AS wal_bytes, c.wal_ratio,
+			x.query_text ~* '\m(count|sum|avg|string_agg|array_agg|jsonb?_agg)\s*\(|\mgroup\s+by\M' AS aggregates,
+			to_jsonb(ARRAY[p.service_id, p.query_id::text, p.db_name, p.db_user, p.db_operation, p.app])::text
 				AS pattern_key
-		FROM counted
-		WHERE total_duration_us >= @extschema@._chpg_threshold('100', 'total_us')
-			AND (time_ratio >= @extschema@._chpg_threshold('100', 'time_ratio')
-				OR total_duration_us / 3.6e9 / hours >= @extschema@._chpg_threshold('100', 'active_executions'))
+		FROM counted c
+		CROSS JOIN LATERAL (SELECT (c.b).*) p
+		CROSS JOIN LATERAL (SELECT p.total_shared_blks_read + p.total_shared_blks_hit::float8 AS blks) b
+		LEFT JOIN @extschema@._chpg_query_texts(ARRAY(
+			SELECT DISTINCT i.text_id FROM counted i WHERE i.text_id IS NOT NULL)) q ON q.text_id = c.text_id
+		CROSS JOIN LATERAL (SELECT coalesce(c.query_text, q.query_text) AS query_text) x
 	), found AS (
 		SELECT f.*, r.*
 		FROM facts f
 		CROSS JOIN LATERAL (VALUES
 			('CHPG601', 'wait_bound', 'Long executions that wait',
-				CASE WHEN avg_us >= @extschema@._chpg_threshold('601', 'avg_us')
-						AND cpu_ratio <= @extschema@._chpg_threshold('601', 'cpu_ratio')
-						AND blks_per_call < @extschema@._chpg_threshold('601', 'blks_per_call')
-						AND calls >= @extschema@._chpg_threshold('601', 'calls')
-					THEN CASE WHEN time_ratio >= @extschema@._chpg_threshold('601', 'error_time_ratio')
+				CASE WHEN avg_us >= t.wait_bound_avg_us
+						AND cpu_ratio <= t.wait_bound_cpu_ratio
+						AND blks_per_call < t.wait_bound_blks_per_call
+						AND calls >= t.wait_bound_calls
+					THEN CASE WHEN time_ratio >= t.wait_bound_error_time_ratio
 						THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms for each execution, %s %% of them on CPU, %s blocks',
 					round(avg_us::numeric / 1000, 1), round(cpu_ratio::numeric * 100), round(blks_per_call)),
@@ -87,11 +98,11 @@ BEGIN ATOMIC
 				'Look at wait_event of pg_stat_activity while it runs, and set log_lock_waits.', 'medium'),
 			('CHPG201', 'slow_write', 'Slow writes',
 				CASE WHEN db_operation IN ('INSERT', 'UPDATE', 'DELETE', 'MERGE')
-						AND calls >= @extschema@._chpg_threshold('201', 'calls')
-						AND avg_us >= @extschema@._chpg_threshold('201', 'avg_us')
-						AND time_ratio >= @extschema@._chpg_threshold('201', 'time_ratio')
-					THEN CASE WHEN avg_us >= @extschema@._chpg_threshold('201', 'error_avg_us')
-							AND time_ratio >= @extschema@._chpg_threshold('201', 'error_time_ratio')
+						AND calls >= t.slow_write_calls
+						AND avg_us >= t.slow_write_avg_us
+						AND time_ratio >= t.slow_write_time_ratio
+					THEN CASE WHEN avg_us >= t.slow_write_error_avg_us
+							AND time_ratio >= t.slow_write_error_time_ratio
 						THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s ms, %s rows and %s kB of WAL for each execution',
 					round(avg_us::numeric / 1000, 1), round(rows_per_call), round(wal_bytes / calls / 1024)),
@@ -103,16 +114,16 @@ BEGIN ATOMIC
 				'medium'),
 			('CHPG101', 'full_scan', 'Reads far more blocks than it returns rows',
 				CASE WHEN db_operation IN ('SELECT', 'UPDATE', 'DELETE', 'MERGE')
-						AND calls >= @extschema@._chpg_threshold('101', 'calls')
-						AND coalesce(rows_per_call, 0) < @extschema@._chpg_threshold('101', 'rows_per_call')
-						AND blks_per_row >= @extschema@._chpg_threshold('101', 'blks_per_row')
-						AND blks_per_call >= @extschema@._chpg_threshold('101', 'blks_per_call')
+						AND calls >= t.full_scan_calls
+						AND coalesce(rows_per_call, 0) < t.full_scan_rows_per_call
+						AND blks_per_row >= t.full_scan_blks_per_row
+						AND blks_per_call >= t.full_scan_blks_per_call
 					THEN CASE WHEN aggregates THEN 'INFO'
-						WHEN blks_per_row >= @extschema@._chpg_threshold('101', 'error_blks_per_row')
-							AND blks_per_call >= @extschema@._chpg_threshold('101', 'error_blks_per_call')
-							AND time_ratio >= @extschema@._chpg_threshold('101', 'error_time_ratio') THEN 'ERROR'
-						WHEN blks_per_row >= @extschema@._chpg_threshold('101', 'warn_blks_per_row')
-							AND blks_per_call >= @extschema@._chpg_threshold('101', 'warn_blks_per_call') THEN 'WARN'
+						WHEN blks_per_row >= t.full_scan_error_blks_per_row
+							AND blks_per_call >= t.full_scan_error_blks_per_call
+							AND time_ratio >= t.full_scan_error_time_ratio THEN 'ERROR'
+						WHEN blks_per_row >= t.full_scan_warn_blks_per_row
+							AND blks_per_call >= t.full_scan_warn_blks_per_call THEN 'WARN'
 						ELSE 'INFO' END END,
 				format('%s blocks for each row, %s (%s MB) for each execution',
 					round(blks_per_row), round(blks_per_call), round(blks_per_call / 128)),
@@ -124,12 +135,12 @@ BEGIN ATOMIC
 						'or ANALYZE.' END,
 				CASE WHEN aggregates OR rows_per_call IS NULL THEN 'low' ELSE 'medium' END),
 			('CHPG102', 'hot_loop', 'Very many short executions',
-				CASE WHEN avg_us <= @extschema@._chpg_threshold('102', 'avg_us')
-						AND calls >= @extschema@._chpg_threshold('102', 'calls_per_h') * greatest(hours, 0.25)
-						AND calls / hours / 3600 >= @extschema@._chpg_threshold('102', 'calls_per_s')
-						AND time_ratio >= @extschema@._chpg_threshold('102', 'time_ratio')
-						AND blks_per_call <= @extschema@._chpg_threshold('102', 'blks_per_call')
-					THEN CASE WHEN time_ratio >= @extschema@._chpg_threshold('102', 'error_time_ratio')
+				CASE WHEN avg_us <= t.hot_loop_avg_us
+						AND calls >= t.hot_loop_calls_per_h * greatest(hours, 0.25)
+						AND calls / hours / 3600 >= t.hot_loop_calls_per_s
+						AND time_ratio >= t.hot_loop_time_ratio
+						AND blks_per_call <= t.hot_loop_blks_per_call
+					THEN CASE WHEN time_ratio >= t.hot_loop_error_time_ratio
 						THEN 'ERROR' ELSE 'WARN' END END,
 				format('%s executions per second of %s ms',
 					round((calls / hours / 3600)::numeric, 1), round(avg_us::numeric / 1000, 3)),
@@ -138,8 +149,8 @@ BEGIN ATOMIC
 				'Find the loop by application and text; ask for many at once, = ANY($1), or keep what it asks for.',
 				CASE WHEN rows_per_call <= 2 THEN 'high' ELSE 'medium' END),
 			('CHPG202', 'wal_hog', 'Writes most of the WAL',
-				CASE WHEN wal_ratio >= @extschema@._chpg_threshold('202', 'wal_ratio')
-						AND wal_bytes >= hours * @extschema@._chpg_threshold('202', 'wal_bytes_per_h') THEN 'WARN' END,
+				CASE WHEN wal_ratio >= t.wal_hog_wal_ratio
+						AND wal_bytes >= hours * t.wal_hog_wal_bytes_per_h THEN 'WARN' END,
 				format('%s %% of the WAL, %s MB per hour', round(wal_ratio::numeric * 100),
 					round(wal_bytes / hours / 1048576)),
 				'WAL delays replicas and fills storage. '
@@ -147,8 +158,8 @@ BEGIN ATOMIC
 				'Write in batches; drop indexes that nobody uses; a lower fillfactor lets updates be HOT.', 'high'),
 			('CHPG607', 'huge_result', 'Very many rows for each execution',
 				CASE WHEN db_operation = 'SELECT'
-					AND rows_per_call >= @extschema@._chpg_threshold('607', 'rows_per_call')
-					THEN CASE WHEN rows_per_call >= @extschema@._chpg_threshold('607', 'warn_rows_per_call')
+					AND rows_per_call >= t.huge_result_rows_per_call
+					THEN CASE WHEN rows_per_call >= t.huge_result_warn_rows_per_call
 						THEN 'WARN' ELSE 'INFO' END END,
 				format('%s rows for each execution', round(rows_per_call)),
 				'An export, or an application that reads more than it shows.',
@@ -168,6 +179,7 @@ BEGIN ATOMIC
 	FROM found;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_patterns(@extschema@.chpg_period_pattern_row[], tstzrange, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_patterns(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
 'Findings of single patterns.
 Requests: none.';

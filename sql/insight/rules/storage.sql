@@ -4,7 +4,9 @@ INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG701', 'storage', 'used_percent', 80, 'Storage in use from which it is WARN, in percent.'),
 	('CHPG701', 'storage', 'error_used_percent', 90, 'Storage in use from which it is ERROR, in percent.');
 
-CREATE FUNCTION @extschema@._chpg_find_storage(service text, server text)
+SELECT @extschema@._chpg_declare_thresholds();
+
+CREATE FUNCTION @extschema@._chpg_find_storage(t @extschema@._chpg_thresholds, service text, server text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -13,7 +15,7 @@ BEGIN ATOMIC
 			OR service IN (h.service_id, h.service_name)
 	)
 	SELECT 'CHPG701',
-		CASE WHEN storage_used_percent >= @extschema@._chpg_threshold('701', 'error_used_percent') THEN 'ERROR'
+		CASE WHEN storage_used_percent >= t.storage_error_used_percent THEN 'ERROR'
 			ELSE 'WARN' END,
 		'Storage fills up', service_id,
 			format('%s %% of the storage is in use', round(storage_used_percent::numeric, 1)),
@@ -22,7 +24,7 @@ BEGIN ATOMIC
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
 		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
 	FROM health
-	WHERE storage_used_percent >= @extschema@._chpg_threshold('701', 'used_percent') AND storage_used_percent <> 'NaN'
+	WHERE storage_used_percent >= t.storage_used_percent AND storage_used_percent <> 'NaN'
 	UNION ALL
 	SELECT k.*
 	FROM health h,
@@ -37,7 +39,7 @@ BEGIN ATOMIC
 		AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_storage(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_storage(@extschema@._chpg_thresholds, text, text) IS
 'Findings about storage as it is now.
 A service without metrics is SKIPPED here, and for the rules about connections.
 Requests: 1 for the metrics, 1 for the list unless the metrics have the service that is given.';
