@@ -35,7 +35,7 @@ COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
 'Whether a schema has all tables of a history. The caller needs USAGE on the schema.';
 
 /*
- * Trusted are the schema's owner, which _chpg_history_state checks first, and every role
+ * Trusted are the schema's owner, which _chpg_history_examine checks first, and every role
  * that may become the extension's owner.
  */
 CREATE FUNCTION @extschema@._chpg_history_foreign(schema name)
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION @extschema@._chpg_history_foreign(name) IS
  * any other caller.  A session that has become that role (SET ROLE) may return to its
  * session user, and so may that code.
  */
-CREATE FUNCTION @extschema@._chpg_history_state()
+CREATE FUNCTION @extschema@._chpg_history_examine()
 RETURNS TABLE (schema_name name, state text, remedy text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -94,9 +94,18 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_examine() IS
 'The history''s schema, and why it cannot be used; no row without a history.
 state: null if it can be used. remedy: a HINT that mends it; null if unknown here.';
+
+CREATE FUNCTION @extschema@._chpg_history_state()
+RETURNS TABLE (schema_name name, state text, remedy text)
+LANGUAGE C STABLE
+AS 'MODULE_PATHNAME', 'chpg_history_state';
+
+COMMENT ON FUNCTION @extschema@._chpg_history_state() IS
+'As _chpg_history_examine, which it calls once in a transaction.
+It is called again after a change of the catalogs, or if it found a reason.';
 
 /*
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema

@@ -73,6 +73,53 @@ like($REVOKE, qr/^REVOKE .* ON ALL TABLES IN SCHEMA kept FROM mallory;$/, 'is re
 is(state(), '', 'which is all');
 as_role('mallory', 'SELECT count(*) FROM kept.pattern');
 
+# That nothing was found is remembered within a transaction, until there is something.
+
+{
+	my $session = open_session($node);
+	in_session($session, q{BEGIN; SET LOCAL track_functions = 'all'});
+	my $look = q{SELECT state FROM _chpg_history_state()};
+	my $looks = q{SELECT pg_stat_get_xact_function_calls('_chpg_history_examine()'::regprocedure)};
+	my $period = q{tstzrange(now() - interval '6 hours', now())};
+	in_session($session, "SELECT count(*) FROM chpg_findings($period, history_only => true); SELECT count(*) FROM chpg_period_patterns($period); $look");
+	is(in_session($session, $looks), 1, 'one search for findings and patterns');
+	in_session($session, 'ROLLBACK; BEGIN');
+	for my $case (
+		[ 'GRANT INSERT ON kept.capture TO mallory', 'REVOKE INSERT ON kept.capture FROM mallory', 'grants INSERT' ],
+		[ 'GRANT UPDATE (text_id) ON kept.query_text TO mallory', 'REVOKE UPDATE (text_id) ON kept.query_text FROM mallory', 'grants UPDATE' ],
+		[ 'GRANT CREATE ON SCHEMA kept TO mallory', 'REVOKE CREATE ON SCHEMA kept FROM mallory', 'may be written to' ],
+		[ 'CREATE FUNCTION kept.f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$', 'DROP FUNCTION kept.f()', 'has the function' ],
+		[ 'CREATE OPERATOR kept.### (FUNCTION = int4pl, LEFTARG = int, RIGHTARG = int)', 'DROP OPERATOR kept.### (int, int)', 'has the operator' ],
+		[ 'CREATE TYPE kept.t AS ENUM (); ALTER TYPE kept.t OWNER TO mallory', 'DROP TYPE kept.t', 'has objects of other roles' ],
+		[ 'CREATE TRIGGER planted BEFORE INSERT ON kept.capture FOR EACH ROW EXECUTE FUNCTION attic.fires()', 'DROP TRIGGER planted ON kept.capture', 'has a trigger' ],
+		[ 'CREATE RULE planted AS ON INSERT TO kept.metric_point DO ALSO NOTHING', 'DROP RULE planted ON kept.metric_point', 'has a rule' ],
+		[ 'ALTER TABLE kept.service ENABLE ROW LEVEL SECURITY', 'ALTER TABLE kept.service DISABLE ROW LEVEL SECURITY', 'has row security' ],
+		[ 'CREATE POLICY planted ON kept.service', 'DROP POLICY planted ON kept.service', 'has a policy' ],
+		[ 'ALTER TABLE kept.service ADD CONSTRAINT planted CHECK (size IS NULL OR true)', 'ALTER TABLE kept.service DROP CONSTRAINT planted', 'has a constraint' ],
+		[ 'ALTER TABLE kept.service ALTER size SET DEFAULT 1', 'ALTER TABLE kept.service ALTER size DROP DEFAULT', 'has a default' ],
+		[ 'CREATE INDEX planted ON kept.service (lower(size))', 'DROP INDEX kept.planted', 'has an index' ],
+		[ 'CREATE STATISTICS attic.planted ON (lower(size)) FROM kept.service', 'DROP STATISTICS attic.planted', 'has statistics' ],
+		[ 'CREATE TABLE attic.child () INHERITS (kept.service)', 'DROP TABLE attic.child', 'has attic.child' ],
+		[ 'ALTER TABLE kept.capture RENAME TO kapture', 'ALTER TABLE kept.kapture RENAME TO capture', 'lacks tables' ],
+		[ q{UPDATE chpg_history_schema SET schema_name = 'keep'}, q{UPDATE chpg_history_schema SET schema_name = 'kept'}, 'does not exist' ],
+		[ 'ALTER SCHEMA kept OWNER TO mallory', 'ALTER SCHEMA kept OWNER TO CURRENT_USER; GRANT USAGE ON SCHEMA kept TO mallory', 'belongs to "mallory"' ])
+	{
+		my ($plant, $remove, $what) = @$case;
+		my @states = in_session($session, $look);
+		sql($plant);
+		push @states, in_session($session, $look);
+		sql($remove);
+		push @states, in_session($session, $look);
+		like(join('|', @states), qr/^\|$what[^|]*\|$/, "$plant: is noticed in the same transaction");
+	}
+	is(in_session($session, "SAVEPOINT s; $look; CREATE FUNCTION kept.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; $look; ROLLBACK TO s; $look"), "\nhas the function kept.f()\n",
+		'so are own changes, and that they are rolled back');
+	sql('CREATE ROLE stranger');
+	is(in_session($session, "$look; SET LOCAL ROLE stranger; $look"), "\nis not open to you", 'another role is checked itself');
+	in_session($session, 'ROLLBACK');
+	$session->quit;
+}
+
 foreach my $right ('TRIGGER', 'REFERENCES', 'TRUNCATE', 'INSERT', 'UPDATE', 'DELETE', 'UPDATE (text_id)', 'REFERENCES (text_id)', 'INSERT (text_id)')
 {
 	my $word = $right =~ s/ .*//r;
