@@ -48,6 +48,7 @@ SQL_FILES = \
 	sql/history/purge.sql \
 	sql/insight/catalogue.sql \
 	sql/insight/periods.sql \
+	sql/insight/top.sql \
 	sql/insight/compare.sql \
 	sql/insight/mutes.sql \
 	sql/insight/finding.sql \

@@ -304,6 +304,27 @@ for my $seed (0.1, 0.7)
 	is($node->safe_psql('random', "SELECT count(*) FILTER (WHERE c.baseline_avg_duration_us IS DISTINCT FROM a.avg_duration_us AND abs(c.baseline_avg_duration_us / a.avg_duration_us - 1) > 1e-9), count(*) FILTER (WHERE c.query_text <> coalesce(b.query_text, a.query_text)), count(DISTINCT change) > 3
 		FROM chpg_compare($BASELINE, $PERIOD) c LEFT JOIN plain_patterns($BASELINE) a USING ($identity) LEFT JOIN plain_patterns($PERIOD) b USING ($identity)"),
 		'0|0|t', "seed $seed: the means and texts of the changes");
+	for my $by (qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes))
+	{
+		is($node->safe_psql('random', "WITH counted AS (SELECT $identity, sum($by) AS captured FROM random.pattern_hour WHERE \"time\" >= lower(${BASELINE}::tstzrange) AND \"time\" < upper(${BASELINE}::tstzrange) GROUP BY $identity),
+				top AS (SELECT * FROM chpg_history_top($BASELINE, NULL, 30, '$by') WITH ORDINALITY)
+			SELECT count(*), bool_and(captured <= before), min(captured) >= (SELECT max(captured) FROM counted LEFT JOIN top USING ($identity) WHERE ordinality IS NULL), bool_and(alike(to_jsonb(t) - '{ordinality,captured,before}'::text[], to_jsonb(p)))
+			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($identity)) t JOIN plain_patterns($BASELINE) p USING ($identity)"),
+			'30|t|t|t', "seed $seed: the 30 patterns with the most $by");
+	}
+}
+is($node->safe_psql('random', "SELECT count(*) = (SELECT count(*) FROM plain_patterns($BASELINE) WHERE service_id = 'service-4' AND query_id <> 0), count(DISTINCT service_id), min(service_id) FROM chpg_history_top($BASELINE, 'name-4', 1000)"), 't|1|service-4', 'all patterns of one service');
+is($node->safe_psql('random', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_history_top($BASELINE, server => 'other', n => 1000)"), 'service-3 service-6', 'the services of a server');
+is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top('[2020-01-01 00:00Z,2020-01-02 00:00Z)')"), 0, 'a period without hours');
+for my $case (
+	[ 'NULL', '22004', qr/argument "period" must not be null/ ],
+	[ "$BASELINE, n => NULL", '22004', qr/argument "n" must not be null/ ],
+	[ "$BASELINE, by => NULL", '22004', qr/argument "by" must not be null/ ],
+	[ "$BASELINE, n => 0", '22023', qr/invalid value for "n": 0\nHINT:  Give the number of patterns, from 1 to 1000/ ],
+	[ "$BASELINE, by => 'avg_duration_us'", '22023', qr/invalid value for "by": "avg_duration_us"\nHINT:  Give one of call_count, error_count/ ],
+	[ "$BASELINE, 'name-9'", '42704', qr/service "name-9" is not in the history/ ])
+{
+	fails_with($node, "SELECT * FROM chpg_history_top($case->[0])", $case->[1], $case->[2], "top of $case->[0]", connstr => $node->connstr('random'));
 }
 
 done_testing();

@@ -1,0 +1,83 @@
+/* Insight: the patterns of the history that have the most of something. */
+
+/*
+ * One counter is summed by key for all patterns, and everything else for the first n alone.
+ * Those are found by what was captured; counters that are missing are extrapolated after.
+ */
+CREATE FUNCTION @extschema@.chpg_history_top(
+	period tstzrange,
+	service text DEFAULT NULL,
+	n integer DEFAULT 20,
+	by text DEFAULT 'total_duration_us',
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	counters CONSTANT text[] := '{call_count,error_count,total_duration_us,total_rows,total_shared_blks_read,
+		total_shared_blks_hit,total_cpu_time_us,total_wal_bytes}';
+	id text;
+	top jsonb := '[]';
+BEGIN
+	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
+	IF n IS NULL OR by IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'by' END
+			USING ERRCODE = 'null_value_not_allowed';
+	ELSIF n NOT BETWEEN 1 AND 1000 THEN
+		RAISE EXCEPTION 'invalid value for "n": %', n
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 1000.';
+	ELSIF by <> ALL (counters) THEN
+		RAISE EXCEPTION 'invalid value for "by": "%"', by
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = format('Give one of %s.', array_to_string(counters, ', '));
+	END IF;
+	FOR id IN SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s LOOP
+		PERFORM @extschema@._chpg_history_enter();
+		EXECUTE format($top$
+			SELECT jsonb_agg(t)
+			FROM (
+				SELECT $2 AS service_id, array_agg(s.pattern_key) AS keys, sum(s.counted) AS counted
+				FROM (
+					SELECT p.pattern_key, sum(@extschema@._chpg_bounded(p.%1$I::double precision)) AS counted
+					FROM pattern p
+					WHERE p.service_id = $2 AND p.grain = 'hour' AND p.window_start >= lower($3)
+						AND p.window_start <= upper($3) - interval '1 hour'
+					GROUP BY p.pattern_key
+				) s
+				CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k WHERE k.pattern_key = s.pattern_key OFFSET 0) k
+				WHERE k.query_id <> 0
+				GROUP BY k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+				UNION ALL
+				SELECT * FROM jsonb_to_recordset($1) f(service_id text, keys bigint[], counted float8)
+				ORDER BY counted DESC NULLS LAST
+				LIMIT $4
+			) t
+		$top$, by)
+		INTO top USING top, id, period, n;
+	END LOOP;
+	RETURN QUERY
+	WITH chosen AS MATERIALIZED (
+		SELECT f.place, p.pattern, p.text_id
+		FROM ROWS FROM (jsonb_to_recordset(top) AS (service_id text, keys bigint[]))
+			WITH ORDINALITY f(service_id, keys, place)
+		CROSS JOIN LATERAL @extschema@._chpg_sum_patterns(f.service_id, period, f.keys) p
+	)
+	SELECT w.*
+	FROM chosen c
+	LEFT JOIN @extschema@._chpg_query_texts(ARRAY(SELECT i.text_id FROM chosen i)) q ON q.text_id = c.text_id
+	CROSS JOIN LATERAL @extschema@._chpg_with_text(c.pattern, q.query_text) w
+	ORDER BY c.place;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text, text) IS
+'The n slow query patterns of the history that have the most of something, by what was captured.
+Of one service, by id or name, or of all. The history has the hours that lie within the period.
+by: call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
+  total_shared_blks_hit, total_cpu_time_us or total_wal_bytes.
+Patterns without a query id are left out.
+Requests: none.
+Errors: 22004 period, n or by is null; 22023 period is empty or unbounded, or n or by cannot be
+  used; 42704 no such service; 55000 there is no history, or it cannot be used.';
