@@ -73,7 +73,8 @@ my %DEFAULTS = (
 	%Emulator::PrivateEndpoint::NUMBERS,
 	(map { $_ => $Emulator::PrivateEndpoint::OPTIONS{$_}[0] } keys %Emulator::PrivateEndpoint::OPTIONS),
 	overrides => {},
-	pattern_overrides => {});
+	pattern_overrides => {},
+	slower => {});
 
 # Options that have one of these values
 my %CHOICES = (
@@ -125,7 +126,7 @@ sub reset
 		base => $clock->now,
 		map { $_ => $options{$_} }
 		  qw(fleet seed services patterns organizations overrides
-		  pattern_overrides));
+		  pattern_overrides slower));
 
 	my $lifecycle = Emulator::Lifecycle->new(
 		fleet => $fleet,

@@ -59,7 +59,7 @@ fault($url, times => 6, latency_ms => 300);
 my @sessions = map { open_session($node) } 1 .. 4;
 for my $i (0 .. 3)
 {
-	begin_in_session($sessions[$i], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$i:00Z', '$PAST_DATE 12:00Z')");
+	begin_in_session($sessions[$i], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$i:00Z', timestamptz '$PAST_DATE 0$i:00Z' + interval '1 day')");
 }
 wait_until(sub { request_count($url) >= 120 && !grep { !defined $_->{status} } @{ journal($url)->{requests} } },
 	'all requests have come');
@@ -77,7 +77,7 @@ fault($url, path => 'slowQueryPatterns', skip => 20, times => 2, status => 500);
 fault($url, path => 'slowQueryPatterns', skip => 30, times => 2, reset => 'before');
 for my $i (0 .. 5)
 {
-	begin_in_session($busy[$i], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$i:00Z', '$PAST_DATE 12:00Z')");
+	begin_in_session($busy[$i], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$i:00Z', timestamptz '$PAST_DATE 0$i:00Z' + interval '1 day')");
 }
 for my $i (0 .. 3)
 {
@@ -96,7 +96,7 @@ $_->quit for @busy[ 0, 2, 4, 5 ];
 
 # A single call gets its turn between the requests of a fleet.
 $id = use_new_key($node, $url, '5/2s', services => 40, patterns => 3);
-begin_in_session($sessions[0], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
+begin_in_session($sessions[0], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z')");
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 my $before = request_count($url);
 $node->safe_psql('postgres', 'SELECT FROM chpg_services');
@@ -110,10 +110,10 @@ is(key_budget($node, 'waiting', $id), '0', 'a cancel ends the waiting');
 # Neither does a call wait for a fleet that will send the same request later.
 $id = use_new_key($node, $url, '2/3s', services => 9, patterns => 3);
 my $last = $node->safe_psql('postgres', 'SELECT id FROM chpg_services LIMIT 1 OFFSET 7');
-begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
+begin_in_session($sessions[0], "SET chpg.cache_ttl = '1min'; SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z')");
 wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 $before = request_count($url);
-$node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z', '$last')");
+$node->safe_psql('postgres', "SET chpg.cache_ttl = '1min'; SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z', '$last')");
 cmp_ok(request_count($url) - $before, '<=', 3, 'a call whose request the fleet sends later does not wait for the fleet');
 is(in_session($sessions[0], '\echo'), "rows|27\n", 'the fleet has all its rows');
 in_session($sessions[0], 'SET chpg.cache_ttl = 0');
@@ -154,7 +154,7 @@ is($node->safe_psql('postgres', "SELECT waits, wait_time_us >= 1.5e6 FROM chpg_s
 $id = use_new_key($node, $url, '2/1s', services => 9, patterns => 3);
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 my $since = time;
-in_session($queue[0], "BEGIN; DECLARE c CURSOR FOR SELECT query_id FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'; FETCH 1 FROM c");
+in_session($queue[0], "BEGIN; DECLARE c CURSOR FOR SELECT query_id FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 24:00Z'; FETCH 1 FROM c");
 my $idle = time;
 $node->poll_query_until('postgres', "SELECT used = 0 FROM chpg_budget WHERE key_id = '$id'") or die 'the budget is not given back';
 $idle = time - $idle;
@@ -182,7 +182,7 @@ $_->quit for @queue;
 
 # A latch that is set for another reason changes nothing.
 $id = use_new_key($node, $url, '2/2s', services => 7, patterns => 3);
-begin_in_session($sessions[2], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')");
+begin_in_session($sessions[2], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z')");
 wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_reload_conf()'); request_count($url) == 8 }, 'all requests have come');
 is(in_session($sessions[2], "SELECT 'done'"), "rows|21\ndone", 'with reloads: all rows are there');
 cmp_ok(max_arrivals(2), '<=', 2, 'with reloads: never more than 2 requests in 2 seconds');
@@ -194,7 +194,7 @@ $id = use_new_key($node, $url, '10/1s', rate_limit => '10/1s', services => 19, p
 (my $elsewhere = $url) =~ s{//}{//$id:$KEY_SECRET@};
 HTTP::Tiny->new->get("$elsewhere/v1/organizations") for 1 .. 5;
 clear_journal($url);
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')"), 57, 'a key that is used elsewhere, too: all rows are there');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z')"), 57, 'a key that is used elsewhere, too: all rows are there');
 cmp_ok(statuses()->{429} // 0, '<=', 8, 'the API rejects only requests that were under way');
 
 # A call that cannot finish in time is rejected without a request.

@@ -92,7 +92,7 @@ in_session($sessions[0], 'RESET chpg.request_timeout; RESET chpg.max_retries');
 sub fleet_sql
 {
 	my ($i) = @_;
-	return sprintf "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:%02d:00Z', '$PAST_DATE 12:00Z')", $i;
+	return sprintf "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 00:%02d:00Z', timestamptz '$PAST_DATE 00:%1\$02d:00Z' + interval '1 day')", $i;
 }
 
 # The times of a session's requests

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'";
+my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z'";
 my $LIST = 'SELECT count(*) FROM chpg_services()';
 my $CACHED = q{SET chpg.cache_ttl = '10min';};
 
@@ -79,7 +79,7 @@ my @ids = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM chpg_services
 fault($url, path => "/$ids[1]/slowQueryPatterns", latency_ms => 1500, times => 100);
 fault($url, path => "/$_/slowQueryPatterns", latency_ms => 4000, times => 100) for @ids[ 2 .. $#ids ];
 $node->safe_psql('postgres', "CREATE SCHEMA tables; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO tables");
-my $TIMES = "from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'";
+my $TIMES = "from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 24:00Z'";
 costs($node, $url, <<SQL, 7, 'scans of the same fleet beside each other');
 SET chpg.cache_ttl = 0;
 SET enable_hashjoin = off;
@@ -265,7 +265,9 @@ my $PAGE = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM chpg_slow
 my $first = $node->safe_psql('postgres', $CACHED . sprintf $PAGE, 0);
 for my $i (1 .. 12)
 {
-	is($node->safe_psql('postgres', $CACHED . sprintf $PAGE, $i), $first, "page $i");
+	my $page = $node->safe_psql('postgres', $CACHED . sprintf $PAGE, $i);
+	isnt($page, $first, "page $i is another");
+	is($node->safe_psql('postgres', $CACHED . sprintf $PAGE, $i), $page, 'and stays the same');
 	costs($node, $url, $CACHED . sprintf($PAGE, 0), 0, 'a page that is used stays');
 }
 costs($node, $url, $CACHED . sprintf($PAGE, 1), 1, 'a response that was not used is evicted');

@@ -148,7 +148,7 @@ is(lists(), 2, 'with the failed request and its retry');
 begin_anew('unlimited');
 in_session($_, "SET chpg.request_timeout = '1 min'; SELECT FROM chpg_services()") for @sessions[ 0, 1 ];
 fault($url, path => 'slowQueryPatterns$', times => 6, status => 429, headers => { 'X-RateLimit-Reset' => 14 });
-my $fleet = "SELECT count(*) > 0 FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')";
+my $fleet = "SELECT count(*) > 0 FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z')";
 begin_in_session($sessions[0], $fleet);
 wait_until(sub { in_session($monitor, 'SELECT waiting FROM chpg_budget') == 1 && pattern_requests(429) == 6 }, 'the API rejects all requests of a fleet');
 begin_in_session($sessions[1], $fleet);

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z'";
+my $WINDOW = "'$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z'";
 my $FLEET = "SELECT count(DISTINCT service_id) FROM chpg_slow_patterns($WINDOW)";
 my $WARN = "\\set VERBOSITY verbose\nSET chpg.on_service_error = warning;";
 

@@ -57,7 +57,7 @@ sub duration
 	return $times[-1] - $times[0];
 }
 
-my $FLEET = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 12:00Z')";
+my $FLEET = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z')";
 
 for my $kind ('sliding', 'fixed')
 {
@@ -76,7 +76,7 @@ for my $kind ('sliding', 'fixed')
 	# Four backends with 120 requests
 	$id = use_new_key($node, $url, 'auto', %enforced, rate_limit => '40/2s', rate_headers => '40/2s', services => 29);
 	my @sessions = map { open_session($node) } 1 .. 4;
-	begin_in_session($sessions[$_], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$_:00Z', '$PAST_DATE 12:00Z')") for 0 .. 3;
+	begin_in_session($sessions[$_], "SELECT 'rows', count(*) FROM chpg_slow_patterns('$PAST_DATE 0$_:00Z', timestamptz '$PAST_DATE 0$_:00Z' + interval '1 day')") for 0 .. 3;
 	is(in_session($_, "SELECT 'done'"), "rows|87\ndone", "$kind windows: each of four backends has all rows") for @sessions;
 	is(request_count($url) . ' ' . refused(), '120 0', "$kind windows: with 120 requests, none of which the API refuses");
 	# The least time is 4 seconds, and the benchmark measures how near to that it is.

@@ -114,7 +114,7 @@ is(in_session($reader, "SELECT state FROM chpg_services() WHERE id = '$ORDERS'")
 # The time limit is shorter than the read that hangs.
 reset_emulator($url, services => 2, patterns => 700);
 my $billing = $node->safe_psql('postgres', "SELECT id FROM chpg_services() WHERE name = 'billing'");
-my $FLEET = "SELECT FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 12:00Z'";
+my $FLEET = "SELECT FROM cloud.slow_patterns WHERE from_date = '$PAST_DATE 00:00Z' AND to_date = '$PAST_DATE 24:00Z'";
 $node->safe_psql('postgres', 'CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud');
 # The second page of one read is under way while another read waits for its first page.
 fault($url, path => "/$ORDERS/", query => 'offset=0', latency_ms => 3000, times => 1);

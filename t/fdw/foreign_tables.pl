@@ -141,7 +141,9 @@ costs($node, $url, "SELECT count(*) FROM generate_series(1, 5) LEFT JOIN cloud.s
 
 # Windows that come from a table
 $node->safe_psql('postgres', q{CREATE TABLE windows AS SELECT f, f + interval '6 hours' AS t FROM generate_series(timestamptz '2026-06-29 00:00Z', '2026-06-29 18:00Z', '6 hours') f});
-is(costs($node, $url, "SELECT count(*), count(DISTINCT p.from_date) FROM windows w JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 4, 'windows of a table'), '240|4', 'one request each');
+my $of_windows = $node->safe_psql('postgres', "SELECT count(*) FROM windows w, LATERAL chpg_slow_patterns(w.f, w.t, '$ORDERS')");
+cmp_ok($of_windows, '>', 3 * 50, 'most patterns run in each window');
+is(costs($node, $url, "SELECT count(*), count(DISTINCT p.from_date) FROM windows w JOIN cloud.slow_patterns p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'", 4, 'windows of a table'), "$of_windows|4", 'one request each');
 is($node->safe_psql('postgres', q{SELECT from_date, to_date FROM cloud.slow_patterns WHERE from_date = '2026-06-29 12:00:00.123456Z' AND to_date = '2026-06-30 12:00Z' LIMIT 1}), '2026-06-29 12:00:00.123456+00|2026-06-30 12:00:00+00', 'times are unchanged');
 
 for my $case ([ logs => '' ], [ metrics => q{AND bucket = '1 hour'} ])
@@ -166,7 +168,7 @@ for my $parent (qw(partitioned parent both_kinds))
 {
 	my $join = "SELECT count(*) FROM windows w JOIN $parent p ON p.from_date = w.f AND p.to_date = w.t WHERE p.service_id = '$ORDERS'";
 
-	is($node->safe_psql('postgres', $join), 4 * 60, "$parent: a join names the window");
+	is($node->safe_psql('postgres', $join), $of_windows, "$parent: a join names the window");
 }
 
 # The API compares byte by byte: an equality of texts is not pushed down if the

@@ -205,10 +205,12 @@ sql(q{UPDATE kept.setting SET value = '7 days' WHERE name = 'api_retention'});
 # The requests that a capture costs
 is(sql(q{UPDATE kept.setting SET value = '10 seconds' WHERE name = 'metric_bucket'; SELECT requests / windows FROM chpg_history_cost() WHERE grain = 'hour'}), 4, 'short buckets take more requests');
 costs($node, $url, q{CALL chpg_capture('hour', max_windows => 1)}, 1 + 4, 'as they do');
-sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'metric_bucket'; UPDATE kept.setting SET value = '5' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
-is(sql('SELECT patterns, truncated, cutoff_us IS NULL FROM kept.capture'), '5|f|t', 'a window with just as many patterns as are captured has all of them');
-sql(q{UPDATE kept.setting SET value = '4' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
-is(sql('SELECT truncated, cutoff_us = (SELECT total_duration_us FROM kept.pattern p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET 3 LIMIT 1) FROM kept.capture c'), 't|t', 'with one more it has the longest patterns');
+sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'metric_bucket'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
+my $patterns = sql('SELECT patterns FROM kept.capture');
+sql(qq{UPDATE kept.setting SET value = '$patterns' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
+is(sql('SELECT patterns, truncated, cutoff_us IS NULL FROM kept.capture'), "$patterns|f|t", 'a window with just as many patterns as are captured has all of them');
+sql(qq{UPDATE kept.setting SET value = '@{[ $patterns - 1 ]}' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
+is(sql("SELECT truncated, cutoff_us = (SELECT total_duration_us FROM kept.pattern p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET $patterns - 2 LIMIT 1) FROM kept.capture c"), 't|t', 'with one more it has the longest patterns');
 sql(q{UPDATE kept.setting SET value = '2000' WHERE name = 'max_patterns'; TRUNCATE kept.capture, kept.pattern});
 
 # Two captures at once: the second one finds the windows captured.

@@ -8,6 +8,7 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use PostgreSQL::Test::Utils;
+use POSIX ();
 use Test::More;
 
 my $url = start_emulator();
@@ -235,6 +236,13 @@ is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone
 reset_emulator($url, services => 2, patterns => 30, pattern_overrides => { orders => { 4 => { dbName => undef, dbUser => undef, app => 'web' } } });
 is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT string_agg(DISTINCT change || ' ' || confidence, ',') FROM chpg_compare(tstzrange(now() - interval '10 days', now() - interval '9 days'), tstzrange(now() - interval '1 day', now()), '$id')"), "\nunknown low", 'a baseline that the API has no longer');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT change, ','), count(*) FILTER (WHERE db_name = '') FROM chpg_compare($DAYS, '$id')"), 'steady|1', 'a pattern without a database is compared');
+
+# A regression in the API's own numbers
+my $yesterday = POSIX::strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime(time - 86400));
+reset_emulator($url, services => 2, patterns => 30, slower => { orders => { 0 => { since => $yesterday, times => 5 } } });
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SELECT query_id, change, round(avg_duration_us / baseline_avg_duration_us) FROM chpg_compare($DAYS, '$id') WHERE change <> 'steady'"), "\n-4748036479882663975|regressed|5", 'one pattern of the fleet that is slower since a day ago');
+is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_compare(tstzrange(now() - interval '4 days', now() - interval '3 days'), tstzrange(now() - interval '3 days', now() - interval '2 days'), '$id') WHERE change <> 'steady'"), 0, 'but not before');
+reset_emulator($url, services => 2, patterns => 30);
 
 # A history in a renamed schema is not used until that is enabled.
 $node->safe_psql('postgres', 'ALTER SCHEMA kept RENAME TO moved');

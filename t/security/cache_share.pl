@@ -32,7 +32,7 @@ sub flood
 	my $role = $server eq 'second' ? 'attacker' : $server;
 
 	clear_journal($url);
-	$node->safe_psql('postgres', session_of($role, "SELECT count(*) FROM generate_series(1, $windows) i, LATERAL chpg_slow_patterns('$PAST_DATE 00:00Z'::timestamptz + $day * interval '1 hour' + i * interval '1 second', '$PAST_DATE 23:00Z', '$service', server => '$server')"));
+	$node->safe_psql('postgres', session_of($role, "SELECT count(*) FROM generate_series(1, $windows) i, LATERAL (SELECT '$PAST_DATE 00:00Z'::timestamptz + $day * interval '1 hour' + i * interval '1 second') f(at), LATERAL chpg_slow_patterns(at, at + interval '1 day', '$service', server => '$server')"));
 	note("$role read " . $node->safe_psql('postgres', "SELECT pg_size_pretty(sum(decoded_bytes)) FROM chpg_stats WHERE key_id = '$server'"));
 	return request_count($url);
 }
@@ -49,7 +49,7 @@ is(costs($node, $url, session_of('victim', $READ), 0, 'also if that role uses an
 # than theirs.
 costs($node, $url, session_of('newcomer', $READ), 1, 'the read of a newcomer');
 costs($node, $url, session_of('newcomer', $READ), 0, 'is kept');
-my $PAGES = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 23:00Z', '$service')";
+my $PAGES = "SELECT count(*) FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 24:00Z', '$service')";
 costs($node, $url, session_of('newcomer', $PAGES), 2, 'as are pages');
 costs($node, $url, session_of('newcomer', $PAGES), 0, 'of its own');
 is(flood('attacker', 30, 2), 60, 'the other role reads on');

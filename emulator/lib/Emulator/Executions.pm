@@ -1,10 +1,11 @@
-# The recent executions of one pattern: about ten, spread over the day before
-# the emulator's data was made, newest first.
+# The recent executions of one pattern: about ten, or fewer if it ran less often,
+# spread over the day before the emulator's data was made, newest first.
 package Emulator::Executions;
 
 use strict;
 use warnings;
 
+use List::Util      qw(min sum0);
 use Emulator::Clock qw(format_time);
 use Emulator::Random;
 use Emulator::Row qw(json_row json_text json_fraction json_quoted);
@@ -24,28 +25,60 @@ my @ERRORS = (
 # PostgreSQL's ERROR
 my $ERROR_LEVEL = 21;
 
-# Returns [ epoch, JSON ] pairs.  "base" is the newest time possible.
+my $DAY = 86400;
+
+# How much longer than the mean an execution takes, at least and at most; when all
+# executions are shown, none may exceed the longest of the pattern.
+my @SPREAD = (0.3, 5);
+my @NARROW = (0.6, 2.5);
+
+# Returns [ epoch, JSON ] pairs of a pattern with the sums of a day.  "base" is the
+# newest time possible, "role" that of the server.
 sub executions
 {
-	my ($seed, $service, $pattern, $base) = @_;
+	my ($seed, $service, $role, $pattern, $base) = @_;
 	my $random =
 	  Emulator::Random->new($seed, $service, 'executions',
 		$pattern->{number});
-	my $time = int($base) - $random->between(5, 900);
-	my @executions;
-	for my $number (0 .. $random->between(8, 11))
-	{
-		my ($epoch, $form) = _moment($time, $number, $random);
-		push @executions,
-		  [
+	my @times = _times($pattern, $base, $random);
+	my $all = @times == $pattern->{callCount};
+	my @durations = map {
+		_pattern_at($pattern, $_)->{avgDurationUs} *
+		  $random->log_between($all ? @NARROW : @SPREAD)
+	} @times;
+	my $sum = sum0(@durations);
+	@durations = map { $_ * $pattern->{totalDurationUs} / $sum } @durations
+	  if $all && $sum;
+	my $number = 0;
+	return map {
+		my $duration = min(shift @durations, $pattern->{maxDurationUs});
+		my $form = $TIME_FORMS[ $number % @TIME_FORMS ];
+		my $epoch = $form =~ /mmm/ ? $_ : int;
+		[
 			$epoch,
-			_render(
-				_pattern_at($pattern, $epoch),
-				$number, format_time($epoch, $form), $random)
-		  ];
+			_render(_pattern_at($pattern, $epoch), $role, $duration,
+				$number++, format_time($epoch, $form), $random)
+		]
+	} @times;
+}
+
+# Moments at which the pattern ran.  A pattern of the test fleet has a moment for each
+# of its calls; of that of another, any will do.
+sub _times
+{
+	my ($pattern, $base, $random) = @_;
+	my $time = int($base) - $random->between(5, 900);
+	my $count = $random->between(9, 12);
+	my @times;
+	while (@times < $count)
+	{
+		$time = $pattern->{call_before}->($time) // last
+		  if $pattern->{call_before};
+		last if $time < $base - $DAY;
+		push @times, $time + ($pattern->{call_before} ? 0 : $random->between(1, 999) / 1000);
 		$time -= $random->between(60, 14_000 / 2);
 	}
-	return @executions;
+	return @times;
 }
 
 # The pattern as it was at a time, if it varies
@@ -56,18 +89,9 @@ sub _pattern_at
 	return $pattern->{at}->($epoch) // $pattern;
 }
 
-# Only forms with milliseconds get a time with milliseconds.
-sub _moment
-{
-	my ($time, $number, $random) = @_;
-	my $form = $TIME_FORMS[ $number % @TIME_FORMS ];
-	$time += $random->between(1, 999) / 1000 if $form =~ /mmm/;
-	return ($time, $form);
-}
-
 sub _render
 {
-	my ($pattern, $number, $timestamp, $random) = @_;
+	my ($pattern, $role, $micros, $number, $timestamp, $random) = @_;
 	my $failed = $pattern->{errorCount}
 	  && ( $pattern->{errorCount} == $pattern->{callCount}
 		|| $number % 6 == 1);
@@ -76,11 +100,11 @@ sub _render
 		# Some executions omit their pattern's identity.
 		($number % 5 == 3 ? () : _identity($pattern)),
 		pid => json_text($random->between(900, 60_000)),
-		_duration_and_rows($pattern, $number, $failed, $random),
+		_duration_and_rows($pattern, $micros, $number, $failed, $random),
 		_blocks($pattern, $random),
 		_jit($pattern, $random),
 		($failed ? _error($pattern, $random) : ()),
-		serverRole => json_text('primary'),
+		serverRole => json_text($role),
 		($number % 4 == 2 ? _trace($random) : ()));
 }
 
@@ -94,8 +118,7 @@ sub _identity
 
 sub _duration_and_rows
 {
-	my ($pattern, $number, $failed, $random) = @_;
-	my $micros = $pattern->{avgDurationUs} * $random->log_between(0.3, 5);
+	my ($pattern, $micros, $number, $failed, $random) = @_;
 	my $literal = $number % 3 == 0 ? int $micros : json_fraction($micros);
 	$literal = json_quoted($literal) if $number % 7 == 4;
 	my $user = int($micros * (0.2 + 0.6 * $random->fraction));

@@ -5,12 +5,14 @@ package Emulator::Fleet;
 use strict;
 use warnings;
 
+use List::Util      qw(max min);
 use Mojo::JSON      qw(encode_json true false);
 use Emulator::Access;
 use Emulator::Clock qw(format_time);
 use Emulator::Executions;
 use Emulator::Fleet::Demo;
 use Emulator::Levels;
+use Emulator::Lifecycle;
 use Emulator::Model;
 use Emulator::Patterns;
 use Emulator::Random;
@@ -54,7 +56,7 @@ my @TEAMS = qw(payments platform growth data logistics);
 my $ORDERS_ID = 'pg7myrd1j06p3gx4zrm2ze8qz6';
 
 # options: access (Emulator::Access), fleet, seed, services, patterns, organizations, overrides (by name),
-# pattern_overrides (by name and place), and base, the epoch before which all
+# pattern_overrides and slower (by name and place), and base, the epoch before which all
 # recorded times lie.
 sub new
 {
@@ -69,7 +71,9 @@ sub new
 	  [ map { $self->_service($_) } 0 .. $options{services} - 1 ];
 	$self->{next_number} = $options{services};
 	$self->_override($options{overrides});
-	_check_pattern_overrides($options{pattern_overrides});
+	_check_places('pattern_overrides', $options{pattern_overrides},
+		\&Emulator::Patterns::check_override);
+	_check_places('slower', $options{slower}, \&Emulator::Patterns::check_slower);
 	$self->{by_id} = { map { $_->{fields}{id} => $_ } @{ $self->{list} } };
 	return $self;
 }
@@ -179,16 +183,20 @@ sub service_json
 	  encode_json($self->{access}->shown($service->{fields}, 'get'));
 }
 
-# The patterns of a window (from, to, kept_since, now).  Services of the test fleet
-# have the same ones in every window.
+# The patterns of a window, as far as it lies between two moments; with a query id,
+# those that have it
 sub patterns
 {
-	my ($self, $service, @window) = @_;
+	my ($self, $service, $from, $to, $kept_since, $now, @query_id) = @_;
+	my @window = (max($from, $kept_since), min($to, $now), @query_id);
 	return $service->{model}->patterns(@window) if $service->{model};
-	return $self->{patterns_of}{ $service->{number} } //=
+	my $name = $service->{name};
+	my $patterns = $self->{patterns_of}{ $service->{number} } //=
 	  Emulator::Patterns->new(
-		$self->{seed}, $service->{name}, $service->{number},
-		$self->{patterns}, $self->{pattern_overrides}{ $service->{name} });
+		$self->{seed}, $name, $service->{number}, $self->{patterns},
+		overrides => $self->{pattern_overrides}{$name},
+		slower => $self->{slower}{$name});
+	return $patterns->window(@window);
 }
 
 # What Prometheus and the time series of a service show: its model, or levels, which
@@ -210,6 +218,7 @@ sub executions
 	my ($self, $service, @patterns) = @_;
 	my @all = map {
 		Emulator::Executions::executions($self->{seed}, $service->{name},
+			Emulator::Lifecycle::is_replica($service) ? 'standby' : 'primary',
 			{ %$_, %{ $_->{measured} } },
 			$self->{base})
 	} @patterns;
@@ -390,19 +399,16 @@ sub _override
 	return;
 }
 
-sub _check_pattern_overrides
+# Checks what an option has, by name and place.
+sub _check_places
 {
-	my ($overrides) = @_;
-	for my $name (sort keys %$overrides)
+	my ($option, $of_names, $check) = @_;
+	for my $name (sort keys %$of_names)
 	{
-		my $by_place = $overrides->{$name};
-		die "pattern_overrides: \"$name\" needs an object\n"
+		my $by_place = $of_names->{$name};
+		die "$option: \"$name\" needs an object\n"
 		  if ref $by_place ne 'HASH';
-		for my $place (sort keys %$by_place)
-		{
-			Emulator::Patterns::check_override("$name $place", $place,
-				$by_place->{$place});
-		}
+		$check->("$name $_", $_, $by_place->{$_}) for sort keys %$by_place;
 	}
 	return;
 }

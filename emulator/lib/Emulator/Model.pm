@@ -58,9 +58,7 @@ sub new
 		entry => $entry,
 		anchor => $anchor,
 		created => $anchor - 86_400 * $entry->{age_days},
-		load => Emulator::Load->new(
-			$Emulator::Fleet::Demo::DAY{ $entry->{shape} },
-			$Emulator::Fleet::Demo::WEEK{ $entry->{shape} }),
+		load => Emulator::Load->new(@$entry{qw(shape shape)}),
 		hours => {}
 	}, $class;
 	$self->{patterns} = [ $self->_patterns ];
@@ -122,14 +120,12 @@ sub databases
 	return ($self->{entry}{database}, 'postgres');
 }
 
-# The patterns of a window, as far as it lies between two moments
 sub patterns
 {
-	my ($self, $from, $to, $kept_since, $now) = @_;
-	$from = $kept_since if $from < $kept_since;
-	$to = $now if $to > $now;
+	my ($self, $from, $to, $query_id) = @_;
 	return Emulator::Patterns->of_rows(
 		grep { defined } map { $self->_sum($_, $from, $to) }
+		grep { !defined $query_id || $_->{query_id} eq $query_id }
 		  @{ $self->{patterns} });
 }
 
@@ -144,8 +140,11 @@ sub _sum
 		$begin = $from if $begin < $from;
 		$end = $to if $end > $to;
 		my $whole = $self->_hour($pattern, $hour);
-		my $calls = int($whole->{calls} * ($end - $begin) / $HOUR + 0.5)
-		  or next;
+		# The calls that are done at both ends, so that windows add up
+		my ($before, $done) =
+		  map { int($whole->{calls} * ($_ - $HOUR * $hour) / $HOUR + 0.5) }
+		  $begin, $end;
+		my $calls = $done - $before or next;
 		$sum{calls} += $calls;
 		$sum{$_} += $calls * $whole->{$_}
 		  for qw(micros blocks p50 p95 p99);

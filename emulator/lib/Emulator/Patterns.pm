@@ -1,5 +1,6 @@
 # The slow query patterns of one service: made from the seed, with the irregular
-# number formats of the API, and rendered once.
+# number formats of the API.  Their numbers are those of a day of load 1; a window
+# has the share of them that Emulator::Load gives it.
 package Emulator::Patterns;
 
 use strict;
@@ -7,6 +8,10 @@ use warnings;
 
 use Digest::MD5 qw(md5);
 use Encode      qw(encode_utf8);
+use List::Util   qw(max min);
+use Scalar::Util qw(weaken);
+use Emulator::Clock qw(parse_time);
+use Emulator::Load;
 use Emulator::Random;
 use Emulator::Row qw(json_row json_text json_fraction json_quoted);
 use Emulator::Statements;
@@ -36,6 +41,16 @@ my @FIELDS = (
 	@IDENTITY, qw(callCount errorCount), @DURATIONS[ 0 .. 5 ],
 	qw(totalRows totalSharedBlksRead totalSharedBlksHit
 	  totalCpuTimeUs totalWalBytes));
+my %IS_IDENTITY = map { $_ => 1 } @IDENTITY;
+my %IS_DURATION = map { $_ => 1 } @DURATIONS;
+my %IS_BLOCKS = map { $_ => 1 } qw(totalSharedBlksRead totalSharedBlksHit);
+my @COUNTED = grep { $_ ne 'callCount' } @COUNTERS;
+
+my $HOUR = 3600;
+my $DAY = 86400;
+
+# Calls in a day of patterns that run in each hour
+my $OFTEN = 1000;
 
 # The main database of each service; its statements come first.
 my %HOME = (
@@ -69,29 +84,67 @@ my %EXAMPLE = (
 	totalCpuTimeUs => 938472113,
 	totalWalBytes => 0);
 
+# Windows of a service whose rows are kept
+my $MAX_WINDOWS = 32;
+
+# The patterns of a service of the test fleet, for window().  Options: overrides and
+# slower, both by the pattern's place
 sub new
 {
-	my ($class, $seed, $service, $index, $count, $overrides) = @_;
+	my ($class, $seed, $service, $index, $count, %options) = @_;
 	my $self = bless {
 		seed => $seed,
 		service => $service,
-		overrides => $overrides // {},
-		sorted => {}
+		overrides => $options{overrides} // {},
+		slower => $options{slower} // {},
+		# Every other service is used less at weekends.
+		load => $index % 2
+		? Emulator::Load->new(qw(office office))
+		: Emulator::Load->new(qw(shop even)),
+		windows => {}
 	}, $class;
 	my $number = 0;
-	$self->{all} = [ map { $self->_pattern($_, $number++, $index) }
+	$self->{days} = [ map { $self->_of_day($_, $number++, $index) }
 		  $self->_statements($count) ];
 	return $self;
 }
 
-# Makes patterns of rows that have all fields but the rendered JSON, and a number.
+# The patterns that ran in a window; with a query id, those that have it
+sub window
+{
+	my ($self, $from, $to, $query_id) = @_;
+	return ref($self)->of_rows(
+		grep { defined } $self->_rows($from, $to,
+			grep { $self->_has_id($_, $query_id) } @{ $self->{days} }))
+	  if defined $query_id;
+	$self->{windows} = {} if keys %{ $self->{windows} } >= $MAX_WINDOWS;
+	return $self->{windows}{"$from $to"} //= ref($self)->of_rows(
+		grep { defined } $self->_rows($from, $to, @{ $self->{days} }));
+}
+
+sub _has_id
+{
+	my ($self, $pattern, $query_id) = @_;
+	my $set = $self->{overrides}{ $pattern->{number} } // {};
+	return ($set->{queryId} // $pattern->{queryId}) eq $query_id;
+}
+
+sub _rows
+{
+	my ($self, $from, $to, @patterns) = @_;
+	my @days = $self->{load}->days($from, $to);
+	return map { $self->_row($_, $from, $to, \@days) } @patterns;
+}
+
+# Makes patterns of rows that have all fields, and a number.  "measured" has the values
+# that a row has lost.
 sub of_rows
 {
 	my ($class, @rows) = @_;
 	for my $row (@rows)
 	{
-		$row->{measured} = { %$row{ @DURATIONS, @COUNTERS } };
-		$row->{json} = _render($row, $row->{number});
+		$row->{measured} //= {};
+		_round($row);
 	}
 	return bless { all => \@rows, sorted => {} }, $class;
 }
@@ -128,6 +181,21 @@ sub select
 	return @found;
 }
 
+# Dies of a text unless this tells when a pattern became slower.
+sub check_slower
+{
+	my ($name, $place, $change) = @_;
+	die "slower: \"$name\" needs a place and an object with since and times\n"
+	  if $place !~ /\A\d+\z/a
+	  || ref $change ne 'HASH'
+	  || join(' ', sort keys %$change) ne 'since times';
+	die "slower: \"$name\": since is no time like 2026-06-01T12:00:00.000Z\n"
+	  if !defined parse_time($change->{since} // '');
+	die "slower: \"$name\": times is no positive number\n"
+	  if ($change->{times} // '') !~ /\A\d+(?:\.\d+)?\z/a || $change->{times} == 0;
+	return;
+}
+
 # One row for patterns that differ in their application only.
 sub joined
 {
@@ -146,7 +214,9 @@ sub joined
 		}
 	}
 	$joint{avgDurationUs} = $joint{totalDurationUs} / ($joint{callCount} || 1);
-	$joint{json} = _render(\%joint, 0);
+	delete $joint{json};
+	$joint{oddity} = 0;
+	_round(\%joint);
 	return \%joint;
 }
 
@@ -209,23 +279,154 @@ sub _suffixed
 	return $text;
 }
 
-sub _pattern
+# A pattern on a day of load 1
+sub _of_day
 {
 	my ($self, $statement, $number, $index) = @_;
 	my $pattern = $self->_measured($statement, $number);
 	$pattern = {%EXAMPLE} if $self->{service} eq 'orders' && $number == 0;
+	# An execution takes no longer than all of them.
+	my $total = $pattern->{totalDurationUs};
+	$_ = min($_, $total)
+	  for @$pattern{qw(maxDurationUs p50DurationUs p95DurationUs p99DurationUs)};
 	$pattern->{number} = $number;
-	my $oddity = $number && $number + $index;
-	delete $pattern->{app}
-	  if $oddity % 13 == 6 && $pattern->{app} ne 'bin/monitor';
-	# Executions keep the values that the row loses below.
-	$pattern->{measured} = { %$pattern{ @DURATIONS, @COUNTERS } };
-	$pattern->{totalWalBytes} = undef if $oddity % 11 == 8;
-	delete $pattern->{totalCpuTimeUs} if $oddity % 17 == 11;
-	my $override = $self->{overrides}{$number} // {};
-	@$pattern{ keys %$override } = values %$override;
-	$pattern->{json} = _render($pattern, $oddity);
+	$pattern->{oddity} = $number && $number + $index;
+	my $random =
+	  Emulator::Random->new($self->{seed}, $self->{service}, 'course',
+		$number);
+	$pattern->{phase} = $random->fraction;
+	# By hour, its longest execution as a part of the day's longest; rare patterns do
+	# not run in each hour.
+	$pattern->{longest} = [ (1) x 24 ];
+	if ($pattern->{callCount} >= $OFTEN)
+	{
+		$_ = 0.45 + 0.5 * $random->fraction for @{ $pattern->{longest} };
+		$pattern->{longest}[ $random->between(0, 23) ] = 1;
+	}
+	# Rows have what their executions need.
+	weaken(my $patterns = $self);
+	$pattern->{at} =
+	  sub { $patterns->_row_at($patterns->{days}[$number], $_[0]) };
+	$pattern->{call_before} =
+	  sub { $patterns->_call_before($patterns->{days}[$number], $_[0]) };
 	return $pattern;
+}
+
+# The row of a pattern for a window, of which "days" has the days; undef if the pattern
+# did not run in it, unless values were set for it.  An event splits the window.
+sub _row
+{
+	my ($self, $pattern, $from, $to, $days) = @_;
+	my %sum = (calls => 0, time => 0, longest => 0, map { $_ => 0 } @COUNTED);
+	if (my $slower = $self->{slower}{ $pattern->{number} })
+	{
+		my ($load, $since) = ($self->{load}, parse_time($slower->{since}));
+		_add_days(\%sum, $pattern, 1, $load->days($from, min($to, $since)));
+		_add_days(\%sum, $pattern, $slower->{times}, $load->days(max($from, $since), $to));
+	}
+	else
+	{
+		_add_days(\%sum, $pattern, 1, @$days);
+	}
+	my $override = $self->{overrides}{ $pattern->{number} };
+	return undef if !$sum{calls} && !$override;
+
+	my %row = (%$pattern, callCount => $sum{calls}, map { $_ => $sum{$_} } @COUNTED);
+	$row{$_} *= $sum{time} for qw(totalDurationUs totalCpuTimeUs);
+	my $slowness = $sum{calls} ? $sum{time} * $pattern->{callCount} / $sum{calls} : 1;
+	$row{avgDurationUs} *= $slowness;
+	$row{maxDurationUs} = min($row{totalDurationUs}, $row{maxDurationUs} * $sum{longest});
+	$row{$_} = min($row{maxDurationUs}, $row{$_} * $slowness)
+	  for qw(p50DurationUs p95DurationUs p99DurationUs);
+	return _odd(\%row, $override // {});
+}
+
+# Adds what a pattern does on the days of a window: its calls, its time and its longest
+# execution as parts of those of a day of load 1, and how much its counters grow.
+# Executions take "times" as long and read as many more blocks.  All of it follows from
+# the number of calls that are done at both ends, so that windows add up.
+sub _add_days
+{
+	my ($sum, $pattern, $times, @days) = @_;
+	for my $day (@days)
+	{
+		my $load = $day->{load};
+		my $of_day = _calls_of_day($load, $pattern, $day->{day});
+		my ($before, $done) =
+		  map { int($of_day * $_ + $pattern->{phase}) } @$day{qw(from to)};
+		next if $before == $done;
+
+		my $share = $of_day / $pattern->{callCount};
+		my ($begin, $end) = ($before / $of_day, $done / $of_day);
+		$sum->{calls} += $done - $before;
+		$sum->{time} += $times * $share *
+		  ($load->time_after($end, $day->{last}) - $load->time_after($begin, $day->{first}));
+		$sum->{longest} = max($sum->{longest},
+			map { $times * $_ } @{ $pattern->{longest} }[ $day->{first} .. $day->{last} ]);
+		for my $field (grep { $pattern->{$_} } @COUNTED)
+		{
+			my $whole =
+			  int($pattern->{$field} * $share * ($IS_BLOCKS{$field} ? $times : 1) + 0.5);
+			$sum->{$field} += int($whole * $end) - int($whole * $begin);
+		}
+	}
+	return;
+}
+
+# Each pattern runs on each day.
+sub _calls_of_day
+{
+	my ($load, $pattern, $day) = @_;
+	return max(1, int($pattern->{callCount} * $load->of_day($day) + 0.5));
+}
+
+# When the latest call of a pattern before a moment was, to the millisecond; undef if
+# there was none on this day and the seven before.
+sub _call_before
+{
+	my ($self, $pattern, $time) = @_;
+	my $today = int($time / $DAY);
+	my $load = $self->{load};
+	my $share = $load->calls_until(int(1000 * ($time - $today * $DAY) + 0.5));
+	for my $day (map { $today - $_ } 0 .. 7)
+	{
+		my $calls = _calls_of_day($load, $pattern, $day);
+		my $call = int($calls * ($day == $today ? $share : 1) + $pattern->{phase});
+		next if $call == 0;
+		my $second = $load->second_of(($call - $pattern->{phase}) / $calls);
+		return $day * $DAY + int(1000 * $second) / 1000;
+	}
+	return undef;
+}
+
+# The row of the hour of a moment, with all values; undef if the pattern did not run
+# in it
+sub _row_at
+{
+	my ($self, $pattern, $time) = @_;
+	my $begin = $HOUR * int($time / $HOUR);
+	my ($row) = $self->_rows($begin, $begin + $HOUR, $pattern);
+	return undef if !defined $row;
+	return { %$row, %{ $row->{measured} } };
+}
+
+# The row as the API shows it: without some fields, and with the values set.
+# Executions keep the values that it loses.
+sub _odd
+{
+	my ($row, $override) = @_;
+	my $oddity = $row->{oddity};
+	$row->{measured} = {
+		map { $_ => $row->{$_} }
+		grep { defined $row->{$_} && !$IS_IDENTITY{$_} }
+		(qw(totalWalBytes totalCpuTimeUs), keys %$override)
+	};
+	delete $row->{app}
+	  if $oddity % 13 == 6 && $row->{app} ne 'bin/monitor';
+	$row->{totalWalBytes} = undef if $oddity % 11 == 8;
+	delete $row->{totalCpuTimeUs} if $oddity % 17 == 11;
+	@$row{ keys %$override } = values %$override;
+	return $row;
 }
 
 sub _measured
@@ -303,36 +504,40 @@ sub query_id
 	return unpack('q', md5(encode_utf8("$seed $service $text"))) . '';
 }
 
-# The number "oddity" selects the irregularities of a row; 0 is a row with integers
-# only, as documented.  An undefined value is rendered as null, and a field that the
-# pattern lacks is omitted.
-sub _render
+# The number "oddity" of a row, or its place, selects its irregularities; 0 is a row
+# with integers only, as documented.
+sub _round
 {
-	my ($pattern, $oddity) = @_;
-	my %literal = map { $_ => json_text($pattern->{$_}) // 'null' }
-	  grep { exists $pattern->{$_} } @IDENTITY;
-	for my $field (grep { exists $pattern->{$_} } @DURATIONS, @COUNTERS)
+	my ($row) = @_;
+	my $oddity = $row->{oddity} //= $row->{number};
+	return if $oddity != 0 && $oddity % 7 != 3;
+	$row->{$_} = int($row->{$_} + 0.5) for grep { defined $row->{$_} } @DURATIONS;
+	return;
+}
+
+# An undefined value is rendered as null, and a field that the row lacks is omitted.
+sub json
+{
+	my ($row) = @_;
+	return $row->{json} //= json_row(map { $_ => _literal($row, $_) } @FIELDS);
+}
+
+sub _literal
+{
+	my ($row, $field) = @_;
+	return undef if !exists $row->{$field};
+	my ($value, $oddity) = @$row{ $field, 'oddity' };
+	return 'null' if !defined $value;
+	return json_text($value) if $IS_IDENTITY{$field};
+	my $whole = sprintf '%.0f', $value;
+	if ($IS_DURATION{$field})
 	{
-		$literal{$field} = 'null';
+		my $literal = $value == int $value ? $whole : json_fraction($value);
+		return $oddity % 7 == 5 ? json_quoted($literal) : $literal;
 	}
-	for my $field (grep { defined $pattern->{$_} } @DURATIONS)
-	{
-		$pattern->{$field} = int($pattern->{$field} + 0.5)
-		  if $oddity == 0 || $oddity % 7 == 3;
-		$literal{$field} =
-		  $pattern->{$field} == int $pattern->{$field}
-		  ? sprintf('%.0f', $pattern->{$field})
-		  : json_fraction($pattern->{$field});
-		$literal{$field} = json_quoted($literal{$field}) if $oddity % 7 == 5;
-	}
-	for my $field (grep { defined $pattern->{$_} } @COUNTERS)
-	{
-		$literal{$field} = sprintf '%.0f', $pattern->{$field};
-		$literal{$field} = json_quoted($literal{$field}) if $oddity % 5 == 2;
-	}
-	$literal{totalSharedBlksHit} .= '.0'
-	  if $oddity % 19 == 16 && $literal{totalSharedBlksHit} =~ /\A\d+\z/;
-	return json_row(map { $_ => $literal{$_} } @FIELDS);
+	return json_quoted($whole) if $oddity % 5 == 2;
+	return "$whole.0" if $field eq 'totalSharedBlksHit' && $oddity % 19 == 16;
+	return $whole;
 }
 
 1;

@@ -60,7 +60,7 @@ sub list
 	my $last = $offset + ($given->{limit} // 20) - 1;
 	$last = $#found if $last > $#found;
 	return success(
-		'[' . join(',', map { $_->{json} } @found[ $offset .. $last ]) . ']');
+		'[' . join(',', map { Emulator::Patterns::json($_) } @found[ $offset .. $last ]) . ']');
 }
 
 sub get
@@ -74,9 +74,8 @@ sub get
 	my $fleet = $call->{emulator}{fleet};
 	my $now = $call->{emulator}{clock}->now;
 	my @found =
-	  $fleet->patterns($service, $now - $DAY, $now, $now - $DAY, $now)
-	  ->select({ %{ _filters($given) }, queryId => $call->{query_id} },
-		'total_duration', 'desc');
+	  $fleet->patterns($service, $now - $DAY, $now, $now - $DAY, $now,
+		$call->{query_id})->select(_filters($given), 'total_duration', 'desc');
 	return success('{"recentExecutions":[]}', '200.0') if !@found;
 
 	my @executions = $fleet->executions($service, @found);
@@ -86,7 +85,7 @@ sub get
 	return success(
 		sprintf(
 			'{"aggregate":%s,"recentExecutions":[%s]}',
-			Emulator::Patterns::joined(@found)->{json},
+			Emulator::Patterns::json(Emulator::Patterns::joined(@found)),
 			join(',', map { $_->[1] } @executions)),
 		'200.0');
 }

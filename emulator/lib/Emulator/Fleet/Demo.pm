@@ -7,24 +7,6 @@ use warnings;
 
 our $ORGANIZATION = 'Harbor Goods';
 
-# Load by hour of the day (UTC); 1 is the rate that patterns state.
-our %DAY = (
-	shop => [
-		0.70, 0.50, 0.36, 0.28, 0.26, 0.32, 0.48, 0.68,
-		0.88, 1.02, 1.10, 1.14, 1.20, 1.18, 1.12, 1.10,
-		1.14, 1.24, 1.40, 1.56, 1.62, 1.50, 1.24, 0.96
-	],
-	office => [
-		0.40, 0.36, 0.34, 0.34, 0.36, 0.44, 0.66, 1.04,
-		1.42, 1.60, 1.64, 1.56, 1.36, 1.48, 1.56, 1.46,
-		1.26, 1.00, 0.78, 0.66, 0.58, 0.52, 0.46, 0.42
-	]);
-
-# Load by day of the week, from Sunday on
-our %WEEK = (
-	shop => [ 1.24, 0.92, 0.90, 0.92, 0.98, 1.04, 1.20 ],
-	office => [ 0.42, 1.12, 1.14, 1.12, 1.10, 1.04, 0.46 ]);
-
 # Settings of all services; a service's own come on top.
 our %CONFIG = (
 	pgConfig => {
@@ -54,8 +36,8 @@ our @EVERYWHERE = patterns(<<'END');
 	SELECT pg_current_wal_lsn(), extract($1 from now() - pg_postmaster_start_time())
 END
 
-# Per service: fields of the API; the database; day and week, names of shapes
-# above; storage_used in percent now, and how much a day adds; memory_used and
+# Per service: fields of the API; the database; names of courses of
+# day and week (Emulator::Load); storage_used in percent now, and how much a day adds; memory_used and
 # memory_cached in percent; pool, connections that applications keep open;
 # tables, for the log; config; patterns, or another service's (like) at a
 # fraction of its rate (scale).
