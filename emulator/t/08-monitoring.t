@@ -189,7 +189,8 @@ subtest 'time series' => sub {
 		[
 			qw(cache_hit_ratio connection_count cpu_usage
 			  database_size deadlocks disk_io disk_usage load_average
-			  memory_usage network_traffic operation_throughput transactions)
+			  lock_waits memory_usage network_traffic operation_throughput
+			  transactions wait_events)
 		],
 		'the metrics');
 	is($metrics->{load_average}{unit}, undef, 'a unit may be null');
@@ -252,9 +253,23 @@ subtest 'time series: names, units and labels' => sub {
 				operation_throughput =>
 				  'Operation Throughput|ops/s|Fetch|Insert|Update|Delete',
 				deadlocks => 'Deadlocks|deadlocks/s|',
-				transactions => 'Transactions|count/s|Commits|Rollbacks'
+				transactions => 'Transactions|count/s|Commits|Rollbacks',
+				wait_events => 'Wait Events|count|Client:ClientRead'
+				  . '|IO:DataFileRead|IO:WALSync|LWLock:BufferMapping'
+				  . '|LWLock:WALWrite|Lock:relation|Lock:transactionid|Lock:tuple',
+				lock_waits => 'Lock Waits|count|relation|transactionid|tuple'
 			},
 			"the documented ones: $fleet");
+		my %value = map {
+			my $key = $_;
+			map { ("$key $_->{label}" => $_->{dataPoints}[0]{value}) }
+			  @{ $metrics->{$key}{series} }
+		} qw(wait_events lock_waits connection_count);
+		cmp_ok(abs($value{"wait_events Lock:$_"} - $value{"lock_waits $_"}), '<=', 0.001 + 0.05 * $value{"lock_waits $_"}, "waits for $_: $fleet")
+		  for qw(relation transactionid tuple);
+		my $waiting = 0;
+		$waiting += $value{$_} for grep { /\Await_events (?!Client)/ } keys %value;
+		cmp_ok($waiting, '<=', $value{'connection_count Active'} + 1, "waiting sessions are active: $fleet");
 	}
 };
 

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use Emulator::Random;
+use Emulator::Series;
 
 my $GIB = 1024**3;
 my $TURN = 6.283185;
@@ -167,7 +168,16 @@ my %MEAN = (
 	operation_throughput => sub { $_[0]{ lc $_[1] } },
 	deadlocks => sub { $_[0]{deadlocks} },
 	database_size => \&_database_bytes,
-	transactions => sub { $_[0]{ lc $_[1] } });
+	transactions => sub { $_[0]{ lc $_[1] } },
+	wait_events => \&_waiting,
+	lock_waits => sub { $_[0]->_waiting("Lock:$_[1]") });
+
+sub _waiting
+{
+	my ($self, $event) = @_;
+	return Emulator::Series::waiting($event, $self->{active},
+		$self->{idle} + $self->{in_transaction});
+}
 
 # Metrics that vary little, and those that do not at all
 my %VARIATION = (

@@ -11,6 +11,7 @@ use Emulator::Fleet::Demo;
 use Emulator::Load;
 use Emulator::Patterns;
 use Emulator::Random;
+use Emulator::Series;
 
 my $HOUR = 3600;
 my $BLOCK_BYTES = 8192;
@@ -429,7 +430,16 @@ my %POINT = (
 	deadlocks => sub { $_[0]->_deadlocks($_[3], $_[2] + $_[3]) / $_[3] },
 	database_size => \&_database_bytes,
 	transactions =>
-	  sub { $_[0]->_rate($_[1] eq 'Commits' ? 'calls' : 'errors', $_[2]) });
+	  sub { $_[0]->_rate($_[1] eq 'Commits' ? 'calls' : 'errors', $_[2]) },
+	wait_events => \&_waiting,
+	lock_waits => sub { $_[0]->_waiting("Lock:$_[1]", $_[2]) });
+
+sub _waiting
+{
+	my ($self, $event, $time) = @_;
+	return Emulator::Series::waiting($event,
+		map { $self->_level($_, $time) } qw(active idle));
+}
 
 # A point depends on its time only, but for the deadlocks of its bucket.
 sub point
