@@ -62,6 +62,7 @@ my %DEFAULTS = (
 	switchover => 'replaces',
 	switchover_response => 'acknowledged',
 	empty_section => 'accepted',
+	service_names => 'documented',
 	max_services => undef,
 	whoami => 'apiKey',
 	notifications => 'list',
@@ -90,7 +91,8 @@ my %CHOICES = (
 	prometheus_of_all => [qw(answered early_access not_set_up)],
 	switchover => [qw(replaces ignored)],
 	switchover_response => [qw(acknowledged service)],
-	empty_section => [qw(accepted refused)]);
+	empty_section => [qw(accepted refused)],
+	service_names => [qw(documented any)]);
 
 my $GARBAGE_BYTES = 2048;
 
@@ -143,7 +145,7 @@ sub reset
 	$self->{cursors} = Emulator::Cursors->new($options{seed});
 	$self->{$_} = $options{$_}
 	  for qw(replica_backups bad_limit switchover_response empty_section
-	  not_running prometheus_of_all);
+	  not_running prometheus_of_all service_names);
 
 	my $logs = Emulator::Logs->new(
 		seed => $options{seed},

@@ -171,6 +171,7 @@ subtest 'create: what is refused' => sub {
 	  [ tags => [ { key => 'a', x => 1 } ], qr/validated: x/ ],
 	  [ tags => [ ({ key => 'a' }) x 51 ], qr/at most 50/ ],
 	  [ name => '', qr/characters/ ], [ name => 'x' x 51, qr/characters/ ],
+	  (map { [ name => $_, qr/name needs letters, digits/ ] } "caf\x{e9}", 'a/b', "a\tb", 'a.b', q(a'b)),
 	  [ provider => 'x', qr/none of/ ], [ region => 'x', qr/region/ ],
 	  [ size => 'x', qr/size/ ], [ size => 'r8gd.enormous', qr/size/ ],
 	  [ haType => 'x', qr/none of/ ], [ postgresVersion => 18, qr/string/ ],
@@ -179,6 +180,7 @@ subtest 'create: what is refused' => sub {
 	  [ pgConfig => {}, qr/pgConfig is an object with/ ],
 	  [ pgBouncerConfig => {}, qr/pgBouncerConfig is an object with/ ],
 	  [ pgConfig => [], qr/object/ ], [ pgConfig => { a => [] }, qr/string/ ],
+	  [ pgConfig => { nix => 1 }, 'BAD_REQUEST: request body.pgConfig.nix: Unknown configuration parameter' ],
 	  [ pgConfig => { work_mem => undef }, qr/string/ ],
 	  [ x => 1, q(BAD_REQUEST: request body property can't be validated: x) ];
 	refused('POST', $list, '[]', 400, qr/object/);
@@ -187,6 +189,10 @@ subtest 'create: what is refused' => sub {
 	refused('POST', "$list?x=1", \%new, 400, "BAD_REQUEST: Unknown parameter: x");
 	my $answer = ask('POST', $list, \%new, 'Content-Type' => 'text/plain');
 	is($answer->{status}, 400, 'content type');
+	refused(@$_, { name => 'a?', restoreTarget => '2026-03-31T18:17:37Z' }, 400, qr/name needs letters/)
+	  for [ 'POST', "$orders/restoredService" ];
+	refused(@$_, { name => 'a?' }, 400, qr/name needs letters/)
+	  for [ 'POST', "$orders/readReplica" ], [ 'PATCH', $orders ];
 	is(scalar @{ names() }, 6, 'nothing was made');
 
 	$emulator->reset(max_services => 7);
@@ -464,8 +470,14 @@ subtest 'read replica' => sub {
 	refused('POST', $path, { name => 'r', pgConfig => {} }, 400, qr/object/);
 
 	$emulator->reset;
-	my (undef, $young) = created();
+	my ($service, $young) = created();
 	refused('POST', "$young/readReplica", { name => 'r' }, 400, $NO_BACKUP);
+	reads($young, 'state', 3);
+	is_deeply(result('GET', "$young/backups"), [], 'without a backup');
+	refused('POST', "$young/readReplica", { name => 'r' }, 400, $NO_BACKUP);
+	$emulator->control('POST', "services/$service->{id}",
+		{ createdAt => '2026-06-01T00:00:00.000Z' });
+	result('POST', "$young/readReplica", { name => 'r' });
 };
 
 subtest 'restore' => sub {
@@ -569,7 +581,7 @@ subtest 'configuration' => sub {
 	{
 		refused($method, $path, $_->[0], 400, $_->[1])
 		  for [ {}, qr/^BAD_REQUEST: .*pgConfig.*'undefined'/ ],
-		  [ { pgConfig => { a => 1 } }, qr/pgBouncerConfig.*'undefined'/ ],
+		  [ { pgConfig => { jit => 1 } }, qr/pgBouncerConfig.*'undefined'/ ],
 		  [ { pgBouncerConfig => {} }, qr/pgConfig.*'undefined'/ ],
 		  [ { %$none, pgConfig => { a => {} } }, qr/string or a number/ ],
 		  [ { %$none, pgConfig => { a => [] } }, qr/string or a number/ ],
@@ -580,6 +592,34 @@ subtest 'configuration' => sub {
 	}
 	refused('POST', $path, { %$none, pgConfig => { a => undef } },
 		400, qr/string/);
+	for my $case (
+		[ nix => 1, 'Unknown configuration parameter' ],
+		[ max_connections => 0, 'must be between 1 and 262143' ],
+		[ max_connections => '10MB', 'must be an integer' ],
+		[ work_mem => 63, 'must be between 64 and 2147483647' ],
+		[ work_mem => 'much', 'must be an integer' ],
+		[ work_mem => '', 'Value cannot be empty' ],
+		[ effective_cache_size => 7, 'must be between 8 and 2147483647' ],
+		[ random_page_cost => 'x', 'must be a float' ],
+		[ random_page_cost => -0.5, 'must be between 0 and 1.79769e+308' ],
+		[ wal_compression => 'zip', 'must be one of: off, on, lz4, zstd' ],
+		[ jit => 'maybe', "must be 'on' or 'off'" ])
+	{
+		my ($name, $value, $text) = @$case;
+		refused('PATCH', $path, { %$none, pgConfig => { $name => $value } },
+			400, "BAD_REQUEST: request body.pgConfig.$name: $text");
+	}
+	# The document's examples, and others that PostgreSQL takes
+	my %fine = (
+		work_mem => '4MB', random_page_cost => 1.1, statement_timeout => '60s',
+		idle_session_timeout => '2m', wal_keep_size => '1GB',
+		max_slot_wal_keep_size => '-1', autovacuum_vacuum_cost_limit => '-1',
+		autovacuum_work_mem => '64000kB', wal_compression => 'off',
+		autovacuum_vacuum_cost_delay => '2ms', effective_io_concurrency => 200,
+		default_transaction_isolation => 'read committed',
+		autovacuum => 'of', search_path => '"$user", public', 'any.thing' => 'x');
+	my $taken = result('PATCH', $path, { %$none, pgConfig => \%fine })->{pgConfig};
+	is($taken->{$_}, $fine{$_}, "$_ = $fine{$_}") for sort keys %fine;
 	my (undef, $own) = created(pgConfig => { max_connections => 50 });
 	is_deeply(
 		result('GET', "$own/config"),
@@ -620,7 +660,7 @@ subtest 'certificates' => sub {
 };
 
 subtest 'set' => sub {
-	$emulator->reset;
+	$emulator->reset(service_names => 'any');
 	my ($service, $path) = created(name => "caf\x{e9} 1/2");
 	$emulator->control('POST', "services/$service->{id}",
 		{ state => 'unavailable', hostname => undef, new => { a => 1 } });

@@ -105,7 +105,7 @@ for my $section ('accepted', 'refused')
 	is(costs($node, $url, "$settings chpg_patch_config($orders[1])", $section eq 'accepted' ? 1 : 3, "$name, that of PostgreSQL"), 'default_pool_size=20 max_connections=100 work_mem=8MB', "$name: its settings stay, too");
 	costs($node, $url, qq{SELECT FROM chpg_patch_config($orders[0], '{"default_pool_size": 16}')}, 1, "$name: both sections given");
 	clear_journal($url);
-	fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": "many"}')}, '22023', qr/not an integer/, "$name: an invalid value of the given section");
+	fails_with($node, qq{SELECT FROM chpg_patch_config('$ORDERS', '{"max_connections": "many"}')}, '22023', qr/must be an integer/, "$name: an invalid value of the given section");
 	is(request_count($url), $section eq 'accepted' ? 1 : 3, "$name: requests of an invalid value");
 }
 reset_emulator($url, empty_section => 'refused');

@@ -110,7 +110,7 @@ says_clean("SELECT FROM cloud.slow_patterns WHERE service_id = U&'b\\202Ex' AND 
 
 # Changes are logged.
 my $NAME = q{U&'a\009Bb\0085c\202Ed\2066e\200Ff\2028g'};
-reset_emulator($url);
+reset_emulator($url, service_names => 'any');
 says_clean("SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/^$/, 'a change');
 like(slurp_file($node->logfile, $server_log_start), qr/sent PATCH .*"name":"a b c d e f g"/, 'which is in the log');
 says_clean("SET chpg.dry_run = on; SELECT FROM chpg_update_service('$ORDERS', name => $NAME)", qr/NOTICE:  00000: would send PATCH .*"name":"a b c d e f g"/, 'a change that is only shown');

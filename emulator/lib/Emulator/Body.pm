@@ -7,6 +7,7 @@ use warnings;
 use Exporter      qw(import);
 use Mojo::JSON    qw(encode_json);
 use Emulator::Api qw(refuse);
+use Emulator::Settings;
 
 our @EXPORT_OK =
   qw(body string matching integer_value one_of_these tags settings);
@@ -131,12 +132,6 @@ sub _tag_text
 	return;
 }
 
-# Settings whose values are numbers without a unit
-my %COUNT = map { $_ => 1 } qw(max_connections max_worker_processes
-  max_parallel_workers max_parallel_workers_per_gather
-  max_parallel_maintenance_workers autovacuum_max_workers
-  effective_io_concurrency);
-
 # A check for a section of a configuration: the values as strings.  Options
 # allow it to be empty, and to have nulls.
 sub settings
@@ -164,8 +159,9 @@ sub _setting
 	refuse(400, "$place.$name is a string or a number.")
 	  if $kind !~ /\A(?:string|number|boolean)\z/;
 	return $value ? 'on' : 'off' if $kind eq 'boolean';
-	refuse(400, "$place.$name '$value' is not an integer.")
-	  if $COUNT{$name} && $value !~ /\A\d{1,9}\z/a;
+	my $refusal = $place =~ /\.pgConfig\z/
+	  && Emulator::Settings::refusal($name, "$value", $kind eq 'number');
+	refuse(400, "$place.$name: $refusal") if $refusal;
 	return "$value";
 }
 

@@ -94,11 +94,10 @@ sub restore
 		qw(creating restoring_backup finalizing_restore running));
 }
 
-# Whether a service has a backup by now.  Each call counts towards backup_polls.
+# Whether a service's backup can be used by now.  Each call counts towards backup_polls.
 sub has_backup
 {
 	my ($self, $service) = @_;
-	return 0 if $service->{fields}{state} eq 'creating';
 	return ++$service->{backup_asked} > $self->{backup_polls};
 }
 

@@ -74,7 +74,7 @@ sub create
 	my ($call) = @_;
 	my $organization = organization($call);
 	parameters($call, {});
-	my $wanted = body($call, \%CREATE, qw(name provider region size));
+	my $wanted = _named($call, body($call, \%CREATE, qw(name provider region size)));
 	# The services belong to the first organization, others may have none.
 	my ($first) = $call->{emulator}{fleet}->organization_ids;
 	refuse(409, 'Conflict') if $organization ne $first;
@@ -85,10 +85,12 @@ sub replicate
 {
 	my ($call) = @_;
 	my $parent = _writable($call);
-	my $wanted = body($call, \%NEW, 'name');
+	my $wanted = _named($call, body($call, \%NEW, 'name'));
 	refuse(400, $REPLICA) if Emulator::Lifecycle::is_replica($parent);
+	my $emulator = $call->{emulator};
 	refuse(400, $NO_BACKUP)
-	  if !$call->{emulator}{lifecycle}->has_backup($parent);
+	  if !$emulator->{backups}->times($parent)
+	  || !$emulator->{lifecycle}->has_backup($parent);
 	return _made($call, sub { $_[0]->replicate($parent, $wanted) });
 }
 
@@ -96,7 +98,7 @@ sub restore
 {
 	my ($call) = @_;
 	my $origin = _writable($call);
-	my $wanted = body($call, \%RESTORE, qw(name restoreTarget));
+	my $wanted = _named($call, body($call, \%RESTORE, qw(name restoreTarget)));
 	my $target = delete $wanted->{restoreTarget};
 	refuse(400, 'request body.restoreTarget is in the future.')
 	  if $target > $call->{emulator}{clock}->now;
@@ -109,7 +111,7 @@ sub update
 	my ($call) = @_;
 	my $service = _writable($call);
 	refuse(400, $REPLICA) if Emulator::Lifecycle::is_replica($service);
-	my $wanted = body($call, \%UPDATE);
+	my $wanted = _named($call, body($call, \%UPDATE));
 	$wanted->{tags} //= [];
 	my $lifecycle = $call->{emulator}{lifecycle};
 	$call->{emulator}{access}
@@ -241,6 +243,18 @@ sub _writable
 	parameters($call, {});
 	refuse(404, $call->{service}) if $service->{fields}{state} eq 'deleting';
 	return $service;
+}
+
+# The values of a body, whose name has the characters that the API's document allows,
+# unless the emulator takes any.
+sub _named
+{
+	my ($call, $wanted) = @_;
+	refuse(400, 'request body.name needs letters, digits, whitespace, - and _ only.')
+	  if $call->{emulator}{service_names} eq 'documented'
+	  && defined $wanted->{name}
+	  && $wanted->{name} !~ /\A[A-Za-z0-9 _-]*\z/;
+	return $wanted;
 }
 
 # Answers with a new service, or refuses it when the quota is reached.
