@@ -140,11 +140,11 @@ record(
 	q[SELECT FROM chpg_replace_config(:'service', '{"max_connections": 400}')],
 	"SELECT chpg_config(:'service')",
 	"SELECT chpg_set_password(:'service')", "SELECT chpg_set_password(:'service', 'Correct1Horse')",
-	"SELECT FROM chpg_restart_service(:'service')",
+	"SELECT FROM chpg_restart_service(:'service')", sprintf($wait, 'orders'),
 	"SELECT FROM chpg_create_read_replica(:'service', 'replica', '{\"team\": \"a\"}', '{\"work_mem\": 65536}', '{\"max_client_conn\": 100}')",
 	sprintf($wait, 'replica'), q{SELECT FROM chpg_promote_service('replica')},
 	"SELECT FROM chpg_restore_service(:'service', 'restored', '2026-05-31 12:00Z', '{\"team\": \"a\"}')",
-	"SELECT FROM chpg_switchover_service(:'service', true)",
+	"SELECT FROM chpg_switchover_service(:'service', true)", sprintf($wait, 'orders'),
 	q{SELECT chpg_delete_service('third', 'third')});
 record('sections that must not be empty', { empty_section => 'refused' },
 	q[SELECT FROM chpg_patch_config(:'service', '{"work_mem": 65536}', '{"max_client_conn": 500}')],
