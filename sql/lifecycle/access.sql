@@ -60,11 +60,11 @@ AS 'MODULE_PATHNAME', 'chpg_revoke_ip';
 COMMENT ON FUNCTION @extschema@.chpg_revoke_ip(text, text, text, boolean, text) IS
 'Remove an address or CIDR block from the IP access list of a service.
 description: removes only entries that have it; sent along if the API does not show the list.
-allow_empty: also the last entry; an empty list may admit every address, or none.
+allow_empty: also the last address; an empty list may admit every address, or none.
 A WARNING has other entries that the change removed, with the statements that restore them.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name, 1 more if reads show the list and the response does not.
-Errors: 42704 the address has other descriptions only; 55000 the last known entry, or the API
+Errors: 42704 the address has other descriptions only; 55000 the last known address, or the API
   does not show the tags; 08007 unknown whether it was carried out; 25006 in a read-only
   transaction.';
 

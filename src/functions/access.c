@@ -195,15 +195,36 @@ split_list(ChpgJsonNode *list, const char *source, const char *description,
 	return chpg_json_get(chpg_json_root(document), "kept");
 }
 
-/* Throw error 55000: the list would be empty. */
+/* Has a list an entry of another source? */
+static bool
+has_other_source(ChpgJsonNode *list, const char *source)
+{
+	for (int i = 0; i < chpg_json_length(list); i++)
+	{
+		char	   *other = chpg_access_source(chpg_json_element(list, i));
+
+		if (other == NULL || !chpg_same_source(source, other))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Throw error 55000: the list would be empty, or have entries of the source with other
+ * descriptions only, which the API may remove, too.
+ */
 static void
 refuse_last(const ChpgPrepared *prepared, const char *source)
 {
+	bool		others = chpg_json_length(prepared->access_list) > 0;
+
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("\"%s\" is the last known entry of the IP access list of service \"%s\": specify \"allow_empty\"",
-					chpg_clean_remote(pstrdup(source)), prepared->request.service_id),
-			 errdetail("An empty list may admit every address, or none."),
+			 errmsg("\"%s\" is the last known %s of the IP access list of service \"%s\": specify \"allow_empty\"",
+					chpg_clean_remote(pstrdup(source)), others ? "address" : "entry",
+					prepared->request.service_id),
+			 errdetail("%sAn empty list may admit every address, or none.",
+					   others ? "The API may compare addresses alone, and remove all entries of this one. " : ""),
 			 errhint("Allow another address first by chpg_allow_ip(), and wait until chpg_ip_access_list() shows it; or specify allow_empty => true.")));
 }
 
@@ -243,7 +264,7 @@ chpg_revoke_ip(PG_FUNCTION_ARGS)
 	initStringInfo(&entries);
 	prepared.access_list = split_list(prepared.access_list, source, description,
 									  &entries);
-	if (entries.len > 0 && chpg_json_length(prepared.access_list) == 0 && !allow_empty)
+	if (entries.len > 0 && !has_other_source(prepared.access_list, source) && !allow_empty)
 		refuse_last(&prepared, source);
 	if (entries.len == 0)
 	{

@@ -89,7 +89,9 @@ is(notices($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', allow_empt
 is_deeply(last_body()->{ipAccessList}, { remove => [ { source => '192.0.2.1/32' } ] }, 'removes the entry as it is shown');
 begin(list => [ { source => '192.0.2.1', description => 'a' }, { source => '192.0.2.1', description => 'b' } ], ip_access_list_remove => 'exact');
 fails_with($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1')", '55000', qr/last known entry/, 'two entries of one address');
-value("SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')");
+fails_with($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')", '55000',
+	qr/"192\.0\.2\.1" is the last known address of .*: specify "allow_empty"\nDETAIL:  The API may compare addresses alone, /, 'one of them, while no other address is there');
+value("SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b', allow_empty => true)");
 is(value($READ), '192.0.2.1 a', 'one of them by its description');
 begin(list => [ { source => '192.0.2.1', description => 'a' }, { source => '192.0.2.1/32', description => 'b' }, { source => '192.0.2.2' } ]);
 my $said = notices($node, "SELECT FROM chpg_revoke_ip('$ORDERS', '192.0.2.1', 'b')");
