@@ -242,16 +242,19 @@ read_service(ChpgJsonNode *object)
 	return service;
 }
 
+/* Is a service in this state, or none, one that is neither being created nor deleted? */
+static bool
+is_present(const char *state)
+{
+	return state == NULL ||
+		(strcmp(state, "creating") != 0 && strcmp(state, "deleting") != 0);
+}
+
 /* Read a service, or return NULL for one that cannot answer requests yet, or any more. */
 static void *
 read_present_service(ChpgJsonNode *object)
 {
-	char	   *state = get_string(object, "state");
-
-	if (state != NULL &&
-		(strcmp(state, "creating") == 0 || strcmp(state, "deleting") == 0))
-		return NULL;
-	return read_service(object);
+	return is_present(get_string(object, "state")) ? read_service(object) : NULL;
 }
 
 /* The names, or ids, of services for a message; palloc'd. */
@@ -411,6 +414,9 @@ chpg_blame_state(ChpgCall *call, const ChpgConnection *connection,
 			service = (ChpgService *) linitial(matches);
 	}
 	if (!chpg_service_is_down(service))
+		return false;
+	/* One that comes or goes may be listed, and not found: that is no news. */
+	if (chpg_call_not_found(call) && !is_present(service->state))
 		return false;
 	chpg_call_blame_state(call, service->state, looked_up ? service->shown_name : NULL);
 	return true;

@@ -133,6 +133,16 @@ for my $case ([ refused => 400, '22023', 'rejected the request' ], [ unavailable
 	control($url, 'POST', "services/$_", { state => 'unavailable' }) for keys %id;
 	fails_with($node, $FLEET, $state, qr/ERROR:  $state: .*the service is "unavailable", and the API $reason/, "$option: no error becomes an empty result");
 }
+for my $case ([ deleting => 0 ], [ creating => 0 ], [ stopped => 1 ])
+{
+	my ($state, $warnings) = @$case;
+
+	reset_emulator($url, overrides => { billing => { state => $state } });
+	fault($url, path => "/$id{billing}\$", status => 404);
+	my ($rc, $rows, $err) = $node->psql('postgres', 'SELECT count(hostname) FROM cloud.service_details');
+	is($rows, 5, "$state, and not found: the others are read");
+	is(scalar(() = $err =~ /WARNING:  could not read service "billing" \($id{billing}\): the service is "$state", and the API did not find it/g), $warnings, "$state, and not found: a warning unless it comes or goes");
+}
 reset_emulator($url);
 is(notices($node, $FLEET), '', 'a service that is not running and answers is read as any other');
 
