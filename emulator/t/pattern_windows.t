@@ -83,20 +83,20 @@ sub adds_up
 	}
 	is("@wrong", '', "$name: " . @parts . ' windows add up');
 	my %all = map { map { $_ => 1 } keys %$_ } @parts;
-	is_deeply([ sort keys %all ], [ sort keys %$whole ], '... and have the same patterns');
+	is_deeply([ sort keys %all ], [ sort keys %$whole ], "$name: they have the same patterns");
 	return;
 }
 
 restart();
-subtest 'a longer window has more' => sub {
+subtest 'a longer window has more calls' => sub {
 	is(scalar %{ patterns('orders', $now - 0.001, $now) } < 20, 1, 'a millisecond has few patterns');
 	my ($hour, $day, $week) =
 	  map { in_all('callCount', 'orders', $now - $_, $now) } $HOUR, $DAY, 7 * $DAY;
-	cmp_ok($hour, '>', $day / 24, 'an hour of the afternoon: more than the mean');
-	cmp_ok($hour, '<', $day / 10, '... of a day');
-	is($week, 7 * $day, 'a week of days that are alike');
-	is(in_all('callCount', 'orders', $now - 30 * $DAY, $now), $week, 'which is all that is kept');
-	is(in_all('callCount', 'orders', $now - $HOUR, $now + $DAY), $hour, 'nothing is to come');
+	cmp_ok($hour, '>', $day / 24, 'an hour of the afternoon has more than the mean of a day');
+	cmp_ok($hour, '<', $day / 10, 'an hour has a small part of a day');
+	is($week, 7 * $day, 'a week has seven days that are alike');
+	is(in_all('callCount', 'orders', $now - 30 * $DAY, $now), $week, 'a week is all that is kept');
+	is(in_all('callCount', 'orders', $now - $HOUR, $now + $DAY), $hour, 'the future has no calls');
 	my @everywhere = map { scalar %{ patterns('billing', $now - ($_ + 1) * $DAY, $now - $_ * $DAY) } } 0 .. 6;
 	is("@everywhere", '60 60 60 60 60 60 60', 'each pattern runs on each day');
 };
@@ -111,29 +111,29 @@ subtest 'windows add up' => sub {
 	restart();
 };
 
-subtest 'hours, weekdays, and the seed' => sub {
+subtest 'load follows hour, weekday and seed' => sub {
 	my $midnight = $DAY * int($now / $DAY);
 	my ($night, $evening) = map {
 		in_all('callCount', 'orders', $midnight - $DAY + $_ * $HOUR, $midnight - $DAY + ($_ + 1) * $HOUR)
 	} 3, 20;
-	cmp_ok($evening, '>', 4 * $night, 'a shop in the evening');
+	cmp_ok($evening, '>', 4 * $night, 'a shop has its load in the evening');
 	my $mean = sub {
 		return in_all('totalDurationUs', @_) / in_all('callCount', @_);
 	};
 	my @same = grep { /-4748036479882663975/ } keys %{ patterns('orders', $now - $DAY, $now) };
 	my ($idle, $busy) = map { patterns('orders', @$_)->{ $same[0] } }
 	  [ $midnight - 21 * $HOUR, $midnight - 20 * $HOUR ], [ $midnight - 4 * $HOUR, $midnight - 3 * $HOUR ];
-	cmp_ok($busy->{avgDurationUs}, '>', 1.1 * $idle->{avgDurationUs}, 'in which executions take longer');
+	cmp_ok($busy->{avgDurationUs}, '>', 1.1 * $idle->{avgDurationUs}, 'executions take longer under load');
 	my ($sunday, $monday) = map { in_all('callCount', 'billing', $midnight - $_ * $DAY, $midnight - ($_ - 1) * $DAY) } 3, 2;
-	cmp_ok($monday, '>', 2 * $sunday, 'an office on Monday');
+	cmp_ok($monday, '>', 2 * $sunday, 'an office has its load on working days');
 	my @window = ('orders', $now - 5000, $now - 1000);
 	my $before = patterns(@window);
 	restart();
-	is_deeply(patterns(@window), $before, 'the same after a reset');
+	is_deeply(patterns(@window), $before, 'a reset makes the same patterns');
 	$emulator->reset(now => '2026-06-05T03:00:00.000Z');
-	is_deeply(patterns(@window), $before, 'and at another time');
+	is_deeply(patterns(@window), $before, 'another time makes the same patterns of the past');
 	restart(seed => 2);
-	isnt(in_all('callCount', @window), sum0(map { $_->{callCount} } values %$before), 'another seed');
+	isnt(in_all('callCount', @window), sum0(map { $_->{callCount} } values %$before), 'another seed makes other patterns');
 	restart();
 };
 
@@ -156,7 +156,7 @@ subtest 'rows are consistent' => sub {
 				  || "@percentiles" ne join ' ', sort { $a <=> $b } @percentiles;
 			}
 		}
-		is("@wrong", '', $name);
+		is("@wrong", '', "patterns of $name agree in themselves");
 	}
 };
 
@@ -166,17 +166,17 @@ subtest 'a pattern becomes slower' => sub {
 	my @usual = map { patterns('orders', @$_)->{$key} } @windows;
 	restart(slower => { orders => { 0 => { since => format_time($now - $HOUR), times => 5 } } });
 	my @now = map { patterns('orders', @$_)->{$key} } @windows;
-	is_deeply($now[0], $usual[0], 'nothing changes before');
-	is($now[1]{callCount}, $usual[1]{callCount}, 'nor does the number of calls');
+	is_deeply($now[0], $usual[0], 'a pattern stays the same before it becomes slower');
+	is($now[1]{callCount}, $usual[1]{callCount}, 'the number of calls stays the same');
 	for my $field (qw(avgDurationUs p99DurationUs maxDurationUs totalSharedBlksHit))
 	{
-		cmp_ok(abs($now[1]{$field} / $usual[1]{$field} - 5), '<', 0.01, "$field after it");
+		cmp_ok(abs($now[1]{$field} / $usual[1]{$field} - 5), '<', 0.01, "$field is five times as much after it");
 	}
 	for my $wrong (3, { orders => 3 }, { orders => { x => {} } }, { orders => { 3 => { since => format_time($now) } } },
 		{ orders => { 3 => { since => 'now', times => 2 } } }, { orders => { 3 => { since => format_time($now), times => 0 } } })
 	{
-		ok(!eval { restart(slower => $wrong); 1 }, 'refused');
-		like($@, qr/slower: /, '... says why');
+		ok(!eval { restart(slower => $wrong); 1 }, 'an invalid option is refused');
+		like($@, qr/slower: /, 'the refusal names the option');
 	}
 	restart();
 };
@@ -213,10 +213,10 @@ subtest 'executions belong to their pattern' => sub {
 				  if !patterns($name, $at, $at + $step)->{$key};
 			}
 		}
-		is("@wrong[ 0 .. min(3, $#wrong) ]", '', $name);
+		is("@wrong[ 0 .. min(3, $#wrong) ]", '', "executions of $name belong to their patterns");
 	}
-	cmp_ok($few, '>', 3, 'some with few calls');
-	cmp_ok($seen, '>', 80, 'many with a lot');
+	cmp_ok($few, '>', 3, 'some patterns have few calls');
+	cmp_ok($seen, '>', 80, 'many patterns were compared');
 };
 
 sub _escaped

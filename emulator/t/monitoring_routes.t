@@ -44,7 +44,7 @@ sub series
 {
 	my (@query) = @_;
 	my $answer = get('metrics', window(@query));
-	is($answer->{status}, 200, "answered: @query");
+	is($answer->{status}, 200, "metrics are answered: @query");
 	return { map { $_->{key} => $_ } @{ $answer->{json}{result}{metrics} } };
 }
 
@@ -60,7 +60,7 @@ sub logs
 {
 	my (@query) = @_;
 	my $answer = get('logs', window(@query));
-	is($answer->{status}, 200, "answered: @query");
+	is($answer->{status}, 200, "logs are answered: @query");
 	return @{ $answer->{json}{result} };
 }
 
@@ -68,62 +68,62 @@ sub refused
 {
 	my ($path, $query, $why) = @_;
 	my $answer = get($path, $query);
-	is($answer->{status}, 400, "$path?$query");
-	like($answer->{json}{error}, qr/\ABAD_REQUEST: .*$why/, '... says why');
+	is($answer->{status}, 400, "$path?$query is refused");
+	like($answer->{json}{error}, qr/\ABAD_REQUEST: .*$why/, 'the refusal says why');
 	return;
 }
 
-subtest 'Prometheus: a service' => sub {
+subtest 'an exposition has the families of a service' => sub {
 	$emulator->reset(now => $NOW);
 	my $answer = get('prometheus');
-	is($answer->{status}, 200, 'answered');
-	like($answer->{headers}{'content-type'}, qr{\Atext/plain}, 'as text');
+	is($answer->{status}, 200, 'an exposition is answered');
+	like($answer->{headers}{'content-type'}, qr{\Atext/plain}, 'an exposition is text');
 
 	my $text = $answer->{content};
 	my %times;
 	$times{$_}++ for $text =~ /^# ((?:HELP|TYPE) \S+)/mg;
-	is(keys %times, 44, 'HELP and TYPE of 22 families');
+	is(keys %times, 44, '22 families have HELP and TYPE');
 	is_deeply([ grep { $times{$_} > 1 } keys %times ],
-		[], '... once for each');
+		[], 'each family has them once');
 
 	my %sample = samples($text);
-	is(keys %sample, 37, 'so many series, all different');
+	is(keys %sample, 37, '37 series are all different');
 	my $common = qq(clickhouse_org="$emulator->{organization}",)
 	  . qq(postgres_service="$orders",postgres_service_name="orders");
 	is_deeply([ grep { !/\A\w+\{\Q$common\E[,}]/ } keys %sample ],
-		[], 'all with the labels');
+		[], 'all series have the labels of the service');
 	is( $sample{
 				"PostgresServiceInfo{$common,"
 			  . 'postgres_status="running",postgres_version="18"}'
 		},
 		1,
-		'status and version');
-	is(get('prometheus')->{content}, $text, 'the same again');
+		'a series has status and version');
+	is(get('prometheus')->{content}, $text, 'a second exposition is the same');
 };
 
-subtest 'Prometheus: counters' => sub {
+subtest 'counters grow once a minute' => sub {
 	my @text;
 	for my $time (qw(12:00:30 12:00:59 12:01:00))
 	{
 		$emulator->reset(now => "2026-06-30T$time.000Z");
 		push @text, get('prometheus')->{content};
 	}
-	is($text[1], $text[0], 'stand still within a minute');
+	is($text[1], $text[0], 'counters stand still within a minute');
 	my %before = samples($text[0]);
 	my %after = samples($text[2]);
-	is_deeply([ sort keys %after ], [ sort keys %before ], 'stay there');
+	is_deeply([ sort keys %after ], [ sort keys %before ], 'no series comes or goes');
 	my @changed = grep { $after{$_} != $before{$_} } keys %after;
-	cmp_ok(@changed, '>', 14, 'grow with the next one');
+	cmp_ok(@changed, '>', 14, 'counters grow with the next minute');
 	is_deeply([ grep { !/_Total\{/ || $after{$_} < $before{$_} } @changed ],
-		[], '... and they alone');
+		[], 'only counters grow');
 
 	$emulator->reset(now => '2024-01-01T00:00:00.000Z');
 	%before = samples(get('prometheus')->{content});
-	is_deeply([ grep { $_ < 0 } values %before ], [], 'are never negative');
+	is_deeply([ grep { $_ < 0 } values %before ], [], 'no counter is negative');
 };
 
 # Labels beside those of the service, by family
-subtest 'Prometheus: labels' => sub {
+subtest 'only some families have labels of their own' => sub {
 	for my $fleet (qw(test demo))
 	{
 		$emulator->reset(fleet => $fleet, now => $NOW);
@@ -144,11 +144,11 @@ subtest 'Prometheus: labels' => sub {
 				ActiveConnections => 'state',
 				DatabaseSizeBytes => 'database'
 			},
-			"the documented ones: $fleet");
+			"labels of the $fleet fleet are the documented ones");
 	}
 };
 
-subtest 'Prometheus: labels are escaped' => sub {
+subtest 'labels are escaped' => sub {
 	$emulator->reset(
 		overrides => {
 			orders => { name => qq(a"b\\c\nd), state => 'x"y' },
@@ -156,12 +156,12 @@ subtest 'Prometheus: labels are escaped' => sub {
 		});
 	my $text =
 	  $emulator->get($emulator->postgres('prometheus'))->{content};
-	like($text, qr/postgres_service_name="a\\"b\\\\c\\nd",/, 'a name');
-	like($text, qr/postgres_status="x\\"y",/, 'a state');
-	like($text, qr/="billing",.*postgres_version=""\} 1$/m, 'nothing');
+	like($text, qr/postgres_service_name="a\\"b\\\\c\\nd",/, 'a name is escaped');
+	like($text, qr/postgres_status="x\\"y",/, 'a state is escaped');
+	like($text, qr/="billing",.*postgres_version=""\} 1$/m, 'a missing version is an empty label');
 };
 
-subtest 'Prometheus: an organization' => sub {
+subtest "an organization's exposition has at most 100 services" => sub {
 	for my $case ([ 6, 6 ], [ 100, 100 ], [ 101, 100 ])
 	{
 		my ($services, $told) = @$case;
@@ -169,18 +169,18 @@ subtest 'Prometheus: an organization' => sub {
 		my $text =
 		  $emulator->get($emulator->postgres('prometheus'))->{content};
 		my @names = $text =~ /^PostgresServiceInfo\{.*_name="([^"]*)"/mg;
-		is(@names, $told, "$told of $services services");
-		is($names[0], 'orders', '... the first ones');
-		is(() = $text =~ /^# TYPE /mg, 22, '... families once');
+		is(@names, $told, "$told of $services services are shown");
+		is($names[0], 'orders', 'the first services are shown');
+		is(() = $text =~ /^# TYPE /mg, 22, 'each family has one TYPE');
 	}
 	$emulator->reset(organizations => 2);
 	my $other = $emulator->control('GET', 'info')->{organization_ids}[1];
 	my $answer =
 	  $emulator->get("/v1/organizations/$other/postgres/prometheus");
-	unlike($answer->{content}, qr/^[^#]/m, 'no services, no samples');
+	unlike($answer->{content}, qr/^[^#]/m, 'without services there are no samples');
 };
 
-subtest 'time series' => sub {
+subtest 'time series of windows agree' => sub {
 	$emulator->reset(now => $NOW);
 	my $metrics =
 	  series('01 00:00:00', '01 01:00:00', 'bucket_size_seconds=60');
@@ -192,20 +192,20 @@ subtest 'time series' => sub {
 			  lock_waits memory_usage network_traffic operation_throughput
 			  transactions wait_events)
 		],
-		'the metrics');
-	is($metrics->{load_average}{unit}, undef, 'a unit may be null');
-	is($metrics->{cpu_usage}{unit}, '%', '... or not');
+		'the metrics are the documented ones');
+	is($metrics->{load_average}{unit}, undef, 'the unit of the load is null');
+	is($metrics->{cpu_usage}{unit}, '%', 'the unit of the CPU is not null');
 	my $points = points($metrics, 'cpu_usage');
-	is(@$points, 60, 'a point each minute');
+	is(@$points, 60, 'each minute has a point');
 	like($points->[0], qr/\A1780272000 /, 'the start belongs to the window');
-	like($points->[-1], qr/\A1780275540 /, 'the end does not');
+	like($points->[-1], qr/\A1780275540 /, 'the end does not belong to the window');
 
 	my $inner =
 	  series('01 00:00:30', '01 00:05:30', 'bucket_size_seconds=60');
 	is_deeply(
 		points($inner, 'cpu_usage'),
 		[ @$points[ 1 .. 5 ] ],
-		'multiples of the bucket only');
+		'points lie at multiples of the bucket');
 
 	for my $key (sort keys %$metrics)
 	{
@@ -213,7 +213,7 @@ subtest 'time series' => sub {
 		my @parts =
 		  map { @{ points($_, $key) } }
 		  map { series(@cuts[ $_, $_ + 1 ], 'bucket_size_seconds=60') } 0, 1;
-		is_deeply(\@parts, points($metrics, $key), "$key: cuts");
+		is_deeply(\@parts, points($metrics, $key), "$key: parts of a window join");
 	}
 	my $month = series('01 00:00:00', '30 00:00:00');
 	my @percent = map { $_->{value} }
@@ -221,10 +221,10 @@ subtest 'time series' => sub {
 	  map  { @{ $_->{series} } }
 	  grep { ($_->{unit} // '') eq '%' } values %$month;
 	is_deeply([ grep { $_ < 0 || $_ > 100 } @percent ],
-		[], 'percentages are some');
+		[], 'percentages are from 0 to 100');
 };
 
-subtest 'time series: names, units and labels' => sub {
+subtest 'names, units and labels of time series are the documented ones' => sub {
 	for my $fleet (qw(test demo))
 	{
 		$emulator->reset(fleet => $fleet, now => $NOW);
@@ -235,7 +235,7 @@ subtest 'time series: names, units and labels' => sub {
 			  map { $_->{label} } @{ $metric->{series} }
 		} keys %$metrics;
 		cmp_ok(split(/\|/, delete $is{database_size}),
-			'<=', 2 + 5, 'at most five databases');
+			'<=', 2 + 5, 'at most five databases are shown');
 		is_deeply(
 			\%is,
 			{
@@ -259,13 +259,13 @@ subtest 'time series: names, units and labels' => sub {
 				  . '|LWLock:WALWrite|Lock:relation|Lock:transactionid|Lock:tuple',
 				lock_waits => 'Lock Waits|count|relation|transactionid|tuple'
 			},
-			"the documented ones: $fleet");
+			"metrics of the $fleet fleet are the documented ones");
 		my %value = map {
 			my $key = $_;
 			map { ("$key $_->{label}" => $_->{dataPoints}[0]{value}) }
 			  @{ $metrics->{$key}{series} }
 		} qw(wait_events lock_waits connection_count);
-		cmp_ok(abs($value{"wait_events Lock:$_"} - $value{"lock_waits $_"}), '<=', 0.001 + 0.05 * $value{"lock_waits $_"}, "waits for $_: $fleet")
+		cmp_ok(abs($value{"wait_events Lock:$_"} - $value{"lock_waits $_"}), '<=', 0.001 + 0.05 * $value{"lock_waits $_"}, "wait events and lock waits of $_ agree: $fleet")
 		  for qw(relation transactionid tuple);
 		my $waiting = 0;
 		$waiting += $value{$_} for grep { /\Await_events (?!Client)/ } keys %value;
@@ -274,7 +274,7 @@ subtest 'time series: names, units and labels' => sub {
 };
 
 # Prometheus, the time series and the service's own fields show one machine.
-subtest 'one model' => sub {
+subtest 'Prometheus, time series and fields show one machine' => sub {
 	for my $fleet (qw(test demo))
 	{
 		$emulator->reset(fleet => $fleet, now => $NOW);
@@ -321,13 +321,13 @@ subtest 'one model' => sub {
 			};
 
 			is($one->('StorageLimitBytes'),
-				$fields->{storageSize} * 1024**3, "$name: storage");
+				$fields->{storageSize} * 1024**3, "$name: the limit is the storage of the service");
 			my $used = $one->('StorageLimitBytes') *
 			  $one->('FilesystemUsedPercent') / 100;
 			my $databases = 0;
 			$databases += $_ for values %{ $value{DatabaseSizeBytes} };
-			cmp_ok($databases, '<=', $used, "$name: databases fit");
-			cmp_ok($databases, '>', 0.8 * $used, "$name: and fill it");
+			cmp_ok($databases, '<=', $used, "$name: databases fit into the storage in use");
+			cmp_ok($databases, '>', 0.8 * $used, "$name: databases fill the storage in use");
 			$near->($mean->('database_size'), $databases, 0.02, 'databases');
 			$near->(
 				$mean->('disk_usage'), $one->('FilesystemUsedPercent'),
@@ -338,13 +338,13 @@ subtest 'one model' => sub {
 				0.1, 'memory');
 			cmp_ok(
 				$one->('MemoryUsedPercent') + $one->('MemoryCachePercent'),
-				'<=', 100, "$name: memory in all");
+				'<=', 100, "$name: used and cached memory fit");
 			my $open = 0;
 			$open += $_ for values %{ $value{ActiveConnections} };
 			$near->($mean->('connection_count', 'Total'), $open, 0.5,
 				'connections');
 			cmp_ok($mean->('connection_count', 'Active'),
-				'<=', $mean->('connection_count', 'Total'), "$name: active");
+				'<=', $mean->('connection_count', 'Total'), "$name: active connections are among all");
 			$near->(
 				$mean->('load_average', '5 minutes') / $one->('CPUCores'),
 				$mean->('cpu_usage', qw(user system)) / 100,
@@ -373,14 +373,14 @@ subtest 'one model' => sub {
 		$sum += 3600 * $_->{value}
 		  for @{ $metrics->{$key}{series}[$place]{dataPoints} };
 		my $grown = $counted[1]{$family} - $counted[0]{$family};
-		cmp_ok(abs($grown / $sum - 1), '<', 0.1, "$family, and $key");
+		cmp_ok(abs($grown / $sum - 1), '<', 0.1, "$family grows as $key shows");
 	}
 };
 
-subtest 'time series: buckets' => sub {
+subtest 'a response has at most 250 points' => sub {
 	my $short = window('01 00:00:00', '01 04:10:00');
 	is(get('metrics', "$short&bucket_size_seconds=60")->{status},
-		200, '250 points');
+		200, '250 points are answered');
 	refused('metrics',
 		window('01 00:00:00', '01 04:10:00.001', 'bucket_size_seconds=60'),
 		'data points');
@@ -389,7 +389,7 @@ subtest 'time series: buckets' => sub {
 				'01 00:00:00.001', '01 04:10:30', 'bucket_size_seconds=60')
 		)->{status},
 		200,
-		'250 points in a longer window');
+		'250 points in a longer window are answered');
 
 	for my $case (
 		[ '01 04:10:00', 60 ],
@@ -401,38 +401,38 @@ subtest 'time series: buckets' => sub {
 		my ($to, $bucket) = @$case;
 		my $points = points(series('01 00:00:00', $to), 'load_average');
 		my ($first, $second) = map { (split / /)[0] } @$points;
-		is($second - $first, $bucket, "to $to: $bucket seconds");
+		is($second - $first, $bucket, "to $to: a bucket has $bucket seconds");
 	}
 };
 
-subtest 'logs' => sub {
+subtest 'logs have pages, an order and both ends' => sub {
 	my @window = ('01 00:00:00', '01 02:00:00');
 	my @lines = logs(@window, 'limit=2000', 'sort_order=asc');
-	is(@lines, 121, 'sixty an hour, and the one at the end');
-	is($lines[0]{timestamp}, '2026-06-01T00:00:00.000Z', 'the start');
-	is($lines[-1]{timestamp}, '2026-06-01T02:00:00.000Z', 'the end');
+	is(@lines, 121, 'each hour has sixty lines, and the end one');
+	is($lines[0]{timestamp}, '2026-06-01T00:00:00.000Z', 'the first line is at the start');
+	is($lines[-1]{timestamp}, '2026-06-01T02:00:00.000Z', 'the last line is at the end');
 	is_deeply(
 		[ sort keys %{ $lines[0] } ],
 		[qw(body severity timestamp)],
-		'what a line has');
+		'a line has a body, a severity and a time');
 	is_deeply(
 		[ map { $_->{timestamp} } @lines ],
 		[ sort map { $_->{timestamp} } @lines ],
-		'in order');
+		'lines are in ascending order');
 	is_deeply(
 		[ logs(@window, 'limit=2000') ],
 		[ reverse @lines ],
-		'newest first, unless asked otherwise');
+		'the default order is descending');
 	is_deeply(
 		[ logs(('01 01:00:00') x 2) ],
 		[ grep { $_->{timestamp} =~ /T01:00:00\.000/ } @lines ],
-		'a single millisecond');
+		'a window may be a millisecond');
 
-	is(scalar(() = logs(@window)), 50, 'fifty by default');
+	is(scalar(() = logs(@window)), 50, 'a page has fifty lines by default');
 	my @pages =
 	  map { logs(@window, 'sort_order=asc', 'limit=40', "offset=$_") } 0, 40,
 	  80, 120, 160;
-	is_deeply(\@pages, \@lines, 'pages');
+	is_deeply(\@pages, \@lines, 'pages join');
 
 	is_deeply(
 		[
@@ -443,17 +443,17 @@ subtest 'logs' => sub {
 				'01 01:00:00', '01 02:00:00', 'sort_order=asc', 'limit=2000')
 		],
 		\@lines,
-		'any cut of a window');
+		'parts of a window join');
 };
 
-subtest 'logs: every hour' => sub {
+subtest 'each hour of a log is alike' => sub {
 	for my $per_hour (4, 60)
 	{
 		$emulator->reset(log_lines_per_hour => $per_hour);
 		my @lines = logs(
 			'02 00:00:00', '02 23:59:59.999',
 			'limit=2000', 'sort_order=asc');
-		is(@lines, 24 * $per_hour, "has $per_hour lines");
+		is(@lines, 24 * $per_hour, "each hour has $per_hour lines");
 		my (%at, %hours);
 		push @{ $at{ $_->{timestamp} } }, "$_->{severity} $_->{body}"
 		  for @lines;
@@ -466,45 +466,45 @@ subtest 'logs: every hour' => sub {
 			$hours{$hour}{start}++ if $time =~ /:00:00\.000Z\z/;
 		}
 		is_deeply([ grep { ($hours{$_}{start} // 0) != 1 } keys %hours ],
-			[], '... one of them at its start');
+			[], 'each hour has a line at its start');
 		is_deeply(
 			[ grep { ($hours{$_}{'3 of which 2'} // 0) != 1 } keys %hours ],
-			[], '... three in a millisecond, two of them equal');
+			[], 'each hour has three lines in a millisecond, two of them equal');
 	}
 };
 
-subtest 'logs: filters' => sub {
+subtest 'filters select lines' => sub {
 	$emulator->reset(log_lines_per_hour => 60);
 	my @window = ('03 00:00:00', '04 09:00:00', 'limit=2000');
 	my @lines = logs(@window);
 	for my $severity (qw(DEBUG LOG INFO NOTICE WARNING ERROR FATAL PANIC))
 	{
 		my @wanted = grep { $_->{severity} eq $severity } @lines;
-		cmp_ok(@wanted, '>', 0, "there is $severity");
+		cmp_ok(@wanted, '>', 0, "some lines are of severity $severity");
 		is_deeply([ logs(@window, "severity=$severity") ],
-			\@wanted, '... alone');
+			\@wanted, 'the filter selects them alone');
 	}
 	my @wanted = grep { $_->{body} =~ /deadlock detected/ } @lines;
-	cmp_ok(@wanted, '>', 0, 'there are deadlocks');
+	cmp_ok(@wanted, '>', 0, 'some lines are of deadlocks');
 	is_deeply([ logs(@window, 'body_contains=deadlock%20detected') ],
-		\@wanted, '... alone');
+		\@wanted, 'the filter selects them alone');
 	is_deeply([ logs(@window, 'body_contains=Deadlock%20detected') ],
-		[], '... and case matters');
+		[], 'the filter distinguishes case');
 	@wanted = grep { $_->{body} =~ /Straße/ } @lines;
-	cmp_ok(@wanted, '>', 0, 'there are other than ASCII characters');
+	cmp_ok(@wanted, '>', 0, 'some lines are not ASCII');
 	is_deeply([ logs(@window, 'body_contains=Stra%C3%9Fe') ],
-		\@wanted, '... alone');
+		\@wanted, 'the filter selects them alone');
 
 	my @structured = grep { $_->{body} =~ /\A\{/ } @lines;
 	my $share = @structured / @lines;
-	ok($share > 0.02 && $share < 0.1, 'one in twenty is structured');
+	ok($share > 0.02 && $share < 0.1, 'one line in twenty is structured');
 	utf8::encode(my $body = $structured[0]{body});
 	is( decode_json($body)->{error_severity},
 		$structured[0]{severity},
-		'... as JSON');
+		'a structured line is JSON');
 };
 
-subtest 'one seed, one answer' => sub {
+subtest 'one seed makes one response' => sub {
 	my @asked = (
 		['prometheus'],
 		[ 'metrics', window('01 00:00:00', '02 00:00:00') ],
@@ -516,13 +516,13 @@ subtest 'one seed, one answer' => sub {
 			  @asked ];
 	};
 	my $first = $answers->(seed => 1);
-	is_deeply($answers->(seed => 1, services => 3), $first, 'the same');
+	is_deeply($answers->(seed => 1, services => 3), $first, 'the same seed makes the same responses');
 	my $second = $answers->(seed => 2);
-	isnt($second->[$_], $first->[$_], "$asked[$_][0] of another seed")
+	isnt($second->[$_], $first->[$_], "another seed makes other $asked[$_][0]")
 	  for 0 .. 2;
 };
 
-subtest 'refusals' => sub {
+subtest 'invalid requests are refused' => sub {
 	$emulator->reset(now => $NOW);
 	my $from = 'from_date=2026-06-01T00:00:00.000Z';
 	my $to = 'to_date=2026-06-02T00:00:00.000Z';
@@ -551,14 +551,14 @@ subtest 'refusals' => sub {
 	{
 		my $unknown = $emulator->postgres('pg' . 'x' x 24, $path);
 		is($emulator->get("$unknown?$from&$to")->{status},
-			404, "$path: no such service");
+			404, "$path of an unknown service is not found");
 		my $malformed = $emulator->postgres('orders', $path);
 		is($emulator->get("$malformed?$from&$to")->{status},
-			400, "$path: no id");
+			400, "$path of a name is refused");
 	}
 	ok(!eval { $emulator->reset(log_lines_per_hour => 3) },
-		'too few lines an hour');
-	like($@, qr/log_lines_per_hour: fewer than 4/, '... says why');
+		'too few lines an hour are refused');
+	like($@, qr/log_lines_per_hour: fewer than 4/, 'the refusal says why');
 };
 
 done_testing();

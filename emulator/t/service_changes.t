@@ -63,10 +63,10 @@ sub refused
 	my ($method, $path, $body, $status, $error) = @_;
 	my $answer = ask($method, $path, $body);
 	my $shown = ref $body ? encode_json($body) : $body // 'nothing';
-	is($answer->{status}, $status, "$status: $method $shown");
+	is($answer->{status}, $status, "$method $shown is refused with $status");
 	ref $error
-	  ? like($answer->{json}{error}, $error, 'error')
-	  : is($answer->{json}{error}, $error, 'error');
+	  ? like($answer->{json}{error}, $error, "the refusal has the API's words")
+	  : is($answer->{json}{error}, $error, "the refusal has the API's words");
 	return;
 }
 
@@ -90,48 +90,48 @@ sub names
 	return [ map { $_->{name} } @{ $emulator->get($list)->{json}{result} } ];
 }
 
-subtest 'create' => sub {
+subtest 'a service is created, and then runs' => sub {
 	my ($service, $path) = created();
-	like($service->{id}, qr/^pg[a-z0-9]{24}$/, 'id');
-	like($service->{password}, qr/^[\w-]{20}$/, 'password');
-	is($service->{username}, 'postgres', 'user name');
+	like($service->{id}, qr/^pg[a-z0-9]{24}$/, 'an id begins with pg');
+	like($service->{password}, qr/^[\w-]{20}$/, 'a password is made');
+	is($service->{username}, 'postgres', 'the user is postgres');
 	like($service->{hostname}, qr/^my-postgres-\w{8}\.\Q$service->{id}\E\./,
-		'host name');
+		'the host name has the name and the id');
 	is( $service->{connectionString},
 		"postgres://postgres:$service->{password}\@$service->{hostname}"
 		  . ':5432/postgres?channel_binding=require',
-		'connection string');
-	ok($service->{isPrimary}, 'a primary');
-	is($service->{state}, 'creating', 'creating');
-	is_deeply($service->{tags}, [], 'no tags');
-	is("@$service{qw(haType postgresVersion)}", 'none 17', 'defaults');
-	ok(!exists $service->{createdAt}, 'no time of creation');
+		'the connection string has the password');
+	ok($service->{isPrimary}, 'a new service is a primary');
+	is($service->{state}, 'creating', 'a new service is creating');
+	is_deeply($service->{tags}, [], 'a new service has no tags');
+	is("@$service{qw(haType postgresVersion)}", 'none 17', 'version and availability have defaults');
+	ok(!exists $service->{createdAt}, 'the response omits the time of creation');
 
-	is_deeply(names()->[-1], 'my postgres', 'listed');
+	is_deeply(names()->[-1], 'my postgres', 'a new service is listed');
 	is_deeply(
 		reads($path, 'state', 3),
 		[qw(creating creating running)],
-		'then it runs');
+		'a new service runs after two reads');
 	my $read = $emulator->get($path)->{json}{result};
-	ok(exists $read->{createdAt}, 'now with the time of creation');
+	ok(exists $read->{createdAt}, 'reads have the time of creation');
 	ok(!exists $read->{password} && !exists $read->{connectionString},
 		'the password is shown once');
 	my $day =
 	  'from_date=2026-01-01T00:00:00.000Z&to_date=2099-01-01T00:00:00.000Z';
 	is_deeply($emulator->get("$path/slowQueryPatterns?$day")->{json}{result},
-		[], 'nothing has run there');
+		[], 'a new service has no patterns');
 
 	my ($other) = created(
 		haType => 'sync',
 		postgresVersion => '18',
 		storageSize => 237,
 		tags => [ { key => 'a', value => '' }, { key => 'b' } ]);
-	isnt($other->{id}, $service->{id}, 'a second one of the same name');
-	isnt($other->{password}, $service->{password}, 'with its own password');
+	isnt($other->{id}, $service->{id}, 'a second service may have the same name');
+	isnt($other->{password}, $service->{password}, 'a second service has a password of its own');
 	is("@$other{qw(haType postgresVersion storageSize)}",
-		'sync 18 237', 'options');
+		'sync 18 237', 'options are taken');
 	is_deeply($other->{tags}, [ { key => 'a', value => '' }, { key => 'b' } ],
-		'tags');
+		'tags are taken');
 	created(
 		provider => 'gcp',
 		region => 'europe-west4',
@@ -139,14 +139,14 @@ subtest 'create' => sub {
 
 	$emulator->reset(transition_polls => 0);
 	(undef, $path) = created();
-	is_deeply(reads($path, 'state', 1), ['running'], 'at once');
+	is_deeply(reads($path, 'state', 1), ['running'], 'without polls a service runs at once');
 	$emulator->reset(transition_polls => 4);
 	($service, $path) = created();
 	is_deeply(reads($path, 'state', 5),
-		[ ('creating') x 4, 'running' ], 'later');
+		[ ('creating') x 4, 'running' ], 'with more polls a service runs later');
 };
 
-subtest 'create: what is refused' => sub {
+subtest 'invalid creations are refused' => sub {
 	$emulator->reset;
 	for my $name (sort keys %new)
 	{
@@ -188,12 +188,12 @@ subtest 'create: what is refused' => sub {
 	refused('POST', $list, undef, 400, qr/object/);
 	refused('POST', "$list?x=1", \%new, 400, "BAD_REQUEST: Unknown parameter: x");
 	my $answer = ask('POST', $list, \%new, 'Content-Type' => 'text/plain');
-	is($answer->{status}, 400, 'content type');
+	is($answer->{status}, 400, 'another content type is refused');
 	refused(@$_, { name => 'a?', restoreTarget => '2026-03-31T18:17:37Z' }, 400, qr/name needs letters/)
 	  for [ 'POST', "$orders/restoredService" ];
 	refused(@$_, { name => 'a?' }, 400, qr/name needs letters/)
 	  for [ 'POST', "$orders/readReplica" ], [ 'PATCH', $orders ];
-	is(scalar @{ names() }, 6, 'nothing was made');
+	is(scalar @{ names() }, 6, 'no refused creation makes a service');
 
 	$emulator->reset(max_services => 7);
 	created();
@@ -201,7 +201,7 @@ subtest 'create: what is refused' => sub {
 	my $quota = ask('POST', $list, \%new);
 	is( "$quota->{status} $quota->{json}{error}",
 		'409 CONFLICT: Conflict',
-		'quota');
+		'a creation beyond the quota is a conflict');
 	refused('POST', "$orders/readReplica", { name => 'r' },
 		409, 'CONFLICT: Conflict');
 	$emulator->reset(organizations => 2);
@@ -211,7 +211,7 @@ subtest 'create: what is refused' => sub {
 		\%new, 409, 'CONFLICT: Conflict');
 };
 
-subtest 'update' => sub {
+subtest 'an update shows after some reads' => sub {
 	$emulator->reset;
 	my $before = $emulator->get($orders)->{json}{result};
 	my $tags = [ { key => 'a', value => 'b' } ];
@@ -219,32 +219,32 @@ subtest 'update' => sub {
 		{ size => 'r8gd.xlarge', haType => 'none', tags => $tags });
 	is( "@$answer{qw(size haType state)}",
 		'r8gd.xlarge none running',
-		'the answer has the new values');
-	is_deeply($answer->{tags}, $tags, 'tags');
-	ok(!exists $answer->{password}, 'and no password');
+		'the response has the new values');
+	is_deeply($answer->{tags}, $tags, 'the response has the new tags');
+	ok(!exists $answer->{password}, 'the response has no password');
 	is_deeply($emulator->get($orders)->{json}{result},
-		$before, 'reads have the old ones, and find it running')
+		$before, 'reads have the old values, and the state running')
 	  for 1 .. 2;
 	my $after = $emulator->get($orders)->{json}{result};
-	is("@$after{qw(size haType state)}", 'r8gd.xlarge none running', 'later');
-	is_deeply($after->{tags}, $tags, 'tags later');
+	is("@$after{qw(size haType state)}", 'r8gd.xlarge none running', 'later reads have the new values');
+	is_deeply($after->{tags}, $tags, 'later reads have the new tags');
 	is_deeply($emulator->get($list)->{json}{result}[0]{tags},
-		$tags, 'in the list, too');
+		$tags, 'the list has the new tags');
 
 	$emulator->reset(apply_polls => 0);
 	is_deeply(result('PATCH', $orders, { size => 'r8gd.xlarge' })->{tags},
 		[], 'a PATCH without tags clears them');
-	is_deeply(reads($orders, 'tags', 1), [ [] ], 'at once');
+	is_deeply(reads($orders, 'tags', 1), [ [] ], 'without polls the tags are cleared at once');
 	my $named = result('PATCH', $orders, { name => 'new name' });
-	like($named->{hostname}, qr/^new-name-/, 'a new host name');
+	like($named->{hostname}, qr/^new-name-/, 'a new name makes a new host name');
 	is($emulator->get($orders)->{json}{result}{hostname},
-		$named->{hostname}, 'which stays');
+		$named->{hostname}, 'the new host name stays');
 
 	$emulator->reset(apply_polls => 1);
 	result('PATCH', $orders, { size => 'r8gd.xlarge', tags => $tags });
 	$answer = result('PATCH', $orders, { haType => 'none', tags => $tags });
-	is("@$answer{qw(size haType)}", 'r8gd.xlarge none', 'changes queue up');
-	is_deeply(reads($orders, 'haType', 2), [qw(sync none)], 'and happen');
+	is("@$answer{qw(size haType)}", 'r8gd.xlarge none', 'a change has the values of those that are queued');
+	is_deeply(reads($orders, 'haType', 2), [qw(sync none)], 'queued changes are applied');
 
 	refused('PATCH', $orders, $_->[0], 400, $_->[1])
 	  for [ { tags => [ { key => 'a', value => '' } ] }, qr/value/ ],
@@ -259,18 +259,18 @@ subtest 'update' => sub {
 	, { size => 'r8gd.xlarge' }, { x => 1 };
 };
 
-subtest 'delete' => sub {
+subtest 'a service is deleted, and then gone' => sub {
 	$emulator->reset;
 	my $answer = ask('DELETE', $orders);
-	is($answer->{status}, 200, 'accepted');
+	is($answer->{status}, 200, 'a deletion is accepted');
 	is_deeply([ sort keys %{ $answer->{json} } ],
-		[qw(requestId status)], 'no result');
+		[qw(requestId status)], 'a deletion has no result');
 	is_deeply(reads($orders, 'state', 2), [qw(deleting deleting)],
-		'deleting');
+		'a deleted service is deleting for a while');
 	refused('GET', $orders, undef, 404, "NOT_FOUND: $TestEmulator::ORDERS");
 	refused('DELETE', $orders, undef, 404,
 		"NOT_FOUND: $TestEmulator::ORDERS");
-	ok(!(grep { $_ eq 'orders' } @{ names() }), 'not listed');
+	ok(!(grep { $_ eq 'orders' } @{ names() }), 'a deleted service is not listed');
 
 	$emulator->reset;
 	ask('DELETE', $orders);
@@ -281,35 +281,35 @@ subtest 'delete' => sub {
 	my $replica =
 	  result('POST', "$orders/readReplica", { name => 'r' })->{id};
 	refused('DELETE', $orders, undef, 400, qr/^BAD_REQUEST: .*replica/);
-	is(scalar @{ names() }, 7, 'it stays');
+	is(scalar @{ names() }, 7, 'a parent stays while it has a replica');
 	is(ask('DELETE', $emulator->postgres($replica))->{status},
-		200, 'the replica goes');
-	is(ask('DELETE', $orders)->{status}, 200, 'then the parent');
+		200, 'a replica is deleted');
+	is(ask('DELETE', $orders)->{status}, 200, 'the parent is deleted then');
 	is(scalar @{ names() }, 5, 'both are gone');
 	refused('DELETE', $emulator->postgres('xyz'), undef, 400, qr/Invalid/);
 };
 
-subtest 'state' => sub {
+subtest 'commands change the state' => sub {
 	$emulator->reset;
 	my $state = "$orders/state";
 	is(result('PATCH', $state, { command => 'restart' })->{id},
-		$TestEmulator::ORDERS, 'restart');
+		$TestEmulator::ORDERS, 'restart returns the service');
 	is_deeply(reads($orders, 'state', 3),
-		[qw(restarting restarting running)], 'restarts');
+		[qw(restarting restarting running)], 'a service restarts');
 	my $answer = ask('PATCH', $state, { command => 'switchover' });
-	is($answer->{status}, 200, 'switchover with a standby');
-	ok(!exists $answer->{json}{result}, 'no result');
+	is($answer->{status}, 200, 'a switchover with a standby is accepted');
+	ok(!exists $answer->{json}{result}, 'a switchover has no result');
 	is_deeply(
 		reads($orders, 'state', 3),
 		[qw(restarting restarting running)],
-		'restarts, too');
+		'a switchover restarts the service');
 	$emulator->control('POST', 'services/orders', { haType => 'none' });
 	is(ask('PATCH', $state, { command => 'switchover' })->{status},
-		200, 'switchover without standby');
+		200, 'a switchover without a standby is accepted');
 	is_deeply(
 		reads($orders, 'state', 3),
 		[qw(restarting restarting running)],
-		'replaces the primary');
+		'a switchover without a standby replaces the primary');
 	refused('PATCH', $state, { command => 'promote' }, 400, qr/replica/);
 
 	my $replica =
@@ -317,15 +317,15 @@ subtest 'state' => sub {
 	my $path = $emulator->postgres($replica);
 	reads($path, 'state', 2);
 	my $promoted = result('PATCH', "$path/state", { command => 'promote' });
-	is($promoted->{id}, $replica, 'promote');
-	ok(!exists $promoted->{isPrimary}, 'says nothing of isPrimary');
+	is($promoted->{id}, $replica, 'promote returns the service');
+	ok(!exists $promoted->{isPrimary}, 'promote omits isPrimary');
 	is_deeply(
 		[ map { $_ ? 1 : 0 } @{ reads($path, 'isPrimary', 3) } ],
 		[ 0, 0, 1 ],
-		'a primary, later');
+		'a replica becomes a primary later');
 	ok($emulator->get($orders)->{json}{result}{isPrimary},
-		'the old one stays one');
-	is(ask('DELETE', $orders)->{status}, 200, 'they are apart');
+		'the old primary stays one');
+	is(ask('DELETE', $orders)->{status}, 200, 'a promoted replica does not keep its parent');
 
 	refused('PATCH', "$path/state", $_->[0], 400, $_->[1])
 	  for [ {}, qr/command is required/ ],
@@ -334,19 +334,19 @@ subtest 'state' => sub {
 	  [ { command => 'restart', x => 1 }, qr/validated: x/ ];
 };
 
-subtest 'switchover: the older deployment, and the response' => sub {
+subtest 'a switchover can be ignored, and answered with the service' => sub {
 	$emulator->reset(
 		switchover => 'ignored',
 		switchover_response => 'service',
 		overrides => { orders => { haType => 'none' } });
 	my $answer =
 	  result('PATCH', "$orders/state", { command => 'switchover' });
-	is($answer->{id}, $TestEmulator::ORDERS, 'the service');
-	is_deeply(reads($orders, 'state', 1), ['running'], 'does nothing');
+	is($answer->{id}, $TestEmulator::ORDERS, 'the response is the service');
+	is_deeply(reads($orders, 'state', 1), ['running'], 'the switchover does nothing');
 	$emulator->reset;
 };
 
-subtest 'commands that are queued' => sub {
+subtest 'a command is queued for a while' => sub {
 	my ($analytics) = grep { $_->{name} eq 'analytics' }
 	  @{ $emulator->get($list)->{json}{result} };
 	my $replica = $emulator->postgres($analytics->{id});
@@ -363,18 +363,18 @@ subtest 'commands that are queued' => sub {
 				now => '2026-06-01T12:00:00.000Z');
 			my $before = reads($path, $field, 1)->[0];
 			is(ask('PATCH', "$path/state", { command => $command })->{status},
-				200, "$command, to begin after $lag s");
+				200, "$command is accepted, to begin after $lag s");
 			is_deeply(reads($path, $field, 3), [ ($before) x 3 ],
-				'later')
+				"$command has no effect before")
 			  if $lag == 1000;
-			ok(comes($path, $field, $value), 'begins') if $lag < 1;
+			ok(comes($path, $field, $value), "$command begins then") if $lag < 1;
 		}
 		$emulator->reset(command_lag => $lag);
-		is(ask('DELETE', $replica)->{status}, 200, 'a deletion');
+		is(ask('DELETE', $replica)->{status}, 200, "a deletion is accepted, to begin after $lag s");
 		is_deeply(reads($replica, 'state', 2), [qw(running running)],
-			'later')
+			'a deletion has no effect before')
 		  if $lag == 1000;
-		ok(comes($replica, 'state', 'deleting'), 'begins') if $lag < 1;
+		ok(comes($replica, 'state', 'deleting'), 'a deletion begins then') if $lag < 1;
 	}
 
 	$emulator->reset(command_lag => 0.2);
@@ -382,8 +382,8 @@ subtest 'commands that are queued' => sub {
 	$emulator->control('POST', 'services/orders', { state => 'stopped' });
 	sleep 1;
 	is_deeply(reads($orders, 'state', 1), ['stopped'],
-		'a state that is set makes it forgotten');
-	ok(!eval { $emulator->reset(command_lag => $_); 1 }, "no lag: $_")
+		'a state that is set stays, whatever was queued');
+	ok(!eval { $emulator->reset(command_lag => $_); 1 }, "a lag of '$_' is refused")
 	  for -1, 'soon', '';
 	$emulator->reset;
 };
@@ -401,24 +401,24 @@ sub comes
 	return 0;
 }
 
-subtest 'password' => sub {
+subtest 'a password is made, or given' => sub {
 	$emulator->reset;
 	my $path = "$orders/password";
 	my $first = result('PATCH', $path, {})->{password};
 	my $second = result('PATCH', $path, {});
 	for my $password ($first, $second->{password})
 	{
-		like($password, $_, 'a good password')
+		like($password, $_, 'a password has letters of both cases and digits')
 		  for qr/^.{20}$/, qr/[a-z]/, qr/[A-Z]/, qr/\d/;
 	}
-	isnt($first, $second->{password}, 'always a new one');
+	isnt($first, $second->{password}, 'each password is a new one');
 	like(
 		$second->{connectionString},
 		qr/:\Q$second->{password}\E\@orders-/,
-		'with connection string');
+		'the connection string comes with the password');
 	my $answer = ask('PATCH', $path, { password => 'Correct-horse-1' });
-	is($answer->{status}, 200, 'a given one');
-	unlike($answer->{content}, qr/result|horse/, 'does not come back');
+	is($answer->{status}, 200, 'a given password is accepted');
+	unlike($answer->{content}, qr/result|horse/, 'a given password does not come back');
 	refused('PATCH', $path, { password => $_->[0] }, 400, $_->[1])
 	  for [ 'Short1', qr/characters/ ], [ 'Aa1' x 342, qr/characters/ ],
 	  [ 'UPPERCASE-1234', qr/lowercase/ ],
@@ -432,18 +432,18 @@ subtest 'password' => sub {
 
 	my $journal =
 	  $emulator->control('GET', 'journal?path=password')->{requests};
-	is_deeply($journal->[0]{json}, {}, 'an empty body in the journal');
+	is_deeply($journal->[0]{json}, {}, 'the journal has an empty body');
 	is_deeply(
 		$journal->[2]{json},
 		{ password => 'Correct-horse-1' },
-		'a given one in the journal');
+		'the journal has the given password');
 	ask('PATCH', $path, '"x');
 	my $last = $emulator->control('GET', 'journal')->{requests}[-1];
-	is($last->{json}, undef, 'no JSON');
-	is($last->{body}, '"x', 'but a body');
+	is($last->{json}, undef, 'the journal has no JSON of a broken body');
+	is($last->{body}, '"x', 'the journal has the broken body as a text');
 };
 
-subtest 'read replica' => sub {
+subtest 'a read replica is made like its parent' => sub {
 	$emulator->reset(backup_polls => 2);
 	my $path = "$orders/readReplica";
 	refused('POST', $path, {}, 400, qr/name is required/);
@@ -452,17 +452,17 @@ subtest 'read replica' => sub {
 		{ name => 'r', pgConfig => { work_mem => '8MB' } });
 	is( "@$replica{qw(name state provider region size postgresVersion)}",
 		'r creating aws us-west-2 r8gd.large 18',
-		'made like its parent');
-	ok(defined $replica->{isPrimary} && !$replica->{isPrimary}, 'no primary');
-	ok(!exists $replica->{password}, 'with the password of its parent');
-	ok(!(grep { /parent/i } keys %$replica), 'and nothing on who that is');
+		'a replica is like its parent');
+	ok(defined $replica->{isPrimary} && !$replica->{isPrimary}, 'a replica is no primary');
+	ok(!exists $replica->{password}, 'a replica has no password of its own');
+	ok(!(grep { /parent/i } keys %$replica), 'a replica does not name its parent');
 	my $own = $emulator->postgres($replica->{id});
 	is_deeply(
 		reads($own, 'state', 3),
 		[qw(creating creating running)],
-		'then it runs');
+		'a replica runs after two reads');
 	is($emulator->get("$own/config")->{json}{result}{pgConfig}{work_mem},
-		'8MB', 'configuration');
+		'8MB', 'a replica has its configuration');
 	refused('PATCH', $own, {}, 400, $REPLICA);
 	refused('POST', "$own/readReplica", { name => 'r' }, 400, $REPLICA);
 	refused('POST', $path, { name => 'r', size => 'r8gd.large' },
@@ -473,23 +473,23 @@ subtest 'read replica' => sub {
 	my ($service, $young) = created();
 	refused('POST', "$young/readReplica", { name => 'r' }, 400, $NO_BACKUP);
 	reads($young, 'state', 3);
-	is_deeply(result('GET', "$young/backups"), [], 'without a backup');
+	is_deeply(result('GET', "$young/backups"), [], 'a young service has no backup');
 	refused('POST', "$young/readReplica", { name => 'r' }, 400, $NO_BACKUP);
 	$emulator->control('POST', "services/$service->{id}",
 		{ createdAt => '2026-06-01T00:00:00.000Z' });
 	result('POST', "$young/readReplica", { name => 'r' });
 };
 
-subtest 'restore' => sub {
+subtest 'a restored service is made like the original' => sub {
 	$emulator->reset;
 	my $path = "$orders/restoredService";
 	my %wanted = (name => 'copy', restoreTarget => '2026-03-31T18:17:37Z');
 	my $copy = result('POST', $path, \%wanted);
 	is( "@$copy{qw(name state size haType)}",
 		'copy creating r8gd.large sync',
-		'like the original');
-	ok($copy->{isPrimary}, 'a primary');
-	like($copy->{password}, qr/^.{20}$/, 'with a password');
+		'the restored service is like the original');
+	ok($copy->{isPrimary}, 'the restored service is a primary');
+	like($copy->{password}, qr/^.{20}$/, 'the restored service has a password');
 	is_deeply(
 		reads($emulator->postgres($copy->{id}), 'state', 7),
 		[
@@ -497,8 +497,8 @@ subtest 'restore' => sub {
 				  qw(creating restoring_backup finalizing_restore)),
 			'running'
 		],
-		'then it runs');
-	is(ask('DELETE', $orders)->{status}, 200, 'independent');
+		'the restored service passes through its states');
+	is(ask('DELETE', $orders)->{status}, 200, 'the original can be deleted');
 	$emulator->reset(now => '2026-06-01T12:00:00.000Z');
 	result('POST', $path, { %wanted, restoreTarget => $_ })
 	  for '2026-06-01T12:00:00Z', '2026-06-01T13:59:00.123+02:00',
@@ -512,11 +512,11 @@ subtest 'restore' => sub {
 	refused('POST', $path, { %wanted, restoreTarget => 1 }, 400, qr/string/);
 };
 
-subtest 'configuration' => sub {
+subtest 'a configuration is replaced or merged' => sub {
 	$emulator->reset;
 	my $path = "$orders/config";
 	my $none = { pgConfig => {}, pgBouncerConfig => {} };
-	is_deeply(result('GET', $path), $none, 'nothing set');
+	is_deeply(result('GET', $path), $none, 'a service has no settings');
 	my $answer = result(
 		'POST', $path,
 		{
@@ -537,10 +537,10 @@ subtest 'configuration' => sub {
 		},
 		pgBouncerConfig => { default_pool_size => '16' }
 	};
-	is_deeply($answer, $now, 'values are strings');
-	is_deeply(result('GET', $path), $now, 'and stay');
+	is_deeply($answer, $now, 'values come back as strings');
+	is_deeply(result('GET', $path), $now, 'settings stay');
 	like($emulator->get($path)->{content},
-		qr/"random_page_cost":"1\.1"/, 'quoted');
+		qr/"random_page_cost":"1\.1"/, 'numbers are quoted');
 
 	$answer = result(
 		'PATCH', $path,
@@ -550,21 +550,21 @@ subtest 'configuration' => sub {
 		});
 	is( $answer->{message},
 		'These changes take effect after a restart: max_connections',
-		'a restart is needed');
+		'a setting may wait for a restart');
 	delete $now->{pgConfig}{work_mem};
 	$now->{pgConfig}{max_connections} = '500';
 	is_deeply(result('GET', $path),
-		$now, 'null removes, {} leaves alone, the rest is merged');
+		$now, 'a PATCH merges: null removes, and {} leaves alone');
 	$answer = result('PATCH', $path,
 		{ pgConfig => { shared_buffers => '1GB' }, pgBouncerConfig => {} });
 	like(
 		$answer->{message},
 		qr/max_connections, shared_buffers$/,
-		'all that waits');
+		'the message has all settings that wait');
 	ask('PATCH', "$orders/state", { command => 'restart' });
 	$answer = result('PATCH', $path,
 		{ pgConfig => { shared_buffers => '1GB' }, pgBouncerConfig => {} });
-	ok(!exists $answer->{message}, 'until the restart');
+	ok(!exists $answer->{message}, 'nothing waits after the restart');
 	is_deeply(
 		result(
 			'POST', $path,
@@ -575,7 +575,7 @@ subtest 'configuration' => sub {
 			message => 'These changes take effect after a restart: '
 			  . 'max_connections, shared_buffers'
 		},
-		'an empty section clears it');
+		'an empty section of a POST clears it');
 
 	for my $method (qw(POST PATCH))
 	{
@@ -624,10 +624,10 @@ subtest 'configuration' => sub {
 	is_deeply(
 		result('GET', "$own/config"),
 		{ pgConfig => { max_connections => '50' }, pgBouncerConfig => {} },
-		'set with create');
+		'a creation takes settings');
 };
 
-subtest 'configuration: an empty section that is refused' => sub {
+subtest 'an empty section can be refused' => sub {
 	$emulator->reset(empty_section => 'refused');
 	my $path = "$orders/config";
 	my %set = (pgConfig => { work_mem => '8MB' });
@@ -636,30 +636,30 @@ subtest 'configuration: an empty section that is refused' => sub {
 	  for qw(PATCH POST);
 	refused('PATCH', $path, \%set, 400, qr/pgBouncerConfig is an object/);
 	is_deeply($emulator->get($path)->{json}{result}{pgConfig},
-		{}, 'nothing is changed');
+		{}, 'a refused change changes nothing');
 	result('PATCH', $path,
 		{ %set, pgBouncerConfig => { default_pool_size => '16' } });
 	$emulator->reset;
 };
 
-subtest 'certificates' => sub {
+subtest 'certificates are a PEM bundle' => sub {
 	$emulator->reset;
 	my $answer = $emulator->get("$orders/caCertificates");
 	is($answer->{headers}{'content-type'},
-		'application/x-pem-file', 'content type');
-	like($answer->{headers}{'content-disposition'}, qr/\.pem/, 'file name');
+		'application/x-pem-file', 'the content type is that of PEM');
+	like($answer->{headers}{'content-disposition'}, qr/\.pem/, 'the response has a file name');
 	my @certificates = $answer->{content} =~
 	  /-----BEGIN CERTIFICATE-----\n[\w+\/=\n]+-----END CERTIFICATE-----\n/g;
-	is(scalar @certificates, 2, 'a bundle');
-	is(join('', @certificates), $answer->{content}, 'and nothing else');
+	is(scalar @certificates, 2, 'a bundle has two certificates');
+	is(join('', @certificates), $answer->{content}, 'a bundle has nothing else');
 	my ($service, $young) = created();
 	refused('GET', "$young/caCertificates", undef, 404,
 		"NOT_FOUND: $service->{id}");
 	reads($young, 'state', 2);
-	is($emulator->get("$young/caCertificates")->{status}, 200, 'later');
+	is($emulator->get("$young/caCertificates")->{status}, 200, 'a running service has certificates');
 };
 
-subtest 'set' => sub {
+subtest 'a control route changes services' => sub {
 	$emulator->reset(service_names => 'any');
 	my ($service, $path) = created(name => "caf\x{e9} 1/2");
 	$emulator->control('POST', "services/$service->{id}",
@@ -669,19 +669,19 @@ subtest 'set' => sub {
 		[ ('unavailable') x 4 ],
 		'a state that is set stays');
 	my $read = $emulator->get($path)->{json}{result};
-	ok(!exists $read->{hostname}, 'null removes');
-	is_deeply($read->{new}, { a => 1 }, 'a new field');
+	ok(!exists $read->{hostname}, 'null removes a field');
+	is_deeply($read->{new}, { a => 1 }, 'a new field is added');
 	$emulator->control('POST', 'services/caf%C3%A9%201%2F2',
 		{ state => 'stopped' });
-	is_deeply(reads($path, 'state', 1), ['stopped'], 'by name');
+	is_deeply(reads($path, 'state', 1), ['stopped'], 'a service is found by its name');
 	is( system($^X, "$FindBin::RealBin/../ctl", 'set',
 			"caf\xc3\xa9 1/2",
 			'{"state":"running","id":"x-1"}'),
-		0, 'ctl');
+		0, 'ctl sets fields');
 	is_deeply(reads($emulator->postgres('x-1'), 'state', 1),
-		['running'], 'by ctl');
+		['running'], 'what ctl sets is read');
 	is($emulator->get($list)->{json}{result}[6]{state},
-		'running', 'in the list');
+		'running', 'what ctl sets is in the list');
 	created(name => 'orders');
 
 	for my $bad (
@@ -694,8 +694,8 @@ subtest 'set' => sub {
 		my $answer =
 		  $emulator->{http}->post("$emulator->{url}/_emulator/services/$name",
 			{ content => $body });
-		is($answer->{status}, 400, "set $name $body");
-		like($answer->{content}, $error, 'says why');
+		is($answer->{status}, 400, "$name is not set to $body");
+		like($answer->{content}, $error, 'the refusal says why');
 	}
 	for
 	  my $option (qw(transition_polls apply_polls backup_polls max_services))
@@ -723,7 +723,7 @@ sub lost
 	return;
 }
 
-subtest 'lost answers' => sub {
+subtest 'a lost response is one of a change that happened, or not' => sub {
 	my $count = 6;
 	$emulator->reset;
 	for my $fault (
@@ -746,7 +746,7 @@ subtest 'lost answers' => sub {
 		is(scalar @{ names() }, ++$count, "$shown: carried out");
 	}
 	select undef, undef, undef, 0.5;
-	is(scalar @{ names() }, $count, 'nothing follows');
+	is(scalar @{ names() }, $count, 'no change happens later');
 
 	$emulator->fault(
 		status => 502,
@@ -754,21 +754,21 @@ subtest 'lost answers' => sub {
 		carry_out => \1,
 		method => 'DELETE');
 	my $answer = ask('DELETE', $orders);
-	is("$answer->{status} $answer->{content}", '502 <html>', 'an HTML error');
-	is_deeply(reads($orders, 'state', 1), ['deleting'], 'but deleted');
+	is("$answer->{status} $answer->{content}", '502 <html>', "a proxy's error replaces the response");
+	is_deeply(reads($orders, 'state', 1), ['deleting'], 'the service is deleted all the same');
 
 	$emulator->fault(
 		latency_ms => 100,
 		carry_out => \1,
 		method => 'POST');
 	my $service = result('POST', $list, \%new);
-	is($service->{state}, 'creating', 'a late answer is the real one');
-	is(scalar @{ names() }, ++$count, 'carried out once');
+	is($service->{state}, 'creating', 'a late response is the real one');
+	is(scalar @{ names() }, ++$count, 'a change with a late response is carried out once');
 	$emulator->fault(status => 201, patch => { x => 1 }, carry_out => \1);
 	$answer = ask('POST', $list, \%new);
-	is("$answer->{status} $answer->{json}{x}", '201 1', 'a patched answer');
+	is("$answer->{status} $answer->{json}{x}", '201 1', 'a patched response has the patch');
 	$emulator->control('DELETE', 'faults');
-	is(scalar @{ names() }, ++$count, 'carried out once');
+	is(scalar @{ names() }, ++$count, 'a change with a patched response is carried out once');
 	my $alone = $emulator->{http}->post(
 		"$emulator->{url}/_emulator/faults",
 		{ content => '{"carry_out":true}' });
