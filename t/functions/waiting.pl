@@ -126,7 +126,7 @@ for my $case ([ 'CALL chpg_wait_until', 't' ], [ 'SELECT * FROM chpg_wait', 'f' 
 }
 
 # A command is queued for a while: a wait does not believe the state from before it.
-my $POLL = "poll_interval => '20 ms'";
+my $POLL = "poll_interval => '20 ms', timeout => '1 min'";
 my $RESTART = "SELECT FROM chpg_restart_service('$ORDERS')";
 my $WAIT = "SELECT state FROM chpg_wait('$ORDERS', $POLL)";
 my $DOUBT = qr/WARNING:  no other state of service "$ORDERS" was seen since the restart \d+ s ago\nDETAIL:  Either .* or it has not begun yet\.\nHINT:  [^\n]*SELECT pg_postmaster_start_time\(\);/;
@@ -176,10 +176,10 @@ costs($node, $url, $WAIT, 3, 'tags change no state');
 # A command that has no visible effect, or does not begin
 reset_emulator($url, transition_polls => 0);
 $node->safe_psql('postgres', $RESTART);
-fails_with($node, "SELECT FROM chpg_wait('$ORDERS', $POLL, timeout => '200 ms')", '57014',
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '20 ms', timeout => '200 ms')", '57014',
 	qr/DETAIL:  The state is running, and no other was seen since the restart \d+ s ago\. Matching polls in a row: 0 of 3\./, 'a wait that is shorter than the doubt');
-my $doubted = notices($node, "SET chpg.command_lag = '1 s'; $RESTART; $WAIT");
-like($doubted, qr/NOTICE:  service "$ORDERS" is running after 0 s, waiting for the restart to begin/, 'a restart that no poll sees: the notice');
+my $doubted = notices($node, "SET chpg.command_lag = '3 s'; $RESTART; $WAIT");
+like($doubted, qr/NOTICE:  service "$ORDERS" is running after \d+ s, waiting for the restart to begin/, 'a restart that no poll sees: the notice');
 like($doubted, $DOUBT, 'and the warning');
 unlike(notices($node, "SELECT pg_sleep(0.01); SET chpg.command_lag = '1 ms'; $WAIT"), qr/WARNING/, 'no warning of a restart that is long ago');
 costs($node, $url, "SET chpg.command_lag = 0; $RESTART; $WAIT", 4, 'no doubt by a setting');
@@ -190,15 +190,17 @@ costs($node, $url, "SELECT FROM chpg_wait('billing', $POLL)", 4, 'nor has anothe
 # Commands that are refused, or not sent, are forgotten; those whose outcome is unknown are not.
 my $billing_id = $node->safe_psql('postgres', q{SELECT id FROM chpg_services WHERE name = 'billing'});
 my $wait_billing = "SELECT state FROM chpg_wait('$billing_id', $POLL)";
-fails_with($node, "SELECT FROM chpg_promote_service('$billing_id')", '22023', qr/not a read replica/, 'a command that is refused');
+fault($url, path => 'state$', status => 409, times => 1);
+fails_with($node, "SELECT FROM chpg_restart_service('$billing_id')", '55006', qr/conflict/, 'a command that is refused');
+clear_faults($url);
 costs($node, $url, $wait_billing, 3, 'is forgotten');
 costs($node, $url, "SET chpg.dry_run = on; SELECT FROM chpg_restart_service('$billing_id'); $wait_billing", 3, 'so is a dry run');
 for my $case ([ '08007', close => JSON::PP::true ], [ '57014', hang => JSON::PP::true ])
 {
 	my ($state, %fault) = @$case;
-	reset_emulator($url, command_lag => 1);
+	reset_emulator($url, command_lag => 4);
 	fault($url, path => 'state$', carry_out => JSON::PP::true, times => 1, %fault);
-	fails_with($node, "SET statement_timeout = '500 ms'; SELECT FROM chpg_restart_service('$billing_id')", $state, qr/./, "a command whose outcome is unknown ($state)");
+	fails_with($node, "SET statement_timeout = '2 s'; SELECT FROM chpg_restart_service('$billing_id')", $state, qr/./, "a command whose outcome is unknown ($state)");
 	like(notices($node, $wait_billing), qr/is restarting after .*is running after/s, 'is waited for');
 }
 
