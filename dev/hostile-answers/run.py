@@ -271,7 +271,9 @@ def main():
     only = int(sys.argv[4]) if len(sys.argv) > 4 else None
 
     organization = send(emulator, "POST", "/_emulator/reset", {"now": NOW})["organization_id"]
-    send(emulator, "PATCH", f"/v1/organizations/{organization}/postgres/{VARIABLES['service']}/config",
+    service = f"/v1/organizations/{organization}/postgres/{VARIABLES['service']}"
+    send(emulator, "POST", f"{service}/privateEndpoint", {})
+    send(emulator, "PATCH", f"{service}/config",
          {"pgConfig": {"work_mem": "8MB", "max_connections": 200}, "pgBouncerConfig": {"default_pool_size": 5}})
 
     state = State(seed)

@@ -3,6 +3,5 @@
 CREATE EXTENSION chpg;
 SELECT chpg_connect('demoKeyId', 'demoKeySecret', 'one', :'organization', :'url');
 ALTER SERVER one OPTIONS (ADD rate_limit 'unlimited');
-SELECT FROM chpg_create_private_endpoint('orders');
 CREATE SCHEMA cloud;
 IMPORT FOREIGN SCHEMA chpg FROM SERVER one INTO cloud;
