@@ -45,21 +45,25 @@ chpg_creation_note(const ChpgConnection *connection, const char *id,
 				   const char *name)
 {
 	ChpgSharedState *shared = chpg_keys_get();
-	ChpgCreation *oldest;
+	ChpgCreation *place;
 
-	if (strlen(id) >= sizeof(oldest->id) || strlen(name) >= sizeof(oldest->name))
+	if (strlen(id) >= sizeof(place->id) || strlen(name) >= sizeof(place->name))
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	oldest = &shared->creations[0];
-	for (int i = 1; i < CHPG_MAX_CREATIONS; i++)
+	place = find_creation(shared, connection, id, NULL);
+	if (place == NULL)
 	{
-		if (shared->creations[i].created < oldest->created)
-			oldest = &shared->creations[i];
+		place = &shared->creations[0];
+		for (int i = 1; i < CHPG_MAX_CREATIONS; i++)
+		{
+			if (shared->creations[i].created < place->created)
+				place = &shared->creations[i];
+		}
 	}
-	memcpy(oldest->identity, connection->identity, sizeof(oldest->identity));
-	strlcpy(oldest->id, id, sizeof(oldest->id));
-	strlcpy(oldest->name, name, sizeof(oldest->name));
-	oldest->created = chpg_now();
+	memcpy(place->identity, connection->identity, sizeof(place->identity));
+	strlcpy(place->id, id, sizeof(place->id));
+	strlcpy(place->name, name, sizeof(place->name));
+	place->created = chpg_now();
 	LWLockRelease(&shared->lock);
 }
 

@@ -209,7 +209,7 @@ my ($A, $B, $C) = map { "vpce-0123456789abcdef$_" } 0 .. 2;
 my $ENDPOINT = "chpg_private_endpoint('$ORDERS')";
 my $ALLOWED = "SELECT jsonb_path_query_array(allowed_vpc_endpoints, '\$[*].**{0 to 1} ? (\@.type() == \"string\" && \@ starts with \"vpce-\")') FROM $ENDPOINT";
 my $AVAILABLE = q{expected => '{"private_endpoint": {"state": "available"}}', poll_interval => '1 ms'};
-my $GONE = q{expected => '{"private_endpoint": {"state": "deleted"}}', poll_interval => '1 ms'};
+my $GONE = q{expected => '{"private_endpoint": {"state": "deleted"}}', poll_interval => '1 ms', timeout => '15 s'};
 
 sub begin_endpoint
 {
@@ -364,7 +364,10 @@ for my $case ([ accepts => undef ], [ refuses => qr/could not change the private
 	$error ? fails_with($node, $change, '55006', $error, 'a change that the creation refuses') : is(notices($node, $change), '', 'a change during the creation');
 }
 
-# Where the feature is not: what the API says, and no missing permission alone
+# Where the feature is not: what the API says, and no missing permission alone. A deletion ends the time in
+# which a 404 may be that of a new endpoint.
+begin_endpoint();
+value("SELECT chpg_delete_private_endpoint('$ORDERS')");
 my $OR_FEATURE = qr/the key does not have the permission, or the organization not the feature\n.*HINT:  The role of key "$KEY_ID" needs the permission control-plane:postgres-service:\w+\. If it has that, ask the support/s;
 my %REFUSED = (
 	early_access => [ '42501', qr/the feature may not be enabled for the organization\n.*early access API endpoint/s ],
