@@ -462,13 +462,13 @@ poll_once(Wait *wait, HeapTuple *row)
 	chpg_call_wait(call);
 	if (chpg_call_failed(call))
 		return handle_failed_poll(wait, call);
-	wait->failures = 0;
 	state = response_state(call);
 	doubtful = is_doubtful(wait, call, state, began);
 	report_state(wait, state, doubtful);
 	if (strcmp(state, wait->state) != 0)
 	{
 		note_found(wait, "{}");
+		wait->failures = 0;
 		wait->matches = 0;
 		return false;
 	}
@@ -482,6 +482,7 @@ poll_once(Wait *wait, HeapTuple *row)
 			return handle_failed_poll(wait, call);
 		matches = is_as_expected(wait, values);
 	}
+	wait->failures = 0;
 	wait->matches = matches && !doubtful ? wait->matches + 1 : 0;
 	if (wait->matches < POLLS_NEEDED)
 		return false;

@@ -273,6 +273,8 @@ is(value(qq{SELECT id FROM chpg_wait('$ORDERS', expected => '{"ha_type": "sync",
 	$ORDERS, 'attributes of both');
 fault($url, path => 'privateEndpoint$', method => 'GET', times => 3, status => 503);
 is(value("SELECT state FROM chpg_wait('$ORDERS', $AVAILABLE)"), 'running', 'a failure that passes');
+only_fault($url, path => 'privateEndpoint$', method => 'GET', status => 503);
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', $AVAILABLE, timeout => '20 s')", '58000', qr/could not read the private endpoint of service "$ORDERS": the API failed/, 'a failure that lasts ends the wait');
 clear_faults($url);
 for my $case ([ '"available"', qr/HINT:  Specify an object such as/ ], [ '{}', qr/HINT:  Specify an object such as/ ], [ '{"size": 1}', qr/a private endpoint has no attribute "size"/ ])
 {
