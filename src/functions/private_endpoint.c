@@ -92,6 +92,7 @@ chpg_delete_private_endpoint(PG_FUNCTION_ARGS)
 	call = chpg_send_write(&prepared.request);
 	if (call == NULL)
 		PG_RETURN_NULL();
+	chpg_sent_forget(&sent_vpc_endpoints, prepared.request.service_id);
 	chpg_creation_forget(prepared.request.connection,
 						 creation_id(prepared.request.service_id));
 	request_id = chpg_call_request_id(call);

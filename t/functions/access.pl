@@ -319,6 +319,13 @@ begin_endpoint(private_endpoint_deletion => 'gone');
 is(notices($node, join ';', qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$A"]')}, "SELECT chpg_delete_private_endpoint('$ORDERS')",
 		"SELECT FROM chpg_create_private_endpoint('$ORDERS')", qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$B"]')}), '', 'what was sent to an earlier endpoint does not count');
 is_deeply(last_body(), { allowedVpcEndpoints => [ { vpcEndpointId => $B } ] }, 'nor has it access to the new one');
+begin_endpoint(private_endpoint_deletion => 'gone');
+my $session = open_session($node);
+in_session($session, qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$A"]'); SELECT chpg_delete_private_endpoint('$ORDERS')});
+value("SELECT FROM chpg_create_private_endpoint('$ORDERS')");
+in_session($session, qq{SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '["$B"]')});
+is_deeply(last_body(), { allowedVpcEndpoints => [ { vpcEndpointId => $B } ] }, 'nor if another session has created that');
+$session->quit;
 begin_endpoint();
 
 # A replacement: of endpoints, of regions, of all
