@@ -144,37 +144,48 @@ entry_id(ChpgJsonNode *entry, char **member)
 	return NULL;
 }
 
-/* Return the index, from "start" on, of the entry with the same id; -1 if none has it. */
-static int
-find_entry(ChpgJsonNode *list, int start, ChpgJsonNode *entry)
+/* The entries of a list, and their ids; NULL for an entry that has none */
+typedef struct EntryList
 {
-	char	   *member;
-	char	   *id = entry_id(entry, &member);
+	ChpgJsonNode *node;
+	int			length;
+	char	  **ids;
+	const char *member;			/* that has the id in the first entry with one */
+} EntryList;
 
-	for (int i = start; id != NULL && i < chpg_json_length(list); i++)
-	{
-		char	   *other = entry_id(chpg_json_element(list, i), &member);
-
-		CHECK_FOR_INTERRUPTS();
-		if (other != NULL && strcmp(id, other) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* Return the member that has the id in the first entry of a list that has one. */
-static const char *
-learn_member(ChpgJsonNode *list)
+/* Look for the ids in a list, which may be NULL. */
+static EntryList
+find_ids(ChpgJsonNode *node)
 {
-	for (int i = 0; i < chpg_json_length(list); i++)
+	EntryList	list = {.node = node, .length = chpg_json_length(node)};
+
+	list.ids = MemoryContextAllocHuge(CurrentMemoryContext,
+									  (list.length + (Size) 1) * sizeof(char *));
+	for (int i = 0; i < list.length; i++)
 	{
 		char	   *member;
 
 		CHECK_FOR_INTERRUPTS();
-		if (entry_id(chpg_json_element(list, i), &member) != NULL)
-			return member;
+		list.ids[i] = entry_id(chpg_json_element(node, i), &member);
+		if (list.ids[i] != NULL && list.member == NULL)
+			list.member = member;
 	}
-	return DEFAULT_MEMBER;
+	if (list.member == NULL)
+		list.member = DEFAULT_MEMBER;
+	return list;
+}
+
+/* Return the index, from "start" on, of the entry with this id; -1 if none has it. */
+static int
+find_entry(const EntryList *list, int start, const char *id)
+{
+	for (int i = start; id != NULL && i < list->length; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (list->ids[i] != NULL && strcmp(id, list->ids[i]) == 0)
+			return i;
+	}
+	return -1;
 }
 
 /*
@@ -182,18 +193,19 @@ learn_member(ChpgJsonNode *list)
  * it is, a text as the shown list has that endpoint, or spelled like its other entries.
  */
 static void
-append_given(StringInfo list, ChpgJsonNode *entry, ChpgJsonNode *shown,
-			 const char *member)
+append_given(StringInfo list, ChpgJsonNode *entry, const char *id,
+			 const EntryList *shown)
 {
-	int			at = find_entry(shown, 0, entry);
+	bool		is_text = chpg_json_kind(entry) == CHPG_JSON_STRING;
+	int			at = is_text ? find_entry(shown, 0, id) : -1;
 
 	appendStringInfoString(list, list->len > 0 ? "," : "");
-	if (chpg_json_kind(entry) == CHPG_JSON_STRING && at >= 0)
-		entry = chpg_json_element(shown, at);
-	else if (chpg_json_kind(entry) == CHPG_JSON_STRING && *member != '\0')
+	if (at >= 0)
+		entry = chpg_json_element(shown->node, at);
+	else if (is_text && *shown->member != '\0')
 	{
 		appendStringInfoChar(list, '{');
-		escape_json(list, member);
+		escape_json(list, shown->member);
 		appendStringInfo(list, ":%s}", chpg_json_serialize_exactly(entry));
 		return;
 	}
@@ -205,26 +217,23 @@ append_given(StringInfo list, ChpgJsonNode *entry, ChpgJsonNode *shown,
  * once; with "merge", after those that are shown.
  */
 static char *
-compose_list(ChpgJsonNode *given, ChpgJsonNode *shown, bool merge)
+compose_list(ChpgJsonNode *given_node, ChpgJsonNode *shown_node, bool merge)
 {
-	const char *member = learn_member(shown);
+	EntryList	given = find_ids(given_node);
+	EntryList	shown = find_ids(shown_node);
 	StringInfoData list;
 
 	initStringInfo(&list);
-	for (int i = 0; merge && i < chpg_json_length(shown); i++)
+	for (int i = 0; merge && i < shown.length; i++)
 	{
-		ChpgJsonNode *entry = chpg_json_element(shown, i);
-
-		if (find_entry(given, 0, entry) < 0)
+		if (find_entry(&given, 0, shown.ids[i]) < 0)
 			appendStringInfo(&list, "%s%s", list.len > 0 ? "," : "",
-							 chpg_json_serialize_exactly(entry));
+							 chpg_json_serialize_exactly(chpg_json_element(shown.node, i)));
 	}
-	for (int i = 0; i < chpg_json_length(given); i++)
+	for (int i = 0; i < given.length; i++)
 	{
-		ChpgJsonNode *entry = chpg_json_element(given, i);
-
-		if (find_entry(given, i + 1, entry) < 0)
-			append_given(&list, entry, shown, member);
+		if (find_entry(&given, i + 1, given.ids[i]) < 0)
+			append_given(&list, chpg_json_element(given.node, i), given.ids[i], &shown);
 	}
 	return psprintf("[%s]", list.data);
 }
@@ -309,26 +318,21 @@ compare_ids(const void *a, const void *b)
 
 /* Return the ids of a list's entries in order; palloc'd. */
 static char *
-ids_of(ChpgJsonNode *list)
+ids_of(ChpgJsonNode *node)
 {
-	int			count = chpg_json_length(list);
-	char	  **ids = palloc((count + 1) * sizeof(char *));
+	EntryList	list = find_ids(node);
 	int			found = 0;
 	StringInfoData form;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < list.length; i++)
 	{
-		char	   *member;
-		char	   *id = entry_id(chpg_json_element(list, i), &member);
-
-		CHECK_FOR_INTERRUPTS();
-		if (id != NULL)
-			ids[found++] = id;
+		if (list.ids[i] != NULL)
+			list.ids[found++] = list.ids[i];
 	}
-	qsort(ids, found, sizeof(char *), compare_ids);
+	qsort(list.ids, found, sizeof(char *), compare_ids);
 	initStringInfo(&form);
 	for (int i = 0; i < found; i++)
-		appendStringInfo(&form, "%s ", ids[i]);
+		appendStringInfo(&form, "%s ", list.ids[i]);
 	return form.data;
 }
 

@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
 use JSON::PP;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $LIST = [ { source => '192.0.2.0/24', description => 'office' }, { source => '198.51.100.7/32' } ];
@@ -223,6 +224,19 @@ sub begin_endpoint
 	return;
 }
 
+# The most memory that a new session takes for a statement that fails, in kB
+sub peak_memory
+{
+	my ($sql) = @_;
+	my $session = open_session($node);
+	my $pid = in_session($session, 'SELECT pg_backend_pid()');
+
+	in_session($session, "DO \$\$ BEGIN PERFORM FROM ($sql) s; EXCEPTION WHEN OTHERS THEN END \$\$");
+	my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
+	$session->quit;
+	return $peak;
+}
+
 sub object { my ($id, $description) = @_; return { vpcEndpointId => $id, description => $description } }
 
 # Creation, and what is shown before and after
@@ -400,6 +414,13 @@ fails_with($node, "SELECT FROM chpg_private_endpoint('pg00000000000000000000000a
 begin_endpoint();
 fails_with($node, "SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', '[\"vpce-x\"]')", '22023', qr/invalid: vpce-x/, 'no id of an endpoint');
 fails_with($node, "SELECT FROM chpg_set_vpc_endpoints('$ORDERS', (SELECT jsonb_agg('vpce-' || to_hex(i)) FROM generate_series(1, 51) i))", '22023', qr/at most 50 endpoints/, '51 endpoints');
+
+# A list that is much longer than any should be costs no more memory than its text.
+fault($url, path => 'privateEndpoint$', method => 'GET', patch => { 'result.allowedVpcEndpoints' => [ map { { id => sprintf 'vpce-%x', $_ } } 1 .. 20_000 ] });
+my $ids = "(SELECT jsonb_agg('vpce-f00' || to_hex(i)) FROM generate_series(1, %d) i)";
+my @peaks = map { peak_memory("SELECT FROM chpg_allow_vpc_endpoints('$ORDERS', " . sprintf($ids, $_) . ')') } 1, 100;
+cmp_ok($peaks[1] - $peaks[0], '<', 20_000, "adding many entries to many: memory (@peaks kB)");
+clear_faults($url);
 
 # What the API shows is remote text, and its keys are sent back.
 begin_endpoint(allowed => [ object($A, "it's\n\x1b[31m $KEY_SECRET") ]);
