@@ -10,6 +10,7 @@
 #include "engine/commands.h"
 #include "engine/keys.h"
 #include "net/clock.h"
+#include "settings.h"
 
 static const char *const nouns[] = {
 	[CHPG_RESTART] = "restart",
@@ -51,18 +52,39 @@ add_state(ChpgCommand *command, const char *state)
 		command->begun = true;
 }
 
+/*
+ * Let a command that replaces another one stand for both, unless that has begun: two
+ * updates ask for the values of both.
+ */
+static void
+replace_pending(ChpgCommand *command, const ChpgCommand *former)
+{
+	if (former->begun || chpg_now() - former->sent >= chpg_command_lag * INT64CONST(1000))
+		return;
+	command->follows_pending = former->kind != command->kind || former->follows_pending;
+	if (former->kind != CHPG_UPDATE || command->kind != CHPG_UPDATE)
+		return;
+	if (command->size[0] == '\0')
+		strlcpy(command->size, former->size, sizeof(command->size));
+	if (command->ha_type[0] == '\0')
+		strlcpy(command->ha_type, former->ha_type, sizeof(command->ha_type));
+}
+
 void
 chpg_command_note(const ChpgConnection *connection, const char *id,
 				  const ChpgCommand *command, const char *state)
 {
 	ChpgSharedState *shared = chpg_keys_get();
+	ChpgCommand noted = *command;
 	ChpgCommand *place;
 
 	if (strlen(id) >= sizeof(place->id))
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	place = find_command(shared, connection, id);
-	if (place == NULL)
+	if (place != NULL)
+		replace_pending(&noted, place);
+	else
 	{
 		place = &shared->commands[0];
 		for (int i = 1; i < CHPG_MAX_COMMANDS; i++)
@@ -71,7 +93,7 @@ chpg_command_note(const ChpgConnection *connection, const char *id,
 				place = &shared->commands[i];
 		}
 	}
-	*place = *command;
+	*place = noted;
 	memcpy(place->identity, connection->identity, sizeof(place->identity));
 	strlcpy(place->id, id, sizeof(place->id));
 	place->state[0] = '\0';

@@ -17,7 +17,7 @@
 /*
  * Remember a command to the service of this id, which was sent now: its kind, size and
  * ha_type.  "state" is the state in the response, or NULL.  Replaces an earlier command
- * to the service.
+ * to the service, and stands for that, too, while it has not begun.
  */
 extern void chpg_command_note(const ChpgConnection *connection, const char *id,
 							  const ChpgCommand *command, const char *state);

@@ -210,6 +210,8 @@ typedef struct ChpgCommand
 	char		ha_type[65];
 	char		state[33];		/* found first since it was sent, or empty */
 	bool		begun;			/* its effect was seen, or several states */
+	bool		follows_pending;	/* another one may not have begun before:
+									 * the effect does not prove that it has */
 } ChpgCommand;
 
 typedef struct ChpgSharedState

@@ -216,7 +216,7 @@ is_doubtful(Wait *wait, const ChpgCall *call, const char *state, int64 began)
 							 strcmp(state, STATE_UNKNOWN) != 0 ? state : NULL,
 							 began, command))
 		return false;
-	if (shows_effect(command, chpg_call_result(call)))
+	if (!command->follows_pending && shows_effect(command, chpg_call_result(call)))
 	{
 		chpg_command_confirm(connection, command);
 		command->begun = true;

@@ -161,6 +161,9 @@ for my $lag (0, 1)
 	is($node->safe_psql('postgres', "SELECT FROM chpg_delete_service('$ORDERS', 'orders'); SELECT count(*) FROM chpg_wait('$ORDERS', 'deleted', $POLL)"),
 		0, "a service that is gone at once, after $lag s");
 }
+# The emulator has forgotten the deletions, and so must chpg.
+reset_emulator($url);
+$node->safe_psql('postgres', "SET chpg.command_lag = 0; SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.8xlarge')");
 for my $change ([ size => 'r8gd.8xlarge' ], [ ha_type => 'none' ])
 {
 	my ($attribute, $value) = @$change;
@@ -169,6 +172,13 @@ for my $change ([ size => 'r8gd.8xlarge' ], [ ha_type => 'none' ])
 	is($node->safe_psql('postgres', "$update; SELECT $attribute FROM chpg_wait('$ORDERS', $POLL)"), $value, "a wait for a new $attribute, which it does not name");
 	is(scalar(grep { $_->{method} eq 'GET' } @{ journal($url)->{requests} }), 1 + 5 + 3, 'three polls that find it');
 }
+# Two commands in a row: the effect of the second does not hide that the first is queued.
+reset_emulator($url, command_lag => 1);
+my $size = $node->safe_psql('postgres', "SELECT size FROM chpg_service('$ORDERS')");
+like(notices($node, "$RESTART; SELECT FROM chpg_update_service('$ORDERS', size => '$size'); $WAIT"), qr/is restarting after .*is running after/s, 'a restart, and an update that changes nothing');
+reset_emulator($url, apply_polls => 5);
+is($node->safe_psql('postgres', "SELECT FROM chpg_update_service('$ORDERS', size => 'r8gd.8xlarge'); SELECT FROM chpg_update_service('$ORDERS', ha_type => 'sync'); SELECT size, ha_type FROM chpg_wait('$ORDERS', $POLL)"),
+	'r8gd.8xlarge|sync', 'an update, and another one that changes nothing');
 reset_emulator($url);
 $node->safe_psql('postgres', "SELECT FROM chpg_set_tags('$ORDERS', '{\"a\": \"1\"}')");
 costs($node, $url, $WAIT, 3, 'tags change no state');
