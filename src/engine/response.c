@@ -704,8 +704,9 @@ call_context_callback(void *arg)
 	ChpgCall   *call = (ChpgCall *) arg;
 
 	errcontext("request %s %s%s%s", call->request.endpoint->method, call->path,
-			   !call->write ? "" : call->phase != CALL_FAILED ? ", which was carried out" :
-			   psprintf(", which failed with HTTP status %d", call->status),
+			   call->phase == CALL_FAILED ?
+			   psprintf(", which failed with HTTP status %d", call->status) :
+			   call->write ? ", which was carried out" : "",
 			   call->request.service_name == NULL ? "" :
 			   psprintf(" for service \"%s\"", call->request.service_name));
 }

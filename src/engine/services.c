@@ -401,6 +401,7 @@ bool
 chpg_blame_state(ChpgCall *call, const ChpgConnection *connection,
 				 const ChpgService *service, bool look_up)
 {
+	ErrorContextCallback callback;
 	List	   *matches;
 	bool		looked_up = false;
 
@@ -408,7 +409,9 @@ chpg_blame_state(ChpgCall *call, const ChpgConnection *connection,
 		return false;
 	if (service->state == NULL && look_up)
 	{
+		chpg_call_push_context(call, &callback);
 		matches = match_services(chpg_list_services(connection), service->id);
+		error_context_stack = callback.previous;
 		looked_up = matches != NIL;
 		if (looked_up)
 			service = (ChpgService *) linitial(matches);

@@ -158,8 +158,12 @@ static ChpgCall *
 resend_with_section(ChpgPrepared *prepared, ChpgCall *refusal)
 {
 	const ChpgParameter *section = empty_section(&prepared->request);
-	const char *settings = read_section(prepared, section);
+	const char *settings;
+	ErrorContextCallback callback;
 
+	chpg_call_push_context(refusal, &callback);
+	settings = read_section(prepared, section);
+	error_context_stack = callback.previous;
 	if (settings == NULL || strcmp(settings, EMPTY_SECTION) == 0)
 	{
 		chpg_call_explain(refusal,

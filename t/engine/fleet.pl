@@ -127,6 +127,7 @@ for my $case ([ refused => 400, '22023', 'rejected the request' ], [ unavailable
 	}
 	only_fault($url, status => 503, path => 'postgres$');
 	fails_with($node, $FLEET, '58000', qr/could not list the services/, "$option: the list fails the fleet");
+	fails_with($node, "SELECT FROM cloud.slow_patterns WHERE $BETWEEN AND service_id IN ('$id{search}', '$id{billing}')", '58000', qr/could not list the services.*^request GET \S+\/$id{search}\/slowQueryPatterns\S*, which failed with HTTP status $http\b/ms, "$option: a list that fails says for which failure it was read");
 	only_fault($url, status => $http, path => "/$id{billing}/");
 	fails_with($node, $FLEET, $state, qr/of service "billing" .*: the API $reason/, "$option: a running service fails the fleet");
 	clear_faults($url);
