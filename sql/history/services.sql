@@ -62,7 +62,9 @@ BEGIN
 	IF EXISTS (SELECT FROM unnest(listed) p WHERE p.id IS NULL) THEN
 		RAISE WARNING 'a service without an id is not captured';
 	END IF;
-	down := (SELECT coalesce(jsonb_object_agg(p.id, p.state), '{}') FROM unnest(listed) p
+	-- messages show them
+	down := (SELECT coalesce(jsonb_object_agg(p.id, left(regexp_replace(p.state, '[^ -~]+', ' ', 'g'), 50)), '{}')
+		FROM unnest(listed) p
 		WHERE p.id IS NOT NULL AND p.state <> 'running');
 	changed := @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_services($1, $2))'::text,
 		ROW(listed, @extschema@._chpg_own_server(server)))::integer;
@@ -71,6 +73,6 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_services(text) IS
 'Read and note the services of a server, and return how many are new or have changed.
-down: the states of those that are not running, by id.
+down: the states of those that are not running, by id; fit for messages.
 A WARNING says that a service without an id is left out.
 Requests: 1.';

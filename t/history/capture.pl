@@ -164,6 +164,9 @@ for my $case ([ refused => '22023' ], [ unavailable => '58000' ])
 	is((split /\n/, checksum())[0], (split /\n/, $first)[0], "$option: keeps its patterns");
 	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT status, ' ') FROM kept.capture}), 'ok', "$option: and its windows");
 }
+reset_emulator($url, services => 2, patterns => 20, not_running => 'refused', overrides => { map { $_ => { state => "stopped\n\x1b[31m" . 'x' x 100 } } qw(orders billing) });
+forget();
+like(notices($node, q{CALL chpg_capture('hour')}), qr/\A\S+ WARNING:  service "\S+" is "stopped \[31mx{38}": its windows are left to the next run\n/, 'a state is remote text');
 reset_emulator($url, services => 2, patterns => 20, overrides => { map { $_ => { state => 'stopped' } } qw(orders billing) });
 fault($url, path => "$one/slow", status => 403);
 forget();
