@@ -77,10 +77,9 @@ check_restore_target(FunctionCallInfo fcinfo, const ChpgPrepared *prepared)
 	if (PG_GETARG_TIMESTAMPTZ(i) < DatumGetTimestampTz(earliest))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"restore_target\" is before the earliest restore time of service \"%s\"",
+				 errmsg("\"restore_target\" is before %s, the earliest restore time of service \"%s\"",
+						timestamptz_to_str(DatumGetTimestampTz(earliest)),
 						prepared->invocation.service),
-				 errdetail("The earliest restore time is %s.",
-						   timestamptz_to_str(DatumGetTimestampTz(earliest))),
 				 errhint("Specify that time, or a later one: restore_target => '%s'.",
 						 timestamptz_to_str(DatumGetTimestampTz(earliest)))));
 }

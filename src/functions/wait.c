@@ -243,7 +243,7 @@ warn_of_doubt(const Wait *wait)
 	{
 		case CHPG_RESTART:
 		case CHPG_SWITCHOVER:
-			hint = "The start time of the service's server tells: SELECT pg_postmaster_start_time();";
+			hint = "Connect to the service to see when its server started: SELECT pg_postmaster_start_time();";
 			break;
 		case CHPG_PROMOTION:
 			hint = "The attribute is_primary of chpg_service() tells.";

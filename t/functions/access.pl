@@ -241,6 +241,8 @@ sub object { my ($id, $description) = @_; return { vpcEndpointId => $id, descrip
 
 # Creation, and what is shown before and after
 reset_emulator($url, private_endpoint_seconds => 3600);
+like(fails_with($node, "SELECT chpg_delete_private_endpoint('$ORDERS')", '42704', qr/could not delete the private endpoint of service "$ORDERS": the API found no private endpoint\n/, 'nothing to delete'),
+	qr/^HINT:  It may be deleted already, /m, 'nothing to delete: the hint does not create one');
 like(fails_with($node, "SELECT * FROM $ENDPOINT", '42704', qr/could not read the private endpoint of service "$ORDERS": the API found no private endpoint\n/, 'no private endpoint'),
 	qr/^DETAIL:  The API says: "NOT_FOUND: private endpoint not found".*\nHINT:  Create one: SELECT \* FROM chpg_create_private_endpoint/m, 'no private endpoint: the API\'s words, and the next step');
 is(costs($node, $url, "SELECT service_id, state, endpoint_service_name, supported_regions, allowed_vpc_endpoints FROM chpg_create_private_endpoint('orders', '{eu-west-1,eu-central-1}')", 2, 'a creation by name'),

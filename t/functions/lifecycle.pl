@@ -157,7 +157,7 @@ for my $case ([ present => '2026-06-24 12:07:17+00' ], [ null => '' ], [ absent 
 	{
 		like($earliest, qr/^2026-06-2[45] \d\d:07:17\+00$/, 'the earliest restore time');
 		clear_journal($url);
-		fails_with($node, $restore, '22023', qr/"restore_target" is before the earliest restore time of service.*DETAIL:  The earliest restore time is (2026-06-2[^\n]+)\.\nHINT:  [^\n]*: restore_target => '\1'\.$/ms,
+		fails_with($node, $restore, '22023', qr/"restore_target" is before (2026-06-2[^\n]+), the earliest restore time of service "$ORDERS"\nHINT:  [^\n]*: restore_target => '\1'\.$/ms,
 			'a restore to a time before it');
 		is(join(' ', map { $_->{method} } @{ journal($url)->{requests} }), 'GET', 'is not sent');
 		is(costs($node, $url, "SELECT name FROM chpg_restore_service('$ORDERS', 'again', '$earliest')", 2, 'a restore to just that time'), 'again', 'is sent');

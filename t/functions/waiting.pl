@@ -129,7 +129,7 @@ for my $case ([ 'CALL chpg_wait_until', 't' ], [ 'SELECT * FROM chpg_wait', 'f' 
 my $POLL = "poll_interval => '20 ms', timeout => '1 min'";
 my $RESTART = "SELECT FROM chpg_restart_service('$ORDERS')";
 my $WAIT = "SELECT state FROM chpg_wait('$ORDERS', $POLL)";
-my $DOUBT = qr/WARNING:  no other state of service "$ORDERS" was seen since the restart \d+ s ago\nDETAIL:  Either .* or it has not begun yet\.\nHINT:  [^\n]*SELECT pg_postmaster_start_time\(\);/;
+my $DOUBT = qr/WARNING:  no other state of service "$ORDERS" was seen since the restart \d+ s ago\nDETAIL:  Either .* or it has not begun yet\.\nHINT:  Connect to the service [^\n]*SELECT pg_postmaster_start_time\(\);/;
 
 add_server($node, 'other_key', api_url => $url, rate_limit => 'unlimited');
 $node->safe_psql('postgres', "ALTER USER MAPPING FOR CURRENT_USER SERVER other_key OPTIONS (SET key_id 'secondKeyId')");
