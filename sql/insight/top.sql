@@ -3,6 +3,8 @@
 /*
  * One counter is summed by key for all patterns, and everything else for the first n alone.
  * Those are found by what was captured; counters that are missing are extrapolated after.
+ * The API records most errors under the query id 0, apart from the statements that raised
+ * them.  Its other counters would stand for no query.
  */
 CREATE FUNCTION @extschema@.chpg_history_top(
 	period tstzrange,
@@ -47,7 +49,7 @@ BEGIN
 					GROUP BY p.pattern_key
 				) s
 				CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k WHERE k.pattern_key = s.pattern_key OFFSET 0) k
-				WHERE k.query_id <> 0
+				WHERE k.query_id <> 0 OR $5 = 'error_count'
 				GROUP BY k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 				UNION ALL
 				SELECT * FROM jsonb_to_recordset($1) f(service_id text, keys bigint[], counted float8)
@@ -55,7 +57,7 @@ BEGIN
 				LIMIT $4
 			) t
 		$top$, by)
-		INTO top USING top, id, period, n;
+		INTO top USING top, id, period, n, by;
 	END LOOP;
 	RETURN QUERY
 	WITH chosen AS MATERIALIZED (
@@ -73,11 +75,11 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text, text) IS
-'The n slow query patterns of the history that have the most of something, by what was captured.
-Of one service, by id or name, or of all. The history has the hours that lie within the period.
+'The n slow query patterns of a period of the history with the greatest total of a counter.
+Of one service, by id or name, or of all. Captured hours count that lie wholly in the period.
 by: call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
   total_shared_blks_hit, total_cpu_time_us or total_wal_bytes.
-Patterns without a query id are left out.
+The pattern without a query id (0) counts for error_count alone: the API records errors there.
 Requests: none.
 Errors: 22004 period, n or by is null; 22023 period is empty or unbounded, or n or by cannot be
   used; 42704 no such service; 55000 there is no history, or it cannot be used.';

@@ -314,7 +314,7 @@ for my $seed (0.1, 0.7)
 		'0|0|t', "seed $seed: the means and texts of the changes");
 	for my $by (qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes))
 	{
-		is($node->safe_psql('random', "WITH counted AS (SELECT $identity, sum($by) AS captured FROM random.pattern_hour WHERE \"time\" >= lower(${BASELINE}::tstzrange) AND \"time\" < upper(${BASELINE}::tstzrange) GROUP BY $identity),
+		is($node->safe_psql('random', "WITH counted AS (SELECT $identity, sum($by) AS captured FROM random.pattern JOIN random.pattern_key USING (pattern_key) WHERE grain = 'hour' AND window_start <@ ${BASELINE}::tstzrange AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $identity),
 				top AS (SELECT * FROM chpg_history_top($BASELINE, NULL, 30, '$by') WITH ORDINALITY)
 			SELECT count(*), bool_and(captured <= before), min(captured) >= (SELECT max(captured) FROM counted LEFT JOIN top USING ($identity) WHERE ordinality IS NULL), bool_and(alike(to_jsonb(t) - '{ordinality,captured,before}'::text[], to_jsonb(p)))
 			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($identity)) t JOIN plain_patterns($BASELINE) p USING ($identity)"),
@@ -322,6 +322,8 @@ for my $seed (0.1, 0.7)
 	}
 }
 is($node->safe_psql('random', "SELECT count(*) = (SELECT count(*) FROM plain_patterns($BASELINE) WHERE service_id = 'service-4' AND query_id <> 0), count(DISTINCT service_id), min(service_id) FROM chpg_history_top($BASELINE, 'name-4', 1000)"), 't|1|service-4', 'all patterns of one service');
+is($node->safe_psql('random', "SELECT count(*) > 0 FROM chpg_history_top($BASELINE, 'name-4', 1000, '$_') WHERE query_id = 0"), $_ eq 'error_count' ? 't' : 'f', "errors without a query id: $_")
+  for qw(error_count call_count);
 is($node->safe_psql('random', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_history_top($BASELINE, server => 'other', n => 1000)"), 'service-3 service-6', 'the services of a server');
 is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top('[2020-01-01 00:00Z,2020-01-02 00:00Z)')"), 0, 'a period without hours');
 for my $case (
