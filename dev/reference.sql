@@ -19,7 +19,7 @@ AS $$ SELECT replace(replace($1, 'timestamp with time zone', 'timestamptz'), 'ch
 CREATE FUNCTION pg_temp.arguments(oid) RETURNS text LANGUAGE sql
 AS $$
 	SELECT CASE WHEN a LIKE '%, %' THEN E'\n    ' || replace(a, ', ', E',\n    ') || E'\n' ELSE a END
-	FROM regexp_replace(pg_temp.bare(pg_get_function_arguments($1)), '(^|, )IN |::(text|jsonb|interval|timestamptz)\M', '\1', 'g') a
+	FROM regexp_replace(pg_temp.bare(pg_get_function_arguments($1)), '(^|, )IN |::(text|jsonb|interval|timestamptz)\M(\[\])?', '\1', 'g') a
 $$;
 
 -- A number with its unit, in the largest unit that it fills

@@ -338,8 +338,8 @@ chpg_define_settings(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("chpg.command_lag",
-							"Sets how long a wait does not believe the state that a service may have had before a command.",
-							"After that, a wait that has seen no other state ends with a warning.",
+							"Sets how long after a command a wait ignores the state that the service had before it.",
+							"A wait that has seen no other state by then ends with a warning.",
 							&chpg_command_lag,
 							120000, 0, 60 * 60 * 1000,
 							PGC_USERSET, GUC_UNIT_MS,

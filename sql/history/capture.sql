@@ -236,7 +236,8 @@ COMMENT ON PROCEDURE @extschema@.chpg_capture(text, text, integer, text) IS
 Of hours, of days, or of both (null); of one service, by id or name, or of all of the server.
 max_windows: most windows of a run; null: all; 0: only note the services and the lost windows.
 A window that fails is noted for the next run, and after three failures the whole service.
-So is a service that is not running, at its first failure: a WARNING, which fails no run.
+The first failure of a service that is not running leaves it to the next run: a WARNING, and
+  the run does not fail.
 Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
 Requests: 1 for the list, and those of chpg_history_cost.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction

@@ -526,7 +526,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_period_patterns(tstzrange, text, text) IS
 'The slow query patterns of a period, from the history or from the API.
 The API is read where the history has no hour of the period.
-Of one service, by id or name, or of all. The history has the hours that lie within the period.
+Of one service, by id or name, or of all. Captured hours count that lie wholly in the period.
 Requests: none from the history, else as chpg_slow_patterns.
 Errors: 22004 period is null; 22023 period is empty or unbounded; those of chpg_slow_patterns.';
 

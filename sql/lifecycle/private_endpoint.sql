@@ -75,7 +75,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_allow_vpc_endpoints';
 
 COMMENT ON FUNCTION @extschema@.chpg_allow_vpc_endpoints(text, jsonb, text) IS
-'Let VPC endpoints connect to the private endpoint of a service, besides those that may.
+'Allow VPC endpoints to connect to the private endpoint of a service. Others keep their access.
 vpc_endpoints: an array of ids, ["vpce-0123456789abcdef0"], or of objects as the API takes them.
   An object replaces the entry that has its id.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.

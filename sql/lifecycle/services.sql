@@ -226,8 +226,8 @@ AS 'MODULE_PATHNAME', 'chpg_restore_service';
 
 COMMENT ON FUNCTION @extschema@.chpg_restore_service(text, text, timestamptz, jsonb, jsonb, jsonb, text) IS
 'Create a new service with the data that a service had at restore_target.
-restore_target: from earliest_restore_time of chpg_service until now; left to the API to check
-  if the key may not read the service.
+restore_target: from earliest_restore_time of chpg_service until now. If the key may not read
+  the service, the API alone checks it.
 Acts at once; a rollback does not undo it. chpg.dry_run shows the change in a NOTICE instead.
 Requests: 2, 1 more for a name.
 Errors: 22023 restore_target is too early; 08007 unknown whether it was carried out; 25006 in a

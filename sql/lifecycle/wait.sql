@@ -14,13 +14,14 @@ AS 'MODULE_PATHNAME', 'chpg_wait';
 COMMENT ON FUNCTION @extschema@.chpg_wait(text, text, interval, interval, jsonb, text) IS
 'Wait until a service has a state, and attributes, in three polls in a row, and return it.
 expected: attributes as an object, {"size": "r8gd.large"}. A private_endpoint in it is an object
-  of attributes of chpg_private_endpoint: {"private_endpoint": {"state": "available"}}, or
-  "deleted". state deleted: ends without a row; give the id.
+  of attributes of chpg_private_endpoint: {"private_endpoint": {"state": "available"}}. Its
+  state "deleted" means that there is none.
+state deleted: ends without a row; give the id.
 A NOTICE reports each change of state. The last poll is at the timeout.
 The API queues commands. After a restart, promotion, switchover, deletion or change of size or
-  ha_type, the state counts only once another state, or the effect, was seen. After
-  chpg.command_lag (120 s) it counts without, with a WARNING: the command may have been too
-  fast to be seen, or not have begun.
+  ha_type, the state counts only once another state, or the effect, was seen. When
+  chpg.command_lag (120 s) has passed since the command, it counts nevertheless, with a WARNING:
+  the command may have ended between two polls, or may not have begun.
 Holds a snapshot, which holds back VACUUM: in scripts, CALL chpg_wait_until.
 Requests: 1 for each poll, 2 with a private_endpoint; 1 more for a name.
 Errors: 57014 timeout; 28000, 42501, 42704 as the API answers.';
