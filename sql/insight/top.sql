@@ -35,6 +35,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = format('Give one of %s.', array_to_string(counters, ', '));
 	END IF;
+	PERFORM @extschema@._chpg_history_enter();
 	FOR id IN SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s LOOP
 		PERFORM @extschema@._chpg_history_enter();
 		EXECUTE format($top$
@@ -59,6 +60,11 @@ BEGIN
 		$top$, by)
 		INTO top USING top, id, period, n, by;
 	END LOOP;
+	IF top = '[]' OR top IS NULL THEN
+		RAISE NOTICE 'the history has no patterns of whole hours within "%"', period
+			USING HINT = 'The view coverage of the history shows which hours it has.';
+		RETURN;
+	END IF;
 	RETURN QUERY
 	WITH chosen AS MATERIALIZED (
 		SELECT f.place, p.pattern, p.text_id
@@ -76,7 +82,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text, text) IS
 'The n slow query patterns of a period of the history with the greatest total of a counter.
-Of one service, by id or name, or of all. Captured hours count that lie wholly in the period.
+Of one service, by id or name, or of all. Captured hours count that lie wholly in the period;
+  a NOTICE says if there are none.
 by: call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
   total_shared_blks_hit, total_cpu_time_us or total_wal_bytes.
 The pattern without a query id (0) counts for error_count alone: the API records errors there.
