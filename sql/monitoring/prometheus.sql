@@ -135,8 +135,8 @@ END;
 
 COMMENT ON FUNCTION @extschema@.chpg_health(text) IS
 'The health of each service, from the organization''s Prometheus metrics.
-If these are not enabled (a NOTICE), from those of each service, which needs more requests. A
-  service that is not running may then have no row (a WARNING).
+If these are not enabled (a NOTICE), from those of each service, which needs more requests.
+A service that is not running may then have its status only (a WARNING).
 Requests: 1; if not enabled, 1 more for the list and 1 for each service.
 Errors: 53400, 54000 too many requests, if each service is read; those of chpg_prometheus.';
 

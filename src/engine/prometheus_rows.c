@@ -33,6 +33,10 @@
 #define ID_LABEL		"postgres_service"
 #define NAME_LABEL		"postgres_service_name"
 
+/* The metric, and its label, that say what a service is doing */
+#define INFO_METRIC		"PostgresServiceInfo"
+#define STATUS_LABEL	"postgres_status"
+
 /*
  * An attribute of chpg_prometheus_row.  get() returns false where the sample has no
  * value for it, and allocates the value in the current memory context.
@@ -53,6 +57,15 @@ static text *
 make_text(ChpgText view)
 {
 	return cstring_to_text_with_len(view.data, view.length);
+}
+
+/* Make a view of a string. */
+static ChpgText
+view_of(const char *string)
+{
+	ChpgText	view = {string, strlen(string)};
+
+	return view;
 }
 
 /* Is a view this string? */
@@ -357,15 +370,10 @@ put_sample(const ChpgSample *sample, void *arg)
 	tuplestore_putvalues(sink->store, sink->tupdesc, sink->values, sink->nulls);
 }
 
-/*
- * Store all samples of a call that has succeeded, and end the call.  Errors: 08P01,
- * 54000, 42804.
- */
-static void
-put_samples(ChpgCall *call, const ChpgRequest *request, TupleDesc tupdesc,
-			Tuplestorestate *store)
+/* Prepare to store samples of a response to a request as rows. */
+static Sink
+make_sink(const ChpgRequest *request, TupleDesc tupdesc, Tuplestorestate *store)
 {
-	ErrorContextCallback callback;
 	Sink		sink = {
 		.store = store,
 		.tupdesc = tupdesc,
@@ -376,12 +384,50 @@ put_samples(ChpgCall *call, const ChpgRequest *request, TupleDesc tupdesc,
 		.ids = create_ids()
 	};
 
+	return sink;
+}
+
+/*
+ * Store all samples of a call that has succeeded, and end the call.  Errors: 08P01,
+ * 54000, 42804.
+ */
+static void
+put_samples(ChpgCall *call, const ChpgRequest *request, TupleDesc tupdesc,
+			Tuplestorestate *store)
+{
+	ErrorContextCallback callback;
+	Sink		sink = make_sink(request, tupdesc, store);
+
 	chpg_call_push_context(call, &callback);
 	read_samples(request, chpg_call_text(call), put_sample, &sink);
 	error_context_stack = callback.previous;
 	chpg_call_end(call);
 	if (request->service_id == NULL)
 		check_complete(request->connection, sink.ids);
+}
+
+/*
+ * Store the state that the list has of a service whose samples could not be read, as the
+ * sample that would have it.
+ */
+static void
+put_state(const ChpgService *service, const ChpgRequest *request, TupleDesc tupdesc,
+		  Tuplestorestate *store)
+{
+	const char *labels[][2] = {
+		{ID_LABEL, service->id}, {NAME_LABEL, service->name}, {STATUS_LABEL, service->state}
+	};
+	Sink		sink = make_sink(request, tupdesc, store);
+	ChpgSample	sample = {.name = view_of(INFO_METRIC), .type = CHPG_METRIC_GAUGE, .value = 1};
+
+	for (int i = 0; i < lengthof(labels); i++)
+	{
+		if (labels[i][1] == NULL)
+			continue;
+		sample.labels[sample.label_count].name = view_of(labels[i][0]);
+		sample.labels[sample.label_count++].value = view_of(labels[i][1]);
+	}
+	put_sample(&sample, &sink);
 }
 
 /*
@@ -603,6 +649,8 @@ put_each(const ChpgConnection *connection, List *services, TupleDesc tupdesc,
 			continue;
 		}
 		omit_service(ended->call, connection, ended->service);
+		if (chpg_service_is_down(ended->service))
+			put_state(ended->service, &ended->request, tupdesc, store);
 		num_failed++;
 		if (failed == NULL)
 			failed = ended->call;

@@ -117,7 +117,7 @@ for my $option (qw(early_access not_set_up))
 	clear_faults($url);
 }
 reset_emulator($url, now => $NOW, prometheus_of_all => 'early_access', not_running => 'refused');
-is(costs($node, $url, 'SET client_min_messages = error; SELECT count(*) FROM chpg_health', 1 + 1 + 6, 'a service that is not running'), 5, 'is left out');
+is(costs($node, $url, q{SET client_min_messages = error; SELECT count(*), string_agg(concat_ws(' ', service_name, status, cpu_cores), ', ') FILTER (WHERE status <> 'running') FROM chpg_health}, 1 + 1 + 6, 'a service that is not running'), '6|search stopped', 'has its state, and nothing else');
 like(notices($node, 'SELECT FROM chpg_health'), qr/WARNING:  could not read the Prometheus metrics of service "search" \(.*\): the service is "stopped", and the API rejected the request/, 'with a warning');
 reset_emulator($url, now => $NOW, prometheus_of_all => 'early_access', services => 20);
 $node->safe_psql('postgres', "CREATE SERVER other FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$url', rate_limit '10/10s'); CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')");
