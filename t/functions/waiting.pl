@@ -186,7 +186,7 @@ costs($node, $url, $WAIT, 3, 'tags change no state');
 # A command that has no visible effect, or does not begin
 reset_emulator($url, transition_polls => 0);
 $node->safe_psql('postgres', $RESTART);
-fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '20 ms', timeout => '200 ms')", '57014',
+fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '20 ms', timeout => '2 s')", '57014',
 	qr/DETAIL:  The state is running, and no other was seen since the restart \d+ s ago\. Matching polls in a row: 0 of 3\./, 'a wait that is shorter than the doubt');
 my $doubted = notices($node, "SET chpg.command_lag = '3 s'; $RESTART; $WAIT");
 like($doubted, qr/NOTICE:  service "$ORDERS" is running after \d+ s, waiting for the restart to begin/, 'a restart that no poll sees: the notice');

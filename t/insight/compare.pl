@@ -325,7 +325,6 @@ is($node->safe_psql('random', "SELECT count(*) = (SELECT count(*) FROM plain_pat
 is($node->safe_psql('random', "SELECT count(*) > 0 FROM chpg_history_top($BASELINE, 'name-4', 1000, '$_') WHERE query_id = 0"), $_ eq 'error_count' ? 't' : 'f', "errors without a query id: $_")
   for qw(error_count call_count);
 is($node->safe_psql('random', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_history_top($BASELINE, server => 'other', n => 1000)"), 'service-3 service-6', 'the services of a server');
-is($node->safe_psql('random', "SELECT bool_or(query_id = 0), (SELECT bool_or(query_id = 0) FROM chpg_history_top($BASELINE, n => 1000)) FROM chpg_history_top($BASELINE, n => 1000, by => 'error_count')"), 't|f', 'errors without a query id count');
 is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top('[2026-05-10 00:30Z,2026-05-10 01:30Z)')"), 0, 'a period without whole hours');
 like(notices($node, "SELECT FROM chpg_history_top('[2026-05-10 00:30Z,2026-05-10 01:30Z)')", connstr => $node->connstr('random')), qr/NOTICE:  the history has no patterns of whole hours within .*\nHINT:/, 'is noticed');
 for my $case (

@@ -118,8 +118,8 @@ fault($url, path => 'config$', method => 'PATCH', patch => { 'result.message' =>
 says_clean(qq{SELECT FROM chpg_patch_config('$ORDERS', pg_config => '{"max_connections": "200"}')}, qr/NOTICE:  00000: restart( x)+now/, 'the notice of a change of the configuration');
 clear_faults($url);
 fault($url, path => "$ORDERS\$", patch => { 'result.state' => "up$HOSTILE" });
-says_clean("SELECT FROM chpg_wait('$ORDERS', timeout => '500 ms', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*The state is up( x)+/s, 'a state');
-says_clean("SELECT FROM chpg_wait('$ORDERS', $SQL, timeout => '500 ms', poll_interval => '100 ms')", qr/waiting for a( x)+.*did not become a( x)+ within "timeout"/s, 'the state that is waited for');
+says_clean("SELECT FROM chpg_wait('$ORDERS', timeout => '2 s', poll_interval => '100 ms')", qr/NOTICE:  .* is up( x)+ after.*ERROR:.*The state is up( x)+/s, 'a state');
+says_clean("SELECT FROM chpg_wait('$ORDERS', $SQL, timeout => '2 s', poll_interval => '100 ms')", qr/waiting for a( x)+.*did not become a( x)+ within "timeout"/s, 'the state that is waited for');
 
 # In other encodings: a C1 control is a byte in Latin 1; in SQL_ASCII the API's texts stay UTF-8.
 for my $encoding ('LATIN1', 'SQL_ASCII', 'WIN1252', 'EUC_JP')
