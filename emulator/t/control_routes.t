@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use Test::More;
+use Time::HiRes ();
 use TestEmulator;
 
 my $emulator = start_emulator();
@@ -32,9 +33,9 @@ sub bad_reset
 
 subtest 'the journal has each request, without its key' => sub {
 	$emulator->reset;
-	my $before = int time;
+	my $before = int Time::HiRes::time;
 	$emulator->get('/v1/organizations?x=%C3%A9&y=1&y=2');
-	my $after = 1 + int time;
+	my $after = 1 + int Time::HiRes::time;
 	$emulator->get("$orders", Authorization => 'Basic eDp5', Accept => 'a/b');
 	my $journal = $emulator->control('GET', 'journal');
 	my ($first, $second) = @{ $journal->{requests} };
