@@ -147,8 +147,10 @@ BEGIN
 		WHERE coalesce((p.a).query_id, (p.b).query_id) <> 0
 			AND NOT @extschema@._chpg_is_monitoring(coalesce((p.a).app, (p.b).app))
 	), services AS (
-		SELECT c.service_id, nullif(sum((c.a).total_duration_us), 0) AS total_us_a,
-			nullif(sum((c.b).total_duration_us), 0) AS total_us_b,
+		-- in an order, for the last digits of a sum depend on that, and a plan may change it
+		SELECT c.service_id,
+			nullif(sum((c.a).total_duration_us ORDER BY (c.a).total_duration_us), 0) AS total_us_a,
+			nullif(sum((c.b).total_duration_us ORDER BY (c.b).total_duration_us), 0) AS total_us_b,
 			CASE WHEN history_a THEN max(ha.hours) WHEN count((c.a).service_id) > 0 THEN length_a END AS hours_a,
 			CASE WHEN history_b THEN max(hb.hours) WHEN count((c.b).service_id) > 0 THEN length_b END AS hours_b,
 			max(ha.cutoff_us) AS cutoff_a, max(hb.cutoff_us) AS cutoff_b

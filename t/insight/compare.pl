@@ -33,6 +33,13 @@ fault($url, path => "$billing/slow", status => 400, skip => 1);
 is($node->safe_psql('postgres', $BILLING), 'unknown low|2', 'a service that stops between the windows');
 reset_emulator($url, services => 2, patterns => 30);
 
+# PostgreSQL plans statements of a function anew after five executions in a session.
+reset_emulator($url, now => '2026-06-01T12:00:00.000Z');
+my $HOURS = q{'[2026-06-01 10:00Z,2026-06-01 11:00Z)', '[2026-06-01 11:00Z,2026-06-01 12:00Z)'};
+my %answers = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', join(';', map { "SELECT md5(string_agg(c::text, '' ORDER BY c::text)) FROM chpg_compare($HOURS, '$id') c" } 1 .. 8));
+is(scalar(keys %answers), 1, 'a comparison that is repeated has the same rows, to the last digit');
+reset_emulator($url, services => 2, patterns => 30);
+
 for my $case (
 	[ 'NULL', '22004', qr/argument "baseline" must not be null/ ],
 	[ q{'empty'}, '22023', qr/invalid value for "baseline": "empty"/ ],

@@ -47,7 +47,7 @@ RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH services AS (
-		SELECT (p.b).service_id, nullif(sum((p.b).total_duration_us), 0) AS total_us,
+		SELECT (p.b).service_id, nullif(sum((p.b).total_duration_us ORDER BY (p.b).total_duration_us), 0) AS total_us,
 			nullif(sum((p.b).total_wal_bytes), 0)::float8 AS wal_bytes,
 			coalesce(max(h.hours), @extschema@._chpg_length_hours(scope))::float8 AS hours
 		FROM unnest(pairs) p
