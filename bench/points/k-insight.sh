@@ -51,7 +51,7 @@ k_make_history() {
     for version in "$@"; do
         psql -q -c "CREATE DATABASE insight_$version"
         psql -q -v ON_ERROR_STOP=1 -v services="$K_SERVICES" -v patterns="$K_PATTERNS" -d "insight_$version" \
-            -c "CREATE EXTENSION chpg $([ "$version" = now ] || echo 'VERSION before')" -f - <<'END'
+            -c "CREATE EXTENSION chpg $([ "$version" = now ] || echo 'VERSION before')" -f - <<'SQL'
 SELECT chpg_history_enable('kept') \g /dev/null
 SELECT setseed(0.5) \g /dev/null
 DO $$ BEGIN
@@ -85,7 +85,7 @@ CROSS JOIN LATERAL (
             * CASE WHEN k.pattern_key % 20 = 0 AND h >= '2026-05-16 00:00Z' THEN 3 ELSE 1 END AS a) v
 ORDER BY h, s.service_id, k.pattern_key;
 VACUUM ANALYZE;
-END
+SQL
     done
 }
 
