@@ -869,7 +869,7 @@ begin_waiting(List *calls, const ChpgQueueing * queueing)
 	for_each_running(calls, resume_call);
 }
 
-ChpgCall *
+int
 chpg_calls_wait(List *calls, ChpgQueueing * queueing)
 {
 	ErrorContextCallback callback;
@@ -892,7 +892,12 @@ chpg_calls_wait(List *calls, ChpgQueueing * queueing)
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;
-	return ended;
+	for (int i = 0; i < list_length(calls); i++)
+	{
+		if (list_nth(calls, i) == ended)
+			return i;
+	}
+	pg_unreachable();
 }
 
 void

@@ -27,12 +27,12 @@ extern ChpgCall *chpg_call_create(const ChpgRequest *request);
 extern void chpg_call_end(ChpgCall *call);
 
 /*
- * Send and receive for these calls until one of them ends, and return it.
+ * Send and receive for these calls until one of them ends, and return its index.
  * Earlier ones come first where they compete.  Errors: those of interrupts, of
  * memory, of temporary files, of chpg_http_start(), and of chpg_connection_renew();
  * how a call failed is its own.
  */
-extern ChpgCall *chpg_calls_wait(List *calls, ChpgQueueing * queueing);
+extern int	chpg_calls_wait(List *calls, ChpgQueueing * queueing);
 
 /* The same for a single call. */
 extern void chpg_call_wait(ChpgCall *call);

@@ -589,22 +589,17 @@ static ServiceCall *
 wait_for_service(List **active, ChpgQueueing * queueing)
 {
 	List	   *calls = NIL;
-	ServiceCall *ended = NULL;
-	ChpgCall   *call;
+	ServiceCall *service;
+	int			ended;
 	ListCell   *lc;
 
 	foreach(lc, *active)
 		calls = lappend(calls, ((ServiceCall *) lfirst(lc))->call);
-	call = chpg_calls_wait(calls, queueing);
+	ended = chpg_calls_wait(calls, queueing);
 	list_free(calls);
-	foreach(lc, *active)
-	{
-		ended = lfirst(lc);
-		if (ended->call == call)
-			break;
-	}
-	*active = list_delete_ptr(*active, ended);
-	return ended;
+	service = list_nth(*active, ended);
+	*active = list_delete_nth_cell(*active, ended);
+	return service;
 }
 
 /* Send the request for the samples of a service. */

@@ -648,9 +648,9 @@ static PageReader *
 wait_for_reader(ChpgStream *stream)
 {
 	List	   *calls = NIL;
-	ChpgCall   *ended;
+	int			ended;
 	ListCell   *lc;
-	PageReader *reader = NULL;
+	PageReader *reader;
 
 	foreach(lc, stream->active)
 		calls = lappend(calls, ((PageReader *) lfirst(lc))->call);
@@ -659,13 +659,8 @@ wait_for_reader(ChpgStream *stream)
 	ended = chpg_calls_wait(calls, &stream->queueing);
 	announce_delay(stream);
 	list_free(calls);
-	foreach(lc, stream->active)
-	{
-		reader = (PageReader *) lfirst(lc);
-		if (reader->call == ended)
-			break;
-	}
-	stream->active = list_delete_ptr(stream->active, reader);
+	reader = list_nth(stream->active, ended);
+	stream->active = list_delete_nth_cell(stream->active, ended);
 	return reader;
 }
 
