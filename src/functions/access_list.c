@@ -40,16 +40,21 @@ chpg_access_source(ChpgJsonNode *entry)
 	return chpg_json_kind(source) == CHPG_JSON_STRING ? chpg_json_text(source) : NULL;
 }
 
+/* Return the length of a source without "/32", which says no more than the address. */
+static size_t
+source_length(const char *source)
+{
+	size_t		mask = strcspn(source, "/");
+
+	return strcmp(source + mask, "/32") == 0 ? mask : strlen(source);
+}
+
 bool
 chpg_same_source(const char *a, const char *b)
 {
-	size_t		length = strcspn(a, "/");
+	size_t		length = source_length(a);
 
-	if (strcmp(a, b) == 0)
-		return true;
-	return strncmp(a, b, length) == 0 && strcspn(b, "/") == length &&
-		(a[length] == '\0' || strcmp(a + length, "/32") == 0) &&
-		(b[length] == '\0' || strcmp(b + length, "/32") == 0);
+	return source_length(b) == length && memcmp(a, b, length) == 0;
 }
 
 bool
@@ -72,12 +77,7 @@ chpg_has_source(ChpgJsonNode *list, const char *source)
 static uint64
 hash_source(const char *source)
 {
-	size_t		length = strlen(source);
-	size_t		mask = strcspn(source, "/");
-
-	if (strcmp(source + mask, "/32") == 0)
-		length = mask;
-	return hash_bytes_extended((const unsigned char *) source, length, 0);
+	return hash_bytes_extended((const unsigned char *) source, source_length(source), 0);
 }
 
 /*
@@ -93,7 +93,7 @@ find_kept(ChpgJsonNode *list, ChpgJsonNode *other)
 
 	for (int i = 0; i < lengthof(lists); i++)
 	{
-		int			length = lists[i] != NULL ? chpg_json_length(lists[i]) : 0;
+		int			length = chpg_json_length(lists[i]);
 		uint64	   *hashes = palloc((length + 1) * sizeof(uint64));
 
 		kept = palloc((length + 1) * sizeof(bool));
