@@ -59,7 +59,7 @@ add_state(ChpgCommand *command, const char *state)
 static void
 replace_pending(ChpgCommand *command, const ChpgCommand *former)
 {
-	if (former->begun || chpg_now() - former->sent >= chpg_command_lag * INT64CONST(1000))
+	if (former->begun || chpg_command_is_old(former, chpg_now()))
 		return;
 	command->follows_pending = former->kind != command->kind || former->follows_pending;
 	if (former->kind != CHPG_UPDATE || command->kind != CHPG_UPDATE)
@@ -140,6 +140,12 @@ chpg_command_has_begun(const ChpgCommand *command, const char *state)
 {
 	return command->begun ||
 		(command->state[0] != '\0' && strcmp(command->state, state) != 0);
+}
+
+bool
+chpg_command_is_old(const ChpgCommand *command, int64 now)
+{
+	return now - command->sent >= chpg_command_lag * INT64CONST(1000);
 }
 
 const char *

@@ -39,6 +39,9 @@ extern void chpg_command_confirm(const ChpgConnection *connection,
 /* Was the effect of a command seen, or another state than this one since? */
 extern bool chpg_command_has_begun(const ChpgCommand *command, const char *state);
 
+/* Is a command so old at a time that its effect must show (chpg.command_lag)? */
+extern bool chpg_command_is_old(const ChpgCommand *command, int64 now);
+
 /* What the command is called in messages. */
 extern const char *chpg_command_noun(const ChpgCommand *command);
 

@@ -71,9 +71,8 @@ refuse_value(const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* Return the member of the private endpoint; NULL if there is none. */
-static Jsonb *
-endpoint_member(Datum expected)
+Jsonb *
+chpg_expected_endpoint(Datum expected)
 {
 	JsonbValue *value = getKeyJsonValueFromContainer(&DatumGetJsonbP(expected)->root,
 													 CHPG_EXPECTED_ENDPOINT,
@@ -92,7 +91,7 @@ chpg_check_expected(Datum expected, TupleDesc service, TupleDesc endpoint)
 		refuse_value("Specify an object such as {\"size\": \"r8gd.large\"}.");
 	check_object(object, service, "service", "chpg_service_detail_row",
 				 endpoint != NULL ? CHPG_EXPECTED_ENDPOINT : NULL);
-	of_endpoint = endpoint_member(expected);
+	of_endpoint = chpg_expected_endpoint(expected);
 	if (of_endpoint == NULL)
 		return;
 	if (!JB_ROOT_IS_OBJECT(of_endpoint) || JB_ROOT_COUNT(of_endpoint) == 0)
@@ -101,16 +100,10 @@ chpg_check_expected(Datum expected, TupleDesc service, TupleDesc endpoint)
 				 NULL);
 }
 
-Jsonb *
-chpg_expected_endpoint(Datum expected)
-{
-	return endpoint_member(expected);
-}
-
 bool
 chpg_expects_endpoint_state(Datum expected, const char *state)
 {
-	Jsonb	   *of_endpoint = endpoint_member(expected);
+	Jsonb	   *of_endpoint = chpg_expected_endpoint(expected);
 	JsonbValue *value;
 
 	if (of_endpoint == NULL)

@@ -31,7 +31,6 @@
 #include "net/clock.h"
 #include "net/sockets.h"
 #include "protocol/resources.h"
-#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -226,7 +225,7 @@ is_doubtful(Wait *wait, const ChpgCall *call, const char *state, int64 began)
 		wait->doubted = false;
 		return false;
 	}
-	if (began - command->sent >= chpg_command_lag * INT64CONST(1000))
+	if (chpg_command_is_old(command, began))
 		return false;
 	wait->doubted = true;
 	return true;
@@ -288,18 +287,30 @@ describe_missing(const Wait *wait, const char *state, bool doubtful)
 }
 
 /*
- * Report a state in a NOTICE, unless it was reported last, and discard cached
- * responses of the key.  A doubtful one may be from before a command.
+ * Note a state in *last, the one that was reported last, and discard cached responses of
+ * the key; false if the state is that one.
+ */
+static bool
+note_state(const Wait *wait, char **last, const char *state)
+{
+	if (*last != NULL && strcmp(*last, state) == 0)
+		return false;
+	*last = MemoryContextStrdup(wait->context, state);
+
+	/* Responses that others have cached are outdated. */
+	chpg_key_changed(wait->prepared.invocation.connection);
+	return true;
+}
+
+/*
+ * Report a state in a NOTICE, unless it was reported last.  A doubtful one may be from
+ * before a command.
  */
 static void
 report_state(Wait *wait, const char *state, bool doubtful)
 {
-	if (wait->last_state != NULL && strcmp(wait->last_state, state) == 0)
+	if (!note_state(wait, &wait->last_state, state))
 		return;
-	wait->last_state = MemoryContextStrdup(wait->context, state);
-
-	/* Responses that others have cached are outdated. */
-	chpg_key_changed(wait->prepared.invocation.connection);
 	ereport(NOTICE,
 			(errmsg("service \"%s\" is %s after %.0f s%s",
 					wait->prepared.invocation.service, state,
@@ -384,11 +395,8 @@ handle_failed_poll(Wait *wait, const ChpgCall *call)
 static void
 report_endpoint_state(Wait *wait, const char *state)
 {
-	if (wait->last_endpoint_state != NULL &&
-		strcmp(wait->last_endpoint_state, state) == 0)
+	if (!note_state(wait, &wait->last_endpoint_state, state))
 		return;
-	wait->last_endpoint_state = MemoryContextStrdup(wait->context, state);
-	chpg_key_changed(wait->prepared.invocation.connection);
 	ereport(NOTICE,
 			(errmsg("private endpoint of service \"%s\" is %s after %.0f s",
 					wait->prepared.invocation.service, state,
