@@ -150,20 +150,26 @@ sub calls_until
 sub time_after
 {
 	my ($self, $share, $hour) = @_;
-	my $calls = $self->{calls};
-	$hour-- while $hour > 0 && $calls->[$hour] > $share;
-	$hour++ while $hour < 23 && $calls->[ $hour + 1 ] <= $share;
-	my $part = $self->_part_of($hour, $share);
-	return _between($self->{time}, $hour, $part);
+	$hour = $self->_hour_of($share, $hour);
+	return _between($self->{time}, $hour, $self->_part_of($hour, $share));
 }
 
 # The second of a day at which a share of its calls is done
 sub second_of
 {
 	my ($self, $share) = @_;
-	my $hour = 23;
-	$hour-- while $hour > 0 && $self->{calls}[$hour] > $share;
+	my $hour = $self->_hour_of($share, 23);
 	return $HOUR * ($hour + $self->_part_of($hour, $share));
+}
+
+# The hour of the day in which a share of its calls is reached; the search begins at $hour
+sub _hour_of
+{
+	my ($self, $share, $hour) = @_;
+	my $calls = $self->{calls};
+	$hour-- while $hour > 0 && $calls->[$hour] > $share;
+	$hour++ while $hour < 23 && $calls->[ $hour + 1 ] <= $share;
+	return $hour;
 }
 
 # The part of an hour of the day after which a share of the day's calls is done
