@@ -439,8 +439,9 @@ BEGIN
 		SELECT a.pattern, b.pattern, coalesce(b.text_id, a.text_id), NULL::text, w.*
 		FROM @extschema@._chpg_sum_patterns(id, scope.baseline, NULL::bigint[]) a
 		FULL JOIN @extschema@._chpg_sum_patterns(id, scope.period, NULL::bigint[]) b
-			ON (a.pattern).query_id = (b.pattern).query_id AND (a.pattern).db_name = (b.pattern).db_name AND (a.pattern).db_user = (b.pattern).db_user
-			AND (a.pattern).db_operation = (b.pattern).db_operation AND (a.pattern).app = (b.pattern).app
+			ON (a.pattern).query_id = (b.pattern).query_id AND (a.pattern).db_name = (b.pattern).db_name
+			AND (a.pattern).db_user = (b.pattern).db_user AND (a.pattern).db_operation = (b.pattern).db_operation
+			AND (a.pattern).app = (b.pattern).app
 		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(a.hours, b.hours, enough) w ON true;
 	END LOOP;
 END

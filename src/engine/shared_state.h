@@ -10,8 +10,8 @@
  *
  * Locks: "lock" guards everything.  Whoever writes holds it exclusively: keys.c the
  * keys, limits.c their limits, budget.c slots and blocks, and the waiters, stats.c the
- * counters, creations.c the creations, commands.c the commands, cache.c the handle, keys_file.c all keys once,
- * when it restores them.
+ * counters, creations.c the creations, commands.c the commands, cache.c the handle,
+ * keys_file.c all keys once, when it restores them.
  * Some things need no lock: what is set before others see the memory (tranche,
  * is_shared, num_waiters); the ticket and the demand of a backend's own waiter, which
  * nobody else sets; "restored", which is read again with it; and cache_failed, which

@@ -41,7 +41,7 @@ typedef struct Selection
 	int64		max_rows;		/* 0: all */
 	int64		rows;			/* that were returned */
 	int			old_rows;		/* in sequence, at the end of those seen */
-}			Selection;
+} Selection;
 
 /*
  * Read the function's argument "since".  With it, rows that are too old must not count for
@@ -65,7 +65,7 @@ select_rows(const ChpgInvocation *invocation, TupleDesc tupdesc, ChpgReadSpec *s
 
 /* Is a row to be returned?  Not one that is older than "since", as far as that is known. */
 static bool
-is_selected(Selection * selection, const Datum *values, const bool *nulls)
+is_selected(Selection *selection, const Datum *values, const bool *nulls)
 {
 	int			i = selection->created_at;
 
@@ -84,7 +84,7 @@ is_selected(Selection * selection, const Datum *values, const bool *nulls)
 
 /* Need no further row be read?  The API returns the newest first, but for single rows. */
 static bool
-is_complete(const Selection * selection)
+is_complete(const Selection *selection)
 {
 	return selection->old_rows >= OLD_ROWS_TO_END ||
 		(selection->max_rows > 0 && selection->rows >= selection->max_rows);

@@ -19,7 +19,7 @@
 typedef struct Sent
 {
 	MemoryContext context;		/* below TopMemoryContext; holds all of this */
-	const		ChpgSentKind *kind;
+	const ChpgSentKind *kind;
 	char	   *service_id;
 	char	   *value;			/* sent last */
 	char	   *form;			/* of that */
@@ -27,14 +27,14 @@ typedef struct Sent
 	bool		complete;		/* "earlier" has the form before the first
 								 * change */
 	int64		sent_at;		/* on the clock of chpg_now() */
-}			Sent;
+} Sent;
 
 /* One for each kind of each service that this backend has changed */
 static List *all_sent = NIL;
 
 /* Find what this backend has sent of a service, or NULL. */
 static Sent *
-find_sent(const ChpgSentKind * kind, const char *service_id)
+find_sent(const ChpgSentKind *kind, const char *service_id)
 {
 	ListCell   *lc;
 
@@ -50,14 +50,14 @@ find_sent(const ChpgSentKind * kind, const char *service_id)
 
 /* Forget what was sent, and free it. */
 static void
-forget(Sent * sent)
+forget(Sent *sent)
 {
 	all_sent = list_delete_ptr(all_sent, sent);
 	MemoryContextDelete(sent->context);
 }
 
 void
-chpg_sent_forget(const ChpgSentKind * kind, const char *service_id)
+chpg_sent_forget(const ChpgSentKind *kind, const char *service_id)
 {
 	Sent	   *sent = find_sent(kind, service_id);
 
@@ -66,7 +66,7 @@ chpg_sent_forget(const ChpgSentKind * kind, const char *service_id)
 }
 
 void
-chpg_sent_remember(const ChpgSentKind * kind, const char *service_id,
+chpg_sent_remember(const ChpgSentKind *kind, const char *service_id,
 				   const char *value, const char *form, const char *shown)
 {
 	Sent	   *former = find_sent(kind, service_id);
@@ -104,7 +104,7 @@ chpg_sent_remember(const ChpgSentKind * kind, const char *service_id,
  * Error 55006 if that cannot be known.
  */
 static bool
-is_queued(const Sent * sent, const char *shown)
+is_queued(const Sent *sent, const char *shown)
 {
 	ListCell   *lc;
 
@@ -128,7 +128,7 @@ is_queued(const Sent * sent, const char *shown)
 }
 
 const char *
-chpg_sent_queued(const ChpgSentKind * kind, const char *service_id, const char *shown)
+chpg_sent_queued(const ChpgSentKind *kind, const char *service_id, const char *shown)
 {
 	Sent	   *sent = find_sent(kind, service_id);
 

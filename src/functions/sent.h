@@ -17,14 +17,14 @@ typedef struct ChpgSentKind
 {
 	const char *name;			/* plural: "tags" */
 	const char *hint;			/* how to wait, or to specify the whole */
-}			ChpgSentKind;
+} ChpgSentKind;
 
 /*
  * Remember what was sent of a service: "value", to build on, and "form", as it compares
  * with what is shown.  "shown" is the form that was shown before; NULL if it was not
  * read.
  */
-extern void chpg_sent_remember(const ChpgSentKind * kind, const char *service_id,
+extern void chpg_sent_remember(const ChpgSentKind *kind, const char *service_id,
 							   const char *value, const char *form, const char *shown);
 
 /*
@@ -32,10 +32,10 @@ extern void chpg_sent_remember(const ChpgSentKind * kind, const char *service_id
  * NOTICE; else NULL, and forget it.  It is valid until the next call.  Error 55006 if
  * that cannot be known: what was before the change was never read.
  */
-extern const char *chpg_sent_queued(const ChpgSentKind * kind, const char *service_id,
+extern const char *chpg_sent_queued(const ChpgSentKind *kind, const char *service_id,
 									const char *shown);
 
 /* Forget what was sent of a service: it counts no more. */
-extern void chpg_sent_forget(const ChpgSentKind * kind, const char *service_id);
+extern void chpg_sent_forget(const ChpgSentKind *kind, const char *service_id);
 
 #endif							/* CHPG_SENT_H */
