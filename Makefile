@@ -43,6 +43,7 @@ SQL_FILES = \
 	sql/history/enable.sql \
 	sql/history/due.sql \
 	sql/history/services.sql \
+	sql/history/seal.sql \
 	sql/history/window.sql \
 	sql/history/capture.sql \
 	sql/history/purge.sql \

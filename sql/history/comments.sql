@@ -18,13 +18,20 @@ BEGIN
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	COMMENT ON TABLE setting IS 'Settings of captures and purges: change value by UPDATE.';
 	COMMENT ON TABLE service IS 'Services over time: a row for each change of name, size, tags and so on.';
+	COMMENT ON TABLE service_key IS 'Keys that stand for services in other tables.';
 	COMMENT ON TABLE query_text IS 'Texts of queries, each once.';
 	COMMENT ON TABLE pattern_key IS
 		'What identifies a pattern; the same query with another text is another pattern.';
 	COMMENT ON TABLE capture IS
 		'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
-	COMMENT ON TABLE pattern IS 'Slow query patterns of a window, replaced as a whole when it is captured again.';
-	COMMENT ON TABLE metric_point IS 'Points of the time series of services.';
+	COMMENT ON TABLE open_hour IS 'Slow query patterns of the hours that may change.';
+	COMMENT ON TABLE open_day IS 'Slow query patterns of the days that may change.';
+	COMMENT ON TABLE sealed_hour IS 'Slow query patterns of older hours, a row for each service and hour: arrays over patterns.';
+	COMMENT ON TABLE sealed_day IS 'Slow query patterns of older days, a row for each service and day: arrays over patterns.';
+	COMMENT ON TABLE day_sum IS 'Sums of the hours of a day (UTC), a row for each service, day and pattern.';
+	COMMENT ON TABLE metric_day IS 'Points of the time series of services, a row for each series and day (UTC).';
+	COMMENT ON VIEW window_hour IS 'Patterns of all hours by their keys, for what sums them.';
+	COMMENT ON VIEW window_day IS 'Patterns of all days by their keys, for what sums them.';
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
 		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
@@ -41,13 +48,16 @@ BEGIN
 		FROM pg_attribute r
 		JOIN pg_attribute a ON a.attname = r.attname AND a.attnum > 0
 		JOIN pg_class c ON c.oid = a.attrelid AND c.relnamespace = place
-			AND c.relname IN ('pattern', 'pattern_key', 'query_text')
+			AND c.relname IN ('open_hour', 'open_day', 'sealed_hour', 'sealed_day', 'day_sum', 'pattern_key', 'query_text')
 		WHERE r.attrelid = pattern_row
 		UNION ALL
 		VALUES
-			('pattern', 'grain', 'hour or day: length of the window, aligned to UTC.'),
-			('pattern', 'window_start', 'Start of the window, which it includes.'),
-			('pattern', 'pattern_key', 'Which pattern: see pattern_key.'),
+			('pattern_key', 'last_seen', 'End of a window that had the pattern, the last one or one up to a day before.'),
+			('capture', 'changed_at', 'Time of the last capture that found the window changed.'),
+			('capture', 'queries', 'Patterns with a query_id.'),
+			('metric_day', 'first_time', 'Time of the first point.'),
+			('metric_day', 'step', 'Time between two points.'),
+			('metric_day', 'values', 'The points, null where there is none.'),
 			('capture', 'truncated', 'Whether the window had more patterns than were captured.'),
 			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: '
 				'what is missing took less.'),
@@ -55,13 +65,13 @@ BEGIN
 				'up to 1000 characters. Not read: the service is in another state than running.'),
 			('capture', 'attempts', 'Number of attempts.'),
 			('capture', 'captured_at', 'Time of the last capture, or attempt.'),
-			('query_text', 'text_id', 'Hash of the text.'),
+			('query_text', 'text_hash', 'sha256 of the text in UTF-8.'),
+			('query_text', 'query', 'The first 120 characters of the text, on one line.'),
 			('service', 'valid_from',
 				'Start of the time that the row describes; -infinity in the first row of a service.'),
 			('service', 'noted_at', 'When a capture first saw this state.'),
 			('service', 'server', 'Foreign server by which it was captured.'),
-			('service', 'valid_to', 'End of the time that the row describes; infinity in the present row.'),
-			('metric_point', 'time', 'Start of the bucket.')
+			('service', 'valid_to', 'End of the time that the row describes; infinity in the present row.')
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
 	END LOOP;
@@ -83,6 +93,7 @@ BEGIN
 			('tag_environment', 'Tag "Environment" of the service then; null where it had none.'),
 			('tag_team', 'Tag "team" of the service then; null where it had none.'),
 			('query', 'The first 120 characters of query_text, on one line.'),
+			('day', 'Day (UTC) of the point; a condition on it is what an index finds.'),
 			('grain', 'hour or day.'),
 			('window_end', 'End of the window, which it does not include.'),
 			('status', 'ok, error or lost.'),

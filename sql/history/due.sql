@@ -5,6 +5,9 @@
  * keeps it no longer, or when its service is missing from the list for a day: a single
  * response may omit a service.  Services with a failed window come last, and of their
  * windows the failed ones, so that they hold up no others.
+ *
+ * Data may come late.  One hour of a service and a day, another one for each service, is
+ * captured once more; while that has changed anything within a week, every window is.
  */
 CREATE FUNCTION @extschema@.chpg_history_due(
 	grain text DEFAULT NULL,
@@ -59,7 +62,9 @@ BEGIN
 		AND (c.status IS NULL OR c.status = 'error' OR (c.status = 'lost' AND NOT l.lost)
 			OR (c.status = 'ok' AND k.until = 'infinity'
 				AND w >= g.newest_end - settings.recapture * g.length
-				AND c.captured_at < g.newest_end + settings.settle))
+				AND c.captured_at < g.newest_end + settings.settle
+				AND ((g.grain = 'hour' AND extract(hour FROM w) = abs(hashtext(k.service_id) % 24))
+					OR EXISTS (SELECT FROM capture l WHERE l.service_id = k.service_id AND l.changed_at > now() - interval '7 days'))))
 	ORDER BY coalesce(bool_or(c.status = 'error' AND NOT l.lost) OVER (PARTITION BY k.service_id), false),
 		c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
 END

@@ -23,7 +23,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	place name := @extschema@._chpg_history_enter();
-	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.pattern', place)::regclass);
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.pattern_key', place)::regclass);
 BEGIN
 	IF NOT pg_has_role(owner, 'USAGE'::text) THEN
 		RAISE EXCEPTION 'permission denied for the history'

@@ -61,25 +61,31 @@ BEGIN
 		coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
 	INTO expired, hours_from, days_from
 	FROM (
-		SELECT c.relname, split_part(p.relname, '_', 3) AS grain,
+		SELECT c.relname, split_part(p.relname, '_', 2) AS grain,
 			substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz AS upper
 		FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid
 		JOIN pg_class p ON p.oid = i.inhparent
 		JOIN pg_namespace n ON n.oid = p.relnamespace
-		WHERE n.nspname = place AND p.relname IN ('pattern_of_hour', 'pattern_of_day')
+		WHERE n.nspname = place AND p.relname IN ('sealed_hour', 'sealed_day')
 	) e
 	WHERE e.upper <= now() - CASE e.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
 	DELETE FROM capture c
 	WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
 		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END
-			OR NOT EXISTS (SELECT FROM pattern p WHERE p.service_id = c.service_id AND p.grain = c.grain
-				AND p.window_start = c.window_start));
+			OR NOT EXISTS (SELECT FROM service_key k JOIN sealed_hour w USING (service_key)
+				WHERE c.grain = 'hour' AND k.service_id = c.service_id AND w.window_start = c.window_start
+				UNION ALL SELECT FROM service_key k JOIN sealed_day w USING (service_key)
+				WHERE c.grain = 'day' AND k.service_id = c.service_id AND w.window_start = c.window_start));
+	DELETE FROM open_hour o WHERE o.window_start < now() - settings.keep_hour - interval '1 hour';
+	DELETE FROM open_day o WHERE o.window_start < now() - settings.keep_day - interval '1 day';
+	DELETE FROM day_sum d WHERE d."time" < least(hours_from, now() - settings.keep_hour - interval '1 day');
 	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
-	DELETE FROM metric_point m WHERE m."time" < now() - settings.keep_hour;
-	DELETE FROM pattern_key k WHERE NOT EXISTS (SELECT FROM pattern p WHERE p.pattern_key = k.pattern_key
-		AND p.window_start >= CASE p.grain WHEN 'hour' THEN hours_from ELSE days_from END);
+	DELETE FROM metric_day m WHERE m.day < now() - settings.keep_hour - interval '1 day';
+	-- last_seen may be a day old, and a month is dropped as a whole
+	DELETE FROM pattern_key k
+	WHERE k.last_seen < now() - greatest(settings.keep_hour, settings.keep_day) - interval '32 days';
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
 	IF expired IS NULL THEN
 		RETURN '[]';

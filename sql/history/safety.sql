@@ -14,13 +14,16 @@ AS $$
 	VALUES
 		('setting'::name, 'r'::"char", NULL::name),
 		('service', 'r', NULL),
+		('service_key', 'r', NULL),
 		('query_text', 'r', NULL),
 		('pattern_key', 'r', NULL),
 		('capture', 'r', NULL),
-		('pattern', 'p', NULL),
-		('metric_point', 'r', NULL),
-		('pattern_of_hour', 'p', 'pattern'),
-		('pattern_of_day', 'p', 'pattern')
+		('open_hour', 'r', NULL),
+		('open_day', 'r', NULL),
+		('sealed_hour', 'p', NULL),
+		('sealed_day', 'p', NULL),
+		('day_sum', 'r', NULL),
+		('metric_day', 'r', NULL)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
@@ -83,6 +86,9 @@ BEGIN
 			AND (c.relname, pg_get_constraintdef(k.oid)) NOT IN (
 			('capture', 'CHECK ((grain = ANY (ARRAY[''hour''::text, ''day''::text])))'),
 			('capture', 'CHECK ((status = ANY (ARRAY[''ok''::text, ''error''::text, ''lost''::text])))'))
+			AND NOT (c.relname ~ '^sealed_(hour|day)(_[0-9]{6})?$' AND pg_get_constraintdef(k.oid) =
+				format('CHECK (((cardinality(pattern_key) = patterns)%s))', @extschema@._chpg_of_counters(
+					' AND (cardinality({}) = patterns)', '')))
 		UNION ALL
 		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"',
 				CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),
@@ -140,8 +146,7 @@ BEGIN
 				'SELECT chpg_history_enable(''NEW_NAME'');'
 		FROM pg_class c
 		WHERE c.oid = ANY (ids) AND c.relkind = 'p'
-			AND pg_get_partkeydef(c.oid) <> CASE c.relname WHEN 'pattern' THEN 'LIST (grain)'
-				ELSE 'RANGE (window_start)' END
+			AND pg_get_partkeydef(c.oid) <> 'RANGE (window_start)'
 	) f(place, name, state, remedy)
 	ORDER BY f.place, length(f.name::text), f.name, f.state
 	LIMIT 1;
@@ -166,7 +171,7 @@ DECLARE
 	place oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
 	ids oid[];
 BEGIN
-	-- the tables, their partitions, other children, and the sequence of pattern_key
+	-- the tables, their partitions, other children, and the sequences of keys
 	WITH tables AS (
 		SELECT c.oid, c.relname, c.relkind, c.relkind = t.kind AS is_expected
 		FROM @extschema@._chpg_history_tables() t
@@ -175,8 +180,8 @@ BEGIN
 		SELECT t.oid, t.relname, t.is_expected, NULL::name FROM tables t
 		UNION ALL
 		SELECT c.oid, c.relname,
-			c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('pattern_of_hour', 'pattern_of_day')
-				AND c.relname ~ '^pattern_of_(hour|day)_[0-9]{6}$', t.relname
+			c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('sealed_hour', 'sealed_day')
+				AND c.relname ~ '^sealed_(hour|day)_[0-9]{6}$', t.relname
 		FROM tables t
 		JOIN pg_inherits i ON i.inhparent = t.oid
 		JOIN pg_class c ON c.oid = i.inhrelid
@@ -187,7 +192,7 @@ BEGIN
 		JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
 			AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
 		JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-		WHERE t.relname = 'pattern_key'
+		WHERE t.relname IN ('service_key', 'pattern_key', 'query_text')
 	)
 	SELECT array_agg(r.id),
 		min(CASE WHEN r.expected THEN NULL
@@ -195,7 +200,7 @@ BEGIN
 			ELSE format('has %s, which is a child of table "%s"', r.id::regclass, r.parent) END),
 		min(CASE WHEN r.expected THEN NULL
 			WHEN r.parent IS NULL THEN 'Put the table back that had its name.'
-			WHEN r.parent ^@ 'pattern' THEN
+			WHEN r.parent ^@ 'sealed' THEN
 				format('Run: ALTER TABLE %I.%I DETACH PARTITION %s;', schema, r.parent, r.id::regclass)
 			ELSE format('Run: ALTER TABLE %s NO INHERIT %I.%I;', r.id::regclass, schema, r.parent) END)
 	INTO ids, state, remedy

@@ -9,12 +9,15 @@ AS $$
 		('settle', '5 minutes', 'interval', '0 seconds', '1 day',
 			'Least time between the end of a window and its capture.'),
 		('recapture', '2', 'integer', '0', '1000',
-			'Number of newest windows that are captured whenever a window ends, for data that came late.'),
+			'Number of newest windows that are captured whenever a window ends, where data comes late. '
+			'Otherwise one window of a service and a day is, to notice that.'),
 		('api_retention', '7 days', 'interval', '1 hour', '100 years',
 			'Time that the API keeps data: 1 day on Basic, where only hours are captured, '
 			'7 days on Scale and Enterprise. Windows that grow older than this without a capture are lost.'),
 		('backfill', '1 day', 'interval', '0 seconds', '100 years',
 			'Time before a service was first seen that is captured, too.'),
+		('keep_open', '8 days', 'interval', '1 hour', '100 years',
+			'Time after which windows are packed. At least a day more than api_retention.'),
 		('keep_hour', '35 days', 'interval', '1 hour', '100 years', 'Time that windows of an hour are kept.'),
 		('keep_day', '400 days', 'interval', '1 day', '100 years', 'Time that windows of a day are kept.'),
 		('max_patterns', '2000', 'integer', '1', '1000000',
@@ -82,8 +85,8 @@ Errors: 22023 unknown setting, or a value that cannot be used; 55000 the setting
 (null).';
 
 CREATE FUNCTION @extschema@._chpg_history_settings()
-RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_hour interval,
-	keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval, reserve integer)
+RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_open interval,
+	keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval, reserve integer)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,9 +106,17 @@ BEGIN
 				HINT = format('Such as: UPDATE %I.setting SET value = ''7 days'' WHERE name = ''api_retention'';',
 					place);
 	END IF;
+	IF (found->>'keep_open')::interval < (found->>'api_retention')::interval + interval '1 day' THEN
+		RAISE EXCEPTION 'invalid value for setting "keep_open" of the history: "%"', found->>'keep_open'
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = format('Windows of the setting "api_retention", %s, and of a day more, can still change.',
+					found->>'api_retention'),
+				HINT = format('Such as: UPDATE %I.setting SET value = %L WHERE name = ''keep_open'';', place,
+					(found->>'api_retention')::interval + interval '1 day');
+	END IF;
 	RETURN QUERY SELECT * FROM jsonb_to_record(found) r(settle interval, recapture integer, api_retention interval,
-		backfill interval, keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint,
-		metric_bucket interval, reserve integer);
+		backfill interval, keep_open interval, keep_hour interval, keep_day interval, max_patterns bigint,
+		max_error_patterns bigint, metric_bucket interval, reserve integer);
 END
 $$;
 

@@ -1,4 +1,46 @@
-/* History: its tables.  _chpg_history_planted knows their defaults and constraints. */
+/*
+ * History: its tables.  _chpg_history_planted knows their defaults and constraints.
+ *
+ * Patterns are written to open_hour and open_day, a narrow row for each.  Windows that are
+ * too old to be captured again are sealed: sealed_hour and sealed_day have one row for each
+ * window, with an array for each counter.
+ */
+
+/* A pattern of a window.  Tables, views and the statements that write them have its counters. */
+CREATE TYPE @extschema@._chpg_window_row AS (
+	pattern_key integer,
+	call_count bigint,
+	error_count bigint,
+	total_rows bigint,
+	total_shared_blks_read bigint,
+	total_shared_blks_hit bigint,
+	total_wal_bytes bigint,
+	total_duration_us real,
+	max_duration_us real,
+	p50_duration_us real,
+	p95_duration_us real,
+	p99_duration_us real,
+	total_cpu_time_us real
+);
+
+COMMENT ON TYPE @extschema@._chpg_window_row IS
+'What the history keeps of a pattern and a window: its key, then its counters.';
+
+CREATE FUNCTION @extschema@._chpg_of_counters(template text, separator text DEFAULT ', ')
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(replace(replace(replace(template, '{}', a.attname), '{type}', format_type(a.atttypid, NULL)),
+		'{wide}', CASE a.atttypid WHEN 'real'::regtype THEN 'double precision' ELSE format_type(a.atttypid, NULL) END),
+		separator ORDER BY a.attnum)
+	FROM pg_attribute a
+	WHERE a.attrelid = '@extschema@._chpg_window_row'::regclass AND a.attnum > 1
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_of_counters(text, text) IS
+'A piece of SQL for each counter of a pattern, in their order.
+{} stands for the name of the counter, {type} for its type, {wide} for the type that sums have.';
 
 CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
 RETURNS void
@@ -7,6 +49,8 @@ SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
 SET quote_all_identifiers = off
 AS $$
+DECLARE
+	grain text;
 BEGIN
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
 		EXECUTE format($tables$
@@ -29,22 +73,26 @@ BEGIN
 				server text NOT NULL DEFAULT '',
 				PRIMARY KEY (service_id, valid_from)
 			);
-
-			CREATE TABLE %1$I.query_text (
-				text_id bigint PRIMARY KEY,
-				query_text text NOT NULL,
-				first_seen timestamptz NOT NULL,
-				last_seen timestamptz NOT NULL
+			CREATE TABLE %1$I.service_key (
+				service_key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				service_id text NOT NULL UNIQUE
 			);
 
+			CREATE TABLE %1$I.query_text (
+				text_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				text_hash bytea NOT NULL UNIQUE,
+				query text NOT NULL,
+				query_text text NOT NULL
+			);
 			CREATE TABLE %1$I.pattern_key (
-				pattern_key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				pattern_key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 				query_id bigint NOT NULL,
+				text_id integer NOT NULL,
 				db_name text NOT NULL,
 				db_user text NOT NULL,
 				db_operation text NOT NULL,
 				app text NOT NULL,
-				text_id bigint NOT NULL,
+				last_seen timestamptz NOT NULL,
 				UNIQUE (query_id, db_name, db_user, db_operation, app, text_id)
 			);
 
@@ -60,46 +108,77 @@ BEGIN
 				error text,
 				attempts integer NOT NULL DEFAULT 0,
 				captured_at timestamptz,
-				PRIMARY KEY (service_id, grain, window_start)
-			);
-
-			CREATE TABLE %1$I.pattern (
-				service_id text NOT NULL,
-				grain text NOT NULL,
-				window_start timestamptz NOT NULL,
-				pattern_key bigint NOT NULL,
+				changed_at timestamptz,
+				queries integer,
 				call_count bigint,
 				error_count bigint,
 				total_duration_us double precision,
-				avg_duration_us double precision,
-				max_duration_us double precision,
-				p50_duration_us double precision,
-				p95_duration_us double precision,
-				p99_duration_us double precision,
+				statement_duration_us double precision,
+				p95_lo_us double precision,
+				p95_hi_us double precision,
+				p99_lo_us double precision,
+				p99_hi_us double precision,
 				total_rows bigint,
 				total_shared_blks_read bigint,
 				total_shared_blks_hit bigint,
 				total_cpu_time_us double precision,
 				total_wal_bytes bigint,
-				PRIMARY KEY (service_id, grain, window_start, pattern_key)
-			) PARTITION BY LIST (grain);
-			CREATE TABLE %1$I.pattern_of_hour PARTITION OF %1$I.pattern
-				FOR VALUES IN ('hour') PARTITION BY RANGE (window_start);
-			CREATE TABLE %1$I.pattern_of_day PARTITION OF %1$I.pattern
-				FOR VALUES IN ('day') PARTITION BY RANGE (window_start);
-			CREATE INDEX ON %1$I.pattern (pattern_key, window_start);
+				PRIMARY KEY (service_id, grain, window_start)
+			);
 
-			CREATE TABLE %1$I.metric_point (
-				service_id text NOT NULL,
+			CREATE TABLE %1$I.day_sum (
+				"time" timestamptz NOT NULL,
+				service_key integer NOT NULL,
+				pattern_key integer NOT NULL,
+				hours integer NOT NULL,
+				p95_lo_us real,
+				p95_hi_us real,
+				call_count bigint,
+				error_count bigint,
+				total_rows bigint,
+				total_shared_blks_read bigint,
+				total_shared_blks_hit bigint,
+				total_wal_bytes bigint,
+				total_duration_us double precision,
+				total_cpu_time_us double precision,
+				max_duration_us real,
+				PRIMARY KEY (service_key, "time", pattern_key)
+			) WITH (fillfactor = 70);
+
+			CREATE TABLE %1$I.metric_day (
+				service_key integer NOT NULL,
+				day timestamptz NOT NULL,
 				metric text NOT NULL,
 				series text NOT NULL,
-				"time" timestamptz NOT NULL,
 				unit text,
-				value double precision,
-				PRIMARY KEY (service_id, metric, series, "time")
+				first_time timestamptz NOT NULL,
+				step interval NOT NULL,
+				"values" real[] NOT NULL,
+				PRIMARY KEY (service_key, day, metric, series, first_time)
 			);
-			CREATE INDEX ON %1$I.metric_point USING brin ("time");
 		$tables$, schema);
+		FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
+			EXECUTE format($tables$
+				CREATE TABLE %1$I.open_%2$s (
+					window_start timestamptz NOT NULL,
+					service_key integer NOT NULL,
+					pattern_key integer NOT NULL,
+					%3$s
+				);
+				CREATE INDEX ON %1$I.open_%2$s (service_key, window_start);
+				CREATE TABLE %1$I.sealed_%2$s (
+					window_start timestamptz NOT NULL,
+					service_key integer NOT NULL,
+					patterns integer NOT NULL,
+					pattern_key integer[] NOT NULL,
+					%4$s,
+					CHECK (cardinality(pattern_key) = patterns%5$s),
+					PRIMARY KEY (service_key, window_start)
+				) PARTITION BY RANGE (window_start);
+			$tables$, schema, grain, @extschema@._chpg_of_counters('{} {type}'),
+				@extschema@._chpg_of_counters('{} {type}[]'),
+				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''));
+		END LOOP;
 		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 		FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -20,41 +20,244 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_bounded(double precision) IS
 'The value, or the nearest one between -1e18 and 1e18, so that sums do not overflow.';
 
+CREATE FUNCTION @extschema@._chpg_real(value double precision)
+RETURNS real
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN abs(value) < 1e-30 THEN 0 ELSE greatest(least(value, 1e18), -1e18) END::real;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_real(double precision) IS
+'The value as real, or the nearest one between -1e18 and 1e18; 0 if it is too small for a real.';
+
+/* Keys are looked up first: an INSERT that finds a row takes a number from the sequence, too. */
+CREATE FUNCTION @extschema@._chpg_service_key(id text)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found integer;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	SELECT k.service_key INTO found FROM service_key k WHERE k.service_id = id;
+	IF found IS NULL THEN
+		INSERT INTO service_key AS k (service_id) VALUES (id) RETURNING k.service_key INTO found;
+	END IF;
+	RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_service_key(text) IS 'The key of a service, which is new if it has none.';
+
+CREATE FUNCTION @extschema@._chpg_window_rows(patterns @extschema@.chpg_slow_pattern_row[], window_end timestamptz)
+RETURNS @extschema@._chpg_window_row[]
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	rows @extschema@._chpg_window_row[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	INSERT INTO query_text (text_hash, query, query_text)
+	SELECT DISTINCT sha256(convert_to(n.text, 'UTF8')), left(regexp_replace(n.text, '\s+', ' ', 'g'), 120), n.text
+	FROM (SELECT DISTINCT coalesce(f.query_text, '') AS text FROM unnest(patterns) f) n
+	WHERE NOT EXISTS (SELECT FROM query_text t WHERE t.text_hash = sha256(convert_to(n.text, 'UTF8')));
+	INSERT INTO pattern_key (query_id, db_name, db_user, db_operation, app, text_id, last_seen)
+	SELECT DISTINCT coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
+		coalesce(f.db_operation, ''), coalesce(f.app, ''), t.text_id, window_end
+	FROM unnest(patterns) f
+	JOIN query_text t ON t.text_hash = sha256(convert_to(coalesce(f.query_text, ''), 'UTF8'))
+	WHERE NOT EXISTS (SELECT FROM pattern_key k
+		WHERE (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
+			(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
+				coalesce(f.app, ''), t.text_id));
+	rows := ARRAY(
+		SELECT ROW(u.pattern_key, u.call_count, u.error_count, u.total_rows, u.total_shared_blks_read,
+			u.total_shared_blks_hit, u.total_wal_bytes,
+			@extschema@._chpg_real(coalesce(u.total_duration_us::float8, u.avg_duration_us * u.call_count)),
+			@extschema@._chpg_real(u.max_duration_us), @extschema@._chpg_real(u.p50_duration_us),
+			@extschema@._chpg_real(u.p95_duration_us), @extschema@._chpg_real(u.p99_duration_us),
+			@extschema@._chpg_real(u.total_cpu_time_us::float8))::@extschema@._chpg_window_row
+		FROM (
+			SELECT DISTINCT ON (k.pattern_key) k.pattern_key, f.*
+			FROM unnest(patterns) f
+			JOIN query_text t ON t.text_hash = sha256(convert_to(coalesce(f.query_text, ''), 'UTF8'))
+			JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
+				(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
+					coalesce(f.db_operation, ''), coalesce(f.app, ''), t.text_id)
+			ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST
+		) u
+		ORDER BY u.pattern_key);
+	-- to the day: the purge needs no more, and the row is not written each hour
+	UPDATE pattern_key k SET last_seen = window_end
+	FROM unnest(rows) r
+	WHERE k.pattern_key = r.pattern_key AND k.last_seen <= window_end - interval '1 day';
+	RETURN rows;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_window_rows(@extschema@.chpg_slow_pattern_row[], timestamptz) IS
+'The patterns of a window as the history keeps them, sorted by key.
+New patterns and texts get their keys. Of two rows with one key the longer one is kept.';
+
+CREATE FUNCTION @extschema@._chpg_write_window(grain text, service_key integer, window_start timestamptz,
+	rows @extschema@._chpg_window_row[])
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	removed bigint;
+	written bigint;
+	is_sealed boolean;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	EXECUTE format('SELECT EXISTS (SELECT FROM sealed_%s w WHERE w.service_key = $1 AND w.window_start = $2)', grain)
+	INTO is_sealed USING service_key, window_start;
+	IF is_sealed THEN
+		RETURN @extschema@._chpg_seal_window(grain, service_key, window_start, rows);
+	END IF;
+	EXECUTE format('DELETE FROM open_%s p WHERE p.service_key = $1 AND p.window_start = $2
+			AND p.pattern_key NOT IN (SELECT r.pattern_key FROM unnest($3) r)', grain)
+	USING service_key, window_start, rows;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	EXECUTE format('MERGE INTO open_%1$s p USING unnest($3) r
+			ON p.service_key = $1 AND p.window_start = $2 AND p.pattern_key = r.pattern_key
+		WHEN MATCHED AND (%2$s) IS DISTINCT FROM (%3$s) THEN UPDATE SET %4$s
+		WHEN NOT MATCHED THEN INSERT (service_key, window_start, pattern_key, %5$s)
+			VALUES ($1, $2, r.pattern_key, %3$s)', grain,
+		@extschema@._chpg_of_counters('p.{}'), @extschema@._chpg_of_counters('r.{}'),
+		@extschema@._chpg_of_counters('{} = r.{}'), @extschema@._chpg_of_counters('{}'))
+	USING service_key, window_start, rows;
+	GET DIAGNOSTICS written = ROW_COUNT;
+	RETURN removed + written > 0;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_write_window(text, integer, timestamptz, @extschema@._chpg_window_row[]) IS
+'Replace the patterns of a window where they differ, and return whether any did.';
+
+/* Within a day, so that what reads weeks need not read hours. */
+CREATE FUNCTION @extschema@._chpg_sum_day(of_service integer, day timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	MERGE INTO day_sum d
+	USING (
+		SELECT coalesce(n.pattern_key, o.pattern_key) AS pattern_key, n.pattern_key IS NULL AS is_gone, n.hours,
+			n.p95_lo_us, n.p95_hi_us, n.call_count, n.error_count, n.total_rows, n.total_shared_blks_read,
+			n.total_shared_blks_hit, n.total_wal_bytes, n.total_duration_us, n.total_cpu_time_us, n.max_duration_us
+		FROM (
+			SELECT p.pattern_key, count(*) AS hours, min(p.p95_duration_us) AS p95_lo_us,
+				max(p.p95_duration_us) AS p95_hi_us,
+				@extschema@._chpg_bounded(sum(p.call_count)) AS call_count,
+				@extschema@._chpg_bounded(sum(p.error_count)) AS error_count,
+				@extschema@._chpg_bounded(sum(p.total_rows)) AS total_rows,
+				@extschema@._chpg_bounded(sum(p.total_shared_blks_read)) AS total_shared_blks_read,
+				@extschema@._chpg_bounded(sum(p.total_shared_blks_hit)) AS total_shared_blks_hit,
+				@extschema@._chpg_bounded(sum(p.total_wal_bytes)) AS total_wal_bytes,
+				sum(p.total_duration_us::float8) AS total_duration_us,
+				sum(p.total_cpu_time_us::float8) AS total_cpu_time_us, max(p.max_duration_us) AS max_duration_us
+			FROM window_hour p
+			WHERE p.service_key = of_service AND p.window_start >= day AND p.window_start < day + interval '24 hours'
+			GROUP BY p.pattern_key
+		) n
+		FULL JOIN (
+			SELECT s.pattern_key FROM day_sum s WHERE s.service_key = of_service AND s."time" = day
+		) o ON o.pattern_key = n.pattern_key
+	) n ON d.service_key = of_service AND d."time" = day AND d.pattern_key = n.pattern_key
+	WHEN MATCHED AND n.is_gone THEN DELETE
+	WHEN MATCHED AND (d.hours, d.p95_lo_us, d.p95_hi_us, d.call_count, d.error_count, d.total_rows,
+			d.total_shared_blks_read, d.total_shared_blks_hit, d.total_wal_bytes, d.total_duration_us,
+			d.total_cpu_time_us, d.max_duration_us)
+		IS DISTINCT FROM (n.hours, n.p95_lo_us, n.p95_hi_us, n.call_count, n.error_count, n.total_rows,
+			n.total_shared_blks_read, n.total_shared_blks_hit, n.total_wal_bytes, n.total_duration_us,
+			n.total_cpu_time_us, n.max_duration_us)
+		THEN UPDATE SET hours = n.hours, p95_lo_us = n.p95_lo_us, p95_hi_us = n.p95_hi_us, call_count = n.call_count,
+			error_count = n.error_count, total_rows = n.total_rows, total_shared_blks_read = n.total_shared_blks_read,
+			total_shared_blks_hit = n.total_shared_blks_hit, total_wal_bytes = n.total_wal_bytes,
+			total_duration_us = n.total_duration_us, total_cpu_time_us = n.total_cpu_time_us,
+			max_duration_us = n.max_duration_us
+	WHEN NOT MATCHED THEN INSERT VALUES (day, of_service, n.pattern_key, n.hours, n.p95_lo_us, n.p95_hi_us,
+		n.call_count, n.error_count, n.total_rows, n.total_shared_blks_read, n.total_shared_blks_hit,
+		n.total_wal_bytes, n.total_duration_us, n.total_cpu_time_us, n.max_duration_us);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_sum_day(integer, timestamptz) IS
+'Sum the hours that the history has of a service and a day (UTC).';
+
 /*
- * Unlike CREATE TABLE ... PARTITION OF, attaching a table locks out neither readers of the
- * parent nor sessions that write to it.  The partition belongs to the owner of its parent,
- * whichever role captures.  Bounds are written in one form, whatever the session's is,
- * since _chpg_history_expire reads them.
+ * A series of a day is an array of its points, a step apart.  Points that are off the step
+ * of others have an array of their own.
  */
-CREATE FUNCTION @extschema@._chpg_history_partition(grain text, at timestamptz)
+CREATE FUNCTION @extschema@._chpg_note_points(of_service integer, first_time timestamptz, end_time timestamptz,
+	bucket interval, points @extschema@.chpg_metric_row[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
-SET datestyle = 'ISO'
 AS $$
+#variable_conflict use_column
 DECLARE
-	place name := @extschema@._chpg_history_enter();
-	parent text := 'pattern_of_' || grain;
-	month timestamptz := date_trunc('month', at, 'UTC');
-	child text := parent || '_' || to_char(month AT TIME ZONE 'UTC', 'YYYYMM');
-	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.%I', place, parent)::regclass);
+	first_day CONSTANT timestamptz := date_trunc('day', _chpg_note_points.first_time);
 BEGIN
-	IF to_regclass(format('%I.%I', place, child)) IS NOT NULL THEN
-		RETURN;
-	END IF;
-	EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL)', place, child, parent);
-	PERFORM @extschema@._chpg_history_close(format('%I.%I', place, child));
-	IF pg_get_userbyid(owner) <> current_user THEN
-		EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', place, child, pg_get_userbyid(owner));
-	END IF;
-	EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
-		place, child, parent, month, date_trunc('month', month + interval '40 days', 'UTC'));
+	PERFORM @extschema@._chpg_history_enter();
+	MERGE INTO metric_day m
+	USING (
+		WITH stored AS (
+			SELECT m.day, m.metric, m.series, m.unit, m.step, m.first_time + (v.place - 1) * m.step AS at, v.value
+			FROM metric_day m
+			CROSS JOIN LATERAL unnest(m."values") WITH ORDINALITY v(value, place)
+			WHERE m.service_key = of_service AND m.day >= first_day AND m.day < end_time AND v.value IS NOT NULL
+		), fresh AS (
+			SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp") date_trunc('day', p."timestamp"),
+				p.metric, coalesce(p.series, ''), p.unit, bucket, p."timestamp", @extschema@._chpg_real(p.value)
+			FROM unnest(points) p
+			WHERE p.metric IS NOT NULL AND p."timestamp" >= _chpg_note_points.first_time AND p."timestamp" < end_time
+				AND p.value IS NOT NULL
+			ORDER BY p.metric, coalesce(p.series, ''), p."timestamp"
+		), wanted AS (
+			SELECT * FROM stored s WHERE s.at < _chpg_note_points.first_time OR s.at >= end_time
+			UNION ALL
+			SELECT * FROM fresh
+		), lines AS (
+			SELECT w.day, w.metric, w.series, max(w.unit) AS unit, w.step, min(w.at) AS first_time,
+				(extract(epoch FROM max(w.at) - min(w.at)) / extract(epoch FROM w.step))::integer AS steps,
+				array_agg(w.at ORDER BY w.at) AS times, array_agg(w.value ORDER BY w.at) AS "values"
+			FROM wanted w
+			GROUP BY w.day, w.metric, w.series, w.step, mod(extract(epoch FROM w.at), extract(epoch FROM w.step))
+		), spaced AS (
+			SELECT l.day, l.metric, l.series, l.unit, l.step, l.first_time,
+				CASE WHEN cardinality(l."values") = l.steps + 1 THEN l."values" ELSE ARRAY(
+					SELECT u.value FROM generate_series(0, l.steps) i
+					LEFT JOIN unnest(l.times, l."values") u(at, value) ON u.at = l.first_time + i * l.step
+					ORDER BY i) END AS "values"
+			FROM lines l
+		)
+		SELECT s.*, false AS is_gone FROM spaced s
+		UNION ALL
+		SELECT o.day, o.metric, o.series, o.unit, o.step, o.first_time, NULL, true
+		FROM metric_day o
+		WHERE o.service_key = of_service AND o.day >= first_day AND o.day < end_time AND NOT EXISTS (
+			SELECT FROM spaced s WHERE (s.day, s.metric, s.series, s.first_time) = (o.day, o.metric, o.series, o.first_time))
+	) n ON m.service_key = of_service AND (m.day, m.metric, m.series, m.first_time) =
+		(n.day, n.metric, n.series, n.first_time)
+	WHEN MATCHED AND n.is_gone THEN DELETE
+	WHEN MATCHED AND (m.unit, m.step, m."values") IS DISTINCT FROM (n.unit, n.step, n."values")
+		THEN UPDATE SET unit = n.unit, step = n.step, "values" = n."values"
+	WHEN NOT MATCHED THEN INSERT VALUES (of_service, n.day, n.metric, n.series, n.unit, n.first_time, n.step, n."values");
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
-'Create the partition of a grain for the month of a time, unless it exists.';
+COMMENT ON FUNCTION @extschema@._chpg_note_points(integer, timestamptz, timestamptz, interval,
+	@extschema@.chpg_metric_row[]) IS
+'Replace the points of a service from first_time to end_time, of all its series.
+bucket: time between two points.';
 
 /*
  * The window's own row in capture says how it ended; after a failure, what the window has
@@ -67,61 +270,66 @@ RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+	of_service integer;
+	rows @extschema@._chpg_window_row[];
+	differs boolean;
+	bucket interval;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	IF failure IS NOT NULL THEN
 		INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
-		VALUES (service_id, grain, window_start, window_end, 'error', failure, 1, now())
+		VALUES (_chpg_note_window.service_id, _chpg_note_window.grain, _chpg_note_window.window_start,
+			_chpg_note_window.window_end, 'error', failure, 1, now())
 		ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
 		SET status = CASE c.status WHEN 'ok' THEN 'ok' ELSE 'error' END, error = excluded.error,
 			attempts = c.attempts + 1, captured_at = CASE c.status WHEN 'ok' THEN c.captured_at ELSE now() END;
 		RETURN NULL;
 	END IF;
+	of_service := @extschema@._chpg_service_key(_chpg_note_window.service_id);
 	IF points IS NOT NULL THEN
-		DELETE FROM metric_point m WHERE m.service_id = _chpg_note_window.service_id
-			AND m."time" >= window_start AND m."time" < window_end;
-		INSERT INTO metric_point (service_id, metric, series, "time", unit, value)
-		SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp")
-			_chpg_note_window.service_id, p.metric, coalesce(p.series, ''), p."timestamp", p.unit, p.value
-		FROM unnest(points) p
-		WHERE p.metric IS NOT NULL AND p."timestamp" >= window_start AND p."timestamp" < window_end
-		ORDER BY p.metric, coalesce(p.series, ''), p."timestamp";
+		-- an hour more than the window: its late points
+		bucket := (SELECT s.metric_bucket FROM @extschema@._chpg_history_settings() s);
+		PERFORM @extschema@._chpg_note_points(of_service, _chpg_note_window.window_start - interval '1 hour',
+			_chpg_note_window.window_end, bucket, points);
 	END IF;
-
-	INSERT INTO query_text AS t
-	SELECT DISTINCT hashtextextended(coalesce(f.query_text, ''), 0), coalesce(f.query_text, ''), window_start,
-		window_end
-	FROM unnest(patterns) f
-	ON CONFLICT (text_id) DO UPDATE
-	SET first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen);
-	INSERT INTO pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
-	SELECT DISTINCT coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
-		coalesce(f.db_operation, ''), coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0)
-	FROM unnest(patterns) f
-	ON CONFLICT DO NOTHING;
-
-	PERFORM @extschema@._chpg_history_partition(grain, window_start);
-	DELETE FROM pattern p WHERE p.service_id = _chpg_note_window.service_id
-		AND p.grain = _chpg_note_window.grain AND p.window_start = _chpg_note_window.window_start;
-	INSERT INTO pattern
-	SELECT DISTINCT ON (k.pattern_key) _chpg_note_window.service_id, grain, window_start, k.pattern_key,
-		f.call_count, f.error_count, @extschema@._chpg_bounded(f.total_duration_us),
-		@extschema@._chpg_bounded(f.avg_duration_us), @extschema@._chpg_bounded(f.max_duration_us),
-		@extschema@._chpg_bounded(f.p50_duration_us), @extschema@._chpg_bounded(f.p95_duration_us),
-		@extschema@._chpg_bounded(f.p99_duration_us), f.total_rows, f.total_shared_blks_read,
-		f.total_shared_blks_hit, @extschema@._chpg_bounded(f.total_cpu_time_us), f.total_wal_bytes
-	FROM unnest(patterns) f
-	JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
-		(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
-			coalesce(f.app, ''), hashtextextended(coalesce(f.query_text, ''), 0))
-	ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST;
+	rows := @extschema@._chpg_window_rows(patterns, _chpg_note_window.window_end);
+	differs := @extschema@._chpg_write_window(_chpg_note_window.grain, of_service, _chpg_note_window.window_start, rows);
+	IF differs AND _chpg_note_window.grain = 'hour' THEN
+		PERFORM @extschema@._chpg_sum_day(of_service, date_trunc('day', _chpg_note_window.window_start, 'UTC'));
+	END IF;
 	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us,
-		attempts, captured_at)
-	VALUES (_chpg_note_window.service_id, grain, window_start, window_end, 'ok', cardinality(patterns),
-		_chpg_note_window.cutoff_us IS NOT NULL, _chpg_note_window.cutoff_us, 1, now())
+		attempts, captured_at, queries, call_count, error_count, total_duration_us, statement_duration_us,
+		p95_lo_us, p95_hi_us, p99_lo_us, p99_hi_us, total_rows, total_shared_blks_read, total_shared_blks_hit,
+		total_cpu_time_us, total_wal_bytes)
+	SELECT _chpg_note_window.service_id, _chpg_note_window.grain, _chpg_note_window.window_start,
+		_chpg_note_window.window_end, 'ok', cardinality(patterns), _chpg_note_window.cutoff_us IS NOT NULL,
+		_chpg_note_window.cutoff_us, 1, now(),
+		count(*) FILTER (WHERE k.query_id <> 0),
+		@extschema@._chpg_bounded(coalesce(sum(r.call_count) FILTER (WHERE k.query_id <> 0), 0)),
+		@extschema@._chpg_bounded(coalesce(sum(r.error_count), 0)),
+		coalesce(sum(r.total_duration_us::float8), 0),
+		coalesce(sum(r.total_duration_us::float8) FILTER (WHERE k.query_id <> 0), 0),
+		min(r.p95_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p95_duration_us) FILTER (WHERE k.query_id <> 0),
+		min(r.p99_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p99_duration_us) FILTER (WHERE k.query_id <> 0),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_rows), 0)),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_shared_blks_read), 0)),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_shared_blks_hit), 0)),
+		coalesce(sum(r.total_cpu_time_us::float8), 0),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_wal_bytes), 0))
+	FROM unnest(rows) r
+	JOIN pattern_key k ON k.pattern_key = r.pattern_key
 	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
-	SET status = 'ok', patterns = excluded.patterns, truncated = excluded.truncated, cutoff_us = excluded.cutoff_us,
-		error = NULL, attempts = c.attempts + 1, captured_at = now();
+	SET (status, patterns, truncated, cutoff_us, error, attempts, captured_at, changed_at, queries, call_count,
+			error_count, total_duration_us, statement_duration_us, p95_lo_us, p95_hi_us, p99_lo_us, p99_hi_us,
+			total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us, total_wal_bytes) =
+		ROW('ok', excluded.patterns, excluded.truncated, excluded.cutoff_us, NULL, c.attempts + 1, now(),
+			CASE WHEN differs AND c.status = 'ok' THEN now() ELSE c.changed_at END, excluded.queries,
+			excluded.call_count, excluded.error_count, excluded.total_duration_us, excluded.statement_duration_us,
+			excluded.p95_lo_us, excluded.p95_hi_us, excluded.p99_lo_us, excluded.p99_hi_us, excluded.total_rows,
+			excluded.total_shared_blks_read, excluded.total_shared_blks_hit, excluded.total_cpu_time_us,
+			excluded.total_wal_bytes);
 	RETURN cardinality(patterns);
 END
 $$;
@@ -141,6 +349,29 @@ AS 'MODULE_PATHNAME', 'chpg_raise';
 COMMENT ON FUNCTION @extschema@._chpg_raise(text, text, text, text, text) IS
 'Raise an error that was caught; detail, hint and context may be null.
 Its CONTEXT names none of the functions that it came from.';
+
+CREATE FUNCTION @extschema@._chpg_window_settings(service_id text, grain text, window_start timestamptz,
+	only_due boolean)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	IF only_due AND NOT EXISTS (SELECT FROM @extschema@.chpg_history_due(grain, service_id, NULL::text) d
+			WHERE d.window_start = _chpg_window_settings.window_start AND NOT d.lost) THEN
+		RETURN NULL;
+	END IF;
+	RETURN (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s)
+		|| jsonb_build_object('again', EXISTS (SELECT FROM capture c
+			WHERE (c.service_id, c.grain, c.window_start, c.status) = (service_id, grain, window_start, 'ok')));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_window_settings(text, text, timestamptz, boolean) IS
+'The settings for the capture of a window, and whether it was captured before (again).
+only_due: null if the window is not due.';
 
 /*
  * All is read by the caller before anything is written by the owner.  A window that fails,
@@ -172,10 +403,7 @@ BEGIN
 		owner := @extschema@._chpg_history_owner();
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_history_lock())'::text, ROW());
 		-- another capture may have made the window meanwhile
-		settings := @extschema@._chpg_run_as(owner, 'SELECT CASE WHEN NOT $4 OR EXISTS ('
-				'SELECT FROM @extschema@.chpg_history_due($2, $1, NULL::text) d '
-				'WHERE d.window_start = $3 AND NOT d.lost) '
-				'THEN (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s) END'::text,
+		settings := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_window_settings($1, $2, $3, $4)'::text,
 			ROW(service_id, grain, window_start, only_due));
 		IF settings IS NULL THEN
 			RETURN;
@@ -189,9 +417,10 @@ BEGIN
 	END;
 	BEGIN
 		bucket := settings->>'metric_bucket';
-		IF grain = 'hour' AND bucket IS NOT NULL THEN
-			points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start, window_end, service_id, bucket,
-				server) p);
+		-- each window has the late points of the one before it
+		IF grain = 'hour' AND bucket IS NOT NULL AND NOT (settings->>'again')::boolean THEN
+			points := ARRAY(SELECT p FROM @extschema@.chpg_metrics(window_start - interval '1 hour', window_end,
+				service_id, bucket, server) p);
 		END IF;
 		-- one more than is kept shows whether there are more
 		max_patterns := settings->>'max_patterns';

@@ -126,7 +126,7 @@ COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_patte
 CREATE FUNCTION @extschema@._chpg_measure_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
 RETURNS TABLE (service_id text, a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
-	text_id bigint, query_text text, time_ratio_a float8, time_ratio_b float8, has_hours boolean,
+	text_id integer, query_text text, time_ratio_a float8, time_ratio_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
 	compared boolean, hours_a float8, hours_b float8, new_certain boolean, gone_certain boolean, truncated boolean,
 	excess_us float8, material boolean)

@@ -220,7 +220,7 @@ Requests: as chpg_slow_patterns.';
 CREATE TYPE @extschema@._chpg_pattern_pair AS (
 	a @extschema@.chpg_period_pattern_row,
 	b @extschema@.chpg_period_pattern_row,
-	text_id bigint,
+	text_id integer,
 	query_text text,
 	hours bigint,
 	hours_p95 bigint,
@@ -322,8 +322,8 @@ Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s ho
  * Callers go from service to service, so that memory is bounded.  A plan for these very
  * rows takes each of them for a group of its own, and sorts them.
  */
-CREATE FUNCTION @extschema@._chpg_sum_patterns(service_id text, period tstzrange, keys bigint[])
-RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, text_id bigint, hours @extschema@._chpg_pattern_hour[])
+CREATE FUNCTION @extschema@._chpg_sum_patterns(service_id text, period tstzrange, keys integer[])
+RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, text_id integer, hours @extschema@._chpg_pattern_hour[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -331,25 +331,27 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	id CONSTANT text := service_id;
+	of_service integer;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	of_service := (SELECT k.service_key FROM service_key k WHERE k.service_id = id);
 	RETURN QUERY
 	WITH by_key AS (
 		SELECT p.pattern_key,
-			array_agg(ROW(p.window_start, p.call_count, @extschema@._chpg_bounded(p.total_duration_us),
-				@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count / nullif(p.call_count, 0)::float8
+			array_agg(ROW(p.window_start, p.call_count, p.total_duration_us,
+				p.p95_duration_us * p.call_count / nullif(p.call_count, 0)::float8
 				)::@extschema@._chpg_pattern_hour) AS hours,
 			count(*) AS windows, count(p.call_count) AS counted,
 			sum(p.call_count) AS calls, sum(p.error_count) AS errors,
-			sum(@extschema@._chpg_bounded(p.total_duration_us)) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
+			sum(p.total_duration_us) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
 			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
 			max(p.max_duration_us) AS max_us,
 			min(p.p50_duration_us) AS p50_lo, max(p.p50_duration_us) AS p50_hi,
 			min(p.p95_duration_us) AS p95_lo, max(p.p95_duration_us) AS p95_hi,
 			min(p.p99_duration_us) AS p99_lo, max(p.p99_duration_us) AS p99_hi,
-			sum(@extschema@._chpg_bounded(p.p95_duration_us) * p.call_count) AS p95_us,
+			sum(p.p95_duration_us * p.call_count) AS p95_us,
 			sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL) AS p95_of,
-			sum(@extschema@._chpg_bounded(p.p99_duration_us) * p.call_count) AS p99_us,
+			sum(p.p99_duration_us * p.call_count) AS p99_us,
 			sum(p.call_count) FILTER (WHERE p.p99_duration_us IS NOT NULL) AS p99_of,
 			sum(p.total_rows) AS rows,
 			sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
@@ -357,17 +359,13 @@ BEGIN
 			sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
 			sum(p.total_shared_blks_hit) AS blks_hit,
 			sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
-			sum(@extschema@._chpg_bounded(p.total_cpu_time_us)) AS cpu_us,
+			sum(p.total_cpu_time_us) AS cpu_us,
 			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
 			sum(p.total_wal_bytes) AS wal_bytes,
 			sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
-		FROM (
-			SELECT a.* FROM pattern a WHERE keys IS NULL AND a.service_id = id
-			UNION ALL
-			SELECT a.* FROM pattern a WHERE a.pattern_key = ANY (keys) AND a.service_id = id
-		) p
-		WHERE p.grain = 'hour' AND p.window_start >= lower(period)
-			AND p.window_start <= upper(period) - interval '1 hour'
+		FROM window_hour p
+		WHERE p.service_key = of_service AND p.window_start >= lower(period)
+			AND p.window_start <= upper(period) - interval '1 hour' AND (keys IS NULL OR p.pattern_key = ANY (keys))
 		GROUP BY p.pattern_key
 	), summed AS (
 		SELECT k.query_id, k.db_name, k.db_user, k.db_operation, k.app,
@@ -419,7 +417,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_sum_patterns(text, tstzrange, bigint[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_sum_patterns(text, tstzrange, integer[]) IS
 'The patterns of a service in a period of the history, without their texts, and their hours.
 keys: only the patterns with these keys; null: all. text_id: the first one of its texts.
 Requests: none.
@@ -437,8 +435,8 @@ BEGIN
 	FOREACH id IN ARRAY scope.service_ids LOOP
 		RETURN QUERY
 		SELECT a.pattern, b.pattern, coalesce(b.text_id, a.text_id), NULL::text, w.*
-		FROM @extschema@._chpg_sum_patterns(id, scope.baseline, NULL::bigint[]) a
-		FULL JOIN @extschema@._chpg_sum_patterns(id, scope.period, NULL::bigint[]) b
+		FROM @extschema@._chpg_sum_patterns(id, scope.baseline, NULL::integer[]) a
+		FULL JOIN @extschema@._chpg_sum_patterns(id, scope.period, NULL::integer[]) b
 			ON (a.pattern).query_id = (b.pattern).query_id AND (a.pattern).db_name = (b.pattern).db_name
 			AND (a.pattern).db_user = (b.pattern).db_user AND (a.pattern).db_operation = (b.pattern).db_operation
 			AND (a.pattern).app = (b.pattern).app
@@ -453,8 +451,8 @@ enough: executions from which an hour is compared with others.
 Requests: none.
 Errors: 55000 there is no history.';
 
-CREATE FUNCTION @extschema@._chpg_query_texts(ids bigint[])
-RETURNS TABLE (text_id bigint, query_text text)
+CREATE FUNCTION @extschema@._chpg_query_texts(ids integer[])
+RETURNS TABLE (text_id integer, query_text text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -467,7 +465,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_query_texts(bigint[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_query_texts(integer[]) IS
 'Texts of the history. Without ids, nothing is read.
 Requests: none.
 Errors: 55000 there is no history.';
@@ -558,7 +556,7 @@ BEGIN
 	before := ARRAY(SELECT p FROM @extschema@._chpg_patterns_of(earlier) p);
 	after := ARRAY(SELECT p FROM @extschema@._chpg_patterns_of(scope) p);
 	RETURN QUERY
-	SELECT a.pattern, b.pattern, NULL::bigint, coalesce(b.query_text, a.query_text), NULL::bigint, NULL::bigint,
+	SELECT a.pattern, b.pattern, NULL::integer, coalesce(b.query_text, a.query_text), NULL::bigint, NULL::bigint,
 		NULL::bigint, NULL::bigint, NULL::bigint
 	FROM (SELECT p AS pattern, p.* FROM unnest(before) p) a
 	FULL JOIN (SELECT p AS pattern, p.* FROM unnest(after) p) b

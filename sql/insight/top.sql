@@ -43,9 +43,10 @@ BEGIN
 			FROM (
 				SELECT $2 AS service_id, array_agg(s.pattern_key) AS keys, sum(s.counted) AS counted
 				FROM (
-					SELECT p.pattern_key, sum(@extschema@._chpg_bounded(p.%1$I::double precision)) AS counted
-					FROM pattern p
-					WHERE p.service_id = $2 AND p.grain = 'hour' AND p.window_start >= lower($3)
+					SELECT p.pattern_key, sum(p.%1$I::double precision) AS counted
+					FROM service_key sk
+					JOIN window_hour p USING (service_key)
+					WHERE sk.service_id = $2 AND p.window_start >= lower($3)
 						AND p.window_start <= upper($3) - interval '1 hour'
 					GROUP BY p.pattern_key
 				) s
@@ -53,7 +54,7 @@ BEGIN
 				WHERE k.query_id <> 0 OR $5 = 'error_count'
 				GROUP BY k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 				UNION ALL
-				SELECT * FROM jsonb_to_recordset($1) f(service_id text, keys bigint[], counted float8)
+				SELECT * FROM jsonb_to_recordset($1) f(service_id text, keys integer[], counted float8)
 				ORDER BY counted DESC NULLS LAST
 				LIMIT $4
 			) t
@@ -68,7 +69,7 @@ BEGIN
 	RETURN QUERY
 	WITH chosen AS MATERIALIZED (
 		SELECT f.place, p.pattern, p.text_id
-		FROM ROWS FROM (jsonb_to_recordset(top) AS (service_id text, keys bigint[]))
+		FROM ROWS FROM (jsonb_to_recordset(top) AS (service_id text, keys integer[]))
 			WITH ORDINALITY f(service_id, keys, place)
 		CROSS JOIN LATERAL @extschema@._chpg_sum_patterns(f.service_id, period, f.keys) p
 	)

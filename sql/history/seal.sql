@@ -1,0 +1,153 @@
+/*
+ * History: sealing windows that are too old to change.
+ *
+ * A sealed window is one row, with an array for each counter, sorted by the pattern's key.
+ * Durations keep four significant digits, which compress better; counters are exact.
+ */
+
+/*
+ * Unlike CREATE TABLE ... PARTITION OF, attaching a table locks out neither readers of the
+ * parent nor sessions that write to it.  The partition belongs to the owner of its parent,
+ * whichever role captures.  Bounds are written in one form, whatever the session's is,
+ * since _chpg_history_expire reads them.
+ */
+CREATE FUNCTION @extschema@._chpg_history_partition(grain text, at timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+AS $$
+DECLARE
+	place name := @extschema@._chpg_history_enter();
+	parent text := 'sealed_' || grain;
+	month timestamptz := date_trunc('month', at, 'UTC');
+	child text := parent || '_' || to_char(month AT TIME ZONE 'UTC', 'YYYYMM');
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.%I', place, parent)::regclass);
+BEGIN
+	IF to_regclass(format('%I.%I', place, child)) IS NOT NULL THEN
+		RETURN;
+	END IF;
+	EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL)', place, child, parent);
+	PERFORM @extschema@._chpg_history_close(format('%I.%I', place, child));
+	IF pg_get_userbyid(owner) <> current_user THEN
+		EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', place, child, pg_get_userbyid(owner));
+	END IF;
+	EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+		place, child, parent, month, date_trunc('month', month + interval '40 days', 'UTC'));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
+'Create the partition of the sealed windows of a grain for the month of a time, unless it exists.';
+
+CREATE FUNCTION @extschema@._chpg_rounded(value real)
+RETURNS real
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN value = 0 THEN value
+		ELSE (round(value / unit.size) * unit.size)::real END
+	FROM (SELECT power(10::float8, floor(log(abs(nullif(value, 0))::float8)) - 3) AS size) unit;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_rounded(real) IS 'The value with four significant digits.';
+
+CREATE FUNCTION @extschema@._chpg_seal_window(grain text, service_key integer, window_start timestamptz,
+	rows @extschema@._chpg_window_row[])
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	written bigint;
+BEGIN
+	PERFORM @extschema@._chpg_history_partition(grain, window_start);
+	PERFORM @extschema@._chpg_history_enter();
+	EXECUTE format('INSERT INTO sealed_%1$s AS w (service_key, window_start, patterns, pattern_key, %2$s)
+		SELECT $1, $2, count(*), coalesce(array_agg(r.pattern_key ORDER BY r.pattern_key), ''{}''), %3$s FROM unnest($3) r
+		ON CONFLICT (service_key, window_start) DO UPDATE
+		SET (patterns, pattern_key, %2$s) = ROW(excluded.patterns, excluded.pattern_key, %4$s)
+		WHERE (w.patterns, w.pattern_key, %5$s) IS DISTINCT FROM (excluded.patterns, excluded.pattern_key, %4$s)', grain,
+		@extschema@._chpg_of_counters('{}'),
+		(SELECT string_agg(format('CASE WHEN count(r.%1$I) > 0 THEN array_agg(%2$s ORDER BY r.pattern_key) END',
+				a.attname, format(CASE a.atttypid WHEN 'real'::regtype THEN '@extschema@._chpg_rounded(r.%I)'
+					ELSE 'r.%I' END, a.attname)), ', ' ORDER BY a.attnum)
+			FROM pg_attribute a
+			WHERE a.attrelid = '@extschema@._chpg_window_row'::regclass AND a.attnum > 1),
+		@extschema@._chpg_of_counters('excluded.{}'), @extschema@._chpg_of_counters('w.{}'))
+	USING service_key, window_start, rows;
+	GET DIAGNOSTICS written = ROW_COUNT;
+	RETURN written > 0;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]) IS
+'Write a sealed window, or replace it; returns whether that changed anything.';
+
+CREATE FUNCTION @extschema@._chpg_seal_some(most integer)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	grain text;
+	old record;
+	sealed integer := 0;
+	before timestamptz;
+BEGIN
+	PERFORM @extschema@._chpg_history_lock();
+	before := (SELECT now() - s.keep_open FROM @extschema@._chpg_history_settings() s);
+	FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
+		FOR old IN EXECUTE format('SELECT w.service_key, w.window_start
+			FROM service_key k
+			CROSS JOIN LATERAL (SELECT DISTINCT o.service_key, o.window_start FROM open_%1$s o
+				WHERE o.service_key = k.service_key AND o.window_start < $1 ORDER BY 2 LIMIT $2) w
+			ORDER BY w.window_start, w.service_key LIMIT $2', grain) USING before, most - sealed
+		LOOP
+			EXECUTE format('SELECT @extschema@._chpg_seal_window($1, $2, $3, ARRAY(
+				SELECT ROW(o.pattern_key, %s)::@extschema@._chpg_window_row FROM open_%s o
+				WHERE o.service_key = $2 AND o.window_start = $3))', @extschema@._chpg_of_counters('o.{}'), grain)
+			USING grain, old.service_key, old.window_start;
+			EXECUTE format('DELETE FROM open_%s o WHERE o.service_key = $1 AND o.window_start = $2', grain)
+			USING old.service_key, old.window_start;
+			sealed := sealed + 1;
+		END LOOP;
+	END LOOP;
+	RETURN sealed;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_seal_some(integer) IS
+'Seal the oldest windows that are older than the setting keep_open, as the owner of the history.
+Returns how many; at most as many as given.';
+
+CREATE PROCEDURE @extschema@.chpg_history_seal()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	callers_path pg_catalog.text := pg_catalog.current_setting('search_path');
+	portion CONSTANT integer := 50;
+	sealed integer;
+BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM @extschema@._chpg_history_check_caller('sealing');
+	CALL @extschema@._chpg_check_capture();
+	LOOP
+		sealed := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+			'SELECT to_jsonb(@extschema@._chpg_seal_some($1))'::text, ROW(portion))::integer;
+		CALL @extschema@._chpg_capture_commit();
+		EXIT WHEN sealed < portion;
+	END LOOP;
+	PERFORM set_config('search_path', callers_path, true);
+END
+$$;
+
+COMMENT ON PROCEDURE @extschema@.chpg_history_seal() IS
+'Pack the windows of the history that are older than the setting keep_open.
+Each capture packs some, so that this is needed only after much was captured, or imported, at once.
+Works in small transactions: what ends it in between loses nothing.
+Requests: none.
+Errors: 22023 a setting of the history cannot be used; 25001 in a transaction block; 25006 on a
+  standby; 42501 the caller does not own the history; 55000 there is no history.';
+
+REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_history_seal() FROM PUBLIC;
