@@ -28,6 +28,7 @@ BEGIN
 	COMMENT ON TABLE open_day IS 'Slow query patterns of the days that may change.';
 	COMMENT ON TABLE sealed_hour IS 'Slow query patterns of older hours, a row for each service and hour: arrays over patterns.';
 	COMMENT ON TABLE sealed_day IS 'Slow query patterns of older days, a row for each service and day: arrays over patterns.';
+	COMMENT ON TABLE archive IS 'What was archived last, and the sequence of seal_ids.';
 	COMMENT ON TABLE day_sum IS 'Sums of the hours of a day (UTC), a row for each service, day and pattern.';
 	COMMENT ON TABLE metric_day IS 'Points of the time series of services, a row for each series and day (UTC).';
 	COMMENT ON VIEW window_hour IS 'Patterns of all hours by their keys, for what sums them.';
@@ -55,6 +56,10 @@ BEGIN
 			('pattern_key', 'last_seen', 'End of a window that had the pattern, the last one or one up to a day before.'),
 			('capture', 'changed_at', 'Time of the last capture that found the window changed.'),
 			('capture', 'queries', 'Patterns with a query_id.'),
+			('sealed_hour', 'seal_id', 'Number that is greater than those of windows sealed earlier, whatever their time.'),
+			('sealed_day', 'seal_id', 'Number that is greater than those of windows sealed earlier, whatever their time.'),
+			('archive', 'seal_id', 'Windows up to this one were archived.'),
+			('archive', 'archived_at', 'When that was confirmed.'),
 			('metric_day', 'first_time', 'Time of the first point.'),
 			('metric_day', 'step', 'Time between two points.'),
 			('metric_day', 'values', 'The points, null where there is none.'),

@@ -22,6 +22,7 @@ AS $$
 		('open_day', 'r', NULL),
 		('sealed_hour', 'p', NULL),
 		('sealed_day', 'p', NULL),
+		('archive', 'r', NULL),
 		('day_sum', 'r', NULL),
 		('metric_day', 'r', NULL)
 $$;
@@ -192,7 +193,7 @@ BEGIN
 		JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
 			AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
 		JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-		WHERE t.relname IN ('service_key', 'pattern_key', 'query_text')
+		WHERE t.relname IN ('service_key', 'pattern_key', 'query_text', 'archive')
 	)
 	SELECT array_agg(r.id),
 		min(CASE WHEN r.expected THEN NULL

@@ -167,7 +167,7 @@ AS $$
 		WHERE CASE WHEN h.state IS NULL THEN (
 			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t
-			WHERE t.parent IS NULL AND t.name <> 'metric_day') END)
+			WHERE t.parent IS NULL AND t.name NOT IN ('metric_day', 'archive')) END)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_is_readable() IS

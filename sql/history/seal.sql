@@ -63,10 +63,10 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_partition(grain, window_start);
 	PERFORM @extschema@._chpg_history_enter();
-	EXECUTE format('INSERT INTO sealed_%1$s AS w (service_key, window_start, patterns, pattern_key, %2$s)
-		SELECT $1, $2, count(*), coalesce(array_agg(r.pattern_key ORDER BY r.pattern_key), ''{}''), %3$s FROM unnest($3) r
+	EXECUTE format('INSERT INTO sealed_%1$s AS w (service_key, window_start, seal_id, patterns, pattern_key, %2$s)
+		SELECT $1, $2, $4, count(*), coalesce(array_agg(r.pattern_key ORDER BY r.pattern_key), ''{}''), %3$s FROM unnest($3) r
 		ON CONFLICT (service_key, window_start) DO UPDATE
-		SET (patterns, pattern_key, %2$s) = ROW(excluded.patterns, excluded.pattern_key, %4$s)
+		SET (seal_id, patterns, pattern_key, %2$s) = ROW(excluded.seal_id, excluded.patterns, excluded.pattern_key, %4$s)
 		WHERE (w.patterns, w.pattern_key, %5$s) IS DISTINCT FROM (excluded.patterns, excluded.pattern_key, %4$s)', grain,
 		@extschema@._chpg_of_counters('{}'),
 		(SELECT string_agg(format('CASE WHEN count(r.%1$I) > 0 THEN array_agg(%2$s ORDER BY r.pattern_key) END',
@@ -75,14 +75,15 @@ BEGIN
 			FROM pg_attribute a
 			WHERE a.attrelid = '@extschema@._chpg_window_row'::regclass AND a.attnum > 1),
 		@extschema@._chpg_of_counters('excluded.{}'), @extschema@._chpg_of_counters('w.{}'))
-	USING service_key, window_start, rows;
+	USING service_key, window_start, rows, nextval(pg_get_serial_sequence('archive', 'seal_id')::regclass);
 	GET DIAGNOSTICS written = ROW_COUNT;
 	RETURN written > 0;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]) IS
-'Write a sealed window, or replace it; returns whether that changed anything.';
+'Write a sealed window, or replace it; returns whether that changed anything.
+Callers hold the lock of _chpg_history_lock: a transaction that ends later has greater seal_ids.';
 
 CREATE FUNCTION @extschema@._chpg_seal_some(most integer)
 RETURNS integer

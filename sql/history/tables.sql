@@ -126,6 +126,11 @@ BEGIN
 				PRIMARY KEY (service_id, grain, window_start)
 			);
 
+			CREATE TABLE %1$I.archive (
+				seal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				archived_at timestamptz NOT NULL
+			);
+
 			CREATE TABLE %1$I.day_sum (
 				"time" timestamptz NOT NULL,
 				service_key integer NOT NULL,
@@ -169,12 +174,14 @@ BEGIN
 				CREATE TABLE %1$I.sealed_%2$s (
 					window_start timestamptz NOT NULL,
 					service_key integer NOT NULL,
+					seal_id bigint NOT NULL,
 					patterns integer NOT NULL,
 					pattern_key integer[] NOT NULL,
 					%4$s,
 					CHECK (cardinality(pattern_key) = patterns%5$s),
 					PRIMARY KEY (service_key, window_start)
 				) PARTITION BY RANGE (window_start);
+				CREATE INDEX ON %1$I.sealed_%2$s (seal_id);
 			$tables$, schema, grain, @extschema@._chpg_of_counters('{} {type}'),
 				@extschema@._chpg_of_counters('{} {type}[]'),
 				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''));
