@@ -24,7 +24,8 @@ CREATE FUNCTION @extschema@._chpg_real(value double precision)
 RETURNS real
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN abs(value) < 1e-30 THEN 0 ELSE greatest(least(value, 1e18), -1e18) END::real;
+	SELECT CASE WHEN abs(value) < 1e-30 THEN 0
+		WHEN value IS NOT NULL THEN greatest(least(value, 1e18), -1e18) END::real;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_real(double precision) IS
