@@ -260,6 +260,60 @@ COMMENT ON FUNCTION @extschema@._chpg_note_points(integer, timestamptz, timestam
 'Replace the points of a service from first_time to end_time, of all its series.
 bucket: time between two points.';
 
+/* What the views of services show is summed here, so that they need not read patterns. */
+CREATE FUNCTION @extschema@._chpg_note_capture(service_id text, grain text, window_start timestamptz,
+	window_end timestamptz, rows @extschema@._chpg_window_row[], patterns integer, truncated boolean,
+	cutoff_us double precision, differs boolean, error text DEFAULT NULL, attempts integer DEFAULT NULL,
+	captured_at timestamptz DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us,
+		error, attempts, captured_at, queries, call_count, error_count, total_duration_us, statement_duration_us,
+		p95_lo_us, p95_hi_us, p99_lo_us, p99_hi_us, total_rows, total_shared_blks_read, total_shared_blks_hit,
+		total_cpu_time_us, total_wal_bytes)
+	SELECT _chpg_note_capture.service_id, _chpg_note_capture.grain, _chpg_note_capture.window_start,
+		_chpg_note_capture.window_end, 'ok', _chpg_note_capture.patterns, _chpg_note_capture.truncated,
+		_chpg_note_capture.cutoff_us, _chpg_note_capture.error, coalesce(_chpg_note_capture.attempts, 1),
+		coalesce(_chpg_note_capture.captured_at, now()),
+		count(*) FILTER (WHERE k.query_id <> 0),
+		@extschema@._chpg_bounded(coalesce(sum(r.call_count) FILTER (WHERE k.query_id <> 0), 0)),
+		@extschema@._chpg_bounded(coalesce(sum(r.error_count), 0)),
+		coalesce(sum(r.total_duration_us::float8), 0),
+		coalesce(sum(r.total_duration_us::float8) FILTER (WHERE k.query_id <> 0), 0),
+		min(r.p95_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p95_duration_us) FILTER (WHERE k.query_id <> 0),
+		min(r.p99_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p99_duration_us) FILTER (WHERE k.query_id <> 0),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_rows), 0)),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_shared_blks_read), 0)),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_shared_blks_hit), 0)),
+		coalesce(sum(r.total_cpu_time_us::float8), 0),
+		@extschema@._chpg_bounded(coalesce(sum(r.total_wal_bytes), 0))
+	FROM unnest(rows) r
+	JOIN pattern_key k ON k.pattern_key = r.pattern_key
+	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
+	SET (status, patterns, truncated, cutoff_us, error, attempts, captured_at, changed_at, queries, call_count,
+			error_count, total_duration_us, statement_duration_us, p95_lo_us, p95_hi_us, p99_lo_us, p99_hi_us,
+			total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us, total_wal_bytes) =
+		ROW('ok', excluded.patterns, excluded.truncated, excluded.cutoff_us, excluded.error,
+			coalesce(_chpg_note_capture.attempts, c.attempts + 1), excluded.captured_at,
+			CASE WHEN differs AND c.status = 'ok' THEN now() ELSE c.changed_at END, excluded.queries,
+			excluded.call_count, excluded.error_count, excluded.total_duration_us, excluded.statement_duration_us,
+			excluded.p95_lo_us, excluded.p95_hi_us, excluded.p99_lo_us, excluded.p99_hi_us, excluded.total_rows,
+			excluded.total_shared_blks_read, excluded.total_shared_blks_hit, excluded.total_cpu_time_us,
+			excluded.total_wal_bytes);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_capture(text, text, timestamptz, timestamptz,
+	@extschema@._chpg_window_row[], integer, boolean, double precision, boolean, text, integer, timestamptz) IS
+'Note that a window was captured, and the sums of its patterns.
+patterns: how many the API returned. differs: an earlier capture found others.
+attempts, captured_at: null: one more than before, and now.';
+
 /*
  * The window's own row in capture says how it ended; after a failure, what the window has
  * stays as it was.  Points are null where no metrics were read: earlier points stay then.
@@ -300,37 +354,9 @@ BEGIN
 	IF differs AND _chpg_note_window.grain = 'hour' THEN
 		PERFORM @extschema@._chpg_sum_day(of_service, date_trunc('day', _chpg_note_window.window_start, 'UTC'));
 	END IF;
-	INSERT INTO capture AS c (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us,
-		attempts, captured_at, queries, call_count, error_count, total_duration_us, statement_duration_us,
-		p95_lo_us, p95_hi_us, p99_lo_us, p99_hi_us, total_rows, total_shared_blks_read, total_shared_blks_hit,
-		total_cpu_time_us, total_wal_bytes)
-	SELECT _chpg_note_window.service_id, _chpg_note_window.grain, _chpg_note_window.window_start,
-		_chpg_note_window.window_end, 'ok', cardinality(patterns), _chpg_note_window.cutoff_us IS NOT NULL,
-		_chpg_note_window.cutoff_us, 1, now(),
-		count(*) FILTER (WHERE k.query_id <> 0),
-		@extschema@._chpg_bounded(coalesce(sum(r.call_count) FILTER (WHERE k.query_id <> 0), 0)),
-		@extschema@._chpg_bounded(coalesce(sum(r.error_count), 0)),
-		coalesce(sum(r.total_duration_us::float8), 0),
-		coalesce(sum(r.total_duration_us::float8) FILTER (WHERE k.query_id <> 0), 0),
-		min(r.p95_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p95_duration_us) FILTER (WHERE k.query_id <> 0),
-		min(r.p99_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p99_duration_us) FILTER (WHERE k.query_id <> 0),
-		@extschema@._chpg_bounded(coalesce(sum(r.total_rows), 0)),
-		@extschema@._chpg_bounded(coalesce(sum(r.total_shared_blks_read), 0)),
-		@extschema@._chpg_bounded(coalesce(sum(r.total_shared_blks_hit), 0)),
-		coalesce(sum(r.total_cpu_time_us::float8), 0),
-		@extschema@._chpg_bounded(coalesce(sum(r.total_wal_bytes), 0))
-	FROM unnest(rows) r
-	JOIN pattern_key k ON k.pattern_key = r.pattern_key
-	ON CONFLICT ON CONSTRAINT capture_pkey DO UPDATE
-	SET (status, patterns, truncated, cutoff_us, error, attempts, captured_at, changed_at, queries, call_count,
-			error_count, total_duration_us, statement_duration_us, p95_lo_us, p95_hi_us, p99_lo_us, p99_hi_us,
-			total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us, total_wal_bytes) =
-		ROW('ok', excluded.patterns, excluded.truncated, excluded.cutoff_us, NULL, c.attempts + 1, now(),
-			CASE WHEN differs AND c.status = 'ok' THEN now() ELSE c.changed_at END, excluded.queries,
-			excluded.call_count, excluded.error_count, excluded.total_duration_us, excluded.statement_duration_us,
-			excluded.p95_lo_us, excluded.p95_hi_us, excluded.p99_lo_us, excluded.p99_hi_us, excluded.total_rows,
-			excluded.total_shared_blks_read, excluded.total_shared_blks_hit, excluded.total_cpu_time_us,
-			excluded.total_wal_bytes);
+	PERFORM @extschema@._chpg_note_capture(_chpg_note_window.service_id, _chpg_note_window.grain,
+		_chpg_note_window.window_start, _chpg_note_window.window_end, rows, cardinality(patterns),
+		_chpg_note_window.cutoff_us IS NOT NULL, _chpg_note_window.cutoff_us, differs);
 	RETURN cardinality(patterns);
 END
 $$;

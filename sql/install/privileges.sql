@@ -17,6 +17,8 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_history_partition(text, timestamptz),
 	@extschema@._chpg_note_window(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[],
 		double precision, @extschema@.chpg_metric_row[], text),
+	@extschema@._chpg_note_capture(text, text, timestamptz, timestamptz, @extschema@._chpg_window_row[], integer,
+		boolean, double precision, boolean, text, integer, timestamptz),
 	@extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean, text),
 	@extschema@._chpg_capture_must_wait(text, integer), @extschema@._chpg_check_capture(),
 	@extschema@._chpg_report_progress(timestamptz, bigint, bigint),
