@@ -7,6 +7,7 @@ use warnings;
 use Exporter qw(import);
 use POSIX ();
 
+use ChpgTest::Crash;
 use ChpgTest::Emulator;
 use ChpgTest::History;
 use ChpgTest::Keys;
@@ -17,7 +18,7 @@ use ChpgTest::Statement;
 
 our @EXPORT = (
 	qw($DAY $PAST_DATE),
-	@ChpgTest::Emulator::EXPORT, @ChpgTest::History::EXPORT, @ChpgTest::Keys::EXPORT,
+	@ChpgTest::Crash::EXPORT, @ChpgTest::Emulator::EXPORT, @ChpgTest::History::EXPORT, @ChpgTest::Keys::EXPORT,
 	@ChpgTest::Node::EXPORT, @ChpgTest::Process::EXPORT, @ChpgTest::Session::EXPORT,
 	@ChpgTest::Statement::EXPORT);
 
