@@ -147,6 +147,9 @@ DECLARE
 	skipped integer := 0;
 	api_failures integer := 0;
 	ended pg_catalog.text;
+	portion CONSTANT integer := 50;
+	to_seal integer;
+	packing pg_catalog.record;
 	waits integer;
 	windows_left integer := 0;
 	reported_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
@@ -212,11 +215,28 @@ BEGIN
 	IF err IS NOT NULL THEN
 		PERFORM @extschema@._chpg_raise(err->>'state', err->>'message', err->>'detail', err->>'hint', err->>'context');
 	END IF;
+	-- more than are captured, so that what has piled up grows less
+	to_seal := CASE WHEN max_windows = 0 OR ended LIKE 'It was canceled%' THEN 0 ELSE 4 * portion + 2 * tried END;
+	WHILE to_seal > 0 LOOP
+		SELECT * INTO packing FROM @extschema@._chpg_seal_portion(portion);
+		err := packing.failure;
+		CALL @extschema@._chpg_capture_commit();
+		EXIT WHEN err IS NOT NULL OR packing.sealed < portion;
+		to_seal := to_seal - portion;
+	END LOOP;
 	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
 			USING HINT = format('A run captures %s at most: see its argument "max_windows".', max_windows);
 	ELSIF windows_left > 0 THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left;
+	END IF;
+	IF err IS NOT NULL AND failed > 0 THEN
+		RAISE WARNING 'could not seal old windows: %', concat_ws(': ', err->>'message', err->>'detail')
+			USING ERRCODE = err->>'state';
+	ELSIF err IS NOT NULL THEN
+		RAISE EXCEPTION 'captured % windows, but could not seal old ones: %', tried, err->>'message'
+			USING ERRCODE = err->>'state', DETAIL = concat_ws(' ', err->>'detail', 'What was captured stays.'),
+				HINT = coalesce(err->>'hint', 'The next run tries it again, and so does: CALL chpg_history_seal();');
 	END IF;
 	IF failed > 0 THEN
 		RAISE EXCEPTION 'could not capture % of % windows', failed, tried
@@ -239,6 +259,8 @@ A window that fails is noted for the next run, and after three failures the whol
 The first failure of a service that is not running leaves it to the next run: a WARNING, and
   the run does not fail.
 Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
+After that, some windows that are older than the setting keep_open are sealed: if that fails, the
+  run fails, but what was captured stays.
 Requests: 1 for the list, and those of chpg_history_cost.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
   block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own

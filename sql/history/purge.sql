@@ -2,41 +2,35 @@
 
 /*
  * Dropping a partition locks its parent against all readers until the transaction ends.
- * While a session reads the parent, other readers would queue behind the purge, so it waits
- * for a tenth of a second at a time.
+ * While a session reads the parent, other readers queue behind the purge, so it waits for
+ * a tenth of a second in all: what comes after the first lock is locked at once or not at all.
  */
 CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[])
-RETURNS name[]
+RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $$
 DECLARE
-	tables text := (SELECT string_agg(format('%I.%I', place, p), ', ') FROM unnest(partitions) p);
+	parent regclass;
 BEGIN
-	FOR attempt IN 1 .. 10 LOOP
-		BEGIN
-			EXECUTE format('DROP TABLE %s', tables);
-			RETURN partitions;
-		EXCEPTION WHEN lock_not_available THEN
-			NULL;
-		WHEN dependent_objects_still_exist THEN
-			-- a role that may read a partition has created a view of it, or a column of its row type
-			RETURN CASE WHEN cardinality(partitions) > 1 THEN
-				ARRAY(SELECT d FROM unnest(partitions) p
-					CROSS JOIN LATERAL unnest(@extschema@._chpg_history_drop(place, ARRAY[p])) d)
-				ELSE '{}' END;
-		END;
-		PERFORM pg_sleep(1);
+	FOR parent IN
+		SELECT DISTINCT i.inhparent FROM pg_inherits i
+		WHERE i.inhrelid = ANY (ARRAY(SELECT format('%I.%I', place, p)::regclass FROM unnest(partitions) p))
+	LOOP
+		EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', parent);
+		PERFORM set_config('lock_timeout', '1ms', true);
 	END LOOP;
-	RETURN '{}';
+	EXECUTE format('DROP TABLE %s', (SELECT string_agg(format('%I.%I', place, p), ', ') FROM unnest(partitions) p));
+	RETURN true;
+EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN
+	RETURN false;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
-'Drop partitions, and return those that were dropped.
-Kept are those that other objects depend on, and all if a session keeps reading them or their
-  parents for 10 s.';
+'Drop partitions, and return whether they were dropped.
+Not if other objects depend on one of them, or if a session reads them or their parents.';
 
 CREATE FUNCTION @extschema@._chpg_history_expire()
 RETURNS jsonb
@@ -48,56 +42,61 @@ AS $$
 DECLARE
 	place name := @extschema@._chpg_history_lock();
 	settings record;
-	expired name[];
-	dropped name[];
-	kept name[];
-	part name;
-	hours_from timestamptz;
-	days_from timestamptz;
+	hours_before timestamptz;
+	days_before timestamptz;
+	part record;
+	expired name[] := '{}';
+	dropped name[] := '{}';
+	kept name[] := '{}';
+	is_empty boolean;
 BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
-	SELECT array_agg(e.relname ORDER BY e.upper, e.relname),
-		coalesce(max(e.upper) FILTER (WHERE e.grain = 'hour'), '-infinity'),
-		coalesce(max(e.upper) FILTER (WHERE e.grain = 'day'), '-infinity')
-	INTO expired, hours_from, days_from
-	FROM (
-		SELECT c.relname, split_part(p.relname, '_', 2) AS grain,
-			substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz AS upper
+	hours_before := now() - settings.keep_hour - interval '1 hour';
+	days_before := now() - settings.keep_day - interval '1 day';
+	DELETE FROM sealed_hour w WHERE w.window_start < hours_before;
+	DELETE FROM sealed_day w WHERE w.window_start < days_before;
+	DELETE FROM open_hour o WHERE o.window_start < hours_before;
+	DELETE FROM open_day o WHERE o.window_start < days_before;
+	DELETE FROM capture c WHERE c.window_start < CASE c.grain WHEN 'hour' THEN hours_before ELSE days_before END;
+	DELETE FROM day_sum d WHERE d."time" < hours_before - interval '1 day';
+	DELETE FROM metric_day m WHERE m.day < hours_before - interval '1 day';
+	DELETE FROM service s WHERE s.valid_to < least(hours_before, days_before)
+		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
+	-- last_seen may be a day old
+	DELETE FROM pattern_key k WHERE k.last_seen < least(hours_before, days_before) - interval '2 days';
+	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
+	FOR part IN
+		SELECT c.relname AS name, EXISTS (
+			-- a role that may read a partition has created a view of it, or a column of its row type
+			SELECT FROM pg_depend d
+			LEFT JOIN pg_type t ON t.oid = c.reltype
+			WHERE d.deptype = 'n' AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
+				OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)))) AS is_needed
 		FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid
 		JOIN pg_class p ON p.oid = i.inhparent
 		JOIN pg_namespace n ON n.oid = p.relnamespace
 		WHERE n.nspname = place AND p.relname IN ('sealed_hour', 'sealed_day')
-	) e
-	WHERE e.upper <= now() - CASE e.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END;
-	DELETE FROM capture c
-	WHERE c.window_end < now() - CASE c.grain WHEN 'hour' THEN settings.keep_hour ELSE settings.keep_day END
-		AND (c.window_start < CASE c.grain WHEN 'hour' THEN hours_from ELSE days_from END
-			OR NOT EXISTS (SELECT FROM service_key k JOIN sealed_hour w USING (service_key)
-				WHERE c.grain = 'hour' AND k.service_id = c.service_id AND w.window_start = c.window_start
-				UNION ALL SELECT FROM service_key k JOIN sealed_day w USING (service_key)
-				WHERE c.grain = 'day' AND k.service_id = c.service_id AND w.window_start = c.window_start));
-	DELETE FROM open_hour o WHERE o.window_start < now() - settings.keep_hour - interval '1 hour';
-	DELETE FROM open_day o WHERE o.window_start < now() - settings.keep_day - interval '1 day';
-	DELETE FROM day_sum d WHERE d."time" < least(hours_from, now() - settings.keep_hour - interval '1 day');
-	DELETE FROM service s WHERE s.valid_to < now() - greatest(settings.keep_hour, settings.keep_day)
-		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
-	DELETE FROM metric_day m WHERE m.day < now() - settings.keep_hour - interval '1 day';
-	-- last_seen may be a day old, and a month is dropped as a whole
-	DELETE FROM pattern_key k
-	WHERE k.last_seen < now() - greatest(settings.keep_hour, settings.keep_day) - interval '32 days';
-	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
-	IF expired IS NULL THEN
-		RETURN '[]';
-	END IF;
-	-- last, since the parents of dropped partitions stay locked until the transaction ends
-	dropped := @extschema@._chpg_history_drop(place, expired);
-	kept := ARRAY(SELECT e FROM unnest(expired) e WHERE e <> ALL (dropped));
-	FOREACH part IN ARRAY kept LOOP
-		EXECUTE format('DELETE FROM %I.%I', place, part);
+			AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz
+				<= CASE p.relname WHEN 'sealed_hour' THEN hours_before ELSE days_before END
+		ORDER BY 1
+	LOOP
+		EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I)', part.name) INTO is_empty;
+		IF is_empty AND part.is_needed THEN
+			kept := kept || part.name;
+		ELSIF is_empty THEN
+			expired := expired || part.name;
+		END IF;
 	END LOOP;
+	-- last, since the parents of dropped partitions stay locked until the transaction ends
+	IF expired <> '{}' AND @extschema@._chpg_history_drop(place, expired) THEN
+		dropped := expired;
+	ELSE
+		kept := kept || expired;
+	END IF;
 	IF kept <> '{}' THEN
-		RAISE NOTICE 'partitions in use were emptied, not dropped: %', array_to_string(kept, ', ')
+		RAISE NOTICE 'partitions in use were emptied, not dropped: %',
+				(SELECT string_agg(k, ', ' ORDER BY k) FROM unnest(kept) k)
 			USING HINT = 'The next purge drops them, once no view or column of others depends on them.';
 	END IF;
 	RETURN to_jsonb(dropped);
@@ -120,11 +119,12 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
-'Drop partitions that are older than the settings keep_hour and keep_day.
-Returns the names of the partitions.
-Deletes what nothing refers to any more, too.
-Partitions in use (read for longer than 10 s, or with dependent objects) are emptied; a NOTICE
-  names them, and the next purge drops them if it can.
+'Delete windows that are older than the settings keep_hour and keep_day.
+Deletes what nothing refers to any more, too, drops partitions that this has emptied, and
+  returns their names.
+Waits for sessions that read the history for a tenth of a second at most: a NOTICE names the
+  partitions that are in use, or that other objects depend on.  The next purge drops them.
+Call it in a transaction of its own: readers wait for its end once it has dropped a partition.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
   not own the history; 55000 there is no history.';

@@ -41,13 +41,13 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
 'Create the partition of the sealed windows of a grain for the month of a time, unless it exists.';
 
+/* One expression, so that it is inlined: a window has some thousand values. */
 CREATE FUNCTION @extschema@._chpg_rounded(value real)
 RETURNS real
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN value = 0 THEN value
-		ELSE (round(value / unit.size) * unit.size)::real END
-	FROM (SELECT power(10::float8, floor(log(abs(nullif(value, 0))::float8)) - 3) AS size) unit;
+	SELECT CASE WHEN value = 0 OR abs(value) > 1e30 THEN value
+		ELSE round(value::numeric, 3 - floor(log(abs(value)::float8))::integer)::real END;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_rounded(real) IS 'The value with four significant digits.';
@@ -64,7 +64,8 @@ BEGIN
 	PERFORM @extschema@._chpg_history_partition(grain, window_start);
 	PERFORM @extschema@._chpg_history_enter();
 	EXECUTE format('INSERT INTO sealed_%1$s AS w (service_key, window_start, seal_id, patterns, pattern_key, %2$s)
-		SELECT $1, $2, $4, count(*), coalesce(array_agg(r.pattern_key ORDER BY r.pattern_key), ''{}''), %3$s FROM unnest($3) r
+		SELECT $1, $2, $4, count(*), coalesce(array_agg(r.pattern_key ORDER BY r.pattern_key), ''{}''), %3$s
+		FROM unnest($3) r
 		ON CONFLICT (service_key, window_start) DO UPDATE
 		SET (seal_id, patterns, pattern_key, %2$s) = ROW(excluded.seal_id, excluded.patterns, excluded.pattern_key, %4$s)
 		WHERE (w.patterns, w.pattern_key, %5$s) IS DISTINCT FROM (excluded.patterns, excluded.pattern_key, %4$s)', grain,
@@ -85,42 +86,75 @@ COMMENT ON FUNCTION @extschema@._chpg_seal_window(text, integer, timestamptz, @e
 'Write a sealed window, or replace it; returns whether that changed anything.
 Callers hold the lock of _chpg_history_lock: a transaction that ends later has greater seal_ids.';
 
+/*
+ * Services in turn, each from its oldest window on: one probe of the index finds the next
+ * window, whatever number of patterns it has.
+ */
 CREATE FUNCTION @extschema@._chpg_seal_some(most integer)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	of_service integer;
 	grain text;
-	old record;
+	at timestamptz;
 	sealed integer := 0;
 	before timestamptz;
 BEGIN
 	PERFORM @extschema@._chpg_history_lock();
 	before := (SELECT now() - s.keep_open FROM @extschema@._chpg_history_settings() s);
-	FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
-		FOR old IN EXECUTE format('SELECT w.service_key, w.window_start
-			FROM service_key k
-			CROSS JOIN LATERAL (SELECT DISTINCT o.service_key, o.window_start FROM open_%1$s o
-				WHERE o.service_key = k.service_key AND o.window_start < $1 ORDER BY 2 LIMIT $2) w
-			ORDER BY w.window_start, w.service_key LIMIT $2', grain) USING before, most - sealed
-		LOOP
+	FOR of_service, grain IN
+		SELECT k.service_key, g FROM service_key k CROSS JOIN unnest('{hour,day}'::text[]) g ORDER BY 1, 2 DESC
+	LOOP
+		at := '-infinity';
+		WHILE sealed < most LOOP
+			EXECUTE format('SELECT min(o.window_start) FROM open_%s o
+				WHERE o.service_key = $1 AND o.window_start > $2 AND o.window_start < $3', grain)
+			INTO at USING of_service, at, before;
+			EXIT WHEN at IS NULL;
 			EXECUTE format('SELECT @extschema@._chpg_seal_window($1, $2, $3, ARRAY(
 				SELECT ROW(o.pattern_key, %s)::@extschema@._chpg_window_row FROM open_%s o
 				WHERE o.service_key = $2 AND o.window_start = $3))', @extschema@._chpg_of_counters('o.{}'), grain)
-			USING grain, old.service_key, old.window_start;
+			USING grain, of_service, at;
 			EXECUTE format('DELETE FROM open_%s o WHERE o.service_key = $1 AND o.window_start = $2', grain)
-			USING old.service_key, old.window_start;
+			USING of_service, at;
 			sealed := sealed + 1;
 		END LOOP;
+		EXIT WHEN sealed = most;
 	END LOOP;
 	RETURN sealed;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_seal_some(integer) IS
-'Seal the oldest windows that are older than the setting keep_open, as the owner of the history.
+'Seal windows that are older than the setting keep_open, as the owner of the history.
 Returns how many; at most as many as given.';
+
+/* What the sealing of a portion fails with is returned: the captures before it have not failed. */
+CREATE FUNCTION @extschema@._chpg_seal_portion(most integer, OUT sealed integer, OUT failure jsonb)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state text;
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	sealed := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT to_jsonb(@extschema@._chpg_seal_some($1))'::text, ROW(most));
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+		hint = PG_EXCEPTION_HINT;
+	failure := jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''),
+		'hint', nullif(hint, ''));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_seal_portion(integer) IS
+'Seal at most this many windows, and return their number, or the error (failure).
+After an error, none is sealed.';
 
 CREATE PROCEDURE @extschema@.chpg_history_seal()
 LANGUAGE plpgsql

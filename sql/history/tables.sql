@@ -51,6 +51,9 @@ SET quote_all_identifiers = off
 AS $$
 DECLARE
 	grain text;
+	-- not every server is built with lz4
+	compression CONSTANT text := (SELECT CASE WHEN 'lz4' = ANY (s.enumvals) THEN 'lz4' ELSE 'pglz' END
+		FROM pg_settings s WHERE s.name = 'default_toast_compression');
 BEGIN
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
 		EXECUTE format($tables$
@@ -176,15 +179,15 @@ BEGIN
 					service_key integer NOT NULL,
 					seal_id bigint NOT NULL,
 					patterns integer NOT NULL,
-					pattern_key integer[] NOT NULL,
+					pattern_key integer[] COMPRESSION %6$s NOT NULL,
 					%4$s,
 					CHECK (cardinality(pattern_key) = patterns%5$s),
 					PRIMARY KEY (service_key, window_start)
 				) PARTITION BY RANGE (window_start);
 				CREATE INDEX ON %1$I.sealed_%2$s (seal_id);
 			$tables$, schema, grain, @extschema@._chpg_of_counters('{} {type}'),
-				@extschema@._chpg_of_counters('{} {type}[]'),
-				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''));
+				@extschema@._chpg_of_counters(format('{} {type}[] COMPRESSION %s', compression)),
+				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''), compression);
 		END LOOP;
 		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 		FROM pg_class c
