@@ -64,24 +64,21 @@ $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 is(costs($node, $url, "SET chpg.cache_ttl = 0; SELECT level FROM chpg_findings($YESTERDAY, 'pg7myrd1j06p3gx4zrm2ze8qz6') WHERE rule_id = 'CHPG706'", 3, 'findings of one service: its metrics, patterns and settings'), 'SKIPPED', 'the rule that compares services is skipped');
 
 # A day and the day before, of 24 hours each
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('kept')});
+make_plantable($node);
 $node->safe_psql('postgres', <<'SQL');
-SELECT chpg_history_enable('kept');
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('s', '-infinity', now(), 'service'), ('t', '-infinity', now(), 'thrash');
-DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
 INSERT INTO kept.capture SELECT s, 'hour', h, h + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()
 FROM generate_series(timestamptz '2026-05-10 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('s'), ('t')) v(s);
 
 CREATE FUNCTION plant(name text, operation text, calls float8, avg_us float8, rows_per_call float8, blks_per_call float8,
 	hit float8 DEFAULT 1, cpu float8 DEFAULT 0.9, wal_per_call float8 DEFAULT 0, app text DEFAULT 'web', days integer DEFAULT 2,
 	service text DEFAULT 's', errors float8 DEFAULT 0, query_id bigint DEFAULT NULL) RETURNS void LANGUAGE sql VOLATILE AS $$
-	INSERT INTO kept.query_text SELECT hashtextextended(name, 0), name, now(), now() ON CONFLICT DO NOTHING;
-	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
-	VALUES (coalesce(query_id, hashtextextended(name, 1)), 'db', 'u', operation, app, hashtextextended(name, 0)) ON CONFLICT DO NOTHING;
-	INSERT INTO kept.pattern
-	SELECT service, 'hour', h, k.pattern_key, calls, errors, calls * avg_us, avg_us, 9 * avg_us, 0.7 * avg_us, 3 * avg_us, 6 * avg_us,
+	INSERT INTO planted.pattern
+	SELECT service, 'hour', h, k, calls, errors, calls * avg_us, avg_us, 9 * avg_us, 0.7 * avg_us, 3 * avg_us, 6 * avg_us,
 		calls * rows_per_call, calls * blks_per_call * (1 - hit), calls * blks_per_call * hit, calls * avg_us * cpu, calls * wal_per_call
-	FROM generate_series(timestamptz '2026-05-12 00:00Z' - days * interval '1 day', '2026-05-11 23:00Z', '1 hour') h, kept.pattern_key k
-	WHERE k.text_id = hashtextextended(name, 0) AND k.app = plant.app
+	FROM generate_series(timestamptz '2026-05-12 00:00Z' - days * interval '1 day', '2026-05-11 23:00Z', '1 hour') h,
+		planted.key(coalesce(query_id, hashtextextended(name, 1)), name, operation, app => app) k
 $$;
 -- problems
 SELECT plant('SELECT full scan', 'SELECT', 2000, 400000, 1, 30000);
@@ -92,7 +89,7 @@ SELECT plant('UPDATE wait bound', 'UPDATE', 800, 300000, 1, 20, 1, 0.02);
 SELECT plant('SELECT huge result', 'SELECT', 100, 900000, 200000, 2000);
 SELECT plant('SELECT new heavy', 'SELECT', 1000, 100000, 10, 100, 1, 0.9, 0, 'web', 1);
 SELECT plant('SELECT regressed', 'SELECT', 1000, 40000, 10, 100);
-UPDATE kept.pattern p SET avg_duration_us = 3 * avg_duration_us, total_duration_us = 3 * total_duration_us, p95_duration_us = 3 * p95_duration_us, total_cpu_time_us = 3 * total_cpu_time_us
+UPDATE planted.pattern p SET total_duration_us = 3 * total_duration_us, p95_duration_us = 3 * p95_duration_us, total_cpu_time_us = 3 * total_cpu_time_us
 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT regressed' AND p.window_start >= '2026-05-11';
 SELECT plant('', 'UNKNOWN', 0, 0, 0, 0, 1, 0, 0, 'broken', 1, 's', 400, 0);
 SELECT plant('SELECT of broken', 'SELECT', 3000, 1000, 1, 5, 1, 0.9, 0, 'broken');
@@ -164,9 +161,9 @@ unplant($node, 'UPDATE without index');
 # Values that responses omit are unknown.
 $node->safe_psql('postgres', q{SELECT plant('SELECT without CPU', 'SELECT', 2000, 300000, NULL, 30000, 1, NULL), plant('SELECT exports', 'SELECT', 0.1, 90000000, 5000000, 2000)});
 is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_ratio', evidence->'rows_per_call' FROM chpg_findings($DAY, 's') f WHERE evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT without CPU')"), 'CHPG101|low|null|null', 'no CPU, no rows: a full scan all the same');
-$node->safe_psql('postgres', q{UPDATE kept.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
-	DELETE FROM kept.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start <> '2026-05-11 03:00Z';
-	UPDATE kept.pattern p SET total_duration_us = 3e9, avg_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
+$node->safe_psql('postgres', q{UPDATE planted.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
+	DELETE FROM planted.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start <> '2026-05-11 03:00Z';
+	UPDATE planted.pattern p SET total_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
@@ -174,7 +171,7 @@ unplant($node, 'SELECT without CPU', 'SELECT exports');
 
 # For values that only some hours have, the others are assumed to be alike.
 $node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000, 300000, 1500, 20000, 1, 0.95);
-	UPDATE kept.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
+	UPDATE planted.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT half known'});
 is(found('SELECT half known'), '', 'neither a wait nor a full scan');
 unplant($node, 'SELECT half known');
@@ -183,12 +180,12 @@ unplant($node, 'SELECT half known');
 $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('u', '-infinity', now(), 'uncounted');
 	INSERT INTO kept.capture SELECT 'u', grain, window_start, window_end, status FROM kept.capture WHERE service_id = 't';
 	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
-	UPDATE kept.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
+	UPDATE planted.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"),
 	join(', ', map { "$_: No pattern reports blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
-$node->safe_psql('postgres', q{UPDATE kept.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
+$node->safe_psql('postgres', q{UPDATE planted.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"), 'CHPG601: No pattern reports CPU time', 'no CPU is not little');
-$node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; DELETE FROM kept.capture WHERE service_id = 'u'; DELETE FROM kept.pattern WHERE service_id = 'u'});
+$node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; DELETE FROM kept.capture WHERE service_id = 'u'; DELETE FROM planted.pattern WHERE service_id = 'u'});
 
 # A truncated window has all errors, but not all executions.
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1000 WHERE service_id = 's' AND window_start = '2026-05-11 03:00Z'});
@@ -199,11 +196,11 @@ $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff
 
 # Names that contain the separators of keys
 $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 400000, 1, 30000);
-	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, v.d, v.u, db_operation, app, text_id FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
-	INSERT INTO kept.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
-	FROM kept.pattern p JOIN kept.pattern_key k USING (pattern_key) JOIN kept.query_text t USING (text_id) JOIN kept.pattern_key n ON n.text_id = k.text_id AND n.db_name LIKE 'a%' WHERE t.query_text = 'SELECT colon' AND k.db_name = 'db'});
+	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id, last_seen) SELECT query_id, v.d, v.u, db_operation, app, text_id, last_seen FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
+	INSERT INTO planted.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
+	FROM planted.pattern p JOIN kept.pattern_key k USING (pattern_key) JOIN kept.query_text t USING (text_id) JOIN kept.pattern_key n ON n.text_id = k.text_id AND n.db_name LIKE 'a%' WHERE t.query_text = 'SELECT colon' AND k.db_name = 'db'});
 is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT finding_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
-$node->safe_psql('postgres', q{DELETE FROM kept.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
+$node->safe_psql('postgres', q{DELETE FROM planted.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
 
 # Services that cannot be judged are reported, also beside others that can.
 $node->safe_psql('postgres', <<'SQL');
@@ -285,7 +282,7 @@ is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT (evidence->>'name') 
 
 # Twice as many errors are no spike where so few are chance.
 $node->safe_psql('postgres', q{SELECT plant('SELECT of calm', 'SELECT', 50, 1000, 1, 5, 1, 0.9, 0, 'calm');
-	UPDATE kept.pattern p SET error_count = 1 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id)
+	UPDATE planted.pattern p SET error_count = 1 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id)
 	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT of calm'
 		AND (p.window_start < '2026-05-10 05:00Z' OR p.window_start BETWEEN '2026-05-11 00:00Z' AND '2026-05-11 11:00Z')});
 my $SPIKE = "SELECT concat_ws(' ', evidence->>'error_count', evidence->>'baseline_error_count', evidence->>'z') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG402' AND evidence->>'app' = 'calm'";
