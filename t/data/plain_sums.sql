@@ -1,4 +1,7 @@
--- The patterns of a period, and their worse hours, as one plain query each over the history "random".
+-- The patterns of a period, and their worse hours, as one plain query each over the patterns that were
+-- drawn for the history "random".
+CREATE SCHEMA drawn;
+CREATE TABLE drawn.pattern AS SELECT * FROM planted.pattern LIMIT 0;
 CREATE FUNCTION plain_patterns(period tstzrange) RETURNS SETOF chpg_period_pattern_row LANGUAGE sql AS $$
 	WITH summed AS (
 		SELECT p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, min(t.query_text) AS query_text,
@@ -25,7 +28,7 @@ CREATE FUNCTION plain_patterns(period tstzrange) RETURNS SETOF chpg_period_patte
 			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
 			sum(p.total_wal_bytes)::float8 AS wal_bytes,
 			sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
-		FROM random.pattern p
+		FROM drawn.pattern p
 		JOIN random.pattern_key k USING (pattern_key)
 		JOIN random.query_text t USING (text_id)
 		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
@@ -52,7 +55,7 @@ RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_
 			sum(p.p95_duration_us * p.call_count)
 				/ sum(p.call_count) FILTER (WHERE p.p95_duration_us IS NOT NULL)::float8 AS p95_us,
 			sum(p.total_duration_us) / sum(p.call_count)::float8 AS avg_us
-		FROM random.pattern p
+		FROM drawn.pattern p
 		JOIN random.pattern_key k USING (pattern_key)
 		WHERE p.call_count > 0 AND p.total_duration_us IS NOT NULL
 			AND ((p.window_start >= lower(baseline) AND p.window_start <= upper(baseline) - interval '1 hour')
@@ -73,10 +76,11 @@ RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_
 	WHERE NOT m.before
 	GROUP BY 1, 2, 3, 4, 5, 6
 $$;
--- Whether two rows have the same values: numbers but for the order in which they were added up.
-CREATE FUNCTION alike(a jsonb, b jsonb) RETURNS boolean LANGUAGE sql AS $$
+-- Whether two rows have the same values: numbers but for the order in which they were added up, or for
+-- the digits that sealed windows keep.
+CREATE FUNCTION alike(a jsonb, b jsonb, apart numeric DEFAULT 1e-9) RETURNS boolean LANGUAGE sql AS $$
 	SELECT a IS NOT NULL AND b IS NOT NULL AND bool_and(CASE WHEN x.value = y.value THEN true
 		WHEN 'number' IN (jsonb_typeof(x.value), jsonb_typeof(y.value)) AND jsonb_typeof(x.value) = jsonb_typeof(y.value)
-			THEN abs(x.value::numeric - y.value::numeric) <= 1e-9 * abs(x.value::numeric) ELSE false END)
+			THEN abs(x.value::numeric - y.value::numeric) <= apart * abs(x.value::numeric) ELSE false END)
 	FROM jsonb_each(a) x FULL JOIN jsonb_each(b) y USING (key)
 $$;

@@ -70,24 +70,23 @@ my $DRAWN = <<'SQL';
 LATERAL (SELECT exp(normal() * 0.15) AS f WHERE h + calls IS NOT NULL) x,
 		LATERAL (SELECT avg_us * f * exp(normal() * 1.31 / sqrt(calls)) AS a) y
 SQL
+my $COUNTERS = 'call_count, error_count, total_duration_us, avg_duration_us, max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us, total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us, total_wal_bytes';
+my $STORED = $COUNTERS =~ s/avg_duration_us, //r;
 my $HOUR = q{timestamptz '2026-05-10 00:00Z' + h * interval '1 hour'};
 my $CAPTURED = "'hour', $HOUR, $HOUR + interval '1 hour', 'ok', 1, false, NULL, NULL, 1, now()";
+$node->safe_psql('postgres', q{SELECT chpg_history_enable('kept')});
+make_plantable($node);
 $node->safe_psql('postgres', <<'SQL');
-SELECT chpg_history_enable('kept');
 CREATE FUNCTION normal() RETURNS float8 LANGUAGE sql VOLATILE AS 'SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())';
-CREATE FUNCTION make_key(name text, operation text DEFAULT 'SELECT') RETURNS bigint LANGUAGE sql VOLATILE AS $$
-	INSERT INTO kept.query_text SELECT hashtextextended(name, 0), name, now(), now() ON CONFLICT DO NOTHING;
-	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
-	VALUES (hashtextextended(name, 1), 'db', 'app', operation, 'app', hashtextextended(name, 0)) RETURNING pattern_key
-$$;
-DO $$ BEGIN SET LOCAL search_path = pg_catalog, kept, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-01 00:00Z'); END $$;
+CREATE FUNCTION make_key(name text, operation text DEFAULT 'SELECT') RETURNS integer LANGUAGE sql VOLATILE AS
+	$$ SELECT planted.key(hashtextextended(name, 1), name, operation, 'db', 'app') $$;
 SQL
 $node->safe_psql('postgres', <<"SQL");
-CREATE FUNCTION make_hours(service text, pattern_key bigint, first integer, last integer, calls integer, avg_us float8,
+CREATE FUNCTION make_hours(service text, pattern_key integer, first integer, last integer, calls integer, avg_us float8,
 	rows_per_call float8 DEFAULT 1, blks_per_call float8 DEFAULT 10, hit float8 DEFAULT 1, cpu float8 DEFAULT 0.5) RETURNS void LANGUAGE sql VOLATILE AS \$\$
 	INSERT INTO kept.capture SELECT service, $CAPTURED
 	FROM generate_series(first, last) h ON CONFLICT DO NOTHING;
-	INSERT INTO kept.pattern
+	INSERT INTO planted.pattern
 	SELECT service, 'hour', $HOUR, pattern_key, $MEASURES
 	FROM generate_series(first, last) h,
 		$DRAWN
@@ -112,7 +111,7 @@ SELECT make_hours('s', k, 0, 47, 20, 20000), make_hours('s', k, 48, 53, 20, 6000
 SELECT make_hours('s', k, 0, 47, 500, 2), make_hours('s', k, 48, 53, 500, 6) FROM make_key('immaterial') k;
 -- only its slow executions got slower
 SELECT make_hours('s', make_key('slow tail'), 0, 53, 2000, 20000);
-UPDATE kept.pattern SET p95_duration_us = CASE WHEN late THEN 250000 ELSE 60000 END, avg_duration_us = CASE WHEN late THEN 24000 ELSE 20000 END, total_duration_us = 2000 * CASE WHEN late THEN 24000 ELSE 20000 END
+UPDATE planted.pattern SET p95_duration_us = CASE WHEN late THEN 250000 ELSE 60000 END, total_duration_us = 2000 * CASE WHEN late THEN 24000 ELSE 20000 END
 FROM (SELECT pattern_key AS key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'slow tail') k, (VALUES (true, timestamptz '2026-05-12 00:00Z', timestamptz 'infinity'), (false, '-infinity', '2026-05-12 00:00Z')) w(late, since, until)
 WHERE pattern_key = key AND window_start >= since AND window_start < until;
 -- counts the CPU of the statements around it
@@ -140,7 +139,7 @@ is($node->safe_psql('postgres', "SELECT bool_and(p95_lo_us <= p95_hi_us AND base
 is($node->safe_psql('postgres', "SELECT round(sum(time_ratio)::numeric, 6) FROM chpg_compare($WINDOWS, 's')"), '1.000000', 'shares add up to all');
 
 # Patterns without a query id have time, but no executions.
-$node->safe_psql('postgres', q{INSERT INTO kept.pattern SELECT service_id, grain, window_start, (SELECT make_key('nothing')), 100, 0, 9e8 FROM kept.capture WHERE window_start = '2026-05-12 00:00Z'; UPDATE kept.pattern_key SET query_id = 0 WHERE query_id = hashtextextended('nothing', 1)});
+$node->safe_psql('postgres', q{INSERT INTO planted.pattern SELECT service_id, grain, window_start, planted.key(0, 'nothing'), 100, 0, 9e8 FROM kept.capture WHERE window_start = '2026-05-12 00:00Z'});
 is($node->safe_psql('postgres', q{SELECT v.avg_duration_us = sum(p.total_duration_us) / sum(p.call_count) FROM kept.service_hour v JOIN kept.pattern_hour p USING ("time") WHERE v."time" = '2026-05-12 00:00Z' GROUP BY v.avg_duration_us}), 't', 'the mean time of a service is that of its statements');
 
 # A new or vanished pattern counts only if its time or its number of executions is large
@@ -161,13 +160,13 @@ $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'});
 
 # Too few executions in an hour: a single long one would be a change.
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 15, 100000), make_hours('s', k, 48, 53, 15, 100000) FROM make_key('one long execution') k;
-	UPDATE kept.pattern p SET total_duration_us = total_duration_us + 6e7, avg_duration_us = (total_duration_us + 6e7) / 15, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
+	UPDATE planted.pattern p SET total_duration_us = total_duration_us + 6e7, max_duration_us = 6e7 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'one long execution' AND window_start = '2026-05-12 02:00Z'});
 is(change_of('one long execution', $WINDOWS), 'steady low', 'one execution of a minute');
 is($node->safe_psql('postgres', "SELECT avg_duration_us > 5 * baseline_avg_duration_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'one long execution'"), 't', 'which makes the mean six times as long');
 
 # A few hours are a poor baseline: only a much slower pattern counts.
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 32000) FROM make_key('slower by half') k;
-	UPDATE kept.pattern p SET avg_duration_us = us, total_duration_us = call_count * us, p95_duration_us = 3 * us
+	UPDATE planted.pattern p SET total_duration_us = call_count * us, p95_duration_us = 3 * us
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id), (VALUES (20000, '[2026-05-01,2026-05-12 00:00Z)'::tstzrange), (32000, '[2026-05-12 00:00Z,)')) v(us, hours)
 	WHERE k.pattern_key = p.pattern_key AND t.query_text = 'slower by half' AND p.window_start <@ v.hours});
 is(change_of('slower by half', $WINDOWS), 'regressed high', 'beside two days');
@@ -176,20 +175,20 @@ is(change_of('more rows', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-1
 
 # Impossible times
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
-	UPDATE kept.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
+	UPDATE planted.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'impossible'});
 like(change_of('impossible', $WINDOWS), qr/^\w+ \w+$/, 'are no error');
 unplant($node, 'impossible', 'slower by half', 'one long execution');
 
 # An hour counts once, however many query texts a pattern had in it.
-$node->safe_psql('postgres', q{INSERT INTO kept.query_text VALUES (1, 'another text', now(), now()); INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id) SELECT query_id, db_name, db_user, db_operation, app, 1 FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
-$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = 1});
-is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) FROM chpg_compare($WINDOWS, 's') WHERE query_id = (SELECT query_id FROM kept.pattern_key WHERE text_id = 1)"), '1|regressed|6/6', 'two texts of a pattern');
+$node->safe_psql('postgres', q{SELECT planted.key(query_id, 'another text', db_operation, db_name, db_user, app) FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'more blocks'});
+$node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', pattern_key, 0, 47, 500, 20000), make_hours('s', pattern_key, 48, 53, 500, 60000, 1, 100) FROM kept.pattern_key WHERE text_id = planted.text('another text')});
+is($node->safe_psql('postgres', "SELECT count(*), min(change), min(hours_worse) FROM chpg_compare($WINDOWS, 's') WHERE query_id = (SELECT query_id FROM kept.pattern_key WHERE text_id = planted.text('another text'))"), '1|regressed|6/6', 'two texts of a pattern');
 
 # Counters that the response omits
-$node->safe_psql('postgres', q{UPDATE kept.pattern p SET total_duration_us = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'steady' AND window_start < '2026-05-12';
-	UPDATE kept.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
-	UPDATE kept.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
+$node->safe_psql('postgres', q{UPDATE planted.pattern p SET total_duration_us = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'steady' AND window_start < '2026-05-12';
+	UPDATE planted.pattern p SET call_count = NULL FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'background' AND window_start >= '2026-05-12 02:00Z';
+	UPDATE planted.pattern SET total_rows = 9223372036854775807, total_wal_bytes = 9223372036854775807, total_cpu_time_us = 1.7e308, max_duration_us = 1.7e308 WHERE window_start >= '2026-05-12 04:00Z' AND pattern_key = (SELECT pattern_key FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'improved')});
 is(change_of('steady', $WINDOWS) =~ s/ .*//r, 'steady', 'an omitted time does not make a pattern new');
 is($node->safe_psql('postgres', "SELECT change, avg_duration_us / baseline_avg_duration_us BETWEEN 0.7 AND 1.4 FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'background'"), 'steady|t', 'means are those of the known values');
 is(change_of('improved', $WINDOWS) =~ s/ .*//r, 'improved', 'nor do impossible counters end the comparison');
@@ -199,7 +198,7 @@ cmp_ok(abs(1 - $node->safe_psql('postgres', "SELECT calls_per_s / baseline_calls
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('without percentiles') k;
 	SELECT make_hours('s', k, 0, 47, 3, 2000000), make_hours('s', k, 48, 53, 3, 6000000) FROM make_key('without CPU') k;
 	SELECT make_hours('s', k, 0, 47, 500, 20000), make_hours('s', k, 48, 53, 500, 60000) FROM make_key('absurd') k;
-	UPDATE kept.pattern p SET p95_duration_us = CASE t.query_text WHEN 'without percentiles' THEN NULL ELSE p95_duration_us END,
+	UPDATE planted.pattern p SET p95_duration_us = CASE t.query_text WHEN 'without percentiles' THEN NULL ELSE p95_duration_us END,
 		total_cpu_time_us = CASE t.query_text WHEN 'without CPU' THEN NULL ELSE total_cpu_time_us END,
 		total_shared_blks_read = CASE WHEN t.query_text = 'absurd' AND window_start = '2026-05-12 01:00Z' THEN 9223372036854775807 ELSE total_shared_blks_read END
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key});
@@ -220,7 +219,8 @@ is($node->safe_psql('postgres', "SELECT change || ' ' || confidence FROM chpg_co
 
 # Hours that the history lacks are no change.
 $node->safe_psql('postgres', <<'SQL');
-TRUNCATE kept.pattern, kept.capture;
+TRUNCATE kept.capture;
+SELECT planted.clear();
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('late', '-infinity', now(), 'late');
 SELECT setseed(0.125);
 -- of s, the last 6 hours of 24 were captured before; of late, none
@@ -269,7 +269,8 @@ is( costs($node, $url, "SET ROLE reader; SELECT DISTINCT source FROM chpg_period
 
 # No change, a hundred times over 500 patterns
 $node->safe_psql('postgres', <<"SQL");
-TRUNCATE kept.pattern, kept.capture;
+TRUNCATE kept.capture;
+SELECT planted.clear();
 SELECT setseed(0.5);
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT 'seed' || s, '-infinity', now(), 'seed' || s FROM generate_series(1, 100) s;
 CREATE TEMP TABLE made AS
@@ -277,8 +278,14 @@ CREATE TEMP TABLE made AS
 		1 AS rows_per_call, 10 AS blks_per_call, 1 AS hit, 0.5 AS cpu
 	FROM (SELECT n, make_key('pattern ' || n) AS k FROM generate_series(1, 500) n) p, generate_series(1, 100) s;
 INSERT INTO kept.capture SELECT service, $CAPTURED FROM (SELECT DISTINCT service FROM made) m, generate_series(0, 26) h;
-INSERT INTO kept.pattern SELECT service, 'hour', $HOUR, pattern_key, $MEASURES FROM made, generate_series(0, 26) h, $DRAWN;
-ANALYZE kept.pattern;
+SELECT _chpg_service_key(service) FROM (SELECT DISTINCT service FROM made) m;
+-- a million rows, as they are stored
+INSERT INTO kept.open_hour (window_start, service_key, pattern_key, $STORED)
+SELECT window_start, service_key, r.pattern_key, $STORED
+FROM (SELECT service, $HOUR, pattern_key, $MEASURES FROM made, generate_series(0, 26) h, $DRAWN)
+	r(service_id, window_start, pattern_key, $COUNTERS)
+JOIN kept.service_key USING (service_id);
+ANALYZE kept.open_hour;
 SQL
 my $changes = $node->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE change = 'regressed'), count(*) FILTER (WHERE avg_duration_us > 1.2 * baseline_avg_duration_us AND excess_us > 5e6) FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-11 03:00Z)')});
 my ($patterns, $false, $naive) = split /\|/, $changes;
@@ -301,8 +308,8 @@ like($notice, qr/NOTICE:  neither the history nor the API has patterns/, 'are re
 # Sums over a random history equal those of one plain query.
 my $DATA = "$FindBin::RealBin/../data";
 $node->safe_psql('postgres', 'CREATE DATABASE random');
-$node->safe_psql('random', connect_sql($url) . q{ SELECT chpg_history_enable('random');
-	DO $$ BEGIN SET LOCAL search_path = pg_catalog, random, public; PERFORM public._chpg_history_partition('hour', timestamptz '2026-05-10 00:00Z'); END $$});
+$node->safe_psql('random', connect_sql($url) . q{ SELECT chpg_history_enable('random')});
+make_plantable($node, 'random', 'random');
 $node->safe_psql('random', slurp_file("$DATA/plain_sums.sql"));
 my ($BASELINE, $PERIOD, $ODD) = map { "'$_'" } '[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-13 00:00Z)', '[2026-05-11 01:30Z,2026-05-12 07:59Z)';
 for my $seed (0.1, 0.7)
@@ -321,7 +328,7 @@ for my $seed (0.1, 0.7)
 		'0|0|t', "seed $seed: the means and texts of the changes");
 	for my $by (qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes))
 	{
-		is($node->safe_psql('random', "WITH counted AS (SELECT $identity, sum($by) AS captured FROM random.pattern JOIN random.pattern_key USING (pattern_key) WHERE grain = 'hour' AND window_start <@ ${BASELINE}::tstzrange AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $identity),
+		is($node->safe_psql('random', "WITH counted AS (SELECT $identity, sum($by) AS captured FROM drawn.pattern JOIN random.pattern_key USING (pattern_key) WHERE window_start <@ ${BASELINE}::tstzrange AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $identity),
 				top AS (SELECT * FROM chpg_history_top($BASELINE, NULL, 30, '$by') WITH ORDINALITY)
 			SELECT count(*), bool_and(captured <= before), min(captured) >= (SELECT max(captured) FROM counted LEFT JOIN top USING ($identity) WHERE ordinality IS NULL), bool_and(alike(to_jsonb(t) - '{ordinality,captured,before}'::text[], to_jsonb(p)))
 			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($identity)) t JOIN plain_patterns($BASELINE) p USING ($identity)"),
