@@ -23,6 +23,7 @@ SQL_FILES = \
 	sql/reading/backups.sql \
 	sql/reading/organization.sql \
 	sql/reading/slow_queries.sql \
+	sql/reading/top.sql \
 	sql/reading/connection_info.sql \
 	sql/lifecycle/services.sql \
 	sql/lifecycle/config.sql \

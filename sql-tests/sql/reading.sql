@@ -54,6 +54,27 @@ FROM (SELECT * FROM chpg_slow_patterns(now() - interval '1 day', now(), 'orders'
 SELECT count(*) FROM chpg_slow_pattern('orders', 12345, 'sales', 'nobody', 'SELECT');
 SELECT count(*) FROM chpg_slow_pattern_executions('orders', 12345, 'sales', 'nobody', 'SELECT');
 
+-- The patterns that take most, in lines of at most 120 characters: a request for the list, one for each service
+\! emulator/ctl reset
+\! emulator/ctl clear
+SELECT count(*), max(length(rpad(service, 18) || rpad(query, 34) || calls || mean || p99 || total || share || errors) + 3 * 8 - 1) <= 120 AS narrow,
+	bool_and(query !~ '[[:cntrl:]]' AND length(service) <= 18 AND length(query) <= 34) AS lines FROM chpg_top;
+\! emulator/ctl count
+SELECT string_agg(DISTINCT service, ',') AS services, count(*) AS rows FROM chpg_top('1 day', 'orders', n => 5);
+-- in the order of the exact values; one by time differs
+SELECT t.order_by, string_agg(r.shown, ',') = (SELECT string_agg(lpad(_chpg_duration_text(e.p99_duration_us), 8), ',')
+	FROM (SELECT p.p99_duration_us FROM chpg_slow_patterns(date_trunc('minute', now()) - interval '1 hour', date_trunc('minute', now())) p
+		ORDER BY 1 DESC NULLS LAST LIMIT 20) e) AS same
+FROM (VALUES ('p99'), ('time')) t(order_by), LATERAL (SELECT c.p99 AS shown FROM chpg_top(order_by => t.order_by) c) r
+GROUP BY 1 ORDER BY 1;
+SELECT v AS us, _chpg_duration_text(v) FROM unnest('{0,1.26,99.94,99.96,999.4,999.5,12000,999499,1e6,119.4e6,119.6e6,7200e6,172799e6,1e13,1e300}'::float8[]) v;
+SELECT v AS count, _chpg_count_text(v) FROM unnest('{0,7,999999,1e6,12345678,999.4e6,1e9,9.2e18}'::float8[]) v;
+SELECT _chpg_line_text(E'SELECT 1,\n\t2', 34), _chpg_line_text(repeat('é', 40), 34), _chpg_line_text('', 34);
+SELECT * FROM chpg_top(NULL);
+SELECT * FROM chpg_top('-1 hour');
+SELECT * FROM chpg_top(order_by => 'size');
+SELECT * FROM chpg_top(n => 0);
+
 -- NULL from a row makes no rows and costs nothing
 \! emulator/ctl clear
 SELECT count(*) FROM (VALUES (NULL::text), (NULL)) v(id), LATERAL chpg_service(v.id);

@@ -1,0 +1,159 @@
+/*
+ * Reading: the slow query patterns that take most, for people who read them in psql.
+ *
+ * A row is at most 120 columns wide.  Values are text, aligned to the right as numbers
+ * are: chpg_slow_patterns has the exact ones.
+ */
+
+CREATE FUNCTION @extschema@._chpg_number_text(value double precision, unit text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT to_char(value, CASE WHEN value < 99.95 THEN 'FM90.0' ELSE 'FM99999990' END) || ' ' || unit;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_number_text(double precision, text) IS
+'A value with its unit, to three digits.';
+
+CREATE FUNCTION @extschema@._chpg_duration_text(us double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN us < 999.5 THEN @extschema@._chpg_number_text(us, 'us')
+		WHEN us < 999.5e3 THEN @extschema@._chpg_number_text(us / 1e3, 'ms')
+		WHEN us < 119.5e6 THEN @extschema@._chpg_number_text(us / 1e6, 's')
+		WHEN us < 119.5 * 60e6 THEN @extschema@._chpg_number_text(us / 60e6, 'min')
+		WHEN us < 47.5 * 3600e6 THEN @extschema@._chpg_number_text(us / 3600e6, 'h')
+		ELSE @extschema@._chpg_number_text(least(us / 86400e6, 99999), 'd')
+	END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_duration_text(double precision) IS
+'Microseconds as people read them, such as 12.0 ms or 4.5 min.';
+
+CREATE FUNCTION @extschema@._chpg_count_text(count double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN count < 999999.5 THEN to_char(count, 'FM999990')
+		WHEN count < 999.5e6 THEN @extschema@._chpg_number_text(count / 1e6, 'M')
+		ELSE @extschema@._chpg_number_text(least(count / 1e9, 99999), 'G')
+	END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_count_text(double precision) IS
+'A count as people read it, such as 12345 or 12.3 M.';
+
+/* What psql would show as several lines, or as an escape, would break its columns. */
+CREATE FUNCTION @extschema@._chpg_line_text(value text, width integer)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN length(line) > width THEN left(line, width - 1) || '~' ELSE line END
+	FROM (SELECT btrim(regexp_replace(left(value, 2000), '[[:space:][:cntrl:]]+', ' ', 'g')) AS line) l;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_line_text(text, integer) IS
+'The text as one line of at most so many characters; ~ ends one that is cut.';
+
+CREATE TYPE @extschema@.chpg_top_row AS (
+	service text,
+	query text,
+	calls text,
+	mean text,
+	p99 text,
+	total text,
+	share text,
+	errors text
+);
+
+COMMENT ON TYPE @extschema@.chpg_top_row IS 'A slow query pattern in short: texts for people.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.service IS 'Name of the service, cut at 18 characters.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.query IS
+'Normalized text of the query, as one line, cut at 34 characters.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.calls IS 'Executions that ended without an error, such as 12.3 M.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.mean IS 'Mean time of an execution, such as 12.0 ms.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.p99 IS '99th percentile, such as 34.5 ms.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.total IS 'Time of all executions, such as 4.5 min.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.share IS
+'Its part of the time of all patterns that were read: at most 500 of each service.';
+COMMENT ON COLUMN @extschema@.chpg_top_row.errors IS 'Executions that raised an error.';
+
+/*
+ * A page of 500 patterns costs a service as much as the first n, and has their share.  The
+ * period ends at a full minute, so that calls within one share the responses.
+ */
+CREATE FUNCTION @extschema@.chpg_top(
+	period interval DEFAULT '1 hour',
+	service text DEFAULT NULL,
+	order_by text DEFAULT 'time',
+	n integer DEFAULT 20,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	sort_column CONSTANT text := CASE lower(order_by) WHEN 'time' THEN 'total_duration_us'
+		WHEN 'calls' THEN 'call_count' WHEN 'mean' THEN 'avg_duration_us' WHEN 'p99' THEN 'p99_duration_us'
+		WHEN 'errors' THEN 'error_count' END;
+	to_date CONSTANT timestamptz := date_trunc('minute', now());
+	page CONSTANT bigint := 500;
+BEGIN
+	IF period IS NULL OR order_by IS NULL OR n IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null',
+				CASE WHEN period IS NULL THEN 'period' WHEN n IS NULL THEN 'n' ELSE 'order_by' END
+			USING ERRCODE = 'null_value_not_allowed';
+	ELSIF period <= interval '0' THEN
+		RAISE EXCEPTION 'invalid value for "period": "%"', period
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time until now, such as interval ''1 hour''.';
+	ELSIF sort_column IS NULL THEN
+		RAISE EXCEPTION 'invalid value for "order_by": "%"', order_by
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give time, calls, mean, p99 or errors.';
+	ELSIF n NOT BETWEEN 1 AND 10000 THEN
+		RAISE EXCEPTION 'invalid value for "n": %', n
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 10000.';
+	END IF;
+	RETURN QUERY
+	SELECT @extschema@._chpg_line_text(coalesce(s.name, t.service_id), 18),
+		@extschema@._chpg_line_text(coalesce(nullif(t.query_text, ''), '(query without an id)'), 34),
+		lpad(@extschema@._chpg_count_text(t.call_count::double precision), 7),
+		lpad(@extschema@._chpg_duration_text(t.avg_duration_us), 8),
+		lpad(@extschema@._chpg_duration_text(t.p99_duration_us), 8),
+		lpad(@extschema@._chpg_duration_text(t.total_duration_us), 8),
+		lpad(to_char(100 * t.total_duration_us / nullif(t.total_us, 0), 'FM990.0') || ' %', 7),
+		lpad(@extschema@._chpg_count_text(t.error_count::double precision), 7)
+	FROM (
+		SELECT p.*, sum(p.total_duration_us) OVER () AS total_us,
+			CASE sort_column WHEN 'call_count' THEN p.call_count WHEN 'avg_duration_us' THEN p.avg_duration_us
+				WHEN 'p99_duration_us' THEN p.p99_duration_us WHEN 'error_count' THEN p.error_count
+				ELSE p.total_duration_us END AS sorted_by
+		FROM @extschema@.chpg_slow_patterns(to_date - period, to_date, chpg_top.service, NULL::text, NULL::text,
+			NULL::text, NULL::text, sort_column, NULL::text, page, chpg_top.server) p
+	) t
+	LEFT JOIN @extschema@.chpg_services(chpg_top.server) s ON s.id = t.service_id
+	ORDER BY t.sorted_by DESC NULLS LAST, t.total_duration_us DESC NULLS LAST, t.service_id, t.query_id
+	LIMIT n;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_top(interval, text, text, integer, text) IS
+'The n slow query patterns that take most in a period until now, as texts for people.
+Of a service, by id or name, or of the fleet (null). At most 120 columns wide in psql.
+order_by: time, calls, mean, p99 or errors.
+chpg_slow_patterns has exact values, the whole text, and other periods.
+Requests: 1 for the list of services, 1 for each service.
+Errors: 22004 period, order_by or n is null; 22023 one of them cannot be used; those of
+  chpg_slow_patterns.';
+
+CREATE VIEW @extschema@.chpg_top AS
+	SELECT * FROM @extschema@.chpg_top(interval '1 hour', NULL::text, 'time', 20, NULL::text);
+
+COMMENT ON VIEW @extschema@.chpg_top IS
+'The 20 slow query patterns of the fleet that took most time in the last hour: chpg_top() with
+the caller''s key.
+Requests: 1 for the list of services, 1 for each service.';
+GRANT SELECT ON @extschema@.chpg_top TO PUBLIC;
