@@ -47,6 +47,7 @@ SQL_FILES = \
 	sql/history/seal.sql \
 	sql/history/window.sql \
 	sql/history/capture.sql \
+	sql/history/archive.sql \
 	sql/history/purge.sql \
 	sql/insight/catalogue.sql \
 	sql/insight/periods.sql \
@@ -62,6 +63,7 @@ SQL_FILES = \
 	sql/insight/rules/connections.sql \
 	sql/insight/rules/drift.sql \
 	sql/insight/rules/coverage.sql \
+	sql/insight/rules/archive.sql \
 	sql/insight/ranking.sql \
 	sql/install/view_comments.sql \
 	sql/install/privileges.sql

@@ -44,6 +44,9 @@ BEGIN
 	COMMENT ON VIEW metric IS 'Points of the time series of services.';
 	COMMENT ON VIEW coverage IS
 		'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
+	COMMENT ON VIEW archive_state IS 'What of the sealed windows was archived, and what waits for it: one row.';
+	COMMENT ON VIEW archive_service IS
+		'The table service for an archive: with keys of services, and without times and types that ClickHouse lacks.';
 	FOR item IN
 		SELECT c.relname, a.attname, col_description(r.attrelid, r.attnum) AS description
 		FROM pg_attribute r
@@ -60,6 +63,14 @@ BEGIN
 			('sealed_day', 'seal_id', 'Number that is greater than those of windows sealed earlier, whatever their time.'),
 			('archive', 'seal_id', 'Windows up to this one were archived.'),
 			('archive', 'archived_at', 'When that was confirmed.'),
+			('archive_state', 'archived_seal_id', 'Windows up to this one were archived; 0: none.'),
+			('archive_state', 'archived_at', 'When that was confirmed.'),
+			('archive_state', 'last_seal_id', 'The greatest seal_id that there is: read windows up to it, and confirm it.'),
+			('archive_state', 'windows', 'Sealed windows that are not archived.'),
+			('archive_state', 'oldest_window', 'Start of the oldest one of them.'),
+			('archive_service', 'valid_from', 'Start of the time that the row describes, not before 1970.'),
+			('archive_service', 'valid_to', 'End of the time that the row describes, not after 2100.'),
+			('archive_service', 'tags', 'Tags as JSON.'),
 			('metric_day', 'first_time', 'Time of the first point.'),
 			('metric_day', 'step', 'Time between two points.'),
 			('metric_day', 'values', 'The points, null where there is none.'),

@@ -41,18 +41,14 @@ SET datestyle = 'ISO'
 AS $$
 DECLARE
 	place name := @extschema@._chpg_history_lock();
-	settings record;
-	hours_before timestamptz;
-	days_before timestamptz;
+	hours_before CONSTANT timestamptz := @extschema@._chpg_kept_from('hour');
+	days_before CONSTANT timestamptz := @extschema@._chpg_kept_from('day');
 	part record;
 	expired name[] := '{}';
 	dropped name[] := '{}';
 	kept name[] := '{}';
 	is_empty boolean;
 BEGIN
-	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
-	hours_before := now() - settings.keep_hour - interval '1 hour';
-	days_before := now() - settings.keep_day - interval '1 day';
 	DELETE FROM sealed_hour w WHERE w.window_start < hours_before;
 	DELETE FROM sealed_day w WHERE w.window_start < days_before;
 	DELETE FROM open_hour o WHERE o.window_start < hours_before;
@@ -120,6 +116,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_purge() IS
 'Delete windows that are older than the settings keep_hour and keep_day.
+Where the setting archive is on, windows that are not archived stay: see chpg_history_archived.
 Deletes what nothing refers to any more, too, drops partitions that this has emptied, and
   returns their names.
 Waits for sessions that read the history for a tenth of a second at most: a NOTICE names the

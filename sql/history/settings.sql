@@ -27,6 +27,10 @@ AS $$
 			'Most patterns of a window that are captured for their errors, whatever their duration.'),
 		('metric_bucket', '5 minutes', 'interval', '1 second', '1 hour',
 			'Time between two points of metrics; off: metrics are not captured.'),
+		('archive', 'off', 'boolean', 'off', 'on',
+			'on: windows that are not archived yet (chpg_history_archived) are kept longer, see keep_unarchived.'),
+		('keep_unarchived', '90 days', 'interval', '1 day', '100 years',
+			'Longest time that windows are kept because they are not archived yet, where archive is on.'),
 		('reserve', '3', 'integer', '0', '1000000',
 			'Requests of the budget that are left to others: a capture waits while fewer are free.')
 $$;
@@ -60,6 +64,7 @@ BEGIN
 		fine := CASE
 			WHEN known.kind = 'integer' THEN value ~ '^\s*\d{1,9}\s*$'
 				AND value::integer BETWEEN known.lowest::integer AND known.highest::integer
+			WHEN known.kind = 'boolean' THEN value IN (known.lowest, known.highest)
 			WHEN name = 'metric_bucket' AND value = 'off' THEN true
 			-- each number needs its unit, for "7" would be 7 seconds; no number is negative
 			ELSE (value ~* '^\s*(\d+(\.\d+)?\s*[a-z]+\s*|\d+:\d\d(:\d\d(\.\d+)?)?\s*)+$' OR value ~ '^P[0-9.YMWDTHS]+$')
@@ -70,9 +75,10 @@ BEGIN
 	IF NOT fine THEN
 		RAISE EXCEPTION 'invalid value for setting "%" of the history: "%"', name, value
 			USING ERRCODE = 'invalid_parameter_value',
-				DETAIL = format('It must be an %s from %s to %s%s.',
-					CASE known.kind WHEN 'interval' THEN 'interval, with its unit,' ELSE known.kind END,
-					known.lowest, known.highest, CASE WHEN name = 'metric_bucket' THEN ', or off' END),
+				DETAIL = CASE known.kind WHEN 'boolean' THEN 'It must be on or off.'
+					ELSE format('It must be an %s from %s to %s%s.',
+						CASE known.kind WHEN 'interval' THEN 'interval, with its unit,' ELSE known.kind END,
+						known.lowest, known.highest, CASE WHEN name = 'metric_bucket' THEN ', or off' END) END,
 				HINT = format('Such as: UPDATE %s.setting SET value = %L WHERE name = %L;', place, known.value, name);
 	END IF;
 	RETURN value;
@@ -86,7 +92,8 @@ Errors: 22023 unknown setting, or a value that cannot be used; 55000 the setting
 
 CREATE FUNCTION @extschema@._chpg_history_settings()
 RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_open interval,
-	keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval, reserve integer)
+	keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval,
+	archive boolean, keep_unarchived interval, reserve integer)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,10 +123,10 @@ BEGIN
 	END IF;
 	RETURN QUERY SELECT * FROM jsonb_to_record(found) r(settle interval, recapture integer, api_retention interval,
 		backfill interval, keep_open interval, keep_hour interval, keep_day interval, max_patterns bigint,
-		max_error_patterns bigint, metric_bucket interval, reserve integer);
+		max_error_patterns bigint, metric_bucket interval, archive boolean, keep_unarchived interval, reserve integer);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_settings() IS
-'All settings of the history, as one row; metric_bucket is null where it is off.
+'All settings of the history, as one row; metric_bucket and archive are null where they are off.
 Errors: 22023 unknown setting, or a value that cannot be used; 55000 a setting is missing.';

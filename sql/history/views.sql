@@ -124,6 +124,21 @@ BEGIN
 		FROM capture c
 		LEFT JOIN service s ON s.service_id = c.service_id
 			AND c.window_start >= s.valid_from AND c.window_start < s.valid_to;
+
+		CREATE OR REPLACE VIEW %1$I.archive_state AS
+		SELECT a.archived_seal_id, a.archived_at, coalesce(max(w.seal_id), a.archived_seal_id) AS last_seal_id,
+			count(w.seal_id) AS windows, min(w.window_start) AS oldest_window
+		FROM (SELECT coalesce(max(seal_id), 0) AS archived_seal_id, max(archived_at) AS archived_at FROM archive) a
+		LEFT JOIN (
+			SELECT seal_id, window_start FROM sealed_hour UNION ALL SELECT seal_id, window_start FROM sealed_day
+		) w ON w.seal_id > a.archived_seal_id
+		GROUP BY a.archived_seal_id, a.archived_at;
+
+		CREATE OR REPLACE VIEW %1$I.archive_service AS
+		SELECT sk.service_key, s.service_id, greatest(s.valid_from, '1970-01-01 00:00Z') AS valid_from,
+			least(s.valid_to, '2100-01-01 00:00Z') AS valid_to, s.service_name, s.region, s.size, s.ha_type,
+			s.postgres_version, s.tags::text AS tags, s.server
+		FROM service s JOIN service_key sk USING (service_id);
 	$views$, schema, @extschema@._chpg_history_rows('hour', $columns$
 		p.window_start AS "time", s.service_name, sk.service_id, s.tags->>'Environment' AS tag_environment,
 		s.tags->>'team' AS tag_team, k.db_name, k.db_user, k.app, k.query_id, p.error_count, p.call_count

@@ -119,6 +119,7 @@ BEGIN
 			RETURN QUERY SELECT * FROM @extschema@._chpg_find_error_spikes(t, scope, found.pairs);
 		END IF;
 		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(t, scope);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_find_unarchived(t);
 	ELSE
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(comparing,
 			'There is no history, that you may read, of the period to compare.', NULL::text);

@@ -26,6 +26,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_capture_begin(text, text, text, integer), @extschema@._chpg_capture_commit(),
 	@extschema@._chpg_seal_portion(integer),
 	-- purges
+	@extschema@._chpg_note_archived(bigint),
 	@extschema@._chpg_history_drop(name, name[]), @extschema@._chpg_history_expire()
 FROM PUBLIC;
 
