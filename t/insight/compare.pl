@@ -312,28 +312,58 @@ $node->safe_psql('random', connect_sql($url) . q{ SELECT chpg_history_enable('ra
 make_plantable($node, 'random', 'random');
 $node->safe_psql('random', slurp_file("$DATA/plain_sums.sql"));
 my ($BASELINE, $PERIOD, $ODD) = map { "'$_'" } '[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-13 00:00Z)', '[2026-05-11 01:30Z,2026-05-12 07:59Z)';
+my $IDENTITY = 'service_id, query_id, db_name, db_user, db_operation, app';
+sub sums_are_those_drawn
+{
+	my ($name) = @_;
+
+	for my $period ($BASELINE, $ODD)
+	{
+		is($node->safe_psql('random', "SELECT count(*) > 150, count(*) FILTER (WHERE alike(to_jsonb(a), to_jsonb(b)) IS NOT TRUE) FROM plain_patterns($period) a FULL JOIN chpg_period_patterns($period) b USING ($IDENTITY)"),
+			't|0', "$name: the patterns of $period");
+	}
+	is($node->safe_psql('random', "SELECT count(a.hours_worse) > 80, count(*) FILTER (WHERE a.hours_worse IS DISTINCT FROM b.hours_worse) FROM (SELECT * FROM plain_hours($BASELINE, $PERIOD) WHERE query_id <> 0 AND app <> 'bin/monitor') a FULL JOIN chpg_compare($BASELINE, $PERIOD) b USING ($IDENTITY)"),
+		't|0', "$name: the worse hours");
+	is($node->safe_psql('random', "SELECT count(*) FILTER (WHERE c.baseline_avg_duration_us IS DISTINCT FROM a.avg_duration_us AND abs(c.baseline_avg_duration_us / a.avg_duration_us - 1) > 1e-9), count(*) FILTER (WHERE c.query_text <> coalesce(b.query_text, a.query_text)), count(DISTINCT change) > 3
+		FROM chpg_compare($BASELINE, $PERIOD) c LEFT JOIN plain_patterns($BASELINE) a USING ($IDENTITY) LEFT JOIN plain_patterns($PERIOD) b USING ($IDENTITY)"),
+		'0|0|t', "$name: the means and texts of the changes");
+	for my $by (qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes))
+	{
+		is($node->safe_psql('random', "WITH counted AS (SELECT $IDENTITY, sum($by) AS captured FROM drawn.pattern JOIN random.pattern_key USING (pattern_key) WHERE window_start <@ ${BASELINE}::tstzrange AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $IDENTITY),
+				top AS (SELECT * FROM chpg_history_top($BASELINE, NULL, 30, '$by') WITH ORDINALITY)
+			SELECT count(*), bool_and(captured <= before), min(captured) >= (SELECT max(captured) FROM counted LEFT JOIN top USING ($IDENTITY) WHERE ordinality IS NULL), bool_and(alike(to_jsonb(t) - '{ordinality,captured,before}'::text[], to_jsonb(p)))
+			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($IDENTITY)) t JOIN plain_patterns($BASELINE) p USING ($IDENTITY)"),
+			'30|t|t|t', "$name: the 30 patterns with the most $by");
+	}
+	return;
+}
+
+# Windows that are sealed keep four significant digits of durations, and whole counters.
+my $COUNTS = 'call_count, error_count, total_rows, total_shared_blks_read, total_shared_blks_hit, total_wal_bytes';
+my $DIGITS = 5.1e-4;
+my $APART = join ' OR ', map { "a.$_ IS DISTINCT FROM b.$_ AND (abs(a.$_ - b.$_) <= $DIGITS * a.$_) IS NOT TRUE" } grep { /_us$/ } split /, /, $STORED;
 for my $seed (0.1, 0.7)
 {
 	$node->safe_psql('random', slurp_file("$DATA/random_history.sql"), extra_params => [ '-v', "seed=$seed" ]);
-	my $identity = 'service_id, query_id, db_name, db_user, db_operation, app';
-	for my $period ($BASELINE, $ODD)
-	{
-		is($node->safe_psql('random', "SELECT count(*) > 150, count(*) FILTER (WHERE alike(to_jsonb(a), to_jsonb(b)) IS NOT TRUE) FROM plain_patterns($period) a FULL JOIN chpg_period_patterns($period) b USING ($identity)"),
-			't|0', "seed $seed: the patterns of $period");
-	}
-	is($node->safe_psql('random', "SELECT count(a.hours_worse) > 80, count(*) FILTER (WHERE a.hours_worse IS DISTINCT FROM b.hours_worse) FROM (SELECT * FROM plain_hours($BASELINE, $PERIOD) WHERE query_id <> 0 AND app <> 'bin/monitor') a FULL JOIN chpg_compare($BASELINE, $PERIOD) b USING ($identity)"),
-		't|0', "seed $seed: the worse hours");
-	is($node->safe_psql('random', "SELECT count(*) FILTER (WHERE c.baseline_avg_duration_us IS DISTINCT FROM a.avg_duration_us AND abs(c.baseline_avg_duration_us / a.avg_duration_us - 1) > 1e-9), count(*) FILTER (WHERE c.query_text <> coalesce(b.query_text, a.query_text)), count(DISTINCT change) > 3
-		FROM chpg_compare($BASELINE, $PERIOD) c LEFT JOIN plain_patterns($BASELINE) a USING ($identity) LEFT JOIN plain_patterns($PERIOD) b USING ($identity)"),
-		'0|0|t', "seed $seed: the means and texts of the changes");
-	for my $by (qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes))
-	{
-		is($node->safe_psql('random', "WITH counted AS (SELECT $identity, sum($by) AS captured FROM drawn.pattern JOIN random.pattern_key USING (pattern_key) WHERE window_start <@ ${BASELINE}::tstzrange AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $identity),
-				top AS (SELECT * FROM chpg_history_top($BASELINE, NULL, 30, '$by') WITH ORDINALITY)
-			SELECT count(*), bool_and(captured <= before), min(captured) >= (SELECT max(captured) FROM counted LEFT JOIN top USING ($identity) WHERE ordinality IS NULL), bool_and(alike(to_jsonb(t) - '{ordinality,captured,before}'::text[], to_jsonb(p)))
-			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($identity)) t JOIN plain_patterns($BASELINE) p USING ($identity)"),
-			'30|t|t|t', "seed $seed: the 30 patterns with the most $by");
-	}
+	sums_are_those_drawn("seed $seed");
+	$node->safe_psql('random', "DROP TABLE IF EXISTS drawn.change, drawn.finding;
+		CREATE TABLE drawn.change AS SELECT * FROM chpg_compare($BASELINE, $PERIOD);
+		CREATE TABLE drawn.finding AS SELECT * FROM chpg_findings($PERIOD, history_only => true);
+		SELECT planted.seal('2026-05-12 06:00Z')");
+	is($node->safe_psql('random', "SELECT (SELECT count(*) FROM random.sealed_hour) > 200, (SELECT count(*) FROM random.open_hour) > 2000, count(*) > 10000, count(*) FILTER (WHERE (SELECT ROW(a.*) FROM (SELECT $COUNTS FROM (SELECT a.*) a) a) IS DISTINCT FROM (SELECT ROW(b.*) FROM (SELECT $COUNTS FROM (SELECT b.*) b) b)), count(*) FILTER (WHERE $APART), count(*) FILTER (WHERE a.total_duration_us <> b.total_duration_us) > 1000
+		FROM drawn.pattern a FULL JOIN planted.pattern b USING (service_id, grain, window_start, pattern_key)"),
+		't|t|t|0|0|t', "seed $seed, sealed in part: the patterns of the windows");
+	is($node->safe_psql('random', "SELECT count(*) > 80, count(*) FILTER (WHERE (a.change, a.cause, a.confidence, a.query_text) IS DISTINCT FROM (b.change, b.cause, b.confidence, b.query_text)),
+			count(*) FILTER (WHERE alike(to_jsonb(a) - '{excess_us,hours_worse}'::text[], to_jsonb(b) - '{excess_us,hours_worse}'::text[], 2 * $DIGITS) IS NOT TRUE),
+			count(*) FILTER (WHERE abs(a.excess_us - b.excess_us) > $DIGITS * a.calls_per_s * 86400 * (a.avg_duration_us + a.baseline_avg_duration_us))
+		FROM drawn.change a FULL JOIN chpg_compare($BASELINE, $PERIOD) b USING ($IDENTITY)"),
+		't|0|0|0', "seed $seed, sealed in part: the changes");
+	is($node->safe_psql('random', "SELECT count(*) > 20, count(*) FILTER (WHERE (a.rule_id, a.level, a.title, a.tags, a.confidence) IS DISTINCT FROM (b.rule_id, b.level, b.title, b.tags, b.confidence)),
+			count(*) FILTER (WHERE abs(a.impact_us - b.impact_us) > 2 * $DIGITS * a.impact_us)
+		FROM drawn.finding a FULL JOIN chpg_findings($PERIOD, history_only => true) b USING (finding_key)"),
+		't|0|0', "seed $seed, sealed in part: the findings");
+	$node->safe_psql('random', 'CREATE TEMP TABLE stored AS SELECT * FROM planted.pattern; TRUNCATE drawn.pattern; INSERT INTO drawn.pattern SELECT * FROM stored; ANALYZE drawn.pattern, random.open_hour, random.sealed_hour');
+	sums_are_those_drawn("seed $seed, sealed in part");
 }
 is($node->safe_psql('random', "SELECT count(*) = (SELECT count(*) FROM plain_patterns($BASELINE) WHERE service_id = 'service-4' AND query_id <> 0), count(DISTINCT service_id), min(service_id) FROM chpg_history_top($BASELINE, 'name-4', 1000)"), 't|1|service-4', 'all patterns of one service');
 is($node->safe_psql('random', "SELECT count(*) > 0 FROM chpg_history_top($BASELINE, 'name-4', 1000, '$_') WHERE query_id = 0"), $_ eq 'error_count' ? 't' : 'f', "errors without a query id: $_")

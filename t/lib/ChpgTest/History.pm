@@ -42,7 +42,12 @@ sub make_plantable
 	my $chpg = $node->safe_psql($database, q{SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'chpg'});
 	my $list = join ', ', @COUNTERS;
 	my $written = join ', ', map { /_us$/ ? "$chpg._chpg_real(c.$_)" : "c.$_" } @COUNTERS;
-	my $columns = join ', ', map { $_ eq 'total_duration_us' ? ("p.$_", 'p.total_duration_us / nullif(p.call_count, 0) AS avg_duration_us') : "p.$_" } @COUNTERS;
+	my $columns = join ', ', map { /_us$/ ? "p.$_\::float8" : "p.$_" } @COUNTERS;
+	$columns =~ s|(?<=p.total_duration_us::float8)|, p.total_duration_us::float8 / nullif(p.call_count, 0) AS avg_duration_us|;
+	my $arrays = join ', ', map { "w.$_" } @COUNTERS;
+	my $patterns = join ' UNION ALL ', map {
+		("SELECT k.service_id, '$_' AS grain, p.window_start, p.pattern_key, $columns FROM $schema.open_$_ p JOIN $schema.service_key k USING (service_key)",
+		"SELECT k.service_id, '$_', w.window_start, p.pattern_key, $columns FROM $schema.sealed_$_ w JOIN $schema.service_key k USING (service_key) CROSS JOIN LATERAL unnest(w.pattern_key, $arrays) p(pattern_key, $list)") } qw(hour day);
 
 	return $node->safe_psql($database, <<"SQL");
 CREATE SCHEMA planted;
@@ -75,11 +80,7 @@ CREATE FUNCTION planted.key(query_id bigint, words text, db_operation text DEFAU
 \$\$;
 
 CREATE VIEW planted.pattern AS
-SELECT k.service_id, 'hour' AS grain, p.window_start, p.pattern_key, $columns
-FROM $schema.window_hour p JOIN $schema.service_key k USING (service_key)
-UNION ALL
-SELECT k.service_id, 'day', p.window_start, p.pattern_key, $columns
-FROM $schema.window_day p JOIN $schema.service_key k USING (service_key);
+$patterns;
 
 CREATE UNLOGGED TABLE planted.change AS SELECT *, false AS is_gone FROM planted.pattern LIMIT 0;
 CREATE UNLOGGED TABLE planted.touched (service_id text, service_key integer, grain text, window_start timestamptz, is_sealed boolean);
@@ -130,35 +131,30 @@ END
 \$\$;
 
 CREATE FUNCTION planted.sum_touched() RETURNS void LANGUAGE plpgsql AS \$\$
-DECLARE
-	of_grain text;
 BEGIN
-	FOREACH of_grain IN ARRAY '{hour,day}'::text[] LOOP
-		EXECUTE format('UPDATE $schema.capture c
-			SET (queries, call_count, error_count, total_duration_us, statement_duration_us, p95_lo_us, p95_hi_us,
-				p99_lo_us, p99_hi_us, total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us,
-				total_wal_bytes) = ROW(s.*)
-			FROM planted.touched t
-			CROSS JOIN LATERAL (
-				SELECT count(*) FILTER (WHERE k.query_id <> 0),
-					$chpg._chpg_bounded(coalesce(sum(r.call_count) FILTER (WHERE k.query_id <> 0), 0)),
-					$chpg._chpg_bounded(coalesce(sum(r.error_count), 0)),
-					coalesce(sum(r.total_duration_us), 0),
-					coalesce(sum(r.total_duration_us) FILTER (WHERE k.query_id <> 0), 0),
-					min(r.p95_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p95_duration_us) FILTER (WHERE k.query_id <> 0),
-					min(r.p99_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p99_duration_us) FILTER (WHERE k.query_id <> 0),
-					$chpg._chpg_bounded(coalesce(sum(r.total_rows), 0)),
-					$chpg._chpg_bounded(coalesce(sum(r.total_shared_blks_read), 0)),
-					$chpg._chpg_bounded(coalesce(sum(r.total_shared_blks_hit), 0)),
-					coalesce(sum(r.total_cpu_time_us), 0),
-					$chpg._chpg_bounded(coalesce(sum(r.total_wal_bytes), 0))
-				FROM $schema.window_%1\$s r
-				JOIN $schema.pattern_key k ON k.pattern_key = r.pattern_key
-				WHERE r.service_key = t.service_key AND r.window_start = t.window_start
-			) s
-			WHERE t.grain = %1\$L AND c.service_id = t.service_id AND c.grain = t.grain AND c.window_start = t.window_start',
-			of_grain);
-	END LOOP;
+	UPDATE $schema.capture c
+	SET (queries, call_count, error_count, total_duration_us, statement_duration_us, p95_lo_us, p95_hi_us,
+		p99_lo_us, p99_hi_us, total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us,
+		total_wal_bytes) = ROW(s.*)
+	FROM planted.touched t
+	CROSS JOIN LATERAL (
+		SELECT count(*) FILTER (WHERE k.query_id <> 0),
+			$chpg._chpg_bounded(coalesce(sum(r.call_count) FILTER (WHERE k.query_id <> 0), 0)),
+			$chpg._chpg_bounded(coalesce(sum(r.error_count), 0)),
+			coalesce(sum(r.total_duration_us), 0),
+			coalesce(sum(r.total_duration_us) FILTER (WHERE k.query_id <> 0), 0),
+			min(r.p95_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p95_duration_us) FILTER (WHERE k.query_id <> 0),
+			min(r.p99_duration_us) FILTER (WHERE k.query_id <> 0), max(r.p99_duration_us) FILTER (WHERE k.query_id <> 0),
+			$chpg._chpg_bounded(coalesce(sum(r.total_rows), 0)),
+			$chpg._chpg_bounded(coalesce(sum(r.total_shared_blks_read), 0)),
+			$chpg._chpg_bounded(coalesce(sum(r.total_shared_blks_hit), 0)),
+			coalesce(sum(r.total_cpu_time_us), 0),
+			$chpg._chpg_bounded(coalesce(sum(r.total_wal_bytes), 0))
+		FROM planted.pattern r
+		JOIN $schema.pattern_key k ON k.pattern_key = r.pattern_key
+		WHERE r.service_id = t.service_id AND r.grain = t.grain AND r.window_start = t.window_start
+	) s
+	WHERE c.service_id = t.service_id AND c.grain = t.grain AND c.window_start = t.window_start;
 	PERFORM $chpg._chpg_sum_day(d.service_key, d.day)
 	FROM (SELECT DISTINCT t.service_key, date_trunc('day', t.window_start, 'UTC') AS day FROM planted.touched t WHERE t.grain = 'hour') d;
 END
