@@ -19,6 +19,14 @@ $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 3, patterns => 30);
 $node->safe_psql('postgres', q{SELECT chpg_history_enable('fleet_history'); UPDATE fleet_history.setting SET value = '5 hours' WHERE name = 'backfill'});
 $node->safe_psql('postgres', 'CALL chpg_capture()');
+
+# The sums that captures wrote are those of the patterns.
+make_plantable($node, 'fleet_history');
+my $sums = q{SELECT md5(string_agg(c::text, ' ' ORDER BY c::text)), count(*) > 10, sum(call_count) > 0 FROM fleet_history.capture c; SELECT md5(string_agg(d::text, ' ' ORDER BY d::text)), count(*) > 10 FROM fleet_history.day_sum d};
+my $captured = $node->safe_psql('postgres', $sums);
+is($node->safe_psql('postgres', "SELECT planted.sums(); $sums"), "\n$captured", 'captures write the sums of a window and of its day');
+like($captured, qr/^\w+\|t\|t\n\w+\|t$/, 'which there are');
+
 my $services = $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT quote_literal(service_name), ',') FROM fleet_history.service_hour});
 my ($service) = split /,/, $services;
 my ($from, $to) = split /\|/, $node->safe_psql('postgres', q{SELECT to_char(now() - interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')});
@@ -59,15 +67,18 @@ for my $name (qw(fleet service))
 
 # Metabase's queries when it scans a table, and when it shows it
 clear_journal($url);
+my @timeless;
 for my $view (split /\n/, $node->safe_psql('postgres', q{SELECT relname FROM pg_class WHERE relnamespace = 'fleet_history'::regnamespace AND relkind = 'v' ORDER BY 1}))
 {
 	my @columns = split /\n/, $node->safe_psql('postgres', "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = 'fleet_history.$view'::regclass AND attnum > 0");
 	my ($status, undef, $error) = $node->psql('postgres', join ';',
 		"SELECT * FROM fleet_history.$view LIMIT 10000", "SELECT * FROM fleet_history.$view WHERE 1 = 0",
-		"SELECT date_trunc('day', \"time\"), count(*) FROM fleet_history.$view GROUP BY 1 ORDER BY 1",
+		(map { "SELECT date_trunc('day', $_), count(*) FROM fleet_history.$view GROUP BY 1 ORDER BY 1" } grep { $_ eq '"time"' } @columns),
 		map { "SELECT count(DISTINCT $_) FROM fleet_history.$view" } @columns);
+	push @timeless, $view if $columns[0] ne '"time"';
 	is($status, 0, "$view in Metabase's queries") or diag($error);
 }
+is("@timeless", 'archive_service archive_state', 'views begin with time, but for those of an archive');
 is(request_count($url), 0, 'views send no request');
 
 done_testing();
