@@ -66,7 +66,9 @@ BEGIN
 			-- a role that may read a partition has created a view of it, or a column of its row type
 			SELECT FROM pg_depend d
 			LEFT JOIN pg_type t ON t.oid = c.reltype
-			WHERE d.deptype = 'n' AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
+			LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+			WHERE d.deptype = 'n' AND k.conrelid IS DISTINCT FROM c.oid
+				AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
 				OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)))) AS is_needed
 		FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid
