@@ -6,14 +6,17 @@
  * response may omit a service.  Services with a failed window come last, and of their
  * windows the failed ones, so that they hold up no others.
  *
- * Data may come late.  One hour of a service and a day, another one for each service, is
- * captured once more; while that has changed anything within a week, every window is.
+ * Data may come late.  One hour of each service and day is captured again, to notice that:
+ * another hour for each service, so that a fleet's do not fall due together.  While such a
+ * window had changed within a week, all windows of that service are, from a day before the
+ * first one that had.
  */
 CREATE FUNCTION @extschema@.chpg_history_due(
 	grain text DEFAULT NULL,
 	service text DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean)
+RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean,
+	again boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
@@ -33,12 +36,20 @@ BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	RETURN QUERY
 	WITH known AS (
-		SELECT s.service_id, min(s.noted_at) - settings.backfill AS since, max(s.valid_to) AS until
-		FROM service s
-		WHERE ids IS NULL OR s.service_id = ANY (ids)
-		GROUP BY s.service_id
-		HAVING chpg_history_due.server IS NULL
-			OR (array_agg(s.server ORDER BY s.valid_to DESC, s.valid_from DESC))[1] = chpg_history_due.server
+		SELECT n.service_id, n.since, n.until, (get_byte(n.hash, 0) * 256 + get_byte(n.hash, 1)) % 24 AS probe_hour,
+			(SELECT min(c.changed_at) - interval '1 day' FROM capture c
+				WHERE c.service_id = n.service_id AND c.grain IN ('hour', 'day')
+					AND c.window_start > now() - settings.api_retention - interval '7 days'
+					AND c.changed_at > now() - interval '7 days') AS late_since
+		FROM (
+			SELECT s.service_id, min(s.noted_at) - settings.backfill AS since, max(s.valid_to) AS until,
+				sha256(convert_to(s.service_id, 'UTF8')) AS hash
+			FROM service s
+			WHERE ids IS NULL OR s.service_id = ANY (ids)
+			GROUP BY s.service_id
+			HAVING chpg_history_due.server IS NULL
+				OR (array_agg(s.server ORDER BY s.valid_to DESC, s.valid_from DESC))[1] = chpg_history_due.server
+		) n
 	), grains AS (
 		SELECT g.grain, g.length, g.keep,
 			date_bin(g.length, now() - settings.settle, '2000-01-01 00:00Z') AS newest_end
@@ -47,7 +58,7 @@ BEGIN
 			('day', interval '1 day', settings.keep_day)) g(grain, length, keep)
 		WHERE (chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain) AND g.length < settings.api_retention
 	)
-	SELECT k.service_id, g.grain, w, w + g.length, l.lost
+	SELECT k.service_id, g.grain, w, w + g.length, l.lost, coalesce(c.status = 'ok', false)
 	FROM known k
 	CROSS JOIN grains g
 	CROSS JOIN LATERAL generate_series(
@@ -58,15 +69,15 @@ BEGIN
 		SELECT k.until < now() - interval '1 day' OR w < now() - settings.api_retention AS lost) l
 	LEFT JOIN capture c ON c.service_id = k.service_id AND c.grain = g.grain AND c.window_start = w
 		AND (ids IS NULL OR c.service_id = ANY (ids))
+	CROSS JOIN LATERAL (
+		SELECT c.status = 'error' OR (c.status = 'ok' AND c.error IS NOT NULL) AS failed) f
 	WHERE (l.lost OR k.until = 'infinity')
 		AND (c.status IS NULL OR c.status = 'error' OR (c.status = 'lost' AND NOT l.lost)
-			OR (c.status = 'ok' AND k.until = 'infinity'
-				AND w >= g.newest_end - settings.recapture * g.length
-				AND c.captured_at < g.newest_end + settings.settle
-				AND ((g.grain = 'hour' AND extract(hour FROM w) = abs(hashtext(k.service_id) % 24))
-					OR EXISTS (SELECT FROM capture l WHERE l.service_id = k.service_id AND l.changed_at > now() - interval '7 days'))))
-	ORDER BY coalesce(bool_or(c.status = 'error' AND NOT l.lost) OVER (PARTITION BY k.service_id), false),
-		c.status IS NOT DISTINCT FROM 'error', w + g.length, g.grain, k.service_id;
+			OR (c.status = 'ok' AND NOT l.lost
+				AND c.captured_at < least(g.newest_end, w + settings.recapture * g.length) + settings.settle
+				AND (c.captured_at >= k.late_since OR (g.grain = 'hour' AND extract(hour FROM w) = k.probe_hour))))
+	ORDER BY coalesce(bool_or(f.failed AND NOT l.lost) OVER (PARTITION BY k.service_id), false),
+		f.failed IS TRUE, c.status IS NOT DISTINCT FROM 'ok', w + g.length, g.grain, k.service_id;
 END
 $$;
 
@@ -74,8 +85,8 @@ COMMENT ON FUNCTION @extschema@.chpg_history_due(text, text, text) IS
 'The windows that chpg_capture is going to capture, oldest first.
 Of hours, of days, or of both (null); of one service, by id or name, or of all; of one server,
   or of all.
-Services with a failed window come last. lost: the API has the window, or the service, no
-  longer.
+Windows that were captured already (again) come later, and services with a failed window last.
+lost: the API has the window, or the service, no longer.
 Requests: none.
 Errors: 22023 a grain, or a setting of the history, cannot be used; 42704 no such service; 55000
   there is no history.';
@@ -112,17 +123,16 @@ BEGIN
 		rate_seconds := rtrim(split_part(rate_limit, '/', 2), 's');
 	END IF;
 	RETURN QUERY
-	SELECT d.grain_due, count(*), sum(w.requests)::bigint,
-		coalesce(greatest(ceil(round(sum(w.periods), 6)) - 1, 0), 0)::double precision * rate_seconds
-	FROM (SELECT a.grain_due FROM @extschema@.chpg_history_due(grain, service, server) a
+	SELECT d.grain_due, count(*), sum(r.requests)::bigint,
+		coalesce(greatest(ceil(round(sum(r.requests / least(rate_requests, r.requests
+			* (floor((rate_requests - least(settings.reserve, rate_requests)) / r.requests) + 1))), 6)) - 1, 0), 0)
+			::double precision * rate_seconds
+	FROM (SELECT a.grain_due, a.again FROM @extschema@.chpg_history_due(grain, service, server) a
 		WHERE NOT a.lost LIMIT max_windows) d
-	JOIN (
-		SELECT g.grain, g.requests, g.requests::numeric / least(rate_requests, g.requests
-			* (floor((rate_requests - least(settings.reserve, rate_requests)) / g.requests::numeric) + 1)) AS periods
-		FROM (VALUES
-			('day', 2),
-			('hour', 2 + coalesce(ceil(3600 / extract(epoch FROM settings.metric_bucket) / 250), 0))) g(grain, requests)
-	) w ON w.grain = d.grain_due
+	CROSS JOIN LATERAL (
+		-- metrics of two hours, of at most 250 points a request
+		SELECT 2 + CASE WHEN d.grain_due = 'hour' AND NOT d.again
+			THEN coalesce(ceil(7200 / extract(epoch FROM settings.metric_bucket) / 250), 0) ELSE 0 END AS requests) r
 	GROUP BY GROUPING SETS ((d.grain_due), ())
 	ORDER BY d.grain_due;
 END

@@ -9,8 +9,8 @@ AS $$
 		('settle', '5 minutes', 'interval', '0 seconds', '1 day',
 			'Least time between the end of a window and its capture.'),
 		('recapture', '2', 'integer', '0', '1000',
-			'Number of newest windows that are captured whenever a window ends, where data comes late. '
-			'Otherwise one window of a service and a day is, to notice that.'),
+			'Captures of a window, where data comes late: the first one, and one when each of the next windows ends. '
+			'Elsewhere one hour of a service and a day is captured so often, to notice that.'),
 		('api_retention', '7 days', 'interval', '1 hour', '100 years',
 			'Time that the API keeps data: 1 day on Basic, where only hours are captured, '
 			'7 days on Scale and Enterprise. Windows that grow older than this without a capture are lost.'),
