@@ -25,11 +25,12 @@ RETURNS real
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN abs(value) < 1e-30 THEN 0
-		WHEN value IS NOT NULL THEN greatest(least(value, 1e18), -1e18) END::real;
+		WHEN value < 'NaN' THEN greatest(least(value, 1e18), -1e18) END::real;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_real(double precision) IS
-'The value as real, or the nearest one between -1e18 and 1e18; 0 if it is too small for a real.';
+'The value as real, or the nearest one between -1e18 and 1e18; 0 if it is too small for a real.
+Null if it is no number.';
 
 /* Keys are looked up first: an INSERT that finds a row takes a number from the sequence, too. */
 CREATE FUNCTION @extschema@._chpg_service_key(id text)
@@ -194,70 +195,135 @@ COMMENT ON FUNCTION @extschema@._chpg_sum_day(integer, timestamptz) IS
 
 /*
  * A series of a day is an array of its points, a step apart.  Points that are off the step
- * of others have an array of their own.
+ * of others have an array of their own, of which there are few: points of a series that
+ * keep no step are moved to the start of their bucket.  Points are remote data: a response
+ * with any number of series, and any times, writes a bounded number of rows.
  */
-CREATE FUNCTION @extschema@._chpg_note_points(of_service integer, first_time timestamptz, end_time timestamptz,
+CREATE FUNCTION @extschema@._chpg_fresh_points(start_time timestamptz, end_time timestamptz, step interval,
+	points @extschema@.chpg_metric_row[])
+RETURNS TABLE (day timestamptz, metric text, series text, unit text, offset_s numeric, first_time timestamptz,
+	"values" real[])
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+	WITH given AS MATERIALIZED (
+		SELECT p.metric, coalesce(p.series, '') AS series, p.unit, p."timestamp" AS at,
+			@extschema@._chpg_real(p.value) AS value,
+			mod(extract(epoch FROM p."timestamp"), extract(epoch FROM step)) AS offset_s
+		FROM unnest(points) p
+		WHERE p.metric IS NOT NULL AND p."timestamp" >= start_time AND p."timestamp" < end_time
+			AND abs(p.value) < 'Infinity'
+	), line AS (
+		SELECT g.metric, g.series, max(g.unit) AS unit, min(g.offset_s) AS offset_s,
+			count(DISTINCT g.offset_s) > 8 AS is_ragged
+		FROM given g
+		GROUP BY g.metric, g.series
+		ORDER BY g.metric COLLATE "C", g.series COLLATE "C"
+		LIMIT 1000
+	), placed AS (
+		SELECT DISTINCT ON (l.metric, l.series, p.at) l.metric, l.series, l.unit, p.at, g.value,
+			CASE WHEN l.is_ragged THEN mod(extract(epoch FROM p.at), extract(epoch FROM step)) ELSE g.offset_s END
+				AS offset_s
+		FROM line l
+		JOIN given g ON g.metric = l.metric AND g.series = l.series
+		CROSS JOIN LATERAL (SELECT CASE WHEN l.is_ragged
+			THEN greatest(date_bin(step, g.at, '1970-01-01 00:00Z'), start_time) ELSE g.at END AS at) p
+		ORDER BY l.metric, l.series, p.at, g.at DESC, g.value
+	), run AS (
+		SELECT date_trunc('day', p.at) AS day, p.metric, p.series, p.unit, p.offset_s, min(p.at) AS first_time,
+			(extract(epoch FROM max(p.at) - min(p.at)) / extract(epoch FROM step))::integer AS steps,
+			array_agg(p.at ORDER BY p.at) AS times, array_agg(p.value ORDER BY p.at) AS "values"
+		FROM placed p
+		GROUP BY 1, 2, 3, 4, 5
+	)
+	SELECT r.day, r.metric, r.series, r.unit, r.offset_s, r.first_time,
+		CASE WHEN cardinality(r."values") = r.steps + 1 THEN r."values" ELSE ARRAY(
+			SELECT u.value FROM generate_series(0, r.steps) i
+			LEFT JOIN unnest(r.times, r."values") u(at, value) ON u.at = r.first_time + i * step
+			ORDER BY i) END
+	FROM run r
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_fresh_points(timestamptz, timestamptz, interval,
+	@extschema@.chpg_metric_row[]) IS
+'The points of a response as the history keeps them: those from start_time to end_time.
+Of 1000 series at most, the first ones by name. Points without a finite value are left out.
+offset_s: how far the points are from multiples of the step, in seconds.';
+
+/* What the history has of a series that the response lacks stays. */
+CREATE FUNCTION @extschema@._chpg_note_points(of_service integer, start_time timestamptz, end_time timestamptz,
 	bucket interval, points @extschema@.chpg_metric_row[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
-#variable_conflict use_column
 DECLARE
-	first_day CONSTANT timestamptz := date_trunc('day', _chpg_note_points.first_time);
+	line record;
+	before integer;
+	until integer;
+	joined real[];
+	start timestamptz;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	MERGE INTO metric_day m
-	USING (
-		WITH stored AS (
-			SELECT m.day, m.metric, m.series, m.unit, m.step, m.first_time + (v.place - 1) * m.step AS at, v.value
+	FOR line IN
+		WITH fresh AS MATERIALIZED (
+			SELECT f.* FROM @extschema@._chpg_fresh_points(start_time, end_time, bucket, points) f
+		), stored AS (
+			SELECT m.*, mod(extract(epoch FROM m.first_time), extract(epoch FROM m.step)) AS offset_s
 			FROM metric_day m
-			CROSS JOIN LATERAL unnest(m."values") WITH ORDINALITY v(value, place)
-			WHERE m.service_key = of_service AND m.day >= first_day AND m.day < end_time AND v.value IS NOT NULL
-		), fresh AS (
-			SELECT DISTINCT ON (p.metric, coalesce(p.series, ''), p."timestamp") date_trunc('day', p."timestamp"),
-				p.metric, coalesce(p.series, ''), p.unit, bucket, p."timestamp", @extschema@._chpg_real(p.value)
-			FROM unnest(points) p
-			WHERE p.metric IS NOT NULL AND p."timestamp" >= _chpg_note_points.first_time AND p."timestamp" < end_time
-				AND p.value IS NOT NULL
-			ORDER BY p.metric, coalesce(p.series, ''), p."timestamp"
-		), wanted AS (
-			SELECT * FROM stored s WHERE s.at < _chpg_note_points.first_time OR s.at >= end_time
-			UNION ALL
-			SELECT * FROM fresh
-		), lines AS (
-			SELECT w.day, w.metric, w.series, max(w.unit) AS unit, w.step, min(w.at) AS first_time,
-				(extract(epoch FROM max(w.at) - min(w.at)) / extract(epoch FROM w.step))::integer AS steps,
-				array_agg(w.at ORDER BY w.at) AS times, array_agg(w.value ORDER BY w.at) AS "values"
-			FROM wanted w
-			GROUP BY w.day, w.metric, w.series, w.step, mod(extract(epoch FROM w.at), extract(epoch FROM w.step))
-		), spaced AS (
-			SELECT l.day, l.metric, l.series, l.unit, l.step, l.first_time,
-				CASE WHEN cardinality(l."values") = l.steps + 1 THEN l."values" ELSE ARRAY(
-					SELECT u.value FROM generate_series(0, l.steps) i
-					LEFT JOIN unnest(l.times, l."values") u(at, value) ON u.at = l.first_time + i * l.step
-					ORDER BY i) END AS "values"
-			FROM lines l
+			WHERE m.service_key = of_service AND m.day >= date_trunc('day', start_time) AND m.day < end_time
+				AND m.first_time >= m.day AND m.first_time < m.day + interval '24 hours'
+				AND m.step >= interval '1 second'
+				AND (m.metric, m.series) IN (SELECT f.metric, f.series FROM fresh f)
 		)
-		SELECT s.*, false AS is_gone FROM spaced s
-		UNION ALL
-		SELECT o.day, o.metric, o.series, o.unit, o.step, o.first_time, NULL, true
-		FROM metric_day o
-		WHERE o.service_key = of_service AND o.day >= first_day AND o.day < end_time AND NOT EXISTS (
-			SELECT FROM spaced s WHERE (s.day, s.metric, s.series, s.first_time) = (o.day, o.metric, o.series, o.first_time))
-	) n ON m.service_key = of_service AND (m.day, m.metric, m.series, m.first_time) =
-		(n.day, n.metric, n.series, n.first_time)
-	WHEN MATCHED AND n.is_gone THEN DELETE
-	WHEN MATCHED AND (m.unit, m.step, m."values") IS DISTINCT FROM (n.unit, n.step, n."values")
-		THEN UPDATE SET unit = n.unit, step = n.step, "values" = n."values"
-	WHEN NOT MATCHED THEN INSERT VALUES (of_service, n.day, n.metric, n.series, n.unit, n.first_time, n.step, n."values");
+		SELECT coalesce(f.day, s.day) AS day, coalesce(f.metric, s.metric) AS metric,
+			coalesce(f.series, s.series) AS series, coalesce(f.unit, s.unit) AS unit, coalesce(s.step, bucket) AS step,
+			extract(epoch FROM coalesce(s.step, bucket)) AS step_s, s.first_time AS old_start, s."values" AS old_values,
+			s.unit AS old_unit, f.first_time AS new_start, f."values" AS new_values
+		FROM fresh f
+		FULL JOIN stored s ON s.day = f.day AND s.metric = f.metric AND s.series = f.series AND s.step = bucket
+			AND s.offset_s = f.offset_s
+		-- those that only lose points come first: others may begin where they do
+		ORDER BY f.day IS NOT NULL, s.day IS NULL
+	LOOP
+		joined := '{}';
+		IF line.old_start IS NOT NULL THEN
+			before := greatest(ceil(extract(epoch FROM start_time - line.old_start) / line.step_s), 0);
+			until := greatest(ceil(extract(epoch FROM end_time - line.old_start) / line.step_s), 0);
+			joined := line.old_values[:before];
+		END IF;
+		start := CASE WHEN joined = '{}' THEN coalesce(line.new_start, line.old_start + until * line.step)
+			ELSE line.old_start END;
+		IF line.new_start IS NOT NULL THEN
+			joined := joined || array_fill(NULL::real, ARRAY[
+				(extract(epoch FROM line.new_start - start) / line.step_s)::integer - cardinality(joined)])
+				|| line.new_values;
+		END IF;
+		IF until < cardinality(line.old_values) THEN
+			joined := joined || array_fill(NULL::real, ARRAY[
+				(extract(epoch FROM line.old_start - start) / line.step_s)::integer + until - cardinality(joined)])
+				|| line.old_values[until + 1:];
+		END IF;
+		IF line.old_start IS NULL THEN
+			INSERT INTO metric_day (service_key, day, metric, series, unit, first_time, step, "values")
+			VALUES (of_service, line.day, line.metric, line.series, line.unit, start, line.step, joined);
+		ELSIF joined = '{}' THEN
+			DELETE FROM metric_day m WHERE (m.service_key, m.day, m.metric, m.series, m.first_time) =
+				(of_service, line.day, line.metric, line.series, line.old_start);
+		ELSIF (line.old_start, line.old_unit, line.old_values) IS DISTINCT FROM (start, line.unit, joined) THEN
+			UPDATE metric_day m SET unit = line.unit, first_time = start, "values" = joined
+			WHERE (m.service_key, m.day, m.metric, m.series, m.first_time) =
+				(of_service, line.day, line.metric, line.series, line.old_start);
+		END IF;
+	END LOOP;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_points(integer, timestamptz, timestamptz, interval,
 	@extschema@.chpg_metric_row[]) IS
-'Replace the points of a service from first_time to end_time, of all its series.
+'Replace the points of a service from start_time to end_time, of the series that points has.
 bucket: time between two points.';
 
 /* What the views of services show is summed here, so that they need not read patterns. */
