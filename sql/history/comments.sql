@@ -26,8 +26,10 @@ BEGIN
 		'Windows of services that were captured (ok), could not be (error), or cannot be any more (lost).';
 	COMMENT ON TABLE open_hour IS 'Slow query patterns of the hours that may change.';
 	COMMENT ON TABLE open_day IS 'Slow query patterns of the days that may change.';
-	COMMENT ON TABLE sealed_hour IS 'Slow query patterns of older hours, a row for each service and hour: arrays over patterns.';
-	COMMENT ON TABLE sealed_day IS 'Slow query patterns of older days, a row for each service and day: arrays over patterns.';
+	COMMENT ON TABLE sealed_hour IS
+		'Slow query patterns of older hours, a row for each service and hour: arrays over patterns.';
+	COMMENT ON TABLE sealed_day IS
+		'Slow query patterns of older days, a row for each service and day: arrays over patterns.';
 	COMMENT ON TABLE archive IS 'What was archived last, and the sequence of seal_ids.';
 	COMMENT ON TABLE day_sum IS 'Sums of the hours of a day (UTC), a row for each service, day and pattern.';
 	COMMENT ON TABLE metric_day IS 'Points of the time series of services, a row for each series and day (UTC).';

@@ -45,6 +45,9 @@ SET search_path = pg_catalog, pg_temp
 SET quote_all_identifiers = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+	of_sealed CONSTANT text := format('CHECK (((cardinality(pattern_key) = patterns)%s))',
+		@extschema@._chpg_of_counters(' AND (cardinality({}) = patterns)', ''));
 BEGIN
 	RETURN QUERY
 	SELECT f.state, f.remedy
@@ -87,9 +90,7 @@ BEGIN
 			AND (c.relname, pg_get_constraintdef(k.oid)) NOT IN (
 			('capture', 'CHECK ((grain = ANY (ARRAY[''hour''::text, ''day''::text])))'),
 			('capture', 'CHECK ((status = ANY (ARRAY[''ok''::text, ''error''::text, ''lost''::text])))'))
-			AND NOT (c.relname ~ '^sealed_(hour|day)(_[0-9]{6})?$' AND pg_get_constraintdef(k.oid) =
-				format('CHECK (((cardinality(pattern_key) = patterns)%s))', @extschema@._chpg_of_counters(
-					' AND (cardinality({}) = patterns)', '')))
+			AND NOT (c.relname ~ '^sealed_(hour|day)(_[0-9]{6})?$' AND pg_get_constraintdef(k.oid) = of_sealed)
 		UNION ALL
 		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"',
 				CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),
@@ -172,38 +173,40 @@ DECLARE
 	place oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema);
 	ids oid[];
 BEGIN
-	-- the tables, their partitions, other children, and the sequences of keys
+	-- the tables, their partitions, other children, and their sequences
 	WITH tables AS (
-		SELECT c.oid, c.relname, c.relkind, c.relkind = t.kind AS is_expected
+		SELECT c.oid, c.relname, c.relkind = t.kind AS is_expected
 		FROM @extschema@._chpg_history_tables() t
 		JOIN pg_class c ON c.relname = t.name AND c.relnamespace = place
-	), relations(id, name, expected, parent) AS (
-		SELECT t.oid, t.relname, t.is_expected, NULL::name FROM tables t
+	), relations(id, state, remedy) AS (
+		SELECT t.oid, CASE WHEN NOT t.is_expected THEN format('has "%s", which is no table that chpg made', t.relname) END,
+			'Put the table back that had its name.'
+		FROM tables t
 		UNION ALL
-		SELECT c.oid, c.relname,
-			c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('sealed_hour', 'sealed_day')
-				AND c.relname ~ '^sealed_(hour|day)_[0-9]{6}$', t.relname
+		SELECT c.oid,
+			CASE WHEN NOT (c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('sealed_hour', 'sealed_day')
+					AND c.relname ~ format('^%s_[0-9]{6}$', t.relname)) THEN
+				format('has %s, which is a child of table "%s"', c.oid::regclass, t.relname) END,
+			format(CASE WHEN c.relispartition THEN 'Run: ALTER TABLE %2$I.%3$I DETACH PARTITION %1$s;'
+				ELSE 'Run: ALTER TABLE %1$s NO INHERIT %2$I.%3$I;' END, c.oid::regclass, schema, t.relname)
 		FROM tables t
 		JOIN pg_inherits i ON i.inhparent = t.oid
 		JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE NOT EXISTS (SELECT FROM tables k WHERE k.oid = c.oid)
 		UNION ALL
-		SELECT c.oid, c.relname, true, NULL::name
+		SELECT c.oid,
+			CASE WHEN d.deptype <> 'i' OR (t.relname, a.attname) NOT IN (('service_key', 'service_key'),
+					('query_text', 'text_id'), ('pattern_key', 'pattern_key'), ('archive', 'seal_id')) THEN
+				format('has sequence %s for column "%s" of table "%s"', c.oid::regclass, a.attname, t.relname) END,
+			format(CASE d.deptype WHEN 'i' THEN 'Run: ALTER TABLE %2$I.%3$I ALTER %4$I DROP IDENTITY;'
+				ELSE 'Run: ALTER SEQUENCE %1$s OWNED BY NONE;' END, c.oid::regclass, schema, t.relname, a.attname)
 		FROM tables t
 		JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
-			AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+			AND d.classid = 'pg_class'::regclass AND d.deptype IN ('i', 'a')
 		JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-		WHERE t.relname IN ('service_key', 'pattern_key', 'query_text', 'archive')
+		JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
 	)
-	SELECT array_agg(r.id),
-		min(CASE WHEN r.expected THEN NULL
-			WHEN r.parent IS NULL THEN format('has "%s", which is no table that chpg made', r.name)
-			ELSE format('has %s, which is a child of table "%s"', r.id::regclass, r.parent) END),
-		min(CASE WHEN r.expected THEN NULL
-			WHEN r.parent IS NULL THEN 'Put the table back that had its name.'
-			WHEN r.parent ^@ 'sealed' THEN
-				format('Run: ALTER TABLE %I.%I DETACH PARTITION %s;', schema, r.parent, r.id::regclass)
-			ELSE format('Run: ALTER TABLE %s NO INHERIT %I.%I;', r.id::regclass, schema, r.parent) END)
+	SELECT array_agg(r.id), min(r.state), (array_agg(r.remedy ORDER BY r.state))[1]
 	INTO ids, state, remedy
 	FROM relations r;
 	IF state IS NOT NULL THEN

@@ -24,22 +24,34 @@ DECLARE
 	month timestamptz := date_trunc('month', at, 'UTC');
 	child text := parent || '_' || to_char(month AT TIME ZONE 'UTC', 'YYYYMM');
 	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.%I', place, parent)::regclass);
+	bound text := format('FOR VALUES FROM (%L) TO (%L)', month, date_trunc('month', month + interval '40 days', 'UTC'));
+	found record;
 BEGIN
-	IF to_regclass(format('%I.%I', place, child)) IS NOT NULL THEN
+	SELECT c.oid, i.inhparent, pg_get_expr(c.relpartbound, c.oid) AS bound INTO found
+	FROM pg_class c
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+	WHERE n.nspname = place AND c.relname = child;
+	IF (found.inhparent, found.bound) = (format('%I.%I', place, parent)::regclass, bound) THEN
 		RETURN;
+	ELSIF found.oid IS NOT NULL THEN
+		RAISE EXCEPTION 'windows of % cannot be sealed: "%" is not their partition', to_char(month, 'YYYY-MM'), child
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				DETAIL = format('It should be the partition of %I.%I %s.', place, parent, bound),
+				HINT = 'Rename it, after detaching it if it is a partition, or attach it so.';
 	END IF;
 	EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL)', place, child, parent);
 	PERFORM @extschema@._chpg_history_close(format('%I.%I', place, child));
 	IF pg_get_userbyid(owner) <> current_user THEN
 		EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', place, child, pg_get_userbyid(owner));
 	END IF;
-	EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
-		place, child, parent, month, date_trunc('month', month + interval '40 days', 'UTC'));
+	EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I %4$s', place, child, parent, bound);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_partition(text, timestamptz) IS
-'Create the partition of the sealed windows of a grain for the month of a time, unless it exists.';
+'Create the partition of the sealed windows of a grain for the month of a time, unless it exists.
+Errors: 55000 something else has its name.';
 
 /* One expression, so that it is inlined: a window has some thousand values. */
 CREATE FUNCTION @extschema@._chpg_rounded(value real)
@@ -179,7 +191,8 @@ $$;
 
 COMMENT ON PROCEDURE @extschema@.chpg_history_seal() IS
 'Pack the windows of the history that are older than the setting keep_open.
-Each capture packs some, so that this is needed only after much was captured, or imported, at once.
+Each capture packs some, so that this is needed only after much was captured, or imported, at
+  once.
 Works in small transactions: what ends it in between loses nothing.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25001 in a transaction block; 25006 on a

@@ -29,8 +29,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_real(double precision) IS
-'The value as real, or the nearest one between -1e18 and 1e18; 0 if it is too small for a real.
-Null if it is no number.';
+'The value as real, or the nearest one between -1e18 and 1e18.
+0 if it is too small for a real, null if it is no number.';
 
 /* Keys are looked up first: an INSERT that finds a row takes a number from the sequence, too. */
 CREATE FUNCTION @extschema@._chpg_service_key(id text)

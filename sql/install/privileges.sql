@@ -24,7 +24,14 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_report_progress(timestamptz, bigint, bigint),
 	@extschema@._chpg_capture_schedule(text, text, text, integer),
 	@extschema@._chpg_capture_begin(text, text, text, integer), @extschema@._chpg_capture_commit(),
-	@extschema@._chpg_seal_portion(integer),
+	@extschema@._chpg_window_settings(text, text, timestamptz, boolean),
+	@extschema@._chpg_service_key(text), @extschema@._chpg_window_rows(@extschema@.chpg_slow_pattern_row[], timestamptz),
+	@extschema@._chpg_write_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
+	@extschema@._chpg_sum_day(integer, timestamptz),
+	@extschema@._chpg_note_points(integer, timestamptz, timestamptz, interval, @extschema@.chpg_metric_row[]),
+	-- sealing
+	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
+	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),
 	-- purges
 	@extschema@._chpg_note_archived(bigint),
 	@extschema@._chpg_history_drop(name, name[]), @extschema@._chpg_history_expire()

@@ -26,11 +26,11 @@ sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hou
 settle($node, 'kept');
 sql(qq{CREATE USER MAPPING FOR deputy SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
 sql(q{SET ROLE deputy; CALL chpg_capture('hour')});
-my $patterns = sql('SELECT count(*) FROM kept.pattern');
+my $patterns = sql('SELECT count(*) FROM kept.pattern_hour');
 cmp_ok($patterns, '>', 0, 'another superuser captures');
 is(sql($OWNERS), $owner, 'and owns none of its objects');
 sql('DROP OWNED BY deputy');
-is(sql('SELECT count(*) FROM kept.pattern'), $patterns, 'no partition is dropped with the role that captured it');
+is(sql('SELECT count(*) FROM kept.pattern_hour'), $patterns, 'no partition is dropped with the role that captured it');
 
 
 # A capture runs nothing from the caller's search_path, not even from a schema before
@@ -59,7 +59,7 @@ fails_with($node, 'SET search_path = evil, pg_catalog; SELECT 1 + 1', 'P0001', q
 # three windows, one of which fails, some that are left, and a wait for the budget
 my $EVIL = 'SET search_path = evil, pg_catalog';
 my ($id) = split /\n/, sql('SELECT id FROM chpg_services() ORDER BY id');
-sql(q{TRUNCATE kept.capture, kept.pattern; ALTER SERVER chpg OPTIONS (SET rate_limit '6/1s')});
+sql(q{TRUNCATE kept.capture, kept.open_hour, kept.open_day; ALTER SERVER chpg OPTIONS (SET rate_limit '6/1s')});
 fault($url, path => "$id/slow", status => 500, times => 1);
 my $said = fails_with($node, "$EVIL; CALL public.chpg_capture(max_windows => 3)", '38000', qr/could not capture 1 of 3 windows/, 'a capture with that path');
 like($said, qr/NOTICE:  00000: \d+ windows are left to the next run/, 'does not run the operator');
@@ -120,7 +120,7 @@ is(sql($OWNED), 'collector', 'all objects belong to the role');
 cmp_ok(sql(q{SELECT count(*) FROM fleet_history.coverage WHERE status = 'ok'}), '>=', 4, 'which captures');
 is(as_role('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'the role reads its history');
 as_role('collector', q{SELECT _chpg_history_partition('hour', now() - interval '100 days')});
-like(as_role('collector', 'SELECT chpg_history_purge()'), qr/^pattern_of_hour_\d{6}$/, 'and purges');
+like(as_role('collector', 'SELECT chpg_history_purge()'), qr/^sealed_hour_\d{6}$/, 'and purges');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history')}, '42501', qr/permission denied for function chpg_history_enable/, 'the role may not enable a history');
 sql(q{GRANT EXECUTE ON FUNCTION chpg_history_enable TO collector; DELETE FROM fleet_history.setting WHERE name = 'reserve'});
 is(as_role('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless that is granted: it restores missing settings');
@@ -145,7 +145,7 @@ as_role('collector', q{CREATE FUNCTION fleet_history.taken(int4, interval) RETUR
 	GRANT USAGE ON SCHEMA fleet_history TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA fleet_history TO PUBLIC});
 fails_as('collector', 'SELECT * FROM chpg_history_due()', '55000', qr/schema "fleet_history" has "service", which is no table that chpg made\n/, 'nor with its own');
 fails_with($node, $_, '55000', $OTHERS, "but not with a superuser's: $_")
-  for map { ($_, "SET ROLE collector; $_") } 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
+  for map { ($_, "SET ROLE collector; $_") } 'SELECT * FROM chpg_history_due()', 'CALL chpg_capture()', 'CALL chpg_history_seal()', 'SELECT chpg_history_purge()', 'SELECT * FROM chpg_history_cost()';
 my $SOURCE = q{SELECT DISTINCT source FROM chpg_period_patterns(tstzrange(now() - interval '3 hours', now()))};
 is(sql($SOURCE), 'api', 'comparisons of that role read from the API');
 is(as_role('helper', $SOURCE), 'api', 'and so do those of a role that may read the history');

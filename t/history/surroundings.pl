@@ -91,7 +91,7 @@ my $owner = sql('SELECT current_user');
 sql('GRANT SELECT ON ALL TABLES IN SCHEMA kept TO stranger');
 fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by role "$owner", which owns the history\./, "SELECT is not enough: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 sql('GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA kept TO stranger');
-fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "capture" and others to stranger\nHINT:  Run: REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger;$/m, "further privileges are rejected: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "archive" and others to stranger\nHINT:  Run: REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger;$/m, "further privileges are rejected: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 is(request_count($url), 0, 'no request was sent');
 sql('DROP OWNED BY stranger; DROP ROLE stranger');
 
@@ -115,9 +115,9 @@ foreach my $types ('float8, int4', 'float8, int8', 'int4, interval')
 	sql("SET ROLE mallory; CREATE FUNCTION public.taken($types) RETURNS boolean LANGUAGE plpgsql AS \$\$ BEGIN RAISE 'taken'; END \$\$;"
 		  . join ';', map { "CREATE OPERATOR public.$_ (LEFTARG = $left, RIGHTARG = $right, FUNCTION = public.taken)" } qw(> >= * /));
 }
-sql(qq{TRUNCATE kept.capture, kept.pattern; CALL chpg_capture(max_windows => 2); SELECT * FROM chpg_compare(tstzrange(now() - interval '3 hours', now() - interval '1 hour'), tstzrange(now() - interval '1 hour', now())); SELECT * FROM chpg_findings($DAY, history_only => true)});
+sql(qq{TRUNCATE kept.capture, kept.open_hour, kept.open_day; CALL chpg_capture(max_windows => 2); SELECT * FROM chpg_compare(tstzrange(now() - interval '3 hours', now() - interval '1 hour'), tstzrange(now() - interval '1 hour', now())); SELECT * FROM chpg_findings($DAY, history_only => true)});
 is(sql('SELECT count(*), count(error) FROM kept.capture'), '2|0', 'captures are made, windows compared');
-sql(q{DROP OWNED BY mallory; GRANT CREATE ON DATABASE postgres TO mallory; TRUNCATE kept.capture, kept.pattern});
+sql(q{DROP OWNED BY mallory; GRANT CREATE ON DATABASE postgres TO mallory; TRUNCATE kept.capture, kept.open_hour, kept.open_day});
 
 # A capture waits for its own key, not for another key of the same server.
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit '5/60s'); CREATE ROLE monitor; GRANT USAGE ON FOREIGN SERVER chpg TO monitor});
@@ -186,7 +186,7 @@ for my $zone ('Europe/Berlin', 'America/New_York', 'Asia/Kolkata')
 		't|t', "$zone: days are whole");
 	sql(qq{SET timezone = '$zone'; SET datestyle = 'SQL, DMY'; SELECT _chpg_history_enter(); SELECT _chpg_history_partition('hour', m) FROM generate_series(now() - interval '300 days', now() - interval '60 days', interval '1 month') m});
 }
-is( sql(q{SELECT count(*) > 7, bool_and(pg_get_expr(relpartbound, oid) ~ '^FOR VALUES FROM \(''....-..-01 00:00:00\+00''\) TO \(''....-..-01 00:00:00\+00''\)$') FROM pg_class WHERE relname LIKE 'pattern_of_hour_%'}),
+is( sql(q{SELECT count(*) > 7, bool_and(pg_get_expr(relpartbound, oid) ~ '^FOR VALUES FROM \(''....-..-01 00:00:00\+00''\) TO \(''....-..-01 00:00:00\+00''\)$') FROM pg_class WHERE relname LIKE 'sealed_hour_%'}),
 	't|t', 'partitions begin and end with months');
 like(sql(q{SET timezone = 'Asia/Kolkata'; SET datestyle = 'SQL, DMY'; SELECT count(*) FROM chpg_history_purge()}), qr/^[6-9]$/, 'and are dropped in any time zone');
 sql(q{UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
@@ -194,7 +194,7 @@ sql(q{UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
 settle($node, 'kept');
 
 # Windows that retention dropped are not lost ones.
-sql(q{UPDATE kept.setting SET value = '2 hours' WHERE name = 'keep_hour'; DELETE FROM kept.pattern; SELECT chpg_history_purge(); CALL chpg_capture('hour')});
+sql(q{UPDATE kept.setting SET value = '2 hours' WHERE name = 'keep_hour'; DELETE FROM kept.open_hour; SELECT chpg_history_purge(); CALL chpg_capture('hour')});
 is(sql(q{SELECT count(*) FROM kept.coverage WHERE status = 'lost' AND grain = 'hour' AND "time" > now() - interval '2 days'}), 0, 'no hour comes back as lost');
 sql(q{UPDATE kept.setting SET value = '35 days' WHERE name = 'keep_hour'; TRUNCATE kept.capture});
 
@@ -210,8 +210,8 @@ my $patterns = sql('SELECT patterns FROM kept.capture');
 sql(qq{UPDATE kept.setting SET value = '$patterns' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
 is(sql('SELECT patterns, truncated, cutoff_us IS NULL FROM kept.capture'), "$patterns|f|t", 'a window with just as many patterns as are captured has all of them');
 sql(qq{UPDATE kept.setting SET value = '@{[ $patterns - 1 ]}' WHERE name = 'max_patterns'; TRUNCATE kept.capture; CALL chpg_capture('hour', max_windows => 1)});
-is(sql("SELECT truncated, cutoff_us = (SELECT total_duration_us FROM kept.pattern p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET $patterns - 2 LIMIT 1) FROM kept.capture c"), 't|t', 'with one more it has the longest patterns');
-sql(q{UPDATE kept.setting SET value = '2000' WHERE name = 'max_patterns'; TRUNCATE kept.capture, kept.pattern});
+is(sql("SELECT truncated, cutoff_us::real = (SELECT total_duration_us FROM kept.open_hour p WHERE p.window_start = c.window_start ORDER BY total_duration_us DESC OFFSET $patterns - 2 LIMIT 1) FROM kept.capture c"), 't|t', 'with one more it has the longest patterns');
+sql(q{UPDATE kept.setting SET value = '2000' WHERE name = 'max_patterns'; TRUNCATE kept.capture, kept.open_hour, kept.open_day});
 
 # Two captures at once: the second one finds the windows captured.
 my @sessions = map { open_session($node) } 1 .. 2;
@@ -224,7 +224,7 @@ is(scalar(grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests
 clear_faults($url);
 
 # A purge waits for a capture under way, whose keys it would remove.
-sql('TRUNCATE kept.capture, kept.pattern');
+sql('TRUNCATE kept.capture, kept.open_hour, kept.open_day');
 fault($url, path => 'slowQueryPatterns', query => 'sort_by', hang => JSON::PP::true, times => 1);
 clear_journal($url);
 my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
@@ -233,7 +233,7 @@ wait_until(sub { request_count($url) >= 3 }, 'a capture is under way');
 begin_in_session($sessions[1], 'SELECT chpg_history_purge()');
 wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND $pid = ANY (pg_blocking_pids(pid))") eq '1' }, 'the purge waits for the capture');
 in_session($_, 'SELECT 1') for @sessions;
-is(sql('SELECT count(*) > 0, count(*) = count(k.pattern_key) FROM kept.pattern p LEFT JOIN kept.pattern_key k USING (pattern_key)'), 't|t', 'all patterns have their keys');
+is(sql('SELECT count(*) > 0, count(*) = count(k.pattern_key) FROM kept.open_hour p LEFT JOIN kept.pattern_key k USING (pattern_key)'), 't|t', 'all patterns have their keys');
 clear_faults($url);
 
 # A role without privileges blocks nothing.
@@ -248,7 +248,7 @@ my $other = start_emulator();
 reset_emulator($other, services => 4, patterns => 5, seed => 7);
 reset_emulator($url, services => 2, patterns => 5);
 sql("CREATE SERVER second FOREIGN DATA WRAPPER chpg OPTIONS (api_url '$other', rate_limit 'unlimited'); CREATE USER MAPPING FOR CURRENT_USER SERVER second OPTIONS (key_id 'secondKeyId', key_secret '$KEY_SECRET')");
-sql('TRUNCATE kept.capture, kept.pattern, kept.service');
+sql('TRUNCATE kept.capture, kept.open_hour, kept.open_day, kept.service');
 my @captures = map { "CALL chpg_capture('hour', server => '$_')" } qw(chpg second);
 $node->safe_psql('postgres', "$captures[0]; $captures[1]; $captures[0]; $captures[1]");
 # The emulators have one service in common, which no two organizations have.
@@ -261,21 +261,21 @@ is(sql(q{SELECT string_agg(DISTINCT server || ' ' || valid_to, ', ') FROM kept.s
 # A service name is looked up in the services of the server.
 is(sql("SELECT count(*) FROM (SELECT name FROM chpg_services('third') WHERE id <> '$common') s, _chpg_history_services(s.name, 'third', false) h"), 3, 'names of a server');
 # A service that failed and is skipped does not count.
-sql(q{TRUNCATE kept.capture, kept.pattern; UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'});
+sql(q{TRUNCATE kept.capture, kept.open_hour, kept.open_day; UPDATE kept.setting SET value = '3 days' WHERE name = 'backfill'});
 my ($failing) = sql(q{SELECT id FROM chpg_services('chpg') ORDER BY id LIMIT 1});
 fault($url, path => "$failing/slow", status => 404);
 fails_with($node, q{CALL chpg_capture('hour', max_windows => 30, server => 'chpg')}, '38000', qr/could not capture 3 of 30 windows/, 'a service that fails costs three windows');
 clear_faults($url);
 
 # A single response that lacks a service loses nothing.
-sql('TRUNCATE kept.capture, kept.pattern');
+sql('TRUNCATE kept.capture, kept.open_hour, kept.open_day');
 my $due = sql(q{SELECT count(*) FROM chpg_history_due('hour', server => 'chpg') WHERE NOT lost});
 fault($url, path => 'postgres$', patch => { 'result.0' => { '$delete' => JSON::PP::true } }, times => 1);
 sql(q{CALL chpg_capture('hour', server => 'chpg')});
 sql(q{CALL chpg_capture('hour', server => 'chpg')});
 is(sql(q{SELECT count(*), count(*) FILTER (WHERE status = 'lost') FROM kept.capture}), "$due|0", 'its windows are captured when it responds again');
 fault($url, path => 'postgres$', patch => { 'result.0.state' => undef }, times => 1);
-sql('TRUNCATE kept.capture, kept.pattern');
+sql('TRUNCATE kept.capture, kept.open_hour, kept.open_day');
 sql(q{CALL chpg_capture('hour', server => 'chpg')});
 is(sql(q{SELECT count(*) FROM kept.capture}), $due, 'a service of no state is there');
 

@@ -346,6 +346,7 @@ my @statements = (
 	(map { "CALL chpg.chpg_capture($_, $NULL, NULL::pg_catalog.int4, $NULL)" } "'hour'::pg_catalog.text", $NULL),
 	"SELECT * FROM chpg.chpg_history_due($NULL, 'orders'::pg_catalog.text, $NULL)",
 	'SELECT * FROM chpg.chpg_history_cost()',
+	'CALL chpg.chpg_history_seal()',
 	'SELECT * FROM chpg.chpg_history_purge()',
 	(map { "SELECT * FROM kept.$_" } qw(pattern_hour pattern_day service_hour service_day error_hour metric coverage)),
 	(map { ("SELECT * FROM chpg.chpg_period_patterns($period, $_, $NULL)", "SELECT * FROM chpg.chpg_history_top($period, $_, '5'::pg_catalog.int4, 'error_count'::pg_catalog.text, $NULL)", "SELECT * FROM chpg.chpg_compare($before, $period, $_, $NULL)",
