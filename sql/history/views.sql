@@ -36,6 +36,43 @@ columns: what it selects, of p (counters), k (pattern_key), t (query_text), s (s
  * Keys and counters only, for what sums them: a condition on service_key and window_start
  * reaches the indexes.
  */
+CREATE FUNCTION @extschema@._chpg_history_windows(grain text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('SELECT p.window_start, p.service_key, p.pattern_key, %4$s FROM open_%1$s p
+		UNION ALL
+		SELECT w.window_start, w.service_key, p.pattern_key, %4$s
+		FROM sealed_%1$s w CROSS JOIN LATERAL unnest(w.pattern_key, %3$s) p(pattern_key, %2$s)',
+		grain, @extschema@._chpg_of_counters('{}'), @extschema@._chpg_of_counters('w.{}'),
+		@extschema@._chpg_of_counters('p.{}::{wide} AS {}'))
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_windows(text) IS
+'A query of the counters of all windows of a grain, with the keys of services and patterns.';
+
+/*
+ * What chpg itself reads instead of the views.  A former owner of the history may have put
+ * other queries in their place, whose functions would run with the rights of each caller;
+ * only the tables are checked.  Callers have entered the history.  A function with a SET
+ * would not be inlined.
+ */
+DO $do$
+DECLARE
+	grain text;
+BEGIN
+	FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
+		EXECUTE format('CREATE FUNCTION @extschema@._chpg_window_%s()
+			RETURNS TABLE (window_start timestamptz, service_key integer, pattern_key integer, %s)
+			LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 AS %L', grain, @extschema@._chpg_of_counters('{} {wide}'),
+			@extschema@._chpg_history_windows(grain));
+		EXECUTE format('COMMENT ON FUNCTION @extschema@._chpg_window_%s() IS %L', grain,
+			'The counters of all windows of the history that was entered, with their keys.');
+	END LOOP;
+END
+$do$;
+
 CREATE FUNCTION @extschema@._chpg_history_create_views(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -46,14 +83,8 @@ DECLARE
 BEGIN
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
-		EXECUTE format($view$
-			CREATE OR REPLACE VIEW %1$I.window_%2$s AS
-			SELECT p.window_start, p.service_key, p.pattern_key, %5$s FROM open_%2$s p
-			UNION ALL
-			SELECT w.window_start, w.service_key, p.pattern_key, %5$s
-			FROM sealed_%2$s w CROSS JOIN LATERAL unnest(w.pattern_key, %4$s) p(pattern_key, %3$s)
-		$view$, schema, grain, @extschema@._chpg_of_counters('{}'), @extschema@._chpg_of_counters('w.{}'),
-			@extschema@._chpg_of_counters('p.{}::{wide} AS {}'));
+		EXECUTE format('CREATE OR REPLACE VIEW %I.window_%s AS %s', schema, grain,
+			@extschema@._chpg_history_windows(grain));
 		EXECUTE format('CREATE OR REPLACE VIEW %I.pattern_%s AS SELECT * FROM (%s) p WHERE query_id <> 0', schema, grain,
 			@extschema@._chpg_history_rows(grain, format($columns$
 				p.window_start AS "time", s.service_name, sk.service_id, s.region, s.size,

@@ -164,7 +164,7 @@ BEGIN
 				@extschema@._chpg_bounded(sum(p.total_wal_bytes)) AS total_wal_bytes,
 				sum(p.total_duration_us::float8) AS total_duration_us,
 				sum(p.total_cpu_time_us::float8) AS total_cpu_time_us, max(p.max_duration_us) AS max_duration_us
-			FROM window_hour p
+			FROM @extschema@._chpg_window_hour() p
 			WHERE p.service_key = of_service AND p.window_start >= day AND p.window_start < day + interval '24 hours'
 			GROUP BY p.pattern_key
 		) n

@@ -363,7 +363,7 @@ BEGIN
 			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of,
 			sum(p.total_wal_bytes) AS wal_bytes,
 			sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
-		FROM window_hour p
+		FROM @extschema@._chpg_window_hour() p
 		WHERE p.service_key = of_service AND p.window_start >= lower(period)
 			AND p.window_start <= upper(period) - interval '1 hour' AND (keys IS NULL OR p.pattern_key = ANY (keys))
 		GROUP BY p.pattern_key

@@ -45,7 +45,7 @@ BEGIN
 				FROM (
 					SELECT p.pattern_key, sum(p.%1$I::double precision) AS counted
 					FROM service_key sk
-					JOIN window_hour p USING (service_key)
+					JOIN @extschema@._chpg_window_hour() p USING (service_key)
 					WHERE sk.service_id = $2 AND p.window_start >= lower($3)
 						AND p.window_start <= upper($3) - interval '1 hour'
 					GROUP BY p.pattern_key

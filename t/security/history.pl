@@ -174,6 +174,30 @@ is(sql(q{SELECT has_schema_privilege('mallory', 'kept', 'CREATE'), has_schema_pr
 is(state(), '', 'so that the history can be used');
 sql('ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM mallory; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM mallory; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM mallory');
 
+# The views are for people.  An owner may have put others in their place, which the checks do not
+# look at: chpg reads none of them.
+
+sql(q{DO $$ DECLARE v record; BEGIN
+	FOR v IN SELECT c.oid::regclass AS name, rtrim(pg_get_viewdef(c.oid), ';') AS query FROM pg_class c WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' LOOP
+		EXECUTE format('CREATE OR REPLACE VIEW %s AS SELECT v.* FROM (%s) v WHERE attic.taken()', v.name, v.query);
+	END LOOP; END $$});
+{
+	my $period = q{tstzrange(now() - interval '3 hours', now())};
+	my $before = q{tstzrange(now() - interval '6 hours', now() - interval '3 hours')};
+	is(sql('SELECT state FROM _chpg_history_state()'), '', 'views are not checked');
+	forget();
+	sql($_) foreach q{CALL chpg_capture('hour')}, q{UPDATE kept.open_hour SET window_start = window_start - interval '10 days'; CALL chpg_history_seal()}, q{CALL chpg_capture()}, 'SELECT chpg_history_purge()',
+	  "SELECT count(*) FROM chpg_history_top($period)", "SELECT count(*) FROM chpg_compare($before, $period)", "SELECT count(*) FROM chpg_findings($period, history_only => true)",
+	  "SELECT count(*) FROM chpg_period_patterns($period)", 'SELECT * FROM chpg_history_cost()', 'SELECT count(*) FROM chpg_history_due()';
+	is(taken(), 'f|f', 'and nothing runs what they have');
+	is(sql('SELECT count(*) > 0 FROM kept.sealed_hour'), 't', 'though windows were sealed');
+	sql('SELECT count(*) FROM kept.service_hour');
+	is(taken(), 't|f', 'only a reader of the view');
+	forget();
+	sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) FROM kept.pattern_hour, kept.service_hour});
+	is(taken(), 'f|f', 'which chpg_history_enable puts back');
+}
+
 # Something else has the name of a partition: a window that belongs there is not lost without notice.
 {
 	my $parted = sql(q{SELECT 'kept.sealed_hour_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMM')});
