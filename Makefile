@@ -23,6 +23,7 @@ SQL_FILES = \
 	sql/reading/backups.sql \
 	sql/reading/organization.sql \
 	sql/reading/slow_queries.sql \
+	sql/reading/short_texts.sql \
 	sql/reading/top.sql \
 	sql/reading/connection_info.sql \
 	sql/lifecycle/services.sql \
@@ -32,6 +33,7 @@ SQL_FILES = \
 	sql/lifecycle/wait.sql \
 	sql/lifecycle/request.sql \
 	sql/monitoring/prometheus.sql \
+	sql/monitoring/fleet.sql \
 	sql/monitoring/time_series.sql \
 	sql/tables/comments.sql \
 	sql/history/safety.sql \
@@ -65,6 +67,7 @@ SQL_FILES = \
 	sql/insight/rules/coverage.sql \
 	sql/insight/rules/archive.sql \
 	sql/insight/ranking.sql \
+	sql/install/help.sql \
 	sql/install/view_comments.sql \
 	sql/install/privileges.sql
 

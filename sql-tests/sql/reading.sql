@@ -69,11 +69,18 @@ FROM (VALUES ('p99'), ('time')) t(order_by), LATERAL (SELECT c.p99 AS shown FROM
 GROUP BY 1 ORDER BY 1;
 SELECT v AS us, _chpg_duration_text(v) FROM unnest('{0,1.26,99.94,99.96,999.4,999.5,12000,999499,1e6,119.4e6,119.6e6,7200e6,172799e6,1e13,1e300}'::float8[]) v;
 SELECT v AS count, _chpg_count_text(v) FROM unnest('{0,7,999999,1e6,12345678,999.4e6,1e9,9.2e18}'::float8[]) v;
+SELECT v AS bytes, _chpg_bytes_text(v) FROM unnest('{0,1023,1024,10188,10189,34359738368,1e12,9e18,1e300}'::float8[]) v;
 SELECT _chpg_line_text(E'SELECT 1,\n\t2', 34), _chpg_line_text(repeat('é', 40), 34), _chpg_line_text('', 34);
 SELECT * FROM chpg_top(NULL);
 SELECT * FROM chpg_top('-1 hour');
 SELECT * FROM chpg_top(order_by => 'size');
 SELECT * FROM chpg_top(n => 0);
+
+-- The fleet likewise, with 2 requests
+\! emulator/ctl clear
+SELECT count(*), max(length(rpad(service, 18) || rpad(state, 10) || rpad(version, 7) || rpad(cores, 5) || connections || memory || storage || data || hits) + 3 * 9 - 1) <= 120 AS narrow,
+	bool_and(f IS NOT NULL) AS filled FROM chpg_fleet f;
+\! emulator/ctl count
 
 -- NULL from a row makes no rows and costs nothing
 \! emulator/ctl clear

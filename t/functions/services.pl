@@ -156,4 +156,33 @@ fault($url, path => 'backups$', query => '^$', patch => { nextCursor => 'foreign
 fails_with($node, "SELECT FROM chpg_backups('$ORDERS')", '22023', qr/the API rejected the request.*Invalid cursor/s, 'a foreign cursor');
 clear_faults($url);
 
+# Statements of chpg_help work as they are, and take the requests that it says.
+reset_emulator($url);
+$node->safe_psql('postgres', "SET client_min_messages = error; DROP SERVER chpg CASCADE");
+for my $help (split /\x1e/, $node->safe_psql('postgres', 'SELECT * FROM chpg_help', extra_params => [ '-F', "\x1f", '-R', "\x1e" ]))
+{
+	my ($topic, $what, $example, $requests) = split /\x1f/, $help;
+	my ($exact, $each) = $requests =~ /^(\d+)(?:, and 1 per (service|pattern))?$/;
+	my $expected = ($exact // 0) + { service => 6, pattern => 3 }->{ $each // '' } // 0;
+
+	$example =~ s/'KEY_ID', 'KEY_SECRET'/'$KEY_ID', '$KEY_SECRET', api_url => '$url'/;
+	clear_journal($url);
+	my ($status, undef, $err) = $node->psql('postgres', "SET chpg.cache_ttl = 0;\n$example", on_error_stop => 1);
+	is($status, 0, "help: $what") or diag($err);
+	my $count = request_count($url);
+	if ($requests =~ /^(\d+) at most$/)
+	{
+		cmp_ok($count, '<=', $1, "help: $what: $count requests");
+	}
+	elsif ($requests =~ /^1, and chpg_history_cost\(\)$/)
+	{
+		cmp_ok($count, '>', 1, "help: $what: $count requests");
+	}
+	else
+	{
+		is($count, $requests eq 'none' ? 0 : $expected, "help: $what: $requests requests");
+	}
+	$node->safe_psql('postgres', "ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited'); ALTER DATABASE postgres SET chpg.server = 'chpg'") if $example =~ /chpg_connect/;
+}
+
 done_testing();
