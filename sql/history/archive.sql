@@ -80,7 +80,8 @@ BEGIN
 	IF through < 0 OR through > given THEN
 		RAISE EXCEPTION 'no window of the history has had seal_id %', through
 			USING ERRCODE = 'invalid_parameter_value',
-				DETAIL = CASE given WHEN 0 THEN 'No window was sealed yet.' ELSE format('The greatest one is %s.', given) END,
+				DETAIL = CASE given WHEN 0 THEN 'No window was sealed yet.'
+					ELSE format('The greatest one is %s.', given) END,
 				HINT = 'Confirm the last_seal_id that the view archive_state had before the windows were read. If the '
 					'archive has greater ones, this history was restored to an earlier time.';
 	ELSIF through <= archived THEN
