@@ -33,8 +33,6 @@ BEGIN
 	COMMENT ON TABLE archive IS 'What was archived last, and the sequence of seal_ids.';
 	COMMENT ON TABLE day_sum IS 'Sums of the hours of a day (UTC), a row for each service, day and pattern.';
 	COMMENT ON TABLE metric_day IS 'Points of the time series of services, a row for each series and day (UTC).';
-	COMMENT ON VIEW window_hour IS 'Patterns of all hours by their keys, for what sums them.';
-	COMMENT ON VIEW window_day IS 'Patterns of all days by their keys, for what sums them.';
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
 		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';

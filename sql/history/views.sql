@@ -53,7 +53,7 @@ COMMENT ON FUNCTION @extschema@._chpg_history_windows(text) IS
 'A query of the counters of all windows of a grain, with the keys of services and patterns.';
 
 /*
- * What chpg itself reads instead of the views.  A former owner of the history may have put
+ * What chpg itself reads, instead of the views.  A former owner of the history may have put
  * other queries in their place, whose functions would run with the rights of each caller;
  * only the tables are checked.  Callers have entered the history.  A function with a SET
  * would not be inlined.
@@ -83,8 +83,6 @@ DECLARE
 BEGIN
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
-		EXECUTE format('CREATE OR REPLACE VIEW %I.window_%s AS %s', schema, grain,
-			@extschema@._chpg_history_windows(grain));
 		EXECUTE format('CREATE OR REPLACE VIEW %I.pattern_%s AS SELECT * FROM (%s) p WHERE query_id <> 0', schema, grain,
 			@extschema@._chpg_history_rows(grain, format($columns$
 				p.window_start AS "time", s.service_name, sk.service_id, s.region, s.size,

@@ -116,12 +116,12 @@ SET search_path = $schema, pg_catalog;
 SELECT 'open and sealed: $grain', service_key, window_start
 FROM (SELECT DISTINCT service_key, window_start FROM open_$grain) o JOIN sealed_$grain USING (service_key, window_start);
 SELECT 'twice in $grain', service_key, window_start, pattern_key, count(*)
-FROM window_$grain GROUP BY service_key, window_start, pattern_key HAVING count(*) > 1;
+FROM public._chpg_window_$grain() GROUP BY service_key, window_start, pattern_key HAVING count(*) > 1;
 SELECT 'no text in $grain', p.service_key, p.window_start, p.pattern_key
-FROM window_$grain p LEFT JOIN (pattern_key k JOIN query_text t USING (text_id)) USING (pattern_key) WHERE t.text_id IS NULL;
+FROM public._chpg_window_$grain() p LEFT JOIN (pattern_key k JOIN query_text t USING (text_id)) USING (pattern_key) WHERE t.text_id IS NULL;
 WITH windows AS (
 	SELECT s.service_id, p.window_start, count(*) FILTER (WHERE k.query_id <> 0) AS queries, $sums, $calls AS calls
-	FROM window_$grain p JOIN service_key s USING (service_key) JOIN pattern_key k USING (pattern_key) GROUP BY 1, 2
+	FROM public._chpg_window_$grain() p JOIN service_key s USING (service_key) JOIN pattern_key k USING (pattern_key) GROUP BY 1, 2
 )
 SELECT 'not as captured: $grain', service_id, window_start, c.status, c.queries, w.queries, c.call_count, w.calls, to_jsonb(c), to_jsonb(w)
 FROM windows w FULL JOIN (SELECT * FROM capture WHERE grain = '$grain') c USING (service_id, window_start)
@@ -133,7 +133,7 @@ SQL
 SET search_path = $schema, pg_catalog;
 WITH days AS (
 	SELECT service_key, date_trunc('day', window_start, 'UTC') AS "time", pattern_key, count(*) AS hours, $sums
-	FROM window_hour p GROUP BY 1, 2, 3
+	FROM public._chpg_window_hour() p GROUP BY 1, 2, 3
 )
 SELECT 'day_sum', service_key, "time", pattern_key, s.hours, d.hours, to_jsonb(s), to_jsonb(d)
 FROM days d FULL JOIN day_sum s USING (service_key, "time", pattern_key)

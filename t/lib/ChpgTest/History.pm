@@ -196,10 +196,9 @@ CREATE TRIGGER "write" AFTER INSERT OR UPDATE OR DELETE ON planted.pattern FOR E
 CREATE FUNCTION planted.touch_all() RETURNS void LANGUAGE sql AS \$\$
 	INSERT INTO planted.touched
 	SELECT k.service_id, k.service_key, w.grain, w.window_start, false
-	FROM (SELECT 'hour' AS grain, service_key, window_start FROM $schema.window_hour
-		UNION SELECT 'day', service_key, window_start FROM $schema.window_day
-		UNION SELECT c.grain, k.service_key, c.window_start FROM $schema.capture c JOIN $schema.service_key k USING (service_id) WHERE c.status = 'ok') w
-	JOIN $schema.service_key k USING (service_key)
+	FROM (SELECT p.service_id, p.grain, p.window_start FROM planted.pattern p
+		UNION SELECT c.service_id, c.grain, c.window_start FROM $schema.capture c WHERE c.status = 'ok') w
+	JOIN $schema.service_key k USING (service_id)
 \$\$;
 
 CREATE FUNCTION planted.sums() RETURNS void LANGUAGE sql AS \$\$
