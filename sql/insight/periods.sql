@@ -314,30 +314,44 @@ enough: executions from which an hour counts. No row without hours to compare.
 Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better:
   mean below the 10th.';
 
+CREATE FUNCTION @extschema@._chpg_counted(value double precision)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN abs(value) < 1e15 AND value = trunc(value) THEN value::bigint
+		ELSE @extschema@._chpg_bounded(value::numeric) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_counted(double precision) IS 'The value as bigint, or the nearest bigint.';
+
 /*
  * Rows are summed by the key of the pattern.  A pattern of several texts has several keys,
  * whose sums are joined then.  Each sum is extrapolated first to executions whose counter
  * is missing, then to windows whose executions are missing.
  *
- * Callers go from service to service, so that memory is bounded.  A plan for these very
- * rows takes each of them for a group of its own, and sorts them.
+ * Callers go from some services to the next ones, so that memory is bounded.  A plan for
+ * these very rows takes each of them for a group of its own, and sorts them.
  */
-CREATE FUNCTION @extschema@._chpg_sum_patterns(service_id text, period tstzrange, keys integer[])
-RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, text_id integer, hours @extschema@._chpg_pattern_hour[])
+CREATE FUNCTION @extschema@._chpg_sum_patterns(service_ids text[], period tstzrange, keys integer[])
+RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, keys_summed integer[], text_id integer,
+	hours @extschema@._chpg_pattern_hour[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-	id CONSTANT text := service_id;
-	of_service integer;
+	services integer[];
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	of_service := (SELECT k.service_key FROM service_key k WHERE k.service_id = id);
+	-- a few patterns of many services are found faster by reading all rows in turn
+	IF keys IS NOT NULL THEN
+		PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+	END IF;
+	services := ARRAY(SELECT s.service_key FROM service_key s WHERE s.service_id = ANY (service_ids));
 	RETURN QUERY
 	WITH by_key AS (
-		SELECT p.pattern_key,
+		SELECT p.service_key, p.pattern_key,
 			array_agg(ROW(p.window_start, p.call_count, p.total_duration_us,
 				p.p95_duration_us * p.call_count / nullif(p.call_count, 0)::float8
 				)::@extschema@._chpg_pattern_hour) AS hours,
@@ -364,11 +378,11 @@ BEGIN
 			sum(p.total_wal_bytes) AS wal_bytes,
 			sum(p.call_count) FILTER (WHERE p.total_wal_bytes IS NOT NULL) AS wal_of
 		FROM @extschema@._chpg_window_hour() p
-		WHERE p.service_key = of_service AND p.window_start >= lower(period)
+		WHERE p.service_key = ANY (services) AND p.window_start >= lower(period)
 			AND p.window_start <= upper(period) - interval '1 hour' AND (keys IS NULL OR p.pattern_key = ANY (keys))
-		GROUP BY p.pattern_key
+		GROUP BY p.service_key, p.pattern_key
 	), summed AS (
-		SELECT k.query_id, k.db_name, k.db_user, k.db_operation, k.app,
+		SELECT s.service_key, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, array_agg(s.pattern_key) AS keys,
 			CASE count(*) WHEN 1 THEN min(k.text_id)
 				ELSE (SELECT t.text_id FROM query_text t WHERE t.text_id = ANY (array_agg(k.text_id))
 					ORDER BY t.query_text LIMIT 1) END AS text_id,
@@ -387,16 +401,16 @@ BEGIN
 			sum(s.wal_bytes)::float8 AS wal_bytes, sum(s.wal_of) AS wal_of
 		FROM by_key s
 		CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k WHERE k.pattern_key = s.pattern_key OFFSET 0) k
-		GROUP BY k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+		GROUP BY s.service_key, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
-	SELECT ROW('history', id, e.query_id, @extschema@.chpg_query_hex(e.query_id), e.db_name, e.db_user,
-			e.db_operation, e.app, NULL, cardinality(e.hours), @extschema@._chpg_bounded(e.all_calls::numeric),
+	SELECT ROW('history', sk.service_id, e.query_id, @extschema@.chpg_query_hex(e.query_id), e.db_name, e.db_user,
+			e.db_operation, e.app, NULL, cardinality(e.hours), @extschema@._chpg_counted(e.all_calls),
 			@extschema@._chpg_bounded(e.errors), e.all_us, e.total_us / nullif(e.timed, 0)::float8, e.max_us,
 			e.p50_lo, e.p50_hi, e.p95_lo, e.p95_hi, e.p95_us, e.p99_lo, e.p99_hi, e.p99_us,
-			@extschema@._chpg_bounded(e.all_rows::numeric), @extschema@._chpg_bounded(e.all_read::numeric),
-			@extschema@._chpg_bounded(e.all_hit::numeric), e.all_cpu_us, @extschema@._chpg_bounded(e.all_wal::numeric)
+			@extschema@._chpg_counted(e.all_rows), @extschema@._chpg_counted(e.all_read),
+			@extschema@._chpg_counted(e.all_hit), e.all_cpu_us, @extschema@._chpg_counted(e.all_wal)
 		)::@extschema@.chpg_period_pattern_row,
-		e.text_id, e.hours
+		e.keys, e.text_id, e.hours
 	FROM (
 		SELECT s.*, @extschema@._chpg_extrapolated(calls::float8, counted, windows) AS all_calls,
 			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(total_us, timed, calls), counted, windows)
@@ -413,12 +427,13 @@ BEGIN
 				AS all_wal
 		FROM summed s
 		OFFSET 0
-	) e;
+	) e
+	JOIN service_key sk ON sk.service_key = e.service_key;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_sum_patterns(text, tstzrange, integer[]) IS
-'The patterns of a service in a period of the history, without their texts, and their hours.
+COMMENT ON FUNCTION @extschema@._chpg_sum_patterns(text[], tstzrange, integer[]) IS
+'The patterns of services in a period of the history, without their texts, and their hours.
 keys: only the patterns with these keys; null: all. text_id: the first one of its texts.
 Requests: none.
 Errors: 55000 there is no history.';
@@ -430,14 +445,17 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-	id text;
+	portion CONSTANT integer := 4;
+	ids text[];
 BEGIN
-	FOREACH id IN ARRAY scope.service_ids LOOP
+	FOR i IN 1 .. cardinality(scope.service_ids) BY portion LOOP
+		ids := scope.service_ids[i : i + portion - 1];
 		RETURN QUERY
 		SELECT a.pattern, b.pattern, coalesce(b.text_id, a.text_id), NULL::text, w.*
-		FROM @extschema@._chpg_sum_patterns(id, scope.baseline, NULL::integer[]) a
-		FULL JOIN @extschema@._chpg_sum_patterns(id, scope.period, NULL::integer[]) b
-			ON (a.pattern).query_id = (b.pattern).query_id AND (a.pattern).db_name = (b.pattern).db_name
+		FROM @extschema@._chpg_sum_patterns(ids, scope.baseline, NULL::integer[]) a
+		FULL JOIN @extschema@._chpg_sum_patterns(ids, scope.period, NULL::integer[]) b
+			ON (a.pattern).service_id = (b.pattern).service_id AND (a.pattern).query_id = (b.pattern).query_id
+			AND (a.pattern).db_name = (b.pattern).db_name
 			AND (a.pattern).db_user = (b.pattern).db_user AND (a.pattern).db_operation = (b.pattern).db_operation
 			AND (a.pattern).app = (b.pattern).app
 		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(a.hours, b.hours, enough) w ON true;

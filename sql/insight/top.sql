@@ -1,8 +1,8 @@
 /* Insight: the patterns of the history that have the most of something. */
 
 /*
- * One counter is summed by key for all patterns, and everything else for the first n alone.
- * Those are found by what was captured; counters that are missing are extrapolated after.
+ * One counter is summed by key for all patterns, by days (UTC) where the period has whole ones,
+ * and everything else for the first n alone.  Those are found by what was captured; counters that are missing are extrapolated after.
  * The API records most errors under the query id 0, apart from the statements that raised
  * them.  Its other counters would stand for no query.
  */
@@ -11,6 +11,7 @@ CREATE FUNCTION @extschema@.chpg_history_top(
 	service text DEFAULT NULL,
 	n integer DEFAULT 20,
 	by text DEFAULT 'total_duration_us',
+	services text[] DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
@@ -20,8 +21,10 @@ AS $$
 DECLARE
 	counters CONSTANT text[] := '{call_count,error_count,total_duration_us,total_rows,total_shared_blks_read,
 		total_shared_blks_hit,total_cpu_time_us,total_wal_bytes}';
-	id text;
-	top jsonb := '[]';
+	from_day timestamptz := date_trunc('day', lower(period) + interval '24 hours' - interval '1 microsecond', 'UTC');
+	to_day timestamptz := date_trunc('day', upper(period), 'UTC');
+	ids text[];
+	top jsonb;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
 	IF n IS NULL OR by IS NULL THEN
@@ -35,43 +38,75 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = format('Give one of %s.', array_to_string(counters, ', '));
 	END IF;
+	IF service IS NOT NULL AND services IS NOT NULL THEN
+		RAISE EXCEPTION 'arguments "service" and "services" exclude each other'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Add the service to "services".';
+	END IF;
+	IF from_day > to_day THEN
+		from_day := upper(period);
+		to_day := upper(period);
+	END IF;
 	PERFORM @extschema@._chpg_history_enter();
-	FOR id IN SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s LOOP
-		PERFORM @extschema@._chpg_history_enter();
-		EXECUTE format($top$
-			SELECT jsonb_agg(t)
+	ids := ARRAY(SELECT DISTINCT s.service_id
+		FROM unnest(coalesce(services, ARRAY[service])) n(name)
+		CROSS JOIN LATERAL @extschema@._chpg_history_services(n.name, server, true) s
+		WHERE services IS NULL OR n.name IS NOT NULL);
+	PERFORM @extschema@._chpg_history_enter();
+	EXECUTE format($top$
+		WITH services AS (
+			SELECT ARRAY(SELECT k.service_key FROM service_key k WHERE k.service_id = ANY ($1)) AS keys
+		), by_key AS (
+			SELECT p.service_key, p.pattern_key, sum(p.counted) AS counted
 			FROM (
-				SELECT $2 AS service_id, array_agg(s.pattern_key) AS keys, sum(s.counted) AS counted
-				FROM (
-					SELECT p.pattern_key, sum(p.%1$I::double precision) AS counted
-					FROM service_key sk
-					JOIN @extschema@._chpg_window_hour() p USING (service_key)
-					WHERE sk.service_id = $2 AND p.window_start >= lower($3)
-						AND p.window_start <= upper($3) - interval '1 hour'
-					GROUP BY p.pattern_key
-				) s
-				CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k WHERE k.pattern_key = s.pattern_key OFFSET 0) k
-				WHERE k.query_id <> 0 OR $5 = 'error_count'
-				GROUP BY k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+				SELECT d.service_key, d.pattern_key, d.%1$I::float8 AS counted
+				FROM day_sum d
+				WHERE d.service_key = ANY ((SELECT s.keys FROM services s)::integer[])
+					AND d."time" >= $3 AND d."time" < $4
 				UNION ALL
-				SELECT * FROM jsonb_to_recordset($1) f(service_id text, keys integer[], counted float8)
-				ORDER BY counted DESC NULLS LAST
-				LIMIT $4
-			) t
-		$top$, by)
-		INTO top USING top, id, period, n, by;
-	END LOOP;
-	IF top = '[]' OR top IS NULL THEN
+				SELECT h.service_key, h.pattern_key, h.%1$I::float8
+				FROM @extschema@._chpg_window_hour() h
+				WHERE h.service_key = ANY ((SELECT s.keys FROM services s)::integer[])
+					AND h.window_start >= lower($2) AND h.window_start <= $3 - interval '1 hour'
+				UNION ALL
+				SELECT h.service_key, h.pattern_key, h.%1$I::float8
+				FROM @extschema@._chpg_window_hour() h
+				WHERE h.service_key = ANY ((SELECT s.keys FROM services s)::integer[])
+					AND h.window_start >= $4 AND h.window_start <= upper($2) - interval '1 hour'
+			) p
+			GROUP BY p.service_key, p.pattern_key
+		)
+		SELECT jsonb_agg(t)
+		FROM (
+			SELECT k.service_id, s.keys, s.counted
+			FROM (
+				SELECT b.service_key, array_agg(b.pattern_key) AS keys, sum(b.counted) AS counted
+				FROM by_key b
+				JOIN pattern_key k ON k.pattern_key = b.pattern_key
+				WHERE k.query_id <> 0 OR $6 = 'error_count'
+				GROUP BY b.service_key, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+				ORDER BY 3 DESC NULLS LAST, 1, 2
+				LIMIT $5
+			) s
+			JOIN service_key k ON k.service_key = s.service_key
+			ORDER BY s.counted DESC NULLS LAST, s.service_key, s.keys
+		) t
+	$top$, by)
+	INTO top USING ids, period, from_day, to_day, n, by;
+	IF top IS NULL THEN
 		RAISE NOTICE 'the history has no patterns of whole hours within "%"', period
 			USING HINT = 'The view coverage of the history shows which hours it has.';
 		RETURN;
 	END IF;
 	RETURN QUERY
-	WITH chosen AS MATERIALIZED (
-		SELECT f.place, p.pattern, p.text_id
+	WITH listed AS MATERIALIZED (
+		SELECT f.*
 		FROM ROWS FROM (jsonb_to_recordset(top) AS (service_id text, keys integer[]))
 			WITH ORDINALITY f(service_id, keys, place)
-		CROSS JOIN LATERAL @extschema@._chpg_sum_patterns(f.service_id, period, f.keys) p
+	), chosen AS MATERIALIZED (
+		SELECT l.place, p.pattern, p.text_id
+		FROM @extschema@._chpg_sum_patterns(ARRAY(SELECT l.service_id FROM listed l), period,
+			ARRAY(SELECT u.pattern_key FROM listed l CROSS JOIN LATERAL unnest(l.keys) u(pattern_key))) p
+		JOIN listed l ON l.service_id = (p.pattern).service_id AND l.keys && p.keys_summed
 	)
 	SELECT w.*
 	FROM chosen c
@@ -81,13 +116,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text, text[], text) IS
 'The n slow query patterns of a period of the history with the greatest total of a counter.
-Of one service, by id or name, or of all. Captured hours count that lie wholly in the period;
-  a NOTICE says if there are none.
+Of one service, by id or name, of several (services), or of all. Captured hours count that lie
+  wholly in the period; a NOTICE says if there are none.
 by: call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
   total_shared_blks_hit, total_cpu_time_us or total_wal_bytes.
 The pattern without a query id (0) counts for error_count alone: the API records errors there.
 Requests: none.
-Errors: 22004 period, n or by is null; 22023 period is empty or unbounded, or n or by cannot be
-  used; 42704 no such service; 55000 there is no history, or it cannot be used.';
+Errors: 22004 period, n or by is null; 22023 period is empty or unbounded, n or by cannot be
+  used, or service and services are both given; 42704 no such service; 55000 there is no
+  history, or it cannot be used.';

@@ -327,13 +327,14 @@ sub sums_are_those_drawn
 	is($node->safe_psql('random', "SELECT count(*) FILTER (WHERE c.baseline_avg_duration_us IS DISTINCT FROM a.avg_duration_us AND abs(c.baseline_avg_duration_us / a.avg_duration_us - 1) > 1e-9), count(*) FILTER (WHERE c.query_text <> coalesce(b.query_text, a.query_text)), count(DISTINCT change) > 3
 		FROM chpg_compare($BASELINE, $PERIOD) c LEFT JOIN plain_patterns($BASELINE) a USING ($IDENTITY) LEFT JOIN plain_patterns($PERIOD) b USING ($IDENTITY)"),
 		'0|0|t', "$name: the means and texts of the changes");
-	for my $by (qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes))
+	for my $case ((map { [ $BASELINE, $_ ] } qw(total_duration_us call_count error_count total_shared_blks_read total_wal_bytes)), [ $ODD, 'call_count' ])
 	{
-		is($node->safe_psql('random', "WITH counted AS (SELECT $IDENTITY, sum($by) AS captured FROM drawn.pattern JOIN random.pattern_key USING (pattern_key) WHERE window_start <@ ${BASELINE}::tstzrange AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $IDENTITY),
-				top AS (SELECT * FROM chpg_history_top($BASELINE, NULL, 30, '$by') WITH ORDINALITY)
+		my ($of, $by) = @$case;
+		is($node->safe_psql('random', "WITH counted AS (SELECT $IDENTITY, sum($by) AS captured FROM drawn.pattern JOIN random.pattern_key USING (pattern_key) WHERE window_start BETWEEN lower(${of}::tstzrange) AND upper(${of}::tstzrange) - interval '1 hour' AND (query_id <> 0 OR '$by' = 'error_count') GROUP BY $IDENTITY),
+				top AS (SELECT * FROM chpg_history_top($of, NULL, 30, '$by') WITH ORDINALITY)
 			SELECT count(*), bool_and(captured <= before), min(captured) >= (SELECT max(captured) FROM counted LEFT JOIN top USING ($IDENTITY) WHERE ordinality IS NULL), bool_and(alike(to_jsonb(t) - '{ordinality,captured,before}'::text[], to_jsonb(p)))
-			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($IDENTITY)) t JOIN plain_patterns($BASELINE) p USING ($IDENTITY)"),
-			'30|t|t|t', "$name: the 30 patterns with the most $by");
+			FROM (SELECT top.*, captured, coalesce(lag(captured) OVER (ORDER BY ordinality), captured) AS before FROM top JOIN counted USING ($IDENTITY)) t JOIN plain_patterns($of) p USING ($IDENTITY)"),
+			'30|t|t|t', "$name: the 30 patterns with the most $by in $of");
 	}
 	return;
 }
@@ -369,6 +370,8 @@ is($node->safe_psql('random', "SELECT count(*) = (SELECT count(*) FROM plain_pat
 is($node->safe_psql('random', "SELECT count(*) > 0 FROM chpg_history_top($BASELINE, 'name-4', 1000, '$_') WHERE query_id = 0"), $_ eq 'error_count' ? 't' : 'f', "errors without a query id: $_")
   for qw(error_count call_count);
 is($node->safe_psql('random', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_history_top($BASELINE, server => 'other', n => 1000)"), 'service-3 service-6', 'the services of a server');
+is($node->safe_psql('random', "SELECT count(*) > 40, count(*) FILTER (WHERE a IS DISTINCT FROM b) FROM (SELECT * FROM chpg_history_top($BASELINE, n => 1000) WHERE service_id IN ('service-3', 'service-4')) a FULL JOIN chpg_history_top($BASELINE, n => 1000, services => '{name-4,service-3,NULL,service-4}') b USING (service_id, query_id, db_name, db_user, db_operation, app)"), 't|0', 'several services, by id or name');
+is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top($BASELINE, services => '{}')"), 0, 'no service');
 is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top('[2026-05-10 00:30Z,2026-05-10 01:30Z)')"), 0, 'a period without whole hours');
 like(notices($node, "SELECT FROM chpg_history_top('[2026-05-10 00:30Z,2026-05-10 01:30Z)')", connstr => $node->connstr('random')), qr/NOTICE:  the history has no patterns of whole hours within .*\nHINT:/, 'is noticed');
 for my $case (
@@ -377,6 +380,8 @@ for my $case (
 	[ "$BASELINE, by => NULL", '22004', qr/argument "by" must not be null/ ],
 	[ "$BASELINE, n => 0", '22023', qr/invalid value for "n": 0\nHINT:  Give the number of patterns, from 1 to 1000/ ],
 	[ "$BASELINE, by => 'avg_duration_us'", '22023', qr/invalid value for "by": "avg_duration_us"\nHINT:  Give one of call_count, error_count/ ],
+	[ "$BASELINE, 'name-3', services => '{name-4}'", '22023', qr/arguments "service" and "services" exclude each other/ ],
+	[ "$BASELINE, services => '{name-3,name-9}'", '42704', qr/service "name-9" is not in the history/ ],
 	[ "$BASELINE, 'name-9'", '42704', qr/service "name-9" is not in the history/ ])
 {
 	fails_with($node, "SELECT * FROM chpg_history_top($case->[0])", $case->[1], $case->[2], "top of $case->[0]", connstr => $node->connstr('random'));
