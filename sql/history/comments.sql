@@ -41,6 +41,11 @@ BEGIN
 	COMMENT ON VIEW service_day IS
 		'What a service did in a day (UTC): null where that was not captured, 0 where there was nothing.';
 	COMMENT ON VIEW error_hour IS 'Errors of an hour, one row for each service, database, user and application.';
+	COMMENT ON VIEW pattern_daily IS
+		'Sums of the captured hours of a day (UTC), one row for each service, day and pattern: for long ranges. '
+		'Unlike pattern_day, it has days of which only hours are captured, and today.';
+	COMMENT ON VIEW error_daily IS
+		'Errors of a day (UTC), by its captured hours, one row for each service, database, user and application.';
 	COMMENT ON VIEW metric IS 'Points of the time series of services.';
 	COMMENT ON VIEW coverage IS
 		'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
@@ -143,7 +148,7 @@ BEGIN
 		) of(view, name, description) ON c.relname ^@ of.view AND of.name = a.attname
 		WHERE c.relkind = 'v' AND c.relnamespace = place
 			AND c.relname IN ('pattern_hour', 'pattern_day', 'service_hour', 'service_day', 'error_hour', 'metric',
-				'coverage')
+				'coverage', 'pattern_daily', 'error_daily')
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.relname, item.attname, item.description);
 	END LOOP;

@@ -135,6 +135,43 @@ BEGIN
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 		HAVING sum(p.error_count) > 0;
 
+		CREATE OR REPLACE VIEW %1$I.pattern_daily AS
+		SELECT d."time", s.service_name, sk.service_id, s.region, s.size, s.tags->>'Environment' AS tag_environment,
+			s.tags->>'team' AS tag_team, lpad(to_hex(k.query_id), 16, '0') AS query_hex, k.query_id, t.query, t.query_text,
+			k.db_name, k.db_user, k.db_operation, k.app, d.hours, d.call_count, d.error_count,
+			d.total_duration_us, d.total_duration_us / nullif(d.call_count, 0) AS avg_duration_us,
+			d.max_duration_us::float8 AS max_duration_us, d.p95_lo_us::float8 AS p95_lo_us,
+			d.p95_hi_us::float8 AS p95_hi_us, d.total_rows, d.total_shared_blks_read, d.total_shared_blks_hit,
+			d.total_shared_blks_hit::float8
+				/ nullif(d.total_shared_blks_hit::float8 + d.total_shared_blks_read, 0) AS hit_ratio,
+			d.total_cpu_time_us, d.total_wal_bytes, k.text_id
+		FROM day_sum d
+		JOIN service_key sk USING (service_key)
+		JOIN pattern_key k ON k.pattern_key = d.pattern_key
+		LEFT JOIN query_text t ON t.text_id = k.text_id
+		LEFT JOIN service s ON s.service_id = sk.service_id AND d."time" >= s.valid_from AND d."time" < s.valid_to
+		WHERE k.query_id <> 0;
+
+		CREATE OR REPLACE VIEW %1$I.error_daily AS
+		SELECT p."time", p.service_name, p.service_id, p.tag_environment, p.tag_team, p.db_name, p.db_user, p.app,
+			p.error_count, p.call_count,
+			CASE WHEN NOT EXISTS (SELECT FROM capture c WHERE c.service_id = p.service_id AND c.grain = 'hour'
+					AND c.window_start >= p."time" AND c.window_start < p."time" + interval '24 hours' AND c.truncated)
+				THEN p.error_count::float8 / nullif(p.error_count::float8 + p.call_count, 0) END AS error_ratio
+		FROM (
+			SELECT d."time", s.service_name, sk.service_id, s.tags->>'Environment' AS tag_environment,
+				s.tags->>'team' AS tag_team, k.db_name, k.db_user, k.app,
+				least(sum(d.error_count), 9223372036854775807)::bigint AS error_count,
+				least(coalesce(sum(d.call_count) FILTER (WHERE k.query_id <> 0), 0), 9223372036854775807)::bigint
+					AS call_count
+			FROM day_sum d
+			JOIN service_key sk USING (service_key)
+			JOIN pattern_key k ON k.pattern_key = d.pattern_key
+			LEFT JOIN service s ON s.service_id = sk.service_id AND d."time" >= s.valid_from AND d."time" < s.valid_to
+			GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+			HAVING sum(d.error_count) > 0
+		) p;
+
 		CREATE OR REPLACE VIEW %1$I.metric AS
 		SELECT m.first_time + (v.place - 1) * m.step AS "time", s.service_name, sk.service_id,
 			s.tags->>'Environment' AS tag_environment, s.tags->>'team' AS tag_team,

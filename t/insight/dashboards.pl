@@ -29,11 +29,11 @@ like($captured, qr/^\w+\|t\|t\n\w+\|t$/, 'which there are');
 
 my $services = $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT quote_literal(service_name), ',') FROM fleet_history.service_hour});
 my ($service) = split /,/, $services;
-my ($from, $to) = split /\|/, $node->safe_psql('postgres', q{SELECT to_char(now() - interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')});
+my ($from, $long_ago, $to) = split /\|/, $node->safe_psql('postgres', q{SELECT to_char(now() - interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(now() - interval '26 days', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')});
 
 sub expand
 {
-	my ($sql, $names) = @_;
+	my ($sql, $names, $from) = @_;
 
 	$sql =~ s/\$__timeFilter\(([^)]+)\)/$1 BETWEEN '$from' AND '$to'/g;
 	$sql =~ s/\$__timeFrom\(\)/'$from'/g;
@@ -50,18 +50,41 @@ for my $name (qw(fleet service))
 	is($dashboard->{__inputs}[0]{name}, 'DS', "$name: has a variable for the data source");
 	for my $variable (grep { $_->{type} eq 'query' } @{ $dashboard->{templating}{list} })
 	{
-		is($node->safe_psql('postgres', expand($variable->{query}, '')), $node->safe_psql('postgres', 'SELECT name FROM chpg_services() ORDER BY 1'), "$name: variable $variable->{name}");
+		is($node->safe_psql('postgres', expand($variable->{query}, '', $from)), $node->safe_psql('postgres', 'SELECT name FROM chpg_services() ORDER BY 1'), "$name: variable $variable->{name}");
 	}
 	for my $panel (@{ $dashboard->{panels} })
 	{
-		my $sql = expand($panel->{targets}[0]{rawSql}, $name eq 'fleet' ? $services : $service);
+		my ($sql, $of_weeks) = map { expand($panel->{targets}[0]{rawSql}, $name eq 'fleet' ? $services : $service, $_) } $from, $long_ago;
 		my $columns = $node->safe_psql('postgres', "$sql \\gdesc");
 		my $rows = costs($node, $url, "SELECT count(*) FROM ($sql) panel", 0, "$name: $panel->{title} reads the history only");
 
 		cmp_ok($rows, '>', 0, "$name: $panel->{title}") if $panel->{title} !~ /not captured/;
+		cmp_ok(costs($node, $url, "SELECT count(*) FROM ($of_weeks) panel", 0, "$name: $panel->{title} of weeks"), '>', 0, 'has rows') if $rows > 0;
 		next if $panel->{targets}[0]{format} ne 'time_series';
 		like($columns, qr/^time\|timestamp with time zone/, "$name: $panel->{title} begins with time");
 		unlike($columns, qr/\|(bigint|numeric)/, "$name: $panel->{title} has no numbers that Grafana rounds");
+	}
+}
+
+# Panels of weeks read sums of days, which are those of the hours.
+is($node->safe_psql('postgres', q{SELECT count(*) > 50, count(*) FILTER (WHERE (h.calls, h.errors, h.rows, h.max_us, h.lo, h.hi) IS DISTINCT FROM (d.calls, d.errors, d.rows, d.max_us, d.lo, d.hi) OR abs(h.us - d.us) > 1e-9 * h.us)
+	FROM (SELECT service_name, query_hex, query, app, db_user, sum(call_count) AS calls, sum(error_count) AS errors, sum(total_rows) AS rows, sum(total_duration_us) AS us, max(max_duration_us) AS max_us, min(p95_duration_us) AS lo, max(p95_duration_us) AS hi FROM fleet_history.pattern_hour GROUP BY 1, 2, 3, 4, 5) h
+	FULL JOIN (SELECT service_name, query_hex, query, app, db_user, sum(call_count) AS calls, sum(error_count) AS errors, sum(total_rows) AS rows, sum(total_duration_us) AS us, max(max_duration_us) AS max_us, min(p95_lo_us) AS lo, max(p95_hi_us) AS hi FROM fleet_history.pattern_daily GROUP BY 1, 2, 3, 4, 5) d USING (service_name, query_hex, query, app, db_user)}),
+	't|0', 'pattern_daily has the sums of pattern_hour');
+is($node->safe_psql('postgres', q{SELECT count(*) > 0, count(*) FILTER (WHERE h.errors IS DISTINCT FROM d.errors OR h.calls > d.calls) FROM (SELECT service_id, db_name, db_user, app, sum(error_count) AS errors, sum(call_count) AS calls FROM fleet_history.error_hour GROUP BY 1, 2, 3, 4) h
+	FULL JOIN (SELECT service_id, db_name, db_user, app, sum(error_count) AS errors, sum(call_count) AS calls FROM fleet_history.error_daily GROUP BY 1, 2, 3, 4) d USING (service_id, db_name, db_user, app)}),
+	't|0', 'error_daily has the errors of error_hour');
+
+# Conditions on service and time reach the indexes of open and of sealed windows.
+my %KEY = (pattern_hour => 'open_hour|sealed_hour', pattern_daily => 'day_sum', error_daily => 'day_sum');
+for my $view (sort keys %KEY)
+{
+	for my $query ("SELECT * FROM fleet_history.$view WHERE", "SELECT \"time\", sum(call_count) FROM fleet_history.$view WHERE")
+	{
+		my $grouped = $query =~ /sum/ ? 'GROUP BY 1' : '';
+		my $plan = $node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN (COSTS off) $query \"time\" >= '2026-01-01 00:00Z' AND service_name = 'orders' $grouped");
+		my @found = $plan =~ /Scan (?:using \w+ )?on (?:$KEY{$view})\w* .*\n\s*Index Cond: \(\(service_key = sk\w*\.service_key\) AND \(\(?"?(?:window_start|time)"? >= '2026-01-01/g;
+		cmp_ok(scalar(@found), '>=', scalar(split /\|/, $KEY{$view}), "$view finds the windows of a service and a time by its index ($grouped)") or diag($plan);
 	}
 }
 
