@@ -104,12 +104,21 @@ SELECT plant('SELECT busy and well', 'SELECT', 20000, 15000, 50, 60);
 SELECT plant('SELECT count(*) FROM t', 'SELECT', 500, 200000, 1, 40000);
 SQL
 my $DAY = q{'[2026-05-11 00:00Z,2026-05-12 00:00Z)'};
+# What is judged in one state of the history is asked for once, and kept in the table "judged".
+$node->safe_psql('postgres', 'CREATE TABLE judged OF chpg_finding_row');
+sub judge
+{
+	my ($service) = @_;
+	$service //= q{'s'};
+	return $node->safe_psql('postgres', "TRUNCATE judged; INSERT INTO judged SELECT * FROM chpg_findings($DAY, $service)");
+}
 sub found
 {
 	my ($name) = @_;
-	return $node->safe_psql('postgres', "SELECT string_agg(f.rule_id || ' ' || f.level, ', ' ORDER BY f.rule_id) FROM chpg_findings($DAY, 's') f JOIN kept.pattern_key k ON k.query_id::text = f.evidence->>'query_id' JOIN kept.query_text t USING (text_id) WHERE t.query_text = '$name'");
+	return $node->safe_psql('postgres', "SELECT string_agg(f.rule_id || ' ' || f.level, ', ' ORDER BY f.rule_id) FROM judged f JOIN kept.pattern_key k ON k.query_id::text = f.evidence->>'query_id' JOIN kept.query_text t USING (text_id) WHERE t.query_text = '$name'");
 }
 
+judge();
 is(found($_->[0]), $_->[1], "$_->[0]: $_->[1]") for
 	[ 'SELECT full scan', 'CHPG101 ERROR' ], [ 'SELECT hot loop', 'CHPG102 ERROR' ],
 	[ 'INSERT slow write', 'CHPG201 WARN' ], [ 'UPDATE wal hog', 'CHPG202 WARN' ],
@@ -117,15 +126,24 @@ is(found($_->[0]), $_->[1], "$_->[0]: $_->[1]") for
 	[ 'SELECT new heavy', 'CHPG504 WARN' ], [ 'SELECT regressed', 'CHPG501 WARN' ];
 is(found($_), '', "$_: nothing") for 'SELECT finds nothing', 'SELECT probe', 'SELECT new probe', 'SELECT nested', 'SELECT busy and well';
 is(found('SELECT count(*) FROM t'), 'CHPG101 INFO', 'an aggregate has to read');
-is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'"), 'slow_write', 'a pattern has one finding, and tags for the others');
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE evidence->>'app' = 'broken' AND evidence ? 'error_count'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' ') FROM judged WHERE rule_id = 'CHPG601'"), 'slow_write', 'a pattern has one finding, and tags for the others');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM judged WHERE evidence->>'app' = 'broken' AND evidence ? 'error_count'"), 'CHPG401 ERROR, CHPG402 ERROR', 'errors, and more than before');
 is($node->safe_psql('postgres', "SELECT level || ' ' || (evidence->>'hit_ratio') FROM chpg_findings($DAY, 'thrash') WHERE rule_id = 'CHPG301'"), 'ERROR 0.8000', 'a cache that thrashes');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
+is($node->safe_psql('postgres', "SELECT count(*) FROM judged WHERE rule_id = 'CHPG301'"), 0, 'and one that does not');
+
+# The same history sealed in part has the same findings; from here on it stays so.
+my $SEAL = q{SELECT planted.seal('2026-05-11 04:00Z')};
+$node->safe_psql('postgres', "CREATE TABLE of_open AS SELECT * FROM judged; $SEAL");
+judge();
+is($node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM kept.sealed_hour), count(*) > 10, count(*) FILTER (WHERE (a.rule_id, a.level, a.title, a.tags, a.confidence) IS DISTINCT FROM (b.rule_id, b.level, b.title, b.tags, b.confidence) OR abs(a.impact_us - b.impact_us) > 5.1e-4 * a.impact_us) FROM of_open a FULL JOIN judged b USING (finding_key)}),
+	'56|t|0', 'findings of a history that is sealed in part');
+
 fails_with($node, "SELECT * FROM chpg_findings($DAY, 'no such')", '42704', qr/service "no such" does not exist/, 'a service that is not there is not well');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), 0, 'a history that is complete');
+is($node->safe_psql('postgres', "SELECT count(*) FROM judged WHERE rule_id = 'CHPG801'"), 0, 'a history that is complete');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
-is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
-is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM chpg_findings($DAY, 's')"), 't', 'the worst come first');
+judge();
+is($node->safe_psql('postgres', "SELECT symptom FROM judged WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
+is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM judged"), 't', 'the worst come first');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each finding has an explanation and a remedy');
 
 # A period until now: hours that are only partly in it are not missing, nor is the
@@ -144,27 +162,33 @@ is($expected - $captured, 1, 'and one that is not');
 
 # A pattern that two rules find, and one of them muted
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT plant('SELECT new full scan', 'SELECT', 1000, 200000, 1, 30000, 1, 0.9, 0, 'web', 1)});
+judge();
 is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one finding');
 my $WHICH = q{evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT new full scan')};
-is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
-$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE $WHICH");
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'a muted finding hides nothing else');
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM judged WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
+$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM judged WHERE $WHICH");
+judge();
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM judged WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'a muted finding hides nothing else');
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 
 # What is muted hides no other rule, and the worst is told first.
-$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG601'");
+$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM judged WHERE rule_id = 'CHPG601'");
+judge();
 is(found('UPDATE wait bound'), 'CHPG201 WARN, CHPG601 WARN', 'a rule of the same pattern');
 $node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE without index', 'UPDATE', 20000, 100000, 1, 30000)});
+judge();
 is(found('UPDATE without index'), 'CHPG101 ERROR', 'an error is not hidden by a warning');
 unplant($node, 'UPDATE without index');
 
 # Values that responses omit are unknown.
 $node->safe_psql('postgres', q{SELECT plant('SELECT without CPU', 'SELECT', 2000, 300000, NULL, 30000, 1, NULL), plant('SELECT exports', 'SELECT', 0.1, 90000000, 5000000, 2000)});
-is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_ratio', evidence->'rows_per_call' FROM chpg_findings($DAY, 's') f WHERE evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT without CPU')"), 'CHPG101|low|null|null', 'no CPU, no rows: a full scan all the same');
+judge();
+is($node->safe_psql('postgres', "SELECT rule_id, confidence, evidence->'cpu_ratio', evidence->'rows_per_call' FROM judged f WHERE evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT without CPU')"), 'CHPG101|low|null|null', 'no CPU, no rows: a full scan all the same');
 $node->safe_psql('postgres', q{UPDATE planted.pattern p SET call_count = 1, total_rows = 5000000 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start = '2026-05-11 03:00Z';
 	DELETE FROM planted.pattern p USING kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports' AND window_start <> '2026-05-11 03:00Z';
 	UPDATE planted.pattern p SET total_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
+judge();
 is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 unplant($node, 'SELECT without CPU', 'SELECT exports');
@@ -173,6 +197,7 @@ unplant($node, 'SELECT without CPU', 'SELECT exports');
 $node->safe_psql('postgres', q{SELECT plant('SELECT half known', 'SELECT', 2000, 300000, 1500, 20000, 1, 0.95);
 	UPDATE planted.pattern p SET total_cpu_time_us = CASE WHEN extract(hour FROM window_start) < 4 THEN total_cpu_time_us END, total_rows = CASE WHEN extract(hour FROM window_start) = 1 THEN total_rows END
 	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND t.query_text = 'SELECT half known'});
+judge();
 is(found('SELECT half known'), '', 'neither a wait nor a full scan');
 unplant($node, 'SELECT half known');
 
@@ -180,7 +205,7 @@ unplant($node, 'SELECT half known');
 $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) VALUES ('u', '-infinity', now(), 'uncounted');
 	INSERT INTO kept.capture SELECT 'u', grain, window_start, window_end, status FROM kept.capture WHERE service_id = 't';
 	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
-	UPDATE planted.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'});
+	UPDATE planted.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'} . "; $SEAL");
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"),
 	join(', ', map { "$_: No pattern reports blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
 $node->safe_psql('postgres', q{UPDATE planted.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
@@ -189,8 +214,9 @@ $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; 
 
 # A truncated window has all errors, but not all executions.
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = true, cutoff_us = 1000 WHERE service_id = 's' AND window_start = '2026-05-11 03:00Z'});
-is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, confidence, evidence->>'error_ratio'), ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 's') WHERE rule_id IN ('CHPG401', 'CHPG402')"), 'CHPG401 WARN low, CHPG402 SKIPPED', 'shares of errors are unknown there');
-like($node->safe_psql('postgres', "SELECT symptom || explanation FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG401'"), qr/^9600 errors; more than 81600 executions, of which they are less than 11.76 %Windows were truncated/, 'which a finding reports');
+judge();
+is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, confidence, evidence->>'error_ratio'), ', ' ORDER BY rule_id) FROM judged WHERE rule_id IN ('CHPG401', 'CHPG402')"), 'CHPG401 WARN low, CHPG402 SKIPPED', 'shares of errors are unknown there');
+like($node->safe_psql('postgres', "SELECT symptom || explanation FROM judged WHERE rule_id = 'CHPG401'"), qr/^9600 errors; more than 81600 executions, of which they are less than 11.76 %Windows were truncated/, 'which a finding reports');
 is($node->safe_psql('postgres', q{SELECT count(*), count(error_ratio) FROM kept.error_hour WHERE service_id = 's' AND "time" BETWEEN '2026-05-11 03:00Z' AND '2026-05-11 04:00Z'}), '2|1', 'nor in the view of errors');
 $node->safe_psql('postgres', q{UPDATE kept.capture SET truncated = false, cutoff_us = NULL});
 
@@ -199,7 +225,8 @@ $node->safe_psql('postgres', q{SELECT plant('SELECT colon', 'SELECT', 2000, 4000
 	INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id, last_seen) SELECT query_id, v.d, v.u, db_operation, app, text_id, last_seen FROM kept.pattern_key JOIN kept.query_text USING (text_id), (VALUES ('a:b', 'c'), ('a', 'b:c')) v(d, u) WHERE query_text = 'SELECT colon';
 	INSERT INTO planted.pattern SELECT p.service_id, p.grain, p.window_start, n.pattern_key, p.call_count, p.error_count, p.total_duration_us, p.avg_duration_us, p.max_duration_us, p.p50_duration_us, p.p95_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit, p.total_cpu_time_us, p.total_wal_bytes
 	FROM planted.pattern p JOIN kept.pattern_key k USING (pattern_key) JOIN kept.query_text t USING (text_id) JOIN kept.pattern_key n ON n.text_id = k.text_id AND n.db_name LIKE 'a%' WHERE t.query_text = 'SELECT colon' AND k.db_name = 'db'});
-is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT finding_key) FROM chpg_findings($DAY, 's') WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
+judge();
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT finding_key) FROM judged WHERE evidence->>'db_name' LIKE 'a%'"), '2|2', 'are different patterns');
 $node->safe_psql('postgres', q{DELETE FROM planted.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.db_name LIKE 'a%'});
 
 # Services that cannot be judged are reported, also beside others that can.
@@ -212,17 +239,18 @@ INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
 SELECT s, 'hour', h, h + interval '1 hour', 'ok' FROM generate_series(timestamptz '2026-05-11 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('young'), ('dying')) v(s)
 WHERE s = 'young' OR h < '2026-05-11 04:00Z';
 SQL
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM chpg_findings($DAY) WHERE service_id = 'young'"), 'CHPG402 SKIPPED, CHPG501 SKIPPED, CHPG504 SKIPPED', 'no baseline');
+judge('NULL');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM judged WHERE service_id = 'young'"), 'CHPG402 SKIPPED, CHPG501 SKIPPED, CHPG504 SKIPPED', 'no baseline');
 my $OF_PATTERNS = 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG402 CHPG501 CHPG504 CHPG601 CHPG607';
 my $SKIPPED = q{SELECT string_agg(rule_id, ' ' ORDER BY rule_id) || ': ' || min(symptom)};
-is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = 'empty' AND level = 'SKIPPED'"), "$OF_PATTERNS: The history has no hour of the period; the API is asked for a service that is named.", 'no hours');
-is($node->safe_psql('postgres', "SELECT level, symptom FROM chpg_findings($DAY) WHERE service_id = 'empty' AND rule_id = 'CHPG801'"), 'INFO|0 of 24 hours were captured, 0 of them truncated', 'nor is its history complete');
+is($node->safe_psql('postgres', "$SKIPPED FROM judged WHERE service_id = 'empty' AND level = 'SKIPPED'"), "$OF_PATTERNS: The history has no hour of the period; the API is asked for a service that is named.", 'no hours');
+is($node->safe_psql('postgres', "SELECT level, symptom FROM judged WHERE service_id = 'empty' AND rule_id = 'CHPG801'"), 'INFO|0 of 24 hours were captured, 0 of them truncated', 'nor is its history complete');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage_ratio', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever the threshold of gaps is');
 my ($unknown) = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
-is($node->safe_psql('postgres', "$SKIPPED FROM chpg_findings($DAY) WHERE service_id = '$unknown' AND symptom LIKE 'The history%'"), "$OF_PATTERNS: The history does not know the service yet; the API is asked for one that is named.", 'a service that was made after the last capture');
-is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE service_id IN ('dead', 'unborn')"), 0, 'a service that did not exist has no gap');
-is($node->safe_psql('postgres', "SELECT symptom FROM chpg_findings($DAY) WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'a service that is gone has hours until then');
-$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM chpg_findings($DAY) WHERE level = 'SKIPPED'");
+is($node->safe_psql('postgres', "$SKIPPED FROM judged WHERE service_id = '$unknown' AND symptom LIKE 'The history%'"), "$OF_PATTERNS: The history does not know the service yet; the API is asked for one that is named.", 'a service that was made after the last capture');
+is($node->safe_psql('postgres', "SELECT count(*) FROM judged WHERE service_id IN ('dead', 'unborn')"), 0, 'a service that did not exist has no gap');
+is($node->safe_psql('postgres', "SELECT symptom FROM judged WHERE service_id = 'dying' AND rule_id = 'CHPG801'"), '4 of 6 hours were captured, 0 of them truncated', 'a service that is gone has hours until then');
+$node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM judged WHERE level = 'SKIPPED'");
 $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_name) VALUES ('s', '2026-01-01', '2026-02-01', now(), 'thrash')});
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_period_patterns($DAY, 'thrash')"), 't', 'a name means the service that has it now');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id NOT IN ('s', 't') OR valid_from = '2026-01-01'; DELETE FROM kept.capture WHERE service_id NOT IN ('s', 't')});
@@ -235,8 +263,10 @@ fails_with($node, "SELECT * FROM chpg_findings($DAY, 'thrsh', history_only => tr
 # A pattern that is new and small
 $node->safe_psql('postgres', q{SELECT plant('SELECT new and small', 'SELECT', 1000, 11000, 10, 10, 1, 0.9, 0, 'web', 1)});
 is($node->safe_psql('postgres', "SELECT time_ratio < 0.01 FROM chpg_compare('[2026-05-10 00:00Z,2026-05-11 00:00Z)', $DAY, 's') WHERE query_text = 'SELECT new and small'"), 't', 'less than one percent');
+judge();
 is(found('SELECT new and small'), '', 'is nothing');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG504', 'time_ratio', 0.0001)});
+judge();
 is(found('SELECT new and small'), 'CHPG504 WARN', 'unless the threshold says so');
 $node->safe_psql('postgres', q{TRUNCATE chpg_threshold});
 unplant($node, 'SELECT new and small', 'SELECT colon');
@@ -293,10 +323,12 @@ unplant($node, 'SELECT of calm');
 # Thresholds and mutes
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
+judge();
 is(found('SELECT hot loop'), '', 'a changed threshold changes the findings');
 $node->safe_psql('postgres', 'DELETE FROM chpg_threshold');
+judge();
 is(found('SELECT hot loop'), 'CHPG102 ERROR', 'and back');
-my $key = $node->safe_psql('postgres', "SELECT finding_key FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'");
+my $key = $node->safe_psql('postgres', "SELECT finding_key FROM judged WHERE rule_id = 'CHPG102'");
 $node->safe_psql('postgres', "SELECT chpg_mute('$key', 'accepted_risk', 'it is our queue')");
 is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) FILTER (WHERE NOT muted AND rule_id = 'CHPG102') FROM chpg_findings($DAY, 's')"), '1|0', 'a finding is muted');
 fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'finding_key' ], [ "'$key', NULL", 'reason' ];
