@@ -207,29 +207,30 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
-	WITH given AS MATERIALIZED (
+	WITH given AS (
 		SELECT p.metric, coalesce(p.series, '') AS series, p.unit, p."timestamp" AS at,
 			@extschema@._chpg_real(p.value) AS value,
-			mod(extract(epoch FROM p."timestamp"), extract(epoch FROM step)) AS offset_s
+			mod(extract(epoch FROM p."timestamp"), extract(epoch FROM step)) AS offset_s,
+			dense_rank() OVER (ORDER BY p.metric COLLATE "C", coalesce(p.series, '') COLLATE "C") AS line
 		FROM unnest(points) p
 		WHERE p.metric IS NOT NULL AND p."timestamp" >= start_time AND p."timestamp" < end_time
 			AND abs(p.value) < 'Infinity'
-	), line AS (
-		SELECT g.metric, g.series, max(g.unit) AS unit, min(g.offset_s) AS offset_s,
-			count(DISTINCT g.offset_s) > 8 AS is_ragged
+	), ranked AS (
+		SELECT g.*, dense_rank() OVER (PARTITION BY g.line ORDER BY g.offset_s) AS offset_rank
 		FROM given g
-		GROUP BY g.metric, g.series
-		ORDER BY g.metric COLLATE "C", g.series COLLATE "C"
-		LIMIT 1000
+		WHERE g.line <= 1000
+	), aligned AS (
+		SELECT r.line, r.metric, r.series, max(r.unit) OVER w AS unit, r.value, r.at AS at_given, r.offset_s,
+			CASE WHEN max(r.offset_rank) OVER w > 8
+				THEN greatest(date_bin(step, r.at, '1970-01-01 00:00Z'), start_time) ELSE r.at END AS at
+		FROM ranked r
+		WINDOW w AS (PARTITION BY r.line)
 	), placed AS (
-		SELECT DISTINCT ON (l.metric, l.series, p.at) l.metric, l.series, l.unit, p.at, g.value,
-			CASE WHEN l.is_ragged THEN mod(extract(epoch FROM p.at), extract(epoch FROM step)) ELSE g.offset_s END
+		SELECT DISTINCT ON (a.line, a.at) a.metric, a.series, a.unit, a.at, a.value,
+			CASE WHEN a.at = a.at_given THEN a.offset_s ELSE mod(extract(epoch FROM a.at), extract(epoch FROM step)) END
 				AS offset_s
-		FROM line l
-		JOIN given g ON g.metric = l.metric AND g.series = l.series
-		CROSS JOIN LATERAL (SELECT CASE WHEN l.is_ragged
-			THEN greatest(date_bin(step, g.at, '1970-01-01 00:00Z'), start_time) ELSE g.at END AS at) p
-		ORDER BY l.metric, l.series, p.at, g.at DESC, g.value
+		FROM aligned a
+		ORDER BY a.line, a.at, a.at_given DESC, a.value
 	), run AS (
 		SELECT date_trunc('day', p.at) AS day, p.metric, p.series, p.unit, p.offset_s, min(p.at) AS first_time,
 			(extract(epoch FROM max(p.at) - min(p.at)) / extract(epoch FROM step))::integer AS steps,
