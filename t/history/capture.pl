@@ -100,10 +100,15 @@ is(checksum(), $first, 'capturing twice changes nothing');
 # metrics, of services whose data came late within a week.
 sub later { return $node->safe_psql('postgres', q{UPDATE kept.capture SET captured_at = now() - interval '1 hour'}) }
 sub late { my ($is_late) = @_; return $node->safe_psql('postgres', 'UPDATE kept.capture SET changed_at = ' . ($is_late ? 'now()' : 'NULL')) }
+# where each row is, and which transaction wrote or locked it
+sub places { return $node->safe_psql('postgres', join ';', map { "SELECT md5(string_agg(concat_ws(' ', ctid, xmin, xmax), ' ' ORDER BY ctid)) FROM kept.$_" } qw(open_hour day_sum metric_day pattern_key query_text)) }
 later();
 late(1);
+my $places = places();
+is($node->safe_psql('postgres', q{SELECT requests FROM chpg_history_cost() WHERE grain = 'hour'}), 2 * 2 * 2, 'two requests for each are announced');
 costs($node, $url, q{CALL chpg_capture('hour')}, 1 + 2 * 2 * 2, 'an hour later');
 is(checksum(), $first, 'and still nothing has changed');
+is(places(), $places, 'nor was a row written');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM kept.capture}), '1 2', 'though the newest windows were requested again');
 
 # Late data: the API returns other values for the newest hours.
@@ -118,6 +123,18 @@ reset_emulator($url, services => 2, patterns => 20);
 later();
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is(checksum(), $first, 'a window is replaced as a whole');
+
+# A window that was captured too early stays due, though other windows were captured since.
+my $one_of_due = q{SELECT count(*), min(window_start) FILTER (WHERE again) = (SELECT min(window_start) FROM kept.capture) FROM chpg_history_due('hour')};
+$node->safe_psql('postgres', q{UPDATE kept.capture SET captured_at = window_end + interval '1 minute' WHERE window_start = (SELECT min(window_start) FROM kept.capture)});
+is($node->safe_psql('postgres', $one_of_due), '2|t', 'after a gap the window before it is due');
+fault($url, path => 'slow', status => 500);
+fails_with($node, q{CALL chpg_capture('hour')}, '38000', qr/could not capture 2 of 2 windows/, 'its second capture fails');
+is($node->safe_psql('postgres', $one_of_due), '2|t', 'and is tried again');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT status, ' '), count(error) FROM kept.coverage}), 'ok|2', 'the window is as it was');
+clear_faults($url);
+costs($node, $url, q{CALL chpg_capture('hour')}, 1 + 2 * 2, 'until it succeeds');
+is(checksum(), $first, 'with the same patterns');
 late(0);
 
 # Missed windows, one at a time and the oldest first
@@ -292,6 +309,123 @@ eval { $session->quit };
 clear_faults($url);
 $node->safe_psql('postgres', q{CALL chpg_capture('hour')});
 is((split /\n/, checksum())[0], (split /\n/, $first)[0], 'after a crash the next run captures the missing windows');
+
+# Points of metrics
+
+# Let the history note these points, of the hours from $from to $to on 2026-05-04.
+sub note_points
+{
+	my ($from, $to, $step, $points) = @_;
+	return $node->safe_psql('postgres', <<"SQL");
+SET timezone = 'America/Caracas';
+SET statement_timeout = '30s';
+SELECT _chpg_note_points(0, '2026-05-04 00:00Z'::timestamptz + '$from hours', '2026-05-04 00:00Z'::timestamptz + '$to hours', '$step', ARRAY(
+	SELECT jsonb_populate_record(NULL::chpg_metric_row, jsonb_build_object('metric', p.metric, 'series', p.series, 'timestamp', p.at, 'value', p.value))
+	FROM ($points) p(metric, series, at, value)))
+SQL
+}
+
+sub points_from { my ($series, $from, $to, $step, $value) = @_; return "SELECT 'm', '$series', t, $value FROM generate_series('2026-05-04 00:00Z'::timestamptz + '$from', '2026-05-04 00:00Z'::timestamptz + '$to' - interval '1 second', '$step') t" }
+sub all_points { return $node->safe_psql('postgres', q{SELECT series, count(*), count(DISTINCT "time"), sum(value), to_char(min("time"), 'HH24:MI'), to_char(max("time"), 'HH24:MI') FROM kept.metric WHERE service_id = 'points' GROUP BY series ORDER BY series}) }
+sub arrays { return $node->safe_psql('postgres', q{SELECT count(*), max(cardinality("values")) FROM kept.metric_day WHERE service_key = 0}) }
+
+$node->safe_psql('postgres', q{INSERT INTO kept.service_key OVERRIDING SYSTEM VALUE VALUES (0, 'points')});
+note_points(0, 2, '5 minutes', points_from(a => '0 hours', '2 hours', '5 minutes', 1) . ' UNION ALL ' . points_from(b => '0 hours', '2 hours', '5 minutes', 1));
+note_points(1, 3, '5 minutes', points_from(a => '1 hours', '2 hours 30 minutes', '5 minutes', 2));
+is(all_points(), "a|30|30|48|00:00|02:25\nb|24|24|24|00:00|01:55", 'points replace those of their time; a series that has gone keeps its own');
+my $points_places = places();
+note_points(1, 3, '5 minutes', points_from(a => '1 hours', '2 hours 30 minutes', '5 minutes', 2));
+is(places(), $points_places, 'the same points again write nothing');
+note_points(2, 4, '5 minutes', points_from(a => '2 hours', '4 hours', '5 minutes', 3) . ' UNION ALL ' . points_from(b => '3 hours 30 minutes', '4 hours', '5 minutes', 1));
+is(all_points(), "a|48|48|108|00:00|03:55\nb|30|30|30|00:00|03:55", 'late points and a series that comes back');
+is(arrays(), '2|48', 'in an array each');
+note_points(3, 5, '1 minute', points_from(a => '3 hours', '5 hours', '1 minute', 4));
+is(all_points(), "a|156|156|552|00:00|04:59\nb|30|30|30|00:00|03:55", 'points of another bucket');
+note_points(4, 6, '5 minutes', points_from(a => '4 hours', '6 hours', '5 minutes', 5));
+is(all_points(), "a|120|120|432|00:00|05:55\nb|30|30|30|00:00|03:55", 'and of the former one');
+is(arrays(), '3|72', 'are an array for each bucket');
+note_points(5, 7, '5 minutes', points_from(a => '5 hours 7 seconds', '7 hours', '5 minutes', 6));
+is($node->safe_psql('postgres', q{SELECT count(*), bool_and(extract(second FROM "time") = 7) FROM kept.metric WHERE service_id = 'points' AND value = 6}), '24|t', 'points off the bucket keep their times');
+note_points(-1, 1, '5 minutes', points_from(a => '-1 hours', '1 hours', '5 minutes', 7));
+is($node->safe_psql('postgres', q{SELECT to_char(day, 'YYYY-MM-DD'), count(*), sum(value) FROM kept.metric WHERE service_id = 'points' AND value = 7 GROUP BY 1 ORDER BY 1}), "2026-05-03|12|84\n2026-05-04|12|84", 'days are those of UTC');
+
+# Hostile responses
+$node->safe_psql('postgres', 'DELETE FROM kept.metric_day WHERE service_key = 0');
+note_points(0, 2, '5 minutes', q{VALUES ('m', 'a', '2026-05-04 01:00Z', 'NaN'::float8), ('m', 'a', '2026-05-04 01:05Z', 'Infinity'), ('m', 'a', '2026-05-04 01:10Z', '-Infinity'), ('m', 'a', '2026-05-04 01:15Z', NULL), ('m', 'a', '1970-01-01', 1), ('m', 'a', 'infinity', 1), ('m', 'a', '9999-01-01', 1), ('m', 'a', '2026-05-04 02:00Z', 1), ('m', 'a', NULL, 1), (NULL, 'a', '2026-05-04 01:20Z', 1), ('m', NULL, '2026-05-04 01:25Z', 1e300), ('m', 'a', '2026-05-04 01:30Z', 1e-300), ('m', 'a', '2026-05-04 01:30Z', 3)});
+is($node->safe_psql('postgres', q{SELECT series, value, "time" FROM kept.metric WHERE service_id = 'points' ORDER BY series}), "|9.999999843067494e+17|2026-05-04 01:25:00+00\na|0|2026-05-04 01:30:00+00", 'of impossible points and times none is kept');
+note_points(0, 2, '5 minutes', q{SELECT 'm', 'a', '2026-05-04 00:00Z'::timestamptz + i * interval '71.993 milliseconds', i FROM generate_series(0, 99999) i});
+is(arrays(), '2|24', 'a series of 100,000 points without a step is put onto its buckets');
+note_points(0, 2, '5 minutes', q{SELECT 'm', i::text, '2026-05-04 01:00Z'::timestamptz, i FROM generate_series(0, 99999) i});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM kept.metric_day WHERE service_key = 0}), 1002, 'of 100,000 series 1000 are kept');
+$node->safe_psql('postgres', q{DELETE FROM kept.metric_day WHERE service_key = 0; DELETE FROM kept.service_key WHERE service_key = 0});
+
+# A day of hours, one after another: each run finds that an hour has ended, since the setting settle
+# is an hour less, and what was captured before an hour older.
+
+reset_emulator($url, services => 2, patterns => 5);
+$node->safe_psql('postgres', q{SELECT chpg_history_disable(); SELECT chpg_history_enable('days'); UPDATE days.setting SET value = '4 days' WHERE name = 'backfill'});
+my $half = $node->safe_psql('postgres', q{SELECT (extract(minute FROM now())::integer + 30) % 60});
+sub hours_left { my ($hours) = @_; return "UPDATE days.setting SET value = '$hours hours $half minutes' WHERE name = 'settle'" }
+
+# The number of requests for each service in a day of runs, apart from the list.
+sub run_a_day
+{
+	my ($before) = @_;
+	my (%requests, @wrong);
+
+	for my $hour (reverse 0 .. 23)
+	{
+		$before->($hour);
+		clear_journal($url);
+		my $announced = $node->safe_psql('postgres', hours_left($hour) . q{; UPDATE days.capture SET captured_at = captured_at - interval '1 hour', changed_at = changed_at - interval '1 hour'; SELECT sum(requests) FROM chpg_history_cost(); CALL chpg_capture()});
+		my @of = map { $_->{path} =~ m{/postgres/([^/]+)/} } @{ journal($url)->{requests} };
+		$requests{$_}++ for @of;
+		push @wrong, "$hour: " . @of . " instead of $announced" if @of != $announced;
+	}
+	is("@wrong", '', 'each run sends the requests that were announced');
+	return \%requests;
+}
+
+sub captured_again { my ($service) = @_; return $node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE attempts = 2), min(extract(hour FROM window_start)::integer) FILTER (WHERE attempts = 2) FROM days.capture WHERE service_id = '$service' AND attempts > 0") }
+
+# Two hours and days were captured before.
+$node->safe_psql('postgres', hours_left(23) . '; CALL chpg_capture(max_windows => 0)');
+$node->safe_psql('postgres', q{INSERT INTO days.capture (service_id, grain, window_start, window_end, status, captured_at) SELECT service_id, grain_due, window_start, window_end, 'ok', now() FROM chpg_history_due('hour') WHERE window_end < now() - interval '27 hours'});
+my $but_newest = $node->safe_psql('postgres', 'SELECT count(*) - 2 FROM chpg_history_due()');
+$node->safe_psql('postgres', "CALL chpg_capture(max_windows => $but_newest)");
+my ($orders, $billing) = map { $node->safe_psql('postgres', "SELECT id FROM chpg_services() WHERE name = '$_'") } qw(orders billing);
+my $sent = run_a_day(sub { });
+cmp_ok($sent->{$_} / 24, '<=', 3.2, "requests of an hour of $_") for $orders, $billing;
+my %probe = map { $_ => captured_again($_) } $orders, $billing;
+like($probe{$_}, qr/^1\|/, "an hour of $_ was captured again") for $orders, $billing;
+isnt($probe{$orders}, $probe{$billing}, 'another one for each service');
+
+# Once that hour has changed, the hours since the day before are captured again.
+sub late_by { my ($calls) = @_; return reset_emulator($url, services => 2, patterns => 5, pattern_overrides => { orders => { 3 => { callCount => $calls } } }) }
+late_by(6_000_000);
+$node->safe_psql('postgres', q{UPDATE days.capture SET captured_at = window_end WHERE attempts = 2});
+costs($node, $url, 'CALL chpg_capture()', 1 + 2 * 2, 'an hour of each service again');
+is($node->safe_psql('postgres', q{SELECT count(*), count(DISTINCT service_id), bool_and(again AND grain_due = 'hour') FROM chpg_history_due()}), '22|1|t', 'has changed of one: its other hours are due');
+costs($node, $url, 'CALL chpg_capture()', 1 + 22 * 2, 'without their metrics');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM days.open_hour WHERE call_count = 6000000}), 23, 'and have the late data, but for the newest one');
+
+# The next day: all windows are a day older.
+# (in two steps, since no two windows may be at the same time)
+$node->safe_psql('postgres', join ';', map { "UPDATE days.capture SET window_start = window_start + interval '$_', window_end = window_end + interval '$_'; UPDATE days.open_hour SET window_start = window_start + interval '$_'; UPDATE days.open_day SET window_start = window_start + interval '$_'" } '-1001 days', '1000 days');
+$sent = run_a_day(sub { late_by(7_000_000 + $_[0]) });
+cmp_ok($sent->{$orders} / 24, '<=', 5.3, 'requests of an hour while data comes late');
+cmp_ok($sent->{$billing} / 24, '<=', 3.2, 'and of the other service');
+is($node->safe_psql('postgres', q{SELECT string_agg((call_count - 7000000)::text, ' ' ORDER BY window_start) FROM days.open_hour WHERE call_count >= 7000000}), join(' ', reverse(0 .. 23), 0), 'each hour has the data of an hour after its end');
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT window_start) - count(*) FILTER (WHERE call_count >= 7000000), count(*) FILTER (WHERE call_count >= 7000000) > 0 FROM days.open_day JOIN days.service_key USING (service_key) WHERE service_id = '} . $orders . q{' AND window_start > now() - interval '49 hours'}), '0|t', 'and so have days');
+
+# A sealed window that becomes due again, since the API keeps it for longer, is replaced as one.
+$node->safe_psql('postgres', q{UPDATE days.setting SET value = CASE name WHEN 'api_retention' THEN '2 hours' ELSE '27 hours' END WHERE name IN ('api_retention', 'keep_open'); CALL chpg_history_seal()});
+my $sealed = $node->safe_psql('postgres', q{SELECT count(*) FROM days.sealed_hour});
+cmp_ok($sealed, '>', 30, 'old windows are sealed');
+$node->safe_psql('postgres', q{UPDATE days.setting SET value = CASE name WHEN 'api_retention' THEN '7 days' ELSE '8 days' END WHERE name IN ('api_retention', 'keep_open'); UPDATE days.capture c SET status = 'lost' FROM days.service_key k JOIN days.sealed_hour w USING (service_key) WHERE c.grain = 'hour' AND (c.service_id, c.window_start) = (k.service_id, w.window_start)});
+late_by(8_000_000);
+$node->safe_psql('postgres', q{CALL chpg_capture('hour')});
+is($node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM days.sealed_hour), count(*) FILTER (WHERE 8000000 = ANY (w.call_count)), count(*) FILTER (WHERE k.service_id <> '} . $orders . q{'), count(*) FILTER (WHERE EXISTS (SELECT FROM days.open_hour o WHERE (o.service_key, o.window_start) = (w.service_key, w.window_start))) FROM days.sealed_hour w JOIN days.service_key k USING (service_key)}), join('|', $sealed, $sealed / 2, $sealed / 2, 0), 'and replaced as sealed windows');
 
 # Many patterns, and errors without execution time
 
