@@ -45,6 +45,9 @@ BEGIN
 	IF pg_get_userbyid(owner) <> current_user THEN
 		EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', place, child, pg_get_userbyid(owner));
 	END IF;
+	-- no plan needs them, and to analyze arrays takes long
+	EXECUTE format('ALTER TABLE %I.%I ALTER pattern_key SET STATISTICS 0, %s', place, child,
+		@extschema@._chpg_of_counters('ALTER {} SET STATISTICS 0'));
 	EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I %4$s', place, child, parent, bound);
 END
 $$;
@@ -173,7 +176,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
 	callers_path pg_catalog.text := pg_catalog.current_setting('search_path');
-	portion CONSTANT integer := 50;
+	portion CONSTANT integer := 20;
 	sealed integer;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -196,6 +199,7 @@ Each capture packs some, so that this is needed only after much was captured, or
 Works in small transactions: what ends it in between loses nothing.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25001 in a transaction block; 25006 on a
-  standby; 42501 the caller does not own the history; 55000 there is no history.';
+  standby; 42501 the caller does not own the history; 55000 there is no history, or something
+  else has the name of a partition.';
 
 REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_history_seal() FROM PUBLIC;

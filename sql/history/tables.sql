@@ -190,7 +190,7 @@ BEGIN
 					service_key integer NOT NULL,
 					pattern_key integer NOT NULL,
 					%3$s
-				);
+				) WITH (autovacuum_vacuum_scale_factor = 0.05);
 				CREATE INDEX ON %1$I.open_%2$s (service_key, window_start);
 				ALTER TABLE %1$I.open_%2$s REPLICA IDENTITY FULL;
 				CREATE TABLE %1$I.sealed_%2$s (
@@ -200,7 +200,7 @@ BEGIN
 					patterns integer NOT NULL,
 					pattern_key integer[] COMPRESSION %6$s NOT NULL,
 					%4$s,
-					CHECK (cardinality(pattern_key) = patterns%5$s),
+					CONSTRAINT element_for_each_pattern CHECK (cardinality(pattern_key) = patterns%5$s),
 					PRIMARY KEY (service_key, window_start)
 				) PARTITION BY RANGE (window_start);
 				CREATE INDEX ON %1$I.sealed_%2$s (seal_id);
