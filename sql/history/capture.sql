@@ -147,7 +147,7 @@ DECLARE
 	skipped integer := 0;
 	api_failures integer := 0;
 	ended pg_catalog.text;
-	portion CONSTANT integer := 50;
+	portion CONSTANT integer := 20;
 	to_seal integer;
 	packing pg_catalog.record;
 	waits integer;
@@ -216,7 +216,7 @@ BEGIN
 		PERFORM @extschema@._chpg_raise(err->>'state', err->>'message', err->>'detail', err->>'hint', err->>'context');
 	END IF;
 	-- more than are captured, so that what has piled up grows less
-	to_seal := CASE WHEN max_windows = 0 OR ended LIKE 'It was canceled%' THEN 0 ELSE 4 * portion + 2 * tried END;
+	to_seal := CASE WHEN max_windows = 0 OR ended LIKE 'It was canceled%' THEN 0 ELSE 5 * portion + 2 * tried END;
 	WHILE to_seal > 0 LOOP
 		SELECT * INTO packing FROM @extschema@._chpg_seal_portion(portion);
 		err := packing.failure;

@@ -3,24 +3,21 @@
 /*
  * Dropping a partition locks its parent against all readers until the transaction ends.
  * While a session reads the parent, other readers queue behind the purge, so it waits for
- * a tenth of a second in all: what comes after the first lock is locked at once or not at all.
+ * a tenth of a second.  What comes after the first lock is locked at once, or not at all.
  */
-CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[])
+CREATE FUNCTION @extschema@._chpg_history_drop(place name, partitions name[], patience text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '100ms'
+SET lock_timeout = 0
 AS $$
 DECLARE
-	parent regclass;
+	parent regclass := (SELECT i.inhparent FROM pg_inherits i
+		WHERE i.inhrelid = format('%I.%I', place, partitions[1])::regclass);
 BEGIN
-	FOR parent IN
-		SELECT DISTINCT i.inhparent FROM pg_inherits i
-		WHERE i.inhrelid = ANY (ARRAY(SELECT format('%I.%I', place, p)::regclass FROM unnest(partitions) p))
-	LOOP
-		EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', parent);
-		PERFORM set_config('lock_timeout', '1ms', true);
-	END LOOP;
+	PERFORM set_config('lock_timeout', patience, true);
+	EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', parent);
+	PERFORM set_config('lock_timeout', '1ms', true);
 	EXECUTE format('DROP TABLE %s', (SELECT string_agg(format('%I.%I', place, p), ', ') FROM unnest(partitions) p));
 	RETURN true;
 EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN
@@ -28,9 +25,10 @@ EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[]) IS
-'Drop partitions, and return whether they were dropped.
-Not if other objects depend on one of them, or if a session reads them or their parents.';
+COMMENT ON FUNCTION @extschema@._chpg_history_drop(name, name[], text) IS
+'Drop partitions of one table, and return whether they were dropped.
+Not if other objects depend on one of them, or if a session reads one, or reads their parent
+  for longer than patience.';
 
 CREATE FUNCTION @extschema@._chpg_history_expire()
 RETURNS jsonb
@@ -43,8 +41,9 @@ DECLARE
 	place name := @extschema@._chpg_history_lock();
 	hours_before CONSTANT timestamptz := @extschema@._chpg_kept_from('hour');
 	days_before CONSTANT timestamptz := @extschema@._chpg_kept_from('day');
+	grain text;
 	part record;
-	expired name[] := '{}';
+	expired name[];
 	dropped name[] := '{}';
 	kept name[] := '{}';
 	is_empty boolean;
@@ -61,37 +60,41 @@ BEGIN
 	-- last_seen may be a day old
 	DELETE FROM pattern_key k WHERE k.last_seen < least(hours_before, days_before) - interval '2 days';
 	DELETE FROM query_text t WHERE NOT EXISTS (SELECT FROM pattern_key k WHERE k.text_id = t.text_id);
-	FOR part IN
-		SELECT c.relname AS name, EXISTS (
-			-- a role that may read a partition has created a view of it, or a column of its row type
-			SELECT FROM pg_depend d
-			LEFT JOIN pg_type t ON t.oid = c.reltype
-			LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
-			WHERE d.deptype = 'n' AND k.conrelid IS DISTINCT FROM c.oid
-				AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
-				OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)))) AS is_needed
-		FROM pg_inherits i
-		JOIN pg_class c ON c.oid = i.inhrelid
-		JOIN pg_class p ON p.oid = i.inhparent
-		JOIN pg_namespace n ON n.oid = p.relnamespace
-		WHERE n.nspname = place AND p.relname IN ('sealed_hour', 'sealed_day')
-			AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz
-				<= CASE p.relname WHEN 'sealed_hour' THEN hours_before ELSE days_before END
-		ORDER BY 1
-	LOOP
-		EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I)', part.name) INTO is_empty;
-		IF is_empty AND part.is_needed THEN
-			kept := kept || part.name;
-		ELSIF is_empty THEN
-			expired := expired || part.name;
+	-- last, since the parents of dropped partitions stay locked until the transaction ends
+	FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
+		expired := '{}';
+		FOR part IN
+			SELECT c.relname AS name, EXISTS (
+				-- a role that may read a partition has created a view of it, or a column of its row type
+				SELECT FROM pg_depend d
+				LEFT JOIN pg_type t ON t.oid = c.reltype
+				LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+				WHERE d.deptype = 'n' AND k.conrelid IS DISTINCT FROM c.oid
+					AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
+					OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)))) AS is_needed
+			FROM pg_inherits i
+			JOIN pg_class c ON c.oid = i.inhrelid
+			JOIN pg_class p ON p.oid = i.inhparent
+			JOIN pg_namespace n ON n.oid = p.relnamespace
+			WHERE n.nspname = place AND p.relname = 'sealed_' || grain
+				AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz
+					<= CASE grain WHEN 'hour' THEN hours_before ELSE days_before END
+			ORDER BY 1
+		LOOP
+			EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I)', part.name) INTO is_empty;
+			IF is_empty AND part.is_needed THEN
+				kept := kept || part.name;
+			ELSIF is_empty THEN
+				expired := expired || part.name;
+			END IF;
+		END LOOP;
+		CONTINUE WHEN expired = '{}';
+		IF @extschema@._chpg_history_drop(place, expired, CASE dropped WHEN '{}' THEN '100ms' ELSE '1ms' END) THEN
+			dropped := dropped || expired;
+		ELSE
+			kept := kept || expired;
 		END IF;
 	END LOOP;
-	-- last, since the parents of dropped partitions stay locked until the transaction ends
-	IF expired <> '{}' AND @extschema@._chpg_history_drop(place, expired) THEN
-		dropped := expired;
-	ELSE
-		kept := kept || expired;
-	END IF;
 	IF kept <> '{}' THEN
 		RAISE NOTICE 'partitions in use were emptied, not dropped: %',
 				(SELECT string_agg(k, ', ' ORDER BY k) FROM unnest(kept) k)

@@ -34,7 +34,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),
 	-- purges
 	@extschema@._chpg_note_archived(bigint),
-	@extschema@._chpg_history_drop(name, name[]), @extschema@._chpg_history_expire()
+	@extschema@._chpg_history_drop(name, name[], text), @extschema@._chpg_history_expire()
 FROM PUBLIC;
 
 /* Default privileges of the creating role are taken back: of tables and views all but SELECT ... */
