@@ -36,7 +36,7 @@ $$;
 SELECT current_setting('crash.victim');
 SQL
 
-# Begins once the other session watches, and stays until that has seen its end.
+# Begins once the other session watches, and does not end by itself.
 my $VICTIM = <<'SQL';
 DO $$
 BEGIN
@@ -48,13 +48,7 @@ $$;
 SET application_name = 'victim';
 %s;
 SET application_name = 'done';
-DO $$
-BEGIN
-	WHILE EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'watcher') LOOP
-		PERFORM pg_sleep(0.0005), pg_stat_clear_snapshot();
-	END LOOP;
-END
-$$;
+SELECT pg_sleep(600);
 SQL
 
 # Run a statement in a backend that is killed (SIGKILL) once it has written this many bytes of
@@ -67,9 +61,14 @@ sub kill_after
 	my $child = start_process(sub { $node->psql('postgres', sprintf($VICTIM, $sql)); POSIX::_exit(0) });
 	my $pid = $node->safe_psql('postgres', sprintf($WATCH, $bytes));
 
-	kill 'KILL', $pid if $pid ne '';
+	if ($pid eq '')
+	{
+		$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'done'});
+		waitpid $child, 0;
+		return 0;
+	}
+	kill 'KILL', $pid;
 	waitpid $child, 0;
-	return 0 if $pid eq '';
 	wait_until(sub { slurp_file($node->logfile, $logged) =~ /database system is ready to accept connections/ && if_up($node, 'SELECT 1') eq '1' }, 'the server has recovered');
 	return 1;
 }
@@ -109,19 +108,28 @@ sub history_flaws
 	my $calls = 'coalesce(sum(p.call_count) FILTER (WHERE k.query_id <> 0), 0)';
 	my $flaws = '';
 
+	# The patterns of all windows, read from the tables
+	my $windows = sub {
+		my ($grain) = @_;
+		my @all = (@counters, qw(total_duration_us total_cpu_time_us));
+		return sprintf '(SELECT window_start, service_key, pattern_key, %1$s FROM open_%3$s UNION ALL SELECT w.window_start, w.service_key, u.* FROM sealed_%3$s w, unnest(w.pattern_key, %2$s) u)',
+		  join(', ', @all), join(', ', map { "w.$_" } @all), $grain;
+	};
+
 	for my $grain ('hour', 'day')
 	{
+		my $patterns = $windows->($grain);
 		$flaws .= $node->safe_psql('postgres', <<"SQL");
 SET search_path = $schema, pg_catalog;
 SELECT 'open and sealed: $grain', service_key, window_start
 FROM (SELECT DISTINCT service_key, window_start FROM open_$grain) o JOIN sealed_$grain USING (service_key, window_start);
 SELECT 'twice in $grain', service_key, window_start, pattern_key, count(*)
-FROM public._chpg_window_$grain() GROUP BY service_key, window_start, pattern_key HAVING count(*) > 1;
+FROM $patterns p GROUP BY service_key, window_start, pattern_key HAVING count(*) > 1;
 SELECT 'no text in $grain', p.service_key, p.window_start, p.pattern_key
-FROM public._chpg_window_$grain() p LEFT JOIN (pattern_key k JOIN query_text t USING (text_id)) USING (pattern_key) WHERE t.text_id IS NULL;
+FROM $patterns p LEFT JOIN (pattern_key k JOIN query_text t USING (text_id)) USING (pattern_key) WHERE t.text_id IS NULL;
 WITH windows AS (
 	SELECT s.service_id, p.window_start, count(*) FILTER (WHERE k.query_id <> 0) AS queries, $sums, $calls AS calls
-	FROM public._chpg_window_$grain() p JOIN service_key s USING (service_key) JOIN pattern_key k USING (pattern_key) GROUP BY 1, 2
+	FROM $patterns p JOIN service_key s USING (service_key) JOIN pattern_key k USING (pattern_key) GROUP BY 1, 2
 )
 SELECT 'not as captured: $grain', service_id, window_start, c.status, c.queries, w.queries, c.call_count, w.calls, to_jsonb(c), to_jsonb(w)
 FROM windows w FULL JOIN (SELECT * FROM capture WHERE grain = '$grain') c USING (service_id, window_start)
@@ -133,11 +141,12 @@ SQL
 SET search_path = $schema, pg_catalog;
 WITH days AS (
 	SELECT service_key, date_trunc('day', window_start, 'UTC') AS "time", pattern_key, count(*) AS hours, $sums
-	FROM public._chpg_window_hour() p GROUP BY 1, 2, 3
+	FROM @{[ $windows->('hour') ]} p GROUP BY 1, 2, 3
 )
 SELECT 'day_sum', service_key, "time", pattern_key, s.hours, d.hours, to_jsonb(s), to_jsonb(d)
 FROM days d FULL JOIN day_sum s USING (service_key, "time", pattern_key)
-WHERE s.hours IS DISTINCT FROM d.hours OR @{[ $differ->('s', 'd') ]};
+WHERE "time" > now() - (SELECT value::interval FROM setting WHERE name = 'keep_hour')	-- of older days only some hours may be there
+	AND (s.hours IS DISTINCT FROM d.hours OR @{[ $differ->('s', 'd') ]});
 SQL
 }
 
