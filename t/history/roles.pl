@@ -25,10 +25,18 @@ my $OWNERS = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM p
 sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'; CREATE ROLE deputy SUPERUSER});
 settle($node, 'kept');
 sql(qq{CREATE USER MAPPING FOR deputy SERVER chpg OPTIONS (key_id '$KEY_ID', key_secret '$KEY_SECRET')});
+# The default privileges of neither role reach the tables that a capture or a seal makes.
+sql('CREATE ROLE mallory; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO mallory; ALTER DEFAULT PRIVILEGES FOR ROLE deputy GRANT ALL ON TABLES TO PUBLIC, mallory');
 sql(q{SET ROLE deputy; CALL chpg_capture('hour')});
 my $patterns = sql('SELECT count(*) FROM kept.pattern_hour');
 cmp_ok($patterns, '>', 0, 'another superuser captures');
+sql(q{UPDATE kept.open_hour SET window_start = window_start - interval '33 days' WHERE window_start = (SELECT min(window_start) FROM kept.open_hour);
+	SET ROLE deputy; CALL chpg_history_seal(); SELECT _chpg_history_partition('day', now() - interval '200 days')});
 is(sql($OWNERS), $owner, 'and owns none of its objects');
+is(sql(q{SELECT string_agg(DISTINCT a.grantee::regrole || ' ' || a.privilege_type, ', '), count(DISTINCT c.oid) >= 6 FROM pg_class c LEFT JOIN LATERAL aclexplode(c.relacl) a ON a.grantee <> c.relowner
+	WHERE c.relnamespace = 'kept'::regnamespace AND c.relispartition AND c.relkind = 'r'}), '- SELECT, mallory SELECT|t', 'partitions, however they were made, may only be read by others');
+is(sql('SELECT state FROM _chpg_history_state()'), '', 'so that the history can be used');
+sql('ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM mallory');
 sql('DROP OWNED BY deputy');
 is(sql('SELECT count(*) FROM kept.pattern_hour'), $patterns, 'no partition is dropped with the role that captured it');
 
@@ -119,6 +127,9 @@ my $OWNED = q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg
 is(sql($OWNED), 'collector', 'all objects belong to the role');
 cmp_ok(sql(q{SELECT count(*) FROM fleet_history.coverage WHERE status = 'ok'}), '>=', 4, 'which captures');
 is(as_role('collector', q{SELECT count(*) > 0 FROM chpg_findings(tstzrange(now() - interval '3 hours', now()), history_only => true)}), 't', 'the role reads its history');
+as_role('collector', q{UPDATE fleet_history.open_hour SET window_start = window_start - interval '20 days' WHERE window_start = (SELECT min(window_start) FROM fleet_history.open_hour); CALL chpg_history_seal()});
+is(sql(q{SELECT count(*) FROM fleet_history.sealed_hour}), 2, 'seals');
+is(sql($OWNED), 'collector', 'in partitions of its own');
 as_role('collector', q{SELECT _chpg_history_partition('hour', now() - interval '100 days')});
 like(as_role('collector', 'SELECT chpg_history_purge()'), qr/^sealed_hour_\d{6}$/, 'and purges');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history')}, '42501', qr/permission denied for function chpg_history_enable/, 'the role may not enable a history');
@@ -126,6 +137,15 @@ sql(q{GRANT EXECUTE ON FUNCTION chpg_history_enable TO collector; DELETE FROM fl
 is(as_role('collector', q{SELECT chpg_history_enable('fleet_history'); SELECT value FROM fleet_history.setting WHERE name = 'reserve'}), "\n3", 'unless that is granted: it restores missing settings');
 fails_as('collector', q{SELECT chpg_history_enable('another')}, '55000', qr/the history is in schema "fleet_history" already/, 'elsewhere');
 fails_as('collector', q{SELECT chpg_history_enable('fleet_history', owner => 'deputy')}, '42501', qr/permission denied to begin a history/, 'nor for another role');
+
+# A role that may only read: neither its captures nor anything else changes the history.
+sql(q{CREATE ROLE reader LOGIN; GRANT USAGE ON FOREIGN SERVER chpg TO reader; SELECT _chpg_history_entrust('reader', true); GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_seal, chpg_history_purge, chpg_history_archived TO reader});
+as_role('collector', 'GRANT USAGE ON SCHEMA fleet_history TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA fleet_history TO reader');
+fails_as('reader', $_, '55000', qr/schema "fleet_history" belongs to "collector", whose code would run with your rights/, "$_ by a role that may read") for 'CALL chpg_capture()', 'CALL chpg_history_seal()', 'SELECT chpg_history_purge()', 'SELECT chpg_history_archived(0)';
+fails_as('reader', "SELECT set_config('search_path', 'fleet_history, public', false); SELECT $_", '55000', qr/the history cannot be used/, "$_ by a role that may read")
+  for q{_chpg_seal_some(1)}, q{_chpg_history_expire()}, q{_chpg_write_window('hour', 1, now(), '{}')}, q{_chpg_service_key('new')}, q{_chpg_note_archived(0)};
+is(as_role('reader', 'SELECT count(*) > 0 FROM fleet_history.pattern_hour'), 't', 'its views are read');
+sql('DROP OWNED BY reader; DROP ROLE reader');
 
 # A member of that role does not use its history: the role's code would run with the
 # member's rights.
@@ -162,15 +182,15 @@ fails_with($node, 'SELECT * FROM chpg_history_cost()', '55000', qr/schema "fleet
 fails_with($node, "SELECT chpg_history_enable('moved')", '55000', qr/DETAIL:  It belongs to "collector"\.\nHINT:  Name its owner, .*: SELECT chpg_history_enable\('moved', owner => 'collector'\);$/m, 'without its owner');
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(as_role('collector', q{SELECT count(*) > 0 FROM moved.coverage; CALL chpg_capture('hour')}), 't', 'a history with a new name goes on');
-sql('CREATE ROLE clerk LOGIN; GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_purge TO clerk');
+sql('CREATE ROLE clerk LOGIN; GRANT EXECUTE ON ROUTINE chpg_capture, chpg_history_seal, chpg_history_purge, chpg_history_archived TO clerk');
 fails_as('clerk', $_, '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by the role .*, not by role "clerk"\.\nHINT:  .*SELECT chpg_history_enable\('moved', owner => 'clerk'\)/, "$_ by a role with EXECUTE alone")
-	for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+	for 'CALL chpg_capture()', 'CALL chpg_history_seal()', 'SELECT chpg_history_purge()', 'SELECT chpg_history_archived(0)';
 as_role('collector', q{DROP VIEW moved.pattern_day; DELETE FROM moved.setting WHERE name = 'reserve'});
 sql(q{SELECT chpg_history_enable('moved', owner => 'collector')});
 is(sql(q{SELECT pg_get_userbyid(relowner), (SELECT count(*) FROM moved.setting WHERE name = 'reserve') FROM pg_class WHERE oid = 'moved.pattern_day'::regclass}),
 	'collector|1', 'missing objects are restored, and belong to its owner');
-sql(q{SELECT chpg_history_disable(); CREATE ROLE mallory; CREATE SCHEMA theirs AUTHORIZATION mallory});
-fails_as('clerk', 'CALL chpg_capture()', '55000', qr/there is no history: begin one with chpg_history_enable\n/, 'by such a role where there is none');
+sql(q{SELECT chpg_history_disable(); CREATE SCHEMA theirs AUTHORIZATION mallory});
+fails_as('clerk', $_, '55000', qr/there is no history: begin one with chpg_history_enable\n/, "$_ by such a role where there is none") for 'CALL chpg_capture()', 'CALL chpg_history_seal()', 'SELECT chpg_history_archived(0)';
 fails_as('collector', q{SELECT chpg_history_enable('moved')}, '42501', qr/permission denied to begin a history\nHINT:  Let a superuser begin it for you: SELECT chpg_history_enable\('moved', owner => 'collector'\)/, 'a history that was disabled');
 fails_with($node, "SELECT chpg_history_enable('$_->[0]', owner => '$_->[1]')", $_->[2], $_->[3], "schema $_->[0] for $_->[1]") for
 	[ 'theirs', 'mallory', '55000', qr/schema "theirs" cannot have the history\nDETAIL:  It exists, and is no history of role "mallory"/ ],

@@ -105,6 +105,33 @@ is($node->safe_psql('postgres', q{SELECT chpg_comment_tables('"x""y"') > 5}), 't
 $node->safe_psql('postgres', 'SELECT chpg_disconnect(' . quoted($HOSTILE_NAME) . ')');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM precious'), 0, 'nothing was dropped');
 
+# Texts that functions of the history take, whose statements are made of names and grains
+sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 2, server => 'chpg')});
+my $errors = sql(q{
+	CREATE TABLE public.refused (function name, argument name, state text);
+	DO $$
+	DECLARE
+		f record;
+	BEGIN
+		FOR f IN
+			SELECT p.oid::regprocedure AS function, p.proname, n.name, v.value, (SELECT string_agg(format('%I => %s', i.name, CASE i.type WHEN 'tstzrange'::regtype THEN 'tstzrange(now() - interval ''1 day'', now())' ELSE 'NULL' END), ', ')
+				FROM unnest(p.proargnames, p.proargtypes::oid[]) WITH ORDINALITY i(name, type, place) WHERE i.place <= p.pronargs - p.pronargdefaults AND i.name <> n.name) AS others
+			FROM pg_proc p
+			CROSS JOIN LATERAL unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) n(name, type)
+			CROSS JOIN unnest(ARRAY[} . join(', ', map { quoted($_) } @HOSTILE) . q{]) v(value)
+			WHERE p.proname ~ '^chpg_(history|compare|findings|pattern|period|top|fleet)' AND p.prokind = 'f' AND n.type = 'text'::regtype AND n.name <> 'query'
+		LOOP
+			BEGIN
+				EXECUTE format('SELECT count(*) FROM %I(%s)', f.proname, concat_ws(', ', f.others, format('%I => %L', f.name, f.value)));
+			EXCEPTION WHEN OTHERS THEN
+				INSERT INTO refused VALUES (f.function::text, f.name, SQLSTATE);
+			END;
+		END LOOP;
+	END $$;
+	SELECT string_agg(DISTINCT function || ' ' || argument || ' ' || state, E'\n') FROM refused WHERE state ~ '^(42601|XX|22P02)'});
+is($errors, '', 'no value ends a statement of the history');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM precious'), 0, 'nor drops anything');
+
 # Lists of values with too many combinations: they are not pushed down, or the query is
 # rejected.
 my $list = "ANY (ARRAY(SELECT 'x' || i FROM generate_series(1, 5000) i))";

