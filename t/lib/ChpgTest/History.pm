@@ -249,17 +249,26 @@ END
 \$\$;
 
 CREATE FUNCTION planted.write_points() RETURNS trigger LANGUAGE plpgsql AS \$\$
+DECLARE
+	of_service integer;
+	d record;
+	points $chpg.chpg_metric_row[];
 BEGIN
-	PERFORM $chpg._chpg_note_points($chpg._chpg_service_key(d.service_id), d.day, d.day + interval '1 day',
-		coalesce((SELECT nullif(s.value, 'off')::interval FROM $schema.setting s WHERE s.name = 'metric_bucket'), interval '5 minutes'),
-		ARRAY(SELECT jsonb_populate_record(NULL::$chpg.chpg_metric_row, to_jsonb(p) || jsonb_build_object('timestamp', p."time"))
+	FOR d IN SELECT DISTINCT c.service_id, date_trunc('day', c."time", 'UTC') AS day FROM planted.point_change c LOOP
+		of_service := $chpg._chpg_service_key(d.service_id);
+		points := ARRAY(
+			SELECT jsonb_populate_record(NULL::$chpg.chpg_metric_row, to_jsonb(p) || jsonb_build_object('timestamp', p."time"))
 			FROM (SELECT o.* FROM planted.point o
 				WHERE NOT EXISTS (SELECT FROM planted.point_change g
 					WHERE (g.service_id, g.metric, g.series, g."time") = (o.service_id, o.metric, o.series, o."time"))
 				UNION ALL
 				SELECT n.service_id, n.metric, n.series, n."time", n.unit, n.value FROM planted.point_change n WHERE NOT n.is_gone) p
-			WHERE p.service_id = d.service_id AND p."time" >= d.day AND p."time" < d.day + interval '1 day'))
-	FROM (SELECT DISTINCT c.service_id, date_trunc('day', c."time", 'UTC') AS day FROM planted.point_change c) d;
+			WHERE p.service_id = d.service_id AND p."time" >= d.day AND p."time" < d.day + interval '1 day');
+		DELETE FROM $schema.metric_day m WHERE m.service_key = of_service AND m.day = d.day;
+		PERFORM $chpg._chpg_note_points(of_service, d.day, d.day + interval '1 day',
+			coalesce((SELECT nullif(s.value, 'off')::interval FROM $schema.setting s WHERE s.name = 'metric_bucket'), interval '5 minutes'),
+			points);
+	END LOOP;
 	TRUNCATE planted.point_change;
 	RETURN NULL;
 END
