@@ -353,4 +353,34 @@ is($node->safe_psql('restored', q{SELECT (_chpg_thresholds()).hot_loop_calls_per
 
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE threshold IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
 
+# Windows that wait to be archived: old ones are a finding, and a purge leaves them for a while.
+$node->safe_psql('postgres', q{TRUNCATE chpg_threshold; SELECT planted.clear(); TRUNCATE kept.capture;
+	INSERT INTO planted.pattern (service_id, grain, window_start, pattern_key, call_count, total_duration_us)
+	SELECT 's', g, date_trunc('day', now()) - d * interval '1 day', planted.key(7, 'archived'), 1, 1 FROM (VALUES ('hour'), ('day')) g(g), (VALUES (20), (46), (80), (95)) d(d);
+	INSERT INTO kept.capture (service_id, grain, window_start, window_end, status) SELECT 's', 'hour', now() - interval '1 day', now() - interval '23 hours', 'ok';
+	SELECT planted.seal(now() - interval '90 days')});
+my $WAITS = "SELECT level, symptom FROM chpg_findings(tstzrange(now() - interval '25 hours', now() - interval '20 hours'), history_only => true) WHERE rule_id = 'CHPG802'";
+my $LEFT = q{SELECT string_agg(grain || extract(day FROM now() - window_start + interval '12 hours'), ' ' ORDER BY grain, window_start) FROM planted.pattern};
+sub set { my (%value) = @_; return join ';', map { "UPDATE kept.setting SET value = '$value{$_}' WHERE name = '$_'" } sort keys %value }
+is($node->safe_psql('postgres', "SELECT windows FROM kept.archive_state; $WAITS"), 2, 'without an archive, no window waits for it');
+like($node->safe_psql('postgres', set(archive => 'on', keep_hour => '30 days', keep_day => '30 days') . "; $WAITS"),
+	qr/^WARN\|the oldest one is 95 days old; after 90 days, windows are purged all the same$/, 'with one, the oldest that waits is a finding');
+is($node->safe_psql('postgres', "SELECT chpg_history_purge(); $LEFT") =~ s/^sealed.*\n//mgr, 'day80 day46 day20 hour80 hour46 hour20', 'the purge takes only those that waited for long');
+is($node->safe_psql('postgres', "SELECT planted.seal(now() - interval '50 days'); $WAITS") =~ s/^\n//r, 'WARN|the oldest one is 80 days old; after 90 days, windows are purged all the same', 'whether sealed or not');
+my $given = $node->safe_psql('postgres', 'SELECT last_seal_id FROM kept.archive_state');
+fails_with($node, 'SELECT chpg_history_archived(NULL)', '22004', qr/argument "through" must not be null/, 'no window to confirm');
+fails_with($node, "SELECT chpg_history_archived($_)", '22023', qr/no window of the history has had seal_id $_\nDETAIL:  The greatest one is $given\./, "no window had number $_") for -1, $given + 1, '9223372036854775807';
+fails_with($node, "BEGIN READ ONLY; SELECT chpg_history_archived($given)", '25006', qr/confirming an archive cannot run in a read-only transaction/, 'a read-only transaction');
+$node->safe_psql('postgres', 'CREATE ROLE archivist LOGIN; GRANT EXECUTE ON FUNCTION chpg_history_archived TO archivist; GRANT USAGE ON SCHEMA kept TO archivist');
+fails_with($node, "SET ROLE archivist; SELECT chpg_history_archived($given)", '42501', qr/permission denied for the history/, 'another role');
+fails_with($node, 'BEGIN; ' . set(archive => $_) . '; SELECT chpg_history_purge()', '22023', qr/invalid value for setting "archive" of the history: "$_"\nDETAIL:  It must be on or off\./, "the setting cannot be $_") for 'yes', '1 day';
+is($node->safe_psql('postgres', "SELECT chpg_history_archived($given), chpg_history_archived($given), chpg_history_archived($given - 1), chpg_history_archived(0); SELECT archived_seal_id, windows FROM kept.archive_state"),
+	"2|0|0|0\n$given|0", 'windows are confirmed once, and never fewer');
+is($node->safe_psql('postgres', $WAITS), 'WARN|the oldest one is 46 days old; after 90 days, windows are purged all the same', 'others still wait');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG802', 'age_ratio', 0.6); $WAITS; TRUNCATE chpg_threshold"), '', 'unless the threshold is higher');
+is($node->safe_psql('postgres', "SELECT chpg_history_purge(); $LEFT") =~ s/^sealed.*\n//mgr, 'day46 day20 hour46 hour20', 'and stay, while those that are archived go');
+is($node->safe_psql('postgres', set(archive => 'off') . "; $WAITS; SELECT chpg_history_purge(); $LEFT") =~ s/^sealed.*\n//mgr, 'day20 hour20', 'without an archive, all go in time');
+$node->safe_psql('postgres', set(archive => 'on', keep_unarchived => '10 days') . '; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO archivist; REVOKE SELECT ON kept.archive FROM archivist');
+is($node->safe_psql('postgres', $WAITS, extra_params => [ '-U', 'archivist' ]), 'SKIPPED|You may not read the table archive of the history.', 'a role that may not read the archive is told so');
+
 done_testing();
