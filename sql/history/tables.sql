@@ -204,9 +204,11 @@ BEGIN
 					PRIMARY KEY (service_key, window_start)
 				) PARTITION BY RANGE (window_start);
 				CREATE INDEX ON %1$I.sealed_%2$s (seal_id);
+				ALTER TABLE %1$I.sealed_%2$s ALTER pattern_key SET STATISTICS 0, %7$s;
 			$tables$, schema, grain, @extschema@._chpg_of_counters('{} {type}'),
 				@extschema@._chpg_of_counters(format('{} {type}[] COMPRESSION %s', compression)),
-				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''), compression);
+				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''), compression,
+				@extschema@._chpg_of_counters('ALTER {} SET STATISTICS 0'));
 		END LOOP;
 		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 		FROM pg_class c
