@@ -14,8 +14,8 @@ use ChpgTest::Statement;
 
 our @EXPORT = qw(kill_after wal_of crash_moments history_flaws);
 
-# Waits, as another session, until a statement has written this much WAL, or has ended.
-# Returns the process to kill, or nothing.
+# Waits, as another session, until a statement has written this much WAL, and kills its backend
+# from there, which ends this session, too; or until the statement has ended.
 my $WATCH = <<'SQL';
 SET application_name = 'watcher';
 DO $$
@@ -27,13 +27,15 @@ BEGIN
 		PERFORM pg_stat_clear_snapshot();
 		SELECT a.pid, a.application_name = 'victim' AS runs INTO victim
 		FROM pg_stat_activity a WHERE a.application_name IN ('victim', 'done');
-		EXIT WHEN victim.runs IS FALSE OR (victim.runs AND pg_current_wal_insert_lsn() - began >= %d);
-		PERFORM pg_sleep(0.0005);
+		EXIT WHEN victim.runs IS FALSE;
+		IF victim.runs AND pg_current_wal_insert_lsn() - began >= %d THEN
+			EXECUTE format('COPY (SELECT) TO PROGRAM %%L', 'kill -KILL ' || victim.pid);
+			PERFORM pg_sleep(600);
+		END IF;
 	END LOOP;
-	PERFORM set_config('crash.victim', CASE WHEN victim.runs THEN victim.pid::text ELSE '' END, false);
 END
 $$;
-SELECT current_setting('crash.victim');
+SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'done';
 SQL
 
 # Begins once the other session watches, and does not end by itself.
@@ -59,16 +61,10 @@ sub kill_after
 	my ($node, $bytes, $sql) = @_;
 	my $logged = -s $node->logfile;
 	my $child = start_process(sub { $node->psql('postgres', sprintf($VICTIM, $sql)); POSIX::_exit(0) });
-	my $pid = $node->safe_psql('postgres', sprintf($WATCH, $bytes));
+	my $has_ended = if_up($node, sprintf($WATCH, $bytes)) eq 't';
 
-	if ($pid eq '')
-	{
-		$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'done'});
-		waitpid $child, 0;
-		return 0;
-	}
-	kill 'KILL', $pid;
 	waitpid $child, 0;
+	return 0 if $has_ended;
 	wait_until(sub { slurp_file($node->logfile, $logged) =~ /database system is ready to accept connections/ && if_up($node, 'SELECT 1') eq '1' }, 'the server has recovered');
 	return 1;
 }
