@@ -115,6 +115,8 @@ BEGIN
 			('tag_team', 'Tag "team" of the service then; null where it had none.'),
 			('query', 'The first 120 characters of query_text, on one line.'),
 			('day', 'Day (UTC) of the point; a condition on it is what an index finds.'),
+			('hours', 'Hours of the day that had the pattern.'),
+			('text_id', 'Row of the table query_text that has the text.'),
 			('grain', 'hour or day.'),
 			('window_end', 'End of the window, which it does not include.'),
 			('status', 'ok, error or lost.'),

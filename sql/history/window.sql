@@ -140,7 +140,10 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_write_window(text, integer, timestamptz, @extschema@._chpg_window_row[]) IS
 'Replace the patterns of a window where they differ, and return whether any did.';
 
-/* Within a day, so that what reads weeks need not read hours. */
+/*
+ * Within a day, so that what reads weeks need not read hours.  The conflict is found by the
+ * index, where a MERGE would join all patterns with each other while there are no statistics.
+ */
 CREATE FUNCTION @extschema@._chpg_sum_day(of_service integer, day timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -148,45 +151,43 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	MERGE INTO day_sum d
-	USING (
-		SELECT coalesce(n.pattern_key, o.pattern_key) AS pattern_key, n.pattern_key IS NULL AS is_gone, n.hours,
-			n.p95_lo_us, n.p95_hi_us, n.call_count, n.error_count, n.total_rows, n.total_shared_blks_read,
-			n.total_shared_blks_hit, n.total_wal_bytes, n.total_duration_us, n.total_cpu_time_us, n.max_duration_us
-		FROM (
-			SELECT p.pattern_key, count(*) AS hours, min(p.p95_duration_us) AS p95_lo_us,
-				max(p.p95_duration_us) AS p95_hi_us,
-				@extschema@._chpg_bounded(sum(p.call_count)) AS call_count,
-				@extschema@._chpg_bounded(sum(p.error_count)) AS error_count,
-				@extschema@._chpg_bounded(sum(p.total_rows)) AS total_rows,
-				@extschema@._chpg_bounded(sum(p.total_shared_blks_read)) AS total_shared_blks_read,
-				@extschema@._chpg_bounded(sum(p.total_shared_blks_hit)) AS total_shared_blks_hit,
-				@extschema@._chpg_bounded(sum(p.total_wal_bytes)) AS total_wal_bytes,
-				sum(p.total_duration_us::float8) AS total_duration_us,
-				sum(p.total_cpu_time_us::float8) AS total_cpu_time_us, max(p.max_duration_us) AS max_duration_us
-			FROM @extschema@._chpg_window_hour() p
-			WHERE p.service_key = of_service AND p.window_start >= day AND p.window_start < day + interval '24 hours'
-			GROUP BY p.pattern_key
-		) n
-		FULL JOIN (
-			SELECT s.pattern_key FROM day_sum s WHERE s.service_key = of_service AND s."time" = day
-		) o ON o.pattern_key = n.pattern_key
-	) n ON d.service_key = of_service AND d."time" = day AND d.pattern_key = n.pattern_key
-	WHEN MATCHED AND n.is_gone THEN DELETE
-	WHEN MATCHED AND (d.hours, d.p95_lo_us, d.p95_hi_us, d.call_count, d.error_count, d.total_rows,
-			d.total_shared_blks_read, d.total_shared_blks_hit, d.total_wal_bytes, d.total_duration_us,
-			d.total_cpu_time_us, d.max_duration_us)
-		IS DISTINCT FROM (n.hours, n.p95_lo_us, n.p95_hi_us, n.call_count, n.error_count, n.total_rows,
-			n.total_shared_blks_read, n.total_shared_blks_hit, n.total_wal_bytes, n.total_duration_us,
-			n.total_cpu_time_us, n.max_duration_us)
-		THEN UPDATE SET hours = n.hours, p95_lo_us = n.p95_lo_us, p95_hi_us = n.p95_hi_us, call_count = n.call_count,
-			error_count = n.error_count, total_rows = n.total_rows, total_shared_blks_read = n.total_shared_blks_read,
-			total_shared_blks_hit = n.total_shared_blks_hit, total_wal_bytes = n.total_wal_bytes,
-			total_duration_us = n.total_duration_us, total_cpu_time_us = n.total_cpu_time_us,
-			max_duration_us = n.max_duration_us
-	WHEN NOT MATCHED THEN INSERT VALUES (day, of_service, n.pattern_key, n.hours, n.p95_lo_us, n.p95_hi_us,
-		n.call_count, n.error_count, n.total_rows, n.total_shared_blks_read, n.total_shared_blks_hit,
-		n.total_wal_bytes, n.total_duration_us, n.total_cpu_time_us, n.max_duration_us);
+	WITH sums AS MATERIALIZED (
+		SELECT p.pattern_key, count(*) AS hours, min(p.p95_duration_us) AS p95_lo_us,
+			max(p.p95_duration_us) AS p95_hi_us,
+			@extschema@._chpg_bounded(sum(p.call_count)) AS call_count,
+			@extschema@._chpg_bounded(sum(p.error_count)) AS error_count,
+			@extschema@._chpg_bounded(sum(p.total_rows)) AS total_rows,
+			@extschema@._chpg_bounded(sum(p.total_shared_blks_read)) AS total_shared_blks_read,
+			@extschema@._chpg_bounded(sum(p.total_shared_blks_hit)) AS total_shared_blks_hit,
+			@extschema@._chpg_bounded(sum(p.total_wal_bytes)) AS total_wal_bytes,
+			sum(p.total_duration_us::float8) AS total_duration_us,
+			sum(p.total_cpu_time_us::float8) AS total_cpu_time_us, max(p.max_duration_us) AS max_duration_us
+		FROM @extschema@._chpg_window_hour() p
+		WHERE p.service_key = of_service AND p.window_start >= day AND p.window_start < day + interval '24 hours'
+		GROUP BY p.pattern_key
+	), gone AS (
+		DELETE FROM day_sum d
+		WHERE d.service_key = of_service AND d."time" = day
+			AND d.pattern_key <> ALL (ARRAY(SELECT n.pattern_key FROM sums n))
+	)
+	INSERT INTO day_sum AS d ("time", service_key, pattern_key, hours, p95_lo_us, p95_hi_us, call_count, error_count,
+		total_rows, total_shared_blks_read, total_shared_blks_hit, total_wal_bytes, total_duration_us,
+		total_cpu_time_us, max_duration_us)
+	SELECT day, of_service, n.pattern_key, n.hours, n.p95_lo_us, n.p95_hi_us, n.call_count, n.error_count,
+		n.total_rows, n.total_shared_blks_read, n.total_shared_blks_hit, n.total_wal_bytes, n.total_duration_us,
+		n.total_cpu_time_us, n.max_duration_us
+	FROM sums n
+	ON CONFLICT ON CONSTRAINT day_sum_pkey DO UPDATE
+	SET (hours, p95_lo_us, p95_hi_us, call_count, error_count, total_rows, total_shared_blks_read,
+			total_shared_blks_hit, total_wal_bytes, total_duration_us, total_cpu_time_us, max_duration_us) =
+		ROW(excluded.hours, excluded.p95_lo_us, excluded.p95_hi_us, excluded.call_count, excluded.error_count,
+			excluded.total_rows, excluded.total_shared_blks_read, excluded.total_shared_blks_hit,
+			excluded.total_wal_bytes, excluded.total_duration_us, excluded.total_cpu_time_us, excluded.max_duration_us)
+	WHERE (d.hours, d.p95_lo_us, d.p95_hi_us, d.call_count, d.error_count, d.total_rows, d.total_shared_blks_read,
+			d.total_shared_blks_hit, d.total_wal_bytes, d.total_duration_us, d.total_cpu_time_us, d.max_duration_us)
+		IS DISTINCT FROM (excluded.hours, excluded.p95_lo_us, excluded.p95_hi_us, excluded.call_count,
+			excluded.error_count, excluded.total_rows, excluded.total_shared_blks_read, excluded.total_shared_blks_hit,
+			excluded.total_wal_bytes, excluded.total_duration_us, excluded.total_cpu_time_us, excluded.max_duration_us);
 END
 $$;
 
