@@ -1,115 +1,190 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154   # variables of run and contestants.sh
-# i. A year of hourly history of 20 services with 200 patterns each: its size, what it takes to capture
-# an hour of it, and how long its views take to answer what dashboards ask.
+# i. A month of 50 services with 200 patterns each, as captures in real order leave it: what it takes on disk,
+# and how long dashboards, comparison and findings take. All beside I_BEFORE, a revision that had a row of 17
+# columns for each pattern and window; I_BEFORE= leaves that out.
 
-I_SERVICES=20
-I_PATTERNS=200
-I_CAPTURES=20
-: "${I_DAYS:=365}"    # fewer make it a rehearsal
+: "${I_BEFORE=223d2a0}"
+: "${I_DAYS:=30}"    # fewer make it a rehearsal
+: "${I_ROUNDS:=3}"
+I_WEEK=2026-05-10T00:00:00Z
+I_26_DAYS=2026-04-21T00:00:00Z
+I_END=2026-05-16T23:59:59Z
 
 point_i() {
-    local rows size query
+    local version versions=(now) panels panel
 
-    tree/emulator/ctl reset "{\"services\": $I_SERVICES, \"patterns\": $I_PATTERNS}"
-    add_server history "$CHPG_EMULATOR_URL" unlimited
-    i_make_history
-    rows=$(psql -q -At -c 'SELECT count(*) FROM kept.pattern')
-    size=$(psql -q -At -c "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'kept'::regnamespace AND relkind = 'r'")
-    line i "$I_DAYS days, size of $rows rows of patterns" \
-        "$(awk -v size="$size" 'BEGIN { printf "%.2f", size / 1073741824 }') GB" - - - "" ""
-    line i "bytes of each, with its indexes" "$((size / rows)) B" - - - "" ""
-    expect i "capturing an hour of a service, without the API's delays" "$(i_capture)" 250 ms
-    for query in hour_of_service day_of_service month_of_fleet top_of_week errors_of_week \
-        gaps_of_week patterns_of_day year_of_service cpu_of_day; do
-        expect i "view: ${query//_/ }" "$(i_query "$query")" 1000 ms
+    tree/emulator/ctl reset '{"services": 1, "patterns": 200}'
+    if [ -n "$I_BEFORE" ]; then
+        install_before "$I_BEFORE"
+        versions+=(before)
+    fi
+    for version in "${versions[@]}"; do
+        make_history "month_$version" 50 200 "$I_DAYS"
+        make_history "fleet_$version" 300 200 2
+        i_make_captures "captures_$version"
     done
+    make_history spread_now 50 0 12
+
+    i_sizes
+    i_metrics "${versions[@]}"
+    i_take "one window captured" 30 i_capture captures
+    i_take "top 50 of a week, by function" 600 milliseconds month "$(insight top)"
+    i_take "top 50 of a week, by dashboard" 1000 i_panel month "Patterns that take most time" "$I_WEEK"
+    mapfile -t panels < <(jq -r '.panels[] | select(.type != "row").title' "$top/dashboards/fleet.json")
+    for panel in "${panels[@]}"; do
+        i_take "26 days: $panel" 500 i_panel month "$panel" "$I_26_DAYS"
+    done
+    i_take_now "a pattern's month, by function" 50 milliseconds month "SELECT * FROM chpg_pattern_course(:'id',
+        (SELECT query_id FROM kept.pattern_key ORDER BY pattern_key LIMIT 1), '[2026-04-17 00:00Z,2026-05-17 00:00Z)')"
+    i_take "a pattern's month, by view" 200 milliseconds month "SELECT * FROM kept.pattern_hour WHERE service_id = :'id'
+        AND query_id = (SELECT query_id FROM kept.pattern_key ORDER BY pattern_key LIMIT 1)"
+    i_take "compare one" 150 milliseconds month "$(insight compare_one)"
+    i_take "compare fleet" 2000 milliseconds month "$(insight compare_fleet)"
+    i_take "findings one" 300 milliseconds month "$(insight findings_one)"
+    i_take "findings fleet" 4000 milliseconds month "$(insight findings_fleet)"
+    i_take "findings 300 services" 25000 milliseconds fleet "$(insight findings_fleet)"
 }
 
-# The patterns of one service, many times over: like captures of an API that tells the same.
-i_make_history() {
-    psql -q -v ON_ERROR_STOP=1 -v days="$I_DAYS" <<'END'
+# i_take WHAT MOST COMMAND DATABASE ARGUMENT...: the milliseconds that the command says of DATABASE_VERSION
+i_take() {
+    local what=$1 most=$2 command=$3 database=$4 name=i.${1//[^a-z0-9]/_} round version
+    shift 4
+    for ((round = 0; round < I_ROUNDS; round++)); do
+        for version in $(rotated "$round" "${versions[@]}"); do
+            measure "$name.$version" "$command" "${database}_$version" "$@"
+        done
+    done
+    beside i "$what" "$name" ms "$most" "$I_BEFORE"
+}
+
+# The same where there was nothing like it before
+i_take_now() {
+    local versions=(now)
+    i_take "$@"
+}
+
+i_sizes() {
+    i_size month_now "open" "SELECT pg_total_relation_size('kept.open_hour') / count(*)::numeric FROM kept.open_hour"
+    [ -z "$I_BEFORE" ] || i_size month_before open "SELECT (SELECT sum(pg_total_relation_size(t.relid))
+        FROM pg_partition_tree('kept.pattern') t) / count(*) FROM kept.pattern"
+    beside i "bytes of a pattern and hour, open" i.open B 150 "$I_BEFORE"
+    for name in month spread; do
+        i_size "${name}_now" "$name" "SELECT (SELECT sum(pg_total_relation_size(t.relid))
+            FROM pg_partition_tree('kept.sealed_hour') t) / sum(s.patterns)::numeric FROM kept.sealed_hour s"
+    done
+    beside i "  sealed, 200 patterns" i.month B 55
+    beside i "  sealed, 3 to 500 patterns" i.spread B 70
+    i_size month_now sums "SELECT pg_total_relation_size('kept.day_sum') / count(*)::numeric FROM kept.day_sum"
+    line i "bytes of a pattern's sums of a day" "$(median i.sums.now) B" - - - "" ""
+}
+
+# i_size DATABASE NAME QUERY
+i_size() {
+    psql -q -At -d "$1" -c "SELECT round(($3), 1)" >>"$work/samples/i.$2.${1##*_}"
+}
+
+# 27 series with a point each 5 minutes, hour by hour with an hour's overlap, vacuumed as often as autovacuum does
+i_metrics() {
+    local version
+    for version in "$@"; do
+        psql -q -v ON_ERROR_STOP=1 -d "captures_$version" <<'SQL'
+TRUNCATE kept.capture;
+CREATE PROCEDURE public.points(from_time timestamptz, to_time timestamptz)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    at timestamptz;
+BEGIN
+    SET LOCAL search_path = pg_catalog, kept, public, pg_temp;
+    FOR at IN SELECT generate_series(from_time, to_time - interval '1 hour', '1 hour') LOOP
+        PERFORM public._chpg_note_window(s.service_id, 'hour', at, at + interval '1 hour', '{}', NULL, ARRAY(
+            SELECT ROW(s.service_id, 'metric_' || m, NULL, '%', NULL, 'series_' || n, t,
+                50 + 30 * sin(m + extract(epoch FROM t) / 40000) + hashint8(extract(epoch FROM t)::bigint * m * n) % 1000 / 300.0
+                )::public.chpg_metric_row
+            FROM generate_series(1, 9) m, generate_series(1, 3) n,
+                generate_series(at - interval '1 hour', at + interval '55 minutes', '5 minutes') t), NULL)
+        FROM (VALUES ('pg000000000000000000000001'), ('pg000000000000000000000002')) s(service_id);
+    END LOOP;
+END
+$$;
+SQL
+        i_collect "captures_$version" '2026-04-01 00:00Z' '2026-04-02 00:00Z'
+        i_points "captures_$version" open
+        i_collect "captures_$version" '2026-04-02 00:00Z' '2026-05-01 00:00Z'
+        i_points "captures_$version" closed
+    done
+    beside i "bytes of a metric's point, closed days" i.closed_points B 8 "$I_BEFORE"
+    beside i "  the open day" i.open_points B 40 "$I_BEFORE"
+}
+
+# i_collect DATABASE FROM TO: vacuums each 6 hours
+i_collect() {
+    psql -q -At -v ON_ERROR_STOP=1 -v start="$2" -v end="$3" -d "$1" <<'SQL'
+SELECT format('CALL public.points(%L, %L)', t, t + interval '6 hours'),
+    CASE WHEN to_regclass('kept.metric_day') IS NOT NULL THEN 'VACUUM kept.metric_day' END
+FROM generate_series(:'start', timestamptz :'end' - interval '1 hour', '6 hours') t \gexec
+SQL
+}
+
+# i_points DATABASE NAME
+i_points() {
+    i_size "$1" "$2_points" "SELECT pg_total_relation_size(coalesce(to_regclass('kept.metric_day'), to_regclass('kept.metric_point')))
+        / (SELECT count(*) FROM kept.metric)::numeric"
+}
+
+# A fleet's panel from a time on, its macros expanded as Grafana does: i_panel DATABASE TITLE FROM
+i_panel() {
+    local statement names
+    names=$(psql -q -At -d "$1" -c "SELECT string_agg(DISTINCT quote_literal(service_name), ',') FROM kept.service")
+    statement=$(
+        if [[ $1 = *_now ]]; then cat "$top/dashboards/fleet.json"; else git -C "$top" show "$I_BEFORE:dashboards/fleet.json"; fi |
+            jq -r --arg title "$2" '.panels[] | select(.title == $title).targets[0].rawSql' |
+            FROM=$3 TO=$I_END NAMES=$names perl -pe '
+                s/\$__timeFilter\(([^)]+)\)/$1 BETWEEN \x27$ENV{FROM}\x27 AND \x27$ENV{TO}\x27/g;
+                s/\$__timeFrom\(\)/\x27$ENV{FROM}\x27/g;
+                s/\$__timeTo\(\)/\x27$ENV{TO}\x27/g;
+                s/\$\{service:sqlstring\}/$ENV{NAMES}/g;
+                s/\$\{history\}/kept/g'
+    )
+    milliseconds "$1" "$statement"
+}
+
+# What the API says of the emulator's service, as if it said so of 20 hours
+i_make_captures() {
+    local database=$1
+    history_database "$database"
+    PGDATABASE=$database add_server history "$CHPG_EMULATOR_URL" unlimited
+    psql -q -v ON_ERROR_STOP=1 -d "$database" <<'SQL'
 SELECT chpg_history_enable('kept') \g /dev/null
-SET search_path = kept, public;
 SELECT _chpg_capture_services('history') \g /dev/null
-SET search_path = kept, public;
-UPDATE service SET noted_at = now() - :days * interval '1 day';
-CREATE TEMPORARY TABLE sample AS
-SELECT s.service_id, p.* FROM service s, LATERAL (
-    SELECT service_id AS of, query_id, query_text, db_name, db_user, db_operation, app, call_count, error_count,
-        total_duration_us, avg_duration_us, max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us,
-        total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us, total_wal_bytes
-    FROM chpg_slow_patterns(now() - interval '1 hour', now(), s.service_id, server => 'history')) p;
-INSERT INTO query_text SELECT DISTINCT hashtextextended(query_text, 0), query_text, now(), now() FROM sample;
-INSERT INTO pattern_key (query_id, db_name, db_user, db_operation, app, text_id)
-SELECT DISTINCT query_id, db_name, db_user, db_operation, coalesce(app, ''), hashtextextended(query_text, 0) FROM sample;
-CREATE TEMPORARY TABLE hours AS
-SELECT h AS window_start FROM generate_series(date_trunc('hour', now()) - :days * interval '1 day',
-    date_trunc('hour', now()) - interval '1 hour', interval '1 hour') h;
-SET search_path = pg_catalog, kept, public;
-SELECT _chpg_history_partition('hour', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
-INSERT INTO capture SELECT s.service_id, 'hour', h.window_start, h.window_start + interval '1 hour', 'ok', 200, false, NULL, NULL, 1, now()
-FROM hours h, service s;
-INSERT INTO pattern
-SELECT s.service_id, 'hour', h.window_start, k.pattern_key, s.call_count, s.error_count, s.total_duration_us, s.avg_duration_us,
-    s.max_duration_us, s.p50_duration_us, s.p95_duration_us, s.p99_duration_us, s.total_rows,
-    s.total_shared_blks_read, s.total_shared_blks_hit, s.total_cpu_time_us, s.total_wal_bytes
-FROM sample s
-JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
-    (s.query_id, s.db_name, s.db_user, s.db_operation, coalesce(s.app, ''), hashtextextended(s.query_text, 0))
-CROSS JOIN hours h
-ORDER BY h.window_start, s.service_id, k.pattern_key;
--- a day is like 24 hours
-INSERT INTO capture SELECT service_id, 'day', window_start, window_start + interval '1 day', 'ok', 200, false, NULL, NULL, 1, now()
-FROM capture WHERE extract(hour FROM window_start AT TIME ZONE 'UTC') = 0;
-SELECT _chpg_history_partition('day', m) FROM generate_series(date_trunc('month', now() - :days * interval '1 day'), now(), interval '1 month') m \g /dev/null
-INSERT INTO pattern
-SELECT service_id, 'day', window_start, pattern_key, 24 * call_count, 24 * error_count, 24 * total_duration_us, avg_duration_us,
-    max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us, 24 * total_rows,
-    24 * total_shared_blks_read, 24 * total_shared_blks_hit, 24 * total_cpu_time_us, 24 * total_wal_bytes
-FROM pattern WHERE grain = 'hour' AND extract(hour FROM window_start AT TIME ZONE 'UTC') = 0;
--- metrics are kept as long as hours are: 35 days
-INSERT INTO metric_point
-SELECT s.service_id, m.metric, '', t, '%', 50
-FROM service s, (VALUES ('cpu_usage'), ('memory_usage'), ('disk_usage'), ('connection_count'), ('disk_io')) m(metric),
-    generate_series(now() - least(:days, 35) * interval '1 day', now(), interval '5 minutes') t;
-VACUUM ANALYZE;
-END
+CREATE TABLE public.captured AS
+SELECT s.service_id, h AS window_start, p.patterns, m.points
+FROM kept.service s
+CROSS JOIN LATERAL (
+    SELECT array_agg(p) AS patterns
+    FROM chpg_slow_patterns(now() - interval '1 hour', now(), s.service_id, server => 'history') p) p
+CROSS JOIN generate_series(date_trunc('hour', now()) - interval '20 hours', now() - interval '1 hour', '1 hour') h
+CROSS JOIN LATERAL (
+    SELECT array_agg(m) AS points
+    FROM chpg_metrics(h - interval '1 hour', h + interval '1 hour', s.service_id, '5 minutes', 'history') m) m;
+SQL
 }
 
-# Milliseconds for a window, the emulator's own time included
+# Milliseconds to write a window, without those of the API: i_capture DATABASE
 i_capture() {
-    psql -q -At -v ON_ERROR_STOP=1 <<END | sed -n '$p'
+    psql -q -At -v ON_ERROR_STOP=1 -d "$1" <<'SQL' | sed -n 's/^took|//p'
+SET search_path = pg_catalog, kept, public, pg_temp;
+TRUNCATE kept.capture;
+DO $$ BEGIN EXECUTE format('TRUNCATE %s', CASE WHEN to_regclass('kept.pattern') IS NULL
+    THEN 'kept.open_hour, kept.day_sum, kept.metric_day' ELSE 'kept.pattern, kept.metric_point' END); END $$;
+SELECT CASE WHEN to_regclass('kept.pattern') IS NOT NULL THEN format('SELECT _chpg_history_partition(%L, %L)', 'hour', t) END
+FROM (SELECT DISTINCT date_trunc('month', window_start) AS t FROM captured) c \gexec
+SELECT count(_chpg_note_window(service_id, 'hour', window_start, window_start + interval '1 hour', patterns, NULL, points, NULL))
+FROM (SELECT * FROM captured ORDER BY window_start LIMIT 5) c \g /dev/null
 SELECT clock_timestamp() AS began \gset
-SELECT count(_chpg_capture_window(service_id, 'hour', date_trunc('hour', now()) - n * interval '1 hour',
-    date_trunc('hour', now()) - (n - 1) * interval '1 hour', 'history'))
-FROM generate_series(1, $I_CAPTURES) n, (SELECT service_id FROM kept.service LIMIT 1) s \g /dev/null
-SELECT round(extract(epoch FROM clock_timestamp() - :'began') * 1000 / $I_CAPTURES);
-END
-}
-
-i_statement() {
-    case $1 in
-        hour_of_service) echo "SELECT * FROM kept.pattern_hour WHERE service_name = 'orders' AND \"time\" = date_trunc('hour', now()) - interval '1 hour'" ;;
-        day_of_service) echo "SELECT \"time\", calls_per_s, p95_lo_us, p95_hi_us, hit_ratio FROM kept.service_hour WHERE service_name = 'orders' AND \"time\" >= now() - interval '1 day'" ;;
-        month_of_fleet) echo "SELECT date_trunc('day', \"time\"), service_name, count(*), count(*) FILTER (WHERE status <> 'ok') FROM kept.coverage WHERE \"time\" >= now() - interval '30 days' GROUP BY 1, 2" ;;
-        top_of_week) echo "SELECT query_hex, min(query), sum(total_duration_us), min(p95_duration_us), max(p95_duration_us) FROM kept.pattern_hour WHERE service_name = 'orders' AND \"time\" >= now() - interval '7 days' GROUP BY 1 ORDER BY 3 DESC LIMIT 20" ;;
-        errors_of_week) echo "SELECT * FROM kept.error_hour WHERE service_name = 'orders' AND \"time\" >= now() - interval '7 days'" ;;
-        patterns_of_day) echo "SELECT query_hex, query, call_count, p95_duration_us FROM kept.pattern_day WHERE service_name = 'orders' AND \"time\" >= now() - interval '2 days' ORDER BY total_duration_us DESC" ;;
-        year_of_service) echo "SELECT \"time\", active_executions, error_count FROM kept.service_day WHERE service_name = 'orders' ORDER BY 1" ;;
-        cpu_of_day) echo "SELECT \"time\", service_name, value FROM kept.metric WHERE metric = 'cpu_usage' AND \"time\" >= now() - interval '1 day' ORDER BY 1" ;;
-        gaps_of_week) echo "SELECT * FROM kept.coverage WHERE status <> 'ok' AND \"time\" >= now() - interval '7 days'" ;;
-    esac
-}
-
-# The median of five
-i_query() {
-    local i
-    for ((i = 0; i < 5; i++)); do
-        psql -q -At -v ON_ERROR_STOP=1 <<END
-SELECT clock_timestamp() AS began \gset
-$(i_statement "$1") \g /dev/null
-SELECT 'took', round(extract(epoch FROM clock_timestamp() - :'began') * 1000);
-END
-    done | sed -n 's/^took|//p' | sort -g | sed -n 3p
+SELECT count(_chpg_note_window(service_id, 'hour', window_start, window_start + interval '1 hour', patterns, NULL, points, NULL))
+FROM (SELECT * FROM captured ORDER BY window_start OFFSET 5) c \g /dev/null
+SELECT 'took', round(extract(epoch FROM clock_timestamp() - :'began') * 1000 / 15, 1);
+SQL
 }
