@@ -50,6 +50,9 @@ SQL_FILES = \
 	sql/history/window.sql \
 	sql/history/capture.sql \
 	sql/history/archive.sql \
+	sql/history/export.sql \
+	sql/history/import.sql \
+	sql/history/course.sql \
 	sql/history/purge.sql \
 	sql/insight/catalogue.sql \
 	sql/insight/periods.sql \

@@ -32,11 +32,13 @@ AS $$
 		('keep_unarchived', '90 days', 'interval', '1 day', '100 years',
 			'Longest time that windows are kept because they are not archived yet, where archive is on.'),
 		('reserve', '3', 'integer', '0', '1000000',
-			'Requests of the budget that are left to others: a capture waits while fewer are free.')
+			'Requests of the budget that are left to others: a capture waits while fewer are free.'),
+		('pseudonym_key', NULL, 'text', NULL, NULL,
+			'Secret from which exports with hidden texts make pseudonyms; with another one they are others.')
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_defaults() IS
-'The settings of a history: initial value, type, bounds and description.';
+'The settings of a history: initial value (null: drawn at random), type, bounds and description.';
 
 CREATE FUNCTION @extschema@._chpg_history_check_setting(name text, value text)
 RETURNS text
@@ -66,6 +68,7 @@ BEGIN
 				AND value::integer BETWEEN known.lowest::integer AND known.highest::integer
 			WHEN known.kind = 'boolean' THEN value IN (known.lowest, known.highest)
 			WHEN name = 'metric_bucket' AND value = 'off' THEN true
+			WHEN known.kind = 'text' THEN length(value) BETWEEN 16 AND 100
 			-- each number needs its unit, for "7" would be 7 seconds; no number is negative
 			ELSE (value ~* '^\s*(\d+(\.\d+)?\s*[a-z]+\s*|\d+:\d\d(:\d\d(\.\d+)?)?\s*)+$' OR value ~ '^P[0-9.YMWDTHS]+$')
 				AND value::interval BETWEEN known.lowest::interval AND known.highest::interval END;
@@ -73,13 +76,16 @@ BEGIN
 		fine := false;
 	END;
 	IF NOT fine THEN
-		RAISE EXCEPTION 'invalid value for setting "%" of the history: "%"', name, value
+		RAISE EXCEPTION 'invalid value for setting "%" of the history%', name,
+				CASE known.kind WHEN 'text' THEN '' ELSE format(': "%s"', value) END
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = CASE known.kind WHEN 'boolean' THEN 'It must be on or off.'
+					WHEN 'text' THEN 'It must have 16 to 100 characters.'
 					ELSE format('It must be an %s from %s to %s%s.',
 						CASE known.kind WHEN 'interval' THEN 'interval, with its unit,' ELSE known.kind END,
 						known.lowest, known.highest, CASE WHEN name = 'metric_bucket' THEN ', or off' END) END,
-				HINT = format('Such as: UPDATE %s.setting SET value = %L WHERE name = %L;', place, known.value, name);
+				HINT = format('Such as: UPDATE %s.setting SET value = %L WHERE name = %L;', place,
+					coalesce(known.value, gen_random_uuid()::text), name);
 	END IF;
 	RETURN value;
 END

@@ -219,7 +219,8 @@ BEGIN
 	LOCK TABLE setting IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('setting'::regclass);
 	INSERT INTO setting
-	SELECT d.name, d.value, d.description FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
+	SELECT d.name, coalesce(d.value, gen_random_uuid()::text), d.description
+	FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
 	PERFORM @extschema@._chpg_history_create_views(schema);
 	PERFORM @extschema@._chpg_history_comment(schema);
 END

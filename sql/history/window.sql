@@ -424,7 +424,8 @@ BEGIN
 	END IF;
 	PERFORM @extschema@._chpg_note_capture(_chpg_note_window.service_id, _chpg_note_window.grain,
 		_chpg_note_window.window_start, _chpg_note_window.window_end, rows, cardinality(patterns),
-		_chpg_note_window.cutoff_us IS NOT NULL, _chpg_note_window.cutoff_us, differs);
+		_chpg_note_window.cutoff_us IS NOT NULL, _chpg_note_window.cutoff_us, differs, NULL::text, NULL::integer,
+		NULL::timestamptz);
 	RETURN cardinality(patterns);
 END
 $$;

@@ -32,6 +32,11 @@ REVOKE EXECUTE ON ROUTINE
 	-- sealing
 	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
 	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),
+	-- imports
+	@extschema@._chpg_import_service(text, @extschema@.chpg_history_row[]),
+	@extschema@._chpg_import_window(text, text, timestamptz, text, @extschema@.chpg_slow_pattern_row[], integer, boolean,
+		double precision, text, integer, timestamptz, timestamptz),
+	@extschema@._chpg_import_points(text, @extschema@.chpg_history_row[]),
 	-- purges
 	@extschema@._chpg_note_archived(bigint),
 	@extschema@._chpg_history_drop(name, name[], text), @extschema@._chpg_history_expire()
