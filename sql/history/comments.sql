@@ -51,7 +51,7 @@ BEGIN
 		'Which windows were captured: ok, error (the next run tries again), lost (the API has them no longer).';
 	COMMENT ON VIEW archive_state IS 'What of the sealed windows was archived, and what waits for it: one row.';
 	COMMENT ON VIEW archive_service IS
-		'The table service for an archive: with keys of services, and without times and types that ClickHouse lacks.';
+		'The table service for an archive, without times and types that ClickHouse lacks.';
 	FOR item IN
 		SELECT c.relname, a.attname, col_description(r.attrelid, r.attnum) AS description
 		FROM pg_attribute r
@@ -64,15 +64,23 @@ BEGIN
 			('pattern_key', 'last_seen', 'End of a window that had the pattern, the last one or one up to a day before.'),
 			('capture', 'changed_at', 'Time of the last capture that found the window changed.'),
 			('capture', 'queries', 'Patterns with a query_id.'),
-			('sealed_hour', 'seal_id', 'Number that is greater than those of windows sealed earlier, whatever their time.'),
-			('sealed_day', 'seal_id', 'Number that is greater than those of windows sealed earlier, whatever their time.'),
+			('sealed_hour', 'seal_id', 'Number, greater than those of windows that were sealed earlier.'),
+			('sealed_day', 'seal_id', 'Number, greater than those of windows that were sealed earlier.'),
 			('archive', 'seal_id', 'Windows up to this one were archived.'),
 			('archive', 'archived_at', 'When that was confirmed.'),
 			('archive_state', 'archived_seal_id', 'Windows up to this one were archived; 0: none.'),
 			('archive_state', 'archived_at', 'When that was confirmed.'),
-			('archive_state', 'last_seal_id', 'The greatest seal_id that there is: read windows up to it, and confirm it.'),
+			('archive_state', 'last_seal_id', 'The greatest seal_id: read windows up to it, and confirm it.'),
 			('archive_state', 'windows', 'Sealed windows that are not archived.'),
 			('archive_state', 'oldest_window', 'Start of the oldest one of them.'),
+			('archive_service', 'service_key', 'Key of the service in other tables.'),
+			('archive_service', 'service_id', 'Id of the service.'),
+			('archive_service', 'service_name', 'Name of the service then.'),
+			('archive_service', 'region', 'Region of the service then.'),
+			('archive_service', 'size', 'Size of the service''s virtual machine then.'),
+			('archive_service', 'ha_type', 'Kind of high availability then.'),
+			('archive_service', 'postgres_version', 'Major version of PostgreSQL then.'),
+			('archive_service', 'server', 'Foreign server by which the service was captured.'),
 			('archive_service', 'valid_from', 'Start of the time that the row describes, not before 1970.'),
 			('archive_service', 'valid_to', 'End of the time that the row describes, not after 2100.'),
 			('archive_service', 'tags', 'Tags as JSON.'),
