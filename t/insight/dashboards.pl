@@ -76,15 +76,14 @@ is($node->safe_psql('postgres', q{SELECT count(*) > 0, count(*) FILTER (WHERE h.
 	't|0', 'error_daily has the errors of error_hour');
 
 # Conditions on service and time reach the indexes of open and of sealed windows.
-my %KEY = (pattern_hour => 'open_hour|sealed_hour', pattern_daily => 'day_sum', error_daily => 'day_sum');
-for my $view (sort keys %KEY)
+for my $case ([ 'pattern_hour', 'open_hour', 'sealed_hour_' ], [ 'pattern_daily', 'day_sum' ], [ 'error_daily', 'day_sum' ])
 {
-	for my $query ("SELECT * FROM fleet_history.$view WHERE", "SELECT \"time\", sum(call_count) FROM fleet_history.$view WHERE")
+	my ($view, @tables) = @$case;
+	for my $query ("SELECT * FROM fleet_history.$view", "SELECT \"time\", sum(call_count) FROM fleet_history.$view")
 	{
-		my $grouped = $query =~ /sum/ ? 'GROUP BY 1' : '';
-		my $plan = $node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN (COSTS off) $query \"time\" >= '2026-01-01 00:00Z' AND service_name = 'orders' $grouped");
-		my @found = $plan =~ /Scan (?:using \w+ )?on (?:$KEY{$view})\w* .*\n\s*Index Cond: \(\(service_key = sk\w*\.service_key\) AND \(\(?"?(?:window_start|time)"? >= '2026-01-01/g;
-		cmp_ok(scalar(@found), '>=', scalar(split /\|/, $KEY{$view}), "$view finds the windows of a service and a time by its index ($grouped)") or diag($plan);
+		my $grouped = $query =~ /sum/ ? ' GROUP BY 1' : '';
+		my $plan = $node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN (COSTS off) $query WHERE \"time\" >= '2026-01-01 00:00Z' AND service_name = 'orders'$grouped");
+		like($plan, qr/ $_.*\n.*Index Cond: .*service_key = sk\w*\.service_key.*(?:window_start|time)"? >= '2026-01-01/, "$view finds the rows of a service and a time in $_ by an index$grouped") for @tables;
 	}
 }
 
