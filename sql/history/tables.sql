@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@._chpg_of_counters(template text, separator text DEFAULT ', ')
+CREATE FUNCTION @extschema@._chpg_of_counters(template text, separator text)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -59,6 +59,18 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_of_counters(text, text) IS
 'A piece of SQL for each counter of a pattern, in their order.
 {} stands for the name of the counter, {type} for its type, {wide} for the type that sums have.';
+
+/* An argument with a default would make a call ambiguous, once others plant functions beside it. */
+CREATE FUNCTION @extschema@._chpg_of_counters(template text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT @extschema@._chpg_of_counters(template, ', '::text)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_of_counters(text) IS
+'As _chpg_of_counters(text, text), separated by commas.';
 
 CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
 RETURNS void
@@ -207,7 +219,7 @@ BEGIN
 				ALTER TABLE %1$I.sealed_%2$s ALTER pattern_key SET STATISTICS 0, %7$s;
 			$tables$, schema, grain, @extschema@._chpg_of_counters('{} {type}'),
 				@extschema@._chpg_of_counters(format('{} {type}[] COMPRESSION %s', compression)),
-				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''), compression,
+				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''::text), compression,
 				@extschema@._chpg_of_counters('ALTER {} SET STATISTICS 0'));
 		END LOOP;
 		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))

@@ -331,8 +331,7 @@ bucket: time between two points.';
 /* What the views of services show is summed here, so that they need not read patterns. */
 CREATE FUNCTION @extschema@._chpg_note_capture(service_id text, grain text, window_start timestamptz,
 	window_end timestamptz, rows @extschema@._chpg_window_row[], patterns integer, truncated boolean,
-	cutoff_us double precision, differs boolean, error text DEFAULT NULL, attempts integer DEFAULT NULL,
-	captured_at timestamptz DEFAULT NULL)
+	cutoff_us double precision, differs boolean, error text, attempts integer, captured_at timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
