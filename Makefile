@@ -54,6 +54,7 @@ SQL_FILES = \
 	sql/history/import.sql \
 	sql/history/course.sql \
 	sql/history/purge.sql \
+	sql/history/upgrade.sql \
 	sql/insight/catalogue.sql \
 	sql/insight/periods.sql \
 	sql/insight/top.sql \

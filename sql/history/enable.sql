@@ -39,7 +39,8 @@ BEGIN
 		IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = owner) THEN
 			RAISE EXCEPTION 'role "%" does not exist', owner USING ERRCODE = 'undefined_object';
 		ELSIF found.oid IS NOT NULL
-				AND NOT (pg_get_userbyid(found.nspowner) = owner AND @extschema@._chpg_history_is_in(schema::name)) THEN
+				AND NOT (pg_get_userbyid(found.nspowner) = owner
+					AND @extschema@._chpg_history_layout(schema::name) IS NOT NULL) THEN
 			RAISE EXCEPTION 'schema "%" cannot have the history', schema
 				USING ERRCODE = 'object_not_in_prerequisite_state',
 					DETAIL = format('It exists, and is no history of role "%s".', owner),
@@ -47,10 +48,11 @@ BEGIN
 		END IF;
 		RETURN;
 	END IF;
-	SELECT * INTO flaw FROM @extschema@._chpg_history_flaw(schema) WHERE @extschema@._chpg_history_is_in(schema::name);
+	SELECT * INTO flaw FROM @extschema@._chpg_history_flaw(schema)
+	WHERE @extschema@._chpg_history_layout(schema::name) IS NOT NULL;
 	problem := CASE
 		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema
-			AND h.state IS NULL) THEN
+			AND (h.state IS NULL OR h.state LIKE 'has the layout%')) THEN
 			NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))
@@ -59,13 +61,14 @@ BEGIN
 		WHEN @extschema@._chpg_history_foreign(schema::name) IS NOT NULL THEN
 			format('It has objects of other roles, such as %s.', @extschema@._chpg_history_foreign(schema::name))
 		WHEN flaw.state IS NOT NULL THEN format('It %s.', flaw.state)
-		WHEN NOT @extschema@._chpg_history_is_in(schema::name) AND EXISTS (SELECT FROM pg_depend d
+		WHEN @extschema@._chpg_history_layout(schema::name) IS NULL AND EXISTS (SELECT FROM pg_depend d
 				WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = found.oid) THEN
 			'It has something else in it.' END;
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION 'schema "%" cannot have the history', schema
 			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
-				HINT = CASE WHEN problem LIKE 'It belongs to %' AND @extschema@._chpg_history_is_in(schema::name) THEN
+				HINT = CASE WHEN problem LIKE 'It belongs to %'
+						AND @extschema@._chpg_history_layout(schema::name) IS NOT NULL THEN
 						format('Name its owner, if it has the history of that role: '
 							'SELECT chpg_history_enable(%L, owner => %L);', schema, pg_get_userbyid(found.nspowner))
 					ELSE coalesce(flaw.remedy, 'Name one that does not exist yet.') END;
@@ -146,6 +149,12 @@ BEGIN
 	IF for_other THEN
 		PERFORM @extschema@._chpg_history_entrust(owner, true);
 	END IF;
+	IF @extschema@._chpg_history_layout(schema::name) = 1 THEN
+		RAISE NOTICE 'the history in schema "%" has the layout of an earlier version: run chpg_history_upgrade', schema
+			USING HINT = CASE WHEN for_other THEN format('As role "%s", run: ', owner) ELSE 'Run: ' END
+				|| 'CALL chpg_history_upgrade();';
+		RETURN;
+	END IF;
 	IF for_other AND existing IS NOT NULL THEN
 		PERFORM @extschema@._chpg_run_as(existing,
 			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
@@ -180,6 +189,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_history_enable(text, text) IS
 'Begin a history in a schema, or go on with the one that the schema has.
 Creates the schema, tables, settings and views that are missing; CALL chpg_capture() fills them.
+A NOTICE says that a history of an earlier version needs chpg_history_upgrade.
 The schema must be new, or the caller''s own, empty, and closed to other roles.
 owner: role that the history is to belong to; it captures and purges with its own rights.
 Requests: none.

@@ -16,13 +16,12 @@ $1, $2, ... stand for the fields of the row, which may have none.
 Runs in a security-restricted operation with search_path pg_catalog.
 Errors: 42501 the caller could not become the role by SET ROLE.';
 
-CREATE FUNCTION @extschema@._chpg_history_owner()
+CREATE FUNCTION @extschema@._chpg_history_owner_in(place name)
 RETURNS oid
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	place name := @extschema@._chpg_history_enter();
 	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = format('%I.pattern_key', place)::regclass);
 BEGIN
 	IF NOT pg_has_role(owner, 'USAGE'::text) THEN
@@ -32,6 +31,20 @@ BEGIN
 					pg_get_userbyid(owner));
 	END IF;
 	RETURN owner;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_owner_in(name) IS
+'The owner of the tables of the history in a schema, which was examined before.
+Errors: 42501 the caller has not the owner''s privileges.';
+
+CREATE FUNCTION @extschema@._chpg_history_owner()
+RETURNS oid
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN @extschema@._chpg_history_owner_in(@extschema@._chpg_history_enter());
 END
 $$;
 

@@ -32,6 +32,29 @@ COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
 kind: pg_class.relkind. parent: the table that each is a partition of, or null.';
 
 /*
+ * The layout before this one.  It has the tables setting and service, too, and its tables
+ * query_text, pattern_key and capture have other columns than those of today.
+ */
+CREATE FUNCTION @extschema@._chpg_old_tables()
+RETURNS TABLE (name name, kind "char", parent name, kept_as name)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES
+		('query_text'::name, 'r'::"char", NULL::name, 'old_query_text'::name),
+		('pattern_key', 'r', NULL, 'old_pattern_key'),
+		('capture', 'r', NULL, 'old_capture'),
+		('pattern', 'p', NULL, 'pattern'),
+		('metric_point', 'r', NULL, 'metric_point'),
+		('pattern_of_hour', 'p', 'pattern', 'pattern_of_hour'),
+		('pattern_of_day', 'p', 'pattern', 'pattern_of_day')
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_old_tables() IS
+'The tables of a history of the earlier layout, apart from setting and service.
+kind, parent: as _chpg_history_tables. kept_as: name of the table during an upgrade.';
+
+/*
  * Defaults, constraints and indexes are compared with those of _chpg_history_fill.
  * A foreign key is a trigger of both tables.
  *
@@ -87,7 +110,7 @@ BEGIN
 		FROM pg_constraint k
 		JOIN pg_class c ON c.oid = k.conrelid
 		WHERE k.conrelid = ANY (ids) AND k.contype NOT IN ('p', 'u', 'n')
-			AND (c.relname, pg_get_constraintdef(k.oid)) NOT IN (
+			AND (replace(c.relname, 'old_', ''), pg_get_constraintdef(k.oid)) NOT IN (
 			('capture', 'CHECK ((grain = ANY (ARRAY[''hour''::text, ''day''::text])))'),
 			('capture', 'CHECK ((status = ANY (ARRAY[''ok''::text, ''error''::text, ''lost''::text])))'))
 			AND NOT (c.relname ~ '^sealed_(hour|day)(_[0-9]{6})?$' AND pg_get_constraintdef(k.oid) = of_sealed)
@@ -100,7 +123,8 @@ BEGIN
 		JOIN pg_class c ON c.oid = d.adrelid
 		JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 		WHERE d.adrelid = ANY (ids)
-			AND (a.attgenerated <> '' OR (c.relname, a.attname, pg_get_expr(d.adbin, d.adrelid)) NOT IN (
+			AND (a.attgenerated <> ''
+				OR (replace(c.relname, 'old_', ''), a.attname, pg_get_expr(d.adbin, d.adrelid)) NOT IN (
 			('service', 'valid_to', '''infinity''::timestamp with time zone'), ('service', 'server', '''''::text'),
 			('capture', 'truncated', 'false'), ('capture', 'attempts', '0')))
 		UNION ALL
@@ -148,7 +172,8 @@ BEGIN
 				'SELECT chpg_history_enable(''NEW_NAME'');'
 		FROM pg_class c
 		WHERE c.oid = ANY (ids) AND c.relkind = 'p'
-			AND pg_get_partkeydef(c.oid) <> 'RANGE (window_start)'
+			AND pg_get_partkeydef(c.oid) <> CASE c.relname WHEN 'pattern' THEN 'LIST (grain)'
+				ELSE 'RANGE (window_start)' END
 	) f(place, name, state, remedy)
 	ORDER BY f.place, length(f.name::text), f.name, f.state
 	LIMIT 1;
@@ -176,7 +201,7 @@ BEGIN
 	-- the tables, their partitions, other children, and their sequences
 	WITH tables AS (
 		SELECT c.oid, c.relname, c.relkind = t.kind AS is_expected
-		FROM @extschema@._chpg_history_tables() t
+		FROM @extschema@._chpg_history_tables_in(schema::name) t
 		JOIN pg_class c ON c.relname = t.name AND c.relnamespace = place
 	), relations(id, state, remedy) AS (
 		SELECT t.oid, CASE WHEN NOT t.is_expected THEN format('has "%s", which is no table that chpg made', t.relname) END,
@@ -184,7 +209,8 @@ BEGIN
 		FROM tables t
 		UNION ALL
 		SELECT c.oid,
-			CASE WHEN NOT (c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('sealed_hour', 'sealed_day')
+			CASE WHEN NOT (c.relkind = 'r' AND c.relnamespace = place AND t.relname IN ('sealed_hour', 'sealed_day',
+						'pattern_of_hour', 'pattern_of_day')
 					AND c.relname ~ format('^%s_[0-9]{6}$', t.relname)) THEN
 				format('has %s, which is a child of table "%s"', c.oid::regclass, t.relname) END,
 			format(CASE WHEN c.relispartition THEN 'Run: ALTER TABLE %2$I.%3$I DETACH PARTITION %1$s;'
@@ -196,7 +222,8 @@ BEGIN
 		UNION ALL
 		SELECT c.oid,
 			CASE WHEN d.deptype <> 'i' OR (t.relname, a.attname) NOT IN (('service_key', 'service_key'),
-					('query_text', 'text_id'), ('pattern_key', 'pattern_key'), ('archive', 'seal_id')) THEN
+					('query_text', 'text_id'), ('pattern_key', 'pattern_key'), ('old_pattern_key', 'pattern_key'),
+					('archive', 'seal_id')) THEN
 				format('has sequence %s for column "%s" of table "%s"', c.oid::regclass, a.attname, t.relname) END,
 			format(CASE d.deptype WHEN 'i' THEN 'Run: ALTER TABLE %2$I.%3$I ALTER %4$I DROP IDENTITY;'
 				ELSE 'Run: ALTER SEQUENCE %1$s OWNED BY NONE;' END, c.oid::regclass, schema, t.relname, a.attname)

@@ -34,6 +34,63 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
 'Whether a schema has all tables of a history. The caller needs USAGE on the schema.';
 
+/* The tables themselves say it: no dump is without them, and nobody edits them. */
+CREATE FUNCTION @extschema@._chpg_history_layout(schema name)
+RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN @extschema@._chpg_history_is_in(schema) THEN
+			CASE WHEN to_regclass(format('%I.old_capture', schema)) IS NULL THEN 2 ELSE 1 END
+		WHEN (SELECT bool_and(to_regclass(format('%I.%I', schema, t.name)) IS NOT NULL)
+			FROM (SELECT o.name FROM @extschema@._chpg_old_tables() o
+				UNION ALL VALUES ('setting'), ('service')) t) THEN 1
+		END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_layout(name) IS
+'Version of the layout that a schema has the tables of; null: of none.
+1: the layout with a row for each pattern and point, also while it is being upgraded. 2: that of
+  today.';
+
+CREATE FUNCTION @extschema@._chpg_history_tables_in(schema name)
+RETURNS TABLE (name name, kind "char", parent name)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH layout AS MATERIALIZED (
+		SELECT @extschema@._chpg_history_layout(schema) AS version,
+			@extschema@._chpg_history_is_in(schema) AS is_present
+	)
+	SELECT t.*
+	FROM layout l
+	JOIN @extschema@._chpg_history_tables() t ON l.is_present OR t.name IN ('setting', 'service')
+	UNION ALL
+	SELECT CASE WHEN l.is_present THEN o.kept_as ELSE o.name END, o.kind, o.parent
+	FROM layout l
+	JOIN @extschema@._chpg_old_tables() o ON l.version = 1
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_tables_in(name) IS
+'The tables that a history in a schema has, also one of the earlier layout.
+As _chpg_history_tables.';
+
+/* A session that merely reads, or analyzes, has no such lock. */
+CREATE FUNCTION @extschema@._chpg_is_upgrading(schema name)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM pg_locks l
+		WHERE l.locktype = 'relation' AND l.relation = to_regclass(format('%I.old_capture', schema))
+			AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+			AND l.pid = pg_backend_pid() AND l.mode = 'ShareRowExclusiveLock' AND l.granted)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_is_upgrading(name) IS
+'Whether this transaction upgrades the history in a schema, by the lock that it holds.';
+
 /*
  * Trusted are the schema's owner, which _chpg_history_examine checks first, and every role
  * that may become the extension's owner.
@@ -79,7 +136,7 @@ BEGIN
 		WHEN EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE'
 			AND a.grantee <> n.nspowner) THEN 'may be written to by others'
 		WHEN @extschema@._chpg_history_foreign(h.schema_name) IS NOT NULL THEN 'has objects of other roles'
-		WHEN NOT @extschema@._chpg_history_is_in(h.schema_name) THEN 'lacks tables of the history' END
+		WHEN @extschema@._chpg_history_layout(h.schema_name) IS NULL THEN 'lacks tables of the history' END
 	INTO schema_name, state
 	FROM @extschema@.chpg_history_schema h
 	CROSS JOIN pg_extension e
@@ -89,6 +146,11 @@ BEGIN
 		RETURN;
 	ELSIF state IS NULL THEN
 		SELECT f.state, f.remedy INTO state, remedy FROM @extschema@._chpg_history_flaw(schema_name::text) f;
+		IF state IS NULL AND @extschema@._chpg_history_layout(schema_name) = 1
+				AND NOT @extschema@._chpg_is_upgrading(schema_name) THEN
+			state := 'has the layout of an earlier version: run chpg_history_upgrade';
+			remedy := 'Run: CALL chpg_history_upgrade();';
+		END IF;
 	END IF;
 	RETURN NEXT;
 END
@@ -111,7 +173,7 @@ It is called again after a change of the catalogs, or if it found a reason.';
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema
  * comes after pg_catalog: nothing is found in the extension's schema by a short name.
  */
-CREATE FUNCTION @extschema@._chpg_history_enter()
+CREATE FUNCTION @extschema@._chpg_history_enter(any_layout boolean DEFAULT false)
 RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -126,7 +188,7 @@ BEGIN
 		RAISE EXCEPTION 'there is no history: begin one with chpg_history_enable'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Begin one: SELECT chpg_history_enable(''fleet_history'');';
-	ELSIF state IS NOT NULL THEN
+	ELSIF state IS NOT NULL AND NOT (any_layout AND state LIKE 'has the layout%') THEN
 		RAISE EXCEPTION 'the history cannot be used: schema "%" %', place, state
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = CASE WHEN remedy IS NOT NULL THEN remedy
@@ -152,26 +214,34 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_enter() IS
+COMMENT ON FUNCTION @extschema@._chpg_history_enter(boolean) IS
 'Set search_path to the history, and return its schema.
+any_layout: also to a history of the earlier layout.
 The setting lasts until the calling function, which has a SET search_path, or the transaction
   ends.
 Errors: 55000 there is no history, or it cannot be used.';
 
+/* The API has a part of the periods that a history of the earlier layout has: no answer is better. */
 CREATE FUNCTION @extschema@._chpg_history_is_readable()
 RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM @extschema@._chpg_history_state() h
+BEGIN
+	IF EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.state LIKE 'has the layout%') THEN
+		PERFORM @extschema@._chpg_history_enter();
+	END IF;
+	RETURN EXISTS (SELECT FROM @extschema@._chpg_history_state() h
 		WHERE CASE WHEN h.state IS NULL THEN (
 			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t
-			WHERE t.parent IS NULL AND t.name NOT IN ('metric_day', 'archive')) END)
+			WHERE t.parent IS NULL AND t.name NOT IN ('metric_day', 'archive')) END);
+END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_is_readable() IS
-'Whether there is a history whose patterns the caller may read.';
+'Whether there is a history whose patterns the caller may read.
+Errors: 55000 it has the layout of an earlier version.';
 
 /*
  * A history that belongs to another role is normal.  Any other reason to refuse it would
@@ -187,7 +257,8 @@ DECLARE
 	hint text;
 BEGIN
 	IF EXISTS (SELECT FROM @extschema@._chpg_history_state() h
-			WHERE h.state NOT LIKE '%your rights' AND h.state NOT LIKE 'is not open%') THEN
+			WHERE h.state NOT LIKE '%your rights' AND h.state NOT LIKE 'is not open%'
+				AND h.state NOT LIKE 'has the layout%') THEN
 		PERFORM @extschema@._chpg_history_enter();
 	END IF;
 EXCEPTION WHEN object_not_in_prerequisite_state THEN
@@ -197,7 +268,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_warn() IS
-'Raise a WARNING if the history cannot be used, unless it only belongs to another role.';
+'Raise a WARNING if the history cannot be used.
+None if it only belongs to another role, or has the layout of an earlier version.';
 
 /*
  * A name stands for the service that has it now, or had it last; earlier rows of that

@@ -86,26 +86,31 @@ DECLARE
 		FROM pg_settings s WHERE s.name = 'default_toast_compression');
 BEGIN
 	IF NOT @extschema@._chpg_history_is_in(schema) THEN
+		-- a history of the earlier layout has these
+		IF to_regclass(format('%I.setting', schema)) IS NULL THEN
+			EXECUTE format($tables$
+				CREATE TABLE %1$I.setting (
+					name text PRIMARY KEY,
+					value text NOT NULL,
+					description text NOT NULL
+				);
+				CREATE TABLE %1$I.service (
+					service_id text NOT NULL,
+					valid_from timestamptz NOT NULL,
+					valid_to timestamptz NOT NULL DEFAULT 'infinity',
+					noted_at timestamptz NOT NULL,
+					service_name text,
+					region text,
+					size text,
+					ha_type text,
+					postgres_version text,
+					tags jsonb,
+					server text NOT NULL DEFAULT '',
+					PRIMARY KEY (service_id, valid_from)
+				);
+			$tables$, schema);
+		END IF;
 		EXECUTE format($tables$
-			CREATE TABLE %1$I.setting (
-				name text PRIMARY KEY,
-				value text NOT NULL,
-				description text NOT NULL
-			);
-			CREATE TABLE %1$I.service (
-				service_id text NOT NULL,
-				valid_from timestamptz NOT NULL,
-				valid_to timestamptz NOT NULL DEFAULT 'infinity',
-				noted_at timestamptz NOT NULL,
-				service_name text,
-				region text,
-				size text,
-				ha_type text,
-				postgres_version text,
-				tags jsonb,
-				server text NOT NULL DEFAULT '',
-				PRIMARY KEY (service_id, valid_from)
-			);
 			CREATE TABLE %1$I.service_key (
 				service_key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 				service_id text NOT NULL UNIQUE

@@ -10,25 +10,32 @@
  * Open and sealed windows are joined with their texts each by themselves, so that conditions
  * on the time, and on the id or name of the service, reach the index of each.
  */
-CREATE FUNCTION @extschema@._chpg_history_rows(grain text, columns text)
+CREATE FUNCTION @extschema@._chpg_history_rows(grain text, columns text, upgrading boolean)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT string_agg(format('SELECT %s FROM %s
-		JOIN pattern_key k ON k.pattern_key = p.pattern_key
-		JOIN query_text t ON t.text_id = k.text_id
+		JOIN %s k ON k.pattern_key = p.pattern_key
+		JOIN %s t ON t.text_id = k.text_id
 		LEFT JOIN service s ON s.service_id = sk.service_id
-			AND p.window_start >= s.valid_from AND p.window_start < s.valid_to', columns, f.source), ' UNION ALL ')
+			AND p.window_start >= s.valid_from AND p.window_start < s.valid_to',
+		columns, f.source, f.keys, f.texts), ' UNION ALL ')
 	FROM (VALUES
-		(format('open_%s p JOIN service_key sk USING (service_key)', grain)),
+		(format('open_%s p JOIN service_key sk USING (service_key)', grain), 'pattern_key', 'query_text'),
 		(format('service_key sk JOIN sealed_%s w USING (service_key)
 			CROSS JOIN LATERAL (SELECT w.window_start, u.* FROM unnest(w.pattern_key, %s) u(pattern_key, %s)) p',
-			grain, @extschema@._chpg_of_counters('w.{}'), @extschema@._chpg_of_counters('{}')))) f(source)
+			grain, @extschema@._chpg_of_counters('w.{}'), @extschema@._chpg_of_counters('{}')),
+			'pattern_key', 'query_text'),
+		(CASE WHEN upgrading THEN @extschema@._chpg_old_rows(grain) END, 'old_pattern_key',
+			'(SELECT o.text_id, o.query_text, left(regexp_replace(o.query_text, ''\s+'', '' '', ''g''), 120) AS query '
+			'FROM old_query_text o)')) f(source, keys, texts)
+	WHERE f.source IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_rows(text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_rows(text, text, boolean) IS
 'A query of the patterns of all windows of a grain.
+upgrading: also of those that an upgrade has not converted yet.
 columns: what it selects, of p (counters), k (pattern_key), t (query_text), s (service), and sk
   (service_key).';
 
@@ -79,6 +86,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	upgrading CONSTANT boolean := @extschema@._chpg_history_layout(schema) = 1;
+	captures CONSTANT text := CASE WHEN upgrading THEN @extschema@._chpg_old_captures(false) ELSE 'capture' END;
+	sums CONSTANT text := CASE WHEN upgrading THEN @extschema@._chpg_old_captures(true) ELSE 'capture' END;
 	grain text;
 BEGIN
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
@@ -99,7 +109,7 @@ BEGIN
 					/ nullif(p.total_shared_blks_hit::float8 + p.total_shared_blks_read, 0) AS hit_ratio,
 				p.total_cpu_time_us::float8 AS total_cpu_time_us, p.total_wal_bytes,
 				p.total_duration_us::float8 / 1e6 / extract(epoch FROM interval '1 %s')::float8 AS active_executions
-			$columns$, grain)));
+			$columns$, grain), upgrading));
 		EXECUTE format($view$
 			CREATE OR REPLACE VIEW %2$I.service_%1$s AS
 			SELECT c.window_start AS "time", s.service_name, c.service_id, s.region, s.size,
@@ -115,11 +125,11 @@ BEGIN
 					/ nullif(c.total_shared_blks_hit::float8 + c.total_shared_blks_read, 0) AS hit_ratio,
 				c.total_cpu_time_us, c.total_wal_bytes,
 				c.total_duration_us / 1e6 / extract(epoch FROM interval '1 %1$s')::float8 AS active_executions
-			FROM capture c
+			FROM %3$s c
 			LEFT JOIN service s ON s.service_id = c.service_id
 				AND c.window_start >= s.valid_from AND c.window_start < s.valid_to
 			WHERE c.grain = %1$L
-		$view$, grain, schema);
+		$view$, grain, schema, sums);
 	END LOOP;
 	EXECUTE format($views$
 		CREATE OR REPLACE VIEW %1$I.error_hour AS
@@ -131,7 +141,7 @@ BEGIN
 				ELSE sum(p.error_count)::float8 / nullif(sum(p.error_count)
 					+ coalesce(sum(p.call_count) FILTER (WHERE p.query_id <> 0), 0), 0) END AS error_ratio
 		FROM (%2$s) p
-		LEFT JOIN capture c ON c.service_id = p.service_id AND c.grain = 'hour' AND c.window_start = p."time"
+		LEFT JOIN %4$s c ON c.service_id = p.service_id AND c.grain = 'hour' AND c.window_start = p."time"
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 		HAVING sum(p.error_count) > 0;
 
@@ -182,12 +192,12 @@ BEGIN
 		LEFT JOIN service s ON s.service_id = sk.service_id
 			AND m.first_time + (v.place - 1) * m.step >= s.valid_from
 			AND m.first_time + (v.place - 1) * m.step < s.valid_to
-		WHERE v.value IS NOT NULL;
+		WHERE v.value IS NOT NULL%3$s;
 
 		CREATE OR REPLACE VIEW %1$I.coverage AS
 		SELECT c.window_start AS "time", s.service_name, c.service_id, c.grain, c.window_end,
 			c.status, c.patterns, c.truncated, c.cutoff_us, c.error, c.attempts, c.captured_at
-		FROM capture c
+		FROM %4$s c
 		LEFT JOIN service s ON s.service_id = c.service_id
 			AND c.window_start >= s.valid_from AND c.window_start < s.valid_to;
 
@@ -208,9 +218,14 @@ BEGIN
 	$views$, schema, @extschema@._chpg_history_rows('hour', $columns$
 		p.window_start AS "time", s.service_name, sk.service_id, s.tags->>'Environment' AS tag_environment,
 		s.tags->>'team' AS tag_team, k.db_name, k.db_user, k.app, k.query_id, p.error_count, p.call_count
-	$columns$));
+	$columns$, upgrading), CASE WHEN upgrading THEN ' UNION ALL ' || @extschema@._chpg_old_points() ELSE '' END,
+		captures);
+	IF upgrading THEN
+		EXECUTE @extschema@._chpg_old_days(schema);
+	END IF;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_create_views(name) IS
-'Create the views of a history in a schema, or replace them.';
+'Create the views of a history in a schema, or replace them.
+During an upgrade they read the tables of the earlier layout, too.';

@@ -39,7 +39,11 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_import_points(text, @extschema@.chpg_history_row[]),
 	-- purges
 	@extschema@._chpg_note_archived(bigint),
-	@extschema@._chpg_history_drop(name, name[], text), @extschema@._chpg_history_expire()
+	@extschema@._chpg_history_drop(name, name[], text), @extschema@._chpg_history_expire(),
+	-- upgrades
+	@extschema@._chpg_upgrade_lock(), @extschema@._chpg_upgrade_put_aside(name), @extschema@._chpg_upgrade_begin(),
+	@extschema@._chpg_upgrade_keys(bigint), @extschema@._chpg_upgrade_windows(text),
+	@extschema@._chpg_upgrade_points(text), @extschema@._chpg_upgrade_drop(name), @extschema@._chpg_upgrade_end()
 FROM PUBLIC;
 
 /* Default privileges of the creating role are taken back: of tables and views all but SELECT ... */

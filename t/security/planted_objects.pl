@@ -349,6 +349,7 @@ my @statements = (
 	'CALL chpg.chpg_history_seal()',
 	"SELECT chpg.chpg_history_archived('0'::pg_catalog.int8)",
 	'SELECT * FROM chpg.chpg_history_purge()',
+	'CALL chpg.chpg_history_upgrade()',
 	(map { "SELECT * FROM chpg.chpg_history_export(NULL::pg_catalog.tstzrange, $NULL, '$_'::pg_catalog.bool, $NULL)" } qw(f t)),
 	qq{SELECT * FROM chpg.chpg_history_import('SELECT * FROM chpg.chpg_history_export(NULL::pg_catalog.tstzrange, $NULL, ''f''::pg_catalog.bool, $NULL)'::pg_catalog.text, $NULL)},
 	"SELECT * FROM chpg.chpg_pattern_course('orders'::pg_catalog.text, '0'::pg_catalog.int8, $period, $NULL)",
