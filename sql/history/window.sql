@@ -209,29 +209,40 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 	WITH given AS (
-		SELECT p.metric, coalesce(p.series, '') AS series, p.unit, p."timestamp" AS at,
-			@extschema@._chpg_real(p.value) AS value,
-			mod(extract(epoch FROM p."timestamp"), extract(epoch FROM step)) AS offset_s,
-			dense_rank() OVER (ORDER BY p.metric COLLATE "C", coalesce(p.series, '') COLLATE "C") AS line
+		SELECT DISTINCT ON (1, 2, 3) p.metric COLLATE "C" AS metric, coalesce(p.series, '') COLLATE "C" AS series,
+			p."timestamp" AS at, p.unit, @extschema@._chpg_real(p.value) AS value,
+			mod(extract(epoch FROM p."timestamp"), extract(epoch FROM step)) AS offset_s
 		FROM unnest(points) p
 		WHERE p.metric IS NOT NULL AND p."timestamp" >= start_time AND p."timestamp" < end_time
 			AND abs(p.value) < 'Infinity'
-	), ranked AS (
-		SELECT g.*, dense_rank() OVER (PARTITION BY g.line ORDER BY g.offset_s) AS offset_rank
+		ORDER BY 1, 2, 3, value
+	), line AS MATERIALIZED (
+		-- in the order of their times
+		SELECT g.metric, g.series, max(g.unit) AS unit, min(g.offset_s) AS offset_s, min(g.at) AS first_time,
+			array_agg(g.at) AS times, array_agg(g.value) AS "values",
+			min(g.offset_s) = max(g.offset_s) AND date_trunc('day', min(g.at)) = date_trunc('day', max(g.at))
+				AND count(*) = extract(epoch FROM max(g.at) - min(g.at)) / extract(epoch FROM step) + 1 AS is_regular
 		FROM given g
-		WHERE g.line <= 1000
+		GROUP BY g.metric, g.series
+		ORDER BY g.metric, g.series
+		LIMIT 1000
+	), ranked AS (
+		SELECT l.metric, l.series, l.unit, u.at, u.value,
+			dense_rank() OVER (PARTITION BY l.metric, l.series
+				ORDER BY mod(extract(epoch FROM u.at), extract(epoch FROM step))) AS offset_rank
+		FROM line l
+		CROSS JOIN LATERAL unnest(l.times, l."values") u(at, value)
+		WHERE NOT l.is_regular
 	), aligned AS (
-		SELECT r.line, r.metric, r.series, max(r.unit) OVER w AS unit, r.value, r.at AS at_given, r.offset_s,
-			CASE WHEN max(r.offset_rank) OVER w > 8
+		SELECT r.metric, r.series, r.unit, r.value, r.at AS at_given,
+			CASE WHEN max(r.offset_rank) OVER (PARTITION BY r.metric, r.series) > 8
 				THEN greatest(date_bin(step, r.at, '1970-01-01 00:00Z'), start_time) ELSE r.at END AS at
 		FROM ranked r
-		WINDOW w AS (PARTITION BY r.line)
 	), placed AS (
-		SELECT DISTINCT ON (a.line, a.at) a.metric, a.series, a.unit, a.at, a.value,
-			CASE WHEN a.at = a.at_given THEN a.offset_s ELSE mod(extract(epoch FROM a.at), extract(epoch FROM step)) END
-				AS offset_s
+		SELECT DISTINCT ON (a.metric, a.series, a.at) a.metric, a.series, a.unit, a.at, a.value,
+			mod(extract(epoch FROM a.at), extract(epoch FROM step)) AS offset_s
 		FROM aligned a
-		ORDER BY a.line, a.at, a.at_given DESC, a.value
+		ORDER BY a.metric, a.series, a.at, a.at_given DESC, a.value
 	), run AS (
 		SELECT date_trunc('day', p.at) AS day, p.metric, p.series, p.unit, p.offset_s, min(p.at) AS first_time,
 			(extract(epoch FROM max(p.at) - min(p.at)) / extract(epoch FROM step))::integer AS steps,
@@ -239,6 +250,10 @@ AS $$
 		FROM placed p
 		GROUP BY 1, 2, 3, 4, 5
 	)
+	SELECT date_trunc('day', l.first_time), l.metric, l.series, l.unit, l.offset_s, l.first_time, l."values"
+	FROM line l
+	WHERE l.is_regular
+	UNION ALL
 	SELECT r.day, r.metric, r.series, r.unit, r.offset_s, r.first_time,
 		CASE WHEN cardinality(r."values") = r.steps + 1 THEN r."values" ELSE ARRAY(
 			SELECT u.value FROM generate_series(0, r.steps) i
