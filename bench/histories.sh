@@ -24,11 +24,13 @@ make_history() {
     psql -q -v services="$2" -v patterns="$3" -v days="$4" -d "$1" -f tree/bench/history.sql
 }
 
-# milliseconds DATABASE STATEMENT: in a session that has read the history before
+# milliseconds DATABASE STATEMENT: in a session that has read the history before. :'id' is a service, :'query' a query
+# of its.
 milliseconds() {
     psql -q -At -v ON_ERROR_STOP=1 -d "$1" <<END | sed -n 's/^took|//p'
 SELECT min(service_id) AS id FROM kept.service \gset
 SELECT count(*) FROM chpg_period_patterns('[2026-05-15 00:00Z,2026-05-15 01:00Z)', :'id') \g /dev/null
+SELECT min(query_id) AS query FROM kept.pattern_hour WHERE service_id = :'id' AND "time" = '2026-05-16 00:00Z' \gset
 SELECT clock_timestamp() AS began \gset
 $2 \g /dev/null
 SELECT 'took', round(extract(epoch FROM clock_timestamp() - :'began') * 1000, 1);

@@ -35,10 +35,10 @@ point_i() {
     for panel in "${panels[@]}"; do
         I_ROUNDS=1 i_take "26 days: $panel" 500 i_panel month "$panel" "$I_26_DAYS"
     done
-    i_take_now "a pattern's month, by function" 50 milliseconds month "SELECT * FROM chpg_pattern_course(:'id',
-        (SELECT query_id FROM kept.pattern_key ORDER BY pattern_key LIMIT 1), '[2026-04-17 00:00Z,2026-05-17 00:00Z)')"
-    i_take "a pattern's month, by view" 200 milliseconds month "SELECT * FROM kept.pattern_hour WHERE service_id = :'id'
-        AND query_id = (SELECT query_id FROM kept.pattern_key ORDER BY pattern_key LIMIT 1)"
+    i_take_now "a pattern's month, by function" 50 milliseconds month \
+        "SELECT * FROM chpg_pattern_course(:'id', :'query', '[2026-04-17 00:00Z,2026-05-17 00:00Z)')"
+    i_take "a pattern's month, by view" 200 milliseconds month \
+        "SELECT * FROM kept.pattern_hour WHERE service_id = :'id' AND query_id = :'query'"
     i_take "compare one" 150 milliseconds month "$(insight compare_one)"
     i_take "compare fleet" 2000 milliseconds month "$(insight compare_fleet)"
     i_take "findings one" 300 milliseconds month "$(insight findings_one)"
