@@ -368,6 +368,8 @@ for my $seed (0.1, 0.7)
 			count(*) FILTER (WHERE abs(a.impact_us - b.impact_us) > 2 * $DIGITS * a.impact_us)
 		FROM drawn.finding a FULL JOIN chpg_findings($PERIOD, history_only => true) b USING (finding_key)"),
 		't|0|0', "seed $seed, sealed in part: the findings");
+	next if $seed < 0.7;
+	# sums of what is stored then
 	$node->safe_psql('random', 'CREATE TEMP TABLE stored AS SELECT * FROM planted.pattern; TRUNCATE drawn.pattern; INSERT INTO drawn.pattern SELECT * FROM stored; ANALYZE drawn.pattern, random.open_hour, random.sealed_hour');
 	sums_are_those_drawn("seed $seed, sealed in part");
 }
