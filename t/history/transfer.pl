@@ -48,7 +48,7 @@ SQL
 
 here(connect_sql($url));
 reset_emulator($url, services => 2, patterns => 20);
-here(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
+here(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '4 hours' WHERE name = 'backfill'});
 settle($node, 'kept');
 here('CALL chpg_capture()');
 make_plantable($node);
@@ -61,9 +61,8 @@ CREATE TABLE odd AS SELECT row_number() OVER () AS n, text FROM unnest(ARRAY[E'S
 INSERT INTO planted.pattern (service_id, grain, window_start, pattern_key, call_count, error_count, total_duration_us, max_duration_us, p95_duration_us, p99_duration_us, total_rows)
 SELECT s.service_id, g.grain, w, planted.key(odd.n - 2, odd.text, 'SELECT', 'db' || odd.n % 2, 'Bob', 'psql "x"'), CASE WHEN odd.n > 1 THEN odd.n END,
 	odd.n % 2, 123456.7 * odd.n, 9876543.2, CASE WHEN odd.n <> 3 THEN 1234.5 END, 5, CASE odd.n WHEN 3 THEN 9223372036854775807 END
-FROM (SELECT DISTINCT service_id FROM kept.service) s, odd, (VALUES ('hour', interval '1 hour'), ('day', interval '24 hours')) g(grain, length),
-	generate_series(date_bin('24 hours', now() - interval '11 days', '2000-01-01 00:00Z'), now() - interval '7 days', g.length) w
-WHERE w.w IS NOT NULL;
+FROM (SELECT DISTINCT service_id FROM kept.service) s, odd, (VALUES ('hour', interval '1 hour', interval '204 hours'), ('day', '24 hours', '264 hours')) g(grain, length, age),
+	generate_series(date_bin(g.length, now() - g.age, '2000-01-01 00:00Z'), now() - interval '7 days 12 hours', g.length) w;
 INSERT INTO kept.capture (service_id, grain, window_start, window_end, status, patterns, truncated, cutoff_us, error, attempts, captured_at)
 SELECT DISTINCT p.service_id, p.grain, p.window_start, p.window_start + CASE p.grain WHEN 'day' THEN interval '24 hours' ELSE '1 hour' END, 'ok', 6,
 	p.grain = 'day', CASE p.grain WHEN 'day' THEN 12.5 END, CASE WHEN p.grain = 'day' THEN '57014: canceled by bob' END, 3, p.window_start + interval '2 days'
@@ -71,11 +70,11 @@ FROM planted.pattern p WHERE p.window_start < now() - interval '3 days';
 SELECT planted.sums();
 INSERT INTO kept.capture (service_id, grain, window_start, window_end, status, error, attempts, captured_at)
 SELECT service_id, 'hour', w, w + interval '1 hour', CASE WHEN extract(hour FROM w)::integer % 2 = 0 THEN 'lost' ELSE 'error' END, '08006: host db1 is gone', 4, w
-FROM (SELECT DISTINCT service_id FROM kept.service) s, generate_series(date_bin('24 hours', now() - interval '5 days', '2000-01-01 00:00Z'), now() - interval '4 days', '1 hour') w;
+FROM (SELECT DISTINCT service_id FROM kept.service) s, generate_series(date_bin('24 hours', now() - interval '5 days', '2000-01-01 00:00Z'), now() - interval '4 days 18 hours', '1 hour') w;
 CALL chpg_history_seal();
 SELECT planted.sums();
 SQL
-like(here('SELECT count(*) > 100 FROM kept.sealed_hour; SELECT count(DISTINCT window_start) > 20 FROM kept.open_hour'), qr/^t\nt$/, 'the history has open and sealed windows');
+like(here('SELECT count(*) > 20 FROM kept.sealed_hour; SELECT count(DISTINCT window_start) > 10 FROM kept.open_hour'), qr/^t\nt$/, 'the history has open and sealed windows');
 is(here(q{SELECT string_agg(DISTINCT kind, ' ' ORDER BY kind) || ' ' || bool_or(query_id = 0) FROM chpg_history_export()}),
 	'metric pattern service window true', 'an export has four kinds of rows, and patterns without a query_id');
 
@@ -299,7 +298,7 @@ SELECT count(*) FROM course;
 SELECT count(*) FROM (TABLE course EXCEPT ALL TABLE seen) d;
 SELECT count(*) FROM (TABLE seen EXCEPT ALL TABLE course) d;
 SQL
-is(here(qq{SELECT bool_and("time" >= now() - interval '7 days 12 hours'), count(*) > 0 FROM chpg_pattern_course('orders', 1, tstzrange(now() - interval '7 days 12 hours', now()))}), 't|t', 'within the period');
+is(here(qq{SELECT bool_and("time" >= now() - interval '8 days'), count(*) > 0 FROM chpg_pattern_course('orders', 1, tstzrange(now() - interval '8 days', now()))}), 't|t', 'within the period');
 is(here(qq{SELECT sum(error_count) FROM chpg_pattern_course('orders', 0, $all)}), here(q{SELECT sum(error_count) FROM chpg_history_export(service => 'orders') WHERE query_id = 0 AND grain = 'hour'}), 'of what has no query_id, too');
 is(here(qq{SELECT count(*) FROM chpg_pattern_course('orders', 123456, $all)}), 0, 'an unknown query has none');
 fails_with($node, "SELECT chpg_pattern_course('none', 1, $all)", '42704', qr/service "none" is not in the history/, 'an unknown service has no course');
