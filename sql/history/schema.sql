@@ -173,7 +173,7 @@ It is called again after a change of the catalogs, or if it found a reason.';
  * Callers have a SET search_path of their own, which ends what this one sets.  The schema
  * comes after pg_catalog: nothing is found in the extension's schema by a short name.
  */
-CREATE FUNCTION @extschema@._chpg_history_enter(any_layout boolean DEFAULT false)
+CREATE FUNCTION @extschema@._chpg_history_enter_layout(any_layout boolean)
 RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -214,12 +214,24 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_history_enter(boolean) IS
+COMMENT ON FUNCTION @extschema@._chpg_history_enter_layout(boolean) IS
 'Set search_path to the history, and return its schema.
 any_layout: also to a history of the earlier layout.
 The setting lasts until the calling function, which has a SET search_path, or the transaction
   ends.
 Errors: 55000 there is no history, or it cannot be used.';
+
+CREATE FUNCTION @extschema@._chpg_history_enter()
+RETURNS name
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	RETURN @extschema@._chpg_history_enter_layout(false);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_enter() IS
+'As _chpg_history_enter_layout, for a history of the layout of today.';
 
 /* The API has a part of the periods that a history of the earlier layout has: no answer is better. */
 CREATE FUNCTION @extschema@._chpg_history_is_readable()

@@ -150,7 +150,7 @@ RETURNS name
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	place pg_catalog.name := @extschema@._chpg_history_enter(true);
+	place pg_catalog.name := @extschema@._chpg_history_enter_layout(true);
 	tables pg_catalog.text[];
 BEGIN
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
@@ -160,7 +160,7 @@ BEGIN
 	IF to_regclass('old_capture') IS NOT NULL THEN
 		LOCK TABLE old_capture IN SHARE ROW EXCLUSIVE MODE;
 	END IF;
-	PERFORM @extschema@._chpg_history_enter(true);
+	PERFORM @extschema@._chpg_history_enter_layout(true);
 	PERFORM @extschema@._chpg_refuse_code(t::regclass) FROM unnest(tables) t;
 	RETURN place;
 END
@@ -548,7 +548,7 @@ BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('an upgrade'::text);
 	CALL @extschema@._chpg_check_capture();
-	owner := @extschema@._chpg_history_owner_in(@extschema@._chpg_history_enter(true));
+	owner := @extschema@._chpg_history_owner_in(@extschema@._chpg_history_enter_layout(true));
 	plan := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_upgrade_begin()'::text, ROW());
 	CALL @extschema@._chpg_capture_commit();
 	IF plan IS NULL THEN
