@@ -100,7 +100,8 @@ BEGIN
 		) p
 		GROUP BY p.window_start
 		ORDER BY p.window_start
-	$query$, @extschema@._chpg_of_counters('o.{}'::text, ', '::text), @extschema@._chpg_of_counters('w.{}[f.place]'::text, ', '::text))
+	$query$, @extschema@._chpg_of_counters('o.{}'::text, ', '::text),
+		@extschema@._chpg_of_counters('w.{}[f.place]'::text, ', '::text))
 	USING of_service, keys, lower(period), upper(period) - interval '1 hour';
 END
 $$;

@@ -1,10 +1,11 @@
 /* Insight: the patterns of the history that have the most of something. */
 
 /*
- * One counter is summed by key for all patterns, by days (UTC) where the period has whole ones,
- * and everything else for the first n alone.  Those are found by what was captured; counters that are missing are extrapolated after.
- * The API records most errors under the query id 0, apart from the statements that raised
- * them.  Its other counters would stand for no query.
+ * One counter is summed by key for all patterns, by days (UTC) where the period has whole
+ * ones, and everything else for the first n alone.  Those are found by what was captured;
+ * counters that are missing are extrapolated after.  The API records most errors under the
+ * query id 0, apart from the statements that raised them.  Its other counters would stand for
+ * no query.
  */
 CREATE FUNCTION @extschema@.chpg_history_top(
 	period tstzrange,
