@@ -143,7 +143,7 @@ secret: null: the original is returned.';
 
 /*
  * A query text stands in one row of each service and grain: in all of them it would be most
- * of the export.
+ * of the export.  A day has 24 hours in UTC alone.
  */
 CREATE FUNCTION @extschema@.chpg_history_export(
 	period tstzrange DEFAULT NULL,
@@ -153,6 +153,7 @@ CREATE FUNCTION @extschema@.chpg_history_export(
 RETURNS SETOF @extschema@.chpg_history_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -189,6 +189,18 @@ is(states_after(@old), 'older -10, old 10-20, new 20-', 'older states come befor
 is(states_after(@old), 'older -10, old 10-20, new 20-', 'once');
 is(states_after($old[0], state_of('newer', '2026-01-10', 'infinity', '2026-01-25')), 'older -10, newer 10-', 'and newer ones instead of it');
 
+# Days on which clocks change
+
+there(q{SELECT tools.chpg_history_import($$SELECT 'pattern' AS kind, 'clock' AS service_id, '2025-10-26 00:00Z'::timestamptz AS "time", 1 AS query_id, NULL::text AS metric, NULL::integer AS step_s, NULL::real[] AS points
+	UNION ALL SELECT 'metric', 'clock', '2025-03-30 23:30Z', NULL, 'm', 900, '{1,2}'$$, 'day')});
+for my $zone (qw(UTC Europe/Berlin America/New_York))
+{
+	is(there(qq{SET timezone = '$zone'; SELECT string_agg(kind, ' ' ORDER BY kind) FROM tools.chpg_history_export('[2025-10-26 00:00Z,2025-10-27 00:00Z)', 'clock')}),
+		'pattern service window', "a day window with its patterns, by the clocks of $zone");
+	is(there(qq{SET timezone = '$zone'; SELECT points FROM tools.chpg_history_export('[2025-03-30 23:30Z,2025-03-31 00:00Z)', 'clock') WHERE kind = 'metric'}),
+		'{1,2}', 'and the last points of a day');
+}
+
 # Rows that cannot be used
 
 my @elsewhere = (connstr => $node->connstr('elsewhere'));
