@@ -303,7 +303,7 @@ COMMENT ON FUNCTION @extschema@._chpg_import_check() IS
 
 /*
  * What either side noted later continues what was noted before.  So an old history can be
- * imported into a new one, and a newer one into a copy.
+ * imported into a new one, and a newer one into a copy, or into one that ended before.
  */
 CREATE FUNCTION @extschema@._chpg_import_service(id text, states @extschema@.chpg_history_row[])
 RETURNS void
@@ -311,7 +311,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	oldest timestamptz := (SELECT min(n.noted_at) FROM unnest(states) n);
 	newest timestamptz := (SELECT max(n.noted_at) FROM unnest(states) n);
+	since timestamptz := '-infinity';
 	until timestamptz;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
@@ -320,15 +322,24 @@ BEGIN
 	IF (states[1]).kind <> 'service' AND EXISTS (SELECT FROM service s WHERE s.service_id = id) THEN
 		RETURN;
 	END IF;
-	DELETE FROM service s WHERE s.service_id = id AND s.noted_at <= newest;
-	UPDATE service s SET valid_from = s.noted_at WHERE s.service_id = id AND s.valid_from = '-infinity';
-	until := coalesce((SELECT min(s.valid_from) FROM service s WHERE s.service_id = id), 'infinity');
+	DELETE FROM service s WHERE s.service_id = id AND s.noted_at BETWEEN oldest AND newest;
+	IF EXISTS (SELECT FROM service s WHERE s.service_id = id AND s.noted_at < oldest) THEN
+		since := (SELECT min(coalesce(nullif(n.valid_from, '-infinity'), n.noted_at)) FROM unnest(states) n);
+		DELETE FROM service s WHERE s.service_id = id AND s.noted_at < oldest AND s.valid_from >= since;
+		UPDATE service s SET valid_to = since WHERE s.service_id = id AND s.noted_at < oldest AND s.valid_to > since;
+	END IF;
+	UPDATE service s SET valid_from = s.noted_at
+	WHERE s.service_id = id AND s.noted_at > newest AND s.valid_from = '-infinity';
+	until := coalesce((SELECT min(s.valid_from) FROM service s WHERE s.service_id = id AND s.noted_at > newest),
+		'infinity');
 	INSERT INTO service (service_id, valid_from, valid_to, noted_at, service_name, region, size, ha_type,
 		postgres_version, tags, server)
-	SELECT id, coalesce(n.valid_from, '-infinity'), least(n.valid_to, until), coalesce(n.noted_at, now()),
-		n.service_name, n.region, n.size, n.ha_type, n.postgres_version, n.tags, coalesce(n.server, '')
+	SELECT id, f.valid_from, f.valid_to, coalesce(n.noted_at, now()), n.service_name, n.region, n.size, n.ha_type,
+		n.postgres_version, n.tags, coalesce(n.server, '')
 	FROM unnest(states) n
-	WHERE coalesce(n.valid_from, '-infinity') < until;
+	CROSS JOIN LATERAL (
+		SELECT greatest(n.valid_from, since) AS valid_from, least(n.valid_to, until) AS valid_to) f
+	WHERE f.valid_from < f.valid_to;
 END
 $$;
 

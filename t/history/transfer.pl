@@ -188,6 +188,8 @@ is(states_after(state_of('new', '-infinity', 'infinity', '2026-01-20')), 'new -'
 is(states_after(@old), 'older -10, old 10-20, new 20-', 'older states come before it');
 is(states_after(@old), 'older -10, old 10-20, new 20-', 'once');
 is(states_after($old[0], state_of('newer', '2026-01-10', 'infinity', '2026-01-25')), 'older -10, newer 10-', 'and newer ones instead of it');
+is(states_after(state_of('newest', '-infinity', 'infinity', '2026-01-28')), 'older -10, newer 10-28, newest 28-', 'and what began later comes after it');
+is(states_after(state_of('newest', '-infinity', 'infinity', '2026-01-28')), 'older -10, newer 10-28, newest 28-', 'once, too');
 
 # Days on which clocks change
 
