@@ -144,6 +144,10 @@ secret: null: the original is returned.';
 /*
  * A query text stands in one row of each service and grain: in all of them it would be most
  * of the export.  A day has 24 hours in UTC alone.
+ *
+ * All is read by the snapshot of the caller's statement.  A window that is captured, or
+ * purged, meanwhile would be exported as captured without its patterns, or with some of a
+ * window that was not.
  */
 CREATE FUNCTION @extschema@.chpg_history_export(
 	period tstzrange DEFAULT NULL,
@@ -151,7 +155,7 @@ CREATE FUNCTION @extschema@.chpg_history_export(
 	hide_texts boolean DEFAULT false,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_history_row
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$

@@ -122,6 +122,16 @@ fails_with($node, q{SELECT chpg_history_export('empty')}, '22023', qr/invalid va
 fails_with($node, q{SELECT chpg_history_export(hide_texts => NULL)}, '22004', qr/"hide_texts" must not be null/, 'hidden or not');
 like(here('BEGIN READ ONLY; SELECT count(*) FROM chpg_history_export()'), qr/^\d+$/, 'a read-only transaction exports');
 
+# What others change meanwhile
+
+my ($other, $exporting) = map { open_session($node) } 1 .. 2;
+in_session($other, q{BEGIN; LOCK TABLE kept.open_day IN ACCESS EXCLUSIVE MODE; UPDATE kept.capture SET error = 'late' WHERE error IS NULL});
+begin_in_session($exporting, q{SELECT count(*) FILTER (WHERE kind = 'window') > 100 AND bool_and(error IS DISTINCT FROM 'late') AS one_moment FROM chpg_history_export()});
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%one_moment%' AND pid <> pg_backend_pid()}) or die 'no export waits';
+in_session($other, 'COMMIT');
+like(in_session($exporting, q{SELECT 'done'}), qr/t\ndone/, 'an export has the history of one moment');
+here(q{UPDATE kept.capture SET error = NULL WHERE error = 'late'});
+
 # Hidden texts
 
 here("COPY (SELECT * FROM chpg_history_export(hide_texts => true)) TO '$file.hidden'");
