@@ -229,6 +229,7 @@ CREATE FUNCTION @extschema@._chpg_upgrade_begin()
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET intervalstyle = 'postgres'
 AS $$
 DECLARE
 	place name := @extschema@._chpg_upgrade_lock();

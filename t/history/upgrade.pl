@@ -132,6 +132,7 @@ is(sql(q{SELECT to_regclass('kept.old_capture')}), '', 'after all that the histo
 sql(q{UPDATE kept.setting SET value = '3' WHERE name = 'reserve'; UPDATE kept.setting SET value = '20 days' WHERE name = 'api_retention'});
 my ($reader, $upgrade) = map { open_session($node) } 1, 2;
 in_session($reader, 'BEGIN; SELECT count(*) FROM kept.pattern_hour');
+in_session($upgrade, q{SET intervalstyle = 'sql_standard'});
 begin_in_session($upgrade, "SET statement_timeout = '20s'; $CALL");
 wait_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}) eq '1' }, 'the upgrade waits for the reader');
 is(sql(q{SET statement_timeout = '5s'; SELECT count(*) > 0 FROM kept.pattern_hour}), 't', 'another reader does not');
