@@ -434,6 +434,7 @@ CREATE FUNCTION @extschema@._chpg_upgrade_points(service text)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1
 AS $$
 DECLARE
 	id text;
