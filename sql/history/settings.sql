@@ -44,6 +44,7 @@ CREATE FUNCTION @extschema@._chpg_history_check_setting(name text, value text)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
 	known record;

@@ -56,6 +56,7 @@ CREATE FUNCTION @extschema@._chpg_window_rows(patterns @extschema@.chpg_slow_pat
 RETURNS @extschema@._chpg_window_row[]
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
 	rows @extschema@._chpg_window_row[];
@@ -493,6 +494,7 @@ CREATE FUNCTION @extschema@._chpg_capture_window(service_id text, grain text, wi
 	OUT failure text, OUT fatal jsonb, OUT unread boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 SET chpg.cache_ttl = 0
 AS $$
 DECLARE
