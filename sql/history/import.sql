@@ -215,6 +215,8 @@ BEGIN
 			WHEN s.attempts < 0 THEN ARRAY[format('column "attempts" is %%s', s.attempts), 'It is not negative.']
 			WHEN NOT s.cutoff_us BETWEEN 0 AND 1e18 THEN
 				ARRAY[format('column "cutoff_us" is %%s', s.cutoff_us), 'It is a number from 0 to 1e18.']
+			WHEN s.kind = 'window' AND s.truncated AND s.cutoff_us IS NULL THEN
+				ARRAY['column "cutoff_us" is null', 'A truncated window has a cutoff.']
 			WHEN NOT isfinite(s.captured_at) THEN ARRAY[format('column "captured_at" is %%s', s.captured_at), NULL]
 			WHEN s.kind = 'metric' AND s.metric IS NULL THEN ARRAY['column "metric" is null', NULL]
 			WHEN s.kind = 'metric' AND (s.points IS NULL OR array_ndims(s.points) <> 1 OR array_lower(s.points, 1) <> 1

@@ -258,6 +258,7 @@ for (
 	[ qr/column "tags" is no object/, tags => q{'x'} ],
 	[ qr/column "status" is "fine"/, kind => q{'window'}, status => q{'fine'} ],
 	[ qr/column "cutoff_us" is NaN/, kind => q{'window'}, cutoff_us => q{'NaN'} ],
+	[ qr/column "cutoff_us" is null\nDETAIL:  A truncated window/, kind => q{'window'}, truncated => q{'true'} ],
 	[ qr/column "patterns" is -1/, kind => q{'window'}, patterns => q{'-1'} ],
 	[ qr/column "metric" is null/, kind => q{'metric'}, points => q{'{1}'}, step_s => q{'1'} ],
 	[ qr/column "points" has no numbers/, kind => q{'metric'}, metric => q{'m'}, points => q{'{1,NaN}'}, step_s => q{'1'} ],
