@@ -227,7 +227,8 @@ BEGIN
 					>= date_trunc('day', s."time") + interval '24 hours') THEN
 				ARRAY[format('column "step_s" is %%s', coalesce(s.step_s::text, 'null')),
 					'It is at least 1, and all points are of one day (UTC).']
-			WHEN greatest(octet_length(s.query_text), octet_length(s.error), octet_length(s.tags::text)) > 100000 THEN
+			WHEN octet_length(s.query_text) > 16000000 THEN ARRAY['its query_text has more than 16000000 bytes', NULL]
+			WHEN greatest(octet_length(s.error), octet_length(s.tags::text)) > 100000 THEN
 				ARRAY['a text has more than 100000 bytes', NULL]
 			WHEN greatest(octet_length(s.service_name), octet_length(s.region), octet_length(s.size), octet_length(s.ha_type),
 				octet_length(s.postgres_version), octet_length(s.server), octet_length(s.metric), octet_length(s.series),
@@ -276,23 +277,35 @@ BEGIN
 		INTO bad;
 	END IF;
 	IF bad.row_number IS NULL THEN
-		SELECT max(s.row_number) AS row_number, 'its metric has more than 1000 series of the day' AS problem,
+		SELECT max(s.row_number) AS row_number, format('its metric has more than %s of the day',
+				CASE WHEN count(DISTINCT s.series) > 1000 THEN '1000 series' ELSE '2000000 points' END) AS problem,
 			NULL::text AS detail
 		FROM pg_temp._chpg_import s
 		WHERE s.kind = 'metric'
 		GROUP BY s.service_id, s.metric, date_trunc('day', s."time")
-		HAVING count(DISTINCT s.series) > 1000
+		HAVING count(DISTINCT s.series) > 1000 OR sum(cardinality(s.points)) > 2000000
 		ORDER BY 1 LIMIT 1
 		INTO bad;
 	END IF;
 	IF bad.row_number IS NULL THEN
-		SELECT min(s.row_number) FILTER (WHERE s.kind = 'pattern') AS row_number, CASE WHEN count(*) > 100000
-				THEN 'its window has more than 100000 patterns' ELSE 'its window has another status than ok' END AS problem,
-			NULL::text AS detail
-		FROM pg_temp._chpg_import s
-		WHERE s.kind IN ('pattern', 'window')
-		GROUP BY s.service_id, s.grain, s."time"
-		HAVING count(*) > 100000 OR bool_or(s.kind = 'pattern') AND bool_or(s.kind = 'window' AND s.status <> 'ok')
+		-- a window is written as a whole, each of its patterns with its text
+		SELECT coalesce(w.first_pattern, w.first_row) AS row_number,
+			CASE WHEN w.bytes > 200000000 THEN 'its window takes more than 200 MB'
+				WHEN w.patterns > 0 THEN 'its window has another status than ok'
+				ELSE format('its window has %s patterns, of which there is no row', w.expected) END AS problem,
+			CASE WHEN w.patterns = 0 THEN 'They would replace those that the history has.' END AS detail
+		FROM (
+			SELECT min(s.row_number) AS first_row, min(s.row_number) FILTER (WHERE s.kind = 'pattern') AS first_pattern,
+				count(*) FILTER (WHERE s.kind = 'pattern') AS patterns,
+				max(s.patterns) FILTER (WHERE s.status = 'ok') AS expected,
+				bool_or(s.kind = 'window' AND s.status <> 'ok') AS is_other,
+				sum(coalesce(octet_length(t.query_text), 0) + 500) AS bytes
+			FROM pg_temp._chpg_import s
+			LEFT JOIN pg_temp._chpg_import_text t ON t.text_hash = s.text_hash
+			WHERE s.kind IN ('pattern', 'window')
+			GROUP BY s.service_id, s.grain, s."time"
+		) w
+		WHERE w.bytes > 200000000 OR CASE w.patterns WHEN 0 THEN w.expected > 0 ELSE w.is_other END
 		ORDER BY 1 LIMIT 1
 		INTO bad;
 	END IF;

@@ -57,7 +57,7 @@ UPDATE kept.service SET valid_from = now() - interval '2 days', noted_at = now()
 INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_name, region, tags, server)
 SELECT service_id, '-infinity', valid_from, now() - interval '30 days', 'bestellungen', region, '{"team": "früher"}', server
 FROM kept.service WHERE service_name = 'orders';
-CREATE TABLE odd AS SELECT row_number() OVER () AS n, text FROM unnest(ARRAY[E'SELECT\n\t1', E'\\N', E'a\\b"c,\'d', 'größer', '', repeat('x', 2000)]) text;
+CREATE TABLE odd AS SELECT row_number() OVER () AS n, text FROM unnest(ARRAY[E'SELECT\n\t1', E'\\N', E'a\\b"c,\'d', 'größer', '', repeat('x', 150000)]) text;
 INSERT INTO planted.pattern (service_id, grain, window_start, pattern_key, call_count, error_count, total_duration_us, max_duration_us, p95_duration_us, p99_duration_us, total_rows)
 SELECT s.service_id, g.grain, w, planted.key(odd.n - 2, odd.text, 'SELECT', 'db' || odd.n % 2, 'Bob', 'psql "x"'), CASE WHEN odd.n > 1 THEN odd.n END,
 	odd.n % 2, 123456.7 * odd.n, 9876543.2, CASE WHEN odd.n <> 3 THEN 1234.5 END, 5, CASE odd.n WHEN 3 THEN 9223372036854775807 END
@@ -254,7 +254,8 @@ for (
 	[ qr/column "text_hash" is not the sha256 of query_text/, text_hash => q{repeat('0', 64)}, query_text => q{'x'} ],
 	[ qr/column "query_text" is null\nDETAIL:  No row has the text/, text_hash => q{repeat('0', 64)} ],
 	[ qr/a name has more than 500 bytes/, app => q{repeat('ä', 251)} ],
-	[ qr/a text has more than 100000 bytes/, query_text => q{repeat('x', 100001)} ],
+	[ qr/its query_text has more than 16000000 bytes/, query_text => q{repeat('x', 16000001)} ],
+	[ qr/a text has more than 100000 bytes/, kind => q{'window'}, error => q{repeat('x', 100001)} ],
 	[ qr/column "tags" is no object/, tags => q{'x'} ],
 	[ qr/column "status" is "fine"/, kind => q{'window'}, status => q{'fine'} ],
 	[ qr/column "cutoff_us" is NaN/, kind => q{'window'}, cutoff_us => q{'NaN'} ],
@@ -287,6 +288,11 @@ for (
 	my ($query, $state, $message) = @$_;
 	fails_with($node, import_of($query, 'hour'), $state, $message, "refused: $query", @elsewhere);
 }
+fails_with($node, import_of(q{SELECT * FROM tools.chpg_history_export() WHERE kind = 'window'}), '22023', qr/row \d+ of the import .* its window has \d+ patterns, of which there is no row\nDETAIL:  They would replace/, 'windows without their patterns', @elsewhere);
+fails_with($node, import_of(q{SELECT 'big' AS service_id, date_trunc('hour', now()) - interval '2 hours' AS "time", n AS query_id, CASE n WHEN 1 THEN text END AS query_text, encode(sha256(convert_to(text, 'UTF8')), 'hex') AS text_hash
+	FROM (SELECT repeat('x', 2000000) AS text OFFSET 0) x, generate_series(1, 101) n}, 'hour'), '22023', qr/row 1 of the import .* its window takes more than 200 MB/, 'a window that takes much memory', @elsewhere);
+fails_with($node, import_of(q{SELECT 'metric' AS kind, 'big' AS service_id, date_trunc('day', now()) - interval '1 day' AS "time", 'm' AS metric, 's' || n AS series, 1 AS step_s, array_fill(NULL::real, '{86400}') AS points
+	FROM generate_series(1, 24) n}), '22023', qr/row 24 of the import .* its metric has more than 2000000 points of the day/, 'points that take much memory', @elsewhere);
 fails_with($node, import_of(line_of(%good)), '22023', qr/row 1 of the import .* column "grain" is null/, 'no grain', @elsewhere);
 fails_with($node, import_of('SELECT', 'week'), '22023', qr/invalid value for "grain": "week"/, 'a wrong grain', @elsewhere);
 fails_with($node, 'SELECT tools.chpg_history_import(NULL)', '22004', qr/"query" must not be null/, 'no query', @elsewhere);
