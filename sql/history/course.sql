@@ -95,13 +95,18 @@ BEGIN
 			UNION ALL
 			SELECT w.window_start, %2$s
 			FROM sealed_hour w
-			CROSS JOIN LATERAL (SELECT array_position(w.pattern_key, k) AS place FROM unnest($2) k OFFSET 0) f
+			CROSS JOIN LATERAL (%3$s OFFSET 0) f
 			WHERE w.service_key = $1 AND w.window_start >= $3 AND w.window_start <= $4 AND f.place IS NOT NULL
 		) p
 		GROUP BY p.window_start
 		ORDER BY p.window_start
 	$query$, @extschema@._chpg_of_counters('o.{}'::text, ', '::text),
-		@extschema@._chpg_of_counters('w.{}[f.place]'::text, ', '::text))
+		@extschema@._chpg_of_counters('w.{}[f.place]'::text, ', '::text),
+		-- each search passes over the array; all keys of a fleet without a query_id may be thousands
+		CASE WHEN cardinality(keys) > 8
+			THEN 'SELECT u.place::integer AS place FROM unnest(w.pattern_key) WITH ORDINALITY u(key, place)
+				WHERE u.key = ANY ($2)'
+			ELSE 'SELECT array_position(w.pattern_key, k) AS place FROM unnest($2) k' END)
 	USING of_service, keys, lower(period), upper(period) - interval '1 hour';
 END
 $$;

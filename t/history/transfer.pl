@@ -337,6 +337,15 @@ SELECT count(*) FROM (TABLE seen EXCEPT ALL TABLE course) d;
 SQL
 is(here(qq{SELECT bool_and("time" >= now() - interval '8 days'), count(*) > 0 FROM chpg_pattern_course('orders', 1, tstzrange(now() - interval '8 days', now()))}), 't|t', 'within the period');
 is(here(qq{SELECT sum(error_count) FROM chpg_pattern_course('orders', 0, $all)}), here(q{SELECT sum(error_count) FROM chpg_history_export(service => 'orders') WHERE query_id = 0 AND grain = 'hour'}), 'of what has no query_id, too');
+here(q{INSERT INTO kept.pattern_key (query_id, db_name, db_user, db_operation, app, text_id, last_seen)
+	SELECT 0, 'database ' || i, '', '', '', (SELECT min(text_id) FROM kept.query_text), now() FROM generate_series(1, 20000) i;
+INSERT INTO kept.service (service_id, valid_from, noted_at) VALUES ('big', '-infinity', now());
+INSERT INTO kept.service_key (service_id) VALUES ('big');
+SELECT _chpg_history_partition('hour', now() - n * interval '19 days') FROM generate_series(0, 1) n;
+INSERT INTO kept.sealed_hour (window_start, service_key, seal_id, patterns, pattern_key, error_count)
+SELECT w, k.service_key, 100000, 200, (SELECT array_agg(p.pattern_key ORDER BY p.pattern_key) FROM (SELECT * FROM kept.pattern_key WHERE query_id = 0 ORDER BY pattern_key DESC LIMIT 200) p), array_fill(2::bigint, '{200}')
+FROM kept.service_key k, generate_series(date_trunc('hour', now()) - interval '19 days', now() - interval '10 days', '1 hour') w WHERE k.service_id = 'big'});
+is(here(qq{SET statement_timeout = '10s'; SELECT count(*) > 200, min(error_count), max(error_count) FROM chpg_pattern_course('big', 0, $all)}), 't|400|400', 'of thousands of keys, too');
 is(here(qq{SELECT count(*) FROM chpg_pattern_course('orders', 123456, $all)}), 0, 'an unknown query has none');
 fails_with($node, "SELECT chpg_pattern_course('none', 1, $all)", '42704', qr/service "none" is not in the history/, 'an unknown service has no course');
 fails_with($node, "SELECT chpg_pattern_course(NULL, 1, $all)", '22004', qr/"service" must not be null/, 'nor has no service');
