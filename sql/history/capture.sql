@@ -27,6 +27,13 @@ COMMENT ON PROCEDURE @extschema@._chpg_check_capture() IS
 'Check that the calling procedure can end transactions.
 Errors: 25001 it cannot, such as within a transaction block.';
 
+CREATE PROCEDURE @extschema@._chpg_check_commits(procedure text)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'chpg_check_commits';
+
+COMMENT ON PROCEDURE @extschema@._chpg_check_commits(text) IS
+'As _chpg_check_capture, for another procedure without arguments; its name is in the error.';
+
 CREATE FUNCTION @extschema@._chpg_report_progress(reported_at timestamptz, done bigint, windows bigint)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE

@@ -16,7 +16,8 @@
  *	 API's requests before, with the caller's own key.
  *
  * _chpg_history_state() remembers that the checks before all that found nothing.
- * _chpg_check_capture() and _chpg_raise() stand in for what PL/pgSQL lacks.
+ * _chpg_check_capture(), _chpg_check_commits() and _chpg_raise() stand in for what
+ * PL/pgSQL lacks.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,6 +44,7 @@
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(chpg_check_capture);
+PG_FUNCTION_INFO_V1(chpg_check_commits);
 PG_FUNCTION_INFO_V1(chpg_history_state);
 PG_FUNCTION_INFO_V1(chpg_raise);
 PG_FUNCTION_INFO_V1(chpg_refuse_code);
@@ -365,6 +367,21 @@ chpg_check_capture(PG_FUNCTION_ARGS)
 {
 	chpg_check_nonatomic(fcinfo, "chpg_capture",
 						 "Call it outside of a transaction block, as in: psql -c \"SET ...\" -c \"CALL chpg_capture()\"");
+	PG_RETURN_VOID();
+}
+
+/*
+ * CALL _chpg_check_commits(procedure)
+ *
+ * The same for another procedure, which has no arguments.
+ */
+Datum
+chpg_check_commits(PG_FUNCTION_ARGS)
+{
+	const char *procedure = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	chpg_check_nonatomic(fcinfo, procedure,
+						 psprintf("Call it outside of a transaction block, as in: psql -c \"CALL %s()\"", procedure));
 	PG_RETURN_VOID();
 }
 

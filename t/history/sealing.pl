@@ -110,7 +110,7 @@ is(sql(qq{SELECT patterns, call_count, total_duration_us, (SELECT count(*) FROM 
 restore();
 sql(q{UPDATE kept.setting SET value = '7 days' WHERE name = 'keep_open'});
 fails_with($node, 'CALL chpg_history_seal()', 22023, qr/invalid value for setting "keep_open" of the history: "7 days"/, 'windows that may still change');
-fails_with($node, 'BEGIN; CALL chpg_history_seal()', 25001, qr/cannot/, 'in a transaction block');
+fails_with($node, 'BEGIN; CALL chpg_history_seal()', 25001, qr/chpg_history_seal\(\) cannot run inside a transaction block\nHINT:.*"CALL chpg_history_seal\(\)"/, 'in a transaction block');
 restore();
 
 # A capture seals some windows after it has captured.

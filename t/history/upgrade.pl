@@ -96,7 +96,7 @@ make_old(0.1);
 sql("CREATE SERVER chpg FOREIGN DATA WRAPPER chpg; GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader");
 is(notices($node, q{SELECT chpg_history_enable('kept')}) =~ /NOTICE:.* the history in schema "kept" has the layout of an earlier version: run chpg_history_upgrade\nHINT:  Run: CALL chpg_history_upgrade\(\);/ ? 'so' : '', 'so', 'chpg_history_enable says what to do');
 is_refused('an old history');
-fails_with($node, "BEGIN; $CALL", '25001', qr/cannot run inside a transaction block/, 'an upgrade has transactions of its own');
+fails_with($node, "BEGIN; $CALL", '25001', qr/chpg_history_upgrade\(\) cannot run inside a transaction block\nHINT:.*"CALL chpg_history_upgrade\(\)"/, 'an upgrade has transactions of its own');
 
 # What somebody planted is not run, neither before the upgrade has begun nor in between.
 my ($month) = split /\n/, sql(q{SELECT relname FROM pg_class WHERE relnamespace = 'kept'::regnamespace AND relname ~ '^pattern_of_hour_[0-9]+$' AND relkind = 'r'});
