@@ -157,7 +157,7 @@ BEGIN
 	-- another upgrade may have come first
 	tables := ARRAY(SELECT t.name::text FROM @extschema@._chpg_history_tables_in(place) t WHERE t.parent IS NULL);
 	EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', array_to_string(tables, ', '));
-	IF to_regclass('old_capture') IS NOT NULL THEN
+	IF to_regclass(format('%I.old_capture', place)) IS NOT NULL THEN
 		LOCK TABLE old_capture IN SHARE ROW EXCLUSIVE MODE;
 	END IF;
 	PERFORM @extschema@._chpg_history_enter_layout(true);
@@ -238,7 +238,7 @@ BEGIN
 	IF @extschema@._chpg_history_layout(place) = 2 THEN
 		RETURN NULL;
 	END IF;
-	IF to_regclass('old_capture') IS NULL THEN
+	IF to_regclass(format('%I.old_capture', place)) IS NULL THEN
 		-- it could not be dropped, and would read less and less
 		SELECT min(format('%s reads table %I.%I', pg_describe_object('pg_class'::regclass, w.ev_class, 0),
 			place, c.relname))

@@ -202,7 +202,8 @@ $node->safe_psql('restored', "CREATE EXTENSION chpg;\n" . slurp_file($dump));
 like(notices($node, q{SELECT chpg_history_enable('kept', owner => 'collector')}, connstr => $node->connstr('restored')), qr/HINT:  As role "collector", run: CALL chpg_history_upgrade\(\);/, 'restored, it is to be upgraded by its owner');
 $node->safe_psql('restored', 'GRANT EXECUTE ON PROCEDURE chpg_history_upgrade TO collector');
 fails_with($node, $CALL, '55000', qr/schema "kept" belongs to "collector", whose code would run with your rights/, 'others do not', connstr => $node->connstr('restored'));
-$node->safe_psql('restored', $CALL, extra_params => [ '-U', 'collector' ]);
+# a table of the caller's session is none of the history's
+$node->safe_psql('restored', "CREATE TEMPORARY TABLE old_capture (x integer); $CALL", extra_params => [ '-U', 'collector' ]);
 is(differences('restored'), '', 'restored and upgraded, it shows what it showed');
 is($node->safe_psql('restored', q{SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'kept'::regnamespace}), 'collector', 'and all of it belongs to the role');
 done_testing();
