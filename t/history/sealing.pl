@@ -1,6 +1,6 @@
 # History: sealing old windows and purging them, beside readers, and through crashes.
 #
-# CHPG_CRASHES=N kills N times as many backends.
+# CHPG_CRASHES=N kills N times as many backends. A crash takes a second, and some with sanitizers.
 
 use strict;
 use warnings;
@@ -267,17 +267,38 @@ sub crash_in
 sub differs { my ($found, $expected) = @_; return $found eq $expected ? '' : "found $found, expected $expected" }
 sub all_content { return content($OLD) . ', ' . content($NEW) }
 
-crash_in('sealing', 17, 1,
+crash_in('sealing', 6, 1,
 	run => 'CALL chpg_history_seal()',
 	before => \&restore,
 	after => sub { differs(content($OLD) . content($NEW), $old . $captured) },
 	at_end => sub { all_content() . open_windows() . ' open' });
-crash_in('a capture', 17, 2,
+crash_in('a capture', 6, 2,
 	run => 'CALL chpg_capture()',
 	before => sub { restore($ONLY_OLD); sql(q{UPDATE kept.setting SET value = '4 hours' WHERE name = 'backfill'}) },
 	after => sub { differs(content($OLD), $old) },
 	at_end => \&all_content);
-crash_in('a purge', 16, 3,
+
+# An import is one transaction: a crash leaves nothing of it.
+my $IMPORT = q{SELECT chpg_history_import('SELECT * FROM exported')};
+restore();
+my $all = all_content();
+sql(q{CREATE TABLE exported AS SELECT * FROM chpg_history_export(tstzrange(now() - interval '300 days', now()))});
+restore($ONLY_OLD);
+my $before = all_content();
+my $wal = wal_of($node, $IMPORT);
+my @flaws = differs(all_content(), $all);
+restore($ONLY_OLD);
+my $crashes = grep {
+	my $was_killed = kill_after($node, $_, $IMPORT);
+
+	push @flaws, history_flaws($node, 'kept'), differs(all_content(), $was_killed ? $before : $all);
+	restore($ONLY_OLD) unless $was_killed;
+	$was_killed;
+} crash_moments(6, 0.6 * $wal, 4);
+is(join("\n", grep { $_ ne '' } @flaws), '', "an import: $crashes crashes");
+cmp_ok($crashes, '>', 1, 'the server died in imports');
+
+crash_in('a purge', 4, 3,
 	run => 'SELECT chpg_history_purge()',
 	before => sub { restore(); sql('CALL chpg_history_seal()') },
 	after => sub { differs(content($NEW), $captured) . (content($OLD) =~ /^0\|/ ? '' : differs(content($OLD), $old)) },

@@ -151,7 +151,7 @@ sql(q{UPDATE kept.setting SET value = '7 days' WHERE name = 'api_retention'; UPD
 
 # Nothing is lost or doubled, at whatever moment the server dies.
 my ($died, %left) = (0);
-foreach my $bytes (crash_moments(10, 2e6, 1))
+foreach my $bytes (crash_moments(6, 2e6, 1))
 {
 	next unless kill_after($node, $bytes, $CALL);
 	$died++;

@@ -244,7 +244,8 @@ sql(q{CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER elsewhere FOREIGN DATA 
 	$$});
 
 # Of a table %T, which is %R: its last column %C (%N without quotes), of type %Y, and the columns of its key %K.  Only some tables can
-# have it: p are those with partitions, m the months, r all others; k those with a key, u those without.
+# have it: p are those with partitions, m the months, r all others; k those with a key, u those without.  From PostgreSQL 17 on, none
+# with an identity column can be attached as a partition.
 my %PLANT = (
 	'r p m, a trigger' => [ 'CREATE TRIGGER planted BEFORE INSERT ON %T FOR EACH ROW EXECUTE FUNCTION attic.fires()', 'has a trigger "planted" on table "%R"' ],
 	'r p m, a rule' => [ 'CREATE RULE planted AS ON INSERT TO %T DO ALSO SELECT attic.taken()', 'has a rule "planted" on table "%R"' ],
@@ -295,7 +296,7 @@ my %PLANT = (
 		)
 		SELECT f.name, f.expected, states_with(f.statement) AS states FROM filled f;
 		SELECT count(*) > 250 FROM planted_on;
-		SELECT name || ': ' || states FROM planted_on WHERE states <> expected ORDER BY 1});
+		SELECT name || ': ' || states FROM planted_on WHERE states <> expected AND states !~ 'being attached contains an identity column' ORDER BY 1});
 	is($found, 't', 'all are found, and can be removed');
 }
 
