@@ -186,7 +186,7 @@ sql(q{DO $$ DECLARE v record; BEGIN
 	my $before = q{tstzrange(now() - interval '6 hours', now() - interval '3 hours')};
 	is(sql('SELECT state FROM _chpg_history_state()'), '', 'views are not checked');
 	forget();
-	sql($_) foreach q{CALL chpg_capture('hour')}, q{UPDATE kept.open_hour SET window_start = window_start - interval '10 days'; CALL chpg_history_seal()}, q{CALL chpg_capture()}, q{UPDATE kept.setting SET value = 'on' WHERE name = 'archive'}, 'SELECT chpg_history_archived(1)', 'SELECT chpg_history_purge()',
+	sql($_) foreach q{CALL chpg_capture('hour')}, q{UPDATE kept.open_hour SET window_start = window_start - interval '10 days'; UPDATE kept.capture SET window_start = window_start - interval '10 days', window_end = window_end - interval '10 days'; CALL chpg_history_seal()}, q{CALL chpg_capture()}, q{UPDATE kept.setting SET value = 'on' WHERE name = 'archive'}, 'SELECT chpg_history_archived(1)', 'SELECT chpg_history_purge()',
 	  "SELECT count(*) FROM chpg_history_top($period)", "SELECT count(*) FROM chpg_compare($before, $period)", "SELECT count(*) FROM chpg_findings($period, history_only => true)",
 	  "SELECT count(*) FROM chpg_period_patterns($period)", 'SELECT * FROM chpg_history_cost()', 'SELECT count(*) FROM chpg_history_due()',
 	  'SELECT count(*) FROM chpg_history_export()', q{SELECT * FROM chpg_history_import('SELECT * FROM chpg_history_export()')}, "SELECT count(*) FROM kept.service s, chpg_pattern_course(s.service_id, 0, $period)";
