@@ -594,8 +594,9 @@ query: returns columns of chpg_history_row, or of the views pattern_hour and pat
 grain: hour or day, of rows without a column "grain".
 Windows are replaced as wholes, and the points of a metric and day from the first one to the
   last one, of the series that come: the same import again changes nothing. A window that was
-  not captured (status error or lost) replaces none that was. Windows older than the setting
-  keep_open are packed.
+  not captured (status error or lost) replaces none that was. Rows of the views lack what an
+  export has: errors without a query id, and whether a window was truncated. Windows older than
+  the setting keep_open are packed.
 All or nothing: a row that cannot be used is an error with its number and column. Captures
   wait until the transaction ends.
 Requests: none.

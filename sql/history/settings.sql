@@ -103,6 +103,7 @@ RETURNS TABLE (settle interval, recapture integer, api_retention interval, backf
 	archive boolean, keep_unarchived interval, reserve integer)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET intervalstyle = 'postgres'
 AS $$
 DECLARE
 	place name := @extschema@._chpg_history_enter();

@@ -109,7 +109,8 @@ is(sql(qq{SELECT patterns, call_count, total_duration_us, (SELECT count(*) FROM 
 # What cannot be sealed says so.
 restore();
 sql(q{UPDATE kept.setting SET value = '7 days' WHERE name = 'keep_open'});
-fails_with($node, 'CALL chpg_history_seal()', 22023, qr/invalid value for setting "keep_open" of the history: "7 days"/, 'windows that may still change');
+like(fails_with($node, 'SET intervalstyle = sql_standard; CALL chpg_history_seal()', 22023, qr/invalid value for setting "keep_open" of the history: "7 days"/, 'windows that may still change'),
+	qr/SET value = '8 days' WHERE/, 'the hint has a value that can be used');
 fails_with($node, 'BEGIN; CALL chpg_history_seal()', 25001, qr/chpg_history_seal\(\) cannot run inside a transaction block\nHINT:.*"CALL chpg_history_seal\(\)"/, 'in a transaction block');
 restore();
 
