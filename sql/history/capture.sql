@@ -19,20 +19,14 @@ COMMENT ON FUNCTION @extschema@._chpg_capture_must_wait(text, integer) IS
 That is while a backend waits for it, or fewer requests are free than the reserve.
 Requests: none.';
 
-CREATE PROCEDURE @extschema@._chpg_check_capture()
-LANGUAGE C
-AS 'MODULE_PATHNAME', 'chpg_check_capture';
-
-COMMENT ON PROCEDURE @extschema@._chpg_check_capture() IS
-'Check that the calling procedure can end transactions.
-Errors: 25001 it cannot, such as within a transaction block.';
-
-CREATE PROCEDURE @extschema@._chpg_check_commits(procedure text)
+CREATE PROCEDURE @extschema@._chpg_check_commits(procedure text, example text)
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_check_commits';
 
-COMMENT ON PROCEDURE @extschema@._chpg_check_commits(text) IS
-'As _chpg_check_capture, for another procedure without arguments; its name is in the error.';
+COMMENT ON PROCEDURE @extschema@._chpg_check_commits(text, text) IS
+'Check that the calling procedure can end transactions.
+The error has its name, and the HINT a command that calls it (example).
+Errors: 25001 it cannot, such as within a transaction block.';
 
 CREATE FUNCTION @extschema@._chpg_report_progress(reported_at timestamptz, done bigint, windows bigint)
 RETURNS timestamptz
@@ -163,7 +157,7 @@ DECLARE
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('a capture');
-	CALL @extschema@._chpg_check_capture();
+	CALL @extschema@._chpg_check_commits('chpg_capture'::text, 'psql -c "SET ..." -c "CALL chpg_capture()"'::text);
 	IF max_windows < 0 THEN
 		RAISE EXCEPTION 'invalid value for "max_windows": %', max_windows
 			USING ERRCODE = 'invalid_parameter_value',

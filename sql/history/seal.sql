@@ -181,7 +181,7 @@ DECLARE
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('sealing');
-	CALL @extschema@._chpg_check_commits('chpg_history_seal'::text);
+	CALL @extschema@._chpg_check_commits('chpg_history_seal'::text, 'psql -c "CALL chpg_history_seal()"'::text);
 	LOOP
 		sealed := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 			'SELECT to_jsonb(@extschema@._chpg_seal_some($1))'::text, ROW(portion))::integer;

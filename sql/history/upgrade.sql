@@ -549,7 +549,7 @@ DECLARE
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('an upgrade'::text);
-	CALL @extschema@._chpg_check_commits('chpg_history_upgrade'::text);
+	CALL @extschema@._chpg_check_commits('chpg_history_upgrade'::text, 'psql -c "CALL chpg_history_upgrade()"'::text);
 	owner := @extschema@._chpg_history_owner_in(@extschema@._chpg_history_enter_layout(true));
 	plan := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_upgrade_begin()'::text, ROW());
 	CALL @extschema@._chpg_capture_commit();

@@ -16,8 +16,7 @@
  *	 API's requests before, with the caller's own key.
  *
  * _chpg_history_state() remembers that the checks before all that found nothing.
- * _chpg_check_capture(), _chpg_check_commits() and _chpg_raise() stand in for what
- * PL/pgSQL lacks.
+ * _chpg_check_commits() and _chpg_raise() stand in for what PL/pgSQL lacks.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +42,6 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
-PG_FUNCTION_INFO_V1(chpg_check_capture);
 PG_FUNCTION_INFO_V1(chpg_check_commits);
 PG_FUNCTION_INFO_V1(chpg_history_state);
 PG_FUNCTION_INFO_V1(chpg_raise);
@@ -356,40 +354,29 @@ chpg_run_as(PG_FUNCTION_ARGS)
  * What PL/pgSQL lacks
  */
 
-/*
- * CALL _chpg_check_capture()
- *
- * Throw error 25001 unless chpg_capture() may end its transaction.  A procedure in
- * PL/pgSQL notices only when it does so.
- */
-Datum
-chpg_check_capture(PG_FUNCTION_ARGS)
-{
-	chpg_check_nonatomic(fcinfo, "chpg_capture",
-						 "Call it outside of a transaction block, as in: psql -c \"SET ...\" -c \"CALL chpg_capture()\"");
-	PG_RETURN_VOID();
-}
-
-/*
- * CALL _chpg_check_commits(procedure)
- *
- * The same for another procedure, which has no arguments.
- */
-Datum
-chpg_check_commits(PG_FUNCTION_ARGS)
-{
-	const char *procedure = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-
-	chpg_check_nonatomic(fcinfo, procedure,
-						 psprintf("Call it outside of a transaction block, as in: psql -c \"CALL %s()\"", procedure));
-	PG_RETURN_VOID();
-}
-
 /* Return the text of an argument, palloc'd, or NULL. */
 static char *
 text_argument(FunctionCallInfo fcinfo, int i)
 {
 	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+/*
+ * CALL _chpg_check_commits(procedure, example)
+ *
+ * Throw error 25001 unless the procedure may end its transaction; the hint has a command that
+ * calls it.  A procedure in PL/pgSQL notices only when it does so.
+ */
+Datum
+chpg_check_commits(PG_FUNCTION_ARGS)
+{
+	const char *procedure = text_argument(fcinfo, 0);
+	const char *example = text_argument(fcinfo, 1);
+
+	chpg_check_nonatomic(fcinfo, procedure != NULL ? procedure : "",
+						 psprintf("Call it outside of a transaction block, as in: %s",
+								  example != NULL ? example : "CALL"));
+	PG_RETURN_VOID();
 }
 
 /*
