@@ -52,6 +52,20 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_service_key(text) IS 'The key of a service, which is new if it has none.';
 
+/* A function with a SET would not be inlined. */
+CREATE FUNCTION @extschema@._chpg_identified(patterns @extschema@.chpg_slow_pattern_row[])
+RETURNS TABLE (query_id bigint, query_text text, text_hash bytea, db_name text, db_user text, db_operation text,
+	app text, pattern @extschema@.chpg_slow_pattern_row)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(f.query_id, 0), coalesce(f.query_text, ''), sha256(convert_to(coalesce(f.query_text, ''), 'UTF8')),
+		coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''), coalesce(f.app, ''), f
+	FROM unnest(patterns) f;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_identified(@extschema@.chpg_slow_pattern_row[]) IS
+'Patterns with what identifies them in the tables pattern_key and query_text.';
+
 CREATE FUNCTION @extschema@._chpg_window_rows(patterns @extschema@.chpg_slow_pattern_row[], window_end timestamptz)
 RETURNS @extschema@._chpg_window_row[]
 LANGUAGE plpgsql VOLATILE
@@ -63,18 +77,16 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	INSERT INTO query_text (text_hash, query, query_text)
-	SELECT DISTINCT sha256(convert_to(n.text, 'UTF8')), left(regexp_replace(n.text, '\s+', ' ', 'g'), 120), n.text
-	FROM (SELECT DISTINCT coalesce(f.query_text, '') AS text FROM unnest(patterns) f) n
-	WHERE NOT EXISTS (SELECT FROM query_text t WHERE t.text_hash = sha256(convert_to(n.text, 'UTF8')));
+	SELECT DISTINCT f.text_hash, left(regexp_replace(f.query_text, '\s+', ' ', 'g'), 120), f.query_text
+	FROM @extschema@._chpg_identified(patterns) f
+	WHERE NOT EXISTS (SELECT FROM query_text t WHERE t.text_hash = f.text_hash);
 	INSERT INTO pattern_key (query_id, db_name, db_user, db_operation, app, text_id, last_seen)
-	SELECT DISTINCT coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
-		coalesce(f.db_operation, ''), coalesce(f.app, ''), t.text_id, window_end
-	FROM unnest(patterns) f
-	JOIN query_text t ON t.text_hash = sha256(convert_to(coalesce(f.query_text, ''), 'UTF8'))
+	SELECT DISTINCT f.query_id, f.db_name, f.db_user, f.db_operation, f.app, t.text_id, window_end
+	FROM @extschema@._chpg_identified(patterns) f
+	JOIN query_text t ON t.text_hash = f.text_hash
 	WHERE NOT EXISTS (SELECT FROM pattern_key k
 		WHERE (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
-			(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''), coalesce(f.db_operation, ''),
-				coalesce(f.app, ''), t.text_id));
+			(f.query_id, f.db_name, f.db_user, f.db_operation, f.app, t.text_id));
 	rows := ARRAY(
 		SELECT ROW(u.pattern_key, u.call_count, u.error_count, u.total_rows, u.total_shared_blks_read,
 			u.total_shared_blks_hit, u.total_wal_bytes,
@@ -83,13 +95,12 @@ BEGIN
 			@extschema@._chpg_real(u.p95_duration_us), @extschema@._chpg_real(u.p99_duration_us),
 			@extschema@._chpg_real(u.total_cpu_time_us::float8))::@extschema@._chpg_window_row
 		FROM (
-			SELECT DISTINCT ON (k.pattern_key) k.pattern_key, f.*
-			FROM unnest(patterns) f
-			JOIN query_text t ON t.text_hash = sha256(convert_to(coalesce(f.query_text, ''), 'UTF8'))
+			SELECT DISTINCT ON (k.pattern_key) k.pattern_key, (f.pattern).*
+			FROM @extschema@._chpg_identified(patterns) f
+			JOIN query_text t ON t.text_hash = f.text_hash
 			JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app, k.text_id) =
-				(coalesce(f.query_id, 0), coalesce(f.db_name, ''), coalesce(f.db_user, ''),
-					coalesce(f.db_operation, ''), coalesce(f.app, ''), t.text_id)
-			ORDER BY k.pattern_key, f.total_duration_us DESC NULLS LAST
+				(f.query_id, f.db_name, f.db_user, f.db_operation, f.app, t.text_id)
+			ORDER BY k.pattern_key, (f.pattern).total_duration_us DESC NULLS LAST
 		) u
 		ORDER BY u.pattern_key);
 	-- to the day: the purge needs no more, and the row is not written each hour
@@ -184,11 +195,7 @@ BEGIN
 		ROW(excluded.hours, excluded.p95_lo_us, excluded.p95_hi_us, excluded.call_count, excluded.error_count,
 			excluded.total_rows, excluded.total_shared_blks_read, excluded.total_shared_blks_hit,
 			excluded.total_wal_bytes, excluded.total_duration_us, excluded.total_cpu_time_us, excluded.max_duration_us)
-	WHERE (d.hours, d.p95_lo_us, d.p95_hi_us, d.call_count, d.error_count, d.total_rows, d.total_shared_blks_read,
-			d.total_shared_blks_hit, d.total_wal_bytes, d.total_duration_us, d.total_cpu_time_us, d.max_duration_us)
-		IS DISTINCT FROM (excluded.hours, excluded.p95_lo_us, excluded.p95_hi_us, excluded.call_count,
-			excluded.error_count, excluded.total_rows, excluded.total_shared_blks_read, excluded.total_shared_blks_hit,
-			excluded.total_wal_bytes, excluded.total_duration_us, excluded.total_cpu_time_us, excluded.max_duration_us);
+	WHERE (d.*) IS DISTINCT FROM (excluded.*);
 END
 $$;
 
