@@ -72,7 +72,7 @@ SQL_FILES = \
 	sql/insight/rules/archive.sql \
 	sql/insight/ranking.sql \
 	sql/install/help.sql \
-	sql/install/view_comments.sql \
+	sql/install/derived_comments.sql \
 	sql/install/privileges.sql
 
 DATA_built = chpg--$(EXTVERSION).sql

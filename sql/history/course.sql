@@ -28,12 +28,6 @@ CREATE TYPE @extschema@.chpg_pattern_course_row AS (
 COMMENT ON TYPE @extschema@.chpg_pattern_course_row IS
 'What a query of a service did in an hour: of all users, databases and applications together.';
 COMMENT ON COLUMN @extschema@.chpg_pattern_course_row."time" IS 'Start of the hour.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.call_count IS
-'Executions in the window that ended without an error.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.error_count IS 'Executions that raised an error.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.total_duration_us IS 'Time of all executions, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.avg_duration_us IS 'Mean time of an execution, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.max_duration_us IS 'Longest execution, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.p50_lo_us IS
 'Lower bound of the median of all executions, in microseconds: the least median of a pattern.';
 COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.p50_hi_us IS
@@ -46,13 +40,9 @@ COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.p99_lo_us IS
 'Lower bound of the 99th percentile of all executions, in microseconds; as p50_lo_us.';
 COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.p99_hi_us IS
 'Upper bound of the 99th percentile of all executions, in microseconds; as p50_hi_us.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.total_rows IS 'Rows returned or affected.';
 COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.total_shared_blks_read IS 'Shared blocks read.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.total_shared_blks_hit IS
-'Shared blocks found in the buffer cache.';
 COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.total_cpu_time_us IS
 'CPU time of all executions, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_pattern_course_row.total_wal_bytes IS 'WAL written, in bytes.';
 
 CREATE FUNCTION @extschema@.chpg_pattern_course(
 	service text,

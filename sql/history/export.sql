@@ -60,7 +60,6 @@ COMMENT ON COLUMN @extschema@.chpg_history_row.kind IS
 COMMENT ON COLUMN @extschema@.chpg_history_row.grain IS 'Of a window or pattern: hour or day.';
 COMMENT ON COLUMN @extschema@.chpg_history_row."time" IS
 'Start of the window; of a metric, the time of its first point.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.service_id IS 'Id of the service.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.service_name IS 'Name of the service from valid_from to valid_to.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.region IS 'Region of the service then.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.size IS 'Size of the service''s virtual machine then.';
@@ -94,20 +93,7 @@ COMMENT ON COLUMN @extschema@.chpg_history_row.text_hash IS
 'sha256 of query_text in UTF-8, as 64 hexadecimal digits: the same in every version of PostgreSQL.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.query_text IS
 'Normalized text of the query, in the first row of a service and grain that has it; else null.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.db_name IS 'Database.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.db_user IS 'Database user.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.db_operation IS 'Kind of statement, such as SELECT or UTILITY.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.app IS 'Application name of the session.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.call_count IS
-'Executions in the window that ended without an error.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.error_count IS 'Executions that raised an error.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.total_rows IS 'Rows returned or affected.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.total_shared_blks_read IS 'Shared blocks read.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.total_shared_blks_hit IS 'Shared blocks found in the buffer cache.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.total_wal_bytes IS 'WAL written, in bytes.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.total_duration_us IS 'Time of all executions, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.max_duration_us IS 'Longest execution, in microseconds.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.p50_duration_us IS 'Median time of an execution, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.p95_duration_us IS '95th percentile, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.p99_duration_us IS '99th percentile, in microseconds.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.total_cpu_time_us IS 'CPU time of all executions, in microseconds.';

@@ -27,23 +27,6 @@ COMMENT ON TYPE @extschema@._chpg_window_row IS
 'What the history keeps of a pattern and a window: its key, then its counters.';
 COMMENT ON COLUMN @extschema@._chpg_window_row.pattern_key IS 'Key of the pattern in the table pattern_key.';
 
-/* The counters have the meaning that they have in the API's rows. */
-DO $$
-DECLARE
-	attribute record;
-BEGIN
-	FOR attribute IN
-		SELECT a.attname AS name, col_description(s.attrelid, s.attnum) AS description
-		FROM pg_attribute a
-		JOIN pg_attribute s ON s.attname = a.attname AND s.attnum > 0
-		WHERE a.attrelid = '@extschema@._chpg_window_row'::regclass AND a.attnum > 1
-			AND s.attrelid = '@extschema@.chpg_slow_pattern_row'::regclass
-	LOOP
-		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_window_row.%I IS %L', attribute.name, attribute.description);
-	END LOOP;
-END
-$$;
-
 CREATE FUNCTION @extschema@._chpg_of_counters(template text, separator text)
 RETURNS text
 LANGUAGE sql STABLE

@@ -1,0 +1,45 @@
+/* Comments that columns have because they show what other ones do. */
+
+/* What the history keeps of the API's patterns; columns with a comment of their own keep it. */
+DO $$
+DECLARE
+	attribute record;
+BEGIN
+	FOR attribute IN
+		SELECT a.attrelid::regclass AS type, a.attname AS name,
+			col_description(s.attrelid, s.attnum) AS description
+		FROM pg_attribute a
+		JOIN pg_attribute s ON s.attname = a.attname AND s.attnum > 0
+		WHERE s.attrelid = '@extschema@.chpg_slow_pattern_row'::regclass AND a.attnum > 0
+			AND a.attrelid IN ('@extschema@._chpg_window_row'::regclass, '@extschema@.chpg_history_row'::regclass,
+				'@extschema@.chpg_pattern_course_row'::regclass)
+			AND col_description(a.attrelid, a.attnum) IS NULL
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', attribute.type, attribute.name, attribute.description);
+	END LOOP;
+END
+$$;
+
+/*
+ * A view's columns are the attributes of the function that it shows, which have
+ * comments.
+ */
+DO $$
+DECLARE
+	attribute record;
+BEGIN
+	FOR attribute IN
+		SELECT v.oid::regclass AS view, a.attname AS name,
+			col_description(a.attrelid, a.attnum) AS description
+		FROM pg_class v
+		JOIN pg_proc p ON p.proname = v.relname AND p.pronamespace = v.relnamespace
+		JOIN pg_type t ON t.oid = p.prorettype
+		JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
+		WHERE v.relkind = 'v' AND v.relnamespace = '@extschema@'::regnamespace
+			AND v.relname LIKE 'chpg\_%'
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L',
+			attribute.view, attribute.name, attribute.description);
+	END LOOP;
+END
+$$;
