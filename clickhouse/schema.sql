@@ -27,25 +27,8 @@ CREATE TABLE IF NOT EXISTS fleet_history.sealed_hour (
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (service_key, window_start);
 
-CREATE TABLE IF NOT EXISTS fleet_history.sealed_day (
-	window_start DateTime('UTC') CODEC(DoubleDelta, ZSTD),
-	service_key Int32 CODEC(ZSTD),
-	seal_id Int64 CODEC(Delta, ZSTD),
-	patterns Int32 CODEC(ZSTD),
-	pattern_key Array(Int32) CODEC(DoubleDelta, ZSTD(3)),
-	call_count Array(Nullable(Int64)) CODEC(T64, ZSTD(3)),
-	error_count Array(Nullable(Int64)) CODEC(T64, ZSTD(3)),
-	total_rows Array(Nullable(Int64)) CODEC(T64, ZSTD(3)),
-	total_shared_blks_read Array(Nullable(Int64)) CODEC(T64, ZSTD(3)),
-	total_shared_blks_hit Array(Nullable(Int64)) CODEC(T64, ZSTD(3)),
-	total_wal_bytes Array(Nullable(Int64)) CODEC(T64, ZSTD(3)),
-	total_duration_us Array(Nullable(Float32)) CODEC(ZSTD(3)),
-	max_duration_us Array(Nullable(Float32)) CODEC(ZSTD(3)),
-	p50_duration_us Array(Nullable(Float32)) CODEC(ZSTD(3)),
-	p95_duration_us Array(Nullable(Float32)) CODEC(ZSTD(3)),
-	p99_duration_us Array(Nullable(Float32)) CODEC(ZSTD(3)),
-	total_cpu_time_us Array(Nullable(Float32)) CODEC(ZSTD(3))
-) ENGINE = ReplacingMergeTree(seal_id)
+CREATE TABLE IF NOT EXISTS fleet_history.sealed_day AS fleet_history.sealed_hour
+ENGINE = ReplacingMergeTree(seal_id)
 PARTITION BY toYear(window_start)
 ORDER BY (service_key, window_start);
 
