@@ -70,6 +70,7 @@ SQL_FILES = \
 	sql/insight/rules/drift.sql \
 	sql/insight/rules/coverage.sql \
 	sql/insight/rules/archive.sql \
+	sql/insight/judge.sql \
 	sql/insight/ranking.sql \
 	sql/install/help.sql \
 	sql/install/derived_comments.sql \

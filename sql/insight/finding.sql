@@ -36,13 +36,38 @@ COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS
 'Identifies the finding as long as it is the same: for chpg_mute.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 
+/* What a rule finds; the rest of a finding's row is the same for all rules. */
+CREATE TYPE @extschema@._chpg_candidate AS (
+	rule_id text,
+	level text,
+	title text,
+	service_id text,
+	symptom text,
+	evidence jsonb,
+	explanation text,
+	action text,
+	impact_us double precision,
+	confidence text,
+	finding_key text,
+	kind text,
+	since timestamptz,
+	"before" double precision,
+	"now" double precision,
+	unit text,
+	next text
+);
+
+COMMENT ON TYPE @extschema@._chpg_candidate IS
+'What a rule found, before findings are put together and ordered. The attributes are those of
+chpg_finding_row.';
+
 CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text)
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text,
-		NULL::text, NULL::float8, NULL::text, NULL::text[],
-			concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id), false
+		NULL::text, NULL::float8, NULL::text, concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id),
+		NULL::text, NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM @extschema@.chpg_rule r
 	WHERE r.rule_id = ANY (coalesce(rule_ids,
 		'{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[]));

@@ -7,7 +7,7 @@ INSERT INTO @extschema@.chpg_rule VALUES
 SELECT @extschema@._chpg_declare_thresholds();
 
 CREATE FUNCTION @extschema@._chpg_find_unarchived(t @extschema@._chpg_thresholds)
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
@@ -38,7 +38,8 @@ BEGIN
 		'The job that reads windows into the archive fails, or does not confirm them.',
 		'Look at what that job reports, and at the view archive_state of the history; '
 			'chpg_history_archived confirms what the archive has.',
-		NULL::float8, 'high', NULL::text[], 'CHPG802', false
+		NULL::float8, 'high', 'CHPG802', 'hygiene',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	WHERE age >= keep * t.archive_age_ratio;
 END
 $$;

@@ -10,7 +10,7 @@ SELECT @extschema@._chpg_declare_thresholds();
 
 CREATE FUNCTION @extschema@._chpg_find_cache(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT 'CHPG301',
@@ -23,7 +23,8 @@ BEGIN ATOMIC
 		'The data that is used does not fit into memory, or scans push it out. '
 			'The operating system''s cache is not seen.',
 		'Look at the patterns that read most first: a scan that needs not be is cheaper to mend than a bigger machine.',
-		NULL::float8, 'medium', NULL::text[], 'CHPG301:' || service_id, false
+		NULL::float8, 'medium', 'CHPG301:' || service_id, 'opportunity',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM (
 		SELECT p.service_id, coalesce(max(h.hours), @extschema@._chpg_length_hours(scope)) AS hours,
 			sum(total_shared_blks_hit)::float8

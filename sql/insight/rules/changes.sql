@@ -32,7 +32,7 @@ SELECT @extschema@._chpg_declare_thresholds();
 
 CREATE FUNCTION @extschema@._chpg_find_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END,
@@ -69,10 +69,10 @@ BEGIN ATOMIC
 			THEN 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.'
 			ELSE 'Find out who runs it, by application and user, and whether that is meant to be.' END,
 		CASE WHEN c.change = 'regressed' THEN c.excess_us ELSE c.calls_per_s * 3600 * hours * c.avg_duration_us END,
-		c.confidence, NULL::text[],
-		CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
+		c.confidence, CASE WHEN c.change = 'regressed' THEN 'CHPG501' ELSE 'CHPG504' END
 			|| ':' || to_jsonb(ARRAY[c.service_id, c.query_id::text, c.db_name, c.db_user,
-				c.db_operation, c.app])::text, false
+				c.db_operation, c.app])::text, 'incident',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM @extschema@._chpg_changes(t, scope, pairs, '{regressed,new,new?}'::text[]) c
 	JOIN unnest(scope.period_hours) h ON h.service_id = c.service_id;
 END;

@@ -8,7 +8,7 @@ SELECT @extschema@._chpg_declare_thresholds();
 
 /* A service that does not answer is left out, and the others are judged. */
 CREATE FUNCTION @extschema@._chpg_find_connections(t @extschema@._chpg_thresholds, service text, server text)
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 SET chpg.on_service_error = 'warning'
 BEGIN ATOMIC
@@ -28,7 +28,8 @@ BEGIN ATOMIC
 		jsonb_build_object('connections', used, 'max_connections', max_connections, 'idle', idle_connections),
 		'Applications hold more connections than they use, or lack a pooler.',
 		'Connect through PgBouncer, or lower the applications'' pools.',
-		NULL::float8, 'high', NULL::text[], 'CHPG703:' || service_id, false
+		NULL::float8, 'high', 'CHPG703:' || service_id, 'risk',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM health
 	JOIN configured USING (service_id)
 	WHERE used >= t.connections_used_ratio * max_connections

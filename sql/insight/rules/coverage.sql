@@ -11,7 +11,7 @@ SELECT @extschema@._chpg_declare_thresholds();
  * the last complete one, which may not have been captured yet.
  */
 CREATE FUNCTION @extschema@._chpg_find_quality(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope)
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
@@ -52,7 +52,8 @@ BEGIN
 		jsonb_build_object('captured', captured, 'expected', expected, 'truncated', truncated),
 		'Captures failed, began later, or the API had the hours no longer. Sums are too low.',
 		'See the view coverage of the history.',
-		NULL::float8, 'high', NULL::text[], 'CHPG801:' || service_id, false
+		NULL::float8, 'high', 'CHPG801:' || service_id, 'hygiene',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM seen
 	WHERE captured < expected * t.data_quality_coverage_ratio OR truncated > 0
 	UNION ALL

@@ -8,7 +8,7 @@ SELECT @extschema@._chpg_declare_thresholds();
 
 /* Services of one environment are expected to have the same settings. */
 CREATE FUNCTION @extschema@._chpg_find_drift(t @extschema@._chpg_thresholds, server text)
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH config AS MATERIALIZED (
@@ -36,8 +36,8 @@ BEGIN ATOMIC
 			services - alike, services),
 		jsonb_build_object('component', component, 'name', name, 'value', value, 'environment', environment),
 		'It may be meant to be so.', 'If it is not: chpg_patch_config.',
-		NULL::float8, 'medium', NULL::text[],
-		'CHPG706:' || to_jsonb(ARRAY[service_id, component, name])::text, false
+		NULL::float8, 'medium', 'CHPG706:' || to_jsonb(ARRAY[service_id, component, name])::text, 'hygiene',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM counted
 	WHERE services >= t.config_drift_services AND alike * 2 < services
 	UNION ALL

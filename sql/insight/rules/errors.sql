@@ -18,7 +18,7 @@ SELECT @extschema@._chpg_declare_thresholds();
  */
 CREATE FUNCTION @extschema@._chpg_find_errors(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT 'CHPG401',
@@ -35,8 +35,8 @@ BEGIN ATOMIC
 				'Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, '
 			'53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, NULL::text[],
-		'CHPG401:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, false
+		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, 'CHPG401:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, 'incident',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM (
 		SELECT p.service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
 			sum(error_count)::float8 AS errors,
@@ -61,7 +61,7 @@ Requests: none.';
 /* Where all executions are known, two error ratios and the standard deviation of their difference (z). */
 CREATE FUNCTION @extschema@._chpg_find_error_spikes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH hours AS MATERIALIZED (
@@ -97,8 +97,8 @@ BEGIN ATOMIC
 			'baseline_error_count', e_a, 'z', round(z::numeric, 1)),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', NULL::text[],
-		'CHPG402:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, false
+		NULL::float8, 'high', 'CHPG402:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, 'incident',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM scores
 	WHERE e_b >= t.error_spike_errors AND z >= t.error_spike_z
 		AND r_b >= t.error_spike_factor * r_a

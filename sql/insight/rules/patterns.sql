@@ -43,7 +43,7 @@ SELECT @extschema@._chpg_declare_thresholds();
  */
 CREATE FUNCTION @extschema@._chpg_find_patterns(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH services AS (
@@ -175,7 +175,8 @@ BEGIN ATOMIC
 			'rows_per_call', round(rows_per_call::numeric, 2), 'blks_per_call', round(blks_per_call::numeric, 1),
 			'blks_per_row', round(blks_per_row::numeric, 1), 'cpu_ratio', round(cpu_ratio::numeric, 3),
 			'wal_ratio', round(wal_ratio::numeric, 4)),
-		explanation, action, total_us, confidence, NULL::text[], rule_id || ':' || pattern_key, false
+		explanation, action, total_us, confidence, rule_id || ':' || pattern_key, 'opportunity',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM found;
 END;
 

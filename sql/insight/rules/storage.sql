@@ -7,7 +7,7 @@ INSERT INTO @extschema@.chpg_rule VALUES
 SELECT @extschema@._chpg_declare_thresholds();
 
 CREATE FUNCTION @extschema@._chpg_find_storage(t @extschema@._chpg_thresholds, service text, server text)
-RETURNS SETOF @extschema@.chpg_finding_row
+RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
@@ -22,7 +22,8 @@ BEGIN ATOMIC
 		jsonb_build_object('storage_used_percent', storage_used_percent, 'storage_limit_bytes', storage_limit_bytes),
 		'Data, WAL that a replica or a slot holds back, or temporary files.',
 		'Look for what grew; the service scales its storage at 90 percent, with a short cutover.',
-		NULL::float8, 'high', NULL::text[], 'CHPG701:' || service_id, false
+		NULL::float8, 'high', 'CHPG701:' || service_id, 'risk',
+		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM health
 	WHERE storage_used_percent >= t.storage_used_percent AND storage_used_percent <> 'NaN'
 	UNION ALL
