@@ -2,9 +2,9 @@
 
 CREATE FUNCTION @extschema@._chpg_number_text(value double precision, unit text)
 RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT to_char(value, CASE WHEN value < 99.95 THEN 'FM90.0' ELSE 'FM99999990' END) || ' ' || unit;
+	SELECT to_char(value, CASE WHEN abs(value) < 99.95 THEN 'FM90.0' ELSE 'FM99999990' END) || ' ' || unit;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_number_text(double precision, text) IS
@@ -12,7 +12,7 @@ COMMENT ON FUNCTION @extschema@._chpg_number_text(double precision, text) IS
 
 CREATE FUNCTION @extschema@._chpg_duration_text(us double precision)
 RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
 		WHEN us < 999.5 THEN @extschema@._chpg_number_text(us, 'us')
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION @extschema@._chpg_duration_text(double precision) IS
 
 CREATE FUNCTION @extschema@._chpg_count_text(count double precision)
 RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
 		WHEN count < 999999.5 THEN to_char(count, 'FM999990')
@@ -43,7 +43,7 @@ COMMENT ON FUNCTION @extschema@._chpg_count_text(double precision) IS
 
 CREATE FUNCTION @extschema@._chpg_bytes_text(bytes double precision)
 RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT to_char(n.value, CASE WHEN n.value < 9.95 AND n.unit <> 'B' THEN 'FM0.0' ELSE 'FM999990' END) || ' ' || n.unit
 	FROM (
