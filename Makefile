@@ -57,6 +57,7 @@ SQL_FILES = \
 	sql/history/upgrade.sql \
 	sql/insight/catalogue.sql \
 	sql/insight/periods.sql \
+	sql/insight/scores.sql \
 	sql/insight/top.sql \
 	sql/insight/compare.sql \
 	sql/insight/mutes.sql \

@@ -33,6 +33,8 @@ BEGIN
 	COMMENT ON TABLE archive IS 'What was archived last, and the sequence of seal_ids.';
 	COMMENT ON TABLE day_sum IS 'Sums of the hours of a day (UTC), a row for each service, day and pattern.';
 	COMMENT ON TABLE metric_day IS 'Points of the time series of services, a row for each series and day (UTC).';
+	COMMENT ON TABLE score_hour IS
+		'How far recent hours are from the same hours of past days, a row for each service and hour: arrays over patterns.';
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
 		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
@@ -60,7 +62,15 @@ BEGIN
 			AND c.relname IN ('open_hour', 'open_day', 'sealed_hour', 'sealed_day', 'day_sum', 'pattern_key', 'query_text')
 		WHERE r.attrelid = pattern_row
 		UNION ALL
+		SELECT 'score_hour', r.attname, col_description(r.attrelid, r.attnum)
+		FROM pg_attribute r
+		WHERE r.attrelid = '@extschema@._chpg_score_row'::regclass AND r.attnum > 0
+		UNION ALL
 		VALUES
+			('score_hour', 'scored_at', 'When it was scored.'),
+			('score_hour', 'common',
+				'ln of the factor by which most patterns are slower than their baselines; 0 if too few run.'),
+			('score_hour', 'patterns', 'Patterns that ran, or were expected to run.'),
 			('pattern_key', 'last_seen', 'End of a window that had the pattern, the last one or one up to a day before.'),
 			('capture', 'changed_at', 'Time of the last capture that found the window changed.'),
 			('capture', 'queries', 'Patterns with a query_id.'),

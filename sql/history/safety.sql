@@ -24,7 +24,8 @@ AS $$
 		('sealed_day', 'p', NULL),
 		('archive', 'r', NULL),
 		('day_sum', 'r', NULL),
-		('metric_day', 'r', NULL)
+		('metric_day', 'r', NULL),
+		('score_hour', 'r', NULL)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
@@ -71,6 +72,8 @@ AS $$
 DECLARE
 	of_sealed CONSTANT text := format('CHECK (((cardinality(pattern_key) = patterns)%s))',
 		@extschema@._chpg_of_counters(' AND (cardinality({}) = patterns)', ''));
+	of_scores CONSTANT text := format('CHECK ((%s))',
+		@extschema@._chpg_of_scores('(cardinality({}) = patterns)'::text, ' AND '::text));
 BEGIN
 	RETURN QUERY
 	SELECT f.state, f.remedy
@@ -114,6 +117,7 @@ BEGIN
 			('capture', 'CHECK ((grain = ANY (ARRAY[''hour''::text, ''day''::text])))'),
 			('capture', 'CHECK ((status = ANY (ARRAY[''ok''::text, ''error''::text, ''lost''::text])))'))
 			AND NOT (c.relname ~ '^sealed_(hour|day)(_[0-9]{6})?$' AND pg_get_constraintdef(k.oid) = of_sealed)
+			AND NOT (c.relname = 'score_hour' AND pg_get_constraintdef(k.oid) = of_scores)
 		UNION ALL
 		SELECT 6, c.relname, format('has a %s of column "%s" of table "%s"',
 				CASE a.attgenerated WHEN '' THEN 'default' ELSE 'formula' END, a.attname, c.relname),

@@ -55,6 +55,79 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_of_counters(text) IS
 'As _chpg_of_counters(text, text), separated by commas.';
 
+/* A pattern of an hour beside the same hours of past days: see sql/insight/scores.sql. */
+CREATE TYPE @extschema@._chpg_score_row AS (
+	pattern_key integer,
+	baseline_hours integer,
+	call_count real,
+	expected_calls real,
+	calls_spread real,
+	total_us real,
+	max_us real,
+	expected_avg_us real,
+	z_avg real,
+	p99_us real,
+	expected_p99_us real,
+	z_p99 real,
+	rows_per_call real,
+	expected_rows_per_call real,
+	z_rows real,
+	blks_per_call real,
+	expected_blks_per_call real,
+	z_blks real,
+	wal_per_call real,
+	expected_wal_per_call real,
+	z_wal real
+);
+
+COMMENT ON TYPE @extschema@._chpg_score_row IS
+'An hour of a pattern beside its baseline, without the service''s common factor.
+Null where the hour, or the baseline, does not have what is needed.  A z is the distance in
+  standard deviations, from -4 to 8.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.pattern_key IS 'Key of the pattern in the table pattern_key.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.baseline_hours IS 'Hours of the baseline in which it ran.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.call_count IS
+'Executions; 0 if it did not run, null if they are not known.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.expected_calls IS
+'Executions in the same hour of the baseline''s days: their median, with 0 where it did not run.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.calls_spread IS
+'Standard deviation of ln(1 + executions): from day to day, and by chance.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.total_us IS 'Time of all executions, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.max_us IS 'Time of the longest execution, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.expected_avg_us IS
+'Mean time of an execution in the baseline, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.z_avg IS 'How far the mean time is above that.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.p99_us IS '99th percentile, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.expected_p99_us IS
+'99th percentile in the baseline, in microseconds, of hours with 200 executions.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.z_p99 IS
+'How far the 99th percentile is above that, of an hour with 200 executions.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.rows_per_call IS 'Rows of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.expected_rows_per_call IS 'Rows of an execution in the baseline.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.z_rows IS 'How far the rows are above that.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.blks_per_call IS 'Shared blocks, read or hit, of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.expected_blks_per_call IS
+'Shared blocks of an execution in the baseline.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.z_blks IS 'How far the blocks are above that.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.wal_per_call IS 'Bytes of WAL of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.expected_wal_per_call IS 'Bytes of WAL of an execution in the baseline.';
+COMMENT ON COLUMN @extschema@._chpg_score_row.z_wal IS 'How far the bytes of WAL are above that.';
+
+CREATE FUNCTION @extschema@._chpg_of_scores(template text, separator text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(replace(replace(template, '{}', a.attname), '{type}', format_type(a.atttypid, NULL)),
+		separator ORDER BY a.attnum)
+	FROM pg_attribute a
+	WHERE a.attrelid = '@extschema@._chpg_score_row'::regclass AND a.attnum > 0
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_of_scores(text, text) IS
+'A piece of SQL for each attribute of a pattern''s score, in their order.
+{} stands for its name, {type} for its type.';
+
 CREATE FUNCTION @extschema@._chpg_history_fill(schema name)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -183,6 +256,21 @@ BEGIN
 				PRIMARY KEY (service_key, day, metric, series, first_time)
 			);
 		$tables$, schema);
+		EXECUTE format($tables$
+			CREATE TABLE %1$I.score_hour (
+				service_key integer NOT NULL,
+				window_start timestamptz NOT NULL,
+				scored_at timestamptz NOT NULL,
+				common real NOT NULL,
+				patterns integer NOT NULL,
+				%2$s,
+				CONSTRAINT element_for_each_pattern CHECK (%3$s),
+				PRIMARY KEY (service_key, window_start)
+			);
+			ALTER TABLE %1$I.score_hour %4$s;
+		$tables$, schema, @extschema@._chpg_of_scores(format('{} {type}[] COMPRESSION %s NOT NULL', compression), ', '::text),
+			@extschema@._chpg_of_scores('cardinality({}) = patterns', ' AND '::text),
+			@extschema@._chpg_of_scores('ALTER {} SET STATISTICS 0', ', '::text));
 		FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
 			EXECUTE format($tables$
 				CREATE TABLE %1$I.open_%2$s (

@@ -29,6 +29,9 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_write_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
 	@extschema@._chpg_sum_day(integer, timestamptz),
 	@extschema@._chpg_note_points(integer, timestamptz, timestamptz, interval, @extschema@.chpg_metric_row[]),
+	-- scores
+	@extschema@._chpg_score_window(integer, timestamptz),
+	@extschema@._chpg_score_windows(integer[], timestamptz, timestamptz),
 	-- sealing
 	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
 	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),

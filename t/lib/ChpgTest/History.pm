@@ -24,14 +24,15 @@ my @COUNTERS = qw(call_count error_count total_duration_us max_duration_us p50_d
 #
 #   planted.pattern   (service_id, grain, window_start, pattern_key, and the API's counters), a view that
 #                     INSERT, UPDATE and DELETE change: in open or sealed windows, as the history has them.
-#                     Sums of the windows, and of their days, are written, too.
+#                     Sums of the windows, and of their days, are written, too. Scores of the windows are
+#                     deleted.
 #   planted.point     (service_id, metric, series, "time", unit, value), likewise
 #   planted.text(t)   the id of a text, which is new if there is none
 #   planted.key(...)  the key of a pattern, likewise
 #   planted.sums()    sums all windows and days anew: for tests that write to the tables themselves, or
 #                     write rows of capture after the patterns
 #   planted.seal(before), planted.unseal()  pack all windows before a time as chpg_history_seal does; unpack all
-#   planted.clear()   removes all patterns, sums and points
+#   planted.clear()   removes all patterns, sums, scores and points
 #
 # An average duration is not stored: it is the total by the executions.
 sub make_plantable
@@ -184,6 +185,8 @@ BEGIN
 		RAISE EXCEPTION 'a pattern is planted twice in a window';
 	END IF;
 	PERFORM planted.sum_touched();
+	DELETE FROM $schema.score_hour s USING planted.touched t
+	WHERE t.grain = 'hour' AND (s.service_key, s.window_start) = (t.service_key, t.window_start);
 	PERFORM planted.seal_touched('hour'), planted.seal_touched('day');
 	TRUNCATE planted.change, planted.touched;
 	RETURN NULL;
@@ -224,7 +227,7 @@ CREATE FUNCTION planted.unseal() RETURNS void LANGUAGE sql AS \$\$
 \$\$;
 
 CREATE FUNCTION planted.clear() RETURNS void LANGUAGE sql AS \$\$
-	TRUNCATE $schema.open_hour, $schema.open_day, $schema.sealed_hour, $schema.sealed_day, $schema.day_sum, $schema.metric_day
+	TRUNCATE $schema.open_hour, $schema.open_day, $schema.sealed_hour, $schema.sealed_day, $schema.day_sum, $schema.metric_day, $schema.score_hour
 \$\$;
 
 CREATE VIEW planted.point AS
