@@ -54,9 +54,8 @@ ORDER BY service_name;
 \set ECHO all
 \pset format wrapped
 -- What is wrong, the worst first. Nothing is changed: chpg recommends only.
-SELECT f.level, s.name AS service, f.title, f.symptom
+SELECT f.level, f.service_name AS service, f.title, f.symptom
 FROM chpg_findings(tstzrange(now() - interval '6 hours', now())) f
-LEFT JOIN chpg_services s ON s.id = f.service_id
 WHERE f.level <> 'SKIPPED';
 
 \pset format aligned

@@ -1,40 +1,68 @@
 /* Insight: what a rule returns. */
 
 CREATE TYPE @extschema@.chpg_finding_row AS (
-	rule_id text,
+	kind text,
 	level text,
+	rule_id text,
 	title text,
 	service_id text,
+	service_name text,
+	subject text,
+	since timestamptz,
+	state text,
+	muted boolean,
 	symptom text,
-	evidence jsonb,
+	"before" double precision,
+	"now" double precision,
+	unit text,
 	explanation text,
 	action text,
+	next text,
+	evidence jsonb,
 	impact_us double precision,
 	confidence text,
 	tags text[],
 	finding_key text,
-	muted boolean
+	incident_id text
 );
 
-COMMENT ON TYPE @extschema@.chpg_finding_row IS 'Something that is wrong, or that a rule could not judge.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.rule_id IS 'Number of the rule: see chpg_rule.';
+COMMENT ON TYPE @extschema@.chpg_finding_row IS
+'Something that is wrong or could be better, or that a rule could not judge.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.kind IS
+'incident (fails, or got worse), risk (is about to fail), opportunity (could be better) or hygiene.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.level IS
 'ERROR, WARN, INFO, or SKIPPED where the rule could not judge.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.rule_id IS 'Number of the rule: see chpg_rule.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.title IS 'What it is.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.service_id IS 'Id of the service; null where it concerns several.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.service_name IS
+'Name of the service now; null where it is not known without a further request.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.subject IS
+'The first 80 characters of the query, on one line, or the application, or the service.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.since IS
+'When it began, to the hour; null if that is not known.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.state IS
+'new, ongoing, worse or resolved, by the latest chpg_watch; without one, new if it began in the period.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.symptom IS 'What was seen.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.evidence IS
-'The counters that decide, and which pattern, database, user or application it is.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row."before" IS 'The measure that decides, as it was before; see unit.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row."now" IS 'The measure that decides, as it is; see unit.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.unit IS 'Unit of before and now, such as us, percent or calls/h.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.explanation IS
 'What it means, with other causes that the data cannot rule out.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.action IS 'What to do about it; chpg itself changes nothing.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.next IS 'A statement to copy that shows more of it.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.evidence IS
+'The counters that decide, and which pattern, database, user or application it is; members of an incident.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.impact_us IS
 'Time that the finding concerns, in microseconds; null for findings without one.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.confidence IS 'high, medium or low.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS 'Names of other rules that hold for the same pattern.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.tags IS
+'Names of other rules that hold for the same pattern, or the same incident.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS
 'Identifies the finding as long as it is the same: for chpg_mute.';
-COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
+COMMENT ON COLUMN @extschema@.chpg_finding_row.incident_id IS
+'Identifies the incident: what began together in a service. Null for what is no incident or risk.';
 
 /* What a rule finds; the rest of a finding's row is the same for all rules. */
 CREATE TYPE @extschema@._chpg_candidate AS (

@@ -1,14 +1,191 @@
-/* Insight: one finding for each pattern, the worst first. */
+/* Insight: one finding for each pattern, the most urgent first. */
+
+/* The order of levels, and of what rules find: what fails, what is slower, what could be better. */
+CREATE FUNCTION @extschema@._chpg_level_place(level text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(array_position('{ERROR,WARN,INFO,SKIPPED}'::text[], level), 5);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_level_place(text) IS 'The place of a level: 1 for ERROR, 4 for SKIPPED.';
+
+/* CHPG4xx are errors, CHPG508 an application that has gone, CHPG70x limits that are reached. */
+CREATE FUNCTION @extschema@._chpg_urgency(kind text, level text, rule_id text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN level = 'SKIPPED' THEN 7
+		WHEN kind = 'hygiene' THEN 6
+		WHEN kind = 'opportunity' THEN 5
+		WHEN level = 'INFO' THEN 4
+		WHEN level = 'ERROR' AND rule_id IN ('CHPG401', 'CHPG508') THEN 1
+		WHEN kind = 'risk' OR rule_id IN ('CHPG401', 'CHPG402', 'CHPG508', 'CHPG701', 'CHPG702', 'CHPG703', 'CHPG707')
+			THEN 2
+		ELSE 3 END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_urgency(text, text, text) IS
+'How urgent a finding is, 1 the most.
+1: an application fails. 2: something fails, or is about to. 3: it is slower. 4: it is worth
+  knowing. 5: it could be better. 6: hygiene. 7: not judged.';
+
+CREATE FUNCTION @extschema@._chpg_time_literal(at timestamptz)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT to_char(greatest(least(at, '9999-12-31 23:59Z'), '1970-01-01 00:00Z') AT TIME ZONE 'UTC',
+		'YYYY-MM-DD HH24:MI"Z"');
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_time_literal(timestamptz) IS
+'A time, to the minute, in a text that has the same meaning in every session.';
 
 /*
- * Each pattern has one finding, the worst.  The other rules that hold for the pattern become
- * tags, and their evidence is added where it differs.  A muted finding hides no other one.
- * Several rules read the same responses, which are cached meanwhile.
+ * The statement is for people, who may run it with more rights than those who chose the names
+ * in it: all of them are literals.
  */
+CREATE FUNCTION @extschema@._chpg_next_statement(rule_id text, service_id text, evidence jsonb, since timestamptz,
+	period tstzrange, server text, place name)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+AS $$
+	SELECT 'SELECT * FROM ' || CASE
+		WHEN service_id IS NULL AND rule_id = 'CHPG802' AND place IS NOT NULL THEN format('%I.archive_state', place)
+		WHEN service_id IS NULL THEN format('@extschema@.chpg_fleet(%s)', coalesce(quote_literal(_chpg_next_statement.server), ''))
+		WHEN evidence ? 'query_id' AND place IS NOT NULL THEN
+			format('@extschema@.chpg_pattern_course(%L, %L, %L%s)', service_id, evidence->>'query_id', r.range, r.server)
+		WHEN evidence ? 'query_id' THEN
+			format('@extschema@.chpg_slow_pattern_executions(%L, %L, %L, %L, %L%s)', service_id, evidence->>'query_id',
+				coalesce(evidence->>'db_name', ''), coalesce(evidence->>'db_user', ''),
+				coalesce(evidence->>'db_operation', ''), r.server)
+		WHEN rule_id ^@ 'CHPG4' AND place IS NOT NULL THEN
+			format('%I.error_hour WHERE service_id = %L AND app = %L AND "time" >= %L AND "time" < %L ORDER BY "time"',
+				place, service_id, coalesce(evidence->>'app', ''), r.begins, r.ends)
+		WHEN rule_id ^@ 'CHPG4' THEN
+			format('@extschema@.chpg_logs(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server)
+		WHEN rule_id = 'CHPG706' THEN format('@extschema@.chpg_config(%L%s)', service_id, r.server)
+		WHEN rule_id = 'CHPG801' AND place IS NOT NULL THEN
+			format('%I.coverage WHERE service_id = %L AND "time" >= %L AND "time" < %L AND (status <> %L OR truncated)',
+				place, service_id, r.begins, r.ends, 'ok')
+		WHEN rule_id ^@ 'CHPG7' AND place IS NOT NULL THEN
+			format('%I.metric WHERE service_id = %L AND day >= %L AND "time" >= %L AND "time" < %L ORDER BY metric, "time"',
+				place, service_id, left(r.begins, 10) || ' 00:00Z', r.begins, r.ends)
+		WHEN rule_id ^@ 'CHPG7' THEN
+			format('@extschema@.chpg_metrics(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server)
+		WHEN place IS NOT NULL THEN format('@extschema@.chpg_history_top(%L, %L%s)', r.range, service_id, r.server)
+		ELSE format('@extschema@.chpg_slow_patterns(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server) END
+	FROM (
+		SELECT t.begins, t.ends, format('[%s,%s)', t.begins, t.ends) AS range,
+			CASE WHEN _chpg_next_statement.server IS NULL THEN '' ELSE format(', server => %L', _chpg_next_statement.server) END
+			AS server
+		FROM (
+			SELECT @extschema@._chpg_time_literal(least(lower(period), since - interval '24 hours')) AS begins,
+				@extschema@._chpg_time_literal(upper(period)) AS ends
+		) t
+	) r
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_next_statement(text, text, jsonb, timestamptz, tstzrange, text, name) IS
+'A statement that shows more of a finding: of the history in the schema place, or of the API.';
+
+/*
+ * Names come from the history, else from the list of services, where that has been read.
+ */
+CREATE FUNCTION @extschema@._chpg_known_services(candidates @extschema@._chpg_candidate[], period tstzrange,
+	service text, server text, history_only boolean, OUT place name, OUT kept text[], OUT names jsonb)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	ids CONSTANT text[] := ARRAY(SELECT DISTINCT c.service_id FROM unnest(candidates) c WHERE c.service_id IS NOT NULL);
+BEGIN
+	kept := '{}';
+	names := '{}';
+	IF @extschema@._chpg_history_is_readable() THEN
+		place := @extschema@._chpg_history_enter();
+		kept := ARRAY(SELECT DISTINCT c.service_id FROM capture c
+			WHERE c.service_id = ANY (ids) AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= lower(period) AND c.window_end <= upper(period));
+		names := (SELECT coalesce(jsonb_object_agg(n.service_id, n.service_name), '{}')
+			FROM (
+				SELECT DISTINCT ON (s.service_id) s.service_id, s.service_name
+				FROM service s
+				WHERE s.service_id = ANY (ids) AND s.service_name IS NOT NULL
+				ORDER BY s.service_id, s.valid_to DESC, s.valid_from DESC
+			) n);
+	END IF;
+	IF NOT history_only AND EXISTS (SELECT FROM unnest(ids) i WHERE NOT names ? i AND i IS DISTINCT FROM service) THEN
+		BEGIN
+			names := (SELECT coalesce(jsonb_object_agg(s.id, s.name) FILTER (WHERE s.id = ANY (ids) AND s.name IS NOT NULL),
+				'{}') FROM @extschema@.chpg_services(server) s) || names;
+		EXCEPTION WHEN OTHERS THEN
+			NULL;  -- findings without names are better than none
+		END;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_known_services(@extschema@._chpg_candidate[], tstzrange, text, text, boolean) IS
+'The schema of the history, if it can be read, and what is known of the services of candidates.
+kept: those with an hour of the period in the history. names: their names, by id.
+Requests: none, as the list was read before.';
+
+/*
+ * Each pattern has one finding, the most urgent.  The other rules that hold for the pattern
+ * become tags, and their evidence is added where it differs.  A muted finding hides no other
+ * one.
+ */
+CREATE FUNCTION @extschema@._chpg_ranked(candidates @extschema@._chpg_candidate[], period tstzrange, server text,
+	place name, kept text[], names jsonb)
+RETURNS SETOF @extschema@.chpg_finding_row
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH found AS (
+		SELECT f.*, @extschema@._chpg_is_muted(f.finding_key) AS is_muted,
+			CASE WHEN f.evidence ? 'query_id' THEN substr(f.finding_key, length(f.rule_id) + 1)
+				ELSE f.finding_key END AS of_pattern,
+			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
+		FROM unnest(candidates) f
+	), ranked AS (
+		SELECT *, row_number() OVER w AS place, first_value(evidence) OVER w AS first_evidence
+		FROM found
+		WINDOW w AS (PARTITION BY service_id, of_pattern, is_muted
+			ORDER BY @extschema@._chpg_urgency(kind, level, rule_id), @extschema@._chpg_level_place(level),
+				array_position('{CHPG601,CHPG201,CHPG101,CHPG102,CHPG202,CHPG607,CHPG501,CHPG504}'::text[], rule_id),
+				rule_id, finding_key)
+	), others AS (
+		SELECT coalesce(service_id, '') AS of_service, of_pattern, is_muted, array_agg(rule_name ORDER BY place) AS names,
+			jsonb_object_agg(rule_name, evidence) FILTER (WHERE evidence <> first_evidence) AS evidence
+		FROM ranked WHERE place > 1 GROUP BY 1, 2, 3
+	)
+	SELECT f.kind, f.level, f.rule_id, f.title, f.service_id, _chpg_ranked.names->>f.service_id,
+		coalesce(nullif(@extschema@._chpg_line_text(f.evidence->>'query_text', 80), ''),
+			nullif(@extschema@._chpg_line_text(f.evidence->>'app', 80), ''), _chpg_ranked.names->>f.service_id, f.service_id),
+		f.since, CASE WHEN f.level = 'SKIPPED' THEN NULL WHEN f.since >= lower(period) THEN 'new' ELSE 'ongoing' END,
+		f.is_muted, f.symptom, f."before", f."now", f.unit, f.explanation, f.action,
+		CASE WHEN f.level <> 'SKIPPED' THEN coalesce(f.next, @extschema@._chpg_next_statement(f.rule_id, f.service_id,
+			f.evidence, f.since, period, server, CASE WHEN f.service_id IS NULL OR f.service_id = ANY (kept) THEN _chpg_ranked.place END)) END,
+		f.evidence || coalesce(o.evidence, '{}'), f.impact_us, f.confidence, o.names, f.finding_key, NULL::text
+	FROM ranked f
+	LEFT JOIN others o ON o.of_service = coalesce(f.service_id, '') AND o.of_pattern = f.of_pattern
+		AND o.is_muted = f.is_muted
+	WHERE f.place = 1
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_ranked(@extschema@._chpg_candidate[], tstzrange, text, name, text[], jsonb) IS
+'The findings among candidates, in no order.
+place, kept, names: as of _chpg_known_services.';
+
+/* Several rules read the same responses, which are cached meanwhile. */
 CREATE FUNCTION @extschema@.chpg_findings(
 	period tstzrange,
 	service text DEFAULT NULL,
-	baseline tstzrange DEFAULT NULL,
 	server text DEFAULT NULL,
 	history_only boolean DEFAULT false)
 RETURNS SETOF @extschema@.chpg_finding_row
@@ -17,57 +194,36 @@ SET search_path = pg_catalog, pg_temp
 SET chpg.cache_ttl = '2min'
 AS $$
 DECLARE
-	levels CONSTANT text[] := '{ERROR,WARN,INFO,SKIPPED}';
-	rules CONSTANT text[] := '{CHPG601,CHPG201,CHPG101,CHPG102,CHPG202,CHPG607,CHPG501,CHPG504}';
+	only_history CONSTANT boolean := coalesce(history_only, false);
 	distance interval;  -- in hours, whose length no time zone changes
+	baseline tstzrange;
 	candidates @extschema@._chpg_candidate[];
+	known record;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
-	IF baseline IS NULL THEN
-		distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
-		baseline := tstzrange(lower(period) - distance, upper(period) - distance);
-	END IF;
-	PERFORM @extschema@._chpg_check_period('baseline', baseline, NULL::tstzrange);
-	PERFORM @extschema@._chpg_check_period('period', period, baseline);
+	distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
+	baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	PERFORM @extschema@._chpg_history_warn();
 	-- read first, so that the CONTEXT of an error does not show the whole query below
 	candidates := ARRAY(SELECT f
-		FROM @extschema@._chpg_candidates(period, service, server, baseline, coalesce(history_only, false)) f);
+		FROM @extschema@._chpg_candidates(period, service, server, baseline, only_history) f);
+	SELECT * INTO known FROM @extschema@._chpg_known_services(candidates, period, service, server, only_history);
 	RETURN QUERY
-	WITH found AS (
-		SELECT f.*, @extschema@._chpg_is_muted(f.finding_key) AS is_muted,
-			CASE WHEN f.evidence ? 'query_id' THEN substr(f.finding_key, length(f.rule_id) + 1)
-				ELSE f.finding_key END AS subject,
-			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
-		FROM unnest(candidates) f
-	), ranked AS (
-		SELECT *, row_number() OVER w AS place, first_value(evidence) OVER w AS first_evidence
-		FROM found
-		WINDOW w AS (PARTITION BY service_id, subject, is_muted
-			ORDER BY array_position(levels, level), array_position(rules, rule_id))
-	), others AS (
-		SELECT coalesce(service_id, '') AS of_service, subject, is_muted, array_agg(rule_name ORDER BY place) AS names,
-			jsonb_object_agg(rule_name, evidence) FILTER (WHERE evidence <> first_evidence) AS evidence
-		FROM ranked WHERE place > 1 GROUP BY 1, 2, 3
-	)
-	SELECT f.rule_id, f.level, f.title, f.service_id, f.symptom, f.evidence || coalesce(o.evidence, '{}'),
-		f.explanation, f.action, f.impact_us, f.confidence, o.names, f.finding_key, f.is_muted
-	FROM ranked f
-	LEFT JOIN others o ON o.of_service = coalesce(f.service_id, '') AND o.subject = f.subject
-		AND o.is_muted = f.is_muted
-	WHERE f.place = 1
-	ORDER BY array_position(levels, f.level), f.impact_us DESC NULLS LAST, f.finding_key;
+	SELECT f.*
+	FROM @extschema@._chpg_ranked(candidates, period, server, known.place, known.kept, known.names) f
+	ORDER BY @extschema@._chpg_urgency(f.kind, f.level, f.rule_id), @extschema@._chpg_level_place(f.level),
+		f.impact_us DESC NULLS LAST, f.finding_key;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_findings(tstzrange, text, tstzrange, text, boolean) IS
-'What is wrong with a service, by id or name, or with the fleet (null), the worst first.
+COMMENT ON FUNCTION @extschema@.chpg_findings(tstzrange, text, text, boolean) IS
+'What is wrong with a service, by id or name, or with the fleet (null), the most urgent first.
+What fails or is about to comes before what is slower, then what could be better, and hygiene.
 SKIPPED rows name rules that could not judge. chpg only recommends; it changes nothing.
 Patterns come from the history where it has the period, else from the API.
-baseline: period to compare with, of the history; null: the same hours of the day before.
 history_only: judge only by the history.
 Requests: none with history_only, else 1 for the metrics, those of chpg_slow_patterns unless the
   history has the period, and for the fleet 1 for the settings of each service and 1 for the
   list.
-Errors: 22004, 22023 a period cannot be used; 42704 no such service; those of
+Errors: 22004, 22023 the period cannot be used; 42704 no such service; those of
   chpg_slow_patterns.';

@@ -24,9 +24,14 @@ is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
 like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'a skipped rule has a reason');
 
-# The page's example of findings with names of services has those of no single service, too.
-my ($with_names) = slurp_file("$FindBin::RealBin/../../docs/findings.md") =~ /^(SELECT s\.name, f\.[^;]*chpg_findings\([^;]*);$/m;
-like($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM chpg_findings($YESTERDAY)), count(*) FILTER (WHERE name IS NULL) > 0, count(name) > 0 FROM ($with_names) f"), qr/^t\|t\|t$/, 'findings with the names of services are all findings');
+# A finding of a service has its name, which costs no request (see below).
+is($node->safe_psql('postgres', "SELECT count(*) > 0, count(*) FILTER (WHERE s.name IS DISTINCT FROM f.service_name) FROM chpg_findings($YESTERDAY) f LEFT JOIN chpg_services s ON s.id = f.service_id"), 't|0', 'findings have the names of their services');
+is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE subject IS NULL AND service_id IS NOT NULL), count(*) FILTER (WHERE length(subject) > 80 OR subject ~ '[[:cntrl:]]'), count(*) FILTER (WHERE (state IS NULL) <> (level = 'SKIPPED') OR (next IS NULL) <> (level = 'SKIPPED') OR muted IS NULL) FROM chpg_findings($YESTERDAY)"), '0|0|0', 'a subject on one line, a state and a next statement');
+
+# What fails comes before what is slower, that before what could be better; within that by level and impact.
+is($node->safe_psql('postgres', "SELECT string_agg(urgency::text, '' ORDER BY n) = string_agg(urgency::text, '' ORDER BY urgency) FROM (SELECT f.*, _chpg_urgency(kind, level, rule_id) AS urgency FROM chpg_findings($YESTERDAY) WITH ORDINALITY f(kind, level, rule_id, title, service_id, service_name, subject, since, state, muted, symptom, before, now, unit, explanation, action, next, evidence, impact_us, confidence, tags, finding_key, incident_id, n)) f"), 't', 'the most urgent comes first');
+is($node->safe_psql('postgres', "SELECT string_agg(_chpg_urgency(k, l, r)::text, ' ' ORDER BY n) FROM (VALUES (1, 'incident', 'ERROR', 'CHPG508'), (2, 'incident', 'WARN', 'CHPG401'), (3, 'risk', 'WARN', 'CHPG701'), (4, 'incident', 'ERROR', 'CHPG501'), (5, 'risk', 'INFO', 'CHPG701'), (6, 'opportunity', 'ERROR', 'CHPG101'), (7, 'hygiene', 'INFO', 'CHPG706'), (8, NULL, 'SKIPPED', 'CHPG101')) v(n, k, l, r)"), '1 2 2 3 4 5 6 7', 'an outage, errors, risks, what is slower, opportunities, hygiene');
+
 fails_with($node, 'SELECT * FROM chpg_findings(NULL)', '22004', qr/argument "period" must not be null/, 'no period');
 fault($url, path => 'prometheus$', status => 500);
 like($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SELECT symptom FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG701'"), qr/could not read the Prometheus metrics/, 'an API that fails makes its rules skip');
@@ -143,7 +148,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM judged WHERE rule_id = 'CH
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'lost' WHERE service_id = 's' AND window_start = '2026-05-11 05:00Z'});
 judge();
 is($node->safe_psql('postgres', "SELECT symptom FROM judged WHERE rule_id = 'CHPG801'"), '23 of 24 hours were captured, 0 of them truncated', 'and one that is not');
-is($node->safe_psql('postgres', "SELECT string_agg(level, ' ') = string_agg(level, ' ' ORDER BY array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM judged"), 't', 'the worst come first');
+is($node->safe_psql('postgres', "SELECT string_agg(u || level, ' ') = string_agg(u || level, ' ' ORDER BY u, array_position(ARRAY['ERROR', 'WARN', 'INFO', 'SKIPPED'], level)) FROM (SELECT level, _chpg_urgency(kind, level, rule_id)::text AS u FROM judged) j"), 't', 'the most urgent come first, of them the worst');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($DAY) WHERE level <> 'SKIPPED' AND (explanation IS NULL OR action IS NULL OR evidence IS NULL OR confidence IS NULL)"), 0, 'each finding has an explanation and a remedy');
 
 # A period until now: hours that are only partly in it are not missing, nor is the
@@ -163,12 +168,12 @@ is($expected - $captured, 1, 'and one that is not');
 # A pattern that two rules find, and one of them muted
 $node->safe_psql('postgres', q{UPDATE kept.capture SET status = 'ok'; SELECT plant('SELECT new full scan', 'SELECT', 1000, 200000, 1, 30000, 1, 0.9, 0, 'web', 1)});
 judge();
-is(found('SELECT new full scan'), 'CHPG101 WARN', 'a new full scan is one finding');
+is(found('SELECT new full scan'), 'CHPG504 WARN', 'a new full scan is one finding, that it is new');
 my $WHICH = q{evidence->>'query_id' = (SELECT query_id::text FROM kept.pattern_key JOIN kept.query_text USING (text_id) WHERE query_text = 'SELECT new full scan')};
-is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->'new_heavy'->>'change' FROM judged WHERE $WHICH"), 'new_heavy|new', 'the other rule is a tag, with its evidence');
+is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->>'change', (evidence->'full_scan'->>'blks_per_row')::float8 FROM judged WHERE $WHICH"), 'full_scan|new|30000', 'the other rule is a tag, with its evidence');
 $node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM judged WHERE $WHICH");
 judge();
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM judged WHERE $WHICH"), 'CHPG101 muted, CHPG504', 'a muted finding hides nothing else');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM judged WHERE $WHICH"), 'CHPG101, CHPG504 muted', 'a muted finding hides nothing else');
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
 
 # What is muted hides no other rule, and the worst is told first.
@@ -189,7 +194,7 @@ $node->safe_psql('postgres', q{UPDATE planted.pattern p SET call_count = 1, tota
 	UPDATE planted.pattern p SET total_duration_us = 3e9 FROM kept.pattern_key k JOIN kept.query_text t USING (text_id) WHERE k.pattern_key = p.pattern_key AND query_text = 'SELECT exports'});
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.000001 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 judge();
-is(found('SELECT exports'), 'CHPG607 WARN', 'one execution may be an export');
+is(found('SELECT exports'), 'CHPG504 WARN', 'one execution may be a new export');
 $node->safe_psql('postgres', q{UPDATE chpg_rule SET threshold = 0.01 WHERE rule_id = 'CHPG100' AND parameter = 'time_ratio'});
 unplant($node, 'SELECT without CPU', 'SELECT exports');
 
@@ -319,6 +324,26 @@ my $SPIKE = "SELECT concat_ws(' ', evidence->>'error_count', evidence->>'baselin
 is($node->safe_psql('postgres', $SPIKE), '', '12 errors after 5, of 1,200 executions each');
 is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG402', 'z', 1); $SPIKE; DELETE FROM chpg_threshold"), '12 5 1.6', 'are one only where one standard deviation is enough');
 unplant($node, 'SELECT of calm');
+
+# Each statement in "next" can be run, whatever the names in it.
+sub every_next_runs
+{
+	my ($findings, $name) = @_;
+	$node->safe_psql('postgres', "TRUNCATE judged; INSERT INTO judged SELECT * FROM $findings");
+	return is($node->safe_psql('postgres', q{DO $$
+		DECLARE f record;
+		BEGIN
+			FOR f IN SELECT DISTINCT ON (rule_id, service_id IS NULL, evidence ? 'query_id') next FROM judged WHERE next IS NOT NULL LOOP
+				EXECUTE 'SELECT count(*) FROM (' || f.next || ') q';
+			END LOOP;
+		END $$; SELECT count(DISTINCT rule_id) > 2 FROM judged WHERE next IS NOT NULL}), 't', $name);
+}
+$node->safe_psql('postgres', q{SELECT plant($q$SELECT 'quoted\', $$x$$$q$, 'SELECT', 2000, 400000, 1, 30000, app => $q$o'app\$q$)});
+every_next_runs("chpg_findings($DAY, history_only => true)", 'the next statements over the history can be run');
+like($node->safe_psql('postgres', "SELECT next FROM judged WHERE rule_id = 'CHPG101' AND evidence->>'app' LIKE 'o%'"), qr/^SELECT \* FROM public\.chpg_pattern_course\('s', '-?\d+', '\[2026-05-11 00:00Z,2026-05-12 00:00Z\)'\)$/, 'the course of a pattern');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT service_name, ' '), count(*) FILTER (WHERE subject LIKE '%quoted%') FROM judged WHERE service_id IN ('s', 't') AND level <> 'SKIPPED'"), 'service thrash|1', 'names are those of the history');
+every_next_runs("chpg_findings($YESTERDAY)", 'those of now can be run, too');
+$node->safe_psql('postgres', q{DELETE FROM planted.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.app LIKE $q$o'%$q$});
 
 # Thresholds and mutes
 $node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
