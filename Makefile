@@ -62,10 +62,12 @@ SQL_FILES = \
 	sql/insight/compare.sql \
 	sql/insight/mutes.sql \
 	sql/insight/finding.sql \
+	sql/insight/detect.sql \
 	sql/insight/rules/patterns.sql \
 	sql/insight/rules/cache.sql \
 	sql/insight/rules/errors.sql \
 	sql/insight/rules/changes.sql \
+	sql/insight/rules/new.sql \
 	sql/insight/rules/storage.sql \
 	sql/insight/rules/connections.sql \
 	sql/insight/rules/drift.sql \
