@@ -73,6 +73,7 @@ SQL_FILES = \
 	sql/insight/rules/drift.sql \
 	sql/insight/rules/coverage.sql \
 	sql/insight/rules/archive.sql \
+	sql/insight/changes.sql \
 	sql/insight/judge.sql \
 	sql/insight/ranking.sql \
 	sql/install/help.sql \

@@ -385,8 +385,8 @@ BEGIN
 		SELECT m.*, CASE
 			WHEN m.reads / nullif(m.blks, 0) >= t.slower_service_cold_reads * m.reads_before / nullif(m.blks_before, 0)
 				AND m.reads / nullif(m.blks, 0) - m.reads_before / nullif(m.blks_before, 0) >= 0.01 THEN 'cold cache'
-			WHEN m.cpu_us / nullif(m.us, 0) < 0.85 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'waiting'
-			WHEN m.cpu_us / nullif(m.us, 0) > 0.95 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'computing'
+			WHEN m.cpu_us / nullif(m.total_us, 0) < 0.85 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'waiting'
+			WHEN m.cpu_us / nullif(m.total_us, 0) > 0.95 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'computing'
 			ELSE 'mixed' END AS cause
 		FROM measured m
 	)
@@ -402,7 +402,7 @@ BEGIN
 			'cause', c.cause, 'excess_us', round((c.total_us * (1 - 1 / c.factor))::numeric),
 			'read_ratio', round((c.reads / nullif(c.blks, 0))::numeric, 4),
 			'expected_read_ratio', round((c.reads_before / nullif(c.blks_before, 0))::numeric, 4),
-			'cpu_ratio', round((c.cpu_us / nullif(c.us_now, 0))::numeric, 3),
+			'cpu_ratio', round((c.cpu_us / nullif(c.total_us, 0))::numeric, 3),
 			'expected_cpu_ratio', round((c.cpu_us_before / nullif(c.us_before, 0))::numeric, 3)),
 		CASE c.cause WHEN 'cold cache' THEN 'More blocks come from storage than usual: a restart, or something that read '
 				'a lot and evicted the rest. It usually passes within hours.'
@@ -415,7 +415,7 @@ BEGIN
 		greatest(c.total_us * (1 - 1 / c.factor), 0), CASE WHEN c.hours >= 3 THEN 'high' ELSE 'medium' END,
 		'CHPG502:' || c.service_id, 'incident', c.window_start, 100::float8, 100 * c.factor, 'percent',
 		format('SELECT * FROM chpg_metrics(%L, %L, %L);', c.window_start - interval '6 hours', c.end_time, c.service_id)
-	FROM (SELECT i.*, i.total_us AS us_now FROM caused i) c;
+	FROM caused c;
 END
 $$;
 
