@@ -56,6 +56,7 @@ SQL_FILES = \
 	sql/history/purge.sql \
 	sql/history/upgrade.sql \
 	sql/insight/catalogue.sql \
+	sql/insight/rules.declared.sql \
 	sql/insight/periods.sql \
 	sql/insight/scores.sql \
 	sql/insight/top.sql \
@@ -63,22 +64,18 @@ SQL_FILES = \
 	sql/insight/mutes.sql \
 	sql/insight/finding.sql \
 	sql/insight/detect.sql \
-	sql/insight/rules/patterns.sql \
-	sql/insight/rules/cache.sql \
-	sql/insight/rules/errors.sql \
-	sql/insight/rules/changes.sql \
-	sql/insight/rules/new.sql \
-	sql/insight/rules/storage.sql \
-	sql/insight/rules/connections.sql \
-	sql/insight/rules/drift.sql \
-	sql/insight/rules/coverage.sql \
-	sql/insight/rules/archive.sql \
+	sql/insight/facts.sql \
+	sql/insight/rules.called.sql \
 	sql/insight/changes.sql \
 	sql/insight/judge.sql \
 	sql/insight/ranking.sql \
 	sql/install/help.sql \
 	sql/install/derived_comments.sql \
 	sql/install/privileges.sql
+
+# A rule is a file; what is derived from all of them is written by rules.awk.
+RULE_FILES = $(sort $(wildcard sql/insight/rules/*.sql))
+DERIVED_SQL = sql/insight/rules.declared.sql sql/insight/rules.called.sql
 
 DATA_built = chpg--$(EXTVERSION).sql
 
@@ -101,7 +98,7 @@ endif
 REGRESS = $(sort $(basename $(notdir $(wildcard sql-tests/sql/*.sql))))
 REGRESS_OPTS = --inputdir=sql-tests --outputdir=regress
 REGRESS_PREP = regress/expected
-EXTRA_CLEAN = regress
+EXTRA_CLEAN = regress $(DERIVED_SQL)
 
 TAP_TESTS = 1
 PROVE_TESTS = $(sort $(filter-out t/live/%,$(wildcard t/*/*.pl)) $(wildcard emulator/t/*.t))
@@ -121,6 +118,10 @@ endif
 
 chpg--$(EXTVERSION).sql: $(SQL_FILES) chpg.control
 	cat $(SQL_FILES) >$@
+
+$(DERIVED_SQL): sql/insight/rules.%.sql: sql/insight/rules.awk $(RULE_FILES)
+	LC_ALL=C awk -v part=$* -f $^ >$@.new
+	mv $@.new $@
 
 # Up to PostgreSQL 15 it looks for what is expected there, too.
 regress/expected:

@@ -1,7 +1,7 @@
 /*
  * Insight: the rules of chpg_findings, and their thresholds.
  *
- * Each file of rules/ enters its own rules and their thresholds here.
+ * rules.awk enters what the files of rules/ declare.
  */
 
 CREATE TABLE @extschema@.chpg_rule (
@@ -10,6 +10,8 @@ CREATE TABLE @extschema@.chpg_rule (
 	parameter text NOT NULL,
 	threshold double precision NOT NULL,
 	description text NOT NULL,
+	kind text NOT NULL DEFAULT '',
+	unit text NOT NULL DEFAULT '',
 	PRIMARY KEY (rule_id, parameter)
 );
 
@@ -19,7 +21,10 @@ COMMENT ON COLUMN @extschema@.chpg_rule.rule_id IS 'Number of the rule.';
 COMMENT ON COLUMN @extschema@.chpg_rule.rule_name IS 'Name of the rule.';
 COMMENT ON COLUMN @extschema@.chpg_rule.parameter IS 'Name of the threshold.';
 COMMENT ON COLUMN @extschema@.chpg_rule.threshold IS 'The threshold, unless chpg_threshold has another.';
-COMMENT ON COLUMN @extschema@.chpg_rule.description IS 'What the threshold means, and its unit.';
+COMMENT ON COLUMN @extschema@.chpg_rule.description IS 'What the threshold means.';
+COMMENT ON COLUMN @extschema@.chpg_rule.kind IS
+'Kind of its findings: incident, risk, opportunity or hygiene; shared: thresholds that several rules use.';
+COMMENT ON COLUMN @extschema@.chpg_rule.unit IS 'Unit of the threshold.';
 GRANT SELECT ON @extschema@.chpg_rule TO PUBLIC;
 
 CREATE TABLE @extschema@.chpg_threshold (

@@ -93,12 +93,11 @@ CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id 
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT DISTINCT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text,
+	SELECT r.rule_id, 'SKIPPED', r.rule_name, _chpg_skipped.service_id, why, NULL::jsonb, NULL::text,
 		NULL::text, NULL::float8, NULL::text, concat_ws(':', r.rule_id, 'skipped', _chpg_skipped.service_id),
-		NULL::text, NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
-	FROM @extschema@.chpg_rule r
-	WHERE r.rule_id = ANY (coalesce(rule_ids,
-		'{CHPG101,CHPG102,CHPG201,CHPG202,CHPG301,CHPG401,CHPG402,CHPG501,CHPG504,CHPG601,CHPG607}'::text[]));
+		r.kind, NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
+	FROM @extschema@._chpg_rules() r
+	WHERE r.rule_id = ANY (rule_ids) OR rule_ids IS NULL AND r.scope IN ('pattern', 'service', 'change');
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS

@@ -34,7 +34,7 @@ BEGIN
 					skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[],
 							CASE WHEN alone.state <> 'running' THEN format('The service is "%s": ', alone.state) ELSE '' END
 								|| SQLERRM, alone.id) k
-						WHERE k.rule_id NOT IN ('CHPG402', 'CHPG501', 'CHPG504'));
+						WHERE k.rule_id <> ALL (@extschema@._chpg_rules_of('change'::text)));
 				END;
 			END LOOP;
 		END IF;
@@ -45,7 +45,7 @@ BEGIN
 	skipped := skipped || ARRAY(
 		SELECT k
 		FROM (
-			SELECT s.service_id, r.rule_id, string_agg(c.counter, ', ') AS counters
+			SELECT s.service_id, r.rule_id, string_agg(c.counter, ', ' ORDER BY c.counter) AS counters
 			FROM (
 				SELECT p.service_id, count(p.call_count) AS calls, count(p.total_duration_us) AS times,
 					count(p.error_count) AS errors, count(p.total_rows) AS rows,
@@ -56,15 +56,9 @@ BEGIN
 				WHERE p.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(p.app)
 				GROUP BY 1
 			) s
-			CROSS JOIN LATERAL (VALUES
-				('executions', s.calls, '{CHPG101,CHPG102,CHPG201,CHPG202,CHPG401,CHPG601,CHPG607}'::text[]),
-				('durations', s.times, '{CHPG101,CHPG102,CHPG201,CHPG202,CHPG601,CHPG607}'),
-				('errors', s.errors, '{CHPG401}'),
-				('rows', s.rows, '{CHPG607}'),
-				('blocks', s.blks, '{CHPG101,CHPG102,CHPG301,CHPG601}'),
-				('CPU time', s.cpu, '{CHPG601}'),
-				('WAL', s.wal, '{CHPG202}')) c(counter, known, rule_ids)
-			CROSS JOIN LATERAL unnest(c.rule_ids) r(rule_id)
+			CROSS JOIN LATERAL (VALUES ('executions', s.calls), ('durations', s.times), ('errors', s.errors),
+				('rows', s.rows), ('blocks', s.blks), ('CPU time', s.cpu), ('WAL', s.wal)) c(counter, known)
+			JOIN @extschema@._chpg_rules() r ON c.counter = ANY (r.needs)
 			WHERE c.known = 0
 			GROUP BY 1, 2
 		) u
@@ -80,6 +74,64 @@ A service is SKIPPED if it did not answer, and for the rules that need a counter
   its patterns has.
 Requests: as chpg_period_patterns.';
 
+CREATE FUNCTION @extschema@._chpg_rules_of(scope text)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT array_agg(r.rule_id ORDER BY r.rule_id) FROM @extschema@._chpg_rules() r WHERE r.scope = _chpg_rules_of.scope;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_rules_of(text) IS 'The ids of the rules of a scope.';
+
+CREATE FUNCTION @extschema@._chpg_rule_order(rule_id text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(min(r.place), 1000) FROM @extschema@._chpg_rules() r WHERE r.rule_id = _chpg_rule_order.rule_id;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_rule_order(text) IS
+'The place of a rule among those that hold for one pattern: the least one names the finding.';
+
+/*
+ * Rules of a scope are called alike: with the patterns, with the scope alone, or with whether
+ * the present state counts.
+ */
+CREATE FUNCTION @extschema@._chpg_call_rules(of_scopes text[], t @extschema@._chpg_thresholds,
+	scope @extschema@._chpg_scope, pairs @extschema@._chpg_pattern_pair[])
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	called record;
+BEGIN
+	FOR called IN
+		SELECT r.function_name, r.scope, array_agg(r.rule_id) AS rule_ids
+		FROM @extschema@._chpg_rules() r
+		WHERE r.scope = ANY (of_scopes)
+		GROUP BY r.function_name, r.scope
+		ORDER BY min(r.rule_id)
+	LOOP
+		IF called.scope IN ('pattern', 'service', 'change') THEN
+			RETURN QUERY EXECUTE format('SELECT f.* FROM @extschema@.%I($1, $2, $3) f', called.function_name)
+				USING t, scope, pairs;
+		ELSE
+			RETURN QUERY EXECUTE format('SELECT f.* FROM @extschema@.%I($1, $2) f', called.function_name)
+				USING t, scope;
+		END IF;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_call_rules(text[], @extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_pattern_pair[]) IS
+'What the rules of some scopes find, as their files declare them.
+Requests: as the rules.';
+
+/* A function that a rule names, and no file creates, is an error here. */
+SELECT ('@extschema@.' || r.function_name)::regproc FROM @extschema@._chpg_rules() r;
+
 CREATE FUNCTION @extschema@._chpg_candidates(period tstzrange, service text, server text, baseline tstzrange,
 	history_only boolean)
 RETURNS SETOF @extschema@._chpg_candidate
@@ -87,7 +139,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	comparing CONSTANT text[] := '{CHPG402,CHPG501,CHPG504}';
+	comparing CONSTANT text[] := @extschema@._chpg_rules_of('change'::text);
 	t CONSTANT @extschema@._chpg_thresholds := @extschema@._chpg_thresholds();
 	scope CONSTANT @extschema@._chpg_scope := @extschema@._chpg_scope_of(baseline, period, service, server);
 	of_history CONSTANT boolean := cardinality(scope.period_hours) > 0;
@@ -103,9 +155,7 @@ BEGIN
 	END IF;
 	SELECT r.pairs, r.skipped INTO found FROM @extschema@._chpg_read_patterns(t, scope) r;
 	RETURN QUERY SELECT * FROM unnest(found.skipped);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_patterns(t, scope, found.pairs);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_errors(t, scope, found.pairs);
-	RETURN QUERY SELECT * FROM @extschema@._chpg_find_cache(t, scope, found.pairs);
+	RETURN QUERY SELECT * FROM @extschema@._chpg_call_rules('{pattern,service}'::text[], t, scope, found.pairs);
 	-- changes are found by hours of the history only
 	IF of_history THEN
 		RETURN QUERY
@@ -114,12 +164,7 @@ BEGIN
 			@extschema@._chpg_skipped(comparing, 'The history has no hour of the baseline to compare with.',
 				h.service_id) s
 		WHERE NOT EXISTS (SELECT FROM unnest(scope.baseline_hours) b WHERE b.service_id = h.service_id);
-		IF cardinality(scope.baseline_hours) > 0 THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_changes(t, scope, found.pairs);
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_error_spikes(t, scope, found.pairs);
-		END IF;
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_quality(t, scope);
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_unarchived(t);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_call_rules('{change,history}'::text[], t, scope, found.pairs);
 	ELSE
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(comparing,
 			'There is no history, that you may read, of the period to compare.', NULL::text);
@@ -149,7 +194,7 @@ BEGIN
 	END;
 	BEGIN
 		IF service IS NULL THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_drift(t, server);
+			RETURN QUERY SELECT * FROM @extschema@._chpg_call_rules('{fleet}'::text[], t, scope, found.pairs);
 		ELSE
 			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG706}'::text[],
 				'Settings are compared with those of the whole fleet: give no service.', NULL::text);

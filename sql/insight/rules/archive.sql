@@ -1,12 +1,12 @@
-/* Rule CHPG802: windows wait to be archived, and will be purged without. */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG802', 'archive', 'age_ratio', 0.5,
-		'Age of the oldest window that waits to be archived, of the setting keep_unarchived, from which it is WARN.');
-
-SELECT @extschema@._chpg_declare_thresholds();
-
-CREATE FUNCTION @extschema@._chpg_find_unarchived(t @extschema@._chpg_thresholds)
+/*
+ * rule: CHPG802 archive
+ * title: Windows wait to be archived
+ * kind: risk
+ * scope: history
+ * threshold: age_ratio = 0.5 ratio; Age of the oldest window that waits to be archived, of the setting
+ *     keep_unarchived, from which it is reported: it will be purged without.
+ */
+CREATE FUNCTION @extschema@._chpg_find_archive(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -38,13 +38,13 @@ BEGIN
 		'The job that reads windows into the archive fails, or does not confirm them.',
 		'Look at what that job reports, and at the view archive_state of the history; '
 			'chpg_history_archived confirms what the archive has.',
-		NULL::float8, 'high', 'CHPG802', 'hygiene',
-		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
-	WHERE age >= keep * t.archive_age_ratio;
+		NULL::float8, 'high', 'CHPG802', 'risk',
+		NULL::timestamptz, NULL::float8, extract(epoch FROM age)::float8 * 1e6, 'us', NULL::text
+	WHERE age >= keep * :age_ratio;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_unarchived(@extschema@._chpg_thresholds) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_archive(@extschema@._chpg_thresholds, @extschema@._chpg_scope) IS
 'A finding if windows wait for long to be archived, where the setting archive is on.
 Requests: none.
 Errors: 22023 the setting keep_unarchived cannot be used; 55000 there is no history.';

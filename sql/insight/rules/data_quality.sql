@@ -1,16 +1,14 @@
-/* Rule CHPG801: the history is not complete. */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG801', 'data_quality', 'coverage_ratio', 1,
-		'Captured hours of all hours of the period, below which it is INFO.');
-
-SELECT @extschema@._chpg_declare_thresholds();
-
 /*
+ * rule: CHPG801 data_quality
+ * title: The history is not complete
+ * kind: hygiene
+ * scope: history
+ * threshold: coverage_ratio = 1 ratio; Captured hours of all hours of the period, below which it is reported.
+ *
  * Expected are the hours since the service was first captured, while it existed, without
  * the last complete one, which may not have been captured yet.
  */
-CREATE FUNCTION @extschema@._chpg_find_quality(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope)
+CREATE FUNCTION @extschema@._chpg_find_data_quality(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -53,9 +51,10 @@ BEGIN
 		'Captures failed, began later, or the API had the hours no longer. Sums are too low.',
 		'See the view coverage of the history.',
 		NULL::float8, 'high', 'CHPG801:' || service_id, 'hygiene',
-		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
+		NULL::timestamptz, NULL::float8, captured * 100.0::float8 / nullif(greatest(expected, captured), 0), 'percent',
+		NULL::text
 	FROM seen
-	WHERE captured < expected * t.data_quality_coverage_ratio OR truncated > 0
+	WHERE captured < expected * :coverage_ratio OR truncated > 0
 	UNION ALL
 	SELECT k.*
 	FROM seen, @extschema@._chpg_skipped(NULL::text[],
@@ -64,7 +63,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_quality(@extschema@._chpg_thresholds, @extschema@._chpg_scope) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_data_quality(@extschema@._chpg_thresholds, @extschema@._chpg_scope) IS
 'Findings of hours that the history lacks, or has in part; SKIPPED for services without any hour.
 Requests: none.
 Errors: 55000 there is no history.';
