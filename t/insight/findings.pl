@@ -17,10 +17,13 @@ my $node = start_node('main', "timezone = 'UTC'", 'jit = off');
 $node->safe_psql('postgres', connect_sql($url));
 reset_emulator($url, services => 6, patterns => 40);
 
+# Which rules judge patterns, and of them those that compare with the past: t/insight/rules.pl tests the catalogue.
+my %RULES = map { $_ => $node->safe_psql('postgres', "SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM _chpg_rules() WHERE scope ~ '$_'") } 'pattern|service', 'change', 'pattern|service|change';
+
 # Without a history: rules that need none judge, and the others report that they cannot.
 my $YESTERDAY = q{tstzrange(now() - interval '1 day', now())};
 my %level = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT rule_id || '=' || string_agg(DISTINCT level, ' ' ORDER BY level) FROM chpg_findings($YESTERDAY) GROUP BY rule_id");
-is($level{$_}, 'SKIPPED', "$_ needs a history") for qw(CHPG402 CHPG501 CHPG504);
+is($level{$_}, 'SKIPPED', "$_ needs a history") for split / /, $RULES{change};
 like($level{CHPG101}, qr/INFO/, 'full scans are found in the present window');
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom IS NULL"), 0, 'a skipped rule has a reason');
 
@@ -47,8 +50,8 @@ clear_faults($url);
 # A service that does not respond hides no finding of the others.
 fault($url, path => 'pg7myrd1j06p3gx4zrm2ze8qz6/slow', status => 500);
 my %skipped = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET chpg.max_retries = 0; SET client_min_messages = error; SELECT coalesce(service_id, 'all') || '=' || string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE level = 'SKIPPED' AND symptom !~ 'metrics|max_connections|tag' GROUP BY service_id");
-is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607', 'a service that does not respond is reported');
-is($skipped{all}, 'CHPG402 CHPG501 CHPG504', 'beside rules that need a history');
+is($skipped{pg7myrd1j06p3gx4zrm2ze8qz6}, $RULES{'pattern|service'}, 'a service that does not respond is reported');
+is($skipped{all}, $RULES{change}, 'beside rules that need a history');
 like($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT min(symptom) FROM chpg_findings($YESTERDAY) WHERE service_id = 'pg7myrd1j06p3gx4zrm2ze8qz6' AND rule_id = 'CHPG101'"), qr/^could not read .*: the API failed/, 'with why');
 cmp_ok($node->safe_psql('postgres', "SET chpg.max_retries = 0; SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'and the other services are judged');
 clear_faults($url);
@@ -56,7 +59,7 @@ clear_faults($url);
 # A service that is not running is reported as such, and its patterns are not judged.
 reset_emulator($url, services => 6, patterns => 40, not_running => 'refused');
 my $stopped = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE state = 'stopped'});
-is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET client_min_messages = error; SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE service_id = '$stopped' AND level = 'SKIPPED' AND symptom LIKE 'The service is \"stopped\": could not read the slow query patterns of %'"), "\nCHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG601 CHPG607", 'a service that is not running is skipped');
+is($node->safe_psql('postgres', "SELECT chpg_cache_reset(); SET client_min_messages = error; SELECT string_agg(rule_id, ' ' ORDER BY rule_id) FROM chpg_findings($YESTERDAY) WHERE service_id = '$stopped' AND level = 'SKIPPED' AND symptom LIKE 'The service is \"stopped\": could not read the slow query patterns of %'"), "\n$RULES{'pattern|service'}", 'a service that is not running is skipped');
 is($node->safe_psql('postgres', "SET client_min_messages = error; SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE service_id = '$stopped' AND level <> 'SKIPPED'"), 0, 'without any finding');
 cmp_ok($node->safe_psql('postgres', "SET client_min_messages = error; SELECT count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE rule_id = 'CHPG101' AND level <> 'SKIPPED'"), '>', 1, 'the others are judged');
 reset_emulator($url, services => 6, patterns => 40);
@@ -245,12 +248,12 @@ SELECT s, 'hour', h, h + interval '1 hour', 'ok' FROM generate_series(timestampt
 WHERE s = 'young' OR h < '2026-05-11 04:00Z';
 SQL
 judge('NULL');
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM judged WHERE service_id = 'young'"), 'CHPG402 SKIPPED, CHPG501 SKIPPED, CHPG504 SKIPPED', 'no baseline');
-my $OF_PATTERNS = 'CHPG101 CHPG102 CHPG201 CHPG202 CHPG301 CHPG401 CHPG402 CHPG501 CHPG504 CHPG601 CHPG607';
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ' ' || level, ', ' ORDER BY rule_id) FROM judged WHERE service_id = 'young'"), join(', ', map { "$_ SKIPPED" } split / /, $RULES{change}), 'no baseline');
+my $OF_PATTERNS = $RULES{'pattern|service|change'};
 my $SKIPPED = q{SELECT string_agg(rule_id, ' ' ORDER BY rule_id) || ': ' || min(symptom)};
 is($node->safe_psql('postgres', "$SKIPPED FROM judged WHERE service_id = 'empty' AND level = 'SKIPPED'"), "$OF_PATTERNS: The history has no hour of the period; the API is asked for a service that is named.", 'no hours');
 is($node->safe_psql('postgres', "SELECT level, symptom FROM judged WHERE service_id = 'empty' AND rule_id = 'CHPG801'"), 'INFO|0 of 24 hours were captured, 0 of them truncated', 'nor is its history complete');
-is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage_ratio', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), 11, 'whatever the threshold of gaps is');
+is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG801', 'coverage_ratio', 0); SELECT count(*) FROM chpg_findings($DAY) WHERE service_id = 'empty'; DELETE FROM chpg_threshold"), scalar(split / /, $OF_PATTERNS), 'whatever the threshold of gaps is');
 my ($unknown) = $node->safe_psql('postgres', 'SELECT id FROM chpg_services() LIMIT 1');
 is($node->safe_psql('postgres', "$SKIPPED FROM judged WHERE service_id = '$unknown' AND symptom LIKE 'The history%'"), "$OF_PATTERNS: The history does not know the service yet; the API is asked for one that is named.", 'a service that was made after the last capture');
 is($node->safe_psql('postgres', "SELECT count(*) FROM judged WHERE service_id IN ('dead', 'unborn')"), 0, 'a service that did not exist has no gap');
