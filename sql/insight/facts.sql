@@ -15,13 +15,35 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_is_backup(text, text) IS
 'Whether a pattern copies tables as a whole, as a backup or an export does.';
 
+CREATE FUNCTION @extschema@._chpg_batch_patterns(scope @extschema@._chpg_scope)
+RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_operation text, app text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT DISTINCT s.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
+	FROM @extschema@._chpg_batches(ARRAY(
+		SELECT i.service_key FROM service_key i WHERE i.service_id = ANY (scope.service_ids)), upper(scope.period)) b
+	JOIN service_key s ON s.service_key = b.service_key
+	JOIN pattern_key k ON k.pattern_key = b.pattern_key;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_batch_patterns(@extschema@._chpg_scope) IS
+'The patterns that are batch jobs, by what the history has before the end of the period.
+Requests: none.
+Errors: 55000 there is no history.';
+
 CREATE FUNCTION @extschema@._chpg_judged_patterns(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
 RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, text_id integer, query_text text, is_batch boolean)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT u.b, u.text_id, u.query_text,
-		coalesce(p.avg_duration_us >= t.material_batch_avg_us, false)
+		coalesce(u.is_batch, false) OR coalesce(p.avg_duration_us >= t.material_batch_avg_us, false)
 			OR @extschema@._chpg_is_backup(p.db_operation, p.app)
 	FROM unnest(pairs) u
 	CROSS JOIN LATERAL (SELECT (u.b).*) p

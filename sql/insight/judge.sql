@@ -18,7 +18,13 @@ BEGIN
 		IF cardinality(scope.baseline_hours) = 0 THEN
 			scope.baseline := NULL;
 		END IF;
-		pairs := ARRAY(SELECT p FROM @extschema@._chpg_pairs_of_history(scope, t.change_calls_of_hour) p);
+		pairs := ARRAY(
+			SELECT ROW(p.a, p.b, p.text_id, p.query_text, p.hours, p.hours_p95, p.hours_avg, p.hours_better,
+				p.baseline_hours, k.service_id IS NOT NULL)::@extschema@._chpg_pattern_pair
+			FROM @extschema@._chpg_pairs_of_history(scope, t.change_calls_of_hour) p
+			LEFT JOIN @extschema@._chpg_batch_patterns(scope) k ON k.service_id = (p.b).service_id
+				AND k.query_id = (p.b).query_id AND k.db_name = (p.b).db_name AND k.db_user = (p.b).db_user
+				AND k.db_operation = (p.b).db_operation AND k.app = (p.b).app);
 	ELSE
 		patterns := ARRAY(SELECT p
 			FROM @extschema@._chpg_period_of_api(scope.period, scope.service, scope.server) p);
@@ -39,7 +45,7 @@ BEGIN
 			END LOOP;
 		END IF;
 		pairs := ARRAY(
-			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
+			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
 			FROM unnest(patterns) p);
 	END IF;
 	skipped := skipped || ARRAY(

@@ -226,7 +226,8 @@ CREATE TYPE @extschema@._chpg_pattern_pair AS (
 	hours_p95 bigint,
 	hours_avg bigint,
 	hours_better bigint,
-	baseline_hours bigint
+	baseline_hours bigint,
+	is_batch boolean
 );
 
 COMMENT ON TYPE @extschema@._chpg_pattern_pair IS 'A pattern in two periods, without its text in each.';
@@ -243,6 +244,8 @@ COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_avg IS
 COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_better IS
 'Hours whose mean is below the 10th percentile of the baseline''s hours.';
 COMMENT ON COLUMN @extschema@._chpg_pattern_pair.baseline_hours IS 'Hours of the baseline that they are compared with.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.is_batch IS
+'Whether the history shows it to be a batch job; null if nobody asked.';
 
 CREATE TYPE @extschema@._chpg_pattern_hour AS (
 	window_start timestamptz,
@@ -451,7 +454,7 @@ BEGIN
 	FOR i IN 1 .. cardinality(scope.service_ids) BY portion LOOP
 		ids := scope.service_ids[i : i + portion - 1];
 		RETURN QUERY
-		SELECT a.pattern, b.pattern, coalesce(b.text_id, a.text_id), NULL::text, w.*
+		SELECT a.pattern, b.pattern, coalesce(b.text_id, a.text_id), NULL::text, w.*, NULL::boolean
 		FROM @extschema@._chpg_sum_patterns(ids, scope.baseline, NULL::integer[]) a
 		FULL JOIN @extschema@._chpg_sum_patterns(ids, scope.period, NULL::integer[]) b
 			ON (a.pattern).service_id = (b.pattern).service_id AND (a.pattern).query_id = (b.pattern).query_id
@@ -575,7 +578,7 @@ BEGIN
 	after := ARRAY(SELECT p FROM @extschema@._chpg_patterns_of(scope) p);
 	RETURN QUERY
 	SELECT a.pattern, b.pattern, NULL::integer, coalesce(b.query_text, a.query_text), NULL::bigint, NULL::bigint,
-		NULL::bigint, NULL::bigint, NULL::bigint
+		NULL::bigint, NULL::bigint, NULL::bigint, NULL::boolean
 	FROM (SELECT p AS pattern, p.* FROM unnest(before) p) a
 	FULL JOIN (SELECT p AS pattern, p.* FROM unnest(after) p) b
 		USING (service_id, query_id, db_name, db_user, db_operation, app);
