@@ -4,11 +4,13 @@
 
 # install_before REVISION: its SQL as the version "before" of the extension, over the library of this tree
 install_before() {
-    local extension
+    local extension version
     extension=$("$bindir/pg_config" --sharedir)/extension
-    git -C "$top" show "$1:Makefile" | sed -n '/^SQL_FILES/,/^$/ s,^\t\(sql/[^ ]*\).*,\1,p' |
-        while read -r file; do git -C "$top" show "$1:$file"; done |
-        "${as_user[@]}" tee "$extension/chpg--before.sql" >/dev/null
+    "${as_user[@]}" mkdir -p before
+    git -C "$top" archive "$1" | "${as_user[@]}" tar -C before -xf -
+    version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" before/chpg.control)
+    "${as_user[@]}" make -s -C before PG_CONFIG="$bindir/pg_config" "chpg--$version.sql"
+    "${as_user[@]}" cp "before/chpg--$version.sql" "$extension/chpg--before.sql"
 }
 
 # history_database NAME: a database NAME_now or NAME_before with the extension

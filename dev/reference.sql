@@ -150,8 +150,9 @@ ORDER BY n;
 \echo
 \echo '[Findings](findings.md#change-a-threshold) says how to change one.'
 \echo
-\echo '| rule | name | threshold | default | |'
-\echo '|---|---|---|---|---|'
-SELECT format('| %s | %s | `%s` | %s | %s |', rule_id, rule_name, parameter, threshold, pg_temp.cell(description))
+\echo '| rule | name | threshold | default | unit | |'
+\echo '|---|---|---|---|---|---|'
+SELECT format('| %s | %s | `%s` | %s | %s | %s |', rule_id, rule_name, parameter, threshold, unit,
+	pg_temp.cell(description))
 FROM chpg.chpg_rule
 ORDER BY rule_id COLLATE "C", ctid;

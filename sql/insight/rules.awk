@@ -11,8 +11,11 @@ BEGIN {
 	for (i in words) scopes[words[i]] = 1
 	split("incident risk opportunity hygiene", words, " ")
 	for (i in words) kinds[words[i]] = 1
-	split("executions,durations,errors,rows,blocks,CPU time,WAL,history,metrics", words, ",")
+	split("executions,durations,errors,rows,blocks,CPU time,WAL", words, ",")
 	for (i in words) inputs[words[i]] = 1
+	needed["change"] = needed["history"] = "a history"
+	needed["metrics"] = "metrics"
+	needed["fleet"] = "the settings of the fleet"
 	split("level symptom explanation action confidence impact_us saving evidence since before now unit next", words, " ")
 	for (i in words) columns[words[i]] = 1
 }
@@ -297,15 +300,15 @@ function write_called(    i, k, r, last, separator) {
 	print "'Findings of single patterns, by the rules that are a SELECT.\nRequests: none.';\n"
 }
 
-function write_documented(    k, r, i, list, n, numbers) {
-	print "| rule | name | kind | finds | thresholds |"
+function write_documented(    k, r, list) {
+	print "| rule | name | kind | finds | not judged without |"
 	print "|---|---|---|---|---|"
 	for (k = 1; k <= rules; k++) {
 		r = order[k]
-		numbers = ""
-		for (i = 1; i <= thresholds; i++)
-			if (threshold_rule[i] == r)
-				numbers = numbers (numbers == "" ? "" : ", ") "`" threshold_name[i] "` " threshold_value[i] " " threshold_unit[i]
-		print "| " id[r] " | " rule_name[r] " | " (kind[r] == "shared" ? "" : kind[r]) " | " title[r] " | " numbers " |"
+		if (scope[r] == "shared") continue
+		list = needs[r]
+		gsub(/, */, ", ", list)
+		if (scope[r] in needed) list = needed[scope[r]] (list == "" ? "" : ", ") list
+		print "| " id[r] " | `" rule_name[r] "` | " kind[r] " | " title[r] " | " list " |"
 	}
 }
