@@ -373,6 +373,7 @@ DECLARE
 	window_end CONSTANT timestamptz := window_start + CASE grain WHEN 'day' THEN interval '24 hours' ELSE '1 hour' END;
 	of_service integer;
 	rows @extschema@._chpg_window_row[];
+	is_new boolean;
 	differs boolean;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
@@ -397,6 +398,11 @@ BEGIN
 	ELSE
 		differs := @extschema@._chpg_write_window(grain, of_service, window_start, rows);
 	END IF;
+	is_new := NOT EXISTS (SELECT FROM capture c
+		WHERE (c.service_id, c.grain, c.window_start, c.status) = (service_id, grain, window_start, 'ok'));
+	IF grain = 'hour' AND (is_new OR differs) THEN
+		PERFORM @extschema@._chpg_forget_scores(of_service, window_start, is_new);
+	END IF;
 	PERFORM @extschema@._chpg_note_capture(service_id, grain, window_start, window_end, rows,
 		coalesce(patterns_returned, cardinality(rows)), coalesce(truncated, false), cutoff_us, false, error,
 		coalesce(attempts, 1), coalesce(captured_at, (SELECT c.captured_at FROM capture c
@@ -409,6 +415,7 @@ COMMENT ON FUNCTION @extschema@._chpg_import_window(text, text, timestamptz, tex
 	@extschema@.chpg_slow_pattern_row[], integer, boolean, double precision, text, integer, timestamptz, timestamptz) IS
 'Replace a window, and return whether its patterns differ.
 One that was not captured (status error or lost) replaces none that was.
+Its scores are deleted; what reads them next finds new ones.
 sealed_before: windows that begin earlier are sealed.';
 
 /* A step that all steps are multiples of leaves gaps, which views do not show. */

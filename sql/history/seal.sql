@@ -137,6 +137,7 @@ BEGIN
 			sealed := sealed + 1;
 		END LOOP;
 		EXIT WHEN sealed = most;
+		DELETE FROM score_hour s WHERE grain = 'hour' AND s.service_key = of_service AND s.window_start < before;
 	END LOOP;
 	RETURN sealed;
 END
@@ -144,6 +145,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_seal_some(integer) IS
 'Seal windows that are older than the setting keep_open, as the owner of the history.
+Deletes their scores, which nothing judges any more.
 Returns how many; at most as many as given.';
 
 /* What the sealing of a portion fails with is returned: the captures before it have not failed. */

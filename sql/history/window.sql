@@ -420,6 +420,7 @@ DECLARE
 	of_service integer;
 	rows @extschema@._chpg_window_row[];
 	differs boolean;
+	is_new boolean;
 	bucket interval;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
@@ -444,17 +445,24 @@ BEGIN
 	IF differs AND _chpg_note_window.grain = 'hour' THEN
 		PERFORM @extschema@._chpg_sum_day(of_service, date_trunc('day', _chpg_note_window.window_start, 'UTC'));
 	END IF;
+	is_new := NOT EXISTS (SELECT FROM capture c
+		WHERE (c.service_id, c.grain, c.window_start, c.status) = (_chpg_note_window.service_id,
+			_chpg_note_window.grain, _chpg_note_window.window_start, 'ok'));
 	PERFORM @extschema@._chpg_note_capture(_chpg_note_window.service_id, _chpg_note_window.grain,
 		_chpg_note_window.window_start, _chpg_note_window.window_end, rows, cardinality(patterns),
 		_chpg_note_window.cutoff_us IS NOT NULL, _chpg_note_window.cutoff_us, differs, NULL::text, NULL::integer,
 		NULL::timestamptz);
+	IF _chpg_note_window.grain = 'hour' AND (is_new OR differs) THEN
+		PERFORM @extschema@._chpg_forget_scores(of_service, _chpg_note_window.window_start, is_new);
+		PERFORM @extschema@._chpg_score_window(of_service, _chpg_note_window.window_start);
+	END IF;
 	RETURN cardinality(patterns);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_window(text, text, timestamptz, timestamptz,
 	@extschema@.chpg_slow_pattern_row[], double precision, @extschema@.chpg_metric_row[], text) IS
-'Replace the patterns and the metrics of a window, and return the number of patterns.
+'Replace the patterns and the metrics of a window, score it, and return the number of patterns.
 Or note why the window could not be captured (failure), and return null.
 cutoff_us: shortest total duration captured, of a window with more patterns; null: it has no
   more.';

@@ -24,54 +24,159 @@ COMMENT ON COLUMN @extschema@._chpg_window_score.common IS
 'ln of the factor by which most patterns are slower than their baselines; 0 if too few run.';
 COMMENT ON COLUMN @extschema@._chpg_window_score.patterns IS 'The scores of its patterns, sorted by key.';
 
+CREATE FUNCTION @extschema@._chpg_clamped(value double precision, lowest double precision,
+	highest double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN value IS NOT NULL THEN least(greatest(value, lowest), highest) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_clamped(double precision, double precision, double precision) IS
+'The value, or the nearest one between two others; null of null.';
+
 CREATE FUNCTION @extschema@._chpg_z(distance double precision, spread double precision, error double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT greatest(least(distance / sqrt(spread * spread + error * error), 8), -4);
+	SELECT @extschema@._chpg_clamped(distance / sqrt(spread * spread + error * error), -4, 8);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_z(double precision, double precision, double precision) IS
-'A distance in standard deviations, from -4 to 8. spread must be above 0.';
+'A distance in standard deviations, from -4 to 8; null if it is not known. spread is above 0.';
 
-/* Percentiles of few values are too close to each other. */
-CREATE FUNCTION @extschema@._chpg_spread(quantiles double precision[], hours bigint, least_spread double precision)
-RETURNS double precision
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT greatest((quantiles[3] - quantiles[1]) / 2 * (1 + 2.0::float8 / hours), least_spread);
-END;
+CREATE TYPE @extschema@._chpg_baseline_row AS (
+	pattern_key integer,
+	baseline_hours integer,
+	ln_calls double precision,
+	calls_spread double precision,
+	ln_avg double precision,
+	avg_spread double precision,
+	ln_p99 double precision,
+	p99_spread double precision,
+	ln_rows double precision,
+	rows_spread double precision,
+	ln_blks double precision,
+	blks_spread double precision,
+	ln_wal double precision,
+	wal_spread double precision
+);
 
-COMMENT ON FUNCTION @extschema@._chpg_spread(double precision[], bigint, double precision) IS
-'The standard deviation by the 16th and 84th percentiles of some hours, or the least one.
-quantiles: the 16th, 50th and 84th percentile.';
+COMMENT ON TYPE @extschema@._chpg_baseline_row IS
+'What is usual for a pattern: medians of logarithms, and their spreads.
+A spread is half of what is between the 16th and 84th percentiles, more if there are few hours.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.pattern_key IS 'Key of the pattern in the table pattern_key.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.baseline_hours IS 'Hours of the baseline in which it ran.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.ln_calls IS
+'ln(1 + executions) in the same hour of the baseline''s days.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.calls_spread IS 'Spread of ln_calls.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.ln_avg IS 'ln of the mean time of an execution, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.avg_spread IS 'Spread of ln_avg.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.ln_p99 IS
+'ln of the 99th percentile, in microseconds, of hours with 200 executions.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.p99_spread IS 'Spread of ln_p99.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.ln_rows IS 'ln(1 + rows of an execution).';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.rows_spread IS 'Spread of ln_rows.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.ln_blks IS
+'ln(1 + shared blocks, read or hit, of an execution).';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.blks_spread IS 'Spread of ln_blks.';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.ln_wal IS 'ln(1 + bytes of WAL of an execution).';
+COMMENT ON COLUMN @extschema@._chpg_baseline_row.wal_spread IS 'Spread of ln_wal.';
 
-CREATE FUNCTION @extschema@._chpg_baseline_windows(of_service integer, at timestamptz)
+CREATE FUNCTION @extschema@._chpg_baseline_add(state internal, is_same_hour boolean, truncated boolean,
+	pattern_key integer[], call_count bigint[], total_duration_us real[], p99_duration_us real[], total_rows bigint[],
+	total_shared_blks_read bigint[], total_shared_blks_hit bigint[], total_wal_bytes bigint[])
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'chpg_baseline_add';
+
+COMMENT ON FUNCTION @extschema@._chpg_baseline_add(internal, boolean, boolean, integer[], bigint[], real[], real[],
+	bigint[], bigint[], bigint[], bigint[]) IS
+'State transition of _chpg_baseline.';
+
+CREATE FUNCTION @extschema@._chpg_baseline_rows(state internal)
+RETURNS @extschema@._chpg_baseline_row[]
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'chpg_baseline_rows';
+
+COMMENT ON FUNCTION @extschema@._chpg_baseline_rows(internal) IS 'Result of _chpg_baseline.';
+
+CREATE AGGREGATE @extschema@._chpg_baseline(is_same_hour boolean, truncated boolean, pattern_key integer[],
+	call_count bigint[], total_duration_us real[], p99_duration_us real[], total_rows bigint[],
+	total_shared_blks_read bigint[], total_shared_blks_hit bigint[], total_wal_bytes bigint[]) (
+	SFUNC = @extschema@._chpg_baseline_add,
+	STYPE = internal,
+	FINALFUNC = @extschema@._chpg_baseline_rows,
+	PARALLEL = safe
+);
+
+COMMENT ON AGGREGATE @extschema@._chpg_baseline(boolean, boolean, integer[], bigint[], real[], real[], bigint[],
+	bigint[], bigint[], bigint[]) IS
+'What is usual for patterns, by some windows of a service: arrays over their patterns.
+Executions are taken from windows of the same hour, where a pattern that is missing did not run,
+  unless the window is truncated.';
+
+/* Times come as an array, which reaches the indexes. */
+CREATE FUNCTION @extschema@._chpg_baseline_windows(id text, at timestamptz)
 RETURNS TABLE (window_start timestamptz, truncated boolean, is_same_hour boolean)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE
 SET timezone = 'UTC'
 AS $$
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	RETURN QUERY
-	WITH seen AS (
-		SELECT c.window_start, c.truncated, d.shift = 0 AS is_same_hour, d.day,
+	WITH seen AS MATERIALIZED (
+		SELECT c.window_start, c.truncated, d.day, d.hours % 24 = 0 AS is_same_hour,
 			(extract(isodow FROM at - d.day * interval '24 hours') > 5) = (extract(isodow FROM at) > 5) AS is_alike
-		FROM (SELECT day, shift FROM generate_series(1, 28) day, generate_series(-1, 1) shift) d
-		JOIN capture c ON c.window_start = at - d.day * interval '24 hours' + d.shift * interval '1 hour'
-			AND c.grain = 'hour' AND c.status = 'ok'
-			AND c.service_id = (SELECT k.service_id FROM service_key k WHERE k.service_key = of_service)
+		FROM capture c
+		CROSS JOIN LATERAL (SELECT (extract(epoch FROM at - c.window_start) / 3600)::integer AS hours) h
+		CROSS JOIN LATERAL (SELECT h.hours, (h.hours + 1) / 24 AS day) d
+		WHERE c.service_id = id AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start = ANY (ARRAY(SELECT at - (day * 24 + shift) * interval '1 hour'
+				FROM generate_series(1, 28) day, generate_series(-1, 1) shift))
 	)
 	SELECT s.window_start, s.truncated, s.is_same_hour
 	FROM seen s
 	WHERE s.is_alike OR (SELECT count(DISTINCT a.day) FROM seen a WHERE a.is_alike) < 4
-	ORDER BY s.window_start;
-END
+	ORDER BY s.window_start
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_baseline_windows(integer, timestamptz) IS
-'The hours of the history that an hour of a service is compared with.';
+COMMENT ON FUNCTION @extschema@._chpg_baseline_windows(text, timestamptz) IS
+'The hours of the history that an hour of a service (id) is compared with.
+Callers have entered the history.';
+
+CREATE FUNCTION @extschema@._chpg_baseline_of(of_service integer, id text, at timestamptz)
+RETURNS SETOF @extschema@._chpg_baseline_row
+LANGUAGE sql STABLE
+AS $$
+	WITH w AS MATERIALIZED (
+		SELECT w.* FROM @extschema@._chpg_baseline_windows(id, at) w
+	), times AS MATERIALIZED (
+		SELECT array_agg(w.window_start) AS times FROM w
+	), p AS (
+		SELECT s.window_start, s.pattern_key, s.call_count, s.total_duration_us, s.p99_duration_us, s.total_rows,
+			s.total_shared_blks_read, s.total_shared_blks_hit, s.total_wal_bytes
+		FROM sealed_hour s
+		WHERE s.service_key = of_service AND s.window_start = ANY ((SELECT t.times FROM times t)::timestamptz[])
+		UNION ALL
+		SELECT o.window_start, array_agg(o.pattern_key), array_agg(o.call_count), array_agg(o.total_duration_us),
+			array_agg(o.p99_duration_us), array_agg(o.total_rows), array_agg(o.total_shared_blks_read),
+			array_agg(o.total_shared_blks_hit), array_agg(o.total_wal_bytes)
+		FROM open_hour o
+		WHERE o.service_key = of_service AND o.window_start = ANY ((SELECT t.times FROM times t)::timestamptz[])
+		GROUP BY o.window_start
+	)
+	SELECT r.*
+	FROM (
+		SELECT @extschema@._chpg_baseline(w.is_same_hour, w.truncated, p.pattern_key, p.call_count,
+			p.total_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit,
+			p.total_wal_bytes) AS rows
+		FROM w
+		LEFT JOIN p ON p.window_start = w.window_start
+	) b
+	CROSS JOIN LATERAL unnest(b.rows) r
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_baseline_of(integer, text, timestamptz) IS
+'What is usual for the patterns of a service (id) at an hour.
+Callers have entered the history.';
 
 /* Numbers come from outside: logarithms are taken of what is bounded. */
 CREATE FUNCTION @extschema@._chpg_score_patterns(of_service integer, at timestamptz)
@@ -81,108 +186,70 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
+	id text;
 	is_truncated boolean;
-	times timestamptz[];
-	of_same_hour timestamptz[];
-	complete timestamptz[];
+	has_baseline boolean;
 	result @extschema@._chpg_window_score;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	id := (SELECT k.service_id FROM service_key k WHERE k.service_key = of_service);
 	SELECT c.truncated INTO is_truncated FROM capture c
-	WHERE c.service_id = (SELECT k.service_id FROM service_key k WHERE k.service_key = of_service)
-		AND c.grain = 'hour' AND c.window_start = at AND c.status = 'ok';
+	WHERE c.service_id = id AND c.grain = 'hour' AND c.window_start = at AND c.status = 'ok';
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	SELECT coalesce(array_agg(b.window_start), '{}'),
-		coalesce(array_agg(b.window_start) FILTER (WHERE b.is_same_hour), '{}'),
-		coalesce(array_agg(b.window_start) FILTER (WHERE b.is_same_hour AND NOT b.truncated), '{}')
-	INTO times, of_same_hour, complete
-	FROM @extschema@._chpg_baseline_windows(of_service, at) b;
-	WITH observed AS MATERIALIZED (
-		SELECT p.pattern_key, p.window_start = at AS is_now, p.window_start = ANY (of_same_hour) AS is_same_hour,
-			p.window_start = ANY (complete) AS is_complete,
-			greatest(p.call_count, 0) AS calls, p.total_duration_us, p.max_duration_us, p.p99_duration_us,
-			r.avg_us, r.rows, r.blks, r.wal,
-			least(greatest((ln(r.p95_us) - ln(r.p50_us)) / 1.645, 0.3), 2) AS tail
+	has_baseline := EXISTS (SELECT FROM @extschema@._chpg_baseline_windows(id, at) w
+		WHERE w.is_same_hour AND NOT w.truncated);
+	WITH observed AS (
+		SELECT p.pattern_key, @extschema@._chpg_clamped(p.call_count, 0, 1e19) AS calls, p.total_duration_us,
+			p.max_duration_us, p.p99_duration_us,
+			@extschema@._chpg_clamped(p.total_duration_us / e.executions, 0.1, 1e18) AS avg_us,
+			CASE WHEN e.executions >= 200 THEN @extschema@._chpg_clamped(p.p99_duration_us, 0.1, 1e18) END AS p99_us,
+			@extschema@._chpg_clamped(p.total_rows, 0, 1e19) / e.executions AS rows,
+			(@extschema@._chpg_clamped(p.total_shared_blks_read, 0, 1e19)
+				+ @extschema@._chpg_clamped(p.total_shared_blks_hit, 0, 1e19)) / e.executions AS blks,
+			@extschema@._chpg_clamped(p.total_wal_bytes, 0, 1e19) / e.executions AS wal,
+			coalesce(@extschema@._chpg_clamped((ln(@extschema@._chpg_clamped(p.p95_duration_us, 0.1, 1e18))
+				- ln(@extschema@._chpg_clamped(p.p50_duration_us, 0.1, 1e18))) / 1.645, 0.3, 2), 1)
+				/ sqrt(e.executions) AS error
 		FROM @extschema@._chpg_window_hour() p
-		CROSS JOIN LATERAL (
-			SELECT CASE WHEN p.call_count > 0 THEN least(greatest(p.total_duration_us / p.call_count, 0.1), 1e18) END
-					AS avg_us,
-				CASE WHEN p.call_count > 0 THEN greatest(p.total_rows, 0)::float8 / p.call_count END AS rows,
-				CASE WHEN p.call_count > 0 THEN greatest(p.total_shared_blks_read::float8 + p.total_shared_blks_hit, 0)
-					/ p.call_count END AS blks,
-				CASE WHEN p.call_count > 0 THEN greatest(p.total_wal_bytes, 0)::float8 / p.call_count END AS wal,
-				least(greatest(p.p50_duration_us, 0.1), 1e18) AS p50_us,
-				least(greatest(p.p95_duration_us, 0.1), 1e18) AS p95_us
-		) r
-		WHERE p.service_key = of_service AND p.window_start = ANY (times || at)
-	), known AS (
-		SELECT o.pattern_key, count(o.avg_us) AS hours, count(o.p99_us) AS hours_p99, count(o.rows) AS hours_rows,
-			count(o.blks) AS hours_blks, count(o.wal) AS hours_wal, count(*) FILTER (WHERE o.is_complete) AS hours_complete,
-			array_agg(ln(1 + o.calls::float8)) FILTER (WHERE o.is_same_hour AND o.calls IS NOT NULL) AS ln_calls,
-			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(o.avg_us)) AS q_avg,
-			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(o.p99_us)) AS q_p99,
-			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(1 + o.rows)) AS q_rows,
-			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(1 + o.blks)) AS q_blks,
-			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(1 + o.wal)) AS q_wal
-		FROM (SELECT o.*, CASE WHEN o.calls >= 200 THEN least(greatest(o.p99_duration_us, 0.1), 1e18) END AS p99_us
-			FROM observed o WHERE NOT o.is_now) o
-		GROUP BY o.pattern_key
-	), expected AS (
-		SELECT k.*, c.q AS q_calls, c.hours AS hours_calls
-		FROM known k
-		CROSS JOIN LATERAL (
-			SELECT percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY v) AS q, count(v) AS hours
-			FROM (SELECT unnest(k.ln_calls) UNION ALL
-				SELECT 0 FROM generate_series(1, cardinality(complete) - k.hours_complete)) v(v)) c
-	), compared AS (
-		SELECT k.pattern_key AS key, n.pattern_key IS NOT NULL AS is_present, n.*, k.hours, k.hours_p99, k.hours_rows,
-			k.hours_blks, k.hours_wal, k.hours_calls, k.q_avg, k.q_p99, k.q_rows, k.q_blks, k.q_wal, k.q_calls,
-			ln(n.avg_us) - k.q_avg[2] AS distance
-		FROM expected k
-		LEFT JOIN (SELECT o.* FROM observed o WHERE o.is_now) n ON n.pattern_key = k.pattern_key
-		UNION ALL
-		SELECT n.pattern_key, true, n.*, 0, 0, 0, 0, 0, cardinality(complete), NULL, NULL, NULL, NULL, NULL,
-			CASE WHEN complete <> '{}' THEN '{0,0,0}'::float8[] END, NULL
-		FROM observed n
-		WHERE n.is_now AND NOT EXISTS (SELECT FROM known k WHERE k.pattern_key = n.pattern_key)
-	), judged AS (
-		SELECT c.*
-		FROM compared c
-		JOIN pattern_key k ON k.pattern_key = c.key
+		CROSS JOIN LATERAL (SELECT CASE WHEN p.call_count > 0 THEN p.call_count::float8 END AS executions) e
+		WHERE p.service_key = of_service AND p.window_start = at
+	), judged AS MATERIALIZED (
+		SELECT k.pattern_key AS key, n.pattern_key IS NOT NULL AS is_present, n.*, coalesce(b.baseline_hours, 0) AS hours,
+			CASE WHEN has_baseline THEN coalesce(b.ln_calls, 0) ELSE b.ln_calls END AS ln_calls,
+			greatest(b.calls_spread, 0.1) AS calls_spread, ln(n.avg_us) - b.ln_avg AS distance,
+			b.ln_avg, greatest(b.avg_spread, 0.05) AS avg_spread, b.ln_p99, greatest(b.p99_spread, 0.08) AS p99_spread,
+			b.ln_rows, greatest(b.rows_spread, 0.05) AS rows_spread, b.ln_blks,
+			greatest(b.blks_spread, 0.05) AS blks_spread, b.ln_wal, greatest(b.wal_spread, 0.05) AS wal_spread
+		FROM @extschema@._chpg_baseline_of(of_service, id, at) b
+		FULL JOIN observed n ON n.pattern_key = b.pattern_key
+		CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k
+			WHERE k.pattern_key = coalesce(n.pattern_key, b.pattern_key) OFFSET 0) k
 		WHERE k.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(k.app)
-			AND (c.is_present OR (NOT is_truncated AND exp(c.q_calls[2]) >= 1.5))
+			AND (n.pattern_key IS NOT NULL OR (NOT is_truncated AND exp(b.ln_calls) >= 1.5))
 	), factor AS (
 		SELECT CASE WHEN count(*) >= 5 THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY j.distance) ELSE 0 END AS common
 		FROM judged j
 		WHERE j.calls >= 20 AND j.distance IS NOT NULL
-	), scored AS (
-		SELECT j.*, f.common, coalesce(j.tail, 1) / sqrt(greatest(j.calls, 1)) AS error
-		FROM judged j CROSS JOIN factor f
 	)
-	SELECT max(s.common),
-		coalesce(array_agg(ROW(s.key, s.hours, CASE WHEN s.is_present THEN s.calls ELSE 0 END, exp(s.q_calls[2]) - 1,
-			sqrt(@extschema@._chpg_spread(s.q_calls, s.hours_calls, 0.1::float8) ^ 2 + 1 / exp(s.q_calls[2])),
+	SELECT max(f.common),
+		coalesce(array_agg(ROW(s.key, s.hours, CASE WHEN s.is_present THEN s.calls ELSE 0 END, exp(s.ln_calls) - 1,
+			sqrt(s.calls_spread * s.calls_spread + exp(-s.ln_calls)),
 			s.total_duration_us, s.max_duration_us,
-			exp(s.q_avg[2]),
-			@extschema@._chpg_z(s.distance - s.common, @extschema@._chpg_spread(s.q_avg, s.hours, 0.05::float8), s.error),
-			@extschema@._chpg_real(s.p99_duration_us), exp(s.q_p99[2]),
-			CASE WHEN s.calls >= 200 THEN @extschema@._chpg_z(
-				ln(least(greatest(s.p99_duration_us, 0.1), 1e18)) - s.q_p99[2] - s.common,
-				@extschema@._chpg_spread(s.q_p99, s.hours_p99, 0.08::float8), s.error * 20) END,
-			@extschema@._chpg_real(s.rows), exp(s.q_rows[2]) - 1,
-			@extschema@._chpg_z(ln(1 + s.rows) - s.q_rows[2],
-				@extschema@._chpg_spread(s.q_rows, s.hours_rows, 0.05::float8), s.error),
-			@extschema@._chpg_real(s.blks), exp(s.q_blks[2]) - 1,
-			@extschema@._chpg_z(ln(1 + s.blks) - s.q_blks[2],
-				@extschema@._chpg_spread(s.q_blks, s.hours_blks, 0.05::float8), s.error),
-			@extschema@._chpg_real(s.wal), exp(s.q_wal[2]) - 1,
-			@extschema@._chpg_z(ln(1 + s.wal) - s.q_wal[2],
-				@extschema@._chpg_spread(s.q_wal, s.hours_wal, 0.05::float8), s.error)
+			exp(s.ln_avg), @extschema@._chpg_z(s.distance - f.common, s.avg_spread, s.error),
+			s.p99_duration_us, exp(s.ln_p99),
+			@extschema@._chpg_z(ln(s.p99_us) - s.ln_p99 - f.common, s.p99_spread, s.error * 20),
+			@extschema@._chpg_real(s.rows), exp(s.ln_rows) - 1,
+			@extschema@._chpg_z(ln(1 + s.rows) - s.ln_rows, s.rows_spread, s.error),
+			@extschema@._chpg_real(s.blks), exp(s.ln_blks) - 1,
+			@extschema@._chpg_z(ln(1 + s.blks) - s.ln_blks, s.blks_spread, s.error),
+			@extschema@._chpg_real(s.wal), exp(s.ln_wal) - 1,
+			@extschema@._chpg_z(ln(1 + s.wal) - s.ln_wal, s.wal_spread, s.error)
 			)::@extschema@._chpg_score_row ORDER BY s.key), '{}')
 	INTO result
-	FROM scored s;
+	FROM judged s
+	CROSS JOIN factor f;
 	result.common := coalesce(result.common, 0);
 	RETURN result;
 END
@@ -218,6 +285,26 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_score_window(integer, timestamptz) IS
 'Store the scores of an hour of a service, or replace them.
 Callers hold the lock of _chpg_history_lock. Nothing is stored of an hour that was not captured.';
+
+/* A window that comes late, as in an import, belongs to the baselines of later ones. */
+CREATE FUNCTION @extschema@._chpg_forget_scores(of_service integer, at timestamptz, is_new boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	DELETE FROM score_hour s
+	WHERE s.service_key = of_service
+		AND s.window_start = ANY (at || CASE WHEN is_new THEN ARRAY(
+			SELECT at + (day * 24 + shift) * interval '1 hour'
+			FROM generate_series(1, 28) day, generate_series(-1, 1) shift) END);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_forget_scores(integer, timestamptz, boolean) IS
+'Delete the scores of an hour of a service that has changed, as the owner of the history.
+is_new: it was not captured before; also those of the hours that are compared with it.';
 
 CREATE FUNCTION @extschema@._chpg_unscored(service_keys integer[], from_time timestamptz, until_time timestamptz)
 RETURNS TABLE (service_key integer, window_start timestamptz)

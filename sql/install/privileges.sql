@@ -31,6 +31,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_note_points(integer, timestamptz, timestamptz, interval, @extschema@.chpg_metric_row[]),
 	-- scores
 	@extschema@._chpg_score_window(integer, timestamptz),
+	@extschema@._chpg_forget_scores(integer, timestamptz, boolean),
 	@extschema@._chpg_score_windows(integer[], timestamptz, timestamptz),
 	-- sealing
 	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
