@@ -135,6 +135,50 @@ COMMENT ON FUNCTION @extschema@._chpg_call_rules(text[], @extschema@._chpg_thres
 'What the rules of some scopes find, as their files declare them.
 Requests: as the rules.';
 
+/*
+ * What the API failed to tell once is not requested again: the other rules judge by the
+ * history alone then.
+ */
+CREATE FUNCTION @extschema@._chpg_call_metrics_rules(t @extschema@._chpg_thresholds,
+	scope @extschema@._chpg_scope, live boolean)
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	called record;
+	failure text;
+BEGIN
+	FOR called IN
+		SELECT format('SELECT f.* FROM @extschema@.%I($1, $2, $3) f', r.function_name) AS statement,
+			array_agg(r.rule_id) AS rule_ids
+		FROM @extschema@._chpg_rules() r
+		WHERE r.scope = 'metrics'
+		GROUP BY r.function_name
+		ORDER BY min(r.rule_id)
+	LOOP
+		IF failure IS NULL THEN
+			BEGIN
+				RETURN QUERY EXECUTE called.statement USING t, scope, live;
+				CONTINUE;
+			EXCEPTION WHEN OTHERS THEN
+				IF NOT live THEN
+					RAISE;
+				END IF;
+				failure := SQLERRM;
+			END;
+		END IF;
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(called.rule_ids, failure, NULL::text);
+		RETURN QUERY EXECUTE called.statement || ' WHERE f.level <> $4' USING t, scope, false, 'SKIPPED'::text;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_call_metrics_rules(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	boolean) IS
+'What the rules over metrics find in the history, and, if live, in the present state.
+Requests: none, unless live: as the rules.';
+
 /* A function that a rule names, and no file creates, is an error here. */
 SELECT ('@extschema@.' || r.function_name)::regproc FROM @extschema@._chpg_rules() r;
 
@@ -175,12 +219,12 @@ BEGIN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(comparing,
 			'There is no history, that you may read, of the period to compare.', NULL::text);
 	END IF;
+	RETURN QUERY SELECT * FROM @extschema@._chpg_call_metrics_rules(t, scope, NOT history_only);
 	IF history_only THEN
 		RETURN;
 	END IF;
-	-- the services as they are now; where there are no metrics, they are not read again
+	-- the services as they are now
 	BEGIN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_find_storage(t, service, server);
 		IF service IS NULL AND of_history THEN
 			RETURN QUERY
 			SELECT k.*
@@ -190,13 +234,8 @@ BEGIN
 			WHERE coalesce(s.state, '') NOT IN ('creating', 'deleting') AND NOT EXISTS (
 				SELECT FROM @extschema@._chpg_history_services(NULL::text, server, false) h WHERE h.service_id = s.id);
 		END IF;
-		BEGIN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_find_connections(t, service, server);
-		EXCEPTION WHEN OTHERS THEN
-			RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG703}'::text[], SQLERRM, NULL::text);
-		END;
 	EXCEPTION WHEN OTHERS THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], SQLERRM, NULL::text);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(NULL::text[], SQLERRM, NULL::text);
 	END;
 	BEGIN
 		IF service IS NULL THEN

@@ -7,7 +7,8 @@ INSERT INTO @extschema@.chpg_rule VALUES
 SELECT @extschema@._chpg_declare_thresholds();
 
 /* A service that does not answer is left out, and the others are judged. */
-CREATE FUNCTION @extschema@._chpg_find_connections(t @extschema@._chpg_thresholds, service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_connections(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	live boolean)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 SET chpg.on_service_error = 'warning'
@@ -15,11 +16,12 @@ BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
 		SELECT h.*, coalesce(h.active_connections + h.idle_connections, h.active_connections, h.idle_connections)
 			AS used
-		FROM @extschema@.chpg_health(server) h WHERE service IS NULL OR service IN (h.service_id, h.service_name)
+		FROM @extschema@.chpg_health(scope.server) h
+		WHERE live AND (scope.service IS NULL OR scope.service IN (h.service_id, h.service_name))
 	), configured AS MATERIALIZED (
 		SELECT c.service_id, c.value::float8 AS max_connections
-		FROM @extschema@.chpg_config(service, server) c
-		WHERE c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
+		FROM @extschema@.chpg_config(scope.service, scope.server) c
+		WHERE live AND c.component = 'postgres' AND c.name = 'max_connections' AND c.value ~ '^[0-9]+$'
 	)
 	SELECT 'CHPG703',
 		CASE WHEN used >= t.connections_error_used_ratio * max_connections THEN 'ERROR'
@@ -43,6 +45,6 @@ BEGIN ATOMIC
 	WHERE c.max_connections IS NULL OR h.used IS NULL;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_connections(@extschema@._chpg_thresholds, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_connections(@extschema@._chpg_thresholds, @extschema@._chpg_scope, boolean) IS
 'Findings of connections as they are now, of services that have metrics.
 Requests: 1 for the metrics, and those of chpg_config.';

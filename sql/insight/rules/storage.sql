@@ -6,13 +6,14 @@ INSERT INTO @extschema@.chpg_rule VALUES
 
 SELECT @extschema@._chpg_declare_thresholds();
 
-CREATE FUNCTION @extschema@._chpg_find_storage(t @extschema@._chpg_thresholds, service text, server text)
+CREATE FUNCTION @extschema@._chpg_find_storage(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	live boolean)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH health AS MATERIALIZED (
-		SELECT h.* FROM @extschema@.chpg_health(server) h WHERE service IS NULL
-			OR service IN (h.service_id, h.service_name)
+		SELECT h.* FROM @extschema@.chpg_health(scope.server) h
+		WHERE live AND (scope.service IS NULL OR scope.service IN (h.service_id, h.service_name))
 	)
 	SELECT 'CHPG701',
 		CASE WHEN storage_used_percent >= t.storage_error_used_percent THEN 'ERROR'
@@ -33,14 +34,14 @@ BEGIN ATOMIC
 	WHERE h.storage_used_percent IS NULL OR h.storage_used_percent = 'NaN'
 	UNION ALL
 	SELECT k.*
-	FROM (SELECT WHERE service IS NULL OR NOT EXISTS (SELECT FROM health)) unknown,
-		@extschema@.chpg_services(server) s,
+	FROM (SELECT WHERE live AND (scope.service IS NULL OR NOT EXISTS (SELECT FROM health))) unknown,
+		@extschema@.chpg_services(scope.server) s,
 		@extschema@._chpg_skipped('{CHPG701,CHPG703}'::text[], 'The metrics omit the service', s.id) k
-	WHERE (service IS NULL OR service IN (s.id, s.name))
+	WHERE (scope.service IS NULL OR scope.service IN (s.id, s.name))
 		AND NOT EXISTS (SELECT FROM health h WHERE h.service_id = s.id);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_storage(@extschema@._chpg_thresholds, text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_storage(@extschema@._chpg_thresholds, @extschema@._chpg_scope, boolean) IS
 'Findings about storage as it is now.
 A service without metrics is SKIPPED here, and for the rules about connections.
 Requests: 1 for the metrics, 1 for the list unless the metrics have the service that is given.';
