@@ -11,22 +11,34 @@ DECLARE
 		SELECT j FROM @extschema@._chpg_judged_services(scope) j);
 	recent @extschema@._chpg_hour_score[];
 	fresh @extschema@._chpg_fresh_pattern[];
+	episodes @extschema@._chpg_episode[];
 BEGIN
 	IF cardinality(judged) = 0 THEN
 		RETURN;
 	END IF;
 	recent := ARRAY(SELECT s FROM @extschema@._chpg_recent_scores(judged) s);
 	fresh := ARRAY(SELECT f FROM @extschema@._chpg_find_fresh(t, judged, recent) f);
+	episodes := ARRAY(SELECT e FROM @extschema@._chpg_find_episodes(judged, recent) e);
 	RETURN QUERY
 	SELECT DISTINCT ON (c.finding_key) c.*
 	FROM (
-		SELECT * FROM @extschema@._chpg_find_slower(t, judged, recent)
+		SELECT * FROM @extschema@._chpg_find_slower(t, judged, episodes)
 		UNION ALL
 		SELECT * FROM @extschema@._chpg_find_slower_services(t, judged, recent)
 		UNION ALL
 		SELECT * FROM @extschema@._chpg_find_new(t, judged, fresh)
 		UNION ALL
 		SELECT * FROM @extschema@._chpg_find_renamed(t, judged, fresh)
+		UNION ALL
+		SELECT * FROM @extschema@._chpg_find_counters(t, judged, episodes)
+		UNION ALL
+		SELECT * FROM @extschema@._chpg_find_volume(t, judged, recent, fresh)
+		UNION ALL
+		SELECT * FROM @extschema@._chpg_find_batches(t, judged, recent)
+		UNION ALL
+		SELECT * FROM @extschema@._chpg_find_missed_runs(t, judged, fresh)
+		UNION ALL
+		SELECT * FROM @extschema@._chpg_find_creep(t, judged)
 	) c
 	ORDER BY c.finding_key, c.impact_us DESC NULLS LAST;
 END

@@ -64,13 +64,17 @@ CREATE TYPE @extschema@._chpg_episode AS (
 	expected_p99_us double precision,
 	rows_factor double precision,
 	blks_factor double precision,
-	wal_factor double precision
+	wal_factor double precision,
+	rows double precision,
+	blks double precision,
+	wal_bytes double precision
 );
 
 COMMENT ON TYPE @extschema@._chpg_episode IS 'A pattern that is slower than expected, from an onset up to now.';
 COMMENT ON COLUMN @extschema@._chpg_episode.service_key IS 'Key of the service.';
 COMMENT ON COLUMN @extschema@._chpg_episode.pattern_key IS 'Key of the pattern.';
-COMMENT ON COLUMN @extschema@._chpg_episode.metric IS 'What is higher: mean or p99.';
+COMMENT ON COLUMN @extschema@._chpg_episode.metric IS
+'What is higher: mean or p99 (time), or rows, blks or wal (per execution).';
 COMMENT ON COLUMN @extschema@._chpg_episode.since IS 'The onset: start of the first hour that is higher.';
 COMMENT ON COLUMN @extschema@._chpg_episode.hours IS 'Hours since the onset in which it was executed.';
 COMMENT ON COLUMN @extschema@._chpg_episode.score IS 'Sum of the hours'' standard deviations by the root of their number.';
@@ -86,6 +90,9 @@ COMMENT ON COLUMN @extschema@._chpg_episode.expected_p99_us IS 'Mean of those ex
 COMMENT ON COLUMN @extschema@._chpg_episode.rows_factor IS 'How many times the expected rows of an execution.';
 COMMENT ON COLUMN @extschema@._chpg_episode.blks_factor IS 'How many times the expected blocks of an execution.';
 COMMENT ON COLUMN @extschema@._chpg_episode.wal_factor IS 'How many times the expected WAL of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_episode.rows IS 'Rows of all executions.';
+COMMENT ON COLUMN @extschema@._chpg_episode.blks IS 'Blocks of all executions.';
+COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions, in bytes.';
 
 /*
  * Most patterns are ruled out by their last three hours; two days are read of the others.
@@ -114,6 +121,7 @@ BEGIN
 		HAVING greatest(sum(r.z_avg) / sqrt(nullif(count(r.z_avg), 0)), sum(r.z_p99) / sqrt(nullif(count(r.z_p99), 0)),
 			max(r.z_avg) FILTER (WHERE r.window_start = j.end_time - interval '1 hour'),
 			max(r.z_p99) FILTER (WHERE r.window_start = j.end_time - interval '1 hour')) >= 2.5
+			OR greatest(sum(r.z_rows), sum(r.z_blks), sum(r.z_wal)) >= 4 * count(*)
 	) s;
 	IF service_keys IS NULL THEN
 		RETURN;
@@ -131,7 +139,8 @@ BEGIN
 		SELECT h.*, m.metric, m.z, row_number() OVER (PARTITION BY h.service_key, h.pattern_key, m.metric
 			ORDER BY h.window_start DESC) AS place
 		FROM hours h
-		CROSS JOIN LATERAL (VALUES ('mean', h.z_avg), ('p99', h.z_p99)) m(metric, z)
+		CROSS JOIN LATERAL (VALUES ('mean', h.z_avg), ('p99', h.z_p99), ('rows', h.z_rows), ('blks', h.z_blks),
+			('wal', h.z_wal)) m(metric, z)
 		WHERE m.z IS NOT NULL
 	), summed AS (
 		SELECT s.service_key, s.pattern_key, s.metric, s.window_start AS since, s.place AS hours,
@@ -148,13 +157,15 @@ BEGIN
 			sum(s.blks_per_call * s.call_count) OVER w
 				/ nullif(sum(s.expected_blks_per_call * s.call_count) OVER w, 0) AS blks_factor,
 			sum(s.wal_per_call * s.call_count) OVER w
-				/ nullif(sum(s.expected_wal_per_call * s.call_count) OVER w, 0) AS wal_factor
+				/ nullif(sum(s.expected_wal_per_call * s.call_count) OVER w, 0) AS wal_factor,
+			sum(s.rows_per_call * s.call_count) OVER w AS rows, sum(s.blks_per_call * s.call_count) OVER w AS blks,
+			sum(s.wal_per_call * s.call_count) OVER w AS wal_bytes
 		FROM scored s
 		WINDOW w AS (PARTITION BY s.service_key, s.pattern_key, s.metric ORDER BY s.window_start DESC)
 	)
 	SELECT DISTINCT ON (b.service_key, b.pattern_key, b.metric) b.service_key, b.pattern_key, b.metric, b.since,
 		b.hours::integer, b.score, b.last_score, b.baseline_hours, b.calls, b.total_us, b.expected_us, b.max_us,
-		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor
+		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor, b.rows, b.blks, b.wal_bytes
 	FROM summed b
 	WHERE b.last_start >= b.end_time - interval '3 hours'
 	ORDER BY b.service_key, b.pattern_key, b.metric, b.score DESC, b.since;
@@ -164,7 +175,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_find_episodes(@extschema@._chpg_judged_service[],
 	@extschema@._chpg_hour_score[]) IS
 'The patterns that may be slower than expected at the end, each with its best onset.
-recent: what _chpg_recent_scores returned. A row for the mean, and one for the 99th percentile.
+recent: what _chpg_recent_scores returned. A row for each metric.
 Errors: 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_service_time(of_service text, since timestamptz, until timestamptz)
@@ -223,7 +234,7 @@ COMMENT ON FUNCTION @extschema@._chpg_factor_text(double precision) IS 'A factor
 
 /* A pattern whose mean rose has no second finding for its 99th percentile. */
 CREATE FUNCTION @extschema@._chpg_find_slower(t @extschema@._chpg_thresholds,
-	judged @extschema@._chpg_judged_service[], recent @extschema@._chpg_hour_score[])
+	judged @extschema@._chpg_judged_service[], episodes @extschema@._chpg_episode[])
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -236,8 +247,9 @@ BEGIN
 			e.total_us - e.expected_us AS excess_us,
 			e.p99_us / nullif(e.expected_p99_us, 0) AS p99_factor, e.p99_us - e.expected_p99_us AS p99_gain_us,
 			e.baseline_hours < t.slower_few_hours AS is_blind
-		FROM @extschema@._chpg_find_episodes(judged, recent) e
+		FROM unnest(episodes) e
 		JOIN unnest(judged) j ON j.service_key = e.service_key
+		WHERE e.metric IN ('mean', 'p99')
 	), likely AS MATERIALIZED (
 		SELECT e.*
 		FROM episode e
@@ -245,7 +257,9 @@ BEGIN
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN t.slower_few_hours_factor ELSE t.slower_factor END
 					AND e.excess_us >= t.slower_excess_us * least(e.hours, 4) / 4
-					AND e.excess_us >= t.slower_excess_executions * e.max_us
+					AND (e.excess_us >= t.slower_excess_executions * e.max_us OR EXISTS (
+						SELECT FROM @extschema@._chpg_batches(ARRAY[e.service_key], e.end_time) b
+						WHERE b.pattern_key = e.pattern_key))
 				ELSE e.p99_factor >= CASE WHEN e.is_blind THEN greatest(t.slower_few_hours_factor, t.slower_p99_factor)
 						ELSE t.slower_p99_factor END
 					AND e.p99_gain_us >= t.slower_p99_gain_us AND e.calls >= t.slower_p99_calls AND e.hours >= 2 END
@@ -304,7 +318,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_slower(@extschema@._chpg_thresholds, @extschema@._chpg_judged_service[],
-	@extschema@._chpg_hour_score[]) IS
+	@extschema@._chpg_episode[]) IS
 'Findings of patterns that are slower than in the same hours of past days.
 Requests: none.
 Errors: 55000 there is no history.';

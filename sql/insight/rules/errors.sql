@@ -1,42 +1,127 @@
-/* Rules CHPG401 and CHPG402: many errors, and more errors than before. */
+/*
+ * Rules CHPG401 and CHPG402: applications that fail, errors that are many, and errors that
+ * became more.
+ *
+ * Errors are recorded apart from the statements that raised them, so that their share is
+ * known of a database, a user and an application.  A share that is as it always was is no
+ * alarm, but the way that an application works.
+ */
 
 INSERT INTO @extschema@.chpg_rule VALUES
 	('CHPG401', 'error_rate', 'errors', 10, 'Errors.'),
-	('CHPG401', 'error_rate', 'error_ratio', 0.001, 'Errors of all executions from which it is WARN.'),
-	('CHPG401', 'error_rate', 'error_error_ratio', 0.05, 'Errors of all executions from which it is ERROR.'),
-	('CHPG402', 'error_spike', 'errors', 10, 'Errors.'),
-	('CHPG402', 'error_spike', 'z', 4,
-		'Standard deviations between the baseline''s share of errors and the period''s.'),
-	('CHPG402', 'error_spike', 'factor', 2, 'How many times the baseline''s share of errors.'),
-	('CHPG402', 'error_spike', 'error_error_ratio', 0.01, 'Errors of all executions from which it is ERROR.');
+	('CHPG401', 'error_rate', 'error_ratio', 0.001, 'Errors of all executions from which it is INFO.'),
+	('CHPG401', 'error_rate', 'warn_error_ratio', 0.05,
+		'Errors of all executions from which it is WARN, where it is not known what is usual.'),
+	('CHPG401', 'error_rate', 'failing_error_ratio', 0.5,
+		'Errors of all executions from which an application fails, and it is ERROR.'),
+	('CHPG402', 'error_spike', 'errors', 10, 'Errors since the onset.'),
+	('CHPG402', 'error_spike', 'score', 6,
+		'Standard deviations above the usual share of errors, of all hours since the onset together.'),
+	('CHPG402', 'error_spike', 'factor', 2, 'How many times the usual share of errors ...'),
+	('CHPG402', 'error_spike', 'max_factor', 1.5, '... and the greatest one of the same hours of past days.'),
+	('CHPG402', 'error_spike', 'warn_error_ratio', 0.002, 'Errors of all executions from which it is WARN.'),
+	('CHPG402', 'error_spike', 'error_error_ratio', 0.05, 'Errors of all executions from which it is ERROR.');
 
 SELECT @extschema@._chpg_declare_thresholds();
 
+CREATE FUNCTION @extschema@._chpg_error_shares(service_keys integer[], hours timestamptz[])
+RETURNS TABLE (service_key integer, window_start timestamptz, db_name text, db_user text, app text, errors float8,
+	calls float8)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT p.service_key, p.window_start, k.db_name, k.db_user, k.app,
+		coalesce(sum(greatest(p.error_count, 0)), 0)::float8,
+		coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE k.query_id <> 0), 0)::float8
+	FROM @extschema@._chpg_window_hour() p
+	JOIN pattern_key k ON k.pattern_key = p.pattern_key
+	WHERE p.service_key = ANY (service_keys) AND p.window_start = ANY (hours)
+		AND NOT @extschema@._chpg_is_monitoring(k.app)
+	GROUP BY p.service_key, p.window_start, k.db_name, k.db_user, k.app;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_error_shares(integer[], timestamptz[]) IS
+'Errors and executions of services in some hours, by database, user and application.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_daily_error_shares(service_keys integer[], until_day timestamptz)
+RETURNS TABLE (service_key integer, db_name text, db_user text, app text, days bigint, usual_ratio float8)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT s.service_key, s.db_name, s.db_user, s.app, count(*),
+		percentile_cont(0.5) WITHIN GROUP (ORDER BY s.errors / greatest(s.errors + s.calls, 1))
+	FROM (
+		SELECT d.service_key, d."time", k.db_name, k.db_user, k.app,
+			coalesce(sum(greatest(d.error_count, 0)), 0)::float8 AS errors,
+			coalesce(sum(greatest(d.call_count, 0)) FILTER (WHERE k.query_id <> 0), 0)::float8 AS calls
+		FROM day_sum d
+		JOIN pattern_key k ON k.pattern_key = d.pattern_key
+		WHERE d.service_key = ANY (service_keys) AND d."time" < until_day AND d."time" >= until_day - interval '8 days'
+			AND NOT @extschema@._chpg_is_monitoring(k.app)
+		GROUP BY d.service_key, d."time", k.db_name, k.db_user, k.app
+	) s
+	GROUP BY s.service_key, s.db_name, s.db_user, s.app;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_daily_error_shares(integer[], timestamptz) IS
+'The median share of errors of the eight days before a day, by database, user and application.
+Errors: 55000 there is no history.';
+
 /*
- * Errors are recorded apart from the statements that raised them.  A truncated window has
- * all errors, but not all executions.
+ * With a history that knows what is usual, only a share that is as usual is found here: more
+ * than that is a matter of CHPG402.  A truncated window has all errors, but not all executions.
  */
 CREATE FUNCTION @extschema@._chpg_find_errors(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@._chpg_candidate
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	usual jsonb := '[]';
+BEGIN
+	IF cardinality(scope.period_hours) > 0 THEN
+		usual := (SELECT coalesce(jsonb_agg(u), '[]') FROM (
+			SELECT j.service_id, e.*
+			FROM unnest(ARRAY(SELECT j FROM @extschema@._chpg_judged_services(scope) j)) j
+			JOIN @extschema@._chpg_daily_error_shares(
+				ARRAY(SELECT i.service_key FROM @extschema@._chpg_judged_services(scope) i),
+				date_trunc('day', lower(scope.period), 'UTC')) e ON e.service_key = j.service_key) u);
+	END IF;
+	RETURN QUERY
 	SELECT 'CHPG401',
-		CASE WHEN ratio >= t.error_rate_error_error_ratio AND NOT truncated THEN 'ERROR'
-			ELSE 'WARN' END,
-		'Many errors', service_id,
-		format(CASE WHEN truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%'
-				ELSE '%s errors, %s %% of %s executions' END,
-			errors, round(ratio::numeric * 100, 2), calls + errors),
-		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', errors,
-			'call_count', calls, 'error_ratio', CASE WHEN NOT truncated THEN round(ratio::numeric, 5) END),
-		CASE WHEN truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
+		CASE WHEN u.days IS NOT NULL THEN 'INFO'
+			WHEN e.ratio >= t.error_rate_failing_error_ratio AND NOT e.truncated THEN 'ERROR'
+			WHEN e.ratio >= t.error_rate_warn_error_ratio AND NOT e.truncated THEN 'WARN' ELSE 'INFO' END,
+		CASE WHEN u.days IS NOT NULL THEN 'Errors, as on other days' ELSE 'Many errors' END, e.service_id,
+		format(CASE WHEN e.truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%'
+				ELSE '%s errors, %s %% of %s executions' END
+			|| CASE WHEN u.days IS NOT NULL THEN '; %4$s %% on other days' ELSE '' END,
+			e.errors, round(e.ratio::numeric * 100, 2), e.calls + e.errors, round(u.usual_ratio::numeric * 100, 2)),
+		jsonb_build_object('db_name', e.db_name, 'db_user', e.db_user, 'app', e.app, 'error_count', e.errors,
+			'call_count', e.calls, 'error_ratio', CASE WHEN NOT e.truncated THEN round(e.ratio::numeric, 5) END,
+			'usual_error_ratio', round(u.usual_ratio::numeric, 5)),
+		CASE WHEN e.truncated THEN 'Windows were truncated, so that executions are missing. ' ELSE '' END
 			|| 'What failed is known of recent executions only. '
 				'Some errors are part of an application''s way of working.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions: 40001 and 40P01 are to be tried again, '
 			'53300 wants a pooler, 57014 is a timeout, 23505 an upsert.',
-		NULL::float8, CASE WHEN truncated THEN 'low' ELSE 'medium' END, 'CHPG401:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, 'incident',
-		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
+		NULL::float8, CASE WHEN e.truncated THEN 'low' ELSE 'medium' END,
+		'CHPG401:' || to_jsonb(ARRAY[e.service_id, e.db_name, e.db_user, e.app])::text,
+		CASE WHEN u.days IS NOT NULL THEN 'opportunity' ELSE 'incident' END, NULL::timestamptz,
+		100 * u.usual_ratio, 100 * e.ratio, 'percent', NULL::text
 	FROM (
 		SELECT p.service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
 			sum(error_count)::float8 AS errors,
@@ -49,68 +134,168 @@ BEGIN ATOMIC
 		WHERE NOT @extschema@._chpg_is_monitoring(p.app)
 		GROUP BY 1, 2, 3, 4
 	) e
-	WHERE errors >= t.error_rate_errors
-		AND ratio >= t.error_rate_error_ratio;
-END;
+	LEFT JOIN jsonb_to_recordset(usual) u(service_id text, db_name text, db_user text, app text, days bigint,
+			usual_ratio float8)
+		ON u.service_id = e.service_id AND u.db_name = e.db_name AND u.db_user = e.db_user AND u.app = e.app
+	WHERE e.errors >= t.error_rate_errors AND e.ratio >= t.error_rate_error_ratio
+		AND (u.days IS NULL OR e.ratio < t.error_spike_factor * u.usual_ratio);
+END
+$$;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_errors(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
 	@extschema@._chpg_pattern_pair[]) IS
 'Findings of many errors, for each database, user and application.
+INFO where past days had as many; where past days had fewer, _chpg_find_error_spikes finds it.
 Requests: none.';
 
-/* Where all executions are known, two error ratios and the standard deviation of their difference (z). */
+/*
+ * The share that is usual is that of the same hours of a week, or the median of its days,
+ * whichever is greater.  Shares vary more than chance alone makes them: each hour counts for
+ * eight standard deviations at most.
+ */
 CREATE FUNCTION @extschema@._chpg_find_error_spikes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
 RETURNS SETOF @extschema@._chpg_candidate
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	WITH hours AS MATERIALIZED (
-		SELECT a.service_id, a.cutoff_us IS NOT NULL OR b.cutoff_us IS NOT NULL AS truncated
-		FROM unnest(scope.baseline_hours) a
-		JOIN unnest(scope.period_hours) b ON b.service_id = a.service_id
-	), sums AS (
-		SELECT p.service_id, p.db_name, p.db_user, p.app,
-			coalesce(sum((u.a).error_count), 0)::float8 AS e_a,
-			coalesce(sum((u.b).error_count), 0)::float8 AS e_b,
-			coalesce(sum((u.a).call_count) FILTER (WHERE (u.a).query_id <> 0), 0)::float8 AS n_a,
-			coalesce(sum((u.b).call_count) FILTER (WHERE (u.b).query_id <> 0), 0)::float8 AS n_b
-		FROM unnest(pairs) u
-		CROSS JOIN LATERAL (
-			SELECT coalesce((u.b).service_id, (u.a).service_id) AS service_id,
-				coalesce((u.b).db_name, (u.a).db_name) AS db_name, coalesce((u.b).db_user, (u.a).db_user) AS db_user,
-				coalesce((u.b).app, (u.a).app) AS app) p
-		WHERE NOT @extschema@._chpg_is_monitoring(p.app)
-			AND p.service_id IN (SELECT h.service_id FROM hours h WHERE NOT h.truncated)
-		GROUP BY 1, 2, 3, 4
-	), shares AS (
-		SELECT *, (e_a + 0.5) / (e_a + n_a + 1) AS r_a, (e_b + 0.5) / (e_b + n_b + 1) AS r_b,
-			(e_a + e_b + 1) / (e_a + n_a + e_b + n_b + 2) AS r
-		FROM sums
-	), scores AS (
-		SELECT *, (r_b - r_a) / sqrt(r * (1 - r) * (1 / (e_a + n_a + 1) + 1 / (e_b + n_b + 1))) AS z FROM shares
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	judged CONSTANT @extschema@._chpg_judged_service[] := ARRAY(
+		SELECT j FROM @extschema@._chpg_judged_services(scope) j);
+	with_errors integer[];
+	daily jsonb;
+	suspects integer[];
+BEGIN
+	IF cardinality(judged) = 0 THEN
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	with_errors := ARRAY(
+		SELECT j.service_key
+		FROM unnest(judged) j
+		JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start >= j.end_time - interval '3 hours' AND c.window_start < j.end_time
+		GROUP BY j.service_key
+		HAVING sum(c.error_count) >= t.error_spike_errors);
+	IF cardinality(with_errors) = 0 THEN
+		RETURN;
+	END IF;
+	-- days rule out most; their hours are read of the others
+	daily := (SELECT coalesce(jsonb_agg(d), '[]')
+		FROM @extschema@._chpg_daily_error_shares(with_errors,
+			date_trunc('day', (SELECT min(j.end_time) FROM unnest(judged) j), 'UTC')) d);
+	suspects := ARRAY(
+		SELECT DISTINCT e.service_key
+		FROM (
+			SELECT s.service_key, s.db_name, s.db_user, s.app, sum(s.errors) AS errors,
+				greatest(sum(s.errors) / greatest(sum(s.errors + s.calls), 1),
+					max(s.errors / greatest(s.errors + s.calls, 1))
+						FILTER (WHERE s.window_start = j.end_time - interval '1 hour')) AS ratio
+			FROM unnest(judged) j
+			JOIN @extschema@._chpg_error_shares(with_errors, ARRAY(SELECT DISTINCT i.end_time - h * interval '1 hour'
+				FROM unnest(judged) i CROSS JOIN generate_series(1, 3) h)) s ON s.service_key = j.service_key
+			WHERE s.window_start >= j.end_time - interval '3 hours' AND s.window_start < j.end_time
+			GROUP BY s.service_key, s.db_name, s.db_user, s.app
+		) e
+		LEFT JOIN jsonb_to_recordset(daily) d(service_key integer, db_name text, db_user text, app text, days bigint,
+				usual_ratio float8)
+			ON d.service_key = e.service_key AND d.db_name = e.db_name AND d.db_user = e.db_user AND d.app = e.app
+				AND d.days >= 3
+		WHERE e.errors >= t.error_spike_errors AND e.ratio >= t.error_spike_factor * coalesce(d.usual_ratio, 0));
+	IF cardinality(suspects) = 0 THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH course AS MATERIALIZED (
+		SELECT s.*, j.service_id, j.end_time
+		FROM unnest(judged) j
+		JOIN @extschema@._chpg_error_shares(suspects, ARRAY(SELECT DISTINCT i.end_time - h * interval '1 hour'
+			FROM unnest(judged) i CROSS JOIN generate_series(1, 48) h WHERE i.service_key = ANY (suspects))) s
+			ON s.service_key = j.service_key
+		WHERE s.window_start >= j.end_time - interval '48 hours' AND s.window_start < j.end_time
+	), past AS MATERIALIZED (
+		SELECT s.service_key, s.db_name, s.db_user, s.app, d.day, sum(s.errors) AS errors, sum(s.calls) AS calls
+		FROM unnest(judged) j
+		CROSS JOIN generate_series(1, 7) d(day)
+		JOIN @extschema@._chpg_error_shares(suspects, ARRAY(
+			SELECT DISTINCT i.end_time - d * interval '24 hours' + h * interval '1 hour'
+			FROM unnest(judged) i CROSS JOIN generate_series(1, 7) d CROSS JOIN generate_series(-4, 0) h
+			WHERE i.service_key = ANY (suspects))) s
+			ON s.service_key = j.service_key
+			AND s.window_start >= j.end_time - d.day * interval '24 hours' - interval '4 hours'
+			AND s.window_start <= j.end_time - d.day * interval '24 hours'
+		GROUP BY s.service_key, s.db_name, s.db_user, s.app, d.day
+	), usual AS (
+		SELECT p.service_key, p.db_name, p.db_user, p.app, count(*) AS days,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY p.errors / greatest(p.errors + p.calls, 1)) AS ratio,
+			max(p.errors / greatest(p.errors + p.calls, 1)) FILTER (WHERE p.day > 1 OR p.errors < 10) AS max_ratio
+		FROM past p
+		GROUP BY p.service_key, p.db_name, p.db_user, p.app
+	), hours AS (
+		SELECT c.*, c.errors + c.calls AS n, coalesce(u.days, 0) AS days, coalesce(u.max_ratio, 0) AS max_ratio,
+			greatest(coalesce(u.ratio, 0), coalesce(d.usual_ratio, 0)) AS usual_ratio
+		FROM course c
+		LEFT JOIN usual u ON u.service_key = c.service_key AND u.db_name = c.db_name AND u.db_user = c.db_user
+			AND u.app = c.app
+		LEFT JOIN jsonb_to_recordset(daily) d(service_key integer, db_name text, db_user text, app text, days bigint,
+				usual_ratio float8)
+			ON d.service_key = c.service_key AND d.db_name = c.db_name AND d.db_user = c.db_user AND d.app = c.app
+				AND d.days >= 3
+		WHERE c.errors + c.calls > 0
+	), summed AS (
+		SELECT h.*, row_number() OVER w AS place, first_value(h.errors / h.n) OVER w AS last_ratio,
+			first_value(h.window_start) OVER w AS last_start, sum(h.errors) OVER w AS all_errors, sum(h.n) OVER w AS all_n,
+			sum(greatest(least((h.errors - h.n * h.usual_ratio) / sqrt(2 * h.n * h.usual_ratio + 1), 8), -4)) OVER w
+				/ sqrt(row_number() OVER w) AS score
+		FROM hours h
+		WINDOW w AS (PARTITION BY h.service_key, h.db_name, h.db_user, h.app ORDER BY h.window_start DESC)
+	), best AS (
+		SELECT DISTINCT ON (s.service_key, s.db_name, s.db_user, s.app) s.*, s.all_errors / s.all_n AS ratio
+		FROM summed s
+		ORDER BY s.service_key, s.db_name, s.db_user, s.app, s.score DESC, s.window_start
 	)
-	SELECT 'CHPG402',
-		CASE WHEN r_b >= t.error_spike_error_error_ratio THEN 'ERROR' ELSE 'WARN' END,
-		'More errors than before', service_id,
-		format('%s %% of executions, after %s %%', round(r_b::numeric * 100, 3), round(r_a::numeric * 100, 3)),
-		jsonb_build_object('db_name', db_name, 'db_user', db_user, 'app', app, 'error_count', e_b,
-			'baseline_error_count', e_a, 'z', round(z::numeric, 1)),
+	SELECT CASE WHEN b.ratio >= t.error_rate_failing_error_ratio THEN 'CHPG401' ELSE 'CHPG402' END,
+		CASE WHEN b.ratio >= t.error_spike_error_error_ratio THEN 'ERROR'
+			WHEN b.ratio >= t.error_spike_warn_error_ratio AND b.days >= 3 THEN 'WARN' ELSE 'INFO' END,
+		CASE WHEN b.ratio >= t.error_rate_failing_error_ratio THEN 'Application fails'
+			ELSE 'More errors than before' END, b.service_id,
+		format('%s %% of the executions of application "%s" fail, usually %s %% in these hours; %s errors in %s h',
+			round((100 * b.ratio)::numeric, 2), @extschema@._chpg_line_text(b.app, 60),
+			round((100 * b.usual_ratio)::numeric, 2), @extschema@._chpg_count_text(b.all_errors),
+			@extschema@._chpg_hours_between(b.window_start, b.end_time)),
+		jsonb_build_object('db_name', b.db_name, 'db_user', b.db_user, 'app', b.app, 'error_count', b.all_errors,
+			'call_count', b.all_n - b.all_errors, 'error_ratio', round(b.ratio::numeric, 5),
+			'usual_error_ratio', round(b.usual_ratio::numeric, 5), 'score', round(b.score::numeric, 1),
+			'baseline_days', b.days),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
-		'See in error_hour of the history when it began, and err_message of chpg_slow_pattern_executions.',
-		NULL::float8, 'high', 'CHPG402:' || to_jsonb(ARRAY[service_id, db_name, db_user, app])::text, 'incident',
-		NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
-	FROM scores
-	WHERE e_b >= t.error_spike_errors AND z >= t.error_spike_z
-		AND r_b >= t.error_spike_factor * r_a
-	UNION ALL
+		'See err_sqlstate and err_message of chpg_slow_pattern_executions; look for a deployment at that time.',
+		NULL::float8, CASE WHEN b.days >= 3 THEN 'high' ELSE 'medium' END,
+		CASE WHEN b.ratio >= t.error_rate_failing_error_ratio THEN 'CHPG401:' ELSE 'CHPG402:' END
+			|| to_jsonb(ARRAY[b.service_id, b.db_name, b.db_user, b.app])::text, 'incident', b.window_start,
+		100 * b.usual_ratio, 100 * b.ratio, 'percent', NULL::text
+	FROM best b
+	WHERE b.all_errors >= t.error_spike_errors AND b.score >= t.error_spike_score
+		AND b.last_start >= b.end_time - interval '2 hours'
+		AND b.ratio >= t.error_spike_factor * b.usual_ratio AND b.ratio >= t.error_rate_error_ratio
+		AND b.last_ratio >= t.error_spike_max_factor * b.usual_ratio
+		AND b.ratio >= t.error_spike_max_factor * b.max_ratio
+		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = b.service_id AND c.grain = 'hour'
+			AND c.window_start >= b.window_start AND c.window_start < b.end_time AND c.truncated);
+	RETURN QUERY
 	SELECT k.*
-	FROM hours h, @extschema@._chpg_skipped('{CHPG402}'::text[],
+	FROM unnest(judged) j
+	JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.window_start = j.end_time - interval '1 hour'
+	CROSS JOIN LATERAL @extschema@._chpg_skipped('{CHPG402}'::text[],
 		'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.',
-		h.service_id) k
-	WHERE h.truncated;
-END;
+		j.service_id) k
+	WHERE c.truncated;
+END
+$$;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_error_spikes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
 	@extschema@._chpg_pattern_pair[]) IS
-'Findings of more errors than in the baseline; SKIPPED where windows were truncated.
-Requests: none.';
+'Findings of more errors than in the same hours of past days, with their onset.
+SKIPPED where the last hour was truncated.
+Requests: none.
+Errors: 55000 there is no history.';

@@ -1,0 +1,196 @@
+/* Rules CHPG505 and CHPG506: batch jobs that take longer than their own earlier runs, and runs that are missing. */
+
+INSERT INTO @extschema@.chpg_rule VALUES
+	('CHPG505', 'batch', 'runs', 4, 'Earlier days with a run to compare with.'),
+	('CHPG505', 'batch', 'factor', 1.6, 'How many times the median of earlier runs ...'),
+	('CHPG505', 'batch', 'max_factor', 1.15, '... and the longest of the last fourteen of them ...'),
+	('CHPG505', 'batch', 'score', 4, '... and how many standard deviations above it.'),
+	('CHPG505', 'batch', 'excess_us', 60000000, 'Time by which it is longer, in microseconds.'),
+	('CHPG506', 'missed_run', 'days', 5, 'Past days on each of which the job ran at that hour.'),
+	('CHPG506', 'missed_run', 'warn_days', 7, 'Past days from which it is WARN.'),
+	('CHPG506', 'missed_run', 'hours', 2, 'Hours in which it did not run after its own one.');
+
+SELECT @extschema@._chpg_declare_thresholds();
+
+/*
+ * A run is an execution, or all executions of a day of a job that has many.  The latter is
+ * judged once the job is over.
+ */
+CREATE FUNCTION @extschema@._chpg_find_batches(t @extschema@._chpg_thresholds,
+	judged @extschema@._chpg_judged_service[], recent @extschema@._chpg_hour_score[])
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	end_time CONSTANT timestamptz := (SELECT max(j.end_time) FROM unnest(judged) j);
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH job AS MATERIALIZED (
+		SELECT b.*, j.service_id, j.end_time
+		FROM @extschema@._chpg_batches(ARRAY(SELECT j.service_key FROM unnest(judged) j), end_time) b
+		JOIN unnest(judged) j ON j.service_key = b.service_key
+		WHERE b.runs > t.batch_runs
+	), run AS (
+		SELECT j.service_key, j.pattern_key, j.service_id, j.end_time, d."time" AS day, d.call_count, d.total_duration_us,
+			bool_and(d.call_count <= 4 * d.hours) OVER w AS is_single,
+			least(greatest(d.total_duration_us, 1), 1e18) AS day_us, d.hours,
+			row_number() OVER (PARTITION BY j.service_key, j.pattern_key ORDER BY d."time" DESC) AS place
+		FROM job j
+		JOIN day_sum d ON d.service_key = j.service_key AND d.pattern_key = j.pattern_key
+			AND d."time" >= j.end_time - interval '35 days' AND d."time" < j.end_time
+		WHERE d.call_count > 0 AND d.total_duration_us > 0
+		WINDOW w AS (PARTITION BY j.service_key, j.pattern_key)
+	), measured AS (
+		SELECT r.*, CASE WHEN r.is_single THEN r.day_us / r.call_count ELSE r.day_us END AS run_us FROM run r
+	), earlier AS (
+		SELECT m.service_key, m.pattern_key, count(*) AS runs,
+			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(m.run_us)) AS q,
+			max(m.run_us) FILTER (WHERE m.place <= 15) AS max_us
+		FROM measured m
+		WHERE m.place > 1
+		GROUP BY m.service_key, m.pattern_key
+	), compared AS (
+		SELECT m.*, e.runs, e.max_us, exp(e.q[2]) AS usual_us, m.run_us / exp(e.q[2]) AS factor,
+			(ln(m.run_us) - e.q[2]) / greatest((e.q[3] - e.q[1]) / 2 * (1 + 2.0::float8 / e.runs), 0.12) AS score
+		FROM measured m
+		JOIN earlier e ON e.service_key = m.service_key AND e.pattern_key = m.pattern_key
+		WHERE m.place = 1 AND m.day >= date_trunc('day', m.end_time - interval '24 hours', 'UTC')
+			AND e.runs >= t.batch_runs
+			AND (m.is_single OR NOT EXISTS (SELECT FROM unnest(recent) r
+				WHERE r.service_key = m.service_key AND r.pattern_key = m.pattern_key AND r.call_count > 0
+					AND r.window_start = m.end_time - interval '1 hour'))
+	), found AS MATERIALIZED (
+		SELECT c.*
+		FROM compared c
+		WHERE c.factor >= t.batch_factor AND c.run_us >= t.batch_max_factor * c.max_us AND c.score >= t.batch_score
+			AND c.run_us - c.usual_us >= t.batch_excess_us
+	)
+	SELECT 'CHPG505', CASE WHEN f.runs >= 7 OR f.factor >= 2 THEN 'WARN' ELSE 'INFO' END,
+		'A job takes longer than its earlier runs', f.service_id,
+		format('%s, %s times the usual %s of %s earlier days', @extschema@._chpg_duration_text(f.run_us),
+			@extschema@._chpg_factor_text(f.factor), @extschema@._chpg_duration_text(f.usual_us), f.runs),
+		@extschema@._chpg_pattern_evidence(n) || jsonb_build_object('change', 'slower run',
+			'run_us', round(f.run_us::numeric), 'usual_run_us', round(f.usual_us::numeric),
+			'longest_run_us', round(f.max_us::numeric), 'factor', round(f.factor::numeric, 2), 'runs', f.runs,
+			'score', round(f.score::numeric, 1), 'excess_us', round((f.run_us - f.usual_us)::numeric)),
+		'More data, another plan, locks, or a colder cache.',
+		'Compare the rows that it processes, and EXPLAIN (ANALYZE, BUFFERS) with what it was.',
+		f.run_us - f.usual_us, CASE WHEN f.runs >= 7 THEN 'high' ELSE 'medium' END,
+		@extschema@._chpg_pattern_finding_key('CHPG505'::text, f.service_id, n), 'incident', s.since, f.usual_us, f.run_us,
+		'us', @extschema@._chpg_course_statement(f.service_id, n.query_id, s.since, f.end_time)
+	FROM found f
+	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key
+	CROSS JOIN LATERAL (SELECT coalesce(min(h.window_start), f.day) AS since
+		FROM @extschema@._chpg_pattern_scores(ARRAY[f.service_key], ARRAY[f.pattern_key], f.day,
+			least(f.day + interval '24 hours', f.end_time)) h
+		WHERE h.call_count > 0) s;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_batches(@extschema@._chpg_thresholds, @extschema@._chpg_judged_service[],
+	@extschema@._chpg_hour_score[]) IS
+'Findings of batch jobs whose last run took longer than their own earlier ones.
+Requests: none.
+Errors: 55000 there is no history.';
+
+/*
+ * A job that runs in few hours of a day and on each day, or each weekday, has missed its run
+ * when it did not run in the hours around its own one, nor in two hours after that.
+ */
+CREATE FUNCTION @extschema@._chpg_find_missed_runs(t @extschema@._chpg_thresholds,
+	judged @extschema@._chpg_judged_service[], fresh @extschema@._chpg_fresh_pattern[])
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	end_time CONSTANT timestamptz := (SELECT max(j.end_time) FROM unnest(judged) j);
+	service_keys integer[];
+	pattern_keys integer[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	-- few hours of a day, on most days of the last ten
+	SELECT array_agg(DISTINCT j.service_key), array_agg(DISTINCT j.pattern_key) INTO service_keys, pattern_keys
+	FROM (
+		SELECT d.service_key, d.pattern_key
+		FROM day_sum d
+		WHERE d.service_key = ANY (ARRAY(SELECT i.service_key FROM unnest(judged) i))
+			AND d."time" >= end_time - interval '11 days' AND d."time" < end_time AND d.call_count > 0
+		GROUP BY d.service_key, d.pattern_key
+		HAVING sum(d.hours) <= 4 * count(*) AND count(*) >= least(t.missed_run_days, 5)
+	) j;
+	IF service_keys IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH hours AS MATERIALIZED (
+		SELECT s.service_key, s.pattern_key, s.window_start, s.call_count, s.expected_calls, j.service_id, j.end_time
+		FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys, end_time - interval '26 hours', end_time) s
+		JOIN unnest(judged) j ON j.service_key = s.service_key
+		WHERE s.window_start < j.end_time
+	), missed AS (
+		SELECT DISTINCT ON (h.service_key, h.pattern_key) h.*
+		FROM hours h
+		WHERE h.call_count = 0 AND h.expected_calls >= 0.5
+			AND h.window_start <= h.end_time - (1 + t.missed_run_hours) * interval '1 hour'
+			AND NOT EXISTS (SELECT FROM hours o
+				WHERE o.service_key = h.service_key AND o.pattern_key = h.pattern_key AND o.call_count > 0
+					AND o.window_start >= h.window_start - interval '1 hour')
+			AND NOT EXISTS (SELECT FROM unnest(fresh) f
+				WHERE f.service_key = h.service_key AND (f.predecessor).pattern_key = h.pattern_key)
+			-- hours that were not captured may have had it
+			AND (SELECT count(*) FROM capture c
+				WHERE c.service_id = h.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+					AND c.window_start >= h.window_start - interval '1 hour' AND c.window_start < h.end_time)
+				= extract(epoch FROM h.end_time - h.window_start) / 3600 + 1
+		ORDER BY h.service_key, h.pattern_key, h.window_start
+	), past AS (
+		SELECT m.*, p.days, p.days_present, p.same_day
+		FROM missed m
+		CROSS JOIN LATERAL (
+			-- within an hour before or after, on days of the same kind
+			SELECT count(*) AS days, count(*) FILTER (WHERE d.is_present) AS days_present,
+				bool_and(d.is_present) FILTER (WHERE d.day IN (7, 14)) AS same_day
+			FROM (
+				SELECT s.day, EXISTS (SELECT FROM @extschema@._chpg_window_hour() w
+						WHERE w.service_key = m.service_key AND w.pattern_key = m.pattern_key AND w.call_count > 0
+							AND w.window_start >= s.start - interval '1 hour'
+							AND w.window_start <= s.start + interval '1 hour') AS is_present
+				FROM @extschema@._chpg_past_starts(m.window_start + interval '1 hour', 1) s
+				WHERE (SELECT count(*) FROM capture c
+						WHERE c.service_id = m.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+							AND c.window_start >= s.start - interval '1 hour'
+							AND c.window_start <= s.start + interval '1 hour') = 3
+				ORDER BY s.day LIMIT 14
+			) d
+		) p
+	), found AS MATERIALIZED (
+		SELECT p.* FROM past p
+		WHERE p.days >= t.missed_run_days AND p.days_present = p.days AND coalesce(p.same_day, true)
+	)
+	SELECT 'CHPG506', CASE WHEN f.days >= t.missed_run_warn_days THEN 'WARN' ELSE 'INFO' END, 'A job did not run',
+		f.service_id,
+		format('no execution since %s h, when it was due; it ran at that hour on each of %s days',
+			@extschema@._chpg_hours_between(f.window_start, f.end_time), f.days),
+		@extschema@._chpg_pattern_evidence(n) || jsonb_build_object('change', 'missed run',
+			'expected_calls', round(f.expected_calls::numeric, 1), 'days', f.days),
+		'The scheduler, its connection or its application failed, or the job was moved or ended.',
+		'Look for its errors, and ask who runs it.', NULL::float8,
+		CASE WHEN f.days >= t.missed_run_warn_days THEN 'high' ELSE 'medium' END,
+		@extschema@._chpg_pattern_finding_key('CHPG506'::text, f.service_id, n), 'incident', f.window_start,
+		f.expected_calls, 0::float8, 'calls',
+		@extschema@._chpg_course_statement(f.service_id, n.query_id, f.window_start, f.end_time)
+	FROM found f
+	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_missed_runs(@extschema@._chpg_thresholds,
+	@extschema@._chpg_judged_service[], @extschema@._chpg_fresh_pattern[]) IS
+'Findings of jobs that did not run at their hour, until they run again, for a day at most.
+Requests: none.
+Errors: 55000 there is no history.';

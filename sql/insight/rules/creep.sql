@@ -1,0 +1,125 @@
+/* Rule CHPG509: patterns that get slower by a little each day. */
+
+INSERT INTO @extschema@.chpg_rule VALUES
+	('CHPG509', 'creep', 'factor', 1.4, 'How many times the mean of the first days the mean of the last days is ...'),
+	('CHPG509', 'creep', 'days', 10, '... of so many days at least.'),
+	('CHPG509', 'creep', 'score', 5, 'Standard deviations of a day''s mean that this is.'),
+	('CHPG509', 'creep', 'rising_ratio', 0.8, 'Share of the later days that are above their days a week before.'),
+	('CHPG509', 'creep', 'step_ratio', 0.6, 'Share of the whole rise that a single step has, up to which it creeps.'),
+	('CHPG509', 'creep', 'time_ratio', 0.01, 'Share of the service''s time that the pattern has in the last days.');
+
+SELECT @extschema@._chpg_declare_thresholds();
+
+/*
+ * Days, for what grows by two percent a day is invisible in hours, and their baseline grows
+ * with it.  The slope is the median of all slopes between two days at least four days apart
+ * (Theil and Sen); a step makes no creep.  The service's own factor of a day is left in: a
+ * service in which all creeps has each of them.
+ */
+CREATE FUNCTION @extschema@._chpg_find_creep(t @extschema@._chpg_thresholds, judged @extschema@._chpg_judged_service[])
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	-- whole days only
+	today CONSTANT timestamptz := (SELECT date_trunc('day', max(j.end_time), 'UTC') FROM unnest(judged) j);
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH rough AS MATERIALIZED (
+		SELECT d.service_key, d.pattern_key,
+			sum(d.total_duration_us) FILTER (WHERE d."time" >= today - interval '3 days') AS last_us,
+			sum(sum(d.total_duration_us) FILTER (WHERE d."time" >= today - interval '3 days'))
+				OVER (PARTITION BY d.service_key) AS service_us,
+			sum(d.total_duration_us) FILTER (WHERE d."time" >= today - interval '3 days')
+				/ nullif(sum(d.call_count) FILTER (WHERE d."time" >= today - interval '3 days'), 0)::float8 AS last_avg,
+			(sum(d.total_duration_us) FILTER (WHERE d."time" < today - interval '7 days'))
+				/ nullif(sum(d.call_count) FILTER (WHERE d."time" < today - interval '7 days'), 0)::float8 AS first_avg
+		FROM day_sum d
+		JOIN unnest(judged) j ON j.service_key = d.service_key
+		WHERE d.service_key = ANY (ARRAY(SELECT i.service_key FROM unnest(judged) i))
+			AND d."time" >= today - interval '28 days' AND d."time" < today AND d.call_count > 0 AND d.total_duration_us > 0
+		GROUP BY d.service_key, d.pattern_key
+	), suspect AS MATERIALIZED (
+		SELECT r.*, r.last_us / nullif(r.service_us, 0) AS time_ratio
+		FROM rough r
+		WHERE r.last_avg >= 1.2 * r.first_avg AND r.last_us >= t.creep_time_ratio * r.service_us
+	), day AS MATERIALIZED (
+		SELECT s.service_key, s.pattern_key, s.time_ratio,
+			round(extract(epoch FROM d."time" - today) / 86400)::integer AS at,
+			ln(least(greatest(d.total_duration_us / d.call_count, 0.1), 1e18)) AS x, d.call_count::float8 AS calls,
+			d.total_duration_us AS us
+		FROM suspect s
+		JOIN day_sum d ON d.service_key = s.service_key AND d.pattern_key = s.pattern_key
+			AND d."time" >= today - interval '28 days' AND d."time" < today
+		WHERE d.call_count > 0 AND d.total_duration_us > 0
+	), slope AS (
+		SELECT a.service_key, a.pattern_key,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY (b.x - a.x) / (b.at - a.at)) AS slope
+		FROM day a
+		JOIN day b ON b.service_key = a.service_key AND b.pattern_key = a.pattern_key AND b.at >= a.at + 4
+		GROUP BY a.service_key, a.pattern_key
+	), shape AS (
+		SELECT d.service_key, d.pattern_key, s.slope, max(d.time_ratio) AS time_ratio, count(*) AS days, min(d.at) AS first,
+			max(d.at) AS last, percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x - s.slope * d.at) AS level,
+			(array_agg(d.calls ORDER BY d.at DESC))[1] AS last_calls
+		FROM day d
+		JOIN slope s ON s.service_key = d.service_key AND s.pattern_key = d.pattern_key
+		GROUP BY d.service_key, d.pattern_key, s.slope
+	), residual AS (
+		SELECT h.*, r.spread, r.rising, r.step, r.middle
+		FROM shape h
+		CROSS JOIN LATERAL (
+			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(d.x - h.slope * d.at - h.level)) * 1.48 AS spread,
+				(SELECT avg((b.x > a.x)::integer) FROM day a
+					JOIN day b ON b.service_key = a.service_key AND b.pattern_key = a.pattern_key AND b.at = a.at + 7
+					WHERE a.service_key = h.service_key AND a.pattern_key = h.pattern_key) AS rising,
+				-- the greatest difference of the three days before and after any day
+				(SELECT max(w.step) FROM (
+					SELECT avg(e.x) OVER (ORDER BY e.at ROWS BETWEEN 0 FOLLOWING AND 2 FOLLOWING)
+							- avg(e.x) OVER (ORDER BY e.at ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS step,
+						row_number() OVER (ORDER BY e.at) AS place
+					FROM day e WHERE e.service_key = h.service_key AND e.pattern_key = h.pattern_key) w
+					WHERE w.place BETWEEN 4 AND h.days - 2) AS step,
+				-- how far the middle of the days has got
+				(percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x) FILTER (WHERE d.at > (h.first + h.last) / 2.0::float8)
+					- percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x) FILTER (WHERE d.at <= (h.first + h.last) / 2.0::float8))
+					AS middle
+			FROM day d WHERE d.service_key = h.service_key AND d.pattern_key = h.pattern_key) r
+	), found AS MATERIALIZED (
+		SELECT r.*, r.slope * (r.last - r.first) AS rise, j.service_id, j.end_time
+		FROM residual r
+		JOIN unnest(judged) j ON j.service_key = r.service_key
+		WHERE r.days >= t.creep_days AND r.last - r.first >= t.creep_days AND r.last >= -2
+			AND r.slope * (r.last - r.first) >= ln(t.creep_factor)
+			AND r.slope * (r.last - r.first) >= t.creep_score * greatest(r.spread, 0.05) * 0.6
+			AND r.rising >= t.creep_rising_ratio
+			AND coalesce(r.step, 0) <= t.creep_step_ratio * r.slope * (r.last - r.first)
+	)
+	SELECT 'CHPG509', 'WARN', 'Slower by a little each day', f.service_id,
+		format('%s per call, after %s %s days ago: %s %% more each day, double in %s days',
+			@extschema@._chpg_duration_text(exp(f.level + f.slope * f.last)),
+			@extschema@._chpg_duration_text(exp(f.level + f.slope * f.first)), f.last - f.first,
+			round((100 * (exp(f.slope) - 1))::numeric, 1), round((ln(2) / f.slope)::numeric)),
+		@extschema@._chpg_pattern_evidence(n) || jsonb_build_object('change', 'creep', 'days', f.days,
+			'factor', round(exp(least(f.rise, 50))::numeric, 2),
+			'percent_per_day', round((100 * (exp(least(f.slope, 5)) - 1))::numeric, 2),
+			'time_ratio', round(f.time_ratio::numeric, 4)),
+		'Data that grows, bloat, or statistics that are out of date.',
+		'Look at the size and the dead rows of its tables, at VACUUM and ANALYZE, and at EXPLAIN (ANALYZE, BUFFERS).',
+		f.last_calls * exp(f.level + f.slope * f.last) * (1 - exp(-least(f.rise, 50))),
+		CASE WHEN f.days >= 14 THEN 'high' ELSE 'medium' END,
+		@extschema@._chpg_pattern_finding_key('CHPG509'::text, f.service_id, n), 'incident',
+		today + f.first * interval '24 hours', exp(f.level + f.slope * f.first), exp(f.level + f.slope * f.last), 'us',
+		@extschema@._chpg_course_statement(f.service_id, n.query_id, today + f.first * interval '24 hours', f.end_time)
+	FROM found f
+	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_creep(@extschema@._chpg_thresholds, @extschema@._chpg_judged_service[]) IS
+'Findings of patterns that got slower from day to day, over ten days to four weeks.
+Requests: none.
+Errors: 55000 there is no history.';

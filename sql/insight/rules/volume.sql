@@ -1,0 +1,334 @@
+/*
+ * Rules CHPG507 and CHPG508: patterns that run far more than usual, hardly or no longer, and
+ * traffic of a service or an application that is missing.
+ *
+ * What is expected are the executions in the very same hour of past days.  Two hours decide;
+ * a pattern that vanished ran in these hours on each of the past days.
+ */
+
+INSERT INTO @extschema@.chpg_rule VALUES
+	('CHPG507', 'volume', 'surge_factor', 3, 'How many times the expected executions make a surge ...'),
+	('CHPG507', 'volume', 'surge_calls_per_h', 1000, '... with so many of them per hour ...'),
+	('CHPG507', 'volume', 'surge_time_ratio', 0.02, '... and a share of the service''s time that they add ...'),
+	('CHPG507', 'volume', 'warn_surge_time_ratio', 0.1, '... from which it is WARN.'),
+	('CHPG507', 'volume', 'drop_ratio', 0.3, 'Share of the expected executions up to which they dropped ...'),
+	('CHPG507', 'volume', 'drop_calls_per_h', 30, '... of so many expected per hour.'),
+	('CHPG507', 'volume', 'score', 5, 'Standard deviations between the expected executions and those of each hour.'),
+	('CHPG507', 'volume', 'days', 5, 'Past days with these hours, on each of which they were executed.'),
+	('CHPG508', 'traffic', 'drop_ratio', 0.5,
+		'Share of the fewest executions of past days in these hours up to which traffic is missing ...'),
+	('CHPG508', 'traffic', 'calls_per_h', 500, '... of so many expected per hour.'),
+	('CHPG508', 'traffic', 'error_drop_ratio', 0.1, 'Share of the expected executions up to which it is ERROR ...'),
+	('CHPG508', 'traffic', 'error_calls_ratio', 0.2,
+		'... of a service, or of an application with such a share of its service''s executions.'),
+	('CHPG508', 'traffic', 'days', 5, 'Past days with these hours.');
+
+SELECT @extschema@._chpg_declare_thresholds();
+
+/* On weekends there is another traffic than on weekdays: days of a kind are compared, if there are any. */
+CREATE FUNCTION @extschema@._chpg_past_starts(end_time timestamptz, hours integer)
+RETURNS TABLE (day integer, start timestamptz)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+	SELECT d, end_time - d * interval '24 hours' - hours * interval '1 hour'
+	FROM generate_series(1, 28) d
+	WHERE (extract(isodow FROM end_time - interval '1 hour' - d * interval '24 hours') > 5)
+		= (extract(isodow FROM end_time - interval '1 hour') > 5)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_past_starts(timestamptz, integer) IS
+'Starts of some hours before a time of day on past days: on weekdays or on weekends, as it is now.';
+
+/* The captures of hours have the executions of a service. */
+CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])
+RETURNS TABLE (service_key integer, calls double precision, usual_calls double precision, least_calls double precision,
+	days bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT j.service_key, n.calls, b.usual, b.least, b.days
+	FROM unnest(judged) j
+	CROSS JOIN LATERAL (
+		SELECT sum(c.call_count)::float8 AS calls, count(*) AS hours, bool_or(c.truncated) AS truncated
+		FROM capture c
+		WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start >= j.end_time - interval '2 hours' AND c.window_start < j.end_time) n
+	CROSS JOIN LATERAL (
+		SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.calls) AS usual, min(d.calls) AS least, count(*) AS days
+		FROM (
+			SELECT sum(c.call_count)::float8 AS calls
+			FROM @extschema@._chpg_past_starts(j.end_time, 2) p
+			JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= p.start AND c.window_start < p.start + interval '2 hours' AND NOT c.truncated
+			GROUP BY p.start
+			HAVING count(*) = 2
+		) d) b
+	WHERE n.hours = 2 AND NOT n.truncated AND b.days > 0;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_service[]) IS
+'Executions of services in the last two hours, and in the same hours of past days.
+Services of which one of the two hours is missing or truncated are left out.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_past_calls(of_service integer, keys integer[], end_time timestamptz)
+RETURNS TABLE (pattern_key integer, days bigint, days_present bigint, least_calls double precision,
+	greatest_calls double precision, usual_calls double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	starts timestamptz[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	starts := ARRAY(
+		SELECT p.start
+		FROM @extschema@._chpg_past_starts(end_time, 2) p
+		WHERE (SELECT count(*) FROM service_key k JOIN capture c ON c.service_id = k.service_id AND c.grain = 'hour'
+				AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start IN (p.start, p.start + interval '1 hour')
+			WHERE k.service_key = of_service) = 2
+		ORDER BY p.day LIMIT 15);
+	RETURN QUERY
+	SELECT k.key, count(*), count(d.calls), min(coalesce(d.calls, 0)), max(coalesce(d.calls, 0)),
+		percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(d.calls, 0))
+	FROM unnest(keys) k(key)
+	CROSS JOIN unnest(starts) s(start)
+	LEFT JOIN (
+		SELECT p.pattern_key, u.start, sum(greatest(p.call_count, 0))::float8 AS calls
+		FROM @extschema@._chpg_window_hour() p
+		JOIN unnest(starts) u(start) ON p.window_start IN (u.start, u.start + interval '1 hour')
+		WHERE p.service_key = of_service AND p.pattern_key = ANY (keys)
+			AND p.window_start = ANY (starts || ARRAY(SELECT i.start + interval '1 hour' FROM unnest(starts) i(start)))
+		GROUP BY p.pattern_key, u.start
+	) d ON d.pattern_key = k.key AND d.start = s.start
+	GROUP BY k.key;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_past_calls(integer, integer[], timestamptz) IS
+'Executions of patterns in the two hours before a time of day, on the last fifteen captured days.
+Errors: 55000 there is no history.';
+
+/* Backwards from the end, as long as each hour is as it is at the end; hours without traffic say nothing. */
+CREATE FUNCTION @extschema@._chpg_drop_onset(of_service integer, of_service_id text, keys integer[],
+	end_time timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	IF keys IS NULL THEN
+		RETURN (
+			WITH hours AS (
+				SELECT c.window_start, c.call_count, (
+					SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
+					FROM generate_series(1, 7) d
+					JOIN capture b ON b.service_id = of_service_id AND b.grain = 'hour' AND b.status = 'ok'
+						AND b.window_start = c.window_start - d * interval '24 hours') AS usual
+				FROM capture c
+				WHERE c.service_id = of_service_id AND c.grain = 'hour' AND c.status = 'ok'
+					AND c.window_start >= end_time - interval '48 hours' AND c.window_start < end_time
+			)
+			SELECT min(h.window_start)
+			FROM hours h
+			WHERE h.window_start > coalesce((SELECT max(i.window_start) FROM hours i
+				WHERE i.call_count > 0.75 * i.usual AND i.usual > 0), '-infinity'));
+	END IF;
+	RETURN (
+		WITH hours AS (
+			SELECT s.window_start, sum(s.call_count) AS calls, sum(s.expected_calls) AS expected
+			FROM @extschema@._chpg_pattern_scores(ARRAY[of_service], keys, end_time - interval '48 hours', end_time) s
+			GROUP BY s.window_start
+		)
+		SELECT min(h.window_start)
+		FROM hours h
+		WHERE h.expected > 0 AND h.window_start > coalesce((SELECT max(i.window_start) FROM hours i
+			WHERE i.calls > 0.75 * i.expected), '-infinity'));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_drop_onset(integer, text, integer[], timestamptz) IS
+'Start of the hour from which on patterns, or a service (keys is null), run less than usual.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_surge_onset(of_service integer, key integer, end_time timestamptz,
+	factor double precision)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		WITH hours AS (
+			SELECT s.window_start, s.call_count > factor * greatest(s.expected_calls, 1) AS is_high
+			FROM @extschema@._chpg_pattern_scores(ARRAY[of_service], ARRAY[key], end_time - interval '48 hours', end_time) s
+			WHERE s.call_count > 0
+		)
+		SELECT min(h.window_start)
+		FROM hours h
+		WHERE h.window_start > coalesce((SELECT max(i.window_start) FROM hours i WHERE NOT i.is_high), '-infinity'));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_surge_onset(integer, integer, timestamptz, double precision) IS
+'Start of the hour from which on a pattern has run more often than a factor of what was expected.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_find_volume(t @extschema@._chpg_thresholds,
+	judged @extschema@._chpg_judged_service[], recent @extschema@._chpg_hour_score[],
+	fresh @extschema@._chpg_fresh_pattern[])
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH traffic AS MATERIALIZED (
+		SELECT s.*, j.service_id, j.end_time, least(greatest(s.calls / nullif(s.usual_calls, 0), 0.02), 50) AS factor,
+			s.days >= t.traffic_days AND s.usual_calls >= 2 * t.traffic_calls_per_h
+				AND s.calls <= t.traffic_drop_ratio * s.least_calls AS is_missing
+		FROM @extschema@._chpg_service_traffic(judged) s
+		JOIN unnest(judged) j ON j.service_key = s.service_key
+	), pattern AS MATERIALIZED (
+		-- both hours
+		SELECT r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, sum(r.call_count) AS calls,
+			sum(r.expected_calls) AS expected, max(r.call_count) AS max_calls, sum(r.total_us) AS total_us,
+			max(r.expected_avg_us) AS expected_avg_us, min(r.baseline_hours) AS baseline_hours,
+			-- the service's own traffic is no matter of a pattern, where it is more than usual
+			min((ln(1 + r.call_count) - ln(1 + r.expected_calls * greatest(s.factor, 1))) / r.calls_spread) AS surge_score,
+			min((ln(1 + r.expected_calls * least(s.factor, 1)) - ln(1 + r.call_count)) / r.calls_spread) AS drop_score,
+			greatest(s.factor, 1) AS factor
+		FROM unnest(recent) r
+		JOIN traffic s ON s.service_key = r.service_key
+		WHERE r.window_start >= s.end_time - interval '2 hours' AND r.calls_spread > 0 AND r.expected_calls IS NOT NULL
+		GROUP BY r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, s.factor
+		HAVING count(*) = 2
+	), suspect AS MATERIALIZED (
+		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END AS change
+		FROM pattern p
+		WHERE (p.calls >= t.volume_surge_factor * p.factor * greatest(p.expected, 1)
+				AND p.calls >= 2 * t.volume_surge_calls_per_h AND p.surge_score >= t.volume_score)
+			OR (p.calls <= t.volume_drop_ratio * p.expected AND p.expected >= 2 * t.volume_drop_calls_per_h
+				AND p.drop_score >= t.volume_score AND p.baseline_hours >= t.volume_days)
+	), known AS MATERIALIZED (
+		SELECT s.*, b.days, b.days_present, b.least_calls, b.greatest_calls, b.usual_calls, n.name, (n.name).app AS app
+		FROM (SELECT i.service_key, i.end_time, array_agg(i.pattern_key) AS keys FROM suspect i GROUP BY 1, 2) g
+		CROSS JOIN LATERAL @extschema@._chpg_past_calls(g.service_key, g.keys, g.end_time) b
+		JOIN suspect s ON s.service_key = g.service_key AND s.pattern_key = b.pattern_key
+		JOIN (SELECT p AS name, p.pattern_key FROM @extschema@._chpg_pattern_names(
+			ARRAY(SELECT DISTINCT i.pattern_key FROM suspect i)) p) n ON n.pattern_key = s.pattern_key
+		WHERE b.days >= t.volume_days
+			-- what has another id now, or might have, has not vanished
+			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
+				AND (((f.predecessor).pattern_key = s.pattern_key)
+					OR (f.name).text_id = (n.name).text_id
+					OR (s.change <> 'surge' AND (f.name).query_id = (n.name).query_id)))
+	), sure AS MATERIALIZED (
+		SELECT k.*
+		FROM known k
+		WHERE CASE k.change WHEN 'surge' THEN k.calls >= 0.7 * t.volume_surge_factor * k.factor * greatest(k.greatest_calls, 1)
+			ELSE k.days_present = k.days AND k.calls <= t.volume_drop_ratio * k.least_calls END
+	), app AS MATERIALIZED (
+		-- all that an application was expected to run
+		SELECT p.service_key, n.app, sum(p.calls) AS calls, sum(p.expected) AS expected
+		FROM pattern p
+		JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT i.pattern_key FROM pattern i
+			WHERE i.service_key IN (SELECT s.service_key FROM sure s WHERE s.change <> 'surge'))) n
+			ON n.pattern_key = p.pattern_key
+		WHERE p.service_key IN (SELECT s.service_key FROM sure s WHERE s.change <> 'surge')
+		GROUP BY p.service_key, n.app
+	), silent AS MATERIALIZED (
+		SELECT a.*, s.patterns, s.sure_expected, s.least_calls
+		FROM app a
+		JOIN (SELECT u.service_key, u.app, count(*) AS patterns, sum(u.expected) AS sure_expected,
+				sum(u.least_calls) AS least_calls
+			FROM sure u WHERE u.change <> 'surge' AND NOT u.is_missing GROUP BY 1, 2) s
+			ON s.service_key = a.service_key AND s.app = a.app
+		WHERE a.expected >= 2 * t.traffic_calls_per_h AND a.calls <= t.traffic_error_drop_ratio * a.expected
+			AND s.sure_expected >= 0.5 * a.expected
+			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = a.service_key AND f.app_is_new)
+	)
+	SELECT 'CHPG508', CASE WHEN f.calls <= t.traffic_error_drop_ratio * f.least_calls THEN 'ERROR' ELSE 'WARN' END,
+		'Traffic is missing', f.service_id,
+		format('%s executions per hour, usually %s in these hours, and never below %s',
+			@extschema@._chpg_count_text(f.calls / 2), @extschema@._chpg_count_text(f.usual_calls / 2),
+			@extschema@._chpg_count_text(f.least_calls / 2)),
+		jsonb_build_object('change', 'traffic', 'calls_per_h', round((f.calls / 2)::numeric),
+			'usual_calls_per_h', round((f.usual_calls / 2)::numeric), 'least_calls_per_h', round((f.least_calls / 2)::numeric),
+			'days', f.days),
+		'Applications send less than on any of the past days: they are down, cannot connect, or send it elsewhere.',
+		'Ask whether the applications work; look for errors, and at the connections.', NULL::float8,
+		CASE WHEN f.days >= 8 THEN 'high' ELSE 'medium' END, 'CHPG508:' || f.service_id, 'incident',
+		@extschema@._chpg_drop_onset(f.service_key, f.service_id, NULL::integer[], f.end_time), f.usual_calls / 2,
+		f.calls / 2, 'calls/h', NULL::text
+	FROM traffic f
+	WHERE f.is_missing
+	UNION ALL
+	SELECT 'CHPG508', CASE WHEN s.expected >= t.traffic_error_calls_ratio * f.usual_calls THEN 'ERROR' ELSE 'WARN' END,
+		'An application is silent', f.service_id,
+		format('application "%s" sends %s executions per hour, usually %s in these hours',
+			@extschema@._chpg_line_text(s.app, 60), @extschema@._chpg_count_text(s.calls / 2),
+			@extschema@._chpg_count_text(s.expected / 2)),
+		jsonb_build_object('change', 'traffic', 'app', s.app, 'calls_per_h', round((s.calls / 2)::numeric),
+			'usual_calls_per_h', round((s.expected / 2)::numeric), 'patterns', s.patterns),
+		'It is down, cannot connect, was renamed, or sends its queries elsewhere.',
+		'Ask whether the application works; look for its errors.', NULL::float8, 'medium',
+		'CHPG508:' || to_jsonb(ARRAY[f.service_id, s.app])::text, 'incident',
+		@extschema@._chpg_drop_onset(f.service_key, f.service_id, ARRAY(SELECT u.pattern_key FROM sure u
+			WHERE u.service_key = s.service_key AND u.app = s.app AND u.change <> 'surge'), f.end_time),
+		s.expected / 2, s.calls / 2, 'calls/h', NULL::text
+	FROM silent s
+	JOIN traffic f ON f.service_key = s.service_key
+	UNION ALL
+	SELECT 'CHPG507',
+		CASE WHEN s.change = 'surge' AND a.added_us >= t.volume_warn_surge_time_ratio * s_us.us THEN 'WARN' ELSE 'INFO' END,
+		CASE s.change WHEN 'surge' THEN 'Far more executions than usual' WHEN 'drop' THEN 'Far fewer executions than usual'
+			ELSE 'No longer executed' END, s.service_id,
+		format('%s calls per hour, usually %s in these hours%s', @extschema@._chpg_count_text(s.calls / 2),
+			@extschema@._chpg_count_text(s.usual_calls / 2),
+			CASE s.change WHEN 'surge' THEN format('; they add %s %% to the service''s time',
+				round((100 * a.added_us / nullif(s_us.us - a.added_us, 0))::numeric, 1)) ELSE '' END),
+		@extschema@._chpg_pattern_evidence(s.name) || jsonb_build_object('change', s.change,
+			'calls_per_h', round((s.calls / 2)::numeric, 1), 'usual_calls_per_h', round((s.usual_calls / 2)::numeric, 1),
+			'least_calls_per_h', round((s.least_calls / 2)::numeric, 1),
+			'greatest_calls_per_h', round((s.greatest_calls / 2)::numeric, 1), 'days', s.days,
+			'added_us', round(a.added_us::numeric)),
+		CASE s.change WHEN 'surge' THEN 'A loop, a cache that is gone, retries, or more users.'
+			ELSE 'A deployment without it, a job that does not run, or a part of the application that is down.' END,
+		CASE s.change WHEN 'surge' THEN 'Find the loop by application and text; look for a deployment at that time.'
+			ELSE 'Ask whether that is meant to be.' END,
+		CASE s.change WHEN 'surge' THEN greatest(a.added_us, 0) END, CASE WHEN s.days >= 8 THEN 'high' ELSE 'medium' END,
+		@extschema@._chpg_pattern_finding_key('CHPG507'::text, s.service_id, s.name), 'incident', o.since,
+		s.usual_calls / 2, s.calls / 2, 'calls/h',
+		@extschema@._chpg_course_statement(s.service_id, (s.name).query_id, o.since, s.end_time)
+	FROM sure s
+	CROSS JOIN LATERAL @extschema@._chpg_service_time(s.service_id, s.end_time - interval '2 hours', s.end_time) s_us(us)
+	CROSS JOIN LATERAL (
+		SELECT s.total_us * (1 - least(s.expected * s.factor / nullif(s.calls, 0), 1)) AS added_us) a
+	CROSS JOIN LATERAL (SELECT CASE s.change
+		WHEN 'surge' THEN @extschema@._chpg_surge_onset(s.service_key, s.pattern_key, s.end_time,
+			sqrt(t.volume_surge_factor * s.factor))
+		ELSE @extschema@._chpg_drop_onset(s.service_key, s.service_id, ARRAY[s.pattern_key], s.end_time) END AS since) o
+	WHERE NOT s.is_missing
+		AND (s.change <> 'surge' OR a.added_us >= t.volume_surge_time_ratio * s_us.us)
+		AND (s.change = 'surge' OR NOT EXISTS (SELECT FROM silent i WHERE i.service_key = s.service_key AND i.app = s.app));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_volume(@extschema@._chpg_thresholds, @extschema@._chpg_judged_service[],
+	@extschema@._chpg_hour_score[], @extschema@._chpg_fresh_pattern[]) IS
+'Findings of patterns, applications and services with far more or fewer executions than usual.
+Requests: none.
+Errors: 55000 there is no history.';
