@@ -271,3 +271,356 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_hours_between(timestamptz, timestamptz) IS 'Hours from one time to another.';
+
+CREATE TYPE @extschema@._chpg_episode AS (
+	service_key integer,
+	pattern_key integer,
+	metric text,
+	since timestamptz,
+	hours integer,
+	score double precision,
+	last_score double precision,
+	baseline_hours integer,
+	calls double precision,
+	total_us double precision,
+	expected_us double precision,
+	max_us double precision,
+	p99_us double precision,
+	expected_p99_us double precision,
+	rows_factor double precision,
+	blks_factor double precision,
+	wal_factor double precision,
+	rows double precision,
+	blks double precision,
+	wal_bytes double precision
+);
+
+COMMENT ON TYPE @extschema@._chpg_episode IS 'A pattern that is slower than expected, from an onset up to now.';
+COMMENT ON COLUMN @extschema@._chpg_episode.service_key IS 'Key of the service.';
+COMMENT ON COLUMN @extschema@._chpg_episode.pattern_key IS 'Key of the pattern.';
+COMMENT ON COLUMN @extschema@._chpg_episode.metric IS
+'What is higher: mean or p99 (time), or rows, blks or wal (per execution).';
+COMMENT ON COLUMN @extschema@._chpg_episode.since IS 'The onset: start of the first hour that is higher.';
+COMMENT ON COLUMN @extschema@._chpg_episode.hours IS 'Hours since the onset in which it was executed.';
+COMMENT ON COLUMN @extschema@._chpg_episode.score IS 'Sum of the hours'' standard deviations by the root of their number.';
+COMMENT ON COLUMN @extschema@._chpg_episode.last_score IS 'Standard deviations of the last two hours, likewise.';
+COMMENT ON COLUMN @extschema@._chpg_episode.baseline_hours IS 'Least number of hours of a baseline.';
+COMMENT ON COLUMN @extschema@._chpg_episode.calls IS 'Executions since the onset.';
+COMMENT ON COLUMN @extschema@._chpg_episode.total_us IS 'Time of all executions, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.expected_us IS
+'Time that was expected of them in a service that is as fast as this one is now, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.max_us IS 'Longest single execution, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.p99_us IS 'Mean of the hours'' 99th percentiles, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.expected_p99_us IS 'Mean of those expected, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.rows_factor IS 'How many times the expected rows of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_episode.blks_factor IS 'How many times the expected blocks of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_episode.wal_factor IS 'How many times the expected WAL of an execution.';
+COMMENT ON COLUMN @extschema@._chpg_episode.rows IS 'Rows of all executions.';
+COMMENT ON COLUMN @extschema@._chpg_episode.blks IS 'Blocks of all executions.';
+COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions, in bytes.';
+
+/*
+ * Most patterns are ruled out by their last three hours; two days are read of the others.
+ * The onset is the hour for which the sum of all standard deviations since then, by the root
+ * of the number of hours, is the greatest.
+ */
+CREATE FUNCTION @extschema@._chpg_find_episodes(judged @extschema@._chpg_judged_service[],
+	recent @extschema@._chpg_hour_score[])
+RETURNS SETOF @extschema@._chpg_episode
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	service_keys integer[];
+	pattern_keys integer[];
+BEGIN
+	SELECT array_agg(DISTINCT s.service_key), array_agg(DISTINCT s.pattern_key)
+	INTO service_keys, pattern_keys
+	FROM (
+		SELECT r.service_key, r.pattern_key
+		FROM unnest(recent) r
+		JOIN unnest(judged) j ON j.service_key = r.service_key
+		WHERE r.call_count > 0 AND r.baseline_hours >= 2
+		GROUP BY r.service_key, r.pattern_key
+		HAVING greatest(sum(r.z_avg) / sqrt(nullif(count(r.z_avg), 0)), sum(r.z_p99) / sqrt(nullif(count(r.z_p99), 0)),
+			max(r.z_avg) FILTER (WHERE r.window_start = j.end_time - interval '1 hour'),
+			max(r.z_p99) FILTER (WHERE r.window_start = j.end_time - interval '1 hour')) >= 2.5
+			OR greatest(sum(r.z_rows), sum(r.z_blks), sum(r.z_wal)) >= 4 * count(*)
+	) s;
+	IF service_keys IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH hours AS MATERIALIZED (
+		SELECT h.*, j.end_time, h.expected_avg_us * exp(least(greatest(h.common, -5), 5)) AS usual_us
+		FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
+			(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
+			(SELECT max(j.end_time) FROM unnest(judged) j)) h
+		JOIN unnest(judged) j ON j.service_key = h.service_key
+		WHERE h.call_count > 0 AND h.baseline_hours >= 2 AND h.expected_avg_us > 0
+			AND h.window_start >= j.end_time - interval '48 hours' AND h.window_start < j.end_time
+	), scored AS (
+		SELECT h.*, m.metric, m.z, row_number() OVER (PARTITION BY h.service_key, h.pattern_key, m.metric
+			ORDER BY h.window_start DESC) AS place
+		FROM hours h
+		CROSS JOIN LATERAL (VALUES ('mean', h.z_avg), ('p99', h.z_p99), ('rows', h.z_rows), ('blks', h.z_blks),
+			('wal', h.z_wal)) m(metric, z)
+		WHERE m.z IS NOT NULL
+	), summed AS (
+		SELECT s.service_key, s.pattern_key, s.metric, s.window_start AS since, s.place AS hours,
+			sum(s.z) OVER w / sqrt(s.place) AS score,
+			sum(CASE WHEN s.place <= 2 THEN s.z END) OVER w / sqrt(least(s.place, 2)) AS last_score,
+			max(CASE WHEN s.place = 1 THEN s.window_start END) OVER w AS last_start, s.end_time,
+			min(s.baseline_hours) OVER w AS baseline_hours, sum(s.call_count) OVER w AS calls,
+			sum(s.total_us) OVER w AS total_us, sum(s.usual_us * s.call_count) OVER w AS expected_us,
+			max(s.max_us) OVER w AS max_us,
+			sum(s.p99_us * s.call_count) OVER w / nullif(sum(s.call_count) OVER w, 0) AS p99_us,
+			sum(s.expected_p99_us * s.call_count) OVER w / nullif(sum(s.call_count) OVER w, 0) AS expected_p99_us,
+			sum(s.rows_per_call * s.call_count) OVER w
+				/ nullif(sum(s.expected_rows_per_call * s.call_count) OVER w, 0) AS rows_factor,
+			sum(s.blks_per_call * s.call_count) OVER w
+				/ nullif(sum(s.expected_blks_per_call * s.call_count) OVER w, 0) AS blks_factor,
+			sum(s.wal_per_call * s.call_count) OVER w
+				/ nullif(sum(s.expected_wal_per_call * s.call_count) OVER w, 0) AS wal_factor,
+			sum(s.rows_per_call * s.call_count) OVER w AS rows, sum(s.blks_per_call * s.call_count) OVER w AS blks,
+			sum(s.wal_per_call * s.call_count) OVER w AS wal_bytes
+		FROM scored s
+		WINDOW w AS (PARTITION BY s.service_key, s.pattern_key, s.metric ORDER BY s.window_start DESC)
+	)
+	SELECT DISTINCT ON (b.service_key, b.pattern_key, b.metric) b.service_key, b.pattern_key, b.metric, b.since,
+		b.hours::integer, b.score, b.last_score, b.baseline_hours, b.calls, b.total_us, b.expected_us, b.max_us,
+		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor, b.rows, b.blks, b.wal_bytes
+	FROM summed b
+	WHERE b.last_start >= b.end_time - interval '3 hours'
+	ORDER BY b.service_key, b.pattern_key, b.metric, b.score DESC, b.since;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_episodes(@extschema@._chpg_judged_service[],
+	@extschema@._chpg_hour_score[]) IS
+'The patterns that may be slower than expected at the end, each with its best onset.
+recent: what _chpg_recent_scores returned. A row for each metric.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_service_time(of_service text, since timestamptz, until timestamptz)
+RETURNS double precision
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (SELECT sum(c.statement_duration_us) FROM capture c
+		WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start >= since AND c.window_start < until);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_service_time(text, timestamptz, timestamptz) IS
+'Time of all executions of a service in some hours, in microseconds.
+Errors: 55000 there is no history.';
+
+/* The counters say why, from the same pattern a week before the onset. */
+CREATE FUNCTION @extschema@._chpg_episode_cause(of_service text, key integer, since timestamptz, until timestamptz)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_change_cause(a.pattern, b.pattern)
+	FROM @extschema@._chpg_sum_patterns(ARRAY[of_service], tstzrange(since - interval '168 hours', since), ARRAY[key]) a
+	CROSS JOIN @extschema@._chpg_sum_patterns(ARRAY[of_service], tstzrange(since, until), ARRAY[key]) b;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_episode_cause(text, integer, timestamptz, timestamptz) IS
+'Why a pattern is slower since an onset, compared with the week before it, by its counters.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_cause_text(cause text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE cause WHEN 'more rows' THEN 'It returns more rows: the data grew, or a filter is gone.'
+		WHEN 'more blocks' THEN 'It reads more blocks for the same rows: another plan, more data, or bloat.'
+		WHEN 'colder cache' THEN 'More of its blocks come from storage: something else uses the cache.'
+		WHEN 'waiting' THEN 'It waits longer: locks, storage, or the client.'
+		WHEN 'computing' THEN 'It computes longer on the same blocks.'
+		ELSE 'No single counter explains it.' END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_cause_text(text) IS 'What a cause of _chpg_change_cause means.';
+
+CREATE FUNCTION @extschema@._chpg_factor_text(factor double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN factor < 9.95 THEN to_char(factor, 'FM0.0') ELSE to_char(least(factor, 999999), 'FM999999') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_factor_text(double precision) IS 'A factor as people read it, such as 3.2 or 15.';
+
+CREATE TYPE @extschema@._chpg_fresh_pattern AS (
+	service_key integer,
+	pattern_key integer,
+	since timestamptz,
+	hours integer,
+	calls double precision,
+	total_us double precision,
+	max_us double precision,
+	last_start timestamptz,
+	name @extschema@._chpg_pattern_name,
+	predecessor @extschema@._chpg_pattern_name,
+	similarity double precision,
+	predecessor_avg_us double precision,
+	app_is_new boolean
+);
+
+COMMENT ON TYPE @extschema@._chpg_fresh_pattern IS
+'A pattern that the history of a service has for a day at most.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.service_key IS 'Key of the service.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.pattern_key IS 'Key of the pattern.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.since IS 'Start of the first hour that has it.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.hours IS 'Hours in which it was executed.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.calls IS 'Executions.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.total_us IS 'Time of all executions, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.max_us IS 'Longest single execution, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.last_start IS 'Start of the last hour that has it.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.name IS 'What identifies it.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor IS
+'The pattern of a similar text that vanished when this one appeared; null if there is none.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.similarity IS 'Share of words that both texts have in common.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor_avg_us IS
+'Mean time that is expected of the predecessor in these hours, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.app_is_new IS 'Whether its application has no older pattern.';
+
+/*
+ * Scores tell that an hour has no baseline; that a pattern is new is decided by all days
+ * that the history has, for a job may run once a week, or once a month.
+ */
+CREATE FUNCTION @extschema@._chpg_find_fresh(t @extschema@._chpg_thresholds,
+	judged @extschema@._chpg_judged_service[], recent @extschema@._chpg_hour_score[])
+RETURNS SETOF @extschema@._chpg_fresh_pattern
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	service_keys integer[];
+	pattern_keys integer[];
+	fresh @extschema@._chpg_fresh_pattern[];
+BEGIN
+	SELECT array_agg(DISTINCT r.service_key), array_agg(DISTINCT r.pattern_key) INTO service_keys, pattern_keys
+	FROM unnest(recent) r
+	JOIN unnest(judged) j ON j.service_key = r.service_key
+	WHERE r.call_count > 0 AND r.baseline_hours = 0 AND j.history_start <= j.end_time - interval '25 hours';
+	IF service_keys IS NULL THEN
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	fresh := ARRAY(
+		WITH seen AS MATERIALIZED (
+			SELECT h.service_key, h.pattern_key, min(h.window_start) AS since, count(*)::integer AS hours,
+				sum(h.call_count) AS calls, sum(h.total_us) AS total_us, max(h.max_us) AS max_us,
+				max(h.window_start) AS last_start, j.end_time, j.history_start
+			FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
+				(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
+				(SELECT max(j.end_time) FROM unnest(judged) j)) h
+			JOIN unnest(judged) j ON j.service_key = h.service_key
+			WHERE h.call_count > 0 AND h.window_start >= j.end_time - interval '48 hours'
+				AND h.window_start < j.end_time
+			GROUP BY h.service_key, h.pattern_key, j.end_time, j.history_start
+		), named AS MATERIALIZED (
+			SELECT s.*, n AS name, n.query_id, n.db_name, n.db_user, n.db_operation, n.app
+			FROM seen s
+			JOIN @extschema@._chpg_pattern_names(pattern_keys) n ON n.pattern_key = s.pattern_key
+			WHERE s.since >= s.end_time - interval '24 hours' AND s.since >= s.history_start + interval '24 hours'
+		), alike AS MATERIALIZED (
+			-- a pattern of several texts has several keys
+			SELECT n.service_key, n.pattern_key, k.pattern_key AS other_key
+			FROM named n
+			JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app) =
+				(n.query_id, n.db_name, n.db_user, n.db_operation, n.app)
+		), known AS (
+			SELECT DISTINCT a.service_key, a.pattern_key
+			FROM alike a
+			JOIN named n ON n.service_key = a.service_key AND n.pattern_key = a.pattern_key
+			JOIN day_sum d ON d.service_key = a.service_key AND d.pattern_key = a.other_key
+				AND d."time" < date_trunc('day', n.since, 'UTC')
+		)
+		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_start, n.name,
+			NULL, NULL, NULL, NULL)::@extschema@._chpg_fresh_pattern
+		FROM named n
+		WHERE NOT EXISTS (SELECT FROM known k WHERE k.service_key = n.service_key AND k.pattern_key = n.pattern_key));
+	IF cardinality(fresh) = 0 THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH gone AS MATERIALIZED (
+		SELECT g.*, n AS name, @extschema@._chpg_query_words(n.query_text) AS words,
+			@extschema@._chpg_main_table(n.query_text) AS main_table
+		FROM (
+			SELECT r.service_key, r.pattern_key,
+				avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us
+			FROM unnest(recent) r
+			JOIN unnest(judged) j ON j.service_key = r.service_key
+			WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
+			GROUP BY r.service_key, r.pattern_key
+			HAVING bool_and(r.call_count <= 0.5 * r.expected_calls)
+				FILTER (WHERE r.window_start = j.end_time - interval '1 hour')
+				OR (count(*) FILTER (WHERE r.window_start = j.end_time - interval '1 hour') = 0
+					AND bool_and(r.call_count = 0))
+		) g
+		JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT r.pattern_key FROM unnest(recent) r
+			WHERE r.expected_calls > 0 AND r.call_count <= 0.5 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
+	), came AS MATERIALIZED (
+		SELECT f.*, f AS pattern, @extschema@._chpg_query_words((f.name).query_text) AS words,
+			@extschema@._chpg_main_table((f.name).query_text) AS main_table
+		FROM unnest(fresh) f
+	), pair AS (
+		SELECT c.service_key, c.pattern_key, g.pattern_key AS gone_key, g.name AS gone_name, g.avg_us,
+			CASE WHEN (c.name).text_id = (g.name).text_id THEN 1
+				ELSE @extschema@._chpg_word_similarity(c.words, g.words) END
+				- CASE WHEN (c.name).app <> (g.name).app THEN 0.02 ELSE 0 END
+				- CASE WHEN (c.name).db_user <> (g.name).db_user THEN 0.02 ELSE 0 END AS similarity
+		FROM came c
+		JOIN gone g ON g.service_key = c.service_key AND (g.name).db_name = (c.name).db_name
+			AND (g.name).db_operation = (c.name).db_operation
+			AND g.main_table IS NOT DISTINCT FROM c.main_table
+			AND ((g.name).app = (c.name).app OR (g.name).db_user = (c.name).db_user)
+	), chosen AS (
+		SELECT DISTINCT ON (b.service_key, b.gone_key) b.*
+		FROM (SELECT DISTINCT ON (p.service_key, p.pattern_key) p.* FROM pair p WHERE p.similarity >= t.renamed_similarity
+			ORDER BY p.service_key, p.pattern_key, p.similarity DESC, p.gone_key) b
+		ORDER BY b.service_key, b.gone_key, b.similarity DESC, b.pattern_key
+	)
+	SELECT c.service_key, c.pattern_key, c.since, c.hours, c.calls, c.total_us, c.max_us, c.last_start, c.name,
+		p.gone_name, p.similarity, p.avg_us,
+		NOT EXISTS (SELECT FROM pattern_key k
+			JOIN day_sum d ON d.pattern_key = k.pattern_key AND d.service_key = c.service_key
+				AND d."time" < date_trunc('day', c.since, 'UTC')
+				AND d."time" >= date_trunc('day', c.since, 'UTC') - interval '35 days'
+			WHERE k.app = (c.name).app)
+	FROM came c
+	LEFT JOIN chosen p ON p.service_key = c.service_key AND p.pattern_key = c.pattern_key;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_fresh(@extschema@._chpg_thresholds, @extschema@._chpg_judged_service[],
+	@extschema@._chpg_hour_score[]) IS
+'The patterns that a service has for a day at most, with those that they replace.
+A service whose history is shorter than a day has none.
+Errors: 55000 there is no history.';
+
+/* On weekends there is another traffic than on weekdays: days of a kind are compared, if there are any. */
+CREATE FUNCTION @extschema@._chpg_past_starts(end_time timestamptz, hours integer)
+RETURNS TABLE (day integer, start timestamptz)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+	SELECT d, end_time - d * interval '24 hours' - hours * interval '1 hour'
+	FROM generate_series(1, 28) d
+	WHERE (extract(isodow FROM end_time - interval '1 hour' - d * interval '24 hours') > 5)
+		= (extract(isodow FROM end_time - interval '1 hour') > 5)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_past_starts(timestamptz, integer) IS
+'Starts of some hours before a time of day on past days: on weekdays or on weekends, as it is now.';

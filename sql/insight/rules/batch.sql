@@ -1,16 +1,29 @@
+/*
+ * rule: CHPG505 batch
+ * title: A job takes longer than its earlier runs
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * needs: executions, durations
+ * threshold: runs = 4 days; Earlier days with a run to compare with.
+ * threshold: factor = 1.6 factor; How many times the median of earlier runs ...
+ * threshold: max_factor = 1.15 factor; ... and the longest of the last fourteen of them ...
+ * threshold: score = 4 standard deviations; ... and how many standard deviations above it.
+ * threshold: excess_us = 60000000 us; Time by which it is longer, in microseconds.
+ */
+/*
+ * rule: CHPG506 missed_run
+ * title: A job did not run
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * needs: executions
+ * threshold: days = 5 days; Past days on each of which the job ran at that hour.
+ * threshold: warn_days = 7 days; Past days from which it is WARN.
+ * threshold: hours = 2 hours; Hours in which it did not run after its own one.
+ */
+
 /* Rules CHPG505 and CHPG506: batch jobs that take longer than their own earlier runs, and runs that are missing. */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG505', 'batch', 'runs', 4, 'Earlier days with a run to compare with.'),
-	('CHPG505', 'batch', 'factor', 1.6, 'How many times the median of earlier runs ...'),
-	('CHPG505', 'batch', 'max_factor', 1.15, '... and the longest of the last fourteen of them ...'),
-	('CHPG505', 'batch', 'score', 4, '... and how many standard deviations above it.'),
-	('CHPG505', 'batch', 'excess_us', 60000000, 'Time by which it is longer, in microseconds.'),
-	('CHPG506', 'missed_run', 'days', 5, 'Past days on each of which the job ran at that hour.'),
-	('CHPG506', 'missed_run', 'warn_days', 7, 'Past days from which it is WARN.'),
-	('CHPG506', 'missed_run', 'hours', 2, 'Hours in which it did not run after its own one.');
-
-SELECT @extschema@._chpg_declare_thresholds();
 
 /*
  * A run is an execution, or all executions of a day of a job that has many.  The latter is

@@ -1,16 +1,20 @@
+/*
+ * rule: CHPG503 counters
+ * title: Processes more per call
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * threshold: factor = 2 factor; How many times the expected rows, blocks or WAL of an execution.
+ * threshold: score = 7 standard deviations; Standard deviations above the same hours of past days, of all hours
+ *   since the onset together.
+ * threshold: rows_per_h = 1000000 rows/h; Rows per hour that are more than expected ...
+ * threshold: blks_per_h = 1000000 blocks/h; ... or blocks ...
+ * threshold: wal_bytes_per_h = 52428800 bytes/h; ... or WAL, in bytes ...
+ * threshold: ratio = 0.1 ratio; ... and their share of those of the service.
+ * threshold: warn_wal_ratio = 0.3 ratio; Share of the service's WAL that is more, from which it is WARN.
+ */
+
 /* Rule CHPG503: executions that process more than before: rows, blocks, or WAL. */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG503', 'counters', 'factor', 2, 'How many times the expected rows, blocks or WAL of an execution.'),
-	('CHPG503', 'counters', 'score', 7,
-		'Standard deviations above the same hours of past days, of all hours since the onset together.'),
-	('CHPG503', 'counters', 'rows_per_h', 1000000, 'Rows per hour that are more than expected ...'),
-	('CHPG503', 'counters', 'blks_per_h', 1000000, '... or blocks ...'),
-	('CHPG503', 'counters', 'wal_bytes_per_h', 52428800, '... or WAL, in bytes ...'),
-	('CHPG503', 'counters', 'ratio', 0.1, '... and their share of those of the service.'),
-	('CHPG503', 'counters', 'warn_wal_ratio', 0.3, 'Share of the service''s WAL that is more, from which it is WARN.');
-
-SELECT @extschema@._chpg_declare_thresholds();
 
 CREATE FUNCTION @extschema@._chpg_find_counters(t @extschema@._chpg_thresholds,
 	judged @extschema@._chpg_judged_service[], episodes @extschema@._chpg_episode[])

@@ -1,14 +1,19 @@
+/*
+ * rule: CHPG509 creep
+ * title: Slower by a little each day
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * needs: executions, durations
+ * threshold: factor = 1.4 factor; How many times the mean of the first days the mean of the last days is ...
+ * threshold: days = 10 days; ... of so many days at least.
+ * threshold: score = 5 standard deviations; Standard deviations of a day's mean that this is.
+ * threshold: rising_ratio = 0.8 ratio; Share of the later days that are above their days a week before.
+ * threshold: step_ratio = 0.6 ratio; Share of the whole rise that a single step has, up to which it creeps.
+ * threshold: time_ratio = 0.01 ratio; Share of the service's time that the pattern has in the last days.
+ */
+
 /* Rule CHPG509: patterns that get slower by a little each day. */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG509', 'creep', 'factor', 1.4, 'How many times the mean of the first days the mean of the last days is ...'),
-	('CHPG509', 'creep', 'days', 10, '... of so many days at least.'),
-	('CHPG509', 'creep', 'score', 5, 'Standard deviations of a day''s mean that this is.'),
-	('CHPG509', 'creep', 'rising_ratio', 0.8, 'Share of the later days that are above their days a week before.'),
-	('CHPG509', 'creep', 'step_ratio', 0.6, 'Share of the whole rise that a single step has, up to which it creeps.'),
-	('CHPG509', 'creep', 'time_ratio', 0.01, 'Share of the service''s time that the pattern has in the last days.');
-
-SELECT @extschema@._chpg_declare_thresholds();
 
 /*
  * Days, for what grows by two percent a day is invisible in hours, and their baseline grows

@@ -1,4 +1,34 @@
 /*
+ * rule: CHPG401 error_rate
+ * title: Many errors
+ * kind: incident
+ * scope: service
+ * function: _chpg_find_errors
+ * needs: executions, errors
+ * threshold: errors = 10 errors; Errors.
+ * threshold: error_ratio = 0.001 ratio; Errors of all executions from which it is INFO.
+ * threshold: warn_error_ratio = 0.05 ratio; Errors of all executions from which it is WARN, where it is not known
+ *   what is usual.
+ * threshold: failing_error_ratio = 0.5 ratio; Errors of all executions from which an application fails, and it is
+ *   ERROR.
+ */
+/*
+ * rule: CHPG402 error_spike
+ * title: More errors than before
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_error_spikes
+ * needs: executions, errors
+ * threshold: errors = 10 errors; Errors since the onset.
+ * threshold: score = 6 standard deviations; Standard deviations above the usual share of errors, of all hours
+ *   since the onset together.
+ * threshold: factor = 2 factor; How many times the usual share of errors ...
+ * threshold: max_factor = 1.5 factor; ... and the greatest one of the same hours of past days.
+ * threshold: warn_error_ratio = 0.002 ratio; Errors of all executions from which it is WARN.
+ * threshold: error_error_ratio = 0.05 ratio; Errors of all executions from which it is ERROR.
+ */
+
+/*
  * Rules CHPG401 and CHPG402: applications that fail, errors that are many, and errors that
  * became more.
  *
@@ -6,23 +36,6 @@
  * known of a database, a user and an application.  A share that is as it always was is no
  * alarm, but the way that an application works.
  */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG401', 'error_rate', 'errors', 10, 'Errors.'),
-	('CHPG401', 'error_rate', 'error_ratio', 0.001, 'Errors of all executions from which it is INFO.'),
-	('CHPG401', 'error_rate', 'warn_error_ratio', 0.05,
-		'Errors of all executions from which it is WARN, where it is not known what is usual.'),
-	('CHPG401', 'error_rate', 'failing_error_ratio', 0.5,
-		'Errors of all executions from which an application fails, and it is ERROR.'),
-	('CHPG402', 'error_spike', 'errors', 10, 'Errors since the onset.'),
-	('CHPG402', 'error_spike', 'score', 6,
-		'Standard deviations above the usual share of errors, of all hours since the onset together.'),
-	('CHPG402', 'error_spike', 'factor', 2, 'How many times the usual share of errors ...'),
-	('CHPG402', 'error_spike', 'max_factor', 1.5, '... and the greatest one of the same hours of past days.'),
-	('CHPG402', 'error_spike', 'warn_error_ratio', 0.002, 'Errors of all executions from which it is WARN.'),
-	('CHPG402', 'error_spike', 'error_error_ratio', 0.05, 'Errors of all executions from which it is ERROR.');
-
-SELECT @extschema@._chpg_declare_thresholds();
 
 CREATE FUNCTION @extschema@._chpg_error_shares(service_keys integer[], hours timestamptz[])
 RETURNS TABLE (service_key integer, window_start timestamptz, db_name text, db_user text, app text, errors float8,

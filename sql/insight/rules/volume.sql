@@ -1,45 +1,43 @@
 /*
+ * rule: CHPG507 volume
+ * title: Far more or fewer executions than usual
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * needs: executions
+ * threshold: surge_factor = 3 factor; How many times the expected executions make a surge ...
+ * threshold: surge_calls_per_h = 1000 executions/h; ... with so many of them per hour ...
+ * threshold: surge_time_ratio = 0.02 ratio; ... and a share of the service's time that they add ...
+ * threshold: warn_surge_time_ratio = 0.1 ratio; ... from which it is WARN.
+ * threshold: drop_ratio = 0.3 ratio; Share of the expected executions up to which they dropped ...
+ * threshold: drop_calls_per_h = 30 executions/h; ... of so many expected per hour.
+ * threshold: score = 5 standard deviations; Standard deviations between the expected executions and those of each
+ *   hour.
+ * threshold: days = 5 days; Past days with these hours, on each of which they were executed.
+ */
+/*
+ * rule: CHPG508 traffic
+ * title: Traffic is missing
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * needs: executions
+ * threshold: drop_ratio = 0.5 ratio; Share of the fewest executions of past days in these hours up to which
+ *   traffic is missing ...
+ * threshold: calls_per_h = 500 executions/h; ... of so many expected per hour.
+ * threshold: error_drop_ratio = 0.1 ratio; Share of the expected executions up to which it is ERROR ...
+ * threshold: error_calls_ratio = 0.2 ratio; ... of a service, or of an application with such a share of its
+ *   service's executions.
+ * threshold: days = 5 days; Past days with these hours.
+ */
+
+/*
  * Rules CHPG507 and CHPG508: patterns that run far more than usual, hardly or no longer, and
  * traffic of a service or an application that is missing.
  *
  * What is expected are the executions in the very same hour of past days.  Two hours decide;
  * a pattern that vanished ran in these hours on each of the past days.
  */
-
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG507', 'volume', 'surge_factor', 3, 'How many times the expected executions make a surge ...'),
-	('CHPG507', 'volume', 'surge_calls_per_h', 1000, '... with so many of them per hour ...'),
-	('CHPG507', 'volume', 'surge_time_ratio', 0.02, '... and a share of the service''s time that they add ...'),
-	('CHPG507', 'volume', 'warn_surge_time_ratio', 0.1, '... from which it is WARN.'),
-	('CHPG507', 'volume', 'drop_ratio', 0.3, 'Share of the expected executions up to which they dropped ...'),
-	('CHPG507', 'volume', 'drop_calls_per_h', 30, '... of so many expected per hour.'),
-	('CHPG507', 'volume', 'score', 5, 'Standard deviations between the expected executions and those of each hour.'),
-	('CHPG507', 'volume', 'days', 5, 'Past days with these hours, on each of which they were executed.'),
-	('CHPG508', 'traffic', 'drop_ratio', 0.5,
-		'Share of the fewest executions of past days in these hours up to which traffic is missing ...'),
-	('CHPG508', 'traffic', 'calls_per_h', 500, '... of so many expected per hour.'),
-	('CHPG508', 'traffic', 'error_drop_ratio', 0.1, 'Share of the expected executions up to which it is ERROR ...'),
-	('CHPG508', 'traffic', 'error_calls_ratio', 0.2,
-		'... of a service, or of an application with such a share of its service''s executions.'),
-	('CHPG508', 'traffic', 'days', 5, 'Past days with these hours.');
-
-SELECT @extschema@._chpg_declare_thresholds();
-
-/* On weekends there is another traffic than on weekdays: days of a kind are compared, if there are any. */
-CREATE FUNCTION @extschema@._chpg_past_starts(end_time timestamptz, hours integer)
-RETURNS TABLE (day integer, start timestamptz)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $$
-	SELECT d, end_time - d * interval '24 hours' - hours * interval '1 hour'
-	FROM generate_series(1, 28) d
-	WHERE (extract(isodow FROM end_time - interval '1 hour' - d * interval '24 hours') > 5)
-		= (extract(isodow FROM end_time - interval '1 hour') > 5)
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_past_starts(timestamptz, integer) IS
-'Starts of some hours before a time of day on past days: on weekdays or on weekends, as it is now.';
 
 /* The captures of hours have the executions of a service. */
 CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])

@@ -1,0 +1,129 @@
+/*
+ * rule: CHPG502 slower_service
+ * title: The whole service is slower
+ * kind: incident
+ * scope: change
+ * function: _chpg_find_changes
+ * needs: executions, durations
+ * threshold: factor = 1.25 factor; How many times slower than expected most patterns are, as a mean since the
+ *   onset.
+ * threshold: hours = 2 hours; Hours for which they are.
+ * threshold: error_factor = 1.5 factor; How many times slower from which it is ERROR.
+ * threshold: cold_hours = 4 hours; Hours for which a cache that is cold is no reason to worry.
+ * threshold: cold_reads = 1.5 factor; How many times the expected blocks read make a cache cold.
+ */
+/*
+ * What makes most patterns slower at once is a matter of the service: other work on its
+ * host, storage, CPU, or an empty cache.  Blocks read tell the last one from the others.
+ */
+CREATE FUNCTION @extschema@._chpg_find_slower_services(t @extschema@._chpg_thresholds,
+	judged @extschema@._chpg_judged_service[], recent @extschema@._chpg_hour_score[])
+RETURNS SETOF @extschema@._chpg_candidate
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	service_keys integer[];
+	pattern_keys integer[];
+BEGIN
+	-- the factor of an hour comes with each of its patterns: one that runs often is enough
+	SELECT array_agg(s.service_key), array_agg(s.pattern_key) INTO service_keys, pattern_keys
+	FROM (
+		SELECT DISTINCT ON (r.service_key) r.service_key, r.pattern_key, r.common
+		FROM unnest(recent) r
+		WHERE r.call_count > 0
+		ORDER BY r.service_key, r.window_start DESC, r.call_count DESC, r.pattern_key
+	) s
+	WHERE s.common >= ln(1.12);
+	IF service_keys IS NULL THEN
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH factor AS (
+		SELECT DISTINCT ON (h.service_key, h.window_start) h.service_key, j.service_id, j.end_time, h.window_start,
+			least(greatest(h.common, -2), 3) AS common
+		FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
+			(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
+			(SELECT max(j.end_time) FROM unnest(judged) j)) h
+		JOIN unnest(judged) j ON j.service_key = h.service_key
+		WHERE h.window_start >= j.end_time - interval '48 hours' AND h.window_start < j.end_time
+			AND h.call_count > 0
+		ORDER BY h.service_key, h.window_start, h.pattern_key
+	), summed AS (
+		-- 0.05 is what the load of a day makes of it
+		SELECT f.*, count(*) OVER w AS hours, sum(f.common - 0.05) OVER w / sqrt(count(*) OVER w) AS score,
+			avg(f.common) OVER w AS mean, min(f.window_start) OVER (PARTITION BY f.service_key) AS first_start
+		FROM factor f
+		WINDOW w AS (PARTITION BY f.service_key ORDER BY f.window_start DESC)
+	), onset AS MATERIALIZED (
+		SELECT b.*
+		FROM (SELECT DISTINCT ON (s.service_key) s.* FROM summed s
+			ORDER BY s.service_key, s.score DESC, s.window_start) b
+		WHERE b.mean >= ln(t.slower_service_factor) AND b.hours >= t.slower_service_hours
+	), measured AS (
+		SELECT o.*, exp(o.mean) AS factor, n.us AS total_us, n.reads, n.blks, n.cpu_us, b.us AS us_before,
+			b.reads AS reads_before, b.blks AS blks_before, b.cpu_us AS cpu_us_before,
+			extract(epoch FROM o.end_time - o.window_start) / 3600 AS age
+		FROM onset o
+		CROSS JOIN LATERAL (
+			SELECT sum(c.statement_duration_us) AS us, sum(c.total_shared_blks_read)::float8 AS reads,
+				sum(c.total_shared_blks_read)::float8 + sum(c.total_shared_blks_hit)::float8 AS blks,
+				sum(c.total_cpu_time_us) AS cpu_us
+			FROM capture c
+			WHERE c.service_id = o.service_id AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= o.window_start AND c.window_start < o.end_time) n
+		CROSS JOIN LATERAL (
+			-- the same hours of the week before
+			SELECT sum(c.statement_duration_us) AS us, sum(c.total_shared_blks_read)::float8 AS reads,
+				sum(c.total_shared_blks_read)::float8 + sum(c.total_shared_blks_hit)::float8 AS blks,
+				sum(c.total_cpu_time_us) AS cpu_us
+			FROM generate_series(o.window_start - interval '168 hours', o.window_start - interval '24 hours',
+				interval '24 hours') d(start)
+			JOIN capture c ON c.service_id = o.service_id AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= d.start AND c.window_start < d.start + least(o.end_time - o.window_start,
+					interval '24 hours')) b
+	), caused AS (
+		SELECT m.*, CASE
+			WHEN m.reads / nullif(m.blks, 0) >= t.slower_service_cold_reads * m.reads_before / nullif(m.blks_before, 0)
+				AND m.reads / nullif(m.blks, 0) - m.reads_before / nullif(m.blks_before, 0) >= 0.01 THEN 'cold cache'
+			WHEN m.cpu_us / nullif(m.total_us, 0) < 0.85 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'waiting'
+			WHEN m.cpu_us / nullif(m.total_us, 0) > 0.95 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'computing'
+			ELSE 'mixed' END AS cause
+		FROM measured m
+	)
+	SELECT 'CHPG502',
+		CASE WHEN c.cause = 'cold cache' AND c.age <= t.slower_service_cold_hours THEN 'INFO'
+			WHEN c.factor >= t.slower_service_error_factor AND c.hours > t.slower_service_hours THEN 'ERROR'
+			ELSE 'WARN' END,
+		CASE c.cause WHEN 'cold cache' THEN 'Cold cache' ELSE 'The whole service is slower' END, c.service_id,
+		format('most queries take %s times their usual time of these hours, for %s h; %s lost',
+			@extschema@._chpg_factor_text(c.factor), @extschema@._chpg_hours_between(c.window_start, c.end_time),
+			@extschema@._chpg_duration_text(c.total_us * (1 - 1 / c.factor))),
+		jsonb_build_object('change', 'slower service', 'factor', round(c.factor::numeric, 2), 'hours', c.hours,
+			'cause', c.cause, 'excess_us', round((c.total_us * (1 - 1 / c.factor))::numeric),
+			'read_ratio', round((c.reads / nullif(c.blks, 0))::numeric, 4),
+			'expected_read_ratio', round((c.reads_before / nullif(c.blks_before, 0))::numeric, 4),
+			'cpu_ratio', round((c.cpu_us / nullif(c.total_us, 0))::numeric, 3),
+			'expected_cpu_ratio', round((c.cpu_us_before / nullif(c.us_before, 0))::numeric, 3)),
+		CASE c.cause WHEN 'cold cache' THEN 'More blocks come from storage than usual: a restart, or something that read '
+				'a lot and evicted the rest. It usually passes within hours.'
+			WHEN 'waiting' THEN 'Queries wait longer and compute as long as before: storage, locks, or other load of '
+				'the host.'
+			WHEN 'computing' THEN 'The time on CPU grew with the time: the CPU is busy, or slower.'
+			ELSE 'No single counter explains it.' END,
+		CASE c.cause WHEN 'cold cache' THEN 'Look for a restart, a resize, a backup or a large scan at that time.'
+			ELSE 'Look at CPU, disk and connections at that time: chpg_metrics has them; then at locks.' END,
+		greatest(c.total_us * (1 - 1 / c.factor), 0), CASE WHEN c.hours >= 3 THEN 'high' ELSE 'medium' END,
+		'CHPG502:' || c.service_id, 'incident', c.window_start, 100::float8, 100 * c.factor, 'percent',
+		format('SELECT * FROM chpg_metrics(%L, %L, %L);', c.window_start - interval '6 hours', c.end_time, c.service_id)
+	FROM caused c;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_find_slower_services(@extschema@._chpg_thresholds,
+	@extschema@._chpg_judged_service[], @extschema@._chpg_hour_score[]) IS
+'Findings of services of which most patterns are slower than in the same hours of past days.
+Requests: none.
+Errors: 55000 there is no history.';
