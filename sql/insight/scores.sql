@@ -216,7 +216,8 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT CASE WHEN p.call_count > 0 THEN p.call_count::float8 END AS executions) e
 		WHERE p.service_key = of_service AND p.window_start = at
 	), judged AS MATERIALIZED (
-		SELECT k.pattern_key AS key, n.pattern_key IS NOT NULL AS is_present, n.*, coalesce(b.baseline_hours, 0) AS hours,
+		SELECT k.pattern_key AS key, n.pattern_key IS NOT NULL AS is_present, n.*,
+			coalesce(b.baseline_hours, 0) AS hours,
 			CASE WHEN has_baseline THEN coalesce(b.ln_calls, 0) ELSE b.ln_calls END AS ln_calls,
 			greatest(b.calls_spread, 0.1) AS calls_spread, ln(n.avg_us) - b.ln_avg AS distance,
 			b.ln_avg, greatest(b.avg_spread, 0.05) AS avg_spread, b.ln_p99, greatest(b.p99_spread, 0.08) AS p99_spread,
@@ -272,11 +273,11 @@ BEGIN
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	EXECUTE format('INSERT INTO score_hour AS s (service_key, window_start, scored_at, common, patterns, %1$s)
-		SELECT $1, $2, now(), $3, count(*), %2$s FROM unnest($4) r
+		SELECT $1, $2, now(), $3, count(*), %2$s FROM (SELECT u.* FROM unnest($4) u ORDER BY u.pattern_key) r
 		ON CONFLICT (service_key, window_start) DO UPDATE
 		SET (scored_at, common, patterns, %1$s) = ROW(excluded.scored_at, excluded.common, excluded.patterns, %3$s)',
 		@extschema@._chpg_of_scores('{}'::text, ', '::text),
-		@extschema@._chpg_of_scores('coalesce(array_agg(r.{} ORDER BY r.pattern_key), ARRAY[]::{type}[])'::text, ', '::text),
+		@extschema@._chpg_of_scores('coalesce(array_agg(r.{}), ARRAY[]::{type}[])'::text, ', '::text),
 		@extschema@._chpg_of_scores('excluded.{}'::text, ', '::text))
 	USING of_service, at, score.common, score.patterns;
 END
@@ -373,33 +374,37 @@ BEGIN
 	WITH unscored AS MATERIALIZED (
 		SELECT u.* FROM @extschema@._chpg_unscored(service_keys, from_time, until_time) u
 	)
-	SELECT s.service_key, s.window_start, r.pattern_key, r.baseline_hours, s.common::float8, r.call_count::float8,
+	SELECT r.service_key, r.window_start, r.pattern_key, r.baseline_hours, r.common::float8, r.call_count::float8,
 		r.expected_calls::float8, r.calls_spread::float8, r.total_us::float8, r.max_us::float8,
 		r.total_us::float8 / nullif(r.call_count, 0)::float8, r.expected_avg_us::float8, r.z_avg::float8,
 		r.p99_us::float8, r.expected_p99_us::float8, r.z_p99::float8, r.rows_per_call::float8,
-		r.expected_rows_per_call::float8, r.z_rows::float8, r.blks_per_call::float8, r.expected_blks_per_call::float8,
-		r.z_blks::float8, r.wal_per_call::float8, r.expected_wal_per_call::float8, r.z_wal::float8
-	FROM score_hour s
-	CROSS JOIN LATERAL unnest(s.pattern_key, s.baseline_hours, s.call_count, s.expected_calls, s.calls_spread,
-		s.total_us, s.max_us, s.expected_avg_us, s.z_avg, s.p99_us, s.expected_p99_us, s.z_p99, s.rows_per_call,
-		s.expected_rows_per_call, s.z_rows, s.blks_per_call, s.expected_blks_per_call, s.z_blks, s.wal_per_call,
-		s.expected_wal_per_call, s.z_wal) r(pattern_key, baseline_hours, call_count, expected_calls, calls_spread,
-		total_us, max_us, expected_avg_us, z_avg, p99_us, expected_p99_us, z_p99, rows_per_call,
-		expected_rows_per_call, z_rows, blks_per_call, expected_blks_per_call, z_blks, wal_per_call,
-		expected_wal_per_call, z_wal)
-	WHERE s.service_key = ANY (service_keys) AND s.window_start >= from_time AND s.window_start < until_time
-		AND (s.service_key, s.window_start) NOT IN (SELECT u.service_key, u.window_start FROM unscored u)
-		AND (pattern_keys IS NULL OR r.pattern_key = ANY (pattern_keys))
-	UNION ALL
-	SELECT u.service_key, u.window_start, r.pattern_key, r.baseline_hours, w.common::float8, r.call_count::float8,
-		r.expected_calls::float8, r.calls_spread::float8, r.total_us::float8, r.max_us::float8,
-		r.total_us::float8 / nullif(r.call_count, 0)::float8, r.expected_avg_us::float8, r.z_avg::float8,
-		r.p99_us::float8, r.expected_p99_us::float8, r.z_p99::float8, r.rows_per_call::float8,
-		r.expected_rows_per_call::float8, r.z_rows::float8, r.blks_per_call::float8, r.expected_blks_per_call::float8,
-		r.z_blks::float8, r.wal_per_call::float8, r.expected_wal_per_call::float8, r.z_wal::float8
-	FROM unscored u
-	CROSS JOIN LATERAL @extschema@._chpg_score_patterns(u.service_key, u.window_start) w
-	CROSS JOIN LATERAL unnest(w.patterns) r
+		r.expected_rows_per_call::float8, r.z_rows::float8, r.blks_per_call::float8,
+		r.expected_blks_per_call::float8, r.z_blks::float8, r.wal_per_call::float8, r.expected_wal_per_call::float8,
+		r.z_wal::float8
+	FROM (
+		-- all arrays of a row side by side: a function in FROM would write each to a store of its own
+		SELECT s.service_key, s.window_start, s.common, unnest(s.pattern_key) AS pattern_key,
+			unnest(s.baseline_hours) AS baseline_hours, unnest(s.call_count) AS call_count,
+			unnest(s.expected_calls) AS expected_calls, unnest(s.calls_spread) AS calls_spread,
+			unnest(s.total_us) AS total_us, unnest(s.max_us) AS max_us, unnest(s.expected_avg_us) AS expected_avg_us,
+			unnest(s.z_avg) AS z_avg, unnest(s.p99_us) AS p99_us, unnest(s.expected_p99_us) AS expected_p99_us,
+			unnest(s.z_p99) AS z_p99, unnest(s.rows_per_call) AS rows_per_call,
+			unnest(s.expected_rows_per_call) AS expected_rows_per_call, unnest(s.z_rows) AS z_rows,
+			unnest(s.blks_per_call) AS blks_per_call, unnest(s.expected_blks_per_call) AS expected_blks_per_call,
+			unnest(s.z_blks) AS z_blks, unnest(s.wal_per_call) AS wal_per_call,
+			unnest(s.expected_wal_per_call) AS expected_wal_per_call, unnest(s.z_wal) AS z_wal
+		FROM score_hour s
+		WHERE s.service_key = ANY (service_keys) AND s.window_start >= from_time AND s.window_start < until_time
+			AND (s.service_key, s.window_start) NOT IN (SELECT u.service_key, u.window_start FROM unscored u)
+		UNION ALL
+		SELECT u.service_key, u.window_start, w.common, p.pattern_key, p.baseline_hours, p.call_count,
+			p.expected_calls, p.calls_spread, p.total_us, p.max_us, p.expected_avg_us, p.z_avg, p.p99_us,
+			p.expected_p99_us, p.z_p99, p.rows_per_call, p.expected_rows_per_call, p.z_rows, p.blks_per_call,
+			p.expected_blks_per_call, p.z_blks, p.wal_per_call, p.expected_wal_per_call, p.z_wal
+		FROM unscored u
+		CROSS JOIN LATERAL @extschema@._chpg_score_patterns(u.service_key, u.window_start) w
+		CROSS JOIN LATERAL unnest(w.patterns) p
+	) r
 	WHERE pattern_keys IS NULL OR r.pattern_key = ANY (pattern_keys);
 END
 $$;
