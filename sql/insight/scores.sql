@@ -2,12 +2,13 @@
  * Insight: scores, which say how far an hour of a pattern is from the same hours of past days.
  *
  * The baseline of an hour are the hours from one before to one after it, on each of the 28
- * days before, as far as they were captured: on weekdays or on weekends, whichever the hour
- * is of, once the history has four such days.  Of the calls it is the very hour alone, since
- * a job runs at its hour.  The centre is the median of the logarithms, and the spread half of
- * what is between their 16th and 84th percentiles: neither moves much while some days are
- * bad.  By how much most patterns of a service are slower at once is a factor of the
- * service, and no matter of a pattern.
+ * days before, as far as they were captured.  Weekdays are compared with weekdays once there
+ * are seven of them, and weekends with weekends once there are four days of these; until then
+ * all days count, so that a change of some days does not become usual at once.  Of the calls
+ * it is the very hour alone, since a job runs at its hour.  The centre is the median of the
+ * logarithms, and the spread half of what is between their 16th and 84th percentiles: neither
+ * moves much while some days are bad.  What most patterns of a service are slower by at once
+ * is a factor of the service, and no matter of a pattern.
  *
  * An hour is scored once, when it is captured.  Its scores are valid as long as the history
  * has a row of them: what makes them invalid deletes the row.  What has none is scored when
@@ -134,7 +135,8 @@ AS $$
 	)
 	SELECT s.window_start, s.truncated, s.is_same_hour
 	FROM seen s
-	WHERE s.is_alike OR (SELECT count(DISTINCT a.day) FROM seen a WHERE a.is_alike) < 4
+	WHERE s.is_alike OR (SELECT count(DISTINCT a.day) FROM seen a WHERE a.is_alike)
+		< CASE WHEN extract(isodow FROM at) > 5 THEN 4 ELSE 7 END
 	ORDER BY s.window_start
 $$;
 
