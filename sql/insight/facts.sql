@@ -43,10 +43,12 @@ RETURNS TABLE (pattern @extschema@.chpg_period_pattern_row, text_id integer, que
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT u.b, u.text_id, u.query_text,
-		coalesce(u.is_batch, false) OR coalesce(p.avg_duration_us >= t.material_batch_avg_us, false)
-			OR @extschema@._chpg_is_backup(p.db_operation, p.app)
+		coalesce(u.is_batch, false) OR @extschema@._chpg_is_backup(p.db_operation, p.app)
+			OR coalesce(p.avg_duration_us >= t.material_batch_avg_us AND p.call_count <= t.material_batch_calls_per_h
+				* greatest(coalesce(h.hours, @extschema@._chpg_length_hours(scope)), 1), false)
 	FROM unnest(pairs) u
 	CROSS JOIN LATERAL (SELECT (u.b).*) p
+	LEFT JOIN unnest(scope.period_hours) h ON h.service_id = p.service_id
 	WHERE p.service_id IS NOT NULL AND p.query_id <> 0 AND p.call_count > 0
 		AND NOT @extschema@._chpg_is_monitoring(p.app);
 END;
