@@ -119,7 +119,8 @@ endif
 chpg--$(EXTVERSION).sql: $(SQL_FILES) chpg.control
 	cat $(SQL_FILES) >$@
 
-$(DERIVED_SQL): sql/insight/rules.%.sql: sql/insight/rules.awk $(RULE_FILES)
+$(DERIVED_SQL): sql/insight/rules.%.sql: sql/insight/rules.awk $(RULE_FILES) \
+		$(filter-out $(DERIVED_SQL),$(filter sql/insight/%,$(SQL_FILES)))
 	LC_ALL=C awk -v part=$* -f $^ >$@.new
 	mv $@.new $@
 

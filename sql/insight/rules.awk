@@ -1,7 +1,8 @@
 # Reads the files of rules/, and writes what is derived from them.
 #
 #   awk -v part=declared -f rules.awk rules/*.sql     the rows of chpg_rule, and _chpg_rules()
-#   awk -v part=called -f rules.awk rules/*.sql       the functions that judge
+#   awk -v part=called -f rules.awk rules/*.sql       the functions that judge; files that are not in
+#                                                     rules/ are searched for unknown thresholds
 #   awk -v part=documented -f rules.awk rules/*.sql   the table of docs/findings.md
 #
 # CONTRIBUTING says how a rule is written. Nothing is written if a declaration is wrong.
@@ -20,7 +21,7 @@ BEGIN {
 	for (i in words) columns[words[i]] = 1
 }
 
-FNR == 1 { rule = 0; head = 0 }
+FNR == 1 { rule = 0; head = 0; opening = 0; of_rules = FILENAME ~ /(^|\/)rules\/[^\/]*$/ }
 
 # A comment that begins with a rule is its head.
 /^\/\*$/ { opening = 1; held = $0; next }
@@ -66,6 +67,7 @@ function keep(text) {
 	line_rule[lines] = rule
 	rules_of_file[FILENAME] += 0
 	line_file[lines] = FILENAME
+	is_other[lines] = !of_rules
 }
 
 function declare(name, value) {
@@ -172,11 +174,27 @@ function sort_rules(    i, j) {
 	}
 }
 
+# An attribute of t that begins with a rule's name is one of its thresholds.
+function check_attributes(i,    rest, name, r) {
+	rest = line[i]
+	while (match(rest, /[^a-z0-9_.]t\.[a-z_][a-z0-9_]*/)) {
+		name = substr(rest, RSTART + 3, RLENGTH - 3)
+		rest = substr(rest, RSTART + RLENGTH)
+		if (name in known) continue
+		for (r = 1; r <= rules; r++)
+			if (!elsewhere[r] && index(name, rule_name[r] "_") == 1) {
+				fail_at(line_at[i], "unknown threshold \"" name "\"")
+				break
+			}
+	}
+}
+
 # Each :NAME becomes the attribute of t: a threshold of the file's only rule, or any with its rule's name.
 function expand(    i, r, rest, done, name, full) {
 	for (i = 1; i <= lines; i++) {
 		r = line_rule[i]
-		if (rules_of_file[line_file[i]] == 0) continue
+		check_attributes(i)
+		if (is_other[i] || rules_of_file[line_file[i]] == 0) continue
 		if (r && is_select[r]) note_columns(r, line[i])
 		rest = line[i]
 		done = ""
@@ -264,7 +282,7 @@ function column(r, name, type) { return (r, name) in has_column ? "r.\"" name "\
 function write_called(    i, k, r, last, separator) {
 	print "/* Written by rules.awk. */\n"
 	for (i = 1; i <= lines; i++) {
-		if (line_rule[i] && is_select[line_rule[i]]) continue
+		if (is_other[i] || line_rule[i] && is_select[line_rule[i]]) continue
 		if (line_file[i] != last) print ""
 		last = line_file[i]
 		print line[i]

@@ -103,6 +103,7 @@ my %wrong = (
 	'a column that is missing' => [ $HEAD . $BODY =~ s/ AS action/ AS deed/r, 'no column "action"' ],
 	'an opportunity with a level' => [ $HEAD . $BODY =~ s/AS action,/AS action, 'ERROR'\n AS level,/r, 'a rule of kind opportunity is always INFO' ],
 	'a risk without a level' => [ $HEAD =~ s/opportunity/risk/r . $BODY, 'no column "level"' ]);
+$wrong{'an unknown attribute of the thresholds'} = [ $HEAD . $BODY =~ s/:rows_per_call$/t.finds_nothing_rows/mr, 'unknown threshold "finds_nothing_rows"' ];
 like(make_with('finds_nothing', $wrong{$_}[0]), qr/$wrong{$_}[1]/, "$_ fails make") for sort keys %wrong;
 
 # The rule as it should be
