@@ -33,6 +33,50 @@ my @SUMS = qw(call_count error_count total_rows total_shared_blks_read total_sha
   total_cpu_time_us max_duration_us);
 my @OF_SUMS = (1 .. 7, 12, 8);
 
+# Rows that alarm, of the top level.  That a row names a plant: it began no earlier than the plant, and is about a
+# pattern of it, or its application or service.
+my $VIEWS = <<'SQL';
+CREATE VIEW fleet.alarm AS
+SELECT f.at, f.place, f.service_id, f.level, f.rule_id, f.finding->>'finding_key' AS finding_key, f.finding->>'kind' AS kind,
+	(f.finding->>'since')::timestamptz AS since, f.finding->'evidence' AS evidence, f.finding->>'symptom' AS symptom,
+	coalesce(f.finding->>'subject', f.finding->'evidence'->>'query_text') AS subject, f.finding->>'incident_id' AS incident_id
+FROM fleet.found f
+WHERE f.level IN ('WARN', 'ERROR') AND coalesce((f.finding->>'muted')::boolean, false) IS FALSE
+	AND coalesce(f.finding->>'state', '') <> 'resolved';
+
+CREATE VIEW fleet.healthy_day AS
+SELECT s.service_id, d.day, bool_or(a.level IS NOT NULL) AS alarms, coalesce(bool_or(a.level = 'ERROR'), false) AS errors, array_agg(DISTINCT a.rule_id) AS rules
+FROM kept.service s
+CROSS JOIN (SELECT DISTINCT date_trunc('day', w.at - interval '1 hour', 'UTC') AS day FROM fleet.watch w) d
+LEFT JOIN fleet.alarm a ON a.service_id = s.service_id AND a.at > d.day AND a.at <= d.day + interval '1 day'
+WHERE s.valid_from = '-infinity' AND NOT EXISTS (SELECT FROM fleet.truth t WHERE t.service_id = s.service_id)
+GROUP BY 1, 2;
+
+CREATE VIEW fleet.naming AS
+SELECT t.kind, t.strength, t.service_id, t.onset, t.judged_at, t.d, t.factor, t.creeps, t.trend, a.at, a.place, a.level, a.rule_id, a.since, a.finding_key, a.symptom, a.subject,
+	a.place = min(a.place) OVER (PARTITION BY a.service_id, a.at) AS is_first,
+	(EXISTS (SELECT FROM unnest(t.query_ids) q WHERE strpos(a.evidence::text, q) > 0 OR strpos(a.finding_key, q) > 0)
+		OR t.by_service AND NOT a.evidence ? 'query_id' AND NOT a.evidence ? 'app'
+		OR t.app = a.evidence->>'app' AND NOT a.evidence ? 'query_id')
+	AND (t.creeps OR NOT EXISTS (SELECT FROM fleet.alarm b
+		WHERE b.service_id = a.service_id AND b.finding_key = a.finding_key AND b.at <= t.onset AND b.at > t.onset - interval '1 hour')) AS names
+FROM fleet.truth t
+JOIN fleet.alarm a ON a.service_id = t.service_id AND a.at > t.onset;
+
+CREATE VIEW fleet.outcome AS
+SELECT t.kind, t.strength, t.service_id, t.onset, t.d, t.factor, t.creeps, t.trend, j.judged AS is_judged, coalesce(n.named, false) AS named, coalesce(n.first, false) AS first, n.since,
+	n.rows, w.named_at, w.rule_id, w.named_at IS NOT NULL AS within_day
+FROM fleet.truth t
+CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM fleet.watch w WHERE w.at = t.judged_at) AS judged) j
+LEFT JOIN LATERAL (
+	SELECT bool_or(n.names) AS named, bool_or(n.names AND n.is_first) AS first, (array_agg(n.since ORDER BY n.place) FILTER (WHERE n.names))[1] AS since, count(*) AS rows
+	FROM fleet.naming n WHERE n.service_id = t.service_id AND n.at = t.judged_at) n ON true
+LEFT JOIN LATERAL (
+	SELECT n.at AS named_at, n.rule_id FROM fleet.naming n
+	WHERE n.service_id = t.service_id AND n.names AND (t.creeps OR n.at <= t.onset + interval '25 hours')
+	ORDER BY n.at, n.place LIMIT 1) w ON true;
+SQL
+
 # Options:
 #   run        function that runs SQL, with psql's \copy, and returns what it prints
 #   seed       of all chance
@@ -86,8 +130,9 @@ sub load
 		{
 			my $service = ChpgTest::Fleet::Service->new(seed => $self->{seed}, number => ++$number, patterns_wanted => $self->{planted_patterns},
 				first => $self->{first}, end => $self->{end}, happens => 0);
-			push @{ $self->{truth} }, plant($service, $kind, $strength, $self->{start});
+			my $truth = plant($service, $kind, $strength, $self->{start});
 			$self->_write_service($service);
+			$self->_write_truth($truth);
 		}
 	}
 	$self->{say}->(sprintf 'generated in %.1f s', time - $began);
@@ -113,16 +158,18 @@ CREATE UNLOGGED TABLE fleet.metric_day (LIKE kept.metric_day);
 CREATE UNLOGGED TABLE fleet.pattern_key (first timestamptz, LIKE kept.pattern_key);
 CREATE UNLOGGED TABLE fleet.query_text (LIKE kept.query_text);
 CREATE UNLOGGED TABLE fleet.version (at timestamptz, service_id text, postgres_version text);
+CREATE TABLE fleet.truth (service_id text, kind text, strength text, onset timestamptz, judged_at timestamptz, factor float8, d float8,
+	query_ids text[], by_service boolean, app text, creeps boolean, trend boolean);
 CREATE TABLE fleet.found (at timestamptz, place bigint, service_id text, level text, rule_id text, finding jsonb);
 CREATE TABLE fleet.watch (at timestamptz, capture_ms float8, score_ms float8, watch_ms float8);
 SELECT _chpg_history_partition('hour', m)
 FROM generate_series(date_trunc('month', timestamptz '@{[stamp($self->{first})]}', 'UTC'), '@{[stamp($self->{end})]}', '1 month') m;
 UPDATE kept.setting SET value = '@{[$self->{step} || 5]} minutes' WHERE name = 'metric_bucket';
 SQL
-	$self->sql($self->_functions);
+	$self->sql($self->_functions . $VIEWS);
 	open $self->{file}{$_}, '>', "$self->{place}/$_" or die "$_: $!"
 	  for qw(service service_key query_text pattern_key sealed_hour open_hour capture day_sum metric_day limit_day
-	  fleet.open_hour fleet.capture fleet.metric_day fleet.pattern_key fleet.query_text fleet.version);
+	  fleet.open_hour fleet.capture fleet.metric_day fleet.pattern_key fleet.query_text fleet.version fleet.truth);
 	@$self{qw(next_key next_seal)} = (1, 1);
 	return;
 }
@@ -225,6 +272,16 @@ sub _write_service
 		}
 	}
 	$self->_write_points($service) if $self->{step};
+	return;
+}
+
+sub _write_truth
+{
+	my ($self, $truth) = @_;
+	my $flag = sub { return $truth->{ $_[0] } ? 't' : 'f' };
+
+	$self->_line('fleet.truth', @$truth{qw(service_id kind strength)}, stamp($truth->{onset}), stamp($truth->{judged_at}), @$truth{qw(factor d)},
+		'{' . join(',', grep { $_ ne '0' } map { $_->{id} } @{ $truth->{patterns} }) . '}', $flag->('service'), $truth->{app}, $flag->('creeps'), $flag->('trend'));
 	return;
 }
 
@@ -351,7 +408,8 @@ sub _copy_all
 		day_sum => join(', ', '"time"', qw(service_key pattern_key hours p95_lo_us p95_hi_us), @SUMS),
 		metric_day => 'service_key, day, metric, series, unit, first_time, step, "values"',
 		limit_day => 'service_key, day, noted_at, size, postgres_version, cpu_cores, memory_bytes, storage_bytes, max_connections',
-		version => 'at, service_id, postgres_version');
+		version => 'at, service_id, postgres_version',
+		truth => 'service_id, kind, strength, onset, judged_at, factor, d, query_ids, by_service, app, creeps, trend');
 
 	close $_ for values %{ $self->{file} };
 	my $has_limits = $self->sql(q{SELECT to_regclass('kept.limit_day') IS NOT NULL}) =~ /^t/m;
@@ -379,14 +437,6 @@ SQL
 
 # ---- Watching
 
-sub report { my ($self) = @_; return $self->sql(<<'SQL') }
-SELECT 'watch ms: ' || round(avg(capture_ms)::numeric, 1) || ' + ' || round(avg(score_ms)::numeric, 1) || ' + ' || round(avg(watch_ms)::numeric, 1) FROM fleet.watch;
-SELECT 'WARN or ERROR: ' || count(DISTINCT (service_id, date_trunc('day', at - interval '1 hour'))) || ', ERROR: '
-	|| count(DISTINCT (service_id, date_trunc('day', at - interval '1 hour'))) FILTER (WHERE level = 'ERROR')
-FROM fleet.found WHERE level IN ('WARN', 'ERROR');
-SELECT level, rule_id, count(DISTINCT (service_id, date_trunc('day', at - interval '1 hour'))) FROM fleet.found WHERE level IN ('WARN', 'ERROR') GROUP BY 1, 2 ORDER BY 3 DESC;
-SQL
-
 sub watch_all
 {
 	my ($self, %options) = @_;
@@ -399,6 +449,87 @@ sub watch_all
 		$self->{say}->(sprintf 'watched %d hours in %.0f s', $hour - $self->{start}, time - $began) if $hour % 24 == 0;
 	}
 	return $self;
+}
+
+# ---- Judging what was found
+
+# "3 of 40 = 7.5 % (2.6 to 19.9)", with Wilson's bounds of 95 percent
+sub share
+{
+	my ($some, $all) = @_;
+	return "$some of $all" if !$all;
+	my ($p, $z) = ($some / $all, 1.96);
+	my $middle = ($p + $z**2 / 2 / $all) / (1 + $z**2 / $all);
+	my $half = $z / (1 + $z**2 / $all) * sqrt($p * (1 - $p) / $all + $z**2 / 4 / $all**2);
+	return sprintf '%d of %d = %.1f %% (%.1f to %.1f)', $some, $all, 100 * $p, 100 * max(0, $middle - $half), 100 * min(1, $middle + $half);
+}
+
+sub _rows { my ($self, $sql) = @_; return map { [ split /\|/, $_, -1 ] } split /\n/, $self->sql($sql) }
+
+# Service-days of healthy services, those with alarms and with errors among them, and the days by rule
+sub healthy
+{
+	my ($self) = @_;
+	my ($all, $alarms, $errors) = @{ ($self->_rows('SELECT count(*), count(*) FILTER (WHERE alarms), count(*) FILTER (WHERE errors) FROM fleet.healthy_day'))[0] };
+	my %rules = map { @$_ } $self->_rows('SELECT r, count(*) FROM fleet.healthy_day, unnest(rules) r WHERE r IS NOT NULL GROUP BY 1 ORDER BY 1');
+
+	return { days => $all, alarms => $alarms, errors => $errors, rules => \%rules };
+}
+
+# Of the plants: outcomes, one for each
+sub outcomes
+{
+	my ($self) = @_;
+	my @names = qw(kind strength d factor creeps trend is_judged named first minutes rows hours rule);
+	return map { my %of; @of{@names} = @$_; \%of } $self->_rows(q{SELECT kind, strength, round(d::numeric, 1), round(factor::numeric, 2), creeps, trend, is_judged, named, first,
+		round(extract(epoch FROM since - onset) / 60), rows, round(extract(epoch FROM named_at - onset) / 3600), rule_id FROM fleet.outcome ORDER BY kind, strength});
+}
+
+# Counts of the measures, each [some, all]
+sub measures
+{
+	my ($self) = @_;
+	my @outcomes = $self->outcomes;
+	my @early = grep { $_->{d} > 0 && $_->{is_judged} eq 't' } @outcomes;
+	my @found = grep { $_->{named} eq 't' } @early;
+	my @changes = grep { $_->{trend} eq 'f' } @found;
+	my $some = sub { my ($is, @of) = @_; return [ scalar(grep { $is->() } @of), scalar @of ] };
+	my $named = sub { $_->{named} eq 't' };
+
+	return {
+		strong => $some->($named, grep { $_->{d} >= 10 } @early), middle => $some->($named, grep { $_->{d} >= 5 && $_->{d} < 10 } @early),
+		weak => $some->($named, grep { $_->{d} < 5 } @early), all => $some->($named, @early),
+		day => $some->(sub { $_->{hours} ne '' }, @outcomes), first => $some->(sub { $_->{first} eq 't' }, @found),
+		since => $some->(sub { $_->{minutes} ne '' && abs $_->{minutes} <= 60 }, @changes), rows => $some->(sub { $_->{rows} == 1 }, @found) };
+}
+
+# All of it in words
+sub report
+{
+	my ($self) = @_;
+	my @lines;
+
+	my ($watches, @took) = @{ ($self->_rows(q{SELECT count(*), round(avg(capture_ms)::numeric), round(avg(score_ms)::numeric), round(avg(watch_ms)::numeric), round(max(score_ms + watch_ms)::numeric) FROM fleet.watch}))[0] };
+	push @lines, sprintf '%d watches: capture %d ms, scoring %d ms, findings %d ms; slowest watch with scoring %d ms', $watches, @took;
+	my $healthy = $self->healthy;
+	if ($healthy->{days})
+	{
+		push @lines, 'healthy service-days with WARN or ERROR: ' . share($healthy->{alarms}, $healthy->{days}), '  with ERROR: ' . share($healthy->{errors}, $healthy->{days});
+		push @lines, map { "  $_ on $healthy->{rules}{$_}" } sort { $healthy->{rules}{$b} <=> $healthy->{rules}{$a} } keys %{ $healthy->{rules} };
+	}
+	my @outcomes = $self->outcomes;
+	if (@outcomes)
+	{
+		my $m = $self->measures;
+		my %words = (
+			strong => 'named after four whole hours, d >= 10', middle => 'd 5 to 10', weak => 'd < 5', all => 'all with an effect by then', day => 'named within a day',
+			first => 'first row of the service is the problem, of those found', since => 'since within one hour, of changes found', rows => 'one row at the top level, of those found');
+		push @lines, map { "$words{$_}: " . share(@{ $m->{$_} }) } qw(strong middle weak all day first since rows);
+		push @lines, sprintf '  %-22s %-6s factor %6.2f  d %5.1f  %-8s %-5s since %4s min  rows %2s  first named after %2s h by %s', @$_{qw(kind strength factor d)},
+		  ($_->{d} == 0 ? '-' : $_->{named} eq 't' ? 'named' : 'MISSED'), ($_->{first} eq 't' ? 'first' : ''), $_->{minutes}, $_->{rows}, $_->{hours} eq '' ? '-' : $_->{hours}, $_->{rule} || '-'
+		  for @outcomes;
+	}
+	return join "\n", @lines, '';
 }
 
 1;
