@@ -35,14 +35,16 @@ my @OF_SUMS = (1 .. 7, 12, 8);
 
 # Rows that alarm, of the top level.  That a row names a plant: it began no earlier than the plant, and is about a
 # pattern of it, or its application or service.
-my $VIEWS = <<'SQL';
-CREATE VIEW fleet.alarm AS
+our $VIEWS = <<'SQL';
+CREATE MATERIALIZED VIEW fleet.alarm AS
 SELECT f.at, f.place, f.service_id, f.level, f.rule_id, f.finding->>'finding_key' AS finding_key, f.finding->>'kind' AS kind,
 	(f.finding->>'since')::timestamptz AS since, f.finding->'evidence' AS evidence, f.finding->>'symptom' AS symptom,
 	coalesce(f.finding->>'subject', f.finding->'evidence'->>'query_text') AS subject, f.finding->>'incident_id' AS incident_id
 FROM fleet.found f
 WHERE f.level IN ('WARN', 'ERROR') AND coalesce((f.finding->>'muted')::boolean, false) IS FALSE
-	AND coalesce(f.finding->>'state', '') <> 'resolved';
+	AND coalesce(f.finding->>'state', '') <> 'resolved'
+WITH NO DATA;
+CREATE INDEX ON fleet.alarm (service_id, at);
 
 CREATE VIEW fleet.healthy_day AS
 SELECT s.service_id, d.day, bool_or(a.level IS NOT NULL) AS alarms, coalesce(bool_or(a.level = 'ERROR'), false) AS errors, array_agg(DISTINCT a.rule_id) AS rules
@@ -52,16 +54,18 @@ LEFT JOIN fleet.alarm a ON a.service_id = s.service_id AND a.at > d.day AND a.at
 WHERE s.valid_from = '-infinity' AND NOT EXISTS (SELECT FROM fleet.truth t WHERE t.service_id = s.service_id)
 GROUP BY 1, 2;
 
-CREATE VIEW fleet.naming AS
+CREATE MATERIALIZED VIEW fleet.naming AS
 SELECT t.kind, t.strength, t.service_id, t.onset, t.judged_at, t.d, t.factor, t.creeps, t.trend, a.at, a.place, a.level, a.rule_id, a.since, a.finding_key, a.symptom, a.subject,
 	a.place = min(a.place) OVER (PARTITION BY a.service_id, a.at) AS is_first,
-	(EXISTS (SELECT FROM unnest(t.query_ids) q WHERE strpos(a.evidence::text, q) > 0 OR strpos(a.finding_key, q) > 0)
+	(a.evidence->>'query_id' = ANY (t.query_ids) OR EXISTS (SELECT FROM unnest(t.query_ids) q WHERE strpos(a.evidence::text, q) > 0 OR strpos(a.finding_key, q) > 0)
 		OR t.by_service AND NOT a.evidence ? 'query_id' AND NOT a.evidence ? 'app'
 		OR t.app = a.evidence->>'app' AND NOT a.evidence ? 'query_id')
 	AND (t.creeps OR NOT EXISTS (SELECT FROM fleet.alarm b
 		WHERE b.service_id = a.service_id AND b.finding_key = a.finding_key AND b.at <= t.onset AND b.at > t.onset - interval '1 hour')) AS names
 FROM fleet.truth t
-JOIN fleet.alarm a ON a.service_id = t.service_id AND a.at > t.onset;
+JOIN fleet.alarm a ON a.service_id = t.service_id AND a.at > t.onset
+WITH NO DATA;
+CREATE INDEX ON fleet.naming (service_id, at);
 
 CREATE VIEW fleet.outcome AS
 SELECT t.kind, t.strength, t.service_id, t.onset, t.d, t.factor, t.creeps, t.trend, j.judged AS is_judged, coalesce(n.named, false) AS named, coalesce(n.first, false) AS first, n.since,
@@ -464,6 +468,9 @@ sub share
 	return sprintf '%d of %d = %.1f %% (%.1f to %.1f)', $some, $all, 100 * $p, 100 * max(0, $middle - $half), 100 * min(1, $middle + $half);
 }
 
+# Make of the findings so far what the functions below read.
+sub judge { my ($self) = @_; $self->sql('REFRESH MATERIALIZED VIEW fleet.alarm; REFRESH MATERIALIZED VIEW fleet.naming; ANALYZE fleet.alarm, fleet.naming'); return $self }
+
 sub _rows { my ($self, $sql) = @_; return map { [ split /\|/, $_, -1 ] } split /\n/, $self->sql($sql) }
 
 # Service-days of healthy services, those with alarms and with errors among them, and the days by rule
@@ -509,6 +516,7 @@ sub report
 	my ($self) = @_;
 	my @lines;
 
+	$self->judge;
 	my ($watches, @took) = @{ ($self->_rows(q{SELECT count(*), round(avg(capture_ms)::numeric), round(avg(score_ms)::numeric), round(avg(watch_ms)::numeric), round(max(score_ms + watch_ms)::numeric) FROM fleet.watch}))[0] };
 	push @lines, sprintf '%d watches: capture %d ms, scoring %d ms, findings %d ms; slowest watch with scoring %d ms', $watches, @took;
 	my $healthy = $self->healthy;
