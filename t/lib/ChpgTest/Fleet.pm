@@ -91,12 +91,13 @@ SQL
 #   open_days  days before the judged ones whose windows are not sealed yet
 #   plants     kinds to plant, strong and weak, each in a service of its own; 'all'
 #   planted_patterns   patterns of these services
+#   onsets     hours of the first judged day between which they begin
 #   step       minutes between points of metrics; 0: no metrics
 sub new
 {
 	my ($class, %options) = @_;
 	my $self = bless {
-		seed => 1, services => 10, patterns => 40, days => 28, judged => 1, open_days => 8, plants => [], step => 5,
+		seed => 1, services => 10, patterns => 40, days => 28, judged => 1, open_days => 8, plants => [], onsets => [ 0, 24 ], step => 5,
 		planted_patterns => 30, place => tempdir(CLEANUP => 1), say => sub { }, %options }, $class;
 
 	chmod 0755, $self->{place};
@@ -134,9 +135,11 @@ sub load
 		{
 			my $service = ChpgTest::Fleet::Service->new(seed => $self->{seed}, number => ++$number, patterns_wanted => $self->{planted_patterns},
 				first => $self->{first}, end => $self->{end}, happens => 0);
-			my $truth = plant($service, $kind, $strength, $self->{start});
+			my $truth = plant($service, $kind, $strength, map { $self->{start} + $_ } @{ $self->{onsets} });
 			$self->_write_service($service);
 			$self->_write_truth($truth);
+			# the watch before the onset, after four whole hours, and after a day
+			$self->{deciding}{$_} = 1 for floor($truth->{onset}), $truth->{judged_at}, floor($truth->{onset}) + 25;
 		}
 	}
 	$self->{say}->(sprintf 'generated in %.1f s', time - $began);
@@ -221,7 +224,8 @@ CREATE FUNCTION fleet.milliseconds(since timestamptz) RETURNS float8 LANGUAGE sq
 	SELECT extract(epoch FROM clock_timestamp() - since) * 1000
 \$\$;
 
-CREATE FUNCTION fleet.watch(at timestamptz) RETURNS void LANGUAGE plpgsql AS \$\$
+-- what a watch does then, or only the capture
+CREATE FUNCTION fleet.watch(at timestamptz, judges boolean DEFAULT true) RETURNS void LANGUAGE plpgsql AS \$\$
 DECLARE
 	began timestamptz := clock_timestamp();
 	took float8[] := '{}';
@@ -232,6 +236,9 @@ BEGIN
 	$scores
 	took := took || fleet.milliseconds(began);
 	began := clock_timestamp();
+	IF NOT judges THEN
+		RETURN;
+	END IF;
 	INSERT INTO fleet.found
 	SELECT at, f.ordinality, f.service_id, f.level, f.rule_id, to_jsonb(f)
 	FROM chpg_findings(tstzrange(at - interval '24 hours', at), history_only => true) WITH ORDINALITY f;
@@ -441,18 +448,21 @@ SQL
 
 # ---- Watching
 
+# Each hour; or, if only is "deciding", only capture those that decide nothing about the plants.
 sub watch_all
 {
 	my ($self, %options) = @_;
+	my $only = $options{only} // '';
 	my $began = time;
 
 	for my $hour ($self->{start} + 1 .. $options{until} // $self->{end})
 	{
-		$self->sql("SELECT fleet.watch('@{[stamp($hour)]}')");
+		my $judges = $only eq '' || $self->{deciding}{$hour} ? 'true' : 'false';
+		$self->sql("SELECT fleet.watch('@{[stamp($hour)]}', $judges)");
 		$self->sql('VACUUM ANALYZE kept.open_hour') if $hour % 24 == 0;
 		$self->{say}->(sprintf 'watched %d hours in %.0f s', $hour - $self->{start}, time - $began) if $hour % 24 == 0;
 	}
-	return $self;
+	return $self->judge;
 }
 
 # ---- Judging what was found
@@ -516,7 +526,6 @@ sub report
 	my ($self) = @_;
 	my @lines;
 
-	$self->judge;
 	my ($watches, @took) = @{ ($self->_rows(q{SELECT count(*), round(avg(capture_ms)::numeric), round(avg(score_ms)::numeric), round(avg(watch_ms)::numeric), round(max(score_ms + watch_ms)::numeric) FROM fleet.watch}))[0] };
 	push @lines, sprintf '%d watches: capture %d ms, scoring %d ms, findings %d ms; slowest watch with scoring %d ms', $watches, @took;
 	my $healthy = $self->healthy;

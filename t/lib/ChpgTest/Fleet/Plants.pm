@@ -33,14 +33,14 @@ my %KINDS;
 
 sub kinds { my @sorted = sort keys %KINDS; return @sorted }
 
-# Plant a problem, which begins at a random minute of the day that begins at the hour start.  Returns a hash with
+# Plant a problem, which begins at a random minute between two hours.  Returns a hash with
 # what the kind returned, kind, strength, onset, and d, the distance over the first four whole hours.
 sub plant
 {
-	my ($service, $kind, $strength, $start) = @_;
+	my ($service, $kind, $strength, $from, $until) = @_;
 
 	begin($service->{seed}, 'plant', $kind, $strength);
-	my $at = $start + int(uniform(0, 24 * 60)) / 60;
+	my $at = $from + int(uniform(0, ($until - $from) * 60)) / 60;
 	my $truth = $KINDS{$kind}->($service, $strength eq 'strong', $at);
 	$truth->{onset} //= $at;
 	my $whole = -floor(-$truth->{onset});
