@@ -1,0 +1,35 @@
+# Problems that begin in noisy services are named by the watch after four whole hours, as the first row, with their
+# onset: 34 kinds, strong and weak.  README.md describes them; bench/run l has more seeds.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use ChpgTest::Fleet;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off', 'fsync = off', 'max_wal_size = 2GB');
+$node->safe_psql('postgres', 'CREATE EXTENSION chpg');
+
+my $fleet = ChpgTest::Fleet->new(
+	run => sub { return $node->safe_psql('postgres', $_[0]) }, say => sub { note(@_) },
+	seed => 102, services => 0, plants => 'all', planted_patterns => 14, days => 14, judged => 2, step => 15, onsets => [ 7, 11 ]);
+$fleet->load->watch_all(only => 'deciding');
+note($fleet->report);
+
+my %share = map { $_ => $fleet->measures->{$_} } qw(strong middle all day first since rows);
+my %least = (strong => 0.9, middle => 0.6, all => 0.75, day => 0.85, first => 0.8, since => 0.8, rows => 0.8);
+my %words = (
+	strong => 'plants of a distance of 10 or more are named after four whole hours', middle => 'of a distance of 5 to 10', all => 'all with an effect by then',
+	day => 'all are named within a day', first => 'as the first row of their service', since => 'with an onset that is right to an hour', rows => 'and as one row');
+for my $measure (qw(strong middle all day first since rows))
+{
+	my ($some, $all) = @{ $share{$measure} };
+	cmp_ok($some, '>=', $least{$measure} * $all, sprintf '%s: %d of %d', $words{$measure}, $some, $all);
+}
+
+done_testing();
