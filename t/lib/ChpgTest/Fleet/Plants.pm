@@ -334,8 +334,10 @@ $KINDS{'id churn'} = sub {
 sub _errors_of
 {
 	my ($service) = @_;
-	my $found = first { $_->{class} eq 'error' && $_->{calls} >= 20 } @{ $service->{patterns} };
-	return $found // $service->add(class => 'error', calls => 150, text => '', id => 0, operation => 'UNKNOWN', app => 'web', user => 'app', database => 'shop', mu => 0, rows => 0, blocks => 0, cpu => 0);
+	my $errors = first { $_->{class} eq 'error' && $_->{app} eq 'web' } @{ $service->{patterns} };
+	$errors //= $service->add(class => 'error', calls => 0, text => '', id => 0, operation => 'UNKNOWN', app => 'web', mu => 0, rows => 0, blocks => 0, cpu => 0);
+	$errors->{calls} = max($errors->{calls}, 100);
+	return $errors;
 }
 
 $KINDS{'error burst'} = sub {
