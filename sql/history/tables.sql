@@ -82,7 +82,7 @@ CREATE TYPE @extschema@._chpg_score_row AS (
 
 COMMENT ON TYPE @extschema@._chpg_score_row IS
 'An hour of a pattern beside its baseline, without the service''s common factor.
-Null where the hour, or the baseline, does not have what is needed.  A z is the distance in
+Null where the hour, or the baseline, does not have what is needed. A z is the distance in
   standard deviations, from -4 to 8.';
 COMMENT ON COLUMN @extschema@._chpg_score_row.pattern_key IS 'Key of the pattern in the table pattern_key.';
 COMMENT ON COLUMN @extschema@._chpg_score_row.baseline_hours IS 'Hours of the baseline in which it ran.';

@@ -7,7 +7,9 @@
  * all days count, so that a change of some days does not become usual at once.  Of the calls
  * it is the very hour alone, since a job runs at its hour.  The centre is the median of the
  * logarithms, and the spread half of what is between their 16th and 84th percentiles: neither
- * moves much while some days are bad.  What most patterns of a service are slower by at once
+ * moves much while some days are bad.  An hour with fewer executions than usual is less
+ * certain: the mean by the width of its percentiles, other measures by the spread of usual
+ * hours.  What most patterns of a service are slower by at once
  * is a factor of the service, and no matter of a pattern.
  *
  * An hour is scored once, when it is captured.  Its scores are valid as long as the history
@@ -222,6 +224,7 @@ BEGIN
 			coalesce(b.baseline_hours, 0) AS hours,
 			CASE WHEN has_baseline THEN coalesce(b.ln_calls, 0) ELSE b.ln_calls END AS ln_calls,
 			greatest(b.calls_spread, 0.1) AS calls_spread, ln(n.avg_us) - b.ln_avg AS distance,
+			sqrt(greatest((exp(b.ln_calls) - 1) / nullif(n.calls, 0), 1)) AS fewer,
 			b.ln_avg, greatest(b.avg_spread, 0.05) AS avg_spread, b.ln_p99, greatest(b.p99_spread, 0.08) AS p99_spread,
 			b.ln_rows, greatest(b.rows_spread, 0.05) AS rows_spread, b.ln_blks,
 			greatest(b.blks_spread, 0.05) AS blks_spread, b.ln_wal, greatest(b.wal_spread, 0.05) AS wal_spread
@@ -242,13 +245,13 @@ BEGIN
 			s.total_duration_us, s.max_duration_us,
 			exp(s.ln_avg), @extschema@._chpg_z(s.distance - f.common, s.avg_spread, s.error),
 			s.p99_duration_us, exp(s.ln_p99),
-			@extschema@._chpg_z(ln(s.p99_us) - s.ln_p99 - f.common, s.p99_spread, s.error * 20),
+			@extschema@._chpg_z(ln(s.p99_us) - s.ln_p99 - f.common, s.p99_spread * s.fewer, 0),
 			@extschema@._chpg_real(s.rows), exp(s.ln_rows) - 1,
-			@extschema@._chpg_z(ln(1 + s.rows) - s.ln_rows, s.rows_spread, s.error),
+			@extschema@._chpg_z(ln(1 + s.rows) - s.ln_rows, s.rows_spread * s.fewer, 0),
 			@extschema@._chpg_real(s.blks), exp(s.ln_blks) - 1,
-			@extschema@._chpg_z(ln(1 + s.blks) - s.ln_blks, s.blks_spread, s.error),
+			@extschema@._chpg_z(ln(1 + s.blks) - s.ln_blks, s.blks_spread * s.fewer, 0),
 			@extschema@._chpg_real(s.wal), exp(s.ln_wal) - 1,
-			@extschema@._chpg_z(ln(1 + s.wal) - s.ln_wal, s.wal_spread, s.error)
+			@extschema@._chpg_z(ln(1 + s.wal) - s.ln_wal, s.wal_spread * s.fewer, 0)
 			)::@extschema@._chpg_score_row ORDER BY s.key), '{}')
 	INTO result
 	FROM judged s

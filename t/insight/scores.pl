@@ -77,6 +77,7 @@ planted('usual', 'steady', calls => 400, avg_us => "CASE WHEN $NOW THEN 1200 WHE
 	p99 => "CASE WHEN $NOW THEN 15000 ELSE 10000 END", rows => "CASE WHEN $NOW THEN 11 ELSE 10 END", blks_read => "CASE WHEN $NOW THEN 109 ELSE 9 END");
 # five values of a week
 planted('usual', 'varied', calls => 100, avg_us => "CASE WHEN $NOW THEN 1000 * exp(0.5) ELSE 1000 * exp(0.1 * (extract(isodow FROM t) - 3)) END");
+planted('usual', 'fewer', calls => "CASE WHEN $NOW THEN 100 ELSE 400 END", rows => "CASE WHEN $NOW THEN 11 ELSE 10 END");
 planted('usual', 'at ten', condition => "extract(hour FROM t) = 10 AND NOT $NOW", calls => 1);
 planted('usual', 'at nine', condition => "extract(hour FROM t) = 9", calls => 1);
 planted('usual', 'new', condition => $NOW, calls => 7);
@@ -85,9 +86,10 @@ planted('usual', 'of the monitoring', app => 'bin/monitor');
 
 is(score('baseline_hours, common, call_count, round(expected_calls::numeric, 3), round(calls_spread::numeric, 4)', 'usual', 'steady', $THURSDAY), '60|0|400|400.000|0.1118', 'sixty hours of twenty weekdays: calls vary by 0.1 at least, and by chance');
 is(score('avg_us, round(expected_avg_us::numeric, 1), round(z_avg::numeric, 3), total_us, max_us', 'usual', 'steady', $THURSDAY), '1200|1000.0|2.578|480000|24000', 'ln(1.2) / sqrt(0.05² + (1 / sqrt(400))²)');
-is(score('p99_us, round(expected_p99_us::numeric), round(z_p99::numeric, 4)', 'usual', 'steady', $THURSDAY), '15000|10000|0.4042', '99th percentile: ln(1.5) / sqrt(0.08² + (2 / sqrt(400 * 0.01))²)');
-is(score('rows_per_call, round(expected_rows_per_call::numeric, 2), round(z_rows::numeric, 3)', 'usual', 'steady', $THURSDAY), '11|10.00|1.231', 'rows: ln(12 / 11) / sqrt(0.05² + 0.05²)');
+is(score('p99_us, round(expected_p99_us::numeric), round(z_p99::numeric, 4)', 'usual', 'steady', $THURSDAY), '15000|10000|5.0683', '99th percentile: ln(1.5) / 0.08');
+is(score('rows_per_call, round(expected_rows_per_call::numeric, 2), round(z_rows::numeric, 3)', 'usual', 'steady', $THURSDAY), '11|10.00|1.740', 'rows: ln(12 / 11) / 0.05');
 is(score('blks_per_call, round(expected_blks_per_call::numeric, 1), z_blks, wal_per_call, expected_wal_per_call, z_wal', 'usual', 'steady', $THURSDAY), '199|99.0|8|0|0|0', 'a distance is 8 at most; without WAL there is none');
+is(score('round(z_rows::numeric, 3)', 'usual', 'fewer', $THURSDAY), '0.870', 'with a quarter of the calls the spread is twice as much');
 is(score('baseline_hours, round(expected_avg_us::numeric, 1), round(z_avg::numeric, 4), z_p99', 'usual', 'varied', $THURSDAY), '60|1000.0|2.1778|', 'a spread of (0.2 + 0.2) / 2 * (1 + 2 / 60), and an error of 1 / sqrt(100); no 99th percentile of 100 calls');
 is(score('baseline_hours, call_count, round(expected_calls::numeric, 6), total_us, z_avg, round(expected_avg_us::numeric)', 'usual', 'at ten', $THURSDAY), '20|0|1.000000|||1000', 'a job that did not run at its hour');
 is(score('count(*)', 'usual', 'at nine', $THURSDAY), 0, 'a job of another hour is not expected');
