@@ -46,6 +46,7 @@ SQL_FILES = \
 	sql/history/enable.sql \
 	sql/history/due.sql \
 	sql/history/services.sql \
+	sql/history/limits.sql \
 	sql/history/seal.sql \
 	sql/history/window.sql \
 	sql/history/capture.sql \
@@ -65,6 +66,7 @@ SQL_FILES = \
 	sql/insight/finding.sql \
 	sql/insight/detect.sql \
 	sql/insight/facts.sql \
+	sql/insight/metrics.sql \
 	sql/insight/rules.called.sql \
 	sql/insight/changes.sql \
 	sql/insight/judge.sql \

@@ -35,6 +35,7 @@ BEGIN
 	COMMENT ON TABLE metric_day IS 'Points of the time series of services, a row for each series and day (UTC).';
 	COMMENT ON TABLE score_hour IS
 		'How far recent hours are from the same hours of past days, a row for each service and hour: arrays over patterns.';
+	COMMENT ON TABLE limit_day IS 'Limits and settings of services, a row for each service and day (UTC).';
 	COMMENT ON VIEW pattern_hour IS 'Slow query patterns, one row for each service, hour and pattern.';
 	COMMENT ON VIEW pattern_day IS
 		'Slow query patterns, one row for each service, day (UTC) and pattern. Percentiles are those of the day.';
@@ -97,6 +98,18 @@ BEGIN
 			('metric_day', 'first_time', 'Time of the first point.'),
 			('metric_day', 'step', 'Time between two points.'),
 			('metric_day', 'values', 'The points, null where there is none.'),
+			('limit_day', 'service_key', 'Key that stands for the service in other tables.'),
+			('limit_day', 'day', 'Start of the day (UTC).'),
+			('limit_day', 'noted_at', 'When a capture first saw the service on that day.'),
+			('limit_day', 'size', 'Size of the service''s virtual machine.'),
+			('limit_day', 'postgres_version', 'Major version of PostgreSQL.'),
+			('limit_day', 'cpu_cores', 'CPU cores of that size; null where its name does not say.'),
+			('limit_day', 'memory_bytes', 'Memory of that size, in bytes; null likewise.'),
+			('limit_day', 'storage_bytes', 'Size of the storage, in bytes; null where the list of services omits it.'),
+			('limit_day', 'settings_at', 'When the settings were read; null: not on that day.'),
+			('limit_day', 'max_connections', 'The setting; null where it was not set, or not read.'),
+			('limit_day', 'settings', 'Settings that were changed, such as {"postgres.work_mem": "64MB"}; null: they '
+				'could not be read. Without values of more than 200 characters, and of those that may be secret.'),
 			('capture', 'truncated', 'Whether the window had more patterns than were captured.'),
 			('capture', 'cutoff_us', 'In a truncated window, the shortest total duration captured, in microseconds: '
 				'what is missing took less.'),

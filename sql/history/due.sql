@@ -127,12 +127,17 @@ BEGIN
 		coalesce(greatest(ceil(round(sum(r.requests / least(rate_requests, r.requests
 			* (floor((rate_requests - least(settings.reserve, rate_requests)) / r.requests) + 1))), 6)) - 1, 0), 0)
 			::double precision * rate_seconds
-	FROM (SELECT a.grain_due, a.again FROM @extschema@.chpg_history_due(grain, service, server) a
-		WHERE NOT a.lost LIMIT max_windows) d
+	FROM (
+		SELECT n.*, row_number() OVER (PARTITION BY n.service_id, n.grain_due, n.again) AS place
+		FROM (SELECT a.service_id, a.grain_due, a.again FROM @extschema@.chpg_history_due(grain, service, server) a
+			WHERE NOT a.lost LIMIT max_windows) n
+	) d
 	CROSS JOIN LATERAL (
-		-- metrics of two hours, of at most 250 points a request
+		-- metrics of two hours, of at most 250 points a request, and once a day the settings
 		SELECT 2 + CASE WHEN d.grain_due = 'hour' AND NOT d.again
-			THEN coalesce(ceil(7200 / extract(epoch FROM settings.metric_bucket) / 250), 0) ELSE 0 END AS requests) r
+			THEN coalesce(ceil(7200 / extract(epoch FROM settings.metric_bucket) / 250), 0)
+				+ CASE WHEN d.place = 1 AND @extschema@._chpg_settings_are_due(d.service_id) THEN 1 ELSE 0 END
+			ELSE 0 END AS requests) r
 	GROUP BY GROUPING SETS ((d.grain_due), ())
 	ORDER BY d.grain_due;
 END

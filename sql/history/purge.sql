@@ -57,6 +57,7 @@ BEGIN
 	WHERE s.window_start < greatest(hours_before, now() - (SELECT o.keep_open FROM @extschema@._chpg_history_settings() o));
 	DELETE FROM day_sum d WHERE d."time" < hours_before - interval '1 day';
 	DELETE FROM metric_day m WHERE m.day < hours_before - interval '1 day';
+	DELETE FROM limit_day l WHERE l.day < days_before - interval '1 day';
 	DELETE FROM service s WHERE s.valid_to < least(hours_before, days_before)
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = s.service_id AND c.window_start < s.valid_to);
 	-- last_seen may be a day old

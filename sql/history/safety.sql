@@ -25,7 +25,8 @@ AS $$
 		('archive', 'r', NULL),
 		('day_sum', 'r', NULL),
 		('metric_day', 'r', NULL),
-		('score_hour', 'r', NULL)
+		('score_hour', 'r', NULL),
+		('limit_day', 'r', NULL)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS

@@ -39,6 +39,7 @@ BEGIN
 	FROM unnest(present) p
 	WHERE NOT EXISTS (SELECT FROM service s WHERE s.service_id = p.id AND s.valid_to = 'infinity');
 	GET DIAGNOSTICS changed = ROW_COUNT;
+	PERFORM @extschema@._chpg_note_limits(listed);
 	RETURN changed;
 END
 $$;

@@ -255,6 +255,21 @@ BEGIN
 				"values" real[] NOT NULL,
 				PRIMARY KEY (service_key, day, metric, series, first_time)
 			);
+
+			CREATE TABLE %1$I.limit_day (
+				service_key integer NOT NULL,
+				day timestamptz NOT NULL,
+				noted_at timestamptz NOT NULL,
+				size text,
+				postgres_version text,
+				cpu_cores integer,
+				memory_bytes bigint,
+				storage_bytes bigint,
+				settings_at timestamptz,
+				max_connections integer,
+				settings jsonb,
+				PRIMARY KEY (service_key, day)
+			);
 		$tables$, schema);
 		EXECUTE format($tables$
 			CREATE TABLE %1$I.score_hour (

@@ -491,12 +491,14 @@ BEGIN
 	END IF;
 	RETURN (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s)
 		|| jsonb_build_object('again', EXISTS (SELECT FROM capture c
-			WHERE (c.service_id, c.grain, c.window_start, c.status) = (service_id, grain, window_start, 'ok')));
+			WHERE (c.service_id, c.grain, c.window_start, c.status) = (service_id, grain, window_start, 'ok')),
+			'settings_are_due', grain = 'hour' AND @extschema@._chpg_settings_are_due(service_id));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_window_settings(text, text, timestamptz, boolean) IS
-'The settings for the capture of a window, and whether it was captured before (again).
+'The settings for the capture of a window, whether it was captured before (again), and whether the
+  settings of the service are to be read.
 only_due: null if the window is not due.';
 
 /*
@@ -571,6 +573,10 @@ BEGIN
 		PERFORM @extschema@._chpg_run_as(owner,
 			'SELECT to_jsonb(@extschema@._chpg_note_window($1, $2, $3, $4, $5, $6, $7, NULL::text))'::text,
 			ROW(service_id, grain, window_start, window_end, found, cutoff_us, points));
+		IF (settings->>'settings_are_due')::boolean AND NOT (settings->>'again')::boolean THEN
+			PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_note_settings($1, $2))'::text,
+				ROW(service_id, @extschema@._chpg_settings_of(service_id, server)));
+		END IF;
 		RETURN;
 	EXCEPTION WHEN query_canceled OR OTHERS THEN
 		GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
@@ -593,4 +599,5 @@ COMMENT ON FUNCTION @extschema@._chpg_capture_window(text, text, timestamptz, ti
 Returns why it failed (failure), or what is wrong with the history (fatal).
 only_due: skip a window that another capture has made meanwhile.
 unread: it failed, which is no wonder in that state of the service.
-Requests: 2, 1 more per further 500 patterns; for an hour those of chpg_metrics, too.';
+Requests: 2, 1 more per further 500 patterns; for an hour those of chpg_metrics, too, and once a
+  day 1 for the settings.';

@@ -33,6 +33,8 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_score_window(integer, timestamptz),
 	@extschema@._chpg_forget_scores(integer, timestamptz, boolean),
 	@extschema@._chpg_score_windows(integer[], timestamptz, timestamptz),
+	@extschema@._chpg_note_limits(@extschema@.chpg_service_row[]),
+	@extschema@._chpg_note_settings(text, @extschema@.chpg_config_row[]),
 	-- sealing
 	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
 	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),

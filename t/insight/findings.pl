@@ -285,12 +285,12 @@ is($node->safe_psql('postgres', q{SET timezone = 'Europe/Berlin'; SELECT count(*
 # Services as they are now
 reset_emulator($url, overrides => { map { $_ => { tags => [ { key => 'Environment', value => 'production' } ] } } qw(orders billing sessions search) });
 $node->safe_psql('postgres', q{SELECT count(*) FROM chpg_services() s, LATERAL chpg_patch_config(s.id, pg_config => CASE s.name WHEN 'orders' THEN '{"max_connections": 3, "work_mem": "64MB", "random_page_cost": 4}' ELSE '{"max_connections": 500, "work_mem": "4MB", "random_page_cost": 1.1}' END::jsonb)});
-fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 93, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 82, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
+fault($url, path => 'postgres/prometheus$', body => join '', map { qq(PostgresServer_FilesystemUsedPercent{postgres_service="$_->[0]",postgres_service_name="$_->[1]"} $_->[2]\nPostgresServer_ActiveConnections{postgres_service="$_->[0]",postgres_service_name="$_->[1]",state="active"} $_->[3]\n) } [ 'pg7myrd1j06p3gx4zrm2ze8qz6', 'orders', 96, 4 ], [ 'f2b1a8e6-bc27-4d95-9865-654e00293911', 'billing', 87, 20 ], [ 'pgg6hrdibucn5e28kok549dn8m', 'analytics', 50, 20 ]);
 $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT rule_id, ' '), count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE symptom = 'The metrics omit the service'"), 'CHPG701 CHPG703|3', 'services that the metrics lack');
 $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'a finding that was muted as unknown is reported');
-like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 82/, 'storage that fills up');
+like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 87/, 'storage that fills up');
 like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
 my ($billing) = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name = 'billing'});
 fault($url, path => "$billing/config", status => 500);
