@@ -73,7 +73,7 @@ COMMENT ON FUNCTION @extschema@._chpg_settings_are_due(text) IS
 'Whether the settings of a service are to be read again: once a day.';
 
 /* Settings are remote data, and are kept for long: most of them, if they are short. */
-CREATE FUNCTION @extschema@._chpg_note_settings(id text, found @extschema@.chpg_config_row[])
+CREATE FUNCTION @extschema@._chpg_note_settings(id text, listed @extschema@.chpg_config_row[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -83,19 +83,19 @@ DECLARE
 	connections integer;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	IF found IS NOT NULL THEN
+	IF listed IS NOT NULL THEN
 		known := (
 			SELECT coalesce(jsonb_object_agg(c.setting, c.value ORDER BY c.setting), '{}')
 			FROM (
 				-- what may contain a password is kept without its value
 				SELECT DISTINCT ON (1) f.component || '.' || f.name AS setting,
 					CASE WHEN f.name !~* 'passw|secret|token|key|conninfo|command' THEN left(f.value, 200) END AS value
-				FROM unnest(found) f
+				FROM unnest(listed) f
 				WHERE f.component IS NOT NULL AND f.name IS NOT NULL AND length(f.name) <= 100
 				ORDER BY 1
 				LIMIT 500
 			) c);
-		connections := (SELECT min(f.value::integer) FROM unnest(found) f
+		connections := (SELECT min(f.value::integer) FROM unnest(listed) f
 			WHERE f.component = 'postgres' AND f.name = 'max_connections' AND f.value ~ '^[0-9]{1,8}$');
 	END IF;
 	INSERT INTO limit_day AS l (service_key, day, noted_at, settings_at, settings, max_connections)
@@ -134,6 +134,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+	IF cardinality(service_ids) = 0 THEN
+		RETURN;
+	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	IF NOT has_table_privilege('limit_day', 'SELECT') THEN
 		RETURN;

@@ -36,6 +36,9 @@ DECLARE
 	from_s CONSTANT double precision := extract(epoch FROM from_time);
 	until_s CONSTANT double precision := extract(epoch FROM until_time);
 BEGIN
+	IF cardinality(service_ids) = 0 THEN
+		RETURN;
+	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH hours AS (

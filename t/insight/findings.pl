@@ -214,10 +214,10 @@ $node->safe_psql('postgres', q{INSERT INTO kept.service (service_id, valid_from,
 	INSERT INTO kept.capture SELECT 'u', grain, window_start, window_end, status FROM kept.capture WHERE service_id = 't';
 	SELECT plant('SELECT uncounted', 'SELECT', 800, 300000, 1, 20, 1, 0.02, 0, 'web', 2, 'u');
 	UPDATE planted.pattern SET total_shared_blks_read = NULL, total_shared_blks_hit = NULL WHERE service_id = 'u'} . "; $SEAL");
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"),
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true) WHERE rule_id < 'CHPG7'"),
 	join(', ', map { "$_: No pattern reports blocks" } qw(CHPG101 CHPG102 CHPG301 CHPG601)), 'unknown blocks are not few');
 $node->safe_psql('postgres', q{UPDATE planted.pattern SET total_shared_blks_read = 0, total_shared_blks_hit = 800, total_cpu_time_us = NULL WHERE service_id = 'u'});
-is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true)"), 'CHPG601: No pattern reports CPU time', 'no CPU is not little');
+is($node->safe_psql('postgres', "SELECT string_agg(rule_id || ': ' || symptom, ', ' ORDER BY rule_id) FROM chpg_findings($DAY, 'uncounted', history_only => true) WHERE rule_id < 'CHPG7'"), 'CHPG601: No pattern reports CPU time', 'no CPU is not little');
 $node->safe_psql('postgres', q{DELETE FROM kept.service WHERE service_id = 'u'; DELETE FROM kept.capture WHERE service_id = 'u'; DELETE FROM planted.pattern WHERE service_id = 'u'});
 
 # A truncated window has all errors, but not all executions.
@@ -290,7 +290,7 @@ $node->safe_psql('postgres', 'SELECT chpg_cache_reset()');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT rule_id, ' '), count(DISTINCT service_id) FROM chpg_findings($YESTERDAY) WHERE symptom = 'The metrics omit the service'"), 'CHPG701 CHPG703|3', 'services that the metrics lack');
 $services = $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', rule_id, level, evidence->>'storage_used_percent', evidence->>'connections'), ', ' ORDER BY rule_id, level) FROM chpg_findings($YESTERDAY) WHERE rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'");
 is($node->safe_psql('postgres', "SELECT count(*) FROM chpg_findings($YESTERDAY) WHERE muted AND rule_id IN ('CHPG701', 'CHPG703') AND level <> 'SKIPPED'"), 0, 'a finding that was muted as unknown is reported');
-like($services, qr/CHPG701 ERROR 93, CHPG701 WARN 87/, 'storage that fills up');
+like($services, qr/CHPG701 ERROR 96, CHPG701 WARN 87/, 'storage that fills up');
 like($services, qr/CHPG703 ERROR 4\b/, 'connections that run out');
 my ($billing) = $node->safe_psql('postgres', q{SELECT id FROM chpg_services() WHERE name = 'billing'});
 fault($url, path => "$billing/config", status => 500);

@@ -72,7 +72,6 @@ BEGIN
 			WHERE l.latest > until - interval '6 hours'
 		), limits AS MATERIALIZED (
 			SELECT i.* FROM @extschema@._chpg_limits(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until) i
-			WHERE known
 		)
 		SELECT coalesce(n.service_id, l.service_id) AS service_id, n.service_id IS NOT NULL AS is_live, n.used, n.idle,
 			coalesce(n.max_connections, nullif(i.max_connections, 0)) AS max_connections,
