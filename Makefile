@@ -70,6 +70,9 @@ SQL_FILES = \
 	sql/insight/rules.called.sql \
 	sql/insight/changes.sql \
 	sql/insight/judge.sql \
+	sql/insight/maintenance.sql \
+	sql/insight/incidents.sql \
+	sql/insight/log.sql \
 	sql/insight/ranking.sql \
 	sql/install/help.sql \
 	sql/install/derived_comments.sql \

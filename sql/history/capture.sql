@@ -153,6 +153,7 @@ DECLARE
 	packing pg_catalog.record;
 	waits integer;
 	windows_left integer := 0;
+	unwatched pg_catalog.jsonb;
 	reported_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -225,6 +226,15 @@ BEGIN
 		EXIT WHEN err IS NOT NULL OR packing.sealed < portion;
 		to_seal := to_seal - portion;
 	END LOOP;
+	IF tried > 0 AND (ended LIKE 'It was canceled%') IS NOT TRUE THEN
+		unwatched := @extschema@._chpg_watch_captured(service, server);
+		CALL @extschema@._chpg_capture_commit();
+		IF unwatched IS NOT NULL THEN
+			RAISE WARNING 'could not watch: %', unwatched->>'message'
+				USING ERRCODE = unwatched->>'state', DETAIL = concat_ws(' ', unwatched->>'detail', 'What was captured stays.'),
+					HINT = 'The next capture tries it again, and so does: CALL chpg_watch();';
+		END IF;
+	END IF;
 	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
 			USING HINT = format('A run captures %s at most: see its argument "max_windows".', max_windows);
@@ -261,7 +271,8 @@ The first failure of a service that is not running leaves it to the next run: a 
   the run does not fail.
 Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
 After that, some windows that are older than the setting keep_open are sealed: if that fails,
-  the run fails, but what was captured stays.
+  the run fails, but what was captured stays. With the setting watch, the run ends as chpg_watch;
+  if that fails, a WARNING says so.
 Requests: 1 for the list, and those of chpg_history_cost.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
   block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own

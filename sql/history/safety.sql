@@ -26,7 +26,11 @@ AS $$
 		('day_sum', 'r', NULL),
 		('metric_day', 'r', NULL),
 		('score_hour', 'r', NULL),
-		('limit_day', 'r', NULL)
+		('limit_day', 'r', NULL),
+		('finding_log', 'r', NULL),
+		('finding_mute', 'r', NULL),
+		('threshold', 'r', NULL),
+		('maintenance', 'r', NULL)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS

@@ -31,6 +31,8 @@ AS $$
 			'on: windows that are not archived yet (chpg_history_archived) are kept longer, see keep_unarchived.'),
 		('keep_unarchived', '90 days', 'interval', '1 day', '100 years',
 			'Longest time that windows are kept because they are not archived yet, where archive is on.'),
+		('watch', 'off', 'boolean', 'off', 'on',
+			'on: each run of chpg_capture ends with chpg_watch, which keeps findings in finding_log.'),
 		('reserve', '3', 'integer', '0', '1000000',
 			'Requests of the budget that are left to others: a capture waits while fewer are free.'),
 		('pseudonym_key', NULL, 'text', NULL, NULL,
@@ -100,7 +102,7 @@ Errors: 22023 unknown setting, or a value that cannot be used; 55000 the setting
 CREATE FUNCTION @extschema@._chpg_history_settings()
 RETURNS TABLE (settle interval, recapture integer, api_retention interval, backfill interval, keep_open interval,
 	keep_hour interval, keep_day interval, max_patterns bigint, max_error_patterns bigint, metric_bucket interval,
-	archive boolean, keep_unarchived interval, reserve integer)
+	archive boolean, keep_unarchived interval, reserve integer, watch boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = 'postgres'
@@ -131,10 +133,11 @@ BEGIN
 	END IF;
 	RETURN QUERY SELECT * FROM jsonb_to_record(found) r(settle interval, recapture integer, api_retention interval,
 		backfill interval, keep_open interval, keep_hour interval, keep_day interval, max_patterns bigint,
-		max_error_patterns bigint, metric_bucket interval, archive boolean, keep_unarchived interval, reserve integer);
+		max_error_patterns bigint, metric_bucket interval, archive boolean, keep_unarchived interval, reserve integer,
+		watch boolean);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_settings() IS
-'All settings of the history, as one row; metric_bucket and archive are null where they are off.
+'All settings of the history, as one row; metric_bucket, archive and watch are null where they are off.
 Errors: 22023 unknown setting, or a value that cannot be used; 55000 a setting is missing.';

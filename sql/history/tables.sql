@@ -286,6 +286,62 @@ BEGIN
 		$tables$, schema, @extschema@._chpg_of_scores(format('{} {type}[] COMPRESSION %s NOT NULL', compression), ', '::text),
 			@extschema@._chpg_of_scores('cardinality({}) = patterns', ' AND '::text),
 			@extschema@._chpg_of_scores('ALTER {} SET STATISTICS 0', ', '::text));
+		EXECUTE format($tables$
+			CREATE TABLE %1$I.finding_log (
+				finding_key text NOT NULL,
+				opened_at timestamptz NOT NULL,
+				last_seen_at timestamptz NOT NULL,
+				resolved_at timestamptz,
+				worse_at timestamptz,
+				missed_at timestamptz,
+				missed integer NOT NULL,
+				state text NOT NULL,
+				kind text NOT NULL,
+				level text NOT NULL,
+				worst_level text NOT NULL,
+				noted_level text NOT NULL,
+				value double precision,
+				worst_value double precision,
+				noted_value double precision,
+				rule_id text NOT NULL,
+				service_id text,
+				service_name text,
+				since timestamptz,
+				incident_id text,
+				is_root boolean NOT NULL,
+				muted boolean NOT NULL,
+				finding jsonb NOT NULL,
+				PRIMARY KEY (finding_key, opened_at)
+			) WITH (fillfactor = 70);
+
+			CREATE TABLE %1$I.finding_mute (
+				finding_key text PRIMARY KEY,
+				reason text NOT NULL,
+				note text,
+				muted_by name NOT NULL,
+				muted_at timestamptz NOT NULL,
+				muted_until timestamptz NOT NULL,
+				muted_level text,
+				muted_value double precision,
+				factor double precision NOT NULL
+			);
+
+			CREATE TABLE %1$I.threshold (
+				rule_id text NOT NULL,
+				parameter text NOT NULL,
+				threshold double precision NOT NULL,
+				PRIMARY KEY (rule_id, parameter)
+			);
+
+			CREATE TABLE %1$I.maintenance (
+				service_id text,
+				starts_at timestamptz NOT NULL,
+				ends_at timestamptz NOT NULL,
+				note text,
+				noted_by name NOT NULL,
+				noted_at timestamptz NOT NULL
+			);
+		$tables$, schema);
 		FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
 			EXECUTE format($tables$
 				CREATE TABLE %1$I.open_%2$s (

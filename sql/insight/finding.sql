@@ -64,6 +64,48 @@ COMMENT ON COLUMN @extschema@.chpg_finding_row.finding_key IS
 COMMENT ON COLUMN @extschema@.chpg_finding_row.incident_id IS
 'Identifies the incident: what began together in a service. Null for what is no incident or risk.';
 
+/* The order of levels, and of what rules find: what fails, what is slower, what could be better. */
+CREATE FUNCTION @extschema@._chpg_level_place(level text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(array_position('{ERROR,WARN,INFO,SKIPPED}'::text[], level), 5);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_level_place(text) IS 'The place of a level: 1 for ERROR, 4 for SKIPPED.';
+
+/* CHPG4xx are errors, CHPG508 an application that has gone, CHPG70x limits that are reached. */
+CREATE FUNCTION @extschema@._chpg_urgency(kind text, level text, rule_id text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN level = 'SKIPPED' THEN 7
+		WHEN kind = 'hygiene' THEN 6
+		WHEN kind = 'opportunity' THEN 5
+		WHEN level = 'INFO' THEN 4
+		WHEN level = 'ERROR' AND rule_id IN ('CHPG401', 'CHPG508') THEN 1
+		WHEN kind = 'risk' OR rule_id IN ('CHPG401', 'CHPG402', 'CHPG508', 'CHPG701', 'CHPG702', 'CHPG703', 'CHPG707')
+			THEN 2
+		ELSE 3 END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_urgency(text, text, text) IS
+'How urgent a finding is, 1 the most.
+1: an application fails. 2: something fails, or is about to. 3: it is slower. 4: it is worth
+  knowing. 5: it could be better. 6: hygiene. 7: not judged.';
+
+CREATE FUNCTION @extschema@._chpg_time_literal(at timestamptz)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT to_char(greatest(least(at, '9999-12-31 23:59Z'), '1970-01-01 00:00Z') AT TIME ZONE 'UTC',
+		'YYYY-MM-DD HH24:MI"Z"');
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_time_literal(timestamptz) IS
+'A time, to the minute, in a text that has the same meaning in every session.';
+
 /* What a rule finds; the rest of a finding's row is the same for all rules. */
 CREATE TYPE @extschema@._chpg_candidate AS (
 	rule_id text,

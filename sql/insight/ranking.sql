@@ -1,47 +1,5 @@
 /* Insight: one finding for each pattern, the most urgent first. */
 
-/* The order of levels, and of what rules find: what fails, what is slower, what could be better. */
-CREATE FUNCTION @extschema@._chpg_level_place(level text)
-RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT coalesce(array_position('{ERROR,WARN,INFO,SKIPPED}'::text[], level), 5);
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_level_place(text) IS 'The place of a level: 1 for ERROR, 4 for SKIPPED.';
-
-/* CHPG4xx are errors, CHPG508 an application that has gone, CHPG70x limits that are reached. */
-CREATE FUNCTION @extschema@._chpg_urgency(kind text, level text, rule_id text)
-RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT CASE
-		WHEN level = 'SKIPPED' THEN 7
-		WHEN kind = 'hygiene' THEN 6
-		WHEN kind = 'opportunity' THEN 5
-		WHEN level = 'INFO' THEN 4
-		WHEN level = 'ERROR' AND rule_id IN ('CHPG401', 'CHPG508') THEN 1
-		WHEN kind = 'risk' OR rule_id IN ('CHPG401', 'CHPG402', 'CHPG508', 'CHPG701', 'CHPG702', 'CHPG703', 'CHPG707')
-			THEN 2
-		ELSE 3 END;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_urgency(text, text, text) IS
-'How urgent a finding is, 1 the most.
-1: an application fails. 2: something fails, or is about to. 3: it is slower. 4: it is worth
-  knowing. 5: it could be better. 6: hygiene. 7: not judged.';
-
-CREATE FUNCTION @extschema@._chpg_time_literal(at timestamptz)
-RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT to_char(greatest(least(at, '9999-12-31 23:59Z'), '1970-01-01 00:00Z') AT TIME ZONE 'UTC',
-		'YYYY-MM-DD HH24:MI"Z"');
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_time_literal(timestamptz) IS
-'A time, to the minute, in a text that has the same meaning in every session.';
-
 /*
  * The statement is for people, who may run it with more rights than those who chose the names
  * in it: all of them are literals.
@@ -182,6 +140,39 @@ COMMENT ON FUNCTION @extschema@._chpg_ranked(@extschema@._chpg_candidate[], tstz
 'The findings among candidates, in no order.
 place, kept, names: as of _chpg_known_services.';
 
+/* The rows of findings, in the order in which they are completed. */
+CREATE FUNCTION @extschema@._chpg_judged(candidates @extschema@._chpg_candidate[], period tstzrange, service text,
+	server text, history_only boolean)
+RETURNS SETOF @extschema@._chpg_member
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	known record;
+	findings @extschema@.chpg_finding_row[];
+	members @extschema@._chpg_member[];
+BEGIN
+	SELECT * INTO known FROM @extschema@._chpg_known_services(candidates, period, service, server, history_only);
+	findings := ARRAY(SELECT f
+		FROM @extschema@._chpg_ranked(candidates, period, server, known.place, known.kept, known.names) f);
+	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_maintenance(findings) f);
+	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_log(findings, period) f);
+	members := ARRAY(SELECT m FROM @extschema@._chpg_incidents(findings) m);
+	RETURN QUERY SELECT m.* FROM unnest(members) m;
+	IF service IS NULL THEN
+		findings := ARRAY(SELECT f FROM @extschema@._chpg_ranked(
+			ARRAY(SELECT c FROM @extschema@._chpg_find_fleet_wide(@extschema@._chpg_thresholds(), members, period, server) c),
+			period, server, known.place, known.kept, known.names) f);
+		findings := ARRAY(SELECT f FROM @extschema@._chpg_with_log(findings, period) f);
+		RETURN QUERY SELECT m.* FROM @extschema@._chpg_incidents(findings) m;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_judged(@extschema@._chpg_candidate[], tstzrange, text, text, boolean) IS
+'The findings among candidates, by incident, in no order.
+Requests: none.';
+
 /* Several rules read the same responses, which are cached meanwhile. */
 CREATE FUNCTION @extschema@.chpg_findings(
 	period tstzrange,
@@ -198,7 +189,6 @@ DECLARE
 	distance interval;  -- in hours, whose length no time zone changes
 	baseline tstzrange;
 	candidates @extschema@._chpg_candidate[];
-	known record;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
 	distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
@@ -207,10 +197,11 @@ BEGIN
 	-- read first, so that the CONTEXT of an error does not show the whole query below
 	candidates := ARRAY(SELECT f
 		FROM @extschema@._chpg_candidates(period, service, server, baseline, only_history) f);
-	SELECT * INTO known FROM @extschema@._chpg_known_services(candidates, period, service, server, only_history);
 	RETURN QUERY
 	SELECT f.*
-	FROM @extschema@._chpg_ranked(candidates, period, server, known.place, known.kept, known.names) f
+	FROM @extschema@._chpg_judged(candidates, period, service, server, only_history) m
+	CROSS JOIN LATERAL (SELECT (m.finding).*) f
+	WHERE m.member_of IS NULL
 	ORDER BY @extschema@._chpg_urgency(f.kind, f.level, f.rule_id), @extschema@._chpg_level_place(f.level),
 		f.impact_us DESC NULLS LAST, f.finding_key;
 END

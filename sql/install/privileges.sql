@@ -35,6 +35,10 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_score_windows(integer[], timestamptz, timestamptz),
 	@extschema@._chpg_note_limits(@extschema@.chpg_service_row[]),
 	@extschema@._chpg_note_settings(text, @extschema@.chpg_config_row[]),
+	-- watches
+	@extschema@._chpg_note_findings(@extschema@._chpg_member[], text[], boolean, timestamptz),
+	@extschema@._chpg_watch(timestamptz, text, text), @extschema@._chpg_watch_captured(text, text),
+	@extschema@._chpg_note_maintenance(text, tstzrange, text, name),
 	-- sealing
 	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
 	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),

@@ -1,0 +1,302 @@
+/*
+ * Insight: the log of findings, which chpg_watch keeps in the history.
+ *
+ * A row of finding_log is an episode of a finding: from the watch that first saw it until
+ * two watches in a row have not seen it.  Times are those of the captured hours that a watch
+ * has judged, not those at which it ran.
+ */
+
+/* How bad a finding is, in comparison with itself: hostile values are bounded. */
+CREATE FUNCTION @extschema@._chpg_finding_value("before" double precision, "now" double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN "now" >= 1e-9 AND "now" <= 1e18 AND "before" >= 1e-9 AND "before" <= 1e18 THEN
+			greatest("now" / "before", "before" / "now")
+		WHEN "now" >= 1e-9 AND "now" <= 1e18 AND ("before" IS NULL OR "before" < 1e-9) THEN "now" END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_finding_value(double precision, double precision) IS
+'How many times a measure is as before, or less; the measure if there was none before.';
+
+CREATE FUNCTION @extschema@._chpg_log_is_readable()
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT @extschema@._chpg_history_is_readable() THEN
+		RETURN false;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN has_table_privilege('finding_log', 'SELECT');
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_log_is_readable() IS
+'Whether there is a history whose log of findings the caller may read.';
+
+/* In its first day, the onset of a finding is better known from hour to hour. */
+CREATE FUNCTION @extschema@._chpg_with_log(findings @extschema@.chpg_finding_row[], period tstzrange)
+RETURNS SETOF @extschema@.chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT @extschema@._chpg_log_is_readable() THEN
+		RETURN QUERY SELECT f.* FROM unnest(findings) f;
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT r.*
+	FROM unnest(findings) f
+	LEFT JOIN finding_log l ON l.finding_key = f.finding_key AND l.resolved_at IS NULL
+		AND l.opened_at <= upper(period) + interval '1 hour' AND l.last_seen_at >= lower(period)
+	CROSS JOIN LATERAL jsonb_populate_record(f, CASE WHEN l.finding_key IS NULL OR f.level = 'SKIPPED' THEN '{}'
+		ELSE jsonb_build_object('state', l.state, 'incident_id', l.incident_id,
+			'since', CASE WHEN l.since IS NULL OR upper(period) < l.opened_at + interval '24 hours'
+				THEN coalesce(f.since, l.since) ELSE l.since END) END) r;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_with_log(@extschema@.chpg_finding_row[], tstzrange) IS
+'Findings of a period with the state, onset and incident that the log has of them.';
+
+/* A text of a query may be long; here it only says which one it is. */
+CREATE FUNCTION @extschema@._chpg_logged_row(finding @extschema@.chpg_finding_row)
+RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT to_jsonb(finding) || jsonb_build_object('urgency',
+			@extschema@._chpg_urgency((finding).kind, (finding).level, (finding).rule_id))
+		|| CASE WHEN length((finding).evidence->>'query_text') > 1000 THEN
+			jsonb_build_object('evidence', (finding).evidence
+				|| jsonb_build_object('query_text', left((finding).evidence->>'query_text', 1000)))
+			ELSE '{}' END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_logged_row(@extschema@.chpg_finding_row) IS
+'What the log keeps of a finding''s row: with its urgency, and at most 1000 characters of its query.';
+
+/*
+ * An earlier time than the log has judged changes nothing.  A finding that became a tag of
+ * another one of its pattern is still there.  A service that has no further hour, and a rule
+ * that was SKIPPED for it, resolve nothing.
+ */
+CREATE FUNCTION @extschema@._chpg_note_findings(members @extschema@._chpg_member[], of_services text[],
+	of_fleet boolean, as_of timestamptz)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	seen @extschema@._chpg_member[] := ARRAY(
+		SELECT DISTINCT ON ((m.finding).finding_key) m
+		FROM unnest(members) m
+		WHERE (m.finding).level <> 'SKIPPED' AND octet_length((m.finding).finding_key) <= 2048
+		ORDER BY (m.finding).finding_key, m.member_of NULLS FIRST);
+	opened bigint;
+	worse bigint;
+	resolved bigint;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	WITH present AS (
+		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
+			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
+				OR coalesce(v.value >= 1.5 * l.noted_value, false) AS is_worse
+		FROM unnest(seen) m
+		CROSS JOIN LATERAL (
+			SELECT @extschema@._chpg_finding_value((m.finding)."before", (m.finding)."now") AS value) v
+		JOIN finding_log l ON l.finding_key = (m.finding).finding_key AND l.resolved_at IS NULL
+		WHERE l.last_seen_at <= as_of
+	), changed AS (
+		UPDATE finding_log l
+		SET last_seen_at = as_of, missed = 0, missed_at = NULL,
+			state = CASE WHEN l.opened_at = as_of THEN 'new' WHEN p.is_worse OR l.worse_at = as_of THEN 'worse'
+				ELSE 'ongoing' END,
+			worse_at = CASE WHEN p.is_worse THEN as_of ELSE l.worse_at END,
+			noted_level = CASE WHEN p.is_worse THEN (p.finding).level ELSE l.noted_level END,
+			noted_value = CASE WHEN p.is_worse THEN coalesce(p.value, l.noted_value)
+				ELSE coalesce(l.noted_value, p.value) END,
+			kind = (p.finding).kind, level = (p.finding).level, value = p.value,
+			worst_level = CASE WHEN @extschema@._chpg_level_place((p.finding).level)
+					< @extschema@._chpg_level_place(l.worst_level) THEN (p.finding).level ELSE l.worst_level END,
+			worst_value = greatest(l.worst_value, p.value),
+			service_name = coalesce((p.finding).service_name, l.service_name), since = (p.finding).since,
+			incident_id = (p.finding).incident_id, is_root = p.is_root, muted = (p.finding).muted,
+			finding = @extschema@._chpg_logged_row(p.finding)
+		FROM present p
+		WHERE l.finding_key = (p.finding).finding_key AND l.opened_at = p.opened_at
+		RETURNING l.opened_at < as_of AND p.is_worse AS got_worse
+	)
+	SELECT count(*) FILTER (WHERE c.got_worse) INTO worse FROM changed c;
+
+	UPDATE finding_log l
+	SET last_seen_at = as_of, missed = 0, missed_at = NULL, state = CASE WHEN l.opened_at = as_of THEN 'new' ELSE 'ongoing' END
+	FROM unnest(seen) m
+	WHERE l.resolved_at IS NULL AND l.last_seen_at < as_of AND left(l.finding_key, 8) = l.rule_id || ':'
+		AND substr(l.finding_key, 9) = substr((m.finding).finding_key, 9) AND (m.finding).evidence ? 'query_id'
+		AND EXISTS (SELECT FROM @extschema@.chpg_rule r
+			WHERE r.rule_id = l.rule_id AND r.rule_name = ANY ((m.finding).tags));
+
+	-- judged are services that have a further hour since they were last judged
+	WITH unseen AS (
+		SELECT l.finding_key, l.opened_at, l.missed >= 1 AND h.hours >= 2 AS is_over
+		FROM finding_log l
+		CROSS JOIN LATERAL (
+			SELECT count(DISTINCT c.window_start) AS hours, max(c.window_end) AS captured_until
+			FROM capture c
+			WHERE (c.service_id = l.service_id OR l.service_id IS NULL AND c.service_id = ANY (of_services))
+				AND c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= l.last_seen_at AND c.window_end <= as_of
+		) h
+		WHERE l.resolved_at IS NULL AND l.last_seen_at < as_of
+			AND (l.service_id = ANY (of_services) OR l.service_id IS NULL AND of_fleet)
+			AND h.captured_until > coalesce(l.missed_at, l.last_seen_at)
+			AND NOT EXISTS (SELECT FROM unnest(members) m
+				WHERE (m.finding).level = 'SKIPPED' AND (m.finding).rule_id = l.rule_id
+					AND coalesce((m.finding).service_id = l.service_id, true))
+	), missed AS (
+		UPDATE finding_log l
+		SET missed = l.missed + 1, missed_at = as_of, state = CASE WHEN u.is_over THEN 'resolved' ELSE 'ongoing' END,
+			resolved_at = CASE WHEN u.is_over THEN as_of END
+		FROM unseen u
+		WHERE l.finding_key = u.finding_key AND l.opened_at = u.opened_at
+		RETURNING u.is_over
+	)
+	SELECT count(*) FILTER (WHERE m.is_over) INTO resolved FROM missed m;
+
+	WITH added AS (
+		INSERT INTO finding_log AS l (finding_key, opened_at, last_seen_at, missed, state, kind, level, worst_level,
+			noted_level, value, worst_value, noted_value, rule_id, service_id, service_name, since, incident_id, is_root,
+			muted, finding)
+		SELECT f.finding_key, as_of, as_of, 0, 'new', f.kind, f.level, f.level, f.level, v.value, v.value, v.value,
+			f.rule_id, f.service_id, f.service_name, f.since, f.incident_id, m.member_of IS NULL, f.muted,
+			@extschema@._chpg_logged_row(m.finding)
+		FROM unnest(seen) m
+		CROSS JOIN LATERAL (SELECT (m.finding).*) f
+		CROSS JOIN LATERAL (SELECT @extschema@._chpg_finding_value(f."before", f."now") AS value) v
+		WHERE NOT EXISTS (SELECT FROM finding_log o
+			WHERE o.finding_key = f.finding_key AND (o.resolved_at IS NULL OR o.opened_at >= as_of OR o.resolved_at > as_of))
+		RETURNING l.finding_key
+	)
+	SELECT count(*) INTO opened FROM added;
+
+	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('state', l.state)
+	WHERE l.finding->>'state' IS DISTINCT FROM l.state;
+	RETURN jsonb_build_object('as_of', as_of, 'new', opened, 'worse', worse, 'resolved', resolved);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_findings(@extschema@._chpg_member[], text[], boolean, timestamptz) IS
+'Write to the log what a watch found in some services, and whether it was about the fleet.
+members: with SKIPPED ones. as_of: end of the hours that were judged.
+Returns the numbers of findings that are new, got worse, and were resolved.
+For callers that have locked the log.';
+
+/*
+ * The lock makes watches take turns, and keeps other roles from creating triggers.  Resolved
+ * findings are kept as long as days are.
+ */
+CREATE FUNCTION @extschema@._chpg_watch(at timestamptz, service text, server text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	of_services text[];
+	as_of timestamptz;
+	period tstzrange;
+	candidates @extschema@._chpg_candidate[];
+	members @extschema@._chpg_member[];
+	noted jsonb;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	LOCK TABLE finding_log IN SHARE UPDATE EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code('finding_log'::regclass);
+	of_services := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s);
+	as_of := (SELECT max(c.window_end) FROM capture c
+		WHERE c.service_id = ANY (of_services) AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_end <= coalesce(at, now()));
+	IF as_of IS NULL THEN
+		RETURN jsonb_build_object('as_of', NULL, 'new', 0, 'worse', 0, 'resolved', 0);
+	END IF;
+	period := tstzrange(as_of - interval '24 hours', as_of);
+	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server,
+		tstzrange(as_of - interval '48 hours', as_of - interval '24 hours'), true) c);
+	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);
+	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, as_of);
+	DELETE FROM finding_log l WHERE l.resolved_at < @extschema@._chpg_kept_from('day'::text);
+	RETURN noted;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_watch(timestamptz, text, text) IS
+'As chpg_watch, as of the last captured hour until a time, for the owner of the history.
+at: null: now. Returns that hour''s end, and the numbers of findings that are new, got worse, and
+  were resolved.
+Requests: none.';
+
+CREATE PROCEDURE @extschema@.chpg_watch(service text DEFAULT NULL, server text DEFAULT NULL)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	noted jsonb;
+BEGIN
+	PERFORM @extschema@._chpg_history_check_caller('a watch');
+	noted := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text, ROW(service, server));
+	IF noted->>'as_of' IS NULL THEN
+		RAISE NOTICE 'the history has no hour to judge';
+	ELSIF (noted->>'new')::integer + (noted->>'worse')::integer + (noted->>'resolved')::integer > 0 THEN
+		RAISE NOTICE 'findings: % new, % worse, % resolved', noted->>'new', noted->>'worse', noted->>'resolved'
+			USING HINT = format('See the view finding: SELECT * FROM %I.finding;',
+				(SELECT h.schema_name FROM @extschema@.chpg_history_schema h));
+	END IF;
+END
+$$;
+
+COMMENT ON PROCEDURE @extschema@.chpg_watch(text, text) IS
+'Judge the last 24 captured hours, and keep the findings in the history''s log.
+Of one service, by id or name, or of all of the server, or of the history (null).
+Run it after each capture, or let captures do so: the setting watch of the history.
+The views finding and finding_history show the log; chpg_findings takes state and since from it.
+A finding is resolved once two watches in a row, and two captured hours, are without it. It is
+  worse if its level rises, or its value by a half.
+A NOTICE says how many findings are new, worse or resolved.
+Requests: none.
+Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
+  not own the history; 42704 no such service; 55000 there is no history, or it cannot be used.';
+
+REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_watch(text, text) FROM PUBLIC;
+
+/* For chpg_capture: what was captured stays, whatever happens here. */
+CREATE FUNCTION @extschema@._chpg_watch_captured(service text, server text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state text;
+	message text;
+	detail text;
+BEGIN
+	IF (SELECT s.watch FROM @extschema@._chpg_history_settings() s) THEN
+		PERFORM @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+			'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text,
+			ROW(service, @extschema@._chpg_own_server(server)));
+	END IF;
+	RETURN NULL;
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+	RETURN jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_watch_captured(text, text) IS
+'Watch after a capture, if the setting watch is on, and return the error of a watch that failed.
+Requests: none.';

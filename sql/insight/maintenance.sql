@@ -1,0 +1,94 @@
+/* Insight: planned work, in which what begins is no alarm. */
+
+CREATE FUNCTION @extschema@._chpg_note_maintenance(service text, period tstzrange, note text, noted_by name)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	id text;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	LOCK TABLE maintenance IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code('maintenance'::regclass);
+	IF service IS NOT NULL THEN
+		id := (SELECT s.service_id FROM @extschema@._chpg_history_services(service, NULL::text, true) s);
+	END IF;
+	DELETE FROM maintenance m WHERE m.ends_at < @extschema@._chpg_kept_from('day'::text);
+	IF (SELECT count(*) FROM maintenance m) >= 10000 THEN
+		RAISE EXCEPTION 'there are 10000 maintenance windows already'
+			USING ERRCODE = 'program_limit_exceeded', HINT = 'Delete some from the table maintenance of the history.';
+	END IF;
+	INSERT INTO maintenance (service_id, starts_at, ends_at, note, noted_by, noted_at)
+	VALUES (id, lower(period), upper(period), note, noted_by, now());
+	RETURN to_jsonb(id);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_maintenance(text, tstzrange, text, name) IS
+'As chpg_maintenance, for the owner of the history.';
+
+CREATE FUNCTION @extschema@.chpg_maintenance(service text, period tstzrange, note text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_check_caller('noting maintenance');
+	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
+	IF octet_length(note) > 1024 THEN
+		RAISE EXCEPTION 'argument "note" is too long: % bytes', octet_length(note)
+			USING ERRCODE = 'string_data_right_truncation', HINT = 'Give at most 1024 bytes.';
+	END IF;
+	PERFORM @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT @extschema@._chpg_note_maintenance($1, $2, $3, $4)'::text,
+		ROW(service, period, note, session_user));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_maintenance(text, tstzrange, text) IS
+'Note planned work on a service, by id or name, or on all (null).
+What begins in the period is INFO, with the note in evidence. The table maintenance of the
+  history has all such periods; delete one to end it.
+Requests: none.
+Errors: 22001 a note of more than 1024 bytes; 22004, 22023 the period cannot be used; 25006 on a
+  standby; 42501 the caller does not own the history; 42704 no such service; 54000 there are
+  10000 already; 55000 there is no history, or it cannot be used.';
+
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_maintenance(text, tstzrange, text) FROM PUBLIC;
+
+/* An onset is known to the hour. */
+CREATE FUNCTION @extschema@._chpg_with_maintenance(findings @extschema@.chpg_finding_row[])
+RETURNS SETOF @extschema@.chpg_finding_row
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	is_readable boolean := @extschema@._chpg_history_is_readable();
+BEGIN
+	IF is_readable THEN
+		PERFORM @extschema@._chpg_history_enter();
+		is_readable := has_table_privilege('maintenance', 'SELECT') AND EXISTS (SELECT FROM maintenance);
+	END IF;
+	IF NOT is_readable THEN
+		RETURN QUERY SELECT f.* FROM unnest(findings) f;
+		RETURN;
+	END IF;
+	RETURN QUERY
+	SELECT r.*
+	FROM unnest(findings) f
+	LEFT JOIN LATERAL (
+		SELECT m.* FROM maintenance m
+		WHERE (m.service_id IS NULL OR m.service_id = f.service_id) AND f.level IN ('ERROR', 'WARN')
+			AND f.kind IN ('incident', 'risk') AND f.since < m.ends_at AND f.since + interval '1 hour' > m.starts_at
+		ORDER BY m.starts_at, m.ends_at, m.noted_at LIMIT 1
+	) w ON true
+	CROSS JOIN LATERAL jsonb_populate_record(f, CASE WHEN w.starts_at IS NULL THEN '{}'
+		ELSE jsonb_build_object('level', 'INFO', 'evidence', coalesce(f.evidence, '{}') || jsonb_build_object(
+			'maintenance', jsonb_build_object('starts_at', w.starts_at, 'ends_at', w.ends_at, 'note', w.note))) END) r;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_with_maintenance(@extschema@.chpg_finding_row[]) IS
+'Findings, of which those that began within planned work are INFO.';

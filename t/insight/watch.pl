@@ -1,0 +1,221 @@
+# The log of findings: their states, incidents, planned work, and watches after captures.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off');
+
+sql(connect_sql($url) . q{SELECT chpg_history_enable('kept')});
+make_plantable($node);
+
+# What rules would find is a table here, so that their thresholds do not matter.  "at" is the
+# hour from which a candidate is there, "gone" the one from which it is not.
+sql(<<'SQL');
+CREATE TABLE planted.candidate (at timestamptz, gone timestamptz DEFAULT 'infinity', c _chpg_candidate);
+CREATE FUNCTION planted.find(rule_id text, level text, service_id text, since timestamptz, before float8, now float8,
+	at timestamptz, gone timestamptz DEFAULT 'infinity', kind text DEFAULT 'incident', app text DEFAULT 'web',
+	impact_us float8 DEFAULT 1e6, query_id text DEFAULT '7') RETURNS void LANGUAGE sql AS $$
+	INSERT INTO planted.candidate
+	SELECT at, gone, ROW(rule_id, level, 'Title of ' || rule_id, service_id, format('%s after %s', now, before),
+		CASE WHEN app <> '' THEN jsonb_build_object('query_id', query_id, 'query_text', 'SELECT of ' || app, 'db_name', 'd',
+			'db_user', 'u', 'db_operation', 'SELECT', 'app', app) ELSE '{}' END,
+		'why', 'do', impact_us, 'high', rule_id || ':' || CASE WHEN app <> ''
+			THEN to_jsonb(ARRAY[service_id, query_id, 'd', 'u', 'SELECT', app])::text ELSE service_id END,
+		kind, since, before, now, 'us', NULL)::_chpg_candidate
+$$;
+CREATE OR REPLACE FUNCTION _chpg_candidates(period tstzrange, service text, server text, baseline tstzrange,
+	history_only boolean) RETURNS SETOF _chpg_candidate LANGUAGE sql VOLATILE SET search_path = public, kept, pg_temp AS $$
+	SELECT (p.c).* FROM planted.candidate p
+	WHERE p.at <= upper(period) AND p.gone > upper(period)
+		AND (service IS NULL OR (p.c).service_id IN (SELECT s.service_id FROM kept.service s WHERE service IN (s.service_id, s.service_name)))
+$$;
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, size)
+SELECT 'pg' || n, '-infinity', now(), 'service ' || n, 'small' FROM generate_series(1, 9) n;
+INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
+SELECT 'pg' || n, 'hour', h, h + interval '1 hour', 'ok'
+FROM generate_series(1, 9) n, generate_series(timestamptz '2026-05-10 00:00Z', '2026-05-11 23:00Z', '1 hour') h;
+SQL
+
+sub watch { my ($hour, $arguments) = @_; return sql(sprintf q{SELECT w->>'new', w->>'worse', w->>'resolved' FROM _chpg_watch('2026-05-11 %02d:00Z', %s) w}, $hour, $arguments // 'NULL, NULL') }
+sub logged { my ($columns, $where) = @_; return sql("SELECT $columns FROM kept.finding_log WHERE $where ORDER BY finding_key, opened_at") }
+sub start_anew { return sql('TRUNCATE kept.finding_log, planted.candidate, kept.maintenance') }
+
+# An episode: new, ongoing, worse, missed, resolved
+my $SLOW = q{rule_id = 'CHPG501'};
+my $STATE = q{state, level, worst_level, to_char(since, 'HH24'), to_char(opened_at, 'HH24'), to_char(last_seen_at, 'HH24'), to_char(resolved_at, 'HH24')};
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1000, 3000, '2026-05-11 07:00Z', '2026-05-11 10:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 06:00Z', 1000, 4600, '2026-05-11 10:00Z', '2026-05-11 11:00Z'),
+	planted.find('CHPG501', 'ERROR', 'pg1', '2026-05-11 06:00Z', 1000, 4600, '2026-05-11 11:00Z', '2026-05-11 13:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 06:00Z', 1000, 3000, '2026-05-11 13:00Z', '2026-05-11 14:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 15:00Z', 1000, 3000, '2026-05-11 15:00Z', '2026-05-11 16:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 20:00Z', 1000, 3000, '2026-05-11 20:00Z')});
+is(watch(6), '0|0|0', 'nothing is found');
+is(watch(7), '1|0|0', 'a finding is new');
+is(logged($STATE, $SLOW), 'new|WARN|WARN|05|07|07|', 'with its onset, before it was first seen');
+is(watch(7) . ' ' . logged('state', $SLOW), '0|0|0 new', 'also if the hour is judged again');
+is(watch(8) . ' ' . logged('state', $SLOW), '0|0|0 ongoing', 'then it is ongoing');
+is(watch(10) . ' ' . logged($STATE, $SLOW), '0|1|0 worse|WARN|WARN|06|07|10|', 'half as much again is worse, and its onset is better known');
+is(watch(9) . ' ' . logged($STATE, $SLOW), '0|0|0 worse|WARN|WARN|06|07|10|', 'an earlier hour changes nothing');
+is(watch(11) . ' ' . logged('state, level', $SLOW), '0|1|0 worse|ERROR', 'so is a higher level');
+is(watch(11) . ' ' . logged('state', $SLOW), '0|0|0 worse', 'also if the hour is judged again');
+is(watch(12) . ' ' . logged('state', $SLOW), '0|0|0 ongoing', 'which is ongoing then');
+is(watch(13) . ' ' . logged($STATE, $SLOW), '0|0|0 ongoing|WARN|ERROR|06|07|13|', 'the worst level stays');
+is(watch(14) . ' ' . logged($STATE, $SLOW), '0|0|0 ongoing|WARN|ERROR|06|07|13|', 'a watch that does not see it resolves nothing');
+is(watch(14) . ' ' . logged('missed', $SLOW), '0|0|0 1', 'nor does the same hour twice');
+is(watch(15) . ' ' . logged('state, missed', $SLOW), '0|0|0 ongoing|0', 'it is still the same if it is seen again');
+is(watch(16) . watch(17) . ' ' . logged($STATE, $SLOW), '0|0|00|0|1 resolved|WARN|ERROR|15|07|15|17', 'two watches without it resolve it');
+is(watch(18) . ' ' . sql(q{SELECT count(*) FROM kept.finding}), '0|0|0 0', 'and it is no open finding');
+is(watch(20) . ' ' . logged($STATE, "$SLOW AND resolved_at IS NULL"), '1|0|0 new|WARN|WARN|20|20|20|', 'it may begin anew');
+is(sql(q{SELECT level, state, begins, ends, service, finding FROM kept.finding_history}),
+	"WARN|new|2026-05-11 20:00|2026-05-11 20:00|service 1|Title of CHPG501: 3000 after 1000\nERROR|resolved|2026-05-11 15:00|2026-05-11 17:00|service 1|Title of CHPG501: 3000 after 1000", 'the view of all');
+is(sql(q{SELECT level, state, service, finding, subject FROM kept.finding}), 'WARN|new|service 1|Title of CHPG501: 3000 after 1000|SELECT of web', 'the view of open ones');
+
+# chpg_findings takes state and onset from the log.
+my $PERIOD = q{'[2026-05-10 20:00Z,2026-05-11 20:00Z)'};
+is(sql("SELECT state, to_char(since, 'HH24'), service_name, incident_id = (SELECT incident_id FROM kept.finding_log WHERE resolved_at IS NULL) FROM chpg_findings($PERIOD, history_only => true)"), 'new|20|service 1|t', 'findings have the state of the log');
+
+# What is not judged is not resolved.
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', '2026-05-11 07:00Z'),
+	planted.find('CHPG502', 'WARN', 'pg2', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', '2026-05-11 07:00Z');
+	UPDATE kept.capture SET status = 'lost' WHERE service_id = 'pg1' AND window_start BETWEEN '2026-05-11 06:00Z' AND '2026-05-11 08:00Z'});
+is(join(' ', map { watch($_) } 6 .. 9), '2|0|0 0|0|0 0|0|1 0|0|0', 'a service without captured hours resolves nothing');
+is(join(' ', map { watch($_) } 10 .. 11), '0|0|0 0|0|1', 'until it has two');
+sql(q{UPDATE kept.capture SET status = 'ok'; TRUNCATE kept.finding_log; INSERT INTO planted.candidate SELECT '2026-05-11 07:00Z', '2026-05-11 12:00Z', k FROM _chpg_skipped('{CHPG501}', 'not judged', 'pg1') k});
+is(join(' ', map { watch($_) } 6 .. 14), '2|0|0 0|0|0 0|0|1 0|0|0 0|0|0 0|0|0 0|0|0 0|0|1 0|0|0', 'nor does a rule that was skipped');
+start_anew();
+sql(q{SELECT planted.find('CHPG101', 'INFO', 'pg1', NULL, NULL, 3, '2026-05-11 06:00Z', kind => 'opportunity'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 08:00Z', 1, 3, '2026-05-11 08:00Z', '2026-05-11 12:00Z')});
+is(join(' ', map { watch($_) } 6 .. 14), '1|0|0 0|0|0 1|0|0 0|0|0 0|0|0 0|0|0 0|0|0 0|0|1 0|0|0', 'a finding that is a tag of another one meanwhile goes on');
+is(watch(15, q{'service 2', NULL}) . watch(16, q{'service 2', NULL}) . ' ' . logged('state', q{rule_id = 'CHPG101'}), '0|0|00|0|0 ongoing', 'a watch of one service is none of the others');
+
+# Incidents: one onset, one service
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', app => 'slow', impact_us => 5e6),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 06:00Z', 1, 3, '2026-05-11 06:00Z', app => 'slower', impact_us => 9e6, query_id => '8'),
+	planted.find('CHPG504', 'WARN', 'pg1', '2026-05-11 05:00Z', 0, 3, '2026-05-11 06:00Z', app => 'new', impact_us => 2e6),
+	planted.find('CHPG501', 'ERROR', 'pg1', '2026-05-11 02:00Z', 1, 3, '2026-05-11 06:00Z', app => 'earlier'),
+	planted.find('CHPG502', 'WARN', 'pg2', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', app => ''),
+	planted.find('CHPG701', 'WARN', 'pg1', '2026-05-11 05:00Z', 60, 85, '2026-05-11 06:00Z', kind => 'risk', app => ''),
+	planted.find('CHPG101', 'INFO', 'pg1', NULL, NULL, 3, '2026-05-11 06:00Z', kind => 'opportunity', app => 'scan');
+	UPDATE kept.service SET valid_to = '2026-05-11 06:05Z' WHERE service_id = 'pg1';
+	INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, size) VALUES ('pg1', '2026-05-11 06:05Z', '2026-05-11 06:05Z', 'service 1', 'large');
+	INSERT INTO planted.pattern (service_id, grain, window_start, pattern_key, call_count, total_duration_us)
+	SELECT 'pg1', 'hour', h, planted.key(1, 'SELECT old', app => 'web 1.0'), 10, 100 FROM generate_series(timestamptz '2026-05-10 05:00Z', '2026-05-11 04:00Z', '1 hour') h
+	UNION ALL SELECT 'pg1', 'hour', '2026-05-11 05:00Z', planted.key(n, 'SELECT new ' || n, app => 'web 1.1'), 10, 100 FROM generate_series(2, 4) n});
+my $TOP = q{SELECT rule_id, level, coalesce(evidence->>'app', service_name), evidence->>'member_count', (SELECT string_agg(m->>'subject', ', ' ORDER BY n) FROM jsonb_array_elements(evidence->'members') WITH ORDINALITY e(m, n)) FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true)};
+my $TOP_ROWS = <<'END';
+CHPG701|WARN|service 1||
+CHPG501|ERROR|earlier||
+CHPG504|WARN|new|2|SELECT of slower, SELECT of slow
+CHPG502|WARN|service 2||
+CHPG101|INFO|scan||
+END
+is(sql($TOP) . "\n", $TOP_ROWS, 'one row for each incident, with its members');
+is(watch(6) . "\n" . sql($TOP) . "\n", "7|0|0\n$TOP_ROWS", 'also with the log');
+is(sql(q{SELECT rule_id, is_root, subject FROM kept.incident WHERE incident_id = (SELECT incident_id FROM kept.incident WHERE rule_id = 'CHPG504')}),
+	"CHPG504|t|SELECT of new\nCHPG501|f|SELECT of slow\nCHPG501|f|SELECT of slower" =~ s/slow\n(.*)slower/slow\n$1slower/r, 'the view of an incident') or diag(sql('SELECT * FROM kept.incident'));
+is(sql(q{SELECT evidence->'at_that_time' FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', 'service 1', history_only => true) WHERE rule_id = 'CHPG504'}),
+	'{"size": {"after": "large", "before": "small"}, "new_apps": ["web 1.1"], "new_queries": 3}', 'what else happened then');
+is(sql(q{SELECT array_to_string(tags, ' ') FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true) WHERE rule_id = 'CHPG504'}), 'p95_regression', 'the rules of members are tags');
+my $incident = logged('incident_id', q{rule_id = 'CHPG504'});
+sql(q{UPDATE planted.candidate SET c.since = (c).since - interval '1 hour' WHERE (c).rule_id = 'CHPG504'});
+is(watch(7) . ' ' . logged('incident_id', q{rule_id = 'CHPG504'}), "0|0|0 $incident", 'an incident keeps its id when its onset is better known');
+is(sql(q{SELECT count(DISTINCT incident_id), count(incident_id), count(*) FROM kept.finding_log}), '4|6|7', 'opportunities are no incidents');
+
+# Many services at one hour
+start_anew();
+sql(q{SELECT planted.find('CHPG502', 'WARN', 'pg' || n, '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', app => '') FROM generate_series(1, 4) n});
+is(sql(q{SELECT count(*) FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true)}), 4, 'four services are not many');
+sql(q{SELECT planted.find('CHPG502', 'WARN', 'pg5', '2026-05-11 06:00Z', 1, 3, '2026-05-11 06:00Z', app => '')});
+is(sql(q{SELECT level, kind, service_id IS NULL, symptom, evidence->>'names', to_char(since, 'HH24') FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true) WHERE rule_id = 'CHPG809'}),
+	'INFO|incident|t|5 of 9 services have an incident that began within the same hours|["service 1", "service 2", "service 3", "service 4", "service 5"]|05', 'five of nine are');
+is(watch(6), '6|0|0', 'which is logged, too');
+
+# Planned work
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'ERROR', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z'), planted.find('CHPG501', 'ERROR', 'pg2', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z'),
+	planted.find('CHPG501', 'ERROR', 'pg1', '2026-05-11 02:00Z', 1, 3, '2026-05-11 06:00Z', app => 'earlier');
+	SELECT chpg_maintenance('service 1', '[2026-05-11 05:30Z,2026-05-11 07:00Z)', 'upgrade')});
+is(sql(q{SELECT level, service_id, evidence->>'app', evidence->'maintenance'->>'note' FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true) ORDER BY service_id, 3}),
+	"ERROR|pg1|earlier|\nINFO|pg1|web|upgrade\nERROR|pg2|web|", 'what begins within planned work is INFO');
+sql(q{SELECT chpg_maintenance(NULL, '[2026-05-11 00:00Z,2026-05-11 07:00Z)')});
+is(sql(q{SELECT string_agg(DISTINCT level, ' ') FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true)}), 'INFO', 'planned work on all services');
+fails_with($node, "SELECT chpg_maintenance($_->[0])", $_->[1], $_->[2], "maintenance: $_->[0]") for
+	[ q{'none', '[2026-05-11 00:00Z,2026-05-11 07:00Z)'}, '42704', qr/service "none" is not in the history/ ], [ q{NULL, NULL}, '22004', qr/argument "period" must not be null/ ],
+	[ q{NULL, 'empty'}, '22023', qr/invalid value for "period"/ ], [ q{NULL, '[2026-05-11 00:00Z,)'}, '22023', qr/invalid value for "period"/ ],
+	[ q{NULL, '[2026-05-11 00:00Z,2026-05-11 07:00Z)', repeat('x', 1025)}, '22001', qr/argument "note" is too long: 1025 bytes/ ];
+
+# Hostile values
+start_anew();
+sql(q{SELECT planted.find('CHPG50' || a, 'WARN', 'pg1', '2026-05-11 05:00Z', b.v, n.v, '2026-05-11 06:00Z', app => a::text || b.v || n.v, impact_us => n.v)
+	FROM generate_series(1, 2) a, (VALUES ('NaN'::float8), ('Infinity'), ('-Infinity'), (-1), (0), (1e308), (5e-324), (NULL)) b(v), (VALUES ('NaN'::float8), ('Infinity'), (-1), (0), (1e308), (5e-324), (NULL)) n(v);
+	SELECT planted.find('CHPG501', 'WARN', 'pg1', '-infinity', 1, 2, '2026-05-11 06:00Z', app => 'always'), planted.find('CHPG501', 'WARN', 'pg1', 'infinity', 1, 2, '2026-05-11 06:00Z', app => 'never'),
+		planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 2, '2026-05-11 06:00Z', app => repeat('x', 5000)), planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 2, '2026-05-11 06:00Z', app => E'\x01\n''\\\\')});
+is(sql(q{SELECT (w->>'new')::integer > 85 FROM _chpg_watch('2026-05-11 06:00Z', NULL, NULL) w}), 't', 'hostile values are logged');
+is(sql(q{UPDATE planted.candidate SET c."now" = (c)."now" * 2 WHERE (c)."now" < 1e300; SELECT w->>'new', w->>'resolved' FROM _chpg_watch('2026-05-11 07:00Z', NULL, NULL) w}), '0|0', 'and compared');
+cmp_ok(sql(q{SELECT count(*) FROM kept.finding}), '>', 0, 'and shown');
+
+# In the width of a terminal
+start_anew();
+sql(q{UPDATE kept.service SET service_name = repeat('name ', 20) WHERE service_id = 'pg3'; SELECT planted.find('CHPG501', 'ERROR', 'pg3', '2026-05-11 05:00Z', 123456789, 987654321, '2026-05-11 06:00Z', app => repeat('application ', 20))});
+watch(6);
+foreach my $view ('finding', 'finding_history')
+{
+	my ($code, $out) = $node->psql('postgres', "\\pset format aligned\n\\pset tuples_only off\nSELECT * FROM kept.$view");
+	my ($widest) = sort { $b <=> $a } map { length } split /\n/, $out;
+	cmp_ok($widest, '<=', 120, "$view fits in 120 columns") or diag($out);
+}
+
+# The procedure, and who may call it
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z')});
+my ($code, $out, $err) = $node->psql('postgres', 'CALL chpg_watch()');
+like($err, qr/NOTICE:  findings: 1 new, 0 worse, 0 resolved\nHINT:  See the view finding: SELECT \* FROM kept\.finding;/, 'a watch says what is new');
+is(logged('opened_at', 'true'), '2026-05-12 00:00:00+00', 'as of the last captured hour');
+($code, $out, $err) = $node->psql('postgres', 'CALL chpg_watch()');
+is($err, '', 'and nothing else');
+fails_with($node, q{CALL chpg_watch('none')}, '42704', qr/service "none" is not in the history/, 'no such service');
+fails_with($node, 'BEGIN READ ONLY; CALL chpg_watch()', '25006', qr/a watch cannot run in a read-only transaction/, 'a read-only transaction');
+sql('CREATE ROLE helper LOGIN; GRANT EXECUTE ON PROCEDURE chpg_watch TO helper; GRANT EXECUTE ON FUNCTION chpg_maintenance TO helper');
+fails_with($node, "SET ROLE helper; $_", '42501', qr/permission denied for the history/, "another role: $_") for 'CALL chpg_watch()', q{SELECT chpg_maintenance(NULL, '[2026-05-11 00:00Z,2026-05-11 07:00Z)')};
+sql(q{CREATE FUNCTION planted.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$; CREATE TRIGGER t BEFORE INSERT ON kept.finding_log FOR EACH ROW EXECUTE FUNCTION planted.fires()});
+fails_with($node, 'CALL chpg_watch()', '55000', qr/trigger "t" on table "finding_log"/, 'a trigger on the log');
+sql('DROP TRIGGER t ON kept.finding_log');
+
+# Two watches take turns, and one that fails writes nothing.
+my @sessions = map { open_session($node) } 1 .. 2;
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z')});
+in_session($sessions[0], 'BEGIN; CALL chpg_watch()');
+begin_in_session($sessions[1], 'CALL chpg_watch()');
+wait_until(sub { sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted}) eq '1' }, 'the second watch waits');
+in_session($sessions[0], 'ROLLBACK');
+await_in_session($sessions[1], qr/findings: 1 new/);
+$_->quit foreach @sessions;
+is(logged('count(*) OVER ()', 'true'), 1, 'and sees what the first one left');
+
+# After a capture
+start_anew();
+sql(q{TRUNCATE kept.capture, kept.open_hour; DELETE FROM kept.service; UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'; UPDATE kept.setting SET value = 'off' WHERE name = 'metric_bucket'});
+my $ORDERS = sql(q{SELECT id FROM chpg_services() WHERE name = 'orders'});
+sql(qq{SELECT planted.find('CHPG501', 'WARN', '$ORDERS', now() - interval '2 hours', 1, 3, '2026-05-11 06:00Z')});
+sql(q{CALL chpg_capture('hour', 'orders')});
+is(logged('state', 'true'), '', 'without the setting, no watch follows a capture');
+sql(qq{UPDATE kept.setting SET value = 'on' WHERE name = 'watch'; DELETE FROM kept.capture});
+sql(q{CALL chpg_capture('hour', 'orders')});
+is(logged('state, service_name', 'true'), 'new|orders', 'with it, one does');
+sql(q{DELETE FROM kept.capture; ALTER FUNCTION _chpg_candidates(tstzrange, text, text, tstzrange, boolean) RENAME TO hidden});
+($code, $out, $err) = $node->psql('postgres', q{CALL chpg_capture('hour', 'orders')});
+like($err, qr/WARNING:  could not watch: function .*_chpg_candidates.* does not exist/, 'a watch that fails is a warning');
+is(sql(q{SELECT count(*) > 0 FROM kept.capture WHERE status = 'ok'}) . $code, 't0', 'and what was captured stays');
+fails_with($node, q{UPDATE kept.setting SET value = 'yes' WHERE name = 'watch'; CALL chpg_capture('hour', 'orders')}, '22023', qr/invalid value for setting "watch" of the history: "yes"/, 'watch is on or off');
+
+done_testing();
