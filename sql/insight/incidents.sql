@@ -5,12 +5,6 @@
  * are its members.
  */
 
-INSERT INTO @extschema@.chpg_rule VALUES
-	('CHPG809', 'fleet_wide', 'services', 5, 'Services with a new incident within the same hours ...'),
-	('CHPG809', 'fleet_wide', 'services_ratio', 0.33, '... and their share of all services.');
-
-SELECT @extschema@._chpg_declare_thresholds();
-
 CREATE TYPE @extschema@._chpg_member AS (
 	finding @extschema@.chpg_finding_row,
 	member_of text

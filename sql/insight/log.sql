@@ -207,6 +207,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	of_services text[];
+	keys integer[];
 	as_of timestamptz;
 	period tstzrange;
 	candidates @extschema@._chpg_candidate[];
@@ -225,6 +226,17 @@ BEGIN
 		RETURN jsonb_build_object('as_of', NULL, 'new', 0, 'worse', 0, 'resolved', 0);
 	END IF;
 	period := tstzrange(as_of - interval '24 hours', as_of);
+	keys := ARRAY(SELECT k.service_key FROM service_key k WHERE k.service_id = ANY (of_services) ORDER BY 1);
+	-- captured windows have scores, imported ones may not
+	IF EXISTS (
+			SELECT FROM capture c
+			JOIN service_key k USING (service_id)
+			WHERE k.service_key = ANY (keys) AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= as_of - interval '48 hours' AND c.window_end <= as_of
+				AND NOT EXISTS (SELECT FROM score_hour s
+					WHERE s.service_key = k.service_key AND s.window_start = c.window_start)) THEN
+		PERFORM @extschema@._chpg_score_windows(keys, as_of - interval '48 hours', as_of);
+	END IF;
 	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server,
 		tstzrange(as_of - interval '48 hours', as_of - interval '24 hours'), true) c);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);

@@ -115,8 +115,7 @@ AS $$
 		FROM found
 		WINDOW w AS (PARTITION BY service_id, of_pattern, is_muted
 			ORDER BY @extschema@._chpg_urgency(kind, level, rule_id), @extschema@._chpg_level_place(level),
-				array_position('{CHPG601,CHPG201,CHPG101,CHPG102,CHPG202,CHPG607,CHPG501,CHPG504}'::text[], rule_id),
-				rule_id, finding_key)
+				@extschema@._chpg_rule_order(rule_id), rule_id, finding_key)
 	), others AS (
 		SELECT coalesce(service_id, '') AS of_service, of_pattern, is_muted, array_agg(rule_name ORDER BY place) AS names,
 			jsonb_object_agg(rule_name, evidence) FILTER (WHERE evidence <> first_evidence) AS evidence
@@ -127,7 +126,7 @@ AS $$
 			nullif(@extschema@._chpg_line_text(f.evidence->>'app', 80), ''), _chpg_ranked.names->>f.service_id, f.service_id),
 		f.since, CASE WHEN f.level = 'SKIPPED' THEN NULL WHEN f.since >= lower(period) THEN 'new' ELSE 'ongoing' END,
 		f.is_muted, f.symptom, f."before", f."now", f.unit, f.explanation, f.action,
-		CASE WHEN f.level <> 'SKIPPED' THEN coalesce(f.next, @extschema@._chpg_next_statement(f.rule_id, f.service_id,
+		CASE WHEN f.level <> 'SKIPPED' THEN coalesce(rtrim(f.next, '; '), @extschema@._chpg_next_statement(f.rule_id, f.service_id,
 			f.evidence, f.since, period, server, CASE WHEN f.service_id IS NULL OR f.service_id = ANY (kept) THEN _chpg_ranked.place END)) END,
 		f.evidence || coalesce(o.evidence, '{}'), f.impact_us, f.confidence, o.names, f.finding_key, NULL::text
 	FROM ranked f
