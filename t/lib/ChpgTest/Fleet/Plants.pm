@@ -52,15 +52,21 @@ sub plant
 # A weak plant is by 1.3 to 2.
 sub _factor { my ($strong, $least, $most) = @_; return $strong ? log_uniform($least // 2.5, $most // 8) : uniform(1.3, 2) }
 
-# One of the patterns that take most time, among those that a function accepts; a new one if there is none
+# One of the patterns that take most time, among those that a function accepts; a new one if there is none.  What is
+# planted matters: before it, the pattern takes a thirtieth of the service's time or more, and a minute an hour.  If
+# it takes less, it takes longer from the beginning, or (by calls) runs more often.
 sub _busy
 {
 	my ($service, $accepts, %otherwise) = @_;
+	my $by = delete $otherwise{by} // 'mu';
 	my @fit = sort { ChpgTest::Fleet::Service::time_of($b) <=> ChpgTest::Fleet::Service::time_of($a) }
 	  grep { $_->{class} eq 'web' && !defined $_->{from} && $_->{calls} >= 100 && (!$accepts || $accepts->()) } @{ $service->{patterns} };
+	my $pattern = @fit ? $fit[ rand min(5, scalar @fit) ] : $service->_add_web(calls => 8000, mu => log 4000, %otherwise);
+	my $lacks = max(6e7, $service->busy_time / 30) / ChpgTest::Fleet::Service::time_of($pattern);
 
-	return $fit[ rand min(5, scalar @fit) ] if @fit;
-	return $service->_add_web(calls => 8000, mu => log 4000, %otherwise);
+	if ($lacks > 1 && $by eq 'calls') { $pattern->{calls} *= $lacks }
+	elsif ($lacks > 1) { $pattern->{mu} += log $lacks }
+	return $pattern;
 }
 
 sub _writer { my ($service) = @_; return _busy($service, sub { $_->{operation} ne 'SELECT' }, operation => 'UPDATE', wal => 2000) }
@@ -207,7 +213,8 @@ $KINDS{'WAL explosion'} = sub {
 	my ($service, $strong, $at) = @_;
 	my $factor = _factor($strong, 4, 15);
 	my $pattern = _writer($service);
-	$pattern->{wal} = max($pattern->{wal}, 4000);
+	# 100 MB an hour
+	$pattern->{wal} = max($pattern->{wal}, 1e8 / $pattern->{calls});
 	$service->happen(from => $at, patterns => [$pattern], wal => $factor, time => 1.05);
 	return { factor => $factor, patterns => [$pattern], d => _by_counter($factor) };
 };
@@ -226,7 +233,7 @@ $KINDS{'huge result'} = sub {
 $KINDS{'N+1'} = sub {
 	my ($service, $strong, $at) = @_;
 	my $factor = _factor($strong, 12, 40);
-	my $pattern = _busy($service, sub { $_->{operation} eq 'SELECT' && $_->{mu} < log 3000 }, operation => 'SELECT', mu => log 300);
+	my $pattern = _busy($service, sub { $_->{operation} eq 'SELECT' && $_->{mu} < log 3000 }, operation => 'SELECT', mu => log 300, by => 'calls');
 	$service->happen(from => $at, patterns => [$pattern], calls => $factor);
 	return { factor => $factor, patterns => [$pattern], d => _by_calls($service, $pattern, $factor) };
 };
