@@ -181,15 +181,15 @@ RETURNS SETOF @extschema@._chpg_hour_score
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT s.*
-	FROM (SELECT array_agg(j.service_key) AS keys, min(j.end_time) - interval '3 hours' AS from_time,
+	FROM (SELECT array_agg(j.service_key) AS keys, min(j.end_time) - interval '4 hours' AS from_time,
 			max(j.end_time) AS until_time FROM unnest(judged) j) j
 	CROSS JOIN LATERAL @extschema@._chpg_scores(j.keys, j.from_time, j.until_time) s
 	JOIN unnest(judged) u ON u.service_key = s.service_key
-	WHERE s.window_start >= u.end_time - interval '3 hours' AND s.window_start < u.end_time;
+	WHERE s.window_start >= u.end_time - interval '4 hours' AND s.window_start < u.end_time;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_recent_scores(@extschema@._chpg_judged_service[]) IS
-'The scores of all patterns in the three hours before each service is judged.';
+'The scores of all patterns in the four hours before each service is judged.';
 
 /*
  * Batch jobs.  A day's sums show them without its hours: few executions in each hour that
@@ -320,7 +320,7 @@ COMMENT ON COLUMN @extschema@._chpg_episode.blks IS 'Blocks of all executions.';
 COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions, in bytes.';
 
 /*
- * Most patterns are ruled out by their last three hours; two days are read of the others.
+ * Most patterns are ruled out by their last four hours; two days are read of the others.
  * The onset is the hour for which the sum of all standard deviations since then, by the root
  * of the number of hours, is the greatest.
  */
@@ -346,7 +346,7 @@ BEGIN
 		HAVING greatest(sum(r.z_avg) / sqrt(nullif(count(r.z_avg), 0)), sum(r.z_p99) / sqrt(nullif(count(r.z_p99), 0)),
 			max(r.z_avg) FILTER (WHERE r.window_start = j.end_time - interval '1 hour'),
 			max(r.z_p99) FILTER (WHERE r.window_start = j.end_time - interval '1 hour')) >= 2.5
-			OR greatest(sum(r.z_rows), sum(r.z_blks), sum(r.z_wal)) >= 4 * count(*)
+			OR greatest(sum(r.z_rows), sum(r.z_blks), sum(r.z_wal)) >= 4 * sqrt(count(*))
 	) s;
 	IF service_keys IS NULL THEN
 		RETURN;
@@ -470,6 +470,7 @@ CREATE TYPE @extschema@._chpg_fresh_pattern AS (
 	predecessor @extschema@._chpg_pattern_name,
 	similarity double precision,
 	predecessor_avg_us double precision,
+	predecessor_calls_per_h double precision,
 	app_is_new boolean
 );
 
@@ -489,6 +490,8 @@ COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor IS
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.similarity IS 'Share of words that both texts have in common.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor_avg_us IS
 'Mean time that is expected of the predecessor in these hours, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor_calls_per_h IS
+'Executions per hour that are expected of the predecessor in these hours.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.app_is_new IS 'Whether its application has no older pattern.';
 
 /*
@@ -506,6 +509,8 @@ DECLARE
 	service_keys integer[];
 	pattern_keys integer[];
 	fresh @extschema@._chpg_fresh_pattern[];
+	pair record;
+	taken jsonb := '{}';
 BEGIN
 	SELECT array_agg(DISTINCT r.service_key), array_agg(DISTINCT r.pattern_key) INTO service_keys, pattern_keys
 	FROM unnest(recent) r
@@ -546,60 +551,72 @@ BEGIN
 				AND d."time" < date_trunc('day', n.since, 'UTC')
 		)
 		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_start, n.name,
-			NULL, NULL, NULL, NULL)::@extschema@._chpg_fresh_pattern
+			NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_fresh_pattern
 		FROM named n
 		WHERE NOT EXISTS (SELECT FROM known k WHERE k.service_key = n.service_key AND k.pattern_key = n.pattern_key));
 	IF cardinality(fresh) = 0 THEN
 		RETURN;
 	END IF;
-	RETURN QUERY
-	WITH gone AS MATERIALIZED (
-		SELECT g.*, n AS name, @extschema@._chpg_query_words(n.query_text) AS words,
-			@extschema@._chpg_main_table(n.query_text) AS main_table
+	-- each pattern that vanished is the predecessor of one at most: the most similar ones first
+	FOR pair IN
+		WITH gone AS MATERIALIZED (
+			SELECT g.*, n AS name, @extschema@._chpg_query_words(n.query_text) AS words,
+				@extschema@._chpg_main_table(n.query_text) AS main_table
+			FROM (
+				SELECT r.service_key, r.pattern_key, avg(r.expected_calls) AS calls_per_h,
+					avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us
+				FROM unnest(recent) r
+				JOIN unnest(judged) j ON j.service_key = r.service_key
+				WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
+				GROUP BY r.service_key, r.pattern_key
+				HAVING bool_and(r.call_count <= 0.5 * r.expected_calls)
+					FILTER (WHERE r.window_start = j.end_time - interval '1 hour')
+					OR (count(*) FILTER (WHERE r.window_start = j.end_time - interval '1 hour') = 0
+						AND bool_and(r.call_count = 0))
+			) g
+			JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT r.pattern_key FROM unnest(recent) r
+				WHERE r.expected_calls > 0 AND r.call_count <= 0.5 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
+		), came AS MATERIALIZED (
+			SELECT f.*, @extschema@._chpg_query_words((f.name).query_text) AS words,
+				@extschema@._chpg_main_table((f.name).query_text) AS main_table
+			FROM unnest(fresh) f
+		)
+		SELECT p.*
 		FROM (
-			SELECT r.service_key, r.pattern_key,
-				avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us
-			FROM unnest(recent) r
-			JOIN unnest(judged) j ON j.service_key = r.service_key
-			WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
-			GROUP BY r.service_key, r.pattern_key
-			HAVING bool_and(r.call_count <= 0.5 * r.expected_calls)
-				FILTER (WHERE r.window_start = j.end_time - interval '1 hour')
-				OR (count(*) FILTER (WHERE r.window_start = j.end_time - interval '1 hour') = 0
-					AND bool_and(r.call_count = 0))
-		) g
-		JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT r.pattern_key FROM unnest(recent) r
-			WHERE r.expected_calls > 0 AND r.call_count <= 0.5 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
-	), came AS MATERIALIZED (
-		SELECT f.*, f AS pattern, @extschema@._chpg_query_words((f.name).query_text) AS words,
-			@extschema@._chpg_main_table((f.name).query_text) AS main_table
-		FROM unnest(fresh) f
-	), pair AS (
-		SELECT c.service_key, c.pattern_key, g.pattern_key AS gone_key, g.name AS gone_name, g.avg_us,
-			CASE WHEN (c.name).text_id = (g.name).text_id THEN 1
-				ELSE @extschema@._chpg_word_similarity(c.words, g.words) END
-				- CASE WHEN (c.name).app <> (g.name).app THEN 0.02 ELSE 0 END
-				- CASE WHEN (c.name).db_user <> (g.name).db_user THEN 0.02 ELSE 0 END AS similarity
-		FROM came c
-		JOIN gone g ON g.service_key = c.service_key AND (g.name).db_name = (c.name).db_name
-			AND (g.name).db_operation = (c.name).db_operation
-			AND g.main_table IS NOT DISTINCT FROM c.main_table
-			AND ((g.name).app = (c.name).app OR (g.name).db_user = (c.name).db_user)
-	), chosen AS (
-		SELECT DISTINCT ON (b.service_key, b.gone_key) b.*
-		FROM (SELECT DISTINCT ON (p.service_key, p.pattern_key) p.* FROM pair p WHERE p.similarity >= t.renamed_similarity
-			ORDER BY p.service_key, p.pattern_key, p.similarity DESC, p.gone_key) b
-		ORDER BY b.service_key, b.gone_key, b.similarity DESC, b.pattern_key
-	)
+			SELECT c.service_key, c.pattern_key, g.pattern_key AS gone_key, g.name AS gone_name, g.avg_us, g.calls_per_h,
+				s.similarity, s.similarity
+					- CASE WHEN (c.name).app <> (g.name).app THEN 0.02 ELSE 0 END
+					- CASE WHEN (c.name).db_user <> (g.name).db_user THEN 0.02 ELSE 0 END
+					- 0.05 * least(abs(ln((1 + c.calls / c.hours) / (1 + g.calls_per_h))), 4) AS weight
+			FROM came c
+			JOIN gone g ON g.service_key = c.service_key AND (g.name).db_name = (c.name).db_name
+				AND (g.name).db_operation = (c.name).db_operation
+				AND g.main_table IS NOT DISTINCT FROM c.main_table
+				AND ((g.name).app = (c.name).app OR (g.name).db_user = (c.name).db_user)
+			CROSS JOIN LATERAL (SELECT CASE WHEN (c.name).text_id = (g.name).text_id THEN 1
+				ELSE @extschema@._chpg_word_similarity(c.words, g.words) END AS similarity) s
+		) p
+		WHERE p.similarity >= t.renamed_similarity
+		ORDER BY p.weight DESC, p.pattern_key, p.gone_key
+	LOOP
+		CONTINUE WHEN taken ? format('%s %s', pair.service_key, pair.pattern_key)
+			OR taken ? format('%s gone %s', pair.service_key, pair.gone_key);
+		taken := taken || jsonb_build_object(format('%s %s', pair.service_key, pair.pattern_key),
+			jsonb_build_object('gone', pair.gone_key, 'similarity', pair.similarity, 'avg_us', pair.avg_us,
+				'calls_per_h', pair.calls_per_h), format('%s gone %s', pair.service_key, pair.gone_key), true);
+	END LOOP;
+	RETURN QUERY
 	SELECT c.service_key, c.pattern_key, c.since, c.hours, c.calls, c.total_us, c.max_us, c.last_start, c.name,
-		p.gone_name, p.similarity, p.avg_us,
+		n, (p.pair->>'similarity')::float8, (p.pair->>'avg_us')::float8, (p.pair->>'calls_per_h')::float8,
 		NOT EXISTS (SELECT FROM pattern_key k
 			JOIN day_sum d ON d.pattern_key = k.pattern_key AND d.service_key = c.service_key
 				AND d."time" < date_trunc('day', c.since, 'UTC')
 				AND d."time" >= date_trunc('day', c.since, 'UTC') - interval '35 days'
 			WHERE k.app = (c.name).app)
-	FROM came c
-	LEFT JOIN chosen p ON p.service_key = c.service_key AND p.pattern_key = c.pattern_key;
+	FROM unnest(fresh) c
+	CROSS JOIN LATERAL (SELECT taken->format('%s %s', c.service_key, c.pattern_key) AS pair) p
+	LEFT JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT (v.value->>'gone')::integer FROM jsonb_each(taken) v
+		WHERE jsonb_typeof(v.value) = 'object')) n ON n.pattern_key = (p.pair->>'gone')::integer;
 END
 $$;
 

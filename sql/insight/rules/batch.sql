@@ -7,8 +7,8 @@
  * needs: executions, durations
  * threshold: runs = 4 days; Earlier days with a run to compare with.
  * threshold: factor = 1.6 factor; How many times the median of earlier runs ...
- * threshold: max_factor = 1.15 factor; ... and the longest of the last fourteen of them ...
- * threshold: score = 4 standard deviations; ... and how many standard deviations above it.
+ * threshold: max_factor = 1.3 factor; ... and the longest of the last fourteen of them ...
+ * threshold: score = 6 standard deviations; ... and how many standard deviations above it.
  * threshold: excess_us = 60000000 us; Time by which it is longer, in microseconds.
  */
 /*

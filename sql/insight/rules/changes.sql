@@ -28,17 +28,21 @@
  * scope: change
  * function: _chpg_find_changes
  * needs: executions, durations
- * threshold: score = 5.5 standard deviations; Standard deviations above the same hours of past days, of all hours
- *   since the onset together.
- * threshold: warn_score = 7 standard deviations; Standard deviations from which it is WARN.
+ * threshold: score = 5 standard deviations; How far above the same hours of past days all hours since the onset
+ *   are together ...
+ * threshold: counter_score = 3.5 standard deviations; ... or this, if its rows or blocks are, too ...
+ * threshold: least_counter_score = 6 standard deviations; ... by this.
+ * threshold: warn_score = 5.7 standard deviations; The first of these from which it is WARN.
+ * threshold: hour_score = 2.4 standard deviations; How far above them an hour is, as a mean.
  * threshold: factor = 1.2 factor; How many times the expected mean ...
  * threshold: few_hours_factor = 2 factor; ... where the baseline has few hours.
  * threshold: few_hours = 6 hours; Hours of the baseline below which they are few.
- * threshold: excess_us = 5000000 us; Time lost since the onset, in microseconds ...
- * threshold: excess_ratio = 0.003 ratio; ... its share of the service's time ...
+ * threshold: excess_us = 1000000 us; Time lost in four hours since the onset ...
+ * threshold: excess_ratio = 0.001 ratio; ... its share of the service's time ...
  * threshold: excess_executions = 2 factor; ... and how many times the longest single execution.
- * threshold: p99_factor = 1.8 factor; How many times the expected 99th percentile ...
- * threshold: p99_gain_us = 20000 us; ... and how much above it, in microseconds ...
+ * threshold: p99_score = 6 standard deviations; The same of the 99th percentile ...
+ * threshold: p99_factor = 1.4 factor; ... how many times the expected one ...
+ * threshold: p99_gain_us = 2000 us; ... and how much above it ...
  * threshold: p99_calls = 1000 executions; ... with so many executions since the onset.
  * threshold: error_excess_ratio = 0.3 ratio; Time lost, of the service's time, from which it is ERROR.
  */
@@ -61,10 +65,19 @@ BEGIN
 		FROM unnest(episodes) e
 		JOIN unnest(judged) j ON j.service_key = e.service_key
 		WHERE e.metric IN ('mean', 'p99')
+	), counter AS (
+		SELECT e.service_key, e.pattern_key, max(e.score) AS score
+		FROM unnest(episodes) e
+		WHERE (e.metric = 'blks' AND e.blks_factor >= 1.15 OR e.metric = 'rows' AND e.rows_factor >= 1.15)
+			AND e.last_score >= 2
+		GROUP BY e.service_key, e.pattern_key
 	), likely AS MATERIALIZED (
-		SELECT e.*
+		SELECT e.*, c.score >= t.slower_least_counter_score AND e.metric = 'mean' AS is_explained
 		FROM episode e
-		WHERE e.score >= t.slower_score AND e.last_score >= 1.5 AND (e.hours >= 2 OR e.calls >= 50)
+		LEFT JOIN counter c ON c.service_key = e.service_key AND c.pattern_key = e.pattern_key
+		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN t.slower_p99_score
+				WHEN c.score >= t.slower_least_counter_score THEN t.slower_counter_score ELSE t.slower_score END
+			AND e.last_score >= 1.5 AND e.score >= t.slower_hour_score * sqrt(e.hours) AND (e.hours >= 2 OR e.calls >= 50)
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN t.slower_few_hours_factor ELSE t.slower_factor END
 					AND e.excess_us >= t.slower_excess_us * least(e.hours, 4) / 4
@@ -87,9 +100,9 @@ BEGIN
 		SELECT r.*, n.name, n.query_text,
 			CASE WHEN r.place <= 20
 				THEN @extschema@._chpg_episode_cause(r.service_id, r.pattern_key, r.since, r.end_time) END AS cause,
-			CASE WHEN r.is_blind THEN 'low' WHEN r.score < t.slower_warn_score OR r.baseline_hours < 9 THEN 'medium'
+			CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium'
 				ELSE 'high' END AS confidence,
-			CASE WHEN r.score < t.slower_warn_score THEN 'INFO'
+			CASE WHEN r.score < t.slower_warn_score AND r.is_explained IS NOT TRUE THEN 'INFO'
 				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= t.slower_error_excess_ratio THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r

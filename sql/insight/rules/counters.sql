@@ -4,14 +4,15 @@
  * kind: incident
  * scope: change
  * function: _chpg_find_changes
- * threshold: factor = 2 factor; How many times the expected rows, blocks or WAL of an execution.
- * threshold: score = 7 standard deviations; Standard deviations above the same hours of past days, of all hours
- *   since the onset together.
- * threshold: rows_per_h = 1000000 rows/h; Rows per hour that are more than expected ...
- * threshold: blks_per_h = 1000000 blocks/h; ... or blocks ...
- * threshold: wal_bytes_per_h = 52428800 bytes/h; ... or WAL, in bytes ...
- * threshold: ratio = 0.1 ratio; ... and their share of those of the service.
- * threshold: warn_wal_ratio = 0.3 ratio; Share of the service's WAL that is more, from which it is WARN.
+ * threshold: factor = 1.25 factor; How many times the expected rows, blocks or WAL of an execution.
+ * threshold: score = 8 standard deviations; How far above the same hours of past days all hours since the onset
+ *   are together.
+ * threshold: rows_per_h = 20000 rows/h; Rows per hour that are more than expected ...
+ * threshold: blks_per_h = 20000 blocks/h; ... or blocks ...
+ * threshold: wal_bytes_per_h = 1048576 bytes/h; ... or WAL ...
+ * threshold: ratio = 0.02 ratio; ... and their share of those of the service.
+ * threshold: warn_factor = 1.5 factor; How many times the expected rows make a WARN.
+ * threshold: warn_wal_factor = 1.25 factor; How many times the expected WAL makes a WARN.
  */
 
 /* Rule CHPG503: executions that process more than before: rows, blocks, or WAL. */
@@ -55,7 +56,8 @@ BEGIN
 		ORDER BY l.service_key, l.pattern_key, array_position('{wal,rows,blks}'::text[], l.metric)
 	)
 	SELECT 'CHPG503',
-		CASE WHEN f.metric = 'wal' AND f.ratio >= t.counters_warn_wal_ratio THEN 'WARN' ELSE 'INFO' END,
+		CASE WHEN f.metric = 'wal' AND f.factor >= t.counters_warn_wal_factor
+				OR f.metric = 'rows' AND f.factor >= t.counters_warn_factor THEN 'WARN' ELSE 'INFO' END,
 		CASE f.metric WHEN 'wal' THEN 'Writes more WAL per call' WHEN 'rows' THEN 'More rows per call'
 			ELSE 'Reads more blocks per call' END,
 		f.service_id,

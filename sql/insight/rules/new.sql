@@ -21,6 +21,7 @@
  * threshold: similarity = 0.6 ratio; Share of words that the texts of two ids of a query have in common.
  * threshold: slower_similarity = 0.75 ratio; The same, where it is said to be slower than its predecessor ...
  * threshold: slower_factor = 1.5 factor; ... how many times its mean ...
+ * threshold: calls_factor = 2.5 factor; ... how many times its executions at most ...
  * threshold: slower_score = 5 standard deviations; ... and how many standard deviations above it.
  */
 
@@ -133,6 +134,7 @@ BEGIN ATOMIC
 	FROM renamed r
 	CROSS JOIN LATERAL @extschema@._chpg_service_time(r.service_id, r.since, r.end_time) s(us)
 	WHERE r.similarity >= t.renamed_slower_similarity AND r.factor >= t.renamed_slower_factor
+		AND abs(ln((1 + r.calls / r.hours) / (1 + r.predecessor_calls_per_h))) <= ln(t.renamed_calls_factor)
 		-- means of executions of which a few are long
 		AND ln(r.factor) >= t.renamed_slower_score * sqrt(0.0225 + 1.5 / r.calls)
 		AND r.excess_us >= t.slower_excess_us * least(r.hours, 4) / 4

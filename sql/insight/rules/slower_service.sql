@@ -7,7 +7,10 @@
  * needs: executions, durations
  * threshold: factor = 1.25 factor; How many times slower than expected most patterns are, as a mean since the
  *   onset.
- * threshold: hours = 2 hours; Hours for which they are.
+ * threshold: score = 5 standard deviations; How far above its usual time the mean pattern of two hours is ...
+ * threshold: hours = 2 hours; ... and hours for which they are slower ...
+ * threshold: low_hours = 3 hours; ... below the next factor.
+ * threshold: high_factor = 1.4 factor; How many times slower they are that need not be so for long.
  * threshold: error_factor = 1.5 factor; How many times slower from which it is ERROR.
  * threshold: cold_hours = 4 hours; Hours for which a cache that is cold is no reason to worry.
  * threshold: cold_reads = 1.5 factor; How many times the expected blocks read make a cache cold.
@@ -35,7 +38,16 @@ BEGIN
 		WHERE r.call_count > 0
 		ORDER BY r.service_key, r.window_start DESC, r.call_count DESC, r.pattern_key
 	) s
-	WHERE s.common >= ln(1.12);
+	WHERE s.common >= ln(1.12) AND EXISTS (
+		-- not by chance: how far the patterns of two hours are from their means, by how much they differ
+		SELECT FROM (
+			SELECT count(*) AS patterns, percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (
+				ORDER BY ln(greatest(r.avg_us, 0.1) / greatest(r.expected_avg_us, 0.1))) AS q
+			FROM unnest(recent) r
+			JOIN unnest(judged) j ON j.service_key = r.service_key
+			WHERE r.service_key = s.service_key AND r.window_start >= j.end_time - interval '2 hours'
+				AND r.call_count >= 20 AND r.expected_avg_us > 0) d
+		WHERE d.q[2] * sqrt(d.patterns) >= t.slower_service_score * greatest((d.q[3] - d.q[1]) / 2, 0.1));
 	IF service_keys IS NULL THEN
 		RETURN;
 	END IF;
@@ -54,14 +66,17 @@ BEGIN
 	), summed AS (
 		-- 0.05 is what the load of a day makes of it
 		SELECT f.*, count(*) OVER w AS hours, sum(f.common - 0.05) OVER w / sqrt(count(*) OVER w) AS score,
-			avg(f.common) OVER w AS mean, min(f.window_start) OVER (PARTITION BY f.service_key) AS first_start
+			avg(f.common) OVER w AS mean, max(f.common) OVER w AS max_common,
+			first_value(f.common) OVER w AS last_common
 		FROM factor f
 		WINDOW w AS (PARTITION BY f.service_key ORDER BY f.window_start DESC)
 	), onset AS MATERIALIZED (
 		SELECT b.*
 		FROM (SELECT DISTINCT ON (s.service_key) s.* FROM summed s
 			ORDER BY s.service_key, s.score DESC, s.window_start) b
-		WHERE b.mean >= ln(t.slower_service_factor) AND b.hours >= t.slower_service_hours
+		WHERE b.mean >= ln(t.slower_service_factor) AND b.hours >= CASE WHEN b.mean >= ln(t.slower_service_high_factor)
+				THEN t.slower_service_hours ELSE t.slower_service_low_hours END
+			AND b.last_common >= 0.5 * ln(t.slower_service_factor)
 	), measured AS (
 		SELECT o.*, exp(o.mean) AS factor, n.us AS total_us, n.reads, n.blks, n.cpu_us, b.us AS us_before,
 			b.reads AS reads_before, b.blks AS blks_before, b.cpu_us AS cpu_us_before,
@@ -94,7 +109,8 @@ BEGIN
 		FROM measured m
 	)
 	SELECT 'CHPG502',
-		CASE WHEN c.cause = 'cold cache' AND c.age <= t.slower_service_cold_hours THEN 'INFO'
+		CASE WHEN c.cause = 'cold cache' AND (c.age < t.slower_service_cold_hours OR c.last_common < 0.75 * c.max_common)
+				THEN 'INFO'
 			WHEN c.factor >= t.slower_service_error_factor AND c.hours > t.slower_service_hours THEN 'ERROR'
 			ELSE 'WARN' END,
 		CASE c.cause WHEN 'cold cache' THEN 'Cold cache' ELSE 'The whole service is slower' END, c.service_id,

@@ -5,14 +5,14 @@
  * scope: change
  * function: _chpg_find_changes
  * needs: executions
- * threshold: surge_factor = 3 factor; How many times the expected executions make a surge ...
- * threshold: surge_calls_per_h = 1000 executions/h; ... with so many of them per hour ...
- * threshold: surge_time_ratio = 0.02 ratio; ... and a share of the service's time that they add ...
- * threshold: warn_surge_time_ratio = 0.1 ratio; ... from which it is WARN.
- * threshold: drop_ratio = 0.3 ratio; Share of the expected executions up to which they dropped ...
- * threshold: drop_calls_per_h = 30 executions/h; ... of so many expected per hour.
- * threshold: score = 5 standard deviations; Standard deviations between the expected executions and those of each
- *   hour.
+ * threshold: surge_factor = 1.4 factor; How many times the expected executions make a surge ...
+ * threshold: surge_calls_per_h = 200 executions/h; ... with so many of them per hour.
+ * threshold: warn_surge_factor = 1.5 factor; How many times the expected executions make a WARN ...
+ * threshold: warn_surge_time_ratio = 0.002 ratio; ... with such a share of the service's time that they add.
+ * threshold: drop_ratio = 0.5 ratio; Share of the expected executions up to which they dropped ...
+ * threshold: drop_calls_per_h = 6 executions/h; ... of so many expected per hour.
+ * threshold: score = 6 standard deviations; How far from the expected executions two to four hours are together.
+ * threshold: max_factor = 1.1 factor; How many times the most executions of past days in these hours make a surge.
  * threshold: days = 5 days; Past days with these hours, on each of which they were executed.
  */
 /*
@@ -22,12 +22,12 @@
  * scope: change
  * function: _chpg_find_changes
  * needs: executions
- * threshold: drop_ratio = 0.5 ratio; Share of the fewest executions of past days in these hours up to which
- *   traffic is missing ...
- * threshold: calls_per_h = 500 executions/h; ... of so many expected per hour.
- * threshold: error_drop_ratio = 0.1 ratio; Share of the expected executions up to which it is ERROR ...
- * threshold: error_calls_ratio = 0.2 ratio; ... of a service, or of an application with such a share of its
- *   service's executions.
+ * threshold: drop_ratio = 0.65 ratio; Share of the usual executions up to which traffic is missing ...
+ * threshold: least_ratio = 0.75 ratio; ... and of the fewest ones of past days, in each of two hours ...
+ * threshold: calls_per_h = 200 executions/h; ... of so many expected per hour.
+ * threshold: error_drop_ratio = 0.1 ratio; Share of the fewest executions of past days up to which it is ERROR.
+ * threshold: error_calls_ratio = 0.2 ratio; Share of a service's executions that makes an application's silence
+ *   an ERROR.
  * threshold: days = 5 days; Past days with these hours.
  */
 
@@ -42,7 +42,7 @@
 /* The captures of hours have the executions of a service. */
 CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])
 RETURNS TABLE (service_key integer, calls double precision, usual_calls double precision, least_calls double precision,
-	days bigint)
+	days bigint, usual_ratio double precision, least_ratio double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -50,30 +50,34 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
-	SELECT j.service_key, n.calls, b.usual, b.least, b.days
-	FROM unnest(judged) j
-	CROSS JOIN LATERAL (
-		SELECT sum(c.call_count)::float8 AS calls, count(*) AS hours, bool_or(c.truncated) AS truncated
-		FROM capture c
-		WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
-			AND c.window_start >= j.end_time - interval '2 hours' AND c.window_start < j.end_time) n
-	CROSS JOIN LATERAL (
-		SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.calls) AS usual, min(d.calls) AS least, count(*) AS days
-		FROM (
-			SELECT sum(c.call_count)::float8 AS calls
-			FROM @extschema@._chpg_past_starts(j.end_time, 2) p
-			JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
-				AND c.window_start >= p.start AND c.window_start < p.start + interval '2 hours' AND NOT c.truncated
-			GROUP BY p.start
-			HAVING count(*) = 2
-		) d) b
-	WHERE n.hours = 2 AND NOT n.truncated AND b.days > 0;
+	SELECT h.service_key, sum(h.calls), sum(h.usual), sum(h.least), min(h.days), max(h.calls / nullif(h.usual, 0)),
+		max(h.calls / nullif(h.least, 0))
+	FROM (
+		SELECT j.service_key, n.calls, b.usual, b.least, b.days
+		FROM unnest(judged) j
+		CROSS JOIN generate_series(1, 2) hour
+		CROSS JOIN LATERAL (
+			SELECT c.call_count::float8 AS calls
+			FROM capture c
+			WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start = j.end_time - hour * interval '1 hour') n
+		CROSS JOIN LATERAL (
+			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual, min(c.call_count)::float8 AS least,
+				count(*) AS days
+			FROM @extschema@._chpg_past_starts(j.end_time, hour) p
+			JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start = p.start) b
+		WHERE b.days > 0
+	) h
+	GROUP BY h.service_key
+	HAVING count(*) = 2;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_service[]) IS
 'Executions of services in the last two hours, and in the same hours of past days.
-Services of which one of the two hours is missing or truncated are left out.
+usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours is
+  missing or truncated are left out.
 Errors: 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_past_calls(of_service integer, keys integer[], end_time timestamptz)
@@ -194,32 +198,50 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH traffic AS MATERIALIZED (
-		SELECT s.*, j.service_id, j.end_time, least(greatest(s.calls / nullif(s.usual_calls, 0), 0.02), 50) AS factor,
+		SELECT s.*, j.service_id, j.end_time,
 			s.days >= t.traffic_days AND s.usual_calls >= 2 * t.traffic_calls_per_h
-				AND s.calls <= t.traffic_drop_ratio * s.least_calls AS is_missing
+				AND s.usual_ratio <= t.traffic_drop_ratio AND s.least_ratio <= t.traffic_least_ratio AS is_missing
 		FROM @extschema@._chpg_service_traffic(judged) s
 		JOIN unnest(judged) j ON j.service_key = s.service_key
-	), pattern AS MATERIALIZED (
-		-- both hours
-		SELECT r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, sum(r.call_count) AS calls,
-			sum(r.expected_calls) AS expected, max(r.call_count) AS max_calls, sum(r.total_us) AS total_us,
-			max(r.expected_avg_us) AS expected_avg_us, min(r.baseline_hours) AS baseline_hours,
-			-- the service's own traffic is no matter of a pattern, where it is more than usual
-			min((ln(1 + r.call_count) - ln(1 + r.expected_calls * greatest(s.factor, 1))) / r.calls_spread) AS surge_score,
-			min((ln(1 + r.expected_calls * least(s.factor, 1)) - ln(1 + r.call_count)) / r.calls_spread) AS drop_score,
-			greatest(s.factor, 1) AS factor
+	), load AS (
+		-- by how much most patterns run more often, or less: no matter of one pattern
+		SELECT r.service_key, r.window_start,
+			CASE WHEN count(*) >= 5 THEN least(greatest(percentile_cont(0.5) WITHIN GROUP (
+				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) ELSE 0 END AS ln_factor
+		FROM unnest(recent) r
+		WHERE r.expected_calls >= 5 AND r.calls_spread > 0
+		GROUP BY r.service_key, r.window_start
+	), hour AS (
+		SELECT r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, r.call_count AS calls, r.total_us,
+			r.baseline_hours, r.expected_calls * exp(coalesce(l.ln_factor, 0)) AS expected,
+			least(greatest((ln(1 + r.call_count) - ln(1 + r.expected_calls * exp(coalesce(l.ln_factor, 0))))
+				/ greatest(r.calls_spread, 0.1), -8), 8) AS z,
+			row_number() OVER (PARTITION BY r.service_key, r.pattern_key ORDER BY r.window_start DESC) AS place,
+			r.window_start
 		FROM unnest(recent) r
 		JOIN traffic s ON s.service_key = r.service_key
-		WHERE r.window_start >= s.end_time - interval '2 hours' AND r.calls_spread > 0 AND r.expected_calls IS NOT NULL
-		GROUP BY r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, s.factor
-		HAVING count(*) = 2
+		LEFT JOIN load l ON l.service_key = r.service_key AND l.window_start = r.window_start
+		WHERE r.calls_spread > 0 AND r.expected_calls IS NOT NULL
+	), pattern AS MATERIALIZED (
+		SELECT h.service_key, h.pattern_key, h.end_time, h.service_id, h.is_missing,
+			sum(h.calls) FILTER (WHERE h.place <= 2) AS calls, sum(h.expected) FILTER (WHERE h.place <= 2) AS expected,
+			sum(h.total_us) FILTER (WHERE h.place <= 2) AS total_us, min(h.baseline_hours) AS baseline_hours,
+			greatest(sum(h.z) FILTER (WHERE h.place <= 2) / sqrt(2),
+				sum(h.z) FILTER (WHERE h.place <= 3) / sqrt(3), sum(h.z) / sqrt(count(*))) AS surge_score,
+			-least(sum(h.z) FILTER (WHERE h.place <= 2) / sqrt(2),
+				sum(h.z) FILTER (WHERE h.place <= 3) / sqrt(3), sum(h.z) / sqrt(count(*))) AS drop_score,
+			max(h.calls) FILTER (WHERE h.place <= 2) AS max_calls, min(h.z) FILTER (WHERE h.place <= 2) AS min_z,
+			max(h.z) FILTER (WHERE h.place <= 2) AS max_z
+		FROM hour h
+		GROUP BY h.service_key, h.pattern_key, h.end_time, h.service_id, h.is_missing
+		HAVING count(*) FILTER (WHERE h.window_start >= h.end_time - interval '2 hours') = 2
 	), suspect AS MATERIALIZED (
 		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END AS change
 		FROM pattern p
-		WHERE (p.calls >= t.volume_surge_factor * p.factor * greatest(p.expected, 1)
-				AND p.calls >= 2 * t.volume_surge_calls_per_h AND p.surge_score >= t.volume_score)
+		WHERE (p.calls >= t.volume_surge_factor * greatest(p.expected, 1)
+				AND p.calls >= 2 * t.volume_surge_calls_per_h AND p.surge_score >= t.volume_score AND p.min_z >= 1.5)
 			OR (p.calls <= t.volume_drop_ratio * p.expected AND p.expected >= 2 * t.volume_drop_calls_per_h
-				AND p.drop_score >= t.volume_score AND p.baseline_hours >= t.volume_days)
+				AND p.drop_score >= t.volume_score AND p.max_z <= -1.5 AND p.baseline_hours >= t.volume_days)
 	), known AS MATERIALIZED (
 		SELECT s.*, b.days, b.days_present, b.least_calls, b.greatest_calls, b.usual_calls, n.name, (n.name).app AS app
 		FROM (SELECT i.service_key, i.end_time, array_agg(i.pattern_key) AS keys FROM suspect i GROUP BY 1, 2) g
@@ -228,16 +250,19 @@ BEGIN
 		JOIN (SELECT p AS name, p.pattern_key FROM @extschema@._chpg_pattern_names(
 			ARRAY(SELECT DISTINCT i.pattern_key FROM suspect i)) p) n ON n.pattern_key = s.pattern_key
 		WHERE b.days >= t.volume_days
-			-- what has another id now, or might have, has not vanished
+			-- what has another id now has not vanished
 			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
 				AND (((f.predecessor).pattern_key = s.pattern_key)
 					OR (f.name).text_id = (n.name).text_id
-					OR (s.change <> 'surge' AND (f.name).query_id = (n.name).query_id)))
+					OR (s.change <> 'surge' AND ((f.name).query_id = (n.name).query_id
+						OR @extschema@._chpg_query_words((f.name).query_text)
+							= @extschema@._chpg_query_words((n.name).query_text)))))
 	), sure AS MATERIALIZED (
 		SELECT k.*
 		FROM known k
-		WHERE CASE k.change WHEN 'surge' THEN k.calls >= 0.7 * t.volume_surge_factor * k.factor * greatest(k.greatest_calls, 1)
-			ELSE k.days_present = k.days AND k.calls <= t.volume_drop_ratio * k.least_calls END
+		WHERE CASE k.change WHEN 'surge' THEN k.calls >= t.volume_max_factor * greatest(k.greatest_calls, 1)
+				AND k.usual_calls > 0 AND k.days_present >= 0.8 * k.days
+			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls END
 	), app AS MATERIALIZED (
 		-- all that an application was expected to run
 		SELECT p.service_key, n.app, sum(p.calls) AS calls, sum(p.expected) AS expected
@@ -291,7 +316,12 @@ BEGIN
 	JOIN traffic f ON f.service_key = s.service_key
 	UNION ALL
 	SELECT 'CHPG507',
-		CASE WHEN s.change = 'surge' AND a.added_us >= t.volume_warn_surge_time_ratio * s_us.us THEN 'WARN' ELSE 'INFO' END,
+		CASE WHEN s.change = 'surge' AND s.calls >= t.volume_warn_surge_factor * s.expected
+				AND a.added_us >= t.volume_warn_surge_time_ratio * s_us.us THEN 'WARN'
+			-- other new queries may do its work
+			WHEN s.change = 'vanished' AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
+				AND f.since >= o.since - interval '2 hours' AND f.since <= o.since + interval '2 hours') THEN 'WARN'
+			ELSE 'INFO' END,
 		CASE s.change WHEN 'surge' THEN 'Far more executions than usual' WHEN 'drop' THEN 'Far fewer executions than usual'
 			ELSE 'No longer executed' END, s.service_id,
 		format('%s calls per hour, usually %s in these hours%s', @extschema@._chpg_count_text(s.calls / 2),
@@ -314,13 +344,12 @@ BEGIN
 	FROM sure s
 	CROSS JOIN LATERAL @extschema@._chpg_service_time(s.service_id, s.end_time - interval '2 hours', s.end_time) s_us(us)
 	CROSS JOIN LATERAL (
-		SELECT s.total_us * (1 - least(s.expected * s.factor / nullif(s.calls, 0), 1)) AS added_us) a
+		SELECT s.total_us * (1 - least(s.expected / nullif(s.calls, 0), 1)) AS added_us) a
 	CROSS JOIN LATERAL (SELECT CASE s.change
 		WHEN 'surge' THEN @extschema@._chpg_surge_onset(s.service_key, s.pattern_key, s.end_time,
-			sqrt(t.volume_surge_factor * s.factor))
+			sqrt(s.calls / greatest(s.expected, 1)))
 		ELSE @extschema@._chpg_drop_onset(s.service_key, s.service_id, ARRAY[s.pattern_key], s.end_time) END AS since) o
-	WHERE NOT s.is_missing
-		AND (s.change <> 'surge' OR a.added_us >= t.volume_surge_time_ratio * s_us.us)
+	WHERE NOT s.is_missing AND o.since >= s.end_time - interval '20 hours'
 		AND (s.change = 'surge' OR NOT EXISTS (SELECT FROM silent i WHERE i.service_key = s.service_key AND i.app = s.app));
 END
 $$;
