@@ -15,13 +15,10 @@ DECLARE
 	alone record;
 BEGIN
 	IF cardinality(scope.period_hours) > 0 THEN
-		IF cardinality(scope.baseline_hours) = 0 THEN
-			scope.baseline := NULL;
-		END IF;
 		pairs := ARRAY(
 			SELECT ROW(p.a, p.b, p.text_id, p.query_text, p.hours, p.hours_p95, p.hours_avg, p.hours_better,
 				p.baseline_hours, k.service_id IS NOT NULL)::@extschema@._chpg_pattern_pair
-			FROM @extschema@._chpg_pairs_of_history(scope, t.change_calls_of_hour) p
+			FROM @extschema@._chpg_pairs_of_history(scope, 'infinity'::float8) p
 			LEFT JOIN @extschema@._chpg_batch_patterns(scope) k ON k.service_id = (p.b).service_id
 				AND k.query_id = (p.b).query_id AND k.db_name = (p.b).db_name AND k.db_user = (p.b).db_user
 				AND k.db_operation = (p.b).db_operation AND k.app = (p.b).app);
@@ -75,7 +72,6 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_read_patterns(@extschema@._chpg_thresholds, @extschema@._chpg_scope) IS
 'The patterns to judge, and rows (SKIPPED) that say which rules they are not enough for.
-Those of the baseline come with them, if the history has both periods.
 A service is SKIPPED if it did not answer, and for the rules that need a counter that none of
   its patterns has.
 Requests: as chpg_period_patterns.';
@@ -182,8 +178,7 @@ Requests: none, unless live: as the rules.';
 /* A function that a rule names, and no file creates, is an error here. */
 SELECT ('@extschema@.' || r.function_name)::regproc FROM @extschema@._chpg_rules() r;
 
-CREATE FUNCTION @extschema@._chpg_candidates(period tstzrange, service text, server text, baseline tstzrange,
-	history_only boolean)
+CREATE FUNCTION @extschema@._chpg_candidates(period tstzrange, service text, server text, history_only boolean)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -191,7 +186,7 @@ AS $$
 DECLARE
 	comparing CONSTANT text[] := @extschema@._chpg_rules_of('change'::text);
 	t CONSTANT @extschema@._chpg_thresholds := @extschema@._chpg_thresholds();
-	scope CONSTANT @extschema@._chpg_scope := @extschema@._chpg_scope_of(baseline, period, service, server);
+	scope CONSTANT @extschema@._chpg_scope := @extschema@._chpg_scope_of(NULL::tstzrange, period, service, server);
 	of_history CONSTANT boolean := cardinality(scope.period_hours) > 0;
 	found record;
 BEGIN
@@ -209,11 +204,13 @@ BEGIN
 	-- changes are found by hours of the history only
 	IF of_history THEN
 		RETURN QUERY
-		SELECT s.*
-		FROM unnest(scope.period_hours) h,
-			@extschema@._chpg_skipped(comparing, 'The history has no hour of the baseline to compare with.',
-				h.service_id) s
-		WHERE NOT EXISTS (SELECT FROM unnest(scope.baseline_hours) b WHERE b.service_id = h.service_id);
+		SELECT k.*
+		FROM unnest(scope.period_hours) h
+		LEFT JOIN @extschema@._chpg_judged_services(scope) j ON j.service_id = h.service_id
+		CROSS JOIN LATERAL @extschema@._chpg_skipped(comparing, CASE WHEN j.service_id IS NULL
+			THEN 'The history lacks the last six hours of the period.'
+			ELSE 'The history has less than two days to compare with.' END, h.service_id) k
+		WHERE j.service_id IS NULL OR j.history_start > j.end_time - interval '48 hours';
 		RETURN QUERY SELECT * FROM @extschema@._chpg_call_rules('{change,history}'::text[], t, scope, found.pairs);
 	ELSE
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped(comparing,
@@ -250,6 +247,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_candidates(tstzrange, text, text, tstzrange, boolean) IS
+COMMENT ON FUNCTION @extschema@._chpg_candidates(tstzrange, text, text, boolean) IS
 'The findings of all rules, several of a pattern, in no order.
 Requests: as chpg_findings.';

@@ -185,17 +185,13 @@ SET chpg.cache_ttl = '2min'
 AS $$
 DECLARE
 	only_history CONSTANT boolean := coalesce(history_only, false);
-	distance interval;  -- in hours, whose length no time zone changes
-	baseline tstzrange;
 	candidates @extschema@._chpg_candidate[];
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
-	distance := make_interval(secs => greatest(extract(epoch FROM upper(period) - lower(period))::float8, 86400));
-	baseline := tstzrange(lower(period) - distance, upper(period) - distance);
 	PERFORM @extschema@._chpg_history_warn();
 	-- read first, so that the CONTEXT of an error does not show the whole query below
 	candidates := ARRAY(SELECT f
-		FROM @extschema@._chpg_candidates(period, service, server, baseline, only_history) f);
+		FROM @extschema@._chpg_candidates(period, service, server, only_history) f);
 	RETURN QUERY
 	SELECT f.*
 	FROM @extschema@._chpg_judged(candidates, period, service, server, only_history) m
