@@ -168,7 +168,7 @@ LANGUAGE sql STABLE PARALLEL SAFE
 SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
 AS $$
-	SELECT format('SELECT * FROM chpg_pattern_course(%L, %s, tstzrange(%L, %L));', service_id, query_id,
+	SELECT format('SELECT * FROM chpg_pattern_course(%L, %s, tstzrange(%L, %L))', service_id, query_id,
 		since - interval '24 hours', until)
 $$;
 
