@@ -237,8 +237,7 @@ BEGIN
 					WHERE s.service_key = k.service_key AND s.window_start = c.window_start)) THEN
 		PERFORM @extschema@._chpg_score_windows(keys, as_of - interval '48 hours', as_of);
 	END IF;
-	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server,
-		tstzrange(as_of - interval '48 hours', as_of - interval '24 hours'), true) c);
+	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server, true) c);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);
 	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, as_of);
 	DELETE FROM finding_log l WHERE l.resolved_at < @extschema@._chpg_kept_from('day'::text);
