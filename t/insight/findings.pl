@@ -118,8 +118,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE judged OF chpg_finding_row;
 CREATE FUNCTION all_findings(period tstzrange, service text) RETURNS SETOF chpg_finding_row LANGUAGE sql AS $$
 	SELECT (m.finding).*
-	FROM _chpg_judged(ARRAY(SELECT c FROM _chpg_candidates(period, service, NULL::text,
-		tstzrange(lower(period) - interval '24 hours', lower(period)), false) c), period, service, NULL::text, false) m
+	FROM _chpg_judged(ARRAY(SELECT c FROM _chpg_candidates(period, service, NULL::text, false) c), period, service, NULL::text, false) m
 	ORDER BY _chpg_urgency((m.finding).kind, (m.finding).level, (m.finding).rule_id), _chpg_level_place((m.finding).level)
 $$;
 SQL

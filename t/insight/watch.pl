@@ -30,8 +30,7 @@ CREATE FUNCTION planted.find(rule_id text, level text, service_id text, since ti
 			THEN to_jsonb(ARRAY[service_id, query_id, 'd', 'u', 'SELECT', app])::text ELSE service_id END,
 		kind, since, before, now, 'us', NULL)::_chpg_candidate
 $$;
-CREATE OR REPLACE FUNCTION _chpg_candidates(period tstzrange, service text, server text, baseline tstzrange,
-	history_only boolean) RETURNS SETOF _chpg_candidate LANGUAGE sql VOLATILE SET search_path = public, kept, pg_temp AS $$
+CREATE OR REPLACE FUNCTION _chpg_candidates(period tstzrange, service text, server text, history_only boolean) RETURNS SETOF _chpg_candidate LANGUAGE sql VOLATILE SET search_path = public, kept, pg_temp AS $$
 	SELECT (p.c).* FROM planted.candidate p
 	WHERE p.at <= upper(period) AND p.gone > upper(period)
 		AND (service IS NULL OR (p.c).service_id IN (SELECT s.service_id FROM kept.service s WHERE service IN (s.service_id, s.service_name)))
@@ -212,7 +211,7 @@ is(logged('state', 'true'), '', 'without the setting, no watch follows a capture
 sql(qq{UPDATE kept.setting SET value = 'on' WHERE name = 'watch'; DELETE FROM kept.capture});
 sql(q{CALL chpg_capture('hour', 'orders')});
 is(logged('state, service_name', 'true'), 'new|orders', 'with it, one does');
-sql(q{DELETE FROM kept.capture; ALTER FUNCTION _chpg_candidates(tstzrange, text, text, tstzrange, boolean) RENAME TO hidden});
+sql(q{DELETE FROM kept.capture; ALTER FUNCTION _chpg_candidates(tstzrange, text, text, boolean) RENAME TO hidden});
 ($code, $out, $err) = $node->psql('postgres', q{CALL chpg_capture('hour', 'orders')});
 like($err, qr/WARNING:  could not watch: function .*_chpg_candidates.* does not exist/, 'a watch that fails is a warning');
 is(sql(q{SELECT count(*) > 0 FROM kept.capture WHERE status = 'ok'}) . $code, 't0', 'and what was captured stays');
