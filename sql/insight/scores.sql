@@ -146,6 +146,30 @@ COMMENT ON FUNCTION @extschema@._chpg_baseline_windows(text, timestamptz) IS
 'The hours of the history that an hour of a service (id) is compared with.
 Callers have entered the history.';
 
+/* The API may return another text for a query: that is another key of one pattern. */
+CREATE FUNCTION @extschema@._chpg_former_keys(of_service integer, at timestamptz)
+RETURNS TABLE (former_key integer, pattern_key integer)
+LANGUAGE sql STABLE
+AS $$
+	WITH present AS MATERIALIZED (
+		SELECT p.pattern_key FROM @extschema@._chpg_window_hour() p
+		WHERE p.service_key = of_service AND p.window_start = at
+	)
+	SELECT o.pattern_key, min(p.pattern_key)
+	FROM present p
+	CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k
+		WHERE k.pattern_key = p.pattern_key AND k.query_id <> 0 OFFSET 0) k
+	CROSS JOIN LATERAL (SELECT o.pattern_key FROM pattern_key o
+		WHERE o.query_id = k.query_id AND o.db_name = k.db_name AND o.db_user = k.db_user
+			AND o.db_operation = k.db_operation AND o.app = k.app AND o.text_id <> k.text_id OFFSET 0) o
+	WHERE o.pattern_key NOT IN (SELECT n.pattern_key FROM present n)
+	GROUP BY o.pattern_key
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_former_keys(integer, timestamptz) IS
+'Keys that patterns of an hour of a service had with other texts, beside the key that they have.
+Callers have entered the history.';
+
 CREATE FUNCTION @extschema@._chpg_baseline_of(of_service integer, id text, at timestamptz)
 RETURNS SETOF @extschema@._chpg_baseline_row
 LANGUAGE sql STABLE
@@ -154,6 +178,9 @@ AS $$
 		SELECT w.* FROM @extschema@._chpg_baseline_windows(id, at) w
 	), times AS MATERIALIZED (
 		SELECT array_agg(w.window_start) AS times FROM w
+	), former AS MATERIALIZED (
+		SELECT array_agg(f.former_key) AS former_keys, array_agg(f.pattern_key) AS pattern_keys
+		FROM @extschema@._chpg_former_keys(of_service, at) f
 	), p AS (
 		SELECT s.window_start, s.pattern_key, s.call_count, s.total_duration_us, s.p99_duration_us, s.total_rows,
 			s.total_shared_blks_read, s.total_shared_blks_hit, s.total_wal_bytes
@@ -169,10 +196,15 @@ AS $$
 	)
 	SELECT r.*
 	FROM (
-		SELECT @extschema@._chpg_baseline(w.is_same_hour, w.truncated, p.pattern_key, p.call_count,
-			p.total_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read, p.total_shared_blks_hit,
-			p.total_wal_bytes) AS rows
+		SELECT @extschema@._chpg_baseline(w.is_same_hour, w.truncated,
+			CASE WHEN f.former_keys && p.pattern_key THEN ARRAY(
+				SELECT coalesce(f.pattern_keys[array_position(f.former_keys, u.pattern_key)], u.pattern_key)
+				FROM unnest(p.pattern_key) WITH ORDINALITY u(pattern_key, place) ORDER BY u.place)
+			ELSE p.pattern_key END,
+			p.call_count, p.total_duration_us, p.p99_duration_us, p.total_rows, p.total_shared_blks_read,
+			p.total_shared_blks_hit, p.total_wal_bytes) AS rows
 		FROM w
+		CROSS JOIN former f
 		LEFT JOIN p ON p.window_start = w.window_start
 	) b
 	CROSS JOIN LATERAL unnest(b.rows) r

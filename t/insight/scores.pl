@@ -110,6 +110,13 @@ captured('bad for days', "$TIMES AND t >= '2026-05-06 00:00Z'");
 planted('bad for days', 'steady', calls => 400, avg_us => "CASE WHEN t >= '2026-05-11 00:00Z' THEN 2000 ELSE 1000 END");
 is(score('round(expected_avg_us::numeric, 1)', 'bad for days', 'steady', $THURSDAY), '1000.0', 'a regression of three days after five is none of what is usual');
 
+# A query whose text the API words in another way is the same pattern.
+captured('reworded', $TIMES);
+planted('reworded', 'a text', condition => "t < timestamptz '$THURSDAY' - interval '3 days'", query_id => 77, calls => 400);
+planted('reworded', 'another text', condition => "t >= timestamptz '$THURSDAY' - interval '3 days'", query_id => 77, calls => 400, avg_us => "CASE WHEN $NOW THEN 1200 ELSE 1000 END");
+is(score('baseline_hours, round(expected_calls::numeric, 3), round(z_avg::numeric, 3)', 'reworded', 'another text', $THURSDAY), '60|400.000|2.578', 'a query that has another text has its baseline');
+is(score('count(*)', 'reworded', 'a text', $THURSDAY), 0, 'and is not expected with the former one');
+
 #
 # The common factor
 #
