@@ -448,32 +448,34 @@ $KINDS{'batch grew'} = sub {
 
 # ---- Kinds: of metrics
 
+# From then on a metric goes to a limit, and reaches it after so many hours.  It has an effect in the first hours if
+# that is within a day.
 sub _trend
 {
-	my ($service, $at, $metric, $series, $factor, $change, %more) = @_;
+	my ($service, $at, $metric, $series, $factor, $hours, $change) = @_;
 	$service->change_metric($metric, $series, $at, $change);
-	return { factor => $factor, patterns => [], service => 1, trend => 1, %more };
+	return { factor => $factor, patterns => [], service => 1, trend => 1, d => $hours <= 24 ? 20 : 0 };
 }
 
 $KINDS{'storage trend'} = sub {
 	my ($service, $strong, $at) = @_;
 	my $hours = $strong ? uniform(10, 24) : uniform(100, 170);
 	my $level = $service->{level}{storage} + $service->{level}{growth} * 28;
-	return _trend($service, $at, 'disk_usage', 'Used Space', 100 / $level, sub { return $_[0] + (99.5 - $level) * ($_[1] - $at) / $hours }, d => $strong ? 20 : 7);
+	return _trend($service, $at, 'disk_usage', 'Used Space', 100 / $level, $hours, sub { return $_[0] + (99.5 - $level) * ($_[1] - $at) / $hours });
 };
 
 $KINDS{'connection trend'} = sub {
 	my ($service, $strong, $at) = @_;
-	my $hours = $strong ? uniform(4, 10) : uniform(20, 36);
+	my $hours = $strong ? uniform(3, 6) : uniform(20, 36);
 	my $max = $service->{max_connections};
-	return _trend($service, $at, 'connection_count', 'Total', 1 / $service->{level}{pool}, sub { return min($max, $_[0] + ($max - $_[0]) * ($_[1] - $at) / $hours) }, d => $strong ? 20 : 3);
+	return _trend($service, $at, 'connection_count', 'Total', 1 / $service->{level}{pool}, $hours, sub { return min($max, $_[0] + ($max - $_[0]) * ($_[1] - $at) / $hours) });
 };
 
 $KINDS{'memory 97 %'} = sub {
 	my ($service, $strong, $at) = @_;
-	my $hours = $strong ? 0.1 : uniform(3, 12);
+	my $hours = $strong ? 0.1 : uniform(3, 6);
 	my $level = $service->{level}{memory};
-	return _trend($service, $at, 'memory_usage', 'Used Memory', 97 / $level, sub { return min(97.5, $_[0] + (97 - $level) * min(1, ($_[1] - $at) / $hours)) }, d => $strong ? 20 : 3);
+	return _trend($service, $at, 'memory_usage', 'Used Memory', 97 / $level, $hours, sub { return min(97.5, $_[0] + (97 - $level) * min(1, ($_[1] - $at) / $hours)) });
 };
 
 1;
