@@ -108,6 +108,28 @@ COMMENT ON FUNCTION @extschema@._chpg_above(text[], timestamptz, text, text, tex
 What is read for weeks is read of these only.
 Requests: none.';
 
+CREATE FUNCTION @extschema@._chpg_growing(service_ids text[], until_time timestamptz, of_metric text, meant text)
+RETURNS TABLE (service_id text, present double precision, top double precision, rise double precision,
+	day_rise double precision)
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT l.service_id, l.means[1], l.tops[1], l.means[1] - u.highest, u.today - u.yesterday
+	FROM @extschema@._chpg_metric_lines(service_ids, until_time - interval '50 hours', until_time, of_metric, meant,
+		NULL::text) l
+	CROSS JOIN LATERAL (
+		SELECT max(v.value) FILTER (WHERE v.age >= 4) AS highest, avg(v.value) FILTER (WHERE v.age < 24) AS today,
+			avg(v.value) FILTER (WHERE v.age BETWEEN 24 AND 47) AS yesterday
+		FROM unnest(l.ages, l.means) v(age, value)
+	) u
+	WHERE l.latest > until_time - interval '6 hours';
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_growing(text[], timestamptz, text, text) IS
+'How a metric of services has grown of late: what is read for weeks is read of few of them.
+present, top: mean and highest point of the latest hour. rise: by how much it is above all hours
+  of two days but the last four. day_rise: mean of the last day less that of the day before.
+Requests: none.';
+
 CREATE FUNCTION @extschema@._chpg_run_hours(ages integer[], "values" double precision[], threshold double precision)
 RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -149,16 +171,17 @@ COMMENT ON FUNCTION @extschema@._chpg_recent(integer[], double precision[], inte
 
 /*
  * The days just before a run may have been part of the same incident, which was interrupted
- * overnight: the past ends three days before the run, if there is a week more.
+ * overnight: the past ends three days before the run, if there is a week more.  A run of five
+ * days is what is usual by now, and its older part is the past.
  */
 CREATE FUNCTION @extschema@._chpg_usual(ages integer[], "values" double precision[], run_hours integer,
 	OUT days integer, OUT median double precision, OUT highest double precision)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	WITH past AS (
-		SELECT u.age, u.value, max(u.age) OVER () >= run_hours + 10 * 24 AS is_long
+		SELECT u.age, u.value, max(u.age) OVER () >= run_hours + 10 * 24 AND run_hours < 120 AS is_long
 		FROM unnest(ages, "values") u(age, value)
-		WHERE u.age > run_hours
+		WHERE u.age > CASE WHEN run_hours >= 120 THEN 48 ELSE run_hours END
 			-- the hours of the run's end, and one more on each side
 			AND ((u.age + 1) % 24) <= least(greatest(run_hours, 1), 12) + 1
 	)
@@ -171,6 +194,43 @@ COMMENT ON FUNCTION @extschema@._chpg_usual(integer[], double precision[], integ
 'What a line was at the same hours (and one before and after) of the days before a run.
 run_hours: length of the run, which ends with the latest hour.
 days: how many days of the past there are.';
+
+/*
+ * What is read for weeks is read only of services where the metric is high.  A run that has
+ * lasted for days is what is usual.
+ */
+CREATE FUNCTION @extschema@._chpg_high_lines(scope @extschema@._chpg_scope, of_metric text, meant text,
+	not_meant text, threshold double precision)
+RETURNS TABLE (service_id text, present double precision, run_hours integer, since timestamptz, days integer,
+	usual double precision, highest double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	until CONSTANT timestamptz := least(upper(scope.period), now());
+BEGIN
+	IF NOT @extschema@._chpg_metrics_are_readable() THEN
+		RETURN;
+	END IF;
+	RETURN QUERY
+	SELECT l.service_id, @extschema@._chpg_recent(l.ages, l.means, 2), l.run,
+		@extschema@._chpg_run_since(l.latest, l.ages, l.run), u.days, u.median, u.highest
+	FROM (
+		SELECT m.*, @extschema@._chpg_run_hours(m.ages, m.means, threshold) AS run
+		FROM @extschema@._chpg_metric_lines(@extschema@._chpg_above(scope.service_ids, until, of_metric, meant, not_meant,
+			threshold), until - interval '28 days', until, of_metric, meant, not_meant) m
+		OFFSET 0
+	) l
+	CROSS JOIN LATERAL @extschema@._chpg_usual(l.ages, l.means, l.run) u
+	WHERE l.run > 0;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_high_lines(@extschema@._chpg_scope, text, text, text, double precision) IS
+'The services whose metric is at a threshold or above, in the latest hour of the period.
+meant, not_meant: as for _chpg_metric_lines. run_hours, since: for how long, and since when.
+days, usual, highest: what it was at these hours on so many days before, as a median and at most.
+Requests: none.';
 
 /* When something that grows is full. */
 CREATE TYPE @extschema@._chpg_forecast AS (
@@ -199,7 +259,8 @@ COMMENT ON COLUMN @extschema@._chpg_forecast.confidence IS 'high, medium or low.
  * load of data.  Of a day, the upper quartile stands for its peak, so that a few hours with
  * temporary files are none.
  *
- * Growth of hours: likewise, of one that began within a day, and that the past has not seen.
+ * Growth of hours: likewise, of one that began within a day.  It has to be far above what any
+ * few hours of the past have added to the highest value until then.
  */
 CREATE FUNCTION @extschema@._chpg_forecast(latest timestamptz, ages integer[], "values" double precision[],
 	capacity double precision)
@@ -212,6 +273,7 @@ DECLARE
 	found record;
 	result @extschema@._chpg_forecast;
 	margin double precision;
+	run integer;
 BEGIN
 	IF present IS NULL OR present >= capacity THEN
 		RETURN NULL;
@@ -259,15 +321,17 @@ BEGIN
 			CASE WHEN margin <= 0.25 * found.rate AND found.days >= 6 THEN 'high' WHEN margin <= 0.5 * found.rate THEN 'medium'
 				ELSE 'low' END);
 	END IF;
-	-- what fills within a day need not have grown for days
+	-- what fills soon need not have grown for days
 	WITH step AS (
 		SELECT u.age, u.value, (u.value - lead(u.value) OVER w) / (lead(u.age) OVER w - u.age) AS growth,
-			max(u.value) OVER (ORDER BY u.age DESC) AS top_until
+			max(u.value) OVER (ORDER BY u.age DESC) AS top_until, max(u.age) OVER () AS oldest
 		FROM unnest(ages, "values") u(age, value)
 		WINDOW w AS (ORDER BY u.age)
 	), span AS (
-		SELECT n.age AS hours, n.value AS start, n.top_until, g.*,
-			(SELECT max(a.value - b.value) FROM step a JOIN step b ON b.age = a.age + n.age WHERE a.age >= n.age) AS seen
+		SELECT n.age AS hours, n.value AS start, present - n.top_until AS above, g.*,
+			-- by how much it has ever been above all that was before, after so many hours
+			(SELECT greatest(max(a.value - b.top_until), 0) FROM step a JOIN step b ON b.age = a.age + n.age
+				WHERE a.age >= n.age AND b.age <= b.oldest - 48) AS seen
 		FROM step n
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS steps, percentile_cont(0.5) WITHIN GROUP (ORDER BY s.growth) AS rate,
@@ -275,25 +339,33 @@ BEGIN
 				percentile_cont(0.75) WITHIN GROUP (ORDER BY s.growth) AS high
 			FROM step s WHERE s.age < n.age
 		) g
-		WHERE n.age IN (4, 6, 8, 12, 18, 24)
+		WHERE n.age IN (4, 6, 8, 12, 18, 24) AND n.oldest >= 72
 	)
 	SELECT s.hours, s.start, s.rate, greatest(1.645 * 1.253 * (s.high - s.low) / 1.349 / sqrt(s.steps), 0.2 * s.rate) AS margin
 	INTO found
 	FROM span s
-	WHERE s.steps >= 4 AND s.rate > 0 AND s.low >= 0.3 * s.rate AND present - s.start >= 0.05 * capacity
-		AND present - s.top_until >= 0.5 * (present - s.start)
-		AND coalesce(s.seen, 0) < 0.5 * (present - s.start)
-		AND (capacity - present) / s.rate <= 24
+	WHERE s.steps >= 4 AND s.rate > 0 AND s.low >= 0.3 * s.rate AND s.above >= 0.5 * (present - s.start)
+		AND CASE WHEN s.hours < 12 THEN present - s.start >= 0.05 * capacity AND s.above >= 2 * coalesce(s.seen, 0)
+				AND (capacity - present) / s.rate <= 36
+			ELSE present - s.start >= 0.02 * capacity AND s.above >= 3 * coalesce(s.seen, 0)
+				AND (capacity - present) / s.rate <= 168 END
 	ORDER BY s.hours DESC
 	LIMIT 1;
 	IF found.rate IS NOT NULL AND (result.full_at IS NULL
 			OR result.full_at > latest + (capacity - present) / found.rate * interval '1 hour') THEN
 		margin := least(found.margin, 0.75 * found.rate);
-		result := ROW(latest - found.hours * interval '1 hour', found.start, 24 * found.rate,
+		SELECT @extschema@._chpg_run_hours(array_agg(s.age), array_agg(s.growth), 0.3 * found.rate) INTO run
+		FROM (
+			SELECT u.age, (u.value - lead(u.value) OVER w) / (lead(u.age) OVER w - u.age) AS growth
+			FROM unnest(ages, "values") u(age, value)
+			WINDOW w AS (ORDER BY u.age)
+		) s
+		WHERE s.growth IS NOT NULL;
+		result := ROW(latest - (run - 1) * interval '1 hour', found.start, 24 * found.rate,
 			latest + (capacity - present) / found.rate * interval '1 hour',
 			latest + (capacity - present) / (found.rate + margin) * interval '1 hour',
 			latest + (capacity - present) / (found.rate - margin) * interval '1 hour',
-			CASE WHEN found.hours >= 12 AND margin <= 0.5 * found.rate THEN 'medium' ELSE 'low' END);
+			CASE WHEN found.hours >= 6 AND margin <= 0.5 * found.rate THEN 'medium' ELSE 'low' END);
 	END IF;
 	RETURN result;
 END
@@ -387,5 +459,32 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_metric(text[], @extschema@._chpg_scope, text) IS
 'Rows (SKIPPED) for the services of the history that lack a metric at the end of the period.
+Requests: none.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_metric_names(service_ids text[], until_time timestamptz)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (
+		SELECT coalesce(jsonb_agg(n ORDER BY n.metric), '[]')
+		FROM (
+			SELECT m.metric, max(m.unit) AS unit,
+				m.metric ~* 'lock_?wait' OR (m.metric ~* 'wait_?event' AND bool_or(m.series ~* '^lock[:/. ]')) AS is_locks
+			FROM service_key k
+			JOIN metric_day m ON m.service_key = k.service_key
+			WHERE k.service_id = ANY (service_ids) AND m.day > until_time - interval '30 hours' AND m.day < until_time
+				AND m.metric !~* 'deadlock'
+			GROUP BY m.metric
+			LIMIT 1000
+		) n);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_metric_names(text[], timestamptz) IS
+'The metrics that services had at last: their names and units, and whether they are about locks.
 Requests: none.
 Errors: 55000 there is no history.';

@@ -65,13 +65,23 @@ BEGIN
 			FROM @extschema@._chpg_connections_now(scope.service, scope.server) n);
 	END IF;
 	FOR line IN
-		WITH lines AS MATERIALIZED (
-			SELECT l.*
-			FROM @extschema@._chpg_metric_lines(CASE WHEN known THEN scope.service_ids ELSE '{}' END,
-				until - interval '28 days', until, 'connection_count'::text, '^$|total'::text, NULL::text) l
-			WHERE l.latest > until - interval '6 hours'
-		), limits AS MATERIALIZED (
+		WITH limits AS MATERIALIZED (
 			SELECT i.* FROM @extschema@._chpg_limits(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until) i
+		), growing AS MATERIALIZED (
+			SELECT g.service_id, i.max_connections IS NOT NULL AS is_limited
+			FROM @extschema@._chpg_growing(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until,
+				'connection_count'::text, '^$|total'::text) g
+			LEFT JOIN limits i ON i.service_id = g.service_id
+			WHERE i.max_connections IS NULL OR g.top >= 0.9 * t.connections_used_ratio * i.max_connections
+				OR g.rise >= 0.03 * i.max_connections
+				OR g.day_rise >= 0.4 * (i.max_connections - g.present) / t.connections_full_days
+		), lines AS MATERIALIZED (
+			SELECT l.*
+			FROM (VALUES (true, interval '28 days'), (false, interval '10 days')) p(is_limited, length)
+			CROSS JOIN LATERAL @extschema@._chpg_metric_lines(
+				ARRAY(SELECT g.service_id FROM growing g WHERE g.is_limited = p.is_limited),
+				until - p.length, until, 'connection_count'::text, '^$|total'::text, NULL::text) l
+			WHERE l.latest > until - interval '6 hours'
 		)
 		SELECT coalesce(n.service_id, l.service_id) AS service_id, n.service_id IS NOT NULL AS is_live, n.used, n.idle,
 			coalesce(n.max_connections, nullif(i.max_connections, 0)) AS max_connections,
@@ -109,7 +119,7 @@ BEGIN
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, 3 * used);
 			title := 'More connections than usual';
 			IF forecast.since <= line.latest - interval '6 days'
-					AND used >= t.connections_growth_factor * forecast."before" THEN
+					AND used >= t.connections_growth_factor * forecast."before" AND used > usual.highest THEN
 				lvl := 'WARN';
 				since := forecast.since;
 			ELSIF usual.days >= 5 AND used >= t.connections_usual_factor * usual.highest

@@ -35,7 +35,12 @@ BEGIN
 	FOR line IN
 		WITH lines AS MATERIALIZED (
 			SELECT l.*
-			FROM @extschema@._chpg_metric_lines(CASE WHEN known THEN scope.service_ids ELSE '{}' END,
+			FROM @extschema@._chpg_metric_lines(ARRAY(
+					SELECT g.service_id
+					FROM @extschema@._chpg_growing(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until,
+						'disk_usage'::text, '^$|used'::text) g
+					WHERE g.present >= t.storage_used_percent OR g.rise >= 1.5
+						OR g.day_rise >= 0.4 * (100 - g.present) / t.storage_full_days),
 				until - interval '28 days', until, 'disk_usage'::text, '^$|used'::text, NULL::text) l
 		)
 		SELECT coalesce(h.service_id, l.service_id) AS service_id, h.service_id IS NOT NULL AS is_live,
@@ -55,7 +60,8 @@ BEGIN
 		forecast := CASE WHEN line.latest > until - interval '6 hours'
 			THEN @extschema@._chpg_forecast(line.latest, line.ages, line.means, 100) END;
 		full_days := extract(epoch FROM forecast.full_at - until) / 86400;
-		lvl := CASE WHEN present >= t.storage_error_used_percent OR full_days < t.storage_error_full_days THEN 'ERROR'
+		lvl := CASE WHEN present >= t.storage_error_used_percent OR (full_days < t.storage_error_full_days
+				AND (forecast.confidence <> 'low' OR full_days < t.storage_error_full_days / 3)) THEN 'ERROR'
 			WHEN present >= t.storage_used_percent OR full_days < t.storage_warn_full_days THEN 'WARN'
 			WHEN full_days < t.storage_full_days THEN 'INFO' END;
 		CONTINUE WHEN lvl IS NULL;
