@@ -62,8 +62,8 @@ SQL_FILES = \
 	sql/insight/scores.sql \
 	sql/insight/top.sql \
 	sql/insight/compare.sql \
-	sql/insight/mutes.sql \
 	sql/insight/finding.sql \
+	sql/insight/mutes.sql \
 	sql/insight/detect.sql \
 	sql/insight/facts.sql \
 	sql/insight/metrics.sql \

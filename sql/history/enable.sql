@@ -107,6 +107,68 @@ COMMENT ON FUNCTION @extschema@._chpg_history_entrust(text, boolean) IS
 'Grant a role EXECUTE on what captures and purges call (true), or revoke it (false).';
 
 /*
+ * What is kept beside the history survives the extension.  The caller reads and empties the
+ * extension's tables; the history's owner writes its own.
+ */
+CREATE FUNCTION @extschema@._chpg_history_take(schema name, mutes jsonb, thresholds jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
+	LOCK TABLE finding_mute, threshold IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass), @extschema@._chpg_refuse_code('threshold'::regclass);
+	INSERT INTO finding_mute (finding_key, reason, note, muted_by, muted_at, muted_until, factor)
+	SELECT m.finding_key, m.reason, m.note, m.muted_by, m.muted_at, m.muted_until, 1.5
+	FROM jsonb_to_recordset(mutes)
+		m(finding_key text, reason text, note text, muted_by name, muted_at timestamptz, muted_until timestamptz)
+	ON CONFLICT ON CONSTRAINT finding_mute_pkey DO NOTHING;
+	INSERT INTO threshold (rule_id, parameter, threshold)
+	SELECT t.rule_id, t.parameter, t.threshold
+	FROM jsonb_to_recordset(thresholds) t(rule_id text, parameter text, threshold double precision)
+	ON CONFLICT ON CONSTRAINT threshold_pkey DO NOTHING;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_take(name, jsonb, jsonb) IS
+'Put mutes and thresholds into a history, unless it has others for the same, as its owner.';
+
+CREATE FUNCTION @extschema@._chpg_history_adopt(schema text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	mutes jsonb := '[]';
+	thresholds jsonb := '[]';
+BEGIN
+	IF NOT has_table_privilege('@extschema@.chpg_finding_mute', 'SELECT')
+			OR NOT has_table_privilege('@extschema@.chpg_finding_mute', 'DELETE')
+			OR NOT has_table_privilege('@extschema@.chpg_threshold', 'DELETE') THEN
+		RETURN;
+	END IF;
+	LOCK TABLE @extschema@.chpg_finding_mute, @extschema@.chpg_threshold IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
+	mutes := (SELECT coalesce(jsonb_agg(m), '[]') FROM @extschema@.chpg_finding_mute m);
+	thresholds := (SELECT coalesce(jsonb_agg(t), '[]') FROM @extschema@.chpg_threshold t);
+	IF mutes = '[]' AND thresholds = '[]' THEN
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_run_as((SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = schema),
+		'SELECT @extschema@._chpg_history_take($1, $2, $3)'::text, ROW(schema::name, mutes, thresholds));
+	DELETE FROM @extschema@.chpg_finding_mute;
+	DELETE FROM @extschema@.chpg_threshold;
+	RAISE NOTICE 'schema "%" has % mutes and % thresholds now', schema, jsonb_array_length(mutes),
+		jsonb_array_length(thresholds);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_adopt(text) IS
+'Move the mutes and thresholds of the extension''s tables to a history, if the caller may.';
+
+/*
  * A history for another role is created as a whole, and then given away, so that nothing
  * of that role's runs with the rights of the caller.  A history that the role has already
  * is completed as that role.
@@ -158,6 +220,7 @@ BEGIN
 	IF for_other AND existing IS NOT NULL THEN
 		PERFORM @extschema@._chpg_run_as(existing,
 			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
+		PERFORM @extschema@._chpg_history_adopt(schema);
 		RETURN;
 	END IF;
 	IF existing IS NULL THEN
@@ -173,6 +236,7 @@ BEGIN
 		END LOOP;
 	END IF;
 	PERFORM @extschema@._chpg_history_fill(schema::name);
+	PERFORM @extschema@._chpg_history_adopt(schema);
 	IF for_other THEN
 		EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, owner);
 		FOR item IN
@@ -189,6 +253,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_history_enable(text, text) IS
 'Begin a history in a schema, or go on with the one that the schema has.
 Creates the schema, tables, settings and views that are missing; CALL chpg_capture() fills them.
+Mutes and thresholds move to its tables finding_mute and threshold.
 A NOTICE says that a history of an earlier version needs chpg_history_upgrade.
 The schema must be new, or the caller''s own, empty, and closed to other roles.
 owner: role that the history is to belong to; it captures and purges with its own rights.
@@ -221,13 +286,14 @@ BEGIN
 			USING HINT = 'If the schema was renamed, it still has the tables.';
 	ELSE
 		RAISE NOTICE 'the history stays in schema "%"', place
-			USING HINT = format('To remove it: DROP SCHEMA %I CASCADE;', place);
+			USING DETAIL = 'So do mutes, thresholds, planned work and the log of findings, which have no effect any more.',
+				HINT = format('To remove it: DROP SCHEMA %I CASCADE;', place);
 	END IF;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_disable() IS
-'End the history, and keep its schema and tables.
+'End the history, and keep its schema and tables, with mutes, thresholds and findings.
 A NOTICE says which schema that is, and how to drop it.
 Requests: none.';
 

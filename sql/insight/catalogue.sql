@@ -75,18 +75,37 @@ COMMENT ON FUNCTION @extschema@._chpg_declare_thresholds() IS
 'Add the thresholds of chpg_rule to the type _chpg_thresholds.
 Called after a rule is entered, so that the extension''s script fails on an unknown threshold.';
 
+/* The history's table threshold has no foreign key, which would be code over it. */
 CREATE FUNCTION @extschema@._chpg_thresholds()
 RETURNS @extschema@._chpg_thresholds
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	kept jsonb := '{}';
+	unknown text;
 BEGIN
+	IF @extschema@._chpg_history_is_readable() THEN
+		PERFORM @extschema@._chpg_history_enter();
+		IF has_table_privilege('threshold', 'SELECT') THEN
+			SELECT coalesce(jsonb_object_agg(h.rule_id || ' ' || h.parameter, h.threshold) FILTER (WHERE r.rule_id IS NOT NULL),
+				'{}'), min(h.parameter || '" of rule "' || h.rule_id) FILTER (WHERE r.rule_id IS NULL)
+			INTO kept, unknown
+			FROM threshold h
+			LEFT JOIN @extschema@.chpg_rule r ON r.rule_id = h.rule_id AND r.parameter = h.parameter;
+		END IF;
+	END IF;
+	IF unknown IS NOT NULL THEN
+		RAISE WARNING 'unknown threshold "%" in the history', left(unknown, 200)
+			USING HINT = 'The table chpg_rule has those that there are.';
+	END IF;
 	RETURN jsonb_populate_record(NULL::@extschema@._chpg_thresholds, (
-		SELECT jsonb_object_agg(r.rule_name || '_' || r.parameter, coalesce(t.threshold, r.threshold))
+		SELECT jsonb_object_agg(r.rule_name || '_' || r.parameter,
+			coalesce((kept->>(r.rule_id || ' ' || r.parameter))::float8, t.threshold, r.threshold))
 		FROM @extschema@.chpg_rule r
 		LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter));
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_thresholds() IS
-'The thresholds in use: those of chpg_threshold, else those of chpg_rule.';
+'The thresholds in use: those of the history, else of chpg_threshold, else of chpg_rule.';

@@ -103,6 +103,9 @@ DECLARE
 	resolved bigint;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	LOCK TABLE finding_mute IN SHARE UPDATE EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
 	WITH present AS (
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
@@ -183,6 +186,16 @@ BEGIN
 		RETURNING l.finding_key
 	)
 	SELECT count(*) INTO opened FROM added;
+
+	-- a mute that did not know what it mutes learns it; one whose episode is over ends
+	UPDATE finding_mute m SET muted_level = l.level, muted_value = l.value
+	FROM finding_log l
+	WHERE l.finding_key = m.finding_key AND l.resolved_at IS NULL AND l.last_seen_at = as_of AND m.muted_level IS NULL;
+	DELETE FROM finding_mute m
+	USING finding_log l
+	WHERE l.finding_key = m.finding_key AND (l.resolved_at = as_of
+		OR l.resolved_at IS NULL AND l.last_seen_at = as_of AND NOT @extschema@._chpg_mute_holds(
+			jsonb_build_object('level', m.muted_level, 'value', m.muted_value, 'factor', m.factor), l.level, l.value));
 
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('state', l.state)
 	WHERE l.finding->>'state' IS DISTINCT FROM l.state;

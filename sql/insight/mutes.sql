@@ -81,12 +81,105 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_finding_mute_dump',
 GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 
 /*
+ * Where there is a history, mutes are in its table finding_mute, and belong to an episode of
+ * a finding: chpg_watch ends them.  Its owner reads and writes them, for every session that
+ * may use the history.
+ */
+CREATE FUNCTION @extschema@._chpg_history_mute(finding_key text, reason text, note text, muted_by name,
+	muted_until timestamptz, factor double precision)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	LOCK TABLE finding_mute IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
+	DELETE FROM finding_mute m WHERE m.muted_until <= now();
+	IF (SELECT count(*) FROM finding_mute m
+			WHERE m.muted_by = _chpg_history_mute.muted_by AND m.finding_key <> _chpg_history_mute.finding_key) >= 1000 THEN
+		RETURN 'false';
+	END IF;
+	INSERT INTO finding_mute (finding_key, reason, note, muted_by, muted_at, muted_until, muted_level, muted_value, factor)
+	SELECT _chpg_history_mute.finding_key, reason, note, muted_by, now(), muted_until, l.level, l.value, factor
+	FROM (VALUES (true)) one
+	LEFT JOIN finding_log l ON l.finding_key = _chpg_history_mute.finding_key AND l.resolved_at IS NULL
+	ON CONFLICT ON CONSTRAINT finding_mute_pkey DO UPDATE
+	SET reason = excluded.reason, note = excluded.note, muted_by = excluded.muted_by, muted_at = excluded.muted_at,
+		muted_until = excluded.muted_until, muted_level = excluded.muted_level, muted_value = excluded.muted_value,
+		factor = excluded.factor;
+	RETURN 'true';
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_mute(text, text, text, name, timestamptz, double precision) IS
+'Mute a finding in the history, for its owner, with the level and value that its log has.
+False: the role has muted 1000 findings already.';
+
+CREATE FUNCTION @extschema@._chpg_history_unmute(finding_key text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	LOCK TABLE finding_mute IN ROW EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
+	DELETE FROM finding_mute m WHERE m.finding_key = _chpg_history_unmute.finding_key;
+	RETURN to_jsonb(FOUND);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_unmute(text) IS
+'End the muting of a finding in the history, for its owner.';
+
+CREATE FUNCTION @extschema@._chpg_history_mutes(finding_keys text[])
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (SELECT coalesce(jsonb_object_agg(m.finding_key,
+			jsonb_build_object('level', m.muted_level, 'value', m.muted_value, 'factor', m.factor)), '{}')
+		FROM finding_mute m
+		WHERE m.finding_key = ANY (finding_keys) AND m.muted_until > now());
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_mutes(text[]) IS
+'Those of some findings that are muted in the history, for its owner, and as what, by finding_key.';
+
+/* The history of an ordinary role serves sessions of that role only. */
+CREATE FUNCTION @extschema@._chpg_mutes_owner()
+RETURNS oid
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := (SELECT n.nspowner FROM @extschema@.chpg_history_schema h JOIN pg_namespace n ON n.nspname = h.schema_name);
+BEGIN
+	IF owner IS NOT NULL AND @extschema@._chpg_run_as(owner,
+			'SELECT to_jsonb(h.state IS NULL) FROM @extschema@._chpg_history_state() h'::text, ROW())::boolean THEN
+		RETURN owner;
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_mutes_owner() IS
+'Owner of the history that has the mutes; null: chpg_finding_mute has them.
+For functions with the rights of the extension''s owner.';
+
+/*
  * A role needs EXECUTE on these, and no privilege on the table.  A role with TRIGGER or
  * REFERENCES on the table, such as by GRANT ALL ON ALL TABLES, could otherwise run code as
  * the extension's owner.
  */
 CREATE FUNCTION @extschema@.chpg_mute(finding_key text, reason text, note text DEFAULT NULL,
-	muted_until timestamptz DEFAULT 'infinity')
+	muted_until timestamptz DEFAULT 'infinity', factor double precision DEFAULT 1.5)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -94,6 +187,8 @@ AS $$
 DECLARE
 	subject text := substr(finding_key, 9);
 	is_key boolean;
+	owner oid;
+	is_full boolean;
 BEGIN
 	-- a rule's id, a colon, and a service's id or a JSON array of texts
 	BEGIN
@@ -107,9 +202,10 @@ BEGIN
 	EXCEPTION WHEN data_exception THEN
 		is_key := false;
 	END;
-	IF finding_key IS NULL OR reason IS NULL OR muted_until IS NULL THEN
+	IF finding_key IS NULL OR reason IS NULL OR muted_until IS NULL OR factor IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null',
-			CASE WHEN finding_key IS NULL THEN 'finding_key' WHEN reason IS NULL THEN 'reason' ELSE 'muted_until' END
+			CASE WHEN finding_key IS NULL THEN 'finding_key' WHEN reason IS NULL THEN 'reason'
+				WHEN muted_until IS NULL THEN 'muted_until' ELSE 'factor' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF reason NOT IN ('false_positive', 'accepted_risk', 'wont_fix') THEN
 		RAISE EXCEPTION 'invalid value for "reason": "%"', left(reason, 100)
@@ -120,17 +216,30 @@ BEGIN
 	ELSIF muted_until <= now() THEN
 		RAISE EXCEPTION 'invalid value for "muted_until": "%"', muted_until
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future; chpg_unmute ends a mute.';
+	ELSIF (factor > 1) IS NOT TRUE OR factor > 1e9 THEN
+		RAISE EXCEPTION 'invalid value for "factor": %', factor
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number greater than 1, such as 1.5.';
 	ELSIF octet_length(note) > 1024 THEN
 		RAISE EXCEPTION 'argument "note" is too long: % bytes', octet_length(note)
 			USING ERRCODE = 'string_data_right_truncation', HINT = 'Give at most 1024 bytes.';
 	END IF;
-	LOCK TABLE @extschema@.chpg_finding_mute IN SHARE ROW EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
-	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.muted_until <= now();
-	IF (SELECT count(*) FROM @extschema@.chpg_finding_mute m
-			WHERE m.muted_by = session_user AND m.finding_key <> chpg_mute.finding_key) >= 1000 THEN
+	owner := @extschema@._chpg_mutes_owner();
+	IF owner IS NOT NULL THEN
+		is_full := NOT @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_history_mute($1, $2, $3, $4, $5, $6)'::text,
+			ROW(finding_key, reason, note, session_user, muted_until, factor))::boolean;
+	ELSE
+		LOCK TABLE @extschema@.chpg_finding_mute IN SHARE ROW EXCLUSIVE MODE;
+		PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
+		DELETE FROM @extschema@.chpg_finding_mute m WHERE m.muted_until <= now();
+		is_full := (SELECT count(*) FROM @extschema@.chpg_finding_mute m
+			WHERE m.muted_by = session_user AND m.finding_key <> chpg_mute.finding_key) >= 1000;
+	END IF;
+	IF is_full THEN
 		RAISE EXCEPTION 'role "%" has muted 1000 findings already', session_user
 			USING ERRCODE = 'program_limit_exceeded', HINT = 'End some mutes: SELECT chpg_unmute(finding_key);';
+	END IF;
+	IF owner IS NOT NULL THEN
+		RETURN;
 	END IF;
 	INSERT INTO @extschema@.chpg_finding_mute (finding_key, reason, note, muted_by, muted_until)
 	VALUES (finding_key, reason, note, session_user, muted_until)
@@ -140,27 +249,37 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz) IS
+COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz, double precision) IS
 'Mute a finding, so that chpg_findings shows it as muted.
 finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_fix.
+With a history, its table finding_mute has the mute, which chpg_watch ends when the finding is
+  resolved, or becomes a level, or a factor, worse. Without one, chpg_finding_mute has it.
 Deletes mutes whose time is over. For superusers, unless granted.
 Requests: none.
 Errors: 22001 a note of more than 1024 bytes; 22004 an argument is null; 22023 another reason,
-  no finding_key, or a time that is over; 54000 the role has muted 1000 findings already.';
+  no finding_key, a time that is over, or no factor; 54000 the role has muted 1000 already.';
 
 CREATE FUNCTION @extschema@.chpg_unmute(finding_key text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	owner oid;
+	was_muted boolean := false;
 BEGIN
 	IF finding_key IS NULL THEN
 		RAISE EXCEPTION 'argument "finding_key" must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
+	owner := @extschema@._chpg_mutes_owner();
+	IF owner IS NOT NULL THEN
+		was_muted := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_history_unmute($1)'::text,
+			ROW(finding_key))::boolean;
+	END IF;
 	LOCK TABLE @extschema@.chpg_finding_mute IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
 	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = chpg_unmute.finding_key;
-	RETURN FOUND;
+	RETURN FOUND OR was_muted;
 END
 $$;
 
@@ -170,17 +289,39 @@ For superusers, unless granted.
 Requests: none.
 Errors: 22004 finding_key is null.';
 
-REVOKE EXECUTE ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz), @extschema@.chpg_unmute(text),
-	@extschema@._chpg_restore_mute() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz, double precision),
+	@extschema@.chpg_unmute(text), @extschema@._chpg_restore_mute() FROM PUBLIC;
 
-/* The table names databases and users.  A role that sees a finding may know whether it is muted. */
-CREATE FUNCTION @extschema@._chpg_is_muted(finding_key text)
-RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER
+/* The tables name databases and users.  A role that sees a finding may know whether it is muted. */
+CREATE FUNCTION @extschema@._chpg_mutes_of(finding_keys text[])
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := @extschema@._chpg_mutes_owner();
+BEGIN
+	RETURN (SELECT coalesce(jsonb_object_agg(m.finding_key, '{}'::jsonb), '{}')
+		FROM @extschema@.chpg_finding_mute m
+		WHERE m.finding_key = ANY (finding_keys) AND m.muted_until > now())
+		|| CASE WHEN owner IS NULL THEN '{}' ELSE @extschema@._chpg_run_as(owner,
+			'SELECT @extschema@._chpg_history_mutes($1)'::text, ROW(finding_keys)) END;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_mutes_of(text[]) IS
+'Those of some findings that are muted now, by finding_key.
+The history has the level and value that they had then, and the factor that ends the mute.';
+
+CREATE FUNCTION @extschema@._chpg_mute_holds(mute jsonb, level text, value double precision)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = _chpg_is_muted.finding_key
-		AND m.muted_until > now());
+	SELECT mute IS NOT NULL
+		AND NOT (mute->>'level' IS NOT NULL
+			AND @extschema@._chpg_level_place(level) < @extschema@._chpg_level_place(mute->>'level'))
+		AND NOT coalesce(value / (mute->>'factor')::float8 >= (mute->>'value')::float8, false);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_is_muted(text) IS 'Whether a finding is muted now.';
+COMMENT ON FUNCTION @extschema@._chpg_mute_holds(jsonb, text, double precision) IS
+'Whether a mute, of _chpg_mutes_of, still holds for a finding of this level and value.';

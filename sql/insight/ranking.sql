@@ -99,13 +99,14 @@ Requests: none, as the list was read before.';
  * one.
  */
 CREATE FUNCTION @extschema@._chpg_ranked(candidates @extschema@._chpg_candidate[], period tstzrange, server text,
-	place name, kept text[], names jsonb)
+	place name, kept text[], names jsonb, mutes jsonb)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH found AS (
-		SELECT f.*, @extschema@._chpg_is_muted(f.finding_key) AS is_muted,
+		SELECT f.*, @extschema@._chpg_mute_holds(mutes->f.finding_key, f.level,
+				@extschema@._chpg_finding_value(f."before", f."now")) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.finding_key, length(f.rule_id) + 1)
 				ELSE f.finding_key END AS of_pattern,
 			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
@@ -135,9 +136,9 @@ AS $$
 	WHERE f.place = 1
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_ranked(@extschema@._chpg_candidate[], tstzrange, text, name, text[], jsonb) IS
+COMMENT ON FUNCTION @extschema@._chpg_ranked(@extschema@._chpg_candidate[], tstzrange, text, name, text[], jsonb, jsonb) IS
 'The findings among candidates, in no order.
-place, kept, names: as of _chpg_known_services.';
+place, kept, names: as of _chpg_known_services. mutes: as of _chpg_mutes_of.';
 
 /* The rows of findings, in the order in which they are completed. */
 CREATE FUNCTION @extschema@._chpg_judged(candidates @extschema@._chpg_candidate[], period tstzrange, service text,
@@ -150,18 +151,22 @@ DECLARE
 	known record;
 	findings @extschema@.chpg_finding_row[];
 	members @extschema@._chpg_member[];
+	fleet @extschema@._chpg_candidate[];
 BEGIN
 	SELECT * INTO known FROM @extschema@._chpg_known_services(candidates, period, service, server, history_only);
 	findings := ARRAY(SELECT f
-		FROM @extschema@._chpg_ranked(candidates, period, server, known.place, known.kept, known.names) f);
+		FROM @extschema@._chpg_ranked(candidates, period, server, known.place, known.kept, known.names,
+			@extschema@._chpg_mutes_of(ARRAY(SELECT c.finding_key FROM unnest(candidates) c))) f);
 	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_maintenance(findings) f);
 	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_log(findings, period) f);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_incidents(findings) m);
 	RETURN QUERY SELECT m.* FROM unnest(members) m;
 	IF service IS NULL THEN
-		findings := ARRAY(SELECT f FROM @extschema@._chpg_ranked(
-			ARRAY(SELECT c FROM @extschema@._chpg_find_fleet_wide(@extschema@._chpg_thresholds(), members, period, server) c),
-			period, server, known.place, known.kept, known.names) f);
+		fleet := ARRAY(SELECT c
+			FROM @extschema@._chpg_find_fleet_wide(@extschema@._chpg_thresholds(), members, period, server) c);
+		findings := ARRAY(SELECT f
+			FROM @extschema@._chpg_ranked(fleet, period, server, known.place, known.kept, known.names,
+				@extschema@._chpg_mutes_of(ARRAY(SELECT c.finding_key FROM unnest(fleet) c))) f);
 		findings := ARRAY(SELECT f FROM @extschema@._chpg_with_log(findings, period) f);
 		RETURN QUERY SELECT m.* FROM @extschema@._chpg_incidents(findings) m;
 	END IF;

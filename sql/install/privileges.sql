@@ -11,6 +11,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_history_check_schema(text, text), @extschema@._chpg_history_create_views(name),
 	@extschema@._chpg_history_comment(name), @extschema@._chpg_history_close(text),
 	@extschema@._chpg_history_fill(name), @extschema@._chpg_history_entrust(text, boolean),
+	@extschema@._chpg_history_take(name, jsonb, jsonb), @extschema@._chpg_history_adopt(text),
 	-- captures
 	@extschema@._chpg_history_owner(), @extschema@._chpg_history_lock(),
 	@extschema@._chpg_note_services(@extschema@.chpg_service_row[], text), @extschema@._chpg_capture_services(text),
@@ -39,6 +40,8 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_note_findings(@extschema@._chpg_member[], text[], boolean, timestamptz),
 	@extschema@._chpg_watch(timestamptz, text, text), @extschema@._chpg_watch_captured(text, text),
 	@extschema@._chpg_note_maintenance(text, tstzrange, text, name),
+	@extschema@._chpg_history_mute(text, text, text, name, timestamptz, double precision),
+	@extschema@._chpg_history_unmute(text), @extschema@._chpg_history_mutes(text[]), @extschema@._chpg_mutes_owner(),
 	-- sealing
 	@extschema@._chpg_seal_window(text, integer, timestamptz, @extschema@._chpg_window_row[]),
 	@extschema@._chpg_seal_some(integer), @extschema@._chpg_seal_portion(integer),

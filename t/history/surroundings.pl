@@ -43,7 +43,7 @@ fails_with($node, "SELECT chpg_history_enable('$_')", '22023', qr/invalid name f
   for 'Fleet', 'New Hist', 'fleet-history', 'say "hello"', 'user', 'größe', '';
 is(notices($node, 'SELECT chpg_history_disable()'), 'psql:<stdin>:1: NOTICE:  there is no history, skipping', 'there is none to end');
 sql(q{SELECT chpg_history_enable('fleet_2')});
-like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history stays in schema "fleet_2"\nHINT:  To remove it: DROP SCHEMA fleet_2 CASCADE/, 'a schema with unusual characters that stays');
+like(notices($node, 'SELECT chpg_history_disable()'), qr/NOTICE:  the history stays in schema "fleet_2"\nDETAIL:  So do mutes, thresholds, planned work and the log of findings.*\nHINT:  To remove it: DROP SCHEMA fleet_2 CASCADE/, 'a schema with unusual characters that stays');
 
 # A schema that was renamed, dropped, or given to another role
 my $DAY = q{tstzrange(now() - interval '1 day', now())};

@@ -185,13 +185,13 @@ is($node->safe_psql('postgres', "SELECT array_to_string(tags, ' '), evidence->>'
 $node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM judged WHERE $WHICH");
 judge();
 is($node->safe_psql('postgres', "SELECT string_agg(rule_id || CASE WHEN muted THEN ' muted' ELSE '' END, ', ' ORDER BY rule_id) FROM judged WHERE $WHICH"), 'CHPG101, CHPG504 muted', 'a muted finding hides nothing else');
-$node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
+$node->safe_psql('postgres', 'TRUNCATE kept.finding_mute');
 
 # What is muted hides no other rule, and the worst is told first.
 $node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'accepted_risk') FROM judged WHERE rule_id = 'CHPG601'");
 judge();
 is(found('UPDATE wait bound'), 'CHPG201 INFO, CHPG601 INFO', 'a rule of the same pattern');
-$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; SELECT plant('UPDATE new without index', 'UPDATE', 20000, 100000, 1, 30000, 1, 0.9, 0, 'web', 1)});
+$node->safe_psql('postgres', q{TRUNCATE kept.finding_mute; SELECT plant('UPDATE new without index', 'UPDATE', 20000, 100000, 1, 30000, 1, 0.9, 0, 'web', 1)});
 judge();
 is(found('UPDATE new without index'), 'CHPG504 INFO', 'what is new is not hidden by an opportunity');
 unplant($node, 'UPDATE new without index');
@@ -355,7 +355,7 @@ every_next_runs("chpg_findings($YESTERDAY)", 'those of now can be run, too');
 $node->safe_psql('postgres', q{DELETE FROM planted.pattern p USING kept.pattern_key k WHERE k.pattern_key = p.pattern_key AND k.app LIKE $q$o'%$q$});
 
 # Thresholds and mutes
-$node->safe_psql('postgres', 'TRUNCATE chpg_finding_mute');
+$node->safe_psql('postgres', 'TRUNCATE kept.finding_mute');
 $node->safe_psql('postgres', q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000)});
 judge();
 is(found('SELECT hot loop'), '', 'a changed threshold changes the findings');
@@ -373,17 +373,24 @@ fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
 my $MUTED = "SELECT muted FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'";
 is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix', muted_until => now() + interval '1 day'); $MUTED"), "\nt", 'muted until tomorrow');
-is($node->safe_psql('postgres', "UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second'; $MUTED"), 'f', 'and not muted any more when that is over');
-$node->safe_psql('postgres', "TRUNCATE chpg_finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
-fails_with($node, 'SET ROLE dba; SELECT * FROM chpg_finding_mute', '42501', qr/permission denied for table chpg_finding_mute/, 'PUBLIC may not read mutes, which name databases and users');
-$node->safe_psql('postgres', 'GRANT SELECT ON chpg_finding_mute TO dba');
-is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix'); SELECT muted_by FROM chpg_finding_mute; SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), "\ndba\nt", 'a role with the privilege may mute');
+is($node->safe_psql('postgres', "UPDATE kept.finding_mute SET muted_until = now() - interval '1 second'; $MUTED"), 'f', 'and not muted any more when that is over');
+$node->safe_psql('postgres', "TRUNCATE kept.finding_mute; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO dba");
+fails_with($node, "SET ROLE dba; SELECT * FROM $_->[0]", '42501', qr/permission denied for $_->[1]/, "PUBLIC may not read mutes, which name databases and users: $_->[0]") for [ 'chpg_finding_mute', 'table chpg_finding_mute' ], [ 'kept.finding_mute', 'schema kept' ];
+is($node->safe_psql('postgres', "SELECT chpg_mute('$key', 'wont_fix')", extra_params => [ '-U', 'dba' ]) . $node->safe_psql('postgres', 'SELECT muted_by, (SELECT count(*) FROM chpg_finding_mute) FROM kept.finding_mute'), 'dba|0', 'a role with the privilege may mute, in the history');
+is($node->safe_psql('postgres', "SELECT chpg_unmute('$key')", extra_params => [ '-U', 'dba' ]), 't', 'and unmute');
 # A dump contains them.
-$node->safe_psql('postgres', q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
+$node->safe_psql('postgres', q{TRUNCATE kept.finding_mute; INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_s', 5000); SELECT chpg_mute('CHPG101:a finding', 'wont_fix', 'ours'); CREATE DATABASE restored});
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', $dump . '.out', '-f', $dump, $node->connstr('restored') ], 'is restored');
-is($node->safe_psql('restored', q{SELECT (_chpg_thresholds()).hot_loop_calls_per_s, finding_key, reason, note, count(*) OVER () FROM chpg_finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+is($node->safe_psql('restored', q{SELECT (_chpg_thresholds()).hot_loop_calls_per_s, finding_key, reason, note, count(*) OVER () FROM kept.finding_mute}), '5000|CHPG101:a finding|wont_fix|ours|1', 'with its thresholds and mutes');
+
+# Thresholds of the history come first.
+my $CALLS = 'SELECT (_chpg_thresholds()).hot_loop_calls_per_s';
+is($node->safe_psql('postgres', "INSERT INTO kept.threshold VALUES ('CHPG102', 'calls_per_s', 6000); $CALLS; TRUNCATE kept.threshold; $CALLS"), "6000\n5000", 'a threshold of the history');
+my ($code, $out, $err) = $node->psql('postgres', "BEGIN; INSERT INTO kept.threshold VALUES ('CHPG102', 'calls', 6000); $CALLS");
+is($out, 5000, 'one that no rule has is ignored');
+like($err, qr/WARNING:  unknown threshold "calls" of rule "CHPG102" in the history/, 'with a warning');
 
 is($node->safe_psql('postgres', q{SELECT count(*) FROM chpg_rule r WHERE threshold IS NULL OR description = ''}), 0, 'rules have thresholds that are described');
 

@@ -152,6 +152,33 @@ fails_with($node, "SELECT chpg_maintenance($_->[0])", $_->[1], $_->[2], "mainten
 	[ q{NULL, 'empty'}, '22023', qr/invalid value for "period"/ ], [ q{NULL, '[2026-05-11 00:00Z,)'}, '22023', qr/invalid value for "period"/ ],
 	[ q{NULL, '[2026-05-11 00:00Z,2026-05-11 07:00Z)', repeat('x', 1025)}, '22001', qr/argument "note" is too long: 1025 bytes/ ];
 
+# A mute belongs to an episode: it ends with it, or when the finding gets worse than it was.
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 10, 30, '2026-05-11 06:00Z', '2026-05-11 08:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 10, 44, '2026-05-11 08:00Z', '2026-05-11 09:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 10, 46, '2026-05-11 09:00Z', '2026-05-11 10:00Z'),
+	planted.find('CHPG501', 'ERROR', 'pg1', '2026-05-11 05:00Z', 10, 46, '2026-05-11 10:00Z', '2026-05-11 11:00Z'),
+	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 20:00Z', 10, 30, '2026-05-11 20:00Z')});
+my $MUTE = q{SELECT chpg_mute(finding_key, 'accepted_risk', 'known') FROM kept.finding_log WHERE rule_id = 'CHPG501' AND resolved_at IS NULL};
+sub muted { my ($hour) = @_; return sql(sprintf q{SELECT muted FROM chpg_findings(tstzrange('2026-05-10 06:00Z', '2026-05-11 %02d:00Z'), history_only => true)}, $hour) }
+my $MUTES = q{SELECT muted_level, muted_value, factor FROM kept.finding_mute};
+watch(6);
+sql($MUTE);
+is(sql($MUTES), 'WARN|3|1.5', 'a mute knows what it mutes');
+is(muted(6) . muted(8) . muted(9) . muted(10), 'ttff', 'it does not hold for what is half as bad again, or of a higher level');
+is(watch(7) . ' ' . sql('SELECT (SELECT count(*) FROM kept.finding), muted FROM kept.finding_log'), '0|0|0 0|t', 'what is muted is not in the view of open findings');
+is(watch(9) . ' ' . sql('SELECT (SELECT count(*) FROM kept.finding), muted, (SELECT count(*) FROM kept.finding_mute) FROM kept.finding_log'), '0|1|0 1|f|0', 'a watch that finds it worse ends the mute');
+sql($MUTE);
+is(watch(10) . sql('SELECT count(*) FROM kept.finding_mute'), '0|1|00', 'as does a higher level');
+sql($MUTE =~ s/'known'/'known', factor => 100/r);
+is(watch(11) . watch(12) . sql('SELECT count(*) FROM kept.finding_mute'), '0|0|00|0|10', 'and the end of the episode');
+is(watch(20) . muted(20), '1|0|0f', 'the next one is not muted');
+sql(q{SELECT chpg_mute(finding_key, 'accepted_risk', factor => 20) FROM kept.finding_log WHERE resolved_at IS NULL; UPDATE kept.finding_mute SET muted_level = NULL, muted_value = NULL});
+is(muted(9) . watch(21) . ' ' . sql($MUTES), 't0|0|0 WARN|3|20', 'a mute that does not know learns it from the next watch');
+fails_with($node, "SELECT chpg_mute('CHPG501:pg1', 'wont_fix', factor => $_->[0])", $_->[1], $_->[2], "factor: $_->[0]") for
+	[ 'NULL', '22004', qr/argument "factor" must not be null/ ], map { [ $_, '22023', qr/invalid value for "factor"/ ] } 1, 0, -2, q{'NaN'}, q{'infinity'};
+sql('TRUNCATE kept.finding_mute');
+
 # Hostile values
 start_anew();
 sql(q{SELECT planted.find('CHPG50' || a, 'WARN', 'pg1', '2026-05-11 05:00Z', b.v, n.v, '2026-05-11 06:00Z', app => a::text || b.v || n.v, impact_us => n.v)

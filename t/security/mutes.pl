@@ -60,4 +60,31 @@ await_in_session($sessions[1], qr/ERROR:  54000: role "mallory" has muted 1000 f
 $_->quit foreach @sessions;
 is(sql($MUTES), 1000, 'also with two sessions');
 
+# With a history, mutes are kept there, for every role that may mute: its owner writes them.
+sql(q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_finding_mute (finding_key, reason, muted_by) VALUES ('CHPG301:before', 'wont_fix', 'other'); INSERT INTO chpg_threshold VALUES ('CHPG101', 'calls', 7)});
+my ($code, $out, $err) = $node->psql('postgres', q{SELECT chpg_history_enable('kept')});
+like($err, qr/NOTICE:  schema "kept" has 1 mutes and 1 thresholds now/, 'a history takes over what there is');
+is(sql('SELECT finding_key, muted_by, factor FROM kept.finding_mute; SELECT * FROM kept.threshold; SELECT count(*) FROM chpg_finding_mute; SELECT count(*) FROM chpg_threshold'), "CHPG301:before|other|1.5\nCHPG101|calls|7\n0\n0", 'and the tables of the extension are empty');
+as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix', 'mine')");
+is(sql(qq{SELECT muted_by, note FROM kept.finding_mute WHERE finding_key = '$KEY'; $MUTES}), "mallory|mine\n0", 'a role without any privilege on the history mutes there');
+is(as_role('mallory', "SELECT _chpg_mutes_of('{$KEY,CHPG301:x}') ? '$KEY', _chpg_mutes_of('{$KEY,CHPG301:x}') ? 'CHPG301:x'"), 't|f', 'and knows of findings whether they are muted');
+fails_with($node, $_, '42501', qr/permission denied/, "but not: $_", extra_params => [ '-U', 'mallory' ]) foreach 'SELECT * FROM kept.finding_mute', q{SELECT _chpg_history_mutes('{CHPG301:before}')}, q{SELECT _chpg_history_mute('CHPG301:x', 'wont_fix', NULL, 'other', 'infinity', 2)}, q{SELECT _chpg_history_unmute('CHPG301:before')}, q{SELECT _chpg_mutes_owner()};
+as_role('mallory', "SELECT count(chpg_mute('CHPG301:service ' || n, 'wont_fix')) FROM generate_series(1, 999) n");
+refuses(q{chpg_mute('CHPG301:one more', 'wont_fix')}, '54000', qr/role "mallory" has muted 1000 findings already/, 'the 1001st');
+is(as_role('mallory', "SELECT chpg_unmute('$KEY'), chpg_unmute('$KEY')"), 't|f', 'a mute of the history ends');
+
+# What is planted on its table runs with the rights of nobody.
+sql(q{CREATE SCHEMA attic; CREATE FUNCTION attic.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$; CREATE TRIGGER t BEFORE INSERT ON kept.finding_mute FOR EACH ROW EXECUTE FUNCTION attic.fires()});
+as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix')");
+is(sql("SELECT count(*) FROM kept.finding_mute WHERE finding_key = '$KEY'; $MUTES"), "0\n1", 'while the history cannot be used, the extension has the mute');
+sql('DROP TRIGGER t ON kept.finding_mute; DROP SCHEMA attic CASCADE; TRUNCATE chpg_finding_mute');
+
+# The history of an ordinary role serves that role only.
+sql(q{SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; SELECT chpg_history_enable('theirs', owner => 'collector'); GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO collector});
+as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix')");
+is(sql("$MUTES; SELECT count(*) FROM theirs.finding_mute"), "1\n0", 'another role mutes in the extension');
+as_role('collector', "SELECT chpg_mute('$KEY', 'wont_fix')");
+is(sql("$MUTES; SELECT muted_by FROM theirs.finding_mute"), "1\ncollector", 'its owner in the history');
+is(as_role('collector', "SELECT chpg_unmute('$KEY'); SELECT count(*) FROM theirs.finding_mute") . sql($MUTES), "t\n00", 'and unmutes both');
+
 done_testing();

@@ -357,7 +357,7 @@ my @statements = (
 	(map { ("SELECT * FROM chpg.chpg_period_patterns($period, $_, $NULL)", "SELECT * FROM chpg.chpg_history_top($period, $_, '5'::pg_catalog.int4, 'error_count'::pg_catalog.text, NULL::pg_catalog._text, $NULL)", "SELECT * FROM chpg.chpg_compare($before, $period, $_, $NULL)",
 		"SELECT * FROM chpg.chpg_findings($period, $_, $NULL, 'f'::pg_catalog.bool)",
 		"SELECT * FROM chpg.chpg_findings($period, $_, $NULL, 't'::pg_catalog.bool)") } $NULL, "'orders'::pg_catalog.text"),
-	"SELECT chpg.chpg_mute('CHPG101:x'::pg_catalog.text, 'wont_fix'::pg_catalog.text, $NULL, 'infinity'::pg_catalog.timestamptz)",
+	"SELECT chpg.chpg_mute('CHPG101:x'::pg_catalog.text, 'wont_fix'::pg_catalog.text, $NULL, 'infinity'::pg_catalog.timestamptz, '1.5'::pg_catalog.float8)",
 	"SELECT chpg.chpg_unmute('CHPG101:x'::pg_catalog.text)",
 	'SELECT chpg.chpg_history_disable()',
 	# without a history, the API is asked
