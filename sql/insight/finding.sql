@@ -84,9 +84,8 @@ BEGIN ATOMIC
 		WHEN kind = 'hygiene' THEN 6
 		WHEN kind = 'opportunity' THEN 5
 		WHEN level = 'INFO' THEN 4
-		WHEN level = 'ERROR' AND rule_id IN ('CHPG401', 'CHPG508') THEN 1
-		WHEN kind = 'risk' OR rule_id IN ('CHPG401', 'CHPG402', 'CHPG508', 'CHPG701', 'CHPG702', 'CHPG703', 'CHPG707')
-			THEN 2
+		WHEN level = 'ERROR' AND @extschema@._chpg_rule_effect(rule_id) = 'outage' THEN 1
+		WHEN kind = 'risk' OR @extschema@._chpg_rule_effect(rule_id) <> '' THEN 2
 		ELSE 3 END;
 END;
 

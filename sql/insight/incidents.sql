@@ -78,18 +78,6 @@ COMMENT ON FUNCTION @extschema@._chpg_at_that_time(text, timestamptz) IS
 Changes of its name, size, high availability and version; new queries and applications.
 Requests: none.';
 
-/* What explains others of the same level comes first. */
-CREATE FUNCTION @extschema@._chpg_cause_place(rule_id text)
-RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT coalesce(array_position('{CHPG508,CHPG401,CHPG402,CHPG707,CHPG709,CHPG703,CHPG701,CHPG702,CHPG504,CHPG507,
-		CHPG503,CHPG501,CHPG505,CHPG509,CHPG506,CHPG502,CHPG704,CHPG705,CHPG708}'::text[], rule_id), 99);
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_cause_place(text) IS
-'The place of a rule among those of an incident, 1 for what explains the others.';
-
 /*
  * Onsets are known to the hour: a finding belongs to those that began up to an hour before it.
  * Storage that fills, and slow creep, have an onset that nothing else shares.
@@ -120,7 +108,7 @@ AS $$
 		FROM chained
 		WHERE family IS NOT NULL
 		WINDOW r AS (PARTITION BY service_id, muted, family, chain
-			ORDER BY urgency, @extschema@._chpg_level_place(level), @extschema@._chpg_cause_place(rule_id),
+			ORDER BY urgency, @extschema@._chpg_level_place(level), @extschema@._chpg_rule_place(rule_id),
 				impact_us DESC NULLS LAST, finding_key)
 	), members AS (
 		SELECT p.root_key, count(*) AS count,

@@ -85,16 +85,6 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_rules_of(text) IS 'The ids of the rules of a scope.';
 
-CREATE FUNCTION @extschema@._chpg_rule_order(rule_id text)
-RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT coalesce(min(r.place), 1000) FROM @extschema@._chpg_rules() r WHERE r.rule_id = _chpg_rule_order.rule_id;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_rule_order(text) IS
-'The place of a rule among those that hold for one pattern: the least one names the finding.';
-
 /*
  * Rules of a scope are called alike: with the patterns, with the scope alone, or with whether
  * the present state counts.
@@ -176,7 +166,7 @@ COMMENT ON FUNCTION @extschema@._chpg_call_metrics_rules(@extschema@._chpg_thres
 Requests: none, unless live: as the rules.';
 
 /* A function that a rule names, and no file creates, is an error here. */
-SELECT ('@extschema@.' || r.function_name)::regproc FROM @extschema@._chpg_rules() r;
+SELECT ('@extschema@.' || r.function_name)::regproc FROM @extschema@._chpg_rules() r WHERE r.scope <> 'findings';
 
 CREATE FUNCTION @extschema@._chpg_candidates(period tstzrange, service text, server text, history_only boolean)
 RETURNS SETOF @extschema@._chpg_candidate

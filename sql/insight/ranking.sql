@@ -116,7 +116,7 @@ AS $$
 		FROM found
 		WINDOW w AS (PARTITION BY service_id, of_pattern, is_muted
 			ORDER BY @extschema@._chpg_urgency(kind, level, rule_id), @extschema@._chpg_level_place(level),
-				@extschema@._chpg_rule_order(rule_id), rule_id, finding_key)
+				@extschema@._chpg_rule_place(rule_id), rule_id, finding_key)
 	), others AS (
 		SELECT coalesce(service_id, '') AS of_service, of_pattern, is_muted, array_agg(rule_name ORDER BY place) AS names,
 			jsonb_object_agg(rule_name, evidence) FILTER (WHERE evidence <> first_evidence) AS evidence

@@ -8,7 +8,7 @@
 # CONTRIBUTING says how a rule is written. Nothing is written if a declaration is wrong.
 
 BEGIN {
-	split("shared pattern service change history metrics fleet", words, " ")
+	split("shared pattern service change history metrics fleet findings", words, " ")
 	for (i in words) scopes[words[i]] = 1
 	split("incident risk opportunity hygiene", words, " ")
 	for (i in words) kinds[words[i]] = 1
@@ -87,7 +87,7 @@ function declare(name, value) {
 		rule_of_id[words[1]] = rule_of_name[words[2]] = rule
 	} else if (name == "threshold") {
 		threshold(value)
-	} else if (name ~ /^(title|kind|scope|place|needs|function|thresholds)$/) {
+	} else if (name ~ /^(title|kind|scope|place|effect|needs|function)$/) {
 		if (values[name] != "") fail("\"" name "\" is declared twice")
 		values[name] = value
 	} else {
@@ -137,7 +137,7 @@ function finish(    name) {
 	place[rule] = values["place"]
 	needs[rule] = values["needs"]
 	called[rule] = values["function"]
-	elsewhere[rule] = values["thresholds"]
+	effect[rule] = values["effect"]
 	for (name in values) delete values[name]
 }
 
@@ -154,10 +154,11 @@ function check(r,    i, n, list, has) {
 	}
 	if (place[r] == "") place[r] = substr(id[r], 5) + 0
 	else if (place[r] !~ /^[0-9]+$/) fail_at(at[r], "the place is no number: \"" place[r] "\"")
+	if (effect[r] !~ /^(|failure|outage)$/) fail_at(at[r], "the effect is failure or outage, not \"" effect[r] "\"")
 	n = split(needs[r], list, /, */)
 	for (i = 1; i <= n; i++) if (!(list[i] in inputs)) fail_at(at[r], "needs something unknown: \"" list[i] "\"")
 	for (i = 1; i <= thresholds; i++) if (threshold_rule[i] == r) has = 1
-	if (!has && !elsewhere[r]) fail_at(at[r], "no threshold")
+	if (!has) fail_at(at[r], "no threshold")
 	if (scope[r] == "pattern" && called[r] == "") {
 		if (rules_of_file[file[r]] > 1) fail_at(at[r], "a file has one rule of this scope")
 		called[r] = "_chpg_find_patterns"
@@ -182,7 +183,7 @@ function check_attributes(i,    rest, name, r) {
 		rest = substr(rest, RSTART + RLENGTH)
 		if (name in known) continue
 		for (r = 1; r <= rules; r++)
-			if (!elsewhere[r] && index(name, rule_name[r] "_") == 1) {
+			if (index(name, rule_name[r] "_") == 1) {
 				fail_at(line_at[i], "unknown threshold \"" name "\"")
 				break
 			}
@@ -261,20 +262,36 @@ function write_declared(    k, r, i, separator) {
 	print ";\n\nSELECT @extschema@._chpg_declare_thresholds();\n"
 	print "CREATE FUNCTION @extschema@._chpg_rules()"
 	print "RETURNS TABLE (rule_id text, rule_name text, title text, kind text, scope text, needs text[], place integer,"
-	print "\tfunction_name text)"
+	print "\teffect text, function_name text)"
 	print "LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\n\tSELECT r.*\n\tFROM (VALUES"
 	separator = ""
 	for (k = 1; k <= rules; k++) {
 		r = order[k]
 		if (scope[r] == "shared") continue
 		gsub(/, +/, ",", needs[r])
-		printf "%s\t\t(%s, %s, %s, %s, %s, %s::text[], %s, %s)", separator, quoted(id[r]), quoted(rule_name[r]),
-			quoted(title[r]), quoted(kind[r]), quoted(scope[r]), quoted("{" needs[r] "}"), place[r], quoted(called[r])
+		printf "%s\t\t(%s, %s, %s, %s, %s, %s::text[], %s, %s, %s)", separator, quoted(id[r]), quoted(rule_name[r]),
+			quoted(title[r]), quoted(kind[r]), quoted(scope[r]), quoted("{" needs[r] "}"), place[r], quoted(effect[r]), quoted(called[r])
 		separator = ",\n"
 	}
-	print ") r(rule_id, rule_name, title, kind, scope, needs, place, function_name);\nEND;\n"
+	print ") r(rule_id, rule_name, title, kind, scope, needs, place, effect, function_name);\nEND;\n"
 	print "COMMENT ON FUNCTION @extschema@._chpg_rules() IS"
-	print "'The rules, as their files declare them.\nplace: of several rules that hold for one pattern, the least one names the finding.';\n"
+	print "'The rules, as their files declare them.\nplace, effect: as _chpg_rule_place and _chpg_rule_effect.';\n"
+	write_property("_chpg_rule_place", "integer", place, "1000")
+	print "'The place of a rule among those that hold for one pattern, or one incident.\nThe least one names it.';\n"
+	write_property("_chpg_rule_effect", "text", effect, "''")
+	print "'What a finding of a rule means: failure, an outage where it is an ERROR, or less (empty).';\n"
+}
+
+# A function that returns a property of a rule.
+function write_property(name, type, values_of, other,    k, r) {
+	print "CREATE FUNCTION @extschema@." name "(rule_id text)"
+	print "RETURNS " type "\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\n\tSELECT CASE rule_id"
+	for (k = 1; k <= rules; k++) {
+		r = order[k]
+		if (scope[r] != "shared" && values_of[r] != "")
+			print "\t\tWHEN " quoted(id[r]) " THEN " (type == "text" ? quoted(values_of[r]) : values_of[r])
+	}
+	print "\t\tELSE " other " END;\nEND;\n\nCOMMENT ON FUNCTION @extschema@." name "(text) IS"
 }
 
 function column(r, name, type) { return (r, name) in has_column ? "r.\"" name "\"" : "NULL::" type }

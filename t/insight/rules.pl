@@ -67,6 +67,7 @@ my $FUNCTION = <<'END';
  * title: Much time
  * kind: risk
  * scope: service
+ * effect: failure
  * threshold: total_us = 1 us; Time of all executions.
  */
 CREATE FUNCTION @extschema@._chpg_find_much_time(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
@@ -95,6 +96,7 @@ my %wrong = (
 	'an id that is none' => [ $HEAD =~ s/CHPG999/999/r . $BODY, 'not an id and a name, such as CHPG101 full_scan: "999 finds_nothing"' ],
 	'an unknown kind' => [ $HEAD =~ s/opportunity/chance/r . $BODY, 'unknown kind "chance"' ],
 	'an unknown scope' => [ $HEAD =~ s/scope: pattern/scope: patterns/r . $BODY, 'unknown scope "patterns"' ],
+	'an unknown effect' => [ $HEAD =~ s/place: 5/effect: none/r . $BODY, 'the effect is failure or outage, not "none"' ],
 	'an unknown counter' => [ $HEAD =~ s/rows$/ows/mr . $BODY, 'needs something unknown: "ows"' ],
 	'an unknown declaration' => [ $HEAD =~ s/place:/rank:/r . $BODY, 'unknown declaration "rank"' ],
 	'a line that declares nothing' => [ $HEAD =~ s/place:/place/r . $BODY, 'not a declaration, such as' ],
@@ -125,11 +127,11 @@ SKIP:
 
 	is($node->safe_psql('postgres', "SELECT rule_name, kind, parameter, threshold, unit, description FROM chpg_rule WHERE rule_id = 'CHPG999' ORDER BY parameter"),
 		"finds_nothing|opportunity|calls|1000|executions|Executions.\nfinds_nothing|opportunity|rows_per_call|0.25|rows|Rows for each execution up to which it finds nothing.", 'the catalogue has the rule');
-	is($node->safe_psql('postgres', "SELECT rule_id, title, kind, scope, needs, place, function_name FROM _chpg_rules() WHERE rule_id > 'CHPG9'"),
-		"CHPG998|Much time|risk|service|{}|998|_chpg_find_much_time\nCHPG999|Finds nothing, at great cost|opportunity|pattern|{executions,rows}|5|_chpg_find_patterns", 'so does the list of rules');
+	is($node->safe_psql('postgres', "SELECT rule_id, title, kind, scope, needs, place, effect, function_name FROM _chpg_rules() WHERE rule_id > 'CHPG9'"),
+		"CHPG998|Much time|risk|service|{}|998|failure|_chpg_find_much_time\nCHPG999|Finds nothing, at great cost|opportunity|pattern|{executions,rows}|5||_chpg_find_patterns", 'so does the list of rules');
 	is($node->safe_psql('postgres', 'SELECT (t).finds_nothing_calls, (t).finds_nothing_rows_per_call FROM _chpg_thresholds() t'), '1000|0.25', 'thresholds');
 	is($node->safe_psql('postgres', "SELECT rule_id FROM _chpg_skipped(NULL, 'why', NULL) WHERE rule_id > 'CHPG9' ORDER BY 1"), "CHPG998\nCHPG999", 'it is SKIPPED where no pattern is judged');
-	is($node->safe_psql('postgres', "SELECT _chpg_rule_order('CHPG999') < min(_chpg_rule_order(rule_id)) FROM _chpg_rules() WHERE rule_id <> 'CHPG999'"), 't', 'and has its place among the rules of a pattern');
+	is($node->safe_psql('postgres', "SELECT _chpg_rule_place('CHPG999') < min(_chpg_rule_place(rule_id)) FROM _chpg_rules() WHERE rule_id <> 'CHPG999'"), 't', 'and has its place among the rules of a pattern');
 
 	$node->safe_psql('postgres', q{SELECT chpg_history_enable('kept')});
 	make_plantable($node);

@@ -3,6 +3,7 @@
  * title: A job takes longer than its earlier runs
  * kind: incident
  * scope: change
+ * place: 220
  * function: _chpg_find_changes
  * needs: executions, durations
  * threshold: runs = 4 days; Earlier days with a run to compare with.
@@ -16,6 +17,7 @@
  * title: A job did not run
  * kind: incident
  * scope: change
+ * place: 240
  * function: _chpg_find_changes
  * needs: executions
  * threshold: days = 5 days; Past days on each of which the job ran at that hour.

@@ -26,6 +26,7 @@
  * title: Slower than before
  * kind: incident
  * scope: change
+ * place: 210
  * function: _chpg_find_changes
  * needs: executions, durations
  * threshold: score = 5 standard deviations; How far above the same hours of past days all hours since the onset

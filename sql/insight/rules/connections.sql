@@ -3,6 +3,7 @@
  * title: Connections run out
  * kind: risk
  * scope: metrics
+ * place: 150
  * threshold: used_ratio = 0.8 ratio; Connections of max_connections from which it is WARN.
  * threshold: error_used_ratio = 0.95 ratio; Connections of max_connections from which it is ERROR.
  * threshold: full_days = 7 days; Days until max_connections is reached, below which it is WARN.

@@ -3,6 +3,7 @@
  * title: Processes more per call
  * kind: incident
  * scope: change
+ * place: 200
  * function: _chpg_find_changes
  * threshold: factor = 1.25 factor; How many times the expected rows, blocks or WAL of an execution.
  * threshold: score = 8 standard deviations; How far above the same hours of past days all hours since the onset

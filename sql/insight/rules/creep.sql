@@ -3,6 +3,7 @@
  * title: Slower by a little each day
  * kind: incident
  * scope: change
+ * place: 230
  * function: _chpg_find_changes
  * needs: executions, durations
  * threshold: factor = 1.4 factor; How many times the mean of the first days the mean of the last days is ...

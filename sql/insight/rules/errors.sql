@@ -3,6 +3,8 @@
  * title: Many errors
  * kind: incident
  * scope: service
+ * place: 110
+ * effect: outage
  * function: _chpg_find_errors
  * needs: executions, errors
  * threshold: errors = 10 errors; Errors.
@@ -17,6 +19,8 @@
  * title: More errors than before
  * kind: incident
  * scope: change
+ * place: 120
+ * effect: failure
  * function: _chpg_find_error_spikes
  * needs: executions, errors
  * threshold: errors = 10 errors; Errors since the onset.

@@ -3,6 +3,7 @@
  * title: Memory runs out
  * kind: risk
  * scope: metrics
+ * place: 170
  * threshold: used_percent = 95 percent; Memory in use from which it is WARN.
  * threshold: error_used_percent = 98 percent; Memory in use from which it is ERROR.
  * threshold: hours = 2 hours; For so many hours it must have been in use.

@@ -3,6 +3,7 @@
  * title: New, and heavy
  * kind: incident
  * scope: change
+ * place: 180
  * function: _chpg_find_changes
  * needs: executions, durations
  * threshold: time_ratio = 0.01 ratio; Share of time from which a pattern is new, or gone ...

@@ -3,6 +3,7 @@
  * title: The whole service is slower
  * kind: incident
  * scope: change
+ * place: 250
  * function: _chpg_find_changes
  * needs: executions, durations
  * threshold: factor = 1.25 factor; How many times slower than expected most patterns are, as a mean since the

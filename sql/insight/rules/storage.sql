@@ -3,6 +3,7 @@
  * title: Storage fills up
  * kind: risk
  * scope: metrics
+ * place: 160
  * threshold: used_percent = 85 percent; Storage in use from which it is WARN.
  * threshold: error_used_percent = 95 percent; Storage in use from which it is ERROR.
  * threshold: full_days = 30 days; Days until the storage is full, below which it is INFO.

@@ -3,6 +3,7 @@
  * title: Far more or fewer executions than usual
  * kind: incident
  * scope: change
+ * place: 190
  * function: _chpg_find_changes
  * needs: executions
  * threshold: surge_factor = 1.4 factor; How many times the expected executions make a surge ...
@@ -20,6 +21,8 @@
  * title: Traffic is missing
  * kind: incident
  * scope: change
+ * place: 100
+ * effect: outage
  * function: _chpg_find_changes
  * needs: executions
  * threshold: drop_ratio = 0.65 ratio; Share of the usual executions up to which traffic is missing ...
