@@ -3,6 +3,7 @@
  * title: The CPU is saturated
  * kind: incident
  * scope: metrics
+ * place: 260
  * threshold: used_percent = 90 percent; Time of all cores from which it is WARN, without waiting for I/O.
  * threshold: error_used_percent = 98 percent; Time of all cores from which it is ERROR.
  * threshold: hours = 2 hours; For so many hours it must have been in use.
@@ -13,6 +14,7 @@
  * title: Other machines take the CPU's time
  * kind: incident
  * scope: metrics
+ * place: 265
  * function: _chpg_find_cpu
  * threshold: percent = 10 percent; Time of all cores that the hypervisor gives to others, from which it is WARN.
  * threshold: hours = 2 hours; For so many hours it must have been taken.

@@ -3,6 +3,8 @@
  * title: Deadlocks
  * kind: incident
  * scope: metrics
+ * place: 130
+ * effect: failure
  * threshold: per_hour = 3 deadlocks/h; Deadlocks in an hour from which it is WARN.
  * threshold: usual_factor = 2 factor; Of those that two percent of the past hours had.
  * threshold: as_many_hours = 6 hours; Fewer hours of the past four weeks had as many.

@@ -3,6 +3,7 @@
  * title: The disks are saturated
  * kind: incident
  * scope: metrics
+ * place: 270
  * threshold: iowait_percent = 15 percent; Time that cores wait for the disks from which it is WARN.
  * threshold: hours = 2 hours; For so many hours they must have waited.
  * threshold: usual_factor = 2 factor; Of what it was at most at these hours.

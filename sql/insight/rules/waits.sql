@@ -3,6 +3,7 @@
  * title: A replica or the archive falls behind
  * kind: risk
  * scope: metrics
+ * place: 280
  * function: _chpg_find_waits
  * threshold: seconds = 300 s; Lag in seconds from which it is WARN.
  * threshold: bytes = 1073741824 bytes; Lag in bytes from which it is WARN.
@@ -15,6 +16,7 @@
  * title: Sessions wait for locks
  * kind: incident
  * scope: metrics
+ * place: 140
  * function: _chpg_find_waits
  * threshold: sessions = 3 sessions; Sessions that wait for locks, on average, from which it is WARN.
  * threshold: hours = 2 hours; For so many hours they must have waited.
