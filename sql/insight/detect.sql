@@ -211,6 +211,8 @@ BEGIN
 	JOIN pattern_key k ON k.pattern_key = d.pattern_key
 	WHERE d.service_key = ANY (service_keys) AND d."time" >= until_time - interval '35 days' AND d."time" < until_time
 		AND d.call_count > 0 AND d.total_duration_us > 0 AND k.query_id <> 0
+		-- days of most patterns are neither
+		AND (d.call_count <= 4 * d.hours OR d.hours <= 4)
 	GROUP BY d.service_key, d.pattern_key
 	HAVING (sum(d.call_count) <= 4 * sum(d.hours) AND sum(d.total_duration_us) >= 5e6 * sum(d.call_count)::float8)
 		OR (sum(d.hours) <= 4 * count(*) AND sum(d.total_duration_us) >= 6e7 * sum(d.hours)::float8
@@ -471,7 +473,8 @@ CREATE TYPE @extschema@._chpg_fresh_pattern AS (
 	similarity double precision,
 	predecessor_avg_us double precision,
 	predecessor_calls_per_h double precision,
-	app_is_new boolean
+	app_is_new boolean,
+	is_churn boolean
 );
 
 COMMENT ON TYPE @extschema@._chpg_fresh_pattern IS
@@ -493,6 +496,8 @@ COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor_avg_us IS
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor_calls_per_h IS
 'Executions per hour that are expected of the predecessor in these hours.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.app_is_new IS 'Whether its application has no older pattern.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.is_churn IS
+'Whether its words are those of many other new ones, hour after hour.';
 
 /*
  * Scores tell that an hour has no baseline; that a pattern is new is decided by all days
@@ -551,12 +556,20 @@ BEGIN
 				AND d."time" < date_trunc('day', n.since, 'UTC')
 		)
 		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_start, n.name,
-			NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_fresh_pattern
+			NULL, NULL, NULL, NULL, NULL, false)::@extschema@._chpg_fresh_pattern
 		FROM named n
 		WHERE NOT EXISTS (SELECT FROM known k WHERE k.service_key = n.service_key AND k.pattern_key = n.pattern_key));
 	IF cardinality(fresh) = 0 THEN
 		RETURN;
 	END IF;
+	-- texts that differ by comments and numbers alone
+	fresh := ARRAY(
+		SELECT ROW(f.service_key, f.pattern_key, f.since, f.hours, f.calls, f.total_us, f.max_us, f.last_start, f.name,
+			NULL, NULL, NULL, NULL, NULL, count(*) OVER w >= t.renamed_churn_ids * t.renamed_churn_hours
+				AND dense_rank() OVER (w ORDER BY f.since) + dense_rank() OVER (w ORDER BY f.since DESC) - 1
+					>= t.renamed_churn_hours)::@extschema@._chpg_fresh_pattern
+		FROM unnest(fresh) f
+		WINDOW w AS (PARTITION BY f.service_key, @extschema@._chpg_query_words((f.name).query_text)));
 	-- each pattern that vanished is the predecessor of one at most: the most similar ones first
 	FOR pair IN
 		WITH gone AS MATERIALIZED (
@@ -580,6 +593,7 @@ BEGIN
 			SELECT f.*, @extschema@._chpg_query_words((f.name).query_text) AS words,
 				@extschema@._chpg_main_table((f.name).query_text) AS main_table
 			FROM unnest(fresh) f
+			WHERE NOT f.is_churn
 		)
 		SELECT p.*
 		FROM (
@@ -612,7 +626,7 @@ BEGIN
 			JOIN day_sum d ON d.pattern_key = k.pattern_key AND d.service_key = c.service_key
 				AND d."time" < date_trunc('day', c.since, 'UTC')
 				AND d."time" >= date_trunc('day', c.since, 'UTC') - interval '35 days'
-			WHERE k.app = (c.name).app)
+			WHERE k.app = (c.name).app), c.is_churn
 	FROM unnest(fresh) c
 	CROSS JOIN LATERAL (SELECT taken->format('%s %s', c.service_key, c.pattern_key) AS pair) p
 	LEFT JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT (v.value->>'gone')::integer FROM jsonb_each(taken) v

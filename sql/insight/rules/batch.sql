@@ -9,7 +9,7 @@
  * threshold: runs = 4 days; Earlier days with a run to compare with.
  * threshold: factor = 1.6 factor; How many times the median of earlier runs ...
  * threshold: max_factor = 1.3 factor; ... and the longest of the last fourteen of them ...
- * threshold: score = 6 standard deviations; ... and how many standard deviations above it.
+ * threshold: score = 4 standard deviations; ... and how many standard deviations above it.
  * threshold: excess_us = 60000000 us; Time by which it is longer, in microseconds.
  */
 /*
@@ -51,6 +51,7 @@ BEGIN
 	), run AS (
 		SELECT j.service_key, j.pattern_key, j.service_id, j.end_time, d."time" AS day, d.call_count, d.total_duration_us,
 			bool_and(d.call_count <= 4 * d.hours) OVER w AS is_single,
+			avg((d.call_count <= 4 * d.hours OR d.hours <= 4)::integer) OVER w AS job_ratio,
 			least(greatest(d.total_duration_us, 1), 1e18) AS day_us, d.hours,
 			row_number() OVER (PARTITION BY j.service_key, j.pattern_key ORDER BY d."time" DESC) AS place
 		FROM job j
@@ -63,25 +64,26 @@ BEGIN
 	), earlier AS (
 		SELECT m.service_key, m.pattern_key, count(*) AS runs,
 			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(m.run_us)) AS q,
-			max(m.run_us) FILTER (WHERE m.place <= 15) AS max_us
+			coalesce(stddev_samp(ln(m.run_us)), 0) AS deviation, max(m.run_us) FILTER (WHERE m.place BETWEEN 3 AND 16) AS max_us
 		FROM measured m
 		WHERE m.place > 1
 		GROUP BY m.service_key, m.pattern_key
 	), compared AS (
 		SELECT m.*, e.runs, e.max_us, exp(e.q[2]) AS usual_us, m.run_us / exp(e.q[2]) AS factor,
-			(ln(m.run_us) - e.q[2]) / greatest((e.q[3] - e.q[1]) / 2 * (1 + 2.0::float8 / e.runs), 0.12) AS score
+			(ln(m.run_us) - e.q[2]) / greatest((e.q[3] - e.q[1]) / 2 * (1 + 2.0::float8 / e.runs), e.deviation, 0.12)
+				AS score
 		FROM measured m
 		JOIN earlier e ON e.service_key = m.service_key AND e.pattern_key = m.pattern_key
-		WHERE m.place = 1 AND m.day >= date_trunc('day', m.end_time - interval '24 hours', 'UTC')
+		WHERE m.place = 1 AND m.job_ratio >= 0.8 AND m.day >= date_trunc('day', m.end_time - interval '24 hours', 'UTC')
 			AND e.runs >= t.batch_runs
-			AND (m.is_single OR NOT EXISTS (SELECT FROM unnest(recent) r
-				WHERE r.service_key = m.service_key AND r.pattern_key = m.pattern_key AND r.call_count > 0
-					AND r.window_start = m.end_time - interval '1 hour'))
 	), found AS MATERIALIZED (
 		SELECT c.*
 		FROM compared c
 		WHERE c.factor >= t.batch_factor AND c.run_us >= t.batch_max_factor * c.max_us AND c.score >= t.batch_score
 			AND c.run_us - c.usual_us >= t.batch_excess_us
+			AND (c.is_single OR NOT EXISTS (SELECT FROM unnest(recent) r
+				WHERE r.service_key = c.service_key AND r.pattern_key = c.pattern_key AND r.call_count > 0
+					AND r.window_start = c.end_time - interval '1 hour'))
 	)
 	SELECT 'CHPG505', CASE WHEN f.runs >= 7 OR f.factor >= 2 THEN 'WARN' ELSE 'INFO' END,
 		'A job takes longer than its earlier runs', f.service_id,

@@ -78,7 +78,8 @@ BEGIN
 		LEFT JOIN counter c ON c.service_key = e.service_key AND c.pattern_key = e.pattern_key
 		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN t.slower_p99_score
 				WHEN c.score >= t.slower_least_counter_score THEN t.slower_counter_score ELSE t.slower_score END
-			AND e.last_score >= 1.5 AND e.score >= t.slower_hour_score * sqrt(e.hours) AND (e.hours >= 2 OR e.calls >= 50)
+			AND e.last_score >= 1.5 AND e.score >= t.slower_hour_score * sqrt(e.hours)
+				* CASE WHEN c.score >= t.slower_least_counter_score THEN t.slower_counter_score / t.slower_score ELSE 1 END AND (e.hours >= 2 OR e.calls >= 50)
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN t.slower_few_hours_factor ELSE t.slower_factor END
 					AND e.excess_us >= t.slower_excess_us * least(e.hours, 4) / 4
@@ -93,7 +94,7 @@ BEGIN
 		FROM likely l
 		CROSS JOIN LATERAL @extschema@._chpg_service_time(l.service_id, l.since, l.end_time) s(us)
 		WHERE l.metric = 'p99' OR l.excess_us >= t.slower_excess_ratio * s.us
-		ORDER BY l.service_key, l.pattern_key, l.metric
+		ORDER BY l.service_key, l.pattern_key, l.score >= t.slower_warn_score OR l.is_explained IS TRUE DESC, l.metric
 	), ranked AS MATERIALIZED (
 		SELECT m.*, row_number() OVER (PARTITION BY m.service_key ORDER BY m.excess_us DESC, m.pattern_key) AS place
 		FROM material m

@@ -26,8 +26,8 @@
  * threshold: errors = 10 errors; Errors since the onset.
  * threshold: score = 6 standard deviations; Standard deviations above the usual share of errors, of all hours
  *   since the onset together.
- * threshold: factor = 2 factor; How many times the usual share of errors ...
- * threshold: max_factor = 1.5 factor; ... and the greatest one of the same hours of past days.
+ * threshold: factor = 1.6 factor; How many times the usual share of errors ...
+ * threshold: max_factor = 1.3 factor; ... and the greatest one of the same hours of past days.
  * threshold: warn_error_ratio = 0.002 ratio; Errors of all executions from which it is WARN.
  * threshold: error_error_ratio = 0.05 ratio; Errors of all executions from which it is ERROR.
  */
@@ -295,7 +295,7 @@ BEGIN
 	WHERE b.all_errors >= t.error_spike_errors AND b.score >= t.error_spike_score
 		AND b.last_start >= b.end_time - interval '2 hours'
 		AND b.ratio >= t.error_spike_factor * b.usual_ratio AND b.ratio >= t.error_rate_error_ratio
-		AND b.last_ratio >= t.error_spike_max_factor * b.usual_ratio
+		AND b.last_ratio >= 1.3 * b.usual_ratio
 		AND b.ratio >= t.error_spike_max_factor * b.max_ratio
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = b.service_id AND c.grain = 'hour'
 			AND c.window_start >= b.window_start AND c.window_start < b.end_time AND c.truncated);

@@ -8,7 +8,7 @@
  * needs: executions, durations
  * threshold: factor = 1.25 factor; How many times slower than expected most patterns are, as a mean since the
  *   onset.
- * threshold: score = 5 standard deviations; How far above its usual time the mean pattern of two hours is ...
+ * threshold: score = 5 standard deviations; How far above its usual time the median pattern of three hours is ...
  * threshold: hours = 2 hours; ... and hours for which they are slower ...
  * threshold: low_hours = 3 hours; ... below the next factor.
  * threshold: high_factor = 1.4 factor; How many times slower they are that need not be so for long.
@@ -40,14 +40,18 @@ BEGIN
 		ORDER BY r.service_key, r.window_start DESC, r.call_count DESC, r.pattern_key
 	) s
 	WHERE s.common >= ln(1.12) AND EXISTS (
-		-- not by chance: how far the patterns of two hours are from their means, by how much they differ
+		-- not by chance: how far the patterns are from their means in three hours, by how much they differ
 		SELECT FROM (
-			SELECT count(*) AS patterns, percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (
-				ORDER BY ln(greatest(r.avg_us, 0.1) / greatest(r.expected_avg_us, 0.1))) AS q
-			FROM unnest(recent) r
-			JOIN unnest(judged) j ON j.service_key = r.service_key
-			WHERE r.service_key = s.service_key AND r.window_start >= j.end_time - interval '2 hours'
-				AND r.call_count >= 20 AND r.expected_avg_us > 0) d
+			SELECT count(*) AS patterns, percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY p.distance) AS q
+			FROM (
+				SELECT avg(ln(greatest(r.avg_us, 0.1) / greatest(r.expected_avg_us, 0.1))) AS distance
+				FROM unnest(recent) r
+				JOIN unnest(judged) j ON j.service_key = r.service_key
+				WHERE r.service_key = s.service_key AND r.window_start >= j.end_time - interval '3 hours'
+					AND r.call_count >= 20 AND r.expected_avg_us > 0
+				GROUP BY r.pattern_key
+			) p
+		) d
 		WHERE d.q[2] * sqrt(d.patterns) >= t.slower_service_score * greatest((d.q[3] - d.q[1]) / 2, 0.1));
 	IF service_keys IS NULL THEN
 		RETURN;
@@ -110,7 +114,7 @@ BEGIN
 		FROM measured m
 	)
 	SELECT 'CHPG502',
-		CASE WHEN c.cause = 'cold cache' AND (c.age < t.slower_service_cold_hours OR c.last_common < 0.75 * c.max_common)
+		CASE WHEN c.cause = 'cold cache' AND (c.age < t.slower_service_cold_hours OR c.last_common < 0.5 * c.max_common)
 				THEN 'INFO'
 			WHEN c.factor >= t.slower_service_error_factor AND c.hours > t.slower_service_hours THEN 'ERROR'
 			ELSE 'WARN' END,

@@ -12,7 +12,7 @@
  * threshold: warn_surge_time_ratio = 0.002 ratio; ... with such a share of the service's time that they add.
  * threshold: drop_ratio = 0.5 ratio; Share of the expected executions up to which they dropped ...
  * threshold: drop_calls_per_h = 6 executions/h; ... of so many expected per hour.
- * threshold: score = 6 standard deviations; How far from the expected executions two to four hours are together.
+ * threshold: score = 5 standard deviations; How far from the expected executions two to four hours are together.
  * threshold: max_factor = 1.1 factor; How many times the most executions of past days in these hours make a surge.
  * threshold: days = 5 days; Past days with these hours, on each of which they were executed.
  */
@@ -26,7 +26,7 @@
  * function: _chpg_find_changes
  * needs: executions
  * threshold: drop_ratio = 0.65 ratio; Share of the usual executions up to which traffic is missing ...
- * threshold: least_ratio = 0.75 ratio; ... and of the fewest ones of past days, in each of two hours ...
+ * threshold: least_ratio = 0.8 ratio; ... and of the fewest ones of past days, in each of two hours ...
  * threshold: calls_per_h = 200 executions/h; ... of so many expected per hour.
  * threshold: error_drop_ratio = 0.1 ratio; Share of the fewest executions of past days up to which it is ERROR.
  * threshold: error_calls_ratio = 0.2 ratio; Share of a service's executions that makes an application's silence
@@ -200,20 +200,23 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
-	WITH traffic AS MATERIALIZED (
-		SELECT s.*, j.service_id, j.end_time,
-			s.days >= t.traffic_days AND s.usual_calls >= 2 * t.traffic_calls_per_h
-				AND s.usual_ratio <= t.traffic_drop_ratio AND s.least_ratio <= t.traffic_least_ratio AS is_missing
-		FROM @extschema@._chpg_service_traffic(judged) s
-		JOIN unnest(judged) j ON j.service_key = s.service_key
-	), load AS (
+	WITH load AS MATERIALIZED (
 		-- by how much most patterns run more often, or less: no matter of one pattern
 		SELECT r.service_key, r.window_start,
 			CASE WHEN count(*) >= 5 THEN least(greatest(percentile_cont(0.5) WITHIN GROUP (
-				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) ELSE 0 END AS ln_factor
+				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) END AS ln_factor
 		FROM unnest(recent) r
 		WHERE r.expected_calls >= 5 AND r.calls_spread > 0
 		GROUP BY r.service_key, r.window_start
+	), traffic AS MATERIALIZED (
+		-- where most patterns run as usual, it is a matter of the others
+		SELECT s.*, j.service_id, j.end_time,
+			s.days >= t.traffic_days AND s.usual_calls >= 2 * t.traffic_calls_per_h
+				AND s.usual_ratio <= t.traffic_drop_ratio AND s.least_ratio <= t.traffic_least_ratio
+				AND coalesce(l.ln_factor <= ln(t.traffic_drop_ratio) * 0.5, true) AS is_missing
+		FROM @extschema@._chpg_service_traffic(judged) s
+		JOIN unnest(judged) j ON j.service_key = s.service_key
+		LEFT JOIN load l ON l.service_key = s.service_key AND l.window_start = j.end_time - interval '1 hour'
 	), hour AS (
 		SELECT r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, r.call_count AS calls, r.total_us,
 			r.baseline_hours, r.expected_calls * exp(coalesce(l.ln_factor, 0)) AS expected,
@@ -268,7 +271,8 @@ BEGIN
 			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls END
 	), app AS MATERIALIZED (
 		-- all that an application was expected to run
-		SELECT p.service_key, n.app, sum(p.calls) AS calls, sum(p.expected) AS expected
+		SELECT p.service_key, n.app, sum(p.calls) AS calls, sum(p.expected) AS expected,
+			count(*) FILTER (WHERE p.expected >= 2 * t.volume_drop_calls_per_h) AS patterns_expected
 		FROM pattern p
 		JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT i.pattern_key FROM pattern i
 			WHERE i.service_key IN (SELECT s.service_key FROM sure s WHERE s.change <> 'surge'))) n
@@ -283,7 +287,7 @@ BEGIN
 			FROM sure u WHERE u.change <> 'surge' AND NOT u.is_missing GROUP BY 1, 2) s
 			ON s.service_key = a.service_key AND s.app = a.app
 		WHERE a.expected >= 2 * t.traffic_calls_per_h AND a.calls <= t.traffic_error_drop_ratio * a.expected
-			AND s.sure_expected >= 0.5 * a.expected
+			AND s.sure_expected >= 0.5 * a.expected AND s.patterns >= greatest(0.6 * a.patterns_expected, 2)
 			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = a.service_key AND f.app_is_new)
 	)
 	SELECT 'CHPG508', CASE WHEN f.calls <= t.traffic_error_drop_ratio * f.least_calls THEN 'ERROR' ELSE 'WARN' END,
