@@ -467,6 +467,7 @@ CREATE TYPE @extschema@._chpg_fresh_pattern AS (
 	calls double precision,
 	total_us double precision,
 	max_us double precision,
+	last_avg_us double precision,
 	last_start timestamptz,
 	name @extschema@._chpg_pattern_name,
 	predecessor @extschema@._chpg_pattern_name,
@@ -486,6 +487,8 @@ COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.hours IS 'Hours in which it wa
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.calls IS 'Executions.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.total_us IS 'Time of all executions, in microseconds.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.max_us IS 'Longest single execution, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.last_avg_us IS
+'Mean time of the executions of the last four hours, in microseconds.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.last_start IS 'Start of the last hour that has it.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.name IS 'What identifies it.';
 COMMENT ON COLUMN @extschema@._chpg_fresh_pattern.predecessor IS
@@ -529,6 +532,8 @@ BEGIN
 		WITH seen AS MATERIALIZED (
 			SELECT h.service_key, h.pattern_key, min(h.window_start) AS since, count(*)::integer AS hours,
 				sum(h.call_count) AS calls, sum(h.total_us) AS total_us, max(h.max_us) AS max_us,
+				sum(h.total_us) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours')
+					/ nullif(sum(h.call_count) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours'), 0) AS last_avg_us,
 				max(h.window_start) AS last_start, j.end_time, j.history_start
 			FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
 				(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
@@ -555,7 +560,8 @@ BEGIN
 			JOIN day_sum d ON d.service_key = a.service_key AND d.pattern_key = a.other_key
 				AND d."time" < date_trunc('day', n.since, 'UTC')
 		)
-		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_start, n.name,
+		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_avg_us, n.last_start,
+			n.name,
 			NULL, NULL, NULL, NULL, NULL, false)::@extschema@._chpg_fresh_pattern
 		FROM named n
 		WHERE NOT EXISTS (SELECT FROM known k WHERE k.service_key = n.service_key AND k.pattern_key = n.pattern_key));
@@ -564,7 +570,8 @@ BEGIN
 	END IF;
 	-- texts that differ by comments and numbers alone
 	fresh := ARRAY(
-		SELECT ROW(f.service_key, f.pattern_key, f.since, f.hours, f.calls, f.total_us, f.max_us, f.last_start, f.name,
+		SELECT ROW(f.service_key, f.pattern_key, f.since, f.hours, f.calls, f.total_us, f.max_us, f.last_avg_us, f.last_start,
+			f.name,
 			NULL, NULL, NULL, NULL, NULL, count(*) OVER w >= t.renamed_churn_ids * t.renamed_churn_hours
 				AND dense_rank() OVER (w ORDER BY f.since) + dense_rank() OVER (w ORDER BY f.since DESC) - 1
 					>= t.renamed_churn_hours)::@extschema@._chpg_fresh_pattern
@@ -620,7 +627,7 @@ BEGIN
 				'calls_per_h', pair.calls_per_h), format('%s gone %s', pair.service_key, pair.gone_key), true);
 	END LOOP;
 	RETURN QUERY
-	SELECT c.service_key, c.pattern_key, c.since, c.hours, c.calls, c.total_us, c.max_us, c.last_start, c.name,
+	SELECT c.service_key, c.pattern_key, c.since, c.hours, c.calls, c.total_us, c.max_us, c.last_avg_us, c.last_start, c.name,
 		n, (p.pair->>'similarity')::float8, (p.pair->>'avg_us')::float8, (p.pair->>'calls_per_h')::float8,
 		NOT EXISTS (SELECT FROM pattern_key k
 			JOIN day_sum d ON d.pattern_key = k.pattern_key AND d.service_key = c.service_key

@@ -79,7 +79,7 @@ BEGIN
 		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN t.slower_p99_score
 				WHEN c.score >= t.slower_least_counter_score THEN t.slower_counter_score ELSE t.slower_score END
 			AND e.last_score >= 1.5 AND e.score >= t.slower_hour_score * sqrt(e.hours)
-				* CASE WHEN c.score >= t.slower_least_counter_score THEN t.slower_counter_score / t.slower_score ELSE 1 END AND (e.hours >= 2 OR e.calls >= 50)
+				* CASE WHEN e.metric = 'mean' AND c.score >= t.slower_least_counter_score THEN t.slower_counter_score / t.slower_score ELSE 1 END AND (e.hours >= 2 OR e.calls >= 50)
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN t.slower_few_hours_factor ELSE t.slower_factor END
 					AND e.excess_us >= t.slower_excess_us * least(e.hours, 4) / 4

@@ -122,8 +122,9 @@ RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH renamed AS MATERIALIZED (
-		SELECT f.*, j.service_id, j.end_time, f.total_us / f.calls AS avg_us,
-			least(greatest(f.total_us / f.calls / nullif(f.predecessor_avg_us, 0), 1e-6), 1e6) AS factor,
+		SELECT f.*, j.service_id, j.end_time, coalesce(f.last_avg_us, f.total_us / f.calls) AS avg_us,
+			least(greatest(coalesce(f.last_avg_us, f.total_us / f.calls) / nullif(f.predecessor_avg_us, 0), 1e-6), 1e6)
+				AS factor,
 			f.similarity >= t.renamed_slower_similarity AND f.total_us > 0 AND f.predecessor_avg_us > 0
 				AND abs(ln((1 + f.calls / f.hours) / (1 + f.predecessor_calls_per_h))) <= ln(t.renamed_calls_factor)
 				AS is_comparable
@@ -207,7 +208,7 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL @extschema@._chpg_service_time(r.service_id, r.since, r.end_time) s(us)
 	WHERE r.ln_factor >= ln(t.renamed_slower_factor)
 		-- hours vary, and means of executions of which a few are long
-		AND r.ln_factor >= t.renamed_slower_score * sqrt(0.0144 / least(r.hours, 6) + 2.0::float8 / r.calls)
+		AND r.ln_factor >= t.renamed_slower_score * sqrt(0.0144 / least(r.hours, 4) + 2.0::float8 / r.calls)
 		AND r.more_us * r.calls >= t.slower_excess_us * least(r.hours, 4) / 4
 		AND r.more_us * r.calls >= t.slower_excess_ratio * s.us
 		AND r.more_us * r.calls >= t.slower_excess_executions * r.max_us

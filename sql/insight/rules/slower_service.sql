@@ -13,6 +13,7 @@
  * threshold: low_hours = 3 hours; ... below the next factor.
  * threshold: high_factor = 1.4 factor; How many times slower they are that need not be so for long.
  * threshold: error_factor = 1.5 factor; How many times slower from which it is ERROR.
+ * threshold: load_exponent = 0.4 factor; Power of the executions by which times grow as usual.
  * threshold: cold_hours = 4 hours; Hours for which a cache that is cold is no reason to worry.
  * threshold: cold_reads = 1.5 factor; How many times the expected blocks read make a cache cold.
  */
@@ -75,11 +76,19 @@ BEGIN
 			first_value(f.common) OVER w AS last_common
 		FROM factor f
 		WINDOW w AS (PARTITION BY f.service_key ORDER BY f.window_start DESC)
+	), load AS (
+		-- a service with more to do is slower, as it always is
+		SELECT r.service_key, t.slower_service_load_exponent * greatest(percentile_cont(0.5) WITHIN GROUP (
+			ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), 0) AS ln_factor
+		FROM unnest(recent) r
+		WHERE r.expected_calls >= 5
+		GROUP BY r.service_key
 	), onset AS MATERIALIZED (
 		SELECT b.*
 		FROM (SELECT DISTINCT ON (s.service_key) s.* FROM summed s
 			ORDER BY s.service_key, s.score DESC, s.window_start) b
-		WHERE b.mean >= ln(t.slower_service_factor) AND b.hours >= CASE WHEN b.mean >= ln(t.slower_service_high_factor)
+		LEFT JOIN load l ON l.service_key = b.service_key
+		WHERE b.mean - coalesce(l.ln_factor, 0) >= ln(t.slower_service_factor) AND b.hours >= CASE WHEN b.mean >= ln(t.slower_service_high_factor)
 				THEN t.slower_service_hours ELSE t.slower_service_low_hours END
 			AND b.last_common >= 0.5 * ln(t.slower_service_factor)
 	), measured AS (
