@@ -80,7 +80,7 @@ Requests: none.';
 
 /*
  * Onsets are known to the hour: a finding belongs to those that began up to an hour before it.
- * Storage that fills, and slow creep, have an onset that nothing else shares.
+ * What is no alarm by itself joins alarms, but does not join two of them.  Storage that fills, and slow creep, have an onset that nothing else shares.
  */
 CREATE FUNCTION @extschema@._chpg_incidents(findings @extschema@.chpg_finding_row[])
 RETURNS SETOF @extschema@._chpg_member
@@ -91,15 +91,26 @@ AS $$
 		SELECT f.*, @extschema@._chpg_urgency(f.kind, f.level, f.rule_id) AS urgency,
 			CASE WHEN f.kind IN ('incident', 'risk') AND f.level <> 'SKIPPED' THEN
 				CASE WHEN f.since IS NULL OR f.service_id IS NULL THEN f.finding_key
-					WHEN f.rule_id IN ('CHPG509', 'CHPG701') THEN f.rule_id ELSE '' END END AS family
+					WHEN f.rule_id IN ('CHPG509', 'CHPG701') THEN f.rule_id ELSE '' END END AS family,
+			f.level IN ('ERROR', 'WARN') AS is_alarm
 		FROM unnest(findings) f
 	), begins AS (
 		SELECT *, coalesce((since > lag(since) OVER w + interval '1 hour')::integer, 0) AS is_next
 		FROM item
-		WINDOW w AS (PARTITION BY service_id, muted, family ORDER BY since, finding_key)
-	), chained AS (
-		SELECT *, sum(is_next) OVER (PARTITION BY service_id, muted, family ORDER BY since, finding_key) AS chain
+		WINDOW w AS (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key)
+	), grouped AS (
+		SELECT *, sum(is_next) OVER (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key) AS number
 		FROM begins
+	), chained AS (
+		SELECT g.*, CASE WHEN g.is_alarm THEN g.number ELSE coalesce(a.number, -1 - g.number) END AS chain
+		FROM grouped g
+		LEFT JOIN LATERAL (
+			SELECT a.number
+			FROM grouped a
+			WHERE a.is_alarm AND a.service_id = g.service_id AND a.muted = g.muted AND a.family = g.family
+				AND a.since BETWEEN g.since - interval '1 hour' AND g.since + interval '1 hour'
+			ORDER BY a.since > g.since, a.since DESC LIMIT 1
+		) a ON NOT g.is_alarm
 	), placed AS (
 		SELECT *, row_number() OVER r AS place, first_value(finding_key) OVER r AS root_key,
 			first_value(incident_id) OVER (PARTITION BY service_id, muted, family, chain
@@ -138,8 +149,8 @@ AS $$
 	FROM placed p
 	LEFT JOIN members m ON m.root_key = p.finding_key
 	LEFT JOIN LATERAL (
-		SELECT @extschema@._chpg_at_that_time(p.service_id, p.onset) AS happened
-		WHERE p.place = 1 AND p.level IN ('ERROR', 'WARN') AND p.onset IS NOT NULL AND p.service_id IS NOT NULL
+		SELECT @extschema@._chpg_at_that_time(p.service_id, p.since) AS happened
+		WHERE p.place = 1 AND p.is_alarm AND p.since IS NOT NULL AND p.service_id IS NOT NULL
 	) t ON true
 	UNION ALL
 	SELECT ROW(i.kind, i.level, i.rule_id, i.title, i.service_id, i.service_name, i.subject, i.since, i.state, i.muted,
