@@ -129,6 +129,16 @@ sql(q{UPDATE planted.candidate SET c.since = (c).since - interval '1 hour' WHERE
 is(watch(7) . ' ' . logged('incident_id', q{rule_id = 'CHPG504'}), "0|0|0 $incident", 'an incident keeps its id when its onset is better known');
 is(sql(q{SELECT count(DISTINCT incident_id), count(incident_id), count(*) FROM kept.finding_log}), '4|6|7', 'opportunities are no incidents');
 
+# What is INFO joins an alarm, but not two of them.
+sql(q{SELECT planted.find('CHPG504', 'INFO', 'pg1', '2026-05-11 03:00Z', 0, 3, '2026-05-11 06:00Z', app => 'first'), planted.find('CHPG504', 'INFO', 'pg1', '2026-05-11 04:00Z', 0, 3, '2026-05-11 06:00Z', app => 'second'),
+	planted.find('CHPG504', 'INFO', 'pg2', '2026-05-10 03:00Z', 0, 3, '2026-05-11 06:00Z', app => 'third'), planted.find('CHPG504', 'INFO', 'pg2', '2026-05-10 04:00Z', 0, 3, '2026-05-11 06:00Z', app => 'fourth')});
+is(sql("$TOP WHERE kind = 'incident'"), <<'END' =~ s/\n$//r, 'incidents with members that are INFO');
+CHPG501|ERROR|earlier|1|SELECT of first
+CHPG504|WARN|new|3|SELECT of slower, SELECT of slow, SELECT of second
+CHPG502|WARN|service 2||
+CHPG504|INFO|fourth|1|SELECT of third
+END
+
 # Many services at one hour
 start_anew();
 sql(q{SELECT planted.find('CHPG502', 'WARN', 'pg' || n, '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', app => '') FROM generate_series(1, 4) n});
