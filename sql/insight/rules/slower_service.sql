@@ -49,11 +49,11 @@ BEGIN
 				FROM unnest(recent) r
 				JOIN unnest(judged) j ON j.service_key = r.service_key
 				WHERE r.service_key = s.service_key AND r.window_start >= j.end_time - interval '3 hours'
-					AND r.call_count >= 20 AND r.expected_avg_us > 0
+					AND r.call_count >= 20 AND r.expected_avg_us > 0 AND r.baseline_hours >= t.slower_few_hours
 				GROUP BY r.pattern_key
 			) p
 		) d
-		WHERE d.q[2] * sqrt(d.patterns) >= t.slower_service_score * greatest((d.q[3] - d.q[1]) / 2, 0.1));
+		WHERE d.patterns >= 5 AND d.q[2] * sqrt(d.patterns) >= t.slower_service_score * greatest((d.q[3] - d.q[1]) / 2, 0.1));
 	IF service_keys IS NULL THEN
 		RETURN;
 	END IF;
@@ -81,7 +81,7 @@ BEGIN
 		SELECT r.service_key, t.slower_service_load_exponent * greatest(percentile_cont(0.5) WITHIN GROUP (
 			ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), 0) AS ln_factor
 		FROM unnest(recent) r
-		WHERE r.expected_calls >= 5
+		WHERE r.expected_calls >= 5 AND r.call_count > 0
 		GROUP BY r.service_key
 	), onset AS MATERIALIZED (
 		SELECT b.*

@@ -201,12 +201,13 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH load AS MATERIALIZED (
-		-- by how much most patterns run more often, or less: no matter of one pattern
+		-- by how much most patterns run more often, or less: no matter of one pattern; what vanished may
+		-- have another id now
 		SELECT r.service_key, r.window_start,
 			CASE WHEN count(*) >= 5 THEN least(greatest(percentile_cont(0.5) WITHIN GROUP (
 				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) END AS ln_factor
 		FROM unnest(recent) r
-		WHERE r.expected_calls >= 5 AND r.calls_spread > 0
+		WHERE r.expected_calls >= 5 AND r.calls_spread > 0 AND r.call_count > 0
 		GROUP BY r.service_key, r.window_start
 	), traffic AS MATERIALIZED (
 		-- where most patterns run as usual, it is a matter of the others
