@@ -14,6 +14,7 @@ use Test::More;
 my @starts = time;
 my $url = start_emulator('--fleet', 'demo');
 push @starts, time;
+my $HOUR = $starts[0] - $starts[0] % 3600;
 my $onsets = join ', ', map { "to_timestamp(" . ($_ - $_ % 3600 - 8 * 3600) . ")" } @starts;
 
 my $node = start_node('main', "timezone = 'UTC'", 'jit = off', 'fsync = off');
@@ -34,17 +35,25 @@ is( $node->safe_psql(
 		'postgres', "SELECT f.level, s.name, f.rule_id,
 			coalesce(f.evidence->>'query_text', f.evidence->>'app', f.evidence->>'name')
 		FROM chpg_findings($PERIOD) f LEFT JOIN chpg_services s ON s.id = f.service_id
+		WHERE f.level <> 'SKIPPED'
 		ORDER BY f.rule_id, 4"),
 	join("\n",
-		'ERROR|billing|CHPG101|SELECT id, invoice_id, amount, state FROM payments WHERE merchant_reference = $1',
-		'WARN|storefront|CHPG102|SELECT "products".* FROM "products" WHERE "products"."id" = $1 LIMIT $2',
-		'WARN|inventory|CHPG401|inventory-sync',
-		'ERROR|inventory|CHPG402|inventory-sync',
+		'INFO|billing|CHPG101|SELECT id, invoice_id, amount, state FROM payments WHERE merchant_reference = $1',
+		'INFO|storefront|CHPG102|SELECT "products".* FROM "products" WHERE "products"."id" = $1 LIMIT $2',
 		'ERROR|orders|CHPG501|SELECT * FROM orders WHERE customer_id = $1 ORDER BY created_at DESC LIMIT $2',
 		'WARN|analytics|CHPG701|',
 		'INFO|search|CHPG706|random_page_cost',
 		'INFO|search|CHPG706|statement_timeout'),
-	'each planted problem is found, and no other');
+	'each planted problem is found that is there now, and no other');
+
+# Errors that came to an end are found when they were there: from four hours before the full hour to two.
+is( $node->safe_psql(
+		'postgres', "SELECT f.level, s.name, f.evidence->>'app', f.since = to_timestamp($HOUR) - interval '4 hours'
+		FROM chpg_findings(tstzrange(to_timestamp($HOUR) - interval '8 hours', to_timestamp($HOUR) - interval '2 hours'),
+			history_only => true) f
+		LEFT JOIN chpg_services s ON s.id = f.service_id
+		WHERE f.rule_id IN ('CHPG401', 'CHPG402') AND f.level <> 'SKIPPED'"),
+	'WARN|inventory|inventory-sync|t', 'errors are found while they last');
 
 is( $node->safe_psql(
 		'postgres', "SELECT s.name, c.change, c.cause, split_part(c.hours_worse, '/', 1) = split_part(c.hours_worse, '/', 2)

@@ -274,7 +274,8 @@ BEGIN
 	)
 	SELECT CASE WHEN b.ratio >= t.error_rate_failing_error_ratio THEN 'CHPG401' ELSE 'CHPG402' END,
 		CASE WHEN b.ratio >= t.error_spike_error_error_ratio THEN 'ERROR'
-			WHEN b.ratio >= t.error_spike_warn_error_ratio AND b.days >= 3 THEN 'WARN' ELSE 'INFO' END,
+			WHEN b.ratio >= t.error_spike_warn_error_ratio AND (b.days >= 3 OR b.ratio >= 0.005 + 5 * b.usual_ratio)
+				THEN 'WARN' ELSE 'INFO' END,
 		CASE WHEN b.ratio >= t.error_rate_failing_error_ratio THEN 'Application fails'
 			ELSE 'More errors than before' END, b.service_id,
 		format('%s %% of the executions of application "%s" fail, usually %s %% in these hours; %s errors in %s h',
