@@ -7,11 +7,11 @@
 CREATE TABLE @extschema@.chpg_rule (
 	rule_id text NOT NULL,
 	rule_name text NOT NULL,
+	kind text NOT NULL,
 	parameter text NOT NULL,
 	threshold double precision NOT NULL,
+	unit text NOT NULL,
 	description text NOT NULL,
-	kind text NOT NULL DEFAULT '',
-	unit text NOT NULL DEFAULT '',
 	PRIMARY KEY (rule_id, parameter)
 );
 
@@ -19,12 +19,12 @@ COMMENT ON TABLE @extschema@.chpg_rule IS
 'The rules of chpg_findings and their thresholds. Change a threshold in chpg_threshold.';
 COMMENT ON COLUMN @extschema@.chpg_rule.rule_id IS 'Number of the rule.';
 COMMENT ON COLUMN @extschema@.chpg_rule.rule_name IS 'Name of the rule.';
-COMMENT ON COLUMN @extschema@.chpg_rule.parameter IS 'Name of the threshold.';
-COMMENT ON COLUMN @extschema@.chpg_rule.threshold IS 'The threshold, unless chpg_threshold has another.';
-COMMENT ON COLUMN @extschema@.chpg_rule.description IS 'What the threshold means.';
 COMMENT ON COLUMN @extschema@.chpg_rule.kind IS
 'Kind of its findings: incident, risk, opportunity or hygiene; shared: thresholds that several rules use.';
+COMMENT ON COLUMN @extschema@.chpg_rule.parameter IS 'Name of the threshold.';
+COMMENT ON COLUMN @extschema@.chpg_rule.threshold IS 'The threshold, unless chpg_threshold has another.';
 COMMENT ON COLUMN @extschema@.chpg_rule.unit IS 'Unit of the threshold.';
+COMMENT ON COLUMN @extschema@.chpg_rule.description IS 'What the threshold means.';
 GRANT SELECT ON @extschema@.chpg_rule TO PUBLIC;
 
 CREATE TABLE @extschema@.chpg_threshold (
@@ -43,39 +43,12 @@ GRANT SELECT ON @extschema@.chpg_threshold TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.chpg_threshold', '');
 
-/* Rules are declared first, and the functions that use their thresholds after that. */
+/* rules.awk adds the attributes: a threshold that no rule declares is an error when the extension is built. */
 CREATE TYPE @extschema@._chpg_thresholds AS ();
 
 COMMENT ON TYPE @extschema@._chpg_thresholds IS
 'All thresholds: an attribute for each parameter of a rule, such as hot_loop_avg_us.';
 
-CREATE FUNCTION @extschema@._chpg_declare_thresholds()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	declared record;
-BEGIN
-	FOR declared IN
-		SELECT r.rule_name || '_' || r.parameter AS name, r.description
-		FROM @extschema@.chpg_rule r
-		WHERE NOT EXISTS (SELECT FROM pg_attribute a
-			WHERE a.attrelid = '@extschema@._chpg_thresholds'::regclass
-				AND a.attname = r.rule_name || '_' || r.parameter)
-		ORDER BY r.rule_id, r.parameter
-	LOOP
-		EXECUTE format('ALTER TYPE @extschema@._chpg_thresholds ADD ATTRIBUTE %I double precision', declared.name);
-		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_thresholds.%I IS %L', declared.name, declared.description);
-	END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_declare_thresholds() IS
-'Add the thresholds of chpg_rule to the type _chpg_thresholds.
-Called after a rule is entered, so that the extension''s script fails on an unknown threshold.';
-
-/* The history's table threshold has no foreign key, which would be code over it. */
 CREATE FUNCTION @extschema@._chpg_thresholds()
 RETURNS @extschema@._chpg_thresholds
 LANGUAGE plpgsql VOLATILE

@@ -41,6 +41,7 @@ head { fail("not a declaration, such as \" * kind: risk\""); next }
 { keep($0) }
 
 END {
+	for (name in rules_of_file) if (rules_of_file[name] == 0) fail_at(name, "no rule: a file begins with its head")
 	for (r = 1; r <= rules; r++) check(r)
 	sort_rules()
 	if (part == "called") expand()
@@ -65,7 +66,7 @@ function keep(text) {
 	line[lines] = text
 	line_at[lines] = FILENAME ":" FNR
 	line_rule[lines] = rule
-	rules_of_file[FILENAME] += 0
+	if (of_rules) rules_of_file[FILENAME] += 0
 	line_file[lines] = FILENAME
 	is_other[lines] = !of_rules
 }
@@ -195,7 +196,7 @@ function expand(    i, r, rest, done, name, full) {
 	for (i = 1; i <= lines; i++) {
 		r = line_rule[i]
 		check_attributes(i)
-		if (is_other[i] || rules_of_file[line_file[i]] == 0) continue
+		if (is_other[i]) continue
 		if (r && is_select[r]) note_columns(r, line[i])
 		rest = line[i]
 		done = ""
@@ -259,7 +260,17 @@ function write_declared(    k, r, i, separator) {
 					quoted(threshold_name[i]), threshold_value[i], quoted(threshold_unit[i]), quoted(threshold_text[i])
 				separator = ",\n"
 			}
-	print ";\n\nSELECT @extschema@._chpg_declare_thresholds();\n"
+	print ";\n\nALTER TYPE @extschema@._chpg_thresholds"
+	separator = ""
+	for (i = 1; i <= thresholds; i++) {
+		printf "%s\tADD ATTRIBUTE %s double precision", separator, rule_name[threshold_rule[i]] "_" threshold_name[i]
+		separator = ",\n"
+	}
+	print ";\n"
+	for (i = 1; i <= thresholds; i++)
+		print "COMMENT ON COLUMN @extschema@._chpg_thresholds." rule_name[threshold_rule[i]] "_" threshold_name[i] \
+			" IS " quoted(threshold_text[i]) ";"
+	print ""
 	print "CREATE FUNCTION @extschema@._chpg_rules()"
 	print "RETURNS TABLE (rule_id text, rule_name text, title text, kind text, scope text, needs text[], place integer,"
 	print "\teffect text, function_name text)"

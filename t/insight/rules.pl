@@ -100,6 +100,7 @@ my %wrong = (
 	'an unknown counter' => [ $HEAD =~ s/rows$/ows/mr . $BODY, 'needs something unknown: "ows"' ],
 	'an unknown declaration' => [ $HEAD =~ s/place:/rank:/r . $BODY, 'unknown declaration "rank"' ],
 	'a line that declares nothing' => [ $HEAD =~ s/place:/place/r . $BODY, 'not a declaration, such as' ],
+	'a file without a head' => [ $BODY, 'rules/finds_nothing.sql: no rule: a file begins with its head' ],
 	'no title' => [ $HEAD =~ s/ \* title:.*\n//r . $BODY, 'no title' ],
 	'no threshold' => [ $HEAD =~ s/ \* threshold:(.|\n)*\n \*\//\n *\//r =~ s/\n\n/\n/r . $BODY =~ s/WHERE(.|\n)*/WHERE true;\n/r, 'no threshold' ],
 	'a column that is missing' => [ $HEAD . $BODY =~ s/ AS action/ AS deed/r, 'no column "action"' ],
