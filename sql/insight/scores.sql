@@ -38,11 +38,30 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_clamped(double precision, double precision, double precision) IS
 'The value, or the nearest one between two others; null of null.';
 
+CREATE FUNCTION @extschema@._chpg_time(us double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_clamped(us, 0.1::float8, 1e18::float8);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_time(double precision) IS
+'A time in microseconds of which there is a logarithm; null of null.';
+
+CREATE FUNCTION @extschema@._chpg_counter(value bigint)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN value IS NOT NULL THEN greatest(value, 0) END::float8;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_counter(bigint) IS 'The value of a counter, at least 0; null of null.';
+
 CREATE FUNCTION @extschema@._chpg_z(distance double precision, spread double precision, error double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT @extschema@._chpg_clamped(distance / sqrt(spread * spread + error * error), -4, 8);
+	SELECT @extschema@._chpg_clamped(distance / sqrt(spread * spread + error * error), -4::float8, 8::float8);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_z(double precision, double precision, double precision) IS
@@ -237,16 +256,15 @@ BEGIN
 	has_baseline := EXISTS (SELECT FROM @extschema@._chpg_baseline_windows(id, at) w
 		WHERE w.is_same_hour AND NOT w.truncated);
 	WITH observed AS (
-		SELECT p.pattern_key, @extschema@._chpg_clamped(p.call_count, 0, 1e19) AS calls, p.total_duration_us,
-			p.max_duration_us, p.p99_duration_us,
-			@extschema@._chpg_clamped(p.total_duration_us / e.executions, 0.1, 1e18) AS avg_us,
-			CASE WHEN e.executions >= 200 THEN @extschema@._chpg_clamped(p.p99_duration_us, 0.1, 1e18) END AS p99_us,
-			@extschema@._chpg_clamped(p.total_rows, 0, 1e19) / e.executions AS rows,
-			(@extschema@._chpg_clamped(p.total_shared_blks_read, 0, 1e19)
-				+ @extschema@._chpg_clamped(p.total_shared_blks_hit, 0, 1e19)) / e.executions AS blks,
-			@extschema@._chpg_clamped(p.total_wal_bytes, 0, 1e19) / e.executions AS wal,
-			coalesce(@extschema@._chpg_clamped((ln(@extschema@._chpg_clamped(p.p95_duration_us, 0.1, 1e18))
-				- ln(@extschema@._chpg_clamped(p.p50_duration_us, 0.1, 1e18))) / 1.645, 0.3, 2), 1)
+		SELECT p.pattern_key, @extschema@._chpg_counter(p.call_count) AS calls, p.total_duration_us,
+			p.max_duration_us, p.p99_duration_us, @extschema@._chpg_time(p.total_duration_us / e.executions) AS avg_us,
+			CASE WHEN e.executions >= 200 THEN @extschema@._chpg_time(p.p99_duration_us) END AS p99_us,
+			@extschema@._chpg_counter(p.total_rows) / e.executions AS rows,
+			(@extschema@._chpg_counter(p.total_shared_blks_read) + @extschema@._chpg_counter(p.total_shared_blks_hit))
+				/ e.executions AS blks,
+			@extschema@._chpg_counter(p.total_wal_bytes) / e.executions AS wal,
+			coalesce(@extschema@._chpg_clamped((ln(@extschema@._chpg_time(p.p95_duration_us))
+				- ln(@extschema@._chpg_time(p.p50_duration_us))) / 1.645, 0.3::float8, 2::float8), 1)
 				/ sqrt(e.executions) AS error
 		FROM @extschema@._chpg_window_hour() p
 		CROSS JOIN LATERAL (SELECT CASE WHEN p.call_count > 0 THEN p.call_count::float8 END AS executions) e
@@ -277,13 +295,13 @@ BEGIN
 			s.total_duration_us, s.max_duration_us,
 			exp(s.ln_avg), @extschema@._chpg_z(s.distance - f.common, s.avg_spread, s.error),
 			s.p99_duration_us, exp(s.ln_p99),
-			@extschema@._chpg_z(ln(s.p99_us) - s.ln_p99 - f.common, s.p99_spread * s.fewer, 0),
+			@extschema@._chpg_z(ln(s.p99_us) - s.ln_p99 - f.common, s.p99_spread * s.fewer, 0::float8),
 			@extschema@._chpg_real(s.rows), exp(s.ln_rows) - 1,
-			@extschema@._chpg_z(ln(1 + s.rows) - s.ln_rows, s.rows_spread * s.fewer, 0),
+			@extschema@._chpg_z(ln(1 + s.rows) - s.ln_rows, s.rows_spread * s.fewer, 0::float8),
 			@extschema@._chpg_real(s.blks), exp(s.ln_blks) - 1,
-			@extschema@._chpg_z(ln(1 + s.blks) - s.ln_blks, s.blks_spread * s.fewer, 0),
+			@extschema@._chpg_z(ln(1 + s.blks) - s.ln_blks, s.blks_spread * s.fewer, 0::float8),
 			@extschema@._chpg_real(s.wal), exp(s.ln_wal) - 1,
-			@extschema@._chpg_z(ln(1 + s.wal) - s.ln_wal, s.wal_spread * s.fewer, 0)
+			@extschema@._chpg_z(ln(1 + s.wal) - s.ln_wal, s.wal_spread * s.fewer, 0::float8)
 			)::@extschema@._chpg_score_row ORDER BY s.key), '{}')
 	INTO result
 	FROM judged s
