@@ -260,7 +260,8 @@ COMMENT ON COLUMN @extschema@._chpg_forecast.confidence IS 'high, medium or low.
  * temporary files are none.
  *
  * Growth of hours: likewise, of one that began within a day.  It has to be far above what any
- * few hours of the past have added to the highest value until then.
+ * few hours of the past have added to the highest value until then, and is not extrapolated to
+ * more than five times its length, or ten times that of half a day.
  */
 CREATE FUNCTION @extschema@._chpg_forecast(latest timestamptz, ages integer[], "values" double precision[],
 	capacity double precision)
@@ -346,9 +347,8 @@ BEGIN
 	FROM span s
 	WHERE s.steps >= 4 AND s.rate > 0 AND s.low >= 0.3 * s.rate AND s.above >= 0.5 * (present - s.start)
 		AND CASE WHEN s.hours < 12 THEN present - s.start >= 0.05 * capacity AND s.above >= 2 * coalesce(s.seen, 0)
-				AND (capacity - present) / s.rate <= 36
-			ELSE present - s.start >= 0.02 * capacity AND s.above >= 3 * coalesce(s.seen, 0)
-				AND (capacity - present) / s.rate <= 168 END
+			ELSE present - s.start >= 0.02 * capacity AND s.above >= 3 * coalesce(s.seen, 0) END
+		AND (capacity - present) / s.rate <= CASE WHEN s.hours < 12 THEN 5 ELSE 10 END * s.hours
 	ORDER BY s.hours DESC
 	LIMIT 1;
 	IF found.rate IS NOT NULL AND (result.full_at IS NULL

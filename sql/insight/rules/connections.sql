@@ -120,7 +120,11 @@ BEGIN
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, 3 * used);
 			title := 'More connections than usual';
 			IF forecast.since <= line.latest - interval '6 days'
-					AND used >= t.connections_growth_factor * forecast."before" AND used > usual.highest THEN
+					AND used >= t.connections_growth_factor * forecast."before" AND used > usual.highest
+					-- on the same day of the week, too
+					AND (SELECT avg(v.value) FILTER (WHERE v.age < 24)
+							>= (1 + (t.connections_growth_factor - 1) / 2) * avg(v.value) FILTER (WHERE v.age BETWEEN 168 AND 191)
+						FROM unnest(line.ages, line.means) v(age, value)) THEN
 				lvl := 'WARN';
 				since := forecast.since;
 			ELSIF usual.days >= 5 AND used >= t.connections_usual_factor * usual.highest

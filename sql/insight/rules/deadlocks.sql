@@ -7,7 +7,7 @@
  * effect: failure
  * threshold: per_hour = 3 deadlocks/h; Deadlocks in an hour from which it is WARN.
  * threshold: usual_factor = 2 factor; Of those that two percent of the past hours had.
- * threshold: as_many_hours = 6 hours; Fewer hours of the past four weeks had as many.
+ * threshold: rare = 5 deadlocks/h; For each so many, another hour of the past four weeks may have had as many.
  */
 
 /*
@@ -72,7 +72,7 @@ BEGIN
 				'deadlock detected')
 		FROM judged j
 		WHERE j.present >= t.deadlocks_usual_factor * coalesce(j.high, 0) + 2
-			AND j.as_many < t.deadlocks_as_many_hours;
+			AND j.as_many < greatest(j.present / t.deadlocks_rare, 1);
 	END IF;
 	IF NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG707}'::text[], scope, 'deadlocks'::text);
