@@ -22,6 +22,7 @@ LATERAL chpg_slow_pattern_executions(p.service_id, p.query_id, p.db_name, p.db_u
 	('logs', 'What a service logged', $$SELECT * FROM chpg_logs(now() - interval '1 hour', now(), 'orders')$$, '2'),
 	('insight', 'What is wrong, and what to do',
 		$$SELECT * FROM chpg_findings(tstzrange(now() - interval '6 hours', now()), 'orders')$$, '6 at most'),
+	('insight', 'Keep a log of findings: run it after each capture', 'CALL chpg_watch()', 'none'),
 	('insight', 'What changed since yesterday',
 		$$SELECT * FROM chpg_compare(tstzrange(now() - interval '25 hours', now() - interval '24 hours'),
 tstzrange(now() - interval '1 hour', now()), 'orders')$$, '4'),
