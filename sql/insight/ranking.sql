@@ -127,8 +127,10 @@ AS $$
 			nullif(@extschema@._chpg_line_text(f.evidence->>'app', 80), ''), _chpg_ranked.names->>f.service_id, f.service_id),
 		f.since, CASE WHEN f.level = 'SKIPPED' THEN NULL WHEN f.since >= lower(period) THEN 'new' ELSE 'ongoing' END,
 		f.is_muted, f.symptom, f."before", f."now", f.unit, f.explanation, f.action,
-		CASE WHEN f.level <> 'SKIPPED' THEN coalesce(rtrim(f.next, '; '), @extschema@._chpg_next_statement(f.rule_id, f.service_id,
-			f.evidence, f.since, period, server, CASE WHEN f.service_id IS NULL OR f.service_id = ANY (kept) THEN _chpg_ranked.place END)) END,
+		CASE WHEN f.level <> 'SKIPPED' THEN
+			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) THEN rtrim(f.next, '; ') END,
+				@extschema@._chpg_next_statement(f.rule_id, f.service_id, f.evidence, f.since, period, server,
+					CASE WHEN f.service_id IS NULL OR f.service_id = ANY (kept) THEN _chpg_ranked.place END)) END,
 		f.evidence || coalesce(o.evidence, '{}'), f.impact_us, f.confidence, o.names, f.finding_key, NULL::text
 	FROM ranked f
 	LEFT JOIN others o ON o.of_service = coalesce(f.service_id, '') AND o.of_pattern = f.of_pattern
