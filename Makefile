@@ -103,7 +103,7 @@ endif
 REGRESS = $(sort $(basename $(notdir $(wildcard sql-tests/sql/*.sql))))
 REGRESS_OPTS = --inputdir=sql-tests --outputdir=regress
 REGRESS_PREP = regress/expected
-EXTRA_CLEAN = regress $(DERIVED_SQL)
+EXTRA_CLEAN = regress $(DERIVED_SQL) $(DERIVED_SQL:=.new)
 
 TAP_TESTS = 1
 PROVE_TESTS = $(sort $(filter-out t/live/%,$(wildcard t/*/*.pl)) $(wildcard emulator/t/*.t))

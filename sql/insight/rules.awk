@@ -155,7 +155,7 @@ function check(r,    i, n, list, has) {
 	}
 	if (place[r] == "") place[r] = substr(id[r], 5) + 0
 	else if (place[r] !~ /^[0-9]+$/) fail_at(at[r], "the place is no number: \"" place[r] "\"")
-	if (effect[r] !~ /^(|failure|outage)$/) fail_at(at[r], "the effect is failure or outage, not \"" effect[r] "\"")
+	if (effect[r] != "" && effect[r] != "failure" && effect[r] != "outage") fail_at(at[r], "the effect is failure or outage, not \"" effect[r] "\"")
 	n = split(needs[r], list, /, */)
 	for (i = 1; i <= n; i++) if (!(list[i] in inputs)) fail_at(at[r], "needs something unknown: \"" list[i] "\"")
 	for (i = 1; i <= thresholds; i++) if (threshold_rule[i] == r) has = 1
