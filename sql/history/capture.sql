@@ -271,8 +271,8 @@ The first failure of a service that is not running leaves it to the next run: a 
   the run does not fail.
 Leaves some of the budget to others (setting reserve). NOTICEs report progress and what is left.
 After that, some windows that are older than the setting keep_open are sealed: if that fails,
-  the run fails, but what was captured stays. With the setting watch, the run ends as chpg_watch;
-  if that fails, a WARNING says so.
+  the run fails, but what was captured stays. With the setting watch, the run ends with a
+  chpg_watch; if that fails, a WARNING says so.
 Requests: 1 for the list, and those of chpg_history_cost.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
   block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own

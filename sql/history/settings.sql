@@ -139,5 +139,6 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_settings() IS
-'All settings of the history, as one row; metric_bucket, archive and watch are null where they are off.
+'All settings of the history, as one row.
+Null are metric_bucket, archive and watch where they are off.
 Errors: 22023 unknown setting, or a value that cannot be used; 55000 a setting is missing.';

@@ -85,14 +85,14 @@ BEGIN ATOMIC
 		WHEN kind = 'opportunity' THEN 5
 		WHEN level = 'INFO' THEN 4
 		WHEN level = 'ERROR' AND @extschema@._chpg_rule_effect(rule_id) = 'outage' THEN 1
-		WHEN kind = 'risk' OR @extschema@._chpg_rule_effect(rule_id) <> '' THEN 2
+		WHEN level = 'ERROR' AND kind = 'risk' OR @extschema@._chpg_rule_effect(rule_id) <> '' THEN 2
 		ELSE 3 END;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_urgency(text, text, text) IS
 'How urgent a finding is, 1 the most.
-1: an application fails. 2: something fails, or is about to. 3: it is slower. 4: it is worth
-  knowing. 5: it could be better. 6: hygiene. 7: not judged.';
+1: an application fails. 2: something fails, or is about to. 3: it is slower, or may fail in
+  some days. 4: it is worth knowing. 5: it could be better. 6: hygiene. 7: not judged.';
 
 CREATE FUNCTION @extschema@._chpg_time_literal(at timestamptz)
 RETURNS text
@@ -129,6 +129,33 @@ CREATE TYPE @extschema@._chpg_candidate AS (
 COMMENT ON TYPE @extschema@._chpg_candidate IS
 'What a rule found, before findings are put together and ordered. The attributes are those of
 chpg_finding_row.';
+
+DO $$
+DECLARE
+	attribute record;
+BEGIN
+	FOR attribute IN
+		SELECT a.attname AS name, col_description(f.attrelid, f.attnum) AS description
+		FROM pg_attribute a
+		JOIN pg_attribute f ON f.attname = a.attname AND f.attnum > 0
+		WHERE a.attrelid = '@extschema@._chpg_candidate'::regclass AND a.attnum > 0
+			AND f.attrelid = '@extschema@.chpg_finding_row'::regclass
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_candidate.%I IS %L', attribute.name, attribute.description);
+	END LOOP;
+END
+$$;
+
+/* Sums and means have digits that nobody reads. */
+CREATE FUNCTION @extschema@._chpg_significant(value double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN abs(value) >= 1e-12 AND abs(value) <= 1e18 THEN
+		round(value::numeric, 4 - floor(log(abs(value)))::integer)::float8 ELSE value END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_significant(double precision) IS 'A number, to five digits.';
 
 CREATE FUNCTION @extschema@._chpg_skipped(rule_ids text[], why text, service_id text)
 RETURNS SETOF @extschema@._chpg_candidate

@@ -79,7 +79,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_logged_row(@extschema@.chpg_finding_row) IS
-'What the log keeps of a finding''s row: with its urgency, and at most 1000 characters of its query.';
+'What the log keeps of a finding''s row: its urgency, too, and the query''s first characters.';
 
 /*
  * An earlier time than the log has judged changes nothing.  A finding that became a tag of

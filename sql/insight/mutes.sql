@@ -150,7 +150,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_mutes(text[]) IS
-'Those of some findings that are muted in the history, for its owner, and as what, by finding_key.';
+'Those of some findings that are muted in the history, and as what, by finding_key.
+For the owner of the history.';
 
 /* The history of an ordinary role serves sessions of that role only. */
 CREATE FUNCTION @extschema@._chpg_mutes_owner()

@@ -126,7 +126,7 @@ AS $$
 		coalesce(nullif(@extschema@._chpg_line_text(f.evidence->>'query_text', 80), ''),
 			nullif(@extschema@._chpg_line_text(f.evidence->>'app', 80), ''), _chpg_ranked.names->>f.service_id, f.service_id),
 		f.since, CASE WHEN f.level = 'SKIPPED' THEN NULL WHEN f.since >= lower(period) THEN 'new' ELSE 'ongoing' END,
-		f.is_muted, f.symptom, f."before", f."now", f.unit, f.explanation, f.action,
+		f.is_muted, f.symptom, @extschema@._chpg_significant(f."before"), @extschema@._chpg_significant(f."now"), f.unit, f.explanation, f.action,
 		CASE WHEN f.level <> 'SKIPPED' THEN
 			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) THEN rtrim(f.next, '; ') END,
 				@extschema@._chpg_next_statement(f.rule_id, f.service_id, f.evidence, f.since, period, server,

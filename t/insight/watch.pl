@@ -102,7 +102,7 @@ sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '
 	planted.find('CHPG504', 'WARN', 'pg1', '2026-05-11 05:00Z', 0, 3, '2026-05-11 06:00Z', app => 'new', impact_us => 2e6),
 	planted.find('CHPG501', 'ERROR', 'pg1', '2026-05-11 02:00Z', 1, 3, '2026-05-11 06:00Z', app => 'earlier'),
 	planted.find('CHPG502', 'WARN', 'pg2', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', app => ''),
-	planted.find('CHPG701', 'WARN', 'pg1', '2026-05-11 05:00Z', 60, 85, '2026-05-11 06:00Z', kind => 'risk', app => ''),
+	planted.find('CHPG701', 'ERROR', 'pg1', '2026-05-11 05:00Z', 60, 85, '2026-05-11 06:00Z', kind => 'risk', app => ''),
 	planted.find('CHPG101', 'INFO', 'pg1', NULL, NULL, 3, '2026-05-11 06:00Z', kind => 'opportunity', app => 'scan');
 	UPDATE kept.service SET valid_to = '2026-05-11 06:05Z' WHERE service_id = 'pg1';
 	INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, size) VALUES ('pg1', '2026-05-11 06:05Z', '2026-05-11 06:05Z', 'service 1', 'large');
@@ -111,7 +111,7 @@ sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '
 	UNION ALL SELECT 'pg1', 'hour', '2026-05-11 05:00Z', planted.key(n, 'SELECT new ' || n, app => 'web 1.1'), 10, 100 FROM generate_series(2, 4) n});
 my $TOP = q{SELECT rule_id, level, coalesce(evidence->>'app', service_name), evidence->>'member_count', (SELECT string_agg(m->>'subject', ', ' ORDER BY n) FROM jsonb_array_elements(evidence->'members') WITH ORDINALITY e(m, n)) FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true)};
 my $TOP_ROWS = <<'END';
-CHPG701|WARN|service 1||
+CHPG701|ERROR|service 1||
 CHPG501|ERROR|earlier||
 CHPG504|WARN|new|2|SELECT of slower, SELECT of slow
 CHPG502|WARN|service 2||

@@ -32,7 +32,7 @@ is(sql(q{
 		SELECT string_agg(DISTINCT format_type(t, NULL), ', ' ORDER BY format_type(t, NULL))
 		FROM pg_proc p, unnest(p.proargtypes) t
 		WHERE p.pronamespace = 'chpg'::regnamespace AND p.proname LIKE 'chpg\_%' AND p.proname NOT IN ('chpg_validator', 'chpg_handler')}),
-	'bigint, boolean, integer, interval, jsonb, text, text[], timestamp with time zone, tstzrange',
+	'bigint, boolean, double precision, integer, interval, jsonb, text, text[], timestamp with time zone, tstzrange',
 	'no function for users takes a name, or a type that only stands for a text');
 
 # The extension's own functions, before anything is planted
