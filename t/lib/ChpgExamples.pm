@@ -150,9 +150,9 @@ sub make_history
 	psql($HISTORY, <<"END");
 SET search_path = chpg;
 SELECT chpg_history_enable('fleet_history');
-UPDATE fleet_history.setting SET value = '30 hours' WHERE name = 'backfill';
-UPDATE fleet_history.setting SET value = 'off' WHERE name = 'metric_bucket';
-CALL chpg_capture('hour');
+UPDATE fleet_history.setting SET value = '84 hours' WHERE name = 'backfill';
+UPDATE fleet_history.setting SET value = '1 hour' WHERE name = 'metric_bucket';
+CALL chpg_capture('hour', max_windows => 1000);
 END
 	return;
 }
