@@ -327,7 +327,7 @@ function write_called(    i, k, r, last, separator) {
 		print ((r, "level") in has_column ? "r.level" : "'INFO' AS level") ","
 		print column(r, "symptom", "text") " AS symptom, " column(r, "explanation", "text") " AS explanation,"
 		print column(r, "action", "text") " AS action, " column(r, "confidence", "text") " AS confidence,"
-		print column(r, "impact_us", "float8") " AS impact_us, " column(r, "saving", "text") " AS saving,"
+		print "@extschema@._chpg_bounded((" column(r, "impact_us", "float8") ")::float8) AS impact_us, " column(r, "saving", "text") " AS saving,"
 		print column(r, "evidence", "jsonb") " AS evidence, " column(r, "since", "timestamptz") " AS since,"
 		print column(r, "before", "float8") " AS \"before\", " column(r, "now", "float8") " AS \"now\","
 		print column(r, "unit", "text") " AS unit, " column(r, "next", "text") " AS next"
