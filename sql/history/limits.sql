@@ -23,7 +23,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_machine_of(text) IS
-'Cores and memory of a size of AWS or Google Cloud, by its name; null for one that is not known.';
+'Cores and memory of a size of AWS or Google Cloud, by its name; null if it is unknown.';
 
 CREATE FUNCTION @extschema@._chpg_note_limits(listed @extschema@.chpg_service_row[])
 RETURNS void

@@ -497,8 +497,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_window_settings(text, text, timestamptz, boolean) IS
-'The settings for the capture of a window, whether it was captured before (again), and whether the
-  settings of the service are to be read.
+'The settings for the capture of a window, and whether it was captured before (again).
+settings_are_due: whether the settings of the service are to be read, too.
 only_due: null if the window is not due.';
 
 /*

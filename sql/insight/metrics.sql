@@ -87,8 +87,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_metric_lines(text[], timestamptz, timestamptz, text, text, text) IS
 'A metric of services in a period of the history, by hours, the latest first.
 meant, not_meant: regular expressions for the names of the series that are summed.
-latest: start of the latest hour that has a point. ages: hours before that. means, tops: the mean
-  and the greatest of an hour''s points.
+latest: start of the latest hour that has a point. ages: hours before that. means, tops: the
+  mean and the greatest of an hour''s points.
 Requests: none.
 Errors: 55000 there is no history.';
 
@@ -229,7 +229,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_high_lines(@extschema@._chpg_scope, text, text, text, double precision) IS
 'The services whose metric is at a threshold or above, in the latest hour of the period.
 meant, not_meant: as for _chpg_metric_lines. run_hours, since: for how long, and since when.
-days, usual, highest: what it was at these hours on so many days before, as a median and at most.
+days, usual, highest: what it was at these hours on so many days before, as a median and at
+  most.
 Requests: none.';
 
 /* When something that grows is full. */
@@ -315,7 +316,9 @@ BEGIN
 	LIMIT 1;
 	IF found.rate IS NOT NULL THEN
 		margin := least(found.margin, 0.75 * found.rate);
-		result := ROW(latest - found.days * interval '1 day', found.start, found.rate,
+		-- what has grown for as long as is known has no beginning
+		result := ROW(CASE WHEN found.days < (SELECT max(a.age) / 24 FROM unnest(ages) a(age))
+				THEN latest - found.days * interval '1 day' END, found.start, found.rate,
 			latest + least((capacity - present) / found.rate, 36500) * interval '1 day',
 			latest + least((capacity - present) / (found.rate + margin), 36500) * interval '1 day',
 			latest + least((capacity - present) / (found.rate - margin), 36500) * interval '1 day',
@@ -388,10 +391,17 @@ CREATE FUNCTION @extschema@._chpg_forecast_text(forecast @extschema@._chpg_forec
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT format('; it grows by %s a day, and is full on %s (%s to %s)', growth,
-		@extschema@._chpg_time_text(forecast.full_at), @extschema@._chpg_time_text(forecast.full_from),
-		@extschema@._chpg_time_text(forecast.full_until))
-	WHERE forecast.full_at IS NOT NULL;
+	SELECT format('; it grows by %s a day, and is full %s (%s to %s)', growth,
+		CASE WHEN f.is_far THEN 'about ' || left(f.full_at, 10) ELSE 'at about ' || f.full_at END,
+		CASE WHEN f.is_far THEN left(f.full_from, 10) ELSE f.full_from END,
+		CASE WHEN f.is_far THEN left(f.full_until, 10) ELSE f.full_until END)
+	FROM (
+		SELECT @extschema@._chpg_time_text(forecast.full_at) AS full_at,
+			@extschema@._chpg_time_text(forecast.full_from) AS full_from,
+			@extschema@._chpg_time_text(forecast.full_until) AS full_until,
+			forecast.full_until - forecast.full_from > interval '12 hours' AS is_far
+	) f
+	WHERE f.full_at IS NOT NULL;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_forecast_text(@extschema@._chpg_forecast, text) IS
@@ -402,7 +412,7 @@ CREATE FUNCTION @extschema@._chpg_metric_query(service_id text, metric text, sin
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT format('SELECT "timestamp", series, value FROM chpg_metrics(%L, %L, %L, bucket => %L) WHERE metric = %L '
+	SELECT format('SELECT "timestamp", series, value FROM @extschema@.chpg_metrics(%L, %L, %L, bucket => %L) WHERE metric = %L '
 			'ORDER BY 1, 2', @extschema@._chpg_time_text(w.since), @extschema@._chpg_time_text(until), service_id,
 		greatest(ceil(extract(epoch FROM until - w.since) / 240 / 300) * 5, 5) || ' minutes', metric)
 	FROM (

@@ -119,7 +119,7 @@ BEGIN
 			-- as if there were room for three times as many
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, 3 * used);
 			title := 'More connections than usual';
-			IF forecast.since <= line.latest - interval '6 days'
+			IF forecast.confidence <> 'low' AND coalesce(forecast.since, '-infinity') <= line.latest - interval '6 days'
 					AND used >= t.connections_growth_factor * forecast."before" AND used > usual.highest
 					-- on the same day of the week, too
 					AND (SELECT avg(v.value) FILTER (WHERE v.age < 24)

@@ -11,7 +11,8 @@
  */
 
 /*
- * A burst that ended up to two hours ago counts: they come in bursts.  What has lasted for
+ * A burst that ended up to an hour ago counts, and begins with the first hour that had a quarter
+ * of its deadlocks.  What has lasted for
  * five days is usual by now.
  */
 CREATE FUNCTION @extschema@._chpg_find_deadlocks(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
@@ -28,17 +29,19 @@ BEGIN
 		RETURN QUERY
 		WITH line AS MATERIALIZED (
 			SELECT l.service_id, l.latest, l.ages, l.means, r.first_age, r.present,
-				@extschema@._chpg_run_hours(r.ages, r.means, many) AS run
+				@extschema@._chpg_run_hours(r.ages, r.means, greatest(many, r.present / 3600 / 4)) AS run
 			FROM @extschema@._chpg_metric_lines(ARRAY(
 					SELECT n.service_id
 					FROM @extschema@._chpg_metric_lines(scope.service_ids, until - interval '6 hours', until,
 						'deadlocks'::text, ''::text, NULL::text) n
-					WHERE EXISTS (SELECT FROM unnest(n.ages, n.means) m(age, value) WHERE m.age < 3 AND m.value >= many)),
+					WHERE EXISTS (SELECT FROM unnest(n.ages, n.means) m(age, value) WHERE m.age < 2 AND m.value >= many)),
 				until - interval '28 days', until, 'deadlocks'::text, ''::text, NULL::text) l
 			CROSS JOIN LATERAL (
-				SELECT min(u.age) AS first_age, max(u.value) AS present
-				FROM unnest(l.ages, l.means) u(age, value)
-				WHERE u.age < 3 AND u.value >= many
+				-- the first of the two hours that is no mere echo of the other one
+				SELECT min(u.age) FILTER (WHERE u.value >= u.highest / 4) AS first_age, max(u.value) AS present
+				FROM (SELECT a.age, a.value, max(a.value) FILTER (WHERE a.age < 2) OVER () AS highest
+					FROM unnest(l.ages, l.means) a(age, value)) u
+				WHERE u.age < 2 AND u.value >= many
 			) f
 			CROSS JOIN LATERAL (
 				SELECT f.first_age, 3600 * f.present AS present, array_agg(u.age - f.first_age ORDER BY u.age) AS ages,
@@ -67,7 +70,7 @@ BEGIN
 			'Look into the log for "deadlock detected": it has both statements. Lock rows in one order.',
 			NULL::float8, CASE WHEN j.past_hours >= 72 THEN 'high' ELSE 'low' END, 'CHPG707:' || j.service_id, 'incident',
 			j.since, j.usual, j.present, 'deadlocks/h',
-			format('SELECT "timestamp", severity, body FROM chpg_logs(%L, %L, %L, body_contains => %L)',
+			format('SELECT "timestamp", severity, body FROM @extschema@.chpg_logs(%L, %L, %L, body_contains => %L)',
 				@extschema@._chpg_time_text(j.since), @extschema@._chpg_time_text(until), j.service_id,
 				'deadlock detected')
 		FROM judged j

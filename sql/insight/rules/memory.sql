@@ -63,7 +63,7 @@ BEGIN
 			@extschema@._chpg_metric_query(l.service_id, 'memory_usage'::text, f.since, until)
 		FROM @extschema@._chpg_metric_lines(growing, until - interval '28 days', until, 'memory_usage'::text,
 			'^$|used'::text, NULL::text) l
-		CROSS JOIN LATERAL @extschema@._chpg_forecast(l.latest, l.ages, l.means, 100) f
+		CROSS JOIN LATERAL @extschema@._chpg_forecast(l.latest, l.ages, l.means, 100::float8) f
 		WHERE f.full_at < until + t.memory_full_days * interval '1 day';
 	END IF;
 	IF NOT live THEN

@@ -59,7 +59,7 @@ BEGIN
 			CONTINUE;
 		END IF;
 		forecast := CASE WHEN line.latest > until - interval '6 hours'
-			THEN @extschema@._chpg_forecast(line.latest, line.ages, line.means, 100) END;
+			THEN @extschema@._chpg_forecast(line.latest, line.ages, line.means, 100::float8) END;
 		full_days := extract(epoch FROM forecast.full_at - until) / 86400;
 		lvl := CASE WHEN present >= t.storage_error_used_percent OR (full_days < t.storage_error_full_days
 				AND (forecast.confidence <> 'low' OR full_days < t.storage_error_full_days / 3)) THEN 'ERROR'
@@ -102,8 +102,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_storage(@extschema@._chpg_thresholds, @extschema@._chpg_scope, boolean) IS
-'Findings about storage that is full, or will be, as the metrics of the history show.
-live: the storage in use is that of now, and a service without metrics is SKIPPED here, and for
-  the rules about connections.
-Requests: none; if live, 1 for the metrics, and 1 for the list unless the metrics have the service
-  that is given.';
+'Findings about storage that is full, or will be, by the metrics of the history.
+live: the storage in use is that of now, and a service without metrics is SKIPPED here, and
+  for the rules about connections.
+Requests: none; if live, 1 for the metrics, and 1 for the list unless the metrics have the
+  service that is given.';
