@@ -12,7 +12,7 @@
  * threshold: blks_per_h = 20000 blocks/h; ... or blocks ...
  * threshold: wal_bytes_per_h = 1048576 bytes/h; ... or WAL ...
  * threshold: ratio = 0.02 ratio; ... and their share of those of the service.
- * threshold: warn_factor = 1.5 factor; How many times the expected rows make a WARN.
+ * threshold: warn_factor = 1.3 factor; How many times the expected rows make a WARN.
  * threshold: warn_wal_factor = 1.25 factor; How many times the expected WAL makes a WARN.
  */
 

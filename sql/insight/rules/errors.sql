@@ -126,7 +126,8 @@ BEGIN
 		format(CASE WHEN e.truncated THEN '%s errors; more than %3$s executions, of which they are less than %2$s %%'
 				ELSE '%s errors, %s %% of %s executions' END
 			|| CASE WHEN u.days IS NOT NULL THEN '; %4$s %% on other days' ELSE '' END,
-			e.errors, round(e.ratio::numeric * 100, 2), e.calls + e.errors, round(u.usual_ratio::numeric * 100, 2)),
+			@extschema@._chpg_count_text(e.errors), round(e.ratio::numeric * 100, 2),
+			@extschema@._chpg_count_text(e.calls + e.errors), round(u.usual_ratio::numeric * 100, 2)),
 		jsonb_build_object('db_name', e.db_name, 'db_user', e.db_user, 'app', e.app, 'error_count', e.errors,
 			'call_count', e.calls, 'error_ratio', CASE WHEN NOT e.truncated THEN round(e.ratio::numeric, 5) END,
 			'usual_error_ratio', round(u.usual_ratio::numeric, 5)),

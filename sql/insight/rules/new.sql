@@ -8,6 +8,7 @@
  * needs: executions, durations
  * threshold: time_ratio = 0.01 ratio; Share of time from which a pattern is new, or gone ...
  * threshold: busy_s_per_h = 10 s/h; ... and seconds per hour.
+ * threshold: least_us_per_h = 3000000 us/h; Time per hour from which it is found since its onset.
  * threshold: warn_time_ratio = 0.05 ratio; Share of time since the onset from which it is WARN ...
  * threshold: warn_calls_per_h = 20 executions/h; ... with so many executions per hour ...
  * threshold: app_time_ratio = 0.02 ratio; Share of time of all patterns of a new application that is WARN.
@@ -80,7 +81,7 @@ BEGIN ATOMIC
 		m.calls / m.hours, 'calls/h',
 		@extschema@._chpg_course_statement(m.service_id, (m.name).query_id, m.since, m.end_time)
 	FROM measured m
-	WHERE m.time_ratio >= t.new_heavy_time_ratio AND m.total_us >= 1e6 * t.new_heavy_busy_s_per_h * m.hours
+	WHERE m.time_ratio >= t.new_heavy_time_ratio AND m.total_us >= t.new_heavy_least_us_per_h * m.hours
 		AND m.last_start >= m.end_time - interval '2 hours' AND NOT (m.app_is_new AND m.app_patterns >= 2)
 	UNION ALL
 	SELECT 'CHPG504',
@@ -101,7 +102,7 @@ BEGIN ATOMIC
 		'CHPG504:' || to_jsonb(ARRAY[a.service_id, a.app])::text, 'incident', a.since, 0::float8, a.calls / a.hours,
 		'calls/h', NULL::text
 	FROM app a
-	WHERE a.time_ratio >= t.new_heavy_time_ratio AND a.total_us >= 1e5 * t.new_heavy_busy_s_per_h * a.hours
+	WHERE a.time_ratio >= t.new_heavy_time_ratio AND a.total_us >= t.new_heavy_least_us_per_h * a.hours
 		AND a.last_start >= a.end_time - interval '2 hours';
 END;
 

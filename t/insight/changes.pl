@@ -1,0 +1,133 @@
+# Changes: what began is found, with its onset, once, and at a level that fits; what is as on other days is not.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off', 'fsync = off');
+
+$node->safe_psql('postgres', q{CREATE EXTENSION chpg; SELECT chpg_history_enable('kept')});
+make_plantable($node);
+
+# Each service has a problem of its own, and the same patterns: of an application "web", with a day and a night, a
+# report of few long executions, and a job at three in the morning.  Noise is a hash of hour and pattern.  The last
+# hour ends on a Thursday at 14:00, after 20 days.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION noise(words text) RETURNS float8 LANGUAGE sql IMMUTABLE AS
+	$$ SELECT ('x' || substr(md5(words), 1, 8))::bit(32)::integer / 2147483648.0::float8 $$;
+CREATE TABLE story (service_key integer PRIMARY KEY, name text);
+INSERT INTO story
+SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
+	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
+	night,hostile}'::text[]) n;
+INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
+INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
+CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
+INSERT INTO pattern
+SELECT n, planted.key(1000 + n, format('SELECT a_%s, b FROM orders_%s WHERE customer_id = $1', n, n)),
+	150 * 2.1 ^ (n % 6), 1500 * 1.9 ^ (n % 5), 0.8, 0, 'web'
+FROM generate_series(1, 12) n;
+INSERT INTO pattern VALUES
+	(13, planted.key(1013, 'INSERT INTO events (payload) VALUES ($1)', 'INSERT'), 3000, 800, 0.6, 9000, 'web'),
+	(14, planted.key(1014, 'SELECT region, sum(price) FROM sales GROUP BY region', app => 'reports'), 6, 4e6, 0.3, 0, 'report'),
+	(15, planted.key(1015, 'INSERT INTO rollup SELECT day, count(*) FROM events GROUP BY day', 'INSERT', app => 'cron'), 1, 3e8, 0.1, 9e8, 'job'),
+	(16, planted.key(0, '', 'UNKNOWN'), 3, 0, 0.1, 0, 'error'),
+	(17, planted.key(1017, 'SELECT heartbeat FROM status', app => 'bin/monitor'), 60, 500, 0.3, 0, 'web');
+CREATE TABLE cell AS
+SELECT s.service_key, s.name, p.number, p.key, p.kind, t,
+	greatest(round(CASE p.kind
+		WHEN 'job' THEN (extract(hour FROM t) = 3)::integer
+		WHEN 'error' THEN p.calls
+		ELSE p.calls * (1 + 0.6 * sin((extract(hour FROM t) - 8) * pi() / 12)) * CASE WHEN extract(isodow FROM t) > 5 THEN 0.6 ELSE 1 END
+			* exp(0.12 * noise(concat(s.name, t)) + 0.1 * noise(concat(s.name, t, p.number))) END), 0) AS calls,
+	p.avg_us * exp(0.05 * noise(concat(s.name, t)) + 0.12 * noise(concat(s.name, p.number, t))) AS avg_us,
+	p.sigma, p.wal, 20::float8 AS rows, 60::float8 AS blks, 0.02::float8 AS miss, 0.7::float8 AS cpu, 1::float8 AS p99
+FROM story s, pattern p, generate_series(timestamptz '2026-04-24 14:00Z', '2026-05-14 13:00Z', '1 hour') t;
+DELETE FROM cell WHERE calls = 0;
+SQL
+
+# What happens in each service.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION web(n integer) RETURNS integer LANGUAGE sql AS 'SELECT key FROM pattern WHERE number = n';
+UPDATE cell SET avg_us = avg_us * 2.2, blks = blks * 6 WHERE name = 'slower' AND number = 4 AND t >= '2026-05-14 09:00Z';
+UPDATE cell SET avg_us = avg_us * 4 WHERE name = 'ended' AND number = 4 AND t BETWEEN '2026-05-14 01:00Z' AND '2026-05-14 06:00Z';
+UPDATE cell SET p99 = 3.5 WHERE name = 'p99' AND number = 5 AND t >= '2026-05-14 10:00Z';
+UPDATE cell SET avg_us = avg_us * 1.7, cpu = 0.4 WHERE name = 'everything' AND t >= '2026-05-14 10:00Z';
+UPDATE cell SET avg_us = avg_us * 1.6, miss = 0.4 WHERE name = 'restart' AND t >= '2026-05-14 12:00Z';
+UPDATE cell SET avg_us = avg_us * 1.6, miss = 0.4 WHERE name = 'evicted' AND t >= '2026-05-14 09:00Z';
+UPDATE cell SET key = planted.key(2000 + number, format('SELECT a_%s, b FROM orders_%s WHERE customer_id = $1', number, number)),
+	avg_us = avg_us * CASE number WHEN 4 THEN 4 ELSE 1 END
+	WHERE name = 'deploy' AND number <= 10 AND t >= '2026-05-14 10:00Z';
+UPDATE cell SET key = planted.key(3000 + number, format('SELECT a_%s, b, c FROM orders_%s WHERE customer_id = $1', number, number)),
+	avg_us = avg_us * 1.45 WHERE name = 'slow deploy' AND number <= 10 AND t >= '2026-05-14 10:00Z';
+INSERT INTO cell SELECT service_key, name, 20, planted.key(1020, 'SELECT * FROM carts WHERE note ILIKE $1'), 'web', t, 400, 60000, 0.5, 0, 5, 900, 0.02, 0.7, 1
+	FROM cell WHERE name = 'new query' AND number = 1 AND t >= '2026-05-14 11:00Z';
+INSERT INTO cell SELECT service_key, name, 20 + n, planted.key(1030 + n, format('SELECT x FROM partner_%s WHERE id = $1', n), app => 'partner'), 'web', t, 500, 9000, 0.5, 0, 5, 90, 0.02, 0.7, 1
+	FROM cell, generate_series(1, 4) n WHERE name = 'new application' AND number = 1 AND t >= '2026-05-14 11:00Z';
+INSERT INTO cell SELECT service_key, name, 25, planted.key(1025, 'DELETE FROM sessions WHERE age > $1', 'DELETE'), 'web', t, 900, 20000, 0.3, 0, 5, 900, 0.02, 0.7, 1
+	FROM cell WHERE name = 'weekly job' AND number = 1 AND extract(isodow FROM t) = 4 AND extract(hour FROM t) IN (12, 13);
+UPDATE cell SET calls = calls * 12 WHERE name = 'loop' AND number = 2 AND t >= '2026-05-14 10:00Z';
+DELETE FROM cell WHERE name = 'vanished' AND number = 7 AND t >= '2026-05-14 11:00Z';
+UPDATE cell SET calls = ceil(calls * 0.05) WHERE name = 'quiet' AND kind = 'web' AND t >= '2026-05-14 11:00Z';
+DELETE FROM cell WHERE name = 'silent' AND number BETWEEN 1 AND 6 AND t >= '2026-05-14 11:00Z';
+UPDATE cell SET key = planted.key(4000 + number, format('SELECT a_%s, b FROM shop_%s WHERE customer_id = $1', number, number), app => 'shop')
+	WHERE name = 'silent' AND number BETWEEN 1 AND 6;
+DELETE FROM cell WHERE name = 'missed' AND kind = 'job' AND t >= '2026-05-14 00:00Z';
+UPDATE cell SET avg_us = avg_us * 3 WHERE name = 'long run' AND kind = 'job' AND t >= '2026-05-14 00:00Z';
+UPDATE cell SET avg_us = avg_us * 1.03 ^ (extract(epoch FROM t - timestamptz '2026-04-24 00:00Z') / 86400) WHERE name = 'creep' AND number = 5;
+UPDATE cell SET wal = wal * 6 WHERE name = 'wal' AND number = 13 AND t >= '2026-05-14 10:00Z';
+UPDATE cell SET calls = 2500 WHERE name = 'errors' AND kind = 'error' AND t >= '2026-05-14 11:00Z';
+UPDATE cell SET calls = 600 WHERE name = 'standing errors' AND kind = 'error';
+UPDATE cell SET calls = 120000 WHERE name = 'failing' AND kind = 'error' AND t >= '2026-05-14 12:00Z';
+DELETE FROM cell WHERE name = 'churn' AND number = 3 AND t >= '2026-05-14 08:00Z';
+INSERT INTO cell SELECT c.service_key, c.name, 100 + n, planted.key(9000 + 20 * extract(hour FROM t)::integer + n,
+		format('SELECT a_3, b FROM orders_3 WHERE customer_id = $1 /* %s-%s */', extract(hour FROM t), n)), 'web', t, 60, 3000, 0.5, 0, 5, 60, 0.02, 0.7, 1
+	FROM cell c, generate_series(1, 9) n WHERE c.name = 'churn' AND c.number = 1 AND t >= '2026-05-14 08:00Z';
+UPDATE cell SET avg_us = avg_us * 2.5 WHERE name = 'night' AND number = 4 AND t >= '2026-05-13 00:00Z' AND extract(hour FROM t) < 5;
+SQL
+
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO kept.open_hour (window_start, service_key, pattern_key, call_count, error_count, total_rows, total_shared_blks_read,
+	total_shared_blks_hit, total_wal_bytes, total_duration_us, max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us,
+	total_cpu_time_us)
+SELECT t, service_key, key, CASE kind WHEN 'error' THEN 0 ELSE calls END, CASE kind WHEN 'error' THEN calls ELSE 0 END,
+	calls * rows, calls * blks * miss, calls * blks * (1 - miss), calls * wal, calls * avg_us * CASE p99 WHEN 1 THEN 1 ELSE 1.03 END,
+	avg_us * exp(2.4 * sigma) * p99, avg_us * exp(-sigma ^ 2 / 2), avg_us * exp(1.645 * sigma - sigma ^ 2 / 2),
+	avg_us * exp(2.33 * sigma - sigma ^ 2 / 2) * p99, calls * avg_us * cpu
+FROM cell;
+INSERT INTO kept.capture (service_id, grain, window_start, window_end, status, patterns, captured_at)
+SELECT name, 'hour', t, t + interval '1 hour', 'ok', count(*), t + interval '65 minutes' FROM cell GROUP BY name, t;
+SQL
+# Values of a history that was imported, or planted: nothing overflows.
+$node->safe_psql('postgres', <<'SQL');
+UPDATE kept.open_hour o SET (call_count, error_count, total_rows, total_shared_blks_read, total_shared_blks_hit, total_wal_bytes,
+	total_duration_us, max_duration_us, p50_duration_us, p95_duration_us, p99_duration_us, total_cpu_time_us) =
+	(SELECT v.n, v.n, v.n, v.n, v.n, v.n, v.x, v.x, v.x, v.x, v.x, v.x
+	FROM (VALUES (0, 9223372036854775807, '1e18'::real), (1, 0, 0), (2, NULL, NULL), (3, -9223372036854775808, '-1e18'), (4, 1, '1e-30')) v(i, n, x)
+	WHERE v.i = (k.number + extract(hour FROM o.window_start)) % 5)
+FROM story s, pattern k
+WHERE s.name = 'hostile' AND o.service_key = s.service_key AND k.key = o.pattern_key;
+SELECT planted.sums();
+VACUUM ANALYZE;
+SELECT count(_chpg_score_windows(ARRAY(SELECT service_key FROM kept.service_key), '2026-05-12 14:00Z', '2026-05-14 14:00Z'));
+CREATE FUNCTION judged(until timestamptz, of_service text DEFAULT NULL) RETURNS TABLE (name text, rule text, level text, since text, what text, symptom text, evidence jsonb, next text)
+LANGUAGE sql AS $$
+	SELECT f.service_id, f.rule_id, f.level, to_char(f.since, 'DD HH24:MI'), coalesce(f.evidence->>'change', f.evidence->>'app'),
+		f.symptom, f.evidence, f.next
+	FROM chpg_findings(tstzrange(until - interval '24 hours', until), of_service, history_only => true) f
+	WHERE f.rule_id ~ '^CHPG(4|5)' AND f.level <> 'SKIPPED'
+	ORDER BY 1, 2, 5, 6
+$$;
+SQL
+
+diag($node->safe_psql('postgres', "SELECT name, rule, level, since, what, left(symptom, 100) FROM judged('2026-05-14 14:00Z')"));
+ok(1);
+$node->stop;
+
+done_testing();
