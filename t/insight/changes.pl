@@ -126,8 +126,75 @@ LANGUAGE sql AS $$
 $$;
 SQL
 
-diag($node->safe_psql('postgres', "SELECT name, rule, level, since, what, left(symptom, 100) FROM judged('2026-05-14 14:00Z')"));
-ok(1);
+my %expected = (
+	'churn' => 'CHPG511 WARN churn 14 10:00',
+	'creep' => 'CHPG509 WARN creep 24 00:00',
+	'deploy' => 'CHPG501 ERROR slower 14 10:00',
+	'errors' => 'CHPG402 ERROR app 14 11:00',
+	'everything' => 'CHPG502 ERROR slower service 14 10:00',
+	'evicted' => 'CHPG502 ERROR slower service 14 09:00',
+	'failing' => 'CHPG401 ERROR app 14 12:00',
+	'long run' => 'CHPG505 WARN slower run 14 03:00',
+	'loop' => 'CHPG507 WARN surge 14 10:00',
+	'missed' => 'CHPG506 WARN missed run 14 03:00',
+	'new application' => 'CHPG504 WARN new application 14 11:00',
+	'new query' => 'CHPG504 WARN new 14 11:00',
+	'p99' => 'CHPG501 WARN slower 14 10:00',
+	'quiet' => 'CHPG508 ERROR traffic 14 11:00',
+	'restart' => 'CHPG502 INFO slower service 14 12:00',
+	'silent' => 'CHPG508 ERROR traffic 14 11:00',
+	'slow deploy' => 'CHPG511 WARN renamed 14 10:00',
+	'slower' => 'CHPG501 ERROR slower 14 09:00',
+	'standing errors' => 'CHPG401 INFO app ',
+	'vanished' => 'CHPG507 WARN vanished 14 11:00',
+	'wal' => 'CHPG503 WARN more per call 14 10:00');
+
+is( $node->safe_psql('postgres', q{
+		CREATE TABLE found AS SELECT * FROM judged('2026-05-14 14:00Z');
+		SELECT concat_ws(' ', name || ':', rule, level, what, coalesce(since, '')) FROM found WHERE name <> 'hostile' ORDER BY name}),
+	join("\n", map { "$_: $expected{$_}" } sort keys %expected),
+	'each problem is one finding with its onset, and what is as usual, or is over, is none');
+
+is( $node->safe_psql('postgres', q{SELECT symptom FROM found WHERE name = 'slower'}),
+	$node->safe_psql('postgres', q{SELECT format('%s ms per call, 2.3 times the usual %s ms of these hours, for 5 h; %s min lost, %s %% of the service''s time',
+		round((evidence->>'avg_duration_us')::numeric / 1000, 1), round((evidence->>'expected_avg_duration_us')::numeric / 1000, 1),
+		round((evidence->>'excess_us')::numeric / 60e6, 1), round(100 * (evidence->>'lost_ratio')::numeric, 1)) FROM found WHERE name = 'slower'}),
+	'a symptom reads');
+is( $node->safe_psql('postgres', q{SELECT evidence->>'cause', evidence->>'query_text' FROM found WHERE name = 'slower'}),
+	'more blocks|SELECT a_4, b FROM orders_4 WHERE customer_id = $1', 'the counters say why');
+is( $node->safe_psql('postgres', q{SELECT evidence->>'query_id', evidence->>'predecessor_query_id' FROM found WHERE name = 'deploy'}),
+	'2004|1004', 'a query that got slower with a new id is named with both ids');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (} . $node->safe_psql('postgres', q{SELECT rtrim(next, ';') FROM found WHERE name = 'slower'}) . ') n'), '29', 'the next statement is the course of the pattern, from a day before');
+
+# What is over, what has lasted for hours, and what is only by night.
+my $judged = sub {
+	my ($until, $name) = @_;
+	return $node->safe_psql('postgres', "SELECT concat_ws(' ', rule, level, since) FROM judged('$until', '$name')");
+};
+is($judged->('2026-05-14 06:00Z', 'ended'), 'CHPG501 ERROR 14 01:00', 'a regression while it lasts');
+is($judged->('2026-05-14 09:00Z', 'ended'), '', 'a regression that is over');
+is($judged->('2026-05-14 05:00Z', 'night'), 'CHPG501 WARN 14 00:00', 'a regression of the night');
+is($judged->('2026-05-13 20:00Z', 'night'), '', 'but not by day');
+is($judged->('2026-05-14 11:00Z', 'evicted'), 'CHPG502 INFO 14 09:00', 'a cold cache is no alarm for the first hours');
+is($judged->('2026-05-14 10:00Z', 'slower'), 'CHPG501 WARN 14 09:00', 'found by the first watch after the onset');
+is($judged->('2026-05-14 09:00Z', 'slower'), '', 'and not before');
+
+# Batch jobs, for the rules that leave them out
+is( $node->safe_psql('postgres', q{
+		SELECT string_agg(DISTINCT k.query_id::text, ' '), bool_and(b.runs = 20), min(round(b.median_run_us / 1e8))
+		FROM _chpg_batches(ARRAY(SELECT service_key FROM story WHERE name = 'steady'), '2026-05-14 14:00Z') b
+		JOIN kept.pattern_key k USING (pattern_key)}),
+	'1015|t|3', 'batch jobs');
+
+# With one day of history a factor of two counts.
+$node->safe_psql('postgres', q{
+	DELETE FROM kept.open_hour WHERE window_start < '2026-05-13 08:00Z';
+	DELETE FROM kept.capture WHERE window_start < '2026-05-13 08:00Z';
+	DELETE FROM kept.day_sum;
+	DELETE FROM kept.score_hour;
+	SELECT planted.sums()});
+is($judged->('2026-05-14 14:00Z', 'slower'), 'CHPG501 ERROR 14 09:00', 'a regression, by a day of history');
+is($judged->('2026-05-14 14:00Z', 'steady'), '', 'and nothing else');
 $node->stop;
 
 done_testing();
