@@ -77,6 +77,7 @@ function declare(name, value) {
 	if (name == "rule") {
 		rule = ++rules
 		at[rule] = FILENAME ":" FNR
+		if (rules_of_file[FILENAME] > 0) fail("a file has one rule")
 		file[rule] = FILENAME
 		rules_of_file[FILENAME]++
 		if (split(value, words, " ") != 2 || words[1] !~ /^CHPG[0-9][0-9][0-9]$/ || words[2] !~ /^[a-z][a-z0-9_]*$/)
@@ -85,6 +86,7 @@ function declare(name, value) {
 		rule_name[rule] = words[2]
 		if (words[1] in rule_of_id) fail("rule " words[1] " is also declared at " at[rule_of_id[words[1]]])
 		if (words[2] in rule_of_name) fail("rule \"" words[2] "\" is also declared at " at[rule_of_name[words[2]]])
+		if (FILENAME !~ "(^|/)" words[2] "\\.sql$") fail("the file of rule \"" words[2] "\" is " words[2] ".sql")
 		rule_of_id[words[1]] = rule_of_name[words[2]] = rule
 	} else if (name == "threshold") {
 		threshold(value)
@@ -161,7 +163,6 @@ function check(r,    i, n, list, has) {
 	for (i = 1; i <= thresholds; i++) if (threshold_rule[i] == r) has = 1
 	if (!has) fail_at(at[r], "no threshold")
 	if (scope[r] == "pattern" && called[r] == "") {
-		if (rules_of_file[file[r]] > 1) fail_at(at[r], "a file has one rule of this scope")
 		called[r] = "_chpg_find_patterns"
 		is_select[r] = 1
 	} else if (scope[r] != "shared" && called[r] == "") {
@@ -191,7 +192,7 @@ function check_attributes(i,    rest, name, r) {
 	}
 }
 
-# Each :NAME becomes the attribute of t: a threshold of the file's only rule, or any with its rule's name.
+# Each :NAME becomes the attribute of t: a threshold of the file's rule, or any with its rule's name.
 function expand(    i, r, rest, done, name, full) {
 	for (i = 1; i <= lines; i++) {
 		r = line_rule[i]
@@ -206,7 +207,7 @@ function expand(    i, r, rest, done, name, full) {
 				done = done substr(rest, 1, RSTART + RLENGTH - 1)
 			} else {
 				full = rule_name[r] "_" name
-				if (rules_of_file[line_file[i]] > 1 || !(full in known)) full = name
+				if (!(full in known)) full = name
 				if (!(full in known)) fail_at(line_at[i], "unknown threshold \"" name "\"")
 				else used[known[full]] = 1
 				done = done substr(rest, 1, RSTART - 1) "t." full

@@ -110,6 +110,8 @@ SELECT plant('SELECT new probe', 'SELECT', 1000, 2000000, 1, 4, 1, 0.9, 0, 'bin/
 SELECT plant('SELECT nested', 'SELECT', 1000, 200000, 1, 20, 1, 1.6);
 SELECT plant('SELECT busy and well', 'SELECT', 20000, 15000, 50, 60);
 SELECT plant('SELECT count(*) FROM t', 'SELECT', 500, 200000, 1, 40000);
+-- a backup, which reads all that there is
+SELECT plant('COPY public.orders TO stdout', 'COPY', 10, 1000000, 1000, 5000000, 0);
 SQL
 my $DAY = q{'[2026-05-11 00:00Z,2026-05-12 00:00Z)'};
 # What is judged in one state of the history is asked for once, and kept in the table "judged":

@@ -100,6 +100,8 @@ my %wrong = (
 	'an unknown counter' => [ $HEAD =~ s/rows$/ows/mr . $BODY, 'needs something unknown: "ows"' ],
 	'an unknown declaration' => [ $HEAD =~ s/place:/rank:/r . $BODY, 'unknown declaration "rank"' ],
 	'a line that declares nothing' => [ $HEAD =~ s/place:/place/r . $BODY, 'not a declaration, such as' ],
+	'a second rule in a file' => [ $HEAD . $BODY . $FUNCTION, 'rules/finds_nothing.sql:\d+: a file has one rule' ],
+	'a file that is named otherwise' => [ $HEAD =~ s/finds_nothing/finds_little/r . $BODY =~ s/finds_nothing/finds_little/r, 'the file of rule "finds_little" is finds_little.sql' ],
 	'a file without a head' => [ $BODY, 'rules/finds_nothing.sql: no rule: a file begins with its head' ],
 	'no title' => [ $HEAD =~ s/ \* title:.*\n//r . $BODY, 'no title' ],
 	'no threshold' => [ $HEAD =~ s/ \* threshold:(.|\n)*\n \*\//\n *\//r =~ s/\n\n/\n/r . $BODY =~ s/WHERE(.|\n)*/WHERE true;\n/r, 'no threshold' ],

@@ -14,7 +14,6 @@
  * threshold: growth_factor = 1.4 factor; Steady growth over a week or more, from which it is WARN where
  *     max_connections is unknown.
  */
-
 /* A service that does not answer is left out, and the others are judged. */
 CREATE FUNCTION @extschema@._chpg_connections_now(service text, server text)
 RETURNS TABLE (service_id text, used bigint, idle bigint, max_connections double precision)
@@ -73,9 +72,9 @@ BEGIN
 			FROM @extschema@._chpg_growing(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until,
 				'connection_count'::text, '^$|total'::text) g
 			LEFT JOIN limits i ON i.service_id = g.service_id
-			WHERE i.max_connections IS NULL OR g.top >= 0.9 * t.connections_used_ratio * i.max_connections
+			WHERE i.max_connections IS NULL OR g.top >= 0.9 * :used_ratio * i.max_connections
 				OR g.rise >= 0.03 * i.max_connections
-				OR g.day_rise >= 0.4 * (i.max_connections - g.present) / t.connections_full_days
+				OR g.day_rise >= 0.4 * (i.max_connections - g.present) / :full_days
 		), lines AS MATERIALIZED (
 			SELECT l.*
 			FROM (VALUES (true, interval '28 days'), (false, interval '10 days')) p(is_limited, length)
@@ -104,31 +103,31 @@ BEGIN
 		lvl := NULL;
 		title := 'Connections run out';
 		capacity := line.max_connections;
-		run := @extschema@._chpg_run_hours(line.ages, line.tops, coalesce(t.connections_used_ratio * capacity, 0.75 * used));
+		run := @extschema@._chpg_run_hours(line.ages, line.tops, coalesce(:used_ratio * capacity, 0.75 * used));
 		SELECT u.* INTO usual FROM @extschema@._chpg_usual(line.ages, line.tops, run) u;
 		usually := coalesce(usual.days >= 5 AND used < 1.05 * usual.highest, false);
 		IF capacity IS NOT NULL THEN
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, capacity);
 			full_days := extract(epoch FROM forecast.full_at - until) / 86400;
-			lvl := CASE WHEN used >= t.connections_error_used_ratio * capacity OR full_days < t.connections_error_full_days
+			lvl := CASE WHEN used >= :error_used_ratio * capacity OR full_days < :error_full_days
 					THEN 'ERROR'
-				WHEN full_days < t.connections_full_days THEN 'WARN'
-				WHEN used >= t.connections_used_ratio * capacity THEN CASE WHEN usually THEN 'INFO' ELSE 'WARN' END END;
+				WHEN full_days < :full_days THEN 'WARN'
+				WHEN used >= :used_ratio * capacity THEN CASE WHEN usually THEN 'INFO' ELSE 'WARN' END END;
 			since := coalesce(forecast.since, @extschema@._chpg_run_since(line.latest, line.ages, run));
 		ELSE
 			-- as if there were room for three times as many
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, 3 * used);
 			title := 'More connections than usual';
 			IF forecast.confidence <> 'low' AND coalesce(forecast.since, '-infinity') <= line.latest - interval '6 days'
-					AND used >= t.connections_growth_factor * forecast."before" AND used > usual.highest
+					AND used >= :growth_factor * forecast."before" AND used > usual.highest
 					-- on the same day of the week, too
 					AND (SELECT avg(v.value) FILTER (WHERE v.age < 24)
-							>= (1 + (t.connections_growth_factor - 1) / 2) * avg(v.value) FILTER (WHERE v.age BETWEEN 168 AND 191)
+							>= (1 + (:growth_factor - 1) / 2) * avg(v.value) FILTER (WHERE v.age BETWEEN 168 AND 191)
 						FROM unnest(line.ages, line.means) v(age, value)) THEN
 				lvl := 'WARN';
 				since := forecast.since;
-			ELSIF usual.days >= 5 AND used >= t.connections_usual_factor * usual.highest
-					AND used >= usual.highest + t.connections_above_usual THEN
+			ELSIF usual.days >= 5 AND used >= :usual_factor * usual.highest
+					AND used >= usual.highest + :above_usual THEN
 				lvl := 'WARN';
 				since := @extschema@._chpg_run_since(line.latest, line.ages, run);
 			END IF;
@@ -154,7 +153,7 @@ BEGIN
 				'full_until', forecast.full_until),
 			'Applications hold more connections than they use, or lack a pooler.',
 			'Connect through PgBouncer, or lower the applications'' pools.',
-			NULL::float8, CASE WHEN capacity IS NULL THEN 'low' WHEN used >= t.connections_used_ratio * capacity THEN 'high'
+			NULL::float8, CASE WHEN capacity IS NULL THEN 'low' WHEN used >= :used_ratio * capacity THEN 'high'
 				ELSE forecast.confidence END,
 			'CHPG703:' || line.service_id,
 			CASE WHEN used >= 0.99 * capacity THEN 'incident' WHEN lvl = 'INFO' THEN 'hygiene' ELSE 'risk' END,

@@ -15,7 +15,6 @@
  * threshold: warn_factor = 1.3 factor; How many times the expected rows make a WARN.
  * threshold: warn_wal_factor = 1.25 factor; How many times the expected WAL makes a WARN.
  */
-
 /* Rule CHPG503: executions that process more than before: rows, blocks, or WAL. */
 
 CREATE FUNCTION @extschema@._chpg_find_counters(t @extschema@._chpg_thresholds,
@@ -32,12 +31,12 @@ BEGIN
 		SELECT e.*, j.service_id, j.end_time,
 			CASE e.metric WHEN 'rows' THEN e.rows_factor WHEN 'blks' THEN e.blks_factor ELSE e.wal_factor END AS factor,
 			CASE e.metric WHEN 'rows' THEN e.rows WHEN 'blks' THEN e.blks ELSE e.wal_bytes END AS total,
-			CASE e.metric WHEN 'rows' THEN t.counters_rows_per_h WHEN 'blks' THEN t.counters_blks_per_h
-				ELSE t.counters_wal_bytes_per_h END AS least_per_h
+			CASE e.metric WHEN 'rows' THEN :rows_per_h WHEN 'blks' THEN :blks_per_h
+				ELSE :wal_bytes_per_h END AS least_per_h
 		FROM unnest(episodes) e
 		JOIN unnest(judged) j ON j.service_key = e.service_key
-		WHERE e.metric IN ('rows', 'blks', 'wal') AND e.score >= t.counters_score AND e.last_score >= 3
-			AND e.baseline_hours >= t.slower_few_hours AND e.hours >= 2
+		WHERE e.metric IN ('rows', 'blks', 'wal') AND e.score >= :score AND e.last_score >= 3
+			AND e.baseline_hours >= :slower_few_hours AND e.hours >= 2
 	), likely AS MATERIALIZED (
 		SELECT m.*, m.total - m.total / greatest(m.factor, 1) AS more, s.total AS service_total
 		FROM measured m
@@ -48,17 +47,17 @@ BEGIN
 			FROM capture c
 			WHERE c.service_id = m.service_id AND c.grain = 'hour' AND c.status = 'ok'
 				AND c.window_start >= m.since AND c.window_start < m.end_time) s
-		WHERE m.factor >= t.counters_factor
+		WHERE m.factor >= :factor
 	), found AS MATERIALIZED (
 		SELECT DISTINCT ON (l.service_key, l.pattern_key) l.*, l.more / nullif(l.service_total, 0) AS ratio,
 			l.total / l.calls AS per_call, l.total / l.factor / l.calls AS usual_per_call
 		FROM likely l
-		WHERE l.more >= l.least_per_h * l.hours AND l.more >= t.counters_ratio * l.service_total
+		WHERE l.more >= l.least_per_h * l.hours AND l.more >= :ratio * l.service_total
 		ORDER BY l.service_key, l.pattern_key, array_position('{wal,rows,blks}'::text[], l.metric)
 	)
 	SELECT 'CHPG503',
-		CASE WHEN f.metric = 'wal' AND f.factor >= t.counters_warn_wal_factor
-				OR f.metric = 'rows' AND f.factor >= t.counters_warn_factor THEN 'WARN' ELSE 'INFO' END,
+		CASE WHEN f.metric = 'wal' AND f.factor >= :warn_wal_factor
+				OR f.metric = 'rows' AND f.factor >= :warn_factor THEN 'WARN' ELSE 'INFO' END,
 		CASE f.metric WHEN 'wal' THEN 'Writes more WAL per call' WHEN 'rows' THEN 'More rows per call'
 			ELSE 'Reads more blocks per call' END,
 		f.service_id,

@@ -10,18 +10,6 @@
  * threshold: above_usual_percent = 5 percent; So much more than it ever was at these hours.
  */
 /*
- * rule: CHPG710 cpu_steal
- * title: Other machines take the CPU's time
- * kind: incident
- * scope: metrics
- * place: 265
- * function: _chpg_find_cpu
- * threshold: percent = 10 percent; Time of all cores that the hypervisor gives to others, from which it is WARN.
- * threshold: hours = 2 hours; For so many hours it must have been taken.
- * threshold: usual_factor = 2 factor; Of what it was at most at these hours.
- */
-
-/*
  * What was as high at the same hours of the past four weeks is a job that runs each night or
  * week.  Where percent are those of a single core, as in a sum above 100, they are divided by
  * the number of cores.
@@ -38,7 +26,7 @@ BEGIN
 	RETURN QUERY
 	WITH line AS MATERIALIZED (
 		SELECT l.* FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, ''::text, '^(idle|iowait|steal|guest)'::text,
-			t.cpu_used_percent) l
+			:used_percent) l
 	), judged AS (
 		SELECT l.service_id, l.run_hours, l.since, l.days, i.cpu_cores, l.present / d.per_core AS present,
 			l.usual / d.per_core AS usual, l.highest / d.per_core AS highest
@@ -47,7 +35,7 @@ BEGIN
 		CROSS JOIN LATERAL (
 			SELECT CASE WHEN greatest(l.present, l.highest) > 105 THEN i.cpu_cores ELSE 1 END AS per_core) d
 	)
-	SELECT 'CHPG704', CASE WHEN j.present >= t.cpu_error_used_percent THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG704', CASE WHEN j.present >= :error_used_percent THEN 'ERROR' ELSE 'WARN' END,
 		'The CPU is saturated', j.service_id,
 		format('%s %% of the CPU is in use', @extschema@._chpg_rounded(j.present, 1))
 			|| CASE WHEN j.cpu_cores IS NULL THEN '' ELSE format(' (%s cores)', j.cpu_cores) END
@@ -62,8 +50,8 @@ BEGIN
 		'CHPG704:' || j.service_id, 'incident', j.since, j.usual, j.present, 'percent',
 		@extschema@._chpg_metric_query(j.service_id, 'cpu_usage'::text, j.since, until)
 	FROM judged j
-	WHERE j.run_hours >= t.cpu_hours AND j.present >= t.cpu_used_percent
-		AND (j.days < 3 OR j.highest IS NULL OR j.present >= j.highest + t.cpu_above_usual_percent);
+	WHERE j.run_hours >= :hours AND j.present >= :used_percent
+		AND (j.days < 3 OR j.highest IS NULL OR j.present >= j.highest + :above_usual_percent);
 	RETURN QUERY
 	SELECT 'CHPG710', 'WARN', 'Other machines take the CPU''s time', l.service_id,
 		format('%s %% of the CPU''s time is stolen', @extschema@._chpg_rounded(l.present, 1))
@@ -76,9 +64,9 @@ BEGIN
 		NULL::float8, CASE WHEN l.days >= 3 THEN 'high' ELSE 'medium' END, 'CHPG710:' || l.service_id, 'incident',
 		l.since, l.usual, l.present, 'percent',
 		@extschema@._chpg_metric_query(l.service_id, 'cpu_usage'::text, l.since, until)
-	FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, '^steal'::text, NULL::text, t.cpu_steal_percent) l
-	WHERE l.run_hours >= t.cpu_steal_hours
-		AND (l.highest IS NULL OR l.present >= t.cpu_steal_usual_factor * l.highest);
+	FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, '^steal'::text, NULL::text, :cpu_steal_percent) l
+	WHERE l.run_hours >= :cpu_steal_hours
+		AND (l.highest IS NULL OR l.present >= :cpu_steal_usual_factor * l.highest);
 	IF NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG704,CHPG710}'::text[], scope, 'cpu_usage'::text);
 	END IF;

@@ -13,7 +13,6 @@
  * threshold: step_ratio = 0.6 ratio; Share of the whole rise that a single step has, up to which it creeps.
  * threshold: time_ratio = 0.01 ratio; Share of the service's time that the pattern has in the last days.
  */
-
 /* Rule CHPG509: patterns that get slower by a little each day. */
 
 /*
@@ -51,7 +50,7 @@ BEGIN
 	), suspect AS MATERIALIZED (
 		SELECT r.*, r.last_us / nullif(r.service_us, 0) AS time_ratio
 		FROM rough r
-		WHERE r.last_avg >= 1.2 * r.first_avg AND r.last_us >= t.creep_time_ratio * r.service_us
+		WHERE r.last_avg >= 1.2 * r.first_avg AND r.last_us >= :time_ratio * r.service_us
 	), day AS MATERIALIZED (
 		SELECT s.service_key, s.pattern_key, s.time_ratio,
 			round(extract(epoch FROM d."time" - today) / 86400)::integer AS at,
@@ -98,11 +97,11 @@ BEGIN
 		SELECT r.*, r.slope * (r.last - r.first) AS rise, j.service_id, j.end_time
 		FROM residual r
 		JOIN unnest(judged) j ON j.service_key = r.service_key
-		WHERE r.days >= t.creep_days AND r.last - r.first >= t.creep_days AND r.last >= -2
-			AND r.slope * (r.last - r.first) >= ln(t.creep_factor)
-			AND r.slope * (r.last - r.first) >= t.creep_score * greatest(r.spread, 0.05) * 0.6
-			AND r.rising >= t.creep_rising_ratio
-			AND coalesce(r.step, 0) <= t.creep_step_ratio * r.slope * (r.last - r.first)
+		WHERE r.days >= :days AND r.last - r.first >= :days AND r.last >= -2
+			AND r.slope * (r.last - r.first) >= ln(:factor)
+			AND r.slope * (r.last - r.first) >= :score * greatest(r.spread, 0.05) * 0.6
+			AND r.rising >= :rising_ratio
+			AND coalesce(r.step, 0) <= :step_ratio * r.slope * (r.last - r.first)
 	)
 	SELECT 'CHPG509', 'WARN', 'Slower by a little each day', f.service_id,
 		format('%s per call, after %s %s days ago: %s %% more each day, double in %s days',

@@ -9,7 +9,6 @@
  * threshold: usual_factor = 2 factor; Of those that two percent of the past hours had.
  * threshold: rare = 5 deadlocks/h; For each so many, another hour of the past four weeks may have had as many.
  */
-
 /*
  * A burst that ended up to an hour ago counts, and begins with the first hour that had a quarter
  * of its deadlocks.  What has lasted for
@@ -23,7 +22,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	until CONSTANT timestamptz := least(upper(scope.period), now());
-	many CONSTANT double precision := t.deadlocks_per_hour / 3600;
+	many CONSTANT double precision := :per_hour / 3600;
 BEGIN
 	IF @extschema@._chpg_metrics_are_readable() THEN
 		RETURN QUERY
@@ -74,8 +73,8 @@ BEGIN
 				@extschema@._chpg_time_text(j.since), @extschema@._chpg_time_text(until), j.service_id,
 				'deadlock detected')
 		FROM judged j
-		WHERE j.present >= t.deadlocks_usual_factor * coalesce(j.high, 0) + 2
-			AND j.as_many < greatest(j.present / t.deadlocks_rare, 1);
+		WHERE j.present >= :usual_factor * coalesce(j.high, 0) + 2
+			AND j.as_many < greatest(j.present / :rare, 1);
 	END IF;
 	IF NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG707}'::text[], scope, 'deadlocks'::text);

@@ -9,7 +9,6 @@
  * threshold: usual_factor = 2 factor; Of what it was at most at these hours.
  * threshold: above_usual_percent = 10 percent; And so much more.
  */
-
 /*
  * The limits of the disks are unknown, so that the number of operations says nothing by
  * itself: it is shown beside the time for which cores wait.
@@ -26,9 +25,9 @@ BEGIN
 	RETURN QUERY
 	WITH line AS MATERIALIZED (
 		SELECT l.*
-		FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, '^iowait'::text, NULL::text, t.disk_iowait_percent) l
-		WHERE l.run_hours >= t.disk_hours AND (l.highest IS NULL OR l.present
-			>= greatest(t.disk_usual_factor * l.highest, l.highest + t.disk_above_usual_percent))
+		FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, '^iowait'::text, NULL::text, :iowait_percent) l
+		WHERE l.run_hours >= :hours AND (l.highest IS NULL OR l.present
+			>= greatest(:usual_factor * l.highest, l.highest + :above_usual_percent))
 	), operations AS (
 		SELECT o.service_id, @extschema@._chpg_recent(o.ages, o.means, 2) AS present, u.median AS usual
 		FROM @extschema@._chpg_metric_lines(ARRAY(SELECT n.service_id FROM line n), until - interval '28 days', until,

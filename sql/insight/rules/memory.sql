@@ -11,7 +11,6 @@
  * threshold: above_usual_percent = 3 percent; Percent more than usual, below which it is INFO: some services
  *     always use most of their memory.
  */
-
 /* Memory that is used up soon is looked for only where more is in use than a day ago. */
 CREATE FUNCTION @extschema@._chpg_find_memory(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	live boolean)
@@ -25,7 +24,7 @@ DECLARE
 BEGIN
 	RETURN QUERY
 	SELECT 'CHPG702',
-		CASE WHEN j.is_usual THEN 'INFO' WHEN j.present >= t.memory_error_used_percent THEN 'ERROR' ELSE 'WARN' END,
+		CASE WHEN j.is_usual THEN 'INFO' WHEN j.present >= :error_used_percent THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN j.is_usual THEN 'Most of the memory is always in use' ELSE 'Memory runs out' END, j.service_id,
 		format('%s %% of the memory is in use', @extschema@._chpg_rounded(j.present, 1))
 			|| CASE WHEN j.usual IS NULL THEN '' ELSE format(', usually %s %%', @extschema@._chpg_rounded(j.usual, 1)) END,
@@ -38,16 +37,16 @@ BEGIN
 		CASE WHEN j.is_usual THEN 'hygiene' ELSE 'risk' END, j.since, j.usual, j.present, 'percent',
 		@extschema@._chpg_metric_query(j.service_id, 'memory_usage'::text, j.since, until)
 	FROM (
-		SELECT l.*, l.days >= 3 AND l.present < l.highest + t.memory_above_usual_percent AS is_usual
+		SELECT l.*, l.days >= 3 AND l.present < l.highest + :above_usual_percent AS is_usual
 		FROM @extschema@._chpg_high_lines(scope, 'memory_usage'::text, '^$|used'::text, NULL::text,
-			t.memory_used_percent) l
-		WHERE l.run_hours >= t.memory_hours
+			:used_percent) l
+		WHERE l.run_hours >= :hours
 	) j;
 	IF @extschema@._chpg_metrics_are_readable() THEN
 		growing := ARRAY(SELECT l.service_id
 			FROM @extschema@._chpg_metric_lines(scope.service_ids, until - interval '30 hours', until, 'memory_usage'::text,
 				'^$|used'::text, NULL::text) l
-			WHERE l.latest > until - interval '6 hours' AND l.means[1] < t.memory_used_percent
+			WHERE l.latest > until - interval '6 hours' AND l.means[1] < :used_percent
 				AND l.means[1] >= 4 + (SELECT percentile_cont(0.9) WITHIN GROUP (ORDER BY m.value)
 					FROM unnest(l.means[5:]) m(value)));
 		RETURN QUERY
@@ -64,7 +63,7 @@ BEGIN
 		FROM @extschema@._chpg_metric_lines(growing, until - interval '28 days', until, 'memory_usage'::text,
 			'^$|used'::text, NULL::text) l
 		CROSS JOIN LATERAL @extschema@._chpg_forecast(l.latest, l.ages, l.means, 100::float8) f
-		WHERE f.full_at < until + t.memory_full_days * interval '1 day';
+		WHERE f.full_at < until + :full_days * interval '1 day';
 	END IF;
 	IF NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG702}'::text[], scope, 'memory_usage'::text);

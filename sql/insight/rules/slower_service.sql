@@ -49,11 +49,11 @@ BEGIN
 				FROM unnest(recent) r
 				JOIN unnest(judged) j ON j.service_key = r.service_key
 				WHERE r.service_key = s.service_key AND r.window_start >= j.end_time - interval '3 hours'
-					AND r.call_count >= 20 AND r.expected_avg_us > 0 AND r.baseline_hours >= t.slower_few_hours
+					AND r.call_count >= 20 AND r.expected_avg_us > 0 AND r.baseline_hours >= :slower_few_hours
 				GROUP BY r.pattern_key
 			) p
 		) d
-		WHERE d.patterns >= 5 AND d.q[2] * sqrt(d.patterns) >= t.slower_service_score * greatest((d.q[3] - d.q[1]) / 2, 0.1));
+		WHERE d.patterns >= 5 AND d.q[2] * sqrt(d.patterns) >= :score * greatest((d.q[3] - d.q[1]) / 2, 0.1));
 	IF service_keys IS NULL THEN
 		RETURN;
 	END IF;
@@ -78,7 +78,7 @@ BEGIN
 		WINDOW w AS (PARTITION BY f.service_key ORDER BY f.window_start DESC)
 	), load AS (
 		-- a service with more to do is slower, as it always is
-		SELECT r.service_key, t.slower_service_load_exponent * greatest(percentile_cont(0.5) WITHIN GROUP (
+		SELECT r.service_key, :load_exponent * greatest(percentile_cont(0.5) WITHIN GROUP (
 			ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), 0) AS ln_factor
 		FROM unnest(recent) r
 		WHERE r.expected_calls >= 5 AND r.call_count > 0
@@ -88,9 +88,9 @@ BEGIN
 		FROM (SELECT DISTINCT ON (s.service_key) s.* FROM summed s
 			ORDER BY s.service_key, s.score DESC, s.window_start) b
 		LEFT JOIN load l ON l.service_key = b.service_key
-		WHERE b.mean - coalesce(l.ln_factor, 0) >= ln(t.slower_service_factor) AND b.hours >= CASE WHEN b.mean >= ln(t.slower_service_high_factor)
-				THEN t.slower_service_hours ELSE t.slower_service_low_hours END
-			AND b.last_common >= 0.5 * ln(t.slower_service_factor)
+		WHERE b.mean - coalesce(l.ln_factor, 0) >= ln(:factor) AND b.hours >= CASE WHEN b.mean >= ln(:high_factor)
+				THEN :hours ELSE :low_hours END
+			AND b.last_common >= 0.5 * ln(:factor)
 	), measured AS (
 		SELECT o.*, exp(o.mean) AS factor, n.us AS total_us, n.reads, n.blks, n.cpu_us, b.us AS us_before,
 			b.reads AS reads_before, b.blks AS blks_before, b.cpu_us AS cpu_us_before,
@@ -115,7 +115,7 @@ BEGIN
 					interval '24 hours')) b
 	), caused AS (
 		SELECT m.*, CASE
-			WHEN m.reads / nullif(m.blks, 0) >= t.slower_service_cold_reads * m.reads_before / nullif(m.blks_before, 0)
+			WHEN m.reads / nullif(m.blks, 0) >= :cold_reads * m.reads_before / nullif(m.blks_before, 0)
 				AND m.reads / nullif(m.blks, 0) - m.reads_before / nullif(m.blks_before, 0) >= 0.01 THEN 'cold cache'
 			WHEN m.cpu_us / nullif(m.total_us, 0) < 0.85 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'waiting'
 			WHEN m.cpu_us / nullif(m.total_us, 0) > 0.95 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'computing'
@@ -123,9 +123,9 @@ BEGIN
 		FROM measured m
 	)
 	SELECT 'CHPG502',
-		CASE WHEN c.cause = 'cold cache' AND (c.age < t.slower_service_cold_hours OR c.last_common < 0.5 * c.max_common)
+		CASE WHEN c.cause = 'cold cache' AND (c.age < :cold_hours OR c.last_common < 0.5 * c.max_common)
 				THEN 'INFO'
-			WHEN c.factor >= t.slower_service_error_factor AND c.hours > t.slower_service_hours THEN 'ERROR'
+			WHEN c.factor >= :error_factor AND c.hours > :hours THEN 'ERROR'
 			ELSE 'WARN' END,
 		CASE c.cause WHEN 'cold cache' THEN 'Cold cache' ELSE 'The whole service is slower' END, c.service_id,
 		format('most queries take %s times their usual time of these hours, for %s h; %s lost',

@@ -10,7 +10,6 @@
  * threshold: warn_full_days = 7 days; Days until the storage is full, below which it is WARN.
  * threshold: error_full_days = 1 days; Days until the storage is full, below which it is ERROR.
  */
-
 CREATE FUNCTION @extschema@._chpg_find_storage(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	live boolean)
 RETURNS SETOF @extschema@._chpg_candidate
@@ -40,8 +39,8 @@ BEGIN
 					SELECT g.service_id
 					FROM @extschema@._chpg_growing(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until,
 						'disk_usage'::text, '^$|used'::text) g
-					WHERE g.present >= t.storage_used_percent OR g.rise >= 1.5
-						OR g.day_rise >= 0.4 * (100 - g.present) / t.storage_full_days),
+					WHERE g.present >= :used_percent OR g.rise >= 1.5
+						OR g.day_rise >= 0.4 * (100 - g.present) / :full_days),
 				until - interval '28 days', until, 'disk_usage'::text, '^$|used'::text, NULL::text) l
 		)
 		SELECT coalesce(h.service_id, l.service_id) AS service_id, h.service_id IS NOT NULL AS is_live,
@@ -61,14 +60,14 @@ BEGIN
 		forecast := CASE WHEN line.latest > until - interval '6 hours'
 			THEN @extschema@._chpg_forecast(line.latest, line.ages, line.means, 100::float8) END;
 		full_days := extract(epoch FROM forecast.full_at - until) / 86400;
-		lvl := CASE WHEN present >= t.storage_error_used_percent OR (full_days < t.storage_error_full_days
-				AND (forecast.confidence <> 'low' OR full_days < t.storage_error_full_days / 3)) THEN 'ERROR'
-			WHEN present >= t.storage_used_percent OR full_days < t.storage_warn_full_days THEN 'WARN'
-			WHEN full_days < t.storage_full_days THEN 'INFO' END;
+		lvl := CASE WHEN present >= :error_used_percent OR (full_days < :error_full_days
+				AND (forecast.confidence <> 'low' OR full_days < :error_full_days / 3)) THEN 'ERROR'
+			WHEN present >= :used_percent OR full_days < :warn_full_days THEN 'WARN'
+			WHEN full_days < :full_days THEN 'INFO' END;
 		CONTINUE WHEN lvl IS NULL;
 		run := @extschema@._chpg_run_hours(line.ages, line.means,
-			CASE WHEN present >= t.storage_error_used_percent THEN t.storage_error_used_percent
-				ELSE t.storage_used_percent END);
+			CASE WHEN present >= :error_used_percent THEN :error_used_percent
+				ELSE :used_percent END);
 		since := coalesce(forecast.since, @extschema@._chpg_run_since(line.latest, line.ages, run));
 		RETURN NEXT ROW('CHPG701', lvl,
 			CASE WHEN present >= 99.5 THEN 'Storage is full' ELSE 'Storage fills up' END, line.service_id,
@@ -81,7 +80,7 @@ BEGIN
 			'Data, WAL that a replica or a slot holds back, or temporary files. The service scales its storage at 90 '
 				'percent, with a short cutover.',
 			'Look for what grew: the metric database_size, WAL that a slot holds back, or large temporary files.',
-			NULL::float8, CASE WHEN present >= t.storage_used_percent THEN 'high' ELSE forecast.confidence END,
+			NULL::float8, CASE WHEN present >= :used_percent THEN 'high' ELSE forecast.confidence END,
 			'CHPG701:' || line.service_id, CASE WHEN present >= 99.5 THEN 'incident' ELSE 'risk' END,
 			since, forecast."before", present, 'percent',
 			@extschema@._chpg_metric_query(line.service_id, 'database_size'::text, since, until)

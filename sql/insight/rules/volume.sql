@@ -16,73 +16,6 @@
  * threshold: max_factor = 1.1 factor; How many times the most executions of past days in these hours make a surge.
  * threshold: days = 5 days; Past days with these hours, on each of which they were executed.
  */
-/*
- * rule: CHPG508 traffic
- * title: Traffic is missing
- * kind: incident
- * scope: change
- * place: 100
- * effect: outage
- * function: _chpg_find_changes
- * needs: executions
- * threshold: drop_ratio = 0.65 ratio; Share of the usual executions up to which traffic is missing ...
- * threshold: least_ratio = 0.8 ratio; ... and of the fewest ones of past days, in each of two hours ...
- * threshold: calls_per_h = 200 executions/h; ... of so many expected per hour.
- * threshold: error_drop_ratio = 0.1 ratio; Share of the fewest executions of past days up to which it is ERROR.
- * threshold: error_calls_ratio = 0.2 ratio; Share of a service's executions that makes an application's silence
- *   an ERROR.
- * threshold: days = 5 days; Past days with these hours.
- */
-
-/*
- * Rules CHPG507 and CHPG508: patterns that run far more than usual, hardly or no longer, and
- * traffic of a service or an application that is missing.
- *
- * What is expected are the executions in the very same hour of past days.  Two hours decide;
- * a pattern that vanished ran in these hours on each of the past days.
- */
-
-/* The captures of hours have the executions of a service. */
-CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])
-RETURNS TABLE (service_key integer, calls double precision, usual_calls double precision, least_calls double precision,
-	days bigint, usual_ratio double precision, least_ratio double precision)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	RETURN QUERY
-	SELECT h.service_key, sum(h.calls), sum(h.usual), sum(h.least), min(h.days), max(h.calls / nullif(h.usual, 0)),
-		max(h.calls / nullif(h.least, 0))
-	FROM (
-		SELECT j.service_key, n.calls, b.usual, b.least, b.days
-		FROM unnest(judged) j
-		CROSS JOIN generate_series(1, 2) hour
-		CROSS JOIN LATERAL (
-			SELECT c.call_count::float8 AS calls
-			FROM capture c
-			WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
-				AND c.window_start = j.end_time - hour * interval '1 hour') n
-		CROSS JOIN LATERAL (
-			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual, min(c.call_count)::float8 AS least,
-				count(*) AS days
-			FROM @extschema@._chpg_past_starts(j.end_time, hour) p
-			JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
-				AND c.window_start = p.start) b
-		WHERE b.days > 0
-	) h
-	GROUP BY h.service_key
-	HAVING count(*) = 2;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_service[]) IS
-'Executions of services in the last two hours, and in the same hours of past days.
-usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours is
-  missing or truncated are left out.
-Errors: 55000 there is no history.';
-
 CREATE FUNCTION @extschema@._chpg_past_calls(of_service integer, keys integer[], end_time timestamptz)
 RETURNS TABLE (pattern_key integer, days bigint, days_present bigint, least_calls double precision,
 	greatest_calls double precision, usual_calls double precision)
@@ -212,9 +145,9 @@ BEGIN
 	), traffic AS MATERIALIZED (
 		-- where most patterns run as usual, it is a matter of the others
 		SELECT s.*, j.service_id, j.end_time,
-			s.days >= t.traffic_days AND s.usual_calls >= 2 * t.traffic_calls_per_h
-				AND s.usual_ratio <= t.traffic_drop_ratio AND s.least_ratio <= t.traffic_least_ratio
-				AND coalesce(l.ln_factor <= ln(t.traffic_drop_ratio) * 0.5, true) AS is_missing
+			s.days >= :traffic_days AND s.usual_calls >= 2 * :traffic_calls_per_h
+				AND s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio
+				AND coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true) AS is_missing
 		FROM @extschema@._chpg_service_traffic(judged) s
 		JOIN unnest(judged) j ON j.service_key = s.service_key
 		LEFT JOIN load l ON l.service_key = s.service_key AND l.window_start = j.end_time - interval '1 hour'
@@ -245,10 +178,10 @@ BEGIN
 	), suspect AS MATERIALIZED (
 		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END AS change
 		FROM pattern p
-		WHERE (p.calls >= t.volume_surge_factor * greatest(p.expected, 1)
-				AND p.calls >= 2 * t.volume_surge_calls_per_h AND p.surge_score >= t.volume_score AND p.min_z >= 1.5)
-			OR (p.calls <= t.volume_drop_ratio * p.expected AND p.expected >= 2 * t.volume_drop_calls_per_h
-				AND p.drop_score >= t.volume_score AND p.max_z <= -1.5 AND p.baseline_hours >= t.volume_days)
+		WHERE (p.calls >= :surge_factor * greatest(p.expected, 1)
+				AND p.calls >= 2 * :surge_calls_per_h AND p.surge_score >= :score AND p.min_z >= 1.5)
+			OR (p.calls <= :drop_ratio * p.expected AND p.expected >= 2 * :drop_calls_per_h
+				AND p.drop_score >= :score AND p.max_z <= -1.5 AND p.baseline_hours >= :days)
 	), known AS MATERIALIZED (
 		SELECT s.*, b.days, b.days_present, b.least_calls, b.greatest_calls, b.usual_calls, n.name, (n.name).app AS app
 		FROM (SELECT i.service_key, i.end_time, array_agg(i.pattern_key) AS keys FROM suspect i GROUP BY 1, 2) g
@@ -256,7 +189,7 @@ BEGIN
 		JOIN suspect s ON s.service_key = g.service_key AND s.pattern_key = b.pattern_key
 		JOIN (SELECT p AS name, p.pattern_key FROM @extschema@._chpg_pattern_names(
 			ARRAY(SELECT DISTINCT i.pattern_key FROM suspect i)) p) n ON n.pattern_key = s.pattern_key
-		WHERE b.days >= t.volume_days
+		WHERE b.days >= :days
 			-- what has another id now has not vanished
 			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
 				AND (((f.predecessor).pattern_key = s.pattern_key)
@@ -267,13 +200,13 @@ BEGIN
 	), sure AS MATERIALIZED (
 		SELECT k.*
 		FROM known k
-		WHERE CASE k.change WHEN 'surge' THEN k.calls >= t.volume_max_factor * greatest(k.greatest_calls, 1)
+		WHERE CASE k.change WHEN 'surge' THEN k.calls >= :max_factor * greatest(k.greatest_calls, 1)
 				AND k.usual_calls > 0 AND k.days_present >= 0.8 * k.days
 			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls END
 	), app AS MATERIALIZED (
 		-- all that an application was expected to run
 		SELECT p.service_key, n.app, sum(p.calls) AS calls, sum(p.expected) AS expected,
-			count(*) FILTER (WHERE p.expected >= 2 * t.volume_drop_calls_per_h) AS patterns_expected
+			count(*) FILTER (WHERE p.expected >= 2 * :drop_calls_per_h) AS patterns_expected
 		FROM pattern p
 		JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT i.pattern_key FROM pattern i
 			WHERE i.service_key IN (SELECT s.service_key FROM sure s WHERE s.change <> 'surge'))) n
@@ -287,11 +220,11 @@ BEGIN
 				sum(u.least_calls) AS least_calls
 			FROM sure u WHERE u.change <> 'surge' AND NOT u.is_missing GROUP BY 1, 2) s
 			ON s.service_key = a.service_key AND s.app = a.app
-		WHERE a.expected >= 2 * t.traffic_calls_per_h AND a.calls <= t.traffic_error_drop_ratio * a.expected
+		WHERE a.expected >= 2 * :traffic_calls_per_h AND a.calls <= :traffic_error_drop_ratio * a.expected
 			AND s.sure_expected >= 0.5 * a.expected AND s.patterns >= greatest(0.6 * a.patterns_expected, 2)
 			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = a.service_key AND f.app_is_new)
 	)
-	SELECT 'CHPG508', CASE WHEN f.calls <= t.traffic_error_drop_ratio * f.least_calls THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG508', CASE WHEN f.calls <= :traffic_error_drop_ratio * f.least_calls THEN 'ERROR' ELSE 'WARN' END,
 		'Traffic is missing', f.service_id,
 		format('%s executions per hour, usually %s in these hours, and never below %s',
 			@extschema@._chpg_count_text(f.calls / 2), @extschema@._chpg_count_text(f.usual_calls / 2),
@@ -307,7 +240,7 @@ BEGIN
 	FROM traffic f
 	WHERE f.is_missing
 	UNION ALL
-	SELECT 'CHPG508', CASE WHEN s.expected >= t.traffic_error_calls_ratio * f.usual_calls THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG508', CASE WHEN s.expected >= :traffic_error_calls_ratio * f.usual_calls THEN 'ERROR' ELSE 'WARN' END,
 		'An application is silent', f.service_id,
 		format('application "%s" sends %s executions per hour, usually %s in these hours',
 			@extschema@._chpg_line_text(s.app, 60), @extschema@._chpg_count_text(s.calls / 2),
@@ -324,8 +257,8 @@ BEGIN
 	JOIN traffic f ON f.service_key = s.service_key
 	UNION ALL
 	SELECT 'CHPG507',
-		CASE WHEN s.change = 'surge' AND s.calls >= t.volume_warn_surge_factor * s.expected
-				AND a.added_us >= t.volume_warn_surge_time_ratio * s_us.us THEN 'WARN'
+		CASE WHEN s.change = 'surge' AND s.calls >= :warn_surge_factor * s.expected
+				AND a.added_us >= :warn_surge_time_ratio * s_us.us THEN 'WARN'
 			-- other new queries may do its work
 			WHEN s.change = 'vanished' AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
 				AND f.since >= o.since - interval '2 hours' AND f.since <= o.since + interval '2 hours') THEN 'WARN'

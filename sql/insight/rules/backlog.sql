@@ -12,18 +12,6 @@
  * threshold: usual_factor = 3 factor; Of what it was at most at these hours.
  */
 /*
- * rule: CHPG709 lock_waits
- * title: Sessions wait for locks
- * kind: incident
- * scope: metrics
- * place: 140
- * function: _chpg_find_waits
- * threshold: sessions = 3 sessions; Sessions that wait for locks, on average, from which it is WARN.
- * threshold: hours = 2 hours; For so many hours they must have waited.
- * threshold: usual_factor = 3 factor; Of those that waited at most at these hours.
- */
-
-/*
  * The API's reference announces these metrics without their names, so that they are found by
  * what their names contain.  Lock waits are among the wait events as well; they count once.
  */
@@ -44,8 +32,8 @@ BEGIN
 	END IF;
 	named := @extschema@._chpg_metric_names(scope.service_ids, until);
 	FOR behind IN
-		SELECT n.metric, n.unit, CASE WHEN n.unit ~* 'byte' THEN t.backlog_bytes
-			WHEN n.unit ~* '^(s|sec|seconds?)$' THEN t.backlog_seconds ELSE t.backlog_count END AS threshold
+		SELECT n.metric, n.unit, CASE WHEN n.unit ~* 'byte' THEN :bytes
+			WHEN n.unit ~* '^(s|sec|seconds?)$' THEN :seconds ELSE :count END AS threshold
 		FROM jsonb_to_recordset(named) n(metric text, unit text)
 		WHERE n.metric ~* '(^|_)lag(_|$)|backlog'
 		ORDER BY 1
@@ -53,8 +41,8 @@ BEGIN
 	LOOP
 		RETURN QUERY
 		SELECT 'CHPG708', 'WARN', 'A replica or the archive falls behind', l.service_id,
-			format('%s is %s', behind.metric, CASE WHEN behind.threshold = t.backlog_bytes
-					THEN @extschema@._chpg_bytes_text(l.present) WHEN behind.threshold = t.backlog_seconds
+			format('%s is %s', behind.metric, CASE WHEN behind.threshold = :bytes
+					THEN @extschema@._chpg_bytes_text(l.present) WHEN behind.threshold = :seconds
 					THEN @extschema@._chpg_duration_text(1e6 * l.present) ELSE @extschema@._chpg_count_text(l.present) END),
 			jsonb_build_object('metric', behind.metric, 'value', l.present, 'usual', l.usual, 'unit', behind.unit,
 				'hours', l.run_hours),
@@ -66,8 +54,8 @@ BEGIN
 			coalesce(behind.unit, 'count'),
 			@extschema@._chpg_metric_query(l.service_id, behind.metric, l.since, until)
 		FROM @extschema@._chpg_high_lines(scope, behind.metric, ''::text, NULL::text, behind.threshold) l
-		WHERE l.run_hours >= t.backlog_hours
-			AND (l.highest IS NULL OR l.present >= t.backlog_usual_factor * l.highest);
+		WHERE l.run_hours >= :hours
+			AND (l.highest IS NULL OR l.present >= :usual_factor * l.highest);
 	END LOOP;
 	IF NOT FOUND AND NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG708}'::text[],
@@ -88,9 +76,9 @@ BEGIN
 			l.since, l.usual, l.present, 'sessions',
 			@extschema@._chpg_metric_query(l.service_id, of_locks, l.since, until)
 		FROM @extschema@._chpg_high_lines(scope, of_locks,
-			CASE WHEN of_locks ~* 'lock' THEN '' ELSE '^lock[:/. ]' END, NULL::text, t.lock_waits_sessions) l
-		WHERE l.run_hours >= t.lock_waits_hours
-			AND (l.highest IS NULL OR l.present >= t.lock_waits_usual_factor * l.highest);
+			CASE WHEN of_locks ~* 'lock' THEN '' ELSE '^lock[:/. ]' END, NULL::text, :lock_waits_sessions) l
+		WHERE l.run_hours >= :lock_waits_hours
+			AND (l.highest IS NULL OR l.present >= :lock_waits_usual_factor * l.highest);
 	ELSIF NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG709}'::text[],
 			'No service has a metric of lock waits or wait events.'::text, NULL::text);

@@ -1,27 +1,4 @@
 /*
- * rule: CHPG500 change
- * title: Thresholds of chpg_compare
- * scope: shared
- * threshold: calls_of_hour = 20 executions; Executions in an hour from which it is compared with others.
- * threshold: hours = 3 hours; So many hours have to be worse, or better ...
- * threshold: hours_ratio = 0.75 ratio; ... and such a share of those of the period.
- * threshold: p95_factor = 1.5 factor; How many times the baseline's 95th percentile ...
- * threshold: p95_gain_us = 5000 us; ... and how much above it, in microseconds ...
- * threshold: p95_calls = 200 executions; ... with so many executions in both windows.
- * threshold: avg_factor = 1.3 factor; How many times the baseline's mean ...
- * threshold: avg_calls = 50 executions; ... with so many executions in both windows.
- * threshold: excess_us = 5000000 us; Time lost, in microseconds ...
- * threshold: excess_ratio = 0.01 ratio; ... and its share of the service's time.
- * threshold: baseline_hours = 10 hours; Hours of the baseline below which blind_factor counts.
- * threshold: blind_factor = 2 factor; How many times slower, or faster, than the baseline's mean, or 95th
- *   percentile, with a few hours of the baseline, or without a history.
- * threshold: blind_calls = 1000 executions; Executions in both windows, without a history.
- * threshold: improved_factor = 0.7 factor; The mean has improved up to so many times the baseline's.
- * threshold: surge_factor = 3 factor; How many times the baseline's executions per hour ...
- * threshold: surge_calls = 1000 executions; ... with so many of them ...
- * threshold: surge_ratio = 0.02 ratio; ... and a share of time that grew so much.
- */
-/*
  * rule: CHPG501 slower
  * title: Slower than before
  * kind: incident
@@ -48,7 +25,6 @@
  * threshold: p99_calls = 1000 executions; ... with so many executions since the onset.
  * threshold: error_excess_ratio = 0.3 ratio; Time lost, of the service's time, from which it is ERROR.
  */
-
 /* A pattern whose mean rose has no second finding for its 99th percentile. */
 CREATE FUNCTION @extschema@._chpg_find_slower(t @extschema@._chpg_thresholds,
 	judged @extschema@._chpg_judged_service[], episodes @extschema@._chpg_episode[])
@@ -63,7 +39,7 @@ BEGIN
 		SELECT e.*, j.service_id, j.end_time, e.total_us / nullif(e.expected_us, 0) AS factor,
 			e.total_us - e.expected_us AS excess_us,
 			e.p99_us / nullif(e.expected_p99_us, 0) AS p99_factor, e.p99_us - e.expected_p99_us AS p99_gain_us,
-			e.baseline_hours < t.slower_few_hours AS is_blind
+			e.baseline_hours < :few_hours AS is_blind
 		FROM unnest(episodes) e
 		JOIN unnest(judged) j ON j.service_key = e.service_key
 		WHERE e.metric IN ('mean', 'p99')
@@ -74,29 +50,29 @@ BEGIN
 			AND e.last_score >= 2
 		GROUP BY e.service_key, e.pattern_key
 	), likely AS MATERIALIZED (
-		SELECT e.*, c.score >= t.slower_least_counter_score AND e.metric = 'mean' AS is_explained
+		SELECT e.*, c.score >= :least_counter_score AND e.metric = 'mean' AS is_explained
 		FROM episode e
 		LEFT JOIN counter c ON c.service_key = e.service_key AND c.pattern_key = e.pattern_key
-		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN t.slower_p99_score
-				WHEN c.score >= t.slower_least_counter_score THEN t.slower_counter_score ELSE t.slower_score END
-			AND e.last_score >= 1.5 AND e.score >= t.slower_hour_score * sqrt(e.hours)
-				* CASE WHEN e.metric = 'mean' AND c.score >= t.slower_least_counter_score THEN t.slower_counter_score / t.slower_score ELSE 1 END AND (e.hours >= 2 OR e.calls >= 50)
+		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN :p99_score
+				WHEN c.score >= :least_counter_score THEN :counter_score ELSE :score END
+			AND e.last_score >= 1.5 AND e.score >= :hour_score * sqrt(e.hours)
+				* CASE WHEN e.metric = 'mean' AND c.score >= :least_counter_score THEN :counter_score / :score ELSE 1 END AND (e.hours >= 2 OR e.calls >= 50)
 			AND CASE e.metric WHEN 'mean' THEN
-				e.factor >= CASE WHEN e.is_blind THEN t.slower_few_hours_factor ELSE t.slower_factor END
-					AND e.excess_us >= t.slower_excess_us * least(e.hours, 4) / 4
-					AND (e.excess_us >= t.slower_excess_executions * e.max_us OR EXISTS (
+				e.factor >= CASE WHEN e.is_blind THEN :few_hours_factor ELSE :factor END
+					AND e.excess_us >= :excess_us * least(e.hours, 4) / 4
+					AND (e.excess_us >= :excess_executions * e.max_us OR EXISTS (
 						SELECT FROM @extschema@._chpg_batches(ARRAY[e.service_key], e.end_time) b
 						WHERE b.pattern_key = e.pattern_key))
-				ELSE e.p99_factor >= CASE WHEN e.is_blind THEN greatest(t.slower_few_hours_factor, t.slower_p99_factor)
-						ELSE t.slower_p99_factor END
-					AND e.p99_gain_us >= t.slower_p99_gain_us
-					AND e.p99_gain_us * e.calls / 100 >= t.slower_p99_excess_us * least(e.hours, 4) / 4 AND e.calls >= t.slower_p99_calls AND e.hours >= 2 END
+				ELSE e.p99_factor >= CASE WHEN e.is_blind THEN greatest(:few_hours_factor, :p99_factor)
+						ELSE :p99_factor END
+					AND e.p99_gain_us >= :p99_gain_us
+					AND e.p99_gain_us * e.calls / 100 >= :p99_excess_us * least(e.hours, 4) / 4 AND e.calls >= :p99_calls AND e.hours >= 2 END
 	), material AS MATERIALIZED (
 		SELECT DISTINCT ON (l.service_key, l.pattern_key) l.*, greatest(l.excess_us, 0) / nullif(s.us, 0) AS lost_ratio
 		FROM likely l
 		CROSS JOIN LATERAL @extschema@._chpg_service_time(l.service_id, l.since, l.end_time) s(us)
-		WHERE l.metric = 'p99' OR l.excess_us >= t.slower_excess_ratio * s.us
-		ORDER BY l.service_key, l.pattern_key, l.score >= t.slower_warn_score OR l.is_explained IS TRUE DESC, l.metric
+		WHERE l.metric = 'p99' OR l.excess_us >= :excess_ratio * s.us
+		ORDER BY l.service_key, l.pattern_key, l.score >= :warn_score OR l.is_explained IS TRUE DESC, l.metric
 	), ranked AS MATERIALIZED (
 		SELECT m.*, row_number() OVER (PARTITION BY m.service_key ORDER BY m.excess_us DESC, m.pattern_key) AS place
 		FROM material m
@@ -106,8 +82,8 @@ BEGIN
 				THEN @extschema@._chpg_episode_cause(r.service_id, r.pattern_key, r.since, r.end_time) END AS cause,
 			CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium'
 				ELSE 'high' END AS confidence,
-			CASE WHEN r.score < t.slower_warn_score AND r.is_explained IS NOT TRUE THEN 'INFO'
-				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= t.slower_error_excess_ratio THEN 'ERROR'
+			CASE WHEN r.score < :warn_score AND r.is_explained IS NOT TRUE THEN 'INFO'
+				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r
 		JOIN (SELECT p AS name, p.* FROM @extschema@._chpg_pattern_names(

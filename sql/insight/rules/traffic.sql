@@ -1,0 +1,65 @@
+/*
+ * rule: CHPG508 traffic
+ * title: Traffic is missing
+ * kind: incident
+ * scope: change
+ * place: 100
+ * effect: outage
+ * function: _chpg_find_changes
+ * needs: executions
+ * threshold: drop_ratio = 0.65 ratio; Share of the usual executions up to which traffic is missing ...
+ * threshold: least_ratio = 0.8 ratio; ... and of the fewest ones of past days, in each of two hours ...
+ * threshold: calls_per_h = 200 executions/h; ... of so many expected per hour.
+ * threshold: error_drop_ratio = 0.1 ratio; Share of the fewest executions of past days up to which it is ERROR.
+ * threshold: error_calls_ratio = 0.2 ratio; Share of a service's executions that makes an application's silence
+ *   an ERROR.
+ * threshold: days = 5 days; Past days with these hours.
+ */
+/*
+ * Rules CHPG507 and CHPG508: patterns that run far more than usual, hardly or no longer, and
+ * traffic of a service or an application that is missing.
+ *
+ * What is expected are the executions in the very same hour of past days.  Two hours decide;
+ * a pattern that vanished ran in these hours on each of the past days.
+ */
+
+/* The captures of hours have the executions of a service. */
+CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])
+RETURNS TABLE (service_key integer, calls double precision, usual_calls double precision, least_calls double precision,
+	days bigint, usual_ratio double precision, least_ratio double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT h.service_key, sum(h.calls), sum(h.usual), sum(h.least), min(h.days), max(h.calls / nullif(h.usual, 0)),
+		max(h.calls / nullif(h.least, 0))
+	FROM (
+		SELECT j.service_key, n.calls, b.usual, b.least, b.days
+		FROM unnest(judged) j
+		CROSS JOIN generate_series(1, 2) hour
+		CROSS JOIN LATERAL (
+			SELECT c.call_count::float8 AS calls
+			FROM capture c
+			WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start = j.end_time - hour * interval '1 hour') n
+		CROSS JOIN LATERAL (
+			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual, min(c.call_count)::float8 AS least,
+				count(*) AS days
+			FROM @extschema@._chpg_past_starts(j.end_time, hour) p
+			JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start = p.start) b
+		WHERE b.days > 0
+	) h
+	GROUP BY h.service_key
+	HAVING count(*) = 2;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_service[]) IS
+'Executions of services in the last two hours, and in the same hours of past days.
+usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours is
+  missing or truncated are left out.
+Errors: 55000 there is no history.';
