@@ -273,7 +273,8 @@ Leaves some of the budget to others (setting reserve). NOTICEs report progress a
 After that, some windows that are older than the setting keep_open are sealed: if that fails,
   the run fails, but what was captured stays. With the setting watch, the run ends with a
   chpg_watch; if that fails, a WARNING says so.
-Requests: 1 for the list, and those of chpg_history_cost.
+Requests: 1 for the list, and those of chpg_history_cost; with the setting watch, 2 at most for
+  each of at most 5 new incidents.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
   block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own
   the history; 57014 canceled within a window.';

@@ -37,6 +37,23 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_log_is_readable() IS
 'Whether there is a history whose log of findings the caller may read.';
 
+/* Texts of executions and of the log may have values in them: only what they are about is kept. */
+CREATE FUNCTION @extschema@._chpg_exemplar_text(exemplars jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT nullif(concat_ws(' ',
+		CASE WHEN (exemplars->>'temp_blks_written')::float8 > 0 THEN 'Recent executions write temporary files.' END,
+		CASE WHEN (exemplars->>'wal_fpi')::float8 >= 100 THEN 'Recent executions write full-page images to the WAL.' END,
+		CASE WHEN exemplars->>'sqlstates' IS NOT NULL THEN
+			format('Recent executions fail with SQLSTATE %s.', exemplars->>'sqlstates') END,
+		CASE WHEN exemplars->>'log_about' IS NOT NULL THEN
+			format('The log of that time is about %s.', exemplars->>'log_about') END), '');
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_exemplar_text(jsonb) IS
+'What the exemplars of an incident say; null: nothing.';
+
 /* In its first day, the onset of a finding is better known from hour to hour. */
 CREATE FUNCTION @extschema@._chpg_with_log(findings @extschema@.chpg_finding_row[], period tstzrange)
 RETURNS SETOF @extschema@.chpg_finding_row
@@ -56,6 +73,9 @@ BEGIN
 		AND l.opened_at <= upper(period) + interval '1 hour' AND l.last_seen_at >= lower(period)
 	CROSS JOIN LATERAL jsonb_populate_record(f, CASE WHEN l.finding_key IS NULL OR f.level = 'SKIPPED' THEN '{}'
 		ELSE jsonb_build_object('state', l.state, 'incident_id', l.incident_id,
+			'evidence', CASE WHEN l.finding ? 'exemplars' THEN coalesce(f.evidence, '{}')
+				|| jsonb_build_object('exemplars', l.finding->'exemplars') ELSE f.evidence END,
+			'explanation', concat_ws(' ', f.explanation, @extschema@._chpg_exemplar_text(l.finding->'exemplars')),
 			'since', CASE WHEN l.since IS NULL OR upper(period) < l.opened_at + interval '24 hours'
 				THEN coalesce(f.since, l.since) ELSE l.since END) END) r;
 END
@@ -130,7 +150,8 @@ BEGIN
 			worst_value = greatest(l.worst_value, p.value),
 			service_name = coalesce((p.finding).service_name, l.service_name), since = (p.finding).since,
 			incident_id = (p.finding).incident_id, is_root = p.is_root, muted = (p.finding).muted,
-			finding = @extschema@._chpg_logged_row(p.finding)
+			finding = @extschema@._chpg_logged_row(p.finding) || CASE WHEN l.finding ? 'exemplars'
+				THEN jsonb_build_object('exemplars', l.finding->'exemplars') ELSE '{}' END
 		FROM present p
 		WHERE l.finding_key = (p.finding).finding_key AND l.opened_at = p.opened_at
 		RETURNING l.opened_at < as_of AND p.is_worse AS got_worse
@@ -298,6 +319,132 @@ Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501
 
 REVOKE EXECUTE ON PROCEDURE @extschema@.chpg_watch(text, text) FROM PUBLIC;
 
+/* The API keeps executions for a day. */
+CREATE FUNCTION @extschema@._chpg_exemplars_due(server text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	of_server CONSTANT text := server;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (
+		SELECT coalesce(jsonb_agg(d), '[]')
+		FROM (
+			SELECT l.finding_key, l.opened_at, l.service_id, l.rule_id, coalesce(l.since, l.opened_at) AS since,
+				l.finding->'evidence' AS evidence
+			FROM finding_log l
+			WHERE l.state = 'new' AND l.is_root AND NOT l.muted AND l.level IN ('ERROR', 'WARN') AND l.kind = 'incident'
+				AND l.last_seen_at > now() - interval '6 hours' AND NOT l.finding ? 'exemplars'
+				AND EXISTS (SELECT FROM service s WHERE s.service_id = l.service_id AND s.server = of_server
+					AND s.valid_to = 'infinity')
+			ORDER BY l.level, l.finding_key
+			LIMIT 5
+		) d);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_exemplars_due(text) IS
+'At most five new incidents of a server''s services that have no exemplars.
+For the owner of the history.';
+
+CREATE FUNCTION @extschema@._chpg_note_exemplars(finding_key text, opened_at timestamptz, exemplars jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	LOCK TABLE finding_log IN SHARE UPDATE EXCLUSIVE MODE;
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code('finding_log'::regclass);
+	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('exemplars', exemplars)
+	WHERE l.finding_key = _chpg_note_exemplars.finding_key AND l.opened_at = _chpg_note_exemplars.opened_at;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_exemplars(text, timestamptz, jsonb) IS
+'Keep what recent executions and the log say of an incident, for the owner of the history.';
+
+/* A request that fails leaves the incident without what it would have said. */
+CREATE FUNCTION @extschema@._chpg_read_exemplars(due jsonb, server text, reserve integer)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	evidence CONSTANT jsonb := due->'evidence';
+	onset CONSTANT timestamptz := (due->>'since')::timestamptz;
+	found jsonb := '{}';
+BEGIN
+	IF evidence->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$' AND NOT @extschema@._chpg_capture_must_wait(server, reserve) THEN
+		BEGIN
+			found := (SELECT jsonb_strip_nulls(jsonb_build_object('executions', count(*),
+					'max_duration_us', max(@extschema@._chpg_bounded(e.duration_us)),
+					'temp_blks_written', max(e.temp_blks_written), 'wal_bytes', max(e.wal_bytes), 'wal_fpi', max(e.wal_fpi),
+					'parallel_workers_launched', max(e.parallel_workers_launched),
+					'sqlstates', string_agg(DISTINCT e.err_sqlstate, ', ' ORDER BY e.err_sqlstate)
+						FILTER (WHERE e.err_sqlstate ~ '^[0-9A-Z]{5}$' AND e.err_sqlstate <> '00000')))
+				FROM @extschema@.chpg_slow_pattern_executions(due->>'service_id', (evidence->>'query_id')::bigint,
+					evidence->>'db_name', evidence->>'db_user', evidence->>'db_operation', nullif(evidence->>'app', ''),
+					NULL::timestamptz, server) e);
+		EXCEPTION WHEN OTHERS THEN
+			found := jsonb_build_object('error', SQLSTATE);
+		END;
+	END IF;
+	IF NOT @extschema@._chpg_capture_must_wait(server, reserve) THEN
+		BEGIN
+			found := found || (SELECT jsonb_strip_nulls(jsonb_build_object('log_lines', count(*),
+					'log_about', string_agg(DISTINCT w.what, ', ' ORDER BY w.what)))
+				FROM @extschema@.chpg_logs(onset - interval '5 minutes', least(onset + interval '65 minutes', now()),
+					due->>'service_id', CASE WHEN due->>'rule_id' NOT IN ('CHPG702', 'CHPG707', 'CHPG709') THEN 'ERROR' END,
+					CASE WHEN due->>'rule_id' IN ('CHPG707', 'CHPG709') THEN 'lock'
+						WHEN due->>'rule_id' = 'CHPG702' THEN 'memory' END,
+					NULL::text, 100::bigint, server) g
+				LEFT JOIN (VALUES ('deadlock detected', 'deadlocks'), ('still waiting for|lock timeout', 'waits for locks'),
+					('out of memory', 'memory that ran out'), ('canceling statement', 'canceled statements'),
+					('too many clients|connection slots', 'too many connections'), ('No space left', 'a full disk'))
+					w(pattern, what) ON g.body ~* w.pattern);
+		EXCEPTION WHEN OTHERS THEN
+			found := found || jsonb_build_object('log_error', SQLSTATE);
+		END;
+	END IF;
+	RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_read_exemplars(jsonb, text, integer) IS
+'What recent executions, and the log around its onset, say of an incident: numbers and words.
+Requests: 2 at most; none while the budget has no more than the reserve.';
+
+CREATE FUNCTION @extschema@._chpg_capture_exemplars(server text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner CONSTANT oid := @extschema@._chpg_history_owner();
+	reserve CONSTANT integer := (SELECT s.reserve FROM @extschema@._chpg_history_settings() s);
+	due jsonb;
+BEGIN
+	FOR due IN SELECT d FROM jsonb_array_elements(@extschema@._chpg_run_as(owner,
+			'SELECT @extschema@._chpg_exemplars_due($1)'::text, ROW(@extschema@._chpg_own_server(server)))) d LOOP
+		PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_exemplars($1, $2, $3)'::text,
+			ROW(due->>'finding_key', (due->>'opened_at')::timestamptz,
+				@extschema@._chpg_read_exemplars(due, server, reserve)));
+	END LOOP;
+EXCEPTION WHEN OTHERS THEN
+	RETURN;  -- the log of findings stays
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_capture_exemplars(text) IS
+'Add to new incidents of a server''s services what recent executions and their logs say.
+Requests: 2 at most for each of at most 5 incidents.';
+
 /* For chpg_capture: what was captured stays, whatever happens here. */
 CREATE FUNCTION @extschema@._chpg_watch_captured(service text, server text)
 RETURNS jsonb
@@ -313,6 +460,7 @@ BEGIN
 		PERFORM @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 			'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text,
 			ROW(service, @extschema@._chpg_own_server(server)));
+		PERFORM @extschema@._chpg_capture_exemplars(server);
 	END IF;
 	RETURN NULL;
 EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -323,4 +471,4 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_watch_captured(text, text) IS
 'Watch after a capture, if the setting watch is on, and return the error of a watch that failed.
-Requests: none.';
+Requests: those of _chpg_capture_exemplars.';

@@ -248,6 +248,24 @@ is(logged('state', 'true'), '', 'without the setting, no watch follows a capture
 sql(qq{UPDATE kept.setting SET value = 'on' WHERE name = 'watch'; DELETE FROM kept.capture});
 sql(q{CALL chpg_capture('hour', 'orders')});
 is(logged('state, service_name', 'true'), 'new|orders', 'with it, one does');
+
+# A new incident has what recent executions and the log say, for two requests; the next capture sends none.
+my ($query, $db, $user, $operation, $app) = split /\|/, sql(q{SELECT query_id, db_name, db_user, db_operation, app FROM chpg_slow_patterns(now() - interval '1 hour', now(), 'orders') WHERE query_id <> 0 AND app <> '' ORDER BY total_duration_us DESC LIMIT 1});
+start_anew();
+sql(qq{DELETE FROM kept.capture; SELECT planted.find('CHPG501', 'WARN', '$ORDERS', now() - interval '2 hours', 1, 3, '2026-05-11 06:00Z');
+	UPDATE planted.candidate SET c.evidence = (c).evidence || jsonb_build_object('query_id', '$query', 'db_name', '$db', 'db_user', '$user', 'db_operation', '$operation', 'app', '$app')});
+clear_journal($url);
+sql(q{CALL chpg_capture('hour', 'orders')});
+is(scalar(grep { $_->{path} =~ m{/logs$|/slowQueryPatterns/\d|/slow[^/]*/-?\d} } @{ journal($url)->{requests} }), 2, 'two requests for a new incident');
+is(logged(q{(finding->'exemplars'->>'executions')::integer > 0, (finding->'exemplars'->>'max_duration_us')::float8 > 0, (finding->'exemplars'->>'log_lines')::integer >= 0, finding->'exemplars' ? 'error'}, 'true'), 't|t|t|f', 'what they say is kept');
+sql(q{DELETE FROM kept.capture WHERE grain = 'hour'});
+clear_journal($url);
+sql(q{CALL chpg_capture('hour', 'orders')});
+is(scalar(grep { $_->{path} =~ m{/logs$|/slowQueryPatterns/\d|/slow[^/]*/-?\d} } @{ journal($url)->{requests} }) . logged(q{finding ? 'exemplars'}, 'true'), '0t', 'once');
+is(sql(q{SELECT _chpg_exemplar_text('{"temp_blks_written": 5, "wal_fpi": 100, "sqlstates": "40P01, 57014", "log_about": "deadlocks"}')}),
+	'Recent executions write temporary files. Recent executions write full-page images to the WAL. Recent executions fail with SQLSTATE 40P01, 57014. The log of that time is about deadlocks.', 'in words');
+start_anew();
+sql(qq{DELETE FROM kept.capture; SELECT planted.find('CHPG501', 'WARN', '$ORDERS', now() - interval '2 hours', 1, 3, '2026-05-11 06:00Z')});
 sql(q{DELETE FROM kept.capture; ALTER FUNCTION _chpg_candidates(tstzrange, text, text, boolean) RENAME TO hidden});
 ($code, $out, $err) = $node->psql('postgres', q{CALL chpg_capture('hour', 'orders')});
 like($err, qr/WARNING:  could not watch: function .*_chpg_candidates.* does not exist/, 'a watch that fails is a warning');

@@ -359,6 +359,9 @@ my @statements = (
 		"SELECT * FROM chpg.chpg_findings($period, $_, $NULL, 't'::pg_catalog.bool)") } $NULL, "'orders'::pg_catalog.text"),
 	"SELECT chpg.chpg_mute('CHPG101:x'::pg_catalog.text, 'wont_fix'::pg_catalog.text, $NULL, 'infinity'::pg_catalog.timestamptz, '1.5'::pg_catalog.float8)",
 	"SELECT chpg.chpg_unmute('CHPG101:x'::pg_catalog.text)",
+	"SELECT chpg.chpg_maintenance('orders'::pg_catalog.text, $period, $NULL)",
+	"CALL chpg.chpg_watch($NULL, $NULL)",
+	(map { "SELECT * FROM kept.$_" } qw(finding finding_history incident)),
 	'SELECT chpg.chpg_history_disable()',
 	# without a history, the API is asked
 	"SELECT * FROM chpg.chpg_findings($period, $NULL, $NULL, 'f'::pg_catalog.bool)",
