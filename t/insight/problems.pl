@@ -17,13 +17,13 @@ $node->safe_psql('postgres', 'CREATE EXTENSION chpg');
 
 my $fleet = ChpgTest::Fleet->new(
 	run => sub { return $node->safe_psql('postgres', $_[0]) }, say => sub { note(@_) },
-	seed => 102, services => 0, plants => 'all', planted_patterns => 14, days => 14, judged => 2, step => 15, onsets => [ 7, 11 ]);
+	seed => 102, services => 0, plants => 'all', planted_patterns => 12, days => 14, judged => 2, step => 30, onsets => [ 8, 10 ]);
 $fleet->load->watch_all(only => 'deciding');
 note($fleet->report);
 
 my %share = map { $_ => $fleet->measures->{$_} } qw(strong middle all day first since rows);
-# With two weeks of history, and few watches
-my %least = (strong => 0.88, middle => 0.6, all => 0.75, day => 0.8, first => 0.9, since => 0.85, rows => 0.9);
+# A history of two weeks, and few watches, find less than those of bench/run l.
+my %least = (strong => 0.88, middle => 0.4, all => 0.7, day => 0.75, first => 0.9, since => 0.85, rows => 0.9);
 my %words = (
 	strong => 'plants of a distance of 10 or more are named after four whole hours', middle => 'of a distance of 5 to 10', all => 'all with an effect by then',
 	day => 'all are named within a day', first => 'as the first row of their service', since => 'with an onset that is right to an hour', rows => 'and as one row');
