@@ -151,6 +151,16 @@ BEGIN
 	END IF;
 	LOCK TABLE @extschema@.chpg_finding_mute, @extschema@.chpg_threshold IN SHARE ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
+	-- it has a foreign key of its own; a snapshot from before the lock may miss a trigger
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RETURN;
+	ELSIF EXISTS (SELECT FROM pg_trigger t
+				WHERE t.tgrelid = '@extschema@.chpg_threshold'::regclass AND NOT t.tgisinternal)
+			OR EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = '@extschema@.chpg_threshold'::regclass)
+			OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = '@extschema@.chpg_threshold'::regclass) THEN
+		RAISE EXCEPTION 'table "chpg_threshold" has a trigger, rule or foreign key, which chpg did not create'
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Drop it.';
+	END IF;
 	mutes := (SELECT coalesce(jsonb_agg(m), '[]') FROM @extschema@.chpg_finding_mute m);
 	thresholds := (SELECT coalesce(jsonb_agg(t), '[]') FROM @extschema@.chpg_threshold t);
 	IF mutes = '[]' AND thresholds = '[]' THEN

@@ -382,6 +382,10 @@ BEGIN
 	FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;
 	PERFORM @extschema@._chpg_history_create_views(schema);
 	PERFORM @extschema@._chpg_history_comment(schema);
+	PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
+	FROM pg_class c
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = schema AND c.relkind = 'v' AND c.relname IN ('finding', 'finding_history', 'incident');
 END
 $$;
 

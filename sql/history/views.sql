@@ -220,23 +220,24 @@ BEGIN
 		SELECT l.level, l.state, CASE WHEN a.age < interval '2 hours' THEN floor(extract(epoch FROM a.age) / 60) || ' min'
 				WHEN a.age < interval '48 hours' THEN floor(extract(epoch FROM a.age) / 3600) || ' h'
 				ELSE floor(extract(epoch FROM a.age) / 86400) || ' d' END AS age,
-			left(coalesce(l.service_name, l.service_id), 14) AS service,
-			left((l.finding->>'title') || ': ' || (l.finding->>'symptom'), 54) AS finding,
-			left(l.finding->>'subject', 18) AS subject
+			left(coalesce(l.service_name, l.service_id), 12) AS service, left(l.finding->>'title', 28) AS title,
+			left(l.finding->>'symptom', 44) AS symptom
 		FROM finding_log l
 		CROSS JOIN LATERAL (SELECT greatest(now() - coalesce(l.since, l.opened_at), interval '0') AS age) a
 		WHERE l.resolved_at IS NULL AND l.is_root AND NOT l.muted
 		ORDER BY (l.finding->>'urgency')::integer, array_position('{ERROR,WARN,INFO}'::text[], l.level),
-			(l.finding->>'impact_us')::float8 DESC NULLS LAST, l.finding_key;
+			(l.finding->>'impact_us')::float8 DESC NULLS LAST, l.finding_key
+		OFFSET 0;
 
 		CREATE OR REPLACE VIEW %1$I.finding_history AS
 		SELECT l.worst_level AS level, l.state, to_char(coalesce(l.since, l.opened_at), 'YYYY-MM-DD HH24:MI') AS begins,
-			to_char(coalesce(l.resolved_at, l.last_seen_at), 'YYYY-MM-DD HH24:MI') AS ends,
-			left(coalesce(l.service_name, l.service_id), 14) AS service,
-			left((l.finding->>'title') || ': ' || (l.finding->>'symptom'), 46) AS finding
+			to_char(l.resolved_at, 'YYYY-MM-DD HH24:MI') AS ends,
+			left(coalesce(l.service_name, l.service_id), 12) AS service, left(l.finding->>'title', 26) AS title,
+			left(l.finding->>'subject', 16) AS subject
 		FROM finding_log l
 		WHERE l.is_root
-		ORDER BY coalesce(l.since, l.opened_at) DESC, l.opened_at DESC, l.finding_key;
+		ORDER BY coalesce(l.since, l.opened_at) DESC, l.opened_at DESC, l.finding_key
+		OFFSET 0;
 
 		CREATE OR REPLACE VIEW %1$I.incident AS
 		SELECT l.incident_id, l.is_root, l.level, l.state, l.since, l.service_id, l.service_name, l.rule_id,
@@ -244,7 +245,8 @@ BEGIN
 			l.finding->>'action' AS action, l.finding->>'next' AS next, l.opened_at, l.last_seen_at, l.muted, l.finding_key
 		FROM finding_log l
 		WHERE l.resolved_at IS NULL AND l.incident_id IS NOT NULL
-		ORDER BY l.since, l.incident_id, l.is_root DESC, l.finding_key;
+		ORDER BY l.since, l.incident_id, l.is_root DESC, l.finding_key
+		OFFSET 0;
 	$views$, schema, @extschema@._chpg_history_rows('hour', $columns$
 		p.window_start AS "time", s.service_name, sk.service_id, s.tags->>'Environment' AS tag_environment,
 		s.tags->>'team' AS tag_team, k.db_name, k.db_user, k.app, k.query_id, p.error_count, p.call_count

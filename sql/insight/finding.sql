@@ -94,6 +94,22 @@ COMMENT ON FUNCTION @extschema@._chpg_urgency(text, text, text) IS
 1: an application fails. 2: something fails, or is about to. 3: it is slower, or may fail in
   some days. 4: it is worth knowing. 5: it could be better. 6: hygiene. 7: not judged.';
 
+/* Names and texts come from outside: no control character, C1 or bidi mark of theirs is shown. */
+CREATE FUNCTION @extschema@._chpg_plain_text(value text)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN octet_length(value) = length(value) AND value !~ '[[:cntrl:]]' THEN value
+		ELSE regexp_replace(translate(value, CASE WHEN getdatabaseencoding() = 'UTF8' THEN
+			(SELECT string_agg(chr(c), '') FROM generate_series(128, 159) c)
+			|| (SELECT string_agg(chr(c), '')
+				FROM unnest('{1564,8206,8207,8232,8233,8234,8235,8236,8237,8238,8294,8295,8296,8297}'::integer[]) c)
+			ELSE '' END, ''), '[[:cntrl:]]+', ' ', 'g') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_plain_text(text) IS
+'A text without control characters and marks that change the direction of what follows.';
+
 CREATE FUNCTION @extschema@._chpg_time_literal(at timestamptz)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -119,7 +119,7 @@ AS $$
 		FROM chained
 		WHERE family IS NOT NULL
 		WINDOW r AS (PARTITION BY service_id, muted, family, chain
-			ORDER BY urgency, @extschema@._chpg_level_place(level), @extschema@._chpg_rule_place(rule_id),
+			ORDER BY @extschema@._chpg_level_place(level), urgency, @extschema@._chpg_rule_place(rule_id),
 				impact_us DESC NULLS LAST, finding_key)
 	), members AS (
 		SELECT p.root_key, count(*) AS count,

@@ -129,7 +129,11 @@ BEGIN
 	WITH present AS (
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
-				OR coalesce(v.value >= 1.5 * l.noted_value, false) AS is_worse
+				OR coalesce(v.value >= 1.5 * l.noted_value, false)
+				OR EXISTS (SELECT FROM finding_mute b
+					WHERE b.finding_key = l.finding_key AND NOT @extschema@._chpg_mute_holds(
+						jsonb_build_object('level', b.muted_level, 'value', b.muted_value, 'factor', b.factor),
+						(m.finding).level, v.value)) AS is_worse
 		FROM unnest(seen) m
 		CROSS JOIN LATERAL (
 			SELECT @extschema@._chpg_finding_value((m.finding)."before", (m.finding)."now") AS value) v

@@ -167,6 +167,8 @@ BEGIN
 		RETURN owner;
 	END IF;
 	RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN
+	RETURN NULL;  -- the extension's owner is no superuser any more
 END
 $$;
 

@@ -19,11 +19,13 @@ AS $$
 			format('@extschema@.chpg_pattern_course(%L, %L, %L%s)', service_id, evidence->>'query_id', r.range, r.server)
 		WHEN evidence ? 'query_id' THEN
 			format('@extschema@.chpg_slow_pattern_executions(%L, %L, %L, %L, %L%s)', service_id, evidence->>'query_id',
-				coalesce(evidence->>'db_name', ''), coalesce(evidence->>'db_user', ''),
-				coalesce(evidence->>'db_operation', ''), r.server)
+				@extschema@._chpg_plain_text(coalesce(evidence->>'db_name', '')),
+				@extschema@._chpg_plain_text(coalesce(evidence->>'db_user', '')),
+				@extschema@._chpg_plain_text(coalesce(evidence->>'db_operation', '')), r.server)
 		WHEN rule_id ^@ 'CHPG4' AND place IS NOT NULL THEN
-			format('%I.error_hour WHERE service_id = %L AND app = %L AND "time" >= %L AND "time" < %L ORDER BY "time"',
-				place, service_id, coalesce(evidence->>'app', ''), r.begins, r.ends)
+			format('%I.error_hour WHERE service_id = %L%s AND "time" >= %L AND "time" < %L ORDER BY "time"',
+				place, service_id, CASE WHEN evidence->>'app' = @extschema@._chpg_plain_text(evidence->>'app')
+					THEN format(' AND app = %L', evidence->>'app') ELSE '' END, r.begins, r.ends)
 		WHEN rule_id ^@ 'CHPG4' THEN
 			format('@extschema@.chpg_logs(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server)
 		WHEN rule_id = 'CHPG706' THEN format('@extschema@.chpg_config(%L%s)', service_id, r.server)
@@ -123,12 +125,14 @@ AS $$
 		FROM ranked WHERE place > 1 GROUP BY 1, 2, 3
 	)
 	SELECT f.kind, f.level, f.rule_id, f.title, f.service_id, _chpg_ranked.names->>f.service_id,
-		coalesce(nullif(@extschema@._chpg_line_text(f.evidence->>'query_text', 80), ''),
-			nullif(@extschema@._chpg_line_text(f.evidence->>'app', 80), ''), _chpg_ranked.names->>f.service_id, f.service_id),
+		coalesce(nullif(@extschema@._chpg_plain_text(@extschema@._chpg_line_text(f.evidence->>'query_text', 80)), ''),
+			nullif(@extschema@._chpg_plain_text(@extschema@._chpg_line_text(f.evidence->>'app', 80)), ''),
+			@extschema@._chpg_plain_text(@extschema@._chpg_line_text(_chpg_ranked.names->>f.service_id, 80)), f.service_id),
 		f.since, CASE WHEN f.level = 'SKIPPED' THEN NULL WHEN f.since >= lower(period) THEN 'new' ELSE 'ongoing' END,
-		f.is_muted, f.symptom, @extschema@._chpg_significant(f."before"), @extschema@._chpg_significant(f."now"), f.unit, f.explanation, f.action,
+		f.is_muted, @extschema@._chpg_plain_text(f.symptom), @extschema@._chpg_significant(f."before"), @extschema@._chpg_significant(f."now"), f.unit, f.explanation, f.action,
 		CASE WHEN f.level <> 'SKIPPED' THEN
-			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) THEN rtrim(f.next, '; ') END,
+			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) AND f.next !~ '(^|[^.])\mchpg_'
+					AND f.next = @extschema@._chpg_plain_text(f.next) THEN rtrim(f.next, '; ') END,
 				@extschema@._chpg_next_statement(f.rule_id, f.service_id, f.evidence, f.since, period, server,
 					CASE WHEN f.service_id IS NULL OR f.service_id = ANY (kept) THEN _chpg_ranked.place END)) END,
 		f.evidence || coalesce(o.evidence, '{}'), f.impact_us, f.confidence, o.names, f.finding_key, NULL::text

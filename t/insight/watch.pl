@@ -72,9 +72,10 @@ is(watch(15) . ' ' . logged('state, missed', $SLOW), '0|0|0 ongoing|0', 'it is s
 is(watch(16) . watch(17) . ' ' . logged($STATE, $SLOW), '0|0|00|0|1 resolved|WARN|ERROR|15|07|15|17', 'two watches without it resolve it');
 is(watch(18) . ' ' . sql(q{SELECT count(*) FROM kept.finding}), '0|0|0 0', 'and it is no open finding');
 is(watch(20) . ' ' . logged($STATE, "$SLOW AND resolved_at IS NULL"), '1|0|0 new|WARN|WARN|20|20|20|', 'it may begin anew');
-is(sql(q{SELECT level, state, begins, ends, service, finding FROM kept.finding_history}),
-	"WARN|new|2026-05-11 20:00|2026-05-11 20:00|service 1|Title of CHPG501: 3000 after 1000\nERROR|resolved|2026-05-11 15:00|2026-05-11 17:00|service 1|Title of CHPG501: 3000 after 1000", 'the view of all');
-is(sql(q{SELECT level, state, service, finding, subject FROM kept.finding}), 'WARN|new|service 1|Title of CHPG501: 3000 after 1000|SELECT of web', 'the view of open ones');
+is(sql(q{SELECT level, state, begins, ends, service, title, subject FROM kept.finding_history}),
+	"WARN|new|2026-05-11 20:00||service 1|Title of CHPG501|SELECT of web\nERROR|resolved|2026-05-11 15:00|2026-05-11 17:00|service 1|Title of CHPG501|SELECT of web", 'the view of all');
+is(sql(q{SELECT level, state, service, title, symptom FROM kept.finding}), 'WARN|new|service 1|Title of CHPG501|3000 after 1000', 'the view of open ones');
+fails_with($node, "DELETE FROM kept.$_", '55000', qr/cannot delete from view "$_"/, "the view $_ is not updatable") for qw(finding finding_history incident);
 
 # chpg_findings takes state and onset from the log.
 my $PERIOD = q{'[2026-05-10 20:00Z,2026-05-11 20:00Z)'};
@@ -183,8 +184,13 @@ is(watch(10) . sql('SELECT count(*) FROM kept.finding_mute'), '0|1|00', 'as does
 sql($MUTE =~ s/'known'/'known', factor => 100/r);
 is(watch(11) . watch(12) . sql('SELECT count(*) FROM kept.finding_mute'), '0|0|00|0|10', 'and the end of the episode');
 is(watch(20) . muted(20), '1|0|0f', 'the next one is not muted');
+sql($MUTE =~ s/'known'/'known', factor => 1.1/r);
+sql(q{UPDATE planted.candidate SET c."now" = 36 WHERE at >= '2026-05-11 20:00Z'});
+is(watch(21) . sql(q{SELECT state, muted FROM kept.finding_log WHERE resolved_at IS NULL}), '0|1|0worse|f', 'what ends a mute is worse');
+sql(q{UPDATE planted.candidate SET c."now" = 30 WHERE at >= '2026-05-11 20:00Z'; TRUNCATE kept.finding_mute});
+watch(22);
 sql(q{SELECT chpg_mute(finding_key, 'accepted_risk', factor => 20) FROM kept.finding_log WHERE resolved_at IS NULL; UPDATE kept.finding_mute SET muted_level = NULL, muted_value = NULL});
-is(muted(9) . watch(21) . ' ' . sql($MUTES), 't0|0|0 WARN|3|20', 'a mute that does not know learns it from the next watch');
+is(muted(9) . watch(23) . ' ' . sql($MUTES), 't0|0|0 WARN|3|20', 'a mute that does not know learns it from the next watch');
 fails_with($node, "SELECT chpg_mute('CHPG501:pg1', 'wont_fix', factor => $_->[0])", $_->[1], $_->[2], "factor: $_->[0]") for
 	[ 'NULL', '22004', qr/argument "factor" must not be null/ ], map { [ $_, '22023', qr/invalid value for "factor"/ ] } 1, 0, -2, q{'NaN'}, q{'infinity'};
 sql('TRUNCATE kept.finding_mute');
@@ -198,6 +204,10 @@ sql(q{SELECT planted.find('CHPG50' || a, 'WARN', 'pg1', '2026-05-11 05:00Z', b.v
 is(sql(q{SELECT (w->>'new')::integer > 85 FROM _chpg_watch('2026-05-11 06:00Z', NULL, NULL) w}), 't', 'hostile values are logged');
 is(sql(q{UPDATE planted.candidate SET c."now" = (c)."now" * 2 WHERE (c)."now" < 1e300; SELECT w->>'new', w->>'resolved' FROM _chpg_watch('2026-05-11 07:00Z', NULL, NULL) w}), '0|0', 'and compared');
 cmp_ok(sql(q{SELECT count(*) FROM kept.finding}), '>', 0, 'and shown');
+
+start_anew();
+sql(q{SELECT planted.find('CHPG401', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 2, '2026-05-11 06:00Z', app => U&'evil\202e\0003\000a\009bapp')});
+is(sql(q{SELECT subject, next !~ U&'[\0001-\001f\202e\009b]', symptom FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true)}), 'SELECT of evil app|t|2 after 1', 'marks of names are not shown');
 
 # In the width of a terminal
 start_anew();

@@ -62,6 +62,10 @@ is(sql($MUTES), 1000, 'also with two sessions');
 
 # With a history, mutes are kept there, for every role that may mute: its owner writes them.
 sql(q{TRUNCATE chpg_finding_mute; INSERT INTO chpg_finding_mute (finding_key, reason, muted_by) VALUES ('CHPG301:before', 'wont_fix', 'other'); INSERT INTO chpg_threshold VALUES ('CHPG101', 'calls', 7)});
+sql(q{CREATE SCHEMA attic2; GRANT TRIGGER ON chpg_threshold TO mallory; GRANT ALL ON SCHEMA attic2 TO mallory});
+as_role('mallory', q{CREATE FUNCTION attic2.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$; CREATE TRIGGER t BEFORE DELETE ON chpg_threshold FOR EACH ROW EXECUTE FUNCTION attic2.fires()});
+fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/table "chpg_threshold" has a trigger, rule or foreign key/, 'a trigger on the thresholds is not run');
+sql('DROP SCHEMA attic2 CASCADE');
 my ($code, $out, $err) = $node->psql('postgres', q{SELECT chpg_history_enable('kept')});
 like($err, qr/NOTICE:  schema "kept" has 1 mutes and 1 thresholds now/, 'a history takes over what there is');
 is(sql('SELECT finding_key, muted_by, factor FROM kept.finding_mute; SELECT * FROM kept.threshold; SELECT count(*) FROM chpg_finding_mute; SELECT count(*) FROM chpg_threshold'), "CHPG301:before|other|1.5\nCHPG101|calls|7\n0\n0", 'and the tables of the extension are empty');
