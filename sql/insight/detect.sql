@@ -92,6 +92,29 @@ CREATE TYPE @extschema@._chpg_hour_score AS (
 COMMENT ON TYPE @extschema@._chpg_hour_score IS
 'A pattern in an hour, and what was expected of it by the same hours of past days.
 The attributes are the columns of _chpg_scores.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.service_key IS 'Key of the service in the table service_key.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.window_start IS 'Start of the hour.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.common IS
+'ln of the factor by which most patterns of the service were slower, which z_avg and z_p99 do not have.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.avg_us IS 'Mean time of an execution, in microseconds.';
+
+/* The other attributes have the meaning that they have in the scores of a window. */
+DO $$
+DECLARE
+	attribute record;
+BEGIN
+	FOR attribute IN
+		SELECT a.attname AS name, col_description(s.attrelid, s.attnum) AS description
+		FROM pg_attribute a
+		JOIN pg_attribute s ON s.attname = a.attname AND s.attnum > 0
+		WHERE a.attrelid = '@extschema@._chpg_hour_score'::regclass AND a.attnum > 0
+			AND s.attrelid = '@extschema@._chpg_score_row'::regclass
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_hour_score.%I IS %L',
+			attribute.name, attribute.description);
+	END LOOP;
+END
+$$;
 
 /* Names of patterns, for evidence and keys of findings. */
 CREATE TYPE @extschema@._chpg_pattern_name AS (
@@ -661,4 +684,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_past_starts(timestamptz, integer) IS
-'Starts of some hours before a time of day on past days: on weekdays or on weekends, as it is now.';
+'Starts of some hours before a time of day on past days.
+On weekdays or on weekends, as it is now.';

@@ -55,7 +55,8 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_judged_patterns(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
 	@extschema@._chpg_pattern_pair[]) IS
-'The patterns that ran in the period, without the service''s own monitoring, and which are batches.
+'The patterns that ran in the period, and which are batches.
+Without the service''s own monitoring.
 is_batch: it is a batch job, or a backup.
 Requests: none.';
 

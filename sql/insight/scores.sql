@@ -406,8 +406,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_score_windows(integer[], timestamptz, timestamptz) IS
 'Store the scores of the captured hours that have none, as the owner of the history.
 Returns how many.
-Errors: 22023 a setting of the history cannot be used; 55000 there is no history, or it cannot be
-  used.';
+Errors: 22023 a setting of the history cannot be used; 55000 there is no history, or it cannot
+  be used.';
 
 CREATE FUNCTION @extschema@._chpg_pattern_scores(service_keys integer[], pattern_keys integer[],
 	from_time timestamptz, until_time timestamptz)
@@ -482,9 +482,9 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_scores(integer[], timestamptz, timestamptz) IS
-'The scores of services, an hour and a pattern a row: see the type _chpg_score_row.
-common: ln of the factor by which most patterns of the service were slower, which z_avg and z_p99
-  do not have.
+'The scores of services, an hour and a pattern a row.
+common: ln of the factor by which most patterns of the service were slower; z_avg and z_p99 are
+  without it.
 Hours from from_time on, and before until_time, that were captured. Those without stored scores
   are scored now. Rows come in no certain order.
 Errors: 55000 there is no history, or it cannot be used.';

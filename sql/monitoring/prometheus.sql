@@ -53,7 +53,8 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_prometheus_of_fleet';
 
 COMMENT ON FUNCTION @extschema@._chpg_prometheus_of_fleet(text) IS
-'The Prometheus metrics of the fleet: of the organization or, if those are not enabled, of each service.
+'The Prometheus metrics of the fleet.
+Of the organization or, if those are not enabled, of each service.
 Requests: 1, 1 more for a fleet of 100 services; if not enabled, 1 more for the list and 1 for
   each service.';
 

@@ -89,5 +89,5 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_new(@extschema@._chpg_thresholds, @extschema@._chpg_judged_service[],
 	@extschema@._chpg_fresh_pattern[]) IS
-'Findings of patterns, and applications, that are new and take a good part of their service''s time.
+'Findings of patterns, and applications, that are new and take a good part of the time.
 Requests: none.';

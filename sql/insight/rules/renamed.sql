@@ -144,6 +144,7 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_find_renamed(@extschema@._chpg_thresholds,
 	@extschema@._chpg_judged_service[], @extschema@._chpg_fresh_pattern[]) IS
-'Findings of queries whose id changed, one for each service, of those that got slower, and of queries
-with new ids all the time.
+'Findings of queries whose id changed.
+One for each service, one for each query that got slower, and one for queries with new ids all
+  the time.
 Requests: none.';

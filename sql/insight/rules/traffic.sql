@@ -60,6 +60,6 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_service[]) IS
 'Executions of services in the last two hours, and in the same hours of past days.
-usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours is
-  missing or truncated are left out.
+usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours
+  is missing or truncated are left out.
 Errors: 55000 there is no history.';
