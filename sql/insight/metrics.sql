@@ -201,8 +201,8 @@ days: how many days of the past there are.';
  */
 CREATE FUNCTION @extschema@._chpg_high_lines(scope @extschema@._chpg_scope, of_metric text, meant text,
 	not_meant text, threshold double precision)
-RETURNS TABLE (service_id text, present double precision, run_hours integer, since timestamptz, days integer,
-	usual double precision, highest double precision)
+RETURNS TABLE (service_id text, present double precision, lowest double precision, run_hours integer,
+	since timestamptz, days integer, usual double precision, highest double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -213,7 +213,7 @@ BEGIN
 		RETURN;
 	END IF;
 	RETURN QUERY
-	SELECT l.service_id, @extschema@._chpg_recent(l.ages, l.means, 2), l.run,
+	SELECT l.service_id, @extschema@._chpg_recent(l.ages, l.means, 2), least(l.means[1], l.means[2]), l.run,
 		@extschema@._chpg_run_since(l.latest, l.ages, l.run), u.days, u.median, u.highest
 	FROM (
 		SELECT m.*, @extschema@._chpg_run_hours(m.ages, m.means, threshold) AS run
@@ -228,7 +228,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_high_lines(@extschema@._chpg_scope, text, text, text, double precision) IS
 'The services whose metric is at a threshold or above, in the latest hour of the period.
-meant, not_meant: as for _chpg_metric_lines. run_hours, since: for how long, and since when.
+meant, not_meant: as for _chpg_metric_lines. lowest: mean of the lower one of the latest two
+  hours. run_hours, since: for how long, and since when.
 days, usual, highest: what it was at these hours on so many days before, as a median and at
   most.
 Requests: none.';
@@ -357,14 +358,15 @@ BEGIN
 	IF found.rate IS NOT NULL AND (result.full_at IS NULL
 			OR result.full_at > latest + (capacity - present) / found.rate * interval '1 hour') THEN
 		margin := least(found.margin, 0.75 * found.rate);
-		SELECT @extschema@._chpg_run_hours(array_agg(s.age), array_agg(s.growth), 0.3 * found.rate) INTO run
-		FROM (
-			SELECT u.age, (u.value - lead(u.value) OVER w) / (lead(u.age) OVER w - u.age) AS growth
-			FROM unnest(ages, "values") u(age, value)
-			WINDOW w AS (ORDER BY u.age)
-		) s
-		WHERE s.growth IS NOT NULL;
-		result := ROW(latest - (run - 1) * interval '1 hour', found.start, 24 * found.rate,
+		-- it began where a twentieth of the rise was left, above what it was on the day before
+		SELECT min(u.age) FILTER (WHERE u.value <= p.base + 0.05 * (present - p.base)) INTO run
+		FROM unnest(ages, "values") u(age, value)
+		CROSS JOIN (
+			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY v.value) AS base
+			FROM unnest(ages, "values") v(age, value)
+			WHERE v.age BETWEEN found.hours AND found.hours + 24
+		) p;
+		result := ROW(latest - (greatest(coalesce(run, found.hours), 1) - 1) * interval '1 hour', found.start, 24 * found.rate,
 			latest + (capacity - present) / found.rate * interval '1 hour',
 			latest + (capacity - present) / (found.rate + margin) * interval '1 hour',
 			latest + (capacity - present) / (found.rate - margin) * interval '1 hour',

@@ -113,7 +113,10 @@ BEGIN
 					THEN 'ERROR'
 				WHEN full_days < :full_days THEN 'WARN'
 				WHEN used >= :used_ratio * capacity THEN CASE WHEN usually THEN 'INFO' ELSE 'WARN' END END;
-			since := coalesce(forecast.since, @extschema@._chpg_run_since(line.latest, line.ages, run));
+			-- it began when there were more than usual
+			since := coalesce(forecast.since, @extschema@._chpg_run_since(line.latest, line.ages,
+				@extschema@._chpg_run_hours(line.ages, line.tops, least(:used_ratio * capacity,
+					usual.highest + 0.1 * greatest(used - usual.highest, 0)))));
 		ELSE
 			-- as if there were room for three times as many
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, 3 * used);

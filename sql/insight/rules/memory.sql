@@ -6,6 +6,8 @@
  * place: 170
  * threshold: used_percent = 95 percent; Memory in use from which it is WARN.
  * threshold: error_used_percent = 98 percent; Memory in use from which it is ERROR.
+ * threshold: unusual_percent = 90 percent; Memory in use from which it is WARN if it is far above what is usual.
+ * threshold: above_highest_percent = 10 percent; So much more than it ever was at these hours is far above.
  * threshold: hours = 2 hours; For so many hours it must have been in use.
  * threshold: full_days = 1 days; Days until all is in use, below which it is WARN.
  * threshold: above_usual_percent = 3 percent; Percent more than usual, below which it is INFO: some services
@@ -39,8 +41,9 @@ BEGIN
 	FROM (
 		SELECT l.*, l.days >= 3 AND l.present < l.highest + :above_usual_percent AS is_usual
 		FROM @extschema@._chpg_high_lines(scope, 'memory_usage'::text, '^$|used'::text, NULL::text,
-			:used_percent) l
-		WHERE l.run_hours >= :hours
+			:unusual_percent) l
+		WHERE l.run_hours >= :hours AND (l.lowest >= :used_percent
+			OR (l.days >= 3 AND l.present >= l.highest + :above_highest_percent))
 	) j;
 	IF @extschema@._chpg_metrics_are_readable() THEN
 		growing := ARRAY(SELECT l.service_id
