@@ -18,7 +18,7 @@ BEGIN
 	END IF;
 	recent := ARRAY(SELECT s FROM @extschema@._chpg_recent_scores(judged) s);
 	fresh := ARRAY(SELECT f FROM @extschema@._chpg_find_fresh(t, judged, recent) f);
-	episodes := ARRAY(SELECT e FROM @extschema@._chpg_find_episodes(judged, recent) e);
+	episodes := ARRAY(SELECT e FROM @extschema@._chpg_find_episodes(t, judged, recent) e);
 	RETURN QUERY
 	SELECT DISTINCT ON (c.finding_key) c.*
 	FROM (

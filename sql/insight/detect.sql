@@ -215,6 +215,113 @@ COMMENT ON FUNCTION @extschema@._chpg_recent_scores(@extschema@._chpg_judged_ser
 'The scores of all patterns in the four hours before each service is judged.';
 
 /*
+ * Of the days of a few patterns only some elements of the stored arrays are wanted, and not
+ * all arrays.  Hours without stored scores are scored with their services.
+ */
+CREATE FUNCTION @extschema@._chpg_pair_scores(service_keys integer[], pattern_keys integer[], from_time timestamptz,
+	until_time timestamptz)
+RETURNS SETOF @extschema@._chpg_hour_score
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	unscored integer[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	unscored := ARRAY(SELECT DISTINCT u.service_key
+		FROM @extschema@._chpg_unscored(ARRAY(SELECT DISTINCT k FROM unnest(service_keys) k), from_time, until_time) u);
+	RETURN QUERY
+	SELECT s.service_key, s.window_start, s.pattern_key[f.i], s.baseline_hours[f.i]::integer, s.common::float8,
+		s.call_count[f.i]::float8, s.expected_calls[f.i]::float8, s.calls_spread[f.i]::float8, s.total_us[f.i]::float8,
+		s.max_us[f.i]::float8, s.total_us[f.i]::float8 / nullif(s.call_count[f.i], 0)::float8,
+		s.expected_avg_us[f.i]::float8, s.z_avg[f.i]::float8, s.p99_us[f.i]::float8, s.expected_p99_us[f.i]::float8,
+		s.z_p99[f.i]::float8, s.rows_per_call[f.i]::float8, s.expected_rows_per_call[f.i]::float8, s.z_rows[f.i]::float8,
+		s.blks_per_call[f.i]::float8, s.expected_blks_per_call[f.i]::float8, s.z_blks[f.i]::float8,
+		s.wal_per_call[f.i]::float8, s.expected_wal_per_call[f.i]::float8, s.z_wal[f.i]::float8
+	FROM (SELECT p.service, array_agg(p.pattern) AS keys FROM unnest(service_keys, pattern_keys) p(service, pattern)
+		WHERE p.service <> ALL (unscored) GROUP BY p.service) g
+	JOIN score_hour s ON s.service_key = g.service AND s.window_start >= from_time AND s.window_start < until_time
+	CROSS JOIN LATERAL (SELECT u.i::integer AS i FROM unnest(s.pattern_key) WITH ORDINALITY u(key, i)
+		WHERE u.key = ANY (g.keys) OFFSET 0) f;
+	IF cardinality(unscored) > 0 THEN
+		RETURN QUERY
+		SELECT h.*
+		FROM @extschema@._chpg_pattern_scores(unscored, pattern_keys, from_time, until_time) h
+		WHERE (h.service_key, h.pattern_key) IN (SELECT * FROM unnest(service_keys, pattern_keys));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_pair_scores(integer[], integer[], timestamptz, timestamptz) IS
+'The scores of some patterns of services: each key of a service stands beside that of a pattern.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_pair_calls(service_keys integer[], pattern_keys integer[], from_time timestamptz,
+	until_time timestamptz)
+RETURNS TABLE (service_key integer, window_start timestamptz, pattern_key integer, call_count double precision,
+	expected_calls double precision, total_us double precision, max_us double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	unscored integer[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	unscored := ARRAY(SELECT DISTINCT u.service_key
+		FROM @extschema@._chpg_unscored(ARRAY(SELECT DISTINCT k FROM unnest(service_keys) k), from_time, until_time) u);
+	RETURN QUERY
+	SELECT s.service_key, s.window_start, s.pattern_key[f.i], s.call_count[f.i]::float8, s.expected_calls[f.i]::float8,
+		s.total_us[f.i]::float8, s.max_us[f.i]::float8
+	FROM (SELECT p.service, array_agg(p.pattern) AS keys FROM unnest(service_keys, pattern_keys) p(service, pattern)
+		WHERE p.service <> ALL (unscored) GROUP BY p.service) g
+	JOIN score_hour s ON s.service_key = g.service AND s.window_start >= from_time AND s.window_start < until_time
+	CROSS JOIN LATERAL (SELECT u.i::integer AS i FROM unnest(s.pattern_key) WITH ORDINALITY u(key, i)
+		WHERE u.key = ANY (g.keys) OFFSET 0) f;
+	IF cardinality(unscored) > 0 THEN
+		RETURN QUERY
+		SELECT h.service_key, h.window_start, h.pattern_key, h.call_count, h.expected_calls, h.total_us, h.max_us
+		FROM @extschema@._chpg_pattern_scores(unscored, pattern_keys, from_time, until_time) h
+		WHERE (h.service_key, h.pattern_key) IN (SELECT * FROM unnest(service_keys, pattern_keys));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_pair_calls(integer[], integer[], timestamptz, timestamptz) IS
+'As _chpg_pair_scores, executions and times only.';
+
+CREATE FUNCTION @extschema@._chpg_service_factors(service_keys integer[], from_time timestamptz, until_time timestamptz)
+RETURNS TABLE (service_key integer, window_start timestamptz, common double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	unscored integer[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	unscored := ARRAY(SELECT DISTINCT u.service_key
+		FROM @extschema@._chpg_unscored(service_keys, from_time, until_time) u);
+	RETURN QUERY
+	SELECT s.service_key, s.window_start, s.common::float8
+	FROM score_hour s
+	WHERE s.service_key = ANY (service_keys) AND s.service_key <> ALL (unscored) AND s.window_start >= from_time
+		AND s.window_start < until_time;
+	IF cardinality(unscored) > 0 THEN
+		RETURN QUERY
+		SELECT h.service_key, h.window_start, max(h.common)
+		FROM @extschema@._chpg_scores(unscored, from_time, until_time) h
+		GROUP BY h.service_key, h.window_start;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_service_factors(integer[], timestamptz, timestamptz) IS
+'ln of the factors by which most patterns of services were slower, hour by hour.
+Errors: 55000 there is no history.';
+
+/*
  * Batch jobs.  A day's sums show them without its hours: few executions in each hour that
  * has any, and long ones; or much time in few hours of the day, day after day.
  */
@@ -349,8 +456,8 @@ COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions,
  * The onset is the hour for which the sum of all standard deviations since then, by the root
  * of the number of hours, is the greatest.
  */
-CREATE FUNCTION @extschema@._chpg_find_episodes(judged @extschema@._chpg_judged_service[],
-	recent @extschema@._chpg_hour_score[])
+CREATE FUNCTION @extschema@._chpg_find_episodes(t @extschema@._chpg_thresholds,
+	judged @extschema@._chpg_judged_service[], recent @extschema@._chpg_hour_score[])
 RETURNS SETOF @extschema@._chpg_episode
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -360,18 +467,28 @@ DECLARE
 	service_keys integer[];
 	pattern_keys integer[];
 BEGIN
-	SELECT array_agg(DISTINCT s.service_key), array_agg(DISTINCT s.pattern_key)
-	INTO service_keys, pattern_keys
+	SELECT array_agg(s.service_key), array_agg(s.pattern_key) INTO service_keys, pattern_keys
 	FROM (
 		SELECT r.service_key, r.pattern_key
 		FROM unnest(recent) r
 		JOIN unnest(judged) j ON j.service_key = r.service_key
+		CROSS JOIN LATERAL (SELECT r.expected_avg_us * exp(least(greatest(r.common, -5), 5)) * r.call_count AS us) u
 		WHERE r.call_count > 0 AND r.baseline_hours >= 2
 		GROUP BY r.service_key, r.pattern_key
-		HAVING greatest(sum(r.z_avg) / sqrt(nullif(count(r.z_avg), 0)), sum(r.z_p99) / sqrt(nullif(count(r.z_p99), 0)),
-			max(r.z_avg) FILTER (WHERE r.window_start = j.end_time - interval '1 hour'),
-			max(r.z_p99) FILTER (WHERE r.window_start = j.end_time - interval '1 hour')) >= 2.5
-			OR greatest(sum(r.z_rows), sum(r.z_blks), sum(r.z_wal)) >= 4 * sqrt(count(*))
+		HAVING (greatest(sum(r.z_avg) / sqrt(nullif(count(r.z_avg), 0)),
+				max(r.z_avg) FILTER (WHERE r.window_start = j.end_time - interval '1 hour')) >= 2.5
+				AND sum(r.total_us) >= 1.1 * sum(u.us)
+				AND sum(r.total_us) - sum(u.us) >= 0.3 * greatest(t.slower_excess_us / 4, t.slower_excess_ratio
+					* max(j.total_us)))
+			OR (greatest(sum(r.z_p99) / sqrt(nullif(count(r.z_p99), 0)),
+				max(r.z_p99) FILTER (WHERE r.window_start = j.end_time - interval '1 hour')) >= 3
+				AND sum(r.p99_us * r.call_count) >= 1.2 * sum(r.expected_p99_us * r.call_count))
+			OR (sum(r.z_rows) >= 5 * sqrt(count(*)) AND sum(r.rows_per_call * r.call_count)
+				>= 1.1 * sum(r.expected_rows_per_call * r.call_count) + 0.3 * t.counters_rows_per_h)
+			OR (sum(r.z_blks) >= 5 * sqrt(count(*)) AND sum(r.blks_per_call * r.call_count)
+				>= 1.1 * sum(r.expected_blks_per_call * r.call_count) + 0.3 * t.counters_blks_per_h)
+			OR (sum(r.z_wal) >= 5 * sqrt(count(*)) AND sum(r.wal_per_call * r.call_count)
+				>= 1.1 * sum(r.expected_wal_per_call * r.call_count) + 0.3 * t.counters_wal_bytes_per_h)
 	) s;
 	IF service_keys IS NULL THEN
 		RETURN;
@@ -379,7 +496,7 @@ BEGIN
 	RETURN QUERY
 	WITH hours AS MATERIALIZED (
 		SELECT h.*, j.end_time, h.expected_avg_us * exp(least(greatest(h.common, -5), 5)) AS usual_us
-		FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
+		FROM @extschema@._chpg_pair_scores(service_keys, pattern_keys,
 			(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
 			(SELECT max(j.end_time) FROM unnest(judged) j)) h
 		JOIN unnest(judged) j ON j.service_key = h.service_key
@@ -422,8 +539,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_find_episodes(@extschema@._chpg_judged_service[],
-	@extschema@._chpg_hour_score[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_find_episodes(@extschema@._chpg_thresholds,
+	@extschema@._chpg_judged_service[], @extschema@._chpg_hour_score[]) IS
 'The patterns that may be slower than expected at the end, each with its best onset.
 recent: what _chpg_recent_scores returned. A row for each metric.
 Errors: 55000 there is no history.';
@@ -543,10 +660,13 @@ DECLARE
 	pair record;
 	taken jsonb := '{}';
 BEGIN
-	SELECT array_agg(DISTINCT r.service_key), array_agg(DISTINCT r.pattern_key) INTO service_keys, pattern_keys
-	FROM unnest(recent) r
-	JOIN unnest(judged) j ON j.service_key = r.service_key
-	WHERE r.call_count > 0 AND r.baseline_hours = 0 AND j.history_start <= j.end_time - interval '25 hours';
+	SELECT array_agg(u.service_key), array_agg(u.pattern_key) INTO service_keys, pattern_keys
+	FROM (
+		SELECT DISTINCT r.service_key, r.pattern_key
+		FROM unnest(recent) r
+		JOIN unnest(judged) j ON j.service_key = r.service_key
+		WHERE r.call_count > 0 AND r.baseline_hours = 0 AND j.history_start <= j.end_time - interval '25 hours'
+	) u;
 	IF service_keys IS NULL THEN
 		RETURN;
 	END IF;
@@ -558,7 +678,7 @@ BEGIN
 				sum(h.total_us) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours')
 					/ nullif(sum(h.call_count) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours'), 0) AS last_avg_us,
 				max(h.window_start) AS last_start, j.end_time, j.history_start
-			FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
+			FROM @extschema@._chpg_pair_calls(service_keys, pattern_keys,
 				(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
 				(SELECT max(j.end_time) FROM unnest(judged) j)) h
 			JOIN unnest(judged) j ON j.service_key = h.service_key

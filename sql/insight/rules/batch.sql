@@ -41,10 +41,16 @@ BEGIN
 			avg((d.call_count <= 4 * d.hours OR d.hours <= 4)::integer) OVER w AS job_ratio,
 			least(greatest(d.total_duration_us, 1), 1e18) AS day_us, d.hours,
 			row_number() OVER (PARTITION BY j.service_key, j.pattern_key ORDER BY d."time" DESC) AS place
-		FROM job j
-		JOIN day_sum d ON d.service_key = j.service_key AND d.pattern_key = j.pattern_key
-			AND d."time" >= j.end_time - interval '35 days' AND d."time" < j.end_time
-		WHERE d.call_count > 0 AND d.total_duration_us > 0
+		FROM (
+			-- all days of the services at once
+			SELECT d.*
+			FROM day_sum d
+			WHERE d.service_key = ANY (ARRAY(SELECT DISTINCT i.service_key FROM job i))
+				AND d."time" >= end_time - interval '35 days' AND d."time" < end_time
+				AND d.call_count > 0 AND d.total_duration_us > 0
+			OFFSET 0
+		) d
+		JOIN job j ON j.service_key = d.service_key AND j.pattern_key = d.pattern_key
 		WINDOW w AS (PARTITION BY j.service_key, j.pattern_key)
 	), measured AS (
 		SELECT r.*, CASE WHEN r.is_single THEN r.day_us / r.call_count ELSE r.day_us END AS run_us FROM run r
@@ -88,7 +94,7 @@ BEGIN
 	FROM found f
 	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key
 	CROSS JOIN LATERAL (SELECT coalesce(min(h.window_start), f.day) AS since
-		FROM @extschema@._chpg_pattern_scores(ARRAY[f.service_key], ARRAY[f.pattern_key], f.day,
+		FROM @extschema@._chpg_pair_calls(ARRAY[f.service_key], ARRAY[f.pattern_key], f.day,
 			least(f.day + interval '24 hours', f.end_time)) h
 		WHERE h.call_count > 0) s;
 END

@@ -28,7 +28,7 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	-- few hours of a day, on most days of the last ten
-	SELECT array_agg(DISTINCT j.service_key), array_agg(DISTINCT j.pattern_key) INTO service_keys, pattern_keys
+	SELECT array_agg(j.service_key), array_agg(j.pattern_key) INTO service_keys, pattern_keys
 	FROM (
 		SELECT d.service_key, d.pattern_key
 		FROM day_sum d
@@ -43,7 +43,7 @@ BEGIN
 	RETURN QUERY
 	WITH hours AS MATERIALIZED (
 		SELECT s.service_key, s.pattern_key, s.window_start, s.call_count, s.expected_calls, j.service_id, j.end_time
-		FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys, end_time - interval '26 hours', end_time) s
+		FROM @extschema@._chpg_pair_calls(service_keys, pattern_keys, end_time - interval '26 hours', end_time) s
 		JOIN unnest(judged) j ON j.service_key = s.service_key
 		WHERE s.window_start < j.end_time
 	), missed AS (

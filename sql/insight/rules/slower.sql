@@ -60,9 +60,10 @@ BEGIN
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN :few_hours_factor ELSE :factor END
 					AND e.excess_us >= :excess_us * least(e.hours, 4) / 4
-					AND (e.excess_us >= :excess_executions * e.max_us OR EXISTS (
-						SELECT FROM @extschema@._chpg_batches(ARRAY[e.service_key], e.end_time) b
-						WHERE b.pattern_key = e.pattern_key))
+					AND (e.excess_us >= :excess_executions * e.max_us OR (e.service_key, e.pattern_key) IN (
+						SELECT b.service_key, b.pattern_key
+						FROM @extschema@._chpg_batches(ARRAY(SELECT j.service_key FROM unnest(judged) j),
+							(SELECT max(j.end_time) FROM unnest(judged) j)) b))
 				ELSE e.p99_factor >= CASE WHEN e.is_blind THEN greatest(:few_hours_factor, :p99_factor)
 						ELSE :p99_factor END
 					AND e.p99_gain_us >= :p99_gain_us

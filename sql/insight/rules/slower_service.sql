@@ -30,12 +30,10 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	service_keys integer[];
-	pattern_keys integer[];
 BEGIN
-	-- the factor of an hour comes with each of its patterns: one that runs often is enough
-	SELECT array_agg(s.service_key), array_agg(s.pattern_key) INTO service_keys, pattern_keys
+	SELECT array_agg(s.service_key) INTO service_keys
 	FROM (
-		SELECT DISTINCT ON (r.service_key) r.service_key, r.pattern_key, r.common
+		SELECT DISTINCT ON (r.service_key) r.service_key, r.common
 		FROM unnest(recent) r
 		WHERE r.call_count > 0
 		ORDER BY r.service_key, r.window_start DESC, r.call_count DESC, r.pattern_key
@@ -60,15 +58,12 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH factor AS (
-		SELECT DISTINCT ON (h.service_key, h.window_start) h.service_key, j.service_id, j.end_time, h.window_start,
-			least(greatest(h.common, -2), 3) AS common
-		FROM @extschema@._chpg_pattern_scores(service_keys, pattern_keys,
+		SELECT h.service_key, j.service_id, j.end_time, h.window_start, least(greatest(h.common, -2), 3) AS common
+		FROM @extschema@._chpg_service_factors(service_keys,
 			(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
 			(SELECT max(j.end_time) FROM unnest(judged) j)) h
 		JOIN unnest(judged) j ON j.service_key = h.service_key
 		WHERE h.window_start >= j.end_time - interval '48 hours' AND h.window_start < j.end_time
-			AND h.call_count > 0
-		ORDER BY h.service_key, h.window_start, h.pattern_key
 	), summed AS (
 		-- 0.05 is what the load of a day makes of it
 		SELECT f.*, count(*) OVER w AS hours, sum(f.common - 0.05) OVER w / sqrt(count(*) OVER w) AS score,

@@ -57,69 +57,33 @@ COMMENT ON FUNCTION @extschema@._chpg_past_calls(integer, integer[], timestamptz
 Errors: 55000 there is no history.';
 
 /* Backwards from the end, as long as each hour is as it is at the end; hours without traffic say nothing. */
-CREATE FUNCTION @extschema@._chpg_drop_onset(of_service integer, of_service_id text, keys integer[],
-	end_time timestamptz)
+CREATE FUNCTION @extschema@._chpg_traffic_onset(of_service text, end_time timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	IF keys IS NULL THEN
-		RETURN (
-			WITH hours AS (
-				SELECT c.window_start, c.call_count, (
-					SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
-					FROM generate_series(1, 7) d
-					JOIN capture b ON b.service_id = of_service_id AND b.grain = 'hour' AND b.status = 'ok'
-						AND b.window_start = c.window_start - d * interval '24 hours') AS usual
-				FROM capture c
-				WHERE c.service_id = of_service_id AND c.grain = 'hour' AND c.status = 'ok'
-					AND c.window_start >= end_time - interval '48 hours' AND c.window_start < end_time
-			)
-			SELECT min(h.window_start)
-			FROM hours h
-			WHERE h.window_start > coalesce((SELECT max(i.window_start) FROM hours i
-				WHERE i.call_count > 0.75 * i.usual AND i.usual > 0), '-infinity'));
-	END IF;
 	RETURN (
 		WITH hours AS (
-			SELECT s.window_start, sum(s.call_count) AS calls, sum(s.expected_calls) AS expected
-			FROM @extschema@._chpg_pattern_scores(ARRAY[of_service], keys, end_time - interval '48 hours', end_time) s
-			GROUP BY s.window_start
+			SELECT c.window_start, c.call_count, (
+				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
+				FROM generate_series(1, 7) d
+				JOIN capture b ON b.service_id = of_service AND b.grain = 'hour' AND b.status = 'ok'
+					AND b.window_start = c.window_start - d * interval '24 hours') AS usual
+			FROM capture c
+			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= end_time - interval '48 hours' AND c.window_start < end_time
 		)
 		SELECT min(h.window_start)
 		FROM hours h
-		WHERE h.expected > 0 AND h.window_start > coalesce((SELECT max(i.window_start) FROM hours i
-			WHERE i.calls > 0.75 * i.expected), '-infinity'));
+		WHERE h.window_start > coalesce((SELECT max(i.window_start) FROM hours i
+			WHERE i.call_count > 0.75 * i.usual AND i.usual > 0), '-infinity'));
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_drop_onset(integer, text, integer[], timestamptz) IS
-'Start of the hour from which on patterns, or a service (keys is null), run less than usual.
-Errors: 55000 there is no history.';
-
-CREATE FUNCTION @extschema@._chpg_surge_onset(of_service integer, key integer, end_time timestamptz,
-	factor double precision)
-RETURNS timestamptz
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN (
-		WITH hours AS (
-			SELECT s.window_start, s.call_count > factor * greatest(s.expected_calls, 1) AS is_high
-			FROM @extschema@._chpg_pattern_scores(ARRAY[of_service], ARRAY[key], end_time - interval '48 hours', end_time) s
-			WHERE s.call_count > 0
-		)
-		SELECT min(h.window_start)
-		FROM hours h
-		WHERE h.window_start > coalesce((SELECT max(i.window_start) FROM hours i WHERE NOT i.is_high), '-infinity'));
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_surge_onset(integer, integer, timestamptz, double precision) IS
-'Start of the hour from which on a pattern has run more often than a factor of what was expected.
+COMMENT ON FUNCTION @extschema@._chpg_traffic_onset(text, timestamptz) IS
+'Start of the hour from which on a service has had less traffic than in the same hours of a week.
 Errors: 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_find_volume(t @extschema@._chpg_thresholds,
@@ -182,27 +146,63 @@ BEGIN
 				AND p.calls >= 2 * :surge_calls_per_h AND p.surge_score >= :score AND p.min_z >= 1.5)
 			OR (p.calls <= :drop_ratio * p.expected AND p.expected >= 2 * :drop_calls_per_h
 				AND p.drop_score >= :score AND p.max_z <= -1.5 AND p.baseline_hours >= :days)
+	), words AS MATERIALIZED (
+		SELECT f.service_key, f.name, (f.predecessor).pattern_key AS predecessor_key, f.since,
+			@extschema@._chpg_query_words((f.name).query_text) AS words
+		FROM unnest(fresh) f
+	), named AS MATERIALIZED (
+		SELECT s.*, n AS name, n.app
+		FROM suspect s
+		JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT i.pattern_key FROM suspect i)) n
+			ON n.pattern_key = s.pattern_key
+		-- what has another id now has not vanished
+		WHERE NOT EXISTS (SELECT FROM words f WHERE f.service_key = s.service_key
+			AND (f.predecessor_key = s.pattern_key OR (f.name).text_id = n.text_id
+				OR (s.change <> 'surge' AND ((f.name).query_id = n.query_id
+					OR f.words = @extschema@._chpg_query_words(n.query_text)))))
 	), known AS MATERIALIZED (
-		SELECT s.*, b.days, b.days_present, b.least_calls, b.greatest_calls, b.usual_calls, n.name, (n.name).app AS app
-		FROM (SELECT i.service_key, i.end_time, array_agg(i.pattern_key) AS keys FROM suspect i GROUP BY 1, 2) g
+		SELECT s.*, b.days, b.days_present, b.least_calls, b.greatest_calls, b.usual_calls
+		FROM (SELECT i.service_key, i.end_time, array_agg(i.pattern_key) AS keys FROM named i GROUP BY 1, 2) g
 		CROSS JOIN LATERAL @extschema@._chpg_past_calls(g.service_key, g.keys, g.end_time) b
-		JOIN suspect s ON s.service_key = g.service_key AND s.pattern_key = b.pattern_key
-		JOIN (SELECT p AS name, p.pattern_key FROM @extschema@._chpg_pattern_names(
-			ARRAY(SELECT DISTINCT i.pattern_key FROM suspect i)) p) n ON n.pattern_key = s.pattern_key
+		JOIN named s ON s.service_key = g.service_key AND s.pattern_key = b.pattern_key
 		WHERE b.days >= :days
-			-- what has another id now has not vanished
-			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
-				AND (((f.predecessor).pattern_key = s.pattern_key)
-					OR (f.name).text_id = (n.name).text_id
-					OR (s.change <> 'surge' AND ((f.name).query_id = (n.name).query_id
-						OR @extschema@._chpg_query_words((f.name).query_text)
-							= @extschema@._chpg_query_words((n.name).query_text)))))
 	), sure AS MATERIALIZED (
 		SELECT k.*
 		FROM known k
 		WHERE CASE k.change WHEN 'surge' THEN k.calls >= :max_factor * greatest(k.greatest_calls, 1)
 				AND k.usual_calls > 0 AND k.days_present >= 0.8 * k.days
 			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls END
+	), course AS MATERIALIZED (
+		SELECT s.service_key, s.pattern_key, s.change, s.app, c.window_start, c.call_count, c.expected_calls,
+			sqrt(s.calls / greatest(s.expected, 1)) AS factor
+		FROM sure s
+		JOIN @extschema@._chpg_pair_calls(ARRAY(SELECT i.service_key FROM sure i ORDER BY i.service_key, i.pattern_key),
+			ARRAY(SELECT i.pattern_key FROM sure i ORDER BY i.service_key, i.pattern_key),
+			(SELECT min(i.end_time) FROM sure i) - interval '48 hours', (SELECT max(i.end_time) FROM sure i)) c
+			ON c.service_key = s.service_key AND c.pattern_key = s.pattern_key AND c.window_start < s.end_time
+	), onset AS MATERIALIZED (
+		SELECT c.service_key, c.pattern_key, min(c.window_start) AS since
+		FROM (
+			SELECT d.*, max(d.window_start) FILTER (WHERE CASE d.change
+					WHEN 'surge' THEN d.call_count <= d.factor * greatest(d.expected_calls, 1)
+					ELSE d.call_count > 0.75 * d.expected_calls END)
+				OVER (PARTITION BY d.service_key, d.pattern_key) AS last_usual
+			FROM course d
+			WHERE d.change <> 'surge' OR d.call_count > 0
+		) c
+		WHERE c.window_start > coalesce(c.last_usual, '-infinity')
+		GROUP BY c.service_key, c.pattern_key
+	), app_onset AS MATERIALIZED (
+		SELECT c.service_key, c.app, min(c.window_start) AS since
+		FROM (
+			SELECT d.*, max(d.window_start) FILTER (WHERE d.calls > 0.75 * d.expected)
+				OVER (PARTITION BY d.service_key, d.app) AS last_usual
+			FROM (SELECT i.service_key, i.app, i.window_start, sum(i.call_count) AS calls, sum(i.expected_calls) AS expected
+				FROM course i WHERE i.change <> 'surge' GROUP BY 1, 2, 3) d
+			WHERE d.expected > 0
+		) c
+		WHERE c.window_start > coalesce(c.last_usual, '-infinity')
+		GROUP BY c.service_key, c.app
 	), app AS MATERIALIZED (
 		-- all that an application was expected to run
 		SELECT p.service_key, n.app, sum(p.calls) AS calls, sum(p.expected) AS expected,
@@ -235,7 +235,7 @@ BEGIN
 		'Applications send less than on any of the past days: they are down, cannot connect, or send it elsewhere.',
 		'Ask whether the applications work; look for errors, and at the connections.', NULL::float8,
 		CASE WHEN f.days >= 8 THEN 'high' ELSE 'medium' END, 'CHPG508:' || f.service_id, 'incident',
-		@extschema@._chpg_drop_onset(f.service_key, f.service_id, NULL::integer[], f.end_time), f.usual_calls / 2,
+		@extschema@._chpg_traffic_onset(f.service_id, f.end_time), f.usual_calls / 2,
 		f.calls / 2, 'calls/h', NULL::text
 	FROM traffic f
 	WHERE f.is_missing
@@ -250,11 +250,11 @@ BEGIN
 		'It is down, cannot connect, was renamed, or sends its queries elsewhere.',
 		'Ask whether the application works; look for its errors.', NULL::float8, 'medium',
 		'CHPG508:' || to_jsonb(ARRAY[f.service_id, s.app])::text, 'incident',
-		@extschema@._chpg_drop_onset(f.service_key, f.service_id, ARRAY(SELECT u.pattern_key FROM sure u
-			WHERE u.service_key = s.service_key AND u.app = s.app AND u.change <> 'surge'), f.end_time),
+		ao.since,
 		s.expected / 2, s.calls / 2, 'calls/h', NULL::text
 	FROM silent s
 	JOIN traffic f ON f.service_key = s.service_key
+	LEFT JOIN app_onset ao ON ao.service_key = s.service_key AND ao.app = s.app
 	UNION ALL
 	SELECT 'CHPG507',
 		CASE WHEN s.change = 'surge' AND s.calls >= :warn_surge_factor * s.expected
@@ -286,10 +286,7 @@ BEGIN
 	CROSS JOIN LATERAL @extschema@._chpg_service_time(s.service_id, s.end_time - interval '2 hours', s.end_time) s_us(us)
 	CROSS JOIN LATERAL (
 		SELECT s.total_us * (1 - least(s.expected / nullif(s.calls, 0), 1)) AS added_us) a
-	CROSS JOIN LATERAL (SELECT CASE s.change
-		WHEN 'surge' THEN @extschema@._chpg_surge_onset(s.service_key, s.pattern_key, s.end_time,
-			sqrt(s.calls / greatest(s.expected, 1)))
-		ELSE @extschema@._chpg_drop_onset(s.service_key, s.service_id, ARRAY[s.pattern_key], s.end_time) END AS since) o
+	JOIN onset o ON o.service_key = s.service_key AND o.pattern_key = s.pattern_key
 	WHERE NOT s.is_missing AND o.since >= s.end_time - interval '20 hours'
 		AND (s.change = 'surge' OR NOT EXISTS (SELECT FROM silent i WHERE i.service_key = s.service_key AND i.app = s.app));
 END
