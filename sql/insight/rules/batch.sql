@@ -54,7 +54,7 @@ BEGIN
 		WINDOW w AS (PARTITION BY j.service_key, j.pattern_key)
 	), measured AS (
 		SELECT r.*, CASE WHEN r.is_single THEN r.day_us / r.call_count ELSE r.day_us END AS run_us FROM run r
-	), earlier AS (
+	), earlier AS MATERIALIZED (
 		SELECT m.service_key, m.pattern_key, count(*) AS runs,
 			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(m.run_us)) AS q,
 			coalesce(stddev_samp(ln(m.run_us)), 0) AS deviation, max(m.run_us) FILTER (WHERE m.place BETWEEN 3 AND 16) AS max_us
