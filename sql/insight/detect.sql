@@ -184,20 +184,6 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_pattern_finding_key(text, text, @extschema@._chpg_pattern_name) IS
 'The key of a rule''s finding about a pattern.';
 
-CREATE FUNCTION @extschema@._chpg_course_statement(service_id text, query_id bigint, since timestamptz,
-	until timestamptz)
-RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-SET timezone = 'UTC'
-SET datestyle = 'ISO, YMD'
-AS $$
-	SELECT format('SELECT * FROM chpg_pattern_course(%L, %s, tstzrange(%L, %L))', service_id, query_id,
-		since - interval '24 hours', until)
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_course_statement(text, bigint, timestamptz, timestamptz) IS
-'A statement that shows what a query did, hour by hour, from a day before a change.';
-
 /* A watch reads the last hours of all patterns once; each rule gets them. */
 CREATE FUNCTION @extschema@._chpg_recent_scores(judged @extschema@._chpg_judged_service[])
 RETURNS SETOF @extschema@._chpg_hour_score
@@ -208,7 +194,9 @@ BEGIN ATOMIC
 			max(j.end_time) AS until_time FROM unnest(judged) j) j
 	CROSS JOIN LATERAL @extschema@._chpg_scores(j.keys, j.from_time, j.until_time) s
 	JOIN unnest(judged) u ON u.service_key = s.service_key
-	WHERE s.window_start >= u.end_time - interval '4 hours' AND s.window_start < u.end_time;
+	WHERE s.window_start >= u.end_time - interval '4 hours' AND s.window_start < u.end_time
+		-- not a number is above all numbers
+		AND coalesce(s.total_us < 1e18, true) AND coalesce(s.expected_avg_us < 1e18, true);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_recent_scores(@extschema@._chpg_judged_service[]) IS
@@ -424,7 +412,9 @@ CREATE TYPE @extschema@._chpg_episode AS (
 	wal_factor double precision,
 	rows double precision,
 	blks double precision,
-	wal_bytes double precision
+	wal_bytes double precision,
+	last_avg_us double precision,
+	last_expected_us double precision
 );
 
 COMMENT ON TYPE @extschema@._chpg_episode IS 'A pattern that is slower than expected, from an onset up to now.';
@@ -450,6 +440,8 @@ COMMENT ON COLUMN @extschema@._chpg_episode.wal_factor IS 'How many times the ex
 COMMENT ON COLUMN @extschema@._chpg_episode.rows IS 'Rows of all executions.';
 COMMENT ON COLUMN @extschema@._chpg_episode.blks IS 'Blocks of all executions.';
 COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions, in bytes.';
+COMMENT ON COLUMN @extschema@._chpg_episode.last_avg_us IS 'Mean time of the last three hours, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.last_expected_us IS 'Mean time that was expected then, in microseconds.';
 
 /*
  * Most patterns are ruled out by their last four hours; two days are read of the others.
@@ -500,15 +492,17 @@ BEGIN
 			(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
 			(SELECT max(j.end_time) FROM unnest(judged) j)) h
 		JOIN unnest(judged) j ON j.service_key = h.service_key
-		WHERE h.call_count > 0 AND h.baseline_hours >= 2 AND h.expected_avg_us > 0
+		WHERE h.call_count > 0 AND h.baseline_hours >= 2 AND h.expected_avg_us > 0 AND h.expected_avg_us < 1e18
+			AND h.total_us < 1e18 AND coalesce(h.p99_us < 1e18, true) AND coalesce(h.expected_p99_us < 1e18, true)
 			AND h.window_start >= j.end_time - interval '48 hours' AND h.window_start < j.end_time
 	), scored AS (
-		SELECT h.*, m.metric, m.z, row_number() OVER (PARTITION BY h.service_key, h.pattern_key, m.metric
-			ORDER BY h.window_start DESC) AS place
+		SELECT h.*, m.metric, m.z, row_number() OVER w AS place,
+			count(*) OVER (w ROWS 2 PRECEDING) = 3 AND avg(m.z) OVER (w ROWS 2 PRECEDING) < 0.7 AS is_usual
 		FROM hours h
 		CROSS JOIN LATERAL (VALUES ('mean', h.z_avg), ('p99', h.z_p99), ('rows', h.z_rows), ('blks', h.z_blks),
 			('wal', h.z_wal)) m(metric, z)
 		WHERE m.z IS NOT NULL
+		WINDOW w AS (PARTITION BY h.service_key, h.pattern_key, m.metric ORDER BY h.window_start DESC)
 	), summed AS (
 		SELECT s.service_key, s.pattern_key, s.metric, s.window_start AS since, s.place AS hours,
 			sum(s.z) OVER w / sqrt(s.place) AS score,
@@ -526,15 +520,22 @@ BEGIN
 			sum(s.wal_per_call * s.call_count) OVER w
 				/ nullif(sum(s.expected_wal_per_call * s.call_count) OVER w, 0) AS wal_factor,
 			sum(s.rows_per_call * s.call_count) OVER w AS rows, sum(s.blks_per_call * s.call_count) OVER w AS blks,
-			sum(s.wal_per_call * s.call_count) OVER w AS wal_bytes
+			sum(s.wal_per_call * s.call_count) OVER w AS wal_bytes,
+			sum(s.total_us) FILTER (WHERE s.place <= 3) OVER w / sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w
+				AS last_avg_us,
+			sum(s.usual_us * s.call_count) FILTER (WHERE s.place <= 3) OVER w
+				/ sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w AS last_expected_us,
+			bool_or(s.is_usual) OVER w AS was_usual
 		FROM scored s
 		WINDOW w AS (PARTITION BY s.service_key, s.pattern_key, s.metric ORDER BY s.window_start DESC)
 	)
 	SELECT DISTINCT ON (b.service_key, b.pattern_key, b.metric) b.service_key, b.pattern_key, b.metric, b.since,
 		b.hours::integer, b.score, b.last_score, b.baseline_hours, b.calls, b.total_us, b.expected_us, b.max_us,
-		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor, b.rows, b.blks, b.wal_bytes
+		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor, b.rows, b.blks, b.wal_bytes,
+		b.last_avg_us, b.last_expected_us
 	FROM summed b
-	WHERE b.last_start >= b.end_time - interval '3 hours'
+	-- three usual hours end an episode
+	WHERE b.last_start >= b.end_time - interval '3 hours' AND NOT b.was_usual
 	ORDER BY b.service_key, b.pattern_key, b.metric, b.score DESC, b.since;
 END
 $$;

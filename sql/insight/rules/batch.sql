@@ -57,7 +57,7 @@ BEGIN
 	), earlier AS MATERIALIZED (
 		SELECT m.service_key, m.pattern_key, count(*) AS runs,
 			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(m.run_us)) AS q,
-			coalesce(stddev_samp(ln(m.run_us)), 0) AS deviation, max(m.run_us) FILTER (WHERE m.place BETWEEN 3 AND 16) AS max_us
+			coalesce(stddev_samp(ln(m.run_us)) FILTER (WHERE m.place > 3), 0) AS deviation, max(m.run_us) FILTER (WHERE m.place BETWEEN 3 AND 16) AS max_us
 		FROM measured m
 		WHERE m.place > 1
 		GROUP BY m.service_key, m.pattern_key
@@ -90,7 +90,7 @@ BEGIN
 		'Compare the rows that it processes, and EXPLAIN (ANALYZE, BUFFERS) with what it was.',
 		f.run_us - f.usual_us, CASE WHEN f.runs >= 7 THEN 'high' ELSE 'medium' END,
 		@extschema@._chpg_pattern_finding_key('CHPG505'::text, f.service_id, n), 'incident', s.since, f.usual_us, f.run_us,
-		'us', @extschema@._chpg_course_statement(f.service_id, n.query_id, s.since, f.end_time)
+		'us', NULL::text
 	FROM found f
 	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key
 	CROSS JOIN LATERAL (SELECT coalesce(min(h.window_start), f.day) AS since

@@ -81,7 +81,7 @@ BEGIN
 			ELSE 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.' END,
 		NULL::float8, 'medium', @extschema@._chpg_pattern_finding_key('CHPG503'::text, f.service_id, n), 'incident', f.since,
 		f.usual_per_call, f.per_call, CASE f.metric WHEN 'wal' THEN 'bytes' WHEN 'rows' THEN 'rows' ELSE 'blocks' END,
-		@extschema@._chpg_course_statement(f.service_id, n.query_id, f.since, f.end_time)
+		NULL::text
 	FROM found f
 	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key;
 END

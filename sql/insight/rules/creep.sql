@@ -118,7 +118,7 @@ BEGIN
 		CASE WHEN f.days >= 14 THEN 'high' ELSE 'medium' END,
 		@extschema@._chpg_pattern_finding_key('CHPG509'::text, f.service_id, n), 'incident',
 		today + f.first * interval '24 hours', exp(f.level + f.slope * f.first), exp(f.level + f.slope * f.last), 'us',
-		@extschema@._chpg_course_statement(f.service_id, n.query_id, today + f.first * interval '24 hours', f.end_time)
+		NULL::text
 	FROM found f
 	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key;
 END

@@ -110,16 +110,23 @@ BEGIN
 			ON d.service_key = c.service_key AND d.db_name = c.db_name AND d.db_user = c.db_user AND d.app = c.app
 				AND d.days >= 3
 		WHERE c.errors + c.calls > 0
-	), summed AS (
-		SELECT h.*, row_number() OVER w AS place, first_value(h.errors / h.n) OVER w AS last_ratio,
-			first_value(h.window_start) OVER w AS last_start, sum(h.errors) OVER w AS all_errors, sum(h.n) OVER w AS all_n,
-			sum(greatest(least((h.errors - h.n * h.usual_ratio) / sqrt(2 * h.n * h.usual_ratio + 1), 8), -4)) OVER w
-				/ sqrt(row_number() OVER w) AS score
+	), scored AS (
+		SELECT h.*, greatest(least((h.errors - h.n * h.usual_ratio) / sqrt(2 * h.n * h.usual_ratio + 1), 8), -4) AS z
 		FROM hours h
+	), marked AS (
+		SELECT s.*, count(*) OVER w = 3 AND avg(s.z) OVER w < 0.7 AS is_usual
+		FROM scored s
+		WINDOW w AS (PARTITION BY s.service_key, s.db_name, s.db_user, s.app ORDER BY s.window_start DESC ROWS 2 PRECEDING)
+	), summed AS (
+		SELECT h.*, row_number() OVER w AS place, bool_or(h.is_usual) OVER w AS was_usual, first_value(h.errors / h.n) OVER w AS last_ratio, first_value(h.errors) OVER w AS last_errors,
+			first_value(h.window_start) OVER w AS last_start, sum(h.errors) OVER w AS all_errors, sum(h.n) OVER w AS all_n,
+			sum(h.z) OVER w / sqrt(row_number() OVER w) AS score
+		FROM marked h
 		WINDOW w AS (PARTITION BY h.service_key, h.db_name, h.db_user, h.app ORDER BY h.window_start DESC)
 	), best AS (
 		SELECT DISTINCT ON (s.service_key, s.db_name, s.db_user, s.app) s.*, s.all_errors / s.all_n AS ratio
 		FROM summed s
+		WHERE NOT s.was_usual
 		ORDER BY s.service_key, s.db_name, s.db_user, s.app, s.score DESC, s.window_start
 	)
 	SELECT CASE WHEN b.ratio >= :error_rate_failing_error_ratio THEN 'CHPG401' ELSE 'CHPG402' END,
@@ -146,7 +153,7 @@ BEGIN
 	WHERE b.all_errors >= :errors AND b.score >= :score
 		AND b.last_start >= b.end_time - interval '2 hours'
 		AND b.ratio >= :factor * b.usual_ratio AND b.ratio >= :error_rate_error_ratio
-		AND b.last_ratio >= 1.3 * b.usual_ratio
+		AND b.last_ratio >= greatest(1.3 * b.usual_ratio, 0.3 * b.ratio, t.error_rate_error_ratio) AND b.last_errors >= 3
 		AND b.ratio >= :max_factor * b.max_ratio
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = b.service_id AND c.grain = 'hour'
 			AND c.window_start >= b.window_start AND c.window_start < b.end_time AND c.truncated);

@@ -97,7 +97,7 @@ BEGIN
 		CASE WHEN f.days >= :warn_days THEN 'high' ELSE 'medium' END,
 		@extschema@._chpg_pattern_finding_key('CHPG506'::text, f.service_id, n), 'incident', f.window_start,
 		f.expected_calls, 0::float8, 'calls',
-		@extschema@._chpg_course_statement(f.service_id, n.query_id, f.window_start, f.end_time)
+		NULL::text
 	FROM found f
 	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key;
 END

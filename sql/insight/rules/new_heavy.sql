@@ -60,7 +60,7 @@ BEGIN ATOMIC
 			WHEN m.hours < 2 THEN 'medium' ELSE 'high' END,
 		@extschema@._chpg_pattern_finding_key('CHPG504'::text, m.service_id, m.name), 'incident', m.since, 0::float8,
 		m.calls / m.hours, 'calls/h',
-		@extschema@._chpg_course_statement(m.service_id, (m.name).query_id, m.since, m.end_time)
+		NULL::text
 	FROM measured m
 	WHERE m.time_ratio >= :time_ratio AND m.total_us >= :least_us_per_h * m.hours
 		AND m.last_start >= m.end_time - interval '2 hours' AND NOT (m.app_is_new AND m.app_patterns >= 2)

@@ -109,7 +109,7 @@ BEGIN ATOMIC
 		CASE WHEN r.similarity >= 0.9 THEN 'high' ELSE 'medium' END,
 		@extschema@._chpg_pattern_finding_key('CHPG501'::text, r.service_id, r.name), 'incident', r.since,
 		r.predecessor_avg_us, r.avg_us, 'us',
-		@extschema@._chpg_course_statement(r.service_id, (r.name).query_id, r.since, r.end_time)
+		NULL::text
 	FROM lost r
 	CROSS JOIN LATERAL @extschema@._chpg_service_time(r.service_id, r.since, r.end_time) s(us)
 	WHERE r.ln_factor >= ln(:slower_factor)

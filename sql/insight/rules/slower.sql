@@ -94,8 +94,9 @@ BEGIN
 		f.service_id,
 		CASE f.metric WHEN 'mean'
 			THEN format('%s per call, %s times the usual %s of these hours, for %s h; %s lost, %s %% of the service''s time',
-				@extschema@._chpg_duration_text(f.total_us / f.calls), @extschema@._chpg_factor_text(f.factor),
-				@extschema@._chpg_duration_text(f.expected_us / f.calls),
+				@extschema@._chpg_duration_text(f.last_avg_us),
+				@extschema@._chpg_factor_text(f.last_avg_us / f.last_expected_us),
+				@extschema@._chpg_duration_text(f.last_expected_us),
 				@extschema@._chpg_hours_between(f.since, f.end_time),
 				@extschema@._chpg_duration_text(f.excess_us), round((100 * coalesce(f.lost_ratio, 0))::numeric, 1))
 			ELSE format('one call of a hundred takes %s or longer, %s times the usual %s of these hours, for %s h',
@@ -104,8 +105,8 @@ BEGIN
 				@extschema@._chpg_hours_between(f.since, f.end_time)) END,
 		@extschema@._chpg_pattern_evidence(f.name) || jsonb_build_object('change', 'slower', 'metric', f.metric,
 			'hours', f.hours, 'call_count', f.calls, 'factor', round(f.factor::numeric, 2),
-			'avg_duration_us', round((f.total_us / f.calls)::numeric, 1),
-			'expected_avg_duration_us', round((f.expected_us / f.calls)::numeric, 1),
+			'avg_duration_us', round(f.last_avg_us::numeric, 1),
+			'expected_avg_duration_us', round(f.last_expected_us::numeric, 1),
 			'p99_duration_us', round(f.p99_us::numeric, 1), 'expected_p99_duration_us', round(f.expected_p99_us::numeric, 1),
 			'rows_factor', round(f.rows_factor::numeric, 2), 'blks_factor', round(f.blks_factor::numeric, 2),
 			'wal_factor', round(f.wal_factor::numeric, 2), 'cause', f.cause, 'excess_us', round(f.excess_us::numeric),
@@ -115,9 +116,9 @@ BEGIN
 		'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.',
 		greatest(f.excess_us, f.p99_gain_us * f.calls / 100, 0), f.confidence,
 		@extschema@._chpg_pattern_finding_key('CHPG501'::text, f.service_id, f.name), 'incident', f.since,
-		CASE f.metric WHEN 'mean' THEN f.expected_us / f.calls ELSE f.expected_p99_us END,
-		CASE f.metric WHEN 'mean' THEN f.total_us / f.calls ELSE f.p99_us END, 'us',
-		@extschema@._chpg_course_statement(f.service_id, (f.name).query_id, f.since, f.end_time)
+		CASE f.metric WHEN 'mean' THEN f.last_expected_us ELSE f.expected_p99_us END,
+		CASE f.metric WHEN 'mean' THEN f.last_avg_us ELSE f.p99_us END, 'us',
+		NULL::text
 	FROM found f;
 END
 $$;

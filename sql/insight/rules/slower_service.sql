@@ -142,7 +142,7 @@ BEGIN
 			ELSE 'Look at CPU, disk and connections at that time: chpg_metrics has them; then at locks.' END,
 		greatest(c.total_us * (1 - 1 / c.factor), 0), CASE WHEN c.hours >= 3 THEN 'high' ELSE 'medium' END,
 		'CHPG502:' || c.service_id, 'incident', c.window_start, 100::float8, 100 * c.factor, 'percent',
-		format('SELECT * FROM chpg_metrics(%L, %L, %L);', c.window_start - interval '6 hours', c.end_time, c.service_id)
+		NULL::text
 	FROM caused c;
 END
 $$;

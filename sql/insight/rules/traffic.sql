@@ -46,11 +46,17 @@ BEGIN
 			WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
 				AND c.window_start = j.end_time - hour * interval '1 hour') n
 		CROSS JOIN LATERAL (
-			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual, min(c.call_count)::float8 AS least,
-				count(*) AS days
-			FROM @extschema@._chpg_past_starts(j.end_time, hour) p
-			JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
-				AND c.window_start = p.start) b
+			-- clocks change: the hour before and the one after count, too; and one bad day is no measure
+			SELECT min(h.usual) AS usual, min(h.least) AS least, min(h.days) AS days
+			FROM (
+				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
+					percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days
+				FROM @extschema@._chpg_past_starts(j.end_time, hour) p
+				CROSS JOIN generate_series(-1, 1) shift
+				JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+					AND c.window_start = p.start + shift * interval '1 hour'
+				GROUP BY shift
+			) h) b
 		WHERE b.days > 0
 	) h
 	GROUP BY h.service_key

@@ -27,26 +27,37 @@ DECLARE
 	starts timestamptz[];
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	-- with an hour before and an hour after: clocks change
 	starts := ARRAY(
 		SELECT p.start
 		FROM @extschema@._chpg_past_starts(end_time, 2) p
 		WHERE (SELECT count(*) FROM service_key k JOIN capture c ON c.service_id = k.service_id AND c.grain = 'hour'
 				AND c.status = 'ok' AND NOT c.truncated
-				AND c.window_start IN (p.start, p.start + interval '1 hour')
-			WHERE k.service_key = of_service) = 2
+				AND c.window_start >= p.start - interval '1 hour' AND c.window_start <= p.start + interval '2 hours'
+			WHERE k.service_key = of_service) = 4
 		ORDER BY p.day LIMIT 15);
 	RETURN QUERY
-	SELECT k.key, count(*), count(d.calls), min(coalesce(d.calls, 0)), max(coalesce(d.calls, 0)),
-		percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(d.calls, 0))
+	SELECT k.key, count(*), count(*) FILTER (WHERE d.least > 0), min(coalesce(d.least, 0)),
+		max(coalesce(d.greatest, 0)), percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(d.usual, 0))
 	FROM unnest(keys) k(key)
 	CROSS JOIN unnest(starts) s(start)
 	LEFT JOIN (
-		SELECT p.pattern_key, u.start, sum(greatest(p.call_count, 0))::float8 AS calls
-		FROM @extschema@._chpg_window_hour() p
-		JOIN unnest(starts) u(start) ON p.window_start IN (u.start, u.start + interval '1 hour')
-		WHERE p.service_key = of_service AND p.pattern_key = ANY (keys)
-			AND p.window_start = ANY (starts || ARRAY(SELECT i.start + interval '1 hour' FROM unnest(starts) i(start)))
-		GROUP BY p.pattern_key, u.start
+		SELECT c.pattern_key, c.start, c.b + c.c AS usual, least(c.a + c.b, c.b + c.c, c.c + c.d) AS least,
+			greatest(c.a + c.b, c.b + c.c, c.c + c.d) AS greatest
+		FROM (
+			SELECT p.pattern_key, u.start,
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start - interval '1 hour'), 0)::float8 AS a,
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start), 0)::float8 AS b,
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start + interval '1 hour'), 0)::float8 AS c,
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start + interval '2 hours'), 0)::float8 AS d
+			FROM @extschema@._chpg_window_hour() p
+			JOIN unnest(starts) u(start)
+				ON p.window_start >= u.start - interval '1 hour' AND p.window_start <= u.start + interval '2 hours'
+			WHERE p.service_key = of_service AND p.pattern_key = ANY (keys)
+				AND p.window_start = ANY (ARRAY(SELECT i.start + h * interval '1 hour'
+					FROM unnest(starts) i(start) CROSS JOIN generate_series(-1, 2) h))
+			GROUP BY p.pattern_key, u.start
+		) c
 	) d ON d.pattern_key = k.key AND d.start = s.start
 	GROUP BY k.key;
 END
@@ -54,6 +65,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_past_calls(integer, integer[], timestamptz) IS
 'Executions of patterns in the two hours before a time of day, on the last fifteen captured days.
+The least, and the greatest, are those of two hours that may begin an hour earlier or later.
 Errors: 55000 there is no history.';
 
 /* Backwards from the end, as long as each hour is as it is at the end; hours without traffic say nothing. */
@@ -68,9 +80,9 @@ BEGIN
 		WITH hours AS (
 			SELECT c.window_start, c.call_count, (
 				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
-				FROM generate_series(1, 7) d
+				FROM @extschema@._chpg_past_starts(c.window_start + interval '1 hour', 1) p
 				JOIN capture b ON b.service_id = of_service AND b.grain = 'hour' AND b.status = 'ok'
-					AND b.window_start = c.window_start - d * interval '24 hours') AS usual
+					AND b.window_start = p.start) AS usual
 			FROM capture c
 			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
 				AND c.window_start >= end_time - interval '48 hours' AND c.window_start < end_time
@@ -83,7 +95,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_traffic_onset(text, timestamptz) IS
-'Start of the hour from which on a service has had less traffic than in the same hours of a week.
+'Start of the hour from which on a service has had less traffic than in the same hours of past days.
 Errors: 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_find_volume(t @extschema@._chpg_thresholds,
@@ -102,7 +114,8 @@ BEGIN
 		-- have another id now
 		SELECT r.service_key, r.window_start,
 			CASE WHEN count(*) >= 5 THEN least(greatest(percentile_cont(0.5) WITHIN GROUP (
-				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) END AS ln_factor
+				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) END AS ln_factor,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))) AS ln_median
 		FROM unnest(recent) r
 		WHERE r.expected_calls >= 5 AND r.calls_spread > 0 AND r.call_count > 0
 		GROUP BY r.service_key, r.window_start
@@ -254,7 +267,8 @@ BEGIN
 		s.expected / 2, s.calls / 2, 'calls/h', NULL::text
 	FROM silent s
 	JOIN traffic f ON f.service_key = s.service_key
-	LEFT JOIN app_onset ao ON ao.service_key = s.service_key AND ao.app = s.app
+	JOIN app_onset ao ON ao.service_key = s.service_key AND ao.app = s.app
+		AND ao.since >= f.end_time - interval '20 hours'
 	UNION ALL
 	SELECT 'CHPG507',
 		CASE WHEN s.change = 'surge' AND s.calls >= :warn_surge_factor * s.expected
@@ -281,7 +295,7 @@ BEGIN
 		CASE s.change WHEN 'surge' THEN greatest(a.added_us, 0) END, CASE WHEN s.days >= 8 THEN 'high' ELSE 'medium' END,
 		@extschema@._chpg_pattern_finding_key('CHPG507'::text, s.service_id, s.name), 'incident', o.since,
 		s.usual_calls / 2, s.calls / 2, 'calls/h',
-		@extschema@._chpg_course_statement(s.service_id, (s.name).query_id, o.since, s.end_time)
+		NULL::text
 	FROM sure s
 	CROSS JOIN LATERAL @extschema@._chpg_service_time(s.service_id, s.end_time - interval '2 hours', s.end_time) s_us(us)
 	CROSS JOIN LATERAL (
