@@ -12,7 +12,7 @@
  * threshold: blks_per_h = 20000 blocks/h; ... or blocks ...
  * threshold: wal_bytes_per_h = 1048576 bytes/h; ... or WAL ...
  * threshold: ratio = 0.02 ratio; ... and their share of those of the service.
- * threshold: warn_factor = 1.3 factor; How many times the expected rows make a WARN.
+ * threshold: warn_factor = 1.3 factor; How many times the expected rows or blocks make a WARN.
  * threshold: warn_wal_factor = 1.25 factor; How many times the expected WAL makes a WARN.
  */
 /* Rule CHPG503: executions that process more than before: rows, blocks, or WAL. */
@@ -57,7 +57,7 @@ BEGIN
 	)
 	SELECT 'CHPG503',
 		CASE WHEN f.metric = 'wal' AND f.factor >= :warn_wal_factor
-				OR f.metric = 'rows' AND f.factor >= :warn_factor THEN 'WARN' ELSE 'INFO' END,
+				OR f.metric IN ('rows', 'blks') AND f.factor >= :warn_factor THEN 'WARN' ELSE 'INFO' END,
 		CASE f.metric WHEN 'wal' THEN 'Writes more WAL per call' WHEN 'rows' THEN 'More rows per call'
 			ELSE 'Reads more blocks per call' END,
 		f.service_id,
