@@ -234,6 +234,8 @@ BEGIN
 				USING ERRCODE = unwatched->>'state', DETAIL = concat_ws(' ', unwatched->>'detail', 'What was captured stays.'),
 					HINT = 'The next capture tries it again, and so does: CALL chpg_watch();';
 		END IF;
+		PERFORM @extschema@._chpg_capture_exemplars(server);
+		CALL @extschema@._chpg_capture_commit();
 	END IF;
 	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left

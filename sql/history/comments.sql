@@ -130,7 +130,7 @@ BEGIN
 			('finding_history', 'level', 'The worst level.'),
 			('finding_history', 'state', 'new, ongoing, worse or resolved.'),
 			('finding_history', 'begins', 'When it began, or was first seen, in the session''s time zone.'),
-			('finding_history', 'ends', 'When it was resolved, in the session''s time zone; null: it is open.'),
+			('finding_history', 'ends', 'When it was last seen, in the session''s time zone; null: it is open.'),
 			('finding_history', 'service', 'Name of the service, or its id, cut.'),
 			('finding_history', 'title', 'What it is, cut.'),
 			('finding_history', 'subject', 'Query, application or service, cut.'),

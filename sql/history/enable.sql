@@ -123,17 +123,19 @@ BEGIN
 	SELECT m.finding_key, m.reason, m.note, m.muted_by, m.muted_at, m.muted_until, 1.5
 	FROM jsonb_to_recordset(mutes)
 		m(finding_key text, reason text, note text, muted_by name, muted_at timestamptz, muted_until timestamptz)
-	ON CONFLICT ON CONSTRAINT finding_mute_pkey DO NOTHING;
+	ON CONFLICT ON CONSTRAINT finding_mute_pkey DO UPDATE
+	SET reason = excluded.reason, note = excluded.note, muted_by = excluded.muted_by, muted_at = excluded.muted_at,
+		muted_until = excluded.muted_until, muted_level = NULL, muted_value = NULL, factor = excluded.factor;
 	INSERT INTO threshold (rule_id, parameter, threshold)
 	SELECT t.rule_id, t.parameter, t.threshold
 	FROM jsonb_to_recordset(thresholds) t(rule_id text, parameter text, threshold double precision)
-	ON CONFLICT ON CONSTRAINT threshold_pkey DO NOTHING;
+	ON CONFLICT ON CONSTRAINT threshold_pkey DO UPDATE SET threshold = excluded.threshold;
 	RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_take(name, jsonb, jsonb) IS
-'Put mutes and thresholds into a history, unless it has others for the same, as its owner.';
+'Put mutes and thresholds into a history, in place of those that it has for the same, as its owner.';
 
 CREATE FUNCTION @extschema@._chpg_history_adopt(schema text)
 RETURNS void

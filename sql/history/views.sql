@@ -231,7 +231,7 @@ BEGIN
 
 		CREATE OR REPLACE VIEW %1$I.finding_history AS
 		SELECT l.worst_level AS level, l.state, to_char(coalesce(l.since, l.opened_at), 'YYYY-MM-DD HH24:MI') AS begins,
-			to_char(l.resolved_at, 'YYYY-MM-DD HH24:MI') AS ends,
+			CASE WHEN l.resolved_at IS NOT NULL THEN to_char(l.last_seen_at, 'YYYY-MM-DD HH24:MI') END AS ends,
 			left(coalesce(l.service_name, l.service_id), 12) AS service, left(l.finding->>'title', 26) AS title,
 			left(l.finding->>'subject', 16) AS subject
 		FROM finding_log l

@@ -123,13 +123,14 @@ DECLARE
 	resolved bigint;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_mute IN SHARE UPDATE EXCLUSIVE MODE;
+	LOCK TABLE finding_mute IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_history_enter();
 	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
 	WITH present AS (
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
 				OR coalesce(v.value >= 1.5 * l.noted_value, false)
+				OR l.kind = 'risk' AND (m.finding).kind = 'incident'
 				OR EXISTS (SELECT FROM finding_mute b
 					WHERE b.finding_key = l.finding_key AND NOT @extschema@._chpg_mute_holds(
 						jsonb_build_object('level', b.muted_level, 'value', b.muted_value, 'factor', b.factor),
@@ -433,14 +434,22 @@ DECLARE
 	owner CONSTANT oid := @extschema@._chpg_history_owner();
 	reserve CONSTANT integer := (SELECT s.reserve FROM @extschema@._chpg_history_settings() s);
 	due jsonb;
+	noted jsonb[] := '{}';
 BEGIN
+	IF (SELECT s.watch FROM @extschema@._chpg_history_settings() s) IS NULL THEN
+		RETURN;
+	END IF;
+	-- no lock is held while requests are under way
 	FOR due IN SELECT d FROM jsonb_array_elements(@extschema@._chpg_run_as(owner,
 			'SELECT @extschema@._chpg_exemplars_due($1)'::text, ROW(@extschema@._chpg_own_server(server)))) d LOOP
-		PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_exemplars($1, $2, $3)'::text,
-			ROW(due->>'finding_key', (due->>'opened_at')::timestamptz,
-				@extschema@._chpg_read_exemplars(due, server, reserve)));
+		noted := noted || jsonb_build_object('finding_key', due->'finding_key', 'opened_at', due->'opened_at',
+			'exemplars', @extschema@._chpg_read_exemplars(due, server, reserve));
 	END LOOP;
-EXCEPTION WHEN OTHERS THEN
+	FOREACH due IN ARRAY noted LOOP
+		PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_exemplars($1, $2, $3)'::text,
+			ROW(due->>'finding_key', (due->>'opened_at')::timestamptz, due->'exemplars'));
+	END LOOP;
+EXCEPTION WHEN query_canceled OR OTHERS THEN
 	RETURN;  -- the log of findings stays
 END
 $$;
@@ -464,7 +473,6 @@ BEGIN
 		PERFORM @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 			'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text,
 			ROW(service, @extschema@._chpg_own_server(server)));
-		PERFORM @extschema@._chpg_capture_exemplars(server);
 	END IF;
 	RETURN NULL;
 EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -475,4 +483,4 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_watch_captured(text, text) IS
 'Watch after a capture, if the setting watch is on, and return the error of a watch that failed.
-Requests: those of _chpg_capture_exemplars.';
+Requests: none.';

@@ -9,7 +9,7 @@ DECLARE
 	id text;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE maintenance IN SHARE ROW EXCLUSIVE MODE;
+	LOCK TABLE maintenance IN SHARE UPDATE EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_history_enter();
 	PERFORM @extschema@._chpg_refuse_code('maintenance'::regclass);
 	IF service IS NOT NULL THEN
@@ -69,7 +69,11 @@ DECLARE
 BEGIN
 	IF is_readable THEN
 		PERFORM @extschema@._chpg_history_enter();
-		is_readable := has_table_privilege('maintenance', 'SELECT') AND EXISTS (SELECT FROM maintenance);
+		is_readable := has_table_privilege('maintenance', 'SELECT');
+	END IF;
+	-- the privilege is checked before any AND
+	IF is_readable THEN
+		is_readable := EXISTS (SELECT FROM maintenance);
 	END IF;
 	IF NOT is_readable THEN
 		RETURN QUERY SELECT f.* FROM unnest(findings) f;

@@ -93,7 +93,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_mute IN SHARE ROW EXCLUSIVE MODE;
+	LOCK TABLE finding_mute IN SHARE UPDATE EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_history_enter();
 	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
 	DELETE FROM finding_mute m WHERE m.muted_until <= now();

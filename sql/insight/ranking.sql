@@ -163,8 +163,9 @@ BEGIN
 	findings := ARRAY(SELECT f
 		FROM @extschema@._chpg_ranked(candidates, period, server, known.place, known.kept, known.names,
 			@extschema@._chpg_mutes_of(ARRAY(SELECT c.finding_key FROM unnest(candidates) c))) f);
-	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_maintenance(findings) f);
+	-- the log knows onsets that have left the hours which rules judge
 	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_log(findings, period) f);
+	findings := ARRAY(SELECT f FROM @extschema@._chpg_with_maintenance(findings) f);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_incidents(findings) m);
 	RETURN QUERY SELECT m.* FROM unnest(members) m;
 	IF service IS NULL THEN
