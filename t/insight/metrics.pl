@@ -55,7 +55,7 @@ my @CASES = (
 	[ 'fills slowly since yesterday', undef, disk_usage => 'Used Space', '45 + greatest(14 - a, 0) * 0.4 + (1000 - a)::integer % 24 * 0.02', 0.0005, 'CHPG701 WARN risk', 14 ],
 	[ 'is at 86 percent', undef, disk_usage => 'Used Space', '86 - CASE WHEN a > 60 THEN 8 ELSE 0 END', 0.001, 'CHPG701 WARN risk', 60 ],
 	[ 'is at 96 percent', undef, disk_usage => 'Used Space', '96', 0.001, 'CHPG701 ERROR risk', undef ],
-	[ 'is full', undef, disk_usage => 'Used Space', 'least(100, 105 - a)', 0, 'CHPG701 ERROR incident', 10 ],
+	[ 'is full', undef, disk_usage => 'Used Space', 'least(100, 105 - a)', 0, 'CHPG701 ERROR incident', 6 ],
 	[ 'grows a little', undef, disk_usage => 'Used Space', '50 + (672 - a) / 24 * 0.2', 0.002 ],
 	[ 'is a sawtooth of days', undef, disk_usage => 'Used Space', '50 + (1000 - a)::integer % 24 * 1.5', 0.002 ],
 	[ 'is a sawtooth of weeks', undef, disk_usage => 'Used Space', '50 + (1000 - a)::integer % 168 * 0.18', 0.002 ],
@@ -123,6 +123,7 @@ for (@CASES)
 sub found { my ($what, $service) = @_; return $node->safe_psql('postgres', "SELECT $what FROM found WHERE service_id = '$service' AND symptom !~ '^The history has no points'") }
 like(found('symptom', 'fills in days'), qr/^8\d\.\d % of the storage is in use; it grows by 4\.\d % a day, and is full about 2026-05-2\d \(2026-05-2\d to 2026-05-2\d\)$/, 'a symptom has the date, and how sure it is');
 is(found(q{(evidence->>'full_at')::timestamptz BETWEEN '2026-05-23Z' AND '2026-05-25Z', (evidence->>'full_from')::timestamptz < (evidence->>'full_at')::timestamptz, (evidence->>'full_at')::timestamptz < (evidence->>'full_until')::timestamptz}, 'fills in days'), 't|t|t', 'which is right');
+is(found('symptom', 'is full'), '100.0 % of the storage is in use', 'what is full grows no more');
 is(found('round("before"), round("now"), unit, confidence', 'memory at 97'), '70|97|percent|high', 'before and now');
 like(found('explanation', 'is at 86 percent'), qr/scales its storage at 90 percent/, 'the service helps itself');
 is(found('symptom', 'locks'), '7.8 sessions wait for locks, at these hours usually 0.2', 'a metric of which only a part of the name is known');

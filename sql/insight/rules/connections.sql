@@ -74,7 +74,7 @@ BEGIN
 			LEFT JOIN limits i ON i.service_id = g.service_id
 			WHERE i.max_connections IS NULL OR g.top >= 0.9 * :used_ratio * i.max_connections
 				OR g.rise >= 0.03 * i.max_connections
-				OR g.day_rise >= 0.4 * (i.max_connections - g.present) / :full_days
+				OR g.day_rise >= 0.4 * (i.max_connections - g.present) / nullif(:full_days, 0)
 		), lines AS MATERIALIZED (
 			SELECT l.*
 			FROM (VALUES (true, interval '28 days'), (false, interval '10 days')) p(is_limited, length)

@@ -74,7 +74,7 @@ BEGIN
 				'deadlock detected')
 		FROM judged j
 		WHERE j.present >= :usual_factor * coalesce(j.high, 0) + 2
-			AND j.as_many < greatest(j.present / :rare, 1);
+			AND j.as_many < greatest(j.present / nullif(:rare, 0), 1);
 	END IF;
 	IF NOT live THEN
 		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG707}'::text[], scope, 'deadlocks'::text);

@@ -40,7 +40,7 @@ BEGIN
 					FROM @extschema@._chpg_growing(CASE WHEN known THEN scope.service_ids ELSE '{}' END, until,
 						'disk_usage'::text, '^$|used'::text) g
 					WHERE g.present >= :used_percent OR g.rise >= 1.5
-						OR g.day_rise >= 0.4 * (100 - g.present) / :full_days),
+						OR g.day_rise >= 0.4 * (100 - g.present) / nullif(:full_days, 0)),
 				until - interval '28 days', until, 'disk_usage'::text, '^$|used'::text, NULL::text) l
 		)
 		SELECT coalesce(h.service_id, l.service_id) AS service_id, h.service_id IS NOT NULL AS is_live,
@@ -57,7 +57,7 @@ BEGIN
 				'The metrics omit the storage in use'::text, line.service_id);
 			CONTINUE;
 		END IF;
-		forecast := CASE WHEN line.latest > until - interval '6 hours'
+		forecast := CASE WHEN present < 99.5 AND line.latest > until - interval '6 hours'
 			THEN @extschema@._chpg_forecast(line.latest, line.ages, line.means, 100::float8) END;
 		full_days := extract(epoch FROM forecast.full_at - until) / 86400;
 		lvl := CASE WHEN present >= :error_used_percent OR (full_days < :error_full_days
@@ -66,7 +66,7 @@ BEGIN
 			WHEN full_days < :full_days THEN 'INFO' END;
 		CONTINUE WHEN lvl IS NULL;
 		run := @extschema@._chpg_run_hours(line.ages, line.means,
-			CASE WHEN present >= :error_used_percent THEN :error_used_percent
+			CASE WHEN present >= 99.5 THEN 99.5 WHEN present >= :error_used_percent THEN :error_used_percent
 				ELSE :used_percent END);
 		since := coalesce(forecast.since, @extschema@._chpg_run_since(line.latest, line.ages, run));
 		RETURN NEXT ROW('CHPG701', lvl,
