@@ -18,8 +18,10 @@ CREATE TYPE @extschema@._chpg_judged_service AS (
 COMMENT ON TYPE @extschema@._chpg_judged_service IS 'A service whose changes are judged.';
 COMMENT ON COLUMN @extschema@._chpg_judged_service.service_key IS 'Key of the service in the history.';
 COMMENT ON COLUMN @extschema@._chpg_judged_service.service_id IS 'Id of the service.';
-COMMENT ON COLUMN @extschema@._chpg_judged_service.end_time IS 'End of the last captured hour: changes are judged then.';
-COMMENT ON COLUMN @extschema@._chpg_judged_service.history_start IS 'Start of the first hour that the history has of it.';
+COMMENT ON COLUMN @extschema@._chpg_judged_service.end_time IS
+'End of the last captured hour: changes are judged then.';
+COMMENT ON COLUMN @extschema@._chpg_judged_service.history_start IS
+'Start of the first hour that the history has of it.';
 COMMENT ON COLUMN @extschema@._chpg_judged_service.truncated_hours IS 'Hours of the last two days that were truncated.';
 COMMENT ON COLUMN @extschema@._chpg_judged_service.total_us IS
 'Time of all executions in the last captured hour, in microseconds.';
@@ -224,7 +226,8 @@ BEGIN
 		s.call_count[f.i]::float8, s.expected_calls[f.i]::float8, s.calls_spread[f.i]::float8, s.total_us[f.i]::float8,
 		s.max_us[f.i]::float8, s.total_us[f.i]::float8 / nullif(s.call_count[f.i], 0)::float8,
 		s.expected_avg_us[f.i]::float8, s.z_avg[f.i]::float8, s.p99_us[f.i]::float8, s.expected_p99_us[f.i]::float8,
-		s.z_p99[f.i]::float8, s.rows_per_call[f.i]::float8, s.expected_rows_per_call[f.i]::float8, s.z_rows[f.i]::float8,
+		s.z_p99[f.i]::float8, s.rows_per_call[f.i]::float8, s.expected_rows_per_call[f.i]::float8,
+			s.z_rows[f.i]::float8,
 		s.blks_per_call[f.i]::float8, s.expected_blks_per_call[f.i]::float8, s.z_blks[f.i]::float8,
 		s.wal_per_call[f.i]::float8, s.expected_wal_per_call[f.i]::float8, s.z_wal[f.i]::float8
 	FROM (SELECT p.service, array_agg(p.pattern) AS keys FROM unnest(service_keys, pattern_keys) p(service, pattern)
@@ -424,7 +427,8 @@ COMMENT ON COLUMN @extschema@._chpg_episode.metric IS
 'What is higher: mean or p99 (time), or rows, blks or wal (per execution).';
 COMMENT ON COLUMN @extschema@._chpg_episode.since IS 'The onset: start of the first hour that is higher.';
 COMMENT ON COLUMN @extschema@._chpg_episode.hours IS 'Hours since the onset in which it was executed.';
-COMMENT ON COLUMN @extschema@._chpg_episode.score IS 'Sum of the hours'' standard deviations by the root of their number.';
+COMMENT ON COLUMN @extschema@._chpg_episode.score IS
+'Sum of the hours'' standard deviations by the root of their number.';
 COMMENT ON COLUMN @extschema@._chpg_episode.last_score IS 'Standard deviations of the last two hours, likewise.';
 COMMENT ON COLUMN @extschema@._chpg_episode.baseline_hours IS 'Least number of hours of a baseline.';
 COMMENT ON COLUMN @extschema@._chpg_episode.calls IS 'Executions since the onset.';
@@ -677,7 +681,8 @@ BEGIN
 			SELECT h.service_key, h.pattern_key, min(h.window_start) AS since, count(*)::integer AS hours,
 				sum(h.call_count) AS calls, sum(h.total_us) AS total_us, max(h.max_us) AS max_us,
 				sum(h.total_us) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours')
-					/ nullif(sum(h.call_count) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours'), 0) AS last_avg_us,
+					/ nullif(sum(h.call_count) FILTER (WHERE h.window_start >= j.end_time - interval '4 hours'), 0)
+						AS last_avg_us,
 				max(h.window_start) AS last_start, j.end_time, j.history_start
 			FROM @extschema@._chpg_pair_calls(service_keys, pattern_keys,
 				(SELECT min(j.end_time) FROM unnest(judged) j) - interval '48 hours',
@@ -704,7 +709,8 @@ BEGIN
 			JOIN day_sum d ON d.service_key = a.service_key AND d.pattern_key = a.other_key
 				AND d."time" < date_trunc('day', n.since, 'UTC')
 		)
-		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_avg_us, n.last_start,
+		SELECT ROW(n.service_key, n.pattern_key, n.since, n.hours, n.calls, n.total_us, n.max_us, n.last_avg_us,
+			n.last_start,
 			n.name,
 			NULL, NULL, NULL, NULL, NULL, false)::@extschema@._chpg_fresh_pattern
 		FROM named n
@@ -714,7 +720,8 @@ BEGIN
 	END IF;
 	-- texts that differ by comments and numbers alone
 	fresh := ARRAY(
-		SELECT ROW(f.service_key, f.pattern_key, f.since, f.hours, f.calls, f.total_us, f.max_us, f.last_avg_us, f.last_start,
+		SELECT ROW(f.service_key, f.pattern_key, f.since, f.hours, f.calls, f.total_us, f.max_us, f.last_avg_us,
+			f.last_start,
 			f.name,
 			NULL, NULL, NULL, NULL, NULL, count(*) OVER w >= t.renamed_churn_ids * t.renamed_churn_hours
 				AND dense_rank() OVER (w ORDER BY f.since) + dense_rank() OVER (w ORDER BY f.since DESC) - 1
@@ -739,7 +746,8 @@ BEGIN
 						AND bool_and(r.call_count = 0))
 			) g
 			JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT r.pattern_key FROM unnest(recent) r
-				WHERE r.expected_calls > 0 AND r.call_count <= 0.5 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
+				WHERE r.expected_calls > 0
+					AND r.call_count <= 0.5 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
 		), came AS MATERIALIZED (
 			SELECT f.*, @extschema@._chpg_query_words((f.name).query_text) AS words,
 				@extschema@._chpg_main_table((f.name).query_text) AS main_table
@@ -748,7 +756,8 @@ BEGIN
 		)
 		SELECT p.*
 		FROM (
-			SELECT c.service_key, c.pattern_key, g.pattern_key AS gone_key, g.name AS gone_name, g.avg_us, g.calls_per_h,
+			SELECT c.service_key, c.pattern_key, g.pattern_key AS gone_key, g.name AS gone_name, g.avg_us,
+				g.calls_per_h,
 				s.similarity, s.similarity
 					- CASE WHEN (c.name).app <> (g.name).app THEN 0.02 ELSE 0 END
 					- CASE WHEN (c.name).db_user <> (g.name).db_user THEN 0.02 ELSE 0 END
@@ -771,7 +780,8 @@ BEGIN
 				'calls_per_h', pair.calls_per_h), format('%s gone %s', pair.service_key, pair.gone_key), true);
 	END LOOP;
 	RETURN QUERY
-	SELECT c.service_key, c.pattern_key, c.since, c.hours, c.calls, c.total_us, c.max_us, c.last_avg_us, c.last_start, c.name,
+	SELECT c.service_key, c.pattern_key, c.since, c.hours, c.calls, c.total_us, c.max_us, c.last_avg_us, c.last_start,
+		c.name,
 		n, (p.pair->>'similarity')::float8, (p.pair->>'avg_us')::float8, (p.pair->>'calls_per_h')::float8,
 		NOT EXISTS (SELECT FROM pattern_key k
 			JOIN day_sum d ON d.pattern_key = k.pattern_key AND d.service_key = c.service_key

@@ -36,7 +36,8 @@ BEGIN
 		JOIN unnest(judged) j ON j.service_key = b.service_key
 		WHERE b.runs > :runs
 	), run AS (
-		SELECT j.service_key, j.pattern_key, j.service_id, j.end_time, d."time" AS day, d.call_count, d.total_duration_us,
+		SELECT j.service_key, j.pattern_key, j.service_id, j.end_time, d."time" AS day, d.call_count,
+			d.total_duration_us,
 			bool_and(d.call_count <= 4 * d.hours) OVER w AS is_single,
 			avg((d.call_count <= 4 * d.hours OR d.hours <= 4)::integer) OVER w AS job_ratio,
 			least(greatest(d.total_duration_us, 1), 1e18) AS day_us, d.hours,
@@ -57,7 +58,8 @@ BEGIN
 	), earlier AS MATERIALIZED (
 		SELECT m.service_key, m.pattern_key, count(*) AS runs,
 			percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY ln(m.run_us)) AS q,
-			coalesce(stddev_samp(ln(m.run_us)) FILTER (WHERE m.place > 3), 0) AS deviation, max(m.run_us) FILTER (WHERE m.place BETWEEN 3 AND 16) AS max_us
+			coalesce(stddev_samp(ln(m.run_us)) FILTER (WHERE m.place > 3), 0) AS deviation,
+				max(m.run_us) FILTER (WHERE m.place BETWEEN 3 AND 16) AS max_us
 		FROM measured m
 		WHERE m.place > 1
 		GROUP BY m.service_key, m.pattern_key
@@ -89,7 +91,8 @@ BEGIN
 		'More data, another plan, locks, or a colder cache.',
 		'Compare the rows that it processes, and EXPLAIN (ANALYZE, BUFFERS) with what it was.',
 		f.run_us - f.usual_us, CASE WHEN f.runs >= 7 THEN 'high' ELSE 'medium' END,
-		@extschema@._chpg_pattern_finding_key('CHPG505'::text, f.service_id, n), 'incident', s.since, f.usual_us, f.run_us,
+		@extschema@._chpg_pattern_finding_key('CHPG505'::text, f.service_id, n), 'incident', s.since, f.usual_us,
+			f.run_us,
 		'us', NULL::text
 	FROM found f
 	JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT i.pattern_key FROM found i)) n ON n.pattern_key = f.pattern_key

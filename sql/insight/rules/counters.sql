@@ -63,7 +63,8 @@ BEGIN
 		f.service_id,
 		format('%s per call, %s times the usual %s of these hours, for %s h; %s %% of the service''s %s',
 			CASE f.metric WHEN 'wal' THEN @extschema@._chpg_bytes_text(f.per_call)
-				ELSE @extschema@._chpg_count_text(f.per_call) || CASE f.metric WHEN 'rows' THEN ' rows' ELSE ' blocks' END END,
+				ELSE @extschema@._chpg_count_text(f.per_call) || CASE f.metric WHEN 'rows'
+					THEN ' rows' ELSE ' blocks' END END,
 			@extschema@._chpg_factor_text(f.factor),
 			CASE f.metric WHEN 'wal' THEN @extschema@._chpg_bytes_text(f.usual_per_call)
 				ELSE @extschema@._chpg_count_text(f.usual_per_call) END,
@@ -79,7 +80,8 @@ BEGIN
 			ELSE 'Another plan, more data, or bloat.' END,
 		CASE f.metric WHEN 'wal' THEN 'See wal_bytes and wal_fpi of chpg_slow_pattern_executions, and new indexes.'
 			ELSE 'Compare EXPLAIN (ANALYZE, BUFFERS) with what it was; look for a deployment at that time.' END,
-		NULL::float8, 'medium', @extschema@._chpg_pattern_finding_key('CHPG503'::text, f.service_id, n), 'incident', f.since,
+		NULL::float8, 'medium', @extschema@._chpg_pattern_finding_key('CHPG503'::text, f.service_id, n), 'incident',
+			f.since,
 		f.usual_per_call, f.per_call, CASE f.metric WHEN 'wal' THEN 'bytes' WHEN 'rows' THEN 'rows' ELSE 'blocks' END,
 		NULL::text
 	FROM found f

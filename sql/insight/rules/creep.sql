@@ -45,7 +45,8 @@ BEGIN
 		FROM day_sum d
 		JOIN unnest(judged) j ON j.service_key = d.service_key
 		WHERE d.service_key = ANY (ARRAY(SELECT i.service_key FROM unnest(judged) i))
-			AND d."time" >= today - interval '28 days' AND d."time" < today AND d.call_count > 0 AND d.total_duration_us > 0
+			AND d."time" >= today - interval '28 days' AND d."time" < today AND d.call_count > 0
+				AND d.total_duration_us > 0
 		GROUP BY d.service_key, d.pattern_key
 	), suspect AS MATERIALIZED (
 		SELECT r.*, r.last_us / nullif(r.service_us, 0) AS time_ratio
@@ -67,7 +68,8 @@ BEGIN
 		JOIN day b ON b.service_key = a.service_key AND b.pattern_key = a.pattern_key AND b.at >= a.at + 4
 		GROUP BY a.service_key, a.pattern_key
 	), shape AS (
-		SELECT d.service_key, d.pattern_key, s.slope, max(d.time_ratio) AS time_ratio, count(*) AS days, min(d.at) AS first,
+		SELECT d.service_key, d.pattern_key, s.slope, max(d.time_ratio) AS time_ratio, count(*) AS days, min(d.at)
+			AS first,
 			max(d.at) AS last, percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x - s.slope * d.at) AS level,
 			(array_agg(d.calls ORDER BY d.at DESC))[1] AS last_calls
 		FROM day d

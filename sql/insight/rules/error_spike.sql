@@ -116,13 +116,19 @@ BEGIN
 	), marked AS (
 		SELECT s.*, count(*) OVER w = 3 AND avg(s.z) OVER w < 0.7 AS is_usual
 		FROM scored s
-		WINDOW w AS (PARTITION BY s.service_key, s.db_name, s.db_user, s.app ORDER BY s.window_start DESC ROWS 2 PRECEDING)
+		WINDOW w AS (PARTITION BY s.service_key, s.db_name, s.db_user,
+			s.app ORDER BY s.window_start DESC ROWS 2 PRECEDING)
 	), summed AS (
-		SELECT h.*, row_number() OVER w AS place, bool_or(h.is_usual) OVER w AS was_usual, first_value(h.errors / h.n) OVER w AS last_ratio, first_value(h.errors) OVER w AS last_errors,
-			first_value(h.window_start) OVER w AS last_start, sum(h.errors) OVER w AS all_errors, sum(h.n) OVER w AS all_n,
+		SELECT h.*, row_number() OVER w AS place, bool_or(h.is_usual) OVER w AS was_usual,
+			first_value(h.errors / h.n) OVER w AS last_ratio, first_value(h.errors) OVER w AS last_errors,
+			first_value(h.window_start) OVER w AS last_start, sum(h.errors) OVER w AS all_errors, sum(h.n) OVER w
+				AS all_n,
+			sum(h.errors) OVER course AS course_errors, sum(h.n) OVER course AS course_n, count(*) OVER course
+				AS course_hours,
 			sum(h.z) OVER w / sqrt(row_number() OVER w) AS score
 		FROM marked h
-		WINDOW w AS (PARTITION BY h.service_key, h.db_name, h.db_user, h.app ORDER BY h.window_start DESC)
+		WINDOW course AS (PARTITION BY h.service_key, h.db_name, h.db_user, h.app),
+			w AS (course ORDER BY h.window_start DESC)
 	), best AS (
 		SELECT DISTINCT ON (s.service_key, s.db_name, s.db_user, s.app) s.*, s.all_errors / s.all_n AS ratio
 		FROM summed s
@@ -153,14 +159,19 @@ BEGIN
 	WHERE b.all_errors >= :errors AND b.score >= :score
 		AND b.last_start >= b.end_time - interval '2 hours'
 		AND b.ratio >= :factor * b.usual_ratio AND b.ratio >= :error_rate_error_ratio
-		AND b.last_ratio >= greatest(1.3 * b.usual_ratio, 0.3 * b.ratio, t.error_rate_error_ratio) AND b.last_errors >= 3
+		AND b.last_ratio >= greatest(1.3 * b.usual_ratio, 0.3 * b.ratio, t.error_rate_error_ratio)
+			AND b.last_errors >= 3
 		AND b.ratio >= :max_factor * b.max_ratio
+		-- without past days, the hours before it say what is usual
+		AND (b.days >= 3 OR (b.course_hours - b.place >= 3
+			AND b.ratio >= :factor * (b.course_errors - b.all_errors) / greatest(b.course_n - b.all_n, 1)))
 		AND NOT EXISTS (SELECT FROM capture c WHERE c.service_id = b.service_id AND c.grain = 'hour'
 			AND c.window_start >= b.window_start AND c.window_start < b.end_time AND c.truncated);
 	RETURN QUERY
 	SELECT k.*
 	FROM unnest(judged) j
-	JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.window_start = j.end_time - interval '1 hour'
+	JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.window_start = j.end_time
+		- interval '1 hour'
 	CROSS JOIN LATERAL @extschema@._chpg_skipped('{CHPG402}'::text[],
 		'Windows were truncated, so that executions are missing: raise max_patterns in the settings of the history.',
 		j.service_id) k

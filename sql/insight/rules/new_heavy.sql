@@ -21,7 +21,8 @@ RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH measured AS MATERIALIZED (
-		SELECT f.*, j.service_id, j.end_time, j.history_start, j.truncated_hours, f.total_us / nullif(s.us, 0) AS time_ratio,
+		SELECT f.*, j.service_id, j.end_time, j.history_start, j.truncated_hours, f.total_us / nullif(s.us, 0)
+			AS time_ratio,
 			greatest(extract(epoch FROM j.end_time - f.since) / 3600, 1)::float8 AS age,
 			count(*) OVER (PARTITION BY f.service_key, (f.name).app) AS app_patterns,
 			s.us AS service_us
@@ -30,7 +31,8 @@ BEGIN ATOMIC
 		CROSS JOIN LATERAL @extschema@._chpg_service_time(j.service_id, f.since, j.end_time) s(us)
 		WHERE f.predecessor IS NULL AND NOT f.is_churn AND f.calls > 0
 	), app AS MATERIALIZED (
-		SELECT m.service_key, m.service_id, m.end_time, (m.name).app AS app, min(m.since) AS since, sum(m.total_us) AS total_us,
+		SELECT m.service_key, m.service_id, m.end_time, (m.name).app AS app, min(m.since) AS since, sum(m.total_us)
+			AS total_us,
 			sum(m.calls) AS calls, max(m.hours) AS hours, count(*) AS patterns, max(m.service_us) AS service_us,
 			sum(m.total_us) / nullif(max(m.service_us), 0) AS time_ratio, max(m.truncated_hours) AS truncated_hours,
 			min(m.history_start) AS history_start, max(m.last_start) AS last_start,

@@ -41,7 +41,8 @@ BEGIN ATOMIC
 		SELECT r.service_id, r.since, count(*) AS ids, max(r.end_time) AS end_time,
 			(array_agg(jsonb_build_object('query_id', (r.name).query_id::text,
 				'predecessor_query_id', (r.predecessor).query_id::text, 'query_text', left((r.name).query_text, 80),
-				'app', (r.name).app, 'factor', round(r.factor::numeric, 2)) ORDER BY r.total_us DESC, r.pattern_key))[:20]
+				'app', (r.name).app, 'factor', round(r.factor::numeric, 2)) ORDER BY r.total_us DESC,
+					r.pattern_key))[:20]
 				AS renamed,
 			array_agg(DISTINCT (r.name).app) AS apps
 		FROM renamed r
@@ -63,7 +64,8 @@ BEGIN ATOMIC
 		LEFT JOIN together a ON a.service_id = h.service_id
 		ORDER BY h.service_id, h.ids DESC, h.since
 	), lost AS (
-		SELECT r.*, a.q[2] AS ln_together, r.avg_us - r.predecessor_avg_us * exp(greatest(coalesce(a.q[2], 0), 0)) AS more_us,
+		SELECT r.*, a.q[2] AS ln_together, r.avg_us - r.predecessor_avg_us * exp(greatest(coalesce(a.q[2], 0), 0))
+			AS more_us,
 			ln(r.factor) - greatest(coalesce(a.q[2], 0), 0) AS ln_factor
 		FROM renamed r
 		LEFT JOIN together a ON a.service_key = r.service_key
@@ -76,7 +78,8 @@ BEGIN ATOMIC
 				@extschema@._chpg_line_text(d.renamed[1]->>'query_text', 80), d.renamed[1]->>'query_id',
 				d.renamed[1]->>'predecessor_query_id')
 			ELSE format('%s ids changed, of queries of %s', d.all_ids,
-				CASE cardinality(d.apps) WHEN 1 THEN format('application "%s"', @extschema@._chpg_line_text(d.apps[1], 60))
+				CASE cardinality(d.apps) WHEN 1 THEN format('application "%s"', @extschema@._chpg_line_text(d.apps[1],
+					60))
 					ELSE cardinality(d.apps) || ' applications' END) END
 			|| CASE WHEN d.is_slower THEN format('; they take %s times the time of their predecessors, %s lost',
 				@extschema@._chpg_factor_text(d.factor), @extschema@._chpg_duration_text(d.excess_us)) ELSE '' END,
@@ -86,7 +89,8 @@ BEGIN ATOMIC
 		CASE WHEN d.is_slower THEN 'Compare settings, statistics and plans with those before: ANALYZE after an upgrade.'
 			ELSE 'Nothing, if a deployment was meant to be.' END,
 		CASE WHEN d.is_slower THEN d.excess_us END, 'medium', 'CHPG511:' || d.service_id, 'incident', d.since,
-		CASE WHEN d.is_slower THEN 100::float8 END, CASE WHEN d.is_slower THEN 100 * d.factor ELSE d.all_ids::float8 END,
+		CASE WHEN d.is_slower THEN 100::float8 END, CASE WHEN d.is_slower
+			THEN 100 * d.factor ELSE d.all_ids::float8 END,
 		CASE WHEN d.is_slower THEN 'percent' ELSE 'ids' END, NULL::text
 	FROM deploy d
 	UNION ALL
@@ -122,7 +126,8 @@ BEGIN ATOMIC
 	SELECT 'CHPG511', 'WARN', 'A query has new ids all the time', c.service_id,
 		format('%s new ids in %s h, which ran %s times: %s', c.ids, c.hours, @extschema@._chpg_count_text(c.calls),
 			@extschema@._chpg_line_text(c.query_text, 80)),
-		jsonb_build_object('change', 'churn', 'ids', c.ids, 'hours', c.hours, 'call_count', c.calls, 'apps', to_jsonb(c.apps),
+		jsonb_build_object('change', 'churn', 'ids', c.ids, 'hours', c.hours, 'call_count', c.calls, 'apps',
+			to_jsonb(c.apps),
 			'query_ids', to_jsonb(c.query_ids), 'query_text', left(c.query_text, 500)),
 		'Its text differs from time to time, by values that are no parameters, comments, or the length of a list: '
 			'neither its time nor its changes can be seen.',

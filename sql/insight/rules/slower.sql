@@ -56,7 +56,9 @@ BEGIN
 		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN :p99_score
 				WHEN c.score >= :least_counter_score THEN :counter_score ELSE :score END
 			AND e.last_score >= 1.5 AND e.score >= :hour_score * sqrt(e.hours)
-				* CASE WHEN e.metric = 'mean' AND c.score >= :least_counter_score THEN :counter_score / :score ELSE 1 END AND (e.hours >= 2 OR e.calls >= 50)
+				* CASE WHEN e.metric = 'mean' AND c.score >= :least_counter_score
+					THEN :counter_score / :score ELSE 1 END
+			AND (e.hours >= 2 OR e.calls >= 50)
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN :few_hours_factor ELSE :factor END
 					AND e.excess_us >= :excess_us * least(e.hours, 4) / 4
@@ -67,7 +69,8 @@ BEGIN
 				ELSE e.p99_factor >= CASE WHEN e.is_blind THEN greatest(:few_hours_factor, :p99_factor)
 						ELSE :p99_factor END
 					AND e.p99_gain_us >= :p99_gain_us
-					AND e.p99_gain_us * e.calls / 100 >= :p99_excess_us * least(e.hours, 4) / 4 AND e.calls >= :p99_calls AND e.hours >= 2 END
+					AND e.p99_gain_us * e.calls / 100 >= :p99_excess_us * least(e.hours, 4) / 4
+						AND e.calls >= :p99_calls AND e.hours >= 2 END
 	), material AS MATERIALIZED (
 		SELECT DISTINCT ON (l.service_key, l.pattern_key) l.*, greatest(l.excess_us, 0) / nullif(s.us, 0) AS lost_ratio
 		FROM likely l
@@ -90,10 +93,12 @@ BEGIN
 		JOIN (SELECT p AS name, p.* FROM @extschema@._chpg_pattern_names(
 			ARRAY(SELECT i.pattern_key FROM ranked i)) p) n ON n.pattern_key = r.pattern_key
 	)
-	SELECT 'CHPG501', f.level, CASE f.metric WHEN 'mean' THEN 'Slower than before' ELSE 'Slow executions got slower' END,
+	SELECT 'CHPG501', f.level, CASE f.metric WHEN 'mean'
+		THEN 'Slower than before' ELSE 'Slow executions got slower' END,
 		f.service_id,
 		CASE f.metric WHEN 'mean'
-			THEN format('%s per call, %s times the usual %s of these hours, for %s h; %s lost, %s %% of the service''s time',
+			THEN format('%s per call, %s times the usual %s of these hours, for %s h; '
+					'%s lost, %s %% of the service''s time',
 				@extschema@._chpg_duration_text(f.last_avg_us),
 				@extschema@._chpg_factor_text(f.last_avg_us / f.last_expected_us),
 				@extschema@._chpg_duration_text(f.last_expected_us),
@@ -107,7 +112,8 @@ BEGIN
 			'hours', f.hours, 'call_count', f.calls, 'factor', round(f.factor::numeric, 2),
 			'avg_duration_us', round(f.last_avg_us::numeric, 1),
 			'expected_avg_duration_us', round(f.last_expected_us::numeric, 1),
-			'p99_duration_us', round(f.p99_us::numeric, 1), 'expected_p99_duration_us', round(f.expected_p99_us::numeric, 1),
+			'p99_duration_us', round(f.p99_us::numeric, 1), 'expected_p99_duration_us',
+				round(f.expected_p99_us::numeric, 1),
 			'rows_factor', round(f.rows_factor::numeric, 2), 'blks_factor', round(f.blks_factor::numeric, 2),
 			'wal_factor', round(f.wal_factor::numeric, 2), 'cause', f.cause, 'excess_us', round(f.excess_us::numeric),
 			'lost_ratio', round(f.lost_ratio::numeric, 4), 'score', round(f.score::numeric, 1),

@@ -41,7 +41,8 @@ BEGIN
 	WHERE s.common >= ln(1.12) AND EXISTS (
 		-- not by chance: how far the patterns are from their means in three hours, by how much they differ
 		SELECT FROM (
-			SELECT count(*) AS patterns, percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY p.distance) AS q
+			SELECT count(*) AS patterns,
+				percentile_cont('{0.16,0.5,0.84}'::float8[]) WITHIN GROUP (ORDER BY p.distance) AS q
 			FROM (
 				SELECT avg(ln(greatest(r.avg_us, 0.1) / greatest(r.expected_avg_us, 0.1))) AS distance
 				FROM unnest(recent) r
@@ -132,7 +133,8 @@ BEGIN
 			'expected_read_ratio', round((c.reads_before / nullif(c.blks_before, 0))::numeric, 4),
 			'cpu_ratio', round((c.cpu_us / nullif(c.total_us, 0))::numeric, 3),
 			'expected_cpu_ratio', round((c.cpu_us_before / nullif(c.us_before, 0))::numeric, 3)),
-		CASE c.cause WHEN 'cold cache' THEN 'More blocks come from storage than usual: a restart, or something that read '
+		CASE c.cause WHEN 'cold cache'
+			THEN 'More blocks come from storage than usual: a restart, or something that read '
 				'a lot and evicted the rest. It usually passes within hours.'
 			WHEN 'waiting' THEN 'Queries wait longer and compute as long as before: storage, locks, or other load of '
 				'the host.'

@@ -53,7 +53,8 @@ BEGIN
 					percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days
 				FROM @extschema@._chpg_past_starts(j.end_time, hour) p
 				CROSS JOIN generate_series(-1, 1) shift
-				JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
+					AND NOT c.truncated
 					AND c.window_start = p.start + shift * interval '1 hour'
 				GROUP BY shift
 			) h) b

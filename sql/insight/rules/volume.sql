@@ -46,10 +46,13 @@ BEGIN
 			greatest(c.a + c.b, c.b + c.c, c.c + c.d) AS greatest
 		FROM (
 			SELECT p.pattern_key, u.start,
-				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start - interval '1 hour'), 0)::float8 AS a,
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start - interval '1 hour'),
+					0)::float8 AS a,
 				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start), 0)::float8 AS b,
-				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start + interval '1 hour'), 0)::float8 AS c,
-				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start + interval '2 hours'), 0)::float8 AS d
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start + interval '1 hour'),
+					0)::float8 AS c,
+				coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE p.window_start = u.start + interval '2 hours'),
+					0)::float8 AS d
 			FROM @extschema@._chpg_window_hour() p
 			JOIN unnest(starts) u(start)
 				ON p.window_start >= u.start - interval '1 hour' AND p.window_start <= u.start + interval '2 hours'
@@ -153,7 +156,8 @@ BEGIN
 		GROUP BY h.service_key, h.pattern_key, h.end_time, h.service_id, h.is_missing
 		HAVING count(*) FILTER (WHERE h.window_start >= h.end_time - interval '2 hours') = 2
 	), suspect AS MATERIALIZED (
-		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END AS change
+		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END
+			AS change
 		FROM pattern p
 		WHERE (p.calls >= :surge_factor * greatest(p.expected, 1)
 				AND p.calls >= 2 * :surge_calls_per_h AND p.surge_score >= :score AND p.min_z >= 1.5)
@@ -210,7 +214,8 @@ BEGIN
 		FROM (
 			SELECT d.*, max(d.window_start) FILTER (WHERE d.calls > 0.75 * d.expected)
 				OVER (PARTITION BY d.service_key, d.app) AS last_usual
-			FROM (SELECT i.service_key, i.app, i.window_start, sum(i.call_count) AS calls, sum(i.expected_calls) AS expected
+			FROM (SELECT i.service_key, i.app, i.window_start, sum(i.call_count) AS calls, sum(i.expected_calls)
+				AS expected
 				FROM course i WHERE i.change <> 'surge' GROUP BY 1, 2, 3) d
 			WHERE d.expected > 0
 		) c
@@ -243,7 +248,8 @@ BEGIN
 			@extschema@._chpg_count_text(f.calls / 2), @extschema@._chpg_count_text(f.usual_calls / 2),
 			@extschema@._chpg_count_text(f.least_calls / 2)),
 		jsonb_build_object('change', 'traffic', 'calls_per_h', round((f.calls / 2)::numeric),
-			'usual_calls_per_h', round((f.usual_calls / 2)::numeric), 'least_calls_per_h', round((f.least_calls / 2)::numeric),
+			'usual_calls_per_h', round((f.usual_calls / 2)::numeric), 'least_calls_per_h',
+				round((f.least_calls / 2)::numeric),
 			'days', f.days),
 		'Applications send less than on any of the past days: they are down, cannot connect, or send it elsewhere.',
 		'Ask whether the applications work; look for errors, and at the connections.', NULL::float8,
@@ -277,14 +283,16 @@ BEGIN
 			WHEN s.change = 'vanished' AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
 				AND f.since >= o.since - interval '2 hours' AND f.since <= o.since + interval '2 hours') THEN 'WARN'
 			ELSE 'INFO' END,
-		CASE s.change WHEN 'surge' THEN 'Far more executions than usual' WHEN 'drop' THEN 'Far fewer executions than usual'
+		CASE s.change WHEN 'surge' THEN 'Far more executions than usual' WHEN 'drop'
+			THEN 'Far fewer executions than usual'
 			ELSE 'No longer executed' END, s.service_id,
 		format('%s calls per hour, usually %s in these hours%s', @extschema@._chpg_count_text(s.calls / 2),
 			@extschema@._chpg_count_text(s.usual_calls / 2),
 			CASE s.change WHEN 'surge' THEN format('; they add %s %% to the service''s time',
 				round((100 * a.added_us / nullif(s_us.us - a.added_us, 0))::numeric, 1)) ELSE '' END),
 		@extschema@._chpg_pattern_evidence(s.name) || jsonb_build_object('change', s.change,
-			'calls_per_h', round((s.calls / 2)::numeric, 1), 'usual_calls_per_h', round((s.usual_calls / 2)::numeric, 1),
+			'calls_per_h', round((s.calls / 2)::numeric, 1), 'usual_calls_per_h', round((s.usual_calls / 2)::numeric,
+				1),
 			'least_calls_per_h', round((s.least_calls / 2)::numeric, 1),
 			'greatest_calls_per_h', round((s.greatest_calls / 2)::numeric, 1), 'days', s.days,
 			'added_us', round(a.added_us::numeric)),
@@ -292,17 +300,20 @@ BEGIN
 			ELSE 'A deployment without it, a job that does not run, or a part of the application that is down.' END,
 		CASE s.change WHEN 'surge' THEN 'Find the loop by application and text; look for a deployment at that time.'
 			ELSE 'Ask whether that is meant to be.' END,
-		CASE s.change WHEN 'surge' THEN greatest(a.added_us, 0) END, CASE WHEN s.days >= 8 THEN 'high' ELSE 'medium' END,
+		CASE s.change WHEN 'surge' THEN greatest(a.added_us, 0) END, CASE WHEN s.days >= 8
+			THEN 'high' ELSE 'medium' END,
 		@extschema@._chpg_pattern_finding_key('CHPG507'::text, s.service_id, s.name), 'incident', o.since,
 		s.usual_calls / 2, s.calls / 2, 'calls/h',
 		NULL::text
 	FROM sure s
-	CROSS JOIN LATERAL @extschema@._chpg_service_time(s.service_id, s.end_time - interval '2 hours', s.end_time) s_us(us)
+	CROSS JOIN LATERAL @extschema@._chpg_service_time(s.service_id, s.end_time - interval '2 hours',
+		s.end_time) s_us(us)
 	CROSS JOIN LATERAL (
 		SELECT s.total_us * (1 - least(s.expected / nullif(s.calls, 0), 1)) AS added_us) a
 	JOIN onset o ON o.service_key = s.service_key AND o.pattern_key = s.pattern_key
 	WHERE NOT s.is_missing AND o.since >= s.end_time - interval '20 hours'
-		AND (s.change = 'surge' OR NOT EXISTS (SELECT FROM silent i WHERE i.service_key = s.service_key AND i.app = s.app));
+		AND (s.change = 'surge' OR NOT EXISTS (SELECT FROM silent i WHERE i.service_key = s.service_key
+			AND i.app = s.app));
 END
 $$;
 
