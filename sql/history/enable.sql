@@ -135,7 +135,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_take(name, jsonb, jsonb) IS
-'Put mutes and thresholds into a history, in place of those that it has for the same, as its owner.';
+'Put mutes and thresholds into a history, as its owner.
+They replace those that it has for the same.';
 
 CREATE FUNCTION @extschema@._chpg_history_adopt(schema text)
 RETURNS void
