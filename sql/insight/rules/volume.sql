@@ -98,7 +98,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_traffic_onset(text, timestamptz) IS
-'Start of the hour from which on a service has had less traffic than in the same hours of past days.
+'Start of the hour from which on a service has less traffic than usual.
+Usual is that of the same hours of past days.
 Errors: 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_find_volume(t @extschema@._chpg_thresholds,
