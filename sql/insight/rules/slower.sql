@@ -18,7 +18,8 @@
  * threshold: excess_us = 4000000 us; Time lost in four hours since the onset ...
  * threshold: excess_ratio = 0.003 ratio; ... its share of the service's time ...
  * threshold: excess_executions = 2 factor; ... and how many times the longest single execution.
- * threshold: p99_score = 6 standard deviations; The same of the 99th percentile ...
+ * threshold: p99_score = 7 standard deviations; The same of the 99th percentile ...
+ * threshold: p99_warn_score = 9 standard deviations; ... which from here on is WARN ...
  * threshold: p99_factor = 1.4 factor; ... how many times the expected one ...
  * threshold: p99_gain_us = 2000 us; ... and how much above it ...
  * threshold: p99_excess_us = 500000 us; ... time lost by one of a hundred executions in four hours ...
@@ -76,7 +77,9 @@ BEGIN
 		FROM likely l
 		CROSS JOIN LATERAL @extschema@._chpg_service_time(l.service_id, l.since, l.end_time) s(us)
 		WHERE l.metric = 'p99' OR l.excess_us >= :excess_ratio * s.us
-		ORDER BY l.service_key, l.pattern_key, l.score >= :warn_score OR l.is_explained IS TRUE DESC, l.metric
+		ORDER BY l.service_key, l.pattern_key,
+			l.score >= CASE l.metric WHEN 'p99' THEN :p99_warn_score ELSE :warn_score END OR l.is_explained IS TRUE DESC,
+			l.metric
 	), ranked AS MATERIALIZED (
 		SELECT m.*, row_number() OVER (PARTITION BY m.service_key ORDER BY m.excess_us DESC, m.pattern_key) AS place
 		FROM material m
@@ -86,7 +89,8 @@ BEGIN
 				THEN @extschema@._chpg_episode_cause(r.service_id, r.pattern_key, r.since, r.end_time) END AS cause,
 			CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium'
 				ELSE 'high' END AS confidence,
-			CASE WHEN r.score < :warn_score AND r.is_explained IS NOT TRUE THEN 'INFO'
+			CASE WHEN r.score < CASE r.metric WHEN 'p99' THEN :p99_warn_score ELSE :warn_score END
+					AND r.is_explained IS NOT TRUE THEN 'INFO'
 				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r

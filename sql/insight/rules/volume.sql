@@ -8,11 +8,11 @@
  * needs: executions
  * threshold: surge_factor = 1.4 factor; How many times the expected executions make a surge ...
  * threshold: surge_calls_per_h = 200 executions/h; ... with so many of them per hour.
- * threshold: warn_surge_factor = 1.5 factor; How many times the expected executions make a WARN ...
+ * threshold: warn_surge_factor = 1.6 factor; How many times the expected executions make a WARN ...
  * threshold: warn_surge_time_ratio = 0.002 ratio; ... with such a share of the service's time that they add.
  * threshold: drop_ratio = 0.5 ratio; Share of the expected executions up to which they dropped ...
  * threshold: drop_calls_per_h = 6 executions/h; ... of so many expected per hour.
- * threshold: score = 5 standard deviations; How far from the expected executions two to four hours are together.
+ * threshold: score = 5.5 standard deviations; How far from the expected executions two to four hours are together.
  * threshold: max_factor = 1.1 factor; How many times the most executions of past days in these hours make a surge.
  * threshold: days = 5 days; Past days with these hours, on each of which they were executed.
  */
