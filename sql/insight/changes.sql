@@ -20,8 +20,7 @@ BEGIN
 	fresh := ARRAY(SELECT f FROM @extschema@._chpg_find_fresh(t, judged, recent) f);
 	episodes := ARRAY(SELECT e FROM @extschema@._chpg_find_episodes(t, judged, recent) e);
 	RETURN QUERY
-	SELECT DISTINCT ON (c.finding_key) c.*
-	FROM (
+	WITH found AS MATERIALIZED (
 		SELECT * FROM @extschema@._chpg_find_slower(t, judged, episodes)
 		UNION ALL
 		SELECT * FROM @extschema@._chpg_find_slower_services(t, judged, recent)
@@ -39,7 +38,12 @@ BEGIN
 		SELECT * FROM @extschema@._chpg_find_missed_runs(t, judged, fresh)
 		UNION ALL
 		SELECT * FROM @extschema@._chpg_find_creep(t, judged)
-	) c
+	)
+	SELECT DISTINCT ON (c.finding_key) c.*
+	FROM found c
+	-- of a pattern that got slower, more blocks are the cause
+	WHERE c.rule_id <> 'CHPG503' OR NOT EXISTS (SELECT FROM found s
+		WHERE s.rule_id = 'CHPG501' AND substr(s.finding_key, 9) = substr(c.finding_key, 9))
 	ORDER BY c.finding_key, c.impact_us DESC NULLS LAST;
 END
 $$;

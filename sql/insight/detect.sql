@@ -735,19 +735,22 @@ BEGIN
 				@extschema@._chpg_main_table(n.query_text) AS main_table
 			FROM (
 				SELECT r.service_key, r.pattern_key, avg(r.expected_calls) AS calls_per_h,
-					avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us
+					avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us,
+					coalesce(max(r.call_count / r.expected_calls)
+						FILTER (WHERE r.window_start = j.end_time - interval '1 hour'), 0) AS left_ratio
 				FROM unnest(recent) r
 				JOIN unnest(judged) j ON j.service_key = r.service_key
 				WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
 				GROUP BY r.service_key, r.pattern_key
-				HAVING bool_and(r.call_count <= 0.5 * r.expected_calls)
+				-- in a deployment of hours the old ones still run, with the same words
+				HAVING bool_and(r.call_count <= 0.85 * r.expected_calls)
 					FILTER (WHERE r.window_start = j.end_time - interval '1 hour')
 					OR (count(*) FILTER (WHERE r.window_start = j.end_time - interval '1 hour') = 0
 						AND bool_and(r.call_count = 0))
 			) g
 			JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT r.pattern_key FROM unnest(recent) r
 				WHERE r.expected_calls > 0
-					AND r.call_count <= 0.5 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
+					AND r.call_count <= 0.85 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
 		), came AS MATERIALIZED (
 			SELECT f.*, @extschema@._chpg_query_words((f.name).query_text) AS words,
 				@extschema@._chpg_main_table((f.name).query_text) AS main_table
@@ -757,7 +760,7 @@ BEGIN
 		SELECT p.*
 		FROM (
 			SELECT c.service_key, c.pattern_key, g.pattern_key AS gone_key, g.name AS gone_name, g.avg_us,
-				g.calls_per_h,
+				g.calls_per_h, g.left_ratio,
 				s.similarity, s.similarity
 					- CASE WHEN (c.name).app <> (g.name).app THEN 0.02 ELSE 0 END
 					- CASE WHEN (c.name).db_user <> (g.name).db_user THEN 0.02 ELSE 0 END
@@ -770,7 +773,7 @@ BEGIN
 			CROSS JOIN LATERAL (SELECT CASE WHEN (c.name).text_id = (g.name).text_id THEN 1
 				ELSE @extschema@._chpg_word_similarity(c.words, g.words) END AS similarity) s
 		) p
-		WHERE p.similarity >= t.renamed_similarity
+		WHERE p.similarity >= t.renamed_similarity AND (p.left_ratio <= 0.5 OR p.similarity = 1)
 		ORDER BY p.weight DESC, p.pattern_key, p.gone_key
 	LOOP
 		CONTINUE WHEN taken ? format('%s %s', pair.service_key, pair.pattern_key)
