@@ -233,7 +233,6 @@ BEGIN
 	IF for_other AND existing IS NOT NULL THEN
 		PERFORM @extschema@._chpg_run_as(existing,
 			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
-		PERFORM @extschema@._chpg_history_adopt(schema);
 		RETURN;
 	END IF;
 	IF existing IS NULL THEN
@@ -249,8 +248,10 @@ BEGIN
 		END LOOP;
 	END IF;
 	PERFORM @extschema@._chpg_history_fill(schema::name);
-	PERFORM @extschema@._chpg_history_adopt(schema);
-	IF for_other THEN
+	-- the history of another role serves sessions of that role only
+	IF NOT for_other THEN
+		PERFORM @extschema@._chpg_history_adopt(schema);
+	ELSE
 		EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, owner);
 		FOR item IN
 			SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind FROM pg_class c

@@ -84,11 +84,12 @@ is(sql("SELECT count(*) FROM kept.finding_mute WHERE finding_key = '$KEY'; $MUTE
 sql('DROP TRIGGER t ON kept.finding_mute; DROP SCHEMA attic CASCADE; TRUNCATE chpg_finding_mute');
 
 # The history of an ordinary role serves that role only.
+sql(q{INSERT INTO chpg_finding_mute (finding_key, reason) VALUES ('CHPG301:kept', 'wont_fix')});
 sql(q{SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; SELECT chpg_history_enable('theirs', owner => 'collector'); GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO collector});
 as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix')");
-is(sql("$MUTES; SELECT count(*) FROM theirs.finding_mute"), "1\n0", 'another role mutes in the extension');
+is(sql("$MUTES; SELECT count(*) FROM theirs.finding_mute"), "2\n0", 'it takes over no mute, and another role mutes in the extension');
 as_role('collector', "SELECT chpg_mute('$KEY', 'wont_fix')");
-is(sql("$MUTES; SELECT muted_by FROM theirs.finding_mute"), "1\ncollector", 'its owner in the history');
-is(as_role('collector', "SELECT chpg_unmute('$KEY'); SELECT count(*) FROM theirs.finding_mute") . sql($MUTES), "t\n00", 'and unmutes both');
+is(sql("$MUTES; SELECT muted_by FROM theirs.finding_mute"), "2\ncollector", 'its owner in the history');
+is(as_role('collector', "SELECT chpg_unmute('$KEY'); SELECT count(*) FROM theirs.finding_mute") . sql($MUTES), "t\n01", 'and unmutes both');
 
 done_testing();
