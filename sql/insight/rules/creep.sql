@@ -61,40 +61,42 @@ BEGIN
 		JOIN day_sum d ON d.service_key = s.service_key AND d.pattern_key = s.pattern_key
 			AND d."time" >= today - interval '28 days' AND d."time" < today
 		WHERE d.call_count > 0 AND d.total_duration_us > 0
-	), slope AS (
-		SELECT a.service_key, a.pattern_key,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY (b.x - a.x) / (b.at - a.at)) AS slope
-		FROM day a
-		JOIN day b ON b.service_key = a.service_key AND b.pattern_key = a.pattern_key AND b.at >= a.at + 4
-		GROUP BY a.service_key, a.pattern_key
-	), shape AS (
-		SELECT d.service_key, d.pattern_key, s.slope, max(d.time_ratio) AS time_ratio, count(*) AS days, min(d.at)
-			AS first,
-			max(d.at) AS last, percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x - s.slope * d.at) AS level,
+	), series AS MATERIALIZED (
+		-- the days of each pattern by themselves: a join of all days with all is far longer
+		SELECT d.service_key, d.pattern_key, max(d.time_ratio) AS time_ratio,
+			array_agg(d.at ORDER BY d.at) AS ats, array_agg(d.x ORDER BY d.at) AS xs,
 			(array_agg(d.calls ORDER BY d.at DESC))[1] AS last_calls
 		FROM day d
-		JOIN slope s ON s.service_key = d.service_key AND s.pattern_key = d.pattern_key
-		GROUP BY d.service_key, d.pattern_key, s.slope
+		GROUP BY d.service_key, d.pattern_key
+	), slope AS MATERIALIZED (
+		SELECT s.*, p.slope
+		FROM series s
+		CROSS JOIN LATERAL (
+			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY (b.x - a.x) / (b.at - a.at)) AS slope
+			FROM unnest(s.ats, s.xs) a(at, x)
+			JOIN unnest(s.ats, s.xs) b(at, x) ON b.at >= a.at + 4) p
+		WHERE p.slope IS NOT NULL
+	), shape AS MATERIALIZED (
+		SELECT s.*, cardinality(s.ats) AS days, s.ats[1] AS first, s.ats[cardinality(s.ats)] AS last,
+			(SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x - s.slope * d.at)
+				FROM unnest(s.ats, s.xs) d(at, x)) AS level
+		FROM slope s
 	), residual AS (
-		SELECT h.*, r.spread, r.rising, r.step, r.middle
+		SELECT h.*, r.spread, r.rising, r.step
 		FROM shape h
 		CROSS JOIN LATERAL (
 			SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(d.x - h.slope * d.at - h.level)) * 1.48 AS spread,
-				(SELECT avg((b.x > a.x)::integer) FROM day a
-					JOIN day b ON b.service_key = a.service_key AND b.pattern_key = a.pattern_key AND b.at = a.at + 7
-					WHERE a.service_key = h.service_key AND a.pattern_key = h.pattern_key) AS rising,
+				(SELECT avg((b.x > a.x)::integer)
+					FROM unnest(h.ats, h.xs) a(at, x)
+					JOIN unnest(h.ats, h.xs) b(at, x) ON b.at = a.at + 7) AS rising,
 				-- the greatest difference of the three days before and after any day
 				(SELECT max(w.step) FROM (
 					SELECT avg(e.x) OVER (ORDER BY e.at ROWS BETWEEN 0 FOLLOWING AND 2 FOLLOWING)
 							- avg(e.x) OVER (ORDER BY e.at ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS step,
 						row_number() OVER (ORDER BY e.at) AS place
-					FROM day e WHERE e.service_key = h.service_key AND e.pattern_key = h.pattern_key) w
-					WHERE w.place BETWEEN 4 AND h.days - 2) AS step,
-				-- how far the middle of the days has got
-				(percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x) FILTER (WHERE d.at > (h.first + h.last) / 2.0::float8)
-					- percentile_cont(0.5) WITHIN GROUP (ORDER BY d.x) FILTER (WHERE d.at <= (h.first + h.last) / 2.0::float8))
-					AS middle
-			FROM day d WHERE d.service_key = h.service_key AND d.pattern_key = h.pattern_key) r
+					FROM unnest(h.ats, h.xs) e(at, x)) w
+					WHERE w.place BETWEEN 4 AND h.days - 2) AS step
+			FROM unnest(h.ats, h.xs) d(at, x)) r
 	), found AS MATERIALIZED (
 		SELECT r.*, r.slope * (r.last - r.first) AS rise, j.service_id, j.end_time
 		FROM residual r
