@@ -334,9 +334,10 @@ BEGIN
 		WINDOW w AS (ORDER BY u.age)
 	), span AS (
 		SELECT n.age AS hours, n.value AS start, present - n.top_until AS above, g.*,
-			-- by how much it has ever been above all that was before, after so many hours
+			-- by how much it has ever been above all that was before, after so many hours, before this rise
 			(SELECT greatest(max(a.value - b.top_until), 0) FROM step a JOIN step b ON b.age = a.age + n.age
-				WHERE a.age >= n.age AND b.age <= b.oldest - 48) AS seen
+				WHERE b.age <= b.oldest - 48 AND a.age >= coalesce(
+					(SELECT min(e.age) FROM step e WHERE e.age >= n.age AND e.growth < 0.3 * g.rate), n.age)) AS seen
 		FROM step n
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS steps, percentile_cont(0.5) WITHIN GROUP (ORDER BY s.growth) AS rate,
@@ -355,8 +356,9 @@ BEGIN
 		AND (capacity - present) / s.rate <= CASE WHEN s.hours < 12 THEN 5 ELSE 10 END * s.hours
 	ORDER BY s.hours DESC
 	LIMIT 1;
+	-- days know better when it began, unless the hours are far ahead of them
 	IF found.rate IS NOT NULL AND (result.full_at IS NULL
-			OR result.full_at > latest + (capacity - present) / found.rate * interval '1 hour') THEN
+			OR (capacity - present) / found.rate * interval '1 hour' < 0.7 * (result.full_at - latest)) THEN
 		margin := least(found.margin, 0.75 * found.rate);
 		-- it began where a twentieth of the rise was left, above what it was on the day before
 		SELECT min(u.age) FILTER (WHERE u.value <= p.base + 0.05 * (present - p.base)) INTO run

@@ -59,6 +59,7 @@ my @CASES = (
 	[ 'grows a little', undef, disk_usage => 'Used Space', '50 + (672 - a) / 24 * 0.2', 0.002 ],
 	[ 'is a sawtooth of days', undef, disk_usage => 'Used Space', '50 + (1000 - a)::integer % 24 * 1.5', 0.002 ],
 	[ 'is a sawtooth of weeks', undef, disk_usage => 'Used Space', '50 + (1000 - a)::integer % 168 * 0.18', 0.002 ],
+	[ 'fills by a sixth each day', undef, disk_usage => 'Used Space', '30 + greatest(40 - a, 0) / 24 * 16.7', 0.002, 'CHPG701 WARN risk', 40 ],
 	[ 'got a load of data', undef, disk_usage => 'Used Space', '50 + least(greatest(30 - a, 0), 6) * 2.5', 0.002 ],
 	[ 'has temporary files', undef, disk_usage => 'Used Space', 'CASE WHEN a < 1 THEN 75 ELSE 50 END', 0.002 ],
 
@@ -75,7 +76,8 @@ my @CASES = (
 	[ 'connections at 97', 500, connection_count => 'Total', 'CASE WHEN a < 3 THEN 486 ELSE 200 END', 0.001, 'CHPG703 ERROR risk', 3 ],
 	[ 'no connection left', 500, connection_count => 'Total', 'CASE WHEN a < 3 THEN 500 ELSE 200 END', 0, 'CHPG703 ERROR incident', 3 ],
 	[ 'connections leak in hours', 500, connection_count => 'Total', '100 + greatest(4 - a, 0) * 45', 0.01, 'CHPG703 ERROR risk', 4 ],
-	[ 'connections leak in a day', 500, connection_count => 'Total', '100 + greatest(6 - a, 0) * 14', 0.01, 'CHPG703 WARN risk', 6 ],
+	[ 'connections leak in a day', 500, connection_count => 'Total', '100 + greatest(10 - a, 0) * 17', 0.01, 'CHPG703 WARN risk', 10 ],
+	[ 'connections rise for a busy day', 500, connection_count => 'Total', '100 + greatest(6 - a, 0) * 14', 0.01 ],
 	[ 'connections at 85 each noon', 500, connection_count => 'Total', 'CASE WHEN a::integer % 24 <= 3 THEN 425 ELSE 100 END', 0.01, 'CHPG703 INFO hygiene', 4 ],
 	[ 'connections follow the day', 500, connection_count => 'Total', '180 + 120 * cos(a * pi() / 12)', 0.03 ],
 	[ 'thrice the connections', undef, connection_count => 'Total', 'CASE WHEN a < 3 THEN 300 ELSE 100 END', 0.02, 'CHPG703 WARN risk', 3 ],

@@ -8,6 +8,8 @@
  * threshold: error_used_ratio = 0.95 ratio; Connections of max_connections from which it is ERROR.
  * threshold: full_days = 7 days; Days until max_connections is reached, below which it is WARN.
  * threshold: error_full_days = 0.5 days; Days until max_connections is reached, below which it is ERROR.
+ * threshold: filling_ratio = 0.5 ratio; Connections of max_connections from which growth of less than three
+ *     days counts: they follow the load of a day.
  * threshold: usual_factor = 2 factor; Connections of those that were usual at these hours, from which it is
  *     WARN where max_connections is unknown.
  * threshold: above_usual = 20 connections; And so many more.
@@ -108,6 +110,9 @@ BEGIN
 		usually := coalesce(usual.days >= 5 AND used < 1.05 * usual.highest, false);
 		IF capacity IS NOT NULL THEN
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, capacity);
+			IF forecast.since > line.latest - interval '3 days' AND used < :filling_ratio * capacity THEN
+				forecast := NULL;
+			END IF;
 			full_days := extract(epoch FROM forecast.full_at - until) / 86400;
 			lvl := CASE WHEN used >= :error_used_ratio * capacity OR full_days < :error_full_days
 					THEN 'ERROR'
