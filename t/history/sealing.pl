@@ -148,24 +148,26 @@ is_consistent('after failures');
 # Ctrl-C in between, and other sessions
 
 restore();
-my ($worker, $other) = map { open_session($node) } 1 .. 2;
+my ($worker, $other, $next) = map { open_session($node) } 1 .. 3;
 my $pid = in_session($worker, 'SELECT pg_backend_pid()');
-sub waits { return sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Lock'") eq '1' }
+sub waiting { return sql('SELECT count(*) FROM pg_locks WHERE NOT granted') }
 in_session($other, 'BEGIN; SELECT _chpg_history_lock()');
 begin_in_session($worker, 'CALL chpg_history_seal()');
-wait_until(\&waits, 'the sealing waits for a capture');
+wait_until(sub { waiting() eq '1' }, 'the sealing waits for a capture');
+# which is followed by another one: locks are given in the order in which they were asked for
+begin_in_session($next, q{BEGIN; SELECT _chpg_history_lock(); DO $$ BEGIN RAISE NOTICE 'locked'; END $$});
+wait_until(sub { waiting() eq '2' }, 'and so does another capture');
 in_session($other, 'ROLLBACK');
-wait_until(sub { sealed_windows() > 0 }, 'some windows are sealed');
-in_session($other, 'BEGIN; SELECT _chpg_history_lock()');
+await_in_session($next, qr/locked/);
 my $sealed = sealed_windows();
-if ($sealed < $old_windows)
-{
-	wait_until(\&waits, 'it waits again');
-	sql("SELECT pg_cancel_backend($pid)");
-	await_in_session($worker, qr/ERROR:  57014: canceling statement due to user request/);
-	in_session($other, 'ROLLBACK');
-	is(sealed_windows() . '|' . open_windows(), "$sealed|" . ($old_windows - $sealed), 'portions that were sealed before Ctrl-C stay, and others are open');
-}
+cmp_ok($sealed, '>', 0, 'some windows are sealed');
+cmp_ok($sealed, '<', $old_windows, 'and not all');
+wait_until(sub { waiting() eq '1' }, 'it waits again');
+sql("SELECT pg_cancel_backend($pid)");
+await_in_session($worker, qr/ERROR:  57014: canceling statement due to user request/);
+in_session($next, 'ROLLBACK');
+is(sealed_windows() . '|' . open_windows(), "$sealed|" . ($old_windows - $sealed), 'portions that were sealed before Ctrl-C stay, and others are open');
+$next->quit;
 is_consistent('after Ctrl-C');
 is(content($OLD), $old, 'with all that there was');
 sql('CALL chpg_history_seal()');
