@@ -15,7 +15,7 @@ my $url = start_emulator();
 my ($node, $schedule) = start_cron_node('main', 'chpg.cache_ttl = 0', 'chpg.max_retries = 0');
 
 my @jobs = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^(SELECT cron\.schedule\('chpg [^\n]*\);)$/mg;
-is(scalar @jobs, 2, 'the page schedules captures and purges');
+is(scalar @jobs, 3, 'the page schedules captures, purges and watches');
 s/, '[^']*', /, '$schedule', / foreach @jobs;
 
 # One more job captures from an API that fails.
@@ -37,20 +37,21 @@ sub runs
 wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture has succeeded');
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM kept.capture WHERE status = 'ok'}), '>=', 2, 'a capture by pg_cron has captured');
 wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge has succeeded');
+wait_until(sub { runs('chpg watch', 'succeeded') > 0 }, 'a watch has succeeded');
 wait_until(sub { runs('failing', 'failed') > 0 }, 'a capture has failed');
 like($node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' LIMIT 1}), qr/could not capture \d+ of \d+ windows/, 'a failure is shown');
-is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed') . ' ' . runs('failing', 'succeeded'), '0 0 0', 'and nothing else has failed');
+is(join(' ', (map { runs("chpg $_", 'failed') } qw(capture purge watch)), runs('failing', 'succeeded')), '0 0 0 0', 'and nothing else has failed');
 
-# The same by a role that is no superuser, with the page's four statements
-my ($by_superuser, $by_role) = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^-- as a superuser\n((?:[^\n]*;\n){3}).*?^-- as collector\n([^\n]*;)\n/ms;
+# The same by a role that is no superuser, with the page's statements
+my ($by_superuser, $by_role) = slurp_file("$FindBin::RealBin/../../docs/history.md") =~ /^-- as a superuser\n(.*?;)\n```.*?^-- as collector\n([^\n]*;)\n/ms;
 $by_role =~ s/KEY_ID/$KEY_ID/;
 $by_role =~ s/KEY_SECRET/$KEY_SECRET/;
 $node->safe_psql('postgres', 'SELECT cron.unschedule(jobid) FROM cron.job; SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; GRANT USAGE ON SCHEMA cron TO collector;' . $by_superuser);
 $node->safe_psql('postgres', "$by_role; UPDATE fleet_history.setting SET value = '4 hours' WHERE name = 'backfill'; @jobs", extra_params => [ '-U', 'collector' ]);
 wait_until(sub { runs('chpg capture', 'succeeded') > 0 }, 'a capture of the role has succeeded');
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM fleet_history.capture WHERE status = 'ok'}), '>=', 2, 'a role that is no superuser captures');
-wait_until(sub { runs('chpg purge', 'succeeded') > 0 }, 'a purge of the role has succeeded');
-is(runs('chpg capture', 'failed') . ' ' . runs('chpg purge', 'failed'), '0 0', 'and purges');
+wait_until(sub { runs("chpg $_", 'succeeded') > 0 }, "a $_ of the role has succeeded") for qw(purge watch);
+is(join(' ', map { runs("chpg $_", 'failed') } qw(capture purge watch)), '0 0 0', 'purges, and watches');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT username, ' ') FROM cron.job_run_details JOIN cron.job USING (jobid, username)}), 'collector', 'with its own rights');
 
 done_testing();
