@@ -63,61 +63,6 @@ COMMENT ON FUNCTION @extschema@._chpg_judged_services(@extschema@._chpg_scope) I
 A service of which none of the last six hours was captured is left out.
 Errors: 55000 there is no history.';
 
-CREATE TYPE @extschema@._chpg_hour_score AS (
-	service_key integer,
-	window_start timestamptz,
-	pattern_key integer,
-	baseline_hours integer,
-	common double precision,
-	call_count double precision,
-	expected_calls double precision,
-	calls_spread double precision,
-	total_us double precision,
-	max_us double precision,
-	avg_us double precision,
-	expected_avg_us double precision,
-	z_avg double precision,
-	p99_us double precision,
-	expected_p99_us double precision,
-	z_p99 double precision,
-	rows_per_call double precision,
-	expected_rows_per_call double precision,
-	z_rows double precision,
-	blks_per_call double precision,
-	expected_blks_per_call double precision,
-	z_blks double precision,
-	wal_per_call double precision,
-	expected_wal_per_call double precision,
-	z_wal double precision
-);
-
-COMMENT ON TYPE @extschema@._chpg_hour_score IS
-'A pattern in an hour, and what was expected of it by the same hours of past days.
-The attributes are the columns of _chpg_scores.';
-COMMENT ON COLUMN @extschema@._chpg_hour_score.service_key IS 'Key of the service in the table service_key.';
-COMMENT ON COLUMN @extschema@._chpg_hour_score.window_start IS 'Start of the hour.';
-COMMENT ON COLUMN @extschema@._chpg_hour_score.common IS
-'ln of the factor by which most patterns of the service were slower, which z_avg and z_p99 do not have.';
-COMMENT ON COLUMN @extschema@._chpg_hour_score.avg_us IS 'Mean time of an execution, in microseconds.';
-
-/* The other attributes have the meaning that they have in the scores of a window. */
-DO $$
-DECLARE
-	attribute record;
-BEGIN
-	FOR attribute IN
-		SELECT a.attname AS name, col_description(s.attrelid, s.attnum) AS description
-		FROM pg_attribute a
-		JOIN pg_attribute s ON s.attname = a.attname AND s.attnum > 0
-		WHERE a.attrelid = '@extschema@._chpg_hour_score'::regclass AND a.attnum > 0
-			AND s.attrelid = '@extschema@._chpg_score_row'::regclass
-	LOOP
-		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_hour_score.%I IS %L',
-			attribute.name, attribute.description);
-	END LOOP;
-END
-$$;
-
 /* Names of patterns, for evidence and keys of findings. */
 CREATE TYPE @extschema@._chpg_pattern_name AS (
 	pattern_key integer,

@@ -146,22 +146,6 @@ COMMENT ON TYPE @extschema@._chpg_candidate IS
 'What a rule found, before findings are put together and ordered. The attributes are those of
 chpg_finding_row.';
 
-DO $$
-DECLARE
-	attribute record;
-BEGIN
-	FOR attribute IN
-		SELECT a.attname AS name, col_description(f.attrelid, f.attnum) AS description
-		FROM pg_attribute a
-		JOIN pg_attribute f ON f.attname = a.attname AND f.attnum > 0
-		WHERE a.attrelid = '@extschema@._chpg_candidate'::regclass AND a.attnum > 0
-			AND f.attrelid = '@extschema@.chpg_finding_row'::regclass
-	LOOP
-		EXECUTE format('COMMENT ON COLUMN @extschema@._chpg_candidate.%I IS %L', attribute.name, attribute.description);
-	END LOOP;
-END
-$$;
-
 /* Sums and means have digits that nobody reads. */
 CREATE FUNCTION @extschema@._chpg_significant(value double precision)
 RETURNS double precision

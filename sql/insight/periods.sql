@@ -78,24 +78,6 @@ COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_hi_us IS
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p99_est_us IS
 'Estimated 99th percentile, in microseconds: mean of the windows'' percentiles, weighted by executions.';
 
-/* The other attributes have the meaning that they have in the API's rows. */
-DO $$
-DECLARE
-	attribute record;
-BEGIN
-	FOR attribute IN
-		SELECT a.attname AS name, col_description(s.attrelid, s.attnum) AS description
-		FROM pg_attribute a
-		JOIN pg_attribute s ON s.attname = a.attname AND s.attnum > 0
-		WHERE a.attrelid = '@extschema@.chpg_period_pattern_row'::regclass AND a.attnum > 0
-			AND s.attrelid = '@extschema@.chpg_slow_pattern_row'::regclass
-	LOOP
-		EXECUTE format('COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.%I IS %L',
-			attribute.name, attribute.description);
-	END LOOP;
-END
-$$;
-
 /*
  * What a comparison, or findings, are about.  The history is looked into once: its services,
  * and the hours that it has of each period.  For a caller that may not read the history

@@ -409,16 +409,45 @@ Returns how many.
 Errors: 22023 a setting of the history cannot be used; 55000 there is no history, or it cannot
   be used.';
 
+CREATE TYPE @extschema@._chpg_hour_score AS (
+	service_key integer,
+	window_start timestamptz,
+	pattern_key integer,
+	baseline_hours integer,
+	common double precision,
+	call_count double precision,
+	expected_calls double precision,
+	calls_spread double precision,
+	total_us double precision,
+	max_us double precision,
+	avg_us double precision,
+	expected_avg_us double precision,
+	z_avg double precision,
+	p99_us double precision,
+	expected_p99_us double precision,
+	z_p99 double precision,
+	rows_per_call double precision,
+	expected_rows_per_call double precision,
+	z_rows double precision,
+	blks_per_call double precision,
+	expected_blks_per_call double precision,
+	z_blks double precision,
+	wal_per_call double precision,
+	expected_wal_per_call double precision,
+	z_wal double precision
+);
+
+COMMENT ON TYPE @extschema@._chpg_hour_score IS
+'A pattern in an hour, and what was expected of it by the same hours of past days.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.service_key IS 'Key of the service in the table service_key.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.window_start IS 'Start of the hour.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.common IS
+'ln of the factor by which most patterns of the service were slower, which z_avg and z_p99 do not have.';
+COMMENT ON COLUMN @extschema@._chpg_hour_score.avg_us IS 'Mean time of an execution, in microseconds.';
+
 CREATE FUNCTION @extschema@._chpg_pattern_scores(service_keys integer[], pattern_keys integer[],
 	from_time timestamptz, until_time timestamptz)
-RETURNS TABLE (service_key integer, window_start timestamptz, pattern_key integer, baseline_hours integer,
-	common double precision, call_count double precision, expected_calls double precision,
-	calls_spread double precision, total_us double precision, max_us double precision, avg_us double precision,
-	expected_avg_us double precision, z_avg double precision, p99_us double precision,
-	expected_p99_us double precision, z_p99 double precision, rows_per_call double precision,
-	expected_rows_per_call double precision, z_rows double precision, blks_per_call double precision,
-	expected_blks_per_call double precision, z_blks double precision, wal_per_call double precision,
-	expected_wal_per_call double precision, z_wal double precision)
+RETURNS SETOF @extschema@._chpg_hour_score
 LANGUAGE plpgsql VOLATILE ROWS 10000
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -468,14 +497,7 @@ COMMENT ON FUNCTION @extschema@._chpg_pattern_scores(integer[], integer[], times
 'As _chpg_scores, of patterns with these keys; null: of all.';
 
 CREATE FUNCTION @extschema@._chpg_scores(service_keys integer[], from_time timestamptz, until_time timestamptz)
-RETURNS TABLE (service_key integer, window_start timestamptz, pattern_key integer, baseline_hours integer,
-	common double precision, call_count double precision, expected_calls double precision,
-	calls_spread double precision, total_us double precision, max_us double precision, avg_us double precision,
-	expected_avg_us double precision, z_avg double precision, p99_us double precision,
-	expected_p99_us double precision, z_p99 double precision, rows_per_call double precision,
-	expected_rows_per_call double precision, z_rows double precision, blks_per_call double precision,
-	expected_blks_per_call double precision, z_blks double precision, wal_per_call double precision,
-	expected_wal_per_call double precision, z_wal double precision)
+RETURNS SETOF @extschema@._chpg_hour_score
 LANGUAGE sql VOLATILE ROWS 10000
 AS $$
 	SELECT * FROM @extschema@._chpg_pattern_scores(service_keys, NULL::integer[], from_time, until_time)

@@ -1,6 +1,6 @@
 /* Comments that columns have because they show what other ones do. */
 
-/* What the history keeps of the API's patterns; columns with a comment of their own keep it. */
+/* Attributes that mean what those of the same name mean elsewhere; those with a comment of their own keep it. */
 DO $$
 DECLARE
 	attribute record;
@@ -8,12 +8,16 @@ BEGIN
 	FOR attribute IN
 		SELECT a.attrelid::regclass AS type, a.attname AS name,
 			col_description(s.attrelid, s.attnum) AS description
-		FROM pg_attribute a
-		JOIN pg_attribute s ON s.attname = a.attname AND s.attnum > 0
-		WHERE s.attrelid = '@extschema@.chpg_slow_pattern_row'::regclass AND a.attnum > 0
-			AND a.attrelid IN ('@extschema@._chpg_window_row'::regclass, '@extschema@.chpg_history_row'::regclass,
-				'@extschema@.chpg_pattern_course_row'::regclass)
-			AND col_description(a.attrelid, a.attnum) IS NULL
+		FROM (VALUES
+			('@extschema@._chpg_window_row'::regclass, '@extschema@.chpg_slow_pattern_row'::regclass),
+			('@extschema@.chpg_history_row', '@extschema@.chpg_slow_pattern_row'),
+			('@extschema@.chpg_pattern_course_row', '@extschema@.chpg_slow_pattern_row'),
+			('@extschema@.chpg_period_pattern_row', '@extschema@.chpg_slow_pattern_row'),
+			('@extschema@._chpg_hour_score', '@extschema@._chpg_score_row'),
+			('@extschema@._chpg_candidate', '@extschema@.chpg_finding_row')) t(type, source)
+		JOIN pg_attribute a ON a.attrelid = t.type AND a.attnum > 0
+		JOIN pg_attribute s ON s.attrelid = t.source AND s.attname = a.attname AND s.attnum > 0
+		WHERE col_description(a.attrelid, a.attnum) IS NULL
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', attribute.type, attribute.name, attribute.description);
 	END LOOP;
