@@ -67,8 +67,8 @@ RETURNS TABLE (service_id text, query_id bigint, db_name text, db_user text, db_
 	query_text text, hours double precision, calls double precision, total_us double precision,
 	avg_us double precision, time_ratio double precision, rows_per_call double precision,
 	blks_per_call double precision, blks_per_row double precision, cpu_ratio double precision,
-	wal_bytes double precision, wal_ratio double precision, aggregates boolean, is_batch boolean, pattern_key text,
-	pattern_evidence jsonb)
+	wal_bytes double precision, wal_ratio double precision, aggregates boolean, is_batch boolean,
+	name @extschema@._chpg_pattern_name, pattern_evidence jsonb)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH judged AS MATERIALIZED (
@@ -90,10 +90,9 @@ BEGIN ATOMIC
 			AND ((j.pattern).total_duration_us / s.total_us >= t.material_time_ratio
 				OR (j.pattern).total_duration_us / 3.6e9 / s.hours >= t.material_active_executions)
 	)
-	SELECT f.*, to_jsonb(ARRAY[f.service_id, f.query_id::text, f.db_name, f.db_user, f.db_operation, f.app])::text,
-		jsonb_build_object('query_id', f.query_id::text, 'query_hex', @extschema@.chpg_query_hex(f.query_id),
-			'query_text', f.query_text, 'db_name', f.db_name, 'db_user', f.db_user, 'db_operation', f.db_operation,
-			'app', f.app, 'call_count', f.calls, 'avg_duration_us', round(f.avg_us::numeric, 1),
+	SELECT f.*, n.name,
+		@extschema@._chpg_pattern_evidence(n.name) || jsonb_build_object(
+			'call_count', f.calls, 'avg_duration_us', round(f.avg_us::numeric, 1),
 			'time_ratio', round(f.time_ratio::numeric, 4), 'rows_per_call', round(f.rows_per_call::numeric, 2),
 			'blks_per_call', round(f.blks_per_call::numeric, 1), 'blks_per_row', round(f.blks_per_row::numeric, 1),
 			'cpu_ratio', round(f.cpu_ratio::numeric, 3), 'wal_ratio', round(f.wal_ratio::numeric, 4))
@@ -113,7 +112,10 @@ BEGIN ATOMIC
 		LEFT JOIN @extschema@._chpg_query_texts(ARRAY(
 			SELECT DISTINCT i.text_id FROM counted i WHERE i.text_id IS NOT NULL)) q ON q.text_id = c.text_id
 		CROSS JOIN LATERAL (SELECT coalesce(c.query_text, q.query_text) AS query_text) x
-	) f;
+	) f
+	CROSS JOIN LATERAL (
+		SELECT ROW(NULL, f.query_id, NULL, f.db_name, f.db_user, f.db_operation, f.app,
+			f.query_text)::@extschema@._chpg_pattern_name AS name) n;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_pattern_facts(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
