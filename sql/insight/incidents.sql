@@ -144,7 +144,7 @@ AS $$
 				|| ARRAY(SELECT n FROM unnest(m.names) n WHERE n <> ALL (coalesce(p.tags, '{}'))) ELSE p.tags END,
 			p.finding_key,
 			coalesce(p.known_id, 'inc-' || left(md5(concat_ws(' ', p.service_id,
-				coalesce(@extschema@._chpg_time_literal(p.onset), ''), p.family)), 12)))::@extschema@.chpg_finding_row,
+				@extschema@._chpg_time_literal(p.onset), p.family)), 12)))::@extschema@.chpg_finding_row,
 		CASE WHEN p.place > 1 THEN p.root_key END
 	FROM placed p
 	LEFT JOIN members m ON m.root_key = p.finding_key

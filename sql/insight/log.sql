@@ -267,13 +267,7 @@ BEGIN
 	period := tstzrange(as_of - interval '24 hours', as_of);
 	keys := ARRAY(SELECT k.service_key FROM service_key k WHERE k.service_id = ANY (of_services) ORDER BY 1);
 	-- captured windows have scores, imported ones may not
-	IF EXISTS (
-			SELECT FROM capture c
-			JOIN service_key k USING (service_id)
-			WHERE k.service_key = ANY (keys) AND c.grain = 'hour' AND c.status = 'ok'
-				AND c.window_start >= as_of - interval '48 hours' AND c.window_end <= as_of
-				AND NOT EXISTS (SELECT FROM score_hour s
-					WHERE s.service_key = k.service_key AND s.window_start = c.window_start)) THEN
+	IF EXISTS (SELECT FROM @extschema@._chpg_unscored(keys, as_of - interval '48 hours', as_of)) THEN
 		PERFORM @extschema@._chpg_score_windows(keys, as_of - interval '48 hours', as_of);
 	END IF;
 	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server, true) c);
@@ -432,18 +426,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	owner CONSTANT oid := @extschema@._chpg_history_owner();
-	reserve CONSTANT integer := (SELECT s.reserve FROM @extschema@._chpg_history_settings() s);
+	settings CONSTANT jsonb := (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s);
 	due jsonb;
 	noted jsonb[] := '{}';
 BEGIN
-	IF (SELECT s.watch FROM @extschema@._chpg_history_settings() s) IS NULL THEN
+	IF settings->>'watch' IS NULL THEN
 		RETURN;
 	END IF;
 	-- no lock is held while requests are under way
 	FOR due IN SELECT d FROM jsonb_array_elements(@extschema@._chpg_run_as(owner,
 			'SELECT @extschema@._chpg_exemplars_due($1)'::text, ROW(@extschema@._chpg_own_server(server)))) d LOOP
 		noted := noted || jsonb_build_object('finding_key', due->'finding_key', 'opened_at', due->'opened_at',
-			'exemplars', @extschema@._chpg_read_exemplars(due, server, reserve));
+			'exemplars', @extschema@._chpg_read_exemplars(due, server, (settings->>'reserve')::integer));
 	END LOOP;
 	FOREACH due IN ARRAY noted LOOP
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_exemplars($1, $2, $3)'::text,

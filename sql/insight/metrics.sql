@@ -382,15 +382,6 @@ COMMENT ON FUNCTION @extschema@._chpg_forecast(timestamptz, integer[], double pr
 'When a line that grows reaches a capacity; null where it does not grow steadily, or is there.
 latest, ages, values: as _chpg_metric_lines returns them.';
 
-CREATE FUNCTION @extschema@._chpg_time_text(at timestamptz)
-RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"');
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_time_text(timestamptz) IS 'A time in UTC, to the minute.';
-
 CREATE FUNCTION @extschema@._chpg_forecast_text(forecast @extschema@._chpg_forecast, growth text)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -400,12 +391,12 @@ BEGIN ATOMIC
 		CASE WHEN f.is_far THEN left(f.full_from, 10) ELSE f.full_from END,
 		CASE WHEN f.is_far THEN left(f.full_until, 10) ELSE f.full_until END)
 	FROM (
-		SELECT @extschema@._chpg_time_text(forecast.full_at) AS full_at,
-			@extschema@._chpg_time_text(forecast.full_from) AS full_from,
-			@extschema@._chpg_time_text(forecast.full_until) AS full_until,
+		SELECT @extschema@._chpg_time_literal(forecast.full_at) AS full_at,
+			@extschema@._chpg_time_literal(forecast.full_from) AS full_from,
+			@extschema@._chpg_time_literal(forecast.full_until) AS full_until,
 			forecast.full_until - forecast.full_from > interval '12 hours' AS is_far
 	) f
-	WHERE f.full_at IS NOT NULL;
+	WHERE forecast.full_at IS NOT NULL;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_forecast_text(@extschema@._chpg_forecast, text) IS
@@ -417,7 +408,7 @@ RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT format('SELECT "timestamp", series, value FROM @extschema@.chpg_metrics(%L, %L, %L, bucket => %L) WHERE metric = %L '
-			'ORDER BY 1, 2', @extschema@._chpg_time_text(w.since), @extschema@._chpg_time_text(until), service_id,
+			'ORDER BY 1, 2', @extschema@._chpg_time_literal(w.since), @extschema@._chpg_time_literal(until), service_id,
 		greatest(ceil(extract(epoch FROM until - w.since) / 240 / 300) * 5, 5) || ' minutes', metric)
 	FROM (
 		SELECT greatest(coalesce(_chpg_metric_query.since, until) - interval '6 hours', until - interval '28 days')

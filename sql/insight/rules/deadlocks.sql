@@ -70,7 +70,7 @@ BEGIN
 			NULL::float8, CASE WHEN j.past_hours >= 72 THEN 'high' ELSE 'low' END, 'CHPG707:' || j.service_id, 'incident',
 			j.since, j.usual, j.present, 'deadlocks/h',
 			format('SELECT "timestamp", severity, body FROM @extschema@.chpg_logs(%L, %L, %L, body_contains => %L)',
-				@extschema@._chpg_time_text(j.since), @extschema@._chpg_time_text(until), j.service_id,
+				@extschema@._chpg_time_literal(j.since), @extschema@._chpg_time_literal(until), j.service_id,
 				'deadlock detected')
 		FROM judged j
 		WHERE j.present >= :usual_factor * coalesce(j.high, 0) + 2

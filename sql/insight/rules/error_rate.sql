@@ -89,14 +89,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	judged @extschema@._chpg_judged_service[];
 	usual jsonb := '[]';
 BEGIN
 	IF cardinality(scope.period_hours) > 0 THEN
+		judged := ARRAY(SELECT j FROM @extschema@._chpg_judged_services(scope) j);
 		usual := (SELECT coalesce(jsonb_agg(u), '[]') FROM (
 			SELECT j.service_id, e.*
-			FROM unnest(ARRAY(SELECT j FROM @extschema@._chpg_judged_services(scope) j)) j
-			JOIN @extschema@._chpg_daily_error_shares(
-				ARRAY(SELECT i.service_key FROM @extschema@._chpg_judged_services(scope) i),
+			FROM unnest(judged) j
+			JOIN @extschema@._chpg_daily_error_shares(ARRAY(SELECT i.service_key FROM unnest(judged) i),
 				date_trunc('day', lower(scope.period), 'UTC')) e ON e.service_key = j.service_key) u);
 	END IF;
 	RETURN QUERY
