@@ -118,3 +118,20 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_lock() IS
 'Enter the history as its owner, once no other session changes it.
 Errors: 22023 a setting cannot be used; 55000 there is no history, or it cannot be used.';
+
+CREATE FUNCTION @extschema@._chpg_history_lock_table(of_table text, mode text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	EXECUTE format('LOCK TABLE %I IN %s MODE', of_table, mode);
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM @extschema@._chpg_refuse_code(of_table::regclass);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_lock_table(text, text) IS
+'As _chpg_history_lock, one table, for what takes no turn with captures and purges.
+mode: ROW EXCLUSIVE; SHARE UPDATE EXCLUSIVE makes sessions take turns on the table.
+Errors: 55000 there is no history, or it cannot be used.';

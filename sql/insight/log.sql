@@ -122,10 +122,7 @@ DECLARE
 	worse bigint;
 	resolved bigint;
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_mute IN ROW EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
+	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'ROW EXCLUSIVE'::text);
 	WITH present AS (
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
@@ -253,10 +250,7 @@ DECLARE
 	members @extschema@._chpg_member[];
 	noted jsonb;
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_log IN SHARE UPDATE EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_refuse_code('finding_log'::regclass);
+	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	of_services := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s);
 	as_of := (SELECT max(c.window_end) FROM capture c
 		WHERE c.service_id = ANY (of_services) AND c.grain = 'hour' AND c.status = 'ok'
@@ -355,10 +349,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_log IN SHARE UPDATE EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_refuse_code('finding_log'::regclass);
+	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('exemplars', exemplars)
 	WHERE l.finding_key = _chpg_note_exemplars.finding_key AND l.opened_at = _chpg_note_exemplars.opened_at;
 	RETURN NULL;

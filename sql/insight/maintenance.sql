@@ -8,10 +8,7 @@ AS $$
 DECLARE
 	id text;
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE maintenance IN SHARE UPDATE EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_refuse_code('maintenance'::regclass);
+	PERFORM @extschema@._chpg_history_lock_table('maintenance'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	IF service IS NOT NULL THEN
 		id := (SELECT s.service_id FROM @extschema@._chpg_history_services(service, NULL::text, true) s);
 	END IF;

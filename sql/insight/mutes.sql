@@ -92,10 +92,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_mute IN SHARE UPDATE EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
+	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	DELETE FROM finding_mute m WHERE m.muted_until <= now();
 	IF (SELECT count(*) FROM finding_mute m
 			WHERE m.muted_by = _chpg_history_mute.muted_by AND m.finding_key <> _chpg_history_mute.finding_key) >= 1000 THEN
@@ -123,10 +120,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_enter();
-	LOCK TABLE finding_mute IN ROW EXCLUSIVE MODE;
-	PERFORM @extschema@._chpg_history_enter();
-	PERFORM @extschema@._chpg_refuse_code('finding_mute'::regclass);
+	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'ROW EXCLUSIVE'::text);
 	DELETE FROM finding_mute m WHERE m.finding_key = _chpg_history_unmute.finding_key;
 	RETURN to_jsonb(FOUND);
 END

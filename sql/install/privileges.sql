@@ -14,6 +14,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_history_take(name, jsonb, jsonb), @extschema@._chpg_history_adopt(text),
 	-- captures
 	@extschema@._chpg_history_owner(), @extschema@._chpg_history_lock(),
+	@extschema@._chpg_history_lock_table(text, text),
 	@extschema@._chpg_note_services(@extschema@.chpg_service_row[], text), @extschema@._chpg_capture_services(text),
 	@extschema@._chpg_history_partition(text, timestamptz),
 	@extschema@._chpg_note_window(text, text, timestamptz, timestamptz, @extschema@.chpg_slow_pattern_row[],
