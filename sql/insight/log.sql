@@ -267,7 +267,7 @@ BEGIN
 	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server, true) c);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);
 	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, as_of);
-	DELETE FROM finding_log l WHERE l.resolved_at < @extschema@._chpg_kept_from('day'::text);
+	DELETE FROM finding_log l WHERE l.resolved_at < (SELECT @extschema@._chpg_kept_from('day'::text));
 	RETURN noted;
 END
 $$;

@@ -12,7 +12,7 @@ BEGIN
 	IF service IS NOT NULL THEN
 		id := (SELECT s.service_id FROM @extschema@._chpg_history_services(service, NULL::text, true) s);
 	END IF;
-	DELETE FROM maintenance m WHERE m.ends_at < @extschema@._chpg_kept_from('day'::text);
+	DELETE FROM maintenance m WHERE m.ends_at < (SELECT @extschema@._chpg_kept_from('day'::text));
 	IF (SELECT count(*) FROM maintenance m) >= 10000 THEN
 		RAISE EXCEPTION 'there are 10000 maintenance windows already'
 			USING ERRCODE = 'program_limit_exceeded', HINT = 'Delete some from the table maintenance of the history.';
