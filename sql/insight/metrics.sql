@@ -430,6 +430,18 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_rounded(double precision, integer) IS
 'The value, rounded; null for what is no number, or too large for one of use.';
 
+CREATE FUNCTION @extschema@._chpg_usual_text(usual double precision, unit text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN usual IS NULL THEN ''
+		ELSE format(', at these hours usually %s%s', @extschema@._chpg_rounded(usual, 1), unit) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_usual_text(double precision, text) IS
+'The end of a symptom that says what is usual at these hours; nothing if that is unknown.
+unit: what follows the number, such as '' %'', or nothing.';
+
 CREATE FUNCTION @extschema@._chpg_without_metric(rule_ids text[], scope @extschema@._chpg_scope, of_metric text)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE plpgsql VOLATILE

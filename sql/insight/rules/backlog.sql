@@ -66,8 +66,7 @@ BEGIN
 		RETURN QUERY
 		SELECT 'CHPG709', 'WARN', 'Sessions wait for locks', l.service_id,
 			format('%s sessions wait for locks', @extschema@._chpg_rounded(l.present, 1))
-				|| CASE WHEN l.usual IS NULL THEN '' ELSE format(', at these hours usually %s',
-					@extschema@._chpg_rounded(l.usual, 1)) END,
+				|| @extschema@._chpg_usual_text(l.usual, ''::text),
 			jsonb_build_object('waiting_sessions', l.present, 'usual', l.usual, 'hours', l.run_hours,
 				'days_of_past', l.days),
 			'A long transaction holds locks, or many transactions change the same rows.',

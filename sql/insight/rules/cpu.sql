@@ -39,8 +39,7 @@ BEGIN
 		'The CPU is saturated', j.service_id,
 		format('%s %% of the CPU is in use', @extschema@._chpg_rounded(j.present, 1))
 			|| CASE WHEN j.cpu_cores IS NULL THEN '' ELSE format(' (%s cores)', j.cpu_cores) END
-			|| CASE WHEN j.usual IS NULL THEN '' ELSE format(', at these hours usually %s %%',
-				@extschema@._chpg_rounded(j.usual, 1)) END,
+			|| @extschema@._chpg_usual_text(j.usual, ' %'::text),
 		jsonb_build_object('cpu_used_percent', j.present, 'usual_percent', j.usual, 'highest_percent', j.highest,
 			'cpu_cores', j.cpu_cores, 'hours', j.run_hours, 'days_of_past', j.days),
 		'More executions than usual, another plan, or a job at an unusual hour. Executions wait for a core, and all of '
@@ -55,8 +54,7 @@ BEGIN
 	RETURN QUERY
 	SELECT 'CHPG710', 'WARN', 'Other machines take the CPU''s time', l.service_id,
 		format('%s %% of the CPU''s time is stolen', @extschema@._chpg_rounded(l.present, 1))
-			|| CASE WHEN l.usual IS NULL THEN '' ELSE format(', at these hours usually %s %%',
-				@extschema@._chpg_rounded(l.usual, 1)) END,
+			|| @extschema@._chpg_usual_text(l.usual, ' %'::text),
 		jsonb_build_object('steal_percent', l.present, 'usual_percent', l.usual, 'hours', l.run_hours,
 			'days_of_past', l.days),
 		'The hypervisor lets other machines run on these cores. All executions are slower, whatever they do.',

@@ -37,8 +37,7 @@ BEGIN
 	)
 	SELECT 'CHPG705', 'WARN', 'The disks are saturated', l.service_id,
 		format('cores wait for the disks for %s %% of their time', @extschema@._chpg_rounded(l.present, 1))
-			|| CASE WHEN l.usual IS NULL THEN '' ELSE format(', at these hours usually %s %%',
-				@extschema@._chpg_rounded(l.usual, 1)) END
+			|| @extschema@._chpg_usual_text(l.usual, ' %'::text)
 			|| CASE WHEN o.present IS NULL THEN '' ELSE format('; %s operations a second, usually %s',
 				@extschema@._chpg_count_text(o.present), coalesce(@extschema@._chpg_count_text(o.usual), 'unknown')) END,
 		jsonb_build_object('iowait_percent', l.present, 'usual_percent', l.usual, 'hours', l.run_hours,
