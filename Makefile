@@ -74,6 +74,8 @@ SQL_FILES = \
 	sql/insight/incidents.sql \
 	sql/insight/log.sql \
 	sql/insight/ranking.sql \
+	sql/report/markup.sql \
+	sql/report/format.sql \
 	sql/install/help.sql \
 	sql/install/derived_comments.sql \
 	sql/install/privileges.sql

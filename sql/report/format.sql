@@ -1,0 +1,101 @@
+/* Report: numbers and times as people read them, beside those of sql/reading/short_texts.sql. */
+
+CREATE FUNCTION @extschema@._chpg_percent_text(percent double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN percent = 0 THEN '0 %'
+		WHEN abs(percent) < 0.01 THEN '< 0.01 %'
+		WHEN abs(percent) < 0.995 THEN to_char(percent, 'FM0.00') || ' %'
+		WHEN abs(percent) < 9.95 THEN to_char(percent, 'FM0.0') || ' %'
+		WHEN abs(percent) < 1e6 THEN to_char(percent, 'FM999990') || ' %'
+		ELSE '> 1 M %' END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_percent_text(double precision) IS
+'A percentage as people read it, such as 0.04 %, 3.2 % or 85 %.';
+
+CREATE FUNCTION @extschema@._chpg_load_text(load double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN NOT load < 1e12 THEN '> 1000 G'
+		WHEN load = 0 THEN '0'
+		WHEN load < 0.001 THEN '< 0.001'
+		WHEN load < 0.0995 THEN to_char(load, 'FM0.000')
+		WHEN load < 9.95 THEN to_char(load, 'FM0.0')
+		ELSE @extschema@._chpg_count_text(load) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_load_text(double precision) IS
+'Executions that are active at a time, such as 0.021, 3.4 or 120.';
+
+CREATE FUNCTION @extschema@._chpg_rate_text(per_s double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN NOT per_s < 1e12 THEN '> 1000 G/s'
+		WHEN per_s = 0 THEN '0/h'
+		WHEN per_s * 3600 < 99.5 THEN to_char(per_s * 3600, CASE WHEN per_s * 3600 < 9.95 THEN 'FM0.0' ELSE 'FM90' END) || '/h'
+		WHEN per_s < 1 THEN to_char(per_s * 60, CASE WHEN per_s * 60 < 9.95 THEN 'FM0.0' ELSE 'FM90' END) || '/min'
+		WHEN per_s < 9.95 THEN to_char(per_s, 'FM0.0') || '/s'
+		ELSE @extschema@._chpg_count_text(per_s) || '/s' END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_rate_text(double precision) IS
+'Executions per second as people read them, such as 12/h, 4.5/min or 120/s.';
+
+/* Times are in the session's time zone, which the report names once. */
+CREATE FUNCTION @extschema@._chpg_time_text(at timestamptz)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN at < '0001-01-01 00:00Z' OR at > '9999-12-30 00:00Z' THEN ''
+		ELSE to_char(at, 'YYYY-MM-DD HH24:MI') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_time_text(timestamptz) IS
+'A time in the session''s time zone, to the minute; empty for one that is infinite.';
+
+CREATE FUNCTION @extschema@._chpg_day_text(at timestamptz)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN at < '0001-01-01 00:00Z' OR at > '9999-12-30 00:00Z' THEN ''
+		ELSE to_char(at, 'YYYY-MM-DD') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_day_text(timestamptz) IS 'A day in the session''s time zone.';
+
+/* How long something has lasted, or will: "3 hours", "12 days". */
+CREATE FUNCTION @extschema@._chpg_age_text(age interval)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN n.hours < 1.5 THEN greatest(round(n.hours * 60), 0) || ' minutes'
+		WHEN n.hours < 47.5 THEN round(n.hours) || ' hours'
+		ELSE round(n.hours / 24) || ' days' END
+	FROM (SELECT extract(epoch FROM age)::float8 / 3600 AS hours) n;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_age_text(interval) IS
+'A length of time in words, such as 40 minutes, 7 hours or 12 days.';
+
+/* A statement may have a literal that sets a password, in single quotes or dollar quotes. */
+CREATE FUNCTION @extschema@._chpg_without_passwords(query_text text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN query_text !~* 'password' THEN query_text
+		ELSE regexp_replace(CASE WHEN query_text ~* '\m(connection|options|dblink\w*)\M'
+				THEN regexp_replace(query_text, '(\mpassword\s*=\s*)[^\s''"]+', '\1***', 'gi') ELSE query_text END,
+			$re$(\mpassword\M(?:\s|/\*.*?\*/)*(?:=|to)?\s*)(?:e|u&)?(?:'(?:[^'\\]|''|\\.)*(?:'|$)|\$([A-Za-z_]*)\$.*?(?:\$\2\$|$))$re$,
+			'\1''***''', 'gi') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_without_passwords(text) IS
+'A statement whose literals after the word PASSWORD are ''***'', and so are passwords of connections.';
