@@ -76,6 +76,7 @@ SQL_FILES = \
 	sql/insight/ranking.sql \
 	sql/report/markup.sql \
 	sql/report/format.sql \
+	sql/report/charts.sql \
 	sql/install/help.sql \
 	sql/install/derived_comments.sql \
 	sql/install/privileges.sql
