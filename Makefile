@@ -77,6 +77,8 @@ SQL_FILES = \
 	sql/report/markup.sql \
 	sql/report/format.sql \
 	sql/report/charts.sql \
+	sql/bi/views.sql \
+	sql/bi/create.sql \
 	sql/install/help.sql \
 	sql/install/derived_comments.sql \
 	sql/install/privileges.sql

@@ -37,7 +37,9 @@ tstzrange(now() - interval '1 hour', now()), 'orders')$$, '4'),
 	('change', 'See what a change would send, and send nothing',
 		$$SET chpg.dry_run = on; SELECT * FROM chpg_set_tags('orders', '{"team": "sales"}'); RESET chpg.dry_run$$, '2'),
 	('tables', 'Foreign tables, for clients that list tables',
-		$$CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud$$, 'none');
+		$$CREATE SCHEMA cloud; IMPORT FOREIGN SCHEMA chpg FROM SERVER chpg INTO cloud$$, 'none'),
+	('tables', 'Views for BI tools, of the fleet and its history',
+		$$SELECT * FROM chpg_bi_create('bi', logs => '{orders}')$$, '1');
 
 COMMENT ON VIEW @extschema@.chpg_help IS
 'What there is to call, by topic, with statements to copy. \df+ and \dx+ chpg say more.

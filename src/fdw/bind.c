@@ -129,6 +129,27 @@ set_elements(ColumnValues *column, Datum array, Oid type)
 	set_values(column, elements, present);
 }
 
+/*
+ * Leave those texts of a column that the other list has, too.  Each service costs a
+ * request: a view may have some of them only, and a join name others.
+ */
+static void
+intersect_values(ColumnValues *column, const ColumnValues *other)
+{
+	TypeCacheEntry *entry = lookup_type_cache(TEXTOID, TYPECACHE_CMP_PROC_FINFO);
+	Datum	   *common = palloc(column->count * sizeof(Datum));
+	int			count = 0;
+
+	for (int i = 0; i < column->count; i++)
+	{
+		if (bsearch_arg(&column->values[i], other->values, other->count, sizeof(Datum),
+						compare_values, &entry->cmp_proc_finfo) != NULL)
+			common[count++] = column->values[i];
+	}
+	column->values = common;
+	column->count = count;
+}
+
 /* Return true for the column of the rows' times, if these bound the window. */
 static bool
 is_range_column(const ChpgBinding *binding, AttrNumber number)
@@ -217,11 +238,17 @@ add_condition(BoundConditions *bound, const ChpgCondition *condition,
 	const ChpgBinding *binding = bound->binding;
 	ColumnValues *values = &bound->columns[condition->column - 1];
 	bool		is_range = is_range_column(binding, condition->column);
+	ColumnValues services = {0};
 
 	if (pushed->isnull)
 		return false;
 	if (condition->steps != NIL)
 		return add_time_expression(bound, condition, pushed, type);
+	if (chpg_is_service_column(binding->resource, column_name(binding, condition->column)))
+	{
+		services = *values;
+		values->is_set = false;
+	}
 	if (condition->comparison == CHPG_EQUAL_ANY)
 	{
 		set_elements(values, pushed->value, column_of(binding, condition->column)->atttypid);
@@ -233,6 +260,8 @@ add_condition(BoundConditions *bound, const ChpgCondition *condition,
 							DatumGetTimestampTz(pushed->value));
 	else if (!add_bound_range(bound, condition, DatumGetTimestampTz(pushed->value)))
 		set_values(values, &pushed->value, 1);
+	if (services.is_set)
+		intersect_values(values, &services);
 	return !values->is_set || values->count > 0;
 }
 

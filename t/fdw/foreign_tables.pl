@@ -116,6 +116,8 @@ my @ids = split /\n/, $node->safe_psql('postgres', q{SELECT id FROM chpg_service
 my $in = join ', ', map { "'$_'" } @ids;
 is(costs($node, $url, "SELECT count(DISTINCT service_id) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ($in)", 3, 'three services'), 3, 'are three');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('$ORDERS', '$ORDERS', NULL)", 1, 'the same twice'), 60, 'is read once');
+is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('$ORDERS', '$ids[1]') AND service_id IN ('$ORDERS', '$ids[2]')", 1, 'two lists of services'), 60, 'only what is in both is read');
+is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ids[1]' AND service_id IN ('$ids[0]', '$ids[2]')", 0, 'a service that is not in a list'), 0, 'has no rows');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = 'orders'", 1, 'a name is no id'), 0, 'and has no rows');
 like(notices($node, "SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('orders', 'nothing')"), qr/\A[^\n]*NOTICE:  "orders" is the name of a service, not its id\nHINT:  Compare with its id: $ORDERS\.\z/, 'and a notice has the reason');
 is(notices($node, "SELECT v.name, p.query_id FROM (VALUES ('orders'), ('nothing')) v(name) LEFT JOIN LATERAL (SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = v.name LIMIT 1) p ON true"), '', 'unless a join has many values');

@@ -119,7 +119,7 @@ my $errors = sql(q{
 			FROM pg_proc p
 			CROSS JOIN LATERAL unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) n(name, type)
 			CROSS JOIN unnest(ARRAY[} . join(', ', map { quoted($_) } @HOSTILE) . q{]) v(value)
-			WHERE p.proname ~ '^chpg_(history|compare|findings|pattern|period|top|fleet)' AND p.prokind = 'f' AND n.type = 'text'::regtype AND n.name <> 'query'
+			WHERE p.proname ~ '^chpg_(history|compare|findings|pattern|period|top|fleet|bi)' AND p.prokind = 'f' AND n.type = 'text'::regtype AND n.name <> 'query'
 		LOOP
 			BEGIN
 				EXECUTE format('SELECT count(*) FROM %I(%s)', f.proname, concat_ws(', ', f.others, format('%I => %L', f.name, f.value)));

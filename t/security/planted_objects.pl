@@ -362,6 +362,8 @@ my @statements = (
 	"SELECT chpg.chpg_maintenance('orders'::pg_catalog.text, $period, $NULL)",
 	"CALL chpg.chpg_watch($NULL, $NULL)",
 	(map { "SELECT * FROM kept.$_" } qw(finding finding_history incident)),
+	(map { "SELECT * FROM chpg.chpg_bi_create('bi'::pg_catalog.text, '1 day'::pg_catalog.interval, '{$_}'::pg_catalog._text, '{}'::pg_catalog._text, 'chpg'::pg_catalog.text)" } 'orders', 'orders,billing'),
+	(map { "SELECT * FROM bi.$_" } qw(services health logs top_patterns patterns_by_hour patterns_by_day metrics findings incidents)),
 	'SELECT chpg.chpg_history_disable()',
 	# without a history, the API is asked
 	"SELECT * FROM chpg.chpg_findings($period, $NULL, $NULL, 'f'::pg_catalog.bool)",
