@@ -77,6 +77,20 @@ SQL_FILES = \
 	sql/report/markup.sql \
 	sql/report/format.sql \
 	sql/report/charts.sql \
+	sql/report/data.sql \
+	sql/report/queries.sql \
+	sql/report/fleet.sql \
+	sql/report/gather.sql \
+	sql/report/live.sql \
+	sql/report/verdict.sql \
+	sql/report/parts.sql \
+	sql/report/sections/wrong.sql \
+	sql/report/sections/changes.sql \
+	sql/report/sections/fleet.sql \
+	sql/report/sections/time.sql \
+	sql/report/sections/better.sql \
+	sql/report/sections/sure.sql \
+	sql/report/page.sql \
 	sql/bi/views.sql \
 	sql/bi/create.sql \
 	sql/install/help.sql \

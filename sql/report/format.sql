@@ -99,3 +99,20 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_passwords(text) IS
 'A statement whose literals after the word PASSWORD are ''***'', and so are passwords of connections.';
+
+/* Measures of findings have units of their own. */
+CREATE FUNCTION @extschema@._chpg_measure_text(value double precision, unit text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN value IS NULL THEN NULL
+		WHEN unit = 'us' THEN @extschema@._chpg_duration_text(value)
+		WHEN unit = 'percent' THEN @extschema@._chpg_percent_text(value)
+		WHEN unit = 'bytes' THEN @extschema@._chpg_bytes_text(value)
+		WHEN abs(value) < 99.95 AND value <> trunc(value) THEN @extschema@._chpg_number_text(value, coalesce(unit, ''))
+		ELSE @extschema@._chpg_count_text(value) || ' ' || coalesce(unit, '') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_measure_text(double precision, text) IS
+'A value with the unit of a finding, as people read it.';

@@ -1,0 +1,161 @@
+/* Report: the page. */
+
+/* One style sheet for the screen, light and dark, for a phone and for paper. */
+CREATE FUNCTION @extschema@._chpg_page_style()
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT $css$:root{color-scheme:light dark;--ground:#fff;--panel:#f6f7f9;--ink:#1b1f24;--muted:#57606a;--line:#d0d7de;
+--link:#0550ae;--good:#116329;--bad:#b3261e;--warn:#7a4d00;--good-ground:#e6f4ea;--bad-ground:#fdecea;--warn-ground:#fff4db}
+@media (prefers-color-scheme:dark){:root{--ground:#14171c;--panel:#1d2127;--ink:#e8eaed;--muted:#a8b0ba;--line:#3a414b;
+--link:#7ab7ff;--good:#7ddc95;--bad:#ff9d94;--warn:#f3c969;--good-ground:#12301c;--bad-ground:#40191a;--warn-ground:#382b10}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:80rem;padding:1rem 1.25rem 3rem;background:var(--ground);color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+h1{font-size:1.6rem;line-height:1.25;margin:.5rem 0 .25rem}
+h2{font-size:1.25rem;margin:2.5rem 0 .5rem;padding-top:.5rem;border-top:1px solid var(--line)}
+h3{font-size:1rem;margin:1rem 0 .25rem}
+p{margin:.35rem 0}
+a{color:var(--link)}
+a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{outline:3px solid var(--link);outline-offset:2px}
+.skip{position:absolute;left:-99rem}
+.skip:focus{left:1rem;top:.5rem;background:var(--ground);padding:.5rem 1rem;z-index:1}
+.about,.of,.more,.below,caption,footer{color:var(--muted)}
+.about{margin:0 0 1rem}
+.verdict{font-size:1.2rem;line-height:1.45;margin:1rem 0;padding:.75rem 1rem;border-left:.4rem solid var(--muted);
+background:var(--panel)}
+.verdict.good{border-color:var(--good);background:var(--good-ground)}
+.verdict.bad{border-color:var(--bad);background:var(--bad-ground)}
+nav ol{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;margin:0;padding:0}
+nav a{display:inline-block;padding:.25rem 0}
+.incident{margin:.75rem 0;padding:.5rem 1rem .75rem;border:1px solid var(--line);border-left:.4rem solid var(--muted);
+background:var(--panel);break-inside:avoid}
+.incident.error{border-left-color:var(--bad)}
+.incident.warn{border-left-color:var(--warn)}
+.incident h3{margin:.25rem 0}
+dl{margin:.5rem 0}
+dl div{display:grid;grid-template-columns:8.5rem 1fr;gap:.5rem}
+dt{color:var(--muted)}
+dd{margin:0;overflow-wrap:anywhere}
+.badge{display:inline-block;font-size:.78rem;font-weight:600;padding:0 .45rem;border-radius:.6rem;border:1px solid currentColor;
+color:var(--muted);background:var(--ground)}
+.badge.error{color:var(--bad);background:var(--bad-ground)}
+.badge.warn{color:var(--warn);background:var(--warn-ground)}
+.wide{overflow-x:auto;margin:.75rem 0}
+table{border-collapse:collapse;width:100%;font-size:.92rem}
+caption{text-align:left;font-weight:600;padding:.25rem 0}
+th,td{text-align:left;vertical-align:top;padding:.4rem .6rem;border-bottom:1px solid var(--line)}
+thead th{color:var(--muted);font-weight:600;vertical-align:bottom;border-bottom:2px solid var(--line)}
+tbody th{font-weight:600}
+tr:target,article:target{outline:2px solid var(--link);outline-offset:-2px}
+.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+thead .number{white-space:normal}
+.below{display:block;font-size:.82rem;font-weight:400;white-space:nowrap}
+.name,.title{font-weight:600}
+.name{overflow-wrap:anywhere}
+.query{min-width:16rem;max-width:34rem}
+.course{min-width:8.5rem;width:9.5rem}
+code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.86em;direction:ltr;
+unicode-bidi:isolate}
+code{overflow-wrap:anywhere}
+pre{margin:.4rem 0;padding:.5rem .7rem;background:var(--panel);border:1px solid var(--line);white-space:pre-wrap;
+overflow-wrap:anywhere;max-height:24rem;overflow:auto;user-select:all}
+summary{cursor:pointer}
+.incident pre{background:var(--ground)}
+footer{margin-top:3rem;border-top:1px solid var(--line);padding-top:.5rem;font-size:.85rem}
+@media (max-width:46rem){
+body{padding:.5rem .75rem 2rem}
+dl div{grid-template-columns:1fr;gap:0;margin:.25rem 0}
+thead{position:absolute;left:-99rem}
+table,tbody,tr,td,tbody th,caption{display:block;width:100%}
+tr{border:1px solid var(--line);margin:.6rem 0;padding:.25rem .6rem;background:var(--panel)}
+td,tbody th{border:0;padding:.15rem 0;max-width:none;min-width:0}
+td[data-label]:not(.query):not(.course){display:grid;grid-template-columns:9rem 1fr;gap:.5rem}
+td[data-label]:not(.query):not(.course)::before{content:attr(data-label);color:var(--muted)}
+.number{text-align:left;white-space:normal}
+.below{grid-column:2}
+.course{width:100%}
+}
+@media print{
+:root{--ground:#fff;--panel:#fff;--ink:#000;--muted:#444;--line:#999;--link:#000;--good:#116329;--bad:#b3261e;--warn:#7a4d00;
+--good-ground:#fff;--bad-ground:#fff;--warn-ground:#fff}
+body{max-width:none;padding:0;font-size:10pt}
+nav,.skip{display:none}
+.wide{overflow:visible}
+table{font-size:8.5pt}
+tr,.incident{break-inside:avoid}
+thead{display:table-header-group}
+h2,h3,caption{break-after:avoid}
+a{text-decoration:none}
+pre{max-height:none}
+}
+$css$
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_style() IS 'The style sheet of the page, without that of its charts.';
+
+CREATE FUNCTION @extschema@._chpg_page(r @extschema@._chpg_report)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT @extschema@._chpg_document(t.title || ', ' || @extschema@._chpg_day_text(upper(r.period)),
+		@extschema@._chpg_page_style() || @extschema@._chpg_report_chart_style(), 'en'::text, @extschema@._chpg_tag('body'::text,
+			@extschema@._chpg_tag_with('a.skip'::text, ARRAY['href', '#main'], @extschema@._chpg_text('To the report'::text)),
+			@extschema@._chpg_tag('header'::text,
+				@extschema@._chpg_text_tag('h1'::text, t.title),
+				@extschema@._chpg_text_tag('p.about'::text, concat_ws(' ', @extschema@._chpg_page_range(r.period) || '.',
+					CASE WHEN r.baseline IS NOT NULL THEN format('Compared with %s.', @extschema@._chpg_page_range(r.baseline)) END,
+					CASE WHEN r.server IS NOT NULL THEN format('Server %s.', r.server) END,
+					format('Times are in the time zone %s. Written at %s.', r.time_zone, @extschema@._chpg_time_text(r.written_at)))),
+				@extschema@._chpg_tag_with('p'::text, ARRAY['class', CASE r.is_bad WHEN true THEN 'verdict bad' WHEN false
+					THEN 'verdict good' ELSE 'verdict' END, 'id', 'verdict'], @extschema@._chpg_text(r.verdict)),
+				@extschema@._chpg_tag_with('nav'::text, ARRAY['aria-label', 'Sections'], @extschema@._chpg_tag('ol'::text, VARIADIC (
+					SELECT array_agg(@extschema@._chpg_tag('li'::text, @extschema@._chpg_page_link(s.id, s.title)) ORDER BY s.place)
+					FROM (VALUES (1, 'wrong', 'Is anything wrong now?'), (2, 'changes', 'What changed?'),
+						(3, 'fleet', CASE WHEN r.service IS NULL THEN 'How is the fleet?' ELSE 'How is the service?' END),
+						(4, 'time', 'Where does the time go?'), (5, 'better', 'What could be better?'),
+						(6, 'sure', 'How sure is this?')) s(place, id, title))))),
+			@extschema@._chpg_tag_with('main'::text, ARRAY['id', 'main'],
+				@extschema@._chpg_page_wrong(r), @extschema@._chpg_page_changes(r), @extschema@._chpg_page_fleet(r),
+				@extschema@._chpg_page_time_section(r), @extschema@._chpg_page_better(r), @extschema@._chpg_page_sure(r)),
+			@extschema@._chpg_tag('footer'::text, @extschema@._chpg_text_tag('p'::text, format('chpg %s on PostgreSQL %s.',
+				(SELECT e.extversion FROM pg_extension e WHERE e.extname = 'chpg'), split_part(current_setting('server_version'), ' ', 1))))))
+	FROM (SELECT CASE WHEN r.service IS NULL THEN 'Report of the fleet'
+		ELSE 'Report of ' || @extschema@._chpg_plain_text(r.service) END AS title) t
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report) IS 'A report as a page of HTML.';
+
+CREATE FUNCTION @extschema@.chpg_report(
+	period tstzrange DEFAULT NULL,
+	service text DEFAULT NULL,
+	baseline tstzrange DEFAULT NULL,
+	server text DEFAULT NULL,
+	hide_texts boolean DEFAULT false,
+	history_only boolean DEFAULT true)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF hide_texts IS NULL OR history_only IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN hide_texts IS NULL THEN 'hide_texts' ELSE 'history_only' END
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	RETURN @extschema@._chpg_page(@extschema@._chpg_report_of(period, service, baseline, server, hide_texts, history_only))::text;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_report(tstzrange, text, tstzrange, text, boolean, boolean) IS
+'A report about the fleet, or a service by id or name, as one page of HTML that refers to nothing else.
+What is wrong, what changed, how the services are, where time goes, what could be better, how sure that is.
+period: null: the last seven days of the history. baseline: what it is compared with; null: the
+  time before it. Times are in the session''s time zone.
+hide_texts: pseudonyms for texts, databases, users and applications, as in chpg_history_export.
+history_only: false: without a history, read the last day from the API.
+To write it to a file: psql -Atc "SELECT chpg_report()" -o report.html
+Requests: none; with history_only => false as chpg_findings, and without a history as
+  chpg_slow_patterns and chpg_health, too.
+Errors: 22004, 22023 an argument cannot be used; 42704 no such service; 55000 the history cannot
+  be used.';

@@ -1,0 +1,140 @@
+/* Report: parts of the page that several sections have. */
+
+CREATE FUNCTION @extschema@._chpg_page_time(at timestamptz)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN @extschema@._chpg_time_text(at) <> '' THEN @extschema@._chpg_tag_with('time',
+		ARRAY['datetime', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"')],
+		@extschema@._chpg_text(@extschema@._chpg_time_text(at))) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_time(timestamptz) IS 'A time in the session''s time zone; null: nothing.';
+
+CREATE FUNCTION @extschema@._chpg_page_link(link text, value text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN link IS NULL THEN @extschema@._chpg_text(value)
+		ELSE @extschema@._chpg_tag_with('a', ARRAY['href', '#' || link], @extschema@._chpg_text(value)) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_link(text, text) IS
+'A text that leads to an element of the page; without its id, the text.';
+
+CREATE FUNCTION @extschema@._chpg_page_badge(level text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE level
+		WHEN 'ERROR' THEN @extschema@._chpg_text_tag('span.badge.error', 'error')
+		WHEN 'WARN' THEN @extschema@._chpg_text_tag('span.badge.warn', 'warning')
+		WHEN 'INFO' THEN @extschema@._chpg_text_tag('span.badge', 'note') END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_badge(text) IS 'A level of a finding as a word.';
+
+/* On a phone a row is a card, and each cell has its column's name before it. */
+CREATE FUNCTION @extschema@._chpg_page_cell(class text, column_name text, VARIADIC content @extschema@._chpg_markup[])
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag_with('td', ARRAY['class', class, 'data-label', column_name], VARIADIC content);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_cell(text, text, @extschema@._chpg_markup[]) IS
+'A cell of a table. class: null, or that of its column, such as number.';
+
+CREATE FUNCTION @extschema@._chpg_page_number(column_name text, value text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_page_cell('number', column_name, @extschema@._chpg_text(coalesce(value, '–')));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_number(text, text) IS 'A cell with a number and its unit; null: a dash.';
+
+/* columns: names in their order; those of numbers begin with "#". */
+CREATE FUNCTION @extschema@._chpg_page_table(class text, caption text, columns text[], rows @extschema@._chpg_markup[])
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag_with('div', ARRAY['class', 'wide', 'role', 'region', 'tabindex', '0', 'aria-label', caption],
+		@extschema@._chpg_tag_with('table', ARRAY['class', class],
+			@extschema@._chpg_text_tag('caption', caption),
+			@extschema@._chpg_tag('thead', @extschema@._chpg_tag('tr', VARIADIC (
+				SELECT array_agg(@extschema@._chpg_tag_with('th', ARRAY['scope', 'col', 'class',
+					CASE WHEN c.name ^@ '#' THEN 'number' END], @extschema@._chpg_text(ltrim(c.name, '#'))) ORDER BY c.place)
+				FROM unnest(columns) WITH ORDINALITY c(name, place)))),
+			@extschema@._chpg_tag('tbody', VARIADIC rows)));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_table(text, text, text[], @extschema@._chpg_markup[]) IS
+'A table with a caption, whose rows are elements tr; columns of numbers have names that begin with #.';
+
+CREATE FUNCTION @extschema@._chpg_page_section(id text, title text, VARIADIC content @extschema@._chpg_markup[])
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag_with('section', ARRAY['id', id, 'aria-labelledby', id || '-title'],
+		@extschema@._chpg_tag_with('h2', ARRAY['id', id || '-title'], @extschema@._chpg_text(title)),
+		@extschema@._chpg_join(content));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_section(text, text, @extschema@._chpg_markup[]) IS
+'A section of the page: its id and its title.';
+
+CREATE FUNCTION @extschema@._chpg_page_code(label text, code text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag_with('pre', ARRAY['tabindex', '0', 'role', 'region', 'aria-label', label],
+		@extschema@._chpg_text_tag('code', code));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_code(text, text) IS 'A statement to copy.';
+
+/* The first characters show which query it is; the rest is there for the browser's search, and to copy. */
+CREATE FUNCTION @extschema@._chpg_page_query(query_text text, query_hex text, db_name text, db_user text, app text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag('details.query',
+		@extschema@._chpg_tag('summary', @extschema@._chpg_text_tag('code',
+			coalesce(nullif(@extschema@._chpg_line_text(query_text, 110), ''), 'no text'))),
+		@extschema@._chpg_page_code('Text of the query', query_text),
+		@extschema@._chpg_text_tag('p.of', concat_ws(', ', 'database ' || nullif(db_name, ''), 'user ' || nullif(db_user, ''),
+			'application ' || nullif(app, ''), 'query ' || query_hex)));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_query(text, text, text, text, text) IS
+'A query: one line, which opens to its whole text and where it comes from.';
+
+CREATE FUNCTION @extschema@._chpg_page_more(n bigint, statement text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN n > 0 THEN @extschema@._chpg_tag('p.more', @extschema@._chpg_text(n || ' more: '),
+		@extschema@._chpg_text_tag('code', statement)) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_more(bigint, text) IS 'How many more there are, and the statement that shows them.';
+
+CREATE FUNCTION @extschema@._chpg_page_range(period tstzrange)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_time_text(lower(period)) || ' to ' || @extschema@._chpg_time_text(upper(period));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_range(tstzrange) IS 'A period in words.';
+
+/* What a statement to copy is called with, in a form that has the same meaning in every session. */
+CREATE FUNCTION @extschema@._chpg_range_literal(period tstzrange)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT format('''[%s,%s)''', @extschema@._chpg_time_literal(lower(period)), @extschema@._chpg_time_literal(upper(period)));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_range_literal(tstzrange) IS 'A period as a literal of SQL.';

@@ -1,0 +1,47 @@
+/* Report: What could be better? */
+
+CREATE FUNCTION @extschema@._chpg_page_opportunity(r @extschema@._chpg_report, place integer)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT @extschema@._chpg_tag_with('tr'::text, ARRAY['id', 'finding-' || left(md5(f.finding_key), 12)],
+		@extschema@._chpg_page_cell('query'::text, 'What'::text,
+			@extschema@._chpg_text_tag('span.title'::text, f.title),
+			@extschema@._chpg_text_tag('p'::text, f.symptom),
+			CASE WHEN f.evidence->>'query_text' IS NOT NULL AND place <= 16 THEN @extschema@._chpg_page_query(
+				f.evidence->>'query_text', CASE WHEN f.evidence->>'query_id' ~ '^-?[0-9]{1,18}$'
+					THEN @extschema@.chpg_query_hex((f.evidence->>'query_id')::bigint) END,
+				f.evidence->>'db_name', f.evidence->>'db_user', f.evidence->>'app')
+			WHEN f.subject <> f.service_name THEN @extschema@._chpg_text_tag('code'::text, f.subject) END),
+		CASE WHEN r.service IS NULL THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
+			(SELECT s.link FROM unnest(r.services) s WHERE s.service_id = f.service_id),
+			@extschema@._chpg_plain_text(coalesce(f.service_name, f.service_id, 'fleet')))) END,
+		@extschema@._chpg_page_number('Time'::text, @extschema@._chpg_duration_text(f.impact_us)),
+		@extschema@._chpg_page_cell(NULL::text, 'Advice'::text, @extschema@._chpg_text(f.action),
+			CASE WHEN f.explanation IS NOT NULL THEN @extschema@._chpg_text_tag('p.of'::text, f.explanation) END))
+	FROM (SELECT (r.opportunities[place]).*) f
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_opportunity(@extschema@._chpg_report, integer) IS 'A row of what could be better.';
+
+CREATE FUNCTION @extschema@._chpg_page_better(r @extschema@._chpg_report)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT @extschema@._chpg_page_section('better'::text, 'What could be better?'::text,
+		@extschema@._chpg_text_tag('p.lead'::text, CASE
+			WHEN r.is_bad IS NULL THEN 'That is not known: there is nothing to judge.'
+			WHEN cardinality(r.opportunities) = 0 THEN 'No rule finds anything that could be.'
+			ELSE 'What takes most time comes first. The time is that of the last day which it concerns.' END),
+		CASE WHEN cardinality(r.opportunities) > 0 THEN @extschema@._chpg_page_table('better'::text, 'Opportunities'::text,
+			CASE WHEN r.service IS NULL THEN '{What,Service,#Time,Advice}'::text[] ELSE '{What,#Time,Advice}'::text[] END,
+			ARRAY(SELECT @extschema@._chpg_page_opportunity(r, i) FROM generate_series(1,
+				least(cardinality(r.opportunities), 30)) i ORDER BY i)) END,
+		@extschema@._chpg_page_more(cardinality(r.opportunities) - 30, 'SELECT * FROM @extschema@.chpg_findings('
+			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
+			|| ', history_only => true);'))
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_better(@extschema@._chpg_report) IS 'The section of opportunities.';

@@ -1,0 +1,117 @@
+/* Report: Is anything wrong now? */
+
+CREATE FUNCTION @extschema@._chpg_page_happened(evidence jsonb)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT nullif(concat_ws('; ', (
+			SELECT string_agg(format('%s %s, before %s', replace(c.what, '_', ' '), c.value->>'after', c.value->>'before'), '; '
+				ORDER BY c.what)
+			FROM jsonb_each(CASE jsonb_typeof(h.happened) WHEN 'object' THEN h.happened ELSE '{}' END) c(what, value)
+			WHERE jsonb_typeof(c.value) = 'object'),
+		(h.happened->>'new_queries') || ' new queries',
+		'new applications: ' || (SELECT string_agg(a, ', ')
+			FROM jsonb_array_elements_text(CASE jsonb_typeof(h.happened->'new_apps') WHEN 'array' THEN h.happened->'new_apps'
+				ELSE '[]' END) a)), '')
+	FROM (SELECT evidence->'at_that_time' AS happened) h
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_happened(jsonb) IS
+'What else happened when an incident began, from its evidence; null: nothing that is known.';
+
+CREATE FUNCTION @extschema@._chpg_page_fact(name text, content @extschema@._chpg_markup)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN content::text <> '' THEN @extschema@._chpg_tag('div',
+		@extschema@._chpg_text_tag('dt', name), @extschema@._chpg_tag('dd', content)) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_fact(text, @extschema@._chpg_markup) IS
+'A line of a list of facts; without content, nothing.';
+
+CREATE FUNCTION @extschema@._chpg_page_members(evidence jsonb)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN count(*) > 0 THEN @extschema@._chpg_tag('details'::text,
+		@extschema@._chpg_text_tag('summary'::text, format('%s that began with it',
+			coalesce(evidence->>'member_count', count(*)::text))),
+		@extschema@._chpg_tag('ul'::text, VARIADIC array_agg(@extschema@._chpg_tag('li'::text,
+			@extschema@._chpg_text(concat_ws(': ', m.value->>'title', m.value->>'subject', m.value->>'symptom')))
+			ORDER BY m.place))) END
+	FROM jsonb_array_elements(CASE jsonb_typeof(evidence->'members') WHEN 'array' THEN evidence->'members' ELSE '[]' END)
+		WITH ORDINALITY m(value, place)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_members(jsonb) IS 'The other findings of an incident, folded; null: none.';
+
+CREATE FUNCTION @extschema@._chpg_page_incident(f @extschema@.chpg_finding_row, now_at timestamptz, with_text boolean)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag_with('article', ARRAY['id', 'finding-' || left(md5(f.finding_key), 12), 'class',
+			'incident ' || lower(f.level)],
+		@extschema@._chpg_tag('h3', @extschema@._chpg_page_badge(f.level), @extschema@._chpg_text(
+			' ' || coalesce(@extschema@._chpg_plain_text(f.service_name) || ': ', '') || f.title)),
+		@extschema@._chpg_text_tag('p', f.symptom),
+		@extschema@._chpg_tag('dl',
+			@extschema@._chpg_page_fact('Since', CASE WHEN f.since IS NOT NULL THEN @extschema@._chpg_join(ARRAY[
+				@extschema@._chpg_page_time(f.since), @extschema@._chpg_text(' (' || @extschema@._chpg_age_text(now_at - f.since)
+				|| CASE f.state WHEN 'new' THEN ', new' WHEN 'worse' THEN ', getting worse' ELSE '' END || ')')]) END),
+			@extschema@._chpg_page_fact('What', @extschema@._chpg_text(CASE WHEN NOT coalesce(f.evidence ? 'query_text', false)
+				AND f.subject IS DISTINCT FROM f.service_name AND f.subject IS DISTINCT FROM f.service_id THEN f.subject END)),
+			@extschema@._chpg_page_fact('Cause', @extschema@._chpg_text(f.explanation)),
+			@extschema@._chpg_page_fact('At that time', @extschema@._chpg_text(@extschema@._chpg_page_happened(f.evidence))),
+			@extschema@._chpg_page_fact('First step', @extschema@._chpg_text(f.action)),
+			@extschema@._chpg_page_fact('Storage is full', CASE WHEN f.evidence->>'full_at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]+$'
+				THEN @extschema@._chpg_page_time((f.evidence->>'full_at')::timestamptz) END)),
+		CASE WHEN with_text AND f.evidence->>'query_text' IS NOT NULL THEN @extschema@._chpg_page_query(f.evidence->>'query_text',
+			CASE WHEN f.evidence->>'query_id' ~ '^-?[0-9]{1,18}$'
+				THEN @extschema@.chpg_query_hex((f.evidence->>'query_id')::bigint) END,
+			f.evidence->>'db_name', f.evidence->>'db_user', f.evidence->>'app') END,
+		@extschema@._chpg_page_members(f.evidence),
+		CASE WHEN f.next IS NOT NULL THEN @extschema@._chpg_tag('details',
+			@extschema@._chpg_text_tag('summary', 'Statement that shows more'),
+			@extschema@._chpg_page_code('Statement that shows more', f.next || ';')) END);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_incident(@extschema@.chpg_finding_row, timestamptz, boolean) IS
+'A finding as an article. with_text: with the text of its query.';
+
+CREATE FUNCTION @extschema@._chpg_page_wrong(r @extschema@._chpg_report)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT @extschema@._chpg_page_section('wrong'::text, 'Is anything wrong now?'::text,
+		@extschema@._chpg_text_tag('p.lead'::text, CASE
+			WHEN r.is_bad IS NULL THEN 'That is not known: there is nothing to judge.'
+			WHEN NOT r.is_bad AND cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
+			WHEN NOT r.is_bad THEN 'No. This is worth knowing:'
+			ELSE format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at)) END),
+		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(r.incidents[i], upper(r.period), i <= 20)
+			ORDER BY i)) FROM generate_series(1, least(cardinality(r.incidents), 40)) i),
+		@extschema@._chpg_page_more(cardinality(r.incidents) - 40, 'SELECT * FROM @extschema@.chpg_findings('
+			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
+			|| ', history_only => true);'),
+		(SELECT @extschema@._chpg_tag('details'::text,
+			@extschema@._chpg_text_tag('summary'::text, format('%s %s resolved in this period', count(*),
+				CASE WHEN count(*) = 1 THEN 'incident was' ELSE 'incidents were' END)),
+			@extschema@._chpg_page_table(NULL::text, 'Resolved incidents'::text, '{Incident,Service,Since,Until}'::text[],
+				array_agg(@extschema@._chpg_tag('tr'::text,
+					@extschema@._chpg_page_cell(NULL::text, 'Incident'::text, @extschema@._chpg_page_badge(f.level),
+						@extschema@._chpg_text(' ' || concat_ws(': ', f.title, CASE WHEN f.subject <> f.service_name THEN f.subject END))),
+					@extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_text(f.service_name)),
+					@extschema@._chpg_page_cell(NULL::text, 'Since'::text, @extschema@._chpg_page_time(f.since)),
+					@extschema@._chpg_page_cell(NULL::text, 'Until'::text,
+						@extschema@._chpg_page_time((f.evidence->>'ended_at')::timestamptz)))
+				ORDER BY f.ordinality)))
+		FROM ROWS FROM (unnest(r.resolved)) WITH ORDINALITY f
+		HAVING count(*) > 0))
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_wrong(@extschema@._chpg_report) IS
+'The section of incidents: now, and those that were resolved.';
