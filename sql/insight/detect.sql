@@ -177,7 +177,24 @@ BEGIN
 		s.wal_per_call[f.i]::float8, s.expected_wal_per_call[f.i]::float8, s.z_wal[f.i]::float8
 	FROM (SELECT p.service, array_agg(p.pattern) AS keys FROM unnest(service_keys, pattern_keys) p(service, pattern)
 		WHERE p.service <> ALL (unscored) GROUP BY p.service) g
-	JOIN score_hour s ON s.service_key = g.service AND s.window_start >= from_time AND s.window_start < until_time
+	CROSS JOIN LATERAL (
+		-- a concatenation is a copy in memory: without it, each element reads and unpacks its whole array
+		SELECT h.service_key, h.window_start, h.common, h.pattern_key || '{}'::integer[] AS pattern_key,
+			h.baseline_hours || '{}'::integer[] AS baseline_hours,
+			h.call_count || '{}'::real[] AS call_count, h.expected_calls || '{}'::real[] AS expected_calls,
+			h.calls_spread || '{}'::real[] AS calls_spread, h.total_us || '{}'::real[] AS total_us,
+			h.max_us || '{}'::real[] AS max_us, h.expected_avg_us || '{}'::real[] AS expected_avg_us,
+			h.z_avg || '{}'::real[] AS z_avg, h.p99_us || '{}'::real[] AS p99_us,
+			h.expected_p99_us || '{}'::real[] AS expected_p99_us, h.z_p99 || '{}'::real[] AS z_p99,
+			h.rows_per_call || '{}'::real[] AS rows_per_call,
+			h.expected_rows_per_call || '{}'::real[] AS expected_rows_per_call, h.z_rows || '{}'::real[] AS z_rows,
+			h.blks_per_call || '{}'::real[] AS blks_per_call,
+			h.expected_blks_per_call || '{}'::real[] AS expected_blks_per_call, h.z_blks || '{}'::real[] AS z_blks,
+			h.wal_per_call || '{}'::real[] AS wal_per_call,
+			h.expected_wal_per_call || '{}'::real[] AS expected_wal_per_call, h.z_wal || '{}'::real[] AS z_wal
+		FROM score_hour h
+		WHERE h.service_key = g.service AND h.window_start >= from_time AND h.window_start < until_time
+		OFFSET 0) s
 	CROSS JOIN LATERAL (SELECT u.i::integer AS i FROM unnest(s.pattern_key) WITH ORDINALITY u(key, i)
 		WHERE u.key = ANY (g.keys) OFFSET 0) f;
 	IF cardinality(unscored) > 0 THEN
@@ -212,7 +229,14 @@ BEGIN
 		s.total_us[f.i]::float8, s.max_us[f.i]::float8
 	FROM (SELECT p.service, array_agg(p.pattern) AS keys FROM unnest(service_keys, pattern_keys) p(service, pattern)
 		WHERE p.service <> ALL (unscored) GROUP BY p.service) g
-	JOIN score_hour s ON s.service_key = g.service AND s.window_start >= from_time AND s.window_start < until_time
+	CROSS JOIN LATERAL (
+		-- copies in memory, as above
+		SELECT h.service_key, h.window_start, h.pattern_key || '{}'::integer[] AS pattern_key,
+			h.call_count || '{}'::real[] AS call_count, h.expected_calls || '{}'::real[] AS expected_calls,
+			h.total_us || '{}'::real[] AS total_us, h.max_us || '{}'::real[] AS max_us
+		FROM score_hour h
+		WHERE h.service_key = g.service AND h.window_start >= from_time AND h.window_start < until_time
+		OFFSET 0) s
 	CROSS JOIN LATERAL (SELECT u.i::integer AS i FROM unnest(s.pattern_key) WITH ORDINALITY u(key, i)
 		WHERE u.key = ANY (g.keys) OFFSET 0) f;
 	IF cardinality(unscored) > 0 THEN
@@ -452,11 +476,20 @@ BEGIN
 			('wal', h.z_wal)) m(metric, z)
 		WHERE m.z IS NOT NULL
 		WINDOW w AS (PARTITION BY h.service_key, h.pattern_key, m.metric ORDER BY h.window_start DESC)
+	), lasting AS (
+		-- three usual hours end an episode: what was before them is not summed
+		SELECT s.*
+		FROM (
+			SELECT s.*, bool_or(s.is_usual) OVER w AS was_usual,
+				max(CASE WHEN s.place = 1 THEN s.window_start END) OVER w AS last_start
+			FROM scored s
+			WINDOW w AS (PARTITION BY s.service_key, s.pattern_key, s.metric ORDER BY s.window_start DESC)
+		) s
+		WHERE NOT s.was_usual AND s.last_start >= s.end_time - interval '3 hours'
 	), summed AS (
 		SELECT s.service_key, s.pattern_key, s.metric, s.window_start AS since, s.place AS hours,
 			sum(s.z) OVER w / sqrt(s.place) AS score,
 			sum(CASE WHEN s.place <= 2 THEN s.z END) OVER w / sqrt(least(s.place, 2)) AS last_score,
-			max(CASE WHEN s.place = 1 THEN s.window_start END) OVER w AS last_start, s.end_time,
 			min(s.baseline_hours) OVER w AS baseline_hours, sum(s.call_count) OVER w AS calls,
 			sum(s.total_us) OVER w AS total_us, sum(s.usual_us * s.call_count) OVER w AS expected_us,
 			max(s.max_us) OVER w AS max_us,
@@ -473,9 +506,8 @@ BEGIN
 			sum(s.total_us) FILTER (WHERE s.place <= 3) OVER w / sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w
 				AS last_avg_us,
 			sum(s.usual_us * s.call_count) FILTER (WHERE s.place <= 3) OVER w
-				/ sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w AS last_expected_us,
-			bool_or(s.is_usual) OVER w AS was_usual
-		FROM scored s
+				/ sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w AS last_expected_us
+		FROM lasting s
 		WINDOW w AS (PARTITION BY s.service_key, s.pattern_key, s.metric ORDER BY s.window_start DESC)
 	)
 	SELECT DISTINCT ON (b.service_key, b.pattern_key, b.metric) b.service_key, b.pattern_key, b.metric, b.since,
@@ -483,8 +515,6 @@ BEGIN
 		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor, b.rows, b.blks, b.wal_bytes,
 		b.last_avg_us, b.last_expected_us
 	FROM summed b
-	-- three usual hours end an episode
-	WHERE b.last_start >= b.end_time - interval '3 hours' AND NOT b.was_usual
 	ORDER BY b.service_key, b.pattern_key, b.metric, b.score DESC, b.since;
 END
 $$;
@@ -512,18 +542,71 @@ COMMENT ON FUNCTION @extschema@._chpg_service_time(text, timestamptz, timestampt
 'Time of all executions of a service in some hours, in microseconds.
 Errors: 55000 there is no history.';
 
-/* The counters say why, from the same pattern a week before the onset. */
-CREATE FUNCTION @extschema@._chpg_episode_cause(of_service text, key integer, since timestamptz, until timestamptz)
-RETURNS text
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-	SELECT @extschema@._chpg_change_cause(a.pattern, b.pattern)
-	FROM @extschema@._chpg_sum_patterns(ARRAY[of_service], tstzrange(since - interval '168 hours', since), ARRAY[key]) a
-	CROSS JOIN @extschema@._chpg_sum_patterns(ARRAY[of_service], tstzrange(since, until), ARRAY[key]) b;
-END;
+/* The counters say why, from the same pattern in the week before the onset: one pass over both for all patterns. */
+CREATE FUNCTION @extschema@._chpg_episode_causes(of_service text, keys integer[], sinces timestamptz[],
+	until timestamptz)
+RETURNS TABLE (pattern_key integer, cause text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+	of_key integer;
+	first_start timestamptz;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	of_key := (SELECT k.service_key FROM service_key k WHERE k.service_id = of_service);
+	first_start := (SELECT min(s) FROM unnest(sinces) s) - interval '168 hours';
+	RETURN QUERY
+	WITH summed AS (
+		SELECT p.pattern_key, p.window_start >= e.since AS is_after, count(*) AS windows, count(p.call_count) AS counted,
+			sum(p.call_count) AS calls, sum(p.total_duration_us) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
+			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
+			sum(p.total_rows)::float8 AS rows, sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,
+			sum(p.total_shared_blks_read)::float8 AS blks_read,
+			sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
+			sum(p.total_shared_blks_hit)::float8 AS blks_hit,
+			sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
+			sum(p.total_cpu_time_us) AS cpu_us,
+			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of
+		FROM @extschema@._chpg_window_hour() p
+		JOIN unnest(keys, sinces) e(key, since) ON e.key = p.pattern_key
+			AND p.window_start >= e.since - interval '168 hours'
+		WHERE p.service_key = of_key AND p.window_start >= first_start
+			AND p.window_start <= until - interval '1 hour' AND p.pattern_key = ANY (keys)
+		GROUP BY p.pattern_key, is_after
+	), whole AS (
+		SELECT s.pattern_key, s.is_after, s.total_us / nullif(s.timed, 0)::float8 AS avg_us,
+			@extschema@._chpg_extrapolated(s.calls::float8, s.counted, s.windows) AS all_calls,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(s.total_us, s.timed, s.calls), s.counted,
+				s.windows) AS all_us,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(s.rows, s.rows_of, s.calls), s.counted,
+				s.windows) AS all_rows,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(s.blks_read, s.read_of, s.calls), s.counted,
+				s.windows) AS all_read,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(s.blks_hit, s.hit_of, s.calls), s.counted,
+				s.windows) AS all_hit,
+			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(s.cpu_us, s.cpu_of, s.calls), s.counted,
+				s.windows) AS all_cpu_us
+		FROM summed s
+	), pattern AS (
+		SELECT w.pattern_key, w.is_after, ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+			@extschema@._chpg_counted(w.all_calls), NULL, w.all_us, w.avg_us, NULL, NULL, NULL, NULL, NULL, NULL,
+			NULL, NULL, NULL, @extschema@._chpg_counted(w.all_rows), @extschema@._chpg_counted(w.all_read),
+			@extschema@._chpg_counted(w.all_hit), w.all_cpu_us, NULL)::@extschema@.chpg_period_pattern_row AS counters
+		FROM whole w
+	)
+	SELECT a.pattern_key, @extschema@._chpg_change_cause(a.counters, b.counters)
+	FROM pattern a
+	JOIN pattern b ON b.pattern_key = a.pattern_key AND b.is_after
+	WHERE NOT a.is_after;
+END
+$$;
 
-COMMENT ON FUNCTION @extschema@._chpg_episode_cause(text, integer, timestamptz, timestamptz) IS
-'Why a pattern is slower since an onset, compared with the week before it, by its counters.
+COMMENT ON FUNCTION @extschema@._chpg_episode_causes(text, integer[], timestamptz[], timestamptz) IS
+'Why patterns of a service are slower since their onsets, compared with the week before, by their counters.
+keys, sinces: a pattern and its onset each. A pattern that did not run in that week is left out.
 Errors: 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_cause_text(cause text)

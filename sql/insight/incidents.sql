@@ -80,7 +80,8 @@ Requests: none.';
 
 /*
  * Onsets are known to the hour: a finding belongs to those that began up to an hour before it.
- * What is no alarm by itself joins alarms, but does not join two of them.  Storage that fills, and slow creep, have an onset that nothing else shares.
+ * What is no alarm by itself joins alarms, but does not join two of them.  Rules declare that an
+ * onset is shared with nothing else, such as that of storage that fills.
  */
 CREATE FUNCTION @extschema@._chpg_incidents(findings @extschema@.chpg_finding_row[])
 RETURNS SETOF @extschema@._chpg_member
@@ -91,7 +92,7 @@ AS $$
 		SELECT f.*, @extschema@._chpg_urgency(f.kind, f.level, f.rule_id) AS urgency,
 			CASE WHEN f.kind IN ('incident', 'risk') AND f.level <> 'SKIPPED' THEN
 				CASE WHEN f.since IS NULL OR f.service_id IS NULL THEN f.finding_key
-					WHEN f.rule_id IN ('CHPG509', 'CHPG701') THEN f.rule_id ELSE '' END END AS family,
+					WHEN @extschema@._chpg_rule_onset(f.rule_id) = 'alone' THEN f.rule_id ELSE '' END END AS family,
 			f.level IN ('ERROR', 'WARN') AS is_alarm
 		FROM unnest(findings) f
 	), begins AS (

@@ -12,6 +12,8 @@ BEGIN {
 	for (i in words) scopes[words[i]] = 1
 	split("incident risk opportunity hygiene", words, " ")
 	for (i in words) kinds[words[i]] = 1
+	split("age level return run", words, " ")
+	for (i in words) endings[words[i]] = 1
 	split("executions,durations,errors,rows,blocks,CPU time,WAL", words, ",")
 	for (i in words) inputs[words[i]] = 1
 	needed["change"] = needed["history"] = "a history"
@@ -90,7 +92,7 @@ function declare(name, value) {
 		rule_of_id[words[1]] = rule_of_name[words[2]] = rule
 	} else if (name == "threshold") {
 		threshold(value)
-	} else if (name ~ /^(title|kind|scope|place|effect|needs|function)$/) {
+	} else if (name ~ /^(title|kind|scope|place|effect|needs|function|onset|ends)$/) {
 		if (values[name] != "") fail("\"" name "\" is declared twice")
 		values[name] = value
 	} else {
@@ -141,6 +143,8 @@ function finish(    name) {
 	needs[rule] = values["needs"]
 	called[rule] = values["function"]
 	effect[rule] = values["effect"]
+	onset[rule] = values["onset"]
+	ends[rule] = values["ends"]
 	for (name in values) delete values[name]
 }
 
@@ -158,6 +162,8 @@ function check(r,    i, n, list, has) {
 	if (place[r] == "") place[r] = substr(id[r], 5) + 0
 	else if (place[r] !~ /^[0-9]+$/) fail_at(at[r], "the place is no number: \"" place[r] "\"")
 	if (effect[r] != "" && effect[r] != "failure" && effect[r] != "outage") fail_at(at[r], "the effect is failure or outage, not \"" effect[r] "\"")
+	if (onset[r] != "" && onset[r] != "alone") fail_at(at[r], "the onset is alone, not \"" onset[r] "\"")
+	if (ends[r] != "" && !(ends[r] in endings)) fail_at(at[r], "it ends with age, level, return or run, not \"" ends[r] "\"")
 	n = split(needs[r], list, /, */)
 	for (i = 1; i <= n; i++) if (!(list[i] in inputs)) fail_at(at[r], "needs something unknown: \"" list[i] "\"")
 	for (i = 1; i <= thresholds; i++) if (threshold_rule[i] == r) has = 1
@@ -292,6 +298,10 @@ function write_declared(    k, r, i, separator) {
 	print "'The place of a rule among those that hold for one pattern, or one incident.\nThe least one names it.';\n"
 	write_property("_chpg_rule_effect", "text", effect, "''")
 	print "'What a finding of a rule means: failure, an outage where it is an ERROR, or less (empty).';\n"
+	write_property("_chpg_rule_onset", "text", onset, "''")
+	print "'alone: what a rule finds began by itself, and shares no incident with what began at that hour; else empty.';\n"
+	write_property("_chpg_rule_ends", "text", ends, "''")
+	print "'How a finding ends that a rule no longer has: see _chpg_episode_end. Empty: it is resolved.';\n"
 }
 
 # A function that returns a property of a rule.

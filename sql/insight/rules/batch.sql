@@ -3,6 +3,7 @@
  * title: A job takes longer than its earlier runs
  * kind: incident
  * scope: change
+ * ends: run
  * place: 220
  * function: _chpg_find_changes
  * needs: executions, durations

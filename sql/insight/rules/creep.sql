@@ -3,6 +3,7 @@
  * title: Slower by a little each day
  * kind: incident
  * scope: change
+ * onset: alone
  * place: 230
  * function: _chpg_find_changes
  * needs: executions, durations

@@ -3,6 +3,7 @@
  * title: A job did not run
  * kind: incident
  * scope: change
+ * ends: return
  * place: 240
  * function: _chpg_find_changes
  * needs: executions

@@ -3,6 +3,7 @@
  * title: New, and heavy
  * kind: incident
  * scope: change
+ * ends: age
  * place: 180
  * function: _chpg_find_changes
  * needs: executions, durations

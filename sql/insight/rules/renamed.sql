@@ -3,6 +3,7 @@
  * title: Queries have new ids
  * kind: incident
  * scope: change
+ * ends: age
  * function: _chpg_find_changes
  * needs: executions, durations
  * threshold: similarity = 0.6 ratio; Share of words that the texts of two ids of a query have in common.

@@ -3,6 +3,7 @@
  * title: Slower than before
  * kind: incident
  * scope: change
+ * ends: level
  * place: 210
  * function: _chpg_find_changes
  * needs: executions, durations
@@ -83,10 +84,18 @@ BEGIN
 	), ranked AS MATERIALIZED (
 		SELECT m.*, row_number() OVER (PARTITION BY m.service_key ORDER BY m.excess_us DESC, m.pattern_key) AS place
 		FROM material m
+	), explained AS (
+		SELECT g.service_key, c.pattern_key, c.cause
+		FROM (
+			SELECT r.service_key, r.service_id, r.end_time, array_agg(r.pattern_key ORDER BY r.place) AS keys,
+				array_agg(r.since ORDER BY r.place) AS sinces
+			FROM ranked r
+			WHERE r.place <= 20
+			GROUP BY r.service_key, r.service_id, r.end_time
+		) g
+		CROSS JOIN LATERAL @extschema@._chpg_episode_causes(g.service_id, g.keys, g.sinces, g.end_time) c
 	), found AS (
-		SELECT r.*, n.name, n.query_text,
-			CASE WHEN r.place <= 20
-				THEN @extschema@._chpg_episode_cause(r.service_id, r.pattern_key, r.since, r.end_time) END AS cause,
+		SELECT r.*, n.name, n.query_text, x.cause,
 			CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium'
 				ELSE 'high' END AS confidence,
 			CASE WHEN r.score < CASE r.metric WHEN 'p99' THEN :p99_warn_score ELSE :warn_score END
@@ -96,6 +105,7 @@ BEGIN
 		FROM ranked r
 		JOIN (SELECT p AS name, p.* FROM @extschema@._chpg_pattern_names(
 			ARRAY(SELECT i.pattern_key FROM ranked i)) p) n ON n.pattern_key = r.pattern_key
+		LEFT JOIN explained x ON x.service_key = r.service_key AND x.pattern_key = r.pattern_key
 	)
 	SELECT 'CHPG501', f.level, CASE f.metric WHEN 'mean'
 		THEN 'Slower than before' ELSE 'Slow executions got slower' END,

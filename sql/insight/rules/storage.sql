@@ -3,6 +3,7 @@
  * title: Storage fills up
  * kind: risk
  * scope: metrics
+ * onset: alone
  * place: 160
  * threshold: used_percent = 85 percent; Storage in use from which it is WARN.
  * threshold: error_used_percent = 95 percent; Storage in use from which it is ERROR.

@@ -3,6 +3,7 @@
  * title: Traffic is missing
  * kind: incident
  * scope: change
+ * ends: return
  * place: 100
  * effect: outage
  * function: _chpg_find_changes

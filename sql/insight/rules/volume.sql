@@ -3,6 +3,7 @@
  * title: Far more or fewer executions than usual
  * kind: incident
  * scope: change
+ * ends: return
  * place: 190
  * function: _chpg_find_changes
  * needs: executions
