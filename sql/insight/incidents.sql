@@ -15,6 +15,109 @@ COMMENT ON COLUMN @extschema@._chpg_member.finding IS 'The finding.';
 COMMENT ON COLUMN @extschema@._chpg_member.member_of IS
 'The finding_key of the root of its incident; null: the finding stands for itself.';
 
+/* Settings are read once a day: a change is one between two readings, of which the onset is one, or between which it lies. */
+CREATE FUNCTION @extschema@._chpg_changed_limits(of_service integer, onset timestamptz)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	limits jsonb;
+	settings jsonb;
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	IF NOT has_table_privilege('limit_day', 'SELECT') THEN
+		RETURN '{}';
+	END IF;
+	-- those of a day are noted when it begins, and again when they change
+	limits := (
+		SELECT jsonb_object_agg(v.what, jsonb_build_object('before', v."before", 'after', v."after"))
+		FROM (
+			SELECT l.*, lag(l.day) OVER w AS last_day, lag(l.cpu_cores) OVER w AS last_cores,
+				lag(l.memory_bytes) OVER w AS last_memory, lag(l.storage_bytes) OVER w AS last_storage
+			FROM limit_day l
+			WHERE l.service_key = of_service AND l.day > onset - interval '4 days' AND l.day <= onset + interval '3 hours'
+				AND l.size IS NOT NULL
+			WINDOW w AS (ORDER BY l.day)
+		) d
+		CROSS JOIN LATERAL (VALUES ('cpu_cores', d.last_cores::bigint, d.cpu_cores::bigint),
+			('memory_bytes', d.last_memory, d.memory_bytes), ('storage_bytes', d.last_storage, d.storage_bytes))
+			v(what, "before", "after")
+		WHERE v."before" <> v."after" AND d.day + interval '25 hours' > onset);
+	settings := (
+		WITH reading AS (
+			SELECT l.settings_at, l.settings, lag(l.settings_at) OVER w AS last_at, lag(l.settings) OVER w AS last_settings
+			FROM limit_day l
+			WHERE l.service_key = of_service AND l.day > onset - interval '4 days' AND l.day < onset + interval '3 days'
+				AND l.settings IS NOT NULL
+			WINDOW w AS (ORDER BY l.settings_at)
+		), changed AS (
+			SELECT DISTINCT ON (n.name) n.name, r.last_settings->>n.name AS "before", r.settings->>n.name AS "after"
+			FROM reading r
+			CROSS JOIN LATERAL (SELECT jsonb_object_keys(r.last_settings || r.settings) AS name) n
+			WHERE r.last_at <= onset + interval '1 hour' AND r.settings_at >= onset - interval '1 hour'
+				AND r.last_settings->>n.name IS DISTINCT FROM r.settings->>n.name
+			ORDER BY n.name, r.settings_at
+		)
+		SELECT jsonb_object_agg(c.name, jsonb_build_object('before', left(c."before", 100), 'after', left(c."after", 100)))
+		FROM (SELECT c.* FROM changed c ORDER BY c.name LIMIT 10) c);
+	RETURN coalesce(limits, '{}') || CASE WHEN settings IS NULL THEN '{}' ELSE jsonb_build_object('settings', settings) END;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_changed_limits(integer, timestamptz) IS
+'Limits and settings of a service that changed at an hour, or on its day, each with before and after.
+At most ten settings; without the right to read limit_day, none.
+Requests: none.
+Errors: 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_new_queries(of_service integer, onset timestamptz)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	keys integer[];
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	-- most patterns run each hour: a day is read only if some were not there in the hour before
+	keys := ARRAY(
+		SELECT DISTINCT w.pattern_key
+		FROM @extschema@._chpg_window_hour() w
+		WHERE w.service_key = of_service AND w.window_start >= onset AND w.window_start <= onset + interval '1 hour'
+		EXCEPT
+		SELECT w.pattern_key
+		FROM @extschema@._chpg_window_hour() w
+		WHERE w.service_key = of_service AND w.window_start = onset - interval '1 hour');
+	IF cardinality(keys) = 0 THEN
+		RETURN '{}';
+	END IF;
+	RETURN (
+		WITH patterns AS (
+			SELECT k.query_id, k.app, min(w.window_start) AS first_seen
+			FROM @extschema@._chpg_window_hour() w
+			JOIN pattern_key k ON k.pattern_key = w.pattern_key
+			WHERE w.service_key = of_service AND w.window_start >= onset - interval '24 hours'
+				AND w.window_start <= onset + interval '1 hour' AND k.query_id <> 0
+				AND NOT @extschema@._chpg_is_monitoring(k.app)
+			GROUP BY k.query_id, k.app
+		), apps AS (
+			SELECT p.app FROM patterns p GROUP BY p.app HAVING min(p.first_seen) >= onset ORDER BY p.app LIMIT 5
+		), queries AS (
+			SELECT count(*) AS count
+			FROM (SELECT FROM patterns p GROUP BY p.query_id HAVING min(p.first_seen) >= onset) q
+		)
+		SELECT jsonb_strip_nulls(jsonb_build_object('new_queries', (SELECT nullif(q.count, 0) FROM queries q),
+			'new_apps', (SELECT jsonb_agg(left(a.app, 100) ORDER BY a.app) FROM apps a))));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_new_queries(integer, timestamptz) IS
+'How many queries ran first in the two hours from an onset on, and which applications, by the day before.
+Requests: none.
+Errors: 55000 there is no history.';
+
 /*
  * What may have caused an incident.  A capture notes a change of a service up to an hour or
  * two after it.
@@ -48,26 +151,11 @@ BEGIN
 			ORDER BY v.what, s.valid_from
 		) c);
 	of_service := (SELECT k.service_key FROM service_key k WHERE k.service_id = wanted);
+	found := found || @extschema@._chpg_changed_limits(of_service, onset);
 	-- without a day before, every query would be new
 	IF (SELECT count(*) FROM capture c WHERE c.service_id = wanted AND c.grain = 'hour' AND c.status = 'ok'
 			AND c.window_start >= onset - interval '24 hours' AND c.window_end <= onset) >= 12 THEN
-		found := found || (
-			WITH patterns AS (
-				SELECT k.query_id, k.app, min(w.window_start) AS first_seen
-				FROM @extschema@._chpg_window_hour() w
-				JOIN pattern_key k ON k.pattern_key = w.pattern_key
-				WHERE w.service_key = of_service AND w.window_start >= onset - interval '24 hours'
-					AND w.window_start <= onset + interval '1 hour' AND k.query_id <> 0
-					AND NOT @extschema@._chpg_is_monitoring(k.app)
-				GROUP BY k.query_id, k.app
-			), apps AS (
-				SELECT p.app FROM patterns p GROUP BY p.app HAVING min(p.first_seen) >= onset ORDER BY p.app LIMIT 5
-			), queries AS (
-				SELECT count(*) AS count
-				FROM (SELECT FROM patterns p GROUP BY p.query_id HAVING min(p.first_seen) >= onset) q
-			)
-			SELECT jsonb_strip_nulls(jsonb_build_object('new_queries', (SELECT nullif(q.count, 0) FROM queries q),
-				'new_apps', (SELECT jsonb_agg(left(a.app, 100) ORDER BY a.app) FROM apps a))));
+		found := found || @extschema@._chpg_new_queries(of_service, onset);
 	END IF;
 	RETURN found;
 END
@@ -75,7 +163,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_at_that_time(text, timestamptz) IS
 'What else happened in a service at an hour, as far as the history knows.
-Changes of its name, size, high availability and version; new queries and applications.
+Changes of its name, size, high availability, version, limits and settings; new queries and
+  applications.
 Requests: none.';
 
 /*

@@ -6,19 +6,26 @@
  * has judged, not those at which it ran.
  */
 
-/* How bad a finding is, in comparison with itself: hostile values are bounded. */
-CREATE FUNCTION @extschema@._chpg_finding_value("before" double precision, "now" double precision)
+/*
+ * How bad a finding is, in comparison with itself: hostile values are bounded.  What is a mean
+ * since the onset hardly moves when the last hours get worse: rules have those in evidence, as
+ * latest.
+ */
+CREATE FUNCTION @extschema@._chpg_finding_value("before" double precision, "now" double precision, evidence jsonb)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE
-		WHEN "now" >= 1e-9 AND "now" <= 1e18 AND "before" >= 1e-9 AND "before" <= 1e18 THEN
-			greatest("now" / "before", "before" / "now")
-		WHEN "now" >= 1e-9 AND "now" <= 1e18 AND ("before" IS NULL OR "before" < 1e-9) THEN "now" END;
+		WHEN v.latest >= 1e-9 AND v.latest <= 1e18 AND "before" >= 1e-9 AND "before" <= 1e18 THEN
+			greatest(v.latest / "before", "before" / v.latest)
+		WHEN v.latest >= 1e-9 AND v.latest <= 1e18 AND ("before" IS NULL OR "before" < 1e-9) THEN v.latest END
+	FROM (SELECT CASE WHEN jsonb_typeof(evidence->'latest') = 'number'
+		THEN (evidence->>'latest')::float8 ELSE "now" END AS latest) v;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_finding_value(double precision, double precision) IS
-'How many times a measure is as before, or less; the measure if there was none before.';
+COMMENT ON FUNCTION @extschema@._chpg_finding_value(double precision, double precision, jsonb) IS
+'How many times a measure is as before, or less; the measure if there was none before.
+It is that of the latest hours, where evidence has them.';
 
 CREATE FUNCTION @extschema@._chpg_log_is_readable()
 RETURNS boolean
@@ -116,7 +123,7 @@ CREATE TYPE @extschema@._chpg_transition AS (
 
 COMMENT ON TYPE @extschema@._chpg_transition IS
 'A change of state of a finding in the log; finding_key and opened_at identify the row of finding_log.';
-COMMENT ON COLUMN @extschema@._chpg_transition.transition IS 'The state that it has now: new, worse or resolved.';
+COMMENT ON COLUMN @extschema@._chpg_transition.transition IS 'The state that it has now: new, worse, resolved or usual.';
 COMMENT ON COLUMN @extschema@._chpg_transition.finding_key IS 'Which finding.';
 COMMENT ON COLUMN @extschema@._chpg_transition.opened_at IS 'Which episode of it: when a watch first saw it.';
 COMMENT ON COLUMN @extschema@._chpg_transition.rule_id IS 'Number of the rule.';
@@ -125,6 +132,115 @@ COMMENT ON COLUMN @extschema@._chpg_transition.level IS 'Its level; of a resolve
 COMMENT ON COLUMN @extschema@._chpg_transition.incident_id IS 'Identifies the incident; null: it is none.';
 COMMENT ON COLUMN @extschema@._chpg_transition.is_root IS 'Whether it stands for its incident.';
 COMMENT ON COLUMN @extschema@._chpg_transition.muted IS 'Whether it is muted.';
+
+/*
+ * Rules find some problems only while they are young, and some only in the hours in which much is
+ * expected: that a watch is without them does not mean that they are over.  What they are about says it:
+ *
+ * age: it is usual once it is a day old and still there.
+ * level: it is resolved once it runs, and is nearer to what it was before than to what it was since;
+ *   usual, if it is not for four days.
+ * return: it is resolved once it runs again; a surge, once it is nearer to what it was before.
+ * run: it is resolved once it has run again.
+ *
+ * What cannot be known is resolved.  An episode lasts at most a week from when it was last found.
+ */
+CREATE FUNCTION @extschema@._chpg_episode_end(of_rule text, of_service text, finding jsonb, last_seen_at timestamptz,
+	as_of timestamptz, OUT state text, OUT evidence jsonb)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	ends CONSTANT text := @extschema@._chpg_rule_ends(of_rule);
+	seen CONSTANT jsonb := coalesce(nullif(finding->'evidence', 'null'), '{}');
+	age CONSTANT interval := as_of - (finding->>'since')::timestamptz;
+	first_start CONSTANT timestamptz := greatest(last_seen_at, as_of - interval '6 hours');
+	-- half way between what it was before and what it was since, by factors
+	middle CONSTANT double precision := CASE WHEN (finding->>'before')::float8 BETWEEN 1e-9 AND 1e18
+		AND (finding->>'now')::float8 BETWEEN 1e-9 AND 1e18
+		THEN sqrt((finding->>'before')::float8) * sqrt((finding->>'now')::float8) END;
+	is_old CONSTANT boolean := as_of >= last_seen_at + interval '7 days';
+	hours bigint;
+	calls double precision;
+	most_calls double precision;
+	measure double precision;
+BEGIN
+	state := 'resolved';
+	evidence := '{}';
+	IF ends = '' OR of_service IS NULL OR age IS NULL THEN
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	IF seen ?| '{query_id,renamed,query_ids,app}'::text[] THEN
+		SELECT count(DISTINCT h.window_start), sum(h.calls), max(h.calls),
+			CASE WHEN seen->>'metric' = 'p99' THEN sum(h.p99) / nullif(sum(h.p99_of), 0)
+				ELSE sum(h.us) / nullif(sum(h.calls), 0) END
+		INTO hours, calls, most_calls, measure
+		FROM (
+			SELECT c.window_start, coalesce(sum(w.call_count), 0)::float8 AS calls, sum(w.total_duration_us) AS us,
+				sum(w.p99_duration_us * w.call_count) AS p99,
+				sum(w.call_count) FILTER (WHERE w.p99_duration_us IS NOT NULL)::float8 AS p99_of
+			FROM capture c
+			LEFT JOIN (
+				SELECT w.window_start, w.call_count, w.total_duration_us, w.p99_duration_us
+				FROM service_key s
+				JOIN @extschema@._chpg_window_hour() w ON w.service_key = s.service_key
+				JOIN pattern_key k ON k.pattern_key = w.pattern_key
+				WHERE s.service_id = of_service AND w.window_start >= first_start AND w.window_start < as_of
+					AND w.call_count > 0 AND CASE
+					WHEN seen ? 'query_id' THEN k.query_id::text = seen->>'query_id' AND k.db_name = seen->>'db_name'
+						AND k.db_user = seen->>'db_user' AND k.db_operation = seen->>'db_operation'
+						AND k.app = seen->>'app'
+					WHEN seen ? 'renamed' THEN seen->'renamed' @> jsonb_build_array(
+						jsonb_build_object('query_id', k.query_id::text))
+					WHEN seen ? 'query_ids' THEN seen->'query_ids' ? k.query_id::text
+					ELSE k.app = seen->>'app' END
+			) w ON w.window_start = c.window_start
+			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= first_start AND c.window_start < as_of
+			GROUP BY c.window_start
+		) h;
+		IF calls = 0 AND seen ? 'query_id' AND NOT EXISTS (SELECT FROM pattern_key k
+				WHERE k.query_id = CASE WHEN seen->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$'
+					THEN (seen->>'query_id')::numeric END) THEN
+			RETURN;  -- the history has lost it
+		END IF;
+	ELSE
+		SELECT count(*), sum(c.call_count), max(c.call_count) INTO hours, calls, most_calls
+		FROM capture c
+		WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
+			AND c.window_start >= first_start AND c.window_start < as_of;
+	END IF;
+	IF hours = 0 OR calls IS NULL THEN
+		RETURN;
+	END IF;
+	state := CASE ends
+		WHEN 'age' THEN CASE WHEN age >= interval '24 hours' AND calls > 0 THEN 'usual' ELSE 'resolved' END
+		WHEN 'run' THEN CASE WHEN calls > 0 OR is_old THEN 'resolved' ELSE 'ongoing' END
+		WHEN 'level' THEN CASE
+			WHEN calls = 0 AND NOT is_old THEN 'ongoing'
+			WHEN calls = 0 OR coalesce(measure < middle, true) THEN 'resolved'
+			WHEN is_old OR age >= interval '4 days' THEN 'usual'
+			ELSE 'ongoing' END
+		ELSE CASE
+			WHEN seen->>'change' = 'surge' AND coalesce(calls / hours < middle, true)
+				OR seen->>'change' IS DISTINCT FROM 'surge' AND most_calls > coalesce(middle, 0) THEN 'resolved'
+			WHEN is_old THEN 'usual'
+			ELSE 'ongoing' END
+		END;
+	IF state = 'usual' THEN
+		evidence := jsonb_strip_nulls(jsonb_build_object('hours', hours, 'calls_per_h', round((calls / hours)::numeric, 1),
+			CASE WHEN seen->>'metric' = 'p99' THEN 'p99_duration_us' ELSE 'avg_duration_us' END,
+			round(measure::numeric, 1)));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_episode_end(text, text, jsonb, timestamptz, timestamptz) IS
+'What becomes of a finding that two watches did not have: resolved, usual, or ongoing.
+finding: its row in the log. evidence: of what became usual, how it is now.
+Callers are the owner of the history.';
 
 /*
  * An earlier time than the log has judged changes nothing.  A finding that became a tag of
@@ -145,7 +261,7 @@ DECLARE
 		ORDER BY (m.finding).finding_key, m.member_of NULLS FIRST);
 	transitions @extschema@._chpg_transition[];
 BEGIN
-	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'ROW EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_enter();
 	WITH present AS (
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
@@ -157,7 +273,8 @@ BEGIN
 						(m.finding).level, v.value)) AS is_worse
 		FROM unnest(seen) m
 		CROSS JOIN LATERAL (
-			SELECT @extschema@._chpg_finding_value((m.finding)."before", (m.finding)."now") AS value) v
+			SELECT @extschema@._chpg_finding_value((m.finding)."before", (m.finding)."now",
+				(m.finding).evidence) AS value) v
 		JOIN finding_log l ON l.finding_key = (m.finding).finding_key AND l.resolved_at IS NULL
 		WHERE l.last_seen_at <= as_of
 	), changed AS (
@@ -186,7 +303,8 @@ BEGIN
 	SELECT array_agg(c.transition) FILTER (WHERE c.got_worse) INTO transitions FROM changed c;
 
 	UPDATE finding_log l
-	SET last_seen_at = as_of, missed = 0, missed_at = NULL, state = CASE WHEN l.opened_at = as_of THEN 'new' ELSE 'ongoing' END
+	SET last_seen_at = as_of, missed = 0, missed_at = NULL,
+		state = CASE WHEN l.opened_at = as_of THEN 'new' ELSE 'ongoing' END
 	FROM unnest(seen) m
 	WHERE l.resolved_at IS NULL AND l.last_seen_at < as_of AND left(l.finding_key, 8) = l.rule_id || ':'
 		AND substr(l.finding_key, 9) = substr((m.finding).finding_key, 9) AND (m.finding).evidence ? 'query_id'
@@ -195,7 +313,7 @@ BEGIN
 
 	-- judged are services that have a further hour since they were last judged
 	WITH unseen AS (
-		SELECT l.finding_key, l.opened_at, l.missed >= 1 AND h.hours >= 2 AS is_over
+		SELECT l.finding_key, l.opened_at, e.state, e.evidence
 		FROM finding_log l
 		CROSS JOIN LATERAL (
 			SELECT count(DISTINCT c.window_start) AS hours, max(c.window_end) AS captured_until
@@ -203,23 +321,32 @@ BEGIN
 			WHERE (c.service_id = l.service_id OR l.service_id IS NULL AND c.service_id = ANY (of_services))
 				AND c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= l.last_seen_at AND c.window_end <= as_of
 		) h
+		CROSS JOIN LATERAL (
+			SELECT n.* FROM @extschema@._chpg_episode_end(l.rule_id, l.service_id, l.finding, l.last_seen_at, as_of) n
+			WHERE l.missed >= 1 AND h.hours >= 2
+			UNION ALL
+			SELECT 'ongoing', '{}' WHERE NOT (l.missed >= 1 AND h.hours >= 2)
+		) e
 		WHERE l.resolved_at IS NULL AND l.last_seen_at < as_of
 			AND (l.service_id = ANY (of_services) OR l.service_id IS NULL AND of_fleet)
 			AND h.captured_until > coalesce(l.missed_at, l.last_seen_at)
 			AND NOT EXISTS (SELECT FROM unnest(members) m
-				WHERE (m.finding).level = 'SKIPPED' AND (m.finding).rule_id = l.rule_id
+				WHERE (m.finding).level = 'SKIPPED'
+					AND ((m.finding).rule_id = l.rule_id OR (m.finding).evidence->'rule_ids' ? l.rule_id)
 					AND coalesce((m.finding).service_id = l.service_id, true))
 	), missed AS (
 		UPDATE finding_log l
-		SET missed = l.missed + 1, missed_at = as_of, state = CASE WHEN u.is_over THEN 'resolved' ELSE 'ongoing' END,
-			resolved_at = CASE WHEN u.is_over THEN as_of END
+		SET missed = l.missed + 1, missed_at = as_of, state = u.state,
+			resolved_at = CASE WHEN u.state <> 'ongoing' THEN as_of END,
+			finding = CASE WHEN u.evidence = '{}' THEN l.finding ELSE l.finding || jsonb_build_object('evidence',
+				coalesce(nullif(l.finding->'evidence', 'null'), '{}') || jsonb_build_object('since_then', u.evidence)) END
 		FROM unseen u
 		WHERE l.finding_key = u.finding_key AND l.opened_at = u.opened_at
-		RETURNING u.is_over,
-			ROW('resolved', l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
+		RETURNING ROW(l.state, l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
 			l.muted)::@extschema@._chpg_transition AS transition
 	)
-	SELECT transitions || array_agg(m.transition) FILTER (WHERE m.is_over) INTO transitions FROM missed m;
+	SELECT transitions || array_agg(m.transition) FILTER (WHERE (m.transition).transition <> 'ongoing')
+	INTO transitions FROM missed m;
 
 	WITH added AS (
 		INSERT INTO finding_log AS l (finding_key, opened_at, last_seen_at, missed, state, kind, level, worst_level,
@@ -230,7 +357,7 @@ BEGIN
 			@extschema@._chpg_logged_row(m.finding)
 		FROM unnest(seen) m
 		CROSS JOIN LATERAL (SELECT (m.finding).*) f
-		CROSS JOIN LATERAL (SELECT @extschema@._chpg_finding_value(f."before", f."now") AS value) v
+		CROSS JOIN LATERAL (SELECT @extschema@._chpg_finding_value(f."before", f."now", f.evidence) AS value) v
 		WHERE NOT EXISTS (SELECT FROM finding_log o
 			WHERE o.finding_key = f.finding_key AND (o.resolved_at IS NULL OR o.opened_at >= as_of OR o.resolved_at > as_of))
 		RETURNING ROW('new', l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
@@ -253,7 +380,8 @@ BEGIN
 	transitions := ARRAY(SELECT t FROM unnest(transitions) t ORDER BY t.finding_key, t.opened_at);
 	RETURN (SELECT jsonb_build_object('as_of', as_of, 'new', count(*) FILTER (WHERE t.transition = 'new'),
 			'worse', count(*) FILTER (WHERE t.transition = 'worse'),
-			'resolved', count(*) FILTER (WHERE t.transition = 'resolved'))
+			'resolved', count(*) FILTER (WHERE t.transition = 'resolved'),
+			'usual', count(*) FILTER (WHERE t.transition = 'usual'))
 		FROM unnest(transitions) t);
 END
 $$;
@@ -261,12 +389,13 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_note_findings(@extschema@._chpg_member[], text[], boolean, timestamptz) IS
 'Write to the log what a watch found in some services, and whether it was about the fleet.
 members: with SKIPPED ones. as_of: end of the hours that were judged.
-Returns the numbers of findings that are new, got worse, and were resolved.
-For callers that have locked the log.';
+Returns the numbers of findings that are new, got worse, were resolved, and became usual.
+For callers that have locked the mutes and the log.';
 
 /*
- * The lock makes watches take turns, and keeps other roles from creating triggers.  Resolved
- * findings are kept as long as days are.
+ * The locks make watches take turns, and keep other roles from creating triggers.  Mutes come
+ * first, and what mutes a finding locks nothing else: several mutes of one transaction wait for a
+ * watch, or it for them, and never both.  Resolved findings are kept as long as days are.
  */
 CREATE FUNCTION @extschema@._chpg_watch(at timestamptz, service text, server text)
 RETURNS jsonb
@@ -282,13 +411,14 @@ DECLARE
 	members @extschema@._chpg_member[];
 	noted jsonb;
 BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	of_services := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s);
 	as_of := (SELECT max(c.window_end) FROM capture c
 		WHERE c.service_id = ANY (of_services) AND c.grain = 'hour' AND c.status = 'ok'
 			AND c.window_end <= coalesce(at, now()));
 	IF as_of IS NULL THEN
-		RETURN jsonb_build_object('as_of', NULL, 'new', 0, 'worse', 0, 'resolved', 0);
+		RETURN jsonb_build_object('as_of', NULL, 'new', 0, 'worse', 0, 'resolved', 0, 'usual', 0);
 	END IF;
 	period := tstzrange(as_of - interval '24 hours', as_of);
 	keys := ARRAY(SELECT k.service_key FROM service_key k WHERE k.service_id = ANY (of_services) ORDER BY 1);
@@ -306,8 +436,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_watch(timestamptz, text, text) IS
 'As chpg_watch, as of the last captured hour until a time, for the owner of the history.
-at: null: now. Returns that hour''s end, and the numbers of findings that are new, got worse, and
-  were resolved.
+at: null: now. Returns that hour''s end, and the numbers of findings that are new, got worse, were
+  resolved, and became usual.
 Requests: none.';
 
 CREATE PROCEDURE @extschema@.chpg_watch(service text DEFAULT NULL, server text DEFAULT NULL)
@@ -322,8 +452,10 @@ BEGIN
 		'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text, ROW(service, server));
 	IF noted->>'as_of' IS NULL THEN
 		RAISE NOTICE 'the history has no hour to judge';
-	ELSIF (noted->>'new')::integer + (noted->>'worse')::integer + (noted->>'resolved')::integer > 0 THEN
-		RAISE NOTICE 'findings: % new, % worse, % resolved', noted->>'new', noted->>'worse', noted->>'resolved'
+	ELSIF (noted->>'new')::integer + (noted->>'worse')::integer + (noted->>'resolved')::integer
+			+ (noted->>'usual')::integer > 0 THEN
+		RAISE NOTICE 'findings: % new, % worse, % resolved%', noted->>'new', noted->>'worse', noted->>'resolved',
+			CASE WHEN noted->>'usual' <> '0' THEN format(', %s usual by now', noted->>'usual') ELSE '' END
 			USING HINT = format('See the view finding: SELECT * FROM %I.finding;',
 				(SELECT h.schema_name FROM @extschema@.chpg_history_schema h));
 	END IF;
@@ -336,8 +468,9 @@ Of one service, by id or name, or of all of the server, or of the history (null)
 Run it after each capture, or let captures do so: the setting watch of the history.
 The views finding and finding_history show the log; chpg_findings takes state and since from it.
 A finding is resolved once two watches in a row, and two captured hours, are without it. It is
-  worse if its level rises, or its value by a half.
-A NOTICE says how many findings are new, worse or resolved.
+  worse if its level rises, or its value by a half. What rules no longer find because it is old is
+  usual, and what is silent stays ongoing until it runs again; after a week it is usual, too.
+A NOTICE says how many findings are new, worse, resolved or usual.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
   not own the history; 42704 no such service; 55000 there is no history, or it cannot be used.';

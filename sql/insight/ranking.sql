@@ -28,7 +28,9 @@ AS $$
 					THEN format(' AND app = %L', evidence->>'app') ELSE '' END, r.begins, r.ends)
 		WHEN rule_id ^@ 'CHPG4' THEN
 			format('@extschema@.chpg_logs(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server)
-		WHEN rule_id = 'CHPG706' THEN format('@extschema@.chpg_config(%L%s)', service_id, r.server)
+		WHEN rule_id = 'CHPG706' THEN format('@extschema@.chpg_config(%L%s) WHERE component = %L AND name = %L', service_id,
+			r.server, @extschema@._chpg_plain_text(coalesce(evidence->>'component', '')),
+			@extschema@._chpg_plain_text(coalesce(evidence->>'name', '')))
 		WHEN rule_id = 'CHPG801' AND place IS NOT NULL THEN
 			format('%I.coverage WHERE service_id = %L AND "time" >= %L AND "time" < %L AND (status <> %L OR truncated)',
 				place, service_id, r.begins, r.ends, 'ok')
@@ -108,7 +110,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH found AS (
 		SELECT f.*, @extschema@._chpg_mute_holds(mutes->f.finding_key, f.level,
-				@extschema@._chpg_finding_value(f."before", f."now")) AS is_muted,
+				@extschema@._chpg_finding_value(f."before", f."now", f.evidence)) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.finding_key, length(f.rule_id) + 1)
 				ELSE f.finding_key END AS of_pattern,
 			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name
