@@ -9,6 +9,7 @@ use warnings;
 my @WINGS = (
 	[ 'fdw', qw(engine protocol net) ],
 	[ 'functions', qw(engine protocol net) ],
+	[ 'alerts', qw(engine protocol net) ],
 	[ 'engine', qw(protocol net) ],
 	['protocol'],
 	['net'],

@@ -40,6 +40,7 @@ int			chpg_max_wait = 60000;
 int			chpg_on_service_error = CHPG_SERVICE_ERROR;
 int			chpg_request_timeout = 30000;
 char	   *chpg_server = NULL;
+char	   *chpg_webhook_addresses = NULL;
 
 static const struct config_enum_entry on_service_error_options[] = {
 	{"error", CHPG_SERVICE_ERROR, false},
@@ -423,6 +424,14 @@ chpg_define_settings(void)
 							   &chpg_server,
 							   "",
 							   PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+
+	DefineCustomStringVariable("chpg.webhook_addresses",
+							   "Sets networks that webhooks may reach beside the public internet.",
+							   "A list such as \"10.1.0.0/16, fd00::/8\". Without it, private, loopback and link-local addresses are refused.",
+							   &chpg_webhook_addresses,
+							   "",
+							   PGC_SUSET, 0,
 							   NULL, NULL, NULL);
 
 	note_unknown_settings();

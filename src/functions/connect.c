@@ -19,12 +19,13 @@
 #include "compat.h"
 #include "engine/budget.h"
 #include "engine/connection.h"
+#include "engine/hide_statement.h"
 #include "engine/keys.h"
 #include "engine/services.h"
 #include "engine/trust.h"
+#include "engine/utility.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "functions/hide_statement.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "net/http.h"
@@ -118,21 +119,6 @@ set_option(List *options, const char *name, char *value)
 	}
 	return lappend(options,
 				   makeDefElem(pstrdup(name), (Node *) makeString(value), -1));
-}
-
-/*
- * Make an option of an ALTER statement: SET if the list has it already, else
- * ADD.
- */
-static DefElem *
-option_change(List *present, const char *name, char *value)
-{
-	DefElem    *change = makeDefElem(pstrdup(name),
-									 (Node *) makeString(value), -1);
-
-	change->defaction = chpg_get_option(present, name) != NULL ?
-		DEFELEM_SET : DEFELEM_ADD;
-	return change;
 }
 
 /*
@@ -270,62 +256,6 @@ check_same_organization(const ForeignServer *server,
  * Changes of the catalog
  */
 
-/*
- * Run a utility statement.  Hooks and event triggers see the given text of it.
- */
-static void
-run_utility(Node *stmt, const char *text)
-{
-	PlannedStmt *planned = makeNode(PlannedStmt);
-
-	planned->commandType = CMD_UTILITY;
-	planned->utilityStmt = stmt;
-	planned->stmt_location = -1;	/* the text has no other statement */
-	ProcessUtility(planned, text, false, PROCESS_UTILITY_QUERY, NULL, NULL,
-				   None_Receiver, NULL);
-	CommandCounterIncrement();
-}
-
-/*
- * Append an OPTIONS clause to the text of a statement, with "***" in place of
- * a secret.
- */
-static void
-append_options(StringInfo text, List *options)
-{
-	const char *separator = " OPTIONS (";
-	ListCell   *lc;
-
-	foreach(lc, options)
-	{
-		DefElem    *option = (DefElem *) lfirst(lc);
-		const char *action = option->defaction == DEFELEM_ADD ? "ADD " :
-		option->defaction == DEFELEM_SET ? "SET " : "";
-		const char *value = strcmp(option->defname, "key_secret") == 0 ?
-		"***" : strVal(option->arg);
-
-		appendStringInfo(text, "%s%s%s %s", separator, action,
-						 quote_identifier(option->defname),
-						 quote_literal_cstr(value));
-		separator = ", ";
-	}
-	if (options != NIL)
-		appendStringInfoChar(text, ')');
-}
-
-/* Return the text of a utility statement without its secret, palloc'd. */
-static char *
-statement_text(const char *command, const char *server, const char *rest,
-			   List *options)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfo(&text, "%s %s%s", command, quote_identifier(server), rest);
-	append_options(&text, options);
-	return text.data;
-}
-
 /* Create the server, with these options. */
 static void
 create_server(const ConnectArguments *arguments, List *options)
@@ -335,8 +265,8 @@ create_server(const ConnectArguments *arguments, List *options)
 	stmt->servername = arguments->server;
 	stmt->fdwname = CHPG_WRAPPER_NAME;
 	stmt->options = options;
-	run_utility((Node *) stmt,
-				statement_text("CREATE SERVER", stmt->servername,
+	chpg_run_utility((Node *) stmt,
+				chpg_statement_text("CREATE SERVER", stmt->servername,
 							   " FOREIGN DATA WRAPPER " CHPG_WRAPPER_NAME,
 							   options));
 }
@@ -353,29 +283,18 @@ update_server(const ForeignServer *server, const ConnectArguments *arguments,
 
 	if (chpg_get_option(server->options, "organization_id") == NULL)
 		stmt->options = lappend(stmt->options,
-								option_change(NIL, "organization_id",
+								chpg_option_change(NIL, "organization_id",
 											  organization->id));
 	if (arguments->api_url != NULL)
 		stmt->options = lappend(stmt->options,
-								option_change(server->options, "api_url",
+								chpg_option_change(server->options, "api_url",
 											  arguments->api_url));
 	if (stmt->options == NIL)
 		return;
 	stmt->servername = server->servername;
-	run_utility((Node *) stmt,
-				statement_text("ALTER SERVER", stmt->servername, "",
+	chpg_run_utility((Node *) stmt,
+				chpg_statement_text("ALTER SERVER", stmt->servername, "",
 							   stmt->options));
-}
-
-/* Make the parse node of CURRENT_USER. */
-static RoleSpec *
-current_role(void)
-{
-	RoleSpec   *role = makeNode(RoleSpec);
-
-	role->roletype = ROLESPEC_CURRENT_USER;
-	role->location = -1;
-	return role;
 }
 
 /*
@@ -386,9 +305,9 @@ current_role(void)
 static List *
 key_options(const ChpgConnection *connection, List *present, bool alter)
 {
-	List	   *options = list_make2(option_change(present, "key_id",
+	List	   *options = list_make2(chpg_option_change(present, "key_id",
 												   connection->key_id),
-									 option_change(present, "key_secret",
+									 chpg_option_change(present, "key_secret",
 												   chpg_bind_secret(connection->server_id,
 																	GetUserId(),
 																	connection->key_id,
@@ -419,24 +338,24 @@ set_mapping(const ChpgConnection *connection)
 	{
 		AlterUserMappingStmt *stmt = makeNode(AlterUserMappingStmt);
 
-		stmt->user = current_role();
+		stmt->user = chpg_current_role();
 		stmt->servername = connection->server;
 		stmt->options = key_options(connection,
 									GetUserMapping(GetUserId(), serverid)->options,
 									true);
-		run_utility((Node *) stmt,
-					statement_text("ALTER USER MAPPING FOR CURRENT_USER SERVER",
+		chpg_run_utility((Node *) stmt,
+					chpg_statement_text("ALTER USER MAPPING FOR CURRENT_USER SERVER",
 								   stmt->servername, "", stmt->options));
 	}
 	else
 	{
 		CreateUserMappingStmt *stmt = makeNode(CreateUserMappingStmt);
 
-		stmt->user = current_role();
+		stmt->user = chpg_current_role();
 		stmt->servername = connection->server;
 		stmt->options = key_options(connection, NIL, false);
-		run_utility((Node *) stmt,
-					statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
+		chpg_run_utility((Node *) stmt,
+					chpg_statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
 								   stmt->servername, "", stmt->options));
 	}
 }
@@ -541,11 +460,11 @@ chpg_disconnect(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chpg_disconnect()");
 	server = chpg_connection_server(PG_ARGISNULL(0) ? NULL :
 									text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	stmt->user = current_role();
+	stmt->user = chpg_current_role();
 	stmt->servername = server->servername;
 	stmt->missing_ok = false;
-	run_utility((Node *) stmt,
-				statement_text("DROP USER MAPPING FOR CURRENT_USER SERVER",
+	chpg_run_utility((Node *) stmt,
+				chpg_statement_text("DROP USER MAPPING FOR CURRENT_USER SERVER",
 							   stmt->servername, "", NIL));
 	chpg_http_disconnect();
 	PG_RETURN_VOID();

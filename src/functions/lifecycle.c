@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
+#include "engine/hide_statement.h"
 #include "engine/redact.h"
 #include "fmgr.h"
-#include "functions/hide_statement.h"
 #include "functions/tags.h"
 #include "functions/write.h"
 #include "settings.h"

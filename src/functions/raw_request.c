@@ -9,10 +9,10 @@
 
 #include "access/htup_details.h"
 #include "ascii.h"
+#include "engine/hide_statement.h"
 #include "engine/services.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "functions/hide_statement.h"
 #include "functions/write.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"

@@ -19,7 +19,9 @@
 #include "postgres.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include "ascii.h"
 #include "compat.h"
@@ -64,6 +66,8 @@ struct ChpgTransfer
 	bool		held;			/* the request must not be sent now */
 	bool		stopped;		/* the transfer ended because it was held */
 	int64		began;			/* when the response began, or 0 */
+	bool		(*accepts_address) (const struct sockaddr *address);
+	bool		address_refused;
 	bool		too_large;
 	bool		out_of_memory;
 	const char *malformed;		/* a sentence on a malformed response, or NULL */
@@ -248,6 +252,27 @@ on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_p
 		return CURL_PREREQFUNC_ABORT;
 	transfer->sent = true;
 	return CURL_PREREQFUNC_OK;
+}
+
+/*
+ * Callback: open a socket for an address that the host's name resolved to, unless
+ * the request must not go there.  libcurl then tries the name's next address.
+ */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	ChpgTransfer *transfer = (ChpgTransfer *) arg;
+	curl_socket_t fd;
+
+	if (!transfer->accepts_address(&address->addr))
+	{
+		transfer->address_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family, address->socktype, address->protocol);
+	if (fd != CURL_SOCKET_BAD)
+		(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
 }
 
 /* Callback: watch a socket, or stop watching it. */
@@ -526,6 +551,8 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 		check_option(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L));
 		check_option(curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, ""));
 	}
+	for (int i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
+		append_header(transfer, request->headers[i]);
 	check_option(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers));
 	check_option(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error));
 	check_option(curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer));
@@ -535,6 +562,12 @@ set_request(ChpgTransfer *transfer, const ChpgHttpRequest *request)
 	check_option(curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer));
 	check_option(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send));
 	check_option(curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer));
+	if (request->accepts_address != NULL)
+	{
+		transfer->accepts_address = request->accepts_address;
+		check_option(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
+		check_option(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer));
+	}
 }
 
 /*
@@ -731,6 +764,7 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	response->wire_size = body_size + header_size;
 	response->connections = (int) connections;
 	response->outcome = classify(transfer, rc);
+	response->address_refused = transfer->address_refused;
 	response->has_end = has_end(transfer);
 	response->status = (int) status;
 	response->retry_after = retry_after(transfer);

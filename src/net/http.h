@@ -16,6 +16,8 @@
 
 #include "net/sockets.h"
 
+struct sockaddr;
+
 typedef struct ChpgTransfer ChpgTransfer;
 
 typedef struct ChpgHttpRequest
@@ -23,8 +25,15 @@ typedef struct ChpgHttpRequest
 	const char *method;			/* "GET", "POST", ... */
 	const char *url;			/* https, or http */
 	const char *body;			/* JSON, or NULL */
-	const char *user;			/* for HTTP Basic */
+	const char *user;			/* for HTTP Basic, or NULL */
 	const char *password;
+	const char *const *headers; /* more lines "Name: value", then NULL; or
+								 * NULL */
+	bool		(*accepts_address) (const struct sockaddr *address);	/* may it connect
+																		 * there? It neither
+																		 * allocates nor
+																		 * throws; NULL:
+																		 * anywhere */
 	const char *ca_file;		/* CAs to trust instead of the system's, or
 								 * NULL */
 	const char *proxy;			/* URL, or NULL */
@@ -57,6 +66,7 @@ typedef struct ChpgHttpResponse
 	int64		retry_after;	/* seconds, of Retry-After, or 0 */
 	const char *body;			/* NUL-terminated; belongs to the transfer */
 	size_t		length;
+	bool		address_refused;	/* accepts_address() refused an address */
 	const char *error;			/* a sentence, mostly libcurl's, unless the
 								 * outcome is CHPG_HTTP_ANSWERED */
 	int64		wire_size;		/* bytes received: headers, and the body as it

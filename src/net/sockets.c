@@ -123,7 +123,8 @@ wait_event(ChpgWaitReason reason)
 		[CHPG_WAIT_REQUEST] = "ChpgRequest",
 		[CHPG_WAIT_BUDGET] = "ChpgBudget",
 		[CHPG_WAIT_SHARED] = "ChpgSharedAnswer",
-		[CHPG_WAIT_PAUSE] = "ChpgPause"
+		[CHPG_WAIT_PAUSE] = "ChpgPause",
+		[CHPG_WAIT_WEBHOOK] = "ChpgWebhook"
 	};
 	static uint32 wait_events[CHPG_NUM_WAIT_REASONS];
 

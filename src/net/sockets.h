@@ -33,6 +33,7 @@ typedef enum ChpgWaitReason
 	CHPG_WAIT_BUDGET,			/* its turn to send a request */
 	CHPG_WAIT_SHARED,			/* the response to another backend's request */
 	CHPG_WAIT_PAUSE,			/* the next poll of a service */
+	CHPG_WAIT_WEBHOOK,			/* a webhook's response */
 	CHPG_NUM_WAIT_REASONS
 } ChpgWaitReason;
 

@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "executor/execdesc.h"
-#include "functions/hide_statement.h"
+#include "engine/hide_statement.h"
 #include "nodes/execnodes.h"
 #include "pgstat.h"
 #include "tcop/pquery.h"
