@@ -72,6 +72,8 @@ SQL_FILES = \
 	sql/insight/judge.sql \
 	sql/insight/maintenance.sql \
 	sql/insight/incidents.sql \
+	sql/alerts/webhooks.sql \
+	sql/alerts/outbox.sql \
 	sql/insight/log.sql \
 	sql/insight/ranking.sql \
 	sql/report/markup.sql \

@@ -27,8 +27,8 @@ extern int	chpg_max_wait;		/* milliseconds */
 extern int	chpg_on_service_error;	/* ChpgOnServiceError */
 extern int	chpg_request_timeout;	/* milliseconds, per attempt */
 extern char *chpg_server;		/* server of calls that name none, or "" */
-extern char *chpg_webhook_addresses;	/* networks, as
-										 * chpg_parse_networks() takes them */
+extern char *chpg_webhook_addresses;	/* networks, as chpg_parse_networks()
+										 * takes them */
 
 /* Define the parameters, when the library is loaded.  Error 22023: see settings.c. */
 extern void chpg_define_settings(void);

@@ -39,6 +39,11 @@ BEGIN
 	COMMENT ON TABLE finding_log IS
 		'What chpg_watch has found, a row for each finding from its first sight until it is resolved.';
 	COMMENT ON TABLE finding_mute IS 'Findings that are muted: see chpg_mute.';
+	COMMENT ON TABLE alert IS 'The outbox: transitions of incidents, each as it was noted by a watch.';
+	COMMENT ON TABLE alert_delivery IS 'Which webhooks get an alert, and what became of it.';
+	COMMENT ON TABLE watch_state IS 'When chpg_watch last ran: one row, or none before.';
+	COMMENT ON VIEW dead_letter IS
+		'Alerts that a webhook did not get in twelve tries, the latest first: see chpg_redeliver.';
 	COMMENT ON TABLE threshold IS 'Thresholds of rules that replace those of chpg_rule and chpg_threshold.';
 	COMMENT ON TABLE maintenance IS 'Planned work: see chpg_maintenance.';
 	COMMENT ON VIEW finding IS 'Open findings, an incident each, the most urgent first; finding_log has all of them.';
@@ -112,6 +117,43 @@ BEGIN
 			('finding_mute', 'muted_level', 'Level that it had then; null: unknown.'),
 			('finding_mute', 'muted_value', 'Value that it had then; null: unknown.'),
 			('finding_mute', 'factor', 'How many times this value ends the mute.'),
+			('alert', 'alert_id', 'Number, greater than those of earlier alerts.'),
+			('alert', 'alert_key', 'The Idempotency-Key of all its requests.'),
+			('alert', 'noted_at', 'When the watch noted it.'),
+			('alert', 'as_of', 'End of the captured hours that the watch judged.'),
+			('alert', 'transition',
+				'new, worse, resolved, or usual: the incident ended, as what it found is the usual now.'),
+			('alert', 'incident_id', 'Identifies the incident.'),
+			('alert', 'finding_key', 'The finding that stands for it.'),
+			('alert', 'rule_id', 'Number of that finding''s rule.'),
+			('alert', 'kind', 'incident or risk.'),
+			('alert', 'level', 'ERROR or WARN; of an end, that of the last alert.'),
+			('alert', 'service_id', 'Id of the service; null: the fleet.'),
+			('alert', 'service_name', 'Name that the service had then.'),
+			('alert', 'since', 'When the incident began, to the hour; null: unknown.'),
+			('alert', 'title', 'What it is.'),
+			('alert', 'symptom', 'What was seen.'),
+			('alert', 'action', 'What to do about it; null at its end.'),
+			('alert_delivery', 'alert_id', 'Which alert.'),
+			('alert_delivery', 'webhook', 'Name of the webhook.'),
+			('alert_delivery', 'state', 'pending, sent, or dead: no further try.'),
+			('alert_delivery', 'attempts', 'Number of tries.'),
+			('alert_delivery', 'next_try', 'When it is tried again, if it is pending.'),
+			('alert_delivery', 'leased_until', 'Until then a session may be sending it; null: none is.'),
+			('alert_delivery', 'sent_at', 'When the receiver took it; null: it did not.'),
+			('alert_delivery', 'status', 'HTTP status of the last try; null: there was none.'),
+			('alert_delivery', 'error', 'Why the last try failed; null: it did not.'),
+			('watch_state', 'watched_at', 'When it ran.'),
+			('watch_state', 'as_of', 'End of the captured hours that it judged.'),
+			('dead_letter', 'noted_at', 'When the watch noted the alert.'),
+			('dead_letter', 'webhook', 'Name of the webhook.'),
+			('dead_letter', 'transition', 'new, worse, resolved or usual.'),
+			('dead_letter', 'level', 'ERROR or WARN.'),
+			('dead_letter', 'service', 'Name of the service, or its id, cut.'),
+			('dead_letter', 'title', 'What it is, cut.'),
+			('dead_letter', 'attempts', 'Number of tries.'),
+			('dead_letter', 'error', 'Why the last one failed, cut.'),
+			('dead_letter', 'incident_id', 'Identifies the incident.'),
 			('threshold', 'rule_id', 'Number of the rule.'),
 			('threshold', 'parameter', 'Name of the threshold.'),
 			('threshold', 'threshold', 'The threshold.'),

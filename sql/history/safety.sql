@@ -29,6 +29,9 @@ AS $$
 		('limit_day', 'r', NULL),
 		('finding_log', 'r', NULL),
 		('finding_mute', 'r', NULL),
+		('alert', 'r', NULL),
+		('alert_delivery', 'r', NULL),
+		('watch_state', 'r', NULL),
 		('threshold', 'r', NULL),
 		('maintenance', 'r', NULL)
 $$;
@@ -232,7 +235,7 @@ BEGIN
 		SELECT c.oid,
 			CASE WHEN d.deptype <> 'i' OR (t.relname, a.attname) NOT IN (('service_key', 'service_key'),
 					('query_text', 'text_id'), ('pattern_key', 'pattern_key'), ('old_pattern_key', 'pattern_key'),
-					('archive', 'seal_id')) THEN
+					('archive', 'seal_id'), ('alert', 'alert_id')) THEN
 				format('has sequence %s for column "%s" of table "%s"', c.oid::regclass, a.attname, t.relname) END,
 			format(CASE d.deptype WHEN 'i' THEN 'Run: ALTER TABLE %2$I.%3$I ALTER %4$I DROP IDENTITY;'
 				ELSE 'Run: ALTER SEQUENCE %1$s OWNED BY NONE;' END, c.oid::regclass, schema, t.relname, a.attname)

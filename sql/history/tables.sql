@@ -326,6 +326,44 @@ BEGIN
 				factor double precision NOT NULL
 			);
 
+			CREATE TABLE %1$I.alert (
+				alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				alert_key uuid NOT NULL,
+				noted_at timestamptz NOT NULL,
+				as_of timestamptz NOT NULL,
+				transition text NOT NULL,
+				incident_id text NOT NULL,
+				finding_key text NOT NULL,
+				rule_id text NOT NULL,
+				kind text NOT NULL,
+				level text NOT NULL,
+				service_id text,
+				service_name text,
+				since timestamptz,
+				title text,
+				symptom text,
+				action text
+			);
+			CREATE INDEX ON %1$I.alert (incident_id, alert_id);
+
+			CREATE TABLE %1$I.alert_delivery (
+				alert_id bigint NOT NULL,
+				webhook text NOT NULL,
+				state text NOT NULL,
+				attempts integer NOT NULL,
+				next_try timestamptz NOT NULL,
+				leased_until timestamptz,
+				sent_at timestamptz,
+				status integer,
+				error text,
+				PRIMARY KEY (alert_id, webhook)
+			);
+
+			CREATE TABLE %1$I.watch_state (
+				watched_at timestamptz NOT NULL,
+				as_of timestamptz NOT NULL
+			);
+
 			CREATE TABLE %1$I.threshold (
 				rule_id text NOT NULL,
 				parameter text NOT NULL,
@@ -385,7 +423,7 @@ BEGIN
 	PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname = schema AND c.relkind = 'v' AND c.relname IN ('finding', 'finding_history', 'incident');
+	WHERE n.nspname = schema AND c.relkind = 'v' AND c.relname IN ('finding', 'finding_history', 'incident', 'dead_letter');
 END
 $$;
 

@@ -239,6 +239,15 @@ BEGIN
 		ORDER BY coalesce(l.since, l.opened_at) DESC, l.opened_at DESC, l.finding_key
 		OFFSET 0;
 
+		CREATE OR REPLACE VIEW %1$I.dead_letter AS
+		SELECT a.noted_at, d.webhook, a.transition, a.level, left(coalesce(a.service_name, a.service_id), 12) AS service,
+			left(a.title, 28) AS title, d.attempts, left(d.error, 60) AS error, a.incident_id
+		FROM alert_delivery d
+		JOIN alert a ON a.alert_id = d.alert_id
+		WHERE d.state = 'dead'
+		ORDER BY d.alert_id DESC, d.webhook
+		OFFSET 0;
+
 		CREATE OR REPLACE VIEW %1$I.incident AS
 		SELECT l.incident_id, l.is_root, l.level, l.state, l.since, l.service_id, l.service_name, l.rule_id,
 			l.finding->>'title' AS title, l.finding->>'subject' AS subject, l.finding->>'symptom' AS symptom,

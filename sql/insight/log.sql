@@ -378,6 +378,7 @@ BEGIN
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('state', l.state)
 	WHERE l.finding->>'state' IS DISTINCT FROM l.state;
 	transitions := ARRAY(SELECT t FROM unnest(transitions) t ORDER BY t.finding_key, t.opened_at);
+	PERFORM @extschema@._chpg_note_alerts(as_of);
 	RETURN (SELECT jsonb_build_object('as_of', as_of, 'new', count(*) FILTER (WHERE t.transition = 'new'),
 			'worse', count(*) FILTER (WHERE t.transition = 'worse'),
 			'resolved', count(*) FILTER (WHERE t.transition = 'resolved'),
@@ -440,13 +441,18 @@ at: null: now. Returns that hour''s end, and the numbers of findings that are ne
   resolved, and became usual.
 Requests: none.';
 
+/* As in chpg_capture: a procedure that commits cannot have a SET search_path. */
 CREATE PROCEDURE @extschema@.chpg_watch(service text DEFAULT NULL, server text DEFAULT NULL)
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	noted jsonb;
+	callers_path pg_catalog.text := pg_catalog.current_setting('search_path');
+	noted pg_catalog.jsonb;
+	can_commit boolean;
+	sent bigint;
+	failed bigint;
 BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('a watch');
 	noted := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 		'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text, ROW(service, server));
@@ -459,6 +465,12 @@ BEGIN
 			USING HINT = format('See the view finding: SELECT * FROM %I.finding;',
 				(SELECT h.schema_name FROM @extschema@.chpg_history_schema h));
 	END IF;
+	CALL @extschema@._chpg_can_commit(can_commit);
+	IF can_commit THEN
+		CALL @extschema@._chpg_capture_commit();
+		CALL @extschema@._chpg_deliver(10, sent, failed);
+	END IF;
+	PERFORM set_config('search_path', callers_path, true);
 END
 $$;
 
@@ -471,6 +483,8 @@ A finding is resolved once two watches in a row, and two captured hours, are wit
   worse if its level rises, or its value by a half. What rules no longer find because it is old is
   usual, and what is silent stays ongoing until it runs again; after a week it is usual, too.
 A NOTICE says how many findings are new, worse, resolved or usual.
+Transitions of incidents go to the table alert, and to listeners of chpg_incident; then, outside
+  of a transaction block, chpg_deliver sends alerts for ten seconds.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
   not own the history; 42704 no such service; 55000 there is no history, or it cannot be used.';

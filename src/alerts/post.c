@@ -19,6 +19,7 @@
 #include "ascii.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -30,6 +31,7 @@
 #include "nodes/parsenodes.h"
 #include "settings.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
@@ -200,9 +202,27 @@ check_arguments(const char *body, const char *key)
 				 errmsg("invalid body or key of an alert")));
 }
 
-/* Send the arguments webhook, body and idempotency_key; returns the outcome as jsonb. */
+/*
+ * End the transaction of a procedure, with its snapshots and locks, and begin another,
+ * in which nothing is found by the caller's search_path.
+ */
+static void
+commit(void)
+{
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	SPI_commit();
+	SPI_finish();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	InvalidateCatalogSnapshot();
+}
+
+/*
+ * Send the arguments webhook, body and idempotency_key; returns the outcome as jsonb.
+ * "commits" ends the transaction once they are read.
+ */
 static Datum
-post(FunctionCallInfo fcinfo, bool without_snapshot)
+post(FunctionCallInfo fcinfo, bool commits)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -210,14 +230,9 @@ post(FunctionCallInfo fcinfo, bool without_snapshot)
 	ChpgWebhook *webhook;
 
 	check_arguments(body, key);
-	if (without_snapshot)
-		PushActiveSnapshot(GetTransactionSnapshot());
 	webhook = chpg_find_webhook(name);
-	if (without_snapshot)
-	{
-		PopActiveSnapshot();
-		InvalidateCatalogSnapshot();
-	}
+	if (commits)
+		commit();
 	if (webhook->problem != NULL)
 		return outcome_json(0, webhook->problem, 0);
 	return send_body(webhook, body, key);
@@ -228,6 +243,16 @@ Datum
 chpg_post_webhook(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_DATUM(post(fcinfo, false));
+}
+
+/* Was a procedure called where it may end its transaction? */
+static bool
+can_commit(FunctionCallInfo fcinfo)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	return context != NULL && IsA(context, CallContext) &&
+		!context->atomic && !IsSubTransaction();
 }
 
 /* Return the row of a procedure's only INOUT argument. */
@@ -245,12 +270,16 @@ inout_row(FunctionCallInfo fcinfo, Datum value)
 /*
  * CALL _chpg_post_webhook_alone(webhook, body, idempotency_key, outcome)
  *
- * The same, while the transaction has neither a snapshot nor a lock: as a procedure
- * that is called outside of a transaction block, right after a COMMIT.
+ * The same, for a procedure outside of a transaction block: commits before it sends, so
+ * that neither a snapshot nor a lock is held meanwhile.  Errors: 25001.
  */
 Datum
 chpg_post_webhook_alone(PG_FUNCTION_ARGS)
 {
+	if (!can_commit(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("an alert cannot be sent inside a transaction block")));
 	PG_RETURN_DATUM(inout_row(fcinfo, post(fcinfo, true)));
 }
 
@@ -258,9 +287,5 @@ chpg_post_webhook_alone(PG_FUNCTION_ARGS)
 Datum
 chpg_can_commit(PG_FUNCTION_ARGS)
 {
-	CallContext *context = (CallContext *) fcinfo->context;
-	bool		answer = context != NULL && IsA(context, CallContext) &&
-	!context->atomic && !IsSubTransaction();
-
-	PG_RETURN_DATUM(inout_row(fcinfo, BoolGetDatum(answer)));
+	PG_RETURN_DATUM(inout_row(fcinfo, BoolGetDatum(can_commit(fcinfo))));
 }

@@ -266,9 +266,9 @@ create_server(const ConnectArguments *arguments, List *options)
 	stmt->fdwname = CHPG_WRAPPER_NAME;
 	stmt->options = options;
 	chpg_run_utility((Node *) stmt,
-				chpg_statement_text("CREATE SERVER", stmt->servername,
-							   " FOREIGN DATA WRAPPER " CHPG_WRAPPER_NAME,
-							   options));
+					 chpg_statement_text("CREATE SERVER", stmt->servername,
+										 " FOREIGN DATA WRAPPER " CHPG_WRAPPER_NAME,
+										 options));
 }
 
 /*
@@ -284,17 +284,17 @@ update_server(const ForeignServer *server, const ConnectArguments *arguments,
 	if (chpg_get_option(server->options, "organization_id") == NULL)
 		stmt->options = lappend(stmt->options,
 								chpg_option_change(NIL, "organization_id",
-											  organization->id));
+												   organization->id));
 	if (arguments->api_url != NULL)
 		stmt->options = lappend(stmt->options,
 								chpg_option_change(server->options, "api_url",
-											  arguments->api_url));
+												   arguments->api_url));
 	if (stmt->options == NIL)
 		return;
 	stmt->servername = server->servername;
 	chpg_run_utility((Node *) stmt,
-				chpg_statement_text("ALTER SERVER", stmt->servername, "",
-							   stmt->options));
+					 chpg_statement_text("ALTER SERVER", stmt->servername, "",
+										 stmt->options));
 }
 
 /*
@@ -306,13 +306,13 @@ static List *
 key_options(const ChpgConnection *connection, List *present, bool alter)
 {
 	List	   *options = list_make2(chpg_option_change(present, "key_id",
-												   connection->key_id),
+														connection->key_id),
 									 chpg_option_change(present, "key_secret",
-												   chpg_bind_secret(connection->server_id,
-																	GetUserId(),
-																	connection->key_id,
-																	connection->key_secret,
-																	chpg_connection_address(connection))));
+														chpg_bind_secret(connection->server_id,
+																		 GetUserId(),
+																		 connection->key_id,
+																		 connection->key_secret,
+																		 chpg_connection_address(connection))));
 	ListCell   *lc;
 
 	foreach(lc, options)
@@ -344,8 +344,8 @@ set_mapping(const ChpgConnection *connection)
 									GetUserMapping(GetUserId(), serverid)->options,
 									true);
 		chpg_run_utility((Node *) stmt,
-					chpg_statement_text("ALTER USER MAPPING FOR CURRENT_USER SERVER",
-								   stmt->servername, "", stmt->options));
+						 chpg_statement_text("ALTER USER MAPPING FOR CURRENT_USER SERVER",
+											 stmt->servername, "", stmt->options));
 	}
 	else
 	{
@@ -355,8 +355,8 @@ set_mapping(const ChpgConnection *connection)
 		stmt->servername = connection->server;
 		stmt->options = key_options(connection, NIL, false);
 		chpg_run_utility((Node *) stmt,
-					chpg_statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
-								   stmt->servername, "", stmt->options));
+						 chpg_statement_text("CREATE USER MAPPING FOR CURRENT_USER SERVER",
+											 stmt->servername, "", stmt->options));
 	}
 }
 
@@ -464,8 +464,8 @@ chpg_disconnect(PG_FUNCTION_ARGS)
 	stmt->servername = server->servername;
 	stmt->missing_ok = false;
 	chpg_run_utility((Node *) stmt,
-				chpg_statement_text("DROP USER MAPPING FOR CURRENT_USER SERVER",
-							   stmt->servername, "", NIL));
+					 chpg_statement_text("DROP USER MAPPING FOR CURRENT_USER SERVER",
+										 stmt->servername, "", NIL));
 	chpg_http_disconnect();
 	PG_RETURN_VOID();
 }

@@ -29,11 +29,12 @@ typedef struct ChpgHttpRequest
 	const char *password;
 	const char *const *headers; /* more lines "Name: value", then NULL; or
 								 * NULL */
-	bool		(*accepts_address) (const struct sockaddr *address);	/* may it connect
-																		 * there? It neither
-																		 * allocates nor
-																		 * throws; NULL:
-																		 * anywhere */
+
+	/*
+	 * May it connect to this address?  Neither allocates nor throws.  NULL:
+	 * to any.
+	 */
+	bool		(*accepts_address) (const struct sockaddr *address);
 	const char *ca_file;		/* CAs to trust instead of the system's, or
 								 * NULL */
 	const char *proxy;			/* URL, or NULL */

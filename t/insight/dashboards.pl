@@ -361,7 +361,7 @@ for my $view (split /\n/, $node->safe_psql('postgres', q{SELECT relname FROM pg_
 	push @timeless, $view if $columns[0] ne '"time"';
 	is($status, 0, "$view in Metabase's queries") or diag($error);
 }
-is("@timeless", 'archive_service archive_state finding finding_history incident', 'views begin with time, but for those of an archive, and of findings');
+is("@timeless", 'archive_service archive_state dead_letter finding finding_history incident', 'views begin with time, but for those of an archive, and of findings');
 is(request_count($url), 0, 'views send no request');
 
 done_testing();

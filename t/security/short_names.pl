@@ -31,7 +31,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_proc WHERE proname = '
 is(sql(q{
 		SELECT string_agg(DISTINCT format_type(t, NULL), ', ' ORDER BY format_type(t, NULL))
 		FROM pg_proc p, unnest(p.proargtypes) t
-		WHERE p.pronamespace = 'chpg'::regnamespace AND p.proname LIKE 'chpg\_%' AND p.proname NOT IN ('chpg_validator', 'chpg_handler')}),
+		WHERE p.pronamespace = 'chpg'::regnamespace AND p.proname LIKE 'chpg\_%' AND p.proname NOT IN ('chpg_validator', 'chpg_handler', 'chpg_webhook_validator')}),
 	'bigint, boolean, double precision, integer, interval, jsonb, text, text[], timestamp with time zone, tstzrange',
 	'no function for users takes a name, or a type that only stands for a text');
 
@@ -41,7 +41,7 @@ sql(q{
 	SELECT p.oid, p.proname, p.prokind, p.pronargs, p.pronargdefaults, p.proargtypes::oid[] AS types, p.proargnames AS names
 	FROM pg_proc p
 	WHERE p.pronamespace = 'chpg'::regnamespace AND p.proname LIKE 'chpg\_%' AND p.pronargs > 0
-		AND p.proname NOT IN ('chpg_validator', 'chpg_handler');
+		AND p.proname NOT IN ('chpg_validator', 'chpg_handler', 'chpg_webhook_validator');
 	GRANT USAGE, CREATE ON SCHEMA chpg TO mallory;
 	GRANT SELECT ON public.original TO mallory});
 
@@ -118,7 +118,7 @@ my $chosen = q{
 is(notices($node, $chosen), '', 'no call resolves to a planted function');
 
 # Procedures cannot be in a view.
-for my $call ("chpg_capture('hour', 'orders', 1, 'chpg')", "chpg_capture(service => 'orders')",
+for my $call ("chpg_capture('hour', 'orders', 1, 'chpg')", "chpg_capture(service => 'orders')", 'chpg_deliver()',
 	"chpg_wait_until('orders', 'running', interval '1 second', interval '1 second', NULL::jsonb, 'chpg')", "chpg_wait_until('orders')")
 {
 	unlike(notices($node, "BEGIN; CALL $call; ROLLBACK"), qr/PLANTED/, "not run: CALL $call");

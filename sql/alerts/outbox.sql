@@ -1,0 +1,278 @@
+/*
+ * Alerts: the outbox.
+ *
+ * The table alert has the transitions of incidents, each written once, in the transaction
+ * of the watch that found it; alert_delivery has a row for each webhook that is to get one.
+ * A delivery is pending until a receiver has taken it (sent), or all tries are spent (dead).
+ */
+
+/*
+ * What an alert says is compared with what the last alert of its incident said, so that
+ * nothing is written twice, whatever is judged again.  A muted incident raises no alert;
+ * what an alert has opened is closed also if it was muted meanwhile.
+ */
+CREATE FUNCTION @extschema@._chpg_note_alerts(as_of timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	noted record;
+BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('alert'::text, 'SHARE UPDATE EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('watch_state'::text, 'ROW EXCLUSIVE'::text);
+	UPDATE watch_state SET watched_at = now(), as_of = _chpg_note_alerts.as_of;
+	IF NOT FOUND THEN
+		INSERT INTO watch_state (watched_at, as_of) VALUES (now(), _chpg_note_alerts.as_of);
+	END IF;
+	FOR noted IN
+		WITH latest AS (
+			SELECT DISTINCT ON (a.incident_id) a.* FROM alert a ORDER BY a.incident_id, a.alert_id DESC
+		), roots AS (
+			SELECT DISTINCT ON (l.incident_id) l.*
+			FROM finding_log l
+			WHERE l.resolved_at IS NULL AND l.last_seen_at = _chpg_note_alerts.as_of AND l.is_root AND NOT l.muted
+				AND l.level IN ('ERROR', 'WARN') AND l.incident_id IS NOT NULL
+			ORDER BY l.incident_id, l.level, l.opened_at DESC, l.finding_key
+		), begun AS (
+			SELECT CASE WHEN coalesce(t.transition IN ('resolved', 'usual'), true) THEN 'new' ELSE 'worse' END AS transition,
+				r.incident_id, r.finding_key, r.rule_id, r.kind, r.level, r.service_id, r.service_name, r.since, r.finding
+			FROM roots r
+			LEFT JOIN latest t ON t.incident_id = r.incident_id
+			WHERE coalesce(t.transition IN ('resolved', 'usual'), true)
+				OR t.as_of < _chpg_note_alerts.as_of AND (r.worse_at = _chpg_note_alerts.as_of
+					OR @extschema@._chpg_level_place(r.level) < @extschema@._chpg_level_place(t.level))
+		), ended AS (
+			SELECT CASE f.state WHEN 'usual' THEN 'usual' ELSE 'resolved' END AS transition, t.incident_id, t.finding_key,
+				t.rule_id, t.kind, t.level, t.service_id, t.service_name, t.since,
+				jsonb_build_object('title', t.title, 'symptom', t.symptom, 'action', NULL) AS finding
+			FROM latest t
+			LEFT JOIN LATERAL (
+				SELECT l.state FROM finding_log l WHERE l.finding_key = t.finding_key ORDER BY l.opened_at DESC LIMIT 1) f
+				ON true
+			WHERE t.transition NOT IN ('resolved', 'usual') AND NOT EXISTS (SELECT FROM finding_log l
+				WHERE l.incident_id = t.incident_id AND l.resolved_at IS NULL)
+		)
+		INSERT INTO alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level,
+			service_id, service_name, since, title, symptom, action)
+		SELECT gen_random_uuid(), now(), _chpg_note_alerts.as_of, c.transition, c.incident_id, c.finding_key, c.rule_id,
+			c.kind, c.level, c.service_id, c.service_name, c.since, left(c.finding->>'title', 200),
+			left(c.finding->>'symptom', 500), left(c.finding->>'action', 500)
+		FROM (SELECT * FROM begun UNION ALL SELECT * FROM ended) c
+		ORDER BY c.transition IN ('new', 'worse'), @extschema@._chpg_level_place(c.level), c.incident_id
+		RETURNING *
+	LOOP
+		PERFORM pg_notify('chpg_incident', jsonb_build_object('finding_key', noted.finding_key,
+			'incident_id', noted.incident_id, 'service_id', noted.service_id, 'level', noted.level,
+			'transition', noted.transition)::text);
+		-- who heard of an incident hears of its end, whatever its level is then
+		INSERT INTO alert_delivery (alert_id, webhook, state, attempts, next_try)
+		SELECT noted.alert_id, w.webhook, 'pending', 0, now()
+		FROM @extschema@._chpg_webhooks() w
+		WHERE pg_has_role(w.owner, (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user), 'USAGE')
+			AND CASE WHEN noted.transition IN ('new', 'worse') THEN
+				@extschema@._chpg_level_place(noted.level) <= @extschema@._chpg_level_place(w.level)
+				AND coalesce(w.kind = noted.kind, true)
+				AND (w.service IS NULL OR w.service IN (noted.service_id, noted.service_name))
+				AND (w.tags IS NULL OR EXISTS (SELECT FROM service s WHERE s.service_id = noted.service_id
+					AND s.valid_to = 'infinity' AND s.tags @> w.tags))
+			ELSE EXISTS (SELECT FROM alert b JOIN alert_delivery d USING (alert_id)
+				WHERE b.incident_id = noted.incident_id AND d.webhook = w.webhook) END;
+	END LOOP;
+	DELETE FROM alert a
+	WHERE a.noted_at < (SELECT @extschema@._chpg_kept_from('day'::text))
+		AND NOT EXISTS (SELECT FROM finding_log l WHERE l.incident_id = a.incident_id AND l.resolved_at IS NULL);
+	DELETE FROM alert_delivery d WHERE NOT EXISTS (SELECT FROM alert a WHERE a.alert_id = d.alert_id);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_alerts(timestamptz) IS
+'Write the transitions of incidents that a watch has noted to the outbox, and notify listeners.
+as_of: end of the hours that were judged. For callers that have locked the log.
+Forgets alerts that are older than days are kept, unless their incident is open.';
+
+/* Back-off doubles from a minute to an hour: twelve tries take about seven hours. */
+CREATE FUNCTION @extschema@._chpg_claim_delivery(webhooks text[])
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	claimed record;
+BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'SHARE UPDATE EXCLUSIVE'::text);
+	UPDATE alert_delivery d
+	SET state = 'dead', leased_until = NULL,
+		error = CASE WHEN d.attempts >= 12 THEN coalesce(d.error, 'every try was interrupted')
+			ELSE 'the webhook does not exist' END
+	WHERE d.state = 'pending' AND coalesce(d.leased_until < clock_timestamp(), true)
+		AND (d.attempts >= 12 OR d.webhook <> ALL (ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w)));
+	SELECT d.alert_id, d.webhook, w.format INTO claimed
+	FROM alert_delivery d
+	JOIN alert a ON a.alert_id = d.alert_id
+	JOIN @extschema@._chpg_webhooks() w ON w.webhook = d.webhook
+	WHERE d.state = 'pending' AND d.webhook = ANY (webhooks) AND d.next_try <= clock_timestamp()
+		AND coalesce(d.leased_until < clock_timestamp(), true)
+		AND NOT @extschema@._chpg_is_quiet(w.quiet_hours, clock_timestamp())
+		-- alerts of an incident arrive in their order
+		AND NOT EXISTS (SELECT FROM alert_delivery e JOIN alert b ON b.alert_id = e.alert_id
+			WHERE e.webhook = d.webhook AND e.state = 'pending' AND b.incident_id = a.incident_id
+				AND e.alert_id < d.alert_id)
+	ORDER BY d.alert_id, d.webhook
+	LIMIT 1;
+	IF NOT FOUND THEN
+		RETURN NULL;
+	END IF;
+	UPDATE alert_delivery d SET attempts = d.attempts + 1, leased_until = clock_timestamp() + interval '2 minutes'
+	WHERE d.alert_id = claimed.alert_id AND d.webhook = claimed.webhook;
+	RETURN (SELECT jsonb_build_object('alert_id', a.alert_id, 'webhook', claimed.webhook, 'key', a.alert_key,
+			'body', @extschema@._chpg_alert_body(claimed.format, jsonb_build_object('idempotency_key', a.alert_key,
+				'transition', a.transition, 'incident_id', a.incident_id, 'finding_key', a.finding_key,
+				'service_id', a.service_id, 'service_name', a.service_name, 'level', a.level, 'kind', a.kind,
+				'rule_id', a.rule_id, 'since', a.since, 'title', a.title, 'symptom', a.symptom, 'action', a.action,
+				'noted_at', a.noted_at)))
+		FROM alert a WHERE a.alert_id = claimed.alert_id);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_claim_delivery(text[]) IS
+'Lease the next delivery of some webhooks for two minutes, as the owner of the history.
+Returns what to post, or null: nothing is due.';
+
+CREATE FUNCTION @extschema@._chpg_record_delivery(alert_id bigint, webhook text, outcome jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	of_alert CONSTANT bigint := alert_id;
+	of_webhook CONSTANT text := webhook;
+	failure CONSTANT text := outcome->>'error';
+	retry_after CONSTANT integer := least((outcome->>'retry_after')::numeric, 3600)::integer;
+BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
+	UPDATE alert_delivery d
+	SET state = CASE WHEN failure IS NULL THEN 'sent' WHEN d.attempts >= 12 THEN 'dead' ELSE 'pending' END,
+		sent_at = CASE WHEN failure IS NULL THEN clock_timestamp() END, leased_until = NULL, error = failure,
+		status = nullif((outcome->>'status')::integer, 0),
+		next_try = clock_timestamp() + greatest(make_interval(mins => least((2 ^ (d.attempts - 1))::integer, 60)),
+			make_interval(secs => retry_after))
+	WHERE d.alert_id = of_alert AND d.webhook = of_webhook AND d.state = 'pending';
+	RETURN to_jsonb(failure IS NULL);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_record_delivery(bigint, text, jsonb) IS
+'Note what became of a delivery, as the owner of the history: sent, tried again, or dead.';
+
+/* As in chpg_capture: a procedure that commits cannot have a SET search_path. */
+CREATE PROCEDURE @extschema@._chpg_deliver(seconds integer, INOUT sent bigint, INOUT failed bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	owner CONSTANT pg_catalog.oid := @extschema@._chpg_history_owner();
+	webhooks pg_catalog.text[] := @extschema@._chpg_own_webhooks(owner);
+	ends_at CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+		OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => seconds);
+	due pg_catalog.jsonb;
+	outcome pg_catalog.jsonb;
+	is_sent pg_catalog.jsonb;
+BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	sent := 0;
+	failed := 0;
+	WHILE clock_timestamp() < ends_at LOOP
+		due := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_claim_delivery($1)'::text, ROW(webhooks));
+		EXIT WHEN due IS NULL;
+		-- it commits, and then sends
+		CALL @extschema@._chpg_post_webhook_alone(due->>'webhook', due->>'body', due->>'key', outcome);
+		is_sent := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_record_delivery($1, $2, $3)'::text,
+			ROW((due->>'alert_id')::bigint, due->>'webhook', outcome));
+		CALL @extschema@._chpg_capture_commit();
+		IF is_sent::boolean THEN
+			sent := sent + 1;
+		ELSE
+			-- a receiver that fails does not keep the others waiting
+			failed := failed + 1;
+			webhooks := array_remove(webhooks, due->>'webhook');
+			RAISE WARNING 'could not deliver an alert to webhook "%": %', due->>'webhook', outcome->>'error';
+		END IF;
+	END LOOP;
+	CALL @extschema@._chpg_capture_commit();
+END
+$$;
+
+COMMENT ON PROCEDURE @extschema@._chpg_deliver(integer, bigint, bigint) IS
+'Deliver alerts for so many seconds, and return how many were sent, and how many were not.
+For a caller that can commit.';
+
+CREATE PROCEDURE @extschema@.chpg_deliver(max_seconds integer DEFAULT 50)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	callers_path pg_catalog.text := pg_catalog.current_setting('search_path');
+	sent bigint;
+	failed bigint;
+BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM @extschema@._chpg_history_check_caller('a delivery');
+	CALL @extschema@._chpg_check_commits('chpg_deliver'::text, 'psql -c "CALL chpg_deliver()"'::text);
+	IF max_seconds IS NULL OR max_seconds < 0 OR max_seconds > 3600 THEN
+		RAISE EXCEPTION 'invalid value for "max_seconds": %', max_seconds
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number of seconds up to 3600.';
+	END IF;
+	CALL @extschema@._chpg_deliver(max_seconds, sent, failed);
+	PERFORM set_config('search_path', callers_path, true);
+END
+$$;
+
+COMMENT ON PROCEDURE @extschema@.chpg_deliver(integer) IS
+'Send the alerts that are due to the webhooks whose URLs the caller has.
+Run it each minute: pg_cron, or any scheduler. No snapshot and no lock is held across a request.
+Each is sent at least once, always with the same Idempotency-Key, those of an incident in order.
+A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries the
+  alert is a dead letter: see the view dead_letter, and chpg_redeliver. Meanwhile other webhooks go on.
+max_seconds: begin no request after this time; one takes ten seconds at most.
+Requests: none of the API''s.
+Errors: 22023 max_seconds, or chpg.webhook_addresses; 25001 in a transaction block; 25006 on a
+  standby; 42501 the caller does not own the history; 55000 there is no history.';
+
+CREATE FUNCTION @extschema@._chpg_redeliver(webhook text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	count bigint;
+BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
+	UPDATE alert_delivery d SET state = 'pending', attempts = 0, next_try = clock_timestamp()
+	WHERE d.state = 'dead' AND coalesce(d.webhook = _chpg_redeliver.webhook, true);
+	GET DIAGNOSTICS count = ROW_COUNT;
+	RETURN to_jsonb(count);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_redeliver(text) IS 'As chpg_redeliver, as the owner of the history.';
+
+CREATE FUNCTION @extschema@.chpg_redeliver(webhook text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_check_caller('a delivery');
+	RETURN @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
+		'SELECT @extschema@._chpg_redeliver($1)'::text, ROW(webhook));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_redeliver(text) IS
+'Let the next chpg_deliver try dead letters again, and return their number.
+webhook: those of one webhook; null: all.
+Requests: none.
+Errors: 25006 on a standby; 42501 the caller does not own the history; 55000 there is no history.';
+
+REVOKE EXECUTE ON ROUTINE @extschema@.chpg_deliver(integer), @extschema@.chpg_redeliver(text) FROM PUBLIC;

@@ -1,0 +1,221 @@
+# Alerts: transitions of incidents are written once, and reach a receiver at least once.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use ChpgTest::Alerts;
+use ChpgTest::Receiver;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $receiver = start_receiver();
+my $node = start_node('main', "timezone = 'UTC'", 'jit = off', "chpg.webhook_addresses = '127.0.0.1'", 'restart_after_crash = on');
+
+plant_findings($node);
+
+sub create { my ($name, $more) = @_; return sql("SELECT chpg_create_webhook('$name', 'json', '$receiver->{url}/$name', ca_file => '$receiver->{ca_file}'" . ($more // '') . ')') }
+sub alerts { my ($more) = @_; return sql("SELECT transition, level, service_id FROM kept.alert ORDER BY alert_id" . ($more // '')) =~ s/\n/ /gr }
+sub deliveries { my ($columns) = @_; return sql("SELECT $columns FROM kept.alert_delivery ORDER BY alert_id, webhook") =~ s/\n/ /gr }
+sub deliver { return notices($node, 'CALL chpg_deliver()') }
+
+# What the receiver got since the last call: path, transition and service of each
+sub received
+{
+	my @all = map { my $b = decode_json($_->{body}); "$_->{path} $b->{transition} $b->{service_id}" } $receiver->requests;
+	$receiver->forget;
+	return join ', ', @all;
+}
+
+# Forget all, but what is found
+sub start_anew { $receiver->forget; return sql('TRUNCATE kept.alert, kept.alert_delivery, kept.finding_log, kept.finding_mute, planted.candidate') }
+
+# The outbox, and listeners
+sql(find_sql('pg1', 'WARN', 7, 10) . find_sql('pg1', 'ERROR', 10, 12) . find_sql('pg2', 'INFO', 7, 12) . find_sql('pg3', 'WARN', 7, 12, kind => 'opportunity')
+	. find_sql('pg4', 'WARN', 7, 12));
+sql(q{SELECT chpg_mute('CHPG501:["pg4", "7", "d", "u", "SELECT", "web"]', 'accepted_risk')});
+is(watch_at(6) . alerts(), '0|0|0', 'nothing is found');
+watch_at(7);
+is(alerts(), 'new|WARN|pg1', 'an incident is new; INFO, opportunities and muted incidents raise no alert');
+watch_at($_) for 7, 8;
+is(alerts(), 'new|WARN|pg1', 'once');
+watch_at(10);
+watch_at(10);
+is(alerts(), 'new|WARN|pg1 worse|ERROR|pg1', 'it gets worse, once');
+watch_at(11);
+is(alerts(), 'new|WARN|pg1 worse|ERROR|pg1', 'and goes on');
+watch_at($_) for 12, 13;
+is(alerts(), 'new|WARN|pg1 worse|ERROR|pg1 resolved|ERROR|pg1', 'until it is resolved');
+watch_at($_) for 9, 13, 14;
+is(alerts(), 'new|WARN|pg1 worse|ERROR|pg1 resolved|ERROR|pg1', 'once');
+is(sql(q{SELECT count(DISTINCT incident_id), count(DISTINCT alert_key), min(title), min(symptom), min(action) FROM kept.alert}), '1|3|Title of CHPG501|3000 after 1000|do', 'an incident, and what an alert says');
+is(sql('SELECT as_of FROM kept.watch_state'), '2026-05-11 14:00:00+00', 'the time of the last watch is kept');
+
+# A rolled back watch leaves nothing
+start_anew();
+sql(find_sql('pg1', 'WARN', 7));
+my $LISTENS = q{LISTEN chpg_incident; BEGIN; SELECT FROM _chpg_watch('2026-05-11 07:00Z', NULL, NULL);};
+is(sql("$LISTENS ROLLBACK; SELECT 'end'") . alerts(), 'end', 'an alert is written in the transaction of the watch');
+
+# Listeners
+my ($heard) = sql("$LISTENS COMMIT; SELECT 'end'") =~ /^Asynchronous notification "chpg_incident" with payload "(.*)" received/m;
+is_deeply(decode_json($heard), { finding_key => 'CHPG501:["pg1", "7", "d", "u", "SELECT", "web"]', incident_id => sql('SELECT incident_id FROM kept.alert'),
+	service_id => 'pg1', level => 'WARN', transition => 'new' }, 'listeners are notified of it, and of no text');
+
+# A finding that is muted later is closed, one that is judged anew after its end is new again
+watch_at(7);
+sql(q{SELECT chpg_mute(finding_key, 'accepted_risk') FROM kept.alert; UPDATE planted.candidate SET gone = '2026-05-11 10:00Z'});
+watch_at($_) for 8, 9, 10, 11;
+is(alerts(), 'new|WARN|pg1 resolved|WARN|pg1', 'what was muted meanwhile is closed');
+sql(find_sql('pg1', 'WARN', 15));
+watch_at(15);
+is(alerts(), 'new|WARN|pg1 resolved|WARN|pg1 new|WARN|pg1', 'an incident may begin anew');
+
+# Webhooks get what their filters let through
+start_anew();
+create('all');
+create('errors', q{, level => 'ERROR'});
+create('risks', q{, kind => 'risk'});
+create('two', q{, service => 'service 2'});
+create('sales', q{, tags => '{"team": "sales"}'});
+sql(find_sql('pg1', 'WARN', 7, 9) . find_sql('pg2', 'ERROR', 8, 10) . find_sql('pg3', 'WARN', 8, 10, kind => 'risk'));
+watch_at($_) for 7 .. 12;
+is(sql(q{SELECT webhook, string_agg(transition || ' ' || service_id, ', ' ORDER BY service_id, alert_id) FROM kept.alert_delivery JOIN kept.alert USING (alert_id) GROUP BY webhook ORDER BY webhook}),
+	"all|new pg1, resolved pg1, new pg2, resolved pg2, new pg3, resolved pg3\nerrors|new pg2, resolved pg2\nrisks|new pg3, resolved pg3\nsales|new pg1, resolved pg1\ntwo|new pg2, resolved pg2", 'filters by level, kind, service and tags');
+is(deliver(), '', 'all are delivered');
+is(join(' ', sort map { $_->{path} } $receiver->requests), '/all /all /all /all /all /all /errors /errors /risks /risks /sales /sales /two /two', 'once');
+my @keys = map { $_->{headers}{'idempotency-key'} } grep { $_->{path} eq '/all' } $receiver->requests;
+is(scalar(keys %{ { map { $_ => 1 } @keys } }), 6, 'each alert has a key of its own');
+is(deliveries(q{DISTINCT ON (alert_id, webhook) state, attempts, status, error}) =~ s/sent\|1\|200\| ?//gr, '', 'and that is noted');
+$receiver->forget;
+is(deliver() . received(), '', 'nothing is sent again');
+sql("SELECT chpg_drop_webhook('$_')") for qw(errors risks two sales);
+
+# An outage: what is next waits for what came before it, and is sent once that was
+start_anew();
+sql(find_sql('pg1', 'WARN', 7, 9) . find_sql('pg2', 'WARN', 8));
+watch_at(7);
+$receiver->stop;
+like(deliver(), qr/WARNING:  could not deliver an alert to webhook "all": no connection/, 'a receiver that is away');
+is(deliveries(q{state, attempts, error, next_try - clock_timestamp() BETWEEN interval '50 s' AND interval '61 s'}), 'pending|1|no connection|t', 'is tried again after a minute');
+is(deliver(), '', 'not before');
+watch_at($_) for 8 .. 11;
+for my $try (2 .. 4)
+{
+	sql('UPDATE kept.alert_delivery SET next_try = now() WHERE attempts > 0');
+	deliver();
+}
+is(sql(q{SELECT attempts, round(extract(epoch FROM next_try - clock_timestamp()) / 60) FROM kept.alert_delivery WHERE attempts > 1}), '4|8', 'then after 2, 4 and 8 minutes');
+$receiver->listen;
+sql(q{UPDATE kept.alert_delivery SET next_try = now()});
+is(deliver() . received(), '/all new pg1, /all new pg2, /all resolved pg1', 'after the outage all arrive, in order');
+
+# Other failures; a receiver says when it wants to be asked again
+start_anew();
+sql(find_sql('pg1', 'WARN', 7, 9));
+watch_at(7);
+$receiver->answer_with(404);
+like(deliver(), qr/HTTP status 404/, 'a URL that is wrong');
+is(deliveries('state, status'), 'pending|404', 'is tried again');
+my ($first) = $receiver->requests;
+create('all', q{, secret => 'rotated'});
+sql('UPDATE kept.alert_delivery SET next_try = now()');
+is(deliver(), '', 'until it is right');
+my (undef, $second) = $receiver->requests;
+is($second->{headers}{'idempotency-key'}, $first->{headers}{'idempotency-key'}, 'with the same key');
+is($second->{body}, $first->{body}, 'and the same body');
+like($second->{headers}{'x-chpg-signature'}, qr/^sha256=/, 'signed with the new secret');
+
+# Dead letters
+start_anew();
+sql(find_sql('pg1', 'WARN', 7, 9));
+watch_at(7);
+sql('UPDATE kept.alert_delivery SET attempts = 11');
+$receiver->answer_with(500);
+deliver();
+is(sql('SELECT webhook, transition, level, service, title, attempts, error FROM kept.dead_letter'), 'all|new|WARN|service 1|Title of CHPG501|12|HTTP status 500', 'after twelve tries it is a dead letter');
+$receiver->forget;
+is(deliver() . received(), '', 'which is not sent any more');
+is(sql('SELECT chpg_redeliver()'), '1', 'unless that is wanted');
+is(deliver() . received() . sql('SELECT count(*) FROM kept.dead_letter'), '/all new pg10', 'then it is');
+watch_at($_) for 8 .. 11;
+sql(q{SELECT chpg_drop_webhook('all')});
+deliver();
+is(sql('SELECT webhook, error FROM kept.dead_letter'), 'all|the webhook does not exist', 'what a dropped webhook should have got is a dead letter');
+create('all');
+
+# Quiet hours
+start_anew();
+my $hour = sql(q{SELECT to_char(now() - interval '1 hour', 'HH24:MI') || '-' || to_char(now() + interval '1 hour', 'HH24:MI') || ' UTC'});
+create('all', ", quiet_hours => '$hour'");
+sql(find_sql('pg1', 'WARN', 7, 9));
+watch_at(7);
+is(deliver() . received() . ' ' . deliveries('state, attempts'), ' pending|0', 'in quiet hours nothing is sent');
+create('all');
+is(deliver() . received(), '/all new pg1', 'but after them');
+
+# No snapshot and no lock across a request; a watch does not wait for it
+start_anew();
+sql(find_sql('pg1', 'WARN', 7, 9) . find_sql('pg2', 'WARN', 8));
+watch_at(7);
+$receiver->answer_with('hang');
+my $session = open_session($node);
+my $pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, 'CALL chpg_deliver()');
+wait_until(sub { scalar $receiver->requests }, 'the receiver has the request');
+is(sql("SELECT wait_event_type, backend_xid IS NULL, backend_xmin IS NULL FROM pg_stat_activity WHERE pid = $pid"), 'Extension|t|t', 'a session that sends holds no snapshot');
+is(sql("SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype <> 'virtualxid'"), '0', 'and no lock');
+is(watch_at(8), '1|0|0', 'a watch does not wait for it');
+is(sql('SELECT attempts, leased_until > clock_timestamp() FROM kept.alert_delivery WHERE attempts > 0'), '1|t', 'the delivery is leased');
+is(deliver() =~ s/\s+$//r, '', 'another session does what is left');
+my @both = $receiver->requests;
+is(join(', ', map { decode_json($_->{body})->{service_id} } @both), 'pg1, pg2', 'and not what the first one does');
+
+# kill -9 between the request and its record
+kill 'KILL', $pid;
+wait_until(sub { if_up($node, 'SELECT count(*) FROM kept.alert_delivery') eq "2\n" || if_up($node, 'SELECT count(*) FROM kept.alert_delivery') eq '2' }, 'the server has recovered');
+is(deliver(), '', 'a delivery that was interrupted is left until its lease ends');
+sql(q{UPDATE kept.alert_delivery SET leased_until = now() - interval '1 s' WHERE state = 'pending'});
+is(deliver(), '', 'then it is sent again');
+my @again = $receiver->requests;
+is(scalar @again, 3, 'once');
+is("$again[2]{headers}{'idempotency-key'} $again[2]{body}", "$both[0]{headers}{'idempotency-key'} $both[0]{body}", 'with the same key and body');
+
+# chpg_watch delivers, but not in a transaction block
+start_anew();
+sql(find_sql('pg1', 'WARN', 10));
+notices($node, 'BEGIN; CALL chpg_watch(); COMMIT');
+is(alerts() . ' ' . received(), 'new|WARN|pg1 ', 'a watch in a transaction block delivers nothing');
+notices($node, 'CALL chpg_watch()');
+is(received(), '/all new pg1', 'another one does');
+fails_with($node, 'BEGIN; CALL chpg_deliver()', '25001', qr/chpg_deliver\(\) cannot run inside a transaction block/, 'nor does a delivery');
+fails_with($node, 'CALL chpg_deliver(-1)', '22023', qr/invalid value for "max_seconds"/, 'a time that is none');
+
+# Retention
+sql(q{UPDATE kept.alert SET noted_at = now() - interval '200 years'});
+watch_at(23);
+is(alerts(), 'new|WARN|pg1', 'an alert of an open incident is kept');
+sql(q{UPDATE kept.finding_log SET resolved_at = now(), state = 'resolved'});
+sql(q{UPDATE kept.capture SET window_start = window_start; SELECT _chpg_note_alerts('2026-05-11 23:00Z'); UPDATE kept.alert SET noted_at = now() - interval '200 years'; SELECT _chpg_note_alerts('2026-05-11 23:00Z')});
+is(alerts() . deliveries('alert_id'), '', 'others are forgotten in time, with their deliveries');
+
+# Another role's
+sql('CREATE ROLE mallory LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO mallory; GRANT USAGE ON SCHEMA kept TO mallory; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO mallory');
+as_role('mallory', "SELECT chpg_create_webhook('hers', 'json', '$receiver->{url}/hers')");
+as_role('mallory', "CREATE USER MAPPING FOR " . sql('SELECT quote_ident(current_user)') . " SERVER hers OPTIONS (url '$receiver->{url}/hers')");
+start_anew();
+sql(find_sql('pg1', 'WARN', 7));
+watch_at(7);
+is(deliver() . received(), '/all new pg1', 'a webhook of a role that does not own the history gets nothing');
+fails_as('mallory', 'CALL chpg_deliver()', '42501', qr/permission denied/, 'such a role delivers nothing');
+as_role('mallory', q{SELECT pg_notify('chpg_incident', '{"transition": "new"}')});
+is(alerts(), 'new|WARN|pg1', 'a forged notification is no alert');
+sql('REVOKE ALL ON ALL TABLES IN SCHEMA kept FROM mallory');
+sql(q{CREATE FUNCTION planted.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$; CREATE TRIGGER t BEFORE UPDATE ON kept.alert_delivery FOR EACH ROW EXECUTE FUNCTION planted.fires()});
+fails_with($node, 'CALL chpg_deliver()', '55000', qr/trigger "t" on table "alert_delivery"/, 'a trigger on the outbox');
+
+done_testing();
