@@ -1,0 +1,20 @@
+# psycopg: it lists the views of chpg_bi_create, previews, filters by time, pages and cancels.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use ChpgTest::Clients;
+use Test::More;
+
+plan(skip_all => 'python3-psycopg is not installed') if system(q{/usr/bin/python3 -c 'import psycopg' 2>/dev/null}) != 0;
+
+start_clients();
+my @client = ('/usr/bin/python3', "$FindBin::RealBin/read.py", 'psycopg', client_port());
+client_step(\@client, @$_) foreach client_steps();
+client_cancels(\@client);
+
+done_testing();
