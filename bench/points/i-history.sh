@@ -1,18 +1,16 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154   # variables of run and contestants.sh
 # i. A month of 50 services with 200 patterns each, as captures in real order leave it: what it takes on disk,
-# and how long dashboards, comparison and findings take. All beside I_BEFORE, a revision that had a row of 17
-# columns for each pattern and window; I_BEFORE= leaves that out.
+# and how long dashboards, comparison and findings take. Beside I_BEFORE, a revision that had a row of 17 columns for
+# each pattern and window; I_BEFORE= leaves that out. Dashboards have other panels since then.
 
 : "${I_BEFORE=223d2a0}"
 : "${I_DAYS:=30}"    # fewer make it a rehearsal
 : "${I_ROUNDS:=3}"
-I_WEEK=2026-05-10T00:00:00Z
-I_26_DAYS=2026-04-21T00:00:00Z
-I_END=2026-05-16T23:59:59Z
+I_END=2026-05-17T00:00:00Z
 
 point_i() {
-    local version versions=(now) panels panel
+    local version versions=(now)
 
     tree/emulator/ctl reset '{"services": 1, "patterns": 200}'
     if [ -n "$I_BEFORE" ]; then
@@ -30,11 +28,7 @@ point_i() {
     i_metrics "${versions[@]}"
     i_take "one window captured" 30 i_capture captures
     i_take "top 50 of a week, by function" 600 milliseconds month "$(insight top)"
-    i_take "top 50 of a week, by dashboard" 1000 i_panel month "Patterns that take most time" "$I_WEEK"
-    mapfile -t panels < <(jq -r '.panels[] | select(.type != "row").title' "$top/dashboards/fleet.json")
-    for panel in "${panels[@]}"; do
-        I_ROUNDS=1 i_take "26 days: $panel" 500 i_panel month "$panel" "$I_26_DAYS"
-    done
+    i_panels
     i_take_now "a pattern's month, by function" 50 milliseconds month \
         "SELECT * FROM chpg_pattern_course(:'id', :'query', '[2026-04-17 00:00Z,2026-05-17 00:00Z)')"
     i_take "a pattern's month, by view" 200 milliseconds month \
@@ -133,21 +127,15 @@ i_points() {
         / (SELECT count(*) FROM kept.metric)::numeric"
 }
 
-# A fleet's panel from a time on, its macros expanded as Grafana does: i_panel DATABASE TITLE FROM
-i_panel() {
-    local statement names
-    names=$(psql -q -At -d "$1" -c "SELECT string_agg(DISTINCT quote_literal(service_name), ',') FROM kept.service")
-    statement=$(
-        if [[ $1 = *_now ]]; then cat "$top/dashboards/fleet.json"; else git -C "$top" show "$I_BEFORE:dashboards/fleet.json"; fi |
-            jq -r --arg title "$2" '.panels[] | select(.title == $title).targets[0].rawSql' |
-            FROM=$3 TO=$I_END NAMES=$names perl -pe '
-                s/\$__timeFilter\(([^)]+)\)/$1 BETWEEN \x27$ENV{FROM}\x27 AND \x27$ENV{TO}\x27/g;
-                s/\$__timeFrom\(\)/\x27$ENV{FROM}\x27/g;
-                s/\$__timeTo\(\)/\x27$ENV{TO}\x27/g;
-                s/\$\{service:sqlstring\}/$ENV{NAMES}/g;
-                s/\$\{history\}/kept/g'
-    )
-    milliseconds "$1" "$statement"
+# The slowest query of all dashboards over all services, in ranges of 24 hours, 7 and 30 days, by a role that reads
+i_panels() {
+    local days milliseconds title
+    psql -q -d month_now -f tree/bench/metrics.sql
+    PGDATABASE=month_now PGUSER=panels tree/bench/panels "$I_END" >"$work/log/panels.log"
+    for days in 1 7 30; do
+        read -r _ milliseconds title < <(grep "^$days " "$work/log/panels.log" | sort -k 2 -g -r)
+        expect i "panels, $days days: ${title:0:27}" "$milliseconds" 500 ms
+    done
 }
 
 # What the API says of the emulator's service, as if it said so of 20 hours

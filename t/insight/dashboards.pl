@@ -146,7 +146,7 @@ sub results
 }
 
 # What may have no rows in some range
-my $MAY_BE_EMPTY = qr/^(?:Windows that are missing|Incidents: )/;
+my $MAY_BE_EMPTY = qr/^(?:Windows that are missing|Incidents: |Time of an execution B$)/;
 
 clear_journal($url);
 my %chosen = (fleet => {}, service => { service => [$service] }, pattern => { service => [$service], query => [$pattern] });
@@ -211,6 +211,14 @@ sub rows_of
 	my $values = variables_for($dashboards{$name}, $days, $more{database} // 'postgres', %{ $more{chosen} // $chosen{$name} });
 	return (as_reader($more{database} // 'postgres', "SELECT $columns FROM (" . expand($results{$name}{$days}{$title}{query}{sql}, $values, $from{$days}, $to) . ') q'))[0];
 }
+
+# What is usual of a pattern
+$node->safe_psql('postgres', "INSERT INTO fleet_history.score_hour
+	SELECT (jsonb_populate_record(NULL::fleet_history.score_hour, r.row || jsonb_build_object('service_key', k.service_key, 'window_start', date_trunc('hour', now(), 'UTC') - interval '2 hours',
+		'scored_at', now(), 'common', 0, 'patterns', 2, 'pattern_key', ARRAY[planted.key(1001, '$text FROM t1'), planted.key(1002, '$text FROM t2')], 'call_count', '{10,20}'::real[], 'expected_avg_us', '{3000,4000}'::real[]))).*
+	FROM fleet_history.service_key k, (SELECT jsonb_object_agg(a.attname, '[null,null]'::jsonb) AS row FROM pg_attribute a WHERE a.attrelid = 'fleet_history.score_hour'::regclass AND a.attnum > 0 AND a.attndims > 0) r
+	WHERE k.service_id = '$service'");
+is(rows_of('pattern', 'Time of an execution B', '"usual mean"', chosen => { service => [$service], query => [$twin] }), '3', 'the usual mean of an hour');
 
 is(rows_of('fleet', 'Open incidents', '*'), '1|1', 'an ERROR and a WARN are open; muted ones and members of others are left out');
 is(rows_of('fleet', 'Open incidents', '*', chosen => { service => [$other_service] }), '0|0', 'none of another service');
