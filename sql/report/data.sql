@@ -151,6 +151,7 @@ CREATE TYPE @extschema@._chpg_report AS (
 	skipped @extschema@.chpg_finding_row[],
 	muted integer,
 	changes @extschema@._chpg_report_change[],
+	renamed integer,
 	services @extschema@._chpg_report_service[],
 	marks @extschema@._chpg_report_mark[],
 	load_of_services @extschema@._chpg_report_series[],
@@ -184,6 +185,8 @@ COMMENT ON COLUMN @extschema@._chpg_report.opportunities IS 'What could be bette
 COMMENT ON COLUMN @extschema@._chpg_report.skipped IS 'Rules that could not judge; none if findings are from the log.';
 COMMENT ON COLUMN @extschema@._chpg_report.muted IS 'Number of findings that are muted, which are not shown.';
 COMMENT ON COLUMN @extschema@._chpg_report.changes IS 'Queries that changed, the greatest change first.';
+COMMENT ON COLUMN @extschema@._chpg_report.renamed IS
+'Number of queries that have a new id, since an application writes them otherwise.';
 COMMENT ON COLUMN @extschema@._chpg_report.services IS 'The services, those that need most first.';
 COMMENT ON COLUMN @extschema@._chpg_report.marks IS 'What happened to services in the period.';
 COMMENT ON COLUMN @extschema@._chpg_report.load_of_services IS 'load of the services with most, and of the rest.';
@@ -192,3 +195,12 @@ COMMENT ON COLUMN @extschema@._chpg_report.patterns IS 'Queries, with most time 
 COMMENT ON COLUMN @extschema@._chpg_report.pattern_count IS 'Number of all queries of the period.';
 COMMENT ON COLUMN @extschema@._chpg_report.coverage IS 'What the history has of each service.';
 COMMENT ON COLUMN @extschema@._chpg_report.requests IS 'Requests that it took.';
+
+CREATE FUNCTION @extschema@._chpg_report_service_link(service_id text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT 'service-' || regexp_replace(service_id, '[^a-zA-Z0-9-]', '', 'g');
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_service_link(text) IS 'Id of a service''s row in the page.';

@@ -149,7 +149,7 @@ BEGIN
 	), metrics AS MATERIALIZED (
 		SELECT m.* FROM @extschema@._chpg_report_metrics(scope.service_ids, upper(scope.period)) m
 	)
-	SELECT n.service_id, n.service_name, 'service-' || regexp_replace(n.service_id, '[^a-zA-Z0-9-]', '', 'g'), n.size,
+	SELECT n.service_id, n.service_name, @extschema@._chpg_report_service_link(n.service_id), n.size,
 		('{ERROR,WARN}'::text[])[w.place], coalesce(w.incidents, 0)::integer, coalesce(s.hours, 0)::integer, s.load,
 		s.baseline_load, s.calls_per_s, s.error_percent, p.p95_us, m.cpu_percent, m.memory_percent, m.storage_percent,
 		m.storage_full_at, m.connections, m.max_connections, c.loads, b.low, b.high

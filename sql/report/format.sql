@@ -60,6 +60,17 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_time_text(timestamptz) IS
 'A time in the session''s time zone, to the minute; empty for one that is infinite.';
 
+CREATE FUNCTION @extschema@._chpg_when_text(at timestamptz, until timestamptz)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN at > until - interval '144 hours' AND at <= until THEN to_char(at, 'FMDay HH24:MI')
+		ELSE @extschema@._chpg_time_text(at) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_when_text(timestamptz, timestamptz) IS
+'A time in a sentence: with the day of the week where it is in the six days until another one.';
+
 CREATE FUNCTION @extschema@._chpg_day_text(at timestamptz)
 RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE

@@ -198,70 +198,214 @@ COMMENT ON FUNCTION @extschema@._chpg_report_since(double precision[], timestamp
 'Start of the step since which means have been nearer to after than to before.
 Null if they always were, or are not any more.';
 
+/*
+ * A query that got slower on the last day has changed little in a week: that day is compared
+ * with the baseline, too.  Only executions and times are known of it by hours.
+ */
+CREATE FUNCTION @extschema@._chpg_report_recent_pairs(pairs @extschema@._chpg_report_pair[], recent tstzrange,
+	service_ids text[])
+RETURNS @extschema@._chpg_report_pair[]
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN ARRAY(
+		WITH day AS MATERIALIZED (
+			SELECT p AS pair, coalesce((p.a).service_id, (p.b).service_id) AS service_id, h.*
+			FROM unnest(pairs) p
+			CROSS JOIN LATERAL (
+				SELECT sum(u.call_count) AS calls, sum(u.total_duration_us) AS total_us, count(*) AS buckets,
+					min(u.p95_duration_us) AS p95_lo, max(u.p95_duration_us) AS p95_hi,
+					sum(u.p95_duration_us * u.call_count) / nullif(sum(u.call_count) FILTER (WHERE u.p95_duration_us IS NOT NULL), 0)
+						AS p95_us,
+					array_agg(u) AS hours
+				FROM unnest(p.hours_b) u
+				WHERE u.window_start >= lower(recent) AND u.call_count > 0 AND u.total_duration_us IS NOT NULL
+			) h
+		), whole AS (
+			SELECT c.service_id, sum(c.total_duration_us) AS total_us
+			FROM capture c
+			WHERE c.service_id = ANY (service_ids) AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= lower(recent) AND c.window_end <= upper(recent)
+			GROUP BY c.service_id
+		), known AS (
+			SELECT d.service_id, sum(d.total_us) AS total_us FROM day d GROUP BY d.service_id
+		)
+		SELECT ROW((d.pair).a,
+			CASE WHEN (d.pair).place = 0 THEN jsonb_populate_record((d.pair).b,
+					jsonb_build_object('total_duration_us', greatest(w.total_us - coalesce(k.total_us, 0), 0)))
+				WHEN d.buckets > 0 THEN jsonb_populate_record((d.pair).b, jsonb_build_object('call_count', round(d.calls),
+					'total_duration_us', d.total_us, 'avg_duration_us', d.total_us / d.calls, 'buckets', d.buckets,
+					'p95_lo_us', d.p95_lo, 'p95_hi_us', d.p95_hi, 'p95_est_us', d.p95_us, 'total_rows', NULL,
+					'total_shared_blks_read', NULL, 'total_shared_blks_hit', NULL, 'total_cpu_time_us', NULL)) END,
+			(d.pair).text_id, (d.pair).hours_a, d.hours, (d.pair).place)::@extschema@._chpg_report_pair
+		FROM day d
+		LEFT JOIN whole w ON w.service_id = d.service_id
+		LEFT JOIN known k ON k.service_id = d.service_id);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_recent_pairs(@extschema@._chpg_report_pair[], tstzrange, text[]) IS
+'Queries as of _chpg_report_pairs, in the baseline and on the last day of the period.
+Requests: none.';
+
+CREATE FUNCTION @extschema@._chpg_report_judged(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_report_pair[], kinds text[])
+RETURNS SETOF @extschema@.chpg_change_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT c.*
+	FROM @extschema@._chpg_changes(t, scope, ARRAY(
+		SELECT ROW(p.a, p.b, p.text_id, NULL, w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours, NULL
+			)::@extschema@._chpg_pattern_pair
+		FROM unnest(pairs) p
+		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(p.hours_a, p.hours_b, t.change_calls_of_hour) w ON true), kinds) c
+	WHERE c.query_id <> -1 OR c.query_text IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_judged(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_report_pair[], text[]) IS
+'What became of queries, as chpg_compare says it, without the rest of each service.
+Requests: none.';
+
+CREATE FUNCTION @extschema@._chpg_report_key(c @extschema@.chpg_change_row)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_report_hash(c.service_id, c.query_hex, c.db_name, c.db_user, c.db_operation, c.app);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_key(@extschema@.chpg_change_row) IS 'What identifies the query of a change.';
+
+/*
+ * An application that writes its queries otherwise makes each of them vanish, and another
+ * one appear: what is similar is one query.
+ */
+CREATE FUNCTION @extschema@._chpg_report_renamed(t @extschema@._chpg_thresholds, changes @extschema@.chpg_change_row[])
+RETURNS TABLE (new_key text, gone_key text, gone @extschema@.chpg_change_row)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	WITH listed AS MATERIALIZED (
+		SELECT c AS change, @extschema@._chpg_report_key(c) AS key, left(c.change, 3) = 'new' AS is_new,
+			@extschema@._chpg_query_words(c.query_text) AS words
+		FROM unnest(changes) c
+		WHERE c.change IN ('new', 'new?', 'gone', 'gone?') AND c.query_text IS NOT NULL
+	), alike AS MATERIALIZED (
+		SELECT n.key AS new_key, g.key AS gone_key, g.change AS gone,
+			@extschema@._chpg_word_similarity(n.words, g.words) AS similarity
+		FROM listed n
+		JOIN listed g ON n.is_new AND NOT g.is_new AND (n.change).service_id = (g.change).service_id
+			AND (n.change).db_name = (g.change).db_name AND (n.change).db_user = (g.change).db_user
+			AND (n.change).db_operation = (g.change).db_operation
+	)
+	SELECT DISTINCT ON (f.gone_key) f.new_key, f.gone_key, f.gone
+	FROM (
+		SELECT DISTINCT ON (a.new_key) a.*
+		FROM alike a
+		WHERE a.similarity >= t.renamed_similarity
+		ORDER BY a.new_key, a.similarity DESC, a.gone_key
+	) f
+	ORDER BY f.gone_key, f.similarity DESC, f.new_key;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_renamed(@extschema@._chpg_thresholds, @extschema@.chpg_change_row[]) IS
+'Which new queries of a report replace which ones that are gone, by their words.';
+
 CREATE FUNCTION @extschema@._chpg_report_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
-	pairs @extschema@._chpg_report_pair[], secret text, step interval, starts timestamptz[])
-RETURNS SETOF @extschema@._chpg_report_change
+	pairs @extschema@._chpg_report_pair[], secret text, step interval, starts timestamptz[], most integer,
+	OUT changes @extschema@._chpg_report_change[], OUT renamed integer)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	compared @extschema@._chpg_pattern_pair[];
+	last_day CONSTANT tstzrange := tstzrange(upper(scope.period) - interval '24 hours', upper(scope.period));
+	recent @extschema@._chpg_scope := scope;
+	judged @extschema@.chpg_change_row[];
 BEGIN
+	changes := '{}';
+	renamed := 0;
 	IF cardinality(scope.baseline_hours) = 0 OR scope.baseline IS NULL THEN
 		RETURN;
 	END IF;
-	compared := ARRAY(
-		SELECT ROW(p.a, p.b, p.text_id, NULL, w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours, NULL
-			)::@extschema@._chpg_pattern_pair
-		FROM unnest(pairs) p
-		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(p.hours_a, p.hours_b, t.change_calls_of_hour) w ON true
-		ORDER BY (p.b).service_id, p.place);
-	RETURN QUERY
-	WITH judged AS MATERIALIZED (
-		SELECT c.*
-		FROM ROWS FROM (@extschema@._chpg_changes(t, scope, compared,
-			'{regressed,improved,surged,new,new?,gone,gone?}'::text[])) WITH ORDINALITY c
-		WHERE c.query_id <> -1 OR c.query_text IS NOT NULL
-	), hours AS MATERIALIZED (
-		SELECT n.service_id, n.query_id, n.db_name, n.db_user, n.db_operation, n.app, p.hours_a, p.hours_b
+	judged := ARRAY(SELECT c FROM @extschema@._chpg_report_judged(t, scope, pairs,
+		'{regressed,improved,surged,new,new?,gone,gone?}'::text[]) c);
+	IF upper(scope.period) - lower(scope.period) >= interval '48 hours' THEN
+		recent.period := last_day;
+		recent.period_hours := @extschema@._chpg_period_hours(last_day, scope.service_ids);
+		judged := judged || ARRAY(
+			SELECT c
+			FROM @extschema@._chpg_report_judged(t, recent, @extschema@._chpg_report_recent_pairs(pairs, last_day,
+				scope.service_ids), '{regressed,improved,surged,new}'::text[]) c
+			WHERE @extschema@._chpg_report_key(c) NOT IN (SELECT @extschema@._chpg_report_key(o) FROM unnest(judged) o));
+	END IF;
+	WITH pair AS MATERIALIZED (
+		SELECT @extschema@._chpg_report_hash(n.service_id, n.query_hex, n.db_name, n.db_user, n.db_operation, n.app) AS key,
+			p.hours_a, p.hours_b, p.place
 		FROM unnest(pairs) p
 		CROSS JOIN LATERAL (SELECT (CASE WHEN (p.b).service_id IS NULL THEN p.a ELSE p.b END).*) n
+		WHERE p.place > 0
+	), replaced AS MATERIALIZED (
+		SELECT n.* FROM @extschema@._chpg_report_renamed(t, judged) n
+	), listed AS MATERIALIZED (
+		SELECT x.key, x.hours_b, x.place, coalesce(g.hours_a, x.hours_a) AS hours_a, r.gone_key IS NOT NULL AS is_renamed,
+			jsonb_populate_record(c, CASE WHEN r.gone_key IS NULL THEN '{}' ELSE jsonb_build_object(
+				'change', CASE WHEN c.avg_duration_us >= t.change_avg_factor * (r.gone).baseline_avg_duration_us THEN 'regressed'
+					WHEN c.avg_duration_us <= t.change_improved_factor * (r.gone).baseline_avg_duration_us THEN 'improved'
+					ELSE 'renamed' END,
+				'baseline_calls_per_s', (r.gone).baseline_calls_per_s,
+				'baseline_avg_duration_us', (r.gone).baseline_avg_duration_us,
+				'baseline_p95_lo_us', (r.gone).baseline_p95_lo_us, 'baseline_p95_hi_us', (r.gone).baseline_p95_hi_us,
+				'baseline_time_ratio', (r.gone).baseline_time_ratio, 'cause', 'new id',
+				'excess_us', c.calls_per_s * extract(epoch FROM upper(scope.period) - lower(scope.period))
+					* (c.avg_duration_us - (r.gone).baseline_avg_duration_us)) END) AS change
+		FROM unnest(judged) c
+		JOIN pair x ON x.key = @extschema@._chpg_report_key(c)
+		LEFT JOIN replaced r ON r.new_key = x.key
+		LEFT JOIN pair g ON g.key = r.gone_key
+		WHERE x.key NOT IN (SELECT o.gone_key FROM replaced o)
 	)
-	SELECT r, n.service_name, 'change-' || l.hash, 'pattern-' || l.hash,
-		CASE j.change WHEN 'new' THEN w.first WHEN 'new?' THEN w.first WHEN 'gone' THEN w.last WHEN 'gone?' THEN w.last
-			WHEN 'surged' THEN NULL
-			ELSE @extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us, w.recent_avg_us) END,
-		c.avgs, b.low, b.high
-	FROM judged j
-	JOIN hours h ON h.service_id = j.service_id AND h.query_id = j.query_id AND h.db_name = j.db_name
-		AND h.db_user = j.db_user AND h.db_operation = j.db_operation AND h.app = j.app
+	SELECT coalesce(array_agg(ROW(s.shown, n.service_name, 'change-' || s.hash,
+			CASE WHEN l.place <= most AND j.calls_per_s IS NOT NULL THEN 'pattern-' || s.hash END,
+			CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last WHEN l.is_renamed THEN w.first
+				WHEN j.change <> 'surged' THEN
+					@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us, w.recent_avg_us) END,
+			c.avgs, b.low, b.high)::@extschema@._chpg_report_change
+			ORDER BY abs(coalesce(j.excess_us, w.total_us)) DESC NULLS LAST, j.service_id, l.key)
+			FILTER (WHERE j.change <> 'renamed'), '{}'),
+		count(*) FILTER (WHERE l.is_renamed)
+	INTO changes, renamed
+	FROM listed l
+	CROSS JOIN LATERAL (SELECT (l.change).*) j
 	JOIN @extschema@._chpg_report_names(scope.service_ids, upper(scope.period)) n ON n.service_id = j.service_id
-	CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_change_row, to_jsonb(j) || jsonb_build_object(
-		'query_text', @extschema@._chpg_report_query_text(secret, j.query_text),
-		'db_name', @extschema@._chpg_pseudonym('db'::text, secret, j.db_name),
-		'db_user', @extschema@._chpg_pseudonym('user'::text, secret, j.db_user),
-		'app', @extschema@._chpg_pseudonym('app'::text, secret, j.app))) r
-	CROSS JOIN LATERAL @extschema@._chpg_report_hash(j.service_id, j.query_hex, r.db_name, r.db_user,
-		j.db_operation, r.app) l(hash)
-	CROSS JOIN LATERAL @extschema@._chpg_report_course(h.hours_b, starts, NULL::integer[]) c
-	LEFT JOIN LATERAL @extschema@._chpg_report_band(h.hours_a, starts, step, false) b ON true
 	CROSS JOIN LATERAL (
-		SELECT min(u.window_start) AS first, (SELECT max(a.window_start) FROM unnest(h.hours_a) a) AS last,
-			sum(u.total_duration_us) FILTER (WHERE u.window_start >= upper(scope.period) - interval '24 hours')
-				/ nullif(sum(u.call_count) FILTER (WHERE u.window_start >= upper(scope.period) - interval '24 hours'), 0)
-				AS recent_avg_us
-		FROM unnest(h.hours_b) u
+		SELECT u.shown, @extschema@._chpg_report_key(u.shown) AS hash
+		FROM (SELECT jsonb_populate_record(l.change, jsonb_build_object(
+			'query_text', @extschema@._chpg_report_query_text(secret, j.query_text),
+			'db_name', @extschema@._chpg_pseudonym('db'::text, secret, j.db_name),
+			'db_user', @extschema@._chpg_pseudonym('user'::text, secret, j.db_user),
+			'app', @extschema@._chpg_pseudonym('app'::text, secret, j.app))) AS shown OFFSET 0) u
+	) s
+	CROSS JOIN LATERAL @extschema@._chpg_report_course(l.hours_b, starts, NULL::integer[]) c
+	LEFT JOIN LATERAL @extschema@._chpg_report_band(l.hours_a, starts, step, false) b ON true
+	CROSS JOIN LATERAL (
+		SELECT min(u.window_start) AS first, (SELECT max(a.window_start) + interval '1 hour' FROM unnest(l.hours_a) a) AS last,
+			coalesce(sum(u.total_duration_us), (SELECT sum(a.total_duration_us) FROM unnest(l.hours_a) a)) AS total_us,
+			sum(u.total_duration_us) FILTER (WHERE u.window_start >= lower(last_day))
+				/ nullif(sum(u.call_count) FILTER (WHERE u.window_start >= lower(last_day)), 0) AS recent_avg_us
+		FROM unnest(l.hours_b) u
 		WHERE u.total_duration_us >= 0 AND u.total_duration_us < 1e300
-	) w
-	ORDER BY j.ordinality;
+	) w;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
-	@extschema@._chpg_report_pair[], text, interval, timestamptz[]) IS
-'What became of the queries of a report, the greatest change first.
-secret: for pseudonyms; null: names and texts are shown.
+	@extschema@._chpg_report_pair[], text, interval, timestamptz[], integer) IS
+'What became of the queries of a report, the greatest change first, and how many have a new id.
+Those with a new id are compared with what they replace, and left out if their time is as before.
+secret: for pseudonyms; null: names and texts are shown. most: number of queries that are listed.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_patterns(scope @extschema@._chpg_scope, pairs @extschema@._chpg_report_pair[],

@@ -63,7 +63,7 @@ BEGIN
 	report.services := ARRAY(
 		SELECT jsonb_populate_record(NULL::@extschema@._chpg_report_service, jsonb_build_object(
 			'service_id', n.service_id, 'service_name', @extschema@._chpg_plain_text(coalesce(n.service_name, n.service_id)),
-			'link', 'service-' || regexp_replace(n.service_id, '[^a-zA-Z0-9-]', '', 'g'),
+			'link', @extschema@._chpg_report_service_link(n.service_id),
 			'level', ('{ERROR,WARN}'::text[])[w.place], 'incidents', coalesce(w.incidents, 0), 'hours', 0,
 			'load', p.total_us / 1e6 / l.seconds, 'calls_per_s', p.calls / l.seconds,
 			'error_percent', 100 * p.errors / nullif(p.calls + p.errors, 0), 'memory_percent', n.memory_used_percent,

@@ -83,6 +83,16 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_text(text) IS 'A text as markup; null: none.';
 
+/* Signs that not every encoding of a database has. */
+CREATE FUNCTION @extschema@._chpg_sign(name text)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT (CASE name WHEN 'times' THEN '&#215;' ELSE '&#8211;' END)::@extschema@._chpg_markup;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_sign(text) IS 'A sign as markup: times, or a dash.';
+
 CREATE FUNCTION @extschema@._chpg_join(parts @extschema@._chpg_markup[])
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE

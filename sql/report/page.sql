@@ -54,6 +54,7 @@ thead .number{white-space:normal}
 .name,.title{font-weight:600}
 .name{overflow-wrap:anywhere}
 .query{min-width:16rem;max-width:34rem}
+td a{overflow-wrap:normal}
 .course{min-width:8.5rem;width:9.5rem}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.86em;direction:ltr;
 unicode-bidi:isolate}
@@ -94,7 +95,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_style() IS 'The style sheet of the page, without that of its charts.';
 
-CREATE FUNCTION @extschema@._chpg_page(r @extschema@._chpg_report)
+CREATE FUNCTION @extschema@._chpg_page(r @extschema@._chpg_report, f @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -113,19 +114,20 @@ AS $$
 				@extschema@._chpg_tag_with('nav'::text, ARRAY['aria-label', 'Sections'], @extschema@._chpg_tag('ol'::text, VARIADIC (
 					SELECT array_agg(@extschema@._chpg_tag('li'::text, @extschema@._chpg_page_link(s.id, s.title)) ORDER BY s.place)
 					FROM (VALUES (1, 'wrong', 'Is anything wrong now?'), (2, 'changes', 'What changed?'),
-						(3, 'fleet', CASE WHEN r.service IS NULL THEN 'How is the fleet?' ELSE 'How is the service?' END),
+						(3, 'fleet', CASE WHEN f.is_fleet THEN 'How is the fleet?' ELSE 'How is the service?' END),
 						(4, 'time', 'Where does the time go?'), (5, 'better', 'What could be better?'),
 						(6, 'sure', 'How sure is this?')) s(place, id, title))))),
 			@extschema@._chpg_tag_with('main'::text, ARRAY['id', 'main'],
-				@extschema@._chpg_page_wrong(r), @extschema@._chpg_page_changes(r), @extschema@._chpg_page_fleet(r),
-				@extschema@._chpg_page_time_section(r), @extschema@._chpg_page_better(r), @extschema@._chpg_page_sure(r)),
+				@extschema@._chpg_page_wrong(r), @extschema@._chpg_page_changes(r, f), @extschema@._chpg_page_fleet(r, f),
+				@extschema@._chpg_page_time_section(r, f), @extschema@._chpg_page_better(r, f), @extschema@._chpg_page_sure(r)),
 			@extschema@._chpg_tag('footer'::text, @extschema@._chpg_text_tag('p'::text, format('chpg %s on PostgreSQL %s.',
 				(SELECT e.extversion FROM pg_extension e WHERE e.extname = 'chpg'), split_part(current_setting('server_version'), ' ', 1))))))
-	FROM (SELECT CASE WHEN r.service IS NULL THEN 'Report of the fleet'
-		ELSE 'Report of ' || @extschema@._chpg_plain_text(r.service) END AS title) t
+	FROM (SELECT CASE WHEN f.is_fleet THEN 'Report of the fleet'
+		ELSE 'Report of ' || @extschema@._chpg_plain_text(coalesce(r.service, (r.services[1]).service_name)) END AS title) t
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report) IS 'A report as a page of HTML.';
+COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS
+'A report as a page of HTML.';
 
 CREATE FUNCTION @extschema@.chpg_report(
 	period tstzrange DEFAULT NULL,
@@ -138,12 +140,11 @@ RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	report @extschema@._chpg_report;
 BEGIN
-	IF hide_texts IS NULL OR history_only IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN hide_texts IS NULL THEN 'hide_texts' ELSE 'history_only' END
-			USING ERRCODE = 'null_value_not_allowed';
-	END IF;
-	RETURN @extschema@._chpg_page(@extschema@._chpg_report_of(period, service, baseline, server, hide_texts, history_only))::text;
+	report := @extschema@._chpg_report_of(period, service, baseline, server, hide_texts, history_only);
+	RETURN @extschema@._chpg_page(report, @extschema@._chpg_page_frame(report))::text;
 END
 $$;
 

@@ -1,5 +1,31 @@
 /* Report: parts of the page that several sections have. */
 
+/* What rows of tables need to know of the report: passed to each of them, it is small. */
+CREATE TYPE @extschema@._chpg_page_frame AS (
+	is_fleet boolean,
+	has_history boolean,
+	is_compared boolean,
+	start timestamptz,
+	step interval
+);
+
+COMMENT ON TYPE @extschema@._chpg_page_frame IS 'What the tables of a page depend on.';
+COMMENT ON COLUMN @extschema@._chpg_page_frame.is_fleet IS 'Whether it is about several services.';
+COMMENT ON COLUMN @extschema@._chpg_page_frame.has_history IS 'Whether there are courses.';
+COMMENT ON COLUMN @extschema@._chpg_page_frame.is_compared IS 'Whether there is a baseline.';
+COMMENT ON COLUMN @extschema@._chpg_page_frame.start IS 'Start of the first step.';
+COMMENT ON COLUMN @extschema@._chpg_page_frame.step IS 'Length of a step.';
+
+CREATE FUNCTION @extschema@._chpg_page_frame(r @extschema@._chpg_report)
+RETURNS @extschema@._chpg_page_frame
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT ROW(r.service IS NULL AND cardinality(r.services) <> 1, r.has_history, r.baseline IS NOT NULL, lower(r.period),
+		r.step)::@extschema@._chpg_page_frame;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_frame(@extschema@._chpg_report) IS 'What the tables of the page of a report depend on.';
+
 CREATE FUNCTION @extschema@._chpg_page_time(at timestamptz)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -49,17 +75,34 @@ CREATE FUNCTION @extschema@._chpg_page_number(column_name text, value text)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT @extschema@._chpg_page_cell('number', column_name, @extschema@._chpg_text(coalesce(value, '–')));
+	SELECT @extschema@._chpg_page_cell('number', column_name, CASE WHEN value IS NULL THEN @extschema@._chpg_sign('dash')
+		ELSE @extschema@._chpg_text(value) END);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_number(text, text) IS 'A cell with a number and its unit; null: a dash.';
 
 /* columns: names in their order; those of numbers begin with "#". */
+CREATE FUNCTION @extschema@._chpg_page_factor(column_name text, "before" double precision, "after" double precision)
+RETURNS @extschema@._chpg_markup
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN "before" > 0 AND "after" > 0 AND "before" < 1e15 AND "after" < 1e15 THEN
+		@extschema@._chpg_page_cell('number', column_name, @extschema@._chpg_text(CASE
+			WHEN "after" / "before" >= 999.5 THEN '> 1000 '
+			WHEN "after" / "before" >= 9.95 THEN to_char("after" / "before", 'FM990 ')
+			WHEN "after" / "before" >= 0.095 THEN to_char("after" / "before", 'FM0.0 ')
+			ELSE to_char("after" / "before", 'FM0.000 ') END), @extschema@._chpg_sign('times'))
+		ELSE @extschema@._chpg_page_number(column_name, NULL) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_factor(text, double precision, double precision) IS
+'A cell that says how many times as much it is as before.';
+
 CREATE FUNCTION @extschema@._chpg_page_table(class text, caption text, columns text[], rows @extschema@._chpg_markup[])
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT @extschema@._chpg_tag_with('div', ARRAY['class', 'wide', 'role', 'region', 'tabindex', '0', 'aria-label', caption],
+	SELECT @extschema@._chpg_tag_with('div', ARRAY['class', 'wide', 'tabindex', '0'],
 		@extschema@._chpg_tag_with('table', ARRAY['class', class],
 			@extschema@._chpg_text_tag('caption', caption),
 			@extschema@._chpg_tag('thead', @extschema@._chpg_tag('tr', VARIADIC (
@@ -84,15 +127,14 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_page_section(text, text, @extschema@._chpg_markup[]) IS
 'A section of the page: its id and its title.';
 
-CREATE FUNCTION @extschema@._chpg_page_code(label text, code text)
+CREATE FUNCTION @extschema@._chpg_page_code(code text)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT @extschema@._chpg_tag_with('pre', ARRAY['tabindex', '0', 'role', 'region', 'aria-label', label],
-		@extschema@._chpg_text_tag('code', code));
+	SELECT @extschema@._chpg_tag_with('pre', ARRAY['tabindex', '0'], @extschema@._chpg_text_tag('code', code));
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_code(text, text) IS 'A statement to copy.';
+COMMENT ON FUNCTION @extschema@._chpg_page_code(text) IS 'A statement to copy.';
 
 /* The first characters show which query it is; the rest is there for the browser's search, and to copy. */
 CREATE FUNCTION @extschema@._chpg_page_query(query_text text, query_hex text, db_name text, db_user text, app text)
@@ -102,7 +144,7 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_tag('details.query',
 		@extschema@._chpg_tag('summary', @extschema@._chpg_text_tag('code',
 			coalesce(nullif(@extschema@._chpg_line_text(query_text, 110), ''), 'no text'))),
-		@extschema@._chpg_page_code('Text of the query', query_text),
+		@extschema@._chpg_page_code(query_text),
 		@extschema@._chpg_text_tag('p.of', concat_ws(', ', 'database ' || nullif(db_name, ''), 'user ' || nullif(db_user, ''),
 			'application ' || nullif(app, ''), 'query ' || query_hex)));
 END;

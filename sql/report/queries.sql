@@ -217,13 +217,13 @@ BEGIN
 		SELECT n.*, row_number() OVER (ORDER BY n.us_b DESC NULLS LAST, n.service_id, n.keys) AS place,
 			CASE
 				WHEN s.hours_a IS NULL OR s.hours_b IS NULL OR @extschema@._chpg_is_monitoring(n.app) THEN NULL
-				-- new and gone ones
-				WHEN n.us_a IS NULL AND n.us_b >= 1e6 * t.new_heavy_busy_s_per_h * s.hours_b
-					AND n.us_b >= t.new_heavy_time_ratio * s.us_b THEN n.us_b
+				-- new and gone ones; what is so on the last day only is a seventh of a week
+				WHEN n.us_a IS NULL AND n.us_b >= 0.1 * 1e6 * t.new_heavy_busy_s_per_h * s.hours_b
+					AND n.us_b >= 0.1 * t.new_heavy_time_ratio * s.us_b THEN n.us_b
 				WHEN n.us_b IS NULL AND n.us_a >= 1e6 * t.new_heavy_busy_s_per_h * s.hours_a
 					AND n.us_a >= t.new_heavy_time_ratio * s.us_a THEN n.us_a
 				-- slower and faster ones
-				WHEN abs(c.excess_us) >= 0.9 * greatest(t.change_excess_us, t.change_excess_ratio * s.us_b) THEN abs(c.excess_us)
+				WHEN abs(c.excess_us) >= 0.1 * greatest(t.change_excess_us, t.change_excess_ratio * s.us_b) THEN abs(c.excess_us)
 				-- with many more executions
 				WHEN n.calls_b / s.hours_b >= 0.9 * t.change_surge_factor * n.calls_a / s.hours_a
 					AND n.us_b / s.us_b - n.us_a / s.us_a >= 0.9 * t.change_surge_ratio THEN n.us_b - n.us_a

@@ -48,7 +48,7 @@ DECLARE
 BEGIN
 	SELECT count(*) AS alarms, count(*) FILTER (WHERE f.level = 'ERROR') AS errors,
 		array_agg(CASE WHEN names AND f.service_name IS NOT NULL THEN f.service_name || ': ' ELSE '' END || lower(left(f.title, 1))
-			|| substr(f.title, 2) || coalesce(' since ' || @extschema@._chpg_time_text(f.since), '') ORDER BY f.ordinality)
+			|| substr(f.title, 2) || coalesce(' since ' || @extschema@._chpg_when_text(f.since, until), '') ORDER BY f.ordinality)
 			AS titles
 	INTO wrong
 	FROM ROWS FROM (unnest(report.incidents)) WITH ORDINALITY f
@@ -85,7 +85,7 @@ BEGIN
 			CASE WHEN changed.surged > 0 THEN format('%s %s run much more often', @extschema@._chpg_number_word(changed.surged),
 				CASE changed.surged WHEN 1 THEN 'one' ELSE 'ones' END) END,
 			CASE WHEN changed.faster > 0 THEN format('%s got faster', @extschema@._chpg_number_word(changed.faster)) END], NULL)));
-	ELSIF report.has_history AND report.baseline IS NOT NULL THEN
+	ELSIF report.has_history AND report.baseline IS NOT NULL AND wrong.alarms = 0 THEN
 		sentences := sentences || 'No query got slower.'::text;
 	END IF;
 	IF cardinality(full_soon.services) > 0 THEN
@@ -193,12 +193,17 @@ DECLARE
 	most integer;
 	read record;
 BEGIN
+	IF hide_texts IS NULL OR history_only IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN hide_texts IS NULL THEN 'hide_texts' ELSE 'history_only' END
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
 	r.written_at := now();
 	r.time_zone := current_setting('TimeZone');
 	r.server := server;
 	r.hide_texts := hide_texts;
 	r.notes := '{}';
 	r.requests := 0;
+	r.renamed := 0;
 	r.changes := '{}';
 	r.services := '{}';
 	r.marks := '{}';
@@ -239,7 +244,8 @@ BEGIN
 			FROM unnest(r.incidents[1:20] || r.opportunities[1:16]) f
 			WHERE f.evidence->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$'));
 		r.pattern_count := read.pattern_count;
-		r.changes := ARRAY(SELECT c FROM @extschema@._chpg_report_changes(t, scope, read.pairs, secret, r.step, r.starts) c);
+		SELECT c.changes, c.renamed INTO r.changes, r.renamed
+		FROM @extschema@._chpg_report_changes(t, scope, read.pairs, secret, r.step, r.starts, most) c;
 		r.patterns := ARRAY(SELECT p FROM @extschema@._chpg_report_patterns(scope, read.pairs, secret, r.starts, most) p);
 		r.services := ARRAY(SELECT s FROM @extschema@._chpg_report_services(scope, r.step, r.starts, r.incidents) s);
 		r.marks := ARRAY(SELECT m FROM @extschema@._chpg_report_marks(scope) m);

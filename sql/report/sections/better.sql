@@ -1,6 +1,7 @@
 /* Report: What could be better? */
 
-CREATE FUNCTION @extschema@._chpg_page_opportunity(r @extschema@._chpg_report, place integer)
+CREATE FUNCTION @extschema@._chpg_page_opportunity(b @extschema@._chpg_page_frame, f @extschema@.chpg_finding_row,
+	place bigint)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -14,18 +15,17 @@ AS $$
 					THEN @extschema@.chpg_query_hex((f.evidence->>'query_id')::bigint) END,
 				f.evidence->>'db_name', f.evidence->>'db_user', f.evidence->>'app')
 			WHEN f.subject <> f.service_name THEN @extschema@._chpg_text_tag('code'::text, f.subject) END),
-		CASE WHEN r.service IS NULL THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
-			(SELECT s.link FROM unnest(r.services) s WHERE s.service_id = f.service_id),
+		CASE WHEN b.is_fleet THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
+			@extschema@._chpg_report_service_link(f.service_id),
 			@extschema@._chpg_plain_text(coalesce(f.service_name, f.service_id, 'fleet')))) END,
 		@extschema@._chpg_page_number('Time'::text, @extschema@._chpg_duration_text(f.impact_us)),
 		@extschema@._chpg_page_cell(NULL::text, 'Advice'::text, @extschema@._chpg_text(f.action),
 			CASE WHEN f.explanation IS NOT NULL THEN @extschema@._chpg_text_tag('p.of'::text, f.explanation) END))
-	FROM (SELECT (r.opportunities[place]).*) f
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_opportunity(@extschema@._chpg_report, integer) IS 'A row of what could be better.';
+COMMENT ON FUNCTION @extschema@._chpg_page_opportunity(@extschema@._chpg_page_frame, @extschema@.chpg_finding_row, bigint) IS 'A row of what could be better.';
 
-CREATE FUNCTION @extschema@._chpg_page_better(r @extschema@._chpg_report)
+CREATE FUNCTION @extschema@._chpg_page_better(r @extschema@._chpg_report, b @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -36,12 +36,12 @@ AS $$
 			WHEN cardinality(r.opportunities) = 0 THEN 'No rule finds anything that could be.'
 			ELSE 'What takes most time comes first. The time is that of the last day which it concerns.' END),
 		CASE WHEN cardinality(r.opportunities) > 0 THEN @extschema@._chpg_page_table('better'::text, 'Opportunities'::text,
-			CASE WHEN r.service IS NULL THEN '{What,Service,#Time,Advice}'::text[] ELSE '{What,#Time,Advice}'::text[] END,
-			ARRAY(SELECT @extschema@._chpg_page_opportunity(r, i) FROM generate_series(1,
-				least(cardinality(r.opportunities), 30)) i ORDER BY i)) END,
+			CASE WHEN b.is_fleet THEN '{What,Service,#Time,Advice}'::text[] ELSE '{What,#Time,Advice}'::text[] END,
+			ARRAY(SELECT @extschema@._chpg_page_opportunity(b, o.item, o.place)
+				FROM (SELECT u AS item, row_number() OVER () AS place FROM unnest(r.opportunities[:30]) u) o)) END,
 		@extschema@._chpg_page_more(cardinality(r.opportunities) - 30, 'SELECT * FROM @extschema@.chpg_findings('
 			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
 			|| ', history_only => true);'))
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_better(@extschema@._chpg_report) IS 'The section of opportunities.';
+COMMENT ON FUNCTION @extschema@._chpg_page_better(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS 'The section of opportunities.';

@@ -1,33 +1,18 @@
 /* Report: What changed? */
 
-CREATE FUNCTION @extschema@._chpg_page_factor("before" double precision, "after" double precision)
-RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT CASE
-		WHEN NOT ("before" > 0 AND "after" > 0 AND "before" < 1e15 AND "after" < 1e15) THEN NULL
-		WHEN "after" / "before" >= 1000 THEN '> 1000 ×'
-		WHEN "after" / "before" >= 9.95 THEN to_char("after" / "before", 'FM990') || ' ×'
-		WHEN "after" / "before" >= 0.095 THEN to_char("after" / "before", 'FM0.0') || ' ×'
-		ELSE to_char("after" / "before", 'FM0.000') || ' ×' END;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_page_factor(double precision, double precision) IS
-'How many times as much it is as before, such as 2.4 ×.';
-
-CREATE FUNCTION @extschema@._chpg_page_change(r @extschema@._chpg_report, c @extschema@._chpg_report_change)
+CREATE FUNCTION @extschema@._chpg_page_change(r @extschema@._chpg_page_frame, c @extschema@._chpg_report_change)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT @extschema@._chpg_tag_with('tr'::text, ARRAY['id', c.link],
 		@extschema@._chpg_page_cell('query'::text, 'Query'::text, CASE
-			WHEN EXISTS (SELECT FROM unnest(r.patterns) p WHERE p.is_listed AND p.link = c.pattern_link) THEN
+			WHEN c.pattern_link IS NOT NULL THEN
 				@extschema@._chpg_tag_with('a'::text, ARRAY['href', '#' || c.pattern_link], @extschema@._chpg_text_tag('code'::text,
 					@extschema@._chpg_line_text(m.query_text, 110)))
 			ELSE @extschema@._chpg_page_query(m.query_text, m.query_hex, m.db_name, m.db_user, m.app) END),
-		CASE WHEN r.service IS NULL THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
-			(SELECT s.link FROM unnest(r.services) s WHERE s.service_id = m.service_id), c.service_name)) END,
+		CASE WHEN r.is_fleet THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
+			@extschema@._chpg_report_service_link(m.service_id), c.service_name)) END,
 		@extschema@._chpg_page_cell(NULL::text, 'Change'::text, @extschema@._chpg_text(
 			CASE m.change WHEN 'regressed' THEN 'slower' WHEN 'improved' THEN 'faster' WHEN 'surged' THEN 'more often'
 				WHEN 'new?' THEN 'probably new' WHEN 'gone?' THEN 'probably gone' ELSE m.change END)),
@@ -36,13 +21,12 @@ AS $$
 			ELSE @extschema@._chpg_duration_text(m.baseline_avg_duration_us) END),
 		@extschema@._chpg_page_number('Now'::text, CASE WHEN m.change = 'surged' THEN @extschema@._chpg_rate_text(m.calls_per_s)
 			ELSE @extschema@._chpg_duration_text(m.avg_duration_us) END),
-		@extschema@._chpg_page_number('Factor'::text, CASE WHEN m.change = 'surged'
-			THEN @extschema@._chpg_page_factor(m.baseline_calls_per_s, m.calls_per_s)
-			ELSE @extschema@._chpg_page_factor(m.baseline_avg_duration_us, m.avg_duration_us) END),
+		CASE WHEN m.change = 'surged' THEN @extschema@._chpg_page_factor('Factor'::text, m.baseline_calls_per_s, m.calls_per_s)
+			ELSE @extschema@._chpg_page_factor('Factor'::text, m.baseline_avg_duration_us, m.avg_duration_us) END,
 		@extschema@._chpg_page_cell(NULL::text, CASE WHEN m.change ^@ 'gone' THEN 'Until' ELSE 'Since' END,
-			coalesce(@extschema@._chpg_page_time(c.since), @extschema@._chpg_text('–'))),
+			coalesce(@extschema@._chpg_page_time(c.since), @extschema@._chpg_sign('dash'::text))),
 		@extschema@._chpg_page_cell('course'::text, 'Mean time'::text, @extschema@._chpg_report_sparkline(
-			'Mean time of an execution'::text, lower(r.period), r.step, c.avgs, c.low, c.high,
+			'Mean time of an execution'::text, r.start, r.step, c.avgs, c.low, c.high,
 			'{}'::@extschema@._chpg_report_mark[])),
 		@extschema@._chpg_page_cell(NULL::text, 'Why'::text, @extschema@._chpg_text(concat_ws(', ', m.cause,
 			CASE WHEN abs(m.excess_us) > 0 THEN format('%s %s', @extschema@._chpg_duration_text(abs(m.excess_us)),
@@ -51,32 +35,34 @@ AS $$
 	FROM (SELECT (c.change).*) m
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_change(@extschema@._chpg_report, @extschema@._chpg_report_change) IS
+COMMENT ON FUNCTION @extschema@._chpg_page_change(@extschema@._chpg_page_frame, @extschema@._chpg_report_change) IS
 'A row of the queries that changed.';
 
-CREATE FUNCTION @extschema@._chpg_page_change_table(r @extschema@._chpg_report, caption text, kinds text[])
+CREATE FUNCTION @extschema@._chpg_page_change_table(r @extschema@._chpg_report, f @extschema@._chpg_page_frame,
+	caption text, kinds text[])
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN count(*) > 0 THEN @extschema@._chpg_join(ARRAY[
-		@extschema@._chpg_page_table('changes'::text, caption, CASE WHEN r.service IS NULL
+		@extschema@._chpg_page_table('changes'::text, caption, CASE WHEN f.is_fleet
 				THEN '{Query,Service,Change,#Before,#Now,#Factor,Since,Mean time,Why}'::text[]
 				ELSE '{Query,Change,#Before,#Now,#Factor,Since,Mean time,Why}' END,
-			array_agg(@extschema@._chpg_page_change(r, r.changes[n.place]) ORDER BY n.place) FILTER (WHERE n.rank <= 12)),
+			array_agg(@extschema@._chpg_page_change(f, n.item) ORDER BY n.rank) FILTER (WHERE n.rank <= 12)),
 		@extschema@._chpg_page_more(count(*) - 12, format('SELECT * FROM @extschema@.chpg_compare(%s, %s);',
 			@extschema@._chpg_range_literal(r.baseline), @extschema@._chpg_range_literal(r.period)))]) END
 	FROM (
-		SELECT c.ordinality AS place, row_number() OVER (ORDER BY c.ordinality) AS rank
-		FROM ROWS FROM (unnest(r.changes)) WITH ORDINALITY c
+		SELECT c AS item, row_number() OVER () AS rank
+		FROM unnest(r.changes) c
 		WHERE (c.change).change = ANY (kinds)
 	) n
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_change_table(@extschema@._chpg_report, text, text[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_page_change_table(@extschema@._chpg_report, @extschema@._chpg_page_frame, text,
+	text[]) IS
 'A table of the queries that changed in some ways; null: there are none.';
 
-CREATE FUNCTION @extschema@._chpg_page_changes(r @extschema@._chpg_report)
+CREATE FUNCTION @extschema@._chpg_page_changes(r @extschema@._chpg_report, f @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -88,8 +74,11 @@ AS $$
 				@extschema@._chpg_page_range(r.baseline))
 			ELSE format('Compared with the time from %s. The band in a chart is where most hours of that time were.',
 				@extschema@._chpg_page_range(r.baseline)) END),
-		@extschema@._chpg_page_change_table(r, 'Worse'::text, '{regressed,surged,new,new?}'::text[]),
-		@extschema@._chpg_page_change_table(r, 'Better'::text, '{improved,gone,gone?}'::text[]),
+		CASE WHEN r.renamed > 0 THEN @extschema@._chpg_text_tag('p'::text, format('%s %s a new id, since an application writes '
+			'them otherwise. They are compared with what they replace, and not shown if their time is as before.', r.renamed,
+			CASE r.renamed WHEN 1 THEN 'query has' ELSE 'queries have' END)) END,
+		@extschema@._chpg_page_change_table(r, f, 'Worse'::text, '{regressed,surged,new,new?}'::text[]),
+		@extschema@._chpg_page_change_table(r, f, 'Better'::text, '{improved,gone,gone?}'::text[]),
 		(SELECT @extschema@._chpg_join(ARRAY[@extschema@._chpg_text_tag('h3'::text, 'What happened to services'),
 			@extschema@._chpg_tag('ul'::text, VARIADIC array_agg(@extschema@._chpg_tag('li'::text,
 				@extschema@._chpg_page_time(m.at), @extschema@._chpg_text(' ' || m.label)) ORDER BY m.at, m.label))])
@@ -97,5 +86,5 @@ AS $$
 		HAVING count(*) > 0))
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_changes(@extschema@._chpg_report) IS
+COMMENT ON FUNCTION @extschema@._chpg_page_changes(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS
 'The section of what changed since the baseline.';

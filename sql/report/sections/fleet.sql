@@ -5,14 +5,14 @@ RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_cell('number', column_name, CASE WHEN percent >= 0 AND percent < 1e6 THEN
-			@extschema@._chpg_report_bar(column_name, percent, warn) ELSE @extschema@._chpg_text('–') END,
+			@extschema@._chpg_report_bar(column_name, percent, warn) ELSE @extschema@._chpg_sign('dash') END,
 		CASE WHEN note IS NOT NULL THEN @extschema@._chpg_text_tag('span.below', note) END);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_used(text, double precision, double precision, text) IS
 'A cell of how much of something is in use, in percent, with a note below.';
 
-CREATE FUNCTION @extschema@._chpg_page_service(r @extschema@._chpg_report, s @extschema@._chpg_report_service)
+CREATE FUNCTION @extschema@._chpg_page_service(f @extschema@._chpg_page_frame, s @extschema@._chpg_report_service)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -24,47 +24,48 @@ AS $$
 				@extschema@._chpg_page_badge(s.level)]) END,
 			CASE WHEN s.size IS NOT NULL THEN @extschema@._chpg_text_tag('span.below'::text, s.size) END),
 		@extschema@._chpg_page_cell('number'::text, 'Load'::text,
-			@extschema@._chpg_text(coalesce(@extschema@._chpg_load_text(s.load), '–')),
+			CASE WHEN s.load IS NULL THEN @extschema@._chpg_sign('dash'::text)
+				ELSE @extschema@._chpg_text(@extschema@._chpg_load_text(s.load)) END,
 			CASE WHEN s.baseline_load IS NOT NULL THEN @extschema@._chpg_text_tag('span.below'::text,
 				'before ' || @extschema@._chpg_load_text(s.baseline_load)) END),
-		CASE WHEN r.has_history THEN @extschema@._chpg_page_cell('course'::text, 'Course'::text,
-			@extschema@._chpg_report_sparkline('Load of '::text || s.service_name, lower(r.period), r.step, s.loads, s.low, s.high,
+		CASE WHEN f.has_history THEN @extschema@._chpg_page_cell('course'::text, 'Course'::text,
+			@extschema@._chpg_report_sparkline('Load of '::text || s.service_name, f.start, f.step, s.loads, s.low, s.high,
 				'{}'::@extschema@._chpg_report_mark[])) END,
 		@extschema@._chpg_page_number('Executions'::text, @extschema@._chpg_rate_text(s.calls_per_s)),
 		@extschema@._chpg_page_number('Errors'::text, @extschema@._chpg_percent_text(s.error_percent)),
-		CASE WHEN r.has_history THEN @extschema@._chpg_page_number('95 % took at most'::text,
+		CASE WHEN f.has_history THEN @extschema@._chpg_page_number('95 % took at most'::text,
 			@extschema@._chpg_duration_text(s.p95_us)) END,
-		CASE WHEN r.has_history THEN @extschema@._chpg_page_used('CPU'::text, s.cpu_percent, 80::float8, NULL::text) END,
+		CASE WHEN f.has_history THEN @extschema@._chpg_page_used('CPU'::text, s.cpu_percent, 80::float8, NULL::text) END,
 		@extschema@._chpg_page_used('Memory'::text, s.memory_percent, 90::float8, NULL::text),
 		@extschema@._chpg_page_used('Storage'::text, s.storage_percent, 85::float8,
 			'full on ' || @extschema@._chpg_day_text(s.storage_full_at)),
 		@extschema@._chpg_page_cell('number'::text, 'Connections'::text,
-			@extschema@._chpg_text(coalesce(@extschema@._chpg_count_text(s.connections), '–')),
+			CASE WHEN s.connections IS NULL THEN @extschema@._chpg_sign('dash'::text)
+				ELSE @extschema@._chpg_text(@extschema@._chpg_count_text(s.connections)) END,
 			CASE WHEN s.max_connections > 0 THEN @extschema@._chpg_text_tag('span.below'::text, 'of ' || s.max_connections) END))
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_service(@extschema@._chpg_report, @extschema@._chpg_report_service) IS
+COMMENT ON FUNCTION @extschema@._chpg_page_service(@extschema@._chpg_page_frame, @extschema@._chpg_report_service) IS
 'A row of the services.';
 
-CREATE FUNCTION @extschema@._chpg_page_fleet(r @extschema@._chpg_report)
+CREATE FUNCTION @extschema@._chpg_page_fleet(r @extschema@._chpg_report, f @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT @extschema@._chpg_page_section('fleet'::text, CASE WHEN r.service IS NULL THEN 'How is the fleet?'
+	SELECT @extschema@._chpg_page_section('fleet'::text, CASE WHEN f.is_fleet THEN 'How is the fleet?'
 			ELSE 'How is the service?' END,
 		CASE WHEN cardinality(r.services) = 0
 			THEN @extschema@._chpg_text_tag('p.lead'::text, 'That is not known: there is no service to show.')
 			ELSE @extschema@._chpg_join(ARRAY[
-				@extschema@._chpg_text_tag('p.lead'::text, concat_ws(' ', CASE WHEN r.service IS NULL
+				@extschema@._chpg_text_tag('p.lead'::text, concat_ws(' ', CASE WHEN f.is_fleet
 					THEN 'Those that need most come first.' END,
 					'Load is the number of executions that are active at a time.', CASE WHEN r.has_history
 					THEN 'CPU, memory, storage and connections are those of the latest hour.' END)),
 				@extschema@._chpg_page_table('services'::text, 'Services'::text, CASE WHEN r.has_history
 					THEN '{Service,#Load,Course,#Executions,#Errors,#95 % took at most,#CPU,#Memory,#Storage,#Connections}'::text[]
 					ELSE '{Service,#Load,#Executions,#Errors,#Memory,#Storage,#Connections}'::text[] END,
-					ARRAY(SELECT @extschema@._chpg_page_service(r, r.services[i]) FROM generate_series(1, cardinality(r.services)) i
-						ORDER BY i))]) END)
+					ARRAY(SELECT @extschema@._chpg_page_service(f, s) FROM unnest(r.services) s))]) END)
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_fleet(@extschema@._chpg_report) IS 'The section of services.';
+COMMENT ON FUNCTION @extschema@._chpg_page_fleet(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS 'The section of services.';

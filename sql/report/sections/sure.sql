@@ -13,7 +13,8 @@ AS $$
 		@extschema@._chpg_page_number('Failed'::text, c.failed || ' h'),
 		@extschema@._chpg_page_cell('course'::text, 'Course'::text, @extschema@._chpg_report_strip(
 			'Captured hours of '::text || c.service_name, c.states)),
-		@extschema@._chpg_page_cell(NULL::text, 'Last error'::text, @extschema@._chpg_text(coalesce(c.error, '–'))))
+		@extschema@._chpg_page_cell(NULL::text, 'Last error'::text, CASE WHEN c.error IS NULL
+			THEN @extschema@._chpg_sign('dash'::text) ELSE @extschema@._chpg_text(c.error) END))
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_coverage(@extschema@._chpg_report_coverage) IS
@@ -62,8 +63,7 @@ AS $$
 			@extschema@._chpg_text_tag('summary'::text, 'What the history has of each service'::text),
 			@extschema@._chpg_page_table('coverage'::text, 'Captured hours'::text,
 				'{Service,#Captured,#Truncated,#Failed,Course,Last error}'::text[],
-				ARRAY(SELECT @extschema@._chpg_page_coverage(r.coverage[i]) FROM generate_series(1, cardinality(r.coverage)) i
-					ORDER BY i))) END)
+				ARRAY(SELECT @extschema@._chpg_page_coverage(c) FROM unnest(r.coverage) c))) END)
 	FROM (
 		SELECT count(*) AS services, sum(u.hours)::float8 AS hours, sum(u.captured)::float8 AS captured,
 			sum(u.truncated) AS truncated, sum(u.failed) AS failed

@@ -1,6 +1,6 @@
 /* Report: Where does the time go? */
 
-CREATE FUNCTION @extschema@._chpg_page_pattern(r @extschema@._chpg_report, place integer)
+CREATE FUNCTION @extschema@._chpg_page_pattern(f @extschema@._chpg_page_frame, p @extschema@._chpg_report_pattern)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -8,24 +8,24 @@ AS $$
 	SELECT @extschema@._chpg_tag_with('tr'::text, ARRAY['id', p.link],
 		@extschema@._chpg_page_cell('query'::text, 'Query'::text, @extschema@._chpg_page_query(m.query_text, m.query_hex, m.db_name,
 			m.db_user, m.app)),
-		CASE WHEN r.service IS NULL THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
-			(SELECT s.link FROM unnest(r.services) s WHERE s.service_id = m.service_id), p.service_name)) END,
+		CASE WHEN f.is_fleet THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(
+			@extschema@._chpg_report_service_link(m.service_id), p.service_name)) END,
 		@extschema@._chpg_page_used('Share of time'::text, p.time_percent, NULL::float8, NULL::text),
 		@extschema@._chpg_page_number('Executions'::text, @extschema@._chpg_count_text(m.call_count)),
 		@extschema@._chpg_page_number('Mean'::text, @extschema@._chpg_duration_text(m.avg_duration_us)),
 		@extschema@._chpg_page_number('99 % took about'::text, @extschema@._chpg_duration_text(m.p99_est_us)),
-		CASE WHEN r.has_history THEN @extschema@._chpg_page_cell('course'::text, 'Load'::text,
-			@extschema@._chpg_report_sparkline('Load'::text, lower(r.period), r.step, p.loads, NULL::float8[], NULL::float8[],
+		CASE WHEN f.has_history THEN @extschema@._chpg_page_cell('course'::text, 'Load'::text,
+			@extschema@._chpg_report_sparkline('Load'::text, f.start, f.step, p.loads, NULL::float8[], NULL::float8[],
 				'{}'::@extschema@._chpg_report_mark[])) END,
-		CASE WHEN r.baseline IS NOT NULL THEN @extschema@._chpg_page_number('Load, as before'::text, CASE
-			WHEN p.baseline_load IS NULL THEN 'new' ELSE @extschema@._chpg_page_factor(p.baseline_load, p.load) END) END)
-	FROM (SELECT (r.patterns[place]).*) p
-	CROSS JOIN LATERAL (SELECT (p.pattern).*) m
+		CASE WHEN f.is_compared THEN CASE
+			WHEN p.baseline_load IS NULL THEN @extschema@._chpg_page_number('Load, as before'::text, 'new'::text)
+			ELSE @extschema@._chpg_page_factor('Load, as before'::text, p.baseline_load, p.load) END END)
+	FROM (SELECT (p.pattern).*) m
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_pattern(@extschema@._chpg_report, integer) IS 'A row of the queries with most time.';
+COMMENT ON FUNCTION @extschema@._chpg_page_pattern(@extschema@._chpg_page_frame, @extschema@._chpg_report_pattern) IS 'A row of the queries with most time.';
 
-CREATE FUNCTION @extschema@._chpg_page_time_section(r @extschema@._chpg_report)
+CREATE FUNCTION @extschema@._chpg_page_time_section(r @extschema@._chpg_report, f @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -40,7 +40,7 @@ AS $$
 		CASE WHEN r.has_history AND cardinality(r.patterns) > 0 THEN @extschema@._chpg_report_stack('Load by query'::text,
 			'active executions'::text, lower(r.period), r.step, r.load_of_patterns, r.marks) END,
 		CASE WHEN l.count > 0 THEN @extschema@._chpg_page_table('patterns'::text, 'Queries with most time'::text,
-			array_remove(ARRAY['Query', CASE WHEN r.service IS NULL THEN 'Service' END, '#Share of time', '#Executions', '#Mean',
+			array_remove(ARRAY['Query', CASE WHEN f.is_fleet THEN 'Service' END, '#Share of time', '#Executions', '#Mean',
 				'#99 % took about', CASE WHEN r.has_history THEN 'Load' END,
 				CASE WHEN r.baseline IS NOT NULL THEN '#Load, as before' END], NULL), l.rows) END,
 		CASE WHEN r.has_history THEN @extschema@._chpg_page_more(r.pattern_count - l.count,
@@ -48,11 +48,11 @@ AS $$
 				coalesce(quote_literal(CASE WHEN r.service IS NOT NULL THEN r.service_ids[1] END), 'NULL'))) END)
 	FROM (
 		SELECT count(*) AS count, sum(p.time_percent) AS percent,
-			array_agg(@extschema@._chpg_page_pattern(r, p.ordinality::integer) ORDER BY p.ordinality) AS rows
-		FROM ROWS FROM (unnest(r.patterns)) WITH ORDINALITY p
+			array_agg(@extschema@._chpg_page_pattern(f, p)) AS rows
+		FROM unnest(r.patterns) p
 		WHERE p.is_listed
 	) l
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_time_section(@extschema@._chpg_report) IS
+COMMENT ON FUNCTION @extschema@._chpg_page_time_section(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS
 'The section of load over time, and of the queries with most time.';

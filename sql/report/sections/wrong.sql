@@ -75,7 +75,7 @@ BEGIN ATOMIC
 		@extschema@._chpg_page_members(f.evidence),
 		CASE WHEN f.next IS NOT NULL THEN @extschema@._chpg_tag('details',
 			@extschema@._chpg_text_tag('summary', 'Statement that shows more'),
-			@extschema@._chpg_page_code('Statement that shows more', f.next || ';')) END);
+			@extschema@._chpg_page_code(f.next || ';')) END);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_incident(@extschema@.chpg_finding_row, timestamptz, boolean) IS
@@ -92,8 +92,9 @@ AS $$
 			WHEN NOT r.is_bad AND cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
 			WHEN NOT r.is_bad THEN 'No. This is worth knowing:'
 			ELSE format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at)) END),
-		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(r.incidents[i], upper(r.period), i <= 20)
-			ORDER BY i)) FROM generate_series(1, least(cardinality(r.incidents), 40)) i),
+		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(n.item, upper(r.period), n.place <= 20)
+			ORDER BY n.place))
+		FROM (SELECT i AS item, row_number() OVER () AS place FROM unnest(r.incidents[:40]) i) n),
 		@extschema@._chpg_page_more(cardinality(r.incidents) - 40, 'SELECT * FROM @extschema@.chpg_findings('
 			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
 			|| ', history_only => true);'),
