@@ -93,6 +93,7 @@ SQL_FILES = \
 	sql/report/sections/better.sql \
 	sql/report/sections/sure.sql \
 	sql/report/page.sql \
+	sql/report/text.sql \
 	sql/bi/views.sql \
 	sql/bi/create.sql \
 	sql/install/help.sql \

@@ -572,10 +572,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT $css$
 :root { --series1: #45378d; --series2: #b97d2b; --series3: #247353; --series4: #a475b7; --series5: #6a195b;
-  --series6: #4c8eed; --series7: #862119; --series8: #8a8f98; }
+  --series6: #4c8eed; --series7: #862119; --series8: #8a8f98; --band: #d5dae0; }
 @media screen and (prefers-color-scheme: dark) {
 :root { --series1: #4e6dc8; --series2: #ffd877; --series3: #42a170; --series4: #cddaa5; --series5: #bc92d4;
-  --series6: #bbe5ff; --series7: #e38e4d; --series8: #7d838c; }
+  --series6: #bbe5ff; --series7: #e38e4d; --series8: #7d838c; --band: #39414b; }
 }
 .series1 { fill: var(--series1); } .series2 { fill: var(--series2); } .series3 { fill: var(--series3); }
 .series4 { fill: var(--series4); } .series5 { fill: var(--series5); } .series6 { fill: var(--series6); }
@@ -583,7 +583,7 @@ BEGIN ATOMIC
 .sparkline { width: 8rem; height: 1.75rem; overflow: visible; vertical-align: middle; }
 .sparkline path { fill: none; stroke: var(--ink); stroke-width: 1.25px; stroke-linejoin: round; stroke-linecap: round;
   vector-effect: non-scaling-stroke; }
-.sparkline .band { fill: var(--line); stroke: none; }
+.sparkline .band { fill: var(--band); stroke: none; }
 .sparkline .now { stroke-width: 5px; }
 .sparkline .now.high { stroke: var(--bad); }
 .sparkline .mark { stroke: var(--muted); stroke-dasharray: 2 2; stroke-linecap: butt; }
@@ -605,14 +605,14 @@ BEGIN ATOMIC
 .legend .share { color: var(--muted); }
 .key { width: .75rem; height: .75rem; margin-right: .375rem; vertical-align: -.0625rem; }
 .bar { display: block; width: 100%; min-width: 3rem; height: .375rem; }
-.bar .track { fill: var(--line); }
+.bar .track { fill: var(--band); }
 .bar .part { fill: var(--series6); }
 .bar.full .part { fill: var(--bad); }
 .strip { display: block; width: 100%; height: .75rem; }
 .strip .ok { fill: var(--series6); }
 .strip .truncated { fill: var(--series2); }
 .strip .failed { fill: var(--bad); }
-.strip .missing { fill: var(--line); }
+.strip .missing { fill: var(--band); }
 $css$;
 END;
 
