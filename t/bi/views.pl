@@ -83,6 +83,30 @@ clear_journal($url);
 sql(q{SELECT count(*) FROM bi.logs WHERE "time" >= now() - interval '10 minutes'});
 is_deeply([ map { my $query = $_->{query}; sql("SELECT '$query->{to_date}'::timestamptz - '$query->{from_date}'::timestamptz <= interval '601 seconds'") } @{ journal($url)->{requests} } ], [ 't', 't' ],
 	'a time filter shortens the window of the logs');
+
+# So do those that tools write, as docs/bi.md has them.
+my ($start, $end) = split /\|/, sql(q{SELECT to_char(h - interval '3 hours', 'YYYY-MM-DD HH24:MI:SS'), to_char(h - interval '2 hours', 'YYYY-MM-DD HH24:MI:SS') FROM date_trunc('hour', now()) h});
+my ($iso_start, $iso_end) = map { tr/ /T/r . 'Z' } $start, $end;
+for my $form (
+	[ 'Grafana', qq{"time" BETWEEN '$iso_start' AND '$iso_end'} ],
+	[ 'Metabase', qq{"time" >= timestamptz '$start Z' AND "time" < timestamptz '$end Z'} ],
+	[ 'Metabase, by an hour', qq{DATE_TRUNC('hour', "time") = timestamptz '$start Z'} ],
+	[ 'Metabase, relative', q{"time" >= DATE_TRUNC('hour', NOW() + INTERVAL '-3 hour') AND "time" < DATE_TRUNC('hour', NOW() + INTERVAL '-2 hour')} ],
+	[ 'Superset', qq{"time" >= TO_TIMESTAMP('$start.000000', 'YYYY-MM-DD HH24:MI:SS.US') AND "time" < TO_TIMESTAMP('$end.000000', 'YYYY-MM-DD HH24:MI:SS.US')} ],
+	[ 'Tableau', qq{(("logs"."time" >= (TIMESTAMP '$start')) AND ("logs"."time" < (TIMESTAMP '$end')))} ],
+	[ 'Tableau, with a cast', qq{((CAST("logs"."time" AS TIMESTAMP) >= (TIMESTAMP '$start')) AND (CAST("logs"."time" AS TIMESTAMP) < (TIMESTAMP '$end')))} ],
+	[ 'Power BI', qq{"time" >= timestamp '$start' and "time" < timestamp '$end'} ],
+	[ 'ODBC', qq{"time" >= '$start'::timestamp AND "time" < '$end'::timestamp} ])
+{
+	my ($tool, $condition) = @$form;
+
+	clear_journal($url);
+	my $lines = sql(qq{SELECT count(*) FROM bi.logs WHERE service_id = '$ORDERS' AND $condition}, extra_params => [ '-U', 'tool' ]);
+	my @windows = map { my $query = $_->{query}; join ' ', map { s/\.00[01]Z\z/Z/r } @{$query}{qw(from_date to_date)} } @{ journal($url)->{requests} };
+	is_deeply(\@windows, ["$iso_start $iso_end"], "the time filter of $tool is pushed down");
+	cmp_ok($lines, '>', 10, "the time filter of $tool has lines");
+}
+
 sql(q{SELECT FROM chpg_bi_create('bi', '2 hours', '{orders}')});
 clear_journal($url);
 sql('SELECT count(*) FROM bi.logs');

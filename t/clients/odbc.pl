@@ -62,6 +62,10 @@ for my $step (grep { $_->[0] eq 'previews' } @steps)
 	is(costs_of_isql("SELECT service_id FROM bi.$arguments->[0] LIMIT 1000\n"), "$rows $requests", "isql previews $arguments->[0]");
 }
 
+my ($hour) = map { $_->[1][1] } grep { $_->[0] eq 'filters' } @steps;
+is(costs_of_isql(qq{SELECT service_id FROM bi.logs WHERE "time" >= {ts '$hour'} AND "time" < {ts '$hour'} + interval '1 hour'\n}),
+	join(' ', map { @$_[ 2, 3 ] } grep { "$_->[0] $_->[1][0]" eq 'filters logs' } @steps[ 1 .. $#steps ]), 'isql filters by a time of ODBC');
+
 sub costs_of_isql
 {
 	my ($in) = @_;
