@@ -47,11 +47,13 @@ WITH NO DATA;
 CREATE INDEX ON fleet.alarm (service_id, at);
 
 CREATE VIEW fleet.healthy_day AS
-SELECT s.service_id, d.day, bool_or(a.level IS NOT NULL) AS alarms, coalesce(bool_or(a.level = 'ERROR'), false) AS errors, array_agg(DISTINCT a.rule_id) AS rules
+SELECT s.service_id, d.day, bool_or(a.level IS NOT NULL) AS alarms, coalesce(bool_or(a.level = 'ERROR'), false) AS errors, array_agg(DISTINCT a.rule_id) AS rules,
+	(SELECT array_agg(c.what ORDER BY c.what) FROM fleet.calendar c WHERE c.service_id = s.service_id AND c.day = d.day) AS happened
 FROM kept.service s
 CROSS JOIN (SELECT DISTINCT date_trunc('day', w.at - interval '1 hour', 'UTC') AS day FROM fleet.watch w) d
 LEFT JOIN fleet.alarm a ON a.service_id = s.service_id AND a.at > d.day AND a.at <= d.day + interval '1 day'
 WHERE s.valid_from = '-infinity' AND NOT EXISTS (SELECT FROM fleet.truth t WHERE t.service_id = s.service_id)
+	AND NOT EXISTS (SELECT FROM fleet.calendar c WHERE c.service_id = s.service_id AND c.day = d.day AND c.what = 'unborn')
 GROUP BY 1, 2;
 
 CREATE MATERIALIZED VIEW fleet.naming AS
@@ -124,9 +126,9 @@ sub load
 	for my $number (1 .. $self->{services})
 	{
 		begin($self->{seed}, 'size', $number);
-		my $patterns = $self->{patterns} || int log_uniform(3, 500);
+		my $patterns = $self->{patterns} || int log_uniform(2, 500);
 		$self->_write_service(ChpgTest::Fleet::Service->new(seed => $self->{seed}, number => $number, patterns_wanted => $patterns,
-			first => $self->{first}, end => $self->{end}, happens => 1));
+			first => $self->{first}, start => $self->{start}, end => $self->{end}, happens => 1));
 	}
 	my $number = 1000;
 	for my $kind (@{ $self->{plants} })
@@ -134,7 +136,7 @@ sub load
 		for my $strength (qw(strong weak))
 		{
 			my $service = ChpgTest::Fleet::Service->new(seed => $self->{seed}, number => ++$number, patterns_wanted => $self->{planted_patterns},
-				first => $self->{first}, end => $self->{end}, happens => 0);
+				first => $self->{first}, start => $self->{start}, end => $self->{end}, happens => 0);
 			my $truth = plant($service, $kind, $strength, map { $self->{start} + $_ } @{ $self->{onsets} });
 			$self->_write_service($service);
 			$self->_write_truth($truth);
@@ -167,6 +169,7 @@ CREATE UNLOGGED TABLE fleet.query_text (LIKE kept.query_text);
 CREATE UNLOGGED TABLE fleet.version (at timestamptz, service_id text, postgres_version text);
 CREATE TABLE fleet.truth (service_id text, kind text, strength text, onset timestamptz, judged_at timestamptz, factor float8, d float8,
 	query_ids text[], by_service boolean, app text, creeps boolean, trend boolean);
+CREATE TABLE fleet.calendar (service_id text, day timestamptz, what text);
 CREATE TABLE fleet.found (at timestamptz, place bigint, service_id text, level text, rule_id text, finding jsonb);
 CREATE TABLE fleet.watch (at timestamptz, capture_ms float8, score_ms float8, watch_ms float8);
 SELECT _chpg_history_partition('hour', m)
@@ -176,7 +179,7 @@ SQL
 	$self->sql($self->_functions . $VIEWS);
 	open $self->{file}{$_}, '>', "$self->{place}/$_" or die "$_: $!"
 	  for qw(service service_key query_text pattern_key sealed_hour open_hour capture day_sum metric_day limit_day
-	  fleet.open_hour fleet.capture fleet.metric_day fleet.pattern_key fleet.query_text fleet.version fleet.truth);
+	  fleet.open_hour fleet.capture fleet.metric_day fleet.pattern_key fleet.query_text fleet.version fleet.truth fleet.calendar);
 	@$self{qw(next_key next_seal)} = (1, 1);
 	return;
 }
@@ -199,7 +202,8 @@ DECLARE
 BEGIN
 	INSERT INTO kept.query_text OVERRIDING SYSTEM VALUE
 	SELECT t.* FROM fleet.query_text t
-	WHERE t.text_id IN (SELECT k.text_id FROM fleet.pattern_key k WHERE k.first = began);
+	WHERE t.text_id IN (SELECT k.text_id FROM fleet.pattern_key k WHERE k.first = began)
+		AND NOT EXISTS (SELECT FROM kept.query_text q WHERE q.text_id = t.text_id);
 	INSERT INTO kept.pattern_key OVERRIDING SYSTEM VALUE
 	SELECT k.pattern_key, k.query_id, k.text_id, k.db_name, k.db_user, k.db_operation, k.app, at FROM fleet.pattern_key k WHERE k.first = began;
 	INSERT INTO kept.open_hour (window_start, service_key, pattern_key, $counters)
@@ -210,8 +214,8 @@ BEGIN
 	WHERE o.window_start = began AND k.pattern_key = o.pattern_key AND k.last_seen <= at - interval '1 day';
 	PERFORM _chpg_sum_day(s.service_key, today) FROM (SELECT DISTINCT o.service_key FROM fleet.open_hour o WHERE o.window_start = began) s;
 	INSERT INTO kept.metric_day AS m (service_key, day, metric, series, unit, first_time, step, "values")
-	SELECT n.service_key, n.day, n.metric, n.series, n.unit, n.first_time, n.step, n."values"[:extract(epoch FROM at - today) / extract(epoch FROM n.step)]
-	FROM fleet.metric_day n WHERE n.day = today
+	SELECT n.service_key, n.day, n.metric, n.series, n.unit, n.first_time, n.step, n."values"[:extract(epoch FROM at - n.first_time) / extract(epoch FROM n.step)]
+	FROM fleet.metric_day n WHERE n.day = today AND n.first_time < at
 	ON CONFLICT ON CONSTRAINT metric_day_pkey DO UPDATE SET "values" = excluded."values";
 	UPDATE kept.service s SET valid_to = v.at FROM fleet.version v WHERE v.at = began AND s.service_id = v.service_id;
 	INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, region, size, ha_type, postgres_version, tags, server)
@@ -267,9 +271,13 @@ sub _write_service
 	$self->_line('service', $service->{id}, '-infinity', stamp($self->{first}), $service->{name}, 'aws us-east-1', $size, 'none', '17', '{}', '');
 	$self->_line('service_key', $number, $service->{id});
 	$self->_line('fleet.version', @{ $_ }) for @{ $service->{versions} // [] };
+	for my $day (sort keys %{ $service->{calendar} })
+	{
+		$self->_line('fleet.calendar', $service->{id}, stamp($day), $_) for sort keys %{ $service->{calendar}{$day} };
+	}
 	$self->_write_keys($service);
 	my %sums;
-	for my $hour ($self->{first} .. $self->{end} - 1)
+	for my $hour (max($self->{first}, $service->{begins} // 0) .. $self->{end} - 1)
 	{
 		my $held = $hour >= $self->{start} ? 'fleet.' : '';
 		my $rows = $service->{lost}{$hour} ? undef : [ sort { $a->[0]{key} <=> $b->[0]{key} } @{ $service->window($hour) } ];
@@ -395,10 +403,12 @@ sub _write_points
 	for (my $day = $self->{first}; $day < $self->{end}; $day += 24)
 	{
 		my $held = $day >= $self->{start} ? 'fleet.' : '';
+		my $from = max($day, $service->{begins} // 0);
+		next if $from >= $day + 24;
 		for my $line ($service->points($day, $self->{step}))
 		{
 			my ($metric, $series, $unit, @values) = @$line;
-			$self->_line("${held}metric_day", $service->{number}, stamp($day), $metric, $series, $unit, stamp($day), "$self->{step} minutes",
+			$self->_line("${held}metric_day", $service->{number}, stamp($day), $metric, $series, $unit, stamp($from), "$self->{step} minutes",
 				'{' . join(',', map { sprintf '%.5g', $_ } @values) . '}');
 		}
 		my @limits = ($service->{cores}, $service->{cores} * 8 * 2**30, $service->{cores} * 100e9, $service->{max_connections});
@@ -420,7 +430,7 @@ sub _copy_all
 		metric_day => 'service_key, day, metric, series, unit, first_time, step, "values"',
 		limit_day => 'service_key, day, noted_at, size, postgres_version, cpu_cores, memory_bytes, storage_bytes, max_connections',
 		version => 'at, service_id, postgres_version',
-		truth => 'service_id, kind, strength, onset, judged_at, factor, d, query_ids, by_service, app, creeps, trend');
+		calendar => 'service_id, day, what', truth => 'service_id, kind, strength, onset, judged_at, factor, d, query_ids, by_service, app, creeps, trend');
 
 	close $_ for values %{ $self->{file} };
 	my $has_limits = $self->sql(q{SELECT to_regclass('kept.limit_day') IS NOT NULL}) =~ /^t/m;
@@ -490,7 +500,10 @@ sub healthy
 	my ($all, $alarms, $errors) = @{ ($self->_rows('SELECT count(*), count(*) FILTER (WHERE alarms), count(*) FILTER (WHERE errors) FROM fleet.healthy_day'))[0] };
 	my %rules = map { @$_ } $self->_rows('SELECT r, count(*) FROM fleet.healthy_day, unnest(rules) r WHERE r IS NOT NULL GROUP BY 1 ORDER BY 1');
 
-	return { days => $all, alarms => $alarms, errors => $errors, rules => \%rules };
+	my %happened = map { $_->[0] => [ @$_[ 1, 2 ] ] } $self->_rows(q{SELECT h, count(*) FILTER (WHERE alarms), count(*) FROM fleet.healthy_day,
+		unnest(coalesce(happened, '{nothing}')) h GROUP BY 1 ORDER BY 1});
+
+	return { days => $all, alarms => $alarms, errors => $errors, rules => \%rules, happened => \%happened };
 }
 
 # Of the plants: outcomes, one for each
@@ -533,6 +546,7 @@ sub report
 	{
 		push @lines, 'healthy service-days with WARN or ERROR: ' . share($healthy->{alarms}, $healthy->{days}), '  with ERROR: ' . share($healthy->{errors}, $healthy->{days});
 		push @lines, map { "  $_ on $healthy->{rules}{$_}" } sort { $healthy->{rules}{$b} <=> $healthy->{rules}{$a} } keys %{ $healthy->{rules} };
+		push @lines, map { "  days with $_: " . share(@{ $healthy->{happened}{$_} }) } sort keys %{ $healthy->{happened} };
 	}
 	my @outcomes = $self->outcomes;
 	if (@outcomes)

@@ -29,11 +29,12 @@ sub _interactive
 
 # ---- A service
 
-# Options: number, seed, patterns, first and end (hours), happens (deploys, restarts and gaps occur)
+# Options: number, seed, patterns, first, start (of the judged days) and end (hours), happens (deploys, restarts, gaps
+# and unusual days occur)
 sub new
 {
 	my ($class, %options) = @_;
-	my $self = bless { effects => {}, metric_effects => [], patterns => [], %options }, $class;
+	my $self = bless { effects => {}, metric_effects => [], patterns => [], calendar => {}, %options }, $class;
 
 	_interactive();
 	begin($self->{seed}, 'service', $self->{number});
@@ -46,6 +47,7 @@ sub new
 	$self->{follows} = uniform(0.05, 0.35);
 	$self->{shift} = pick(0, 0, 1, 6, -7);
 	$self->{weekend} = $self->{shape} eq 'office' ? uniform(0.15, 0.5) : $self->{shape} eq 'shop' ? uniform(1, 1.4) : uniform(0.8, 1);
+	$self->_make_calendar if $self->{happens};
 	$self->_make_load;
 	$self->_make_patterns;
 	$self->_make_levels;
@@ -53,18 +55,81 @@ sub new
 	return $self;
 }
 
+# Note that something happens at an hour, which makes its day another one.
+sub _note { my ($self, $hour, $what) = @_; $self->{calendar}{ 24 * floor($hour / 24) }{$what} = 1; return }
+
+# Days that are unlike others: holidays, sales, a month's end, a change of clocks, and the first days of a history
+sub _make_calendar
+{
+	my ($self) = @_;
+	my $sells = $self->{shape} eq 'shop' || $self->{shape} eq 'world' && chance(0.3);
+	my $closes = $self->{shape} ne 'world' && chance(0.4) ? uniform(1.3, 2) : 0;
+
+	for (my $day = $self->{first}; $day < $self->{end}; $day += 24)
+	{
+		my $local = floor(($day + 12 + $self->{shift}) / 24);
+		my $weekday = ($local + 3) % 7;
+		my $begins = 24 * $local - $self->{shift};
+		my $tomorrow = (gmtime(($local + 1) * 86400))[3];
+		if ($weekday < 5 && chance(1 / 40))
+		{
+			$self->{holiday}{$local} = 1;
+			$self->_note($begins + 12, 'holiday');
+		}
+		elsif ($sells && chance(1 / 30))
+		{
+			# at midnight, or with a mail in the morning
+			my ($from, $factor) = (pick(0, 0, 9), uniform(2, 3));
+			$self->{extra}{ $begins + $_ } = $factor for $from .. 23;
+			$self->_note($begins + 12, 'sale');
+		}
+		elsif ($closes && $tomorrow <= 3)
+		{
+			# the last two days of a month, and the first one
+			$self->{extra}{ $begins + $_ } = $closes**($tomorrow == 2 ? 0.6 : 1) for 0 .. 23;
+			$self->_note($begins + 12, "month's end");
+		}
+		# at one o'clock, UTC, of a Sunday
+		if ($weekday == 6 && !$self->{clocks} && chance(1 / 25))
+		{
+			$self->{clocks} = [ $day + 1, pick(-1, 1) ];
+			$self->_note($day, 'clocks');
+			$self->_note($day + 24, 'clocks');
+		}
+	}
+	$self->{is_local} = chance(0.5);
+	if (chance(1 / 12))
+	{
+		$self->{begins} = floor($self->{start} + uniform(-6, 2) * 24);
+		for (my $day = $self->{first}; $day < $self->{begins} + 168 && $day < $self->{end}; $day += 24)
+		{
+			$self->_note($day, $day < $self->{begins} ? 'unborn' : 'first days');
+		}
+	}
+	return;
+}
+
+sub _shift
+{
+	my ($self, $hour) = @_;
+	my $clocks = $self->{clocks};
+	return $clocks && $hour >= $clocks->[0] ? $clocks->[1] : 0;
+}
+
 # The part of the mean load at an hour of the week
 sub _shape
 {
 	my ($self, $hour) = @_;
-	my $local = ($hour + $self->{shift}) % 24;
+	my $shift = $self->{shift} + $self->_shift($hour);
+	my $local = ($hour + $shift) % 24;
 	my $bump = sub { my $far = abs($local - $_[0]); $far = 24 - $far if $far > 12; exp(-($far / $_[1])**2 / 2) };
 	# 1970 began on a Thursday
-	my $weekday = (floor(($hour + $self->{shift}) / 24) + 3) % 7;
+	my $day = floor(($hour + $shift) / 24);
+	my $weekday = $self->{holiday}{$day} ? 6 : ($day + 3) % 7;
 	my $of_day = { office => 0.12 + 1.9 * $bump->(10, 2) + 1.7 * $bump->(15, 2), shop => 0.25 + 1.2 * $bump->(13, 3) + 1.6 * $bump->(20, 2.5),
 		world => 0.8 + 0.4 * $bump->(15, 4), warehouse => 0.5 + 0.9 * $bump->(9, 3) + 0.5 * $bump->(2, 2) }->{ $self->{shape} };
 
-	return $of_day * ($weekday >= 5 ? $self->{weekend} : 1);
+	return $of_day * ($weekday >= 5 ? $self->{weekend} : 1) * ($self->{extra}{$hour} // 1);
 }
 
 # The logarithms of load and of the latency that all patterns have in common, by hour: the shape, AR(1)
@@ -163,7 +228,8 @@ sub _schedule
 
 	for my $hour ($self->{first} .. $self->{end} - 1)
 	{
-		next if ($hour - $at{hour}) % $at{every} || $at{on} && !$at{on}->($hour);
+		my $local = $hour + ($self->{is_local} ? $self->_shift($hour) : 0);
+		next if ($local - $at{hour}) % $at{every} || $at{on} && !$at{on}->($hour);
 		for my $run (0 .. ($at{times} // 1) - 1)
 		{
 			my $minute = $at{minute} + $run * ($at{apart} // 1) + ($at{jitter} // 0) * gauss();
@@ -288,11 +354,11 @@ sub happen
 	return;
 }
 
-# A new id, and maybe text, for a pattern from this hour on; returns the new one.
+# A new id, and maybe text, or other properties, for a pattern from this hour on; returns the new one.
 sub rename_pattern
 {
-	my ($self, $pattern, $at, $text) = @_;
-	my $next = $self->add(%$pattern, id => undef, text => $text // $pattern->{text}, from => $at, renames => $pattern);
+	my ($self, $pattern, $at, $text, %other) = @_;
+	my $next = $self->add(%$pattern, id => undef, text => $text // $pattern->{text}, %other, from => $at, renames => $pattern);
 
 	$pattern->{until} = $at;
 	for my $of_hour (values %{ $self->{effects} })
@@ -327,20 +393,27 @@ sub restart
 	return;
 }
 
-# Deployments on workdays: some patterns get another text and id, and now and then a small one is new.
+# Deployments on workdays: some patterns, sometimes most, get another text and id, and now and then a small one is
+# new.  Applications that name themselves with their version have another name then.
 sub deploy
 {
 	my ($self, $at) = @_;
-	my @living = grep { !defined $_->{until} && $_->{class} =~ /web|sparse/ && !defined $_->{from} } @{ $self->{patterns} };
+	my @living = grep { !defined $_->{until} && $_->{class} =~ /web|sparse|report|error/ && (!defined $_->{from} || $self->{names_version}) } @{ $self->{patterns} };
+	my $share = pick(0.12, 0.12, 0.12, 0.12, 0.5, 1);
+	my $version = sprintf '%d.%d.%d', 1 + $self->{releases} / 40, $self->{releases} % 40, rand 9;
 
+	$self->{releases}++;
+	$self->_note($at, $self->{names_version} ? 'version' : $share > 0.12 ? 'large deployment' : 'deployment');
 	for my $pattern (@living)
 	{
-		next unless chance(0.12);
-		my $next = $self->rename_pattern($pattern, $at, edited($pattern->{text}));
-		$next->{mu} += 0.05 * gauss();
+		my $is_edited = chance($share) && $pattern->{class} =~ /web|sparse/;
+		my %other = $self->{names_version} ? (app => ($pattern->{app} =~ s{[/ -]?[0-9.]+$}{}r) . "$self->{names_version}$version") : ();
+		next unless $is_edited || %other;
+		my $next = $self->rename_pattern($pattern, $at, $is_edited ? edited($pattern->{text}) : undef, %other, $is_edited ? () : (id => $pattern->{id}));
+		$next->{mu} += 0.05 * gauss() if $is_edited;
 		delete $next->{renames};
 	}
-	$self->_add_web(from => $at, calls => log_uniform(1, 3000), mu => log log_uniform(100, 3000)) if chance(0.5);
+	$self->_add_web(from => $at, calls => log_uniform(1, 3000), mu => log log_uniform(100, 3000), $self->{names_version} ? (app => "web$self->{names_version}$version") : ()) if chance(0.5);
 	return;
 }
 
@@ -349,12 +422,18 @@ sub _let_happen
 	my ($self) = @_;
 	my $deploys = $self->{patterns_wanted} >= 8 && chance(0.7);
 
+	$self->{names_version} = pick('/', '-', ' ') if $deploys && chance(0.12);
+	$self->{releases} = int rand 40;
 	for my $day (0 .. ($self->{end} - $self->{first}) / 24 - 1)
 	{
 		my $start = $self->{first} + 24 * $day;
 		my $weekday = (floor($start / 24) + 3) % 7;
-		$self->deploy($start + uniform(7, 17)) if $deploys && $weekday < 5 && chance(0.2);
-		$self->restart($start + uniform(0, 24)) if chance(0.03);
+		$self->deploy($start + uniform(7, 17)) if $deploys && $weekday < 5 && chance($self->{names_version} ? 0.4 : 0.2);
+		if (chance(0.03))
+		{
+			$self->restart($start + uniform(0, 24));
+			$self->_note($start, 'restart');
+		}
 		# statements that a person types once
 		my $typed = $weekday < 5 && $self->{shape} eq 'office' ? poisson(0.7) : 0;
 		for (1 .. $typed)
@@ -513,6 +592,8 @@ sub _make_levels
 		reads => log_uniform(20, 3000), writes => log_uniform(20, 3000), pool => uniform(0.08, 0.35), active => uniform(0.5, 4),
 		hit => uniform(97, 99.9), deadlocks => chance(0.2) ? 1 : 0, commits => log_uniform(5, 2000), bytes => log_uniform(1e9, 5e11),
 		waits => chance(0.5) ? 1 : 0, busy_hour => pick(0 .. 5) };
+	# a service that is to last through a sale has the cores for it
+	$self->{level}{cpu} /= max(values %{ $self->{extra} }) if %{ $self->{extra} // {} };
 	return;
 }
 
@@ -565,6 +646,7 @@ sub points
 		{
 			my $hour = $day + $i * $step / 60;
 			last if $hour >= $self->{end};
+			next if $hour < ($self->{begins} // 0);
 			my $x = exp($self->{load}[ $hour - $self->{first} ]);
 			# half of the noise goes on for some points
 			$near = 0.8 * $near + 0.42 * $noise[ rand 4096 ];
