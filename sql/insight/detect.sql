@@ -725,11 +725,12 @@ BEGIN
 			JOIN @extschema@._chpg_pattern_names(pattern_keys) n ON n.pattern_key = s.pattern_key
 			WHERE s.since >= s.end_time - interval '24 hours' AND s.since >= s.history_start + interval '24 hours'
 		), alike AS MATERIALIZED (
-			-- a pattern of several texts has several keys
+			-- a pattern of several texts, or versions of its application, has several keys
 			SELECT n.service_key, n.pattern_key, k.pattern_key AS other_key
 			FROM named n
-			JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation, k.app) =
-				(n.query_id, n.db_name, n.db_user, n.db_operation, n.app)
+			JOIN pattern_key k ON (k.query_id, k.db_name, k.db_user, k.db_operation) =
+				(n.query_id, n.db_name, n.db_user, n.db_operation)
+				AND (k.app = n.app OR @extschema@._chpg_app_family(k.app) = @extschema@._chpg_app_family(n.app))
 		), known AS (
 			SELECT DISTINCT a.service_key, a.pattern_key
 			FROM alike a
@@ -758,27 +759,46 @@ BEGIN
 		WINDOW w AS (PARTITION BY f.service_key, @extschema@._chpg_query_words((f.name).query_text)));
 	-- each pattern that vanished is the predecessor of one at most: the most similar ones first
 	FOR pair IN
-		WITH gone AS MATERIALIZED (
+		WITH less AS MATERIALIZED (
+			SELECT r.service_key, r.pattern_key, avg(r.expected_calls) AS calls_per_h,
+				avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us,
+				coalesce(max(r.call_count / r.expected_calls)
+					FILTER (WHERE r.window_start = j.end_time - interval '1 hour'), 0) AS left_ratio
+			FROM unnest(recent) r
+			JOIN unnest(judged) j ON j.service_key = r.service_key
+			WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
+			GROUP BY r.service_key, r.pattern_key
+			-- in a deployment of hours the old ones still run, with the same words
+			HAVING bool_and(r.call_count <= 0.85 * r.expected_calls)
+				FILTER (WHERE r.window_start = j.end_time - interval '1 hour')
+				OR (count(*) FILTER (WHERE r.window_start = j.end_time - interval '1 hour') = 0
+					AND bool_and(r.call_count = 0))
+		), gone_key AS MATERIALIZED (
+			SELECT l.* FROM less l
+			UNION ALL
+			-- what a version of an application ran for some days has no baseline: the hours before tell
+			SELECT h.service_key, h.pattern_key, sum(h.call_count)::float8 / count(DISTINCT h.window_start),
+				sum(h.total_duration_us) / sum(h.call_count), 0::float8
+			FROM (
+				SELECT DISTINCT f.service_key, f.since - d * interval '1 hour' AS start
+				FROM unnest(fresh) f
+				CROSS JOIN generate_series(1, 3) d
+				WHERE NOT f.is_churn AND @extschema@._chpg_app_family((f.name).app) <> (f.name).app
+			) f
+			JOIN @extschema@._chpg_window_hour() h ON h.service_key = f.service_key AND h.window_start = f.start
+			WHERE h.call_count > 0 AND h.total_duration_us > 0 AND (h.service_key, h.pattern_key) NOT IN (
+					SELECT l.service_key, l.pattern_key FROM less l)
+				AND NOT EXISTS (SELECT FROM unnest(recent) r
+					JOIN unnest(judged) j ON j.service_key = r.service_key
+						AND r.window_start = j.end_time - interval '1 hour'
+					WHERE r.service_key = h.service_key AND r.pattern_key = h.pattern_key AND r.call_count > 0)
+			GROUP BY h.service_key, h.pattern_key
+		), gone AS MATERIALIZED (
 			SELECT g.*, n AS name, @extschema@._chpg_query_words(n.query_text) AS words,
 				@extschema@._chpg_main_table(n.query_text) AS main_table
-			FROM (
-				SELECT r.service_key, r.pattern_key, avg(r.expected_calls) AS calls_per_h,
-					avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us,
-					coalesce(max(r.call_count / r.expected_calls)
-						FILTER (WHERE r.window_start = j.end_time - interval '1 hour'), 0) AS left_ratio
-				FROM unnest(recent) r
-				JOIN unnest(judged) j ON j.service_key = r.service_key
-				WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
-				GROUP BY r.service_key, r.pattern_key
-				-- in a deployment of hours the old ones still run, with the same words
-				HAVING bool_and(r.call_count <= 0.85 * r.expected_calls)
-					FILTER (WHERE r.window_start = j.end_time - interval '1 hour')
-					OR (count(*) FILTER (WHERE r.window_start = j.end_time - interval '1 hour') = 0
-						AND bool_and(r.call_count = 0))
-			) g
-			JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT DISTINCT r.pattern_key FROM unnest(recent) r
-				WHERE r.expected_calls > 0
-					AND r.call_count <= 0.85 * r.expected_calls)) n ON n.pattern_key = g.pattern_key
+			FROM gone_key g
+			JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT k.pattern_key FROM gone_key k)) n
+				ON n.pattern_key = g.pattern_key
 		), came AS MATERIALIZED (
 			SELECT f.*, @extschema@._chpg_query_words((f.name).query_text) AS words,
 				@extschema@._chpg_main_table((f.name).query_text) AS main_table
@@ -818,8 +838,9 @@ BEGIN
 			JOIN day_sum d ON d.pattern_key = k.pattern_key AND d.service_key = c.service_key
 				AND d."time" < date_trunc('day', c.since, 'UTC')
 				AND d."time" >= date_trunc('day', c.since, 'UTC') - interval '35 days'
-			WHERE k.app = (c.name).app), c.is_churn
+			WHERE k.app = (c.name).app OR @extschema@._chpg_app_family(k.app) = f.family), c.is_churn
 	FROM unnest(fresh) c
+	CROSS JOIN LATERAL (SELECT @extschema@._chpg_app_family((c.name).app) AS family) f
 	CROSS JOIN LATERAL (SELECT taken->format('%s %s', c.service_key, c.pattern_key) AS pair) p
 	LEFT JOIN @extschema@._chpg_pattern_names(ARRAY(SELECT (v.value->>'gone')::integer FROM jsonb_each(taken) v
 		WHERE jsonb_typeof(v.value) = 'object')) n ON n.pattern_key = (p.pair->>'gone')::integer;

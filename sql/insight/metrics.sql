@@ -110,14 +110,16 @@ Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_growing(service_ids text[], until_time timestamptz, of_metric text, meant text)
 RETURNS TABLE (service_id text, present double precision, top double precision, rise double precision,
-	day_rise double precision)
+	hour_rise double precision, day_rise double precision)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT l.service_id, l.means[1], l.tops[1], l.means[1] - u.highest, u.today - u.yesterday
+	SELECT l.service_id, l.means[1], l.tops[1], l.means[1] - u.highest, l.means[1] - u.highest_of_hour,
+		u.today - u.yesterday
 	FROM @extschema@._chpg_metric_lines(service_ids, until_time - interval '50 hours', until_time, of_metric, meant,
 		NULL::text) l
 	CROSS JOIN LATERAL (
-		SELECT max(v.value) FILTER (WHERE v.age >= 4) AS highest, avg(v.value) FILTER (WHERE v.age < 24) AS today,
+		SELECT max(v.value) FILTER (WHERE v.age >= 4) AS highest,
+			max(v.value) FILTER (WHERE v.age IN (23, 24, 25, 47, 48, 49)) AS highest_of_hour, avg(v.value) FILTER (WHERE v.age < 24) AS today,
 			avg(v.value) FILTER (WHERE v.age BETWEEN 24 AND 47) AS yesterday
 		FROM unnest(l.ages, l.means) v(age, value)
 	) u
@@ -127,7 +129,8 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_growing(text[], timestamptz, text, text) IS
 'How a metric of services has grown of late: what is read for weeks is read of few of them.
 present, top: mean and highest point of the latest hour. rise: by how much it is above all hours
-  of two days but the last four. day_rise: mean of the last day less that of the day before.
+  of two days but the last four. hour_rise: by how much above these hours of both days.
+day_rise: mean of the last day less that of the day before.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_run_hours(ages integer[], "values" double precision[], threshold double precision)
@@ -263,7 +266,7 @@ COMMENT ON COLUMN @extschema@._chpg_forecast.confidence IS 'high, medium or low.
  *
  * Growth of hours: likewise, of one that began within a day.  It has to be far above what any
  * few hours of the past have added to the highest value until then, and is not extrapolated to
- * more than five times its length, or ten times that of half a day.
+ * more than eight times its length, or ten times that of half a day.
  */
 CREATE FUNCTION @extschema@._chpg_forecast(latest timestamptz, ages integer[], "values" double precision[],
 	capacity double precision)
@@ -345,15 +348,15 @@ BEGIN
 				percentile_cont(0.75) WITHIN GROUP (ORDER BY s.growth) AS high
 			FROM step s WHERE s.age < n.age
 		) g
-		WHERE n.age IN (4, 6, 8, 12, 18, 24) AND n.oldest >= 72
+		WHERE n.age IN (3, 4, 6, 8, 12, 18, 24) AND n.oldest >= 72
 	)
 	SELECT s.hours, s.start, s.rate, greatest(1.645 * 1.253 * (s.high - s.low) / 1.349 / sqrt(s.steps), 0.2 * s.rate) AS margin
 	INTO found
 	FROM span s
-	WHERE s.steps >= 4 AND s.rate > 0 AND s.low >= 0.3 * s.rate AND s.above >= 0.5 * (present - s.start)
+	WHERE s.steps >= 3 AND s.rate > 0 AND s.low >= 0.3 * s.rate AND s.above >= 0.5 * (present - s.start)
 		AND CASE WHEN s.hours < 12 THEN present - s.start >= 0.05 * capacity AND s.above >= 2 * coalesce(s.seen, 0)
 			ELSE present - s.start >= 0.02 * capacity AND s.above >= 3 * coalesce(s.seen, 0) END
-		AND (capacity - present) / s.rate <= CASE WHEN s.hours < 12 THEN 5 ELSE 10 END * s.hours
+		AND (capacity - present) / s.rate <= CASE WHEN s.hours < 12 THEN 8 ELSE 10 END * s.hours
 	ORDER BY s.hours DESC
 	LIMIT 1;
 	-- days know better when it began, unless the hours are far ahead of them

@@ -24,7 +24,8 @@ CREATE TYPE @extschema@._chpg_window_score AS (
 
 COMMENT ON TYPE @extschema@._chpg_window_score IS 'The scores of an hour of a service.';
 COMMENT ON COLUMN @extschema@._chpg_window_score.common IS
-'ln of the factor by which most patterns are slower than their baselines; 0 if too few run.';
+'ln of the factor by which most patterns are slower than their baselines; if fewer than five run, what
+  their load makes of them.';
 COMMENT ON COLUMN @extschema@._chpg_window_score.patterns IS 'The scores of its patterns, sorted by key.';
 
 CREATE FUNCTION @extschema@._chpg_clamped(value double precision, lowest double precision,
@@ -165,7 +166,23 @@ COMMENT ON FUNCTION @extschema@._chpg_baseline_windows(text, timestamptz) IS
 'The hours of the history that an hour of a service (id) is compared with.
 Callers have entered the history.';
 
-/* The API may return another text for a query: that is another key of one pattern. */
+/* Most names have no digit, and cost little. */
+CREATE FUNCTION @extschema@._chpg_app_family(app text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN app ~ '[0-9]' THEN regexp_replace(left(app, 200),
+		'\mv?(\d+(\.\d+)+([-+.][a-z0-9]+)*|\d{6,})\M|\mv\d+\M|\m(?=[a-f]*\d)[0-9a-f]{7,40}\M', '*', 'gi') ELSE app END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_app_family(text) IS
+'The name of an application with * for its version: 1.4.2, v7, 20260131, or a hash of a commit.
+Small numbers stay, since they may tell applications apart.';
+
+/*
+ * The API may return another text for a query, and an application may name itself with its
+ * version: that is another key of one pattern.
+ */
 CREATE FUNCTION @extschema@._chpg_former_keys(of_service integer, at timestamptz)
 RETURNS TABLE (former_key integer, pattern_key integer)
 LANGUAGE sql STABLE
@@ -180,13 +197,15 @@ AS $$
 		WHERE k.pattern_key = p.pattern_key AND k.query_id <> 0 OFFSET 0) k
 	CROSS JOIN LATERAL (SELECT o.pattern_key FROM pattern_key o
 		WHERE o.query_id = k.query_id AND o.db_name = k.db_name AND o.db_user = k.db_user
-			AND o.db_operation = k.db_operation AND o.app = k.app AND o.text_id <> k.text_id OFFSET 0) o
+			AND o.db_operation = k.db_operation AND o.pattern_key <> k.pattern_key
+			AND (o.app = k.app OR @extschema@._chpg_app_family(o.app) = @extschema@._chpg_app_family(k.app)) OFFSET 0) o
 	WHERE o.pattern_key NOT IN (SELECT n.pattern_key FROM present n)
 	GROUP BY o.pattern_key
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_former_keys(integer, timestamptz) IS
-'Keys that patterns of an hour of a service had with other texts, beside the key that they have.
+'Keys that patterns of an hour of a service had with other texts, or with other versions of their
+  application, beside the key that they have.
 Callers have entered the history.';
 
 CREATE FUNCTION @extschema@._chpg_baseline_of(of_service integer, id text, at timestamptz)
@@ -285,7 +304,9 @@ BEGIN
 		WHERE k.query_id <> 0 AND NOT @extschema@._chpg_is_monitoring(k.app)
 			AND (n.pattern_key IS NOT NULL OR (NOT is_truncated AND exp(b.ln_calls) >= 1.5))
 	), factor AS (
-		SELECT CASE WHEN count(*) >= 5 THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY j.distance) ELSE 0 END AS common
+		-- of few patterns, what so much load usually makes of them
+		SELECT CASE WHEN count(*) >= 5 THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY j.distance)
+			ELSE 0.3 * greatest(ln(sum(j.calls) / sum(greatest(exp(j.ln_calls) - 1, 1))) - 0.1, 0) END AS common
 		FROM judged j
 		WHERE j.calls >= 20 AND j.distance IS NOT NULL
 	)

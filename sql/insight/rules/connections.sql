@@ -9,7 +9,9 @@
  * threshold: full_days = 7 days; Days until max_connections is reached, below which it is WARN.
  * threshold: error_full_days = 0.5 days; Days until max_connections is reached, below which it is ERROR.
  * threshold: filling_ratio = 0.5 ratio; Connections of max_connections from which growth of less than three
- *     days counts: they follow the load of a day.
+ *     days counts, since they follow the load of a day ...
+ * threshold: filling_factor = 1.4 factor; ... or so many times those that were usual at most ...
+ * threshold: filling_load_factor = 1.25 factor; ... while executions are at most so many times the usual ones.
  * threshold: usual_factor = 2 factor; Connections of those that were usual at these hours, from which it is
  *     WARN where max_connections is unknown.
  * threshold: above_usual = 20 connections; And so many more.
@@ -39,6 +41,56 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_connections_now(text, text) IS
 'Connections as they are now, of services that have metrics, and max_connections.
 Requests: 1 for the metrics, and those of chpg_config.';
+
+CREATE FUNCTION @extschema@._chpg_without_cycle(ages integer[], "values" double precision[])
+RETURNS double precision[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	WITH cycle AS (
+		SELECT u.age % 24 AS hour, percentile_cont(0.5) WITHIN GROUP (ORDER BY u.value) AS usual
+		FROM unnest(ages, "values") u(age, value)
+		WHERE u.age >= 24
+		GROUP BY 1
+	)
+	SELECT array_agg(greatest(l.value + coalesce(n.usual - c.usual, 0), 0) ORDER BY l.age)
+	FROM unnest(ages, "values") l(age, value)
+	LEFT JOIN cycle c ON c.hour = l.age % 24
+	LEFT JOIN cycle n ON n.hour = 0;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_without_cycle(integer[], double precision[]) IS
+'A line as if each hour of a day had the usual value of the latest one.';
+
+CREATE FUNCTION @extschema@._chpg_load_factor(of_service text, end_time timestamptz)
+RETURNS double precision
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT @extschema@._chpg_history_is_readable() THEN
+		RETURN NULL;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (
+		SELECT sum(h.calls) / nullif(sum(h.usual), 0)
+		FROM (
+			SELECT c.call_count::float8 AS calls, (
+				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
+				FROM @extschema@._chpg_past_starts(c.window_start + interval '1 hour', 1) p
+				JOIN capture b ON b.service_id = of_service AND b.grain = 'hour' AND b.status = 'ok'
+					AND b.window_start = p.start) AS usual
+			FROM capture c
+			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
+				AND c.window_start >= end_time - interval '4 hours' AND c.window_start < end_time
+		) h
+		WHERE h.usual IS NOT NULL);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_load_factor(text, timestamptz) IS
+'How many times the usual executions of these hours a service has in the four hours before a time.
+Null where that is unknown.
+Errors: 55000 the history has the layout of an earlier version.';
 
 CREATE FUNCTION @extschema@._chpg_find_connections(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	live boolean)
@@ -75,7 +127,7 @@ BEGIN
 				'connection_count'::text, '^$|total'::text) g
 			LEFT JOIN limits i ON i.service_id = g.service_id
 			WHERE i.max_connections IS NULL OR g.top >= 0.9 * :used_ratio * i.max_connections
-				OR g.rise >= 0.03 * i.max_connections
+				OR g.rise >= 0.03 * i.max_connections OR g.hour_rise >= 0.06 * i.max_connections
 				OR g.day_rise >= 0.4 * (i.max_connections - g.present) / nullif(:full_days, 0)
 		), lines AS MATERIALIZED (
 			SELECT l.*
@@ -112,6 +164,12 @@ BEGIN
 			forecast := @extschema@._chpg_forecast(line.latest, line.ages, line.means, capacity);
 			IF forecast.since > line.latest - interval '3 days' AND used < :filling_ratio * capacity THEN
 				forecast := NULL;
+			END IF;
+			-- more than the load of these hours has ever made them
+			IF forecast.full_at IS NULL AND usual.days >= 5 AND used >= :filling_factor * usual.highest
+					AND @extschema@._chpg_load_factor(line.service_id, until) <= :filling_load_factor THEN
+				forecast := @extschema@._chpg_forecast(line.latest, line.ages,
+					@extschema@._chpg_without_cycle(line.ages, line.means), capacity);
 			END IF;
 			full_days := extract(epoch FROM forecast.full_at - until) / 86400;
 			lvl := CASE WHEN used >= :error_used_ratio * capacity OR full_days < :error_full_days

@@ -8,11 +8,11 @@
  * threshold: factor = 1.25 factor; How many times the expected rows, blocks or WAL of an execution.
  * threshold: score = 8 standard deviations; How far above the same hours of past days all hours since the onset
  *   are together.
- * threshold: rows_per_h = 20000 rows/h; Rows per hour that are more than expected ...
+ * threshold: rows_per_h = 5000 rows/h; Rows per hour that are more than expected ...
  * threshold: blks_per_h = 20000 blocks/h; ... or blocks ...
  * threshold: wal_bytes_per_h = 1048576 bytes/h; ... or WAL ...
- * threshold: ratio = 0.02 ratio; ... and their share of those of the service.
- * threshold: warn_factor = 1.3 factor; How many times the expected rows or blocks make a WARN.
+ * threshold: ratio = 0.02 ratio; ... and their share of those of the service, or that of the pattern's time.
+ * threshold: warn_factor = 1.25 factor; How many times the expected rows or blocks make a WARN.
  * threshold: warn_wal_factor = 1.25 factor; How many times the expected WAL makes a WARN.
  */
 /* Rule CHPG503: executions that process more than before: rows, blocks, or WAL. */
@@ -38,12 +38,12 @@ BEGIN
 		WHERE e.metric IN ('rows', 'blks', 'wal') AND e.score >= :score AND e.last_score >= 3
 			AND e.baseline_hours >= :slower_few_hours AND e.hours >= 2
 	), likely AS MATERIALIZED (
-		SELECT m.*, m.total - m.total / greatest(m.factor, 1) AS more, s.total AS service_total
+		SELECT m.*, m.total - m.total / greatest(m.factor, 1) AS more, s.total AS service_total, s.us AS service_us
 		FROM measured m
 		CROSS JOIN LATERAL (
 			SELECT CASE m.metric WHEN 'rows' THEN sum(c.total_rows)::float8
 				WHEN 'blks' THEN sum(c.total_shared_blks_read)::float8 + sum(c.total_shared_blks_hit)::float8
-				ELSE sum(c.total_wal_bytes)::float8 END AS total
+				ELSE sum(c.total_wal_bytes)::float8 END AS total, sum(c.statement_duration_us) AS us
 			FROM capture c
 			WHERE c.service_id = m.service_id AND c.grain = 'hour' AND c.status = 'ok'
 				AND c.window_start >= m.since AND c.window_start < m.end_time) s
@@ -52,7 +52,8 @@ BEGIN
 		SELECT DISTINCT ON (l.service_key, l.pattern_key) l.*, l.more / nullif(l.service_total, 0) AS ratio,
 			l.total / l.calls AS per_call, l.total / l.factor / l.calls AS usual_per_call
 		FROM likely l
-		WHERE l.more >= l.least_per_h * l.hours AND l.more >= :ratio * l.service_total
+		WHERE l.more >= l.least_per_h * l.hours
+			AND (l.more >= :ratio * l.service_total OR l.total_us >= :ratio * l.service_us)
 		ORDER BY l.service_key, l.pattern_key, array_position('{wal,rows,blks}'::text[], l.metric)
 	)
 	SELECT 'CHPG503',

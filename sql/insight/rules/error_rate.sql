@@ -33,14 +33,14 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
-	SELECT p.service_key, p.window_start, k.db_name, k.db_user, k.app,
+	SELECT p.service_key, p.window_start, k.db_name, k.db_user, @extschema@._chpg_app_family(k.app),
 		coalesce(sum(greatest(p.error_count, 0)), 0)::float8,
 		coalesce(sum(greatest(p.call_count, 0)) FILTER (WHERE k.query_id <> 0), 0)::float8
 	FROM @extschema@._chpg_window_hour() p
 	JOIN pattern_key k ON k.pattern_key = p.pattern_key
 	WHERE p.service_key = ANY (service_keys) AND p.window_start = ANY (hours)
 		AND NOT @extschema@._chpg_is_monitoring(k.app)
-	GROUP BY p.service_key, p.window_start, k.db_name, k.db_user, k.app;
+	GROUP BY 1, 2, 3, 4, 5;
 END
 $$;
 
@@ -60,14 +60,14 @@ BEGIN
 	SELECT s.service_key, s.db_name, s.db_user, s.app, count(*),
 		percentile_cont(0.5) WITHIN GROUP (ORDER BY s.errors / greatest(s.errors + s.calls, 1))
 	FROM (
-		SELECT d.service_key, d."time", k.db_name, k.db_user, k.app,
+		SELECT d.service_key, d."time", k.db_name, k.db_user, @extschema@._chpg_app_family(k.app) AS app,
 			coalesce(sum(greatest(d.error_count, 0)), 0)::float8 AS errors,
 			coalesce(sum(greatest(d.call_count, 0)) FILTER (WHERE k.query_id <> 0), 0)::float8 AS calls
 		FROM day_sum d
 		JOIN pattern_key k ON k.pattern_key = d.pattern_key
 		WHERE d.service_key = ANY (service_keys) AND d."time" < until_day AND d."time" >= until_day - interval '8 days'
 			AND NOT @extschema@._chpg_is_monitoring(k.app)
-		GROUP BY d.service_key, d."time", k.db_name, k.db_user, k.app
+		GROUP BY 1, 2, 3, 4, 5
 	) s
 	GROUP BY s.service_key, s.db_name, s.db_user, s.app;
 END
@@ -124,7 +124,8 @@ BEGIN
 		CASE WHEN u.days IS NOT NULL THEN 'opportunity' ELSE 'incident' END, NULL::timestamptz,
 		100 * u.usual_ratio, 100 * e.ratio, 'percent', NULL::text
 	FROM (
-		SELECT p.service_id, db_name, db_user, app, bool_or(h.cutoff_us IS NOT NULL) AS truncated,
+		SELECT p.service_id, db_name, db_user, @extschema@._chpg_app_family(app) AS app,
+			bool_or(h.cutoff_us IS NOT NULL) AS truncated,
 			sum(error_count)::float8 AS errors,
 			coalesce(sum(call_count) FILTER (WHERE query_id <> 0), 0)::float8 AS calls,
 			sum(error_count)::float8 / nullif(sum(error_count)

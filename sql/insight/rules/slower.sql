@@ -11,8 +11,12 @@
  *   are together ...
  * threshold: counter_score = 3.5 standard deviations; ... or this, if its rows or blocks are, too ...
  * threshold: least_counter_score = 6 standard deviations; ... by this.
- * threshold: warn_score = 5.4 standard deviations; The first of these from which it is WARN.
- * threshold: hour_score = 2.4 standard deviations; How far above them an hour is, as a mean.
+ * threshold: warn_score = 5.2 standard deviations; The first of these from which it is WARN ...
+ * threshold: few_hours_score = 3 hours; ... and by what share of itself that is more for each hour of the baseline:
+ *   spreads of few hours are uncertain.
+ * threshold: hour_score = 2.4 standard deviations; How far above them an hour is, as a mean ...
+ * threshold: long_score = 6.5 standard deviations; ... or this, and all hours together this ...
+ * threshold: long_hour_score = 1.2 standard deviations; ... for a long time.
  * threshold: factor = 1.2 factor; How many times the expected mean ...
  * threshold: few_hours_factor = 2 factor; ... where the baseline has few hours.
  * threshold: few_hours = 6 hours; Hours of the baseline below which they are few.
@@ -20,7 +24,7 @@
  * threshold: excess_ratio = 0.003 ratio; ... its share of the service's time ...
  * threshold: excess_executions = 2 factor; ... and how many times the longest single execution.
  * threshold: p99_score = 7 standard deviations; The same of the 99th percentile ...
- * threshold: p99_warn_score = 9 standard deviations; ... which from here on is WARN ...
+ * threshold: p99_warn_score = 8 standard deviations; ... which from here on is WARN ...
  * threshold: p99_factor = 1.4 factor; ... how many times the expected one ...
  * threshold: p99_gain_us = 2000 us; ... and how much above it ...
  * threshold: p99_excess_us = 500000 us; ... time lost by one of a hundred executions in four hours ...
@@ -52,14 +56,19 @@ BEGIN
 			AND e.last_score >= 2
 		GROUP BY e.service_key, e.pattern_key
 	), likely AS MATERIALIZED (
-		SELECT e.*, c.score >= :least_counter_score AND e.metric = 'mean' AS is_explained
+		SELECT e.*, c.score >= :least_counter_score AND e.metric = 'mean' AS is_explained,
+			CASE e.metric WHEN 'p99' THEN :p99_warn_score * (1 + 2 * :few_hours_score / e.baseline_hours)
+				ELSE :warn_score * (1 + :few_hours_score / e.baseline_hours) END AS least_score
 		FROM episode e
 		LEFT JOIN counter c ON c.service_key = e.service_key AND c.pattern_key = e.pattern_key
 		WHERE e.score >= CASE WHEN e.metric = 'p99' THEN :p99_score
 				WHEN c.score >= :least_counter_score THEN :counter_score ELSE :score END
-			AND e.last_score >= 1.5 AND e.score >= :hour_score * sqrt(e.hours)
+			AND e.last_score >= 1.5 AND (e.score >= :hour_score * sqrt(e.hours)
 				* CASE WHEN e.metric = 'mean' AND c.score >= :least_counter_score
 					THEN :counter_score / :score ELSE 1 END
+				-- what began before the hours that are read, creeps
+				OR e.metric = 'mean' AND e.hours >= 6 AND e.since >= e.end_time - interval '40 hours'
+					AND e.score >= greatest(:long_score, :long_hour_score * sqrt(e.hours)))
 			AND (e.hours >= 2 OR e.calls >= 50)
 			AND CASE e.metric WHEN 'mean' THEN
 				e.factor >= CASE WHEN e.is_blind THEN :few_hours_factor ELSE :factor END
@@ -79,7 +88,7 @@ BEGIN
 		CROSS JOIN LATERAL @extschema@._chpg_service_time(l.service_id, l.since, l.end_time) s(us)
 		WHERE l.metric = 'p99' OR l.excess_us >= :excess_ratio * s.us
 		ORDER BY l.service_key, l.pattern_key,
-			l.score >= CASE l.metric WHEN 'p99' THEN :p99_warn_score ELSE :warn_score END OR l.is_explained IS TRUE DESC,
+			l.score >= l.least_score OR l.is_explained IS TRUE DESC,
 			l.metric
 	), ranked AS MATERIALIZED (
 		SELECT m.*, row_number() OVER (PARTITION BY m.service_key ORDER BY m.excess_us DESC, m.pattern_key) AS place
@@ -98,8 +107,8 @@ BEGIN
 		SELECT r.*, n.name, n.query_text, x.cause,
 			CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium'
 				ELSE 'high' END AS confidence,
-			CASE WHEN r.score < CASE r.metric WHEN 'p99' THEN :p99_warn_score ELSE :warn_score END
-					AND r.is_explained IS NOT TRUE THEN 'INFO'
+			CASE WHEN r.is_blind AND r.hours < 2
+					OR r.score < r.least_score AND r.is_explained IS NOT TRUE THEN 'INFO'
 				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r

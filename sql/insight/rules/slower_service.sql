@@ -15,7 +15,8 @@
  * threshold: error_factor = 1.5 factor; How many times slower from which it is ERROR.
  * threshold: load_exponent = 0.4 factor; Power of the executions by which times grow as usual.
  * threshold: cold_hours = 4 hours; Hours for which a cache that is cold is no reason to worry.
- * threshold: cold_reads = 1.5 factor; How many times the expected blocks read make a cache cold.
+ * threshold: cold_reads = 1.5 factor; How many times the expected share of blocks read makes a cache cold ...
+ * threshold: cold_ratio = 0.6 ratio; ... in such a share of the hours: a job that reads much has few of them.
  */
 /*
  * What makes most patterns slower at once is a matter of the service: other work on its
@@ -112,7 +113,21 @@ BEGIN
 	), caused AS (
 		SELECT m.*, CASE
 			WHEN m.reads / nullif(m.blks, 0) >= :cold_reads * m.reads_before / nullif(m.blks_before, 0)
-				AND m.reads / nullif(m.blks, 0) - m.reads_before / nullif(m.blks_before, 0) >= 0.01 THEN 'cold cache'
+				AND m.reads / nullif(m.blks, 0) - m.reads_before / nullif(m.blks_before, 0) >= 0.01
+				AND (SELECT avg((h.ratio >= :cold_reads * h.usual AND h.ratio >= h.usual + 0.005)::integer)
+					FROM (
+						SELECT c.total_shared_blks_read / nullif(c.total_shared_blks_read::float8
+								+ c.total_shared_blks_hit::float8, 0) AS ratio, (
+							SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.total_shared_blks_read
+								/ nullif(b.total_shared_blks_read::float8 + b.total_shared_blks_hit::float8, 0))
+							FROM capture b
+							WHERE b.service_id = m.service_id AND b.grain = 'hour' AND b.status = 'ok'
+								AND b.window_start = ANY (ARRAY(SELECT c.window_start - d * interval '24 hours'
+									FROM generate_series(1, 7) d))) AS usual
+						FROM capture c
+						WHERE c.service_id = m.service_id AND c.grain = 'hour' AND c.status = 'ok'
+							AND c.window_start >= m.window_start AND c.window_start < m.end_time
+					) h) >= :cold_ratio THEN 'cold cache'
 			WHEN m.cpu_us / nullif(m.total_us, 0) < 0.85 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'waiting'
 			WHEN m.cpu_us / nullif(m.total_us, 0) > 0.95 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'computing'
 			ELSE 'mixed' END AS cause

@@ -71,3 +71,46 @@ COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_s
 usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours
   is missing or truncated are left out.
 Errors: 55000 there is no history.';
+
+/*
+ * A public holiday is a weekday with the course of a weekend.  Its last day is compared with the
+ * days before the same hour of past weekends, so that also the step from a workday to it comes at
+ * the hour at which it always comes; an outage begins at any.
+ */
+CREATE FUNCTION @extschema@._chpg_is_like_weekend(of_service text, end_time timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN EXISTS (
+		SELECT
+		FROM (
+			SELECT w.isodow, n.hour, n.calls, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual
+			-- a weekend of some time zones ends on the UTC Monday
+			FROM unnest('{6,7,1}'::integer[]) w(isodow)
+			CROSS JOIN (
+				SELECT h AS hour, i.call_count::float8 AS calls
+				FROM generate_series(1, 24) h
+				JOIN capture i ON i.service_id = of_service AND i.grain = 'hour' AND i.status = 'ok' AND NOT i.truncated
+					AND i.window_start = end_time - h * interval '1 hour') n
+			CROSS JOIN generate_series(1, 28) day
+			JOIN capture c ON c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start = end_time - day * interval '24 hours' - n.hour * interval '1 hour'
+			WHERE extract(isodow FROM end_time - interval '1 hour' - day * interval '24 hours') = w.isodow
+			GROUP BY w.isodow, n.hour, n.calls
+			HAVING count(*) >= 2
+		) h
+		GROUP BY h.isodow
+		HAVING count(*) >= 20
+			AND count(*) FILTER (WHERE (h.calls + 50) / (h.usual + 50) BETWEEN 0.55 AND 1.8) >= 0.9 * count(*)
+			AND sum(h.calls) FILTER (WHERE h.hour <= 4) / nullif(sum(h.usual) FILTER (WHERE h.hour <= 4), 0)
+				BETWEEN 0.6 AND 1.67);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_is_like_weekend(text, timestamptz) IS
+'Whether the executions of a service follow the course of its past weekends, for a day up to a time.
+Errors: 55000 there is no history.';

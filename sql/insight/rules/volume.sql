@@ -119,8 +119,11 @@ BEGIN
 		-- have another id now
 		SELECT r.service_key, r.window_start,
 			CASE WHEN count(*) >= 5 THEN least(greatest(percentile_cont(0.5) WITHIN GROUP (
-				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3) END AS ln_factor,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))) AS ln_median
+				ORDER BY ln((1 + r.call_count) / (1 + r.expected_calls))), -5), 3)
+				-- all of a few
+				ELSE least(greatest(min(ln((1 + r.call_count) / (1 + r.expected_calls))), 0), ln(3::float8)) END
+				AS ln_factor,
+			count(*) AS patterns
 		FROM unnest(recent) r
 		WHERE r.expected_calls >= 5 AND r.calls_spread > 0 AND r.call_count > 0
 		GROUP BY r.service_key, r.window_start
@@ -129,7 +132,7 @@ BEGIN
 		SELECT s.*, j.service_id, j.end_time,
 			s.days >= :traffic_days AND s.usual_calls >= 2 * :traffic_calls_per_h
 				AND s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio
-				AND coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true) AS is_missing
+				AND (l.patterns < 5 OR coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true)) AS is_missing
 		FROM @extschema@._chpg_service_traffic(judged) s
 		JOIN unnest(judged) j ON j.service_key = s.service_key
 		LEFT JOIN load l ON l.service_key = s.service_key AND l.window_start = j.end_time - interval '1 hour'
@@ -190,7 +193,8 @@ BEGIN
 		FROM known k
 		WHERE CASE k.change WHEN 'surge' THEN k.calls >= :max_factor * greatest(k.greatest_calls, 1)
 				AND k.usual_calls > 0 AND k.days_present >= 0.8 * k.days
-			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls END
+			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls
+				AND k.usual_calls >= 2 * :drop_calls_per_h END
 	), course AS MATERIALIZED (
 		SELECT s.service_key, s.pattern_key, s.change, s.app, c.window_start, c.call_count, c.expected_calls,
 			sqrt(s.calls / greatest(s.expected, 1)) AS factor
@@ -244,24 +248,31 @@ BEGIN
 			AND s.sure_expected >= 0.5 * a.expected AND s.patterns >= greatest(0.6 * a.patterns_expected, 2)
 			AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = a.service_key AND f.app_is_new)
 	)
-	SELECT 'CHPG508', CASE WHEN f.calls <= :traffic_error_drop_ratio * f.least_calls THEN 'ERROR' ELSE 'WARN' END,
-		'Traffic is missing', f.service_id,
+	SELECT 'CHPG508',
+		CASE WHEN w.is_like THEN 'INFO' WHEN f.calls <= :traffic_error_drop_ratio * f.least_calls THEN 'ERROR'
+			ELSE 'WARN' END,
+		CASE WHEN w.is_like THEN 'A day like a weekend' ELSE 'Traffic is missing' END, f.service_id,
 		format('%s executions per hour, usually %s in these hours, and never below %s',
 			@extschema@._chpg_count_text(f.calls / 2), @extschema@._chpg_count_text(f.usual_calls / 2),
 			@extschema@._chpg_count_text(f.least_calls / 2)),
 		jsonb_build_object('change', 'traffic', 'calls_per_h', round((f.calls / 2)::numeric),
 			'usual_calls_per_h', round((f.usual_calls / 2)::numeric), 'least_calls_per_h',
 				round((f.least_calls / 2)::numeric),
-			'days', f.days),
-		'Applications send less than on any of the past days: they are down, cannot connect, or send it elsewhere.',
-		'Ask whether the applications work; look for errors, and at the connections.', NULL::float8,
+			'days', f.days, 'is_like_weekend', w.is_like),
+		CASE WHEN w.is_like THEN 'The executions follow the course of past weekends: a public holiday, probably.'
+			ELSE 'Applications send less than on any of the past days: they are down, cannot connect, or send it '
+				'elsewhere.' END,
+		CASE WHEN w.is_like THEN 'Nothing, if it is one.'
+			ELSE 'Ask whether the applications work; look for errors, and at the connections.' END, NULL::float8,
 		CASE WHEN f.days >= 8 THEN 'high' ELSE 'medium' END, 'CHPG508:' || f.service_id, 'incident',
 		@extschema@._chpg_traffic_onset(f.service_id, f.end_time), f.usual_calls / 2,
 		f.calls / 2, 'calls/h', NULL::text
 	FROM traffic f
+	CROSS JOIN LATERAL (SELECT @extschema@._chpg_is_like_weekend(f.service_id, f.end_time) AS is_like OFFSET 0) w
 	WHERE f.is_missing
 	UNION ALL
-	SELECT 'CHPG508', CASE WHEN s.expected >= :traffic_error_calls_ratio * f.usual_calls THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG508', CASE WHEN w.is_like THEN 'INFO'
+			WHEN s.expected >= :traffic_error_calls_ratio * f.usual_calls THEN 'ERROR' ELSE 'WARN' END,
 		'An application is silent', f.service_id,
 		format('application "%s" sends %s executions per hour, usually %s in these hours',
 			@extschema@._chpg_line_text(s.app, 60), @extschema@._chpg_count_text(s.calls / 2),
@@ -275,6 +286,7 @@ BEGIN
 		s.expected / 2, s.calls / 2, 'calls/h', NULL::text
 	FROM silent s
 	JOIN traffic f ON f.service_key = s.service_key
+	CROSS JOIN LATERAL (SELECT @extschema@._chpg_is_like_weekend(f.service_id, f.end_time) AS is_like OFFSET 0) w
 	JOIN app_onset ao ON ao.service_key = s.service_key AND ao.app = s.app
 		AND ao.since >= f.end_time - interval '20 hours'
 	UNION ALL
