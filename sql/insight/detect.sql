@@ -760,12 +760,14 @@ BEGIN
 	-- each pattern that vanished is the predecessor of one at most: the most similar ones first
 	FOR pair IN
 		WITH less AS MATERIALIZED (
+			-- as fast as all of the service is since they are gone
 			SELECT r.service_key, r.pattern_key, avg(r.expected_calls) AS calls_per_h,
-				avg(r.expected_avg_us * exp(least(greatest(r.common, -5), 5))) AS avg_us,
+				coalesce(avg(u.us) FILTER (WHERE r.call_count <= 0.5 * r.expected_calls), avg(u.us)) AS avg_us,
 				coalesce(max(r.call_count / r.expected_calls)
 					FILTER (WHERE r.window_start = j.end_time - interval '1 hour'), 0) AS left_ratio
 			FROM unnest(recent) r
 			JOIN unnest(judged) j ON j.service_key = r.service_key
+			CROSS JOIN LATERAL (SELECT r.expected_avg_us * exp(least(greatest(r.common, -5), 5)) AS us) u
 			WHERE r.service_key IN (SELECT f.service_key FROM unnest(fresh) f) AND r.expected_calls >= 0.5
 			GROUP BY r.service_key, r.pattern_key
 			-- in a deployment of hours the old ones still run, with the same words
