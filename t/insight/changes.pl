@@ -25,7 +25,7 @@ CREATE TABLE story (service_key integer PRIMARY KEY, name text);
 INSERT INTO story
 SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
 	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
-	night,hostile}'::text[]) n;
+	night,hostile,holiday,closed,versions,slower version}'::text[]) n;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
 INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
 CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
@@ -89,6 +89,15 @@ DELETE FROM cell WHERE name = 'churn' AND number = 3 AND t >= '2026-05-14 08:00Z
 INSERT INTO cell SELECT c.service_key, c.name, 100 + n, planted.key(9000 + 20 * extract(hour FROM t)::integer + n,
 		format('SELECT a_3, b FROM orders_3 WHERE customer_id = $1 /* %s-%s */', extract(hour FROM t), n)), 'web', t, 60, 3000, 0.5, 0, 5, 60, 0.02, 0.7, 1
 	FROM cell c, generate_series(1, 9) n WHERE c.name = 'churn' AND c.number = 1 AND t >= '2026-05-14 08:00Z';
+-- half the traffic of a workday on a weekend, and on a Thursday: all day, or from eleven o'clock on
+UPDATE cell SET calls = ceil(calls * 0.5) WHERE name IN ('holiday', 'closed') AND kind = 'web' AND extract(isodow FROM t) > 5;
+UPDATE cell SET calls = ceil(calls * 0.3) WHERE kind = 'web'
+	AND (name = 'holiday' AND t >= '2026-05-14 00:00Z' OR name = 'closed' AND t >= '2026-05-14 11:00Z');
+-- a version each other day
+UPDATE cell SET key = planted.key(1000 + number, format('SELECT a_%s, b FROM orders_%s WHERE customer_id = $1', number, number),
+		app => format('web/1.%s.0', extract(doy FROM t)::integer / 2)),
+	avg_us = avg_us * CASE WHEN name = 'slower version' AND number = 4 AND t >= '2026-05-14 09:00Z' THEN 2.2 ELSE 1 END
+	WHERE name LIKE '%version%' AND number <= 12;
 UPDATE cell SET avg_us = avg_us * 2.5 WHERE name = 'night' AND number = 4 AND t >= '2026-05-13 00:00Z' AND extract(hour FROM t) < 5;
 SQL
 
@@ -128,12 +137,14 @@ SQL
 
 my %expected = (
 	'churn' => 'CHPG511 WARN churn 14 10:00',
+	'closed' => 'CHPG508 WARN traffic 14 11:00',
 	'creep' => 'CHPG509 WARN creep 24 00:00',
 	'deploy' => 'CHPG501 ERROR slower 14 10:00',
 	'errors' => 'CHPG402 ERROR app 14 11:00',
 	'everything' => 'CHPG502 ERROR slower service 14 10:00',
 	'evicted' => 'CHPG502 ERROR slower service 14 09:00',
 	'failing' => 'CHPG401 ERROR app 14 12:00',
+	'holiday' => 'CHPG508 INFO traffic 14 00:00',
 	'long run' => 'CHPG505 WARN slower run 14 03:00',
 	'loop' => 'CHPG507 WARN surge 14 10:00',
 	'missed' => 'CHPG506 WARN missed run 14 03:00',
@@ -145,6 +156,7 @@ my %expected = (
 	'silent' => 'CHPG508 ERROR traffic 14 11:00',
 	'slow deploy' => 'CHPG511 WARN renamed 14 10:00',
 	'slower' => 'CHPG501 ERROR slower 14 09:00',
+	'slower version' => 'CHPG501 WARN slower 14 09:00',
 	'standing errors' => 'CHPG401 INFO app ',
 	'vanished' => 'CHPG507 WARN vanished 14 11:00',
 	'wal' => 'CHPG503 WARN more per call 14 10:00');

@@ -84,13 +84,17 @@ BEGIN
 			e.q[2] AS ln_usual, e.is_scheduled,
 			greatest((e.q[3] - e.q[1]) / 2 * (1 + 2.0::float8 / e.runs), e.deviation, 0.12) AS spread,
 			-- processes more than all of them, and how far
-			greatest(CASE WHEN m.ln_rows >= e.max_rows + 0.1 THEN (m.ln_rows - e.ln_rows) / greatest(e.rows_spread, 0.06) END,
-				CASE WHEN m.ln_blks >= e.max_blks + 0.1 THEN (m.ln_blks - e.ln_blks) / greatest(e.blks_spread, 0.06) END,
-				CASE WHEN m.ln_wal >= e.max_wal + 0.1 THEN (m.ln_wal - e.ln_wal) / greatest(e.wal_spread, 0.06) END, 0)
+			greatest(CASE WHEN m.ln_rows >= e.max_rows + 0.1
+					THEN (m.ln_rows - e.ln_rows) / greatest(e.rows_spread, 0.06) END,
+				CASE WHEN m.ln_blks >= e.max_blks + 0.1
+					THEN (m.ln_blks - e.ln_blks) / greatest(e.blks_spread, 0.06) END,
+				CASE WHEN m.ln_wal >= e.max_wal + 0.1
+					THEN (m.ln_wal - e.ln_wal) / greatest(e.wal_spread, 0.06) END, 0)
 				AS more_score
 		FROM measured m
 		JOIN earlier e ON e.service_key = m.service_key AND e.pattern_key = m.pattern_key
-		JOIN (SELECT i.service_key, count(*) AS jobs FROM job i GROUP BY i.service_key) n ON n.service_key = m.service_key
+		JOIN (SELECT i.service_key, count(*) AS jobs FROM job i GROUP BY i.service_key) n
+			ON n.service_key = m.service_key
 		WHERE m.place = 1 AND m.job_ratio >= 0.8 AND m.day >= date_trunc('day', m.end_time - interval '24 hours', 'UTC')
 			AND e.runs >= :runs AND m.run_us >= :more_factor * exp(e.q[2])
 			AND m.run_us - exp(e.q[2]) >= :excess_us

@@ -286,7 +286,9 @@ BEGIN
 		s.expected / 2, s.calls / 2, 'calls/h', NULL::text
 	FROM silent s
 	JOIN traffic f ON f.service_key = s.service_key
-	CROSS JOIN LATERAL (SELECT @extschema@._chpg_is_like_weekend(f.service_id, f.end_time) AS is_like OFFSET 0) w
+	-- on a holiday, all the others have less to do, too
+	CROSS JOIN LATERAL (SELECT f.calls - s.calls <= 0.85 * (f.usual_calls - s.expected)
+		AND @extschema@._chpg_is_like_weekend(f.service_id, f.end_time) AS is_like OFFSET 0) w
 	JOIN app_onset ao ON ao.service_key = s.service_key AND ao.app = s.app
 		AND ao.since >= f.end_time - interval '20 hours'
 	UNION ALL
