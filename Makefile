@@ -24,6 +24,7 @@ SQL_FILES = \
 	sql/reading/organization.sql \
 	sql/reading/slow_queries.sql \
 	sql/reading/short_texts.sql \
+	sql/reading/periods.sql \
 	sql/reading/top.sql \
 	sql/reading/connection_info.sql \
 	sql/lifecycle/services.sql \
@@ -33,7 +34,6 @@ SQL_FILES = \
 	sql/lifecycle/wait.sql \
 	sql/lifecycle/request.sql \
 	sql/monitoring/prometheus.sql \
-	sql/monitoring/fleet.sql \
 	sql/monitoring/time_series.sql \
 	sql/tables/comments.sql \
 	sql/history/safety.sql \
@@ -94,6 +94,8 @@ SQL_FILES = \
 	sql/report/sections/sure.sql \
 	sql/report/page.sql \
 	sql/report/text.sql \
+	sql/insight/forms.sql \
+	sql/monitoring/fleet.sql \
 	sql/bi/views.sql \
 	sql/bi/create.sql \
 	sql/install/help.sql \

@@ -24,6 +24,7 @@
 #include "storage/lwlock.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
+#include "utils/datetime.h"
 #include "utils/guc_tables.h"
 #include "utils/jsonb.h"
 #include "utils/resowner.h"
@@ -68,6 +69,20 @@ chpg_set_multi_quick_exit(CURLM *multi)
 #endif
 }
 #endif
+
+/* Decode the fields of a time; the result is 0, or one of DTERR_.... */
+static inline int
+chpg_decode_datetime(char **fields, int *types, int count, int *type,
+					 struct pg_tm *tm, fsec_t *fsec, int *zone)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(fields, types, count, type, tm, fsec, zone, &extra);
+#else
+	return DecodeDateTime(fields, types, count, type, tm, fsec, zone);
+#endif
+}
 
 #if PG_VERSION_NUM < 180000
 #define CHPG_MODULE_MAGIC PG_MODULE_MAGIC

@@ -93,7 +93,7 @@ BEGIN
     SET LOCAL search_path = pg_catalog, kept, public, pg_temp;
     FOR at IN SELECT generate_series(from_time, to_time - interval '1 hour', '1 hour') LOOP
         PERFORM public._chpg_note_window(s.service_id, 'hour', at, at + interval '1 hour', '{}', NULL, ARRAY(
-            SELECT ROW(s.service_id, 'metric_' || m, NULL, '%', NULL, 'series_' || n, t,
+            SELECT ROW(s.service_id, NULL, 'metric_' || m, NULL, '%', NULL, 'series_' || n, t,
                 50 + 30 * sin(m + extract(epoch FROM t) / 40000) + hashint8(extract(epoch FROM t)::bigint * m * n) % 1000 / 300.0
                 )::public.chpg_metric_row
             FROM generate_series(1, 9) m, generate_series(1, 3) n,

@@ -73,13 +73,14 @@ SELECT v AS bytes, _chpg_bytes_text(v) FROM unnest('{0,1023,1024,10188,10189,343
 SELECT _chpg_line_text(E'SELECT 1,\n\t2', 34), _chpg_line_text(repeat('é', 40), 34), _chpg_line_text('', 34);
 SELECT * FROM chpg_top(NULL);
 SELECT * FROM chpg_top('-1 hour');
-SELECT * FROM chpg_top(order_by => 'size');
+SELECT * FROM chpg_top(order_by => 'bytes');
 SELECT * FROM chpg_top(n => 0);
 
 -- The fleet likewise, with 2 requests
 \! emulator/ctl clear
-SELECT count(*), max(length(rpad(service, 18) || rpad(state, 10) || rpad(version, 7) || rpad(cores, 5) || connections || memory || storage || data || hits) + 3 * 9 - 1) <= 120 AS narrow,
-	bool_and(f IS NOT NULL) AS filled FROM chpg_fleet f;
+SELECT count(*), max(length(rpad(service, 16) || rpad(state, 9) || rpad(size, 13) || load || storage || memory || connections || errors || rpad('', 9)) + 3 * 9 - 1) <= 120 AS narrow,
+	bool_and((f.service, f.state, f.size, f.load, f.storage, f.memory, f.connections, f.errors) IS NOT NULL) AS filled,
+	count(incidents) AS without_a_history FROM chpg_fleet f;
 \! emulator/ctl count
 
 -- NULL from a row makes no rows and costs nothing

@@ -14,7 +14,7 @@ SELECT * FROM chpg_slow_patterns('2026-05-01', 'infinity');
 SELECT * FROM chpg_slow_patterns('4713-01-01 BC', '2026-05-01');
 SELECT * FROM chpg_slow_patterns('2026-05-01', '20260-05-01');
 SELECT * FROM chpg_slow_patterns(NULL, now());
-SELECT * FROM chpg_slow_patterns(now(), NULL);
+SELECT * FROM chpg_slow_patterns(NULL::interval);
 
 -- Sorting and counting
 SELECT * FROM chpg_slow_patterns(now() - interval '1 day', now(), sort_by => 'query_text');

@@ -55,7 +55,8 @@ DECLARE
 BEGIN
 	SELECT d.* INTO known FROM @extschema@._chpg_history_defaults() d WHERE d.name = _chpg_history_check_setting.name;
 	IF known.name IS NULL THEN
-		RAISE EXCEPTION 'unknown setting "%" of the history', name
+		RAISE EXCEPTION 'unknown setting "%" of the history%', name,
+				@extschema@._chpg_closest(name, ARRAY(SELECT d.name FROM @extschema@._chpg_history_defaults() d))
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = format('There are %s.',
 					(SELECT string_agg(d.name, ', ') FROM @extschema@._chpg_history_defaults() d)),

@@ -69,7 +69,10 @@ BEGIN
 		END IF;
 	END IF;
 	IF unknown IS NOT NULL THEN
-		RAISE WARNING 'unknown threshold "%" in the history', left(unknown, 200)
+		RAISE WARNING 'unknown threshold "%" in the history%', left(unknown, 200),
+				@extschema@._chpg_closest(split_part(unknown, '"'::text, 1), ARRAY(
+					SELECT r.parameter FROM @extschema@.chpg_rule r
+					WHERE r.rule_id = split_part(unknown, '"'::text, 3)))
 			USING HINT = 'The table chpg_rule has those that there are.';
 	END IF;
 	RETURN jsonb_populate_record(NULL::@extschema@._chpg_thresholds, (

@@ -2,6 +2,7 @@
 
 CREATE TYPE @extschema@.chpg_ip_access_row AS (
 	service_id text,
+	service_name text,
 	source text,
 	description text,
 	raw jsonb
@@ -9,6 +10,8 @@ CREATE TYPE @extschema@.chpg_ip_access_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_ip_access_row IS 'Addresses that may connect to a service.';
 COMMENT ON COLUMN @extschema@.chpg_ip_access_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_ip_access_row.service_name IS
+'Name of the service; null if the list of services cannot be read.';
 COMMENT ON COLUMN @extschema@.chpg_ip_access_row.source IS
 'IP address or CIDR block; 0.0.0.0/0 is every address.';
 COMMENT ON COLUMN @extschema@.chpg_ip_access_row.description IS 'Description of the entry.';

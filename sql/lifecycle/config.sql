@@ -2,6 +2,7 @@
 
 CREATE TYPE @extschema@.chpg_config_row AS (
 	service_id text,
+	service_name text,
 	component text,
 	name text,
 	value text
@@ -9,6 +10,8 @@ CREATE TYPE @extschema@.chpg_config_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_config_row IS 'A setting that was made for a service.';
 COMMENT ON COLUMN @extschema@.chpg_config_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_config_row.service_name IS
+'Name of the service; null if the list of services cannot be read.';
 COMMENT ON COLUMN @extschema@.chpg_config_row.component IS 'What it sets: postgres or pgbouncer.';
 COMMENT ON COLUMN @extschema@.chpg_config_row.name IS 'Name of the setting.';
 COMMENT ON COLUMN @extschema@.chpg_config_row.value IS 'Its value as text.';

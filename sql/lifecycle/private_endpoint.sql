@@ -2,6 +2,7 @@
 
 CREATE TYPE @extschema@.chpg_private_endpoint_row AS (
 	service_id text,
+	service_name text,
 	state text,
 	endpoint_service_name text,
 	endpoint_service_id text,
@@ -16,6 +17,8 @@ CREATE TYPE @extschema@.chpg_private_endpoint_row AS (
 COMMENT ON TYPE @extschema@.chpg_private_endpoint_row IS
 'The private endpoint of a service. Only the state and the lists are documented: others may be null.';
 COMMENT ON COLUMN @extschema@.chpg_private_endpoint_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_private_endpoint_row.service_name IS
+'Name of the service; null if the list of services cannot be read.';
 COMMENT ON COLUMN @extschema@.chpg_private_endpoint_row.state IS 'creating, available, deleting.';
 COMMENT ON COLUMN @extschema@.chpg_private_endpoint_row.endpoint_service_name IS
 'What a VPC endpoint connects to, com.amazonaws.vpce...; null until it is available.';

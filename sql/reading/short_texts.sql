@@ -78,3 +78,12 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_line_text(text, integer) IS
 'The text as one line of at most so many characters; ~ ends one that is cut.';
+
+CREATE FUNCTION @extschema@._chpg_closest(wanted text, names text[])
+RETURNS text
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'chpg_closest';
+
+COMMENT ON FUNCTION @extschema@._chpg_closest(text, text[]) IS
+'The end of a message that asks which of some names was meant, such as '': did you mean "time"?''.
+Empty if none is close.';

@@ -21,6 +21,7 @@ Requests: none.';
 
 CREATE TYPE @extschema@.chpg_slow_pattern_row AS (
 	service_id text,
+	service_name text,
 	query_id bigint,
 	query_hex text,
 	query_text text,
@@ -45,6 +46,8 @@ CREATE TYPE @extschema@.chpg_slow_pattern_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_slow_pattern_row IS 'A normalized query and the sum of its executions in a window.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.service_name IS
+'Name of the service; null if the list of services cannot be read.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.query_id IS
 'Hash of the normalized query, PostgreSQL''s own: joins with pg_stat_statements.queryid. 0 groups queries '
 'without one.';
@@ -78,7 +81,7 @@ COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_wal_bytes IS 'WAL writ
 
 CREATE FUNCTION @extschema@.chpg_slow_patterns(
 	from_date timestamptz,
-	to_date timestamptz,
+	to_date timestamptz DEFAULT NULL,
 	service text DEFAULT NULL,
 	db_name text DEFAULT NULL,
 	db_user text DEFAULT NULL,
@@ -92,16 +95,81 @@ RETURNS SETOF @extschema@.chpg_slow_pattern_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
 
-COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text, text, text,
-	bigint, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, timestamptz, text, text, text, text, text,
+	text, text, bigint, text) IS
 'The slow query patterns of a service, by id or name, or of the fleet (null), in a window.
-The window includes from_date and not to_date, both cut to milliseconds; the API keeps 1 to 7
-  days.
+The window includes from_date and not to_date (null: now), both cut to milliseconds; the API
+  keeps 1 to 7 days.
 db_name, db_user, db_operation, app: equality filters.
 max_rows: most patterns of each service, the first by sort_by (any counter or duration,
   total_duration_us unless said) and sort_order (desc unless said).
 Requests: 1 for each 500 patterns of a service, 1 more for a name or for the fleet.
 Errors: 22023 an argument cannot be used; 42704 no such service; any error of one service.';
+
+CREATE FUNCTION @extschema@.chpg_slow_patterns(
+	period interval DEFAULT '1 hour',
+	service text DEFAULT NULL,
+	db_name text DEFAULT NULL,
+	db_user text DEFAULT NULL,
+	db_operation text DEFAULT NULL,
+	app text DEFAULT NULL,
+	sort_by text DEFAULT NULL,
+	sort_order text DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_slow_pattern_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
+
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(interval, text, text, text, text, text, text, text, bigint,
+	text) IS
+'The same of a period until now: chpg_slow_patterns(''2 hours'', ''orders'').
+The period ends with the last full minute: calls within a minute send the same requests.
+Requests: those of the first form.';
+
+CREATE FUNCTION @extschema@.chpg_slow_patterns(
+	during tstzrange,
+	service text DEFAULT NULL,
+	db_name text DEFAULT NULL,
+	db_user text DEFAULT NULL,
+	db_operation text DEFAULT NULL,
+	app text DEFAULT NULL,
+	sort_by text DEFAULT NULL,
+	sort_order text DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_slow_pattern_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
+
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(tstzrange, text, text, text, text, text, text, text, bigint,
+	text) IS
+'The same of a range: chpg_slow_patterns(''[yesterday, today)'', ''orders'').
+A range without an end ends now.
+Requests: those of the first form.';
+
+CREATE FUNCTION @extschema@.chpg_slow_patterns(
+	from_date text,
+	to_date text DEFAULT NULL,
+	service text DEFAULT NULL,
+	db_name text DEFAULT NULL,
+	db_user text DEFAULT NULL,
+	db_operation text DEFAULT NULL,
+	app text DEFAULT NULL,
+	sort_by text DEFAULT NULL,
+	sort_order text DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_slow_pattern_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
+
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(text, text, text, text, text, text, text, text, text,
+	bigint, text) IS
+'The same by texts: two times, or a period or range and a service.
+Literals and parameters without a type come here: the first text says which form is meant.
+Requests: those of the first form.
+Errors: 22023 the first text is neither a time, a period nor a range.';
 
 CREATE FUNCTION @extschema@.chpg_slow_pattern(
 	service text,
@@ -124,6 +192,7 @@ Requests: 1, 1 more for a name.';
 
 CREATE TYPE @extschema@.chpg_slow_pattern_execution_row AS (
 	service_id text,
+	service_name text,
 	executed_at timestamptz,
 	query_id bigint,
 	query_hex text,
@@ -172,6 +241,8 @@ CREATE TYPE @extschema@.chpg_slow_pattern_execution_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_slow_pattern_execution_row IS 'One execution of a slow query pattern.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.service_name IS
+'Name of the service; null if the list of services cannot be read.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.executed_at IS 'When the execution was recorded.';
 COMMENT ON COLUMN @extschema@.chpg_slow_pattern_execution_row.query_id IS
 'Hash of the normalized query, PostgreSQL''s own.';

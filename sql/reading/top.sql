@@ -47,25 +47,22 @@ DECLARE
 	sort_column CONSTANT text := CASE lower(order_by) WHEN 'time' THEN 'total_duration_us'
 		WHEN 'calls' THEN 'call_count' WHEN 'mean' THEN 'avg_duration_us' WHEN 'p99' THEN 'p99_duration_us'
 		WHEN 'errors' THEN 'error_count' END;
-	to_date CONSTANT timestamptz := date_trunc('minute', now());
+	during CONSTANT tstzrange := @extschema@._chpg_last(period, 'period'::text);
 	page CONSTANT bigint := 500;
 BEGIN
-	IF period IS NULL OR order_by IS NULL OR n IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null',
-				CASE WHEN period IS NULL THEN 'period' WHEN n IS NULL THEN 'n' ELSE 'order_by' END
+	IF order_by IS NULL OR n IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'order_by' END
 			USING ERRCODE = 'null_value_not_allowed';
-	ELSIF period <= interval '0' THEN
-		RAISE EXCEPTION 'invalid value for "period": "%"', period
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time until now, such as interval ''1 hour''.';
 	ELSIF sort_column IS NULL THEN
-		RAISE EXCEPTION 'invalid value for "order_by": "%"', order_by
+		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by,
+				@extschema@._chpg_closest(order_by, '{time,calls,mean,p99,errors}'::text[])
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give time, calls, mean, p99 or errors.';
 	ELSIF n NOT BETWEEN 1 AND 10000 THEN
 		RAISE EXCEPTION 'invalid value for "n": %', n
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 10000.';
 	END IF;
 	RETURN QUERY
-	SELECT @extschema@._chpg_line_text(coalesce(s.name, t.service_id), 18),
+	SELECT @extschema@._chpg_line_text(coalesce(t.service_name, t.service_id), 18),
 		@extschema@._chpg_line_text(coalesce(nullif(t.query_text, ''), '(query without an id)'), 34),
 		lpad(@extschema@._chpg_count_text(t.call_count::double precision), 7),
 		lpad(@extschema@._chpg_duration_text(t.avg_duration_us), 8),
@@ -78,10 +75,9 @@ BEGIN
 			CASE sort_column WHEN 'call_count' THEN p.call_count WHEN 'avg_duration_us' THEN p.avg_duration_us
 				WHEN 'p99_duration_us' THEN p.p99_duration_us WHEN 'error_count' THEN p.error_count
 				ELSE p.total_duration_us END AS sorted_by
-		FROM @extschema@.chpg_slow_patterns(to_date - period, to_date, chpg_top.service, NULL::text, NULL::text,
+		FROM @extschema@.chpg_slow_patterns(during, chpg_top.service, NULL::text, NULL::text,
 			NULL::text, NULL::text, sort_column, NULL::text, page, chpg_top.server) p
 	) t
-	LEFT JOIN @extschema@.chpg_services(chpg_top.server) s ON s.id = t.service_id
 	ORDER BY t.sorted_by DESC NULLS LAST, t.total_duration_us DESC NULLS LAST, t.service_id, t.query_id
 	LIMIT n;
 END

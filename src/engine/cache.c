@@ -74,6 +74,9 @@
 /* An owner that is late for this long (microseconds) loses its flight. */
 #define LATE_GRACE		(10 * USECS_PER_SEC)
 
+/* For this long (microseconds) an entry of CHPG_LASTING counts as just used. */
+#define LASTING_AGE		(3600 * USECS_PER_SEC)
+
 #define NOTHING			(-1)
 
 /* A body, and how many entries and flights have it. */
@@ -570,7 +573,8 @@ put_entry(const ChpgReadId *id, Oid role, uint64 generation, int status,
 	entry->used = true;
 	entry->generation = generation;
 	entry->stored = now;
-	pg_atomic_write_u64(&entry->last_use, now);
+	pg_atomic_write_u64(&entry->last_use,
+						generation == CHPG_LASTING ? now + LASTING_AGE : now);
 	entry->status = status;
 	entry->body = share_body(body);
 	entry->share = share;
@@ -726,7 +730,8 @@ take_answer(const ChpgReadId *id, uint64 generation, int64 max_age, ChpgAnswer *
 	if (!is_current(entry, generation, max_age) ||
 		!copy_answer(entry->status, entry->body, answer))
 		return false;
-	pg_atomic_write_u64(&entry->last_use, chpg_now());
+	if (generation != CHPG_LASTING)
+		pg_atomic_write_u64(&entry->last_use, chpg_now());
 	return true;
 }
 
@@ -974,7 +979,7 @@ chpg_cache_clear(void)
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < MAX_ENTRIES; i++)
 	{
-		if (cache->entries[i].used)
+		if (cache->entries[i].used && cache->entries[i].generation != CHPG_LASTING)
 			remove_entry(&cache->entries[i]);
 	}
 	for (int i = 0; i < MAX_FLIGHTS; i++)

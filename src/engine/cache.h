@@ -40,6 +40,12 @@ typedef enum ChpgCacheResult
 								 * latch */
 } ChpgCacheResult;
 
+/*
+ * In the place of a key's generation, for what is no response: changes do not outdate it,
+ * chpg_cache_clear() leaves it, and responses of the same role make way first.
+ */
+#define CHPG_LASTING	PG_UINT64_MAX
+
 /* An answer; the body is palloc'd and NUL-terminated. */
 typedef struct ChpgAnswer
 {

@@ -26,6 +26,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "protocol/arguments.h"
+#include "protocol/closest.h"
 #include "protocol/resources.h"
 #include "protocol/url.h"
 #include "settings.h"
@@ -538,6 +539,24 @@ check_usage(const ForeignServer *server, Oid userid)
 					 quote_identifier(GetUserNameFromId(userid, false)))));
 }
 
+/*
+ * The end of a primary message that asks whether another server was meant, of those that
+ * the current user may use; or "".
+ */
+static const char *
+closest_question(const char *wanted)
+{
+	List	   *servers = usable_servers();
+	ChpgClosest closest;
+	ListCell   *lc;
+
+	list_sort(servers, compare_servers);
+	chpg_closest_begin(&closest, wanted);
+	foreach(lc, servers)
+		chpg_closest_add(&closest, ((const ForeignServer *) lfirst(lc))->servername);
+	return chpg_closest_question(&closest);
+}
+
 /* The chpg server of that name.  Error 42704 if there is none. */
 static ForeignServer *
 named_server(const char *name)
@@ -547,7 +566,7 @@ named_server(const char *name)
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("server \"%s\" does not exist", name),
+				 errmsg("server \"%s\" does not exist%s", name, closest_question(name)),
 				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
 						 quote_literal_cstr(name))));
 	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname,

@@ -17,6 +17,7 @@
 #include "engine/budget.h"
 #include "engine/call.h"
 #include "engine/keys.h"
+#include "engine/names.h"
 #include "engine/page_dedup.h"
 #include "engine/rows.h"
 #include "engine/services.h"
@@ -25,6 +26,7 @@
 #include "miscadmin.h"
 #include "net/clock.h"
 #include "settings.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -42,6 +44,7 @@ typedef struct Target
 {
 	ChpgService *service;		/* NULL if it concerns no service */
 	ChpgArguments *arguments;	/* for the whole window */
+	bool		named;			/* its name is there, or cannot be found */
 	bool		failed;
 } Target;
 
@@ -81,6 +84,7 @@ struct ChpgStream
 	int64		next_slice;		/* ... from this slice on */
 	bool		backwards;		/* the last slice comes first */
 	int			time_attribute; /* by which rows are cut, or -1 */
+	int			name_attribute; /* for the name of the service, or -1 */
 	List	   *waiting;		/* readers whose next page is not requested */
 	List	   *active;			/* readers with a call under way */
 	PageReader *current;		/* whose answer is being decoded */
@@ -153,32 +157,6 @@ services_to_read(const ChpgReadSpec *spec)
 	return chpg_find_services(spec->connection, spec->service);
 }
 
-/* Find the names of services that are known by their ids only.  One request. */
-static void
-name_services(const ChpgReadSpec *spec, List *services)
-{
-	List	   *known = NIL;
-	ListCell   *lc;
-
-	foreach(lc, services)
-	{
-		ChpgService *service = lfirst(lc);
-		ListCell   *cell;
-
-		if (service->name != NULL)
-			continue;
-		if (known == NIL)
-			known = chpg_list_services(spec->connection);
-		foreach(cell, known)
-		{
-			const ChpgService *listed = lfirst(cell);
-
-			if (strcmp(listed->id, service->id) == 0)
-				*service = *listed;
-		}
-	}
-}
-
 static void
 refuse_number(const ChpgStream *stream, int64 requests)
 {
@@ -227,8 +205,6 @@ find_targets(ChpgStream *stream)
 	}
 	services = services_to_read(spec);
 	check_number(stream, list_length(services) * variants);
-	if (spec->endpoint->names_services)
-		name_services(spec, services);
 	foreach(lc, services)
 		add_targets(stream, (ChpgService *) lfirst(lc));
 }
@@ -258,14 +234,15 @@ choose_order(ChpgStream *stream)
 		chpg_end_window(spec->endpoint, &spec->arguments, now);
 }
 
+/* The index of an attribute of this name and type that is to be read, or -1. */
 static int
-find_attribute(TupleDesc tupdesc, const char *name)
+find_attribute(TupleDesc tupdesc, const char *name, Oid type)
 {
 	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
 
-		if (!attribute->attisdropped && attribute->atttypid == TIMESTAMPTZOID &&
+		if (!attribute->attisdropped && attribute->atttypid == type &&
 			strcmp(NameStr(attribute->attname), name) == 0)
 			return i;
 	}
@@ -813,6 +790,31 @@ is_beyond_end(const ChpgStream *stream, const PageReader *reader,
 		(reader->arguments->end - MILLISECONDS_TO_2000) * 1000;
 }
 
+/*
+ * Give a row the name of its service, unless the response has it.  The name is found when
+ * the first row is there: a service without rows costs no request for its name.
+ */
+static void
+name_service(ChpgStream *stream, Target *target, Datum *values, bool *nulls)
+{
+	ChpgService *service = target->service;
+	int			i = stream->name_attribute;
+
+	if (i < 0 || !nulls[i])
+		return;
+	if (!target->named && service->name == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(stream->context);
+
+		service->name = chpg_name_of_service(stream->spec.connection, service->id);
+		MemoryContextSwitchTo(caller);
+	}
+	target->named = true;
+	nulls[i] = service->name == NULL;
+	if (!nulls[i])
+		values[i] = CStringGetTextDatum(service->name);
+}
+
 /* The next row of the page being decoded; false at its end. */
 static bool
 next_of_page(ChpgStream *stream, PageReader *reader, Datum *values, bool *nulls)
@@ -831,6 +833,7 @@ next_of_page(ChpgStream *stream, PageReader *reader, Datum *values, bool *nulls)
 		chpg_decoder_row(stream->decoder, values, nulls);
 		if (is_beyond_end(stream, reader, values, nulls))
 			continue;
+		name_service(stream, reader->target, values, nulls);
 		reader->total_rows++;
 		return true;
 	}
@@ -856,9 +859,8 @@ start_page(ChpgStream *stream, PageReader *reader)
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(stream->decoder, endpoint->service_attribute,
 								 reader->target->service->id);
-	if (endpoint->names_services)
-		chpg_decoder_set_default(stream->decoder, "service_name",
-								 reader->target->service->name);
+	if (chpg_operation_number(endpoint) == CHPG_LIST_SERVICES)
+		chpg_names_note(stream->spec.connection, chpg_call_result(reader->call));
 	look_through_page(stream, reader);
 	chpg_decoder_start(stream->decoder, chpg_call_document(reader->call));
 	stream->current = reader;
@@ -975,12 +977,14 @@ start(ChpgStream *stream)
 
 	stream->started = true;
 	stream->time_attribute = -1;
+	stream->name_attribute = !spec->endpoint->names_services ? -1 :
+		find_attribute(spec->tupdesc, "service_name", TEXTOID);
 	chpg_check_window_times(spec->endpoint, &spec->arguments,
 							spec->connection->statement_cache);
 	if (spec->endpoint->by_time)
 	{
 		choose_order(stream);
-		stream->time_attribute = find_attribute(spec->tupdesc, "timestamp");
+		stream->time_attribute = find_attribute(spec->tupdesc, "timestamp", TIMESTAMPTZOID);
 	}
 	chpg_cut_window(spec->endpoint, &spec->arguments, &stream->window);
 	check_window(stream);

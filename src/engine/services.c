@@ -9,10 +9,12 @@
 
 #include "engine/creations.h"
 #include "engine/keys.h"
+#include "engine/names.h"
 #include "engine/redact.h"
 #include "engine/services.h"
 #include "lib/stringinfo.h"
 #include "protocol/arguments.h"
+#include "protocol/closest.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -76,6 +78,8 @@ read_list_page(const ChpgRequest *request, int page, ChpgPageDedup **seen,
 	}
 	if (request->endpoint->by_cursor)
 		cursor = chpg_call_next_cursor(call, page, seen);
+	if (chpg_operation_number(request->endpoint) == CHPG_LIST_SERVICES)
+		chpg_names_note(request->connection, list);
 	error_context_stack = callback.previous;
 	chpg_call_end(call);
 	return cursor;
@@ -351,6 +355,19 @@ chpg_services_with_ids(const ChpgConnection *connection, List *ids, bool notice_
 	return services;
 }
 
+/* The end of a primary message that asks whether another service was meant; or "". */
+static const char *
+closest_question(List *services, const char *wanted)
+{
+	ChpgClosest closest;
+	ListCell   *lc;
+
+	chpg_closest_begin(&closest, wanted);
+	foreach(lc, services)
+		chpg_closest_add(&closest, ((const ChpgService *) lfirst(lc))->shown_name);
+	return chpg_closest_question(&closest);
+}
+
 List *
 chpg_find_services(const ChpgConnection *connection, const char *wanted)
 {
@@ -373,7 +390,8 @@ chpg_find_services(const ChpgConnection *connection, const char *wanted)
 	if (matches == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("service \"%s\" does not exist", wanted),
+				 errmsg("service \"%s\" does not exist%s", wanted,
+						closest_question(services, wanted)),
 				 services == NIL ?
 				 errdetail("The organization has no services.") :
 				 errdetail("The services of the organization are: %s.",

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "engine/names.h"
 #include "engine/redact.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -51,6 +52,7 @@ chpg_ip_access_list(PG_FUNCTION_ARGS)
 				 errmsg("API response omits the IP access list of service \"%s\"",
 						prepared.request.service_id),
 				 errdetail("This deployment of the API may not show it. The list may have entries all the same.")));
+	(void) chpg_name_of_service(prepared.request.connection, prepared.request.service_id);
 	chpg_put_response_rows(fcinfo, &prepared.request, call);
 	return (Datum) 0;
 }

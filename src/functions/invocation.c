@@ -12,6 +12,7 @@
 #include "engine/statement_cache.h"
 #include "funcapi.h"
 #include "functions/invocation.h"
+#include "functions/period.h"
 #include "nodes/execnodes.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
@@ -21,19 +22,18 @@
 /* The longest interval that a function accepts (seconds) */
 #define MAX_INTERVAL		(30.0 * 86400)
 
-/* Return the names of the function's arguments, by position, palloc'd. */
+/* Return the names of the function's arguments, by position, and their types, palloc'd. */
 static char **
-argument_names(Oid function, int nargs)
+argument_names(Oid function, int nargs, Oid **types)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid		   *types;
 	char	  **names;
 	char	   *modes;
 	int			n;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
-	n = get_func_arg_info(tuple, &types, &names, &modes);
+	n = get_func_arg_info(tuple, types, &names, &modes);
 	ReleaseSysCache(tuple);
 	if (names == NULL || n < nargs)
 		elog(ERROR, "function %u has arguments without names", function);
@@ -104,24 +104,65 @@ set_argument(ChpgInvocation *invocation, char **server, const char *name,
 	}
 }
 
+/*
+ * Read the window, in the form that the names and types of the arguments say.  An end
+ * that is omitted, or written as NULL, is now; one that is NULL in a row gives no rows.
+ */
+static void
+read_period(ChpgInvocation *invocation, const Oid *types)
+{
+	FunctionCallInfo fcinfo = invocation->fcinfo;
+	ChpgPeriod	period = {
+		.function = fcinfo->flinfo->fn_oid,
+		.endpoint = invocation->endpoint,
+		.arguments = &invocation->arguments,
+		.service = invocation->service
+	};
+	int			first = -1;
+	int			end = -1;
+
+	for (int i = 0; i < fcinfo->nargs; i++)
+	{
+		if (strcmp(invocation->names[i], "to_date") == 0)
+			end = i;
+		else if (chpg_is_period_argument(invocation->names[i]))
+			first = i;
+	}
+	if (first < 0)
+		return;
+	if (PG_ARGISNULL(first))
+		handle_null(invocation, first);
+	else if (end >= 0 && PG_ARGISNULL(end) && !get_fn_expr_arg_stable(fcinfo->flinfo, end))
+		handle_null(invocation, end);
+	if (invocation->null_argument != NULL)
+		return;
+	chpg_set_period(&period, types[first], PG_GETARG_DATUM(first),
+					end < 0 || PG_ARGISNULL(end) ? NULL : &PG_GETARG_DATUM(end));
+	invocation->service = period.service;
+}
+
 void
 chpg_read_invocation(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint,
 					 ChpgInvocation *invocation)
 {
 	char	   *server = NULL;
+	Oid		   *types;
 
 	memset(invocation, 0, sizeof(ChpgInvocation));
 	invocation->fcinfo = fcinfo;
 	invocation->endpoint = endpoint;
-	invocation->names = argument_names(fcinfo->flinfo->fn_oid, fcinfo->nargs);
+	invocation->names = argument_names(fcinfo->flinfo->fn_oid, fcinfo->nargs, &types);
 	for (int i = 0; i < fcinfo->nargs; i++)
 	{
+		if (chpg_is_period_argument(invocation->names[i]))
+			continue;
 		if (!PG_ARGISNULL(i))
 			set_argument(invocation, &server, invocation->names[i],
 						 PG_GETARG_DATUM(i));
 		else if (is_required(endpoint, invocation->names[i]))
 			handle_null(invocation, i);
 	}
+	read_period(invocation, types);
 	chpg_check_arguments(&invocation->arguments, endpoint);
 	invocation->connection = chpg_connection_get(server);
 }

@@ -4,7 +4,8 @@
  *		How an SQL function was called: its arguments, connection and transaction.
  *
  * Arguments are recognized by their names in the SQL declaration: the endpoint's
- * parameters, "service", "max_rows", "server", and others that a function looks for.
+ * parameters, the window in one of the forms of period.h, "service", "max_rows",
+ * "server", and others that a function looks for.
  *
  *-------------------------------------------------------------------------
  */

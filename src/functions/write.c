@@ -14,6 +14,7 @@
 #include "common/hashfn.h"
 #include "engine/commands.h"
 #include "engine/creations.h"
+#include "engine/names.h"
 #include "engine/redact.h"
 #include "engine/services.h"
 #include "engine/statement_cache.h"
@@ -93,6 +94,14 @@ chpg_locate_service(ChpgPrepared *prepared)
 										  invocation->service));
 	prepared->request.service_id = service->id;
 	prepared->request.service_name = service->shown_name;
+
+	/*
+	 * Before a change: what is interrupted after it hides that it was carried
+	 * out.
+	 */
+	if (service->name == NULL && invocation->endpoint->names_services &&
+		chpg_is_write(invocation->endpoint) && !chpg_dry_run)
+		(void) chpg_name_of_service(invocation->connection, service->id);
 }
 
 ChpgRequest
@@ -442,21 +451,26 @@ report_write(const ChpgRequest *request, ChpgCall *call)
 	chpg_call_report(call);
 }
 
-/* Remember a service that a change has created, and forget one that it has deleted. */
+/*
+ * Remember a service that a change has created, with its name or a new one, and forget
+ * one that it has deleted.
+ */
 static void
 note_creation(const ChpgRequest *request, const ChpgCall *call)
 {
 	ChpgJsonNode *result = chpg_call_result(call);
 	ChpgJsonNode *id = chpg_json_get(result, "id");
 	ChpgJsonNode *name = chpg_json_get(result, "name");
+	bool		is_update = chpg_operation_number(request->endpoint) == CHPG_UPDATE_SERVICE;
 
 	if (chpg_operation_number(request->endpoint) == CHPG_DELETE_SERVICE)
 		chpg_creation_forget(request->connection, request->service_id);
-	else if (request->endpoint->new_service &&
-			 chpg_json_kind(id) == CHPG_JSON_STRING &&
-			 chpg_json_kind(name) == CHPG_JSON_STRING)
-		chpg_creation_note(request->connection, chpg_json_text(id),
-						   chpg_json_text(name));
+	if ((!is_update && !request->endpoint->new_service) ||
+		chpg_json_kind(id) != CHPG_JSON_STRING || chpg_json_kind(name) != CHPG_JSON_STRING)
+		return;
+	if (!is_update)
+		chpg_creation_note(request->connection, chpg_json_text(id), chpg_json_text(name));
+	chpg_names_set(request->connection, chpg_json_text(id), chpg_json_text(name));
 }
 
 ChpgCall *
@@ -528,6 +542,9 @@ decode_response(const ChpgRequest *request, const ChpgCall *call, TupleDesc tupd
 	if (endpoint->service_attribute != NULL)
 		chpg_decoder_set_default(decoder, endpoint->service_attribute,
 								 request->service_id);
+	if (endpoint->names_services)
+		chpg_decoder_set_default(decoder, "service_name",
+								 chpg_kept_name(request->connection, request->service_id));
 	chpg_decoder_start(decoder, chpg_call_document(call));
 	return decoder;
 }

@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "protocol/arguments.h"
+#include "protocol/closest.h"
 #include "protocol/remote_text.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -159,8 +160,10 @@ static const char *
 sort_field_argument(const ChpgEndpoint *endpoint,
 					const ChpgParameter *parameter, const char *value)
 {
+	ChpgClosest closest;
 	StringInfoData hint;
 
+	chpg_closest_begin(&closest, value);
 	initStringInfo(&hint);
 	appendStringInfoString(&hint, "Sort by one of: ");
 	for (const ChpgSortField *field = endpoint->sort_fields;
@@ -172,9 +175,14 @@ sort_field_argument(const ChpgEndpoint *endpoint,
 		appendStringInfo(&hint, "%s%s",
 						 field == endpoint->sort_fields ? "" : ", ",
 						 field->attribute);
+		chpg_closest_add(&closest, field->attribute);
 	}
 	appendStringInfoChar(&hint, '.');
-	refuse(parameter, value, hint.data);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\": \"%s\"%s", parameter->name,
+					chpg_clean_remote(pstrdup(value)), chpg_closest_question(&closest)),
+			 errhint("%s", hint.data)));
 	return NULL;				/* keep compiler quiet */
 }
 
@@ -562,7 +570,7 @@ chpg_check_arguments(const ChpgArguments *arguments,
 	if (start != NULL && end != NULL && strcmp(start, end) >= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("window from %s to %s is empty", start, end),
+				 errmsg("window from %s to %s is empty: give the start before the end", start, end),
 				 errhint("Specify an end after the start. A window includes its start and excludes its end, both in whole milliseconds.")));
 }
 

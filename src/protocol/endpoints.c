@@ -44,6 +44,7 @@ static const ChpgAttribute notification_attributes[] = {
  */
 static const ChpgAttribute private_endpoint_attributes[] = {
 	{"service_id", "postgresId", .lenient = true},
+	{"service_name", "postgresName", .lenient = true},
 	{"state", NULL, .lenient = true},
 	{"endpoint_service_name", "serviceName", "endpointServiceName", .lenient = true},
 	{"endpoint_service_id", "serviceId", "endpointServiceId", .lenient = true},
@@ -224,6 +225,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the IP access list of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.attributes = whole_attributes
 	},
 	[CHPG_GET_PRIVATE_ENDPOINT] = {
@@ -236,6 +238,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.missing_reason = NO_PRIVATE_ENDPOINT,
 		.may_be_disabled = true,
 		.service_attribute = "service_id",
+		.names_services = true,
 		.attributes = private_endpoint_attributes
 	},
 	[CHPG_CREATE_PRIVATE_ENDPOINT] = {
@@ -249,6 +252,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.conflict_hint = "The service may have one: SELECT * FROM chpg_private_endpoint(...).",
 		.may_be_disabled = true,
 		.service_attribute = "service_id",
+		.names_services = true,
 		.acknowledges = true,
 		.parameters = {
 			{"supported_regions", "supportedRegions", CHPG_TEXT_LIST, false}
@@ -266,6 +270,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.conflict_hint = "It may be in creation: SELECT * FROM chpg_wait(..., expected => '{\"private_endpoint\": {\"state\": \"available\"}}').",
 		.may_be_disabled = true,
 		.service_attribute = "service_id",
+		.names_services = true,
 		.acknowledges = true,
 		.parameters = {
 			{"vpc_endpoints", "allowedVpcEndpoints", CHPG_ANY_JSON, false},
@@ -292,6 +297,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the slow query patterns of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.fleet = true,
 		.page_size = 500,
 		.retention = 7,
@@ -316,6 +322,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read a slow query pattern of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.parameters = PATTERN_PARAMETERS,
 		.attributes = pattern_attributes
 	},
@@ -326,6 +333,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the executions of a slow query pattern of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.parameters = PATTERN_PARAMETERS,
 		.attributes = execution_attributes
 	},
@@ -432,6 +440,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the configuration of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.fleet = true,
 		.attributes = config_attributes
 	},
@@ -442,6 +451,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "change the configuration of",
 		.permissions = {MANAGE_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.parameters = CONFIG_PARAMETERS(CHPG_CHANGED_CONFIG),
 		.attributes = config_attributes
 	},
@@ -452,6 +462,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "replace the configuration of",
 		.permissions = {MANAGE_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.parameters = CONFIG_PARAMETERS(CHPG_WHOLE_CONFIG),
 		.attributes = config_attributes
 	},
@@ -490,6 +501,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the metrics of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.fleet = true,
 		.max_window = 31 * SECS_PER_DAY,
 		.max_points = 250,
@@ -507,6 +519,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.purpose = "read the logs of",
 		.permissions = {VIEW_SERVICES},
 		.service_attribute = "service_id",
+		.names_services = true,
 		.fleet = true,
 		.page_size = 2000,
 		.max_window = 30 * SECS_PER_DAY,

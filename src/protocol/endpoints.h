@@ -113,8 +113,8 @@ typedef struct ChpgEndpoint
 	bool		may_be_disabled;	/* it belongs to a feature that an
 									 * organization may not have */
 	const char *service_attribute;	/* the attribute that is the service's id */
-	bool		names_services; /* its rows have a service_name, out of the
-								 * list of services */
+	bool		names_services; /* its rows have a service_name, which the
+								 * response omits */
 	bool		fleet;			/* one call may read all services */
 	bool		new_service;	/* it creates a service */
 	bool		acknowledges;	/* the response may have no result */

@@ -20,7 +20,8 @@ my $CACHED = q{SET chpg.cache_ttl = '10min';};
 my $url = start_emulator();
 my $node = start_node('main', "chpg.server = 'chpg'", "chpg.cache_size = '2MB'");
 
-$node->safe_psql('postgres', connect_sql($url));
+# The names of services are known.
+$node->safe_psql('postgres', connect_sql($url) . "; $LIST");
 my @sessions = map { open_session($node) } 1 .. 8;
 in_session($_, "$CACHED LOAD 'chpg'") for @sessions;
 
@@ -303,7 +304,7 @@ $node->restart;
 reset_emulator($url, patterns => 200);
 my $DIFFERENT = "PERFORM FROM chpg_slow_patterns('$PAST_DATE 00:00Z', timestamptz '$PAST_DATE 12:00Z' + i * interval '1 s', '$ORDERS', max_rows => 1 + i % 25)";
 my $SIZES = "$CACHED DO \$\$ BEGIN FOR i IN %d .. %d LOOP $DIFFERENT; END LOOP; END \$\$";
-costs($node, $url, sprintf($SIZES, 1, 800), 800, 'reads of 25 sizes');
+costs($node, $url, sprintf($SIZES, 1, 800), 801, 'reads of 25 sizes, and the names of services');
 costs($node, $url, sprintf($SIZES, 781, 800), 0, 'the latest responses are cached');
 costs($node, $url, sprintf($SIZES, 801, 801) . sprintf("; $SIZES", 782, 801), 1, 'one more takes the place of the oldest');
 my $LARGE = join ';', map { "SELECT FROM chpg_slow_patterns('$PAST_DATE 00:00Z', '$PAST_DATE 11:0$_:00Z', '$ORDERS', max_rows => 180)" } 1 .. 3;

@@ -47,7 +47,7 @@ my $READ = "SELECT string_agg(source || coalesce(' ' || description, ''), ', ') 
 
 # The list is read if the API shows it; an empty one is no missing one.
 begin();
-is(costs($node, $url, $READ, 1, 'the list'), '192.0.2.0/24 office, 198.51.100.7/32', 'the list is read');
+is(costs($node, $url, $READ, 2, 'the list, and the name of the service'), '192.0.2.0/24 office, 198.51.100.7/32', 'the list is read');
 is(value("SELECT DISTINCT service_id, raw->>'source' FROM chpg_ip_access_list('orders') ORDER BY 2 LIMIT 1"), "$ORDERS|192.0.2.0/24", 'with the id and the whole entry');
 begin(list => []);
 is(value("SELECT count(*) FROM chpg_ip_access_list('$ORDERS')"), 0, 'an empty list');

@@ -15,11 +15,11 @@ my $PATTERN = "'$ORDERS', -4748036479882663975, 'sales', 'orders_service', 'SELE
 
 my $url = start_emulator();
 my $node = start_node('main',
-	"shared_preload_libraries = 'pg_stat_statements'",
+	"shared_preload_libraries = 'chpg, pg_stat_statements'",
 	'compute_query_id = on', "timezone = 'UTC'");
 
 $node->safe_psql('postgres',
-	connect_sql($url) . 'CREATE EXTENSION pg_stat_statements');
+	connect_sql($url) . 'CREATE EXTENSION pg_stat_statements; SELECT FROM chpg_services');
 
 # Respond to the next request with a documented body.
 sub serve
@@ -27,7 +27,7 @@ sub serve
 	my ($file) = @_;
 	clear_faults($url);
 	fault($url,
-		path => 'postgres',
+		path => 'postgres/',
 		body => slurp_file("$FindBin::RealBin/../data/$file"),
 		status => 200);
 	return;
@@ -52,7 +52,7 @@ rows_are("SELECT * FROM chpg_service('$ORDERS')",
 # Patterns
 serve('slow_patterns.json');
 rows_are("SELECT * FROM chpg_slow_patterns('2026-05-25 00:00Z', '2026-05-26 00:00Z', '$ORDERS')",
-	"$ORDERS|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
+	"$ORDERS|orders|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
 	  . '|sales|orders_service|SELECT|orders-api|84213|0|1012384556|12021|482915|9874|28431|41200'
 	  . '|842130|19284|48217734|938472113|0',
 	'a list of patterns');
@@ -64,7 +64,7 @@ is( journal($url)->{requests}[0]{query}{from_date} . ' '
 # One pattern; the arguments fill in the fields that its executions lack.
 serve('slow_pattern.json');
 rows_are("SELECT * FROM chpg_slow_pattern($PATTERN)",
-	"$ORDERS|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
+	"$ORDERS|orders|-4748036479882663975|be1b95fa4bff67d9|SELECT * FROM orders WHERE customer_id = \$1 ORDER BY created_at DESC LIMIT \$2"
 	  . '|sales|orders_service|SELECT||84213|||12021||||41200|||||',
 	'a pattern');
 rows_are(

@@ -243,7 +243,7 @@ is_deeply(sent(), ['GET config'], 'nothing is replaced');
 
 # A setting that this database cannot represent is not sent back damaged.
 $node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
-$node->safe_psql('latin', connect_sql($url));
+$node->safe_psql('latin', connect_sql($url) . 'SELECT FROM chpg_services');
 value(qq{SELECT FROM chpg_replace_config('$ORDERS', '{"application_name": "\\u2603"}')});
 clear_journal($url);
 fails_with($node, qq{\\connect latin\nSELECT chpg_replace_config('$ORDERS', pgbouncer_config => '{"default_pool_size": "17"}')},
