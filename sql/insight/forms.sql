@@ -150,8 +150,9 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report_text(@extschema@._chpg_last(chpg_report_text.period, 'period'), chpg_report_text.service,
-		chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts, chpg_report_text.history_only);
+	SELECT @extschema@.chpg_report_text(@extschema@._chpg_last(chpg_report_text.period, 'period'),
+		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
+		chpg_report_text.history_only);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report_text(interval, text, tstzrange, text, boolean, boolean) IS
@@ -168,8 +169,9 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report_text(@extschema@._chpg_period(chpg_report_text.period, 'period'), chpg_report_text.service,
-		chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts, chpg_report_text.history_only);
+	SELECT @extschema@.chpg_report_text(@extschema@._chpg_period(chpg_report_text.period, 'period'),
+		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
+		chpg_report_text.history_only);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report_text(text, text, tstzrange, text, boolean, boolean) IS
