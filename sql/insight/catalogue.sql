@@ -56,10 +56,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	kept jsonb := '{}';
+	place name;
 	unknown text;
+	refused record;
 BEGIN
 	IF @extschema@._chpg_history_is_readable() THEN
-		PERFORM @extschema@._chpg_history_enter();
+		place := @extschema@._chpg_history_enter();
 		IF has_table_privilege('threshold', 'SELECT') THEN
 			SELECT coalesce(jsonb_object_agg(h.rule_id || ' ' || h.parameter, h.threshold) FILTER (WHERE r.rule_id IS NOT NULL),
 				'{}'), min(h.parameter || '" of rule "' || h.rule_id) FILTER (WHERE r.rule_id IS NULL)
@@ -75,6 +77,22 @@ BEGIN
 					WHERE r.rule_id = split_part(unknown, '"'::text, 3)))
 			USING HINT = 'The table chpg_rule has those that there are.';
 	END IF;
+	-- the rules count with it: no interval, or integer, is out of range
+	SELECT r.rule_id, r.parameter, v.threshold, kept ? (r.rule_id || ' ' || r.parameter) AS is_kept INTO refused
+	FROM @extschema@.chpg_rule r
+	LEFT JOIN @extschema@.chpg_threshold t ON t.rule_id = r.rule_id AND t.parameter = r.parameter
+	CROSS JOIN LATERAL (SELECT coalesce((kept->>(r.rule_id || ' ' || r.parameter))::float8, t.threshold) AS threshold) v
+	WHERE NOT v.threshold BETWEEN 0 AND CASE WHEN r.unit IN ('hours', 'days') THEN 100000 ELSE 1e15 END
+	ORDER BY r.rule_id, r.parameter
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'invalid value for threshold "%" of rule "%": %', refused.parameter, refused.rule_id, refused.threshold
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = 'A threshold is from 0 to 1e15, one of hours or days up to 100000.',
+				HINT = format('Set another one, or remove it: DELETE FROM %s WHERE rule_id = %L AND parameter = %L;',
+					CASE WHEN refused.is_kept THEN format('%I.threshold', place) ELSE '@extschema@.chpg_threshold' END,
+					refused.rule_id, refused.parameter);
+	END IF;
 	RETURN jsonb_populate_record(NULL::@extschema@._chpg_thresholds, (
 		SELECT jsonb_object_agg(r.rule_name || '_' || r.parameter,
 			coalesce((kept->>(r.rule_id || ' ' || r.parameter))::float8, t.threshold, r.threshold))
@@ -84,4 +102,5 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_thresholds() IS
-'The thresholds in use: those of the history, else of chpg_threshold, else of chpg_rule.';
+'The thresholds in use: those of the history, else of chpg_threshold, else of chpg_rule.
+Errors: 22023 one of them is negative, too great, or not a number.';

@@ -386,7 +386,8 @@ CREATE TYPE @extschema@._chpg_episode AS (
 	blks double precision,
 	wal_bytes double precision,
 	last_avg_us double precision,
-	last_expected_us double precision
+	last_expected_us double precision,
+	latest double precision
 );
 
 COMMENT ON TYPE @extschema@._chpg_episode IS 'A pattern that is slower than expected, from an onset up to now.';
@@ -415,6 +416,7 @@ COMMENT ON COLUMN @extschema@._chpg_episode.blks IS 'Blocks of all executions.';
 COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions, in bytes.';
 COMMENT ON COLUMN @extschema@._chpg_episode.last_avg_us IS 'Mean time of the last three hours, in microseconds.';
 COMMENT ON COLUMN @extschema@._chpg_episode.last_expected_us IS 'Mean time that was expected then, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_episode.latest IS 'Mean of its metric then: microseconds, or rows, blocks or bytes per call.';
 
 /*
  * Most patterns are ruled out by their last four hours; two days are read of the others.
@@ -469,11 +471,12 @@ BEGIN
 			AND h.total_us < 1e18 AND coalesce(h.p99_us < 1e18, true) AND coalesce(h.expected_p99_us < 1e18, true)
 			AND h.window_start >= j.end_time - interval '48 hours' AND h.window_start < j.end_time
 	), scored AS (
-		SELECT h.*, m.metric, m.z, row_number() OVER w AS place,
+		SELECT h.*, m.metric, m.z, m.measure, row_number() OVER w AS place,
 			count(*) OVER (w ROWS 2 PRECEDING) = 3 AND avg(m.z) OVER (w ROWS 2 PRECEDING) < 0.7 AS is_usual
 		FROM hours h
-		CROSS JOIN LATERAL (VALUES ('mean', h.z_avg), ('p99', h.z_p99), ('rows', h.z_rows), ('blks', h.z_blks),
-			('wal', h.z_wal)) m(metric, z)
+		CROSS JOIN LATERAL (VALUES ('mean', h.z_avg, h.avg_us), ('p99', h.z_p99, h.p99_us),
+			('rows', h.z_rows, h.rows_per_call), ('blks', h.z_blks, h.blks_per_call), ('wal', h.z_wal, h.wal_per_call))
+			m(metric, z, measure)
 		WHERE m.z IS NOT NULL
 		WINDOW w AS (PARTITION BY h.service_key, h.pattern_key, m.metric ORDER BY h.window_start DESC)
 	), lasting AS (
@@ -506,14 +509,16 @@ BEGIN
 			sum(s.total_us) FILTER (WHERE s.place <= 3) OVER w / sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w
 				AS last_avg_us,
 			sum(s.usual_us * s.call_count) FILTER (WHERE s.place <= 3) OVER w
-				/ sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w AS last_expected_us
+				/ sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w AS last_expected_us,
+			sum(s.measure * s.call_count) FILTER (WHERE s.place <= 3) OVER w
+				/ sum(s.call_count) FILTER (WHERE s.place <= 3) OVER w AS latest
 		FROM lasting s
 		WINDOW w AS (PARTITION BY s.service_key, s.pattern_key, s.metric ORDER BY s.window_start DESC)
 	)
 	SELECT DISTINCT ON (b.service_key, b.pattern_key, b.metric) b.service_key, b.pattern_key, b.metric, b.since,
 		b.hours::integer, b.score, b.last_score, b.baseline_hours, b.calls, b.total_us, b.expected_us, b.max_us,
 		b.p99_us, b.expected_p99_us, b.rows_factor, b.blks_factor, b.wal_factor, b.rows, b.blks, b.wal_bytes,
-		b.last_avg_us, b.last_expected_us
+		b.last_avg_us, b.last_expected_us, b.latest
 	FROM summed b
 	ORDER BY b.service_key, b.pattern_key, b.metric, b.score DESC, b.since;
 END

@@ -155,7 +155,9 @@ DECLARE
 	ends CONSTANT text := @extschema@._chpg_rule_ends(of_rule);
 	seen CONSTANT jsonb := coalesce(nullif(finding->'evidence', 'null'), '{}');
 	age CONSTANT interval := as_of - (finding->>'since')::timestamptz;
-	first_start CONSTANT timestamptz := greatest(last_seen_at, as_of - interval '6 hours');
+	-- a level is that of the last hours; that something runs may show in one of more
+	first_start CONSTANT timestamptz := greatest(last_seen_at, as_of - CASE
+		WHEN ends = 'level' OR seen->>'change' = 'surge' THEN interval '2 hours' ELSE interval '6 hours' END);
 	-- half way between what it was before and what it was since, by factors
 	middle CONSTANT double precision := CASE WHEN (finding->>'before')::float8 BETWEEN 1e-9 AND 1e18
 		AND (finding->>'now')::float8 BETWEEN 1e-9 AND 1e18
@@ -202,8 +204,9 @@ BEGIN
 			GROUP BY c.window_start
 		) h;
 		IF calls = 0 AND seen ? 'query_id' AND NOT EXISTS (SELECT FROM pattern_key k
-				WHERE k.query_id = CASE WHEN seen->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$'
-					THEN (seen->>'query_id')::numeric END) THEN
+				WHERE k.query_id::text = seen->>'query_id' AND k.db_name = seen->>'db_name'
+					AND k.db_user = seen->>'db_user' AND k.db_operation = seen->>'db_operation'
+					AND k.app = seen->>'app') THEN
 			RETURN;  -- the history has lost it
 		END IF;
 	ELSE

@@ -83,7 +83,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 /*
  * Where there is a history, mutes are in its table finding_mute, and belong to an episode of
  * a finding: chpg_watch ends them.  Its owner reads and writes them, for every session that
- * may use the history.
+ * may use the history.  What writes them locks the table first, and waits for nothing then.
  */
 CREATE FUNCTION @extschema@._chpg_history_mute(finding_key text, reason text, note text, muted_by name,
 	muted_until timestamptz, factor double precision)
@@ -120,7 +120,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'ROW EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	DELETE FROM finding_mute m WHERE m.finding_key = _chpg_history_unmute.finding_key;
 	RETURN to_jsonb(FOUND);
 END
@@ -176,7 +176,7 @@ For functions with the rights of the extension''s owner.';
  * the extension's owner.
  */
 CREATE FUNCTION @extschema@.chpg_mute(finding_key text, reason text, note text DEFAULT NULL,
-	muted_until timestamptz DEFAULT 'infinity', factor double precision DEFAULT 1.5)
+	muted_until timestamptz DEFAULT 'infinity', factor double precision DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -185,6 +185,7 @@ DECLARE
 	subject text := substr(finding_key, 9);
 	is_key boolean;
 	owner oid;
+	no_history text;
 	is_full boolean;
 BEGIN
 	-- a rule's id, a colon, and a service's id or a JSON array of texts
@@ -199,10 +200,10 @@ BEGIN
 	EXCEPTION WHEN data_exception THEN
 		is_key := false;
 	END;
-	IF finding_key IS NULL OR reason IS NULL OR muted_until IS NULL OR factor IS NULL THEN
+	IF finding_key IS NULL OR reason IS NULL OR muted_until IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null',
 			CASE WHEN finding_key IS NULL THEN 'finding_key' WHEN reason IS NULL THEN 'reason'
-				WHEN muted_until IS NULL THEN 'muted_until' ELSE 'factor' END
+				ELSE 'muted_until' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF reason NOT IN ('false_positive', 'accepted_risk', 'wont_fix') THEN
 		RAISE EXCEPTION 'invalid value for "reason": "%"', left(reason, 100)
@@ -213,7 +214,7 @@ BEGIN
 	ELSIF muted_until <= now() THEN
 		RAISE EXCEPTION 'invalid value for "muted_until": "%"', muted_until
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time in the future; chpg_unmute ends a mute.';
-	ELSIF (factor > 1) IS NOT TRUE OR factor > 1e9 THEN
+	ELSIF factor <= 1 OR factor > 1e9 THEN
 		RAISE EXCEPTION 'invalid value for "factor": %', factor
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number greater than 1, such as 1.5.';
 	ELSIF octet_length(note) > 1024 THEN
@@ -221,9 +222,21 @@ BEGIN
 			USING ERRCODE = 'string_data_right_truncation', HINT = 'Give at most 1024 bytes.';
 	END IF;
 	owner := @extschema@._chpg_mutes_owner();
+	IF owner IS NULL THEN
+		no_history := CASE WHEN EXISTS (SELECT FROM @extschema@.chpg_history_schema)
+			THEN 'This session cannot use the history, whose watches end mutes.'
+			ELSE 'There is no history, whose watches end mutes.' END;
+		IF factor IS NOT NULL THEN
+			RAISE EXCEPTION 'argument "factor" cannot be used without a history: the mute would end by time only'
+				USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = no_history,
+					HINT = 'Leave factor out, and give muted_until.';
+		ELSIF muted_until = 'infinity' THEN
+			RAISE NOTICE 'the mute has no end' USING DETAIL = no_history, HINT = 'Give muted_until, or end it with chpg_unmute.';
+		END IF;
+	END IF;
 	IF owner IS NOT NULL THEN
 		is_full := NOT @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_history_mute($1, $2, $3, $4, $5, $6)'::text,
-			ROW(finding_key, reason, note, session_user, muted_until, factor))::boolean;
+			ROW(finding_key, reason, note, session_user, muted_until, coalesce(factor, 1.5)))::boolean;
 	ELSE
 		LOCK TABLE @extschema@.chpg_finding_mute IN SHARE ROW EXCLUSIVE MODE;
 		PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
@@ -250,11 +263,14 @@ COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz, double 
 'Mute a finding, so that chpg_findings shows it as muted.
 finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_fix.
 With a history, its table finding_mute has the mute, which chpg_watch ends when the finding is
-  resolved, or becomes a level, or a factor, worse. Without one, chpg_finding_mute has it.
+  resolved, or becomes a level, or a factor (null: 1.5), worse. Without one, chpg_finding_mute has
+  it, and it ends by time only.
+A NOTICE says that a mute without a history has no end. A mute waits while a watch runs.
 Deletes mutes whose time is over. For superusers, unless granted.
 Requests: none.
 Errors: 22001 a note of more than 1024 bytes; 22004 an argument is null; 22023 another reason,
-  no finding_key, a time that is over, or no factor; 54000 the role has muted 1000 already.';
+  no finding_key, a time that is over, or no factor; 54000 the role has muted 1000 already;
+  55000 a factor without a history.';
 
 CREATE FUNCTION @extschema@.chpg_unmute(finding_key text)
 RETURNS boolean
@@ -273,7 +289,8 @@ BEGIN
 		was_muted := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_history_unmute($1)'::text,
 			ROW(finding_key))::boolean;
 	END IF;
-	LOCK TABLE @extschema@.chpg_finding_mute IN ROW EXCLUSIVE MODE;
+	-- as chpg_mute does: several of them in one transaction wait here, and not for each other's rows
+	LOCK TABLE @extschema@.chpg_finding_mute IN SHARE ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('@extschema@.chpg_finding_mute'::regclass);
 	DELETE FROM @extschema@.chpg_finding_mute m WHERE m.finding_key = chpg_unmute.finding_key;
 	RETURN FOUND OR was_muted;

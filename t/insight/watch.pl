@@ -141,6 +141,71 @@ CHPG502|WARN|service 2||
 CHPG504|INFO|fourth|1|SELECT of third
 END
 
+# Rules find some things only while they are young, or in hours in which much is expected.  What they are about says
+# whether they are over.
+sub runs { my ($app, $from, $hours, $calls, $us) = @_; return sql(qq{INSERT INTO planted.pattern (service_id, grain, window_start, pattern_key, call_count, total_duration_us) SELECT 'pg4', 'hour', timestamptz '$from' + h * interval '1 hour', planted.key(7, 'SELECT of $app', db_name => 'd', app => '$app'), $calls, $calls * $us FROM generate_series(0, $hours - 1) h}) }
+sub episode { my ($app) = @_; return logged('state, resolved_at IS NOT NULL', "finding->'evidence'->>'app' = '$app'") }
+start_anew();
+runs('old', '2026-05-10 03:00Z', 44, 20, 100);
+runs('ended', '2026-05-10 03:00Z', 20, 20, 100);
+sql(q{SELECT planted.find('CHPG504', 'WARN', 'pg4', '2026-05-10 03:00Z', 0, 20, '2026-05-10 06:00Z', '2026-05-11 03:00Z', app => app, impact_us => 1.0 / length(app)) FROM unnest('{old,ended}'::text[]) app;
+	SELECT w FROM generate_series(timestamptz '2026-05-10 06:00Z', '2026-05-11 03:00Z', '1 hour') h, _chpg_watch(h, NULL, NULL) w});
+is(sql(q{SELECT w->>'resolved', w->>'usual' FROM _chpg_watch('2026-05-11 04:00Z', NULL, NULL) w}) . ' ' . episode('old') . ' ' . episode('ended'), '1|1 usual|t resolved|t', 'what is new is usual after a day, unless it is gone');
+is(logged(q{finding->>'state', finding->'evidence'->'since_then'}, q{finding->'evidence'->>'app' = 'old'}), 'usual|{"hours": 2, "calls_per_h": 20.0, "avg_duration_us": 100.0}', 'with how it is now');
+is(sql(q{SELECT string_agg(state || ' ' || subject, ', ' ORDER BY subject) FROM kept.finding_history}), 'usual SELECT of old', 'which the view of all shows');
+
+start_anew();
+sql('TRUNCATE kept.open_hour');
+runs('back', '2026-05-11 10:00Z', 1, 50, 100);
+sql(q{SELECT planted.find('CHPG508', 'ERROR', 'pg4', '2026-05-11 03:00Z', 50, 0, '2026-05-11 05:00Z', '2026-05-11 07:00Z', app => app), planted.find('CHPG508', 'ERROR', 'pg4', '2026-05-11 03:00Z', 50, 0, '2026-05-11 14:00Z', app => app) FROM unnest('{back,silent}'::text[]) app;
+	SELECT planted.key(7, 'SELECT of silent', db_name => 'd', app => 'silent');
+	SELECT w FROM generate_series(timestamptz '2026-05-11 05:00Z', '2026-05-11 10:00Z', '1 hour') h, _chpg_watch(h, NULL, NULL) w});
+is(episode('back') . ' ' . episode('silent'), 'ongoing|f ongoing|f', 'an application that is silent at night, when little is expected, is not back');
+is(watch(11) . ' ' . episode('back') . ' ' . episode('silent'), '0|0|1 resolved|t ongoing|f', 'it is when it runs again');
+watch($_) foreach 12 .. 13;
+is(watch(14) . ' ' . episode('silent'), '1|0|0 ongoing|f', 'and what is found again meanwhile is the same episode');
+is(sql(q{SELECT state FROM _chpg_episode_end('CHPG508', 'pg4', (SELECT finding FROM kept.finding_log WHERE finding->'evidence'->>'app' = 'silent'), '2026-05-04 14:00Z', '2026-05-11 14:00Z')}), 'usual', 'after a week it is usual');
+
+start_anew();
+runs('still', '2026-05-11 02:00Z', 12, 10, 2900);
+runs('faster', '2026-05-11 02:00Z', 5, 10, 2900);
+runs('faster', '2026-05-11 07:00Z', 5, 10, 1200);
+runs('paused', '2026-05-11 02:00Z', 5, 10, 2900);
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg4', '2026-05-11 02:00Z', 1000, 3000, '2026-05-11 06:00Z', '2026-05-11 07:00Z', app => app) FROM unnest('{still,faster,paused}'::text[]) app});
+watch($_) foreach 6 .. 9;
+is(join(' ', map { episode($_) } qw(still faster paused)), 'ongoing|f resolved|t ongoing|f', 'what is still slow, or does not run, is not resolved');
+is(sql(q{SELECT state, evidence FROM _chpg_episode_end('CHPG501', 'pg4', (SELECT finding || '{"since": "2026-05-07 02:00Z"}' FROM kept.finding_log WHERE finding->'evidence'->>'app' = 'still'), '2026-05-11 06:00Z', '2026-05-11 09:00Z')}), 'usual|{"hours": 2, "calls_per_h": 10.0, "avg_duration_us": 2900.0}', 'after four days, its time is the usual one');
+
+start_anew();
+runs('surge', '2026-05-11 02:00Z', 12, 900, 10);
+sql(q{SELECT planted.find('CHPG507', 'WARN', 'pg4', '2026-05-11 02:00Z', 100, 900, '2026-05-11 06:00Z', '2026-05-11 07:00Z', app => 'surge'); UPDATE planted.candidate SET c.evidence = (c).evidence || '{"change": "surge"}'});
+watch($_) foreach 6 .. 10;
+is(episode('surge'), 'ongoing|f', 'a surge lasts while it runs as often');
+sql('TRUNCATE kept.open_hour');
+runs('surge', '2026-05-11 10:00Z', 4, 150, 10);
+watch($_) foreach 11 .. 17;
+is(episode('surge'), 'resolved|t', 'and is over when it does not');
+
+# What is a mean since the onset gets worse by its latest hours.
+start_anew();
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1000, 3000 + 10 * h, ('2026-05-11 06:00Z'::timestamptz + h * interval '1 hour'), ('2026-05-11 07:00Z'::timestamptz + h * interval '1 hour')) FROM generate_series(0, 2) h;
+	UPDATE planted.candidate SET c.evidence = (c).evidence || jsonb_build_object('latest', CASE WHEN at >= '2026-05-11 08:00Z' THEN 9000 ELSE 3000 END)});
+is(watch(6) . ' ' . watch(7) . ' ' . watch(8), '1|0|0 0|0|0 0|1|0', 'the latest hours count for what is worse');
+
+# What else happened at an onset: settings and limits
+start_anew();
+sql(q{INSERT INTO kept.service_key (service_id) VALUES ('pg5') ON CONFLICT DO NOTHING;
+	INSERT INTO kept.limit_day (service_key, day, noted_at, size, memory_bytes, settings_at, settings)
+	SELECT k.service_key, v.day, v.day, 'small', v.memory, v.day + interval '4 hours', v.settings::jsonb
+	FROM kept.service_key k, (VALUES (timestamptz '2026-05-08 00:00Z', 4, '{"postgres.work_mem": "1MB", "postgres.jit": "on"}'), ('2026-05-10 00:00Z', 4, '{"postgres.work_mem": "4MB", "postgres.jit": "on"}'),
+		('2026-05-11 00:00Z', 8, '{"postgres.work_mem": "64MB", "postgres.jit": "on", "pgbouncer.pool_mode": "session"}')) v(day, memory, settings)
+	WHERE k.service_id = 'pg5';
+	SELECT planted.find('CHPG502', 'WARN', 'pg5', '2026-05-11 02:00Z', 1, 3, '2026-05-11 06:00Z', app => '')});
+my $HAPPENED = q{SELECT evidence->'at_that_time' FROM chpg_findings('[2026-05-10 06:00Z,2026-05-11 06:00Z)', history_only => true) WHERE service_id = 'pg5'};
+is(sql($HAPPENED), '{"settings": {"postgres.work_mem": {"after": "64MB", "before": "4MB"}, "pgbouncer.pool_mode": {"after": "session", "before": null}}, "memory_bytes": {"after": 8, "before": 4}}', 'settings and limits that changed that day');
+sql(q{UPDATE planted.candidate SET c.since = '2026-05-11 09:00Z'});
+is(sql($HAPPENED =~ s/05-11 06:00Z/05-11 12:00Z/r), '{"memory_bytes": {"after": 8, "before": 4}}', 'not settings that changed before');
+
 # Many services at one hour
 start_anew();
 sql(q{SELECT planted.find('CHPG502', 'WARN', 'pg' || n, '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', app => '') FROM generate_series(1, 4) n});
@@ -200,7 +265,7 @@ watch(22);
 sql(q{SELECT chpg_mute(finding_key, 'accepted_risk', factor => 20) FROM kept.finding_log WHERE resolved_at IS NULL; UPDATE kept.finding_mute SET muted_level = NULL, muted_value = NULL});
 is(muted(9) . watch(23) . ' ' . sql($MUTES), 't0|0|0 WARN|3|20', 'a mute that does not know learns it from the next watch');
 fails_with($node, "SELECT chpg_mute('CHPG501:pg1', 'wont_fix', factor => $_->[0])", $_->[1], $_->[2], "factor: $_->[0]") for
-	[ 'NULL', '22004', qr/argument "factor" must not be null/ ], map { [ $_, '22023', qr/invalid value for "factor"/ ] } 1, 0, -2, q{'NaN'}, q{'infinity'};
+	map { [ $_, '22023', qr/invalid value for "factor"/ ] } 1, 0, -2, q{'NaN'}, q{'infinity'};
 sql('TRUNCATE kept.finding_mute');
 
 # Hostile values
@@ -255,6 +320,22 @@ in_session($sessions[0], 'ROLLBACK');
 await_in_session($sessions[1], qr/findings: 1 new/);
 $_->quit foreach @sessions;
 is(logged('count(*) OVER ()', 'true'), 1, 'and sees what the first one left');
+
+# Several mutes in one transaction wait for a watch, or it for them, and neither has what the other needs.
+start_anew();
+@sessions = map { open_session($node) } 1 .. 2;
+sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', '2026-05-11 07:00Z', app => app) FROM unnest('{a,b}'::text[]) app});
+watch(6);
+my @keys = split /\n/, logged('quote_literal(finding_key)', 'true');
+sql("SELECT chpg_mute($_, 'wont_fix')") foreach @keys;
+watch(7);
+in_session($sessions[0], "BEGIN; SELECT chpg_mute($keys[1], 'accepted_risk')");
+begin_in_session($sessions[1], q{DO $$ BEGIN RAISE NOTICE '%', _chpg_watch('2026-05-11 08:00Z', NULL, NULL); END $$});
+wait_until(sub { sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted}) eq '1' }, 'a watch waits for mutes');
+in_session($sessions[0], "SELECT chpg_mute($keys[0], 'accepted_risk'), chpg_unmute($keys[0]); COMMIT");
+await_in_session($sessions[1], qr/"resolved": 2\b/);
+$_->quit foreach @sessions;
+is(sql('SELECT count(*) FROM kept.finding_mute'), 0, 'and ends them with their episodes');
 
 # After a capture
 start_anew();

@@ -49,6 +49,11 @@ sql(q{UPDATE chpg_finding_mute SET muted_until = now() - interval '1 second' WHE
 as_role('mallory', q{SELECT chpg_mute('CHPG301:after all', 'wont_fix')});
 is(sql('SELECT string_agg(finding_key, $$, $$ ORDER BY finding_key) FROM chpg_finding_mute'), 'CHPG301:after all, CHPG301:of another, CHPG301:one more', 'expired mutes are removed');
 
+# Without a history, nothing but time ends a mute.
+refuses("chpg_mute('$KEY', 'wont_fix', factor => 2)", '55000', qr/argument "factor" cannot be used without a history: the mute would end by time only\nDETAIL:  There is no history, whose watches end mutes\.\nHINT:  Leave factor out, and give muted_until\./, 'a factor without a history');
+like(($node->psql('postgres', "SELECT chpg_mute('$KEY', 'wont_fix')"))[2], qr/NOTICE:  the mute has no end\nDETAIL:  There is no history, whose watches end mutes\.\nHINT:  Give muted_until, or end it with chpg_unmute\./, 'a mute without an end says so');
+is(($node->psql('postgres', "SELECT chpg_mute('$KEY', 'wont_fix', muted_until => now() + interval '1 day')"))[2], '', 'one with an end does not');
+
 # Two sessions at once cannot exceed that.
 sql('TRUNCATE chpg_finding_mute');
 my @sessions = map { open_session($node, extra_params => [ '-U', 'mallory' ]) } 1 .. 2;
@@ -88,6 +93,7 @@ sql(q{INSERT INTO chpg_finding_mute (finding_key, reason) VALUES ('CHPG301:kept'
 sql(q{SELECT chpg_history_disable(); CREATE ROLE collector LOGIN; SELECT chpg_history_enable('theirs', owner => 'collector'); GRANT EXECUTE ON FUNCTION chpg_mute, chpg_unmute TO collector});
 as_role('mallory', "SELECT chpg_mute('$KEY', 'wont_fix')");
 is(sql("$MUTES; SELECT count(*) FROM theirs.finding_mute"), "2\n0", 'it takes over no mute, and another role mutes in the extension');
+refuses("chpg_mute('$KEY', 'wont_fix', factor => 2)", '55000', qr/DETAIL:  This session cannot use the history, whose watches end mutes\./, 'without what a history knows');
 as_role('collector', "SELECT chpg_mute('$KEY', 'wont_fix')");
 is(sql("$MUTES; SELECT muted_by FROM theirs.finding_mute"), "2\ncollector", 'its owner in the history');
 is(as_role('collector', "SELECT chpg_unmute('$KEY'); SELECT count(*) FROM theirs.finding_mute") . sql($MUTES), "t\n01", 'and unmutes both');

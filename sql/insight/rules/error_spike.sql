@@ -114,13 +114,16 @@ BEGIN
 		SELECT h.*, greatest(least((h.errors - h.n * h.usual_ratio) / sqrt(2 * h.n * h.usual_ratio + 1), 8), -4) AS z
 		FROM hours h
 	), marked AS (
-		SELECT s.*, count(*) OVER w = 3 AND avg(s.z) OVER w < 0.7 AS is_usual
+		SELECT s.*, count(*) OVER w = 3 AND avg(s.z) OVER w < 0.7 AS is_usual,
+			sum(s.errors) OVER latest / sum(s.n) OVER latest AS three_ratio
 		FROM scored s
 		WINDOW w AS (PARTITION BY s.service_key, s.db_name, s.db_user,
-			s.app ORDER BY s.window_start DESC ROWS 2 PRECEDING)
+			s.app ORDER BY s.window_start DESC ROWS 2 PRECEDING),
+			latest AS (PARTITION BY s.service_key, s.db_name, s.db_user, s.app ORDER BY s.window_start ROWS 2 PRECEDING)
 	), summed AS (
 		SELECT h.*, row_number() OVER w AS place, bool_or(h.is_usual) OVER w AS was_usual,
 			first_value(h.errors / h.n) OVER w AS last_ratio, first_value(h.errors) OVER w AS last_errors,
+			first_value(h.three_ratio) OVER w AS latest_ratio,
 			first_value(h.window_start) OVER w AS last_start, sum(h.errors) OVER w AS all_errors, sum(h.n) OVER w
 				AS all_n,
 			sum(h.errors) OVER course AS course_errors, sum(h.n) OVER course AS course_n, count(*) OVER course
@@ -148,7 +151,8 @@ BEGIN
 			@extschema@._chpg_hours_between(b.window_start, b.end_time)),
 		jsonb_build_object('db_name', b.db_name, 'db_user', b.db_user, 'app', b.app, 'error_count', b.all_errors,
 			'call_count', b.all_n - b.all_errors, 'error_ratio', round(b.ratio::numeric, 5),
-			'usual_error_ratio', round(b.usual_ratio::numeric, 5), 'score', round(b.score::numeric, 1),
+			'usual_error_ratio', round(b.usual_ratio::numeric, 5), 'latest', round((100 * b.latest_ratio)::numeric, 3),
+			'score', round(b.score::numeric, 1),
 			'baseline_days', b.days),
 		'Something changed: a deployment, a schema, data, or a limit that was reached.',
 		'See err_sqlstate and err_message of chpg_slow_pattern_executions; look for a deployment at that time.',

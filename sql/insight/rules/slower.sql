@@ -135,6 +135,7 @@ BEGIN
 			'hours', f.hours, 'call_count', f.calls, 'factor', round(f.factor::numeric, 2),
 			'avg_duration_us', round(f.last_avg_us::numeric, 1),
 			'expected_avg_duration_us', round(f.last_expected_us::numeric, 1),
+			'latest', round(f.latest::numeric, 1),
 			'p99_duration_us', round(f.p99_us::numeric, 1), 'expected_p99_duration_us',
 				round(f.expected_p99_us::numeric, 1),
 			'rows_factor', round(f.rows_factor::numeric, 2), 'blks_factor', round(f.blks_factor::numeric, 2),

@@ -143,7 +143,7 @@ BEGIN
 			@extschema@._chpg_factor_text(c.factor), @extschema@._chpg_hours_between(c.window_start, c.end_time),
 			@extschema@._chpg_duration_text(c.total_us * (1 - 1 / c.factor))),
 		jsonb_build_object('change', 'slower service', 'factor', round(c.factor::numeric, 2), 'hours', c.hours,
-			'cause', c.cause, 'excess_us', round((c.total_us * (1 - 1 / c.factor))::numeric),
+			'cause', c.cause, 'latest', round((100 * exp(c.last_common))::numeric, 1), 'excess_us', round((c.total_us * (1 - 1 / c.factor))::numeric),
 			'read_ratio', round((c.reads / nullif(c.blks, 0))::numeric, 4),
 			'expected_read_ratio', round((c.reads_before / nullif(c.blks_before, 0))::numeric, 4),
 			'cpu_ratio', round((c.cpu_us / nullif(c.total_us, 0))::numeric, 3),
