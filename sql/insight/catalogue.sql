@@ -63,8 +63,9 @@ BEGIN
 	IF @extschema@._chpg_history_is_readable() THEN
 		place := @extschema@._chpg_history_enter();
 		IF has_table_privilege('threshold', 'SELECT') THEN
-			SELECT coalesce(jsonb_object_agg(h.rule_id || ' ' || h.parameter, h.threshold) FILTER (WHERE r.rule_id IS NOT NULL),
-				'{}'), min(h.parameter || '" of rule "' || h.rule_id) FILTER (WHERE r.rule_id IS NULL)
+			SELECT coalesce(jsonb_object_agg(h.rule_id || ' ' || h.parameter, h.threshold)
+					FILTER (WHERE r.rule_id IS NOT NULL), '{}'),
+				min(h.parameter || '" of rule "' || h.rule_id) FILTER (WHERE r.rule_id IS NULL)
 			INTO kept, unknown
 			FROM threshold h
 			LEFT JOIN @extschema@.chpg_rule r ON r.rule_id = h.rule_id AND r.parameter = h.parameter;
@@ -86,7 +87,8 @@ BEGIN
 	ORDER BY r.rule_id, r.parameter
 	LIMIT 1;
 	IF FOUND THEN
-		RAISE EXCEPTION 'invalid value for threshold "%" of rule "%": %', refused.parameter, refused.rule_id, refused.threshold
+		RAISE EXCEPTION 'invalid value for threshold "%" of rule "%": %', refused.parameter, refused.rule_id,
+				refused.threshold
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = 'A threshold is from 0 to 1e15, one of hours or days up to 100000.',
 				HINT = format('Set another one, or remove it: DELETE FROM %s WHERE rule_id = %L AND parameter = %L;',

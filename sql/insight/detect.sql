@@ -416,7 +416,8 @@ COMMENT ON COLUMN @extschema@._chpg_episode.blks IS 'Blocks of all executions.';
 COMMENT ON COLUMN @extschema@._chpg_episode.wal_bytes IS 'WAL of all executions, in bytes.';
 COMMENT ON COLUMN @extschema@._chpg_episode.last_avg_us IS 'Mean time of the last three hours, in microseconds.';
 COMMENT ON COLUMN @extschema@._chpg_episode.last_expected_us IS 'Mean time that was expected then, in microseconds.';
-COMMENT ON COLUMN @extschema@._chpg_episode.latest IS 'Mean of its metric then: microseconds, or rows, blocks or bytes per call.';
+COMMENT ON COLUMN @extschema@._chpg_episode.latest IS
+'Mean of its metric then: microseconds, or rows, blocks or bytes per call.';
 
 /*
  * Most patterns are ruled out by their last four hours; two days are read of the others.
@@ -565,7 +566,8 @@ BEGIN
 	first_start := (SELECT min(s) FROM unnest(sinces) s) - interval '168 hours';
 	RETURN QUERY
 	WITH summed AS (
-		SELECT p.pattern_key, p.window_start >= e.since AS is_after, count(*) AS windows, count(p.call_count) AS counted,
+		SELECT p.pattern_key, p.window_start >= e.since AS is_after, count(*) AS windows,
+			count(p.call_count) AS counted,
 			sum(p.call_count) AS calls, sum(p.total_duration_us) FILTER (WHERE p.call_count IS NOT NULL) AS total_us,
 			sum(p.call_count) FILTER (WHERE p.total_duration_us IS NOT NULL) AS timed,
 			sum(p.total_rows)::float8 AS rows, sum(p.call_count) FILTER (WHERE p.total_rows IS NOT NULL) AS rows_of,

@@ -42,7 +42,7 @@ COMMENT ON COLUMN @extschema@.chpg_finding_row.subject IS
 COMMENT ON COLUMN @extschema@.chpg_finding_row.since IS
 'When it began, to the hour; null if that is not known.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.state IS
-'new, ongoing, worse or resolved, by the latest chpg_watch; without one, new if it began in the period.';
+'new, ongoing or worse, by the latest chpg_watch; without one, new if it began in the period.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.muted IS 'Whether it is muted.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row.symptom IS 'What was seen.';
 COMMENT ON COLUMN @extschema@.chpg_finding_row."before" IS 'The measure that decides, as it was before; see unit.';
@@ -175,7 +175,8 @@ BEGIN ATOMIC
 	SELECT min(r.rule_id), 'SKIPPED', 'Rules that wait', _chpg_skipped_together.service_id,
 		why || ' (' || string_agg(r.rule_name, ', ' ORDER BY r.rule_id) || ')',
 		jsonb_build_object('rule_ids', jsonb_agg(r.rule_id ORDER BY r.rule_id)), NULL::text,
-		NULL::text, NULL::float8, NULL::text, concat_ws(':', min(r.rule_id), 'skipped', _chpg_skipped_together.service_id),
+		NULL::text, NULL::float8, NULL::text,
+		concat_ws(':', min(r.rule_id), 'skipped', _chpg_skipped_together.service_id),
 		'incident', NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
 	FROM @extschema@._chpg_rules() r
 	WHERE r.rule_id = ANY (rule_ids)

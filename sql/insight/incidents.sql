@@ -15,7 +15,10 @@ COMMENT ON COLUMN @extschema@._chpg_member.finding IS 'The finding.';
 COMMENT ON COLUMN @extschema@._chpg_member.member_of IS
 'The finding_key of the root of its incident; null: the finding stands for itself.';
 
-/* Settings are read once a day: a change is one between two readings, of which the onset is one, or between which it lies. */
+/*
+ * Settings are read once a day: what two readings have differently may have changed at any time
+ * between them.
+ */
 CREATE FUNCTION @extschema@._chpg_changed_limits(of_service integer, onset timestamptz)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
@@ -36,8 +39,8 @@ BEGIN
 			SELECT l.*, lag(l.day) OVER w AS last_day, lag(l.cpu_cores) OVER w AS last_cores,
 				lag(l.memory_bytes) OVER w AS last_memory, lag(l.storage_bytes) OVER w AS last_storage
 			FROM limit_day l
-			WHERE l.service_key = of_service AND l.day > onset - interval '4 days' AND l.day <= onset + interval '3 hours'
-				AND l.size IS NOT NULL
+			WHERE l.service_key = of_service AND l.day > onset - interval '4 days'
+				AND l.day <= onset + interval '3 hours' AND l.size IS NOT NULL
 			WINDOW w AS (ORDER BY l.day)
 		) d
 		CROSS JOIN LATERAL (VALUES ('cpu_cores', d.last_cores::bigint, d.cpu_cores::bigint),
@@ -46,7 +49,8 @@ BEGIN
 		WHERE v."before" <> v."after" AND d.day + interval '25 hours' > onset);
 	settings := (
 		WITH reading AS (
-			SELECT l.settings_at, l.settings, lag(l.settings_at) OVER w AS last_at, lag(l.settings) OVER w AS last_settings
+			SELECT l.settings_at, l.settings, lag(l.settings_at) OVER w AS last_at,
+				lag(l.settings) OVER w AS last_settings
 			FROM limit_day l
 			WHERE l.service_key = of_service AND l.day > onset - interval '4 days' AND l.day < onset + interval '3 days'
 				AND l.settings IS NOT NULL
@@ -59,9 +63,11 @@ BEGIN
 				AND r.last_settings->>n.name IS DISTINCT FROM r.settings->>n.name
 			ORDER BY n.name, r.settings_at
 		)
-		SELECT jsonb_object_agg(c.name, jsonb_build_object('before', left(c."before", 100), 'after', left(c."after", 100)))
+		SELECT jsonb_object_agg(c.name,
+			jsonb_build_object('before', left(c."before", 100), 'after', left(c."after", 100)))
 		FROM (SELECT c.* FROM changed c ORDER BY c.name LIMIT 10) c);
-	RETURN coalesce(limits, '{}') || CASE WHEN settings IS NULL THEN '{}' ELSE jsonb_build_object('settings', settings) END;
+	RETURN coalesce(limits, '{}')
+		|| CASE WHEN settings IS NULL THEN '{}' ELSE jsonb_build_object('settings', settings) END;
 END
 $$;
 
@@ -189,8 +195,9 @@ AS $$
 		FROM item
 		WINDOW w AS (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key)
 	), grouped AS (
-		SELECT *, sum(is_next) OVER (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key) AS number
+		SELECT *, sum(is_next) OVER w AS number
 		FROM begins
+		WINDOW w AS (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key)
 	), chained AS (
 		SELECT g.*, CASE WHEN g.is_alarm THEN g.number ELSE coalesce(a.number, -1 - g.number) END AS chain
 		FROM grouped g
@@ -272,7 +279,8 @@ BEGIN
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	fleet := (SELECT count(DISTINCT s.service_id) FROM service s
-		WHERE s.valid_from < upper(period) AND s.valid_to >= upper(period) AND (of_server IS NULL OR s.server = of_server));
+		WHERE s.valid_from < upper(period) AND s.valid_to >= upper(period)
+			AND (of_server IS NULL OR s.server = of_server));
 	RETURN QUERY
 	WITH roots AS (
 		SELECT (m.finding).service_id, date_trunc('hour', (m.finding).since, 'UTC') AS hour,
@@ -288,7 +296,8 @@ BEGIN
 		JOIN roots r ON r.hour BETWEEN h.hour AND h.hour + interval '1 hour'
 		GROUP BY h.hour
 	), peaks AS (
-		SELECT h.*, row_number() OVER (PARTITION BY date_trunc('day', h.hour, 'UTC') ORDER BY h.services DESC, h.hour) AS place
+		SELECT h.*, row_number() OVER (PARTITION BY date_trunc('day', h.hour, 'UTC')
+			ORDER BY h.services DESC, h.hour) AS place
 		FROM hours h
 		WHERE h.services >= t.fleet_wide_services AND h.services >= t.fleet_wide_services_ratio * fleet
 	)

@@ -35,7 +35,8 @@ BEGIN
 						FROM @extschema@._chpg_period_of_api(scope.period, alone.id, scope.server) p);
 				EXCEPTION WHEN OTHERS THEN
 					skipped := skipped || ARRAY(SELECT k FROM @extschema@._chpg_skipped(NULL::text[],
-							CASE WHEN alone.state <> 'running' THEN format('The service is "%s": ', alone.state) ELSE '' END
+							CASE WHEN alone.state <> 'running'
+								THEN format('The service is "%s": ', alone.state) ELSE '' END
 								|| SQLERRM, alone.id) k
 						WHERE k.rule_id <> ALL (@extschema@._chpg_rules_of('change'::text)));
 				END;
@@ -80,7 +81,9 @@ CREATE FUNCTION @extschema@._chpg_rules_of(scope text)
 RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT array_agg(r.rule_id ORDER BY r.rule_id) FROM @extschema@._chpg_rules() r WHERE r.scope = _chpg_rules_of.scope;
+	SELECT array_agg(r.rule_id ORDER BY r.rule_id)
+	FROM @extschema@._chpg_rules() r
+	WHERE r.scope = _chpg_rules_of.scope;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_rules_of(text) IS 'The ids of the rules of a scope.';

@@ -51,7 +51,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT nullif(concat_ws(' ',
 		CASE WHEN (exemplars->>'temp_blks_written')::float8 > 0 THEN 'Recent executions write temporary files.' END,
-		CASE WHEN (exemplars->>'wal_fpi')::float8 >= 100 THEN 'Recent executions write full-page images to the WAL.' END,
+		CASE WHEN (exemplars->>'wal_fpi')::float8 >= 100 THEN
+			'Recent executions write full-page images to the WAL.' END,
 		CASE WHEN exemplars->>'sqlstates' IS NOT NULL THEN
 			format('Recent executions fail with SQLSTATE %s.', exemplars->>'sqlstates') END,
 		CASE WHEN exemplars->>'log_about' IS NOT NULL THEN
@@ -123,7 +124,8 @@ CREATE TYPE @extschema@._chpg_transition AS (
 
 COMMENT ON TYPE @extschema@._chpg_transition IS
 'A change of state of a finding in the log; finding_key and opened_at identify the row of finding_log.';
-COMMENT ON COLUMN @extschema@._chpg_transition.transition IS 'The state that it has now: new, worse, resolved or usual.';
+COMMENT ON COLUMN @extschema@._chpg_transition.transition IS
+'The state that it has now: new, worse, resolved or usual.';
 COMMENT ON COLUMN @extschema@._chpg_transition.finding_key IS 'Which finding.';
 COMMENT ON COLUMN @extschema@._chpg_transition.opened_at IS 'Which episode of it: when a watch first saw it.';
 COMMENT ON COLUMN @extschema@._chpg_transition.rule_id IS 'Number of the rule.';
@@ -233,7 +235,8 @@ BEGIN
 			ELSE 'ongoing' END
 		END;
 	IF state = 'usual' THEN
-		evidence := jsonb_strip_nulls(jsonb_build_object('hours', hours, 'calls_per_h', round((calls / hours)::numeric, 1),
+		evidence := jsonb_strip_nulls(jsonb_build_object('hours', hours,
+			'calls_per_h', round((calls / hours)::numeric, 1),
 			CASE WHEN seen->>'metric' = 'p99' THEN 'p99_duration_us' ELSE 'avg_duration_us' END,
 			round(measure::numeric, 1)));
 	END IF;
@@ -342,7 +345,8 @@ BEGIN
 		SET missed = l.missed + 1, missed_at = as_of, state = u.state,
 			resolved_at = CASE WHEN u.state <> 'ongoing' THEN as_of END,
 			finding = CASE WHEN u.evidence = '{}' THEN l.finding ELSE l.finding || jsonb_build_object('evidence',
-				coalesce(nullif(l.finding->'evidence', 'null'), '{}') || jsonb_build_object('since_then', u.evidence)) END
+				coalesce(nullif(l.finding->'evidence', 'null'), '{}')
+					|| jsonb_build_object('since_then', u.evidence)) END
 		FROM unseen u
 		WHERE l.finding_key = u.finding_key AND l.opened_at = u.opened_at
 		RETURNING ROW(l.state, l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
@@ -353,8 +357,8 @@ BEGIN
 
 	WITH added AS (
 		INSERT INTO finding_log AS l (finding_key, opened_at, last_seen_at, missed, state, kind, level, worst_level,
-			noted_level, value, worst_value, noted_value, rule_id, service_id, service_name, since, incident_id, is_root,
-			muted, finding)
+			noted_level, value, worst_value, noted_value, rule_id, service_id, service_name, since, incident_id,
+			is_root, muted, finding)
 		SELECT f.finding_key, as_of, as_of, 0, 'new', f.kind, f.level, f.level, f.level, v.value, v.value, v.value,
 			f.rule_id, f.service_id, f.service_name, f.since, f.incident_id, m.member_of IS NULL, f.muted,
 			@extschema@._chpg_logged_row(m.finding)
@@ -362,7 +366,8 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT (m.finding).*) f
 		CROSS JOIN LATERAL (SELECT @extschema@._chpg_finding_value(f."before", f."now", f.evidence) AS value) v
 		WHERE NOT EXISTS (SELECT FROM finding_log o
-			WHERE o.finding_key = f.finding_key AND (o.resolved_at IS NULL OR o.opened_at >= as_of OR o.resolved_at > as_of))
+			WHERE o.finding_key = f.finding_key
+				AND (o.resolved_at IS NULL OR o.opened_at >= as_of OR o.resolved_at > as_of))
 		RETURNING ROW('new', l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
 			l.muted)::@extschema@._chpg_transition AS transition
 	)
@@ -552,11 +557,13 @@ DECLARE
 	onset CONSTANT timestamptz := (due->>'since')::timestamptz;
 	found jsonb := '{}';
 BEGIN
-	IF evidence->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$' AND NOT @extschema@._chpg_capture_must_wait(server, reserve) THEN
+	IF evidence->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$'
+			AND NOT @extschema@._chpg_capture_must_wait(server, reserve) THEN
 		BEGIN
 			found := (SELECT jsonb_strip_nulls(jsonb_build_object('executions', count(*),
 					'max_duration_us', max(@extschema@._chpg_bounded(e.duration_us)),
-					'temp_blks_written', max(e.temp_blks_written), 'wal_bytes', max(e.wal_bytes), 'wal_fpi', max(e.wal_fpi),
+					'temp_blks_written', max(e.temp_blks_written),
+					'wal_bytes', max(e.wal_bytes), 'wal_fpi', max(e.wal_fpi),
 					'parallel_workers_launched', max(e.parallel_workers_launched),
 					'sqlstates', string_agg(DISTINCT e.err_sqlstate, ', ' ORDER BY e.err_sqlstate)
 						FILTER (WHERE e.err_sqlstate ~ '^[0-9A-Z]{5}$' AND e.err_sqlstate <> '00000')))
@@ -572,11 +579,13 @@ BEGIN
 			found := found || (SELECT jsonb_strip_nulls(jsonb_build_object('log_lines', count(*),
 					'log_about', string_agg(DISTINCT w.what, ', ' ORDER BY w.what)))
 				FROM @extschema@.chpg_logs(onset - interval '5 minutes', least(onset + interval '65 minutes', now()),
-					due->>'service_id', CASE WHEN due->>'rule_id' NOT IN ('CHPG702', 'CHPG707', 'CHPG709') THEN 'ERROR' END,
+					due->>'service_id',
+					CASE WHEN due->>'rule_id' NOT IN ('CHPG702', 'CHPG707', 'CHPG709') THEN 'ERROR' END,
 					CASE WHEN due->>'rule_id' IN ('CHPG707', 'CHPG709') THEN 'lock'
 						WHEN due->>'rule_id' = 'CHPG702' THEN 'memory' END,
 					NULL::text, 100::bigint, server) g
-				LEFT JOIN (VALUES ('deadlock detected', 'deadlocks'), ('still waiting for|lock timeout', 'waits for locks'),
+				LEFT JOIN (VALUES ('deadlock detected', 'deadlocks'),
+					('still waiting for|lock timeout', 'waits for locks'),
 					('out of memory', 'memory that ran out'), ('canceling statement', 'canceled statements'),
 					('too many clients|connection slots', 'too many connections'), ('No space left', 'a full disk'))
 					w(pattern, what) ON g.body ~* w.pattern);

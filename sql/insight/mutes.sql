@@ -95,10 +95,12 @@ BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	DELETE FROM finding_mute m WHERE m.muted_until <= now();
 	IF (SELECT count(*) FROM finding_mute m
-			WHERE m.muted_by = _chpg_history_mute.muted_by AND m.finding_key <> _chpg_history_mute.finding_key) >= 1000 THEN
+			WHERE m.muted_by = _chpg_history_mute.muted_by
+				AND m.finding_key <> _chpg_history_mute.finding_key) >= 1000 THEN
 		RETURN 'false';
 	END IF;
-	INSERT INTO finding_mute (finding_key, reason, note, muted_by, muted_at, muted_until, muted_level, muted_value, factor)
+	INSERT INTO finding_mute (finding_key, reason, note, muted_by, muted_at, muted_until, muted_level, muted_value,
+		factor)
 	SELECT _chpg_history_mute.finding_key, reason, note, muted_by, now(), muted_until, l.level, l.value, factor
 	FROM (VALUES (true)) one
 	LEFT JOIN finding_log l ON l.finding_key = _chpg_history_mute.finding_key AND l.resolved_at IS NULL
@@ -154,7 +156,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	owner oid := (SELECT n.nspowner FROM @extschema@.chpg_history_schema h JOIN pg_namespace n ON n.nspname = h.schema_name);
+	owner oid := (SELECT n.nspowner FROM @extschema@.chpg_history_schema h
+		JOIN pg_namespace n ON n.nspname = h.schema_name);
 BEGIN
 	IF owner IS NOT NULL AND @extschema@._chpg_run_as(owner,
 			'SELECT to_jsonb(h.state IS NULL) FROM @extschema@._chpg_history_state() h'::text, ROW())::boolean THEN
@@ -231,11 +234,13 @@ BEGIN
 				USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = no_history,
 					HINT = 'Leave factor out, and give muted_until.';
 		ELSIF muted_until = 'infinity' THEN
-			RAISE NOTICE 'the mute has no end' USING DETAIL = no_history, HINT = 'Give muted_until, or end it with chpg_unmute.';
+			RAISE NOTICE 'the mute has no end'
+				USING DETAIL = no_history, HINT = 'Give muted_until, or end it with chpg_unmute.';
 		END IF;
 	END IF;
 	IF owner IS NOT NULL THEN
-		is_full := NOT @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_history_mute($1, $2, $3, $4, $5, $6)'::text,
+		is_full := NOT @extschema@._chpg_run_as(owner,
+			'SELECT @extschema@._chpg_history_mute($1, $2, $3, $4, $5, $6)'::text,
 			ROW(finding_key, reason, note, session_user, muted_until, coalesce(factor, 1.5)))::boolean;
 	ELSE
 		LOCK TABLE @extschema@.chpg_finding_mute IN SHARE ROW EXCLUSIVE MODE;

@@ -14,9 +14,11 @@ SET quote_all_identifiers = off
 AS $$
 	SELECT 'SELECT * FROM ' || CASE
 		WHEN service_id IS NULL AND rule_id = 'CHPG802' AND place IS NOT NULL THEN format('%I.archive_state', place)
-		WHEN service_id IS NULL THEN format('@extschema@.chpg_fleet(%s)', coalesce(quote_literal(_chpg_next_statement.server), ''))
+		WHEN service_id IS NULL THEN
+			format('@extschema@.chpg_fleet(%s)', coalesce(quote_literal(_chpg_next_statement.server), ''))
 		WHEN evidence ? 'query_id' AND place IS NOT NULL THEN
-			format('@extschema@.chpg_pattern_course(%L, %L, %L%s)', service_id, evidence->>'query_id', r.range, r.server)
+			format('@extschema@.chpg_pattern_course(%L, %L, %L%s)', service_id, evidence->>'query_id', r.range,
+				r.server)
 		WHEN evidence ? 'query_id' THEN
 			format('@extschema@.chpg_slow_pattern_executions(%L, %L, %L, %L, %L%s)', service_id, evidence->>'query_id',
 				@extschema@._chpg_plain_text(coalesce(evidence->>'db_name', '')),
@@ -28,14 +30,16 @@ AS $$
 					THEN format(' AND app = %L', evidence->>'app') ELSE '' END, r.begins, r.ends)
 		WHEN rule_id ^@ 'CHPG4' THEN
 			format('@extschema@.chpg_logs(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server)
-		WHEN rule_id = 'CHPG706' THEN format('@extschema@.chpg_config(%L%s) WHERE component = %L AND name = %L', service_id,
-			r.server, @extschema@._chpg_plain_text(coalesce(evidence->>'component', '')),
+		WHEN rule_id = 'CHPG706' THEN
+			format('@extschema@.chpg_config(%L%s) WHERE component = %L AND name = %L', service_id, r.server,
+			@extschema@._chpg_plain_text(coalesce(evidence->>'component', '')),
 			@extschema@._chpg_plain_text(coalesce(evidence->>'name', '')))
 		WHEN rule_id = 'CHPG801' AND place IS NOT NULL THEN
 			format('%I.coverage WHERE service_id = %L AND "time" >= %L AND "time" < %L AND (status <> %L OR truncated)',
 				place, service_id, r.begins, r.ends, 'ok')
 		WHEN rule_id ^@ 'CHPG7' AND place IS NOT NULL THEN
-			format('%I.metric WHERE service_id = %L AND day >= %L AND "time" >= %L AND "time" < %L ORDER BY metric, "time"',
+			format('%I.metric WHERE service_id = %L AND day >= %L AND "time" >= %L AND "time" < %L '
+					'ORDER BY metric, "time"',
 				place, service_id, left(r.begins, 10) || ' 00:00Z', r.begins, r.ends)
 		WHEN rule_id ^@ 'CHPG7' THEN
 			format('@extschema@.chpg_metrics(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server)
@@ -43,8 +47,8 @@ AS $$
 		ELSE format('@extschema@.chpg_slow_patterns(%L, %L, %L%s)', r.begins, r.ends, service_id, r.server) END
 	FROM (
 		SELECT t.begins, t.ends, format('[%s,%s)', t.begins, t.ends) AS range,
-			CASE WHEN _chpg_next_statement.server IS NULL THEN '' ELSE format(', server => %L', _chpg_next_statement.server) END
-			AS server
+			CASE WHEN _chpg_next_statement.server IS NULL THEN ''
+				ELSE format(', server => %L', _chpg_next_statement.server) END AS server
 		FROM (
 			SELECT @extschema@._chpg_time_literal(least(lower(period), since - interval '24 hours')) AS begins,
 				@extschema@._chpg_time_literal(upper(period)) AS ends
@@ -83,8 +87,9 @@ BEGIN
 	END IF;
 	IF NOT history_only AND EXISTS (SELECT FROM unnest(ids) i WHERE NOT names ? i AND i IS DISTINCT FROM service) THEN
 		BEGIN
-			names := (SELECT coalesce(jsonb_object_agg(s.id, s.name) FILTER (WHERE s.id = ANY (ids) AND s.name IS NOT NULL),
-				'{}') FROM @extschema@.chpg_services(server) s) || names;
+			names := (SELECT coalesce(jsonb_object_agg(s.id, s.name)
+					FILTER (WHERE s.id = ANY (ids) AND s.name IS NOT NULL), '{}')
+				FROM @extschema@.chpg_services(server) s) || names;
 		EXCEPTION WHEN OTHERS THEN
 			NULL;  -- findings without names are better than none
 		END;
@@ -122,16 +127,19 @@ AS $$
 			ORDER BY @extschema@._chpg_urgency(kind, level, rule_id), @extschema@._chpg_level_place(level),
 				@extschema@._chpg_rule_place(rule_id), rule_id, finding_key)
 	), others AS (
-		SELECT coalesce(service_id, '') AS of_service, of_pattern, is_muted, array_agg(rule_name ORDER BY place) AS names,
+		SELECT coalesce(service_id, '') AS of_service, of_pattern, is_muted,
+			array_agg(rule_name ORDER BY place) AS names,
 			jsonb_object_agg(rule_name, evidence) FILTER (WHERE evidence <> first_evidence) AS evidence
 		FROM ranked WHERE place > 1 GROUP BY 1, 2, 3
 	)
 	SELECT f.kind, f.level, f.rule_id, f.title, f.service_id, _chpg_ranked.names->>f.service_id,
 		coalesce(nullif(@extschema@._chpg_plain_text(@extschema@._chpg_line_text(f.evidence->>'query_text', 80)), ''),
 			nullif(@extschema@._chpg_plain_text(@extschema@._chpg_line_text(f.evidence->>'app', 80)), ''),
-			@extschema@._chpg_plain_text(@extschema@._chpg_line_text(_chpg_ranked.names->>f.service_id, 80)), f.service_id),
+			@extschema@._chpg_plain_text(@extschema@._chpg_line_text(_chpg_ranked.names->>f.service_id, 80)),
+			f.service_id),
 		f.since, CASE WHEN f.level = 'SKIPPED' THEN NULL WHEN f.since >= lower(period) THEN 'new' ELSE 'ongoing' END,
-		f.is_muted, @extschema@._chpg_plain_text(f.symptom), @extschema@._chpg_significant(f."before"), @extschema@._chpg_significant(f."now"), f.unit, f.explanation, f.action,
+		f.is_muted, @extschema@._chpg_plain_text(f.symptom), @extschema@._chpg_significant(f."before"),
+		@extschema@._chpg_significant(f."now"), f.unit, f.explanation, f.action,
 		CASE WHEN f.level <> 'SKIPPED' THEN
 			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) AND f.next !~ '(^|[^.])\mchpg_'
 					AND f.next = @extschema@._chpg_plain_text(f.next) THEN rtrim(f.next, '; ') END,
@@ -144,7 +152,8 @@ AS $$
 	WHERE f.place = 1
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_ranked(@extschema@._chpg_candidate[], tstzrange, text, name, text[], jsonb, jsonb) IS
+COMMENT ON FUNCTION @extschema@._chpg_ranked(@extschema@._chpg_candidate[], tstzrange, text, name, text[], jsonb,
+	jsonb) IS
 'The findings among candidates, in no order.
 place, kept, names: as of _chpg_known_services. mutes: as of _chpg_mutes_of.';
 

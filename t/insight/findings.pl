@@ -255,6 +255,7 @@ INSERT INTO kept.service (service_id, valid_from, valid_to, noted_at, service_na
 INSERT INTO kept.capture (service_id, grain, window_start, window_end, status)
 SELECT s, 'hour', h, h + interval '1 hour', 'ok' FROM generate_series(timestamptz '2026-05-11 00:00Z', '2026-05-11 23:00Z', '1 hour') h, (VALUES ('young'), ('dying')) v(s)
 WHERE s = 'young' OR h < '2026-05-11 04:00Z';
+INSERT INTO kept.service_key (service_id) VALUES ('young');
 SQL
 judge('NULL');
 is($node->safe_psql('postgres', "SELECT count(*) OVER (), level, (SELECT string_agg(r, ' ' ORDER BY r) FROM jsonb_array_elements_text(evidence->'rule_ids') r) FROM judged WHERE service_id = 'young'"), "1|SKIPPED|$RULES{change}", 'no baseline: one row for all rules that wait');

@@ -74,7 +74,8 @@ BEGIN
 			CASE f.metric WHEN 'wal' THEN 'WAL' WHEN 'rows' THEN 'rows' ELSE 'blocks' END),
 		@extschema@._chpg_pattern_evidence(n) || jsonb_build_object('change', 'more per call', 'counter', f.metric,
 			'factor', round(f.factor::numeric, 2), 'per_call', round(f.per_call::numeric, 1),
-			'usual_per_call', round(f.usual_per_call::numeric, 1), 'latest', round(f.latest::numeric, 1), 'more', round(f.more::numeric), 'hours', f.hours,
+			'usual_per_call', round(f.usual_per_call::numeric, 1), 'latest', round(f.latest::numeric, 1),
+			'more', round(f.more::numeric), 'hours', f.hours,
 			'score', round(f.score::numeric, 1)),
 		CASE f.metric WHEN 'wal' THEN 'More rows or wider ones, another index, or full-page images after checkpoints.'
 			WHEN 'rows' THEN 'The data grew, or a filter or a limit is gone.'
