@@ -612,7 +612,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_episode_causes(text, integer[], timestamptz[], timestamptz) IS
-'Why patterns of a service are slower since their onsets, compared with the week before, by their counters.
+'Why patterns of a service are slower since their onsets than in the week before.
+By their counters, as _chpg_change_cause.
 keys, sinces: a pattern and its onset each. A pattern that did not run in that week is left out.
 Errors: 55000 there is no history.';
 

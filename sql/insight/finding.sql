@@ -184,7 +184,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_skipped_together(text[], text, text) IS
-'One row (SKIPPED) that says why several rules could not judge a service; evidence has their rule_ids.';
+'One row (SKIPPED) that says why several rules could not judge a service.
+Its evidence has their rule_ids.';
 
 COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS
 'Rows (SKIPPED) that say why rules could not judge a service, or any service (null).

@@ -72,7 +72,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_changed_limits(integer, timestamptz) IS
-'Limits and settings of a service that changed at an hour, or on its day, each with before and after.
+'Limits and settings of a service that changed on the day of an onset, before and after.
 At most ten settings; without the right to read limit_day, none.
 Requests: none.
 Errors: 55000 there is no history.';
@@ -120,7 +120,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_new_queries(integer, timestamptz) IS
-'How many queries ran first in the two hours from an onset on, and which applications, by the day before.
+'How many queries, and which applications, ran first in the two hours from an onset on.
+Those that did not run in the day before.
 Requests: none.
 Errors: 55000 there is no history.';
 

@@ -445,8 +445,9 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_watch(timestamptz, text, text) IS
 'As chpg_watch, as of the last captured hour until a time, for the owner of the history.
-at: null: now. Returns that hour''s end, and the numbers of findings that are new, got worse, were
-  resolved, and became usual.
+at: null: now.
+Returns that hour''s end, and the numbers of findings that are new, got worse, were resolved,
+  and became usual.
 Requests: none.';
 
 /* As in chpg_capture: a procedure that commits cannot have a SET search_path. */
@@ -488,8 +489,8 @@ Of one service, by id or name, or of all of the server, or of the history (null)
 Run it after each capture, or let captures do so: the setting watch of the history.
 The views finding and finding_history show the log; chpg_findings takes state and since from it.
 A finding is resolved once two watches in a row, and two captured hours, are without it. It is
-  worse if its level rises, or its value by a half. What rules no longer find because it is old is
-  usual, and what is silent stays ongoing until it runs again; after a week it is usual, too.
+  worse if its level rises, or its value by a half. What rules no longer find because it is old
+  is usual. What is silent stays ongoing until it runs again; after a week it is usual, too.
 A NOTICE says how many findings are new, worse, resolved or usual.
 Transitions of incidents go to the table alert, and to listeners of chpg_incident; then, outside
   of a transaction block, chpg_deliver sends alerts for ten seconds.

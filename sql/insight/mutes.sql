@@ -268,8 +268,8 @@ COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz, double 
 'Mute a finding, so that chpg_findings shows it as muted.
 finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_fix.
 With a history, its table finding_mute has the mute, which chpg_watch ends when the finding is
-  resolved, or becomes a level, or a factor (null: 1.5), worse. Without one, chpg_finding_mute has
-  it, and it ends by time only.
+  resolved, or becomes a level, or a factor (null: 1.5), worse. Without one,
+  chpg_finding_mute has it, and it ends by time only.
 A NOTICE says that a mute without a history has no end. A mute waits while a watch runs.
 Deletes mutes whose time is over. For superusers, unless granted.
 Requests: none.

@@ -299,7 +299,7 @@ function write_declared(    k, r, i, separator) {
 	write_property("_chpg_rule_effect", "text", effect, "''")
 	print "'What a finding of a rule means: failure, an outage where it is an ERROR, or less (empty).';\n"
 	write_property("_chpg_rule_onset", "text", onset, "''")
-	print "'alone: what a rule finds began by itself, and shares no incident with what began at that hour; else empty.';\n"
+	print "'Whether what a rule finds shares an incident with what began at that hour.\nalone: it does not; empty: it does.';\n"
 	write_property("_chpg_rule_ends", "text", ends, "''")
 	print "'How a finding ends that a rule no longer has: see _chpg_episode_end. Empty: it is resolved.';\n"
 }
