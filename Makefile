@@ -76,6 +76,7 @@ SQL_FILES = \
 	sql/alerts/outbox.sql \
 	sql/insight/log.sql \
 	sql/insight/ranking.sql \
+	sql/alerts/self.sql \
 	sql/report/markup.sql \
 	sql/report/format.sql \
 	sql/report/charts.sql \

@@ -149,7 +149,8 @@ COMMENT ON FUNCTION @extschema@._chpg_post_webhook(text, text, text) IS
 Returns status (HTTP; 0: none), error (null: it was taken) and retry_after (seconds).
 Errors: 22023 the setting chpg.webhook_addresses cannot be used.';
 
-CREATE PROCEDURE @extschema@._chpg_post_webhook_alone(webhook text, body text, idempotency_key text, INOUT outcome jsonb)
+CREATE PROCEDURE @extschema@._chpg_post_webhook_alone(webhook text, body text, idempotency_key text,
+	INOUT outcome jsonb)
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_post_webhook_alone';
 
@@ -170,7 +171,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	of_format CONSTANT text := (SELECT w.format FROM @extschema@._chpg_webhooks() w WHERE w.webhook = chpg_test_webhook.webhook);
+	of_format CONSTANT text := (SELECT w.format FROM @extschema@._chpg_webhooks() w
+		WHERE w.webhook = chpg_test_webhook.webhook);
 	key CONSTANT uuid := gen_random_uuid();
 	outcome jsonb;
 BEGIN

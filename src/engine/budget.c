@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "common/int.h"
 #include "common/pg_prng.h"
 #include "engine/budget.h"
@@ -29,6 +31,12 @@
  * wait for them: its rows are being read, or its cursor is idle.
  */
 #define DEMAND_MEMORY	(2 * USECS_PER_SEC)
+
+/* A longer wait for the budget is logged, if it is half of chpg.max_wait, too. */
+#define LONG_QUEUE		(30 * USECS_PER_SEC)
+
+/* Failures of the API in a row that are logged */
+#define FAILURES_TO_LOG	3
 
 /* How often the time of a block doubles. */
 #define MAX_DOUBLINGS	6
@@ -138,11 +146,36 @@ queue_up(ChpgSharedState *shared, int key, const ChpgLimit *own, int64 now)
 			waiter->demand = 0;
 		waiter->ticket = ++shared->last_serial;
 		waiter->key = key;
+		waiter->since = now;
 	}
 	waiter->waiting = true;
 	waiter->passed = false;
 	waiter->called = 0;
 	waiter->limit = *own;
+}
+
+/* Which wait of this backend is long: shorter ones are if it does not wait longer. */
+static int64
+long_wait(void)
+{
+	return Min(LONG_QUEUE, (int64) chpg_max_wait * 500);
+}
+
+/*
+ * Note that the queue of a key is long, by how long this backend has waited; or, once
+ * it waits no more, that it is so no longer.  Returns whether that is news, for the
+ * log.
+ */
+static bool
+note_queue(ChpgKey *key, int64 waited, bool waits)
+{
+	bool		was_long = key->queue_is_long;
+
+	if (waited >= long_wait())
+		key->queue_is_long = true;
+	else if (!waits && waited < long_wait() / 2)
+		key->queue_is_long = false;
+	return key->queue_is_long && !was_long;
 }
 
 /*
@@ -191,6 +224,7 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 	int64		now = chpg_now();
 	ChpgLimit	own = chpg_limit_of(connection, now);
 	int64		look = now + CHPG_AWAY_GRACE;	/* if there is no place */
+	bool		is_news = false;
 
 	*due = look;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -209,9 +243,11 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 		{
 			*due = CHPG_FOREVER;
 			look = next_look(shared, grant->key, first, now);
+			is_news = note_queue(key, now - waiter->since, true);
 		}
 		else if (*due <= now)
 		{
+			(void) note_queue(key, now - waiter->since, false);
 			chpg_limits_note(shared, grant->key, &own);
 			fill_slot(shared, now, grant);
 			waiter->ticket = 0;
@@ -221,8 +257,16 @@ chpg_budget_take(const ChpgConnection *connection, ChpgGrant *grant, int64 *due)
 			look = 0;
 			wake_first(shared, grant->key);
 		}
+		else
+			is_news = note_queue(key, now - waiter->since, true);
 	}
 	LWLockRelease(&shared->lock);
+	if (is_news)
+		ereport(LOG,
+				(errmsg("the queue for the request budget of key \"%s\" of server \"%s\" is longer than %g s",
+						chpg_key_shown_id(connection),
+						chpg_clean_text(pstrdup(connection->server)),
+						(double) long_wait() / USECS_PER_SEC)));
 	return look;
 }
 
@@ -408,6 +452,44 @@ chpg_budget_accepted(const ChpgConnection *connection)
 		chpg_limits_raise_share(&shared->keys[number], &own);
 	}
 	LWLockRelease(&shared->lock);
+}
+
+void
+chpg_budget_note_health(const ChpgConnection *connection, bool failed)
+{
+	ChpgSharedState *shared = chpg_keys_get();
+	int64		now = chpg_now();
+	int64		since = 0;
+	int			failures = 0;
+	int			number;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	number = chpg_key_find(shared, connection);
+	if (number >= 0)
+	{
+		ChpgKey    *key = &shared->keys[number];
+
+		if (key->failing_since == 0)
+			key->failing_since = now;
+		since = key->failing_since;
+		failures = failed ? Min(key->failures, INT_MAX - 1) + 1 : key->failures;
+		key->failures = failed ? failures : 0;
+		if (!failed)
+			key->failing_since = 0;
+	}
+	LWLockRelease(&shared->lock);
+	if (failed ? failures != FAILURES_TO_LOG : failures < FAILURES_TO_LOG)
+		return;
+	ereport(LOG,
+			(failed ?
+			 errmsg("the API has been failing since %s for key \"%s\" of server \"%s\"",
+					timestamptz_to_str(GetCurrentTimestamp() + since - now),
+					chpg_key_shown_id(connection),
+					chpg_clean_text(pstrdup(connection->server))) :
+			 errmsg("the API answers again, after failing since %s for key \"%s\" of server \"%s\"",
+					timestamptz_to_str(GetCurrentTimestamp() + since - now),
+					chpg_key_shown_id(connection),
+					chpg_clean_text(pstrdup(connection->server)))));
 }
 
 void

@@ -83,6 +83,12 @@ extern int64 chpg_budget_block(const ChpgConnection *connection, double seconds,
 extern void chpg_budget_accepted(const ChpgConnection *connection);
 
 /*
+ * Note whether the API failed to answer a request (5xx, or no response).  The third
+ * failure in a row is logged, and the end of such a series.
+ */
+extern void chpg_budget_note_health(const ChpgConnection *connection, bool failed);
+
+/*
  * Learn the API's limit from its response to the request of a grant: the headers are
  * NULL if it has none.  The time is that at which the response began.
  */

@@ -349,6 +349,9 @@ settle(ChpgCall *call, const ChpgHttpResponse *response)
 		learn_limit(call);
 	if (answered && response->status != 429)
 		chpg_budget_accepted(call->request.connection);
+	if (response->status != 429)
+		chpg_budget_note_health(call->request.connection,
+								!answered || response->status >= 500);
 	if (call->phase == CALL_FAILED && call->failure == FAILURE_RATE_LIMIT)
 		queue_again(call, reset_time(call, response));
 	else if (call->phase == CALL_FAILED)

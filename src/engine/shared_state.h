@@ -152,6 +152,11 @@ typedef struct ChpgKey
 	int64		blocked_until;	/* after a 429; 0: never, or reset */
 	int			refusals;		/* blocks in a row, since the API last took a
 								 * request */
+	int			failures;		/* responses in a row that failed, or never
+								 * came */
+	int64		failing_since;	/* the first one of them; 0: none */
+	bool		queue_is_long;	/* a backend waits for longer than the log
+								 * keeps quiet about */
 	ChpgLimit	share;			/* what others leave of the limit, by the
 								 * API's refusals */
 	ChpgLearnedLimit learned;
@@ -166,6 +171,7 @@ typedef struct ChpgWaiter
 {
 	uint64		ticket;			/* 0: none; served in order */
 	int			key;
+	int64		since;			/* when it took the ticket */
 	bool		waiting;
 	bool		passed;			/* it did not take its turn; until it comes
 								 * back */

@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "net/clock.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -331,4 +332,54 @@ chpg_cache_reset(PG_FUNCTION_ARGS)
 {
 	chpg_cache_clear();
 	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(chpg_engine_state);
+
+/*
+ * _chpg_engine_state()
+ *
+ * Returns since when the API has failed to answer some key, how long the longest
+ * present wait for a budget has lasted, and which process waits so.  No row for
+ * roles that do not see all keys.
+ */
+Datum
+chpg_engine_state(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ChpgSharedState *shared = chpg_keys_get();
+	int64		now = chpg_now();
+	int64		since = CHPG_FOREVER;
+	int64		waiting_since = CHPG_FOREVER;
+	int			pid = 0;
+	Datum		values[3];
+	bool		nulls[3];
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!sees_all())
+		return (Datum) 0;
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	for (int i = 0; i < CHPG_MAX_KEYS; i++)
+	{
+		if (shared->keys[i].in_use && shared->keys[i].failures > 0)
+			since = Min(since, shared->keys[i].failing_since);
+	}
+	for (int i = 0; i < shared->num_waiters; i++)
+	{
+		const ChpgWaiter *waiter = &shared->waiters[i];
+
+		if (waiter->waiting && waiter->since < waiting_since)
+		{
+			waiting_since = waiter->since;
+			pid = ProcGlobal->allProcs[i].pid;
+		}
+	}
+	LWLockRelease(&shared->lock);
+	nulls[0] = since == CHPG_FOREVER;
+	values[0] = TimestampTzGetDatum(nulls[0] ? 0 : GetCurrentTimestamp() + since - now);
+	nulls[1] = nulls[2] = waiting_since == CHPG_FOREVER;
+	values[1] = Int64GetDatum(nulls[1] ? 0 : now - waiting_since);
+	values[2] = Int32GetDatum(pid);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
 }

@@ -1,0 +1,74 @@
+# How chpg itself is doing: the view chpg_self, and what is logged once for each change.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0', "log_min_messages = 'log'");
+my $ALL = 'problem, last_capture IS NULL, last_watch IS NULL, oldest_due_window IS NULL, failing_since IS NULL, blocked_until IS NULL, longest_wait_us, waiting_pid, webhooks_failing, dead_letters';
+
+sub problem { return sql('SELECT problem FROM chpg_self') }
+sub logged { my ($what) = @_; return scalar(() = slurp_file($node->logfile) =~ /LOG: .*$what/g) }
+
+sql('CREATE ROLE reader LOGIN; ' . connect_sql($url));
+is(sql("SELECT $ALL FROM chpg_self"), '|t|t|t|t|t||||', 'without a history there is nothing wrong');
+sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
+settle($node, 'kept');
+is(problem(), '', 'nor with a new one');
+is(costs($node, $url, 'SELECT count(*) FROM chpg_self', 0, 'the view'), '1', 'the view has one row');
+is(as_role('reader', "SELECT $ALL FROM chpg_self"), '|t|t|t|t|t||||', 'a role that may read nothing sees nothing');
+
+# Captures and watches
+sql(q{CALL chpg_capture('hour')});
+sql('CALL chpg_watch()');
+is(sql(q{SELECT problem, last_capture > now() - interval '5 min', last_watch > now() - interval '5 min', oldest_due_window IS NULL, webhooks_failing, dead_letters FROM chpg_self}),
+	'|t|t|t|0|0', 'after a capture and a watch');
+sql(q{UPDATE kept.capture SET captured_at = now() - interval '4 hours'; UPDATE kept.watch_state SET watched_at = now() - interval '4 hours'});
+is(problem(), 'no capture for three hours; no watch for three hours', 'captures and watches that stopped');
+sql(q{UPDATE kept.capture SET captured_at = now(), status = 'error'; UPDATE kept.watch_state SET watched_at = now()});
+is(sql(q{SELECT failing_since > now() - interval '5 min', problem FROM chpg_self}), 't|', 'captures that fail');
+sql(q{UPDATE kept.capture SET captured_at = now() - interval '1 hour'});
+is(problem(), 'captures or requests fail', 'and keep failing');
+sql(q{UPDATE kept.capture SET captured_at = now(), status = 'ok'});
+sql(q{INSERT INTO kept.alert_delivery VALUES (1, 'a', 'dead', 12, now(), NULL, NULL, 500, 'x'), (2, 'b', 'pending', 1, now(), NULL, NULL, NULL, 'y'), (3, 'c', 'pending', 0, now() - interval '2 hours', NULL, NULL, NULL, NULL), (4, 'd', 'pending', 0, now(), NULL, NULL, NULL, NULL)});
+is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'webhooks');
+
+# The API fails, which is logged once, and so is its end
+fault($url, path => 'postgres$', status => 503);
+$node->psql('postgres', 'SELECT FROM chpg_services') for 1, 2;
+is(logged('the API has been failing'), 0, 'two failures are no news');
+is(sql(q{SELECT failing_since > now() - interval '5 min' FROM chpg_self}), 't', 'but can be seen');
+$node->psql('postgres', 'SELECT FROM chpg_services') for 1 .. 4;
+is(logged('the API has been failing since .* for key "demoKeyId"'), 1, 'the third one is logged, once');
+clear_faults($url);
+sql('SELECT FROM chpg_services') for 1, 2;
+is(logged('the API answers again, after failing since'), 1, 'and so is the end');
+is(sql('SELECT failing_since IS NULL FROM chpg_self'), 't', 'after which it does not fail');
+
+# A blocked key, and who waits for it
+fault($url, path => 'postgres$', status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '600', 'Retry-After' => '600' });
+$node->psql('postgres', q{SET chpg.max_wait = '1 s'; SELECT FROM chpg_services});
+is(sql('SELECT blocked_until > now() FROM chpg_self'), 't', 'a key that is blocked');
+is(logged('is blocked until'), 1, 'is logged, once');
+my $session = open_session($node);
+my $pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, q{SET chpg.max_wait = '1 hour'; SELECT FROM chpg_services});
+wait_until(sub { sql('SELECT waiting_pid FROM chpg_self') eq $pid }, 'a session waits');
+is(sql('SELECT longest_wait_us > 0 FROM chpg_self'), 't', 'for some time');
+is(as_role('reader', 'SELECT longest_wait_us, waiting_pid FROM chpg_self'), '|', 'which another role does not see');
+sql("SELECT pg_cancel_backend($pid)");
+$session->quit;
+
+# A long queue
+sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit '1/3s')});
+sql(q{SET chpg.max_wait = '4 s'; SELECT FROM chpg_services('chpg'); SELECT FROM chpg_services('chpg')}) for 1, 2;
+is(logged('the queue for the request budget of key "demoKeyId" of server "chpg" is longer than 2 s'), 1, 'is logged once');
+
+done_testing();
