@@ -88,6 +88,22 @@ Literals and parameters without a type come here: the first text says which form
 Requests: those of the first form.
 Errors: 22023 the first text is neither a time, a period nor a range.';
 
+/* Of four literals, the last would make the forms by texts and by a range ambiguous. */
+CREATE FUNCTION @extschema@.chpg_metrics(
+	from_date text,
+	to_date text,
+	service text,
+	bucket text,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_metric_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 5000
+AS 'MODULE_PATHNAME', 'chpg_metrics';
+
+COMMENT ON FUNCTION @extschema@.chpg_metrics(text, text, text, text, text) IS
+'The same by texts, of which the bucket is one, too.
+Requests: those of the first form.
+Errors: 22023 the first text is neither a time, a period nor a range.';
+
 CREATE TYPE @extschema@.chpg_log_row AS (
 	service_id text,
 	service_name text,

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "engine/statement_cache.h"
 #include "funcapi.h"
 #include "functions/invocation.h"
@@ -78,11 +79,14 @@ handle_null(ChpgInvocation *invocation, int i)
  * 22023 if it is invalid.
  */
 static void
-set_argument(ChpgInvocation *invocation, char **server, const char *name,
+set_argument(ChpgInvocation *invocation, char **server, const char *name, Oid type,
 			 Datum value)
 {
 	const ChpgParameter *parameter = chpg_find_parameter(invocation->endpoint, name);
 
+	if (parameter != NULL && parameter->kind == CHPG_BUCKET && type == TEXTOID)
+		value = DirectFunctionCall3(interval_in, CStringGetDatum(TextDatumGetCString(value)),
+									ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 	if (parameter != NULL)
 		chpg_set_argument(&invocation->arguments, invocation->endpoint, parameter, value);
 	else if (strcmp(name, "server") == 0)
@@ -157,7 +161,7 @@ chpg_read_invocation(FunctionCallInfo fcinfo, const ChpgEndpoint *endpoint,
 		if (chpg_is_period_argument(invocation->names[i]))
 			continue;
 		if (!PG_ARGISNULL(i))
-			set_argument(invocation, &server, invocation->names[i],
+			set_argument(invocation, &server, invocation->names[i], types[i],
 						 PG_GETARG_DATUM(i));
 		else if (is_required(endpoint, invocation->names[i]))
 			handle_null(invocation, i);

@@ -137,8 +137,8 @@ for my $case ([ '', 7 ], [ ', as it refuses a bad limit', 7, bad_limit => 'refus
 	my ($how, $count, %options) = @$case;
 	reset_emulator($url, now => '2026-06-30T12:00:30.000Z', overrides => { map { $_ => { createdAt => '2024-01-01T00:00:00.000Z' } } qw(orders billing analytics sessions inventory search) }, %options);
 	my $pages = int(($count + 99) / 100);
-	is(costs($node, $url, "SELECT count(*), count(DISTINCT key), min(service_name) FROM chpg_backups('$ORDERS')", 1 + $pages, "backups$how"), "$count|$count|orders", "all backups$how");
-	is_deeply([ map { join ' ', keys %{ $_->{query} } } @{ journal($url)->{requests} } ], [ '', '', ('cursor') x ($pages - 1) ], "the first request has no parameters$how");
+	is(costs($node, $url, "SELECT count(*), count(DISTINCT key), min(service_name) FROM chpg_backups('$ORDERS')", $pages, "backups$how"), "$count|$count|orders", "all backups$how");
+	is_deeply([ map { join ' ', keys %{ $_->{query} } } @{ journal($url)->{requests} } ], [ '', ('cursor') x ($pages - 1) ], "the first request has no parameters$how");
 	is(costs($node, $url, "SELECT count(*) FROM chpg_backups('orders')", 1 + $pages, "backups by name$how"), $count, "by name$how");
 }
 is(costs($node, $url, 'SELECT count(*), count(DISTINCT service_name), max(last_modified) <= min(now()) FROM chpg_backups()', 1 + 5 * 3 + 1, 'backups of the fleet'),
