@@ -156,7 +156,7 @@ for my $unusable (
 fails_with($node, q{UPDATE kept.setting SET value = '7' WHERE name = 'backfill'; SET search_path = kept, public; SELECT backfill FROM _chpg_history_settings()}, '22023', qr/"backfill" of the history: "7"\nDETAIL:  It must be an interval, with its unit,/, 'one setting');
 set_to(backfill => '1 day');
 sql(q{INSERT INTO kept.setting VALUES ('keep_hours', '1 day', 'mistyped')});
-fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours" of the history\nDETAIL:  There are settle, /, 'a name that is none');
+fails_with($node, 'CALL chpg_capture()', '22023', qr/unknown setting "keep_hours" of the history: did you mean "keep_hour"\?\nDETAIL:  There are settle, /, 'a name that is none');
 sql(q{DELETE FROM kept.setting WHERE name IN ('keep_hours', 'settle', 'reserve'); UPDATE kept.setting SET value = '36 days' WHERE name = 'keep_hour'});
 fails_with($node, 'CALL chpg_capture()', '55000', qr/setting "(settle|reserve)" of the history is missing\nHINT:  Put back .*SELECT chpg_history_enable\('kept'\)/, 'a setting that is not there');
 sql(q{SELECT chpg_history_enable('kept')});

@@ -1,0 +1,130 @@
+# What people write at first: each form of a call works, or fails with a message whose first
+# line says what to do.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use ChpgTest;
+use Test::More;
+
+my $url = start_emulator();
+my $node = start_node('main', 'chpg.cache_ttl = 0');
+
+$node->safe_psql('postgres', connect_sql($url));
+
+my $HOUR = q{interval '1 hour'};
+
+# Calls that work, and what they cost
+for my $call (
+	# two times
+	[ "chpg_slow_patterns(now() - $HOUR, now(), 'orders')", 2 ],
+	[ "chpg_slow_patterns(now() - $HOUR, now())", 7 ],
+	[ "chpg_slow_patterns(now() - $HOUR, service => 'orders')", 2 ],
+	[ "chpg_slow_patterns(from_date => now() - $HOUR, to_date => now(), service => 'orders')", 2 ],
+	[ "chpg_slow_patterns(current_date - 1, current_date, 'orders')", 2 ],
+	[ q{chpg_slow_patterns('yesterday', 'today', 'orders')}, 2 ],
+	[ q{chpg_slow_patterns('yesterday', now(), 'orders')}, 2 ],
+	[ q{chpg_slow_patterns('yesterday', service => 'orders')}, 2 ],
+	[ q{chpg_metrics('yesterday', 'today', 'orders', '1 hour')}, 2 ],
+	[ q{chpg_logs('yesterday', 'today', 'orders', 'ERROR')}, 2 ],
+	# an interval until now
+	[ 'chpg_slow_patterns()', 7 ],
+	[ "chpg_slow_patterns($HOUR)", 7 ],
+	[ q{chpg_slow_patterns('1 hour')}, 7 ],
+	[ q{chpg_slow_patterns('1 hour', 'orders')}, 2 ],
+	[ q{chpg_slow_patterns('PT1H', 'orders')}, 2 ],
+	[ "chpg_slow_patterns($HOUR, 'orders', 'sales')", 2 ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', db_name => 'sales', max_rows => 3)}, 2 ],
+	[ q{chpg_slow_patterns(service => 'orders')}, 2 ],
+	[ q{chpg_slow_patterns(period => '90 minutes', service => 'orders')}, 2 ],
+	[ q{chpg_metrics('1 hour', 'orders', bucket => '5 minutes')}, 2 ],
+	[ q{chpg_logs('1 day', 'orders', severity => 'error', max_rows => 10)}, 2 ],
+	[ "chpg_findings($HOUR, 'orders')", 6 ],
+	[ q{chpg_compare('1 hour', 'orders')}, 4 ],
+	[ q{chpg_compare('1 hour', '1 day', 'orders')}, 4 ],
+	# a range
+	[ q{chpg_slow_patterns('[yesterday, today)', 'orders')}, 2 ],
+	[ q{chpg_slow_patterns('[yesterday,)', service => 'orders')}, 2 ],
+	[ "chpg_slow_patterns(tstzrange(now() - $HOUR, now()), 'orders')", 2 ],
+	[ "chpg_slow_patterns(during => tstzrange(now() - $HOUR, now()), service => 'orders')", 2 ],
+	[ "chpg_findings(tstzrange(now() - $HOUR, now()), 'orders')", 6 ])
+{
+	my ($what, $requests) = @$call;
+
+	clear_journal($url);
+	is($node->psql('postgres', "SELECT count(*) FROM $what"), 0, $what);
+	cmp_ok(request_count($url), '<=', $requests, "$what: $requests requests at most");
+}
+
+# Parameters without a type, as node-postgres and JDBC send them
+for my $values (q{'yesterday', 'today', 'orders'}, q{'1 hour', 'orders', NULL}, q{'[yesterday,today)', 'orders', NULL},
+	q{'2026-06-01T00:00:00.000Z', '2026-06-02 00:00:00+02', NULL})
+{
+	is($node->psql('postgres', "PREPARE q AS SELECT count(*) FROM chpg_slow_patterns(\$1, \$2, \$3); EXECUTE q($values)"), 0, "parameters $values");
+}
+is(sql("PREPARE q AS SELECT count(*) > 0 FROM chpg_metrics(\$1, \$2, \$3, \$4); EXECUTE q('yesterday', 'today', 'orders', '1 hour')"), 't', 'four parameters');
+
+# Windows that end with a full minute share a response.
+clear_journal($url);
+sql(q{SET chpg.cache_ttl = '10min'; SELECT FROM chpg_slow_patterns('2 hours', 'orders'); SELECT count(*) FROM (SELECT * FROM chpg_slow_patterns(interval '2 hours', 'orders') LIMIT 1000) c; SELECT FROM chpg_slow_patterns(period => '120 min', service => 'orders')});
+my @windows = map { "$_->{query}{from_date} $_->{query}{to_date}" } grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} };
+cmp_ok(scalar @windows, '<=', 2, 'calls of one interval share a response, within a minute');
+like($windows[0], qr/\A\S+:00\.000Z \S+:00\.000Z\z/, 'of full minutes');
+
+# Mistakes: the first line of the message names the remedy
+for my $mistake (
+	[ q{chpg_slow_patterns('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
+	[ q{chpg_slow_patterns('orders', '1 hour')}, q{"orders" is neither a time nor a period: give the period before the service} ],
+	[ q{chpg_slow_patterns('orders', 'yesterday', 'today')}, q{"orders" is neither a time nor a period: give the period before the service} ],
+	[ q{chpg_slow_patterns('yesterday', 'orders')}, q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ q{chpg_slow_patterns('yesterday', '1 hour')}, q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', 'sales')}, q{"service" is given twice, as "orders" and as "sales": name the arguments after it} ],
+	[ q{chpg_slow_patterns('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
+	[ q{chpg_slow_patterns('-1 hour', 'orders')}, q{invalid value for "period": "-01:00:00" is not a positive interval} ],
+	[ q{chpg_slow_patterns('today', 'yesterday', 'orders')}, q{/\Awindow from \S+ to \S+ is empty: give the start before the end\z/} ],
+	[ q{chpg_slow_patterns('empty', 'orders')}, q{invalid value for "during": the range is empty} ],
+	[ q{chpg_slow_patterns('(,today)', 'orders')}, q{invalid value for "during": the range has no start} ],
+	[ q{chpg_slow_patterns('2026-13-01', 'orders')}, q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ q{chpg_slow_patterns('2026-13-01')}, q{date/time field value out of range: "2026-13-01"} ],
+	[ q{chpg_slow_patterns(NULL, 'orders')}, q{argument "from_date" must not be null} ],
+	[ q{chpg_slow_patterns(NULL::interval)}, q{argument "period" must not be null} ],
+	[ q{chpg_slow_patterns('1 hour', 'order')}, q{service "order" does not exist: did you mean "orders"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'Orders')}, q{service "Orders" does not exist: did you mean "orders"?} ],
+	[ q{chpg_slow_patterns('1 hour', '"orders"')}, q{service ""orders"" does not exist: did you mean "orders"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'calls_count')}, q{invalid value for "sort_by": "calls_count": did you mean "call_count"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'P99')}, q{invalid value for "sort_by": "P99": did you mean "p99_duration_us"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', server => 'cphg')}, q{server "cphg" does not exist: did you mean "chpg"?} ],
+	[ q{chpg_service('bilings')}, q{service "bilings" does not exist: did you mean "billing"?} ],
+	[ q{chpg_top(order_by => 'tiem')}, q{invalid value for "order_by": "tiem": did you mean "time"?} ],
+	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
+	[ q{chpg_findings('orders')}, q{"orders" is neither a period nor a range: give a service as service => 'orders'} ],
+	[ q{chpg_compare('orders', '1 hour')}, q{invalid periods "orders" and "1 hour": give two ranges, or one interval until now} ],
+	[ q{chpg_compare('1 hour', '1 minute', 'orders')}, q{invalid value for "ago": "00:01:00" is shorter than the period "01:00:00"} ],
+	[ q{chpg_metrics('1 hour', 'nowhere')}, q{service "nowhere" does not exist} ],
+	# by PostgreSQL itself
+	[ q{chpg_slow_patterns(now() - interval '1 hour', 'orders')}, q{invalid input syntax for type timestamp with time zone: "orders"} ],
+	[ q{chpg_slow_patterns(services => 'orders')}, q{function chpg_slow_patterns(services => unknown) does not exist} ])
+{
+	my ($what, $expected) = @$mistake;
+	my (undef, undef, $err) = $node->psql('postgres', "SELECT count(*) FROM $what");
+	my ($primary) = $err =~ /ERROR:  (.*)/;
+
+	if ($expected =~ m{\A/(.*)/\z}) { like($primary, qr/$1/, $what) }
+	else { is($primary, $expected, $what) }
+}
+
+# A statement in a HINT can be run.
+my (undef, undef, $err) = $node->psql('postgres', q{SELECT count(*) FROM chpg_logs('orders', '1 hour')});
+my ($hint) = $err =~ /HINT:  Run: (.*)/;
+is($hint, q{SELECT * FROM chpg_logs('1 hour', 'orders');}, 'a hint has the call that was meant');
+is($node->psql('postgres', $hint), 0, 'which works');
+
+# Settings of the history
+sql(q{SELECT chpg_history_enable('kept'); INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
+my ($primary) = ($node->psql('postgres', 'CALL chpg_capture()'))[2] =~ /ERROR:  (.*)/;
+is($primary, 'unknown setting "keep_days" of the history: did you mean "keep_day"?', 'a typo in a setting');
+
+done_testing();
