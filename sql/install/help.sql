@@ -34,6 +34,8 @@ LATERAL chpg_slow_pattern_executions(p.service_id, p.query_id, p.db_name, p.db_u
 		$$SELECT chpg_create_webhook('ops', 'json', 'https://hooks.example.com/chpg', 'SECRET')$$, 'none'),
 	('alerts', 'Send the alerts that are due: run it each minute', 'CALL chpg_deliver()', 'none'),
 	('alerts', 'Whether chpg itself captures, watches and delivers', 'SELECT * FROM chpg_self', 'none'),
+	('report', 'All of it as one page of HTML: psql -Atc "SELECT chpg_report()" -o report.html',
+		'SELECT chpg_report()', 'none'),
 	('configuration', 'The parameters of a service', $$SELECT * FROM chpg_config('orders')$$, '2'),
 	('backups', 'Backups of a service', $$SELECT * FROM chpg_backups('orders')$$, '2'),
 	('network', 'Who may connect to a service', $$SELECT * FROM chpg_ip_access_list('orders')$$, '2'),

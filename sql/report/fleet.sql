@@ -120,7 +120,8 @@ BEGIN
 	RETURN QUERY
 	WITH hours AS MATERIALIZED (
 		SELECT c.service_id, c.window_start >= lower(scope.period) AS is_period, c.call_count, c.error_count,
-			c.total_duration_us, c.window_start
+			CASE WHEN c.total_duration_us >= 0 AND c.total_duration_us < 1e18 THEN c.total_duration_us END AS total_duration_us,
+			c.window_start
 		FROM capture c
 		WHERE c.service_id = ANY (scope.service_ids) AND c.grain = 'hour' AND c.status = 'ok'
 			AND (c.window_start >= lower(scope.period) AND c.window_end <= upper(scope.period)

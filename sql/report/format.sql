@@ -127,3 +127,29 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_measure_text(double precision, text) IS
 'A value with the unit of a finding, as people read it.';
+
+/* Evidence is read from a log, which others may have written. */
+CREATE FUNCTION @extschema@._chpg_evidence_time(evidence jsonb, name text)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN nullif((evidence->>name)::timestamptz, 'infinity');
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_evidence_time(jsonb, text) IS 'A time of a finding''s evidence; null: it is none.';
+
+CREATE FUNCTION @extschema@._chpg_evidence_query_id(evidence jsonb)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN evidence->>'query_id' ~ '^-?[0-9]{1,19}$' THEN
+		CASE WHEN (evidence->>'query_id')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
+			THEN (evidence->>'query_id')::bigint END END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_evidence_query_id(jsonb) IS 'The query id of a finding''s evidence; null: it has none.';

@@ -93,8 +93,8 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	judged_at := (SELECT max(greatest(l.last_seen_at, l.missed_at, l.resolved_at)) FROM finding_log l
 		WHERE l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL);
-	IF judged_at IS NULL AND EXISTS (SELECT FROM setting s WHERE s.name = 'watch' AND s.value = 'on') THEN
-		judged_at := until;
+	IF has_table_privilege('watch_state', 'SELECT') THEN
+		judged_at := greatest(judged_at, (SELECT max(w.as_of) FROM watch_state w));
 	END IF;
 	IF judged_at < until - interval '26 hours' OR judged_at IS NULL THEN
 		judged_at := NULL;
@@ -105,7 +105,7 @@ BEGIN
 		SELECT f
 		FROM finding_log l
 		CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row, l.finding || jsonb_build_object(
-			'state', CASE WHEN l.resolved_at IS NULL THEN l.state ELSE 'ongoing' END, 'muted', l.muted, 'since', l.since,
+			'state', CASE WHEN l.resolved_at IS NULL THEN l.state ELSE 'ongoing' END, 'muted', l.muted, 'since', CASE WHEN isfinite(l.since) THEN l.since END,
 			'incident_id', l.incident_id)) f
 		WHERE (l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL AND whole_fleet) AND l.is_root
 			AND l.opened_at <= until AND (l.resolved_at IS NULL OR l.resolved_at > until));
@@ -113,7 +113,7 @@ BEGIN
 		SELECT f
 		FROM finding_log l
 		CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row, l.finding || jsonb_build_object(
-			'state', 'resolved', 'muted', l.muted, 'level', l.worst_level, 'since', l.since, 'incident_id', l.incident_id,
+			'state', 'resolved', 'muted', l.muted, 'level', l.worst_level, 'since', CASE WHEN isfinite(l.since) THEN l.since END, 'incident_id', l.incident_id,
 			'evidence', coalesce(l.finding->'evidence', '{}') || jsonb_build_object('ended_at', l.last_seen_at))) f
 		WHERE (l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL AND whole_fleet) AND l.is_root AND NOT l.muted
 			AND l.kind IN ('incident', 'risk') AND l.worst_level IN ('ERROR', 'WARN')
@@ -225,7 +225,7 @@ BEGIN
 				WHERE u.window_start >= lower(recent) AND u.call_count > 0 AND u.total_duration_us IS NOT NULL
 			) h
 		), whole AS (
-			SELECT c.service_id, sum(c.total_duration_us) AS total_us
+			SELECT c.service_id, sum(c.total_duration_us) FILTER (WHERE c.total_duration_us < 1e18) AS total_us
 			FROM capture c
 			WHERE c.service_id = ANY (service_ids) AND c.grain = 'hour' AND c.status = 'ok'
 				AND c.window_start >= lower(recent) AND c.window_end <= upper(recent)

@@ -111,6 +111,9 @@ AS $$
 					format('Times are in the time zone %s. Written at %s.', r.time_zone, @extschema@._chpg_time_text(r.written_at)))),
 				@extschema@._chpg_tag_with('p'::text, ARRAY['class', CASE r.is_bad WHEN true THEN 'verdict bad' WHEN false
 					THEN 'verdict good' ELSE 'verdict' END, 'id', 'verdict'], @extschema@._chpg_text(r.verdict)),
+				CASE WHEN cardinality(r.notes) > 0 THEN @extschema@._chpg_tag('ul'::text, VARIADIC (
+					SELECT array_agg(@extschema@._chpg_text_tag('li'::text, n.note) ORDER BY n.place)
+					FROM unnest(r.notes) WITH ORDINALITY n(note, place))) END,
 				@extschema@._chpg_tag_with('nav'::text, ARRAY['aria-label', 'Sections'], @extschema@._chpg_tag('ol'::text, VARIADIC (
 					SELECT array_agg(@extschema@._chpg_tag('li'::text, @extschema@._chpg_page_link(s.id, s.title)) ORDER BY s.place)
 					FROM (VALUES (1, 'wrong', 'Is anything wrong now?'), (2, 'changes', 'What changed?'),

@@ -240,9 +240,9 @@ BEGIN
 		r := @extschema@._chpg_report_findings(scope, history_only, r);
 		most := CASE WHEN cardinality(r.service_ids) = 1 THEN 20 ELSE 40 END;
 		SELECT * INTO read FROM @extschema@._chpg_report_pairs(t, scope, most, ARRAY(
-			SELECT (f.evidence->>'query_id')::bigint
+			SELECT DISTINCT @extschema@._chpg_evidence_query_id(f.evidence)
 			FROM unnest(r.incidents[1:20] || r.opportunities[1:16]) f
-			WHERE f.evidence->>'query_id' ~ '^-?[0-9]{1,18}$|^-?[0-9]{19}$'));
+			WHERE f.evidence ? 'query_id' ORDER BY 1));
 		r.pattern_count := read.pattern_count;
 		SELECT c.changes, c.renamed INTO r.changes, r.renamed
 		FROM @extschema@._chpg_report_changes(t, scope, read.pairs, secret, r.step, r.starts, most) c;

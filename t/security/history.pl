@@ -189,7 +189,7 @@ sql(q{DO $$ DECLARE v record; BEGIN
 	forget();
 	sql($_) foreach q{CALL chpg_capture('hour')}, q{UPDATE kept.open_hour SET window_start = window_start - interval '10 days'; UPDATE kept.capture SET window_start = window_start - interval '10 days', window_end = window_end - interval '10 days'; CALL chpg_history_seal()}, q{CALL chpg_capture()}, q{UPDATE kept.setting SET value = 'on' WHERE name = 'archive'}, 'SELECT chpg_history_archived(1)', 'SELECT chpg_history_purge()',
 	  "SELECT count(*) FROM chpg_history_top($period)", "SELECT count(*) FROM chpg_compare($before, $period)", "SELECT count(*) FROM chpg_findings($period, history_only => true)",
-	  "SELECT count(*) FROM chpg_period_patterns($period)", 'SELECT * FROM chpg_history_cost()', 'SELECT count(*) FROM chpg_history_due()',
+	  "SELECT chpg_report($period)", "SELECT count(*) FROM chpg_period_patterns($period)", 'SELECT * FROM chpg_history_cost()', 'SELECT count(*) FROM chpg_history_due()',
 	  'SELECT count(*) FROM chpg_history_export()', q{SELECT * FROM chpg_history_import('SELECT * FROM chpg_history_export()')}, "SELECT count(*) FROM kept.service s, chpg_pattern_course(s.service_id, 0, $period)";
 	is(taken(), 'f|f', 'and nothing runs what they have');
 	sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'archive'});

@@ -11,8 +11,7 @@ AS $$
 			@extschema@._chpg_text_tag('span.title'::text, f.title),
 			@extschema@._chpg_text_tag('p'::text, f.symptom),
 			CASE WHEN f.evidence->>'query_text' IS NOT NULL AND place <= 16 THEN @extschema@._chpg_page_query(
-				f.evidence->>'query_text', CASE WHEN f.evidence->>'query_id' ~ '^-?[0-9]{1,18}$'
-					THEN @extschema@.chpg_query_hex((f.evidence->>'query_id')::bigint) END,
+				f.evidence->>'query_text', @extschema@.chpg_query_hex(@extschema@._chpg_evidence_query_id(f.evidence)),
 				f.evidence->>'db_name', f.evidence->>'db_user', f.evidence->>'app')
 			WHEN f.subject <> f.service_name THEN @extschema@._chpg_text_tag('code'::text, f.subject) END),
 		CASE WHEN b.is_fleet THEN @extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_page_link(

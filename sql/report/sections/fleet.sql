@@ -5,7 +5,8 @@ RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_cell('number', column_name, CASE WHEN percent >= 0 AND percent < 1e6 THEN
-			@extschema@._chpg_report_bar(column_name, percent, warn) ELSE @extschema@._chpg_sign('dash') END,
+			@extschema@._chpg_join(ARRAY[@extschema@._chpg_text(@extschema@._chpg_percent_text(percent)),
+				@extschema@._chpg_report_bar(NULL, percent, warn)]) ELSE @extschema@._chpg_sign('dash') END,
 		CASE WHEN note IS NOT NULL THEN @extschema@._chpg_text_tag('span.below', note) END);
 END;
 

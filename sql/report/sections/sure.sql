@@ -27,8 +27,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT @extschema@._chpg_page_section('sure'::text, 'How sure is this?'::text,
 		@extschema@._chpg_tag('ul'::text,
-			(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_text_tag('li'::text, n.note) ORDER BY n.place))
-			FROM unnest(r.notes) WITH ORDINALITY n(note, place)),
 			CASE WHEN c.hours > 0 THEN @extschema@._chpg_text_tag('li'::text, format('The history has %s of %s hours of %s, %s.',
 				@extschema@._chpg_count_text(c.captured), @extschema@._chpg_count_text(c.hours),
 				CASE c.services WHEN 1 THEN '1 service' ELSE c.services || ' services' END,

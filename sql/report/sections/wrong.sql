@@ -66,11 +66,10 @@ BEGIN ATOMIC
 			@extschema@._chpg_page_fact('Cause', @extschema@._chpg_text(f.explanation)),
 			@extschema@._chpg_page_fact('At that time', @extschema@._chpg_text(@extschema@._chpg_page_happened(f.evidence))),
 			@extschema@._chpg_page_fact('First step', @extschema@._chpg_text(f.action)),
-			@extschema@._chpg_page_fact('Storage is full', CASE WHEN f.evidence->>'full_at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]+$'
-				THEN @extschema@._chpg_page_time((f.evidence->>'full_at')::timestamptz) END)),
+			@extschema@._chpg_page_fact('Storage is full',
+				@extschema@._chpg_page_time(@extschema@._chpg_evidence_time(f.evidence, 'full_at')))),
 		CASE WHEN with_text AND f.evidence->>'query_text' IS NOT NULL THEN @extschema@._chpg_page_query(f.evidence->>'query_text',
-			CASE WHEN f.evidence->>'query_id' ~ '^-?[0-9]{1,18}$'
-				THEN @extschema@.chpg_query_hex((f.evidence->>'query_id')::bigint) END,
+			@extschema@.chpg_query_hex(@extschema@._chpg_evidence_query_id(f.evidence)),
 			f.evidence->>'db_name', f.evidence->>'db_user', f.evidence->>'app') END,
 		@extschema@._chpg_page_members(f.evidence),
 		CASE WHEN f.next IS NOT NULL THEN @extschema@._chpg_tag('details',
@@ -108,7 +107,8 @@ AS $$
 					@extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_text(f.service_name)),
 					@extschema@._chpg_page_cell(NULL::text, 'Since'::text, @extschema@._chpg_page_time(f.since)),
 					@extschema@._chpg_page_cell(NULL::text, 'Until'::text,
-						@extschema@._chpg_page_time((f.evidence->>'ended_at')::timestamptz)))
+						@extschema@._chpg_page_time(
+							@extschema@._chpg_evidence_time(f.evidence, 'ended_at'::text))))
 				ORDER BY f.ordinality)))
 		FROM ROWS FROM (unnest(r.resolved)) WITH ORDINALITY f
 		HAVING count(*) > 0))
