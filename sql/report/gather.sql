@@ -42,8 +42,7 @@ COMMENT ON FUNCTION @extschema@._chpg_report_query_text(text, text) IS
 CREATE FUNCTION @extschema@._chpg_report_finding(finding @extschema@.chpg_finding_row, secret text, query_text text)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT r.*
 	FROM (SELECT finding.evidence AS evidence) e
 	CROSS JOIN LATERAL jsonb_populate_record(finding, CASE
@@ -53,9 +52,9 @@ AS $$
 				THEN jsonb_build_object('query_text', @extschema@._chpg_report_query_text(NULL::text,
 					coalesce(query_text, e.evidence->>'query_text'))) ELSE '{}' END)
 		ELSE jsonb_build_object(
-			'subject', CASE WHEN e.evidence ? 'query_id' THEN @extschema@._chpg_pseudonym('text'::text, secret,
+			'subject', CASE WHEN e.evidence ? 'query_id' THEN @extschema@._chpg_pseudonym('text', secret,
 					coalesce(query_text, e.evidence->>'query_text'))
-				WHEN e.evidence ? 'app' THEN @extschema@._chpg_pseudonym('app'::text, secret, e.evidence->>'app') END,
+				WHEN e.evidence ? 'app' THEN @extschema@._chpg_pseudonym('app', secret, e.evidence->>'app') END,
 			'symptom', CASE WHEN finding."before" IS NOT NULL AND finding."now" IS NOT NULL
 				THEN format('%s, before %s', @extschema@._chpg_measure_text(finding."now", finding.unit),
 					@extschema@._chpg_measure_text(finding."before", finding.unit))
@@ -64,15 +63,15 @@ AS $$
 			'finding_key', finding.rule_id || ':' || md5(secret || finding.finding_key),
 			'evidence', jsonb_strip_nulls(jsonb_build_object('query_id', e.evidence->'query_id',
 				'member_count', e.evidence->'member_count', 'full_at', e.evidence->'full_at', 'ended_at', e.evidence->'ended_at',
-				'db_name', @extschema@._chpg_pseudonym('db'::text, secret, e.evidence->>'db_name'),
-				'db_user', @extschema@._chpg_pseudonym('user'::text, secret, e.evidence->>'db_user'),
-				'app', @extschema@._chpg_pseudonym('app'::text, secret, e.evidence->>'app'),
+				'db_name', @extschema@._chpg_pseudonym('db', secret, e.evidence->>'db_name'),
+				'db_user', @extschema@._chpg_pseudonym('user', secret, e.evidence->>'db_user'),
+				'app', @extschema@._chpg_pseudonym('app', secret, e.evidence->>'app'),
 				'members', (SELECT jsonb_agg(jsonb_build_object('rule_id', m.value->'rule_id', 'level', m.value->'level',
 						'title', m.value->'title', 'since', m.value->'since', 'impact_us', m.value->'impact_us') ORDER BY m.place)
 					FROM jsonb_array_elements(CASE jsonb_typeof(e.evidence->'members') WHEN 'array' THEN e.evidence->'members'
 						ELSE '[]' END) WITH ORDINALITY m(value, place)))))
-		END) r
-$$;
+		END) r;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_finding(@extschema@.chpg_finding_row, text, text) IS
 'A finding as a report shows it: without passwords, or with pseudonyms.
@@ -140,10 +139,9 @@ DECLARE
 	findings @extschema@.chpg_finding_row[];
 	logged record;
 BEGIN
-	IF history_only THEN
-		SELECT * INTO logged FROM @extschema@._chpg_report_log(scope, scope.service IS NULL);
-	END IF;
-	report.from_log := coalesce(logged.judged_at IS NOT NULL, false);
+	-- the present state is not in the log
+	SELECT * INTO logged FROM @extschema@._chpg_report_log(scope, scope.service IS NULL);
+	report.from_log := history_only AND logged.judged_at IS NOT NULL;
 	IF report.from_log THEN
 		report.judged_at := logged.judged_at;
 		findings := logged.findings;
@@ -451,8 +449,7 @@ CREATE FUNCTION @extschema@._chpg_report_layers_of(all_services @extschema@._chp
 	series @extschema@._chpg_report_series[])
 RETURNS @extschema@._chpg_report_series[]
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT series[1:7] || CASE WHEN bool_or(r.value > 1e-9) THEN
 		ARRAY[ROW(NULL, NULL, array_agg(r.value ORDER BY r.place))::@extschema@._chpg_report_series] ELSE '{}' END
 	FROM (
@@ -469,8 +466,8 @@ AS $$
 			CROSS JOIN LATERAL unnest(l."values") WITH ORDINALITY v(value, place)
 			GROUP BY v.place
 		) l USING (place)
-	) r
-$$;
+	) r;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_layers_of(@extschema@._chpg_report_service[],
 	@extschema@._chpg_report_series[]) IS

@@ -98,36 +98,35 @@ COMMENT ON FUNCTION @extschema@._chpg_page_style() IS 'The style sheet of the pa
 CREATE FUNCTION @extschema@._chpg_page(r @extschema@._chpg_report, f @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT @extschema@._chpg_document(t.title || ', ' || @extschema@._chpg_day_text(upper(r.period)),
-		@extschema@._chpg_page_style() || @extschema@._chpg_report_chart_style(), 'en'::text, @extschema@._chpg_tag('body'::text,
-			@extschema@._chpg_tag_with('a.skip'::text, ARRAY['href', '#main'], @extschema@._chpg_text('To the report'::text)),
-			@extschema@._chpg_tag('header'::text,
-				@extschema@._chpg_text_tag('h1'::text, t.title),
-				@extschema@._chpg_text_tag('p.about'::text, concat_ws(' ', @extschema@._chpg_page_range(r.period) || '.',
+		@extschema@._chpg_page_style() || @extschema@._chpg_report_chart_style(), 'en', @extschema@._chpg_tag('body',
+			@extschema@._chpg_tag_with('a.skip', ARRAY['href', '#main'], @extschema@._chpg_text('To the report')),
+			@extschema@._chpg_tag('header',
+				@extschema@._chpg_text_tag('h1', t.title),
+				@extschema@._chpg_text_tag('p.about', concat_ws(' ', @extschema@._chpg_page_range(r.period) || '.',
 					CASE WHEN r.baseline IS NOT NULL THEN format('Compared with %s.', @extschema@._chpg_page_range(r.baseline)) END,
 					CASE WHEN r.server IS NOT NULL THEN format('Server %s.', r.server) END,
 					format('Times are in the time zone %s. Written at %s.', r.time_zone, @extschema@._chpg_time_text(r.written_at)))),
-				@extschema@._chpg_tag_with('p'::text, ARRAY['class', CASE r.is_bad WHEN true THEN 'verdict bad' WHEN false
+				@extschema@._chpg_tag_with('p', ARRAY['class', CASE r.is_bad WHEN true THEN 'verdict bad' WHEN false
 					THEN 'verdict good' ELSE 'verdict' END, 'id', 'verdict'], @extschema@._chpg_text(r.verdict)),
-				CASE WHEN cardinality(r.notes) > 0 THEN @extschema@._chpg_tag('ul'::text, VARIADIC (
-					SELECT array_agg(@extschema@._chpg_text_tag('li'::text, n.note) ORDER BY n.place)
+				CASE WHEN cardinality(r.notes) > 0 THEN @extschema@._chpg_tag('ul', VARIADIC (
+					SELECT array_agg(@extschema@._chpg_text_tag('li', n.note) ORDER BY n.place)
 					FROM unnest(r.notes) WITH ORDINALITY n(note, place))) END,
-				@extschema@._chpg_tag_with('nav'::text, ARRAY['aria-label', 'Sections'], @extschema@._chpg_tag('ol'::text, VARIADIC (
-					SELECT array_agg(@extschema@._chpg_tag('li'::text, @extschema@._chpg_page_link(s.id, s.title)) ORDER BY s.place)
+				@extschema@._chpg_tag_with('nav', ARRAY['aria-label', 'Sections'], @extschema@._chpg_tag('ol', VARIADIC (
+					SELECT array_agg(@extschema@._chpg_tag('li', @extschema@._chpg_page_link(s.id, s.title)) ORDER BY s.place)
 					FROM (VALUES (1, 'wrong', 'Is anything wrong now?'), (2, 'changes', 'What changed?'),
 						(3, 'fleet', CASE WHEN f.is_fleet THEN 'How is the fleet?' ELSE 'How is the service?' END),
 						(4, 'time', 'Where does the time go?'), (5, 'better', 'What could be better?'),
 						(6, 'sure', 'How sure is this?')) s(place, id, title))))),
-			@extschema@._chpg_tag_with('main'::text, ARRAY['id', 'main'],
+			@extschema@._chpg_tag_with('main', ARRAY['id', 'main'],
 				@extschema@._chpg_page_wrong(r), @extschema@._chpg_page_changes(r, f), @extschema@._chpg_page_fleet(r, f),
 				@extschema@._chpg_page_time_section(r, f), @extschema@._chpg_page_better(r, f), @extschema@._chpg_page_sure(r)),
-			@extschema@._chpg_tag('footer'::text, @extschema@._chpg_text_tag('p'::text, format('chpg %s on PostgreSQL %s.',
+			@extschema@._chpg_tag('footer', @extschema@._chpg_text_tag('p', format('chpg %s on PostgreSQL %s.',
 				(SELECT e.extversion FROM pg_extension e WHERE e.extname = 'chpg'), split_part(current_setting('server_version'), ' ', 1))))))
 	FROM (SELECT CASE WHEN f.is_fleet THEN 'Report of the fleet'
-		ELSE 'Report of ' || @extschema@._chpg_plain_text(coalesce(r.service, (r.services[1]).service_name)) END AS title) t
-$$;
+		ELSE 'Report of ' || @extschema@._chpg_plain_text(coalesce(r.service, (r.services[1]).service_name)) END AS title) t;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS
 'A report as a page of HTML.';

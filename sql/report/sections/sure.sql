@@ -3,19 +3,18 @@
 CREATE FUNCTION @extschema@._chpg_page_coverage(c @extschema@._chpg_report_coverage)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT @extschema@._chpg_tag('tr'::text,
-		@extschema@._chpg_tag_with('th'::text, ARRAY['scope', 'row', 'data-label', 'Service'],
-			@extschema@._chpg_text_tag('span.name'::text, c.service_name)),
-		@extschema@._chpg_page_number('Captured'::text, format('%s of %s h', c.captured, c.hours)),
-		@extschema@._chpg_page_number('Truncated'::text, c.truncated || ' h'),
-		@extschema@._chpg_page_number('Failed'::text, c.failed || ' h'),
-		@extschema@._chpg_page_cell('course'::text, 'Course'::text, @extschema@._chpg_report_strip(
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_tag('tr',
+		@extschema@._chpg_tag_with('th', ARRAY['scope', 'row', 'data-label', 'Service'],
+			@extschema@._chpg_text_tag('span.name', c.service_name)),
+		@extschema@._chpg_page_number('Captured', format('%s of %s h', c.captured, c.hours)),
+		@extschema@._chpg_page_number('Truncated', c.truncated || ' h'),
+		@extschema@._chpg_page_number('Failed', c.failed || ' h'),
+		@extschema@._chpg_page_cell('course', 'Course', @extschema@._chpg_report_strip(
 			'Captured hours of '::text || c.service_name, c.states)),
-		@extschema@._chpg_page_cell(NULL::text, 'Last error'::text, CASE WHEN c.error IS NULL
-			THEN @extschema@._chpg_sign('dash'::text) ELSE @extschema@._chpg_text(c.error) END))
-$$;
+		@extschema@._chpg_page_cell(NULL::text, 'Last error', CASE WHEN c.error IS NULL
+			THEN @extschema@._chpg_sign('dash') ELSE @extschema@._chpg_text(c.error) END));
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_coverage(@extschema@._chpg_report_coverage) IS
 'A row of what the history has of services.';
@@ -23,31 +22,30 @@ COMMENT ON FUNCTION @extschema@._chpg_page_coverage(@extschema@._chpg_report_cov
 CREATE FUNCTION @extschema@._chpg_page_sure(r @extschema@._chpg_report)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT @extschema@._chpg_page_section('sure'::text, 'How sure is this?'::text,
-		@extschema@._chpg_tag('ul'::text,
-			CASE WHEN c.hours > 0 THEN @extschema@._chpg_text_tag('li'::text, format('The history has %s of %s hours of %s, %s.',
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_page_section('sure', 'How sure is this?',
+		@extschema@._chpg_tag('ul',
+			CASE WHEN c.hours > 0 THEN @extschema@._chpg_text_tag('li', format('The history has %s of %s hours of %s, %s.',
 				@extschema@._chpg_count_text(c.captured), @extschema@._chpg_count_text(c.hours),
 				CASE c.services WHEN 1 THEN '1 service' ELSE c.services || ' services' END,
 				CASE WHEN c.captured < c.hours THEN @extschema@._chpg_percent_text(100 * c.captured / c.hours) ELSE 'all' END)) END,
-			CASE WHEN c.truncated > 0 THEN @extschema@._chpg_text_tag('li'::text, format('In %s of these hours there were more '
+			CASE WHEN c.truncated > 0 THEN @extschema@._chpg_text_tag('li', format('In %s of these hours there were more '
 				'queries than a capture reads: what takes least time is missing there.', c.truncated)) END,
-			CASE WHEN c.failed > 0 THEN @extschema@._chpg_text_tag('li'::text, format('%s hours could not be captured.', c.failed)) END,
-			CASE WHEN r.judged_at IS NOT NULL THEN @extschema@._chpg_text_tag('li'::text, format(CASE WHEN r.from_log
+			CASE WHEN c.failed > 0 THEN @extschema@._chpg_text_tag('li', format('%s hours could not be captured.', c.failed)) END,
+			CASE WHEN r.judged_at IS NOT NULL THEN @extschema@._chpg_text_tag('li', format(CASE WHEN r.from_log
 				THEN 'Findings are those of the log, as of %s.' ELSE 'Findings are about the 24 hours until %s; there is no log of '
 					'them, which the setting watch of the history would keep.' END, @extschema@._chpg_time_text(r.judged_at))) END,
-			CASE WHEN r.muted > 0 THEN @extschema@._chpg_text_tag('li'::text, format('%s muted %s not shown.', r.muted,
+			CASE WHEN r.muted > 0 THEN @extschema@._chpg_text_tag('li', format('%s muted %s not shown.', r.muted,
 				CASE r.muted WHEN 1 THEN 'finding is' ELSE 'findings are' END)) END,
-			CASE WHEN r.has_history THEN @extschema@._chpg_text_tag('li'::text, 'Percentiles of several hours are estimates: '
+			CASE WHEN r.has_history THEN @extschema@._chpg_text_tag('li', 'Percentiles of several hours are estimates: '
 				'they cannot be added. "At most" is a bound.') END,
-			@extschema@._chpg_text_tag('li'::text, CASE r.requests WHEN 0 THEN 'No request was sent for this report.'
+			@extschema@._chpg_text_tag('li', CASE r.requests WHEN 0 THEN 'No request was sent for this report.'
 				ELSE format('%s requests were sent for this report.', r.requests) END),
-			CASE WHEN r.hide_texts THEN @extschema@._chpg_text_tag('li'::text, 'Texts, databases, users and applications are '
+			CASE WHEN r.hide_texts THEN @extschema@._chpg_text_tag('li', 'Texts, databases, users and applications are '
 				'pseudonyms, and what rules say of them is left out.') END),
-		(SELECT @extschema@._chpg_tag('details'::text,
-			@extschema@._chpg_text_tag('summary'::text, format('Rules that could not judge: %s', count(DISTINCT s.rule_id))),
-			@extschema@._chpg_tag('ul'::text, VARIADIC array_agg(@extschema@._chpg_text_tag('li'::text, s.line) ORDER BY s.line)))
+		(SELECT @extschema@._chpg_tag('details',
+			@extschema@._chpg_text_tag('summary', format('Rules that could not judge: %s', count(DISTINCT s.rule_id))),
+			@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_text_tag('li', s.line) ORDER BY s.line)))
 		FROM (
 			SELECT f.rule_id, format('%s (%s)%s: %s', f.title, f.rule_id, CASE WHEN count(f.service_id) > 1
 					THEN format(' of %s services', count(f.service_id))
@@ -57,17 +55,17 @@ AS $$
 			ORDER BY f.rule_id, f.title, f.symptom LIMIT 60
 		) s
 		HAVING count(*) > 0),
-		CASE WHEN cardinality(r.coverage) > 0 THEN @extschema@._chpg_tag('details'::text,
-			@extschema@._chpg_text_tag('summary'::text, 'What the history has of each service'::text),
-			@extschema@._chpg_page_table('coverage'::text, 'Captured hours'::text,
+		CASE WHEN cardinality(r.coverage) > 0 THEN @extschema@._chpg_tag('details',
+			@extschema@._chpg_text_tag('summary', 'What the history has of each service'),
+			@extschema@._chpg_page_table('coverage', 'Captured hours',
 				'{Service,#Captured,#Truncated,#Failed,Course,Last error}'::text[],
 				ARRAY(SELECT @extschema@._chpg_page_coverage(c) FROM unnest(r.coverage) c))) END)
 	FROM (
 		SELECT count(*) AS services, sum(u.hours)::float8 AS hours, sum(u.captured)::float8 AS captured,
 			sum(u.truncated) AS truncated, sum(u.failed) AS failed
 		FROM unnest(r.coverage) u
-	) c
-$$;
+	) c;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_sure(@extschema@._chpg_report) IS
 'The section of what the report is based on, and what it lacks.';

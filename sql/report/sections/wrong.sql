@@ -3,8 +3,7 @@
 CREATE FUNCTION @extschema@._chpg_page_happened(evidence jsonb)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT nullif(concat_ws('; ', (
 			SELECT string_agg(format('%s %s, before %s', replace(c.what, '_', ' '), c.value->>'after', c.value->>'before'), '; '
 				ORDER BY c.what)
@@ -14,8 +13,8 @@ AS $$
 		'new applications: ' || (SELECT string_agg(a, ', ')
 			FROM jsonb_array_elements_text(CASE jsonb_typeof(h.happened->'new_apps') WHEN 'array' THEN h.happened->'new_apps'
 				ELSE '[]' END) a)), '')
-	FROM (SELECT evidence->'at_that_time' AS happened) h
-$$;
+	FROM (SELECT evidence->'at_that_time' AS happened) h;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_happened(jsonb) IS
 'What else happened when an incident began, from its evidence; null: nothing that is known.';
@@ -34,17 +33,16 @@ COMMENT ON FUNCTION @extschema@._chpg_page_fact(text, @extschema@._chpg_markup) 
 CREATE FUNCTION @extschema@._chpg_page_members(evidence jsonb)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE WHEN count(*) > 0 THEN @extschema@._chpg_tag('details'::text,
-		@extschema@._chpg_text_tag('summary'::text, format('%s that began with it',
+BEGIN ATOMIC
+	SELECT CASE WHEN count(*) > 0 THEN @extschema@._chpg_tag('details',
+		@extschema@._chpg_text_tag('summary', format('%s that began with it',
 			coalesce(evidence->>'member_count', count(*)::text))),
-		@extschema@._chpg_tag('ul'::text, VARIADIC array_agg(@extschema@._chpg_tag('li'::text,
+		@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_tag('li',
 			@extschema@._chpg_text(concat_ws(': ', m.value->>'title', m.value->>'subject', m.value->>'symptom')))
 			ORDER BY m.place))) END
 	FROM jsonb_array_elements(CASE jsonb_typeof(evidence->'members') WHEN 'array' THEN evidence->'members' ELSE '[]' END)
-		WITH ORDINALITY m(value, place)
-$$;
+		WITH ORDINALITY m(value, place);
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_members(jsonb) IS 'The other findings of an incident, folded; null: none.';
 
@@ -83,10 +81,9 @@ COMMENT ON FUNCTION @extschema@._chpg_page_incident(@extschema@.chpg_finding_row
 CREATE FUNCTION @extschema@._chpg_page_wrong(r @extschema@._chpg_report)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT @extschema@._chpg_page_section('wrong'::text, 'Is anything wrong now?'::text,
-		@extschema@._chpg_text_tag('p.lead'::text, CASE
+BEGIN ATOMIC
+	SELECT @extschema@._chpg_page_section('wrong', 'Is anything wrong now?',
+		@extschema@._chpg_text_tag('p.lead', CASE
 			WHEN r.is_bad IS NULL THEN 'That is not known: there is nothing to judge.'
 			WHEN NOT r.is_bad AND cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
 			WHEN NOT r.is_bad THEN 'No. This is worth knowing:'
@@ -97,22 +94,22 @@ AS $$
 		@extschema@._chpg_page_more(cardinality(r.incidents) - 40, 'SELECT * FROM @extschema@.chpg_findings('
 			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
 			|| ', history_only => true);'),
-		(SELECT @extschema@._chpg_tag('details'::text,
-			@extschema@._chpg_text_tag('summary'::text, format('%s %s resolved in this period', count(*),
+		(SELECT @extschema@._chpg_tag('details',
+			@extschema@._chpg_text_tag('summary', format('%s %s resolved in this period', count(*),
 				CASE WHEN count(*) = 1 THEN 'incident was' ELSE 'incidents were' END)),
-			@extschema@._chpg_page_table(NULL::text, 'Resolved incidents'::text, '{Incident,Service,Since,Until}'::text[],
-				array_agg(@extschema@._chpg_tag('tr'::text,
-					@extschema@._chpg_page_cell(NULL::text, 'Incident'::text, @extschema@._chpg_page_badge(f.level),
+			@extschema@._chpg_page_table(NULL::text, 'Resolved incidents', '{Incident,Service,Since,Until}'::text[],
+				array_agg(@extschema@._chpg_tag('tr',
+					@extschema@._chpg_page_cell(NULL::text, 'Incident', @extschema@._chpg_page_badge(f.level),
 						@extschema@._chpg_text(' ' || concat_ws(': ', f.title, CASE WHEN f.subject <> f.service_name THEN f.subject END))),
-					@extschema@._chpg_page_cell(NULL::text, 'Service'::text, @extschema@._chpg_text(f.service_name)),
-					@extschema@._chpg_page_cell(NULL::text, 'Since'::text, @extschema@._chpg_page_time(f.since)),
-					@extschema@._chpg_page_cell(NULL::text, 'Until'::text,
+					@extschema@._chpg_page_cell(NULL::text, 'Service', @extschema@._chpg_text(f.service_name)),
+					@extschema@._chpg_page_cell(NULL::text, 'Since', @extschema@._chpg_page_time(f.since)),
+					@extschema@._chpg_page_cell(NULL::text, 'Until',
 						@extschema@._chpg_page_time(
-							@extschema@._chpg_evidence_time(f.evidence, 'ended_at'::text))))
+							@extschema@._chpg_evidence_time(f.evidence, 'ended_at'))))
 				ORDER BY f.ordinality)))
 		FROM ROWS FROM (unnest(r.resolved)) WITH ORDINALITY f
-		HAVING count(*) > 0))
-$$;
+		HAVING count(*) > 0));
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_wrong(@extschema@._chpg_report) IS
 'The section of incidents: now, and those that were resolved.';
