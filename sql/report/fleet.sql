@@ -62,7 +62,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_p95(text[], timestamptz, timestamptz) IS
-'An upper bound of the 95th percentile of all executions of services in some hours, in microseconds.
+'An upper bound of the 95th percentile of services, in microseconds, over some hours.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_metrics(service_ids text[], until_time timestamptz)
@@ -105,7 +105,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_metrics(text[], timestamptz) IS
-'Metrics of services in the latest hour, of six, and the time within 90 days at which storage is full.
+'Metrics of services in the latest hour of six.
+storage_full_at: when the storage is full, if that is within 90 days.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_services(scope @extschema@._chpg_scope, step interval, starts timestamptz[],

@@ -69,7 +69,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_when_text(timestamptz, timestamptz) IS
-'A time in a sentence: with the day of the week where it is in the six days until another one.';
+'A time in a sentence, with the day of the week if it is in the six days until another.';
 
 CREATE FUNCTION @extschema@._chpg_day_text(at timestamptz)
 RETURNS text
@@ -109,7 +109,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_passwords(text) IS
-'A statement whose literals after the word PASSWORD are ''***'', and so are passwords of connections.';
+'A statement whose literals after the word PASSWORD are ''***''.
+So are passwords of connections.';
 
 /* Measures of findings have units of their own. */
 CREATE FUNCTION @extschema@._chpg_measure_text(value double precision, unit text)

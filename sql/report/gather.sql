@@ -48,7 +48,15 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL jsonb_populate_record(finding, CASE
 		WHEN secret IS NULL THEN jsonb_build_object(
 			'subject', @extschema@._chpg_without_passwords(finding.subject),
-			'evidence', e.evidence || CASE WHEN query_text IS NOT NULL OR e.evidence ? 'query_text'
+			'symptom', @extschema@._chpg_without_passwords(finding.symptom),
+			'explanation', @extschema@._chpg_without_passwords(finding.explanation),
+			'action', @extschema@._chpg_without_passwords(finding.action),
+			'next', @extschema@._chpg_without_passwords(finding.next),
+			'evidence', e.evidence || CASE jsonb_typeof(e.evidence->'members') WHEN 'array' THEN jsonb_build_object('members', (
+					SELECT jsonb_agg(CASE jsonb_typeof(m.value) WHEN 'object' THEN m.value || jsonb_build_object(
+						'subject', @extschema@._chpg_without_passwords(m.value->>'subject'),
+						'symptom', @extschema@._chpg_without_passwords(m.value->>'symptom')) ELSE m.value END ORDER BY m.place)
+					FROM jsonb_array_elements(e.evidence->'members') WITH ORDINALITY m(value, place))) ELSE '{}' END || CASE WHEN query_text IS NOT NULL OR e.evidence ? 'query_text'
 				THEN jsonb_build_object('query_text', @extschema@._chpg_report_query_text(NULL::text,
 					coalesce(query_text, e.evidence->>'query_text'))) ELSE '{}' END)
 		ELSE jsonb_build_object(
@@ -279,26 +287,39 @@ COMMENT ON FUNCTION @extschema@._chpg_report_key(@extschema@.chpg_change_row) IS
 
 /*
  * An application that writes its queries otherwise makes each of them vanish, and another
- * one appear: what is similar is one query.
+ * one appear: what is similar, and had its last hour when the other one had its first, is
+ * one query.
  */
-CREATE FUNCTION @extschema@._chpg_report_renamed(t @extschema@._chpg_thresholds, changes @extschema@.chpg_change_row[])
-RETURNS TABLE (new_key text, gone_key text, gone @extschema@.chpg_change_row)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+CREATE FUNCTION @extschema@._chpg_report_renamed(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_report_pair[])
+RETURNS TABLE (new_key text, gone_key text, gone @extschema@.chpg_period_pattern_row,
+	hours @extschema@._chpg_pattern_hour[])
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
 	WITH listed AS MATERIALIZED (
-		SELECT c AS change, @extschema@._chpg_report_key(c) AS key, left(c.change, 3) = 'new' AS is_new,
-			@extschema@._chpg_query_words(c.query_text) AS words
-		FROM unnest(changes) c
-		WHERE c.change IN ('new', 'new?', 'gone', 'gone?') AND c.query_text IS NOT NULL
+		SELECT @extschema@._chpg_report_hash(n.service_id, n.query_hex, n.db_name, n.db_user, n.db_operation, n.app) AS key,
+			n.service_id, n.db_name, n.db_user, n.db_operation, p.a, p.hours_a, (p.a).service_id IS NULL AS is_new,
+			@extschema@._chpg_query_words(x.query_text) AS words,
+			(SELECT min(h.window_start) FROM unnest(p.hours_b) h) AS first,
+			(SELECT max(h.window_start) FROM unnest(p.hours_b) h) AS last
+		FROM unnest(pairs) p
+		CROSS JOIN LATERAL (SELECT (CASE WHEN (p.b).service_id IS NULL THEN p.a ELSE p.b END).*) n
+		JOIN @extschema@._chpg_query_texts(ARRAY(SELECT o.text_id FROM unnest(pairs) o WHERE o.text_id IS NOT NULL)) x
+			ON x.text_id = p.text_id
+		WHERE p.place > 0
 	), alike AS MATERIALIZED (
-		SELECT n.key AS new_key, g.key AS gone_key, g.change AS gone,
+		SELECT n.key AS new_key, g.key AS gone_key, g.a, g.hours_a,
 			@extschema@._chpg_word_similarity(n.words, g.words) AS similarity
 		FROM listed n
-		JOIN listed g ON n.is_new AND NOT g.is_new AND (n.change).service_id = (g.change).service_id
-			AND (n.change).db_name = (g.change).db_name AND (n.change).db_user = (g.change).db_user
-			AND (n.change).db_operation = (g.change).db_operation
+		JOIN listed g ON n.is_new AND NOT g.is_new AND n.service_id = g.service_id AND n.db_name = g.db_name
+			AND n.db_user = g.db_user AND n.db_operation = g.db_operation
+			AND coalesce(g.last <= n.first + interval '2 hours', true)
 	)
-	SELECT DISTINCT ON (f.gone_key) f.new_key, f.gone_key, f.gone
+	SELECT DISTINCT ON (f.gone_key) f.new_key, f.gone_key, f.a, f.hours_a
 	FROM (
 		SELECT DISTINCT ON (a.new_key) a.*
 		FROM alike a
@@ -306,10 +327,13 @@ BEGIN ATOMIC
 		ORDER BY a.new_key, a.similarity DESC, a.gone_key
 	) f
 	ORDER BY f.gone_key, f.similarity DESC, f.new_key;
-END;
+END
+$$;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_renamed(@extschema@._chpg_thresholds, @extschema@.chpg_change_row[]) IS
-'Which new queries of a report replace which ones that are gone, by their words.';
+COMMENT ON FUNCTION @extschema@._chpg_report_renamed(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_report_pair[]) IS
+'Which new queries of a report replace which ones that are gone, by their words.
+Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_report_pair[], secret text, step interval, starts timestamptz[], most integer,
@@ -346,23 +370,22 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT (CASE WHEN (p.b).service_id IS NULL THEN p.a ELSE p.b END).*) n
 		WHERE p.place > 0
 	), replaced AS MATERIALIZED (
-		SELECT n.* FROM @extschema@._chpg_report_renamed(t, judged) n
+		SELECT n.* FROM @extschema@._chpg_report_renamed(t, scope, pairs) n
 	), listed AS MATERIALIZED (
-		SELECT x.key, x.hours_b, x.place, coalesce(g.hours_a, x.hours_a) AS hours_a, r.gone_key IS NOT NULL AS is_renamed,
+		SELECT x.key, x.hours_b, x.place, coalesce(r.hours, x.hours_a) AS hours_a, r.gone_key IS NOT NULL AS is_renamed,
 			jsonb_populate_record(c, CASE WHEN r.gone_key IS NULL THEN '{}' ELSE jsonb_build_object(
-				'change', CASE WHEN c.avg_duration_us >= t.change_avg_factor * (r.gone).baseline_avg_duration_us THEN 'regressed'
-					WHEN c.avg_duration_us <= t.change_improved_factor * (r.gone).baseline_avg_duration_us THEN 'improved'
+				'change', CASE WHEN c.avg_duration_us >= t.change_avg_factor * (r.gone).avg_duration_us THEN 'regressed'
+					WHEN c.avg_duration_us <= t.change_improved_factor * (r.gone).avg_duration_us THEN 'improved'
 					ELSE 'renamed' END,
-				'baseline_calls_per_s', (r.gone).baseline_calls_per_s,
-				'baseline_avg_duration_us', (r.gone).baseline_avg_duration_us,
-				'baseline_p95_lo_us', (r.gone).baseline_p95_lo_us, 'baseline_p95_hi_us', (r.gone).baseline_p95_hi_us,
-				'baseline_time_ratio', (r.gone).baseline_time_ratio, 'cause', 'new id',
+				'baseline_calls_per_s', (r.gone).call_count / (ha.hours * 3600.0),
+				'baseline_avg_duration_us', (r.gone).avg_duration_us,
+				'baseline_p95_lo_us', (r.gone).p95_lo_us, 'baseline_p95_hi_us', (r.gone).p95_hi_us, 'cause', 'new id',
 				'excess_us', c.calls_per_s * extract(epoch FROM upper(scope.period) - lower(scope.period))
-					* (c.avg_duration_us - (r.gone).baseline_avg_duration_us)) END) AS change
+					* (c.avg_duration_us - (r.gone).avg_duration_us)) END) AS change
 		FROM unnest(judged) c
 		JOIN pair x ON x.key = @extschema@._chpg_report_key(c)
 		LEFT JOIN replaced r ON r.new_key = x.key
-		LEFT JOIN pair g ON g.key = r.gone_key
+		LEFT JOIN unnest(scope.baseline_hours) ha ON ha.service_id = c.service_id
 		WHERE x.key NOT IN (SELECT o.gone_key FROM replaced o)
 	)
 	SELECT coalesce(array_agg(ROW(s.shown, n.service_name, 'change-' || s.hash,
@@ -401,9 +424,11 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
 	@extschema@._chpg_report_pair[], text, interval, timestamptz[], integer) IS
-'What became of the queries of a report, the greatest change first, and how many have a new id.
-Those with a new id are compared with what they replace, and left out if their time is as before.
-secret: for pseudonyms; null: names and texts are shown. most: number of queries that are listed.
+'What became of the queries of a report, the greatest change first.
+renamed: how many have a new id. They are compared with what they replace, and left out if
+  their time is as before.
+secret: for pseudonyms; null: names and texts are shown.
+most: number of queries that are listed.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_patterns(scope @extschema@._chpg_scope, pairs @extschema@._chpg_report_pair[],
@@ -453,7 +478,7 @@ BEGIN ATOMIC
 	SELECT series[1:7] || CASE WHEN bool_or(r.value > 1e-9) THEN
 		ARRAY[ROW(NULL, NULL, array_agg(r.value ORDER BY r.place))::@extschema@._chpg_report_series] ELSE '{}' END
 	FROM (
-		SELECT s.place, greatest(s.value - coalesce(l.value, 0), 0) AS value
+		SELECT s.place, CASE WHEN s.value IS NOT NULL THEN greatest(s.value - coalesce(l.value, 0), 0) END AS value
 		FROM (
 			SELECT v.place, sum(v.value ORDER BY s.service_id) AS value
 			FROM unnest(all_services) s

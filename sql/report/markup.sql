@@ -38,6 +38,9 @@ COMMENT ON TYPE @extschema@._chpg_markup IS 'A piece of HTML, whose texts are es
 CREATE CAST (text AS @extschema@._chpg_markup) WITHOUT FUNCTION;
 CREATE CAST (@extschema@._chpg_markup AS text) WITHOUT FUNCTION;
 
+COMMENT ON CAST (text AS @extschema@._chpg_markup) IS 'For sql/report/markup.sql alone: the text is HTML.';
+COMMENT ON CAST (@extschema@._chpg_markup AS text) IS 'The text of markup.';
+
 /*
  * A parser of HTML drops or replaces most control characters, and an editor may execute the
  * others; marks that change the direction would let a statement look like another one.
@@ -57,8 +60,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_controls(text) IS
-'A text whose control characters and marks of direction are U+FFFD each, but for tabs and line feeds.
-? in encodings without U+FFFD. A carriage return before a line feed is dropped.';
+'A text whose control characters and marks of direction are U+FFFD each.
+Tabs and line feeds stay. ? in encodings without U+FFFD. A carriage return before a line feed is dropped.';
 
 /* Most texts are numbers and words. */
 CREATE FUNCTION @extschema@._chpg_escaped(value text)
@@ -72,7 +75,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_escaped(text) IS
-'A text for HTML, in an element or an attribute: & < > " '' are escaped, control characters replaced.';
+'A text for HTML, in an element or an attribute.
+& < > " '' are escaped, and control characters replaced.';
 
 CREATE FUNCTION @extschema@._chpg_text(value text)
 RETURNS @extschema@._chpg_markup
@@ -122,7 +126,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_tag_name(text) IS
-'Name of the element of a tag, such as td of td.number: it has content, and is no script or style.
+'Name of the element of a tag, such as td of td.number.
+It has content, and is no script or style.
 Errors: 22023 no such tag.';
 
 CREATE FUNCTION @extschema@._chpg_tag_start(tag text)

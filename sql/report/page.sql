@@ -53,6 +53,7 @@ thead .number{white-space:normal}
 .below{display:block;font-size:.82rem;font-weight:400;white-space:nowrap}
 .name,.title{font-weight:600}
 .name{overflow-wrap:anywhere}
+time{white-space:nowrap}
 .query{min-width:16rem;max-width:34rem}
 td a{overflow-wrap:normal}
 .course{min-width:8.5rem;width:9.5rem}
@@ -62,6 +63,9 @@ code{overflow-wrap:anywhere}
 pre{margin:.4rem 0;padding:.5rem .7rem;background:var(--panel);border:1px solid var(--line);white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:24rem;overflow:auto;user-select:all}
 summary{cursor:pointer}
+details.incident>summary{font-weight:600}
+details.incident[open]>summary{margin-bottom:.25rem}
+.incident .query{max-width:none}
 .incident pre{background:var(--ground)}
 footer{margin-top:3rem;border-top:1px solid var(--line);padding-top:.5rem;font-size:.85rem}
 @media (max-width:46rem){
@@ -151,8 +155,9 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_report(tstzrange, text, tstzrange, text, boolean, boolean) IS
-'A report about the fleet, or a service by id or name, as one page of HTML that refers to nothing else.
-What is wrong, what changed, how the services are, where time goes, what could be better, how sure that is.
+'A report about the fleet, or a service by id or name, as one page of HTML.
+What is wrong, what changed, how the services are, where time goes, what could be better, and
+  how sure that is. The page refers to nothing outside of it.
 period: null: the last seven days of the history. baseline: what it is compared with; null: the
   time before it. Times are in the session''s time zone.
 hide_texts: pseudonyms for texts, databases, users and applications, as in chpg_history_export.

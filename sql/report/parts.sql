@@ -113,7 +113,8 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_table(text, text, text[], @extschema@._chpg_markup[]) IS
-'A table with a caption, whose rows are elements tr; columns of numbers have names that begin with #.';
+'A table with a caption, whose rows are elements tr.
+Columns of numbers have names that begin with #.';
 
 CREATE FUNCTION @extschema@._chpg_page_section(id text, title text, VARIADIC content @extschema@._chpg_markup[])
 RETURNS @extschema@._chpg_markup

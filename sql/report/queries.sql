@@ -101,7 +101,8 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_band(@extschema@._chpg_pattern_hour[], timestamptz[], interval, boolean) IS
 'Between which values most hours of the baseline are, for each step: 10th and 90th percentile.
-of_loads: of load; else of mean time of an execution, in microseconds. Null for less than three hours.';
+of_loads: of load; else of mean time of an execution, in microseconds.
+Null for less than three hours.';
 
 /* Whole days (UTC) are summed already; only what is left of the period is summed by hours. */
 CREATE FUNCTION @extschema@._chpg_period_totals(service_ids text[], period tstzrange)
@@ -224,6 +225,10 @@ BEGIN
 					AND n.us_a >= t.new_heavy_time_ratio * s.us_a THEN n.us_a
 				-- slower and faster ones
 				WHEN abs(c.excess_us) >= 0.1 * greatest(t.change_excess_us, t.change_excess_ratio * s.us_b) THEN abs(c.excess_us)
+				-- what a query with another id may have replaced
+				WHEN n.us_a >= 0.1 * 1e6 * t.new_heavy_busy_s_per_h * s.hours_a
+					AND n.us_a >= 0.1 * t.new_heavy_time_ratio * s.us_a
+					AND n.us_b / s.hours_b <= 0.9 * n.us_a / s.hours_a THEN n.us_a / s.hours_a * s.hours_b - n.us_b
 				-- with many more executions
 				WHEN n.calls_b / s.hours_b >= 0.9 * t.change_surge_factor * n.calls_a / s.hours_a
 					AND n.us_b / s.us_b - n.us_a / s.us_a >= 0.9 * t.change_surge_ratio THEN n.us_b - n.us_a
@@ -233,7 +238,7 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT n.calls_b * (n.us_b / nullif(n.calls_b, 0) - n.us_a / nullif(n.calls_a, 0)) AS excess_us) c
 	), placed AS (
 		SELECT j.*, j.us_b IS NOT NULL AND j.place <= most
-				OR j.change_us IS NOT NULL AND row_number() OVER (ORDER BY j.change_us DESC NULLS LAST, j.service_id, j.keys) <= 120
+				OR j.change_us IS NOT NULL AND row_number() OVER (ORDER BY j.change_us DESC NULLS LAST, j.service_id, j.keys) <= 160
 				OR j.query_id = ANY (of_ids) AND row_number() OVER (PARTITION BY j.query_id = ANY (of_ids) ORDER BY j.place) <= 200
 				AS is_chosen
 		FROM judged j
@@ -283,7 +288,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_pairs(@extschema@._chpg_thresholds, @extschema@._chpg_scope, integer, bigint[]) IS
-'The queries that a report is about, in the baseline and in the period, and how many there are in the period.
+'The queries that a report is about, in the baseline and in the period.
+pattern_count: how many there are in the period.
 most: number of those with most time. of_ids: query ids of further ones.
 Requests: none.
 Errors: 55000 there is no history.';

@@ -36,7 +36,7 @@ BEGIN ATOMIC
 			CASE WHEN b.is_fleet THEN '{What,Service,#Time,Advice}'::text[] ELSE '{What,#Time,Advice}'::text[] END,
 			ARRAY(SELECT @extschema@._chpg_page_opportunity(b, o.item, o.place)
 				FROM (SELECT u AS item, row_number() OVER () AS place FROM unnest(r.opportunities[:30]) u) o)) END,
-		@extschema@._chpg_page_more(cardinality(r.opportunities) - 30, 'SELECT * FROM @extschema@.chpg_findings('
+		@extschema@._chpg_page_more((cardinality(r.opportunities) - 30)::bigint, 'SELECT * FROM @extschema@.chpg_findings('
 			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
 			|| ', history_only => true);'));
 END;

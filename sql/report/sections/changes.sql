@@ -43,9 +43,10 @@ RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT CASE WHEN count(*) > 0 THEN @extschema@._chpg_join(ARRAY[
-		@extschema@._chpg_page_table('changes', caption, CASE WHEN f.is_fleet
+		@extschema@._chpg_page_table('changes', caption, array_replace(CASE WHEN f.is_fleet
 				THEN '{Query,Service,Change,#Before,#Now,#Factor,Since,Mean time,Why}'::text[]
-				ELSE '{Query,Change,#Before,#Now,#Factor,Since,Mean time,Why}' END,
+				ELSE '{Query,Change,#Before,#Now,#Factor,Since,Mean time,Why}' END, 'Since',
+				CASE WHEN 'gone' = ANY (kinds) THEN 'Since or until' ELSE 'Since' END),
 			array_agg(@extschema@._chpg_page_change(f, n.item) ORDER BY n.rank) FILTER (WHERE n.rank <= 12)),
 		@extschema@._chpg_page_more(count(*) - 12, format('SELECT * FROM @extschema@.chpg_compare(%s, %s);',
 			@extschema@._chpg_range_literal(r.baseline), @extschema@._chpg_range_literal(r.period)))]) END
@@ -74,8 +75,9 @@ BEGIN ATOMIC
 		CASE WHEN r.renamed > 0 THEN @extschema@._chpg_text_tag('p', format('%s %s a new id, since an application writes '
 			'them otherwise. They are compared with what they replace, and not shown if their time is as before.', r.renamed,
 			CASE r.renamed WHEN 1 THEN 'query has' ELSE 'queries have' END)) END,
-		@extschema@._chpg_page_change_table(r, f, 'Worse', '{regressed,surged,new,new?}'::text[]),
-		@extschema@._chpg_page_change_table(r, f, 'Better', '{improved,gone,gone?}'::text[]),
+		@extschema@._chpg_page_change_table(r, f, 'Worse', '{regressed,surged}'::text[]),
+		@extschema@._chpg_page_change_table(r, f, 'Better', '{improved}'::text[]),
+		@extschema@._chpg_page_change_table(r, f, 'Came and went', '{new,new?,gone,gone?}'::text[]),
 		(SELECT @extschema@._chpg_join(ARRAY[@extschema@._chpg_text_tag('h3', 'What happened to services'),
 			@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_tag('li',
 				@extschema@._chpg_page_time(m.at), @extschema@._chpg_text(' ' || m.label)) ORDER BY m.at, m.label))])

@@ -10,7 +10,7 @@ BEGIN ATOMIC
 		CASE WHEN f.is_fleet THEN @extschema@._chpg_page_cell(NULL::text, 'Service', @extschema@._chpg_page_link(
 			@extschema@._chpg_report_service_link(m.service_id), p.service_name)) END,
 		@extschema@._chpg_page_used('Share of time', p.time_percent, NULL::float8, NULL::text),
-		@extschema@._chpg_page_number('Executions', @extschema@._chpg_count_text(m.call_count)),
+		@extschema@._chpg_page_number('Executions', @extschema@._chpg_count_text(m.call_count::float8)),
 		@extschema@._chpg_page_number('Mean', @extschema@._chpg_duration_text(m.avg_duration_us)),
 		@extschema@._chpg_page_number('99 % took about', @extschema@._chpg_duration_text(m.p99_est_us)),
 		CASE WHEN f.has_history THEN @extschema@._chpg_page_cell('course', 'Load',
@@ -31,7 +31,7 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('time', 'Where does the time go?',
 		@extschema@._chpg_text_tag('p.lead', CASE WHEN cardinality(r.patterns) = 0
 				THEN 'That is not known: there are no queries to show.'
-			ELSE format('Into %s queries; the %s with most time take %s of it.', @extschema@._chpg_count_text(r.pattern_count),
+			ELSE format('Into %s queries; the %s with most time take %s of it.', @extschema@._chpg_count_text(r.pattern_count::float8),
 				l.count, @extschema@._chpg_percent_text(l.percent)) END),
 		CASE WHEN cardinality(r.services) > 1 AND r.has_history THEN @extschema@._chpg_report_stack('Load by service',
 			'active executions', lower(r.period), r.step, r.load_of_services, r.marks) END,

@@ -46,14 +46,15 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_members(jsonb) IS 'The other findings of an incident, folded; null: none.';
 
-CREATE FUNCTION @extschema@._chpg_page_incident(f @extschema@.chpg_finding_row, now_at timestamptz, with_text boolean)
+CREATE FUNCTION @extschema@._chpg_page_incident(f @extschema@.chpg_finding_row, now_at timestamptz, with_text boolean,
+	is_open boolean)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT @extschema@._chpg_tag_with('article', ARRAY['id', 'finding-' || left(md5(f.finding_key), 12), 'class',
-			'incident ' || lower(f.level)],
-		@extschema@._chpg_tag('h3', @extschema@._chpg_page_badge(f.level), @extschema@._chpg_text(
-			' ' || coalesce(@extschema@._chpg_plain_text(f.service_name) || ': ', '') || f.title)),
+	SELECT @extschema@._chpg_tag_with(CASE WHEN is_open THEN 'article' ELSE 'details' END, ARRAY['id', 'finding-'
+			|| left(md5(f.finding_key), 12), 'class', 'incident ' || lower(f.level)],
+		@extschema@._chpg_tag(CASE WHEN is_open THEN 'h3' ELSE 'summary' END, @extschema@._chpg_page_badge(f.level),
+			@extschema@._chpg_text(' ' || coalesce(@extschema@._chpg_plain_text(f.service_name) || ': ', '') || f.title)),
 		@extschema@._chpg_text_tag('p', f.symptom),
 		@extschema@._chpg_tag('dl',
 			@extschema@._chpg_page_fact('Since', CASE WHEN f.since IS NOT NULL THEN @extschema@._chpg_join(ARRAY[
@@ -75,8 +76,8 @@ BEGIN ATOMIC
 			@extschema@._chpg_page_code(f.next || ';')) END);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_incident(@extschema@.chpg_finding_row, timestamptz, boolean) IS
-'A finding as an article. with_text: with the text of its query.';
+COMMENT ON FUNCTION @extschema@._chpg_page_incident(@extschema@.chpg_finding_row, timestamptz, boolean, boolean) IS
+'A finding as an article. with_text: with the text of its query. is_open: not folded.';
 
 CREATE FUNCTION @extschema@._chpg_page_wrong(r @extschema@._chpg_report)
 RETURNS @extschema@._chpg_markup
@@ -88,10 +89,10 @@ BEGIN ATOMIC
 			WHEN NOT r.is_bad AND cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
 			WHEN NOT r.is_bad THEN 'No. This is worth knowing:'
 			ELSE format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at)) END),
-		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(n.item, upper(r.period), n.place <= 20)
-			ORDER BY n.place))
+		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(n.item, upper(r.period), n.place <= 20,
+			n.place <= 6 OR cardinality(r.incidents) <= 9 AND (n.item).level <> 'INFO') ORDER BY n.place))
 		FROM (SELECT i AS item, row_number() OVER () AS place FROM unnest(r.incidents[:40]) i) n),
-		@extschema@._chpg_page_more(cardinality(r.incidents) - 40, 'SELECT * FROM @extschema@.chpg_findings('
+		@extschema@._chpg_page_more((cardinality(r.incidents) - 40)::bigint, 'SELECT * FROM @extschema@.chpg_findings('
 			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
 			|| ', history_only => true);'),
 		(SELECT @extschema@._chpg_tag('details',
