@@ -230,8 +230,8 @@ BEGIN
 	parts := parts || ARRAY(
 		SELECT @extschema@._chpg_tag_with(CASE (m.mark).kind WHEN 'onset' THEN 'path.onset' ELSE 'path.mark' END,
 			ARRAY['d', format('M%s 0V%s', round(m.ratio * 2 * cardinality(points)), height)],
-			@extschema@._chpg_text_tag('title'::text,
-				concat_ws(': ', @extschema@._chpg_time_text((m.mark).at), (m.mark).label)))
+			VARIADIC ARRAY[@extschema@._chpg_text_tag('title'::text,
+				concat_ws(': ', @extschema@._chpg_time_text((m.mark).at), (m.mark).label))])
 		FROM @extschema@._chpg_report_marks_within(marks, start, greatest(size, 1) * step) m
 		ORDER BY m.place);
 	IF latest IS NOT NULL THEN
@@ -386,8 +386,7 @@ The rest is what is left, with what has no name. per: values for a point.';
 CREATE FUNCTION @extschema@._chpg_report_legend(layers @extschema@._chpg_report_layer[], total double precision)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT @extschema@._chpg_tag('ul.legend'::text, VARIADIC array_agg(@extschema@._chpg_tag('li'::text,
 		@extschema@._chpg_tag_with('svg.key'::text, ARRAY['aria-hidden', 'true', 'viewBox', '0 0 10 10'],
 			@extschema@._chpg_report_shape('rect.series' || l.place, ARRAY['width', '10', 'height', '10'])),
@@ -397,8 +396,8 @@ AS $$
 		@extschema@._chpg_text_tag('span.share'::text, @extschema@._chpg_report_share(l.total, _chpg_report_legend.total)))
 		ORDER BY l.place))
 	FROM unnest(layers) l
-	HAVING count(*) > 0
-$$;
+	HAVING count(*) > 0;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_legend(@extschema@._chpg_report_layer[], double precision) IS
 'The names of a stacked chart''s layers, with their colors and shares; null: there are none.';
@@ -407,15 +406,14 @@ CREATE FUNCTION @extschema@._chpg_report_mark_list(marks @extschema@._chpg_repor
 	length interval)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT @extschema@._chpg_tag('ul.marks'::text, VARIADIC array_agg(@extschema@._chpg_tag('li'::text,
 		@extschema@._chpg_text_tag('b'::text, chr(64 + m.place)),
 		@extschema@._chpg_text(concat_ws(' ', '', @extschema@._chpg_time_text((m.mark).at), (m.mark).label)))
 		ORDER BY m.place))
 	FROM @extschema@._chpg_report_marks_within(marks, start, length) m
-	HAVING count(*) > 0
-$$;
+	HAVING count(*) > 0;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_mark_list(@extschema@._chpg_report_mark[], timestamptz, interval) IS
 'What the letters in a chart mean; null: there are none.';
@@ -445,8 +443,8 @@ DECLARE
 	described text;
 BEGIN
 	IF highest IS NULL THEN
-		RETURN @extschema@._chpg_tag('figure.stack'::text, @extschema@._chpg_text_tag('figcaption'::text, title),
-			@extschema@._chpg_text_tag('p.axis'::text, 'The history has nothing of this period.'));
+		RETURN @extschema@._chpg_tag('figure.stack'::text, VARIADIC ARRAY[@extschema@._chpg_text_tag('figcaption'::text, title),
+			@extschema@._chpg_text_tag('p.axis'::text, 'The history has nothing of this period.')]);
 	END IF;
 	described := (
 		SELECT format('From %s to %s. On average %s, at most %s near %s. %s.', @extschema@._chpg_time_text(start),
@@ -458,17 +456,17 @@ BEGIN
 		FROM unnest(edge) WITH ORDINALITY e(value, place)
 		WHERE e.value IS NOT NULL);
 	RETURN @extschema@._chpg_tag('figure.stack'::text,
-		@extschema@._chpg_text_tag('figcaption'::text, title),
+		VARIADIC ARRAY[@extschema@._chpg_text_tag('figcaption'::text, title),
 		@extschema@._chpg_text_tag('p.axis'::text,
 			format('%s; times in %s', unit, current_setting('TimeZone'))),
 		@extschema@._chpg_tag_with('svg.plot'::text, ARRAY['role', 'img', 'height', (height + 30)::text],
-			@extschema@._chpg_text_tag('title'::text, title),
+			VARIADIC ARRAY[@extschema@._chpg_text_tag('title'::text, title),
 			@extschema@._chpg_text_tag('desc'::text, described),
 			@extschema@._chpg_join(ARRAY(
 				SELECT @extschema@._chpg_join(ARRAY[
 					@extschema@._chpg_report_shape('line.grid'::text, ARRAY['x1', '0', 'x2', '100%', 'y1', y.y, 'y2', y.y]),
 					@extschema@._chpg_tag_with('text.value'::text, ARRAY['x', '-6', 'y', y.y, 'dy', '4'],
-						@extschema@._chpg_text(@extschema@._chpg_report_tick_text(t.tick)))])
+						VARIADIC ARRAY[@extschema@._chpg_text(@extschema@._chpg_report_tick_text(t.tick))])])
 				FROM unnest(ticks) t(tick)
 				CROSS JOIN LATERAL (
 					SELECT round((margin + height * (1 - t.tick / ticks[cardinality(ticks)]))::numeric, 1)::text AS y) y
@@ -486,7 +484,7 @@ BEGIN
 					@extschema@._chpg_report_shape('line.tick'::text, ARRAY['x1', x.x, 'x2', x.x, 'y1', (margin + height)::text,
 						'y2', (margin + height + 5)::text]),
 					@extschema@._chpg_tag_with('text.time'::text, ARRAY['x', x.x, 'dx', '2', 'y', (margin + height + 16)::text],
-						@extschema@._chpg_text(CASE WHEN r.ratio <= 0.93 THEN t.label END))])
+						VARIADIC ARRAY[@extschema@._chpg_text(CASE WHEN r.ratio <= 0.93 THEN t.label END)])])
 				FROM @extschema@._chpg_report_time_ticks(start, length) t
 				CROSS JOIN LATERAL (
 					SELECT extract(epoch FROM t.at - start)::float8 / extract(epoch FROM length)::float8 AS ratio) r
@@ -499,12 +497,12 @@ BEGIN
 					@extschema@._chpg_report_shape('line.mark'::text, ARRAY['x1', x.x, 'x2', x.x, 'y1', margin::text,
 						'y2', (margin + height)::text]),
 					@extschema@._chpg_tag_with('text.mark'::text, ARRAY['x', x.x, 'y', (margin - 1)::text],
-						@extschema@._chpg_text(chr(64 + m.place)))])
+						VARIADIC ARRAY[@extschema@._chpg_text(chr(64 + m.place))])])
 				FROM @extschema@._chpg_report_marks_within(marks, start, length) m
 				CROSS JOIN LATERAL (SELECT round(100 * m.ratio::numeric, 2) || '%' AS x) x
-				ORDER BY m.place))),
+				ORDER BY m.place))]),
 		@extschema@._chpg_report_legend(layers, total),
-		@extschema@._chpg_report_mark_list(marks, start, length));
+		@extschema@._chpg_report_mark_list(marks, start, length)]);
 END
 $$;
 
@@ -517,8 +515,7 @@ A series without a name is the rest. Of more than 170 values, a point is the mea
 CREATE FUNCTION @extschema@._chpg_report_bar(title text, percent double precision, warn double precision)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT @extschema@._chpg_tag_with(CASE WHEN v.percent >= warn THEN 'svg.bar.full' ELSE 'svg.bar' END,
 		CASE WHEN title IS NULL THEN ARRAY['aria-hidden', 'true'] ELSE ARRAY['role', 'img'] END
 			|| ARRAY['viewBox', '0 0 100 10', 'preserveAspectRatio', 'none'],
@@ -527,8 +524,8 @@ AS $$
 		@extschema@._chpg_report_shape('rect.part'::text, ARRAY['width', trim_scale(round(v.percent::numeric, 1))::text,
 			'height', '10']))
 	FROM (SELECT least(d, 100) AS percent
-		FROM @extschema@._chpg_report_drawn(_chpg_report_bar.percent) d WHERE d IS NOT NULL) v
-$$;
+		FROM @extschema@._chpg_report_drawn(_chpg_report_bar.percent) d WHERE d IS NOT NULL) v;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_bar(text, double precision, double precision) IS
 'A bar as long as a percentage; null: none, as the percentage is not known.
@@ -538,8 +535,7 @@ title: what it shows, in words; null: a number beside it says so. warn: from whe
 CREATE FUNCTION @extschema@._chpg_report_strip(title text, states text[])
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	WITH runs AS (
 		SELECT c.state, min(c.place) AS first, count(*) AS size
 		FROM (
@@ -555,8 +551,8 @@ AS $$
 			@extschema@._chpg_report_shape('rect.' || r.state,
 				ARRAY['x', (r.first - 1)::text, 'width', r.size::text, 'height', '10'])
 			ORDER BY r.first), '{}'))
-	FROM runs r
-$$;
+	FROM runs r;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_strip(text, text[]) IS
 'A strip with a cell for each window of a period: ok, truncated, failed, or else missing.';
