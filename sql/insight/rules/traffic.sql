@@ -88,7 +88,12 @@ BEGIN
 	RETURN EXISTS (
 		SELECT
 		FROM (
-			SELECT w.isodow, n.hour, n.calls, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual
+			SELECT w.isodow, n.hour, n.calls + 50 AS calls,
+				50 + percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) FILTER (WHERE d.isodow = w.isodow)
+					AS of_weekend,
+				50 + percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) FILTER (WHERE d.isodow BETWEEN 2 AND 5)
+					AS of_workday,
+				count(*) FILTER (WHERE d.isodow = w.isodow) AS weekends
 			-- a weekend of some time zones ends on the UTC Monday
 			FROM unnest('{6,7,1}'::integer[]) w(isodow)
 			CROSS JOIN (
@@ -96,18 +101,24 @@ BEGIN
 				FROM generate_series(1, 24) h
 				JOIN capture i ON i.service_id = of_service AND i.grain = 'hour' AND i.status = 'ok' AND NOT i.truncated
 					AND i.window_start = end_time - h * interval '1 hour') n
-			CROSS JOIN generate_series(1, 28) day
+			CROSS JOIN (
+				SELECT day, extract(isodow FROM end_time - interval '1 hour' - day * interval '24 hours') AS isodow
+				FROM generate_series(1, 28) day) d
 			JOIN capture c ON c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
-				AND c.window_start = end_time - day * interval '24 hours' - n.hour * interval '1 hour'
-			WHERE extract(isodow FROM end_time - interval '1 hour' - day * interval '24 hours') = w.isodow
+				AND c.window_start = end_time - d.day * interval '24 hours' - n.hour * interval '1 hour'
 			GROUP BY w.isodow, n.hour, n.calls
-			HAVING count(*) >= 2
 		) h
+		WHERE h.weekends >= 2 AND h.of_workday IS NOT NULL
 		GROUP BY h.isodow
 		HAVING count(*) >= 20
-			AND count(*) FILTER (WHERE (h.calls + 50) / (h.usual + 50) BETWEEN 0.55 AND 1.8) >= 0.9 * count(*)
-			AND sum(h.calls) FILTER (WHERE h.hour <= 4) / nullif(sum(h.usual) FILTER (WHERE h.hour <= 4), 0)
-				BETWEEN 0.6 AND 1.67);
+			AND count(*) FILTER (WHERE h.calls / h.of_weekend BETWEEN 0.55 AND 1.8) >= 0.9 * count(*)
+			AND sum(h.calls) FILTER (WHERE h.hour <= 4) / sum(h.of_weekend) FILTER (WHERE h.hour <= 4)
+				BETWEEN 0.7 AND 1.5
+			-- where a weekend has less, so had most of these hours
+			AND count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday) >= 2
+			AND count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday
+					AND h.calls * h.calls < h.of_weekend * h.of_workday)
+				>= 0.8 * count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday));
 END
 $$;
 
