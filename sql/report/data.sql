@@ -179,7 +179,8 @@ COMMENT ON COLUMN @extschema@._chpg_report.is_bad IS 'Whether something is wrong
 COMMENT ON COLUMN @extschema@._chpg_report.notes IS 'What it cannot show, and why: sentences.';
 COMMENT ON COLUMN @extschema@._chpg_report.from_log IS 'Whether findings are those of the log.';
 COMMENT ON COLUMN @extschema@._chpg_report.judged_at IS 'End of the hours that findings are about.';
-COMMENT ON COLUMN @extschema@._chpg_report.incidents IS 'Incidents and risks at the end of the period, the most urgent first.';
+COMMENT ON COLUMN @extschema@._chpg_report.incidents IS
+'Incidents and risks at the end of the period, the most urgent first.';
 COMMENT ON COLUMN @extschema@._chpg_report.resolved IS 'Incidents that were resolved in the period, by the log.';
 COMMENT ON COLUMN @extschema@._chpg_report.opportunities IS 'What could be better, with most time first.';
 COMMENT ON COLUMN @extschema@._chpg_report.skipped IS 'Rules that could not judge; none if findings are from the log.';

@@ -79,7 +79,8 @@ BEGIN
 		RETURN;
 	END IF;
 	RETURN QUERY
-	SELECT i.service_id, cpu.means[1], memory.means[1], storage.present, f.full_at, connection.tops[1], limits.max_connections
+	SELECT i.service_id, cpu.means[1], memory.means[1], storage.present, f.full_at, connection.tops[1],
+		limits.max_connections
 	FROM unnest(service_ids) i(service_id)
 	LEFT JOIN @extschema@._chpg_metric_lines(service_ids, recent, until_time, 'cpu_usage'::text, ''::text,
 		'^(idle|iowait|steal|guest)'::text) cpu ON cpu.service_id = i.service_id
@@ -90,7 +91,8 @@ BEGIN
 	LEFT JOIN @extschema@._chpg_limits(service_ids, until_time) limits ON limits.service_id = i.service_id
 	LEFT JOIN (
 		SELECT l.service_id, l.means[1] AS present
-		FROM @extschema@._chpg_metric_lines(service_ids, recent, until_time, 'disk_usage'::text, '^$|used'::text, NULL::text) l
+		FROM @extschema@._chpg_metric_lines(service_ids, recent, until_time, 'disk_usage'::text, '^$|used'::text,
+			NULL::text) l
 	) storage ON storage.service_id = i.service_id
 	LEFT JOIN (
 		SELECT l.service_id, CASE WHEN c.confidence <> 'low' THEN c.full_at END AS full_at
@@ -183,7 +185,8 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
-	SELECT s.valid_from, 'change', @extschema@._chpg_plain_text(format('%s: %s', coalesce(s.service_name, s.service_id), c.what))
+	SELECT s.valid_from, 'change', @extschema@._chpg_plain_text(format('%s: %s', coalesce(s.service_name, s.service_id),
+		c.what))
 	FROM service s
 	JOIN service p ON p.service_id = s.service_id AND p.valid_to = s.valid_from
 	CROSS JOIN LATERAL (
@@ -203,7 +206,8 @@ BEGIN
 		SELECT l.since, 'deploy', @extschema@._chpg_plain_text(format('%s: %s', coalesce(l.service_name, l.service_id),
 			lower(l.finding->>'title')))
 		FROM finding_log l
-		WHERE l.rule_id = 'CHPG511' AND l.finding->'evidence'->>'change' = 'renamed' AND l.service_id = ANY (scope.service_ids)
+		WHERE l.rule_id = 'CHPG511' AND l.finding->'evidence'->>'change' = 'renamed'
+			AND l.service_id = ANY (scope.service_ids)
 			AND l.since >= lower(scope.period) AND l.since < upper(scope.period)
 		ORDER BY l.since, l.finding_key
 		LIMIT 50;
@@ -215,7 +219,8 @@ COMMENT ON FUNCTION @extschema@._chpg_report_marks(@extschema@._chpg_scope) IS
 'Changes of services, and deployments that gave queries new ids, in a period.
 Requests: none.';
 
-CREATE FUNCTION @extschema@._chpg_report_coverages(scope @extschema@._chpg_scope, starts timestamptz[], hide_texts boolean)
+CREATE FUNCTION @extschema@._chpg_report_coverages(scope @extschema@._chpg_scope, starts timestamptz[],
+	hide_texts boolean)
 RETURNS SETOF @extschema@._chpg_report_coverage
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -237,7 +242,8 @@ BEGIN
 		FROM unnest(scope.service_ids) n(service_id)
 		CROSS JOIN generate_series(1, cardinality(starts)) s(place)
 		LEFT JOIN (
-			SELECT o.service_id, o.place, count(*) AS windows, bool_or(o.status <> 'ok') AS failed, bool_or(o.truncated) AS truncated
+			SELECT o.service_id, o.place, count(*) AS windows, bool_or(o.status <> 'ok') AS failed, bool_or(o.truncated)
+				AS truncated
 			FROM windows o
 			GROUP BY o.service_id, o.place
 		) w ON w.service_id = n.service_id AND w.place = s.place
@@ -246,13 +252,15 @@ BEGIN
 	SELECT n.service_id, n.service_name, hours, coalesce(w.captured, 0)::integer, coalesce(w.truncated, 0)::integer,
 		coalesce(w.failed, 0)::integer, s.states,
 		-- what the API said of a failure may name anything
-		@extschema@._chpg_plain_text(CASE WHEN hide_texts THEN substring(w.error FROM '^(?:Not read: [^.]*\. )?([0-9A-Z]{5}):')
+		@extschema@._chpg_plain_text(CASE WHEN hide_texts THEN substring(w.error
+			FROM '^(?:Not read: [^.]*\. )?([0-9A-Z]{5}):')
 			ELSE left(w.error, 500) END)
 	FROM @extschema@._chpg_report_names(scope.service_ids, upper(scope.period)) n
 	LEFT JOIN states s ON s.service_id = n.service_id
 	LEFT JOIN (
 		SELECT o.service_id, count(*) FILTER (WHERE o.status = 'ok') AS captured,
-			count(*) FILTER (WHERE o.status = 'ok' AND o.truncated) AS truncated, count(*) FILTER (WHERE o.status <> 'ok') AS failed,
+			count(*) FILTER (WHERE o.status = 'ok' AND o.truncated) AS truncated, count(*) FILTER (WHERE o.status <> 'ok')
+				AS failed,
 			(array_agg(o.error ORDER BY o.window_start DESC) FILTER (WHERE o.status <> 'ok' AND o.error IS NOT NULL))[1] AS error
 		FROM windows o
 		GROUP BY o.service_id

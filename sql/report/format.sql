@@ -39,7 +39,8 @@ BEGIN ATOMIC
 	SELECT CASE
 		WHEN NOT per_s < 1e12 THEN '> 1000 G/s'
 		WHEN per_s = 0 THEN '0/h'
-		WHEN per_s * 3600 < 99.5 THEN to_char(per_s * 3600, CASE WHEN per_s * 3600 < 9.95 THEN 'FM0.0' ELSE 'FM90' END) || '/h'
+		WHEN per_s * 3600 < 99.5 THEN to_char(per_s * 3600, CASE WHEN per_s * 3600 < 9.95 THEN 'FM0.0' ELSE 'FM90' END)
+			|| '/h'
 		WHEN per_s < 1 THEN to_char(per_s * 60, CASE WHEN per_s * 60 < 9.95 THEN 'FM0.0' ELSE 'FM90' END) || '/min'
 		WHEN per_s < 9.95 THEN to_char(per_s, 'FM0.0') || '/s'
 		ELSE @extschema@._chpg_count_text(per_s) || '/s' END;
@@ -142,7 +143,8 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_evidence_time(jsonb, text) IS 'A time of a finding''s evidence; null: it is none.';
+COMMENT ON FUNCTION @extschema@._chpg_evidence_time(jsonb, text) IS
+'A time of a finding''s evidence; null: it is none.';
 
 CREATE FUNCTION @extschema@._chpg_evidence_query_id(evidence jsonb)
 RETURNS bigint
@@ -153,4 +155,5 @@ BEGIN ATOMIC
 			THEN (evidence->>'query_id')::bigint END END;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_evidence_query_id(jsonb) IS 'The query id of a finding''s evidence; null: it has none.';
+COMMENT ON FUNCTION @extschema@._chpg_evidence_query_id(jsonb) IS
+'The query id of a finding''s evidence; null: it has none.';

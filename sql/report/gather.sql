@@ -56,7 +56,8 @@ BEGIN ATOMIC
 					SELECT jsonb_agg(CASE jsonb_typeof(m.value) WHEN 'object' THEN m.value || jsonb_build_object(
 						'subject', @extschema@._chpg_without_passwords(m.value->>'subject'),
 						'symptom', @extschema@._chpg_without_passwords(m.value->>'symptom')) ELSE m.value END ORDER BY m.place)
-					FROM jsonb_array_elements(e.evidence->'members') WITH ORDINALITY m(value, place))) ELSE '{}' END || CASE WHEN query_text IS NOT NULL OR e.evidence ? 'query_text'
+					FROM jsonb_array_elements(e.evidence->'members') WITH ORDINALITY m(value, place))) ELSE '{}' END || CASE
+						WHEN query_text IS NOT NULL OR e.evidence ? 'query_text'
 				THEN jsonb_build_object('query_text', @extschema@._chpg_report_query_text(NULL::text,
 					coalesce(query_text, e.evidence->>'query_text'))) ELSE '{}' END)
 		ELSE jsonb_build_object(
@@ -112,7 +113,8 @@ BEGIN
 		SELECT f
 		FROM finding_log l
 		CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row, l.finding || jsonb_build_object(
-			'state', CASE WHEN l.resolved_at IS NULL THEN l.state ELSE 'ongoing' END, 'muted', l.muted, 'since', CASE WHEN isfinite(l.since) THEN l.since END,
+			'state', CASE WHEN l.resolved_at IS NULL THEN l.state ELSE 'ongoing' END, 'muted', l.muted, 'since', CASE
+				WHEN isfinite(l.since) THEN l.since END,
 			'incident_id', l.incident_id)) f
 		WHERE (l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL AND whole_fleet) AND l.is_root
 			AND l.opened_at <= until AND (l.resolved_at IS NULL OR l.resolved_at > until));
@@ -120,7 +122,8 @@ BEGIN
 		SELECT f
 		FROM finding_log l
 		CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row, l.finding || jsonb_build_object(
-			'state', 'resolved', 'muted', l.muted, 'level', l.worst_level, 'since', CASE WHEN isfinite(l.since) THEN l.since END, 'incident_id', l.incident_id,
+			'state', 'resolved', 'muted', l.muted, 'level', l.worst_level, 'since', CASE WHEN isfinite(l.since)
+				THEN l.since END, 'incident_id', l.incident_id,
 			'evidence', coalesce(l.finding->'evidence', '{}') || jsonb_build_object('ended_at', l.last_seen_at))) f
 		WHERE (l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL AND whole_fleet) AND l.is_root AND NOT l.muted
 			AND l.kind IN ('incident', 'risk') AND l.worst_level IN ('ERROR', 'WARN')
@@ -172,7 +175,8 @@ BEGIN
 		ORDER BY f.kind = 'hygiene', f.impact_us DESC NULLS LAST, f.finding_key
 		LIMIT 100);
 	report.skipped := ARRAY(
-		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name, f.finding_key LIMIT 1000);
+		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name,
+			f.finding_key LIMIT 1000);
 END
 $$;
 
@@ -191,7 +195,8 @@ BEGIN ATOMIC
 		FROM generate_series(1, cardinality(starts)) s(place)
 		WHERE avgs[s.place] IS NOT NULL AND "before" > 0 AND "after" > 0 AND "before" < 1e15 AND "after" < 1e15
 	), last AS (
-		SELECT max(p.place) FILTER (WHERE CASE WHEN "after" > "before" THEN p.value < p.middle ELSE p.value > p.middle END) AS usual,
+		SELECT max(p.place) FILTER (WHERE CASE WHEN "after" > "before" THEN p.value < p.middle ELSE p.value > p.middle END)
+			AS usual,
 			max(p.place) AS place
 		FROM step p
 	)
@@ -200,7 +205,8 @@ BEGIN ATOMIC
 	WHERE p.place > l.usual AND l.usual < l.place;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_since(double precision[], timestamptz[], double precision, double precision) IS
+COMMENT ON FUNCTION @extschema@._chpg_report_since(double precision[], timestamptz[], double precision,
+	double precision) IS
 'Start of the step since which means have been nearer to after than to before.
 Null if they always were, or are not any more.';
 
@@ -283,7 +289,8 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_report_hash(c.service_id, c.query_hex, c.db_name, c.db_user, c.db_operation, c.app);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_key(@extschema@.chpg_change_row) IS 'What identifies the query of a change.';
+COMMENT ON FUNCTION @extschema@._chpg_report_key(@extschema@.chpg_change_row) IS
+'What identifies the query of a change.';
 
 /*
  * An application that writes its queries otherwise makes each of them vanish, and another
@@ -412,7 +419,8 @@ BEGIN
 	CROSS JOIN LATERAL @extschema@._chpg_report_course(l.hours_b, starts, NULL::integer[]) c
 	LEFT JOIN LATERAL @extschema@._chpg_report_band(l.hours_a, starts, step, false) b ON true
 	CROSS JOIN LATERAL (
-		SELECT min(u.window_start) AS first, (SELECT max(a.window_start) + interval '1 hour' FROM unnest(l.hours_a) a) AS last,
+		SELECT min(u.window_start) AS first, (SELECT max(a.window_start) + interval '1 hour' FROM unnest(l.hours_a) a)
+			AS last,
 			coalesce(sum(u.total_duration_us), (SELECT sum(a.total_duration_us) FROM unnest(l.hours_a) a)) AS total_us,
 			sum(u.total_duration_us) FILTER (WHERE u.window_start >= lower(last_day))
 				/ nullif(sum(u.call_count) FILTER (WHERE u.window_start >= lower(last_day)), 0) AS recent_avg_us

@@ -58,7 +58,8 @@ BEGIN
 		ORDER BY f.kind = 'hygiene', f.impact_us DESC NULLS LAST, f.finding_key
 		LIMIT 100);
 	report.skipped := ARRAY(
-		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name, f.finding_key LIMIT 1000);
+		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name,
+			f.finding_key LIMIT 1000);
 	report.pattern_count := (SELECT count(*) FROM unnest(rows) p WHERE p.query_id <> 0);
 	report.services := ARRAY(
 		SELECT jsonb_populate_record(NULL::@extschema@._chpg_report_service, jsonb_build_object(

@@ -213,11 +213,13 @@ BEGIN
 	IF style_sheet ~* '[<&]|@import|url *\(|expression|\\' THEN
 		RAISE EXCEPTION 'a style sheet of a report refers to nothing' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	RETURN ('<!DOCTYPE html>' || E'\n<html lang="' || @extschema@._chpg_escaped(lang) || E'">\n<head>\n<meta charset="utf-8">\n'
+	RETURN ('<!DOCTYPE html>' || E'\n<html lang="' || @extschema@._chpg_escaped(lang)
+		|| E'">\n<head>\n<meta charset="utf-8">\n'
 		|| '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
 		|| E'\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
 		|| E'<meta name="color-scheme" content="light dark">\n'
-		|| E'<meta name="referrer" content="no-referrer">\n<title>' || @extschema@._chpg_escaped(title) || E'</title>\n<style>\n'
+		|| E'<meta name="referrer" content="no-referrer">\n<title>' || @extschema@._chpg_escaped(title)
+			|| E'</title>\n<style>\n'
 		|| style_sheet || E'</style>\n</head>\n' || body::text || E'\n</html>\n')::@extschema@._chpg_markup;
 END
 $$;

@@ -6,9 +6,11 @@ RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
 	SELECT $css$:root{color-scheme:light dark;--ground:#fff;--panel:#f6f7f9;--ink:#1b1f24;--muted:#57606a;--line:#d0d7de;
---link:#0550ae;--good:#116329;--bad:#b3261e;--warn:#7a4d00;--good-ground:#e6f4ea;--bad-ground:#fdecea;--warn-ground:#fff4db}
+--link:#0550ae;--good:#116329;--bad:#b3261e;--warn:#7a4d00;--good-ground:#e6f4ea;--bad-ground:#fdecea;
+--warn-ground:#fff4db}
 @media (prefers-color-scheme:dark){:root{--ground:#14171c;--panel:#1d2127;--ink:#e8eaed;--muted:#a8b0ba;--line:#3a414b;
---link:#7ab7ff;--good:#7ddc95;--bad:#ff9d94;--warn:#f3c969;--good-ground:#12301c;--bad-ground:#40191a;--warn-ground:#382b10}}
+--link:#7ab7ff;--good:#7ddc95;--bad:#ff9d94;--warn:#f3c969;--good-ground:#12301c;--bad-ground:#40191a;
+--warn-ground:#382b10}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:80rem;padding:1rem 1.25rem 3rem;background:var(--ground);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
@@ -37,7 +39,8 @@ dl{margin:.5rem 0}
 dl div{display:grid;grid-template-columns:8.5rem 1fr;gap:.5rem}
 dt{color:var(--muted)}
 dd{margin:0;overflow-wrap:anywhere}
-.badge{display:inline-block;font-size:.78rem;font-weight:600;padding:0 .45rem;border-radius:.6rem;border:1px solid currentColor;
+.badge{display:inline-block;font-size:.78rem;font-weight:600;padding:0 .45rem;border-radius:.6rem;
+border:1px solid currentColor;
 color:var(--muted);background:var(--ground)}
 .badge.error{color:var(--bad);background:var(--bad-ground)}
 .badge.warn{color:var(--warn);background:var(--warn-ground)}
@@ -57,7 +60,8 @@ time{white-space:nowrap}
 .query{min-width:16rem;max-width:34rem}
 td a{overflow-wrap:normal}
 .course{min-width:8.5rem;width:9.5rem}
-code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.86em;direction:ltr;
+code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.86em;
+direction:ltr;
 unicode-bidi:isolate}
 code{overflow-wrap:anywhere}
 pre{margin:.4rem 0;padding:.5rem .7rem;background:var(--panel);border:1px solid var(--line);white-space:pre-wrap;
@@ -82,7 +86,8 @@ td[data-label]:not(.query):not(.course)::before{content:attr(data-label);color:v
 .course{width:100%}
 }
 @media print{
-:root{--ground:#fff;--panel:#fff;--ink:#000;--muted:#444;--line:#999;--link:#000;--good:#116329;--bad:#b3261e;--warn:#7a4d00;
+:root{--ground:#fff;--panel:#fff;--ink:#000;--muted:#444;--line:#999;--link:#000;--good:#116329;--bad:#b3261e;
+--warn:#7a4d00;
 --good-ground:#fff;--bad-ground:#fff;--warn-ground:#fff}
 body{max-width:none;padding:0;font-size:10pt}
 nav,.skip{display:none}
@@ -127,7 +132,8 @@ BEGIN ATOMIC
 				@extschema@._chpg_page_wrong(r), @extschema@._chpg_page_changes(r, f), @extschema@._chpg_page_fleet(r, f),
 				@extschema@._chpg_page_time_section(r, f), @extschema@._chpg_page_better(r, f), @extschema@._chpg_page_sure(r)),
 			@extschema@._chpg_tag('footer', @extschema@._chpg_text_tag('p', format('chpg %s on PostgreSQL %s.',
-				(SELECT e.extversion FROM pg_extension e WHERE e.extname = 'chpg'), split_part(current_setting('server_version'), ' ', 1))))))
+				(SELECT e.extversion FROM pg_extension e WHERE e.extname = 'chpg'), split_part(current_setting('server_version'),
+					' ', 1))))))
 	FROM (SELECT CASE WHEN f.is_fleet THEN 'Report of the fleet'
 		ELSE 'Report of ' || @extschema@._chpg_plain_text(coalesce(r.service, (r.services[1]).service_name)) END AS title) t;
 END;

@@ -24,7 +24,8 @@ BEGIN ATOMIC
 		r.step)::@extschema@._chpg_page_frame;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_frame(@extschema@._chpg_report) IS 'What the tables of the page of a report depend on.';
+COMMENT ON FUNCTION @extschema@._chpg_page_frame(@extschema@._chpg_report) IS
+'What the tables of the page of a report depend on.';
 
 CREATE FUNCTION @extschema@._chpg_page_time(at timestamptz)
 RETURNS @extschema@._chpg_markup
@@ -161,7 +162,8 @@ BEGIN ATOMIC
 		@extschema@._chpg_text_tag('code', statement)) END;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_more(bigint, text) IS 'How many more there are, and the statement that shows them.';
+COMMENT ON FUNCTION @extschema@._chpg_page_more(bigint,
+	text) IS 'How many more there are, and the statement that shows them.';
 
 CREATE FUNCTION @extschema@._chpg_page_range(period tstzrange)
 RETURNS text
@@ -177,7 +179,8 @@ CREATE FUNCTION @extschema@._chpg_range_literal(period tstzrange)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT format('''[%s,%s)''', @extschema@._chpg_time_literal(lower(period)), @extschema@._chpg_time_literal(upper(period)));
+	SELECT format('''[%s,%s)''', @extschema@._chpg_time_literal(lower(period)),
+		@extschema@._chpg_time_literal(upper(period)));
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_range_literal(tstzrange) IS 'A period as a literal of SQL.';

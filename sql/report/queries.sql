@@ -18,7 +18,8 @@ RETURNS timestamptz[]
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT array_agg(lower(period) + n * step ORDER BY n)
-	FROM generate_series(0, greatest(ceil(extract(epoch FROM upper(period) - lower(period)) / extract(epoch FROM step)) - 1,
+	FROM generate_series(0, greatest(ceil(extract(epoch FROM upper(period) - lower(period)) / extract(epoch
+		FROM step)) - 1,
 		0)::integer) n;
 END;
 
@@ -75,7 +76,8 @@ captured: hours that the history has of each step; the load of a step without is
  * An hour of the baseline counts for a step if its time of the day, in UTC, is one of the
  * step's.
  */
-CREATE FUNCTION @extschema@._chpg_report_band(hours @extschema@._chpg_pattern_hour[], starts timestamptz[], step interval,
+CREATE FUNCTION @extschema@._chpg_report_band(hours @extschema@._chpg_pattern_hour[], starts timestamptz[],
+	step interval,
 	of_loads boolean, OUT low double precision[], OUT high double precision[])
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -287,7 +289,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_pairs(@extschema@._chpg_thresholds, @extschema@._chpg_scope, integer, bigint[]) IS
+COMMENT ON FUNCTION @extschema@._chpg_report_pairs(@extschema@._chpg_thresholds, @extschema@._chpg_scope, integer,
+	bigint[]) IS
 'The queries that a report is about, in the baseline and in the period.
 pattern_count: how many there are in the period.
 most: number of those with most time. of_ids: query ids of further ones.

@@ -47,14 +47,17 @@ DECLARE
 	sentences text[] := '{}';
 BEGIN
 	SELECT count(*) AS alarms, count(*) FILTER (WHERE f.level = 'ERROR') AS errors,
-		array_agg(CASE WHEN names AND f.service_name IS NOT NULL THEN f.service_name || ': ' ELSE '' END || lower(left(f.title, 1))
-			|| substr(f.title, 2) || coalesce(' since ' || @extschema@._chpg_when_text(f.since, until), '') ORDER BY f.ordinality)
+		array_agg(CASE WHEN names AND f.service_name IS NOT NULL THEN f.service_name || ': ' ELSE '' END
+			|| lower(left(f.title, 1))
+			|| substr(f.title, 2) || coalesce(' since ' || @extschema@._chpg_when_text(f.since, until), '')
+				ORDER BY f.ordinality)
 			AS titles
 	INTO wrong
 	FROM ROWS FROM (unnest(report.incidents)) WITH ORDINALITY f
 	WHERE f.level IN ('ERROR', 'WARN')
 		AND NOT (f.rule_id = 'CHPG701' AND f.evidence->>'full_at' IS NOT NULL AND f.kind = 'risk');
-	SELECT count(*) FILTER (WHERE c.change = 'regressed') AS slower, count(*) FILTER (WHERE c.change = 'improved') AS faster,
+	SELECT count(*) FILTER (WHERE c.change = 'regressed') AS slower, count(*) FILTER (WHERE c.change = 'improved')
+		AS faster,
 		count(*) FILTER (WHERE c.change IN ('new', 'new?')) AS new, count(*) FILTER (WHERE c.change = 'surged') AS surged
 	INTO changed
 	FROM unnest(report.changes) r
@@ -71,7 +74,8 @@ BEGIN
 		report.is_bad := NULL;
 		sentences := sentences || 'There is nothing to report from: the history has no hour of this period.'::text;
 	ELSIF wrong.alarms = 0 THEN
-		sentences := sentences || CASE WHEN report.has_history THEN 'Nothing is wrong.' ELSE 'The rules find nothing wrong.' END;
+		sentences := sentences || CASE WHEN report.has_history THEN 'Nothing is wrong.'
+			ELSE 'The rules find nothing wrong.' END;
 	ELSE
 		sentences := sentences || @extschema@._chpg_sentence(format('%s %s wrong: %s%s',
 			@extschema@._chpg_number_word(wrong.alarms), CASE WHEN wrong.alarms = 1 THEN 'thing is' ELSE 'things are' END,
@@ -84,7 +88,8 @@ BEGIN
 				CASE changed.slower WHEN 1 THEN 'query' ELSE 'queries' END) END,
 			CASE WHEN changed.surged > 0 THEN format('%s %s run much more often', @extschema@._chpg_number_word(changed.surged),
 				CASE changed.surged WHEN 1 THEN 'one' ELSE 'ones' END) END,
-			CASE WHEN changed.faster > 0 THEN format('%s got faster', @extschema@._chpg_number_word(changed.faster)) END], NULL)));
+			CASE WHEN changed.faster > 0 THEN format('%s got faster', @extschema@._chpg_number_word(changed.faster)) END],
+				NULL)));
 	ELSIF report.has_history AND report.baseline IS NOT NULL AND wrong.alarms = 0 THEN
 		sentences := sentences || 'No query got slower.'::text;
 	END IF;
@@ -194,7 +199,8 @@ DECLARE
 	read record;
 BEGIN
 	IF hide_texts IS NULL OR history_only IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN hide_texts IS NULL THEN 'hide_texts' ELSE 'history_only' END
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN hide_texts IS NULL THEN 'hide_texts'
+			ELSE 'history_only' END
 			USING ERRCODE = 'null_value_not_allowed';
 	END IF;
 	r.written_at := now();
@@ -216,7 +222,8 @@ BEGIN
 	r.has_history := @extschema@._chpg_history_is_readable();
 	IF r.has_history THEN
 		PERFORM @extschema@._chpg_history_services(service, server, true);
-		r.service_ids := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s ORDER BY 1);
+		r.service_ids := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s
+			ORDER BY 1);
 	END IF;
 	r.period := coalesce(period, @extschema@._chpg_report_last_week(r.service_ids));
 	PERFORM @extschema@._chpg_check_period('period', r.period, baseline);
@@ -254,7 +261,8 @@ BEGIN
 			SELECT ROW(s.service_name, '#' || s.link, s.loads)::@extschema@._chpg_report_series
 			FROM unnest(r.services) s WHERE s.load > 0 ORDER BY s.load DESC, s.service_id LIMIT 7));
 		r.load_of_patterns := @extschema@._chpg_report_layers_of(r.services, ARRAY(
-			SELECT ROW(@extschema@._chpg_line_text((p.pattern).query_text, 50), '#' || p.link, p.loads)::@extschema@._chpg_report_series
+			SELECT ROW(@extschema@._chpg_line_text((p.pattern).query_text, 50), '#' || p.link,
+				p.loads)::@extschema@._chpg_report_series
 			FROM ROWS FROM (unnest(r.patterns)) WITH ORDINALITY p
 			WHERE p.is_listed ORDER BY p.ordinality LIMIT 7));
 	ELSE

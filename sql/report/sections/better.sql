@@ -21,7 +21,8 @@ BEGIN ATOMIC
 			CASE WHEN f.explanation IS NOT NULL THEN @extschema@._chpg_text_tag('p.of', f.explanation) END));
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_opportunity(@extschema@._chpg_page_frame, @extschema@.chpg_finding_row, bigint) IS 'A row of what could be better.';
+COMMENT ON FUNCTION @extschema@._chpg_page_opportunity(@extschema@._chpg_page_frame, @extschema@.chpg_finding_row,
+	bigint) IS 'A row of what could be better.';
 
 CREATE FUNCTION @extschema@._chpg_page_better(r @extschema@._chpg_report, b @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
@@ -41,4 +42,5 @@ BEGIN ATOMIC
 			|| ', history_only => true);'));
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_better(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS 'The section of opportunities.';
+COMMENT ON FUNCTION @extschema@._chpg_page_better(@extschema@._chpg_report,
+	@extschema@._chpg_page_frame) IS 'The section of opportunities.';

@@ -1,6 +1,7 @@
 /* Report: How is the fleet? */
 
-CREATE FUNCTION @extschema@._chpg_page_used(column_name text, percent double precision, warn double precision, note text)
+CREATE FUNCTION @extschema@._chpg_page_used(column_name text, percent double precision, warn double precision,
+	note text)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -67,4 +68,5 @@ BEGIN ATOMIC
 					ARRAY(SELECT @extschema@._chpg_page_service(f, s) FROM unnest(r.services) s))]) END);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_fleet(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS 'The section of services.';
+COMMENT ON FUNCTION @extschema@._chpg_page_fleet(@extschema@._chpg_report,
+	@extschema@._chpg_page_frame) IS 'The section of services.';

@@ -31,7 +31,8 @@ BEGIN ATOMIC
 				CASE WHEN c.captured < c.hours THEN @extschema@._chpg_percent_text(100 * c.captured / c.hours) ELSE 'all' END)) END,
 			CASE WHEN c.truncated > 0 THEN @extschema@._chpg_text_tag('li', format('In %s of these hours there were more '
 				'queries than a capture reads: what takes least time is missing there.', c.truncated)) END,
-			CASE WHEN c.failed > 0 THEN @extschema@._chpg_text_tag('li', format('%s hours could not be captured.', c.failed)) END,
+			CASE WHEN c.failed > 0 THEN @extschema@._chpg_text_tag('li', format('%s hours could not be captured.',
+				c.failed)) END,
 			CASE WHEN r.judged_at IS NOT NULL THEN @extschema@._chpg_text_tag('li', format(CASE WHEN r.from_log
 				THEN 'Findings are those of the log, as of %s.' ELSE 'Findings are about the 24 hours until %s; there is no log of '
 					'them, which the setting watch of the history would keep.' END, @extschema@._chpg_time_text(r.judged_at))) END,

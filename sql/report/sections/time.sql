@@ -22,7 +22,8 @@ BEGIN ATOMIC
 	FROM (SELECT (p.pattern).*) m;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_page_pattern(@extschema@._chpg_page_frame, @extschema@._chpg_report_pattern) IS 'A row of the queries with most time.';
+COMMENT ON FUNCTION @extschema@._chpg_page_pattern(@extschema@._chpg_page_frame,
+	@extschema@._chpg_report_pattern) IS 'A row of the queries with most time.';
 
 CREATE FUNCTION @extschema@._chpg_page_time_section(r @extschema@._chpg_report, f @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
@@ -31,7 +32,8 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('time', 'Where does the time go?',
 		@extschema@._chpg_text_tag('p.lead', CASE WHEN cardinality(r.patterns) = 0
 				THEN 'That is not known: there are no queries to show.'
-			ELSE format('Into %s queries; the %s with most time take %s of it.', @extschema@._chpg_count_text(r.pattern_count::float8),
+			ELSE format('Into %s queries; the %s with most time take %s of it.',
+				@extschema@._chpg_count_text(r.pattern_count::float8),
 				l.count, @extschema@._chpg_percent_text(l.percent)) END),
 		CASE WHEN cardinality(r.services) > 1 AND r.has_history THEN @extschema@._chpg_report_stack('Load by service',
 			'active executions', lower(r.period), r.step, r.load_of_services, r.marks) END,

@@ -67,7 +67,8 @@ BEGIN ATOMIC
 			@extschema@._chpg_page_fact('First step', @extschema@._chpg_text(f.action)),
 			@extschema@._chpg_page_fact('Storage is full',
 				@extschema@._chpg_page_time(@extschema@._chpg_evidence_time(f.evidence, 'full_at')))),
-		CASE WHEN with_text AND f.evidence->>'query_text' IS NOT NULL THEN @extschema@._chpg_page_query(f.evidence->>'query_text',
+		CASE WHEN with_text AND f.evidence->>'query_text' IS NOT NULL
+			THEN @extschema@._chpg_page_query(f.evidence->>'query_text',
 			@extschema@.chpg_query_hex(@extschema@._chpg_evidence_query_id(f.evidence)),
 			f.evidence->>'db_name', f.evidence->>'db_user', f.evidence->>'app') END,
 		@extschema@._chpg_page_members(f.evidence),
@@ -101,7 +102,8 @@ BEGIN ATOMIC
 			@extschema@._chpg_page_table(NULL::text, 'Resolved incidents', '{Incident,Service,Since,Until}'::text[],
 				array_agg(@extschema@._chpg_tag('tr',
 					@extschema@._chpg_page_cell(NULL::text, 'Incident', @extschema@._chpg_page_badge(f.level),
-						@extschema@._chpg_text(' ' || concat_ws(': ', f.title, CASE WHEN f.subject <> f.service_name THEN f.subject END))),
+						@extschema@._chpg_text(' ' || concat_ws(': ', f.title, CASE WHEN f.subject <> f.service_name
+							THEN f.subject END))),
 					@extschema@._chpg_page_cell(NULL::text, 'Service', @extschema@._chpg_text(f.service_name)),
 					@extschema@._chpg_page_cell(NULL::text, 'Since', @extschema@._chpg_page_time(f.since)),
 					@extschema@._chpg_page_cell(NULL::text, 'Until',
