@@ -1,5 +1,35 @@
 /* History: which windows are due, and what capturing them costs. */
 
+CREATE TYPE @extschema@.chpg_history_due_row AS (
+	service_id text,
+	grain_due text,
+	window_start timestamptz,
+	window_end timestamptz,
+	lost boolean,
+	again boolean
+);
+
+COMMENT ON TYPE @extschema@.chpg_history_due_row IS 'A window that is due to be captured.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.grain_due IS 'Length of the window: hour or day.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.window_start IS 'Start of the window, which it includes.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.window_end IS 'End of the window, which it does not include.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.lost IS 'The API has the window, or the service, no longer.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.again IS 'It was captured already.';
+
+CREATE TYPE @extschema@.chpg_history_cost_row AS (
+	grain text,
+	windows bigint,
+	requests bigint,
+	seconds double precision
+);
+
+COMMENT ON TYPE @extschema@.chpg_history_cost_row IS 'What capturing the windows that are due costs.';
+COMMENT ON COLUMN @extschema@.chpg_history_cost_row.grain IS 'Length of the windows: hour or day.';
+COMMENT ON COLUMN @extschema@.chpg_history_cost_row.windows IS 'Windows that are due.';
+COMMENT ON COLUMN @extschema@.chpg_history_cost_row.requests IS 'Requests that capturing them takes.';
+COMMENT ON COLUMN @extschema@.chpg_history_cost_row.seconds IS 'Time that the rate limit makes it take, in seconds.';
+
 /*
  * Days are those of UTC, whatever the session's time zone is.  A window is lost when the API
  * keeps it no longer, or when its service is missing from the list for a day: a single
@@ -15,8 +45,7 @@ CREATE FUNCTION @extschema@.chpg_history_due(
 	grain text DEFAULT NULL,
 	service text DEFAULT NULL,
 	server text DEFAULT NULL)
-RETURNS TABLE (service_id text, grain_due text, window_start timestamptz, window_end timestamptz, lost boolean,
-	again boolean)
+RETURNS SETOF @extschema@.chpg_history_due_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
@@ -148,7 +177,7 @@ COMMENT ON FUNCTION @extschema@._chpg_history_plan(text, text, text, integer) IS
 Requests: none.';
 
 CREATE FUNCTION @extschema@.chpg_history_cost()
-RETURNS TABLE (grain text, windows bigint, requests bigint, seconds double precision)
+RETURNS SETOF @extschema@.chpg_history_cost_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$

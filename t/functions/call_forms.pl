@@ -122,6 +122,29 @@ my ($hint) = $err =~ /HINT:  Run: (.*)/;
 is($hint, q{SELECT * FROM chpg_logs('1 hour', 'orders');}, 'a hint has the call that was meant');
 is($node->psql('postgres', $hint), 0, 'which works');
 
+# In a schema of its own everything works without a search_path.
+$node->safe_psql('postgres', 'CREATE DATABASE apart');
+my $apart = "SET search_path = ''; ";
+$node->safe_psql('apart', 'CREATE SCHEMA chpg; CREATE EXTENSION chpg SCHEMA chpg');
+$node->safe_psql('apart', $apart . connect_call(api_url => $url) =~ s/chpg_connect\(/chpg.chpg_connect(/r . q{; ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')});
+for my $what (q{SELECT * FROM chpg.chpg_top}, q{SELECT * FROM chpg.chpg_fleet}, q{SELECT * FROM chpg.chpg_help},
+	q{SELECT * FROM chpg.chpg_logs('1 hour', 'orders')}, q{SELECT * FROM chpg.chpg_findings('1 hour', 'orders')},
+	q{SELECT * FROM chpg.chpg_compare('1 hour', 'orders')}, q{SELECT chpg.chpg_report('1 hour')}, q{SELECT chpg.chpg_report_text('1 hour')},
+	q{SELECT chpg.chpg_history_enable('kept')}, 'CALL chpg.chpg_capture(max_windows => 1)', 'CALL chpg.chpg_watch()',
+	'SELECT * FROM chpg.chpg_history_cost()', 'SELECT * FROM chpg.chpg_fleet', q{SELECT * FROM chpg.chpg_bi_create('bi')})
+{
+	is($node->psql('apart', $apart . $what), 0, "without a search_path: $what");
+}
+
+# psql's \df shows what is to be called, and nothing else, in lines that fit.
+my $functions = $node->safe_psql('apart', '\pset format aligned
+SET search_path = chpg;
+\df chpg_*');
+like($functions, qr/^ chpg   \| chpg_top /m, '\df lists functions');
+unlike($functions, qr/_chpg_/, 'no internal ones');
+is($node->safe_psql('apart', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'chpg'::regnamespace AND proname LIKE 'chpg\_%' AND length(pg_get_function_result(oid)) > 45}),
+	0, 'whose results are row types');
+
 # Settings of the history
 sql(q{SELECT chpg_history_enable('kept'); INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
 my ($primary) = ($node->psql('postgres', 'CALL chpg_capture()'))[2] =~ /ERROR:  (.*)/;
