@@ -39,7 +39,7 @@ sub anew
 is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'cloud'::regnamespace}),
 	'backups config logs metrics organizations prometheus service_details services slow_pattern_executions slow_patterns', 'all resources are imported');
 is($node->safe_psql('postgres', q{SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'cloud.metrics'::regclass AND attnum > 0}),
-	'from_date timestamp with time zone, to_date timestamp with time zone, bucket interval, service_id text, metric text, name text, unit text, description text, series text, timestamp timestamp with time zone, value double precision',
+	'from_date timestamp with time zone, to_date timestamp with time zone, bucket interval, service_id text, service_name text, metric text, name text, unit text, description text, series text, timestamp timestamp with time zone, value double precision',
 	'a table has the parameters and the columns of the row type');
 is( $node->safe_psql('postgres', <<'SQL'), '', 'all columns are those of the row types, without the secrets');
 SELECT t.relname, a.attname FROM pg_class t
@@ -78,7 +78,7 @@ for my $case (
 	[ 'SELECT * FROM cloud.service_details LIMIT 10000', 7 ],
 	[ 'SELECT * FROM cloud.config LIMIT 10000', 7 ],
 	[ 'SELECT * FROM cloud.backups LIMIT 10000', 7 ],
-	[ "SELECT * FROM cloud.backups WHERE service_id = '$ORDERS'", 2 ],
+	[ "SELECT * FROM cloud.backups WHERE service_id = '$ORDERS'", 1 ],
 	[ 'SELECT count(*) FROM cloud.services', 1 ],
 	[ 'SELECT count(*) FROM cloud.service_details', 1 ],
 	[ 'SELECT id, name, state, region FROM cloud.service_details', 1 ],

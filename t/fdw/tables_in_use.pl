@@ -186,7 +186,7 @@ for my $id ('', 'a/b', 'x?y', '..', 'x' x 60, "a\nb")
 # Read only
 rejects($node, $url, 'TRUNCATE cloud.services', '0A000', qr/foreign table/, 'TRUNCATE');
 is(sql(q{SELECT is_insertable_into FROM information_schema.tables WHERE table_schema = 'cloud' AND table_name = 'services'}), 'NO', 'information_schema shows the tables as read only');
-is(sql(q{SELECT count(*) FROM information_schema.columns WHERE table_schema = 'cloud' AND table_name = 'slow_patterns'}), 23, 'information_schema has the columns');
+is(sql(q{SELECT count(*) FROM information_schema.columns WHERE table_schema = 'cloud' AND table_name = 'slow_patterns'}), 24, 'information_schema has the columns');
 
 # Tables made by hand
 sql("CREATE FOREIGN TABLE slow (p99_duration_us float8, query_text text, service_id text, query_id numeric, to_date timestamptz, from_date timestamptz, db_name varchar(100), call_count text) SERVER chpg OPTIONS (resource 'slow_patterns')");
