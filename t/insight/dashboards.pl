@@ -245,11 +245,13 @@ cmp_ok(rows_of('fleet', 'Windows that are missing or cut', 'count(*)'), '>', 0, 
 
 my ($alerting) = map { CPAN::Meta::YAML->read("$FindBin::RealBin/../../dashboards/provisioning/$_/chpg.yaml") } qw(alerting);
 my %rules = map { $_->{uid} => $_ } @{ $alerting->[0]{groups}[0]{rules} };
-is(join(' ', sort keys %rules), 'chpg-captures chpg-incident chpg-storage', 'rules for incidents, storage and captures');
+is(join(' ', sort keys %rules), 'chpg-captures chpg-incident chpg-self chpg-storage', 'rules for incidents, storage, captures, and chpg itself');
 sub alert { my ($uid, $columns) = @_; return (as_reader('postgres', "SELECT $columns FROM (" . $rules{$uid}{data}[0]{model}{rawSql} . ') q'))[0] }
 is(alert('chpg-incident', '*'), "orders|ERROR|Title of slower|incident of slower|$service|1", 'an open incident alerts');
 is(alert('chpg-storage', '*'), "orders|WARN|$service|88.5", 'so does storage, by itself');
 is(alert('chpg-captures', '*'), '1', 'and captures that fail');
+$node->safe_psql('postgres', q{DELETE FROM fleet_history.watch_state; INSERT INTO fleet_history.watch_state (watched_at, as_of) VALUES (now() - interval '4 hours', now())});
+like(alert('chpg-self', 'problem, found'), qr/no watch for three hours.*\|1$/, 'and watches that stopped');
 for my $uid (sort keys %rules)
 {
 	my ($query, $threshold) = @{ $rules{$uid}{data} };
@@ -259,7 +261,7 @@ for my $uid (sort keys %rules)
 	is("$rules{$uid}{condition} $threshold->{refId} $threshold->{model}{expression} $query->{refId}", 'B B A A', "$uid: the condition is a threshold of the query");
 	is("$query->{datasourceUid} $query->{model}{datasource}{uid}", 'chpg-history chpg-history', "$uid: its data source is the provisioned one");
 	my ($panel) = grep { $_->{id} == $rules{$uid}{panelId} } all_panels($dashboards{fleet});
-	like($panel->{title}, { 'chpg-incident' => qr/^Findings$/, 'chpg-storage' => qr/^Worst storage$/, 'chpg-captures' => qr/^Captures$/ }->{$uid}, "$uid: its panel");
+	like($panel->{title}, { 'chpg-incident' => qr/^Findings$/, 'chpg-storage' => qr/^Worst storage$/, 'chpg-captures' => qr/^Captures$/, 'chpg-self' => qr/^Captures$/ }->{$uid}, "$uid: its panel");
 }
 my $source = CPAN::Meta::YAML->read("$FindBin::RealBin/../../dashboards/provisioning/datasources/chpg.yaml")->[0]{datasources}[0];
 is("$source->{uid} $source->{type}", "chpg-history $dashboards{fleet}{__requires}[1]{id}", 'the data source is of the plugin that the dashboards require');
