@@ -52,8 +52,8 @@ AS $$
 			GROUP BY p.service_id, p.service_name
 		) h
 	$query$),
-	(3, 'logs', 'recent_logs', '1 for each service that it has and each 2,000 lines', 'Log lines not older than %s.', $query$
-		SELECT l."timestamp" AS "time", l.service_id, l.severity, l.body
+	(3, 'logs', 'recent_logs', '1 for each service that it has and each 2,000 lines; 1 an hour for names', 'Log lines not older than %s.', $query$
+		SELECT l."timestamp" AS "time", l.service_name, l.service_id, l.severity, l.body
 		FROM %1$I.recent_logs l
 		WHERE l.service_id = ANY (%4$L::text[])
 	$query$),

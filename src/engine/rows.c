@@ -146,8 +146,68 @@ add_targets(ChpgStream *stream, ChpgService *service)
 		add_target(stream, service, (ChpgArguments *) lfirst(lc));
 }
 
+/* Return the name of a service that a list has, or NULL. */
+static char *
+listed_name(List *services, const char *id)
+{
+	ListCell   *lc;
+
+	foreach(lc, services)
+	{
+		const ChpgService *service = (const ChpgService *) lfirst(lc);
+
+		if (strcmp(service->id, id) == 0)
+			return service->name;
+	}
+	return NULL;
+}
+
+static bool
+is_one_of(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (strcmp((const char *) lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Return those of the services that have one of the spec's names.  The names of services
+ * that are given by id are those that are kept; where none is, the list is read, whose
+ * failure is an error: no rows would be wrong.
+ */
 static List *
-services_to_read(const ChpgReadSpec *spec)
+services_with_names(const ChpgReadSpec *spec, List *services)
+{
+	List	   *found = NIL;
+	List	   *listed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, services)
+	{
+		ChpgService *service = (ChpgService *) lfirst(lc);
+
+		if (service->name == NULL)
+			service->name = chpg_name_of_service(spec->connection, service->id);
+		if (service->name == NULL)
+		{
+			if (listed == NIL)
+				listed = chpg_list_services(spec->connection);
+			service->name = listed_name(listed, service->id);
+		}
+		if (service->name != NULL && is_one_of(spec->service_names, service->name))
+			found = lappend(found, service);
+	}
+	return found;
+}
+
+static List *
+list_services(const ChpgReadSpec *spec)
 {
 	if (spec->by_id)
 		return chpg_services_with_ids(spec->connection, spec->service_ids,
@@ -155,6 +215,14 @@ services_to_read(const ChpgReadSpec *spec)
 	if (spec->any_state)
 		return chpg_list_services(spec->connection);
 	return chpg_find_services(spec->connection, spec->service);
+}
+
+static List *
+services_to_read(const ChpgReadSpec *spec)
+{
+	List	   *services = list_services(spec);
+
+	return spec->service_names == NIL ? services : services_with_names(spec, services);
 }
 
 static void

@@ -28,6 +28,8 @@ typedef struct ChpgReadSpec
 	bool		by_id;			/* instead, the services with these ids: one
 								 * that is not there has no rows */
 	List	   *service_ids;
+	List	   *service_names;	/* of all these, only services that have one
+								 * of these names; NIL: whatever their names */
 	bool		one_of_many;	/* others are read after it: to leave out one
 								 * that fails leaves some */
 	bool		any_state;		/* of all services, those that come or go, too */

@@ -309,12 +309,13 @@ add_conditions(BoundConditions *bound)
 	foreach(lc, binding->plan->conditions)
 	{
 		const ChpgCondition *condition = lfirst(lc);
+		const char *name = column_name(binding, condition->column);
 		Node	   *expression = expression_of(binding, number);
 		ListCell   *cell;
 
 		bound->joined_services |= is_changing(expression, NULL) &&
-			chpg_is_service_column(binding->resource,
-								   column_name(binding, condition->column));
+			(chpg_is_service_column(binding->resource, name) ||
+			 chpg_is_service_name(binding->resource, name));
 		possible &= add_condition(bound, condition, &binding->pushed[number],
 								  exprType(expression));
 		number++;
@@ -700,6 +701,21 @@ set_services(BoundConditions *bound, const ColumnValues *values)
 									TextDatumGetCString(values->values[i]));
 }
 
+/* Of the services that are read, read those with the names of conditions only. */
+static void
+set_names(BoundConditions *bound)
+{
+	const ColumnValues *names = find_values(bound, "service_name");
+	ChpgReadSpec *spec = &bound->binding->spec;
+
+	if (names == NULL || !chpg_is_service_name(bound->binding->resource, "service_name"))
+		return;
+	spec->one_of_many = bound->joined_services;
+	for (int i = 0; i < names->count; i++)
+		spec->service_names = lappend(spec->service_names,
+									  TextDatumGetCString(names->values[i]));
+}
+
 /*
  * Checks
  */
@@ -869,6 +885,7 @@ chpg_bind(ChpgBinding *binding)
 	}
 	if (services != NULL && !binding->plan->list_only)
 		set_services(&bound, services);
+	set_names(&bound);
 	check_required(&bound);
 	if (chpg_has_window(resource) && !set_window(&bound))
 		return false;

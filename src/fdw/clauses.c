@@ -42,7 +42,7 @@ is_pushable(const ChpgTableInfo *info, const char *column, Oid type,
 	const ChpgParameter *parameter = chpg_resource_parameter(resource, column);
 	bool		equal = comparison == CHPG_EQUAL || comparison == CHPG_EQUAL_ANY;
 
-	if (chpg_is_service_column(resource, column))
+	if (chpg_is_service_column(resource, column) || chpg_is_service_name(resource, column))
 		return type == TEXTOID && equal;
 	if (parameter == NULL || chpg_parameter_type(parameter) != type)
 		return false;

@@ -259,13 +259,18 @@ count_services(const ChpgTableInfo *info, List *conditions, bool *listed)
 {
 	const char *name = info->endpoint->service_attribute;
 	const ChpgCondition *condition;
+	const ChpgCondition *named = NULL;
+	double		services;
 
 	*listed = false;
 	if (!chpg_endpoint_is_per_service(info->endpoint))
 		return 1;
 	condition = find_condition(info, conditions, name ? name : "service_id");
+	if (info->endpoint->names_services)
+		named = find_condition(info, conditions, "service_name");
 	*listed = condition == NULL;
-	return condition != NULL ? Max(count_values(condition), 1) : info->services;
+	services = condition != NULL ? Max(count_values(condition), 1) : info->services;
+	return named != NULL ? Min(services, Max(count_values(named), 1)) : services;
 }
 
 /* Return the number of combinations of values that each service is read with. */
@@ -312,6 +317,7 @@ selectivity_of_rows(PlannerInfo *root, RelOptInfo *rel, List *clauses,
 		const char *name = get_attname(info->table, condition->column, false);
 
 		if (chpg_is_service_column(info->resource, name) ||
+			chpg_is_service_name(info->resource, name) ||
 			chpg_is_listed(info->resource->parameters, name) ||
 			condition->column == info->time)
 			remaining = list_delete_ptr(remaining,

@@ -105,7 +105,8 @@ end_stream(RemoteScan *scan)
 	if (targets > 0 && !binding->narrowed)
 		chpg_record_size(GetForeignTable(RelationGetRelid(binding->relation))->serverid,
 						 list_only ? chpg_find_resource("services") : binding->resource,
-						 !spec->by_id && !list_only ? targets / combinations : 0,
+						 !spec->by_id && !list_only && spec->service_names == NIL ?
+						 targets / combinations : 0,
 						 (double) scan->rows_read / targets);
 	chpg_stream_end(scan->stream);
 	scan->stream = NULL;

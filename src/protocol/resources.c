@@ -287,3 +287,10 @@ chpg_is_service_column(const ChpgResource *resource, const char *column)
 	return strcmp(column, endpoint->service_attribute ?
 				  endpoint->service_attribute : "service_id") == 0;
 }
+
+bool
+chpg_is_service_name(const ChpgResource *resource, const char *column)
+{
+	return chpg_endpoints[resource->operation].names_services &&
+		strcmp(column, "service_name") == 0;
+}

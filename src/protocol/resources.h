@@ -78,6 +78,9 @@ extern char *chpg_join_names(List *names, const char *before, const char *after,
 /* Is it the column of the service's id? */
 extern bool chpg_is_service_column(const ChpgResource *resource, const char *column);
 
+/* Is it the column of the service's name, which the list of services has? */
+extern bool chpg_is_service_name(const ChpgResource *resource, const char *column);
+
 /* Is a name in a list that ends with NULL? */
 extern bool chpg_is_listed(const char *const *names, const char *name);
 

@@ -50,7 +50,7 @@ is(costs($node, $url, q{SELECT string_agg(view_name, ' ') FROM chpg_bi_create('b
 is(sql(q{SELECT string_agg(c.relname || '.' || a.attname, ' ') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
 	WHERE c.relnamespace IN ('bi'::regnamespace, 'bi_source'::regnamespace) AND coalesce(col_description(a.attrelid, a.attnum), '') = ''}), '', 'all columns have comments');
 is(sql(q{SELECT string_agg(relname || ': ' || substring(obj_description(oid, 'pg_class') FROM 'Requests: .*'), ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'bi'::regnamespace}),
-	'findings: Requests: none. health: Requests: 1. incidents: Requests: none. logs: Requests: 1 for each service that it has and each 2,000 lines. metrics: Requests: none. '
+	'findings: Requests: none. health: Requests: 1. incidents: Requests: none. logs: Requests: 1 for each service that it has and each 2,000 lines; 1 an hour for names. metrics: Requests: none. '
 	  . 'patterns_by_day: Requests: none. patterns_by_hour: Requests: none. services: Requests: 1. top_patterns: Requests: none.', 'the comment of each view has its cost');
 is(sql(q{SELECT string_agg(DISTINCT format('%s %s', v.relname, o), ' ') FROM pg_class v
 	LEFT JOIN LATERAL (SELECT d.refobjid::regprocedure::text AS o FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
@@ -116,13 +116,15 @@ sql(q{SELECT FROM chpg_bi_create('bi', '1 day', ARRAY(SELECT name FROM chpg_serv
 
 # Filters on what services are called reach those services only, also through the views.
 my ($tag, $team) = split /\|/, sql(q{SELECT count(*), tags->>'team' FROM chpg_services WHERE tags ? 'team' GROUP BY 2 ORDER BY 1, 2 LIMIT 1});
-costs($node, $url, q{SELECT count(*) FROM bi.logs JOIN bi.services USING (service_id) WHERE service_name = 'orders'}, 2, 'logs of a service by its name');
+costs($node, $url, q{SELECT count(*) FROM bi.logs JOIN bi.services s USING (service_id) WHERE s.service_name = 'orders'}, 2, 'logs of a service by its name in services');
+is(costs($node, $url, q{SELECT DISTINCT service_name FROM bi.logs WHERE service_name IN ('orders', 'nothing')}, 1, 'logs of a service by their own name'), 'orders', 'are those of that service');
+costs($node, $url, q{SELECT count(*) FROM bi.logs WHERE service_name = 'nothing'}, 0, 'logs of a service that there is not');
 costs($node, $url, q{SELECT count(*) FROM bi.services s JOIN bi.logs l ON l.service_id = s.service_id WHERE s.service_name IN ('orders', 'billing')}, 3, 'logs of two services by their names');
 costs($node, $url, "SELECT count(*) FROM bi.logs JOIN bi.services USING (service_id) WHERE tag_team = '$team'", 1 + $tag, 'logs of services by a tag');
 costs($node, $url, "SELECT count(*) FROM bi.logs JOIN bi.services USING (service_id) WHERE tags->>'team' = '$team' AND \"time\" > now() - interval '1 hour'", 1 + $tag, 'an hour of these logs');
 costs($node, $url, "SELECT count(*) FROM bi.logs WHERE service_id = '$ORDERS'", 1, 'logs of a service by its id');
 sql(q{SELECT FROM chpg_bi_create('bi', '1 day', ARRAY(SELECT name FROM chpg_services WHERE name <> 'billing'))});
-is(costs($node, $url, q{SELECT count(*) FROM bi.logs JOIN bi.services USING (service_id) WHERE service_name = 'billing'}, 1, 'logs of a service that the view does not have'), 0, 'has no rows');
+is(costs($node, $url, q{SELECT count(*) FROM bi.logs JOIN bi.services s USING (service_id) WHERE s.service_name = 'billing'}, 1, 'logs of a service that the view does not have'), 0, 'has no rows');
 costs($node, $url, q{SELECT count(*) FROM bi.patterns_by_hour JOIN bi.services USING (service_id) WHERE services.service_name = 'orders'}, 1, 'patterns of a service by its name now');
 
 # What they show

@@ -118,6 +118,17 @@ is(costs($node, $url, "SELECT count(DISTINCT service_id) FROM cloud.slow_pattern
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('$ORDERS', '$ORDERS', NULL)", 1, 'the same twice'), 60, 'is read once');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('$ORDERS', '$ids[1]') AND service_id IN ('$ORDERS', '$ids[2]')", 1, 'two lists of services'), 60, 'only what is in both is read');
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = '$ids[1]' AND service_id IN ('$ids[0]', '$ids[2]')", 0, 'a service that is not in a list'), 0, 'has no rows');
+
+# Services by their names, which the list has, or for an hour the last list
+is(costs($node, $url, "SELECT count(*), min(service_id), max(service_name) FROM cloud.slow_patterns WHERE $WINDOW AND service_name = 'orders'", 2, 'a service by its name'), "60|$ORDERS|orders", 'only its rows are read');
+costs($node, $url, "SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_name IN ('billing', 'orders', 'nothing', NULL)", 3, 'two services by their names');
+costs($node, $url, "SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_name = 'nothing'", 1, 'a name that no service has');
+is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ($in) AND service_name = 'orders'", 1, 'a name among ids'), 60, 'needs no list');
+is(costs($node, $url, "SELECT count(*) FROM (VALUES ('orders'), ('search')) v (name) JOIN cloud.slow_patterns p ON p.service_name = v.name WHERE $WINDOW", 3, 'names of a join'), 120, 'only these services are read');
+like($node->safe_psql('postgres', "EXPLAIN (VERBOSE) SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_name = 'orders'"), qr/Requests: GET \S+\/postgres, GET .*Pushed Conditions: .*\(service_name = 'orders'::text\).*Estimated Requests: 2/s, 'EXPLAIN says so');
+only_fault($url, path => 'postgres$', status => 403);
+fails_with($node, "SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_name = 'orders'", '42501', qr/list the services|permission/, 'a list that may not be read is an error, not no rows');
+clear_faults($url);
 is(costs($node, $url, "SELECT count(*) FROM cloud.slow_patterns WHERE $WINDOW AND service_id = 'orders'", 1, 'a name is no id'), 0, 'and has no rows');
 like(notices($node, "SELECT FROM cloud.slow_patterns WHERE $WINDOW AND service_id IN ('orders', 'nothing')"), qr/\A[^\n]*NOTICE:  "orders" is the name of a service, not its id\nHINT:  Compare with its id: $ORDERS\.\z/, 'and a notice has the reason');
 is(notices($node, "SELECT v.name, p.query_id FROM (VALUES ('orders'), ('nothing')) v(name) LEFT JOIN LATERAL (SELECT * FROM cloud.slow_patterns WHERE $WINDOW AND service_id = v.name LIMIT 1) p ON true"), '', 'unless a join has many values');
