@@ -1,9 +1,10 @@
 // Opens pages in a headless Chromium, by its own protocol over pipes, and says what it makes of them, for t/report
 // and dev/report-pictures.
 //
-//   page.js [--pictures DIR] [--modules DIR] FILE...
+//   page.js [--pictures DIR] [--picture FILE] [--modules DIR] PAGE...
 //
-// --pictures: writes what is seen of each page at the widths of VIEWS, as PNG of at most 3000 pixels of height.
+// --pictures: writes what is seen of each page at the widths of VIEWS, as PNG of at most 2000 pixels of height.
+// --picture: writes the top of the page alone, as on a desktop.
 // --modules: a node_modules that has axe-core and html-validate, which then judge the page.
 //
 // Prints JSON, a member for each file:
@@ -29,7 +30,8 @@ const VIEWS = {
 	// A4 at 96 dots an inch, without margins of 1 cm
 	print: {width: 718, height: 1047, media: 'print'}
 };
-const MOST_HEIGHT = 3000;
+const MOST_HEIGHT = 2000;
+const TOP_HEIGHT = 1300;
 
 class Browser
 {
@@ -111,7 +113,7 @@ function tooWide()
 		.map(e => e.localName + (e.className.baseVal ?? e.className ? '.' + (e.className.baseVal ?? e.className) : '')).slice(0, 5);
 }
 
-async function inspect(browser, file, {pictures, modules})
+async function inspect(browser, file, {pictures, picture, modules})
 {
 	const url = pathToFileURL(path.resolve(file)).href;
 	const {targetId} = await browser.send('Target.createTarget', {url: 'about:blank'});
@@ -147,8 +149,10 @@ async function inspect(browser, file, {pictures, modules})
 		const wide = await evaluate(`(${tooWide})()`);
 		if (wide)
 			found.scrolls[name] = wide;
+		if (picture && name === 'desktop')
+			fs.writeFileSync(picture, await shot(send, {x: 0, y: 0, width: view.width, height: TOP_HEIGHT}));
 		if (pictures)
-			await picture(send, path.join(pictures, `${path.basename(file, '.html')}-${name}`), view.width);
+			await takePictures(send, path.join(pictures, `${path.basename(file, '.html')}-${name}`), view.width);
 		if (modules && name !== 'print') {
 			// It is evaluated as the developer tools would, beside the page's policy.
 			await evaluate(fs.readFileSync(path.join(modules, 'axe-core/axe.min.js'), 'utf8') + ';0');
@@ -162,13 +166,18 @@ async function inspect(browser, file, {pictures, modules})
 	return found;
 }
 
-async function picture(send, name, width)
+async function shot(send, clip)
+{
+	const {data} = await send('Page.captureScreenshot', {captureBeyondViewport: true, clip: {...clip, scale: 1}});
+	return Buffer.from(data, 'base64');
+}
+
+async function takePictures(send, name, width)
 {
 	const {cssContentSize: {height}} = await send('Page.getLayoutMetrics');
 	for (let y = 0, number = 1; y < height && number <= 20; y += MOST_HEIGHT, number++) {
-		const clip = {x: 0, y, width, height: Math.min(MOST_HEIGHT, height - y), scale: 1};
-		const {data} = await send('Page.captureScreenshot', {captureBeyondViewport: true, clip});
-		fs.writeFileSync(`${name}-${number}.png`, Buffer.from(data, 'base64'));
+		const clip = {x: 0, y, width, height: Math.min(MOST_HEIGHT, height - y)};
+		fs.writeFileSync(`${name}-${number}.png`, await shot(send, clip));
 	}
 }
 
