@@ -353,6 +353,7 @@ DECLARE
 	last_day CONSTANT tstzrange := tstzrange(upper(scope.period) - interval '24 hours', upper(scope.period));
 	recent @extschema@._chpg_scope := scope;
 	judged @extschema@.chpg_change_row[];
+	part interval;
 BEGIN
 	changes := '{}';
 	renamed := 0;
@@ -361,15 +362,19 @@ BEGIN
 	END IF;
 	judged := ARRAY(SELECT c FROM @extschema@._chpg_report_judged(t, scope, pairs,
 		'{regressed,improved,surged,new,new?,gone,gone?}'::text[]) c);
-	IF upper(scope.period) - lower(scope.period) >= interval '48 hours' THEN
-		recent.period := last_day;
-		recent.period_hours := @extschema@._chpg_period_hours(last_day, scope.service_ids);
+	-- executions of the last hours may be slower, too, that are few of a day's
+	FOREACH part IN ARRAY '{24 hours,6 hours}'::interval[] LOOP
+		CONTINUE WHEN upper(scope.period) - lower(scope.period) < 2 * part;
+		recent.period := tstzrange(upper(scope.period) - part, upper(scope.period));
+		recent.period_hours := @extschema@._chpg_period_hours(recent.period, scope.service_ids);
+		CONTINUE WHEN cardinality(recent.period_hours) = 0;
 		judged := judged || ARRAY(
 			SELECT c
-			FROM @extschema@._chpg_report_judged(t, recent, @extschema@._chpg_report_recent_pairs(pairs, last_day,
-				scope.service_ids), '{regressed,improved,surged,new}'::text[]) c
+			FROM @extschema@._chpg_report_judged(t, recent, @extschema@._chpg_report_recent_pairs(pairs, recent.period,
+				scope.service_ids), CASE WHEN part > interval '12 hours' THEN '{regressed,improved,surged,new}'::text[]
+				ELSE '{regressed}'::text[] END) c
 			WHERE @extschema@._chpg_report_key(c) NOT IN (SELECT @extschema@._chpg_report_key(o) FROM unnest(judged) o));
-	END IF;
+	END LOOP;
 	WITH pair AS MATERIALIZED (
 		SELECT @extschema@._chpg_report_hash(n.service_id, n.query_hex, n.db_name, n.db_user, n.db_operation, n.app) AS key,
 			p.hours_a, p.hours_b, p.place
@@ -399,7 +404,9 @@ BEGIN
 			CASE WHEN l.place <= most AND j.calls_per_s IS NOT NULL THEN 'pattern-' || s.hash END,
 			CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last WHEN l.is_renamed THEN w.first
 				WHEN j.change <> 'surged' THEN
-					@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us, w.recent_avg_us) END,
+					@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
+						CASE j.change WHEN 'regressed' THEN greatest(j.avg_duration_us, w.recent_avg_us)
+							ELSE least(j.avg_duration_us, w.recent_avg_us) END) END,
 			c.avgs, b.low, b.high)::@extschema@._chpg_report_change
 			ORDER BY abs(coalesce(j.excess_us, w.total_us)) DESC NULLS LAST, j.service_id, l.key)
 			FILTER (WHERE j.change <> 'renamed'), '{}'),

@@ -20,7 +20,7 @@ CREATE FUNCTION @extschema@._chpg_page_frame(r @extschema@._chpg_report)
 RETURNS @extschema@._chpg_page_frame
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT ROW(r.service IS NULL AND cardinality(r.services) <> 1, r.has_history, r.baseline IS NOT NULL, lower(r.period),
+	SELECT ROW(r.service IS NULL AND cardinality(r.services) <> 1, r.has_history, r.baseline IS NOT NULL, r.starts[1],
 		r.step)::@extschema@._chpg_page_frame;
 END;
 

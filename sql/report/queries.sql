@@ -23,7 +23,7 @@ BEGIN ATOMIC
 		0)::integer) n;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_starts(tstzrange, interval) IS 'Starts of the steps of a period.';
+COMMENT ON FUNCTION @extschema@._chpg_report_starts(tstzrange, interval) IS 'Starts of the steps of a period, the first of which is its first whole hour.';
 
 CREATE FUNCTION @extschema@._chpg_report_captured(scope @extschema@._chpg_scope, starts timestamptz[])
 RETURNS TABLE (service_id text, hours integer[])
