@@ -17,13 +17,14 @@ CREATE FUNCTION @extschema@._chpg_report_starts(period tstzrange, step interval)
 RETURNS timestamptz[]
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT array_agg(lower(period) + n * step ORDER BY n)
-	FROM generate_series(0, greatest(ceil(extract(epoch FROM upper(period) - lower(period)) / extract(epoch
-		FROM step)) - 1,
-		0)::integer) n;
+	SELECT array_agg(f.start + n * step ORDER BY n)
+	FROM (SELECT date_trunc('hour', lower(period) + interval '1 hour' - interval '1 microsecond', 'UTC') AS start) f
+	CROSS JOIN LATERAL generate_series(0, greatest(ceil(extract(epoch FROM upper(period) - f.start)
+		/ extract(epoch FROM step)) - 1, 0)::integer) n;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_starts(tstzrange, interval) IS 'Starts of the steps of a period, the first of which is its first whole hour.';
+COMMENT ON FUNCTION @extschema@._chpg_report_starts(tstzrange, interval) IS
+'Starts of the steps of a period, the first of which is its first whole hour.';
 
 CREATE FUNCTION @extschema@._chpg_report_captured(scope @extschema@._chpg_scope, starts timestamptz[])
 RETURNS TABLE (service_id text, hours integer[])
