@@ -97,21 +97,28 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_age_text(interval) IS
 'A length of time in words, such as 40 minutes, 7 hours or 12 days.';
 
-/* A statement may have a literal that sets a password, in single quotes or dollar quotes. */
+/*
+ * Where a literal ends depends on settings, comments and quotes within quotes: nothing is shown
+ * after a word that a secret may follow, if there is any literal.  Statements whose values are
+ * parameters have none.
+ */
 CREATE FUNCTION @extschema@._chpg_without_passwords(query_text text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN query_text !~* 'password' THEN query_text
-		ELSE regexp_replace(CASE WHEN query_text ~* '\m(connection|options|dblink\w*)\M'
-				THEN regexp_replace(query_text, '(\mpassword\s*=\s*)[^\s''"]+', '\1***', 'gi') ELSE query_text END,
-			$re$(\mpassword\M(?:\s|/\*.*?\*/)*(?:=|to)?\s*)(?:e|u&)?(?:'(?:[^'\\]|''|\\.)*(?:'|$)|\$([A-Za-z_]*)\$.*?(?:\$\2\$|$))$re$,
-			'\1''***''', 'gi') END;
+	SELECT CASE WHEN query_text !~* 'passw|secret|passphrase|token|dblink|connection|crypt|://' THEN query_text
+		WHEN substr(query_text, w.until) ~ '''|[$]([^0-9]|$)|://'
+			THEN left(query_text, w.until - 1) || substring(substr(query_text, w.until) FROM '^[A-Za-z_]*') || ' ***'
+				ELSE query_text END
+	FROM (
+		SELECT 1 + coalesce(length(substring(query_text
+			FROM '(?i)^.*?(?:passw[a-z]*|secret|passphrase|token|dblink[a-z_]*|connection(?=[^a-z]*[''$"])|crypt|://)')),
+			length(query_text)) AS until
+	) w;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_passwords(text) IS
-'A statement whose literals after the word PASSWORD are ''***''.
-So are passwords of connections.';
+'A statement, without what follows a word such as PASSWORD, if a literal does.';
 
 /* Measures of findings have units of their own. */
 CREATE FUNCTION @extschema@._chpg_measure_text(value double precision, unit text)

@@ -113,10 +113,11 @@ BEGIN ATOMIC
 			@extschema@._chpg_tag_with('a.skip', ARRAY['href', '#main'], @extschema@._chpg_text('To the report')),
 			@extschema@._chpg_tag('header',
 				@extschema@._chpg_text_tag('h1', t.title),
-				@extschema@._chpg_text_tag('p.about', concat_ws(' ', @extschema@._chpg_page_range(r.period) || '.',
+				@extschema@._chpg_text_tag('p.about', concat_ws(' ', @extschema@._chpg_page_range(r.period) || format(' (%s).',
+					r.time_zone),
 					CASE WHEN r.baseline IS NOT NULL THEN format('Compared with %s.', @extschema@._chpg_page_range(r.baseline)) END,
 					CASE WHEN r.server IS NOT NULL THEN format('Server %s.', r.server) END,
-					format('Times are in the time zone %s. Written at %s.', r.time_zone, @extschema@._chpg_time_text(r.written_at)))),
+					format('Written at %s.', @extschema@._chpg_time_text(r.written_at)))),
 				@extschema@._chpg_tag_with('p', ARRAY['class', CASE r.is_bad WHEN true THEN 'verdict bad' WHEN false
 					THEN 'verdict good' ELSE 'verdict' END, 'id', 'verdict'], @extschema@._chpg_text(r.verdict)),
 				CASE WHEN cardinality(r.notes) > 0 THEN @extschema@._chpg_tag('ul', VARIADIC (

@@ -86,10 +86,13 @@ BEGIN
 		sentences := sentences || @extschema@._chpg_sentence(@extschema@._chpg_words_joined(array_remove(ARRAY[
 			CASE WHEN changed.slower > 0 THEN format('%s %s got slower', @extschema@._chpg_number_word(changed.slower),
 				CASE changed.slower WHEN 1 THEN 'query' ELSE 'queries' END) END,
-			CASE WHEN changed.surged > 0 THEN format('%s %s run much more often', @extschema@._chpg_number_word(changed.surged),
-				CASE changed.surged WHEN 1 THEN 'one' ELSE 'ones' END) END,
-			CASE WHEN changed.faster > 0 THEN format('%s got faster', @extschema@._chpg_number_word(changed.faster)) END],
-				NULL)));
+			CASE WHEN changed.surged > 0 THEN format('%s%s much more often', @extschema@._chpg_number_word(changed.surged),
+				CASE WHEN changed.slower > 0 THEN '' WHEN changed.surged = 1 THEN ' query' ELSE ' queries' END
+				|| CASE changed.surged WHEN 1 THEN ' runs' ELSE ' run' END) END,
+			CASE WHEN changed.faster > 0 THEN format('%s%s got faster', @extschema@._chpg_number_word(changed.faster),
+				CASE WHEN changed.slower + changed.surged > 0 THEN '' WHEN changed.faster = 1 THEN ' query'
+					ELSE ' queries' END) END],
+			NULL)));
 	ELSIF report.has_history AND report.baseline IS NOT NULL AND wrong.alarms = 0 THEN
 		sentences := sentences || 'No query got slower.'::text;
 	END IF;
