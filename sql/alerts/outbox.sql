@@ -232,8 +232,8 @@ COMMENT ON PROCEDURE @extschema@.chpg_deliver(integer) IS
 'Send the alerts that are due to the webhooks whose URLs the caller has.
 Run it each minute: pg_cron, or any scheduler. No snapshot and no lock is held across a request.
 Each is sent at least once, always with the same Idempotency-Key, those of an incident in order.
-A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries the
-  alert is a dead letter: see the view dead_letter, and chpg_redeliver. Meanwhile other webhooks go on.
+A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries
+  the alert is a dead letter: see the view dead_letter, and chpg_redeliver.
 max_seconds: begin no request after this time; one takes ten seconds at most.
 Requests: none of the API''s.
 Errors: 22023 max_seconds, or chpg.webhook_addresses; 25001 in a transaction block; 25006 on a
@@ -273,6 +273,7 @@ COMMENT ON FUNCTION @extschema@.chpg_redeliver(text) IS
 'Let the next chpg_deliver try dead letters again, and return their number.
 webhook: those of one webhook; null: all.
 Requests: none.
-Errors: 25006 on a standby; 42501 the caller does not own the history; 55000 there is no history.';
+Errors: 25006 on a standby; 42501 the caller does not own the history; 55000 there is no
+  history.';
 
 REVOKE EXECUTE ON ROUTINE @extschema@.chpg_deliver(integer), @extschema@.chpg_redeliver(text) FROM PUBLIC;

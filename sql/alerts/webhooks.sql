@@ -40,15 +40,17 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'chpg_create_webhook';
 
 COMMENT ON FUNCTION @extschema@.chpg_create_webhook(text, text, text, text, text, text, text, jsonb, text, text) IS
-'Create a webhook that alerts are sent to, or replace all that it has, as to rotate its secret.
+'Create a webhook that alerts are sent to, or replace all that it has.
+Call it again with another secret to rotate that.
 format: json, slack or pagerduty. url: https; null: that of PagerDuty.
-secret: signs json bodies (header X-Chpg-Signature); PagerDuty''s integration key; none for slack.
+secret: signs json bodies (X-Chpg-Signature); PagerDuty''s integration key; none for slack.
 Sent are alerts of this level or worse (WARN, ERROR), of this kind (incident, risk; null: both),
   of this service (id or name), and of services with all of these tags.
 quiet_hours: such as 22:00-07:00 Europe/Berlin; alerts of these hours are sent after them.
 ca_file: CAs to trust instead of the system''s; needs pg_read_server_files.
-URL and secret go to the caller''s user mapping: the caller''s chpg_deliver sends. Both stay out
-  of the log and pg_stat_activity; a NOTICE says where they stay unless called as a plain SELECT.
+URL and secret go to the caller''s user mapping: the caller''s chpg_deliver sends.
+Keeps both out of the log and pg_stat_activity; a NOTICE says where they stay unless called as a
+  plain SELECT.
 Needs USAGE on the foreign-data wrapper chpg_webhook.
 Requests: none.
 Errors: 22004 an argument is null; 22023 a name, or a secret that is missing; 25006 read-only;
@@ -97,7 +99,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_own_webhooks(oid) IS
-'The webhooks that the caller has URLs of, and whose owners have the rights of the history''s owner.';
+'The webhooks that the caller can send alerts with.
+The caller has their URLs, and their owners have the rights of the history''s owner.';
 
 CREATE FUNCTION @extschema@._chpg_is_quiet(quiet_hours text, at timestamptz)
 RETURNS boolean
@@ -155,7 +158,8 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'chpg_post_webhook_alone';
 
 COMMENT ON PROCEDURE @extschema@._chpg_post_webhook_alone(text, text, text, jsonb) IS
-'As _chpg_post_webhook, for a procedure that can commit: commits, and then sends without a snapshot.
+'As _chpg_post_webhook, for a procedure that can commit.
+Commits, and then sends without a snapshot.
 Errors: 25001 it cannot; 22023 the setting chpg.webhook_addresses cannot be used.';
 
 CREATE PROCEDURE @extschema@._chpg_can_commit(INOUT answer boolean)
@@ -193,7 +197,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_test_webhook(text) IS
-'Post a test to a webhook, with the caller''s URL and secret, and return the HTTP status.
-In PagerDuty the test is an event that resolves no incident. The filters and quiet hours have no say.
+'Post a test to a webhook, and return the HTTP status.
+In PagerDuty the test is an event that resolves no incident. Filters do not count.
 Requests: none of the API''s.
-Errors: 08000 no request was answered; 22004, 42704 no such webhook; 58000 the receiver refused it.';
+Errors: 08000 no request was answered; 22004, 42704 no such webhook; 58000 the receiver refused
+  it.';

@@ -133,10 +133,12 @@ my $denied = fails_as('mallory', create('mine', "'json', 'https://x.example/urlS
 fails_as('mallory', create('ops', "'json', 'https://x.example/urlSecret0815', '$SECRET'"), '42501', qr/must be owner of foreign server ops/, 'nor does it change one');
 fails_as('mallory', q{SELECT chpg_drop_webhook('ops')}, '42501', qr/must be owner/, 'or drop it');
 fails_as('mallory', q{SELECT chpg_test_webhook('ops')}, '08000', qr/has no URL/, 'or use it');
-fails_as('mallory', q{SET chpg.webhook_addresses = '127.0.0.0/8'}, '42501', qr/permission denied to set parameter/, 'or decide which addresses are allowed');
 fails_as('deputy', create('mine', "'json', 'https://x.example', ca_file => '/etc/ssl/x.pem'"), '42501', qr/permission denied to set option "ca_file"/, 'a file needs the right to read files');
 as_role('deputy', create('mine', "'json', '$URL', '$SECRET'"));
 fails_as('deputy', q{SELECT chpg_test_webhook('mine')}, '08000', qr/not allowed/, 'a role with USAGE reaches no internal address');
+fails_as('deputy', q{SELECT count(*) FROM chpg_budget(); SET chpg.webhook_addresses = '127.0.0.0/8'}, '42501', qr/permission denied to set parameter/, 'nor does it decide which are allowed');
+# before the library is loaded, any setting is accepted, and then forgotten
+like(notices($node, qq{SET chpg.webhook_addresses = '127.0.0.0/8'; SELECT chpg_test_webhook('mine')}, extra_params => [ '-U', 'deputy' ]), qr/permission denied to set parameter|not allowed/, 'also before chpg is loaded');
 fails_as('mallory', q{CREATE USER MAPPING FOR CURRENT_USER SERVER ops OPTIONS (url 'https://x.example')}, '42501', qr/permission denied|must be owner/, 'a role maps no webhook of another');
 as_role('deputy', q{CREATE USER MAPPING FOR mallory SERVER mine OPTIONS (url 'https://x.example')});
 fails_as('mallory', q{SELECT chpg_test_webhook('mine')}, '08000', qr/its owner is not trusted/, 'nor is sent what another one has mapped for it');
@@ -177,7 +179,7 @@ unlike($small, qr/SERVER ops OPTIONS[^;]*$SECRET/, 'and has not those of others'
 sql(create('ops', "'json', '$URL', ca_file => '$receiver->{ca_file}'"));
 $receiver->answer_with('hang', 'hang');
 fails_with($node, qq{SET $ALLOWED; SET statement_timeout = '300ms'; SELECT chpg_test_webhook('ops')}, '57014', qr/statement timeout/, 'a timeout ends a request');
-fails_with($node, qq{SET $ALLOWED; SET chpg.request_timeout = '200ms'; SELECT chpg_test_webhook('ops')}, '08000', qr/no response in time/, 'so does a receiver that does not answer');
+fails_with($node, qq{SET $ALLOWED; SET chpg.request_timeout = '2s'; SELECT chpg_test_webhook('ops')}, '08000', qr/no response in time/, 'so does a receiver that does not answer');
 
 sql(q{SELECT chpg_drop_webhook('ops')});
 is(sql(q{SELECT count(*) FROM pg_user_mappings WHERE srvname = 'ops'}), '0', 'a webhook is dropped with its URL');
