@@ -41,7 +41,8 @@ COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, timestamptz, text, int
 'The time series of a service, by id or name, or of the fleet (null), in a window.
 The window includes from_date and not to_date (null: now).
 bucket: rounded to seconds; null: the API chooses, or 3 hours for a window of more than 31 days.
-Requests: 1 for each 250 buckets or 31 days of a service, 1 more for a name or for the fleet.
+Requests: 1 for each 250 buckets or 31 days of a service, 1 more for a name or for the
+  fleet; by id 1 an hour, for the names.
 Errors: 53400 the requests cannot be sent within chpg.max_wait.';
 
 CREATE FUNCTION @extschema@.chpg_metrics(
@@ -138,7 +139,8 @@ COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, timestamptz, text, text, 
 The window includes from_date and not to_date (null: now). body_contains: case-sensitive.
 max_rows: most lines of each service, the newest; with sort_order asc the oldest. Sort with
 ORDER BY.
-Requests: 1 for each 2,000 lines or 30 days of a service, 1 more for a name or for the fleet.';
+Requests: 1 for each 2,000 lines or 30 days of a service, 1 more for a name or for the
+  fleet; by id 1 an hour, for the names.';
 
 CREATE FUNCTION @extschema@.chpg_logs(
 	period interval DEFAULT '1 hour',

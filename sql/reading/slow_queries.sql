@@ -103,7 +103,8 @@ The window includes from_date and not to_date (null: now), both cut to milliseco
 db_name, db_user, db_operation, app: equality filters.
 max_rows: most patterns of each service, the first by sort_by (any counter or duration,
   total_duration_us unless said) and sort_order (desc unless said).
-Requests: 1 for each 500 patterns of a service, 1 more for a name or for the fleet.
+Requests: 1 for each 500 patterns of a service, 1 more for a name or for the fleet; by id 1 an
+  hour, for the names.
 Errors: 22023 an argument cannot be used; 42704 no such service; any error of one service.';
 
 CREATE FUNCTION @extschema@.chpg_slow_patterns(
@@ -188,7 +189,7 @@ COMMENT ON FUNCTION @extschema@.chpg_slow_pattern(text, bigint, text, text, text
 'The sum of a slow query pattern''s recent executions; no row if the API has none.
 Identify the pattern by query_id, db_name, db_user and db_operation; query_id =>
 chpg_query_id(query_hex) works, too.
-Requests: 1, 1 more for a name.';
+Requests: 1, 1 more for a name; by id 1 an hour, for the names.';
 
 CREATE TYPE @extschema@.chpg_slow_pattern_execution_row AS (
 	service_id text,
@@ -327,4 +328,4 @@ AS 'MODULE_PATHNAME', 'chpg_slow_pattern_executions';
 COMMENT ON FUNCTION @extschema@.chpg_slow_pattern_executions(text, bigint, text, text, text, text, timestamptz, text) IS
 'The recent executions of a slow query pattern, about ten of the last day.
 executed_at: the one recorded then. Identify the pattern as for chpg_slow_pattern.
-Requests: 1, 1 more for a name.';
+Requests: 1, 1 more for a name; by id 1 an hour, for the names.';
