@@ -77,7 +77,9 @@ DECLARE
 	kinds CONSTANT text[] := ARRAY[coalesce(@extschema@._chpg_period_kind(baseline), 'other'),
 		coalesce(@extschema@._chpg_period_kind(period), 'other')];
 BEGIN
-	IF kinds = '{period,period}' THEN
+	IF baseline IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', 'baseline' USING ERRCODE = 'null_value_not_allowed';
+	ELSIF kinds = '{period,period}' THEN
 		RETURN QUERY SELECT * FROM @extschema@.chpg_compare(baseline::interval, period::interval, service, server);
 	ELSIF kinds = '{period,other}' THEN
 		IF period IS NOT NULL AND service IS NOT NULL THEN
@@ -87,7 +89,7 @@ BEGIN
 		END IF;
 		RETURN QUERY SELECT * FROM @extschema@.chpg_compare(baseline::interval, interval '1 day', coalesce(period, service),
 			server);
-	ELSIF kinds = '{range,range}' OR baseline IS NULL THEN
+	ELSIF kinds = '{range,range}' THEN
 		RETURN QUERY SELECT * FROM @extschema@.chpg_compare(baseline::tstzrange, period::tstzrange, service, server);
 	ELSE
 		RAISE EXCEPTION 'invalid periods "%" and "%": give two ranges, or one interval until now',
