@@ -75,7 +75,8 @@ BEGIN
 		sentences := sentences || 'There is nothing to report from: the history has no hour of this period.'::text;
 	ELSIF wrong.alarms = 0 THEN
 		sentences := sentences || CASE WHEN report.has_history THEN 'Nothing is wrong.'
-			ELSE 'The rules find nothing wrong.' END;
+			ELSE format('Whether something got worse is not known: %s rules could not judge. The others find nothing wrong.',
+				(SELECT count(DISTINCT f.rule_id) FROM unnest(report.skipped) f)) END;
 	ELSE
 		sentences := sentences || @extschema@._chpg_sentence(format('%s %s wrong: %s%s',
 			@extschema@._chpg_number_word(wrong.alarms), CASE WHEN wrong.alarms = 1 THEN 'thing is' ELSE 'things are' END,

@@ -87,6 +87,7 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('wrong', 'Is anything wrong now?',
 		@extschema@._chpg_text_tag('p.lead', CASE
 			WHEN r.is_bad IS NULL THEN 'That is not known: there is nothing to judge.'
+			WHEN NOT r.is_bad AND NOT r.has_history THEN 'Not as far as the rules can judge without a history.'
 			WHEN NOT r.is_bad AND cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
 			WHEN NOT r.is_bad THEN 'No. This is worth knowing:'
 			ELSE format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at)) END),
