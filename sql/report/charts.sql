@@ -609,6 +609,7 @@ BEGIN ATOMIC
 .strip .truncated { fill: var(--series2); }
 .strip .failed { fill: var(--bad); }
 .strip .missing { fill: var(--band); }
+@media print { .sparkline { width: 5rem; } .bar { min-width: 1.5rem; } }
 $css$;
 END;
 

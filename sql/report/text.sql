@@ -1,7 +1,7 @@
 /*
  * Report: as plain text, for mail and chat.
  *
- * Lines have at most 100 characters.  The first ones are the verdict.
+ * Lines have at most 100 characters.  The first one is the verdict's first sentence.
  */
 
 /* A word that is longer than a line is cut into pieces.  A number stays with its unit. */
@@ -266,8 +266,8 @@ AS $$
 		(SELECT string_agg(@extschema@._chpg_report_paragraph('', n.note, 2), E'\n' ORDER BY n.place)
 			FROM unnest((r).notes) WITH ORDINALITY n(note, place)),
 		CASE WHEN cardinality((r).skipped) > 0 THEN @extschema@._chpg_report_paragraph('', format(
-			'Rules could not judge in %s cases, such as: %s: %s.', cardinality((r).skipped), ((r).skipped[1]).title,
-			((r).skipped[1]).symptom), 2) END,
+			'Rules that could not judge: %s, such as %s: %s.', cardinality((r).skipped), ((r).skipped[1]).title,
+			rtrim(((r).skipped[1]).symptom, '.')), 2) END,
 		CASE WHEN (r).muted > 0 THEN format('  Muted findings, which are not shown: %s.', (r).muted) END,
 		@extschema@._chpg_report_paragraph('', CASE WHEN (r).from_log
 			THEN 'Findings are those of the log of watches' ELSE 'Findings are those of the last day' END
@@ -284,7 +284,8 @@ LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT concat_ws(E'\n',
-		@extschema@._chpg_report_paragraph('', coalesce((r).verdict, 'There is nothing to say.'), 0), '',
+		(SELECT string_agg(@extschema@._chpg_report_paragraph('', v.sentence, 0), E'\n' ORDER BY v.place)
+			FROM regexp_split_to_table((r).verdict, '(?<=\.) (?=[A-Z])') WITH ORDINALITY v(sentence, place)), '',
 		@extschema@._chpg_report_paragraph('', format('%s, %s to %s (%s)%s.',
 			CASE WHEN (r).service IS NULL THEN 'The fleet' ELSE 'Service ' || (r).service END,
 			@extschema@._chpg_time_text(lower((r).period)), @extschema@._chpg_time_text(upper((r).period)), (r).time_zone,

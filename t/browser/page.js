@@ -31,7 +31,7 @@ const VIEWS = {
 	print: {width: 718, height: 1047, media: 'print'}
 };
 const MOST_HEIGHT = 2000;
-const TOP_HEIGHT = 1300;
+const TOP = {height: 1500, scale: 0.75};
 
 class Browser
 {
@@ -150,7 +150,7 @@ async function inspect(browser, file, {pictures, picture, modules})
 		if (wide)
 			found.scrolls[name] = wide;
 		if (picture && name === 'desktop')
-			fs.writeFileSync(picture, await shot(send, {x: 0, y: 0, width: view.width, height: TOP_HEIGHT}));
+			fs.writeFileSync(picture, await shot(send, {x: 0, y: 0, width: view.width, ...TOP}));
 		if (pictures)
 			await takePictures(send, path.join(pictures, `${path.basename(file, '.html')}-${name}`), view.width);
 		if (modules && name !== 'print') {
@@ -168,7 +168,7 @@ async function inspect(browser, file, {pictures, picture, modules})
 
 async function shot(send, clip)
 {
-	const {data} = await send('Page.captureScreenshot', {captureBeyondViewport: true, clip: {...clip, scale: 1}});
+	const {data} = await send('Page.captureScreenshot', {captureBeyondViewport: true, clip: {scale: 1, ...clip}});
 	return Buffer.from(data, 'base64');
 }
 
