@@ -72,7 +72,7 @@ details.incident[open]>summary{margin-bottom:.25rem}
 .incident .query{max-width:none}
 .incident pre{background:var(--ground)}
 footer{margin-top:3rem;border-top:1px solid var(--line);padding-top:.5rem;font-size:.85rem}
-@media (max-width:46rem){
+@media screen and (max-width:46rem){
 body{padding:.5rem .75rem 2rem}
 dl div{grid-template-columns:1fr;gap:0;margin:.25rem 0}
 thead{position:absolute;left:-99rem}
@@ -92,7 +92,11 @@ td[data-label]:not(.query):not(.course)::before{content:attr(data-label);color:v
 body{max-width:none;padding:0;font-size:10pt}
 nav,.skip{display:none}
 .wide{overflow:visible}
-table{font-size:8.5pt}
+table{font-size:7.5pt}
+.query{min-width:9rem}
+.course{min-width:0;width:auto}
+th,td{padding:.2rem .3rem}
+.below{white-space:normal;font-size:7pt}
 tr,.incident{break-inside:avoid}
 thead{display:table-header-group}
 h2,h3,caption{break-after:avoid}
