@@ -281,7 +281,9 @@ DECLARE
 	history record;
 	item record;
 	reader text;
-	granted text[];
+	present oid[];
+	reads_all text[];
+	is_new boolean;
 	missing text[] := '{}';
 BEGIN
 	PERFORM @extschema@._chpg_bi_check_schema(schema, of_tables);
@@ -307,18 +309,23 @@ BEGIN
 	PERFORM @extschema@._chpg_bi_create_schema(schema), @extschema@._chpg_bi_create_schema(of_tables);
 	PERFORM @extschema@._chpg_bi_tables(of_tables, "window", server_used);
 	SELECT * INTO history FROM @extschema@._chpg_bi_history();
-	-- roles that may read the views of an earlier call read the new ones, too
-	granted := ARRAY(
-		SELECT quote_ident(r) FROM unnest(readers) r
-		UNION
-		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+	-- a role that may read all views of an earlier call reads those that are new, too
+	present := ARRAY(
+		SELECT c.oid
 		FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = schema AND c.relkind = 'v'
+			AND c.relname IN (SELECT v.view_name FROM @extschema@._chpg_bi_views() v));
+	reads_all := ARRAY(
+		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+		FROM pg_class c
 		CROSS JOIN LATERAL aclexplode(c.relacl) a
-		WHERE n.nspname = schema AND c.relname = 'services' AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+		WHERE c.oid = ANY (present) AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+		GROUP BY a.grantee
+		HAVING count(DISTINCT c.oid) = cardinality(present)
 		ORDER BY 1);
-	FOREACH reader IN ARRAY granted LOOP
-		EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, reader);
+	FOREACH reader IN ARRAY readers LOOP
+		EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', schema, reader);
 	END LOOP;
 	FOR item IN
 		SELECT v.*, format('%I.%I', schema, v.view_name) AS full_name,
@@ -336,6 +343,7 @@ BEGIN
 			END IF;
 			CONTINUE;
 		END IF;
+		is_new := to_regclass(item.full_name) IS NULL;
 		BEGIN
 			EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', item.full_name,
 				format(item.query, of_tables, history.schema_name, "window"::text, services));
@@ -346,7 +354,11 @@ BEGIN
 		END;
 		PERFORM @extschema@._chpg_bi_comment(schema, item.view_name,
 			format(E'%s\nRequests: %s.', item.text, item.requests));
-		FOREACH reader IN ARRAY granted LOOP
+		FOREACH reader IN ARRAY readers LOOP
+			EXECUTE format('GRANT SELECT ON %s TO %I', item.full_name, reader);
+		END LOOP;
+		-- of a view that was there, grants are as its owner left them
+		FOREACH reader IN ARRAY CASE WHEN is_new THEN reads_all ELSE '{}' END LOOP
 			EXECUTE format('GRANT SELECT ON %s TO %s', item.full_name, reader);
 		END LOOP;
 		RETURN NEXT ROW(item.full_name, item.requests, item.text)::@extschema@.chpg_bi_view_row;
@@ -366,7 +378,8 @@ it, and the history. Readers need neither a key nor other privileges. No view ne
 A NOTICE says so if there is no history, whose views are then not made.
 window: how far top_patterns and logs reach back.
 logs: services, by id or name, whose log the view logs has; without any there is no such view.
-readers: roles that get USAGE on the schema and SELECT on the views.
+readers: roles that get USAGE on the schema and SELECT on the views. Other grants stay as they
+  are; a new view is also granted to roles that may read all views of an earlier call.
 To remove all of it: DROP SCHEMA bi, bi_source CASCADE;
 Requests: 1 if logs names services.
 Errors: 22004 null; 22023, 42622 a name that cannot be used; 42501 the caller may not create

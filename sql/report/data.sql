@@ -142,6 +142,7 @@ CREATE TYPE @extschema@._chpg_report AS (
 	starts timestamptz[],
 	verdict text,
 	is_bad boolean,
+	not_known text,
 	notes text[],
 	from_log boolean,
 	judged_at timestamptz,
@@ -176,6 +177,8 @@ COMMENT ON COLUMN @extschema@._chpg_report.step IS 'Length of a step: courses ha
 COMMENT ON COLUMN @extschema@._chpg_report.starts IS 'Starts of the steps.';
 COMMENT ON COLUMN @extschema@._chpg_report.verdict IS 'What it says, in one or a few sentences.';
 COMMENT ON COLUMN @extschema@._chpg_report.is_bad IS 'Whether something is wrong; null: not known.';
+COMMENT ON COLUMN @extschema@._chpg_report.not_known IS
+'Why nothing could be judged, within a sentence; null: rules judged.';
 COMMENT ON COLUMN @extschema@._chpg_report.notes IS 'What it cannot show, and why: sentences.';
 COMMENT ON COLUMN @extschema@._chpg_report.from_log IS 'Whether findings are those of the log.';
 COMMENT ON COLUMN @extschema@._chpg_report.judged_at IS 'End of the hours that findings are about.';

@@ -71,6 +71,7 @@ BEGIN ATOMIC
 			'explanation', NULL, 'action', NULL, 'next', NULL,
 			'finding_key', finding.rule_id || ':' || md5(secret || finding.finding_key),
 			'evidence', jsonb_strip_nulls(jsonb_build_object('query_id', e.evidence->'query_id',
+				'rule_ids', e.evidence->'rule_ids',
 				'member_count', e.evidence->'member_count', 'full_at', e.evidence->'full_at', 'ended_at', e.evidence->'ended_at',
 				'db_name', @extschema@._chpg_pseudonym('db', secret, e.evidence->>'db_name'),
 				'db_user', @extschema@._chpg_pseudonym('user', secret, e.evidence->>'db_user'),

@@ -11,6 +11,41 @@ COMMENT ON FUNCTION @extschema@._chpg_requests_sent() IS
 'Requests that were sent with the keys that the caller may see, also by other sessions.
 Requests: none.';
 
+/* Nobody who may not read the history shall take its silence for good news. */
+CREATE FUNCTION @extschema@._chpg_report_lacks(OUT problem text, OUT remedy text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	history record;
+BEGIN
+	SELECT h.schema_name, h.state, pg_get_userbyid(n.nspowner) AS owner INTO history
+	FROM @extschema@._chpg_history_state() h
+	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name;
+	IF history.schema_name IS NULL THEN
+		problem := 'there is no history';
+		remedy := 'To begin a history: SELECT chpg_history_enable(''fleet_history''); and CALL chpg_capture(); each hour.';
+	ELSIF history.state LIKE '%your rights' THEN
+		problem := format('the history belongs to role "%s", and only that role has a report of it', history.owner);
+		remedy := format('Connect as role "%s", and call chpg_report again.', history.owner);
+	ELSIF history.state IS NOT NULL THEN
+		problem := format('the history cannot be used: schema "%s" ', history.schema_name) || history.state;
+	ELSIF NOT @extschema@._chpg_history_is_readable() THEN
+		problem := format('the history in schema "%s" may not be read', history.schema_name);
+		remedy := format('Its owner grants it: GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I;', history.schema_name,
+			current_user);
+	ELSE
+		problem := 'the history has no hour of this period';
+		remedy := 'Captures add hours: CALL chpg_capture();';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_lacks() IS
+'Why there is nothing of a period to report from, within a sentence.
+remedy: a sentence; null: unknown here.
+Requests: none.';
+
 CREATE FUNCTION @extschema@._chpg_report_of_api(of_service text, secret text, history_only boolean,
 	INOUT report @extschema@._chpg_report)
 LANGUAGE plpgsql VOLATILE
@@ -25,15 +60,16 @@ DECLARE
 	health @extschema@.chpg_health_row[];
 	findings @extschema@.chpg_finding_row[];
 	rows @extschema@.chpg_period_pattern_row[];
+	lack record;
 BEGIN
+	SELECT * INTO lack FROM @extschema@._chpg_report_lacks();
 	report.baseline := NULL;
 	report.from_log := false;
 	report.service := of_service;
 	IF history_only THEN
-		report.notes := report.notes || ARRAY[
-			'The history has no hour of this period that you may read, so there is nothing to show of it.',
-			'To begin a history: SELECT chpg_history_enable(''fleet_history''); and CALL chpg_capture(); each hour.',
-			'To read the present state from the API instead: SELECT chpg_report(history_only => false);'];
+		report.not_known := lack.problem;
+		report.notes := report.notes || array_remove(ARRAY[lack.remedy,
+			'To read the present state from the API instead: SELECT chpg_report(history_only => false);'], NULL);
 		RETURN;
 	END IF;
 	findings := ARRAY(SELECT f FROM @extschema@.chpg_findings(last_day, of_service, report.server, false) f);
@@ -43,7 +79,7 @@ BEGIN
 	report.period := last_day;
 	report.judged_at := upper(last_day);
 	report.notes := report.notes || ARRAY[
-		'There is no history of this period that you may read. This is what the API has of the last day.',
+		@extschema@._chpg_sentence(lack.problem) || ' This is what the API has of the last day.',
 		'Without a history there are no courses, nothing to compare with, and no incidents that have ended.'];
 	report.muted := (SELECT count(*) FROM unnest(findings) f WHERE f.muted AND f.level <> 'SKIPPED');
 	report.incidents := ARRAY(

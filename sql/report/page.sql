@@ -146,6 +146,24 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS
 'A report as a page of HTML.';
 
+/*
+ * The page says that it is UTF-8.  A client of another encoding gets it converted, so that only
+ * ASCII is left as it is.
+ */
+CREATE FUNCTION @extschema@._chpg_page_for_client(page text)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN pg_client_encoding() IN ('UTF8', 'SQL_ASCII') OR getdatabaseencoding() <> 'UTF8' THEN page
+		ELSE (SELECT string_agg(m.parts[1] || coalesce('&#' || ascii(nullif(m.parts[2], '')) || ';', ''), ''
+				ORDER BY m.place)
+			FROM regexp_matches(page, '([\x01-\x7f]*)([^\x01-\x7f]?)', 'g') WITH ORDINALITY m(parts, place)) END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_page_for_client(text) IS
+'A page whose characters beyond ASCII are references, unless the client reads UTF-8.';
+
 CREATE FUNCTION @extschema@.chpg_report(
 	period tstzrange DEFAULT NULL,
 	service text DEFAULT NULL,
@@ -161,7 +179,7 @@ DECLARE
 	report @extschema@._chpg_report;
 BEGIN
 	report := @extschema@._chpg_report_of(period, service, baseline, server, hide_texts, history_only);
-	RETURN @extschema@._chpg_page(report, @extschema@._chpg_page_frame(report))::text;
+	RETURN @extschema@._chpg_page_for_client(@extschema@._chpg_page(report, @extschema@._chpg_page_frame(report))::text);
 END
 $$;
 
@@ -177,4 +195,4 @@ To write it to a file: psql -Atc "SELECT chpg_report()" -o report.html
 Requests: none; with history_only => false as chpg_findings, and without a history as
   chpg_slow_patterns and chpg_health, too.
 Errors: 22004, 22023 an argument cannot be used; 42704 no such service; 55000 the history cannot
-  be used.';
+  be used, or there is none to look the service up in.';

@@ -132,8 +132,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT @extschema@._chpg_report_text_section('Is anything wrong now?'::text,
 		CASE WHEN cardinality((r).incidents) = 0 THEN
-			@extschema@._chpg_report_paragraph('', 'No incident is open' || coalesce(' at '
-				|| @extschema@._chpg_time_text((r).judged_at), '') || '.', 2) END,
+			@extschema@._chpg_report_paragraph('', CASE
+				WHEN (r).not_known IS NOT NULL THEN format('Not known: %s.', (r).not_known)
+				WHEN cardinality((r).skipped) > 0 THEN format('Not as far as rules could judge: %s could not.',
+					@extschema@._chpg_report_unjudged((r).skipped))
+				ELSE 'No incident is open' || coalesce(' at ' || @extschema@._chpg_time_text((r).judged_at), '') || '.' END, 2) END,
 		(SELECT string_agg(@extschema@._chpg_report_text_finding((r).incidents[i], (r).service IS NULL), E'\n\n' ORDER BY i)
 			FROM generate_series(1, least(cardinality((r).incidents), 10)) i),
 		@extschema@._chpg_report_more(cardinality((r).incidents), 10, 'incidents and risks'::text),
@@ -266,13 +269,13 @@ AS $$
 		(SELECT string_agg(@extschema@._chpg_report_paragraph('', n.note, 2), E'\n' ORDER BY n.place)
 			FROM unnest((r).notes) WITH ORDINALITY n(note, place)),
 		CASE WHEN cardinality((r).skipped) > 0 THEN @extschema@._chpg_report_paragraph('', format(
-			'Rules that could not judge: %s, such as %s: %s.', cardinality((r).skipped), ((r).skipped[1]).title,
-			rtrim(((r).skipped[1]).symptom, '.')), 2) END,
+			'Rules that could not judge: %s%s.', @extschema@._chpg_report_unjudged((r).skipped),
+			', such as ' || ((r).skipped[1]).title || ': ' || rtrim(((r).skipped[1]).symptom, '.')), 2) END,
 		CASE WHEN (r).muted > 0 THEN format('  Muted findings, which are not shown: %s.', (r).muted) END,
-		@extschema@._chpg_report_paragraph('', CASE WHEN (r).from_log
+		@extschema@._chpg_report_paragraph('', coalesce(CASE WHEN (r).from_log
 			THEN 'Findings are those of the log of watches' ELSE 'Findings are those of the last day' END
-			|| coalesce(', as of ' || @extschema@._chpg_time_text((r).judged_at), '')
-			|| format('. Requests: %s.', coalesce((r).requests, 0)), 2))
+			|| ', as of ' || @extschema@._chpg_time_text((r).judged_at) || '. ', '')
+			|| format('Requests: %s.', coalesce((r).requests, 0)), 2))
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_text_sure(@extschema@._chpg_report) IS

@@ -29,6 +29,40 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_sentence(text) IS 'Words as a sentence, with a capital and a full stop.';
 
+CREATE FUNCTION @extschema@._chpg_report_unjudged(skipped @extschema@.chpg_finding_row[])
+RETURNS bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT count(DISTINCT r.rule_id)
+	FROM unnest(skipped) f
+	CROSS JOIN LATERAL (
+		SELECT f.rule_id
+		UNION
+		SELECT jsonb_array_elements_text(CASE jsonb_typeof(f.evidence->'rule_ids') WHEN 'array'
+			THEN f.evidence->'rule_ids' ELSE '[]' END)
+	) r;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_unjudged(@extschema@.chpg_finding_row[]) IS
+'Number of rules that could not judge, some service or all.';
+
+/* Without any rule that could judge, nothing is known. */
+CREATE FUNCTION @extschema@._chpg_report_why_unjudged(skipped @extschema@.chpg_finding_row[], service text)
+RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT 'no rule could judge' || coalesce(': ' || lower(left(max(f.symptom), 1)) || substr(rtrim(max(f.symptom), '.'), 2),
+		'')
+	FROM unnest(skipped) f
+	WHERE f.service_id IS NULL OR service IS NOT NULL
+	HAVING array_agg(f.rule_id) @> (SELECT array_agg(r.rule_id) FROM @extschema@._chpg_rules() r
+		WHERE r.scope IN ('pattern', 'service', 'change'));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_why_unjudged(@extschema@.chpg_finding_row[], text) IS
+'Why no rule could judge, within a sentence; null: some could.
+service: the one that a report is about; null: the fleet.';
+
 /*
  * The first sentence says whether something is wrong; the next ones what got slower or
  * faster, whose storage will be full, and whether too little is known to be sure.
@@ -45,6 +79,7 @@ DECLARE
 	full_soon record;
 	seen record;
 	sentences text[] := '{}';
+	unjudged CONSTANT bigint := @extschema@._chpg_report_unjudged(report.skipped);
 BEGIN
 	SELECT count(*) AS alarms, count(*) FILTER (WHERE f.level = 'ERROR') AS errors,
 		array_agg(CASE WHEN names AND f.service_name IS NOT NULL THEN f.service_name || ': ' ELSE '' END
@@ -69,14 +104,16 @@ BEGIN
 	WHERE s.storage_full_at < until + interval '30 days';
 	SELECT sum(c.captured) AS captured, sum(c.hours) AS hours INTO seen FROM unnest(report.coverage) c;
 
-	report.is_bad := wrong.alarms > 0;
-	IF NOT report.has_history AND cardinality(report.services) = 0 AND cardinality(report.incidents) = 0 THEN
-		report.is_bad := NULL;
-		sentences := sentences || 'There is nothing to report from: the history has no hour of this period.'::text;
+	report.not_known := coalesce(report.not_known, @extschema@._chpg_report_why_unjudged(report.skipped, report.service));
+	report.is_bad := CASE WHEN wrong.alarms > 0 THEN true WHEN report.not_known IS NULL AND unjudged = 0 THEN false END;
+	IF wrong.alarms = 0 AND report.not_known IS NOT NULL THEN
+		sentences := sentences || format('Whether anything is wrong is not known: %s.', report.not_known);
+	ELSIF wrong.alarms = 0 AND unjudged > 0 THEN
+		sentences := sentences || format('%s is not known: %s %s could not judge. The others find nothing wrong.',
+			CASE WHEN report.has_history THEN 'Whether anything else is wrong' ELSE 'Whether something got worse' END,
+			unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
 	ELSIF wrong.alarms = 0 THEN
-		sentences := sentences || CASE WHEN report.has_history THEN 'Nothing is wrong.'
-			ELSE format('Whether something got worse is not known: %s rules could not judge. The others find nothing wrong.',
-				(SELECT count(DISTINCT f.rule_id) FROM unnest(report.skipped) f)) END;
+		sentences := sentences || 'Nothing is wrong.'::text;
 	ELSE
 		sentences := sentences || @extschema@._chpg_sentence(format('%s %s wrong: %s%s',
 			@extschema@._chpg_number_word(wrong.alarms), CASE WHEN wrong.alarms = 1 THEN 'thing is' ELSE 'things are' END,
@@ -94,13 +131,16 @@ BEGIN
 				CASE WHEN changed.slower + changed.surged > 0 THEN '' WHEN changed.faster = 1 THEN ' query'
 					ELSE ' queries' END) END],
 			NULL)));
-	ELSIF report.has_history AND report.baseline IS NOT NULL AND wrong.alarms = 0 THEN
+	ELSIF report.has_history AND report.baseline IS NOT NULL AND report.is_bad = false THEN
 		sentences := sentences || 'No query got slower.'::text;
 	END IF;
 	IF cardinality(full_soon.services) > 0 THEN
 		sentences := sentences || @extschema@._chpg_sentence('storage is full of '
 			|| @extschema@._chpg_words_joined(full_soon.services[1:4])
 			|| CASE WHEN cardinality(full_soon.services) > 4 THEN ', and of others' ELSE '' END);
+	END IF;
+	IF wrong.alarms > 0 AND unjudged > 0 THEN
+		sentences := sentences || format('%s %s could not judge.', unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
 	END IF;
 	IF seen.captured < 0.9 * seen.hours THEN
 		sentences := sentences || format('The history has %s of the hours of this period.',
@@ -201,6 +241,7 @@ DECLARE
 	secret text;
 	most integer;
 	read record;
+	lack record;
 BEGIN
 	IF hide_texts IS NULL OR history_only IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN hide_texts IS NULL THEN 'hide_texts'
@@ -224,6 +265,12 @@ BEGIN
 	r.opportunities := '{}';
 	r.skipped := '{}';
 	r.has_history := @extschema@._chpg_history_is_readable();
+	IF service IS NOT NULL AND history_only AND NOT r.has_history THEN
+		SELECT * INTO lack FROM @extschema@._chpg_report_lacks();
+		RAISE EXCEPTION 'service "%" cannot be looked up: %', service, lack.problem
+			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = lack.remedy,
+				HINT = format('To read the API instead: SELECT chpg_report(service => %L, history_only => false);', service);
+	END IF;
 	IF r.has_history THEN
 		PERFORM @extschema@._chpg_history_services(service, server, true);
 		r.service_ids := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s

@@ -150,9 +150,18 @@ fails_as('tool', 'SELECT * FROM kept.finding_log', '42501', qr/permission denied
 fails_as('other', 'SELECT * FROM bi.services', '42501', qr/permission denied for schema bi/, 'other roles may not read the views');
 fails_with($node, $_->[0], $_->[1], qr/cannot (?:update|delete)/, "no row is written: $_->[0]")
   for [ 'UPDATE bi.findings SET muted = true', '55000' ], [ 'DELETE FROM bi.incidents', '55000' ], [ 'DELETE FROM bi.services', '0A000' ];
-sql('GRANT USAGE ON SCHEMA bi TO other; GRANT SELECT ON bi.services TO other; DROP VIEW bi.health');
+
+# What a role may read is as the owner left it: another call makes it no more.
+sql('GRANT USAGE ON SCHEMA bi TO other; GRANT SELECT ON bi.services TO other; CREATE ROLE partly LOGIN; GRANT USAGE ON SCHEMA bi TO partly; GRANT SELECT ON ALL TABLES IN SCHEMA bi TO partly; REVOKE SELECT ON bi.findings FROM partly; DROP VIEW bi.health');
 sql(q{SELECT FROM chpg_bi_create('bi', logs => '{orders}')});
-is(as_role($_, 'SELECT count(*) FROM bi.health'), 3, "$_ could read services, and reads a view that is made anew") for qw(tool other);
+is(as_role('tool', 'SELECT count(*) FROM bi.health'), 3, 'a role that could read all views reads a view that is made anew');
+is(as_role('other', 'SELECT count(*) FROM bi.services'), 3, 'a role that could read one view still reads it');
+fails_as($_->[0], "SELECT * FROM bi.$_->[1]", '42501', qr/permission denied for view $_->[1]/, "$_->[0] may not read $_->[1] after another call")
+  for [qw(other patterns_by_hour)], [qw(other health)], [qw(other logs)], [qw(partly findings)], [qw(partly health)];
+sql(q{REVOKE USAGE ON SCHEMA bi FROM tool; SELECT FROM chpg_bi_create('bi', logs => '{orders}')});
+fails_as('tool', 'SELECT * FROM bi.services', '42501', qr/permission denied for schema bi/, 'a schema that was closed stays closed');
+sql(q{SELECT FROM chpg_bi_create('bi', logs => '{orders}', readers => '{tool}')});
+is(as_role('tool', 'SELECT count(*) FROM bi.services'), 3, 'until the call names the role');
 
 # What it refuses
 sql('CREATE SCHEMA full_one; CREATE TABLE full_one.t (); CREATE SCHEMA theirs AUTHORIZATION other; CREATE SCHEMA open_one; GRANT CREATE ON SCHEMA open_one TO other; CREATE SCHEMA half_source; CREATE TABLE half_source.t ()');

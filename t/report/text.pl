@@ -34,8 +34,16 @@ sub section
 # ---- Without a history
 
 clear_journal($url);
-like(text_report(), qr/^There is nothing to report from/, 'without a history there is nothing to report from');
+my $nothing = text_report();
+like($nothing, qr/^Whether anything is wrong is not known: there is no history\.\n/, 'without a history nothing is known');
+is(section($nothing, 'IS ANYTHING WRONG NOW?'), "  Not known: there is no history.\n\n", 'and no sentence says that nothing is open');
+fails_with($node, "SELECT $_(service => 'typo')", '55000', qr/service "typo" cannot be looked up: there is no history.*HINT:  .*chpg_report\(service => 'typo', history_only => false\)/s, "$_ of a service that nothing can look up") for qw(chpg_report chpg_report_text);
 is(request_count($url), 0, 'and no request is sent');
+reset_emulator($url, services => 1, patterns => 5);
+fails_with($node, "SELECT chpg_report_text(service => 'typo', history_only => false)", '42704', qr/service "typo" does not exist/, 'the report of a service that the API does not have');
+my $live = text_report('history_only => false');
+like($live, qr/^Whether something got worse is not known: \d+ rules could not judge\. The others find nothing wrong\.|^\w+ things? (?:is|are) wrong: .*\d+ rules could not judge\./s, 'without a history rules cannot judge changes');
+unlike($live, qr/No incident is open|Nothing is wrong/, 'which is no good news');
 
 # ---- A bad day
 
@@ -50,6 +58,20 @@ $node->safe_psql('postgres', q{SELECT _chpg_watch(h, NULL::text, NULL::text)
 	FROM (SELECT max(window_end) AS until FROM kept.capture WHERE grain = 'hour') c, generate_series(c.until - interval '6 hours', c.until, '3 hours') h});
 my $text = text_report();
 is(request_count($url), 0, 'a report of a history sends no request');
+
+# A role that only reads the tables has no report of them.
+$node->safe_psql('postgres', 'CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
+my $owner = $node->safe_psql('postgres', q{SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'kept'});
+my $unread = $node->safe_psql('postgres', 'SELECT chpg_report_text()', extra_params => [ '-U', 'reader' ]);
+like($unread, qr/^Whether anything is wrong is not known: the history belongs to role "$owner", and only that role has a report of it\.\n/, 'a role that the history does not belong to is told so');
+is(section($unread, 'IS ANYTHING WRONG NOW?') =~ s/\s+/ /gr, qq{ Not known: the history belongs to role "$owner", and only that role has a report of it. }, 'and not that no incident is open');
+unlike($unread, qr/chpg_history_enable/, 'nor to begin one');
+fails_with($node, "SELECT $_(service => 'typo')", '42704', qr/service "typo" is not in the history/, "$_ of a service that the history does not have") for qw(chpg_report chpg_report_text);
+
+# Of a day that the history lacks, while it has the days before it, no rule judges anything.
+my $unjudged = text_report(q{(SELECT tstzrange(max(window_end) - interval '2 days', max(window_end) + interval '2 days') FROM kept.capture WHERE grain = 'hour')});
+like($unjudged, qr/^Whether anything is wrong is not known: no rule could judge: the history\b.*? has no hour of the period\./s, 'that no rule could judge is not good news');
+like(section($unjudged, 'IS ANYTHING WRONG NOW?'), qr/^  Not known: no rule could judge: /, 'nor is it of incidents');
 
 my $verdict = $node->safe_psql('postgres', q{SELECT (_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true)).verdict});
 is(join(' ', split /\n/, $text =~ s/\n\n.*//sr), $verdict, 'the first lines are the verdict');
@@ -73,6 +95,20 @@ unlike($text, qr/ $/m, 'without blanks at an end');
 is(join('|', split /\n/, $node->safe_psql('postgres', q{SELECT unnest(_chpg_report_wrapped(v, 20)) FROM unnest(ARRAY['one two three four five six', repeat('x', 45) || ' y',
 	'a word and then  37.5 ms each', '', '   ', NULL]) v})), 'one two three four|five six|' . 'x' x 20 . '|' . 'x' x 20 . '|xxxxx y|a word and then|37.5 ms each',
 	'lines are wrapped between words, not between a number and its unit');
+
+# ---- Secrets
+
+is($node->safe_psql('postgres', q{SELECT string_agg(_chpg_without_passwords(v), ' | ') FROM unnest(ARRAY[$$DO 'SELECT chpg_connect(''k'', ''hunter2'')'$$,
+	$$SELECT chpg_create_webhook('a', 'slack', 'hunter2')$$, $$INSERT INTO t (api_key) VALUES ('hunter2')$$, $$SET x.apikey = 'hunter2'$$, $$SELECT 'pwd=hunter2'$$,
+	$$CREATE USER a IDENTIFIED  BY 'hunter2'$$, 'SELECT api_key FROM t WHERE id = $1']) v}),
+	q{DO 'SELECT chpg_connect *** | SELECT chpg_create_webhook *** | INSERT INTO t (api_key *** | SET x.apikey *** | SELECT 'pwd *** | CREATE USER a IDENTIFIED  BY *** | SELECT api_key FROM t WHERE id = $1},
+	'a statement is cut after a word that a secret may follow');
+
+# ---- Encodings
+
+is($node->safe_psql('postgres', encode_utf8(q{SET client_encoding = LATIN1; SELECT _chpg_page_for_client(E'<p>a\u00fc\n\u20ac\U0001F600</p>z')})), "<p>a&#252;\n&#8364;&#128512;</p>z",
+	'a client of another encoding gets a page of plain characters');
+is($node->safe_psql('postgres', q{SELECT _chpg_page_for_client(E'a\u00fc') = E'a\u00fc'}), 't', 'and one of UTF-8 gets it as it is');
 
 # ---- Hostile texts
 

@@ -30,7 +30,9 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('better', 'What could be better?',
 		@extschema@._chpg_text_tag('p.lead', CASE
-			WHEN r.is_bad IS NULL THEN 'That is not known: there is nothing to judge.'
+			WHEN r.not_known IS NOT NULL THEN 'That is not known, either.'
+			WHEN cardinality(r.opportunities) = 0 AND cardinality(r.skipped) > 0
+				THEN 'No rule that could judge finds anything that could be.'
 			WHEN cardinality(r.opportunities) = 0 THEN 'No rule finds anything that could be.'
 			ELSE 'What takes most time comes first. The time is that of the last day which it concerns.' END),
 		CASE WHEN cardinality(r.opportunities) > 0 THEN @extschema@._chpg_page_table('better', 'Opportunities',

@@ -45,7 +45,8 @@ BEGIN ATOMIC
 			CASE WHEN r.hide_texts THEN @extschema@._chpg_text_tag('li', 'Texts, databases, users and applications are '
 				'pseudonyms, and what rules say of them is left out.') END),
 		(SELECT @extschema@._chpg_tag('details',
-			@extschema@._chpg_text_tag('summary', format('Rules that could not judge: %s', count(DISTINCT s.rule_id))),
+			@extschema@._chpg_text_tag('summary', format('Rules that could not judge: %s',
+				@extschema@._chpg_report_unjudged(r.skipped))),
 			@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_text_tag('li', s.line) ORDER BY s.line)))
 		FROM (
 			SELECT f.rule_id, format('%s (%s)%s: %s', f.title, f.rule_id, CASE WHEN count(f.service_id) > 1

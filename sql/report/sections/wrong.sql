@@ -86,11 +86,12 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('wrong', 'Is anything wrong now?',
 		@extschema@._chpg_text_tag('p.lead', CASE
-			WHEN r.is_bad IS NULL THEN 'That is not known: there is nothing to judge.'
-			WHEN NOT r.is_bad AND NOT r.has_history THEN 'Not as far as the rules can judge without a history.'
-			WHEN NOT r.is_bad AND cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
-			WHEN NOT r.is_bad THEN 'No. This is worth knowing:'
-			ELSE format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at)) END),
+			WHEN r.is_bad THEN format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at))
+			WHEN r.not_known IS NOT NULL THEN format('Not known: %s.', r.not_known)
+			WHEN r.is_bad IS NULL THEN format('Not as far as rules could judge: %s could not.',
+				@extschema@._chpg_report_unjudged(r.skipped))
+			WHEN cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
+			ELSE 'No. This is worth knowing:' END),
 		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(n.item, upper(r.period), n.place <= 20,
 			n.place <= 6 OR cardinality(r.incidents) <= 9 AND (n.item).level <> 'INFO') ORDER BY n.place))
 		FROM (SELECT i AS item, row_number() OVER () AS place FROM unnest(r.incidents[:40]) i) n),
