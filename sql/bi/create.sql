@@ -267,7 +267,34 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_bi_comment(text, text, text) IS
 'Give a view of chpg_bi_create and its columns their comments.';
 
-CREATE FUNCTION @extschema@.chpg_bi_create(schema text, "window" interval DEFAULT '1 day', logs text[] DEFAULT '{}',
+/* The view is what an earlier call made of the ids: PostgreSQL writes their array as one literal. */
+CREATE FUNCTION @extschema@._chpg_bi_kept_logs(schema text, OUT services text[], OUT names text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	kept CONSTANT regclass := to_regclass(format('%I.logs', schema));
+BEGIN
+	services := '{}';
+	IF kept IS NULL THEN
+		RETURN;
+	END IF;
+	services := substring(pg_get_viewdef(kept) FROM 'service_id = ANY \(''(\{[0-9a-zA-Z,-]+\})''::text\[\]\)')::text[];
+	IF services IS NULL THEN
+		RAISE EXCEPTION 'view % is not of chpg_bi_create any more: give logs', kept
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'Name the services whose log it has: logs => ''{orders}'', or none: logs => ''{}''.';
+	END IF;
+	names := coalesce(substring(obj_description(kept, 'pg_class') FROM ' was given: (.*)\.\nRequests: '),
+		array_to_string(services, ', '));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_bi_kept_logs(text) IS
+'Ids of the services whose log the view logs of a schema has, and their names in its comment.
+Errors: 55000 there is a view logs that chpg_bi_create did not make.';
+
+CREATE FUNCTION @extschema@.chpg_bi_create(schema text, "window" interval DEFAULT '1 day', logs text[] DEFAULT NULL,
 	readers text[] DEFAULT '{}', server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_bi_view_row
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -278,6 +305,7 @@ DECLARE
 	of_tables CONSTANT text := schema || '_source';
 	server_used CONSTANT text := @extschema@._chpg_own_server(server);
 	services text[];
+	names_of_logs text;
 	history record;
 	item record;
 	reader text;
@@ -287,10 +315,9 @@ DECLARE
 	missing text[] := '{}';
 BEGIN
 	PERFORM @extschema@._chpg_bi_check_schema(schema, of_tables);
-	IF "window" IS NULL OR logs IS NULL OR array_position(logs, NULL) > 0 OR readers IS NULL
-			OR array_position(readers, NULL) > 0 THEN
+	IF "window" IS NULL OR array_position(logs, NULL) > 0 OR readers IS NULL OR array_position(readers, NULL) > 0 THEN
 		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN "window" IS NULL THEN 'window'
-				WHEN logs IS NULL OR array_position(logs, NULL) > 0 THEN 'logs' ELSE 'readers' END
+				WHEN array_position(logs, NULL) > 0 THEN 'logs' ELSE 'readers' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF server_used IS NULL OR NOT EXISTS (SELECT FROM pg_foreign_server s
 			JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
@@ -305,7 +332,12 @@ BEGIN
 				USING ERRCODE = 'undefined_object', HINT = format('Create it: CREATE ROLE %I LOGIN;', left(reader, 63));
 		END IF;
 	END LOOP;
-	services := @extschema@._chpg_bi_services(logs, server_used);
+	IF logs IS NULL THEN
+		SELECT k.services, k.names INTO services, names_of_logs FROM @extschema@._chpg_bi_kept_logs(schema) k;
+	ELSE
+		services := @extschema@._chpg_bi_services(logs, server_used);
+		names_of_logs := array_to_string(logs, ', ');
+	END IF;
 	PERFORM @extschema@._chpg_bi_create_schema(schema), @extschema@._chpg_bi_create_schema(of_tables);
 	PERFORM @extschema@._chpg_bi_tables(of_tables, "window", server_used);
 	SELECT * INTO history FROM @extschema@._chpg_bi_history();
@@ -330,7 +362,7 @@ BEGIN
 	FOR item IN
 		SELECT v.*, format('%I.%I', schema, v.view_name) AS full_name,
 			format(v.what, "window"::text) || CASE v.view_name
-				WHEN 'logs' THEN format(' Only of services that chpg_bi_create was given: %s.', array_to_string(logs, ', '))
+				WHEN 'logs' THEN format(' Only of services that chpg_bi_create was given: %s.', names_of_logs)
 				ELSE '' END AS text
 		FROM @extschema@._chpg_bi_views() v ORDER BY v.place
 	LOOP
@@ -377,7 +409,8 @@ They read foreign tables in the schema SCHEMA_source with the key of the caller,
 it, and the history. Readers need neither a key nor other privileges. No view needs a condition.
 A NOTICE says so if there is no history, whose views are then not made.
 window: how far top_patterns and logs reach back.
-logs: services, by id or name, whose log the view logs has; without any there is no such view.
+logs: services, by id or name, whose log the view logs has; ''{}'': no such view; null: those of an
+  earlier call, if any.
 readers: roles that get USAGE on the schema and SELECT on the views. Other grants stay as they
   are; a new view is also granted to roles that may read all views of an earlier call.
 To remove all of it: DROP SCHEMA bi, bi_source CASCADE;

@@ -114,6 +114,15 @@ is(sql(join ' ', map { "SELECT '$_->{to_date}'::timestamptz - '$_->{from_date}':
 	'another call changes the window and the services of the logs');
 sql(q{SELECT FROM chpg_bi_create('bi', '1 day', ARRAY(SELECT name FROM chpg_services))});
 
+# A call that does not say whose logs it means leaves them.
+my $logs = sql(q{SELECT pg_get_viewdef('bi.logs')});
+clear_journal($url);
+sql(q{SELECT FROM chpg_bi_create('bi', '3 hours')});
+is(request_count($url), 0, 'a call that only changes the window needs no request');
+is(sql(q{SELECT pg_get_viewdef('bi.logs')}), $logs, 'and the logs are those of the same services');
+like(sql(q{SELECT obj_description('bi.logs'::regclass)}), qr/^Log lines not older than 03:00:00\. Only of services that chpg_bi_create was given: \w+, \w+, \w+\.\nRequests: /, 'which its comment names, with the window');
+sql(q{SELECT FROM chpg_bi_create('bi', '1 day')});
+
 # Filters on what services are called reach those services only, also through the views.
 my ($tag, $team) = split /\|/, sql(q{SELECT count(*), tags->>'team' FROM chpg_services WHERE tags ? 'team' GROUP BY 2 ORDER BY 1, 2 LIMIT 1});
 costs($node, $url, q{SELECT count(*) FROM bi.logs JOIN bi.services s USING (service_id) WHERE s.service_name = 'orders'}, 2, 'logs of a service by its name in services');
@@ -190,7 +199,7 @@ add_server($node, 'second', api_url => $url);
 fails_with($node, q{SELECT FROM chpg_bi_create('bi', server => 'second')}, '55000', qr/foreign table bi_source\.services is not of server "second": drop its schema first/, 'views of another server');
 sql('CREATE VIEW bi.mine AS SELECT 1 AS one; DROP VIEW bi.health; CREATE VIEW bi.health AS SELECT 2 AS two');
 fails_with($node, q{SELECT FROM chpg_bi_create('bi')}, '55000', qr/view bi\.health has other columns now: drop it first.*HINT:  Run: DROP VIEW bi\.health;/s, 'a view that another one has replaced');
-sql(q{DROP VIEW bi.health; SELECT FROM chpg_bi_create('bi')});
+sql(q{DROP VIEW bi.health; SELECT FROM chpg_bi_create('bi', logs => '{}')});
 is(views('bi'), 'findings health incidents metrics mine patterns_by_day patterns_by_hour services top_patterns', 'without services there is no view of logs, and other views stay');
 is(sql(q{DROP SCHEMA bi, bi_source CASCADE; SELECT count(*) > 0 FROM kept.finding_log}), 't', 'it can be dropped, and the history stays');
 
@@ -203,7 +212,7 @@ sql(qq{SELECT FROM chpg_bi_create('$literal', '1 day', '{orders}', ARRAY['$liter
 is(sql(qq{SELECT count(*) FROM "$quoted".services}, extra_params => [ '-U', $HOSTILE ]), 3, 'a schema and a reader with hostile names');
 is(sql(qq{SELECT count(DISTINCT service_id) FROM "$quoted".logs}), 1, 'its logs, too');
 sql(qq{SELECT FROM chpg_bi_create('$literal', '1 day')});
-is(views($quoted =~ s/'/''/gr =~ s/(.*)/"$1"/r), 'findings health incidents metrics patterns_by_day patterns_by_hour services top_patterns', 'it can be called again');
+is(views($quoted =~ s/'/''/gr =~ s/(.*)/"$1"/r), 'findings health incidents logs metrics patterns_by_day patterns_by_hour services top_patterns', 'it can be called again');
 is(sql(q{SELECT to_regnamespace('kept') IS NOT NULL}), 't', 'nothing was dropped');
 
 # A role that owns neither the history nor the server
