@@ -105,7 +105,7 @@ BEGIN
 	IF has_table_privilege('watch_state', 'SELECT') THEN
 		judged_at := greatest(judged_at, (SELECT max(w.as_of) FROM watch_state w));
 	END IF;
-	IF judged_at < until - interval '26 hours' OR judged_at IS NULL THEN
+	IF judged_at <= lower(scope.period) OR judged_at IS NULL THEN
 		judged_at := NULL;
 		RETURN;
 	END IF;
@@ -136,9 +136,43 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_log(@extschema@._chpg_scope, boolean) IS
 'Findings at the end of a period, and those resolved in it, by the log.
-judged_at: end of the hours that the last watch judged; null: there is no log of that time.
+judged_at: end of the hours that the last watch judged; null: there is no log of the period.
 whole_fleet: findings about no service, too.
 Requests: none.';
+
+CREATE FUNCTION @extschema@._chpg_report_unjudged(skipped @extschema@.chpg_finding_row[])
+RETURNS bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT count(DISTINCT r.rule_id)
+	FROM unnest(skipped) f
+	CROSS JOIN LATERAL (
+		SELECT f.rule_id
+		UNION
+		SELECT jsonb_array_elements_text(CASE jsonb_typeof(f.evidence->'rule_ids') WHEN 'array'
+			THEN f.evidence->'rule_ids' ELSE '[]' END)
+	) r;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_unjudged(@extschema@.chpg_finding_row[]) IS
+'Number of rules that could not judge, some service or all.';
+
+/* Without any rule that could judge, nothing is known. */
+CREATE FUNCTION @extschema@._chpg_report_why_unjudged(skipped @extschema@.chpg_finding_row[], service text)
+RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT 'no rule could judge' || coalesce(': ' || lower(left(max(f.symptom), 1)) || substr(rtrim(max(f.symptom), '.'), 2),
+		'')
+	FROM unnest(skipped) f
+	WHERE f.service_id IS NULL OR service IS NOT NULL
+	HAVING array_agg(f.rule_id) @> (SELECT array_agg(r.rule_id) FROM @extschema@._chpg_rules() r
+		WHERE r.scope IN ('pattern', 'service', 'change'));
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_why_unjudged(@extschema@.chpg_finding_row[], text) IS
+'Why no rule could judge, within a sentence; null: some could.
+service: the one that a report is about; null: the fleet.';
 
 CREATE FUNCTION @extschema@._chpg_report_findings(scope @extschema@._chpg_scope, history_only boolean,
 	INOUT report @extschema@._chpg_report)
@@ -151,16 +185,25 @@ DECLARE
 	findings @extschema@.chpg_finding_row[];
 	logged record;
 BEGIN
-	-- the present state is not in the log
+	-- the present state is not in the log, nor what happened since the last watch
 	SELECT * INTO logged FROM @extschema@._chpg_report_log(scope, scope.service IS NULL);
-	report.from_log := history_only AND logged.judged_at IS NOT NULL;
+	report.from_log := history_only AND logged.judged_at >= upper(scope.period) - interval '26 hours';
+	report.skipped := '{}';
+	IF report.from_log IS NOT TRUE THEN
+		findings := ARRAY(SELECT f FROM @extschema@.chpg_findings(last_day, scope.service, scope.server, history_only) f);
+		report.skipped := ARRAY(
+			SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name,
+				f.finding_key LIMIT 1000);
+		-- an old log is better than none
+		report.from_log := history_only AND logged.judged_at IS NOT NULL
+			AND @extschema@._chpg_report_why_unjudged(report.skipped, scope.service) IS NOT NULL;
+	END IF;
 	IF report.from_log THEN
 		report.judged_at := logged.judged_at;
 		findings := logged.findings;
 		report.resolved := logged.resolved;
 	ELSE
 		report.judged_at := upper(last_day);
-		findings := ARRAY(SELECT f FROM @extschema@.chpg_findings(last_day, scope.service, scope.server, history_only) f);
 		report.resolved := '{}';
 	END IF;
 	report.muted := (SELECT count(*) FROM unnest(findings) f WHERE f.muted AND f.level <> 'SKIPPED');
@@ -175,14 +218,12 @@ BEGIN
 		WHERE f.kind IN ('opportunity', 'hygiene') AND f.level <> 'SKIPPED' AND NOT f.muted
 		ORDER BY f.kind = 'hygiene', f.impact_us DESC NULLS LAST, f.finding_key
 		LIMIT 100);
-	report.skipped := ARRAY(
-		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name,
-			f.finding_key LIMIT 1000);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_findings(@extschema@._chpg_scope, boolean, @extschema@._chpg_report) IS
 'Put findings into a report: of the log, else of the last day of its period.
+Without an hour of that day, those of an older watch.
 Requests: as chpg_findings, but none if history_only.';
 
 /* Of the time since which it is so, a chart shows the step. */

@@ -196,7 +196,7 @@ AS $$
 				|| array_agg(v.cell ORDER BY i, v.place)
 			FROM generate_series(1, least(cardinality((r).services), 20)) i
 			CROSS JOIN LATERAL (SELECT ((r).services[i]).*) s
-			CROSS JOIN LATERAL (VALUES (1, s.service_name), (2, coalesce(s.level, 'ok')),
+			CROSS JOIN LATERAL (VALUES (1, s.service_name), (2, coalesce(s.level, CASE WHEN (r).not_known IS NULL THEN 'ok' END)),
 				(3, @extschema@._chpg_load_text(s.load)), (4, @extschema@._chpg_load_text(s.baseline_load)),
 				(5, @extschema@._chpg_duration_text(s.p95_us)), (6, @extschema@._chpg_percent_text(s.error_percent)),
 				(7, @extschema@._chpg_percent_text(s.storage_percent)), (8, @extschema@._chpg_percent_text(s.memory_percent)),

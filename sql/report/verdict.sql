@@ -29,40 +29,6 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_sentence(text) IS 'Words as a sentence, with a capital and a full stop.';
 
-CREATE FUNCTION @extschema@._chpg_report_unjudged(skipped @extschema@.chpg_finding_row[])
-RETURNS bigint
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT count(DISTINCT r.rule_id)
-	FROM unnest(skipped) f
-	CROSS JOIN LATERAL (
-		SELECT f.rule_id
-		UNION
-		SELECT jsonb_array_elements_text(CASE jsonb_typeof(f.evidence->'rule_ids') WHEN 'array'
-			THEN f.evidence->'rule_ids' ELSE '[]' END)
-	) r;
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_report_unjudged(@extschema@.chpg_finding_row[]) IS
-'Number of rules that could not judge, some service or all.';
-
-/* Without any rule that could judge, nothing is known. */
-CREATE FUNCTION @extschema@._chpg_report_why_unjudged(skipped @extschema@.chpg_finding_row[], service text)
-RETURNS text
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT 'no rule could judge' || coalesce(': ' || lower(left(max(f.symptom), 1)) || substr(rtrim(max(f.symptom), '.'), 2),
-		'')
-	FROM unnest(skipped) f
-	WHERE f.service_id IS NULL OR service IS NOT NULL
-	HAVING array_agg(f.rule_id) @> (SELECT array_agg(r.rule_id) FROM @extschema@._chpg_rules() r
-		WHERE r.scope IN ('pattern', 'service', 'change'));
-END;
-
-COMMENT ON FUNCTION @extschema@._chpg_report_why_unjudged(@extschema@.chpg_finding_row[], text) IS
-'Why no rule could judge, within a sentence; null: some could.
-service: the one that a report is about; null: the fleet.';
-
 /*
  * The first sentence says whether something is wrong; the next ones what got slower or
  * faster, whose storage will be full, and whether too little is known to be sure.
@@ -79,6 +45,8 @@ DECLARE
 	full_soon record;
 	seen record;
 	sentences text[] := '{}';
+	-- captures and watches are an hour or two behind
+	is_stale CONSTANT boolean := report.from_log AND report.judged_at < least(until, report.written_at) - interval '4 hours';
 	unjudged CONSTANT bigint := @extschema@._chpg_report_unjudged(report.skipped);
 BEGIN
 	SELECT count(*) AS alarms, count(*) FILTER (WHERE f.level = 'ERROR') AS errors,
@@ -104,7 +72,9 @@ BEGIN
 	WHERE s.storage_full_at < until + interval '30 days';
 	SELECT sum(c.captured) AS captured, sum(c.hours) AS hours INTO seen FROM unnest(report.coverage) c;
 
-	report.not_known := coalesce(report.not_known, @extschema@._chpg_report_why_unjudged(report.skipped, report.service));
+	report.not_known := coalesce(report.not_known, CASE WHEN is_stale AND wrong.alarms = 0 THEN
+		format('nothing has been judged since %s, when nothing was wrong',
+			@extschema@._chpg_when_text(report.judged_at, until)) END, @extschema@._chpg_report_why_unjudged(report.skipped, report.service));
 	report.is_bad := CASE WHEN wrong.alarms > 0 THEN true WHEN report.not_known IS NULL AND unjudged = 0 THEN false END;
 	IF wrong.alarms = 0 AND report.not_known IS NOT NULL THEN
 		sentences := sentences || format('Whether anything is wrong is not known: %s.', report.not_known);
@@ -139,7 +109,10 @@ BEGIN
 			|| @extschema@._chpg_words_joined(full_soon.services[1:4])
 			|| CASE WHEN cardinality(full_soon.services) > 4 THEN ', and of others' ELSE '' END);
 	END IF;
-	IF wrong.alarms > 0 AND unjudged > 0 THEN
+	IF wrong.alarms > 0 AND is_stale THEN
+		sentences := sentences || format('Nothing has been judged since %s.',
+			@extschema@._chpg_when_text(report.judged_at, until));
+	ELSIF wrong.alarms > 0 AND unjudged > 0 THEN
 		sentences := sentences || format('%s %s could not judge.', unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
 	END IF;
 	IF seen.captured < 0.9 * seen.hours THEN

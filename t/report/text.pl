@@ -42,7 +42,7 @@ is(request_count($url), 0, 'and no request is sent');
 reset_emulator($url, services => 1, patterns => 5);
 fails_with($node, "SELECT chpg_report_text(service => 'typo', history_only => false)", '42704', qr/service "typo" does not exist/, 'the report of a service that the API does not have');
 my $live = text_report('history_only => false');
-like($live, qr/^Whether something got worse is not known: \d+ rules could not judge\. The others find nothing wrong\.|^\w+ things? (?:is|are) wrong: .*\d+ rules could not judge\./s, 'without a history rules cannot judge changes');
+like($live, qr/^Whether something got worse is not known: \d+ rules could not judge\.\nThe others find nothing wrong\.\n|^\w+ things? (?:is|are) wrong: .*\d+ rules could not judge\./s, 'without a history rules cannot judge changes');
 unlike($live, qr/No incident is open|Nothing is wrong/, 'which is no good news');
 
 # ---- A bad day
@@ -59,19 +59,35 @@ $node->safe_psql('postgres', q{SELECT _chpg_watch(h, NULL::text, NULL::text)
 my $text = text_report();
 is(request_count($url), 0, 'a report of a history sends no request');
 
-# A role that only reads the tables has no report of them.
-$node->safe_psql('postgres', 'CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
-my $owner = $node->safe_psql('postgres', q{SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'kept'});
-my $unread = $node->safe_psql('postgres', 'SELECT chpg_report_text()', extra_params => [ '-U', 'reader' ]);
-like($unread, qr/^Whether anything is wrong is not known: the history belongs to role "$owner", and only that role has a report of it\.\n/, 'a role that the history does not belong to is told so');
-is(section($unread, 'IS ANYTHING WRONG NOW?') =~ s/\s+/ /gr, qq{ Not known: the history belongs to role "$owner", and only that role has a report of it. }, 'and not that no incident is open');
-unlike($unread, qr/chpg_history_enable/, 'nor to begin one');
 fails_with($node, "SELECT $_(service => 'typo')", '42704', qr/service "typo" is not in the history/, "$_ of a service that the history does not have") for qw(chpg_report chpg_report_text);
 
-# Of a day that the history lacks, while it has the days before it, no rule judges anything.
-my $unjudged = text_report(q{(SELECT tstzrange(max(window_end) - interval '2 days', max(window_end) + interval '2 days') FROM kept.capture WHERE grain = 'hour')});
-like($unjudged, qr/^Whether anything is wrong is not known: no rule could judge: the history\b.*? has no hour of the period\./s, 'that no rule could judge is not good news');
-like(section($unjudged, 'IS ANYTHING WRONG NOW?'), qr/^  Not known: no rule could judge: /, 'nor is it of incidents');
+# When captures have stopped, the last watch is what is known, and since when nothing is.
+my $stopped = q{(SELECT tstzrange(max(window_end) - interval '2 days', max(window_end) + interval '2 days') FROM kept.capture WHERE grain = 'hour')};
+my $stale = text_report($stopped);
+like($stale, qr/^\w+ things? (?:is|are) wrong: .*^Nothing has been judged since \w+ \d\d:\d\d\.$/ms, 'incidents of the last watch remain, with its time');
+like(section($stale, 'IS ANYTHING WRONG NOW?'), qr/^  (?:ERROR|WARN)  +\Q$name\E: Slower than before/, 'and are listed');
+$node->safe_psql('postgres', q{CREATE TABLE public.saved AS TABLE kept.finding_log; UPDATE kept.finding_log SET resolved_at = last_seen_at WHERE resolved_at IS NULL});
+$stale = text_report($stopped);
+like($stale, qr/^Whether anything is wrong is not known: nothing has been judged since\s+\w+\s+\d\d:\d\d,\s+when\s+nothing\s+was\s+wrong\.\n/, 'that nothing was wrong then is no good news of now');
+unlike($stale, qr/No incident is open|Nothing is wrong/, 'and nowhere said to be');
+$node->safe_psql('postgres', q{TRUNCATE kept.finding_log; DELETE FROM kept.watch_state});
+$stale = text_report($stopped);
+like($stale, qr/^Whether anything is wrong is not known: no rule could judge: the history\b.*? has no hour of the\s+period\.\n/s, 'nor is it that no rule could judge, without a log');
+like(section($stale, 'IS ANYTHING WRONG NOW?'), qr/^  Not known: no rule could judge: /, 'of incidents, too');
+unlike($stale, qr/No incident is open|Nothing is wrong/, 'and nothing is said to be well');
+$node->safe_psql('postgres', q{INSERT INTO kept.finding_log SELECT * FROM public.saved});
+
+# A history of another role
+$node->safe_psql('postgres', q{CREATE ROLE h; CREATE ROLE reader LOGIN; CREATE DATABASE owned});
+$node->safe_psql('owned', q{CREATE EXTENSION chpg; GRANT CREATE ON DATABASE owned TO h; SELECT chpg_history_enable('kept', owner => 'h');
+	GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader});
+for my $role (qw(reader), $node->safe_psql('postgres', 'SELECT current_user'))
+{
+	my $unread = $node->safe_psql('owned', 'SELECT chpg_report_text()', extra_params => [ '-U', $role ]);
+	like($unread, qr/^Whether anything is wrong is not known: the history belongs to role "h", and only that role has a\s+report of it\.\n/, "$role is told whose history it is");
+	is(section($unread, 'IS ANYTHING WRONG NOW?') =~ s/\s+/ /gr, ' Not known: the history belongs to role "h", and only that role has a report of it. ', 'and not that no incident is open');
+	unlike($unread, qr/chpg_history_enable/, 'nor to begin one');
+}
 
 my $verdict = $node->safe_psql('postgres', q{SELECT (_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true)).verdict});
 is(join(' ', split /\n/, $text =~ s/\n\n.*//sr), $verdict, 'the first lines are the verdict');
