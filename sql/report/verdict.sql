@@ -74,14 +74,14 @@ BEGIN
 
 	report.not_known := coalesce(report.not_known, CASE WHEN is_stale AND wrong.alarms = 0 THEN
 		format('nothing has been judged since %s, when nothing was wrong',
-			@extschema@._chpg_when_text(report.judged_at, until)) END, @extschema@._chpg_report_why_unjudged(report.skipped, report.service));
+			@extschema@._chpg_when_text(report.judged_at, until)) END,
+		@extschema@._chpg_report_why_unjudged(report.skipped, report.service));
 	report.is_bad := CASE WHEN wrong.alarms > 0 THEN true WHEN report.not_known IS NULL AND unjudged = 0 THEN false END;
 	IF wrong.alarms = 0 AND report.not_known IS NOT NULL THEN
 		sentences := sentences || format('Whether anything is wrong is not known: %s.', report.not_known);
 	ELSIF wrong.alarms = 0 AND unjudged > 0 THEN
-		sentences := sentences || format('%s is not known: %s %s could not judge. The others find nothing wrong.',
-			CASE WHEN report.has_history THEN 'Whether anything else is wrong' ELSE 'Whether something got worse' END,
-			unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
+		sentences := sentences || format('%s%s %s could not judge. The others find nothing wrong.',
+			CASE WHEN report.has_history THEN '' ELSE 'Whether something got worse is not known: ' END, unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
 	ELSIF wrong.alarms = 0 THEN
 		sentences := sentences || 'Nothing is wrong.'::text;
 	ELSE
