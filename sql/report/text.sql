@@ -226,7 +226,7 @@ AS $$
 			CROSS JOIN LATERAL (SELECT (q.pattern).*) p
 			CROSS JOIN LATERAL (VALUES (1, @extschema@._chpg_percent_text(q.time_percent)), (2, q.service_name),
 				(3, @extschema@._chpg_count_text(p.call_count)), (4, @extschema@._chpg_duration_text(p.avg_duration_us)),
-				(5, @extschema@._chpg_duration_text(p.p99_hi_us)), (6, @extschema@._chpg_duration_text(q.baseline_avg_us)),
+				(5, @extschema@._chpg_duration_text(p.p99_est_us)), (6, @extschema@._chpg_duration_text(q.baseline_avg_us)),
 				(7, p.query_text)) v(place, cell)
 			WHERE q.is_listed
 			HAVING count(*) > 0), 'rnrrrrt'::text),

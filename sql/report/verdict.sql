@@ -81,7 +81,8 @@ BEGIN
 		sentences := sentences || format('Whether anything is wrong is not known: %s.', report.not_known);
 	ELSIF wrong.alarms = 0 AND unjudged > 0 THEN
 		sentences := sentences || format('%s%s %s could not judge. The others find nothing wrong.',
-			CASE WHEN report.has_history THEN '' ELSE 'Whether something got worse is not known: ' END, unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
+			CASE WHEN report.has_history THEN '' ELSE 'Whether something got worse is not known: ' END,
+			unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
 	ELSIF wrong.alarms = 0 THEN
 		sentences := sentences || 'Nothing is wrong.'::text;
 	ELSE

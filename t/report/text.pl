@@ -97,6 +97,10 @@ is(join(' ', grep { /\?$/ } split /\n/, $text),
 	'it answers the questions of the page');
 like(section($text, 'IS ANYTHING WRONG NOW?'), qr/^  (?:ERROR|WARN)  +\Q$name\E: Slower than before, since .*?First step: \w/ms, 'the incident has its onset, and a first step');
 like(section($text, 'HOW IS THE FLEET?'), qr/^  service +state .*?^  \Q$name\E +(?:ERROR|WARN) /ms, 'the service that needs most comes first');
+my ($estimate, $bound) = split /\|/, $node->safe_psql('postgres', q{SELECT _chpg_duration_text((q.pattern).p99_est_us), _chpg_duration_text((q.pattern).p99_hi_us)
+	FROM (SELECT (unnest((_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true)).patterns)).*) q LIMIT 1});
+isnt($estimate, $bound, 'the slowest hour of a query is slower than all hours together');
+like((split /\n/, section($text, 'WHERE DOES THE TIME GO?'))[1], qr/ \Q$estimate\E /, 'and p99 is that of all hours, as on the page');
 like(section($text, 'HOW SURE IS THIS?'), qr/as of 2026-.*Requests: 0\./s, 'it says what it rests on');
 like($judged, qr/Findings are those of the last day/, 'without a log, rules judge the last day');
 like(text_report("service => '$service'"), qr/^HOW IS THE SERVICE\?\n.*\n  \Q$name\E .*\n\n/m, 'that of a service is about it alone');
