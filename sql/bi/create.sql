@@ -279,13 +279,13 @@ BEGIN
 	IF kept IS NULL THEN
 		RETURN;
 	END IF;
-	services := substring(pg_get_viewdef(kept) FROM 'service_id = ANY \(''(\{[0-9a-zA-Z,-]+\})''::text\[\]\)')::text[];
+	services := substring(pg_get_viewdef(kept) FROM 'service_id = ANY [(]''([{][0-9a-zA-Z,-]+[}])''::text')::text[];
 	IF services IS NULL THEN
 		RAISE EXCEPTION 'view % is not of chpg_bi_create any more: give logs', kept
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Name the services whose log it has: logs => ''{orders}'', or none: logs => ''{}''.';
 	END IF;
-	names := coalesce(substring(obj_description(kept, 'pg_class') FROM ' was given: (.*)\.\nRequests: '),
+	names := coalesce(substring(obj_description(kept, 'pg_class') FROM E' was given: (.*)[.]\nRequests: '),
 		array_to_string(services, ', '));
 END
 $$;

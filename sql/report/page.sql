@@ -153,13 +153,12 @@ COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report, @extschema@
 CREATE FUNCTION @extschema@._chpg_page_for_client(page text)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
 	SELECT CASE WHEN pg_client_encoding() IN ('UTF8', 'SQL_ASCII') OR getdatabaseencoding() <> 'UTF8' THEN page
 		ELSE (SELECT string_agg(m.parts[1] || coalesce('&#' || ascii(nullif(m.parts[2], '')) || ';', ''), ''
 				ORDER BY m.place)
-			FROM regexp_matches(page, '([\x01-\x7f]*)([^\x01-\x7f]?)', 'g') WITH ORDINALITY m(parts, place)) END
-$$;
+			FROM regexp_matches(page, '([\x01-\x7f]*)([^\x01-\x7f]?)', 'g') WITH ORDINALITY m(parts, place)) END;
+END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_for_client(text) IS
 'A page whose characters beyond ASCII are references, unless the client reads UTF-8.';
@@ -174,6 +173,7 @@ CREATE FUNCTION @extschema@.chpg_report(
 RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
 	report @extschema@._chpg_report;

@@ -312,6 +312,7 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 BEGIN
 	RETURN @extschema@._chpg_report_as_text(
