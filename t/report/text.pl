@@ -128,9 +128,9 @@ is($node->safe_psql('postgres', q{SELECT string_agg(_chpg_without_passwords(v), 
 
 is($node->safe_psql('postgres', encode_utf8(q{SET client_encoding = LATIN1; SELECT _chpg_page_for_client(E'<p>a\u00fc\n\u20ac\U0001F600</p>z')})), "<p>a&#252;\n&#8364;&#128512;</p>z",
 	'a client of another encoding gets a page of plain characters');
-$node->safe_psql('postgres', q{UPDATE kept.service SET service_name = E'a\u0007' || service_name});
-like($node->safe_psql('postgres', q{SET client_encoding = LATIN1; SELECT chpg_report()}), qr/a&#65533;\Q$name\E/, 'also of names with control characters');
-$node->safe_psql('postgres', q{UPDATE kept.service SET service_name = substr(service_name, 3)});
+$node->safe_psql('postgres', q{UPDATE kept.query_text SET query_text = E'a\u0007' || query_text});
+like($node->safe_psql('postgres', q{SET client_encoding = LATIN1; SELECT chpg_report()}), qr/a&#65533;SELECT/, 'also of texts with control characters');
+$node->safe_psql('postgres', q{UPDATE kept.query_text SET query_text = substr(query_text, 3)});
 is($node->safe_psql('postgres', q{SELECT _chpg_page_for_client(E'a\u00fc') = E'a\u00fc'}), 't', 'and one of UTF-8 gets it as it is');
 
 is(text_report('', 'SET standard_conforming_strings = off; '), text_report(), 'with backslashes that escape, the report is the same');
