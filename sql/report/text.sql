@@ -159,7 +159,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT @extschema@._chpg_report_text_section('What changed?'::text,
 		CASE WHEN cardinality((r).changes) = 0 AND (r).baseline IS NOT NULL THEN
-			'  No query got slower or faster, came or went.' END,
+			CASE WHEN (r).is_bad THEN '  Over the period as a whole, no query is much slower or faster.'
+				ELSE '  No query got slower or faster, came or went.' END END,
 		@extschema@._chpg_report_rows((
 			SELECT '{change,service,before,now,time lost,since,query}'::text[] || array_agg(v.cell ORDER BY i, v.place)
 			FROM generate_series(1, least(cardinality((r).changes), 12)) i

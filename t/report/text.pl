@@ -77,6 +77,10 @@ like(section($stale, 'IS ANYTHING WRONG NOW?'), qr/^  Not known: no rule could j
 unlike($stale, qr/No incident is open|Nothing is wrong/, 'and nothing is said to be well');
 $node->safe_psql('postgres', q{INSERT INTO kept.finding_log SELECT * FROM public.saved});
 
+# An incident may have changed little of the whole time.
+is($node->safe_psql('postgres', q{SELECT _chpg_report_text_changes(jsonb_populate_record(_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true), '{"is_bad": true, "changes": [], "marks": []}'))}),
+	"\nWHAT CHANGED?\n  Over the period as a whole, no query is much slower or faster.", 'beside an incident it does not say that no query got slower');
+
 # A history of another role
 $node->safe_psql('postgres', q{CREATE ROLE h; CREATE ROLE reader LOGIN; CREATE DATABASE owned});
 $node->safe_psql('owned', q{CREATE EXTENSION chpg; GRANT CREATE ON DATABASE owned TO h; SELECT chpg_history_enable('kept', owner => 'h');
