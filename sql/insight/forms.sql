@@ -5,7 +5,7 @@
  */
 
 CREATE FUNCTION @extschema@.chpg_findings(
-	period interval,
+	period interval DEFAULT '1 day',
 	service text DEFAULT NULL,
 	server text DEFAULT NULL,
 	history_only boolean DEFAULT false)
@@ -17,52 +17,104 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_findings(interval, text, text, boolean) IS
-'The findings of a period until now: chpg_findings(interval ''1 day'', ''orders'').
+'The findings of a period until now, by default a day: chpg_findings(interval ''1 day'', ''orders'').
 Requests: those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_findings(
 	period text,
+	to_date text DEFAULT NULL,
 	service text DEFAULT NULL,
 	server text DEFAULT NULL,
 	history_only boolean DEFAULT false)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT * FROM @extschema@.chpg_findings(@extschema@._chpg_period(chpg_findings.period, 'period'),
-		chpg_findings.service, chpg_findings.server, chpg_findings.history_only);
+	SELECT * FROM @extschema@.chpg_findings(
+		@extschema@._chpg_period_of_texts(chpg_findings.period, chpg_findings.to_date, chpg_findings.service),
+		@extschema@._chpg_service_of_texts(chpg_findings.to_date, chpg_findings.service),
+		chpg_findings.server, chpg_findings.history_only);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_findings(text, text, text, boolean) IS
-'The findings of a period that a text says: chpg_findings(''1 day''), or a range.
-Requests: those of the form with a range.';
+COMMENT ON FUNCTION @extschema@.chpg_findings(text, text, text, text, boolean) IS
+'The findings of a period, by texts: an interval until now, a range, or two times.
+After an interval or a range, the second text is the service: chpg_findings(''1 day'', ''orders'').
+Requests: those of the form with a range.
+Errors: 22023 the texts say no period; those of the form with a range.';
 
-CREATE FUNCTION @extschema@.chpg_compare(
-	period interval,
-	ago interval DEFAULT '1 day',
-	service text DEFAULT NULL,
-	server text DEFAULT NULL)
-RETURNS SETOF @extschema@.chpg_change_row
-LANGUAGE plpgsql VOLATILE
+/* The least that keeps the two periods apart, and compares with the same hours of a day. */
+CREATE FUNCTION @extschema@._chpg_baseline(period tstzrange, ago interval)
+RETURNS tstzrange
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	b CONSTANT tstzrange := @extschema@._chpg_last(period, 'period'::text);
+	length CONSTANT interval := upper(period) - lower(period);
+	-- whole days; a day in which the clocks change may have 25 hours
+	earlier CONSTANT interval := coalesce(ago, greatest(interval '1 day',
+		date_trunc('day', justify_hours(length + interval '22:59:59.999999'))));
 BEGIN
-	IF ago IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', 'ago' USING ERRCODE = 'null_value_not_allowed';
-	ELSIF lower(b) < upper(b) - ago THEN
-		RAISE EXCEPTION 'invalid value for "ago": "%" is shorter than the period "%"', ago, period
+	IF ago IS NOT NULL AND lower(period) < upper(period) - ago THEN
+		RAISE EXCEPTION 'invalid value for "ago": "%" is shorter than the period "%"', ago, length
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give how much earlier the period to compare with is.';
 	END IF;
-	RETURN QUERY SELECT * FROM @extschema@.chpg_compare(tstzrange(lower(b) - ago, upper(b) - ago), b, service, server);
+	RETURN tstzrange(lower(period) - earlier, least(upper(period) - earlier, lower(period)));
 END
 $$;
 
+COMMENT ON FUNCTION @extschema@._chpg_baseline(tstzrange, interval) IS
+'The period to compare with: the same one some time ago, by default a day or what it needs.
+Errors: 22023 the two periods would overlap.';
+
+CREATE FUNCTION @extschema@.chpg_compare(
+	period interval DEFAULT '1 day',
+	ago interval DEFAULT NULL,
+	service text DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_change_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT * FROM @extschema@.chpg_compare(
+		@extschema@._chpg_baseline(@extschema@._chpg_last(chpg_compare.period, 'period'), chpg_compare.ago),
+		@extschema@._chpg_last(chpg_compare.period, 'period'), chpg_compare.service, chpg_compare.server);
+END;
+
 COMMENT ON FUNCTION @extschema@.chpg_compare(interval, interval, text, text) IS
 'What changed in a period until now, compared with the same one some time ago.
-chpg_compare(interval ''1 hour'') compares with the same hour of yesterday.
+chpg_compare(interval ''1 hour'') compares with the same hour of yesterday; without arguments, the
+last day is compared with the day before. ago: by default a day, or for a period of more than a
+day its length in whole days.
 Requests: those of the form with ranges.
 Errors: 22023 the periods overlap; those of the form with ranges.';
+
+CREATE FUNCTION @extschema@._chpg_compared(INOUT baseline tstzrange, INOUT period tstzrange, INOUT service text,
+	texts text[])
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	kinds CONSTANT text[] := ARRAY[coalesce(@extschema@._chpg_period_kind(texts[1]), 'other'),
+		coalesce(@extschema@._chpg_period_kind(texts[2]), 'other')];
+BEGIN
+	IF texts[1] IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', 'baseline' USING ERRCODE = 'null_value_not_allowed';
+	ELSIF kinds = '{range,range}' THEN
+		baseline := texts[1]::tstzrange;
+		period := texts[2]::tstzrange;
+	ELSIF kinds = '{period,period}' THEN
+		period := @extschema@._chpg_last(texts[1]::interval, 'period'::text);
+		baseline := @extschema@._chpg_baseline(period, texts[2]::interval);
+	ELSE
+		period := @extschema@._chpg_period_of_texts(texts[1], texts[2], service);
+		service := @extschema@._chpg_service_of_texts(texts[2], service);
+		PERFORM @extschema@._chpg_check_period('period'::text, period, NULL::tstzrange);
+		baseline := @extschema@._chpg_baseline(period, NULL::interval);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_compared(tstzrange, tstzrange, text, text[]) IS
+'What the first two texts of chpg_compare say: the periods, and perhaps the service.
+Errors: 22004 the first one is null; 22023 they say no periods.';
 
 CREATE FUNCTION @extschema@.chpg_compare(
 	baseline text,
@@ -70,41 +122,20 @@ CREATE FUNCTION @extschema@.chpg_compare(
 	service text DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_change_row
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	kinds CONSTANT text[] := ARRAY[coalesce(@extschema@._chpg_period_kind(baseline), 'other'),
-		coalesce(@extschema@._chpg_period_kind(period), 'other')];
-BEGIN
-	IF baseline IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', 'baseline' USING ERRCODE = 'null_value_not_allowed';
-	ELSIF kinds = '{period,period}' THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_compare(baseline::interval, period::interval, service, server);
-	ELSIF kinds = '{period,other}' THEN
-		IF period IS NOT NULL AND service IS NOT NULL THEN
-			RAISE EXCEPTION 'invalid value for "period": "%" is not an interval', left(period, 60)
-				USING ERRCODE = 'invalid_parameter_value',
-					HINT = 'Such as: SELECT * FROM chpg_compare(''1 hour'', ''1 day'', ''orders'');';
-		END IF;
-		RETURN QUERY SELECT * FROM @extschema@.chpg_compare(baseline::interval, interval '1 day', coalesce(period, service),
-			server);
-	ELSIF kinds = '{range,range}' THEN
-		RETURN QUERY SELECT * FROM @extschema@.chpg_compare(baseline::tstzrange, period::tstzrange, service, server);
-	ELSE
-		RAISE EXCEPTION 'invalid periods "%" and "%": give two ranges, or one interval until now',
-				left(baseline, 60), left(coalesce(period, ''), 60)
-			USING ERRCODE = 'invalid_parameter_value',
-				HINT = 'Such as: SELECT * FROM chpg_compare(''1 hour'', ''orders'');';
-	END IF;
-END
-$$;
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT r.*
+	FROM @extschema@._chpg_compared(NULL::tstzrange, NULL::tstzrange, chpg_compare.service,
+			ARRAY[chpg_compare.baseline, chpg_compare.period]) c
+	CROSS JOIN LATERAL @extschema@.chpg_compare(c.baseline, c.period, c.service, chpg_compare.server) r;
+END;
 
 COMMENT ON FUNCTION @extschema@.chpg_compare(text, text, text, text) IS
 'What changed, by texts: two ranges; or an interval until now, and how long ago, or a service.
-chpg_compare(''1 hour'', ''orders'') compares with the same hour of yesterday.
+chpg_compare(''1 hour'', ''orders'') compares with the same hour of yesterday. Two times, or a range
+and a service, are compared with the same period a day ago, or as long ago as it needs.
 Requests: those of the form with ranges.
-Errors: 22023 the texts are neither; those of the form with ranges.';
+Errors: 22023 the texts say no periods; those of the form with ranges.';
 
 CREATE FUNCTION @extschema@.chpg_report(
 	period interval,
@@ -126,6 +157,7 @@ Requests: those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report(
 	period text,
+	to_date text DEFAULT NULL,
 	service text DEFAULT NULL,
 	baseline tstzrange DEFAULT NULL,
 	server text DEFAULT NULL,
@@ -134,13 +166,17 @@ CREATE FUNCTION @extschema@.chpg_report(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report(@extschema@._chpg_period(chpg_report.period, 'period'), chpg_report.service,
+	SELECT @extschema@.chpg_report(
+		@extschema@._chpg_period_of_texts(chpg_report.period, chpg_report.to_date, chpg_report.service),
+		@extschema@._chpg_service_of_texts(chpg_report.to_date, chpg_report.service),
 		chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_report(text, text, tstzrange, text, boolean, boolean) IS
-'The report of a period that a text says: chpg_report(''1 day''), or a range.
-Requests: those of the form with a range.';
+COMMENT ON FUNCTION @extschema@.chpg_report(text, text, text, tstzrange, text, boolean, boolean) IS
+'The report of a period, by texts: an interval until now, a range, or two times.
+After an interval or a range, the second text is the service: chpg_report(''1 day'', ''orders'').
+Requests: those of the form with a range.
+Errors: 22023 the texts say no period; those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report_text(
 	period interval,
@@ -163,6 +199,7 @@ Requests: those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report_text(
 	period text,
+	to_date text DEFAULT NULL,
 	service text DEFAULT NULL,
 	baseline tstzrange DEFAULT NULL,
 	server text DEFAULT NULL,
@@ -171,11 +208,14 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report_text(@extschema@._chpg_period(chpg_report_text.period, 'period'),
-		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
-		chpg_report_text.history_only);
+	SELECT @extschema@.chpg_report_text(
+		@extschema@._chpg_period_of_texts(chpg_report_text.period, chpg_report_text.to_date, chpg_report_text.service),
+		@extschema@._chpg_service_of_texts(chpg_report_text.to_date, chpg_report_text.service),
+		chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts, chpg_report_text.history_only);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_report_text(text, text, tstzrange, text, boolean, boolean) IS
-'The report, as text, of a period that a text says: chpg_report_text(''1 day''), or a range.
-Requests: those of the form with a range.';
+COMMENT ON FUNCTION @extschema@.chpg_report_text(text, text, text, tstzrange, text, boolean, boolean) IS
+'The report, as text, of a period, by texts: an interval until now, a range, or two times.
+After an interval or a range, the second text is the service: chpg_report_text(''1 day'', ''orders'').
+Requests: those of the form with a range.
+Errors: 22023 the texts say no period; those of the form with a range.';

@@ -209,10 +209,12 @@ AS $$
 DECLARE
 	only_history CONSTANT boolean := coalesce(history_only, false);
 	candidates @extschema@._chpg_candidate[];
+	message text;
+	detail text;
+	hint text;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
 	PERFORM @extschema@._chpg_history_warn();
-	-- read first, so that the CONTEXT of an error does not show the whole query below
 	candidates := ARRAY(SELECT f
 		FROM @extschema@._chpg_candidates(period, service, server, only_history) f);
 	RETURN QUERY
@@ -222,6 +224,12 @@ BEGIN
 	WHERE m.member_of IS NULL
 	ORDER BY @extschema@._chpg_urgency(f.kind, f.level, f.rule_id), @extschema@._chpg_level_place(f.level),
 		f.impact_us DESC NULLS LAST, f.finding_key;
+EXCEPTION WHEN null_value_not_allowed OR invalid_parameter_value OR undefined_object OR duplicate_alias
+		OR ambiguous_parameter OR invalid_authorization_specification OR configuration_limit_exceeded
+		OR program_limit_exceeded OR system_error OR connection_exception THEN
+	-- an error of the arguments or the API: its CONTEXT would be internal functions and their SQL
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	message := @extschema@._chpg_raise(SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), NULL::text);
 END
 $$;
 

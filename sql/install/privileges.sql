@@ -6,7 +6,6 @@
  */
 REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_refuse_code(regclass), @extschema@._chpg_run_as(oid, text, record),
-	@extschema@._chpg_raise(text, text, text, text, text),
 	-- beginning and ending a history
 	@extschema@._chpg_history_check_schema(text, text), @extschema@._chpg_history_create_views(name),
 	@extschema@._chpg_history_comment(name), @extschema@._chpg_history_close(text),

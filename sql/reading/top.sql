@@ -28,27 +28,15 @@ COMMENT ON COLUMN @extschema@.chpg_top_row.share IS
 'Its part of the time of all patterns that were read: at most 500 of each service.';
 COMMENT ON COLUMN @extschema@.chpg_top_row.errors IS 'Executions that raised an error.';
 
-/*
- * A page of 500 patterns costs a service as much as the first n, and has their share.  The
- * period ends at a full minute, so that calls within one share the responses.
- */
-CREATE FUNCTION @extschema@.chpg_top(
-	period interval DEFAULT '1 hour',
-	service text DEFAULT NULL,
-	order_by text DEFAULT 'time',
-	n integer DEFAULT 20,
-	server text DEFAULT NULL)
-RETURNS SETOF @extschema@.chpg_top_row
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+CREATE FUNCTION @extschema@._chpg_top_sort(order_by text, n integer)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
 	sort_column CONSTANT text := CASE lower(order_by) WHEN 'time' THEN 'total_duration_us'
 		WHEN 'calls' THEN 'call_count' WHEN 'mean' THEN 'avg_duration_us' WHEN 'p99' THEN 'p99_duration_us'
 		WHEN 'errors' THEN 'error_count' END;
-	during CONSTANT tstzrange := @extschema@._chpg_last(period, 'period'::text);
-	page CONSTANT bigint := 500;
 BEGIN
 	IF order_by IS NULL OR n IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'order_by' END
@@ -61,7 +49,22 @@ BEGIN
 		RAISE EXCEPTION 'invalid value for "n": %', n
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 10000.';
 	END IF;
-	RETURN QUERY
+	RETURN sort_column;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_top_sort(text, integer) IS
+'The field by which chpg_top sorts, for its order_by; checks its n.
+Errors: 22004 null; 22023 one of them cannot be used.';
+
+/*
+ * A page of 500 patterns costs a service as much as the first n, and has their share.  A
+ * query in PL/pgSQL would show its whole text in the CONTEXT of an error of the API.
+ */
+CREATE FUNCTION @extschema@._chpg_top(during tstzrange, service text, sort_column text, n integer, server text)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+BEGIN ATOMIC
 	SELECT @extschema@._chpg_line_text(coalesce(t.service_name, t.service_id), 18),
 		@extschema@._chpg_line_text(coalesce(nullif(t.query_text, ''), '(query without an id)'), 34),
 		lpad(@extschema@._chpg_count_text(t.call_count::double precision), 7),
@@ -72,16 +75,32 @@ BEGIN
 		lpad(@extschema@._chpg_count_text(t.error_count::double precision), 7)
 	FROM (
 		SELECT p.*, sum(p.total_duration_us) OVER () AS total_us,
-			CASE sort_column WHEN 'call_count' THEN p.call_count WHEN 'avg_duration_us' THEN p.avg_duration_us
+			CASE _chpg_top.sort_column WHEN 'call_count' THEN p.call_count WHEN 'avg_duration_us' THEN p.avg_duration_us
 				WHEN 'p99_duration_us' THEN p.p99_duration_us WHEN 'error_count' THEN p.error_count
 				ELSE p.total_duration_us END AS sorted_by
-		FROM @extschema@.chpg_slow_patterns(during, chpg_top.service, NULL::text, NULL::text,
-			NULL::text, NULL::text, sort_column, NULL::text, page, chpg_top.server) p
+		FROM @extschema@.chpg_slow_patterns(_chpg_top.during, _chpg_top.service, NULL::text, NULL::text,
+			NULL::text, NULL::text, _chpg_top.sort_column, NULL::text, 500::bigint, _chpg_top.server) p
 	) t
 	ORDER BY t.sorted_by DESC NULLS LAST, t.total_duration_us DESC NULLS LAST, t.service_id, t.query_id
-	LIMIT n;
-END
-$$;
+	LIMIT _chpg_top.n;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_top(tstzrange, text, text, integer, text) IS
+'The rows of chpg_top, sorted by a field of chpg_slow_patterns.
+Requests: 1 for the list of services, 1 for each service.';
+
+CREATE FUNCTION @extschema@.chpg_top(
+	period interval DEFAULT '1 hour',
+	service text DEFAULT NULL,
+	order_by text DEFAULT 'time',
+	n integer DEFAULT 20,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+BEGIN ATOMIC
+	SELECT * FROM @extschema@._chpg_top(@extschema@._chpg_last(chpg_top.period, 'period'), chpg_top.service,
+		@extschema@._chpg_top_sort(chpg_top.order_by, chpg_top.n), chpg_top.n, chpg_top.server);
+END;
 
 COMMENT ON FUNCTION @extschema@.chpg_top(interval, text, text, integer, text) IS
 'The n slow query patterns that take most in a period until now, as texts for people.
@@ -91,6 +110,44 @@ chpg_slow_patterns has exact values, the whole text, and other periods.
 Requests: 1 for the list of services, 1 for each service.
 Errors: 22004 period, order_by or n is null; 22023 one of them cannot be used; those of
   chpg_slow_patterns.';
+
+CREATE FUNCTION @extschema@.chpg_top(
+	during tstzrange,
+	service text DEFAULT NULL,
+	order_by text DEFAULT 'time',
+	n integer DEFAULT 20,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+BEGIN ATOMIC
+	SELECT * FROM @extschema@._chpg_top(chpg_top.during, chpg_top.service,
+		@extschema@._chpg_top_sort(chpg_top.order_by, chpg_top.n), chpg_top.n, chpg_top.server);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_top(tstzrange, text, text, integer, text) IS
+'The n slow query patterns that take most in a range, as texts for people.
+Requests and errors: those of the form with an interval.';
+
+CREATE FUNCTION @extschema@.chpg_top(
+	period text,
+	service text DEFAULT NULL,
+	order_by text DEFAULT 'time',
+	n integer DEFAULT 20,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+BEGIN ATOMIC
+	SELECT * FROM @extschema@._chpg_top(
+		@extschema@._chpg_period_of_texts(chpg_top.period, chpg_top.service, NULL::text),
+		@extschema@._chpg_service_of_texts(chpg_top.service, NULL::text),
+		@extschema@._chpg_top_sort(chpg_top.order_by, chpg_top.n), chpg_top.n, chpg_top.server);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_top(text, text, text, integer, text) IS
+'The n slow query patterns that take most, in a period that texts say, as texts for people.
+The period is an interval until now, a range, or two times: chpg_top(''1 day'', ''orders''),
+chpg_top(''yesterday'', ''today'').
+Requests and errors: those of the form with an interval; 22023 the texts say no period.';
 
 CREATE VIEW @extschema@.chpg_top AS
 	SELECT * FROM @extschema@.chpg_top(interval '1 hour', NULL::text, 'time', 20, NULL::text);

@@ -43,6 +43,18 @@ for my $call (
 	[ q{chpg_metrics('1 hour', 'orders', bucket => '5 minutes')}, 2 ],
 	[ q{chpg_logs('1 day', 'orders', severity => 'error', max_rows => 10)}, 2 ],
 	[ "chpg_findings($HOUR, 'orders')", 6 ],
+	[ q{chpg_findings('yesterday', 'today', 'orders')}, 6 ],
+	[ q{chpg_findings(service => 'orders')}, 6 ],
+	[ 'chpg_findings()', 14 ],
+	[ q{chpg_top('1 hour', 'orders', 'p99', 5)}, 2 ],
+	[ q{chpg_top('[yesterday, today)', 'orders')}, 2 ],
+	[ "chpg_top(tstzrange(now() - $HOUR, now()), 'orders')", 2 ],
+	[ q{chpg_top('yesterday', 'today')}, 7 ],
+	[ q{chpg_compare(service => 'orders')}, 4 ],
+	[ q{chpg_compare('1 week', 'orders')}, 4 ],
+	[ q{chpg_compare('yesterday', 'today', 'orders')}, 4 ],
+	[ q{chpg_compare('[yesterday, today)', 'orders')}, 4 ],
+	[ 'chpg_compare()', 14 ],
 	[ q{chpg_compare('1 hour', 'orders')}, 4 ],
 	[ q{chpg_compare('1 hour', '1 day', 'orders')}, 4 ],
 	# a range
@@ -58,6 +70,27 @@ for my $call (
 	is($node->psql('postgres', "SELECT count(*) FROM $what"), 0, $what);
 	cmp_ok(request_count($url), '<=', $requests, "$what: $requests requests at most");
 }
+
+# Two texts that are times are the period of a report, too, as a range is; none of them is a service.
+for my $function ('chpg_report', 'chpg_report_text')
+{
+	my ($texts, $range) = map { sql("SET TimeZone = 'UTC'; SELECT $function($_)") } q{'2026-11-20', '2026-11-29'}, q{tstzrange('2026-11-20', '2026-11-29')};
+	is($texts, $range, "$function of two times");
+	isnt($texts, sql("SET TimeZone = 'UTC'; SELECT $function('2026-11-20', '2026-11-28')"), 'of which the second is the end');
+}
+
+# What a period is compared with, if no call says it
+my $BASELINE = q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_baseline(tstzrange('2026-11-20 00:00', '%s'), NULL)};
+for my $case (
+	[ '2026-11-20 01:00', '["2026-11-19 00:00:00+01","2026-11-19 01:00:00+01")', 'an hour: that of the day before' ],
+	[ '2026-11-21 00:00', '["2026-11-19 00:00:00+01","2026-11-20 00:00:00+01")', 'a day: the day before' ],
+	[ '2026-11-27 00:00', '["2026-11-13 00:00:00+01","2026-11-20 00:00:00+01")', 'a week: the week before' ],
+	[ '2026-11-22 12:00', '["2026-11-17 00:00:00+01","2026-11-19 12:00:00+01")', 'two days and a half: that of three days before' ])
+{
+	is(sql(sprintf $BASELINE, $case->[0]), $case->[1], "the baseline of $case->[2]");
+}
+is(sql(q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_baseline(tstzrange('2026-10-25', '2026-10-26'), NULL)}),
+	'["2026-10-24 00:00:00+02","2026-10-25 00:00:00+02")', 'of a day with 25 hours: the day before');
 
 # Parameters without a type, as node-postgres and JDBC send them
 for my $values (q{'yesterday', 'today', 'orders'}, q{'1 hour', 'orders', NULL}, q{'[yesterday,today)', 'orders', NULL},
@@ -100,8 +133,20 @@ for my $mistake (
 	[ q{chpg_service('bilings')}, q{service "bilings" does not exist: did you mean "billing"?} ],
 	[ q{chpg_top(order_by => 'tiem')}, q{invalid value for "order_by": "tiem": did you mean "time"?} ],
 	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
-	[ q{chpg_findings('orders')}, q{"orders" is neither a period nor a range: give a service as service => 'orders'} ],
-	[ q{chpg_compare('orders', '1 hour')}, q{invalid periods "orders" and "1 hour": give two ranges, or one interval until now} ],
+	[ q{chpg_top('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
+	[ q{chpg_top('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
+	[ q{chpg_findings('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
+	[ q{chpg_findings('1 hour', 'ordres')}, q{service "ordres" does not exist: did you mean "orders"?} ],
+	[ q{chpg_findings('1 hour', 'orders', 'chpg')}, q{"service" is given twice, as "orders" and as "chpg": name the arguments after it} ],
+	[ q{chpg_findings('today', 'yesterday')}, q{period from today to yesterday is empty: give the start before the end} ],
+	[ q{chpg_findings('yesterday', '1 hour')}, q{"1 hour" is not a time: give two times, or a range} ],
+	[ q{chpg_findings(NULL)}, q{argument "period" must not be null} ],
+	[ q{chpg_report('2026-11-20', 'orders')}, q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ q{chpg_report('1 day', 'today')}, q{the period "1 day" ends now, or is a range: "today" cannot be its end} ],
+	[ q{chpg_report_text('orders', '1 day')}, q{"orders" is neither a time nor a period: give the period before the service} ],
+	[ q{chpg_compare('1 hour', 'ordres')}, q{service "ordres" does not exist: did you mean "orders"?} ],
+	[ q{chpg_compare('orders', '1 hour')}, q{"orders" is neither a time nor a period: give the period before the service} ],
+	[ q{chpg_compare(NULL)}, q{argument "baseline" must not be null} ],
 	[ q{chpg_compare('1 hour', '1 minute', 'orders')}, q{invalid value for "ago": "00:01:00" is shorter than the period "01:00:00"} ],
 	[ q{chpg_metrics('1 hour', 'nowhere')}, q{service "nowhere" does not exist} ],
 	# by PostgreSQL itself
@@ -114,6 +159,9 @@ for my $mistake (
 
 	if ($expected =~ m{\A/(.*)/\z}) { like($primary, qr/$1/, $what) }
 	else { is($primary, $expected, $what) }
+	my ($context) = $err =~ /^CONTEXT:  (.*)/ms;
+	ok(!defined $context || $context !~ /\bSELECT\b|:=/ && ($context =~ tr/\n//) <= 3, "$what: at most three lines of CONTEXT, without internal SQL")
+	  or diag($context);
 }
 
 # A statement in a HINT can be run.

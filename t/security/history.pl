@@ -474,7 +474,7 @@ is(sql(qq{DO \$\$ BEGIN PERFORM _chpg_run_as('collector'::regrole, 'SELECT to_js
 fails_with($node, "SELECT _chpg_run_as('$owner'::regrole, 'SELECT to_jsonb(1)', ROW())", '42501', qr/permission denied to run as role "\Q$owner\E"/, 'the owner runs nothing as another role', extra_params => [ '-U', 'collector' ]);
 fails_with($node, "SELECT $_", '42501', qr/permission denied for function/, "other roles may not call $_", extra_params => [ '-U', 'mallory' ]) foreach $INNER,
 	q{_chpg_history_lock()}, q{_chpg_capture_services(NULL)}, q{_chpg_history_expire()}, q{_chpg_history_partition('hour', now())}, q{_chpg_history_fill('x')},
-	q{_chpg_note_window('a', 'hour', now(), now(), NULL, NULL, NULL, 'x')}, q{_chpg_raise('P0001', 'x', NULL, NULL, NULL)}, q{_chpg_history_entrust('mallory', true)}, q{_chpg_seal_some(1)}, q{_chpg_seal_window('hour', 1, now(), '{}')}, q{_chpg_write_window('hour', 1, now(), '{}')},
+	q{_chpg_note_window('a', 'hour', now(), now(), NULL, NULL, NULL, 'x')}, q{_chpg_history_entrust('mallory', true)}, q{_chpg_seal_some(1)}, q{_chpg_seal_window('hour', 1, now(), '{}')}, q{_chpg_write_window('hour', 1, now(), '{}')},
 	q{_chpg_sum_day(1, now())}, q{_chpg_note_points(1, now(), now(), '1 minute', '{}')}, q{_chpg_service_key('x')}, q{_chpg_window_rows('{}', now())}, q{_chpg_window_settings('x', 'hour', now(), true)};
 
 # Its own captures and purges report the object, and go on when it is dropped.
