@@ -28,7 +28,7 @@ COMMENT ON COLUMN @extschema@.chpg_top_row.share IS
 'Its part of the time of all patterns that were read: at most 500 of each service.';
 COMMENT ON COLUMN @extschema@.chpg_top_row.errors IS 'Executions that raised an error.';
 
-CREATE FUNCTION @extschema@._chpg_top_sort(order_by text, n integer)
+CREATE FUNCTION @extschema@._chpg_top_sort(period tstzrange, order_by text, n integer)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -38,8 +38,9 @@ DECLARE
 		WHEN 'calls' THEN 'call_count' WHEN 'mean' THEN 'avg_duration_us' WHEN 'p99' THEN 'p99_duration_us'
 		WHEN 'errors' THEN 'error_count' END;
 BEGIN
-	IF order_by IS NULL OR n IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'order_by' END
+	IF period IS NULL OR order_by IS NULL OR n IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null',
+				CASE WHEN period IS NULL THEN 'period' WHEN n IS NULL THEN 'n' ELSE 'order_by' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF sort_column IS NULL THEN
 		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by,
@@ -53,15 +54,16 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_top_sort(text, integer) IS
-'The field by which chpg_top sorts, for its order_by; checks its n.
+COMMENT ON FUNCTION @extschema@._chpg_top_sort(tstzrange, text, integer) IS
+'The field by which chpg_top sorts, for its order_by; checks its other arguments.
 Errors: 22004 null; 22023 one of them cannot be used.';
 
 /*
  * A page of 500 patterns costs a service as much as the first n, and has their share.  A
- * query in PL/pgSQL would show its whole text in the CONTEXT of an error of the API.
+ * query in PL/pgSQL would show its whole text in the CONTEXT of an error of the API.  With
+ * LIMIT 0 the check of n would not run.
  */
-CREATE FUNCTION @extschema@._chpg_top(during tstzrange, service text, sort_column text, n integer, server text)
+CREATE FUNCTION @extschema@._chpg_top(during tstzrange, service text, order_by text, n integer, server text)
 RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
@@ -75,18 +77,19 @@ BEGIN ATOMIC
 		lpad(@extschema@._chpg_count_text(t.error_count::double precision), 7)
 	FROM (
 		SELECT p.*, sum(p.total_duration_us) OVER () AS total_us,
-			CASE _chpg_top.sort_column WHEN 'call_count' THEN p.call_count WHEN 'avg_duration_us' THEN p.avg_duration_us
+			CASE c.sort_column WHEN 'call_count' THEN p.call_count WHEN 'avg_duration_us' THEN p.avg_duration_us
 				WHEN 'p99_duration_us' THEN p.p99_duration_us WHEN 'error_count' THEN p.error_count
 				ELSE p.total_duration_us END AS sorted_by
-		FROM @extschema@.chpg_slow_patterns(_chpg_top.during, _chpg_top.service, NULL::text, NULL::text,
-			NULL::text, NULL::text, _chpg_top.sort_column, NULL::text, 500::bigint, _chpg_top.server) p
+		FROM @extschema@._chpg_top_sort(_chpg_top.during, _chpg_top.order_by, _chpg_top.n) c(sort_column)
+		CROSS JOIN LATERAL @extschema@.chpg_slow_patterns(_chpg_top.during, _chpg_top.service, NULL::text, NULL::text,
+			NULL::text, NULL::text, c.sort_column, NULL::text, 500::bigint, _chpg_top.server) p
 	) t
 	ORDER BY t.sorted_by DESC NULLS LAST, t.total_duration_us DESC NULLS LAST, t.service_id, t.query_id
-	LIMIT _chpg_top.n;
+	LIMIT greatest(_chpg_top.n, 1);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_top(tstzrange, text, text, integer, text) IS
-'The rows of chpg_top, sorted by a field of chpg_slow_patterns.
+'The rows of chpg_top.
 Requests: 1 for the list of services, 1 for each service.';
 
 CREATE FUNCTION @extschema@.chpg_top(
@@ -99,7 +102,7 @@ RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
 	SELECT * FROM @extschema@._chpg_top(@extschema@._chpg_last(chpg_top.period, 'period'), chpg_top.service,
-		@extschema@._chpg_top_sort(chpg_top.order_by, chpg_top.n), chpg_top.n, chpg_top.server);
+		chpg_top.order_by, chpg_top.n, chpg_top.server);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_top(interval, text, text, integer, text) IS
@@ -121,7 +124,7 @@ RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
 	SELECT * FROM @extschema@._chpg_top(chpg_top.during, chpg_top.service,
-		@extschema@._chpg_top_sort(chpg_top.order_by, chpg_top.n), chpg_top.n, chpg_top.server);
+		chpg_top.order_by, chpg_top.n, chpg_top.server);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_top(tstzrange, text, text, integer, text) IS
@@ -140,7 +143,7 @@ BEGIN ATOMIC
 	SELECT * FROM @extschema@._chpg_top(
 		@extschema@._chpg_period_of_texts(chpg_top.period, chpg_top.service, NULL::text),
 		@extschema@._chpg_service_of_texts(chpg_top.service, NULL::text),
-		@extschema@._chpg_top_sort(chpg_top.order_by, chpg_top.n), chpg_top.n, chpg_top.server);
+		chpg_top.order_by, chpg_top.n, chpg_top.server);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_top(text, text, text, integer, text) IS

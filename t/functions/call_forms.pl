@@ -135,6 +135,8 @@ for my $mistake (
 	[ q{chpg_top(order_by => 'tiem')}, q{invalid value for "order_by": "tiem": did you mean "time"?} ],
 	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
 	[ q{chpg_top('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
+	[ q{chpg_top(NULL)}, q{argument "period" must not be null} ],
+	[ q{chpg_top('1 hour', 'orders', n => 0)}, q{invalid value for "n": 0} ],
 	[ q{chpg_top('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
 	[ q{chpg_findings('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
 	[ q{chpg_findings('1 hour', 'ordres')}, q{service "ordres" does not exist: did you mean "orders"?} ],
