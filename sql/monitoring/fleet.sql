@@ -78,8 +78,8 @@ END;
 
 COMMENT ON FUNCTION @extschema@.chpg_fleet(text) IS
 'The services, with size, load, storage, memory and open incidents, as texts for people.
-Services with the most incidents first, then those without metrics, then those with most of their
-storage or memory in use. At most 120 columns wide in psql; chpg_health has exact values.
+Services with the most incidents first, then those without metrics, then those with most of
+their storage or memory in use. At most 120 columns wide in psql; chpg_health has exact values.
 Requests: 1 for the list of services, and those of chpg_health.
 Errors: those of chpg_health.';
 
