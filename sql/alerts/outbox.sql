@@ -21,11 +21,6 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('alert'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
-	PERFORM @extschema@._chpg_history_lock_table('watch_state'::text, 'ROW EXCLUSIVE'::text);
-	UPDATE watch_state SET watched_at = now(), as_of = _chpg_note_alerts.as_of;
-	IF NOT FOUND THEN
-		INSERT INTO watch_state (watched_at, as_of) VALUES (now(), _chpg_note_alerts.as_of);
-	END IF;
 	FOR noted IN
 		WITH latest AS (
 			SELECT DISTINCT ON (a.incident_id) a.* FROM alert a ORDER BY a.incident_id, a.alert_id DESC
@@ -46,11 +41,13 @@ BEGIN
 		), ended AS (
 			SELECT CASE f.state WHEN 'usual' THEN 'usual' ELSE 'resolved' END AS transition, t.incident_id, t.finding_key,
 				t.rule_id, t.kind, t.level, t.service_id, t.service_name, t.since,
-				jsonb_build_object('title', t.title, 'symptom', t.symptom, 'action', NULL) AS finding
+				jsonb_build_object('title', t.title, 'symptom', @extschema@._chpg_ended_symptom(f.state, t.symptom,
+					coalesce(f.since, t.since), (SELECT max(l.last_seen_at) FROM finding_log l
+						WHERE l.incident_id = t.incident_id)), 'action', NULL) AS finding
 			FROM latest t
 			LEFT JOIN LATERAL (
-				SELECT l.state FROM finding_log l WHERE l.finding_key = t.finding_key ORDER BY l.opened_at DESC LIMIT 1) f
-				ON true
+				SELECT l.state, l.since FROM finding_log l WHERE l.finding_key = t.finding_key
+				ORDER BY l.opened_at DESC LIMIT 1) f ON true
 			WHERE t.transition NOT IN ('resolved', 'usual') AND NOT EXISTS (SELECT FROM finding_log l
 				WHERE l.incident_id = t.incident_id AND l.resolved_at IS NULL)
 		)

@@ -27,6 +27,25 @@ COMMENT ON FUNCTION @extschema@._chpg_finding_value(double precision, double pre
 'How many times a measure is as before, or less; the measure if there was none before.
 It is that of the latest hours, where evidence has them.';
 
+/* A symptom is that of a time when it was found: the text of its end must not read as if it lasted. */
+CREATE FUNCTION @extschema@._chpg_ended_symptom(state text, symptom text, since timestamptz, last_seen_at timestamptz)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(' ', CASE state WHEN 'usual' THEN 'It is usual by now:' ELSE 'It is over:' END,
+		CASE WHEN isfinite(since) AND isfinite(last_seen_at) AND since <= last_seen_at THEN
+			format('found from %s to %s, for %s h.', @extschema@._chpg_time_literal(since),
+				@extschema@._chpg_time_literal(last_seen_at),
+				greatest(@extschema@._chpg_hours_between(since, last_seen_at), 1))
+			WHEN isfinite(last_seen_at) THEN
+				format('found until %s.', @extschema@._chpg_time_literal(last_seen_at)) END,
+		'It was: ' || symptom)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_ended_symptom(text, text, timestamptz, timestamptz) IS
+'What the alert of an incident''s end says: from when to when it was found, and what it was.';
+
 CREATE FUNCTION @extschema@._chpg_log_is_readable()
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -271,17 +290,21 @@ BEGIN
 	WITH present AS (
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
-				OR coalesce(v.value >= 1.5 * l.noted_value, false)
+				OR coalesce(v.value >= CASE WHEN t.settles THEN 3 ELSE 1.5 END * l.noted_value, false)
 				OR l.kind = 'risk' AND (m.finding).kind = 'incident'
 				OR EXISTS (SELECT FROM finding_mute b
 					WHERE b.finding_key = l.finding_key AND NOT @extschema@._chpg_mute_holds(
 						jsonb_build_object('level', b.muted_level, 'value', b.muted_value, 'factor', b.factor),
-						(m.finding).level, v.value)) AS is_worse
+						(m.finding).level, v.value)) AS is_worse,
+			t.settles
 		FROM unnest(seen) m
 		CROSS JOIN LATERAL (
 			SELECT @extschema@._chpg_finding_value((m.finding)."before", (m.finding)."now",
 				(m.finding).evidence) AS value) v
 		JOIN finding_log l ON l.finding_key = (m.finding).finding_key AND l.resolved_at IS NULL
+		-- a mean of three hours climbs for three hours after a step, to thrice what it was in the first
+		CROSS JOIN LATERAL (SELECT coalesce((m.finding).evidence ? 'latest' AND l.worse_at < as_of
+			AND l.worse_at > as_of - interval '3 hours', false) AS settles) t
 		WHERE l.last_seen_at <= as_of
 	), changed AS (
 		UPDATE finding_log l
@@ -291,6 +314,7 @@ BEGIN
 			worse_at = CASE WHEN p.is_worse THEN as_of ELSE l.worse_at END,
 			noted_level = CASE WHEN p.is_worse THEN (p.finding).level ELSE l.noted_level END,
 			noted_value = CASE WHEN p.is_worse THEN coalesce(p.value, l.noted_value)
+				WHEN p.settles THEN greatest(l.noted_value, p.value)
 				ELSE coalesce(l.noted_value, p.value) END,
 			kind = (p.finding).kind, level = (p.finding).level, value = p.value,
 			worst_level = CASE WHEN @extschema@._chpg_level_place((p.finding).level)
@@ -386,7 +410,6 @@ BEGIN
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('state', l.state)
 	WHERE l.finding->>'state' IS DISTINCT FROM l.state;
 	transitions := ARRAY(SELECT t FROM unnest(transitions) t ORDER BY t.finding_key, t.opened_at);
-	PERFORM @extschema@._chpg_note_alerts(as_of);
 	RETURN (SELECT jsonb_build_object('as_of', as_of, 'new', count(*) FILTER (WHERE t.transition = 'new'),
 			'worse', count(*) FILTER (WHERE t.transition = 'worse'),
 			'resolved', count(*) FILTER (WHERE t.transition = 'resolved'),
@@ -414,7 +437,7 @@ AS $$
 DECLARE
 	of_services text[];
 	keys integer[];
-	as_of timestamptz;
+	judged_until timestamptz;
 	period tstzrange;
 	candidates @extschema@._chpg_candidate[];
 	members @extschema@._chpg_member[];
@@ -423,21 +446,30 @@ BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	of_services := ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, true) s);
-	as_of := (SELECT max(c.window_end) FROM capture c
+	judged_until := (SELECT max(c.window_end) FROM capture c
 		WHERE c.service_id = ANY (of_services) AND c.grain = 'hour' AND c.status = 'ok'
 			AND c.window_end <= coalesce(at, now()));
-	IF as_of IS NULL THEN
+	IF judged_until IS NULL THEN
 		RETURN jsonb_build_object('as_of', NULL, 'new', 0, 'worse', 0, 'resolved', 0, 'usual', 0);
 	END IF;
-	period := tstzrange(as_of - interval '24 hours', as_of);
+	period := tstzrange(judged_until - interval '24 hours', judged_until);
 	keys := ARRAY(SELECT k.service_key FROM service_key k WHERE k.service_id = ANY (of_services) ORDER BY 1);
 	-- captured windows have scores, imported ones may not
-	IF EXISTS (SELECT FROM @extschema@._chpg_unscored(keys, as_of - interval '48 hours', as_of)) THEN
-		PERFORM @extschema@._chpg_score_windows(keys, as_of - interval '48 hours', as_of);
+	IF EXISTS (SELECT FROM @extschema@._chpg_unscored(keys, judged_until - interval '48 hours', judged_until)) THEN
+		PERFORM @extschema@._chpg_score_windows(keys, judged_until - interval '48 hours', judged_until);
 	END IF;
 	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server, true) c);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);
-	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, as_of);
+	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, judged_until);
+	PERFORM @extschema@._chpg_history_lock_table('watch_state'::text, 'ROW EXCLUSIVE'::text);
+	UPDATE watch_state s SET watched_at = now(), as_of = judged_until;
+	IF NOT FOUND THEN
+		INSERT INTO watch_state (watched_at, as_of) VALUES (now(), judged_until);
+	END IF;
+	-- while a backfill is under way, what is noted may be over: the first watch that is near says what is open
+	IF judged_until >= coalesce(at, now()) - interval '6 hours' THEN
+		PERFORM @extschema@._chpg_note_alerts(judged_until);
+	END IF;
 	DELETE FROM finding_log l WHERE l.resolved_at < (SELECT @extschema@._chpg_kept_from('day'::text));
 	RETURN noted;
 END
@@ -493,7 +525,8 @@ A finding is resolved once two watches in a row, and two captured hours, are wit
   is usual. What is silent stays ongoing until it runs again; after a week it is usual, too.
 A NOTICE says how many findings are new, worse, resolved or usual.
 Transitions of incidents go to the table alert, and to listeners of chpg_incident; then, outside
-  of a transaction block, chpg_deliver sends alerts for ten seconds.
+  of a transaction block, chpg_deliver sends alerts for ten seconds. Alerts wait while the last
+  captured hour is older than six hours: during a backfill, nothing is known of now.
 Requests: none.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
   not own the history; 42704 no such service; 55000 there is no history, or it cannot be used.';

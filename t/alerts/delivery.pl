@@ -53,6 +53,7 @@ is(alerts(), 'new|WARN|pg1 worse|ERROR|pg1 resolved|ERROR|pg1', 'until it is res
 watch_at($_) for 9, 13, 14;
 is(alerts(), 'new|WARN|pg1 worse|ERROR|pg1 resolved|ERROR|pg1', 'once');
 is(sql(q{SELECT count(DISTINCT incident_id), count(DISTINCT alert_key), min(title), min(symptom), min(action) FROM kept.alert}), '1|3|Title of CHPG501|3000 after 1000|do', 'an incident, and what an alert says');
+is(sql(q{SELECT symptom FROM kept.alert WHERE transition = 'resolved'}), 'It is over: found from 2026-05-11 09:00Z to 2026-05-11 11:00Z, for 2 h. It was: 3000 after 1000', 'the end says from when to when it was found');
 is(sql('SELECT as_of FROM kept.watch_state'), '2026-05-11 14:00:00+00', 'the time of the last watch is kept');
 
 # A rolled back watch leaves nothing
@@ -185,9 +186,14 @@ my @again = $receiver->requests;
 is(scalar @again, 3, 'once');
 is("$again[2]{headers}{'idempotency-key'} $again[2]{body}", "$both[0]{headers}{'idempotency-key'} $both[0]{body}", 'with the same key and body');
 
-# chpg_watch delivers, but not in a transaction block
+# While a backfill is under way, what is found may be over: alerts wait until the captured hours are near.
 start_anew();
 sql(find_sql('pg1', 'WARN', 10));
+notices($node, 'CALL chpg_watch()');
+is(sql('SELECT state FROM kept.finding_log') . ' ' . alerts() . received(), 'new ', 'what is found in hours that are long ago is noted, and no alert');
+sql(q{INSERT INTO kept.capture (service_id, grain, window_start, window_end, status) VALUES ('pg1', 'hour', now() - interval '90 minutes', now() - interval '30 minutes', 'ok')});
+
+# chpg_watch delivers, but not in a transaction block
 notices($node, 'BEGIN; CALL chpg_watch(); COMMIT');
 is(alerts() . ' ' . received(), 'new|WARN|pg1 ', 'a watch in a transaction block delivers nothing');
 notices($node, 'CALL chpg_watch()');
@@ -196,6 +202,7 @@ fails_with($node, 'BEGIN; CALL chpg_deliver()', '25001', qr/chpg_deliver\(\) can
 fails_with($node, 'CALL chpg_deliver(-1)', '22023', qr/invalid value for "max_seconds"/, 'a time that is none');
 
 # Retention
+sql(q{DELETE FROM kept.capture WHERE window_end > now() - interval '1 day'});
 sql(q{UPDATE kept.alert SET noted_at = now() - interval '200 years'});
 watch_at(23);
 is(alerts(), 'new|WARN|pg1', 'an alert of an open incident is kept');

@@ -178,6 +178,16 @@ is( $node->safe_psql('postgres', q{SELECT evidence->>'query_id', evidence->>'pre
 	'2004|1004', 'a query that got slower with a new id is named with both ids');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM (} . $node->safe_psql('postgres', q{SELECT rtrim(next, ';') FROM found WHERE name = 'slower'}) . ') n'), '29', 'the next statement is the course of the pattern, from a day before');
 
+# Texts of queries may have values in them; titles, symptoms and actions leave the database in alerts.
+is( $node->safe_psql('postgres', q{
+		CREATE TABLE candidate AS SELECT * FROM _chpg_candidates('[2026-05-13 14:00Z,2026-05-14 14:00Z)', NULL, NULL, true);
+		SELECT count(*) > 30, count(DISTINCT rule_id) > 10, count(*) FILTER (WHERE evidence->>'change' = 'churn') FROM candidate}),
+	't|t|1', 'there are candidates of many rules');
+is( $node->safe_psql('postgres', q{
+		SELECT DISTINCT c.rule_id, c.symptom FROM candidate c JOIN kept.query_text q
+			ON strpos(concat_ws(' ', c.title, c.symptom, c.explanation, c.action), left(q.query_text, 16)) > 0 AND length(q.query_text) >= 16}),
+	'', 'and no text of a query is in what alerts say');
+
 # What is over, what has lasted for hours, and what is only by night.
 my $judged = sub {
 	my ($until, $name) = @_;

@@ -82,6 +82,14 @@ fails_with($node, "DELETE FROM kept.$_", '55000', qr/cannot delete from view "$_
 my $PERIOD = q{'[2026-05-10 20:00Z,2026-05-11 20:00Z)'};
 is(sql("SELECT state, to_char(since, 'HH24'), service_name, incident_id = (SELECT incident_id FROM kept.finding_log WHERE resolved_at IS NULL) FROM chpg_findings($PERIOD, history_only => true)"), 'new|20|service 1|t', 'findings have the state of the log');
 
+# What is measured by the mean of the latest three hours climbs for three hours after a step: it gets worse once.
+sub climbs { my (%latest) = @_; return join ';', map { sprintf q{UPDATE planted.candidate SET c.evidence = (c).evidence || '{"latest": %s}' WHERE at = '2026-05-11 %02d:00Z'}, $latest{$_}, $_ } sort keys %latest }
+start_anew();
+sql(join ';', map { sprintf q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1000, 3000, '2026-05-11 %02d:00Z', '2026-05-11 %02d:00Z')}, $_, $_ + 1 } 7 .. 18);
+sql(climbs(7 => 3000, 8 => 3000, 9 => 5333, 10 => 7667, 11 => 10000, 12 => 10000, 13 => 14000, 14 => 15500, 15 => 20000, 16 => 26000, 17 => 80000, 18 => 80000));
+is(join(' ', map { watch($_) } 7 .. 14), '1|0|0 0|0|0 0|1|0 0|0|0 0|0|0 0|0|0 0|0|0 0|1|0', 'a step is worse in its first hour only, and what then climbs further is another one');
+is(join(' ', map { watch($_) } 15 .. 18), '0|0|0 0|0|0 0|1|0 0|0|0', 'so is what no step of before explains');
+
 # What is not judged is not resolved.
 start_anew();
 sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 1, 3, '2026-05-11 06:00Z', '2026-05-11 07:00Z'),

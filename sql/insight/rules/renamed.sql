@@ -75,8 +75,8 @@ BEGIN ATOMIC
 	SELECT 'CHPG511', CASE WHEN d.is_slower THEN 'WARN' ELSE 'INFO' END,
 		CASE WHEN d.is_slower THEN 'Queries with new ids are slower' WHEN d.all_ids = 1 THEN 'A query has a new id'
 			ELSE 'Queries have new ids' END, d.service_id,
-		CASE d.all_ids WHEN 1 THEN format('%s: the id %s replaces %s',
-				@extschema@._chpg_line_text(d.renamed[1]->>'query_text', 80), d.renamed[1]->>'query_id',
+		-- symptoms leave the database in alerts: a text, which may have values in it, is evidence only
+		CASE d.all_ids WHEN 1 THEN format('The id %s replaces %s', d.renamed[1]->>'query_id',
 				d.renamed[1]->>'predecessor_query_id')
 			ELSE format('%s ids changed, of queries of %s', d.all_ids,
 				CASE cardinality(d.apps) WHEN 1 THEN format('application "%s"', @extschema@._chpg_line_text(d.apps[1],
@@ -85,7 +85,8 @@ BEGIN ATOMIC
 			|| CASE WHEN d.is_slower THEN format('; they take %s times the time of their predecessors, %s lost',
 				@extschema@._chpg_factor_text(d.factor), @extschema@._chpg_duration_text(d.excess_us)) ELSE '' END,
 		jsonb_build_object('change', 'renamed', 'ids', d.all_ids, 'renamed', to_jsonb(d.renamed),
-			'apps', to_jsonb(d.apps), 'factor', round(d.factor::numeric, 2)),
+			'apps', to_jsonb(d.apps), 'factor', round(d.factor::numeric, 2))
+			|| CASE d.all_ids WHEN 1 THEN jsonb_build_object('query_text', d.renamed[1]->>'query_text') ELSE '{}' END,
 		'The texts are those of queries that vanished, or similar: a deployment, or a new version of PostgreSQL.',
 		CASE WHEN d.is_slower THEN 'Compare settings, statistics and plans with those before: ANALYZE after an upgrade.'
 			ELSE 'Nothing, if a deployment was meant to be.' END,
@@ -125,8 +126,7 @@ BEGIN ATOMIC
 		AND r.more_us * r.calls >= :slower_excess_executions * r.max_us
 	UNION ALL
 	SELECT 'CHPG511', 'WARN', 'A query has new ids all the time', c.service_id,
-		format('%s new ids in %s h, which ran %s times: %s', c.ids, c.hours, @extschema@._chpg_count_text(c.calls),
-			@extschema@._chpg_line_text(c.query_text, 80)),
+		format('%s new ids in %s h, which ran %s times', c.ids, c.hours, @extschema@._chpg_count_text(c.calls)),
 		jsonb_build_object('change', 'churn', 'ids', c.ids, 'hours', c.hours, 'call_count', c.calls, 'apps',
 			to_jsonb(c.apps),
 			'query_ids', to_jsonb(c.query_ids), 'query_text', left(c.query_text, 500)),
