@@ -204,8 +204,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_former_keys(integer, timestamptz) IS
-'Keys that patterns of an hour of a service had with other texts, or with other versions of their
-  application, beside the key that they have.
+'Former keys of the patterns of a service''s hour, beside their key of today.
+They had another text, or another version of their application.
 Callers have entered the history.';
 
 CREATE FUNCTION @extschema@._chpg_baseline_of(of_service integer, id text, at timestamptz)

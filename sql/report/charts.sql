@@ -380,8 +380,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_layers(@extschema@._chpg_report_series[], integer) IS
-'The layers of a stacked chart, from the lowest: seven series with the greatest sums, and the rest.
-The rest is what is left, with what has no name. per: values for a point.';
+'The layers of a stacked chart, from the lowest: at most seven series, and the rest.
+The series are those with the greatest sums. The rest is what is left, with what has no name. per: values for a point.';
 
 CREATE FUNCTION @extschema@._chpg_report_legend(layers @extschema@._chpg_report_layer[], total double precision)
 RETURNS @extschema@._chpg_markup

@@ -61,7 +61,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_controls(text) IS
 'A text whose control characters and marks of direction are U+FFFD each.
-Tabs and line feeds stay. ? in encodings without U+FFFD. A carriage return before a line feed is dropped.';
+Tabs and line feeds stay. ? in encodings without U+FFFD.
+A carriage return before a line feed is dropped.';
 
 /* Most texts are numbers and words. */
 CREATE FUNCTION @extschema@._chpg_escaped(value text)

@@ -80,7 +80,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_rows(text[], text) IS
-'Lines of a table, by its cells from left to right and top to bottom; null: there are none.
+'Lines of a table, by its cells from left to right and top to bottom.
+Null: there are none.
 kinds: a letter for each column: l (left), r (right), n (a name, cut after 24 characters), or t (a
   text, cut where the line ends).';
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "ascii.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "fmgr.h"
@@ -105,7 +106,7 @@ kind_of(const char *text)
 	bool		wrong;
 
 	text += strspn(text, " \t\n\r\f\v");
-	if (*text == '[' || *text == '(' || pg_strcasecmp(text, "empty") == 0)
+	if (*text == '[' || *text == '(' || chpg_same_in_any_case(text, "empty"))
 		return TEXT_RANGE;
 	if (is_time(text, &wrong))
 		return TEXT_TIME;

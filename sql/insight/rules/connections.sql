@@ -88,7 +88,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_load_factor(text, timestamptz) IS
-'How many times the usual executions of these hours a service has in the four hours before a time.
+'How many times as many executions as usual a service has, in four hours before a time.
+Usual is what these hours have had.
 Null where that is unknown.
 Errors: 55000 the history has the layout of an earlier version.';
 

@@ -123,5 +123,5 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_is_like_weekend(text, timestamptz) IS
-'Whether the executions of a service follow the course of its past weekends, for a day up to a time.
+'Whether a service''s executions follow its past weekends, for a day up to a time.
 Errors: 55000 there is no history.';
