@@ -10,11 +10,20 @@
 #include "compat.h"
 #include "engine/keys.h"
 #include "fmgr.h"
+#include "net/addresses.h"
 #include "settings.h"
 
 CHPG_MODULE_MAGIC;
 
 void		_PG_init(void);
+
+static bool
+is_networks(const char *text)
+{
+	ChpgNetworks networks;
+
+	return chpg_parse_networks(text, &networks);
+}
 
 /*
  * Define the settings and request shared memory.  The postmaster may load the library,
@@ -23,6 +32,6 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
-	chpg_define_settings();
+	chpg_define_settings(is_networks);
 	chpg_keys_prepare();
 }

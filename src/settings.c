@@ -317,9 +317,22 @@ check_dry_run(void)
 						"chpg.dry_run")));
 }
 
-void
-chpg_define_settings(void)
+/* How chpg.webhook_addresses is checked */
+static bool (*is_network_list) (const char *text);
+
+static bool
+check_networks(char **value, void **extra, GucSource source)
 {
+	if (*value == NULL || is_network_list(*value))
+		return true;
+	GUC_check_errhint("Set a list of networks, such as 10.1.0.0/16, fd00::/8.");
+	return false;
+}
+
+void
+chpg_define_settings(bool (*is_networks) (const char *text))
+{
+	is_network_list = is_networks;
 	check_dry_run();
 
 	DefineCustomIntVariable("chpg.cache_size",
@@ -432,7 +445,7 @@ chpg_define_settings(void)
 							   &chpg_webhook_addresses,
 							   "",
 							   PGC_SUSET, 0,
-							   NULL, NULL, NULL);
+							   check_networks, NULL, NULL);
 
 	note_unknown_settings();
 	noted_at_start = process_shared_preload_libraries_in_progress;

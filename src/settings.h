@@ -30,8 +30,11 @@ extern char *chpg_server;		/* server of calls that name none, or "" */
 extern char *chpg_webhook_addresses;	/* networks, as chpg_parse_networks()
 										 * takes them */
 
-/* Define the parameters, when the library is loaded.  Error 22023: see settings.c. */
-extern void chpg_define_settings(void);
+/*
+ * Define the parameters, when the library is loaded.  is_networks() checks
+ * chpg.webhook_addresses, and throws nothing.  Error 22023: see settings.c.
+ */
+extern void chpg_define_settings(bool (*is_networks) (const char *text));
 
 /*
  * Throw error 22023 if this session has set, before the library was loaded, a setting

@@ -6,6 +6,22 @@
  * A delivery is pending until a receiver has taken it (sent), or all tries are spent (dead).
  */
 
+/* Alerts leave the database: a query's text may have somebody's name in it, or a password. */
+CREATE FUNCTION @extschema@._chpg_without_query(symptom text, evidence jsonb)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(left(symptom, min(q.place) - 1) || 'a query', symptom)
+	FROM (SELECT strpos(symptom, left(@extschema@._chpg_line_text(t.text #>> '{}', 80), 12)) AS place
+		FROM jsonb_path_query(evidence, '$.**.query_text') AS t(text)
+		WHERE t.text #>> '{}' <> '') q
+	WHERE q.place > 0
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_without_query(text, jsonb) IS
+'A symptom up to where it cites a query of the evidence.';
+
 /*
  * What an alert says is compared with what the last alert of its incident said, so that
  * nothing is written twice, whatever is judged again.  A muted incident raises no alert;
@@ -55,7 +71,8 @@ BEGIN
 			service_id, service_name, since, title, symptom, action)
 		SELECT gen_random_uuid(), now(), _chpg_note_alerts.as_of, c.transition, c.incident_id, c.finding_key, c.rule_id,
 			c.kind, c.level, c.service_id, c.service_name, c.since, left(c.finding->>'title', 200),
-			left(c.finding->>'symptom', 500), left(c.finding->>'action', 500)
+			left(@extschema@._chpg_without_query(c.finding->>'symptom', c.finding->'evidence'), 500),
+			left(c.finding->>'action', 500)
 		FROM (SELECT * FROM begun UNION ALL SELECT * FROM ended) c
 		ORDER BY c.transition IN ('new', 'worse'), @extschema@._chpg_level_place(c.level), c.incident_id
 		RETURNING *
@@ -116,7 +133,8 @@ BEGIN
 		AND NOT EXISTS (SELECT FROM alert_delivery e JOIN alert b ON b.alert_id = e.alert_id
 			WHERE e.webhook = d.webhook AND e.state = 'pending' AND b.incident_id = a.incident_id
 				AND e.alert_id < d.alert_id)
-	ORDER BY d.alert_id, d.webhook
+	-- what is worst does not wait behind a flood
+	ORDER BY @extschema@._chpg_level_place(a.level), d.alert_id, d.webhook
 	LIMIT 1;
 	IF NOT FOUND THEN
 		RETURN NULL;
@@ -154,8 +172,11 @@ BEGIN
 	SET state = CASE WHEN failure IS NULL THEN 'sent' WHEN d.attempts >= 12 THEN 'dead' ELSE 'pending' END,
 		sent_at = CASE WHEN failure IS NULL THEN clock_timestamp() END, leased_until = NULL, error = failure,
 		status = nullif((outcome->>'status')::integer, 0),
-		next_try = clock_timestamp() + greatest(make_interval(mins => least((2 ^ (d.attempts - 1))::integer, 60)),
-			make_interval(secs => retry_after))
+		-- once, a receiver that is busy is asked again when it wants to be
+		next_try = clock_timestamp() + CASE WHEN d.attempts = 1 AND retry_after BETWEEN 1 AND 30
+			THEN make_interval(secs => retry_after)
+			ELSE greatest(make_interval(mins => least((2 ^ (d.attempts - 1))::integer, 60)),
+				make_interval(secs => retry_after)) END
 	WHERE d.alert_id = of_alert AND d.webhook = of_webhook AND d.state = 'pending';
 	RETURN to_jsonb(failure IS NULL);
 END
@@ -176,13 +197,22 @@ DECLARE
 	due pg_catalog.jsonb;
 	outcome pg_catalog.jsonb;
 	is_sent pg_catalog.jsonb;
+	busy pg_catalog.text;
+	busy_until pg_catalog.timestamptz;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	sent := 0;
 	failed := 0;
 	WHILE clock_timestamp() < ends_at LOOP
-		due := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_claim_delivery($1)'::text, ROW(webhooks));
-		EXIT WHEN due IS NULL;
+		due := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_claim_delivery($1)'::text,
+			ROW(CASE WHEN busy_until > clock_timestamp() THEN array_remove(webhooks, busy) ELSE webhooks END));
+		EXIT WHEN due IS NULL AND (busy_until > clock_timestamp()) IS NOT TRUE;
+		IF due IS NULL THEN
+			-- no snapshot is held for longer than this
+			PERFORM pg_sleep(least(0.2, greatest(0, extract(epoch FROM busy_until - clock_timestamp()))));
+			CALL @extschema@._chpg_capture_commit();
+			CONTINUE;
+		END IF;
 		-- it commits, and then sends
 		CALL @extschema@._chpg_post_webhook_alone(due->>'webhook', due->>'body', due->>'key', outcome);
 		is_sent := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_record_delivery($1, $2, $3)'::text,
@@ -190,10 +220,17 @@ BEGIN
 		CALL @extschema@._chpg_capture_commit();
 		IF is_sent::boolean THEN
 			sent := sent + 1;
+			busy := nullif(busy, due->>'webhook');
 		ELSE
-			-- a receiver that fails does not keep the others waiting
+			-- a receiver that fails does not keep the others waiting, and one that is busy is asked again
 			failed := failed + 1;
-			webhooks := array_remove(webhooks, due->>'webhook');
+			IF busy IS DISTINCT FROM due->>'webhook' AND (outcome->>'retry_after')::numeric BETWEEN 1 AND 30
+				AND clock_timestamp() + make_interval(secs => (outcome->>'retry_after')::numeric::integer) < ends_at THEN
+				busy := due->>'webhook';
+				busy_until := clock_timestamp() + make_interval(secs => (outcome->>'retry_after')::numeric::integer);
+			ELSE
+				webhooks := array_remove(webhooks, due->>'webhook');
+			END IF;
 			RAISE WARNING 'could not deliver an alert to webhook "%": %', due->>'webhook', outcome->>'error';
 		END IF;
 	END LOOP;
@@ -228,12 +265,13 @@ $$;
 COMMENT ON PROCEDURE @extschema@.chpg_deliver(integer) IS
 'Send the alerts that are due to the webhooks whose URLs the caller has.
 Run it each minute: pg_cron, or any scheduler. No snapshot and no lock is held across a request.
-Each is sent at least once, always with the same Idempotency-Key, those of an incident in order.
+Each is sent at least once, always with the same Idempotency-Key, those of an incident in order,
+  ERROR before WARN. A receiver that asks for up to 30 s of patience (Retry-After) gets them.
 A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries
   the alert is a dead letter: see the view dead_letter, and chpg_redeliver.
 max_seconds: begin no request after this time; one takes ten seconds at most.
 Requests: none of the API''s.
-Errors: 22023 max_seconds, or chpg.webhook_addresses; 25001 in a transaction block; 25006 on a
+Errors: 22023 max_seconds; 25001 in a transaction block; 25006 on a
   standby; 42501 the caller does not own the history; 55000 there is no history.';
 
 CREATE FUNCTION @extschema@._chpg_redeliver(webhook text)

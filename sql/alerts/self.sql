@@ -17,10 +17,10 @@ COMMENT ON TYPE @extschema@.chpg_self_row IS 'How captures, watches, the API and
 COMMENT ON COLUMN @extschema@.chpg_self_row.problem IS
 'What needs somebody, in words; null: nothing. An alert rule for chpg itself needs this column only.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.last_capture IS
-'When a window was last captured; null: never, or there is no history that the caller may read.';
+'When a window was last captured; null: never, or there is no history that can be read.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.last_watch IS 'When chpg_watch last ran; null: likewise.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.oldest_due_window IS
-'Start of the oldest window that is due for its first capture; null: none is.';
+'Start of the oldest window that is due for its first capture; null: none, or the history is of another role.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.failing_since IS
 'Since when captures, or requests to the API, have failed without one that succeeded; null: they do not.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.blocked_until IS
@@ -43,6 +43,67 @@ AS 'MODULE_PATHNAME', 'chpg_engine_state';
 COMMENT ON FUNCTION @extschema@._chpg_engine_state() IS
 'Since when the API fails, and who waits longest for a budget; no row without pg_monitor.';
 
+/*
+ * With the caller's rights, or those of the history's owner: see _chpg_self_of_other.
+ */
+CREATE FUNCTION @extschema@._chpg_self_history(place name)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	read_all CONSTANT boolean := coalesce(has_table_privilege(to_regclass(format('%I.watch_state', place)), 'SELECT')
+		AND has_table_privilege(to_regclass(format('%I.alert_delivery', place)), 'SELECT'), false);
+	captured timestamptz;
+	state jsonb;
+BEGIN
+	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', place), true);
+	captured := (SELECT max(c.captured_at) FROM capture c WHERE c.status = 'ok');
+	state := jsonb_build_object('last_capture', captured, 'reads_all', read_all,
+		'failing_since', (SELECT min(c.captured_at) FROM capture c
+			WHERE c.status = 'error' AND coalesce(c.captured_at > captured, true)));
+	IF read_all THEN
+		state := state || (SELECT jsonb_build_object('last_watch', (SELECT max(w.watched_at) FROM watch_state w),
+				'webhooks_failing', count(DISTINCT d.webhook) FILTER (WHERE d.state = 'pending'
+					AND (d.error IS NOT NULL OR d.next_try < now() - interval '1 hour')),
+				'dead_letters', count(*) FILTER (WHERE d.state = 'dead'))
+			FROM alert_delivery d);
+	END IF;
+	RETURN state;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_self_history(name) IS
+'What chpg_self says of the history in a schema.
+reads_all: whether the caller may read the alerts, too; the keys of these are missing otherwise.';
+
+CREATE FUNCTION @extschema@._chpg_readers_owner()
+RETURNS oid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT n.nspowner
+	FROM @extschema@.chpg_history_schema h
+	JOIN pg_namespace n ON n.nspname = h.schema_name
+	WHERE pg_get_userbyid(n.nspowner) = h.owner AND has_schema_privilege(n.oid, 'USAGE')
+		AND (SELECT bool_and(coalesce(has_table_privilege(to_regclass(format('%I.%I', h.schema_name, t.name)), 'SELECT'),
+				false))
+			FROM @extschema@._chpg_history_tables() t
+			WHERE t.parent IS NULL)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_readers_owner() IS
+'The role that the history was begun for, if the caller may read all tables; otherwise null.';
+
+CREATE FUNCTION @extschema@._chpg_self_of_other()
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'chpg_self_of_other';
+
+COMMENT ON FUNCTION @extschema@._chpg_self_of_other() IS
+'As _chpg_self_history, as the owner of the history, for a caller that may read it.
+Null: the caller may not.';
+
 CREATE FUNCTION @extschema@.chpg_self()
 RETURNS @extschema@.chpg_self_row
 LANGUAGE plpgsql VOLATILE
@@ -51,34 +112,34 @@ AS $$
 DECLARE
 	self @extschema@.chpg_self_row;
 	state CONSTANT text := (SELECT coalesce(h.state, '') FROM @extschema@._chpg_history_state() h);
+	is_of_other CONSTANT boolean := state LIKE '%your rights';
+	history jsonb;
 	failing timestamptz;
 BEGIN
 	self.blocked_until := (SELECT max(b.blocked_until) FROM @extschema@.chpg_budget() b);
 	SELECT e.failing_since, e.longest_wait_us, e.waiting_pid INTO failing, self.longest_wait_us, self.waiting_pid
 	FROM @extschema@._chpg_engine_state() e;
-	IF state = '' AND @extschema@._chpg_history_is_readable() THEN
-		PERFORM @extschema@._chpg_history_enter();
-		self.last_capture := (SELECT max(c.captured_at) FROM capture c WHERE c.status = 'ok');
+	IF is_of_other THEN
+		history := @extschema@._chpg_self_of_other();
+	ELSIF state = '' AND @extschema@._chpg_history_is_readable() THEN
+		history := @extschema@._chpg_self_history(@extschema@._chpg_history_enter());
 		self.oldest_due_window := (SELECT min(d.window_start)
 			FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
 			WHERE NOT d.lost AND NOT d.again);
-		failing := least(failing, (SELECT min(c.captured_at) FROM capture c
-			WHERE c.status = 'error' AND coalesce(c.captured_at > self.last_capture, true)));
-		IF has_table_privilege('watch_state', 'SELECT') THEN
-			self.last_watch := (SELECT w.watched_at FROM watch_state w);
-		END IF;
-		IF has_table_privilege('alert_delivery', 'SELECT') THEN
-			SELECT count(DISTINCT d.webhook) FILTER (WHERE d.state = 'pending'
-					AND (d.error IS NOT NULL OR d.next_try < now() - interval '1 hour')),
-				count(*) FILTER (WHERE d.state = 'dead')
-			INTO self.webhooks_failing, self.dead_letters
-			FROM alert_delivery d;
-		END IF;
 	END IF;
+	self.last_capture := history->>'last_capture';
+	self.last_watch := history->>'last_watch';
+	self.webhooks_failing := history->>'webhooks_failing';
+	self.dead_letters := history->>'dead_letters';
+	failing := least(failing, (history->>'failing_since')::timestamptz);
 	self.failing_since := failing;
 	self.problem := nullif(concat_ws('; ',
-		CASE WHEN state <> '' AND state NOT LIKE '%your rights' AND state NOT LIKE 'is not open%' THEN
-			'the history cannot be used: its schema ' || state END,
+		CASE WHEN state <> '' AND NOT is_of_other AND state NOT LIKE 'is not open%' THEN
+				'the history cannot be used: its schema ' || state
+			WHEN history->>'reads_all' IS DISTINCT FROM 'true'
+				AND EXISTS (SELECT FROM @extschema@.chpg_history_schema) THEN
+				format('role "%s" cannot judge the history: it needs USAGE on its schema, and SELECT on its tables',
+					current_user) END,
 		CASE WHEN self.last_capture < now() - interval '3 hours' THEN 'no capture for three hours' END,
 		CASE WHEN self.oldest_due_window < now() - interval '1 day' THEN 'windows are due for a day' END,
 		CASE WHEN self.last_watch < now() - interval '3 hours' THEN 'no watch for three hours' END,
@@ -93,6 +154,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_self() IS
 'How chpg itself is doing: captures, watches, the API, the budget and webhooks.
+A role with USAGE on the history''s schema and SELECT on its tables sees all of the history.
+For any other role it is a problem that the history cannot be judged.
 Requests: none.';
 
 CREATE VIEW @extschema@.chpg_self AS

@@ -116,6 +116,19 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_is_quiet(text, timestamptz) IS
 'Whether a time is within quiet hours, such as 22:00-07:00 Europe/Berlin; null: it is not.';
 
+/* What a client of a chat shows as one line, and makes no link of. */
+CREATE FUNCTION @extschema@._chpg_alert_line(value text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT regexp_replace(@extschema@._chpg_line_text(@extschema@._chpg_without_controls(
+		regexp_replace(value, '[[:space:]]+', ' ', 'g')), 500), '://', ': //', 'g')
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_alert_line(text) IS
+'A field of an alert as one line, without controls, marks of direction and links.';
+
 /* In Slack, < begins a mention or a link, which a service's name must not make. */
 CREATE FUNCTION @extschema@._chpg_alert_body(format text, alert jsonb)
 RETURNS text
@@ -124,8 +137,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE format
 		WHEN 'slack' THEN jsonb_build_object('text',
-			replace(replace(replace(s.summary || coalesce(E'\n' || (alert->>'action'), ''), '&', '&amp;'), '<', '&lt;'),
-				'>', '&gt;'))
+			replace(replace(replace(s.summary || coalesce(E'\n' || @extschema@._chpg_alert_line(alert->>'action'), ''),
+				'&', '&amp;'), '<', '&lt;'), '>', '&gt;'))
 		WHEN 'pagerduty' THEN jsonb_build_object(
 			'event_action', CASE WHEN alert->>'transition' IN ('new', 'worse') THEN 'trigger' ELSE 'resolve' END,
 			'dedup_key', alert->>'incident_id', 'client', 'chpg',
@@ -133,10 +146,12 @@ AS $$
 				'severity', CASE alert->>'level' WHEN 'ERROR' THEN 'critical' ELSE 'warning' END,
 				'timestamp', alert->>'noted_at', 'custom_details', alert))
 		ELSE alert END::text
-	FROM (SELECT coalesce(alert->>'service_name', alert->>'service_id', 'fleet') AS source,
-		format('%s %s: %s: %s', alert->>'level', CASE alert->>'transition' WHEN 'usual' THEN 'is the usual now'
-			ELSE alert->>'transition' END, coalesce(alert->>'service_name', alert->>'service_id', 'fleet'),
-			concat_ws(' - ', alert->>'title', alert->>'symptom')) AS summary) s
+	FROM (SELECT f.source, format('%s %s: %s: %s', alert->>'level', CASE alert->>'transition'
+			WHEN 'usual' THEN 'is the usual now' ELSE alert->>'transition' END, f.source,
+			concat_ws(' - ', @extschema@._chpg_alert_line(alert->>'title'),
+				@extschema@._chpg_alert_line(alert->>'symptom'))) AS summary
+		FROM (SELECT @extschema@._chpg_alert_line(coalesce(alert->>'service_name', alert->>'service_id', 'fleet'))
+			AS source) f) s
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_alert_body(text, jsonb) IS
@@ -150,7 +165,7 @@ AS 'MODULE_PATHNAME', 'chpg_post_webhook';
 COMMENT ON FUNCTION @extschema@._chpg_post_webhook(text, text, text) IS
 'Post a JSON object to a webhook, with the caller''s URL and secret.
 Returns status (HTTP; 0: none), error (null: it was taken) and retry_after (seconds).
-Errors: 22023 the setting chpg.webhook_addresses cannot be used.';
+Errors: 22023 body or key.';
 
 CREATE PROCEDURE @extschema@._chpg_post_webhook_alone(webhook text, body text, idempotency_key text,
 	INOUT outcome jsonb)
@@ -160,7 +175,7 @@ AS 'MODULE_PATHNAME', 'chpg_post_webhook_alone';
 COMMENT ON PROCEDURE @extschema@._chpg_post_webhook_alone(text, text, text, jsonb) IS
 'As _chpg_post_webhook, for a procedure that can commit.
 Commits, and then sends without a snapshot.
-Errors: 25001 it cannot; 22023 the setting chpg.webhook_addresses cannot be used.';
+Errors: 22004 an argument is null; 22023 body or key; 25001 it cannot.';
 
 CREATE PROCEDURE @extschema@._chpg_can_commit(INOUT answer boolean)
 LANGUAGE C
@@ -179,6 +194,7 @@ DECLARE
 		WHERE w.webhook = chpg_test_webhook.webhook);
 	key CONSTANT uuid := gen_random_uuid();
 	outcome jsonb;
+	not_sent name;
 BEGIN
 	IF of_format IS NULL THEN
 		RAISE EXCEPTION 'webhook "%" does not exist', webhook
@@ -192,6 +208,14 @@ BEGIN
 		RAISE EXCEPTION 'could not post to webhook "%": %', webhook, outcome->>'error'
 			USING ERRCODE = CASE WHEN (outcome->>'status')::integer > 0 THEN 'system_error' ELSE 'connection_exception' END;
 	END IF;
+	not_sent := (SELECT pg_get_userbyid(n.nspowner) FROM @extschema@.chpg_history_schema h
+		JOIN pg_namespace n ON n.nspname = h.schema_name
+		JOIN @extschema@._chpg_webhooks() w ON w.webhook = chpg_test_webhook.webhook
+		WHERE NOT pg_has_role(w.owner, n.nspowner, 'USAGE'));
+	IF not_sent IS NOT NULL THEN
+		RAISE NOTICE 'webhook "%" gets no alert: its owner has not the rights of role "%", which owns the history',
+			webhook, not_sent USING HINT = 'Create it as that role.';
+	END IF;
 	RETURN outcome->'status';
 END
 $$;
@@ -199,6 +223,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.chpg_test_webhook(text) IS
 'Post a test to a webhook, and return the HTTP status.
 In PagerDuty the test is an event that resolves no incident. Filters do not count.
+A NOTICE says if the webhook gets no alert, since its owner has not the rights of the history''s.
 Requests: none of the API''s.
 Errors: 08000 no request was answered; 22004, 42704 no such webhook; 58000 the receiver refused
   it.';

@@ -358,6 +358,7 @@ BEGIN
 				error text,
 				PRIMARY KEY (alert_id, webhook)
 			);
+			CREATE INDEX ON %1$I.alert_delivery (state, webhook);
 
 			CREATE TABLE %1$I.watch_state (
 				watched_at timestamptz NOT NULL,

@@ -57,19 +57,6 @@ accepts_address(const struct sockaddr *address)
 		chpg_is_in_networks(address, &allowed_networks);
 }
 
-/* Read the setting.  Error 22023. */
-static void
-read_allowed_networks(void)
-{
-	if (!chpg_parse_networks(chpg_webhook_addresses ? chpg_webhook_addresses : "",
-							 &allowed_networks))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for parameter \"%s\"", "chpg.webhook_addresses"),
-				 errhint("Set at most %d networks, such as 10.1.0.0/16, fd00::/8.",
-						 CHPG_MAX_NETWORKS)));
-}
-
 /* Return the header with a body's signature, palloc'd. */
 static char *
 signature_header(const char *secret, const char *body)
@@ -172,7 +159,9 @@ send_body(const ChpgWebhook *webhook, char *body, const char *key)
 	const ChpgHttpResponse *response;
 	Datum		outcome;
 
-	read_allowed_networks();
+	if (!chpg_parse_networks(chpg_webhook_addresses ? chpg_webhook_addresses : "",
+							 &allowed_networks))
+		return outcome_json(0, "the setting chpg.webhook_addresses cannot be used", 0);
 	body = pg_server_to_any(body, strlen(body), PG_UTF8);
 	if (webhook->format == CHPG_WEBHOOK_PAGERDUTY)
 		body = with_routing_key(webhook->secret, body);
@@ -217,6 +206,17 @@ commit(void)
 	InvalidateCatalogSnapshot();
 }
 
+/* Return a text argument, palloc'd.  Error 22004: a procedure is never strict. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("webhook, body and key of an alert must not be null")));
+	return text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
 /*
  * Send the arguments webhook, body and idempotency_key; returns the outcome as jsonb.
  * "commits" ends the transaction once they are read.
@@ -224,9 +224,9 @@ commit(void)
 static Datum
 post(FunctionCallInfo fcinfo, bool commits)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *key = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	   *name = text_argument(fcinfo, 0);
+	char	   *body = text_argument(fcinfo, 1);
+	char	   *key = text_argument(fcinfo, 2);
 	ChpgWebhook *webhook;
 
 	check_arguments(body, key);

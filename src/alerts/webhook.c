@@ -163,25 +163,46 @@ is_ca_file(const char *value)
 	return true;
 }
 
-/* May a character be of a URL's host and port? */
-static bool
-is_of_host(char c)
+/* Return what follows a host, the name or address of a URL; NULL if there is none. */
+static const char *
+skip_host(const char *p)
 {
-	return chpg_is_letter(c) || chpg_is_digit(c) || strchr(".-_:[]", c) != NULL;
+	bool		is_address = *p == '[';
+	const char *begin = is_address ? ++p : p;
+
+	while (chpg_is_letter(*p) || chpg_is_digit(*p) || *p == '.' ||
+		   (is_address ? *p == ':' : *p == '-' || *p == '_'))
+		p++;
+	if (p == begin || (is_address && *p++ != ']'))
+		return NULL;
+	return p;
+}
+
+/* Return what follows the port, if a URL has one here; NULL if it cannot be one. */
+static const char *
+skip_port(const char *p)
+{
+	int			port = 0;
+
+	if (*p != ':')
+		return p;
+	while (chpg_is_digit(*++p) && port <= PG_UINT16_MAX)
+		port = port * 10 + (*p - '0');
+	return port > 0 && port <= PG_UINT16_MAX ? p : NULL;
 }
 
 /* libcurl reads such a URL in one way only. */
 static bool
 is_url(const char *value)
 {
-	const char *host = value + strlen("https://");
-	const char *p = host;
+	const char *p;
 
 	if (strncmp(value, "https://", strlen("https://")) != 0)
 		return false;
-	while (*p != '\0' && is_of_host(*p))
-		p++;
-	if (p == host || (*p != '\0' && *p != '/' && *p != '?'))
+	p = skip_host(value + strlen("https://"));
+	if (p != NULL)
+		p = skip_port(p);
+	if (p == NULL || (*p != '\0' && *p != '/' && *p != '?'))
 		return false;
 	for (; *p != '\0'; p++)
 	{

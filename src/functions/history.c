@@ -47,6 +47,7 @@ PG_FUNCTION_INFO_V1(chpg_history_state);
 PG_FUNCTION_INFO_V1(chpg_raise);
 PG_FUNCTION_INFO_V1(chpg_refuse_code);
 PG_FUNCTION_INFO_V1(chpg_run_as);
+PG_FUNCTION_INFO_V1(chpg_self_of_other);
 
 /*
  * Refusing planted code
@@ -300,33 +301,19 @@ fields_of(HeapTupleHeader row)
 }
 
 /*
- * _chpg_run_as(role, statement, arguments)
- *
- * Run a statement, in which $1, $2, ... are the fields of a row, as a role that the
- * caller might become by SET ROLE, and return the one value of type jsonb that it
- * returns, in the caller's memory context.  Meanwhile the role cannot be changed, so
- * that no code gets back the caller's rights, search_path is pg_catalog, and what the
- * statement sets ends with it.  Error 42501: the caller may not become that role.
- * An error restores the caller as the (sub)transaction that it aborts does.
+ * Run a statement as a role, and return the one value of type jsonb that it returns, in
+ * the caller's memory context.  Meanwhile the role cannot be changed, so that no code
+ * gets back the caller's rights, search_path is pg_catalog, and what the statement sets
+ * ends with it.  An error restores the caller as the (sub)transaction that it aborts does.
  */
-Datum
-chpg_run_as(PG_FUNCTION_ARGS)
+static Datum
+run_as(Oid role, const char *statement, const Arguments *arguments, bool *isnull)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Oid			role = PG_GETARG_OID(0);
-	char	   *statement = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Arguments	arguments = fields_of(PG_GETARG_HEAPTUPLEHEADER(2));
 	Oid			caller;
 	int			security;
 	int			nestlevel;
 	Datum		result;
-	bool		isnull;
-
-	if (!chpg_may_set_role(GetUserId(), role))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to run as role \"%s\"",
-						GetUserNameFromId(role, false))));
 
 	GetUserIdAndSecContext(&caller, &security);
 	nestlevel = NewGUCNestLevel();
@@ -335,16 +322,70 @@ chpg_run_as(PG_FUNCTION_ARGS)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
-	if (SPI_execute_with_args(statement, arguments.count, arguments.types,
-							  arguments.values, arguments.nulls, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(statement, arguments->count, arguments->types,
+							  arguments->values, arguments->nulls, false, 0) != SPI_OK_SELECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("statement must be a SELECT")));
-	result = single_value(context, &isnull);
+	result = single_value(context, isnull);
 	SPI_finish();
 	AtEOXact_GUC(false, nestlevel);
 	SetUserIdAndSecContext(caller, security);
+	return result;
+}
 
+/*
+ * _chpg_run_as(role, statement, arguments)
+ *
+ * Run a statement, in which $1, $2, ... are the fields of a row, as a role that the
+ * caller might become by SET ROLE.  Error 42501: the caller may not become that role.
+ */
+Datum
+chpg_run_as(PG_FUNCTION_ARGS)
+{
+	Oid			role = PG_GETARG_OID(0);
+	char	   *statement = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Arguments	arguments = fields_of(PG_GETARG_HEAPTUPLEHEADER(2));
+	Datum		result;
+	bool		isnull;
+
+	if (!chpg_may_set_role(GetUserId(), role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to run as role \"%s\"",
+						GetUserNameFromId(role, false))));
+	result = run_as(role, statement, &arguments, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+/*
+ * _chpg_self_of_other()
+ *
+ * Return _chpg_self_history() of a history that belongs to another role, run as that role;
+ * NULL unless the caller may read all of the history.  The caller chooses nothing of
+ * what is run, and what the owner has planted has the owner's rights.
+ */
+Datum
+chpg_self_of_other(PG_FUNCTION_ARGS)
+{
+	char	   *schema = get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
+	Arguments	arguments = {0};
+	Datum		result;
+	Oid			owner;
+	bool		isnull = true;
+
+	SPI_connect();
+	owner = query_extension(fcinfo, "SELECT %s._chpg_readers_owner()") ?
+		DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) :
+		InvalidOid;
+	SPI_finish();
+	if (isnull)
+		PG_RETURN_NULL();
+	result = run_as(owner, psprintf("SELECT %1$s._chpg_self_history(h.schema_name)"
+									" FROM %1$s.chpg_history_schema h", quote_identifier(schema)),
+					&arguments, &isnull);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);

@@ -131,6 +131,22 @@ is($second->{headers}{'idempotency-key'}, $first->{headers}{'idempotency-key'}, 
 is($second->{body}, $first->{body}, 'and the same body');
 like($second->{headers}{'x-chpg-signature'}, qr/^sha256=/, 'signed with the new secret');
 
+# A busy receiver is waited for, once, and what is worst does not wait behind a flood
+for my $answers ([ '429 after 1' ], [ '429 after 1', '429 after 1' ])
+{
+	start_anew();
+	sql(find_sql('pg1', 'WARN', 7) . find_sql('pg2', 'WARN', 7) . find_sql('pg3', 'ERROR', 8));
+	watch_at($_) for 7, 8;
+	$receiver->answer_with(@$answers);
+	like(deliver(), qr/HTTP status 429/, 'a receiver that is busy');
+	is(received() =~ s/pg[12]/pg/gr, '/all new pg3, /all new pg3' . (@$answers == 1 ? ', /all new pg, /all new pg' : ''), 'is asked again in the same run, once; ERROR comes first');
+	is(sql(q{SELECT count(*), min(attempts) FROM kept.alert_delivery WHERE state = 'pending' AND next_try > clock_timestamp() + interval '1 min'}), @$answers == 1 ? '0|' : '1|2', 'then it is tried later');
+}
+
+# No text of a query leaves the database
+is(sql(q{SELECT _chpg_without_query('32 new ids in 4 h: ALTER ROLE app PASSWORD x', '{"query_text": "ALTER ROLE app\n PASSWORD x"}')}), '32 new ids in 4 h: a query', 'a symptom that cites a query is cut');
+is(sql(q{SELECT _chpg_without_query('3000 after 1000', '{"query_text": "SELECT 1", "renamed": [{"query_text": null}]}')}), '3000 after 1000', 'another one is not');
+
 # Dead letters
 start_anew();
 sql(find_sql('pg1', 'WARN', 7, 9));

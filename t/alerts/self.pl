@@ -23,7 +23,7 @@ sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hou
 settle($node, 'kept');
 is(problem(), '', 'nor with a new one');
 is(costs($node, $url, 'SELECT count(*) FROM chpg_self', 0, 'the view'), '1', 'the view has one row');
-is(as_role('reader', "SELECT $ALL FROM chpg_self"), '|t|t|t|t|t||||', 'a role that may read nothing sees nothing');
+is(as_role('reader', "SELECT $ALL FROM chpg_self"), 'role "reader" cannot judge the history: it needs USAGE on its schema, and SELECT on its tables|t|t|t|t|t||||', 'a role that may read nothing says that it does not know');
 
 # Captures and watches
 sql(q{CALL chpg_capture('hour')});
@@ -39,6 +39,10 @@ is(problem(), 'captures or requests fail', 'and keep failing');
 sql(q{UPDATE kept.capture SET captured_at = now(), status = 'ok'});
 sql(q{INSERT INTO kept.alert_delivery VALUES (1, 'a', 'dead', 12, now(), NULL, NULL, 500, 'x'), (2, 'b', 'pending', 1, now(), NULL, NULL, NULL, 'y'), (3, 'c', 'pending', 0, now() - interval '2 hours', NULL, NULL, NULL, NULL), (4, 'd', 'pending', 0, now(), NULL, NULL, NULL, NULL)});
 is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'webhooks');
+sql('GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
+is(as_role('reader', 'SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'a role that may read the history, such as that of Grafana');
+sql('REVOKE SELECT ON kept.alert_delivery FROM reader');
+like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'but not without the alerts');
 
 # The API fails, which is logged once, and so is its end
 fault($url, path => 'postgres$', status => 503);
@@ -70,5 +74,24 @@ $session->quit;
 sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit '1/3s')});
 sql(q{SET chpg.max_wait = '4 s'; SELECT FROM chpg_services('chpg'); SELECT FROM chpg_services('chpg')}) for 1, 2;
 is(logged('the queue for the request budget of key "demoKeyId" of server "chpg" is longer than 2 s'), 1, 'is logged once');
+
+# A history that another role owns, whose code must not run with the rights of its readers
+sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); SELECT chpg_history_disable(); DROP SCHEMA kept CASCADE;
+	CREATE ROLE h LOGIN; GRANT CREATE ON DATABASE postgres TO h; SELECT chpg_history_enable('of_h', owner => 'h');
+	SET ROLE h; GRANT USAGE ON SCHEMA of_h TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA of_h TO reader;
+	INSERT INTO of_h.capture (service_id, grain, window_start, window_end, status, captured_at) VALUES ('pg1', 'hour', now() - interval '6 h', now() - interval '5 h', 'ok', now() - interval '5 h');
+	INSERT INTO of_h.alert_delivery VALUES (1, 'a', 'dead', 12, now(), NULL, NULL, 500, 'x')});
+my $WRONG = 'no capture for three hours; .*there are dead letters';
+like(as_role($_, 'SELECT problem FROM chpg_self'), qr/^$WRONG$/, "its state is seen: $_") for 'h', 'reader', sql('SELECT current_user');
+sql(q{SET ROLE h; REVOKE SELECT ON of_h.watch_state FROM reader});
+like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'a role that may not read it all says so');
+sql(q{SET ROLE h; GRANT SELECT ON of_h.watch_state TO reader; CREATE TABLE of_h.seen (who name);
+	CREATE FUNCTION of_h.plant() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+		BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
+		BEGIN SET SESSION AUTHORIZATION DEFAULT; EXCEPTION WHEN OTHERS THEN NULL; END;
+		INSERT INTO of_h.seen VALUES (current_user); RETURN true; END $$;
+	ALTER TABLE of_h.capture ENABLE ROW LEVEL SECURITY; ALTER TABLE of_h.capture FORCE ROW LEVEL SECURITY; CREATE POLICY planted ON of_h.capture USING (of_h.plant())});
+sql('SELECT problem FROM chpg_self');
+is(sql('SELECT DISTINCT who FROM of_h.seen'), 'h', 'what its owner has planted runs with the rights of the owner');
 
 done_testing();

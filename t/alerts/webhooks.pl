@@ -19,6 +19,9 @@ my $ALLOWED = "chpg.webhook_addresses = '127.0.0.0/8'";
 
 sql('CREATE EXTENSION chpg');
 
+# The SQLSTATE of a statement that fails, or ''
+sub state_of { my ($statement) = @_; my (undef, undef, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\n$statement"); return $error =~ /(?:ERROR|FATAL|PANIC): +([0-9A-Z]{5}):/ ? $1 : $error }
+
 sub create { my ($name, $arguments) = @_; return "SELECT chpg_create_webhook('$name', $arguments)" }
 
 # Its forms
@@ -101,6 +104,18 @@ for my $kind (sort keys %addresses)
 	is($out, join("\n", map { "$_ $kind" } @{ $addresses{$kind} }), "addresses that are $kind");
 }
 
+# A URL has a host, and a port that can be one
+is(state_of(create('bad', "'json', '$_'")), 'HV024', "no URL: $_")
+  for 'https://[::1]:99999/', 'https://127.0.0.1:9443:1/', 'https://:9443/', 'https://x.example:/', 'https://x.example:0/', 'https://[::1/', 'https://[]/', 'https://a]b/', 'https://x.example:65536';
+is(state_of(create('good', "'json', '$_'")), '', "a URL: $_") for 'https://x.example', 'https://x.example:65535/y', 'https://[2606:4700::1111]:9443/?a=b', 'https://x-y_z.example/';
+
+# Arguments that chpg's own SQL does not give
+is(state_of("CALL _chpg_post_webhook_alone($_)"), '22004', "a null: $_") for 'NULL, NULL, NULL, NULL', q{'ops', NULL, 'k', NULL}, q{'ops', '{}', NULL, NULL};
+
+# Slack: what a name, a title or an action has in it makes neither a line nor a link
+is(decode_json(sql(q{SELECT _chpg_alert_body('slack', jsonb_build_object('level', 'WARN', 'transition', 'new', 'service_name', E'x\nERROR resolved: \u202e\u0007<!here>', 'title', 'T',
+	'symptom', 'see https://evil.example', 'action', E'do\nthis'))}))->{text} =~ s/[^\x20-\x7e\n]/?/gr, "WARN new: x ERROR resolved: ??&lt;!here&gt;: T - see https: //evil.example\ndo this", 'a field is a line without controls and links');
+
 # Where it may lead
 my $port = $receiver->{port};
 $receiver->forget;
@@ -116,7 +131,7 @@ is(scalar($receiver->requests), 0, 'nothing was sent');
 sql(create('inner', "'json', 'https://localhost:$port/', ca_file => '$receiver->{ca_file}'"));
 is(sql(qq{SET $ALLOWED; SELECT chpg_test_webhook('inner')}), '200', 'a superuser allows a network');
 fails_with($node, q{SET chpg.webhook_addresses = '10.0.0.0/8, fd00::/8'; SELECT chpg_test_webhook('inner')}, '08000', qr/not allowed/, 'no other one');
-fails_with($node, qq{SET chpg.webhook_addresses = '$_'; SELECT chpg_test_webhook('inner')}, '22023', qr/invalid value for parameter "chpg.webhook_addresses"/, "not a list of networks: $_")
+fails_with($node, qq{SELECT count(*) FROM chpg_budget(); SET chpg.webhook_addresses = '$_'}, '22023', qr/invalid value for parameter "chpg.webhook_addresses"/, "not a list of networks: $_")
   for '127.0.0.1/33', 'localhost', '::1/129', '127.0.0.0/', '1,' x 65;
 
 # Neither redirects nor the environment, nor another certificate

@@ -91,7 +91,7 @@ my $owner = sql('SELECT current_user');
 sql('GRANT SELECT ON ALL TABLES IN SCHEMA kept TO stranger');
 fails_with($node, "SET ROLE stranger; $_", '42501', qr/permission denied for the history\nDETAIL:  Captures and purges are run by role "$owner", which owns the history\./, "SELECT is not enough: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 sql('GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA kept TO stranger');
-fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "archive" and others to stranger\nHINT:  Run: REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger;$/m, "further privileges are rejected: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
+fails_with($node, "SET ROLE stranger; $_", '55000', qr/schema "kept" grants DELETE, INSERT, UPDATE on "alert" and others to stranger\nHINT:  Run: REVOKE DELETE, INSERT, UPDATE ON ALL TABLES IN SCHEMA kept FROM stranger;$/m, "further privileges are rejected: $_") for 'CALL chpg_capture()', 'SELECT chpg_history_purge()';
 is(request_count($url), 0, 'no request was sent');
 sql('DROP OWNED BY stranger; DROP ROLE stranger');
 

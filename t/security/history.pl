@@ -72,7 +72,7 @@ is_refused('a trigger', qr/has a trigger "planted" on table "capture"/);
 		is($status . @warnings, '01', "$call does without the history, and says why, once") or diag($said);
 	}
 }
-my $REVOKE = is_refused('what let them make it', qr/grants DELETE, INSERT, REFERENCES, TRIGGER, TRUNCATE, UPDATE on "archive" and others to mallory/);
+my $REVOKE = is_refused('what let them make it', qr/grants DELETE, INSERT, REFERENCES, TRIGGER, TRUNCATE, UPDATE on "alert" and others to mallory/);
 like($REVOKE, qr/^REVOKE .* ON ALL TABLES IN SCHEMA kept FROM mallory;$/, 'is revoked by one statement');
 is(state(), '', 'which is all');
 as_role('mallory', 'SELECT count(*) FROM kept.pattern_hour');

@@ -53,7 +53,8 @@ sub stop
 	return;
 }
 
-# Answer the next requests with these statuses, then 200; "hang": note the request, and never answer.
+# Answer the next requests with these statuses, then 200; "429 after 1": with a Retry-After of a second;
+# "hang": note the request, and never answer.
 sub answer_with
 {
 	my ($self, @statuses) = @_;
@@ -96,8 +97,8 @@ sub _serve
 			push @hanging, $client;
 			next;
 		}
-		my $location = $status =~ /^3/ ? "Location: $self->{url}/elsewhere\r\n" : '';
-		print $client "HTTP/1.1 $status Status\r\nContent-Length: 2\r\n${location}Connection: close\r\n\r\nok";
+		my $more = $status =~ s/ after (\d+)$// ? "Retry-After: $1\r\n" : $status =~ /^3/ ? "Location: $self->{url}/elsewhere\r\n" : '';
+		print $client "HTTP/1.1 $status Status\r\nContent-Length: 2\r\n${more}Connection: close\r\n\r\nok";
 		$client->close;
 	}
 	return;
