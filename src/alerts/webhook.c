@@ -13,6 +13,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
 #include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
 #include "engine/connection.h"
 #include "engine/hide_statement.h"
 #include "engine/trust.h"
@@ -265,7 +266,7 @@ chpg_webhook_validator(PG_FUNCTION_ARGS)
 	{
 		DefElem    *option = (DefElem *) lfirst(lc);
 
-		check_option(option->defname, strVal(option->arg), catalog);
+		check_option(option->defname, defGetString(option), catalog);
 	}
 	PG_RETURN_VOID();
 }

@@ -111,6 +111,8 @@ is(state_of(create('good', "'json', '$_'")), '', "a URL: $_") for 'https://x.exa
 
 # Arguments that chpg's own SQL does not give
 is(state_of("CALL _chpg_post_webhook_alone($_)"), '22004', "a null: $_") for 'NULL, NULL, NULL, NULL', q{'ops', NULL, 'k', NULL}, q{'ops', '{}', NULL, NULL};
+is(state_of("SELECT chpg_webhook_validator(ARRAY['$$_[0]'], '$$_[1]'::regclass)"), '42601', "an option without a value: $$_[0]")
+  for [ 'url', 'pg_user_mapping' ], [ 'tags', 'pg_foreign_server' ];
 
 # Slack: what a name, a title or an action has in it makes neither a line nor a link
 is(decode_json(sql(q{SELECT _chpg_alert_body('slack', jsonb_build_object('level', 'WARN', 'transition', 'new', 'service_name', E'x\nERROR resolved: \u202e\u0007<!here>', 'title', 'T',
