@@ -409,8 +409,8 @@ They read foreign tables in the schema SCHEMA_source with the key of the caller,
 it, and the history. Readers need neither a key nor other privileges. No view needs a condition.
 A NOTICE says so if there is no history, whose views are then not made.
 window: how far top_patterns and logs reach back.
-logs: services, by id or name, whose log the view logs has; ''{}'': no such view; null: those of an
-  earlier call, if any.
+logs: services, by id or name, whose log the view logs has; ''{}'': no such view; null: those of
+  an earlier call, if any.
 readers: roles that get USAGE on the schema and SELECT on the views. Other grants stay as they
   are; a new view is also granted to roles that may read all views of an earlier call.
 To remove all of it: DROP SCHEMA bi, bi_source CASCADE;

@@ -216,6 +216,7 @@ END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report_text(text, text, text, tstzrange, text, boolean, boolean) IS
 'The report, as text, of a period, by texts: an interval until now, a range, or two times.
-After an interval or a range, the second text is the service: chpg_report_text(''1 day'', ''orders'').
+After an interval or a range, the second text is the service:
+  chpg_report_text(''1 day'', ''orders'').
 Requests: those of the form with a range.
 Errors: 22023 the texts say no period; those of the form with a range.';

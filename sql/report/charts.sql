@@ -381,7 +381,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_layers(@extschema@._chpg_report_series[], integer) IS
 'The layers of a stacked chart, from the lowest: at most seven series, and the rest.
-The series are those with the greatest sums. The rest is what is left, with what has no name. per: values for a point.';
+The series are those with the greatest sums. The rest is what is left, with what has no name.
+per: values for a point.';
 
 CREATE FUNCTION @extschema@._chpg_report_legend(layers @extschema@._chpg_report_layer[], total double precision)
 RETURNS @extschema@._chpg_markup

@@ -82,8 +82,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_report_rows(text[], text) IS
 'Lines of a table, by its cells from left to right and top to bottom.
 Null: there are none.
-kinds: a letter for each column: l (left), r (right), n (a name, cut after 24 characters), or t (a
-  text, cut where the line ends).';
+kinds: a letter for each column: l (left), r (right), n (a name, cut after 24 characters),
+  or t (a text, cut where the line ends).';
 
 CREATE FUNCTION @extschema@._chpg_report_text_section(title text, VARIADIC parts text[])
 RETURNS text
