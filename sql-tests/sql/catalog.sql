@@ -10,7 +10,7 @@ WHERE refclassid = 'pg_extension'::regclass
   AND obj_description(objid, classid::regclass::name) IS NULL
   -- a view's, a table's and a row type's own types
   AND NOT (classid = 'pg_type'::regclass AND
-           EXISTS (SELECT FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid OR c.reltype = t.typelem
+           EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
                    WHERE t.oid = objid AND (c.relkind IN ('v', 'r') OR t.typelem <> 0)));
 
 SELECT c.relname, a.attname AS without_comment

@@ -51,7 +51,7 @@ stop_listener($pid);
 watch_at($_) for 9, 10;
 $pid = start_listener();
 wait_until(sub { mails() =~ /resolved.*\nchpg: .*\n/ }, 'a mail is sent');
-like(mails(), qr/$first-s \[WARN\] resolved: service 1: Title of CHPG501 ops\@example\.com\nchpg: 3000 after 1000 inc-[0-9a-f]+\n\z/, 'each once, and nothing that was forged');
+like(mails(), qr/$first-s \[WARN\] resolved: service 1: Title of CHPG501 ops\@example\.com\nchpg: It is over: found from [^\n]+ 3000 after 1000 inc-[0-9a-f]+\n\z/, 'each once, and nothing that was forged');
 stop_listener($pid);
 
 done_testing();
