@@ -53,7 +53,8 @@ BEGIN
 			FROM service_key k
 			JOIN metric_day m ON m.service_key = k.service_key
 			CROSS JOIN LATERAL (
-				SELECT extract(epoch FROM m.first_time)::float8 AS first_s, extract(epoch FROM m.step)::float8 AS step_s,
+				SELECT extract(epoch FROM m.first_time)::float8 AS first_s,
+					extract(epoch FROM m.step)::float8 AS step_s,
 					greatest(round(3600 / extract(epoch FROM m.step)), 1)::bigint AS per_hour
 				OFFSET 0
 			) w
@@ -119,7 +120,8 @@ BEGIN ATOMIC
 		NULL::text) l
 	CROSS JOIN LATERAL (
 		SELECT max(v.value) FILTER (WHERE v.age >= 4) AS highest,
-			max(v.value) FILTER (WHERE v.age IN (23, 24, 25, 47, 48, 49)) AS highest_of_hour, avg(v.value) FILTER (WHERE v.age < 24) AS today,
+			max(v.value) FILTER (WHERE v.age IN (23, 24, 25, 47, 48, 49)) AS highest_of_hour,
+				avg(v.value) FILTER (WHERE v.age < 24) AS today,
 			avg(v.value) FILTER (WHERE v.age BETWEEN 24 AND 47) AS yesterday
 		FROM unnest(l.ages, l.means) v(age, value)
 	) u
@@ -220,7 +222,8 @@ BEGIN
 		@extschema@._chpg_run_since(l.latest, l.ages, l.run), u.days, u.median, u.highest
 	FROM (
 		SELECT m.*, @extschema@._chpg_run_hours(m.ages, m.means, threshold) AS run
-		FROM @extschema@._chpg_metric_lines(@extschema@._chpg_above(scope.service_ids, until, of_metric, meant, not_meant,
+		FROM @extschema@._chpg_metric_lines(@extschema@._chpg_above(scope.service_ids, until, of_metric, meant,
+			not_meant,
 			threshold), until - interval '28 days', until, of_metric, meant, not_meant) m
 		OFFSET 0
 	) l
@@ -291,7 +294,8 @@ BEGIN
 		GROUP BY 1
 		HAVING count(*) >= 8
 	), step AS (
-		SELECT d.place, d.middle, d.top, (d.middle - lead(d.middle) OVER w) / (lead(d.place) OVER w - d.place) AS growth,
+		SELECT d.place, d.middle, d.top,
+			(d.middle - lead(d.middle) OVER w) / (lead(d.place) OVER w - d.place) AS growth,
 			max(d.top) OVER (ORDER BY d.place DESC) AS top_until
 		FROM day d
 		WINDOW w AS (ORDER BY d.place)
@@ -326,7 +330,8 @@ BEGIN
 			latest + least((capacity - present) / found.rate, 36500) * interval '1 day',
 			latest + least((capacity - present) / (found.rate + margin), 36500) * interval '1 day',
 			latest + least((capacity - present) / (found.rate - margin), 36500) * interval '1 day',
-			CASE WHEN margin <= 0.25 * found.rate AND found.days >= 6 THEN 'high' WHEN margin <= 0.5 * found.rate THEN 'medium'
+			CASE WHEN margin <= 0.25 * found.rate AND found.days >= 6 THEN 'high'
+				WHEN margin <= 0.5 * found.rate THEN 'medium'
 				ELSE 'low' END);
 	END IF;
 	-- what fills soon need not have grown for days
@@ -350,7 +355,8 @@ BEGIN
 		) g
 		WHERE n.age IN (3, 4, 6, 8, 12, 18, 24) AND n.oldest >= 72
 	)
-	SELECT s.hours, s.start, s.rate, greatest(1.645 * 1.253 * (s.high - s.low) / 1.349 / sqrt(s.steps), 0.2 * s.rate) AS margin
+	SELECT s.hours, s.start, s.rate,
+		greatest(1.645 * 1.253 * (s.high - s.low) / 1.349 / sqrt(s.steps), 0.2 * s.rate) AS margin
 	INTO found
 	FROM span s
 	WHERE s.steps >= 3 AND s.rate > 0 AND s.low >= 0.3 * s.rate AND s.above >= 0.5 * (present - s.start)
@@ -371,7 +377,8 @@ BEGIN
 			FROM unnest(ages, "values") v(age, value)
 			WHERE v.age BETWEEN found.hours AND found.hours + 24
 		) p;
-		result := ROW(latest - (greatest(coalesce(run, found.hours), 1) - 1) * interval '1 hour', found.start, 24 * found.rate,
+		result := ROW(latest - (greatest(coalesce(run, found.hours), 1) - 1) * interval '1 hour',
+			found.start, 24 * found.rate,
 			latest + (capacity - present) / found.rate * interval '1 hour',
 			latest + (capacity - present) / (found.rate + margin) * interval '1 hour',
 			latest + (capacity - present) / (found.rate - margin) * interval '1 hour',
@@ -493,7 +500,8 @@ BEGIN
 		SELECT coalesce(jsonb_agg(n ORDER BY n.metric), '[]')
 		FROM (
 			SELECT m.metric, max(m.unit) AS unit,
-				m.metric ~* 'lock_?wait' OR (m.metric ~* 'wait_?event' AND bool_or(m.series ~* '^lock[:/. ]')) AS is_locks
+				m.metric ~* 'lock_?wait' OR
+					(m.metric ~* 'wait_?event' AND bool_or(m.series ~* '^lock[:/. ]')) AS is_locks
 			FROM service_key k
 			JOIN metric_day m ON m.service_key = k.service_key
 			WHERE k.service_id = ANY (service_ids) AND m.day > until_time - interval '30 hours' AND m.day < until_time

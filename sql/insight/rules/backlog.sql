@@ -43,7 +43,8 @@ BEGIN
 		SELECT 'CHPG708', 'WARN', 'A replica or the archive falls behind', l.service_id,
 			format('%s is %s', behind.metric, CASE WHEN behind.threshold = :bytes
 					THEN @extschema@._chpg_bytes_text(l.present) WHEN behind.threshold = :seconds
-					THEN @extschema@._chpg_duration_text(1e6 * l.present) ELSE @extschema@._chpg_count_text(l.present) END),
+					THEN @extschema@._chpg_duration_text(1e6 * l.present)
+						ELSE @extschema@._chpg_count_text(l.present) END),
 			jsonb_build_object('metric', behind.metric, 'value', l.present, 'usual', l.usual, 'unit', behind.unit,
 				'hours', l.run_hours),
 			'The standby, a replica or the archive of WAL does not keep up with what is written, or stands still. WAL that '

@@ -32,7 +32,8 @@ BEGIN ATOMIC
 				/ nullif(sum(p.total_shared_blks_hit) + sum(p.total_shared_blks_read), 0)::float8 AS ratio,
 			(sum(p.total_shared_blks_hit) + sum(p.total_shared_blks_read))::float8 AS blks,
 			sum(w.read_us ORDER BY w.read_us) AS read_us,
-			(array_agg(p.query_id::text ORDER BY p.total_shared_blks_read DESC NULLS LAST, p.query_id))[1 : 3] AS readers
+			(array_agg(p.query_id::text
+				ORDER BY p.total_shared_blks_read DESC NULLS LAST, p.query_id))[1 : 3] AS readers
 		FROM @extschema@._chpg_judged_patterns(t, scope, pairs) j
 		CROSS JOIN LATERAL (SELECT (j.pattern).*) p
 		CROSS JOIN LATERAL (SELECT least(p.total_shared_blks_read * :read_us,

@@ -213,9 +213,11 @@ BEGIN
 					WHEN usual.highest IS NOT NULL THEN
 						format('%s connections, usually up to %s', round(used), round(usual.highest))
 					ELSE format('%s connections, %s before', round(used), round(forecast."before")) END
-				|| coalesce(@extschema@._chpg_forecast_text(forecast, @extschema@._chpg_rounded(forecast.per_day, 1)::text),
+				|| coalesce(@extschema@._chpg_forecast_text(forecast,
+					@extschema@._chpg_rounded(forecast.per_day, 1)::text),
 					''),
-			jsonb_build_object('connections', used, 'max_connections', capacity, 'idle', line.idle, 'usual', usual.median,
+			jsonb_build_object('connections', used, 'max_connections', capacity,
+				'idle', line.idle, 'usual', usual.median,
 				'growth_per_day', forecast.per_day, 'full_at', forecast.full_at, 'full_from', forecast.full_from,
 				'full_until', forecast.full_until),
 			'Applications hold more connections than they use, or lack a pooler.',

@@ -25,13 +25,15 @@ DECLARE
 BEGIN
 	RETURN QUERY
 	WITH line AS MATERIALIZED (
-		SELECT l.* FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, ''::text, '^(idle|iowait|steal|guest)'::text,
+		SELECT l.* FROM @extschema@._chpg_high_lines(scope, 'cpu_usage'::text, ''::text,
+			'^(idle|iowait|steal|guest)'::text,
 			:used_percent) l
 	), judged AS (
 		SELECT l.service_id, l.run_hours, l.since, l.days, i.cpu_cores, l.present / d.per_core AS present,
 			l.usual / d.per_core AS usual, l.highest / d.per_core AS highest
 		FROM line l
-		LEFT JOIN @extschema@._chpg_limits(ARRAY(SELECT n.service_id FROM line n), until) i ON i.service_id = l.service_id
+		LEFT JOIN @extschema@._chpg_limits(ARRAY(SELECT n.service_id FROM line n), until) i
+			ON i.service_id = l.service_id
 		CROSS JOIN LATERAL (
 			SELECT CASE WHEN greatest(l.present, l.highest) > 105 THEN i.cpu_cores ELSE 1 END AS per_core) d
 	)
@@ -66,7 +68,8 @@ BEGIN
 	WHERE l.run_hours >= :cpu_steal_hours
 		AND (l.highest IS NULL OR l.present >= :cpu_steal_usual_factor * l.highest);
 	IF NOT live THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG704,CHPG710}'::text[], scope, 'cpu_usage'::text);
+		RETURN QUERY SELECT * FROM @extschema@._chpg_without_metric('{CHPG704,CHPG710}'::text[], scope,
+			'cpu_usage'::text);
 	END IF;
 END
 $$;

@@ -33,7 +33,8 @@ BEGIN
 					SELECT n.service_id
 					FROM @extschema@._chpg_metric_lines(scope.service_ids, until - interval '6 hours', until,
 						'deadlocks'::text, ''::text, NULL::text) n
-					WHERE EXISTS (SELECT FROM unnest(n.ages, n.means) m(age, value) WHERE m.age < 2 AND m.value >= many)),
+					WHERE EXISTS (SELECT FROM unnest(n.ages, n.means) m(age, value)
+						WHERE m.age < 2 AND m.value >= many)),
 				until - interval '28 days', until, 'deadlocks'::text, ''::text, NULL::text) l
 			CROSS JOIN LATERAL (
 				-- the first of the two hours that is no mere echo of the other one
@@ -67,7 +68,8 @@ BEGIN
 			'Transactions lock the same rows in different orders. PostgreSQL ends one of each with an error (40P01), '
 				'after it has waited for a second.',
 			'Look into the log for "deadlock detected": it has both statements. Lock rows in one order.',
-			NULL::float8, CASE WHEN j.past_hours >= 72 THEN 'high' ELSE 'low' END, 'CHPG707:' || j.service_id, 'incident',
+			NULL::float8, CASE WHEN j.past_hours >= 72 THEN 'high' ELSE 'low' END,
+				'CHPG707:' || j.service_id, 'incident',
 			j.since, j.usual, j.present, 'deadlocks/h',
 			format('SELECT "timestamp", severity, body FROM @extschema@.chpg_logs(%L, %L, %L, body_contains => %L)',
 				@extschema@._chpg_time_literal(j.since), @extschema@._chpg_time_literal(until), j.service_id,

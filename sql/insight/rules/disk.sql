@@ -39,7 +39,8 @@ BEGIN
 		format('cores wait for the disks for %s %% of their time', @extschema@._chpg_rounded(l.present, 1))
 			|| @extschema@._chpg_usual_text(l.usual, ' %'::text)
 			|| CASE WHEN o.present IS NULL THEN '' ELSE format('; %s operations a second, usually %s',
-				@extschema@._chpg_count_text(o.present), coalesce(@extschema@._chpg_count_text(o.usual), 'unknown')) END,
+				@extschema@._chpg_count_text(o.present),
+					coalesce(@extschema@._chpg_count_text(o.usual), 'unknown')) END,
 		jsonb_build_object('iowait_percent', l.present, 'usual_percent', l.usual, 'hours', l.run_hours,
 			'operations_per_s', o.present, 'usual_operations_per_s', o.usual, 'days_of_past', l.days),
 		CASE WHEN o.present >= 1.5 * o.usual

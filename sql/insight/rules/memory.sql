@@ -29,7 +29,8 @@ BEGIN
 		CASE WHEN j.is_usual THEN 'INFO' WHEN j.present >= :error_used_percent THEN 'ERROR' ELSE 'WARN' END,
 		CASE WHEN j.is_usual THEN 'Most of the memory is always in use' ELSE 'Memory runs out' END, j.service_id,
 		format('%s %% of the memory is in use', @extschema@._chpg_rounded(j.present, 1))
-			|| CASE WHEN j.usual IS NULL THEN '' ELSE format(', usually %s %%', @extschema@._chpg_rounded(j.usual, 1)) END,
+			|| CASE WHEN j.usual IS NULL THEN '' ELSE format(', usually %s %%',
+				@extschema@._chpg_rounded(j.usual, 1)) END,
 		jsonb_build_object('memory_used_percent', j.present, 'usual_percent', j.usual, 'hours', j.run_hours,
 			'days_of_past', j.days),
 		'Too many connections, or a large work_mem. Once memory is used up, the kernel kills the server, and every '
@@ -47,7 +48,8 @@ BEGIN
 	) j;
 	IF @extschema@._chpg_metrics_are_readable() THEN
 		growing := ARRAY(SELECT l.service_id
-			FROM @extschema@._chpg_metric_lines(scope.service_ids, until - interval '30 hours', until, 'memory_usage'::text,
+			FROM @extschema@._chpg_metric_lines(scope.service_ids, until - interval '30 hours', until,
+				'memory_usage'::text,
 				'^$|used'::text, NULL::text) l
 			WHERE l.latest > until - interval '6 hours' AND l.means[1] < :used_percent
 				AND l.means[1] >= 4 + (SELECT percentile_cont(0.9) WITHIN GROUP (ORDER BY m.value)
@@ -56,7 +58,8 @@ BEGIN
 		SELECT 'CHPG702', 'WARN', 'Memory runs out', l.service_id,
 			format('%s %% of the memory is in use', @extschema@._chpg_rounded(l.means[1], 1))
 				|| @extschema@._chpg_forecast_text(f, format('%s %%', @extschema@._chpg_rounded(f.per_day, 1))),
-			jsonb_build_object('memory_used_percent', l.means[1], 'growth_percent_per_day', f.per_day, 'full_at', f.full_at,
+			jsonb_build_object('memory_used_percent', l.means[1], 'growth_percent_per_day', f.per_day,
+				'full_at', f.full_at,
 				'full_from', f.full_from, 'full_until', f.full_until),
 			'More and more connections or prepared statements, or a leak. Once memory is used up, the kernel kills the '
 				'server, and every session ends.',

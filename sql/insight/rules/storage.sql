@@ -45,7 +45,8 @@ BEGIN
 				until - interval '28 days', until, 'disk_usage'::text, '^$|used'::text, NULL::text) l
 		)
 		SELECT coalesce(h.service_id, l.service_id) AS service_id, h.service_id IS NOT NULL AS is_live,
-			nullif(h.storage_used_percent, 'NaN') AS storage_used_percent, h.storage_limit_bytes, l.latest, l.ages, l.means
+			nullif(h.storage_used_percent, 'NaN') AS storage_used_percent, h.storage_limit_bytes,
+				l.latest, l.ages, l.means
 		FROM (SELECT i.* FROM unnest(health) i) h
 		FULL JOIN lines l USING (service_id)
 		WHERE h.service_id IS NOT NULL OR (NOT live AND l.latest > until - interval '6 hours'
@@ -76,7 +77,8 @@ BEGIN
 				|| coalesce(@extschema@._chpg_forecast_text(forecast,
 					@extschema@._chpg_rounded(forecast.per_day, 1) || ' %'), ''),
 			jsonb_build_object('storage_used_percent', present, 'storage_limit_bytes', line.storage_limit_bytes,
-				'growth_percent_per_day', forecast.per_day, 'full_at', forecast.full_at, 'full_from', forecast.full_from,
+				'growth_percent_per_day', forecast.per_day,
+					'full_at', forecast.full_at, 'full_from', forecast.full_from,
 				'full_until', forecast.full_until),
 			'Data, WAL that a replica or a slot holds back, or temporary files. The service scales its storage at 90 '
 				'percent, with a short cutover.',
