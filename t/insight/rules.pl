@@ -148,7 +148,7 @@ SKIP:
 	my $FOUND = q{FROM chpg_findings('[2026-05-11 00:00Z,2026-05-12 00:00Z)', history_only => true) f WHERE rule_id > 'CHPG9'};
 	is($node->safe_psql('postgres', "SELECT rule_id, kind, level, title, symptom, round(impact_us), confidence, evidence->>'query_id', evidence->>'saving' $FOUND ORDER BY rule_id"),
 		"CHPG998|risk|WARN|Much time|much||low||\nCHPG999|opportunity|INFO|Finds nothing, at great cost|24000 executions, each of 2.0 ms|48000000|low|1|the executions that find nothing", 'both rules judge');
-	is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG999', 'rows_per_call', -1), ('CHPG998', 'total_us', 1e15); SELECT count(*) $FOUND; TRUNCATE chpg_threshold"), 0, 'by the thresholds that are set');
+	is($node->safe_psql('postgres', "INSERT INTO chpg_threshold VALUES ('CHPG999', 'calls', 1e15), ('CHPG998', 'total_us', 1e15); SELECT count(*) $FOUND; TRUNCATE chpg_threshold"), 0, 'by the thresholds that are set');
 	is($node->safe_psql('postgres', "SELECT chpg_mute(finding_key, 'wont_fix') IS NOT NULL $FOUND AND rule_id = 'CHPG999'"), 't', 'a finding of theirs can be muted');
 	$node->safe_psql('postgres', 'UPDATE planted.pattern SET total_rows = NULL');
 	is($node->safe_psql('postgres', "SELECT rule_id, level, symptom $FOUND AND rule_id = 'CHPG999'"), 'CHPG999|SKIPPED|No pattern reports rows', 'it is SKIPPED without the counters that it needs');
