@@ -90,7 +90,7 @@ is(sql(q{SELECT service, level, state FROM kept.finding WHERE level <> 'INFO'}),
 my @received = map { { %$_, alert => decode_json($_->{body}) } } $receiver->requests;
 my %times;
 $times{ $_->{headers}{'idempotency-key'} }++ for @received;
-is(join(', ', map { "$_->{alert}{service_name} $_->{alert}{transition}" } @received), 'billing new, billing new, orders new, billing worse, orders worse, billing resolved', 'all transitions arrive in order, the one of the killed session twice');
+is(join(', ', map { "$_->{alert}{service_name} $_->{alert}{transition}" } @received), 'billing new, billing new, billing worse, orders new, orders worse, billing resolved', 'all transitions arrive, errors first and those of an incident in order, the one of the killed session twice');
 is(join(' ', sort values %times), '1 1 1 1 2', 'which has one key');
 is($received[1]{body}, $received[0]{body}, 'and one body');
 is(join(' ', map { my $request = $_; grep { $request->{headers}{'x-chpg-signature'} eq 'sha256=' . hmac_sha256_hex($request->{body}, $_) } qw(first-secret second-secret) } @received), join(' ', ('first-secret') x 5, 'second-secret'), 'signed with the secret of their time');
