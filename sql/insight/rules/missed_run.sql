@@ -13,7 +13,8 @@
  */
 /*
  * A job that runs in few hours of a day and on each day, or each weekday, has missed its run
- * when it did not run in the hours around its own one, nor in two hours after that.
+ * when it did not run in the two hours before its own one, nor in two hours after that: clocks
+ * change by an hour, and jobs drift by minutes.
  */
 CREATE FUNCTION @extschema@._chpg_find_missed_runs(t @extschema@._chpg_thresholds,
 	judged @extschema@._chpg_judged_service[], fresh @extschema@._chpg_fresh_pattern[])
@@ -54,14 +55,14 @@ BEGIN
 			AND h.window_start <= h.end_time - (1 + :hours) * interval '1 hour'
 			AND NOT EXISTS (SELECT FROM hours o
 				WHERE o.service_key = h.service_key AND o.pattern_key = h.pattern_key AND o.call_count > 0
-					AND o.window_start >= h.window_start - interval '1 hour')
+					AND o.window_start >= h.window_start - interval '2 hours')
 			AND NOT EXISTS (SELECT FROM unnest(fresh) f
 				WHERE f.service_key = h.service_key AND (f.predecessor).pattern_key = h.pattern_key)
 			-- hours that were not captured may have had it
 			AND (SELECT count(*) FROM capture c
 				WHERE c.service_id = h.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
-					AND c.window_start >= h.window_start - interval '1 hour' AND c.window_start < h.end_time)
-				= extract(epoch FROM h.end_time - h.window_start) / 3600 + 1
+					AND c.window_start >= h.window_start - interval '2 hours' AND c.window_start < h.end_time)
+				= extract(epoch FROM h.end_time - h.window_start) / 3600 + 2
 		ORDER BY h.service_key, h.pattern_key, h.window_start
 	), past AS (
 		SELECT m.*, p.days, p.days_present, p.same_day

@@ -113,12 +113,12 @@ BEGIN
 		HAVING count(*) >= 20
 			AND count(*) FILTER (WHERE h.calls / h.of_weekend BETWEEN 0.55 AND 1.8) >= 0.9 * count(*)
 			AND sum(h.calls) FILTER (WHERE h.hour <= 4) / sum(h.of_weekend) FILTER (WHERE h.hour <= 4)
-				BETWEEN 0.7 AND 1.5
-			-- where a weekend has less, so had most of these hours
+				BETWEEN 0.55 AND 1.8
+			-- where a weekend has less, so had most of these hours; after an outage only some have
 			AND count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday) >= 2
 			AND count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday
 					AND h.calls * h.calls < h.of_weekend * h.of_workday)
-				>= 0.8 * count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday));
+				>= 0.65 * count(*) FILTER (WHERE h.of_weekend <= 0.75 * h.of_workday));
 END
 $$;
 
