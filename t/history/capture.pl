@@ -53,7 +53,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(col_description(v::regclass,
 	q{Hash of the normalized query, PostgreSQL's own: joins with pg_stat_statements.queryid. What has none is not here; its errors are in error_hour.|Tag "team" of the service then; null where it had none.}, 'which say what the views have');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND a.attname = 'error_count' AND col_description(c.oid, a.attnum) LIKE '%call_count does not have them.'}),
 	7, 'and that errors are counted apart');
-is($node->safe_psql('postgres', q{SELECT count(*) > 6, count(*) FILTER (WHERE attname <> 'time') FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND c.relname !~ '^(archive|finding|incident)' AND a.attnum = 1}),
+is($node->safe_psql('postgres', q{SELECT count(*) > 6, count(*) FILTER (WHERE attname <> 'time') FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind = 'v' AND c.relname !~ '^(archive|dead_letter|finding|incident)' AND a.attnum = 1}),
 	't|0', 'and all views of windows begin with time');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid WHERE d.deptype = 'e' AND c.relnamespace = 'kept'::regnamespace}), 0, 'the extension owns none of its objects');
 
