@@ -29,19 +29,19 @@ WHERE p.proname ~ '^_?chpg' AND (
 	array_length(regexp_split_to_array(regexp_replace(obj_description(p.oid, 'pg_proc'), '[.](\s.*|$)', ''), '\s+'), 1) > 20
 	OR split_part(obj_description(p.oid, 'pg_proc'), E'\n', 1) !~ '[.]$'
 	OR EXISTS (SELECT FROM regexp_split_to_table(obj_description(p.oid, 'pg_proc'), E'\n') l WHERE length(l) > 96))
-ORDER BY p.proname;
+ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- Reading functions read, and say what they cost; writing ones are not for everybody
 SELECT proname, provolatile, proparallel, proretset, proisstrict, procost, prorows,
 	has_function_privilege('public', oid, 'EXECUTE') AS for_all
-FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY 1;
+FROM pg_proc WHERE proname ~ '^_?chpg' ORDER BY proname, prokind, pg_get_function_identity_arguments(oid) COLLATE "C";
 
 -- Bodies find nothing by the caller's search_path: these set it themselves, first of all
 SELECT p.oid::regprocedure
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.proname ~ '^_?chpg' AND l.lanname <> 'c' AND p.prosqlbody IS NULL AND p.prokind <> 'a'
 	AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
-ORDER BY p.proname;
+ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- and what was looked up when they were created is PostgreSQL's or the extension's
 WITH member AS (

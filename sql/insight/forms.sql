@@ -42,7 +42,7 @@ Requests: those of the form with a range.
 Errors: 22023 the texts say no period; those of the form with a range.';
 
 /* The least that keeps the two periods apart, and compares with the same hours of a day. */
-CREATE FUNCTION @extschema@._chpg_baseline(period tstzrange, ago interval)
+CREATE FUNCTION @extschema@._chpg_period_before(period tstzrange, ago interval)
 RETURNS tstzrange
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_baseline(tstzrange, interval) IS
+COMMENT ON FUNCTION @extschema@._chpg_period_before(tstzrange, interval) IS
 'The period to compare with: the same one some time ago, by default a day or what it needs.
 Errors: 22023 the two periods would overlap.';
 
@@ -74,7 +74,7 @@ RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_compare(
-		@extschema@._chpg_baseline(@extschema@._chpg_last(chpg_compare.period, 'period'), chpg_compare.ago),
+		@extschema@._chpg_period_before(@extschema@._chpg_last(chpg_compare.period, 'period'), chpg_compare.ago),
 		@extschema@._chpg_last(chpg_compare.period, 'period'), chpg_compare.service, chpg_compare.server);
 END;
 
@@ -102,12 +102,12 @@ BEGIN
 		period := texts[2]::tstzrange;
 	ELSIF kinds = '{period,period}' THEN
 		period := @extschema@._chpg_last(texts[1]::interval, 'period'::text);
-		baseline := @extschema@._chpg_baseline(period, texts[2]::interval);
+		baseline := @extschema@._chpg_period_before(period, texts[2]::interval);
 	ELSE
 		period := @extschema@._chpg_period_of_texts(texts[1], texts[2], service);
 		service := @extschema@._chpg_service_of_texts(texts[2], service);
 		PERFORM @extschema@._chpg_check_period('period'::text, period, NULL::tstzrange);
-		baseline := @extschema@._chpg_baseline(period, NULL::interval);
+		baseline := @extschema@._chpg_period_before(period, NULL::interval);
 	END IF;
 END
 $$;

@@ -81,7 +81,7 @@ for my $function ('chpg_report', 'chpg_report_text')
 }
 
 # What a period is compared with, if no call says it
-my $BASELINE = q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_baseline(tstzrange('2026-11-20 00:00', '%s'), NULL)};
+my $BASELINE = q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_period_before(tstzrange('2026-11-20 00:00', '%s'), NULL)};
 for my $case (
 	[ '2026-11-20 01:00', '["2026-11-19 00:00:00+01","2026-11-19 01:00:00+01")', 'an hour: that of the day before' ],
 	[ '2026-11-21 00:00', '["2026-11-19 00:00:00+01","2026-11-20 00:00:00+01")', 'a day: the day before' ],
@@ -90,7 +90,7 @@ for my $case (
 {
 	is(sql(sprintf $BASELINE, $case->[0]), $case->[1], "the baseline of $case->[2]");
 }
-is(sql(q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_baseline(tstzrange('2026-10-25', '2026-10-26'), NULL)}),
+is(sql(q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_period_before(tstzrange('2026-10-25', '2026-10-26'), NULL)}),
 	'["2026-10-24 00:00:00+02","2026-10-25 00:00:00+02")', 'of a day with 25 hours: the day before');
 
 # Parameters without a type, as node-postgres and JDBC send them
