@@ -14,11 +14,10 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "alerts/webhook.h"
 #include "ascii.h"
-#include "common/hmac.h"
-#include "common/sha2.h"
+#include "engine/trust.h"
+#include "engine/utility.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -28,7 +27,6 @@
 #include "net/addresses.h"
 #include "net/clock.h"
 #include "net/http.h"
-#include "nodes/parsenodes.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -61,22 +59,8 @@ accepts_address(const struct sockaddr *address)
 static char *
 signature_header(const char *secret, const char *body)
 {
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	char		hex[2 * PG_SHA256_DIGEST_LENGTH + 1] = {0};
-	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
-	bool		ok = context != NULL &&
-	pg_hmac_init(context, (const uint8 *) secret, strlen(secret)) >= 0 &&
-	pg_hmac_update(context, (const uint8 *) body, strlen(body)) >= 0 &&
-	pg_hmac_final(context, digest, sizeof(digest)) >= 0;
-
-	if (context != NULL)
-		pg_hmac_free(context);
-	if (!ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYSTEM_ERROR),
-				 errmsg("could not compute HMAC-SHA256")));
-	(void) hex_encode((const char *) digest, sizeof(digest), hex);
-	return psprintf("X-Chpg-Signature: sha256=%s", hex);
+	return psprintf("X-Chpg-Signature: sha256=%s",
+					chpg_hmac_sha256(secret, strlen(secret), body, strlen(body)));
 }
 
 /* Return a JSON object with PagerDuty's routing key as its first field, palloc'd. */
@@ -245,16 +229,6 @@ chpg_post_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(post(fcinfo, false));
 }
 
-/* Was a procedure called where it may end its transaction? */
-static bool
-can_commit(FunctionCallInfo fcinfo)
-{
-	CallContext *context = (CallContext *) fcinfo->context;
-
-	return context != NULL && IsA(context, CallContext) &&
-		!context->atomic && !IsSubTransaction();
-}
-
 /* Return the row of a procedure's only INOUT argument. */
 static Datum
 inout_row(FunctionCallInfo fcinfo, Datum value)
@@ -276,7 +250,7 @@ inout_row(FunctionCallInfo fcinfo, Datum value)
 Datum
 chpg_post_webhook_alone(PG_FUNCTION_ARGS)
 {
-	if (!can_commit(fcinfo))
+	if (!chpg_is_nonatomic(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("an alert cannot be sent inside a transaction block")));
@@ -287,5 +261,5 @@ chpg_post_webhook_alone(PG_FUNCTION_ARGS)
 Datum
 chpg_can_commit(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_DATUM(inout_row(fcinfo, BoolGetDatum(can_commit(fcinfo))));
+	PG_RETURN_DATUM(inout_row(fcinfo, BoolGetDatum(chpg_is_nonatomic(fcinfo))));
 }

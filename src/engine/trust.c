@@ -137,16 +137,16 @@ chpg_describe_address(ChpgAddress address)
  * Seals
  */
 
-/* Compute HMAC-SHA256 with the cluster's own nonce as key. */
-static void
-compute_hmac(const char *data, size_t length, uint8 * digest)
+char *
+chpg_hmac_sha256(const char *key, size_t key_length, const char *data, size_t length)
 {
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	char	   *hex = palloc0(2 * PG_SHA256_DIGEST_LENGTH + 1);
 	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
 	bool		ok = context != NULL &&
-	pg_hmac_init(context, (const uint8 *) GetMockAuthenticationNonce(),
-				 MOCK_AUTH_NONCE_LEN) >= 0 &&
+	pg_hmac_init(context, (const uint8 *) key, key_length) >= 0 &&
 	pg_hmac_update(context, (const uint8 *) data, length) >= 0 &&
-	pg_hmac_final(context, digest, PG_SHA256_DIGEST_LENGTH) >= 0;
+	pg_hmac_final(context, digest, sizeof(digest)) >= 0;
 
 	if (context != NULL)
 		pg_hmac_free(context);
@@ -154,16 +154,16 @@ compute_hmac(const char *data, size_t length, uint8 * digest)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("could not compute HMAC-SHA256")));
+	(void) hex_encode((const char *) digest, sizeof(digest), hex);
+	return hex;
 }
 
-/* Compute a seal, in hexadecimal digits, palloc'd. */
+/* Compute a seal with the cluster's own nonce as key, in hexadecimal digits, palloc'd. */
 static char *
 make_seal(Oid serverid, Oid userid, const char *key_id, const ChpgSecret *secret)
 {
 	const char *texts[] = {key_id, secret->secret, secret->address.api_url,
 	secret->address.proxy, secret->address.ca_file};
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	char	   *seal = palloc0(2 * PG_SHA256_DIGEST_LENGTH + 1);
 	StringInfoData data;
 
 	initStringInfo(&data);
@@ -174,9 +174,8 @@ make_seal(Oid serverid, Oid userid, const char *key_id, const ChpgSecret *secret
 		appendStringInfoChar(&data, '\0');
 		appendStringInfoString(&data, texts[i] ? texts[i] : "");
 	}
-	compute_hmac(data.data, data.len, digest);
-	(void) hex_encode((const char *) digest, sizeof(digest), seal);
-	return seal;
+	return chpg_hmac_sha256(GetMockAuthenticationNonce(), MOCK_AUTH_NONCE_LEN,
+							data.data, data.len);
 }
 
 char *

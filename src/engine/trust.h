@@ -52,6 +52,10 @@ extern bool chpg_may_go(const ChpgSecret *secret, ChpgAddress address);
 /* An address for messages, palloc'd. */
 extern char *chpg_describe_address(ChpgAddress address);
 
+/* Return HMAC-SHA256 of some data, in hexadecimal digits, palloc'd. */
+extern char *chpg_hmac_sha256(const char *key, size_t key_length,
+							  const char *data, size_t length);
+
 /*
  * Did chpg_connect(), called by the role, make its mapping as it is now?
  * Only chpg_connect() can make a seal: its key is in this cluster's memory alone.

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * utility.c
- *		Running utility statements on servers and user mappings without showing secrets.
+ *		Running utility statements on servers and user mappings without showing secrets;
+ *		and whether CALL lets a procedure end its transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -96,4 +97,13 @@ chpg_option_change(List *present, const char *name, char *value)
 	change->defaction = value == NULL ? DEFELEM_DROP :
 		chpg_get_option(present, name) != NULL ? DEFELEM_SET : DEFELEM_ADD;
 	return change;
+}
+
+bool
+chpg_is_nonatomic(FunctionCallInfo fcinfo)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	return context != NULL && IsA(context, CallContext) &&
+		!context->atomic && !IsSubTransaction();
 }

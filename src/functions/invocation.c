@@ -7,10 +7,10 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "engine/statement_cache.h"
+#include "engine/utility.h"
 #include "funcapi.h"
 #include "functions/invocation.h"
 #include "functions/period.h"
@@ -218,10 +218,7 @@ void
 chpg_check_nonatomic(FunctionCallInfo fcinfo, const char *procedure,
 					 const char *hint)
 {
-	CallContext *context = (CallContext *) fcinfo->context;
-
-	if (context == NULL || !IsA(context, CallContext) || context->atomic ||
-		IsSubTransaction())
+	if (!chpg_is_nonatomic(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("%s() cannot run inside a transaction block", procedure),
