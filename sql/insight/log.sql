@@ -128,32 +128,6 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_logged_row(@extschema@.chpg_finding_row) IS
 'What the log keeps of a finding''s row: its urgency, too, and the query''s first characters.';
 
-/* What alerts are about.  Each is reported once, in the transaction that writes it to the log. */
-CREATE TYPE @extschema@._chpg_transition AS (
-	transition text,
-	finding_key text,
-	opened_at timestamptz,
-	rule_id text,
-	service_id text,
-	level text,
-	incident_id text,
-	is_root boolean,
-	muted boolean
-);
-
-COMMENT ON TYPE @extschema@._chpg_transition IS
-'A change of state of a finding in the log; finding_key and opened_at identify the row of finding_log.';
-COMMENT ON COLUMN @extschema@._chpg_transition.transition IS
-'The state that it has now: new, worse, resolved or usual.';
-COMMENT ON COLUMN @extschema@._chpg_transition.finding_key IS 'Which finding.';
-COMMENT ON COLUMN @extschema@._chpg_transition.opened_at IS 'Which episode of it: when a watch first saw it.';
-COMMENT ON COLUMN @extschema@._chpg_transition.rule_id IS 'Number of the rule.';
-COMMENT ON COLUMN @extschema@._chpg_transition.service_id IS 'Id of the service; null: the fleet.';
-COMMENT ON COLUMN @extschema@._chpg_transition.level IS 'Its level; of a resolved one the last that it had.';
-COMMENT ON COLUMN @extschema@._chpg_transition.incident_id IS 'Identifies the incident; null: it is none.';
-COMMENT ON COLUMN @extschema@._chpg_transition.is_root IS 'Whether it stands for its incident.';
-COMMENT ON COLUMN @extschema@._chpg_transition.muted IS 'Whether it is muted.';
-
 /*
  * Rules find some problems only while they are young, and some only in the hours in which much is
  * expected: that a watch is without them does not mean that they are over.  What they are about says it:
@@ -284,7 +258,7 @@ DECLARE
 		FROM unnest(members) m
 		WHERE (m.finding).level <> 'SKIPPED' AND octet_length((m.finding).finding_key) <= 2048
 		ORDER BY (m.finding).finding_key, m.member_of NULLS FIRST);
-	transitions @extschema@._chpg_transition[];
+	transitions text[];  -- states that findings came into
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	WITH present AS (
@@ -326,11 +300,9 @@ BEGIN
 				THEN jsonb_build_object('exemplars', l.finding->'exemplars') ELSE '{}' END
 		FROM present p
 		WHERE l.finding_key = (p.finding).finding_key AND l.opened_at = p.opened_at
-		RETURNING l.opened_at < as_of AND p.is_worse AS got_worse,
-			ROW('worse', l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
-			l.muted)::@extschema@._chpg_transition AS transition
+		RETURNING l.opened_at < as_of AND p.is_worse AS got_worse
 	)
-	SELECT array_agg(c.transition) FILTER (WHERE c.got_worse) INTO transitions FROM changed c;
+	SELECT array_agg('worse'::text) FILTER (WHERE c.got_worse) INTO transitions FROM changed c;
 
 	UPDATE finding_log l
 	SET last_seen_at = as_of, missed = 0, missed_at = NULL,
@@ -373,11 +345,9 @@ BEGIN
 					|| jsonb_build_object('since_then', u.evidence)) END
 		FROM unseen u
 		WHERE l.finding_key = u.finding_key AND l.opened_at = u.opened_at
-		RETURNING ROW(l.state, l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
-			l.muted)::@extschema@._chpg_transition AS transition
+		RETURNING l.state
 	)
-	SELECT transitions || array_agg(m.transition) FILTER (WHERE (m.transition).transition <> 'ongoing')
-	INTO transitions FROM missed m;
+	SELECT transitions || array_agg(m.state) FILTER (WHERE m.state <> 'ongoing') INTO transitions FROM missed m;
 
 	WITH added AS (
 		INSERT INTO finding_log AS l (finding_key, opened_at, last_seen_at, missed, state, kind, level, worst_level,
@@ -392,10 +362,9 @@ BEGIN
 		WHERE NOT EXISTS (SELECT FROM finding_log o
 			WHERE o.finding_key = f.finding_key
 				AND (o.resolved_at IS NULL OR o.opened_at >= as_of OR o.resolved_at > as_of))
-		RETURNING ROW('new', l.finding_key, l.opened_at, l.rule_id, l.service_id, l.level, l.incident_id, l.is_root,
-			l.muted)::@extschema@._chpg_transition AS transition
+		RETURNING l.state
 	)
-	SELECT transitions || array_agg(a.transition) INTO transitions FROM added a;
+	SELECT transitions || array_agg(a.state) INTO transitions FROM added a;
 
 	-- a mute that did not know what it mutes learns it; one whose episode is over ends
 	UPDATE finding_mute m SET muted_level = l.level, muted_value = l.value
@@ -409,12 +378,10 @@ BEGIN
 
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('state', l.state)
 	WHERE l.finding->>'state' IS DISTINCT FROM l.state;
-	transitions := ARRAY(SELECT t FROM unnest(transitions) t ORDER BY t.finding_key, t.opened_at);
-	RETURN (SELECT jsonb_build_object('as_of', as_of, 'new', count(*) FILTER (WHERE t.transition = 'new'),
-			'worse', count(*) FILTER (WHERE t.transition = 'worse'),
-			'resolved', count(*) FILTER (WHERE t.transition = 'resolved'),
-			'usual', count(*) FILTER (WHERE t.transition = 'usual'))
-		FROM unnest(transitions) t);
+	RETURN (SELECT jsonb_build_object('as_of', as_of, 'new', count(*) FILTER (WHERE t.state = 'new'),
+			'worse', count(*) FILTER (WHERE t.state = 'worse'), 'resolved', count(*) FILTER (WHERE t.state = 'resolved'),
+			'usual', count(*) FILTER (WHERE t.state = 'usual'))
+		FROM unnest(transitions) t(state));
 END
 $$;
 
