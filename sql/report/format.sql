@@ -76,8 +76,7 @@ CREATE FUNCTION @extschema@._chpg_day_text(at timestamptz)
 RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN at < '0001-01-01 00:00Z' OR at > '9999-12-30 00:00Z' THEN ''
-		ELSE to_char(at, 'YYYY-MM-DD') END;
+	SELECT left(@extschema@._chpg_time_text(at), 10);
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_day_text(timestamptz) IS 'A day in the session''s time zone.';

@@ -162,8 +162,8 @@ CREATE FUNCTION @extschema@._chpg_report_why_unjudged(skipped @extschema@.chpg_f
 RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT 'no rule could judge' || coalesce(': ' || lower(left(max(f.symptom), 1)) || substr(rtrim(max(f.symptom), '.'), 2),
-		'')
+	SELECT 'no rule could judge'
+		|| coalesce(': ' || lower(left(max(f.symptom), 1)) || substr(rtrim(max(f.symptom), '.'), 2), '')
 	FROM unnest(skipped) f
 	WHERE f.service_id IS NULL OR service IS NOT NULL
 	HAVING array_agg(f.rule_id) @> (SELECT array_agg(r.rule_id) FROM @extschema@._chpg_rules() r
@@ -173,6 +173,43 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_report_why_unjudged(@extschema@.chpg_finding_row[], text) IS
 'Why no rule could judge, within a sentence; null: some could.
 service: the one that a report is about; null: the fleet.';
+
+CREATE FUNCTION @extschema@._chpg_report_skipped(findings @extschema@.chpg_finding_row[])
+RETURNS @extschema@.chpg_finding_row[]
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT ARRAY(
+		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name, f.finding_key
+		LIMIT 1000);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_skipped(@extschema@.chpg_finding_row[]) IS
+'At most a thousand rules that could not judge, of some findings.';
+
+CREATE FUNCTION @extschema@._chpg_report_sorted(findings @extschema@.chpg_finding_row[],
+	INOUT report @extschema@._chpg_report)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	report.muted := (SELECT count(*) FROM unnest(findings) f WHERE f.muted AND f.level <> 'SKIPPED');
+	report.incidents := ARRAY(
+		SELECT f FROM unnest(findings) f
+		WHERE f.kind IN ('incident', 'risk') AND f.level <> 'SKIPPED' AND NOT f.muted
+		ORDER BY @extschema@._chpg_urgency(f.kind, f.level, f.rule_id), @extschema@._chpg_level_place(f.level),
+			f.impact_us DESC NULLS LAST, f.finding_key
+		LIMIT 100);
+	report.opportunities := ARRAY(
+		SELECT f FROM unnest(findings) f
+		WHERE f.kind IN ('opportunity', 'hygiene') AND f.level <> 'SKIPPED' AND NOT f.muted
+		ORDER BY f.kind = 'hygiene', f.impact_us DESC NULLS LAST, f.finding_key
+		LIMIT 100);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_sorted(@extschema@.chpg_finding_row[], @extschema@._chpg_report) IS
+'Put findings into a report: incidents and opportunities, the most urgent ones first.
+Of muted ones it has the number only. Those of level SKIPPED are left out.';
 
 CREATE FUNCTION @extschema@._chpg_report_findings(scope @extschema@._chpg_scope, history_only boolean,
 	INOUT report @extschema@._chpg_report)
@@ -191,9 +228,7 @@ BEGIN
 	report.skipped := '{}';
 	IF report.from_log IS NOT TRUE THEN
 		findings := ARRAY(SELECT f FROM @extschema@.chpg_findings(last_day, scope.service, scope.server, history_only) f);
-		report.skipped := ARRAY(
-			SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name,
-				f.finding_key LIMIT 1000);
+		report.skipped := @extschema@._chpg_report_skipped(findings);
 		-- an old log is better than none
 		report.from_log := history_only AND logged.judged_at IS NOT NULL
 			AND @extschema@._chpg_report_why_unjudged(report.skipped, scope.service) IS NOT NULL;
@@ -206,18 +241,7 @@ BEGIN
 		report.judged_at := upper(last_day);
 		report.resolved := '{}';
 	END IF;
-	report.muted := (SELECT count(*) FROM unnest(findings) f WHERE f.muted AND f.level <> 'SKIPPED');
-	report.incidents := ARRAY(
-		SELECT f FROM unnest(findings) f
-		WHERE f.kind IN ('incident', 'risk') AND f.level <> 'SKIPPED' AND NOT f.muted
-		ORDER BY @extschema@._chpg_urgency(f.kind, f.level, f.rule_id), @extschema@._chpg_level_place(f.level),
-			f.impact_us DESC NULLS LAST, f.finding_key
-		LIMIT 100);
-	report.opportunities := ARRAY(
-		SELECT f FROM unnest(findings) f
-		WHERE f.kind IN ('opportunity', 'hygiene') AND f.level <> 'SKIPPED' AND NOT f.muted
-		ORDER BY f.kind = 'hygiene', f.impact_us DESC NULLS LAST, f.finding_key
-		LIMIT 100);
+	report := @extschema@._chpg_report_sorted(findings, report);
 END
 $$;
 

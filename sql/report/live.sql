@@ -81,21 +81,8 @@ BEGIN
 	report.notes := report.notes || ARRAY[
 		@extschema@._chpg_sentence(lack.problem) || ' This is what the API has of the last day.',
 		'Without a history there are no courses, nothing to compare with, and no incidents that have ended.'];
-	report.muted := (SELECT count(*) FROM unnest(findings) f WHERE f.muted AND f.level <> 'SKIPPED');
-	report.incidents := ARRAY(
-		SELECT f FROM unnest(findings) f
-		WHERE f.kind IN ('incident', 'risk') AND f.level <> 'SKIPPED' AND NOT f.muted
-		ORDER BY @extschema@._chpg_urgency(f.kind, f.level, f.rule_id), @extschema@._chpg_level_place(f.level),
-			f.impact_us DESC NULLS LAST, f.finding_key
-		LIMIT 100);
-	report.opportunities := ARRAY(
-		SELECT f FROM unnest(findings) f
-		WHERE f.kind IN ('opportunity', 'hygiene') AND f.level <> 'SKIPPED' AND NOT f.muted
-		ORDER BY f.kind = 'hygiene', f.impact_us DESC NULLS LAST, f.finding_key
-		LIMIT 100);
-	report.skipped := ARRAY(
-		SELECT f FROM unnest(findings) f WHERE f.level = 'SKIPPED' ORDER BY f.rule_id, f.service_name,
-			f.finding_key LIMIT 1000);
+	report := @extschema@._chpg_report_sorted(findings, report);
+	report.skipped := @extschema@._chpg_report_skipped(findings);
 	report.pattern_count := (SELECT count(*) FROM unnest(rows) p WHERE p.query_id <> 0);
 	report.services := ARRAY(
 		SELECT jsonb_populate_record(NULL::@extschema@._chpg_report_service, jsonb_build_object(
