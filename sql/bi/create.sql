@@ -81,33 +81,6 @@ COMMENT ON FUNCTION @extschema@._chpg_bi_check_schema(text, text) IS
 Errors: 22004 null; 22023 a name that BI tools do not show; 42622 a name that is too long;
 55000 a schema is neither new, nor an empty one of the caller, nor of an earlier call.';
 
-CREATE FUNCTION @extschema@._chpg_bi_create_schema(schema text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	other text;
-BEGIN
-	IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = schema) THEN
-		RETURN;
-	END IF;
-	EXECUTE format('CREATE SCHEMA %I', schema);
-	-- default privileges may let other roles create in it
-	FOR other IN
-		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
-		FROM pg_namespace n
-		CROSS JOIN LATERAL aclexplode(n.nspacl) a
-		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
-	LOOP
-		EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %s', schema, other);
-	END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_bi_create_schema(text) IS
-'Create a schema in which only the caller may create objects, unless it exists.';
-
 CREATE FUNCTION @extschema@._chpg_bi_services(services text[], server text)
 RETURNS text[]
 LANGUAGE plpgsql VOLATILE
@@ -338,7 +311,7 @@ BEGIN
 		services := @extschema@._chpg_bi_services(logs, server_used);
 		names_of_logs := array_to_string(logs, ', ');
 	END IF;
-	PERFORM @extschema@._chpg_bi_create_schema(schema), @extschema@._chpg_bi_create_schema(of_tables);
+	PERFORM @extschema@._chpg_create_schema(schema), @extschema@._chpg_create_schema(of_tables);
 	PERFORM @extschema@._chpg_bi_tables(of_tables, "window", server_used);
 	SELECT * INTO history FROM @extschema@._chpg_bi_history();
 	-- a role that may read all views of an earlier call reads those that are new, too

@@ -181,6 +181,33 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_adopt(text) IS
 'Move the mutes and thresholds of the extension''s tables to a history, if the caller may.';
 
+CREATE FUNCTION @extschema@._chpg_create_schema(schema text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	other text;
+BEGIN
+	IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = schema) THEN
+		RETURN;
+	END IF;
+	EXECUTE format('CREATE SCHEMA %I', schema);
+	-- default privileges may let other roles create in it
+	FOR other IN
+		SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+		FROM pg_namespace n
+		CROSS JOIN LATERAL aclexplode(n.nspacl) a
+		WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+	LOOP
+		EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %s', schema, other);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_create_schema(text) IS
+'Create a schema in which only the caller may create objects, unless it exists.';
+
 /*
  * A history for another role is created as a whole, and then given away, so that nothing
  * of that role's runs with the rights of the caller.  A history that the role has already
@@ -197,7 +224,6 @@ DECLARE
 	place name;
 	state text;
 	remedy text;
-	other text;
 	item record;
 BEGIN
 	SELECT h.schema_name, h.state, h.remedy INTO place, state, remedy FROM @extschema@._chpg_history_state() h;
@@ -235,18 +261,7 @@ BEGIN
 			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
 		RETURN;
 	END IF;
-	IF existing IS NULL THEN
-		EXECUTE format('CREATE SCHEMA %I', schema);
-		-- default privileges may let other roles create in it
-		FOR other IN
-			SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
-			FROM pg_namespace n
-			CROSS JOIN LATERAL aclexplode(n.nspacl) a
-			WHERE n.nspname = schema AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
-		LOOP
-			EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %s', schema, other);
-		END LOOP;
-	END IF;
+	PERFORM @extschema@._chpg_create_schema(schema);
 	PERFORM @extschema@._chpg_history_fill(schema::name);
 	-- the history of another role serves sessions of that role only
 	IF NOT for_other THEN
