@@ -879,3 +879,27 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_past_starts(timestamptz, integer) IS
 'Starts of some hours before a time of day on past days.
 On weekdays or on weekends, as it is now.';
+
+CREATE FUNCTION @extschema@._chpg_usual_traffic(of_service text, since timestamptz, until timestamptz)
+RETURNS TABLE (window_start timestamptz, call_count bigint, usual double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT c.window_start, c.call_count, (
+		SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
+		FROM @extschema@._chpg_past_starts(c.window_start + interval '1 hour', 1) p
+		JOIN capture b ON b.service_id = of_service AND b.grain = 'hour' AND b.status = 'ok' AND b.window_start = p.start)
+	FROM capture c
+	WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND c.window_start >= since
+		AND c.window_start < until;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_usual_traffic(text, timestamptz, timestamptz) IS
+'Executions of a service in its captured hours from a time until another one.
+usual: the median of the same hour of past days; null: there are none.
+Errors: 55000 there is no history.';

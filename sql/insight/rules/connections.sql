@@ -72,17 +72,8 @@ BEGIN
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN (
-		SELECT sum(h.calls) / nullif(sum(h.usual), 0)
-		FROM (
-			SELECT c.call_count::float8 AS calls, (
-				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
-				FROM @extschema@._chpg_past_starts(c.window_start + interval '1 hour', 1) p
-				JOIN capture b ON b.service_id = of_service AND b.grain = 'hour' AND b.status = 'ok'
-					AND b.window_start = p.start) AS usual
-			FROM capture c
-			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
-				AND c.window_start >= end_time - interval '4 hours' AND c.window_start < end_time
-		) h
+		SELECT sum(h.call_count::float8) / nullif(sum(h.usual), 0)
+		FROM @extschema@._chpg_usual_traffic(of_service, end_time - interval '4 hours', end_time) h
 		WHERE h.usual IS NOT NULL);
 END
 $$;

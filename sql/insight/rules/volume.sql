@@ -82,14 +82,7 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN (
 		WITH hours AS (
-			SELECT c.window_start, c.call_count, (
-				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.call_count)
-				FROM @extschema@._chpg_past_starts(c.window_start + interval '1 hour', 1) p
-				JOIN capture b ON b.service_id = of_service AND b.grain = 'hour' AND b.status = 'ok'
-					AND b.window_start = p.start) AS usual
-			FROM capture c
-			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok'
-				AND c.window_start >= end_time - interval '48 hours' AND c.window_start < end_time
+			SELECT h.* FROM @extschema@._chpg_usual_traffic(of_service, end_time - interval '48 hours', end_time) h
 		)
 		SELECT min(h.window_start)
 		FROM hours h
