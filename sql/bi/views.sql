@@ -52,7 +52,8 @@ AS $$
 			GROUP BY p.service_id, p.service_name
 		) h
 	$query$),
-	(3, 'logs', 'recent_logs', '1 for each service that it has and each 2,000 lines; 1 an hour for names', 'Log lines not older than %s.', $query$
+	(3, 'logs', 'recent_logs', '1 for each service that it has and each 2,000 lines; 1 an hour for names',
+	'Log lines not older than %s.', $query$
 		SELECT l."timestamp" AS "time", l.service_name, l.service_id, l.severity, l.body
 		FROM %1$I.recent_logs l
 		WHERE l.service_id = ANY (%4$L::text[])
@@ -119,7 +120,8 @@ AS $$
 		FROM %2$I.finding_log l
 		CROSS JOIN LATERAL (SELECT coalesce(l.since, l.opened_at) AS "time") b
 	$query$),
-	(9, 'incidents', 'finding_log', 'none', 'Incidents: findings of a service that began together, by what stands for them.',
+	(9, 'incidents', 'finding_log', 'none',
+	'Incidents: findings of a service that began together, by what stands for them.',
 	$query$
 		SELECT b."time", l.service_name, l.service_id, l.resolved_at IS NULL AS is_open, l.state, l.level, l.worst_level,
 			l.finding->>'title' AS title, l.finding->>'subject' AS subject, l.finding->>'symptom' AS symptom,

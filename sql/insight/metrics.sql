@@ -417,8 +417,9 @@ CREATE FUNCTION @extschema@._chpg_metric_query(service_id text, metric text, sin
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT format('SELECT "timestamp", series, value FROM @extschema@.chpg_metrics(%L, %L, %L, bucket => %L) WHERE metric = %L '
-			'ORDER BY 1, 2', @extschema@._chpg_time_literal(w.since), @extschema@._chpg_time_literal(until), service_id,
+	SELECT format('SELECT "timestamp", series, value FROM @extschema@.chpg_metrics(%L, %L, %L, bucket => %L) '
+			'WHERE metric = %L ORDER BY 1, 2',
+		@extschema@._chpg_time_literal(w.since), @extschema@._chpg_time_literal(until), service_id,
 		greatest(ceil(extract(epoch FROM until - w.since) / 240 / 300) * 5, 5) || ' minutes', metric)
 	FROM (
 		SELECT greatest(coalesce(_chpg_metric_query.since, until) - interval '6 hours', until - interval '28 days')

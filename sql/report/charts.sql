@@ -444,7 +444,8 @@ DECLARE
 	described text;
 BEGIN
 	IF highest IS NULL THEN
-		RETURN @extschema@._chpg_tag('figure.stack'::text, VARIADIC ARRAY[@extschema@._chpg_text_tag('figcaption'::text, title),
+		RETURN @extschema@._chpg_tag('figure.stack'::text, VARIADIC ARRAY[
+			@extschema@._chpg_text_tag('figcaption'::text, title),
 			@extschema@._chpg_text_tag('p.axis'::text, 'The history has nothing of this period.')]);
 	END IF;
 	described := (

@@ -198,7 +198,8 @@ AS $$
 				|| array_agg(v.cell ORDER BY i, v.place)
 			FROM generate_series(1, least(cardinality((r).services), 20)) i
 			CROSS JOIN LATERAL (SELECT ((r).services[i]).*) s
-			CROSS JOIN LATERAL (VALUES (1, s.service_name), (2, coalesce(s.level, CASE WHEN (r).not_known IS NULL THEN 'ok' END)),
+			CROSS JOIN LATERAL (VALUES (1, s.service_name),
+				(2, coalesce(s.level, CASE WHEN (r).not_known IS NULL THEN 'ok' END)),
 				(3, @extschema@._chpg_load_text(s.load)), (4, @extschema@._chpg_load_text(s.baseline_load)),
 				(5, @extschema@._chpg_duration_text(s.p95_us)), (6, @extschema@._chpg_percent_text(s.error_percent)),
 				(7, @extschema@._chpg_percent_text(s.storage_percent)), (8, @extschema@._chpg_percent_text(s.memory_percent)),
@@ -212,7 +213,7 @@ AS $$
 			WHERE s.storage_full_at < upper((r).period) + interval '30 days'))
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_text_fleet(@extschema@._chpg_report) IS 
+COMMENT ON FUNCTION @extschema@._chpg_report_text_fleet(@extschema@._chpg_report) IS
 'The services of a report as text.';
 
 CREATE FUNCTION @extschema@._chpg_report_text_time(r @extschema@._chpg_report)

@@ -46,7 +46,8 @@ DECLARE
 	seen record;
 	sentences text[] := '{}';
 	-- captures and watches are an hour or two behind
-	is_stale CONSTANT boolean := report.from_log AND report.judged_at < least(until, report.written_at) - interval '4 hours';
+	is_stale CONSTANT boolean := report.from_log
+		AND report.judged_at < least(until, report.written_at) - interval '4 hours';
 	unjudged CONSTANT bigint := @extschema@._chpg_report_unjudged(report.skipped);
 BEGIN
 	SELECT count(*) AS alarms, count(*) FILTER (WHERE f.level = 'ERROR') AS errors,
@@ -114,7 +115,8 @@ BEGIN
 		sentences := sentences || format('Nothing has been judged since %s.',
 			@extschema@._chpg_when_text(report.judged_at, until));
 	ELSIF wrong.alarms > 0 AND unjudged > 0 THEN
-		sentences := sentences || format('%s %s could not judge.', unjudged, CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
+		sentences := sentences || format('%s %s could not judge.', unjudged,
+			CASE unjudged WHEN 1 THEN 'rule' ELSE 'rules' END);
 	END IF;
 	IF seen.captured < 0.9 * seen.hours THEN
 		sentences := sentences || format('The history has %s of the hours of this period.',
