@@ -60,7 +60,7 @@ sub plant
 			FOR f IN SELECT * FROM public.original LOOP
 				FOREACH new_type IN ARRAY '{text,varchar,bpchar,name,"\"char\"",integer,bigint,numeric,float8,boolean,date,timestamp,timestamptz,interval,json,jsonb,tstzrange,oid,regclass,regnamespace,regrole,text[],anyelement,anycompatible,record}'::text[] LOOP
 					FOR place IN 0 .. f.pronargs LOOP
-						arguments := (SELECT string_agg(format('%I %s', f.names[i], CASE WHEN place IN (0, i) THEN new_type ELSE format_type(f.types[i - 1], NULL) END)
+						arguments := (SELECT string_agg(format('"%s" %s', f.names[i], CASE WHEN place IN (0, i) THEN new_type ELSE format_type(f.types[i - 1], NULL) END)
 								|| CASE WHEN i > f.pronargs - f.pronargdefaults THEN ' DEFAULT NULL' ELSE '' END, ', ' ORDER BY i)
 							FROM generate_series(1, f.pronargs) i);
 						BEGIN
