@@ -37,7 +37,7 @@ sub start_node
 	return $node;
 }
 
-# The cluster that start_node() started first
+# The cluster that start_node(), or start_cron_node(), started first
 sub main_node { return $main }
 
 # Run a statement there; returns what it printed.
@@ -72,6 +72,7 @@ sub start_cron_node
 	$node->append_conf('postgresql.conf',
 		join("\n", "shared_preload_libraries = 'chpg, pg_cron'", 'cron.use_background_workers = on', @configuration, ''));
 	$node->restart;
+	$main //= $node;
 	return ($node, $version =~ /^1\.[0-4]\b/ ? '* * * * *' : '1 second');
 }
 
