@@ -658,7 +658,7 @@ replace_unknown(Node *node, AncestorSearch *search)
 }
 
 List *
-chpg_deparse_quals(const ForeignScanState *node, PlannedStmt * statement, List *tree)
+chpg_deparse_quals(const ForeignScanState *node, PlannedStmt *statement, List *tree)
 {
 	AncestorSearch search = {
 		.target = node->ss.ps.plan,

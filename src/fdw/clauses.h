@@ -72,6 +72,6 @@ extern bool chpg_is_pushed(List *conditions, int qual);
  * deparse_context_for_plan_tree() made of it.
  */
 extern List *chpg_deparse_quals(const ForeignScanState *node,
-								PlannedStmt * statement, List *tree);
+								PlannedStmt *statement, List *tree);
 
 #endif							/* CHPG_CLAUSES_H */

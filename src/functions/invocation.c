@@ -15,7 +15,9 @@
 #include "functions/invocation.h"
 #include "functions/period.h"
 #include "nodes/execnodes.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
@@ -61,14 +63,91 @@ chpg_refuse_null(const char *name)
 }
 
 /*
- * Handle NULL for a required argument: error 22004 if the user wrote it so;
- * noted, for a result without rows, if it comes from a row, as in a lateral
- * join.
+ * Does a plan, or one below it, have a subquery that sets a parameter once, whatever the
+ * rows are?
+ */
+static bool
+sets_once(const PlannedStmt *statement, Plan *plan, int parameter)
+{
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	if (plan == NULL)
+		return false;
+	foreach(lc, plan->initPlan)
+	{
+		SubPlan    *subplan = lfirst_node(SubPlan, lc);
+		Plan	   *subquery = (Plan *) list_nth(statement->subplans, subplan->plan_id - 1);
+
+		if (list_member_int(subplan->setParam, parameter))
+			return bms_is_empty(subquery->extParam);
+	}
+	if (IsA(plan, Append))
+		children = ((Append *) plan)->appendplans;
+	else if (IsA(plan, MergeAppend))
+		children = ((MergeAppend *) plan)->mergeplans;
+	else if (IsA(plan, SubqueryScan))
+		children = list_make1(((SubqueryScan *) plan)->subplan);
+	foreach(lc, children)
+	{
+		if (sets_once(statement, (Plan *) lfirst(lc), parameter))
+			return true;
+	}
+	return sets_once(statement, plan->lefttree, parameter) ||
+		sets_once(statement, plan->righttree, parameter);
+}
+
+/* Is an expression of a statement (PlannedStmt) one over the rows of other tables? */
+static bool
+is_over_rows(Node *node, void *context)
+{
+	const PlannedStmt *statement = (const PlannedStmt *) context;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return true;
+	if (!IsA(node, Param))
+		return expression_tree_walker(node, is_over_rows, context);
+	if (((Param *) node)->paramkind != PARAM_EXEC)
+		return false;
+	if (sets_once(statement, statement->planTree, ((Param *) node)->paramid))
+		return false;
+	foreach(lc, statement->subplans)
+	{
+		if (sets_once(statement, (Plan *) lfirst(lc), ((Param *) node)->paramid))
+			return false;
+	}
+	return true;
+}
+
+/* Does a function's argument come from rows, as in a lateral join? */
+static bool
+is_from_rows(FunctionCallInfo fcinfo, int i)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Node	   *call = fcinfo->flinfo->fn_expr;
+	PlannedStmt *statement;
+
+	if (get_fn_expr_arg_stable(fcinfo->flinfo, i))
+		return false;
+	if (call == NULL || !IsA(call, FuncExpr) || rsinfo == NULL ||
+		!IsA(rsinfo, ReturnSetInfo) || rsinfo->econtext->ecxt_estate == NULL)
+		return true;
+	statement = rsinfo->econtext->ecxt_estate->es_plannedstmt;
+	return statement == NULL ||
+		is_over_rows((Node *) list_nth(((FuncExpr *) call)->args, i), statement);
+}
+
+/*
+ * Handle NULL for a required argument: error 22004, unless it comes from a row, as in a
+ * lateral join, which is noted for a result without rows.
  */
 static void
 handle_null(ChpgInvocation *invocation, int i)
 {
-	if (get_fn_expr_arg_stable(invocation->fcinfo->flinfo, i))
+	if (!is_from_rows(invocation->fcinfo, i))
 		chpg_refuse_null(invocation->names[i]);
 	invocation->null_argument = invocation->names[i];
 }
@@ -136,7 +215,7 @@ read_period(ChpgInvocation *invocation, const Oid *types)
 		return;
 	if (PG_ARGISNULL(first))
 		handle_null(invocation, first);
-	else if (end >= 0 && PG_ARGISNULL(end) && !get_fn_expr_arg_stable(fcinfo->flinfo, end))
+	else if (end >= 0 && PG_ARGISNULL(end) && is_from_rows(fcinfo, end))
 		handle_null(invocation, end);
 	if (invocation->null_argument != NULL)
 		return;

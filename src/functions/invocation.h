@@ -33,7 +33,7 @@ typedef struct ChpgInvocation
 /*
  * Read and check all arguments, and find the connection, without a request.  All is
  * allocated in the current memory context.  NULL for a required argument is error
- * 22004 if the user wrote it so; if it comes from a row, null_argument is set.
+ * 22004, but if it comes from a row, null_argument is set.
  * Errors: 22023 for invalid values, and those of chpg_connection_get().
  */
 extern void chpg_read_invocation(FunctionCallInfo fcinfo,

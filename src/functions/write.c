@@ -20,6 +20,7 @@
 #include "engine/statement_cache.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "functions/setting_names.h"
 #include "functions/write.h"
 #include "miscadmin.h"
 #include "net/http.h"
@@ -448,6 +449,7 @@ report_write(const ChpgRequest *request, ChpgCall *call)
 {
 	explain_conflict(request, call);
 	explain_list(request, call);
+	chpg_explain_setting(request, call);
 	chpg_call_report(call);
 }
 
@@ -479,6 +481,7 @@ chpg_send_write_unless(const ChpgRequest *request,
 {
 	ChpgCall   *call;
 
+	chpg_warn_of_settings(request);
 	if (chpg_dry_run)
 	{
 		ereport(NOTICE, (errmsg("would send %s", change_text(request, true))));

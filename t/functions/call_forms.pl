@@ -8,6 +8,8 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use JSON::PP qw(decode_json);
+use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
 
 my $url = start_emulator();
@@ -152,6 +154,15 @@ for my $mistake (
 	[ q{chpg_compare(NULL)}, q{argument "baseline" must not be null} ],
 	[ q{chpg_compare('1 hour', '1 minute', 'orders')}, q{invalid value for "ago": "00:01:00" is shorter than the period "01:00:00"} ],
 	[ q{chpg_metrics('1 hour', 'nowhere')}, q{service "nowhere" does not exist} ],
+	# settings of a service
+	[ q{chpg_patch_config('orders', '{"work_mme": "8MB"}')}, q{/: the API rejects setting "work_mme": did you mean "work_mem"\?\z/} ],
+	[ q{chpg_patch_config('orders', '{"Work_Mem": "8MB"}')}, q{/: the API rejects setting "Work_Mem": did you mean "work_mem"\?\z/} ],
+	[ q{chpg_patch_config('orders', '{"\"work_mem\"": "8MB"}')}, q{/: the API rejects setting ""work_mem"": did you mean "work_mem"\?\z/} ],
+	[ q{chpg_patch_config('orders', '{"work_mem": "8MB", "autovacuum_workmem": "8MB"}')}, q{/: the API rejects setting "autovacuum_workmem": did you mean "autovacuum_work_mem"\?\z/} ],
+	[ q{chpg_patch_config('orders', '{"work_mem": "much"}')}, q{/: the API rejects setting "work_mem"\z/} ],
+	[ q{chpg_patch_config('orders', '{"nothing_like_it": 1}')}, q{/: the API rejects setting "nothing_like_it"\z/} ],
+	[ q{chpg_replace_config('orders', '{"max_conections": 9}', '{}')}, q{/: the API rejects setting "max_conections": did you mean "max_connections"\?\z/} ],
+	[ q{chpg_create_service('new', 'aws', 'us-east-1', 'c6gd.large', pg_config => '{"shared_bufers": "1GB"}')}, q{could not create a service: the API rejects setting "shared_bufers": did you mean "shared_buffers"?} ],
 	# by PostgreSQL itself
 	[ q{chpg_slow_patterns(now() - interval '1 hour', 'orders')}, q{invalid input syntax for type timestamp with time zone: "orders"} ],
 	[ q{chpg_slow_patterns(services => 'orders')}, q{function chpg_slow_patterns(services => unknown) does not exist} ])
@@ -195,6 +206,37 @@ like($functions, qr/^ chpg   \| chpg_top /m, '\df lists functions');
 unlike($functions, qr/_chpg_/, 'no internal ones');
 is($node->safe_psql('apart', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'chpg'::regnamespace AND proname LIKE 'chpg\_%' AND length(pg_get_function_result(oid)) > 45}),
 	0, 'whose results are row types');
+
+# Each setting of the API's document is known, whatever the server's version.
+my $settings = decode_json(slurp_file("$FindBin::RealBin/../data/openapi.json"))->{components}{schemas}{pgConfig}{properties};
+my $typos = join ', ', map { "('$_')" } sort keys %$settings;
+is(sql(<<SQL), '', 'a typo in each setting that the document has names it');
+CREATE TEMP TABLE missed (name text);
+DO \$\$
+DECLARE
+	setting text;
+BEGIN
+	FOR setting IN SELECT * FROM (VALUES $typos) v LOOP
+		BEGIN
+			PERFORM chpg_patch_config('orders', jsonb_build_object(setting || 'x', 1));
+		EXCEPTION WHEN invalid_parameter_value THEN
+			IF SQLERRM NOT LIKE '%did you mean "' || setting || '"?' THEN
+				INSERT INTO missed VALUES (SQLERRM);
+			END IF;
+			CONTINUE;
+		END;
+		INSERT INTO missed VALUES (setting);
+	END LOOP;
+END \$\$;
+SELECT * FROM missed
+SQL
+
+# The API accepts any setting of PgBouncer, and so does chpg.
+clear_journal($url);
+my $pooler = q{SELECT count(*) FROM chpg_patch_config('orders', pgbouncer_config => '{"%s": "session"}') WHERE name = '%1$s'};
+is_deeply([ $node->psql('postgres', sprintf $pooler, 'pool_modes') ], [ 0, 1, qq{psql:<stdin>:1: WARNING:  unknown setting "pool_modes" of PgBouncer: did you mean "pool_mode"?} ], 'a typo in a setting of PgBouncer');
+is_deeply([ $node->psql('postgres', sprintf $pooler, $_) ], [ 0, 1, '' ], "$_: no warning") for 'pool_mode', 'quite_another';
+is(request_count($url), 6, 'the list of services, and the change: no further request');
 
 # Settings of the history
 sql(q{SELECT chpg_history_enable('kept'); INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});

@@ -121,8 +121,9 @@ check('lateral windows that are null',
 	1, "1|t\n2|f");
 check('nulls in the list of results',
 	"SELECT v.n, (chpg_service(v.id)).name FROM (VALUES (1, NULL), (2, '$ORDERS')) v(n, id)", 1, '2|orders');
-check('a subquery that finds nothing',
-	"SELECT count(*) FROM chpg_service((SELECT rolname FROM pg_roles WHERE rolname = 'nobody'))", 0, 0);
+check('a null window of a correlated subquery',
+	"SELECT v.n, (SELECT count(*) FROM chpg_slow_patterns((SELECT v.period), '$ORDERS')) FROM (VALUES (1, NULL::interval), (2, NULL)) v(n, period)",
+	0, "1|0\n2|0");
 check('a table with one null',
 	"CREATE TABLE ids (id text); INSERT INTO ids VALUES (NULL); SELECT count(*) FROM ids, LATERAL chpg_service(ids.id); DROP TABLE ids",
 	0, 0);
@@ -132,6 +133,13 @@ foreach my $null ('NULL', 'NULL::text', "nullif('a', 'a')")
 	fails_with($node, "SELECT * FROM chpg_service($null)", '22004', qr/argument "service" must not be null/,
 		"the argument $null");
 	is(request_count($url), 0, "the argument $null: no request");
+}
+# A subquery has one value for all rows.
+foreach my $call ('chpg_slow_patterns((SELECT NULL::tstzrange))', 'chpg_slow_patterns((SELECT NULL)::interval)',
+	'chpg_metrics((SELECT NULL::text))', 'chpg_logs((SELECT NULL::timestamptz))', "chpg_logs(current_setting('a.b', true)::interval)",
+	'chpg_services s, chpg_slow_patterns((SELECT NULL::interval), s.id)', "chpg_service((SELECT rolname FROM pg_roles WHERE rolname = 'nobody'))")
+{
+	fails_with($node, "SELECT count(*) FROM $call", '22004', qr/argument "\w+" must not be null/, "no rows for $call");
 }
 
 # Everywhere in a statement
