@@ -2,7 +2,8 @@
  * Alerts: the outbox.
  *
  * The table alert has the transitions of incidents, each written once, in the transaction
- * of the watch that found it; alert_delivery has a row for each webhook that is to get one.
+ * of the watch that found it, and notifications of the organization; alert_delivery has a
+ * row for each webhook that is to get one.
  * A delivery is pending until a receiver has taken it (sent), or all tries are spent (dead).
  */
 
@@ -22,6 +23,55 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_without_query(text, jsonb) IS
 'A symptom up to where it cites a query of the evidence.';
 
+CREATE FUNCTION @extschema@._chpg_alert_webhooks(alert_ids bigint[], owner oid)
+RETURNS TABLE (alert_id bigint, webhook text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT a.alert_id, w.webhook
+	FROM alert a
+	CROSS JOIN @extschema@._chpg_webhooks() w
+	WHERE a.alert_id = ANY (alert_ids) AND pg_has_role(w.owner, _chpg_alert_webhooks.owner, 'USAGE')
+		AND CASE WHEN a.transition IN ('new', 'worse') THEN
+			@extschema@._chpg_level_place(a.level) <= @extschema@._chpg_level_place(w.level)
+			AND coalesce(w.kind = a.kind, a.kind <> 'notification')
+			AND (w.service IS NULL OR w.service IN (a.service_id, a.service_name))
+			AND (w.tags IS NULL OR EXISTS (SELECT FROM service s WHERE s.service_id = a.service_id
+				AND s.valid_to = 'infinity' AND s.tags @> w.tags))
+		-- a webhook that was sent an incident is sent its end, whatever its level is then
+		ELSE EXISTS (SELECT FROM alert b JOIN alert_delivery d ON d.alert_id = b.alert_id
+			WHERE b.incident_id = a.incident_id AND d.webhook = w.webhook) END;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_alert_webhooks(bigint[], oid) IS
+'Which webhooks are to get some alerts: their filters, and the rights of the history''s owner.';
+
+CREATE FUNCTION @extschema@._chpg_queue_alerts(alert_ids bigint[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	PERFORM pg_notify('chpg_incident', jsonb_build_object('finding_key', a.finding_key, 'incident_id', a.incident_id,
+		'service_id', a.service_id, 'level', a.level, 'transition', a.transition)::text)
+	FROM (SELECT * FROM alert n WHERE n.alert_id = ANY (alert_ids) ORDER BY n.alert_id) a;
+	INSERT INTO alert_delivery (alert_id, webhook, state, attempts, next_try)
+	SELECT t.alert_id, t.webhook, 'pending', 0, now()
+	FROM @extschema@._chpg_alert_webhooks(alert_ids, (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)) t
+	ORDER BY t.alert_id, t.webhook;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_queue_alerts(bigint[]) IS
+'Notify listeners of alerts, and let webhooks get them.
+For the owner of the history, with locks on alert and alert_delivery.';
+
 /*
  * What an alert says is compared with what the last alert of its incident said, so that
  * nothing is written twice, whatever is judged again.  A muted incident raises no alert;
@@ -33,40 +83,42 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	noted record;
+	noted bigint[];
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('alert'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
-	FOR noted IN
-		WITH latest AS (
-			SELECT DISTINCT ON (a.incident_id) a.* FROM alert a ORDER BY a.incident_id, a.alert_id DESC
-		), roots AS (
-			SELECT DISTINCT ON (l.incident_id) l.*
-			FROM finding_log l
-			WHERE l.resolved_at IS NULL AND l.last_seen_at = _chpg_note_alerts.as_of AND l.is_root AND NOT l.muted
-				AND l.level IN ('ERROR', 'WARN') AND l.incident_id IS NOT NULL
-			ORDER BY l.incident_id, l.level, l.opened_at DESC, l.finding_key
-		), begun AS (
-			SELECT CASE WHEN coalesce(t.transition IN ('resolved', 'usual'), true) THEN 'new' ELSE 'worse' END AS transition,
-				r.incident_id, r.finding_key, r.rule_id, r.kind, r.level, r.service_id, r.service_name, r.since, r.finding
-			FROM roots r
-			LEFT JOIN latest t ON t.incident_id = r.incident_id
-			WHERE coalesce(t.transition IN ('resolved', 'usual'), true)
-				OR t.as_of < _chpg_note_alerts.as_of AND (r.worse_at = _chpg_note_alerts.as_of
-					OR @extschema@._chpg_level_place(r.level) < @extschema@._chpg_level_place(t.level))
-		), ended AS (
-			SELECT CASE f.state WHEN 'usual' THEN 'usual' ELSE 'resolved' END AS transition, t.incident_id, t.finding_key,
-				t.rule_id, t.kind, t.level, t.service_id, t.service_name, t.since,
-				jsonb_build_object('title', t.title, 'symptom', @extschema@._chpg_ended_symptom(f.state, t.symptom,
-					coalesce(f.since, t.since), (SELECT max(l.last_seen_at) FROM finding_log l
-						WHERE l.incident_id = t.incident_id)), 'action', NULL) AS finding
-			FROM latest t
-			LEFT JOIN LATERAL (
-				SELECT l.state, l.since FROM finding_log l WHERE l.finding_key = t.finding_key
-				ORDER BY l.opened_at DESC LIMIT 1) f ON true
-			WHERE t.transition NOT IN ('resolved', 'usual') AND NOT EXISTS (SELECT FROM finding_log l
-				WHERE l.incident_id = t.incident_id AND l.resolved_at IS NULL)
-		)
+	PERFORM @extschema@._chpg_history_lock_table('notification_state'::text, 'ROW EXCLUSIVE'::text);
+	WITH latest AS (
+		SELECT DISTINCT ON (a.incident_id) a.* FROM alert a
+		WHERE a.kind <> 'notification'
+		ORDER BY a.incident_id, a.alert_id DESC
+	), roots AS (
+		SELECT DISTINCT ON (l.incident_id) l.*
+		FROM finding_log l
+		WHERE l.resolved_at IS NULL AND l.last_seen_at = _chpg_note_alerts.as_of AND l.is_root AND NOT l.muted
+			AND l.level IN ('ERROR', 'WARN') AND l.incident_id IS NOT NULL
+		ORDER BY l.incident_id, l.level, l.opened_at DESC, l.finding_key
+	), begun AS (
+		SELECT CASE WHEN coalesce(t.transition IN ('resolved', 'usual'), true) THEN 'new' ELSE 'worse' END AS transition,
+			r.incident_id, r.finding_key, r.rule_id, r.kind, r.level, r.service_id, r.service_name, r.since, r.finding
+		FROM roots r
+		LEFT JOIN latest t ON t.incident_id = r.incident_id
+		WHERE coalesce(t.transition IN ('resolved', 'usual'), true)
+			OR t.as_of < _chpg_note_alerts.as_of AND (r.worse_at = _chpg_note_alerts.as_of
+				OR @extschema@._chpg_level_place(r.level) < @extschema@._chpg_level_place(t.level))
+	), ended AS (
+		SELECT CASE f.state WHEN 'usual' THEN 'usual' ELSE 'resolved' END AS transition, t.incident_id, t.finding_key,
+			t.rule_id, t.kind, t.level, t.service_id, t.service_name, t.since,
+			jsonb_build_object('title', t.title, 'symptom', @extschema@._chpg_ended_symptom(f.state, t.symptom,
+				coalesce(f.since, t.since), (SELECT max(l.last_seen_at) FROM finding_log l
+					WHERE l.incident_id = t.incident_id)), 'action', NULL) AS finding
+		FROM latest t
+		LEFT JOIN LATERAL (
+			SELECT l.state, l.since FROM finding_log l WHERE l.finding_key = t.finding_key
+			ORDER BY l.opened_at DESC LIMIT 1) f ON true
+		WHERE t.transition NOT IN ('resolved', 'usual') AND NOT EXISTS (SELECT FROM finding_log l
+			WHERE l.incident_id = t.incident_id AND l.resolved_at IS NULL)
+	), added AS (
 		INSERT INTO alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level,
 			service_id, service_name, since, title, symptom, action)
 		SELECT gen_random_uuid(), now(), _chpg_note_alerts.as_of, c.transition, c.incident_id, c.finding_key, c.rule_id,
@@ -75,27 +127,16 @@ BEGIN
 			left(c.finding->>'action', 500)
 		FROM (SELECT * FROM begun UNION ALL SELECT * FROM ended) c
 		ORDER BY c.transition IN ('new', 'worse'), @extschema@._chpg_level_place(c.level), c.incident_id
-		RETURNING *
-	LOOP
-		PERFORM pg_notify('chpg_incident', jsonb_build_object('finding_key', noted.finding_key,
-			'incident_id', noted.incident_id, 'service_id', noted.service_id, 'level', noted.level,
-			'transition', noted.transition)::text);
-		-- who heard of an incident hears of its end, whatever its level is then
-		INSERT INTO alert_delivery (alert_id, webhook, state, attempts, next_try)
-		SELECT noted.alert_id, w.webhook, 'pending', 0, now()
-		FROM @extschema@._chpg_webhooks() w
-		WHERE pg_has_role(w.owner, (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user), 'USAGE')
-			AND CASE WHEN noted.transition IN ('new', 'worse') THEN
-				@extschema@._chpg_level_place(noted.level) <= @extschema@._chpg_level_place(w.level)
-				AND coalesce(w.kind = noted.kind, true)
-				AND (w.service IS NULL OR w.service IN (noted.service_id, noted.service_name))
-				AND (w.tags IS NULL OR EXISTS (SELECT FROM service s WHERE s.service_id = noted.service_id
-					AND s.valid_to = 'infinity' AND s.tags @> w.tags))
-			ELSE EXISTS (SELECT FROM alert b JOIN alert_delivery d USING (alert_id)
-				WHERE b.incident_id = noted.incident_id AND d.webhook = w.webhook) END;
-	END LOOP;
+		RETURNING alert_id
+	)
+	SELECT array_agg(n.alert_id ORDER BY n.alert_id) INTO noted FROM added n;
+	PERFORM @extschema@._chpg_queue_alerts(noted);
+	DELETE FROM notification_state n WHERE NOT @extschema@._chpg_wants_notifications(
+		(SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user));
 	DELETE FROM alert a
 	WHERE a.noted_at < (SELECT @extschema@._chpg_kept_from('day'::text))
+		-- the API shows a notification for 180 days, and must not find it forgotten
+		AND (a.kind <> 'notification' OR a.noted_at < now() - interval '200 days')
 		AND NOT EXISTS (SELECT FROM finding_log l WHERE l.incident_id = a.incident_id AND l.resolved_at IS NULL);
 	DELETE FROM alert_delivery d WHERE NOT EXISTS (SELECT FROM alert a WHERE a.alert_id = d.alert_id);
 END
@@ -105,6 +146,106 @@ COMMENT ON FUNCTION @extschema@._chpg_note_alerts(timestamptz) IS
 'Write the transitions of incidents that a watch has noted to the outbox, and notify listeners.
 as_of: end of the hours that were judged. For callers that have locked the log.
 Forgets alerts that are older than days are kept, unless their incident is open.';
+
+/*
+ * A notification of the organization is an alert that has no end.  Its id alone says whether
+ * it was noted before: times of the API may be missing, impossible or out of order.  What is
+ * listed when folding in begins is noted, too, and nobody gets it.
+ */
+CREATE FUNCTION @extschema@._chpg_wants_notifications(owner oid)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM @extschema@._chpg_webhooks() w
+		WHERE w.kind = 'notification' AND pg_has_role(w.owner, _chpg_wants_notifications.owner, 'USAGE'))
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_wants_notifications(oid) IS
+'Whether a webhook whose owner has the rights of the history''s owner gets notifications.';
+
+CREATE FUNCTION @extschema@._chpg_note_notifications(of_server text, listed @extschema@.chpg_notification_row[])
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	noted bigint[];
+	begins boolean;
+BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('alert'::text, 'SHARE UPDATE EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('notification_state'::text, 'ROW EXCLUSIVE'::text);
+	INSERT INTO notification_state (server, begun_at) VALUES (of_server, now()) ON CONFLICT DO NOTHING;
+	begins := FOUND;
+	WITH keyed AS (
+		SELECT DISTINCT ON (k.key) k.key, (k.n).*
+		FROM (SELECT n, 'ntf-' || left(md5(coalesce('id ' || n.id, concat_ws(E'\n', 'of', n.type, n.title, n.message,
+				n.resource_id, n.raw->>'createdAt'))), 16) AS key
+			FROM unnest(listed) n
+			WHERE coalesce(n.id, n.type, n.title, n.message) IS NOT NULL) k
+		ORDER BY k.key
+	), added AS (
+		INSERT INTO alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level,
+			service_id, service_name, since, title, symptom)
+		SELECT gen_random_uuid(), now(), now(), 'new', k.key, k.key,
+			coalesce(nullif(@extschema@._chpg_alert_text(k.type, 100), ''), 'notification'), 'notification',
+			CASE WHEN lower(k.severity) = 'critical' THEN 'ERROR' ELSE 'WARN' END,
+			@extschema@._chpg_alert_text(k.resource_id, 100),
+			coalesce((SELECT s.service_name FROM service s WHERE s.service_id = k.resource_id AND s.valid_to = 'infinity'),
+				@extschema@._chpg_alert_text(k.resource_name, 100)),
+			CASE WHEN k.created_at BETWEEN now() - interval '200 days' AND now() + interval '1 day' THEN k.created_at END,
+			coalesce(nullif(@extschema@._chpg_alert_text(coalesce(k.title, k.type), 200), ''), 'Notification'),
+			@extschema@._chpg_alert_text(k.message, 500)
+		FROM keyed k
+		WHERE lower(k.severity) IS DISTINCT FROM 'info'
+			AND NOT EXISTS (SELECT FROM alert a WHERE a.incident_id = k.key)
+		ORDER BY k.created_at, k.key
+		RETURNING alert_id
+	)
+	SELECT array_agg(n.alert_id ORDER BY n.alert_id) INTO noted FROM added n;
+	IF NOT begins THEN
+		PERFORM @extschema@._chpg_queue_alerts(noted);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_notifications(text, @extschema@.chpg_notification_row[]) IS
+'Write the notifications of a server''s organization that are not in the outbox to it.
+The first time, those that are there already: they go to nobody.
+critical is ERROR, info is no alert, and any other severity is WARN.
+For the owner of the history.';
+
+/* Judgement and delivery go on without them. */
+CREATE FUNCTION @extschema@._chpg_read_notifications(server text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner CONSTANT oid := @extschema@._chpg_history_owner();
+	of_server CONSTANT text := @extschema@._chpg_own_server(server);
+	listed @extschema@.chpg_notification_row[];
+BEGIN
+	IF NOT @extschema@._chpg_wants_notifications(owner) THEN
+		RETURN;
+	END IF;
+	-- no lock is held while requests are under way
+	listed := ARRAY(SELECT n FROM @extschema@.chpg_notifications(NULL::text, NULL::text, now() - interval '7 days',
+		1000::bigint, of_server) n);
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_notifications($1, $2)'::text,
+		ROW(of_server, listed));
+EXCEPTION WHEN OTHERS THEN
+	RAISE WARNING 'watched without the organization''s notifications: %', SQLERRM
+		USING ERRCODE = SQLSTATE, HINT = 'The next watch reads them again.';
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_read_notifications(text) IS
+'Make alerts of the notifications of a server''s organization, if a webhook gets them.
+A failure is a WARNING.
+Requests: none without such a webhook; 1 for each 250 notifications of the last 7 days.';
 
 /* Back-off doubles from a minute to an hour: twelve tries take about seven hours. */
 CREATE FUNCTION @extschema@._chpg_claim_delivery(webhooks text[])

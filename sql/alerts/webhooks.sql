@@ -44,8 +44,9 @@ COMMENT ON FUNCTION @extschema@.chpg_create_webhook(text, text, text, text, text
 Call it again with another secret to rotate that.
 format: json, slack or pagerduty. url: https; null: that of PagerDuty.
 secret: signs json bodies (X-Chpg-Signature); PagerDuty''s integration key; none for slack.
-Sent are alerts of this level or worse (WARN, ERROR), of this kind (incident, risk; null: both),
-  of this service (id or name), and of services with all of these tags.
+Sent are alerts of this level or worse (WARN, ERROR), of this service (id or name), of services
+  with all of these tags, and of this kind: incident, risk, null for both, or notification for
+  the organization''s notifications, which chpg_watch then reads.
 quiet_hours: such as 22:00-07:00 Europe/Berlin; alerts of these hours are sent after them.
 ca_file: CAs to trust instead of the system''s; needs pg_read_server_files.
 URL and secret go to the caller''s user mapping: the caller''s chpg_deliver sends.
@@ -116,14 +117,25 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_is_quiet(text, timestamptz) IS
 'Whether a time is within quiet hours, such as 22:00-07:00 Europe/Berlin; null: it is not.';
 
+CREATE FUNCTION @extschema@._chpg_alert_text(value text, width integer)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT @extschema@._chpg_line_text(@extschema@._chpg_without_controls(
+		regexp_replace(left(value, 2000), '[[:space:]]+', ' ', 'g')), width)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_alert_text(text, integer) IS
+'A text of others as one line of at most so many characters, without controls and marks of direction.';
+
 /* What a client of a chat shows as one line, and makes no link of. */
 CREATE FUNCTION @extschema@._chpg_alert_line(value text)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT regexp_replace(@extschema@._chpg_line_text(@extschema@._chpg_without_controls(
-		regexp_replace(value, '[[:space:]]+', ' ', 'g')), 500), '://', ': //', 'g')
+	SELECT replace(@extschema@._chpg_alert_text(value, 500), '://', ': //')
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_alert_line(text) IS

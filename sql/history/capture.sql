@@ -236,6 +236,10 @@ BEGIN
 		END IF;
 		PERFORM @extschema@._chpg_capture_exemplars(server);
 		CALL @extschema@._chpg_capture_commit();
+		IF (SELECT s.watch FROM @extschema@._chpg_history_settings() s) THEN
+			PERFORM @extschema@._chpg_read_notifications(server);
+			CALL @extschema@._chpg_capture_commit();
+		END IF;
 	END IF;
 	IF windows_left > 0 AND ended IS NULL THEN
 		RAISE NOTICE '% windows are left to the next run', windows_left
@@ -276,7 +280,7 @@ After that, some windows that are older than the setting keep_open are sealed: i
   the run fails, but what was captured stays. With the setting watch, the run ends with a
   chpg_watch; if that fails, a WARNING says so.
 Requests: 1 for the list, and those of chpg_history_cost; with the setting watch, 2 at most for
-  each of at most 5 new incidents.
+  each of at most 5 new incidents, and those of chpg_watch.
 Errors: 22023 max_windows, or a setting of the history, cannot be used; 25001 in a transaction
   block; 25006 on a standby; 38000 at the end, a window failed; 42501 the caller does not own
   the history; 57014 canceled within a window.';

@@ -39,9 +39,12 @@ BEGIN
 	COMMENT ON TABLE finding_log IS
 		'What chpg_watch has found, a row for each finding from its first sight until it is resolved.';
 	COMMENT ON TABLE finding_mute IS 'Findings that are muted: see chpg_mute.';
-	COMMENT ON TABLE alert IS 'The outbox: transitions of incidents, each as it was noted by a watch.';
+	COMMENT ON TABLE alert IS
+		'The outbox: transitions of incidents, each as it was noted by a watch, and notifications.';
 	COMMENT ON TABLE alert_delivery IS 'Which webhooks get an alert, and what became of it.';
 	COMMENT ON TABLE watch_state IS 'When chpg_watch last ran: one row, or none before.';
+	COMMENT ON TABLE notification_state IS
+		'Servers whose organization''s notifications are alerts: see chpg_create_webhook.';
 	COMMENT ON VIEW dead_letter IS
 		'Alerts that a webhook did not get in twelve tries, the latest first: see chpg_redeliver.';
 	COMMENT ON TABLE threshold IS 'Thresholds of rules that replace those of chpg_rule and chpg_threshold.';
@@ -123,12 +126,12 @@ BEGIN
 			('alert', 'as_of', 'End of the captured hours that the watch judged.'),
 			('alert', 'transition',
 				'new, worse, resolved, or usual: the incident ended, as what it found is the usual now.'),
-			('alert', 'incident_id', 'Identifies the incident.'),
-			('alert', 'finding_key', 'The finding that stands for it.'),
-			('alert', 'rule_id', 'Number of that finding''s rule.'),
-			('alert', 'kind', 'incident or risk.'),
+			('alert', 'incident_id', 'Identifies the incident, or the notification.'),
+			('alert', 'finding_key', 'The finding that stands for it; of a notification its incident_id.'),
+			('alert', 'rule_id', 'Number of that finding''s rule; of a notification its type.'),
+			('alert', 'kind', 'incident, risk or notification.'),
 			('alert', 'level', 'ERROR or WARN; of an end, that of the last alert.'),
-			('alert', 'service_id', 'Id of the service; null: the fleet.'),
+			('alert', 'service_id', 'Id of the service, or of what a notification concerns; null: the fleet.'),
 			('alert', 'service_name', 'Name that the service had then.'),
 			('alert', 'since', 'When the incident began, to the hour; null: unknown.'),
 			('alert', 'title', 'What it is.'),
@@ -143,8 +146,12 @@ BEGIN
 			('alert_delivery', 'sent_at', 'When the receiver took it; null: it did not.'),
 			('alert_delivery', 'status', 'HTTP status of the last try; null: there was none.'),
 			('alert_delivery', 'error', 'Why the last try failed; null: it did not.'),
+			('alert_delivery', 'summary_key',
+				'The Idempotency-Key of the summary that the alert is part of; null: it is sent alone.'),
 			('watch_state', 'watched_at', 'When it ran.'),
 			('watch_state', 'as_of', 'End of the captured hours that it judged.'),
+			('notification_state', 'server', 'Name of the server.'),
+			('notification_state', 'begun_at', 'Since when; what was there before is no alert.'),
 			('dead_letter', 'noted_at', 'When the watch noted the alert.'),
 			('dead_letter', 'webhook', 'Name of the webhook.'),
 			('dead_letter', 'transition', 'new, worse, resolved or usual.'),

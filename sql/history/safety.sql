@@ -32,6 +32,7 @@ AS $$
 		('alert', 'r', NULL),
 		('alert_delivery', 'r', NULL),
 		('watch_state', 'r', NULL),
+		('notification_state', 'r', NULL),
 		('threshold', 'r', NULL),
 		('maintenance', 'r', NULL)
 $$;

@@ -248,7 +248,8 @@ BEGIN
 			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t
 			WHERE t.parent IS NULL AND t.name NOT IN ('metric_day', 'limit_day', 'archive', 'finding_log', 'finding_mute',
-				'threshold', 'maintenance', 'alert', 'alert_delivery', 'watch_state')) END);
+				'threshold', 'maintenance', 'alert', 'alert_delivery', 'watch_state',
+				'notification_state')) END);
 END
 $$;
 

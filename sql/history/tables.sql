@@ -356,6 +356,7 @@ BEGIN
 				sent_at timestamptz,
 				status integer,
 				error text,
+				summary_key uuid,
 				PRIMARY KEY (alert_id, webhook)
 			);
 			CREATE INDEX ON %1$I.alert_delivery (state, webhook);
@@ -363,6 +364,11 @@ BEGIN
 			CREATE TABLE %1$I.watch_state (
 				watched_at timestamptz NOT NULL,
 				as_of timestamptz NOT NULL
+			);
+
+			CREATE TABLE %1$I.notification_state (
+				server text PRIMARY KEY,
+				begun_at timestamptz NOT NULL
 			);
 
 			CREATE TABLE %1$I.threshold (

@@ -476,6 +476,8 @@ BEGIN
 	CALL @extschema@._chpg_can_commit(can_commit);
 	IF can_commit THEN
 		CALL @extschema@._chpg_capture_commit();
+		PERFORM @extschema@._chpg_read_notifications(server);
+		CALL @extschema@._chpg_capture_commit();
 		CALL @extschema@._chpg_deliver(10, sent, failed);
 	END IF;
 	PERFORM set_config('search_path', callers_path, true);
@@ -494,7 +496,8 @@ A NOTICE says how many findings are new, worse, resolved or usual.
 Transitions of incidents go to the table alert, and to listeners of chpg_incident; then, outside
   of a transaction block, chpg_deliver sends alerts for ten seconds. Alerts wait while the last
   captured hour is older than six hours: during a backfill, nothing is known of now.
-Requests: none.
+Requests: none; with a webhook of kind notification, 1 for each 250 notifications of the last
+  7 days, outside of a transaction block.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
   not own the history; 42704 no such service; 55000 there is no history, or it cannot be used.';
 

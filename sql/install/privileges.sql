@@ -41,7 +41,9 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_watch(timestamptz, text, text), @extschema@._chpg_watch_captured(text, text),
 	@extschema@._chpg_note_maintenance(text, tstzrange, text, name),
 	-- alerts
-	@extschema@._chpg_note_alerts(timestamptz), @extschema@._chpg_claim_delivery(text[]),
+	@extschema@._chpg_note_alerts(timestamptz), @extschema@._chpg_queue_alerts(bigint[]),
+	@extschema@._chpg_note_notifications(text, @extschema@.chpg_notification_row[]),
+	@extschema@._chpg_read_notifications(text), @extschema@._chpg_claim_delivery(text[]),
 	@extschema@._chpg_record_delivery(bigint, text, jsonb), @extschema@._chpg_deliver(integer, bigint, bigint),
 	@extschema@._chpg_redeliver(text),
 	@extschema@._chpg_exemplars_due(text), @extschema@._chpg_note_exemplars(text, timestamptz, jsonb),

@@ -55,7 +55,7 @@ static const WebhookOption options[] = {
 	{"url", UserMappingRelationId, "Specify an https URL without user name and fragment.", is_url},
 	{"secret", UserMappingRelationId, "Specify printable ASCII characters without spaces.", is_secret},
 	{"level", ForeignServerRelationId, "Specify WARN or ERROR.", is_level},
-	{"kind", ForeignServerRelationId, "Specify incident or risk, or omit it for both.", is_kind},
+	{"kind", ForeignServerRelationId, "Specify incident, risk or notification, or omit it for incidents and risks.", is_kind},
 	{"service", ForeignServerRelationId, "Specify the id or the name of a service.", is_service},
 	{"tags", ForeignServerRelationId, "Specify a JSON object of texts, such as {\"team\": \"sales\"}.", is_tags},
 	{"quiet_hours", ForeignServerRelationId, "Specify two times and a time zone, such as 22:00-07:00 Europe/Berlin.", is_quiet_hours},
@@ -103,7 +103,8 @@ is_level(const char *value)
 static bool
 is_kind(const char *value)
 {
-	return strcmp(value, "incident") == 0 || strcmp(value, "risk") == 0;
+	return strcmp(value, "incident") == 0 || strcmp(value, "risk") == 0 ||
+		strcmp(value, "notification") == 0;
 }
 
 static bool
