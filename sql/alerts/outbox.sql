@@ -247,7 +247,48 @@ COMMENT ON FUNCTION @extschema@._chpg_read_notifications(text) IS
 A failure is a WARNING.
 Requests: none without such a webhook; 1 for each 250 notifications of the last 7 days.';
 
-/* Back-off doubles from a minute to an hour: twelve tries take about seven hours. */
+/* Receivers that act by incident_id read the list of alerts; PagerDuty, which takes one at a time, gets no summary. */
+CREATE FUNCTION @extschema@._chpg_summary(summary_key uuid, webhook text)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (
+		WITH part AS (
+			SELECT a.*, row_number() OVER (ORDER BY @extschema@._chpg_level_place(a.level),
+				a.transition NOT IN ('new', 'worse'), a.alert_id) AS place
+			FROM alert_delivery d
+			JOIN alert a ON a.alert_id = d.alert_id
+			WHERE d.summary_key = _chpg_summary.summary_key AND d.webhook = _chpg_summary.webhook
+		), counts AS (
+			SELECT jsonb_object_agg(l.level, l.count) AS levels,
+				string_agg(l.count || ' ' || l.level, ', ' ORDER BY @extschema@._chpg_level_place(l.level)) AS line
+			FROM (SELECT p.level, count(*) FROM part p GROUP BY p.level) l
+		)
+		SELECT jsonb_build_object('idempotency_key', summary_key, 'transition', 'summary', 'incident_id',
+			'sum-' || left(summary_key::text, 12), 'kind', 'summary', 'noted_at', max(p.noted_at),
+			'level', min(p.level) FILTER (WHERE p.place = 1), 'count', count(*), 'levels', min(c.levels::text)::jsonb,
+			'title', format('%s alerts: %s', count(*), min(c.line)),
+			'symptom', 'The worst: ' || string_agg(format('%s: %s (%s)', @extschema@._chpg_alert_text(
+				coalesce(p.service_name, p.service_id, 'fleet'), 40), @extschema@._chpg_alert_text(p.title, 40),
+				p.transition), '; ' ORDER BY p.place) FILTER (WHERE p.place <= 5),
+			'alerts', jsonb_agg(jsonb_build_object('incident_id', p.incident_id, 'transition', p.transition,
+				'level', p.level, 'service_id', p.service_id, 'idempotency_key', p.alert_key) ORDER BY p.alert_id))
+		FROM part p
+		CROSS JOIN counts c);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_summary(uuid, text) IS
+'What a summary says: numbers by level, the five worst alerts, and the list of all.
+Always the same for the same summary.';
+
+/*
+ * Back-off doubles from a minute to an hour: twelve tries take about seven hours.  What makes
+ * a summary stays together, under one key, whatever becomes of it.
+ */
 CREATE FUNCTION @extschema@._chpg_claim_delivery(webhooks text[])
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
@@ -255,6 +296,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	claimed record;
+	-- more alerts than somebody reads one by one
+	to_sum_up CONSTANT integer := 50;
+	new_key CONSTANT uuid := gen_random_uuid();
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	UPDATE alert_delivery d
@@ -263,7 +307,7 @@ BEGIN
 			ELSE 'the webhook does not exist' END
 	WHERE d.state = 'pending' AND coalesce(d.leased_until < clock_timestamp(), true)
 		AND (d.attempts >= 12 OR d.webhook <> ALL (ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w)));
-	SELECT d.alert_id, d.webhook, w.format INTO claimed
+	SELECT d.alert_id, d.webhook, d.summary_key, w.format INTO claimed
 	FROM alert_delivery d
 	JOIN alert a ON a.alert_id = d.alert_id
 	JOIN @extschema@._chpg_webhooks() w ON w.webhook = d.webhook
@@ -280,20 +324,48 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	UPDATE alert_delivery d SET attempts = d.attempts + 1, leased_until = clock_timestamp() + interval '2 minutes'
-	WHERE d.alert_id = claimed.alert_id AND d.webhook = claimed.webhook;
-	RETURN (SELECT jsonb_build_object('alert_id', a.alert_id, 'webhook', claimed.webhook, 'key', a.alert_key,
-			'body', @extschema@._chpg_alert_body(claimed.format, jsonb_build_object('idempotency_key', a.alert_key,
-				'transition', a.transition, 'incident_id', a.incident_id, 'finding_key', a.finding_key,
-				'service_id', a.service_id, 'service_name', a.service_name, 'level', a.level, 'kind', a.kind,
-				'rule_id', a.rule_id, 'since', a.since, 'title', a.title, 'symptom', a.symptom, 'action', a.action,
-				'noted_at', a.noted_at)))
+	IF claimed.summary_key IS NULL AND claimed.format <> 'pagerduty' THEN
+		WITH waiting AS (
+			SELECT d.alert_id
+			FROM alert_delivery d
+			JOIN alert a ON a.alert_id = d.alert_id
+			WHERE d.webhook = claimed.webhook AND d.state = 'pending' AND d.summary_key IS NULL
+				AND coalesce(d.leased_until < clock_timestamp(), true)
+				-- not before what is under way, or in an earlier summary
+				AND NOT EXISTS (SELECT FROM alert_delivery e JOIN alert b ON b.alert_id = e.alert_id
+					WHERE e.webhook = d.webhook AND e.state = 'pending' AND b.incident_id = a.incident_id
+						AND e.alert_id < d.alert_id
+						AND (e.summary_key IS NOT NULL OR e.leased_until >= clock_timestamp()))
+			ORDER BY @extschema@._chpg_level_place(a.level), d.alert_id
+			LIMIT 1000
+		)
+		UPDATE alert_delivery d SET summary_key = new_key
+		WHERE d.webhook = claimed.webhook AND d.alert_id IN (SELECT t.alert_id FROM waiting t)
+			AND (SELECT count(*) FROM waiting) > to_sum_up;
+		claimed.summary_key := CASE WHEN FOUND THEN new_key END;
+	END IF;
+	UPDATE alert_delivery d
+	SET leased_until = clock_timestamp() + interval '2 minutes',
+		attempts = 1 + (SELECT min(e.attempts) FROM alert_delivery e WHERE e.webhook = claimed.webhook
+			AND (e.alert_id = claimed.alert_id OR e.summary_key = claimed.summary_key))
+	WHERE d.webhook = claimed.webhook AND d.state = 'pending'
+		AND (d.alert_id = claimed.alert_id OR d.summary_key = claimed.summary_key);
+	RETURN (SELECT jsonb_build_object('alert_id', a.alert_id, 'webhook', claimed.webhook,
+			'key', coalesce(claimed.summary_key, a.alert_key), 'body', @extschema@._chpg_alert_body(claimed.format,
+				CASE WHEN claimed.summary_key IS NOT NULL THEN
+					@extschema@._chpg_summary(claimed.summary_key, claimed.webhook)
+				ELSE jsonb_build_object('idempotency_key', a.alert_key, 'transition', a.transition,
+					'incident_id', a.incident_id, 'finding_key', a.finding_key, 'service_id', a.service_id,
+					'service_name', a.service_name, 'level', a.level, 'kind', a.kind, 'rule_id', a.rule_id,
+					'since', a.since, 'title', a.title, 'symptom', a.symptom, 'action', a.action,
+					'noted_at', a.noted_at) END))
 		FROM alert a WHERE a.alert_id = claimed.alert_id);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_claim_delivery(text[]) IS
 'Lease the next delivery of some webhooks for two minutes, as the owner of the history.
+If more than 50 alerts wait for its webhook, they become one summary, of 1000 at most.
 Returns what to post, or null: nothing is due.';
 
 CREATE FUNCTION @extschema@._chpg_record_delivery(alert_id bigint, webhook text, outcome jsonb)
@@ -307,24 +379,28 @@ DECLARE
 	of_webhook CONSTANT text := webhook;
 	failure CONSTANT text := outcome->>'error';
 	retry_after CONSTANT integer := least((outcome->>'retry_after')::numeric, 3600)::integer;
+	noted_at CONSTANT timestamptz := clock_timestamp();
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
 	UPDATE alert_delivery d
 	SET state = CASE WHEN failure IS NULL THEN 'sent' WHEN d.attempts >= 12 THEN 'dead' ELSE 'pending' END,
-		sent_at = CASE WHEN failure IS NULL THEN clock_timestamp() END, leased_until = NULL, error = failure,
+		sent_at = CASE WHEN failure IS NULL THEN noted_at END, leased_until = NULL, error = failure,
 		status = nullif((outcome->>'status')::integer, 0),
 		-- once, a receiver that is busy is asked again when it wants to be
-		next_try = clock_timestamp() + CASE WHEN d.attempts = 1 AND retry_after BETWEEN 1 AND 30
+		next_try = noted_at + CASE WHEN d.attempts = 1 AND retry_after BETWEEN 1 AND 30
 			THEN make_interval(secs => retry_after)
 			ELSE greatest(make_interval(mins => least((2 ^ (d.attempts - 1))::integer, 60)),
 				make_interval(secs => retry_after)) END
-	WHERE d.alert_id = of_alert AND d.webhook = of_webhook AND d.state = 'pending';
+	WHERE d.webhook = of_webhook AND d.state = 'pending' AND (d.alert_id = of_alert
+		OR d.summary_key = (SELECT e.summary_key FROM alert_delivery e WHERE e.alert_id = of_alert
+			AND e.webhook = of_webhook));
 	RETURN to_jsonb(failure IS NULL);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_record_delivery(bigint, text, jsonb) IS
-'Note what became of a delivery, as the owner of the history: sent, tried again, or dead.';
+'Note what became of a delivery, or of a summary with all alerts in it: sent, tried again, or dead.
+For the owner of the history.';
 
 /* As in chpg_capture: a procedure that commits cannot have a SET search_path. */
 CREATE PROCEDURE @extschema@._chpg_deliver(seconds integer, INOUT sent bigint, INOUT failed bigint)
@@ -407,7 +483,8 @@ COMMENT ON PROCEDURE @extschema@.chpg_deliver(integer) IS
 'Send the alerts that are due to the webhooks whose URLs the caller has.
 Run it each minute: pg_cron, or any scheduler. No snapshot and no lock is held across a request.
 Each is sent at least once, always with the same Idempotency-Key, those of an incident in order,
-  ERROR before WARN. A receiver that asks for up to 30 s of patience (Retry-After) gets them.
+  ERROR before WARN. If more than 50 wait for a webhook that is not PagerDuty''s, it gets one
+  summary of them. A receiver that asks for up to 30 s of patience (Retry-After) gets them.
 A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries
   the alert is a dead letter: see the view dead_letter, and chpg_redeliver.
 max_seconds: begin no request after this time; one takes ten seconds at most.

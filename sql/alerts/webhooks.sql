@@ -152,7 +152,7 @@ AS $$
 			replace(replace(replace(s.summary || coalesce(E'\n' || @extschema@._chpg_alert_line(alert->>'action'), ''),
 				'&', '&amp;'), '<', '&lt;'), '>', '&gt;'))
 		WHEN 'pagerduty' THEN jsonb_build_object(
-			'event_action', CASE WHEN alert->>'transition' IN ('new', 'worse') THEN 'trigger' ELSE 'resolve' END,
+			'event_action', CASE WHEN alert->>'transition' IN ('new', 'worse', 'summary') THEN 'trigger' ELSE 'resolve' END,
 			'dedup_key', alert->>'incident_id', 'client', 'chpg',
 			'payload', jsonb_build_object('summary', s.summary, 'source', s.source,
 				'severity', CASE alert->>'level' WHEN 'ERROR' THEN 'critical' ELSE 'warning' END,

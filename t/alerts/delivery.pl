@@ -143,6 +143,44 @@ for my $answers ([ '429 after 1' ], [ '429 after 1', '429 after 1' ])
 	is(sql(q{SELECT count(*), min(attempts) FROM kept.alert_delivery WHERE state = 'pending' AND next_try > clock_timestamp() + interval '1 min'}), @$answers == 1 ? '0|' : '1|2', 'then it is tried later');
 }
 
+# When many wait, as after an outage, one message stands for them; each stays accounted for.
+sql(q{INSERT INTO kept.service (service_id, valid_from, noted_at, service_name, size, tags) SELECT 'pg' || n, '-infinity', now(), 'service ' || n, 'small', '{}' FROM generate_series(10, 60) n});
+sub flood { my ($count) = @_; start_anew(); return sql(find_sql('pg1', 'ERROR', 7) . find_sql('pg2', 'WARN', 7, 9) . join '', map { find_sql("pg$_", 'WARN', 7) } 3 .. $count) . watch_at(7) }
+create('pager', q{, level => 'ERROR'});
+flood(50);
+is(sql('SELECT count(*) FROM kept.alert') . deliver() . scalar(grep { $_->{path} eq '/all' } $receiver->requests), '5050', 'fifty are sent one by one');
+flood(51);
+$receiver->answer_with(503);
+like(deliver(), qr/WARNING:  could not deliver an alert to webhook "all": HTTP status 503/, 'fifty-one are one request');
+is(sql(q{SELECT webhook, state, attempts, count(*), count(DISTINCT summary_key), count(DISTINCT next_try) FROM kept.alert_delivery GROUP BY 1, 2, 3 ORDER BY 1}), "all|pending|1|51|1|1\npager|sent|1|1|0|1", 'which fails as one');
+watch_at($_) for 9 .. 11;
+sql('UPDATE kept.alert_delivery SET next_try = now()');
+is(deliver() . join(' ', map { "$_->{path} " . decode_json($_->{body})->{transition} } $receiver->requests), '/all summary /pager new /all summary /all resolved', 'and is tried again as one; what came later comes after it');
+{
+	my ($try, undef, $again) = $receiver->requests;
+	my $summary = decode_json($again->{body});
+
+	is("$again->{headers}{'idempotency-key'} $again->{body}", "$try->{headers}{'idempotency-key'} $try->{body}", 'with the same key and body');
+	is($summary->{idempotency_key}, $again->{headers}{'idempotency-key'}, 'its own key');
+	is("$summary->{level} $summary->{title}", 'ERROR 51 alerts: 1 ERROR, 50 WARN', 'a summary counts by level');
+	like($summary->{symptom}, qr/^The worst: service 1: Title of CHPG501 \(new\); (?:service \d+: Title of CHPG501 \(new\)(?:; )?){4}$/, 'and names the five worst');
+	is(join(' ', $summary->{count}, $summary->{levels}{WARN}, scalar @{ $summary->{alerts} }, join ',', sort keys %{ $summary->{alerts}[0] }), '51 50 51 idempotency_key,incident_id,level,service_id,transition', 'for machines, too');
+}
+is(sql(q{SELECT state, attempts, count(*), count(DISTINCT alert_id) FROM kept.alert_delivery WHERE webhook = 'all' GROUP BY 1, 2 ORDER BY 2}), "sent|1|1|1\nsent|2|51|51", 'each alert is accounted for once');
+flood(60);
+sql(q{UPDATE kept.alert_delivery SET attempts = 11 WHERE webhook = 'all'});
+$receiver->answer_with(500);
+deliver();
+is(sql('SELECT count(*) FROM kept.dead_letter') . sql('SELECT chpg_redeliver()'), '6060', 'after twelve tries all are dead letters');
+$receiver->forget;
+is(deliver() . scalar($receiver->requests) . sql('SELECT count(*) FROM kept.dead_letter'), '10', 'which are sent again as one');
+is(decode_json(sql(q{SELECT _chpg_alert_body('slack', _chpg_summary(summary_key, webhook)) FROM kept.alert_delivery WHERE summary_key IS NOT NULL LIMIT 1}))->{text} =~ s/(service 1).*$/$1/r, 'ERROR summary: fleet: 60 alerts: 1 ERROR, 59 WARN - The worst: service 1', 'in Slack it is a line');
+sql("SELECT chpg_create_webhook('pager', 'pagerduty', '$receiver->{url}/pager', 'routingKey1', ca_file => '$receiver->{ca_file}')");
+flood(51);
+deliver();
+is(scalar(grep { $_->{path} eq '/pager' } $receiver->requests), 51, 'PagerDuty, which takes one incident at a time, gets them all');
+sql(q{SELECT chpg_drop_webhook('pager')});
+
 # No text of a query leaves the database
 is(sql(q{SELECT _chpg_without_query('32 new ids in 4 h: ALTER ROLE app PASSWORD x', '{"query_text": "ALTER ROLE app\n PASSWORD x"}')}), '32 new ids in 4 h: a query', 'a symptom that cites a query is cut');
 is(sql(q{SELECT _chpg_without_query('3000 after 1000', '{"query_text": "SELECT 1", "renamed": [{"query_text": null}]}')}), '3000 after 1000', 'another one is not');
