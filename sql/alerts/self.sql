@@ -88,8 +88,7 @@ AS $$
 	WHERE pg_get_userbyid(n.nspowner) = h.owner AND has_schema_privilege(n.oid, 'USAGE')
 		AND (SELECT bool_and(coalesce(has_table_privilege(to_regclass(format('%I.%I', h.schema_name, t.name)), 'SELECT'),
 				false))
-			FROM @extschema@._chpg_history_tables() t
-			WHERE t.parent IS NULL)
+			FROM @extschema@._chpg_history_tables() t)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_readers_owner() IS

@@ -52,7 +52,8 @@ BEGIN
 	WHERE @extschema@._chpg_history_layout(schema::name) IS NOT NULL;
 	problem := CASE
 		WHEN EXISTS (SELECT FROM @extschema@._chpg_history_state() h WHERE h.schema_name = schema
-			AND (h.state IS NULL OR h.state LIKE 'has the layout%')) THEN
+			AND (h.state IS NULL OR h.state LIKE 'has the layout%'
+				OR h.state LIKE 'has not all tables%')) THEN
 			NULL
 		WHEN found.nspowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
 			format('It belongs to "%s".', pg_get_userbyid(found.nspowner))

@@ -107,7 +107,7 @@ DECLARE
 BEGIN
 	PERFORM @extschema@._chpg_history_settings();
 	LOCK TABLE setting IN SHARE UPDATE EXCLUSIVE MODE;
-	tables := ARRAY(SELECT t.name::text FROM @extschema@._chpg_history_tables() t WHERE t.parent IS NULL);
+	tables := ARRAY(SELECT t.name::text FROM @extschema@._chpg_history_tables() t);
 	EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', array_to_string(tables, ', '));
 	PERFORM @extschema@._chpg_history_enter();
 	PERFORM @extschema@._chpg_refuse_code(t::regclass) FROM unnest(tables) t;

@@ -7,39 +7,40 @@
  */
 
 CREATE FUNCTION @extschema@._chpg_history_tables()
-RETURNS TABLE (name name, kind "char", parent name)
+RETURNS TABLE (name name, kind "char", has_windows boolean)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
-		('setting'::name, 'r'::"char", NULL::name),
-		('service', 'r', NULL),
-		('service_key', 'r', NULL),
-		('query_text', 'r', NULL),
-		('pattern_key', 'r', NULL),
-		('capture', 'r', NULL),
-		('open_hour', 'r', NULL),
-		('open_day', 'r', NULL),
-		('sealed_hour', 'p', NULL),
-		('sealed_day', 'p', NULL),
-		('archive', 'r', NULL),
-		('day_sum', 'r', NULL),
-		('metric_day', 'r', NULL),
-		('score_hour', 'r', NULL),
-		('limit_day', 'r', NULL),
-		('finding_log', 'r', NULL),
-		('finding_mute', 'r', NULL),
-		('alert', 'r', NULL),
-		('alert_delivery', 'r', NULL),
-		('watch_state', 'r', NULL),
-		('notification_state', 'r', NULL),
-		('threshold', 'r', NULL),
-		('maintenance', 'r', NULL)
+		('setting'::name, 'r'::"char", true),
+		('service', 'r', true),
+		('service_key', 'r', true),
+		('query_text', 'r', true),
+		('pattern_key', 'r', true),
+		('capture', 'r', true),
+		('open_hour', 'r', true),
+		('open_day', 'r', true),
+		('sealed_hour', 'p', true),
+		('sealed_day', 'p', true),
+		('archive', 'r', false),
+		('day_sum', 'r', true),
+		('metric_day', 'r', false),
+		('score_hour', 'r', true),
+		('limit_day', 'r', false),
+		('finding_log', 'r', false),
+		('finding_mute', 'r', false),
+		('alert', 'r', false),
+		('alert_delivery', 'r', false),
+		('watch_state', 'r', false),
+		('notification_state', 'r', false),
+		('threshold', 'r', false),
+		('maintenance', 'r', false)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
-'The tables that every history has.
-kind: pg_class.relkind. parent: the table that each is a partition of, or null.';
+'The tables of a history.
+kind: pg_class.relkind. has_windows: without it there is no history; chpg_history_enable adds the
+  others to a history of an earlier version that lacks them.';
 
 /*
  * The layout before this one.  It has the tables setting and service, too, and its tables
@@ -62,7 +63,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_old_tables() IS
 'The tables of a history of the earlier layout, apart from setting and service.
-kind, parent: as _chpg_history_tables. kept_as: name of the table during an upgrade.';
+kind: pg_class.relkind. parent: the table that each is a partition of, or null. kept_as: name of the table during an upgrade.';
 
 /*
  * Defaults, constraints and indexes are compared with those of _chpg_history_fill.

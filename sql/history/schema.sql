@@ -28,11 +28,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT bool_and(to_regclass(format('%I.%I', schema, t.name)) IS NOT NULL)
 	FROM @extschema@._chpg_history_tables() t
-	WHERE t.parent IS NULL
+	WHERE t.has_windows
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
-'Whether a schema has all tables of a history. The caller needs USAGE on the schema.';
+'Whether a schema has the tables of a history''s windows. The caller needs USAGE on the schema.';
 
 /* The tables themselves say it: no dump is without them, and nobody edits them. */
 CREATE FUNCTION @extschema@._chpg_history_layout(schema name)
@@ -63,7 +63,7 @@ AS $$
 		SELECT @extschema@._chpg_history_layout(schema) AS version,
 			@extschema@._chpg_history_is_in(schema) AS is_present
 	)
-	SELECT t.*
+	SELECT t.name, t.kind, NULL::name
 	FROM layout l
 	JOIN @extschema@._chpg_history_tables() t ON l.is_present OR t.name IN ('setting', 'service')
 	UNION ALL
@@ -73,8 +73,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables_in(name) IS
-'The tables that a history in a schema has, also one of the earlier layout.
-As _chpg_history_tables.';
+'The tables that a history in a schema may have, also one of the earlier layout.
+kind: pg_class.relkind. parent: the table that each is a partition of, or null.';
 
 /* A session that merely reads, or analyzes, has no such lock. */
 CREATE FUNCTION @extschema@._chpg_is_upgrading(schema name)
@@ -150,6 +150,12 @@ BEGIN
 				AND NOT @extschema@._chpg_is_upgrading(schema_name) THEN
 			state := 'has the layout of an earlier version: run chpg_history_upgrade';
 			remedy := 'Run: CALL chpg_history_upgrade();';
+		ELSIF state IS NULL AND NOT (SELECT bool_and(to_regclass(format('%I.%I', schema_name, t.name)) IS NOT NULL)
+				FROM @extschema@._chpg_history_tables() t) THEN
+			state := 'has not all tables of this version: run chpg_history_enable';
+			remedy := (SELECT format('Run: SELECT chpg_history_enable(%L%s);', h.schema_name,
+					(SELECT format(', owner => %L', h.owner) WHERE h.owner IS NOT NULL))
+				FROM @extschema@.chpg_history_schema h);
 		END IF;
 	END IF;
 	RETURN NEXT;
@@ -247,9 +253,7 @@ BEGIN
 		WHERE CASE WHEN h.state IS NULL THEN (
 			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t
-			WHERE t.parent IS NULL AND t.name NOT IN ('metric_day', 'limit_day', 'archive', 'finding_log', 'finding_mute',
-				'threshold', 'maintenance', 'alert', 'alert_delivery', 'watch_state',
-				'notification_state')) END);
+			WHERE t.has_windows) END);
 END
 $$;
 

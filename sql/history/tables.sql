@@ -136,7 +136,10 @@ SET standard_conforming_strings = on
 SET quote_all_identifiers = off
 AS $$
 DECLARE
+	existing CONSTANT oid[] := ARRAY(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = schema);
 	grain text;
+	item record;
 	-- not every server is built with lz4
 	compression CONSTANT text := (SELECT CASE WHEN 'lz4' = ANY (s.enumvals) THEN 'lz4' ELSE 'pglz' END
 		FROM pg_settings s WHERE s.name = 'default_toast_compression');
@@ -220,11 +223,6 @@ BEGIN
 				PRIMARY KEY (service_id, grain, window_start)
 			);
 
-			CREATE TABLE %1$I.archive (
-				seal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-				archived_at timestamptz NOT NULL
-			);
-
 			CREATE TABLE %1$I.day_sum (
 				"time" timestamptz NOT NULL,
 				service_key integer NOT NULL,
@@ -243,33 +241,6 @@ BEGIN
 				max_duration_us real,
 				PRIMARY KEY (service_key, "time", pattern_key)
 			) WITH (fillfactor = 70);
-
-			CREATE TABLE %1$I.metric_day (
-				service_key integer NOT NULL,
-				day timestamptz NOT NULL,
-				metric text NOT NULL,
-				series text NOT NULL,
-				unit text,
-				first_time timestamptz NOT NULL,
-				step interval NOT NULL,
-				"values" real[] NOT NULL,
-				PRIMARY KEY (service_key, day, metric, series, first_time)
-			);
-
-			CREATE TABLE %1$I.limit_day (
-				service_key integer NOT NULL,
-				day timestamptz NOT NULL,
-				noted_at timestamptz NOT NULL,
-				size text,
-				postgres_version text,
-				cpu_cores integer,
-				memory_bytes bigint,
-				storage_bytes bigint,
-				settings_at timestamptz,
-				max_connections integer,
-				settings jsonb,
-				PRIMARY KEY (service_key, day)
-			);
 		$tables$, schema);
 		EXECUTE format($tables$
 			CREATE TABLE %1$I.score_hour (
@@ -286,107 +257,6 @@ BEGIN
 		$tables$, schema, @extschema@._chpg_of_scores(format('{} {type}[] COMPRESSION %s NOT NULL', compression), ', '::text),
 			@extschema@._chpg_of_scores('cardinality({}) = patterns', ' AND '::text),
 			@extschema@._chpg_of_scores('ALTER {} SET STATISTICS 0', ', '::text));
-		EXECUTE format($tables$
-			CREATE TABLE %1$I.finding_log (
-				finding_key text NOT NULL,
-				opened_at timestamptz NOT NULL,
-				last_seen_at timestamptz NOT NULL,
-				resolved_at timestamptz,
-				worse_at timestamptz,
-				missed_at timestamptz,
-				missed integer NOT NULL,
-				state text NOT NULL,
-				kind text NOT NULL,
-				level text NOT NULL,
-				worst_level text NOT NULL,
-				noted_level text NOT NULL,
-				value double precision,
-				worst_value double precision,
-				noted_value double precision,
-				rule_id text NOT NULL,
-				service_id text,
-				service_name text,
-				since timestamptz,
-				incident_id text,
-				is_root boolean NOT NULL,
-				muted boolean NOT NULL,
-				finding jsonb NOT NULL,
-				PRIMARY KEY (finding_key, opened_at)
-			) WITH (fillfactor = 70);
-
-			CREATE TABLE %1$I.finding_mute (
-				finding_key text PRIMARY KEY,
-				reason text NOT NULL,
-				note text,
-				muted_by name NOT NULL,
-				muted_at timestamptz NOT NULL,
-				muted_until timestamptz NOT NULL,
-				muted_level text,
-				muted_value double precision,
-				factor double precision NOT NULL
-			);
-
-			CREATE TABLE %1$I.alert (
-				alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-				alert_key uuid NOT NULL,
-				noted_at timestamptz NOT NULL,
-				as_of timestamptz NOT NULL,
-				transition text NOT NULL,
-				incident_id text NOT NULL,
-				finding_key text NOT NULL,
-				rule_id text NOT NULL,
-				kind text NOT NULL,
-				level text NOT NULL,
-				service_id text,
-				service_name text,
-				since timestamptz,
-				title text,
-				symptom text,
-				action text
-			);
-			CREATE INDEX ON %1$I.alert (incident_id, alert_id);
-
-			CREATE TABLE %1$I.alert_delivery (
-				alert_id bigint NOT NULL,
-				webhook text NOT NULL,
-				state text NOT NULL,
-				attempts integer NOT NULL,
-				next_try timestamptz NOT NULL,
-				leased_until timestamptz,
-				sent_at timestamptz,
-				status integer,
-				error text,
-				summary_key uuid,
-				PRIMARY KEY (alert_id, webhook)
-			);
-			CREATE INDEX ON %1$I.alert_delivery (state, webhook);
-
-			CREATE TABLE %1$I.watch_state (
-				watched_at timestamptz NOT NULL,
-				as_of timestamptz NOT NULL
-			);
-
-			CREATE TABLE %1$I.notification_state (
-				server text PRIMARY KEY,
-				begun_at timestamptz NOT NULL
-			);
-
-			CREATE TABLE %1$I.threshold (
-				rule_id text NOT NULL,
-				parameter text NOT NULL,
-				threshold double precision NOT NULL,
-				PRIMARY KEY (rule_id, parameter)
-			);
-
-			CREATE TABLE %1$I.maintenance (
-				service_id text,
-				starts_at timestamptz NOT NULL,
-				ends_at timestamptz NOT NULL,
-				note text,
-				noted_by name NOT NULL,
-				noted_at timestamptz NOT NULL
-			);
-		$tables$, schema);
 		FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
 			EXECUTE format($tables$
 				CREATE TABLE %1$I.open_%2$s (
@@ -414,11 +284,160 @@ BEGIN
 				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''::text), compression,
 				@extschema@._chpg_of_counters('ALTER {} SET STATISTICS 0'));
 		END LOOP;
-		PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
-		FROM pg_class c
-		JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = schema AND c.relkind IN ('r', 'p', 'S');
 	END IF;
+	FOR item IN SELECT t.* FROM (VALUES
+		('archive', $table$
+			CREATE TABLE %1$I.archive (
+				seal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				archived_at timestamptz NOT NULL
+			);
+		$table$),
+		('metric_day', $table$
+			CREATE TABLE %1$I.metric_day (
+				service_key integer NOT NULL,
+				day timestamptz NOT NULL,
+				metric text NOT NULL,
+				series text NOT NULL,
+				unit text,
+				first_time timestamptz NOT NULL,
+				step interval NOT NULL,
+				"values" real[] NOT NULL,
+				PRIMARY KEY (service_key, day, metric, series, first_time)
+			);
+		$table$),
+		('limit_day', $table$
+			CREATE TABLE %1$I.limit_day (
+				service_key integer NOT NULL,
+				day timestamptz NOT NULL,
+				noted_at timestamptz NOT NULL,
+				size text,
+				postgres_version text,
+				cpu_cores integer,
+				memory_bytes bigint,
+				storage_bytes bigint,
+				settings_at timestamptz,
+				max_connections integer,
+				settings jsonb,
+				PRIMARY KEY (service_key, day)
+			);
+		$table$),
+		('finding_log', $table$
+			CREATE TABLE %1$I.finding_log (
+				finding_key text NOT NULL,
+				opened_at timestamptz NOT NULL,
+				last_seen_at timestamptz NOT NULL,
+				resolved_at timestamptz,
+				worse_at timestamptz,
+				missed_at timestamptz,
+				missed integer NOT NULL,
+				state text NOT NULL,
+				kind text NOT NULL,
+				level text NOT NULL,
+				worst_level text NOT NULL,
+				noted_level text NOT NULL,
+				value double precision,
+				worst_value double precision,
+				noted_value double precision,
+				rule_id text NOT NULL,
+				service_id text,
+				service_name text,
+				since timestamptz,
+				incident_id text,
+				is_root boolean NOT NULL,
+				muted boolean NOT NULL,
+				finding jsonb NOT NULL,
+				PRIMARY KEY (finding_key, opened_at)
+			) WITH (fillfactor = 70);
+		$table$),
+		('finding_mute', $table$
+			CREATE TABLE %1$I.finding_mute (
+				finding_key text PRIMARY KEY,
+				reason text NOT NULL,
+				note text,
+				muted_by name NOT NULL,
+				muted_at timestamptz NOT NULL,
+				muted_until timestamptz NOT NULL,
+				muted_level text,
+				muted_value double precision,
+				factor double precision NOT NULL
+			);
+		$table$),
+		('alert', $table$
+			CREATE TABLE %1$I.alert (
+				alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+				alert_key uuid NOT NULL,
+				noted_at timestamptz NOT NULL,
+				as_of timestamptz NOT NULL,
+				transition text NOT NULL,
+				incident_id text NOT NULL,
+				finding_key text NOT NULL,
+				rule_id text NOT NULL,
+				kind text NOT NULL,
+				level text NOT NULL,
+				service_id text,
+				service_name text,
+				since timestamptz,
+				title text,
+				symptom text,
+				action text
+			);
+			CREATE INDEX ON %1$I.alert (incident_id, alert_id);
+		$table$),
+		('alert_delivery', $table$
+			CREATE TABLE %1$I.alert_delivery (
+				alert_id bigint NOT NULL,
+				webhook text NOT NULL,
+				state text NOT NULL,
+				attempts integer NOT NULL,
+				next_try timestamptz NOT NULL,
+				leased_until timestamptz,
+				sent_at timestamptz,
+				status integer,
+				error text,
+				summary_key uuid,
+				PRIMARY KEY (alert_id, webhook)
+			);
+			CREATE INDEX ON %1$I.alert_delivery (state, webhook);
+		$table$),
+		('watch_state', $table$
+			CREATE TABLE %1$I.watch_state (
+				watched_at timestamptz NOT NULL,
+				as_of timestamptz NOT NULL
+			);
+		$table$),
+		('notification_state', $table$
+			CREATE TABLE %1$I.notification_state (
+				server text PRIMARY KEY,
+				begun_at timestamptz NOT NULL
+			);
+		$table$),
+		('threshold', $table$
+			CREATE TABLE %1$I.threshold (
+				rule_id text NOT NULL,
+				parameter text NOT NULL,
+				threshold double precision NOT NULL,
+				PRIMARY KEY (rule_id, parameter)
+			);
+		$table$),
+		('maintenance', $table$
+			CREATE TABLE %1$I.maintenance (
+				service_id text,
+				starts_at timestamptz NOT NULL,
+				ends_at timestamptz NOT NULL,
+				note text,
+				noted_by name NOT NULL,
+				noted_at timestamptz NOT NULL
+			);
+		$table$)) t(name, statements)
+	LOOP
+		IF to_regclass(format('%I.%I', schema, item.name)) IS NULL THEN
+			EXECUTE format(item.statements, schema);
+		END IF;
+	END LOOP;
+	PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
+	FROM pg_class c
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = schema AND c.relkind IN ('r', 'p', 'S') AND c.oid <> ALL (existing);
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	LOCK TABLE setting IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('setting'::regclass);

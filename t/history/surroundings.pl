@@ -71,6 +71,26 @@ fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "kept" lacks tables 
 is(sql("SELECT count(*) > 0 FROM chpg_period_patterns($DAY)"), 't', 'then requests are sent');
 sql(q{ALTER TABLE kept.sitting RENAME TO setting; CREATE ROLE other_dba SUPERUSER; SET ROLE other_dba; SELECT chpg_history_enable('kept')});
 is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'another superuser may use it');
+
+# A history of an earlier version lacks tables that this one has: it is completed, and keeps what it has.
+sql('CALL chpg_capture(max_windows => 1)');
+my $WINDOWS = sql('SELECT jsonb_agg(c ORDER BY c) FROM kept.capture c');
+my @ADDED = split /\n/, sql('SELECT name FROM _chpg_history_tables() WHERE NOT has_windows');
+foreach my $lacks (@ADDED, join ', ', map { "kept.$_" } @ADDED)
+{
+	sql('DROP TABLE ' . ($lacks =~ /kept/ ? $lacks : "kept.$lacks") . ' CASCADE');
+	fails_with($node, 'CALL chpg_capture()', '55000', qr/schema "kept" has not all tables of this version: run chpg_history_enable\nHINT:  Run: SELECT chpg_history_enable\('kept'\);$/m,
+		"without $lacks");
+	sql(q{SELECT chpg_history_disable()}) if $lacks =~ /kept/;
+	sql(q{SELECT chpg_history_enable('kept')});
+}
+is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'then it can be used');
+is(sql('SELECT jsonb_agg(c ORDER BY c) FROM kept.capture c'), $WINDOWS, 'with its windows');
+is(sql('SELECT count(*) FROM kept.finding, kept.incident, kept.dead_letter'), 0, 'and its views');
+sql('DROP TABLE kept.alert CASCADE; CREATE VIEW kept.alert AS SELECT 1 AS alert_id');
+fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/"alert", which is no table that chpg made/, 'what has the name of such a table is no such table');
+sql(q{DROP VIEW kept.alert; SELECT chpg_history_enable('kept'); TRUNCATE kept.capture, kept.open_hour, kept.open_day});
+
 sql(q{SET ROLE mallory; CREATE SCHEMA shared; CREATE FUNCTION shared.format(text, text) RETURNS text LANGUAGE sql AS 'SELECT 1'; RESET ROLE; ALTER SCHEMA shared OWNER TO CURRENT_USER});
 sql('CREATE SCHEMA mine; CREATE TABLE mine.capture ()');
 sql('SELECT chpg_history_disable()');
