@@ -101,7 +101,7 @@ EXCEPTION WHEN query_canceled OR OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
 		hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
 	failure := jsonb_build_object('state', state, 'message', message, 'detail', nullif(detail, ''),
-		'hint', nullif(hint, ''), 'context', substring(context FROM '^request [^\n]+'));
+		'hint', nullif(hint, ''), 'context', substring(context FROM E'^request [^\n]+'));
 END
 $$;
 

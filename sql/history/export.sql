@@ -181,7 +181,7 @@ BEGIN
 				"truncated": "c.truncated", "cutoff_us": "c.cutoff_us",
 				"error": "CASE WHEN $4 IS NULL THEN c.error ELSE substring(c.error FROM $5) END",
 				"attempts": "c.attempts", "captured_at": "c.captured_at"}'::jsonb))
-		USING id, since, until, secret, '^(?:Not read: [^.]*\. )?([0-9A-Z]{5}):'::text;
+		USING id, since, until, secret, '^(?:Not read: [^.]*[.] )?([0-9A-Z]{5}):'::text;
 		of_service := (SELECT k.service_key FROM service_key k WHERE k.service_id = id);
 		FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
 			RETURN QUERY EXECUTE format($query$
@@ -229,7 +229,7 @@ BEGIN
 		$query$, @extschema@._chpg_history_row_list('{"kind": "''metric''", "service_id": "$1",
 			"time": "m.first_time + (i.first - 1) * m.step", "metric": "m.metric", "unit": "m.unit", "step_s": "l.step",
 			"series": "CASE WHEN h.is_name THEN @extschema@._chpg_pseudonym(''db''::text, $4, m.series) ELSE m.series END",
-			"points": "m.\"values\"[i.first:i.last]"}'::jsonb))
+			"points": "m.values[i.first:i.last]"}'::jsonb))
 		USING id, since, until, secret, of_service;
 	END LOOP;
 END

@@ -80,7 +80,7 @@ BEGIN
 			JOIN pg_class p ON p.oid = i.inhparent
 			JOIN pg_namespace n ON n.oid = p.relnamespace
 			WHERE n.nspname = place AND p.relname = 'sealed_' || grain
-				AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz
+				AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([^'']*)''[)]')::timestamptz
 					<= CASE grain WHEN 'hour' THEN hours_before ELSE days_before END
 			ORDER BY 1
 		LOOP

@@ -28,7 +28,7 @@ AS $$
 			grain, @extschema@._chpg_of_counters('w.{}'), @extschema@._chpg_of_counters('{}')),
 			'pattern_key', 'query_text'),
 		(CASE WHEN upgrading THEN @extschema@._chpg_old_rows(grain) END, 'old_pattern_key',
-			'(SELECT o.text_id, o.query_text, left(regexp_replace(o.query_text, ''\s+'', '' '', ''g''), 120) AS query '
+			'(SELECT o.text_id, o.query_text, left(regexp_replace(o.query_text, ''[[:space:]]+'', '' '', ''g''), 120) AS query '
 			'FROM old_query_text o)')) f(source, keys, texts)
 	WHERE f.source IS NOT NULL
 $$;

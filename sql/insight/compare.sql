@@ -23,6 +23,7 @@ CREATE TYPE @extschema@.chpg_change_row AS (
 	excess_us double precision,
 	cause text,
 	hours_worse text,
+	since timestamptz,
 	confidence text
 );
 
@@ -59,13 +60,16 @@ COMMENT ON COLUMN @extschema@.chpg_change_row.baseline_time_ratio IS
 'Share of the service''s time in the baseline, 0 to 1.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.time_ratio IS 'Share of the service''s time in the period, 0 to 1.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.excess_us IS
-'Time lost in the period, compared with the baseline''s mean time, in microseconds; negative where time was gained.';
+'Time lost in the period, compared with the baseline''s mean time, in microseconds; negative where time was gained. '
+'Of a regressed pattern: time lost in its latest hours, if that is more.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.cause IS
 'What explains a change in time: more or fewer rows or blocks, colder or warmer cache, waiting, computing, or '
 'mixed.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.hours_worse IS
 'Hours of the period above the 90th percentile of the baseline''s hours, of all, such as 3/24; null without a '
 'history.';
+COMMENT ON COLUMN @extschema@.chpg_change_row.since IS
+'Of a regressed pattern: start of the hours that are all worse, up to its latest one, if they are at least three.';
 COMMENT ON COLUMN @extschema@.chpg_change_row.confidence IS
 'high; medium (less than 24 hours to compare with, or a truncated window); low (no hours to compare, or too '
 'little to tell).';
@@ -119,6 +123,50 @@ COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_patte
 'Why a pattern is slower in one of two periods, as far as its counters show.';
 
 /*
+ * A regression of the last hours of a day is not one of three quarters of its hours.  Three
+ * hours in a row are worse by chance one time in a thousand, and often at the time of day when
+ * a pattern is slowest: so they are compared with the baseline's same times of day, too.  The
+ * time lost has to be more than two long executions take.
+ */
+CREATE FUNCTION @extschema@._chpg_latest_change(t @extschema@._chpg_thresholds, a @extschema@.chpg_period_pattern_row,
+	b @extschema@.chpg_period_pattern_row, latest @extschema@._chpg_latest_hours[], baseline_hours bigint,
+	service_us_per_h double precision)
+RETURNS @extschema@._chpg_latest_hours
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	least_factor CONSTANT double precision := CASE WHEN baseline_hours >= t.change_baseline_hours THEN 1
+		ELSE t.change_blind_factor END;
+	l @extschema@._chpg_latest_hours;
+BEGIN
+	FOR place IN 1 .. 2 LOOP
+		l := latest[place];
+		IF l.hours >= t.change_hours
+			AND l.call_count * (l.avg_duration_us - greatest(a.avg_duration_us, l.same_avg_us)) >= greatest(
+				t.change_excess_us, t.change_excess_ratio * service_us_per_h * l.hours, 2 * b.max_duration_us)
+			AND (CASE place
+				WHEN 1 THEN least(a.call_count, l.call_count) >= t.change_avg_calls
+					AND l.avg_duration_us >= greatest(t.change_avg_factor, least_factor)
+						* greatest(a.avg_duration_us, l.same_avg_us)
+				ELSE least(a.call_count, l.call_count) >= t.change_p95_calls
+					AND l.p95_duration_us - greatest(a.p95_est_us, l.same_p95_us) >= t.change_p95_gain_us
+					AND l.p95_duration_us >= greatest(t.change_p95_factor, least_factor)
+						* greatest(a.p95_est_us, l.same_p95_us) END) THEN
+			RETURN l;
+		END IF;
+	END LOOP;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_latest_change(@extschema@._chpg_thresholds, @extschema@.chpg_period_pattern_row,
+	@extschema@.chpg_period_pattern_row, @extschema@._chpg_latest_hours[], bigint, double precision) IS
+'The latest hours of a pattern, if they are a regression; else null.
+latest: those with a worse mean, and those with a worse 95th percentile.
+service_us_per_h: time of the service in an hour of the period, in microseconds.';
+
+/*
  * Patterns without a query id, and those of the service's own monitoring, are left out.
  * A pattern of one period only is certain to be new, or gone, if the other period is known
  * well enough to show it: by its hours, or by how often the pattern runs.
@@ -128,7 +176,7 @@ CREATE FUNCTION @extschema@._chpg_measure_changes(t @extschema@._chpg_thresholds
 RETURNS TABLE (service_id text, a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
 	text_id integer, query_text text, time_ratio_a float8, time_ratio_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
-	compared boolean, hours_a float8, hours_b float8, new_certain boolean, gone_certain boolean, truncated boolean,
+	latest @extschema@._chpg_latest_hours, since timestamptz, compared boolean, hours_a float8, hours_b float8, new_certain boolean, gone_certain boolean, truncated boolean,
 	excess_us float8, material boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -161,6 +209,8 @@ BEGIN
 	)
 	SELECT c.service_id, c.a, c.b, c.text_id, c.query_text, r.a, r.b, history_a AND history_b,
 		c.hours, c.hours_p95, c.hours_avg, c.hours_better, c.baseline_hours,
+		@extschema@._chpg_latest_change(t, c.a, c.b, ARRAY[c.latest_avg, c.latest_p95], c.baseline_hours,
+			s.total_us_b / s.hours_b), least((c.latest_avg).since, (c.latest_p95).since),
 		coalesce(c.hours, 0) >= t.change_hours, s.hours_a, s.hours_b,
 		NOT coalesce(s.cutoff_a > (c.b).total_duration_us / s.hours_b, false) AND s.hours_a >= 0.75 * length_a
 			AND (s.hours_a >= 24 OR (history_b AND (c.b).buckets / s.hours_b * s.hours_a >= 3)),
@@ -231,6 +281,8 @@ BEGIN
 			AND avg_b >= t.change_blind_factor * avg_a
 			AND p95_b >= t.change_blind_factor * p95_a)) THEN
 		RETURN 'regressed';
+	ELSIF (m.latest).hours > 0 THEN
+		RETURN 'regressed';
 	ELSIF n_b / m.hours_b >= t.change_surge_factor * n_a / m.hours_a
 		AND n_b >= t.change_surge_calls
 		AND m.time_ratio_b - m.time_ratio_a >= t.change_surge_ratio
@@ -272,7 +324,7 @@ BEGIN
 		n.db_operation, n.app, coalesce(j.query_text, q.query_text),
 		(j.a).call_count / (j.hours_a * 3600), (j.b).call_count / (j.hours_b * 3600),
 		(j.a).avg_duration_us, (j.b).avg_duration_us, (j.a).p95_lo_us, (j.a).p95_hi_us, (j.b).p95_lo_us,
-		(j.b).p95_hi_us, j.time_ratio_a, j.time_ratio_b, j.excess_us,
+		(j.b).p95_hi_us, j.time_ratio_a, j.time_ratio_b, x.excess_us,
 		CASE j.change WHEN 'regressed' THEN @extschema@._chpg_change_cause(j.a, j.b)
 			WHEN 'improved' THEN (
 				SELECT CASE cause WHEN 'more rows' THEN 'fewer rows' WHEN 'more blocks' THEN 'fewer blocks'
@@ -280,6 +332,7 @@ BEGIN
 					WHEN 'computing' THEN 'less computing' ELSE cause END
 				FROM @extschema@._chpg_change_cause(j.b, j.a) cause) END,
 		greatest(j.hours_p95, j.hours_avg) || '/' || j.hours,
+		CASE j.change WHEN 'regressed' THEN j.since END,
 		CASE WHEN j.change IN ('new?', 'gone?', 'unknown') OR NOT j.has_hours THEN 'low'
 			WHEN j.change = 'steady' AND (j.a).service_id IS NOT NULL AND (j.b).service_id IS NOT NULL
 				AND NOT j.compared THEN 'low'
@@ -290,9 +343,13 @@ BEGIN
 		SELECT coalesce((j.b).query_id, (j.a).query_id) AS query_id, coalesce((j.b).db_name, (j.a).db_name) AS db_name,
 			coalesce((j.b).db_user, (j.a).db_user) AS db_user,
 			coalesce((j.b).db_operation, (j.a).db_operation) AS db_operation, coalesce((j.b).app, (j.a).app) AS app) n
+	CROSS JOIN LATERAL (
+		SELECT CASE j.change WHEN 'regressed' THEN greatest(j.excess_us,
+			(j.latest).call_count * ((j.latest).avg_duration_us - (j.a).avg_duration_us))
+			ELSE j.excess_us END AS excess_us) x
 	LEFT JOIN @extschema@._chpg_query_texts(ARRAY(
 		SELECT DISTINCT i.text_id FROM judged i WHERE i.text_id IS NOT NULL)) q USING (text_id)
-	ORDER BY abs(coalesce(j.excess_us, (j.b).total_duration_us, -(j.a).total_duration_us)) DESC NULLS LAST,
+	ORDER BY abs(coalesce(x.excess_us, (j.b).total_duration_us, -(j.a).total_duration_us)) DESC NULLS LAST,
 		greatest((j.a).total_duration_us, (j.b).total_duration_us) DESC NULLS LAST,
 		j.service_id, n.query_id, n.db_name, n.db_user, n.db_operation, n.app;
 END

@@ -326,7 +326,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(array_agg(DISTINCT w.word ORDER BY w.word), '{}')
 	FROM regexp_split_to_table(lower(left(regexp_replace(regexp_replace(left(query_text, 4000),
-		'/\*.*?\*/|--[^\n]*', ' ', 'g'), '\$\d+|\m\d+\M', '?', 'g'), 2000)), '[^a-z0-9_?]+') w(word)
+		E'/[*].*?[*]/|--[^\n]*', ' ', 'g'), E'[$]\\d+|\\m\\d+\\M', '?', 'g'), 2000)), '[^a-z0-9_?]+') w(word)
 	WHERE w.word <> ''
 $$;
 

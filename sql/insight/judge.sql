@@ -17,7 +17,7 @@ BEGIN
 	IF cardinality(scope.period_hours) > 0 THEN
 		pairs := ARRAY(
 			SELECT ROW(p.a, p.b, p.text_id, p.query_text, p.hours, p.hours_p95, p.hours_avg, p.hours_better,
-				p.baseline_hours, k.service_id IS NOT NULL)::@extschema@._chpg_pattern_pair
+				p.baseline_hours, p.latest_avg, p.latest_p95, k.service_id IS NOT NULL)::@extschema@._chpg_pattern_pair
 			FROM @extschema@._chpg_pairs_of_history(scope, 'infinity'::float8) p
 			LEFT JOIN @extschema@._chpg_batch_patterns(scope) k ON k.service_id = (p.b).service_id
 				AND k.query_id = (p.b).query_id AND k.db_name = (p.b).db_name AND k.db_user = (p.b).db_user
@@ -43,7 +43,7 @@ BEGIN
 			END LOOP;
 		END IF;
 		pairs := ARRAY(
-			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
+			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
 			FROM unnest(patterns) p);
 	END IF;
 	skipped := skipped || ARRAY(

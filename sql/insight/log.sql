@@ -392,9 +392,9 @@ Returns the numbers of findings that are new, got worse, were resolved, and beca
 For callers that have locked the mutes and the log.';
 
 /*
- * The locks make watches take turns, and keep other roles from creating triggers.  Mutes come
- * first, and what mutes a finding locks nothing else: several mutes of one transaction wait for a
- * watch, or it for them, and never both.  Resolved findings are kept as long as days are.
+ * The locks make watches take turns, and keep other roles from creating triggers.  What mutes a
+ * finding takes the same ones in this order: several mutes of one transaction wait for a watch, or
+ * it for them, and never both.  Resolved findings are kept as long as days are.
  */
 CREATE FUNCTION @extschema@._chpg_watch(at timestamptz, service text, server text)
 RETURNS jsonb

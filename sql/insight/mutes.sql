@@ -83,7 +83,9 @@ GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 /*
  * Where there is a history, mutes are in its table finding_mute, and belong to an episode of
  * a finding: chpg_watch ends them.  Its owner reads and writes them, for every session that
- * may use the history.  What writes them locks the table first, and waits for nothing then.
+ * may use the history.  What writes them locks the tables first, as a watch does, and waits
+ * for nothing then.  The log says at once that its open finding is muted; if the finding is
+ * the root of an incident, the next watch finds another root.
  */
 CREATE FUNCTION @extschema@._chpg_history_mute(finding_key text, reason text, note text, muted_by name,
 	muted_until timestamptz, factor double precision)
@@ -93,6 +95,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	DELETE FROM finding_mute m WHERE m.muted_until <= now();
 	IF (SELECT count(*) FROM finding_mute m
 			WHERE m.muted_by = _chpg_history_mute.muted_by
@@ -108,12 +111,15 @@ BEGIN
 	SET reason = excluded.reason, note = excluded.note, muted_by = excluded.muted_by, muted_at = excluded.muted_at,
 		muted_until = excluded.muted_until, muted_level = excluded.muted_level, muted_value = excluded.muted_value,
 		factor = excluded.factor;
+	UPDATE finding_log l SET muted = true
+	WHERE l.finding_key = _chpg_history_mute.finding_key AND l.resolved_at IS NULL AND NOT l.muted;
 	RETURN 'true';
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_mute(text, text, text, name, timestamptz, double precision) IS
 'Mute a finding in the history, for its owner, with the level and value that its log has.
+The open finding of the log is muted from now on.
 False: the role has muted 1000 findings already.';
 
 CREATE FUNCTION @extschema@._chpg_history_unmute(finding_key text)
@@ -123,6 +129,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('finding_mute'::text, 'SHARE UPDATE EXCLUSIVE'::text);
+	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
+	UPDATE finding_log l SET muted = false
+	WHERE l.finding_key = _chpg_history_unmute.finding_key AND l.resolved_at IS NULL AND l.muted;
 	DELETE FROM finding_mute m WHERE m.finding_key = _chpg_history_unmute.finding_key;
 	RETURN to_jsonb(FOUND);
 END

@@ -198,6 +198,42 @@ COMMENT ON FUNCTION @extschema@._chpg_period_of_api(tstzrange, text, text) IS
 'The patterns of a period, read from the API.
 Requests: as chpg_slow_patterns.';
 
+CREATE TYPE @extschema@._chpg_pattern_hour AS (
+	window_start timestamptz,
+	call_count double precision,
+	total_duration_us double precision,
+	p95_duration_us double precision
+);
+
+COMMENT ON TYPE @extschema@._chpg_pattern_hour IS 'An hour of a pattern, for comparing hours with each other.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.window_start IS 'Start of the hour.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.call_count IS 'Executions.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.total_duration_us IS 'Time of all executions, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_hour.p95_duration_us IS '95th percentile, in microseconds.';
+
+CREATE TYPE @extschema@._chpg_latest_hours AS (
+	since timestamptz,
+	hours bigint,
+	call_count double precision,
+	avg_duration_us double precision,
+	p95_duration_us double precision,
+	same_avg_us double precision,
+	same_p95_us double precision
+);
+
+COMMENT ON TYPE @extschema@._chpg_latest_hours IS
+'The hours of a pattern that are all worse, up to the latest one of a period.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.since IS 'Start of the first of them.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.hours IS 'How many hours with enough executions.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.call_count IS 'Executions.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.avg_duration_us IS 'Mean time of an execution, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.p95_duration_us IS
+'Mean of the hours'' 95th percentiles, weighted by executions, in microseconds.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.same_avg_us IS
+'Mean time of an execution in the baseline at these times of day; null: it has none.';
+COMMENT ON COLUMN @extschema@._chpg_latest_hours.same_p95_us IS
+'95th percentile of the baseline at these times of day, likewise.';
+
 /* Patterns of two periods side by side. */
 CREATE TYPE @extschema@._chpg_pattern_pair AS (
 	a @extschema@.chpg_period_pattern_row,
@@ -209,6 +245,8 @@ CREATE TYPE @extschema@._chpg_pattern_pair AS (
 	hours_avg bigint,
 	hours_better bigint,
 	baseline_hours bigint,
+	latest_avg @extschema@._chpg_latest_hours,
+	latest_p95 @extschema@._chpg_latest_hours,
 	is_batch boolean
 );
 
@@ -226,21 +264,12 @@ COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_avg IS
 COMMENT ON COLUMN @extschema@._chpg_pattern_pair.hours_better IS
 'Hours whose mean is below the 10th percentile of the baseline''s hours.';
 COMMENT ON COLUMN @extschema@._chpg_pattern_pair.baseline_hours IS 'Hours of the baseline that they are compared with.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.latest_avg IS
+'The latest hours, if the mean of each of at least three is worse; else null.';
+COMMENT ON COLUMN @extschema@._chpg_pattern_pair.latest_p95 IS
+'The latest hours, if the 95th percentile of each of at least three is worse; else null.';
 COMMENT ON COLUMN @extschema@._chpg_pattern_pair.is_batch IS
 'Whether the history shows it to be a batch job; null if nobody asked.';
-
-CREATE TYPE @extschema@._chpg_pattern_hour AS (
-	window_start timestamptz,
-	call_count double precision,
-	total_duration_us double precision,
-	p95_duration_us double precision
-);
-
-COMMENT ON TYPE @extschema@._chpg_pattern_hour IS 'An hour of a pattern, for comparing hours with each other.';
-COMMENT ON COLUMN @extschema@._chpg_pattern_hour.window_start IS 'Start of the hour.';
-COMMENT ON COLUMN @extschema@._chpg_pattern_hour.call_count IS 'Executions.';
-COMMENT ON COLUMN @extschema@._chpg_pattern_hour.total_duration_us IS 'Time of all executions, in microseconds.';
-COMMENT ON COLUMN @extschema@._chpg_pattern_hour.p95_duration_us IS '95th percentile, in microseconds.';
 
 CREATE AGGREGATE @extschema@._chpg_concat(@extschema@._chpg_pattern_hour[]) (
 	SFUNC = array_cat,
@@ -269,27 +298,72 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_join_hours(@extschema@._chpg_pattern_hour[]) IS
 'The hours of a pattern that had several texts, each hour once.';
 
+/* A time of day is the same if the hours of the two periods start at the same minute of UTC's day. */
+CREATE FUNCTION @extschema@._chpg_latest_of(before @extschema@._chpg_pattern_hour[],
+	after @extschema@._chpg_pattern_hour[], enough double precision, since timestamptz)
+RETURNS @extschema@._chpg_latest_hours
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT ROW(min(h.window_start) FILTER (WHERE h.is_after), count(*) FILTER (WHERE h.is_after),
+		sum(h.call_count) FILTER (WHERE h.is_after),
+		sum(h.total_duration_us) FILTER (WHERE h.is_after) / sum(h.call_count) FILTER (WHERE h.is_after),
+		sum(h.p95_duration_us * h.call_count) FILTER (WHERE h.is_after)
+			/ sum(h.call_count) FILTER (WHERE h.is_after AND h.p95_duration_us IS NOT NULL),
+		sum(h.total_duration_us) FILTER (WHERE NOT h.is_after) / sum(h.call_count) FILTER (WHERE NOT h.is_after),
+		sum(h.p95_duration_us * h.call_count) FILTER (WHERE NOT h.is_after)
+			/ sum(h.call_count) FILTER (WHERE NOT h.is_after AND h.p95_duration_us IS NOT NULL)
+		)::@extschema@._chpg_latest_hours
+	FROM (
+		SELECT true AS is_after, a.* FROM unnest(after) a WHERE a.window_start >= since
+		UNION ALL
+		SELECT false, b.*
+		FROM unnest(before) b
+		WHERE extract(epoch FROM b.window_start) % 86400 IN (
+			SELECT extract(epoch FROM a.window_start) % 86400 FROM unnest(after) a WHERE a.window_start >= since)
+	) h
+	WHERE h.call_count > 0 AND h.call_count >= enough AND h.total_duration_us IS NOT NULL;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_latest_of(@extschema@._chpg_pattern_hour[], @extschema@._chpg_pattern_hour[],
+	double precision, timestamptz) IS
+'What a pattern did in its hours since a time, and in the baseline at these times of day.
+enough: executions from which an hour counts.';
+
 /*
  * If there are no hours to compare with, no hour is worse.  The 90th percentile of a few
  * hours is the greatest of them.
  */
 CREATE FUNCTION @extschema@._chpg_worse_hours(before @extschema@._chpg_pattern_hour[],
 	after @extschema@._chpg_pattern_hour[], enough double precision)
-RETURNS TABLE (hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint)
+RETURNS TABLE (hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
+	latest_avg @extschema@._chpg_latest_hours, latest_p95 @extschema@._chpg_latest_hours)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT count(*), count(*) FILTER (WHERE b.p95_duration_us > a.p95_us),
-		count(*) FILTER (WHERE b.total_duration_us / b.call_count > a.avg_us[2]),
-		count(*) FILTER (WHERE b.total_duration_us / b.call_count < a.avg_us[1]), max(a.hours)
+	SELECT w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours,
+		CASE WHEN w.last >= w.avg_since + interval '2 hours' THEN
+			@extschema@._chpg_latest_of(before, after, enough, w.avg_since) END,
+		CASE WHEN w.last >= w.p95_since + interval '2 hours' THEN
+			@extschema@._chpg_latest_of(before, after, enough, w.p95_since) END
 	FROM (
-		SELECT count(*) AS hours, percentile_disc(0.9) WITHIN GROUP (ORDER BY h.p95_duration_us) AS p95_us,
-			percentile_disc('{0.1,0.9}'::float8[]) WITHIN GROUP (ORDER BY h.total_duration_us / h.call_count) AS avg_us
-		FROM unnest(before) h
-		WHERE h.call_count > 0 AND h.call_count >= enough AND h.total_duration_us IS NOT NULL
-	) a
-	JOIN unnest(after) b ON b.call_count > 0 AND b.call_count >= enough AND b.total_duration_us IS NOT NULL
-	WHERE a.hours > 0
-	HAVING count(*) > 0;
+		SELECT count(*) AS hours, count(*) FILTER (WHERE b.p95_duration_us > a.p95_us) AS hours_p95,
+			count(*) FILTER (WHERE b.total_duration_us / b.call_count > a.avg_us[2]) AS hours_avg,
+			count(*) FILTER (WHERE b.total_duration_us / b.call_count < a.avg_us[1]) AS hours_better,
+			max(a.hours) AS baseline_hours, max(b.window_start) AS last,
+			coalesce(max(b.window_start) FILTER (WHERE b.total_duration_us / b.call_count <= a.avg_us[2])
+				+ interval '1 hour', min(b.window_start)) AS avg_since,
+			coalesce(max(b.window_start) FILTER (WHERE (b.p95_duration_us <= a.p95_us) IS NOT FALSE)
+				+ interval '1 hour', min(b.window_start)) AS p95_since
+		FROM (
+			SELECT count(*) AS hours, percentile_disc(0.9) WITHIN GROUP (ORDER BY h.p95_duration_us) AS p95_us,
+				percentile_disc('{0.1,0.9}'::float8[]) WITHIN GROUP (ORDER BY h.total_duration_us / h.call_count)
+					AS avg_us
+			FROM unnest(before) h
+			WHERE h.call_count > 0 AND h.call_count >= enough AND h.total_duration_us IS NOT NULL
+		) a
+		JOIN unnest(after) b ON b.call_count > 0 AND b.call_count >= enough AND b.total_duration_us IS NOT NULL
+		WHERE a.hours > 0
+		HAVING count(*) > 0
+	) w;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_worse_hours(@extschema@._chpg_pattern_hour[], @extschema@._chpg_pattern_hour[],
@@ -297,7 +371,7 @@ COMMENT ON FUNCTION @extschema@._chpg_worse_hours(@extschema@._chpg_pattern_hour
 'How many hours of a pattern are worse, or better, than its hours of the baseline (before).
 enough: executions from which an hour counts. No row without hours to compare.
 Worse: 95th percentile, or mean, above the 90th percentile of the baseline''s hours. Better:
-  mean below the 10th.';
+  mean below the 10th. latest_avg, latest_p95: null, unless the last hours are all worse.';
 
 CREATE FUNCTION @extschema@._chpg_counted(value double precision)
 RETURNS bigint
@@ -560,7 +634,8 @@ BEGIN
 	after := ARRAY(SELECT p FROM @extschema@._chpg_patterns_of(scope) p);
 	RETURN QUERY
 	SELECT a.pattern, b.pattern, NULL::integer, coalesce(b.query_text, a.query_text), NULL::bigint, NULL::bigint,
-		NULL::bigint, NULL::bigint, NULL::bigint, NULL::boolean
+		NULL::bigint, NULL::bigint, NULL::bigint, NULL::@extschema@._chpg_latest_hours,
+		NULL::@extschema@._chpg_latest_hours, NULL::boolean
 	FROM (SELECT p AS pattern, p.* FROM unnest(before) p) a
 	FULL JOIN (SELECT p AS pattern, p.* FROM unnest(after) p) b
 		USING (service_id, query_id, db_name, db_user, db_operation, app);

@@ -141,7 +141,7 @@ AS $$
 		f.is_muted, @extschema@._chpg_plain_text(f.symptom), @extschema@._chpg_significant(f."before"),
 		@extschema@._chpg_significant(f."now"), f.unit, f.explanation, f.action,
 		CASE WHEN f.level <> 'SKIPPED' THEN
-			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) AND f.next !~ '(^|[^.])\mchpg_'
+			coalesce(CASE WHEN NOT coalesce(f.evidence ? 'query_id', false) AND f.next !~ '(^|[^.[:alnum:]_])chpg_'
 					AND f.next = @extschema@._chpg_plain_text(f.next) THEN rtrim(f.next, '; ') END,
 				@extschema@._chpg_next_statement(f.rule_id, f.service_id, f.evidence, f.since, period, server,
 					CASE WHEN f.service_id IS NULL OR f.service_id = ANY (kept) THEN _chpg_ranked.place END)) END,

@@ -253,7 +253,7 @@ BEGIN
 		coalesce(w.failed, 0)::integer, s.states,
 		-- what the API said of a failure may name anything
 		@extschema@._chpg_plain_text(CASE WHEN hide_texts THEN substring(w.error
-			FROM '^(?:Not read: [^.]*\. )?([0-9A-Z]{5}):')
+			FROM '^(?:Not read: [^.]*[.] )?([0-9A-Z]{5}):')
 			ELSE left(w.error, 500) END)
 	FROM @extschema@._chpg_report_names(scope.service_ids, upper(scope.period)) n
 	LEFT JOIN states s ON s.service_id = n.service_id

@@ -52,10 +52,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF getdatabaseencoding() <> 'UTF8' THEN
-		RETURN regexp_replace(replace(value, E'\r\n', E'\n'), '[\x01-\x08\x0b-\x1f\x7f]', '?', 'g');
+		RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f]', '?', 'g');
 	END IF;
-	RETURN regexp_replace(replace(value, E'\r\n', E'\n'), '[\x01-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e'
-		'\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]', chr(65533), 'g');
+	RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e'
+		'\\u2066-\\u2069\\ufdd0-\\ufdef\\ufffe\\uffff]', chr(65533), 'g');
 END
 $$;
 
@@ -118,7 +118,7 @@ AS $$
 DECLARE
 	name CONSTANT text := substring(tag FROM '^[a-z][a-zA-Z0-9]*');
 BEGIN
-	IF tag ~ '^[a-z][a-zA-Z0-9]*(\.[a-z][a-z0-9-]*)*$' AND name NOT IN ('area', 'base', 'br', 'col', 'embed', 'hr', 'img',
+	IF tag ~ '^[a-z][a-zA-Z0-9]*([.][a-z][a-z0-9-]*)*$' AND name NOT IN ('area', 'base', 'br', 'col', 'embed', 'hr', 'img',
 			'input', 'link', 'meta', 'script', 'source', 'style', 'track', 'wbr') THEN
 		RETURN name;
 	END IF;
@@ -211,7 +211,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF style_sheet ~* '[<&]|@import|url *\(|expression|\\' THEN
+	IF style_sheet ~* E'[<&]|@import|url *[(]|expression|\\\\' THEN
 		RAISE EXCEPTION 'a style sheet of a report refers to nothing' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	RETURN ('<!DOCTYPE html>' || E'\n<html lang="' || @extschema@._chpg_escaped(lang)

@@ -17,7 +17,7 @@ DECLARE
 BEGIN
 	FOREACH word IN ARRAY regexp_split_to_array(regexp_replace(
 			btrim(@extschema@._chpg_plain_text(coalesce(left(value, 4000), ''))),
-			'(\d) (%|us|ms|s|min|h|d|B|kB|MB|GB|TB|M|G)(?!\w)', E'\\1\x01\\2', 'g'), '\s+') LOOP
+			E'(\\d) (%|us|ms|s|min|h|d|B|kB|MB|GB|TB|M|G)(?!\\w)', E'\\1\x01\\2', 'g'), E'\\s+') LOOP
 		IF line <> '' AND length(line) + 1 + length(word) > width THEN
 			lines := lines || line;
 			line := '';
@@ -291,7 +291,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT concat_ws(E'\n',
 		(SELECT string_agg(@extschema@._chpg_report_paragraph('', v.sentence, 0), E'\n' ORDER BY v.place)
-			FROM regexp_split_to_table((r).verdict, '(?<=\.) (?=[A-Z])') WITH ORDINALITY v(sentence, place)), '',
+			FROM regexp_split_to_table((r).verdict, '(?<=[.]) (?=[A-Z])') WITH ORDINALITY v(sentence, place)), '',
 		@extschema@._chpg_report_paragraph('', format('%s, %s to %s (%s)%s.',
 			CASE WHEN (r).service IS NULL THEN 'The fleet' ELSE 'Service ' || (r).service END,
 			@extschema@._chpg_time_text(lower((r).period)), @extschema@._chpg_time_text(upper((r).period)), (r).time_zone,

@@ -173,6 +173,19 @@ is(change_of('slower by half', $WINDOWS), 'regressed high', 'beside two days');
 is(change_of('slower by half', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'steady medium', 'beside six hours');
 is(change_of('more rows', q{'[2026-05-11 18:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 06:00Z)'}), 'regressed medium', 'three times as slow as in six hours');
 
+# What got worse during the day is not hidden by the hours before.
+my $LAST_DAY = q{'[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00:00Z,2026-05-12 00:00Z)'};
+$node->safe_psql('postgres', q{SELECT setseed(0.25);
+	SELECT make_hours('s', k, 0, 39, 500, 20000), make_hours('s', k, 40, 47, 500, 40000) FROM make_key('slower since 16') k;
+	SELECT make_hours('s', k, 0, 45, 500, 20000), make_hours('s', k, 46, 47, 500, 60000) FROM make_key('for two hours') k;
+	SELECT make_hours('s', k, 0, 37, 500, 20000), make_hours('s', k, 38, 44, 500, 40000), make_hours('s', k, 45, 47, 500, 18000) FROM make_key('over') k;
+	SELECT make_hours('s', k, 0, 15, 500, 20000), make_hours('s', k, 16, 23, 500, 40000), make_hours('s', k, 24, 39, 500, 20000), make_hours('s', k, 40, 47, 500, 44000) FROM make_key('each evening') k});
+sub lately { my ($name) = @_; return $node->safe_psql('postgres', "SELECT change, to_char(since, 'DD HH24'), split_part(hours_worse, '/', 1)::integer < 18, excess_us > 0 FROM chpg_compare($LAST_DAY, 's') WHERE query_text = '$name'") }
+is(lately('slower since 16'), 'regressed|11 16|t|t', 'eight hours up to the end are a regression, with its onset');
+like(lately($_), qr/^steady\|\|t/, "$_: no regression") for 'for two hours', 'over', 'each evening';
+is(change_of('waiting', $WINDOWS) . $node->safe_psql('postgres', "SELECT since FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'regressed high2026-05-12 00:00:00+00', 'worse in each hour: since the first one');
+unplant($node, 'slower since 16', 'for two hours', 'over', 'each evening');
+
 # Impossible times
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
 	UPDATE planted.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
