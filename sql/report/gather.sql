@@ -314,10 +314,11 @@ BEGIN
 		SELECT ROW((d.pair).a,
 			CASE WHEN (d.pair).place = 0 THEN jsonb_populate_record((d.pair).b,
 					jsonb_build_object('total_duration_us', greatest(w.total_us - coalesce(k.total_us, 0), 0)))
-				WHEN d.buckets > 0 THEN jsonb_populate_record((d.pair).b, jsonb_build_object('call_count', round(d.calls),
-					'total_duration_us', d.total_us, 'avg_duration_us', d.total_us / d.calls, 'buckets', d.buckets,
-					'p95_lo_us', d.p95_lo, 'p95_hi_us', d.p95_hi, 'p95_est_us', d.p95_us, 'total_rows', NULL,
-					'total_shared_blks_read', NULL, 'total_shared_blks_hit', NULL, 'total_cpu_time_us', NULL)) END,
+				WHEN d.buckets > 0 THEN jsonb_populate_record((d.pair).b, jsonb_build_object(
+					'call_count', @extschema@._chpg_counted(round(d.calls)), 'total_duration_us', d.total_us,
+					'avg_duration_us', d.total_us / d.calls, 'buckets', d.buckets, 'p95_lo_us', d.p95_lo,
+					'p95_hi_us', d.p95_hi, 'p95_est_us', d.p95_us, 'total_rows', NULL, 'total_shared_blks_read', NULL,
+					'total_shared_blks_hit', NULL, 'total_cpu_time_us', NULL)) END,
 			(d.pair).text_id, (d.pair).hours_a, d.hours, (d.pair).place)::@extschema@._chpg_report_pair
 		FROM day d
 		LEFT JOIN whole w ON w.service_id = d.service_id

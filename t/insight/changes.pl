@@ -208,6 +208,32 @@ is( $node->safe_psql('postgres', q{
 		JOIN kept.pattern_key k USING (pattern_key)}),
 	'1015|t|3', 'batch jobs');
 
+cmp_ok($node->safe_psql('postgres', q{SELECT length(chpg_report('[2026-05-13 14:00Z,2026-05-14 14:00Z)', 'hostile'))}), '>', 5000, 'impossible counters are in a report');
+
+# Sessions in which a backslash in a string escapes (before PostgreSQL 19, where none can)
+is( $node->safe_psql('postgres', q{
+		SELECT string_agg(p.proname, ' ')
+		FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		JOIN pg_language l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+		WHERE p.prosqlbody IS NULL AND 'standard_conforming_strings=on' <> ALL (coalesce(p.proconfig, '{}'))
+			AND regexp_replace(p.prosrc, $$\mE'([^'\\\\]|''|\\\\.)*'(\s*'([^'\\\\]|''|\\\\.)*')*$$, '', 'g') ~ '\\\\'}),
+	'', 'no function has a backslash in a plain string, unless it says what that means');
+SKIP: {
+	skip 'strings always conform to the standard', 2 if $node->psql('postgres', 'SET standard_conforming_strings = off') != 0;
+	my $DAY = q{'[2026-05-13 14:00Z,2026-05-14 14:00Z)'};
+	my $says = sub {
+		my ($setting) = @_;
+		my ($code, $out, $err) = $node->psql('postgres', "SET standard_conforming_strings = $setting; BEGIN; " . join('; ', map { "SELECT md5(string_agg(x::text, '|')) FROM $_ x" }
+			"chpg_findings($DAY, 'slow deploy', history_only => true)", "chpg_compare('[2026-05-12 14:00Z,2026-05-13 14:00Z)', $DAY, 'slow deploy')", "regexp_replace(chpg_report($DAY, 'slow deploy'), '<time[^>]*>[^<]*</time>', '', 'g')", "chpg_report_text($DAY, 'slow deploy')", "chpg_history_export($DAY, 'slow deploy')",
+			q{_chpg_watch('2026-05-14 14:00Z', 'slow deploy', NULL)}, "chpg_findings($DAY, 'slow deploy', history_only => true)") . '; SELECT count(*) FROM chpg_history_purge(); ROLLBACK');
+		return "$code\n$out\n$err";
+	};
+	my $plain = $says->('on');
+	like($plain, qr/^0\n([0-9a-f]{32}\n){7}\d+\n$/, 'findings, a comparison, reports, an export, a watch and a purge');
+	is($says->('off'), $plain, 'are the same, without a warning, where backslashes escape');
+}
+
 # With one day of history a factor of two counts.
 $node->safe_psql('postgres', q{
 	DELETE FROM kept.open_hour WHERE window_start < '2026-05-13 08:00Z';
