@@ -127,7 +127,8 @@ i_points() {
         / (SELECT count(*) FROM kept.metric)::numeric"
 }
 
-# The slowest query of all dashboards over all services, in ranges of 24 hours, 7 and 30 days, by a role that reads
+# The CPU time of the slowest query of all dashboards over all services, in ranges of 24 hours, 7 and 30 days, by a
+# role that reads
 i_panels() {
     local days milliseconds title
     psql -q -d month_now -f tree/bench/metrics.sql

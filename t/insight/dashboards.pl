@@ -232,6 +232,7 @@ is(rows_of('fleet', 'Findings', "string_agg(finding, ', ')", chosen => { level =
 is(rows_of('pattern', 'Findings about this pattern', 'finding, query_hex'), "Title of slower|$pattern", 'findings of a pattern');
 is(rows_of('fleet', 'Incidents: ERROR', q{text, tags, "time" < timeend}), 'orders: Title of slower: symptom|ERROR,new,CHPG501|t', 'an incident is an annotation');
 is(rows_of('fleet', 'Services', "count(*) FILTER (WHERE worst = 'ERROR'), count(*)"), '1|3', 'services with their worst finding');
+is(rows_of('service', 'On average in this range', '*', chosen => { service => [ $service, $other_service ] }), rows_of('service', 'On average in this range', '*'), 'of several services, the first is shown');
 is(rows_of('pattern', 'In this range', 'executions', chosen => { service => [$service], query => [''] }), '', 'no pattern is chosen: nothing, and no error');
 is(rows_of('pattern', 'Query', 'count(*)', chosen => { service => [$service], query => ["'; x"] }), '0', 'text of a visitor is no SQL');
 is(rows_of('fleet', 'Services', 'count(*)', chosen => { service => ["' OR ''='"] }), '0', 'nor is the id of a service');
@@ -250,8 +251,8 @@ sub alert { my ($uid, $columns) = @_; return (as_reader('postgres', "SELECT $col
 is(alert('chpg-incident', '*'), "orders|ERROR|Title of slower|incident of slower|$service|1", 'an open incident alerts');
 is(alert('chpg-storage', '*'), "orders|WARN|$service|88.5", 'so does storage, by itself');
 is(alert('chpg-captures', '*'), '1', 'and captures that fail');
-$node->safe_psql('postgres', q{DELETE FROM fleet_history.watch_state; INSERT INTO fleet_history.watch_state (watched_at, as_of) VALUES (now() - interval '4 hours', now())});
-like(alert('chpg-self', 'problem, found'), qr/no watch for three hours.*\|1$/, 'and watches that stopped');
+$node->safe_psql('postgres', q{DELETE FROM fleet_history.watch_state; INSERT INTO fleet_history.watch_state (watched_at, as_of) VALUES (now() - interval '4 hours', now()); INSERT INTO fleet_history.alert_delivery (alert_id, webhook, state, attempts, next_try) VALUES (1, 'a', 'dead', 12, now())});
+is(alert('chpg-self', q{string_agg(problem || ' ' || found, ', ' ORDER BY problem)}), 'no watch for three hours 1, there are dead letters 1', 'and watches that stopped, or dead letters, each by itself');
 for my $uid (sort keys %rules)
 {
 	my ($query, $threshold) = @{ $rules{$uid}{data} };
