@@ -168,8 +168,8 @@ print_rows(const char *id, const BarePage *page)
 		{
 			const BareValue *value = &page->rows[i][j];
 
-			/* query_hex, which only chpg computes, comes before the text */
-			if (j == 1)
+			/* service_name and query_hex, which only chpg has, come before id and text */
+			if (j <= 1)
 				fputs("\t\\N", stdout);
 			putchar('\t');
 			if (value->null)

@@ -2,10 +2,10 @@
 CREATE EXTENSION chpg;
 
 -- The rows of an answer, extracted without chpg. The function is inlined, so it costs no call. It
--- leaves query_hex null, which only chpg computes.
+-- leaves service_name and query_hex null, which only chpg has.
 CREATE FUNCTION rows_of(service_id text, body text) RETURNS SETOF chpg_slow_pattern_row
 LANGUAGE sql STABLE AS $$
-	SELECT service_id, r."queryId", NULL::text, r."queryText", r."dbName", r."dbUser", r."dbOperation", r.app,
+	SELECT service_id, NULL::text, r."queryId", NULL::text, r."queryText", r."dbName", r."dbUser", r."dbOperation", r.app,
 		r."callCount"::bigint, r."errorCount"::bigint,
 		r."totalDurationUs", r."avgDurationUs", r."maxDurationUs",
 		r."p50DurationUs", r."p95DurationUs", r."p99DurationUs",

@@ -65,10 +65,11 @@ expect() {
     line "$point" "$what" "$value$unit" - - - "<= $most$unit" "$verdict"
 }
 
-# equal POINT WHAT: do rows_chpg and rows_peer have the same rows, and any? Only chpg's have query_hex.
+# equal POINT WHAT: do rows_chpg and rows_peer have the same rows, and any? Only chpg's have
+# service_name and query_hex.
 equal() {
     local count differences verdict=FAILED
-    psql -q -c 'UPDATE rows_chpg SET query_hex = NULL WHERE query_hex IS NOT NULL'
+    psql -q -c 'UPDATE rows_chpg SET service_name = NULL, query_hex = NULL'
     count=$(psql -q -At -c 'SELECT count(*) FROM rows_chpg')
     differences=$(psql -q -At -c 'SELECT count(*) FROM
         ((TABLE rows_chpg EXCEPT ALL TABLE rows_peer) UNION ALL
