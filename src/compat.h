@@ -27,6 +27,7 @@
 #include "utils/datetime.h"
 #include "utils/guc_tables.h"
 #include "utils/jsonb.h"
+#include "utils/rangetypes.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -176,6 +177,17 @@ chpg_push_jsonb(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value
 	pushJsonbValue(state, token, value);
 #else
 	state->result = pushJsonbValue(&state->parseState, token, value);
+#endif
+}
+
+/* Make a range that is not empty, palloc'd. */
+static inline RangeType *
+chpg_make_range(TypeCacheEntry *type, RangeBound *lower, RangeBound *upper)
+{
+#if PG_VERSION_NUM >= 160000
+	return make_range(type, lower, upper, false, NULL);
+#else
+	return make_range(type, lower, upper, false);
 #endif
 }
 

@@ -105,6 +105,22 @@ COMMENT ON FUNCTION @extschema@.chpg_metrics(text, text, text, text, text) IS
 Requests: those of the first form.
 Errors: 22023 the first text is neither a time, a period nor a range.';
 
+/* For a literal after a time: PostgreSQL would refuse one that is no time without naming the remedy. */
+CREATE FUNCTION @extschema@.chpg_metrics(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	bucket interval DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_metric_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 5000
+AS 'MODULE_PATHNAME', 'chpg_metrics';
+
+COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, text, text, interval, text) IS
+'The same of a time and a text: chpg_metrics(now() - interval ''2 hours'', ''now'').
+Requests: those of the first form.
+Errors: 22023 the text is no time.';
+
 CREATE TYPE @extschema@.chpg_log_row AS (
 	service_id text,
 	service_name text,
@@ -194,3 +210,22 @@ COMMENT ON FUNCTION @extschema@.chpg_logs(text, text, text, text, text, text, bi
 Literals and parameters without a type come here: the first text says which form is meant.
 Requests: those of the first form.
 Errors: 22023 the first text is neither a time, a period nor a range.';
+
+/* For a literal after a time: PostgreSQL would refuse one that is no time without naming the remedy. */
+CREATE FUNCTION @extschema@.chpg_logs(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	severity text DEFAULT NULL,
+	body_contains text DEFAULT NULL,
+	sort_order text DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_log_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 2000
+AS 'MODULE_PATHNAME', 'chpg_logs';
+
+COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, text, text, text, text, text, bigint, text) IS
+'The same of a time and a text: chpg_logs(now() - interval ''2 hours'', ''now'').
+Requests: those of the first form.
+Errors: 22023 the text is no time.';

@@ -172,6 +172,29 @@ Literals and parameters without a type come here: the first text says which form
 Requests: those of the first form.
 Errors: 22023 the first text is neither a time, a period nor a range.';
 
+/* For a literal after a time: PostgreSQL would refuse one that is no time without naming the remedy. */
+CREATE FUNCTION @extschema@.chpg_slow_patterns(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	db_name text DEFAULT NULL,
+	db_user text DEFAULT NULL,
+	db_operation text DEFAULT NULL,
+	app text DEFAULT NULL,
+	sort_by text DEFAULT NULL,
+	sort_order text DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_slow_pattern_row
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
+
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, text, text, text, text, text, text, text, text,
+	bigint, text) IS
+'The same of a time and a text: chpg_slow_patterns(now() - interval ''2 hours'', ''now'').
+Requests: those of the first form.
+Errors: 22023 the text is no time.';
+
 CREATE FUNCTION @extschema@.chpg_slow_pattern(
 	service text,
 	query_id bigint,

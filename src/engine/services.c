@@ -362,6 +362,8 @@ closest_question(List *services, const char *wanted)
 	ChpgClosest closest;
 	ListCell   *lc;
 
+	if (strchr(wanted, ',') != NULL)
+		return ": give one service, or null for all";
 	chpg_closest_begin(&closest, wanted);
 	foreach(lc, services)
 		chpg_closest_add(&closest, ((const ChpgService *) lfirst(lc))->shown_name);

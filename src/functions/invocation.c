@@ -220,7 +220,7 @@ read_period(ChpgInvocation *invocation, const Oid *types)
 	if (invocation->null_argument != NULL)
 		return;
 	chpg_set_period(&period, types[first], PG_GETARG_DATUM(first),
-					end < 0 || PG_ARGISNULL(end) ? NULL : &PG_GETARG_DATUM(end));
+					end < 0 ? InvalidOid : types[end], end < 0 || PG_ARGISNULL(end) ? NULL : &PG_GETARG_DATUM(end));
 	invocation->service = period.service;
 }
 

@@ -25,10 +25,15 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+PG_FUNCTION_INFO_V1(chpg_last);
 PG_FUNCTION_INFO_V1(chpg_period_kind);
+PG_FUNCTION_INFO_V1(chpg_period_of_texts);
 
 /* The most bytes of an argument that a message shows. */
 #define MAX_SHOWN_BYTES	60
+
+/* Words before a period that are not a part of it. */
+static const char *const fillers[] = {"in", "for", "the", "last", "past", "previous", "a", "an"};
 
 /* What a text may say. */
 typedef enum TextKind
@@ -115,12 +120,42 @@ kind_of(const char *text)
 	return wrong ? TEXT_TIME : TEXT_OTHER;
 }
 
+/*
+ * Return the period that was meant by a text that is none, palloc'd, such as 1 hour for
+ * "the last hour"; or NULL.
+ */
+static char *
+period_meant(const char *text)
+{
+	char	   *rest = pstrdup(text);
+	char	   *meant;
+	int			length;
+
+	for (int i = 0; i < lengthof(fillers); i++)
+	{
+		length = strlen(fillers[i]);
+		if (chpg_begins_in_any_case(rest, fillers[i]) && rest[length] == ' ')
+			rest += length + 1;
+	}
+	length = strlen(rest);
+	if (length > 4 && chpg_same_in_any_case(rest + length - 4, " ago"))
+		rest[length - 4] = '\0';
+	if (is_period(rest))
+		return rest;
+	meant = psprintf("1 %s", rest);
+	return is_period(meant) ? meant : NULL;
+}
+
 /* Set the window between two times. */
 static void
 set_window(ChpgPeriod *period, TimestampTz from, TimestampTz to)
 {
 	const ChpgEndpoint *endpoint = period->endpoint;
 
+	period->from = from;
+	period->to = to;
+	if (endpoint == NULL)
+		return;
 	for (int i = 0; i < CHPG_MAX_PARAMETERS && endpoint->parameters[i].name; i++)
 	{
 		const ChpgParameter *parameter = &endpoint->parameters[i];
@@ -134,21 +169,40 @@ set_window(ChpgPeriod *period, TimestampTz from, TimestampTz to)
 	}
 }
 
-/* Set the window to a period that ends with the last full minute. */
+/* The time that lies an interval before another. */
+static TimestampTz
+time_before(TimestampTz time, Datum interval)
+{
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(time), interval));
+}
+
+/* An interval as a message shows it, palloc'd. */
+static char *
+shown_interval(Datum interval)
+{
+	return shown(DatumGetCString(DirectFunctionCall1(interval_out, interval)));
+}
+
+/* Set the window to a period that ends with the last full minute; the name is for errors. */
 static void
-set_interval(ChpgPeriod *period, Datum interval)
+set_interval(ChpgPeriod *period, const char *name, Datum interval)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TimestampTz to = now - ((now % USECS_PER_MINUTE) + USECS_PER_MINUTE) % USECS_PER_MINUTE;
-	TimestampTz from = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
-															   TimestampTzGetDatum(to), interval));
+	TimestampTz from = time_before(to, interval);
+	Datum		negated;
 
 	if (from >= to)
+	{
+		negated = DirectFunctionCall1(interval_um, interval);
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"%s\": \"%s\" is not a positive interval", "period",
-						shown(DatumGetCString(DirectFunctionCall1(interval_out, interval)))),
+				 errmsg("invalid value for \"%s\": \"%s\" is not a positive interval%s",
+						name, shown_interval(interval), time_before(to, negated) >= to ? "" :
+						psprintf(": did you mean \"%s\"?", shown_interval(negated))),
 				 errhint("Give the time until now, such as interval '1 hour'.")));
+	}
 	set_window(period, from, to);
 }
 
@@ -189,14 +243,19 @@ convert(Oid type, const char *text)
 	return OidInputFunctionCall(function, unconstify(char *, text), parameter, -1);
 }
 
-/* Throw error 22023 for texts that say no window, with what is to be called. */
+/*
+ * Throw error 22023 for texts that say no window, with the arguments to call the
+ * function with, unless that is NULL.
+ */
 static void
-refuse_texts(const char *problem, const char *call)
+refuse_texts(const char *function, const char *problem, const char *arguments)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s", problem),
-			 errhint("Run: SELECT * FROM %s;", call)));
+			 function == NULL ?
+			 errhint("Give an interval until now, such as '1 day', a range, or two times.") :
+			 errhint("Run: SELECT * FROM %s(%s);", function, arguments)));
 }
 
 /* Take the text after a period or a range for the service. */
@@ -206,15 +265,17 @@ set_service_after(ChpgPeriod *period, const char *function, const char *first,
 {
 	TextKind	kind = kind_of(second);
 
-	if (period->service != NULL)
-		refuse_texts(psprintf("\"service\" is given twice, as \"%s\" and as \"%s\": name the arguments after it",
-							  shown(second), shown(period->service)),
-					 psprintf("%s(%s, %s, ... => %s)", function, literal(first),
-							  literal(second), literal(period->service)));
 	if (kind == TEXT_TIME || kind == TEXT_RANGE)
-		refuse_texts(psprintf("the period \"%s\" ends now, or is a range: \"%s\" cannot be its end",
+		refuse_texts(function,
+					 psprintf("the period \"%s\" ends now, or is a range: \"%s\" cannot be its end",
 							  shown(first), shown(second)),
-					 psprintf("%s(from_date => ..., to_date => %s)", function, literal(second)));
+					 psprintf("from_date => ..., to_date => %s", literal(second)));
+	if (period->service != NULL)
+		refuse_texts(function,
+					 psprintf("\"service\" is given twice, as \"%s\" and as \"%s\": name the arguments after it",
+							  shown(second), shown(period->service)),
+					 psprintf("%s, %s, ... => %s", literal(first), literal(second),
+							  literal(period->service)));
 	chpg_check_service(second);
 	period->service = second;
 }
@@ -223,13 +284,23 @@ set_service_after(ChpgPeriod *period, const char *function, const char *first,
 static void
 refuse_first(const char *function, const char *first, const char *second)
 {
+	char	   *meant = period_meant(first);
+
+	if (meant != NULL)
+		refuse_texts(function,
+					 psprintf("\"%s\" is neither a time nor a period: did you mean \"%s\"?",
+							  shown(first), shown(meant)),
+					 second == NULL || kind_of(second) == TEXT_TIME ? literal(meant) :
+					 psprintf("%s, %s", literal(meant), literal(second)));
 	if (second != NULL && kind_of(second) != TEXT_OTHER)
-		refuse_texts(psprintf("\"%s\" is neither a time nor a period: give the period before the service",
+		refuse_texts(function,
+					 psprintf("\"%s\" is neither a time nor a period: give the period before the service",
 							  shown(first)),
-					 psprintf("%s(%s, %s)", function, literal(second), literal(first)));
-	refuse_texts(psprintf("\"%s\" is neither a time nor a period: give a service as service => %s",
+					 psprintf("%s, %s", literal(second), literal(first)));
+	refuse_texts(function,
+				 psprintf("\"%s\" is neither a time nor a period: give a service as service => %s",
 						  shown(first), literal(first)),
-				 psprintf("%s(service => %s)", function, literal(first)));
+				 psprintf("service => %s", literal(first)));
 }
 
 /* Throw the error of a text after a time that is no time. */
@@ -237,31 +308,41 @@ static void
 refuse_second(const char *function, const char *first, const char *second)
 {
 	if (kind_of(second) == TEXT_OTHER)
-		refuse_texts(psprintf("\"%s\" is not a time: give a service as service => %s",
+		refuse_texts(function,
+					 psprintf("\"%s\" is not a time: give a service as service => %s",
 							  shown(second), literal(second)),
-					 psprintf("%s(%s, service => %s)", function, literal(first), literal(second)));
-	refuse_texts(psprintf("\"%s\" is not a time: give the end as to_date => ..., or a range",
-						  shown(second)),
-				 psprintf("%s('[%s, ...)')", function, shown(first)));
+					 psprintf("%s, service => %s", literal(first), literal(second)));
+	refuse_texts(function,
+				 psprintf("\"%s\" is not a time: give %s, or a range", shown(second),
+						  function == NULL ? "two times" : "the end as to_date => ..."),
+				 psprintf("'[%s, ...)'", shown(first)));
+}
+
+/* Set the window between a time and the one that a text says; or now (NULL). */
+static void
+set_end(ChpgPeriod *period, const char *function, const char *first, TimestampTz from,
+		const char *second)
+{
+	if (second != NULL && kind_of(second) != TEXT_TIME)
+		refuse_second(function, first, second);
+	set_window(period, from, second == NULL ? GetCurrentTransactionStartTimestamp() :
+			   DatumGetTimestampTz(convert(TIMESTAMPTZOID, second)));
 }
 
 /* Set the window, and perhaps the service, by one or two texts. */
 static void
 set_texts(ChpgPeriod *period, const char *first, char *second)
 {
-	const char *function = get_func_name(period->function);
+	const char *function = OidIsValid(period->function) ? get_func_name(period->function) : NULL;
 
 	switch (kind_of(first))
 	{
 		case TEXT_TIME:
-			if (second != NULL && kind_of(second) != TEXT_TIME)
-				refuse_second(function, first, second);
-			set_window(period, DatumGetTimestampTz(convert(TIMESTAMPTZOID, first)),
-					   second == NULL ? GetCurrentTransactionStartTimestamp() :
-					   DatumGetTimestampTz(convert(TIMESTAMPTZOID, second)));
+			set_end(period, function, first,
+					DatumGetTimestampTz(convert(TIMESTAMPTZOID, first)), second);
 			return;
 		case TEXT_PERIOD:
-			set_interval(period, convert(INTERVALOID, first));
+			set_interval(period, "period", convert(INTERVALOID, first));
 			break;
 		case TEXT_RANGE:
 			set_range(period, convert(TSTZRANGEOID, first));
@@ -281,24 +362,30 @@ chpg_is_period_argument(const char *name)
 }
 
 void
-chpg_set_period(ChpgPeriod *period, Oid type, Datum first, const Datum *end)
+chpg_set_period(ChpgPeriod *period, Oid type, Datum first, Oid end_type, const Datum *end)
 {
+	char	   *second = end != NULL && end_type == TEXTOID ? TextDatumGetCString(*end) : NULL;
+
 	switch (type)
 	{
 		case TIMESTAMPTZOID:
-			set_window(period, DatumGetTimestampTz(first),
-					   end == NULL ? GetCurrentTransactionStartTimestamp() :
-					   DatumGetTimestampTz(*end));
+			if (end_type == TEXTOID)
+				set_end(period, get_func_name(period->function),
+						DatumGetCString(DirectFunctionCall1(timestamptz_out, first)),
+						DatumGetTimestampTz(first), second);
+			else
+				set_window(period, DatumGetTimestampTz(first),
+						   end == NULL ? GetCurrentTransactionStartTimestamp() :
+						   DatumGetTimestampTz(*end));
 			break;
 		case INTERVALOID:
-			set_interval(period, first);
+			set_interval(period, "period", first);
 			break;
 		case TSTZRANGEOID:
 			set_range(period, first);
 			break;
 		case TEXTOID:
-			set_texts(period, TextDatumGetCString(first),
-					  end == NULL ? NULL : TextDatumGetCString(*end));
+			set_texts(period, TextDatumGetCString(first), second);
 			break;
 		default:
 			elog(ERROR, "window of an unexpected type: %u", type);
@@ -323,4 +410,67 @@ chpg_period_kind(PG_FUNCTION_ARGS)
 			break;
 	}
 	PG_RETURN_NULL();
+}
+
+/* A window as a range. */
+static Datum
+window_range(const ChpgPeriod *period)
+{
+	TypeCacheEntry *type = lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO);
+	RangeBound	from = {
+		.val = TimestampTzGetDatum(period->from),
+		.inclusive = true,
+		.lower = true
+	};
+	RangeBound	to = {.val = TimestampTzGetDatum(period->to)};
+
+	return RangeTypePGetDatum(chpg_make_range(type, &from, &to));
+}
+
+/*
+ * _chpg_last(period, argument): the period until the last full minute
+ */
+Datum
+chpg_last(PG_FUNCTION_ARGS)
+{
+	ChpgPeriod	period = {0};
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+	set_interval(&period, name, PG_GETARG_DATUM(0));
+	return window_range(&period);
+}
+
+/*
+ * _chpg_period_of_texts(first, second, service): the period that two texts say; NULL if
+ * the first one is NULL.  A range is returned as it is.
+ */
+Datum
+chpg_period_of_texts(PG_FUNCTION_ARGS)
+{
+	ChpgPeriod	period = {0};
+	char	   *first;
+	char	   *second = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	first = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!PG_ARGISNULL(2))
+		period.service = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (kind_of(first) == TEXT_RANGE)
+	{
+		if (second != NULL)
+			set_service_after(&period, NULL, first, second);
+		return convert(TSTZRANGEOID, first);
+	}
+	set_texts(&period, first, second);
+	if (period.to <= period.from && kind_of(first) == TEXT_TIME && second != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("period from %s to %s is empty: give the start before the end",
+						shown(first), shown(second))));
+	return window_range(&period);
 }

@@ -29,6 +29,12 @@ for my $call (
 	[ "chpg_slow_patterns(current_date - 1, current_date, 'orders')", 2 ],
 	[ q{chpg_slow_patterns('yesterday', 'today', 'orders')}, 2 ],
 	[ q{chpg_slow_patterns('yesterday', now(), 'orders')}, 2 ],
+	[ "chpg_slow_patterns(now() - $HOUR, 'now', 'orders')", 2 ],
+	[ "chpg_slow_patterns(now() - $HOUR, NULL, 'orders')", 2 ],
+	[ "chpg_slow_patterns(current_date, 'tomorrow', service => 'orders')", 2 ],
+	[ "chpg_metrics(now() - $HOUR, 'now', 'orders', '1 hour')", 2 ],
+	[ "chpg_metrics(now() - $HOUR, now(), 'orders', '1 hour')", 2 ],
+	[ "chpg_logs(now() - $HOUR, 'now', 'orders', 'ERROR')", 2 ],
 	[ q{chpg_slow_patterns('yesterday', service => 'orders')}, 2 ],
 	[ q{chpg_metrics('yesterday', 'today', 'orders', '1 hour')}, 2 ],
 	[ q{chpg_logs('yesterday', 'today', 'orders', 'ERROR')}, 2 ],
@@ -119,11 +125,17 @@ for my $mistake (
 	[ q{chpg_slow_patterns('yesterday', '1 hour')}, q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', 'sales')}, q{"service" is given twice, as "orders" and as "sales": name the arguments after it} ],
 	[ q{chpg_slow_patterns('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
-	[ q{chpg_slow_patterns('-1 hour', 'orders')}, q{invalid value for "period": "-01:00:00" is not a positive interval} ],
+	[ q{chpg_slow_patterns('-1 hour', 'orders')}, q{invalid value for "period": "-01:00:00" is not a positive interval: did you mean "01:00:00"?} ],
+	[ q{chpg_slow_patterns('1 hour ago')}, q{invalid value for "period": "-01:00:00" is not a positive interval: did you mean "01:00:00"?} ],
+	[ q{chpg_slow_patterns(interval '0')}, q{invalid value for "period": "00:00:00" is not a positive interval} ],
+	[ q{chpg_slow_patterns('last hour')}, q{"last hour" is neither a time nor a period: did you mean "1 hour"?} ],
+	[ q{chpg_slow_patterns('the last 24 hours', 'orders')}, q{"the last 24 hours" is neither a time nor a period: did you mean "24 hours"?} ],
+	[ q{chpg_slow_patterns('an hour ago', 'now')}, q{"an hour ago" is neither a time nor a period: did you mean "1 hour"?} ],
+	[ q{chpg_slow_patterns('hour')}, q{"hour" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('today', 'yesterday', 'orders')}, q{/\Awindow from \S+ to \S+ is empty: give the start before the end\z/} ],
 	[ q{chpg_slow_patterns('empty', 'orders')}, q{invalid value for "during": the range is empty} ],
 	[ q{chpg_slow_patterns('(,today)', 'orders')}, q{invalid value for "during": the range has no start} ],
-	[ q{chpg_slow_patterns('2026-13-01', 'orders')}, q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ q{chpg_slow_patterns('2026-13-01', 'orders')}, q{date/time field value out of range: "2026-13-01"} ],
 	[ q{chpg_slow_patterns('2026-13-01')}, q{date/time field value out of range: "2026-13-01"} ],
 	[ q{chpg_slow_patterns(NULL, 'orders')}, q{argument "from_date" must not be null} ],
 	[ q{chpg_slow_patterns(NULL::interval)}, q{argument "period" must not be null} ],
@@ -133,6 +145,8 @@ for my $mistake (
 	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'calls_count')}, q{invalid value for "sort_by": "calls_count": did you mean "call_count"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'P99')}, q{invalid value for "sort_by": "P99": did you mean "p99_duration_us"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', server => 'cphg')}, q{server "cphg" does not exist: did you mean "chpg"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders, billing')}, q{service "orders, billing" does not exist: give one service, or null for all} ],
+	[ q{chpg_slow_patterns('1 hour', '{orders}')}, q{service "{orders}" does not exist: did you mean "orders"?} ],
 	[ q{chpg_service('bilings')}, q{service "bilings" does not exist: did you mean "billing"?} ],
 	[ q{chpg_top(order_by => 'tiem')}, q{invalid value for "order_by": "tiem": did you mean "time"?} ],
 	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
@@ -144,6 +158,9 @@ for my $mistake (
 	[ q{chpg_findings('1 hour', 'ordres')}, q{service "ordres" does not exist: did you mean "orders"?} ],
 	[ q{chpg_findings('1 hour', 'orders', 'chpg')}, q{"service" is given twice, as "orders" and as "chpg": name the arguments after it} ],
 	[ q{chpg_findings('today', 'yesterday')}, q{period from today to yesterday is empty: give the start before the end} ],
+	[ q{chpg_findings('last week')}, q{"last week" is neither a time nor a period: did you mean "1 week"?} ],
+	[ q{chpg_findings('1 day', 'today', 'orders')}, q{the period "1 day" ends now, or is a range: "today" cannot be its end} ],
+	[ q{chpg_compare('1 hour ago', 'orders')}, q{invalid value for "period": "-01:00:00" is not a positive interval: did you mean "01:00:00"?} ],
 	[ q{chpg_findings('yesterday', '1 hour')}, q{"1 hour" is not a time: give two times, or a range} ],
 	[ q{chpg_findings(NULL)}, q{argument "period" must not be null} ],
 	[ q{chpg_report('2026-11-20', 'orders')}, q{"orders" is not a time: give a service as service => 'orders'} ],
@@ -163,8 +180,12 @@ for my $mistake (
 	[ q{chpg_patch_config('orders', '{"nothing_like_it": 1}')}, q{/: the API rejects setting "nothing_like_it"\z/} ],
 	[ q{chpg_replace_config('orders', '{"max_conections": 9}', '{}')}, q{/: the API rejects setting "max_conections": did you mean "max_connections"\?\z/} ],
 	[ q{chpg_create_service('new', 'aws', 'us-east-1', 'c6gd.large', pg_config => '{"shared_bufers": "1GB"}')}, q{could not create a service: the API rejects setting "shared_bufers": did you mean "shared_buffers"?} ],
+	# a time, and a text
+	[ "chpg_slow_patterns(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ "chpg_slow_patterns(now() - $HOUR, 'orders', 'sales')", q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ "chpg_logs(now() - $HOUR, '1 hour')", q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
+	[ "chpg_metrics(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ],
 	# by PostgreSQL itself
-	[ q{chpg_slow_patterns(now() - interval '1 hour', 'orders')}, q{invalid input syntax for type timestamp with time zone: "orders"} ],
 	[ q{chpg_slow_patterns(services => 'orders')}, q{function chpg_slow_patterns(services => unknown) does not exist} ])
 {
 	my ($what, $expected) = @$mistake;
@@ -183,6 +204,9 @@ my (undef, undef, $err) = $node->psql('postgres', q{SELECT count(*) FROM chpg_lo
 my ($hint) = $err =~ /HINT:  Run: (.*)/;
 is($hint, q{SELECT * FROM chpg_logs('1 hour', 'orders');}, 'a hint has the call that was meant');
 is($node->psql('postgres', $hint), 0, 'which works');
+(undef, undef, $err) = $node->psql('postgres', "SELECT count(*) FROM chpg_logs(now() - $HOUR, 'orders')");
+($hint) = $err =~ /HINT:  Run: (.*)/;
+is($node->psql('postgres', $hint), 0, 'also after a time') or diag($hint);
 
 # In a schema of its own everything works without a search_path.
 $node->safe_psql('postgres', 'CREATE DATABASE apart');
