@@ -592,10 +592,20 @@ RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	message text;
+	detail text;
+	hint text;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
 	RETURN QUERY SELECT * FROM @extschema@._chpg_patterns_of(
 		@extschema@._chpg_scope_of(NULL::tstzrange, period, service, server));
+EXCEPTION WHEN null_value_not_allowed OR invalid_parameter_value OR undefined_object OR duplicate_alias
+		OR ambiguous_parameter OR invalid_authorization_specification OR configuration_limit_exceeded
+		OR program_limit_exceeded OR system_error OR connection_exception THEN
+	-- an error of the arguments or the API, as in chpg_findings
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	message := @extschema@._chpg_raise(SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), NULL::text);
 END
 $$;
 
