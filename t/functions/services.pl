@@ -162,19 +162,19 @@ $node->safe_psql('postgres', "SET client_min_messages = error; DROP SERVER chpg 
 for my $help (split /\x1e/, $node->safe_psql('postgres', 'SELECT * FROM chpg_help', extra_params => [ '-F', "\x1f", '-R', "\x1e" ]))
 {
 	my ($topic, $what, $example, $requests) = split /\x1f/, $help;
-	my ($exact, $each) = $requests =~ /^(\d+)(?:, and 1 per (service|pattern))?$/;
-	my $expected = ($exact // 0) + { service => 6, pattern => 3 }->{ $each // '' } // 0;
+	my ($exact, $each) = $requests =~ /^(\d+)(?: \+ (services|patterns))?$/;
+	my $expected = ($exact // 0) + { services => 6, patterns => 3 }->{ $each // '' } // 0;
 
 	$example =~ s/'KEY_ID', 'KEY_SECRET'/'$KEY_ID', '$KEY_SECRET', api_url => '$url'/;
 	clear_journal($url);
 	my ($status, undef, $err) = $node->psql('postgres', "SET chpg.cache_ttl = 0;\n$example", on_error_stop => 1);
 	is($status, 0, "help: $what") or diag($err);
 	my $count = request_count($url);
-	if ($requests =~ /^(\d+) at most$/)
+	if ($requests =~ /^up to (\d+)$/)
 	{
 		cmp_ok($count, '<=', $1, "help: $what: $count requests");
 	}
-	elsif ($requests =~ /^1, and chpg_history_cost\(\)$/)
+	elsif ($requests =~ /^1 \+ windows$/)
 	{
 		cmp_ok($count, '>', 1, "help: $what: $count requests");
 	}
@@ -184,5 +184,8 @@ for my $help (split /\x1e/, $node->safe_psql('postgres', 'SELECT * FROM chpg_hel
 	}
 	$node->safe_psql('postgres', "ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited'); ALTER DATABASE postgres SET chpg.server = 'chpg'") if $example =~ /chpg_connect/;
 }
+
+my ($rule) = $node->safe_psql('postgres', "\\pset format aligned\nSELECT * FROM chpg_help") =~ /^(-[-+]+)$/m;
+cmp_ok(length $rule, '<=', 120, 'help: psql shows it at 120 columns');
 
 done_testing();
