@@ -21,7 +21,7 @@ COMMENT ON COLUMN @extschema@.chpg_fleet_row.service IS 'Name of the service, cu
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.state IS 'What the service is doing, such as running.';
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.size IS 'Size of the virtual machine.';
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.load IS
-'Connections that run a statement now, and CPU cores, such as 2 of 16.';
+'Connections that run a statement now, and CPU cores, such as 2 of 16, or 1200/64.';
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.storage IS
 'Storage in use, and how much there is, such as 57 % of 118 GB.';
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.memory IS 'Memory in use, such as 61 %.';
@@ -62,15 +62,17 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_line_text(coalesce(s.name, h.service_name, h.service_id), 16),
 		@extschema@._chpg_line_text(coalesce(s.state, h.status), 9),
 		@extschema@._chpg_line_text(s.size, 13),
-		lpad(h.active_connections || coalesce(' of ' || to_char(h.cpu_cores, 'FM9990'), ''), 9),
-		lpad(to_char(h.storage_used_percent, 'FM990') || ' %'
-			|| coalesce(' of ' || @extschema@._chpg_bytes_text(h.storage_limit_bytes::double precision), ''), 14),
+		lpad(CASE WHEN length(t.load) <= 9 THEN t.load ELSE replace(t.load, ' of ', '/') END, 9),
+		lpad(CASE WHEN length(t.storage) <= 14 THEN t.storage ELSE replace(t.storage, ' %', '%') END, 14),
 		lpad(to_char(h.memory_used_percent, 'FM990') || ' %', 6),
 		lpad((h.active_connections + h.idle_connections)::text, 11),
 		lpad(to_char(100.0 * h.rollbacks / nullif(h.commits::double precision + h.rollbacks, 0), 'FM990.0') || ' %', 7),
 		lpad(i.incidents::text, 9)
 	FROM @extschema@.chpg_services(chpg_fleet.server) s
 	FULL JOIN @extschema@.chpg_health(chpg_fleet.server) h ON h.service_id = s.id
+	CROSS JOIN LATERAL (SELECT h.active_connections || coalesce(' of ' || to_char(h.cpu_cores, 'FM9990'), '') AS load,
+		to_char(h.storage_used_percent, 'FM990') || ' %'
+			|| coalesce(' of ' || @extschema@._chpg_bytes_text(h.storage_limit_bytes::double precision), '') AS storage) t
 	LEFT JOIN @extschema@._chpg_open_incidents() i ON i.service_id = coalesce(s.id, h.service_id)
 	ORDER BY i.incidents DESC NULLS LAST, greatest(h.storage_used_percent, h.memory_used_percent) DESC NULLS FIRST,
 		s.name, s.id;

@@ -48,17 +48,17 @@ BEGIN ATOMIC
 	SELECT to_char(n.value, CASE WHEN n.value < 9.95 AND n.unit <> 'B' THEN 'FM0.0' ELSE 'FM999990' END) || ' ' || n.unit
 	FROM (
 		SELECT CASE
-				WHEN bytes < 1023.5 THEN bytes
-				WHEN bytes < 1023.5 * 1024 THEN bytes / 1024
-				WHEN bytes < 1023.5 * 1048576 THEN bytes / 1048576
-				WHEN bytes < 1023.5 * 1073741824 THEN bytes / 1073741824
+				WHEN bytes < 999.5 THEN bytes
+				WHEN bytes < 999.5 * 1024 THEN bytes / 1024
+				WHEN bytes < 999.5 * 1048576 THEN bytes / 1048576
+				WHEN bytes < 999.5 * 1073741824 THEN bytes / 1073741824
 				ELSE least(bytes / 1099511627776, 999999)
 			END AS value,
 			CASE
-				WHEN bytes < 1023.5 THEN 'B'
-				WHEN bytes < 1023.5 * 1024 THEN 'kB'
-				WHEN bytes < 1023.5 * 1048576 THEN 'MB'
-				WHEN bytes < 1023.5 * 1073741824 THEN 'GB'
+				WHEN bytes < 999.5 THEN 'B'
+				WHEN bytes < 999.5 * 1024 THEN 'kB'
+				WHEN bytes < 999.5 * 1048576 THEN 'MB'
+				WHEN bytes < 999.5 * 1073741824 THEN 'GB'
 				ELSE 'TB'
 			END AS unit
 	) n;
@@ -70,14 +70,12 @@ COMMENT ON FUNCTION @extschema@._chpg_bytes_text(double precision) IS
 /* What psql would show as several lines, or as an escape, would break its columns. */
 CREATE FUNCTION @extschema@._chpg_line_text(value text, width integer)
 RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT CASE WHEN length(line) > width THEN left(line, width - 1) || '~' ELSE line END
-	FROM (SELECT btrim(regexp_replace(left(value, 2000), '[[:space:][:cntrl:]]+', ' ', 'g')) AS line) l;
-END;
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'chpg_line_text';
 
 COMMENT ON FUNCTION @extschema@._chpg_line_text(text, integer) IS
-'The text as one line of at most so many characters; ~ ends one that is cut.';
+'The text as one line of at most so many columns; ~ ends one that is cut.
+A wide character, such as a Chinese one, takes two columns.';
 
 CREATE FUNCTION @extschema@._chpg_closest(wanted text, names text[])
 RETURNS text

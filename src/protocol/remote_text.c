@@ -7,11 +7,18 @@
  */
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "protocol/remote_text.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(chpg_line_text);
 
 /* Bytes of a text from outside that a message shows */
 #define MAX_REMOTE_TEXT		500
+
+/* Bytes of a text that becomes a line of a table */
+#define MAX_LINE_BYTES		2000
 
 /*
  * Ranges of characters that a message must not contain, in order: terminals obey
@@ -163,4 +170,54 @@ chpg_clean_remote(char *text)
 	text[pg_encoding_mbcliplen(text_encoding(), text, strlen(text),
 							   MAX_REMOTE_TEXT)] = '\0';
 	return chpg_clean_text(text);
+}
+
+/* Replace, in place, each sequence of blanks by one, and remove those at both ends. */
+static void
+squeeze_blanks(char *text)
+{
+	char	   *to = text;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (*p != ' ' || (to > text && to[-1] != ' '))
+			*to++ = *p;
+	}
+	if (to > text && to[-1] == ' ')
+		to--;
+	*to = '\0';
+}
+
+/*
+ * _chpg_line_text(value, width): the text as one line of at most so many columns, as
+ * psql counts them
+ */
+Datum
+chpg_line_text(PG_FUNCTION_ARGS)
+{
+	text	   *value = PG_GETARG_TEXT_PP(0);
+	int			width = PG_GETARG_INT32(1);
+	int			encoding = text_encoding();
+	int			length = pg_encoding_mbcliplen(encoding, VARDATA_ANY(value),
+											   VARSIZE_ANY_EXHDR(value), MAX_LINE_BYTES);
+	char	   *line = chpg_clean_text(pnstrdup(VARDATA_ANY(value), length));
+	const char *cut = line;		/* where ~ has room */
+	const char *end;
+	int			columns = 0;
+
+	squeeze_blanks(line);
+	end = line + strlen(line);
+	for (const char *p = line; p < end;)
+	{
+		bool		hidden;
+
+		length = next_character(encoding, p, end, &hidden);
+		columns += length == 1 ? 1 : Max(pg_encoding_dsplen(encoding, p), 0);
+		if (columns > width)
+			PG_RETURN_TEXT_P(cstring_to_text(psprintf("%.*s~", (int) (cut - line), line)));
+		p += length;
+		if (columns < width)
+			cut = p;
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(line));
 }

@@ -185,7 +185,26 @@ for my $help (split /\x1e/, $node->safe_psql('postgres', 'SELECT * FROM chpg_hel
 	$node->safe_psql('postgres', "ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited'); ALTER DATABASE postgres SET chpg.server = 'chpg'") if $example =~ /chpg_connect/;
 }
 
-my ($rule) = $node->safe_psql('postgres', "\\pset format aligned\nSELECT * FROM chpg_help") =~ /^(-[-+]+)$/m;
-cmp_ok(length $rule, '<=', 120, 'help: psql shows it at 120 columns');
+# psql's line below the names of the columns is as wide as the widest row.
+sub psql_columns
+{
+	my ($query) = @_;
+	my ($rule) = $node->safe_psql('postgres', "\\pset format aligned\n$query") =~ /^(-[-+]+)$/m;
+
+	return length $rule;
+}
+cmp_ok(psql_columns('SELECT * FROM chpg_help'), '<=', 120, 'help: psql shows it at 120 columns');
+
+# So are the fleet and what takes most, whatever the services and their queries are called.
+my $WIDE = "\x{6F22}" x 50;    # takes two columns
+reset_emulator($url, services => 50,
+	overrides => { orders => { name => $WIDE }, billing => { name => 'n' x 50 }, search => { name => "e\x{301}" x 25 },
+		inventory => { size => 's' x 99, state => "\x{1F418}" x 9, name => undef } },
+	pattern_overrides => { orders => { 1 => { queryText => $WIDE, totalDurationUs => 1e13, callCount => 1e12 } },
+		analytics => { 1 => { queryText => "a\x{85}b\x{2028}" x 20, totalDurationUs => 1e13, p99DurationUs => undef } } });
+cmp_ok(psql_columns('SELECT * FROM chpg_fleet'), '<=', 120, 'wide names: the fleet fits');
+cmp_ok(psql_columns('SELECT * FROM chpg_top'), '<=', 120, 'wide names and texts: what takes most fits');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_fleet'), 50, 'all 50 services are there');
+like($node->safe_psql('postgres', 'SELECT service, query FROM chpg_top LIMIT 2'), qr/^(?:\xE6\xBC\xA2){8}~\|(?:\xE6\xBC\xA2){16}~$/m, 'cut where their columns end');
 
 done_testing();
