@@ -73,6 +73,14 @@ fault($url, path => 'prometheus', body => '', content_type => 'text/plain');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM chpg_prometheus()'), 0, 'no metrics are no rows');
 clear_faults($url);
 
+# A large machine: no number is cut where psql shows the fleet
+my %large = (CPUCores => 128, ActiveConnections => 234, StorageLimitBytes => 999 * 2**30, FilesystemUsedPercent => 100);
+my $metrics = ask('prometheus');
+$metrics =~ s/^(PostgresServer_$_\{.*\}) \S+/$1 $large{$_}/mg for keys %large;
+fault($url, path => 'prometheus', body => $metrics, content_type => 'text/plain');
+is($node->safe_psql('postgres', 'SELECT DISTINCT load, storage FROM chpg_fleet WHERE load IS NOT NULL'), '  234/128|100% of 999 GB', 'the load and storage of a large machine');
+clear_faults($url);
+
 # The fleet's health: one request, or an error where the API returns only a part
 reset_emulator($url, now => $NOW, services => 80);
 is( costs($node, $url,
