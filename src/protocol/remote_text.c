@@ -195,23 +195,21 @@ squeeze_blanks(char *text)
 Datum
 chpg_line_text(PG_FUNCTION_ARGS)
 {
-	text	   *value = PG_GETARG_TEXT_PP(0);
+	char	   *line = text_to_cstring(PG_GETARG_TEXT_P_SLICE(0, 0, MAX_LINE_BYTES));
 	int			width = PG_GETARG_INT32(1);
 	int			encoding = text_encoding();
-	int			length = pg_encoding_mbcliplen(encoding, VARDATA_ANY(value),
-											   VARSIZE_ANY_EXHDR(value), MAX_LINE_BYTES);
-	char	   *line = chpg_clean_text(pnstrdup(VARDATA_ANY(value), length));
 	const char *cut = line;		/* where ~ has room */
 	const char *end;
 	int			columns = 0;
 
-	squeeze_blanks(line);
+	line[pg_encoding_mbcliplen(encoding, line, strlen(line), MAX_LINE_BYTES)] = '\0';
+	squeeze_blanks(chpg_clean_text(line));
 	end = line + strlen(line);
 	for (const char *p = line; p < end;)
 	{
 		bool		hidden;
+		int			length = next_character(encoding, p, end, &hidden);
 
-		length = next_character(encoding, p, end, &hidden);
 		columns += length == 1 ? 1 : Max(pg_encoding_dsplen(encoding, p), 0);
 		if (columns > width)
 			PG_RETURN_TEXT_P(cstring_to_text(psprintf("%.*s~", (int) (cut - line), line)));
