@@ -24,6 +24,7 @@ SQL_FILES = \
 	sql/reading/organization.sql \
 	sql/reading/slow_queries.sql \
 	sql/reading/short_texts.sql \
+	sql/reading/activity.sql \
 	sql/reading/periods.sql \
 	sql/reading/top.sql \
 	sql/reading/connection_info.sql \

@@ -421,6 +421,7 @@ BEGIN
 	sent := 0;
 	failed := 0;
 	WHILE clock_timestamp() < ends_at LOOP
+		PERFORM @extschema@._chpg_progress('deliver alerts'::text, sent + failed, NULL::bigint);
 		due := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_claim_delivery($1)'::text,
 			ROW(CASE WHEN busy_until > clock_timestamp() THEN array_remove(webhooks, busy) ELSE webhooks END));
 		EXIT WHEN due IS NULL AND (busy_until > clock_timestamp()) IS NOT TRUE;
@@ -451,6 +452,7 @@ BEGIN
 			RAISE WARNING 'could not deliver an alert to webhook "%": %', due->>'webhook', outcome->>'error';
 		END IF;
 	END LOOP;
+	PERFORM @extschema@._chpg_progress('deliver alerts'::text, NULL::bigint, NULL::bigint);
 	CALL @extschema@._chpg_capture_commit();
 END
 $$;

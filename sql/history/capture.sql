@@ -28,12 +28,13 @@ COMMENT ON PROCEDURE @extschema@._chpg_check_commits(text, text) IS
 The error has its name, and the HINT a command that calls it (example).
 Errors: 25001 it cannot, such as within a transaction block.';
 
-CREATE FUNCTION @extschema@._chpg_report_progress(reported_at timestamptz, done bigint, windows bigint)
+CREATE FUNCTION @extschema@._chpg_report_progress(operation text, reported_at timestamptz, done bigint, windows bigint)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM @extschema@._chpg_progress(operation, done, windows);
 	IF clock_timestamp() < reported_at + interval '1 minute' THEN
 		RETURN reported_at;
 	END IF;
@@ -42,8 +43,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_progress(timestamptz, bigint, bigint) IS
-'Raise a NOTICE with the progress of a capture, at most once a minute.
+COMMENT ON FUNCTION @extschema@._chpg_report_progress(text, timestamptz, bigint, bigint) IS
+'Show the progress of an operation in chpg_activity, and in a NOTICE at most once a minute.
 Returns the time of the last NOTICE.';
 
 CREATE FUNCTION @extschema@._chpg_capture_schedule(grain text, service text, server text, max_windows integer)
@@ -177,7 +178,7 @@ BEGIN
 			windows_left := windows_left + 1;
 			CONTINUE;
 		END IF;
-		reported_at := @extschema@._chpg_report_progress(reported_at, tried::bigint, run.windows);
+		reported_at := @extschema@._chpg_report_progress('capture'::text, reported_at, tried::bigint, run.windows);
 		-- a service that keeps failing does not cost requests for all its windows
 		IF (failures->>due.service_id)::integer >= 3 THEN
 			skipped := skipped + 1;
@@ -187,7 +188,7 @@ BEGIN
 		waits := 0;
 		WHILE waits < 600 AND @extschema@._chpg_capture_must_wait(server, run.reserve) LOOP
 			CALL @extschema@._chpg_capture_commit();
-			PERFORM pg_sleep(0.1);
+			PERFORM @extschema@._chpg_leave_budget();
 			waits := waits + 1;
 		END LOOP;
 		SELECT * INTO outcome FROM @extschema@._chpg_capture_window(due.service_id, due.grain_due, due.window_start,
@@ -264,6 +265,7 @@ BEGIN
 						format('%s more of services that failed three times were left alone.', skipped) END, ended),
 				HINT = 'The next run tries them again; see the view coverage of the history.';
 	END IF;
+	PERFORM @extschema@._chpg_progress('capture'::text, NULL::bigint, NULL::bigint);
 	PERFORM set_config('search_path', callers_path, true);
 END
 $$;

@@ -151,6 +151,8 @@ DECLARE
 	until CONSTANT timestamptz := coalesce(upper(period), 'infinity');
 	secret text;
 	id text;
+	place bigint;
+	services bigint;
 	of_service integer;
 	grain text;
 BEGIN
@@ -165,7 +167,9 @@ BEGIN
 		secret := @extschema@._chpg_history_check_setting('pseudonym_key'::text,
 			(SELECT s.value FROM setting s WHERE s.name = 'pseudonym_key'));
 	END IF;
-	FOR id IN SELECT h.service_id FROM @extschema@._chpg_history_services(service, server, true) h ORDER BY 1 LOOP
+	FOR id, place, services IN SELECT h.service_id, row_number() OVER (ORDER BY h.service_id), count(*) OVER ()
+			FROM @extschema@._chpg_history_services(service, server, true) h ORDER BY 1 LOOP
+		PERFORM @extschema@._chpg_progress('export'::text, place - 1, services);
 		PERFORM @extschema@._chpg_history_enter();
 		RETURN QUERY EXECUTE format('SELECT %s FROM service s WHERE s.service_id = $1 ORDER BY s.valid_from',
 			@extschema@._chpg_history_row_list('{"kind": "''service''", "service_id": "s.service_id",
@@ -232,6 +236,7 @@ BEGIN
 			"points": "m.values[i.first:i.last]"}'::jsonb))
 		USING id, since, until, secret, of_service;
 	END LOOP;
+	PERFORM @extschema@._chpg_progress('export'::text, NULL::bigint, NULL::bigint);
 END
 $$;
 

@@ -498,7 +498,7 @@ BEGIN
 		SELECT i.service_id, i.grain, i."time", coalesce(max(i.status), 'ok') AS status, max(i.patterns) AS patterns,
 			bool_or(i.truncated) AS truncated, max(i.cutoff_us) AS cutoff_us, max(i.error) AS error,
 			max(i.attempts) AS attempts, max(i.captured_at) AS captured_at,
-			coalesce(array_agg(ROW(i.service_id, NULL, i.query_id, NULL, t.query_text, i.db_name, i.db_user, i.db_operation,
+			count(*) OVER () AS total, coalesce(array_agg(ROW(i.service_id, NULL, i.query_id, NULL, t.query_text, i.db_name, i.db_user, i.db_operation,
 				i.app, i.call_count, i.error_count, i.total_duration_us, NULL, i.max_duration_us, i.p50_duration_us,
 				i.p95_duration_us, i.p99_duration_us, i.total_rows, i.total_shared_blks_read, i.total_shared_blks_hit,
 				i.total_cpu_time_us, i.total_wal_bytes)::@extschema@.chpg_slow_pattern_row)
@@ -509,6 +509,7 @@ BEGIN
 		GROUP BY i.service_id, i.grain, i."time"
 		ORDER BY i.service_id, i.grain, i."time"
 	LOOP
+		PERFORM @extschema@._chpg_progress('import: write'::text, windows, w.total);
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_import_window($1, $2, $3, $4, $5, $6,
 				$7, $8, $9, $10, $11, $12))'::text,
 			ROW(w.service_id, w.grain, w."time", w.status, w.found, w.patterns, w.truncated, w.cutoff_us, w.error,
@@ -535,6 +536,7 @@ BEGIN
 		metrics := metrics + cardinality(m.lines);
 	END LOOP;
 	DROP TABLE pg_temp._chpg_import, pg_temp._chpg_import_text;
+	PERFORM @extschema@._chpg_progress('import: write'::text, NULL::bigint, NULL::bigint);
 	IF expired > 0 THEN
 		RAISE NOTICE '% of the imported windows are older than the history keeps them', expired
 			USING HINT = 'The next purge removes them. See its settings keep_hour and keep_day.';
@@ -569,6 +571,9 @@ BEGIN
 	PERFORM @extschema@._chpg_import_begin(query, grain);
 	BEGIN
 		FOR line IN EXECUTE query LOOP
+			IF row_number OPERATOR(pg_catalog.%) 1000 OPERATOR(pg_catalog.=) 0 THEN
+				PERFORM @extschema@._chpg_progress('import: read'::pg_catalog.text, row_number, NULL::pg_catalog.int8);
+			END IF;
 			row_number := row_number OPERATOR(pg_catalog.+) 1;
 			lines := pg_catalog.to_jsonb(line);
 			flaw := @extschema@._chpg_import_take(row_number, lines, grain);
@@ -588,6 +593,7 @@ BEGIN
 			pg_catalog.jsonb_extract_path_text(flaw, 'message'), pg_catalog.jsonb_extract_path_text(flaw, 'detail'),
 			pg_catalog.jsonb_extract_path_text(flaw, 'hint'), NULL);
 	END IF;
+	PERFORM @extschema@._chpg_progress('import: read'::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8);
 	SELECT w.services, w.windows, w.patterns, w.metrics INTO services, windows, patterns, metrics
 	FROM @extschema@._chpg_import_write() w;
 END

@@ -180,16 +180,20 @@ DECLARE
 	callers_path pg_catalog.text := pg_catalog.current_setting('search_path');
 	portion CONSTANT integer := 20;
 	sealed integer;
+	windows bigint := 0;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('sealing');
 	CALL @extschema@._chpg_check_commits('chpg_history_seal'::text, 'psql -c "CALL chpg_history_seal()"'::text);
 	LOOP
+		PERFORM @extschema@._chpg_progress('seal'::text, windows, NULL::bigint);
 		sealed := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 			'SELECT to_jsonb(@extschema@._chpg_seal_some($1))'::text, ROW(portion))::integer;
 		CALL @extschema@._chpg_capture_commit();
+		windows := windows + sealed;
 		EXIT WHEN sealed < portion;
 	END LOOP;
+	PERFORM @extschema@._chpg_progress('seal'::text, NULL::bigint, NULL::bigint);
 	PERFORM set_config('search_path', callers_path, true);
 END
 $$;

@@ -573,14 +573,16 @@ BEGIN
 		EXIT WHEN done IS NULL;
 		service := done->>'service';
 		windows := windows + (done->>'windows')::bigint;
-		reported_at := @extschema@._chpg_report_progress(reported_at, windows, (plan->>'windows')::bigint);
+		reported_at := @extschema@._chpg_report_progress('upgrade'::text, reported_at, windows,
+			(plan->>'windows')::bigint);
 	END LOOP;
 	service := '';
 	WHILE service IS NOT NULL LOOP
 		service := @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_upgrade_points($1))'::text,
 			ROW(service)) #>> '{}';
 		CALL @extschema@._chpg_capture_commit();
-		reported_at := @extschema@._chpg_report_progress(reported_at, windows, (plan->>'windows')::bigint);
+		reported_at := @extschema@._chpg_report_progress('upgrade'::text, reported_at, windows,
+			(plan->>'windows')::bigint);
 	END LOOP;
 	WHILE NOT @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_upgrade_end())'::text,
 			ROW())::boolean LOOP
@@ -594,6 +596,7 @@ BEGIN
 		PERFORM pg_sleep(1);
 	END LOOP;
 	CALL @extschema@._chpg_capture_commit();
+	PERFORM @extschema@._chpg_progress('upgrade'::text, NULL::bigint, NULL::bigint);
 	PERFORM set_config('search_path', callers_path, true);
 END
 $$;

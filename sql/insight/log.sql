@@ -462,8 +462,10 @@ DECLARE
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM @extschema@._chpg_history_check_caller('a watch');
+	PERFORM @extschema@._chpg_progress('watch'::text, 0::bigint, NULL::bigint);
 	noted := @extschema@._chpg_run_as(@extschema@._chpg_history_owner(),
 		'SELECT @extschema@._chpg_watch(NULL::timestamptz, $1, $2)'::text, ROW(service, server));
+	PERFORM @extschema@._chpg_progress('watch'::text, NULL::bigint, NULL::bigint);
 	IF noted->>'as_of' IS NULL THEN
 		RAISE NOTICE 'the history has no hour to judge';
 	ELSIF (noted->>'new')::integer + (noted->>'worse')::integer + (noted->>'resolved')::integer

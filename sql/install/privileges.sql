@@ -22,7 +22,7 @@ REVOKE EXECUTE ON ROUTINE
 		boolean, double precision, boolean, text, integer, timestamptz),
 	@extschema@._chpg_capture_window(text, text, timestamptz, timestamptz, text, boolean, text),
 	@extschema@._chpg_capture_must_wait(text, integer), @extschema@._chpg_check_commits(text, text),
-	@extschema@._chpg_report_progress(timestamptz, bigint, bigint),
+	@extschema@._chpg_report_progress(text, timestamptz, bigint, bigint),
 	@extschema@._chpg_capture_schedule(text, text, text, integer),
 	@extschema@._chpg_capture_begin(text, text, text, integer), @extschema@._chpg_capture_commit(),
 	@extschema@._chpg_window_settings(text, text, timestamptz, boolean),

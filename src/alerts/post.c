@@ -16,6 +16,7 @@
 #include "access/htup_details.h"
 #include "alerts/webhook.h"
 #include "ascii.h"
+#include "engine/activity.h"
 #include "engine/trust.h"
 #include "engine/utility.h"
 #include "executor/spi.h"
@@ -139,6 +140,7 @@ send_body(const ChpgWebhook *webhook, char *body, const char *key)
 		.timeout = Min(chpg_request_timeout, REQUEST_TIMEOUT),
 		.max_size = MAX_RESPONSE_SIZE
 	};
+	bool		is_shown;
 	ChpgTransfer *transfer;
 	const ChpgHttpResponse *response;
 	Datum		outcome;
@@ -154,8 +156,12 @@ send_body(const ChpgWebhook *webhook, char *body, const char *key)
 		headers[1] = signature_header(webhook->secret, body);
 	request.body = body;
 	transfer = chpg_http_start(CurrentMemoryContext, &request);
+	is_shown = chpg_activity_begin(CHPG_WORK_DELIVER);
 	while ((response = chpg_http_response(transfer)) == NULL)
-		chpg_http_wait(CHPG_FOREVER, CHPG_WAIT_WEBHOOK);
+		chpg_activity_wait(CHPG_FOREVER, CHPG_WAIT_WEBHOOK);
+	chpg_activity_waited();
+	if (is_shown)
+		chpg_activity_end();
 	outcome = outcome_json(response->status, describe_outcome(response), response->retry_after);
 	chpg_http_end(transfer);
 	return outcome;

@@ -9,6 +9,7 @@
 #define CHPG_ADMISSION_H
 
 #include "compat.h"
+#include "engine/activity.h"
 #include "engine/cache.h"
 #include "protocol/request_build.h"
 
@@ -21,6 +22,7 @@ typedef struct ChpgQueueing
 								 * are shared with other backends */
 	bool		admitted;		/* chpg.max_wait allows the time that all of
 								 * them were to take, and ends no waiting */
+	ChpgProgress progress;		/* of them */
 }			ChpgQueueing;
 
 /*

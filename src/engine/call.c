@@ -686,6 +686,7 @@ send_if_due(ChpgCall *call, bool *queued)
 static int64
 send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 {
+	const ChpgConnection *connection = ((ChpgCall *) linitial(calls))->request.connection;
 	int64		next = CHPG_FOREVER;
 	bool		sending = false;
 	bool		following = false;
@@ -705,8 +706,9 @@ send_due(List *calls, ChpgWaitReason *reason, bool *queued)
 	}
 	if (!*queued)
 		chpg_budget_leave(false);
-	*reason = sending ? CHPG_WAIT_REQUEST : *queued ? CHPG_WAIT_BUDGET :
-		following ? CHPG_WAIT_SHARED : CHPG_WAIT_PAUSE;
+	*reason = sending ? CHPG_WAIT_RESPONSE :
+		*queued ? (chpg_budget_is_blocked(connection) ? CHPG_WAIT_RATE_LIMIT : CHPG_WAIT_BUDGET) :
+		following ? CHPG_WAIT_SHARED : CHPG_WAIT_RETRY;
 	return next;
 }
 
@@ -846,7 +848,9 @@ wait_for_any(List *calls, ChpgQueueing * queueing)
 
 		if (next <= since)
 			continue;
-		chpg_http_wait(next, reason);
+		chpg_activity_call(((ChpgCall *) linitial(calls))->request.endpoint,
+						   &queueing->progress);
+		chpg_activity_wait(next, reason);
 		until = chpg_now();
 		count_wait(calls, since, until);
 		if (queued || follows_unsent(calls))
@@ -892,6 +896,7 @@ chpg_calls_wait(List *calls, ChpgQueueing * queueing)
 		for_each_running(calls, pause_call);
 		chpg_budget_leave(ended != NULL);
 		chpg_budget_rest(ended != NULL);
+		chpg_activity_waited();
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;

@@ -688,6 +688,19 @@ fill_pipe(ChpgStream *stream)
 	MemoryContextSwitchTo(caller);
 }
 
+/* Note how many requests there are, and when the last is expected to be sent. */
+static void
+note_progress(ChpgStream *stream)
+{
+	ChpgProgress *progress = &stream->queueing.progress;
+	ListCell   *lc;
+
+	progress->total = progress->done + known_requests(stream);
+	foreach(lc, stream->active)
+		progress->total += chpg_call_in_flight(((PageReader *) lfirst(lc))->call);
+	progress->expected_end = stream->expected_end;
+}
+
 /* Wait for the reader whose call ends first, and take it from the active ones. */
 static PageReader *
 wait_for_reader(ChpgStream *stream)
@@ -701,7 +714,10 @@ wait_for_reader(ChpgStream *stream)
 		calls = lappend(calls, ((PageReader *) lfirst(lc))->call);
 	stream->queueing.expected = stream->spec.first_page > 0 ?
 		list_length(calls) : known_requests(stream);
+	note_progress(stream);
 	ended = chpg_calls_wait(calls, &stream->queueing);
+	stream->queueing.progress.done++;
+	stream->queueing.progress.advanced = chpg_now();
 	announce_delay(stream);
 	list_free(calls);
 	reader = list_nth(stream->active, ended);
@@ -1044,6 +1060,7 @@ start(ChpgStream *stream)
 	ChpgReadSpec *spec = &stream->spec;
 
 	stream->started = true;
+	stream->queueing.progress.started = chpg_now();
 	stream->time_attribute = -1;
 	stream->name_attribute = !spec->endpoint->names_services ? -1 :
 		find_attribute(spec->tupdesc, "service_name", TEXTOID);

@@ -9,9 +9,9 @@
  * here.  Times are those of chpg_now(), unless their type says otherwise.
  *
  * Locks: "lock" guards everything.  Whoever writes holds it exclusively: keys.c the
- * keys, limits.c their limits, budget.c slots and blocks, and the waiters, stats.c the
- * counters, creations.c the creations, commands.c the commands, cache.c the handle,
- * keys_file.c all keys once, when it restores them.
+ * keys, limits.c their limits, budget.c slots and blocks, and the waiters, of which
+ * activity.c the activity, stats.c the counters, creations.c the creations, commands.c
+ * the commands, cache.c the handle, keys_file.c all keys once, when it restores them.
  * Some things need no lock: what is set before others see the memory (tranche,
  * is_shared, num_waiters); the ticket and the demand of a backend's own waiter, which
  * nobody else sets; "restored", which is read again with it; and cache_failed, which
@@ -166,6 +166,21 @@ typedef struct ChpgKey
 	ChpgCounters counters[CHPG_NUM_OPERATIONS + 1]; /* the last: any other */
 } ChpgKey;
 
+/* What a backend does in chpg; activity.c */
+typedef struct ChpgActivity
+{
+	int			operation;		/* 0: nothing; see activity.c */
+	int			pid;
+	Oid			role;			/* that has connected */
+	int64		done;			/* of "total"; -1: unknown, as total */
+	int64		total;
+	int64		started;
+	int64		advanced;		/* when "done" was raised last */
+	int64		expected_end;	/* by the request budget; 0: unknown */
+	int			waiting_for;	/* a ChpgWaitReason */
+	int64		waiting_since;
+} ChpgActivity;
+
 /* A backend that waits for the budget, or will do so again. */
 typedef struct ChpgWaiter
 {
@@ -184,6 +199,7 @@ typedef struct ChpgWaiter
 	int64		demand_until;	/* when that is outdated */
 	bool		demand_is_shared;	/* with all that have the same id */
 	ChpgReadId	demand_id;		/* of these requests */
+	ChpgActivity activity;
 } ChpgWaiter;
 
 /* A service that was created, which the API may not show yet. */

@@ -16,6 +16,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "engine/activity.h"
 #include "engine/commands.h"
 #include "engine/creations.h"
 #include "engine/keys.h"
@@ -542,7 +543,7 @@ sleep_between_polls(Wait *wait)
 		report_timeout(wait);
 	if (until == wait->deadline)
 		wait->prepared.request.deadline = until + LAST_POLL_TIME;
-	chpg_http_sleep(until);
+	chpg_activity_sleep(until, CHPG_WAIT_STATE);
 }
 
 /*
@@ -553,6 +554,7 @@ static HeapTuple
 wait_for_service(Wait *wait, void (*between) (void))
 {
 	HeapTuple	row = NULL;
+	bool		is_shown = chpg_activity_begin(CHPG_WORK_WAIT);
 
 	for (;;)
 	{
@@ -562,11 +564,14 @@ wait_for_service(Wait *wait, void (*between) (void))
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(wait->poll_context);
 		if (over)
-			return row;
+			break;
 		if (between != NULL)
 			between();
 		sleep_between_polls(wait);
 	}
+	if (is_shown)
+		chpg_activity_end();
+	return row;
 }
 
 /*

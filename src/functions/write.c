@@ -513,6 +513,7 @@ chpg_send_write_retried(const ChpgRequest *request,
 {
 	int64		deadline = chpg_now() + (int64) (seconds * USECS_PER_SEC);
 	int			delay = FIRST_RETRY;
+	ChpgProgress progress = {.started = chpg_now()};
 
 	check_not_repeated(request);
 	for (;;)
@@ -529,7 +530,8 @@ chpg_send_write_retried(const ChpgRequest *request,
 			chpg_now() + delay * USECS_PER_SEC > deadline)
 			report_write(request, call);
 		chpg_call_end(call);
-		chpg_http_sleep(chpg_now() + delay * USECS_PER_SEC);
+		chpg_activity_call(request->endpoint, &progress);
+		chpg_activity_sleep(chpg_now() + delay * USECS_PER_SEC, CHPG_WAIT_RETRY);
 		delay = Min(delay * 2, LAST_RETRY);
 	}
 }

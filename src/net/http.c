@@ -866,13 +866,6 @@ chpg_http_wait(int64 until, ChpgWaitReason reason)
 	}
 }
 
-void
-chpg_http_sleep(int64 until)
-{
-	while (chpg_now() < until)
-		chpg_http_wait(until, CHPG_WAIT_PAUSE);
-}
-
 bool
 chpg_http_sent(const ChpgTransfer *transfer)
 {

@@ -93,9 +93,6 @@ extern void chpg_http_end(ChpgTransfer *transfer);
  */
 extern void chpg_http_wait(int64 until, ChpgWaitReason reason);
 
-/* Sleep until the given time, while transfers advance. */
-extern void chpg_http_sleep(int64 until);
-
 /*
  * Hold a request back that was not sent yet, while the backend waits for something
  * else, or let it go.  True if holding has ended the transfer: start another.

@@ -120,10 +120,13 @@ static uint32
 wait_event(ChpgWaitReason reason)
 {
 	static const char *const names[CHPG_NUM_WAIT_REASONS] = {
-		[CHPG_WAIT_REQUEST] = "ChpgRequest",
-		[CHPG_WAIT_BUDGET] = "ChpgBudget",
-		[CHPG_WAIT_SHARED] = "ChpgSharedAnswer",
-		[CHPG_WAIT_PAUSE] = "ChpgPause",
+		[CHPG_WAIT_NOTHING] = "Chpg",
+		[CHPG_WAIT_RESPONSE] = "ChpgApiResponse",
+		[CHPG_WAIT_BUDGET] = "ChpgRequestBudget",
+		[CHPG_WAIT_RATE_LIMIT] = "ChpgRateLimit",
+		[CHPG_WAIT_SHARED] = "ChpgSharedResponse",
+		[CHPG_WAIT_RETRY] = "ChpgRetry",
+		[CHPG_WAIT_STATE] = "ChpgServiceState",
 		[CHPG_WAIT_WEBHOOK] = "ChpgWebhook"
 	};
 	static uint32 wait_events[CHPG_NUM_WAIT_REASONS];

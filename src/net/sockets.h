@@ -29,10 +29,13 @@ extern void chpg_unwatch_all_sockets(void);
 /* What a backend waits for, as pg_stat_activity shows it. */
 typedef enum ChpgWaitReason
 {
-	CHPG_WAIT_REQUEST,			/* a response of the API */
+	CHPG_WAIT_NOTHING,
+	CHPG_WAIT_RESPONSE,			/* a response of the API */
 	CHPG_WAIT_BUDGET,			/* its turn to send a request */
+	CHPG_WAIT_RATE_LIMIT,		/* the end of the key's block (429) */
 	CHPG_WAIT_SHARED,			/* the response to another backend's request */
-	CHPG_WAIT_PAUSE,			/* the next poll of a service */
+	CHPG_WAIT_RETRY,			/* the time of the next attempt */
+	CHPG_WAIT_STATE,			/* the next poll of a service */
 	CHPG_WAIT_WEBHOOK,			/* a webhook's response */
 	CHPG_NUM_WAIT_REASONS
 } ChpgWaitReason;

@@ -101,8 +101,8 @@ wait_until(sub { key_budget($node, 'waiting', $id) eq '1' }, 'the fleet waits');
 my $before = request_count($url);
 $node->safe_psql('postgres', 'SELECT FROM chpg_services');
 cmp_ok(request_count($url) - $before, '<=', 15, 'a single call does not wait for the fleet to end');
-is($node->safe_psql('postgres', "SELECT wait_event_type || ' ' || replace(wait_event, 'Extension', 'ChpgBudget') FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'"),
-	'Extension ChpgBudget', 'pg_stat_activity shows that the fleet waits for the budget');
+is($node->safe_psql('postgres', "SELECT wait_event_type || ' ' || replace(wait_event, 'Extension', 'ChpgRequestBudget') FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'"),
+	'Extension ChpgRequestBudget', 'pg_stat_activity shows that the fleet waits for the budget');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''rows''%' AND state = 'active'");
 await_in_session($sessions[0], qr/ERROR:  57014/);
 is(key_budget($node, 'waiting', $id), '0', 'a cancel ends the waiting');

@@ -33,7 +33,7 @@ connect_by_hand('nowhere', 'https://api.hang.invalid');
 
 my $monitor = open_session($node);
 my $named = in_session($monitor, 'SHOW server_version_num') >= 170000;
-my $wait_event = $named ? 'Extension|ChpgRequest' : 'Extension|Extension';
+my $wait_event = $named ? 'Extension|ChpgApiResponse' : 'Extension|Extension';
 
 # Kinds of waits: the statement, the fault, and how to see that the statement waits
 # there.
@@ -55,7 +55,7 @@ my %pause = (
 	name => 'a pause before another attempt',
 	sql => $single{sql},
 	fault => { status => 503, headers => { 'Retry-After' => '50' } },
-	event => $named ? 'Extension|ChpgPause' : $wait_event,
+	event => $named ? 'Extension|ChpgRetry' : $wait_event,
 	reached => sub { defined journal($url)->{requests}[0]{answered_at} });
 my %trickle = (
 	name => 'an answer that trickles in',
