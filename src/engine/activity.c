@@ -36,6 +36,9 @@
 /* For this long (microseconds) a pause in a wait for the budget does not end it. */
 #define SAME_WAIT			USECS_PER_SEC
 
+/* Microseconds for which a session leaves the budget to others before it looks again */
+#define LEAVE_TIME			INT64CONST(100000)
+
 /* A later end (microseconds from now) is none. */
 #define MAX_ESTIMATE		(INT64CONST(366) * USECS_PER_DAY)
 
@@ -322,7 +325,7 @@ chpg_progress(PG_FUNCTION_ARGS)
 Datum
 chpg_leave_budget(PG_FUNCTION_ARGS)
 {
-	chpg_activity_sleep(chpg_now() + CHPG_AWAY_GRACE, CHPG_WAIT_BUDGET);
+	chpg_activity_sleep(chpg_now() + LEAVE_TIME, CHPG_WAIT_BUDGET);
 	PG_RETURN_VOID();
 }
 

@@ -202,6 +202,15 @@ shows('waiting_for', 'API response', 'a session of a superuser');
 is($node->safe_psql('postgres', 'SELECT * FROM chpg_activity', extra_params => [ '-U', 'reader' ]), "$pid|<insufficient privilege>||||||||", 'another role sees that there is one, and nothing of it');
 is($node->safe_psql('postgres', 'SELECT pid, operation FROM chpg_activity', extra_params => [ '-U', 'watcher' ]), "$pid|list the services", 'a member of pg_read_all_stats sees what it does');
 ends_by_cancel($session, $pid, 'until it is canceled');
+$node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
+clear_faults($url);
+$node->safe_psql('postgres', connect_call(), extra_params => [ '-U', 'reader' ]);
+only_fault($url, hang => JSON::PP::true, path => 'postgres$');
+my ($own, $own_pid) = begin_statement('SELECT FROM chpg_services', extra_params => [ '-U', 'reader' ]);
+shows('waiting_for', 'API response', 'a session of another role');
+is($node->safe_psql('postgres', 'SELECT pid, statement, operation FROM chpg_activity', extra_params => [ '-U', 'reader' ]), "$own_pid|SELECT FROM chpg_services;|list the services", 'a role sees its own');
+ends_by_cancel($own, $own_pid, 'until it is canceled');
+$own->quit;
 
 # A nonsense operation, and one that is not ended
 fails_with($node, q{SELECT _chpg_progress('nonsense', 1, 2)}, '22023', qr/unknown operation of chpg/, 'an operation that is none');
