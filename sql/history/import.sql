@@ -498,7 +498,8 @@ BEGIN
 		SELECT i.service_id, i.grain, i."time", coalesce(max(i.status), 'ok') AS status, max(i.patterns) AS patterns,
 			bool_or(i.truncated) AS truncated, max(i.cutoff_us) AS cutoff_us, max(i.error) AS error,
 			max(i.attempts) AS attempts, max(i.captured_at) AS captured_at,
-			count(*) OVER () AS total, coalesce(array_agg(ROW(i.service_id, NULL, i.query_id, NULL, t.query_text, i.db_name, i.db_user, i.db_operation,
+			count(*) OVER () AS total,
+			coalesce(array_agg(ROW(i.service_id, NULL, i.query_id, NULL, t.query_text, i.db_name, i.db_user, i.db_operation,
 				i.app, i.call_count, i.error_count, i.total_duration_us, NULL, i.max_duration_us, i.p50_duration_us,
 				i.p95_duration_us, i.p99_duration_us, i.total_rows, i.total_shared_blks_read, i.total_shared_blks_hit,
 				i.total_cpu_time_us, i.total_wal_bytes)::@extschema@.chpg_slow_pattern_row)
