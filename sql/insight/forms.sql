@@ -41,6 +41,24 @@ After an interval or a range, the second text is the service: chpg_findings(''1 
 Requests: those of the form with a range.
 Errors: 22023 the texts say no period; those of the form with a range.';
 
+CREATE FUNCTION @extschema@.chpg_findings(
+	from_date timestamptz,
+	to_date timestamptz DEFAULT NULL,
+	service text DEFAULT NULL,
+	server text DEFAULT NULL,
+	history_only boolean DEFAULT false)
+RETURNS SETOF @extschema@.chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT * FROM @extschema@.chpg_findings(tstzrange(chpg_findings.from_date, coalesce(chpg_findings.to_date, now())),
+		chpg_findings.service, chpg_findings.server, chpg_findings.history_only);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_findings(timestamptz, timestamptz, text, text, boolean) IS
+'The findings between two times: chpg_findings(now() - interval ''2 days'', now()).
+to_date: null is now.
+Requests: those of the form with a range.';
+
 /* The least that keeps the two periods apart, and compares with the same hours of a day. */
 CREATE FUNCTION @extschema@._chpg_period_before(period tstzrange, ago interval)
 RETURNS tstzrange
@@ -53,7 +71,10 @@ DECLARE
 	earlier CONSTANT interval := coalesce(ago, greatest(interval '1 day',
 		date_trunc('day', justify_hours(length + interval '22:59:59.999999'))));
 BEGIN
-	IF ago IS NOT NULL AND lower(period) < upper(period) - ago THEN
+	IF isempty(period) THEN
+		RAISE EXCEPTION 'invalid value for "period": "empty"'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a period that ends after its start.';
+	ELSIF ago IS NOT NULL AND lower(period) < upper(period) - ago THEN
 		RAISE EXCEPTION 'invalid value for "ago": "%" is shorter than the period "%"', ago, length
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give how much earlier the period to compare with is.';
 	END IF;
@@ -63,7 +84,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_period_before(tstzrange, interval) IS
 'The period to compare with: the same one some time ago, by default a day or what it needs.
-Errors: 22023 the two periods would overlap.';
+Errors: 22023 the period is empty, or the two would overlap.';
 
 CREATE FUNCTION @extschema@.chpg_compare(
 	period interval DEFAULT '1 day',
@@ -137,6 +158,26 @@ and a service, are compared with the same period a day ago, or as long ago as it
 Requests: those of the form with ranges.
 Errors: 22023 the texts say no periods; those of the form with ranges.';
 
+CREATE FUNCTION @extschema@.chpg_compare(
+	from_date timestamptz,
+	to_date timestamptz DEFAULT NULL,
+	service text DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_change_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT r.*
+	FROM (SELECT tstzrange(chpg_compare.from_date, coalesce(chpg_compare.to_date, now())) AS period) p
+	CROSS JOIN LATERAL @extschema@.chpg_compare(@extschema@._chpg_period_before(p.period, NULL::interval), p.period,
+		chpg_compare.service, chpg_compare.server) r;
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_compare(timestamptz, timestamptz, text, text) IS
+'What changed between two times, compared with the same period a day ago.
+Or as long ago as a longer period needs.
+to_date: null is now.
+Requests: those of the form with a range.';
+
 CREATE FUNCTION @extschema@.chpg_report(
 	period interval,
 	service text DEFAULT NULL,
@@ -177,6 +218,27 @@ COMMENT ON FUNCTION @extschema@.chpg_report(text, text, text, tstzrange, text, b
 After an interval or a range, the second text is the service: chpg_report(''1 day'', ''orders'').
 Requests: those of the form with a range.
 Errors: 22023 the texts say no period; those of the form with a range.';
+
+CREATE FUNCTION @extschema@.chpg_report(
+	from_date timestamptz,
+	to_date timestamptz DEFAULT NULL,
+	service text DEFAULT NULL,
+	baseline tstzrange DEFAULT NULL,
+	server text DEFAULT NULL,
+	hide_texts boolean DEFAULT false,
+	history_only boolean DEFAULT true)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_report(tstzrange(chpg_report.from_date, coalesce(chpg_report.to_date, now())),
+		chpg_report.service, chpg_report.baseline, chpg_report.server, chpg_report.hide_texts,
+		chpg_report.history_only);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_report(timestamptz, timestamptz, text, tstzrange, text, boolean, boolean) IS
+'The report of the time between two times: chpg_report(now() - interval ''2 days'', now()).
+to_date: null is now.
+Requests: those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report_text(
 	period interval,
@@ -220,3 +282,24 @@ After an interval or a range, the second text is the service:
   chpg_report_text(''1 day'', ''orders'').
 Requests: those of the form with a range.
 Errors: 22023 the texts say no period; those of the form with a range.';
+
+CREATE FUNCTION @extschema@.chpg_report_text(
+	from_date timestamptz,
+	to_date timestamptz DEFAULT NULL,
+	service text DEFAULT NULL,
+	baseline tstzrange DEFAULT NULL,
+	server text DEFAULT NULL,
+	hide_texts boolean DEFAULT false,
+	history_only boolean DEFAULT true)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_report_text(tstzrange(chpg_report_text.from_date, coalesce(chpg_report_text.to_date, now())),
+		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
+		chpg_report_text.history_only);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_report_text(timestamptz, timestamptz, text, tstzrange, text, boolean, boolean) IS
+'The report, as text, of the time between two times.
+to_date: null is now.
+Requests: those of the form with a range.';

@@ -152,6 +152,25 @@ The period is an interval until now, a range, or two times: chpg_top(''1 day'', 
 chpg_top(''yesterday'', ''today'').
 Requests and errors: those of the form with an interval; 22023 the texts say no period.';
 
+CREATE FUNCTION @extschema@.chpg_top(
+	from_date timestamptz,
+	to_date timestamptz DEFAULT NULL,
+	service text DEFAULT NULL,
+	order_by text DEFAULT 'time',
+	n integer DEFAULT 20,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+BEGIN ATOMIC
+	SELECT * FROM @extschema@._chpg_top(tstzrange(chpg_top.from_date, coalesce(chpg_top.to_date, now())), chpg_top.service,
+		chpg_top.order_by, chpg_top.n, chpg_top.server);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_top(timestamptz, timestamptz, text, text, integer, text) IS
+'The n slow query patterns that take most between two times, as texts for people.
+to_date: null is now.
+Requests and errors: those of the form with an interval.';
+
 CREATE VIEW @extschema@.chpg_top AS
 	SELECT * FROM @extschema@.chpg_top(interval '1 hour', NULL::text, 'time', 20, NULL::text);
 

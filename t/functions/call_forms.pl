@@ -38,6 +38,13 @@ for my $call (
 	[ q{chpg_slow_patterns('yesterday', service => 'orders')}, 2 ],
 	[ q{chpg_metrics('yesterday', 'today', 'orders', '1 hour')}, 2 ],
 	[ q{chpg_logs('yesterday', 'today', 'orders', 'ERROR')}, 2 ],
+	[ "chpg_top(now() - interval '2 hours', now() - $HOUR, 'orders')", 2 ],
+	[ "chpg_top(now() - $HOUR, service => 'orders', n => 3)", 2 ],
+	[ "chpg_top(current_date, current_timestamp, 'orders', 'p99')", 2 ],
+	[ "chpg_findings(now() - interval '2 hours', now() - $HOUR, 'orders')", 6 ],
+	[ "chpg_compare(now() - $HOUR, now(), 'orders')", 4 ],
+	[ "chpg_report(now() - $HOUR, now())", 0 ],
+	[ "chpg_report_text(now() - $HOUR)", 0 ],
 	# an interval until now
 	[ 'chpg_slow_patterns()', 7 ],
 	[ "chpg_slow_patterns($HOUR)", 7 ],
@@ -186,6 +193,10 @@ for my $mistake (
 	# a time, and a text
 	[ "chpg_slow_patterns(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ],
 	[ "chpg_slow_patterns(now() - $HOUR, 'orders', 'sales')", q{"orders" is not a time: give a service as service => 'orders'} ],
+	[ "chpg_top(now(), now() - $HOUR)", q{range lower bound must be less than or equal to range upper bound} ],
+	[ "chpg_findings(now(), now())", q{invalid value for "period": "empty"} ],
+	[ "chpg_compare(now(), now())", q{invalid value for "period": "empty"} ],
+	[ "chpg_top(NULL::timestamptz)", q{invalid value for "during": the range has no start} ],
 	[ "chpg_logs(now() - $HOUR, '1 hour')", q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
 	[ "chpg_metrics(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ],
 	# by PostgreSQL itself
