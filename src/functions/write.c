@@ -515,6 +515,7 @@ chpg_send_write_retried(const ChpgRequest *request,
 	int			delay = FIRST_RETRY;
 	ChpgProgress progress = {.started = chpg_now()};
 
+	chpg_warn_of_settings(request);
 	check_not_repeated(request);
 	for (;;)
 	{

@@ -153,6 +153,25 @@ severity_argument(const ChpgParameter *parameter, Datum value)
 	return severity;
 }
 
+/* The attribute that is meant by a word of chpg_top; or the word. */
+static const char *
+meant_by_word(const char *word)
+{
+	static const char *const words[][2] = {
+		{"time", "total_duration_us"},
+		{"calls", "call_count"},
+		{"mean", "avg_duration_us"},
+		{"errors", "error_count"}
+	};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		if (chpg_same_in_any_case(word, words[i][0]))
+			return words[i][1];
+	}
+	return word;
+}
+
 /*
  * Return the API's name of a sort field, given by that or by its attribute.
  */
@@ -163,7 +182,7 @@ sort_field_argument(const ChpgEndpoint *endpoint,
 	ChpgClosest closest;
 	StringInfoData hint;
 
-	chpg_closest_begin(&closest, value);
+	chpg_closest_begin(&closest, meant_by_word(value));
 	initStringInfo(&hint);
 	appendStringInfoString(&hint, "Sort by one of: ");
 	for (const ChpgSortField *field = endpoint->sort_fields;

@@ -25,8 +25,9 @@ PG_FUNCTION_INFO_V1(chpg_closest);
 /* The most letters that may differ; at most half of those of the name. */
 #define MAX_DISTANCE	4
 
-/* The fewest bytes that a beginning has. */
+/* The fewest bytes that a beginning has, and a part. */
 #define MIN_BEGINNING	3
+#define MIN_PART		4
 
 /* Fold a name: in lower case, without blanks and quotes around it; NULL if it is too long. */
 static char *
@@ -44,13 +45,17 @@ fold(const char *name)
 	return str_tolower(name, length, DEFAULT_COLLATION_OID);
 }
 
-/* How far a folded name is from the one that is wanted; more than the most if it is not close. */
+/*
+ * How far a folded name is from the one that is wanted; more than the most if it is not
+ * close.  One that is a part of the other is farther than any that is similar.
+ */
 static int
 distance_to(const ChpgClosest *closest, const char *name)
 {
 	int			wanted_length = strlen(closest->wanted);
 	int			length = strlen(name);
 	int			most = Min(MAX_DISTANCE, wanted_length / 2);
+	int			distance;
 
 	if (strcmp(closest->wanted, name) == 0)
 		return 0;
@@ -58,9 +63,14 @@ distance_to(const ChpgClosest *closest, const char *name)
 		return 1;
 	if (length > MAX_LENGTH)
 		return PG_INT32_MAX;
-	length = varstr_levenshtein_less_equal(closest->wanted, wanted_length, name, length,
-										   1, 1, 1, most, false);
-	return length <= most ? length : PG_INT32_MAX;
+	distance = varstr_levenshtein_less_equal(closest->wanted, wanted_length, name, length,
+											 1, 1, 1, most, false);
+	if (distance <= most)
+		return distance;
+	if ((wanted_length >= MIN_PART && strstr(name, closest->wanted) != NULL) ||
+		(length >= MIN_PART && strstr(closest->wanted, name) != NULL))
+		return MAX_DISTANCE + 1;
+	return PG_INT32_MAX;
 }
 
 void

@@ -138,6 +138,8 @@ for my $mistake (
 	[ q{chpg_slow_patterns('last hour')}, q{"last hour" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('the last 24 hours', 'orders')}, q{"the last 24 hours" is neither a time nor a period: did you mean "24 hours"?} ],
 	[ q{chpg_slow_patterns('an hour ago', 'now')}, q{"an hour ago" is neither a time nor a period: did you mean "1 hour"?} ],
+	[ q{chpg_slow_patterns('now-1h', 'now')}, q{"now-1h" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
+	[ q{chpg_slow_patterns('1 houre', 'orders')}, q{"1 houre" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
 	[ q{chpg_slow_patterns('hour')}, q{"hour" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('today', 'yesterday', 'orders')}, q{/\Awindow from \S+ to \S+ is empty: give the start before the end\z/} ],
 	[ q{chpg_slow_patterns('empty', 'orders')}, q{invalid value for "during": the range is empty} ],
@@ -150,12 +152,18 @@ for my $mistake (
 	[ q{chpg_slow_patterns('1 hour', 'Orders')}, q{service "Orders" does not exist: did you mean "orders"?} ],
 	[ q{chpg_slow_patterns('1 hour', '"orders"')}, q{service ""orders"" does not exist: did you mean "orders"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'calls_count')}, q{invalid value for "sort_by": "calls_count": did you mean "call_count"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'time')}, q{invalid value for "sort_by": "time": did you mean "total_duration_us"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'Mean')}, q{invalid value for "sort_by": "Mean": did you mean "avg_duration_us"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'duration')}, q{invalid value for "sort_by": "duration": did you mean "total_duration_us"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'P99')}, q{invalid value for "sort_by": "P99": did you mean "p99_duration_us"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', server => 'cphg')}, q{server "cphg" does not exist: did you mean "chpg"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders, billing')}, q{service "orders, billing" does not exist: give one service, or null for all} ],
 	[ q{chpg_slow_patterns('1 hour', '{orders}')}, q{service "{orders}" does not exist: did you mean "orders"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders-prod')}, q{service "orders-prod" does not exist: did you mean "orders"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'lytics')}, q{service "lytics" does not exist: did you mean "analytics"?} ],
 	[ q{chpg_service('bilings')}, q{service "bilings" does not exist: did you mean "billing"?} ],
 	[ q{chpg_top(order_by => 'tiem')}, q{invalid value for "order_by": "tiem": did you mean "time"?} ],
+	[ q{chpg_top(order_by => 'cost')}, q{invalid value for "order_by": "cost": give time, calls, mean, p99 or errors} ],
 	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
 	[ q{chpg_top('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
 	[ q{chpg_top(NULL)}, q{argument "period" must not be null} ],
@@ -275,6 +283,9 @@ my $pooler = q{SELECT count(*) FROM chpg_patch_config('orders', pgbouncer_config
 is_deeply([ $node->psql('postgres', sprintf $pooler, 'pool_modes') ], [ 0, 1, qq{psql:<stdin>:1: WARNING:  unknown setting "pool_modes" of PgBouncer: did you mean "pool_mode"?} ], 'a typo in a setting of PgBouncer');
 is_deeply([ $node->psql('postgres', sprintf $pooler, $_) ], [ 0, 1, '' ], "$_: no warning") for 'pool_mode', 'quite_another';
 is(request_count($url), 6, 'the list of services, and the change: no further request');
+
+like(($node->psql('postgres', q{SELECT FROM chpg_create_read_replica('orders', 'copy', pgbouncer_config => '{"pool_modes": "session"}')}))[2],
+	qr/WARNING:  unknown setting "pool_modes" of PgBouncer: did you mean "pool_mode"\?/, 'also of a new replica');
 
 # Settings of the history
 sql(q{SELECT chpg_history_enable('kept'); INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
