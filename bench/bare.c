@@ -168,7 +168,7 @@ print_rows(const char *id, const BarePage *page)
 		{
 			const BareValue *value = &page->rows[i][j];
 
-			/* service_name and query_hex, which only chpg has, come before id and text */
+			/* service_name and query_hex, which only chpg has */
 			if (j <= 1)
 				fputs("\t\\N", stdout);
 			putchar('\t');
