@@ -51,6 +51,62 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_alert_webhooks(bigint[], oid) IS
 'Which webhooks are to get some alerts: their filters, and the rights of the history''s owner.';
 
+/* For chpg_create_webhook: a service may come later, and incidents have their transitions behind them. */
+CREATE FUNCTION @extschema@._chpg_check_webhook(name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	of_webhook CONSTANT text := name;
+	owner CONSTANT oid := (SELECT n.nspowner FROM @extschema@._chpg_history_state() h
+		JOIN pg_namespace n ON n.nspname = h.schema_name WHERE h.state IS NULL);
+	of_service text;
+	of_tags jsonb;
+	names text[];
+	count bigint;
+BEGIN
+	IF owner IS NULL OR NOT pg_has_role(owner, 'USAGE')
+			OR NOT has_function_privilege('@extschema@._chpg_history_owner()', 'EXECUTE') THEN
+		RETURN;
+	END IF;
+	PERFORM @extschema@._chpg_history_enter();
+	SELECT w.service, w.tags INTO of_service, of_tags FROM @extschema@._chpg_webhooks() w WHERE w.webhook = of_webhook;
+	names := ARRAY(SELECT n.name FROM service s CROSS JOIN LATERAL (VALUES (s.service_name), (s.service_id)) n(name)
+		WHERE s.valid_to = 'infinity' AND n.name IS NOT NULL ORDER BY 1);
+	IF of_service <> ALL (names) AND names <> '{}' THEN
+		RAISE WARNING 'no service of the history has the id or the name "%"%', of_service,
+				@extschema@._chpg_closest(of_service, names)
+			USING HINT = format('Webhook "%s" gets no alerts until there is one.', of_webhook);
+	END IF;
+	IF of_tags IS NOT NULL AND names <> '{}'
+			AND NOT EXISTS (SELECT FROM service s WHERE s.valid_to = 'infinity' AND s.tags @> of_tags) THEN
+		RAISE WARNING 'no service of the history has the tags %', of_tags
+			USING HINT = format('Webhook "%s" gets no alerts until there is one.', of_webhook);
+	END IF;
+	count := (
+		SELECT count(*)
+		FROM @extschema@._chpg_alert_webhooks(ARRAY(
+			SELECT l.alert_id FROM (SELECT DISTINCT ON (a.incident_id) a.alert_id, a.transition FROM alert a
+				WHERE a.kind <> 'notification' ORDER BY a.incident_id, a.alert_id DESC) l
+			WHERE l.transition IN ('new', 'worse')), owner) t
+		JOIN alert a ON a.alert_id = t.alert_id
+		WHERE t.webhook = of_webhook AND NOT EXISTS (SELECT FROM alert_delivery d JOIN alert b ON b.alert_id = d.alert_id
+			WHERE d.webhook = of_webhook AND b.incident_id = a.incident_id));
+	IF count > 0 THEN
+		RAISE NOTICE 'webhook "%" is sent incidents that are open already (%) only if they get worse',
+				of_webhook, count
+			USING HINT = format('See the view finding: SELECT * FROM %I.finding;',
+				(SELECT h.schema_name FROM @extschema@.chpg_history_schema h));
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_check_webhook(text) IS
+'Say what a webhook is not sent: alerts of an unknown service, and incidents that are open.
+Says nothing to a caller without the rights of the history''s owner.';
+
 CREATE FUNCTION @extschema@._chpg_queue_alerts(alert_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -399,7 +455,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_record_delivery(bigint, text, jsonb) IS
-'Note what became of a delivery, or of a summary with all alerts in it: sent, tried again, or dead.
+'Note what became of a delivery, or of a summary with all its alerts: sent, tried again, or dead.
 For the owner of the history.';
 
 /* As in chpg_capture: a procedure that commits cannot have a SET search_path. */
@@ -416,15 +472,17 @@ DECLARE
 	is_sent pg_catalog.jsonb;
 	busy pg_catalog.text;
 	busy_until pg_catalog.timestamptz;
+	is_busy pg_catalog.bool;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	sent := 0;
 	failed := 0;
 	WHILE clock_timestamp() < ends_at LOOP
 		PERFORM @extschema@._chpg_progress('deliver alerts'::text, sent + failed, NULL::bigint);
+		is_busy := coalesce(busy_until > clock_timestamp(), false);
 		due := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_claim_delivery($1)'::text,
-			ROW(CASE WHEN busy_until > clock_timestamp() THEN array_remove(webhooks, busy) ELSE webhooks END));
-		EXIT WHEN due IS NULL AND (busy_until > clock_timestamp()) IS NOT TRUE;
+			ROW(CASE WHEN is_busy THEN array_remove(webhooks, busy) ELSE webhooks END));
+		EXIT WHEN due IS NULL AND NOT is_busy;
 		IF due IS NULL THEN
 			-- no snapshot is held for longer than this
 			PERFORM pg_sleep(least(0.2, greatest(0, extract(epoch FROM busy_until - clock_timestamp()))));

@@ -114,6 +114,7 @@ DECLARE
 	is_of_other CONSTANT boolean := state LIKE '%your rights';
 	history jsonb;
 	failing timestamptz;
+	behind boolean;
 BEGIN
 	self.blocked_until := (SELECT max(b.blocked_until) FROM @extschema@.chpg_budget() b);
 	SELECT e.failing_since, e.longest_wait_us, e.waiting_pid INTO failing, self.longest_wait_us, self.waiting_pid
@@ -122,9 +123,13 @@ BEGIN
 		history := @extschema@._chpg_self_of_other();
 	ELSIF state = '' AND @extschema@._chpg_history_is_readable() THEN
 		history := @extschema@._chpg_self_history(@extschema@._chpg_history_enter());
-		self.oldest_due_window := (SELECT min(d.window_start)
-			FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
-			WHERE NOT d.lost AND NOT d.again);
+		-- a window of a backfill is due since its service was first seen
+		SELECT min(d.window_start), bool_or(greatest(d.window_end, s.seen_at) < now() - interval '1 day')
+		INTO self.oldest_due_window, behind
+		FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
+		LEFT JOIN (SELECT v.service_id, min(v.noted_at) AS seen_at FROM service v GROUP BY v.service_id) s
+			ON s.service_id = d.service_id
+		WHERE NOT d.lost AND NOT d.again;
 	END IF;
 	self.last_capture := history->>'last_capture';
 	self.last_watch := history->>'last_watch';
@@ -139,8 +144,10 @@ BEGIN
 				AND EXISTS (SELECT FROM @extschema@.chpg_history_schema) THEN
 				format('role "%s" cannot judge the history: it needs USAGE on its schema, and SELECT on its tables',
 					current_user) END,
+		CASE WHEN history->>'last_capture' IS NULL AND history->>'failing_since' IS NULL AND history IS NOT NULL THEN
+			'nothing was captured yet' END,
 		CASE WHEN self.last_capture < now() - interval '3 hours' THEN 'no capture for three hours' END,
-		CASE WHEN self.oldest_due_window < now() - interval '1 day' THEN 'windows are due for a day' END,
+		CASE WHEN behind THEN 'windows are due for a day' END,
 		CASE WHEN self.last_watch < now() - interval '3 hours' THEN 'no watch for three hours' END,
 		CASE WHEN failing < now() - interval '10 minutes' THEN 'captures or requests fail' END,
 		CASE WHEN self.blocked_until > now() + interval '10 minutes' THEN 'a key is blocked' END,

@@ -47,6 +47,8 @@ secret: signs json bodies (X-Chpg-Signature); PagerDuty''s integration key; none
 Sent are alerts of this level or worse (WARN, ERROR), of this service (id or name), of services
   with all of these tags, and of this kind: incident, risk, null for both, or notification for
   the organization''s notifications, which chpg_watch then reads.
+A WARNING names a service or tags that the history does not have yet. A NOTICE says how many
+  incidents are open: they are sent only if they get worse.
 quiet_hours: such as 22:00-07:00 Europe/Berlin; alerts of these hours are sent after them.
 ca_file: CAs to trust instead of the system''s; needs pg_read_server_files.
 URL and secret go to the caller''s user mapping: the caller''s chpg_deliver sends.
@@ -127,7 +129,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_alert_text(text, integer) IS
-'A text of others as one line of at most so many characters, without controls and marks of direction.';
+'A text from outside as one line of at most this width, without controls and marks of direction.';
 
 /* What a client of a chat shows as one line, and makes no link of. */
 CREATE FUNCTION @extschema@._chpg_alert_line(value text)

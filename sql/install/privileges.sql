@@ -46,6 +46,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_read_notifications(text), @extschema@._chpg_claim_delivery(text[]),
 	@extschema@._chpg_record_delivery(bigint, text, jsonb), @extschema@._chpg_deliver(integer, bigint, bigint),
 	@extschema@._chpg_redeliver(text), @extschema@._chpg_summary(uuid, text),
+	@extschema@._chpg_post_webhook_alone(text, text, text, jsonb),
 	@extschema@._chpg_alert_webhooks(bigint[], oid),
 	@extschema@._chpg_exemplars_due(text), @extschema@._chpg_note_exemplars(text, timestamptz, jsonb),
 	@extschema@._chpg_read_exemplars(jsonb, text, integer), @extschema@._chpg_capture_exemplars(text),

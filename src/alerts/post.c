@@ -124,6 +124,26 @@ outcome_json(int status, const char *error, int64 retry_after)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
 }
 
+/*
+ * Return a text in UTF-8.  Without an encoding (SQL_ASCII), a text may be of any bytes, or
+ * cut within a character: what is no character becomes a question mark.
+ */
+static char *
+to_utf8(char *text)
+{
+	int			length = strlen(text);
+	int			valid;
+
+	if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		return pg_server_to_any(text, length, PG_UTF8);
+	for (char *p = text; (valid = pg_encoding_verifymbstr(PG_UTF8, p, length)) < length; p += valid + 1)
+	{
+		p[valid] = '?';
+		length -= valid + 1;
+	}
+	return text;
+}
+
 /* Send a body, a JSON object in the server's encoding; returns the outcome as jsonb. */
 static Datum
 send_body(const ChpgWebhook *webhook, char *body, const char *key)
@@ -148,7 +168,7 @@ send_body(const ChpgWebhook *webhook, char *body, const char *key)
 	if (!chpg_parse_networks(chpg_webhook_addresses ? chpg_webhook_addresses : "",
 							 &allowed_networks))
 		return outcome_json(0, "the setting chpg.webhook_addresses cannot be used", 0);
-	body = pg_server_to_any(body, strlen(body), PG_UTF8);
+	body = to_utf8(body);
 	if (webhook->format == CHPG_WEBHOOK_PAGERDUTY)
 		body = with_routing_key(webhook->secret, body);
 	headers[0] = psprintf("Idempotency-Key: %s", key);

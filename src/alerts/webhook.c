@@ -18,12 +18,14 @@
 #include "engine/hide_statement.h"
 #include "engine/trust.h"
 #include "engine/utility.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 /* Longer than any value in use. */
@@ -480,6 +482,21 @@ webhook_name(FunctionCallInfo fcinfo)
 	return name;
 }
 
+/* Let _chpg_check_webhook() say what a webhook that was made is not going to get. */
+static void
+check_webhook(FunctionCallInfo fcinfo, const char *name)
+{
+	char	   *schema = get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
+	char	   *query = psprintf("SELECT %s._chpg_check_webhook($1)", quote_identifier(schema));
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(name);
+
+	SPI_connect();
+	if (SPI_execute_with_args(query, 1, &type, &value, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not check the webhook");
+	SPI_finish();
+}
+
 /*
  * chpg_create_webhook(name, format, url, secret, level, kind, service, tags,
  * quiet_hours, ca_file)
@@ -504,6 +521,7 @@ chpg_create_webhook(PG_FUNCTION_ARGS)
 				 errmsg("server \"%s\" is not a webhook: choose another name", name)));
 	set_server(name, values, server);
 	set_mapping(name, values);
+	check_webhook(fcinfo, name);
 	error_context_stack = callback.previous;
 	PG_RETURN_VOID();
 }

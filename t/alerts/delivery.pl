@@ -182,6 +182,28 @@ deliver();
 is(scalar(grep { $_->{path} eq '/pager' } $receiver->requests), 51, 'PagerDuty, which takes one incident at a time, gets them all');
 sql(q{SELECT chpg_drop_webhook('pager')});
 
+# In a database without an encoding, a text that is cut within a character
+$node->safe_psql('postgres', q{CREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0});
+$node->safe_psql('bytes', qq{CREATE EXTENSION chpg; SELECT chpg_history_enable('kept'); SELECT chpg_create_webhook('all', 'json', '$receiver->{url}/all', ca_file => '$receiver->{ca_file}');
+	INSERT INTO kept.alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level, title, symptom)
+	SELECT gen_random_uuid(), now(), now(), 'new', 'inc-' || n, 'f', 'CHPG501', 'incident', 'WARN', left('a' || repeat(E'\\xc3\\xa9', 9), 10), E'\\xff\\xe2\\x82 \\xe2\\x82\\xac' FROM generate_series(1, 2) n;
+	INSERT INTO kept.alert_delivery (alert_id, webhook, state, attempts, next_try) SELECT alert_id, 'all', 'pending', 0, now() FROM kept.alert});
+$receiver->forget;
+$node->safe_psql('bytes', 'CALL chpg_deliver()');
+is(join(' ', map { my $b = JSON::PP->new->decode($_->{body}); utf8::encode(my $text = "$b->{incident_id} $b->{title} $b->{symptom}"); $text } $receiver->requests),
+	join(' ', map { "inc-$_ a\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9? ??? \xe2\x82\xac" } 1, 2), 'has a question mark there, and holds up nothing');
+
+# A webhook that is made when incidents are open, or of a service that does not exist
+sub said { my ($more) = @_; return notices($node, "SELECT chpg_create_webhook('later', 'json', '$receiver->{url}/later'$more)") =~ s/^psql:\S+ //gmr }
+start_anew();
+sql(find_sql('pg1', 'ERROR', 7) . find_sql('pg2', 'WARN', 7));
+watch_at(7);
+is(said(q{, level => 'ERROR'}), qq{NOTICE:  webhook "later" is sent incidents that are open already (1) only if they get worse\nHINT:  See the view finding: SELECT * FROM kept.finding;}, 'a notice says how many of its incidents are open');
+like(said(q{, service => 'servise 2'}), qr/^WARNING:  no service of the history has the id or the name "servise 2": did you mean "service 2"\?\nHINT:  Webhook "later" gets no alerts until there is one\.$/, 'a service that does not exist');
+like(said(q{, tags => '{"team": "sails"}'}), qr/^WARNING:  no service of the history has the tags \{"team": "sails"\}/, 'tags that no service has');
+is(said(q{, service => 'pg3', tags => '{"team": "core"}'}), '', 'of others nothing is said');
+sql(q{SELECT chpg_drop_webhook('later')});
+
 # No text of a query leaves the database
 is(sql(q{SELECT _chpg_without_query('32 new ids in 4 h: ALTER ROLE app PASSWORD x', '{"query_text": "ALTER ROLE app\n PASSWORD x"}')}), '32 new ids in 4 h: a query', 'a symptom that cites a query is cut');
 is(sql(q{SELECT _chpg_without_query('3000 after 1000', '{"query_text": "SELECT 1", "renamed": [{"query_text": null}]}')}), '3000 after 1000', 'another one is not');

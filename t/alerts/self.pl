@@ -21,7 +21,7 @@ sql('CREATE ROLE reader LOGIN; ' . connect_sql($url));
 is(sql("SELECT $ALL FROM chpg_self"), '|t|t|t|t|t||||', 'without a history there is nothing wrong');
 sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
 settle($node, 'kept');
-is(problem(), '', 'nor with a new one');
+is(problem(), 'nothing was captured yet', 'a new one has to be captured');
 is(costs($node, $url, 'SELECT count(*) FROM chpg_self', 0, 'the view'), '1', 'the view has one row');
 is(as_role('reader', "SELECT $ALL FROM chpg_self"), 'role "reader" cannot judge the history: it needs USAGE on its schema, and SELECT on its tables|t|t|t|t|t||||', 'a role that may read nothing says that it does not know');
 
@@ -43,6 +43,13 @@ sql('GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA 
 is(as_role('reader', 'SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'a role that may read the history, such as that of Grafana');
 sql('REVOKE SELECT ON kept.alert_delivery FROM reader');
 like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'but not without the alerts');
+
+# A backfill takes its time; what has been due for a day since its service is known has not
+sql(q{DELETE FROM kept.alert_delivery; UPDATE kept.setting SET value = '6 days' WHERE name = 'backfill'; UPDATE kept.service SET noted_at = now() - interval '23 hours'});
+is(sql(q{SELECT oldest_due_window < now() - interval '5 days', problem FROM chpg_self}), 't|', 'windows from before a service was known are a backfill');
+sql(q{UPDATE kept.service SET noted_at = now() - interval '25 hours'});
+is(problem(), 'windows are due for a day', 'which is to come to an end');
+sql(q{UPDATE kept.service SET noted_at = now(); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
 
 # The API fails, which is logged once, and so is its end
 fault($url, path => 'postgres$', status => 503);

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $HOSTILE_NAME = q{a"; DROP TABLE precious; --'};
@@ -140,6 +141,27 @@ costs($node, $url, "SELECT FROM cloud.slow_patterns WHERE from_date = now() - in
 	  . " AND service_id = '$ORDERS' AND db_name = $list AND db_user = $list AND db_operation = $list", 1, '5,000 x 5,000 x 5,000');
 refuses("SELECT FROM cloud.slow_pattern_executions WHERE service_id = '$ORDERS' AND query_id = 1"
 	  . " AND db_name = $list AND db_user = $list AND db_operation = $list", '54000', '5,000 x 5,000 x 5,000 executions');
+
+# chpg's own routines, called by hand with nulls, and with texts that they do not expect: errors, and no crash
+sql(q{SELECT chpg_history_disable(); DROP SCHEMA kept CASCADE; CREATE ROLE stranger LOGIN; CREATE ROLE keeper LOGIN; SELECT chpg_history_enable('of_keeper', owner => 'keeper')});
+my @internal = split /\n/, sql(q{
+	SELECT format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, n.nspname, p.proname,
+		(SELECT string_agg(CASE WHEN v.value IS NULL OR t.type <> 'text'::regtype THEN format('NULL::%s', CASE WHEN t.type::regtype::text ~ '^any' THEN 'text' ELSE t.type::regtype::text END) ELSE quote_literal(v.value) || '::text' END, ', ' ORDER BY t.place)
+			FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY t(type, place)))
+	FROM pg_proc p
+	JOIN pg_namespace n ON n.oid = p.pronamespace
+	CROSS JOIN (VALUES (NULL), ('x'), (repeat('[', 10000))) v(value)
+	-- _chpg_raise raises what it is given
+	WHERE p.proname ^@ '_chpg_' AND p.proname <> '_chpg_raise' AND p.prokind IN ('f', 'p') AND p.prorettype <> ALL ('{trigger,event_trigger,internal}'::regtype[])
+		AND 'internal'::regtype <> ALL (p.proargtypes::oid[])
+	ORDER BY 1});
+cmp_ok(scalar @internal, '>', 700, 'there are internal routines to call');
+for my $role ('stranger', 'keeper')
+{
+	my (undef, undef, $err) = $node->psql('postgres', join('', map { "$_;\n" } q{SET statement_timeout = '20s'; SET client_min_messages = error}, @internal), on_error_stop => 0, extra_params => [ '-U', $role, '-v', 'VERBOSITY=verbose' ]);
+	is(join("\n", map { substr $_, 0, 200 } grep { /server closed|PANIC|FATAL|ERROR:  XX/ } split /\n/, $err), '', "internal routines as $role");
+}
+unlike(slurp_file($node->logfile), qr/was terminated by signal|TRAP:/, 'no session crashed');
 
 # The statement fails with one of these SQLSTATEs, without a request.
 sub refuses
