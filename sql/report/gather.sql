@@ -362,7 +362,7 @@ COMMENT ON FUNCTION @extschema@._chpg_report_key(@extschema@.chpg_change_row) IS
 /*
  * An application that writes its queries otherwise makes each of them vanish, and another
  * one appear: what is similar, and had its last hour when the other one had its first, is
- * one query.
+ * one query.  That may have been within the baseline, too.
  */
 CREATE FUNCTION @extschema@._chpg_report_renamed(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_report_pair[])
@@ -376,10 +376,10 @@ BEGIN
 	RETURN QUERY
 	WITH listed AS MATERIALIZED (
 		SELECT @extschema@._chpg_report_hash(n.service_id, n.query_hex, n.db_name, n.db_user, n.db_operation, n.app) AS key,
-			n.service_id, n.db_name, n.db_user, n.db_operation, p.a, p.hours_a, (p.a).service_id IS NULL AS is_new,
+			n.service_id, n.db_name, n.db_user, n.db_operation, p.a, p.hours_a, (p.b).service_id IS NOT NULL AS is_there,
 			@extschema@._chpg_query_words(x.query_text) AS words,
-			(SELECT min(h.window_start) FROM unnest(p.hours_b) h) AS first,
-			(SELECT max(h.window_start) FROM unnest(p.hours_b) h) AS last
+			(SELECT min(h.window_start) FROM unnest(p.hours_a || p.hours_b) h) AS first,
+			(SELECT max(h.window_start) FROM unnest(p.hours_a || p.hours_b) h) AS last
 		FROM unnest(pairs) p
 		CROSS JOIN LATERAL (SELECT (CASE WHEN (p.b).service_id IS NULL THEN p.a ELSE p.b END).*) n
 		JOIN @extschema@._chpg_query_texts(ARRAY(SELECT o.text_id FROM unnest(pairs) o WHERE o.text_id IS NOT NULL)) x
@@ -389,9 +389,10 @@ BEGIN
 		SELECT n.key AS new_key, g.key AS gone_key, g.a, g.hours_a,
 			@extschema@._chpg_word_similarity(n.words, g.words) AS similarity
 		FROM listed n
-		JOIN listed g ON n.is_new AND NOT g.is_new AND n.service_id = g.service_id AND n.db_name = g.db_name
+		JOIN listed g ON n.is_there AND (g.a).service_id IS NOT NULL AND n.key <> g.key
+			AND n.service_id = g.service_id AND n.db_name = g.db_name
 			AND n.db_user = g.db_user AND n.db_operation = g.db_operation
-			AND coalesce(g.last <= n.first + interval '2 hours', true)
+			AND g.first < n.first AND coalesce(g.last <= n.first + interval '2 hours', true)
 	)
 	SELECT DISTINCT ON (f.gone_key) f.new_key, f.gone_key, f.a, f.hours_a
 	FROM (
@@ -406,7 +407,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_renamed(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
 	@extschema@._chpg_report_pair[]) IS
-'Which new queries of a report replace which ones that are gone, by their words.
+'Which queries of a report replace which ones that are gone, by their words.
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
@@ -444,14 +445,15 @@ BEGIN
 	END LOOP;
 	WITH pair AS MATERIALIZED (
 		SELECT @extschema@._chpg_report_hash(n.service_id, n.query_hex, n.db_name, n.db_user, n.db_operation, n.app) AS key,
-			p.hours_a, p.hours_b, p.place
+			p.a AS pair_a, p.hours_a, p.hours_b, p.place
 		FROM unnest(pairs) p
 		CROSS JOIN LATERAL (SELECT (CASE WHEN (p.b).service_id IS NULL THEN p.a ELSE p.b END).*) n
 		WHERE p.place > 0
 	), replaced AS MATERIALIZED (
 		SELECT n.* FROM @extschema@._chpg_report_renamed(t, scope, pairs) n
 	), listed AS MATERIALIZED (
-		SELECT x.key, x.hours_b, x.place, coalesce(r.hours, x.hours_a) AS hours_a, r.gone_key IS NOT NULL AS is_renamed,
+		SELECT x.key, x.pair_a, x.hours_b, x.place, coalesce(r.hours, x.hours_a) AS hours_a,
+			r.gone_key IS NOT NULL AS is_renamed,
 			jsonb_populate_record(c, CASE WHEN r.gone_key IS NULL THEN '{}' ELSE jsonb_build_object(
 				'change', CASE WHEN c.avg_duration_us >= t.change_avg_factor * (r.gone).avg_duration_us THEN 'regressed'
 					WHEN c.avg_duration_us <= t.change_improved_factor * (r.gone).avg_duration_us THEN 'improved'
@@ -469,7 +471,8 @@ BEGIN
 	)
 	SELECT coalesce(array_agg(ROW(s.shown, n.service_name, 'change-' || s.hash,
 			CASE WHEN l.place <= most AND j.calls_per_s IS NOT NULL THEN 'pattern-' || s.hash END,
-			CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last WHEN l.is_renamed THEN w.first
+			CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last
+				WHEN l.is_renamed AND (l.pair_a).service_id IS NULL THEN w.first
 				WHEN j.change <> 'surged' THEN
 					@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
 						CASE j.change WHEN 'regressed' THEN greatest(j.avg_duration_us, w.recent_avg_us)

@@ -25,7 +25,7 @@ CREATE TABLE story (service_key integer PRIMARY KEY, name text);
 INSERT INTO story
 SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
 	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
-	night,hostile,holiday,closed,versions,slower version}'::text[]) n;
+	night,hostile,holiday,closed,versions,slower version,renamed early}'::text[]) n;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
 INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
 CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
@@ -56,6 +56,7 @@ SQL
 $node->safe_psql('postgres', <<'SQL');
 CREATE FUNCTION web(n integer) RETURNS integer LANGUAGE sql AS 'SELECT key FROM pattern WHERE number = n';
 UPDATE cell SET avg_us = avg_us * 2.2, blks = blks * 6 WHERE name = 'slower' AND number = 4 AND t >= '2026-05-14 09:00Z';
+UPDATE cell SET key = planted.key(2004, 'SELECT /* v1 */ a_4, b FROM orders_4 WHERE customer_id = $1') WHERE name = 'renamed early' AND number = 4 AND t < '2026-05-11 20:00Z';
 UPDATE cell SET avg_us = avg_us * 4 WHERE name = 'ended' AND number = 4 AND t BETWEEN '2026-05-14 01:00Z' AND '2026-05-14 06:00Z';
 UPDATE cell SET p99 = 3.5 WHERE name = 'p99' AND number = 5 AND t >= '2026-05-14 10:00Z';
 UPDATE cell SET avg_us = avg_us * 1.7, cpu = 0.4 WHERE name = 'everything' AND t >= '2026-05-14 10:00Z';
@@ -207,6 +208,10 @@ is( $node->safe_psql('postgres', q{
 		FROM _chpg_batches(ARRAY(SELECT service_key FROM story WHERE name = 'steady'), '2026-05-14 14:00Z') b
 		JOIN kept.pattern_key k USING (pattern_key)}),
 	'1015|t|3', 'batch jobs');
+
+my $renamed = $node->safe_psql('postgres', q{SELECT chpg_report('[2026-05-12 14:00Z,2026-05-14 14:00Z)', 'renamed early', baseline => '[2026-05-08 14:00Z,2026-05-12 14:00Z)')});
+unlike($renamed, qr/>(?:gone|more often)</, 'a query whose id changed within the baseline is neither gone nor more often');
+like($renamed, qr/1 query has a new id/, 'but said to be renamed');
 
 cmp_ok($node->safe_psql('postgres', q{SELECT length(chpg_report('[2026-05-13 14:00Z,2026-05-14 14:00Z)', 'hostile'))}), '>', 5000, 'impossible counters are in a report');
 
