@@ -77,12 +77,19 @@ body{padding:.5rem .75rem 2rem}
 dl div{grid-template-columns:1fr;gap:0;margin:.25rem 0}
 thead{position:absolute;left:-99rem}
 table,tbody,tr,td,tbody th,caption{display:block;width:100%}
-tr{border:1px solid var(--line);margin:.6rem 0;padding:.25rem .6rem;background:var(--panel)}
+tr{display:grid;grid-template-columns:repeat(3,1fr);gap:0 .75rem;border:1px solid var(--line);margin:.6rem 0;
+padding:.25rem .6rem;background:var(--panel)}
+td,tbody th{grid-column:1/-1}
+td.number,td.course{grid-column:auto}
+td.course{align-self:center}
+td.course svg{max-width:100%}
 td,tbody th{border:0;padding:.15rem 0;max-width:none;min-width:0}
 td[data-label]:not(.query):not(.course){display:grid;grid-template-columns:9rem 1fr;gap:.5rem}
 td[data-label]:not(.query):not(.course)::before{content:attr(data-label);color:var(--muted)}
 .number{text-align:left;white-space:normal}
-.below{grid-column:2}
+td.number[data-label]:not(.query):not(.course){display:block}
+td.number[data-label]::before{display:block;font-size:.75rem}
+.below{white-space:normal}
 .course{width:100%}
 }
 @media print{
