@@ -237,6 +237,8 @@ sub interrupted
 		'the call waits');
 	is(in_session($monitor, "SELECT query FROM pg_stat_activity WHERE pid = $pid"),
 		'SELECT * FROM chpg_connect(...)', "$name: pg_stat_activity");
+	is(in_session($monitor, "SELECT statement FROM chpg_activity WHERE pid = $pid"),
+		'SELECT * FROM chpg_connect(...)', "$name: chpg_activity");
 	keeps_secrets(titles(), "$name: the titles of processes", @forbidden);
 	in_session($monitor, "SELECT $interrupt($pid)");
 	$run->finish;
