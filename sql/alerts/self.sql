@@ -86,8 +86,8 @@ AS $$
 	FROM @extschema@.chpg_history_schema h
 	JOIN pg_namespace n ON n.nspname = h.schema_name
 	WHERE pg_get_userbyid(n.nspowner) = h.owner AND has_schema_privilege(n.oid, 'USAGE')
-		AND (SELECT bool_and(coalesce(has_table_privilege(to_regclass(format('%I.%I', h.schema_name, t.name)), 'SELECT'),
-				false))
+		-- one that the history lacks is no lack of privileges
+		AND (SELECT bool_and(has_table_privilege(to_regclass(format('%I.%I', h.schema_name, t.name)), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t)
 $$;
 
@@ -112,6 +112,8 @@ DECLARE
 	self @extschema@.chpg_self_row;
 	state CONSTANT text := (SELECT coalesce(h.state, '') FROM @extschema@._chpg_history_state() h);
 	is_of_other CONSTANT boolean := state LIKE '%your rights';
+	lacks CONSTANT text := (SELECT @extschema@._chpg_history_lacks(h.schema_name) FROM @extschema@.chpg_history_schema h
+		WHERE is_of_other);
 	history jsonb;
 	failing timestamptz;
 	behind boolean;
@@ -140,6 +142,7 @@ BEGIN
 	self.problem := nullif(concat_ws('; ',
 		CASE WHEN state <> '' AND NOT is_of_other AND state NOT LIKE 'is not open%' THEN
 				'the history cannot be used: its schema ' || state
+			WHEN lacks IS NOT NULL THEN 'the history cannot be used: its schema ' || lacks
 			WHEN history->>'reads_all' IS DISTINCT FROM 'true'
 				AND EXISTS (SELECT FROM @extschema@.chpg_history_schema) THEN
 				format('role "%s" cannot judge the history: it needs USAGE on its schema, and SELECT on its tables',

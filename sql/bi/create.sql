@@ -276,6 +276,8 @@ SET intervalstyle = 'postgres'
 AS $$
 DECLARE
 	of_tables CONSTANT text := schema || '_source';
+	-- before they are checked: what others create from here on is not taken for them
+	existing CONSTANT name[] := ARRAY(SELECT n.nspname FROM pg_namespace n WHERE n.nspname IN (schema, of_tables));
 	server_used CONSTANT text := @extschema@._chpg_own_server(server);
 	services text[];
 	names_of_logs text;
@@ -311,7 +313,7 @@ BEGIN
 		services := @extschema@._chpg_bi_services(logs, server_used);
 		names_of_logs := array_to_string(logs, ', ');
 	END IF;
-	PERFORM @extschema@._chpg_create_schema(schema), @extschema@._chpg_create_schema(of_tables);
+	PERFORM @extschema@._chpg_create_schema(s) FROM unnest(ARRAY[schema, of_tables]) s WHERE s <> ALL (existing);
 	PERFORM @extschema@._chpg_bi_tables(of_tables, "window", server_used);
 	SELECT * INTO history FROM @extschema@._chpg_bi_history();
 	-- a role that may read all views of an earlier call reads those that are new, too

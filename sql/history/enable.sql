@@ -182,6 +182,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_history_adopt(text) IS
 'Move the mutes and thresholds of the extension''s tables to a history, if the caller may.';
 
+/* For a caller that has looked, and found none: one that another role has made meanwhile is an error. */
 CREATE FUNCTION @extschema@._chpg_create_schema(schema text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -190,9 +191,6 @@ AS $$
 DECLARE
 	other text;
 BEGIN
-	IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = schema) THEN
-		RETURN;
-	END IF;
 	EXECUTE format('CREATE SCHEMA %I', schema);
 	-- default privileges may let other roles create in it
 	FOR other IN
@@ -207,7 +205,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_create_schema(text) IS
-'Create a schema in which only the caller may create objects, unless it exists.';
+'Create a schema in which only the caller may create objects.
+Errors: 42P06 it exists.';
 
 /*
  * A history for another role is created as a whole, and then given away, so that nothing
@@ -221,7 +220,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	for_other CONSTANT boolean := coalesce(owner <> current_user, false);
-	existing oid;
+	-- before it is checked: what others create from here on is not taken for it
+	existing CONSTANT oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = schema);
 	place name;
 	state text;
 	remedy text;
@@ -240,7 +240,6 @@ BEGIN
 					schema, current_user);
 	END IF;
 	PERFORM @extschema@._chpg_history_check_schema(schema, owner);
-	existing := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = schema);
 	IF place IS DISTINCT FROM schema OR for_other THEN
 		-- a trigger on it would run with the caller's rights
 		LOCK TABLE @extschema@.chpg_history_schema IN ROW EXCLUSIVE MODE;
@@ -262,7 +261,9 @@ BEGIN
 			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
 		RETURN;
 	END IF;
-	PERFORM @extschema@._chpg_create_schema(schema);
+	IF existing IS NULL THEN
+		PERFORM @extschema@._chpg_create_schema(schema);
+	END IF;
 	PERFORM @extschema@._chpg_history_fill(schema::name);
 	-- the history of another role serves sessions of that role only
 	IF NOT for_other THEN
@@ -289,7 +290,8 @@ The schema must be new, or the caller''s own, empty, and closed to other roles.
 owner: role that the history is to belong to; it captures and purges with its own rights.
 Requests: none.
 Errors: 22004 schema is null; 22023, 42622 a name that cannot be used; 42501 neither a superuser
-  nor the extension''s owner; 42704 no such role; 55000 the history, or other objects, are in
+  nor the extension''s owner; 42704 no such role; 42P06 another role has just created the
+  schema; 55000 the history, or other objects, are in
   the way.';
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_history_enable(text, text) FROM PUBLIC;

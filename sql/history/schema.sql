@@ -76,6 +76,20 @@ COMMENT ON FUNCTION @extschema@._chpg_history_tables_in(name) IS
 'The tables that a history in a schema may have, also one of the earlier layout.
 kind: pg_class.relkind. parent: the table that each is a partition of, or null.';
 
+CREATE FUNCTION @extschema@._chpg_history_lacks(schema name)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'has not all tables of this version: run chpg_history_enable'
+	WHERE EXISTS (SELECT FROM @extschema@._chpg_history_tables() t
+		WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = schema AND c.relname = t.name))
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_history_lacks(name) IS
+'What to do about a history of an earlier version that lacks tables; null: it has all.';
+
 /* A session that merely reads, or analyzes, has no such lock. */
 CREATE FUNCTION @extschema@._chpg_is_upgrading(schema name)
 RETURNS boolean
@@ -150,9 +164,8 @@ BEGIN
 				AND NOT @extschema@._chpg_is_upgrading(schema_name) THEN
 			state := 'has the layout of an earlier version: run chpg_history_upgrade';
 			remedy := 'Run: CALL chpg_history_upgrade();';
-		ELSIF state IS NULL AND NOT (SELECT bool_and(to_regclass(format('%I.%I', schema_name, t.name)) IS NOT NULL)
-				FROM @extschema@._chpg_history_tables() t) THEN
-			state := 'has not all tables of this version: run chpg_history_enable';
+		ELSIF state IS NULL AND @extschema@._chpg_history_lacks(schema_name) IS NOT NULL THEN
+			state := @extschema@._chpg_history_lacks(schema_name);
 			remedy := (SELECT format('Run: SELECT chpg_history_enable(%L%s);', h.schema_name,
 					(SELECT format(', owner => %L', h.owner) WHERE h.owner IS NOT NULL))
 				FROM @extschema@.chpg_history_schema h);

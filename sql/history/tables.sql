@@ -434,6 +434,10 @@ BEGIN
 			EXECUTE format(item.statements, schema);
 		END IF;
 	END LOOP;
+	IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(format('%I.alert_delivery', schema))
+			AND a.attname = 'summary_key') THEN
+		EXECUTE format('ALTER TABLE %I.alert_delivery ADD summary_key uuid', schema);
+	END IF;
 	PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -86,6 +86,8 @@ foreach my $lacks (@ADDED, join ', ', map { "kept.$_" } @ADDED)
 }
 is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'then it can be used');
 is(sql('SELECT jsonb_agg(c ORDER BY c) FROM kept.capture c'), $WINDOWS, 'with its windows');
+sql(q{ALTER TABLE kept.alert_delivery DROP summary_key; SELECT chpg_history_enable('kept')});
+is(sql(q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'kept.alert_delivery'::regclass AND attname = 'summary_key'}), 1, 'a column that an earlier version had not is added');
 is(sql('SELECT count(*) FROM kept.finding, kept.incident, kept.dead_letter'), 0, 'and its views');
 sql('DROP TABLE kept.alert CASCADE; CREATE VIEW kept.alert AS SELECT 1 AS alert_id');
 fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/"alert", which is no table that chpg made/, 'what has the name of such a table is no such table');
@@ -344,5 +346,25 @@ is($node->safe_psql('copy', $CONTENT), $content, 'DROP EXTENSION takes neither a
 $node->safe_psql('copy', connect_sql($url));
 is($node->safe_psql('copy', "SELECT chpg_history_enable('kept'); $GOES_ON"), "\n\nt|0\nt", 'and the history goes on where there is a new one');
 is($node->safe_psql('copy', q{SELECT count(*) FROM kept.service_key k GROUP BY service_id HAVING count(*) > 1}), '', 'with the same services');
+
+# What another role creates after the schema was looked for is not taken for the history.
+sql(q{SELECT chpg_history_disable(); CREATE ROLE evil; GRANT CREATE ON DATABASE postgres TO evil;
+	CREATE SCHEMA trap AUTHORIZATION evil; SET ROLE evil;
+	CREATE FUNCTION trap.taken() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'TAKEN by %', current_user; RETURN 1; END $$});
+foreach my $owner ('', ", owner => 'kept_owner'")
+{
+	sql('CREATE ROLE kept_owner') if $owner;
+	my ($lock, $enable) = map { open_session($node) } 1, 2;
+	in_session($lock, 'BEGIN; LOCK TABLE chpg_history_schema IN SHARE MODE');
+	begin_in_session($enable, "SELECT chpg_history_enable('new_place'$owner)");
+	wait_until(sub { sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chpg_history_schema'::regclass}) eq '1' }, 'the history has been looked for');
+	sql(q{SET ROLE evil; CREATE SCHEMA new_place; CREATE TABLE new_place.setting (name text PRIMARY KEY, value text, description text, planted int DEFAULT trap.taken());
+		CREATE TABLE new_place.service (service_id text, valid_from timestamptz); GRANT ALL ON SCHEMA new_place TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA new_place TO PUBLIC});
+	in_session($lock, 'COMMIT');
+	await_in_session($enable, qr/42P06: schema "new_place" already exists|TAKEN/);
+	unlike($enable->{stderr}, qr/TAKEN/, "the code of another role is not run$owner");
+	$_->quit foreach $lock, $enable;
+	sql('DROP SCHEMA new_place CASCADE');
+}
 
 done_testing();
