@@ -22,7 +22,7 @@ $node->safe_psql('postgres', connect_sql($url) . q{CREATE ROLE reader LOGIN; CRE
 my $monitor = open_session($node);
 my $named = in_session($monitor, 'SHOW server_version_num') >= 170000;
 
-# What there is in these columns, of all sessions; a wait event of no name is shown as "Extension"
+# What there is in these columns, of all sessions
 sub activity
 {
 	my ($columns) = @_;
@@ -39,13 +39,13 @@ sub shows
 	return is($found, $expected, $name);
 }
 
-# The session waits in pg_stat_activity for the same.
+# Wait until pg_stat_activity shows this wait event, too.
 sub waits_in
 {
 	my ($event) = @_;
 	$event = 'Extension' if !$named;
-	return is(in_session($monitor, q{SELECT s.wait_event_type, s.wait_event FROM chpg_activity a JOIN pg_stat_activity s USING (pid)}),
-		"Extension|$event", "and pg_stat_activity shows it as $event");
+	wait_until(sub { in_session($monitor, q{SELECT s.wait_event_type, s.wait_event FROM chpg_activity a JOIN pg_stat_activity s USING (pid)}) eq "Extension|$event" }, "the wait event is $event");
+	return pass("and pg_stat_activity shows it as $event");
 }
 
 sub is_gone { my ($name) = @_; return shows('*', '', $name) }
@@ -92,7 +92,7 @@ $session->quit;
 shows('waiting_for', 'API response', 'a session that others may follow');
 my ($follower, $follower_pid) = begin_statement('SELECT count(*) FROM chpg_services');
 shows('waiting_for', "API response\nresponse to another session", 'a session waits for the response to the same request of another one');
-is(in_session($monitor, "SELECT wait_event FROM pg_stat_activity WHERE pid = $follower_pid"), $named ? 'ChpgSharedResponse' : 'Extension', 'and pg_stat_activity shows it');
+wait_until(sub { in_session($monitor, "SELECT wait_event FROM pg_stat_activity WHERE pid = $follower_pid") eq ($named ? 'ChpgSharedResponse' : 'Extension') }, 'so is the wait event');
 
 # A session that ends, in whatever way, is gone.
 in_session($monitor, "SELECT pg_terminate_backend($follower_pid)");
