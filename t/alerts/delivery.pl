@@ -255,8 +255,7 @@ my @both = $receiver->requests;
 is(join(', ', map { decode_json($_->{body})->{service_id} } @both), 'pg1, pg2', 'and not what the first one does');
 
 # kill -9 between the request and its record
-kill 'KILL', $pid;
-wait_until(sub { if_up($node, 'SELECT count(*) FROM kept.alert_delivery') eq "2\n" || if_up($node, 'SELECT count(*) FROM kept.alert_delivery') eq '2' }, 'the server has recovered');
+kill_backend($node, $pid);
 is(deliver(), '', 'a delivery that was interrupted is left until its lease ends');
 sql(q{UPDATE kept.alert_delivery SET leased_until = now() - interval '1 s' WHERE state = 'pending'});
 is(deliver(), '', 'then it is sent again');

@@ -74,8 +74,7 @@ for my $hour (0 .. 7)
 		begin_in_session($session, 'CALL chpg_watch()');
 		wait_until(sub { scalar $receiver->requests }, 'the receiver has a request');
 		like(sql("SELECT query FROM pg_stat_activity WHERE pid = $pid"), qr{^CALL chpg_watch\(\);?$}, 'what pg_stat_activity shows of a delivery');
-		kill 'KILL', $pid;
-		wait_until(sub { if_up($node, 'SELECT count(*) > 0 FROM kept.alert') =~ /^t/ }, 'the server has recovered');
+		kill_backend($node, $pid);
 	}
 	else { notices($node, 'CALL chpg_watch()') }
 	is(sql('SELECT as_of FROM kept.watch_state'), sprintf('2026-06-01 %02d:00:00+00', $hour), "a watch at $hour:30");

@@ -12,7 +12,18 @@ use ChpgTest::Node;
 use ChpgTest::Process;
 use ChpgTest::Statement;
 
-our @EXPORT = qw(kill_after wal_of crash_moments history_flaws);
+our @EXPORT = qw(kill_backend kill_after wal_of crash_moments history_flaws);
+
+# Kill a backend (SIGKILL), and wait until the cluster, which needs restart_after_crash, has recovered: until then
+# pg_stat_activity has the backend.
+sub kill_backend
+{
+	my ($node, $pid) = @_;
+
+	kill 'KILL', $pid;
+	wait_until(sub { if_up($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") =~ /^0$/ }, 'the server has recovered');
+	return;
+}
 
 # Waits, as another session, until a statement has written this much WAL, and kills its backend
 # from there, which ends this session, too; or until the statement has ended.
