@@ -55,6 +55,8 @@ SELECT pg_describe_object(d.classid, d.objid, d.objsubid), pg_describe_object(d.
 FROM member m JOIN pg_depend d USING (classid, objid)
 WHERE d.refclassid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass)
 	AND (d.refclassid, d.refobjid) NOT IN (SELECT classid, objid FROM member)
+	AND NOT EXISTS (SELECT FROM pg_class c
+		WHERE d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid AND c.relnamespace = 'pg_catalog'::regnamespace)
 	AND NOT EXISTS (SELECT FROM pg_type t JOIN member o ON o.objid IN (t.oid, t.typelem, t.typrelid)
 		WHERE d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
 			OR d.refclassid = 'pg_class'::regclass AND t.typrelid = d.refobjid)

@@ -39,8 +39,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
 'The tables of a history.
-kind: pg_class.relkind. has_windows: without it there is no history; chpg_history_enable adds the
-  others to a history of an earlier version that lacks them.';
+kind: pg_class.relkind. has_windows: without it there is no history; chpg_history_enable adds
+  the others to a history of an earlier version that lacks them.';
 
 /*
  * The layout before this one.  It has the tables setting and service, too, and its tables
@@ -63,7 +63,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_old_tables() IS
 'The tables of a history of the earlier layout, apart from setting and service.
-kind: pg_class.relkind. parent: the table that each is a partition of, or null. kept_as: name of the table during an upgrade.';
+kind: pg_class.relkind. parent: the table that each is a partition of, or null.
+kept_as: name of the table during an upgrade.';
 
 /*
  * Defaults, constraints and indexes are compared with those of _chpg_history_fill.
