@@ -22,6 +22,7 @@ COMMENT ON FUNCTION @extschema@._chpg_leave_budget() IS
 
 CREATE FUNCTION @extschema@._chpg_activity(
 	OUT pid integer,
+	OUT statement text,
 	OUT operation text,
 	OUT done bigint,
 	OUT total bigint,
@@ -35,14 +36,13 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_activity';
 
 COMMENT ON FUNCTION @extschema@._chpg_activity() IS
-'What chpg_activity shows of a session, beside its statement.
+'What chpg_activity shows, with the whole statement, as far as pg_stat_activity has it.
 Requests: none.';
 
 CREATE VIEW @extschema@.chpg_activity AS
-	SELECT a.pid, @extschema@._chpg_line_text(s.query, 34) AS statement, a.operation, a.done, a.total, a.unit,
+	SELECT a.pid, @extschema@._chpg_line_text(a.statement, 34) AS statement, a.operation, a.done, a.total, a.unit,
 		a.waiting_for, a.waiting_since, a.started_at, a.estimated_end
-	FROM @extschema@._chpg_activity() a
-	JOIN pg_stat_activity s ON s.pid = a.pid;
+	FROM @extschema@._chpg_activity() a;
 
 COMMENT ON VIEW @extschema@.chpg_activity IS
 'What sessions do in chpg now, how far they are, and what they wait for.

@@ -26,12 +26,13 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#define ACTIVITY_COLUMNS	9
+#define ACTIVITY_COLUMNS	10
 
 /* For this long (microseconds) a pause in a wait for the budget does not end it. */
 #define SAME_WAIT			USECS_PER_SEC
@@ -362,16 +363,13 @@ static int64
 estimate_end(const ChpgActivity *activity, int64 now)
 {
 	double		left = (double) activity->total - activity->done;
+	double		spent = activity->done > 0 ? activity->advanced - activity->started : 0;
 	double		estimate = activity->expected_end;
 
-	if (left <= 0 || (activity->done == 0 && activity->expected_end <= now))
+	if (left <= 0 || (spent <= 0 && activity->expected_end <= now))
 		return 0;
-	if (activity->done > 0)
-	{
-		double		spent = activity->advanced - activity->started;
-
+	if (spent > 0)
 		estimate = Max(estimate, activity->advanced + spent / activity->done * left);
-	}
 	if (estimate > (double) now + MAX_ESTIMATE)
 		return 0;
 	return Max((int64) estimate, now);
@@ -399,7 +397,10 @@ set_time(Datum *value, bool *isnull, int64 time, int64 now)
 		*value = TimestampTzGetDatum(GetCurrentTimestamp() + (time - now));
 }
 
-/* Store a row of chpg_activity; of others' it has the pid alone. */
+/*
+ * Store a row of chpg_activity; if the session is not visible to the user, it has the
+ * pid alone, and what pg_stat_activity has for a statement then.
+ */
 static void
 put_activity(ReturnSetInfo *rsinfo, const ChpgActivity *activity, bool visible)
 {
@@ -420,23 +421,26 @@ put_activity(ReturnSetInfo *rsinfo, const ChpgActivity *activity, bool visible)
 	bool		nulls[ACTIVITY_COLUMNS];
 
 	memset(nulls, !visible, sizeof(nulls));
-	nulls[0] = false;
-	if (visible)
+	nulls[0] = nulls[1] = false;
+	if (!visible)
+		values[1] = CStringGetTextDatum("<insufficient privilege>");
+	else
 	{
-		values[1] = CStringGetTextDatum(describe_operation(activity->operation));
-		nulls[2] = activity->done < 0 || unit == NULL;
-		values[2] = Int64GetDatum(activity->done);
-		nulls[3] = activity->total < 0;
-		values[3] = Int64GetDatum(activity->total);
-		nulls[4] = nulls[2];
-		if (!nulls[4])
-			values[4] = CStringGetTextDatum(unit);
-		nulls[5] = reason == NULL;
+		values[1] = CStringGetTextDatum(pgstat_get_backend_current_activity(activity->pid, false));
+		values[2] = CStringGetTextDatum(describe_operation(activity->operation));
+		nulls[3] = activity->done < 0 || unit == NULL;
+		values[3] = Int64GetDatum(activity->done);
+		nulls[4] = activity->total < 0;
+		values[4] = Int64GetDatum(activity->total);
+		nulls[5] = nulls[3];
 		if (!nulls[5])
-			values[5] = CStringGetTextDatum(reason);
-		set_time(&values[6], &nulls[6], reason == NULL ? 0 : activity->waiting_since, now);
-		set_time(&values[7], &nulls[7], activity->started, now);
-		set_time(&values[8], &nulls[8], estimate_end(activity, now), now);
+			values[5] = CStringGetTextDatum(unit);
+		nulls[6] = reason == NULL;
+		if (!nulls[6])
+			values[6] = CStringGetTextDatum(reason);
+		set_time(&values[7], &nulls[7], reason == NULL ? 0 : activity->waiting_since, now);
+		set_time(&values[8], &nulls[8], activity->started, now);
+		set_time(&values[9], &nulls[9], estimate_end(activity, now), now);
 	}
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
