@@ -440,7 +440,7 @@ Datum
 chpg_last(PG_FUNCTION_ARGS)
 {
 	ChpgPeriod	period = {0};
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const char *name = PG_ARGISNULL(1) ? "period" : text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,

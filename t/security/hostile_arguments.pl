@@ -161,6 +161,48 @@ for my $role ('stranger', 'keeper')
 	my (undef, undef, $err) = $node->psql('postgres', join('', map { "$_;\n" } q{SET statement_timeout = '20s'; SET client_min_messages = error}, @internal), on_error_stop => 0, extra_params => [ '-U', $role, '-v', 'VERBOSITY=verbose' ]);
 	is(join("\n", map { substr $_, 0, 200 } grep { /server closed|PANIC|FATAL|ERROR:  XX/ } split /\n/, $err), '', "internal routines as $role");
 }
+
+# Each routine with one argument NULL, and values for the others; with all of them NULL, and with none.  The role with
+# a server calls those in C, which read arguments by themselves.
+my %OF_NAME = (server => "'chpg'", service => "'$ORDERS'", api_url => "'$url'", period => "'1 hour'", from_date => "'yesterday'", to_date => "'today'", state => "'running'");
+my %OF_TYPE = (text => "'x'", name => "'x'", '"char"' => "'x'", cstring => "'x'", boolean => 'false', interval => "'1 hour'", 'timestamp with time zone' => 'now()',
+	tstzrange => "'[yesterday,today]'", jsonb => "'{}'", json => "'{}'", record => 'ROW(1)', uuid => 'gen_random_uuid()',
+	(map { $_ => 1 } 'smallint', 'integer', 'bigint', 'oid', 'real', 'double precision', 'numeric', 'regrole', 'regnamespace', 'regtype'), regclass => "'pg_class'");
+my @routines = map { [ split /\|/ ] } split /\n/, sql(q{
+	SELECT CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, format('%I.%I', n.nspname, p.proname), l.lanname,
+		(SELECT string_agg(coalesce(a.name, '') || ':' || CASE WHEN p.provariadic <> 0 AND a.place = p.pronargs THEN 'VARIADIC ' ELSE '' END || ':' || CASE WHEN t.name = 'anyarray' THEN 'text[]' WHEN t.name ~ '^any' THEN 'text' ELSE t.name END, ';' ORDER BY a.place)
+			FROM unnest(p.proargtypes::oid[], p.proargnames[:p.pronargs]) WITH ORDINALITY a(type, name, place) CROSS JOIN LATERAL format_type(a.type, NULL) t(name))
+	FROM pg_proc p
+	JOIN pg_namespace n ON n.oid = p.pronamespace
+	JOIN pg_language l ON l.oid = p.prolang
+	WHERE p.proname ~ '^_?chpg_' AND p.proname <> '_chpg_raise' AND p.pronargs > 0 AND p.prokind IN ('f', 'p')
+		AND p.prorettype <> ALL ('{trigger,event_trigger,internal}'::regtype[]) AND 'internal'::regtype <> ALL (p.proargtypes::oid[])
+	ORDER BY 2, 4});
+
+sub calls
+{
+	my ($command, $routine, $language, $arguments) = @{ $_[0] };
+	my @arguments = map { [ split /:/ ] } split /;/, $arguments;
+	my @calls;
+
+	for my $null (-1 .. @arguments)
+	{
+		push @calls, "$command $routine(" . join(', ', map {
+			my ($name, $variadic, $type) = @{ $arguments[$_] };
+			my $value = $type =~ /\[\]$/ ? "'{}'" : $type eq 'text' && $OF_NAME{$name} || $OF_TYPE{$type} || 'NULL';
+			$variadic . ($_ == $null || $null == @arguments ? 'NULL' : $value) . "::$type" } 0 .. $#arguments) . ')';
+	}
+	return map { $command eq 'CALL' ? "$_;\n" : "BEGIN; $_; ROLLBACK;\n" } @calls;
+}
+
+for my $case ([ stranger => @routines ], [ sql('SELECT current_user'), grep { $_->[2] eq 'c' } @routines ])
+{
+	my ($role, @called) = @$case;
+	cmp_ok(scalar @called, '>', 50, "there are routines with arguments to call as $role");
+	my (undef, undef, $err) = $node->psql('postgres', join('', "SET statement_timeout = '2s'; SET client_min_messages = error; SET chpg.dry_run = on;\n", map { calls($_) } @called),
+		on_error_stop => 0, extra_params => [ '-U', $role, '-v', 'VERBOSITY=verbose' ]);
+	is(join("\n", map { substr $_, 0, 200 } grep { /server closed|(?:PANIC|FATAL):  |ERROR:  (?:XX|42883)/ } split /\n/, $err), '', "routines with one NULL as $role");
+}
 unlike(slurp_file($node->logfile), qr/was terminated by signal|TRAP:/, 'no session crashed');
 
 # The statement fails with one of these SQLSTATEs, without a request.
