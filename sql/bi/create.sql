@@ -277,7 +277,8 @@ AS $$
 DECLARE
 	of_tables CONSTANT text := schema || '_source';
 	-- before they are checked: what others create from here on is not taken for them
-	existing CONSTANT name[] := ARRAY(SELECT n.nspname FROM pg_namespace n WHERE n.nspname IN (schema, of_tables));
+	existing CONSTANT name[] := ARRAY(SELECT n.nspname FROM pg_namespace n
+		WHERE n.nspname IN (schema, of_tables) AND pg_get_userbyid(n.nspowner) = current_user);
 	server_used CONSTANT text := @extschema@._chpg_own_server(server);
 	services text[];
 	names_of_logs text;

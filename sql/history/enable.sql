@@ -261,7 +261,8 @@ BEGIN
 			'SELECT to_jsonb(@extschema@._chpg_history_fill($1)::text)'::text, ROW(schema::name));
 		RETURN;
 	END IF;
-	IF existing IS NULL THEN
+	-- that of another role may be a new one by now
+	IF existing IS NULL OR NOT pg_has_role(existing, current_user, 'MEMBER') THEN
 		PERFORM @extschema@._chpg_create_schema(schema);
 	END IF;
 	PERFORM @extschema@._chpg_history_fill(schema::name);

@@ -445,6 +445,12 @@ BEGIN
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', schema), true);
 	LOCK TABLE setting IN ROW EXCLUSIVE MODE;
 	PERFORM @extschema@._chpg_refuse_code('setting'::regclass);
+	-- a role that could create objects in the schema may have done so since it was checked
+	IF @extschema@._chpg_history_foreign(schema) IS NOT NULL THEN
+		RAISE EXCEPTION 'schema "%" cannot have the history', schema
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				DETAIL = format('It has objects of other roles, such as %s.', @extschema@._chpg_history_foreign(schema));
+	END IF;
 	INSERT INTO setting
 	SELECT d.name, coalesce(d.value, gen_random_uuid()::text), d.description
 	FROM @extschema@._chpg_history_defaults() d ON CONFLICT DO NOTHING;

@@ -489,4 +489,10 @@ sql('SELECT chpg_history_disable()');
 is(sql(q{SELECT count(*) FROM pg_proc WHERE proname ^@ '_chpg' AND has_function_privilege('collector', oid, 'EXECUTE') AND NOT has_function_privilege('public', oid, 'EXECUTE')}), 0,
 	'after its history ends, the role keeps no right');
 
+# A schema that was open to another role may have a table of that role, which no check has seen.
+sql('CREATE SCHEMA fresh; GRANT ALL ON SCHEMA fresh TO mallory');
+as_role('mallory', 'CREATE TABLE fresh.setting (name text PRIMARY KEY, value text NOT NULL, description text NOT NULL, planted boolean DEFAULT attic.taken()); GRANT ALL ON fresh.setting TO PUBLIC');
+fails_with($node, q{SELECT _chpg_history_fill('fresh')}, '55000', qr/schema "fresh" cannot have the history.*such as table fresh\.setting of "mallory"/s, 'a table that another role left');
+is(sql('SELECT is_called FROM attic.as_superuser'), 'f', 'which is not written');
+
 done_testing();
