@@ -330,7 +330,8 @@ BEGIN
 						n.valid_from DESC
 					LIMIT 1)));
 	IF must_exist AND wanted IS NOT NULL AND NOT FOUND THEN
-		RAISE EXCEPTION 'service "%" is not in the history', wanted
+		RAISE EXCEPTION 'service "%" is not in the history%', wanted, @extschema@._chpg_closest(wanted,
+				ARRAY(SELECT DISTINCT s.service_name FROM service s WHERE s.service_name IS NOT NULL ORDER BY 1))
 			USING ERRCODE = 'undefined_object',
 				HINT = 'Give an id or a name that the table service of the history has.';
 	END IF;

@@ -59,6 +59,26 @@ COMMENT ON FUNCTION @extschema@.chpg_findings(timestamptz, timestamptz, text, te
 to_date: null is now.
 Requests: those of the form with a range.';
 
+/* For a literal after a time: PostgreSQL would refuse one that is no time without naming the remedy. */
+CREATE FUNCTION @extschema@.chpg_findings(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	server text DEFAULT NULL,
+	history_only boolean DEFAULT false)
+RETURNS SETOF @extschema@.chpg_finding_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT * FROM @extschema@.chpg_findings(chpg_findings.from_date,
+		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_findings.to_date, NULL::text)),
+		chpg_findings.service, chpg_findings.server, chpg_findings.history_only);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_findings(timestamptz, text, text, text, boolean) IS
+'The same of a time and a text: chpg_findings(now() - interval ''2 hours'', ''now'').
+Requests: those of the form with a range.
+Errors: 22023 the text is no time.';
+
 /* The least that keeps the two periods apart, and compares with the same hours of a day. */
 CREATE FUNCTION @extschema@._chpg_period_before(period tstzrange, ago interval)
 RETURNS tstzrange
@@ -178,6 +198,24 @@ Or as long ago as a longer period needs.
 to_date: null is now.
 Requests: those of the form with a range.';
 
+CREATE FUNCTION @extschema@.chpg_compare(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_change_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT * FROM @extschema@.chpg_compare(chpg_compare.from_date,
+		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_compare.to_date, NULL::text)),
+		chpg_compare.service, chpg_compare.server);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_compare(timestamptz, text, text, text) IS
+'The same of a time and a text: chpg_compare(now() - interval ''2 hours'', ''now'').
+Requests: those of the form with a range.
+Errors: 22023 the text is no time.';
+
 CREATE FUNCTION @extschema@.chpg_report(
 	period interval,
 	service text DEFAULT NULL,
@@ -239,6 +277,27 @@ COMMENT ON FUNCTION @extschema@.chpg_report(timestamptz, timestamptz, text, tstz
 'The report of the time between two times: chpg_report(now() - interval ''2 days'', now()).
 to_date: null is now.
 Requests: those of the form with a range.';
+
+CREATE FUNCTION @extschema@.chpg_report(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	baseline tstzrange DEFAULT NULL,
+	server text DEFAULT NULL,
+	hide_texts boolean DEFAULT false,
+	history_only boolean DEFAULT true)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_report(chpg_report.from_date,
+		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_report.to_date, NULL::text)),
+		chpg_report.service, chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_report(timestamptz, text, text, tstzrange, text, boolean, boolean) IS
+'The same of a time and a text: chpg_report(now() - interval ''2 hours'', ''now'').
+Requests: those of the form with a range.
+Errors: 22023 the text is no time.';
 
 CREATE FUNCTION @extschema@.chpg_report_text(
 	period interval,
@@ -303,3 +362,25 @@ COMMENT ON FUNCTION @extschema@.chpg_report_text(timestamptz, timestamptz, text,
 'The report, as text, of the time between two times.
 to_date: null is now.
 Requests: those of the form with a range.';
+
+CREATE FUNCTION @extschema@.chpg_report_text(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	baseline tstzrange DEFAULT NULL,
+	server text DEFAULT NULL,
+	hide_texts boolean DEFAULT false,
+	history_only boolean DEFAULT true)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_report_text(chpg_report_text.from_date,
+		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_report_text.to_date, NULL::text)),
+		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
+		chpg_report_text.history_only);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_report_text(timestamptz, text, text, tstzrange, text, boolean, boolean) IS
+'The same of a time and a text: chpg_report_text(now() - interval ''2 hours'', ''now'').
+Requests: those of the form with a range.
+Errors: 22023 the text is no time.';

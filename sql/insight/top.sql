@@ -128,3 +128,25 @@ Requests: none.
 Errors: 22004 period, n or by is null; 22023 period is empty or unbounded, n or by cannot be
   used, or service and services are both given; 42704 no such service; 55000 there is no
   history, or it cannot be used.';
+
+CREATE FUNCTION @extschema@.chpg_history_top(
+	period text,
+	service text DEFAULT NULL,
+	n integer DEFAULT 20,
+	by text DEFAULT 'total_duration_us',
+	services text[] DEFAULT NULL,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_period_pattern_row
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT * FROM @extschema@.chpg_history_top(
+		@extschema@._chpg_period_of_texts(chpg_history_top.period, chpg_history_top.service, NULL::text),
+		@extschema@._chpg_service_of_texts(chpg_history_top.service, NULL::text),
+		chpg_history_top.n, chpg_history_top.by, chpg_history_top.services, chpg_history_top.server);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_history_top(text, text, integer, text, text[], text) IS
+'The same of a period that texts say: an interval until now, a range, or two times.
+chpg_history_top(''7 days'', ''orders''), chpg_history_top(''yesterday'', ''today'').
+Requests: none.
+Errors: 22023 the texts say no period; those of the form with a range.';

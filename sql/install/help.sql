@@ -18,11 +18,13 @@ p.query_id, p.db_name, p.db_user, p.db_operation) e$$, '2 + patterns'),
 	('insight', 'What changed since yesterday', $$SELECT change, cause, baseline_avg_duration_us,
 avg_duration_us, left(query_text, 40) AS query
 FROM chpg_compare('1 hour', 'orders')$$, '4'),
-	('insight', 'What is wrong, and what to do', $$SELECT * FROM chpg_findings('1 day', 'orders')$$, 'up to 6'),
+	('insight', 'What is wrong, and what to do', $$SELECT level, title, left(symptom, 40) AS symptom,
+left(action, 40) AS action
+FROM chpg_findings('1 day', 'orders')$$, 'up to 6'),
 	('metrics', 'Time series of a service, such as CPU', $$SELECT * FROM chpg_metrics('1 hour', 'orders')$$, '2'),
 	('logs', 'What a service logged', $$SELECT * FROM chpg_logs('1 hour', 'orders')$$, '2'),
 	('history', 'Begin to keep what the API forgets', $$SELECT chpg_history_enable('fleet_history')$$, 'none'),
-	('history', 'Capture what is due: run it each hour', 'CALL chpg_capture(max_windows => 1)', '1 + windows'),
+	('history', 'Capture what is due: run it each hour', 'CALL chpg_capture()', '1 + windows'),
 	('history', 'Then judge, and keep a log of findings', 'CALL chpg_watch()', 'none'),
 	('history', 'What took most, in any captured period', $$SELECT * FROM chpg_history_top('[yesterday, now]')$$, 'none'),
 	('alerts', 'Post incidents to a webhook', $$SELECT chpg_create_webhook('ops', 'json',
@@ -42,7 +44,7 @@ FROM SERVER chpg INTO cloud$$, 'none'),
 	('tables', 'Views for BI tools', $$SELECT * FROM chpg_bi_create('bi')$$, 'none');
 
 COMMENT ON VIEW @extschema@.chpg_help IS
-'What there is to call, by topic, with statements to copy. \df+ and \dx+ chpg say more.
+'What there is to call, by topic, with statements to copy. \df+ chpg_* says more.
 In psql, \pset format wrapped breaks the lines of \df chpg_* at the width of the terminal.
 Requests: none.';
 COMMENT ON COLUMN @extschema@.chpg_help.topic IS 'What it is about.';

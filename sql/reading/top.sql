@@ -172,6 +172,27 @@ COMMENT ON FUNCTION @extschema@.chpg_top(timestamptz, timestamptz, text, text, i
 to_date: null is now.
 Requests and errors: those of the form with an interval.';
 
+/* For a literal after a time: PostgreSQL would refuse one that is no time without naming the remedy. */
+CREATE FUNCTION @extschema@.chpg_top(
+	from_date timestamptz,
+	to_date text,
+	service text DEFAULT NULL,
+	order_by text DEFAULT 'time',
+	n integer DEFAULT 20,
+	server text DEFAULT NULL)
+RETURNS SETOF @extschema@.chpg_top_row
+LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+BEGIN ATOMIC
+	SELECT * FROM @extschema@.chpg_top(chpg_top.from_date,
+		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_top.to_date, NULL::text)),
+		chpg_top.service, chpg_top.order_by, chpg_top.n, chpg_top.server);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_top(timestamptz, text, text, text, integer, text) IS
+'The same of a time and a text: chpg_top(now() - interval ''2 hours'', ''now'').
+Requests: those of the form with a range.
+Errors: 22023 the text is no time.';
+
 CREATE VIEW @extschema@.chpg_top AS
 	SELECT * FROM @extschema@.chpg_top(interval '1 hour', NULL::text, 'time', 20, NULL::text);
 

@@ -562,11 +562,13 @@ static ForeignServer *
 named_server(const char *name)
 {
 	ForeignServer *server = GetForeignServerByName(name, true);
+	const char *meant = server == NULL ? closest_question(name) : "";
 
 	if (server == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("server \"%s\" does not exist%s", name, closest_question(name)),
+				 errmsg("server \"%s\" does not exist%s", name, meant),
+				 *meant != '\0' ? 0 :
 				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
 						 quote_literal_cstr(name))));
 	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname,

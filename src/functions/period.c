@@ -140,6 +140,8 @@ period_meant(const char *text)
 	length = strlen(rest);
 	if (length > 4 && chpg_same_in_any_case(rest + length - 4, " ago"))
 		rest[length - 4] = '\0';
+	if (*rest == '\0')
+		return NULL;
 	if (is_period(rest))
 		return rest;
 	meant = psprintf("1 %s", rest);

@@ -43,7 +43,11 @@ for my $call (
 	[ "chpg_top(current_date, current_timestamp, 'orders', 'p99')", 2 ],
 	[ "chpg_findings(now() - interval '2 hours', now() - $HOUR, 'orders')", 6 ],
 	[ "chpg_compare(now() - $HOUR, now(), 'orders')", 4 ],
+	[ "chpg_top(now() - $HOUR, 'now', 'orders')", 2 ],
+	[ "chpg_findings(now() - $HOUR, 'now', 'orders')", 6 ],
+	[ "chpg_compare(now() - $HOUR, NULL, 'orders')", 4 ],
 	[ "chpg_report(now() - $HOUR, now())", 0 ],
+	[ "chpg_report(now() - $HOUR, 'now')", 0 ],
 	[ "chpg_report_text(now() - $HOUR)", 0 ],
 	# an interval until now
 	[ 'chpg_slow_patterns()', 7 ],
@@ -140,6 +144,7 @@ for my $mistake (
 	[ q{chpg_slow_patterns('an hour ago', 'now')}, q{"an hour ago" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('now-1h', 'now')}, q{"now-1h" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
 	[ q{chpg_slow_patterns('1 houre', 'orders')}, q{"1 houre" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
+	[ q{chpg_slow_patterns('last ', 'orders')}, q{"last " is neither a time nor a period: give a service as service => 'last '} ],
 	[ q{chpg_slow_patterns('hour')}, q{"hour" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('today', 'yesterday', 'orders')}, q{/\Awindow from \S+ to \S+ is empty: give the start before the end\z/} ],
 	[ q{chpg_slow_patterns('empty', 'orders')}, q{invalid value for "during": the range is empty} ],
@@ -201,6 +206,7 @@ for my $mistake (
 	# a time, and a text
 	[ "chpg_slow_patterns(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ],
 	[ "chpg_slow_patterns(now() - $HOUR, 'orders', 'sales')", q{"orders" is not a time: give a service as service => 'orders'} ],
+	(map { [ "$_(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ] } qw(chpg_top chpg_findings chpg_compare chpg_report chpg_report_text)),
 	[ "chpg_top(now(), now() - $HOUR)", q{range lower bound must be less than or equal to range upper bound} ],
 	[ "chpg_findings(now(), now())", q{invalid value for "period": "empty"} ],
 	[ "chpg_compare(now(), now())", q{invalid value for "period": "empty"} ],
@@ -229,6 +235,8 @@ is($node->psql('postgres', $hint), 0, 'which works');
 (undef, undef, $err) = $node->psql('postgres', "SELECT count(*) FROM chpg_logs(now() - $HOUR, 'orders')");
 ($hint) = $err =~ /HINT:  Run: (.*)/;
 is($node->psql('postgres', $hint), 0, 'also after a time') or diag($hint);
+
+unlike(($node->psql('postgres', q{SELECT FROM chpg_services('cphg')}))[2], qr/HINT/, 'no hint creates a server whose name is a typo');
 
 # In a schema of its own everything works without a search_path.
 $node->safe_psql('postgres', 'CREATE DATABASE apart');
@@ -287,8 +295,14 @@ is(request_count($url), 6, 'the list of services, and the change: no further req
 like(($node->psql('postgres', q{SELECT FROM chpg_create_read_replica('orders', 'copy', pgbouncer_config => '{"pool_modes": "session"}')}))[2],
 	qr/WARNING:  unknown setting "pool_modes" of PgBouncer: did you mean "pool_mode"\?/, 'also of a new replica');
 
-# Settings of the history
-sql(q{SELECT chpg_history_enable('kept'); INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
+# Services and settings of the history
+sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1)});
+like(($node->psql('postgres', $_))[2], qr/ERROR:  service "ordres" is not in the history: did you mean "orders"\?/, "a typo in a service: $_")
+  for q{SELECT chpg_report('1 day', 'ordres')}, q{SELECT FROM chpg_history_top('[yesterday,now]', service => 'ordres')}, q{CALL chpg_watch('ordres')};
+is(($node->psql('postgres', "SELECT count(*) FROM chpg_history_top($_)"))[2] =~ /ERROR/ ? 'an error' : '', '', "chpg_history_top($_)")
+  for q{'1 day', 'orders'}, q{'yesterday', 'today'}, q{'[yesterday,today)', 'orders'}, q{period => '1 day', n => 3};
+like(($node->psql('postgres', q{SELECT FROM chpg_history_top('orders')}))[2], qr/ERROR:  "orders" is neither a time nor a period: give a service as service => 'orders'/, 'a service in place of the period');
+sql(q{INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
 my ($primary) = ($node->psql('postgres', 'CALL chpg_capture()'))[2] =~ /ERROR:  (.*)/;
 is($primary, 'unknown setting "keep_days" of the history: did you mean "keep_day"?', 'a typo in a setting');
 

@@ -166,6 +166,8 @@ for my $help (split /\x1e/, $node->safe_psql('postgres', 'SELECT * FROM chpg_hel
 	my $expected = ($exact // 0) + { services => 6, patterns => 3 }->{ $each // '' } // 0;
 
 	$example =~ s/'KEY_ID', 'KEY_SECRET'/'$KEY_ID', '$KEY_SECRET', api_url => '$url'/;
+	# one window stands for the many of a new history
+	$example =~ s/chpg_capture\(\)/chpg_capture(max_windows => 1)/;
 	clear_journal($url);
 	my ($status, undef, $err) = $node->psql('postgres', "SET chpg.cache_ttl = 0;\n$example", on_error_stop => 1);
 	is($status, 0, "help: $what") or diag($err);
