@@ -25,7 +25,7 @@ AS $$
 		('archive', 'r', false),
 		('day_sum', 'r', true),
 		('metric_day', 'r', false),
-		('score_hour', 'r', true),
+		('score_hour', 'r', false),
 		('limit_day', 'r', false),
 		('finding_log', 'r', false),
 		('finding_mute', 'r', false),

@@ -266,7 +266,7 @@ BEGIN
 		WHERE CASE WHEN h.state IS NULL THEN (
 			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t
-			WHERE t.has_windows) END);
+			WHERE t.has_windows OR t.name = 'score_hour') END);
 END
 $$;
 

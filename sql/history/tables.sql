@@ -242,21 +242,6 @@ BEGIN
 				PRIMARY KEY (service_key, "time", pattern_key)
 			) WITH (fillfactor = 70);
 		$tables$, schema);
-		EXECUTE format($tables$
-			CREATE TABLE %1$I.score_hour (
-				service_key integer NOT NULL,
-				window_start timestamptz NOT NULL,
-				scored_at timestamptz NOT NULL,
-				common real NOT NULL,
-				patterns integer NOT NULL,
-				%2$s,
-				CONSTRAINT element_for_each_pattern CHECK (%3$s),
-				PRIMARY KEY (service_key, window_start)
-			);
-			ALTER TABLE %1$I.score_hour %4$s;
-		$tables$, schema, @extschema@._chpg_of_scores(format('{} {type}[] COMPRESSION %s NOT NULL', compression), ', '::text),
-			@extschema@._chpg_of_scores('cardinality({}) = patterns', ' AND '::text),
-			@extschema@._chpg_of_scores('ALTER {} SET STATISTICS 0', ', '::text));
 		FOREACH grain IN ARRAY '{hour,day}'::text[] LOOP
 			EXECUTE format($tables$
 				CREATE TABLE %1$I.open_%2$s (
@@ -284,6 +269,23 @@ BEGIN
 				@extschema@._chpg_of_counters(' AND cardinality({}) = patterns', ''::text), compression,
 				@extschema@._chpg_of_counters('ALTER {} SET STATISTICS 0'));
 		END LOOP;
+	END IF;
+	IF to_regclass(format('%I.score_hour', schema)) IS NULL THEN
+		EXECUTE format($tables$
+			CREATE TABLE %1$I.score_hour (
+				service_key integer NOT NULL,
+				window_start timestamptz NOT NULL,
+				scored_at timestamptz NOT NULL,
+				common real NOT NULL,
+				patterns integer NOT NULL,
+				%2$s,
+				CONSTRAINT element_for_each_pattern CHECK (%3$s),
+				PRIMARY KEY (service_key, window_start)
+			);
+			ALTER TABLE %1$I.score_hour %4$s;
+		$tables$, schema, @extschema@._chpg_of_scores(format('{} {type}[] COMPRESSION %s NOT NULL', compression), ', '::text),
+			@extschema@._chpg_of_scores('cardinality({}) = patterns', ' AND '::text),
+			@extschema@._chpg_of_scores('ALTER {} SET STATISTICS 0', ', '::text));
 	END IF;
 	FOR item IN SELECT t.* FROM (VALUES
 		('archive', $table$
