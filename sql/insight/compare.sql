@@ -122,37 +122,76 @@ COMMENT ON FUNCTION @extschema@._chpg_change_cause(@extschema@.chpg_period_patte
 	@extschema@.chpg_period_pattern_row) IS
 'Why a pattern is slower in one of two periods, as far as its counters show.';
 
+CREATE FUNCTION @extschema@._chpg_load_change(of_service text, hours tstzrange, baseline tstzrange)
+RETURNS double precision
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN (
+		WITH counted AS (
+			SELECT c.window_start, c.call_count::float8 AS calls
+			FROM capture c
+			WHERE c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND c.call_count >= 0
+				AND (c.window_start <@ hours OR c.window_start <@ baseline)
+		)
+		SELECT avg(c.calls) FILTER (WHERE c.window_start <@ hours)
+			/ nullif(avg(c.calls) FILTER (WHERE c.window_start <@ baseline), 0)
+		FROM counted c
+		WHERE extract(epoch FROM c.window_start) % 86400 IN (
+			SELECT extract(epoch FROM d.window_start) % 86400 FROM counted d WHERE d.window_start <@ hours));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_load_change(text, tstzrange, tstzrange) IS
+'Executions of a service in some hours, as a multiple of those in the baseline at these times of day.
+Null if the history has none of either.
+Requests: none.
+Errors: 55000 there is no history.';
+
 /*
  * A regression of the last hours of a day is not one of three quarters of its hours.  Three
  * hours in a row are worse by chance one time in a thousand, and often at the time of day when
  * a pattern is slowest: so they are compared with the baseline's same times of day, too.  The
  * time lost has to be more than two long executions take.
+ *
+ * A Monday has far more load than the Sunday before it, which makes patterns slower, but not
+ * twice as slow.
  */
-CREATE FUNCTION @extschema@._chpg_latest_change(t @extschema@._chpg_thresholds, a @extschema@.chpg_period_pattern_row,
-	b @extschema@.chpg_period_pattern_row, latest @extschema@._chpg_latest_hours[], baseline_hours bigint,
-	service_us_per_h double precision)
+CREATE FUNCTION @extschema@._chpg_latest_change(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
+	latest @extschema@._chpg_latest_hours[], baseline_hours bigint, service_us_per_h double precision)
 RETURNS @extschema@._chpg_latest_hours
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	least_factor CONSTANT double precision := CASE WHEN baseline_hours >= t.change_baseline_hours THEN 1
 		ELSE t.change_blind_factor END;
 	l @extschema@._chpg_latest_hours;
+	usual_us double precision;
+	seen_us double precision;
+	calls double precision;
 BEGIN
 	FOR place IN 1 .. 2 LOOP
 		l := latest[place];
-		IF l.hours >= t.change_hours
-			AND l.call_count * (l.avg_duration_us - greatest(a.avg_duration_us, l.same_avg_us)) >= greatest(
+		CONTINUE WHEN (l.hours >= t.change_hours) IS NOT TRUE;
+		usual_us := CASE place WHEN 1 THEN greatest(a.avg_duration_us, l.same_avg_us)
+			ELSE greatest(a.p95_est_us, l.same_p95_us) END;
+		seen_us := CASE place WHEN 1 THEN l.avg_duration_us ELSE l.p95_duration_us END;
+		calls := least(a.call_count, l.call_count);
+		CONTINUE WHEN (l.call_count * (l.avg_duration_us - greatest(a.avg_duration_us, l.same_avg_us)) >= greatest(
 				t.change_excess_us, t.change_excess_ratio * service_us_per_h * l.hours, 2 * b.max_duration_us)
-			AND (CASE place
-				WHEN 1 THEN least(a.call_count, l.call_count) >= t.change_avg_calls
-					AND l.avg_duration_us >= greatest(t.change_avg_factor, least_factor)
-						* greatest(a.avg_duration_us, l.same_avg_us)
-				ELSE least(a.call_count, l.call_count) >= t.change_p95_calls
-					AND l.p95_duration_us - greatest(a.p95_est_us, l.same_p95_us) >= t.change_p95_gain_us
-					AND l.p95_duration_us >= greatest(t.change_p95_factor, least_factor)
-						* greatest(a.p95_est_us, l.same_p95_us) END) THEN
+			AND CASE place
+				WHEN 1 THEN calls >= t.change_avg_calls
+					AND seen_us >= greatest(t.change_avg_factor, least_factor) * usual_us
+				ELSE calls >= t.change_p95_calls AND seen_us - usual_us >= t.change_p95_gain_us
+					AND seen_us >= greatest(t.change_p95_factor, least_factor) * usual_us END) IS NOT TRUE;
+		IF seen_us >= t.change_blind_factor * usual_us THEN
+			RETURN l;
+		ELSIF (@extschema@._chpg_load_change(b.service_id, tstzrange(l.since, upper(scope.period)), scope.baseline)
+				>= t.change_load_factor) IS NOT TRUE THEN
 			RETURN l;
 		END IF;
 	END LOOP;
@@ -160,24 +199,28 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_latest_change(@extschema@._chpg_thresholds, @extschema@.chpg_period_pattern_row,
-	@extschema@.chpg_period_pattern_row, @extschema@._chpg_latest_hours[], bigint, double precision) IS
+COMMENT ON FUNCTION @extschema@._chpg_latest_change(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@.chpg_period_pattern_row, @extschema@.chpg_period_pattern_row, @extschema@._chpg_latest_hours[],
+	bigint, double precision) IS
 'The latest hours of a pattern, if they are a regression; else null.
 latest: those with a worse mean, and those with a worse 95th percentile.
-service_us_per_h: time of the service in an hour of the period, in microseconds.';
+service_us_per_h: time of the service in an hour of the period, in microseconds.
+Requests: none.';
 
 /*
  * Patterns without a query id, and those of the service's own monitoring, are left out.
  * A pattern of one period only is certain to be new, or gone, if the other period is known
  * well enough to show it: by its hours, or by how often the pattern runs.
+ *
+ * With one or two hours of a period, patterns are judged as without a history.
  */
 CREATE FUNCTION @extschema@._chpg_measure_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	pairs @extschema@._chpg_pattern_pair[])
 RETURNS TABLE (service_id text, a @extschema@.chpg_period_pattern_row, b @extschema@.chpg_period_pattern_row,
 	text_id integer, query_text text, time_ratio_a float8, time_ratio_b float8, has_hours boolean,
 	hours bigint, hours_p95 bigint, hours_avg bigint, hours_better bigint, baseline_hours bigint,
-	latest @extschema@._chpg_latest_hours, since timestamptz, compared boolean, hours_a float8, hours_b float8, new_certain boolean, gone_certain boolean, truncated boolean,
-	excess_us float8, material boolean)
+	latest @extschema@._chpg_latest_hours, since timestamptz, compared boolean, hours_a float8, hours_b float8,
+	new_certain boolean, gone_certain boolean, truncated boolean, excess_us float8, material boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -207,11 +250,12 @@ BEGIN
 		LEFT JOIN unnest(scope.period_hours) hb USING (service_id)
 		GROUP BY c.service_id
 	)
-	SELECT c.service_id, c.a, c.b, c.text_id, c.query_text, r.a, r.b, history_a AND history_b,
-		c.hours, c.hours_p95, c.hours_avg, c.hours_better, c.baseline_hours,
-		@extschema@._chpg_latest_change(t, c.a, c.b, ARRAY[c.latest_avg, c.latest_p95], c.baseline_hours,
-			s.total_us_b / s.hours_b), least((c.latest_avg).since, (c.latest_p95).since),
-		coalesce(c.hours, 0) >= t.change_hours, s.hours_a, s.hours_b,
+	SELECT c.service_id, c.a, c.b, c.text_id, c.query_text, r.a, r.b, k.known, k.hours, c.hours_p95, c.hours_avg,
+		c.hours_better, c.baseline_hours,
+		CASE WHEN k.known THEN @extschema@._chpg_latest_change(t, scope, c.a, c.b, ARRAY[c.latest_avg, c.latest_p95],
+			c.baseline_hours, s.total_us_b / s.hours_b) END,
+		CASE WHEN k.known THEN least((c.latest_avg).since, (c.latest_p95).since) END,
+		coalesce(k.hours, 0) >= t.change_hours, s.hours_a, s.hours_b,
 		NOT coalesce(s.cutoff_a > (c.b).total_duration_us / s.hours_b, false) AND s.hours_a >= 0.75 * length_a
 			AND (s.hours_a >= 24 OR (history_b AND (c.b).buckets / s.hours_b * s.hours_a >= 3)),
 		NOT coalesce(s.cutoff_b > (c.a).total_duration_us / s.hours_a, false) AND s.hours_b >= 0.75 * length_b
@@ -224,6 +268,9 @@ BEGIN
 	JOIN services s USING (service_id)
 	CROSS JOIN LATERAL (SELECT (c.a).total_duration_us / s.total_us_a AS a,
 		(c.b).total_duration_us / s.total_us_b AS b) r
+	CROSS JOIN LATERAL (SELECT y.known, CASE WHEN y.known THEN c.hours END AS hours
+		FROM (SELECT history_a AND history_b
+			AND coalesce(least(s.hours_a, s.hours_b) >= t.change_hours, true) AS known) y) k
 	CROSS JOIN LATERAL (
 		SELECT (c.b).call_count * ((c.b).avg_duration_us - (c.a).avg_duration_us) AS excess_us) e;
 END
@@ -374,6 +421,7 @@ DECLARE
 	t CONSTANT @extschema@._chpg_thresholds := @extschema@._chpg_thresholds();
 	scope @extschema@._chpg_scope;
 	pairs @extschema@._chpg_pattern_pair[];
+	gap record;
 	message text;
 	detail text;
 	hint text;
@@ -382,6 +430,18 @@ BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, baseline);
 	PERFORM @extschema@._chpg_history_warn();
 	scope := @extschema@._chpg_scope_of(baseline, period, service, server);
+	FOR gap IN
+		SELECT g.name, max(h.hours) AS known, floor(extract(epoch FROM upper(g.asked) - lower(g.asked)) / 3600) AS hours
+		FROM (VALUES ('baseline', scope.baseline, scope.baseline_hours),
+			('period', scope.period, scope.period_hours)) g(name, asked, known)
+		CROSS JOIN LATERAL unnest(g.known) h
+		GROUP BY g.name, g.asked
+		HAVING 2 * max(h.hours) < floor(extract(epoch FROM upper(g.asked) - lower(g.asked)) / 3600)
+		ORDER BY g.name
+	LOOP
+		RAISE NOTICE 'the history has % of % hours of the %', gap.known, gap.hours, gap.name
+			USING DETAIL = 'Rates and means are those of these hours.';
+	END LOOP;
 	pairs := ARRAY(SELECT p FROM @extschema@._chpg_pairs_of(scope, t.change_calls_of_hour) p);
 	RETURN QUERY SELECT * FROM @extschema@._chpg_changes(t, scope, pairs, NULL::text[]);
 	IF NOT FOUND THEN

@@ -186,6 +186,23 @@ like(lately($_), qr/^steady\|\|t/, "$_: no regression") for 'for two hours', 'ov
 is(change_of('waiting', $WINDOWS) . $node->safe_psql('postgres', "SELECT since FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'regressed high2026-05-12 00:00:00+00', 'worse in each hour: since the first one');
 unplant($node, 'slower since 16', 'for two hours', 'over', 'each evening');
 
+# A Monday is busier than the Sunday before it, which makes patterns slower, but not twice as slow.
+$node->safe_psql('postgres', q{SELECT setseed(0.25);
+	SELECT make_hours('s', k, 0, 39, 500, 20000), make_hours('s', k, 40, 47, 500, 20000) FROM make_key('busier') k;
+	SELECT make_hours('s', k, 0, 39, 500, 20000), make_hours('s', k, 40, 47, 500, 20000) FROM make_key('busier and slower') k;
+	UPDATE planted.pattern p SET total_duration_us = call_count * us, p95_duration_us = 3 * us
+	FROM kept.pattern_key k JOIN kept.query_text t USING (text_id), (VALUES ('busier', 31000, true), ('busier and slower', 60000, true), ('busier', 20000, false), ('busier and slower', 20000, false)) v(name, us, late)
+	WHERE k.pattern_key = p.pattern_key AND t.query_text = v.name AND (p.window_start >= '2026-05-11 16:00Z') = v.late});
+sub with_load { my ($hours) = @_; return $node->safe_psql('postgres', "BEGIN; UPDATE kept.capture SET call_count = CASE WHEN window_start < '2026-05-11 00:00Z' THEN 100000 ELSE 100000 * $hours END WHERE service_id = 's'; SELECT string_agg(query_text || ' ' || change, ', ' ORDER BY query_text) FROM chpg_compare($LAST_DAY, 's') WHERE query_text LIKE 'busier%'; ROLLBACK") }
+is(with_load('1.4'), 'busier regressed, busier and slower regressed', 'half as slow again at the usual load is a regression');
+is(with_load('1.6'), 'busier steady, busier and slower regressed', 'at 1.6 times the load twice as slow is one');
+is(with_load(q{(CASE WHEN window_start < '2026-05-11 16:00Z' THEN 9 ELSE 1 END)}), 'busier regressed, busier and slower regressed', 'the load of the hours before does not count');
+is(with_load('NULL'), 'busier regressed, busier and slower regressed', 'nor does one that is not known');
+unplant($node, 'busier', 'busier and slower');
+
+# With one or two hours of a period, patterns are judged as without a history.
+is($node->safe_psql('postgres', q{SELECT change, confidence, hours_worse, since FROM chpg_compare('[2026-05-10 00:00Z,2026-05-12 00:00Z)', '[2026-05-12 00:00Z,2026-05-12 02:00Z)', 's') WHERE query_text = 'more rows'}), 'regressed|low||', 'three times as slow for two hours');
+
 # Impossible times
 $node->safe_psql('postgres', q{SELECT setseed(0.25); SELECT make_hours('s', k, 0, 53, 500, 20000) FROM make_key('impossible') k;
 	UPDATE planted.pattern p SET total_duration_us = CASE WHEN window_start < '2026-05-12' THEN -1.7e308 ELSE 1.7e308 END, total_rows = -9223372036854775808
@@ -247,6 +264,9 @@ my ($BEFORE, $AFTER) = ('[2026-05-10 00:00Z,2026-05-11 00:00Z)', '[2026-05-11 00
 is( costs($node, $url, "SELECT service_id, query_text, change, confidence, baseline_calls_per_s * 3600, calls_per_s * 3600 FROM chpg_compare('$BEFORE', '$AFTER') ORDER BY 1, 2", 0, 'a baseline with gaps'),
 	"late|steady|unknown|low||500\ns|gone|gone?|low|500|\ns|new|new?|low||500\ns|steady|steady|medium|500|500",
 	'rates are those of the captured hours, and missing hours make no pattern new or gone');
+my (undef, $thin, $gap) = $node->psql('postgres', "SELECT change, confidence, hours_worse, since, round(baseline_calls_per_s * 3600) FROM chpg_compare('[2026-05-09 20:00Z,2026-05-10 20:00Z)', '$AFTER', 's') WHERE query_text = 'steady'");
+is($thin, 'steady|low|||500', 'a baseline of two hours judges no hour');
+like($gap, qr/NOTICE:  the history has 2 of 24 hours of the baseline/, 'which is said');
 fails_with($node, "SELECT * FROM chpg_compare('$BEFORE', '$AFTER', 'serivce')", '42704', qr/service "serivce" does not exist/, 'an unknown service');
 is( costs($node, $url, "SELECT count(*) > 0, bool_and(change IN ('steady', 'gone')), bool_and(confidence = 'low') FROM chpg_compare($DAYS, '$id')", 2, 'a service that the history lacks'),
 	't|t|t', 'is looked up by a request');

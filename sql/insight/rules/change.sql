@@ -16,6 +16,8 @@
  * threshold: blind_factor = 2 factor; How many times slower, or faster, than the baseline's mean, or 95th
  *   percentile, with a few hours of the baseline, or without a history.
  * threshold: blind_calls = 1000 executions; Executions in both windows, without a history.
+ * threshold: load_factor = 1.5 factor; How many times the service's executions of the baseline, at the same times
+ *   of day, from which blind_factor counts for the latest hours.
  * threshold: improved_factor = 0.7 factor; The mean has improved up to so many times the baseline's.
  * threshold: surge_factor = 3 factor; How many times the baseline's executions per hour ...
  * threshold: surge_calls = 1000 executions; ... with so many of them ...
