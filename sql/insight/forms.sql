@@ -137,7 +137,7 @@ DECLARE
 		coalesce(@extschema@._chpg_period_kind(texts[2]), 'other')];
 BEGIN
 	IF texts[1] IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', 'baseline' USING ERRCODE = 'null_value_not_allowed';
+		RAISE EXCEPTION 'argument "%" must not be null', 'period' USING ERRCODE = 'null_value_not_allowed';
 	ELSIF kinds = '{range,range}' THEN
 		baseline := texts[1]::tstzrange;
 		period := texts[2]::tstzrange;
@@ -149,6 +149,11 @@ BEGIN
 		service := @extschema@._chpg_service_of_texts(texts[2], service);
 		PERFORM @extschema@._chpg_check_period('period'::text, period, NULL::tstzrange);
 		baseline := @extschema@._chpg_period_before(period, NULL::interval);
+		IF kinds[1] = 'time' THEN
+			RAISE NOTICE 'comparing the period from % to % with that from % to %', lower(period), upper(period),
+				lower(baseline), upper(baseline)
+				USING HINT = 'Give two ranges to compare, such as chpg_compare(''[yesterday,today)'', ''[today,now)'').';
+		END IF;
 	END IF;
 END
 $$;
@@ -157,9 +162,10 @@ COMMENT ON FUNCTION @extschema@._chpg_compared(tstzrange, tstzrange, text, text[
 'What the first two texts of chpg_compare say: the periods, and perhaps the service.
 Errors: 22004 the first one is null; 22023 they say no periods.';
 
+/* Only the form with ranges has an argument baseline, so that none else can be given by its name. */
 CREATE FUNCTION @extschema@.chpg_compare(
-	baseline text,
-	period text DEFAULT NULL,
+	period text,
+	to_date text DEFAULT NULL,
 	service text DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_change_row
@@ -167,14 +173,16 @@ LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT r.*
 	FROM @extschema@._chpg_compared(NULL::tstzrange, NULL::tstzrange, chpg_compare.service,
-			ARRAY[chpg_compare.baseline, chpg_compare.period]) c
+			ARRAY[chpg_compare.period, chpg_compare.to_date]) c
 	CROSS JOIN LATERAL @extschema@.chpg_compare(c.baseline, c.period, c.service, chpg_compare.server) r;
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_compare(text, text, text, text) IS
 'What changed, by texts: two ranges; or an interval until now, and how long ago, or a service.
-chpg_compare(''1 hour'', ''orders'') compares with the same hour of yesterday. Two times, or a range
-and a service, are compared with the same period a day ago, or as long ago as it needs.
+chpg_compare(''1 hour'', ''orders'') compares with the same hour of yesterday. Two ranges are the
+baseline and the period. Two times are the start and the end of one period; that, or a range and a
+service, is compared with the same period a day ago, or as long ago as it needs. A NOTICE says which
+periods two times have compared.
 Requests: those of the form with ranges.
 Errors: 22023 the texts say no periods; those of the form with ranges.';
 

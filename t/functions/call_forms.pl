@@ -112,6 +112,16 @@ for my $case (
 is(sql(q{SET TimeZone = 'Europe/Berlin'; SELECT _chpg_period_before(tstzrange('2026-10-25', '2026-10-26'), NULL)}),
 	'["2026-10-24 00:00:00+02","2026-10-25 00:00:00+02")', 'of a day with 25 hours: the day before');
 
+# Two times are one period for all functions, and a comparison says with which one it compares that.
+my (undef, undef, $compared) = $node->psql('postgres', q{SET TimeZone = 'UTC'; SELECT count(*) FROM chpg_compare('2026-11-20', '2026-11-22', 'orders')});
+like($compared, qr/NOTICE:  comparing the period from 2026-11-20 00:00:00\+00 to 2026-11-22 00:00:00\+00 with that from 2026-11-18 00:00:00\+00 to 2026-11-20 00:00:00\+00$/m, 'two times: the periods are named');
+is(sql(q{SET TimeZone = 'UTC'; SELECT _chpg_compared(NULL, NULL, NULL, '{"[2026-11-20,2026-11-21)","[2026-11-21,2026-11-22)"}')}),
+	sql(q{SET TimeZone = 'UTC'; SELECT (tstzrange('2026-11-20', '2026-11-21'), tstzrange('2026-11-21', '2026-11-22'), NULL::text)}), 'two ranges: the baseline and the period');
+for my $call (q{baseline => '[2026-11-20,2026-11-21)', period => '[2026-11-21,2026-11-22)'}, q{period => '[2026-11-21,2026-11-22)'}, q{period => '2026-11-21', to_date => '2026-11-22'}, q{period => '1 hour', ago => '1 day'}, q{period => '1 hour'})
+{
+	is($node->psql('postgres', "SELECT count(*) FROM chpg_compare($call, service => 'orders')"), 0, "named arguments: $call");
+}
+
 # Parameters without a type, as node-postgres and JDBC send them
 for my $values (q{'yesterday', 'today', 'orders'}, q{'1 hour', 'orders', NULL}, q{'[yesterday,today)', 'orders', NULL},
 	q{'2026-06-01T00:00:00.000Z', '2026-06-02 00:00:00+02', NULL})
@@ -191,7 +201,8 @@ for my $mistake (
 	[ q{chpg_report_text('orders', '1 day')}, q{"orders" is neither a time nor a period: give the period before the service} ],
 	[ q{chpg_compare('1 hour', 'ordres')}, q{service "ordres" does not exist: did you mean "orders"?} ],
 	[ q{chpg_compare('orders', '1 hour')}, q{"orders" is neither a time nor a period: give the period before the service} ],
-	[ q{chpg_compare(NULL)}, q{argument "baseline" must not be null} ],
+	[ q{chpg_compare(NULL)}, q{argument "period" must not be null} ],
+	[ q{chpg_compare(baseline => 'yesterday', period => 'today')}, q{malformed range literal: "yesterday"} ],
 	[ q{chpg_compare('1 hour', '1 minute', 'orders')}, q{invalid value for "ago": "00:01:00" is shorter than the period "01:00:00"} ],
 	[ q{chpg_metrics('1 hour', 'nowhere')}, q{service "nowhere" does not exist} ],
 	# settings of a service
