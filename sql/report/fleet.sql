@@ -219,6 +219,7 @@ COMMENT ON FUNCTION @extschema@._chpg_report_marks(@extschema@._chpg_scope) IS
 'Changes of services, and deployments that gave queries new ids, in a period.
 Requests: none.';
 
+/* Hours that can be captured: those that lie wholly within the period, and ended long enough ago. */
 CREATE FUNCTION @extschema@._chpg_report_coverages(scope @extschema@._chpg_scope, starts timestamptz[],
 	hide_texts boolean)
 RETURNS SETOF @extschema@._chpg_report_coverage
@@ -227,9 +228,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	hours CONSTANT integer := floor(extract(epoch FROM least(upper(scope.period), now()) - lower(scope.period)) / 3600);
+	settle interval;
+	hours integer;
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
+	settle := @extschema@._chpg_history_check_setting('settle',
+		(SELECT s.value FROM setting s WHERE s.name = 'settle'));
+	hours := greatest(floor(extract(epoch FROM least(upper(scope.period), now() - settle)) / 3600)
+		- ceil(extract(epoch FROM lower(scope.period)) / 3600), 0);
 	RETURN QUERY
 	WITH windows AS MATERIALIZED (
 		SELECT c.service_id, c.status, c.truncated, c.error, c.window_start, width_bucket(c.window_start, starts) AS place
@@ -249,8 +255,8 @@ BEGIN
 		) w ON w.service_id = n.service_id AND w.place = s.place
 		GROUP BY n.service_id
 	)
-	SELECT n.service_id, n.service_name, hours, coalesce(w.captured, 0)::integer, coalesce(w.truncated, 0)::integer,
-		coalesce(w.failed, 0)::integer, s.states,
+	SELECT n.service_id, n.service_name, greatest(hours, w.captured)::integer, w.captured::integer,
+		coalesce(w.truncated, 0)::integer, coalesce(w.failed, 0)::integer, s.states,
 		-- what the API said of a failure may name anything
 		@extschema@._chpg_plain_text(CASE WHEN hide_texts THEN substring(w.error
 			FROM '^(?:Not read: [^.]*[.] )?([0-9A-Z]{5}):')

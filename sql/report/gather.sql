@@ -471,28 +471,14 @@ BEGIN
 	)
 	SELECT coalesce(array_agg(ROW(s.shown, n.service_name, 'change-' || s.hash,
 			CASE WHEN l.place <= most AND j.calls_per_s IS NOT NULL THEN 'pattern-' || s.hash END,
-			CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last
-				WHEN l.is_renamed AND (l.pair_a).service_id IS NULL THEN w.first
-				WHEN j.change <> 'surged' THEN
-					@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
-						CASE j.change WHEN 'regressed' THEN greatest(j.avg_duration_us, w.recent_avg_us)
-							ELSE least(j.avg_duration_us, w.recent_avg_us) END) END,
-			c.avgs, b.low, b.high)::@extschema@._chpg_report_change
-			ORDER BY abs(coalesce(j.excess_us, w.total_us)) DESC NULLS LAST, j.service_id, l.key)
+			v.since, c.avgs, b.low, b.high)::@extschema@._chpg_report_change
+			ORDER BY abs(coalesce(x.excess_us, w.total_us)) DESC NULLS LAST, j.service_id, l.key)
 			FILTER (WHERE j.change <> 'renamed'), '{}'),
 		count(*) FILTER (WHERE l.is_renamed)
 	INTO changes, renamed
 	FROM listed l
 	CROSS JOIN LATERAL (SELECT (l.change).*) j
 	JOIN @extschema@._chpg_report_names(scope.service_ids, upper(scope.period)) n ON n.service_id = j.service_id
-	CROSS JOIN LATERAL (
-		SELECT u.shown, @extschema@._chpg_report_key(u.shown) AS hash
-		FROM (SELECT jsonb_populate_record(l.change, jsonb_build_object(
-			'query_text', @extschema@._chpg_report_query_text(secret, j.query_text),
-			'db_name', @extschema@._chpg_pseudonym('db'::text, secret, j.db_name),
-			'db_user', @extschema@._chpg_pseudonym('user'::text, secret, j.db_user),
-			'app', @extschema@._chpg_pseudonym('app'::text, secret, j.app))) AS shown OFFSET 0) u
-	) s
 	CROSS JOIN LATERAL @extschema@._chpg_report_course(l.hours_b, starts, NULL::integer[]) c
 	LEFT JOIN LATERAL @extschema@._chpg_report_band(l.hours_a, starts, step, false) b ON true
 	CROSS JOIN LATERAL (
@@ -503,7 +489,32 @@ BEGIN
 				/ nullif(sum(u.call_count) FILTER (WHERE u.window_start >= lower(last_day)), 0) AS recent_avg_us
 		FROM unnest(l.hours_b) u
 		WHERE u.total_duration_us >= 0 AND u.total_duration_us < 1e300
-	) w;
+	) w
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last
+			WHEN l.is_renamed AND (l.pair_a).service_id IS NULL THEN w.first
+			WHEN j.change <> 'surged' THEN
+				@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
+					CASE j.change WHEN 'regressed' THEN greatest(j.avg_duration_us, w.recent_avg_us)
+						ELSE least(j.avg_duration_us, w.recent_avg_us) END) END AS since
+	) v
+	-- what was seen in the last hours of the period may have begun before them
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN j.change = 'regressed' AND NOT l.is_renamed THEN greatest(j.excess_us, (
+				SELECT sum(u.total_duration_us - u.call_count * j.baseline_avg_duration_us)
+				FROM unnest(l.hours_b) u
+				WHERE u.window_start >= v.since AND u.call_count > 0
+					AND u.total_duration_us >= 0 AND u.total_duration_us < 1e300))
+			ELSE j.excess_us END AS excess_us
+	) x
+	CROSS JOIN LATERAL (
+		SELECT u.shown, @extschema@._chpg_report_key(u.shown) AS hash
+		FROM (SELECT jsonb_populate_record(l.change, jsonb_build_object('excess_us', x.excess_us,
+			'query_text', @extschema@._chpg_report_query_text(secret, j.query_text),
+			'db_name', @extschema@._chpg_pseudonym('db'::text, secret, j.db_name),
+			'db_user', @extschema@._chpg_pseudonym('user'::text, secret, j.db_user),
+			'app', @extschema@._chpg_pseudonym('app'::text, secret, j.app))) AS shown OFFSET 0) u
+	) s;
 END
 $$;
 

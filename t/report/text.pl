@@ -101,6 +101,17 @@ is(join(' ', grep { /\?$/ } split /\n/, $text),
 	'it answers the questions of the page');
 like(section($text, 'IS ANYTHING WRONG NOW?'), qr/^  (?:ERROR|WARN)  +\Q$name\E: Slower than before, since .*?First step: \w/ms, 'the incident has its onset, and a first step');
 like(section($text, 'HOW IS THE FLEET?'), qr/^  service +state .*?^  \Q$name\E +(?:ERROR|WARN) /ms, 'the service that needs most comes first');
+
+# The time lost is that since the onset, as in the incident, though only the last hours show the change.
+my $LAST_DAY = q{SELECT tstzrange(max(window_end) - interval '1 day', max(window_end)) AS day FROM kept.capture WHERE grain = 'hour'};
+is($node->safe_psql('postgres', qq{SELECT count(*) > 0, bool_and((c.change).excess_us >= 0.999 * l.lost_us AND l.lost_us > 0)
+	FROM ($LAST_DAY) d, unnest((_chpg_report_of(day, '$service', NULL::tstzrange, NULL::text, false, true)).changes) c,
+		LATERAL (SELECT sum(p.total_duration_us - p.call_count * (c.change).baseline_avg_duration_us) AS lost_us FROM kept.pattern_hour p
+			WHERE p.service_id = (c.change).service_id AND p.query_id = (c.change).query_id AND p."time" >= c.since) l
+	WHERE (c.change).change = 'regressed' AND c.since IS NOT NULL}), 't|t', 'the time lost is that since the onset');
+like(section(text_report(qq{(SELECT tstzrange(lower(day) - interval '30 minutes', upper(day) + interval '30 minutes') FROM ($LAST_DAY) d), '$service'}), 'HOW SURE IS THIS?'),
+	qr/^  The history has 24 of 24 hours /, 'hours that are not wholly in the period are not missed');
+
 my ($estimate, $bound) = split /\|/, $node->safe_psql('postgres', q{SELECT _chpg_duration_text((q.pattern).p99_est_us), _chpg_duration_text((q.pattern).p99_hi_us)
 	FROM (SELECT (unnest((_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true)).patterns)).*) q LIMIT 1});
 isnt($estimate, $bound, 'the slowest hour of a query is slower than all hours together');
