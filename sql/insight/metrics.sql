@@ -461,6 +461,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	until CONSTANT timestamptz := least(upper(scope.period), now());
+	lacking text[];
 BEGIN
 	IF cardinality(scope.period_hours) = 0 THEN
 		RETURN;
@@ -470,23 +471,30 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
+	lacking := ARRAY(
+		SELECT h.service_id
+		FROM unnest(scope.period_hours) h
+		WHERE NOT EXISTS (
+			SELECT FROM service_key k
+			JOIN metric_day m ON m.service_key = k.service_key
+			WHERE k.service_id = h.service_id AND m.metric = of_metric AND m.day > until - interval '30 hours'
+				AND m.day < until AND m.first_time < until
+				AND m.first_time + cardinality(m."values") * m.step > until - interval '6 hours'));
+	IF cardinality(lacking) > 1 AND cardinality(lacking) = cardinality(scope.period_hours) THEN
+		lacking := ARRAY[NULL::text];
+	END IF;
 	RETURN QUERY
 	SELECT s.*
-	FROM unnest(scope.period_hours) h
+	FROM unnest(lacking) l(service_id)
 	CROSS JOIN LATERAL @extschema@._chpg_skipped(rule_ids,
 		format('The history has no points of the metric %s of the last six hours of the period.', of_metric),
-		h.service_id) s
-	WHERE NOT EXISTS (
-		SELECT FROM service_key k
-		JOIN metric_day m ON m.service_key = k.service_key
-		WHERE k.service_id = h.service_id AND m.metric = of_metric AND m.day > until - interval '30 hours'
-			AND m.day < until AND m.first_time < until
-			AND m.first_time + cardinality(m."values") * m.step > until - interval '6 hours');
+		l.service_id) s;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_without_metric(text[], @extschema@._chpg_scope, text) IS
 'Rows (SKIPPED) for the services of the history that lack a metric at the end of the period.
+If all of them lack it, a rule has one row, without a service.
 Requests: none.
 Errors: 55000 there is no history.';
 

@@ -132,6 +132,7 @@ is(found('symptom', 'locks'), '7.8 sessions wait for locks, at these hours usual
 like(found('symptom', 'a replica lags'), qr/^replay_lag is \d\d\.\d min$/, 'with its unit');
 like(found('next', 'memory at 97'), qr/^SELECT .* public\.chpg_metrics\('2026-05-20 03:00Z', '2026-05-20 12:00Z', 'memory at 97', bucket => '5 minutes'\) WHERE metric = 'memory_usage'/, 'the statement to copy');
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT rule_id) FILTER (WHERE symptom = 'The history has no points of the metric disk_usage of the last six hours of the period.'), count(*) FILTER (WHERE level = 'SKIPPED' AND service_id = 'is full' AND symptom ~ 'memory_usage|connection_count|deadlocks|cpu_usage') FROM found}), '1|6', 'what a service has no metric of is skipped');
+is($node->safe_psql('postgres', "SELECT count(*), count(service_id) FROM _chpg_without_metric('{CHPG702}', _chpg_scope_of(NULL, $AT, NULL, NULL), 'a metric of none')"), '1|0', 'what no service has a metric of is skipped once');
 
 # Thresholds change what is found.
 sub judged { my ($service, $rule, $setup) = @_; $setup //= ''; return $node->safe_psql('postgres', "$setup SELECT concat_ws(' ', level, symptom) FROM chpg_findings($AT, '$service', history_only => true) WHERE rule_id = '$rule'") }
