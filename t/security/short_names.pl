@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $url = start_emulator();
-my $node = start_node('main');
+my $node = start_node('main', 'max_locks_per_transaction = 256');  # of thousands of functions, which are dropped at once
 
 # Installed as the README says, chpg is found by short names, also by other roles.
 my ($install) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^(CREATE SCHEMA chpg;\n.*?)```/ms;
