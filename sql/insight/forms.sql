@@ -50,7 +50,7 @@ CREATE FUNCTION @extschema@.chpg_findings(
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT * FROM @extschema@.chpg_findings(tstzrange(chpg_findings.from_date, coalesce(chpg_findings.to_date, now())),
+	SELECT * FROM @extschema@.chpg_findings(@extschema@._chpg_between(chpg_findings.from_date, chpg_findings.to_date),
 		chpg_findings.service, chpg_findings.server, chpg_findings.history_only);
 END;
 
@@ -195,7 +195,7 @@ RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT r.*
-	FROM (SELECT tstzrange(chpg_compare.from_date, coalesce(chpg_compare.to_date, now())) AS period) p
+	FROM (SELECT @extschema@._chpg_between(chpg_compare.from_date, chpg_compare.to_date) AS period) p
 	CROSS JOIN LATERAL @extschema@.chpg_compare(@extschema@._chpg_period_before(p.period, NULL::interval), p.period,
 		chpg_compare.service, chpg_compare.server) r;
 END;
@@ -276,7 +276,7 @@ CREATE FUNCTION @extschema@.chpg_report(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report(tstzrange(chpg_report.from_date, coalesce(chpg_report.to_date, now())),
+	SELECT @extschema@.chpg_report(@extschema@._chpg_between(chpg_report.from_date, chpg_report.to_date),
 		chpg_report.service, chpg_report.baseline, chpg_report.server, chpg_report.hide_texts,
 		chpg_report.history_only);
 END;
@@ -361,7 +361,7 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report_text(tstzrange(chpg_report_text.from_date, coalesce(chpg_report_text.to_date, now())),
+	SELECT @extschema@.chpg_report_text(@extschema@._chpg_between(chpg_report_text.from_date, chpg_report_text.to_date),
 		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
 		chpg_report_text.history_only);
 END;

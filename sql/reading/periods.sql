@@ -38,3 +38,23 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_service_of_texts(text, text) IS
 'The service, if the texts are those of _chpg_period_of_texts: the second one, unless a time.';
+
+CREATE FUNCTION @extschema@._chpg_between(from_date timestamptz, to_date timestamptz)
+RETURNS tstzrange
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF from_date IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', 'from_date' USING ERRCODE = 'null_value_not_allowed';
+	ELSIF coalesce(to_date, now()) <= from_date THEN
+		RAISE EXCEPTION 'period from % to % is empty: give the start before the end', from_date, coalesce(to_date, now())
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	RETURN tstzrange(from_date, coalesce(to_date, now()));
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_between(timestamptz, timestamptz) IS
+'The period between two times; to_date: null is now.
+Errors: 22004 from_date is null; 22023 the period is empty.';

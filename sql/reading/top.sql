@@ -163,8 +163,8 @@ CREATE FUNCTION @extschema@.chpg_top(
 RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
-	SELECT * FROM @extschema@._chpg_top(tstzrange(chpg_top.from_date, coalesce(chpg_top.to_date, now())), chpg_top.service,
-		chpg_top.order_by, chpg_top.n, chpg_top.server);
+	SELECT * FROM @extschema@._chpg_top(@extschema@._chpg_between(chpg_top.from_date, chpg_top.to_date),
+		chpg_top.service, chpg_top.order_by, chpg_top.n, chpg_top.server);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_top(timestamptz, timestamptz, text, text, integer, text) IS
