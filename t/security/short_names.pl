@@ -131,10 +131,10 @@ sql('DROP OWNED BY mallory; GRANT USAGE, CREATE ON SCHEMA chpg TO mallory');
 sql(q{
 	CREATE FUNCTION chpg.chpg_history_enable(text) RETURNS text LANGUAGE sql RETURN 'planted';
 	CREATE FUNCTION chpg.chpg_slow_patterns(text, text) RETURNS text LANGUAGE sql RETURN 'planted';
-	CREATE FUNCTION chpg.chpg_history_top(text) RETURNS text LANGUAGE sql RETURN 'planted'}, extra_params => [ '-U', 'mallory' ]);
+	CREATE FUNCTION chpg.chpg_period_patterns(text) RETURNS text LANGUAGE sql RETURN 'planted'}, extra_params => [ '-U', 'mallory' ]);
 fails_with($node, q{SELECT chpg_history_enable('kept')}, '42725', qr/function chpg_history_enable\(unknown\) is not unique/, 'a function with fewer arguments');
 fails_with($node, q{SELECT * FROM chpg_slow_patterns('2026-05-01', '2026-05-02')}, '42725', qr/function chpg_slow_patterns\(unknown, unknown\) is not unique/, 'also where chpg has a form by texts');
-is(sql(q{SELECT * FROM chpg_history_top('[2026-05-01,2026-05-02)')}), 'planted', 'a function with a text for a literal that is a range');
+is(sql(q{SELECT * FROM chpg_period_patterns('[2026-05-01,2026-05-02)')}), 'planted', 'a function with a text for a literal that is a range');
 sql('DROP OWNED BY mallory');
 is(sql(q{SELECT chpg_history_enable('kept'); SELECT count(*) > 10 FROM kept.setting}), "\nt", 'unless the planted function is dropped');
 
