@@ -33,7 +33,8 @@ COMMENT ON COLUMN @extschema@.chpg_budget_row.remaining IS
 'X-RateLimit-Remaining of the API''s latest response; null if it had none.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.blocked_until IS
 'When the API takes requests again, after it refused one (429); null if it did not.';
-COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS 'Backends that wait for a place in the budget.';
+COMMENT ON COLUMN @extschema@.chpg_budget_row.waiting IS
+'Backends that wait for a place in the budget; not captures that leave others the setting reserve.';
 COMMENT ON COLUMN @extschema@.chpg_budget_row.shared IS
 'Whether all backends share the budget; else it is that of this backend.';
 

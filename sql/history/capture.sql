@@ -168,6 +168,10 @@ BEGIN
 	SELECT * INTO run FROM @extschema@._chpg_capture_begin(grain, service, server, max_windows);
 	err := run.failure;
 	CALL @extschema@._chpg_capture_commit();
+	IF err IS NULL THEN
+		PERFORM @extschema@._chpg_progress('capture'::text, 0::bigint, run.windows);
+		PERFORM @extschema@._chpg_expect_end('capture'::text, run.seconds);
+	END IF;
 	IF err IS NULL AND run.seconds > 60 THEN
 		RAISE NOTICE 'capturing % windows takes % requests, and about % seconds', run.windows, run.requests,
 			run.seconds;

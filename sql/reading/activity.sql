@@ -12,6 +12,15 @@ done: null: it has ended. An error, and the end of the statement, end it, too.
 total: null: unknown.
 Errors: 22023 unknown operation.';
 
+CREATE FUNCTION @extschema@._chpg_expect_end(operation text, seconds double precision)
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'chpg_expect_end';
+
+COMMENT ON FUNCTION @extschema@._chpg_expect_end(text, double precision) IS
+'Show in chpg_activity that the request budget makes an operation take this long from now.
+Errors: 22023 unknown operation.';
+
 CREATE FUNCTION @extschema@._chpg_leave_budget()
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
@@ -36,12 +45,13 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'chpg_activity';
 
 COMMENT ON FUNCTION @extschema@._chpg_activity() IS
-'What chpg_activity shows, with the whole statement, as far as pg_stat_activity has it.
+'What chpg_activity shows, with exact times, and the statement as far as pg_stat_activity has it.
 Requests: none.';
 
 CREATE VIEW @extschema@.chpg_activity AS
 	SELECT a.pid, @extschema@._chpg_line_text(a.statement, 34) AS statement, a.operation, a.done, a.total, a.unit,
-		a.waiting_for, a.waiting_since, a.started_at, a.estimated_end
+		a.waiting_for, date_trunc('second', a.waiting_since) AS waiting_since,
+		date_trunc('second', a.started_at) AS started_at, date_trunc('second', a.estimated_end) AS estimated_end
 	FROM @extschema@._chpg_activity() a;
 
 COMMENT ON VIEW @extschema@.chpg_activity IS

@@ -25,6 +25,7 @@
 #include "net/http.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
@@ -40,11 +41,15 @@
 /* Microseconds for which a session leaves the budget to others before it looks again */
 #define LEAVE_TIME			INT64CONST(100000)
 
+/* Clocks that differ by this much more (microseconds) have been set. */
+#define CLOCK_SET			(USECS_PER_SEC / 2)
+
 /* A later end (microseconds from now) is none. */
 #define MAX_ESTIMATE		(INT64CONST(366) * USECS_PER_DAY)
 
 PG_FUNCTION_INFO_V1(chpg_activity);
 PG_FUNCTION_INFO_V1(chpg_progress);
+PG_FUNCTION_INFO_V1(chpg_expect_end);
 PG_FUNCTION_INFO_V1(chpg_leave_budget);
 
 typedef struct Work
@@ -90,12 +95,28 @@ typedef struct PortalWork
  * What this backend does
  */
 
+/*
+ * Return the time of day at which clock.h's time was 0.  The result changes only when
+ * one of the clocks is set: times that are computed from it do not jump.
+ */
+static TimestampTz
+clock_origin(void)
+{
+	static TimestampTz origin = 0;
+	TimestampTz now = GetCurrentTimestamp() - chpg_now();
+
+	if (now > origin + CLOCK_SET || now < origin - CLOCK_SET)
+		origin = now;
+	return origin;
+}
+
 /* Let others see what this backend does. */
 static void
 publish(void)
 {
 	ChpgSharedState *shared = chpg_keys_get();
 
+	own.clock_origin = clock_origin();
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	shared->waiters[chpg_process_number()].activity = own;
 	LWLockRelease(&shared->lock);
@@ -117,10 +138,15 @@ clear_at_exit(int code, Datum arg)
 	clear();
 }
 
+/*
+ * An operation survives the commits of a procedure, which runs in a portal.  At any
+ * other commit what is left is of a cursor that is held, whose portal remains.
+ */
 static void
-clear_at_abort(XactEvent event, void *arg)
+clear_at_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT ||
+		(event == XACT_EVENT_COMMIT && ActivePortal == NULL))
 		clear();
 }
 
@@ -150,7 +176,7 @@ begin(int operation, int64 started)
 	if (!prepared)
 	{
 		before_shmem_exit(clear_at_exit, (Datum) 0);
-		RegisterXactCallback(clear_at_abort, NULL);
+		RegisterXactCallback(clear_at_end, NULL);
 		RegisterSubXactCallback(clear_at_subabort, NULL);
 		prepared = true;
 	}
@@ -322,6 +348,25 @@ chpg_progress(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * _chpg_expect_end(operation, seconds)
+ *
+ * Notes that the request budget makes the operation, if that shows, take this long.
+ */
+Datum
+chpg_expect_end(PG_FUNCTION_ARGS)
+{
+	int			work = find_work(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	double		duration = PG_GETARG_FLOAT8(1) * USECS_PER_SEC;
+
+	if (own.operation != work)
+		PG_RETURN_VOID();
+	own.expected_end = duration > 0 && duration < MAX_ESTIMATE ?
+		chpg_now() + (int64) duration : 0;
+	publish();
+	PG_RETURN_VOID();
+}
+
 /* _chpg_leave_budget(): waits a moment, as one that leaves the budget to others */
 Datum
 chpg_leave_budget(PG_FUNCTION_ARGS)
@@ -390,11 +435,11 @@ copy_activities(ChpgSharedState *shared)
 
 /* Set a time, of clock.h, in a row. */
 static void
-set_time(Datum *value, bool *isnull, int64 time, int64 now)
+set_time(Datum *value, bool *isnull, int64 time, const ChpgActivity *activity)
 {
 	*isnull = time == 0;
 	if (!*isnull)
-		*value = TimestampTzGetDatum(GetCurrentTimestamp() + (time - now));
+		*value = TimestampTzGetDatum(activity->clock_origin + time);
 }
 
 /*
@@ -413,7 +458,6 @@ put_activity(ReturnSetInfo *rsinfo, const ChpgActivity *activity, bool visible)
 		[CHPG_WAIT_STATE] = "service state",
 		[CHPG_WAIT_WEBHOOK] = "webhook response"
 	};
-	int64		now = chpg_now();
 	const char *unit = activity->operation < CHPG_NUM_WORKS ?
 	works[activity->operation].unit : "requests";
 	const char *reason = reasons[activity->waiting_for];
@@ -438,9 +482,9 @@ put_activity(ReturnSetInfo *rsinfo, const ChpgActivity *activity, bool visible)
 		nulls[6] = reason == NULL;
 		if (!nulls[6])
 			values[6] = CStringGetTextDatum(reason);
-		set_time(&values[7], &nulls[7], reason == NULL ? 0 : activity->waiting_since, now);
-		set_time(&values[8], &nulls[8], activity->started, now);
-		set_time(&values[9], &nulls[9], estimate_end(activity, now), now);
+		set_time(&values[7], &nulls[7], reason == NULL ? 0 : activity->waiting_since, activity);
+		set_time(&values[8], &nulls[8], activity->started, activity);
+		set_time(&values[9], &nulls[9], estimate_end(activity, chpg_now()), activity);
 	}
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }

@@ -179,6 +179,7 @@ typedef struct ChpgActivity
 	int64		expected_end;	/* by the request budget; 0: unknown */
 	int			waiting_for;	/* a ChpgWaitReason */
 	int64		waiting_since;
+	TimestampTz clock_origin;	/* the time of day when clock.h's was 0 */
 } ChpgActivity;
 
 /* A backend that waits for the budget, or will do so again. */

@@ -26,7 +26,7 @@ my $named = in_session($monitor, 'SHOW server_version_num') >= 170000;
 sub activity
 {
 	my ($columns) = @_;
-	return in_session($monitor, "SELECT $columns FROM chpg_activity ORDER BY started_at");
+	return in_session($monitor, "SELECT $columns FROM chpg_activity ORDER BY waiting_for");
 }
 
 # Wait until these columns are so.
@@ -83,6 +83,9 @@ fault($url, hang => JSON::PP::true, path => 'postgres$');
 shows('pid, statement, operation, done, total, unit, waiting_for', "$pid|SELECT * FROM chpg_services -- wh~|list the services|0|1|requests|API response", 'a call waits for a response of the API');
 is(activity('waiting_since BETWEEN started_at AND now() AND started_at > now() - interval \'1 hour\', estimated_end IS NULL'), 't|t', 'since when, but not until when');
 waits_in('ChpgApiResponse');
+is(activity(q{(started_at::text || waiting_since) ~ '[.]'}), 'f', 'its times are whole seconds');
+my %looks = map { in_session($monitor, 'SELECT started_at, waiting_since FROM _chpg_activity()') => 1 } 1 .. 30;
+is(scalar keys %looks, 1, 'and the same ones at each look, to the microsecond');
 
 # Another session's same request
 $node->safe_psql('postgres', "ALTER DATABASE postgres SET chpg.cache_ttl = '1 h'");
@@ -174,7 +177,9 @@ set_limit('900/300s');
 $node->safe_psql('postgres', q{UPDATE kept.setting SET value = '900' WHERE name = 'reserve'});
 begin_in_session($session, 'CALL chpg_capture(max_windows => 3)');
 shows('operation, done, waiting_for', 'capture|0|request budget', 'a capture that leaves the budget to others waits for it');
-wait_until(sub { activity(q{waiting_since < clock_timestamp() - interval '300 ms'}) eq 't' }, 'it does so for longer than a moment');
+is(activity(q{estimated_end - started_at BETWEEN '595 s' AND '620 s'}), 't', 'it may end when the budget allows it, which is known before its first window');
+is(in_session($monitor, 'SELECT max(waiting) FROM chpg_budget'), '0', 'it has no place in the queue');
+wait_until(sub { activity(q{waiting_since < clock_timestamp() - interval '1.3 s'}) eq 't' }, 'it does so for longer than a moment');
 pass('for longer than a moment');
 in_session($monitor, "SELECT pg_cancel_backend($pid)");
 await_in_session($session, qr/ERROR: /);
@@ -215,6 +220,14 @@ $own->quit;
 fails_with($node, q{SELECT _chpg_progress('nonsense', 1, 2)}, '22023', qr/unknown operation of chpg/, 'an operation that is none');
 in_session($session, q{SELECT _chpg_progress('export', 9223372036854775807, -9223372036854775808)});
 is(activity('*'), '', 'an operation ends with its statement');
+in_session($session, q{BEGIN; DECLARE held CURSOR WITH HOLD FOR SELECT _chpg_progress('capture', 1, 2); COMMIT});
+is(activity('*'), '', 'an operation of a cursor that is held ends with its transaction');
+in_session($session, 'CLOSE held');
+for my $seconds (qw(NaN Infinity -Infinity 1e308 -1))
+{
+	is(in_session($session, qq{SELECT a.operation, a.estimated_end FROM _chpg_progress('capture', 0, 2) p, _chpg_expect_end('capture', '$seconds') e, LATERAL (SELECT * FROM chpg_activity WHERE p IS NOT NULL AND e IS NOT NULL) a}),
+		'capture|', "an end in $seconds seconds is none");
+}
 is(in_session($session, q{SELECT a.operation, a.done, a.total, a.estimated_end FROM _chpg_progress('export', 1, 9223372036854775807) p, LATERAL (SELECT * FROM chpg_activity WHERE p IS NOT NULL) a}),
 	'export|1|9223372036854775807|', 'an end that is far away is none');
 
