@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "functions/setting_names.h"
+#include "miscadmin.h"
 #include "protocol/closest.h"
 #include "protocol/json.h"
 #include "protocol/remote_text.h"
@@ -76,6 +77,7 @@ question(const Setting *setting)
 {
 	ChpgClosest closest;
 
+	CHECK_FOR_INTERRUPTS();
 	chpg_closest_begin(&closest, setting->name);
 	add_known(&closest, setting->pgbouncer);
 	if (closest.match != NULL && strcmp(closest.match, setting->name) == 0)
