@@ -105,6 +105,20 @@ COMMENT ON FUNCTION @extschema@._chpg_own_webhooks(oid) IS
 'The webhooks that the caller can send alerts with.
 The caller has their URLs, and their owners have the rights of the history''s owner.';
 
+/* Another role's webhook may have the name of one that was dropped. */
+CREATE FUNCTION @extschema@._chpg_served_webhooks(owner oid)
+RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(w.webhook ORDER BY w.webhook), '{}')
+	FROM @extschema@._chpg_webhooks() w
+	WHERE pg_has_role(w.owner, _chpg_served_webhooks.owner, 'USAGE')
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_served_webhooks(oid) IS
+'The webhooks that get alerts: their owners have the rights of the history''s owner.';
+
 CREATE FUNCTION @extschema@._chpg_is_quiet(quiet_hours text, at timestamptz)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -211,7 +225,8 @@ DECLARE
 	not_sent name;
 BEGIN
 	IF of_format IS NULL THEN
-		RAISE EXCEPTION 'webhook "%" does not exist', webhook
+		RAISE EXCEPTION 'webhook "%" does not exist%', webhook,
+				@extschema@._chpg_closest(webhook, ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w ORDER BY 1))
 			USING ERRCODE = CASE WHEN webhook IS NULL THEN 'null_value_not_allowed' ELSE 'undefined_object' END,
 				HINT = 'Create it with chpg_create_webhook.';
 	END IF;

@@ -90,11 +90,14 @@ describe_outcome(const ChpgHttpResponse *response)
 		case CHPG_HTTP_TOO_LARGE:
 			return is_success ? NULL : "the response is too large";
 		case CHPG_HTTP_NOT_CONNECTED:
+			/* whether a port is open is not said */
+			if (response->is_host_unknown)
+				return "the name of the host is unknown";
 			return response->address_refused ?
 				"the address of the host is not allowed: see chpg.webhook_addresses" :
 				"no connection";
 		case CHPG_HTTP_UNTRUSTED:
-			return "the certificate of the host is not valid";
+			return "the certificate of the host is not valid: see ca_file of chpg_create_webhook";
 		case CHPG_HTTP_BROKEN:
 			return "the connection broke";
 		case CHPG_HTTP_TIMED_OUT:

@@ -24,6 +24,7 @@
 #include "nodes/makefuncs.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -322,7 +323,7 @@ chpg_find_webhook(const char *name)
 
 	/* The owner of a server may make the mappings of others. */
 	if (!chpg_trusts(GetUserId(), server->owner))
-		webhook->problem = "its owner is not trusted";
+		webhook->problem = "its owner is not trusted: create one of your own";
 	else if (webhook->url == NULL)
 		webhook->problem = "the role that sends has no URL for it";
 	else if (webhook->format == CHPG_WEBHOOK_PAGERDUTY && webhook->secret == NULL)
@@ -526,21 +527,46 @@ chpg_create_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Throw error 42704 for a webhook that does not exist, with the name that was meant. */
+static void
+report_unknown(FunctionCallInfo fcinfo, const char *name)
+{
+	const char *schema = quote_identifier(get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid)));
+	char	   *query = psprintf("SELECT %s._chpg_closest($1, ARRAY(SELECT w.webhook FROM %s._chpg_webhooks() w ORDER BY 1))",
+								 schema, schema);
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(name);
+	char	   *closest;
+
+	SPI_connect();
+	if (SPI_execute_with_args(query, 1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for a webhook");
+	closest = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("webhook \"%s\" does not exist%s", name, closest != NULL ? closest : "")));
+}
+
 /* chpg_drop_webhook(name) */
 Datum
 chpg_drop_webhook(PG_FUNCTION_ARGS)
 {
 	char	   *name = webhook_name(fcinfo);
 	DropStmt   *stmt = makeNode(DropStmt);
+	int			nestlevel;
 
 	PreventCommandIfReadOnly("chpg_drop_webhook()");
 	if (find_server(name) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("webhook \"%s\" does not exist", name)));
+		report_unknown(fcinfo, name);
 	stmt->removeType = OBJECT_FOREIGN_SERVER;
 	stmt->objects = list_make1(makeString(name));
 	stmt->behavior = DROP_CASCADE;
+	/* That the URL goes, too, is no news. */
+	nestlevel = NewGUCNestLevel();
+	if (client_min_messages < WARNING)
+		(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	chpg_run_utility((Node *) stmt, chpg_statement_text("DROP SERVER", name, " CASCADE", NIL));
+	AtEOXact_GUC(true, nestlevel);
 	PG_RETURN_VOID();
 }

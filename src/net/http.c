@@ -765,6 +765,7 @@ finish(ChpgTransfer *transfer, CURLcode rc)
 	response->connections = (int) connections;
 	response->outcome = classify(transfer, rc);
 	response->address_refused = transfer->address_refused;
+	response->is_host_unknown = rc == CURLE_COULDNT_RESOLVE_HOST;
 	response->has_end = has_end(transfer);
 	response->status = (int) status;
 	response->retry_after = retry_after(transfer);

@@ -68,6 +68,7 @@ typedef struct ChpgHttpResponse
 	const char *body;			/* NUL-terminated; belongs to the transfer */
 	size_t		length;
 	bool		address_refused;	/* accepts_address() refused an address */
+	bool		is_host_unknown;	/* the host's name has no address */
 	const char *error;			/* a sentence, mostly libcurl's, unless the
 								 * outcome is CHPG_HTTP_ANSWERED */
 	int64		wire_size;		/* bytes received: headers, and the body as it

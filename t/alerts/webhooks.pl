@@ -126,7 +126,7 @@ for my $host ('127.0.0.1', 'localhost', '127.1', '0x7f000001', '2130706433', '0.
 	'[fe80::1]', '[fd00:ec2::254]', '[ff02::1]', '[2001:db8::1]', '[fec0::1]')
 {
 	sql(create('inner', "'json', 'https://$host:$port/', ca_file => '$receiver->{ca_file}'"));
-	my $error = fails_with($node, q{SELECT chpg_test_webhook('inner')}, '08000', qr/address of the host is not allowed|no connection/, "no request to $host");
+	my $error = fails_with($node, q{SELECT chpg_test_webhook('inner')}, '08000', qr/address of the host is not allowed|no connection|the name of the host is unknown/, "no request to $host");
 	like($error, qr/not allowed/, "as it is refused: $host") if $host !~ /^(0x7f000001|2130706433|127\.1)$/;
 }
 is(scalar($receiver->requests), 0, 'nothing was sent');
@@ -136,13 +136,20 @@ fails_with($node, q{SET chpg.webhook_addresses = '10.0.0.0/8, fd00::/8'; SELECT 
 fails_with($node, qq{SELECT count(*) FROM chpg_budget(); SET chpg.webhook_addresses = '$_'}, '22023', qr/invalid value for parameter "chpg.webhook_addresses"/, "not a list of networks: $_")
   for '127.0.0.1/33', 'localhost', '::1/129', '127.0.0.0/', '1,' x 65;
 
+# A name that cannot be one: nobody is asked for it
+sql(create('typo', "'json', 'https://" . 'x' x 64 . ".example/'"));
+fails_with($node, q{SELECT chpg_test_webhook('typo')}, '08000', qr/could not post to webhook "typo": the name of the host is unknown$/m, 'an unknown host is told from one that does not answer');
+fails_with($node, q{SELECT chpg_test_webhook('tipo')}, '42704', qr/webhook "tipo" does not exist: did you mean "typo"\?/, 'so is an unknown webhook');
+fails_with($node, q{SELECT chpg_drop_webhook('tipo')}, '42704', qr/webhook "tipo" does not exist: did you mean "typo"\?/, 'also one to drop');
+unlike(notices($node, q{SELECT chpg_drop_webhook('typo')}), qr/NOTICE/, 'a webhook is dropped without a notice of its mappings');
+
 # Neither redirects nor the environment, nor another certificate
 $receiver->answer_with(302);
 fails_with($node, qq{SET $ALLOWED; SELECT chpg_test_webhook('inner')}, '58000', qr/HTTP status 302/, 'a redirect is not followed');
 $receiver->answer_with(500);
 fails_with($node, qq{SET $ALLOWED; SELECT chpg_test_webhook('inner')}, '58000', qr/HTTP status 500/, 'a receiver that fails');
 sql(create('inner', "'json', 'https://localhost:$port/'"));
-fails_with($node, qq{SET $ALLOWED; SELECT chpg_test_webhook('inner')}, '08000', qr/certificate of the host is not valid/, 'a certificate that nobody trusts');
+fails_with($node, qq{SET $ALLOWED; SELECT chpg_test_webhook('inner')}, '08000', qr/certificate of the host is not valid: see ca_file of chpg_create_webhook/, 'a certificate that nobody trusts');
 
 # Roles
 sql(q{CREATE ROLE mallory LOGIN; CREATE ROLE deputy LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO deputy});
