@@ -31,9 +31,9 @@ COMMENT ON COLUMN @extschema@.chpg_self_row.longest_wait_us IS
 COMMENT ON COLUMN @extschema@.chpg_self_row.waiting_pid IS
 'The process that waits longest, for pg_stat_activity; null: nobody waits. For members of pg_monitor.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.webhooks_failing IS
-'Webhooks whose last try failed, or that have had nothing sent for an hour that was due.';
+'Webhooks whose last try failed, or that have had nothing sent for an hour that was due. Not dropped ones.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.dead_letters IS
-'Alerts that a webhook did not get: see the view dead_letter.';
+'Alerts that webhooks did not get, but for those that were dropped: see the view dead_letter.';
 
 CREATE FUNCTION @extschema@._chpg_engine_state()
 RETURNS TABLE (failing_since timestamptz, longest_wait_us bigint, waiting_pid integer)
@@ -54,6 +54,8 @@ AS $$
 DECLARE
 	read_all CONSTANT boolean := coalesce(has_table_privilege(to_regclass(format('%I.watch_state', place)), 'SELECT')
 		AND has_table_privilege(to_regclass(format('%I.alert_delivery', place)), 'SELECT'), false);
+	webhooks CONSTANT text[] := @extschema@._chpg_served_webhooks(
+		(SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = place));
 	captured timestamptz;
 	state jsonb;
 BEGIN
@@ -67,7 +69,18 @@ BEGIN
 				'webhooks_failing', count(DISTINCT d.webhook) FILTER (WHERE d.state = 'pending'
 					AND (d.error IS NOT NULL OR d.next_try < now() - interval '1 hour')),
 				'dead_letters', count(*) FILTER (WHERE d.state = 'dead'))
-			FROM alert_delivery d);
+			FROM alert_delivery d
+			WHERE d.webhook = ANY (webhooks));
+		-- a watch by hand, and one that was turned off, are not missed
+		state := state || jsonb_build_object('wants_watch', webhooks <> '{}'
+			OR EXISTS (SELECT FROM setting s WHERE s.name = 'watch' AND s.value = 'on'));
+		BEGIN
+			PERFORM @extschema@._chpg_history_check_setting(name, s.value)
+			FROM @extschema@._chpg_history_defaults() d
+			FULL JOIN setting s USING (name);
+		EXCEPTION WHEN invalid_parameter_value OR object_not_in_prerequisite_state THEN
+			state := state || jsonb_build_object('setting', @extschema@._chpg_alert_text(SQLERRM, 200));
+		END;
 	END IF;
 	RETURN state;
 END
@@ -75,6 +88,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_self_history(name) IS
 'What chpg_self says of the history in a schema.
+setting: why a setting cannot be used; missing: all can.
 reads_all: whether the caller may read the alerts, too; the keys of these are missing otherwise.';
 
 CREATE FUNCTION @extschema@._chpg_readers_owner()
@@ -125,13 +139,18 @@ BEGIN
 		history := @extschema@._chpg_self_of_other();
 	ELSIF state = '' AND @extschema@._chpg_history_is_readable() THEN
 		history := @extschema@._chpg_self_history(@extschema@._chpg_history_enter());
-		-- a window of a backfill is due since its service was first seen
-		SELECT min(d.window_start), bool_or(greatest(d.window_end, s.seen_at) < now() - interval '1 day')
-		INTO self.oldest_due_window, behind
-		FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
-		LEFT JOIN (SELECT v.service_id, min(v.noted_at) AS seen_at FROM service v GROUP BY v.service_id) s
-			ON s.service_id = d.service_id
-		WHERE NOT d.lost AND NOT d.again;
+		BEGIN
+			-- a window of a backfill is due since its service was first seen
+			SELECT min(d.window_start), bool_or(greatest(d.window_end, s.seen_at) < now() - interval '1 day')
+			INTO self.oldest_due_window, behind
+			FROM @extschema@.chpg_history_due(NULL::text, NULL::text, NULL::text) d
+			LEFT JOIN (SELECT v.service_id, min(v.noted_at) AS seen_at FROM service v GROUP BY v.service_id) s
+				ON s.service_id = d.service_id
+			WHERE NOT d.lost AND NOT d.again;
+		EXCEPTION WHEN invalid_parameter_value THEN
+			-- a setting cannot be used, maybe only together with another one
+			history := jsonb_build_object('setting', @extschema@._chpg_alert_text(SQLERRM, 200)) || history;
+		END;
 	END IF;
 	self.last_capture := history->>'last_capture';
 	self.last_watch := history->>'last_watch';
@@ -147,11 +166,13 @@ BEGIN
 				AND EXISTS (SELECT FROM @extschema@.chpg_history_schema) THEN
 				format('role "%s" cannot judge the history: it needs USAGE on its schema, and SELECT on its tables',
 					current_user) END,
+		history->>'setting',
 		CASE WHEN history->>'last_capture' IS NULL AND history->>'failing_since' IS NULL AND history IS NOT NULL THEN
 			'nothing was captured yet' END,
 		CASE WHEN self.last_capture < now() - interval '3 hours' THEN 'no capture for three hours' END,
 		CASE WHEN behind THEN 'windows are due for a day' END,
-		CASE WHEN self.last_watch < now() - interval '3 hours' THEN 'no watch for three hours' END,
+		CASE WHEN self.last_watch < now() - interval '3 hours' AND (history->>'wants_watch')::boolean THEN
+			'no watch for three hours' END,
 		CASE WHEN failing < now() - interval '10 minutes' THEN 'captures or requests fail' END,
 		CASE WHEN self.blocked_until > now() + interval '10 minutes' THEN 'a key is blocked' END,
 		CASE WHEN self.longest_wait_us > 300000000 THEN 'a process has waited for the budget for five minutes' END,

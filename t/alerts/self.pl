@@ -17,9 +17,9 @@ my $ALL = 'problem, last_capture IS NULL, last_watch IS NULL, oldest_due_window 
 sub problem { return sql('SELECT problem FROM chpg_self') }
 sub logged { my ($what) = @_; return scalar(() = slurp_file($node->logfile) =~ /LOG: .*$what/g) }
 
-sql('CREATE ROLE reader LOGIN; ' . connect_sql($url));
+sql('CREATE ROLE reader LOGIN; CREATE ROLE other LOGIN; ' . connect_sql($url));
 is(sql("SELECT $ALL FROM chpg_self"), '|t|t|t|t|t||||', 'without a history there is nothing wrong');
-sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
+sql(q{GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO other; SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
 settle($node, 'kept');
 is(problem(), 'nothing was captured yet', 'a new one has to be captured');
 is(costs($node, $url, 'SELECT count(*) FROM chpg_self', 0, 'the view'), '1', 'the view has one row');
@@ -31,13 +31,19 @@ sql('CALL chpg_watch()');
 is(sql(q{SELECT problem, last_capture > now() - interval '5 min', last_watch > now() - interval '5 min', oldest_due_window IS NULL, webhooks_failing, dead_letters FROM chpg_self}),
 	'|t|t|t|0|0', 'after a capture and a watch');
 sql(q{UPDATE kept.capture SET captured_at = now() - interval '4 hours'; UPDATE kept.watch_state SET watched_at = now() - interval '4 hours'});
-is(problem(), 'no capture for three hours; no watch for three hours', 'captures and watches that stopped');
+is(problem(), 'no capture for three hours', 'captures that stopped; a watch by hand is not missed');
+sql(q{UPDATE kept.setting SET value = 'on' WHERE name = 'watch'});
+is(problem(), 'no capture for three hours; no watch for three hours', 'one that captures are to end with is');
+sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'watch'; SELECT chpg_create_webhook('a', 'json', 'https://x.example/')});
+is(problem(), 'no capture for three hours; no watch for three hours', 'or one that webhooks wait for');
 sql(q{UPDATE kept.capture SET captured_at = now(), status = 'error'; UPDATE kept.watch_state SET watched_at = now()});
 is(sql(q{SELECT failing_since > now() - interval '5 min', problem FROM chpg_self}), 't|', 'captures that fail');
 sql(q{UPDATE kept.capture SET captured_at = now() - interval '1 hour'});
 is(problem(), 'captures or requests fail', 'and keep failing');
 sql(q{UPDATE kept.capture SET captured_at = now(), status = 'ok'});
 sql(q{INSERT INTO kept.alert_delivery VALUES (1, 'a', 'dead', 12, now(), NULL, NULL, 500, 'x'), (2, 'b', 'pending', 1, now(), NULL, NULL, NULL, 'y'), (3, 'c', 'pending', 0, now() - interval '2 hours', NULL, NULL, NULL, NULL), (4, 'd', 'pending', 0, now(), NULL, NULL, NULL, NULL)});
+is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '0|1|there are dead letters', 'webhooks that do not exist are no problem');
+sql(qq{SELECT chpg_create_webhook('$_', 'json', 'https://x.example/')}) for qw(b c d);
 is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'webhooks');
 sql('GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
 is(as_role('reader', 'SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'a role that may read the history, such as that of Grafana');
@@ -45,6 +51,24 @@ sql('REVOKE SELECT ON kept.alert_delivery FROM reader');
 like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'but not without the alerts');
 
 # A backfill takes its time; what has been due for a day since its service is known has not
+sql(q{SELECT chpg_drop_webhook('a')});
+is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|0|webhooks fail', 'dead letters of one that is dropped are none');
+as_role('other', q{SELECT chpg_create_webhook('a', 'json', 'https://x.example/')});
+is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|0|webhooks fail', 'also if a role without rights makes one of that name');
+sql(qq{SELECT chpg_drop_webhook('$_')}) for qw(a b c d);
+is(problem(), '', 'then there is nothing wrong');
+
+# Settings that captures refuse
+sql(q{GRANT SELECT ON kept.alert_delivery TO reader; UPDATE kept.setting SET value = 'five days' WHERE name = 'backfill'});
+is($_->('SELECT problem FROM chpg_self'), 'invalid value for setting "backfill" of the history: "five days"', 'a setting that cannot be used') for \&sql, sub { as_role('reader', @_) };
+sql(q{UPDATE kept.setting SET value = E'\n' || repeat('x', 10000) WHERE name = 'backfill'});
+cmp_ok(length(problem()), '<', 210, 'whatever it is');
+sql(q{UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'; UPDATE kept.setting SET value = '2 days' WHERE name = 'keep_open'});
+is(problem(), 'invalid value for setting "keep_open" of the history: "2 days"', 'or not together with others');
+sql(q{UPDATE kept.setting SET value = '8 days' WHERE name = 'keep_open'});
+is(problem(), '', 'until all can');
+sql('REVOKE SELECT ON kept.alert_delivery FROM reader');
+
 sql(q{DELETE FROM kept.alert_delivery; UPDATE kept.setting SET value = '6 days' WHERE name = 'backfill'; UPDATE kept.service SET noted_at = now() - interval '23 hours'});
 is(sql(q{SELECT oldest_due_window < now() - interval '5 days', problem FROM chpg_self}), 't|', 'windows from before a service was known are a backfill');
 sql(q{UPDATE kept.service SET noted_at = now() - interval '25 hours'});
@@ -84,10 +108,10 @@ is(logged('the queue for the request budget of key "demoKeyId" of server "chpg" 
 
 # A history that another role owns, whose code must not run with the rights of its readers
 sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); SELECT chpg_history_disable(); DROP SCHEMA kept CASCADE;
-	CREATE ROLE h LOGIN; GRANT CREATE ON DATABASE postgres TO h; SELECT chpg_history_enable('of_h', owner => 'h');
+	CREATE ROLE h LOGIN; GRANT CREATE ON DATABASE postgres TO h; GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO h; SELECT chpg_history_enable('of_h', owner => 'h');
 	SET ROLE h; GRANT USAGE ON SCHEMA of_h TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA of_h TO reader;
 	INSERT INTO of_h.capture (service_id, grain, window_start, window_end, status, captured_at) VALUES ('pg1', 'hour', now() - interval '6 h', now() - interval '5 h', 'ok', now() - interval '5 h');
-	INSERT INTO of_h.alert_delivery VALUES (1, 'a', 'dead', 12, now(), NULL, NULL, 500, 'x')});
+	SELECT chpg_create_webhook('of_h', 'json', 'https://x.example/'); INSERT INTO of_h.alert_delivery VALUES (1, 'of_h', 'dead', 12, now(), NULL, NULL, 500, 'x')});
 my $WRONG = 'no capture for three hours; .*there are dead letters';
 like(as_role($_, 'SELECT problem FROM chpg_self'), qr/^$WRONG$/, "its state is seen: $_") for 'h', 'reader', sql('SELECT current_user');
 sql(q{SET ROLE h; REVOKE SELECT ON of_h.watch_state FROM reader});
