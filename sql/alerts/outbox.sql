@@ -206,7 +206,7 @@ Forgets alerts that are older than days are kept, unless their incident is open.
 /*
  * A notification of the organization is an alert that has no end.  Its id alone says whether
  * it was noted before: times of the API may be missing, impossible or out of order.  What is
- * listed when folding in begins is noted, too, and nobody gets it.
+ * listed when folding in begins is noted as known, and nobody gets it.
  */
 CREATE FUNCTION @extschema@._chpg_wants_notifications(owner oid)
 RETURNS boolean
@@ -244,7 +244,7 @@ BEGIN
 	), added AS (
 		INSERT INTO alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level,
 			service_id, service_name, since, title, symptom)
-		SELECT gen_random_uuid(), now(), now(), 'new', k.key, k.key,
+		SELECT gen_random_uuid(), now(), now(), CASE WHEN begins THEN 'known' ELSE 'new' END, k.key, k.key,
 			coalesce(nullif(@extschema@._chpg_alert_text(k.type, 100), ''), 'notification'), 'notification',
 			CASE WHEN lower(k.severity) = 'critical' THEN 'ERROR' ELSE 'WARN' END,
 			@extschema@._chpg_alert_text(k.resource_id, 100),
@@ -269,7 +269,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_notifications(text, @extschema@.chpg_notification_row[]) IS
 'Write the notifications of a server''s organization that are not in the outbox to it.
-The first time, those that are there already: they go to nobody.
+The first time, those that are there already are noted as known: they go to nobody.
 critical is ERROR, info is no alert, and any other severity is WARN.
 For the owner of the history.';
 
@@ -278,18 +278,25 @@ CREATE FUNCTION @extschema@._chpg_read_notifications(server text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET chpg.max_retries = 0
 AS $$
 DECLARE
 	owner CONSTANT oid := @extschema@._chpg_history_owner();
 	of_server CONSTANT text := @extschema@._chpg_own_server(server);
 	listed @extschema@.chpg_notification_row[];
+	max_listed CONSTANT bigint := 1000;
 BEGIN
 	IF NOT @extschema@._chpg_wants_notifications(owner) THEN
 		RETURN;
 	END IF;
 	-- no lock is held while requests are under way
 	listed := ARRAY(SELECT n FROM @extschema@.chpg_notifications(NULL::text, NULL::text, now() - interval '7 days',
-		1000::bigint, of_server) n);
+		max_listed, of_server) n);
+	IF cardinality(listed) >= max_listed THEN
+		RAISE WARNING 'the organization has % notifications of seven days or more: older ones may have raised no alert',
+				max_listed
+			USING HINT = format('See all: SELECT * FROM chpg_notifications(max_rows => 10000, server => %L);', of_server);
+	END IF;
 	PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_notifications($1, $2)'::text,
 		ROW(of_server, listed));
 EXCEPTION WHEN OTHERS THEN
@@ -300,7 +307,7 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_read_notifications(text) IS
 'Make alerts of the notifications of a server''s organization, if a webhook gets them.
-A failure is a WARNING.
+A failure is a WARNING; so is a list of 1000, which may leave older ones out.
 Requests: none without such a webhook; 1 for each 250 notifications of the last 7 days.';
 
 /* Receivers that act by incident_id read the list of alerts; PagerDuty, which takes one at a time, gets no summary. */
@@ -343,7 +350,8 @@ Always the same for the same summary.';
 
 /*
  * Back-off doubles from a minute to an hour: twelve tries take about seven hours.  What makes
- * a summary stays together, under one key, whatever becomes of it.
+ * a summary stays together, under one key, whatever becomes of it.  An alert that was tried
+ * alone may have arrived, and so it keeps the key of its own.
  */
 CREATE FUNCTION @extschema@._chpg_claim_delivery(webhooks text[])
 RETURNS jsonb
@@ -355,15 +363,20 @@ DECLARE
 	-- more alerts than somebody reads one by one
 	to_sum_up CONSTANT integer := 50;
 	new_key CONSTANT uuid := gen_random_uuid();
+	served CONSTANT text[] := @extschema@._chpg_served_webhooks(
+		(SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user));
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	UPDATE alert_delivery d
 	SET state = 'dead', leased_until = NULL,
 		error = CASE WHEN d.attempts >= 12 THEN coalesce(d.error, 'every try was interrupted')
+			WHEN d.webhook IN (SELECT w.webhook FROM @extschema@._chpg_webhooks() w) THEN
+				'its owner lacks the rights of the history''s owner'
 			ELSE 'the webhook does not exist' END
 	WHERE d.state = 'pending' AND coalesce(d.leased_until < clock_timestamp(), true)
-		AND (d.attempts >= 12 OR d.webhook <> ALL (ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w)));
-	SELECT d.alert_id, d.webhook, d.summary_key, w.format INTO claimed
+		AND (d.attempts >= 12 OR d.webhook <> ALL (served));
+	SELECT d.alert_id, d.webhook, d.summary_key, w.format, a.incident_id,
+		d.attempts = 0 AND d.error IS NULL AS is_untried INTO claimed
 	FROM alert_delivery d
 	JOIN alert a ON a.alert_id = d.alert_id
 	JOIN @extschema@._chpg_webhooks() w ON w.webhook = d.webhook
@@ -380,19 +393,29 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	IF claimed.summary_key IS NULL AND claimed.format <> 'pagerduty' THEN
-		WITH waiting AS (
-			SELECT d.alert_id
+	IF claimed.summary_key IS NOT NULL AND claimed.format = 'pagerduty' THEN
+		-- the webhook has become one
+		UPDATE alert_delivery d SET summary_key = NULL
+		WHERE d.webhook = claimed.webhook AND d.summary_key = claimed.summary_key;
+		claimed.summary_key := NULL;
+	ELSIF claimed.summary_key IS NULL AND claimed.format <> 'pagerduty' AND claimed.is_untried THEN
+		WITH untried AS (
+			SELECT d.alert_id, a.incident_id, @extschema@._chpg_level_place(a.level) AS place
 			FROM alert_delivery d
 			JOIN alert a ON a.alert_id = d.alert_id
 			WHERE d.webhook = claimed.webhook AND d.state = 'pending' AND d.summary_key IS NULL
-				AND coalesce(d.leased_until < clock_timestamp(), true)
-				-- not before what is under way, or in an earlier summary
+				AND d.attempts = 0 AND d.error IS NULL
+				-- not before what was tried, or is in an earlier summary
 				AND NOT EXISTS (SELECT FROM alert_delivery e JOIN alert b ON b.alert_id = e.alert_id
 					WHERE e.webhook = d.webhook AND e.state = 'pending' AND b.incident_id = a.incident_id
 						AND e.alert_id < d.alert_id
-						AND (e.summary_key IS NOT NULL OR e.leased_until >= clock_timestamp()))
-			ORDER BY @extschema@._chpg_level_place(a.level), d.alert_id
+						AND (e.summary_key IS NOT NULL OR e.attempts > 0 OR e.error IS NOT NULL))
+		), waiting AS (
+			-- no end of an incident without its beginning
+			SELECT u.alert_id
+			FROM (SELECT u.*, min(u.place) OVER i AS worst, min(u.alert_id) OVER i AS begin
+				FROM untried u WINDOW i AS (PARTITION BY u.incident_id)) u
+			ORDER BY u.incident_id = claimed.incident_id DESC, u.worst, u.begin, u.alert_id
 			LIMIT 1000
 		)
 		UPDATE alert_delivery d SET summary_key = new_key
@@ -421,7 +444,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_claim_delivery(text[]) IS
 'Lease the next delivery of some webhooks for two minutes, as the owner of the history.
-If more than 50 alerts wait for its webhook, they become one summary, of 1000 at most.
+If more than 50 alerts that were never tried wait for its webhook, they become one summary, of
+  1000 at most.
 Returns what to post, or null: nothing is due.';
 
 CREATE FUNCTION @extschema@._chpg_record_delivery(alert_id bigint, webhook text, outcome jsonb)
@@ -543,8 +567,8 @@ COMMENT ON PROCEDURE @extschema@.chpg_deliver(integer) IS
 'Send the alerts that are due to the webhooks whose URLs the caller has.
 Run it each minute: pg_cron, or any scheduler. No snapshot and no lock is held across a request.
 Each is sent at least once, always with the same Idempotency-Key, those of an incident in order,
-  ERROR before WARN. If more than 50 wait for a webhook that is not PagerDuty''s, it gets one
-  summary of them. A receiver that asks for up to 30 s of patience (Retry-After) gets them.
+  ERROR before WARN. If more than 50 new ones wait for a webhook that is not PagerDuty''s, it gets
+  one summary of them. A receiver that asks for up to 30 s of patience (Retry-After) gets them.
 A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries
   the alert is a dead letter: see the view dead_letter, and chpg_redeliver.
 max_seconds: begin no request after this time; one takes ten seconds at most.
@@ -558,11 +582,26 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	served CONSTANT text[] := @extschema@._chpg_served_webhooks(
+		(SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user));
 	count bigint;
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('alert_delivery'::text, 'ROW EXCLUSIVE'::text);
-	UPDATE alert_delivery d SET state = 'pending', attempts = 0, next_try = clock_timestamp()
-	WHERE d.state = 'dead' AND coalesce(d.webhook = _chpg_redeliver.webhook, true);
+	IF webhook IS NOT NULL AND webhook <> ALL (served) THEN
+		IF EXISTS (SELECT FROM @extschema@._chpg_webhooks() w WHERE w.webhook = _chpg_redeliver.webhook) THEN
+			RAISE EXCEPTION 'webhook "%" gets no alert: its owner has not the rights of role "%", which owns the history',
+					webhook, current_user
+				USING ERRCODE = 'insufficient_privilege';
+		END IF;
+		RAISE EXCEPTION 'webhook "%" does not exist%', webhook, @extschema@._chpg_closest(webhook, served)
+			USING ERRCODE = 'undefined_object', HINT = format('Create it with chpg_create_webhook, or give up on its '
+				'dead letters: DELETE FROM %I.alert_delivery WHERE state = ''dead'' AND webhook = %L;',
+				(SELECT h.schema_name FROM @extschema@.chpg_history_schema h), webhook);
+	END IF;
+	-- what was never tried can still be part of a summary
+	UPDATE alert_delivery d SET state = 'pending', attempts = 0, next_try = clock_timestamp(),
+		error = CASE WHEN d.attempts > 0 THEN d.error END
+	WHERE d.state = 'dead' AND d.webhook = ANY (served) AND coalesce(d.webhook = _chpg_redeliver.webhook, true);
 	GET DIAGNOSTICS count = ROW_COUNT;
 	RETURN to_jsonb(count);
 END
@@ -584,9 +623,9 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_redeliver(text) IS
 'Let the next chpg_deliver try dead letters again, and return their number.
-webhook: those of one webhook; null: all.
+webhook: those of one webhook; null: of all that exist.
 Requests: none.
-Errors: 25006 on a standby; 42501 the caller does not own the history; 55000 there is no
-  history.';
+Errors: 25006 on a standby; 42501 the caller does not own the history, or the owner of the
+  webhook has not the rights of the history''s; 42704 no such webhook; 55000 there is no history.';
 
 REVOKE EXECUTE ON ROUTINE @extschema@.chpg_deliver(integer), @extschema@.chpg_redeliver(text) FROM PUBLIC;

@@ -125,7 +125,7 @@ BEGIN
 			('alert', 'noted_at', 'When the watch noted it.'),
 			('alert', 'as_of', 'End of the captured hours that the watch judged.'),
 			('alert', 'transition',
-				'new, worse, resolved, or usual: the incident ended, as what it found is the usual now.'),
+				'new, worse, resolved, usual (it ended, as it is the usual now), or known (nobody gets it).'),
 			('alert', 'incident_id', 'Identifies the incident, or the notification.'),
 			('alert', 'finding_key', 'The finding that stands for it; of a notification its incident_id.'),
 			('alert', 'rule_id', 'Number of that finding''s rule; of a notification its type.'),

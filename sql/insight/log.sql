@@ -478,6 +478,8 @@ BEGIN
 	CALL @extschema@._chpg_can_commit(can_commit);
 	IF can_commit THEN
 		CALL @extschema@._chpg_capture_commit();
+		-- an API that does not answer holds back nothing of what was found
+		CALL @extschema@._chpg_deliver(10, sent, failed);
 		PERFORM @extschema@._chpg_read_notifications(server);
 		CALL @extschema@._chpg_capture_commit();
 		CALL @extschema@._chpg_deliver(10, sent, failed);
@@ -496,7 +498,8 @@ A finding is resolved once two watches in a row, and two captured hours, are wit
   is usual. What is silent stays ongoing until it runs again; after a week it is usual, too.
 A NOTICE says how many findings are new, worse, resolved or usual.
 Transitions of incidents go to the table alert, and to listeners of chpg_incident; then, outside
-  of a transaction block, chpg_deliver sends alerts for ten seconds. Alerts wait while the last
+  of a transaction block, chpg_deliver sends alerts for ten seconds, and again once notifications
+  of the organization were read, if a webhook gets these. Alerts wait while the last
   captured hour is older than six hours: during a backfill, nothing is known of now.
 Requests: none; with a webhook of kind notification, 1 for each 250 notifications of the last
   7 days, outside of a transaction block.

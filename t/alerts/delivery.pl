@@ -169,8 +169,9 @@ is(deliver() . join(' ', map { "$_->{path} " . decode_json($_->{body})->{transit
 }
 is(sql(q{SELECT state, attempts, count(*), count(DISTINCT alert_id) FROM kept.alert_delivery WHERE webhook = 'all' GROUP BY 1, 2 ORDER BY 2}), "sent|1|1|1\nsent|2|51|51", 'each alert is accounted for once');
 flood(60);
-sql(q{UPDATE kept.alert_delivery SET attempts = 11 WHERE webhook = 'all'});
-$receiver->answer_with(500);
+$receiver->answer_with(500, 500, 500);
+deliver();
+sql(q{UPDATE kept.alert_delivery SET attempts = 11, next_try = now() WHERE webhook = 'all'});
 deliver();
 is(sql('SELECT count(*) FROM kept.dead_letter') . sql('SELECT chpg_redeliver()'), '6060', 'after twelve tries all are dead letters');
 $receiver->forget;
@@ -181,6 +182,41 @@ flood(51);
 deliver();
 is(scalar(grep { $_->{path} eq '/pager' } $receiver->requests), 51, 'PagerDuty, which takes one incident at a time, gets them all');
 sql(q{SELECT chpg_drop_webhook('pager')});
+
+# One that was tried alone may have arrived: it keeps its key, and what follows of its incident waits for it.
+flood(3);
+$receiver->answer_with(500);
+deliver();
+$receiver->forget;
+sql(join('', map { find_sql("pg$_", 'WARN', 8) } 4 .. 60) . q{UPDATE planted.candidate SET gone = '2026-05-11 08:00Z' WHERE (c).service_id = 'pg1'});
+watch_at($_) for 8 .. 11;
+is(deliver() . received(), '/all summary ', 'what was never tried is summed up');
+is(sql(q{SELECT service_id, transition, state, attempts FROM kept.alert_delivery JOIN kept.alert USING (alert_id) WHERE webhook = 'all' AND summary_key IS NULL ORDER BY alert_id}),
+	"pg1|new|pending|1\npg1|resolved|pending|0", 'but for the one that was tried, and its incident');
+sql('UPDATE kept.alert_delivery SET next_try = now()');
+is(deliver() . received(), '/all new pg1, /all resolved pg1', 'which are sent by themselves');
+sql(q{UPDATE kept.alert_delivery SET state = 'dead', error = 'no connection'; SELECT chpg_redeliver('all')});
+is(deliver() . scalar(grep { decode_json($_->{body})->{transition} eq 'summary' } $receiver->requests) . sql(q{SELECT count(*) FROM kept.alert_delivery WHERE state <> 'sent'}), '10', 'also after they were dead');
+
+# More than fit into a summary: no incident ends before it begins
+start_anew();
+sql(q{INSERT INTO kept.alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level, title)
+	SELECT gen_random_uuid(), now(), now(), t, 'inc-' || n, 'f', 'CHPG501', 'incident', l, 'T'
+	FROM (SELECT 'new', 'WARN', n FROM generate_series(1, 1500) n UNION ALL SELECT 'resolved', 'ERROR', n FROM generate_series(200, 1400, 1200) n) v(t, l, n);
+	INSERT INTO kept.alert_delivery (alert_id, webhook, state, attempts, next_try) SELECT alert_id, 'all', 'pending', 0, now() FROM kept.alert});
+is(deliver(), '', 'many alerts');
+is(join('; ', map { my $b = decode_json($_->{body}); "$b->{count}: " . join ' ', map { $_->{transition} } grep { $_->{incident_id} eq 'inc-1400' } @{ $b->{alerts} } } $receiver->requests),
+	'1000: new resolved; 502: ', 'are two summaries, one of which has all of an incident');
+
+# A webhook that becomes PagerDuty's while a summary waits
+flood(51);
+$receiver->answer_with(500);
+deliver();
+sql("SELECT chpg_create_webhook('all', 'pagerduty', '$receiver->{url}/all', 'routingKey1', ca_file => '$receiver->{ca_file}'); UPDATE kept.alert_delivery SET next_try = now()");
+$receiver->forget;
+is(deliver() . join(' ', scalar($receiver->requests), grep({ decode_json($_->{body})->{dedup_key} !~ /^inc-/ } $receiver->requests)), '51', 'takes it apart');
+sql(q{SELECT chpg_drop_webhook('all')});
+create('all');
 
 # In a database without an encoding, a text that is cut within a character
 $node->safe_psql('postgres', q{CREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0});
@@ -224,7 +260,20 @@ watch_at($_) for 8 .. 11;
 sql(q{SELECT chpg_drop_webhook('all')});
 deliver();
 is(sql('SELECT webhook, error FROM kept.dead_letter'), 'all|the webhook does not exist', 'what a dropped webhook should have got is a dead letter');
+is(sql(q{SELECT problem ~ 'webhooks|dead', dead_letters, webhooks_failing FROM chpg_self}), 'f|0|0', 'which is no problem');
+is(sql('SELECT chpg_redeliver()'), '0', 'nor sent again');
+my $UNKNOWN = qr/webhook "all" does not exist: did you mean "al"\?\nHINT:  Create it with chpg_create_webhook, or give up on its dead letters: (DELETE FROM kept.alert_delivery WHERE state = 'dead' AND webhook = 'all';)/;
+sql(q{SELECT chpg_create_webhook('al', 'json', 'https://x.example/')});
+my ($give_up) = fails_with($node, q{SELECT chpg_redeliver('all')}, '42704', $UNKNOWN, 'as nobody is there to get it') =~ $UNKNOWN;
+sql(q{SELECT chpg_drop_webhook('al'); CREATE ROLE usurper LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO usurper});
+as_role('usurper', q{SELECT chpg_create_webhook('all', 'json', 'https://x.example/')});
+fails_with($node, q{SELECT chpg_redeliver('all')}, '42501', qr/webhook "all" gets no alert: its owner has not the rights of role/, 'nor a webhook of that name of a role without rights');
+is(sql('SELECT chpg_redeliver()') . sql(q{UPDATE kept.alert_delivery SET state = 'pending' WHERE state = 'dead'; CALL chpg_deliver(); SELECT error FROM kept.dead_letter}), "0its owner lacks the rights of the history's owner", 'which is sent nothing');
+sql(q{SELECT chpg_drop_webhook('all')});
 create('all');
+is(sql('SELECT dead_letters FROM chpg_self'), '1', 'a webhook that is made anew has the dead letters of its name');
+sql($give_up);
+is(sql('SELECT dead_letters FROM chpg_self') . sql('SELECT chpg_redeliver()'), '00', 'until they are given up');
 
 # Quiet hours
 start_anew();

@@ -35,11 +35,13 @@ sub start_listener
 
 sub stop_listener { my ($pid) = @_; kill 'TERM', -$pid; waitpid $pid, 0; return }
 
-# What is there before it first runs is not mailed
+# What is there before it first runs is not mailed, nor are notifications that nobody gets
 sql(find_sql('pg1', 'WARN', 7, 9) . find_sql('pg2', 'ERROR', 8) . q{UPDATE kept.service SET service_name = E'two\nBcc: x@example.com' WHERE service_id = 'pg2'});
 watch_at(7);
 my $pid = start_listener();
 wait_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'alerts' AND query LIKE '%look%'}) eq '1' }, 'it listens');
+sql(q{INSERT INTO kept.alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level, title)
+	SELECT gen_random_uuid(), now(), now(), 'known', 'ntf-1', 'ntf-1', 'notification', 'notification', 'WARN', 'Old'});
 watch_at(8);
 wait_until(sub { mails() =~ /inc-.*\n/ }, 'a mail is sent');
 my $first = qr/\A-s \[ERROR\] new: two Bcc: x\@example\.com: Title of CHPG501 ops\@example\.com\nchpg: 3000 after 1000 do inc-[0-9a-f]+\n/;

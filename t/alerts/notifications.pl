@@ -52,6 +52,7 @@ create('ops', q{, kind => 'notification'});
 is(costs($node, $url, 'CALL chpg_watch()', 1, 'a watch with one'), '', 'the notifications are read');
 is(received(), '', 'those that are there when folding in begins are sent to nobody');
 is(watch() . received(), '', 'nor later');
+is(sql('SELECT DISTINCT kind, transition FROM kept.alert'), 'notification|known', 'and readers of the table can tell them');
 
 # A new one is sent once, whatever its time, its place in the list, and the list that it is in
 has([ 'd', 'critical', 'Backup failed', -0.1, type => 'service_backup_failed', message => 'No backup for a day.', resourceType => 'postgres', resourceId => 'pg1', resourceName => 'x' ],
@@ -68,7 +69,7 @@ is(sql(q{SELECT state, count(*), count(DISTINCT a.alert_key) FROM kept.alert_del
 # Findings are judged beside them, and end nothing of theirs
 sql(find_sql('pg2', 'WARN', 7, 9));
 watch_at($_) for 7 .. 12;
-is(sql(q{SELECT string_agg(transition, ' ' ORDER BY alert_id) FROM kept.alert WHERE kind = 'incident'}) . sql(q{SELECT count(*) FROM kept.alert WHERE kind = 'notification' AND transition <> 'new'}),
+is(sql(q{SELECT string_agg(transition, ' ' ORDER BY alert_id) FROM kept.alert WHERE kind = 'incident'}) . sql(q{SELECT count(*) FROM kept.alert WHERE kind = 'notification' AND transition NOT IN ('known', 'new')}),
 	'new resolved0', 'a notification has no end');
 watch();
 is(received() =~ s/ Title.*?(?=,|$)//gr, '/all WARN, /all WARN', 'a webhook that takes any kind gets incidents and risks only');
@@ -93,6 +94,26 @@ fault($url, path => 'notifications$', status => 404);
 like(watch(), qr/WARNING:  watched without .*: .*the API does not have this operation/, 'so is an older deployment');
 has([ 'i', 'warning', 'After it', -1 ]);
 is(watch() . received(), '/ops WARN After it', 'it goes on next time');
+
+# More than are read
+has(map { [ "i$_", 'info', 'One of many', -1 ] } 1 .. 1000);
+like(watch(), qr/^(?:psql:\S+ )?WARNING:  the organization has 1000 notifications of seven days or more: older ones may have raised no alert$/m, 'a list that may leave some out is a warning');
+has(map { [ "i$_", 'info', 'One of many', -1 ] } 1 .. 999);
+is(watch(), '', 'a shorter one is none');
+
+# An API that does not answer holds back no alert of what was found.
+clear_faults($url);
+fault($url, path => 'notifications$', hang => JSON::PP::true);
+sql(find_sql('pg3', 'WARN', 13));
+watch_at(13);
+my $session = open_session($node);
+my $pid = in_session($session, 'SELECT pg_backend_pid()');
+begin_in_session($session, 'CALL chpg_watch()');
+wait_until(sub { scalar $receiver->requests }, 'an alert is sent');
+is(sql("SELECT state FROM pg_stat_activity WHERE pid = $pid") . ' ' . received() =~ s/ Title.*//r, 'active /all WARN', 'alerts are sent before notifications are read');
+sql("SELECT pg_cancel_backend($pid)");
+$session->quit;
+clear_faults($url);
 
 # In a transaction block, a watch sends no request.
 has([ 'j', 'warning', 'Block', -1 ]);
