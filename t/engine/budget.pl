@@ -448,9 +448,7 @@ wait_until(sub { request_count($url) == 1 }, 'its request is under way');
 $_->quit for @sessions;
 $node->append_conf('postgresql.conf', 'restart_after_crash = on');
 $node->safe_psql('postgres', 'SELECT pg_reload_conf()');
-kill 'KILL', $pid;
-wait_until(sub { if_up($node, 'SELECT 1') ne '1' || slurp_file($node->logfile) =~ /all server processes terminated; reinitializing/ }, 'the server restarts');
-wait_until(sub { if_up($node, 'SELECT 1') eq '1' }, 'the server is back');
+kill_backend($node, $pid);
 costs($node, $url, q{SELECT FROM chpg_services('chpg')}, 1, 'the first request after a crash');
 is(key_budget($node, 'waiting', $id), 0, 'nothing is left of before');
 
