@@ -223,6 +223,9 @@ is(activity('*'), '', 'an operation ends with its statement');
 in_session($session, q{BEGIN; DECLARE held CURSOR WITH HOLD FOR SELECT _chpg_progress('capture', 1, 2); COMMIT});
 is(activity('*'), '', 'an operation of a cursor that is held ends with its transaction');
 in_session($session, 'CLOSE held');
+in_session($session, q{CREATE TEMP TABLE deferred (); CREATE FUNCTION pg_temp.progress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM _chpg_progress('export', 1, 2); RETURN NULL; END $$;
+	CREATE CONSTRAINT TRIGGER progress AFTER INSERT ON deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.progress(); BEGIN; INSERT INTO deferred DEFAULT VALUES; COMMIT});
+is(activity('*'), '', 'and so does one of a deferred trigger');
 for my $seconds (qw(NaN Infinity -Infinity 1e308 -1))
 {
 	is(in_session($session, qq{SELECT a.operation, a.estimated_end FROM _chpg_progress('capture', 0, 2) p, _chpg_expect_end('capture', '$seconds') e, LATERAL (SELECT * FROM chpg_activity WHERE p IS NOT NULL AND e IS NOT NULL) a}),
