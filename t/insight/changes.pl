@@ -25,7 +25,7 @@ CREATE TABLE story (service_key integer PRIMARY KEY, name text);
 INSERT INTO story
 SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
 	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
-	night,hostile,holiday,closed,versions,slower version,renamed early}'::text[]) n;
+	night,hostile,holiday,closed,versions,slower version,renamed early,cold query,cold for long}'::text[]) n;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
 INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
 CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
@@ -57,6 +57,8 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE FUNCTION web(n integer) RETURNS integer LANGUAGE sql AS 'SELECT key FROM pattern WHERE number = n';
 UPDATE cell SET avg_us = avg_us * 2.2, blks = blks * 6 WHERE name = 'slower' AND number = 4 AND t >= '2026-05-14 09:00Z';
 UPDATE cell SET key = planted.key(2004, 'SELECT /* v1 */ a_4, b FROM orders_4 WHERE customer_id = $1') WHERE name = 'renamed early' AND number = 4 AND t < '2026-05-11 20:00Z';
+UPDATE cell SET avg_us = avg_us * 4, miss = 0.4 WHERE number = 4
+	AND (name = 'cold query' AND t >= '2026-05-14 12:00Z' OR name = 'cold for long' AND t >= '2026-05-14 09:00Z');
 UPDATE cell SET avg_us = avg_us * 4 WHERE name = 'ended' AND number = 4 AND t BETWEEN '2026-05-14 01:00Z' AND '2026-05-14 06:00Z';
 UPDATE cell SET p99 = 3.5 WHERE name = 'p99' AND number = 5 AND t >= '2026-05-14 10:00Z';
 UPDATE cell SET avg_us = avg_us * 1.7, cpu = 0.4 WHERE name = 'everything' AND t >= '2026-05-14 10:00Z';
@@ -139,6 +141,8 @@ SQL
 my %expected = (
 	'churn' => 'CHPG511 WARN churn 14 10:00',
 	'closed' => 'CHPG508 WARN traffic 14 11:00',
+	'cold for long' => 'CHPG501 ERROR slower 14 09:00',
+	'cold query' => 'CHPG501 WARN slower 14 12:00',
 	'creep' => 'CHPG509 WARN creep 24 00:00',
 	'deploy' => 'CHPG501 ERROR slower 14 10:00',
 	'errors' => 'CHPG402 ERROR app 14 11:00',

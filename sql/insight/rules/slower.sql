@@ -30,6 +30,8 @@
  * threshold: p99_excess_us = 500000 us; ... time lost by one of a hundred executions in four hours ...
  * threshold: p99_calls = 1000 executions; ... with so many executions since the onset.
  * threshold: error_excess_ratio = 0.3 ratio; Time lost, of the service's time, from which it is ERROR.
+ *
+ * A colder cache is no ERROR for CHPG502's cold_hours.
  */
 /* A pattern whose mean rose has no second finding for its 99th percentile. */
 CREATE FUNCTION @extschema@._chpg_find_slower(t @extschema@._chpg_thresholds,
@@ -109,7 +111,10 @@ BEGIN
 				ELSE 'high' END AS confidence,
 			CASE WHEN r.is_blind AND r.hours < 2
 					OR r.score < r.least_score AND r.is_explained IS NOT TRUE THEN 'INFO'
-				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio THEN 'ERROR'
+				-- a restart makes the cache cold; with few queries that is no matter of the whole service
+				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio
+					AND NOT coalesce(x.cause = 'colder cache'
+						AND r.since > r.end_time - :slower_service_cold_hours * interval '1 hour', false) THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r
 		JOIN (SELECT p AS name, p.* FROM @extschema@._chpg_pattern_names(
