@@ -293,7 +293,7 @@ BEGIN
 	listed := ARRAY(SELECT n FROM @extschema@.chpg_notifications(NULL::text, NULL::text, now() - interval '7 days',
 		max_listed, of_server) n);
 	IF cardinality(listed) >= max_listed THEN
-		RAISE WARNING 'the organization has % notifications of seven days or more: older ones may have raised no alert',
+		RAISE WARNING 'the organization has % or more notifications of seven days: older ones may have raised no alert',
 				max_listed
 			USING HINT = format('See all: SELECT * FROM chpg_notifications(max_rows => 10000, server => %L);', of_server);
 	END IF;

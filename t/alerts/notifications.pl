@@ -97,7 +97,7 @@ is(watch() . received(), '/ops WARN After it', 'it goes on next time');
 
 # More than are read
 has(map { [ "i$_", 'info', 'One of many', -1 ] } 1 .. 1000);
-like(watch(), qr/^(?:psql:\S+ )?WARNING:  the organization has 1000 notifications of seven days or more: older ones may have raised no alert$/m, 'a list that may leave some out is a warning');
+like(watch(), qr/^(?:psql:\S+ )?WARNING:  the organization has 1000 or more notifications of seven days: older ones may have raised no alert$/m, 'a list that may leave some out is a warning');
 has(map { [ "i$_", 'info', 'One of many', -1 ] } 1 .. 999);
 is(watch(), '', 'a shorter one is none');
 
