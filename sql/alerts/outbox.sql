@@ -567,8 +567,9 @@ COMMENT ON PROCEDURE @extschema@.chpg_deliver(integer) IS
 'Send the alerts that are due to the webhooks whose URLs the caller has.
 Run it each minute: pg_cron, or any scheduler. No snapshot and no lock is held across a request.
 Each is sent at least once, always with the same Idempotency-Key, those of an incident in order,
-  ERROR before WARN. If more than 50 new ones wait for a webhook that is not PagerDuty''s, it gets
-  one summary of them. A receiver that asks for up to 30 s of patience (Retry-After) gets them.
+  ERROR before WARN. If more than 50 new ones wait for a webhook that is not PagerDuty''s, it
+  gets one summary of them. A receiver that asks for up to 30 s of patience (Retry-After) gets
+  them.
 A try that fails is a WARNING, and is repeated after 1, 2, 4 ... 60 minutes; after twelve tries
   the alert is a dead letter: see the view dead_letter, and chpg_redeliver.
 max_seconds: begin no request after this time; one takes ten seconds at most.

@@ -145,7 +145,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_load_change(text, tstzrange, tstzrange) IS
-'Executions of a service in some hours, as a multiple of those in the baseline at these times of day.
+'Executions of a service in some hours, by those in the baseline at these times of day.
 Null if the history has none of either.
 Requests: none.
 Errors: 55000 there is no history.';

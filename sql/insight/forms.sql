@@ -180,9 +180,9 @@ END;
 COMMENT ON FUNCTION @extschema@.chpg_compare(text, text, text, text) IS
 'What changed, by texts: two ranges; or an interval until now, and how long ago, or a service.
 chpg_compare(''1 hour'', ''orders'') compares with the same hour of yesterday. Two ranges are the
-baseline and the period. Two times are the start and the end of one period; that, or a range and a
-service, is compared with the same period a day ago, or as long ago as it needs. A NOTICE says which
-periods two times have compared.
+baseline and the period. Two times are the start and the end of one period; that, or a range and
+a service, is compared with the same period a day ago, or as long ago as it needs. A NOTICE says
+which periods two times have compared.
 Requests: those of the form with ranges.
 Errors: 22023 the texts say no periods; those of the form with ranges.';
 

@@ -497,10 +497,10 @@ A finding is resolved once two watches in a row, and two captured hours, are wit
   worse if its level rises, or its value by a half. What rules no longer find because it is old
   is usual. What is silent stays ongoing until it runs again; after a week it is usual, too.
 A NOTICE says how many findings are new, worse, resolved or usual.
-Transitions of incidents go to the table alert, and to listeners of chpg_incident; then, outside
-  of a transaction block, chpg_deliver sends alerts for ten seconds, and again once notifications
-  of the organization were read, if a webhook gets these. Alerts wait while the last
-  captured hour is older than six hours: during a backfill, nothing is known of now.
+Transitions of incidents go to the table alert, and to listeners of chpg_incident; then,
+  outside of a transaction block, chpg_deliver sends alerts for ten seconds, and again once
+  notifications of the organization were read, if a webhook gets these. Alerts wait while the
+  last captured hour is older than six hours: during a backfill, nothing is known of now.
 Requests: none; with a webhook of kind notification, 1 for each 250 notifications of the last
   7 days, outside of a transaction block.
 Errors: 22023 a setting of the history cannot be used; 25006 on a standby; 42501 the caller does
