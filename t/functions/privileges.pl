@@ -169,7 +169,7 @@ fails_as('owner', q{SET chpg.server = ''; SELECT FROM chpg_services}, '42P08', q
 is( $node->safe_psql('postgres',
 		"SELECT count(*), bool_and(has_function_privilege('stranger', oid, 'EXECUTE')) FROM pg_proc"
 		  . " WHERE proname ~ '^chpg_(organizations|services?|slow_patterns?|slow_pattern_executions|(dis)?connect)\$'"),
-	'11|t', 'PUBLIC may call the functions');
+	'12|t', 'PUBLIC may call the functions');
 is($node->safe_psql('postgres', "SELECT has_table_privilege('stranger', 'chpg_services', 'SELECT')"),
 	't', 'PUBLIC may select from the view');
 
