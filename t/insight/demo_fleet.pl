@@ -20,9 +20,10 @@ my $onsets = join ', ', map { "to_timestamp(" . ($_ - $_ % 3600 - 8 * 3600) . ")
 my $node = start_node('main', "timezone = 'UTC'", 'jit = off', 'fsync = off');
 
 $node->safe_psql('postgres', connect_sql($url));
+# More hours than the periods below need: whenever it is, some are of the day before they begin.
 $node->safe_psql('postgres', <<'SQL');
 SELECT chpg_history_enable('fleet_history');
-UPDATE fleet_history.setting SET value = '30 hours' WHERE name = 'backfill';
+UPDATE fleet_history.setting SET value = '36 hours' WHERE name = 'backfill';
 UPDATE fleet_history.setting SET value = 'off' WHERE name = 'metric_bucket';
 SQL
 $node->safe_psql('postgres', "CALL chpg_capture('hour')");
