@@ -70,7 +70,7 @@ RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_findings(chpg_findings.from_date,
-		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_findings.to_date, NULL::text)),
+		@extschema@._chpg_end_of_text(chpg_findings.to_date),
 		chpg_findings.service, chpg_findings.server, chpg_findings.history_only);
 END;
 
@@ -215,7 +215,7 @@ RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_compare(chpg_compare.from_date,
-		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_compare.to_date, NULL::text)),
+		@extschema@._chpg_end_of_text(chpg_compare.to_date),
 		chpg_compare.service, chpg_compare.server);
 END;
 
@@ -298,7 +298,7 @@ RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT @extschema@.chpg_report(chpg_report.from_date,
-		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_report.to_date, NULL::text)),
+		@extschema@._chpg_end_of_text(chpg_report.to_date),
 		chpg_report.service, chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only);
 END;
 
@@ -383,7 +383,7 @@ RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT @extschema@.chpg_report_text(chpg_report_text.from_date,
-		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_report_text.to_date, NULL::text)),
+		@extschema@._chpg_end_of_text(chpg_report_text.to_date),
 		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
 		chpg_report_text.history_only);
 END;

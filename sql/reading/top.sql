@@ -184,7 +184,7 @@ RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_top(chpg_top.from_date,
-		upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, chpg_top.to_date, NULL::text)),
+		@extschema@._chpg_end_of_text(chpg_top.to_date),
 		chpg_top.service, chpg_top.order_by, chpg_top.n, chpg_top.server);
 END;
 
