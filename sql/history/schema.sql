@@ -164,11 +164,13 @@ BEGIN
 				AND NOT @extschema@._chpg_is_upgrading(schema_name) THEN
 			state := 'has the layout of an earlier version: run chpg_history_upgrade';
 			remedy := 'Run: CALL chpg_history_upgrade();';
-		ELSIF state IS NULL AND @extschema@._chpg_history_lacks(schema_name) IS NOT NULL THEN
-			state := @extschema@._chpg_history_lacks(schema_name);
-			remedy := (SELECT format('Run: SELECT chpg_history_enable(%L%s);', h.schema_name,
-					(SELECT format(', owner => %L', h.owner) WHERE h.owner IS NOT NULL))
-				FROM @extschema@.chpg_history_schema h);
+		ELSIF state IS NULL THEN
+			SELECT l.state, format('Run: SELECT chpg_history_enable(%L%s);', h.schema_name,
+				(SELECT format(', owner => %L', h.owner) WHERE h.owner IS NOT NULL))
+			INTO state, remedy
+			FROM @extschema@.chpg_history_schema h
+			CROSS JOIN LATERAL (SELECT @extschema@._chpg_history_lacks(h.schema_name) AS state) l
+			WHERE l.state IS NOT NULL;
 		END IF;
 	END IF;
 	RETURN NEXT;
