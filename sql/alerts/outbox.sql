@@ -29,13 +29,15 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+	served CONSTANT text[] := @extschema@._chpg_served_webhooks(owner);
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	SELECT a.alert_id, w.webhook
 	FROM alert a
 	CROSS JOIN @extschema@._chpg_webhooks() w
-	WHERE a.alert_id = ANY (alert_ids) AND pg_has_role(w.owner, _chpg_alert_webhooks.owner, 'USAGE')
+	WHERE a.alert_id = ANY (alert_ids) AND w.webhook = ANY (served)
 		AND CASE WHEN a.transition IN ('new', 'worse') THEN
 			@extschema@._chpg_level_place(a.level) <= @extschema@._chpg_level_place(w.level)
 			AND coalesce(w.kind = a.kind, a.kind <> 'notification')
@@ -214,7 +216,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM @extschema@._chpg_webhooks() w
-		WHERE w.kind = 'notification' AND pg_has_role(w.owner, _chpg_wants_notifications.owner, 'USAGE'))
+		WHERE w.kind = 'notification'
+			AND w.webhook = ANY (@extschema@._chpg_served_webhooks(_chpg_wants_notifications.owner)))
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_wants_notifications(oid) IS
