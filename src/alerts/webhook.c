@@ -483,19 +483,27 @@ webhook_name(FunctionCallInfo fcinfo)
 	return name;
 }
 
-/* Let _chpg_check_webhook() say what a webhook that was made is not going to get. */
-static void
-check_webhook(FunctionCallInfo fcinfo, const char *name)
+/*
+ * Return the value of an expression of SQL over a webhook's name, $1, as text, palloc'd; or
+ * NULL.  In the format, %1$s stands for the extension's schema.
+ */
+static char *
+ask_about(FunctionCallInfo fcinfo, const char *format, const char *name)
 {
 	char	   *schema = get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
-	char	   *query = psprintf("SELECT %s._chpg_check_webhook($1)", quote_identifier(schema));
+	char	   *query = psprintf(format, quote_identifier(schema));
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(name);
+	char	   *result;
 
 	SPI_connect();
 	if (SPI_execute_with_args(query, 1, &type, &value, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not check the webhook");
+		elog(ERROR, "could not query the webhooks");
+	result = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (result != NULL)
+		result = strcpy(SPI_palloc(strlen(result) + 1), result);
 	SPI_finish();
+	return result;
 }
 
 /*
@@ -522,7 +530,8 @@ chpg_create_webhook(PG_FUNCTION_ARGS)
 				 errmsg("server \"%s\" is not a webhook: choose another name", name)));
 	set_server(name, values, server);
 	set_mapping(name, values);
-	check_webhook(fcinfo, name);
+	/* It says what the webhook is not going to get. */
+	(void) ask_about(fcinfo, "SELECT %s._chpg_check_webhook($1)", name);
 	error_context_stack = callback.previous;
 	PG_RETURN_VOID();
 }
@@ -531,20 +540,14 @@ chpg_create_webhook(PG_FUNCTION_ARGS)
 static void
 report_unknown(FunctionCallInfo fcinfo, const char *name)
 {
-	const char *schema = quote_identifier(get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid)));
-	char	   *query = psprintf("SELECT %s._chpg_closest($1, ARRAY(SELECT w.webhook FROM %s._chpg_webhooks() w ORDER BY 1))",
-								 schema, schema);
-	Oid			type = TEXTOID;
-	Datum		value = CStringGetTextDatum(name);
-	char	   *closest;
+	const char *meant = ask_about(fcinfo,
+								  "SELECT %1$s._chpg_closest($1, ARRAY("
+								  "SELECT w.webhook FROM %1$s._chpg_webhooks() w ORDER BY 1))",
+								  name);
 
-	SPI_connect();
-	if (SPI_execute_with_args(query, 1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for a webhook");
-	closest = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("webhook \"%s\" does not exist%s", name, closest != NULL ? closest : "")));
+			 errmsg("webhook \"%s\" does not exist%s", name, meant != NULL ? meant : "")));
 }
 
 /* chpg_drop_webhook(name) */
