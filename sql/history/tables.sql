@@ -461,7 +461,8 @@ BEGIN
 	PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname = schema AND c.relkind = 'v' AND c.relname IN ('finding', 'finding_history', 'incident', 'dead_letter');
+	WHERE n.nspname = schema AND c.relkind = 'v'
+		AND c.relname IN ('finding', 'finding_history', 'incident', 'dead_letter');
 END
 $$;
 

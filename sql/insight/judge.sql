@@ -43,7 +43,8 @@ BEGIN
 			END LOOP;
 		END IF;
 		pairs := ARRAY(
-			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
+			SELECT ROW(NULL, p, NULL, p.query_text, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+				NULL)::@extschema@._chpg_pattern_pair
 			FROM unnest(patterns) p);
 	END IF;
 	skipped := skipped || ARRAY(
