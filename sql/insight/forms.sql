@@ -43,7 +43,7 @@ Errors: 22023 the texts say no period; those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_findings(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	server text DEFAULT NULL,
 	history_only boolean DEFAULT false)
@@ -63,18 +63,16 @@ Requests: those of the form with a range.';
 CREATE FUNCTION @extschema@.chpg_findings(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	server text DEFAULT NULL,
-	history_only boolean DEFAULT false)
+	service text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_finding_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_findings(chpg_findings.from_date,
 		@extschema@._chpg_end_of_text(chpg_findings.to_date),
-		chpg_findings.service, chpg_findings.server, chpg_findings.history_only);
+		chpg_findings.service, NULL::text, false);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_findings(timestamptz, text, text, text, boolean) IS
+COMMENT ON FUNCTION @extschema@.chpg_findings(timestamptz, text, text) IS
 'The same of a time and a text: chpg_findings(now() - interval ''2 hours'', ''now'').
 Requests: those of the form with a range.
 Errors: 22023 the text is no time.';
@@ -188,7 +186,7 @@ Errors: 22023 the texts say no periods; those of the form with ranges.';
 
 CREATE FUNCTION @extschema@.chpg_compare(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_change_row
@@ -209,17 +207,16 @@ Requests: those of the form with a range.';
 CREATE FUNCTION @extschema@.chpg_compare(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	server text DEFAULT NULL)
+	service text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_compare(chpg_compare.from_date,
 		@extschema@._chpg_end_of_text(chpg_compare.to_date),
-		chpg_compare.service, chpg_compare.server);
+		chpg_compare.service, NULL::text);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_compare(timestamptz, text, text, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_compare(timestamptz, text, text) IS
 'The same of a time and a text: chpg_compare(now() - interval ''2 hours'', ''now'').
 Requests: those of the form with a range.
 Errors: 22023 the text is no time.';
@@ -267,7 +264,7 @@ Errors: 22023 the texts say no period; those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	baseline tstzrange DEFAULT NULL,
 	server text DEFAULT NULL,
@@ -289,20 +286,16 @@ Requests: those of the form with a range.';
 CREATE FUNCTION @extschema@.chpg_report(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	baseline tstzrange DEFAULT NULL,
-	server text DEFAULT NULL,
-	hide_texts boolean DEFAULT false,
-	history_only boolean DEFAULT true)
+	service text DEFAULT NULL)
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT @extschema@.chpg_report(chpg_report.from_date,
 		@extschema@._chpg_end_of_text(chpg_report.to_date),
-		chpg_report.service, chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only);
+		chpg_report.service, NULL::tstzrange, NULL::text, false, true);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_report(timestamptz, text, text, tstzrange, text, boolean, boolean) IS
+COMMENT ON FUNCTION @extschema@.chpg_report(timestamptz, text, text) IS
 'The same of a time and a text: chpg_report(now() - interval ''2 hours'', ''now'').
 Requests: those of the form with a range.
 Errors: 22023 the text is no time.';
@@ -352,7 +345,7 @@ Errors: 22023 the texts say no period; those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report_text(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	baseline tstzrange DEFAULT NULL,
 	server text DEFAULT NULL,
@@ -374,21 +367,16 @@ Requests: those of the form with a range.';
 CREATE FUNCTION @extschema@.chpg_report_text(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	baseline tstzrange DEFAULT NULL,
-	server text DEFAULT NULL,
-	hide_texts boolean DEFAULT false,
-	history_only boolean DEFAULT true)
+	service text DEFAULT NULL)
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT @extschema@.chpg_report_text(chpg_report_text.from_date,
 		@extschema@._chpg_end_of_text(chpg_report_text.to_date),
-		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
-		chpg_report_text.history_only);
+		chpg_report_text.service, NULL::tstzrange, NULL::text, false, true);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_report_text(timestamptz, text, text, tstzrange, text, boolean, boolean) IS
+COMMENT ON FUNCTION @extschema@.chpg_report_text(timestamptz, text, text) IS
 'The same of a time and a text: chpg_report_text(now() - interval ''2 hours'', ''now'').
 Requests: those of the form with a range.
 Errors: 22023 the text is no time.';

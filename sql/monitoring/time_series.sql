@@ -29,7 +29,7 @@ COMMENT ON COLUMN @extschema@.chpg_metric_row.value IS 'Value in the bucket.';
 
 CREATE FUNCTION @extschema@.chpg_metrics(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	bucket interval DEFAULT NULL,
 	server text DEFAULT NULL)
@@ -109,14 +109,12 @@ Errors: 22023 the first text is neither a time, a period nor a range.';
 CREATE FUNCTION @extschema@.chpg_metrics(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	bucket interval DEFAULT NULL,
-	server text DEFAULT NULL)
+	service text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_metric_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 5000
 AS 'MODULE_PATHNAME', 'chpg_metrics';
 
-COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, text, text, interval, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_metrics(timestamptz, text, text) IS
 'The same of a time and a text: chpg_metrics(now() - interval ''2 hours'', ''now'').
 Requests: those of the first form.
 Errors: 22023 the text is no time.';
@@ -139,7 +137,7 @@ COMMENT ON COLUMN @extschema@.chpg_log_row.body IS 'The text; JSON where the lin
 
 CREATE FUNCTION @extschema@.chpg_logs(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	severity text DEFAULT NULL,
 	body_contains text DEFAULT NULL,
@@ -215,17 +213,12 @@ Errors: 22023 the first text is neither a time, a period nor a range.';
 CREATE FUNCTION @extschema@.chpg_logs(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	severity text DEFAULT NULL,
-	body_contains text DEFAULT NULL,
-	sort_order text DEFAULT NULL,
-	max_rows bigint DEFAULT NULL,
-	server text DEFAULT NULL)
+	service text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_log_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 2000
 AS 'MODULE_PATHNAME', 'chpg_logs';
 
-COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, text, text, text, text, text, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_logs(timestamptz, text, text) IS
 'The same of a time and a text: chpg_logs(now() - interval ''2 hours'', ''now'').
 Requests: those of the first form.
 Errors: 22023 the text is no time.';

@@ -81,7 +81,7 @@ COMMENT ON COLUMN @extschema@.chpg_slow_pattern_row.total_wal_bytes IS 'WAL writ
 
 CREATE FUNCTION @extschema@.chpg_slow_patterns(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	db_name text DEFAULT NULL,
 	db_user text DEFAULT NULL,
@@ -176,21 +176,12 @@ Errors: 22023 the first text is neither a time, a period nor a range.';
 CREATE FUNCTION @extschema@.chpg_slow_patterns(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	db_name text DEFAULT NULL,
-	db_user text DEFAULT NULL,
-	db_operation text DEFAULT NULL,
-	app text DEFAULT NULL,
-	sort_by text DEFAULT NULL,
-	sort_order text DEFAULT NULL,
-	max_rows bigint DEFAULT NULL,
-	server text DEFAULT NULL)
+	service text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_slow_pattern_row
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 1000
 AS 'MODULE_PATHNAME', 'chpg_slow_patterns';
 
-COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, text, text, text, text, text, text, text, text,
-	bigint, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_slow_patterns(timestamptz, text, text) IS
 'The same of a time and a text: chpg_slow_patterns(now() - interval ''2 hours'', ''now'').
 Requests: those of the first form.
 Errors: 22023 the text is no time.';

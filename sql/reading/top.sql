@@ -155,7 +155,7 @@ Requests and errors: those of the form with an interval; 22023 the texts say no 
 
 CREATE FUNCTION @extschema@.chpg_top(
 	from_date timestamptz,
-	to_date timestamptz DEFAULT NULL,
+	to_date timestamptz DEFAULT now(),
 	service text DEFAULT NULL,
 	order_by text DEFAULT 'time',
 	n integer DEFAULT 20,
@@ -176,19 +176,16 @@ Requests and errors: those of the form with an interval.';
 CREATE FUNCTION @extschema@.chpg_top(
 	from_date timestamptz,
 	to_date text,
-	service text DEFAULT NULL,
-	order_by text DEFAULT 'time',
-	n integer DEFAULT 20,
-	server text DEFAULT NULL)
+	service text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_top(chpg_top.from_date,
 		@extschema@._chpg_end_of_text(chpg_top.to_date),
-		chpg_top.service, chpg_top.order_by, chpg_top.n, chpg_top.server);
+		chpg_top.service, 'time'::text, 20, NULL::text);
 END;
 
-COMMENT ON FUNCTION @extschema@.chpg_top(timestamptz, text, text, text, integer, text) IS
+COMMENT ON FUNCTION @extschema@.chpg_top(timestamptz, text, text) IS
 'The same of a time and a text: chpg_top(now() - interval ''2 hours'', ''now'').
 Requests: those of the form with a range.
 Errors: 22023 the text is no time.';

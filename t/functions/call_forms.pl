@@ -35,6 +35,9 @@ for my $call (
 	[ "chpg_metrics(now() - $HOUR, 'now', 'orders', '1 hour')", 2 ],
 	[ "chpg_metrics(now() - $HOUR, now(), 'orders', '1 hour')", 2 ],
 	[ "chpg_logs(now() - $HOUR, 'now', 'orders', 'ERROR')", 2 ],
+	[ "chpg_slow_patterns(now() - $HOUR, 'now', 'orders', 'sales', max_rows => 3, server => 'chpg')", 2 ],
+	[ "chpg_findings(now() - $HOUR, 'now', 'orders', history_only => false)", 6 ],
+	[ "chpg_top(now() - $HOUR, 'now', 'orders', 'p99', 3)", 2 ],
 	[ q{chpg_slow_patterns('yesterday', service => 'orders')}, 2 ],
 	[ q{chpg_metrics('yesterday', 'today', 'orders', '1 hour')}, 2 ],
 	[ q{chpg_logs('yesterday', 'today', 'orders', 'ERROR')}, 2 ],
@@ -270,6 +273,12 @@ like($functions, qr/^ chpg   \| chpg_top /m, '\df lists functions');
 unlike($functions, qr/_chpg_/, 'no internal ones');
 is($node->safe_psql('apart', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'chpg'::regnamespace AND proname LIKE 'chpg\_%' AND length(pg_get_function_result(oid)) > 45}),
 	0, 'whose results are row types');
+
+# The others have more arguments than fit: psql prints each default with its type.
+cmp_ok($node->safe_psql('apart', q{SET search_path = chpg;
+SELECT count(*) FROM pg_proc WHERE pronamespace = 'chpg'::regnamespace AND proname LIKE 'chpg\_%' AND length(concat_ws(' | ', ' chpg  ', proname,
+	coalesce(pg_get_function_result(oid), ''), pg_get_function_arguments(oid), 'func')) > 200}),
+	'<=', 40, 'few lines of \df are wider than 200 columns');
 
 # Each setting of the API's document is known, whatever the server's version.
 my $settings = decode_json(slurp_file("$FindBin::RealBin/../data/openapi.json"))->{components}{schemas}{pgConfig}{properties};
