@@ -52,8 +52,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	read_all CONSTANT boolean := coalesce(has_table_privilege(to_regclass(format('%I.watch_state', place)), 'SELECT')
-		AND has_table_privilege(to_regclass(format('%I.alert_delivery', place)), 'SELECT'), false);
+	read_all CONSTANT boolean := (
+		SELECT bool_and(coalesce(has_table_privilege(to_regclass(format('%I.%I', place, t.name)), 'SELECT'), false))
+		FROM (VALUES ('watch_state'), ('alert'), ('alert_delivery')) t(name));
 	webhooks CONSTANT text[] := @extschema@._chpg_served_webhooks(
 		(SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = place));
 	captured timestamptz;
@@ -65,12 +66,24 @@ BEGIN
 		'failing_since', (SELECT min(c.captured_at) FROM capture c
 			WHERE c.status = 'error' AND coalesce(c.captured_at > captured, true)));
 	IF read_all THEN
-		state := state || (SELECT jsonb_build_object('last_watch', (SELECT max(w.watched_at) FROM watch_state w),
-				'webhooks_failing', count(DISTINCT d.webhook) FILTER (WHERE d.state = 'pending'
-					AND (d.error IS NOT NULL OR d.next_try < now() - interval '1 hour')),
-				'dead_letters', count(*) FILTER (WHERE d.state = 'dead'))
-			FROM alert_delivery d
-			WHERE d.webhook = ANY (webhooks));
+		state := state || (
+			SELECT jsonb_build_object('last_watch', (SELECT max(w.watched_at) FROM watch_state w),
+				'webhooks_failing', count(*) FILTER (WHERE s.failed > 0 OR s.is_overdue),
+				'dead_letters', coalesce(sum(s.dead), 0),
+				'webhooks', coalesce(jsonb_object_agg(s.webhook, to_jsonb(s)), '{}'))
+			FROM (
+				SELECT n.webhook, count(*) FILTER (WHERE d.state = 'pending') AS waiting,
+					count(*) FILTER (WHERE d.state = 'pending' AND d.error IS NOT NULL) AS failed,
+					count(*) FILTER (WHERE d.state = 'dead') AS dead,
+					min(a.noted_at) FILTER (WHERE d.state = 'pending') AS waiting_since,
+					bool_or(d.state = 'pending' AND d.next_try < now() - interval '1 hour') AS is_overdue,
+					max(d.sent_at) AS last_sent,
+					(array_agg(d.error ORDER BY d.next_try DESC, d.alert_id DESC)
+						FILTER (WHERE d.error IS NOT NULL))[1] AS last_error
+				FROM unnest(webhooks) n(webhook)
+				LEFT JOIN alert_delivery d ON d.webhook = n.webhook
+				LEFT JOIN alert a ON a.alert_id = d.alert_id
+				GROUP BY n.webhook) s);
 		-- a watch by hand, and one that was turned off, are not missed
 		state := state || jsonb_build_object('wants_watch', webhooks <> '{}'
 			OR EXISTS (SELECT FROM setting s WHERE s.name = 'watch' AND s.value = 'on'));
@@ -89,6 +102,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_self_history(name) IS
 'What chpg_self says of the history in a schema.
 setting: why a setting cannot be used; missing: all can.
+webhooks: what became of the alerts of each that gets them, by its name.
 reads_all: whether the caller may read the alerts, too; the keys of these are missing otherwise.';
 
 CREATE FUNCTION @extschema@._chpg_readers_owner()
@@ -117,6 +131,26 @@ COMMENT ON FUNCTION @extschema@._chpg_self_of_other() IS
 'As _chpg_self_history, as the owner of the history, for a caller that may read it.
 Null: the caller may not.';
 
+CREATE FUNCTION @extschema@._chpg_self_seen()
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state CONSTANT text := (SELECT coalesce(h.state, '') FROM @extschema@._chpg_history_state() h);
+BEGIN
+	IF state LIKE '%your rights' THEN
+		RETURN @extschema@._chpg_self_of_other();
+	ELSIF state = '' AND @extschema@._chpg_history_is_readable() THEN
+		RETURN @extschema@._chpg_self_history(@extschema@._chpg_history_enter());
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_self_seen() IS
+'As _chpg_self_history, whoever owns the history; null: there is none that the caller may read.';
+
 CREATE FUNCTION @extschema@.chpg_self()
 RETURNS @extschema@.chpg_self_row
 LANGUAGE plpgsql VOLATILE
@@ -128,17 +162,15 @@ DECLARE
 	is_of_other CONSTANT boolean := state LIKE '%your rights';
 	lacks CONSTANT text := (SELECT @extschema@._chpg_history_lacks(h.schema_name) FROM @extschema@.chpg_history_schema h
 		WHERE is_of_other);
-	history jsonb;
+	history jsonb := @extschema@._chpg_self_seen();
 	failing timestamptz;
 	behind boolean;
 BEGIN
 	self.blocked_until := (SELECT max(b.blocked_until) FROM @extschema@.chpg_budget() b);
 	SELECT e.failing_since, e.longest_wait_us, e.waiting_pid INTO failing, self.longest_wait_us, self.waiting_pid
 	FROM @extschema@._chpg_engine_state() e;
-	IF is_of_other THEN
-		history := @extschema@._chpg_self_of_other();
-	ELSIF state = '' AND @extschema@._chpg_history_is_readable() THEN
-		history := @extschema@._chpg_self_history(@extschema@._chpg_history_enter());
+	IF history IS NOT NULL AND NOT is_of_other THEN
+		PERFORM @extschema@._chpg_history_enter();
 		BEGIN
 			-- a window of a backfill is due since its service was first seen
 			SELECT min(d.window_start), bool_or(greatest(d.window_end, s.seen_at) < now() - interval '1 day')
@@ -196,3 +228,49 @@ COMMENT ON VIEW @extschema@.chpg_self IS
 Requests: none.';
 
 GRANT SELECT ON @extschema@.chpg_self TO PUBLIC;
+
+/* Everybody may read the options of servers, and nobody what else the catalogs have of a webhook. */
+CREATE VIEW @extschema@.chpg_webhooks AS
+	SELECT w.webhook, pg_get_userbyid(w.owner) AS owner, w.format, w.level, w.kind, w.service, w.tags, w.quiet_hours,
+		pg_has_role(w.owner, n.nspowner, 'USAGE') AS gets_alerts, d.waiting AS waiting_alerts, d.waiting_since,
+		d.failed AS failed_alerts, d.dead AS dead_letters, d.last_sent AS last_sent_at, d.last_error
+	FROM @extschema@._chpg_webhooks() w
+	LEFT JOIN @extschema@.chpg_history_schema h ON true
+	LEFT JOIN pg_namespace n ON n.nspname = h.schema_name
+	CROSS JOIN @extschema@._chpg_self_seen() s(history)
+	LEFT JOIN LATERAL jsonb_to_record(s.history->'webhooks'->w.webhook)
+		d(waiting bigint, failed bigint, dead bigint, waiting_since timestamptz, last_sent timestamptz, last_error text)
+		ON true
+	ORDER BY w.webhook;
+
+COMMENT ON VIEW @extschema@.chpg_webhooks IS
+'The webhooks, one row each: what they are to get, and what became of it.
+URL and secret are never shown. What became of the alerts sees a role with USAGE on the history''s
+  schema and SELECT on its tables; these columns are null for other roles, without a history, and
+  for a webhook that gets no alerts.
+Requests: none.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.webhook IS 'The name of the webhook, and of its server.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.owner IS 'The role that created it.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.format IS 'json, slack or pagerduty.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.level IS 'The least level of the alerts that it gets: WARN or ERROR.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.kind IS
+'The kind that it gets: incident, risk or notification; null: incidents and risks.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.service IS 'The only service of its alerts, by id or name; null: all.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.tags IS 'Tags that a service must have, all of them; null: any.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.quiet_hours IS
+'When nothing is sent, such as 22:00-07:00 Europe/Berlin; null: never.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.gets_alerts IS
+'Whether its owner has the rights of the history''s owner, without which it gets nothing. Null: no history.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.waiting_alerts IS
+'Alerts that wait to be sent, also for the end of quiet hours, or after a try that failed.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.waiting_since IS
+'When the first of these was raised; null: none waits.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.failed_alerts IS
+'How many of these were tried, and not taken; they are tried again.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.dead_letters IS
+'Alerts that are not tried again: see the view dead_letter, and chpg_redeliver.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.last_sent_at IS 'When it last took an alert; null: never, or long ago.';
+COMMENT ON COLUMN @extschema@.chpg_webhooks.last_error IS
+'What its receiver last answered, or what went wrong, for alerts that were not sent; null: nothing.';
+
+GRANT SELECT ON @extschema@.chpg_webhooks TO PUBLIC;

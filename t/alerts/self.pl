@@ -47,13 +47,27 @@ sql(qq{SELECT chpg_create_webhook('$_', 'json', 'https://x.example/')}) for qw(b
 is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'webhooks');
 sql('GRANT USAGE ON SCHEMA kept TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO reader');
 is(as_role('reader', 'SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|1|webhooks fail; there are dead letters', 'a role that may read the history, such as that of Grafana');
-sql('REVOKE SELECT ON kept.alert_delivery FROM reader');
-like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'but not without the alerts');
+
+# The webhooks, each with what became of its alerts
+my $WEBHOOKS = 'SELECT webhook, waiting_alerts, failed_alerts, dead_letters, last_error FROM chpg_webhooks';
+my $OF_EACH = "a|0|0|1|x\nb|1|1|0|y\nc|1|0|0|\nd|1|0|0|";
+sql(q{INSERT INTO kept.alert (alert_id, alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level) OVERRIDING SYSTEM VALUE
+	SELECT n, gen_random_uuid(), '2026-05-11 00:00Z', now(), 'new', 'inc-' || n, 'f', 'CHPG501', 'incident', 'WARN' FROM generate_series(1, 2) n;
+	INSERT INTO kept.alert_delivery VALUES (5, 'a', 'sent', 1, now(), NULL, '2026-05-11 01:00Z', 200, NULL)});
+is(sql($WEBHOOKS), $OF_EACH, 'what became of the alerts of each webhook');
+is(as_role('reader', $WEBHOOKS), $OF_EACH, 'also for a role that may read the history');
+is(as_role('other', $WEBHOOKS), "a||||\nb||||\nc||||\nd||||", 'but not for any other');
+is(sql(q{SELECT string_agg(concat_ws(' ', webhook, gets_alerts, waiting_since, last_sent_at), ', ' ORDER BY webhook) FROM chpg_webhooks WHERE owner = current_user}),
+	'a t 2026-05-11 01:00:00+00, b t 2026-05-11 00:00:00+00, c t, d t', 'since when alerts wait, and when one was last sent');
+sql('DELETE FROM kept.alert; DELETE FROM kept.alert_delivery WHERE alert_id = 5; REVOKE SELECT ON kept.alert_delivery FROM reader');
+like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'a role that may not read the alerts says so');
+is(as_role('reader', $WEBHOOKS), "a||||\nb||||\nc||||\nd||||", 'and does not see what became of them');
 
 # A backfill takes its time; what has been due for a day since its service is known has not
 sql(q{SELECT chpg_drop_webhook('a')});
 is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|0|webhooks fail', 'dead letters of one that is dropped are none');
 as_role('other', q{SELECT chpg_create_webhook('a', 'json', 'https://x.example/')});
+is(sql(q{SELECT owner, gets_alerts, waiting_alerts, dead_letters FROM chpg_webhooks WHERE webhook = 'a'}), 'other|f||', 'a webhook of a role without rights gets nothing');
 is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|0|webhooks fail', 'also if a role without rights makes one of that name');
 sql(qq{SELECT chpg_drop_webhook('$_')}) for qw(a b c d);
 is(problem(), '', 'then there is nothing wrong');
@@ -113,7 +127,7 @@ sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit 'unl
 	INSERT INTO of_h.capture (service_id, grain, window_start, window_end, status, captured_at) VALUES ('pg1', 'hour', now() - interval '6 h', now() - interval '5 h', 'ok', now() - interval '5 h');
 	SELECT chpg_create_webhook('of_h', 'json', 'https://x.example/'); INSERT INTO of_h.alert_delivery VALUES (1, 'of_h', 'dead', 12, now(), NULL, NULL, 500, 'x')});
 my $WRONG = 'no capture for three hours; .*there are dead letters';
-like(as_role($_, 'SELECT problem FROM chpg_self'), qr/^$WRONG$/, "its state is seen: $_") for 'h', 'reader', sql('SELECT current_user');
+like(as_role($_, "SELECT problem, (SELECT string_agg(concat_ws(' ', webhook, gets_alerts, dead_letters), ', ') FROM chpg_webhooks) FROM chpg_self"), qr/^$WRONG\|of_h t 1$/, "its state is seen: $_") for 'h', 'reader', sql('SELECT current_user');
 sql(q{SET ROLE h; REVOKE SELECT ON of_h.watch_state FROM reader});
 like(as_role('reader', 'SELECT problem FROM chpg_self'), qr/^role "reader" cannot judge the history/, 'a role that may not read it all says so');
 sql(q{SET ROLE h; GRANT SELECT ON of_h.watch_state TO reader; CREATE TABLE of_h.seen (who name);
@@ -122,7 +136,7 @@ sql(q{SET ROLE h; GRANT SELECT ON of_h.watch_state TO reader; CREATE TABLE of_h.
 		BEGIN SET SESSION AUTHORIZATION DEFAULT; EXCEPTION WHEN OTHERS THEN NULL; END;
 		INSERT INTO of_h.seen VALUES (current_user); RETURN true; END $$;
 	ALTER TABLE of_h.capture ENABLE ROW LEVEL SECURITY; ALTER TABLE of_h.capture FORCE ROW LEVEL SECURITY; CREATE POLICY planted ON of_h.capture USING (of_h.plant())});
-sql('SELECT problem FROM chpg_self');
+sql('SELECT problem FROM chpg_self; SELECT FROM chpg_webhooks');
 is(sql('SELECT DISTINCT who FROM of_h.seen'), 'h', 'what its owner has planted runs with the rights of the owner');
 
 done_testing();

@@ -48,6 +48,9 @@ ok(!grep({ exists $_->{headers}{'x-chpg-signature'} } ($receiver->requests)), 'w
 sql(create('ops', "'json', '$URL', 'another', level => 'ERROR', kind => 'risk', service => 'orders', tags => '{\"team\": \"sales\"}', quiet_hours => '22:00-07:00 Europe/Berlin', ca_file => '$receiver->{ca_file}'"));
 is(sql(q{SELECT format, level, kind, service, tags->>'team', quiet_hours FROM _chpg_webhooks() WHERE webhook = 'ops'}),
 	'json|ERROR|risk|orders|sales|22:00-07:00 Europe/Berlin', 'a webhook is replaced');
+is(sql('SELECT webhook, owner = current_user, format, level, kind, service, tags, quiet_hours, gets_alerts, waiting_alerts FROM chpg_webhooks'),
+	qq{ops|t|json|ERROR|risk|orders|{"team": "sales"}|22:00-07:00 Europe/Berlin||\npager|t|pagerduty|WARN||||||\nslack|t|slack|WARN||||||}, 'and listed, without a history, too');
+unlike(sql('SELECT * FROM chpg_webhooks'), qr/127\.0\.0\.1|localhost|$SECRET|urlSecret0815|another|routingKey1/, 'without URLs and secrets');
 $receiver->forget;
 sql("SET $ALLOWED; SELECT chpg_test_webhook('ops')");
 ($request) = $receiver->requests;
@@ -169,6 +172,7 @@ fails_as('mallory', q{SELECT chpg_test_webhook('mine')}, '08000', qr/its owner i
 
 # Secrets
 is(as_role('mallory', q{SELECT string_agg(umoptions::text, ' ') FROM pg_user_mappings WHERE srvname = 'ops'}), '', 'another role does not see URL and secret');
+is(as_role('mallory', q{SELECT string_agg(webhook, ' ') FROM chpg_webhooks}), as_role('mallory', q{SELECT string_agg(srvname, ' ' ORDER BY srvname) FROM pg_foreign_server WHERE srvname <> 'api'}), 'of webhooks, it sees what the catalogs show everybody');
 unlike(as_role('mallory', q{SELECT string_agg(srvoptions::text, ' ') FROM pg_foreign_server}), qr/urlSecret0815|hookSecret4711/, 'nor does a server have them');
 unlike(notices($node, create('ops', "'json', '$URL', '$SECRET'")), qr/NOTICE/, 'a plain SELECT exposes nothing');
 like(notices($node, "DO \$\$ BEGIN PERFORM chpg_create_webhook('ops', 'json', '$URL', '$SECRET'); END \$\$"), qr/call chpg_create_webhook\(\) as a plain SELECT/, 'another statement may');
