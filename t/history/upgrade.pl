@@ -48,7 +48,7 @@ sub differences
 	for my $view (@VIEWS)
 	{
 		my $key = $key{ $view =~ s/_.*//r };
-		my $apart = $view =~ /pattern/ ? q{CASE WHEN "time" < now() - interval '8 days' - interval '1 minute' THEN 0.00051 ELSE 1e-6 END} : '1e-6';
+		my $apart = $view =~ /pattern/ ? q{CASE WHEN "time" < now() - interval '8 days' THEN 0.00051 ELSE 1e-6 END} : '1e-6';
 		my $only = $view eq 'metric' ? 'WHERE value IS NOT NULL' : '';
 		my $differs = $node->safe_psql($database, <<"SQL");
 SELECT string_agg(CASE WHEN atttypid = 'float8'::regtype
