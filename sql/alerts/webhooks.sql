@@ -42,7 +42,8 @@ AS 'MODULE_PATHNAME', 'chpg_create_webhook';
 COMMENT ON FUNCTION @extschema@.chpg_create_webhook(text, text, text, text, text, text, text, jsonb, text, text) IS
 'Create a webhook that alerts are sent to, or replace all that it has.
 Call it again with another secret to rotate that.
-format: json, slack or pagerduty. url: https; null: that of PagerDuty.
+format: json, slack or pagerduty; this, level and kind in any case.
+url: https; null: that of PagerDuty.
 secret: signs json bodies (X-Chpg-Signature); PagerDuty''s integration key; none for slack.
 Sent are alerts of this level or worse (WARN, ERROR), of this service (id or name), of services
   with all of these tags, and of this kind: incident, risk, null for both, or notification for

@@ -39,12 +39,10 @@ typedef struct WebhookOption
 	const char *name;
 	Oid			catalog;		/* whose objects take it */
 	const char *hint;			/* what it must be */
-	bool		(*is_valid) (const char *value);
+	bool		(*is_valid) (const char *value);	/* NULL: one of the words */
+	const char *const *words;	/* ends with NULL */
 } WebhookOption;
 
-static bool is_format(const char *value);
-static bool is_level(const char *value);
-static bool is_kind(const char *value);
 static bool is_service(const char *value);
 static bool is_tags(const char *value);
 static bool is_quiet_hours(const char *value);
@@ -52,23 +50,26 @@ static bool is_ca_file(const char *value);
 static bool is_url(const char *value);
 static bool is_secret(const char *value);
 
+static const char *const formats[] = {
+	[CHPG_WEBHOOK_JSON] = "json",
+	[CHPG_WEBHOOK_SLACK] = "slack",
+	[CHPG_WEBHOOK_PAGERDUTY] = "pagerduty",
+	NULL
+};
+static const char *const levels[] = {"WARN", "ERROR", NULL};
+static const char *const kinds[] = {"incident", "risk", "notification", NULL};
+
 /* In the order of the arguments of chpg_create_webhook() that follow its name. */
 static const WebhookOption options[] = {
-	{"format", ForeignServerRelationId, "Specify json, slack or pagerduty.", is_format},
+	{"format", ForeignServerRelationId, "Specify json, slack or pagerduty.", NULL, formats},
 	{"url", UserMappingRelationId, "Specify an https URL without user name and fragment.", is_url},
 	{"secret", UserMappingRelationId, "Specify printable ASCII characters without spaces.", is_secret},
-	{"level", ForeignServerRelationId, "Specify WARN or ERROR.", is_level},
-	{"kind", ForeignServerRelationId, "Specify incident, risk or notification, or omit it for incidents and risks.", is_kind},
+	{"level", ForeignServerRelationId, "Specify WARN or ERROR.", NULL, levels},
+	{"kind", ForeignServerRelationId, "Specify incident, risk or notification, or omit it for incidents and risks.", NULL, kinds},
 	{"service", ForeignServerRelationId, "Specify the id or the name of a service.", is_service},
 	{"tags", ForeignServerRelationId, "Specify a JSON object of texts, such as {\"team\": \"sales\"}.", is_tags},
 	{"quiet_hours", ForeignServerRelationId, "Specify two times and a time zone, such as 22:00-07:00 Europe/Berlin.", is_quiet_hours},
 	{"ca_file", ForeignServerRelationId, "Specify the absolute path of a PEM file on the server's machine.", is_ca_file}
-};
-
-static const char *const formats[] = {
-	[CHPG_WEBHOOK_JSON] = "json",
-	[CHPG_WEBHOOK_SLACK] = "slack",
-	[CHPG_WEBHOOK_PAGERDUTY] = "pagerduty"
 };
 
 PG_FUNCTION_INFO_V1(chpg_create_webhook);
@@ -79,35 +80,16 @@ PG_FUNCTION_INFO_V1(chpg_webhook_validator);
  * Values of options
  */
 
-/* Return a format by its name; -1 if it is none. */
+/* Return the place of a word in a list, in any case; -1 if it is none of them. */
 static int
-find_format(const char *name)
+find_word(const char *const *words, const char *value)
 {
-	for (int i = 0; i < lengthof(formats); i++)
+	for (int i = 0; words[i] != NULL; i++)
 	{
-		if (strcmp(name, formats[i]) == 0)
+		if (chpg_same_in_any_case(value, words[i]))
 			return i;
 	}
 	return -1;
-}
-
-static bool
-is_format(const char *value)
-{
-	return find_format(value) >= 0;
-}
-
-static bool
-is_level(const char *value)
-{
-	return strcmp(value, "WARN") == 0 || strcmp(value, "ERROR") == 0;
-}
-
-static bool
-is_kind(const char *value)
-{
-	return strcmp(value, "incident") == 0 || strcmp(value, "risk") == 0 ||
-		strcmp(value, "notification") == 0;
 }
 
 static bool
@@ -228,11 +210,23 @@ is_secret(const char *value)
 	return true;
 }
 
+/* Is this a value of an option?  A word must be written as in the list. */
+static bool
+is_valid(const WebhookOption *option, const char *value)
+{
+	int			i;
+
+	if (option->words == NULL)
+		return *value != '\0' && strlen(value) <= MAX_VALUE_LENGTH && option->is_valid(value);
+	i = find_word(option->words, value);
+	return i >= 0 && strcmp(value, option->words[i]) == 0;
+}
+
 /* Throw error HV024 for an invalid value, which the message does not show. */
 static void
 check_value(const WebhookOption *option, const char *value)
 {
-	if (*value != '\0' && strlen(value) <= MAX_VALUE_LENGTH && option->is_valid(value))
+	if (is_valid(option, value))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
@@ -316,7 +310,7 @@ chpg_find_webhook(const char *name)
 	}
 	own = own_options(server);
 	format = chpg_get_option(server->options, "format");
-	webhook->format = format != NULL ? (ChpgWebhookFormat) Max(find_format(format), 0) : CHPG_WEBHOOK_JSON;
+	webhook->format = format != NULL ? (ChpgWebhookFormat) Max(find_word(formats, format), 0) : CHPG_WEBHOOK_JSON;
 	webhook->url = chpg_get_option(own, "url");
 	webhook->secret = chpg_get_option(own, "secret");
 	webhook->ca_file = chpg_get_option(server->options, "ca_file");
@@ -346,6 +340,15 @@ argument(FunctionCallInfo fcinfo, int i)
 	return text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
+/* Return a value as the option's list of words has it, if one is meant. */
+static char *
+canonical(const WebhookOption *option, char *value)
+{
+	int			i = option->words != NULL ? find_word(option->words, value) : -1;
+
+	return i >= 0 ? pstrdup(option->words[i]) : value;
+}
+
 /*
  * Read and check the arguments after the name: the values of all options.  Errors:
  * 22004 for a NULL, HV024, and 22023 for a secret that is missing, or of no use.
@@ -356,25 +359,27 @@ read_values(FunctionCallInfo fcinfo, char **values)
 	for (int i = 0; i < lengthof(options); i++)
 	{
 		values[i] = argument(fcinfo, i + 1);
-		if (values[i] != NULL)
-			check_value(&options[i], values[i]);
+		if (values[i] == NULL)
+			continue;
+		values[i] = canonical(&options[i], values[i]);
+		check_value(&options[i], values[i]);
 	}
 	if (values[0] == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", "format")));
-	if (values[1] == NULL && find_format(values[0]) == CHPG_WEBHOOK_PAGERDUTY)
+	if (values[1] == NULL && find_word(formats, values[0]) == CHPG_WEBHOOK_PAGERDUTY)
 		values[1] = PAGERDUTY_URL;
 	if (values[1] == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", "url")));
-	if (values[2] == NULL && find_format(values[0]) == CHPG_WEBHOOK_PAGERDUTY)
+	if (values[2] == NULL && find_word(formats, values[0]) == CHPG_WEBHOOK_PAGERDUTY)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a webhook of format \"%s\" requires argument \"%s\"", values[0], "secret"),
 				 errhint("Specify the integration key of the service's Events API v2 in PagerDuty.")));
-	if (values[2] != NULL && find_format(values[0]) == CHPG_WEBHOOK_SLACK)
+	if (values[2] != NULL && find_word(formats, values[0]) == CHPG_WEBHOOK_SLACK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a webhook of format \"%s\" takes no argument \"%s\"", values[0], "secret"),

@@ -62,6 +62,12 @@ is(sql(q{SELECT format, level, kind, service, tags, quiet_hours FROM _chpg_webho
 is(sql(qq{SELECT string_agg(_chpg_is_quiet(q, ('2026-05-11 ' || t || 'Z')::timestamptz)::text, ' ' ORDER BY n) FROM (VALUES (1, '22:00-07:00 Europe/Berlin', '19:59'), (2, '22:00-07:00 Europe/Berlin', '20:00'), (3, '22:00-07:00 Europe/Berlin', '04:59'), (4, '22:00-07:00 Europe/Berlin', '05:00'), (5, '01:00-02:30 UTC', '02:29'), (6, '01:00-02:30 UTC', '02:30'), (7, NULL, '02:30')) v(n, q, t)}),
 	'false true true false true false false', 'quiet hours begin and end in their time zone');
 
+# Words may be written in any case; options of servers are as they are read.
+sql(create('words', "'Slack', 'https://x.example/', level => 'error', kind => 'Risk'"));
+is(sql(q{SELECT format, level, kind FROM chpg_webhooks WHERE webhook = 'words'}), 'slack|ERROR|risk', 'format, level and kind are understood in any case');
+is(state_of("ALTER SERVER words OPTIONS (SET $_)"), 'HV024', "but not as an option: $_") for q{format 'Slack'}, q{level 'error'};
+sql(q{SELECT chpg_drop_webhook('words')});
+
 # Invalid values
 for my $case (
 	[ "'xml', 'https://x.example'", 'HV024', 'format' ],
