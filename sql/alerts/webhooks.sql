@@ -58,18 +58,8 @@ Keeps both out of the log and pg_stat_activity; a NOTICE says where they stay un
 Needs USAGE on the foreign-data wrapper chpg_webhook.
 Requests: none.
 Errors: 22004 an argument is null; 22023 a name, or a secret that is missing; 25006 read-only;
-  42501 no USAGE; 42710 the name is that of another server; HV024 an invalid value.';
-
-CREATE FUNCTION @extschema@.chpg_drop_webhook(name text)
-RETURNS void
-LANGUAGE C VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'chpg_drop_webhook';
-
-COMMENT ON FUNCTION @extschema@.chpg_drop_webhook(text) IS
-'Drop a webhook, with its URL and secret.
-Alerts that it was still to get become dead letters.
-Requests: none.
-Errors: 42501 it belongs to another role; 42704 there is none of that name.';
+  42501 no USAGE, or the webhook belongs to another role; 42710 the name is that of another
+  server; HV024 an invalid value.';
 
 CREATE FUNCTION @extschema@._chpg_webhooks()
 RETURNS TABLE (webhook text, server_id oid, owner oid, format text, level text, kind text, service text, tags jsonb,
@@ -88,6 +78,48 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_webhooks() IS
 'All webhooks, with the options that are no secret.';
+
+CREATE FUNCTION @extschema@._chpg_webhook_format(webhook text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	of_format CONSTANT text := (SELECT w.format FROM @extschema@._chpg_webhooks() w
+		WHERE w.webhook = _chpg_webhook_format.webhook);
+BEGIN
+	IF of_format IS NULL THEN
+		RAISE EXCEPTION 'webhook "%" does not exist%', webhook,
+				@extschema@._chpg_closest(webhook, ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w ORDER BY 1))
+			USING ERRCODE = CASE WHEN webhook IS NULL THEN 'null_value_not_allowed' ELSE 'undefined_object' END,
+				HINT = 'Create it with chpg_create_webhook.';
+	END IF;
+	RETURN of_format;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_webhook_format(text) IS
+'The format of a webhook.
+Errors: 22004, 42704 there is none of that name.';
+
+/* That the URL goes, too, is no news. */
+CREATE FUNCTION @extschema@.chpg_drop_webhook(name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_webhook_format(name);
+	EXECUTE format('DROP SERVER %I CASCADE', name);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.chpg_drop_webhook(text) IS
+'Drop a webhook, with its URL and secret.
+Alerts that it was still to get become dead letters.
+Requests: none.
+Errors: 22004, 42704 no such webhook; 25006 read-only; 42501 it belongs to another role.';
 
 /* The history's owner sees all findings anyway. */
 CREATE FUNCTION @extschema@._chpg_own_webhooks(owner oid)
@@ -219,18 +251,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	of_format CONSTANT text := (SELECT w.format FROM @extschema@._chpg_webhooks() w
-		WHERE w.webhook = chpg_test_webhook.webhook);
+	of_format CONSTANT text := @extschema@._chpg_webhook_format(webhook);
 	key CONSTANT uuid := gen_random_uuid();
 	outcome jsonb;
 	not_sent name;
 BEGIN
-	IF of_format IS NULL THEN
-		RAISE EXCEPTION 'webhook "%" does not exist%', webhook,
-				@extschema@._chpg_closest(webhook, ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w ORDER BY 1))
-			USING ERRCODE = CASE WHEN webhook IS NULL THEN 'null_value_not_allowed' ELSE 'undefined_object' END,
-				HINT = 'Create it with chpg_create_webhook.';
-	END IF;
 	outcome := @extschema@._chpg_post_webhook(webhook, @extschema@._chpg_alert_body(of_format,
 		jsonb_build_object('idempotency_key', key, 'transition', 'test', 'level', 'WARN', 'kind', 'incident',
 			'incident_id', 'test-' || key, 'title', 'Test of webhook ' || webhook, 'noted_at', now())), key::text);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * webhook.c
- *		Webhooks: their options, and the functions that create and drop them.
+ *		Webhooks: their options, and the function that creates them.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +24,6 @@
 #include "nodes/makefuncs.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -73,7 +72,6 @@ static const WebhookOption options[] = {
 };
 
 PG_FUNCTION_INFO_V1(chpg_create_webhook);
-PG_FUNCTION_INFO_V1(chpg_drop_webhook);
 PG_FUNCTION_INFO_V1(chpg_webhook_validator);
 
 /*
@@ -488,27 +486,19 @@ webhook_name(FunctionCallInfo fcinfo)
 	return name;
 }
 
-/*
- * Return the value of an expression of SQL over a webhook's name, $1, as text, palloc'd; or
- * NULL.  In the format, %1$s stands for the extension's schema.
- */
-static char *
-ask_about(FunctionCallInfo fcinfo, const char *format, const char *name)
+/* Let NOTICEs and WARNINGs say what a webhook is not going to get. */
+static void
+announce_gaps(FunctionCallInfo fcinfo, const char *name)
 {
 	char	   *schema = get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
-	char	   *query = psprintf(format, quote_identifier(schema));
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(name);
-	char	   *result;
 
 	SPI_connect();
-	if (SPI_execute_with_args(query, 1, &type, &value, NULL, false, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(psprintf("SELECT %s._chpg_check_webhook($1)", quote_identifier(schema)),
+							  1, &type, &value, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not query the webhooks");
-	result = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (result != NULL)
-		result = strcpy(SPI_palloc(strlen(result) + 1), result);
 	SPI_finish();
-	return result;
 }
 
 /*
@@ -533,48 +523,17 @@ chpg_create_webhook(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("server \"%s\" is not a webhook: choose another name", name)));
+	/* The owner would go on to send to the URL that it has. */
+	if (server != NULL && server->owner != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("webhook \"%s\" belongs to role \"%s\": choose another name",
+						name, GetUserNameFromId(server->owner, false)),
+				 errhint("Or change it as that role. Run: SET ROLE %s;",
+						 quote_identifier(GetUserNameFromId(server->owner, false)))));
 	set_server(name, values, server);
 	set_mapping(name, values);
-	/* It says what the webhook is not going to get. */
-	(void) ask_about(fcinfo, "SELECT %s._chpg_check_webhook($1)", name);
+	announce_gaps(fcinfo, name);
 	error_context_stack = callback.previous;
-	PG_RETURN_VOID();
-}
-
-/* Throw error 42704 for a webhook that does not exist, with the name that was meant. */
-static void
-report_unknown(FunctionCallInfo fcinfo, const char *name)
-{
-	const char *meant = ask_about(fcinfo,
-								  "SELECT %1$s._chpg_closest($1, ARRAY("
-								  "SELECT w.webhook FROM %1$s._chpg_webhooks() w ORDER BY 1))",
-								  name);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("webhook \"%s\" does not exist%s", name, meant != NULL ? meant : "")));
-}
-
-/* chpg_drop_webhook(name) */
-Datum
-chpg_drop_webhook(PG_FUNCTION_ARGS)
-{
-	char	   *name = webhook_name(fcinfo);
-	DropStmt   *stmt = makeNode(DropStmt);
-	int			nestlevel;
-
-	PreventCommandIfReadOnly("chpg_drop_webhook()");
-	if (find_server(name) == NULL)
-		report_unknown(fcinfo, name);
-	stmt->removeType = OBJECT_FOREIGN_SERVER;
-	stmt->objects = list_make1(makeString(name));
-	stmt->behavior = DROP_CASCADE;
-	/* That the URL goes, too, is no news. */
-	nestlevel = NewGUCNestLevel();
-	if (client_min_messages < WARNING)
-		(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	chpg_run_utility((Node *) stmt, chpg_statement_text("DROP SERVER", name, " CASCADE", NIL));
-	AtEOXact_GUC(true, nestlevel);
 	PG_RETURN_VOID();
 }

@@ -150,6 +150,8 @@ sql(create('typo', "'json', 'https://" . 'x' x 64 . ".example/'"));
 fails_with($node, q{SELECT chpg_test_webhook('typo')}, '08000', qr/could not post to webhook "typo": the name of the host is unknown$/m, 'an unknown host is told from one that does not answer');
 fails_with($node, q{SELECT chpg_test_webhook('tipo')}, '42704', qr/webhook "tipo" does not exist: did you mean "typo"\?/, 'so is an unknown webhook');
 fails_with($node, q{SELECT chpg_drop_webhook('tipo')}, '42704', qr/webhook "tipo" does not exist: did you mean "typo"\?/, 'also one to drop');
+fails_with($node, q{SET default_transaction_read_only = on; SELECT chpg_drop_webhook('typo')}, '25006', qr/read-only transaction/, 'nothing is dropped in a read-only transaction');
+is(state_of('SELECT chpg_drop_webhook(NULL)'), '22004', 'nor without a name');
 unlike(notices($node, q{SELECT chpg_drop_webhook('typo')}), qr/NOTICE/, 'a webhook is dropped without a notice of its mappings');
 
 # Neither redirects nor the environment, nor another certificate
@@ -163,11 +165,14 @@ fails_with($node, qq{SET $ALLOWED; SELECT chpg_test_webhook('inner')}, '08000', 
 # Roles
 sql(q{CREATE ROLE mallory LOGIN; CREATE ROLE deputy LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO deputy});
 my $denied = fails_as('mallory', create('mine', "'json', 'https://x.example/urlSecret0815', '$SECRET'"), '42501', qr/permission denied for foreign-data wrapper chpg_webhook/, 'a role without USAGE');
-fails_as('mallory', create('ops', "'json', 'https://x.example/urlSecret0815', '$SECRET'"), '42501', qr/must be owner of foreign server ops/, 'nor does it change one');
+my $owner = sql('SELECT current_user');
+fails_as('mallory', create('ops', "'json', 'https://x.example/urlSecret0815', '$SECRET'"), '42501', qr/webhook "ops" belongs to role "$owner": choose another name/, 'nor does it change one');
 fails_as('mallory', q{SELECT chpg_drop_webhook('ops')}, '42501', qr/must be owner/, 'or drop it');
 fails_as('mallory', q{SELECT chpg_test_webhook('ops')}, '08000', qr/has no URL/, 'or use it');
 fails_as('deputy', create('mine', "'json', 'https://x.example', ca_file => '/etc/ssl/x.pem'"), '42501', qr/permission denied to set option "ca_file"/, 'a file needs the right to read files');
 as_role('deputy', create('mine', "'json', '$URL', '$SECRET'"));
+fails_with($node, create('mine', "'json', 'https://x.example/urlSecret0815', '$SECRET', level => 'ERROR'"), '42501', qr/webhook "mine" belongs to role "deputy": choose another name\n(?s:.*)Run: SET ROLE deputy;/, 'nor does a superuser, by mistake');
+is(sql(q{SELECT level, (SELECT string_agg(usename, ' ') FROM pg_user_mappings WHERE srvname = 'mine') FROM chpg_webhooks WHERE webhook = 'mine'}), 'WARN|deputy', 'and it stays as it is');
 fails_as('deputy', q{SELECT chpg_test_webhook('mine')}, '08000', qr/not allowed/, 'a role with USAGE reaches no internal address');
 fails_as('deputy', q{SELECT count(*) FROM chpg_budget(); SET chpg.webhook_addresses = '127.0.0.0/8'}, '42501', qr/permission denied to set parameter/, 'nor does it decide which are allowed');
 # before the library is loaded, any setting is accepted, and then forgotten
@@ -191,12 +196,12 @@ sql(q{CREATE FUNCTION hear() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN 
 	sql(qq{SET $ALLOWED; SELECT chpg_test_webhook('ops')});
 	fails_with($node, create('ops', "'json', '$URL', '$SECRET', level => 'x'"), 'HV024', qr/level/, 'a call that fails');
 }
-fails_as('mallory', create('ops', "'json', '$URL', '$SECRET'"), '42501', qr/must be owner/, 'a call that is denied');
+fails_as('mallory', create('ops', "'json', '$URL', '$SECRET'"), '42501', qr/belongs to role/, 'a call that is denied');
 my $session = open_session($node);
 in_session($session, create('ops', "'json', '$URL', '$SECRET', ca_file => '$receiver->{ca_file}'"));
 is(sql(q{SELECT query FROM pg_stat_activity WHERE state = 'idle' AND query LIKE '%webhook%'}), 'SELECT chpg_create_webhook(...)', 'pg_stat_activity after a call');
 $session->quit;
-like(slurp_file($node->logfile), qr/must be owner of foreign server ops/, 'the log has errors');
+like(slurp_file($node->logfile), qr/webhook "ops" belongs to role/, 'the log has errors');
 keeps_secrets(slurp_file($node->logfile) =~ s/^.*(?:DO |CREATE USER MAPPING).*\n(?:^\t.*\n)*//mgr, 'the log', 'urlSecret0815', $SECRET);
 keeps_secrets(sql('SELECT text FROM heard'), 'event triggers', 'urlSecret0815', $SECRET);
 
