@@ -303,14 +303,26 @@ is(deliver() =~ s/\s+$//r, '', 'another session does what is left');
 my @both = $receiver->requests;
 is(join(', ', map { decode_json($_->{body})->{service_id} } @both), 'pg1, pg2', 'and not what the first one does');
 
-# kill -9 between the request and its record
+# kill -9 between requests and their records: of an alert, and of a summary
+create('crowd');
+sql(q{WITH a AS (INSERT INTO kept.alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level, service_id)
+		SELECT gen_random_uuid(), now(), now(), 'new', 'inc-' || n, 'f', 'CHPG501', 'incident', 'WARN', 'pg' || n FROM generate_series(1, 51) n RETURNING alert_id)
+	INSERT INTO kept.alert_delivery (alert_id, webhook, state, attempts, next_try) SELECT alert_id, 'crowd', 'pending', 0, now() FROM a});
+$receiver->answer_with('hang');
+my $of_crowd = open_session($node);
+begin_in_session($of_crowd, 'CALL chpg_deliver()');
+wait_until(sub { $receiver->requests == 3 }, 'the receiver has a summary, too');
 kill_backend($node, $pid);
 is(deliver(), '', 'a delivery that was interrupted is left until its lease ends');
 sql(q{UPDATE kept.alert_delivery SET leased_until = now() - interval '1 s' WHERE state = 'pending'});
 is(deliver(), '', 'then it is sent again');
-my @again = $receiver->requests;
-is(scalar @again, 3, 'once');
-is("$again[2]{headers}{'idempotency-key'} $again[2]{body}", "$both[0]{headers}{'idempotency-key'} $both[0]{body}", 'with the same key and body');
+my @again = map { "$_->{path} $_->{headers}{'idempotency-key'} $_->{body}" } $receiver->requests;
+is(scalar @again, 5, 'once');
+is($again[3], $again[0], 'with the same key and body');
+is($again[4], $again[2], 'and so is a summary');
+is(sql(q{SELECT state, attempts, count(*), count(DISTINCT alert_id) FROM kept.alert_delivery WHERE webhook = 'crowd' GROUP BY 1, 2}), 'sent|2|51|51', 'all alerts of which are sent, once');
+is(deliver() . $receiver->requests, '5', 'and not again');
+sql(q{SELECT chpg_drop_webhook('crowd')});
 
 # While a backfill is under way, what is found may be over: alerts wait until the captured hours are near.
 start_anew();
