@@ -251,6 +251,8 @@ sub alert { my ($uid, $columns) = @_; return (as_reader('postgres', "SELECT $col
 is(alert('chpg-incident', '*'), "orders|ERROR|Title of slower|incident of slower|$service|1", 'an open incident alerts');
 is(alert('chpg-storage', '*'), "orders|WARN|$service|88.5", 'so does storage, by itself');
 is(alert('chpg-captures', '*'), '1', 'and captures that fail');
+$node->safe_psql('postgres', "UPDATE fleet_history.capture SET error = 'Not read: the service is \"stopped\". X' WHERE status = 'error'");
+is(alert('chpg-captures', '*') . rows_of('fleet', 'Captures', '"services behind"'), '00', 'but not those of a service that does not run');
 $node->safe_psql('postgres', q{SELECT chpg_create_webhook('a', 'json', 'https://x.example/'); DELETE FROM fleet_history.watch_state; INSERT INTO fleet_history.watch_state (watched_at, as_of) VALUES (now() - interval '4 hours', now()); INSERT INTO fleet_history.alert_delivery (alert_id, webhook, state, attempts, next_try) VALUES (1, 'a', 'dead', 12, now())});
 is(alert('chpg-self', q{string_agg(problem || ' ' || found, ', ' ORDER BY problem)}), 'no watch for three hours 1, there are dead letters 1', 'and watches that stopped, or dead letters, each by itself');
 for my $uid (sort keys %rules)
