@@ -207,8 +207,8 @@ Forgets alerts that are older than days are kept, unless their incident is open.
 
 /*
  * A notification of the organization is an alert that has no end.  Its id alone says whether
- * it was noted before: times of the API may be missing, impossible or out of order.  What is
- * listed when folding in begins is noted as known, and nobody gets it.
+ * it was noted before, at least at its level: times of the API may be missing, impossible or
+ * out of order.  What is listed when folding in begins is noted as known, and nobody gets it.
  */
 CREATE FUNCTION @extschema@._chpg_wants_notifications(owner oid)
 RETURNS boolean
@@ -238,18 +238,20 @@ BEGIN
 	INSERT INTO notification_state (server, begun_at) VALUES (of_server, now()) ON CONFLICT DO NOTHING;
 	begins := FOUND;
 	WITH keyed AS (
-		SELECT DISTINCT ON (k.key) k.key, (k.n).*
+		SELECT DISTINCT ON (k.key) k.key, k.level, (k.n).*
 		FROM (SELECT n, 'ntf-' || left(md5(coalesce('id ' || n.id, concat_ws(E'\n', 'of', n.type, n.title, n.message,
-				n.resource_id, n.raw->>'createdAt'))), 16) AS key
+				n.resource_id, n.raw->>'createdAt'))), 16) AS key,
+				CASE WHEN lower(n.severity) = 'critical' THEN 'ERROR' ELSE 'WARN' END AS level
 			FROM unnest(listed) n
-			WHERE coalesce(n.id, n.type, n.title, n.message) IS NOT NULL) k
-		ORDER BY k.key
+			WHERE coalesce(n.id, n.type, n.title, n.message) IS NOT NULL
+				AND lower(n.severity) IS DISTINCT FROM 'info') k
+		ORDER BY k.key, @extschema@._chpg_level_place(k.level)
 	), added AS (
 		INSERT INTO alert (alert_key, noted_at, as_of, transition, incident_id, finding_key, rule_id, kind, level,
 			service_id, service_name, since, title, symptom)
-		SELECT gen_random_uuid(), now(), now(), CASE WHEN begins THEN 'known' ELSE 'new' END, k.key, k.key,
-			coalesce(nullif(@extschema@._chpg_alert_text(k.type, 100), ''), 'notification'), 'notification',
-			CASE WHEN lower(k.severity) = 'critical' THEN 'ERROR' ELSE 'WARN' END,
+		SELECT gen_random_uuid(), now(), now(), CASE WHEN begins THEN 'known'
+				WHEN EXISTS (SELECT FROM alert a WHERE a.incident_id = k.key) THEN 'worse' ELSE 'new' END, k.key, k.key,
+			coalesce(nullif(@extschema@._chpg_alert_text(k.type, 100), ''), 'notification'), 'notification', k.level,
 			@extschema@._chpg_alert_text(k.resource_id, 100),
 			coalesce((SELECT s.service_name FROM service s WHERE s.service_id = k.resource_id AND s.valid_to = 'infinity'),
 				@extschema@._chpg_alert_text(k.resource_name, 100)),
@@ -257,8 +259,8 @@ BEGIN
 			coalesce(nullif(@extschema@._chpg_alert_text(coalesce(k.title, k.type), 200), ''), 'Notification'),
 			@extschema@._chpg_alert_text(k.message, 500)
 		FROM keyed k
-		WHERE lower(k.severity) IS DISTINCT FROM 'info'
-			AND NOT EXISTS (SELECT FROM alert a WHERE a.incident_id = k.key)
+		WHERE NOT EXISTS (SELECT FROM alert a WHERE a.incident_id = k.key
+			AND @extschema@._chpg_level_place(a.level) <= @extschema@._chpg_level_place(k.level))
 		ORDER BY k.created_at, k.key
 		RETURNING alert_id
 	)
@@ -273,6 +275,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_note_notifications(text, @extschema@.chpg_notification_row[]) IS
 'Write the notifications of a server''s organization that are not in the outbox to it.
 The first time, those that are there already are noted as known: they go to nobody.
+One that has become critical since it was noted is noted again, as worse.
 critical is ERROR, info is no alert, and any other severity is WARN.
 For the owner of the history.';
 

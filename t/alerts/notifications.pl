@@ -59,17 +59,22 @@ has([ 'd', 'critical', 'Backup failed', -0.1, type => 'service_backup_failed', m
 	@old, [ 'e', 'info', 'Maintenance', -0.1 ], [ 'f', 'warning', 'Late', -30 ], [ 'd', 'warning', 'Repeated', -0.1 ], [ 'g', 'novel', 'Timeless', 'today' ]);
 is(watch() . received(), '/ops ERROR Backup failed, /ops WARN Late, /ops WARN Timeless', 'each new one is sent, the worst first; not those of severity info');
 is(watch() . received(), '', 'once');
-has(map { [ $_, 'critical', 'Changed', -0.1 ] } qw(g d f a b c));
+has(map { [ $_, 'warning', 'Changed', -0.1 ] } qw(g d f a b c));
 is(watch() . received(), '', 'whatever it says later');
+has([ 'f', 'info', 'Less', -0.1 ], map { [ $_, 'critical', "Worse $_", -0.1 ], [ $_, 'warning', "Repeated $_", -0.1 ] } qw(d b c a g));
+is(watch() . join(', ', sort split /, /, received()), '/ops ERROR Worse a, /ops ERROR Worse g', 'but for one that becomes critical');
+is(sql(q{SELECT DISTINCT transition FROM kept.alert WHERE title ~ 'Worse'}), 'worse', 'which is worse');
+has(map { [ $_, $_ eq 'a' ? 'critical' : 'warning', 'Again', -0.1 ] } qw(a g));
+is(watch() . received(), '', 'once');
 is(sql(q{SELECT transition, kind, level, rule_id, service_id, service_name, since IS NOT NULL, title, symptom FROM kept.alert WHERE title = 'Backup failed'}),
 	'new|notification|ERROR|service_backup_failed|pg1|service 1|t|Backup failed|No backup for a day.', 'what an alert says of it');
 is(sql(q{SELECT string_agg(title, ', ' ORDER BY title) FROM kept.alert WHERE since IS NULL}), 'Of the far future, Timeless, Without a time', 'an impossible time is none');
-is(sql(q{SELECT state, count(*), count(DISTINCT a.alert_key) FROM kept.alert_delivery d JOIN kept.alert a USING (alert_id) GROUP BY 1}), 'sent|3|3', 'and what became of it');
+is(sql(q{SELECT state, count(*), count(DISTINCT a.alert_key) FROM kept.alert_delivery d JOIN kept.alert a USING (alert_id) GROUP BY 1}), 'sent|5|5', 'and what became of it');
 
 # Findings are judged beside them, and end nothing of theirs
 sql(find_sql('pg2', 'WARN', 7, 9));
 watch_at($_) for 7 .. 12;
-is(sql(q{SELECT string_agg(transition, ' ' ORDER BY alert_id) FROM kept.alert WHERE kind = 'incident'}) . sql(q{SELECT count(*) FROM kept.alert WHERE kind = 'notification' AND transition NOT IN ('known', 'new')}),
+is(sql(q{SELECT string_agg(transition, ' ' ORDER BY alert_id) FROM kept.alert WHERE kind = 'incident'}) . sql(q{SELECT count(*) FROM kept.alert WHERE kind = 'notification' AND transition NOT IN ('known', 'new', 'worse')}),
 	'new resolved0', 'a notification has no end');
 watch();
 is(received() =~ s/ Title.*?(?=,|$)//gr, '/all WARN, /all WARN', 'a webhook that takes any kind gets incidents and risks only');
