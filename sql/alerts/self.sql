@@ -84,9 +84,10 @@ BEGIN
 				LEFT JOIN alert_delivery d ON d.webhook = n.webhook
 				LEFT JOIN alert a ON a.alert_id = d.alert_id
 				GROUP BY n.webhook) s);
-		-- a watch by hand, and one that was turned off, are not missed
+		-- nobody watches by hand for a day and a night, and a watch that was turned off is not missed
 		state := state || jsonb_build_object('wants_watch', webhooks <> '{}'
-			OR EXISTS (SELECT FROM setting s WHERE s.name = 'watch' AND s.value = 'on'));
+			OR EXISTS (SELECT FROM setting s WHERE s.name = 'watch' AND s.value = 'on')
+			OR EXISTS (SELECT FROM watch_state w WHERE w.watched_at - w.regular_since >= interval '1 day'));
 		BEGIN
 			PERFORM @extschema@._chpg_history_check_setting(name, s.value)
 			FROM @extschema@._chpg_history_defaults() d

@@ -151,6 +151,8 @@ BEGIN
 				'The Idempotency-Key of the summary that the alert is part of; null: it is sent alone.'),
 			('watch_state', 'watched_at', 'When it ran.'),
 			('watch_state', 'as_of', 'End of the captured hours that it judged.'),
+			('watch_state', 'regular_since', 'Since when each watch came within three hours of the one before; '
+				'null: while captures end with watches (the setting watch).'),
 			('notification_state', 'server', 'Name of the server.'),
 			('notification_state', 'begun_at', 'Since when; what was there before is no alert.'),
 			('dead_letter', 'noted_at', 'When the watch noted the alert.'),

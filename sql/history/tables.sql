@@ -404,7 +404,8 @@ BEGIN
 		('watch_state', $table$
 			CREATE TABLE %1$I.watch_state (
 				watched_at timestamptz NOT NULL,
-				as_of timestamptz NOT NULL
+				as_of timestamptz NOT NULL,
+				regular_since timestamptz
 			);
 		$table$),
 		('notification_state', $table$
@@ -439,6 +440,10 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(format('%I.alert_delivery', schema))
 			AND a.attname = 'summary_key') THEN
 		EXECUTE format('ALTER TABLE %I.alert_delivery ADD summary_key uuid', schema);
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(format('%I.watch_state', schema))
+			AND a.attname = 'regular_since') THEN
+		EXECUTE format('ALTER TABLE %I.watch_state ADD regular_since timestamptz', schema);
 	END IF;
 	PERFORM @extschema@._chpg_history_close(format('%I.%I', schema, c.relname))
 	FROM pg_class c

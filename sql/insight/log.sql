@@ -429,9 +429,13 @@ BEGIN
 	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);
 	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, judged_until);
 	PERFORM @extschema@._chpg_history_lock_table('watch_state'::text, 'ROW EXCLUSIVE'::text);
-	UPDATE watch_state s SET watched_at = now(), as_of = judged_until;
+	UPDATE watch_state s SET watched_at = now(), as_of = judged_until, regular_since = CASE
+		-- the setting, not its past, says whether watches are missed that end captures
+		WHEN EXISTS (SELECT FROM setting o WHERE o.name = 'watch' AND o.value = 'on') THEN NULL
+		WHEN s.watched_at > now() - interval '3 hours' THEN coalesce(s.regular_since, now())
+		ELSE now() END;
 	IF NOT FOUND THEN
-		INSERT INTO watch_state (watched_at, as_of) VALUES (now(), judged_until);
+		INSERT INTO watch_state (watched_at, as_of, regular_since) VALUES (now(), judged_until, now());
 	END IF;
 	-- while a backfill is under way, what is noted may be over: the first watch that is near says what is open
 	IF judged_until >= coalesce(at, now()) - interval '6 hours' THEN

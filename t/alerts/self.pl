@@ -32,7 +32,11 @@ is(sql(q{SELECT problem, last_capture > now() - interval '5 min', last_watch > n
 	'|t|t|t|0|0', 'after a capture and a watch');
 sql(q{UPDATE kept.capture SET captured_at = now() - interval '4 hours'; UPDATE kept.watch_state SET watched_at = now() - interval '4 hours'});
 is(problem(), 'no capture for three hours', 'captures that stopped; a watch by hand is not missed');
-sql(q{UPDATE kept.setting SET value = 'on' WHERE name = 'watch'});
+sql(q{UPDATE kept.watch_state SET regular_since = watched_at - interval '23 hours'});
+is(problem(), 'no capture for three hours', 'nor are some of one day');
+sql(q{UPDATE kept.watch_state SET regular_since = watched_at - interval '24 hours'});
+is(problem(), 'no capture for three hours; no watch for three hours', 'but those of a scheduler, which ran for a day and a night');
+sql(q{UPDATE kept.watch_state SET regular_since = NULL; UPDATE kept.setting SET value = 'on' WHERE name = 'watch'});
 is(problem(), 'no capture for three hours; no watch for three hours', 'one that captures are to end with is');
 sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'watch'; SELECT chpg_create_webhook('a', 'json', 'https://x.example/')});
 is(problem(), 'no capture for three hours; no watch for three hours', 'or one that webhooks wait for');
@@ -71,6 +75,16 @@ is(sql(q{SELECT owner, gets_alerts, waiting_alerts, dead_letters FROM chpg_webho
 is(sql('SELECT webhooks_failing, dead_letters, problem FROM chpg_self'), '2|0|webhooks fail', 'also if a role without rights makes one of that name');
 sql(qq{SELECT chpg_drop_webhook('$_')}) for qw(a b c d);
 is(problem(), '', 'then there is nothing wrong');
+
+# Whether watches are regular: each within three hours of the one before, and not by the setting
+for my $case ([ 2, 'off', 't' ], [ 4, 'off', 'f' ], [ 2, 'on', '' ])
+{
+	my ($hours, $setting, $is_regular) = @$case;
+	sql("UPDATE kept.watch_state SET watched_at = now() - interval '$hours hours', regular_since = now() - interval '30 hours'; UPDATE kept.setting SET value = '$setting' WHERE name = 'watch'");
+	sql('CALL chpg_watch()');
+	is(sql(q{SELECT watched_at - regular_since > interval '29 hours' FROM kept.watch_state}), $is_regular, "a watch $hours hours after the one before, the setting $setting");
+}
+sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'watch'});
 
 # Settings that captures refuse
 sql(q{GRANT SELECT ON kept.alert_delivery TO reader; UPDATE kept.setting SET value = 'five days' WHERE name = 'backfill'});
