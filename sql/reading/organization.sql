@@ -111,9 +111,9 @@ AS 'MODULE_PATHNAME', 'chpg_notifications';
 COMMENT ON FUNCTION @extschema@.chpg_notifications(text, text, timestamptz, bigint, text) IS
 'The organization''s notifications of the last 180 days, the newest first.
 The API documents no field of a notification: raw has the whole object.
-severity, type: as the API writes them, such as warning. since: the earliest created_at.
+severity: info, warning or critical. type: as the API writes it. since: the earliest created_at.
 Requests: 1 for each 250 notifications.
-Errors: 42704 this deployment of the API has no notifications.';
+Errors: 22023 another severity; 42704 this deployment of the API has no notifications.';
 
 CREATE TYPE @extschema@.chpg_notification_type_row AS (
 	name text,

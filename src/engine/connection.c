@@ -540,21 +540,37 @@ check_usage(const ForeignServer *server, Oid userid)
 }
 
 /*
- * The end of a primary message that asks whether another server was meant, of those that
- * the current user may use; or "".
+ * Throw error 42704 for a server that does not exist.  Where there are others, a hint to
+ * create it would take a service, or a typo, for its name.
  */
-static const char *
-closest_question(const char *wanted)
+static void
+refuse_server(const char *name)
 {
 	List	   *servers = usable_servers();
+	const char *first;
 	ChpgClosest closest;
 	ListCell   *lc;
 
+	if (servers == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", name),
+				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
+						 quote_literal_cstr(name))));
+
 	list_sort(servers, compare_servers);
-	chpg_closest_begin(&closest, wanted);
+	first = ((const ForeignServer *) linitial(servers))->servername;
+	chpg_closest_begin(&closest, name);
 	foreach(lc, servers)
 		chpg_closest_add(&closest, ((const ForeignServer *) lfirst(lc))->servername);
-	return chpg_closest_question(&closest);
+	if (closest.match != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist%s", name, chpg_closest_question(&closest))));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("server \"%s\" does not exist: give a server such as \"%s\", not a service", name, first),
+			 errhint("Name a service in the argument \"service\" or, where there is none, in WHERE. Another server is created by chpg_connect().")));
 }
 
 /* The chpg server of that name.  Error 42704 if there is none. */
@@ -562,15 +578,9 @@ static ForeignServer *
 named_server(const char *name)
 {
 	ForeignServer *server = GetForeignServerByName(name, true);
-	const char *meant = server == NULL ? closest_question(name) : "";
 
 	if (server == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("server \"%s\" does not exist%s", name, meant),
-				 *meant != '\0' ? 0 :
-				 errhint("Run: SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET', server => %s);",
-						 quote_literal_cstr(name))));
+		refuse_server(name);
 	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname,
 			   CHPG_WRAPPER_NAME) != 0)
 		ereport(ERROR,

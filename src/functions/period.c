@@ -12,9 +12,11 @@
 
 #include "access/xact.h"
 #include "ascii.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "functions/period.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -22,6 +24,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rangetypes.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -260,6 +263,54 @@ refuse_texts(const char *function, const char *problem, const char *arguments)
 			 errhint("Run: SELECT * FROM %s(%s);", function, arguments)));
 }
 
+/*
+ * The name of the argument after "service" of a function, palloc'd, if it is one that a
+ * text can be for; or NULL.
+ */
+static char *
+argument_after_service(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			count;
+	char	   *name = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	count = get_func_arg_info(tuple, &types, &names, &modes);
+	for (int i = 1; names != NULL && i < count; i++)
+	{
+		if (strcmp(names[i - 1], "service") == 0 && types[i] == TEXTOID)
+			name = names[i];
+	}
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/*
+ * Throw the error of a text after the service, where the forms of two times have the
+ * service: it is the next argument.
+ */
+static void
+refuse_second_service(const ChpgPeriod *period, const char *function, const char *first,
+					  const char *second)
+{
+	const char *next = function == NULL ? NULL : argument_after_service(period->function);
+
+	if (next == NULL)
+		refuse_texts(function,
+					 psprintf("\"service\" is given twice, as \"%s\" and as \"%s\": name the arguments after it",
+							  shown(second), shown(period->service)),
+					 psprintf("%s, %s", literal(first), literal(second)));
+	refuse_texts(function,
+				 psprintf("\"service\" is given twice, as \"%s\" and as \"%s\": name the argument after it, such as %s => %s",
+						  shown(second), shown(period->service), next, literal(period->service)),
+				 psprintf("%s, %s, %s => %s", literal(first), literal(second), next,
+						  literal(period->service)));
+}
+
 /* Take the text after a period or a range for the service. */
 static void
 set_service_after(ChpgPeriod *period, const char *function, const char *first,
@@ -273,11 +324,7 @@ set_service_after(ChpgPeriod *period, const char *function, const char *first,
 							  shown(first), shown(second)),
 					 psprintf("from_date => ..., to_date => %s", literal(second)));
 	if (period->service != NULL)
-		refuse_texts(function,
-					 psprintf("\"service\" is given twice, as \"%s\" and as \"%s\": name the arguments after it",
-							  shown(second), shown(period->service)),
-					 psprintf("%s, %s, ... => %s", literal(first), literal(second),
-							  literal(period->service)));
+		refuse_second_service(period, function, first, second);
 	chpg_check_service(second);
 	period->service = second;
 }

@@ -153,6 +153,34 @@ severity_argument(const ChpgParameter *parameter, Datum value)
 	return severity;
 }
 
+/*
+ * Return a severity of notifications as the API spells it.  The API answers a request for
+ * another one with no rows.
+ */
+static const char *
+notification_severity_argument(const ChpgParameter *parameter, Datum value)
+{
+	static const char *const known[] = {"info", "warning", "critical"};
+	char	   *severity = text_argument(parameter, value);
+	ChpgClosest closest;
+
+	chpg_closest_begin(&closest, severity);
+	for (int i = 0; i < lengthof(known); i++)
+	{
+		if (chpg_same_in_any_case(severity, known[i]))
+			return known[i];
+		chpg_closest_add(&closest, known[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\": \"%s\"%s", parameter->name,
+					chpg_clean_remote(severity), closest.match != NULL ?
+					chpg_closest_question(&closest) :
+					": give info, warning or critical, or a time as \"since\""),
+			 errhint("Run: SELECT * FROM chpg_notifications('critical', since => now() - interval '1 day');")));
+	return NULL;				/* keep compiler quiet */
+}
+
 /* The attribute that is meant by a word of chpg_top; or the word. */
 static const char *
 meant_by_word(const char *word)
@@ -527,6 +555,9 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 			break;
 		case CHPG_SEVERITY:
 			text = severity_argument(parameter, value);
+			break;
+		case CHPG_NOTIFICATION_SEVERITY:
+			text = notification_severity_argument(parameter, value);
 			break;
 		case CHPG_NUMBER:
 			text = psprintf(INT64_FORMAT, DatumGetInt64(value));

@@ -187,7 +187,7 @@ const ChpgEndpoint chpg_endpoints[] = {
 		.page_size = 250,
 		.by_cursor = true,
 		.parameters = {
-			{"severity", "severity", CHPG_ANY_TEXT, false},
+			{"severity", "severity", CHPG_NOTIFICATION_SEVERITY, false},
 			{"type", "type", CHPG_ANY_TEXT, false}
 		},
 		.attributes = notification_attributes

@@ -63,6 +63,7 @@ typedef enum ChpgParameterKind
 	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
 	CHPG_SORT_ORDER,			/* asc, desc */
 	CHPG_SEVERITY,				/* text; sent in capitals */
+	CHPG_NOTIFICATION_SEVERITY, /* info, warning, critical */
 	CHPG_NAME,					/* text, the name of a service */
 	CHPG_PASSWORD,				/* text that the API accepts as a password */
 	CHPG_TAGS,					/* jsonb, an object of texts */

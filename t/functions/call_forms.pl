@@ -79,6 +79,7 @@ for my $call (
 	[ 'chpg_compare()', 14 ],
 	[ q{chpg_compare('1 hour', 'orders')}, 4 ],
 	[ q{chpg_compare('1 hour', '1 day', 'orders')}, 4 ],
+	[ q{chpg_notifications('Critical')}, 1 ],
 	# a range
 	[ q{chpg_slow_patterns('[yesterday, today)', 'orders')}, 2 ],
 	[ q{chpg_slow_patterns('[yesterday,)', service => 'orders')}, 2 ],
@@ -147,7 +148,9 @@ for my $mistake (
 	[ q{chpg_slow_patterns('orders', 'yesterday', 'today')}, q{"orders" is neither a time nor a period: give the period before the service} ],
 	[ q{chpg_slow_patterns('yesterday', 'orders')}, q{"orders" is not a time: give a service as service => 'orders'} ],
 	[ q{chpg_slow_patterns('yesterday', '1 hour')}, q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
-	[ q{chpg_slow_patterns('1 hour', 'orders', 'sales')}, q{"service" is given twice, as "orders" and as "sales": name the arguments after it} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', 'sales')}, q{"service" is given twice, as "orders" and as "sales": name the argument after it, such as db_name => 'sales'} ],
+	[ q{chpg_logs('1 hour', 'orders', 'ERROR')}, q{"service" is given twice, as "orders" and as "ERROR": name the argument after it, such as severity => 'ERROR'} ],
+	[ q{chpg_metrics('1 hour', 'orders', 'cpu')}, q{"service" is given twice, as "orders" and as "cpu": name the arguments after it} ],
 	[ q{chpg_slow_patterns('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
 	[ q{chpg_slow_patterns('-1 hour', 'orders')}, q{invalid value for "period": "-01:00:00" is not a positive interval: did you mean "01:00:00"?} ],
 	[ q{chpg_slow_patterns('1 hour ago')}, q{invalid value for "period": "-01:00:00" is not a positive interval: did you mean "01:00:00"?} ],
@@ -175,6 +178,11 @@ for my $mistake (
 	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'duration')}, q{invalid value for "sort_by": "duration": did you mean "total_duration_us"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'P99')}, q{invalid value for "sort_by": "P99": did you mean "p99_duration_us"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', server => 'cphg')}, q{server "cphg" does not exist: did you mean "chpg"?} ],
+	[ q{chpg_fleet('orders')}, q{server "orders" does not exist: give a server such as "chpg", not a service} ],
+	[ q{chpg_config('orders', 'work_mem')}, q{server "work_mem" does not exist: give a server such as "chpg", not a service} ],
+	[ q{chpg_notifications('1 day')}, q{invalid value for "severity": "1 day": give info, warning or critical, or a time as "since"} ],
+	[ q{chpg_notifications('CRIT')}, q{invalid value for "severity": "CRIT": did you mean "critical"?} ],
+	[ q{chpg_notifications(severity => 'error')}, q{invalid value for "severity": "error": give info, warning or critical, or a time as "since"} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders, billing')}, q{service "orders, billing" does not exist: give one service, or null for all} ],
 	[ q{chpg_slow_patterns('1 hour', '{orders}')}, q{service "{orders}" does not exist: did you mean "orders"?} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders-prod')}, q{service "orders-prod" does not exist: did you mean "orders"?} ],
@@ -249,6 +257,12 @@ is($node->psql('postgres', $hint), 0, 'which works');
 ($hint) = $err =~ /HINT:  Run: (.*)/;
 is($node->psql('postgres', $hint), 0, 'also after a time') or diag($hint);
 
+for my $call (q{chpg_logs('1 hour', 'orders', 'ERROR')}, q{chpg_metrics('1 hour', 'orders', 'cpu')}, q{chpg_slow_patterns('1 hour', 'orders', 'sales')}, q{chpg_notifications('1 day')})
+{
+	($hint) = ($node->psql('postgres', "SELECT count(*) FROM $call"))[2] =~ /HINT:  Run: (.*)/;
+	is($node->psql('postgres', $hint), 0, "after $call: $hint");
+}
+unlike(($node->psql('postgres', "SELECT FROM $_"))[2], qr/HINT:  Run: .*chpg_connect/, "$_: no hint creates a server of that name") for q{chpg_fleet('orders')}, q{chpg_services('nowhere')};
 unlike(($node->psql('postgres', q{SELECT FROM chpg_services('cphg')}))[2], qr/HINT/, 'no hint creates a server whose name is a typo');
 
 # In a schema of its own everything works without a search_path.
