@@ -11,7 +11,7 @@ CREATE FUNCTION @extschema@.chpg_history_top(
 	period tstzrange,
 	service text DEFAULT NULL,
 	n integer DEFAULT 20,
-	by text DEFAULT 'total_duration_us',
+	order_by text DEFAULT 'total_duration_us',
 	services text[] DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_period_pattern_row
@@ -20,6 +20,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+	counter CONSTANT text := CASE lower(order_by) WHEN 'time' THEN 'total_duration_us' WHEN 'calls' THEN 'call_count'
+		WHEN 'errors' THEN 'error_count' ELSE lower(order_by) END;
 	counters CONSTANT text[] := '{call_count,error_count,total_duration_us,total_rows,total_shared_blks_read,
 		total_shared_blks_hit,total_cpu_time_us,total_wal_bytes}';
 	from_day timestamptz := date_trunc('day', lower(period) + interval '24 hours' - interval '1 microsecond', 'UTC');
@@ -28,14 +30,14 @@ DECLARE
 	top jsonb;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
-	IF n IS NULL OR by IS NULL THEN
-		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'by' END
+	IF n IS NULL OR order_by IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'order_by' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF n NOT BETWEEN 1 AND 1000 THEN
 		RAISE EXCEPTION 'invalid value for "n": %', n
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 1000.';
-	ELSIF by <> ALL (counters) THEN
-		RAISE EXCEPTION 'invalid value for "by": "%"', by
+	ELSIF counter <> ALL (counters) THEN
+		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by, @extschema@._chpg_closest(order_by, counters)
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = format('Give one of %s.', array_to_string(counters, ', '));
 	END IF;
@@ -91,8 +93,8 @@ BEGIN
 			JOIN service_key k ON k.service_key = s.service_key
 			ORDER BY s.counted DESC NULLS LAST, s.service_key, s.keys
 		) t
-	$top$, by)
-	INTO top USING ids, period, from_day, to_day, n, by;
+	$top$, counter)
+	INTO top USING ids, period, from_day, to_day, n, counter;
 	IF top IS NULL THEN
 		RAISE NOTICE 'the history has no patterns of whole hours within "%"', period
 			USING HINT = 'The view coverage of the history shows which hours it has.';
@@ -121,11 +123,11 @@ COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text,
 'The n slow query patterns of a period of the history with the greatest total of a counter.
 Of one service, by id or name, of several (services), or of all. Captured hours count that lie
   wholly in the period; a NOTICE says if there are none.
-by: call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
+order_by: time, calls or errors as in chpg_top, or call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
   total_shared_blks_hit, total_cpu_time_us or total_wal_bytes.
 The pattern without a query id (0) counts for error_count alone: the API records errors there.
 Requests: none.
-Errors: 22004 period, n or by is null; 22023 period is empty or unbounded, n or by cannot be
+Errors: 22004 period, n or order_by is null; 22023 period is empty or unbounded, n or order_by cannot be
   used, or service and services are both given; 42704 no such service; 55000 there is no
   history, or it cannot be used.';
 
@@ -133,7 +135,7 @@ CREATE FUNCTION @extschema@.chpg_history_top(
 	period text,
 	service text DEFAULT NULL,
 	n integer DEFAULT 20,
-	by text DEFAULT 'total_duration_us',
+	order_by text DEFAULT 'total_duration_us',
 	services text[] DEFAULT NULL,
 	server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_period_pattern_row
@@ -142,7 +144,7 @@ BEGIN ATOMIC
 	SELECT * FROM @extschema@.chpg_history_top(
 		@extschema@._chpg_period_of_texts(chpg_history_top.period, chpg_history_top.service, NULL::text),
 		@extschema@._chpg_service_of_texts(chpg_history_top.service, NULL::text),
-		chpg_history_top.n, chpg_history_top.by, chpg_history_top.services, chpg_history_top.server);
+		chpg_history_top.n, chpg_history_top.order_by, chpg_history_top.services, chpg_history_top.server);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_top(text, text, integer, text, text[], text) IS

@@ -34,9 +34,11 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	sort_column CONSTANT text := CASE lower(order_by) WHEN 'time' THEN 'total_duration_us'
-		WHEN 'calls' THEN 'call_count' WHEN 'mean' THEN 'avg_duration_us' WHEN 'p99' THEN 'p99_duration_us'
-		WHEN 'errors' THEN 'error_count' END;
+	sort_column CONSTANT text := (
+		SELECT w.field
+		FROM (VALUES ('time', 'total_duration_us'), ('calls', 'call_count'), ('mean', 'avg_duration_us'),
+			('p99', 'p99_duration_us'), ('errors', 'error_count')) w(word, field)
+		WHERE lower(order_by) IN (w.word, w.field));
 BEGIN
 	IF period IS NULL OR order_by IS NULL OR n IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null',
@@ -109,7 +111,7 @@ END;
 COMMENT ON FUNCTION @extschema@.chpg_top(interval, text, text, integer, text) IS
 'The n slow query patterns that take most in a period until now, as texts for people.
 Of a service, by id or name, or of the fleet (null). At most 120 columns wide in psql.
-order_by: time, calls, mean, p99 or errors.
+order_by: time, calls, mean, p99 or errors; or their fields in chpg_slow_patterns.
 chpg_slow_patterns has exact values, the whole text, and other periods.
 Requests: 1 for the list of services, 1 for each service.
 Errors: 22004 period, order_by or n is null; 22023 one of them cannot be used; those of

@@ -69,6 +69,7 @@ for my $call (
 	[ q{chpg_findings(service => 'orders')}, 6 ],
 	[ 'chpg_findings()', 14 ],
 	[ q{chpg_top('1 hour', 'orders', 'p99', 5)}, 2 ],
+	[ q{chpg_top(order_by => 'avg_duration_us')}, 7 ],
 	[ q{chpg_top('[yesterday, today)', 'orders')}, 2 ],
 	[ "chpg_top(tstzrange(now() - $HOUR, now()), 'orders')", 2 ],
 	[ q{chpg_top('yesterday', 'today')}, 7 ],

@@ -132,6 +132,7 @@ is($change{'slow tail'} =~ s/ .*//r, 'regressed', 'slow tail: the 95th percentil
 is($change{improved} =~ s/ .*//r, 'improved', 'improved');
 is($change{$_}, $_, $_) for qw(new gone surged);
 is($change{$_}, 'steady', "$_: no change that counts") for 'steady', 'background', 'immaterial', 'one bad hour', 'rare', 'was bad once';
+is($node->safe_psql('postgres', "SELECT DISTINCT service_id, service_name FROM chpg_compare($WINDOWS, 's')"), 's|service', 'rows have the name of their service');
 is($node->safe_psql('postgres', "SELECT avg_duration_us < 0.4 * baseline_avg_duration_us FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'was bad once'"), 't', 'though the mean is less than half');
 unplant($node, 'was bad once', 'waiting for a lock');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT confidence || ' ' || hours_worse, ',') FROM chpg_compare($WINDOWS, 's') WHERE query_text = 'waiting'"), 'high 6/6', 'the number of worse hours');
@@ -411,15 +412,17 @@ is($node->safe_psql('random', "SELECT count(*) > 0 FROM chpg_history_top($BASELI
   for qw(error_count call_count);
 is($node->safe_psql('random', "SELECT string_agg(DISTINCT service_id, ' ') FROM chpg_history_top($BASELINE, server => 'other', n => 1000)"), 'service-3 service-6', 'the services of a server');
 is($node->safe_psql('random', "SELECT count(*) > 40, count(*) FILTER (WHERE a IS DISTINCT FROM b) FROM (SELECT * FROM chpg_history_top($BASELINE, n => 1000) WHERE service_id IN ('service-3', 'service-4')) a FULL JOIN chpg_history_top($BASELINE, n => 1000, services => '{name-4,service-3,NULL,service-4}') b USING (service_id, query_id, db_name, db_user, db_operation, app)"), 't|0', 'several services, by id or name');
+is($node->safe_psql('random', "SELECT count(*) FROM (SELECT * FROM chpg_history_top($BASELINE, order_by => 'Errors') EXCEPT SELECT * FROM chpg_history_top($BASELINE, order_by => 'error_count')) e"), 0, 'the words of chpg_top');
 is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top($BASELINE, services => '{}')"), 0, 'no service');
 is($node->safe_psql('random', "SELECT count(*) FROM chpg_history_top('[2026-05-10 00:30Z,2026-05-10 01:30Z)')"), 0, 'a period without whole hours');
 like(notices($node, "SELECT FROM chpg_history_top('[2026-05-10 00:30Z,2026-05-10 01:30Z)')", connstr => $node->connstr('random')), qr/NOTICE:  the history has no patterns of whole hours within .*\nHINT:/, 'is noticed');
 for my $case (
 	[ 'NULL', '22004', qr/argument "period" must not be null/ ],
 	[ "$BASELINE, n => NULL", '22004', qr/argument "n" must not be null/ ],
-	[ "$BASELINE, by => NULL", '22004', qr/argument "by" must not be null/ ],
+	[ "$BASELINE, order_by => NULL", '22004', qr/argument "order_by" must not be null/ ],
 	[ "$BASELINE, n => 0", '22023', qr/invalid value for "n": 0\nHINT:  Give the number of patterns, from 1 to 1000/ ],
-	[ "$BASELINE, by => 'avg_duration_us'", '22023', qr/invalid value for "by": "avg_duration_us"\nHINT:  Give one of call_count, error_count/ ],
+	[ "$BASELINE, order_by => 'total_wal'", '22023', qr/invalid value for "order_by": "total_wal": did you mean "total_wal_bytes"\?/ ],
+	[ "$BASELINE, order_by => 'avg_duration_us'", '22023', qr/invalid value for "order_by": "avg_duration_us"\nHINT:  Give one of call_count, error_count/ ],
 	[ "$BASELINE, 'name-3', services => '{name-4}'", '22023', qr/arguments "service" and "services" exclude each other/ ],
 	[ "$BASELINE, services => '{name-3,name-9}'", '42704', qr/service "name-9" is not in the history/ ],
 	[ "$BASELINE, 'name-9'", '42704', qr/service "name-9" is not in the history/ ])
