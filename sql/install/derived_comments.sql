@@ -25,8 +25,8 @@ END
 $$;
 
 /*
- * A view's columns are the attributes of the function that it shows, which have
- * comments.
+ * A view's columns are attributes of the function that it shows, which have comments; those
+ * with a comment of their own keep it.
  */
 DO $$
 DECLARE
@@ -39,8 +39,9 @@ BEGIN
 		JOIN pg_proc p ON p.proname = v.relname AND p.pronamespace = v.relnamespace
 		JOIN pg_type t ON t.oid = p.prorettype
 		JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
+		JOIN pg_attribute c ON c.attrelid = v.oid AND c.attname = a.attname
 		WHERE v.relkind = 'v' AND v.relnamespace = '@extschema@'::regnamespace
-			AND v.relname LIKE 'chpg\_%'
+			AND v.relname LIKE 'chpg\_%' AND col_description(c.attrelid, c.attnum) IS NULL
 	LOOP
 		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L',
 			attribute.view, attribute.name, attribute.description);

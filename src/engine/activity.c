@@ -453,7 +453,7 @@ put_activity(ReturnSetInfo *rsinfo, const ChpgActivity *activity, bool visible)
 		[CHPG_WAIT_RESPONSE] = "API response",
 		[CHPG_WAIT_BUDGET] = "request budget",
 		[CHPG_WAIT_RATE_LIMIT] = "rate limit",
-		[CHPG_WAIT_SHARED] = "response to another session",
+		[CHPG_WAIT_SHARED] = "another session",
 		[CHPG_WAIT_RETRY] = "retry",
 		[CHPG_WAIT_STATE] = "service state",
 		[CHPG_WAIT_WEBHOOK] = "webhook response"
@@ -490,7 +490,7 @@ put_activity(ReturnSetInfo *rsinfo, const ChpgActivity *activity, bool visible)
 }
 
 /*
- * _chpg_activity()
+ * chpg_activity()
  *
  * A row for each backend that does something in chpg.  Who sees what of it is as in
  * pg_stat_activity.  Issues a NOTICE where sessions share no memory.

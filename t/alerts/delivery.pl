@@ -295,7 +295,7 @@ my $pid = in_session($session, 'SELECT pg_backend_pid()');
 begin_in_session($session, 'CALL chpg_deliver()');
 wait_until(sub { scalar $receiver->requests }, 'the receiver has the request');
 is(sql("SELECT wait_event_type, backend_xid IS NULL, backend_xmin IS NULL FROM pg_stat_activity WHERE pid = $pid"), 'Extension|t|t', 'a session that sends holds no snapshot');
-is(sql('SELECT pid, operation, done, total, unit, waiting_for FROM chpg_activity'), "$pid|deliver alerts|0||alerts|webhook response", 'and chpg_activity shows what it waits for');
+is(sql('SELECT pid, operation, done, total, unit, waiting_for FROM chpg_activity()'), "$pid|deliver alerts|0||alerts|webhook response", 'and chpg_activity shows what it waits for');
 is(sql("SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype <> 'virtualxid'"), '0', 'and no lock');
 is(watch_at(8), '1|0|0', 'a watch does not wait for it');
 is(sql('SELECT attempts, leased_until > clock_timestamp() FROM kept.alert_delivery WHERE attempts > 0'), '1|t', 'the delivery is leased');

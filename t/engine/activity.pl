@@ -26,7 +26,7 @@ my $named = in_session($monitor, 'SHOW server_version_num') >= 170000;
 sub activity
 {
 	my ($columns) = @_;
-	return in_session($monitor, "SELECT $columns FROM chpg_activity ORDER BY waiting_for");
+	return in_session($monitor, "SELECT $columns FROM chpg_activity() ORDER BY waiting_for");
 }
 
 # Wait until these columns are so.
@@ -80,12 +80,13 @@ is(in_session($monitor, 'SELECT count(*) FROM chpg_activity'), '0', 'at first no
 # A response of the API
 fault($url, hang => JSON::PP::true, path => 'postgres$');
 ($session, $pid) = begin_statement("SELECT *\n  FROM chpg_services\n -- whose text is long\n");
-shows('pid, statement, operation, done, total, unit, waiting_for', "$pid|SELECT * FROM chpg_services -- wh~|list the services|0|1|requests|API response", 'a call waits for a response of the API');
+shows('pid, operation, done, total, unit, waiting_for', "$pid|list the services|0|1|requests|API response", 'a call waits for a response of the API');
+like(activity('statement'), qr/\ASELECT \*\n  FROM chpg_services\n -- whose text is long/, 'the statement is as pg_stat_activity has it');
+is(in_session($monitor, 'SELECT * FROM chpg_activity'), "$pid|SELECT * FROM chpg_serv~|list the services|0|1|API response|", 'the view is short');
 is(activity('waiting_since BETWEEN started_at AND now() AND started_at > now() - interval \'1 hour\', estimated_end IS NULL'), 't|t', 'since when, but not until when');
 waits_in('ChpgApiResponse');
-is(activity(q{(started_at::text || waiting_since) ~ '[.]'}), 'f', 'its times are whole seconds');
-my %looks = map { in_session($monitor, 'SELECT started_at, waiting_since FROM _chpg_activity()') => 1 } 1 .. 30;
-is(scalar keys %looks, 1, 'and the same ones at each look, to the microsecond');
+my %looks = map { in_session($monitor, 'SELECT started_at, waiting_since FROM chpg_activity()') => 1 } 1 .. 30;
+is(scalar keys %looks, 1, 'times are the same ones at each look, to the microsecond');
 
 # Another session's same request
 $node->safe_psql('postgres', "ALTER DATABASE postgres SET chpg.cache_ttl = '1 h'");
@@ -94,7 +95,7 @@ $session->quit;
 ($session, $pid) = begin_statement('SELECT count(*) FROM chpg_services');
 shows('waiting_for', 'API response', 'a session that others may follow');
 my ($follower, $follower_pid) = begin_statement('SELECT count(*) FROM chpg_services');
-shows('waiting_for', "API response\nresponse to another session", 'a session waits for the response to the same request of another one');
+shows('waiting_for', "API response\nanother session", 'a session waits for the response to the same request of another one');
 wait_until(sub { in_session($monitor, "SELECT wait_event FROM pg_stat_activity WHERE pid = $follower_pid") eq ($named ? 'ChpgSharedResponse' : 'Extension') }, 'so is the wait event');
 
 # A session that ends, in whatever way, is gone.
@@ -109,6 +110,7 @@ only_fault($url, hang => JSON::PP::true, path => $PATTERNS, skip => 4);
 ($session, $pid) = begin_statement($FLEET);
 shows('operation, done, total, unit, waiting_for', 'read the slow query patterns|4|6|requests|API response', 'a fleet read shows how many requests are answered');
 is(activity(q{estimated_end >= now() - interval '1 s', estimated_end - now() < interval '1 h'}), 't|t', 'and an end is estimated');
+like(in_session($monitor, 'SELECT estimated_end FROM chpg_activity'), qr/\A(?:\d\d-\d\d \d\d:\d\d|\d\d:\d\d:\d\d)\z/, 'which the view shows as a time of the day');
 ends_by_cancel($session, $pid, 'until it is canceled');
 is(in_session($session, 'SELECT 1'), 1, 'the session goes on');
 
@@ -203,7 +205,7 @@ is_gone('until it has ended');
 only_fault($url, hang => JSON::PP::true, path => 'postgres$');
 begin_in_session($session, 'SELECT FROM chpg_services');
 shows('waiting_for', 'API response', 'a session of a superuser');
-is($node->safe_psql('postgres', 'SELECT * FROM chpg_activity', extra_params => [ '-U', 'reader' ]), "$pid|<insufficient privilege>||||||||", 'another role sees that there is one, and nothing of it');
+is($node->safe_psql('postgres', 'SELECT * FROM chpg_activity', extra_params => [ '-U', 'reader' ]), "$pid|<insufficient privilege>|||||", 'another role sees that there is one, and nothing of it');
 is($node->safe_psql('postgres', 'SELECT pid, operation FROM chpg_activity', extra_params => [ '-U', 'watcher' ]), "$pid|list the services", 'a member of pg_read_all_stats sees what it does');
 ends_by_cancel($session, $pid, 'until it is canceled');
 $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN SERVER chpg TO reader');
@@ -212,7 +214,7 @@ $node->safe_psql('postgres', connect_call(), extra_params => [ '-U', 'reader' ])
 only_fault($url, hang => JSON::PP::true, path => 'postgres$');
 my ($own, $own_pid) = begin_statement('SELECT FROM chpg_services', extra_params => [ '-U', 'reader' ]);
 shows('waiting_for', 'API response', 'a session of another role');
-is($node->safe_psql('postgres', 'SELECT pid, statement, operation FROM chpg_activity', extra_params => [ '-U', 'reader' ]), "$own_pid|SELECT FROM chpg_services;|list the services", 'a role sees its own');
+is($node->safe_psql('postgres', 'SELECT pid, statement, operation FROM chpg_activity()', extra_params => [ '-U', 'reader' ]), "$own_pid|SELECT FROM chpg_services;|list the services", 'a role sees its own');
 ends_by_cancel($own, $own_pid, 'until it is canceled');
 $own->quit;
 

@@ -54,6 +54,8 @@ for my $call (
 	[ "chpg_report_text(now() - $HOUR)", 0 ],
 	# an interval until now
 	[ 'chpg_slow_patterns()', 7 ],
+	[ 'chpg_activity()', 0 ],
+	[ 'chpg_activity', 0 ],
 	[ "chpg_slow_patterns($HOUR)", 7 ],
 	[ q{chpg_slow_patterns('1 hour')}, 7 ],
 	[ q{chpg_slow_patterns('1 hour', 'orders')}, 2 ],

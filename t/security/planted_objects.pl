@@ -336,7 +336,7 @@ my @statements = (
 	"SELECT * FROM chpg.chpg_connect('$KEY_ID'::pg_catalog.text, '$KEY_SECRET'::pg_catalog.text, 'chpg'::pg_catalog.text, $NULL, '$url'::pg_catalog.text)",
 	"ALTER SERVER chpg OPTIONS (ADD rate_limit 'unlimited')",
 	(map { "SELECT * FROM chpg.$_($NULL)" } qw(chpg_organizations chpg_whoami chpg_quotas chpg_notification_types chpg_services chpg_health)),
-	(map { "SELECT * FROM chpg.$_" } qw(chpg_services chpg_health chpg_fleet chpg_top chpg_help chpg_budget chpg_stats chpg_activity)),
+	(map { "SELECT * FROM chpg.$_" } qw(chpg_services chpg_health chpg_fleet chpg_top chpg_help chpg_budget chpg_stats chpg_activity chpg_activity())),
 	(map { "SELECT * FROM chpg.$_('orders'::pg_catalog.text, $NULL)" } qw(chpg_service chpg_connection_info chpg_config chpg_prometheus chpg_backups chpg_ip_access_list)),
 	"SELECT * FROM chpg.chpg_slow_patterns($from, $to, $NULL, $NULL, $NULL, $NULL, $NULL, $NULL, $NULL, NULL::pg_catalog.int8, $NULL)",
 	"SELECT * FROM chpg.chpg_metrics($from, $to, $NULL, NULL::pg_catalog.interval, $NULL)",

@@ -237,7 +237,7 @@ sub interrupted
 		'the call waits');
 	is(in_session($monitor, "SELECT query FROM pg_stat_activity WHERE pid = $pid"),
 		'SELECT * FROM chpg_connect(...)', "$name: pg_stat_activity");
-	is(in_session($monitor, "SELECT statement FROM chpg_activity WHERE pid = $pid"),
+	is(in_session($monitor, "SELECT statement FROM chpg_activity() WHERE pid = $pid"),
 		$node->pg_version < 17 ? '' : 'SELECT * FROM chpg_connect(...)', "$name: chpg_activity");
 	keeps_secrets(titles(), "$name: the titles of processes", @forbidden);
 	in_session($monitor, "SELECT $interrupt($pid)");
