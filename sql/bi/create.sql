@@ -102,7 +102,8 @@ BEGIN
 			ids := ARRAY(SELECT s.id FROM unnest(listed) s WHERE s.name = wanted ORDER BY s.id);
 		END IF;
 		IF cardinality(ids) = 0 THEN
-			RAISE EXCEPTION 'service "%" does not exist', wanted
+			RAISE EXCEPTION 'service "%" does not exist%', wanted, @extschema@._chpg_closest(wanted,
+					ARRAY(SELECT DISTINCT s.name FROM unnest(listed) s WHERE s.name IS NOT NULL ORDER BY 1))
 				USING ERRCODE = 'undefined_object', HINT = 'Look in chpg_services for its name or id.';
 		ELSIF cardinality(ids) > 1 THEN
 			RAISE EXCEPTION 'service name "%" is not unique: give an id', wanted

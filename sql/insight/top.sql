@@ -26,7 +26,8 @@ DECLARE
 		total_shared_blks_hit,total_cpu_time_us,total_wal_bytes}';
 	from_day timestamptz := date_trunc('day', lower(period) + interval '24 hours' - interval '1 microsecond', 'UTC');
 	to_day timestamptz := date_trunc('day', upper(period), 'UTC');
-	ids text[];
+	ids text[] := '{}';
+	id text;
 	top jsonb;
 BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
@@ -34,8 +35,8 @@ BEGIN
 		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN n IS NULL THEN 'n' ELSE 'order_by' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF n NOT BETWEEN 1 AND 1000 THEN
-		RAISE EXCEPTION 'invalid value for "n": %', n
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 1000.';
+		RAISE EXCEPTION 'invalid value for "n": %: give 1 to 1000 patterns', n
+			USING ERRCODE = 'invalid_parameter_value';
 	ELSIF counter <> ALL (counters) THEN
 		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by, @extschema@._chpg_closest(order_by, counters)
 			USING ERRCODE = 'invalid_parameter_value',
@@ -50,10 +51,15 @@ BEGIN
 		to_day := upper(period);
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
-	ids := ARRAY(SELECT DISTINCT s.service_id
+	-- a loop, since the query of an assignment would show in the CONTEXT of an error
+	FOR id IN
+		SELECT DISTINCT s.service_id
 		FROM unnest(coalesce(services, ARRAY[service])) n(name)
 		CROSS JOIN LATERAL @extschema@._chpg_history_services(n.name, server, true) s
-		WHERE services IS NULL OR n.name IS NOT NULL);
+		WHERE services IS NULL OR n.name IS NOT NULL
+	LOOP
+		ids := ids || id;
+	END LOOP;
 	PERFORM @extschema@._chpg_history_enter();
 	EXECUTE format($top$
 		WITH services AS (

@@ -50,8 +50,8 @@ BEGIN
 					': give time, calls, mean, p99 or errors')
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give time, calls, mean, p99 or errors.';
 	ELSIF n NOT BETWEEN 1 AND 10000 THEN
-		RAISE EXCEPTION 'invalid value for "n": %', n
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the number of patterns, from 1 to 10000.';
+		RAISE EXCEPTION 'invalid value for "n": %: give 1 to 10000 patterns', n
+			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	RETURN sort_column;
 END

@@ -181,9 +181,8 @@ set_argument(ChpgInvocation *invocation, char **server, const char *name, Oid ty
 		if (invocation->max_rows < 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid value for \"%s\": \"" INT64_FORMAT "\"",
-							name, invocation->max_rows),
-					 errhint("Specify at least 1, or omit it to get all rows.")));
+					 errmsg("invalid value for \"%s\": \"" INT64_FORMAT "\": give at least 1, or omit it for all rows",
+							name, invocation->max_rows)));
 	}
 }
 

@@ -264,11 +264,11 @@ refuse_texts(const char *function, const char *problem, const char *arguments)
 }
 
 /*
- * The name of the argument after "service" of a function, palloc'd, if it is one that a
- * text can be for; or NULL.
+ * The name of the argument after "service" of a function, palloc'd, if a text can be
+ * meant for it; or NULL.
  */
 static char *
-argument_after_service(Oid function)
+argument_after_service(Oid function, const char *text)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Oid		   *types;
@@ -282,7 +282,8 @@ argument_after_service(Oid function)
 	count = get_func_arg_info(tuple, &types, &names, &modes);
 	for (int i = 1; names != NULL && i < count; i++)
 	{
-		if (strcmp(names[i - 1], "service") == 0 && types[i] == TEXTOID)
+		if (strcmp(names[i - 1], "service") == 0 &&
+			(types[i] == TEXTOID || (types[i] == INTERVALOID && is_period(text))))
 			name = names[i];
 	}
 	ReleaseSysCache(tuple);
@@ -297,7 +298,7 @@ static void
 refuse_second_service(const ChpgPeriod *period, const char *function, const char *first,
 					  const char *second)
 {
-	const char *next = function == NULL ? NULL : argument_after_service(period->function);
+	const char *next = function == NULL ? NULL : argument_after_service(period->function, period->service);
 
 	if (next == NULL)
 		refuse_texts(function,

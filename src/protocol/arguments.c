@@ -240,7 +240,10 @@ sort_order_argument(const ChpgParameter *parameter, const char *value)
 	if (chpg_same_in_any_case(value, "asc"))
 		return "asc";
 	if (!chpg_same_in_any_case(value, "desc"))
-		refuse(parameter, value, "Specify asc or desc.");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\": \"%s\": give asc or desc", parameter->name,
+						chpg_clean_remote(pstrdup(value)))));
 	return "desc";
 }
 

@@ -165,7 +165,7 @@ in_session($session, q{CALL chpg_capture('hour', 'orders', 1)});
 my $each = grep { $_->{path} =~ /$PATTERNS/ } @{ journal($url)->{requests} };
 only_fault($url, hang => JSON::PP::true, path => $PATTERNS, skip => 2 * $each);
 begin_in_session($session, q{CALL chpg_capture('hour', 'orders', 3)});
-shows('statement, operation, done, total, unit, waiting_for', q{CALL chpg_capture('hour', 'orders~|capture|2|3|windows|API response}, 'a capture shows its windows, and not their reads');
+shows('statement, operation, done, total, unit, waiting_for', q{CALL chpg_capture('hour', 'orders', 3);|capture|2|3|windows|API response}, 'a capture shows its windows, and not their reads');
 is(activity('estimated_end > now() - interval \'1 s\''), 't', 'and when it may end');
 in_session($monitor, "SELECT pg_cancel_backend($pid)");
 await_in_session($session, qr/ERROR: .*could not capture 1 of 3/);

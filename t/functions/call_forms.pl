@@ -153,6 +153,7 @@ for my $mistake (
 	[ q{chpg_slow_patterns('yesterday', '1 hour')}, q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
 	[ q{chpg_slow_patterns('1 hour', 'orders', 'sales')}, q{"service" is given twice, as "orders" and as "sales": name the argument after it, such as db_name => 'sales'} ],
 	[ q{chpg_logs('1 hour', 'orders', 'ERROR')}, q{"service" is given twice, as "orders" and as "ERROR": name the argument after it, such as severity => 'ERROR'} ],
+	[ q{chpg_metrics('1 hour', 'orders', '5m')}, q{"service" is given twice, as "orders" and as "5m": name the argument after it, such as bucket => '5m'} ],
 	[ q{chpg_metrics('1 hour', 'orders', 'cpu')}, q{"service" is given twice, as "orders" and as "cpu": name the arguments after it} ],
 	[ q{chpg_slow_patterns('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
 	[ q{chpg_slow_patterns('-1 hour', 'orders')}, q{invalid value for "period": "-01:00:00" is not a positive interval: did you mean "01:00:00"?} ],
@@ -196,7 +197,8 @@ for my $mistake (
 	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
 	[ q{chpg_top('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
 	[ q{chpg_top(NULL)}, q{argument "period" must not be null} ],
-	[ q{chpg_top('1 hour', 'orders', n => 0)}, q{invalid value for "n": 0} ],
+	[ q{chpg_top('1 hour', 'orders', n => 0)}, q{invalid value for "n": 0: give 1 to 10000 patterns} ],
+	[ q{chpg_bi_create('bi', logs => '{order}')}, q{service "order" does not exist: did you mean "orders"?} ],
 	[ q{chpg_top('1 hour', 'today')}, q{the period "1 hour" ends now, or is a range: "today" cannot be its end} ],
 	[ q{chpg_findings('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
 	[ q{chpg_findings('1 hour', 'ordres')}, q{service "ordres" does not exist: did you mean "orders"?} ],
@@ -337,6 +339,7 @@ like(($node->psql('postgres', $_))[2], qr/ERROR:  service "ordres" is not in the
   for q{SELECT chpg_report('1 day', 'ordres')}, q{SELECT FROM chpg_history_top('[yesterday,now]', service => 'ordres')}, q{CALL chpg_watch('ordres')};
 is(($node->psql('postgres', "SELECT count(*) FROM chpg_history_top($_)"))[2] =~ /ERROR/ ? 'an error' : '', '', "chpg_history_top($_)")
   for q{'1 day', 'orders'}, q{'yesterday', 'today'}, q{'[yesterday,today)', 'orders'}, q{period => '1 day', n => 3};
+unlike(($node->psql('postgres', q{SELECT FROM chpg_history_top('1 day', 'ordres')}))[2], qr/SELECT DISTINCT|:=/, 'without internal SQL in its CONTEXT');
 like(($node->psql('postgres', q{SELECT FROM chpg_history_top('orders')}))[2], qr/ERROR:  "orders" is neither a time nor a period: give a service as service => 'orders'/, 'a service in place of the period');
 sql(q{INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
 my ($primary) = ($node->psql('postgres', 'CALL chpg_capture()'))[2] =~ /ERROR:  (.*)/;
