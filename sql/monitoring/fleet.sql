@@ -29,7 +29,7 @@ COMMENT ON COLUMN @extschema@.chpg_fleet_row.connections IS 'Connections, idle o
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.errors IS
 'Transactions rolled back since the service''s start, of all, such as 0.4 %.';
 COMMENT ON COLUMN @extschema@.chpg_fleet_row.incidents IS
-'Open incidents of the history''s log of findings, without muted ones; null if there is no log.';
+'Open incidents of the history''s log of findings, without muted ones; null without a log, or before its first watch.';
 
 CREATE FUNCTION @extschema@._chpg_open_incidents()
 RETURNS TABLE (service_id text, incidents bigint)
@@ -40,6 +40,12 @@ AS $$
 BEGIN
 	IF @extschema@._chpg_log_is_readable() THEN
 		PERFORM @extschema@._chpg_history_enter();
+		-- before the first watch, no incident is no sign of health
+		IF has_table_privilege(to_regclass('watch_state'), 'SELECT') THEN
+			IF NOT EXISTS (SELECT FROM watch_state) THEN
+				RETURN;
+			END IF;
+		END IF;
 		RETURN QUERY
 		SELECT k.service_id, count(DISTINCT l.incident_id) FILTER (WHERE NOT l.muted)
 		FROM service_key k
@@ -51,7 +57,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_open_incidents() IS
-'The number of open incidents of each service that the history knows; no rows without a log.
+'The number of open incidents of each service that the history knows; no rows without a log, or before its first watch.
 Requests: none.';
 
 /* The list knows services that have no metrics. */

@@ -385,6 +385,18 @@ set_end(ChpgPeriod *period, const char *function, const char *first, TimestampTz
 			   DatumGetTimestampTz(convert(TIMESTAMPTZOID, second)));
 }
 
+/* Throw the error of a number without a unit, which PostgreSQL takes for seconds. */
+static void
+refuse_number(const char *function, const char *number, const char *second)
+{
+	char	   *meant = psprintf("%s hours", shown(number));
+
+	refuse_texts(function,
+				 psprintf("\"%s\" has no unit: did you mean \"%s\"?", shown(number), meant),
+				 second == NULL ? literal(meant) :
+				 psprintf("%s, %s", literal(meant), literal(second)));
+}
+
 /* Set the window, and perhaps the service, by one or two texts. */
 static void
 set_texts(ChpgPeriod *period, const char *first, char *second)
@@ -398,6 +410,8 @@ set_texts(ChpgPeriod *period, const char *first, char *second)
 					DatumGetTimestampTz(convert(TIMESTAMPTZOID, first)), second);
 			return;
 		case TEXT_PERIOD:
+			if (first[strspn(first, "0123456789. ")] == '\0')
+				refuse_number(function, first, second);
 			set_interval(period, "period", convert(INTERVALOID, first));
 			break;
 		case TEXT_RANGE:

@@ -165,6 +165,8 @@ for my $mistake (
 	[ q{chpg_slow_patterns('now-1h', 'now')}, q{"now-1h" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
 	[ q{chpg_slow_patterns('1 houre', 'orders')}, q{"1 houre" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
 	[ q{chpg_slow_patterns('last ', 'orders')}, q{"last " is neither a time nor a period: give a service as service => 'last '} ],
+	[ q{chpg_slow_patterns('24', 'orders')}, q{"24" has no unit: did you mean "24 hours"?} ],
+	[ q{chpg_top('24')}, q{"24" has no unit: did you mean "24 hours"?} ],
 	[ q{chpg_slow_patterns('hour')}, q{"hour" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('today', 'yesterday', 'orders')}, q{/\Awindow from \S+ to \S+ is empty: give the start before the end\z/} ],
 	[ q{chpg_slow_patterns('empty', 'orders')}, q{invalid value for "during": the range is empty} ],
@@ -334,7 +336,9 @@ like(($node->psql('postgres', q{SELECT FROM chpg_create_read_replica('orders', '
 	qr/WARNING:  unknown setting "pool_modes" of PgBouncer: did you mean "pool_mode"\?/, 'also of a new replica');
 
 # Services and settings of the history
-sql(q{SELECT chpg_history_enable('kept'); CALL chpg_capture(max_windows => 1)});
+sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = 'off' WHERE name = 'watch'; CALL chpg_capture(max_windows => 1)});
+is(sql('SELECT count(incidents) FROM chpg_fleet'), 0, 'the fleet has no numbers of incidents before the first watch');
+is(sql('CALL chpg_watch(); SELECT count(incidents) FROM chpg_fleet'), 6, 'and has them after it');
 like(($node->psql('postgres', $_))[2], qr/ERROR:  service "ordres" is not in the history: did you mean "orders"\?/, "a typo in a service: $_")
   for q{SELECT chpg_report('1 day', 'ordres')}, q{SELECT FROM chpg_history_top('[yesterday,now]', service => 'ordres')}, q{CALL chpg_watch('ordres')};
 is(($node->psql('postgres', "SELECT count(*) FROM chpg_history_top($_)"))[2] =~ /ERROR/ ? 'an error' : '', '', "chpg_history_top($_)")
