@@ -87,6 +87,18 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_is_monitoring(text) IS
 'Whether an application is the service''s own monitoring, which comparisons and rules leave out.';
 
+CREATE FUNCTION @extschema@._chpg_is_colder(reads_before double precision, hits_before double precision,
+	reads double precision, hits double precision)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT reads / nullif(reads + hits, 0) >= 1.5 * reads_before / nullif(reads_before + hits_before, 0) + 0.0005;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_is_colder(double precision, double precision, double precision,
+	double precision) IS
+'Whether a clearly larger share of the blocks comes from storage than before; null if a share is not known.';
+
 /*
  * CPU time above the duration is that of outer statements: the pattern's own is unknown
  * then.  Rows or blocks explain a wait only if each of them takes at most 10 ms, a read of
@@ -110,7 +122,10 @@ BEGIN ATOMIC
 			THEN 'waiting'
 		WHEN y.rows >= 1.5 * x.rows AND y.rows - x.rows >= 1 THEN 'more rows'
 		WHEN y.blks >= 1.5 * x.blks AND y.blks - x.blks >= 1 THEN 'more blocks'
-		WHEN y.hit_ratio < x.hit_ratio - 0.05 AND y.reads - x.reads >= 1 THEN 'colder cache'
+		WHEN y.hit_ratio < x.hit_ratio - 0.05 AND y.reads - x.reads >= 1
+			OR @extschema@._chpg_is_colder(x.reads, x.blks - x.reads, y.reads, y.blks - y.reads)
+				AND y.avg_us - x.avg_us <= 1e4 * (y.reads - x.reads)
+			THEN 'colder cache'
 		WHEN waited THEN 'waiting'
 		WHEN y.avg_us > x.avg_us AND y.cpu_us - x.cpu_us >= 0.7 * (y.avg_us - x.avg_us) THEN 'computing'
 		ELSE 'mixed'

@@ -551,7 +551,7 @@ Errors: 55000 there is no history.';
 /* The counters say why, from the same pattern in the week before the onset: one pass over both for all patterns. */
 CREATE FUNCTION @extschema@._chpg_episode_causes(of_service text, keys integer[], sinces timestamptz[],
 	until timestamptz)
-RETURNS TABLE (pattern_key integer, cause text)
+RETURNS TABLE (pattern_key integer, cause text, is_colder boolean, is_warm boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -575,6 +575,8 @@ BEGIN
 			sum(p.call_count) FILTER (WHERE p.total_shared_blks_read IS NOT NULL) AS read_of,
 			sum(p.total_shared_blks_hit)::float8 AS blks_hit,
 			sum(p.call_count) FILTER (WHERE p.total_shared_blks_hit IS NOT NULL) AS hit_of,
+			sum(p.total_shared_blks_read) FILTER (WHERE p.window_start = until - interval '1 hour')::float8 AS last_read,
+			sum(p.total_shared_blks_hit) FILTER (WHERE p.window_start = until - interval '1 hour')::float8 AS last_hit,
 			sum(p.total_cpu_time_us) AS cpu_us,
 			sum(p.call_count) FILTER (WHERE p.total_cpu_time_us IS NOT NULL) AS cpu_of
 		FROM @extschema@._chpg_window_hour() p
@@ -584,7 +586,7 @@ BEGIN
 			AND p.window_start <= until - interval '1 hour' AND p.pattern_key = ANY (keys)
 		GROUP BY p.pattern_key, is_after
 	), whole AS (
-		SELECT s.pattern_key, s.is_after, s.total_us / nullif(s.timed, 0)::float8 AS avg_us,
+		SELECT s.pattern_key, s.is_after, s.last_read, s.last_hit, s.total_us / nullif(s.timed, 0)::float8 AS avg_us,
 			@extschema@._chpg_extrapolated(s.calls::float8, s.counted, s.windows) AS all_calls,
 			@extschema@._chpg_extrapolated(@extschema@._chpg_extrapolated(s.total_us, s.timed, s.calls), s.counted,
 				s.windows) AS all_us,
@@ -598,13 +600,18 @@ BEGIN
 				s.windows) AS all_cpu_us
 		FROM summed s
 	), pattern AS (
-		SELECT w.pattern_key, w.is_after, ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+		SELECT w.pattern_key, w.is_after, w.last_read, w.last_hit,
+			ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 			@extschema@._chpg_counted(w.all_calls), NULL, w.all_us, w.avg_us, NULL, NULL, NULL, NULL, NULL, NULL,
 			NULL, NULL, NULL, @extschema@._chpg_counted(w.all_rows), @extschema@._chpg_counted(w.all_read),
 			@extschema@._chpg_counted(w.all_hit), w.all_cpu_us, NULL)::@extschema@.chpg_period_pattern_row AS counters
 		FROM whole w
 	)
-	SELECT a.pattern_key, @extschema@._chpg_change_cause(a.counters, b.counters)
+	SELECT a.pattern_key, @extschema@._chpg_change_cause(a.counters, b.counters),
+		@extschema@._chpg_is_colder((a.counters).total_shared_blks_read, (a.counters).total_shared_blks_hit,
+			(b.counters).total_shared_blks_read, (b.counters).total_shared_blks_hit),
+		NOT coalesce(@extschema@._chpg_is_colder((a.counters).total_shared_blks_read,
+			(a.counters).total_shared_blks_hit, b.last_read, b.last_hit), true)
 	FROM pattern a
 	JOIN pattern b ON b.pattern_key = a.pattern_key AND b.is_after
 	WHERE NOT a.is_after;
@@ -614,6 +621,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_episode_causes(text, integer[], timestamptz[], timestamptz) IS
 'Why patterns of a service are slower since their onsets than in the week before.
 By their counters, as _chpg_change_cause.
+is_colder: a larger share of its blocks comes from storage. is_warm: not so in the last hour.
 keys, sinces: a pattern and its onset each. A pattern that did not run in that week is left out.
 Errors: 55000 there is no history.';
 

@@ -25,7 +25,7 @@ CREATE TABLE story (service_key integer PRIMARY KEY, name text);
 INSERT INTO story
 SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
 	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
-	night,hostile,holiday,closed,versions,slower version,renamed early,cold query,cold for long}'::text[]) n;
+	night,hostile,holiday,closed,versions,slower version,renamed early,cold query,cold for long,warm again}'::text[]) n;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
 INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
 CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
@@ -58,7 +58,9 @@ CREATE FUNCTION web(n integer) RETURNS integer LANGUAGE sql AS 'SELECT key FROM 
 UPDATE cell SET avg_us = avg_us * 2.2, blks = blks * 6 WHERE name = 'slower' AND number = 4 AND t >= '2026-05-14 09:00Z';
 UPDATE cell SET key = planted.key(2004, 'SELECT /* v1 */ a_4, b FROM orders_4 WHERE customer_id = $1') WHERE name = 'renamed early' AND number = 4 AND t < '2026-05-11 20:00Z';
 UPDATE cell SET avg_us = avg_us * 4, miss = 0.4 WHERE number = 4
-	AND (name = 'cold query' AND t >= '2026-05-14 12:00Z' OR name = 'cold for long' AND t >= '2026-05-14 09:00Z');
+	AND (name = 'cold query' AND t >= '2026-05-14 12:00Z' OR name = 'cold for long' AND t >= '2026-05-14 09:00Z'
+		OR name = 'warm again' AND t BETWEEN '2026-05-14 07:00Z' AND '2026-05-14 10:00Z');
+UPDATE cell SET avg_us = avg_us * 4 WHERE number = 4 AND name = 'warm again' AND t >= '2026-05-14 11:00Z';
 UPDATE cell SET avg_us = avg_us * 4 WHERE name = 'ended' AND number = 4 AND t BETWEEN '2026-05-14 01:00Z' AND '2026-05-14 06:00Z';
 UPDATE cell SET p99 = 3.5 WHERE name = 'p99' AND number = 5 AND t >= '2026-05-14 10:00Z';
 UPDATE cell SET avg_us = avg_us * 1.7, cpu = 0.4 WHERE name = 'everything' AND t >= '2026-05-14 10:00Z';
@@ -142,7 +144,7 @@ my %expected = (
 	'churn' => 'CHPG511 WARN churn 14 10:00',
 	'closed' => 'CHPG508 WARN traffic 14 11:00',
 	'cold for long' => 'CHPG501 ERROR slower 14 09:00',
-	'cold query' => 'CHPG501 WARN slower 14 12:00',
+	'cold query' => 'CHPG501 INFO slower 14 12:00',
 	'creep' => 'CHPG509 WARN creep 24 00:00',
 	'deploy' => 'CHPG501 ERROR slower 14 10:00',
 	'errors' => 'CHPG402 ERROR app 14 11:00',
@@ -164,6 +166,7 @@ my %expected = (
 	'slower version' => 'CHPG501 WARN slower 14 09:00',
 	'standing errors' => 'CHPG401 INFO app ',
 	'vanished' => 'CHPG507 WARN vanished 14 11:00',
+	'warm again' => 'CHPG501 ERROR slower 14 07:00',
 	'wal' => 'CHPG503 WARN more per call 14 10:00');
 
 is( $node->safe_psql('postgres', q{
@@ -203,6 +206,8 @@ is($judged->('2026-05-14 09:00Z', 'ended'), '', 'a regression that is over');
 is($judged->('2026-05-14 05:00Z', 'night'), 'CHPG501 WARN 14 00:00', 'a regression of the night');
 is($judged->('2026-05-13 20:00Z', 'night'), '', 'but not by day');
 is($judged->('2026-05-14 11:00Z', 'evicted'), 'CHPG502 INFO 14 09:00', 'a cold cache is no alarm for the first hours');
+is($judged->('2026-05-14 11:00Z', 'warm again'), 'CHPG501 INFO 14 07:00', 'nor is that of a query');
+is($judged->('2026-05-14 13:00Z', 'warm again'), 'CHPG501 INFO 14 07:00', 'nor for two hours more when it is warm, though a query that stays slower is one then');
 is($judged->('2026-05-14 10:00Z', 'slower'), 'CHPG501 WARN 14 09:00', 'found by the first watch after the onset');
 is($judged->('2026-05-14 09:00Z', 'slower'), '', 'and not before');
 
@@ -250,7 +255,7 @@ $node->safe_psql('postgres', q{
 	DELETE FROM kept.day_sum;
 	DELETE FROM kept.score_hour;
 	SELECT planted.sums()});
-is($judged->('2026-05-14 14:00Z', 'slower'), 'CHPG501 ERROR 14 09:00', 'a regression, by a day of history');
+is($judged->('2026-05-14 14:00Z', 'slower'), 'CHPG501 WARN 14 09:00', 'a regression, by a day of history');
 is($judged->('2026-05-14 14:00Z', 'steady'), '', 'and nothing else');
 $node->stop;
 

@@ -11,8 +11,9 @@
  */
 /*
  * What was as high at the same hours of the past four weeks is a job that runs each night or
- * week.  Where percent are those of a single core, as in a sum above 100, they are divided by
- * the number of cores.
+ * week.  The highest of less than two weeks is often exceeded, and no measure for an ERROR.
+ * Where percent are those of a single core, as in a sum above 100, they are divided by the
+ * number of cores.
  */
 CREATE FUNCTION @extschema@._chpg_find_cpu(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	live boolean)
@@ -37,7 +38,7 @@ BEGIN
 		CROSS JOIN LATERAL (
 			SELECT CASE WHEN greatest(l.present, l.highest) > 105 THEN i.cpu_cores ELSE 1 END AS per_core) d
 	)
-	SELECT 'CHPG704', CASE WHEN j.present >= :error_used_percent THEN 'ERROR' ELSE 'WARN' END,
+	SELECT 'CHPG704', CASE WHEN j.present >= :error_used_percent AND j.days >= 14 THEN 'ERROR' ELSE 'WARN' END,
 		'The CPU is saturated', j.service_id,
 		format('%s %% of the CPU is in use', @extschema@._chpg_rounded(j.present, 1))
 			|| CASE WHEN j.cpu_cores IS NULL THEN '' ELSE format(' (%s cores)', j.cpu_cores) END

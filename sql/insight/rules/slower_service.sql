@@ -15,8 +15,8 @@
  * threshold: error_factor = 1.5 factor; How many times slower from which it is ERROR.
  * threshold: load_exponent = 0.4 factor; Power of the executions by which times grow as usual.
  * threshold: cold_hours = 4 hours; Hours for which a cache that is cold is no reason to worry.
- * threshold: cold_reads = 1.5 factor; How many times the expected share of blocks read makes a cache cold ...
- * threshold: cold_ratio = 0.6 ratio; ... in such a share of the hours: a job that reads much has few of them.
+ * threshold: cold_ratio = 0.5 ratio; Queries that read a larger share of their blocks from storage than before,
+ *   of all queries, from which a cache is cold.
  */
 /*
  * What makes most patterns slower at once is a matter of the service: other work on its
@@ -112,26 +112,21 @@ BEGIN
 					interval '24 hours')) b
 	), caused AS (
 		SELECT m.*, CASE
-			WHEN m.reads / nullif(m.blks, 0) >= :cold_reads * m.reads_before / nullif(m.blks_before, 0)
-				AND m.reads / nullif(m.blks, 0) - m.reads_before / nullif(m.blks_before, 0) >= 0.01
-				AND (SELECT avg((h.ratio >= :cold_reads * h.usual AND h.ratio >= h.usual + 0.005)::integer)
-					FROM (
-						SELECT c.total_shared_blks_read / nullif(c.total_shared_blks_read::float8
-								+ c.total_shared_blks_hit::float8, 0) AS ratio, (
-							SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY b.total_shared_blks_read
-								/ nullif(b.total_shared_blks_read::float8 + b.total_shared_blks_hit::float8, 0))
-							FROM capture b
-							WHERE b.service_id = m.service_id AND b.grain = 'hour' AND b.status = 'ok'
-								AND b.window_start = ANY (ARRAY(SELECT c.window_start - d * interval '24 hours'
-									FROM generate_series(1, 7) d))) AS usual
-						FROM capture c
-						WHERE c.service_id = m.service_id AND c.grain = 'hour' AND c.status = 'ok'
-							AND c.window_start >= m.window_start AND c.window_start < m.end_time
-					) h) >= :cold_ratio THEN 'cold cache'
+			WHEN v.colder_ratio >= :cold_ratio THEN 'cold cache'
 			WHEN m.cpu_us / nullif(m.total_us, 0) < 0.85 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'waiting'
 			WHEN m.cpu_us / nullif(m.total_us, 0) > 0.95 * m.cpu_us_before / nullif(m.us_before, 0) THEN 'computing'
 			ELSE 'mixed' END AS cause
 		FROM measured m
+		CROSS JOIN LATERAL (
+			-- a query has a voice each: a job or a backup that reads much neither is nor hides a cold cache
+			SELECT avg(c.is_colder::integer) AS colder_ratio
+			FROM (
+				SELECT array_agg(DISTINCT r.pattern_key) AS keys
+				FROM unnest(recent) r
+				WHERE r.service_key = m.service_key AND r.call_count >= 20
+			) p
+			CROSS JOIN LATERAL @extschema@._chpg_episode_causes(m.service_id, p.keys,
+				array_fill(m.window_start, ARRAY[cardinality(p.keys)]), m.end_time) c) v
 	)
 	SELECT 'CHPG502',
 		CASE WHEN c.cause = 'cold cache' AND (c.age < :cold_hours OR c.last_common < 0.5 * c.max_common)
