@@ -255,7 +255,7 @@ $node->safe_psql('postgres', q{
 	DELETE FROM kept.day_sum;
 	DELETE FROM kept.score_hour;
 	SELECT planted.sums()});
-is($judged->('2026-05-14 14:00Z', 'slower'), 'CHPG501 WARN 14 09:00', 'a regression, by a day of history');
+is($judged->('2026-05-14 14:00Z', 'slower'), 'CHPG501 ERROR 14 09:00', 'a regression, by a day of history');
 is($judged->('2026-05-14 14:00Z', 'steady'), '', 'and nothing else');
 $node->stop;
 

@@ -30,9 +30,10 @@
  * threshold: p99_gain_us = 2000 us; ... and how much above it ...
  * threshold: p99_excess_us = 500000 us; ... time lost by one of a hundred executions in four hours ...
  * threshold: p99_calls = 1000 executions; ... with so many executions since the onset.
- * threshold: error_excess_ratio = 0.3 ratio; Time lost, of the service's time, from which it is ERROR.
+ * threshold: error_excess_ratio = 0.3 ratio; Time lost, of the service's time, from which it is ERROR ...
+ * threshold: error_score = 7 standard deviations; ... if all hours since the onset are together so far above.
  *
- * A colder cache is INFO for CHPG502's cold_hours, and two more once it is warm. Only what is certain is ERROR.
+ * A colder cache is INFO for CHPG502's cold_hours, and two more once it is warm.
  */
 /* A pattern whose mean rose has no second finding for its 99th percentile. */
 CREATE FUNCTION @extschema@._chpg_find_slower(t @extschema@._chpg_thresholds,
@@ -108,7 +109,9 @@ BEGIN
 		) g
 		CROSS JOIN LATERAL @extschema@._chpg_episode_causes(g.service_id, g.keys, g.sinces, g.end_time) c
 	), found AS (
-		SELECT r.*, n.name, n.query_text, x.cause, f.confidence,
+		SELECT r.*, n.name, n.query_text, x.cause,
+			CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium'
+				ELSE 'high' END AS confidence,
 			CASE WHEN r.is_blind AND r.hours < 2
 					OR r.score < r.least_score AND r.is_explained IS NOT TRUE
 					-- a restart makes the cache cold; with few queries that is no matter of the whole service;
@@ -116,12 +119,9 @@ BEGIN
 					OR x.cause = 'colder cache' AND r.since >= r.end_time - interval '1 hour'
 						* (:slower_service_cold_hours + CASE WHEN x.is_warm THEN 2 ELSE 0 END) THEN 'INFO'
 				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio
-					AND f.confidence = 'high' THEN 'ERROR'
+					AND r.score >= :error_score THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r
-		CROSS JOIN LATERAL (
-			SELECT CASE WHEN r.is_blind THEN 'low' WHEN r.score < 7 OR r.baseline_hours < 9 THEN 'medium' ELSE 'high' END
-				AS confidence) f
 		JOIN (SELECT p AS name, p.* FROM @extschema@._chpg_pattern_names(
 			ARRAY(SELECT i.pattern_key FROM ranked i)) p) n ON n.pattern_key = r.pattern_key
 		LEFT JOIN explained x ON x.service_key = r.service_key AND x.pattern_key = r.pattern_key
