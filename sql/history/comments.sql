@@ -43,6 +43,7 @@ BEGIN
 		'The outbox: transitions of incidents, each as it was noted by a watch, and notifications.';
 	COMMENT ON TABLE alert_delivery IS 'Which webhooks get an alert, and what became of it.';
 	COMMENT ON TABLE watch_state IS 'When chpg_watch last ran: one row, or none before.';
+	COMMENT ON TABLE watch_skipped IS 'Rules that the last chpg_watch of a service could not judge, and why.';
 	COMMENT ON TABLE notification_state IS
 		'Servers whose organization''s notifications are alerts: see chpg_create_webhook.';
 	COMMENT ON VIEW dead_letter IS
@@ -153,6 +154,10 @@ BEGIN
 			('watch_state', 'as_of', 'End of the captured hours that it judged.'),
 			('watch_state', 'regular_since', 'Since when each watch came within three hours of the one before; '
 				'null: while captures end with watches (the setting watch).'),
+			('watch_skipped', 'service_id', 'Id of the service.'),
+			('watch_skipped', 'finding_key', 'Identifies the row of chpg_findings.'),
+			('watch_skipped', 'as_of', 'End of the captured hours that the watch judged.'),
+			('watch_skipped', 'finding', 'The row of chpg_findings, whose level is SKIPPED.'),
 			('notification_state', 'server', 'Name of the server.'),
 			('notification_state', 'begun_at', 'Since when; what was there before is no alert.'),
 			('dead_letter', 'noted_at', 'When the watch noted the alert.'),

@@ -32,6 +32,7 @@ AS $$
 		('alert', 'r', false),
 		('alert_delivery', 'r', false),
 		('watch_state', 'r', false),
+		('watch_skipped', 'r', false),
 		('notification_state', 'r', false),
 		('threshold', 'r', false),
 		('maintenance', 'r', false)

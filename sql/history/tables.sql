@@ -408,6 +408,15 @@ BEGIN
 				regular_since timestamptz
 			);
 		$table$),
+		('watch_skipped', $table$
+			CREATE TABLE %1$I.watch_skipped (
+				service_id text NOT NULL,
+				finding_key text NOT NULL,
+				as_of timestamptz NOT NULL,
+				finding jsonb NOT NULL,
+				PRIMARY KEY (service_id, finding_key)
+			);
+		$table$),
 		('notification_state', $table$
 			CREATE TABLE %1$I.notification_state (
 				server text PRIMARY KEY,

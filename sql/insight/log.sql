@@ -392,6 +392,36 @@ Returns the numbers of findings that are new, got worse, were resolved, and beca
 For callers that have locked the mutes and the log.';
 
 /*
+ * What no service could be judged by is noted for each of them, so that a later watch of some
+ * services replaces what is known of these.
+ */
+CREATE FUNCTION @extschema@._chpg_note_skipped(members @extschema@._chpg_member[], of_services text[],
+	as_of timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_lock_table('watch_skipped'::text, 'ROW EXCLUSIVE'::text);
+	DELETE FROM watch_skipped w
+	WHERE w.service_id = ANY (of_services) AND w.as_of <= _chpg_note_skipped.as_of
+		OR NOT EXISTS (SELECT FROM service s WHERE s.service_id = w.service_id);
+	INSERT INTO watch_skipped (service_id, finding_key, as_of, finding)
+	SELECT s.service_id, (m.finding).finding_key, _chpg_note_skipped.as_of, jsonb_strip_nulls(to_jsonb(m.finding))
+	FROM (SELECT DISTINCT ON ((n.finding).service_id, (n.finding).finding_key) n.finding
+		FROM unnest(members) n
+		WHERE (n.finding).level = 'SKIPPED' AND octet_length((n.finding).finding_key) <= 2048
+		ORDER BY (n.finding).service_id, (n.finding).finding_key) m
+	JOIN unnest(of_services) s(service_id) ON s.service_id = coalesce((m.finding).service_id, s.service_id)
+	WHERE NOT EXISTS (SELECT FROM watch_skipped w WHERE w.service_id = s.service_id);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_note_skipped(@extschema@._chpg_member[], text[], timestamptz) IS
+'Keep which rules a watch could not judge in some services, instead of what the last one could not.
+For callers that have locked the log.';
+
+/*
  * The locks make watches take turns, and keep other roles from creating triggers.  What mutes a
  * finding takes the same ones in this order: several mutes of one transaction wait for a watch, or
  * it for them, and never both.  Resolved findings are kept as long as days are.
@@ -428,6 +458,7 @@ BEGIN
 	candidates := ARRAY(SELECT c FROM @extschema@._chpg_candidates(period, service, server, true) c);
 	members := ARRAY(SELECT m FROM @extschema@._chpg_judged(candidates, period, service, server, true) m);
 	noted := @extschema@._chpg_note_findings(members, of_services, service IS NULL AND server IS NULL, judged_until);
+	PERFORM @extschema@._chpg_note_skipped(members, of_services, judged_until);
 	PERFORM @extschema@._chpg_history_lock_table('watch_state'::text, 'ROW EXCLUSIVE'::text);
 	UPDATE watch_state s SET watched_at = now(), as_of = judged_until, regular_since = CASE
 		-- the setting, not its past, says whether watches are missed that end captures

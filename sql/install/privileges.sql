@@ -38,6 +38,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_note_settings(text, @extschema@.chpg_config_row[]),
 	-- watches
 	@extschema@._chpg_note_findings(@extschema@._chpg_member[], text[], boolean, timestamptz),
+	@extschema@._chpg_note_skipped(@extschema@._chpg_member[], text[], timestamptz),
 	@extschema@._chpg_watch(timestamptz, text, text), @extschema@._chpg_watch_captured(text, text),
 	@extschema@._chpg_note_maintenance(text, tstzrange, text, name),
 	-- alerts

@@ -186,7 +186,8 @@ COMMENT ON COLUMN @extschema@._chpg_report.incidents IS
 'Incidents and risks at the end of the period, the most urgent first.';
 COMMENT ON COLUMN @extschema@._chpg_report.resolved IS 'Incidents that were resolved in the period, by the log.';
 COMMENT ON COLUMN @extschema@._chpg_report.opportunities IS 'What could be better, with most time first.';
-COMMENT ON COLUMN @extschema@._chpg_report.skipped IS 'Rules that could not judge; none if findings are from the log.';
+COMMENT ON COLUMN @extschema@._chpg_report.skipped IS
+'Rules that could not judge; null: that is not known, as the log has those of its last watch only.';
 COMMENT ON COLUMN @extschema@._chpg_report.muted IS 'Number of findings that are muted, which are not shown.';
 COMMENT ON COLUMN @extschema@._chpg_report.changes IS 'Queries that changed, the greatest change first.';
 COMMENT ON COLUMN @extschema@._chpg_report.renamed IS

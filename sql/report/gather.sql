@@ -71,6 +71,7 @@ BEGIN ATOMIC
 			'explanation', NULL, 'action', NULL, 'next', NULL,
 			'finding_key', finding.rule_id || ':' || md5(secret || finding.finding_key),
 			'evidence', jsonb_strip_nulls(jsonb_build_object('query_id', e.evidence->'query_id',
+				'no_metric', e.evidence->'no_metric',
 				'rule_ids', e.evidence->'rule_ids',
 				'member_count', e.evidence->'member_count', 'full_at', e.evidence->'full_at', 'ended_at', e.evidence->'ended_at',
 				'db_name', @extschema@._chpg_pseudonym('db', secret, e.evidence->>'db_name'),
@@ -88,7 +89,8 @@ COMMENT ON FUNCTION @extschema@._chpg_report_finding(@extschema@.chpg_finding_ro
 query_text: the complete text of the query that it is about; null: as in its evidence.';
 
 CREATE FUNCTION @extschema@._chpg_report_log(scope @extschema@._chpg_scope, whole_fleet boolean,
-	OUT judged_at timestamptz, OUT findings @extschema@.chpg_finding_row[], OUT resolved @extschema@.chpg_finding_row[])
+	OUT judged_at timestamptz, OUT findings @extschema@.chpg_finding_row[],
+	OUT resolved @extschema@.chpg_finding_row[], OUT skipped @extschema@.chpg_finding_row[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -131,16 +133,29 @@ BEGIN
 			AND l.resolved_at > lower(scope.period) AND l.resolved_at <= until
 		ORDER BY l.resolved_at DESC, l.finding_key
 		LIMIT 40);
+	IF has_table_privilege('watch_skipped', 'SELECT') AND NOT EXISTS (
+			SELECT FROM watch_skipped w WHERE w.service_id = ANY (scope.service_ids) AND w.as_of > until + interval '1 day') THEN
+		skipped := ARRAY(
+			SELECT f
+			FROM watch_skipped w
+			CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row,
+				w.finding || jsonb_build_object('service_id', w.service_id)) f
+			WHERE w.service_id = ANY (scope.service_ids) AND w.as_of > judged_at - interval '1 day'
+			ORDER BY f.rule_id, w.service_id, w.finding_key
+			LIMIT 1000);
+	END IF;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_log(@extschema@._chpg_scope, boolean) IS
 'Findings at the end of a period, and those resolved in it, by the log.
 judged_at: end of the hours that the last watch judged; null: there is no log of the period.
+skipped: rules that the last watch could not judge; null: it was long after the period.
 whole_fleet: findings about no service, too.
 Requests: none.';
 
-CREATE FUNCTION @extschema@._chpg_report_unjudged(skipped @extschema@.chpg_finding_row[])
+/* What the fleet has no measure of is never judged: each report would begin with it. */
+CREATE FUNCTION @extschema@._chpg_report_unjudged(skipped @extschema@.chpg_finding_row[], without_metric boolean)
 RETURNS bigint
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -151,11 +166,13 @@ BEGIN ATOMIC
 		UNION
 		SELECT jsonb_array_elements_text(CASE jsonb_typeof(f.evidence->'rule_ids') WHEN 'array'
 			THEN f.evidence->'rule_ids' ELSE '[]' END)
-	) r;
+	) r
+	WHERE without_metric OR NOT coalesce(f.evidence ? 'no_metric', false);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_unjudged(@extschema@.chpg_finding_row[]) IS
-'Number of rules that could not judge, some service or all.';
+COMMENT ON FUNCTION @extschema@._chpg_report_unjudged(@extschema@.chpg_finding_row[], boolean) IS
+'Number of rules that could not judge, some service or all.
+without_metric: with those that need a metric which no service has.';
 
 /* Without any rule that could judge, nothing is known. */
 CREATE FUNCTION @extschema@._chpg_report_why_unjudged(skipped @extschema@.chpg_finding_row[], service text)
@@ -185,6 +202,25 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_skipped(@extschema@.chpg_finding_row[]) IS
 'At most a thousand rules that could not judge, of some findings.';
+
+CREATE FUNCTION @extschema@._chpg_report_skipped_lines(skipped @extschema@.chpg_finding_row[])
+RETURNS text[]
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT coalesce(array_agg(s.line ORDER BY s.rule_id, s.line), '{}')
+	FROM (
+		SELECT f.rule_id, concat_ws(': ', format('%s (%s)%s', CASE WHEN f.evidence ? 'rule_ids' THEN f.title
+					ELSE coalesce(r.title, f.title) END, f.rule_id, CASE WHEN count(f.service_id) > 1
+				THEN format(', %s services', count(f.service_id))
+				ELSE coalesce(', ' || @extschema@._chpg_plain_text(max(f.service_name)), '') END), f.symptom) AS line
+		FROM unnest(skipped) f
+		LEFT JOIN @extschema@._chpg_rules() r ON r.rule_id = f.rule_id
+		GROUP BY f.rule_id, f.title, r.title, f.symptom, f.evidence ? 'rule_ids'
+	) s;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_skipped_lines(@extschema@.chpg_finding_row[]) IS
+'A line for each rule that could not judge, and reason: how many services, or which one.';
 
 CREATE FUNCTION @extschema@._chpg_report_sorted(findings @extschema@.chpg_finding_row[],
 	INOUT report @extschema@._chpg_report)
@@ -225,7 +261,7 @@ BEGIN
 	-- the present state is not in the log, nor what happened since the last watch
 	SELECT * INTO logged FROM @extschema@._chpg_report_log(scope, scope.service IS NULL);
 	report.from_log := history_only AND logged.judged_at >= upper(scope.period) - interval '26 hours';
-	report.skipped := '{}';
+	report.skipped := logged.skipped;
 	IF report.from_log IS NOT TRUE THEN
 		findings := ARRAY(SELECT f FROM @extschema@.chpg_findings(last_day, scope.service, scope.server, history_only) f);
 		report.skipped := @extschema@._chpg_report_skipped(findings);

@@ -135,8 +135,9 @@ AS $$
 		CASE WHEN cardinality((r).incidents) = 0 THEN
 			@extschema@._chpg_report_paragraph('', CASE
 				WHEN (r).not_known IS NOT NULL THEN format('Not known: %s.', (r).not_known)
-				WHEN cardinality((r).skipped) > 0 THEN format('Not as far as rules could judge: %s could not.',
-					@extschema@._chpg_report_unjudged((r).skipped))
+				WHEN @extschema@._chpg_report_unjudged((r).skipped, false) > 0 THEN
+					format('Not as far as rules could judge: %s could not.',
+						@extschema@._chpg_report_unjudged((r).skipped, false))
 				ELSE 'No incident is open' || coalesce(' at ' || @extschema@._chpg_time_text((r).judged_at), '') || '.' END, 2) END,
 		(SELECT string_agg(@extschema@._chpg_report_text_finding((r).incidents[i], (r).service IS NULL), E'\n\n' ORDER BY i)
 			FROM generate_series(1, least(cardinality((r).incidents), 10)) i),
@@ -271,9 +272,14 @@ AS $$
 			HAVING count(*) > 0),
 		(SELECT string_agg(@extschema@._chpg_report_paragraph('', n.note, 2), E'\n' ORDER BY n.place)
 			FROM unnest((r).notes) WITH ORDINALITY n(note, place)),
-		CASE WHEN cardinality((r).skipped) > 0 THEN @extschema@._chpg_report_paragraph('', format(
-			'Rules that could not judge: %s%s.', @extschema@._chpg_report_unjudged((r).skipped),
-			', such as ' || ((r).skipped[1]).title || ': ' || rtrim(((r).skipped[1]).symptom, '.')), 2) END,
+		(SELECT concat_ws(E'\n', @extschema@._chpg_report_paragraph('', format('Rules that could not judge: %s.',
+					@extschema@._chpg_report_unjudged((r).skipped, true)), 2),
+				string_agg(@extschema@._chpg_report_paragraph('  -', s.line, 4), E'\n' ORDER BY s.place) FILTER (WHERE s.place <= 8),
+				@extschema@._chpg_report_more(count(*), 8, 'reasons'::text))
+			FROM unnest(@extschema@._chpg_report_skipped_lines((r).skipped)) WITH ORDINALITY s(line, place)
+			HAVING count(*) > 0),
+		CASE WHEN (r).skipped IS NULL THEN @extschema@._chpg_report_paragraph('', 'Which rules could not judge then is not '
+			'known: the log keeps those of its last watch.', 2) END,
 		CASE WHEN (r).muted > 0 THEN format('  Muted findings, which are not shown: %s.', (r).muted) END,
 		@extschema@._chpg_report_paragraph('', coalesce(CASE WHEN (r).from_log
 			THEN 'Findings are those of the log of watches' ELSE 'Findings are those of the last day' END

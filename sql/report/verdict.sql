@@ -48,7 +48,7 @@ DECLARE
 	-- captures and watches are an hour or two behind
 	is_stale CONSTANT boolean := report.from_log
 		AND report.judged_at < least(until, report.written_at) - interval '4 hours';
-	unjudged CONSTANT bigint := @extschema@._chpg_report_unjudged(report.skipped);
+	unjudged CONSTANT bigint := @extschema@._chpg_report_unjudged(report.skipped, false);
 BEGIN
 	SELECT count(*) AS alarms, count(*) FILTER (WHERE f.level = 'ERROR') AS errors,
 		array_agg(CASE WHEN names AND f.service_name IS NOT NULL THEN f.service_name || ': ' ELSE '' END
@@ -191,7 +191,7 @@ BEGIN
 		CROSS JOIN LATERAL @extschema@._chpg_report_finding(report.opportunities[f.ordinality], secret,
 			texts->>(f.service_id || ' ' || (f.evidence->>'query_id'))) s
 		ORDER BY f.ordinality);
-	IF secret IS NOT NULL THEN
+	IF secret IS NOT NULL AND report.skipped IS NOT NULL THEN
 		report.skipped := ARRAY(
 			SELECT s FROM ROWS FROM (unnest(report.skipped)) WITH ORDINALITY f
 			CROSS JOIN LATERAL @extschema@._chpg_report_finding(report.skipped[f.ordinality], secret, NULL::text) s

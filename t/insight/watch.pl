@@ -99,6 +99,17 @@ is(join(' ', map { watch($_) } 6 .. 9), '2|0|0 0|0|0 0|0|1 0|0|0', 'a service wi
 is(join(' ', map { watch($_) } 10 .. 11), '0|0|0 0|0|1', 'until it has two');
 sql(q{UPDATE kept.capture SET status = 'ok'; TRUNCATE kept.finding_log; INSERT INTO planted.candidate SELECT '2026-05-11 07:00Z', '2026-05-11 12:00Z', k FROM _chpg_skipped('{CHPG501}', 'not judged', 'pg1') k});
 is(join(' ', map { watch($_) } 6 .. 14), '2|0|0 0|0|0 0|0|1 0|0|0 0|0|0 0|0|0 0|0|0 0|0|1 0|0|0', 'nor does a rule that was skipped');
+
+# The log keeps what the last watch of a service could not judge.
+my $SKIPPED = q{SELECT service_id, finding->>'rule_id', finding->>'symptom', to_char(as_of, 'HH24') FROM kept.watch_skipped WHERE service_id IN ('pg1', 'pg2') ORDER BY 1, 2};
+is(sql($SKIPPED), '', 'what could not be judged is forgotten once it can be');
+sql(q{INSERT INTO planted.candidate SELECT '2026-05-11 15:00Z', '2026-05-11 17:00Z', k FROM (VALUES ('CHPG501', 'pg1'), ('CHPG502', NULL)) v(rule, service), _chpg_skipped(ARRAY[v.rule], 'not judged', v.service) k});
+watch(15);
+is(sql($SKIPPED), "pg1|CHPG501|not judged|15\npg1|CHPG502|not judged|15\npg2|CHPG502|not judged|15", 'what could not be judged of any service is noted for each');
+watch(17, q{'service 1', NULL});
+is(sql($SKIPPED), 'pg2|CHPG502|not judged|15', 'a watch of one service says nothing of the others');
+watch(14);
+is(sql($SKIPPED), 'pg2|CHPG502|not judged|15', 'nor does an earlier hour');
 start_anew();
 sql(q{SELECT planted.find('CHPG101', 'INFO', 'pg1', NULL, NULL, 3, '2026-05-11 06:00Z', kind => 'opportunity'),
 	planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 08:00Z', 1, 3, '2026-05-11 08:00Z', '2026-05-11 12:00Z')});

@@ -63,7 +63,7 @@ BEGIN
 				WHEN 'seal_id' THEN 's.seal_id + 1000000 * t.i'
 				ELSE 's.' || quote_ident(a.attname) END, ', ' ORDER BY a.attnum) AS twins
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-		WHERE c.relnamespace = 'kept'::regnamespace AND c.relname = ANY ('{service,capture,open_hour,sealed_hour,day_sum,score_hour,metric_day,limit_day,finding_log}')
+		WHERE c.relnamespace = 'kept'::regnamespace AND c.relname = ANY ('{service,capture,open_hour,sealed_hour,day_sum,score_hour,metric_day,limit_day,finding_log,watch_skipped}')
 		GROUP BY c.oid
 	LOOP
 		EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM %s s JOIN public.twin t ON t.%5\$I = s.%5\$I', t.name, t.columns, t.twins, t.name,

@@ -117,6 +117,12 @@ my ($estimate, $bound) = split /\|/, $node->safe_psql('postgres', q{SELECT _chpg
 isnt($estimate, $bound, 'the slowest hour of a query is slower than all hours together');
 like((split /\n/, section($text, 'WHERE DOES THE TIME GO?'))[1], qr/ \Q$estimate\E /, 'and p99 is that of all hours, as on the page');
 like(section($text, 'HOW SURE IS THIS?'), qr/as of 2026-.*Requests: 0\./s, 'it says what it rests on');
+my ($unjudged) = section($text, 'HOW SURE IS THIS?') =~ /^(  Rules that could not judge: .*\n(?:  - .*\n(?:    .*\n)*)+)/m;
+like($unjudged, qr/^  Rules that could not judge: \d+\.\n.*^  - A replica or the archive falls behind \(CHPG708\), \d services: No service has a metric/ms, 'it names the rules that the watch skipped');
+is(section($judged, 'HOW SURE IS THIS?') =~ s/\s+/ /gr =~ /Rules that could not judge: (\d+)\./ ? $1 : '', $unjudged =~ /(\d+)/ ? $1 : '', 'which are as many as without a log');
+unlike($verdict, qr/could not judge/, 'a rule without a metric that it could judge is not the first thing to say');
+like(section(text_report(q{(SELECT tstzrange(max(window_end) - interval '4 days', max(window_end) - interval '2 days') FROM kept.capture WHERE grain = 'hour')}), 'HOW SURE IS THIS?') =~ s/\s+/ /gr,
+	qr/Which rules could not judge then is not known: the log keeps those of its last watch\./, 'of long before the last watch, they are not known');
 like($judged, qr/Findings are those of the last day/, 'without a log, rules judge the last day');
 like(text_report("service => '$service'"), qr/^HOW IS THE SERVICE\?\n.*\n  \Q$name\E .*\n\n/m, 'that of a service is about it alone');
 

@@ -59,8 +59,11 @@ BEGIN
 			AND (l.highest IS NULL OR l.present >= :usual_factor * l.highest);
 	END LOOP;
 	IF NOT FOUND AND NOT live THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG708}'::text[],
-			'No service has a metric of a lag or a backlog.'::text, NULL::text);
+		RETURN QUERY
+		SELECT r.*
+		FROM @extschema@._chpg_skipped('{CHPG708}'::text[], 'No service has a metric of a lag or a backlog.'::text,
+			NULL::text) s
+		CROSS JOIN LATERAL jsonb_populate_record(s, '{"evidence": {"no_metric": true}}') r;
 	END IF;
 	of_locks := (SELECT min(n.metric) FROM jsonb_to_recordset(named) n(metric text, is_locks boolean) WHERE n.is_locks);
 	IF of_locks IS NOT NULL THEN
@@ -80,8 +83,11 @@ BEGIN
 		WHERE l.run_hours >= :lock_waits_hours
 			AND (l.highest IS NULL OR l.present >= :lock_waits_usual_factor * l.highest);
 	ELSIF NOT live THEN
-		RETURN QUERY SELECT * FROM @extschema@._chpg_skipped('{CHPG709}'::text[],
-			'No service has a metric of lock waits or wait events.'::text, NULL::text);
+		RETURN QUERY
+		SELECT r.*
+		FROM @extschema@._chpg_skipped('{CHPG709}'::text[], 'No service has a metric of lock waits or wait events.'::text,
+			NULL::text) s
+		CROSS JOIN LATERAL jsonb_populate_record(s, '{"evidence": {"no_metric": true}}') r;
 	END IF;
 END
 $$;

@@ -36,6 +36,8 @@ BEGIN ATOMIC
 			CASE WHEN r.judged_at IS NOT NULL THEN @extschema@._chpg_text_tag('li', format(CASE WHEN r.from_log
 				THEN 'Findings are those of the log, as of %s.' ELSE 'Findings are about the 24 hours until %s; there is no log of '
 					'them, which the setting watch of the history would keep.' END, @extschema@._chpg_time_text(r.judged_at))) END,
+			CASE WHEN r.skipped IS NULL THEN @extschema@._chpg_text_tag('li', 'Which rules could not judge then is not known: '
+				'the log keeps those of its last watch.') END,
 			CASE WHEN r.muted > 0 THEN @extschema@._chpg_text_tag('li', format('%s muted %s not shown.', r.muted,
 				CASE r.muted WHEN 1 THEN 'finding is' ELSE 'findings are' END)) END,
 			CASE WHEN r.has_history THEN @extschema@._chpg_text_tag('li', 'Percentiles of several hours are estimates: '
@@ -46,16 +48,10 @@ BEGIN ATOMIC
 				'pseudonyms, and what rules say of them is left out.') END),
 		(SELECT @extschema@._chpg_tag('details',
 			@extschema@._chpg_text_tag('summary', format('Rules that could not judge: %s',
-				@extschema@._chpg_report_unjudged(r.skipped))),
-			@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_text_tag('li', s.line) ORDER BY s.line)))
-		FROM (
-			SELECT f.rule_id, format('%s (%s)%s: %s', f.title, f.rule_id, CASE WHEN count(f.service_id) > 1
-					THEN format(' of %s services', count(f.service_id))
-					ELSE coalesce(' of ' || @extschema@._chpg_plain_text(max(f.service_name)), '') END, f.symptom) AS line
-			FROM unnest(r.skipped) f
-			GROUP BY f.rule_id, f.title, f.symptom
-			ORDER BY f.rule_id, f.title, f.symptom LIMIT 60
-		) s
+				@extschema@._chpg_report_unjudged(r.skipped, true))),
+			@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_text_tag('li', s.line) ORDER BY s.place)))
+		FROM unnest(@extschema@._chpg_report_skipped_lines(r.skipped)) WITH ORDINALITY s(line, place)
+		WHERE s.place <= 60
 		HAVING count(*) > 0),
 		CASE WHEN cardinality(r.coverage) > 0 THEN @extschema@._chpg_tag('details',
 			@extschema@._chpg_text_tag('summary', 'What the history has of each service'),

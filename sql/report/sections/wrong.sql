@@ -89,7 +89,7 @@ BEGIN ATOMIC
 			WHEN r.is_bad THEN format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at))
 			WHEN r.not_known IS NOT NULL THEN format('Not known: %s.', r.not_known)
 			WHEN r.is_bad IS NULL THEN format('Not as far as rules could judge: %s could not.',
-				@extschema@._chpg_report_unjudged(r.skipped))
+				@extschema@._chpg_report_unjudged(r.skipped, false))
 			WHEN cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
 			ELSE 'No. This is worth knowing:' END),
 		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(n.item, upper(r.period), n.place <= 20,
