@@ -17,6 +17,7 @@ expected: attributes as an object, {"size": "r8gd.large"}. A private_endpoint in
   of attributes of chpg_private_endpoint: {"private_endpoint": {"state": "available"}}. Its
   state "deleted" means that there is none.
 state deleted: ends without a row; give the id.
+  A WARNING says if state looks like a wrong spelling of one that the API documents.
 A NOTICE reports each change of state. The last poll is at the timeout.
 The API queues commands. After a restart, promotion, switchover, deletion or change of size or
   ha_type, the state counts only once another state, or the effect, was seen. When

@@ -31,6 +31,7 @@
 #include "net/http.h"
 #include "net/clock.h"
 #include "net/sockets.h"
+#include "protocol/closest.h"
 #include "protocol/resources.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -119,6 +120,35 @@ check_expected(Wait *wait, Oid schema)
 }
 
 /*
+ * Issue a WARNING if the expected state looks like a wrong spelling of one that the API
+ * documents.  No error: the API may have more states than it documents.
+ */
+static void
+warn_of_spelling(const Wait *wait)
+{
+	static const char *const documented[] = {
+		"creating", "restarting", "running", "replaying_wal", "restoring_backup",
+		"finalizing_restore", "unavailable", "stopped", "deleting", STATE_DELETED
+	};
+	ChpgClosest closest;
+
+	chpg_closest_begin(&closest, wait->state);
+	for (int i = 0; i < lengthof(documented); i++)
+	{
+		if (strcmp(wait->state, documented[i]) == 0)
+			return;
+		chpg_closest_add(&closest, documented[i]);
+	}
+	if (closest.match != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the API documents no state \"%s\"%s",
+						chpg_clean_remote(pstrdup(wait->state)),
+						chpg_closest_question(&closest)),
+				 errhint("Cancel the wait, which goes on until \"timeout\".")));
+}
+
+/*
  * Read and check the arguments, and locate the service.  False if there is
  * nothing to wait for: see chpg_begin_operation().
  */
@@ -154,6 +184,7 @@ begin_wait(FunctionCallInfo fcinfo, TupleDesc tupdesc, Wait *wait)
 	wait->started = chpg_now();
 	wait->deadline = wait->started + (int64) (timeout * USECS_PER_SEC);
 	chpg_locate_service(&wait->prepared);
+	warn_of_spelling(wait);
 
 	/* The next poll is the retry. */
 	wait->prepared.request.no_retry = true;

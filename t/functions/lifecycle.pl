@@ -423,6 +423,8 @@ clear_faults($url);
 fault($url, path => "$ORDERS\$", status => 403, body => '{"status":403,"error":"FORBIDDEN"}');
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', poll_interval => '10 ms')", '42501', qr/permission/, 'a final failure');
 clear_faults($url);
+like(fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'runing', timeout => '100 ms', poll_interval => '20 ms')", '57014', qr/within "timeout"/, 'a state that there is not'),
+	qr/WARNING:  01000: the API documents no state "runing": did you mean "running"\?\nHINT:  Cancel the wait/, 'is said at once');
 fails_with($node, "SELECT FROM chpg_wait('$ORDERS', 'stopped', timeout => '100 ms', poll_interval => '20 ms')",
 	'57014', qr/did not become stopped within "timeout"/, 'a wait that takes too long');
 fault($url, path => "$ORDERS\$", status => 429, headers => { 'X-RateLimit-Reset' => '6' }, body => '{"error": "TOO_MANY_REQUESTS"}');
