@@ -54,18 +54,21 @@ CREATE TYPE @extschema@.chpg_history_row AS (
 );
 
 COMMENT ON TYPE @extschema@.chpg_history_row IS
-'A service, a window, a pattern of a window or a time series of a day, of a history.';
+'A service, a window, a pattern of a window, or a time series or the limits of a day, of a history.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.kind IS
-'service, window, pattern or metric; null in an import: pattern. Other columns are null that the kind has not.';
+'service, window, pattern, metric or limit; null in an import: pattern.
+Other columns are null that the kind has not.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.grain IS 'Of a window or pattern: hour or day.';
 COMMENT ON COLUMN @extschema@.chpg_history_row."time" IS
-'Start of the window; of a metric, the time of its first point.';
+'Start of the window, or of the day of limits; of a metric, the time of its first point.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.service_name IS 'Name of the service from valid_from to valid_to.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.region IS 'Region of the service then.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.size IS 'Size of the service''s virtual machine then.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.ha_type IS 'High availability of the service then.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.postgres_version IS 'Major version of the service then.';
-COMMENT ON COLUMN @extschema@.chpg_history_row.tags IS 'Tags of the service then.';
+COMMENT ON COLUMN @extschema@.chpg_history_row.tags IS
+'Tags of the service then; of limits, an object with cpu_cores, memory_bytes, storage_bytes,
+max_connections, settings and settings_at.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.server IS 'Foreign server by which the service was captured.';
 COMMENT ON COLUMN @extschema@.chpg_history_row.valid_from IS
 'Start of the time that the row describes; -infinity in the first row of a service.';
@@ -235,17 +238,29 @@ BEGIN
 			"series": "CASE WHEN h.is_name THEN @extschema@._chpg_pseudonym(''db''::text, $4, m.series) ELSE m.series END",
 			"points": "m.values[i.first:i.last]"}'::jsonb))
 		USING id, since, until, secret, of_service;
+		CONTINUE WHEN NOT has_table_privilege('limit_day', 'SELECT');
+		RETURN QUERY EXECUTE format($query$
+			SELECT %s FROM limit_day l WHERE l.service_key = $5 AND l.day > $2 - interval '1 day' AND l.day < $3 ORDER BY l.day
+		$query$, @extschema@._chpg_history_row_list(jsonb_build_object(
+			-- the value of a setting may name anything
+			'tags', $tags$jsonb_build_object('cpu_cores', l.cpu_cores, 'memory_bytes', l.memory_bytes,
+				'storage_bytes', l.storage_bytes, 'max_connections', l.max_connections, 'settings_at', l.settings_at,
+				'settings', CASE WHEN $4 IS NULL THEN l.settings WHEN l.settings IS NOT NULL THEN '{}' END)$tags$)
+			|| '{"kind": "''limit''", "service_id": "$1", "time": "l.day", "noted_at": "l.noted_at", "size": "l.size",
+				"postgres_version": "l.postgres_version"}'::jsonb))
+		USING id, since, until, secret, of_service;
 	END LOOP;
 	PERFORM @extschema@._chpg_progress('export'::text, NULL::bigint, NULL::bigint);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.chpg_history_export(tstzrange, text, boolean, text) IS
-'The history as rows that chpg_history_import takes: services, windows, patterns and metrics.
+'The history as rows that chpg_history_import takes.
+Services, windows, patterns, metrics, and the limits and settings of days.
 Of whole windows, and points, within a period; null: of all. Of one service, by id or name, or
   of all; of one server, or of all.
 hide_texts: replace query texts, databases, users and applications by pseudonyms, and omit the
-  messages of failures. Pseudonyms are the same in all exports of this history, and of no
+  messages of failures and all settings but max_connections. Pseudonyms are the same in all exports of this history, and of no
   other one. Ids, names and tags of services stay.
 Each service follows the one before; its windows are in order of their time.
 Requests: none.

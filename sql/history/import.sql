@@ -71,6 +71,19 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_import_check_columns(jsonb) IS
 'The error of a row with unknown columns, or without one that is needed; or null.';
 
+CREATE FUNCTION @extschema@._chpg_import_limits_of(tags jsonb, OUT cpu_cores integer, OUT memory_bytes bigint,
+	OUT storage_bytes bigint, OUT max_connections integer, OUT settings_at timestamptz, OUT settings jsonb)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT x.* FROM jsonb_to_record(tags) x(cpu_cores integer, memory_bytes bigint, storage_bytes bigint,
+		max_connections integer, settings_at timestamptz, settings jsonb)
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_import_limits_of(jsonb) IS
+'The limits and settings of a row of an import, by its tags.
+Errors: class 22 tags is no object, or a value does not fit.';
+
 CREATE FUNCTION @extschema@._chpg_import_take(row_number bigint, line jsonb, grain text)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
@@ -99,6 +112,13 @@ BEGIN
 		r.grain := coalesce(r.grain, grain);
 		r.status := coalesce(r.status, 'ok');
 		r.truncated := coalesce(r.truncated, r.cutoff_us IS NOT NULL);
+	ELSIF r.kind = 'limit' THEN
+		r.noted_at := coalesce(r.noted_at, now());
+		BEGIN
+			PERFORM @extschema@._chpg_import_limits_of(r.tags) WHERE jsonb_typeof(r.tags) = 'object';
+		EXCEPTION WHEN data_exception THEN
+			RETURN @extschema@._chpg_import_flaw(row_number, format('column "tags": %s', SQLERRM), NULL::text);
+		END;
 	ELSIF r.kind = 'metric' THEN
 		r.series := coalesce(r.series, '');
 	ELSIF r.kind = 'pattern' THEN
@@ -186,8 +206,8 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT s.kind IN ('pattern', 'window') AS is_window,
 			CASE s.grain WHEN 'day' THEN interval '24 hours' ELSE interval '1 hour' END AS length) l
 		CROSS JOIN LATERAL (SELECT CASE
-			WHEN s.kind NOT IN ('service', 'window', 'pattern', 'metric') THEN
-				ARRAY[format('column "kind" is "%%s"', s.kind), 'It is service, window, pattern or metric.']
+			WHEN s.kind NOT IN ('service', 'window', 'pattern', 'metric', 'limit') THEN
+				ARRAY[format('column "kind" is "%%s"', s.kind), 'It is service, window, pattern, metric or limit.']
 			WHEN s.service_id IS NULL THEN ARRAY['column "service_id" is null', NULL]
 			WHEN s.service_id = '' OR length(s.service_id) > 50 OR s.service_id ~ '[[:cntrl:]]' THEN
 				ARRAY[format('column "service_id" is "%%s"', s.service_id), 'It has 1 to 50 characters.']
@@ -202,6 +222,14 @@ BEGIN
 			WHEN l.is_window AND date_bin(l.length, s."time", '2000-01-01 00:00Z') <> s."time" THEN
 				ARRAY[format('column "time" is %%s', s."time"),
 					format('A window begins with %%s (UTC).', CASE s.grain WHEN 'day' THEN 'a day' ELSE 'an hour' END)]
+			WHEN s.kind = 'limit' AND date_trunc('day', s."time") <> s."time" THEN
+				ARRAY[format('column "time" is %%s', s."time"), 'A day begins at midnight (UTC).']
+			WHEN s.kind = 'limit' AND (s.tags IS NULL OR NOT isfinite(s.noted_at)
+				OR jsonb_typeof(s.tags->'settings') NOT IN ('object', 'null')
+				OR NOT isfinite((s.tags->>'settings_at')::timestamptz)
+				OR least((s.tags->>'cpu_cores')::numeric, (s.tags->>'memory_bytes')::numeric,
+					(s.tags->>'storage_bytes')::numeric, (s.tags->>'max_connections')::numeric) < 0) THEN
+				ARRAY['columns "tags" and "noted_at" are no limits', 'Numbers are not negative, and settings an object.']
 			WHEN s.kind = 'pattern' AND s.query_id IS NULL THEN ARRAY['column "query_id" is null', NULL]
 			WHEN s.kind = 'pattern' AND s.text_hash !~ '^[0-9a-f]{64}$' THEN
 				ARRAY[format('column "text_hash" is "%%s"', s.text_hash), 'It has 64 hexadecimal digits.']
@@ -228,8 +256,9 @@ BEGIN
 				ARRAY[format('column "step_s" is %%s', coalesce(s.step_s::text, 'null')),
 					'It is at least 1, and all points are of one day (UTC).']
 			WHEN octet_length(s.query_text) > 16000000 THEN ARRAY['its query_text has more than 16000000 bytes', NULL]
-			WHEN greatest(octet_length(s.error), octet_length(s.tags::text)) > 100000 THEN
-				ARRAY['a text has more than 100000 bytes', NULL]
+			WHEN greatest(octet_length(s.error), CASE WHEN s.kind <> 'limit' THEN octet_length(s.tags::text) END) > 100000
+				THEN ARRAY['a text has more than 100000 bytes', NULL]
+			WHEN octet_length(s.tags::text) > 1000000 THEN ARRAY['its tags have more than 1000000 bytes', NULL]
 			WHEN greatest(octet_length(s.service_name), octet_length(s.region), octet_length(s.size), octet_length(s.ha_type),
 				octet_length(s.postgres_version), octet_length(s.server), octet_length(s.metric), octet_length(s.series),
 				octet_length(s.unit), octet_length(s.db_name), octet_length(s.db_user), octet_length(s.db_operation),
@@ -451,6 +480,32 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_import_points(text, @extschema@.chpg_history_row[]) IS
 'Replace the points of a metric, day and service from the first to the last one of these.';
 
+CREATE FUNCTION @extschema@._chpg_import_limits(id text, lines @extschema@.chpg_history_row[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	INSERT INTO limit_day AS l (service_key, day, noted_at, size, postgres_version, cpu_cores, memory_bytes,
+		storage_bytes, max_connections, settings_at, settings)
+	SELECT @extschema@._chpg_service_key(id), n."time", n.noted_at, n.size, n.postgres_version, x.cpu_cores,
+		x.memory_bytes, x.storage_bytes, x.max_connections, x.settings_at, x.settings
+	FROM unnest(lines) n
+	CROSS JOIN LATERAL @extschema@._chpg_import_limits_of(n.tags) x
+	ORDER BY n."time"
+	ON CONFLICT ON CONSTRAINT limit_day_pkey DO UPDATE
+	SET (noted_at, size, postgres_version, cpu_cores, memory_bytes, storage_bytes, max_connections, settings_at,
+			settings) = ROW(excluded.noted_at, excluded.size, excluded.postgres_version, excluded.cpu_cores,
+			excluded.memory_bytes, excluded.storage_bytes, excluded.max_connections, excluded.settings_at,
+			excluded.settings)
+	WHERE l.noted_at <= excluded.noted_at;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_import_limits(text, @extschema@.chpg_history_row[]) IS
+'Note the limits and settings of a service on some days; what the history noted later stays.';
+
 CREATE FUNCTION @extschema@._chpg_import_write(OUT services bigint, OUT windows bigint, OUT patterns bigint,
 	OUT metrics bigint)
 LANGUAGE plpgsql VOLATILE
@@ -468,6 +523,7 @@ DECLARE
 	w record;
 	d record;
 	m record;
+	l record;
 BEGIN
 	services := 0;
 	windows := 0;
@@ -487,7 +543,8 @@ BEGIN
 		(SELECT DISTINCT ON (i.service_id) i.service_id,
 			ARRAY[jsonb_populate_record(NULL::@extschema@.chpg_history_row, to_jsonb(i))]
 		FROM pg_temp._chpg_import i
-		WHERE NOT EXISTS (SELECT FROM pg_temp._chpg_import n WHERE n.service_id = i.service_id AND n.kind = 'service')
+		WHERE i.kind <> 'limit'
+			AND NOT EXISTS (SELECT FROM pg_temp._chpg_import n WHERE n.service_id = i.service_id AND n.kind = 'service')
 		ORDER BY i.service_id, i.kind <> 'pattern', i."time" DESC)
 	LOOP
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_import_service($1, $2)::text)'::text,
@@ -535,6 +592,15 @@ BEGIN
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_import_points($1, $2)::text)'::text,
 			ROW(m.service_id, m.lines));
 		metrics := metrics + cardinality(m.lines);
+	END LOOP;
+	FOR l IN
+		SELECT i.service_id, array_agg(jsonb_populate_record(NULL::@extschema@.chpg_history_row, to_jsonb(i))) AS lines
+		FROM pg_temp._chpg_import i
+		WHERE i.kind = 'limit'
+		GROUP BY i.service_id
+	LOOP
+		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_import_limits($1, $2)::text)'::text,
+			ROW(l.service_id, l.lines));
 	END LOOP;
 	DROP TABLE pg_temp._chpg_import, pg_temp._chpg_import_text;
 	PERFORM @extschema@._chpg_progress('import: write'::text, NULL::bigint, NULL::bigint);
@@ -608,9 +674,9 @@ query: returns columns of chpg_history_row, or of the views pattern_hour and pat
 grain: hour or day, of rows without a column "grain".
 Windows are replaced as wholes, and the points of a metric and day from the first one to the
   last one, of the series that come: the same import again changes nothing. A window that was
-  not captured (status error or lost) replaces none that was. Rows of the views lack what an
-  export has: errors without a query id, and whether a window was truncated. Windows older than
-  the setting keep_open are packed.
+  not captured (status error or lost) replaces none that was. Limits of a day that the history
+  noted later stay, too. Rows of the views lack what an export has: errors without a query id,
+  and whether a window was truncated. Windows older than the setting keep_open are packed.
 All or nothing: a row that cannot be used is an error with its number and column. Captures
   wait until the transaction ends.
 Requests: none.

@@ -61,6 +61,7 @@ REVOKE EXECUTE ON ROUTINE
 	@extschema@._chpg_import_window(text, text, timestamptz, text, @extschema@.chpg_slow_pattern_row[], integer, boolean,
 		double precision, text, integer, timestamptz, timestamptz),
 	@extschema@._chpg_import_points(text, @extschema@.chpg_history_row[]),
+	@extschema@._chpg_import_limits(text, @extschema@.chpg_history_row[]),
 	-- purges
 	@extschema@._chpg_note_archived(bigint),
 	@extschema@._chpg_history_drop(name, name[], text), @extschema@._chpg_history_expire(),

@@ -26,7 +26,8 @@ sub shown
 	my ($database, $where) = @_;
 	$where //= 'true';
 	return run($database, join '', map { "SELECT '$_', count(*), md5(string_agg(v::text, chr(10) ORDER BY v::text)) FROM kept.$_ v WHERE $where;\n" }
-		qw(pattern_hour pattern_day service_hour service_day error_hour metric coverage));
+		qw(pattern_hour pattern_day service_hour service_day error_hour metric coverage))
+	  . run($database, q{SELECT service_id, (to_jsonb(l) - 'service_key')::text FROM kept.limit_day l JOIN kept.service_key USING (service_key) ORDER BY service_id, day});
 }
 
 # How the history's tables have it, too: an import that finds nothing new writes no pattern.
@@ -39,6 +40,7 @@ SELECT count(*), md5(string_agg(concat(w.ctid, w), chr(10) ORDER BY w::text)) FR
 SELECT md5(string_agg(w::text, chr(10) ORDER BY w::text)) FROM kept.sealed_day w;
 SELECT md5(string_agg(d::text, chr(10) ORDER BY d::text)) FROM kept.day_sum d;
 SELECT md5(string_agg(m::text, chr(10) ORDER BY m::text)) FROM kept.metric_day m;
+SELECT md5(string_agg(l::text, chr(10) ORDER BY l::text)) FROM kept.limit_day l;
 SELECT md5(string_agg(s::text, chr(10) ORDER BY s::text)) FROM kept.service s;
 SELECT md5(string_agg(k::text, chr(10) ORDER BY k::text)) FROM kept.pattern_key k;
 SQL
@@ -78,7 +80,7 @@ SELECT planted.sums();
 SQL
 like(here('SELECT count(*) > 20 FROM kept.sealed_hour; SELECT count(DISTINCT window_start) > 10 FROM kept.open_hour'), qr/^t\nt$/, 'the history has open and sealed windows');
 is(here(q{SELECT string_agg(DISTINCT kind, ' ' ORDER BY kind) || ' ' || bool_or(query_id = 0) FROM chpg_history_export()}),
-	'metric pattern service window true', 'an export has four kinds of rows, and patterns without a query_id');
+	'limit metric pattern service window true', 'an export has five kinds of rows, and patterns without a query_id');
 
 # There and back
 
@@ -109,6 +111,16 @@ is(here(qq{CREATE TEMP TABLE a (LIKE chpg_history_row); COPY a FROM '$file'; CRE
 	SELECT count(*) FROM (TABLE a EXCEPT ALL TABLE b) d; SELECT count(*) FROM (TABLE b EXCEPT ALL TABLE a) d}), "0\n0", 'and the copy exports the same');
 there(q{DELETE FROM kept.open_hour; DELETE FROM kept.capture WHERE window_start > now() - interval '6 days'; SELECT tools.chpg_history_import('TABLE tools.incoming')});
 is(shown('elsewhere'), $expected, 'what is gone comes back');
+
+# An export of a version without limits
+there(q{DELETE FROM kept.limit_day; SELECT tools.chpg_history_import('SELECT * FROM tools.incoming WHERE kind <> ''limit''')});
+is(there('SELECT count(*) FROM kept.limit_day'), 0, 'an export without limits is imported, too');
+there(q{SELECT tools.chpg_history_import('SELECT * FROM tools.incoming WHERE kind = ''limit''')});
+is(shown('elsewhere'), $expected, 'and limits alone');
+there(q{UPDATE kept.limit_day SET noted_at = noted_at + interval '1 second', max_connections = 7; SELECT tools.chpg_history_import('TABLE tools.incoming'); UPDATE kept.limit_day SET noted_at = noted_at - interval '1 hour'});
+is(there('SELECT DISTINCT max_connections FROM kept.limit_day'), 7, 'limits that the history noted later stay');
+there(q{SELECT tools.chpg_history_import('TABLE tools.incoming')});
+is(shown('elsewhere'), $expected, 'and earlier ones do not');
 
 # Periods and services
 
@@ -146,6 +158,7 @@ is(join('|', grep { $hidden =~ /(?:^|[\t{",])\Q$_\E(?![0-9a-z_])/m } @secrets), 
 is(here(q{SELECT count(*) FROM chpg_history_export(hide_texts => true) WHERE kind = 'pattern' AND (db_name !~ '^(db_[0-9a-f]{20})?$' OR db_user !~ '^(user_[0-9a-f]{20})?$' OR app !~ '^(app_[0-9a-f]{20})?$' OR query_text !~ '^(text_[0-9a-f]{20})?$')}),
 	0, 'but pseudonyms');
 is(here(q{SELECT count(*), count(DISTINCT error) FROM chpg_history_export(hide_texts => true) WHERE error IS NOT NULL AND error NOT IN ('57014', '08006')}), '0|0', 'of failures, the SQLSTATE stays');
+is(here(q{SELECT count(*) > 0, bool_and(e.tags->'settings' <@ '{}'), count(*) FILTER (WHERE e.tags->'settings_at' <> 'null') > 0 FROM chpg_history_export(hide_texts => true) e WHERE kind = 'limit'}), 't|t|t', 'of settings, nothing but max_connections');
 here("COPY (SELECT * FROM chpg_history_export(hide_texts => true)) TO '$file.again'");
 is(slurp_file("$file.again") eq $hidden, 1, 'another export has the same pseudonyms');
 there("COPY (SELECT * FROM tools.chpg_history_export(hide_texts => true)) TO '$file.there'");
@@ -284,6 +297,10 @@ for (
 	[ 'DELETE FROM mine.line', '42P11', qr/cannot open DELETE query as cursor/ ],
 	[ 'SELECT * FROM nowhere', '42P01', qr/"nowhere" does not exist/ ],
 	[ q{SELECT 'service' AS kind, 's' AS service_id, f AS valid_from FROM unnest('{2026-01-01,2026-02-01}'::timestamptz[]) f}, '22023', qr/row 2 of the import .* column "valid_from" is 2026-02-01/ ],
+	(map { [ qq{SELECT 'limit' AS kind, 'bad' AS service_id, '2026-01-01 $_->[0]Z'::timestamptz AS "time", '$_->[1]'::jsonb AS tags}, '22023', qr/row 1 of the import cannot be used: $_->[2]/ ] }
+		[ '00:00', '{"cpu_cores": "many"}', qr/column "tags": invalid input syntax for type integer: "many"/ ], [ '00:00', '{"settings_at": "noon"}', qr/column "tags": invalid input syntax for type timestamp/ ],
+		[ '01:00', '{}', qr/column "time" is 2026-01-01 01:00:00\+00\nDETAIL:  A day begins at midnight/ ], [ '00:00', '[1]', qr/column "tags" is no object/ ],
+		[ '00:00', '{"max_connections": -1}', qr/columns "tags" and "noted_at" are no limits/ ], [ '00:00', '{"settings": 1}', qr/columns "tags" and "noted_at" are no limits/ ]),
 	[ line_of(%good) . ", 'pattern' AS kind, NULL AS status UNION ALL " . line_of(%good, query_id => 'NULL') . ", 'window', 'lost'", '22023', qr/row 1 of the import .* another status than ok/ ],
 )
 {
