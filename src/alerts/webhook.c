@@ -37,7 +37,7 @@ typedef struct WebhookOption
 {
 	const char *name;
 	Oid			catalog;		/* whose objects take it */
-	const char *hint;			/* what it must be */
+	const char *remedy;			/* what to give */
 	bool		(*is_valid) (const char *value);	/* NULL: one of the words */
 	const char *const *words;	/* ends with NULL */
 } WebhookOption;
@@ -60,15 +60,15 @@ static const char *const kinds[] = {"incident", "risk", "notification", NULL};
 
 /* In the order of the arguments of chpg_create_webhook() that follow its name. */
 static const WebhookOption options[] = {
-	{"format", ForeignServerRelationId, "Specify json, slack or pagerduty.", NULL, formats},
-	{"url", UserMappingRelationId, "Specify an https URL without user name and fragment.", is_url},
-	{"secret", UserMappingRelationId, "Specify printable ASCII characters without spaces.", is_secret},
-	{"level", ForeignServerRelationId, "Specify WARN or ERROR.", NULL, levels},
-	{"kind", ForeignServerRelationId, "Specify incident, risk or notification, or omit it for incidents and risks.", NULL, kinds},
-	{"service", ForeignServerRelationId, "Specify the id or the name of a service.", is_service},
-	{"tags", ForeignServerRelationId, "Specify a JSON object of texts, such as {\"team\": \"sales\"}.", is_tags},
-	{"quiet_hours", ForeignServerRelationId, "Specify two times and a time zone, such as 22:00-07:00 Europe/Berlin.", is_quiet_hours},
-	{"ca_file", ForeignServerRelationId, "Specify the absolute path of a PEM file on the server's machine.", is_ca_file}
+	{"format", ForeignServerRelationId, "json, slack or pagerduty", NULL, formats},
+	{"url", UserMappingRelationId, "an https URL without user name and fragment", is_url},
+	{"secret", UserMappingRelationId, "printable ASCII characters without spaces", is_secret},
+	{"level", ForeignServerRelationId, "WARN or ERROR", NULL, levels},
+	{"kind", ForeignServerRelationId, "incident, risk or notification, or omit it for incidents and risks", NULL, kinds},
+	{"service", ForeignServerRelationId, "the id or the name of a service", is_service},
+	{"tags", ForeignServerRelationId, "a JSON object of texts, such as {\"team\": \"sales\"}", is_tags},
+	{"quiet_hours", ForeignServerRelationId, "two times and a time zone, such as 22:00-07:00 Europe/Berlin", is_quiet_hours},
+	{"ca_file", ForeignServerRelationId, "the absolute path of a PEM file on the server's machine", is_ca_file}
 };
 
 PG_FUNCTION_INFO_V1(chpg_create_webhook);
@@ -228,8 +228,8 @@ check_value(const WebhookOption *option, const char *value)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			 errmsg("invalid value for option \"%s\" of a webhook", option->name),
-			 errhint("%s", option->hint)));
+			 errmsg("invalid value for option \"%s\" of a webhook: give %s",
+					option->name, option->remedy)));
 }
 
 /* Check an option of CREATE and ALTER.  Errors: HV00D for an unknown one, HV024. */

@@ -89,6 +89,7 @@ for my $case (
 	my $error = fails_with($node, create('bad', $arguments), $state, qr/"$named"/, "an invalid value: $arguments");
 	unlike($error, qr/x\.example/, 'which is not shown');
 }
+fails_with($node, create('bad', "'jsn', 'https://x.example'"), 'HV024', qr/invalid value for option "format" of a webhook: give json, slack or pagerduty$/m, 'the message says what to give');
 fails_with($node, create('', "'json', 'https://x.example'"), '22023', qr/invalid value for "name"/, 'an empty name');
 fails_with($node, create('x' x 64, "'json', 'https://x.example'"), '22023', qr/invalid value for "name"/, 'a long name');
 sql('CREATE SERVER api FOREIGN DATA WRAPPER chpg');

@@ -86,8 +86,8 @@ foreach my $lacks (@ADDED, join ', ', map { "kept.$_" } @ADDED)
 }
 is(sql(q{SELECT count(*) FROM _chpg_history_state() WHERE state IS NULL}), 1, 'then it can be used');
 is(sql('SELECT jsonb_agg(c ORDER BY c) FROM kept.capture c'), $WINDOWS, 'with its windows');
-sql(q{ALTER TABLE kept.alert_delivery DROP summary_key; SELECT chpg_history_enable('kept')});
-is(sql(q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'kept.alert_delivery'::regclass AND attname = 'summary_key'}), 1, 'a column that an earlier version had not is added');
+sql(q{ALTER TABLE kept.alert_delivery DROP summary_key; ALTER TABLE kept.watch_state DROP regular_since; SELECT chpg_history_enable('kept')});
+is(sql(q{SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute WHERE attrelid IN ('kept.alert_delivery'::regclass, 'kept.watch_state'::regclass) AND attname IN ('summary_key', 'regular_since')}), 'regular_since summary_key', 'columns that an earlier version had not are added');
 is(sql('SELECT count(*) FROM kept.finding, kept.incident, kept.dead_letter'), 0, 'and its views');
 sql('DROP TABLE kept.alert CASCADE; CREATE VIEW kept.alert AS SELECT 1 AS alert_id');
 fails_with($node, q{SELECT chpg_history_enable('kept')}, '55000', qr/"alert", which is no table that chpg made/, 'what has the name of such a table is no such table');
