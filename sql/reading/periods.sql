@@ -59,12 +59,12 @@ COMMENT ON FUNCTION @extschema@._chpg_between(timestamptz, timestamptz) IS
 'The period between two times; to_date: null is now.
 Errors: 22004 from_date is null; 22023 the period is empty.';
 
-/* The start is any time: it only makes the text one that comes after a time. */
+/* No end is before this start, which only makes the text one that comes after a time. */
 CREATE FUNCTION @extschema@._chpg_end_of_text(to_date text)
 RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT upper(@extschema@._chpg_period_of_texts('1970-01-01 00:00Z'::text, to_date, NULL::text));
+	SELECT upper(@extschema@._chpg_period_of_texts('-infinity'::text, to_date, NULL::text));
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_end_of_text(text) IS

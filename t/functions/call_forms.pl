@@ -238,6 +238,7 @@ for my $mistake (
 	(map { [ "$_(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ] } qw(chpg_top chpg_findings chpg_compare chpg_report chpg_report_text)),
 	[ "chpg_top(now(), now() - $HOUR)", q{/\Aperiod from .* to .* is empty: give the start before the end\z/} ],
 	(map { [ "$_(now(), now())", q{/\Aperiod from .* to .* is empty: give the start before the end\z/} ] } qw(chpg_findings chpg_compare chpg_report)),
+	[ "chpg_top(timestamptz '1960-01-01', '1950-01-01')", q{/\Aperiod from 1960-01-01 .* to 1950-01-01 .* is empty: give the start before the end\z/} ],
 	(map { [ "$_((SELECT NULL::timestamptz))", q{argument "from_date" must not be null} ] } qw(chpg_top chpg_findings chpg_compare chpg_report chpg_report_text)),
 	[ "chpg_logs(now() - $HOUR, '1 hour')", q{"1 hour" is not a time: give the end as to_date => ..., or a range} ],
 	[ "chpg_metrics(now() - $HOUR, 'orders')", q{"orders" is not a time: give a service as service => 'orders'} ],
