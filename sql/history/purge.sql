@@ -53,8 +53,8 @@ BEGIN
 	DELETE FROM open_hour o WHERE o.window_start < hours_before;
 	DELETE FROM open_day o WHERE o.window_start < days_before;
 	DELETE FROM capture c WHERE c.window_start < CASE c.grain WHEN 'hour' THEN hours_before ELSE days_before END;
-	DELETE FROM score_hour s
-	WHERE s.window_start < greatest(hours_before, now() - (SELECT o.keep_open FROM @extschema@._chpg_history_settings() o));
+	DELETE FROM score_hour s WHERE s.window_start < greatest(hours_before,
+		now() - (SELECT o.keep_open FROM @extschema@._chpg_history_settings() o));
 	DELETE FROM day_sum d WHERE d."time" < hours_before - interval '1 day';
 	DELETE FROM metric_day m WHERE m.day < hours_before - interval '1 day';
 	DELETE FROM limit_day l WHERE l.day < days_before - interval '1 day';
