@@ -512,12 +512,11 @@ BEGIN
 		RAISE NOTICE 'neither the history nor the API has patterns of these periods'
 			USING HINT = 'The history has the captured windows, the API the last one to seven days.';
 	END IF;
-EXCEPTION WHEN null_value_not_allowed OR invalid_parameter_value OR undefined_object OR duplicate_alias
-		OR ambiguous_parameter OR invalid_authorization_specification OR configuration_limit_exceeded
-		OR program_limit_exceeded OR system_error OR connection_exception THEN
-	-- an error of the arguments or the API: its CONTEXT would be internal functions and their SQL
+EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	message := @extschema@._chpg_raise(SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), NULL::text);
+	message := CASE WHEN @extschema@._chpg_is_refusal(SQLSTATE) THEN
+		@extschema@._chpg_raise(SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), NULL::text) END;
+	RAISE;
 END
 $$;
 

@@ -26,6 +26,18 @@ COMMENT ON FUNCTION @extschema@._chpg_check_period(text, tstzrange, tstzrange) I
 'Check that a period has a start and an end, and begins after its baseline, unless that is null.
 Errors: 22004 null; 22023 empty or unbounded, or not in that order.';
 
+/* An error of the arguments, or the API's: its CONTEXT would be internal functions and their SQL. */
+CREATE FUNCTION @extschema@._chpg_is_refusal(state text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT state IN ('22004', '22023', '42704', '42712', '42P08', '53400')
+		OR left(state, 2) IN ('08', '28', '54', '58');
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_is_refusal(text) IS
+'Whether an error with this SQLSTATE is shown without the internal functions that it came from.';
+
 CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 	source text,
 	service_id text,
@@ -600,12 +612,11 @@ BEGIN
 	PERFORM @extschema@._chpg_check_period('period', period, NULL::tstzrange);
 	RETURN QUERY SELECT * FROM @extschema@._chpg_patterns_of(
 		@extschema@._chpg_scope_of(NULL::tstzrange, period, service, server));
-EXCEPTION WHEN null_value_not_allowed OR invalid_parameter_value OR undefined_object OR duplicate_alias
-		OR ambiguous_parameter OR invalid_authorization_specification OR configuration_limit_exceeded
-		OR program_limit_exceeded OR system_error OR connection_exception THEN
-	-- an error of the arguments or the API, as in chpg_findings
+EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	message := @extschema@._chpg_raise(SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), NULL::text);
+	message := CASE WHEN @extschema@._chpg_is_refusal(SQLSTATE) THEN
+		@extschema@._chpg_raise(SQLSTATE, message, nullif(detail, ''), nullif(hint, ''), NULL::text) END;
+	RAISE;
 END
 $$;
 
