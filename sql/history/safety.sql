@@ -7,41 +7,42 @@
  */
 
 CREATE FUNCTION @extschema@._chpg_history_tables()
-RETURNS TABLE (name name, kind "char", has_windows boolean)
+RETURNS TABLE (name name, kind "char", needed_for text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
-		('setting'::name, 'r'::"char", true),
-		('service', 'r', true),
-		('service_key', 'r', true),
-		('query_text', 'r', true),
-		('pattern_key', 'r', true),
-		('capture', 'r', true),
-		('open_hour', 'r', true),
-		('open_day', 'r', true),
-		('sealed_hour', 'p', true),
-		('sealed_day', 'p', true),
-		('archive', 'r', false),
-		('day_sum', 'r', true),
-		('metric_day', 'r', false),
-		('score_hour', 'r', false),
-		('limit_day', 'r', false),
-		('finding_log', 'r', false),
-		('finding_mute', 'r', false),
-		('alert', 'r', false),
-		('alert_delivery', 'r', false),
-		('watch_state', 'r', false),
-		('watch_skipped', 'r', false),
-		('notification_state', 'r', false),
-		('threshold', 'r', false),
-		('maintenance', 'r', false)
+		('setting'::name, 'r'::"char", 'history'),
+		('service', 'r', 'history'),
+		('service_key', 'r', 'history'),
+		('query_text', 'r', 'history'),
+		('pattern_key', 'r', 'history'),
+		('capture', 'r', 'history'),
+		('open_hour', 'r', 'history'),
+		('open_day', 'r', 'history'),
+		('sealed_hour', 'p', 'history'),
+		('sealed_day', 'p', 'history'),
+		('archive', 'r', NULL),
+		('day_sum', 'r', 'history'),
+		('metric_day', 'r', NULL),
+		('score_hour', 'r', 'patterns'),
+		('limit_day', 'r', NULL),
+		('finding_log', 'r', NULL),
+		('finding_mute', 'r', NULL),
+		('alert', 'r', NULL),
+		('alert_delivery', 'r', NULL),
+		('watch_state', 'r', NULL),
+		('watch_skipped', 'r', NULL),
+		('notification_state', 'r', NULL),
+		('threshold', 'r', NULL),
+		('maintenance', 'r', NULL)
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_tables() IS
 'The tables of a history.
-kind: pg_class.relkind. has_windows: without it there is no history; chpg_history_enable adds
-  the others to a history of an earlier version that lacks them.';
+kind: pg_class.relkind.
+needed_for: history: without the table there is none; chpg_history_enable adds the others to a
+  history of an earlier version that lacks them. patterns: their readers need it, too.';
 
 /*
  * The layout before this one.  It has the tables setting and service, too, and its tables

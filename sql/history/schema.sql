@@ -28,7 +28,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT bool_and(to_regclass(format('%I.%I', schema, t.name)) IS NOT NULL)
 	FROM @extschema@._chpg_history_tables() t
-	WHERE t.has_windows
+	WHERE t.needed_for = 'history'
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_is_in(name) IS
@@ -268,7 +268,7 @@ BEGIN
 		WHERE CASE WHEN h.state IS NULL THEN (
 			SELECT bool_and(has_table_privilege(format('%I.%I', h.schema_name, t.name), 'SELECT'))
 			FROM @extschema@._chpg_history_tables() t
-			WHERE t.has_windows OR t.name = 'score_hour') END);
+			WHERE t.needed_for IN ('history', 'patterns')) END);
 END
 $$;
 
