@@ -36,6 +36,9 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+/* The URL of a server that has none */
+#define DEFAULT_URL	"https://api.clickhouse.cloud"
+
 /* The limit that the API's documentation names */
 #define DOCUMENTED_RATE_LIMIT	"10/10s"
 
@@ -122,7 +125,7 @@ check_api_url(const char *name, const char *value)
 {
 	if (chpg_canonical_api_url(value) == NULL)
 		refuse_value(name, value,
-					 "Specify a URL such as " CHPG_DEFAULT_URL ". It must be https, or http to localhost or a literal loopback address, without user name, query, fragment, or dots for a part of its path.");
+					 "Specify a URL such as " DEFAULT_URL ". It must be https, or http to localhost or a literal loopback address, without user name, query, fragment, or dots for a part of its path.");
 }
 
 static void
@@ -677,7 +680,7 @@ chpg_connection_create(const char *server, List *given)
 	connection->server = pstrdup(server);
 	set_owner(connection, GetUserId());
 	connection->api_url = canonical_option("api_url",
-										   api_url ? api_url : CHPG_DEFAULT_URL,
+										   api_url ? api_url : DEFAULT_URL,
 										   chpg_canonical_api_url);
 	connection->organization_id = chpg_get_option(given, "organization_id");
 	connection->ca_file = chpg_get_option(given, "ca_file");
@@ -690,8 +693,9 @@ chpg_connection_create(const char *server, List *given)
 	return connection;
 }
 
-void
-chpg_digest(const char *const *texts, int count, uint8 * digest)
+/* Compute SHA-256 of texts, of which each may be NULL. */
+static void
+digest_texts(const char *const *texts, int count, uint8 * digest)
 {
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
 	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0;
@@ -719,7 +723,7 @@ chpg_read_id(const ChpgConnection *connection, const char *url, ChpgReadId *id)
 	const char *texts[] = {url, connection->key_id, connection->key_secret,
 	connection->ca_file, connection->proxy};
 
-	chpg_digest(texts, lengthof(texts), id->digest);
+	digest_texts(texts, lengthof(texts), id->digest);
 }
 
 /*
@@ -734,7 +738,7 @@ chpg_connection_set_key(ChpgConnection *connection, char *key_id,
 
 	connection->key_id = key_id;
 	connection->key_secret = key_secret;
-	chpg_digest(identity, lengthof(identity), connection->identity);
+	digest_texts(identity, lengthof(identity), connection->identity);
 }
 
 /*

@@ -16,7 +16,6 @@
 #include "foreign/foreign.h"
 
 #define CHPG_WRAPPER_NAME	"chpg"
-#define CHPG_DEFAULT_URL	"https://api.clickhouse.cloud"
 
 /* The most requests in a window that a rate limit can name. */
 #define CHPG_MAX_RATE		1000
@@ -102,9 +101,6 @@ typedef struct ChpgReadId
 /* Identify the read of a URL with a connection's key. */
 extern void chpg_read_id(const ChpgConnection *connection, const char *url,
 						 ChpgReadId *id);
-
-/* Compute SHA-256 of texts, of which each may be NULL. */
-extern void chpg_digest(const char *const *texts, int count, uint8 * digest);
 
 /* The connections, with their keys, of all servers that the user may use. */
 extern List *chpg_connection_list(void);
