@@ -329,43 +329,79 @@ check_networks(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* A setting that is a number. */
+typedef struct NumberSetting
+{
+	const char *name;
+	const char *purpose;
+	const char *details;		/* or NULL */
+	int		   *value;
+	int			initial;
+	int			lowest;
+	int			highest;
+	GucContext	context;
+	int			flags;			/* its unit */
+} NumberSetting;
+
+static const NumberSetting number_settings[] = {
+	{"chpg.cache_size",
+		"Sets the size of the response cache, which all backends share.",
+		"Read once, when the first response is cached. 0 disables the cache; other values are at least 1 MB.",
+	&chpg_cache_size, 32 * 1024, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB},
+	{"chpg.cache_ttl",
+		"Sets the maximum age of a cached API response.",
+		"0 disables cached and shared responses. The cache hides for as long that a key was revoked.",
+	&chpg_cache_ttl, 10000, 0, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS},
+	{"chpg.command_lag",
+		"Sets how long after a command a wait ignores the state that the service had before it.",
+		"A wait that has seen no other state by then ends with a warning.",
+	&chpg_command_lag, 120000, 0, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS},
+	{"chpg.connect_timeout",
+		"Sets the maximum time to wait for a connection to the API.",
+		"Covers name resolution, TCP and TLS.",
+	&chpg_connect_timeout, 10000, 1, INT_MAX, PGC_USERSET, GUC_UNIT_MS},
+	{"chpg.max_concurrency",
+		"Sets the maximum number of concurrent requests of one call.",
+		NULL,
+	&chpg_max_concurrency, 8, 1, 64, PGC_USERSET, 0},
+	{"chpg.max_requests",
+		"Sets the maximum number of requests that one statement may send.",
+		"A statement that is known to need more fails before it sends any. Retries do not count, and a COMMIT in a procedure starts a new count.",
+	&chpg_max_requests, 10000, 1, INT_MAX, PGC_SUSET, 0},
+	{"chpg.max_response_size",
+		"Sets the maximum size of an API response, after decompression.",
+		NULL,
+	&chpg_max_response_size, 64 * 1024, 1, 512 * 1024, PGC_USERSET, GUC_UNIT_KB},
+	{"chpg.max_retries",
+		"Sets the maximum number of retries after a transient failure.",
+		"Reads are retried, and changes that certainly were not carried out. Retries after a rate limit error (HTTP 429) do not count, unless this is 0.",
+	&chpg_max_retries, 3, 0, 10, PGC_USERSET, 0},
+	{"chpg.max_wait",
+		"Sets the maximum time that a statement waits for the request budget, or a request for its next attempt.",
+		"A statement that would wait longer for the budget fails at once.",
+	&chpg_max_wait, 60000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS},
+	{"chpg.request_timeout",
+		"Sets the maximum time for one attempt at a request.",
+		NULL,
+	&chpg_request_timeout, 30000, 1, INT_MAX, PGC_USERSET, GUC_UNIT_MS}
+};
+
 void
 chpg_define_settings(bool (*is_networks) (const char *text))
 {
 	is_network_list = is_networks;
 	check_dry_run();
 
-	DefineCustomIntVariable("chpg.cache_size",
-							"Sets the size of the response cache, which all backends share.",
-							"Read once, when the first response is cached. 0 disables the cache; other values are at least 1 MB.",
-							&chpg_cache_size,
-							32 * 1024, 0, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_KB,
-							NULL, NULL, NULL);
+	for (int i = 0; i < lengthof(number_settings); i++)
+	{
+		const NumberSetting *setting = &number_settings[i];
 
-	DefineCustomIntVariable("chpg.cache_ttl",
-							"Sets the maximum age of a cached API response.",
-							"0 disables cached and shared responses. The cache hides for as long that a key was revoked.",
-							&chpg_cache_ttl,
-							10000, 0, 60 * 60 * 1000,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.command_lag",
-							"Sets how long after a command a wait ignores the state that the service had before it.",
-							"A wait that has seen no other state by then ends with a warning.",
-							&chpg_command_lag,
-							120000, 0, 60 * 60 * 1000,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.connect_timeout",
-							"Sets the maximum time to wait for a connection to the API.",
-							"Covers name resolution, TCP and TLS.",
-							&chpg_connect_timeout,
-							10000, 1, INT_MAX,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
+		DefineCustomIntVariable(setting->name, setting->purpose, setting->details,
+								setting->value, setting->initial,
+								setting->lowest, setting->highest,
+								setting->context, setting->flags,
+								NULL, NULL, NULL);
+	}
 
 	DefineCustomBoolVariable("chpg.dry_run",
 							 "Shows the changes that functions would make instead of making them.",
@@ -375,46 +411,6 @@ chpg_define_settings(bool (*is_networks) (const char *text))
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 
-	DefineCustomIntVariable("chpg.max_concurrency",
-							"Sets the maximum number of concurrent requests of one call.",
-							NULL,
-							&chpg_max_concurrency,
-							8, 1, 64,
-							PGC_USERSET, 0,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.max_requests",
-							"Sets the maximum number of requests that one statement may send.",
-							"A statement that is known to need more fails before it sends any. Retries do not count, and a COMMIT in a procedure starts a new count.",
-							&chpg_max_requests,
-							10000, 1, INT_MAX,
-							PGC_SUSET, 0,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.max_response_size",
-							"Sets the maximum size of an API response, after decompression.",
-							NULL,
-							&chpg_max_response_size,
-							64 * 1024, 1, 512 * 1024,
-							PGC_USERSET, GUC_UNIT_KB,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.max_retries",
-							"Sets the maximum number of retries after a transient failure.",
-							"Reads are retried, and changes that certainly were not carried out. Retries after a rate limit error (HTTP 429) do not count, unless this is 0.",
-							&chpg_max_retries,
-							3, 0, 10,
-							PGC_USERSET, 0,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.max_wait",
-							"Sets the maximum time that a statement waits for the request budget, or a request for its next attempt.",
-							"A statement that would wait longer for the budget fails at once.",
-							&chpg_max_wait,
-							60000, 0, INT_MAX,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
-
 	DefineCustomEnumVariable("chpg.on_service_error",
 							 "Sets whether a running service that cannot be read fails a read of the fleet.",
 							 "With \"warning\", the rows of the other services are returned, and each failure is a WARNING. A service in another state never fails it.",
@@ -422,14 +418,6 @@ chpg_define_settings(bool (*is_networks) (const char *text))
 							 CHPG_SERVICE_ERROR, on_service_error_options,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chpg.request_timeout",
-							"Sets the maximum time for one attempt at a request.",
-							NULL,
-							&chpg_request_timeout,
-							30000, 1, INT_MAX,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("chpg.server",
 							   "Sets the default server of calls.",
