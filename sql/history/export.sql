@@ -260,8 +260,8 @@ Services, windows, patterns, metrics, and the limits and settings of days.
 Of whole windows, and points, within a period; null: of all. Of one service, by id or name, or
   of all; of one server, or of all.
 hide_texts: replace query texts, databases, users and applications by pseudonyms, and omit the
-  messages of failures and all settings but max_connections. Pseudonyms are the same in all exports of this history, and of no
-  other one. Ids, names and tags of services stay.
+  messages of failures and all settings but max_connections. Pseudonyms are the same in all
+  exports of this history, and of no other one. Ids, names and tags of services stay.
 Each service follows the one before; its windows are in order of their time.
 Requests: none.
 Errors: 22004 hide_texts is null; 22023 period is empty; 42501 the caller may not read the

@@ -448,8 +448,8 @@ COMMENT ON FUNCTION @extschema@._chpg_report_renamed(@extschema@._chpg_threshold
 Requests: none.';
 
 CREATE FUNCTION @extschema@._chpg_report_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
-	pairs @extschema@._chpg_report_pair[], secret text, step interval, starts timestamptz[], most integer,
-	OUT changes @extschema@._chpg_report_change[], OUT renamed integer)
+	pairs @extschema@._chpg_report_pair[], incidents @extschema@.chpg_finding_row[], secret text, step interval,
+	starts timestamptz[], most integer, OUT changes @extschema@._chpg_report_change[], OUT renamed integer)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -531,9 +531,15 @@ BEGIN
 		SELECT CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last
 			WHEN l.is_renamed AND (l.pair_a).service_id IS NULL THEN w.first
 			WHEN j.change <> 'surged' THEN
+				coalesce((
+					SELECT max(i.since)
+					FROM unnest(incidents) i
+					WHERE j.change = 'regressed' AND i.rule_id = 'CHPG501' AND i.service_id = j.service_id
+						AND i.since >= lower(scope.period) AND i.evidence @> jsonb_build_object('query_id', j.query_id::text,
+							'db_name', j.db_name, 'db_user', j.db_user, 'db_operation', j.db_operation, 'app', j.app)),
 				@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
 					CASE j.change WHEN 'regressed' THEN greatest(j.avg_duration_us, w.recent_avg_us)
-						ELSE least(j.avg_duration_us, w.recent_avg_us) END) END AS since
+						ELSE least(j.avg_duration_us, w.recent_avg_us) END)) END AS since
 	) v
 	-- what was seen in the last hours of the period may have begun before them
 	CROSS JOIN LATERAL (
@@ -556,8 +562,9 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
-	@extschema@._chpg_report_pair[], text, interval, timestamptz[], integer) IS
+	@extschema@._chpg_report_pair[], @extschema@.chpg_finding_row[], text, interval, timestamptz[], integer) IS
 'What became of the queries of a report, the greatest change first.
+incidents: those that are open, whose onset is that of their queries, too.
 renamed: how many have a new id. They are compared with what they replace, and left out if
   their time is as before.
 secret: for pseudonyms; null: names and texts are shown.

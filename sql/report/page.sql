@@ -100,6 +100,7 @@ body{max-width:none;padding:0;font-size:10pt}
 nav,.skip{display:none}
 .wide{overflow:visible}
 table{font-size:7.5pt}
+table .badge{font-size:1em}
 .query{min-width:9rem}
 .course{min-width:0;width:auto}
 th,td{padding:.2rem .3rem}

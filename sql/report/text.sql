@@ -274,7 +274,8 @@ AS $$
 			FROM unnest((r).notes) WITH ORDINALITY n(note, place)),
 		(SELECT concat_ws(E'\n', @extschema@._chpg_report_paragraph('', format('Rules that could not judge: %s.',
 					@extschema@._chpg_report_unjudged((r).skipped, true)), 2),
-				string_agg(@extschema@._chpg_report_paragraph('  -', s.line, 4), E'\n' ORDER BY s.place) FILTER (WHERE s.place <= 8),
+				string_agg(@extschema@._chpg_report_paragraph('  -', s.line, 4), E'\n' ORDER BY s.place)
+					FILTER (WHERE s.place <= 8),
 				@extschema@._chpg_report_more(count(*), 8, 'reasons'::text))
 			FROM unnest(@extschema@._chpg_report_skipped_lines((r).skipped)) WITH ORDINALITY s(line, place)
 			HAVING count(*) > 0),

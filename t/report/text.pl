@@ -109,6 +109,9 @@ is($node->safe_psql('postgres', qq{SELECT count(*) > 0, bool_and((c.change).exce
 		LATERAL (SELECT sum(p.total_duration_us - p.call_count * (c.change).baseline_avg_duration_us) AS lost_us FROM kept.pattern_hour p
 			WHERE p.service_id = (c.change).service_id AND p.query_id = (c.change).query_id AND p."time" >= c.since) l
 	WHERE (c.change).change = 'regressed' AND c.since IS NOT NULL}), 't|t', 'the time lost is that since the onset');
+is($node->safe_psql('postgres', qq{SELECT count(*) > 0, bool_and(c.since = i.since)
+	FROM (SELECT _chpg_report_of(NULL::tstzrange, '$service', NULL::tstzrange, NULL::text, false, true) AS r OFFSET 0) o, unnest((r).changes) c, unnest((r).incidents) i
+	WHERE (c.change).change = 'regressed' AND i.rule_id = 'CHPG501' AND i.evidence->>'query_id' = (c.change).query_id::text}), 't|t', 'a query is slower since its incident began');
 like(section(text_report(qq{(SELECT tstzrange(lower(day) - interval '30 minutes', upper(day) + interval '30 minutes') FROM ($LAST_DAY) d), '$service'}), 'HOW SURE IS THIS?'),
 	qr/^  The history has 24 of 24 hours /, 'hours that are not wholly in the period are not missed');
 
