@@ -155,6 +155,7 @@ DECLARE
 	waits integer;
 	windows_left integer := 0;
 	unwatched pg_catalog.jsonb;
+	exemplars pg_catalog.text;
 	reported_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -239,8 +240,17 @@ BEGIN
 				USING ERRCODE = unwatched->>'state', DETAIL = concat_ws(' ', unwatched->>'detail', 'What was captured stays.'),
 					HINT = 'The next capture tries it again, and so does: CALL chpg_watch();';
 		END IF;
-		PERFORM @extschema@._chpg_capture_exemplars(server);
-		CALL @extschema@._chpg_capture_commit();
+		FOR place IN 1 .. 5 LOOP
+			waits := 0;
+			LOOP
+				exemplars := @extschema@._chpg_capture_exemplars(server);
+				CALL @extschema@._chpg_capture_commit();
+				EXIT WHEN exemplars <> 'wait' OR waits = 300;
+				PERFORM @extschema@._chpg_leave_budget();
+				waits := waits + 1;
+			END LOOP;
+			EXIT WHEN exemplars <> 'noted';
+		END LOOP;
 		IF (SELECT s.watch FROM @extschema@._chpg_history_settings() s) THEN
 			PERFORM @extschema@._chpg_read_notifications(server);
 			CALL @extschema@._chpg_capture_commit();

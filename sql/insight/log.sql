@@ -560,7 +560,8 @@ BEGIN
 			SELECT l.finding_key, l.opened_at, l.service_id, l.rule_id, coalesce(l.since, l.opened_at) AS since,
 				l.finding->'evidence' AS evidence
 			FROM finding_log l
-			WHERE l.state = 'new' AND l.is_root AND NOT l.muted AND l.level IN ('ERROR', 'WARN') AND l.kind = 'incident'
+			WHERE l.opened_at > now() - interval '1 day' AND l.resolved_at IS NULL AND l.is_root AND NOT l.muted
+				AND l.level IN ('ERROR', 'WARN') AND l.kind = 'incident'
 				AND l.last_seen_at > now() - interval '6 hours' AND NOT l.finding ? 'exemplars'
 				AND EXISTS (SELECT FROM service s WHERE s.service_id = l.service_id AND s.server = of_server
 					AND s.valid_to = 'infinity')
@@ -645,8 +646,9 @@ COMMENT ON FUNCTION @extschema@._chpg_read_exemplars(jsonb, text, integer) IS
 'What recent executions, and the log around its onset, say of an incident: numbers and words.
 Requests: 2 at most; none while the budget has no more than the reserve.';
 
+/* Once the budget was left to others, there is one more request than their reserve for each of the two. */
 CREATE FUNCTION @extschema@._chpg_capture_exemplars(server text)
-RETURNS void
+RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -654,29 +656,32 @@ DECLARE
 	owner CONSTANT oid := @extschema@._chpg_history_owner();
 	settings CONSTANT jsonb := (SELECT to_jsonb(s) FROM @extschema@._chpg_history_settings() s);
 	due jsonb;
-	noted jsonb[] := '{}';
+	found jsonb;
 BEGIN
 	IF settings->>'watch' IS NULL THEN
-		RETURN;
+		RETURN 'done';
+	END IF;
+	due := @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_exemplars_due($1)'::text,
+		ROW(@extschema@._chpg_own_server(server)))->0;
+	IF due IS NULL THEN
+		RETURN 'done';
+	ELSIF @extschema@._chpg_capture_must_wait(server, (settings->>'reserve')::integer + 1) THEN
+		RETURN 'wait';
 	END IF;
 	-- no lock is held while requests are under way
-	FOR due IN SELECT d FROM jsonb_array_elements(@extschema@._chpg_run_as(owner,
-			'SELECT @extschema@._chpg_exemplars_due($1)'::text, ROW(@extschema@._chpg_own_server(server)))) d LOOP
-		noted := noted || jsonb_build_object('finding_key', due->'finding_key', 'opened_at', due->'opened_at',
-			'exemplars', @extschema@._chpg_read_exemplars(due, server, (settings->>'reserve')::integer));
-	END LOOP;
-	FOREACH due IN ARRAY noted LOOP
-		PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_exemplars($1, $2, $3)'::text,
-			ROW(due->>'finding_key', (due->>'opened_at')::timestamptz, due->'exemplars'));
-	END LOOP;
+	found := @extschema@._chpg_read_exemplars(due, server, (settings->>'reserve')::integer);
+	PERFORM @extschema@._chpg_run_as(owner, 'SELECT @extschema@._chpg_note_exemplars($1, $2, $3)'::text,
+		ROW(due->>'finding_key', (due->>'opened_at')::timestamptz, found));
+	RETURN 'noted';
 EXCEPTION WHEN query_canceled OR OTHERS THEN
-	RETURN;  -- the log of findings stays
+	RETURN 'done';  -- the log of findings stays
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_capture_exemplars(text) IS
-'Add to new incidents of a server''s services what recent executions and their logs say.
-Requests: 2 at most for each of at most 5 incidents.';
+'Add to a new incident of a server''s services what recent executions and its log say.
+Returns noted; wait, while the budget is to be left to others; done, if there is none.
+Requests: 2 at most.';
 
 /* For chpg_capture: what was captured stays, whatever happens here. */
 CREATE FUNCTION @extschema@._chpg_watch_captured(service text, server text)

@@ -9,6 +9,7 @@ BEGIN ATOMIC
 		WHEN abs(percent) < 0.01 THEN '< 0.01 %'
 		WHEN abs(percent) < 0.995 THEN to_char(percent, 'FM0.00') || ' %'
 		WHEN abs(percent) < 9.95 THEN to_char(percent, 'FM0.0') || ' %'
+		WHEN percent >= 99.5 AND percent < 100 THEN to_char(least(percent, 99.9), 'FM90.0') || ' %'
 		WHEN abs(percent) < 1e6 THEN to_char(percent, 'FM999990') || ' %'
 		ELSE '> 1 M %' END;
 END;

@@ -527,17 +527,19 @@ BEGIN
 		FROM unnest(l.hours_b) u
 		WHERE u.total_duration_us >= 0 AND u.total_duration_us < 1e300
 	) w
+	-- the incident of a query knows when it began, to the hour, and why
+	CROSS JOIN LATERAL (
+		SELECT max(i.since) AS since, max(i.evidence->>'cause') AS cause
+		FROM unnest(incidents) i
+		WHERE j.change = 'regressed' AND i.rule_id = 'CHPG501' AND i.service_id = j.service_id
+			AND i.since >= lower(scope.period) AND i.evidence @> jsonb_build_object('query_id', j.query_id::text,
+				'db_name', j.db_name, 'db_user', j.db_user, 'db_operation', j.db_operation, 'app', j.app)
+	) o
 	CROSS JOIN LATERAL (
 		SELECT CASE WHEN j.change ^@ 'new' THEN w.first WHEN j.change ^@ 'gone' THEN w.last
 			WHEN l.is_renamed AND (l.pair_a).service_id IS NULL THEN w.first
 			WHEN j.change <> 'surged' THEN
-				coalesce((
-					SELECT max(i.since)
-					FROM unnest(incidents) i
-					WHERE j.change = 'regressed' AND i.rule_id = 'CHPG501' AND i.service_id = j.service_id
-						AND i.since >= lower(scope.period) AND i.evidence @> jsonb_build_object('query_id', j.query_id::text,
-							'db_name', j.db_name, 'db_user', j.db_user, 'db_operation', j.db_operation, 'app', j.app)),
-				@extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
+				coalesce(o.since, @extschema@._chpg_report_since(c.avgs, starts, j.baseline_avg_duration_us,
 					CASE j.change WHEN 'regressed' THEN greatest(j.avg_duration_us, w.recent_avg_us)
 						ELSE least(j.avg_duration_us, w.recent_avg_us) END)) END AS since
 	) v
@@ -553,6 +555,7 @@ BEGIN
 	CROSS JOIN LATERAL (
 		SELECT u.shown, @extschema@._chpg_report_key(u.shown) AS hash
 		FROM (SELECT jsonb_populate_record(l.change, jsonb_build_object('excess_us', x.excess_us,
+			'cause', coalesce(nullif(j.cause, 'mixed'), nullif(o.cause, 'mixed')),
 			'query_text', @extschema@._chpg_report_query_text(secret, j.query_text),
 			'db_name', @extschema@._chpg_pseudonym('db'::text, secret, j.db_name),
 			'db_user', @extschema@._chpg_pseudonym('user'::text, secret, j.db_user),

@@ -251,7 +251,8 @@ AS $$
 			FROM generate_series(1, least(cardinality((r).opportunities), 8)) i
 			CROSS JOIN LATERAL (SELECT ((r).opportunities[i]).*) f
 			CROSS JOIN LATERAL (VALUES (1, @extschema@._chpg_duration_text(f.impact_us)), (2, f.service_name),
-				(3, concat_ws(': ', f.title, f.subject))) v(place, cell)
+				(3, concat_ws(': ', f.title, CASE WHEN f.evidence ?| '{query_id,app}'::text[] THEN f.subject
+					ELSE coalesce(f.symptom, f.subject) END))) v(place, cell)
 			HAVING count(*) > 0), 'rnt'::text),
 		@extschema@._chpg_report_more(cardinality((r).opportunities), 8, 'of them'::text))
 $$;

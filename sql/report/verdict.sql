@@ -58,8 +58,7 @@ BEGIN
 			AS titles
 	INTO wrong
 	FROM ROWS FROM (unnest(report.incidents)) WITH ORDINALITY f
-	WHERE f.level IN ('ERROR', 'WARN')
-		AND NOT (f.rule_id = 'CHPG701' AND f.evidence->>'full_at' IS NOT NULL AND f.kind = 'risk');
+	WHERE f.level IN ('ERROR', 'WARN');
 	SELECT count(*) FILTER (WHERE c.change = 'regressed') AS slower, count(*) FILTER (WHERE c.change = 'improved')
 		AS faster,
 		count(*) FILTER (WHERE c.change IN ('new', 'new?')) AS new, count(*) FILTER (WHERE c.change = 'surged') AS surged
@@ -107,7 +106,7 @@ BEGIN
 		sentences := sentences || 'No query got slower.'::text;
 	END IF;
 	IF cardinality(full_soon.services) > 0 THEN
-		sentences := sentences || @extschema@._chpg_sentence('storage is full of '
+		sentences := sentences || @extschema@._chpg_sentence('storage will be full: '
 			|| @extschema@._chpg_words_joined(full_soon.services[1:4])
 			|| CASE WHEN cardinality(full_soon.services) > 4 THEN ', and of others' ELSE '' END);
 	END IF;
@@ -135,22 +134,27 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	since timestamptz;
 	until timestamptz;
 BEGIN
 	IF cardinality(service_ids) > 0 THEN
 		PERFORM @extschema@._chpg_history_enter();
-		until := (SELECT max(c.window_end) FROM capture c
-			WHERE c.service_id = ANY (service_ids) AND c.grain = 'hour' AND c.status = 'ok');
+		SELECT min(c.window_start), max(c.window_end) INTO since, until
+		FROM capture c
+		WHERE c.service_id = ANY (service_ids) AND c.grain = 'hour' AND c.status = 'ok';
 	END IF;
 	IF until IS NULL THEN
 		RETURN tstzrange(now() - interval '24 hours', now());
 	END IF;
-	RETURN tstzrange(until - interval '168 hours', until);
+	-- a younger history has something to compare with, too
+	RETURN tstzrange(until - interval '24 hours' * least(greatest(
+		floor(extract(epoch FROM until - since) / 172800)::integer, 1), 7), until);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_last_week(text[]) IS
 'The last seven days that the history has of some services; without any, the last 24 hours.
+Of less than two weeks, the later half in whole days, but a day at least.
 Requests: none.';
 
 /* Of hours, those of the day before; of days, as many before.  A week is compared with a week. */

@@ -384,6 +384,10 @@ sql(q{DELETE FROM kept.capture WHERE grain = 'hour'});
 clear_journal($url);
 sql(q{CALL chpg_capture('hour', 'orders')});
 is(scalar(grep { $_->{path} =~ m{/logs$|/slowQueryPatterns/\d|/slow[^/]*/-?\d} } @{ journal($url)->{requests} }) . logged(q{finding ? 'exemplars'}, 'true'), '0t', 'once');
+sql(q{DELETE FROM kept.capture; UPDATE kept.finding_log SET finding = finding - 'exemplars', state = 'ongoing'; ALTER SERVER chpg OPTIONS (SET rate_limit '5/1s')});
+sql(q{CALL chpg_capture('hour', 'orders', 1)});
+is(logged(q{(finding->'exemplars'->>'executions')::integer > 0, (finding->'exemplars'->>'log_lines')::integer >= 0}, 'true'), 't|t', 'also when captures have used the budget');
+sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
 is(sql(q{SELECT _chpg_exemplar_text('{"temp_blks_written": 5, "wal_fpi": 100, "sqlstates": "40P01, 57014", "log_about": "deadlocks"}')}),
 	'Recent executions write temporary files. Recent executions write full-page images to the WAL. Recent executions fail with SQLSTATE 40P01, 57014. The log of that time is about deadlocks.', 'in words');
 start_anew();

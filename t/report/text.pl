@@ -129,6 +129,14 @@ like(section(text_report(q{(SELECT tstzrange(max(window_end) - interval '4 days'
 like($judged, qr/Findings are those of the last day/, 'without a log, rules judge the last day');
 like(text_report("service => '$service'"), qr/^HOW IS THE SERVICE\?\n.*\n  \Q$name\E .*\n\n/m, 'that of a service is about it alone');
 
+# What no other sentence says: storage that fills up is an alarm, too.
+is($node->safe_psql('postgres', q{SELECT r.verdict, r.is_bad FROM (SELECT _chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true) AS report OFFSET 0) o,
+	LATERAL jsonb_populate_record((report).incidents[1], '{"rule_id": "CHPG701", "kind": "risk", "level": "ERROR", "service_name": "shop", "title": "Storage fills up", "since": null, "evidence": {"full_at": "2026-06-01 00:00Z"}}') i,
+	LATERAL _chpg_report_verdict(jsonb_populate_record(report, '{"changes": [], "skipped": [], "services": []}') ) n,
+	LATERAL (SELECT v.* FROM _chpg_report_verdict(jsonb_populate_record(n, jsonb_build_object('incidents', jsonb_build_array(i)))) v) r}), 'One thing is wrong: shop: storage fills up.|t', 'storage that fills up is wrong');
+is($node->safe_psql('postgres', q{SELECT string_agg(_chpg_percent_text(p), ' ' ORDER BY n) FROM unnest('{99.4,99.7,99.99,100,0.004}'::float8[]) WITH ORDINALITY u(p, n)}), '99 % 99.7 % 99.9 % 100 % < 0.01 %', 'what is not whole is not 100 %');
+is($node->safe_psql('postgres', q{SELECT round(extract(epoch FROM upper(p) - lower(p)) / 3600) FROM _chpg_report_last_week(ARRAY(SELECT service_id FROM kept.service)) p}), 96, 'a history of nine days is halved, so that there is something to compare with');
+
 # ---- Widths
 
 sub widest { return max map { length } split /\n/, $_[0] }

@@ -27,8 +27,7 @@ BEGIN ATOMIC
 		@extschema@._chpg_page_cell('course', 'Mean time', @extschema@._chpg_report_sparkline(
 			'Mean time of an execution', r.start, r.step, c.avgs, c.low, c.high,
 			'{}'::@extschema@._chpg_report_mark[])),
-		@extschema@._chpg_page_cell(NULL::text, 'Why', @extschema@._chpg_text(concat_ws(', ',
-			CASE m.cause WHEN 'mixed' THEN 'no single cause' ELSE m.cause END,
+		@extschema@._chpg_page_cell(NULL::text, 'Why', @extschema@._chpg_text(concat_ws(', ', m.cause,
 			CASE WHEN abs(m.excess_us) > 0 AND m.change IN ('regressed', 'improved') THEN format('%s %s',
 				@extschema@._chpg_duration_text(abs(m.excess_us)),
 				CASE WHEN m.excess_us > 0 THEN 'lost' ELSE 'gained' END) END,
