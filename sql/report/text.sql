@@ -135,6 +135,7 @@ AS $$
 		CASE WHEN cardinality((r).incidents) = 0 THEN
 			@extschema@._chpg_report_paragraph('', CASE
 				WHEN (r).not_known IS NOT NULL THEN format('Not known: %s.', (r).not_known)
+				WHEN (r).skipped IS NULL THEN 'The log has no incident; which rules could not judge is not known.'
 				WHEN @extschema@._chpg_report_unjudged((r).skipped, false) > 0 THEN
 					format('Not as far as rules could judge: %s could not.',
 						@extschema@._chpg_report_unjudged((r).skipped, false))

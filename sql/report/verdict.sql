@@ -76,9 +76,12 @@ BEGIN
 		format('nothing has been judged since %s, when nothing was wrong',
 			@extschema@._chpg_when_text(report.judged_at, until)) END,
 		@extschema@._chpg_report_why_unjudged(report.skipped, report.service));
-	report.is_bad := CASE WHEN wrong.alarms > 0 THEN true WHEN report.not_known IS NULL AND unjudged = 0 THEN false END;
+	report.is_bad := CASE WHEN wrong.alarms > 0 THEN true WHEN report.not_known IS NULL AND unjudged = 0
+		AND report.skipped IS NOT NULL THEN false END;
 	IF wrong.alarms = 0 AND report.not_known IS NOT NULL THEN
 		sentences := sentences || format('Whether anything is wrong is not known: %s.', report.not_known);
+	ELSIF wrong.alarms = 0 AND report.skipped IS NULL THEN
+		sentences := sentences || 'The log has no incident; which rules could not judge is not known.'::text;
 	ELSIF wrong.alarms = 0 AND unjudged > 0 THEN
 		sentences := sentences || format('%s%s %s could not judge. The others find nothing wrong.',
 			CASE WHEN report.has_history THEN '' ELSE 'Whether something got worse is not known: ' END,

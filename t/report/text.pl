@@ -124,8 +124,11 @@ my ($unjudged) = section($text, 'HOW SURE IS THIS?') =~ /^(  Rules that could no
 like($unjudged, qr/^  Rules that could not judge: \d+\.\n.*^  - A replica or the archive falls behind \(CHPG708\), \d services: No service has a metric/ms, 'it names the rules that the watch skipped');
 is(section($judged, 'HOW SURE IS THIS?') =~ s/\s+/ /gr =~ /Rules that could not judge: (\d+)\./ ? $1 : '', $unjudged =~ /(\d+)/ ? $1 : '', 'which are as many as without a log');
 unlike($verdict, qr/could not judge/, 'a rule without a metric that it could judge is not the first thing to say');
-like(section(text_report(q{(SELECT tstzrange(max(window_end) - interval '4 days', max(window_end) - interval '2 days') FROM kept.capture WHERE grain = 'hour')}), 'HOW SURE IS THIS?') =~ s/\s+/ /gr,
-	qr/Which rules could not judge then is not known: the log keeps those of its last watch\./, 'of long before the last watch, they are not known');
+my $past = text_report(q{(SELECT tstzrange(max(window_end) - interval '4 days', max(window_end) - interval '2 days') FROM kept.capture WHERE grain = 'hour')});
+like($past, qr/^The log has no incident; which rules could not judge is not known\.\n/, 'of long before the last watch, it does not say that nothing was wrong');
+unlike($past, qr/No incident is open|Nothing is wrong/, 'nor elsewhere');
+like(section($past, 'HOW SURE IS THIS?') =~ s/\s+/ /gr,
+	qr/Which rules could not judge then is not known: the log keeps those of its last watch\./, 'and how sure that is');
 like($judged, qr/Findings are those of the last day/, 'without a log, rules judge the last day');
 like(text_report("service => '$service'"), qr/^HOW IS THE SERVICE\?\n.*\n  \Q$name\E .*\n\n/m, 'that of a service is about it alone');
 
