@@ -2,6 +2,7 @@
 
 CREATE TYPE @extschema@.chpg_history_due_row AS (
 	service_id text,
+	service_name text,
 	grain_due text,
 	window_start timestamptz,
 	window_end timestamptz,
@@ -11,6 +12,7 @@ CREATE TYPE @extschema@.chpg_history_due_row AS (
 
 COMMENT ON TYPE @extschema@.chpg_history_due_row IS 'A window that is due to be captured.';
 COMMENT ON COLUMN @extschema@.chpg_history_due_row.service_id IS 'Id of the service.';
+COMMENT ON COLUMN @extschema@.chpg_history_due_row.service_name IS 'Its latest name; null if none is known.';
 COMMENT ON COLUMN @extschema@.chpg_history_due_row.grain_due IS 'Length of the window: hour or day.';
 COMMENT ON COLUMN @extschema@.chpg_history_due_row.window_start IS 'Start of the window, which it includes.';
 COMMENT ON COLUMN @extschema@.chpg_history_due_row.window_end IS 'End of the window, which it does not include.';
@@ -65,14 +67,16 @@ BEGIN
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();
 	RETURN QUERY
 	WITH known AS (
-		SELECT n.service_id, n.since, n.until, (get_byte(n.hash, 0) * 256 + get_byte(n.hash, 1)) % 24 AS probe_hour,
+		SELECT n.service_id, n.service_name, n.since, n.until,
+			(get_byte(n.hash, 0) * 256 + get_byte(n.hash, 1)) % 24 AS probe_hour,
 			(SELECT min(c.changed_at) - interval '1 day' FROM capture c
 				WHERE c.service_id = n.service_id AND c.grain IN ('hour', 'day')
 					AND c.window_start > now() - settings.api_retention - interval '7 days'
 					AND c.changed_at > now() - interval '7 days') AS late_since
 		FROM (
 			SELECT s.service_id, min(s.noted_at) - settings.backfill AS since, max(s.valid_to) AS until,
-				sha256(convert_to(s.service_id, 'UTF8')) AS hash
+				sha256(convert_to(s.service_id, 'UTF8')) AS hash,
+				(array_agg(s.service_name ORDER BY s.valid_to DESC, s.valid_from DESC))[1] AS service_name
 			FROM service s
 			WHERE ids IS NULL OR s.service_id = ANY (ids)
 			GROUP BY s.service_id
@@ -87,7 +91,7 @@ BEGIN
 			('day', interval '1 day', settings.keep_day)) g(grain, length, keep)
 		WHERE (chpg_history_due.grain IS NULL OR g.grain = chpg_history_due.grain) AND g.length < settings.api_retention
 	)
-	SELECT k.service_id, g.grain, w, w + g.length, l.lost, coalesce(c.status = 'ok', false)
+	SELECT k.service_id, k.service_name, g.grain, w, w + g.length, l.lost, coalesce(c.status = 'ok', false)
 	FROM known k
 	CROSS JOIN grains g
 	CROSS JOIN LATERAL generate_series(

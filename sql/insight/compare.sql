@@ -368,7 +368,7 @@ COMMENT ON FUNCTION @extschema@._chpg_judge_change(@extschema@._chpg_thresholds,
 'What became of a pattern (column change of chpg_compare), by a row of _chpg_measure_changes.';
 
 CREATE FUNCTION @extschema@._chpg_changes(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
-	pairs @extschema@._chpg_pattern_pair[], kinds text[], names jsonb)
+	pairs @extschema@._chpg_pattern_pair[], kinds text[])
 RETURNS SETOF @extschema@.chpg_change_row
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -385,8 +385,8 @@ BEGIN
 		) j
 		WHERE kinds IS NULL OR j.change = ANY (kinds)
 	)
-	SELECT j.change, j.service_id, names->>j.service_id, n.query_id, @extschema@.chpg_query_hex(n.query_id), n.db_name, n.db_user,
-		n.db_operation, n.app, coalesce(j.query_text, q.query_text),
+	SELECT j.change, j.service_id, coalesce((j.b).service_name, (j.a).service_name), n.query_id,
+		@extschema@.chpg_query_hex(n.query_id), n.db_name, n.db_user, n.db_operation, n.app, coalesce(j.query_text, q.query_text),
 		(j.a).call_count / (j.hours_a * 3600), (j.b).call_count / (j.hours_b * 3600),
 		(j.a).avg_duration_us, (j.b).avg_duration_us, (j.a).p95_lo_us, (j.a).p95_hi_us, (j.b).p95_lo_us,
 		(j.b).p95_hi_us, j.time_ratio_a, j.time_ratio_b, x.excess_us,
@@ -421,54 +421,9 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_changes(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
-	@extschema@._chpg_pattern_pair[], text[], jsonb) IS
+	@extschema@._chpg_pattern_pair[], text[]) IS
 'What became of patterns, the greatest change first.
-kinds: only these (column change of chpg_compare); null: all. names: of services, by id.
-Requests: none.';
-
-CREATE FUNCTION @extschema@._chpg_kept_name(service_id text, server text)
-RETURNS text
-LANGUAGE C STABLE PARALLEL RESTRICTED
-AS 'MODULE_PATHNAME', 'chpg_kept_service_name';
-
-COMMENT ON FUNCTION @extschema@._chpg_kept_name(text, text) IS
-'The name of a service in the latest list that was read; null if there is none.
-Requests: none.';
-
-CREATE FUNCTION @extschema@._chpg_pair_names(pairs @extschema@._chpg_pattern_pair[], server text)
-RETURNS jsonb
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	names jsonb := '{}';
-BEGIN
-	IF @extschema@._chpg_history_is_readable() THEN
-		PERFORM @extschema@._chpg_history_enter();
-		names := (SELECT coalesce(jsonb_object_agg(n.service_id, n.service_name), '{}')
-			FROM (
-				SELECT DISTINCT ON (s.service_id) s.service_id, s.service_name
-				FROM service s
-				WHERE s.service_name IS NOT NULL
-				ORDER BY s.service_id, s.valid_to DESC, s.valid_from DESC
-			) n);
-	END IF;
-	-- rows of the API were read with the names of their services
-	RETURN names || (SELECT coalesce(jsonb_object_agg(l.service_id, l.service_name), '{}')
-		FROM (
-			SELECT i.service_id, @extschema@._chpg_kept_name(i.service_id, server) AS service_name
-			FROM (
-				SELECT DISTINCT coalesce((p.a).service_id, (p.b).service_id) AS service_id
-				FROM unnest(pairs) p
-				WHERE 'api' IN ((p.a).source, (p.b).source)
-			) i
-		) l
-		WHERE l.service_name IS NOT NULL);
-END
-$$;
-
-COMMENT ON FUNCTION @extschema@._chpg_pair_names(@extschema@._chpg_pattern_pair[], text) IS
-'The names of services, by id: those of the history, and of patterns that the API had.
+kinds: only these (column change of chpg_compare); null: all.
 Requests: none.';
 
 CREATE FUNCTION @extschema@.chpg_compare(
@@ -506,8 +461,7 @@ BEGIN
 			USING DETAIL = 'Rates and means are those of these hours.';
 	END LOOP;
 	pairs := ARRAY(SELECT p FROM @extschema@._chpg_pairs_of(scope, t.change_calls_of_hour) p);
-	RETURN QUERY
-	SELECT * FROM @extschema@._chpg_changes(t, scope, pairs, NULL::text[], @extschema@._chpg_pair_names(pairs, server));
+	RETURN QUERY SELECT * FROM @extschema@._chpg_changes(t, scope, pairs, NULL::text[]);
 	IF NOT FOUND THEN
 		RAISE NOTICE 'neither the history nor the API has patterns of these periods'
 			USING HINT = 'The history has the captured windows, the API the last one to seven days.';

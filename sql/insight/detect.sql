@@ -601,7 +601,7 @@ BEGIN
 		FROM summed s
 	), pattern AS (
 		SELECT w.pattern_key, w.is_after, w.last_read, w.last_hit,
-			ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+			ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 			@extschema@._chpg_counted(w.all_calls), NULL, w.all_us, w.avg_us, NULL, NULL, NULL, NULL, NULL, NULL,
 			NULL, NULL, NULL, @extschema@._chpg_counted(w.all_rows), @extschema@._chpg_counted(w.all_read),
 			@extschema@._chpg_counted(w.all_hit), w.all_cpu_us, NULL)::@extschema@.chpg_period_pattern_row AS counters

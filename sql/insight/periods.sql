@@ -41,6 +41,7 @@ COMMENT ON FUNCTION @extschema@._chpg_is_refusal(text) IS
 CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 	source text,
 	service_id text,
+	service_name text,
 	query_id bigint,
 	query_hex text,
 	db_name text,
@@ -72,6 +73,8 @@ CREATE TYPE @extschema@.chpg_period_pattern_row AS (
 COMMENT ON TYPE @extschema@.chpg_period_pattern_row IS
 'A normalized query and the sum of its executions in a period, which may join several windows.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.source IS 'Where the row comes from: history or api.';
+COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.service_name IS
+'Name of the service; null if none is known.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.buckets IS 'Windows that were joined; 1 from the API.';
 COMMENT ON COLUMN @extschema@.chpg_period_pattern_row.p50_lo_us IS
 'Lower bound of the median of all executions, in microseconds.';
@@ -196,7 +199,7 @@ CREATE FUNCTION @extschema@._chpg_period_of_api(period tstzrange, service text, 
 RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT 'api', p.service_id, p.query_id, p.query_hex, coalesce(p.db_name, ''), coalesce(p.db_user, ''),
+	SELECT 'api', p.service_id, p.service_name, p.query_id, p.query_hex, coalesce(p.db_name, ''), coalesce(p.db_user, ''),
 		coalesce(p.db_operation, ''), coalesce(p.app, ''), p.query_text, 1, p.call_count, p.error_count,
 		@extschema@._chpg_bounded(p.total_duration_us), @extschema@._chpg_bounded(p.avg_duration_us), p.max_duration_us,
 		p.p50_duration_us, p.p50_duration_us, p.p95_duration_us, p.p95_duration_us, p.p95_duration_us,
@@ -452,6 +455,11 @@ BEGIN
 		WHERE p.service_key = ANY (services) AND p.window_start >= lower(period)
 			AND p.window_start <= upper(period) - interval '1 hour' AND (keys IS NULL OR p.pattern_key = ANY (keys))
 		GROUP BY p.service_key, p.pattern_key
+	), named AS MATERIALIZED (
+		SELECT k.service_key, k.service_id, (SELECT s.service_name FROM service s WHERE s.service_id = k.service_id
+				AND s.service_name IS NOT NULL ORDER BY s.valid_to DESC, s.valid_from DESC LIMIT 1) AS service_name
+		FROM service_key k
+		WHERE k.service_key = ANY (services)
 	), summed AS (
 		SELECT s.service_key, k.query_id, k.db_name, k.db_user, k.db_operation, k.app, array_agg(s.pattern_key) AS keys,
 			CASE count(*) WHEN 1 THEN min(k.text_id)
@@ -474,8 +482,8 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT k.* FROM pattern_key k WHERE k.pattern_key = s.pattern_key OFFSET 0) k
 		GROUP BY s.service_key, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
-	SELECT ROW('history', sk.service_id, e.query_id, @extschema@.chpg_query_hex(e.query_id), e.db_name, e.db_user,
-			e.db_operation, e.app, NULL, cardinality(e.hours), @extschema@._chpg_counted(e.all_calls),
+	SELECT ROW('history', sk.service_id, sk.service_name, e.query_id, @extschema@.chpg_query_hex(e.query_id), e.db_name,
+			e.db_user, e.db_operation, e.app, NULL, cardinality(e.hours), @extschema@._chpg_counted(e.all_calls),
 			@extschema@._chpg_bounded(e.errors), e.all_us, e.total_us / nullif(e.timed, 0)::float8, e.max_us,
 			e.p50_lo, e.p50_hi, e.p95_lo, e.p95_hi, e.p95_us, e.p99_lo, e.p99_hi, e.p99_us,
 			@extschema@._chpg_counted(e.all_rows), @extschema@._chpg_counted(e.all_read),
@@ -499,7 +507,7 @@ BEGIN
 		FROM summed s
 		OFFSET 0
 	) e
-	JOIN service_key sk ON sk.service_key = e.service_key;
+	JOIN named sk ON sk.service_key = e.service_key;
 END
 $$;
 
@@ -563,9 +571,9 @@ CREATE FUNCTION @extschema@._chpg_with_text(pattern @extschema@.chpg_period_patt
 RETURNS SETOF @extschema@.chpg_period_pattern_row
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT pattern.source, pattern.service_id, pattern.query_id, pattern.query_hex, pattern.db_name, pattern.db_user,
-		pattern.db_operation, pattern.app, _chpg_with_text.query_text, pattern.buckets, pattern.call_count,
-		pattern.error_count, pattern.total_duration_us, pattern.avg_duration_us, pattern.max_duration_us,
+	SELECT pattern.source, pattern.service_id, pattern.service_name, pattern.query_id, pattern.query_hex,
+		pattern.db_name, pattern.db_user, pattern.db_operation, pattern.app, _chpg_with_text.query_text,
+		pattern.buckets, pattern.call_count, pattern.error_count, pattern.total_duration_us, pattern.avg_duration_us, pattern.max_duration_us,
 		pattern.p50_lo_us, pattern.p50_hi_us, pattern.p95_lo_us, pattern.p95_hi_us, pattern.p95_est_us,
 		pattern.p99_lo_us, pattern.p99_hi_us, pattern.p99_est_us, pattern.total_rows, pattern.total_shared_blks_read,
 		pattern.total_shared_blks_hit, pattern.total_cpu_time_us, pattern.total_wal_bytes;

@@ -129,13 +129,14 @@ COMMENT ON FUNCTION @extschema@.chpg_history_top(tstzrange, text, integer, text,
 'The n slow query patterns of a period of the history with the greatest total of a counter.
 Of one service, by id or name, of several (services), or of all. Captured hours count that lie
   wholly in the period; a NOTICE says if there are none.
-order_by: time, calls or errors as in chpg_top, or call_count, error_count, total_duration_us, total_rows, total_shared_blks_read,
-  total_shared_blks_hit, total_cpu_time_us or total_wal_bytes.
+order_by: time, calls or errors as in chpg_top, or call_count, error_count, total_duration_us,
+  total_rows, total_shared_blks_read, total_shared_blks_hit, total_cpu_time_us or
+  total_wal_bytes.
 The pattern without a query id (0) counts for error_count alone: the API records errors there.
 Requests: none.
-Errors: 22004 period, n or order_by is null; 22023 period is empty or unbounded, n or order_by cannot be
-  used, or service and services are both given; 42704 no such service; 55000 there is no
-  history, or it cannot be used.';
+Errors: 22004 period, n or order_by is null; 22023 period is empty or unbounded, n or order_by
+  cannot be used, or service and services are both given; 42704 no such service; 55000 there is
+  no history, or it cannot be used.';
 
 CREATE FUNCTION @extschema@.chpg_history_top(
 	period text,

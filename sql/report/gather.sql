@@ -376,8 +376,7 @@ BEGIN ATOMIC
 		SELECT ROW(p.a, p.b, p.text_id, NULL, w.hours, w.hours_p95, w.hours_avg, w.hours_better, w.baseline_hours,
 			NULL, NULL, NULL)::@extschema@._chpg_pattern_pair
 		FROM unnest(pairs) p
-		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(p.hours_a, p.hours_b, t.change_calls_of_hour) w ON true), kinds,
-		'{}'::jsonb) c
+		LEFT JOIN LATERAL @extschema@._chpg_worse_hours(p.hours_a, p.hours_b, t.change_calls_of_hour) w ON true), kinds) c
 	WHERE c.query_id <> -1 OR c.query_text IS NOT NULL;
 END;
 

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "engine/names.h"
 #include "engine/prometheus_rows.h"
 #include "engine/rows.h"
 #include "executor/spi.h"
@@ -189,24 +188,6 @@ chpg_prometheus_text(PG_FUNCTION_ARGS)
 	chpg_read_invocation(fcinfo, &chpg_endpoints[CHPG_GET_PROMETHEUS], &invocation);
 	PG_RETURN_TEXT_P(cstring_to_text(chpg_prometheus_read_text(invocation.connection,
 															   invocation.service)));
-}
-
-/*
- * _chpg_kept_name(service_id, server)
- */
-PG_FUNCTION_INFO_V1(chpg_kept_service_name);
-Datum
-chpg_kept_service_name(PG_FUNCTION_ARGS)
-{
-	char	   *server = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *name;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	name = chpg_kept_name(chpg_connection_get(server), text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	if (name == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(name));
 }
 
 CHPG_READER(chpg_backups, CHPG_LIST_BACKUPS)

@@ -34,7 +34,8 @@ CREATE FUNCTION plain_patterns(period tstzrange) RETURNS SETOF chpg_period_patte
 		WHERE p.window_start >= lower(period) AND p.window_start <= upper(period) - interval '1 hour'
 		GROUP BY p.service_id, k.query_id, k.db_name, k.db_user, k.db_operation, k.app
 	)
-	SELECT 'history', service_id, query_id, chpg_query_hex(query_id), db_name, db_user, db_operation, app,
+	SELECT 'history', service_id, (SELECT s.service_name FROM random.service s WHERE s.service_id = summed.service_id
+			AND s.service_name IS NOT NULL ORDER BY s.valid_to DESC, s.valid_from DESC LIMIT 1), query_id, chpg_query_hex(query_id), db_name, db_user, db_operation, app,
 		query_text, buckets, _chpg_extrapolated(calls::float8, counted, windows)::numeric::bigint, errors::bigint,
 		_chpg_extrapolated(_chpg_extrapolated(total_us, timed, calls), counted, windows),
 		total_us / nullif(timed, 0)::float8, max_us,

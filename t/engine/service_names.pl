@@ -25,7 +25,8 @@ clear_journal($url);
 is(sql("SELECT DISTINCT service_name FROM chpg_slow_patterns($DAY, '$ORDERS')"), 'orders', 'patterns of an id have its name');
 is(lists(), 1, 'which costs one request for the list');
 for my $call ("chpg_slow_pattern($PATTERN)", "chpg_slow_pattern_executions($PATTERN)", "chpg_logs($DAY, '$ORDERS')",
-	"chpg_compare('1 hour', '$ORDERS')", "chpg_metrics($DAY, '$ORDERS')", "chpg_ip_access_list('$ORDERS')", "chpg_backups('$ORDERS')",
+	"chpg_compare('1 hour', '$ORDERS')",
+	"chpg_period_patterns(tstzrange(now() - interval '1 hour', now()), '$ORDERS')", "chpg_metrics($DAY, '$ORDERS')", "chpg_ip_access_list('$ORDERS')", "chpg_backups('$ORDERS')",
 	"chpg_patch_config('$ORDERS', '{\"max_connections\": 200}')", "chpg_config('$ORDERS')",
 	"chpg_create_private_endpoint('$ORDERS')", "chpg_private_endpoint('$ORDERS')")
 {

@@ -346,6 +346,8 @@ is(($node->psql('postgres', "SELECT count(*) FROM chpg_history_top($_)"))[2] =~ 
   for q{'1 day', 'orders'}, q{'yesterday', 'today'}, q{'[yesterday,today)', 'orders'}, q{period => '1 day', n => 3};
 unlike(($node->psql('postgres', q{SELECT FROM chpg_history_top('1 day', 'ordres')}))[2], qr/SELECT DISTINCT|:=/, 'without internal SQL in its CONTEXT');
 like(($node->psql('postgres', q{SELECT FROM chpg_history_top('orders')}))[2], qr/ERROR:  "orders" is neither a time nor a period: give a service as service => 'orders'/, 'a service in place of the period');
+is(sql("SELECT count(*), count(service_name), count(DISTINCT service_name) FROM $_") =~ /\A(\d+)\|\1\|[1-9]/ ? '' : $_, '', "rows have the name of their service: $_")
+  for q{chpg_history_top('2 days')}, q{chpg_history_due()};
 sql(q{INSERT INTO kept.setting VALUES ('keep_days', '30 days', 'mistyped')});
 my ($primary) = ($node->psql('postgres', 'CALL chpg_capture()'))[2] =~ /ERROR:  (.*)/;
 is($primary, 'unknown setting "keep_days" of the history: did you mean "keep_day"?', 'a typo in a setting');

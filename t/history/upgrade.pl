@@ -173,7 +173,7 @@ for my $seed (-0.6, 0.8)
 {
 	make_old($seed);
 	sql(q{SELECT chpg_history_enable('kept'); DROP SCHEMA IF EXISTS drawn CASCADE; CREATE SCHEMA drawn});
-	sql(q{CREATE TABLE drawn.pattern AS SELECT * FROM kept.pattern WHERE grain = 'hour'; CREATE TABLE drawn.pattern_key AS TABLE kept.pattern_key; CREATE TABLE drawn.query_text AS TABLE kept.query_text});
+	sql(q{CREATE TABLE drawn.pattern AS SELECT * FROM kept.pattern WHERE grain = 'hour'; CREATE TABLE drawn.pattern_key AS TABLE kept.pattern_key; CREATE TABLE drawn.query_text AS TABLE kept.query_text; CREATE TABLE drawn.service AS TABLE kept.service});
 	sql("DROP FUNCTION IF EXISTS alike, plain_hours; DROP FUNCTION IF EXISTS plain_patterns;\n" . slurp_file("$DATA/plain_sums.sql") =~ s/^CREATE (SCHEMA|TABLE) .*\n//gmr =~ s/\brandom\./drawn./gr);
 	sql("SET extra_float_digits = -10; $CALL");
 	is(differences(), '', "seed $seed: the views show what they showed");
