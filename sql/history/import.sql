@@ -224,7 +224,7 @@ BEGIN
 					format('A window begins with %%s (UTC).', CASE s.grain WHEN 'day' THEN 'a day' ELSE 'an hour' END)]
 			WHEN s.kind = 'limit' AND date_trunc('day', s."time") <> s."time" THEN
 				ARRAY[format('column "time" is %%s', s."time"), 'A day begins at midnight (UTC).']
-			WHEN s.kind = 'limit' AND (s.tags IS NULL OR NOT isfinite(s.noted_at)
+			WHEN s.kind = 'limit' AND (s.tags IS NULL OR NOT isfinite(s.noted_at) OR s.noted_at > now() + interval '1 day'
 				OR jsonb_typeof(s.tags->'settings') NOT IN ('object', 'null')
 				OR NOT isfinite((s.tags->>'settings_at')::timestamptz)
 				OR least((s.tags->>'cpu_cores')::numeric, (s.tags->>'memory_bytes')::numeric,
@@ -541,10 +541,11 @@ BEGIN
 		GROUP BY i.service_id
 		UNION ALL
 		(SELECT DISTINCT ON (i.service_id) i.service_id,
-			ARRAY[jsonb_populate_record(NULL::@extschema@.chpg_history_row, to_jsonb(i))]
+			-- those of limits are none of the service
+			ARRAY[jsonb_populate_record(NULL::@extschema@.chpg_history_row, to_jsonb(i)
+				|| CASE i.kind WHEN 'limit' THEN '{"tags": null}' ELSE '{}' END::jsonb)]
 		FROM pg_temp._chpg_import i
-		WHERE i.kind <> 'limit'
-			AND NOT EXISTS (SELECT FROM pg_temp._chpg_import n WHERE n.service_id = i.service_id AND n.kind = 'service')
+		WHERE NOT EXISTS (SELECT FROM pg_temp._chpg_import n WHERE n.service_id = i.service_id AND n.kind = 'service')
 		ORDER BY i.service_id, i.kind <> 'pattern', i."time" DESC)
 	LOOP
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_import_service($1, $2)::text)'::text,

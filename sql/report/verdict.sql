@@ -198,7 +198,7 @@ BEGIN
 		CROSS JOIN LATERAL @extschema@._chpg_report_finding(report.opportunities[f.ordinality], secret,
 			texts->>(f.service_id || ' ' || (f.evidence->>'query_id'))) s
 		ORDER BY f.ordinality);
-	IF secret IS NOT NULL AND report.skipped IS NOT NULL THEN
+	IF report.skipped IS NOT NULL THEN
 		report.skipped := ARRAY(
 			SELECT s FROM ROWS FROM (unnest(report.skipped)) WITH ORDINALITY f
 			CROSS JOIN LATERAL @extschema@._chpg_report_finding(report.skipped[f.ordinality], secret, NULL::text) s

@@ -117,6 +117,8 @@ there(q{DELETE FROM kept.limit_day; SELECT tools.chpg_history_import('SELECT * F
 is(there('SELECT count(*) FROM kept.limit_day'), 0, 'an export without limits is imported, too');
 there(q{SELECT tools.chpg_history_import('SELECT * FROM tools.incoming WHERE kind = ''limit''')});
 is(shown('elsewhere'), $expected, 'and limits alone');
+is(there(q{BEGIN; SELECT tools.chpg_history_import($$SELECT 'limit' AS kind, 'new' AS service_id, '2026-01-01 00:00Z'::timestamptz AS "time", 'large' AS size, '{"cpu_cores": 4}'::jsonb AS tags$$);
+	SELECT s.size, s.tags IS NULL, l.cpu_cores FROM kept.service s JOIN kept.service_key USING (service_id) JOIN kept.limit_day l USING (service_key) WHERE service_id = 'new'; ROLLBACK}) =~ s/\n?\(1,0,0,0\)\n?//r, 'large|t|4', 'also those of a service that is not known');
 there(q{UPDATE kept.limit_day SET noted_at = noted_at + interval '1 second', max_connections = 7; SELECT tools.chpg_history_import('TABLE tools.incoming'); UPDATE kept.limit_day SET noted_at = noted_at - interval '1 hour'});
 is(there('SELECT DISTINCT max_connections FROM kept.limit_day'), 7, 'limits that the history noted later stay');
 there(q{SELECT tools.chpg_history_import('TABLE tools.incoming')});
@@ -301,6 +303,7 @@ for (
 		[ '00:00', '{"cpu_cores": "many"}', qr/column "tags": invalid input syntax for type integer: "many"/ ], [ '00:00', '{"settings_at": "noon"}', qr/column "tags": invalid input syntax for type timestamp/ ],
 		[ '01:00', '{}', qr/column "time" is 2026-01-01 01:00:00\+00\nDETAIL:  A day begins at midnight/ ], [ '00:00', '[1]', qr/column "tags" is no object/ ],
 		[ '00:00', '{"max_connections": -1}', qr/columns "tags" and "noted_at" are no limits/ ], [ '00:00', '{"settings": 1}', qr/columns "tags" and "noted_at" are no limits/ ]),
+	[ q{SELECT 'limit' AS kind, 'bad' AS service_id, '2026-01-01 00:00Z'::timestamptz AS "time", '{}'::jsonb AS tags, '9999-01-01 00:00Z'::timestamptz AS noted_at}, '22023', qr/row 1 of the import .* columns "tags" and "noted_at" are no limits/ ],
 	[ line_of(%good) . ", 'pattern' AS kind, NULL AS status UNION ALL " . line_of(%good, query_id => 'NULL') . ", 'window', 'lost'", '22023', qr/row 1 of the import .* another status than ok/ ],
 )
 {
