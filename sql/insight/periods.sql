@@ -31,7 +31,7 @@ CREATE FUNCTION @extschema@._chpg_is_refusal(state text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT state IN ('22004', '22023', '42704', '42712', '42P08', '53400')
+	SELECT state IN ('22004', '22023', '42501', '42704', '42712', '42P08', '53400', '55000')
 		OR left(state, 2) IN ('08', '28', '54', '58');
 END;
 

@@ -256,6 +256,16 @@ for my $mistake (
 	  or diag($context);
 }
 
+# Nor does internal SQL show where the server is not for the caller.
+sql('CREATE ROLE stranger');
+for my $call (qw(chpg_compare chpg_findings chpg_period_patterns))
+{
+	my $err = ($node->psql('postgres', "SET ROLE stranger; SELECT count(*) FROM $call('[yesterday,today)', server => 'chpg')"))[2];
+
+	like($err, qr/ERROR:  permission denied for foreign server chpg$/m, "$call of a stranger");
+	unlike($err, qr/CONTEXT:.*(?:_chpg_|SELECT)/s, 'without internal functions');
+}
+
 # A statement in a HINT can be run.
 my (undef, undef, $err) = $node->psql('postgres', q{SELECT count(*) FROM chpg_logs('orders', '1 hour')});
 my ($hint) = $err =~ /HINT:  Run: (.*)/;
