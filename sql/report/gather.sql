@@ -133,8 +133,11 @@ BEGIN
 			AND l.resolved_at > lower(scope.period) AND l.resolved_at <= until
 		ORDER BY l.resolved_at DESC, l.finding_key
 		LIMIT 40);
-	IF has_table_privilege('watch_skipped', 'SELECT') AND NOT EXISTS (
-			SELECT FROM watch_skipped w WHERE w.service_id = ANY (scope.service_ids) AND w.as_of > until + interval '1 day') THEN
+	IF NOT has_table_privilege('watch_skipped', 'SELECT') THEN
+		RETURN;
+	END IF;
+	IF NOT EXISTS (SELECT FROM watch_skipped w
+			WHERE w.service_id = ANY (scope.service_ids) AND w.as_of > until + interval '1 day') THEN
 		skipped := ARRAY(
 			SELECT f
 			FROM watch_skipped w

@@ -77,6 +77,11 @@ like(section($stale, 'IS ANYTHING WRONG NOW?'), qr/^  Not known: no rule could j
 unlike($stale, qr/No incident is open|Nothing is wrong/, 'and nothing is said to be well');
 $node->safe_psql('postgres', q{INSERT INTO kept.finding_log SELECT * FROM public.saved});
 
+# A reader of before there was the table watch_skipped
+$node->safe_psql('postgres', q{CREATE ROLE of_before LOGIN; GRANT USAGE ON SCHEMA kept TO of_before; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO of_before; REVOKE SELECT ON kept.watch_skipped FROM of_before});
+like($node->safe_psql('postgres', 'SELECT chpg_report_text()', extra_params => [ '-U', 'of_before' ]), qr/Which rules could not judge then is not\s+known/, 'a role that may not read what was skipped has a report, too');
+$node->safe_psql('postgres', 'DROP OWNED BY of_before; DROP ROLE of_before');
+
 # An incident may have changed little of the whole time.
 is($node->safe_psql('postgres', q{SELECT _chpg_report_text_changes(jsonb_populate_record(_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true), '{"is_bad": true, "changes": [], "marks": []}'))}),
 	"\nWHAT CHANGED?\n  Over the period as a whole, no query is much slower or faster.", 'beside an incident it does not say that no query got slower');
