@@ -546,7 +546,7 @@ BEGIN
 				|| CASE i.kind WHEN 'limit' THEN '{"tags": null}' ELSE '{}' END::jsonb)]
 		FROM pg_temp._chpg_import i
 		WHERE NOT EXISTS (SELECT FROM pg_temp._chpg_import n WHERE n.service_id = i.service_id AND n.kind = 'service')
-		ORDER BY i.service_id, i.kind <> 'pattern', i."time" DESC)
+		ORDER BY i.service_id, i.kind = 'limit', i.kind <> 'pattern', i."time" DESC)
 	LOOP
 		PERFORM @extschema@._chpg_run_as(owner, 'SELECT to_jsonb(@extschema@._chpg_import_service($1, $2)::text)'::text,
 			ROW(s.service_id, s.states));

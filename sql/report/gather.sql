@@ -170,12 +170,12 @@ BEGIN ATOMIC
 		SELECT jsonb_array_elements_text(CASE jsonb_typeof(f.evidence->'rule_ids') WHEN 'array'
 			THEN f.evidence->'rule_ids' ELSE '[]' END)
 	) r
-	WHERE without_metric OR NOT coalesce(f.evidence ? 'no_metric', false);
+	WHERE coalesce(f.evidence ? 'no_metric', false) = without_metric;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_unjudged(@extschema@.chpg_finding_row[], boolean) IS
 'Number of rules that could not judge, some service or all.
-without_metric: with those that need a metric which no service has.';
+without_metric: of those that need a metric which no service has, or of the others.';
 
 /* Without any rule that could judge, nothing is known. */
 CREATE FUNCTION @extschema@._chpg_report_why_unjudged(skipped @extschema@.chpg_finding_row[], service text)
@@ -205,6 +205,20 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_skipped(@extschema@.chpg_finding_row[]) IS
 'At most a thousand rules that could not judge, of some findings.';
+
+CREATE FUNCTION @extschema@._chpg_report_unjudged_text(skipped @extschema@.chpg_finding_row[])
+RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT format('Rules that could not judge: %s', n.others)
+		|| CASE WHEN n.without_metric > 0 THEN
+			format(', and %s without a metric of what they judge', n.without_metric) ELSE '' END
+	FROM (SELECT @extschema@._chpg_report_unjudged(skipped, false) AS others,
+		@extschema@._chpg_report_unjudged(skipped, true) AS without_metric) n;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_unjudged_text(@extschema@.chpg_finding_row[]) IS
+'How many rules could not judge, in words.';
 
 CREATE FUNCTION @extschema@._chpg_report_skipped_lines(skipped @extschema@.chpg_finding_row[])
 RETURNS text[]

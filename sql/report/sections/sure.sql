@@ -47,8 +47,7 @@ BEGIN ATOMIC
 			CASE WHEN r.hide_texts THEN @extschema@._chpg_text_tag('li', 'Texts, databases, users and applications are '
 				'pseudonyms, and what rules say of them is left out.') END),
 		(SELECT @extschema@._chpg_tag('details',
-			@extschema@._chpg_text_tag('summary', format('Rules that could not judge: %s',
-				@extschema@._chpg_report_unjudged(r.skipped, true))),
+			@extschema@._chpg_text_tag('summary', @extschema@._chpg_report_unjudged_text(r.skipped)),
 			@extschema@._chpg_tag('ul', VARIADIC array_agg(@extschema@._chpg_text_tag('li', s.line) ORDER BY s.place)))
 		FROM unnest(@extschema@._chpg_report_skipped_lines(r.skipped)) WITH ORDINALITY s(line, place)
 		WHERE s.place <= 60
