@@ -32,8 +32,8 @@
  * threshold: p99_calls = 1000 executions; ... with so many executions since the onset.
  * threshold: error_excess_ratio = 0.3 ratio; Time lost, of the service's time, from which it is ERROR ...
  * threshold: error_score = 7 standard deviations; ... if all hours since the onset are together so far above.
- *
- * A colder cache is INFO for CHPG502's cold_hours, and two more once it is warm.
+ * threshold: cold_factor = 3 factor; Below so many times the expected time, what a colder cache explains is INFO
+ *   for CHPG502's cold_hours, and two more once it is warm; above, WARN.
  */
 /* A pattern whose mean rose has no second finding for its 99th percentile. */
 CREATE FUNCTION @extschema@._chpg_find_slower(t @extschema@._chpg_thresholds,
@@ -114,17 +114,20 @@ BEGIN
 				ELSE 'high' END AS confidence,
 			CASE WHEN r.is_blind AND r.hours < 2
 					OR r.score < r.least_score AND r.is_explained IS NOT TRUE
-					-- a restart makes the cache cold; with few queries that is no matter of the whole service;
-					-- two hours make the last score, so that the second one after it may seem slow
-					OR x.cause = 'colder cache' AND r.since >= r.end_time - interval '1 hour'
-						* (:slower_service_cold_hours + CASE WHEN x.is_warm THEN 2 ELSE 0 END) THEN 'INFO'
+					OR c.is_cold AND :cold_factor > CASE r.metric WHEN 'p99' THEN r.p99_factor
+						ELSE greatest(r.factor, r.last_avg_us / r.last_expected_us) END THEN 'INFO'
 				WHEN r.metric = 'mean' AND r.hours >= 2 AND r.lost_ratio >= :error_excess_ratio
-					AND r.score >= :error_score THEN 'ERROR'
+					AND r.score >= :error_score AND NOT c.is_cold THEN 'ERROR'
 				ELSE 'WARN' END AS level
 		FROM ranked r
 		JOIN (SELECT p AS name, p.* FROM @extschema@._chpg_pattern_names(
 			ARRAY(SELECT i.pattern_key FROM ranked i)) p) n ON n.pattern_key = r.pattern_key
 		LEFT JOIN explained x ON x.service_key = r.service_key AND x.pattern_key = r.pattern_key
+		-- a restart makes the cache cold; with few queries that is no matter of the whole service;
+		-- two hours make the last score, so that the second one after it may seem slow
+		CROSS JOIN LATERAL (
+			SELECT coalesce(x.cause = 'colder cache' AND r.since >= r.end_time - interval '1 hour'
+				* (:slower_service_cold_hours + CASE WHEN x.is_warm THEN 2 ELSE 0 END), false) AS is_cold) c
 	)
 	SELECT 'CHPG501', f.level, CASE f.metric WHEN 'mean'
 		THEN 'Slower than before' ELSE 'Slow executions got slower' END,
