@@ -61,7 +61,8 @@ BEGIN
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
 	IF grain NOT IN ('hour', 'day') THEN
-		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
+		RAISE EXCEPTION 'invalid value for "grain": "%": give hour or day, or a service as service => %', grain,
+				quote_literal(grain)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give hour or day, or null for both.';
 	END IF;
 	SELECT * INTO settings FROM @extschema@._chpg_history_settings();

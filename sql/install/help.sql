@@ -3,7 +3,7 @@
 CREATE VIEW @extschema@.chpg_help (topic, what, example, requests) AS VALUES
 	('start', 'Check an API key, and keep it for you', $$SELECT * FROM chpg_connect('KEY_ID', 'KEY_SECRET')$$, '1'),
 	('start', 'The key, and its request budget', 'SELECT * FROM chpg_whoami(), chpg_budget()', '1'),
-	('start', 'What sessions do, and wait for', 'SELECT * FROM chpg_activity', 'none'),
+	('start', 'What sessions of chpg do, and wait for', 'SELECT * FROM chpg_activity', 'none'),
 	('fleet', 'Storage, load, memory of all services', 'SELECT * FROM chpg_fleet', '2'),
 	('fleet', 'The same, as exact numbers', 'SELECT * FROM chpg_health', '1'),
 	('fleet', 'The services, in any state', 'SELECT * FROM chpg_services', '1'),

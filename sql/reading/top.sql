@@ -28,17 +28,26 @@ COMMENT ON COLUMN @extschema@.chpg_top_row.share IS
 'Its part of the time of all patterns that were read: at most 500 of each service.';
 COMMENT ON COLUMN @extschema@.chpg_top_row.errors IS 'Executions that raised an error.';
 
+CREATE FUNCTION @extschema@._chpg_top_field(order_by text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT w.field
+	FROM (VALUES ('time', 'total_duration_us'), ('calls', 'call_count'), ('mean', 'avg_duration_us'),
+		('p99', 'p99_duration_us'), ('errors', 'error_count')) w(word, field)
+	WHERE lower(order_by) IN (w.word, w.field);
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_top_field(text) IS
+'The field by which chpg_top sorts, for its order_by; null: none of them.';
+
 CREATE FUNCTION @extschema@._chpg_top_sort(period tstzrange, order_by text, n integer)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	sort_column CONSTANT text := (
-		SELECT w.field
-		FROM (VALUES ('time', 'total_duration_us'), ('calls', 'call_count'), ('mean', 'avg_duration_us'),
-			('p99', 'p99_duration_us'), ('errors', 'error_count')) w(word, field)
-		WHERE lower(order_by) IN (w.word, w.field));
+	sort_column CONSTANT text := @extschema@._chpg_top_field(order_by);
 BEGIN
 	IF period IS NULL OR order_by IS NULL OR n IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null',
@@ -143,16 +152,19 @@ CREATE FUNCTION @extschema@.chpg_top(
 RETURNS SETOF @extschema@.chpg_top_row
 LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 BEGIN ATOMIC
-	SELECT * FROM @extschema@._chpg_top(
+	SELECT r.*
+	FROM (SELECT CASE WHEN @extschema@._chpg_period_kind(chpg_top.service) = 'time'
+			AND @extschema@._chpg_top_field(chpg_top.order_by) IS NULL THEN chpg_top.order_by END AS service) third
+	CROSS JOIN LATERAL @extschema@._chpg_top(
 		@extschema@._chpg_period_of_texts(chpg_top.period, chpg_top.service, NULL::text),
-		@extschema@._chpg_service_of_texts(chpg_top.service, NULL::text),
-		chpg_top.order_by, chpg_top.n, chpg_top.server);
+		@extschema@._chpg_service_of_texts(chpg_top.service, third.service),
+		CASE WHEN third.service IS NULL THEN chpg_top.order_by ELSE 'time' END, chpg_top.n, chpg_top.server) r;
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_top(text, text, text, integer, text) IS
 'The n slow query patterns that take most, in a period that texts say, as texts for people.
 The period is an interval until now, a range, or two times: chpg_top(''1 day'', ''orders''),
-chpg_top(''yesterday'', ''today'').
+chpg_top(''yesterday'', ''today''). After two times, a third text that is no order is the service.
 Requests and errors: those of the form with an interval; 22023 the texts say no period.';
 
 CREATE FUNCTION @extschema@.chpg_top(

@@ -573,7 +573,7 @@ refuse_server(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("server \"%s\" does not exist: give a server such as \"%s\", not a service", name, first),
-			 errhint("Name a service in the argument \"service\" or, where there is none, in WHERE. Another server is created by chpg_connect().")));
+			 errhint("Name a service in the argument \"service\" or, where there is none, pick its row by id. Another server is created by chpg_connect().")));
 }
 
 /* The chpg server of that name.  Error 42704 if there is none. */

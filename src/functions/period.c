@@ -342,7 +342,7 @@ refuse_first(const char *function, const char *first, const char *second)
 							  shown(first), shown(meant)),
 					 second == NULL || kind_of(second) == TEXT_TIME ? literal(meant) :
 					 psprintf("%s, %s", literal(meant), literal(second)));
-	if (chpg_is_digit(*first) || chpg_begins_in_any_case(first, "now"))
+	if (first[strspn(first, " ")] == '\0' || chpg_is_digit(*first) || chpg_begins_in_any_case(first, "now"))
 		refuse_texts(function,
 					 psprintf("\"%s\" is neither a time nor a period: give an interval such as '1 hour', a range, or a time",
 							  shown(first)),
