@@ -97,7 +97,8 @@ END;
 
 COMMENT ON FUNCTION @extschema@._chpg_is_colder(double precision, double precision, double precision,
 	double precision) IS
-'Whether a clearly larger share of the blocks comes from storage than before; null if a share is not known.';
+'Whether clearly more of the blocks come from storage than before.
+Null if a share is not known.';
 
 /*
  * CPU time above the duration is that of outer statements: the pattern's own is unknown
