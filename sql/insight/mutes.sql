@@ -218,10 +218,10 @@ BEGIN
 				ELSE 'muted_until' END
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF reason NOT IN ('false_positive', 'accepted_risk', 'wont_fix') THEN
-		RAISE EXCEPTION 'invalid value for "reason": "%"', left(reason, 100)
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give false_positive, accepted_risk or wont_fix.';
+		RAISE EXCEPTION 'invalid value for "reason": "%": give false_positive, accepted_risk or wont_fix', left(reason, 100)
+			USING ERRCODE = 'invalid_parameter_value';
 	ELSIF NOT is_key THEN
-		RAISE EXCEPTION 'invalid value for "finding_key": "%"', left(finding_key, 100)
+		RAISE EXCEPTION 'invalid value for "finding_key": "%": give one of chpg_findings', left(finding_key, 100)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what chpg_findings has in its column finding_key.';
 	ELSIF muted_until <= now() THEN
 		RAISE EXCEPTION 'invalid value for "muted_until": "%"', muted_until

@@ -410,7 +410,7 @@ set_texts(ChpgPeriod *period, const char *first, char *second)
 					DatumGetTimestampTz(convert(TIMESTAMPTZOID, first)), second);
 			return;
 		case TEXT_PERIOD:
-			if (first[strspn(first, "0123456789. ")] == '\0')
+			if (first[strspn(first, "+0123456789. \t\n\r\f\v")] == '\0')
 				refuse_number(function, first, second);
 			set_interval(period, "period", convert(INTERVALOID, first));
 			break;

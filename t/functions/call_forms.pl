@@ -168,6 +168,8 @@ for my $mistake (
 	[ q{chpg_slow_patterns('1 houre', 'orders')}, q{"1 houre" is neither a time nor a period: give an interval such as '1 hour', a range, or a time} ],
 	[ q{chpg_slow_patterns('last ', 'orders')}, q{"last " is neither a time nor a period: give a service as service => 'last '} ],
 	[ q{chpg_slow_patterns('24', 'orders')}, q{"24" has no unit: did you mean "24 hours"?} ],
+	[ q{chpg_top('+24')}, q{"+24" has no unit: did you mean "+24 hours"?} ],
+	[ q{chpg_mute('CHPG500:["a"]', 'acepted_risk')}, q{invalid value for "reason": "acepted_risk": give false_positive, accepted_risk or wont_fix} ],
 	[ q{chpg_top('24')}, q{"24" has no unit: did you mean "24 hours"?} ],
 	[ q{chpg_slow_patterns('hour')}, q{"hour" is neither a time nor a period: did you mean "1 hour"?} ],
 	[ q{chpg_slow_patterns('today', 'yesterday', 'orders')}, q{/\Awindow from \S+ to \S+ is empty: give the start before the end\z/} ],
