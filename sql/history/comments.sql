@@ -155,9 +155,9 @@ BEGIN
 			('watch_state', 'regular_since', 'Since when each watch came within three hours of the one before; '
 				'null: while captures end with watches (the setting watch).'),
 			('watch_skipped', 'service_id', 'Id of the service.'),
-			('watch_skipped', 'finding_key', 'Identifies the row of chpg_findings.'),
+			('watch_skipped', 'finding_key', 'Identifies the row of chpg_findings; empty: the watch itself.'),
 			('watch_skipped', 'as_of', 'End of the captured hours that the watch judged.'),
-			('watch_skipped', 'finding', 'The row of chpg_findings, whose level is SKIPPED.'),
+			('watch_skipped', 'finding', 'The row of chpg_findings, whose level is SKIPPED; of the watch itself, empty.'),
 			('notification_state', 'server', 'Name of the server.'),
 			('notification_state', 'begun_at', 'Since when; what was there before is no alert.'),
 			('dead_letter', 'noted_at', 'When the watch noted the alert.'),

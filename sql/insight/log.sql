@@ -407,18 +407,28 @@ BEGIN
 	WHERE w.service_id = ANY (of_services) AND w.as_of <= _chpg_note_skipped.as_of
 		OR NOT EXISTS (SELECT FROM service s WHERE s.service_id = w.service_id);
 	INSERT INTO watch_skipped (service_id, finding_key, as_of, finding)
-	SELECT s.service_id, (m.finding).finding_key, _chpg_note_skipped.as_of, jsonb_strip_nulls(to_jsonb(m.finding))
-	FROM (SELECT DISTINCT ON ((n.finding).service_id, (n.finding).finding_key) n.finding
+	SELECT s.service_id, m.finding_key, _chpg_note_skipped.as_of, m.finding
+	FROM (
+		SELECT DISTINCT ON ((n.finding).service_id, (n.finding).finding_key) (n.finding).service_id,
+			(n.finding).finding_key, jsonb_strip_nulls(to_jsonb(n.finding)) AS finding
 		FROM unnest(members) n
-		WHERE (n.finding).level = 'SKIPPED' AND octet_length((n.finding).finding_key) <= 2048
-		ORDER BY (n.finding).service_id, (n.finding).finding_key) m
-	JOIN unnest(of_services) s(service_id) ON s.service_id = coalesce((m.finding).service_id, s.service_id)
+		WHERE (n.finding).level = 'SKIPPED' AND (n.finding).finding_key <> ''
+			AND octet_length((n.finding).finding_key) <= 2048
+		ORDER BY (n.finding).service_id, (n.finding).finding_key
+	) m
+	JOIN unnest(of_services) s(service_id) ON s.service_id = coalesce(m.service_id, s.service_id)
+	WHERE NOT EXISTS (SELECT FROM watch_skipped w WHERE w.service_id = s.service_id)
+	UNION ALL
+	-- that there was a watch
+	SELECT s.service_id, '', _chpg_note_skipped.as_of, '{}'
+	FROM unnest(of_services) s(service_id)
 	WHERE NOT EXISTS (SELECT FROM watch_skipped w WHERE w.service_id = s.service_id);
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_note_skipped(@extschema@._chpg_member[], text[], timestamptz) IS
-'Keep which rules a watch could not judge in some services, instead of what the last one could not.
+'Keep which rules a watch could not judge in some services.
+That replaces what is known of the watch before.
 For callers that have locked the log.';
 
 /*

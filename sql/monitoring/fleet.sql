@@ -57,7 +57,8 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_open_incidents() IS
-'The number of open incidents of each service that the history knows; no rows without a log, or before its first watch.
+'The number of open incidents of each service that the history knows.
+No rows without a log, or before its first watch.
 Requests: none.';
 
 /* The list knows services that have no metrics. */

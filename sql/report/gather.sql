@@ -136,14 +136,17 @@ BEGIN
 	IF NOT has_table_privilege('watch_skipped', 'SELECT') THEN
 		RETURN;
 	END IF;
-	IF NOT EXISTS (SELECT FROM watch_skipped w
-			WHERE w.service_id = ANY (scope.service_ids) AND w.as_of > until + interval '1 day') THEN
+	IF (SELECT max(w.as_of) <= until + interval '1 day' FROM watch_skipped w
+			WHERE w.service_id = ANY (scope.service_ids)) THEN
 		skipped := ARRAY(
 			SELECT f
 			FROM watch_skipped w
-			CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row,
-				w.finding || jsonb_build_object('service_id', w.service_id)) f
-			WHERE w.service_id = ANY (scope.service_ids) AND w.as_of > judged_at - interval '1 day'
+			CROSS JOIN LATERAL jsonb_populate_record(NULL::@extschema@.chpg_finding_row, jsonb_build_object(
+				'level', 'SKIPPED', 'service_id', w.service_id, 'finding_key', w.finding_key,
+				'rule_id', w.finding->>'rule_id', 'title', w.finding->>'title',
+				'service_name', w.finding->>'service_name', 'symptom', w.finding->>'symptom',
+				'evidence', w.finding->'evidence')) f
+			WHERE w.service_id = ANY (scope.service_ids) AND w.finding_key <> '' AND w.as_of > judged_at - interval '1 day'
 			ORDER BY f.rule_id, w.service_id, w.finding_key
 			LIMIT 1000);
 	END IF;
@@ -153,7 +156,8 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_report_log(@extschema@._chpg_scope, boolean) IS
 'Findings at the end of a period, and those resolved in it, by the log.
 judged_at: end of the hours that the last watch judged; null: there is no log of the period.
-skipped: rules that the last watch could not judge; null: it was long after the period.
+skipped: rules that the last watch could not judge; null: that is not known, or it was long
+  after the period.
 whole_fleet: findings about no service, too.
 Requests: none.';
 

@@ -195,7 +195,7 @@ COMMENT ON FUNCTION @extschema@.chpg_report(tstzrange, text, tstzrange, text, bo
 'A report about the fleet, or a service by id or name, as one page of HTML.
 What is wrong, what changed, how the services are, where time goes, what could be better, and
   how sure that is. The page refers to nothing outside of it.
-period: null: the last seven days of the history, of a younger one than two weeks its later half.
+period: null: the last seven days of the history; its later half, if it has less than two weeks.
 baseline: what it is compared with; null: the time before it. Times are in the session''s time zone.
 hide_texts: pseudonyms for texts, databases, users and applications, as in chpg_history_export.
 history_only: false: without a history, read the last day from the API.

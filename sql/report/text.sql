@@ -274,7 +274,8 @@ AS $$
 			HAVING count(*) > 0),
 		(SELECT string_agg(@extschema@._chpg_report_paragraph('', n.note, 2), E'\n' ORDER BY n.place)
 			FROM unnest((r).notes) WITH ORDINALITY n(note, place)),
-		(SELECT concat_ws(E'\n', @extschema@._chpg_report_paragraph('', @extschema@._chpg_report_unjudged_text((r).skipped) || '.', 2),
+		(SELECT concat_ws(E'\n',
+				@extschema@._chpg_report_paragraph('', @extschema@._chpg_report_unjudged_text((r).skipped) || '.', 2),
 				string_agg(@extschema@._chpg_report_paragraph('  -', s.line, 4), E'\n' ORDER BY s.place)
 					FILTER (WHERE s.place <= 8),
 				@extschema@._chpg_report_more(count(*), 8, 'reasons'::text))

@@ -70,17 +70,27 @@ $node->safe_psql('postgres', q{CREATE TABLE public.saved AS TABLE kept.finding_l
 $stale = text_report($stopped);
 like($stale, qr/^Whether anything is wrong is not known: nothing has been judged since\s+\w+\s+\d\d:\d\d,\s+when\s+nothing\s+was\s+wrong\.\n/, 'that nothing was wrong then is no good news of now');
 unlike($stale, qr/No incident is open|Nothing is wrong/, 'and nowhere said to be');
-$node->safe_psql('postgres', q{TRUNCATE kept.finding_log; DELETE FROM kept.watch_state});
+$node->safe_psql('postgres', q{CREATE TABLE public.skipped AS TABLE kept.watch_skipped; TRUNCATE kept.finding_log, kept.watch_skipped; DELETE FROM kept.watch_state});
 $stale = text_report($stopped);
 like($stale, qr/^Whether anything is wrong is not known: no rule could judge: the history\b.*? has no hour of the\s+period\.\n/s, 'nor is it that no rule could judge, without a log');
 like(section($stale, 'IS ANYTHING WRONG NOW?'), qr/^  Not known: no rule could judge: /, 'of incidents, too');
 unlike($stale, qr/No incident is open|Nothing is wrong/, 'and nothing is said to be well');
 $node->safe_psql('postgres', q{INSERT INTO kept.finding_log SELECT * FROM public.saved});
 
+# Before the first watch of this version, and what somebody wrote there
+like(text_report(), qr/Which rules could not judge then is not\s+known/, 'without a watch that noted it, what was skipped is not known');
+$node->safe_psql('postgres', q{INSERT INTO kept.watch_skipped SELECT service_id, n::text, now(), v FROM kept.service_key, unnest(ARRAY['{"since": "zz", "evidence": 1}', '[]', '1', '{"evidence": {"rule_ids": 7}, "title": ["<b>"]}']::jsonb[]) WITH ORDINALITY u(v, n);
+	UPDATE kept.watch_skipped w SET as_of = c.until FROM (SELECT max(window_end) AS until FROM kept.capture) c});
+like(text_report(), qr/Rules that could not judge: \d/, 'a row that is none of a watch ends no report');
+$node->safe_psql('postgres', 'SELECT chpg_report()');
+$node->safe_psql('postgres', 'TRUNCATE kept.watch_skipped');
+
 # A reader of before there was the table watch_skipped
 $node->safe_psql('postgres', q{CREATE ROLE of_before LOGIN; GRANT USAGE ON SCHEMA kept TO of_before; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO of_before; REVOKE SELECT ON kept.watch_skipped FROM of_before});
 like($node->safe_psql('postgres', 'SELECT chpg_report_text()', extra_params => [ '-U', 'of_before' ]), qr/Which rules could not judge then is not\s+known/, 'a role that may not read what was skipped has a report, too');
 $node->safe_psql('postgres', 'DROP OWNED BY of_before; DROP ROLE of_before');
+
+$node->safe_psql('postgres', q{INSERT INTO kept.watch_skipped SELECT * FROM public.skipped});
 
 # An incident may have changed little of the whole time.
 is($node->safe_psql('postgres', q{SELECT _chpg_report_text_changes(jsonb_populate_record(_chpg_report_of(NULL::tstzrange, NULL::text, NULL::tstzrange, NULL::text, false, true), '{"is_bad": true, "changes": [], "marks": []}'))}),
