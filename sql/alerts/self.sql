@@ -60,6 +60,9 @@ DECLARE
 	captured timestamptz;
 	state jsonb;
 BEGIN
+	IF @extschema@._chpg_history_lacks(place) IS NOT NULL THEN
+		RETURN NULL;
+	END IF;
 	PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', place), true);
 	captured := (SELECT max(c.captured_at) FROM capture c WHERE c.status = 'ok');
 	state := jsonb_build_object('last_capture', captured, 'reads_all', read_all,
@@ -101,7 +104,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_self_history(name) IS
-'What chpg_self says of the history in a schema.
+'What chpg_self says of the history in a schema; null: it lacks tables of this version.
 setting: why a setting cannot be used; missing: all can.
 webhooks: what became of the alerts of each that gets them, by its name.
 reads_all: whether the caller may read the alerts, too; the keys of these are missing otherwise.';
@@ -130,7 +133,7 @@ AS 'MODULE_PATHNAME', 'chpg_self_of_other';
 
 COMMENT ON FUNCTION @extschema@._chpg_self_of_other() IS
 'As _chpg_self_history, as the owner of the history, for a caller that may read it.
-Null: the caller may not.';
+Null: the caller may not, or the history lacks tables of this version.';
 
 CREATE FUNCTION @extschema@._chpg_self_seen()
 RETURNS jsonb

@@ -152,5 +152,7 @@ sql(q{SET ROLE h; GRANT SELECT ON of_h.watch_state TO reader; CREATE TABLE of_h.
 	ALTER TABLE of_h.capture ENABLE ROW LEVEL SECURITY; ALTER TABLE of_h.capture FORCE ROW LEVEL SECURITY; CREATE POLICY planted ON of_h.capture USING (of_h.plant())});
 sql('SELECT problem FROM chpg_self; SELECT FROM chpg_webhooks');
 is(sql('SELECT DISTINCT who FROM of_h.seen'), 'h', 'what its owner has planted runs with the rights of the owner');
+sql('DROP FUNCTION of_h.plant() CASCADE; ALTER TABLE of_h.capture NO FORCE ROW LEVEL SECURITY; ALTER TABLE of_h.capture DISABLE ROW LEVEL SECURITY; DROP TABLE of_h.watch_skipped; ALTER TABLE of_h.watch_state DROP regular_since');
+like(as_role($_, 'SELECT problem, (SELECT count(*) FROM chpg_webhooks WHERE dead_letters IS NULL) FROM chpg_self'), qr/^the history cannot be used: its schema has not all tables of this version: run chpg_history_enable\|1$/, "a history of an earlier version is to be completed: $_") for 'h', 'reader', sql('SELECT current_user');
 
 done_testing();
