@@ -264,7 +264,8 @@ COMMENT ON COLUMN @extschema@.chpg_webhooks.tags IS 'Tags that a service must ha
 COMMENT ON COLUMN @extschema@.chpg_webhooks.quiet_hours IS
 'When nothing is sent, such as 22:00-07:00 Europe/Berlin; null: never.';
 COMMENT ON COLUMN @extschema@.chpg_webhooks.gets_alerts IS
-'Whether its owner has the rights of the history''s owner, without which it gets nothing. Null: no history.';
+'Whether its owner has the rights of the history''s owner, without which it gets nothing.
+Null: no history. It does not say whether the history has such a service, or one with such tags.';
 COMMENT ON COLUMN @extschema@.chpg_webhooks.waiting_alerts IS
 'Alerts that wait to be sent, also for the end of quiet hours, or after a try that failed.';
 COMMENT ON COLUMN @extschema@.chpg_webhooks.waiting_since IS

@@ -79,7 +79,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_webhooks() IS
 'All webhooks, with the options that are no secret.';
 
-CREATE FUNCTION @extschema@._chpg_webhook_format(webhook text)
+CREATE FUNCTION @extschema@._chpg_webhook_format(webhook text, argument text)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -88,18 +88,21 @@ DECLARE
 	of_format CONSTANT text := (SELECT w.format FROM @extschema@._chpg_webhooks() w
 		WHERE w.webhook = _chpg_webhook_format.webhook);
 BEGIN
-	IF of_format IS NULL THEN
-		RAISE EXCEPTION 'webhook "%" does not exist%', webhook,
-				@extschema@._chpg_closest(webhook, ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w ORDER BY 1))
-			USING ERRCODE = CASE WHEN webhook IS NULL THEN 'null_value_not_allowed' ELSE 'undefined_object' END,
-				HINT = 'Create it with chpg_create_webhook.';
+	IF webhook IS NULL THEN
+		RAISE EXCEPTION 'argument "%" must not be null', argument USING ERRCODE = 'null_value_not_allowed';
+	ELSIF of_format IS NULL THEN
+		RAISE EXCEPTION 'webhook "%" does not exist%', @extschema@._chpg_alert_text(webhook, 100),
+				@extschema@._chpg_closest(left(webhook, 100),
+					ARRAY(SELECT w.webhook FROM @extschema@._chpg_webhooks() w ORDER BY 1))
+			USING ERRCODE = 'undefined_object', HINT = 'Create it with chpg_create_webhook.';
 	END IF;
 	RETURN of_format;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_webhook_format(text) IS
+COMMENT ON FUNCTION @extschema@._chpg_webhook_format(text, text) IS
 'The format of a webhook.
+argument: that of the caller, for messages.
 Errors: 22004, 42704 there is none of that name.';
 
 /* That the URL goes, too, is no news. */
@@ -110,7 +113,7 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
-	PERFORM @extschema@._chpg_webhook_format(name);
+	PERFORM @extschema@._chpg_webhook_format(name, 'name'::text);
 	EXECUTE format('DROP SERVER %I CASCADE', name);
 END
 $$;
@@ -251,7 +254,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	of_format CONSTANT text := @extschema@._chpg_webhook_format(webhook);
+	of_format CONSTANT text := @extschema@._chpg_webhook_format(webhook, 'webhook'::text);
 	key CONSTANT uuid := gen_random_uuid();
 	outcome jsonb;
 	not_sent name;

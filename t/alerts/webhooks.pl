@@ -152,7 +152,9 @@ fails_with($node, q{SELECT chpg_test_webhook('typo')}, '08000', qr/could not pos
 fails_with($node, q{SELECT chpg_test_webhook('tipo')}, '42704', qr/webhook "tipo" does not exist: did you mean "typo"\?/, 'so is an unknown webhook');
 fails_with($node, q{SELECT chpg_drop_webhook('tipo')}, '42704', qr/webhook "tipo" does not exist: did you mean "typo"\?/, 'also one to drop');
 fails_with($node, q{SET default_transaction_read_only = on; SELECT chpg_drop_webhook('typo')}, '25006', qr/read-only transaction/, 'nothing is dropped in a read-only transaction');
-is(state_of('SELECT chpg_drop_webhook(NULL)'), '22004', 'nor without a name');
+fails_with($node, 'SELECT chpg_drop_webhook(NULL)', '22004', qr/ERROR: .*argument "name" must not be null/, 'nor without a name');
+fails_with($node, 'SELECT chpg_test_webhook(NULL)', '22004', qr/ERROR: .*argument "webhook" must not be null/, 'or tested');
+cmp_ok(length(fails_with($node, q{SELECT chpg_drop_webhook(E'a\n\x1b' || repeat('x', 1000000))}, '42704', qr/webhook "a [^x\x1b]+x+~" does not exist/, 'a hostile name')), '<', 1000, 'is shown in part');
 unlike(notices($node, q{SELECT chpg_drop_webhook('typo')}), qr/NOTICE/, 'a webhook is dropped without a notice of its mappings');
 
 # Neither redirects nor the environment, nor another certificate
