@@ -458,14 +458,15 @@ void
 chpg_budget_note_health(const ChpgConnection *connection, bool failed)
 {
 	ChpgSharedState *shared = chpg_keys_get();
-	int64		now = chpg_now();
-	int64		since = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = 0;
 	int			failures = 0;
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	number = chpg_key_find(shared, connection);
-	if (number >= 0)
+	/* the failure of a key that was never accepted is no outage, but a typo */
+	if (number >= 0 && shared->keys[number].accepted)
 	{
 		ChpgKey    *key = &shared->keys[number];
 
@@ -483,11 +484,11 @@ chpg_budget_note_health(const ChpgConnection *connection, bool failed)
 	ereport(LOG,
 			(failed ?
 			 errmsg("the API has been failing since %s for key \"%s\" of server \"%s\"",
-					timestamptz_to_str(GetCurrentTimestamp() + since - now),
+					timestamptz_to_str(since),
 					chpg_key_shown_id(connection),
 					chpg_clean_text(pstrdup(connection->server))) :
 			 errmsg("the API answers again, after failing since %s for key \"%s\" of server \"%s\"",
-					timestamptz_to_str(GetCurrentTimestamp() + since - now),
+					timestamptz_to_str(since),
 					chpg_key_shown_id(connection),
 					chpg_clean_text(pstrdup(connection->server)))));
 }

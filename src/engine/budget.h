@@ -84,7 +84,8 @@ extern void chpg_budget_accepted(const ChpgConnection *connection);
 
 /*
  * Note whether the API failed to answer a request (5xx, or no response).  The third
- * failure in a row is logged, and the end of such a series.
+ * failure in a row is logged, and the end of such a series.  Failures of a key that
+ * the API has not accepted are not noted.
  */
 extern void chpg_budget_note_health(const ChpgConnection *connection, bool failed);
 

@@ -154,7 +154,7 @@ typedef struct ChpgKey
 								 * request */
 	int			failures;		/* responses in a row that failed, or never
 								 * came */
-	int64		failing_since;	/* the first one of them; 0: none */
+	TimestampTz failing_since;	/* time of day of the first one; 0: none */
 	bool		queue_is_long;	/* a backend waits for longer than the log
 								 * keeps quiet about */
 	ChpgLimit	share;			/* what others leave of the limit, by the

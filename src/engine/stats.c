@@ -349,7 +349,7 @@ chpg_engine_state(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ChpgSharedState *shared = chpg_keys_get();
 	int64		now = chpg_now();
-	int64		since = CHPG_FOREVER;
+	TimestampTz since = DT_NOEND;
 	int64		waiting_since = CHPG_FOREVER;
 	int			pid = 0;
 	Datum		values[3];
@@ -375,8 +375,8 @@ chpg_engine_state(PG_FUNCTION_ARGS)
 		}
 	}
 	LWLockRelease(&shared->lock);
-	nulls[0] = since == CHPG_FOREVER;
-	values[0] = TimestampTzGetDatum(nulls[0] ? 0 : GetCurrentTimestamp() + since - now);
+	nulls[0] = since == DT_NOEND;
+	values[0] = TimestampTzGetDatum(since);
 	nulls[1] = nulls[2] = waiting_since == CHPG_FOREVER;
 	values[1] = Int64GetDatum(nulls[1] ? 0 : now - waiting_since);
 	values[2] = Int32GetDatum(pid);

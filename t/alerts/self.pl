@@ -103,11 +103,16 @@ sql(q{UPDATE kept.service SET noted_at = now() - interval '25 hours'});
 is(problem(), 'windows are due for a day', 'which is to come to an end');
 sql(q{UPDATE kept.service SET noted_at = now(); UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill'});
 
+# A key that the API never accepted is not in use: chpg_connect refuses it, and nothing will succeed for it
+fails_with($node, "SELECT FROM chpg_connect('mistyped', 'secret', server => 'mistyped', api_url => 'http://127.0.0.1:1')", '08001', qr/no connection to the API/, 'a mistyped URL');
+is(sql('SELECT failing_since IS NULL FROM chpg_self'), 't', 'which is no failure of the API');
+
 # The API fails, which is logged once, and so is its end
 fault($url, path => 'postgres$', status => 503);
 $node->psql('postgres', 'SELECT FROM chpg_services') for 1, 2;
 is(logged('the API has been failing'), 0, 'two failures are no news');
 is(sql(q{SELECT failing_since > now() - interval '5 min' FROM chpg_self}), 't', 'but can be seen');
+is(sql('SELECT failing_since = (SELECT e.failing_since FROM chpg_self e, pg_sleep(0.01)) FROM chpg_self'), 't', 'since the same time, whenever it is seen');
 $node->psql('postgres', 'SELECT FROM chpg_services') for 1 .. 4;
 is(logged('the API has been failing since .* for key "demoKeyId"'), 1, 'the third one is logged, once');
 clear_faults($url);
