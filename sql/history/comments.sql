@@ -153,7 +153,8 @@ BEGIN
 			('watch_state', 'watched_at', 'When it ran.'),
 			('watch_state', 'as_of', 'End of the captured hours that it judged.'),
 			('watch_state', 'regular_since', 'Since when each watch came within three hours of the one before; '
-				'null: while captures end with watches (the setting watch).'),
+				'null: while captures end with watches (the setting watch). One that is late after a day of these '
+				'makes it a day before that one.'),
 			('watch_skipped', 'service_id', 'Id of the service.'),
 			('watch_skipped', 'finding_key', 'Identifies the row of chpg_findings; empty: the watch itself.'),
 			('watch_skipped', 'as_of', 'End of the captured hours that the watch judged.'),

@@ -474,6 +474,8 @@ BEGIN
 		-- the setting, not its past, says whether watches are missed that end captures
 		WHEN EXISTS (SELECT FROM setting o WHERE o.name = 'watch' AND o.value = 'on') THEN NULL
 		WHEN s.watched_at > now() - interval '3 hours' THEN coalesce(s.regular_since, now())
+		-- after those of a scheduler, one by hand leaves it missed; two in a row, and it has another schedule
+		WHEN s.watched_at - s.regular_since > interval '24 hours' THEN now() - interval '24 hours'
 		ELSE now() END;
 	IF NOT FOUND THEN
 		INSERT INTO watch_state (watched_at, as_of, regular_since) VALUES (now(), judged_until, now());

@@ -34,8 +34,12 @@ sql(q{UPDATE kept.capture SET captured_at = now() - interval '4 hours'; UPDATE k
 is(problem(), 'no capture for three hours', 'captures that stopped; a watch by hand is not missed');
 sql(q{UPDATE kept.watch_state SET regular_since = watched_at - interval '23 hours'});
 is(problem(), 'no capture for three hours', 'nor are some of one day');
-sql(q{UPDATE kept.watch_state SET regular_since = watched_at - interval '24 hours'});
+sql(q{UPDATE kept.watch_state SET regular_since = watched_at - interval '25 hours'});
 is(problem(), 'no capture for three hours; no watch for three hours', 'but those of a scheduler, which ran for a day and a night');
+sql('CALL chpg_watch()');
+is(problem(), 'no capture for three hours', 'a watch by hand mends it');
+sql(q{UPDATE kept.watch_state SET watched_at = watched_at - interval '4 hours', regular_since = regular_since - interval '4 hours'});
+is(problem(), 'no capture for three hours; no watch for three hours', 'for three hours');
 sql(q{UPDATE kept.watch_state SET regular_since = NULL; UPDATE kept.setting SET value = 'on' WHERE name = 'watch'});
 is(problem(), 'no capture for three hours; no watch for three hours', 'one that captures are to end with is');
 sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'watch'; SELECT chpg_create_webhook('a', 'json', 'https://x.example/')});
@@ -77,12 +81,12 @@ sql(qq{SELECT chpg_drop_webhook('$_')}) for qw(a b c d);
 is(problem(), '', 'then there is nothing wrong');
 
 # Whether watches are regular: each within three hours of the one before, and not by the setting
-for my $case ([ 2, 'off', 't' ], [ 4, 'off', 'f' ], [ 2, 'on', '' ])
+for my $case ([ 2, 30, 'off', 30 ], [ 4, 30, 'off', 24 ], [ 4, 28, 'off', 0 ], [ 2, 30, 'on', '' ])
 {
-	my ($hours, $setting, $is_regular) = @$case;
-	sql("UPDATE kept.watch_state SET watched_at = now() - interval '$hours hours', regular_since = now() - interval '30 hours'; UPDATE kept.setting SET value = '$setting' WHERE name = 'watch'");
+	my ($hours, $regular, $setting, $is_regular) = @$case;
+	sql("UPDATE kept.watch_state SET watched_at = now() - interval '$hours hours', regular_since = now() - interval '$regular hours'; UPDATE kept.setting SET value = '$setting' WHERE name = 'watch'");
 	sql('CALL chpg_watch()');
-	is(sql(q{SELECT watched_at - regular_since > interval '29 hours' FROM kept.watch_state}), $is_regular, "a watch $hours hours after the one before, the setting $setting");
+	is(sql(q{SELECT round(extract(epoch FROM watched_at - regular_since) / 3600) FROM kept.watch_state}), $is_regular, "a watch $hours hours after the one before, regular since $regular hours, the setting $setting");
 }
 sql(q{UPDATE kept.setting SET value = 'off' WHERE name = 'watch'});
 
