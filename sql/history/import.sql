@@ -467,8 +467,8 @@ BEGIN
 		end_time := greatest(end_time, l.ended);
 	END LOOP;
 	points := ARRAY(
-		SELECT ROW(id, NULL, n.metric, NULL, n.unit, NULL, n.series, n."time" + (v.place - 1) * interval '1 second' * n.step_s,
-			v.value)::@extschema@.chpg_metric_row
+		SELECT ROW(id, NULL, n.metric, NULL, n.unit, NULL, n.series,
+			n."time" + (v.place - 1) * interval '1 second' * n.step_s, v.value)::@extschema@.chpg_metric_row
 		FROM unnest(lines) n
 		CROSS JOIN LATERAL unnest(n.points) WITH ORDINALITY v(value, place)
 		WHERE v.value IS NOT NULL);

@@ -387,7 +387,8 @@ BEGIN
 		WHERE kinds IS NULL OR j.change = ANY (kinds)
 	)
 	SELECT j.change, j.service_id, coalesce((j.b).service_name, (j.a).service_name), n.query_id,
-		@extschema@.chpg_query_hex(n.query_id), n.db_name, n.db_user, n.db_operation, n.app, coalesce(j.query_text, q.query_text),
+		@extschema@.chpg_query_hex(n.query_id), n.db_name, n.db_user, n.db_operation, n.app,
+		coalesce(j.query_text, q.query_text),
 		(j.a).call_count / (j.hours_a * 3600), (j.b).call_count / (j.hours_b * 3600),
 		(j.a).avg_duration_us, (j.b).avg_duration_us, (j.a).p95_lo_us, (j.a).p95_hi_us, (j.b).p95_lo_us,
 		(j.b).p95_hi_us, j.time_ratio_a, j.time_ratio_b, x.excess_us,

@@ -573,7 +573,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT pattern.source, pattern.service_id, pattern.service_name, pattern.query_id, pattern.query_hex,
 		pattern.db_name, pattern.db_user, pattern.db_operation, pattern.app, _chpg_with_text.query_text,
-		pattern.buckets, pattern.call_count, pattern.error_count, pattern.total_duration_us, pattern.avg_duration_us, pattern.max_duration_us,
+		pattern.buckets, pattern.call_count, pattern.error_count,
+		pattern.total_duration_us, pattern.avg_duration_us, pattern.max_duration_us,
 		pattern.p50_lo_us, pattern.p50_hi_us, pattern.p95_lo_us, pattern.p95_hi_us, pattern.p95_est_us,
 		pattern.p99_lo_us, pattern.p99_hi_us, pattern.p99_est_us, pattern.total_rows, pattern.total_shared_blks_read,
 		pattern.total_shared_blks_hit, pattern.total_cpu_time_us, pattern.total_wal_bytes;

@@ -106,15 +106,15 @@ CREATE FUNCTION @extschema@._chpg_without_passwords(query_text text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN query_text !~* ('passw|secret|passphrase|token|dblink|connection|crypt|pwd|api[_-]?key|identified\s+by|'
-			'chpg_connect|chpg_create_webhook|://') THEN query_text
+	SELECT CASE WHEN query_text !~* ('passw|secret|passphrase|token|dblink|connection|crypt|pwd|api[_-]?key|'
+			'identified\s+by|chpg_connect|chpg_create_webhook|://') THEN query_text
 		WHEN substr(query_text, w.until) ~ '''|[$]([^0-9]|$)|://'
 			THEN left(query_text, w.until - 1) || substring(substr(query_text, w.until) FROM '^[A-Za-z_]*') || ' ***'
 				ELSE query_text END
 	FROM (
 		SELECT 1 + coalesce(length(substring(query_text
-			FROM '(?i)^.*?(?:passw[a-z]*|secret|passphrase|token|dblink[a-z_]*|connection(?=[^a-z]*[''$"])|crypt|pwd|api[_-]?key|'
-			'identified\s+by|chpg_connect|chpg_create_webhook|://)')),
+			FROM '(?i)^.*?(?:passw[a-z]*|secret|passphrase|token|dblink[a-z_]*|connection(?=[^a-z]*[''$"])|crypt|pwd|'
+			'api[_-]?key|identified\s+by|chpg_connect|chpg_create_webhook|://)')),
 			length(query_text)) AS until
 	) w;
 END;

@@ -54,8 +54,8 @@ BEGIN
 	IF getdatabaseencoding() <> 'UTF8' THEN
 		RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f]', '?', 'g');
 	END IF;
-	RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e'
-		'\\u2066-\\u2069\\ufdd0-\\ufdef\\ufffe\\uffff]', chr(65533), 'g');
+	RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f-\\x9f'
+		'\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufdd0-\\ufdef\\ufffe\\uffff]', chr(65533), 'g');
 END
 $$;
 
@@ -216,7 +216,8 @@ BEGIN
 	END IF;
 	RETURN ('<!DOCTYPE html>' || E'\n<html lang="' || @extschema@._chpg_escaped(lang)
 		|| E'">\n<head>\n<meta charset="utf-8">\n'
-		|| '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
+		|| '<meta http-equiv="Content-Security-Policy" '
+		|| 'content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;">'
 		|| E'\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
 		|| E'<meta name="color-scheme" content="light dark">\n'
 		|| E'<meta name="referrer" content="no-referrer">\n<title>' || @extschema@._chpg_escaped(title)

@@ -196,7 +196,8 @@ COMMENT ON FUNCTION @extschema@.chpg_report(tstzrange, text, tstzrange, text, bo
 What is wrong, what changed, how the services are, where time goes, what could be better, and
   how sure that is. The page refers to nothing outside of it.
 period: null: the last seven days of the history; its later half, if it has less than two weeks.
-baseline: what it is compared with; null: the time before it. Times are in the session''s time zone.
+baseline: what it is compared with; null: the time before it. Times are in the session''s time
+  zone.
 hide_texts: pseudonyms for texts, databases, users and applications, as in chpg_history_export.
 history_only: false: without a history, read the last day from the API.
 To write it to a file: psql -Atc "SELECT chpg_report()" -o report.html

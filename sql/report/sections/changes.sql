@@ -69,7 +69,8 @@ BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('changes', 'What changed?',
 		@extschema@._chpg_text_tag('p.lead', CASE
 			WHEN r.baseline IS NULL THEN 'That is not known: there is nothing to compare with.'
-			WHEN cardinality(r.changes) = 0 THEN format('Over the period as a whole, no query is much slower or faster than from %s.',
+			WHEN cardinality(r.changes) = 0 THEN format(
+				'Over the period as a whole, no query is much slower or faster than from %s.',
 				@extschema@._chpg_page_range(r.baseline))
 			ELSE format('Compared with the time from %s. The band in a chart is where most hours of that time were.',
 				@extschema@._chpg_page_range(r.baseline)) END),
