@@ -22,7 +22,8 @@ COMMENT ON COLUMN @extschema@.chpg_self_row.last_watch IS 'When chpg_watch last 
 COMMENT ON COLUMN @extschema@.chpg_self_row.oldest_due_window IS
 'Start of the oldest window that is due for its first capture; null: none, or the history is of another role.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.failing_since IS
-'Since when captures, or requests to the API, have failed without one that succeeded; null: they do not.';
+'Since when captures, or requests to the API, have failed without one that succeeded; null: they do not.
+Not requests with a key that the API has never accepted, such as a mistyped one.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.blocked_until IS
 'Until when the API''s refusals (429) block a key, the latest if several; null: none.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.longest_wait_us IS
@@ -80,11 +81,13 @@ BEGIN
 					count(*) FILTER (WHERE d.state = 'dead') AS dead,
 					min(a.noted_at) FILTER (WHERE d.state = 'pending') AS waiting_since,
 					bool_or(d.state = 'pending' AND d.next_try < now() - interval '1 hour') AS is_overdue,
-					max(d.sent_at) AS last_sent,
+					(SELECT max(e.sent_at) FROM alert_delivery e WHERE e.state = 'sent' AND e.webhook = n.webhook)
+						AS last_sent,
 					(array_agg(d.error ORDER BY d.next_try DESC, d.alert_id DESC)
 						FILTER (WHERE d.error IS NOT NULL))[1] AS last_error
 				FROM unnest(webhooks) n(webhook)
-				LEFT JOIN alert_delivery d ON d.webhook = n.webhook
+				-- most are sent
+				LEFT JOIN alert_delivery d ON d.state IN ('pending', 'dead') AND d.webhook = n.webhook
 				LEFT JOIN alert a ON a.alert_id = d.alert_id
 				GROUP BY n.webhook) s);
 		-- nobody watches by hand for a day and a night, and a watch that was turned off is not missed
