@@ -372,7 +372,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FILTER (WHERE muted), count(*) 
 fails_with($node, "SELECT chpg_mute($_->[0])", '22004', qr/argument "$_->[1]" must not be null/, "no $_->[1]") for [ "NULL, 'wont_fix'", 'finding_key' ], [ "'$key', NULL", 'reason' ];
 fails_with($node, 'SELECT chpg_unmute(NULL)', '22004', qr/argument "finding_key" must not be null/, 'nothing to unmute');
 fails_with($node, q{INSERT INTO chpg_threshold VALUES ('CHPG102', 'calls_per_sec', 1)}, '23503', qr/is not present in table "chpg_rule"/, 'a threshold that no rule has');
-fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_->[1]": .*HINT:  Give/s, "what is no $_->[1]") for
+fails_with($node, "SELECT chpg_mute($_->[0])", '22023', qr/invalid value for "$_->[1]": .*(?:HINT:  G|: g)ive /s, "what is no $_->[1]") for
 	[ "'$key', 'no reason'", 'reason' ], [ "'a finding', 'wont_fix'", 'finding_key' ], [ "'$key', 'wont_fix', muted_until => now() - interval '1 minute'", 'muted_until' ];
 is($node->safe_psql('postgres', "SELECT chpg_unmute('$key'), chpg_unmute('$key')"), 't|f', 'and unmuted');
 my $MUTED = "SELECT muted FROM chpg_findings($DAY, 's') WHERE rule_id = 'CHPG102'";
