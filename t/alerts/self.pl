@@ -116,7 +116,7 @@ fault($url, path => 'postgres$', status => 503);
 $node->psql('postgres', 'SELECT FROM chpg_services') for 1, 2;
 is(logged('the API has been failing'), 0, 'two failures are no news');
 is(sql(q{SELECT failing_since > now() - interval '5 min' FROM chpg_self}), 't', 'but can be seen');
-is(sql('SELECT failing_since = (SELECT e.failing_since FROM chpg_self e, pg_sleep(0.01)) FROM chpg_self'), 't', 'since the same time, whenever it is seen');
+is(sql('SELECT failing_since FROM chpg_self'), sql('SELECT failing_since FROM chpg_self'), 'since the same time, whenever it is seen');
 $node->psql('postgres', 'SELECT FROM chpg_services') for 1 .. 4;
 is(logged('the API has been failing since .* for key "demoKeyId"'), 1, 'the third one is logged, once');
 clear_faults($url);
