@@ -214,15 +214,28 @@ CREATE FUNCTION @extschema@._chpg_report_unjudged_text(skipped @extschema@.chpg_
 RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT format('Rules that could not judge: %s', n.others)
-		|| CASE WHEN n.without_metric > 0 THEN
-			format(', and %s without a metric of what they judge', n.without_metric) ELSE '' END
+	SELECT CASE WHEN skipped IS NULL
+		THEN 'Which rules could not judge then is not known: the log keeps those of its last watch'
+		ELSE format('Rules that could not judge: %s', n.others) || CASE WHEN n.without_metric > 0 THEN
+			format(', and %s without a metric of what they judge', n.without_metric) ELSE '' END END
 	FROM (SELECT @extschema@._chpg_report_unjudged(skipped, false) AS others,
 		@extschema@._chpg_report_unjudged(skipped, true) AS without_metric) n;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_unjudged_text(@extschema@.chpg_finding_row[]) IS
-'How many rules could not judge, in words.';
+'How many rules could not judge, in words without a period; skipped: null: that is not known.';
+
+CREATE FUNCTION @extschema@._chpg_report_doubt(skipped @extschema@.chpg_finding_row[])
+RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT CASE WHEN skipped IS NULL THEN 'The log has no incident; which rules could not judge is not known.'
+		WHEN n.others > 0 THEN format('Not as far as rules could judge: %s could not.', n.others) END
+	FROM (SELECT @extschema@._chpg_report_unjudged(skipped, false) AS others) n;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_doubt(@extschema@.chpg_finding_row[]) IS
+'What to say where there is no incident, but not all rules could judge; null: they could.';
 
 CREATE FUNCTION @extschema@._chpg_report_skipped_lines(skipped @extschema@.chpg_finding_row[])
 RETURNS text[]

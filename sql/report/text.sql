@@ -135,11 +135,8 @@ AS $$
 		CASE WHEN cardinality((r).incidents) = 0 THEN
 			@extschema@._chpg_report_paragraph('', CASE
 				WHEN (r).not_known IS NOT NULL THEN format('Not known: %s.', (r).not_known)
-				WHEN (r).skipped IS NULL THEN 'The log has no incident; which rules could not judge is not known.'
-				WHEN @extschema@._chpg_report_unjudged((r).skipped, false) > 0 THEN
-					format('Not as far as rules could judge: %s could not.',
-						@extschema@._chpg_report_unjudged((r).skipped, false))
-				ELSE 'No incident is open' || coalesce(' at ' || @extschema@._chpg_time_text((r).judged_at), '') || '.' END, 2) END,
+				ELSE coalesce(@extschema@._chpg_report_doubt((r).skipped), 'No incident is open'
+					|| coalesce(' at ' || @extschema@._chpg_time_text((r).judged_at), '') || '.') END, 2) END,
 		(SELECT string_agg(@extschema@._chpg_report_text_finding((r).incidents[i], (r).service IS NULL), E'\n\n' ORDER BY i)
 			FROM generate_series(1, least(cardinality((r).incidents), 10)) i),
 		@extschema@._chpg_report_more(cardinality((r).incidents), 10, 'incidents and risks'::text),
@@ -281,8 +278,8 @@ AS $$
 				@extschema@._chpg_report_more(count(*), 8, 'reasons'::text))
 			FROM unnest(@extschema@._chpg_report_skipped_lines((r).skipped)) WITH ORDINALITY s(line, place)
 			HAVING count(*) > 0),
-		CASE WHEN (r).skipped IS NULL THEN @extschema@._chpg_report_paragraph('', 'Which rules could not judge then is not '
-			'known: the log keeps those of its last watch.', 2) END,
+		CASE WHEN (r).skipped IS NULL THEN
+			@extschema@._chpg_report_paragraph('', @extschema@._chpg_report_unjudged_text((r).skipped) || '.', 2) END,
 		CASE WHEN (r).muted > 0 THEN format('  Muted findings, which are not shown: %s.', (r).muted) END,
 		@extschema@._chpg_report_paragraph('', coalesce(CASE WHEN (r).from_log
 			THEN 'Findings are those of the log of watches' ELSE 'Findings are those of the last day' END

@@ -81,7 +81,7 @@ BEGIN
 	IF wrong.alarms = 0 AND report.not_known IS NOT NULL THEN
 		sentences := sentences || format('Whether anything is wrong is not known: %s.', report.not_known);
 	ELSIF wrong.alarms = 0 AND report.skipped IS NULL THEN
-		sentences := sentences || 'The log has no incident; which rules could not judge is not known.'::text;
+		sentences := sentences || @extschema@._chpg_report_doubt(report.skipped);
 	ELSIF wrong.alarms = 0 AND unjudged > 0 THEN
 		sentences := sentences || format('%s%s %s could not judge. The others find nothing wrong.',
 			CASE WHEN report.has_history THEN '' ELSE 'Whether something got worse is not known: ' END,

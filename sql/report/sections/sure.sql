@@ -36,8 +36,8 @@ BEGIN ATOMIC
 			CASE WHEN r.judged_at IS NOT NULL THEN @extschema@._chpg_text_tag('li', format(CASE WHEN r.from_log
 				THEN 'Findings are those of the log, as of %s.' ELSE 'Findings are about the 24 hours until %s; there is no log of '
 					'them, which the setting watch of the history would keep.' END, @extschema@._chpg_time_text(r.judged_at))) END,
-			CASE WHEN r.skipped IS NULL THEN @extschema@._chpg_text_tag('li', 'Which rules could not judge then is not known: '
-				'the log keeps those of its last watch.') END,
+			CASE WHEN r.skipped IS NULL THEN
+				@extschema@._chpg_text_tag('li', @extschema@._chpg_report_unjudged_text(r.skipped) || '.') END,
 			CASE WHEN r.muted > 0 THEN @extschema@._chpg_text_tag('li', format('%s muted %s not shown.', r.muted,
 				CASE r.muted WHEN 1 THEN 'finding is' ELSE 'findings are' END)) END,
 			CASE WHEN r.has_history THEN @extschema@._chpg_text_tag('li', 'Percentiles of several hours are estimates: '

@@ -88,9 +88,7 @@ BEGIN ATOMIC
 		@extschema@._chpg_text_tag('p.lead', CASE
 			WHEN r.is_bad THEN format('Yes. As of %s:', @extschema@._chpg_time_text(r.judged_at))
 			WHEN r.not_known IS NOT NULL THEN format('Not known: %s.', r.not_known)
-			WHEN r.skipped IS NULL THEN 'The log has no incident; which rules could not judge is not known.'
-			WHEN r.is_bad IS NULL THEN format('Not as far as rules could judge: %s could not.',
-				@extschema@._chpg_report_unjudged(r.skipped, false))
+			WHEN r.is_bad IS NULL THEN @extschema@._chpg_report_doubt(r.skipped)
 			WHEN cardinality(r.incidents) = 0 THEN 'No. No rule finds anything.'
 			ELSE 'No. This is worth knowing:' END),
 		(SELECT @extschema@._chpg_join(array_agg(@extschema@._chpg_page_incident(n.item, upper(r.period), n.place <= 20,
