@@ -36,7 +36,8 @@ sub start_emulator
 			keep_alive => 1,
 			max_redirect => 0,
 			verify_SSL => 0,
-			timeout => 10)
+			# As long as PostgreSQL's tests wait: a busy machine is slow.
+			timeout => 180)
 	  },
 	  __PACKAGE__;
 	$self->{organization} = $self->control('GET', 'info')->{organization_id};

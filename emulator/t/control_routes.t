@@ -211,9 +211,9 @@ subtest 'a fixed window begins at a multiple of its length' => sub {
 	is($answers[2]{headers}{'x-ratelimit-limit'}, 2, 'the headers have the limit');
 	is($answers[0]{headers}{'x-ratelimit-policy'},
 		'2;w=3600;comment="fixed window"', 'the headers have the policy');
-	cmp_ok(
-		abs(3600 - time % 3600 - $answers[2]{headers}{'x-ratelimit-reset'}),
-		'<', 60, 'the reset is the end of the hour');
+	# A minute for the requests; the hour may have ended since.
+	cmp_ok((time + 60 + $answers[2]{headers}{'x-ratelimit-reset'}) % 3600,
+		'<=', 120, 'the reset is the end of the hour');
 };
 
 subtest 'headers of a rate limit need no limit' => sub {

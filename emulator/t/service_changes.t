@@ -707,9 +707,10 @@ subtest 'a control route changes services' => sub {
 	}
 };
 
-# Sends a write on a connection of its own, and waits for its end.
+# Sends a write on a connection of its own, and waits until it has arrived, and then for its end.
 sub lost
 {
+	my $before = $emulator->control('GET', 'count');
 	my $socket = IO::Socket::INET->new("127.0.0.1:" . $emulator->port) or die;
 	my $body = encode_json(\%new);
 	print $socket "POST $list HTTP/1.1\r\nHost: x\r\n"
@@ -719,6 +720,7 @@ sub lost
 	  . length($body)
 	  . "\r\n\r\n$body";
 	$socket->flush;
+	select undef, undef, undef, 0.01 while $emulator->control('GET', 'count') == $before;
 	IO::Select->new($socket)->can_read(0.2);
 	return;
 }

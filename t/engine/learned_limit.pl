@@ -86,6 +86,7 @@ for my $kind ('sliding', 'fixed')
 	# Another program has used three quarters of the window.
 	$id = use_new_key($node, $url, 'auto', %enforced, rate_limit => '20/4s', rate_headers => '20/4s', services => 19);
 	wait_until(sub { my $now = time; $now - 4 * int($now / 4) < 1 }, 'a fixed window begins');
+	my $began = time;
 	(my $elsewhere = $url) =~ s{//}{//$id:$KEY_SECRET@};
 	for (1 .. 15)
 	{
@@ -94,10 +95,10 @@ for my $kind ('sliding', 'fixed')
 		sleep 0.04;
 	}
 	clear_journal($url);
-	my $began = time;
 	is($node->safe_psql('postgres', $FLEET), 57, "$kind windows: beside another program, all rows are there");
 	is(request_count($url) . ' ' . refused(), '20 0', "$kind windows: the API refuses no request");
-	my @early = grep { $_->{at} < $began + 1 } @{ journal($url)->{requests} };
+	# None of its requests is given back within three seconds, however long they took.
+	my @early = grep { $_->{at} < $began + 3 } @{ journal($url)->{requests} };
 	cmp_ok(scalar @early, '<=', 5, "$kind windows: no more are sent than remain");
 }
 clear_faults($url);

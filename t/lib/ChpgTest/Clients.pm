@@ -111,7 +111,7 @@ sub client_cancels
 
 	clear_journal($url);
 	fault($url, path => 'logs$', hang => JSON::PP::true());
-	my $client = IPC::Run::start([ @$command, 'cancels' ], '<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
+	my $client = IPC::Run::start([ @$command, 'cancels' ], '<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default // 180));
 	wait_until(sub { $client->pump_nb; request_count($url) == 1 || !$client->pumpable }, 'the query waits for the API');
 	$in = "now\n";
 	my $ok = eval { $client->finish };
