@@ -27,6 +27,7 @@ FROM (SELECT to_date(right(inhrelid::regclass::text, 6), 'YYYYMM') AS m FROM pg_
 SQL
 }
 
+avoid_midnight();
 sql(q{SELECT chpg_history_enable('kept'); UPDATE kept.setting SET value = '6 hours' WHERE name = 'backfill'});
 is(months('hour'), '', 'a new history has no partitions');
 sql('CALL chpg_capture(max_windows => 0)');

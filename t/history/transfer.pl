@@ -202,7 +202,7 @@ SKIP: {
 
 # Points of metrics, and the states of a service
 
-sub points { my ($from, $step, @points) = @_; return sprintf q{SELECT 'metric' AS kind, 'own' AS service_id, 'm' AS metric, date_trunc('day', now(), 'UTC') - interval '1 day' + interval '%s' AS "time", %d AS step_s, '{%s}'::real[] AS points}, $from, $step, join ',', @points }
+sub points { my ($from, $step, @points) = @_; my $list = join ',', @points; return qq{SELECT 'metric' AS kind, 'own' AS service_id, 'm' AS metric, timestamptz '$PAST_DATE ${from}Z' AS "time", $step AS step_s, '{$list}'::real[] AS points} }
 my $points_now = q{; SELECT string_agg(to_char("time", 'HH24:MI') || '=' || value, ' ' ORDER BY "time") FROM kept.metric WHERE service_id = 'own'};
 like(there(import_of(points('10:00', 300, 1, 'NULL', 3, 4)) . $points_now), qr/^1\|0\|0\|1\n10:00=1 10:10=3 10:15=4$/, 'points');
 like(there(import_of(points('10:10', 60, -5, 6)) . $points_now), qr/\n10:00=1 10:10=-5 10:11=6 10:15=4$/, 'replace those from the first to the last');

@@ -24,6 +24,8 @@ sub make_old
 	$database //= 'postgres';
 	my $save = join '; ', map { "CREATE TABLE saved.$_ AS TABLE kept.$_" } @VIEWS;
 
+	# its hours, and the periods below, are counted from today
+	avoid_midnight();
 	$node->psql($database, 'SET client_min_messages = error; SELECT chpg_history_disable(); DROP SCHEMA IF EXISTS kept CASCADE; DROP SCHEMA IF EXISTS saved CASCADE');
 	return $node->safe_psql($database, "CREATE SCHEMA kept; CREATE SCHEMA saved;\n"
 		  . slurp_file("$DATA/old_history.sql") . slurp_file("$DATA/random_old_history.sql") . "; $save",

@@ -196,6 +196,7 @@ WHERE f.level IN ('WARN', 'ERROR')
 SQL
 
 # Captures keep limits and settings once a day, at the price that is announced.
+avoid_midnight();
 $node->safe_psql('postgres', 'TRUNCATE kept.service, kept.service_key, kept.capture, kept.metric_day, kept.limit_day');
 settle($node, 'kept');
 $node->safe_psql('postgres', q{UPDATE kept.setting SET value = '3 hours' WHERE name = 'backfill';

@@ -6,7 +6,9 @@ use warnings;
 
 use Exporter qw(import);
 
-our @EXPORT = qw(settle make_plantable unplant);
+use ChpgTest::Process;
+
+our @EXPORT = qw(settle avoid_midnight make_plantable unplant);
 
 # To captures it is now half an hour after a full hour: no window ends while a test runs.
 sub settle
@@ -15,6 +17,9 @@ sub settle
 
 	return $node->safe_psql('postgres', "UPDATE $schema.setting SET value = ((extract(minute FROM now())::integer + 30) % 60) || ' minutes' WHERE name = 'settle'");
 }
+
+# What is counted by days, or by months, of UTC: none of them ends within the next two minutes.
+sub avoid_midnight { return wait_until(sub { time % 86400 < 86400 - 120 }, 'the day has ended') }
 
 my @COUNTERS = qw(call_count error_count total_duration_us max_duration_us p50_duration_us p95_duration_us p99_duration_us
   total_rows total_shared_blks_read total_shared_blks_hit total_cpu_time_us total_wal_bytes);
