@@ -111,6 +111,9 @@ for (@CASES)
 		$service, $limit // 'NULL', $metric, $series, $expression, $noise, $unit));
 }
 
+# Nothing but half a day is known, in which it is as it always is.
+$node->safe_psql('postgres', q{SELECT plant.service('young', NULL), plant.metric('young', 'deadlocks', '', '0.002', 0.1, days => 1), plant.metric('young', 'connection_count', 'Total', '300', 0.1, days => 1)});
+
 my $AT = q{tstzrange('2026-05-19 12:00Z', '2026-05-20 12:00Z')};
 $node->safe_psql('postgres', "CREATE TABLE found AS SELECT f.* FROM chpg_findings($AT, history_only => true) f WHERE rule_id BETWEEN 'CHPG701' AND 'CHPG710'");
 for (@CASES)
@@ -122,6 +125,7 @@ for (@CASES)
 	cmp_ok(abs($since - $hours), '<=', $hours >= 24 ? 26 : $hours >= 12 ? 2 : 1, "$service: began $hours hours before") if defined $hours && ($since // '') ne '';
 	is($since // '', '', "$service: began before the history") if @$_ > 7 && !defined $hours;
 }
+is($node->safe_psql('postgres', q{SELECT string_agg(rule_id || ' ' || symptom, E'\n') FROM found WHERE service_id = 'young' AND level IN ('WARN', 'ERROR')}), '', 'what a history of half a day has had all the time is no alarm');
 sub found { my ($what, $service) = @_; return $node->safe_psql('postgres', "SELECT $what FROM found WHERE service_id = '$service' AND symptom !~ '^The history has no points'") }
 like(found('symptom', 'fills in days'), qr/^8\d\.\d % of the storage is in use; it grows by 4\.\d % a day, and is full about 2026-05-2\d \(2026-05-2\d to 2026-05-2\d\)$/, 'a symptom has the date, and how sure it is');
 is(found(q{(evidence->>'full_at')::timestamptz BETWEEN '2026-05-23Z' AND '2026-05-25Z', (evidence->>'full_from')::timestamptz < (evidence->>'full_at')::timestamptz, (evidence->>'full_at')::timestamptz < (evidence->>'full_until')::timestamptz}, 'fills in days'), 't|t|t', 'which is right');

@@ -11,8 +11,8 @@
  */
 /*
  * A burst that ended up to an hour ago counts, and begins with the first hour that had a quarter
- * of its deadlocks.  What has lasted for
- * five days is usual by now.
+ * of its deadlocks.  What has lasted for five days is usual by now.  What is usual is not known
+ * before a day.
  */
 CREATE FUNCTION @extschema@._chpg_find_deadlocks(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
 	live boolean)
@@ -75,7 +75,7 @@ BEGIN
 				@extschema@._chpg_time_literal(j.since), @extschema@._chpg_time_literal(until), j.service_id,
 				'deadlock detected')
 		FROM judged j
-		WHERE j.present >= :usual_factor * coalesce(j.high, 0) + 2
+		WHERE j.past_hours >= 24 AND j.present >= :usual_factor * j.high + 2
 			AND j.as_many < greatest(j.present / nullif(:rare, 0), 1);
 	END IF;
 	IF NOT live THEN
