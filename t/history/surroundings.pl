@@ -247,13 +247,15 @@ clear_faults($url);
 
 # A purge waits for a capture under way, whose keys it would remove.
 sql('TRUNCATE kept.capture, kept.open_hour, kept.open_day');
-fault($url, path => 'slowQueryPatterns', query => 'sort_by', hang => JSON::PP::true, times => 1);
+fault($url, path => 'slowQueryPatterns', query => 'sort_by', hang => JSON::PP::true, skip => 1, times => 1);
 clear_journal($url);
 my $pid = in_session($sessions[0], 'SELECT pg_backend_pid()');
-begin_in_session($sessions[0], q{SET chpg.request_timeout = '10s'; CALL chpg_capture('hour', max_windows => 2)});
-wait_until(sub { request_count($url) >= 3 }, 'a capture is under way');
+begin_in_session($sessions[0], q{SET chpg.request_timeout = '5min'; CALL chpg_capture('hour', max_windows => 2)});
+wait_until(sub { request_count($url) >= 5 }, 'a capture is under way, and has captured a window');
 begin_in_session($sessions[1], 'SELECT chpg_history_purge()');
 wait_until(sub { sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND $pid = ANY (pg_blocking_pids(pid))") eq '1' }, 'the purge waits for the capture');
+sql("SELECT pg_cancel_backend($pid)");
+await_in_session($sessions[0], qr/ERROR:  57014: could not capture 1 of 2 windows/);
 in_session($_, 'SELECT 1') for @sessions;
 is(sql('SELECT count(*) > 0, count(*) = count(k.pattern_key) FROM kept.open_hour p LEFT JOIN kept.pattern_key k USING (pattern_key)'), 't|t', 'all patterns have their keys');
 clear_faults($url);

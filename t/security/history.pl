@@ -389,7 +389,8 @@ forget();
 fault($url, path => 'slowQueryPatterns', hang => JSON::PP::true, times => 1);
 clear_journal($url);
 my $capture = open_session($node);
-begin_in_session($capture, "SET chpg.request_timeout = '5s'; $CAPTURE");
+my $capture_pid = in_session($capture, 'SELECT pg_backend_pid()');
+begin_in_session($capture, "SET chpg.request_timeout = '5min'; $CAPTURE");
 wait_until(sub { grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} } }, 'a window is requested');
 sql('GRANT TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept TO mallory');
 {
@@ -401,6 +402,7 @@ sql('GRANT TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept TO mallory');
 }
 fails_with($node, q{SET lock_timeout = '100ms'; CREATE TABLE attic.again (text_id bigint REFERENCES kept.query_text)}, '55P03', qr/lock timeout/,
 	'a foreign key, meanwhile', extra_params => [ '-U', 'mallory' ]);
+sql("SELECT pg_cancel_backend($capture_pid)");
 await_in_session($capture, qr/ERROR:  55000: the history cannot be used: schema "kept" grants REFERENCES, TRIGGER/);
 $capture->quit;
 is(taken(), 'f|f', 'nothing has run');
@@ -413,10 +415,11 @@ sql('REVOKE TRIGGER, REFERENCES ON ALL TABLES IN SCHEMA kept FROM mallory');
 	clear_journal($url);
 	forget();
 	my $capturing = open_session($node);
-	begin_in_session($capturing, "SET chpg.request_timeout = '2s'; $CAPTURE");
+	my $pid = in_session($capturing, 'SELECT pg_backend_pid()');
+	begin_in_session($capturing, "SET chpg.request_timeout = '5min'; $CAPTURE");
 	wait_until(sub { grep { $_->{path} =~ /slowQueryPatterns/ } @{ journal($url)->{requests} } }, 'a window is requested');
 	fails_with($node, q{SET lock_timeout = '50ms'; ALTER TABLE kept.pattern_key OWNER TO mallory}, '55P03', qr/lock timeout/, 'a new owner of a table, meanwhile');
-	sql('ALTER SCHEMA kept OWNER TO mallory');
+	sql("ALTER SCHEMA kept OWNER TO mallory; SELECT pg_cancel_backend($pid)");
 	await_in_session($capturing, qr/ERROR:  55000: the history cannot be used: schema "kept" belongs to "mallory"/);
 	$capturing->quit;
 	sql('ALTER SCHEMA kept OWNER TO CURRENT_USER; GRANT USAGE ON SCHEMA kept TO mallory');
