@@ -8,7 +8,7 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use JSON::PP;
 
-our @EXPORT = qw(dashboard_names read_dashboard all_panels panel_queries other_queries variables expand);
+our @EXPORT = qw(dashboard_names read_dashboard all_panels panel_queries other_queries variables expand timing_script);
 
 my $PLACE = dirname(__FILE__) . '/../../../dashboards';
 
@@ -79,6 +79,17 @@ sub expand
 	$sql =~ s/\$__interval\b/1h/g;
 	$sql =~ s/\$(\w+)\(([^)]*)\)/($macros{$1} || die "no such macro: $1\n")->(map { s!^ +| +$!!gr } split(m!,!, $2))/ge;
 	return $sql;
+}
+
+# A script for psql that runs statements and prints, of each, the nanoseconds that its backend, which runs on this
+# machine, spent on a processor. What else the machine does adds little to that.
+sub timing_script
+{
+	my (@statements) = @_;
+	my $cpu_time = q{`cut -d ' ' -f 1 /proc/:pid/schedstat`};
+
+	return join "\n", 'SELECT pg_backend_pid() AS pid \gset',
+	  map { ("\\set began $cpu_time", "$_ \\g /dev/null", "\\set ended $cpu_time", 'SELECT :ended - :began;') } @statements;
 }
 
 1;
