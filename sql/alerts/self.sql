@@ -23,14 +23,15 @@ COMMENT ON COLUMN @extschema@.chpg_self_row.oldest_due_window IS
 'Start of the oldest window that is due for its first capture; null: none, or the history is of another role.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.failing_since IS
 'Since when captures, or requests to the API, have failed without one that succeeded; null: they do not.
-Not requests with a key that the API has never accepted, such as a mistyped one.';
+Not requests with a key that the API has never accepted, such as a mistyped one, nor with a key
+  that was last tried three hours ago, such as one whose server was dropped.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.blocked_until IS
 'Until when the API''s refusals (429) block a key, the latest if several; null: none.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.longest_wait_us IS
-'Time spent so far, in microseconds, by who waits longest for a request budget; null: nobody waits. '
-'For members of pg_monitor.';
+'How long the request that waits longest for a budget has waited, in microseconds; null: none.
+Not the sum of its statement''s waits: see chpg_activity(). For members of pg_monitor.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.waiting_pid IS
-'The process that waits longest, for pg_stat_activity; null: nobody waits. For members of pg_monitor.';
+'The process of that request, for pg_stat_activity; null: none. For members of pg_monitor.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.webhooks_failing IS
 'Webhooks whose last try failed, or that have had nothing sent for an hour that was due. Not dropped ones.';
 COMMENT ON COLUMN @extschema@.chpg_self_row.dead_letters IS
@@ -42,7 +43,7 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_engine_state';
 
 COMMENT ON FUNCTION @extschema@._chpg_engine_state() IS
-'Since when the API fails, and who waits longest for a budget; no row without pg_monitor.';
+'Since when the API fails, and which request waits longest for a budget; no row without pg_monitor.';
 
 /*
  * With the caller's rights, or those of the history's owner: see _chpg_self_of_other.

@@ -475,7 +475,9 @@ chpg_budget_note_health(const ChpgConnection *connection, bool failed)
 		since = key->failing_since;
 		failures = failed ? Min(key->failures, INT_MAX - 1) + 1 : key->failures;
 		key->failures = failed ? failures : 0;
-		if (!failed)
+		if (failed)
+			key->failed_at = now;
+		else
 			key->failing_since = 0;
 	}
 	LWLockRelease(&shared->lock);

@@ -155,6 +155,7 @@ typedef struct ChpgKey
 	int			failures;		/* responses in a row that failed, or never
 								 * came */
 	TimestampTz failing_since;	/* time of day of the first one; 0: none */
+	TimestampTz failed_at;		/* time of day of the last one */
 	bool		queue_is_long;	/* a backend waits for longer than the log
 								 * keeps quiet about */
 	ChpgLimit	share;			/* what others leave of the limit, by the

@@ -26,6 +26,12 @@
 #define STATS_COLUMNS		(CHPG_NUM_COUNTERS + 4)
 #define BUDGET_COLUMNS		10
 
+/*
+ * A key that fails is forgotten when no request with it has failed for this long: its
+ * server, or user mapping, may be gone, and nothing would succeed any more.
+ */
+#define FAILURE_MEMORY		(3 * USECS_PER_HOUR)
+
 static ChpgCounters own;
 
 const ChpgCounters *
@@ -339,9 +345,9 @@ PG_FUNCTION_INFO_V1(chpg_engine_state);
 /*
  * _chpg_engine_state()
  *
- * Returns since when the API has failed to answer some key, how long the longest
- * present wait for a budget has lasted, and which process waits so.  No row for
- * roles that do not see all keys.
+ * Returns since when the API has failed to answer some key that is in use, how long
+ * the longest present wait of a request for a budget has lasted, and which process
+ * waits so.  No row for roles that do not see all keys.
  */
 Datum
 chpg_engine_state(PG_FUNCTION_ARGS)
@@ -349,6 +355,7 @@ chpg_engine_state(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ChpgSharedState *shared = chpg_keys_get();
 	int64		now = chpg_now();
+	TimestampTz remembered = GetCurrentTimestamp() - FAILURE_MEMORY;
 	TimestampTz since = DT_NOEND;
 	int64		waiting_since = CHPG_FOREVER;
 	int			pid = 0;
@@ -361,8 +368,10 @@ chpg_engine_state(PG_FUNCTION_ARGS)
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	for (int i = 0; i < CHPG_MAX_KEYS; i++)
 	{
-		if (shared->keys[i].in_use && shared->keys[i].failures > 0)
-			since = Min(since, shared->keys[i].failing_since);
+		const ChpgKey *key = &shared->keys[i];
+
+		if (key->in_use && key->failures > 0 && key->failed_at > remembered)
+			since = Min(since, key->failing_since);
 	}
 	for (int i = 0; i < shared->num_waiters; i++)
 	{

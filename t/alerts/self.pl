@@ -7,9 +7,11 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use ChpgTest::Clock;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+begin_clock('2026-05-12 10:30');
 my $url = start_emulator();
 my $node = start_node('main', "timezone = 'UTC'", 'chpg.max_retries = 0', "log_min_messages = 'log'");
 my $ALL = 'problem, last_capture IS NULL, last_watch IS NULL, oldest_due_window IS NULL, failing_since IS NULL, blocked_until IS NULL, longest_wait_us, waiting_pid, webhooks_failing, dead_letters';
@@ -163,5 +165,17 @@ sql('SELECT problem FROM chpg_self; SELECT FROM chpg_webhooks');
 is(sql('SELECT DISTINCT who FROM of_h.seen'), 'h', 'what its owner has planted runs with the rights of the owner');
 sql('DROP FUNCTION of_h.plant() CASCADE; ALTER TABLE of_h.capture NO FORCE ROW LEVEL SECURITY; ALTER TABLE of_h.capture DISABLE ROW LEVEL SECURITY; DROP TABLE of_h.watch_skipped; ALTER TABLE of_h.watch_state DROP regular_since');
 like(as_role($_, 'SELECT problem, (SELECT count(*) FROM chpg_webhooks WHERE dead_letters IS NULL) FROM chpg_self'), qr/^the history cannot be used: its schema has not all tables of this version: run chpg_history_enable\|1$/, "a history of an earlier version is to be completed: $_") for 'h', 'reader', sql('SELECT current_user');
+
+# Nothing succeeds any more with a key whose server is dropped while the API fails
+sub failing_after { my ($time) = @_; set_clock(sql("SELECT to_char(now() + interval '$time', 'YYYY-MM-DD HH24:MI')")); return sql('SELECT failing_since IS NOT NULL FROM chpg_self') }
+
+reset_emulator($url, keys => { droppedKey => $KEY_SECRET });
+sql(connect_call(api_url => $url, key_id => 'droppedKey', server => 'dropped') . q{; SELECT FROM chpg_services('dropped')});
+fault($url, path => 'postgres$', status => 503);
+$node->psql('postgres', q{SELECT FROM chpg_services('dropped')});
+sql('DROP SERVER dropped CASCADE');
+is(failing_after('0 hours'), 't', 'a server is dropped while the API fails');
+is(failing_after('2 hours 50 minutes'), 't', 'it fails for almost three hours');
+is(failing_after('11 minutes'), 'f', 'and is forgotten after these');
 
 done_testing();
