@@ -11,6 +11,9 @@
  * threshold: drop_ratio = 0.65 ratio; Share of the usual executions up to which traffic is missing ...
  * threshold: least_ratio = 0.8 ratio; ... and of the fewest ones of past days, in each of two hours ...
  * threshold: calls_per_h = 200 executions/h; ... of so many expected per hour.
+ * threshold: hour_ratio = 0.75 ratio; Or four hours together are as low, and each of them is up to this share of its
+ *   usual executions ...
+ * threshold: hour_days = 8 days; ... on so many past days.
  * threshold: error_drop_ratio = 0.1 ratio; Share of the fewest executions of past days up to which it is ERROR.
  * threshold: error_calls_ratio = 0.2 ratio; Share of a service's executions that makes an application's silence
  *   an ERROR.
@@ -22,12 +25,16 @@
  *
  * What is expected are the executions in the very same hour of past days.  Two hours decide;
  * a pattern that vanished ran in these hours on each of the past days.
+ *
+ * Clocks change, so that two hours are compared with those before and after them, too.  Where
+ * traffic rises or falls steeply, that hides half of it.  Of a workday, the day before says
+ * which of the three hours is the right one, and four hours together are enough.
  */
 
 /* The captures of hours have the executions of a service. */
 CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])
 RETURNS TABLE (service_key integer, calls double precision, usual_calls double precision, least_calls double precision,
-	days bigint, usual_ratio double precision, least_ratio double precision)
+	days bigint, usual_ratio double precision, least_ratio double precision, highest_ratio double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,9 +43,9 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	SELECT h.service_key, sum(h.calls), sum(h.usual), sum(h.least), min(h.days), max(h.calls / nullif(h.usual, 0)),
-		max(h.calls / nullif(h.least, 0))
+		max(h.calls / nullif(h.least, 0)), max(h.calls / nullif(h.greatest_usual, 0))
 	FROM (
-		SELECT j.service_key, n.calls, b.usual, b.least, b.days
+		SELECT j.service_key, n.calls, b.usual, b.greatest_usual, b.least, b.days
 		FROM unnest(judged) j
 		CROSS JOIN generate_series(1, 2) hour
 		CROSS JOIN LATERAL (
@@ -48,7 +55,7 @@ BEGIN
 				AND c.window_start = j.end_time - hour * interval '1 hour') n
 		CROSS JOIN LATERAL (
 			-- clocks change: the hour before and the one after count, too; and one bad day is no measure
-			SELECT min(h.usual) AS usual, min(h.least) AS least, min(h.days) AS days
+			SELECT min(h.usual) AS usual, max(h.usual) AS greatest_usual, min(h.least) AS least, min(h.days) AS days
 			FROM (
 				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
 					percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days
@@ -68,8 +75,59 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_service_traffic(@extschema@._chpg_judged_service[]) IS
 'Executions of services in the last two hours, and in the same hours of past days.
-usual_ratio, least_ratio: the greater ones of both hours. Services of which one of the two hours
-  is missing or truncated are left out.
+usual_ratio, least_ratio: the greater ones of both hours. highest_ratio: as usual_ratio, of the
+  hour with most executions among that of past days, the one before, and the one after.
+Services of which one of the two hours is missing or truncated are left out.
+Errors: 55000 there is no history.';
+
+/* Clocks change at weekends: these hours are not judged. */
+CREATE FUNCTION @extschema@._chpg_settled_traffic(of_service text, end_time timestamptz)
+RETURNS TABLE (calls double precision, usual_calls double precision, least_calls double precision, days bigint,
+	highest_ratio double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH hours AS MATERIALIZED (
+		SELECT h.hour, b.shift, n.call_count::float8 AS calls, b.usual, b.least, b.days
+		FROM generate_series(1, 24) h(hour)
+		JOIN capture n ON n.service_id = of_service AND n.grain = 'hour' AND n.status = 'ok' AND NOT n.truncated
+			AND n.window_start = end_time - h.hour * interval '1 hour'
+		CROSS JOIN LATERAL (
+			SELECT s.shift, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
+				percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days
+			FROM @extschema@._chpg_past_starts(n.window_end, 1) p
+			CROSS JOIN generate_series(-1, 1) s(shift)
+			JOIN capture c ON c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+				AND c.window_start = p.start + s.shift * interval '1 hour'
+			GROUP BY s.shift) b
+		WHERE extract(isodow FROM end_time - interval '1 hour') < 6
+	), clock AS (
+		-- the one by which the hours before vary least
+		SELECT h.shift
+		FROM hours h
+		WHERE h.hour > 4 AND h.calls > 0 AND h.usual > 0
+		GROUP BY h.shift
+		HAVING count(*) >= 12
+		ORDER BY stddev_pop(ln(h.calls / h.usual)), abs(h.shift), h.shift
+		LIMIT 1
+	)
+	SELECT sum(h.calls), sum(h.usual), sum(h.least), min(h.days), max(h.calls / nullif(h.usual, 0))
+	FROM hours h
+	JOIN clock c ON c.shift = h.shift
+	WHERE h.hour <= 4
+	HAVING count(*) = 4;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_settled_traffic(text, timestamptz) IS
+'Executions of a service in the last four hours, and in the same hours of past days.
+highest_ratio: the greatest one of the four hours by its usual executions. No row: at weekends, or
+  if hours are missing or truncated.
 Errors: 55000 there is no history.';
 
 /*

@@ -11,6 +11,12 @@
  * threshold: surge_calls_per_h = 200 executions/h; ... with so many of them per hour.
  * threshold: warn_surge_factor = 1.6 factor; How many times the expected executions make a WARN ...
  * threshold: warn_surge_time_ratio = 0.002 ratio; ... with such a share of the service's time that they add.
+ * threshold: share_factor = 1.4 factor; Or how many times the usual share of the service's executions,
+ *   in four hours ...
+ * threshold: share_score = 5 standard deviations; ... how far from it, by past days ...
+ * threshold: share_max_factor = 1.2 factor; ... how many times the greatest share of these days ...
+ * threshold: share_time_ratio = 0.01 ratio; ... and with such a share of the service's time that they add, make a WARN.
+ * threshold: share_days = 8 days; ... if so many past days are known.
  * threshold: drop_ratio = 0.5 ratio; Share of the expected executions up to which they dropped ...
  * threshold: drop_calls_per_h = 6 executions/h; ... of so many expected per hour.
  * threshold: score = 5.5 standard deviations; How far from the expected executions two to four hours are together.
@@ -72,6 +78,69 @@ COMMENT ON FUNCTION @extschema@._chpg_past_calls(integer, integer[], timestamptz
 The least, and the greatest, are those of two hours that may begin an hour earlier or later.
 Errors: 55000 there is no history.';
 
+/*
+ * How often a service is used varies by the day, and so do all its patterns.  How often one of
+ * them runs for each execution of the others varies less: it is known more precisely.
+ */
+CREATE FUNCTION @extschema@._chpg_past_shares(of_service integer, keys integer[], end_time timestamptz)
+RETURNS TABLE (pattern_key integer, days bigint, days_present bigint, factor double precision,
+	greatest_factor double precision, score double precision)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	WITH past AS MATERIALIZED (
+		SELECT d.day, d.start, sum(c.call_count)::float8 AS calls
+		FROM (SELECT 0 AS day, end_time - interval '4 hours' AS start
+			UNION ALL
+			SELECT p.day, p.start FROM @extschema@._chpg_past_starts(end_time, 4) p) d
+		JOIN service_key k ON k.service_key = of_service
+		JOIN capture c ON c.service_id = k.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+			AND c.window_start = ANY (ARRAY(SELECT d.start + h * interval '1 hour' FROM generate_series(0, 3) h))
+		GROUP BY d.day, d.start
+		HAVING count(*) = 4
+		ORDER BY d.day
+		LIMIT 16
+	), own AS MATERIALIZED (
+		SELECT p.pattern_key, u.day, sum(greatest(p.call_count, 0))::float8 AS calls
+		FROM @extschema@._chpg_window_hour() p
+		JOIN past u ON p.window_start >= u.start AND p.window_start < u.start + interval '4 hours'
+		WHERE p.service_key = of_service AND p.pattern_key = ANY (keys)
+			AND p.window_start = ANY (ARRAY(SELECT i.start + h * interval '1 hour'
+				FROM past i CROSS JOIN generate_series(0, 3) h))
+		GROUP BY p.pattern_key, u.day
+	), shares AS (
+		SELECT k.key, u.day, coalesce(o.calls, 0) > 0 AS is_present,
+			ln((1 + coalesce(o.calls, 0)) / (1 + greatest(u.calls - coalesce(o.calls, 0), 0))) AS ln_share
+		FROM unnest(keys) k(key)
+		CROSS JOIN past u
+		LEFT JOIN own o ON o.pattern_key = k.key AND o.day = u.day
+	), usual AS (
+		SELECT s.key, count(*) AS days, count(*) FILTER (WHERE s.is_present) AS days_present,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY s.ln_share) AS middle, max(s.ln_share) AS greatest,
+			-- a spread of few days is uncertain
+			greatest(stddev_samp(s.ln_share), 0.05) * (1 + 1.0 / count(*)) AS spread
+		FROM shares s
+		WHERE s.day > 0
+		GROUP BY s.key
+		HAVING count(*) > 1
+	)
+	SELECT u.key, u.days, u.days_present, exp(n.ln_share - u.middle), exp(n.ln_share - u.greatest),
+		(n.ln_share - u.middle) / u.spread
+	FROM usual u
+	JOIN shares n ON n.key = u.key AND n.day = 0;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_past_shares(integer, integer[], timestamptz) IS
+'Executions of patterns by those of the rest of their service, in the four hours before a time.
+factor: how many times those of the same hours of the last fifteen captured days; greatest_factor: of
+  the greatest one of them. score: their distance in standard deviations.
+Errors: 55000 there is no history.';
+
 /* Backwards from the end, as long as each hour is as it is at the end; hours without traffic say nothing. */
 CREATE FUNCTION @extschema@._chpg_traffic_onset(of_service text, end_time timestamptz)
 RETURNS timestamptz
@@ -121,17 +190,28 @@ BEGIN
 		WHERE r.expected_calls >= 5 AND r.calls_spread > 0 AND r.call_count > 0
 		GROUP BY r.service_key, r.window_start
 	), traffic AS MATERIALIZED (
-		-- where most patterns run as usual, it is a matter of the others
-		SELECT s.*, j.service_id, j.end_time,
-			s.days >= :traffic_days AND s.usual_calls >= 2 * :traffic_calls_per_h
-				AND s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio
-				AND (l.patterns < 5 OR coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true)) AS is_missing
+		SELECT s.service_key, j.service_id, j.end_time, coalesce(f.calls / 2, s.calls) AS calls,
+			coalesce(f.usual_calls / 2, s.usual_calls) AS usual_calls,
+			coalesce(f.least_calls / 2, s.least_calls) AS least_calls, coalesce(f.days, s.days) AS days,
+			i.is_likely AND (f.calls IS NOT NULL
+				OR s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio) AS is_missing
 		FROM @extschema@._chpg_service_traffic(judged) s
 		JOIN unnest(judged) j ON j.service_key = s.service_key
 		LEFT JOIN load l ON l.service_key = s.service_key AND l.window_start = j.end_time - interval '1 hour'
+		-- where most patterns run as usual, it is a matter of the others
+		CROSS JOIN LATERAL (SELECT s.days >= :traffic_days AND s.usual_calls >= 2 * :traffic_calls_per_h
+			AND (l.patterns < 5 OR coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true)) AS is_likely) i
+		LEFT JOIN LATERAL (
+			SELECT f.*
+			FROM @extschema@._chpg_settled_traffic(CASE WHEN i.is_likely AND s.highest_ratio <= :traffic_hour_ratio
+				AND NOT (s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio)
+				THEN j.service_id END, j.end_time) f
+			WHERE f.days >= :traffic_hour_days AND f.highest_ratio <= :traffic_hour_ratio
+				AND f.calls <= :traffic_drop_ratio * f.usual_calls
+				AND f.calls <= :traffic_least_ratio * f.least_calls) f ON true
 	), hour AS (
 		SELECT r.service_key, r.pattern_key, s.end_time, s.service_id, s.is_missing, r.call_count AS calls, r.total_us,
-			r.baseline_hours, r.expected_calls * exp(coalesce(l.ln_factor, 0)) AS expected,
+			r.baseline_hours, r.expected_calls AS usual, r.expected_calls * exp(coalesce(l.ln_factor, 0)) AS expected,
 			least(greatest((ln(1 + r.call_count) - ln(1 + r.expected_calls * exp(coalesce(l.ln_factor, 0))))
 				/ greatest(r.calls_spread, 0.1), -8), 8) AS z,
 			row_number() OVER (PARTITION BY r.service_key, r.pattern_key ORDER BY r.window_start DESC) AS place,
@@ -149,16 +229,21 @@ BEGIN
 			-least(sum(h.z) FILTER (WHERE h.place <= 2) / sqrt(2),
 				sum(h.z) FILTER (WHERE h.place <= 3) / sqrt(3), sum(h.z) / sqrt(count(*))) AS drop_score,
 			max(h.calls) FILTER (WHERE h.place <= 2) AS max_calls, min(h.z) FILTER (WHERE h.place <= 2) AS min_z,
-			max(h.z) FILTER (WHERE h.place <= 2) AS max_z
+			max(h.z) FILTER (WHERE h.place <= 2) AS max_z,
+			count(*) = 4 AND sum(h.calls) >= 0.9 * :share_factor * sum(h.expected)
+				AND min(h.calls / greatest(h.expected, 1)) >= 1.15
+				-- on a day unlike others, the others run far more, or less
+				AND sum(h.calls) >= 1.1 * sum(h.usual) AND sum(h.expected) <= 1.5 * sum(h.usual) AS is_likely
 		FROM hour h
 		GROUP BY h.service_key, h.pattern_key, h.end_time, h.service_id, h.is_missing
 		HAVING count(*) FILTER (WHERE h.window_start >= h.end_time - interval '2 hours') = 2
 	), suspect AS MATERIALIZED (
 		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END
-			AS change
+			AS change, p.calls >= :surge_factor * greatest(p.expected, 1) AND p.surge_score >= :score
+				AND p.min_z >= 1.5 AS is_far
 		FROM pattern p
-		WHERE (p.calls >= :surge_factor * greatest(p.expected, 1)
-				AND p.calls >= 2 * :surge_calls_per_h AND p.surge_score >= :score AND p.min_z >= 1.5)
+		WHERE (p.calls >= 2 * :surge_calls_per_h AND (p.is_likely OR p.calls >= :surge_factor * greatest(p.expected, 1)
+				AND p.surge_score >= :score AND p.min_z >= 1.5))
 			OR (p.calls <= :drop_ratio * p.expected AND p.expected >= 2 * :drop_calls_per_h
 				AND p.drop_score >= :score AND p.max_z <= -1.5 AND p.baseline_hours >= :days)
 	), words AS MATERIALIZED (
@@ -181,10 +266,20 @@ BEGIN
 		CROSS JOIN LATERAL @extschema@._chpg_past_calls(g.service_key, g.keys, g.end_time) b
 		JOIN named s ON s.service_key = g.service_key AND s.pattern_key = b.pattern_key
 		WHERE b.days >= :days
+	), alone AS MATERIALIZED (
+		SELECT g.service_key, b.pattern_key, b.factor
+		FROM (SELECT k.service_key, k.end_time, array_agg(k.pattern_key ORDER BY k.pattern_key) AS keys FROM known k
+			WHERE k.change = 'surge' AND k.is_likely AND k.days >= :share_days AND k.days_present >= 0.8 * k.days
+			GROUP BY 1, 2) g
+		CROSS JOIN LATERAL @extschema@._chpg_past_shares(g.service_key, g.keys, g.end_time) b
+		WHERE b.days >= :share_days AND b.days_present = b.days AND b.factor >= :share_factor
+			AND b.score >= :share_score AND b.greatest_factor >= :share_max_factor
 	), sure AS MATERIALIZED (
-		SELECT k.*
+		SELECT k.*, a.pattern_key IS NOT NULL AS is_alone, a.factor AS share_factor
 		FROM known k
-		WHERE CASE k.change WHEN 'surge' THEN k.calls >= :max_factor * greatest(k.greatest_calls, 1)
+		LEFT JOIN alone a ON a.service_key = k.service_key AND a.pattern_key = k.pattern_key
+		WHERE CASE k.change WHEN 'surge' THEN a.pattern_key IS NOT NULL
+				OR k.is_far AND k.calls >= :max_factor * greatest(k.greatest_calls, 1)
 				AND k.usual_calls > 0 AND k.days_present >= 0.8 * k.days
 			ELSE k.days_present = k.days AND k.calls <= 0.8 * k.least_calls
 				AND k.usual_calls >= 2 * :drop_calls_per_h END
@@ -286,8 +381,9 @@ BEGIN
 		AND ao.since >= f.end_time - interval '20 hours'
 	UNION ALL
 	SELECT 'CHPG507',
-		CASE WHEN s.change = 'surge' AND s.calls >= :warn_surge_factor * s.expected
-				AND a.added_us >= :warn_surge_time_ratio * s_us.us THEN 'WARN'
+		CASE WHEN s.change = 'surge' AND (s.calls >= :warn_surge_factor * s.expected
+				AND s.is_far AND a.added_us >= :warn_surge_time_ratio * s_us.us
+				OR s.is_alone AND a.added_us >= :share_time_ratio * s_us.us) THEN 'WARN'
 			-- other new queries may do its work
 			WHEN s.change = 'vanished' AND NOT EXISTS (SELECT FROM unnest(fresh) f WHERE f.service_key = s.service_key
 				AND f.since >= o.since - interval '2 hours' AND f.since <= o.since + interval '2 hours') THEN 'WARN'
@@ -295,8 +391,10 @@ BEGIN
 		CASE s.change WHEN 'surge' THEN 'Far more executions than usual' WHEN 'drop'
 			THEN 'Far fewer executions than usual'
 			ELSE 'No longer executed' END, s.service_id,
-		format('%s calls per hour, usually %s in these hours%s', @extschema@._chpg_count_text(s.calls / 2),
+		format('%s calls per hour, usually %s in these hours%s%s', @extschema@._chpg_count_text(s.calls / 2),
 			@extschema@._chpg_count_text(s.usual_calls / 2),
+			CASE WHEN s.is_alone AND s.change = 'surge' THEN format('; %s times as many as usual for those of the others',
+				@extschema@._chpg_factor_text(s.share_factor)) ELSE '' END,
 			CASE s.change WHEN 'surge' THEN format('; they add %s %% to the service''s time',
 				round((100 * a.added_us / nullif(s_us.us - a.added_us, 0))::numeric, 1)) ELSE '' END),
 		@extschema@._chpg_pattern_evidence(s.name) || jsonb_build_object('change', s.change,
@@ -304,7 +402,7 @@ BEGIN
 				1),
 			'least_calls_per_h', round((s.least_calls / 2)::numeric, 1),
 			'greatest_calls_per_h', round((s.greatest_calls / 2)::numeric, 1), 'days', s.days,
-			'added_us', round(a.added_us::numeric)),
+			'share_factor', round(s.share_factor::numeric, 2), 'added_us', round(a.added_us::numeric)),
 		CASE s.change WHEN 'surge' THEN 'A loop, a cache that is gone, retries, or more users.'
 			ELSE 'A deployment without it, a job that does not run, or a part of the application that is down.' END,
 		CASE s.change WHEN 'surge' THEN 'Find the loop by application and text; look for a deployment at that time.'
@@ -319,7 +417,10 @@ BEGIN
 		s.end_time) s_us(us)
 	CROSS JOIN LATERAL (
 		SELECT s.total_us * (1 - least(s.expected / nullif(s.calls, 0), 1)) AS added_us) a
-	JOIN onset o ON o.service_key = s.service_key AND o.pattern_key = s.pattern_key
+	LEFT JOIN onset n ON n.service_key = s.service_key AND n.pattern_key = s.pattern_key
+	-- of what surges alone, all four hours are affected
+	CROSS JOIN LATERAL (SELECT CASE WHEN s.is_alone THEN least(n.since, s.end_time - interval '4 hours')
+		ELSE n.since END AS since) o
 	WHERE NOT s.is_missing AND o.since >= s.end_time - interval '20 hours'
 		AND (s.change = 'surge' OR NOT EXISTS (SELECT FROM silent i WHERE i.service_key = s.service_key
 			AND i.app = s.app));
