@@ -96,7 +96,7 @@ BEGIN
 		SELECT h.hour, b.shift, n.call_count::float8 AS calls, b.usual, b.least, b.days
 		FROM generate_series(1, 24) h(hour)
 		JOIN capture n ON n.service_id = of_service AND n.grain = 'hour' AND n.status = 'ok' AND NOT n.truncated
-			AND n.window_start = end_time - h.hour * interval '1 hour'
+			AND n.window_start = end_time - h.hour * interval '1 hour' AND n.call_count >= 0
 		CROSS JOIN LATERAL (
 			SELECT s.shift, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
 				percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days

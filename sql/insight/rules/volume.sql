@@ -99,6 +99,7 @@ BEGIN
 			SELECT p.day, p.start FROM @extschema@._chpg_past_starts(end_time, 4) p) d
 		JOIN service_key k ON k.service_key = of_service
 		JOIN capture c ON c.service_id = k.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+			AND c.call_count >= 0
 			AND c.window_start = ANY (ARRAY(SELECT d.start + h * interval '1 hour' FROM generate_series(0, 3) h))
 		GROUP BY d.day, d.start
 		HAVING count(*) = 4
@@ -393,7 +394,7 @@ BEGIN
 			ELSE 'No longer executed' END, s.service_id,
 		format('%s calls per hour, usually %s in these hours%s%s', @extschema@._chpg_count_text(s.calls / 2),
 			@extschema@._chpg_count_text(s.usual_calls / 2),
-			CASE WHEN s.is_alone AND s.change = 'surge' THEN format('; %s times as many as usual for those of the others',
+			CASE WHEN s.is_alone THEN format('; %s times the usual number for each one of other queries',
 				@extschema@._chpg_factor_text(s.share_factor)) ELSE '' END,
 			CASE s.change WHEN 'surge' THEN format('; they add %s %% to the service''s time',
 				round((100 * a.added_us / nullif(s_us.us - a.added_us, 0))::numeric, 1)) ELSE '' END),
