@@ -54,7 +54,7 @@ sub stop
 }
 
 # Answer the next requests with these statuses, then 200; "429 after 1": with a Retry-After of a second;
-# "hang": note the request, and never answer.
+# "hang": note the request, and never answer; "held": answer 200 once release was called.
 sub answer_with
 {
 	my ($self, @statuses) = @_;
@@ -63,6 +63,9 @@ sub answer_with
 	append_to_file(sprintf("$self->{directory}/answer.%03d", $_), $statuses[$_]) for 0 .. $#statuses;
 	return;
 }
+
+# Answer a request that is held.
+sub release { my ($self) = @_; append_to_file("$self->{directory}/released", 'x'); return }
 
 # The requests since the last call of forget: a hash each, of method, path, headers (in lower case), body.
 sub requests
@@ -96,6 +99,12 @@ sub _serve
 		{
 			push @hanging, $client;
 			next;
+		}
+		if ($status eq 'held')
+		{
+			wait_until(sub { -e "$self->{directory}/released" }, 'a request is released');
+			unlink "$self->{directory}/released";
+			$status = 200;
 		}
 		my $more = $status =~ s/ after (\d+)$// ? "Retry-After: $1\r\n" : $status =~ /^3/ ? "Location: $self->{url}/elsewhere\r\n" : '';
 		print $client "HTTP/1.1 $status Status\r\nContent-Length: 2\r\n${more}Connection: close\r\n\r\nok";
