@@ -168,13 +168,14 @@ BEGIN ATOMIC
 	WHERE r.rule_id = ANY (rule_ids) OR rule_ids IS NULL AND r.scope IN ('pattern', 'service', 'change');
 END;
 
-CREATE FUNCTION @extschema@._chpg_skipped_together(rule_ids text[], why text, service_id text)
+CREATE FUNCTION @extschema@._chpg_skipped_together(rule_ids text[], why text, waits_until timestamptz, service_id text)
 RETURNS SETOF @extschema@._chpg_candidate
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT min(r.rule_id), 'SKIPPED', 'Rules that wait', _chpg_skipped_together.service_id,
 		why || ' (' || string_agg(r.rule_name, ', ' ORDER BY r.rule_id) || ')',
-		jsonb_build_object('rule_ids', jsonb_agg(r.rule_id ORDER BY r.rule_id)), NULL::text,
+		jsonb_strip_nulls(jsonb_build_object('rule_ids', jsonb_agg(r.rule_id ORDER BY r.rule_id),
+			'waits_until', waits_until)), NULL::text,
 		NULL::text, NULL::float8, NULL::text,
 		concat_ws(':', min(r.rule_id), 'skipped', _chpg_skipped_together.service_id),
 		'incident', NULL::timestamptz, NULL::float8, NULL::float8, NULL::text, NULL::text
@@ -183,9 +184,9 @@ BEGIN ATOMIC
 	HAVING count(*) > 0;
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_skipped_together(text[], text, text) IS
+COMMENT ON FUNCTION @extschema@._chpg_skipped_together(text[], text, timestamptz, text) IS
 'One row (SKIPPED) that says why several rules could not judge a service.
-Its evidence has their rule_ids.';
+Its evidence has their rule_ids, and waits_until: a time that why has.';
 
 COMMENT ON FUNCTION @extschema@._chpg_skipped(text[], text, text) IS
 'Rows (SKIPPED) that say why rules could not judge a service, or any service (null).

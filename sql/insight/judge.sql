@@ -201,12 +201,13 @@ BEGIN
 		SELECT k.*
 		FROM unnest(scope.period_hours) h
 		LEFT JOIN @extschema@._chpg_judged_services(scope) j ON j.service_id = h.service_id
+		CROSS JOIN LATERAL (SELECT j.history_start + interval '48 hours' AS waits_until) w
 		CROSS JOIN LATERAL @extschema@._chpg_skipped_together(comparing, CASE WHEN j.service_id IS NULL
 			THEN 'The history lacks the last six hours of the period: changes wait for the next capture'
 			ELSE format('The history has %s of the two days to compare with: changes wait until %s',
 				CASE round(extract(epoch FROM j.end_time - j.history_start) / 3600) WHEN 1 THEN 'an hour'
 					ELSE round(extract(epoch FROM j.end_time - j.history_start) / 3600) || ' hours' END,
-				@extschema@._chpg_time_literal(j.history_start + interval '48 hours')) END, h.service_id) k
+				@extschema@._chpg_time_literal(w.waits_until)) END, w.waits_until, h.service_id) k
 		WHERE j.service_id IS NULL OR j.history_start > j.end_time - interval '48 hours';
 		RETURN QUERY SELECT * FROM @extschema@._chpg_call_rules('{change,history}'::text[], t, scope, found.pairs);
 	ELSE

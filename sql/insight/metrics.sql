@@ -392,20 +392,27 @@ COMMENT ON FUNCTION @extschema@._chpg_forecast(timestamptz, integer[], double pr
 'When a line that grows reaches a capacity; null where it does not grow steadily, or is there.
 latest, ages, values: as _chpg_metric_lines returns them.';
 
+/* The log keeps what rules say, with times of UTC; a report writes this part of it anew, with those of its session. */
+CREATE FUNCTION @extschema@._chpg_full_text(full_at text, full_from text, full_until text, is_far boolean)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN is_far
+		THEN format('full about %s (%s to %s)', left(full_at, 10), left(full_from, 10), left(full_until, 10))
+		ELSE format('full at about %s (%s to %s)', full_at, full_from, full_until) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_full_text(text, text, text, boolean) IS
+'When something is full, within a symptom, by times to the minute. is_far: to the day.';
+
 CREATE FUNCTION @extschema@._chpg_forecast_text(forecast @extschema@._chpg_forecast, growth text)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT format('; it grows by %s a day, and is full %s (%s to %s)', growth,
-		CASE WHEN f.is_far THEN 'about ' || left(f.full_at, 10) ELSE 'at about ' || f.full_at END,
-		CASE WHEN f.is_far THEN left(f.full_from, 10) ELSE f.full_from END,
-		CASE WHEN f.is_far THEN left(f.full_until, 10) ELSE f.full_until END)
-	FROM (
-		SELECT @extschema@._chpg_time_literal(forecast.full_at) AS full_at,
-			@extschema@._chpg_time_literal(forecast.full_from) AS full_from,
-			@extschema@._chpg_time_literal(forecast.full_until) AS full_until,
-			forecast.full_until - forecast.full_from > interval '12 hours' AS is_far
-	) f
+	SELECT format('; it grows by %s a day, and is %s', growth, @extschema@._chpg_full_text(
+		@extschema@._chpg_time_literal(forecast.full_at), @extschema@._chpg_time_literal(forecast.full_from),
+		@extschema@._chpg_time_literal(forecast.full_until),
+		forecast.full_until - forecast.full_from > interval '12 hours'))
 	WHERE forecast.full_at IS NOT NULL;
 END;
 

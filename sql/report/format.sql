@@ -155,6 +155,33 @@ $$;
 COMMENT ON FUNCTION @extschema@._chpg_evidence_time(jsonb, text) IS
 'A time of a finding''s evidence; null: it is none.';
 
+/* What rules say is kept with times of UTC; evidence has the same times. */
+CREATE FUNCTION @extschema@._chpg_report_symptom(symptom text, evidence jsonb)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(replace(symptom, f.in_utc, f.here), replace(symptom, w.in_utc, w.here), symptom)
+	FROM (
+		SELECT @extschema@._chpg_evidence_time(evidence, 'full_at') AS full_at,
+			@extschema@._chpg_evidence_time(evidence, 'full_from') AS full_from,
+			@extschema@._chpg_evidence_time(evidence, 'full_until') AS full_until,
+			@extschema@._chpg_evidence_time(evidence, 'waits_until') AS waits_until
+	) t
+	CROSS JOIN LATERAL (
+		SELECT @extschema@._chpg_full_text(@extschema@._chpg_time_literal(t.full_at),
+				@extschema@._chpg_time_literal(t.full_from), @extschema@._chpg_time_literal(t.full_until), far.is_so) AS in_utc,
+			@extschema@._chpg_full_text(@extschema@._chpg_time_text(t.full_at),
+				@extschema@._chpg_time_text(t.full_from), @extschema@._chpg_time_text(t.full_until), far.is_so) AS here
+		FROM (SELECT t.full_until - t.full_from > interval '12 hours' AS is_so) far
+	) f
+	CROSS JOIN LATERAL (
+		SELECT @extschema@._chpg_time_literal(t.waits_until) AS in_utc, @extschema@._chpg_time_text(t.waits_until) AS here
+	) w;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_symptom(text, jsonb) IS
+'A symptom with the times of its evidence in the session''s time zone, as all others of the report.';
+
 CREATE FUNCTION @extschema@._chpg_evidence_query_id(evidence jsonb)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -48,7 +48,7 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL jsonb_populate_record(finding, CASE
 		WHEN secret IS NULL THEN jsonb_build_object(
 			'subject', @extschema@._chpg_without_passwords(finding.subject),
-			'symptom', @extschema@._chpg_without_passwords(finding.symptom),
+			'symptom', @extschema@._chpg_without_passwords(@extschema@._chpg_report_symptom(finding.symptom, e.evidence)),
 			'explanation', @extschema@._chpg_without_passwords(finding.explanation),
 			'action', @extschema@._chpg_without_passwords(finding.action),
 			'next', @extschema@._chpg_without_passwords(finding.next),

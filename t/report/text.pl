@@ -155,6 +155,31 @@ is($node->safe_psql('postgres', q{SELECT r.verdict, r.is_bad FROM (SELECT _chpg_
 is($node->safe_psql('postgres', q{SELECT string_agg(_chpg_percent_text(p), ' ' ORDER BY n) FROM unnest('{99.4,99.7,99.99,100,0.004}'::float8[]) WITH ORDINALITY u(p, n)}), '99 % 99.7 % 99.9 % 100 % < 0.01 %', 'what is not whole is not 100 %');
 is($node->safe_psql('postgres', q{SELECT round(extract(epoch FROM upper(p) - lower(p)) / 3600) FROM _chpg_report_last_week(ARRAY(SELECT service_id FROM kept.service)) p}), 96, 'a history of nine days is halved, so that there is something to compare with');
 
+# ---- Times are those of the session, also within what rules said when it was kept.
+
+$node->safe_psql('postgres', q{CREATE FUNCTION public.fills(days integer, margin interval) RETURNS TABLE (symptom text, evidence jsonb) LANGUAGE sql AS $$
+	SELECT '80 % is in use' || _chpg_forecast_text(f, '1 %'), jsonb_build_object('full_at', f.full_at, 'full_from', f.full_from, 'full_until', f.full_until)
+	FROM (SELECT '2026-06-01 22:30Z'::timestamptz + days * interval '1 day' AS at) t, LATERAL jsonb_populate_record(NULL::_chpg_forecast,
+		jsonb_build_object('full_at', at, 'full_from', at - margin, 'full_until', at + margin)) f $$});
+my ($later, $soon) = map { my $f = $_; $node->safe_psql('postgres', "SELECT f.symptom || '|' || _chpg_report_symptom(f.symptom, f.evidence) FROM public.fills($f) f") } q{0, '1 day'}, q{0, '90 minutes'};
+is($later, '80 % is in use; it grows by 1 % a day, and is full about 2026-06-01 (2026-05-31 to 2026-06-02)|80 % is in use; it grows by 1 % a day, and is full about 2026-06-02 (2026-06-01 to 2026-06-03)', 'a day in UTC is the next one here');
+is($soon, '80 % is in use; it grows by 1 % a day, and is full at about 2026-06-01 22:30Z (2026-06-01 21:00Z to 2026-06-02 00:00Z)|80 % is in use; it grows by 1 % a day, and is full at about 2026-06-02 00:30 (2026-06-01 23:00 to 2026-06-02 02:00)', 'a time, too');
+is($node->safe_psql('postgres', q{SELECT string_agg(_chpg_report_symptom('is full at about 2026-06-01 22:30Z', e), '|') FROM unnest(ARRAY['{"full_at": "soon"}', '[]', '7', NULL, '{"full_at": "-infinity", "full_from": "infinity", "waits_until": "2026-13-01"}']::jsonb[]) e}),
+	join('|', ('is full at about 2026-06-01 22:30Z') x 5), 'what its evidence does not have stays as it is');
+$node->safe_psql('postgres', q{UPDATE kept.finding_log SET finding = finding || jsonb_build_object('symptom', f.symptom, 'evidence', f.evidence) FROM public.fills(0, '1 day') f WHERE finding->>'level' <> 'SKIPPED'});
+for my $function (qw(chpg_report chpg_report_text))
+{
+	my $written = $node->safe_psql('postgres', "SELECT $function()") =~ s/\s+/ /gr;
+	like($written, qr/full about 2026-06-02 \(2026-06-01 to 2026-06-03\)/, "$function says when it is full in the session's time zone");
+	# statements to copy have their times in UTC, with a Z
+	ok($written !~ /full about 2026-06-01|\d\d:\d\dZ(?!["',&])/, 'and no other time');
+}
+$node->safe_psql('postgres', q{UPDATE kept.finding_log l SET finding = s.finding FROM public.saved s WHERE s.finding_key = l.finding_key AND s.opened_at = l.opened_at; DROP FUNCTION public.fills});
+like($node->safe_psql('postgres', q{SELECT DISTINCT _chpg_report_symptom(f.symptom, f.evidence) = replace(f.symptom, _chpg_time_literal(t.at), _chpg_time_text(t.at)) AND f.symptom LIKE '%' || _chpg_time_literal(t.at) || '%'
+	FROM (SELECT min(window_start) AS start FROM kept.capture WHERE grain = 'hour') c, LATERAL (SELECT c.start + interval '48 hours' AS at) t,
+		chpg_findings(tstzrange(c.start + interval '6 hours', c.start + interval '30 hours'), history_only => true) f WHERE f.symptom LIKE '%changes wait until%'}), qr/^t$/,
+	'also of why rules wait');
+
 # ---- Widths
 
 sub widest { return max map { length } split /\n/, $_[0] }
