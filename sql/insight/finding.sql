@@ -94,17 +94,29 @@ COMMENT ON FUNCTION @extschema@._chpg_urgency(text, text, text) IS
 1: an application fails. 2: something fails, or is about to. 3: it is slower, or may fail in
   some days. 4: it is worth knowing. 5: it could be better. 6: hygiene. 7: not judged.';
 
+/* In SQL_ASCII a text is bytes, those of UTF-8 as the API sends it. Other encodings have C1 or letters there. */
+CREATE FUNCTION @extschema@._chpg_hidden_marks()
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN getdatabaseencoding() = 'UTF8' THEN '[\u0080-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]'
+		WHEN getdatabaseencoding() = 'SQL_ASCII'
+			THEN '\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]'
+		WHEN getdatabaseencoding() ~ '^(LATIN|ISO_8859)' THEN '[\x80-\x9f]'
+		ELSE '\x7f' END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_hidden_marks() IS
+'A regular expression of C1 and of marks that change the direction, in the database''s encoding.';
+
 /* Names and texts come from outside: no control character, C1 or bidi mark of theirs is shown. */
 CREATE FUNCTION @extschema@._chpg_plain_text(value text)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN octet_length(value) = length(value) AND value !~ '[[:cntrl:]]' THEN value
-		ELSE regexp_replace(translate(value, CASE WHEN getdatabaseencoding() = 'UTF8' THEN
-			(SELECT string_agg(chr(c), '') FROM generate_series(128, 159) c)
-			|| (SELECT string_agg(chr(c), '')
-				FROM unnest('{1564,8206,8207,8232,8233,8234,8235,8236,8237,8238,8294,8295,8296,8297}'::integer[]) c)
-			ELSE '' END, ''), '[[:cntrl:]]+', ' ', 'g') END;
+	SELECT CASE WHEN value !~ '[^ -~]' THEN value
+		ELSE regexp_replace(regexp_replace(value, @extschema@._chpg_hidden_marks(), '', 'g'), '[\x01-\x1f\x7f]+', ' ', 'g') END;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_plain_text(text) IS

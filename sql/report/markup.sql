@@ -50,12 +50,13 @@ RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	hidden CONSTANT text := E'[\\x01-\\x08\\x0b-\\x1f\\x7f]|' || @extschema@._chpg_hidden_marks();
 BEGIN
 	IF getdatabaseencoding() <> 'UTF8' THEN
-		RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f]', '?', 'g');
+		RETURN regexp_replace(replace(value, E'\r\n', E'\n'), hidden, '?', 'g');
 	END IF;
-	RETURN regexp_replace(replace(value, E'\r\n', E'\n'), E'[\\x01-\\x08\\x0b-\\x1f\\x7f-\\x9f'
-		'\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufdd0-\\ufdef\\ufffe\\uffff]', chr(65533), 'g');
+	RETURN regexp_replace(replace(value, E'\r\n', E'\n'), hidden || E'|[\\ufdd0-\\ufdef\\ufffe\\uffff]', chr(65533), 'g');
 END
 $$;
 

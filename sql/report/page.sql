@@ -154,17 +154,32 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_page(@extschema@._chpg_report, @extschema@._chpg_page_frame) IS
 'A report as a page of HTML.';
 
+CREATE FUNCTION @extschema@._chpg_code_point(utf8 bytea)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE octet_length(utf8)
+		WHEN 1 THEN get_byte(utf8, 0)
+		WHEN 2 THEN ((get_byte(utf8, 0) & 31) << 6) + (get_byte(utf8, 1) & 63)
+		WHEN 3 THEN ((get_byte(utf8, 0) & 15) << 12) + ((get_byte(utf8, 1) & 63) << 6) + (get_byte(utf8, 2) & 63)
+		WHEN 4 THEN ((get_byte(utf8, 0) & 7) << 18) + ((get_byte(utf8, 1) & 63) << 12) + ((get_byte(utf8, 2) & 63) << 6)
+			+ (get_byte(utf8, 3) & 63) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_code_point(bytea) IS 'The number of a character, given in UTF-8.';
+
 /*
  * The page says that it is UTF-8.  A client of another encoding gets it converted, so that only
- * ASCII is left as it is.
+ * ASCII is left as it is; bytes of SQL_ASCII are never converted, and are those of UTF-8.
  */
 CREATE FUNCTION @extschema@._chpg_page_for_client(page text)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT CASE WHEN pg_client_encoding() IN ('UTF8', 'SQL_ASCII') OR getdatabaseencoding() <> 'UTF8' THEN page
-		ELSE (SELECT string_agg(m.parts[1] || coalesce('&#' || ascii(nullif(m.parts[2], '')) || ';', ''), ''
-				ORDER BY m.place)
+	SELECT CASE WHEN pg_client_encoding() = 'UTF8' OR getdatabaseencoding() = 'SQL_ASCII'
+			OR pg_client_encoding() = 'SQL_ASCII' AND getdatabaseencoding() = 'UTF8' THEN page
+		ELSE (SELECT string_agg(m.parts[1] || coalesce('&#'
+				|| @extschema@._chpg_code_point(convert_to(nullif(m.parts[2], ''), 'UTF8')) || ';', ''), '' ORDER BY m.place)
 			FROM regexp_matches(page, '([\x01-\x7f]*)([^\x01-\x7f]?)', 'g') WITH ORDINALITY m(parts, place)) END;
 END;
 

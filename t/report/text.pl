@@ -208,6 +208,29 @@ like($node->safe_psql('postgres', q{SET client_encoding = LATIN1; SELECT chpg_re
 $node->safe_psql('postgres', q{UPDATE kept.query_text SET query_text = substr(query_text, 3)});
 is($node->safe_psql('postgres', q{SELECT _chpg_page_for_client(E'a\u00fc') = E'a\u00fc'}), 't', 'and one of UTF-8 gets it as it is');
 
+# What a page has of a text, and what a text, in hexadecimal: C1 or bytes of marks are replaced in every encoding, letters are not.
+for my $encoding (qw(LATIN1 WIN1252 SQL_ASCII))
+{
+	my $database = lc "of_$encoding";
+	my $bytes = $encoding eq 'SQL_ASCII' ? q{\xc39cc285e280aee281a778} : q{\xfc8578};
+	$node->safe_psql('postgres', "CREATE DATABASE $database ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+	$node->safe_psql($database, 'CREATE EXTENSION chpg');
+	my $result = $node->safe_psql($database, <<"SQL");
+SET client_encoding = '$encoding';
+CREATE TEMPORARY TABLE said AS SELECT convert_from('$bytes', '$encoding') AS value;
+SELECT encode(convert_to(_chpg_page_for_client(_chpg_text(value)::text), '$encoding'), 'escape'), encode(convert_to(_chpg_plain_text(value), '$encoding'), 'hex') FROM said;
+SET client_encoding = UTF8;
+SELECT encode(convert_to(_chpg_page_for_client(_chpg_text(value)::text), '$encoding'), 'escape') FROM said;
+SELECT chpg_report() ~ 'charset="?utf-8' AND chpg_report_text() !~ '[^ -~\n]';
+SQL
+	is($result, {
+		LATIN1 => "&#252;?x|fc78\n\\374?x\nt",
+		# 0x85 is a letter's place there
+		WIN1252 => "&#252;&#8230;x|fc8578\n\\374\\205x\nt",
+		SQL_ASCII => "\\303\\234???x|c39c78\n\\303\\234???x\nt"
+	}->{$encoding}, "pages and texts of a database in $encoding");
+}
+
 is(text_report('', 'SET standard_conforming_strings = off; '), text_report(), 'with backslashes that escape, the report is the same');
 
 # ---- Hostile texts
