@@ -116,7 +116,8 @@ RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT CASE WHEN value !~ '[^ -~]' THEN value
-		ELSE regexp_replace(regexp_replace(value, @extschema@._chpg_hidden_marks(), '', 'g'), '[\x01-\x1f\x7f]+', ' ', 'g') END;
+		ELSE regexp_replace(regexp_replace(value, @extschema@._chpg_hidden_marks(), '', 'g'), '[\x01-\x1f\x7f]+', ' ',
+			'g') END;
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_plain_text(text) IS

@@ -216,8 +216,11 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT CASE WHEN skipped IS NULL
 		THEN 'Which rules could not judge then is not known: the log keeps those of its last watch'
-		ELSE format('Rules that could not judge: %s', n.others) || CASE WHEN n.without_metric > 0 THEN
-			format(', and %s without a metric of what they judge', n.without_metric) ELSE '' END END
+		WHEN n.others > 0 THEN format('Rules that could not judge: %s', n.others) || CASE WHEN n.without_metric > 0 THEN
+			format(', and %s without a metric of what they judge', n.without_metric) ELSE '' END
+		ELSE 'All rules could judge' || CASE n.without_metric WHEN 0 THEN ''
+			WHEN 1 THEN ', but for one without a metric of what it judges'
+			ELSE format(', but for %s without a metric of what they judge', n.without_metric) END END
 	FROM (SELECT @extschema@._chpg_report_unjudged(skipped, false) AS others,
 		@extschema@._chpg_report_unjudged(skipped, true) AS without_metric) n;
 END;
@@ -607,8 +610,9 @@ secret: for pseudonyms; null: names and texts are shown.
 most: number of queries that are listed.
 Requests: none.';
 
-CREATE FUNCTION @extschema@._chpg_report_patterns(scope @extschema@._chpg_scope, pairs @extschema@._chpg_report_pair[],
-	secret text, starts timestamptz[], most integer)
+/* A query that replaces another one had the time of both. */
+CREATE FUNCTION @extschema@._chpg_report_patterns(t @extschema@._chpg_thresholds, scope @extschema@._chpg_scope,
+	pairs @extschema@._chpg_report_pair[], secret text, starts timestamptz[], most integer)
 RETURNS SETOF @extschema@._chpg_report_pattern
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -618,18 +622,26 @@ BEGIN
 	RETURN QUERY
 	SELECT r, n.service_name, 'pattern-' || @extschema@._chpg_report_hash(r.service_id, r.query_hex, r.db_name, r.db_user,
 			r.db_operation, r.app), 100 * r.total_duration_us / nullif(s.total_us, 0),
-		r.total_duration_us / 3.6e9 / nullif(hb.hours, 0), (p.a).total_duration_us / 3.6e9 / nullif(ha.hours, 0),
-		(p.a).avg_duration_us, c.loads, p.place <= most
+		r.total_duration_us / 3.6e9 / nullif(hb.hours, 0), a.total_us / 3.6e9 / nullif(ha.hours, 0),
+		CASE WHEN g.new_key IS NULL THEN (p.a).avg_duration_us ELSE a.total_us / nullif(a.calls, 0) END, c.loads,
+		p.place <= most
 	FROM unnest(pairs) p
+	LEFT JOIN @extschema@._chpg_report_renamed(t, scope, pairs) g ON g.new_key = @extschema@._chpg_report_hash(
+		(p.b).service_id, (p.b).query_hex, (p.b).db_name, (p.b).db_user, (p.b).db_operation, (p.b).app)
+	CROSS JOIN LATERAL (
+		SELECT sum(o.total_us) AS total_us, sum(o.calls) AS calls
+		FROM (VALUES ((p.a).total_duration_us, (p.a).call_count), ((g.gone).total_duration_us, (g.gone).call_count))
+			o(total_us, calls)
+	) a
 	CROSS JOIN (SELECT sum((o.b).total_duration_us) AS total_us FROM unnest(pairs) o) s
 	JOIN @extschema@._chpg_report_names(scope.service_ids, upper(scope.period)) n ON n.service_id = (p.b).service_id
 	LEFT JOIN unnest(scope.period_hours) hb ON hb.service_id = n.service_id
 	LEFT JOIN unnest(scope.baseline_hours) ha ON ha.service_id = n.service_id
 	LEFT JOIN @extschema@._chpg_report_captured(scope, starts) k ON k.service_id = n.service_id
-	LEFT JOIN @extschema@._chpg_query_texts(ARRAY(SELECT o.text_id FROM unnest(pairs) o WHERE o.text_id IS NOT NULL)) t
-		ON t.text_id = p.text_id
+	LEFT JOIN @extschema@._chpg_query_texts(ARRAY(SELECT o.text_id FROM unnest(pairs) o WHERE o.text_id IS NOT NULL)) x
+		ON x.text_id = p.text_id
 	CROSS JOIN LATERAL jsonb_populate_record(p.b, jsonb_build_object(
-		'query_text', @extschema@._chpg_report_query_text(secret, t.query_text),
+		'query_text', @extschema@._chpg_report_query_text(secret, x.query_text),
 		'db_name', @extschema@._chpg_pseudonym('db'::text, secret, (p.b).db_name),
 		'db_user', @extschema@._chpg_pseudonym('user'::text, secret, (p.b).db_user),
 		'app', @extschema@._chpg_pseudonym('app'::text, secret, (p.b).app))) r
@@ -639,8 +651,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@._chpg_report_patterns(@extschema@._chpg_scope, @extschema@._chpg_report_pair[], text,
-	timestamptz[], integer) IS
+COMMENT ON FUNCTION @extschema@._chpg_report_patterns(@extschema@._chpg_thresholds, @extschema@._chpg_scope,
+	@extschema@._chpg_report_pair[], text, timestamptz[], integer) IS
 'The queries of a report with their texts, with most time first.
 secret: for pseudonyms; null: names and texts are shown. most: number of those that are listed.
 Requests: none.';

@@ -204,6 +204,7 @@ AS $$
 				(7, @extschema@._chpg_percent_text(s.storage_percent)), (8, @extschema@._chpg_percent_text(s.memory_percent)),
 				(9, @extschema@._chpg_count_text(s.connections) || coalesce(' of ' || s.max_connections, ''))) v(place, cell)
 			HAVING count(*) > 0), 'nlrrrrrrr'::text),
+		CASE WHEN cardinality((r).services) > 0 THEN '  load: executions that are active at a time.' END,
 		@extschema@._chpg_report_more(cardinality((r).services), 20, 'services, which need less'::text),
 		(SELECT string_agg(@extschema@._chpg_report_paragraph('', format('Storage of %s is full on %s, if it grows on.',
 				s.service_name, @extschema@._chpg_day_text(s.storage_full_at)), 2), E'\n'

@@ -287,7 +287,7 @@ BEGIN
 		r.pattern_count := read.pattern_count;
 		SELECT c.changes, c.renamed INTO r.changes, r.renamed
 		FROM @extschema@._chpg_report_changes(t, scope, read.pairs, r.incidents, secret, r.step, r.starts, most) c;
-		r.patterns := ARRAY(SELECT p FROM @extschema@._chpg_report_patterns(scope, read.pairs, secret, r.starts, most) p);
+		r.patterns := ARRAY(SELECT p FROM @extschema@._chpg_report_patterns(t, scope, read.pairs, secret, r.starts, most) p);
 		r.services := ARRAY(SELECT s FROM @extschema@._chpg_report_services(scope, r.step, r.starts, r.incidents) s);
 		r.marks := ARRAY(SELECT m FROM @extschema@._chpg_report_marks(scope) m);
 		r.coverage := ARRAY(SELECT c FROM @extschema@._chpg_report_coverages(scope, r.starts, hide_texts) c);

@@ -1,7 +1,7 @@
 /* Report: What could be better? */
 
 CREATE FUNCTION @extschema@._chpg_page_opportunity(b @extschema@._chpg_page_frame, f @extschema@.chpg_finding_row,
-	place bigint)
+	place bigint, is_explained boolean)
 RETURNS @extschema@._chpg_markup
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -18,11 +18,12 @@ BEGIN ATOMIC
 			@extschema@._chpg_plain_text(coalesce(f.service_name, f.service_id, 'fleet')))) END,
 		@extschema@._chpg_page_number('Time', @extschema@._chpg_duration_text(f.impact_us)),
 		@extschema@._chpg_page_cell(NULL::text, 'Advice', @extschema@._chpg_text(f.action),
-			CASE WHEN f.explanation IS NOT NULL THEN @extschema@._chpg_text_tag('p.of', f.explanation) END));
+			CASE WHEN is_explained THEN @extschema@._chpg_text_tag('p.of', f.explanation) END));
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_page_opportunity(@extschema@._chpg_page_frame, @extschema@.chpg_finding_row,
-	bigint) IS 'A row of what could be better.';
+	bigint, boolean) IS
+'A row of what could be better. is_explained: with the cause, which no row above has.';
 
 CREATE FUNCTION @extschema@._chpg_page_better(r @extschema@._chpg_report, b @extschema@._chpg_page_frame)
 RETURNS @extschema@._chpg_markup
@@ -37,8 +38,10 @@ BEGIN ATOMIC
 			ELSE 'What takes most time comes first. The time is that of the last day which it concerns.' END),
 		CASE WHEN cardinality(r.opportunities) > 0 THEN @extschema@._chpg_page_table('better', 'Opportunities',
 			CASE WHEN b.is_fleet THEN '{What,Service,#Time,Advice}'::text[] ELSE '{What,#Time,Advice}'::text[] END,
-			ARRAY(SELECT @extschema@._chpg_page_opportunity(b, o.item, o.place)
-				FROM (SELECT u AS item, row_number() OVER () AS place FROM unnest(r.opportunities[:30]) u) o)) END,
+			ARRAY(SELECT @extschema@._chpg_page_opportunity(b, o.item, o.place, (o.item).explanation IS NOT NULL
+					AND row_number() OVER (PARTITION BY (o.item).explanation ORDER BY o.place) = 1)
+				FROM (SELECT u AS item, row_number() OVER () AS place FROM unnest(r.opportunities[:30]) u) o
+				ORDER BY o.place)) END,
 		@extschema@._chpg_page_more((cardinality(r.opportunities) - 30)::bigint, 'SELECT * FROM @extschema@.chpg_findings('
 			|| @extschema@._chpg_range_literal(tstzrange(upper(r.period) - interval '24 hours', upper(r.period)))
 			|| ', history_only => true);'));

@@ -74,9 +74,11 @@ BEGIN ATOMIC
 				@extschema@._chpg_page_range(r.baseline))
 			ELSE format('Compared with the time from %s. The band in a chart is where most hours of that time were.',
 				@extschema@._chpg_page_range(r.baseline)) END),
-		CASE WHEN r.renamed > 0 THEN @extschema@._chpg_text_tag('p', format('%s %s a new id, since an application writes '
-			'them otherwise. They are compared with what they replace, and not shown if their time is as before.', r.renamed,
-			CASE r.renamed WHEN 1 THEN 'query has' ELSE 'queries have' END)) END,
+		CASE WHEN r.renamed > 0 THEN @extschema@._chpg_text_tag('p', CASE r.renamed
+			WHEN 1 THEN '1 query has a new id, since an application writes it otherwise. It is compared with what it '
+				'replaces, and not shown if its time is as before.'
+			ELSE format('%s queries have a new id, since an application writes them otherwise. They are compared with what '
+				'they replace, and not shown if their time is as before.', r.renamed) END) END,
 		@extschema@._chpg_page_change_table(r, f, 'Worse', '{regressed,surged}'::text[]),
 		@extschema@._chpg_page_change_table(r, f, 'Better', '{improved}'::text[]),
 		@extschema@._chpg_page_change_table(r, f, 'Came and went', '{new,new?,gone,gone?}'::text[]),

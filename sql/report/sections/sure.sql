@@ -25,14 +25,16 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT @extschema@._chpg_page_section('sure', 'How sure is this?',
 		@extschema@._chpg_tag('ul',
-			CASE WHEN c.hours > 0 THEN @extschema@._chpg_text_tag('li', format('The history has %s of %s hours of %s, %s.',
-				@extschema@._chpg_count_text(c.captured), @extschema@._chpg_count_text(c.hours),
+			CASE WHEN c.hours > 0 THEN @extschema@._chpg_text_tag('li', format('The history has %s of %s%s.',
+				CASE WHEN c.captured < c.hours THEN format('%s of %s hours', @extschema@._chpg_count_text(c.captured),
+					@extschema@._chpg_count_text(c.hours)) ELSE format('all %s hours', @extschema@._chpg_count_text(c.hours)) END,
 				CASE c.services WHEN 1 THEN '1 service' ELSE c.services || ' services' END,
-				CASE WHEN c.captured < c.hours THEN @extschema@._chpg_percent_text(100 * c.captured / c.hours) ELSE 'all' END)) END,
+				CASE WHEN c.captured < c.hours THEN ', ' || @extschema@._chpg_percent_text(100 * c.captured / c.hours)
+					ELSE '' END)) END,
 			CASE WHEN c.truncated > 0 THEN @extschema@._chpg_text_tag('li', format('In %s of these hours there were more '
 				'queries than a capture reads: what takes least time is missing there.', c.truncated)) END,
-			CASE WHEN c.failed > 0 THEN @extschema@._chpg_text_tag('li', format('%s hours could not be captured.',
-				c.failed)) END,
+			CASE WHEN c.failed > 0 THEN @extschema@._chpg_text_tag('li', format('%s could not be captured.',
+				CASE c.failed WHEN 1 THEN '1 hour' ELSE c.failed || ' hours' END)) END,
 			CASE WHEN r.judged_at IS NOT NULL THEN @extschema@._chpg_text_tag('li', format(CASE WHEN r.from_log
 				THEN 'Findings are those of the log, as of %s.' ELSE 'Findings are about the 24 hours until %s; there is no log of '
 					'them, which the setting watch of the history would keep.' END, @extschema@._chpg_time_text(r.judged_at))) END,

@@ -65,7 +65,7 @@ BEGIN ATOMIC
 			@extschema@._chpg_page_fact('Cause', @extschema@._chpg_text(f.explanation)),
 			@extschema@._chpg_page_fact('At that time', @extschema@._chpg_text(@extschema@._chpg_page_happened(f.evidence))),
 			@extschema@._chpg_page_fact('First step', @extschema@._chpg_text(f.action)),
-			@extschema@._chpg_page_fact('Storage is full',
+			@extschema@._chpg_page_fact('Full',
 				@extschema@._chpg_page_time(@extschema@._chpg_evidence_time(f.evidence, 'full_at')))),
 		CASE WHEN with_text AND f.evidence->>'query_text' IS NOT NULL
 			THEN @extschema@._chpg_page_query(f.evidence->>'query_text',
