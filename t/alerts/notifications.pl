@@ -137,8 +137,19 @@ is(sql('SELECT count(*) FROM kept.notification_state'), '0', 'without a webhook 
 create('ops', q{, kind => 'notification'});
 is(watch() . received(), '', 'and begins anew later');
 
+# The API shows a notification for half a year, in which it must not be sent anew
+sql(q{UPDATE kept.setting SET value = '100 days' WHERE name = 'keep_day'});
+for my $case ([ 199, 't' ], [ 201, 'f' ])
+{
+	my ($days, $is_kept) = @$case;
+	sql("UPDATE kept.alert SET noted_at = now() - interval '$days days' WHERE kind = 'notification'");
+	watch();
+	is(sql(q{SELECT count(*) > 0 FROM kept.alert WHERE kind = 'notification' AND noted_at < now() - interval '100 days'}), $is_kept, "whether one of $days days ago is known");
+}
+
 # PagerDuty opens an incident; another role's webhook costs the owner no request
 is(sql(q{SELECT _chpg_alert_body('pagerduty', jsonb_build_object('transition', 'new', 'incident_id', 'ntf-1', 'level', 'ERROR'))::jsonb->>'event_action'}), 'trigger', 'in PagerDuty it is an incident');
+is(sql(q{SELECT string_agg(_chpg_alert_body('pagerduty', jsonb_build_object('transition', 'new', 'incident_id', 'ntf-1', 'level', l))::jsonb#>>'{payload,severity}', ', ') FROM unnest('{ERROR,WARN}'::text[]) l}), 'critical, warning', 'of its level');
 sql(q{SELECT chpg_drop_webhook('ops'); CREATE ROLE mallory LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER chpg_webhook TO mallory});
 as_role('mallory', q{SELECT chpg_create_webhook('hers', 'json', 'https://x.example/', kind => 'notification')});
 costs($node, $url, 'CALL chpg_watch()', 0, 'a watch with a webhook of a role without rights');
