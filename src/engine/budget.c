@@ -38,6 +38,9 @@
 /* Failures of the API in a row that are logged */
 #define FAILURES_TO_LOG	3
 
+/* For this long, no further beginning of failures is logged. */
+#define FAILURE_LOG_PAUSE	(10 * USECS_PER_MINUTE)
+
 /* How often the time of a block doubles. */
 #define MAX_DOUBLINGS	6
 
@@ -454,13 +457,41 @@ chpg_budget_accepted(const ChpgConnection *connection)
 	LWLockRelease(&shared->lock);
 }
 
+/*
+ * Note a response with a key, or a failure; returns whether that is news, for the log.
+ * Where one path of the API fails and others do not, only the first of the failures is.
+ */
+static bool
+note_health(ChpgKey *key, bool failed, TimestampTz now)
+{
+	bool		was_logged = key->failure_is_logged;
+
+	if (!failed)
+	{
+		key->failures = 0;
+		key->failing_since = 0;
+		key->failure_is_logged = false;
+		return was_logged;
+	}
+	if (key->failures == 0)
+		key->failing_since = now;
+	key->failures = Min(key->failures, INT_MAX - 1) + 1;
+	key->failed_at = now;
+	if (was_logged || key->failures < FAILURES_TO_LOG ||
+		(key->failure_logged_at <= now && now < key->failure_logged_at + FAILURE_LOG_PAUSE))
+		return false;
+	key->failure_is_logged = true;
+	key->failure_logged_at = now;
+	return true;
+}
+
 void
 chpg_budget_note_health(const ChpgConnection *connection, bool failed)
 {
 	ChpgSharedState *shared = chpg_keys_get();
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz since = 0;
-	int			failures = 0;
+	bool		is_news = false;
 	int			number;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -470,18 +501,11 @@ chpg_budget_note_health(const ChpgConnection *connection, bool failed)
 	{
 		ChpgKey    *key = &shared->keys[number];
 
-		if (key->failing_since == 0)
-			key->failing_since = now;
-		since = key->failing_since;
-		failures = failed ? Min(key->failures, INT_MAX - 1) + 1 : key->failures;
-		key->failures = failed ? failures : 0;
-		if (failed)
-			key->failed_at = now;
-		else
-			key->failing_since = 0;
+		since = key->failures > 0 ? key->failing_since : now;
+		is_news = note_health(key, failed, now);
 	}
 	LWLockRelease(&shared->lock);
-	if (failed ? failures != FAILURES_TO_LOG : failures < FAILURES_TO_LOG)
+	if (!is_news)
 		return;
 	ereport(LOG,
 			(failed ?
@@ -492,7 +516,8 @@ chpg_budget_note_health(const ChpgConnection *connection, bool failed)
 			 errmsg("the API answers again, after failing since %s for key \"%s\" of server \"%s\"",
 					timestamptz_to_str(since),
 					chpg_key_shown_id(connection),
-					chpg_clean_text(pstrdup(connection->server)))));
+					chpg_clean_text(pstrdup(connection->server))),
+			 errhidecontext(true)));
 }
 
 void

@@ -156,6 +156,8 @@ typedef struct ChpgKey
 								 * came */
 	TimestampTz failing_since;	/* time of day of the first one; 0: none */
 	TimestampTz failed_at;		/* time of day of the last one */
+	bool		failure_is_logged;	/* that they have begun, and not their end */
+	TimestampTz failure_logged_at;	/* time of day of that */
 	bool		queue_is_long;	/* a backend waits for longer than the log
 								 * keeps quiet about */
 	ChpgLimit	share;			/* what others leave of the limit, by the

@@ -126,6 +126,19 @@ sql('SELECT FROM chpg_services') for 1, 2;
 is(logged('the API answers again, after failing since'), 1, 'and so is the end');
 is(sql('SELECT failing_since IS NULL FROM chpg_self'), 't', 'after which it does not fail');
 
+# Where the API fails now and then, the log is not filled
+sub fail_and_answer
+{
+	fault($url, path => 'postgres$', status => 503, times => 3);
+	$node->psql('postgres', 'DO $$ BEGIN PERFORM FROM chpg_services; END $$') for 1 .. 4;
+	return logged('the API has been failing') . logged('the API answers again');
+}
+
+is(fail_and_answer(), '11', 'what fails again within ten minutes is no news');
+set_clock(sql(q{SELECT to_char(now() + interval '11 minutes', 'YYYY-MM-DD HH24:MI')}));
+is(fail_and_answer(), '22', 'but later it is');
+unlike(slurp_file($node->logfile), qr/the API (?:has been failing|answers again)[^\n]*\n[^\n]*CONTEXT/, 'no internal statements are logged with it');
+
 # A blocked key, and who waits for it
 fault($url, path => 'postgres$', status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '600', 'Retry-After' => '600' });
 $node->psql('postgres', q{SET chpg.max_wait = '1 s'; SELECT FROM chpg_services});
@@ -139,6 +152,19 @@ is(sql('SELECT longest_wait_us > 0 FROM chpg_self'), 't', 'for some time');
 is(as_role('reader', 'SELECT longest_wait_us, waiting_pid FROM chpg_self'), '|', 'which another role does not see');
 sql("SELECT pg_cancel_backend($pid)");
 $session->quit;
+
+# Both are problems only if they last: each case is what the engine says, and the problem
+for my $case ([ '300000000', '' ], [ '300000001', 'a process has waited for the budget for five minutes' ])
+{
+	my ($waited, $problem) = @$case;
+	is(sql(qq{BEGIN; CREATE OR REPLACE FUNCTION _chpg_engine_state() RETURNS TABLE (failing_since timestamptz, longest_wait_us bigint, waiting_pid integer) LANGUAGE sql VOLATILE AS 'SELECT NULL::timestamptz, ${waited}::bigint, 1';
+		SELECT problem FROM chpg_self; ROLLBACK}), $problem, "a wait of $waited us");
+}
+is(problem(), '', 'a short block is none');
+sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit '100/300s')});
+fault($url, path => 'postgres$', status => 429, times => 1, headers => { 'X-RateLimit-Reset' => '700', 'Retry-After' => '700' });
+$node->psql('postgres', q{SET chpg.max_wait = '1 s'; SELECT FROM chpg_services});
+is(problem(), 'a key is blocked', 'one of more than ten minutes is');
 
 # A long queue
 sql(q{SELECT chpg_budget_reset(); ALTER SERVER chpg OPTIONS (SET rate_limit '1/3s')});
