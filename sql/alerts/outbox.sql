@@ -163,7 +163,11 @@ BEGIN
 		LEFT JOIN latest t ON t.incident_id = r.incident_id
 		WHERE coalesce(t.transition IN ('resolved', 'usual'), true)
 			OR t.as_of < _chpg_note_alerts.as_of AND (r.worse_at = _chpg_note_alerts.as_of
-				OR @extschema@._chpg_level_place(r.level) < @extschema@._chpg_level_place(t.level))
+				OR NOT EXISTS (SELECT FROM alert a
+					WHERE a.incident_id = t.incident_id AND a.kind <> 'notification' AND a.transition IN ('new', 'worse')
+						AND @extschema@._chpg_level_place(a.level) <= @extschema@._chpg_level_place(r.level)
+						AND a.alert_id > coalesce((SELECT max(e.alert_id) FROM alert e WHERE e.incident_id = t.incident_id
+							AND e.transition IN ('resolved', 'usual')), 0)))
 	), ended AS (
 		SELECT CASE f.state WHEN 'usual' THEN 'usual' ELSE 'resolved' END AS transition, t.incident_id, t.finding_key,
 			t.rule_id, t.kind, t.level, t.service_id, t.service_name, t.since,

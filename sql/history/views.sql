@@ -251,7 +251,8 @@ BEGIN
 		CREATE OR REPLACE VIEW %1$I.incident AS
 		SELECT l.incident_id, l.is_root, l.level, l.state, l.since, l.service_id, l.service_name, l.rule_id,
 			l.finding->>'title' AS title, l.finding->>'subject' AS subject, l.finding->>'symptom' AS symptom,
-			l.finding->>'action' AS action, l.finding->>'next' AS next, l.opened_at, l.last_seen_at, l.muted, l.finding_key
+			l.finding->>'action' AS action, l.finding->>'next' AS next, l.opened_at, l.last_seen_at, l.muted, l.finding_key,
+			l.finding->>'explanation' AS explanation
 		FROM finding_log l
 		WHERE l.resolved_at IS NULL AND l.incident_id IS NOT NULL
 		ORDER BY l.since, l.incident_id, l.is_root DESC, l.finding_key

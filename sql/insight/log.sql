@@ -81,6 +81,26 @@ END;
 COMMENT ON FUNCTION @extschema@._chpg_exemplar_text(jsonb) IS
 'What the exemplars of an incident say; null: nothing.';
 
+/* What happened at the onset is looked at first, whatever the rule would do otherwise. */
+CREATE FUNCTION @extschema@._chpg_sharpened(explanation text, action text, exemplars jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN exemplars IS NULL THEN '{}'::jsonb ELSE jsonb_build_object(
+		'explanation', nullif(concat_ws(' ', explanation, @extschema@._chpg_exemplar_text(exemplars)), ''),
+		'action', nullif(concat_ws(' ', CASE
+			WHEN exemplars->>'log_about' ~ 'memory' THEN 'Look first at what used the memory: it ran out at that time.'
+			WHEN exemplars->>'log_about' ~ 'locks' THEN
+				'Look first for what held locks at that time: see the log.'
+			WHEN exemplars->>'log_about' ~ 'canceled' THEN
+				'Look first at why statements were canceled at that time: the log says it.'
+			WHEN (exemplars->>'temp_blks_written')::float8 > 0 THEN
+				'Look first whether more work_mem spares the query its temporary files.' END, action), '')) END;
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_sharpened(text, text, jsonb) IS
+'The explanation and the action of a finding with what its exemplars say; {}: it has none.';
+
 /* In its first day, the onset of a finding is better known from hour to hour. */
 CREATE FUNCTION @extschema@._chpg_with_log(findings @extschema@.chpg_finding_row[], period tstzrange)
 RETURNS SETOF @extschema@.chpg_finding_row
@@ -102,14 +122,14 @@ BEGIN
 		ELSE jsonb_build_object('state', l.state, 'incident_id', l.incident_id,
 			'evidence', CASE WHEN l.finding ? 'exemplars' THEN coalesce(f.evidence, '{}')
 				|| jsonb_build_object('exemplars', l.finding->'exemplars') ELSE f.evidence END,
-			'explanation', concat_ws(' ', f.explanation, @extschema@._chpg_exemplar_text(l.finding->'exemplars')),
 			'since', CASE WHEN l.since IS NULL OR upper(period) < l.opened_at + interval '24 hours'
-				THEN coalesce(f.since, l.since) ELSE l.since END) END) r;
+				THEN coalesce(f.since, l.since) ELSE l.since END)
+			|| @extschema@._chpg_sharpened(f.explanation, f.action, l.finding->'exemplars') END) r;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_with_log(@extschema@.chpg_finding_row[], tstzrange) IS
-'Findings of a period with the state, onset and incident that the log has of them.';
+'Findings of a period with the state, onset, incident and exemplars that the log has of them.';
 
 /* A text of a query may be long; here it only says which one it is. */
 CREATE FUNCTION @extschema@._chpg_logged_row(finding @extschema@.chpg_finding_row)
@@ -258,6 +278,8 @@ DECLARE
 		FROM unnest(members) m
 		WHERE (m.finding).level <> 'SKIPPED' AND octet_length((m.finding).finding_key) <= 2048
 		ORDER BY (m.finding).finding_key, m.member_of NULLS FIRST);
+	mutes CONSTANT jsonb := @extschema@._chpg_history_mutes(ARRAY(SELECT (m.finding).finding_key FROM unnest(seen) m));
+	outgrown text[];  -- findings that became worse than their mute allows
 	transitions text[];  -- states that findings came into
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
@@ -265,12 +287,8 @@ BEGIN
 		SELECT l.opened_at, m.finding, m.member_of IS NULL AS is_root, v.value,
 			@extschema@._chpg_level_place((m.finding).level) < @extschema@._chpg_level_place(l.noted_level)
 				OR coalesce(v.value >= CASE WHEN t.settles THEN 3 ELSE 1.5 END * l.noted_value, false)
-				OR l.kind = 'risk' AND (m.finding).kind = 'incident'
-				OR EXISTS (SELECT FROM finding_mute b
-					WHERE b.finding_key = l.finding_key AND NOT @extschema@._chpg_mute_holds(
-						jsonb_build_object('level', b.muted_level, 'value', b.muted_value, 'factor', b.factor),
-						(m.finding).level, v.value)) AS is_worse,
-			t.settles
+				OR l.kind = 'risk' AND (m.finding).kind = 'incident' OR o.is_outgrown AS is_worse,
+			o.is_outgrown, t.settles
 		FROM unnest(seen) m
 		CROSS JOIN LATERAL (
 			SELECT @extschema@._chpg_finding_value((m.finding)."before", (m.finding)."now",
@@ -279,6 +297,8 @@ BEGIN
 		-- a mean of three hours climbs for three hours after a step, to thrice what it was in the first
 		CROSS JOIN LATERAL (SELECT coalesce((m.finding).evidence ? 'latest' AND l.worse_at < as_of
 			AND l.worse_at > as_of - interval '3 hours', false) AS settles) t
+		CROSS JOIN LATERAL (SELECT mutes ? l.finding_key AND NOT @extschema@._chpg_mute_holds(
+			mutes->l.finding_key, (m.finding).level, v.value, as_of) AS is_outgrown) o
 		WHERE l.last_seen_at <= as_of
 	), changed AS (
 		UPDATE finding_log l
@@ -286,9 +306,9 @@ BEGIN
 			state = CASE WHEN l.opened_at = as_of THEN 'new' WHEN p.is_worse OR l.worse_at = as_of THEN 'worse'
 				ELSE 'ongoing' END,
 			worse_at = CASE WHEN p.is_worse THEN as_of ELSE l.worse_at END,
-			noted_level = CASE WHEN p.is_worse THEN (p.finding).level ELSE l.noted_level END,
-			noted_value = CASE WHEN p.is_worse THEN coalesce(p.value, l.noted_value)
-				WHEN p.settles THEN greatest(l.noted_value, p.value)
+			noted_level = CASE WHEN p.is_worse AND @extschema@._chpg_level_place((p.finding).level)
+					< @extschema@._chpg_level_place(l.noted_level) THEN (p.finding).level ELSE l.noted_level END,
+			noted_value = CASE WHEN p.is_worse OR p.settles THEN greatest(l.noted_value, p.value)
 				ELSE coalesce(l.noted_value, p.value) END,
 			kind = (p.finding).kind, level = (p.finding).level, value = p.value,
 			worst_level = CASE WHEN @extschema@._chpg_level_place((p.finding).level)
@@ -300,9 +320,11 @@ BEGIN
 				THEN jsonb_build_object('exemplars', l.finding->'exemplars') ELSE '{}' END
 		FROM present p
 		WHERE l.finding_key = (p.finding).finding_key AND l.opened_at = p.opened_at
-		RETURNING l.opened_at < as_of AND p.is_worse AS got_worse
+		RETURNING l.finding_key, l.opened_at < as_of AND p.is_worse AS got_worse, p.is_outgrown
 	)
-	SELECT array_agg('worse'::text) FILTER (WHERE c.got_worse) INTO transitions FROM changed c;
+	SELECT array_agg('worse'::text) FILTER (WHERE c.got_worse),
+		array_agg(c.finding_key) FILTER (WHERE c.is_outgrown)
+	INTO transitions, outgrown FROM changed c;
 
 	UPDATE finding_log l
 	SET last_seen_at = as_of, missed = 0, missed_at = NULL,
@@ -366,15 +388,15 @@ BEGIN
 	)
 	SELECT transitions || array_agg(a.state) INTO transitions FROM added a;
 
-	-- a mute that did not know what it mutes learns it; one whose episode is over ends
-	UPDATE finding_mute m SET muted_level = l.level, muted_value = l.value
-	FROM finding_log l
-	WHERE l.finding_key = m.finding_key AND l.resolved_at IS NULL AND l.last_seen_at = as_of AND m.muted_level IS NULL;
 	DELETE FROM finding_mute m
-	USING finding_log l
-	WHERE l.finding_key = m.finding_key AND (l.resolved_at = as_of
-		OR l.resolved_at IS NULL AND l.last_seen_at = as_of AND NOT @extschema@._chpg_mute_holds(
-			jsonb_build_object('level', m.muted_level, 'value', m.muted_value, 'factor', m.factor), l.level, l.value));
+	WHERE m.finding_key = ANY (outgrown)
+		OR EXISTS (SELECT FROM finding_log l WHERE l.finding_key = m.finding_key AND l.resolved_at = as_of);
+	-- a mute that did not know what it mutes learns it; one that held while its level rose knows that level
+	UPDATE finding_mute m SET muted_level = l.worst_level,
+		muted_value = CASE WHEN m.muted_level IS NULL THEN l.worst_value ELSE m.muted_value END
+	FROM finding_log l
+	WHERE l.finding_key = m.finding_key AND l.resolved_at IS NULL AND l.last_seen_at = as_of
+		AND m.muted_level IS DISTINCT FROM l.worst_level;
 
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('state', l.state)
 	WHERE l.finding->>'state' IS DISTINCT FROM l.state;
@@ -573,7 +595,7 @@ BEGIN
 				l.finding->'evidence' AS evidence
 			FROM finding_log l
 			WHERE l.opened_at > now() - interval '1 day' AND l.resolved_at IS NULL AND l.is_root AND NOT l.muted
-				AND l.level IN ('ERROR', 'WARN') AND l.kind = 'incident'
+				AND l.level IN ('ERROR', 'WARN') AND (l.kind = 'incident' OR l.rule_id = 'CHPG702')
 				AND l.last_seen_at > now() - interval '6 hours' AND NOT l.finding ? 'exemplars'
 				AND EXISTS (SELECT FROM service s WHERE s.service_id = l.service_id AND s.server = of_server
 					AND s.valid_to = 'infinity')
@@ -595,6 +617,7 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_lock_table('finding_log'::text, 'SHARE UPDATE EXCLUSIVE'::text);
 	UPDATE finding_log l SET finding = l.finding || jsonb_build_object('exemplars', exemplars)
+		|| @extschema@._chpg_sharpened(l.finding->>'explanation', l.finding->>'action', exemplars)
 	WHERE l.finding_key = _chpg_note_exemplars.finding_key AND l.opened_at = _chpg_note_exemplars.opened_at;
 	RETURN NULL;
 END
@@ -638,7 +661,7 @@ BEGIN
 				FROM @extschema@.chpg_logs(onset - interval '5 minutes', least(onset + interval '65 minutes', now()),
 					due->>'service_id',
 					CASE WHEN due->>'rule_id' NOT IN ('CHPG702', 'CHPG707', 'CHPG709') THEN 'ERROR' END,
-					CASE WHEN due->>'rule_id' IN ('CHPG707', 'CHPG709') THEN 'lock'
+					CASE WHEN due->>'rule_id' IN ('CHPG707', 'CHPG709') THEN 'ock'  -- of locks, and ShareLock
 						WHEN due->>'rule_id' = 'CHPG702' THEN 'memory' END,
 					NULL::text, 100::bigint, server) g
 				LEFT JOIN (VALUES ('deadlock detected', 'deadlocks'),

@@ -82,7 +82,8 @@ GRANT USAGE ON SCHEMA @extschema@ TO pg_database_owner;
 
 /*
  * Where there is a history, mutes are in its table finding_mute, and belong to an episode of
- * a finding: chpg_watch ends them.  Its owner reads and writes them, for every session that
+ * a finding: chpg_watch ends them.  A mute knows the worst level and value that its episode had
+ * when it was muted.  Its owner reads and writes them, for every session that
  * may use the history.  What writes them locks the tables first, as a watch does, and waits
  * for nothing then.  The log says at once that its open finding is muted; if the finding is
  * the root of an incident, the next watch finds another root.
@@ -104,7 +105,7 @@ BEGIN
 	END IF;
 	INSERT INTO finding_mute (finding_key, reason, note, muted_by, muted_at, muted_until, muted_level, muted_value,
 		factor)
-	SELECT _chpg_history_mute.finding_key, reason, note, muted_by, now(), muted_until, l.level, l.value, factor
+	SELECT _chpg_history_mute.finding_key, reason, note, muted_by, now(), muted_until, l.worst_level, l.worst_value, factor
 	FROM (VALUES (true)) one
 	LEFT JOIN finding_log l ON l.finding_key = _chpg_history_mute.finding_key AND l.resolved_at IS NULL
 	ON CONFLICT ON CONSTRAINT finding_mute_pkey DO UPDATE
@@ -118,7 +119,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_history_mute(text, text, text, name, timestamptz, double precision) IS
-'Mute a finding in the history, for its owner, with the level and value that its log has.
+'Mute a finding in the history, for its owner, with the worst level and value of its episode.
 The open finding of the log is muted from now on.
 False: the role has muted 1000 findings already.';
 
@@ -148,8 +149,11 @@ AS $$
 BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN (SELECT coalesce(jsonb_object_agg(m.finding_key,
-			jsonb_build_object('level', m.muted_level, 'value', m.muted_value, 'factor', m.factor)), '{}')
+			jsonb_build_object('level', m.muted_level, 'value', m.muted_value, 'factor', m.factor,
+				'settles_until', CASE WHEN l.finding->'evidence' ? 'latest'
+					THEN coalesce(l.worse_at, l.opened_at) + interval '3 hours' END)), '{}')
 		FROM finding_mute m
+		LEFT JOIN finding_log l ON l.finding_key = m.finding_key AND l.resolved_at IS NULL
 		WHERE m.finding_key = ANY (finding_keys) AND m.muted_until > now());
 END
 $$;
@@ -277,7 +281,7 @@ COMMENT ON FUNCTION @extschema@.chpg_mute(text, text, text, timestamptz, double 
 'Mute a finding, so that chpg_findings shows it as muted.
 finding_key: from chpg_findings. reason: false_positive, accepted_risk or wont_fix.
 With a history, its table finding_mute has the mute, which chpg_watch ends when the finding is
-  resolved, or becomes a level, or a factor (null: 1.5), worse. Without one,
+  resolved, or becomes a level, or a factor (null: 1.5), worse than it ever was. Without one,
   chpg_finding_mute has it, and it ends by time only.
 A NOTICE says that a mute without a history has no end. A mute waits while a watch runs.
 Deletes mutes whose time is over. For superusers, unless granted.
@@ -339,17 +343,26 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_mutes_of(text[]) IS
 'Those of some findings that are muted now, by finding_key.
-The history has the level and value that they had then, and the factor that ends the mute.';
+The history has the worst level and value that they had then, and the factor that ends the mute.
+settles_until: until then, the hours since a step are few; null: it is not judged by hours.';
 
-CREATE FUNCTION @extschema@._chpg_mute_holds(mute jsonb, level text, value double precision)
+/*
+ * The level of what is judged by its hours depends on how many of them there are: most strong
+ * steps are WARN in their first hour.  While a step settles, a level that rises means that it is
+ * worse only if its value rises, too.
+ */
+CREATE FUNCTION @extschema@._chpg_mute_holds(mute jsonb, level text, value double precision, as_of timestamptz)
 RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT mute IS NOT NULL
 		AND NOT (mute->>'level' IS NOT NULL
-			AND @extschema@._chpg_level_place(level) < @extschema@._chpg_level_place(mute->>'level'))
+			AND @extschema@._chpg_level_place(level) < @extschema@._chpg_level_place(mute->>'level')
+			AND NOT coalesce(as_of < (mute->>'settles_until')::timestamptz
+				AND value / 1.1 < (mute->>'value')::float8, false))
 		AND NOT coalesce(value / (mute->>'factor')::float8 >= (mute->>'value')::float8, false);
 END;
 
-COMMENT ON FUNCTION @extschema@._chpg_mute_holds(jsonb, text, double precision) IS
-'Whether a mute, of _chpg_mutes_of, still holds for a finding of this level and value.';
+COMMENT ON FUNCTION @extschema@._chpg_mute_holds(jsonb, text, double precision, timestamptz) IS
+'Whether a mute, of _chpg_mutes_of, still holds for a finding of this level and value.
+as_of: end of the hours that were judged.';

@@ -115,7 +115,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH found AS (
 		SELECT f.*, @extschema@._chpg_mute_holds(mutes->f.finding_key, f.level,
-				@extschema@._chpg_finding_value(f."before", f."now", f.evidence)) AS is_muted,
+				@extschema@._chpg_finding_value(f."before", f."now", f.evidence), upper(period)) AS is_muted,
 			CASE WHEN f.evidence ? 'query_id' THEN substr(f.finding_key, length(f.rule_id) + 1)
 				ELSE f.finding_key END AS of_pattern,
 			(SELECT max(r.rule_name) FROM @extschema@.chpg_rule r WHERE r.rule_id = f.rule_id) AS rule_name

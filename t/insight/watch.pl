@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use ChpgTest;
+use JSON::PP qw(encode_json);
 use Test::More;
 
 my $url = start_emulator();
@@ -286,10 +287,51 @@ is(watch(21) . sql(q{SELECT state, muted FROM kept.finding_log WHERE resolved_at
 sql(q{UPDATE planted.candidate SET c."now" = 30 WHERE at >= '2026-05-11 20:00Z'; TRUNCATE kept.finding_mute});
 watch(22);
 sql(q{SELECT chpg_mute(finding_key, 'accepted_risk', factor => 20) FROM kept.finding_log WHERE resolved_at IS NULL; UPDATE kept.finding_mute SET muted_level = NULL, muted_value = NULL});
-is(muted(9) . watch(23) . ' ' . sql($MUTES), 't0|0|0 WARN|3|20', 'a mute that does not know learns it from the next watch');
+is(muted(9) . watch(23) . ' ' . sql($MUTES), 't0|0|0 WARN|3.6|20', 'a mute that does not know learns it from the next watch');
 fails_with($node, "SELECT chpg_mute('CHPG501:pg1', 'wont_fix', factor => $_->[0])", $_->[1], $_->[2], "factor: $_->[0]") for
 	map { [ $_, '22023', qr/invalid value for "factor"/ ] } 1, 0, -2, q{'NaN'}, q{'infinity'};
 sql('TRUNCATE kept.finding_mute');
+
+# The level of a step depends on the hours since it began: with the same factor, it is no worse than it was.
+sub flaps
+{
+	my (@hours) = @_;
+	start_anew();
+	sql('TRUNCATE kept.alert, kept.alert_delivery, kept.finding_mute');
+	sql(join ';', map { sprintf q{SELECT planted.find('CHPG501', '%s', 'pg1', '2026-05-11 05:00Z', 10, 30, '2026-05-11 %02d:00Z', '2026-05-11 %02d:00Z');
+		UPDATE planted.candidate SET c.evidence = (c).evidence || '{"latest": %s}' WHERE at = '2026-05-11 %02d:00Z'}, $hours[$_][0], $_ + 6, $_ + 7, $hours[$_][1], $_ + 6 } 0 .. $#hours);
+}
+my $ALERTED = q{SELECT string_agg(concat_ws(' ', to_char(as_of, 'HH24'), transition, level), ', ' ORDER BY alert_id) FROM kept.alert};
+my $MUTED = q{SELECT l.muted, m.muted_level, m.muted_value FROM kept.finding_log l LEFT JOIN kept.finding_mute m USING (finding_key)};
+flaps([ WARN => 55 ], [ ERROR => 50 ], [ WARN => 52 ], [ ERROR => 60 ], map { [ ERROR => 80 ] } 1 .. 2);
+watch(6);
+sql($MUTE);
+is(muted(7), 't', 'a mute of the first hour holds while the level rises and the factor does not');
+is(watch(7) . ' ' . sql($MUTED), '0|1|0 t|ERROR|5.5', 'also for a watch, and it knows the level then');
+watch($_) foreach 8 .. 10;
+is(sql($MUTED), 't|ERROR|5.5', 'which returns later');
+is(sql($ALERTED), '06 new WARN', 'and nobody gets an alert');
+flaps([ WARN => 50 ], [ ERROR => 55 ]);
+watch(6);
+sql($MUTE);
+is(watch(7) . ' ' . sql($MUTED) . ' ' . sql($ALERTED), '0|1|0 f|| 06 new WARN, 07 worse ERROR', 'a tenth more, and of a higher level, ends it');
+flaps((map { [ WARN => 50 ] } 1 .. 3), [ ERROR => 50 ]);
+watch(6);
+sql($MUTE);
+watch($_) foreach 7 .. 9;
+is(sql($MUTED) . ' ' . sql($ALERTED), 'f|| 06 new WARN, 09 worse ERROR', 'as does a higher level once three hours are known');
+flaps([ WARN => 30 ], [ ERROR => 50 ], [ WARN => 44 ], (map { [ ERROR => 43 ] } 1 .. 4), [ ERROR => 80 ]);
+watch($_) foreach 6 .. 8;
+sql($MUTE);
+is(sql($MUTED), 't|ERROR|5', 'a mute knows the worst level and value that the episode had');
+watch($_) foreach 9 .. 12;
+is(sql($MUTED) . ' ' . sql($ALERTED), 't|ERROR|5 06 new WARN, 07 worse ERROR', 'and does not end when the level is back');
+is(watch(13) . ' ' . sql($MUTED), '0|1|0 f||', 'but when the value is half as much again');
+is(sql($ALERTED), '06 new WARN, 07 worse ERROR, 13 worse ERROR', 'which is an alert');
+flaps([ ERROR => 30 ], (map { [ WARN => 31 ] } 1 .. 3), [ WARN => 50 ], [ ERROR => 48 ], [ WARN => 40 ], [ ERROR => 49 ], (map { [ ERROR => 70 ] } 1 .. 3), [ ERROR => 76 ]);
+is(join(' ', map { watch($_) } 6 .. 17), '1|0|0 0|0|0 0|0|0 0|0|0 0|1|0 0|0|0 0|0|0 0|0|0 0|0|0 0|0|0 0|0|0 0|1|0', 'without a mute, too, worse is what exceeds the worst of before');
+is(sql($ALERTED), '06 new ERROR, 10 worse WARN, 17 worse ERROR', 'and is sent');
+sql('TRUNCATE kept.alert, kept.alert_delivery');
 
 # Hostile values
 start_anew();
@@ -371,25 +413,66 @@ sql(qq{UPDATE kept.setting SET value = 'on' WHERE name = 'watch'; DELETE FROM ke
 sql(q{CALL chpg_capture('hour', 'orders')});
 is(logged('state, service_name', 'true'), 'new|orders', 'with it, one does');
 
-# A new incident has what recent executions and the log say, for two requests; the next capture sends none.
+# A new incident has what recent executions and the log of its onset say, for two requests; the next capture sends none.
+sub fetched { return grep { $_->{path} =~ m{/logs$|/slow[^/]*/-?\d} } @{ journal($url)->{requests} } }
 my ($query, $db, $user, $operation, $app) = split /\|/, sql(q{SELECT query_id, db_name, db_user, db_operation, app FROM chpg_slow_patterns(now() - interval '1 hour', now(), 'orders') WHERE query_id <> 0 AND app <> '' ORDER BY total_duration_us DESC LIMIT 1});
 start_anew();
-sql(qq{DELETE FROM kept.capture; SELECT planted.find('CHPG501', 'WARN', '$ORDERS', now() - interval '2 hours', 1, 3, '2026-05-11 06:00Z');
+sql(qq{DELETE FROM kept.capture; SELECT planted.find('CHPG501', 'WARN', '$ORDERS', date_trunc('second', now()) - interval '2 hours', 1, 3, '2026-05-11 06:00Z');
 	UPDATE planted.candidate SET c.evidence = (c).evidence || jsonb_build_object('query_id', '$query', 'db_name', '$db', 'db_user', '$user', 'db_operation', '$operation', 'app', '$app')});
+fault($url, path => "/slow[^/]*/$query\$", patch => { map { ("result.recentExecutions.0.$_->[0]" => $_->[1]) } [ durationUs => 987654321 ], [ tempBlksWritten => 98765 ], [ errSqlstate => '57014' ] });
+fault($url, path => '/logs$', body => encode_json({ status => 200, requestId => '00000000-0000-4000-8000-000000000000', result => [
+	map { { timestamp => '2026-05-11T05:00:00.000Z', severity => 'ERROR', body => $_ } } 'canceling statement due to statement timeout', 'canceling statement due to user request', 'relation "x" does not exist' ] }));
 clear_journal($url);
 sql(q{CALL chpg_capture('hour', 'orders')});
-is(scalar(grep { $_->{path} =~ m{/logs$|/slowQueryPatterns/\d|/slow[^/]*/-?\d} } @{ journal($url)->{requests} }), 2, 'two requests for a new incident');
-is(logged(q{(finding->'exemplars'->>'executions')::integer > 0, (finding->'exemplars'->>'max_duration_us')::float8 > 0, (finding->'exemplars'->>'log_lines')::integer >= 0, finding->'exemplars' ? 'error'}, 'true'), 't|t|t|f', 'what they say is kept');
+is(scalar(fetched()), 2, 'two requests for a new incident');
+is(logged(q{(finding->'exemplars'->>'executions')::integer > 1, finding->'exemplars'->'max_duration_us', finding->'exemplars'->'temp_blks_written', finding->'exemplars'->>'sqlstates' ~ '57014', finding->'exemplars'->'log_lines', finding->'exemplars'->>'log_about', finding->'exemplars' ?| '{error,log_error}'}, 'true'),
+	't|987654321|98765|t|3|canceled statements|f', 'what they say is kept');
+my $SHARPENED = q{explanation ~ '^why Recent executions write temporary files\..* The log of that time is about canceled statements\.$', action};
+my $FIRST = 't|Look first at why statements were canceled at that time: the log says it. do';
+is(sql("SELECT $SHARPENED FROM kept.incident"), $FIRST, 'it is part of the cause, and says what to do first');
+is(sql("SELECT $SHARPENED FROM chpg_findings(tstzrange(now() - interval '1 day', now()), '$ORDERS', history_only => true)"), $FIRST, 'also of what is judged anew');
+like(sql(q{SELECT chpg_report_text(now() - interval '1 day', now())}), qr/why Recent executions write.*Look first at why statements were canceled/s, 'and of a report');
+clear_faults($url);
 sql(q{DELETE FROM kept.capture WHERE grain = 'hour'});
 clear_journal($url);
 sql(q{CALL chpg_capture('hour', 'orders')});
-is(scalar(grep { $_->{path} =~ m{/logs$|/slowQueryPatterns/\d|/slow[^/]*/-?\d} } @{ journal($url)->{requests} }) . logged(q{finding ? 'exemplars'}, 'true'), '0t', 'once');
+is(scalar(fetched()) . ' ' . sql("SELECT $SHARPENED FROM kept.incident"), "0 $FIRST", 'once');
 sql(q{DELETE FROM kept.capture; UPDATE kept.finding_log SET finding = finding - 'exemplars', state = 'ongoing'; ALTER SERVER chpg OPTIONS (SET rate_limit '5/1s')});
+clear_journal($url);
 sql(q{CALL chpg_capture('hour', 'orders', 1)});
-is(logged(q{(finding->'exemplars'->>'executions')::integer > 0, (finding->'exemplars'->>'log_lines')::integer >= 0}, 'true'), 't|t', 'also when captures have used the budget');
+is(scalar(fetched()) . ' ' . logged(q{finding->'exemplars' ?& '{executions,log_lines}'}, 'true'), '2 t', 'also when captures have used the budget');
+
+# The log is that of the onset; of locks and of memory, it is about these.
+my $DUE = qq{'{"service_id": "$ORDERS", "since": "2026-05-11 05:00Z"}'::jsonb || };
+sub asked
+{
+	my ($rule) = @_;
+	clear_journal($url);
+	sql(qq{SET chpg.cache_ttl = 0; SELECT _chpg_read_exemplars($DUE jsonb_build_object('rule_id', '$rule'), 'chpg', 0)});
+	return join ' ', map { my $query = $_->{query}; map { $query->{$_} // '-' } qw(from_date to_date severity body_contains) } fetched();
+}
 sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited')});
+is(asked($_->[0]), "2026-05-11T04:55:00.000Z 2026-05-11T06:05:00.000Z $_->[1]", "the log that $_->[0] reads") foreach [ CHPG501 => 'ERROR -' ], [ CHPG402 => 'ERROR -' ], [ CHPG702 => '- memory' ], [ CHPG707 => '- ock' ], [ CHPG709 => '- ock' ];
+
+# Never below the reserve of captures, whatever is left of the budget
+sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit '1000/86400s'); SET chpg.cache_ttl = 0; SELECT FROM chpg_organizations()});
+my $free = sql('SELECT free FROM chpg_budget');
+sub with_reserve
+{
+	my ($reserve) = @_;
+	clear_journal($url);
+	sql(qq{UPDATE kept.finding_log SET finding = finding - 'exemplars'; UPDATE kept.setting SET value = '$reserve' WHERE name = 'reserve'});
+	return sql(q{SET chpg.cache_ttl = 0; SELECT _chpg_capture_exemplars('chpg')}) . ' ' . fetched();
+}
+is(with_reserve($free), 'wait 0', 'a budget that has no more than the reserve is left to others');
+is(with_reserve($free - 1), 'noted 2', 'one more, and there are exemplars');
+is(sql(qq{SET chpg.cache_ttl = 0; SELECT _chpg_read_exemplars($DUE '{"rule_id": "CHPG501"}', 'chpg', $free)}) . ' ' . fetched(), '{} 2', 'nor are they read when it went below meanwhile');
+is(join(' ', map { sql(qq{UPDATE kept.finding_log SET finding = finding - 'exemplars', rule_id = '$_->[0]', kind = '$_->[1]'; SELECT jsonb_array_length(_chpg_exemplars_due('chpg'))}) } [ CHPG501 => 'incident' ], [ CHPG702 => 'risk' ], [ CHPG701 => 'risk' ]), '1 1 0', 'incidents have exemplars, and memory that runs out');
+sql(q{ALTER SERVER chpg OPTIONS (SET rate_limit 'unlimited'); UPDATE kept.setting SET value = '3' WHERE name = 'reserve'});
 is(sql(q{SELECT _chpg_exemplar_text('{"temp_blks_written": 5, "wal_fpi": 100, "sqlstates": "40P01, 57014", "log_about": "deadlocks"}')}),
 	'Recent executions write temporary files. Recent executions write full-page images to the WAL. Recent executions fail with SQLSTATE 40P01, 57014. The log of that time is about deadlocks.', 'in words');
+is(join('; ', map { sql("SELECT _chpg_sharpened('why', 'do', '$_')->>'action'") } '{"temp_blks_written": 5}', '{"temp_blks_written": 5, "log_about": "deadlocks, memory that ran out"}', '{"log_about": "canceled statements, waits for locks"}', '{"temp_blks_written": 0, "wal_fpi": 100, "log_about": "a full disk"}'),
+	'Look first whether more work_mem spares the query its temporary files. do; Look first at what used the memory: it ran out at that time. do; Look first for what held locks at that time: see the log. do; do', 'and what to look at first');
 start_anew();
 sql(qq{DELETE FROM kept.capture; SELECT planted.find('CHPG501', 'WARN', '$ORDERS', now() - interval '2 hours', 1, 3, '2026-05-11 06:00Z')});
 sql(q{DELETE FROM kept.capture; ALTER FUNCTION _chpg_candidates(tstzrange, text, text, boolean) RENAME TO hidden});
