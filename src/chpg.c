@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "engine/keys.h"
 #include "fmgr.h"
+#include "functions/drop.h"
 #include "net/addresses.h"
 #include "settings.h"
 
@@ -26,7 +27,7 @@ is_networks(const char *text)
 }
 
 /*
- * Define the settings and request shared memory.  The postmaster may load the library,
+ * Define the settings, request shared memory and watch drops.  The postmaster may load the library,
  * and libcurl's handles do not survive a fork: all else happens at the first request.
  */
 void
@@ -34,4 +35,5 @@ _PG_init(void)
 {
 	chpg_define_settings(is_networks);
 	chpg_keys_prepare();
+	chpg_watch_drops();
 }

@@ -343,11 +343,17 @@ my $GOES_ON = q{SELECT state FROM _chpg_history_state(); UPDATE kept.open_hour S
 is($node->safe_psql('copy', $GOES_ON), "\nt|0\nt", 'where it is sealed, captured and purged');
 $CONTENT =~ s/ UNION ALL SELECT '(?:open|sealed)_(?:hour|day)_\d+'.*?(?= UNION ALL)//g;
 $content = $node->safe_psql('copy', $CONTENT);
-$node->safe_psql('copy', 'SET client_min_messages = error; DROP EXTENSION chpg CASCADE');
-is($node->safe_psql('copy', $CONTENT), $content, 'DROP EXTENSION takes neither a table nor a view');
+$node->psql('copy', q{LOAD 'chpg'; DROP EXTENSION chpg CASCADE}, stderr => \my $said);
+like($said, qr/NOTICE:  the history stays in schema "kept"\nDETAIL:  So do mutes, .*\nHINT:  .* call chpg_history_enable\('kept'\)\. To remove it: DROP SCHEMA kept CASCADE;$/m, 'DROP EXTENSION says that a history stays');
+unlike($said, qr/rows of table/, 'which has the mutes and thresholds');
+is($node->safe_psql('copy', $CONTENT), $content, 'it takes neither a table nor a view');
 $node->safe_psql('copy', connect_sql($url));
 is($node->safe_psql('copy', "SELECT chpg_history_enable('kept'); $GOES_ON"), "\n\nt|0\nt", 'and the history goes on where there is a new one');
 is($node->safe_psql('copy', q{SELECT count(*) FROM kept.service_key k GROUP BY service_id HAVING count(*) > 1}), '', 'with the same services');
+
+sql('CREATE DATABASE without');
+$node->psql('without', q{CREATE EXTENSION chpg; SELECT chpg_mute('CHPG501:a', 'wont_fix'), chpg_mute('CHPG501:b', 'wont_fix'); INSERT INTO chpg_threshold SELECT rule_id, parameter, threshold FROM chpg_rule LIMIT 1; BEGIN; DROP EXTENSION chpg; ROLLBACK; CREATE TABLE chpg_finding_mute_ (); DROP TABLE chpg_finding_mute_; DROP EXTENSION chpg}, stderr => \$said);
+is_deeply([ sort $said =~ /NOTICE:  (rows of .*)/g ], [ map { ($_) x 2 } 'rows of table "chpg_finding_mute" go with the extension: 2', 'rows of table "chpg_threshold" go with the extension: 1' ], 'without a history, mutes and thresholds go with the extension');
 
 # What another role creates after the schema was looked for is not taken for the history.
 sql(q{SELECT chpg_history_disable(); CREATE ROLE evil; GRANT CREATE ON DATABASE postgres TO evil;
