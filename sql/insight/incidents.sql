@@ -174,10 +174,32 @@ Changes of its name, size, high availability, version, limits and settings; new 
   applications.
 Requests: none.';
 
+/* {first onset, last onset} of the incident that a finding belongs to, if onsets come in order */
+CREATE FUNCTION @extschema@._chpg_add_onset(onsets timestamptz[], since timestamptz)
+RETURNS timestamptz[]
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN since <= onsets[2] + interval '1 hour' AND since <= onsets[1] + interval '2 hours'
+		THEN ARRAY[onsets[1], since] ELSE ARRAY[since, since] END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_add_onset(timestamptz[], timestamptz) IS
+'First and last onset of an incident with one more onset, or of a new incident that it begins.';
+
+CREATE AGGREGATE @extschema@._chpg_onsets(timestamptz) (
+	SFUNC = @extschema@._chpg_add_onset,
+	STYPE = timestamptz[]
+);
+
+COMMENT ON AGGREGATE @extschema@._chpg_onsets(timestamptz) IS
+'First and last onset of the incident that the last of these onsets, in order, belongs to.';
+
 /*
- * Onsets are known to the hour: a finding belongs to those that began up to an hour before it.
- * What is no alarm by itself joins alarms, but does not join two of them.  Rules declare that an
- * onset is shared with nothing else, such as that of storage that fills.
+ * Onsets are known to the hour: a finding belongs to those that began up to an hour before it,
+ * the first of them up to two hours.  One that the log has in an incident stays with the others
+ * of that incident.  What is no alarm by itself joins alarms, but does not join two of them.  Rules
+ * declare that an onset is shared with nothing else, such as that of storage that fills.
  */
 CREATE FUNCTION @extschema@._chpg_incidents(findings @extschema@.chpg_finding_row[])
 RETURNS SETOF @extschema@._chpg_member
@@ -192,18 +214,18 @@ AS $$
 			f.level IN ('ERROR', 'WARN') AS is_alarm
 		FROM unnest(findings) f
 	), begins AS (
-		SELECT *, coalesce((since > lag(since) OVER w + interval '1 hour')::integer, 0) AS is_next
+		SELECT *, (@extschema@._chpg_onsets(since) OVER w)[1] AS first_onset
 		FROM item
 		WINDOW w AS (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key)
 	), grouped AS (
-		SELECT *, sum(is_next) OVER w AS number
+		SELECT *, CASE WHEN incident_id IS NULL THEN first_onset
+			ELSE min(first_onset) OVER (PARTITION BY service_id, muted, family, is_alarm, incident_id) END AS group_onset
 		FROM begins
-		WINDOW w AS (PARTITION BY service_id, muted, family, is_alarm ORDER BY since, finding_key)
 	), chained AS (
-		SELECT g.*, CASE WHEN g.is_alarm THEN g.number ELSE coalesce(a.number, -1 - g.number) END AS chain
+		SELECT g.*, coalesce(a.group_onset, g.group_onset) AS chain, g.is_alarm OR a.group_onset IS NOT NULL AS has_alarm
 		FROM grouped g
 		LEFT JOIN LATERAL (
-			SELECT a.number
+			SELECT a.group_onset
 			FROM grouped a
 			WHERE a.is_alarm AND a.service_id = g.service_id AND a.muted = g.muted AND a.family = g.family
 				AND a.since BETWEEN g.since - interval '1 hour' AND g.since + interval '1 hour'
@@ -211,12 +233,12 @@ AS $$
 		) a ON NOT g.is_alarm
 	), placed AS (
 		SELECT *, row_number() OVER r AS place, first_value(finding_key) OVER r AS root_key,
-			first_value(incident_id) OVER (PARTITION BY service_id, muted, family, chain
+			first_value(incident_id) OVER (PARTITION BY service_id, muted, family, chain, has_alarm
 				ORDER BY incident_id IS NULL, since, incident_id) AS known_id,
-			min(since) OVER (PARTITION BY service_id, muted, family, chain) AS onset
+			min(since) OVER (PARTITION BY service_id, muted, family, chain, has_alarm) AS onset
 		FROM chained
 		WHERE family IS NOT NULL
-		WINDOW r AS (PARTITION BY service_id, muted, family, chain
+		WINDOW r AS (PARTITION BY service_id, muted, family, chain, has_alarm
 			ORDER BY @extschema@._chpg_level_place(level), urgency, @extschema@._chpg_rule_place(rule_id),
 				impact_us DESC NULLS LAST, finding_key)
 	), members AS (

@@ -117,7 +117,7 @@ BEGIN
 	SELECT r.*
 	FROM unnest(findings) f
 	LEFT JOIN finding_log l ON l.finding_key = f.finding_key AND l.resolved_at IS NULL
-		AND l.opened_at <= upper(period) + interval '1 hour' AND l.last_seen_at >= lower(period)
+		AND l.opened_at <= upper(period) + interval '1 hour'
 	CROSS JOIN LATERAL jsonb_populate_record(f, CASE WHEN l.finding_key IS NULL OR f.level = 'SKIPPED' THEN '{}'
 		ELSE jsonb_build_object('state', l.state, 'incident_id', l.incident_id,
 			'evidence', CASE WHEN l.finding ? 'exemplars' THEN coalesce(f.evidence, '{}')
@@ -264,7 +264,7 @@ Callers are the owner of the history.';
 /*
  * An earlier time than the log has judged changes nothing.  A finding that became a tag of
  * another one of its pattern is still there.  A service that has no further hour, and a rule
- * that was SKIPPED for it, resolve nothing.
+ * that was SKIPPED for it, resolve nothing, unless the service is gone.
  */
 CREATE FUNCTION @extschema@._chpg_note_findings(members @extschema@._chpg_member[], of_services text[],
 	of_fleet boolean, as_of timestamptz)
@@ -334,6 +334,15 @@ BEGIN
 		AND substr(l.finding_key, 9) = substr((m.finding).finding_key, 9) AND (m.finding).evidence ? 'query_id'
 		AND EXISTS (SELECT FROM @extschema@.chpg_rule r
 			WHERE r.rule_id = l.rule_id AND r.rule_name = ANY ((m.finding).tags));
+
+	WITH gone AS (
+		UPDATE finding_log l
+		SET missed = l.missed + 1, missed_at = as_of, state = 'resolved', resolved_at = as_of
+		WHERE l.resolved_at IS NULL AND l.last_seen_at < as_of
+			AND (SELECT max(s.valid_to) FROM service s WHERE s.service_id = l.service_id) <= as_of
+		RETURNING l.state
+	)
+	SELECT transitions || array_agg(g.state) INTO transitions FROM gone g;
 
 	-- judged are services that have a further hour since they were last judged
 	WITH unseen AS (
