@@ -26,7 +26,7 @@ INSERT INTO story
 SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
 	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
 	night,hostile,holiday,closed,versions,slower version,renamed early,cold query,cold for long,warm again,
-	more calls,rising,clocks}'::text[]) n;
+	more calls,rising,clocks,far east}'::text[]) n;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
 INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
 CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
@@ -84,6 +84,9 @@ UPDATE cell SET calls = calls * 1.52 WHERE name = 'more calls' AND number = 4 AN
 UPDATE cell SET calls = ceil(calls * 1.6 ^ greatest(least(extract(hour FROM t)
 		- CASE WHEN name = 'clocks' AND t >= '2026-05-10 01:00Z' THEN 1 ELSE 0 END, 14), 5) / 30)
 	WHERE name IN ('rising', 'clocks') AND kind = 'web';
+-- a part of each Thursday is free, and of this one a little more
+UPDATE cell SET calls = ceil(calls * CASE WHEN t < '2026-05-14' THEN 0.37 ELSE 0.32 END)
+	WHERE name = 'far east' AND kind = 'web' AND extract(isodow FROM t) = 4 AND extract(hour FROM t) >= 9;
 UPDATE cell SET calls = ceil(calls * 0.56) WHERE name = 'rising' AND kind = 'web' AND t >= '2026-05-14 10:00Z';
 DELETE FROM cell WHERE name = 'vanished' AND number = 7 AND t >= '2026-05-14 11:00Z';
 UPDATE cell SET calls = ceil(calls * 0.05) WHERE name = 'quiet' AND kind = 'web' AND t >= '2026-05-14 11:00Z';

@@ -29,6 +29,9 @@
  * Clocks change, so that two hours are compared with those before and after them, too.  Where
  * traffic rises or falls steeply, that hides half of it.  Of a workday, the day before says
  * which of the three hours is the right one, and four hours together are enough.
+ *
+ * Far from Greenwich a weekend begins on Friday, or ends on Monday: what was as low on the same
+ * day of a week before is usual.
  */
 
 /* The captures of hours have the executions of a service. */
@@ -58,7 +61,8 @@ BEGIN
 			SELECT min(h.usual) AS usual, max(h.usual) AS greatest_usual, min(h.least) AS least, min(h.days) AS days
 			FROM (
 				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
-					percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days
+					least(percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count),
+						min(c.call_count) FILTER (WHERE p.day % 7 = 0)) AS least, count(*) AS days
 				FROM @extschema@._chpg_past_starts(j.end_time, hour) p
 				CROSS JOIN generate_series(-1, 1) shift
 				JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
@@ -99,7 +103,8 @@ BEGIN
 			AND n.window_start = end_time - h.hour * interval '1 hour' AND n.call_count >= 0
 		CROSS JOIN LATERAL (
 			SELECT s.shift, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
-				percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count) AS least, count(*) AS days
+				least(percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count),
+					min(c.call_count) FILTER (WHERE p.day % 7 = 0)) AS least, count(*) AS days
 			FROM @extschema@._chpg_past_starts(n.window_end, 1) p
 			CROSS JOIN generate_series(-1, 1) s(shift)
 			JOIN capture c ON c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
