@@ -30,7 +30,7 @@ BEGIN
 	IF query IS NULL THEN
 		RAISE EXCEPTION 'argument "query" must not be null' USING ERRCODE = 'null_value_not_allowed';
 	ELSIF grain NOT IN ('hour', 'day') THEN
-		RAISE EXCEPTION 'invalid value for "grain": "%"', grain
+		RAISE EXCEPTION 'invalid value for "grain": "%": give hour or day', grain
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = 'Give hour or day, or null where the rows have a column "grain".';
 	END IF;

@@ -38,7 +38,8 @@ BEGIN
 		RAISE EXCEPTION 'invalid value for "n": %: give 1 to 1000 patterns', n
 			USING ERRCODE = 'invalid_parameter_value';
 	ELSIF counter <> ALL (counters) THEN
-		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by, @extschema@._chpg_closest(order_by, counters)
+		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by,
+				coalesce(nullif(@extschema@._chpg_closest(order_by, counters), ''), ': give time, calls or errors')
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = format('Give one of %s.', array_to_string(counters, ', '));
 	END IF;

@@ -55,7 +55,8 @@ BEGIN
 			USING ERRCODE = 'null_value_not_allowed';
 	ELSIF sort_column IS NULL THEN
 		RAISE EXCEPTION 'invalid value for "order_by": "%"%', order_by,
-				coalesce(nullif(@extschema@._chpg_closest(order_by, '{time,calls,mean,p99,errors}'::text[]), ''),
+				coalesce(nullif(@extschema@._chpg_closest(CASE lower(order_by) WHEN 'total' THEN 'time'
+						WHEN 'latency' THEN 'mean' ELSE order_by END, '{time,calls,mean,p99,errors}'::text[]), ''),
 					': give time, calls, mean, p99 or errors')
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give time, calls, mean, p99 or errors.';
 	ELSIF n NOT BETWEEN 1 AND 10000 THEN

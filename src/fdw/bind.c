@@ -31,11 +31,6 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-/* The severities that the API knows */
-static const char *const severities[] = {
-	"DEBUG", "LOG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL", "PANIC", NULL
-};
-
 /* The most operands of one condition's steps; one with more is checked on the rows only. */
 #define MAX_OPERANDS	16
 
@@ -529,7 +524,7 @@ is_exact_value(const ChpgParameter *parameter, Datum value)
 	if (parameter->kind == CHPG_ANY_TEXT)
 		return chpg_text_fits(value);
 	if (parameter->kind == CHPG_SEVERITY)
-		return chpg_is_listed(severities, TextDatumGetCString(value));
+		return chpg_is_listed(chpg_log_severities, TextDatumGetCString(value));
 	if (parameter->kind == CHPG_TIME)
 		return DatumGetTimestampTz(value) % 1000 == 0;
 	return true;
@@ -543,9 +538,8 @@ check_bucket(const ChpgParameter *parameter, Datum value)
 		DatumGetIntervalP(value)->time % USECS_PER_SEC != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"%s\": \"%s\"", parameter->name,
-						DatumGetCString(DirectFunctionCall1(interval_out, value))),
-				 errhint("Give whole seconds.")));
+				 errmsg("invalid value for \"%s\": \"%s\": give whole seconds", parameter->name,
+						DatumGetCString(DirectFunctionCall1(interval_out, value)))));
 }
 
 /*

@@ -39,6 +39,10 @@
 /* The API's limit for the name of a service, in characters */
 #define MAX_SERVICE_LENGTH	50
 
+const char *const chpg_log_severities[] = {
+	"DEBUG", "LOG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL", "PANIC", NULL
+};
+
 /* Throw error 22023 for a value of a parameter, which the message shows. */
 static void
 refuse(const ChpgParameter *parameter, const char *value, const char *hint)
@@ -127,6 +131,54 @@ time_argument(const ChpgParameter *parameter, Datum value)
 	return chpg_time_text(to_milliseconds(time));
 }
 
+/*
+ * Throw error 22023 for a text that is none of a parameter's words, a list that ends with
+ * NULL.  The primary message names the closest one, or else all of them, and after these
+ * what else can be done (NULL: nothing).  wanted: what to look for instead of the text.
+ */
+static void
+refuse_word(const ChpgParameter *parameter, const char *text, const char *wanted,
+			const char *const *words, const char *otherwise, const char *hint)
+{
+	ChpgClosest closest;
+	StringInfoData list;
+
+	chpg_closest_begin(&closest, wanted);
+	initStringInfo(&list);
+	for (int i = 0; words[i] != NULL; i++)
+	{
+		appendStringInfo(&list, "%s%s", i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ",
+						 words[i]);
+		chpg_closest_add(&closest, words[i]);
+	}
+	if (hint == NULL && closest.match != NULL)
+		hint = psprintf("Give %s.", list.data);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\": \"%s\"%s", parameter->name,
+					chpg_clean_remote(pstrdup(text)), closest.match != NULL ?
+					chpg_closest_question(&closest) :
+					psprintf(": give %s%s", list.data, otherwise != NULL ? otherwise : "")),
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
+/*
+ * Return the word of a list that ends with NULL which a text is, in any case of letters.
+ * Errors: as refuse_word.
+ */
+static const char *
+word_argument(const ChpgParameter *parameter, const char *text, const char *const *words,
+			  const char *otherwise, const char *hint)
+{
+	for (int i = 0; words[i] != NULL; i++)
+	{
+		if (chpg_same_in_any_case(text, words[i]))
+			return words[i];
+	}
+	refuse_word(parameter, text, text, words, otherwise, hint);
+	return NULL;				/* keep compiler quiet */
+}
+
 /* Return an interval in whole seconds. */
 static int64
 bucket_argument(const ChpgParameter *parameter, Datum value)
@@ -136,21 +188,13 @@ bucket_argument(const ChpgParameter *parameter, Datum value)
 							   (double) interval->time / USECS_PER_SEC);
 
 	if (interval->month != 0 || seconds < 1 || seconds > MAX_BUCKET)
-		refuse(parameter,
-			   DatumGetCString(DirectFunctionCall1(interval_out, value)),
-			   "Specify an interval between 1 second and 31 days, without months.");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\": \"%s\": give 1 second to 31 days, without months",
+						parameter->name,
+						DatumGetCString(DirectFunctionCall1(interval_out, value))),
+				 errhint("Such as interval '5 minutes'.")));
 	return (int64) seconds;
-}
-
-/* Return a severity in capitals, as the API spells it. */
-static char *
-severity_argument(const ChpgParameter *parameter, Datum value)
-{
-	char	   *severity = text_argument(parameter, value);
-
-	for (char *p = severity; *p != '\0'; p++)
-		*p = chpg_to_upper(*p);
-	return severity;
 }
 
 /*
@@ -158,30 +202,15 @@ severity_argument(const ChpgParameter *parameter, Datum value)
  * another one with no rows.
  */
 static const char *
-notification_severity_argument(const ChpgParameter *parameter, Datum value)
+notification_severity_argument(const ChpgParameter *parameter, const char *text)
 {
-	static const char *const known[] = {"info", "warning", "critical"};
-	char	   *severity = text_argument(parameter, value);
-	ChpgClosest closest;
+	static const char *const words[] = {"info", "warning", "critical", NULL};
 
-	chpg_closest_begin(&closest, severity);
-	for (int i = 0; i < lengthof(known); i++)
-	{
-		if (chpg_same_in_any_case(severity, known[i]))
-			return known[i];
-		chpg_closest_add(&closest, known[i]);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"%s", parameter->name,
-					chpg_clean_remote(severity), closest.match != NULL ?
-					chpg_closest_question(&closest) :
-					": give info, warning or critical, or a time as \"since\""),
-			 errhint("Run: SELECT * FROM chpg_notifications('critical', since => now() - interval '1 day');")));
-	return NULL;				/* keep compiler quiet */
+	return word_argument(parameter, text, words, ", or a time as \"since\"",
+						 "Run: SELECT * FROM chpg_notifications('critical', since => now() - interval '1 day');");
 }
 
-/* The attribute that is meant by a word of chpg_top; or the word. */
+/* The attribute that is meant by a word of chpg_top, or by one like it; or the word. */
 static const char *
 meant_by_word(const char *word)
 {
@@ -189,6 +218,7 @@ meant_by_word(const char *word)
 		{"time", "total_duration_us"},
 		{"calls", "call_count"},
 		{"mean", "avg_duration_us"},
+		{"latency", "avg_duration_us"},
 		{"errors", "error_count"}
 	};
 
@@ -207,44 +237,29 @@ static const char *
 sort_field_argument(const ChpgEndpoint *endpoint,
 					const ChpgParameter *parameter, const char *value)
 {
-	ChpgClosest closest;
-	StringInfoData hint;
+	const char **attributes;
+	int			count = 0;
 
-	chpg_closest_begin(&closest, meant_by_word(value));
-	initStringInfo(&hint);
-	appendStringInfoString(&hint, "Sort by one of: ");
-	for (const ChpgSortField *field = endpoint->sort_fields;
-		 field->key != NULL; field++)
+	for (const ChpgSortField *field = endpoint->sort_fields; field->key != NULL; field++)
 	{
-		if (strcmp(value, field->key) == 0 ||
-			strcmp(value, field->attribute) == 0)
+		if (strcmp(value, field->key) == 0 || strcmp(value, field->attribute) == 0)
 			return field->key;
-		appendStringInfo(&hint, "%s%s",
-						 field == endpoint->sort_fields ? "" : ", ",
-						 field->attribute);
-		chpg_closest_add(&closest, field->attribute);
+		count++;
 	}
-	appendStringInfoChar(&hint, '.');
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"%s", parameter->name,
-					chpg_clean_remote(pstrdup(value)), chpg_closest_question(&closest)),
-			 errhint("%s", hint.data)));
+	attributes = palloc0(sizeof(char *) * (count + 1));
+	for (int i = 0; i < count; i++)
+		attributes[i] = endpoint->sort_fields[i].attribute;
+	refuse_word(parameter, value, meant_by_word(value), attributes, NULL, NULL);
 	return NULL;				/* keep compiler quiet */
 }
 
 /* Return the API's name of a sort order. */
 static const char *
-sort_order_argument(const ChpgParameter *parameter, const char *value)
+sort_order_argument(const ChpgParameter *parameter, const char *text)
 {
-	if (chpg_same_in_any_case(value, "asc"))
-		return "asc";
-	if (!chpg_same_in_any_case(value, "desc"))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"%s\": \"%s\": give asc or desc", parameter->name,
-						chpg_clean_remote(pstrdup(value)))));
-	return "desc";
+	static const char *const words[] = {"asc", "desc", NULL};
+
+	return word_argument(parameter, text, words, NULL, NULL);
 }
 
 /* Return the name of a service, palloc'd. */
@@ -557,10 +572,12 @@ chpg_set_argument(ChpgArguments *arguments, const ChpgEndpoint *endpoint,
 			text = psprintf(INT64_FORMAT, arguments->bucket);
 			break;
 		case CHPG_SEVERITY:
-			text = severity_argument(parameter, value);
+			text = word_argument(parameter, text_argument(parameter, value),
+								 chpg_log_severities, NULL, NULL);
 			break;
 		case CHPG_NOTIFICATION_SEVERITY:
-			text = notification_severity_argument(parameter, value);
+			text = notification_severity_argument(parameter,
+												  text_argument(parameter, value));
 			break;
 		case CHPG_NUMBER:
 			text = psprintf(INT64_FORMAT, DatumGetInt64(value));

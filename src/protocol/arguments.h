@@ -33,6 +33,9 @@ extern void chpg_set_argument(ChpgArguments *arguments,
 							  const ChpgEndpoint *endpoint,
 							  const ChpgParameter *parameter, Datum value);
 
+/* The severities of log lines by which the API filters; NULL ends the list. */
+extern const char *const chpg_log_severities[];
+
 /* Is a text short enough for a parameter of the kind CHPG_ANY_TEXT? */
 extern bool chpg_text_fits(Datum value);
 

@@ -62,7 +62,7 @@ typedef enum ChpgParameterKind
 	CHPG_NUMBER,				/* bigint */
 	CHPG_SORT_FIELD,			/* one of the endpoint's sort_fields */
 	CHPG_SORT_ORDER,			/* asc, desc */
-	CHPG_SEVERITY,				/* text; sent in capitals */
+	CHPG_SEVERITY,				/* of chpg_log_severities, in any case */
 	CHPG_NOTIFICATION_SEVERITY, /* info, warning, critical */
 	CHPG_NAME,					/* text, the name of a service */
 	CHPG_PASSWORD,				/* text that the API accepts as a password */

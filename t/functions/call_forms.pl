@@ -200,6 +200,8 @@ for my $mistake (
 	[ q{chpg_slow_patterns('1 hour', 'lytics')}, q{service "lytics" does not exist: did you mean "analytics"?} ],
 	[ q{chpg_service('bilings')}, q{service "bilings" does not exist: did you mean "billing"?} ],
 	[ q{chpg_top(order_by => 'tiem')}, q{invalid value for "order_by": "tiem": did you mean "time"?} ],
+	[ q{chpg_top(order_by => 'total')}, q{invalid value for "order_by": "total": did you mean "time"?} ],
+	[ q{chpg_top(order_by => 'Latency')}, q{invalid value for "order_by": "Latency": did you mean "mean"?} ],
 	[ q{chpg_top(order_by => 'cost')}, q{invalid value for "order_by": "cost": give time, calls, mean, p99 or errors} ],
 	[ q{chpg_top('1 hour', 'sesions')}, q{service "sesions" does not exist: did you mean "sessions"?} ],
 	[ q{chpg_top('orders')}, q{"orders" is neither a time nor a period: give a service as service => 'orders'} ],
@@ -272,6 +274,29 @@ for my $call (qw(chpg_compare chpg_findings chpg_period_patterns))
 	like($err, qr/ERROR:  permission denied for foreign server chpg$/m, "$call of a stranger");
 	unlike($err, qr/CONTEXT:.*(?:_chpg_|SELECT)/s, 'without internal functions');
 }
+
+# A word that an argument does not have costs no request.
+my $SORT = "chpg_slow_patterns('1 hour', 'orders', sort_by => 'call_count'";
+my $LOGS = "chpg_logs('1 hour', 'orders'";
+for my $case (
+	[ "$LOGS, severity => 'warn')", q{invalid value for "severity": "warn": did you mean "WARNING"?} ],
+	[ "$LOGS, severity => 'errors')", q{invalid value for "severity": "errors": did you mean "ERROR"?} ],
+	[ "$LOGS, severity => 'critical')", q{invalid value for "severity": "critical": give DEBUG, LOG, INFO, NOTICE, WARNING, ERROR, FATAL or PANIC} ],
+	[ "$LOGS, severity => '')", q{invalid value for "severity": "": give DEBUG, LOG, INFO, NOTICE, WARNING, ERROR, FATAL or PANIC} ],
+	[ "$SORT, sort_order => 'down')", q{invalid value for "sort_order": "down": give asc or desc} ],
+	[ "$SORT, sort_order => 'descending')", q{invalid value for "sort_order": "descending": did you mean "desc"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'latency')}, q{invalid value for "sort_by": "latency": did you mean "avg_duration_us"?} ],
+	[ q{chpg_slow_patterns('1 hour', 'orders', sort_by => 'weight')}, q{/\Ainvalid value for "sort_by": "weight": give total_duration_us, avg_duration_us, [\w, ]+ or total_wal_bytes\z/} ],
+	[ q{chpg_metrics('1 hour', 'orders', bucket => '1 month')}, q{/\Ainvalid value for "bucket": "[^"]+": give 1 second to 31 days, without months\z/} ])
+{
+	my ($what, $expected) = @$case;
+
+	clear_journal($url);
+	my ($primary) = ($node->psql('postgres', "SELECT count(*) FROM $what"))[2] =~ /ERROR:  (.*)/;
+	like($primary, $expected =~ m{\A/(.*)/\z} ? qr/$1/ : qr/\A\Q$expected\E\z/, $what);
+	is(request_count($url), 0, "$what: no request");
+}
+is($node->psql('postgres', "SELECT count(*) FROM $LOGS, severity => 'Warning')"), 0, 'a severity in any case');
 
 # A statement in a HINT can be run.
 my (undef, undef, $err) = $node->psql('postgres', q{SELECT count(*) FROM chpg_logs('orders', '1 hour')});

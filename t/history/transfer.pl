@@ -316,7 +316,7 @@ fails_with($node, import_of(q{SELECT 'big' AS service_id, date_trunc('hour', now
 fails_with($node, import_of(q{SELECT 'metric' AS kind, 'big' AS service_id, date_trunc('day', now()) - interval '1 day' AS "time", 'm' AS metric, 's' || n AS series, 1 AS step_s, array_fill(NULL::real, '{86400}') AS points
 	FROM generate_series(1, 24) n}), '22023', qr/row 24 of the import .* its metric has more than 2000000 points of the day/, 'points that take much memory', @elsewhere);
 fails_with($node, import_of(line_of(%good)), '22023', qr/row 1 of the import .* column "grain" is null/, 'no grain', @elsewhere);
-fails_with($node, import_of('SELECT', 'week'), '22023', qr/invalid value for "grain": "week"/, 'a wrong grain', @elsewhere);
+fails_with($node, import_of('SELECT', 'week'), '22023', qr/invalid value for "grain": "week": give hour or day$/m, 'a wrong grain', @elsewhere);
 fails_with($node, 'SELECT tools.chpg_history_import(NULL)', '22004', qr/"query" must not be null/, 'no query', @elsewhere);
 fails_with($node, 'BEGIN READ ONLY; SELECT tools.chpg_history_import($$SELECT 1$$)', '25006', qr/an import cannot run in a read-only transaction/, 'read only', @elsewhere);
 is(stored('elsewhere'), $before, 'none of them has changed anything');

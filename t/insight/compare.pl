@@ -422,7 +422,7 @@ for my $case (
 	[ "$BASELINE, order_by => NULL", '22004', qr/argument "order_by" must not be null/ ],
 	[ "$BASELINE, n => 0", '22023', qr/invalid value for "n": 0: give 1 to 1000 patterns/ ],
 	[ "$BASELINE, order_by => 'total_wal'", '22023', qr/invalid value for "order_by": "total_wal": did you mean "total_wal_bytes"\?/ ],
-	[ "$BASELINE, order_by => 'avg_duration_us'", '22023', qr/invalid value for "order_by": "avg_duration_us"\nHINT:  Give one of call_count, error_count/ ],
+	[ "$BASELINE, order_by => 'avg_duration_us'", '22023', qr/invalid value for "order_by": "avg_duration_us": give time, calls or errors\nHINT:  Give one of call_count, error_count/ ],
 	[ "$BASELINE, 'name-3', services => '{name-4}'", '22023', qr/arguments "service" and "services" exclude each other/ ],
 	[ "$BASELINE, services => '{name-3,name-9}'", '42704', qr/service "name-9" is not in the history/ ],
 	[ "$BASELINE, 'name-9'", '42704', qr/service "name-9" is not in the history/ ])
