@@ -268,7 +268,24 @@ COMMENT ON FUNCTION @extschema@._chpg_bi_kept_logs(text) IS
 'Ids of the services whose log the view logs of a schema has, and their names in its comment.
 Errors: 55000 there is a view logs that chpg_bi_create did not make.';
 
-CREATE FUNCTION @extschema@.chpg_bi_create(schema text, "window" interval DEFAULT '1 day', logs text[] DEFAULT NULL,
+/* The foreign table of the logs has the window as its option. */
+CREATE FUNCTION @extschema@._chpg_bi_kept_window(of_tables text)
+RETURNS interval
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT o.option_value::interval
+	FROM pg_namespace n
+	JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'recent_logs'
+	JOIN pg_foreign_table t ON t.ftrelid = c.oid
+	CROSS JOIN LATERAL pg_options_to_table(t.ftoptions) o
+	WHERE n.nspname = of_tables AND o.option_name = 'window';
+END;
+
+COMMENT ON FUNCTION @extschema@._chpg_bi_kept_window(text) IS
+'The window of an earlier call of chpg_bi_create, by the schema of its foreign tables; or null.';
+
+CREATE FUNCTION @extschema@.chpg_bi_create(schema text, "window" interval DEFAULT NULL, logs text[] DEFAULT NULL,
 	readers text[] DEFAULT '{}', server text DEFAULT NULL)
 RETURNS SETOF @extschema@.chpg_bi_view_row
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -280,6 +297,8 @@ DECLARE
 	-- before they are checked: what others create from here on is not taken for them
 	existing CONSTANT name[] := ARRAY(SELECT n.nspname FROM pg_namespace n
 		WHERE n.nspname IN (schema, of_tables) AND pg_get_userbyid(n.nspowner) = current_user);
+	lacking CONSTANT text[] := ARRAY(SELECT u.name FROM unnest(ARRAY[schema, of_tables]) WITH ORDINALITY u(name, place)
+		WHERE u.name <> ALL (existing) ORDER BY u.place);
 	server_used CONSTANT text := @extschema@._chpg_own_server(server);
 	services text[];
 	names_of_logs text;
@@ -292,10 +311,21 @@ DECLARE
 	missing text[] := '{}';
 BEGIN
 	PERFORM @extschema@._chpg_bi_check_schema(schema, of_tables);
-	IF "window" IS NULL OR array_position(logs, NULL) > 0 OR readers IS NULL OR array_position(readers, NULL) > 0 THEN
-		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN "window" IS NULL THEN 'window'
-				WHEN array_position(logs, NULL) > 0 THEN 'logs' ELSE 'readers' END
+	IF array_position(logs, NULL) > 0 OR readers IS NULL OR array_position(readers, NULL) > 0 THEN
+		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN array_position(logs, NULL) > 0 THEN 'logs'
+				ELSE 'readers' END
 			USING ERRCODE = 'null_value_not_allowed';
+	ELSIF "window" <= interval '0' THEN
+		RAISE EXCEPTION 'invalid value for "window": "%" is not a positive interval: give one such as ''1 day''',
+				"window"
+			USING ERRCODE = 'fdw_invalid_attribute_value';
+	ELSIF cardinality(lacking) > 0 AND NOT has_database_privilege(current_database(), 'CREATE') THEN
+		RAISE EXCEPTION 'permission denied to create schema "%": have it created for role "%"', lacking[1], current_user
+			USING ERRCODE = 'insufficient_privilege',
+				HINT = format('Run as a role that has CREATE on database "%s": %s', current_database(),
+					(SELECT string_agg(format('CREATE SCHEMA %I AUTHORIZATION %I;', l.name, current_user), ' '
+							ORDER BY l.place)
+						FROM unnest(lacking) WITH ORDINALITY l(name, place)));
 	ELSIF server_used IS NULL OR NOT EXISTS (SELECT FROM pg_foreign_server s
 			JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'chpg'
 			WHERE s.srvname = server_used) THEN
@@ -305,17 +335,22 @@ BEGIN
 	END IF;
 	FOREACH reader IN ARRAY readers LOOP
 		IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = reader) THEN
-			RAISE EXCEPTION 'role "%" does not exist', reader
-				USING ERRCODE = 'undefined_object', HINT = format('Create it: CREATE ROLE %I LOGIN;', left(reader, 63));
+			RAISE EXCEPTION 'role "%" does not exist%', reader,
+					CASE reader WHEN 'public' THEN ': name roles, or grant to PUBLIC afterwards' ELSE '' END
+				USING ERRCODE = 'undefined_object', HINT = CASE reader WHEN 'public' THEN
+						format('After a call without this reader: GRANT USAGE ON SCHEMA %1$I TO PUBLIC; '
+							'GRANT SELECT ON ALL TABLES IN SCHEMA %1$I TO PUBLIC;', schema)
+					ELSE format('Create it: CREATE ROLE %I LOGIN;', left(reader, 63)) END;
 		END IF;
 	END LOOP;
+	"window" := coalesce("window", @extschema@._chpg_bi_kept_window(of_tables), '1 day');
 	IF logs IS NULL THEN
 		SELECT k.services, k.names INTO services, names_of_logs FROM @extschema@._chpg_bi_kept_logs(schema) k;
 	ELSE
 		services := @extschema@._chpg_bi_services(logs, server_used);
 		names_of_logs := array_to_string(logs, ', ');
 	END IF;
-	PERFORM @extschema@._chpg_create_schema(s) FROM unnest(ARRAY[schema, of_tables]) s WHERE s <> ALL (existing);
+	PERFORM @extschema@._chpg_create_schema(l) FROM unnest(lacking) l;
 	PERFORM @extschema@._chpg_bi_tables(of_tables, "window", server_used);
 	SELECT * INTO history FROM @extschema@._chpg_bi_history();
 	-- a role that may read all views of an earlier call reads those that are new, too
@@ -385,7 +420,7 @@ COMMENT ON FUNCTION @extschema@.chpg_bi_create(text, interval, text[], text[], t
 They read foreign tables in the schema SCHEMA_source with the key of the caller, who owns all of
 it, and the history. Readers need neither a key nor other privileges. No view needs a condition.
 A NOTICE says so if there is no history, whose views are then not made.
-window: how far top_patterns and logs reach back.
+window: how far top_patterns and logs reach back; null: as in an earlier call, else a day.
 logs: services, by id or name, whose log the view logs has; ''{}'': no such view; null: those of
   an earlier call, if any.
 readers: roles that get USAGE on the schema and SELECT on the views. Other grants stay as they
@@ -393,5 +428,5 @@ readers: roles that get USAGE on the schema and SELECT on the views. Other grant
 To remove all of it: DROP SCHEMA bi, bi_source CASCADE;
 Requests: 1 if logs names services.
 Errors: 22004 null; 22023, 42622 a name that cannot be used; 42501 the caller may not create
-  schemas, or use the server; 42704 no such service, role or server; 42712 several services of
+  schemas in the database, or use the server; 42704 no such service, role or server; 42712 several services of
   that name; 55000 the schema has something else in it; HV024 the window is none.';

@@ -124,6 +124,9 @@ sql(q{SELECT FROM chpg_bi_create('bi', '3 hours')});
 is(request_count($url), 0, 'a call that only changes the window needs no request');
 is(sql(q{SELECT pg_get_viewdef('bi.logs')}), $logs, 'and the logs are those of the same services');
 like(sql(q{SELECT obj_description('bi.logs'::regclass)}), qr/^Log lines not older than 03:00:00\. Only of services that chpg_bi_create was given: \w+, \w+, \w+\.\nRequests: /, 'which its comment names, with the window');
+sql(q{SELECT FROM chpg_bi_create('bi', readers => '{tool}')});
+like(sql(q{SELECT obj_description('bi.logs'::regclass) || obj_description('bi.top_patterns'::regclass)}), qr/not older than 03:00:00\..*not older than 03:00:00,/s, 'a call without a window leaves it');
+like(sql(q{SELECT pg_get_viewdef('bi.top_patterns')}), qr/now\(\) - '03:00:00'::interval/, 'also in the view');
 sql(q{SELECT FROM chpg_bi_create('bi', '1 day')});
 
 # Filters on what services are called reach those services only, also through the views.
@@ -186,8 +189,7 @@ for my $case (
 	[ 'NULL', '22004', qr/argument "schema" must not be null/, 'no schema' ],
 	[ "'pg_bi'", '22023', qr/invalid name for the schema of views: "pg_bi"/, 'a name that tools hide' ],
 	[ "repeat('x', 57)", '42622', qr/invalid name for the schema of views/, 'a long name' ],
-	[ "'b2', NULL", '22004', qr/argument "window" must not be null/, 'no window' ],
-	[ "'b2', '-1 day'", 'HV024', qr/window/, 'a negative window' ],
+	[ "'b2', '-1 day'", 'HV024', qr/invalid value for "window": "-1 days" is not a positive interval: give one such as '1 day'(?!.*ALTER)/s, 'a negative window' ],
 	[ "'b2', '1 day', '{orders,NULL}'", '22004', qr/argument "logs" must not be null/, 'a service that is null' ],
 	[ "'b2', '1 day', '{nothing}'", '42704', qr/service "nothing" does not exist/, 'an unknown service' ],
 	[ "'b2', readers => '{nobody}'", '42704', qr/role "nobody" does not exist/, 'an unknown reader' ],
@@ -197,7 +199,19 @@ for my $case (
 	fails_with($node, "SELECT FROM chpg_bi_create($arguments)", $state, $message, $name);
 }
 is(views('b2'), '', 'what is refused leaves nothing');
-fails_as('other', q{SELECT FROM chpg_bi_create('mine', server => 'chpg')}, '42501', qr/permission denied/, 'a role that may not create a schema');
+
+# A statement in a HINT can be run.
+my $denied = fails_as('other', q{SELECT FROM chpg_bi_create('mine', server => 'chpg')}, '42501', qr/permission denied to create schema "mine": have it created for role "other"(?!.*SQL statement)/s, 'a role that may not create a schema');
+my ($hint) = $denied =~ /HINT:  Run as a role that has CREATE on database "postgres": (.*)/;
+is($hint, 'CREATE SCHEMA mine AUTHORIZATION other; CREATE SCHEMA mine_source AUTHORIZATION other;', 'a HINT has the statements that lack');
+sql("GRANT USAGE ON FOREIGN SERVER chpg TO other; $hint");
+as_role('other', q{SELECT FROM chpg_bi_create('mine', server => 'chpg')});
+is(views('mine'), 'health services', 'after which it has its views');
+($hint) = fails_with($node, q{SELECT FROM chpg_bi_create('bi', readers => '{public}')}, '42704', qr/role "public" does not exist: name roles, or grant to PUBLIC afterwards/, 'everybody as a reader') =~ /HINT:  After a call without this reader: (.*)/;
+sql($hint);
+is(as_role('partly', 'SELECT count(*) FROM bi.health'), 3, 'a HINT has the statements that let everybody read');
+sql($hint =~ s/GRANT/REVOKE/gr =~ s/TO PUBLIC/FROM PUBLIC/gr);
+
 add_server($node, 'second', api_url => $url);
 fails_with($node, q{SELECT FROM chpg_bi_create('bi', server => 'second')}, '55000', qr/foreign table bi_source\.services is not of server "second": drop its schema first/, 'views of another server');
 sql('CREATE VIEW bi.mine AS SELECT 1 AS one; DROP VIEW bi.health; CREATE VIEW bi.health AS SELECT 2 AS two');
