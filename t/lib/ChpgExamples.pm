@@ -17,6 +17,7 @@ our @EXPORT_OK = qw(read_page run_page differences write_outputs shell_blocks
 my @VALUES = qw(url key_id key_secret);
 
 my $HISTORY = 'examples_history';
+my $CAPTURE = q{CALL chpg_capture('hour', max_windows => 1000);};
 
 # What is left of output that varies when there is none
 my $NO_ROWS = 'no rows';
@@ -112,6 +113,8 @@ sub run_page
 	psql($database, qq{ALTER DATABASE $database SET search_path = "\$user", public, chpg;
 		ALTER USER MAPPING FOR CURRENT_USER SERVER chpg OPTIONS (SET key_id '$value{key_id}');})
 	  if $begins ne 'new database';
+	# An hour may have ended since the history was made.
+	psql($database, "SET search_path = chpg; $CAPTURE") if $begins eq 'with a history';
 	my $printed = psql($database, script_of($page, %value));
 	for my $block (@{ $page->{blocks} })
 	{
@@ -152,7 +155,7 @@ SET search_path = chpg;
 SELECT chpg_history_enable('fleet_history');
 UPDATE fleet_history.setting SET value = '84 hours' WHERE name = 'backfill';
 UPDATE fleet_history.setting SET value = '1 hour' WHERE name = 'metric_bucket';
-CALL chpg_capture('hour', max_windows => 1000);
+$CAPTURE
 END
 	return;
 }
