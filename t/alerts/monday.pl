@@ -31,14 +31,20 @@ is(sql('SELECT now()::date, (SELECT created_at < now() FROM chpg_services LIMIT 
 sub capture { return notices($node, q{CALL chpg_capture('hour')}) }
 sub webhook { my ($secret) = @_; return sql("SELECT chpg_create_webhook('pager', 'json', '$receiver->{url}/of-the-pager', secret => '$secret', ca_file => '$receiver->{ca_file}')") }
 
-# Two weeks
+# Two weeks, in which nothing is planted. Most executions of an application fail, which is ERROR until a day is known.
 for my $day (18 .. 31)
 {
-	set_clock("2026-05-$day 23:59");
-	capture();
+	for my $hour (5, 11, 17, 23)
+	{
+		set_clock(sprintf '2026-05-%d %02d:59', $day, $hour);
+		capture();
+		notices($node, 'CALL chpg_watch()');
+	}
 }
 is(sql(q{SELECT count(*) FROM kept.capture WHERE status = 'ok' AND window_start >= '2026-05-18 00:00Z'}), 3 * (14 * 24 - 1), 'two weeks are captured')
   or diag(sql(q{SELECT status, min(window_start), max(window_start), count(*), min(error) FROM kept.capture GROUP BY 1}));
+is(sql(q{SELECT as_of, transition, level, rule_id, service_name FROM kept.alert ORDER BY alert_id}), "2026-05-18 05:00:00+00|new|ERROR|CHPG401|billing\n2026-05-19 05:00:00+00|resolved|ERROR|CHPG401|billing", 'the watches of two weeks find what is so from the beginning, and nothing else');
+sql('TRUNCATE kept.alert');
 
 # The third incident is muted before it begins.
 sub finding_key { my ($service, $app, $query_id) = @_; return sql("SELECT 'CHPG501:' || to_jsonb(ARRAY[s.service_id, k.query_id::text, k.db_name, k.db_user, k.db_operation, k.app])::text FROM kept.pattern_key k, kept.service s WHERE s.service_name = '$service' AND k.app = '$app' AND k.query_id = $query_id") }
