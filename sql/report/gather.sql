@@ -88,8 +88,12 @@ COMMENT ON FUNCTION @extschema@._chpg_report_finding(@extschema@.chpg_finding_ro
 'A finding as a report shows it: without passwords, or with pseudonyms.
 query_text: the complete text of the query that it is about; null: as in its evidence.';
 
+/*
+ * Each watch leaves its time where something was seen or missed; of the last one it is known in
+ * any case.  One after the period does not say what was so at its end.
+ */
 CREATE FUNCTION @extschema@._chpg_report_log(scope @extschema@._chpg_scope, whole_fleet boolean,
-	OUT judged_at timestamptz, OUT findings @extschema@.chpg_finding_row[],
+	OUT judged_at timestamptz, OUT is_past boolean, OUT findings @extschema@.chpg_finding_row[],
 	OUT resolved @extschema@.chpg_finding_row[], OUT skipped @extschema@.chpg_finding_row[])
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -97,21 +101,29 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	until CONSTANT timestamptz := upper(scope.period);
+	watches timestamptz[];
 BEGIN
 	IF NOT @extschema@._chpg_log_is_readable() THEN
 		RETURN;
 	END IF;
 	PERFORM @extschema@._chpg_history_enter();
-	judged_at := (SELECT max(greatest(l.last_seen_at, l.missed_at, l.resolved_at)) FROM finding_log l
-		WHERE l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL);
+	watches := ARRAY(
+		SELECT w.at
+		FROM finding_log l
+		CROSS JOIN LATERAL (VALUES (l.opened_at), (l.last_seen_at), (l.missed_at), (l.resolved_at)) w(at)
+		WHERE (l.service_id = ANY (scope.service_ids) OR l.service_id IS NULL) AND w.at > lower(scope.period));
 	IF has_table_privilege('watch_state', 'SELECT') THEN
-		judged_at := greatest(judged_at, (SELECT max(w.as_of) FROM watch_state w));
+		watches := watches || ARRAY(SELECT w.as_of FROM watch_state w);
 	END IF;
-	IF judged_at <= lower(scope.period) OR judged_at IS NULL THEN
-		judged_at := NULL;
+	IF has_table_privilege('watch_skipped', 'SELECT') THEN
+		watches := watches || ARRAY(SELECT w.as_of FROM watch_skipped w WHERE w.service_id = ANY (scope.service_ids));
+	END IF;
+	SELECT max(w.at) FILTER (WHERE w.at > lower(scope.period) AND w.at <= until), coalesce(max(w.at) > until, false)
+	INTO judged_at, is_past
+	FROM unnest(watches) w(at);
+	IF judged_at IS NULL THEN
 		RETURN;
 	END IF;
-	judged_at := least(judged_at, until);
 	findings := ARRAY(
 		SELECT f
 		FROM finding_log l
@@ -155,7 +167,9 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_log(@extschema@._chpg_scope, boolean) IS
 'Findings at the end of a period, and those resolved in it, by the log.
-judged_at: end of the hours that the last watch judged; null: there is no log of the period.
+judged_at: end of the hours that its last watch judged, as far as is known; null: no watch of
+  the period is known.
+is_past: there was a watch after the period.
 skipped: rules that the last watch could not judge; null: that is not known, or it was long
   after the period.
 whole_fleet: findings about no service, too.
@@ -295,9 +309,11 @@ DECLARE
 	findings @extschema@.chpg_finding_row[];
 	logged record;
 BEGIN
-	-- the present state is not in the log, nor what happened since the last watch
+	-- the present state is not in the log, nor what happened since the last watch; the hours after an
+	-- old one of the past are known by now
 	SELECT * INTO logged FROM @extschema@._chpg_report_log(scope, scope.service IS NULL);
-	report.from_log := history_only AND logged.judged_at >= upper(scope.period) - interval '26 hours';
+	report.from_log := history_only AND logged.judged_at >= upper(scope.period)
+		- CASE WHEN logged.is_past THEN interval '4 hours' ELSE interval '26 hours' END;
 	report.skipped := logged.skipped;
 	IF report.from_log IS NOT TRUE THEN
 		findings := ARRAY(SELECT f FROM @extschema@.chpg_findings(last_day, scope.service, scope.server, history_only) f);
@@ -312,7 +328,13 @@ BEGIN
 		report.resolved := logged.resolved;
 	ELSE
 		report.judged_at := upper(last_day);
-		report.resolved := '{}';
+		-- what the log has as resolved was, unless rules find it at the end
+		report.resolved := ARRAY(
+			SELECT (logged.resolved)[r.ordinality]
+			FROM ROWS FROM (unnest(logged.resolved)) WITH ORDINALITY r
+			WHERE history_only AND NOT EXISTS (SELECT FROM unnest(findings) f
+				WHERE f.finding_key = r.finding_key AND f.level <> 'SKIPPED')
+			ORDER BY r.ordinality);
 	END IF;
 	report := @extschema@._chpg_report_sorted(findings, report);
 END

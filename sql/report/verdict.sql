@@ -211,6 +211,34 @@ COMMENT ON FUNCTION @extschema@._chpg_report_findings_shown(@extschema@._chpg_re
 'Complete the texts of the findings of a report from its queries, or hide them.
 secret: for pseudonyms; null: names and texts are shown.';
 
+/* A history may have services of a server of another database. */
+CREATE FUNCTION @extschema@._chpg_report_check_server(server text, has_history boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	servers CONSTANT text[] := ARRAY(
+		SELECT s.srvname::text
+		FROM pg_foreign_server s
+		JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+		WHERE w.fdwname = 'chpg'
+		ORDER BY s.srvname);
+BEGIN
+	IF server = ANY (servers) OR server IS NULL
+		OR has_history AND EXISTS (SELECT FROM @extschema@._chpg_history_services(NULL::text, server, false)) THEN
+		RETURN;
+	END IF;
+	RAISE EXCEPTION 'server "%" does not exist%', server, coalesce(
+			nullif(@extschema@._chpg_closest(server, servers), ''), ': give a server such as "' || servers[1] || '"', '')
+		USING ERRCODE = 'undefined_object';
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_check_server(text, boolean) IS
+'Check that a server is one of chpg, or that the history has services of it; null is none.
+Errors: 42704 it is not.';
+
 CREATE FUNCTION @extschema@._chpg_report_of(period tstzrange, service text, baseline tstzrange, server text,
 	hide_texts boolean, history_only boolean)
 RETURNS @extschema@._chpg_report
@@ -248,6 +276,7 @@ BEGIN
 	r.opportunities := '{}';
 	r.skipped := '{}';
 	r.has_history := @extschema@._chpg_history_is_readable();
+	PERFORM @extschema@._chpg_report_check_server(server, r.has_history);
 	IF service IS NOT NULL AND history_only AND NOT r.has_history THEN
 		SELECT * INTO lack FROM @extschema@._chpg_report_lacks();
 		RAISE EXCEPTION 'service "%" cannot be looked up: %', service, lack.problem

@@ -59,6 +59,11 @@ $node->safe_psql('postgres', q{SELECT _chpg_watch(h, NULL::text, NULL::text)
 my $text = text_report();
 is(request_count($url), 0, 'a report of a history sends no request');
 
+for my $function (qw(chpg_report chpg_report_text))
+{
+	fails_with($node, "SELECT $function(server => 'chgp', service => '$name')", '42704', qr/server "chgp" does not exist: did you mean "chpg"\?/, "$function of a server that does not exist");
+	fails_with($node, "SELECT $function('1 day', server => 'nope')", '42704', qr/server "nope" does not exist: give a server such as "chpg"/, 'whatever its name');
+}
 fails_with($node, "SELECT $_(service => 'typo')", '42704', qr/service "typo" is not in the history/, "$_ of a service that the history does not have") for qw(chpg_report chpg_report_text);
 
 # When captures have stopped, the last watch is what is known, and since when nothing is.
@@ -147,11 +152,32 @@ my ($unjudged) = section($text, 'HOW SURE IS THIS?') =~ /^(  All rules could jud
 like($unjudged, qr/^  All rules could judge, but for one without a metric of what it judges\.\n.*^  - A replica or the archive falls behind \(CHPG708\), \d services: No service has a metric/ms, 'it names the rules that the watch skipped');
 like(section($judged, 'HOW SURE IS THIS?'), qr/^\Q@{[ $unjudged =~ s|\n.*||sr ]}\E$/m, 'which are as many as without a log');
 unlike($verdict, qr/could not judge/, 'a rule without a metric that it could judge is not the first thing to say');
+# Of the past the log speaks only if there was a watch just then: the last one says nothing of what was before the first, or in a gap.
+my $LAST_HOUR = q{(SELECT max(window_end) FROM kept.capture WHERE grain = 'hour')};
+sub past_report
+{
+	my ($from, $to, @watches) = @_;
+	return text_report("tstzrange($LAST_HOUR - interval '$from hours', $LAST_HOUR - interval '$to hours')",
+		join('', 'BEGIN; DELETE FROM kept.finding_log; DELETE FROM kept.watch_state; DELETE FROM kept.watch_skipped; ', map { "DO \$\$ BEGIN PERFORM _chpg_watch($LAST_HOUR - interval '$_ hours', NULL::text, NULL::text); END \$\$; " } @watches));
+}
+my %past = ('before the first watch' => [ 0 ], 'in a gap between two watches' => [ 30, 0 ]);
+for my $when (sort keys %past)
+{
+	my $past = past_report(50, 2, @{ $past{$when} });
+	like($past, qr/\A\w+ things? (?:is|are) wrong: .*?\Q$name\E: slower than before since/s, "an incident $when is found");
+	like(section($past, 'HOW SURE IS THIS?'), qr/Findings are those of the last day/, 'by rules that judge that time');
+}
+my $watched = past_report(50, 2, 3, 0);
+like($watched, qr/\A\w+ things? (?:is|are) wrong: .*?\Q$name\E: slower than before since/s, 'an incident of a time with a watch');
+like(section($watched, 'HOW SURE IS THIS?') =~ s/\s+/ /gr, qr/Findings are those of the log of watches, as of/, 'is that of the log');
+$node->safe_psql('postgres', q{INSERT INTO kept.finding_log SELECT (jsonb_populate_record(l, jsonb_build_object('finding_key', 'quiet', 'is_root', false, 'opened_at', h.at, 'last_seen_at', h.at, 'missed_at', NULL, 'resolved_at', h.at))).*
+	FROM kept.finding_log l, (SELECT max(window_end) - interval '2 days' AS at FROM kept.capture WHERE grain = 'hour') h LIMIT 1});
 my $past = text_report(q{(SELECT tstzrange(max(window_end) - interval '4 days', max(window_end) - interval '2 days') FROM kept.capture WHERE grain = 'hour')});
 like($past, qr/^The log has no incident; which rules could not judge is not known\.\n/, 'of long before the last watch, it does not say that nothing was wrong');
 unlike($past, qr/No incident is open|Nothing is wrong/, 'nor elsewhere');
 like(section($past, 'HOW SURE IS THIS?') =~ s/\s+/ /gr,
 	qr/Which rules could not judge then is not known: the log keeps those of its last watch\./, 'and how sure that is');
+$node->safe_psql('postgres', q{DELETE FROM kept.finding_log WHERE finding_key = 'quiet'});
 like($judged, qr/Findings are those of the last day/, 'without a log, rules judge the last day');
 like(text_report("service => '$service'"), qr/^HOW IS THE SERVICE\?\n.*\n  \Q$name\E .*\n  load: .*\n\n/m, 'that of a service is about it alone');
 
