@@ -55,6 +55,120 @@ Errors: 22001 a note of more than 1024 bytes; 22004, 22023 the period cannot be 
 
 REVOKE EXECUTE ON FUNCTION @extschema@.chpg_maintenance(text, tstzrange, text) FROM PUBLIC;
 
+/* The other forms run as their caller, who needs EXECUTE on the form with a range. */
+CREATE FUNCTION @extschema@._chpg_from_now(length interval)
+RETURNS tstzrange
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF now() + length <= now() THEN
+		RAISE EXCEPTION 'invalid value for "period": "%" is not a positive interval: give the time from now', length
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'What lies before now is a range, such as tstzrange(now() - interval ''1 hour'', now()).';
+	END IF;
+	RETURN tstzrange(now(), now() + length);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_from_now(interval) IS
+'The period of this length that begins now; null: null.
+Errors: 22023 not positive.';
+
+CREATE FUNCTION @extschema@._chpg_planned_period(period text, to_date text)
+RETURNS tstzrange
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	kind CONSTANT text := @extschema@._chpg_period_kind(period);
+BEGIN
+	IF kind = 'range' OR period IS NULL THEN
+		RETURN period::tstzrange;
+	ELSIF kind = 'time' AND @extschema@._chpg_period_kind(to_date) = 'time' THEN
+		RETURN @extschema@._chpg_between(period::timestamptz, to_date::timestamptz);
+	ELSIF kind = 'time' THEN
+		RAISE EXCEPTION 'the period that begins at "%" has no end: give two times, or an interval from now',
+				left(period, 60)
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = format('Such as: SELECT chpg_maintenance(''orders'', %L, %L);', left(period, 60),
+					period::timestamptz + interval '2 hours');
+	ELSIF kind IS NULL OR period ~ '^[-+\s0-9.]*$' THEN
+		RAISE EXCEPTION '"%" is no period: give an interval from now such as ''2 hours'', a range, or two times',
+				left(period, 60)
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'The service comes before the period: '
+					'SELECT chpg_maintenance(''orders'', ''2 hours'', ''new version'');';
+	END IF;
+	RETURN @extschema@._chpg_from_now(period::interval);
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_planned_period(text, text) IS
+'The period of planned work that a text says, or two times do; null: null.
+Errors: 22023 they say none.';
+
+CREATE FUNCTION @extschema@.chpg_maintenance(service text, period interval, note text DEFAULT NULL)
+RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_maintenance(chpg_maintenance.service, @extschema@._chpg_from_now(chpg_maintenance.period),
+		chpg_maintenance.note);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_maintenance(text, interval, text) IS
+'Note planned work from now on: chpg_maintenance(''orders'', interval ''2 hours'', ''new version'').
+Requests: none.
+Errors: those of the form with a range.';
+
+CREATE FUNCTION @extschema@.chpg_maintenance(
+	service text,
+	from_date timestamptz,
+	to_date timestamptz,
+	note text)
+RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_maintenance(chpg_maintenance.service,
+		@extschema@._chpg_between(chpg_maintenance.from_date, chpg_maintenance.to_date), chpg_maintenance.note);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_maintenance(text, timestamptz, timestamptz, text) IS
+'Note planned work between two times: chpg_maintenance(''orders'', now(), ''tomorrow'', ''upgrade'').
+to_date: null is now.
+Requests: none.
+Errors: those of the form with a range.';
+
+/* Not a default of the note: three texts could mean that form, too, if a role made it of texts. */
+CREATE FUNCTION @extschema@.chpg_maintenance(service text, from_date timestamptz, to_date timestamptz)
+RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_maintenance(chpg_maintenance.service, chpg_maintenance.from_date,
+		chpg_maintenance.to_date, NULL::text);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_maintenance(text, timestamptz, timestamptz) IS
+'Note planned work between two times: chpg_maintenance(''orders'', now(), ''tomorrow'').
+Requests: none.
+Errors: those of the form with a range.';
+
+CREATE FUNCTION @extschema@.chpg_maintenance(service text, period text, note text DEFAULT NULL)
+RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT @extschema@.chpg_maintenance(chpg_maintenance.service,
+		@extschema@._chpg_planned_period(chpg_maintenance.period, chpg_maintenance.note),
+		CASE WHEN @extschema@._chpg_period_kind(chpg_maintenance.period) IS DISTINCT FROM 'time'
+			THEN chpg_maintenance.note END);
+END;
+
+COMMENT ON FUNCTION @extschema@.chpg_maintenance(text, text, text) IS
+'Note planned work, by texts: an interval from now on, a range, or two times.
+chpg_maintenance(''orders'', ''2 hours'', ''new version''); after a time, the third text is the end.
+Requests: none.
+Errors: 22023 the texts say no period; those of the form with a range.';
+
 /* An onset is known to the hour. */
 CREATE FUNCTION @extschema@._chpg_with_maintenance(findings @extschema@.chpg_finding_row[])
 RETURNS SETOF @extschema@.chpg_finding_row

@@ -256,6 +256,28 @@ fails_with($node, "SELECT chpg_maintenance($_->[0])", $_->[1], $_->[2], "mainten
 	[ q{NULL, 'empty'}, '22023', qr/invalid value for "period"/ ], [ q{NULL, '[2026-05-11 00:00Z,)'}, '22023', qr/invalid value for "period"/ ],
 	[ q{NULL, '[2026-05-11 00:00Z,2026-05-11 07:00Z)', repeat('x', 1025)}, '22001', qr/argument "note" is too long: 1025 bytes/ ];
 
+# The forms in which people say a period
+sub planned
+{
+	my ($arguments) = @_;
+
+	return sql("BEGIN; TRUNCATE kept.maintenance; SELECT chpg_maintenance($arguments); SELECT service_id, starts_at - now(), ends_at - starts_at, note FROM kept.maintenance; ROLLBACK");
+}
+is(planned($_), "\npg1|00:00:00|02:00:00|upgrade", "maintenance: $_")
+  for q{'service 1', '2 hours', 'upgrade'}, q{'service 1', interval '2 hours', 'upgrade'}, q{'service 1', now(), now() + interval '2 hours', 'upgrade'}, q{'service 1', tstzrange(now(), now() + interval '2 hours'), 'upgrade'};
+is(planned(q{'service 1', now(), now() + interval '2 hours'}), "\npg1|00:00:00|02:00:00|", 'maintenance: two times without a note');
+is(sql("BEGIN; TRUNCATE kept.maintenance; SELECT chpg_maintenance($_, '2026-05-11 05:00Z', '2026-05-11 07:00Z'); SELECT chpg_maintenance($_, '2026-05-11 05:00Z', '2026-05-11 07:00Z', 'upgrade'); SELECT count(*), count(note), min(starts_at) = '2026-05-11 05:00Z', max(ends_at) = '2026-05-11 07:00Z' FROM kept.maintenance; ROLLBACK"),
+	"\n\n2|1|t|t", "maintenance: two literals, of $_") for q{'service 1'}, 'NULL';
+for my $case (
+	[ q{'2 hours', 'service 1'}, qr/ERROR:  22023: "service 1" is no period: give an interval from now such as '2 hours', a range, or two times$/m ],
+	[ q{'service 1', '2'}, qr/ERROR:  22023: "2" is no period: give an interval from now/ ],
+	[ q{'service 1', '2 hours ago'}, qr/ERROR:  22023: invalid value for "period": "-02:00:00" is not a positive interval: give the time from now$/m ],
+	[ q{'service 1', '2026-05-11 05:00Z', 'upgrade'}, qr/ERROR:  22023: the period that begins at "2026-05-11 05:00Z" has no end: give two times, or an interval from now$/m ],
+	[ q{'service 1', '2026-05-11 07:00Z', '2026-05-11 05:00Z'}, qr/ERROR:  22023: period from .* to .* is empty: give the start before the end$/m ])
+{
+	fails_with($node, "SELECT chpg_maintenance($case->[0])", '22023', $case->[1], "maintenance: $case->[0]");
+}
+
 # A mute belongs to an episode: it ends with it, or when the finding gets worse than it was.
 start_anew();
 sql(q{SELECT planted.find('CHPG501', 'WARN', 'pg1', '2026-05-11 05:00Z', 10, 30, '2026-05-11 06:00Z', '2026-05-11 08:00Z'),
@@ -368,7 +390,7 @@ is(logged('opened_at', 'true'), '2026-05-12 00:00:00+00', 'as of the last captur
 is($err, '', 'and nothing else');
 fails_with($node, q{CALL chpg_watch('none')}, '42704', qr/service "none" is not in the history/, 'no such service');
 fails_with($node, 'BEGIN READ ONLY; CALL chpg_watch()', '25006', qr/a watch cannot run in a read-only transaction/, 'a read-only transaction');
-sql('CREATE ROLE helper LOGIN; GRANT EXECUTE ON PROCEDURE chpg_watch TO helper; GRANT EXECUTE ON FUNCTION chpg_maintenance TO helper');
+sql('CREATE ROLE helper LOGIN; GRANT EXECUTE ON PROCEDURE chpg_watch TO helper; GRANT EXECUTE ON FUNCTION chpg_maintenance(text, tstzrange, text) TO helper');
 fails_with($node, "SET ROLE helper; $_", '42501', qr/permission denied for the history/, "another role: $_") for 'CALL chpg_watch()', q{SELECT chpg_maintenance(NULL, '[2026-05-11 00:00Z,2026-05-11 07:00Z)')};
 sql(q{CREATE FUNCTION planted.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$; CREATE TRIGGER t BEFORE INSERT ON kept.finding_log FOR EACH ROW EXECUTE FUNCTION planted.fires()});
 fails_with($node, 'CALL chpg_watch()', '55000', qr/trigger "t" on table "finding_log"/, 'a trigger on the log');
