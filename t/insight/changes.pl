@@ -26,7 +26,7 @@ INSERT INTO story
 SELECT row_number() OVER (), n FROM unnest('{steady,slower,ended,p99,everything,restart,evicted,deploy,slow deploy,new query,
 	new application,weekly job,loop,vanished,quiet,silent,missed,long run,creep,wal,errors,standing errors,failing,churn,
 	night,hostile,holiday,closed,versions,slower version,renamed early,cold query,cold for long,warm again,
-	more calls,rising,clocks,far east}'::text[]) n;
+	more calls,rising,clocks,far east,long call,long calls}'::text[]) n;
 INSERT INTO kept.service (service_id, valid_from, noted_at, service_name) SELECT name, '-infinity', '2026-01-01', name FROM story;
 INSERT INTO kept.service_key (service_id) SELECT name FROM story ORDER BY service_key;
 CREATE TABLE pattern (number integer PRIMARY KEY, key integer, calls float8, avg_us float8, sigma float8, wal float8, kind text);
@@ -128,6 +128,12 @@ FROM cell;
 INSERT INTO kept.capture (service_id, grain, window_start, window_end, status, patterns, captured_at)
 SELECT name, 'hour', t, t + interval '1 hour', 'ok', count(*), t + interval '65 minutes' FROM cell GROUP BY name, t;
 SQL
+# The mean of an hour is twice as high, by one execution or by three.
+$node->safe_psql('postgres', <<'SQL');
+UPDATE kept.open_hour o SET total_duration_us = total_duration_us + 90e6, max_duration_us = CASE s.name WHEN 'long call' THEN 90e6 ELSE 30e6 END
+FROM story s
+WHERE s.name IN ('long call', 'long calls') AND o.service_key = s.service_key AND o.pattern_key = web(4) AND o.window_start = '2026-05-14 13:00Z';
+SQL
 # Values of a history that was imported, or planted: nothing overflows.
 $node->safe_psql('postgres', <<'SQL');
 UPDATE kept.open_hour o SET (call_count, error_count, total_rows, total_shared_blks_read, total_shared_blks_hit, total_wal_bytes,
@@ -162,6 +168,7 @@ my %expected = (
 	'evicted' => 'CHPG502 ERROR slower service 14 09:00',
 	'failing' => 'CHPG401 ERROR app 14 12:00',
 	'holiday' => 'CHPG508 INFO traffic 14 00:00',
+	'long calls' => 'CHPG501 WARN slower 14 13:00',
 	'long run' => 'CHPG505 WARN slower run 14 03:00',
 	'loop' => 'CHPG507 WARN surge 14 10:00',
 	'missed' => 'CHPG506 WARN missed run 14 03:00',
@@ -223,6 +230,8 @@ is($judged->('2026-05-14 13:00Z', 'warm again'), 'CHPG501 INFO 14 07:00', 'nor f
 is($judged->('2026-05-14 11:00Z', 'cold for long'), 'CHPG501 INFO 14 09:00', 'a colder cache that lasts is none at first');
 is($judged->('2026-05-14 13:00Z', 'more calls'), 'CHPG507 INFO 14 10:00', 'a half more executions are no alarm before four hours');
 is($judged->('2026-05-14 13:00Z', 'rising'), '', 'nor is traffic that is missing while it rises');
+is($judged->('2026-05-14 12:00Z', 'quiet'), '', 'nor is traffic that is missing for one hour');
+is($judged->('2026-05-14 13:00Z', 'quiet'), 'CHPG508 ERROR 14 11:00', 'but for two');
 is($judged->('2026-05-14 10:00Z', 'slower'), 'CHPG501 WARN 14 09:00', 'found by the first watch after the onset');
 is($judged->('2026-05-14 09:00Z', 'slower'), '', 'and not before');
 
