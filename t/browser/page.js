@@ -11,6 +11,7 @@
 //   tree        the document as [NAME, {ATTRIBUTE: VALUE}, [CHILD...]], in which a text is a string
 //   requests    URLs that were requested beside the page itself
 //   messages    what the browser logs, such as a violation of the page's policy
+//   looks       by view, the computed color of the ground, and whether there are links to sections
 //   scrolls     the views at which the page is wider than its window, with the elements that are
 //   axe         violations that axe-core finds, by view: [RULE, IMPACT, TARGET, SUMMARY]
 //   html        what html-validate's preset "recommended" says: [RULE, MESSAGE, LINE, COLUMN]
@@ -28,7 +29,7 @@ const VIEWS = {
 	desktop: {width: 1280, height: 900},
 	dark: {width: 1280, height: 900, scheme: 'dark'},
 	// A4 at 96 dots an inch, without margins of 1 cm
-	print: {width: 718, height: 1047, media: 'print'}
+	print: {width: 718, height: 1047, media: 'print', scheme: 'dark'}
 };
 const MOST_HEIGHT = 2000;
 const TOP = {height: 1500, scale: 0.75};
@@ -113,6 +114,12 @@ function tooWide()
 		.map(e => e.localName + (e.className.baseVal ?? e.className ? '.' + (e.className.baseVal ?? e.className) : '')).slice(0, 5);
 }
 
+function look()
+{
+	const nav = document.querySelector('nav');
+	return {ground: getComputedStyle(document.body).backgroundColor, nav: !!nav && getComputedStyle(nav).display !== 'none'};
+}
+
 async function inspect(browser, file, {pictures, picture, modules})
 {
 	const url = pathToFileURL(path.resolve(file)).href;
@@ -125,7 +132,7 @@ async function inspect(browser, file, {pictures, picture, modules})
 			throw new Error(`${file}: ${exceptionDetails.exception?.description || exceptionDetails.text}`);
 		return result.value;
 	};
-	const found = {requests: [], messages: [], scrolls: {}, axe: {}};
+	const found = {requests: [], messages: [], looks: {}, scrolls: {}, axe: {}};
 	let loaded;
 	const load = new Promise(resolve => { loaded = resolve; });
 	browser.listener = ({method, params}) => {
@@ -146,6 +153,7 @@ async function inspect(browser, file, {pictures, picture, modules})
 	for (const [name, view] of Object.entries(VIEWS)) {
 		await send('Emulation.setDeviceMetricsOverride', {width: view.width, height: view.height, deviceScaleFactor: 1, mobile: !!view.mobile});
 		await send('Emulation.setEmulatedMedia', {media: view.media || '', features: [{name: 'prefers-color-scheme', value: view.scheme || 'light'}]});
+		found.looks[name] = await evaluate(`(${look})()`);
 		const wide = await evaluate(`(${tooWide})()`);
 		if (wide)
 			found.scrolls[name] = wide;

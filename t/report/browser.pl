@@ -147,6 +147,14 @@ for my $name (sort keys %page)
 is_deeply([ map { $_->[1]{content} } grep { ($_->[1]{'http-equiv'} // '') eq 'Content-Security-Policy' } elements(written_tree($page{six}), 'meta') ],
 	["default-src 'none'; style-src 'unsafe-inline'"], 'its policy forbids all but its style');
 
+# It follows the reader's scheme of colors, but for paper, which is white and has no links.
+my $looks = $found{six}{looks};
+is($looks->{desktop}{ground}, 'rgb(255, 255, 255)', 'its ground is white');
+my ($dark) = $looks->{dark}{ground} =~ /^rgb\((\d+), /;
+cmp_ok($dark, '<', 64, 'but dark for readers of dark screens');
+is($looks->{print}{ground}, 'rgb(255, 255, 255)', 'on paper it is white');
+ok($looks->{desktop}{nav} && !$looks->{print}{nav}, 'and links to its sections are on the screen alone');
+
 cmp_ok(length encode_utf8($page{one}), '<', 100_000, 'the report of one service has less than 100 kB');
 cmp_ok(length encode_utf8($page{fifty}), '<', 1_000_000, 'and that of fifty less than 1 MB');
 

@@ -213,6 +213,74 @@ like($node->safe_psql('postgres', q{SELECT DISTINCT _chpg_report_symptom(f.sympt
 		chpg_findings(tstzrange(c.start + interval '6 hours', c.start + interval '30 hours'), history_only => true) f WHERE f.symptom LIKE '%changes wait until%'}), qr/^t$/,
 	'also of why rules wait');
 
+# ---- Pseudonyms
+
+# What a report says of a history in which all texts of queries, names and findings' words are planted.
+sub planted_report
+{
+	my ($function, $hide_texts) = @_;
+	return decode_utf8($node->safe_psql('postgres', <<"SQL"));
+BEGIN;
+UPDATE kept.query_text SET query_text = 'planted ' || query_text, query = 'planted ' || left(query, 80);
+UPDATE kept.pattern_key SET db_name = 'planted ' || db_name, db_user = 'planted ' || db_user, app = 'planted ' || app;
+UPDATE kept.finding_log l SET finding = l.finding || p.words || jsonb_build_object('evidence', l.finding->'evidence' || p.words)
+FROM (
+	SELECT jsonb_object_agg(k, 'planted ' || k) AS words
+	FROM unnest('{subject,symptom,explanation,action,next,query_text,db_name,db_user,app}'::text[]) k
+) p;
+UPDATE kept.capture SET status = 'error', error = 'planted error' WHERE ctid = (SELECT max(ctid) FROM kept.capture WHERE grain = 'hour');
+SELECT $function(hide_texts => $hide_texts);
+ROLLBACK;
+SQL
+}
+
+for my $function (qw(chpg_report chpg_report_text))
+{
+	my $shown = planted_report($function, 'false');
+	like($shown, qr/\bplanted $_/, "$function shows $_") for qw(SELECT symptom action);
+	my $hidden = planted_report($function, 'true');
+	unlike($hidden, qr/planted/, "$function hides texts of queries, databases, users, applications, and words of findings");
+	like($hidden, qr/\Q$name\E.*\btext_[0-9a-f]{20}\b/s, 'services keep their names, and texts have pseudonyms');
+}
+my $hidden = planted_report('chpg_report', 'true');
+like($hidden, qr/\b${_}_[0-9a-f]{20}\b/, "the page has pseudonyms of a kind: $_") for qw(db user app);
+
+# ---- Marks and ids
+
+# The report of a period in which a service was resized, and an application deployed.
+my $marked = decode_utf8($node->safe_psql('postgres', <<"SQL"));
+BEGIN;
+CREATE TEMP TABLE happened AS SELECT max(window_end) - interval '30 hours' AS resized, max(window_end) - interval '28 hours' AS deployed FROM kept.capture;
+UPDATE kept.service SET valid_from = resized, size = 'large' FROM happened WHERE service_id = '$service';
+CREATE TEMP TABLE of_before AS SELECT * FROM kept.service WHERE service_id = '$service';
+UPDATE of_before SET valid_from = '-infinity', valid_to = resized, size = 'small' FROM happened;
+INSERT INTO kept.service SELECT * FROM of_before;
+CREATE TEMP TABLE deployment AS SELECT * FROM kept.finding_log WHERE service_id = '$service' LIMIT 1;
+UPDATE deployment SET finding_key = 'CHPG511:planted', rule_id = 'CHPG511', since = deployed, is_root = false,
+	finding = '{"title": "A Deployment", "evidence": {"change": "renamed"}}' FROM happened;
+INSERT INTO kept.finding_log SELECT * FROM deployment;
+SELECT _chpg_time_text(resized) || '|' || _chpg_time_text(deployed) FROM happened;
+SELECT chpg_report_text();
+SELECT chpg_report();
+ROLLBACK;
+SQL
+my ($resized, $deployed) = $marked =~ /^(.*)\|(.*)$/m;
+for my $event ([ $resized, "$name: size large, before small" ], [ $deployed, "$name: a deployment" ])
+{
+	my ($at, $what) = @$event;
+	like($marked, qr/^  \Q$at\E  \Q$what\E$/m, "the text says what happened: $what");
+	like($marked, qr{<li><time[^>]*>\Q$at\E</time> \Q$what\E</li>}, 'so does the page');
+	like($marked, qr{<ul class="marks">.*?<li><b>[AB]</b> \Q$at $what\E</li>}, 'and marks it in its charts');
+}
+
+sub page { return $node->safe_psql('postgres', "SELECT chpg_report(@{[ $_[0] // '' ]})") =~ s/Written at [^<]*//r }
+sub ids { return $_[0] =~ /\bid="((?:service|pattern|finding)-[^"]+)"/g }
+my $page = page();
+is(page(), $page, 'two reports of the same time are the same page');
+my %of_week = map { $_ => 1 } ids($page);
+my $of_day = join ' ', grep { $of_week{$_} } ids(page("(SELECT day FROM ($LAST_DAY) d), '$service'"));
+like($of_day, qr/\b$_-/, "and a report of another time has the same ids: $_") for qw(service pattern finding);
+
 # ---- Widths
 
 sub widest { return max map { length } split /\n/, $_[0] }
