@@ -22,7 +22,8 @@ my $url = start_emulator();
 my $node = start_node('main');
 
 $node->safe_psql('postgres', connect_sql($url));
-$node->append_conf('postgresql.conf', 'chpg.max_retries = 0');
+# Byte by byte, a busy machine sends some ten a second.
+$node->append_conf('postgresql.conf', "chpg.max_retries = 0\nchpg.request_timeout = '180s'");
 $node->reload;
 
 sub is_whole
