@@ -231,12 +231,14 @@ CREATE FUNCTION @extschema@.chpg_report(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report(@extschema@._chpg_last(chpg_report.period, 'period'), chpg_report.service,
+	SELECT @extschema@.chpg_report(@extschema@._chpg_report_last(@extschema@._chpg_last(chpg_report.period, 'period'),
+			chpg_report.service, chpg_report.server), chpg_report.service,
 		chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report(interval, text, tstzrange, text, boolean, boolean) IS
-'The report of a period until now: chpg_report(interval ''1 day'').
+'The report of a period until the last captured hour: chpg_report(interval ''1 day'').
+It ends now if that hour was hours ago.
 Requests: those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report(
@@ -250,14 +252,18 @@ CREATE FUNCTION @extschema@.chpg_report(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report(
-		@extschema@._chpg_period_of_texts(chpg_report.period, chpg_report.to_date, chpg_report.service),
-		@extschema@._chpg_service_of_texts(chpg_report.to_date, chpg_report.service),
-		chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only);
+	SELECT @extschema@.chpg_report(CASE WHEN @extschema@._chpg_period_kind(chpg_report.period) = 'period'
+			THEN @extschema@._chpg_report_last(p.period, p.service, chpg_report.server) ELSE p.period END, p.service,
+		chpg_report.baseline, chpg_report.server, chpg_report.hide_texts, chpg_report.history_only)
+	FROM (
+		SELECT @extschema@._chpg_period_of_texts(chpg_report.period, chpg_report.to_date, chpg_report.service) AS period,
+			@extschema@._chpg_service_of_texts(chpg_report.to_date, chpg_report.service) AS service
+	) p;
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report(text, text, text, tstzrange, text, boolean, boolean) IS
-'The report of a period, by texts: an interval until now, a range, or two times.
+'The report of a period, by texts: an interval, a range, or two times.
+An interval ends with the last captured hour.
 After an interval or a range, the second text is the service: chpg_report(''1 day'', ''orders'').
 Requests: those of the form with a range.
 Errors: 22023 the texts say no period; those of the form with a range.';
@@ -310,13 +316,15 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report_text(@extschema@._chpg_last(chpg_report_text.period, 'period'),
+	SELECT @extschema@.chpg_report_text(@extschema@._chpg_report_last(
+			@extschema@._chpg_last(chpg_report_text.period, 'period'), chpg_report_text.service, chpg_report_text.server),
 		chpg_report_text.service, chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
 		chpg_report_text.history_only);
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report_text(interval, text, tstzrange, text, boolean, boolean) IS
-'The report, as text, of a period until now: chpg_report_text(interval ''1 day'').
+'The report, as text, of a period until the last captured hour.
+It ends now if that hour was hours ago.
 Requests: those of the form with a range.';
 
 CREATE FUNCTION @extschema@.chpg_report_text(
@@ -330,14 +338,20 @@ CREATE FUNCTION @extschema@.chpg_report_text(
 RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	SELECT @extschema@.chpg_report_text(
-		@extschema@._chpg_period_of_texts(chpg_report_text.period, chpg_report_text.to_date, chpg_report_text.service),
-		@extschema@._chpg_service_of_texts(chpg_report_text.to_date, chpg_report_text.service),
-		chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts, chpg_report_text.history_only);
+	SELECT @extschema@.chpg_report_text(CASE WHEN @extschema@._chpg_period_kind(chpg_report_text.period) = 'period'
+			THEN @extschema@._chpg_report_last(p.period, p.service, chpg_report_text.server) ELSE p.period END, p.service,
+		chpg_report_text.baseline, chpg_report_text.server, chpg_report_text.hide_texts,
+		chpg_report_text.history_only)
+	FROM (
+		SELECT @extschema@._chpg_period_of_texts(chpg_report_text.period, chpg_report_text.to_date,
+				chpg_report_text.service) AS period,
+			@extschema@._chpg_service_of_texts(chpg_report_text.to_date, chpg_report_text.service) AS service
+	) p;
 END;
 
 COMMENT ON FUNCTION @extschema@.chpg_report_text(text, text, text, tstzrange, text, boolean, boolean) IS
-'The report, as text, of a period, by texts: an interval until now, a range, or two times.
+'The report, as text, of a period, by texts: an interval, a range, or two times.
+An interval ends with the last captured hour.
 After an interval or a range, the second text is the service:
   chpg_report_text(''1 day'', ''orders'').
 Requests: those of the form with a range.

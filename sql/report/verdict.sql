@@ -160,6 +160,34 @@ COMMENT ON FUNCTION @extschema@._chpg_report_last_week(text[]) IS
 Of less than two weeks, the later half in whole days, but a day at least.
 Requests: none.';
 
+/*
+ * The hour that is under way is in no history: until now, an hour would be no whole one.  When
+ * captures have stopped, the report is to say so.
+ */
+CREATE FUNCTION @extschema@._chpg_report_last(period tstzrange, service text, server text)
+RETURNS tstzrange
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	until timestamptz;
+BEGIN
+	IF @extschema@._chpg_history_is_readable() THEN
+		until := upper(@extschema@._chpg_report_last_week(
+			ARRAY(SELECT s.service_id FROM @extschema@._chpg_history_services(service, server, false) s)));
+		IF until <= upper(period) AND until > upper(period) - interval '4 hours' THEN
+			RETURN tstzrange(until - (upper(period) - lower(period)), until);
+		END IF;
+	END IF;
+	RETURN period;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_report_last(tstzrange, text, text) IS
+'A period until now, moved to the end of the hours that the history has of some services.
+It stays where it is if that was hours ago.
+Requests: none.';
+
 /* Of hours, those of the day before; of days, as many before.  A week is compared with a week. */
 CREATE FUNCTION @extschema@._chpg_report_before(period tstzrange)
 RETURNS tstzrange

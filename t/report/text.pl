@@ -189,6 +189,17 @@ is($node->safe_psql('postgres', q{SELECT r.verdict, r.is_bad FROM (SELECT _chpg_
 is($node->safe_psql('postgres', q{SELECT string_agg(_chpg_percent_text(p), ' ' ORDER BY n) FROM unnest('{99.4,99.7,99.99,100,0.004}'::float8[]) WITH ORDINALITY u(p, n)}), '99 % 99.7 % 99.9 % 100 % < 0.01 %', 'what is not whole is not 100 %');
 is($node->safe_psql('postgres', q{SELECT round(extract(epoch FROM upper(p) - lower(p)) / 3600) FROM _chpg_report_last_week(ARRAY(SELECT service_id FROM kept.service)) p}), 96, 'a history of nine days is halved, so that there is something to compare with');
 
+# A period until now ends with the last captured hour, unless captures have stopped; two times and a range stay as they are.
+for my $case ([ 1, q{tstzrange(at - interval '1 hour', at)}, 'of the last hour that was captured' ], [ 5, q{_chpg_last('1 hour', 'period')}, 'until now, when captures have stopped' ])
+{
+	my ($ago, $period, $what) = @$case;
+	my $captured = "(SELECT date_trunc('hour', now()) - interval '$ago hours' AS at) h";
+	is($node->safe_psql('postgres', qq{BEGIN; INSERT INTO kept.capture SELECT (jsonb_populate_record(c, jsonb_build_object('window_start', at - interval '1 hour', 'window_end', at))).* FROM $captured, kept.capture c
+			WHERE c.grain = 'hour' AND c.status = 'ok' AND c.service_id = '$service' ORDER BY c.window_end DESC LIMIT 1;
+		SELECT bool_and(a = b), count(*) FROM $captured, LATERAL (VALUES (chpg_report_text('1 hour'), chpg_report_text($period)), (chpg_report_text('1 hour', '$name'), chpg_report_text($period, '$name')),
+			(chpg_report(interval '1 hour'), chpg_report($period))) v(a, b)}), 't|3', "the report of an hour is $what");
+}
+
 # ---- Times are those of the session, also within what rules said when it was kept.
 
 $node->safe_psql('postgres', q{CREATE FUNCTION public.fills(days integer, margin interval) RETURNS TABLE (symptom text, evidence jsonb) LANGUAGE sql AS $$
