@@ -27,8 +27,9 @@ is_networks(const char *text)
 }
 
 /*
- * Define the settings, request shared memory and watch drops.  The postmaster may load the library,
- * and libcurl's handles do not survive a fork: all else happens at the first request.
+ * Define the settings, request shared memory and watch drops.  The postmaster may load
+ * the library, and libcurl's handles do not survive a fork: all else happens at the
+ * first request.
  */
 void
 _PG_init(void)

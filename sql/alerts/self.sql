@@ -43,7 +43,8 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'chpg_engine_state';
 
 COMMENT ON FUNCTION @extschema@._chpg_engine_state() IS
-'Since when the API fails, and which request waits longest for a budget; no row without pg_monitor.';
+'Since when the API fails, and which request waits longest for a budget.
+No row without pg_monitor.';
 
 /*
  * With the caller's rights, or those of the history's owner: see _chpg_self_of_other.

@@ -180,7 +180,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION @extschema@._chpg_report_symptom(text, jsonb) IS
-'A symptom with the times of its evidence in the session''s time zone, as all others of the report.';
+'A symptom with the times of its evidence in the session''s time zone.';
 
 CREATE FUNCTION @extschema@._chpg_evidence_query_id(evidence jsonb)
 RETURNS bigint

@@ -218,5 +218,5 @@ history_only: false: without a history, read the last day from the API.
 To write it to a file: psql -Atc "SELECT chpg_report()" -o report.html
 Requests: none; with history_only => false as chpg_findings, and without a history as
   chpg_slow_patterns and chpg_health, too.
-Errors: 22004, 22023 an argument cannot be used; 42704 no such service or server; 55000 the history cannot
-  be used, or there is none to look the service up in.';
+Errors: 22004, 22023 an argument cannot be used; 42704 no such service or server; 55000 the
+  history cannot be used, or there is none to look the service up in.';

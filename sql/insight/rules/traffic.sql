@@ -131,8 +131,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_settled_traffic(text, timestamptz) IS
 'Executions of a service in the last four hours, and in the same hours of past days.
-highest_ratio: the greatest one of the four hours by its usual executions. No row: at weekends, or
-  if hours are missing or truncated.
+highest_ratio: the greatest one of the four hours by its usual executions.
+No row at weekends, or if hours are missing or truncated.
 Errors: 55000 there is no history.';
 
 /*
