@@ -428,5 +428,5 @@ readers: roles that get USAGE on the schema and SELECT on the views. Other grant
 To remove all of it: DROP SCHEMA bi, bi_source CASCADE;
 Requests: 1 if logs names services.
 Errors: 22004 null; 22023, 42622 a name that cannot be used; 42501 the caller may not create
-  schemas in the database, or use the server; 42704 no such service, role or server; 42712 several
+  schemas in the database, or use the server; 42704 no such service, role or server; 42712 two
   services of that name; 55000 the schema has something else in it; HV024 the window is none.';

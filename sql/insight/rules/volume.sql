@@ -138,8 +138,8 @@ $$;
 
 COMMENT ON FUNCTION @extschema@._chpg_past_shares(integer, integer[], timestamptz) IS
 'Executions of patterns by those of the rest of their service, in the four hours before a time.
-factor: how many times those of the same hours of the last fifteen captured days; greatest_factor:
-  of the greatest one of them. score: their distance in standard deviations.
+factor: how many times those of the same hours of the last fifteen captured days.
+greatest_factor: of the greatest one of them. score: their distance in standard deviations.
 Errors: 55000 there is no history.';
 
 /* Backwards from the end, as long as each hour is as it is at the end; hours without traffic say nothing. */
