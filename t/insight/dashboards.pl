@@ -249,6 +249,8 @@ my %rules = map { $_->{uid} => $_ } @{ $alerting->[0]{groups}[0]{rules} };
 is(join(' ', sort keys %rules), 'chpg-captures chpg-incident chpg-self chpg-storage', 'rules for incidents, storage, captures, and chpg itself');
 sub alert { my ($uid, $columns) = @_; return (as_reader('postgres', "SELECT $columns FROM (" . $rules{$uid}{data}[0]{model}{rawSql} . ') q'))[0] }
 is(alert('chpg-incident', '*'), "orders|ERROR|Title of slower|incident of slower|$service|1", 'an open incident alerts');
+$node->safe_psql('postgres', "UPDATE fleet_history.finding_log SET level = 'WARN' WHERE incident_id = 'incident of slower'");
+is(alert('chpg-incident', 'level'), 'ERROR', 'as the same one while its level falls');
 is(alert('chpg-storage', '*'), "orders|WARN|$service|88.5", 'so does storage, by itself');
 is(alert('chpg-captures', '*'), '1', 'and captures that fail');
 $node->safe_psql('postgres', "UPDATE fleet_history.capture SET error = 'Not read: the service is \"stopped\". X' WHERE status = 'error'");
