@@ -300,7 +300,8 @@ BEGIN
 		FROM day d
 		WINDOW w AS (ORDER BY d.place)
 	), span AS (
-		SELECT n.place AS days, n.middle AS start, n.top_until, first.top AS top_now, first.middle AS middle_now, g.*
+		SELECT n.place AS days, max(n.place) OVER () AS known_days, n.middle AS start, n.top_until,
+			first.top AS top_now, first.middle AS middle_now, g.*
 		FROM step n
 		CROSS JOIN (SELECT s.top, s.middle FROM step s WHERE s.place = 0) first
 		CROSS JOIN LATERAL (
@@ -312,7 +313,7 @@ BEGIN
 		) g
 		WHERE n.place >= 3
 	)
-	SELECT s.days, s.start, s.rate,
+	SELECT s.days, s.known_days, s.start, s.rate,
 		-- of a median of so many steps, from their quartiles, and never surer than a tenth
 		greatest(1.645 * 1.253 * (s.high - s.low) / 1.349 / sqrt(s.steps), 0.1 * s.rate) AS margin
 	INTO found
@@ -325,8 +326,8 @@ BEGIN
 	IF found.rate IS NOT NULL THEN
 		margin := least(found.margin, 0.75 * found.rate);
 		-- what has grown for as long as is known has no beginning
-		result := ROW(CASE WHEN found.days < (SELECT max(a.age) / 24 FROM unnest(ages) a(age))
-				THEN latest - found.days * interval '1 day' END, found.start, found.rate,
+		result := ROW(CASE WHEN found.days < found.known_days THEN latest - found.days * interval '1 day' END,
+			found.start, found.rate,
 			latest + least((capacity - present) / found.rate, 36500) * interval '1 day',
 			latest + least((capacity - present) / (found.rate + margin), 36500) * interval '1 day',
 			latest + least((capacity - present) / (found.rate - margin), 36500) * interval '1 day',

@@ -126,6 +126,9 @@ for (@CASES)
 	is($since // '', '', "$service: began before the history") if @$_ > 7 && !defined $hours;
 }
 is($node->safe_psql('postgres', q{SELECT string_agg(rule_id || ' ' || symptom, E'\n') FROM found WHERE service_id = 'young' AND level IN ('WARN', 'ERROR')}), '', 'what a history of half a day has had all the time is no alarm');
+$node->safe_psql('postgres', q{SELECT plant.service('grows', NULL), plant.metric('grows', 'disk_usage', 'Used Space', '50 + (672 - a) / 24', 0.002, days => 8)});
+is($node->safe_psql('postgres', "SELECT string_agg(level || ' ' || (since IS NULL), ', ') FROM chpg_findings(tstzrange('2026-05-19 ${_}Z', '2026-05-20 ${_}Z'), 'grows', history_only => true) WHERE rule_id = 'CHPG701'"), 'INFO true',
+	"what has grown for as long as is known has no beginning, at $_") for '06:00', '12:00';
 sub found { my ($what, $service) = @_; return $node->safe_psql('postgres', "SELECT $what FROM found WHERE service_id = '$service' AND symptom !~ '^The history has no points'") }
 like(found('symptom', 'fills in days'), qr/^8\d\.\d % of the storage is in use; it grows by 4\.\d % a day, and is full about 2026-05-2\d \(2026-05-2\d to 2026-05-2\d\)$/, 'a symptom has the date, and how sure it is');
 is(found(q{(evidence->>'full_at')::timestamptz BETWEEN '2026-05-23Z' AND '2026-05-25Z', (evidence->>'full_from')::timestamptz < (evidence->>'full_at')::timestamptz, (evidence->>'full_at')::timestamptz < (evidence->>'full_until')::timestamptz}, 'fills in days'), 't|t|t', 'which is right');
