@@ -93,7 +93,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				HINT = format('Such as: SELECT chpg_maintenance(''orders'', %L, %L);', left(period, 60),
 					period::timestamptz + interval '2 hours');
-	ELSIF kind IS NULL OR period ~ '^[-+\s0-9.]*$' THEN
+	ELSIF kind IS NULL OR period ~ '^[-+[:space:]0-9.]*$' THEN
 		RAISE EXCEPTION '"%" is no period: give an interval from now such as ''2 hours'', a range, or two times',
 				left(period, 60)
 			USING ERRCODE = 'invalid_parameter_value',
