@@ -22,8 +22,8 @@ $fleet->load->watch_all(only => 'deciding');
 note($fleet->report);
 
 my %share = map { $_ => $fleet->measures->{$_} } qw(strong middle all day first since rows);
-# A history of two weeks, and few watches, find less than those of bench/run l.
-my %least = (strong => 0.88, middle => 0.4, all => 0.7, day => 0.75, first => 0.9, since => 0.85, rows => 0.9);
+# A history of two weeks, and few watches, find less than those of bench/run l.  With this seed three plants fewer fail.
+my %least = (strong => 0.95, middle => 0.5, all => 0.78, day => 0.82, first => 0.95, since => 0.93, rows => 0.95);
 my %words = (
 	strong => 'plants of a distance of 10 or more are named after four whole hours', middle => 'of a distance of 5 to 10', all => 'all with an effect by then',
 	day => 'all are named within a day', first => 'as the first row of their service', since => 'with an onset that is right to an hour', rows => 'and as one row');
