@@ -34,7 +34,32 @@
  * day of a week before is usual.
  */
 
-/* The captures of hours have the executions of a service. */
+/* The captures of hours have the executions of a service.  One bad day is no measure. */
+CREATE FUNCTION @extschema@._chpg_past_traffic(of_service text, end_time timestamptz, hours integer)
+RETURNS TABLE (shift integer, usual_calls double precision, least_calls double precision, days bigint)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	PERFORM @extschema@._chpg_history_enter();
+	RETURN QUERY
+	SELECT s.shift, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count),
+		least(percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count),
+			min(c.call_count) FILTER (WHERE p.day % 7 = 0)), count(*)
+	FROM @extschema@._chpg_past_starts(end_time, hours) p
+	CROSS JOIN generate_series(-1, 1) s(shift)
+	JOIN capture c ON c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
+		AND c.window_start = p.start + s.shift * interval '1 hour'
+	GROUP BY s.shift;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@._chpg_past_traffic(text, timestamptz, integer) IS
+'Executions of a service on past days, in the hour that begins some hours before a time.
+shift: the same in the hour before it (-1), and in the one after it (1).
+Errors: 55000 there is no history.';
+
 CREATE FUNCTION @extschema@._chpg_service_traffic(judged @extschema@._chpg_judged_service[])
 RETURNS TABLE (service_key integer, calls double precision, usual_calls double precision, least_calls double precision,
 	days bigint, usual_ratio double precision, least_ratio double precision, highest_ratio double precision)
@@ -57,19 +82,10 @@ BEGIN
 			WHERE c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
 				AND c.window_start = j.end_time - hour * interval '1 hour') n
 		CROSS JOIN LATERAL (
-			-- clocks change: the hour before and the one after count, too; and one bad day is no measure
-			SELECT min(h.usual) AS usual, max(h.usual) AS greatest_usual, min(h.least) AS least, min(h.days) AS days
-			FROM (
-				SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
-					least(percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count),
-						min(c.call_count) FILTER (WHERE p.day % 7 = 0)) AS least, count(*) AS days
-				FROM @extschema@._chpg_past_starts(j.end_time, hour) p
-				CROSS JOIN generate_series(-1, 1) shift
-				JOIN capture c ON c.service_id = j.service_id AND c.grain = 'hour' AND c.status = 'ok'
-					AND NOT c.truncated
-					AND c.window_start = p.start + shift * interval '1 hour'
-				GROUP BY shift
-			) h) b
+			-- clocks change: the hour before and the one after count, too
+			SELECT min(p.usual_calls) AS usual, max(p.usual_calls) AS greatest_usual, min(p.least_calls) AS least,
+				min(p.days) AS days
+			FROM @extschema@._chpg_past_traffic(j.service_id, j.end_time, hour) p) b
 		WHERE b.days > 0
 	) h
 	GROUP BY h.service_key
@@ -97,19 +113,11 @@ BEGIN
 	PERFORM @extschema@._chpg_history_enter();
 	RETURN QUERY
 	WITH hours AS MATERIALIZED (
-		SELECT h.hour, b.shift, n.call_count::float8 AS calls, b.usual, b.least, b.days
+		SELECT h.hour, b.shift, n.call_count::float8 AS calls, b.usual_calls AS usual, b.least_calls AS least, b.days
 		FROM generate_series(1, 24) h(hour)
 		JOIN capture n ON n.service_id = of_service AND n.grain = 'hour' AND n.status = 'ok' AND NOT n.truncated
 			AND n.window_start = end_time - h.hour * interval '1 hour' AND n.call_count >= 0
-		CROSS JOIN LATERAL (
-			SELECT s.shift, percentile_cont(0.5) WITHIN GROUP (ORDER BY c.call_count) AS usual,
-				least(percentile_cont(0.1) WITHIN GROUP (ORDER BY c.call_count),
-					min(c.call_count) FILTER (WHERE p.day % 7 = 0)) AS least, count(*) AS days
-			FROM @extschema@._chpg_past_starts(n.window_end, 1) p
-			CROSS JOIN generate_series(-1, 1) s(shift)
-			JOIN capture c ON c.service_id = of_service AND c.grain = 'hour' AND c.status = 'ok' AND NOT c.truncated
-				AND c.window_start = p.start + s.shift * interval '1 hour'
-			GROUP BY s.shift) b
+		CROSS JOIN LATERAL @extschema@._chpg_past_traffic(of_service, n.window_end, 1) b
 		WHERE extract(isodow FROM end_time - interval '1 hour') < 6
 	), clock AS (
 		-- the one by which the hours before vary least

@@ -194,19 +194,18 @@ BEGIN
 		SELECT s.service_key, j.service_id, j.end_time, coalesce(f.calls / 2, s.calls) AS calls,
 			coalesce(f.usual_calls / 2, s.usual_calls) AS usual_calls,
 			coalesce(f.least_calls / 2, s.least_calls) AS least_calls, coalesce(f.days, s.days) AS days,
-			i.is_likely AND (f.calls IS NOT NULL
-				OR s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio) AS is_missing
+			i.is_likely AND (f.calls IS NOT NULL OR i.is_low) AS is_missing
 		FROM @extschema@._chpg_service_traffic(judged) s
 		JOIN unnest(judged) j ON j.service_key = s.service_key
 		LEFT JOIN load l ON l.service_key = s.service_key AND l.window_start = j.end_time - interval '1 hour'
 		-- where most patterns run as usual, it is a matter of the others
 		CROSS JOIN LATERAL (SELECT s.days >= :traffic_days AND s.usual_calls >= 2 * :traffic_calls_per_h
-			AND (l.patterns < 5 OR coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true)) AS is_likely) i
+				AND (l.patterns < 5 OR coalesce(l.ln_factor <= ln(:traffic_drop_ratio) * 0.5, true)) AS is_likely,
+			s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio AS is_low) i
 		LEFT JOIN LATERAL (
 			SELECT f.*
 			FROM @extschema@._chpg_settled_traffic(CASE WHEN i.is_likely AND s.highest_ratio <= :traffic_hour_ratio
-				AND NOT (s.usual_ratio <= :traffic_drop_ratio AND s.least_ratio <= :traffic_least_ratio)
-				THEN j.service_id END, j.end_time) f
+				AND NOT i.is_low THEN j.service_id END, j.end_time) f
 			WHERE f.days >= :traffic_hour_days AND f.highest_ratio <= :traffic_hour_ratio
 				AND f.calls <= :traffic_drop_ratio * f.usual_calls
 				AND f.calls <= :traffic_least_ratio * f.least_calls) f ON true
@@ -240,11 +239,11 @@ BEGIN
 		HAVING count(*) FILTER (WHERE h.window_start >= h.end_time - interval '2 hours') = 2
 	), suspect AS MATERIALIZED (
 		SELECT p.*, CASE WHEN p.calls >= p.expected THEN 'surge' WHEN p.calls = 0 THEN 'vanished' ELSE 'drop' END
-			AS change, p.calls >= :surge_factor * greatest(p.expected, 1) AND p.surge_score >= :score
-				AND p.min_z >= 1.5 AS is_far
+			AS change, f.is_far
 		FROM pattern p
-		WHERE (p.calls >= 2 * :surge_calls_per_h AND (p.is_likely OR p.calls >= :surge_factor * greatest(p.expected, 1)
-				AND p.surge_score >= :score AND p.min_z >= 1.5))
+		CROSS JOIN LATERAL (SELECT p.calls >= :surge_factor * greatest(p.expected, 1) AND p.surge_score >= :score
+			AND p.min_z >= 1.5 AS is_far) f
+		WHERE (p.calls >= 2 * :surge_calls_per_h AND (p.is_likely OR f.is_far))
 			OR (p.calls <= :drop_ratio * p.expected AND p.expected >= 2 * :drop_calls_per_h
 				AND p.drop_score >= :score AND p.max_z <= -1.5 AND p.baseline_hours >= :days)
 	), words AS MATERIALIZED (
