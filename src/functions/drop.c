@@ -20,14 +20,19 @@
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
 #include "functions/drop.h"
+#include "protocol/resources.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+/* Its only row has the history's schema; the rows of the others go. */
+#define HISTORY_TABLE	"chpg_history_schema"
+
+static const char *const tables[] = {HISTORY_TABLE, "chpg_finding_mute", "chpg_threshold", NULL};
+
 static object_access_hook_type previous_hook = NULL;
 
-/* Of the only row of chpg_history_schema */
 static void
 say_history_stays(Relation table, HeapTuple row)
 {
@@ -48,6 +53,7 @@ say_history_stays(Relation table, HeapTuple row)
 static void
 say_what_becomes(Oid id, const char *name)
 {
+	bool		is_history = strcmp(name, HISTORY_TABLE) == 0;
 	Relation	table = table_open(id, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
@@ -57,13 +63,13 @@ say_what_becomes(Oid id, const char *name)
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
 	{
 		num_rows++;
-		if (strcmp(name, "chpg_history_schema") == 0)
+		if (is_history)
 			say_history_stays(table, row);
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(table, AccessShareLock);
-	if (num_rows > 0 && strcmp(name, "chpg_history_schema") != 0)
+	if (num_rows > 0 && !is_history)
 		ereport(NOTICE,
 				(errmsg("rows of table \"%s\" go with the extension: " INT64_FORMAT,
 						name, num_rows)));
@@ -77,12 +83,10 @@ watch_drop(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, voi
 	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
 	{
 		const char *name = get_rel_name(object_id);
-		Oid			extension = name != NULL && strncmp(name, "chpg_", 5) == 0 ?
+		Oid			extension = name != NULL && chpg_is_listed(tables, name) ?
 		getExtensionOfObject(class_id, object_id) : InvalidOid;
 
-		if (OidIsValid(extension) && extension == get_extension_oid("chpg", true) &&
-			(strcmp(name, "chpg_history_schema") == 0 ||
-			 strcmp(name, "chpg_finding_mute") == 0 || strcmp(name, "chpg_threshold") == 0))
+		if (OidIsValid(extension) && extension == get_extension_oid("chpg", true))
 			say_what_becomes(object_id, name);
 	}
 }
