@@ -61,7 +61,7 @@ sub sent_in_time
 	for my $n (1 .. $requests)
 	{
 		wait_until(sub { $receiver->requests >= $n }, "request $n of $call is sent");
-		set_clock(sql(q{SELECT to_char(now() + interval '2 minutes', 'YYYY-MM-DD HH24:MI')}));
+		advance_clock($node, '2 minutes');
 		$receiver->release;
 	}
 	in_session($session, 'SELECT 1');

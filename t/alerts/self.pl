@@ -135,7 +135,7 @@ sub fail_and_answer
 }
 
 is(fail_and_answer(), '11', 'what fails again within ten minutes is no news');
-set_clock(sql(q{SELECT to_char(now() + interval '11 minutes', 'YYYY-MM-DD HH24:MI')}));
+advance_clock($node, '11 minutes');
 is(fail_and_answer(), '22', 'but later it is');
 unlike(slurp_file($node->logfile), qr/the API (?:has been failing|answers again)[^\n]*\n[^\n]*CONTEXT/, 'no internal statements are logged with it');
 
@@ -193,7 +193,7 @@ sql('DROP FUNCTION of_h.plant() CASCADE; ALTER TABLE of_h.capture NO FORCE ROW L
 like(as_role($_, 'SELECT problem, (SELECT count(*) FROM chpg_webhooks WHERE dead_letters IS NULL) FROM chpg_self'), qr/^the history cannot be used: its schema has not all tables of this version: run chpg_history_enable\|1$/, "a history of an earlier version is to be completed: $_") for 'h', 'reader', sql('SELECT current_user');
 
 # Nothing succeeds any more with a key whose server is dropped while the API fails
-sub failing_after { my ($time) = @_; set_clock(sql("SELECT to_char(now() + interval '$time', 'YYYY-MM-DD HH24:MI')")); return sql('SELECT failing_since IS NOT NULL FROM chpg_self') }
+sub failing_after { my ($time) = @_; advance_clock($node, $time); return sql('SELECT failing_since IS NOT NULL FROM chpg_self') }
 
 reset_emulator($url, keys => { droppedKey => $KEY_SECRET });
 sql(connect_call(api_url => $url, key_id => 'droppedKey', server => 'dropped') . q{; SELECT FROM chpg_services('dropped')});

@@ -10,7 +10,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use Time::Local qw(timegm);
 
-our @EXPORT = qw(begin_clock set_clock);
+our @EXPORT = qw(begin_clock set_clock advance_clock);
 
 my $file;
 
@@ -42,6 +42,14 @@ sub set_clock
 	syswrite $out, $seconds;
 	close $out;
 	return;
+}
+
+# Move the clock on by an interval, from the node's present minute.
+sub advance_clock
+{
+	my ($node, $interval) = @_;
+
+	return set_clock($node->safe_psql('postgres', "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '$interval', 'YYYY-MM-DD HH24:MI')"));
 }
 
 1;
